@@ -1,0 +1,31 @@
+"""What a person reads when something is wrong: the thing, the place, and the remedy."""
+
+from __future__ import annotations
+
+
+class HetError(Exception):
+    """A failure with a message for the user and a hint of what to do about it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class ConfigError(HetError):
+    """The configuration is wrong; the message names the key, the line and the valid values."""
+
+
+class SlurmError(HetError):
+    """A Slurm program failed, is missing, or answered something we cannot read."""
+
+
+class GresError(HetError):
+    """A GRES string does not follow Slurm's grammar."""
+
+
+class SolveError(HetError):
+    """The solver worker failed, or did not answer before its deadline."""
