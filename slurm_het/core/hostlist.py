@@ -1,0 +1,49 @@
+"""Slurm's host lists (`nv[1-2],amd1`), read and written by ClusterShell's NodeSet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
+
+from slurm_het.errors import HetError
+
+MAX_HOSTS = 100_000
+_RANGE = re.compile(r"(\d+)-(\d+)")
+_ALLOWED = re.compile(r"[A-Za-z0-9_.,\[\]-]*\Z")
+
+
+def expand(text: str) -> tuple[str, ...]:
+    """The host names of a list, in its order of ranges; `(null)` and empty give none.
+
+    Raises HetError when the text is not a host list, or names more than MAX_HOSTS hosts.
+    """
+    if text in {"", "(null)", "None assigned"}:
+        return ()
+    # NodeSet has operators (!&^@) that Slurm's lists do not have; and it expands as it reads.
+    if not _ALLOWED.match(text) or _size_bound(text) > MAX_HOSTS:
+        raise HetError(f"not a host list: {text[:80]!r}", "such as nv[1-2],amd1")
+    if "[" not in text:
+        return tuple(dict.fromkeys(name for name in text.split(",") if name))
+    try:
+        return tuple(NodeSet(text, resolver=RESOLVER_NOGROUP))
+    except NodeSetException as error:
+        raise HetError(f"not a host list: {text[:80]!r}", str(error)) from error
+
+
+def _size_bound(text: str) -> int:
+    size = text.count(",") + 1
+    for group in re.findall(r"\[([^\]]*)\]", text):
+        spans = sum(abs(int(b) - int(a)) + 1 for a, b in _RANGE.findall(group) if len(b) < 10)
+        if any(len(b) >= 10 for _, b in _RANGE.findall(group)):
+            return MAX_HOSTS + 1
+        size *= max(1, spans + group.count(",") + 1)
+        if size > MAX_HOSTS * 10:
+            return size
+    return size
+
+
+def fold(names: Iterable[str]) -> str:
+    """The shortest host list that names these hosts."""
+    return str(NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP))

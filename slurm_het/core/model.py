@@ -1,0 +1,286 @@
+"""The nouns of the pipeline: what Slurm says (records), what we make of it, and the plan.
+
+Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits in minutes.
+All of it is plain frozen data, so that a snapshot dumped as JSON replays offline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Scenario = Literal["training", "inference"]
+SCENARIOS: tuple[Scenario, ...] = ("training", "inference")
+
+
+# --- what Slurm says -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job record of Slurm, the same shape for every Slurm version.
+
+    TRES strings are normalised (`gpu:a100:2`, no `gres:` prefix). `gres_detail` has one GRES
+    string per allocated node, in the order of `nodes`. Memory: at most one of the three is set;
+    `memory_per_node_mib == 0` is `--mem=0`, all memory of the node.
+    """
+
+    id: int
+    user: str = ""
+    uid: int = 0
+    groups: tuple[str, ...] = ()
+    account: str = ""
+    qos: str = ""
+    name: str = ""
+    partition: str = ""
+    state: str = "PENDING"
+    reason: str = "None"
+    priority: int = 0
+    array_job_id: int = 0
+    array_task_id: int | None = None
+    array_tasks: str = ""
+    array_limit: int = 0
+    het_job_id: int = 0
+    features: str = ""
+    reservation: str = ""
+    req_nodes: str = ""
+    exc_nodes: str = ""
+    tres_per_node: str = ""
+    tres_per_job: str = ""
+    tres_per_task: str = ""
+    tres_per_socket: str = ""
+    nodes_min: int = 1
+    nodes_max: int = 0
+    cpus: int = 1
+    tasks: int = 1
+    cpus_per_task: int = 1
+    ntasks_per_node: int = 0
+    sockets_per_node: int = 0
+    min_cpus_per_node: int = 1
+    cpus_per_gpu: int = 0
+    memory_per_node_mib: int | None = None
+    memory_per_cpu_mib: int | None = None
+    memory_per_gpu_mib: int | None = None
+    exclusive: bool = False
+    time_limit_minutes: int | None = None
+    submit_time: int = 0
+    eligible_time: int = 0
+    start_time: int = 0
+    end_time: int = 0
+    restarts: int = 0
+    nodes: str = ""
+    gres_detail: tuple[str, ...] = ()
+    admin_comment: str = ""
+    comment: str = ""
+
+    @property
+    def key(self) -> str:
+        """How Slurm's tools name the job: `123`, or `123_4` for one task of an array."""
+        if self.array_job_id and self.array_task_id is not None:
+            return f"{self.array_job_id}_{self.array_task_id}"
+        return str(self.id)
+
+    @property
+    def holds_nodes(self) -> bool:
+        """Whether the job occupies its nodes (running, or not yet cleaned up)."""
+        return bool(self.nodes) and self.state in {
+            "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING",
+            "STOPPED", "RESIZING",
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """One node record of Slurm. `gres` is the configured GRES string."""
+
+    name: str
+    state: str
+    gres: str = ""
+    cpus: int = 1
+    cpus_alloc: int = 0
+    memory_mib: int = 0
+    memory_alloc_mib: int = 0
+    threads_per_core: int = 1
+    features: frozenset[str] = frozenset()
+    partitions: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition record of Slurm, with what decides who may use it. Empty means everybody."""
+
+    name: str
+    state: str = "UP"
+    nodes: str = ""
+    allow_groups: frozenset[str] = frozenset()
+    allow_accounts: frozenset[str] = frozenset()
+    deny_accounts: frozenset[str] = frozenset()
+    allow_qos: frozenset[str] = frozenset()
+    deny_qos: frozenset[str] = frozenset()
+    max_minutes: int | None = None
+    max_nodes: int | None = None
+    min_nodes: int = 0
+    max_cpus_per_node: int | None = None
+    max_memory_per_node_mib: int | None = None
+    root_only: bool = False
+    root_disabled: bool = False
+    exclusive: bool = False
+    reservation_required: bool = False
+    default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a cycle reads from Slurm, at `time` (epoch seconds)."""
+
+    time: float
+    jobs: tuple[Job, ...]
+    nodes: tuple[NodeRecord, ...]
+    partitions: tuple[Partition, ...]
+
+
+# --- what we make of it ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceType:
+    """A model of accelerator: `memory_gib` of one schedulable device, fits in 0..1, TFLOPS."""
+
+    name: str
+    vendor: str
+    memory_gib: int
+    training: float = 1.0
+    inference: float = 1.0
+    tflops: float = 100.0
+
+    def fit(self, scenario: Scenario) -> float:
+        """How well the type fits a scenario, 0 (not at all) to 1."""
+        return self.training if scenario == "training" else self.inference
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One accelerator j: M_j is `memory_gib`, U_j is `occupied_gib` (all of it if held whole)."""
+
+    node: str
+    index: int
+    type: str
+    vendor: str
+    memory_gib: int
+    occupied_gib: int = 0
+    holders: tuple[str, ...] = ()
+
+    @property
+    def free_gib(self) -> int:
+        return max(0, self.memory_gib - self.occupied_gib)
+
+    @property
+    def empty(self) -> bool:
+        return not self.holders and self.occupied_gib == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node with its devices and what is free on it now."""
+
+    name: str
+    usable: bool
+    state: str
+    cpus: int
+    cpus_free: int
+    memory_mib: int
+    memory_free_mib: int
+    threads_per_core: int
+    features: frozenset[str]
+    partitions: tuple[str, ...]
+    devices: tuple[Device, ...]
+    idle: bool
+    shared: bool = False
+    held_exclusively: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A resource pool: a partition tagged with the scenario and the vendors it is for."""
+
+    partition: str
+    scenario: Scenario
+    vendors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What a job is: its fitting scenario, vendors and types, and the evidence for each."""
+
+    scenario: Scenario
+    vendors: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()
+    memory_gib: int = 0
+    share: bool = False
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What a task asks of one of its nodes: devices, CPUs, host memory (MiB)."""
+
+    devices: int
+    cpus: int
+    memory_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A gated job (or one array task of it), ready to be planned.
+
+    `memory_gib` is what each device must offer; `shared` takes just that much of it, otherwise
+    the device is taken whole. `pools` are the partitions it may use, best first.
+    """
+
+    key: str
+    job_id: int
+    user: str
+    scenario: Scenario
+    types: frozenset[str]
+    slots: tuple[Slot, ...]
+    pools: tuple[str, ...]
+    shared: bool = False
+    memory_gib: int = 0
+    exclusive: bool = False
+    all_memory: bool = False
+    features: str = ""
+    exc_nodes: frozenset[str] = frozenset()
+    priority: int = 0
+    minutes: int | None = None
+
+
+# --- the plan --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where one task starts: partition, nodes and, per node, the device indexes."""
+
+    key: str
+    partition: str
+    nodes: tuple[str, ...]
+    devices: tuple[tuple[int, ...], ...]
+    types: tuple[str, ...]
+    memory_gib: int
+    terms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The result of a cycle: who starts where, who waits and why, and how good that is."""
+
+    placements: tuple[Placement, ...] = ()
+    waiting: dict[str, str] = field(default_factory=dict)
+    status: str = "optimal"
+    objective: float = 0.0
+    bound: float = 0.0
+    gap: float = 0.0
+    seconds: float = 0.0
