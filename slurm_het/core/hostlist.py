@@ -15,7 +15,7 @@ _ALLOWED = re.compile(r"[A-Za-z0-9_.,\[\]-]*\Z")
 
 
 def expand(text: str) -> tuple[str, ...]:
-    """The host names of a list, in its order of ranges; `(null)` and empty give none.
+    """The host names of a list, in its order; `(null)` and empty give none.
 
     Raises HetError when the text is not a host list, or names more than MAX_HOSTS hosts.
     """
@@ -24,12 +24,13 @@ def expand(text: str) -> tuple[str, ...]:
     # NodeSet has operators (!&^@) that Slurm's lists do not have; and it expands as it reads.
     if not _ALLOWED.match(text) or _size_bound(text) > MAX_HOSTS:
         raise HetError(f"not a host list: {text[:80]!r}", "such as nv[1-2],amd1")
-    if "[" not in text:
-        return tuple(dict.fromkeys(name for name in text.split(",") if name))
-    try:
-        return tuple(NodeSet(text, resolver=RESOLVER_NOGROUP))
-    except NodeSetException as error:
-        raise HetError(f"not a host list: {text[:80]!r}", str(error)) from error
+    names: dict[str, None] = {}  # a set in order: Slurm's per-node data follows the list's order
+    for part in re.split(r",(?![^\[]*\])", text):
+        try:
+            names.update(dict.fromkeys(NodeSet(part, resolver=RESOLVER_NOGROUP)))
+        except NodeSetException as error:
+            raise HetError(f"not a host list: {text[:80]!r}", str(error)) from error
+    return tuple(names)
 
 
 def _size_bound(text: str) -> int:
