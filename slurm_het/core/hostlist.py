@@ -34,7 +34,7 @@ def expand(text: str) -> tuple[str, ...]:
 
 
 def _size_bound(text: str) -> int:
-    size = text.count(",") + 1
+    size: int = text.count(",") + 1
     for group in re.findall(r"\[([^\]]*)\]", text):
         spans = sum(abs(int(b) - int(a)) + 1 for a, b in _RANGE.findall(group) if len(b) < 10)
         if any(len(b) >= 10 for _, b in _RANGE.findall(group)):

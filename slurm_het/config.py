@@ -1,0 +1,310 @@
+"""The configuration: one YAML file → Config. Messages name the key, the line, the valid values."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+import msgspec
+import yaml
+
+from slurm_het.core.model import DeviceType, Pool, Scenario
+from slurm_het.core.policy import GresName, Policy, Rule, Weights
+from slurm_het.errors import ConfigError
+
+DEFAULT_PATH = Path("/etc/slurm-het/het.yaml")
+_DATA = Path(__file__).resolve().parent / "data"
+MAX_BYTES = 4 << 20
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class HookSettings:
+    """The hook: deadline of the whole exchange (ms), what to do when it fails, the breaker."""
+
+    deadline_ms: int = 50
+    on_failure: Literal["intake", "pass", "hold", "reject"] = "intake"
+    breaker_failures: int = 3
+    breaker_seconds: int = 10
+    max_script_bytes: int = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class PlannerSettings:
+    """The planning cycle. Times in seconds; `gap` is relative; `window_tasks` bounds one solve."""
+
+    solver: Literal["highs", "cbc"] = "highs"
+    deadline_seconds: float = 2.0
+    gap: float = 0.005
+    window_tasks: int = 64
+    poll_seconds: float = 5.0
+    settle_seconds: float = 0.05
+    grace_seconds: float = 15.0
+    retry_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Sockets, the journal and the state directory (bypass flag, supervisor's socket)."""
+
+    hook_socket: Path = Path("/run/slurm-het/hook.sock")
+    control_socket: Path = Path("/run/slurm-het/control.sock")
+    event_socket: Path = Path("/run/slurm-het/event.sock")
+    journal: Path = Path("/var/lib/slurm-het/journal.db")
+    state_dir: Path = Path("/var/lib/slurm-het")
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmSettings:
+    """Where Slurm's programs are (`bin_dir`, else PATH) and how long one may take (seconds)."""
+
+    bin_dir: Path | None = None
+    conf: Path | None = None
+    timeout_seconds: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, checked."""
+
+    policy: Policy
+    hook: HookSettings = field(default_factory=HookSettings)
+    planner: PlannerSettings = field(default_factory=PlannerSettings)
+    paths: Paths = field(default_factory=Paths)
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
+    source: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _PoolTag:
+    scenario: Scenario
+    vendors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _TypeFields:
+    vendor: str | None = None
+    memory_gib: int | None = None
+    training: float | None = None
+    inference: float | None = None
+    tflops: float | None = None
+
+
+KEYS = (
+    "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
+    "weights", "preference", "throughput", "hook", "planner", "paths", "slurm",
+)  # fmt: skip
+
+
+def config_path(given: str | os.PathLike[str] | None = None) -> Path:
+    """The file to read: the one given, $HET_CONFIG, or /etc/slurm-het/het.yaml."""
+    return Path(given or os.environ.get("HET_CONFIG") or DEFAULT_PATH)
+
+
+def load_config(path: str | os.PathLike[str] | None = None) -> Config:
+    """Read and check the configuration file. Raises ConfigError."""
+    file = config_path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read the configuration {file}: {error}",
+            "give it with --config or $HET_CONFIG; examples/het.yaml is a start",
+        ) from error
+    return parse_config(text, file)
+
+
+def parse_config(text: str, source: Path | None = None) -> Config:
+    """Check a configuration text. Raises ConfigError with key, line and valid values."""
+    return _Reader(_document(text, source), str(source or "config")).config(source)
+
+
+def _document(text: str, source: Path | None) -> yaml.Node | None:
+    if len(text) > MAX_BYTES:
+        raise ConfigError(f"{source or 'config'}: {len(text)} bytes", f"at most {MAX_BYTES}")
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source or 'config'} is not YAML: {error}") from error
+
+
+def _builtin(name: str) -> yaml.Node | None:
+    return _document((_DATA / name).read_text(encoding="utf-8"), _DATA / name)
+
+
+def _path(kind: type[Any], value: Any) -> Any:
+    """msgspec's hook for the one type it does not know."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise msgspec.ValidationError(f"Expected {kind.__name__}")
+
+
+class _Reader:
+    """Walks the YAML nodes, which know their lines, and converts leaves with msgspec."""
+
+    def __init__(self, root: yaml.Node | None, name: str) -> None:
+        self.root = root
+        self.name = name
+
+    def config(self, source: Path | None) -> Config:
+        top = self.mapping(self.root, "")
+        self.known(top, KEYS, "")
+        for key in ("intake_partition", "pools"):
+            if key not in top:
+                raise ConfigError(f"{self.name}: the key {key!r} is missing", "see examples/")
+        return Config(
+            policy=self.policy({k: node for k, (_, node) in top.items()}),
+            hook=self.section(top, "hook", HookSettings),
+            planner=self.section(top, "planner", PlannerSettings),
+            paths=self.section(top, "paths", Paths),
+            slurm=self.section(top, "slurm", SlurmSettings),
+            source=source,
+        )
+
+    def policy(self, top: dict[str, yaml.Node]) -> Policy:
+        types = self.types(top.get("types"))
+        vendors = {t.vendor for t in types.values()}
+        gres = {"gpu": GresName(), "shard": GresName(shared=True)} if "gres" not in top else {}
+        for key, (_, node) in self.mapping(top.get("gres"), "gres").items():
+            gres[key] = self.record(node, f"gres.{key}", GresName)
+            self.choices(node, f"gres.{key}.vendors", gres[key].vendors, vendors)
+        pools = []
+        for key, (_, node) in self.mapping(top["pools"], "pools").items():
+            tag = self.record(node, f"pools.{key}", _PoolTag)
+            self.choices(node, f"pools.{key}.vendors", tag.vendors, vendors)
+            pools.append(Pool(key, tag.scenario, tag.vendors))
+        if not pools:
+            raise self.error(top["pools"], "pools", "names no pool; at least one is needed")
+        policy = Policy(
+            intake_partition=self.value(top["intake_partition"], "intake_partition", str),
+            pools=tuple(pools),
+            gres=gres,
+            types=types,
+            rules=self.rules(top.get("rules"), vendors, types),
+            **self.simple(top, vendors, types),
+        )
+        if policy.pool(policy.intake_partition):
+            raise self.error(
+                top["intake_partition"], "intake_partition", "cannot be one of the pools"
+            )
+        return policy
+
+    def simple(
+        self, top: dict[str, yaml.Node], vendors: set[str], types: Mapping[str, DeviceType]
+    ) -> dict[str, Any]:
+        """The keys that are a value or a flat table."""
+        out: dict[str, Any] = {}
+        hints = get_type_hints(Policy)
+        for key in ("default_vendors", "default_scenario", "preference", "throughput"):
+            if key in top:
+                out[key] = self.value(top[key], key, hints[key])
+        if "weights" in top:
+            out["weights"] = self.record(top["weights"], "weights", Weights)
+        if "default_vendors" in out:
+            self.choices(top["default_vendors"], "default_vendors", out["default_vendors"], vendors)
+        if "preference" in out:
+            self.choices(top["preference"], "preference", out["preference"], types)
+        return out
+
+    def types(self, node: yaml.Node | None) -> dict[str, DeviceType]:
+        """The built-in catalogue with the site's types laid over it."""
+        out: dict[str, DeviceType] = {}
+        for source in (_builtin("catalog.yaml"), node):
+            for key, (_, entry) in self.mapping(source, "types").items():
+                given = self.record(entry, f"types.{key}", _TypeFields)
+                changes = {
+                    f.name: getattr(given, f.name)
+                    for f in fields(given)
+                    if getattr(given, f.name) is not None
+                }
+                known = out.get(key)
+                base = {f.name: getattr(known, f.name) for f in fields(known)} if known else {}
+                merged = base | changes | {"name": key}
+                for need in ("vendor", "memory_gib"):
+                    if need not in merged:
+                        raise self.error(
+                            entry, f"types.{key}", f"needs {need!r}: the type is not built in"
+                        )
+                out[key] = DeviceType(**merged)
+        return out
+
+    def rules(
+        self, node: yaml.Node | None, vendors: set[str], types: Mapping[str, DeviceType]
+    ) -> tuple[Rule, ...]:
+        out: list[Rule] = []
+        for source in (node, _builtin("rules.yaml")):
+            if source is None:
+                continue
+            if not isinstance(source, yaml.SequenceNode):
+                raise self.error(source, "rules", "is a list of rules")
+            for number, item in enumerate(source.value):
+                rule = self.record(item, f"rules[{number}]", Rule)
+                self.choices(item, f"rules[{number}].types", rule.types, types)
+                if source is node:  # built-in rules may name vendors this site does not have
+                    self.choices(item, f"rules[{number}].vendors", rule.vendors, vendors)
+                out.append(rule)
+        return tuple(out)
+
+    # --- YAML nodes to values, with places in the messages ---
+
+    def section(self, top: dict[str, tuple[yaml.Node, yaml.Node]], key: str, cls: type[T]) -> T:
+        return self.record(top[key][1], key, cls) if key in top else cls()
+
+    def record(self, node: yaml.Node, path: str, cls: type[T]) -> T:
+        """A mapping as a dataclass: unknown keys refused, values of the field's type."""
+        entries = self.mapping(node, path)
+        names = [f.name for f in fields(cls)]  # type: ignore[arg-type]  # T is always a dataclass
+        self.known(entries, names, path)
+        hints = get_type_hints(cls)
+        values = {
+            k: self.value(entry, f"{path}.{k}", hints[k]) for k, (_, entry) in entries.items()
+        }
+        for item in fields(cls):  # type: ignore[arg-type]  # as above
+            required = item.default is MISSING and item.default_factory is MISSING
+            if required and item.name not in values:
+                raise self.error(node, path, f"needs {item.name!r}; its keys: {', '.join(names)}")
+        return cls(**values)
+
+    def value(self, node: yaml.Node, path: str, kind: Any) -> Any:
+        raw = yaml.SafeLoader("").construct_document(node)
+        try:
+            return msgspec.convert(raw, kind, strict=True, dec_hook=_path)
+        except msgspec.ValidationError as error:
+            raise self.error(node, path, f"is {raw!r}: {error}") from error
+
+    def mapping(self, node: yaml.Node | None, path: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        if node is None or (isinstance(node, yaml.ScalarNode) and node.value == ""):
+            return {}
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(node, path or "the file", "is not a table of key: value")
+        out: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            if key.value in out:
+                raise self.error(key, f"{path}.{key.value}".strip("."), "stands twice")
+            out[str(key.value)] = (key, value)
+        return out
+
+    def known(self, entries: Mapping[str, Any], valid: Any, path: str) -> None:
+        for key, (node, _) in entries.items():
+            if key not in valid:
+                close = difflib.get_close_matches(key, list(valid), 1)
+                guess = f" (did you mean {close[0]!r}?)" if close else ""
+                where = f"{path}.{key}".strip(".")
+                raise self.error(node, where, f"is not a key{guess}; valid: {', '.join(valid)}")
+
+    def choices(self, node: yaml.Node, path: str, given: Any, valid: Any) -> None:
+        for item in given:
+            if item not in valid:
+                close = difflib.get_close_matches(item, list(valid), 1)
+                guess = f" (did you mean {close[0]!r}?)" if close else ""
+                raise self.error(
+                    node, path, f"names {item!r}{guess}; valid: {', '.join(sorted(valid))}"
+                )
+
+    def error(self, node: yaml.Node, path: str, what: str) -> ConfigError:
+        line = node.start_mark.line + 1
+        return ConfigError(f"{self.name}:{line}: {path} {what}")

@@ -1,0 +1,83 @@
+"""What the admin decided: pools, GRES names, types, rules and weights. Data, no behaviour.
+
+`slurm_het.config` reads it from YAML; the field docs here are what `slurm-het config --keys` shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from slurm_het.core.model import DeviceType, Pool, Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class GresName:
+    """A GRES name that counts as an accelerator.
+
+    `shared`: its unit is one GiB of a device's memory. `alias_of`: users may still write this
+    name, the cluster registers the other one. `vendors`: whose devices the name stands for.
+    """
+
+    shared: bool = False
+    alias_of: str = ""
+    vendors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """If a job looks like this, then it is that. The first rule that says something wins.
+
+    A rule matches if any of its `words` is in the job's script and each of the other given
+    conditions holds. `module:NAME` as a word matches `module load NAME/version`.
+    """
+
+    name: str
+    words: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    job_names: tuple[str, ...] = ()
+    scenario: Scenario | None = None
+    vendors: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    memory_gib: int = 0
+    share: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much each term of w counts; 0 switches a term off. Terms: `slurm_het.core.weights`."""
+
+    scenario_fit: float = 4.0
+    throughput: float = 1.0
+    fragmentation: float = 2.0
+    scarcity: float = 2.0
+    preference: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything the pure core needs of the configuration.
+
+    `preference` and `throughput[class][type]` are in 0..1 by device type; a type missing from
+    `throughput` falls back to its TFLOPS relative to the fastest type.
+    """
+
+    intake_partition: str
+    pools: tuple[Pool, ...]
+    gres: dict[str, GresName]
+    types: dict[str, DeviceType]
+    default_vendors: tuple[str, ...] = ()
+    default_scenario: Scenario = "training"
+    rules: tuple[Rule, ...] = ()
+    weights: Weights = field(default_factory=Weights)
+    preference: dict[str, float] = field(default_factory=dict)
+    throughput: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def vendors(self) -> frozenset[str]:
+        """Every vendor that some pool or type names."""
+        named = {v for pool in self.pools for v in pool.vendors}
+        return frozenset(named | {t.vendor for t in self.types.values()})
+
+    def pool(self, partition: str) -> Pool | None:
+        """The pool that a partition is, or None."""
+        return next((p for p in self.pools if p.partition == partition), None)
