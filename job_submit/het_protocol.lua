@@ -1,0 +1,360 @@
+--- What the job-submit hook says and decides, without any I/O.
+-- A frame is 8 hex digits (bytes of the body), then the body: k=v&k=v, percent-encoded.
+-- A "job" here is Slurm's job_desc, or any table with the same fields.
+
+local M = {}
+
+M.MAX_REPLY = 16384
+M.MAX_VALUE = 1024
+M.MAX_ADMIN_COMMENT = 1000
+M.MAX_LOG = 400
+
+local NO_VAL16, NO_VAL = 65534, 4294967294
+-- Slurm's 64-bit NO_VAL and flag bits arrive as doubles around 2^63; no real amount is near.
+local NO_VAL64 = 2 ^ 62
+
+local TRES_FIELDS = { "tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socket" }
+local TRES_FIELD = {}
+for _, field in ipairs(TRES_FIELDS) do TRES_FIELD[field] = true end
+
+local NOT_GRES = { cpu = true, mem = true, node = true, billing = true, energy = true, pages = true, vmem = true }
+
+-- Sent in this order: {wire key, job_desc field, kind}; a number kind is the smallest unset value.
+local REQUEST = {
+  { "user_id", "user_id", NO_VAL }, { "user_name", "user_name", "text" },
+  { "group_id", "group_id", NO_VAL }, { "name", "name", "text" },
+  { "account", "account", "text" }, { "qos", "qos", "text" },
+  { "partition", "partition", "whole" }, { "features", "features", "whole" },
+  { "tres_per_node", "tres_per_node", "tres" }, { "tres_per_job", "tres_per_job", "tres" },
+  { "tres_per_task", "tres_per_task", "tres" }, { "tres_per_socket", "tres_per_socket", "tres" },
+  { "cpus_per_tres", "cpus_per_tres", "tres" }, { "mem_per_tres", "mem_per_tres", "tres" },
+  { "min_nodes", "min_nodes", NO_VAL }, { "max_nodes", "max_nodes", NO_VAL },
+  { "num_tasks", "num_tasks", NO_VAL }, { "cpus_per_task", "cpus_per_task", NO_VAL16 },
+  { "ntasks_per_node", "ntasks_per_node", NO_VAL16 }, { "pn_min_cpus", "pn_min_cpus", NO_VAL16 },
+  -- pn_min_memory itself loses its low bits beside the per-CPU flag once it is a double.
+  { "pn_min_memory", "min_mem_per_node", NO_VAL64 }, { "min_mem_per_cpu", "min_mem_per_cpu", NO_VAL64 },
+  { "time_limit", "time_limit", NO_VAL }, { "array_inx", "array_inx", "whole" },
+  { "comment", "comment", "text" }, { "shared", "shared", NO_VAL16 },
+}
+
+-- What the daemon may set, in the order of assignment.
+local SETTABLE = {
+  "features", "tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socket",
+  "comment", "admin_comment", "partition",
+}
+
+local ACTIONS = { admit = true, pass = true, reject = true }
+local ON_FAILURE = { intake = true, pass = true, hold = true, reject = true }
+
+--- Text without control characters, cut to `limit` bytes: fit for one log line.
+function M.clean(text, limit)
+  return (tostring(text):sub(1, limit or M.MAX_LOG):gsub("[%z\1-\31\127]", "?"))
+end
+
+-- Wire format ---------------------------------------------------------------------------------
+
+local ESCAPE = {}
+for byte = 0, 255 do ESCAPE[string.char(byte)] = string.format("%%%02X", byte) end
+
+--- Percent-encode every byte outside [A-Za-z0-9_.~-].
+function M.escape(text)
+  return (text:gsub("[^A-Za-z0-9_.~-]", ESCAPE))
+end
+
+local function unescape(text)
+  local plain = text:gsub("+", " ")
+  -- What remains after all well-formed escapes are gone must hold no stray percent sign.
+  if plain:gsub("%%%x%x", ""):find("%", 1, true) then return nil end
+  return (plain:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+--- Encode a list of {key, value} pairs.
+function M.encode(pairs_list)
+  local out = {}
+  for i, pair in ipairs(pairs_list) do
+    out[i] = M.escape(pair[1]) .. "=" .. M.escape(pair[2])
+  end
+  return table.concat(out, "&")
+end
+
+--- Decode a body into a table, or nil and what is wrong with it.
+function M.decode(body)
+  local out = {}
+  for field in (body .. "&"):gmatch("([^&]*)&") do
+    local key, value = field:match("^([^=]+)=([^=]*)$")
+    key, value = key and unescape(key), value and unescape(value)
+    if not key or not value then return nil, "malformed field" end
+    if out[key] then return nil, "key sent twice: " .. M.clean(key, 40) end
+    out[key] = value
+  end
+  return out
+end
+
+--- Put the length before a body.
+function M.frame(body)
+  return string.format("%08x", #body) .. body
+end
+
+--- Length of the body a reply header announces, or nil and what is wrong with it.
+function M.parse_header(header)
+  if #header ~= 8 or header:find("[^%x]") then return nil, "garbage instead of a frame" end
+  local length = tonumber(header, 16)
+  if length == 0 or length > M.MAX_REPLY then return nil, "reply of " .. length .. " bytes" end
+  return length
+end
+
+-- TRES spelling -------------------------------------------------------------------------------
+
+local function entries(text)
+  return text:gmatch("[^,]+")
+end
+
+local function strip(entry)
+  local rest = entry:match("^gres[:/](.+)$")
+  return rest or entry, rest ~= nil
+end
+
+--- A TRES list without Slurm's gres: or gres/ prefixes; other tokens (cpu=2) stay.
+function M.normalise(text)
+  local out = {}
+  for entry in entries(text) do out[#out + 1] = (strip(entry)) end
+  return table.concat(out, ",")
+end
+
+local function is_gres(entry)
+  local name = entry:match("^([^:=]+)")
+  return name ~= nil and not name:find("/", 1, true) and not NOT_GRES[name]
+end
+
+--- The spelling the running Slurm uses: {prefix=, equals=}, read from what the client wrote.
+-- `fallback` is the prefix for a job that shows none.
+function M.spelling(job, field, fallback)
+  local prefix
+  for _, name in ipairs(TRES_FIELDS) do
+    prefix = prefix or (job[name] or ""):match("gres[:/]")
+  end
+  local own = (job[field] or ""):match("gres/[^,]*=%d")
+  return { prefix = prefix or fallback, equals = own ~= nil }
+end
+
+--- A normalised TRES list in Slurm's own spelling.
+function M.spell(text, spelling)
+  local out = {}
+  for entry in entries(text) do
+    local rest = strip(entry)
+    if is_gres(rest) then
+      if spelling.equals then
+        rest = rest:gsub(":(%d+[kKmMgGtT]?)$", "=%1")
+      else
+        rest = rest:gsub("=", ":")
+      end
+      rest = spelling.prefix .. rest
+    end
+    out[#out + 1] = rest
+  end
+  return table.concat(out, ",")
+end
+
+-- Which jobs are ours -------------------------------------------------------------------------
+
+--- Whether any TRES request of the job asks for at least one of the GRES in `names` (a set).
+function M.is_accelerator(job, names)
+  for _, field in ipairs(TRES_FIELDS) do
+    for entry in entries(job[field] or "") do
+      local rest = strip(entry)
+      local count = rest:match("[:=](%d+)$")
+      if names[rest:match("^([^:=]+)")] and tonumber(count or 1) > 0 then return true end
+    end
+  end
+  return false
+end
+
+local function unset(value, no_val)
+  return value == nil or value >= no_val
+end
+
+local function given(value)
+  return value ~= nil and value ~= ""
+end
+
+local function foreign_partition(job, cfg)
+  for name in entries(job.partition or "") do
+    if name ~= cfg.intake and not cfg.pools[name] then return name end
+  end
+  return nil
+end
+
+local function too_long(job)
+  for _, row in ipairs(REQUEST) do
+    local value = job[row[2]]
+    if (row[3] == "tres" or row[3] == "whole") and value and #value > M.MAX_VALUE then return row[1] end
+  end
+  return nil
+end
+
+--- Why an accelerator job is none of our business, or nil.
+function M.pass_reason(job, part_list, cfg)
+  if not unset(job.het_job_offset, NO_VAL) then return "het job component" end
+  if job.cron_job then return "scrontab job" end
+  if job.immediate == 1 then return "--immediate" end
+  if given(job.reservation) then return "--reservation" end
+  if given(job.req_nodes) then return "--nodelist" end
+  local other = foreign_partition(job, cfg)
+  if other then return "partition " .. other .. " is not ours" end
+  if (job.features or ""):find("[%*%[]") then return "features with counts or brackets" end
+  if part_list and not part_list[cfg.intake] then return "user may not use partition " .. cfg.intake end
+  local field = too_long(job)
+  return field and (field .. " is too long") or nil
+end
+
+-- Request and reply ---------------------------------------------------------------------------
+
+local function wire_value(value, kind)
+  if value == nil then return nil end
+  if type(kind) == "number" then
+    if type(value) ~= "number" or value < 0 or value >= kind or value % 1 ~= 0 then return nil end
+    return string.format("%.0f", value)
+  end
+  if kind == "tres" then return M.normalise(value) end
+  return tostring(value):sub(1, M.MAX_VALUE)
+end
+
+--- The request body for a job.
+function M.request(job, submit_uid, cfg)
+  local out = { { "v", "1" }, { "op", "admit" }, { "submit_uid", string.format("%.0f", submit_uid) } }
+  for _, row in ipairs(REQUEST) do
+    local value = wire_value(job[row[2]], row[3])
+    if given(value) then out[#out + 1] = { row[1], value } end
+  end
+  local script = job.script
+  if given(script) then out[#out + 1] = { "script", script:sub(1, cfg.max_script_bytes) } end
+  return M.encode(out)
+end
+
+--- The daemon's reply, checked: {action=, why=, user_msg=, set={field=value}}; or nil and why not.
+function M.reply(body)
+  local fields, err = M.decode(body)
+  if not fields then return nil, err end
+  if not ACTIONS[fields.action or ""] then return nil, "unknown action" end
+  local reply = { action = fields.action, why = fields.why or "", user_msg = fields.user_msg, set = {} }
+  if reply.action ~= "admit" then return reply end
+  for _, field in ipairs(SETTABLE) do
+    local value = fields[field]
+    if value and (#value > M.MAX_VALUE or value:find("[%z\1-\31\127]")) then
+      return nil, "bad value for " .. field
+    end
+    reply.set[field] = value
+  end
+  return reply
+end
+
+local function join_comment(old, new)
+  local joined = given(old) and (old .. " " .. new) or new
+  return (#joined > M.MAX_ADMIN_COMMENT and new or joined):sub(1, M.MAX_ADMIN_COMMENT)
+end
+
+--- The assignments, a list of {field, value} in order, that carry out an admit.
+function M.assignments(reply, job, fallback_prefix)
+  local out = {}
+  for _, field in ipairs(SETTABLE) do
+    local value = reply.set[field]
+    if value and TRES_FIELD[field] then
+      value = M.spell(value, M.spelling(job, field, fallback_prefix))
+    elseif value == "" and field == "admin_comment" then
+      value = nil
+    elseif value and field == "admin_comment" then
+      value = join_comment(job.admin_comment, value)
+    end
+    if value then out[#out + 1] = { field, value } end
+  end
+  return out
+end
+
+-- Decisions -----------------------------------------------------------------------------------
+
+--- What on_failure makes of a job the daemon could not be asked about.
+function M.failed(job, part_list, cfg, why)
+  local decision = { verb = "fail", set = {}, asked = true }
+  if cfg.on_failure == "reject" then
+    decision.reject = true
+    decision.user = "accelerator jobs cannot be placed now (" .. why .. "); try again later"
+    decision.text = ": " .. why .. ", job rejected"
+  elseif cfg.on_failure == "hold" then
+    decision.set, decision.user = { { "priority", 0 } }, "this job cannot be placed now; it is held"
+    decision.text = ": " .. why .. ", job held"
+  elseif cfg.on_failure == "intake" and not given(job.partition) and (not part_list or part_list[cfg.intake]) then
+    decision.set = { { "partition", cfg.intake } }
+    decision.text = ": " .. why .. ", job goes to " .. cfg.intake
+  else
+    decision.text = ": " .. why .. ", job left as written"
+  end
+  return decision
+end
+
+local function unusable_partition(reply, part_list)
+  for name in entries(reply.set.partition or "") do
+    if part_list and not part_list[name] then return name end
+  end
+  return nil
+end
+
+--- Decide about one submission; nil if it is no accelerator job. `call(body)` asks the daemon.
+-- A decision is {verb=, text=, set=, reject=, user=, asked=}; nothing is assigned here.
+function M.decide(job, part_list, submit_uid, cfg, call)
+  if not M.is_accelerator(job, cfg.gres_names) then return nil end
+  local why = M.pass_reason(job, part_list, cfg)
+  if why then return { verb = "pass", text = ": " .. why, set = {} } end
+  local body, err = call(M.request(job, submit_uid, cfg))
+  local reply
+  if body then reply, err = M.reply(body) end
+  if not reply then return M.failed(job, part_list, cfg, err) end
+  local other = unusable_partition(reply, part_list)
+  if other then return M.failed(job, part_list, cfg, "no partition " .. other .. " for this user") end
+  local decision = { verb = reply.action, set = {}, asked = true, user = reply.user_msg }
+  if reply.action == "admit" then
+    decision.set = M.assignments(reply, job, cfg.fallback_prefix)
+    decision.text = " -> " .. (reply.set.partition or "unchanged")
+    if given(reply.why) then decision.text = decision.text .. ": " .. reply.why end
+  else
+    decision.text = ": " .. reply.why
+  end
+  if reply.action == "reject" then
+    decision.reject, decision.user = true, given(reply.user_msg) and reply.user_msg or reply.why
+  end
+  return decision
+end
+
+-- Configuration -------------------------------------------------------------------------------
+
+local DEFAULTS = { deadline_ms = 50, breaker_failures = 3, breaker_seconds = 10, max_script_bytes = 65536 }
+local LIMITS = { deadline_ms = 2000, breaker_failures = 1000, breaker_seconds = 3600, max_script_bytes = 262144 }
+
+local function to_set(list)
+  local set = {}
+  for _, name in ipairs(list) do set[name] = true end
+  return set
+end
+
+--- The checked config with its defaults, or nil and what is wrong with it.
+function M.config(raw)
+  if type(raw) ~= "table" then return nil, "the config does not return a table" end
+  local cfg = { socket = raw.socket, intake = raw.intake, on_failure = raw.on_failure or "intake" }
+  for _, key in ipairs({ "socket", "intake" }) do
+    if type(raw[key]) ~= "string" or raw[key] == "" then return nil, key .. " is not set" end
+  end
+  for _, key in ipairs({ "gres_names", "pools" }) do
+    if type(raw[key]) ~= "table" then return nil, key .. " is not a list" end
+    cfg[key] = to_set(raw[key])
+  end
+  if not ON_FAILURE[cfg.on_failure] then return nil, "on_failure is not intake, pass, hold or reject" end
+  for key, limit in pairs(LIMITS) do
+    local value = raw[key] == nil and DEFAULTS[key] or raw[key]
+    if type(value) ~= "number" or not (value >= 1 and value <= limit) then
+      return nil, key .. " is not between 1 and " .. limit
+    end
+    cfg[key] = value
+  end
+  return cfg
+end
+
+return M

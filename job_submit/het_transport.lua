@@ -1,0 +1,94 @@
+--- One request and one reply over a unix stream socket, within one total deadline.
+-- slurmctld holds its locks while the hook runs, so every step is bounded, and a circuit breaker
+-- stops asking a daemon that does not answer.
+
+local protocol = require("het_protocol")
+
+local M = {}
+
+--- A circuit breaker: after `failures` failures in a row it refuses calls for `seconds`, then lets
+-- single tries through until one succeeds. `now` returns seconds.
+function M.breaker(failures, seconds, now)
+  local self, failed, opened = {}, 0, nil
+
+  --- Whether a call may be made now.
+  function self.allows()
+    local waited = opened and now() - opened
+    -- A clock that was set back must not keep the breaker open for longer than it should be.
+    return not waited or waited >= seconds or waited < 0
+  end
+
+  --- Record the outcome of a call.
+  function self.record(ok)
+    failed = ok and 0 or failed + 1
+    opened = failed >= failures and now() or nil
+  end
+
+  return self
+end
+
+local function explain(err, deadline_ms)
+  if err == "timeout" then return string.format("timeout after %.0f ms", deadline_ms) end
+  if err == "closed" then return "the daemon closed the connection" end
+  return tostring(err)
+end
+
+local function talk(sock, path, frame, arm)
+  arm()
+  local ok, err = sock:connect(path)
+  if not ok then return nil, err end
+  arm()
+  ok, err = sock:send(frame)
+  if not ok then return nil, err end
+  arm()
+  local header, body, length
+  header, err = sock:receive(8)
+  if not header then return nil, err end
+  length, err = protocol.parse_header(header)
+  if not length then return nil, err end
+  arm()
+  body, err = sock:receive(length)
+  return body, err
+end
+
+--- Send `body` to the socket at `path`, return the reply's body; or nil and why not.
+-- `lib` holds LuaSocket's `stream` constructor and `now`.
+function M.exchange(path, body, deadline_ms, lib)
+  local budget = deadline_ms / 1000
+  local deadline = lib.now() + budget
+  local sock, err = lib.stream()
+  if not sock then return nil, explain(err, deadline_ms) end
+  local function arm()
+    -- LuaSocket takes a negative timeout as "for ever"; and the clock may be set back meanwhile.
+    sock:settimeout(math.max(0, math.min(budget, deadline - lib.now())), "t")
+  end
+  local ok, reply, why = pcall(talk, sock, path, protocol.frame(body), arm)
+  sock:close()
+  if not ok then return nil, explain(reply, deadline_ms) end
+  if not reply then return nil, explain(why, deadline_ms) end
+  return reply
+end
+
+--- LuaSocket's parts that we use, or nil and why it cannot be loaded.
+function M.load_socket()
+  local ok, socket = pcall(require, "socket")
+  if not ok then return nil, socket end
+  local has_unix, unix = pcall(require, "socket.unix")
+  if not has_unix then return nil, unix end
+  -- LuaSocket before 3.0 returns the stream constructor itself.
+  local stream = type(unix) == "table" and unix.stream or unix
+  return { stream = stream, now = socket.gettime }
+end
+
+--- A client for the hook: `call(body)` returns the reply's body, or nil and why not.
+function M.client(cfg, lib)
+  local breaker = M.breaker(cfg.breaker_failures, cfg.breaker_seconds, lib.now)
+  return function(body)
+    if not breaker.allows() then return nil, "daemon not asked, it failed before" end
+    local reply, err = M.exchange(cfg.socket, body, cfg.deadline_ms, lib)
+    breaker.record(reply ~= nil)
+    return reply, err
+  end
+end
+
+return M
