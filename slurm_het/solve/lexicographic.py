@@ -1,0 +1,211 @@
+"""The lexicographic search: which tasks start, level by level, then the best sum of weights.
+
+The levels are solved one after the other on models that hold only the tasks still in question:
+
+1. first-fit gives the incumbent: the tasks up to the first that it leaves out need no proof;
+2. if everything could start by a rough count, all y are fixed to 1 and sum w·x is optimised;
+3. otherwise the next CHUNK undecided tasks are weighted by powers of two, which is exactly
+   lexicographic, and later tasks are left out (their start only takes resources away). What it
+   starts is fixed, what it does not start is refused, and so are later identical tasks. First-fit
+   fills up behind each level, so that many levels are decided without a solve;
+4. the last level optimises sum w·x over the tasks that start.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from slurm_het.core.greedy import Starts, classes, complete, greedy, value
+from slurm_het.core.problem import Problem, SlotChoice, Solution, violations
+from slurm_het.solve.candidates import Candidates, candidates
+
+if TYPE_CHECKING:
+    from slurm_het.solve.milp import Formulation
+
+log = logging.getLogger(__name__)
+
+CHUNK = 16  # 2^15 … 1: far enough from the solvers' tolerances to stay exact
+ALL_SHARE = 0.4  # of the time left, for the attempt to start everything
+LEVEL_SHARE = 0.5  # of the time left, for each level: the last one must get its turn
+
+
+class OutOfTimeError(Exception):
+    """The deadline passed before a solve could begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one solve said: the choices (None without any), and what is proven."""
+
+    starts: dict[int, tuple[SlotChoice, ...]] | None
+    proven: bool
+    bound: float
+
+
+class Formulate(Protocol):
+    """Builds the model in which `tasks` may start and those in `fixed` must."""
+
+    def __call__(
+        self,
+        problem: Problem,
+        found: dict[int, Candidates],
+        tasks: Sequence[int],
+        fixed: Sequence[int] = (),
+        *,
+        deadline: float = math.inf,
+    ) -> Formulation: ...
+
+
+class Search:
+    """One search: the best feasible starts so far, and what is proven about them."""
+
+    def __init__(self, problem: Problem, seconds: float, formulate: Formulate, gap: float) -> None:
+        self.began = time.monotonic()
+        self.deadline = self.began + seconds
+        self.problem = problem
+        self.formulate = formulate
+        self.gap = gap
+        self.first_fit = greedy(problem)
+        self.best: Starts = self.first_fit.starts
+        self.found: dict[int, Candidates] = {}
+        self.improved = False
+        self.levels_proven = False
+        self.last: Answer | None = None
+
+    def run(self) -> Solution:
+        """Search until everything is proven or the deadline."""
+        try:
+            self._candidates()
+            if not self._everything():
+                self.levels_proven = self._levels()
+                self._last_level()
+        except OutOfTimeError:
+            log.info("the deadline passed: the best feasible plan so far is used")
+        return self._solution()
+
+    def _left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def _candidates(self) -> None:
+        for t, task in enumerate(self.problem.tasks):
+            if self._left() <= 0:
+                raise OutOfTimeError
+            if found := candidates(self.problem, task):
+                self.found[t] = found
+
+    def _accept(self, starts: Starts | None) -> bool:
+        """Take over a solver's choices if they are feasible; rounding may have broken them."""
+        if starts is None:
+            return False
+        if broken := violations(self.problem, Solution(starts=dict(starts))):
+            log.warning("the solver's answer is infeasible and not used: %s", broken[0])
+            return False
+        self.best = starts
+        self.improved = True
+        return True
+
+    def _everything(self) -> bool:
+        tasks = list(self.found)
+        if len(self.best) == len(tasks) or not self._may_all_start():
+            return False
+        form = self.formulate(self.problem, self.found, tasks, tasks, deadline=self.deadline)
+        form.maximise_weights()
+        answer = form.optimise(self._left() * ALL_SHARE, self.gap, 1e-6)
+        if not self._accept(answer.starts):
+            return False
+        self.levels_proven = True
+        self.last = answer
+        return answer.proven
+
+    def _may_all_start(self) -> bool:
+        """A rough count of GiB and CPUs: whether it is worth trying to start everything."""
+        gib = cpus = 0
+        smallest = min((d.memory for d in self.problem.devices if d.whole), default=0)
+        for t in self.found:
+            task = self.problem.tasks[t]
+            gib += sum(slot.devices for slot in task.slots) * (task.memory or smallest)
+            cpus += sum(min(need[0] for need in slot.need.values()) for slot in task.slots)
+        free = sum(max(0, d.memory - d.used) for d in self.problem.devices)
+        return gib <= free and cpus <= sum(max(0, n.cpus) for n in self.problem.nodes)
+
+    def _levels(self) -> bool:
+        """Decide the starts; whether all of them are proven."""
+        kinds = classes(self.problem)
+        refused: set[int] = set()
+        fixed: list[int] = []
+        queue = list(self.found)
+        proven = True
+        while queue:
+            if queue[0] in self.best:
+                fixed.append(queue.pop(0))
+                continue
+            queue = [t for t in queue if kinds[t] not in refused or t in self.best]
+            chunk, queue = queue[:CHUNK], queue[CHUNK:]
+            if chunk:
+                proven &= self._level(fixed, chunk)
+            fixed += [t for t in chunk if t in self.best]
+            refused |= {kinds[t] for t in chunk if t not in self.best}
+        return proven
+
+    def _level(self, fixed: list[int], chunk: list[int]) -> bool:
+        tasks = [*fixed, *chunk]
+        form = self.formulate(self.problem, self.found, tasks, fixed, deadline=self.deadline)
+        form.maximise_starts(chunk)
+        form.start_from(self.best)
+        # Objectives are whole numbers here: less than 1 from the bound is proven.
+        answer = form.optimise(self._left() * LEVEL_SHARE, 0.0, 0.5)
+        if answer.starts is None:
+            return False
+        new = [t in answer.starts for t in chunk]
+        if new == [t in self.best for t in chunk]:
+            return answer.proven
+        if new < [t in self.best for t in chunk]:
+            return False
+        return self._accept(complete(self.problem, answer.starts).starts) and answer.proven
+
+    def _last_level(self) -> None:
+        tasks = list(self.best)
+        if not tasks:
+            self.last = Answer(starts={}, proven=True, bound=0.0)
+            return
+        form = self.formulate(self.problem, self.found, tasks, tasks, deadline=self.deadline)
+        form.maximise_weights()
+        form.start_from(self.best)
+        answer = form.optimise(self._left(), self.gap, 1e-6)
+        if answer.starts is None:
+            return
+        if value(self.problem, answer.starts) < value(self.problem, self.best):
+            self.last = replace(answer, proven=False)
+        elif self._accept(answer.starts):
+            self.last = answer
+
+    def _solution(self) -> Solution:
+        seconds = time.monotonic() - self.began
+        if self.last is None and not self.improved:
+            return replace(self.first_fit, seconds=seconds)
+        objective = value(self.problem, self.best)
+        bound = min(self._loose_bound(), self.last.bound if self.last else math.inf)
+        bound = max(bound, objective)
+        proven = self.levels_proven and self.last is not None and self.last.proven
+        return Solution(
+            starts=dict(sorted(self.best.items())),
+            status="optimal" if proven else "incumbent",
+            objective=objective,
+            bound=bound,
+            gap=(bound - objective) / max(abs(objective), 1e-9) if bound > objective else 0.0,
+            seconds=seconds,
+        )
+
+    def _loose_bound(self) -> float:
+        """No plan that starts these tasks is worth more: each on the devices it likes best."""
+        total = 0.0
+        for t in self.best:
+            task = self.problem.tasks[t]
+            best = sorted(task.weights.values(), reverse=True)
+            total += sum(best[: sum(slot.devices for slot in task.slots)])
+        return total

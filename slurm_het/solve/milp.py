@@ -1,0 +1,241 @@
+"""The assignment as a MIP with python-mip: the formulation (and the only importer of mip)."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import mip
+
+from slurm_het.core.greedy import Starts, classes
+from slurm_het.core.problem import Problem, SlotChoice, Solution
+from slurm_het.solve.candidates import Candidates, Names, candidates, numbered
+from slurm_het.solve.lexicographic import Answer, OutOfTimeError, Search
+
+SolverName = Literal["highs", "cbc"]
+LAST_GAP = 0.005
+DUMPED_LEVELS = 50  # 2^49 … 1 is as far as the weights of one objective stay exact
+
+LP_HEADER = """\
+\\ y(t)        = 1: task t starts now
+\\ h(t,g)      = 1: task t uses its g-th group of nodes (only where several slots must agree)
+\\ z(t,k,n)    = 1: slot k of task t is on node n
+\\ x(t,k,i,n#p) = 1: the i-th device requested in slot k is the device at position p of node n
+\\ start, slot, within, once, place, apart: the shape of a task; same: identical tasks in order
+\\ mem(n#p): GiB of a device; cpu(n), host(n): CPUs and host memory (MiB) of a node
+\\ The objective is the first level: the tasks that start, in priority order (the first {levels}
+\\ by powers of two). The second level, with every y fixed, is the sum of w*x:
+"""
+
+
+class Formulation:
+    """One model: `tasks` may start, those in `fixed` must; all the others do not start."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        found: dict[int, Candidates],
+        tasks: Sequence[int],
+        fixed: Iterable[int] = (),
+        *,
+        deadline: float = math.inf,
+        solver: SolverName = "highs",
+    ) -> None:
+        self.problem = problem
+        self.found = found
+        self.tasks = tasks
+        self.names = Names(problem)
+        self.model = mip.Model(sense=mip.MAXIMIZE, solver_name=solver.upper())
+        self.model.verbose = 0
+        self.y: dict[int, Any] = {}
+        self.h: dict[tuple[int, int], Any] = {}
+        self.z: dict[tuple[int, int, int], Any] = {}
+        self.x: dict[tuple[int, int, int, int], Any] = {}
+        self._loads: dict[str, dict[int, tuple[list[Any], list[int]]]] = defaultdict(dict)
+        fixed = set(fixed)
+        for t in tasks:
+            if time.monotonic() > deadline:
+                raise OutOfTimeError
+            self._task(t, found[t], must=t in fixed)
+        self._identical()
+        self._capacities()
+
+    def _binary(self, name: str, low: int = 0) -> Any:
+        return self.model.add_var(name, lb=low, ub=1, var_type=mip.INTEGER)
+
+    def _row(self, name: str, variables: list[Any], coefs: list[int], sense: str, rhs: int) -> None:
+        # The constructor is several times faster than xsum and comparisons of expressions.
+        self.model.add_constr(mip.LinExpr(variables, coefs, -rhs, sense), name)
+
+    def _task(self, t: int, found: Candidates, must: bool) -> None:
+        key = self.names.tasks[t]
+        y = self.y[t] = self._binary(f"y({key})", int(must))
+        groups: list[Any] = []
+        if found.grouped:
+            groups = [self._binary(f"h({key},{g})") for g in range(len(found.groups))]
+            self.h.update({(t, g): h for g, h in enumerate(groups)})
+            self._row(f"start({key})", [*groups, y], [1] * len(groups) + [-1], "=", 0)
+        slots_on: dict[int, list[Any]] = defaultdict(list)
+        for k, nodes in enumerate(found.slots):
+            for n in nodes:
+                self._slot_on_node(t, k, n, nodes[n])
+                z = self.z[t, k, n]
+                slots_on[n].append(z)
+                if groups:
+                    near = [h for h, g in zip(groups, found.groups, strict=True) if n in g]
+                    name = f"within({key},{k},{self.names.nodes[n]})"
+                    self._row(name, [z, *near], [1] + [-1] * len(near), "<", 0)
+            on = [self.z[t, k, n] for n in nodes]
+            self._row(f"slot({key},{k})", [*on, y], [1] * len(on) + [-1], "=", 0)
+        for n, on in slots_on.items():
+            if len(on) > 1:
+                self._row(f"once({key},{self.names.nodes[n]})", on, [1] * len(on), "<", 1)
+
+    def _slot_on_node(self, t: int, k: int, n: int, devices: tuple[int, ...]) -> None:
+        task, names = self.problem.tasks[t], self.names
+        key, node = names.tasks[t], names.nodes[n]
+        slot = task.slots[k]
+        z = self.z[t, k, n] = self._binary(f"z({key},{k},{node})")
+        cpus, memory = slot.need[n]
+        self._load("cpu", n, z, cpus)
+        self._load("host", n, z, memory)
+        by_device: dict[int, list[Any]] = defaultdict(list)
+        for i in range(slot.devices):
+            some = numbered(devices, i, slot.devices)
+            for j in some:
+                x = self.x[t, k, i, j] = self._binary(f"x({key},{k},{i},{names.devices[j]})")
+                by_device[j].append(x)
+                self._load("mem", j, x, task.memory or self.problem.devices[j].memory)
+            row = [self.x[t, k, i, j] for j in some]
+            self._row(f"place({key},{k},{i},{node})", [*row, z], [1] * len(row) + [-1], "=", 0)
+        for j, row in by_device.items():
+            if len(row) > 1:
+                name = f"apart({key},{k},{names.devices[j]})"
+                self._row(name, [*row, z], [1] * len(row) + [-1], "<", 0)
+
+    def _load(self, what: str, index: int, variable: Any, amount: int) -> None:
+        if amount:
+            variables, amounts = self._loads[what].setdefault(index, ([], []))
+            variables.append(variable)
+            amounts.append(amount)
+
+    def _identical(self) -> None:
+        # Of identical tasks the one of higher priority starts first: swapping the two would be
+        # feasible and lexicographically better, so this loses nothing.
+        latest: dict[int, int] = {}
+        kinds = classes(self.problem)
+        for t in sorted(self.tasks):
+            if (before := latest.get(kinds[t])) is not None:
+                name = f"same({self.names.tasks[before]},{self.names.tasks[t]})"
+                self._row(name, [self.y[t], self.y[before]], [1, -1], "<", 0)
+            latest[kinds[t]] = t
+
+    def _capacities(self) -> None:
+        free = {
+            "mem": [max(0, d.memory - d.used) for d in self.problem.devices],
+            "cpu": [max(0, n.cpus) for n in self.problem.nodes],
+            "host": [max(0, n.memory) for n in self.problem.nodes],
+        }
+        for what, loads in self._loads.items():
+            names = self.names.devices if what == "mem" else self.names.nodes
+            for index, (variables, amounts) in loads.items():
+                if sum(amounts) > free[what][index]:
+                    row = f"{what}({names[index]})"
+                    self._row(row, variables, amounts, "<", free[what][index])
+
+    def weights(self) -> tuple[list[Any], list[float]]:
+        """The terms of the last level, sum w·x."""
+        terms = [(x, self.problem.tasks[t].weights[j]) for (t, _, _, j), x in self.x.items()]
+        return [x for x, _ in terms], [w for _, w in terms]
+
+    def maximise_weights(self) -> None:
+        """Make sum w·x the objective."""
+        self.model.objective = mip.LinExpr(*self.weights())
+
+    def maximise_starts(self, tasks: Sequence[int]) -> None:
+        """Make the starts of `tasks`, each worth more than all after it, the objective."""
+        powers = [float(2 ** (len(tasks) - 1 - k)) for k in range(len(tasks))]
+        self.model.objective = mip.LinExpr([self.y[t] for t in tasks], powers)
+
+    def start_from(self, starts: Starts) -> None:
+        """Hand the solver a feasible solution to improve."""
+        ones: list[Any] = []
+        position = self.problem.devices
+        for t in starts.keys() & self.y.keys():
+            ones.append(self.y[t])
+            nodes = {choice.node for choice in starts[t]}
+            groups = enumerate(self.found[t].groups)
+            if self.found[t].grouped:
+                ones.append(next(self.h[t, g] for g, group in groups if nodes <= group))
+            for k, choice in enumerate(starts[t]):
+                ones.append(self.z[t, k, choice.node])
+                ordered = sorted(choice.devices, key=lambda j: position[j].position)
+                ones += [self.x[t, k, i, j] for i, j in enumerate(ordered)]
+        chosen = {variable.idx for variable in ones}
+        self.model.start = [(v, float(v.idx in chosen)) for v in self.model.vars]
+
+    def optimise(self, seconds: float, gap: float, gap_abs: float) -> Answer:
+        """Run the solver for at most `seconds`."""
+        if seconds <= 0:
+            raise OutOfTimeError
+        model = self.model
+        model.max_mip_gap, model.max_mip_gap_abs = gap, gap_abs
+        if model.solver_name == mip.CBC:
+            model.cuts = model.preprocess = 0  # with them CBC overruns its time limit many times
+        status = model.optimize(max_seconds=seconds)
+        state = mip.OptimizationStatus
+        solved = status in (state.OPTIMAL, state.FEASIBLE)
+        return Answer(
+            starts=self._read() if solved else None,
+            proven=status == state.OPTIMAL,
+            bound=float(model.objective_bound) if solved else math.inf,
+        )
+
+    def _read(self) -> dict[int, tuple[SlotChoice, ...]]:
+        at: dict[tuple[int, int], int] = {}
+        devices: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for (t, k, n), z in self.z.items():
+            if z.x > 0.5:
+                at[t, k] = n
+        for (t, k, _, j), x in self.x.items():
+            if x.x > 0.5:
+                devices[t, k].append(j)
+        return {
+            t: tuple(
+                SlotChoice(node=at.get((t, k), -1), devices=tuple(devices[t, k]))
+                for k in range(len(self.problem.tasks[t].slots))
+            )
+            for t in self.tasks
+            if self.y[t].x > 0.5
+        }
+
+
+def solve(
+    problem: Problem, seconds: float, solver: SolverName = "highs", gap: float = LAST_GAP
+) -> Solution:
+    """The best plan within `seconds`, model building included; always feasible.
+
+    `gap` is the relative tolerance of the last level; the starts are exact.
+    """
+    return Search(problem, seconds, partial(Formulation, solver=solver), gap).run()
+
+
+def dump_lp(problem: Problem) -> str:
+    """The whole model as LP text, with comments that name the symbols and the second level."""
+    found = {t: c for t, task in enumerate(problem.tasks) if (c := candidates(problem, task))}
+    form = Formulation(problem, found, list(found))
+    header = LP_HEADER.format(levels=DUMPED_LEVELS)
+    if not found:
+        return header + "\\ no task can start\n"
+    form.maximise_starts(list(found)[:DUMPED_LEVELS])
+    terms = [f"\\ {w:+g} {x.name}\n" for x, w in zip(*form.weights(), strict=True)]
+    with tempfile.TemporaryDirectory(prefix="slurm-het-") as folder:
+        path = Path(folder) / "model.lp"
+        form.model.write(str(path))
+        return header + "".join(terms) + path.read_text(encoding="utf-8")
