@@ -1,0 +1,316 @@
+"""A real Slurm cluster on one machine: slurmctld, a slurmd per emulated node, munged, hetd."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from slurm_het.errors import HetError, SlurmError
+from slurm_het.sandbox import procs
+from slurm_het.sandbox.layout import (
+    Layout,
+    checked_dir,
+    free_ports,
+    program,
+    require_root,
+    search_path,
+    slurm_version,
+)
+from slurm_het.sandbox.procs import Process
+from slurm_het.sandbox.render import Plan, write_all
+from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, Topology, load_topology
+
+BOOT_SECONDS = 30.0
+HETD_SECONDS = 20.0
+HETD_ARGV = (sys.executable, "-c", "from slurm_het.daemon.app import main; main()")
+
+Say = Callable[[str], None]
+
+
+def _quiet(_line: str) -> None:
+    pass
+
+
+class Sandbox:
+    """A running sandbox; leaving it as a context manager takes it down."""
+
+    def __init__(self, directory: Path) -> None:
+        """Attach to `directory`; `Sandbox.up` makes a new one."""
+        self.layout = Layout(checked_dir(directory))
+
+    @classmethod
+    def up(
+        cls,
+        directory: Path,
+        topology: Topology | Path | None = None,
+        *,
+        hetd: bool = True,
+        hook: bool = True,
+        overrides: Mapping[str, Any] | None = None,
+        say: Say = _quiet,
+    ) -> Self:
+        """Start a sandbox and wait until every node is idle; on any failure take it down again.
+
+        `overrides` are merged into het.yaml; `say` gets progress lines.
+        """
+        require_root("sandbox up")
+        version = slurm_version()
+        if not isinstance(topology, Topology):
+            topology = load_topology(topology or DEFAULT_TOPOLOGY)
+        if hetd:
+            _require_hetd()
+        sandbox = cls(directory)
+        sandbox._claim(say)
+        with ExitStack() as undo:
+            undo.callback(sandbox.down)
+            ports = free_ports(len(topology.nodes) + 1)
+            sandbox.layout.make_dirs(topology.nodes)
+            write_all(Plan(sandbox.layout, topology, version, ports, hook, overrides or {}))
+            facts = {"nodes": topology.nodes, "ports": [ports.start, ports.stop]}
+            sandbox.layout.marker.write_text(json.dumps(facts))
+            sandbox._boot(topology.nodes, say)
+            if hetd:
+                say("starting hetd under its supervisor")
+                sandbox.start_hetd()
+            undo.pop_all()
+        return sandbox
+
+    @property
+    def dir(self) -> Path:
+        """The directory that holds all of the sandbox."""
+        return self.layout.dir
+
+    @property
+    def config_path(self) -> Path:
+        """The slurm-het configuration, het.yaml."""
+        return self.layout.het_config
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment in which Slurm's and slurm-het's commands talk to this sandbox."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH_"))}
+        return inherited | {
+            "SLURM_CONF": str(self.layout.slurm_conf),
+            "HET_CONFIG": str(self.config_path),
+            "PATH": f"{self.layout.bin}:{search_path()}",
+        }
+
+    def run(
+        self, argv: Sequence[str], user: str | None = None, **kw: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command against this sandbox, optionally as another user (needs root).
+
+        Unless `kw` says otherwise: output captured as text, at most 60 s, in the work directory.
+        """
+        options: dict[str, Any] = {"text": True, "timeout": 60, "cwd": self.layout.work}
+        if "stdout" not in kw and "stderr" not in kw:
+            options["capture_output"] = True
+        env = self.env
+        if user is not None:
+            options |= {"user": user, "group": _group_of(user), "extra_groups": []}
+            env |= {"USER": user, "LOGNAME": user}
+        options |= {"env": env, "check": False}
+        done: subprocess.CompletedProcess[str] = subprocess.run(list(argv), **(options | kw))
+        return done
+
+    def daemons(self) -> list[Process]:
+        """The daemons this sandbox started and recorded, alive or not."""
+        return procs.read_recorded(self.layout.run)
+
+    @property
+    def running(self) -> bool:
+        """Whether any of its daemons is alive."""
+        return any(process.alive for process in self.daemons())
+
+    def require_running(self) -> None:
+        """Raise `HetError` with the remedy if there is no live sandbox here."""
+        if not self.running:
+            raise HetError(
+                f"no sandbox is running in {self.dir}",
+                f"start one: slurm-het sandbox up --dir {self.dir}",
+            )
+
+    def down(self, keep_logs: bool = False) -> None:
+        """Stop every process of the sandbox and remove its directory; safe to repeat."""
+        require_root("sandbox down")
+        if not self.layout.marker.exists():
+            return
+        self.stop_hetd()
+        daemons = self.daemons()
+        munged = [process for process in daemons if process.name == "munged"]
+        slurm = [process for process in daemons if process not in munged]
+        # Job steps first: a slurmd waits for them, and nobody needs their last words.
+        procs.end(procs.strays(self.layout.slurm_conf), 0.0, signal.SIGKILL)
+        procs.end(slurm, 5.0)
+        procs.end(procs.strays(self.layout.slurm_conf), 0.0, signal.SIGKILL)
+        procs.end(munged, 2.0)
+        for path in self.dir.iterdir():
+            if path in (self.layout.marker, self.layout.log) and keep_logs:
+                continue
+            _remove(path)
+        if not keep_logs:
+            self.dir.rmdir()
+
+    def start_hetd(self) -> None:
+        """Start hetd under its supervisor and wait until it says it is ready."""
+        config = str(self.config_path)
+        supervise = [sys.executable, "-m", "slurm_het.supervise", "--config", config]
+        supervise += ["--status-file", str(self._hetd_status), "--restart-seconds", "2", "--"]
+        argv = [*supervise, *HETD_ARGV, "--config", config]
+        supervisor = self._spawn("supervisor", argv)
+        deadline = time.monotonic() + HETD_SECONDS
+        while not self._hetd_state().get("ready"):
+            if time.monotonic() > deadline or not supervisor.alive:
+                raise HetError(
+                    f"hetd did not become ready\n{self.layout.log_tail('supervisor')}",
+                    "or start the sandbox without it: --no-hetd",
+                )
+            time.sleep(0.05)
+
+    def stop_hetd(self) -> None:
+        """Stop the supervisor and hetd; the supervisor opens the gate on its way out."""
+        procs.end([p for p in self.daemons() if p.name == "supervisor"], 10.0)
+        self._hetd_status.unlink(missing_ok=True)
+
+    def hetd_pid(self) -> int | None:
+        """The pid of hetd, or None while it does not run."""
+        state = self._hetd_state()
+        child = Process("hetd", state.get("pid", 0), state.get("start", 0))
+        return child.pid if child.alive else None
+
+    def kill_hetd(self, number: int = signal.SIGKILL) -> None:
+        """Send hetd a signal; its supervisor deals with the consequences."""
+        pid = self.hetd_pid()
+        if pid is None:
+            raise HetError("hetd is not running", "start it: Sandbox.start_hetd()")
+        os.kill(pid, number)
+
+    def restart_slurmctld(self) -> None:
+        """Stop slurmctld, start it on its saved state, and wait until it answers."""
+        procs.end([p for p in self.daemons() if p.name == "slurmctld"], 10.0)
+        self._start_slurmctld()
+        self._wait_for("slurmctld answers", "slurmctld", self._answers)
+
+    def _claim(self, say: Say) -> None:
+        """Make the directory ours: clear a dead sandbox, refuse a live one and foreign files."""
+        if self.running:
+            raise HetError(
+                f"a sandbox is already running in {self.dir}",
+                f"use it, or stop it first: slurm-het sandbox down --dir {self.dir}",
+            )
+        if self.layout.marker.exists():
+            say(f"removing the leftovers of a dead sandbox in {self.dir}")
+            self.down()
+        try:
+            self.dir.mkdir(parents=True, exist_ok=True)
+            if any(self.dir.iterdir()):
+                raise HetError(f"{self.dir} has other files in it", "choose another --dir")
+            self.layout.marker.touch(exist_ok=False)
+        except OSError as error:
+            hint = "choose another --dir"
+            raise HetError(f"cannot use {self.dir}: {error.strerror}", hint) from error
+
+    def _boot(self, nodes: Sequence[str], say: Say) -> None:
+        say(f"starting munged, slurmctld and {len(nodes)} slurmd")
+        self._start_munged()
+        self._start_slurmctld()
+        for node in nodes:
+            self._spawn(f"slurmd-{node}", [program("slurmd"), "-D", "-N", node])
+        say("waiting until all nodes are idle")
+        self._wait_for("all nodes are idle", "slurmctld", lambda: self._all_idle(len(nodes)))
+
+    def _start_munged(self) -> None:
+        private = self.dir / "munge"
+        argv = [program("munged"), "--foreground", f"--socket={self.layout.munge_socket}"]
+        argv += [f"--key-file={private / 'key'}", f"--seed-file={private / 'seed'}"]
+        argv += [f"--pid-file={private / 'pid'}", f"--log-file={private / 'log'}"]
+        self._spawn("munged", argv)
+        self._wait_for("munged listens", "munged", self.layout.munge_socket.exists)
+
+    def _start_slurmctld(self) -> None:
+        self._spawn("slurmctld", [program("slurmctld"), "-D"])
+
+    def _spawn(self, name: str, argv: Sequence[str]) -> Process:
+        return procs.spawn(name, argv, self.env, self.layout.output_of(name), self.layout.run)
+
+    def _wait_for(self, what: str, log: str, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + BOOT_SECONDS
+        while True:
+            dead = [process.name for process in self.daemons() if not process.alive]
+            if dead:
+                tail = self.layout.log_tail(dead[0])
+                raise SlurmError(f"{dead[0]} ended while waiting until {what}\n{tail}")
+            if ready():
+                return
+            if time.monotonic() > deadline:
+                tail = self.layout.log_tail(log)
+                raise SlurmError(f"not within {BOOT_SECONDS:.0f} s: {what}\n{tail}")
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        return " is UP" in self._ask("scontrol", "ping")
+
+    def _all_idle(self, count: int) -> bool:
+        listed = self._ask("sinfo", "-h", "-N", "-o", "%N %T")
+        nodes = dict(line.split() for line in listed.splitlines())
+        return len(nodes) == count and set(nodes.values()) == {"idle"}
+
+    def _ask(self, *argv: str) -> str:
+        """The output of a Slurm command; empty while slurmctld is not there yet."""
+        try:
+            return self.run(argv, timeout=2).stdout
+        except subprocess.TimeoutExpired:
+            return ""
+
+    @property
+    def _hetd_status(self) -> Path:
+        return self.layout.run / "hetd.status"
+
+    def _hetd_state(self) -> dict[str, int]:
+        try:
+            state: dict[str, int] = json.loads(self._hetd_status.read_text())
+        except FileNotFoundError:
+            return {}
+        return state
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.down()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _group_of(user: str) -> int:
+    try:
+        return pwd.getpwnam(user).pw_gid
+    except KeyError as error:
+        raise HetError(f"there is no user {user!r}", "name one from /etc/passwd") from error
+
+
+def _require_hetd() -> None:
+    if importlib.util.find_spec("slurm_het.daemon.app") is None:
+        raise HetError("hetd is not part of this installation", "start with --no-hetd")

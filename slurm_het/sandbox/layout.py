@@ -1,0 +1,180 @@
+"""Where a sandbox keeps its files, and what it needs of the machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from slurm_het.errors import HetError, SlurmError
+
+APT_LINE = "apt-get install -y slurmctld slurmd slurm-client munge lua5.1 lua-socket"
+PROGRAMS = ("slurmctld", "slurmd", "scontrol", "sbatch", "sinfo", "munged")
+SOCKET_PATH_MAX = 100
+"""Bytes; the kernel's sun_path has 108, and munged appends `.lock` to its own."""
+
+_PORTS = range(12_000, 32_000)  # below Linux's ephemeral ports
+_SYSTEM_DIRS = ("/usr/sbin", "/sbin")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths inside a sandbox directory."""
+
+    dir: Path
+
+    @property
+    def marker(self) -> Path:
+        """The file that says the directory is a sandbox's, and may be removed."""
+        return self.dir / "sandbox.json"
+
+    @property
+    def etc(self) -> Path:
+        """slurm.conf, the hook, het.yaml."""
+        return self.dir / "etc"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and pid files."""
+        return self.dir / "run"
+
+    @property
+    def log(self) -> Path:
+        """One log per daemon."""
+        return self.dir / "log"
+
+    @property
+    def bin(self) -> Path:
+        """The stand-in programs, first in the jobs' PATH."""
+        return self.dir / "bin"
+
+    @property
+    def work(self) -> Path:
+        """A directory anyone may write to, for jobs' output."""
+        return self.dir / "work"
+
+    @property
+    def slurm_conf(self) -> Path:
+        """The cluster's slurm.conf."""
+        return self.etc / "slurm.conf"
+
+    @property
+    def het_config(self) -> Path:
+        """The slurm-het configuration of this cluster."""
+        return self.etc / "het.yaml"
+
+    @property
+    def munge_socket(self) -> Path:
+        """The socket of this sandbox's own munged."""
+        return self.run / "munge.sock"
+
+    def log_of(self, daemon: str) -> Path:
+        """The log file a Slurm daemon writes itself."""
+        return self.log / f"{daemon}.log"
+
+    def output_of(self, daemon: str) -> Path:
+        """Where a daemon's standard output and error go."""
+        return self.log / f"{daemon}.out"
+
+    def log_tail(self, daemon: str, lines: int = 15) -> str:
+        """The last lines of a daemon's log, for an error message."""
+        path = self.log_of(daemon)
+        if not path.exists():
+            path = self.output_of(daemon)
+        if not path.exists():
+            return f"({path} was not written)"
+        last = path.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join([f"--- end of {path}", *last, "---"])
+
+    def make_dirs(self, nodes: tuple[str, ...]) -> None:
+        """Create every directory; other users may read, and write in `work` only."""
+        for path in (self.dir, self.etc, self.run, self.log, self.bin, self.work):
+            path.mkdir(exist_ok=True)
+            path.chmod(0o755)
+        self.work.chmod(0o1777)
+        (self.dir / "munge").mkdir(mode=0o700)
+        for inner in ("state/slurmctld", *(f"spool/{node}" for node in nodes)):
+            (self.dir / inner).mkdir(parents=True)
+
+
+def default_dir() -> Path:
+    """Where the sandbox is unless --dir says otherwise."""
+    return Path(tempfile.gettempdir()) / "slurm-het-sandbox"
+
+
+def checked_dir(path: Path) -> Path:
+    """The absolute path; refuses one whose sockets the kernel could not bind."""
+    absolute = path.absolute()
+    if len(os.fsencode(Layout(absolute).run / "slurm-het-events.sock")) >= SOCKET_PATH_MAX:
+        raise HetError(
+            f"the sandbox directory is too long for Unix sockets: {absolute}",
+            "choose a short one, e.g. --dir /tmp/sb1",
+        )
+    if re.search(r"[\s#%=,\[\]\"'\\]", str(absolute)):
+        raise HetError(
+            f"Slurm's configuration cannot name this directory: {str(absolute)!r}",
+            "choose a --dir without blanks and without # % = , [ ] or quotes",
+        )
+    return absolute
+
+
+def require_root(what: str) -> None:
+    """Refuse to go on unless root: daemons change users, and device files are made."""
+    if os.geteuid() != 0:
+        raise HetError(
+            f"{what} needs root: Slurm's daemons start jobs as other users",
+            f"run it as root, e.g. sudo slurm-het {what}",
+        )
+
+
+def search_path() -> str:
+    """PATH with the directories where Debian keeps daemons."""
+    path = os.environ.get("PATH", "/usr/bin:/bin")
+    missing = [entry for entry in _SYSTEM_DIRS if entry not in path.split(":")]
+    return ":".join([path, *missing])
+
+
+def program(name: str) -> str:
+    """The full path of one of Slurm's or munge's programs."""
+    found = shutil.which(name, path=search_path())
+    if found is None:
+        raise SlurmError(f"{name} is not installed", f"install Slurm and munge: {APT_LINE}")
+    return found
+
+
+def slurm_version() -> tuple[int, int]:
+    """Major and minor version of the installed Slurm, e.g. (22, 5)."""
+    for name in PROGRAMS:
+        program(name)
+    argv = [program("slurmctld"), "-V"]
+    text = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False).stdout
+    match = re.search(r"(\d+)\.(\d+)", text)
+    if match is None:
+        raise SlurmError(f"slurmctld -V answered {text!r}", f"reinstall Slurm: {APT_LINE}")
+    return int(match[1]), int(match[2])
+
+
+def free_ports(count: int) -> range:
+    """A run of TCP ports nobody listens on; random, so that parallel sandboxes differ."""
+    for _ in range(200):
+        first = _PORTS.start + secrets.randbelow(len(_PORTS) - count)
+        ports = range(first, first + count)
+        if all(_is_free(port) for port in ports):
+            return ports
+    raise HetError(f"no {count} free TCP ports in a row", "stop other sandboxes first")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True

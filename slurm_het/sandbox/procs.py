@@ -1,0 +1,134 @@
+"""Processes of a sandbox: started, recorded, recognised and ended, never anybody else's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_SLURM_PROGRAMS = {"slurmstepd", "slurmd", "slurmctld", "srun", "salloc", "sbatch", "sattach"}
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process by its id and its start time, which a recycled id does not share."""
+
+    name: str
+    pid: int
+    start: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs; a zombie does not."""
+        return self.start != 0 and start_time(self.pid) == self.start
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if it is still the same process."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def record(self, directory: Path) -> None:
+        """Write NAME.pid, for a later `down`."""
+        (directory / f"{self.name}.pid").write_text(f"{self.pid} {self.start}\n")
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in ticks since boot; 0 if it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    state, *fields = stat.rpartition(")")[2].split()
+    return 0 if state in ("Z", "X") else int(fields[18])
+
+
+def read_recorded(directory: Path) -> list[Process]:
+    """The processes recorded as NAME.pid in a directory."""
+    found = []
+    for path in sorted(directory.glob("*.pid")):
+        words = path.read_text().split()
+        if len(words) == 2 and all(word.isdigit() for word in words):
+            found.append(Process(path.stem, int(words[0]), int(words[1])))
+    return found
+
+
+def spawn(
+    name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, record_in: Path
+) -> Process:
+    """Start a daemon in its own session, its output appended to `log`, and record it."""
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            argv,
+            env=dict(env),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    process = Process(name, child.pid, start_time(child.pid))
+    process.record(record_in)
+    child.returncode = 0  # it outlives this object by design: no ResourceWarning
+    return process
+
+
+def end(processes: Iterable[Process], term_seconds: float, first: int = signal.SIGTERM) -> None:
+    """Ask the processes to stop, wait, then kill those that did not."""
+    targets = list(processes)
+    for number, seconds in ((first, term_seconds), (signal.SIGKILL, 3.0)):
+        for process in targets:
+            process.signal(number)
+        wait_gone(targets, seconds)
+        targets = [process for process in targets if process.alive]
+
+
+def wait_gone(processes: Sequence[Process], seconds: float) -> bool:
+    """Wait until all are gone; false if the time was not enough."""
+    deadline = time.monotonic() + seconds
+    while True:
+        for process in processes:
+            _reap(process.pid)
+        if not any(process.alive for process in processes):
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+
+
+def strays(slurm_conf: Path) -> list[Process]:
+    """Job steps and Slurm programs that use this slurm.conf, our own ancestors excepted."""
+    wanted = f"SLURM_CONF={slurm_conf}".encode()
+    spared = _ancestors()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) in spared:
+            continue
+        try:
+            environ = (entry / "environ").read_bytes().split(b"\0")
+            command = (entry / "comm").read_text().strip()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        in_job = any(variable.startswith(b"SLURM_JOB_ID=") for variable in environ)
+        if wanted in environ and (in_job or command in _SLURM_PROGRAMS):
+            pid = int(entry.name)
+            found.append(Process(command, pid, start_time(pid)))
+    return [process for process in found if process.start]
+
+
+def _ancestors() -> set[int]:
+    pid, found = os.getpid(), set[int]()
+    while pid > 0:
+        found.add(pid)
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return found
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

@@ -1,0 +1,205 @@
+"""Writes a sandbox's configuration: Slurm's files, the hook, het.yaml, devices and stand-ins."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from slurm_het.errors import HetError
+from slurm_het.resources import data_dir
+from slurm_het.sandbox.layout import Layout
+from slurm_het.sandbox.topology import INTAKE, Topology
+
+SCHEDULER_PARAMETERS = ",".join(
+    (
+        "disable_job_shrink",  # a late ReqNodeList must not shrink a job that has started
+        "batch_sched_delay=0",  # do not gather submissions for 3 s before a scheduling pass
+        "sched_min_interval=1000",  # microseconds between passes
+        "bf_interval=2",
+        "default_queue_depth=1000",  # a pinned job may sit behind many that wait in the intake
+    )
+)
+STANDINS = (
+    "accelerate", "deepspeed", "lmdeploy", "mindieservice_daemon", "module", "msrun",
+    "python-serve", "sglang", "torchrun", "trtllm-serve", "vllm",
+)  # fmt: skip
+OWN_PROGRAMS = ("het-squeue", "slurm-het", "hetd")
+
+_ENV_FLAGS = {"nvidia": "nvidia_gpu_env", "amd": "amd_gpu_env"}  # of gres.conf; others: none
+_VARIABLES = {
+    "ascend": "ASCEND_RT_VISIBLE_DEVICES",
+    "cambricon": "MLU_VISIBLE_DEVICES",
+    "hygon": "HIP_VISIBLE_DEVICES",
+}
+_NULL_DEVICE = os.makedev(1, 3)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what a sandbox's files say."""
+
+    layout: Layout
+    topology: Topology
+    version: tuple[int, int]
+    ports: range
+    hook: bool
+    overrides: Mapping[str, Any]
+
+
+def write_all(plan: Plan) -> None:
+    """Write every file the daemons need; the directories must exist."""
+    _write_devices(plan)
+    _write_programs(plan.layout)
+    key = plan.layout.dir / "munge" / "key"
+    key.touch(mode=0o600)
+    key.write_bytes(secrets.token_bytes(1024))
+    etc = plan.layout.etc
+    (etc / "het.yaml").write_text(_het_yaml(plan))
+    if plan.hook:
+        _write_hook(plan)
+    (etc / "slurm.conf").write_text(_slurm_conf(plan))
+    flags = {g.vendor: _ENV_FLAGS.get(g.vendor, "no_gpu_env") for g in plan.topology.groups}
+    groups = plan.topology.accelerator_groups
+    gres = render("sandbox_gres.conf.j2", groups=groups, flags=flags, dev=plan.layout.dir / "dev")
+    (etc / "gres.conf").write_text(gres)
+    # CgroupPlugin=disabled came after 22.05, which without cgroups asks nothing of this file.
+    cgroup = "CgroupPlugin=disabled\n" if plan.version >= (24, 5) else ""
+    (etc / "cgroup.conf").write_text(cgroup)
+    prolog = etc / "task_prolog"
+    prolog.write_text(
+        render(
+            "sandbox_task_prolog.sh.j2", bin=plan.layout.bin, groups=groups, variables=_VARIABLES
+        )
+    )
+    prolog.chmod(0o755)
+
+
+def render(template: str, **values: object) -> str:
+    """One of the project's templates with its values; an undefined name is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_dir("templates")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - configuration files, not HTML
+    )
+    environment.filters["lua"] = lua_literal
+    return environment.get_template(template).render(values)
+
+
+def lua_literal(value: str | list[str]) -> str:
+    """A string or a list of strings as Lua source."""
+    if isinstance(value, str):
+        return json.dumps(value)
+    return "{" + ", ".join(json.dumps(item) for item in value) + "}"
+
+
+def deep_merge(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `extra` over it, mapping by mapping."""
+    merged = dict(base)
+    for key, value in extra.items():
+        old = merged.get(key)
+        nested = isinstance(old, dict) and isinstance(value, Mapping)
+        merged[key] = deep_merge(old, value) if nested else value
+    return merged
+
+
+def _slurm_conf(plan: Plan) -> str:
+    topology = plan.topology
+    nodes = [
+        {"name": name, "group": group, "port": port}
+        for (name, group), port in zip(
+            [(name, group) for group in topology.groups for name in group.nodes],
+            plan.ports[1:],
+            strict=True,
+        )
+    ]
+    partitions = topology.partitions()
+    event_script = plan.layout.etc / "het_event.lua"
+    return render(
+        "sandbox_slurm.conf.j2",
+        layout=plan.layout,
+        controller_port=plan.ports[0],
+        shards=any(group.shards for group in topology.groups),
+        scheduler_parameters=SCHEDULER_PARAMETERS,
+        hook=plan.hook,
+        event_script=event_script if plan.hook and event_script.exists() else "",
+        nodes=nodes,
+        intake=INTAKE,
+        intake_nodes=",".join(group.name for group in topology.accelerator_groups),
+        partitions=partitions,
+        default_partition=next(iter([*topology.cpu_partitions(), *partitions])),
+    )
+
+
+def _het_yaml(plan: Plan) -> str:
+    topology = plan.topology
+    text = render(
+        "het.yaml.j2",
+        intake=INTAKE,
+        pools=topology.pools(),
+        types=topology.types(),
+        default_vendor=topology.accelerator_groups[0].vendor,
+        run=plan.layout.run,
+        state=plan.layout.dir / "state",
+    )
+    if not plan.overrides:
+        return text
+    base: dict[str, Any] = yaml.safe_load(text)
+    return yaml.safe_dump(deep_merge(base, plan.overrides), sort_keys=False)
+
+
+def _write_hook(plan: Plan) -> None:
+    source = data_dir("job_submit")
+    if not (source / "job_submit.lua").exists():
+        raise HetError(f"there is no hook in {source}", "start the sandbox with --no-hook")
+    for script in sorted(source.glob("*.lua")):
+        copy = Path(shutil.copy(script, plan.layout.etc))
+        copy.chmod(0o755)
+    config = yaml.safe_load(plan.layout.het_config.read_text())
+    hook_config = render(
+        "het_hook_config.lua.j2",
+        socket=str(config["paths"]["hook_socket"]),
+        deadline_ms=200,
+        intake=INTAKE,
+        gres_names=list(config["gres"]),
+        pools=list(config["pools"]),
+        daemon_uid=os.getuid(),
+        on_failure="intake",
+        breaker_failures=3,
+        breaker_seconds=10,
+        max_script_bytes=65536,
+    )
+    (plan.layout.etc / "het_hook_config.lua").write_text(hook_config)
+
+
+def _write_devices(plan: Plan) -> None:
+    directory = plan.layout.dir / "dev"
+    directory.mkdir()
+    for group in plan.topology.accelerator_groups:
+        for index in range(group.devices):
+            path = directory / f"{group.vendor}{index}"
+            if not path.exists():
+                os.mknod(path, stat.S_IFCHR | 0o666, _NULL_DEVICE)
+
+
+def _write_programs(layout: Layout) -> None:
+    standin = Path(shutil.copy(data_dir("templates") / "standins" / "standin", layout.bin))
+    standin.chmod(0o755)
+    for name in STANDINS:
+        (layout.bin / name).symlink_to("standin")
+    for name in OWN_PROGRAMS:
+        installed = Path(sys.executable).parent / name
+        if installed.exists():
+            (layout.bin / name).symlink_to(installed)
