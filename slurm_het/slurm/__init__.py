@@ -1,0 +1,28 @@
+"""Slurm as we see it: one protocol, one client on its command-line tools, versions in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from slurm_het.core.model import Snapshot
+
+
+class SlurmClient(Protocol):
+    """What the daemon and the tools need of Slurm. Every method may raise SlurmError."""
+
+    async def snapshot(self) -> Snapshot:
+        """All jobs, nodes and partitions, now."""
+        ...
+
+    async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
+        """`scontrol update JobId=key field=value ...`, as one update, whole or not at all."""
+        ...
+
+    async def set_partition_state(self, partition: str, state: str) -> None:
+        """Set a partition UP or DOWN."""
+        ...
+
+    async def batch_script(self, job_id: int) -> str:
+        """The job's script as it was submitted, or '' if it has none (srun, salloc)."""
+        ...

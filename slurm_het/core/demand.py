@@ -1,0 +1,125 @@
+"""What a job asks of each node, counted as Slurm counts it: devices, CPUs, host memory.
+
+Slurm's options overlap; these functions turn them into one `Slot` per node. Sources: the sbatch
+manual (--gpus*, --cpus-per-gpu, --mem*, --ntasks-per-node, --exclusive) and live job records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slurm_het.core import gres
+from slurm_het.core.gres import Gres
+from slurm_het.core.model import Job, Slot
+from slurm_het.core.policy import Policy
+
+MAX_NODES = 1024
+MAX_DEVICES_PER_NODE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The accelerators of a job: slots, whether they share devices, and what may serve them."""
+
+    slots: tuple[Slot, ...]
+    shared: bool
+    memory_gib: int
+    type: str | None
+    exclusive: bool
+    all_memory: bool
+
+
+def accelerator_requests(job: Job, policy: Policy) -> dict[str, list[Gres]]:
+    """The accelerator GRES of each TRES field of a job (`node`, `job`, `task`, `socket`)."""
+    out: dict[str, list[Gres]] = {}
+    for where, text in (
+        ("node", job.tres_per_node),
+        ("job", job.tres_per_job),
+        ("task", job.tres_per_task),
+        ("socket", job.tres_per_socket),
+    ):
+        found = [g for g in gres.parse(text) if g.name in policy.gres and g.count > 0]
+        if found:
+            out[where] = found
+    return out
+
+
+def is_accelerator_job(job: Job, policy: Policy) -> bool:
+    """Whether the job asks for any accelerator."""
+    return bool(accelerator_requests(job, policy))
+
+
+def count_demand(job: Job, policy: Policy, devices_per_node: int) -> Demand | str:
+    """The demand of a job, or in words why it cannot be planned.
+
+    `devices_per_node` is the largest number of devices that a node the job may use has: it
+    decides over how many nodes `--gpus=N` spreads when the user left that open.
+    """
+    requests = accelerator_requests(job, policy)
+    kinds = {(g.name, g.type) for found in requests.values() for g in found}
+    if len({name for name, _ in kinds}) > 1:
+        return "asks for several GRES names at once; plain Slurm places it"
+    if len(kinds) > 1:
+        return "asks for several device types at once; plain Slurm places it"
+    ((name, gres_type),) = kinds
+    shared = policy.gres[name].shared
+    split = _per_node_counts(job, requests, devices_per_node if not shared else 1 << 30)
+    if isinstance(split, str):
+        return split
+    slots = tuple(
+        _slot(job, 1 if shared else count, node, len(split)) for node, count in enumerate(split)
+    )
+    return Demand(
+        slots=slots,
+        shared=shared,
+        memory_gib=max(split) if shared else 0,
+        type=gres_type,
+        exclusive=job.exclusive,
+        all_memory=job.memory_per_node_mib == 0,
+    )
+
+
+def _per_node_counts(
+    job: Job, requests: dict[str, list[Gres]], devices_per_node: int
+) -> tuple[int, ...] | str:
+    """How many GRES units each node gets, as even as Slurm's own spread; or why not."""
+    nodes = max(1, job.nodes_min)
+    count = {where: sum(g.count for g in found) for where, found in requests.items()}
+    if "node" in count:
+        if "job" in count and count["job"] % count["node"] == 0:
+            nodes = max(nodes, count["job"] // count["node"])  # --gpus=16 --gpus-per-node=8
+        per_node: tuple[int, ...] = (count["node"],) * nodes
+    elif "socket" in count:
+        per_node = (count["socket"] * max(1, job.sockets_per_node),) * nodes
+    else:
+        total = count.get("job") or count["task"] * max(1, job.tasks)
+        nodes = max(nodes, -(-total // max(1, devices_per_node)))
+        if nodes > total:
+            return f"asks for {total} devices on {nodes} nodes"
+        base, extra = divmod(total, nodes)
+        per_node = (base + 1,) * extra + (base,) * (nodes - extra)
+    if len(per_node) > MAX_NODES or (job.nodes_max and len(per_node) > job.nodes_max):
+        return f"needs {len(per_node)} nodes, more than it allows"
+    return per_node
+
+
+def _slot(job: Job, devices: int, node: int, nodes: int) -> Slot:
+    """CPUs and memory that come with `devices` devices on the `node`-th of `nodes` nodes."""
+    tasks = _tasks_on(job, node, nodes)
+    by_tasks = tasks * max(1, job.cpus_per_task)
+    by_gpu = devices * job.cpus_per_gpu
+    cpus = max(1, job.min_cpus_per_node, by_tasks, by_gpu, -(-job.cpus // nodes))
+    if job.memory_per_node_mib is not None:
+        memory = job.memory_per_node_mib
+    elif job.memory_per_gpu_mib is not None:
+        memory = job.memory_per_gpu_mib * devices
+    else:
+        memory = (job.memory_per_cpu_mib or 0) * cpus
+    return Slot(devices=devices, cpus=cpus, memory_mib=memory)
+
+
+def _tasks_on(job: Job, node: int, nodes: int) -> int:
+    if job.ntasks_per_node:
+        return job.ntasks_per_node
+    base, extra = divmod(max(1, job.tasks), nodes)
+    return max(1, base + (1 if node < extra else 0))

@@ -1,0 +1,126 @@
+"""Slurm's --constraint expressions: `a100|h100`, `a&(b|c)`, `[rack1|rack2]`.
+
+Counts (`a*2`) are not read: a job that uses them is left to plain Slurm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from slurm_het.errors import HetError
+
+_TOKEN = re.compile(r"\s*([&|()\[\],]|[^&|()\[\],\s*]+)")
+MAX_TEXT = 1024
+MAX_DEPTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """A parsed expression: `alternatives` are matching-OR choices (one for all nodes)."""
+
+    alternatives: tuple[Expression, ...]
+
+    def allows(self, features: frozenset[str]) -> bool:
+        """Whether a node with these features satisfies some alternative."""
+        return any(e.holds(features) for e in self.alternatives)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """An AND or OR of names and sub-expressions; an empty AND always holds."""
+
+    any_of: bool
+    parts: tuple[str | Expression, ...]
+
+    def holds(self, features: frozenset[str]) -> bool:
+        """Whether a node's features satisfy the expression."""
+        results = (p in features if isinstance(p, str) else p.holds(features) for p in self.parts)
+        return any(results) if self.any_of else all(results)
+
+
+def parse_features(text: str) -> Features:
+    """Read a --constraint expression; empty means no constraint.
+
+    Raises HetError for counts and for what Slurm would not take either.
+    """
+    text = text.strip()
+    if text in {"", "(null)"}:
+        return Features((Expression(False, ()),))
+    if len(text) > MAX_TEXT or "*" in text:
+        raise HetError(f"constraint {text[:80]!r} has counts or is too long")
+    if text.startswith("[") and text.endswith("]") and "[" not in text[1:]:
+        inner = _Parser(text[1:-1]).parse()
+        if inner.any_of:
+            return Features(tuple(_wrap(p) for p in inner.parts))
+        return Features((inner,))
+    return Features((_Parser(text).parse(),))
+
+
+def _wrap(part: str | Expression) -> Expression:
+    return part if isinstance(part, Expression) else Expression(False, (part,))
+
+
+def _join(left: Expression, any_of: bool, right: str | Expression) -> Expression:
+    if left.any_of == any_of or len(left.parts) == 1:
+        return Expression(any_of, (*left.parts, right))
+    return Expression(any_of, (left, right))
+
+
+class _Parser:
+    """Recursive descent; operators are taken from left to right, without precedence, as Slurm."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tokens = _TOKEN.findall(text)
+        if "".join(self.tokens) != re.sub(r"\s", "", text):
+            raise self.bad()
+        self.at = 0
+
+    def parse(self) -> Expression:
+        expression = self.alternation(0)
+        if self.at != len(self.tokens):
+            raise self.bad()
+        return expression
+
+    def bad(self) -> HetError:
+        return HetError(f"cannot read the constraint {self.text[:80]!r}", "such as a100|h100")
+
+    def peek(self) -> str:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+
+    def alternation(self, depth: int) -> Expression:
+        left = Expression(False, (self.atom(depth),))
+        while (operator := self.peek()) in {"|", "&", ","}:
+            self.at += 1
+            left = _join(left, operator == "|", self.atom(depth))
+        return left
+
+    def atom(self, depth: int) -> str | Expression:
+        item = self.peek()
+        self.at += 1
+        if item == "(" and depth < MAX_DEPTH:
+            inner = self.alternation(depth + 1)
+            if self.peek() != ")":
+                raise self.bad()
+            self.at += 1
+            return inner
+        if not item or item in "&|()[],":
+            raise self.bad()
+        return item
+
+
+def combine(user: str, names: Iterable[str], *, one_for_all: bool) -> str:
+    """The user's constraint AND any one of our names; `one_for_all` wants the same on all nodes.
+
+    Matching-OR brackets cannot be combined with AND, so with a user's constraint the plain OR
+    is written (a wider constraint: what the user restricted is never loosened).
+    """
+    ours = "|".join(sorted(set(names)))
+    user = "" if user == "(null)" else user.strip()
+    if not ours or not user:
+        bracket = one_for_all and "|" in ours
+        return user or (f"[{ours}]" if bracket else ours)
+    left = f"({user})" if re.search(r"[|]", user) else user
+    return f"{left}&({ours})" if "|" in ours else f"{left}&{ours}"

@@ -1,0 +1,169 @@
+"""From Slurm's records to nodes and devices: M_j, U_j, who holds what, what is free.
+
+Occupancy is summed from the running jobs' GRES details, which is right on every Slurm version
+(22.05's `GresUsed` counts devices for shards, not GiB).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from slurm_het.core import gres, hostlist
+from slurm_het.core.classify import base_type
+from slurm_het.core.gres import Gres
+from slurm_het.core.model import Device, DeviceType, Job, Node, NodeRecord, Snapshot
+from slurm_het.core.policy import Policy
+
+_UNUSABLE = {
+    "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "MAINT", "NOT_RESPONDING",
+    "POWERED_DOWN", "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "RESERVED", "UNKNOWN",
+    "INVALID_REG", "BLOCKED", "PERFCTRS",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The accelerator nodes by name, and GRES that could not be attributed, in words."""
+
+    nodes: dict[str, Node]
+    warnings: tuple[str, ...] = ()
+
+    def devices(self) -> Iterable[Device]:
+        """Every device, node by node."""
+        return (device for node in self.nodes.values() for device in node.devices)
+
+    def types_of(self, partition: str) -> frozenset[str]:
+        """The device types on a partition's nodes."""
+        return frozenset(
+            d.type for n in self.nodes.values() if partition in n.partitions for d in n.devices
+        )
+
+    def types(self) -> frozenset[str]:
+        """Every device type of the cluster."""
+        return frozenset(d.type for d in self.devices())
+
+
+@dataclass
+class _Use:
+    """What the jobs hold on one node."""
+
+    whole: dict[int, list[str]] = field(default_factory=dict)
+    shares: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    unplaced: list[tuple[str, Gres]] = field(default_factory=list)
+    exclusive: bool = False
+
+
+def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
+    """Build the inventory of all nodes that have accelerators."""
+    warnings: list[str] = []
+    use = _uses(snapshot.jobs, policy, warnings)
+    nodes: dict[str, Node] = {}
+    for record in snapshot.nodes:
+        bare = bare_devices(record, policy, warnings)
+        if bare:
+            nodes[record.name] = _node(record, bare, use.get(record.name, _Use()), policy)
+    return Inventory(nodes, tuple(dict.fromkeys(warnings)))
+
+
+def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tuple[Device, ...]:
+    """The devices a node is configured with, numbered as Slurm numbers them, all empty."""
+    items = gres.parse(record.gres)
+    whole = [g for g in items if g.name in policy.gres and not policy.gres[g.name].shared]
+    shards = sum(g.count for g in items if g.name in policy.gres and policy.gres[g.name].shared)
+    total = sum(g.count for g in whole)
+    devices: list[Device] = []
+    for item in whole:
+        model = _device_type(item, policy, warnings)
+        for _ in range(min(item.count, gres.MAX_INDEX)):
+            memory = shards // total if shards and total else model.memory_gib
+            devices.append(
+                Device(record.name, len(devices), model.name, model.vendor, max(1, memory))
+            )
+    return tuple(devices)
+
+
+def _device_type(item: Gres, policy: Policy, warnings: list[str]) -> DeviceType:
+    name = base_type(item.type or item.name)
+    known = policy.types.get(item.type or "") or policy.types.get(name)
+    if known:
+        return known
+    vendors = policy.gres[item.name].vendors
+    warnings.append(f"type {name!r} is in no catalogue: describe it under types:")
+    return DeviceType(name, vendors[0] if vendors else "unknown", 1)
+
+
+def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str, _Use]:
+    uses: dict[str, _Use] = {}
+    for job in jobs:
+        if not job.holds_nodes:
+            continue
+        names = hostlist.expand(job.nodes)
+        if job.gres_detail and len(job.gres_detail) != len(names):
+            warnings.append(f"job {job.key}: GRES details for {len(job.gres_detail)} nodes, "
+                            f"nodes are {len(names)}")  # fmt: skip
+        for position, name in enumerate(names):
+            use = uses.setdefault(name, _Use())
+            use.exclusive |= job.exclusive
+            if position < len(job.gres_detail):
+                for item in gres.parse(job.gres_detail[position]):
+                    if item.name in policy.gres and item.count:
+                        _hold(use, job.key, item, shared=policy.gres[item.name].shared)
+    return uses
+
+
+def _hold(use: _Use, key: str, item: Gres, *, shared: bool) -> None:
+    if item.shares is not None:
+        for index, (taken, _) in enumerate(item.shares):
+            if taken:
+                use.shares.setdefault(index, []).append((key, taken))
+    elif shared and item.indexes and len(item.indexes) == 1:
+        use.shares.setdefault(item.indexes[0], []).append((key, item.count))
+    elif item.indexes and not shared:
+        for index in item.indexes:
+            use.whole.setdefault(index, []).append(key)
+    else:
+        use.unplaced.append((key, item))
+
+
+def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Policy) -> Node:
+    devices = list(_occupy(bare, use))
+    for key, item in use.unplaced:  # no index known: count it on the first devices free for it
+        left = item.count
+        for position, device in enumerate(devices):
+            wanted = device.memory_gib if not policy.gres[item.name].shared else left
+            if left > 0 and device.empty:
+                devices[position] = replace(
+                    device,
+                    occupied_gib=min(wanted, device.memory_gib),
+                    holders=(*device.holders, key),
+                )
+                left -= 1 if not policy.gres[item.name].shared else device.memory_gib
+    states = set(record.state.replace("+", " ").upper().split())
+    return Node(
+        name=record.name,
+        usable=not states & _UNUSABLE,
+        state=record.state,
+        cpus=record.cpus,
+        cpus_free=max(0, record.cpus - record.cpus_alloc),
+        memory_mib=record.memory_mib,
+        memory_free_mib=max(0, record.memory_mib - record.memory_alloc_mib),
+        threads_per_core=max(1, record.threads_per_core),
+        features=record.features,
+        partitions=record.partitions,
+        devices=tuple(devices),
+        idle=record.cpus_alloc == 0 and not any(d.holders for d in devices),
+        shared=any(g.name in policy.gres and policy.gres[g.name].shared
+                   for g in gres.parse(record.gres)),
+        held_exclusively=use.exclusive,
+        reason=record.reason,
+    )  # fmt: skip
+
+
+def _occupy(bare: tuple[Device, ...], use: _Use) -> Iterable[Device]:
+    for device in bare:
+        whole = use.whole.get(device.index, [])
+        shares = use.shares.get(device.index, [])
+        occupied = device.memory_gib if whole else sum(gib for _, gib in shares)
+        holders = (*whole, *(key for key, _ in shares))
+        yield replace(device, occupied_gib=occupied, holders=holders)

@@ -1,0 +1,234 @@
+"""The two rewrites of a job: at submit (into the intake) and at release (onto its nodes).
+
+At submit the request stays vendor-neutral: partition, Features and admin_comment are set, so that
+plain Slurm places the job rightly too when the gate is open. At release one update names a
+different partition and exactly N nodes: Slurm refuses it as a whole if the job has started.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from slurm_het.core import gres, hostlist
+from slurm_het.core.classify import Request, classify
+from slurm_het.core.features import combine, parse_features
+from slurm_het.core.inventory import Inventory
+from slurm_het.core.model import SCENARIOS, Classification, Job, Placement, Pool
+from slurm_het.core.policy import Policy
+from slurm_het.core.pools import fitting_pools, fitting_types
+from slurm_het.errors import HetError
+
+MARK = "het1:"
+MAX_COMMENT = 900
+TRES_FIELDS = ("tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socket")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the hook is told: `action` admit or pass, why, and the fields to assign."""
+
+    action: str
+    why: str
+    fields: dict[str, str] = field(default_factory=dict)
+    classification: Classification | None = None
+
+
+def admit(sent: Mapping[str, str], policy: Policy, inventory: Inventory) -> Admission:
+    """Decide on a submitted job. TRES values in `sent` are normalised (no `gres:` prefix)."""
+    try:
+        parse_features(sent.get("features", ""))
+        tres = {f: _registered(sent[f], policy) for f in TRES_FIELDS if sent.get(f)}
+        request = _request(sent, policy)
+    except HetError as error:
+        return Admission("pass", error.message)
+    what = classify(request, policy)
+    types = fitting_types(what, inventory.types(), policy)
+    pool_types = {p.partition: inventory.types_of(p.partition) for p in policy.pools}
+    pools, remark = fitting_pools(what, types, pool_types, policy)
+    if not pools:
+        return Admission("pass", f"no pool has a device for it ({'; '.join(what.evidence)})"[:400])
+    if remark:
+        what = replace(what, evidence=(*what.evidence, remark))
+    what, shared = _share(what, tres, pools, inventory)
+    fields = {f: v for f, v in (tres | shared).items() if v != sent.get(f)}
+    fields["partition"] = policy.intake_partition
+    features = feature_text(sent.get("features", ""), pools, types, inventory, request)
+    if features != sent.get("features", "") and len(features) < 1024:
+        fields["features"] = features
+    fields["admin_comment"] = encode_comment(what, sent)
+    return Admission("admit", what.evidence[0] if what.evidence else "", fields, what)
+
+
+def _request(sent: Mapping[str, str], policy: Policy) -> Request:
+    tres = tuple(sent[f] for f in TRES_FIELDS if sent.get(f))
+    nodes = _int(sent.get("min_nodes"), 1)
+    partition = sent.get("partition", "")
+    return Request(
+        user=sent.get("user_name", ""),
+        account=sent.get("account", ""),
+        name=sent.get("name", ""),
+        partition="" if partition == policy.intake_partition else partition,
+        features=sent.get("features", ""),
+        comment=sent.get("comment", ""),
+        tres=tres,
+        nodes=nodes,
+        devices=sum(g.count for t in tres for g in gres.parse(t) if _counts(g.name, policy)),
+        script=sent.get("script", ""),
+    )
+
+
+def _counts(name: str, policy: Policy) -> bool:
+    return name in policy.gres and not policy.gres[name].shared
+
+
+def _int(text: str | None, default: int) -> int:
+    return int(text) if text and text.isdecimal() and len(text) < 12 else default
+
+
+def _registered(text: str, policy: Policy) -> str:
+    """The request with aliases (npu) replaced by the GRES name the cluster registers (gpu)."""
+    items = []
+    for item in gres.parse(text):
+        name = policy.gres.get(item.name)
+        changed = name is not None and name.alias_of
+        items.append(str(replace(item, name=name.alias_of)) if changed and name else None)
+    if not any(items):
+        return text
+    return ",".join(new or old for new, old in zip(items, gres.split_list(text), strict=True))
+
+
+def _share(
+    what: Classification, tres: dict[str, str], pools: tuple[Pool, ...], inventory: Inventory
+) -> tuple[Classification, dict[str, str]]:
+    """`gpu:1` of a job that may share and needs M GiB becomes `shard:M`, where shards exist."""
+    partitions = {p.partition for p in pools}
+    has_shards = any(n.shared and partitions & set(n.partitions) for n in inventory.nodes.values())
+    single = list(tres) == ["tres_per_node"] and tres["tres_per_node"] in {"gpu", "gpu:1"}
+    if not (what.share and what.memory_gib and has_shards and single):
+        return what, {}
+    why = f"shares a device: gpu:1 becomes shard:{what.memory_gib}"
+    return (
+        replace(what, evidence=(*what.evidence, why)),
+        {"tres_per_node": f"shard:{what.memory_gib}"},
+    )
+
+
+def feature_text(
+    user: str,
+    pools: tuple[Pool, ...],
+    types: frozenset[str],
+    inventory: Inventory,
+    request: Request,
+) -> str:
+    """The Features that keep plain Slurm to these pools and types, on top of the user's own.
+
+    Node Features carry the pools' partition names and the types (`slurm-het check` sees to it).
+    """
+    partitions = {p.partition for p in pools}
+    inside = [n for n in inventory.nodes.values() if partitions & set(n.partitions)]
+    all_types = frozenset(d.type for n in inside for d in n.devices)
+    outside = frozenset(
+        d.type
+        for n in inventory.nodes.values()
+        if not partitions & set(n.partitions)
+        for d in n.devices
+    )
+    wanted = types & all_types
+    one_for_all = request.nodes > 1 or request.devices > 1
+    text = user
+    if wanted & outside and all(partitions & n.features for n in inside):
+        text = combine(text, partitions, one_for_all=one_for_all)
+    if wanted < (all_types | outside) and _registered_types(inside, wanted):
+        text = combine(text, wanted, one_for_all=one_for_all and text == user)
+    return text
+
+
+def _registered_types(nodes: list[Any], wanted: frozenset[str]) -> bool:
+    return all(d.type in n.features for n in nodes for d in n.devices if d.type in wanted)
+
+
+# --- what is kept in admin_comment ---
+
+
+def encode_comment(what: Classification, sent: Mapping[str, str]) -> str:
+    """Classification and original request as text, so that Slurm's records are enough."""
+    original = {k: sent[k] for k in ("partition", "features", *TRES_FIELDS) if sent.get(k)}
+    data = {
+        "s": what.scenario,
+        "v": list(what.vendors),
+        "t": list(what.types),
+        "p": list(what.partitions),
+        "m": what.memory_gib,
+        "sh": int(what.share),
+        "orig": original,
+        "why": list(what.evidence),
+    }
+    for trim in ({}, {"why": []}, {"why": [], "orig": {}}):
+        text = MARK + json.dumps(data | trim, separators=(",", ":"))
+        if len(text) <= MAX_COMMENT:
+            return text
+    return ""
+
+
+def decode_comment(text: str) -> tuple[Classification, dict[str, str]] | None:
+    """Read `encode_comment` back; None when there is none or it is damaged."""
+    _, mark, rest = text.rpartition(MARK)
+    if not mark:
+        return None
+    try:
+        data = json.JSONDecoder().raw_decode(rest)[0]
+        what = Classification(
+            scenario=SCENARIOS[SCENARIOS.index(data["s"])],
+            vendors=tuple(map(str, data["v"])),
+            types=tuple(map(str, data["t"])),
+            partitions=tuple(map(str, data["p"])),
+            memory_gib=int(data["m"]),
+            share=bool(data["sh"]),
+            evidence=tuple(map(str, data["why"])),
+        )
+        return what, {str(k): str(v) for k, v in data["orig"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def classification_of(job: Job, policy: Policy, script: str = "") -> Classification:
+    """A job's classification: from its admin_comment, else made from its record and script."""
+    kept = decode_comment(job.admin_comment)
+    if kept:
+        return kept[0]
+    tres = tuple(t for t in (getattr(job, f) for f in TRES_FIELDS) if t)
+    request = Request(
+        user=job.user,
+        account=job.account,
+        name=job.name,
+        partition="" if job.partition == policy.intake_partition else job.partition,
+        features=job.features,
+        comment=job.comment,
+        tres=tres,
+        nodes=job.nodes_min,
+        devices=sum(g.count for t in tres for g in gres.parse(t) if _counts(g.name, policy)),
+        script=script,
+    )
+    return classify(request, policy)
+
+
+# --- release and return ---
+
+
+def release_fields(placement: Placement, job: Job) -> dict[str, str]:
+    """The one update that starts a job where the plan says. It guards itself: see above."""
+    fields = {
+        "Partition": placement.partition,
+        "ReqNodeList": hostlist.fold(placement.nodes),
+    }
+    if len(placement.nodes) != job.nodes_min:  # --gpus=16 over two nodes without -N
+        fields = {"NumNodes": str(len(placement.nodes)), **fields}
+    return fields
+
+
+def return_fields(policy: Policy, nodes: str = "") -> dict[str, str]:
+    """The update that takes a pinned job back to the gate; `nodes` are what its user asked for."""
+    return {"Partition": policy.intake_partition, "ReqNodeList": nodes}

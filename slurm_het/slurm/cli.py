@@ -1,0 +1,148 @@
+"""The SlurmClient on Slurm's own programs, run with argument lists and a deadline each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+
+from slurm_het.config import SlurmSettings
+from slurm_het.core.model import Snapshot
+from slurm_het.errors import SlurmError
+from slurm_het.slurm.jobs import parse_jobs
+from slurm_het.slurm.records import parse_nodes, parse_partitions
+from slurm_het.slurm.versions import SlurmVersion, parse_version
+
+_RETRIES = 4
+_RETRY_SECONDS = 0.1
+_TRANSIENT = ("Resource temporarily unavailable", "Unable to contact slurm controller")
+
+
+class CliSlurm:
+    """Runs squeue and scontrol. Holds the version and what of the configuration matters."""
+
+    def __init__(self, settings: SlurmSettings | None = None) -> None:
+        self.settings = settings or SlurmSettings()
+        self._version: SlurmVersion | None = None
+        self._memory_tracked: bool | None = None
+        # Few at a time: each is a process here and a connection to slurmctld.
+        self._slots = asyncio.Semaphore(8)
+
+    async def version(self) -> SlurmVersion:
+        """The version of the Slurm commands (and, in one release, of the controller)."""
+        if self._version is None:
+            self._version = parse_version(await self._run("scontrol", "--version"))
+        return self._version
+
+    async def snapshot(self) -> Snapshot:
+        """All jobs, nodes and partitions, read side by side."""
+        version = await self.version()
+        tracked = await self._tracks_memory()
+        jobs, nodes, partitions = await asyncio.gather(
+            self._run_bytes("squeue", "--all", version.squeue_json),
+            self._run("scontrol", "-o", "-a", "show", "node"),
+            self._run("scontrol", "-o", "-a", "show", "partition"),
+        )
+        return Snapshot(
+            time=time.time(),
+            jobs=parse_jobs(jobs, user_groups, memory_tracked=tracked),
+            nodes=parse_nodes(nodes),
+            partitions=parse_partitions(partitions),
+        )
+
+    async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
+        """Update one job. EAGAIN (seen on 26.05 while the scheduler runs) is tried again."""
+        await self._scontrol_update(f"JobId={key}", fields)
+
+    async def set_partition_state(self, partition: str, state: str) -> None:
+        """Set a partition's State: UP or DOWN."""
+        await self._scontrol_update(f"PartitionName={partition}", {"State": state})
+
+    async def batch_script(self, job_id: int) -> str:
+        """The batch script; '' for a job without one."""
+        try:
+            return await self._run("scontrol", "write", "batch_script", str(job_id), "-")
+        except SlurmError:
+            return ""
+
+    async def _tracks_memory(self) -> bool:
+        if self._memory_tracked is None:
+            text = await self._run("scontrol", "show", "config")
+            lines = (li for li in text.splitlines() if li.startswith("SelectTypeParameters"))
+            self._memory_tracked = "MEMORY" in next(lines, "").upper()
+        return self._memory_tracked
+
+    async def _scontrol_update(self, what: str, fields: Mapping[str, str]) -> None:
+        arguments = ["update", what, *(f"{name}={value}" for name, value in fields.items())]
+        for attempt in range(_RETRIES):
+            try:
+                await self._run("scontrol", *arguments)
+            except SlurmError as error:
+                last = attempt == _RETRIES - 1
+                if last or not any(text in error.message for text in _TRANSIENT):
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS * 2**attempt)
+            else:
+                return
+
+    async def _run(self, program: str, *arguments: str) -> str:
+        return (await self._run_bytes(program, *arguments)).decode("utf-8", "replace")
+
+    async def _run_bytes(self, program: str, *arguments: str) -> bytes:
+        directory = self.settings.bin_dir
+        path = str(directory / program) if directory else program
+        env = dict(os.environ, SLURM_TIME_FORMAT="standard")
+        if self.settings.conf:
+            env["SLURM_CONF"] = str(self.settings.conf)
+        async with self._slots:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    path, *arguments, env=env, stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+                )  # fmt: skip
+            except OSError as error:
+                raise SlurmError(
+                    f"cannot run {path}: {error.strerror}",
+                    "install slurm-client, or set slurm.bin_dir in the configuration",
+                ) from error
+            out, err = await self._communicate(process, path)
+        if process.returncode != 0:
+            reason = err.decode("utf-8", "replace").strip()[-500:]
+            raise SlurmError(f"{program} {' '.join(arguments[:3])}: {reason or 'failed'}")
+        return out
+
+    async def _communicate(
+        self, process: asyncio.subprocess.Process, path: str
+    ) -> tuple[bytes, bytes]:
+        seconds = self.settings.timeout_seconds
+        try:
+            return await asyncio.wait_for(process.communicate(), seconds)
+        except TimeoutError as error:
+            raise SlurmError(
+                f"{path} did not answer within {seconds:g} s", "is slurmctld up and responsive?"
+            ) from error
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+
+
+@lru_cache(maxsize=4096)
+def user_groups(user: str) -> tuple[str, ...]:
+    """The names of a user's groups, for AllowGroups; none for a user this host does not know."""
+    import grp
+
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return ()
+    names = []
+    for gid in os.getgrouplist(user, entry.pw_gid):
+        with contextlib.suppress(KeyError):
+            names.append(grp.getgrgid(gid).gr_name)
+    return tuple(names)

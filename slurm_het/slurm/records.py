@@ -1,0 +1,96 @@
+"""Node and partition records from `scontrol -o show`, whose text is the same on every version.
+
+All of this text is the admins', so `Key=Value` may be trusted; the first of a key counts, since
+free text (Reason, Comment, Extra) comes after what we read.
+"""
+
+from __future__ import annotations
+
+import re
+
+from slurm_het.core.model import NodeRecord, Partition
+
+_KEY = re.compile(r"(?:^|\s)([A-Z][A-Za-z:/]*)=")
+_NONE = {"", "(null)", "N/A", "ALL", "NONE"}
+
+
+def parse_fields(line: str) -> dict[str, str]:
+    """One `-o` line as a dict; the first of a key wins."""
+    matches = list(_KEY.finditer(line))
+    fields: dict[str, str] = {}
+    for match, after in zip(matches, [*matches[1:], None], strict=True):
+        end = after.start() if after else len(line)
+        fields.setdefault(match.group(1), line[match.end() : end].strip())
+    return fields
+
+
+def parse_nodes(text: str) -> tuple[NodeRecord, ...]:
+    """Read `scontrol -o show node`."""
+    return tuple(_node(parse_fields(line)) for line in text.splitlines() if "NodeName=" in line)
+
+
+def _node(f: dict[str, str]) -> NodeRecord:
+    features = f.get("ActiveFeatures") or f.get("AvailableFeatures") or ""
+    total = _int(f.get("CPUEfctv")) or _int(f.get("CPUTot")) or 1
+    return NodeRecord(
+        name=f["NodeName"],
+        state=f.get("State", "UNKNOWN"),
+        gres="" if f.get("Gres", "") in _NONE else f["Gres"],
+        cpus=total,
+        cpus_alloc=_int(f.get("CPUAlloc")),
+        memory_mib=_int(f.get("RealMemory")),
+        memory_alloc_mib=_int(f.get("AllocMem")),
+        threads_per_core=_int(f.get("ThreadsPerCore")) or 1,
+        features=_names(features),
+        partitions=tuple(p for p in f.get("Partitions", "").split(",") if p),
+        reason=f.get("Reason", ""),
+    )
+
+
+def parse_partitions(text: str) -> tuple[Partition, ...]:
+    """Read `scontrol -o show partition`."""
+    lines = (line for line in text.splitlines() if "PartitionName=" in line)
+    return tuple(_partition(parse_fields(line)) for line in lines)
+
+
+def _partition(f: dict[str, str]) -> Partition:
+    return Partition(
+        name=f["PartitionName"],
+        state=f.get("State", "UP"),
+        nodes=f.get("Nodes", ""),
+        allow_groups=_names(f.get("AllowGroups", "")),
+        allow_accounts=_names(f.get("AllowAccounts", "")),
+        deny_accounts=_names(f.get("DenyAccounts", "")),
+        allow_qos=_names(f.get("AllowQos", "")),
+        deny_qos=_names(f.get("DenyQos", "")),
+        max_minutes=parse_minutes(f.get("MaxTime", "UNLIMITED")),
+        max_nodes=None if f.get("MaxNodes") == "UNLIMITED" else _int(f.get("MaxNodes")) or None,
+        min_nodes=_int(f.get("MinNodes")),
+        max_cpus_per_node=_int(f.get("MaxCPUsPerNode")) or None,
+        max_memory_per_node_mib=_int(f.get("MaxMemPerNode")) or None,
+        root_only=f.get("RootOnly") == "YES",
+        root_disabled=f.get("DisableRootJobs") == "YES",
+        exclusive=f.get("OverSubscribe") == "EXCLUSIVE" or f.get("ExclusiveUser") == "YES",
+        reservation_required=f.get("ReqResv") == "YES",
+        default=f.get("Default") == "YES",
+    )
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset() if text in _NONE else frozenset(n for n in text.split(",") if n)
+
+
+def _int(text: str | None) -> int:
+    match = re.match(r"\d+", text or "")
+    return int(match.group()) if match else 0
+
+
+def parse_minutes(text: str) -> int | None:
+    """Slurm's `D-HH:MM:SS`, `HH:MM:SS` or `MM:SS` in whole minutes; None is no limit."""
+    match = re.match(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?\Z", text)
+    if not match:
+        return None
+    days, first, second, _ = (int(g) if g else 0 for g in match.groups())
+    if match.group(4) is None:
+        return days * 1440 + (first * 60 + second if match.group(1) else first)
+    return days * 1440 + first * 60 + second
