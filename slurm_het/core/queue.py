@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from slurm_het.core import hostlist
 from slurm_het.core.demand import Demand, count_demand, is_accelerator_job
 from slurm_het.core.features import parse_features
-from slurm_het.core.gres import parse_indexes
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import SCENARIOS, Classification, Job, Partition, Scenario, Snapshot, Task
 from slurm_het.core.policy import Policy
@@ -23,6 +22,9 @@ ELIGIBLE = frozenset({
     "ReqNodeNotAvail", "Reserved_for_higher_priority_jobs", "BadConstraints", "Cleaning",
     "NodeDown", "PartitionNodeLimit",
 })  # fmt: skip
+
+
+_ARRAY_ITEM = re.compile(r"(\d{1,8})(?:-(\d{1,8})(?::(\d{1,8}))?)?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +104,15 @@ def array_indexes(text: str, limit: int) -> tuple[int, ...]:
     """The first `limit` task ids of `0-9,12-20:2%4`; Slurm may shorten a long list with `...`."""
     out: list[int] = []
     for item in text.split("%")[0].split(","):
-        match = re.match(r"(\d{1,8})-(\d{1,8}):(\d{1,8})\Z", item)
-        if match:
-            low, high, step = (int(g) for g in match.groups())
-            out += range(low, min(high, low + limit * max(1, step)) + 1, max(1, step))
-        elif re.match(r"\d{1,8}(-\d{1,8})?\Z", item):
-            low, _, end = item.partition("-")  # type: ignore[assignment]  # text here, not ints
-            last = min(int(end or low), int(low) + limit, int(low) + 65535)
-            out += parse_indexes(f"{low}-{last}") if last <= 65535 else range(int(low), last + 1)
-        if len(out) >= limit:
-            break
+        match = _ARRAY_ITEM.match(item)
+        if match and len(out) < limit:
+            low, high, step = int(match.group(1)), match.group(2), int(match.group(3) or 1) or 1
+            last = min(int(high or low), low + (limit - len(out)) * step)
+            out += range(low, last + 1, step)
     return tuple(out[:limit])
 
 
 def _array_tasks(job: Job, task: Task, room: int) -> list[Task]:
-    from dataclasses import replace
-
     if not (job.array_job_id and job.array_task_id is None and job.array_tasks):
         return [task] if room else []
     indexes = array_indexes(job.array_tasks, min(room, 1000))

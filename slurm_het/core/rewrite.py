@@ -166,7 +166,8 @@ def encode_comment(what: Classification, sent: Mapping[str, str]) -> str:
         "orig": original,
         "why": list(what.evidence),
     }
-    for trim in ({}, {"why": []}, {"why": [], "orig": {}}):
+    trims: tuple[dict[str, Any], ...] = ({}, {"why": []}, {"why": [], "orig": {}})
+    for trim in trims:
         text = MARK + json.dumps(data | trim, separators=(",", ":"))
         if len(text) <= MAX_COMMENT:
             return text

@@ -1,0 +1,72 @@
+"""The planner: a pure function from what is free and who waits to who starts where.
+
+`plan(inventory, tasks, policy, solve)`: build the problem, solve it, predict which devices Slurm
+will take, check every constraint, and explain what waits. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from slurm_het.core.build import Built, build, site_of
+from slurm_het.core.explain import explain
+from slurm_het.core.inventory import Inventory
+from slurm_het.core.model import Placement, Plan, Task
+from slurm_het.core.picks import pick_devices
+from slurm_het.core.policy import Policy
+from slurm_het.core.problem import Problem, Solution, violations
+from slurm_het.core.weights import terms
+
+Solve = Callable[[Problem], Solution]
+
+
+def plan(inventory: Inventory, tasks: tuple[Task, ...], policy: Policy, solve: Solve) -> Plan:
+    """Plan `tasks`, which are in Slurm's priority order, on what is free now."""
+    built = build(inventory, tasks, policy)
+    return make_plan(built, inventory, policy, solve(built.problem))
+
+
+def make_plan(built: Built, inventory: Inventory, policy: Policy, solution: Solution) -> Plan:
+    """Turn a solution into placements. A solution that breaks a constraint places nothing."""
+    broken = violations(built.problem, solution)
+    if broken:
+        waiting = {t.key: f"the solver's plan was refused: {broken[0]}" for t in built.tasks}
+        return Plan(waiting=waiting, status="refused", seconds=solution.seconds)
+    chosen = [_placement(built, t, solution, inventory, policy) for t in sorted(solution.starts)]
+    shared = {task.key for task in built.tasks if task.shared}
+    placed, dropped = pick_devices(inventory, chosen, shared)
+    started = {p.key for p in placed}
+    waiting = {
+        task.key: dropped.get(task.key) or explain(task, inventory, placed, built.tasks)
+        for task in built.tasks
+        if task.key not in started
+    }
+    return Plan(
+        placements=tuple(placed),
+        waiting=waiting,
+        status=solution.status,
+        objective=solution.objective,
+        bound=solution.bound,
+        gap=solution.gap,
+        seconds=solution.seconds,
+    )
+
+
+def _placement(
+    built: Built, t: int, solution: Solution, inventory: Inventory, policy: Policy
+) -> Placement:
+    task, choices = built.tasks[t], solution.starts[t]
+    nodes = [built.nodes[c.node] for c in choices]
+    common = [p for p in task.pools if all(p in n.partitions for n in nodes)]
+    devices = [[built.devices[j] for j in c.devices] for c in choices]
+    site = site_of(inventory, policy)
+    first = terms(task, devices[0][0], nodes[0], site)
+    return Placement(
+        key=task.key,
+        partition=common[0],
+        nodes=tuple(n.name for n in nodes),
+        devices=tuple(tuple(sorted(d.index for d in ds)) for ds in devices),
+        types=tuple(sorted({d.type for ds in devices for d in ds})),
+        memory_gib=task.memory_gib if task.shared else devices[0][0].memory_gib,
+        terms={name: round(value, 4) for name, value in first.items()},
+    )

@@ -1,0 +1,82 @@
+"""The terms of w_tj, the weight of putting task t on device j. Each is in -1..1, named, and shown
+by `slurm-het why`; the config's `weights:` say how much each counts, 0 switches one off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from slurm_het.core.model import Device, DeviceType, Node, Task
+from slurm_het.core.policy import Policy
+
+# Slurm takes a node's devices in the order of their index: prefer what it will take anyway.
+ORDER = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the terms need to know of the whole cluster: its largest memory and speed."""
+
+    policy: Policy
+    largest_gib: int
+    fastest_tflops: float
+
+    def type(self, name: str) -> DeviceType:
+        """The catalogue's entry of a type, or a neutral one."""
+        return self.policy.types.get(name) or DeviceType(name, "unknown", self.largest_gib)
+
+
+def scenario_fit(task: Task, device: Device, site: Site) -> float:
+    """How well the device's type fits the task's scenario, 0..1 (catalogue)."""
+    return site.type(device.type).fit(task.scenario)
+
+
+def throughput(task: Task, device: Device, site: Site) -> float:
+    """Speed of this class of job on this type, 0..1: the site's table, else relative TFLOPS."""
+    table = site.policy.throughput.get(task.scenario, {})
+    if device.type in table:
+        return table[device.type]
+    return site.type(device.type).tflops / site.fastest_tflops
+
+
+def fragmentation(task: Task, device: Device, node: Node) -> float:
+    """Minus what the placement leaves in pieces, -1..0.
+
+    Whole devices: the share of the node's devices left free beside the task, so that small tasks
+    fill broken nodes and whole nodes stay whole. Shared: the share of the device's memory left.
+    """
+    if task.shared:
+        return -max(0, device.free_gib - task.memory_gib) / device.memory_gib
+    free = sum(d.empty for d in node.devices)
+    asked = max(s.devices for s in task.slots)
+    return -max(0, free - asked) / len(node.devices)
+
+
+def scarcity(task: Task, device: Device, site: Site) -> float:
+    """Minus the device memory the task is not known to need, relative to the largest, -1..0."""
+    if task.memory_gib:
+        return -max(0, device.memory_gib - task.memory_gib) / site.largest_gib
+    return -0.5 * device.memory_gib / site.largest_gib
+
+
+def preference(device: Device, site: Site) -> float:
+    """The admin's preference for the type (config `preference:`)."""
+    return site.policy.preference.get(device.type, 0.0)
+
+
+def terms(task: Task, device: Device, node: Node, site: Site) -> dict[str, float]:
+    """The weighted terms by name; w_tj is their sum."""
+    raw = {
+        "scenario_fit": scenario_fit(task, device, site),
+        "throughput": throughput(task, device, site),
+        "fragmentation": fragmentation(task, device, node),
+        "scarcity": scarcity(task, device, site),
+        "preference": preference(device, site),
+    }
+    scale = asdict(site.policy.weights)
+    return {name: scale[name] * value for name, value in raw.items() if scale[name]}
+
+
+def weight(task: Task, device: Device, node: Node, site: Site) -> float:
+    """w_tj. A small term follows Slurm's own order of devices on a node."""
+    return sum(terms(task, device, node, site).values()) - ORDER * device.index
