@@ -157,6 +157,19 @@ end
 
 -- Which jobs are ours -------------------------------------------------------------------------
 
+local function unset(value, no_val)
+  return value == nil or value >= no_val
+end
+
+local function given(value)
+  return value ~= nil and value ~= ""
+end
+
+-- --ntasks-per-gpu alone asks for cards too, but it is slurmctld that works out how many, later.
+local function implies_gpus(job)
+  return not unset(job.ntasks_per_tres, NO_VAL16) and job.ntasks_per_tres > 0
+end
+
 --- Whether any TRES request of the job asks for at least one of the GRES in `names` (a set).
 function M.is_accelerator(job, names)
   for _, field in ipairs(TRES_FIELDS) do
@@ -166,15 +179,14 @@ function M.is_accelerator(job, names)
       if names[rest:match("^([^:=]+)")] and tonumber(count or 1) > 0 then return true end
     end
   end
-  return false
+  return names.gpu ~= nil and implies_gpus(job)
 end
 
-local function unset(value, no_val)
-  return value == nil or value >= no_val
-end
-
-local function given(value)
-  return value ~= nil and value ~= ""
+local function names_no_gres(job)
+  for _, field in ipairs(TRES_FIELDS) do
+    if given(job[field]) then return false end
+  end
+  return true
 end
 
 local function foreign_partition(job, cfg)
@@ -199,6 +211,7 @@ function M.pass_reason(job, part_list, cfg)
   if job.immediate == 1 then return "--immediate" end
   if given(job.reservation) then return "--reservation" end
   if given(job.req_nodes) then return "--nodelist" end
+  if names_no_gres(job) then return "--ntasks-per-gpu without --gpus" end
   local other = foreign_partition(job, cfg)
   if other then return "partition " .. other .. " is not ours" end
   if (job.features or ""):find("[%*%[]") then return "features with counts or brackets" end

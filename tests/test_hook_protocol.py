@@ -190,6 +190,8 @@ def test_a_frame_says_its_length(protocol: Any) -> None:
         ({"tres_per_task": "cpu=2,gres/gpu=1"}, True),
         ({"tres_per_task": "license/gpu=1"}, False),
         ({"tres_per_node": ",,:,="}, False),
+        ({"ntasks_per_tres": 2}, True),
+        ({"ntasks_per_tres": NO_VAL16}, False),
     ],
 )
 def test_accelerator_jobs_are_told_apart(
@@ -248,6 +250,7 @@ def test_a_job_without_accelerators_is_untouched_and_not_logged(hook: HookFactor
         ({"immediate": 1}, "--immediate"),
         ({"reservation": "maint"}, "--reservation"),
         ({"req_nodes": "n1"}, "--nodelist"),
+        ({"tres_per_node": None, "ntasks_per_tres": 2}, "--ntasks-per-gpu without --gpus"),
         ({"partition": "debug"}, "partition debug is not ours"),
         ({"partition": "train-nv,debug"}, "partition debug is not ours"),
         ({"features": "a100*2"}, "features with counts or brackets"),
@@ -257,7 +260,7 @@ def test_a_job_without_accelerators_is_untouched_and_not_logged(hook: HookFactor
     ],
 )
 def test_jobs_that_pass_through(hook: HookFactory, fields: dict[str, Any], why: str) -> None:
-    h, job = hook(), {**GPU_JOB, **fields}
+    h, job = hook(), {k: v for k, v in {**GPU_JOB, **fields}.items() if v is not None}
     assert h.submit(job, ADMIT) == {**job, "rc": 0}
     assert h.texts("logs") == [f"slurm-het: pass uid=1000: {why}"]
     assert h.texts("sent") == h.texts("writes") == []
