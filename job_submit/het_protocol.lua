@@ -292,15 +292,19 @@ function M.failed(job, part_list, cfg, why)
     decision.reject = true
     decision.user = "accelerator jobs cannot be placed now (" .. why .. "); try again later"
     decision.text = ": " .. why .. ", job rejected"
-  elseif cfg.on_failure == "hold" then
-    decision.set, decision.user = { { "priority", 0 } }, "this job cannot be placed now; it is held"
-    decision.text = ": " .. why .. ", job held"
-  elseif cfg.on_failure == "intake" and not given(job.partition) and (not part_list or part_list[cfg.intake]) then
-    decision.set = { { "partition", cfg.intake } }
-    decision.text = ": " .. why .. ", job goes to " .. cfg.intake
-  else
-    decision.text = ": " .. why .. ", job left as written"
+    return decision
   end
+  local outcome = "job left as written"
+  if cfg.on_failure ~= "pass" and not given(job.partition) and (not part_list or part_list[cfg.intake]) then
+    -- Slurm's default partition may have no accelerators: the job could never start there.
+    decision.set[1] = { "partition", cfg.intake }
+    outcome = "job goes to " .. cfg.intake
+  end
+  if cfg.on_failure == "hold" then
+    table.insert(decision.set, 1, { "priority", 0 })
+    outcome, decision.user = "job held", "this job cannot be placed now; it is held"
+  end
+  decision.text = ": " .. why .. ", " .. outcome
   return decision
 end
 

@@ -365,7 +365,9 @@ def test_user_names_are_no_format_and_no_second_log_line(hook: HookFactory) -> N
         ("intake", {**GPU_JOB, "partition": "infer"},
          {**GPU_JOB, "partition": "infer", "rc": 0}, "job left as written"),
         ("pass", GPU_JOB, {**GPU_JOB, "rc": 0}, "job left as written"),
-        ("hold", GPU_JOB, {**GPU_JOB, "priority": 0, "rc": 0}, "job held"),
+        ("hold", GPU_JOB, {**GPU_JOB, "partition": "accel", "priority": 0, "rc": 0}, "job held"),
+        ("hold", {**GPU_JOB, "partition": "infer"},
+         {**GPU_JOB, "partition": "infer", "priority": 0, "rc": 0}, "job held"),
         ("reject", GPU_JOB, {**GPU_JOB, "rc": -1}, "job rejected"),
     ],
 )  # fmt: skip
