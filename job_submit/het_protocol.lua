@@ -206,8 +206,9 @@ end
 
 --- Why an accelerator job is none of our business, or nil.
 function M.pass_reason(job, part_list, cfg)
-  if not unset(job.het_job_offset, NO_VAL) then return "het job component" end
+  -- Before het jobs: a scrontab job comes with het_job_offset 0.
   if job.cron_job then return "scrontab job" end
+  if not unset(job.het_job_offset, NO_VAL) then return "het job component" end
   if job.immediate == 1 then return "--immediate" end
   if given(job.reservation) then return "--reservation" end
   if given(job.req_nodes) then return "--nodelist" end

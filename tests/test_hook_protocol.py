@@ -246,7 +246,7 @@ def test_a_job_without_accelerators_is_untouched_and_not_logged(hook: HookFactor
     ("fields", "why"),
     [
         ({"het_job_offset": 0}, "het job component"),
-        ({"cron_job": True}, "scrontab job"),
+        ({"cron_job": True, "het_job_offset": 0}, "scrontab job"),
         ({"immediate": 1}, "--immediate"),
         ({"reservation": "maint"}, "--reservation"),
         ({"req_nodes": "n1"}, "--nodelist"),
