@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 CHUNK = 16  # 2^15 … 1: far enough from the solvers' tolerances to stay exact
 ALL_SHARE = 0.4  # of the time left, for the attempt to start everything
-LEVEL_SHARE = 0.5  # of the time left, for each level: the last one must get its turn
+STARTS_SHARE = 0.7  # of all the time, for the levels of starts together: the last must get its turn
+LEVEL_SHARE = 0.5  # of what is left of that, for one level
 
 
 class OutOfTimeError(Exception):
@@ -67,6 +68,7 @@ class Search:
     def __init__(self, problem: Problem, seconds: float, formulate: Formulate, gap: float) -> None:
         self.began = time.monotonic()
         self.deadline = self.began + seconds
+        self.starts_deadline = self.began + seconds * STARTS_SHARE
         self.problem = problem
         self.formulate = formulate
         self.gap = gap
@@ -146,6 +148,8 @@ class Search:
                 continue
             queue = [t for t in queue if kinds[t] not in refused or t in self.best]
             chunk, queue = queue[:CHUNK], queue[CHUNK:]
+            if chunk and time.monotonic() > self.starts_deadline:
+                return False
             if chunk:
                 proven &= self._level(fixed, chunk)
             fixed += [t for t in chunk if t in self.best]
@@ -158,7 +162,8 @@ class Search:
         form.maximise_starts(chunk)
         form.start_from(self.best)
         # Objectives are whole numbers here: less than 1 from the bound is proven.
-        answer = form.optimise(self._left() * LEVEL_SHARE, 0.0, 0.5)
+        seconds = max(0.05, (self.starts_deadline - time.monotonic()) * LEVEL_SHARE)
+        answer = form.optimise(min(self._left(), seconds), 0.0, 0.5)
         if answer.starts is None:
             return False
         new = [t in answer.starts for t in chunk]

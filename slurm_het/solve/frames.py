@@ -1,0 +1,72 @@
+"""Length-prefixed frames over a pair of pipes, with a deadline on every byte."""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import struct
+import time
+
+MAX_FRAME = 256 * 1024 * 1024  # bytes; 500 tasks on 10,000 devices are about 60 MiB
+LENGTH = struct.Struct(">I")
+
+
+class FrameError(Exception):
+    """The other side is late, gone, or sends or is to be sent too much."""
+
+
+class Pipes:
+    """Frames: a length (4 bytes, big endian) and that many bytes.
+
+    The pipes are not blocking, so that a stopped reader cannot hold a writer beyond its deadline.
+    Deadlines are of time.monotonic().
+    """
+
+    def __init__(self, incoming: int, outgoing: int) -> None:
+        self.incoming = incoming
+        self.outgoing = outgoing
+        os.set_blocking(incoming, False)
+        os.set_blocking(outgoing, False)
+
+    def send(self, payload: bytes, deadline: float = math.inf) -> None:
+        """Write one frame."""
+        if len(payload) > MAX_FRAME:
+            raise FrameError(f"a frame of {len(payload)} bytes is too long")
+        rest = memoryview(LENGTH.pack(len(payload)) + payload)
+        while rest:
+            _wait(self.outgoing, select.POLLOUT, deadline)
+            try:
+                rest = rest[os.write(self.outgoing, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise FrameError(f"the other side is gone: {error.strerror}") from error
+
+    def receive(self, deadline: float = math.inf) -> bytes:
+        """Read one frame."""
+        (length,) = LENGTH.unpack(self._read(LENGTH.size, deadline))
+        if length > MAX_FRAME:
+            raise FrameError(f"a frame of {length} bytes is too long")
+        return self._read(length, deadline)
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        found = bytearray()
+        while len(found) < size:
+            _wait(self.incoming, select.POLLIN, deadline)
+            try:
+                some = os.read(self.incoming, size - len(found))
+            except BlockingIOError:
+                continue
+            if not some:
+                raise FrameError("the other side is gone")
+            found += some
+        return bytes(found)
+
+
+def _wait(fd: int, event: int, deadline: float) -> None:
+    poll = select.poll()
+    poll.register(fd, event)
+    left = deadline - time.monotonic()
+    if left <= 0 or not poll.poll(None if left == math.inf else math.ceil(left * 1000)):
+        raise FrameError("no answer in time")

@@ -1,0 +1,183 @@
+"""The MIP in a process of its own, which can be killed: a solver's time limit is only a request.
+
+Parent and worker exchange msgpack frames over the worker's stdin and stdout. In asyncio code call
+`asyncio.to_thread(worker.solve, problem, seconds)`: it waits on a pipe and holds no other lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from slurm_het.core.greedy import greedy
+from slurm_het.core.problem import Problem, Solution
+from slurm_het.solve.frames import FrameError, Pipes
+
+if TYPE_CHECKING:
+    from slurm_het.solve.milp import SolverName
+
+log = logging.getLogger(__name__)
+
+LATE = 0.1  # share of the time allowed by which a worker may be late before it is killed
+TRANSPORT = 0.25  # seconds it may always be late: a frame takes some time however small the limit
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Solve this within so many seconds."""
+
+    problem: Problem
+    seconds: float
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The solution, or why there is none; neither of them says that the worker is ready."""
+
+    solution: Solution | None = None
+    failure: str = ""
+
+
+class WorkerSolver:
+    """A Solver whose work is done by a child process that is replaced when it fails.
+
+    Whatever happens to the child, `solve` answers: with the first-fit plan, and a warning that
+    says why. Calls from several threads take turns.
+    """
+
+    def __init__(self, solver: SolverName = "highs", start_seconds: float = 20) -> None:
+        self.solver = solver
+        self.start_seconds = start_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipes: Pipes | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id, or None while there is none."""
+        return self._process.pid if self._process else None
+
+    def warm(self) -> bool:
+        """Start the worker ahead of the first call; whether it is ready."""
+        with self._lock:
+            try:
+                self._started()
+            except (FrameError, OSError, msgspec.MsgspecError) as error:
+                self._give_up(error)
+                return False
+            return True
+
+    def solve(self, problem: Problem, seconds: float) -> Solution:
+        """The worker's solution, or the first-fit plan if it is not there within seconds + 10 %.
+
+        A worker that is not running is started first, which takes up to `start_seconds` more.
+        """
+        began = time.monotonic()
+        with self._lock:
+            try:
+                return self._ask(problem, seconds)
+            except (FrameError, OSError, msgspec.MsgspecError) as error:
+                self._give_up(error)
+        return replace(greedy(problem), seconds=time.monotonic() - began)
+
+    def close(self) -> None:
+        """End the worker."""
+        with self._lock:
+            self._end()
+
+    def _ask(self, problem: Problem, seconds: float) -> Solution:
+        pipes = self._started()
+        deadline = time.monotonic() + seconds + max(TRANSPORT, seconds * LATE)
+        pipes.send(msgspec.msgpack.encode(Request(problem, seconds)), deadline)
+        reply = msgspec.msgpack.decode(pipes.receive(deadline), type=Reply)
+        if reply.solution is None:
+            raise FrameError(reply.failure)
+        return reply.solution
+
+    def _started(self) -> Pipes:
+        if self._process and self._process.poll() is not None:
+            log.warning("the solver's worker ended with %s: started again", self._process.poll())
+            self._end()
+        if self._pipes is None:
+            deadline = time.monotonic() + self.start_seconds
+            command = [sys.executable, "-m", "slurm_het.solve.worker", self.solver]
+            # A session of its own keeps a terminal's Ctrl-C away from it.
+            self._process = process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            )
+            if process.stdin is None or process.stdout is None:
+                raise FrameError("the worker has no pipes")
+            self._pipes = Pipes(process.stdout.fileno(), process.stdin.fileno())
+            msgspec.msgpack.decode(self._pipes.receive(deadline), type=Reply)
+        return self._pipes
+
+    def _give_up(self, error: Exception) -> None:
+        log.warning("the solver's worker failed, the first-fit plan is used: %s", error)
+        self._end()
+
+    def _end(self) -> None:
+        process, self._process, self._pipes = self._process, None, None
+        if process:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe:
+                    pipe.close()
+
+
+def main() -> None:
+    """Answer requests until the parent closes the pipe or dies."""
+    pipes = _own_pipes()
+    threading.Thread(target=_die_with_parent, args=(pipes.outgoing,), daemon=True).start()
+    # Imported here: the parent imports this module too, and must not load the solvers' libraries.
+    from slurm_het.solve.milp import solve
+
+    solver: SolverName = "cbc" if sys.argv[1:] == ["cbc"] else "highs"
+    decoder = msgspec.msgpack.Decoder(Request)
+    reply = Reply()
+    while True:
+        try:
+            pipes.send(msgspec.msgpack.encode(reply))
+            frame = pipes.receive()
+        except FrameError:
+            return
+        began = time.monotonic()
+        try:
+            request = decoder.decode(frame)
+            left = request.seconds - (time.monotonic() - began)
+            reply = Reply(solution=solve(request.problem, left, solver))
+        except Exception:  # noqa: BLE001  # a process boundary: the parent logs it and goes on
+            reply = Reply(failure=traceback.format_exc())
+
+
+def _own_pipes() -> Pipes:
+    """Keep stdin and stdout to ourselves: the solvers' libraries print to file descriptor 1."""
+    pipes = Pipes(os.dup(0), os.dup(1))
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    return pipes
+
+
+def _die_with_parent(outgoing: int) -> None:
+    """Exit when the parent no longer reads, also amid a solve.
+
+    PR_SET_PDEATHSIG would not do: it fires when the *thread* that started us ends, and the daemon
+    starts workers from a pool of threads.
+    """
+    poll = select.poll()
+    poll.register(outgoing, 0)  # only errors, and they mean that the reading end is closed
+    poll.poll()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
