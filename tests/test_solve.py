@@ -1,0 +1,191 @@
+"""The solvers against brute force, and the checks that guard them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import mip
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from bench.solve_naive import instance
+from slurm_het.core.greedy import complete, greedy, value
+from slurm_het.core.problem import Problem, PSlot, PTask, SlotChoice, Solution, violations
+from slurm_het.solve.milp import SolverName, dump_lp, solve
+from tests.problems import oracle, problems, simple
+
+SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
+property_test = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_mip_equals_brute_force(solver: SolverName) -> None:
+    @property_test
+    @given(problems())
+    def check(problem: Problem) -> None:
+        found = solve(problem, 30, solver, gap=0.0)
+        started, best = oracle(problem)
+        assert violations(problem, found) == []
+        assert found.status == "optimal"
+        assert sorted(found.starts) == started
+        assert found.objective == pytest.approx(best, abs=1e-6)
+        assert found.bound >= found.objective
+
+    check()
+
+
+@property_test
+@given(problems())
+def test_first_fit_is_feasible_and_starts_something_if_anything_fits(problem: Problem) -> None:
+    found = greedy(problem)
+    assert violations(problem, found) == []
+    assert found.status == "greedy"
+    assert found.objective == pytest.approx(value(problem, found.starts))
+    for t, task in enumerate(problem.tasks):
+        if len(task.slots) == 1 and not found.starts:
+            assert not oracle(replace(problem, tasks=(task,)))[0], t
+
+
+@property_test
+@given(problems())
+def test_completing_keeps_what_is_given(problem: Problem) -> None:
+    started = greedy(problem).starts
+    some = {t: choices for t, choices in started.items() if t % 2}
+    found = complete(problem, some)
+    assert violations(problem, found) == []
+    assert found.starts.items() >= some.items()
+
+
+def test_first_fit_takes_the_best_device_and_the_slots_distinct_nodes() -> None:
+    problem = simple(nodes=3)
+    task = problem.tasks[0]
+    task = replace(task, slots=task.slots * 2, weights={**task.weights, 3: 2.0, 4: 3.0})
+    found = greedy(replace(problem, tasks=(task,)))
+    assert found.starts[0] == (SlotChoice(2, (4,)), SlotChoice(1, (3,)))
+
+
+def test_first_fit_is_fast_on_a_large_cluster() -> None:
+    problem = instance(1250, 500, 0.3, seed=1)
+    began = time.perf_counter()
+    found = greedy(problem)
+    assert time.perf_counter() - began < 10  # about 1 s alone on an idle core
+    assert violations(problem, found) == []
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_priority_beats_number(solver: SolverName) -> None:
+    problem = simple(nodes=1, devices=2, tasks=3)
+    both = PTask("both", (PSlot(2, {0: (1, 1)}),), 0, (frozenset({0}),), {0: 0.1, 1: 0.1})
+    problem = replace(problem, tasks=(both, *problem.tasks))
+    assert list(solve(problem, 10, solver).starts) == [0]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_packing_that_first_fit_misses(solver: SolverName) -> None:
+    # First-fit puts the small task on the big device, and then the big task starts nowhere.
+    small, big = simple(tasks=2, devices=1, memory=10).tasks
+    problem = simple(devices=1)
+    devices = (replace(problem.devices[0], memory=16), problem.devices[1])
+    small = replace(small, weights={0: 1.0, 1: 9.0})
+    big = replace(big, memory=72)
+    problem = replace(problem, devices=devices, tasks=(small, big))
+    assert list(greedy(problem).starts) == [0]
+    found = solve(problem, 10, solver)
+    assert list(found.starts) == [0, 1]
+    assert found.status == "optimal"
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_more_tasks_than_one_level_holds(solver: SolverName) -> None:
+    found = solve(simple(nodes=4, devices=5, tasks=50), 20, solver)
+    assert list(found.starts) == list(range(20))
+    assert found.status == "optimal"
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_deadline_holds_on_a_hard_instance(
+    solver: SolverName, capfd: pytest.CaptureFixture[str]
+) -> None:
+    problem = instance(28, 200, 0.0, seed=3)
+    began = time.monotonic()
+    found = solve(problem, 2, solver)
+    assert time.monotonic() - began < 6
+    assert found.status in ("incumbent", "greedy")
+    assert violations(problem, found) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_time_at_all_gives_first_fit() -> None:
+    problem = simple(tasks=3)
+    assert solve(problem, 0).starts == greedy(problem).starts
+    assert solve(problem, 0).status == "greedy"
+
+
+def test_an_infeasible_answer_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        "slurm_het.solve.milp.Formulation._read", lambda _: {0: (SlotChoice(0, (0, 1)),)}
+    )
+    found = solve(simple(), 5)
+    assert found.status == "greedy"
+    assert violations(simple(), found) == []
+    assert "infeasible" in caplog.text
+
+
+@pytest.mark.parametrize("reader", SOLVERS)
+def test_a_dump_reads_back_with_its_names(tmp_path: Path, reader: SolverName) -> None:
+    problem = simple(tasks=2, memory=50)
+    hostile = "a b:c-[1]\n\\ end + 3 "
+    nodes = (replace(problem.nodes[0], name=hostile), problem.nodes[1])
+    tasks = (replace(problem.tasks[0], key="123_4"), replace(problem.tasks[1], key=hostile))
+    path = tmp_path / "model.lp"
+    path.write_text(dump_lp(replace(problem, nodes=nodes, tasks=tasks)), encoding="utf-8")
+    model = mip.Model(solver_name=reader.upper())
+    model.verbose = 0
+    model.read(str(path))
+    names = {v.name for v in model.vars}
+    assert {"y(123_4)", "z(123_4,0,n1)", "x(123_4,0,0,n1#1)"} <= names
+    assert {"mem(n1#1)", "place(123_4,0,0,n1)", "slot(123_4,0)"} <= {c.name for c in model.constrs}
+    model.verbose = 0
+    model.optimize()
+    assert model.objective_value == pytest.approx(3)  # both start: 2 + 1
+
+
+def test_a_dump_of_nothing_is_a_comment() -> None:
+    assert all(line.startswith("\\") for line in dump_lp(simple(tasks=0)).splitlines())
+
+
+PLANTED: dict[str, tuple[dict[int, tuple[SlotChoice, ...]], str]] = {
+    "taken whole twice": ({0: (SlotChoice(0, (0,)),), 1: (SlotChoice(0, (0,)),)}, "not free"),
+    "no node of the slot": ({0: (SlotChoice(2, (4,)),)}, "no candidate"),
+    "in no group": ({2: (SlotChoice(0, (0,)), SlotChoice(1, (2,)))}, "no single group"),
+    "twice on one node": ({2: (SlotChoice(0, (0,)), SlotChoice(0, (1,)))}, "distinct nodes"),
+    "a slot missing": ({2: (SlotChoice(0, (0,)),)}, "distinct nodes"),
+    "too few devices": ({0: (SlotChoice(0, ()),)}, "has 0 devices"),
+    "one device for two": ({3: (SlotChoice(0, (0, 0)),)}, "has 1 devices"),
+    "another node's device": ({0: (SlotChoice(0, (2,)),)}, "not one of node"),
+    "a device without weight": ({0: (SlotChoice(0, (1,)),)}, "not one of node"),
+    "too much memory": ({4: (SlotChoice(0, (0,)),), 5: (SlotChoice(0, (0,)),)}, "GiB of 80"),
+    "too many CPUs": ({6: (SlotChoice(0, (0,)),)}, "too many"),
+    "too much host memory": ({7: (SlotChoice(0, (0,)),)}, "too many"),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_planted_faults_are_found(kind: str) -> None:
+    starts, words = PLANTED[kind]
+    problem = simple(nodes=3)
+    task = replace(problem.tasks[0], slots=(PSlot(1, {0: (1, 1), 1: (1, 1)}),))
+    one = replace(task, weights={0: 1.0, 2: 1.0, 4: 1.0})
+    apart = replace(task, slots=task.slots * 2, groups=(frozenset({0}), frozenset({1})))
+    two = replace(task, slots=(PSlot(2, {0: (1, 1)}),))
+    shared = replace(task, memory=50)
+    cpus = replace(task, slots=(PSlot(1, {0: (9, 1)}),))
+    host = replace(task, slots=(PSlot(1, {0: (1, 8001)}),))
+    problem = replace(problem, tasks=(one, one, apart, two, shared, shared, cpus, host))
+    assert words in "\n".join(violations(problem, Solution(starts=starts)))

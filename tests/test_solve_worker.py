@@ -1,0 +1,190 @@
+"""The solver's worker process: answers, and what happens when it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.solve_naive import instance
+from slurm_het.core.greedy import greedy
+from slurm_het.core.problem import Problem, Solution, violations
+from slurm_het.solve import Solver
+from slurm_het.solve.worker import Reply, WorkerSolver
+from tests.problems import simple
+
+PARENT = """
+import sys
+from bench.solve_naive import instance
+from slurm_het.solve.worker import WorkerSolver
+worker = WorkerSolver()
+worker.warm()
+print(worker.pid, flush=True)
+worker.solve(instance(28, 200, 0.0, 3), 60)
+"""
+
+
+@pytest.fixture
+def worker() -> Iterator[WorkerSolver]:
+    solver = WorkerSolver()
+    assert solver.warm()
+    yield solver
+    solver.close()
+
+
+def _hard() -> Problem:
+    return instance(28, 200, 0.0, seed=3)
+
+
+def _pid(worker: WorkerSolver) -> int:
+    assert worker.pid is not None
+    return worker.pid
+
+
+def _alive(pid: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return False
+    return fields[0] != "Z"  # where nobody reaps orphans they stay as zombies
+
+
+def _later(seconds: float, pid: int, number: signal.Signals) -> threading.Timer:
+    timer = threading.Timer(seconds, os.kill, (pid, number))
+    timer.start()
+    return timer
+
+
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+def test_an_answer_and_the_same_worker_again(solver: str) -> None:
+    worker: Solver = WorkerSolver("cbc" if solver == "cbc" else "highs")
+    assert isinstance(worker, WorkerSolver)
+    try:
+        found = worker.solve(simple(tasks=5), 10)
+        assert (found.status, list(found.starts)) == ("optimal", [0, 1, 2, 3])
+        assert violations(simple(tasks=5), found) == []
+        first = worker.pid
+        assert worker.solve(simple(tasks=2), 10).status == "optimal"
+        assert worker.pid == first
+    finally:
+        worker.close()
+    assert worker.pid is None
+    assert not _alive(first or 0)
+
+
+def test_a_stopped_worker_is_killed_and_replaced(
+    worker: WorkerSolver, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = _pid(worker)
+    os.kill(first, signal.SIGSTOP)
+    began = time.monotonic()
+    found = worker.solve(_hard(), 1)  # larger than a pipe's buffer: the send must not hang either
+    assert time.monotonic() - began < 3
+    assert found.starts == greedy(_hard()).starts
+    assert found.status == "greedy"
+    assert "in time" in caplog.text
+    assert not _alive(first)
+    assert worker.solve(simple(), 10).status == "optimal"
+
+
+def test_a_worker_that_stops_amid_a_solve_is_killed(worker: WorkerSolver) -> None:
+    first = _pid(worker)
+    timer = _later(0.5, first, signal.SIGSTOP)
+    began = time.monotonic()
+    assert worker.solve(_hard(), 2).status == "greedy"
+    assert time.monotonic() - began < 4
+    timer.join()
+    assert not _alive(first)
+
+
+def test_a_worker_that_crashes_is_replaced(
+    worker: WorkerSolver, caplog: pytest.LogCaptureFixture
+) -> None:
+    timer = _later(0.5, _pid(worker), signal.SIGSEGV)
+    assert worker.solve(_hard(), 20).status == "greedy"
+    timer.join()
+    assert "gone" in caplog.text
+    assert worker.solve(simple(), 10).status == "optimal"
+    os.kill(_pid(worker), signal.SIGKILL)
+    time.sleep(0.2)
+    assert worker.solve(simple(), 10).status == "optimal"  # noticed before anything is asked
+    assert "started again" in caplog.text
+
+
+def test_what_the_worker_raises_is_said(worker: WorkerSolver) -> None:
+    pipes = worker._started()
+    pipes.send(b"no msgpack")
+    reply = msgspec.msgpack.decode(pipes.receive(time.monotonic() + 10), type=Reply)
+    assert reply.solution is None
+    assert "Error" in reply.failure
+    assert worker.solve(simple(), 10).status == "optimal"
+
+
+def test_a_problem_too_large_for_a_frame_is_not_sent(
+    worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("slurm_het.solve.frames.MAX_FRAME", 1000)
+    assert worker.solve(_hard(), 5).status == "greedy"
+    assert "too long" in caplog.text
+
+
+def test_a_worker_that_cannot_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    worker = WorkerSolver()
+    assert not worker.warm()
+    assert worker.solve(simple(), 1).status == "greedy"
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    assert worker.solve(simple(), 1).status == "greedy"
+    assert "first-fit plan is used" in caplog.text
+
+
+def test_an_event_loop_goes_on_while_the_worker_solves(worker: WorkerSolver) -> None:
+    async def both() -> tuple[Solution, int]:
+        solving = asyncio.create_task(asyncio.to_thread(worker.solve, _hard(), 1.0))
+        ticks = 0
+        while not solving.done():
+            await asyncio.sleep(0.02)
+            ticks += 1
+        return await solving, ticks
+
+    found, ticks = asyncio.run(both())
+    assert violations(_hard(), found) == []
+    assert ticks > 10
+
+
+def test_the_worker_outlives_the_thread_that_started_it() -> None:
+    worker = WorkerSolver()
+    thread = threading.Thread(target=worker.warm)
+    thread.start()
+    thread.join()
+    first = _pid(worker)
+    time.sleep(0.2)
+    assert worker.solve(simple(), 10).status == "optimal"
+    assert worker.pid == first
+    worker.close()
+
+
+def test_the_worker_dies_with_its_parent_amid_a_solve() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    time.sleep(1)
+    assert _alive(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    limit = time.monotonic() + 5
+    while _alive(pid) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert not _alive(pid)
