@@ -6,9 +6,10 @@ will take, check every constraint, and explain what waits. No I/O, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from slurm_het.core.build import Built, build, site_of
+from slurm_het.core.build import Built, build, fits_device, misfit, need, site_of
 from slurm_het.core.explain import explain
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Placement, Plan, Task
@@ -70,3 +71,38 @@ def _placement(
         memory_gib=task.memory_gib if task.shared else devices[0][0].memory_gib,
         terms={name: round(value, 4) for name, value in first.items()},
     )
+
+
+def select(inventory: Inventory, tasks: Iterable[Task], limit: int) -> tuple[Task, ...]:
+    """The first `limit` tasks, in order, that could start if they were alone.
+
+    A task that cannot start alone cannot start with others: leaving it out changes no plan, and
+    a queue head that waits does not push what can start out of the window.
+    """
+    chosen: list[Task] = []
+    known: dict[Task, bool] = {}
+    for task in tasks:
+        if len(chosen) >= limit:
+            break
+        shape = replace(task, key="", job_id=0, user="", priority=0, minutes=None)
+        if shape not in known:
+            known[shape] = could_start(task, inventory)
+        if known[shape]:
+            chosen.append(task)
+    return tuple(chosen)
+
+
+def could_start(task: Task, inventory: Inventory) -> bool:
+    """Whether enough nodes have room for the task's slots, taken one by one (necessary)."""
+    for slot in set(task.slots):
+        wanted = task.slots.count(slot)
+        for node in inventory.nodes.values():
+            if wanted == 0:
+                break
+            if misfit(task, node) or sum(fits_device(task, d) for d in node.devices) < slot.devices:
+                continue
+            cpus, memory = need(task, slot, node)
+            wanted -= cpus <= node.cpus_free and memory <= node.memory_free_mib
+        if wanted > 0:
+            return False
+    return True

@@ -200,20 +200,22 @@ def classification_of(job: Job, policy: Policy, script: str = "") -> Classificat
     kept = decode_comment(job.admin_comment)
     if kept:
         return kept[0]
-    tres = tuple(t for t in (getattr(job, f) for f in TRES_FIELDS) if t)
-    request = Request(
-        user=job.user,
-        account=job.account,
-        name=job.name,
-        partition="" if job.partition == policy.intake_partition else job.partition,
-        features=job.features,
-        comment=job.comment,
-        tres=tres,
-        nodes=job.nodes_min,
-        devices=sum(g.count for t in tres for g in gres.parse(t) if _counts(g.name, policy)),
-        script=script,
-    )
-    return classify(request, policy)
+    return classify(_request(sent_by(job, script), policy), policy)
+
+
+def sent_by(job: Job, script: str = "") -> dict[str, str]:
+    """What the hook would have sent about a job that is already in the queue."""
+    sent = {
+        "user_name": job.user,
+        "account": job.account,
+        "name": job.name,
+        "partition": job.partition,
+        "features": job.features,
+        "comment": job.comment,
+        "min_nodes": str(job.nodes_min),
+        "script": script,
+    }
+    return sent | {f: getattr(job, f) for f in TRES_FIELDS if getattr(job, f)}
 
 
 # --- release and return ---

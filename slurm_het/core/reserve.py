@@ -1,0 +1,49 @@
+"""Room for jobs that are released but not yet running: Slurm does not count them, we must."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from slurm_het.core.build import need
+from slurm_het.core.inventory import Inventory
+from slurm_het.core.model import Device, Placement, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A released task: what it asked, where it goes, and since when (epoch seconds)."""
+
+    task: Task
+    placement: Placement
+    since: float
+
+
+def reserve(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
+    """The inventory with the pins' devices, CPUs and host memory taken."""
+    nodes = dict(inventory.nodes)
+    for pin in pins:
+        where = zip(pin.placement.nodes, pin.placement.devices, pin.task.slots, strict=False)
+        for name, indexes, slot in where:
+            node = nodes.get(name)
+            if node is None:
+                continue
+            cpus, memory = need(pin.task, slot, node)
+            nodes[name] = replace(
+                node,
+                cpus_free=max(0, node.cpus_free - cpus),
+                memory_free_mib=max(0, node.memory_free_mib - memory),
+                devices=tuple(_take(d, pin) if d.index in indexes else d for d in node.devices),
+                idle=False,
+                held_exclusively=node.held_exclusively or pin.task.exclusive,
+            )
+    return replace(inventory, nodes=nodes)
+
+
+def _take(device: Device, pin: Pin) -> Device:
+    gib = pin.task.memory_gib if pin.task.shared else device.memory_gib
+    return replace(
+        device,
+        occupied_gib=min(device.memory_gib, device.occupied_gib + gib),
+        holders=(*device.holders, pin.task.key),
+    )

@@ -1,0 +1,194 @@
+"""hetd: wires Slurm, the hook's socket, the solver and the journal around the planning cycle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from socket import SOCK_DGRAM
+from typing import Any
+
+import click
+
+from slurm_het.config import Config, load_config
+from slurm_het.core.problem import Problem, Solution
+from slurm_het.core.rewrite import Admission, admit
+from slurm_het.daemon.control import ControlServer
+from slurm_het.daemon.cycle import Cycle
+from slurm_het.daemon.gate import Gate
+from slurm_het.daemon.hook_server import HookServer
+from slurm_het.daemon.notify import notify, watchdog_seconds
+from slurm_het.daemon.peers import claim_socket
+from slurm_het.daemon.store import Journal
+from slurm_het.errors import HetError, SlurmError
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.solve.worker import WorkerSolver
+
+log = logging.getLogger("hetd")
+# The hook asks before Slurm has made the job: look when it should be there, then again.
+ADMISSION_WAKES = (0.0, 0.15, 0.6)
+# A released job starts at Slurm's next pass; look once it should have.
+RELEASE_WAKE = 1.0
+MAX_BACKOFF = 30.0
+STUCK_SECONDS = 60.0
+
+
+class Daemon:
+    """The resident process. `run` returns after SIGTERM; any bug ends it, which opens the gate."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.slurm = CliSlurm(config.slurm)
+        self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir)
+        self.solver = WorkerSolver(config.planner.solver)
+        self.journal = Journal(config.paths.journal)
+        self.cycle = Cycle(config, self.slurm, self.gate, self.journal, self._solve)
+        self.hook = HookServer(config.paths.hook_socket, self._admit)
+        self.control = ControlServer(config.paths.control_socket, self._control)
+        self.started = time.time()
+        self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._cycle_began = time.monotonic()
+
+    async def run(self) -> None:
+        """Get ready, close the gate, plan until told to stop, open the gate."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        heartbeat = None
+        try:
+            await self._get_ready()
+            notify("READY=1")
+            heartbeat = asyncio.create_task(self._heartbeat())
+            await self._cycles()
+        finally:
+            if heartbeat:
+                heartbeat.cancel()
+            notify("STOPPING=1")
+            await self.hook.stop()
+            await self.control.stop()
+            await self.gate.open("hetd stops")
+            self.solver.close()
+            self.journal.close()
+
+    async def _get_ready(self) -> None:
+        await asyncio.to_thread(self.solver.warm)
+        self.journal.prune()
+        await self.cycle.start()
+        await self.control.start()
+        await self.hook.start()
+        self._listen_for_events()
+
+    def _listen_for_events(self) -> None:
+        """End-of-job events from EpilogSlurmctld; what they say does not matter, only that."""
+        sock = claim_socket(self.config.paths.event_socket, SOCK_DGRAM, 0o600)
+
+        def readable() -> None:
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(256):
+                    sock.recv(256)
+            self._wake.set()
+
+        asyncio.get_running_loop().add_reader(sock, readable)
+
+    async def _cycles(self) -> None:
+        planner, failures = self.config.planner, 0
+        while not self._stop.is_set():
+            self._wake.clear()
+            self._cycle_began = time.monotonic()
+            try:
+                more = await self.cycle.run()
+                failures = 0
+            except SlurmError as error:
+                failures += 1
+                more = False
+                log.error("cycle given up: %s", error.message)
+            if more:
+                self._wake.set()
+            elif self.cycle.pins.pins:
+                asyncio.get_running_loop().call_later(RELEASE_WAKE, self._wake.set)
+            pause = min(MAX_BACKOFF, planner.poll_seconds * 2.0 ** min(failures, 8))
+            await self._until_woken(pause)
+
+    async def _until_woken(self, seconds: float) -> None:
+        """Wait for an event or the slow timer; then let a burst of events settle."""
+        stop = asyncio.create_task(self._stop.wait())
+        wake = asyncio.create_task(self._wake.wait())
+        await asyncio.wait({stop, wake}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        wake.cancel()
+        if self._wake.is_set() and not self._stop.is_set():
+            await asyncio.sleep(self.config.planner.settle_seconds)
+
+    async def _heartbeat(self) -> None:
+        """Tell the watchdog that we live, as long as no cycle hangs."""
+        period = watchdog_seconds()
+        while period:
+            if time.monotonic() - self._cycle_began < STUCK_SECONDS:
+                notify("WATCHDOG=1")
+            await asyncio.sleep(period)
+
+    def _solve(self, problem: Problem) -> Solution:
+        return self.solver.solve(problem, self.config.planner.deadline_seconds)
+
+    def _admit(self, sent: Mapping[str, str]) -> Admission:
+        admission = admit(sent, self.config.policy, self.cycle.inventory)
+        loop = asyncio.get_running_loop()
+        for delay in ADMISSION_WAKES:
+            loop.call_later(delay, self._wake.set)
+        return admission
+
+    def _control(self, op: str, admin: bool) -> dict[str, Any]:
+        if op == "wake":
+            self._wake.set()
+            return {}
+        report = self.cycle.report
+        out: dict[str, Any] = {
+            "gate": self.gate.state,
+            "bypass": self.gate.bypass,
+            "pid": os.getpid(),
+            "uptime": round(time.time() - self.started, 1),
+            "pinned": len(self.cycle.pins.pins),
+            "cycle": {
+                "time": report.time, "seconds": round(report.seconds, 4), "status": report.status,
+                "gap": report.gap, "placed": report.placed,
+                "waiting": max(0, report.tasks - report.placed),
+            },
+        }  # fmt: skip
+        if admin:
+            out["waiting"] = report.waiting
+            out["returned"] = {
+                key: {"reason": r.reason, "time": r.time, "times": r.times}
+                for key, r in self.cycle.pins.returned.items()
+            }
+        return out
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+def main(config: Path | None, verbose: bool) -> None:
+    """The slurm-het daemon: plans gated jobs and releases them onto their nodes.
+
+    \b
+    Example:
+      hetd --config /etc/slurm-het/het.yaml
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    try:
+        asyncio.run(Daemon(load_config(config)).run())
+    except HetError as error:
+        raise SystemExit(f"hetd: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Released tasks until they run: did they start where the plan said, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from slurm_het.core import gres, hostlist
+from slurm_het.core.inventory import Inventory
+from slurm_het.core.model import Job, Placement, Snapshot, Task
+from slurm_het.core.policy import Policy
+from slurm_het.core.queue import fill_task_pools
+from slurm_het.core.reserve import Pin
+from slurm_het.core.rewrite import MARK
+
+MAX_BACKOFF_STEPS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A task that was pinned and did not start: Slurm's reason, when, and how many times."""
+
+    reason: str
+    time: float
+    times: int
+
+
+class Pins:
+    """The released tasks that are not seen running yet, and the memory of those taken back."""
+
+    def __init__(self, grace_seconds: float, retry_seconds: float) -> None:
+        self.grace_seconds = grace_seconds
+        self.retry_seconds = retry_seconds
+        self.pins: dict[str, Pin] = {}
+        self.returned: dict[str, Returned] = {}
+
+    def add(self, task: Task, placement: Placement, now: float) -> None:
+        """A task was released."""
+        self.pins[task.key] = Pin(task, placement, now)
+
+    def take_back(self, key: str, reason: str, now: float) -> None:
+        """A pinned task was returned to the gate."""
+        self.pins.pop(key, None)
+        before = self.returned.get(key)
+        self.returned[key] = Returned(reason, now, before.times + 1 if before else 1)
+
+    def due(self, tasks: Iterable[Task], now: float) -> tuple[Task, ...]:
+        """The tasks that may be planned now: not pinned, and not returned a moment ago."""
+        return tuple(t for t in tasks if t.key not in self.pins and now >= self._retry_at(t.key))
+
+    def _retry_at(self, key: str) -> float:
+        memory = self.returned.get(key)
+        if memory is None:
+            return 0.0
+        steps = min(memory.times - 1, MAX_BACKOFF_STEPS)
+        return memory.time + min(self.retry_seconds, self.grace_seconds * 2.0**steps)
+
+    def late(self, now: float) -> list[Pin]:
+        """Pins past their grace time."""
+        return [p for p in self.pins.values() if now - p.since >= self.grace_seconds]
+
+    def observe(self, snapshot: Snapshot, policy: Policy) -> list[tuple[str, str, str]]:
+        """Compare with Slurm's truth; returns (key, event, detail) and forgets what is settled."""
+        jobs = {job.key: job for job in snapshot.jobs}
+        outcomes: list[tuple[str, str, str]] = []
+        for key, pin in list(self.pins.items()):
+            job = jobs.get(key)
+            settled = _settled(job, pin, policy)
+            if settled:
+                outcomes.append((key, *settled))
+                del self.pins[key]
+                if settled[0] in {"started", "elsewhere", "gone"}:
+                    self.returned.pop(key, None)
+        known = {j.key for j in snapshot.jobs if j.state == "PENDING"}
+        arrays = {
+            str(j.array_job_id) for j in snapshot.jobs if j.state == "PENDING" and j.array_tasks
+        }
+        for key in list(self.returned):
+            if key not in known and key.split("_")[0] not in arrays:
+                del self.returned[key]
+        return outcomes
+
+    def recover(
+        self, snapshot: Snapshot, inventory: Inventory, policy: Policy, now: float
+    ) -> list[str]:
+        """After a restart: jobs pinned before are pending in a pool, with their nodes set."""
+        found = []
+        pools = {p.partition for p in policy.pools}
+        for job in snapshot.jobs:
+            if job.state == "PENDING" and job.partition in pools and _is_ours(job):
+                pin = _pin_of(job, snapshot, inventory, policy, now)
+                if pin and job.key not in self.pins:
+                    self.pins[job.key] = pin
+                    found.append(job.key)
+        return found
+
+
+def _is_ours(job: Job) -> bool:
+    return MARK in job.admin_comment and bool(job.req_nodes) and not job.het_job_id
+
+
+def _pin_of(
+    job: Job, snapshot: Snapshot, inventory: Inventory, policy: Policy, now: float
+) -> Pin | None:
+    as_gated = replace(job, partition=policy.intake_partition, reason="None", exc_nodes="")
+    queue = fill_task_pools(replace(snapshot, jobs=(as_gated,)), inventory, policy)
+    if not queue.tasks:
+        return None
+    task = queue.tasks[0]
+    nodes = hostlist.expand(job.req_nodes)
+    devices = tuple(
+        tuple(range(slot.devices)) for slot, _ in zip(task.slots, nodes, strict=False)
+    )  # unknown which: the first ones are as good a guess as any
+    placement = Placement(task.key, job.partition, nodes, devices, (), task.memory_gib)
+    return Pin(task, placement, now)
+
+
+def _settled(job: Job | None, pin: Pin, policy: Policy) -> tuple[str, str] | None:
+    """(event, detail) when a pin's fate is known, None while it is still waiting to start."""
+    if job is None:
+        return "gone", "Slurm no longer knows the job"
+    if job.state == "PENDING":
+        if job.partition == policy.intake_partition:
+            return "back", f"it is in the intake again ({job.reason})"
+        return None
+    if not job.nodes:
+        return "gone", f"it is {job.state} without having started"
+    truth = devices_of(job, policy)
+    if set(hostlist.expand(job.nodes)) != set(pin.placement.nodes):
+        return "elsewhere", f"on {job.nodes}, planned {hostlist.fold(pin.placement.nodes)}"
+    planned = dict(zip(pin.placement.nodes, pin.placement.devices, strict=True))
+    if truth and truth != planned:
+        return "started", f"other devices than planned: {_show(truth)}, planned {_show(planned)}"
+    return "started", _show(truth) if truth else f"{job.nodes} (ended since)"
+
+
+def devices_of(job: Job, policy: Policy) -> dict[str, tuple[int, ...]]:
+    """The device indexes a running job holds on each node; empty if Slurm does not say."""
+    out: dict[str, tuple[int, ...]] = {}
+    for name, text in zip(hostlist.expand(job.nodes), job.gres_detail, strict=False):
+        held: list[int] = []
+        for item in gres.parse(text):
+            if item.name in policy.gres and item.count:
+                held += item.indexes or ()
+                held += [i for i, (used, _) in enumerate(item.shares or ()) if used]
+        out[name] = tuple(sorted(set(held)))
+    return out
+
+
+def _show(devices: dict[str, tuple[int, ...]]) -> str:
+    return " ".join(f"{name}:{gres.format_indexes(i)}" for name, i in devices.items())
