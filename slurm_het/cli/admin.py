@@ -1,0 +1,46 @@
+"""slurm-het: the admin's commands."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from slurm_het.cli.bypass import bypass
+from slurm_het.cli.check import check
+from slurm_het.cli.plan import plan
+from slurm_het.cli.sandbox import sandbox
+from slurm_het.cli.why import why
+from slurm_het.errors import HetError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="slurm-het")
+def cli() -> None:
+    """Schedules AI accelerators of many vendors on an unpatched Slurm.
+
+    \b
+    Examples:
+      slurm-het check                  is the configuration right for this cluster?
+      slurm-het why 1234               why is this job where it is?
+      slurm-het bypass on              let plain Slurm schedule everything
+      slurm-het plan --dump-lp         what would be planned now, as the formula
+      slurm-het sandbox up             a whole emulated cluster on this machine
+    """
+
+
+for command in (check, why, plan, bypass, sandbox):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point: errors of ours are messages, not tracebacks."""
+    try:
+        cli(standalone_mode=True)
+    except HetError as error:
+        click.echo(f"slurm-het: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""slurm-het check: is the configuration right for the Slurm that runs here?"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from slurm_het.config import Config, load_config
+from slurm_het.core import gres, hostlist
+from slurm_het.core.classify import base_type
+from slurm_het.core.model import NodeRecord, Snapshot
+from slurm_het.slurm.cli import CliSlurm
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+def check(config: Path | None) -> None:
+    """Compare the configuration with the live Slurm. Exit code 1 if something is wrong.
+
+    \b
+    Example:
+      slurm-het check --config examples/het.yaml
+    """
+    settings = load_config(config)
+    snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
+    errors, remarks = findings(settings, snapshot)
+    for text in errors:
+        click.echo(f"wrong:  {text}")
+    for text in remarks:
+        click.echo(f"remark: {text}")
+    nodes = sum(bool(n.gres) for n in snapshot.nodes)
+    click.echo(f"{settings.source}: {len(errors)} wrong, {len(remarks)} remarks;"
+               f" {len(settings.policy.pools)} pools, {nodes} accelerator nodes")  # fmt: skip
+    sys.exit(1 if errors else 0)
+
+
+def findings(settings: Config, snapshot: Snapshot) -> tuple[list[str], list[str]]:
+    """What is wrong, and what is worth a look, in words with the remedy."""
+    errors = _partitions(settings, snapshot)
+    remarks: list[str] = []
+    accelerated = [n for n in snapshot.nodes if _types(n, settings)]
+    for node in accelerated:
+        _node(node, settings, errors, remarks)
+    errors += _unused_pools(settings, accelerated)
+    return errors, remarks
+
+
+def _partitions(settings: Config, snapshot: Snapshot) -> list[str]:
+    known = {p.name: p for p in snapshot.partitions}
+    valid = ", ".join(sorted(known))
+    out = []
+    intake = settings.policy.intake_partition
+    for name in (intake, *(p.partition for p in settings.policy.pools)):
+        if name not in known:
+            out.append(f"Slurm has no partition {name!r}; it has: {valid}")
+    if intake in known:
+        inside = set(hostlist.expand(known[intake].nodes))
+        for pool in settings.policy.pools:
+            record = known.get(pool.partition)
+            missing = sorted(set(hostlist.expand(record.nodes)) - inside) if record else []
+            if missing:
+                out.append(f"nodes {hostlist.fold(missing)} of {pool.partition} are not in the"
+                           f" intake {intake}: jobs could not fall back to them")  # fmt: skip
+    return out
+
+
+def _types(node: NodeRecord, settings: Config) -> list[str]:
+    names = settings.policy.gres
+    return [
+        base_type(g.type or g.name)
+        for g in gres.parse(node.gres)
+        if g.name in names and not names[g.name].shared
+    ]
+
+
+def _node(node: NodeRecord, settings: Config, errors: list[str], remarks: list[str]) -> None:
+    pools = [p for p in settings.policy.pools if p.partition in node.partitions]
+    if not pools:
+        remarks.append(f"node {node.name} has accelerators and is in no pool: never planned")
+    for type_name in _types(node, settings):
+        known = settings.policy.types.get(type_name)
+        if known is None:
+            errors.append(f"node {node.name}: type {type_name!r} is not known; describe it under"
+                          " types: (vendor, memory_gib)")  # fmt: skip
+            continue
+        for pool in pools:
+            if known.vendor not in pool.vendors:
+                errors.append(f"node {node.name}: {type_name} is of {known.vendor}, its pool"
+                              f" {pool.partition} is for {', '.join(pool.vendors)}")  # fmt: skip
+        if type_name not in node.features:
+            errors.append(f"node {node.name} lacks the Feature {type_name!r}: with the gate open"
+                          " plain Slurm could not keep jobs to their type; add it")  # fmt: skip
+    for pool in pools:
+        if pool.partition not in node.features:
+            remarks.append(f"node {node.name} lacks the Feature {pool.partition!r}: needed where"
+                           " a type is in pools of both scenarios")  # fmt: skip
+
+
+def _unused_pools(settings: Config, nodes: list[NodeRecord]) -> list[str]:
+    return [
+        f"pool {pool.partition} has no node with accelerators"
+        for pool in settings.policy.pools
+        if not any(pool.partition in n.partitions for n in nodes)
+    ]

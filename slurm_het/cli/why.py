@@ -1,0 +1,105 @@
+"""slurm-het why: what was decided about one job, on which evidence, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from pathlib import Path
+
+import click
+
+from slurm_het.cli.render import clean
+from slurm_het.config import Config, load_config
+from slurm_het.core.explain import explain
+from slurm_het.core.gres import format_indexes
+from slurm_het.core.inventory import take_inventory
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.queue import display_key, fill_task_pools, is_gated
+from slurm_het.core.rewrite import classification_of, decode_comment
+from slurm_het.daemon.store import Journal
+from slurm_het.errors import HetError
+from slurm_het.slurm.cli import CliSlurm
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+def why(job_id: str, config: Path | None) -> None:
+    """Show why a job waits, or why it is where it is.
+
+    \b
+    Example:
+      slurm-het why 1234
+      slurm-het why 1234_7
+    """
+    if not re.fullmatch(r"\d{1,10}(_\d{1,8})?", job_id):
+        raise HetError(f"not a job id: {job_id[:40]!r}", "such as 1234 or 1234_7")
+    settings = load_config(config)
+    snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
+    job = _find(snapshot, job_id)
+    if job is None:
+        raise HetError(f"Slurm knows no job {job_id}", "finished jobs stay for MinJobAge seconds")
+    for line in _lines(job, job_id, snapshot, settings):
+        click.echo(clean(line))
+
+
+def _find(snapshot: Snapshot, job_id: str) -> Job | None:
+    array = job_id.split("_", maxsplit=1)[0]
+    exact = next((j for j in snapshot.jobs if job_id in {j.key, str(j.id)}), None)
+    return exact or next((j for j in snapshot.jobs if str(j.array_job_id) == array), None)
+
+
+def _lines(job: Job, job_id: str, snapshot: Snapshot, settings: Config) -> list[str]:
+    what = classification_of(job, settings.policy)
+    kept = decode_comment(job.admin_comment)
+    lines = [
+        f"job {job_id} of {job.user}: {job.state} in {job.partition}, Slurm's reason {job.reason}",
+        f"  classified: {what.scenario}; vendors {'|'.join(what.vendors) or 'any'};"
+        f" types {'|'.join(what.types) or 'any'}; ≥{what.memory_gib} GiB per device",
+        *(f"    because {text}" for text in what.evidence),
+    ]
+    if kept:
+        asked = " ".join(f"{k}={v}" for k, v in kept[1].items())
+        lines.append(
+            f"  asked for: {asked or '(nothing but devices)'}; features now {job.features}"
+        )
+    else:
+        lines.append("  the hook did not see this job (passed through, or hetd was down)")
+    if is_gated(job, settings.policy):
+        lines += _waiting(job, snapshot, settings)
+    return lines + _history(job_id, settings)
+
+
+def _waiting(job: Job, snapshot: Snapshot, settings: Config) -> list[str]:
+    inventory = take_inventory(snapshot, settings.policy)
+    queue = fill_task_pools(snapshot, inventory, settings.policy)
+    blocked = queue.blocked.get(display_key(job))
+    if blocked:
+        return [f"  waits: {blocked}"]
+    task = next((t for t in queue.tasks if t.job_id == job.id), None)
+    return [f"  waits: {explain(task, inventory, (), queue.tasks)}"] if task else []
+
+
+def _history(job_id: str, settings: Config) -> list[str]:
+    if not settings.paths.journal.exists():
+        return [f"  no journal at {settings.paths.journal}"]
+    journal = Journal(settings.paths.journal, read_only=True)
+    lines: list[str] = []
+    placement, cycle = journal.placement_of(job_id), journal.cycle_of(job_id)
+    if placement and cycle:
+        where = " ".join(
+            f"{node}:{format_indexes(indexes)}"
+            for node, indexes in zip(placement.nodes, placement.devices, strict=True)
+        )
+        lines.append(f"  planned: {placement.partition} {where} ({'|'.join(placement.types)})")
+        total = sum(placement.terms.values())
+        terms = " ".join(f"{name} {value:+.2f}" for name, value in placement.terms.items())
+        lines.append(f"    weight {total:+.2f} = {terms}")
+        lines.append(
+            f"    by a {cycle['status']} plan of {cycle['tasks']} tasks, gap {cycle['gap']:.2%}"
+        )
+    for when, event, detail in journal.outcomes_of(job_id):
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+        lines.append(f"  {stamp} {event}: {detail}")
+    return lines
