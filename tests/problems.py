@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
@@ -22,45 +24,45 @@ from slurm_het.core.problem import (
 Chosen = dict[int, tuple[SlotChoice, ...]]
 
 
-@st.composite
-def problems(draw: st.DrawFn) -> Problem:
-    """At most 3 nodes of 3 devices and 4 tasks; everything may bind."""
+def problems() -> st.SearchStrategy[Problem]:
+    """At most 3 nodes of 3 devices and 4 tasks, with contention for every resource."""
+    # Seeds and not draws: hypothesis' bias towards extremes starts almost nothing here.
+    return st.integers(0, 2**32 - 1).map(lambda seed: random_problem(random.Random(seed)))
+
+
+def random_problem(rng: random.Random) -> Problem:
+    """One such problem."""
     nodes: list[PNode] = []
     devices: list[PDevice] = []
-    for n in range(draw(st.integers(1, 3))):
+    for n in range(rng.choice((1, 2, 3, 3))):
         first = len(devices)
-        for position in range(draw(st.integers(1, 3))):
-            memory = draw(st.sampled_from([16, 40, 80]))
-            used = draw(st.sampled_from([0, 0, 0, 10, 16]))
-            whole = used == 0 and draw(st.booleans())
-            devices.append(PDevice(n, position, memory, used, whole))
+        for position in range(rng.choice((1, 2, 3, 3))):
+            memory = rng.choice((16, 40, 80))
+            used = rng.choice((0, 0, 0, 0, 10, 16))
+            devices.append(PDevice(n, position, memory, used, not used and rng.random() < 0.9))
         mine = tuple(range(first, len(devices)))
-        nodes.append(PNode(f"n{n}", draw(st.integers(-1, 8)), draw(st.integers(0, 8000)), mine))
-    tasks: list[PTask] = [
-        draw(_tasks(len(nodes), devices, t)) for t in range(draw(st.integers(0, 4)))
-    ]
-    if draw(st.booleans()) and len(tasks) > 1:  # identical tasks have rules of their own
-        last = tasks[-1]
-        tasks[0] = PTask("twin", last.slots, last.memory, last.groups, last.weights)
+        cpus = rng.choice((4, 6, 8, 8, -1))
+        nodes.append(PNode(f"n{n}", cpus, rng.choice((5000, 8000, 8000)), mine))
+    tasks = [_task(rng, len(nodes), len(devices), t) for t in range(rng.choice((0, 1, 3, 4, 4)))]
+    if len(tasks) > 1 and rng.random() < 0.3:  # identical tasks have rules of their own
+        tasks[0] = replace(tasks[-1], key="twin")
     return Problem(tuple(nodes), tuple(devices), tuple(tasks))
 
 
-@st.composite
-def _tasks(draw: st.DrawFn, nodes: int, devices: list[PDevice], t: int) -> PTask:
-    some_nodes = st.frozensets(st.integers(0, nodes - 1), min_size=1)
-    needs = st.tuples(st.integers(0, 5), st.integers(0, 5000))
+def _task(rng: random.Random, nodes: int, devices: int, t: int) -> PTask:
+    def some() -> frozenset[int]:
+        return frozenset(n for n in range(nodes) if rng.random() < 0.8) or frozenset({0})
+
+    def need() -> tuple[int, int]:
+        return rng.choice((0, 1, 2, 3, 5)), rng.choice((0, 1000, 2500, 4000))
+
     slots = tuple(
-        PSlot(draw(st.integers(1, 3)), {n: draw(needs) for n in sorted(draw(some_nodes))})
-        for _ in range(draw(st.sampled_from([1, 1, 2])))
+        PSlot(rng.choice((1, 1, 1, 2, 3)), {n: need() for n in some()})
+        for _ in range(rng.choice((1, 1, 2)))
     )
-    usable = [j for j in range(len(devices)) if draw(st.integers(0, 9))]
-    return PTask(
-        key=f"{t}_{t}",
-        slots=slots,
-        memory=draw(st.sampled_from([0, 0, 8, 10, 24])),
-        groups=tuple(draw(st.lists(some_nodes, min_size=1, max_size=3))),
-        weights={j: draw(st.integers(-4, 32)) / 8 for j in usable},
-    )
+    weights = {j: rng.randint(-4, 32) / 8 for j in range(devices) if rng.random() < 0.85}
+    groups = tuple(some() for _ in range(rng.choice((1, 2, 3))))
+    return PTask(f"{t}_{t}", slots, rng.choice((0, 8, 10, 24)), groups, weights)
 
 
 def oracle(problem: Problem) -> tuple[list[int], float]:

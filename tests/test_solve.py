@@ -18,7 +18,7 @@ from tests.problems import oracle, problems, simple
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
 property_test = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
