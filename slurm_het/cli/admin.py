@@ -8,6 +8,7 @@ import click
 
 from slurm_het.cli.bypass import bypass
 from slurm_het.cli.check import check
+from slurm_het.cli.hook_config import hook_config
 from slurm_het.cli.plan import plan
 from slurm_het.cli.sandbox import sandbox
 from slurm_het.cli.why import why
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (check, why, plan, bypass, sandbox):
+for command in (check, why, plan, bypass, hook_config, sandbox):
     cli.add_command(command)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -13,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 
+from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.resources import data_dir
 from slurm_het.sandbox.layout import Layout
 from slurm_het.sandbox.topology import INTAKE, Topology
+from slurm_het.templating import hook_config, render
 
 SCHEDULER_PARAMETERS = ",".join(
     (
@@ -85,26 +85,6 @@ def write_all(plan: Plan) -> None:
     prolog.chmod(0o755)
 
 
-def render(template: str, **values: object) -> str:
-    """One of the project's templates with its values; an undefined name is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_dir("templates")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - configuration files, not HTML
-    )
-    environment.filters["lua"] = lua_literal
-    return environment.get_template(template).render(values)
-
-
-def lua_literal(value: str | list[str]) -> str:
-    """A string or a list of strings as Lua source."""
-    if isinstance(value, str):
-        return json.dumps(value)
-    return "{" + ", ".join(json.dumps(item) for item in value) + "}"
-
-
 def deep_merge(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `extra` over it, mapping by mapping."""
     merged = dict(base)
@@ -167,21 +147,8 @@ def _write_hook(plan: Plan) -> None:
     for script in sorted(source.glob("*.lua")):
         copy = Path(shutil.copy(script, plan.layout.etc))
         copy.chmod(0o755)
-    config = yaml.safe_load(plan.layout.het_config.read_text())
-    hook_config = render(
-        "het_hook_config.lua.j2",
-        socket=str(config["paths"]["hook_socket"]),
-        deadline_ms=200,
-        intake=INTAKE,
-        gres_names=list(config["gres"]),
-        pools=list(config["pools"]),
-        daemon_uid=os.getuid(),
-        on_failure="intake",
-        breaker_failures=3,
-        breaker_seconds=10,
-        max_script_bytes=65536,
-    )
-    (plan.layout.etc / "het_hook_config.lua").write_text(hook_config)
+    text = hook_config(load_config(plan.layout.het_config))
+    (plan.layout.etc / "het_hook_config.lua").write_text(text)
 
 
 def _write_devices(plan: Plan) -> None:
