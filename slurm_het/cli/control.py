@@ -1,0 +1,69 @@
+"""The client of hetd's control socket: one JSON line out, one JSON line back, in bounded time."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from slurm_het.errors import HetError
+
+MAX_REQUEST = 64 << 10
+MAX_REPLY = 16 << 20
+_HINT = "is hetd running? systemctl status hetd, or in a sandbox: slurm-het sandbox status"
+
+
+def call(socket_path: Path, request: dict[str, Any], timeout: float = 2.0) -> dict[str, Any]:
+    """Ask hetd, and return its reply. `timeout` (seconds) bounds the whole exchange.
+
+    Raises HetError when it does not answer, answers what is no reply, or refuses.
+    """
+    line = json.dumps(request).encode() + b"\n"
+    if len(line) > MAX_REQUEST:
+        raise HetError(f"a request of {len(line)} bytes", f"at most {MAX_REQUEST}")
+    try:
+        raw = _exchange(socket_path, line, time.monotonic() + timeout)
+    except OSError as error:  # TimeoutError too
+        why = error.strerror or "no answer in time"
+        raise HetError(f"hetd is not answering (socket {socket_path}: {why})", _HINT) from error
+    return _reply(raw, socket_path)
+
+
+def _exchange(path: Path, line: bytes, deadline: float) -> bytes:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(_left(deadline))
+        sock.connect(str(path))
+        sock.sendall(line)
+        received = bytearray()
+        while b"\n" not in received[-65536:]:
+            sock.settimeout(_left(deadline))
+            part = sock.recv(65536)
+            received += part
+            if not part or len(received) > MAX_REPLY:
+                break
+    return bytes(received)
+
+
+def _left(deadline: float) -> float:
+    """Seconds until the deadline; settimeout(0) would mean not to wait at all, so never 0."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _reply(raw: bytes, path: Path) -> dict[str, Any]:
+    line, end, _ = raw.partition(b"\n")
+    try:
+        reply = json.loads(line) if end else None
+    except (ValueError, RecursionError):
+        reply = None
+    if not isinstance(reply, dict):
+        what = f"{len(raw)} bytes that are no reply" if raw else "nothing"
+        raise HetError(f"hetd answered {what} (socket {path})", _HINT)
+    if reply.get("ok") is not True:
+        error = str(reply.get("error") or "it gave no reason")
+        raise HetError(f"hetd refused: {error[:500]}", str(reply.get("hint") or "")[:500])
+    return reply
