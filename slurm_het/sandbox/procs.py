@@ -103,22 +103,30 @@ def wait_gone(processes: Sequence[Process], seconds: float) -> bool:
 
 def strays(slurm_conf: Path) -> list[Process]:
     """Job steps and Slurm programs that use this slurm.conf, our own ancestors excepted."""
-    wanted = f"SLURM_CONF={slurm_conf}".encode()
     spared = _ancestors()
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) in spared:
             continue
-        try:
-            environ = (entry / "environ").read_bytes().split(b"\0")
-            command = (entry / "comm").read_text().strip()
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-        in_job = any(variable.startswith(b"SLURM_JOB_ID=") for variable in environ)
-        if wanted in environ and (in_job or command in _SLURM_PROGRAMS):
-            pid = int(entry.name)
-            found.append(Process(command, pid, start_time(pid)))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if _belongs(entry, slurm_conf):
+                pid = int(entry.name)
+                found.append(Process(f"stray-{pid}", pid, start_time(pid)))
     return [process for process in found if process.start]
+
+
+def _belongs(entry: Path, slurm_conf: Path) -> bool:
+    if not (entry / "root").samefile("/"):
+        return False  # the same path in a chroot is another sandbox
+    command = (entry / "comm").read_text().strip()
+    if command == "slurmstepd":
+        # Its title overwrites its environment, but it keeps its slurmd's log open.
+        logs = f"{slurm_conf.parent.parent}/log/"
+        return any(str(fd.readlink()).startswith(logs) for fd in (entry / "fd").iterdir())
+    environ = (entry / "environ").read_bytes().split(b"\0")
+    in_job = any(variable.startswith(b"SLURM_JOB_ID=") for variable in environ)
+    ours = f"SLURM_CONF={slurm_conf}".encode() in environ
+    return ours and (in_job or command in _SLURM_PROGRAMS)
 
 
 def _ancestors() -> set[int]:
