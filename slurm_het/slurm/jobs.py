@@ -98,6 +98,8 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
     gpu_mib = _tres_count(raw.memory_per_tres)
     if not memory_tracked:
         cpu_mib = node_mib = gpu_mib = None
+    elif gpu_mib is not None:
+        cpu_mib = node_mib = None  # 24.11 on also prints one device's share as memory_per_node
     elif cpu_mib is None and node_mib is None and gpu_mib is None:
         node_mib = 0  # --mem=0, or no default: Slurm gives all of the node's memory
     state = _word(raw.job_state)
@@ -114,7 +116,7 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         reason=raw.state_reason or "None",
         priority=_number(raw.priority) or 0,
         array_job_id=_number(raw.array_job_id) or 0,
-        array_task_id=_number(raw.array_task_id),
+        array_task_id=_array_task_id(raw),
         array_tasks=raw.array_task_string,
         array_limit=_number(raw.array_max_tasks) or 0,
         het_job_id=_number(raw.het_job_id) or 0,
@@ -150,6 +152,14 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         admin_comment=raw.admin_comment,
         comment=raw.comment,
     )
+
+
+def _array_task_id(raw: _RawJob) -> int | None:
+    """The task's number; 22.05 prints task 0 as null, but then without a list of tasks."""
+    number = _number(raw.array_task_id)
+    if number is None and _number(raw.array_job_id) and not raw.array_task_string:
+        return 0
+    return number
 
 
 def _number(value: Any) -> int | None:
