@@ -68,6 +68,13 @@ def test_first_fit_takes_the_best_device_and_the_slots_distinct_nodes() -> None:
     assert found.starts[0] == (SlotChoice(2, (4,)), SlotChoice(1, (3,)))
 
 
+def test_first_fit_values_a_node_by_what_is_left_of_it() -> None:
+    problem = simple(tasks=3)
+    tasks = tuple(replace(t, weights={0: 9.0, 1: 1.0, 2: 5.0, 3: 4.0}) for t in problem.tasks)
+    found = greedy(replace(problem, tasks=tasks))
+    assert [choices[0].devices[0] for choices in found.starts.values()] == [0, 2, 3]
+
+
 def test_first_fit_is_fast_on_a_large_cluster() -> None:
     problem = instance(1250, 500, 0.3, seed=1)
     began = time.perf_counter()
@@ -96,6 +103,21 @@ def test_packing_that_first_fit_misses(solver: SolverName) -> None:
     assert list(greedy(problem).starts) == [0]
     found = solve(problem, 10, solver)
     assert list(found.starts) == [0, 1]
+    assert found.status == "optimal"
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_all_slots_are_in_one_group(solver: SolverName) -> None:
+    problem = simple(nodes=4, devices=1)
+    task = problem.tasks[0]
+    task = replace(
+        task,
+        slots=task.slots * 2,
+        groups=(frozenset({0, 1}), frozenset({2, 3})),
+        weights={0: 9.0, 1: 1.0, 2: 8.0, 3: 3.0},
+    )
+    found = solve(replace(problem, tasks=(task,)), 10, solver, gap=0.0)
+    assert {choice.node for choice in found.starts[0]} == {2, 3}
     assert found.status == "optimal"
 
 
