@@ -83,6 +83,7 @@ class Daemon:
         await self.control.start()
         await self.hook.start()
         self._listen_for_events()
+        await self.cycle.run()  # closes the gate: from here on what is submitted waits for a plan
 
     def _listen_for_events(self) -> None:
         """End-of-job events from EpilogSlurmctld; what they say does not matter, only that."""

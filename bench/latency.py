@@ -1,0 +1,68 @@
+"""Submit → start on an idle sandbox, with slurm-het and native, side by side in one run.
+
+    ./dev bench latency [--jobs 30]
+
+Two sandboxes of the default topology run at the same time: one with the hook and hetd, one plain
+Slurm. The same jobs are submitted alternately to each, one at a time; a job is timed from just
+before `sbatch` until its script's first line runs (it writes the clock to a file).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from slurm_het.sandbox.cluster import Sandbox
+
+REQUESTS = (
+    ("a100 x1", ["--gres=gpu:1", "-p", "train-nv"]),
+    ("a100 x8", ["--gres=gpu:8", "-p", "train-nv"]),
+    ("shard 24", ["--gres=shard:24", "-p", "infer-nv"]),
+    ("mi300x 2x8", ["--gpus-per-node=8", "-N2", "-p", "train-amd"]),
+)
+
+
+def one(box: Sandbox, options: list[str], stamp: Path) -> float:
+    """Seconds from sbatch to the script's first line."""
+    stamp.unlink(missing_ok=True)
+    script = f"date +%s.%N > {stamp}.new; mv {stamp}.new {stamp}"
+    began = time.time()
+    box.run(["sbatch", "-o", "/dev/null", *options, "--wrap", script], check=True)
+    deadline = began + 30
+    while not stamp.exists() and time.time() < deadline:
+        time.sleep(0.005)
+    return float(stamp.read_text()) - began
+
+
+def main() -> None:
+    """Print medians of both, and the difference."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--jobs", type=int, default=24, help="jobs per sandbox")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="het-") as temp:
+        base = Path(temp)
+        base.chmod(0o755)  # munged wants its socket reachable for all
+        with (
+            Sandbox.up(base / "het") as het,
+            Sandbox.up(base / "nat", hetd=False, hook=False) as native,
+        ):
+            times: dict[str, list[float]] = {"het": [], "native": []}
+            for number in range(options.jobs):
+                _, request = REQUESTS[number % len(REQUESTS)]
+                for name, box in (("het", het), ("native", native)):
+                    times[name].append(one(box, request, base / f"stamp-{name}"))
+                    time.sleep(0.3)
+    for name, values in times.items():
+        worst = max(values)
+        print(
+            f"{name:<8} median {statistics.median(values):.3f} s   max {worst:.3f} s   n={len(values)}"
+        )
+    added = statistics.median(times["het"]) - statistics.median(times["native"])
+    print(f"slurm-het adds {added:.3f} s to the median")
+
+
+if __name__ == "__main__":
+    main()
