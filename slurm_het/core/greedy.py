@@ -96,6 +96,8 @@ class _Free:
             fit = [j for j in self.problem.nodes[n].devices if whole[j] and j in weights]
         if len(fit) < slot.devices:
             return None
+        if slot.devices == 1:  # by far the most frequent, and this is the innermost loop
+            return (max(fit, key=weights.__getitem__),)
         fit.sort(key=weights.__getitem__, reverse=True)
         return tuple(fit[: slot.devices])
 
@@ -104,7 +106,7 @@ class _Ranking:
     """The nodes for one class of tasks, best first, per group and slot.
 
     Taking resources only ever lowers what a node is worth, so a heap of stale values is enough:
-    the top entry is valued anew and either confirmed or sunk.
+    the top entry is valued anew and either confirmed or sunk. Equal slots share a heap.
     """
 
     def __init__(self, task: PTask, free: _Free) -> None:
@@ -131,7 +133,7 @@ class _Ranking:
         total = 0.0
         for k in sorted(range(len(slots)), key=lambda k: -slots[k].devices):
             taken = {choice.node for choice in chosen.values()}
-            choice = self._best(g, k, taken)
+            choice = self._best(g, slots.index(slots[k]), taken)
             if choice is None:
                 return None
             chosen[k] = choice
@@ -166,4 +168,4 @@ class _Ranking:
         devices = self.free.devices(self.task, slot, n)
         if devices is None:
             return None
-        return -sum(self.task.weights[j] for j in devices), n
+        return -sum(map(self.task.weights.__getitem__, devices)), n
