@@ -4,7 +4,7 @@ One grammar reads them all, since Slurm prints them alike:
 
     gpu            gpu:2            gpu:a100:2          gres:gpu:2      gres/gpu:a100=2
     gpu:8(S:0-3)   gpu:(null):4     shard:l40s:192(S:0)  gpu:a100:no_consume:4
-    gpu:a100:2(IDX:0-1,4)    shard:3(3/4,0/4)    shard:3(3/4,-/4)    gpu:0(IDX:N/A)
+    gpu:a100:2(IDX:0-1,4)    gpu:a100(CNT:2)  shard:3(3/4,0/4)  shard:3(3/4,-/4)  gpu:0(IDX:N/A)
 """
 
 from __future__ import annotations
@@ -92,6 +92,11 @@ def _parse_one(part: str) -> Gres:
         return Gres(name, gres_type, count, sockets=detail[2:])
     if detail.startswith("IDX:"):
         return Gres(name, gres_type, count, indexes=parse_indexes(detail[4:]))
+    if detail.startswith("CNT:"):  # a GRES without device files; `gpu(CNT:2)` has no other count
+        exact = _COUNT.match(detail[4:])
+        if not exact:
+            raise _bad(part, "expected a count after CNT:")
+        return Gres(name, gres_type, _count(exact))
     return Gres(name, gres_type, count, shares=tuple(_parse_share(s, part) for s in _items(detail)))
 
 
