@@ -14,6 +14,7 @@ from slurm_het.core.classify import base_type
 from slurm_het.core.gres import Gres
 from slurm_het.core.model import Device, DeviceType, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.policy import Policy
+from slurm_het.errors import GresError, HetError
 
 _UNUSABLE = {
     "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "MAINT", "NOT_RESPONDING",
@@ -68,7 +69,7 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
 
 def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tuple[Device, ...]:
     """The devices a node is configured with, numbered as Slurm numbers them, all empty."""
-    items = gres.parse(record.gres)
+    items = read_gres(record.gres, f"node {record.name}", warnings)
     whole = [g for g in items if g.name in policy.gres and not policy.gres[g.name].shared]
     shards = sum(g.count for g in items if g.name in policy.gres and policy.gres[g.name].shared)
     total = sum(g.count for g in whole)
@@ -98,7 +99,11 @@ def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str,
     for job in jobs:
         if not job.holds_nodes:
             continue
-        names = hostlist.expand(job.nodes)
+        try:
+            names = hostlist.expand(job.nodes)
+        except HetError as error:
+            warnings.append(f"job {job.key}: {error.message}")
+            continue
         if job.gres_detail and len(job.gres_detail) != len(names):
             warnings.append(f"job {job.key}: GRES details for {len(job.gres_detail)} nodes, "
                             f"nodes are {len(names)}")  # fmt: skip
@@ -106,10 +111,26 @@ def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str,
             use = uses.setdefault(name, _Use())
             use.exclusive |= job.exclusive
             if position < len(job.gres_detail):
-                for item in gres.parse(job.gres_detail[position]):
+                items = read_gres(job.gres_detail[position], f"job {job.key}", warnings)
+                for item in items:
                     if item.name in policy.gres and item.count:
                         _hold(use, job.key, item, shared=policy.gres[item.name].shared)
     return uses
+
+
+def read_gres(text: str, whose: str, warnings: list[str]) -> tuple[Gres, ...]:
+    """The GRES of a string, leaving out the parts that cannot be read, each with a warning."""
+    try:
+        return gres.parse(text)
+    except GresError:
+        pass  # one odd part (a plugin's own spelling) must not hide the others
+    items: list[Gres] = []
+    for part in gres.split_list(text[: gres.MAX_TEXT]):
+        try:
+            items += gres.parse(part)
+        except GresError as error:
+            warnings.append(f"{whose}: {error.message}")
+    return tuple(items)
 
 
 def _hold(use: _Use, key: str, item: Gres, *, shared: bool) -> None:
@@ -154,7 +175,7 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
         devices=tuple(devices),
         idle=record.cpus_alloc == 0 and not any(d.holders for d in devices),
         shared=any(g.name in policy.gres and policy.gres[g.name].shared
-                   for g in gres.parse(record.gres)),
+                   for g in read_gres(record.gres, "", [])),  # bare_devices has warned
         held_exclusively=use.exclusive,
         reason=record.reason,
     )  # fmt: skip
