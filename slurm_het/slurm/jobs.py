@@ -86,9 +86,9 @@ def parse_jobs(
     `memory_tracked` is whether Slurm allocates host memory (SelectTypeParameters has Memory):
     if so, a job with no memory set takes all of its nodes' memory.
     """
-    try:
-        answer = _decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    try:  # Slurm takes any bytes in a job's name and passes them on as they are
+        answer = _decoder.decode(payload.decode("utf-8", "replace"))
+    except msgspec.DecodeError as error:
         raise SlurmError(f"cannot read squeue's JSON: {error}") from error
     return tuple(_job(raw, groups, memory_tracked) for raw in answer.jobs)
 
