@@ -56,10 +56,8 @@ def main() -> None:
                     times[name].append(one(box, request, base / f"stamp-{name}"))
                     time.sleep(0.3)
     for name, values in times.items():
-        worst = max(values)
-        print(
-            f"{name:<8} median {statistics.median(values):.3f} s   max {worst:.3f} s   n={len(values)}"
-        )
+        median = statistics.median(values)
+        print(f"{name:<8} median {median:.3f} s   max {max(values):.3f} s   n={len(values)}")
     added = statistics.median(times["het"]) - statistics.median(times["native"])
     print(f"slurm-het adds {added:.3f} s to the median")
 

@@ -1,0 +1,109 @@
+"""What the end-to-end tests say to a sandbox, and how they read Slurm's truth; waits are bounded."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from slurm_het.config import load_config
+from slurm_het.core.model import Placement
+from slurm_het.daemon.store import Journal
+from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.slurm.records import parse_fields, parse_partitions
+
+ENDED = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY"}
+
+
+class Cluster:
+    """A sandbox with verbs."""
+
+    def __init__(self, box: Sandbox) -> None:
+        self.box = box
+
+    def ok(self, *argv: str, user: str | None = None) -> str:
+        """Run a command that must succeed; its output."""
+        done = self.box.run(list(argv), user=user)
+        assert done.returncode == 0, f"{argv}: {done.stderr}"
+        return str(done.stdout)
+
+    def sbatch(self, *options: str, script: str = "sleep 1", user: str | None = None) -> str:
+        """Submit a script given as text; the job id."""
+        text = f"#!/bin/bash\n{script}\n"
+        argv = ["sbatch", "--parsable", "-o", "/dev/null", *options]
+        done = self.box.run(argv, user=user, input=text)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout).strip().split(";")[0]
+
+    def job(self, key: str) -> dict[str, str]:
+        """`scontrol show job` of one job, as a dict."""
+        done = self.box.run(["scontrol", "-o", "-d", "show", "job", key])
+        return parse_fields(str(done.stdout).splitlines()[0]) if done.stdout else {}
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """squeue's JSON of all jobs, finished ones included."""
+        jobs: list[dict[str, Any]] = json.loads(self.ok("squeue", "--json"))["jobs"]
+        return jobs
+
+    def wait(self, what: str, true: Callable[[], object], seconds: float = 20) -> None:
+        """Poll until true; fails with `what` after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+            time.sleep(0.1)
+
+    def wait_state(self, key: str, *states: str, seconds: float = 20) -> dict[str, str]:
+        """Wait until a job is in one of the states; its record."""
+        self.wait(
+            f"job {key} is {'|'.join(states)} (it is {self.job(key).get('JobState')}"
+            f" {self.job(key).get('Reason')})",
+            lambda: self.job(key).get("JobState") in states,
+            seconds,
+        )
+        return self.job(key)
+
+    def wait_started(self, key: str, seconds: float = 20) -> dict[str, str]:
+        """Wait until a job runs, or has run."""
+        return self.wait_state(key, "RUNNING", "COMPLETED", "COMPLETING", seconds=seconds)
+
+    def gate(self) -> str:
+        """State of the intake partition."""
+        records = parse_partitions(self.ok("scontrol", "-o", "show", "partition", "accel"))
+        return records[0].state
+
+    def planned(self, key: str) -> Placement | None:
+        """The newest placement in hetd's journal."""
+        journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
+        try:
+            return journal.placement_of(key)
+        finally:
+            journal.close()
+
+    def outcomes(self, key: str) -> list[str]:
+        """The journal's events of a job."""
+        journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
+        try:
+            return [event for _, event, _ in journal.outcomes_of(key)]
+        finally:
+            journal.close()
+
+    def clear(self) -> None:
+        """Cancel everything and wait until the cluster is idle."""
+        self.box.run(["scancel", "--state=PENDING", "-u", "root,nobody,daemon"])
+        # SIGKILL to the steps first: Slurm's polite way takes 8 s for a script that sleeps.
+        self.box.run(["scancel", "--full", "-s", "KILL", "-u", "root,nobody,daemon"])
+        self.box.run(["scancel", "-u", "root,nobody,daemon"])
+        self.wait("the cluster is idle", lambda: not self.ok("squeue", "-h", "-a").strip(), 30)
+
+    def hook_log(self) -> list[str]:
+        """The hook's lines in slurmctld's log."""
+        text = (Path(self.box.dir) / "log" / "slurmctld.log").read_text(errors="replace")
+        return [line for line in text.splitlines() if "slurm-het:" in line]
+
+    def hook_micros(self, lines: Sequence[str] | None = None) -> list[int]:
+        """The hook's own time per call, microseconds."""
+        found = (re.search(r" us=(\d+)", line) for line in lines or self.hook_log())
+        return [int(m.group(1)) for m in found if m]

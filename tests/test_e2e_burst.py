@@ -1,0 +1,58 @@
+"""200 jobs at once from 8 processes: all complete, none twice, none left."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from slurm_het.sandbox.cluster import Sandbox
+from tests.cluster import Cluster
+
+pytestmark = pytest.mark.slurm
+JOBS = 200
+SHAPES = (
+    (["--gres=gpu:1"], "module load cuda"),
+    (["--gres=gpu:2"], "module load rocm"),
+    (["--gres=shard:12"], "vllm serve m"),
+    (["--gpus=4"], "npu-smi info\ntorchrun train.py"),
+    (["--gres=gpu:1"], "cnmon\nvllm serve m"),
+)
+
+
+@pytest.fixture
+def cluster(box: Sandbox) -> Iterator[Cluster]:
+    it = Cluster(box)
+    yield it
+    it.clear()
+
+
+@pytest.mark.timeout(240)
+def test_burst(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    marks = cluster.box.dir / "marks"
+    marks.mkdir()
+    marks.chmod(0o777)
+    before = len(cluster.hook_log())
+
+    def submit(number: int) -> str:
+        options, script = SHAPES[number % len(SHAPES)]
+        text = f"{script}\necho x >> {marks}/$SLURM_JOB_ID"
+        return cluster.sbatch("--export=ALL,STANDIN_SECONDS=0", *options, script=text)
+
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(submit, range(JOBS)))
+    assert len(set(keys)) == JOBS
+
+    def states() -> list[str]:
+        return [j["job_state"] for j in cluster.jobs() if str(j["job_id"]) in set(keys)]
+
+    cluster.wait("all jobs have ended", lambda: states().count("COMPLETED") == JOBS, 180)
+    runs = {path.name: path.read_text().count("x") for path in marks.iterdir()}
+    assert runs == dict.fromkeys(keys, 1)
+    micros = sorted(cluster.hook_micros(cluster.hook_log()[before:]))
+    assert len(micros) == JOBS
+    with capsys.disabled():
+        median, p99 = statistics.median(micros) / 1e3, micros[int(JOBS * 0.99)] / 1e3
+        print(f"\nhook: {JOBS} calls, median {median:.2f} ms, p99 {p99:.2f} ms")

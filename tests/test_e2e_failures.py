@@ -1,0 +1,226 @@
+"""End to end on real Slurm: the daemon dies, hangs, lies; the gate opens; nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slurm_het.sandbox.cluster import Sandbox
+from tests.cluster import Cluster
+from tests.conftest import cannot_run_slurm, short_dir
+
+pytestmark = pytest.mark.slurm
+DEADLINE = 0.05
+
+
+@pytest.fixture(scope="module")
+def own_box() -> Iterator[Sandbox]:
+    """A sandbox of its own: its daemon is killed."""
+    if why := cannot_run_slurm():
+        pytest.skip(why)
+    base = short_dir()
+    try:
+        with Sandbox.up(base / "box") as sandbox:
+            yield sandbox
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster(own_box: Sandbox) -> Iterator[Cluster]:
+    it = Cluster(own_box)
+    yield it
+    it.clear()
+
+
+def _fill(cluster: Cluster) -> str:
+    """Fill both NVIDIA training nodes."""
+    key = cluster.sbatch("--gres=gpu:8", "-N2", script="module load cuda\nsleep 60")
+    cluster.wait_state(key, "RUNNING")
+    return key
+
+
+def test_kill_9_with_jobs_gated(cluster: Cluster) -> None:
+    """The supervisor opens the gate, gated jobs start natively, a new hetd touches none of them."""
+    blocker = _fill(cluster)
+    gated = [cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 8") for _ in range(2)]
+    cluster.wait("gated", lambda: cluster.job(gated[1]).get("Reason") == "PartitionDown")
+    cluster.ok("slurm-het", "bypass", "on")
+    cluster.box.kill_hetd()
+    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 10)
+    cluster.ok("scancel", blocker)
+    for key in gated:
+        record = cluster.wait_state(key, "RUNNING", seconds=15)
+        assert record["Partition"] == "accel", "plain Slurm started it from the intake"
+        assert record["NodeList"] in {"nv1", "nv2"}, "its Features keep it to NVIDIA's training"
+    cluster.wait("hetd is back", lambda: cluster.box.hetd_pid(), 20)
+    cluster.ok("slurm-het", "bypass", "off")
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 20)
+    starts = {key: cluster.job(key)["StartTime"] for key in gated}
+    for key in gated:
+        cluster.wait_state(key, "COMPLETED", seconds=20)
+        assert cluster.job(key)["StartTime"] == starts[key]
+        assert cluster.job(key)["Restarts"] == "0"
+
+
+def test_supervisor_opens_the_gate_by_itself(cluster: Cluster) -> None:
+    began = time.monotonic()
+    cluster.box.kill_hetd()
+    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 10)
+    assert time.monotonic() - began < 10
+    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 30)
+    cluster.wait_started(cluster.sbatch("--gres=gpu:1", script="module load cuda"))
+
+
+def test_slurmctld_restart_opens_the_gate_and_hetd_closes_it(cluster: Cluster) -> None:
+    blocker = _fill(cluster)
+    key = cluster.sbatch("--gres=gpu:8", script="module load cuda")
+    cluster.wait("gated", lambda: cluster.job(key).get("Reason") == "PartitionDown")
+    cluster.box.restart_slurmctld()
+    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 40)
+    cluster.ok("scancel", blocker)
+    cluster.wait_started(key)
+
+
+def test_pinned_job_that_cannot_start_comes_back(cluster: Cluster) -> None:
+    """Drained between plan and start: after the grace time it is in the gate, Slurm's reason kept.
+
+    The job is pinned to a node that a reservation takes away: hetd does not see it, Slurm does.
+    """
+    cluster.ok(
+        "scontrol", "create", "reservation", "ReservationName=keep", "Nodes=dcu[1-2]",
+        "StartTime=now", "Duration=60", "Users=daemon", "Flags=IGNORE_JOBS",
+    )  # fmt: skip
+    try:
+        key = cluster.sbatch("--gres=gpu:1", "-p", "train-dcu", script="sleep 1")
+        cluster.wait("it came back", lambda: "returned" in cluster.outcomes(key), 30)
+        assert "PENDING" in cluster.job(key)["JobState"]
+        why = cluster.ok("slurm-het", "why", key)
+        assert "returned" in why
+    finally:
+        cluster.ok("scontrol", "delete", "ReservationName=keep")
+    cluster.wait_started(key, 60)
+
+
+def test_job_cancelled_or_held_in_the_gate(cluster: Cluster) -> None:
+    blocker = _fill(cluster)
+    held = cluster.sbatch("--gres=gpu:8", script="module load cuda")
+    cancelled = cluster.sbatch("--gres=gpu:8", script="module load cuda")
+    after = cluster.sbatch("--gres=gpu:8", f"-dafterany:{blocker}", script="module load cuda")
+    cluster.wait("gated", lambda: cluster.job(cancelled).get("Reason") == "PartitionDown")
+    cluster.ok("scontrol", "hold", held)
+    cluster.ok("scancel", cancelled)
+    assert cluster.job(after)["Reason"] == "Dependency"
+    cluster.ok("scancel", blocker)
+    cluster.wait_started(after)
+    assert cluster.job(cancelled)["JobState"] == "CANCELLED"
+    assert cluster.job(held)["Reason"] == "JobHeldAdmin"
+    cluster.ok("scontrol", "release", held)
+    cluster.wait_started(held)
+
+
+# --- the hook against a daemon that misbehaves ---
+
+
+class Impostor:
+    """Listens where hetd should, and does as told with each connection."""
+
+    def __init__(self, path: Path, behaviour: str) -> None:
+        self.behaviour = behaviour
+        path.unlink(missing_ok=True)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.bind(str(path))
+        self.sock.listen(64)
+        self.open: list[socket.socket] = []
+        if behaviour != "never accepts":
+            threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = self.sock.accept()
+                self.open.append(peer)
+                if self.behaviour == "garbage":
+                    peer.sendall(b"\xff\x00 not a frame at all" * 10)
+                elif self.behaviour == "wrong reply":
+                    body = b"action=admit&partition=no-such&features=%27%3B+drop"
+                    peer.sendall(b"%08x%s" % (len(body), body))
+                elif self.behaviour == "closes":
+                    peer.close()
+
+    def close(self) -> None:
+        self.sock.close()
+        for peer in self.open:
+            peer.close()
+
+
+@pytest.mark.parametrize(
+    "behaviour", ["absent", "never accepts", "never answers", "garbage", "wrong reply", "closes"]
+)
+def test_job_is_accepted_as_written_whatever_the_daemon_does(
+    cluster: Cluster, behaviour: str
+) -> None:
+    cluster.ok("slurm-het", "bypass", "on")
+    cluster.box.stop_hetd()
+    path = cluster.box.dir / "run" / "hook.sock"
+    impostor = None if behaviour == "absent" else Impostor(path, behaviour)
+    try:
+        before = len(cluster.hook_log())
+        time.sleep(10.2 if _breaker_open(cluster) else 0)
+        key = cluster.sbatch("--gres=gpu:a100:1", "-p", "train-nv", script="sleep 1")
+        record = cluster.job(key)
+        assert record["Partition"] == "train-nv"
+        assert record["TresPerNode"].endswith("gpu:a100:1")
+        assert record["Features"] == "(null)"
+        line = cluster.hook_log()[before]
+        assert "fail" in line
+        micros = cluster.hook_micros([line])
+        assert micros, line
+        assert micros[0] < (DEADLINE + 0.03) * 1e6
+        bare = cluster.sbatch("--gres=gpu:a100:1", script="sleep 1")
+        assert cluster.job(bare)["Partition"] == "accel", "named no partition: the intake"
+        cluster.wait_started(key)
+        cluster.wait_started(bare)
+    finally:
+        if impostor:
+            impostor.close()
+        path.unlink(missing_ok=True)
+        cluster.box.start_hetd()
+        cluster.ok("slurm-het", "bypass", "off")
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 20)
+
+
+def _breaker_open(cluster: Cluster) -> bool:
+    lines = cluster.hook_log()
+    return bool(lines) and "fail" in "".join(lines[-2:])
+
+
+def test_malformed_input_to_the_socket(cluster: Cluster) -> None:
+    """Garbage to every socket; the daemon lives and serves the next job."""
+    pid = cluster.box.hetd_pid()
+    run = cluster.box.dir / "run"
+    for payload in (
+        b"", b"zzzzzzzz", b"ffffffff" + b"A" * 100, b"00000004%zz=", b"00000000", b"-0000001",
+        b"0000000aop=admit&x", b"\x00" * 70000, b'{"op": ' * 1000 + b"\n", b"[" * 60000 + b"\n",
+    ):  # fmt: skip
+        for name in ("hook.sock", "control.sock"):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                sock.settimeout(3)
+                sock.connect(str(run / name))
+                with contextlib.suppress(OSError):
+                    sock.sendall(payload)
+                    sock.shutdown(socket.SHUT_WR)
+                    sock.recv(65536)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(payload[:1000], str(run / "event.sock"))
+    assert cluster.box.hetd_pid() == pid
+    key = cluster.sbatch("--gres=gpu:1", script="module load cuda")
+    cluster.wait_started(key)
+    assert cluster.planned(key)

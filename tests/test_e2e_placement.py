@@ -1,0 +1,188 @@
+"""End to end on real Slurm: unchanged sbatch → classified, solved, pinned, started as planned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from slurm_het.core import gres, hostlist
+from slurm_het.sandbox.cluster import Sandbox
+from tests.cluster import Cluster
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture
+def cluster(box: Sandbox) -> Iterator[Cluster]:
+    it = Cluster(box)
+    yield it
+    it.clear()
+
+
+TRAIN = "torchrun train.py"
+CASES = [
+    # options, script, partition, nodes, devices per node
+    (["--gres=gpu:8"], f"module load cuda\n{TRAIN}", "train-nv", 1, 8),
+    (["--gpus=8"], f"module load rocm/6.1\n{TRAIN}", "train-amd", 1, 8),
+    (["--gpus-per-node=8", "-N2"], f"module load rocm\nsrun {TRAIN}", "train-amd", 2, 8),
+    (["--gpus=16"], f"module load cuda\nsrun {TRAIN}", "train-nv", 2, 8),
+    (["--gpus-per-task=1", "-n4", "-N1"], f"npu-smi info\n{TRAIN}", "train-ascend", 1, 4),
+    (["--gres=npu:8"], TRAIN, "train-ascend", 1, 8),
+    (["--gres=gpu:k100ai:2"], TRAIN, "train-dcu", 1, 2),
+    (["--gres=gpu:4"], f"module load dtk\n{TRAIN}", "train-dcu", 1, 4),
+    (["--gres=shard:24"], "vllm serve m", "infer-nv", 1, 1),
+    (["--gres=gpu:1"], "cnmon\nvllm serve m", "infer-mlu", 1, 1),
+    (["--gres=gpu:2", "-p", "infer-ascend"], "sleep 1", "infer-ascend", 1, 2),
+    (["--gres=gpu:1", "-C", "mi300x"], TRAIN, "train-amd", 1, 1),
+]
+
+
+@pytest.mark.parametrize(("options", "script", "partition", "nodes", "devices"), CASES)
+def test_job_starts_where_the_plan_said(
+    cluster: Cluster, options: list[str], script: str, partition: str, nodes: int, devices: int
+) -> None:
+    key = cluster.sbatch(*options, script=f"{script}\nsleep 5")
+    cluster.wait_state(key, "RUNNING")
+    record = cluster.job(key)
+    plan = cluster.planned(key)
+    assert plan is not None
+    assert record["Partition"] == plan.partition == partition
+    names = hostlist.expand(record["NodeList"])
+    assert sorted(names) == sorted(plan.nodes)
+    assert len(names) == nodes
+    truth = _indexes(cluster, key)
+    assert truth == dict(zip(plan.nodes, plan.devices, strict=True))
+    assert {len(indexes) for indexes in truth.values()} == {devices}
+
+
+def _indexes(cluster: Cluster, key: str) -> dict[str, tuple[int, ...]]:
+    """Device indexes by node, from squeue's JSON."""
+    job = next(j for j in cluster.jobs() if str(j["job_id"]) == key)
+    out = {}
+    for name, text in zip(hostlist.expand(job["nodes"]), job["gres_detail"], strict=True):
+        out[name] = tuple(i for g in gres.parse(text) for i in g.indexes or () if g.count)
+    return out
+
+
+def test_cpu_job_is_untouched(cluster: Cluster) -> None:
+    before = len(cluster.hook_log())
+    key = cluster.sbatch("-c2", script="sleep 1")
+    record = cluster.wait_started(key)
+    assert record["Partition"] == "cpu"
+    assert record["Features"] == "(null)"
+    assert "AdminComment" not in record or record["AdminComment"] in {"", "(null)"}
+    assert len(cluster.hook_log()) == before
+
+
+def test_srun_salloc_and_arrays(cluster: Cluster) -> None:
+    assert cluster.ok("srun", "--gres=gpu:1", "hostname").strip()
+    assert cluster.ok("salloc", "--gres=gpu:2", "true") is not None
+    key = cluster.sbatch("--array=0-5%3", "--gpus=1", script="sleep 1")
+    cluster.wait(
+        "all array tasks completed",
+        lambda: (
+            [j["job_state"] for j in cluster.jobs() if j["array_job_id"] == int(key)]
+            == ["COMPLETED"] * 6
+        ),
+        40,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["-w", "nv1", "-p", "train-nv"], "nodelist"),
+        (["--reservation=nope", "-p", "train-nv"], "reservation"),
+        (["-p", "cpu"], "partition"),
+        (["-p", "train-nv", "-C", "[a100*1]"], "constraint|features"),
+    ],
+)
+def test_pass_through_is_logged_and_untouched(
+    cluster: Cluster, options: list[str], why: str
+) -> None:
+    done = cluster.box.run(["sbatch", "--gres=gpu:1", *options, "--wrap", "sleep 1"])
+    line = cluster.hook_log()[-1]
+    assert "pass" in line
+    assert re.search(why, line), line
+    if done.returncode == 0:
+        record = cluster.job(str(done.stdout).split()[-1])
+        assert record["Partition"] == options[options.index("-p") + 1]
+
+
+def test_het_job_passes_through(cluster: Cluster) -> None:
+    """Components of a heterogeneous job are never pinned."""
+    options = ["-p", "train-nv", "--gres=gpu:1", ":", "-p", "train-amd", "--gres=gpu:1"]
+    done = cluster.box.run(["sbatch", *options, "--wrap", "sleep 1"])
+    assert done.returncode == 0, done.stderr
+    assert "het job" in cluster.hook_log()[-1]
+    cluster.wait_started(str(done.stdout).split()[-1], 40)
+
+
+def test_shares_never_exceed_a_device(cluster: Cluster) -> None:
+    """Nine 20 GiB shares onto eight L40S of 48 GiB and more: two fit on each device."""
+    keys = [cluster.sbatch("--gres=shard:20", script="vllm serve\nsleep 4") for _ in range(18)]
+    running: set[str] = set()
+
+    def all_started() -> bool:
+        held: dict[tuple[str, int], int] = {}
+        for job in cluster.jobs():
+            if str(job["job_id"]) in keys and job["job_state"] == "RUNNING":
+                running.add(str(job["job_id"]))
+                item = gres.parse(job["gres_detail"][0])[0]
+                place = (job["nodes"], (item.indexes or (0,))[0])
+                held[place] = held.get(place, 0) + item.count
+            if job["job_state"] == "COMPLETED":
+                running.add(str(job["job_id"]))
+        assert all(gib <= 48 for gib in held.values()), held
+        return running >= set(keys)
+
+    cluster.wait("all shares have run", all_started, 40)
+
+
+def test_users_update_of_a_gated_job_goes_through(cluster: Cluster) -> None:
+    blocker = cluster.sbatch("--gres=gpu:8", "-N2", script="module load cuda\nsleep 30")
+    cluster.wait_state(blocker, "RUNNING")
+    key = cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 1", user="nobody")
+    cluster.wait("it is gated", lambda: cluster.job(key).get("Reason") == "PartitionDown")
+    cluster.ok("scontrol", "update", f"JobId={key}", "TimeLimit=5", user="nobody")
+    assert cluster.job(key)["TimeLimit"] == "00:05:00"
+    cluster.ok("scancel", blocker)
+    assert cluster.wait_started(key)["UserId"].startswith("nobody")
+
+
+def test_host_limits_count(cluster: Cluster) -> None:
+    """--exclusive, --mem=0 and CPUs bind: the second job waits although devices are free."""
+    first = cluster.sbatch("--gres=gpu:1", "--exclusive", "-p", "train-dcu", script="sleep 30")
+    second = cluster.sbatch("--gres=gpu:1", "--mem=0", "-p", "train-dcu", script="sleep 30")
+    cluster.wait_state(first, "RUNNING")
+    cluster.wait_state(second, "RUNNING")
+    third = cluster.sbatch("--gres=gpu:1", "-p", "train-dcu", script="sleep 1")
+    cluster.wait("it is gated", lambda: cluster.job(third).get("Reason") == "PartitionDown")
+    assert cluster.planned(third) is None
+    nodes = {cluster.job(k)["NodeList"] for k in (first, second)}
+    assert nodes == {"dcu1", "dcu2"}
+    cluster.ok("scancel", second)
+    assert cluster.wait_started(third)["NodeList"] in nodes
+
+
+def test_partition_limits_are_respected(cluster: Cluster) -> None:
+    """A pool that a job may not use is no choice: AllowGroups, MaxTime."""
+    cluster.ok("scontrol", "update", "PartitionName=train-nv", "AllowGroups=daemon")
+    cluster.ok("scontrol", "update", "PartitionName=train-dcu", "MaxTime=10")
+    try:
+        key = cluster.sbatch("--gres=gpu:1", script="module load cuda", user="nobody")
+        slow = cluster.sbatch("--gres=gpu:1", "-t", "30", script="module load dtk")
+        quick = cluster.sbatch("--gres=gpu:1", "-t", "5", script="module load dtk")
+        cluster.wait_started(quick)
+        for waiting in (key, slow):
+            assert cluster.job(waiting)["JobState"] == "PENDING"
+            assert cluster.planned(waiting) is None
+        view = cluster.ok("het-squeue")
+        assert "AllowGroups=daemon" in view
+        assert "MaxTime=10" in view
+    finally:
+        cluster.ok("scontrol", "update", "PartitionName=train-nv", "AllowGroups=ALL")
+        cluster.ok("scontrol", "update", "PartitionName=train-dcu", "MaxTime=UNLIMITED")
+    cluster.wait_started(key)
