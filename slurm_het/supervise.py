@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
-import json
 import os
 import signal
 import socket
@@ -17,14 +15,10 @@ from pathlib import Path
 
 import yaml
 
-START_SECONDS = 60.0
-"""How long hetd may take until READY=1; the watchdog counts from then on."""
-
-_STOP_SECONDS = 5.0
-_GATE_TRY_SECONDS = 5.0
-_GATE_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
+START_SECONDS = 60.0  # until READY=1; the watchdog counts from then on
+STOP_SECONDS = 5.0
+GATE_TRY_SECONDS = 5.0
+GATE_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="het.yaml")
     parser.add_argument("--restart-seconds", type=float, default=5.0)
     parser.add_argument("--watchdog-seconds", type=float, default=10.0)
-    parser.add_argument("--status-file", type=Path, help="where to keep the child's state as JSON")
+    parser.add_argument("--status-file", type=Path, help="gets the child's pid and state")
     parser.add_argument("command", nargs="+", help="the program to keep running, after --")
     options = parser.parse_args(argv)
     # The YAML itself, not the checked Config: the gate must open even when hetd refuses its config.
@@ -44,10 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         notify_path=Path(config["paths"]["control_socket"]).parent / "notify.sock",
         restart_seconds=options.restart_seconds,
         watchdog_seconds=options.watchdog_seconds,
+        scontrol=os.path.join((config.get("slurm") or {}).get("bin_dir") or "", "scontrol"),
         status_file=options.status_file,
     )
-    signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-    signal.signal(signal.SIGINT, lambda *_: supervisor.stop())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
     supervisor.run()
     return 0
 
@@ -61,6 +56,7 @@ class Supervisor:
     notify_path: Path
     restart_seconds: float
     watchdog_seconds: float
+    scontrol: str = "scontrol"
     status_file: Path | None = None
     stopping: bool = False
 
@@ -69,10 +65,10 @@ class Supervisor:
         self.notify_path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
             notifications.bind(str(self.notify_path))
-            notifications.settimeout(0.1)
             while not self.stopping:
-                child = self._start()
-                self._watch(child, notifications)
+                while _receive(notifications, seconds=0.0):
+                    pass  # a former child's last words are not the next one's
+                self._watch(self._start(), notifications)
                 self._open_gate()
                 self._pause(self.restart_seconds)
         self.notify_path.unlink(missing_ok=True)
@@ -84,41 +80,43 @@ class Supervisor:
     def _start(self) -> subprocess.Popen[bytes]:
         microseconds = str(int(self.watchdog_seconds * 1e6))
         notify = {"NOTIFY_SOCKET": str(self.notify_path), "WATCHDOG_USEC": microseconds}
-        parent = os.getpid()
-        child = subprocess.Popen(
-            self.command,
-            env=os.environ | notify,
-            stdin=subprocess.DEVNULL,
-            preexec_fn=lambda: _die_with(parent),
-        )
+        # When we die the program dies too: nobody would be left to open the gate after it.
+        argv = ["setpriv", "--pdeathsig", "KILL", "--", *self.command]
+        child = subprocess.Popen(argv, env=os.environ | notify, stdin=subprocess.DEVNULL)
         _log(f"started {self.command[0]} as {child.pid}")
-        self._write_status(child.pid, ready=False)
+        self._write_status(f"{child.pid} starting")
         return child
 
     def _watch(self, child: subprocess.Popen[bytes], notifications: socket.socket) -> None:
         """Return when the child has ended, by itself or because of us."""
         deadline, ready = time.monotonic() + START_SECONDS, False
-        while child.poll() is None:
-            message = _receive(notifications)
+        while child.poll() is None and not self.stopping:
+            message = _receive(notifications, seconds=0.1)
             if "READY=1" in message:
                 ready = True
-                self._write_status(child.pid, ready=True)
-            if "WATCHDOG=1" in message or "READY=1" in message:
-                deadline = time.monotonic() + (self.watchdog_seconds if ready else START_SECONDS)
-            if self.stopping:
-                return _terminate(child)
+                self._write_status(f"{child.pid} ready")
+            if ready and ("WATCHDOG=1" in message or "READY=1" in message):
+                deadline = time.monotonic() + self.watchdog_seconds
             if time.monotonic() > deadline:
                 _log("missed its watchdog" if ready else "was not ready in time")
                 child.kill()
                 child.wait()
-        return _log(f"{child.pid} ended with status {child.returncode}")
+        if self.stopping:
+            child.terminate()
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        self._write_status("")
+        _log(f"{child.pid} ended with status {child.returncode}")
 
     def _open_gate(self) -> None:
-        argv = ["scontrol", "update", f"PartitionName={self.partition}", "State=UP"]
-        for pause in _GATE_PAUSES:
+        argv = [self.scontrol, "update", f"PartitionName={self.partition}", "State=UP"]
+        for pause in GATE_PAUSES[: 3 if self.stopping else None]:
             time.sleep(pause)
             try:
-                subprocess.run(argv, check=True, capture_output=True, timeout=_GATE_TRY_SECONDS)
+                subprocess.run(argv, check=True, capture_output=True, timeout=GATE_TRY_SECONDS)
             except (OSError, subprocess.SubprocessError) as error:
                 _log(f"could not open the gate: {error}")
             else:
@@ -130,38 +128,20 @@ class Supervisor:
         while not self.stopping and time.monotonic() < deadline:
             time.sleep(0.1)
 
-    def _write_status(self, pid: int, *, ready: bool) -> None:
-        if self.status_file is None:
-            return
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        state = {"pid": pid, "start": int(fields[19]), "ready": ready}
-        partial = self.status_file.with_suffix(".partial")
-        partial.write_text(json.dumps(state))
-        partial.replace(self.status_file)
+    def _write_status(self, text: str) -> None:
+        try:
+            if self.status_file is not None:
+                self.status_file.write_text(text)
+        except OSError as error:  # a full disk is no reason to leave hetd unwatched
+            _log(f"cannot write {self.status_file}: {error.strerror}")
 
 
-def _die_with(parent: int) -> None:
-    """In the child: be killed when the supervisor dies, even before exec."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _receive(notifications: socket.socket) -> list[str]:
+def _receive(notifications: socket.socket, seconds: float) -> list[str]:
+    notifications.settimeout(seconds)
     try:
         return notifications.recv(4096).decode(errors="replace").splitlines()
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):
         return []
-
-
-def _terminate(child: subprocess.Popen[bytes]) -> None:
-    child.terminate()
-    try:
-        child.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-    _log(f"{child.pid} stopped")
 
 
 def _log(text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from slurm_het.errors import HetError
-from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
 from slurm_het.sandbox.layout import default_dir
 
 _dir_option = click.option(
@@ -73,7 +73,7 @@ def up(topology: Path | None, directory: Path, no_hetd: bool, no_hook: bool) -> 
     click.echo(f"  slurm-het sandbox run {option}-- sinfo", err=True)
 
 
-@sandbox.command(context_settings={"ignore_unknown_options": True})
+@sandbox.command(context_settings={"allow_interspersed_args": False})
 @_dir_option
 @click.option("--user", help="Run the command as this user (needs root).")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -110,7 +110,7 @@ def status(directory: Path) -> None:
         cluster.require_running()
         rows = [(d.name, str(d.pid), "yes" if d.alive else "NO") for d in cluster.daemons()]
         hetd = cluster.hetd_pid()
-        if any(name == "supervisor" for name, _, _ in rows):
+        if any(name == SUPERVISOR for name, _, _ in rows):
             rows.append(("hetd", str(hetd or "-"), "yes" if hetd else "NO"))
         for name, pid, alive in [("DAEMON", "PID", "ALIVE"), *rows]:
             click.echo(f"{name:<20} {pid:>8}  {alive}")

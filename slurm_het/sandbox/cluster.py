@@ -34,6 +34,7 @@ from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, Topology, load_topology
 
 BOOT_SECONDS = 30.0
 HETD_SECONDS = 20.0
+SUPERVISOR = "supervisor"
 HETD_ARGV = (sys.executable, "-c", "from slurm_het.daemon.app import main; main()")
 
 Say = Callable[[str], None]
@@ -119,6 +120,7 @@ class Sandbox:
             options["capture_output"] = True
         env = self.env
         if user is not None:
+            require_root("sandbox run --user")
             options |= {"user": user, "group": _group_of(user), "extra_groups": []}
             env |= {"USER": user, "LOGNAME": user}
         options |= {"env": env, "check": False}
@@ -152,9 +154,9 @@ class Sandbox:
         munged = [process for process in daemons if process.name == "munged"]
         slurm = [process for process in daemons if process not in munged]
         # Job steps first: a slurmd waits for them, and nobody needs their last words.
-        procs.end(procs.strays(self.layout.slurm_conf), 0.0, signal.SIGKILL)
+        procs.end(procs.strays(self.dir), 0.0, signal.SIGKILL)
         procs.end(slurm, 5.0)
-        procs.end(procs.strays(self.layout.slurm_conf), 0.0, signal.SIGKILL)
+        procs.end(procs.strays(self.dir), 0.0, signal.SIGKILL)
         procs.end(munged, 2.0)
         for path in self.dir.iterdir():
             if path in (self.layout.marker, self.layout.log) and keep_logs:
@@ -169,26 +171,26 @@ class Sandbox:
         supervise = [sys.executable, "-m", "slurm_het.supervise", "--config", config]
         supervise += ["--status-file", str(self._hetd_status), "--restart-seconds", "2", "--"]
         argv = [*supervise, *HETD_ARGV, "--config", config]
-        supervisor = self._spawn("supervisor", argv)
+        supervisor = self._spawn(SUPERVISOR, argv)
         deadline = time.monotonic() + HETD_SECONDS
-        while not self._hetd_state().get("ready"):
+        while self._hetd_state()[1] != "ready":
             if time.monotonic() > deadline or not supervisor.alive:
                 raise HetError(
-                    f"hetd did not become ready\n{self.layout.log_tail('supervisor')}",
+                    f"hetd did not become ready\n{self.layout.log_tail(SUPERVISOR)}",
                     "or start the sandbox without it: --no-hetd",
                 )
             time.sleep(0.05)
 
     def stop_hetd(self) -> None:
         """Stop the supervisor and hetd; the supervisor opens the gate on its way out."""
-        procs.end([p for p in self.daemons() if p.name == "supervisor"], 10.0)
+        procs.end([p for p in self.daemons() if p.name == SUPERVISOR], 10.0)
+        (self.layout.run / f"{SUPERVISOR}.pid").unlink(missing_ok=True)
         self._hetd_status.unlink(missing_ok=True)
 
     def hetd_pid(self) -> int | None:
         """The pid of hetd, or None while it does not run."""
-        state = self._hetd_state()
-        child = Process("hetd", state.get("pid", 0), state.get("start", 0))
-        return child.pid if child.alive else None
+        pid, _ = self._hetd_state()
+        return pid if pid and procs.start_time(pid) else None
 
     def kill_hetd(self, number: int = signal.SIGKILL) -> None:
         """Send hetd a signal; its supervisor deals with the consequences."""
@@ -243,12 +245,13 @@ class Sandbox:
         self._spawn("slurmctld", [program("slurmctld"), "-D"])
 
     def _spawn(self, name: str, argv: Sequence[str]) -> Process:
-        return procs.spawn(name, argv, self.env, self.layout.output_of(name), self.layout.run)
+        env = self.env | {procs.MARK: str(self.dir)}
+        return procs.spawn(name, argv, env, self.layout.output_of(name), self.layout.run)
 
     def _wait_for(self, what: str, log: str, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + BOOT_SECONDS
         while True:
-            dead = [process.name for process in self.daemons() if not process.alive]
+            dead = [p.name for p in self.daemons() if not p.alive and p.name != SUPERVISOR]
             if dead:
                 tail = self.layout.log_tail(dead[0])
                 raise SlurmError(f"{dead[0]} ended while waiting until {what}\n{tail}")
@@ -278,12 +281,10 @@ class Sandbox:
     def _hetd_status(self) -> Path:
         return self.layout.run / "hetd.status"
 
-    def _hetd_state(self) -> dict[str, int]:
-        try:
-            state: dict[str, int] = json.loads(self._hetd_status.read_text())
-        except FileNotFoundError:
-            return {}
-        return state
+    def _hetd_state(self) -> tuple[int, str]:
+        """The pid and `starting` or `ready`, as the supervisor writes them; 0 without hetd."""
+        words = self._hetd_status.read_text().split() if self._hetd_status.exists() else []
+        return (int(words[0]), words[1]) if len(words) == 2 else (0, "")
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_SLURM_PROGRAMS = {"slurmstepd", "slurmd", "slurmctld", "srun", "salloc", "sbatch", "sattach"}
+MARK = "SLURM_HET_SANDBOX"
+"""Environment variable that every daemon of a sandbox, and what they start, carries."""
+
+_CLIENTS = {"srun", "salloc", "sbatch", "sattach"}
 
 
 @dataclass(frozen=True)
@@ -101,32 +104,34 @@ def wait_gone(processes: Sequence[Process], seconds: float) -> bool:
         time.sleep(0.02)
 
 
-def strays(slurm_conf: Path) -> list[Process]:
-    """Job steps and Slurm programs that use this slurm.conf, our own ancestors excepted."""
+def strays(directory: Path) -> list[Process]:
+    """What this sandbox's daemons, jobs and waiting clients left, our own ancestors excepted."""
     spared = _ancestors()
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) in spared:
             continue
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-            if _belongs(entry, slurm_conf):
+            if _belongs(entry, directory):
                 pid = int(entry.name)
                 found.append(Process(f"stray-{pid}", pid, start_time(pid)))
     return [process for process in found if process.start]
 
 
-def _belongs(entry: Path, slurm_conf: Path) -> bool:
+def _belongs(entry: Path, directory: Path) -> bool:
     if not (entry / "root").samefile("/"):
         return False  # the same path in a chroot is another sandbox
     command = (entry / "comm").read_text().strip()
     if command == "slurmstepd":
         # Its title overwrites its environment, but it keeps its slurmd's log open.
-        logs = f"{slurm_conf.parent.parent}/log/"
-        return any(str(fd.readlink()).startswith(logs) for fd in (entry / "fd").iterdir())
+        links = [str(fd.readlink()) for fd in (entry / "fd").iterdir()]
+        return any(link.startswith(f"{directory}/log/") for link in links)
     environ = (entry / "environ").read_bytes().split(b"\0")
+    if f"{MARK}={directory}".encode() in environ:
+        return True
     in_job = any(variable.startswith(b"SLURM_JOB_ID=") for variable in environ)
-    ours = f"SLURM_CONF={slurm_conf}".encode() in environ
-    return ours and (in_job or command in _SLURM_PROGRAMS)
+    ours = f"SLURM_CONF={directory}/etc/slurm.conf".encode() in environ
+    return ours and (in_job or command in _CLIENTS)
 
 
 def _ancestors() -> set[int]:
