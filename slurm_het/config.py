@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
+from msgspec import Meta
 
 from slurm_het.core.model import DeviceType, Pool, Scenario
 from slurm_het.core.policy import GresName, Policy, Rule, Weights
@@ -20,17 +22,20 @@ DEFAULT_PATH = Path("/etc/slurm-het/het.yaml")
 _DATA = Path(__file__).resolve().parent / "data"
 MAX_BYTES = 4 << 20
 T = TypeVar("T")
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Seconds = Annotated[float, Meta(ge=0, le=86400)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
     """The hook: deadline of the whole exchange (ms), what to do when it fails, the breaker."""
 
-    deadline_ms: int = 50
+    deadline_ms: Annotated[int, Meta(ge=1, le=2000)] = 50  # Slurm itself warns at 3 s
     on_failure: Literal["intake", "pass", "hold", "reject"] = "intake"
-    breaker_failures: int = 3
-    breaker_seconds: int = 10
-    max_script_bytes: int = 65536
+    breaker_failures: Count = 3
+    breaker_seconds: Annotated[int, Meta(ge=0, le=86400)] = 10
+    max_script_bytes: Annotated[int, Meta(ge=0, le=1 << 20)] = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,13 @@ class PlannerSettings:
     """The planning cycle. Times in seconds; `gap` is relative; `window_tasks` bounds one solve."""
 
     solver: Literal["highs", "cbc"] = "highs"
-    deadline_seconds: float = 2.0
-    gap: float = 0.005
-    window_tasks: int = 64
-    poll_seconds: float = 5.0
-    settle_seconds: float = 0.05
-    grace_seconds: float = 15.0
-    retry_seconds: float = 60.0
+    deadline_seconds: Annotated[float, Meta(ge=0.01, le=600)] = 2.0
+    gap: Fraction = 0.005
+    window_tasks: Count = 64
+    poll_seconds: Annotated[float, Meta(ge=0.05, le=3600)] = 5.0
+    settle_seconds: Seconds = 0.05
+    grace_seconds: Seconds = 15.0
+    retry_seconds: Seconds = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class SlurmSettings:
 
     bin_dir: Path | None = None
     conf: Path | None = None
-    timeout_seconds: float = 15.0
+    timeout_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +93,18 @@ class _PoolTag:
 @dataclass(frozen=True, slots=True)
 class _TypeFields:
     vendor: str | None = None
-    memory_gib: int | None = None
-    training: float | None = None
-    inference: float | None = None
-    tflops: float | None = None
+    memory_gib: Annotated[int, Meta(ge=1, le=65536)] | None = None
+    training: Fraction | None = None
+    inference: Fraction | None = None
+    tflops: Annotated[float, Meta(gt=0, le=1e6)] | None = None
 
+
+# What a bare number may be: nothing in the configuration is negative or endless.
+_BOUNDED: dict[Any, Any] = {
+    float: Annotated[float, Meta(ge=0, le=1e6)],
+    int: Annotated[int, Meta(ge=0, le=1 << 31)],
+}
+_PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 
 KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
@@ -128,7 +140,7 @@ def _document(text: str, source: Path | None) -> yaml.Node | None:
         raise ConfigError(f"{source or 'config'}: {len(text)} bytes", f"at most {MAX_BYTES}")
     try:
         return yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{source or 'config'} is not YAML: {error}") from error
 
 
@@ -141,6 +153,13 @@ def _path(kind: type[Any], value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise msgspec.ValidationError(f"Expected {kind.__name__}")
+
+
+def _expected(kind: Any) -> str:
+    """The valid values of a closed choice, which msgspec's message leaves out."""
+    kinds = [kind, *get_args(kind)]
+    words = [w for k in kinds if get_origin(k) is Literal for w in get_args(k)]
+    return f"valid: {', '.join(words)}" if words else ""
 
 
 class _Reader:
@@ -176,11 +195,15 @@ class _Reader:
         for key, (_, node) in self.mapping(top["pools"], "pools").items():
             tag = self.record(node, f"pools.{key}", _PoolTag)
             self.choices(node, f"pools.{key}.vendors", tag.vendors, vendors)
+            self.partition(node, f"pools.{key}", key)
             pools.append(Pool(key, tag.scenario, tag.vendors))
+        self.aliases(top.get("gres"), gres)
         if not pools:
             raise self.error(top["pools"], "pools", "names no pool; at least one is needed")
+        intake = self.value(top["intake_partition"], "intake_partition", str)
+        self.partition(top["intake_partition"], "intake_partition", intake)
         policy = Policy(
-            intake_partition=self.value(top["intake_partition"], "intake_partition", str),
+            intake_partition=intake,
             pools=tuple(pools),
             gres=gres,
             types=types,
@@ -198,17 +221,47 @@ class _Reader:
     ) -> dict[str, Any]:
         """The keys that are a value or a flat table."""
         out: dict[str, Any] = {}
-        hints = get_type_hints(Policy)
-        for key in ("default_vendors", "default_scenario", "preference", "throughput"):
-            if key in top:
-                out[key] = self.value(top[key], key, hints[key])
+        if "default_vendors" in top:
+            out["default_vendors"] = self.value(
+                top["default_vendors"], "default_vendors", tuple[str, ...]
+            )
+            self.choices(top["default_vendors"], "default_vendors", out["default_vendors"], vendors)
+        if "default_scenario" in top:
+            out["default_scenario"] = self.value(
+                top["default_scenario"], "default_scenario", Scenario
+            )
         if "weights" in top:
             out["weights"] = self.record(top["weights"], "weights", Weights)
-        if "default_vendors" in out:
-            self.choices(top["default_vendors"], "default_vendors", out["default_vendors"], vendors)
-        if "preference" in out:
-            self.choices(top["preference"], "preference", out["preference"], types)
+        if "preference" in top:
+            kind = Annotated[float, Meta(ge=-1, le=1)]
+            out["preference"] = self.by_type(top["preference"], "preference", kind, types)
+        if "throughput" in top:
+            tables = self.mapping(top["throughput"], "throughput")
+            self.known(tables, get_args(Scenario), "throughput")
+            out["throughput"] = {
+                scenario: self.by_type(node, f"throughput.{scenario}", Fraction, types)
+                for scenario, (_, node) in tables.items()
+            }
         return out
+
+    def by_type(
+        self, node: yaml.Node, path: str, kind: Any, types: Mapping[str, DeviceType]
+    ) -> dict[str, float]:
+        """A table of numbers by device type."""
+        entries = self.mapping(node, path)
+        self.choices(node, path, entries, types)
+        return {k: self.value(entry, f"{path}.{k}", kind) for k, (_, entry) in entries.items()}
+
+    def aliases(self, node: yaml.Node | None, gres: Mapping[str, GresName]) -> None:
+        """Every `alias_of` is the name of a GRES that is itself no alias."""
+        registered = [name for name, entry in gres.items() if not entry.alias_of]
+        for key, entry in gres.items():
+            if entry.alias_of and node is not None:
+                self.choices(node, f"gres.{key}.alias_of", [entry.alias_of], registered)
+
+    def partition(self, node: yaml.Node, path: str, name: str) -> None:
+        if not _PARTITION.fullmatch(name):
+            raise self.error(node, path, f"is {name!r}, which cannot be a partition's name")
 
     def types(self, node: yaml.Node | None) -> dict[str, DeviceType]:
         """The built-in catalogue with the site's types laid over it."""
@@ -259,7 +312,7 @@ class _Reader:
         entries = self.mapping(node, path)
         names = [f.name for f in fields(cls)]  # type: ignore[arg-type]  # T is always a dataclass
         self.known(entries, names, path)
-        hints = get_type_hints(cls)
+        hints = get_type_hints(cls, include_extras=True)
         values = {
             k: self.value(entry, f"{path}.{k}", hints[k]) for k, (_, entry) in entries.items()
         }
@@ -270,11 +323,15 @@ class _Reader:
         return cls(**values)
 
     def value(self, node: yaml.Node, path: str, kind: Any) -> Any:
-        raw = yaml.SafeLoader("").construct_document(node)
         try:
-            return msgspec.convert(raw, kind, strict=True, dec_hook=_path)
+            raw = yaml.SafeLoader("").construct_document(node)
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+            raise self.error(node, path, f"cannot be read: {error}") from error
+        try:
+            return msgspec.convert(raw, _BOUNDED.get(kind, kind), strict=True, dec_hook=_path)
         except msgspec.ValidationError as error:
-            raise self.error(node, path, f"is {raw!r}: {error}") from error
+            what = f"is {str(raw)[:80]!r}; {_expected(kind) or error}"
+            raise self.error(node, path, what) from error
 
     def mapping(self, node: yaml.Node | None, path: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         if node is None or (isinstance(node, yaml.ScalarNode) and node.value == ""):
@@ -283,6 +340,8 @@ class _Reader:
             raise self.error(node, path or "the file", "is not a table of key: value")
         out: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self.error(key, path or "the file", "has a key that is not a word")
             if key.value in out:
                 raise self.error(key, f"{path}.{key.value}".strip("."), "stands twice")
             out[str(key.value)] = (key, value)
