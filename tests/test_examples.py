@@ -1,0 +1,99 @@
+"""The examples: every script is classified as examples/README.md says; het.yaml loads."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+
+import pytest
+from tests.world import EXAMPLES, inventory, policy
+
+from slurm_het.config import load_config
+from slurm_het.core import gres
+from slurm_het.core.features import parse_features
+from slurm_het.core.pools import fitting_pools, fitting_types
+from slurm_het.core.rewrite import admit
+
+README = (EXAMPLES / "README.md").read_text()
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in README.splitlines()
+    if line.startswith("|") and ".sh" in line
+]
+OPTIONS = {
+    "gres": "tres_per_node",
+    "gpus-per-node": "tres_per_node",
+    "gpus": "tres_per_job",
+    "constraint": "features",
+    "job-name": "name",
+    "nodes": "min_nodes",
+}
+
+
+def submitted(script: str) -> dict[str, str]:
+    """What the hook sends for a script: its #SBATCH options, normalised, and its text."""
+    sent = {"script": script, "user_name": "ann"}
+    for line in re.findall(r"^#SBATCH (.+)$", script, re.MULTILINE):
+        for option in shlex.split(line):
+            key, _, value = option.removeprefix("--").partition("=")
+            if key in OPTIONS:
+                value = f"gpu:{value}" if key.startswith("gpus") else value
+                sent[OPTIONS[key]] = value
+    return sent
+
+
+def test_the_table_has_every_script_and_each_can_be_run() -> None:
+    scripts = sorted(p.name for p in (EXAMPLES / "jobs").glob("*.sh"))
+    assert scripts == sorted(row[0] for row in ROWS)
+    for name in scripts:
+        path = EXAMPLES / "jobs" / name
+        lines = path.read_text().splitlines()
+        assert lines[0].startswith("#!"), name
+        assert lines[1].startswith("# "), name
+        assert os.access(path, os.X_OK), name
+
+
+@pytest.mark.parametrize(("name", "scenario", "vendors", "gib", "pools"), ROWS)
+def test_a_script_gets_what_the_table_says(
+    name: str, scenario: str, vendors: str, gib: str, pools: str
+) -> None:
+    sent = submitted((EXAMPLES / "jobs" / name).read_text())
+    if scenario == "untouched":
+        assert not any(key.startswith("tres_") for key in sent)
+        return
+    answer = admit(sent, policy(), inventory())
+    what = answer.classification
+    assert answer.action == "admit"
+    assert what is not None
+    assert what.scenario == scenario
+    assert (", ".join(what.vendors) or "any") == vendors
+    assert (str(what.memory_gib) if what.memory_gib else "-") == gib
+    assert reachable(answer.fields.get("features", sent.get("features", ""))) >= set(
+        pools.split(", ")
+    )
+    types = fitting_types(what, inventory().types(), policy())
+    pool_types = {p.partition: inventory().types_of(p.partition) for p in policy().pools}
+    found = {p.partition for p in fitting_pools(what, types, pool_types, policy())[0]}
+    by_features = reachable(sent.get("features", ""))
+    assert found & by_features == set(pools.split(", "))
+    for field in ("tres_per_node", "tres_per_job"):
+        names = {g.name for g in gres.parse(answer.fields.get(field, sent.get(field, "")))}
+        assert names <= {"gpu", "shard"}
+
+
+def reachable(features: str) -> set[str]:
+    """The pools with a node that satisfies the features."""
+    allowed = parse_features(features)
+    nodes = [n for n in inventory().nodes.values() if allowed.allows(n.features)]
+    return {p for n in nodes for p in n.partitions} & {p.partition for p in policy().pools}
+
+
+def test_the_site_configuration_loads_and_shows_the_defaults() -> None:
+    config = load_config(EXAMPLES / "het.yaml")
+    plain = type(config)(config.policy)
+    assert config.hook == plain.hook
+    assert config.planner == plain.planner
+    assert config.paths == plain.paths
+    assert config.policy.types["a100"].memory_gib == 80
+    assert config.policy.types["a100"].tflops == 312
