@@ -1,9 +1,10 @@
-"""What the end-to-end tests say to a sandbox, and how they read Slurm's truth; waits are bounded."""
+"""What the end-to-end tests say to a sandbox, and how they read its truth; waits are bounded."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,10 @@ class Cluster:
         done = self.box.run(list(argv), user=user)
         assert done.returncode == 0, f"{argv}: {done.stderr}"
         return str(done.stdout)
+
+    def tool(self, module: str, *arguments: str) -> str:
+        """Run one of our own programs (slurm_het.cli.MODULE) against the sandbox; its output."""
+        return self.ok(sys.executable, "-m", f"slurm_het.cli.{module}", *arguments)
 
     def sbatch(self, *options: str, script: str = "sleep 1", user: str | None = None) -> str:
         """Submit a script given as text; the job id."""

@@ -52,7 +52,7 @@ def test_kill_9_with_jobs_gated(cluster: Cluster) -> None:
     blocker = _fill(cluster)
     gated = [cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 8") for _ in range(2)]
     cluster.wait("gated", lambda: cluster.job(gated[1]).get("Reason") == "PartitionDown")
-    cluster.ok("slurm-het", "bypass", "on")
+    cluster.tool("admin", "bypass", "on")
     cluster.box.kill_hetd()
     cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 10)
     cluster.ok("scancel", blocker)
@@ -61,7 +61,7 @@ def test_kill_9_with_jobs_gated(cluster: Cluster) -> None:
         assert record["Partition"] == "accel", "plain Slurm started it from the intake"
         assert record["NodeList"] in {"nv1", "nv2"}, "its Features keep it to NVIDIA's training"
     cluster.wait("hetd is back", lambda: cluster.box.hetd_pid(), 20)
-    cluster.ok("slurm-het", "bypass", "off")
+    cluster.tool("admin", "bypass", "off")
     cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 20)
     starts = {key: cluster.job(key)["StartTime"] for key in gated}
     for key in gated:
@@ -102,7 +102,7 @@ def test_pinned_job_that_cannot_start_comes_back(cluster: Cluster) -> None:
         key = cluster.sbatch("--gres=gpu:1", "-p", "train-dcu", script="sleep 1")
         cluster.wait("it came back", lambda: "returned" in cluster.outcomes(key), 30)
         assert "PENDING" in cluster.job(key)["JobState"]
-        why = cluster.ok("slurm-het", "why", key)
+        why = cluster.tool("admin", "why", key)
         assert "returned" in why
     finally:
         cluster.ok("scontrol", "delete", "ReservationName=keep")
@@ -167,7 +167,7 @@ class Impostor:
 def test_job_is_accepted_as_written_whatever_the_daemon_does(
     cluster: Cluster, behaviour: str
 ) -> None:
-    cluster.ok("slurm-het", "bypass", "on")
+    cluster.tool("admin", "bypass", "on")
     cluster.box.stop_hetd()
     path = cluster.box.dir / "run" / "hook.sock"
     impostor = None if behaviour == "absent" else Impostor(path, behaviour)
@@ -193,7 +193,7 @@ def test_job_is_accepted_as_written_whatever_the_daemon_does(
             impostor.close()
         path.unlink(missing_ok=True)
         cluster.box.start_hetd()
-        cluster.ok("slurm-het", "bypass", "off")
+        cluster.tool("admin", "bypass", "off")
         cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 20)
 
 

@@ -179,7 +179,7 @@ def test_partition_limits_are_respected(cluster: Cluster) -> None:
         for waiting in (key, slow):
             assert cluster.job(waiting)["JobState"] == "PENDING"
             assert cluster.planned(waiting) is None
-        view = cluster.ok("het-squeue")
+        view = cluster.tool("squeue")
         assert "AllowGroups=daemon" in view
         assert "MaxTime=10" in view
     finally:
