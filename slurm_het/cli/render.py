@@ -1,0 +1,78 @@
+"""Text for terminals and pipes: what users wrote made harmless, columns that line up."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+STAND_IN = "?"
+# Cc controls (ESC, C1, newlines), Cf formats (bidi overrides, zero-width), Cs lone surrogates,
+# Zl/Zp line ends, Co/Cn what no font agrees on.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def clean(text: str) -> str:
+    """The text with whatever could steer a terminal, or hide, replaced by `?`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(STAND_IN if unicodedata.category(c) in _UNSAFE else c for c in text)
+
+
+def width(text: str) -> int:
+    """How many terminal cells the (clean) text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_cells(c) for c in text)
+
+
+def _cells(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cut(text: str, cells: int, mark: str = "") -> str:
+    """The text in at most so many cells; what was cut ends in `mark`."""
+    if width(text) <= cells:
+        return text
+    room = max(0, cells - width(mark))
+    kept: list[str] = []
+    for char in text:
+        room -= _cells(char)
+        if room < 0:
+            break
+        kept.append(char)
+    return ("".join(kept) + mark) if cells >= width(mark) else "".join(kept)
+
+
+def pad(text: str, cells: int, *, right: bool = False) -> str:
+    """The text filled with blanks to so many cells, on the left if it goes to the right."""
+    blanks = " " * max(0, cells - width(text))
+    return blanks + text if right else text + blanks
+
+
+def table(
+    header: Sequence[str] | None, rows: Sequence[Sequence[str]], rights: Sequence[bool]
+) -> list[str]:
+    """Lines with columns as wide as their widest cell; the last column is never padded."""
+    every = [header, *rows] if header is not None else list(rows)
+    widths = [max((width(r[c]) for r in every), default=0) for c in range(len(rights))]
+    last = len(rights) - 1
+    lines = []
+    for row in every:
+        cells = [
+            cell if c == last and not rights[c] else pad(cell, widths[c], right=rights[c])
+            for c, cell in enumerate(row)
+        ]
+        lines.append(" ".join(cells).rstrip())
+    return lines
+
+
+def duration(seconds: int) -> str:
+    """squeue's D-HH:MM:SS, H:MM:SS or M:SS."""
+    minutes, secs = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}-{hours:02}:{minutes:02}:{secs:02}"
+    return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"
