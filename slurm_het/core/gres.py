@@ -19,7 +19,7 @@ MAX_TEXT = 65536
 MAX_INDEX = 65535
 _SUFFIX = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4, "p": 1024**5}
 _COUNT = re.compile(r"(\d{1,15})([kmgtpKMGTP]?)\Z")
-_NAME = re.compile(r"[A-Za-z0-9_.+-]+\Z")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\Z")
 _ITEM = re.compile(r"([^(]*(?:\(null\)[^(]*)?)(?:\(([^()]*)\))?\Z")
 _NO_TYPE = {"", "(null)"}
 
@@ -160,6 +160,8 @@ def parse_indexes(text: str) -> tuple[int, ...]:
         low, high = int(match.group(1)), int(match.group(2) or match.group(1))
         if high > MAX_INDEX or low > high:
             raise _bad(text, f"device indexes run from 0 to {MAX_INDEX}, low to high")
+        if len(indexes) + high - low > MAX_INDEX:  # a short text must not become a huge list
+            raise _bad(text, f"more than {MAX_INDEX + 1} device indexes")
         indexes.extend(range(low, high + 1))
     return tuple(indexes)
 

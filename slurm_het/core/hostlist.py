@@ -11,11 +11,13 @@ from slurm_het.errors import HetError
 
 MAX_HOSTS = 100_000
 _RANGE = re.compile(r"(\d+)-(\d+)")
-_ALLOWED = re.compile(r"[A-Za-z0-9_.,\[\]-]*\Z")
+_ALLOWED = re.compile(r"(?:[A-Za-z0-9_.,-]|\[\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*\])*\Z")
 
 
 def expand(text: str) -> tuple[str, ...]:
     """The host names of a list, in its order; `(null)` and empty give none.
+
+    Inside brackets the order is ascending, as Slurm prints it.
 
     Raises HetError when the text is not a host list, or names more than MAX_HOSTS hosts.
     """
