@@ -114,11 +114,14 @@ class _Parser:
 def combine(user: str, names: Iterable[str], *, one_for_all: bool) -> str:
     """The user's constraint AND any one of our names; `one_for_all` wants the same on all nodes.
 
-    Matching-OR brackets cannot be combined with AND, so with a user's constraint the plain OR
-    is written (a wider constraint: what the user restricted is never loosened).
+    Matching-OR brackets cannot be combined with AND: with a user's constraint the plain OR is
+    written (a wider one), and a user's own brackets are left alone. What the user restricted is
+    never loosened.
     """
     ours = "|".join(sorted(set(names)))
     user = "" if user == "(null)" else user.strip()
+    if "[" in user:
+        return user
     if not ours or not user:
         bracket = one_for_all and "|" in ours
         return user or (f"[{ours}]" if bracket else ours)

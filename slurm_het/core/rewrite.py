@@ -137,12 +137,15 @@ def feature_text(
         for d in n.devices
     )
     wanted = types & all_types
-    one_for_all = request.nodes > 1 or request.devices > 1
+    by_pool = wanted & outside and all(partitions & n.features for n in inside)
+    by_type = wanted < (all_types | outside) and _registered_types(inside, wanted)
+    several = request.nodes > 1 or request.devices > 1
+    one_for_all = several and not (by_pool and by_type)  # brackets cannot be ANDed
     text = user
-    if wanted & outside and all(partitions & n.features for n in inside):
+    if by_pool:
         text = combine(text, partitions, one_for_all=one_for_all)
-    if wanted < (all_types | outside) and _registered_types(inside, wanted):
-        text = combine(text, wanted, one_for_all=one_for_all and text == user)
+    if by_type:
+        text = combine(text, wanted, one_for_all=one_for_all)
     return text
 
 
