@@ -1,0 +1,66 @@
+"""Host lists: Slurm's grammar and order, bounded, and nothing but HetError for the rest."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurm_het.core import hostlist
+from slurm_het.errors import HetError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ()),
+        ("(null)", ()),
+        ("None assigned", ()),
+        ("nv1", ("nv1",)),
+        ("nv[1-2],amd1", ("nv1", "nv2", "amd1")),
+        ("zz,aa", ("zz", "aa")),
+        ("b[3,1],a2", ("b1", "b3", "a2")),
+        ("n[01-03]", ("n01", "n02", "n03")),
+        ("n[1-2,5]", ("n1", "n2", "n5")),
+        ("r[1-2]n[1-2]", ("r1n1", "r1n2", "r2n1", "r2n2")),
+        ("a,a", ("a",)),
+        ("gpu-node_1.example.org", ("gpu-node_1.example.org",)),
+    ],
+)
+def test_lists_are_expanded_in_their_order(text: str, expected: tuple[str, ...]) -> None:
+    assert hostlist.expand(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n[1-999999999]", "n[1-99999999999999]", "n[1-1000]m[1-1000]", "n[1", "n1]", "n[[1]]",
+        "n[1-]", "n[-1]", "n[a-b]", "n[]", "a!b", "a&b", "@group", "n[3-1]", "a b", "n;rm", "x" * 5
+        + "[1-9]" * 12, ",".join(["a"] * 200_000),
+    ],
+)  # fmt: skip
+def test_what_is_no_host_list_is_refused_fast(text: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(HetError) as caught:
+        hostlist.expand(text)
+    assert "not a host list" in caught.value.message
+    assert len(str(caught.value)) < 400
+    assert time.perf_counter() - started < 0.5
+
+
+@given(st.lists(st.from_regex(r"[a-z]{1,4}[0-9]{0,3}", fullmatch=True), unique=True, max_size=30))
+def test_what_is_folded_is_expanded_again(names: list[str]) -> None:
+    assert set(hostlist.expand(hostlist.fold(names))) == set(names)
+
+
+@given(st.text(alphabet="nv12[]-,0a.(", max_size=24) | st.text(max_size=24))
+def test_any_text_is_a_list_or_a_het_error(text: str) -> None:
+    started = time.perf_counter()
+    try:
+        names = hostlist.expand(text)
+    except HetError:
+        names = ()
+    assert len(names) <= hostlist.MAX_HOSTS
+    assert time.perf_counter() - started < 2
