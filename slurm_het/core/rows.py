@@ -13,10 +13,10 @@ from slurm_het.core.demand import count_demand, is_accelerator_job
 from slurm_het.core.explain import explain
 from slurm_het.core.gres import format_indexes
 from slurm_het.core.inventory import Inventory, read_gres
-from slurm_het.core.model import Classification, Job, Scenario, Snapshot, Task
+from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot, Task
 from slurm_het.core.plan import could_start
 from slurm_het.core.policy import Policy
-from slurm_het.core.pools import fitting_types
+from slurm_het.core.pools import fitting_pools, fitting_types
 from slurm_het.core.queue import display_key, fill_task_pools, is_gated
 from slurm_het.core.rewrite import classification_of
 from slurm_het.errors import HetError
@@ -133,6 +133,7 @@ class _Maker:
         self.inventory = inventory
         self.policy = policy
         self.warnings: list[str] = []
+        self.pool_types = {p.partition: inventory.types_of(p.partition) for p in policy.pools}
         self.queue = fill_task_pools(snapshot, inventory, policy)
         self.tasks: dict[int, Task] = {}
         for task in self.queue.tasks:
@@ -173,10 +174,8 @@ class _Maker:
             return None, None, False
 
     def _ask(self, job: Job, what: Classification) -> Ask:
+        nodes = self._candidates(job, what)
         types = self._fitting(job, what)
-        nodes = [
-            n for n in self.inventory.nodes.values() if any(d.type in types for d in n.devices)
-        ]
         demand = count_demand(job, self.policy, max((len(n.devices) for n in nodes), default=1))
         if isinstance(demand, str):
             return Ask()
@@ -186,6 +185,19 @@ class _Maker:
         sizes = {d.memory_gib for n in nodes for d in n.devices if d.type in types}
         each = max(what.memory_gib, min(sizes, default=0))
         return Ask(devices, each * sum(devices), at_least=len(sizes) > 1)
+
+    def _candidates(self, job: Job, what: Classification) -> list[Node]:
+        """The nodes with a fitting device, in its partition or, from the gate, fitting pools."""
+        types = self._fitting(job, what)
+        inside = set(job.partition.split(","))
+        if is_gated(job, self.policy):
+            pools, _ = fitting_pools(what, types, self.pool_types, self.policy)
+            inside = {p.partition for p in pools}
+        return [
+            node
+            for node in self.inventory.nodes.values()
+            if inside & set(node.partitions) and any(d.type in types for d in node.devices)
+        ]
 
     def _fitting(self, job: Job, what: Classification) -> frozenset[str]:
         """The types it can run on, where it may run: in its pool, or anywhere from the gate."""

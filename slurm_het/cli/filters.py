@@ -1,0 +1,105 @@
+"""The choices squeue offers (-u -j -p -t -w), on het-squeue's rows."""
+
+from __future__ import annotations
+
+import pwd
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from slurm_het.cli.columns import STATE_CODES
+from slurm_het.core import hostlist
+from slurm_het.core.model import Snapshot
+from slurm_het.core.queue import array_indexes
+from slurm_het.core.rows import FINISHED, GATE, Row, rows_on
+from slurm_het.errors import HetError
+
+_JOB = re.compile(r"(\d{1,10})(?:_(?:(\d{1,8})|\[([\d,:-]{1,200})\]))?\Z")
+MAX_TASKS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to show, as the user wrote it; empty is everything."""
+
+    users: str = ""
+    jobs: str = ""
+    partitions: str = ""
+    states: str = ""
+    nodes: str = ""
+
+
+def choose(rows: Iterable[Row], choice: Choice, snapshot: Snapshot) -> list[Row]:
+    """The rows chosen. Raises HetError for states, partitions, nodes, users there are not."""
+    states = read_states(choice.states)
+    kept = [r for r in rows if (r.job.state in states if states else r.job.state not in FINISHED)]
+    if choice.states.strip().lower() == "all":
+        kept = list(rows)
+    if choice.users:
+        users = _users(choice.users, snapshot)
+        kept = [r for r in kept if r.job.user in users or str(r.job.uid) in users]
+    if choice.jobs:
+        wanted = [_job(text) for text in re.split(r",(?![^\[]*\])", choice.jobs) if text.strip()]
+        kept = [r for r in kept if any(_is(r, job, tasks) for job, tasks in wanted)]
+    if choice.partitions:
+        names = _known(choice.partitions, [p.name for p in snapshot.partitions], "partition")
+        kept = [r for r in kept if names & set(r.job.partition.split(","))]
+    if choice.nodes:
+        known = {n.name for n in snapshot.nodes}
+        asked = frozenset(hostlist.expand(choice.nodes))
+        if asked - known:
+            raise HetError(f"no node {', '.join(sorted(asked - known)[:4])}", "sinfo lists them")
+        kept = list(rows_on(kept, asked))
+    return kept
+
+
+def read_states(text: str) -> frozenset[str]:
+    """State names for names or short codes; empty for none and for `all`."""
+    by_code = {code: name for name, code in STATE_CODES.items()}
+    out = set()
+    for word in filter(None, (w.strip().upper() for w in text.split(","))):
+        if word == "ALL":
+            return frozenset()
+        if word not in STATE_CODES and word not in by_code:
+            valid = ", ".join(f"{name} ({code})" for name, code in STATE_CODES.items())
+            raise HetError(f"no job state {word[:40]!r}", f"valid: all, {valid}")
+        out.add(by_code.get(word, word))
+    return frozenset(out)
+
+
+def _users(text: str, snapshot: Snapshot) -> frozenset[str]:
+    names = frozenset(w.strip() for w in text.split(",") if w.strip())
+    have = {j.user for j in snapshot.jobs} | {str(j.uid) for j in snapshot.jobs}
+    for name in names - have:
+        try:
+            if not name.isdecimal():
+                pwd.getpwnam(name)
+        except (KeyError, ValueError) as error:
+            raise HetError(f"no user {name[:40]!r}", "neither here nor with a job") from error
+    return names
+
+
+def _known(text: str, valid: Sequence[str], what: str) -> frozenset[str]:
+    names = frozenset(w.strip() for w in text.split(",") if w.strip())
+    for name in names - set(valid) - {GATE}:
+        raise HetError(f"no {what} {name[:40]!r}", f"valid: {', '.join(valid)}")
+    return names
+
+
+def _job(text: str) -> tuple[int, frozenset[int]]:
+    match = _JOB.match(text.strip())
+    if not match:
+        raise HetError(f"not a job id: {text[:40]!r}", "such as 11, 11_3 or 11_[3-9]")
+    tasks = match.group(2) or match.group(3) or ""
+    return int(match.group(1)), frozenset(array_indexes(tasks, MAX_TASKS))
+
+
+def _is(row: Row, number: int, tasks: frozenset[int]) -> bool:
+    job = row.job
+    if not tasks:
+        return number in {job.id, job.array_job_id, job.het_job_id}
+    if job.array_job_id != number:
+        return False
+    if job.array_task_id is not None:
+        return job.array_task_id in tasks
+    return not tasks.isdisjoint(array_indexes(job.array_tasks, MAX_TASKS))

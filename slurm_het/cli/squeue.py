@@ -1,0 +1,227 @@
+"""het-squeue: squeue in terms of devices, memory and pools, with why each job waits."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import io
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from slurm_het.cli.columns import COLUMNS, format_lines, named, parse_format
+from slurm_het.cli.filters import Choice, choose
+from slurm_het.cli.gate import ask_hetd
+from slurm_het.cli.render import clean
+from slurm_het.cli.screen import job_lines, node_lines, pool_lines
+from slurm_het.config import Config, load_config
+from slurm_het.core.free import free_by_node, free_by_pool
+from slurm_het.core.inventory import take_inventory
+from slurm_het.core.rows import Row, make_view
+from slurm_het.errors import HetError
+from slurm_het.slurm.cli import CliSlurm
+
+MAX_WARNINGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to print and how."""
+
+    choice: Choice
+    format: str | None
+    header: bool
+    as_json: bool
+    why: bool
+    free: bool
+    nodes: bool
+
+
+def _columns_help() -> str:
+    lines = ["\b", "Columns for -o, with squeue's letter where it has one:"]
+    names = [f"%{c.letter} {c.name}" if c.letter else c.name for c in COLUMNS]
+    line = " "
+    for name in names:
+        if len(line) + len(name) > 74:
+            lines.append(line)
+            line = " "
+        line += f" {name},"
+    return "\n".join([*lines, line.rstrip(",")])
+
+
+_EPILOG = f"""\b
+Examples:
+  het-squeue -u alice --why            her jobs, and why each was classified so
+  het-squeue -p accel                  what waits in the gate, and for what
+  het-squeue --free                    what is free, by pool and type
+  het-squeue -w nv1 -o id,user,devices who is on nv1
+  het-squeue -o '%.10i %.8u %.20{{devices}} %R' -i 5
+
+\b
+GIB is device memory: of devices held whole all of it, of shared ones the part
+held. While a job waits, (24) is what it asks; (512+) at least that much, by
+type. DEVICES is node:indexes; (2x8) asks for two nodes with eight each.
+POOL is the partition, or `gate` while the job waits for its plan.
+
+{_columns_help()}
+
+\b
+A width cuts and pads as in squeue: %.8i, %20{{devices}}.
+
+\b
+--json prints {{"jobs": [...], "gate": {{...}}, "source": {{...}}}}; a job has the
+keys id job_id array_job_id user account qos name partition pool scenario types
+devices memory_gib asks state seconds time_limit_minutes priority submit_time
+start_time reason slurm_reason evidence readable. Keys are only ever added.
+"""
+
+
+@click.command(context_settings={"help_option_names": ["--help"]}, epilog=_EPILOG)
+@click.option("-u", "--user", "users", default="", help="Jobs of these users (a list).")
+@click.option("--me", is_flag=True, help="My jobs.")
+@click.option("-j", "--jobs", "--job", default="", help="These jobs: 11, 11_3, 11_[3-9].")
+@click.option("-p", "--partition", default="", help="In these partitions (pools, the intake).")
+@click.option("-t", "--states", "--state", default="", help="In these states, or all.")
+@click.option("-w", "--nodelist", default="", help="Holding any of these nodes: nv[1-2],amd1.")
+@click.option("-o", "--format", "fmt", help="Columns: id,user,devices or '%.8i %u %{devices}'.")
+@click.option("-h", "--noheader", is_flag=True, help="No heading.")
+@click.option("-i", "--iterate", type=click.IntRange(min=1), metavar="SECONDS", help="Repeat.")
+@click.option("--why", is_flag=True, help="Below each job, the evidence for its classification.")
+@click.option("--free", is_flag=True, help="What is free by pool and type, instead of jobs.")
+@click.option("--nodes", is_flag=True, help="What is free by node, instead of jobs.")
+@click.option("--json", "as_json", is_flag=True, help="JSON with stable keys.")
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@click.version_option(package_version("slurm-het"), "-V", "--version", prog_name="het-squeue")
+def squeue(
+    users: str, me: bool, jobs: str, partition: str, states: str, nodelist: str, fmt: str | None,
+    noheader: bool, iterate: int | None, why: bool, free: bool, nodes: bool, as_json: bool,
+    config: Path | None,
+) -> None:  # fmt: skip
+    """Show jobs by the accelerators they hold or wait for, and why they wait.
+
+    Works without hetd: everything comes from Slurm itself; hetd adds the gate's
+    state and what it remembers of jobs that Slurm would not start.
+    """
+    if me:
+        users = getpass.getuser()
+    choice = Choice(users, jobs, partition, states, nodelist)
+    options = Options(choice, fmt, not noheader, as_json, why, free, nodes)
+    settings = load_config(config)
+    slurm = CliSlurm(settings.slurm)
+    with asyncio.Runner() as runner:
+        if iterate is None:
+            show(settings, slurm, runner, options)
+            return
+        _repeat(settings, slurm, runner, options, iterate)
+
+
+def _repeat(
+    settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Options, seconds: int
+) -> None:
+    """Show again and again until Ctrl-C; Slurm being away for a while does not end it."""
+    try:
+        while True:
+            if not options.as_json:
+                click.echo(time.strftime("%a %b %d %H:%M:%S %Y"))
+            try:
+                show(settings, slurm, runner, options)
+            except HetError as error:
+                _say(str(error))
+            if not options.as_json:
+                click.echo()
+            sys.stdout.flush()
+            time.sleep(seconds)
+    except KeyboardInterrupt:
+        return
+
+
+def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Options) -> None:
+    """Read Slurm and hetd once, and print what was chosen."""
+    snapshot = runner.run(slurm.snapshot())
+    gate = ask_hetd(settings.paths.control_socket)
+    inventory = take_inventory(snapshot, settings.policy)
+    view = make_view(snapshot, inventory, settings.policy, gate.memory)
+    rows = choose(view.rows, options.choice, snapshot)
+    for text in view.warnings[:MAX_WARNINGS]:
+        _say(f"warning: {text}")
+    if len(view.warnings) > MAX_WARNINGS:
+        _say(f"warning: and {len(view.warnings) - MAX_WARNINGS} more like these")
+    note = gate.note(settings.policy.intake_partition, view.intake)
+    if note:
+        _say(note)
+    by_pool = free_by_pool(inventory, settings.policy) if options.free else ()
+    by_node = free_by_node(inventory, settings.policy) if options.nodes else ()
+    if options.as_json:
+        document: dict[str, Any] = {
+            "jobs": [row_json(r) for r in rows],
+            "gate": gate.as_json(settings.policy.intake_partition, view.intake),
+            "source": {
+                "time": int(snapshot.time),
+                "slurm": runner.run(slurm.version()).text,
+                "config": str(settings.source),
+                "warnings": view.warnings,
+            },
+        }
+        if options.free:
+            document["free"] = [asdict(p) for p in by_pool]
+        if options.nodes:
+            document["nodes"] = [asdict(n) for n in by_node]
+        click.echo(json.dumps(document))
+        return
+    blocks = [pool_lines(by_pool, header=options.header)] if options.free else []
+    if options.nodes:
+        blocks.append(node_lines(by_node, header=options.header))
+    blocks = blocks or [_job_table(rows, options)]
+    click.echo("\n\n".join("\n".join(lines) for lines in blocks if lines))
+
+
+def _job_table(rows: list[Row], options: Options) -> list[str]:
+    terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if options.format and "%" in options.format:
+        return format_lines(parse_format(options.format), rows, header=options.header)
+    columns = named(options.format) if options.format else None
+    return job_lines(rows, columns, header=options.header, why=options.why, terminal=terminal)
+
+
+def row_json(row: Row) -> dict[str, Any]:
+    """A job's documented keys; texts are as Slurm has them (JSON escapes controls itself)."""
+    job, ask = row.job, row.ask
+    asks = asdict(ask) if ask else None
+    return {
+        "id": row.id, "job_id": job.id, "array_job_id": job.array_job_id or None,
+        "user": job.user, "account": job.account, "qos": job.qos, "name": job.name,
+        "partition": job.partition, "pool": row.pool, "scenario": row.scenario,
+        "types": row.types, "devices": [asdict(h) for h in row.held],
+        "memory_gib": row.memory_gib, "asks": asks, "state": job.state, "seconds": row.seconds,
+        "time_limit_minutes": job.time_limit_minutes, "priority": job.priority,
+        "submit_time": job.submit_time, "start_time": job.start_time, "reason": row.reason,
+        "slurm_reason": job.reason, "evidence": row.evidence, "readable": not row.unreadable,
+    }  # fmt: skip
+
+
+def _say(text: str) -> None:
+    lines = [clean(line) for line in text.splitlines()]
+    click.echo("\n".join([f"het-squeue: {lines[0]}", *lines[1:]]), err=True)
+
+
+def main() -> None:
+    """Entry point: errors of ours are messages, not tracebacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a job's name may not fit the terminal's charset
+            stream.reconfigure(errors="replace")
+    try:
+        squeue(standalone_mode=True)
+    except HetError as error:
+        _say(str(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
