@@ -143,6 +143,8 @@ def _apply_hint(draft: _Draft, key: str, value: str, where: str, policy: Policy)
         scenario = next((s for s in SCENARIOS if s == value), None)
         draft.set_scenario(scenario, where)
         return "" if scenario else f"scenario={value}; valid: {', '.join(SCENARIOS)}"
+    if key in {"vendors", "types"} and not items:
+        return f"{key}={value} names none"
     if key == "vendors":
         if value == "any":
             draft.any_vendor = draft.any_vendor or not draft.vendors

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 MAX_SCRIPT = 65536
 MAX_WORD = 64
 _WORD = re.compile(r"[a-z0-9_][a-z0-9_.+-]*")
-_MODULE = re.compile(r"\s*(?:module\s+(?:load|add|swap|switch)|ml)\s+(.+)")
+_MODULE = re.compile(r"(?:^|[;&]|\bthen\b)\s*(?:module\s+(?:load|add|swap|switch)|ml)\s+([^;&|]+)")
+_COMMENT = re.compile(r"\s#.*")
 _DIRECTIVE = re.compile(r"#HET\s+(.+)")
 
 
@@ -28,14 +29,18 @@ def read_script(text: str) -> Script:
     """
     words: dict[str, int] = {}
     directives: list[tuple[int, str]] = []
+    seen = {""}  # a line that came before says nothing new
     for number, line in enumerate(text[:MAX_SCRIPT].splitlines(), 1):
-        stripped = line.lstrip()
+        stripped = line.strip()
+        if stripped in seen:
+            continue
+        seen.add(stripped)
         if stripped.startswith("#"):
             match = _DIRECTIVE.match(stripped)
             if match and len(directives) < 32:
                 directives.append((number, match.group(1).strip()[:256]))
             continue
-        for word in _line_words(stripped.lower()):
+        for word in _line_words(_COMMENT.sub("", stripped.lower())):
             words.setdefault(word, number)
     return Script(words, tuple(directives))
 
@@ -47,8 +52,7 @@ def _line_words(line: str) -> set[str]:
         found.add(word)
         if "." in word:
             found.add(word.split(".", 1)[0])
-    modules = _MODULE.match(line)
-    if modules:
+    for modules in _MODULE.finditer(line):
         found |= {f"module:{m.split('/')[0]}"[:MAX_WORD] for m in modules.group(1).split()}
     return found
 
