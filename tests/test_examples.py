@@ -7,13 +7,13 @@ import re
 import shlex
 
 import pytest
-from tests.world import EXAMPLES, inventory, policy
 
 from slurm_het.config import load_config
 from slurm_het.core import gres
 from slurm_het.core.features import parse_features
 from slurm_het.core.pools import fitting_pools, fitting_types
 from slurm_het.core.rewrite import admit
+from tests.world import EXAMPLES, inventory, policy
 
 README = (EXAMPLES / "README.md").read_text()
 ROWS = [
