@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ GATE_TRY_SECONDS = 5.0
 GATE_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     """Command line: supervise --config HET.yaml [options] -- hetd --config HET.yaml."""
     parser = argparse.ArgumentParser(prog="supervise", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="het.yaml")
@@ -44,14 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     supervisor.run()
-    return 0
 
 
 @dataclass
 class Supervisor:
     """Keeps one program running; whenever it is not running, the intake partition is UP."""
 
-    command: Sequence[str]
+    command: list[str]
     partition: str
     notify_path: Path
     restart_seconds: float
@@ -71,7 +69,6 @@ class Supervisor:
                 self._watch(self._start(), notifications)
                 self._open_gate()
                 self._pause(self.restart_seconds)
-        self.notify_path.unlink(missing_ok=True)
 
     def stop(self) -> None:
         """End the program, then `run`."""
@@ -149,4 +146,4 @@ def _log(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
