@@ -18,8 +18,8 @@ _dir_option = click.option(
     "--dir",
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
-    default=default_dir,
-    show_default=str(default_dir()),
+    default=default_dir(),
+    show_default=True,
     help="Where the sandbox keeps all its files.",
 )
 
