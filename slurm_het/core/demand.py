@@ -66,6 +66,8 @@ def count_demand(job: Job, policy: Policy, devices_per_node: int) -> Demand | st
     split = _per_node_counts(job, requests, devices_per_node if not shared else 1 << 30)
     if isinstance(split, str):
         return split
+    if not shared and max(split) > MAX_DEVICES_PER_NODE:
+        return f"asks for {max(split)} devices on one node"
     slots = tuple(
         _slot(job, 1 if shared else count, node, len(split)) for node, count in enumerate(split)
     )
