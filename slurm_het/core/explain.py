@@ -73,7 +73,10 @@ def _host_nearest(task: Task, free: list[Node]) -> str:
     slot = max(task.slots, key=lambda s: (s.cpus, s.memory_mib))
     if task.exclusive:
         return f"needs a node for itself; {free[0].name} has free devices but runs other jobs"
-    best = max(free, key=lambda n: (n.cpus_free, n.memory_free_mib))
+    open_to_others = [n for n in free if not n.held_exclusively]
+    if not open_to_others:
+        return f"devices are free, but {free[0].name} is another job's alone"
+    best = max(open_to_others, key=lambda n: (n.cpus_free, n.memory_free_mib))
     cpus, memory = need(task, slot, best)
     asks = f"{cpus} CPUs and {_gib(memory)} GiB of host memory"
     has = f"{best.cpus_free} CPUs and {_gib(best.memory_free_mib)} GiB"
