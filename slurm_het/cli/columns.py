@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from slurm_het.cli.render import clean, cut, duration, pad
-from slurm_het.core.rows import FINISHED, UNKNOWN, Row, count_text, fold_held
+from slurm_het.core.held import UNKNOWN, count_text, fold_held
+from slurm_het.core.rows import FINISHED, Row
 from slurm_het.errors import HetError
 
 STATE_CODES = {

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from slurm_het.cli.control import call
-from slurm_het.core.rows import Remembered
+from slurm_het.core.whys import Remembered
 from slurm_het.errors import HetError
 
 SECONDS = 1.0

@@ -15,6 +15,7 @@ from slurm_het.core.rows import Row
 
 MARK = "…"
 ROOM = 24  # cells for the last column below which its long texts go to a line of their own
+_HEADS = {"scenario": "SCEN", "type": "TYPE"}  # of the short spellings
 _SHORT = {"training": "train", "inference": "infer"}
 
 
@@ -68,7 +69,7 @@ def _fitted(rows: Sequence[Row], terminal: int, *, header: bool, why: bool) -> l
     for layout in LAYOUTS:
         columns = [BY_NAME[name] for name in layout.names]
         cells = [_cells(row, columns, layout) for row in rows]
-        headings = [c.heading[:5] if c.name in layout.short else c.heading for c in columns]
+        headings = [_HEADS[c.name] if c.name in layout.short else c.heading for c in columns]
         widths = [max(width(r[n]) for r in [headings, *cells]) for n in range(len(columns))]
         room = terminal - sum(widths[:-1]) - len(columns) + 1
         if room >= widths[-1] or (layout is LAYOUTS[-2] and room >= 2 * ROOM):
