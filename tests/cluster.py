@@ -97,10 +97,12 @@ class Cluster:
 
     def clear(self) -> None:
         """Cancel everything and wait until the cluster is idle."""
-        self.box.run(["scancel", "--state=PENDING", "-u", "root,nobody,daemon"])
-        # SIGKILL to the steps first: Slurm's polite way takes 8 s for a script that sleeps.
-        self.box.run(["scancel", "--full", "-s", "KILL", "-u", "root,nobody,daemon"])
-        self.box.run(["scancel", "-u", "root,nobody,daemon"])
+        keys = self.ok("squeue", "-h", "-a", "-o", "%A").split()
+        if keys:
+            self.box.run(["scancel", "--state=PENDING", *keys])
+            # SIGKILL to the steps first: Slurm's polite way waits for what a script waits for.
+            self.box.run(["scancel", "--full", "-s", "KILL", *keys])
+            self.box.run(["scancel", *keys])
         self.wait("the cluster is idle", lambda: not self.ok("squeue", "-h", "-a").strip(), 30)
 
     def hook_log(self) -> list[str]:

@@ -41,6 +41,7 @@ class Job:
     array_tasks: str = ""
     array_limit: int = 0
     het_job_id: int = 0
+    dependency: str = ""
     features: str = ""
     reservation: str = ""
     req_nodes: str = ""

@@ -70,7 +70,7 @@ def fill_task_pools(
         try:
             what = classification_of(job, policy, (scripts or {}).get(job.id, ""))
             classifications[key] = what
-            made = _task(job, what, inventory, partitions, policy)
+            made = _task(job, what, inventory, partitions, policy, snapshot.time)
         except HetError as error:
             made = error.message
         if isinstance(made, str):
@@ -125,10 +125,12 @@ def _task(
     inventory: Inventory,
     partitions: Mapping[str, Partition],
     policy: Policy,
+    now: float,
 ) -> Task | str:
     """The task of a gated job, or in words why it cannot be planned now."""
-    if job.reason not in ELIGIBLE:
-        return job.reason
+    waits = _slurm_waits(job, now)
+    if waits:
+        return waits
     if job.priority == 0:
         return "held (priority 0)"
     if not is_accelerator_job(job, policy):
@@ -151,6 +153,19 @@ def _task(
     if not usable:
         return f"may use no fitting pool ({refused})"
     return _make_task(job, what, demand, types, usable)
+
+
+def _slurm_waits(job: Job, now: float) -> str:
+    """Slurm's own word to wait, or ''.
+
+    A DOWN partition's jobs have the reason PartitionDown even while a dependency is open (seen on
+    22.05), so the dependency and the begin time are read themselves.
+    """
+    if job.dependency:
+        return f"Dependency {job.dependency}"
+    if job.eligible_time > now:
+        return "BeginTime"
+    return "" if job.reason in ELIGIBLE else job.reason
 
 
 def _make_task(

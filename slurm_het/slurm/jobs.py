@@ -38,6 +38,7 @@ class _RawJob(msgspec.Struct):
     array_task_string: str = ""
     array_max_tasks: Any = None
     het_job_id: Any = None
+    dependency: str = ""
     features: str = ""
     resv_name: str = ""
     required_nodes: Any = ""
@@ -120,6 +121,7 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         array_tasks=raw.array_task_string,
         array_limit=_number(raw.array_max_tasks) or 0,
         het_job_id=_number(raw.het_job_id) or 0,
+        dependency=raw.dependency,
         features=raw.features,
         reservation=raw.resv_name,
         req_nodes=_hosts(raw.required_nodes),
