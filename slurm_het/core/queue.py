@@ -60,7 +60,7 @@ def fill_task_pools(
 ) -> TaskPools:
     """Read the gated jobs as tasks; `limit` bounds how many array tasks one job gives."""
     partitions = {p.name: p for p in snapshot.partitions}
-    running = _running_array_tasks(snapshot)
+    started = _started_array_tasks(snapshot, policy)
     tasks: list[Task] = []
     blocked: dict[str, str] = {}
     classifications: dict[str, Classification] = {}
@@ -78,17 +78,26 @@ def fill_task_pools(
             continue
         room = limit
         if job.array_limit:
-            room = max(0, job.array_limit - running.get(job.array_job_id, 0))
+            room = max(0, job.array_limit - started.get(job.array_job_id, 0))
             if not room:
                 blocked[key] = f"its array runs at most {job.array_limit} tasks at once"
-        tasks += _array_tasks(job, made, room)
+        more = _array_tasks(job, made, room)
+        if job.array_job_id:  # what was split off shares the limit with the rest
+            started[job.array_job_id] = started.get(job.array_job_id, 0) + len(more)
+        tasks += more
     return TaskPools(tuple(tasks), blocked, classifications)
 
 
-def _running_array_tasks(snapshot: Snapshot) -> dict[int, int]:
+def _started_array_tasks(snapshot: Snapshot, policy: Policy) -> dict[int, int]:
+    """How many tasks of each array run, or are released and about to."""
     counts: dict[int, int] = {}
     for job in snapshot.jobs:
-        if job.array_job_id and (job.holds_nodes or job.state == "CONFIGURING"):
+        released = job.state == "PENDING" and job.array_task_id is not None
+        if job.array_job_id and (
+            job.holds_nodes
+            or job.state == "CONFIGURING"
+            or (released and job.partition != policy.intake_partition)
+        ):
             counts[job.array_job_id] = counts.get(job.array_job_id, 0) + 1
     return counts
 
