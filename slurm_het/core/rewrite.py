@@ -186,16 +186,24 @@ def decode_comment(text: str) -> tuple[Classification, dict[str, str]] | None:
         data = json.JSONDecoder().raw_decode(rest)[0]
         what = Classification(
             scenario=SCENARIOS[SCENARIOS.index(data["s"])],
-            vendors=tuple(map(str, data["v"])),
-            types=tuple(map(str, data["t"])),
-            partitions=tuple(map(str, data["p"])),
+            vendors=_words(data["v"]),
+            types=_words(data["t"]),
+            partitions=_words(data["p"]),
             memory_gib=int(data["m"]),
             share=bool(data["sh"]),
-            evidence=tuple(map(str, data["why"])),
+            evidence=_words(data["why"]),
         )
+        if what.memory_gib < 0:
+            return None
         return what, {str(k): str(v) for k, v in data["orig"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return tuple(map(str, value))
 
 
 def classification_of(job: Job, policy: Policy, script: str = "") -> Classification:
