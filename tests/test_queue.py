@@ -1,0 +1,148 @@
+"""The task pools: who is ready to be planned, in which order, and why the others are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from slurm_het.core.model import Job
+from slurm_het.core.queue import TaskPools, array_indexes, fill_task_pools, is_gated
+from tests.world import gated, inventory, policy, running, snapshot
+
+
+def fill(*jobs: Job, **kwargs: Any) -> TaskPools:
+    """The task pools of the sandbox with these jobs."""
+    return fill_task_pools(snapshot(*jobs), inventory(), policy(), **kwargs)
+
+
+def test_only_pending_jobs_of_the_intake_are_gated() -> None:
+    assert is_gated(gated(1), policy())
+    assert not is_gated(gated(1, partition="train-nv"), policy())
+    assert not is_gated(gated(1, state="RUNNING"), policy())
+    assert not is_gated(gated(1, het_job_id=1), policy())
+
+
+def test_tasks_stand_in_slurms_order() -> None:
+    pools = fill(
+        gated(3, priority=5),
+        gated(1, priority=5),
+        gated(2, priority=9),
+        gated(4, priority=5, array_job_id=4, array_tasks="1-2"),
+    )
+    assert [t.key for t in pools.tasks] == ["2", "1", "3", "4_1", "4_2"]
+
+
+def test_tasks_are_divided_by_scenario() -> None:
+    pools = fill(gated(1), gated(2, tres_per_node="shard:8"), gated(3, tres_per_node="gpu:8"))
+    assert [t.key for t in pools.pool("training")] == ["1", "3"]
+    assert [t.key for t in pools.pool("inference")] == ["2"]
+    assert pools.sizes() == {"training": 2, "inference": 1}
+    assert pools.classifications["2"].memory_gib == 8
+
+
+def test_a_task_carries_what_the_planner_needs() -> None:
+    job = gated(
+        7, tres_per_node="gpu:a100:2", nodes_min=2, features="a100", exc_nodes="nv[2-3]",
+        exclusive=True, priority=44, cpus=8,
+    )  # fmt: skip
+    (task,) = fill(job).tasks
+    assert task.types == {"a100"}
+    assert task.pools == ("train-nv",)
+    assert [(s.devices, s.cpus, s.memory_mib) for s in task.slots] == [(2, 4, 4096)] * 2
+    assert task.exc_nodes == {"nv2", "nv3"}
+    assert (task.exclusive, task.features, task.priority, task.minutes) == (True, "a100", 44, 60)
+
+
+def test_the_script_decides_when_there_is_no_admin_comment() -> None:
+    pools = fill(gated(1), gated(2), scripts={2: "module load rocm\nvllm serve x"})
+    assert pools.tasks[0].pools == ("train-nv",)
+    assert pools.classifications["2"].vendors == ("amd",)
+    assert pools.classifications["2"].scenario == "inference"
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"reason": "Dependency"}, "Dependency"),
+        ({"reason": "BeginTime"}, "BeginTime"),
+        ({"reason": "JobHeldUser", "priority": 0}, "JobHeldUser"),
+        ({"priority": 0}, "held"),
+        ({"tres_per_node": ""}, "asks for no accelerator"),
+        ({"tres_per_node": "gpu:t4:1"}, "no pool has a device of t4"),
+        ({"tres_per_node": "gpu:h100_3:1"}, "no pool has a device of h100"),
+        ({"tres_per_node": "gpu:a100:1,gpu:mi300x:1"}, "several device types"),
+        ({"tres_per_node": "gpu:1,shard:4"}, "several GRES names"),
+        ({"features": "a100*2"}, "constraint"),
+        ({"features": "a100|"}, "constraint"),
+        ({"exc_nodes": "n[1-"}, "not a host list"),
+        ({"nodes_min": 3, "nodes_max": 2, "tres_per_node": "gpu:1"}, "more than it allows"),
+    ],
+)
+def test_a_job_that_cannot_be_planned_says_why(fields: dict[str, Any], part: str) -> None:
+    pools = fill(gated(1, **fields), gated(2))
+    assert [t.key for t in pools.tasks] == ["2"]
+    assert part in pools.blocked["1"]
+
+
+def test_a_job_that_may_use_no_pool_says_which_limit() -> None:
+    shot = snapshot(gated(1, time_limit_minutes=500))
+    limited = tuple(
+        replace(p, max_minutes=60) if p.name == "train-nv" else p for p in shot.partitions
+    )
+    pools = fill_task_pools(replace(shot, partitions=limited), inventory(), policy())
+    assert pools.blocked["1"] == "may use no fitting pool (train-nv: MaxTime=60 min)"
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "indexes"),
+    [
+        ("0-3", 9, (0, 1, 2, 3)),
+        ("0-9%2", 3, (0, 1, 2)),
+        ("1,5,7", 9, (1, 5, 7)),
+        ("0-10:5", 9, (0, 5, 10)),
+        ("0-10:5", 2, (0, 5)),
+        ("3,0-1", 9, (3, 0, 1)),
+        ("1,2,...", 9, (1, 2)),
+        ("", 9, ()),
+        ("5-1", 9, ()),
+        ("0-99999999", 2, (0, 1)),
+        ("0-5:0", 9, (0, 1, 2, 3, 4, 5)),
+    ],
+)
+def test_array_indexes(text: str, limit: int, indexes: tuple[int, ...]) -> None:
+    assert array_indexes(text, limit) == indexes
+
+
+def test_an_array_gives_as_many_tasks_as_its_limit_leaves() -> None:
+    rest = gated(10, array_job_id=10, array_tasks="3-9%3", array_limit=3)
+    on = [
+        running(20 + i, "l40s1", f"gpu:l40s:1(IDX:{i})", array_job_id=10, array_task_id=i)
+        for i in range(2)
+    ]
+    assert [t.key for t in fill(rest).tasks] == ["10_3", "10_4", "10_5"]
+    assert [t.key for t in fill(rest, *on).tasks] == ["10_3"]
+
+
+def test_a_full_array_is_blocked_by_its_own_limit() -> None:
+    rest = gated(10, array_job_id=10, array_tasks="1-9%1", array_limit=1)
+    on = running(20, "nv1", "gpu:a100:1(IDX:0)", array_job_id=10, array_task_id=0)
+    pools = fill(rest, on)
+    assert pools.tasks == ()
+    assert pools.blocked == {"10_[1-9%1]": "its array runs at most 1 tasks at once"}
+
+
+def test_split_tasks_of_an_array_share_its_limit_with_the_rest() -> None:
+    rest = gated(10, array_job_id=10, array_tasks="2-9%2", array_limit=2)
+    split = gated(11, array_job_id=10, array_task_id=1, array_limit=2)
+    on = running(20, "nv1", "gpu:a100:1(IDX:0)", array_job_id=10, array_task_id=0)
+    released = replace(split, id=12, array_task_id=8, partition="train-nv")
+    assert len(fill(rest, split).tasks) == 2
+    assert len(fill(rest, split, on).tasks) == 1
+    assert len(fill(rest, on, released).tasks) == 0
+
+
+def test_the_limit_bounds_a_huge_array() -> None:
+    pools = fill(gated(1, array_job_id=1, array_tasks="0-99999"), limit=50)
+    assert len(pools.tasks) == 50
