@@ -239,8 +239,10 @@ def test_up_refuses_a_running_sandbox_and_run_passes_the_exit_code(cluster: Sand
 @pytest.mark.slurm
 @needs_slurm
 def test_two_side_by_side_and_down_leaves_nothing(short_dir: Path, small: Path) -> None:
-    with Sandbox.up(short_dir / "one", small, hetd=False, hook=False) as one:
-        two = Sandbox.up(short_dir / "two", small, hetd=False, hook=False)
+    with (
+        Sandbox.up(short_dir / "one", small, hetd=False, hook=False) as one,
+        Sandbox.up(short_dir / "two", small, hetd=False, hook=False) as two,
+    ):
         job = ["sbatch", "--gres=gpu:1", "-p", "train-nv", "-o", "/dev/null", "--wrap", "sleep 77"]
         two.run(job, check=True)
         eventually(lambda: two.run(["squeue", "-h", "-t", "R"]).stdout)
