@@ -6,6 +6,7 @@ Occupancy is summed from the running jobs' GRES details, which is right on every
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +22,8 @@ _UNUSABLE = {
     "POWERED_DOWN", "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "RESERVED", "UNKNOWN",
     "INVALID_REG", "BLOCKED", "PERFCTRS",
 }  # fmt: skip
+# The same as suffix of a state: no answer, powered or powering down, maintenance, reboot.
+_MARKS = frozenset("*~!%$@^")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +163,9 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
                     holders=(*device.holders, key),
                 )
                 left -= 1 if not policy.gres[item.name].shared else device.memory_gib
-    states = set(record.state.replace("+", " ").upper().split())
     return Node(
         name=record.name,
-        usable=not states & _UNUSABLE,
+        usable=_usable(record.state),
         state=record.state,
         cpus=record.cpus,
         cpus_free=max(0, record.cpus - record.cpus_alloc),
@@ -179,6 +181,11 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
         held_exclusively=use.exclusive,
         reason=record.reason,
     )  # fmt: skip
+
+
+def _usable(state: str) -> bool:
+    """Whether Slurm may start jobs on a node in this state (`IDLE+DRAIN`, `DOWN*`, `MIXED-`)."""
+    return not (set(re.findall(r"[A-Z_]+", state.upper())) & _UNUSABLE or set(state) & _MARKS)
 
 
 def _occupy(bare: tuple[Device, ...], use: _Use) -> Iterable[Device]:
