@@ -24,8 +24,9 @@ class Held:
     count: int
 
     def __str__(self) -> str:
-        where = f"{UNKNOWN}x{self.count}" if self.indexes is None else format_indexes(self.indexes)
-        return f"{self.node}:{where}" if where else self.node
+        if self.indexes is None:
+            return f"{self.node}:{UNKNOWN}" + (f"x{self.count}" if self.count else "")
+        return f"{self.node}:{format_indexes(self.indexes)}" if self.indexes else self.node
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from socket import SOCK_DGRAM
 from typing import Any
@@ -17,11 +16,10 @@ import click
 
 from slurm_het.config import Config, load_config
 from slurm_het.core.problem import Problem, Solution
-from slurm_het.core.rewrite import Admission, admit
 from slurm_het.daemon.control import ControlServer
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
-from slurm_het.daemon.hook_server import HookServer
+from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.notify import notify, watchdog_seconds
 from slurm_het.daemon.peers import claim_socket
 from slurm_het.daemon.store import Journal
@@ -48,7 +46,7 @@ class Daemon:
         self.solver = WorkerSolver(config.planner.solver)
         self.journal = Journal(config.paths.journal)
         self.cycle = Cycle(config, self.slurm, self.gate, self.journal, self._solve)
-        self.hook = HookServer(config.paths.hook_socket, self._admit)
+        self.hook = HookChild(config, self._admitted, lambda: self._stop.set())
         self.control = ControlServer(config.paths.control_socket, self._control)
         self.started = time.time()
         self._wake = asyncio.Event()
@@ -81,7 +79,7 @@ class Daemon:
         self.journal.prune()
         await self.cycle.start()
         await self.control.start()
-        await self.hook.start()
+        await self.hook.start(self.cycle.inventory)
         self._listen_for_events()
         await self.cycle.run()  # closes the gate: from here on what is submitted waits for a plan
 
@@ -104,6 +102,7 @@ class Daemon:
             self._cycle_began = time.monotonic()
             try:
                 more = await self.cycle.run()
+                await self.hook.update(self.cycle.inventory)
                 failures = 0
             except SlurmError as error:
                 failures += 1
@@ -137,12 +136,10 @@ class Daemon:
     def _solve(self, problem: Problem) -> Solution:
         return self.solver.solve(problem, self.config.planner.deadline_seconds)
 
-    def _admit(self, sent: Mapping[str, str]) -> Admission:
-        admission = admit(sent, self.config.policy, self.cycle.inventory)
+    def _admitted(self) -> None:
         loop = asyncio.get_running_loop()
         for delay in ADMISSION_WAKES:
             loop.call_later(delay, self._wake.set)
-        return admission
 
     def _control(self, op: str, admin: bool) -> dict[str, Any]:
         if op == "wake":
