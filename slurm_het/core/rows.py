@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from slurm_het.core.demand import count_demand, is_accelerator_job
-from slurm_het.core.held import Held, holding_of
+from slurm_het.core.held import Held, Holding, holding_of
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
 from slurm_het.core.policy import Policy
@@ -113,8 +113,8 @@ class _Maker:
         self.whys = Whys(inventory, memory, intake, self.queue)
 
     def row(self, job: Job) -> Row:
-        what, asked, readable = self._what(job)
         held = holding_of(job, self.inventory, self.policy, self.warnings)
+        what, asked, readable = self._what(job, held)
         types = held.types or (self._may_get(job, what) if what else ())
         gated = is_gated(job, self.policy)
         return Row(
@@ -125,21 +125,26 @@ class _Maker:
             types=types,
             held=held.nodes,
             memory_gib=held.memory_gib,
-            ask=asked if job.state == "PENDING" else None,
+            ask=asked,
             seconds=used_seconds(job, self.now),
             reason=self.whys.gated(job) if gated else _slurms_reason(job),
             evidence=what.evidence if what else (),
             unreadable=not readable,
         )
 
-    def _what(self, job: Job) -> tuple[Classification | None, Ask | None, bool]:
-        """Classification and request of an accelerator job; whether it could be read."""
+    def _what(self, job: Job, held: Holding) -> tuple[Classification | None, Ask | None, bool]:
+        """Classification and, while it waits, request of a job; whether they could be read.
+
+        A job that asked for no device may hold some: --exclusive, or a partition's default.
+        """
         try:
-            if not is_accelerator_job(job, self.policy):
+            asks = is_accelerator_job(job, self.policy)
+            if not asks and not held.types:
                 return None, None, True
             key = display_key(job)
             what = self.queue.classifications.get(key) or classification_of(job, self.policy)
-            return what, self._ask(job, what), True
+            waits = asks and job.state == "PENDING"
+            return what, self._ask(job, what) if waits else None, True
         except HetError as error:
             self.warnings.append(f"job {job.key}: {error.message}")
             return None, None, False
