@@ -11,9 +11,9 @@ from slurm_het.config import parse_config
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, Partition, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
-from slurm_het.sandbox.render import render
 from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, INTAKE, load_topology
 from slurm_het.slurm.records import parse_nodes, parse_partitions
+from slurm_het.templating import render
 
 DATA = Path(__file__).resolve().parent / "data"
 EXAMPLES = DATA.parent.parent / "examples"
