@@ -12,6 +12,7 @@ import click
 
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
+from slurm_het.sandbox.demo import run_demo
 from slurm_het.sandbox.layout import default_dir
 
 _dir_option = click.option(
@@ -139,3 +140,26 @@ def down(directory: Path, keep_logs: bool) -> None:
 
 if __name__ == "__main__":
     sandbox()
+
+
+@sandbox.command()
+@_dir_option
+@click.option("--keep", is_flag=True, help="Leave the sandbox up afterwards.")
+def demo(directory: Path, keep: bool) -> None:
+    """Boot a cluster, submit the examples with plain sbatch, compare plan with truth, clean up.
+
+    Exit code 1 if any job did not start where the plan said.
+
+    \b
+    Example:
+      slurm-het sandbox demo
+    """
+    with _errors():
+        cluster = Sandbox.up(directory, say=lambda line: click.echo(line, err=True))
+        try:
+            good = run_demo(cluster, click.echo)
+        finally:
+            if not keep:
+                cluster.down()
+                click.echo("the sandbox is down", err=True)
+    sys.exit(0 if good else 1)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from slurm_het.core import gres, hostlist
+from slurm_het.core.held import held_indexes
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.policy import Policy
@@ -125,26 +126,13 @@ def _settled(job: Job | None, pin: Pin, policy: Policy) -> tuple[str, str] | Non
         return None
     if not job.nodes:
         return "gone", f"it is {job.state} without having started"
-    truth = devices_of(job, policy)
+    truth = held_indexes(job, policy)
     if set(hostlist.expand(job.nodes)) != set(pin.placement.nodes):
         return "elsewhere", f"on {job.nodes}, planned {hostlist.fold(pin.placement.nodes)}"
     planned = dict(zip(pin.placement.nodes, pin.placement.devices, strict=True))
     if truth and truth != planned:
         return "started", f"other devices than planned: {_show(truth)}, planned {_show(planned)}"
     return "started", _show(truth) if truth else f"{job.nodes} (ended since)"
-
-
-def devices_of(job: Job, policy: Policy) -> dict[str, tuple[int, ...]]:
-    """The device indexes a running job holds on each node; empty if Slurm does not say."""
-    out: dict[str, tuple[int, ...]] = {}
-    for name, text in zip(hostlist.expand(job.nodes), job.gres_detail, strict=False):
-        held: list[int] = []
-        for item in gres.parse(text):
-            if item.name in policy.gres and item.count:
-                held += item.indexes or ()
-                held += [i for i, (used, _) in enumerate(item.shares or ()) if used]
-        out[name] = tuple(sorted(set(held)))
-    return out
 
 
 def _show(devices: dict[str, tuple[int, ...]]) -> str:

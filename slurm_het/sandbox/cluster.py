@@ -105,7 +105,8 @@ class Sandbox:
         return inherited | {
             "SLURM_CONF": str(self.layout.slurm_conf),
             "HET_CONFIG": str(self.config_path),
-            "PATH": f"{self.layout.bin}:{search_path()}",
+            # Our own commands last: `sandbox run -- het-squeue` works from any virtual environment.
+            "PATH": f"{self.layout.bin}:{search_path()}:{Path(sys.executable).parent}",
         }
 
     def run(
