@@ -1,0 +1,190 @@
+"""het-squeue against a real Slurm: what it shows is what squeue and scontrol say."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm_het.core.gres import parse_indexes
+from slurm_het.core.hostlist import expand
+from slurm_het.sandbox.cluster import Sandbox
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not shutil.which("slurmctld", path="/usr/sbin:/usr/bin"),
+        reason="needs root and Slurm's programs",
+    ),
+]
+
+SLEEP = "--wrap=sleep 300"
+RUNNING: dict[str, tuple[str, ...]] = {
+    "whole": ("-p", "train-nv", "--gres=gpu:4"),
+    "multi": ("-p", "train-amd", "-N2", "--gres=gpu:6"),
+    "uneven": ("-p", "train-ascend", "-N2", "--gpus=6"),
+    "shared": ("-p", "infer-nv", "--gres=shard:30"),
+    "neighbour": ("-p", "infer-nv", "--gres=shard:10"),
+    "cpu": ("-p", "cpu", "-c2"),
+    "odd\x1b[31m\nname": ("-p", "infer-mlu", "--gres=gpu:1"),
+}
+WAITING: dict[str, tuple[str, ...]] = {
+    "tooBig": ("-p", "accel", "-N4", "--gres=gpu:8"),
+    "fits": ("-p", "accel", "--gres=gpu:a100:2"),
+    "held": ("-p", "accel", "-H", "--gres=gpu:1"),
+    "later": ("-p", "accel", "--begin=now+1hour", "--gres=gpu:1"),
+    "pinned": ("-p", "train-amd", "-N2", "--gres=gpu:8"),
+}
+
+
+def submit(sandbox: Sandbox, name: str, *arguments: str) -> str:
+    """A job that sleeps; its id."""
+    done = sandbox.run(["sbatch", "--parsable", f"--job-name={name}", *arguments, SLEEP])
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[tuple[Sandbox, dict[str, str]]]:
+    """A sandbox with the gate closed by hand and jobs of every kind; their ids by name."""
+    directory = Path(tempfile.mkdtemp(prefix="het-squeue-"))  # a short path, for the sockets
+    directory.chmod(0o755)  # munge's clients must reach its socket
+    settings = {"slurm": {"timeout_seconds": 5}}
+    with Sandbox.up(directory, hetd=False, hook=False, overrides=settings) as sandbox:
+        sandbox.run(["scontrol", "update", "PartitionName=accel", "State=DOWN"])
+        ids = {name: submit(sandbox, name, *args) for name, args in (RUNNING | WAITING).items()}
+        ids["array"] = submit(sandbox, "array", "-p", "train-dcu", "-a0-9%3", "--gres=gpu:2")
+        ids["gated"] = submit(sandbox, "gated", "-p", "accel", "-a3-9%3", "--gres=gpu:1")
+        deadline = time.monotonic() + 20
+        while squeue(sandbox, "-tR", "-o%i").count("\n") < len(RUNNING) + 3:
+            assert time.monotonic() < deadline, squeue(sandbox)
+            time.sleep(0.2)
+        yield sandbox, ids
+
+
+def squeue(sandbox: Sandbox, *arguments: str) -> str:
+    """Slurm's own squeue."""
+    return sandbox.run(["squeue", "-h", *arguments]).stdout
+
+
+def het(sandbox: Sandbox, *arguments: str) -> str:
+    """het-squeue's output."""
+    done = sandbox.run([sys.executable, "-m", "slurm_het.cli.squeue", *arguments])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def jobs(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
+    """het-squeue's JSON by job id as shown."""
+    return {job["id"]: job for job in json.loads(het(sandbox, "--json"))["jobs"]}
+
+
+def test_the_same_jobs_and_states_as_squeue(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, _ = cluster
+    ours = het(sandbox, "-h", "-o", "%i|%u|%P|%t|%D|%C|%Q")
+    theirs = squeue(sandbox, "-o", "%i|%u|%P|%t|%D|%C|%p|%Q")
+    expected = {re.sub(r"\|[^|]*\|([^|]*)$", r"|\1", line) for line in theirs.splitlines()}
+    assert set(ours.splitlines()) == expected
+
+
+def test_time_used_is_squeues(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, ids = cluster
+    arguments = ("-h", "-j", ids["whole"], "-o", "%M")
+    before, ours, after = squeue(sandbox, *arguments), het(sandbox, *arguments), squeue(
+        sandbox, *arguments
+    )  # fmt: skip
+    assert before <= ours <= after
+
+
+def test_devices_are_what_scontrol_says(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, _ = cluster
+    shown = jobs(sandbox)
+    detail = sandbox.run(["scontrol", "-d", "show", "job"]).stdout
+    seen = 0
+    for block in detail.split("\n\n"):
+        if "JobState=RUNNING" not in block:
+            continue
+        number = re.search(r"JobId=(\d+)", block)
+        assert number
+        job = next(j for j in shown.values() if j["job_id"] == int(number.group(1)))
+        truth: dict[str, tuple[int, ...]] = {}
+        for hosts, gres in re.findall(r"Nodes=(\S+) CPU_IDs=\S+ Mem=\d+ GRES=(\S*)", block):
+            match = re.search(r"IDX:([\d,-]+)", gres)
+            for host in expand(hosts):
+                truth[host] = parse_indexes(match.group(1)) if match else ()
+        assert {d["node"]: tuple(d["indexes"]) for d in job["devices"]} == truth
+        seen += 1
+    assert seen == len(RUNNING) + 3
+
+
+def test_memory_types_and_pools(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, ids = cluster
+    shown = jobs(sandbox)
+
+    def of(name: str) -> tuple[str, str, int]:
+        job = shown[ids[name]]
+        return job["pool"], "|".join(job["types"]), job["memory_gib"]
+
+    assert of("whole") == ("train-nv", "nvidia:a100", 320)
+    assert of("multi") == ("train-amd", "amd:mi300x", 12 * 192)
+    assert of("shared") == ("infer-nv", "nvidia:l40s", 30)
+    assert of("neighbour") == ("infer-nv", "nvidia:l40s", 10)
+    assert of("cpu") == ("cpu", "", 0)
+    assert of("fits")[:2] == ("gate", "nvidia:a100")
+    assert shown[ids["fits"]]["asks"] == {"devices": [2], "memory_gib": 160, "at_least": False}
+
+
+def test_reasons(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, ids = cluster
+    shown = jobs(sandbox)
+    assert shown[ids["tooBig"]]["reason"].startswith("needs 8 free on")
+    assert shown[ids["fits"]]["reason"] == "can start now; waits for hetd"
+    assert shown[ids["held"]]["reason"] == "JobHeldUser"
+    assert shown[ids["later"]]["reason"] == "BeginTime"
+    assert shown[ids["pinned"]]["reason"] in {"Resources", "Priority", "None"}
+    assert shown[f"{ids['array']}_[3-9%3]"]["reason"] == "JobArrayTaskLimit"
+    assert shown[f"{ids['gated']}_[3-9%3]"]["pool"] == "gate"
+
+
+def test_filters_are_squeues(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, ids = cluster
+    for arguments in (
+        ("-t", "PD"), ("-t", "R"), ("-p", "accel"), ("-p", "train-dcu,cpu"), ("-u", "root"),
+        ("-w", "amd1"), ("-j", ids["array"]), ("-j", f"{ids['array']}_1"), ("-t", "all"),
+    ):  # fmt: skip
+        theirs = set(squeue(sandbox, *arguments, "-o", "%i").split())
+        assert set(het(sandbox, "-h", *arguments, "-o", "%i").split()) == theirs, arguments
+
+
+def test_free_is_what_slurm_has_left(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, _ = cluster
+    document = json.loads(het(sandbox, "--json", "--nodes"))
+    free = {n["node"]: n["free"] for n in document["nodes"]}
+    assert (free["nv1"] + free["nv2"], free["amd1"], free["l40s1"]) == (12, 2, 3)
+    assert next(n for n in document["nodes"] if n["node"] == "l40s1")["free_gib"][0] == 8
+
+
+def test_the_table_is_plain_text(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, _ = cluster
+    table = het(sandbox)
+    assert all(line.isprintable() for line in table.splitlines())
+    assert "odd?[31m?name" in table
+    assert len(table.splitlines()) == len(RUNNING) + len(WAITING) + 3 + 2 + 1
+
+
+def test_slurm_away_is_a_message(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, _ = cluster
+    argv = [sys.executable, "-m", "slurm_het.cli.squeue"]
+    done = sandbox.run(argv, env=sandbox.env | {"SLURM_CONF": "/nonexistent/slurm.conf"})
+    assert done.returncode == 1
+    assert done.stderr.startswith("het-squeue: ")
+    assert "Traceback" not in done.stderr
