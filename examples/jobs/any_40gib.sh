@@ -6,4 +6,4 @@
 #SBATCH --time=02:00:00
 #HET memory=40G scenario=inference
 
-python-serve evaluate.py --model qwen-14b
+python evaluate.py --model qwen-14b

@@ -8,4 +8,4 @@
 #SBATCH --time=00:30:00
 #HET vendors=any
 
-python-serve batch_infer.py --part "$SLURM_ARRAY_TASK_ID"
+python batch_infer.py --part "$SLURM_ARRAY_TASK_ID"

@@ -6,4 +6,4 @@
 #SBATCH --time=01:00:00
 
 module load neuware/3.8
-python-serve transcribe.py --model whisper-large
+python transcribe.py --model whisper-large

@@ -77,7 +77,7 @@ def _fitted(rows: Sequence[Row], terminal: int, *, header: bool, why: bool) -> l
     notes: list[list[str]] = []
     for row, line in zip(rows, cells, strict=True):
         note = _evidence(row, terminal) if why else []
-        if room < 2 * ROOM and row.waits and width(line[-1]) > room:
+        if row.waits and width(line[-1]) > room:  # why it waits is what must not be cut
             note = [*_wrapped(line[-1], terminal), *note]
             line[-1] = ""
         notes.append(note)

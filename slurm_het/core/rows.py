@@ -115,7 +115,9 @@ class _Maker:
     def row(self, job: Job) -> Row:
         held = holding_of(job, self.inventory, self.policy, self.warnings)
         what, asked, readable = self._what(job, held)
-        types = held.types or (self._may_get(job, what) if what else ())
+        types = held.types
+        if what and not types and job.state == "PENDING":
+            types = self._may_get(job, what)
         gated = is_gated(job, self.policy)
         return Row(
             job=job,
@@ -184,9 +186,11 @@ class _Maker:
         return fitting_types(what, present, self.policy)
 
     def _may_get(self, job: Job, what: Classification) -> tuple[str, ...]:
-        if is_gated(job, self.policy) and not what.types:
+        if is_gated(job, self.policy) and not what.types and not what.partitions:
             return what.vendors or ("any",)
-        types = self._fitting(job, what) or frozenset(what.types)
+        fitting = self._fitting(job, what)
+        inside = {d.type for n in self._candidates(job, what) for d in n.devices} & fitting
+        types = inside or fitting or frozenset(what.types)
         return tuple(sorted(self._vendor_type(t) for t in types)) or what.vendors
 
     def _vendor_type(self, name: str) -> str:

@@ -105,8 +105,7 @@ class Sandbox:
         return inherited | {
             "SLURM_CONF": str(self.layout.slurm_conf),
             "HET_CONFIG": str(self.config_path),
-            # Our own commands last: `sandbox run -- het-squeue` works from any virtual environment.
-            "PATH": f"{self.layout.bin}:{search_path()}:{Path(sys.executable).parent}",
+            "PATH": f"{self.layout.bin}:{search_path()}",
         }
 
     def run(

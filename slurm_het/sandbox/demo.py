@@ -26,7 +26,7 @@ from slurm_het.slurm.versions import parse_version
 Say = Callable[[str], None]
 START_SECONDS = 90
 VIEW_SECONDS = 3.0
-_ENDED_UNSTARTED = {"CANCELLED", "FAILED", "DEADLINE", "BOOT_FAIL"}
+_FAILED = {"CANCELLED", "FAILED", "DEADLINE", "BOOT_FAIL", "NODE_FAIL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def run_demo(box: Sandbox, say: Say) -> bool:
         if time.monotonic() > view_at:
             say("\n$ het-squeue\n" + _view(box))
             view_at = time.monotonic() + VIEW_SECONDS
-        if not waiting:
+        if not waiting and not _left(box):
             break
         time.sleep(0.3)
     say("\n$ het-squeue\n" + _view(box))
@@ -90,9 +90,14 @@ def _observe(box: Sandbox, seen: dict[str, Job], scripts: dict[int, str]) -> int
             waiting += 1
         if job.nodes and (job.key not in seen or not seen[job.key].gres_detail):
             seen[job.key] = job
-        elif job.state in _ENDED_UNSTARTED:
-            seen.setdefault(job.key, job)
+        elif job.state in _FAILED:
+            seen[job.key] = job
     return waiting
+
+
+def _left(box: Sandbox) -> bool:
+    """Whether a job still runs: the demonstration ends when the examples have."""
+    return bool(box.run(["squeue", "--all", "--noheader"]).stdout.strip())
 
 
 def _view(box: Sandbox) -> str:
@@ -136,6 +141,8 @@ def _row(job: Job, script: str, plan: Placement | None, policy: Policy) -> Row:
         untouched = not job.admin_comment and not any(truth.values())
         return Row(job.key, script, "(none: no accelerators)", shown, untouched)
     where = dict(zip(plan.nodes, plan.devices, strict=True))
+    if job.state in _FAILED:
+        return Row(job.key, script, f"{plan.partition} {_devices(where)}", job.state, False)
     same = set(hostlist.expand(job.nodes)) == set(plan.nodes) and job.partition == plan.partition
     exact = truth == where or not job.gres_detail  # ended before it was looked at: nodes only
     return Row(job.key, script, f"{plan.partition} {_devices(where)}", shown, same and exact)

@@ -34,7 +34,7 @@ SCHEDULER_PARAMETERS = ",".join(
 )
 STANDINS = (
     "accelerate", "deepspeed", "lmdeploy", "mindie_server", "mindieservice_daemon", "module",
-    "msrun", "sglang", "torchrun", "trtllm-serve", "tritonserver", "vllm",
+    "msrun", "python", "sglang", "torchrun", "trtllm-serve", "tritonserver", "vllm",
 )  # fmt: skip
 OWN_PROGRAMS = ("het-squeue", "slurm-het", "hetd")
 
