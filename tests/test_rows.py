@@ -9,7 +9,8 @@ from slurm_het.cli.filters import Choice, choose, read_states
 from slurm_het.core.free import free_by_node, free_by_pool
 from slurm_het.core.held import Held, count_text, fold_held
 from slurm_het.core.inventory import take_inventory
-from slurm_het.core.model import Job
+from slurm_het.core.model import Classification, Job
+from slurm_het.core.rewrite import encode_comment
 from slurm_het.core.rows import used_seconds
 from slurm_het.core.whys import Remembered
 from slurm_het.errors import HetError
@@ -22,6 +23,7 @@ def shown(job: Job, *names: str, others: tuple[Job, ...] = ()) -> tuple[str, ...
     return tuple(BY_NAME[name].text(found) for name in names)
 
 
+NAMED_POOL = Classification("training", partitions=("train-amd",))
 HOLD = ("type", "count", "memory", "devices")
 
 
@@ -58,6 +60,10 @@ def test_what_a_running_job_holds(job: Job, expected: tuple[str, ...]) -> None:
     [
         (waiting(1, "gpu:8"), ("any", "8", "(640+)", "(8)")),
         (waiting(1, "gpu:a100:4", nodes_min=2), ("nvidia:a100", "2x4", "(640)", "(2x4)")),
+        (
+            waiting(1, "gpu:2", admin_comment=encode_comment(NAMED_POOL, {})),
+            ("amd:mi300x", "2", "(384)", "(2)"),
+        ),
         (waiting(1, "shard:24"), ("any", "1", "(24)", "(1)")),
         (waiting(1, ""), ("-", "-", "-", "-")),
         (waiting(1, "gpu:2", partition="train-amd"), ("amd:mi300x", "2", "(384)", "(2)")),
