@@ -123,7 +123,7 @@ def test_the_greedy_plan_is_never_over_capacity(on: Inventory, some: list[dict[s
     check(found, tasks, on)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(any_cluster(), st.lists(any_task(), max_size=6))
 def test_the_optimal_plan_is_never_over_capacity(on: Inventory, some: list[dict[str, Any]]) -> None:
     tasks = tuple(task(str(i), **fields) for i, fields in enumerate(some))
