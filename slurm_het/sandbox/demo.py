@@ -88,9 +88,9 @@ def _observe(box: Sandbox, seen: dict[str, Job], scripts: dict[int, str]) -> int
             continue
         if job.state == "PENDING":
             waiting += 1
-        if job.nodes and (job.key not in seen or not seen[job.key].gres_detail):
-            seen[job.key] = job
-        elif job.state in _FAILED:
+        if (
+            job.nodes and (job.key not in seen or not seen[job.key].gres_detail)
+        ) or job.state in _FAILED:
             seen[job.key] = job
     return waiting
 
