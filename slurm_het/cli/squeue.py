@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import io
 import json
+import logging
 import shutil
 import sys
 import time
@@ -97,7 +98,9 @@ start_time reason slurm_reason evidence readable. Keys are only ever added.
 @click.option("--free", is_flag=True, help="What is free by pool and type, instead of jobs.")
 @click.option("--nodes", is_flag=True, help="What is free by node, instead of jobs.")
 @click.option("--json", "as_json", is_flag=True, help="JSON with stable keys.")
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="het.yaml; else $HET_CONFIG, /etc/slurm-het."
+)
 @click.version_option(package_version("slurm-het"), "-V", "--version", prog_name="het-squeue")
 def squeue(
     users: str, me: bool, jobs: str, partition: str, states: str, nodelist: str, fmt: str | None,
@@ -216,6 +219,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a job's name may not fit the terminal's charset
             stream.reconfigure(errors="replace")
+    # Ctrl-C while squeue runs: asyncio would warn of the child that the terminal has ended too.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
         squeue(standalone_mode=True)
     except HetError as error:
