@@ -10,6 +10,7 @@ import logging
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -152,10 +153,7 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     inventory = take_inventory(snapshot, settings.policy)
     view = make_view(snapshot, inventory, settings.policy, gate.memory)
     rows = choose(view.rows, options.choice, snapshot)
-    for text in view.warnings[:MAX_WARNINGS]:
-        _say(f"warning: {text}")
-    if len(view.warnings) > MAX_WARNINGS:
-        _say(f"warning: and {len(view.warnings) - MAX_WARNINGS} more like these")
+    _warn(view.warnings)
     note = gate.note(settings.policy.intake_partition, view.intake)
     if note:
         _say(note)
@@ -183,6 +181,13 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
         blocks.append(node_lines(by_node, header=options.header))
     blocks = blocks or [_job_table(rows, options)]
     click.echo("\n\n".join("\n".join(lines) for lines in blocks if lines))
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for text in warnings[:MAX_WARNINGS]:
+        _say(f"warning: {text}")
+    if len(warnings) > MAX_WARNINGS:
+        _say(f"warning: and {len(warnings) - MAX_WARNINGS} more like these")
 
 
 def _job_table(rows: list[Row], options: Options) -> list[str]:
