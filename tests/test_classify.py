@@ -223,9 +223,9 @@ def test_a_hostile_script_is_classified_in_no_time(unit: str) -> None:
     of(script)  # the first call of all also compiles and imports
     took = []
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()
         what = of(script)
-        took.append(time.perf_counter() - started)
+        took.append(time.process_time() - started)
     assert min(took) < 0.02
     assert len(what.evidence) < 300
 

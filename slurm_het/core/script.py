@@ -47,13 +47,13 @@ def read_script(text: str) -> Script:
 
 def _line_words(line: str) -> set[str]:
     found: set[str] = set()
-    for match in _WORD.finditer(line):
-        word = match.group().rstrip(".+-")[:MAX_WORD]
+    for written in set(_WORD.findall(line)):
+        word = written.rstrip(".+-")[:MAX_WORD]
         found.add(word)
         if "." in word:
             found.add(word.split(".", 1)[0])
     for modules in _MODULE.finditer(line):
-        found |= {f"module:{m.split('/')[0]}"[:MAX_WORD] for m in modules.group(1).split()}
+        found |= {f"module:{m.split('/')[0]}"[:MAX_WORD] for m in set(modules.group(1).split())}
     return found
 
 
