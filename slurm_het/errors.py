@@ -23,6 +23,10 @@ class SlurmError(HetError):
     """A Slurm program failed, is missing, or answered something we cannot read."""
 
 
+class SlurmBusyError(SlurmError):
+    """Slurm could not do it just now; the same request may succeed a moment later."""
+
+
 class GresError(HetError):
     """A GRES string does not follow Slurm's grammar."""
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from slurm_het.config import load_config
-from slurm_het.core.model import Placement
+from slurm_het.core.model import Job, Placement
 from slurm_het.daemon.store import Journal
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_fields, parse_partitions
+from slurm_het.slurm.versions import parse_version
 
 ENDED = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY"}
 
@@ -48,10 +48,11 @@ class Cluster:
         done = self.box.run(["scontrol", "-o", "-d", "show", "job", key])
         return parse_fields(str(done.stdout).splitlines()[0]) if done.stdout else {}
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """squeue's JSON of all jobs, finished ones included."""
-        jobs: list[dict[str, Any]] = json.loads(self.ok("squeue", "--json"))["jobs"]
-        return jobs
+    def jobs(self) -> tuple[Job, ...]:
+        """All jobs of Slurm's JSON, finished ones included."""
+        version = parse_version(self.ok("scontrol", "--version"))
+        text = self.ok("squeue", "--all", "--states=all", version.squeue_json)
+        return parse_jobs(text.encode(), lambda _user: (), memory_tracked=True)
 
     def wait(self, what: str, true: Callable[[], object], seconds: float = 20) -> None:
         """Poll until true; fails with `what` after `seconds`."""

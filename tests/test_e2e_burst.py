@@ -46,7 +46,7 @@ def test_burst(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(set(keys)) == JOBS
 
     def states() -> list[str]:
-        return [j["job_state"] for j in cluster.jobs() if str(j["job_id"]) in set(keys)]
+        return [j.state for j in cluster.jobs() if j.key in set(keys)]
 
     cluster.wait("all jobs have ended", lambda: states().count("COMPLETED") == JOBS, 180)
     runs = {path.name: path.read_text().count("x") for path in marks.iterdir()}

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from slurm_het.core import gres, hostlist
+from slurm_het.config import load_config
+from slurm_het.core import hostlist
+from slurm_het.core.held import held_indexes
 from slurm_het.sandbox.cluster import Sandbox
 from tests.cluster import Cluster
 
@@ -58,12 +60,9 @@ def test_job_starts_where_the_plan_said(
 
 
 def _indexes(cluster: Cluster, key: str) -> dict[str, tuple[int, ...]]:
-    """Device indexes by node, from squeue's JSON."""
-    job = next(j for j in cluster.jobs() if str(j["job_id"]) == key)
-    out = {}
-    for name, text in zip(hostlist.expand(job["nodes"]), job["gres_detail"], strict=True):
-        out[name] = tuple(i for g in gres.parse(text) for i in g.indexes or () if g.count)
-    return out
+    """Device indexes by node, from Slurm's own record."""
+    policy = load_config(cluster.box.config_path).policy
+    return held_indexes(next(j for j in cluster.jobs() if j.key == key), policy)
 
 
 def test_cpu_job_is_untouched(cluster: Cluster) -> None:
@@ -83,8 +82,7 @@ def test_srun_salloc_and_arrays(cluster: Cluster) -> None:
     cluster.wait(
         "all array tasks completed",
         lambda: (
-            [j["job_state"] for j in cluster.jobs() if j["array_job_id"] == int(key)]
-            == ["COMPLETED"] * 6
+            [j.state for j in cluster.jobs() if j.array_job_id == int(key)] == ["COMPLETED"] * 6
         ),
         40,
     )
@@ -121,20 +119,18 @@ def test_het_job_passes_through(cluster: Cluster) -> None:
 
 
 def test_shares_never_exceed_a_device(cluster: Cluster) -> None:
-    """Nine 20 GiB shares onto eight L40S of 48 GiB and more: two fit on each device."""
+    """Eighteen 20 GiB shares onto eight L40S of 48 GiB: two fit on each device, two shares wait."""
     keys = [cluster.sbatch("--gres=shard:20", script="vllm serve\nsleep 4") for _ in range(18)]
     running: set[str] = set()
 
     def all_started() -> bool:
         held: dict[tuple[str, int], int] = {}
         for job in cluster.jobs():
-            if str(job["job_id"]) in keys and job["job_state"] == "RUNNING":
-                running.add(str(job["job_id"]))
-                item = gres.parse(job["gres_detail"][0])[0]
-                place = (job["nodes"], (item.indexes or (0,))[0])
-                held[place] = held.get(place, 0) + item.count
-            if job["job_state"] == "COMPLETED":
-                running.add(str(job["job_id"]))
+            if job.key in keys and job.state == "RUNNING":
+                for node, indexes in _indexes(cluster, job.key).items():
+                    held[node, indexes[0]] = held.get((node, indexes[0]), 0) + 20
+            if job.key in keys and job.state in {"RUNNING", "COMPLETING", "COMPLETED"}:
+                running.add(job.key)
         assert all(gib <= 48 for gib in held.values()), held
         return running >= set(keys)
 

@@ -238,7 +238,8 @@ def release_fields(placement: Placement, job: Job) -> dict[str, str]:
         "Partition": placement.partition,
         "ReqNodeList": hostlist.fold(placement.nodes),
     }
-    if len(placement.nodes) != job.nodes_min:  # --gpus=16 over two nodes without -N
+    if len(placement.nodes) > 1 or job.nodes_min > 1:
+        # --gpus=16 without -N leaves the number open, and from 24.11 on a list is candidates only.
         fields = {"NumNodes": str(len(placement.nodes)), **fields}
     return fields
 

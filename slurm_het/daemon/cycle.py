@@ -19,7 +19,7 @@ from slurm_het.core.rewrite import MARK, admit, release_fields, return_fields, s
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.pins import Pins
 from slurm_het.daemon.store import Journal
-from slurm_het.errors import SlurmError
+from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.cycle")
@@ -203,6 +203,9 @@ class Cycle:
         self.pins.add(task, placement, self.clock())
         try:
             await self.slurm.update_job(key, release_fields(placement, job))
+        except SlurmBusyError as error:
+            self.pins.pins.pop(key, None)  # the job did nothing wrong: it is due again at once
+            return key, "busy", error.message
         except SlurmError as error:
             self.pins.take_back(key, error.message[-120:], self.clock())
             log.info("job %s was not released: %s", key, error.message)

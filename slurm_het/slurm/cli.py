@@ -12,13 +12,13 @@ from functools import lru_cache
 
 from slurm_het.config import SlurmSettings
 from slurm_het.core.model import Snapshot
-from slurm_het.errors import SlurmError
+from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.versions import SlurmVersion, parse_version
 
-_RETRIES = 4
-_RETRY_SECONDS = 0.1
+# 26.05 refuses to change a pending job's partition while its scheduler runs: seen for up to 0.7 s.
+_RETRY_PAUSES = (0.05, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.5, 1.0)
 _TRANSIENT = ("Resource temporarily unavailable", "Unable to contact slurm controller")
 
 
@@ -55,7 +55,7 @@ class CliSlurm:
         )
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
-        """Update one job. EAGAIN (seen on 26.05 while the scheduler runs) is tried again."""
+        """Update one job. EAGAIN is tried again for 3 s, then SlurmBusyError."""
         await self._scontrol_update(f"JobId={key}", fields)
 
     async def set_partition_state(self, partition: str, state: str) -> None:
@@ -78,14 +78,15 @@ class CliSlurm:
 
     async def _scontrol_update(self, what: str, fields: Mapping[str, str]) -> None:
         arguments = ["update", what, *(f"{name}={value}" for name, value in fields.items())]
-        for attempt in range(_RETRIES):
+        for pause in (*_RETRY_PAUSES, None):
             try:
                 await self._run("scontrol", *arguments)
             except SlurmError as error:
-                last = attempt == _RETRIES - 1
-                if last or not any(text in error.message for text in _TRANSIENT):
+                if not any(text in error.message for text in _TRANSIENT):
                     raise
-                await asyncio.sleep(_RETRY_SECONDS * 2**attempt)
+                if pause is None:
+                    raise SlurmBusyError(error.message, "try again") from error
+                await asyncio.sleep(pause)
             else:
                 return
 
