@@ -211,7 +211,7 @@ def test_the_classification_comes_from_the_comment_or_is_made_anew() -> None:
         (
             ("amd1", "amd2"),
             {"nodes_min": 2},
-            {"Partition": "train-amd", "ReqNodeList": "amd[1-2]"},
+            {"NumNodes": "2", "Partition": "train-amd", "ReqNodeList": "amd[1-2]"},
         ),
         (
             ("amd1", "amd2"),
