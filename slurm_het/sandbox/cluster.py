@@ -24,6 +24,7 @@ from slurm_het.sandbox.layout import (
     checked_dir,
     free_ports,
     program,
+    require_own_name,
     require_root,
     search_path,
     slurm_version,
@@ -67,6 +68,7 @@ class Sandbox:
         `overrides` are merged into het.yaml; `say` gets progress lines.
         """
         require_root("sandbox up")
+        require_own_name()
         version = slurm_version()
         if not isinstance(topology, Topology):
             topology = load_topology(topology or DEFAULT_TOPOLOGY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -144,8 +143,15 @@ def _row(job: Job, script: str, plan: Placement | None, policy: Policy) -> Row:
     if job.state in _FAILED:
         return Row(job.key, script, f"{plan.partition} {_devices(where)}", job.state, False)
     same = set(hostlist.expand(job.nodes)) == set(plan.nodes) and job.partition == plan.partition
-    exact = truth == where or not job.gres_detail  # ended before it was looked at: nodes only
-    return Row(job.key, script, f"{plan.partition} {_devices(where)}", shown, same and exact)
+    if job.gres_detail:  # 22.05 tells no devices of a job that ended before it was looked at
+        same = same and _counts(truth) == _counts(where)
+        if same and truth != where:  # which cards of a node is Slurm's choice when the job starts
+            shown += "  (cards that were freed after the plan)"
+    return Row(job.key, script, f"{plan.partition} {_devices(where)}", shown, same)
+
+
+def _counts(where: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    return {node: len(indexes) for node, indexes in where.items()}
 
 
 def _devices(where: dict[str, Any]) -> str:
@@ -164,8 +170,3 @@ def table(rows: list[Row]) -> str:
         )
     good = sum(r.ok for r in rows)
     return "\n".join([*lines, f"{good} of {len(rows)} jobs are where the plan said"])
-
-
-def dump(rows: list[Row]) -> str:
-    """The rows as JSON."""
-    return json.dumps([{f: getattr(r, f) for f in Row.__slots__} for r in rows])

@@ -133,6 +133,18 @@ def require_root(what: str) -> None:
         )
 
 
+def require_own_name() -> None:
+    """Refuse to go on when this host cannot look up its own name: slurmctld looks it up to listen."""
+    name = socket.gethostname()
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError as error:
+        raise HetError(
+            f"this host does not know its own name {name!r}: {error}",
+            f"add it to /etc/hosts: echo '127.0.1.1 {name}' >> /etc/hosts",
+        ) from error
+
+
 def search_path() -> str:
     """PATH with the directories where Debian keeps daemons."""
     path = os.environ.get("PATH", "/usr/bin:/bin")

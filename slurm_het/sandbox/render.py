@@ -75,9 +75,10 @@ def write_all(plan: Plan) -> None:
     groups = plan.topology.accelerator_groups
     gres = render("sandbox_gres.conf.j2", groups=groups, flags=flags, dev=plan.layout.dir / "dev")
     (etc / "gres.conf").write_text(gres)
-    # CgroupPlugin=disabled came after 22.05, which without cgroups asks nothing of this file.
-    cgroup = "CgroupPlugin=disabled\n" if plan.version >= (24, 5) else ""
-    (etc / "cgroup.conf").write_text(cgroup)
+    # "disabled" came after 22.05, whose default (autodetect) ends slurmd where no cgroup file
+    # system is mounted, as in many containers; v1 named outright is loaded and never used.
+    cgroup = "disabled" if plan.version >= (24, 5) else "cgroup/v1"
+    (etc / "cgroup.conf").write_text(f"CgroupPlugin={cgroup}\n")
     prolog = etc / "task_prolog"
     prolog.write_text(
         render(
