@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from slurm_het.core.model import Classification, Job, Partition
+from slurm_het.core.demand import Demand
+from slurm_het.core.model import Classification, Job, Partition, Slot
 from slurm_het.core.pools import fitting_pools, fitting_types, usable_pools, why_not
 from tests.world import inventory, policy
 
 JOB = Job(
     id=1, user="ann", uid=1000, groups=("phys",), account="lab", qos="normal", time_limit_minutes=60
 )
+
+TWO = Demand((Slot(1, 4, 4096),) * 2, False, 0, None, False, False)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,10 @@ JOB = Job(
         ({}, {"max_nodes": 1}, "MaxNodes=1"),
         ({}, {"max_nodes": 2}, ""),
         ({}, {"min_nodes": 3}, "MinNodes=3"),
+        ({}, {"max_cpus_per_node": 3}, "MaxCPUsPerNode=3"),
+        ({}, {"max_cpus_per_node": 4}, ""),
+        ({}, {"max_memory_per_node_mib": 4095}, "MaxMemPerNode=4095 MiB"),
+        ({}, {"max_memory_per_node_mib": 4096}, ""),
         ({}, {"state": "DOWN"}, "it is DOWN"),
         ({}, {"state": "DRAIN"}, "it is DRAIN"),
     ],
@@ -52,7 +59,7 @@ def test_every_limit_of_a_partition(
     sets: dict[str, Any] = {
         k: frozenset(v) if isinstance(v, set) else v for k, v in partition.items()
     }
-    assert why_not(replace(JOB, **job), 2, Partition("p", **sets)) == why
+    assert why_not(replace(JOB, **job), TWO, Partition("p", **sets)) == why
 
 
 def test_usable_pools_come_with_the_refusals_of_the_others() -> None:
@@ -61,7 +68,7 @@ def test_usable_pools_come_with_the_refusals_of_the_others() -> None:
         "train-nv": Partition("train-nv"),
         "train-amd": Partition("train-amd", max_minutes=10),
     }
-    usable, refused = usable_pools(JOB, 1, pools, partitions)
+    usable, refused = usable_pools(JOB, None, pools, partitions)
     assert usable == ("train-nv",)
     assert refused == "train-amd: MaxTime=10 min; infer-nv: Slurm has no such partition"
 

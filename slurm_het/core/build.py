@@ -121,16 +121,16 @@ def fits_device(task: Task, device: Device) -> bool:
 def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:
     """CPUs and host memory (MiB) that a slot takes of a node; more than it has if it cannot.
 
-    Slurm gives whole cores. --exclusive takes the node, which must be idle; --mem=0 takes all
-    its memory.
+    Slurm gives whole cores, and memory per CPU for all their CPUs. --exclusive and an EXCLUSIVE
+    partition take the node, which must be idle; --mem=0 takes all its memory.
     """
     impossible = (1 << 30, 0)
-    if node.held_exclusively or (task.exclusive and not node.idle):
+    exclusive = task.exclusive or node.whole
+    if node.held_exclusively or (exclusive and not node.idle):
         return impossible
     cores = -(-slot.cpus // node.threads_per_core) * node.threads_per_core
-    cpus = node.cpus if task.exclusive else cores
-    memory = node.memory_mib if task.all_memory else slot.memory_mib
-    return cpus, memory
+    memory = slot.memory_mib + (cores - slot.cpus) * slot.memory_per_cpu_mib
+    return node.cpus if exclusive else cores, node.memory_mib if task.all_memory else memory
 
 
 def _groups(

@@ -58,9 +58,9 @@ def count_demand(job: Job, policy: Policy, devices_per_node: int) -> Demand | st
     requests = accelerator_requests(job, policy)
     kinds = {(g.name, g.type) for found in requests.values() for g in found}
     if len({name for name, _ in kinds}) > 1:
-        return "asks for several GRES names at once; plain Slurm places it"
+        return "asks for several GRES names at once"
     if len(kinds) > 1:
-        return "asks for several device types at once; plain Slurm places it"
+        return "asks for several device types at once"
     ((name, gres_type),) = kinds
     shared = policy.gres[name].shared
     split = _per_node_counts(job, requests, devices_per_node if not shared else 1 << 30)
@@ -112,12 +112,11 @@ def _slot(job: Job, devices: int, node: int, nodes: int) -> Slot:
     by_gpu = devices * job.cpus_per_gpu
     cpus = max(1, job.min_cpus_per_node, by_tasks, by_gpu, -(-job.cpus // nodes))
     if job.memory_per_node_mib is not None:
-        memory = job.memory_per_node_mib
-    elif job.memory_per_gpu_mib is not None:
-        memory = job.memory_per_gpu_mib * devices
-    else:
-        memory = (job.memory_per_cpu_mib or 0) * cpus
-    return Slot(devices=devices, cpus=cpus, memory_mib=memory)
+        return Slot(devices, cpus, job.memory_per_node_mib)
+    if job.memory_per_gpu_mib is not None:
+        return Slot(devices, cpus, job.memory_per_gpu_mib * devices)
+    per_cpu = job.memory_per_cpu_mib or 0
+    return Slot(devices, cpus, per_cpu * cpus, per_cpu)
 
 
 def _tasks_on(job: Job, node: int, nodes: int) -> int:

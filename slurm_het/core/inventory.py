@@ -62,11 +62,13 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
     """Build the inventory of all nodes that have accelerators."""
     warnings: list[str] = []
     use = _uses(snapshot.jobs, policy, warnings)
+    exclusive = {p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)}
     nodes: dict[str, Node] = {}
     for record in snapshot.nodes:
         bare = bare_devices(record, policy, warnings)
         if bare:
-            nodes[record.name] = _node(record, bare, use.get(record.name, _Use()), policy)
+            node = _node(record, bare, use.get(record.name, _Use()), policy)
+            nodes[record.name] = replace(node, whole=bool(exclusive & set(record.partitions)))
     return Inventory(nodes, tuple(dict.fromkeys(warnings)))
 
 

@@ -183,7 +183,10 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node with its devices and what is free on it now."""
+    """A node with its devices and what is free on it now.
+
+    `whole`: a pool it is in has OverSubscribe=EXCLUSIVE, every job there gets the whole node.
+    """
 
     name: str
     usable: bool
@@ -199,6 +202,7 @@ class Node:
     idle: bool
     shared: bool = False
     held_exclusively: bool = False
+    whole: bool = False
     reason: str = ""
 
 
@@ -226,11 +230,15 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What a task asks of one of its nodes: devices, CPUs, host memory (MiB)."""
+    """What a task asks of one of its nodes: devices, CPUs, host memory (MiB).
+
+    `memory_mib` is for these CPUs; Slurm adds `memory_per_cpu_mib` for each CPU it rounds up by.
+    """
 
     devices: int
     cpus: int
     memory_mib: int
+    memory_per_cpu_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slurm_het.core.demand import Demand
 from slurm_het.core.model import Classification, Job, Partition, Pool
 from slurm_het.core.policy import Policy
 
@@ -41,8 +42,11 @@ def fitting_pools(
     return tuple(able), f"no {what.scenario} pool has a fitting device; using the others"
 
 
-def why_not(job: Job, nodes: int, partition: Partition) -> str:
-    """Why Slurm would not run the job in a partition, or '' if it would."""
+def why_not(job: Job, demand: Demand | None, partition: Partition) -> str:
+    """Why Slurm would not run the job in a partition, or '' if it would.
+
+    Without a demand (a job that we cannot count) only its number of nodes is held against sizes.
+    """
     allowed = partition.allow_groups
     if allowed and job.uid != 0 and not allowed & set(job.groups):
         return f"AllowGroups={','.join(sorted(allowed))}"
@@ -60,10 +64,12 @@ def why_not(job: Job, nodes: int, partition: Partition) -> str:
         return "RootOnly"
     if partition.reservation_required and not job.reservation:
         return "ReqResv"
-    return _size_limit(job, nodes, partition)
+    return _size_limit(job, demand, partition)
 
 
-def _size_limit(job: Job, nodes: int, partition: Partition) -> str:
+def _size_limit(job: Job, demand: Demand | None, partition: Partition) -> str:
+    slots = demand.slots if demand else ()
+    nodes = len(slots) or job.nodes_min
     limit = partition.max_minutes
     if limit is not None and (job.time_limit_minutes is None or job.time_limit_minutes > limit):
         return f"MaxTime={limit} min"
@@ -71,20 +77,25 @@ def _size_limit(job: Job, nodes: int, partition: Partition) -> str:
         return f"MaxNodes={partition.max_nodes}"
     if nodes < partition.min_nodes:
         return f"MinNodes={partition.min_nodes}"
+    cpus, memory = partition.max_cpus_per_node, partition.max_memory_per_node_mib
+    if cpus is not None and any(slot.cpus > cpus for slot in slots):
+        return f"MaxCPUsPerNode={cpus}"
+    if memory is not None and any(slot.memory_mib > memory for slot in slots):
+        return f"MaxMemPerNode={memory} MiB"
     if partition.state != "UP":
         return f"it is {partition.state}"
     return ""
 
 
 def usable_pools(
-    job: Job, nodes: int, pools: tuple[Pool, ...], partitions: dict[str, Partition]
+    job: Job, demand: Demand | None, pools: tuple[Pool, ...], partitions: dict[str, Partition]
 ) -> tuple[tuple[str, ...], str]:
     """The partitions of `pools` that the job may use, and why not the others, in words."""
     usable: list[str] = []
     refused: list[str] = []
     for pool in pools:
         record = partitions.get(pool.partition)
-        why = why_not(job, nodes, record) if record else "Slurm has no such partition"
+        why = why_not(job, demand, record) if record else "Slurm has no such partition"
         if why:
             refused.append(f"{pool.partition}: {why}")
         else:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from slurm_het.core import hostlist
 from slurm_het.core.demand import Demand, count_demand, is_accelerator_job
 from slurm_het.core.features import parse_features
 from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import SCENARIOS, Classification, Job, Partition, Scenario, Snapshot, Task
+from slurm_het.core.model import (
+    SCENARIOS,
+    Classification,
+    Job,
+    Partition,
+    Pool,
+    Scenario,
+    Snapshot,
+    Task,
+)
 from slurm_het.core.policy import Policy
 from slurm_het.core.pools import fitting_pools, fitting_types, usable_pools
 from slurm_het.core.rewrite import classification_of
@@ -28,12 +38,24 @@ _ARRAY_ITEM = re.compile(r"(\d{1,8})(?:-(\d{1,8})(?::(\d{1,8}))?)?\Z")
 
 
 @dataclass(frozen=True, slots=True)
+class Handover:
+    """A gated job that is eligible but not ours to plan: plain Slurm places it in `partitions`."""
+
+    partitions: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskPools:
-    """Tasks by scenario, in priority order, and jobs that cannot be planned now, with why."""
+    """Tasks by scenario, in priority order, and jobs that cannot be planned now, with why.
+
+    `blocked` has the handovers too. Keys of jobs are as `display_key` and, for handovers, `key`.
+    """
 
     tasks: tuple[Task, ...] = ()
     blocked: dict[str, str] = field(default_factory=dict)
     classifications: dict[str, Classification] = field(default_factory=dict)
+    handovers: dict[str, Handover] = field(default_factory=dict)
 
     def pool(self, scenario: Scenario) -> tuple[Task, ...]:
         """The task pool of one scenario."""
@@ -44,11 +66,35 @@ class TaskPools:
         return {s: len(self.pool(s)) for s in SCENARIOS}
 
 
+@dataclass(frozen=True)
+class _View:
+    """What every job of one snapshot is held against; worked out once, not per job."""
+
+    inventory: Inventory
+    policy: Policy
+    partitions: dict[str, Partition]
+    now: float
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        return self.inventory.types()
+
+    @cached_property
+    def pool_types(self) -> dict[str, frozenset[str]]:
+        return {p.partition: self.inventory.types_of(p.partition) for p in self.policy.pools}
+
+    @cached_property
+    def sizes(self) -> list[tuple[int, frozenset[str], frozenset[str]]]:
+        """Devices, types and partitions of each node."""
+        return [
+            (len(n.devices), frozenset(d.type for d in n.devices), frozenset(n.partitions))
+            for n in self.inventory.nodes.values()
+        ]
+
+
 def is_gated(job: Job, policy: Policy) -> bool:
     """Whether the job waits in the gate."""
-    return (
-        job.state == "PENDING" and job.partition == policy.intake_partition and not job.het_job_id
-    )
+    return job.state == "PENDING" and job.partition == policy.intake_partition
 
 
 def fill_task_pools(
@@ -59,33 +105,35 @@ def fill_task_pools(
     limit: int = 100_000,
 ) -> TaskPools:
     """Read the gated jobs as tasks; `limit` bounds how many array tasks one job gives."""
-    partitions = {p.name: p for p in snapshot.partitions}
+    view = _View(inventory, policy, {p.name: p for p in snapshot.partitions}, snapshot.time)
     started = _started_array_tasks(snapshot, policy)
+    out = TaskPools()
     tasks: list[Task] = []
-    blocked: dict[str, str] = {}
-    classifications: dict[str, Classification] = {}
     gated = [j for j in snapshot.jobs if is_gated(j, policy)]
     for job in sorted(gated, key=lambda j: (-j.priority, j.id, j.array_task_id or 0)):
         key = display_key(job)
         try:
             what = classification_of(job, policy, (scripts or {}).get(job.id, ""))
-            classifications[key] = what
-            made = _task(job, what, inventory, partitions, policy, snapshot.time)
+            out.classifications[key] = what
+            made = _task(job, what, view)
         except HetError as error:
-            made = error.message
+            made = _handover(job, error.message, view)
+        if isinstance(made, Handover):
+            out.handovers[job.key] = made
+            made = made.why
         if isinstance(made, str):
-            blocked[key] = made
+            out.blocked[key] = made
             continue
         room = limit
         if job.array_limit:
-            room = max(0, job.array_limit - started.get(job.array_job_id, 0))
+            room = min(limit, max(0, job.array_limit - started.get(job.array_job_id, 0)))
             if not room:
-                blocked[key] = f"its array runs at most {job.array_limit} tasks at once"
+                out.blocked[key] = f"its array runs at most {job.array_limit} tasks at once"
         more = _array_tasks(job, made, room)
         if job.array_job_id:  # what was split off shares the limit with the rest
             started[job.array_job_id] = started.get(job.array_job_id, 0) + len(more)
         tasks += more
-    return TaskPools(tuple(tasks), blocked, classifications)
+    return replace(out, tasks=tuple(tasks))
 
 
 def _started_array_tasks(snapshot: Snapshot, policy: Policy) -> dict[int, int]:
@@ -128,40 +176,52 @@ def _array_tasks(job: Job, task: Task, room: int) -> list[Task]:
     return [replace(task, key=f"{job.array_job_id}_{i}") for i in indexes]
 
 
-def _task(
-    job: Job,
-    what: Classification,
-    inventory: Inventory,
-    partitions: Mapping[str, Partition],
-    policy: Policy,
-    now: float,
-) -> Task | str:
-    """The task of a gated job, or in words why it cannot be planned now."""
-    waits = _slurm_waits(job, now)
+def _task(job: Job, what: Classification, view: _View) -> Task | Handover | str:
+    """The task of a gated job, who else places it, or in words why it cannot be planned now."""
+    waits = _slurm_waits(job, view.now)
     if waits:
         return waits
-    if job.priority == 0:
-        return "held (priority 0)"
-    if not is_accelerator_job(job, policy):
-        return "asks for no accelerator; it waits in the intake until the gate opens"
-    types = fitting_types(what, inventory.types(), policy)
-    pool_types = {p.partition: inventory.types_of(p.partition) for p in policy.pools}
-    pools, _ = fitting_pools(what, types, pool_types, policy)
+    foreign = _not_ours(job, view.policy)
+    if foreign:
+        return _handover(job, foreign, view)
+    types = fitting_types(what, view.types, view.policy)
+    pools, _ = fitting_pools(what, types, view.pool_types, view.policy)
     if not pools:
         return f"no pool has a device of {describe(what)}"
-    biggest = max(
-        (len(n.devices) for n in inventory.nodes.values()
-         if {p.partition for p in pools} & set(n.partitions)
-         and any(d.type in types for d in n.devices)),
-        default=1,
-    )  # fmt: skip
-    demand = count_demand(job, policy, biggest)
+    names = {p.partition for p in pools}
+    biggest = max((n for n, has, inside in view.sizes if names & inside and types & has), default=1)
+    demand = count_demand(job, view.policy, biggest)
     if isinstance(demand, str):
-        return demand
-    usable, refused = usable_pools(job, len(demand.slots), pools, dict(partitions))
+        return _handover(job, demand, view, pools)
+    usable, refused = usable_pools(job, demand, pools, view.partitions)
     if not usable:
         return f"may use no fitting pool ({refused})"
     return _make_task(job, what, demand, types, usable)
+
+
+def _not_ours(job: Job, policy: Policy) -> str:
+    """Why a job that is in the gate all the same is none that we plan, or ''.
+
+    The hook lets such jobs pass; users put them there with `-p accel`, or by a later update.
+    """
+    if job.het_job_id:
+        return "is part of a heterogeneous job"
+    if job.req_nodes:
+        return f"names its nodes ({job.req_nodes})"
+    if job.reservation:
+        return f"is for the reservation {job.reservation}"
+    return "" if is_accelerator_job(job, policy) else "asks for no accelerator"
+
+
+def _handover(
+    job: Job, why: str, view: _View, pools: tuple[Pool, ...] = ()
+) -> Handover | str:
+    """Give a job that we cannot plan to plain Slurm, in the pools that it may use."""
+    waits = _slurm_waits(job, view.now)
+    if waits:
+        return waits
+    usable, refused = usable_pools(job, None, pools or view.policy.pools, view.partitions)
+    return Handover(usable, f"{why}; plain Slurm places it") if usable else f"{why} ({refused})"
 
 
 def _slurm_waits(job: Job, now: float) -> str:
@@ -174,7 +234,9 @@ def _slurm_waits(job: Job, now: float) -> str:
         return f"Dependency {job.dependency}"
     if job.eligible_time > now:
         return "BeginTime"
-    return "" if job.reason in ELIGIBLE else job.reason
+    if job.reason not in ELIGIBLE:
+        return job.reason
+    return "" if job.priority else "held (priority 0)"
 
 
 def _make_task(

@@ -134,7 +134,7 @@ def require_root(what: str) -> None:
 
 
 def require_own_name() -> None:
-    """Refuse to go on when this host cannot look up its own name: slurmctld looks it up to listen."""
+    """Refuse to go on when this host cannot look up its own name, as slurmctld does to listen."""
     name = socket.gethostname()
     try:
         socket.getaddrinfo(name, None)

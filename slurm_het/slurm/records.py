@@ -38,7 +38,8 @@ def _node(f: dict[str, str]) -> NodeRecord:
         gres="" if f.get("Gres", "") in _NONE else f["Gres"],
         cpus=total,
         cpus_alloc=_int(f.get("CPUAlloc")),
-        memory_mib=_int(f.get("RealMemory")),
+        # MemSpecLimit is printed only where it is set; jobs never get that part.
+        memory_mib=max(0, _int(f.get("RealMemory")) - _int(f.get("MemSpecLimit"))),
         memory_alloc_mib=_int(f.get("AllocMem")),
         threads_per_core=_int(f.get("ThreadsPerCore")) or 1,
         features=_names(features),
@@ -70,7 +71,7 @@ def _partition(f: dict[str, str]) -> Partition:
         max_memory_per_node_mib=_int(f.get("MaxMemPerNode")) or None,
         root_only=f.get("RootOnly") == "YES",
         root_disabled=f.get("DisableRootJobs") == "YES",
-        exclusive=f.get("OverSubscribe") == "EXCLUSIVE" or f.get("ExclusiveUser") == "YES",
+        exclusive=f.get("OverSubscribe") == "EXCLUSIVE",
         reservation_required=f.get("ReqResv") == "YES",
         default=f.get("Default") == "YES",
     )
