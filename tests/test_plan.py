@@ -206,7 +206,7 @@ SHARE = {"pools": ("infer-nv",), "types": frozenset({"l40s"}), "shared": True}
         ({**AMD, "slots": (Slot(9, 1, 0),)},
          "needs 9 free on one node; the largest node, amd1, has 8"),
         ({**AMD, "slots": (Slot(4, 1, 0),) * 2},
-         "needs 4 free on one node on 2 nodes; only 1 such: amd2"),
+         "needs 4 free on each of 2 nodes; only 1 such: amd2"),
         ({**AMD, "memory_gib": 200},
          "needs 1 of ≥200 GiB free on one node; amd1, amd2 has no fitting device"),
         ({**AMD, "features": "h100"},

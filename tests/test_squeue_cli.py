@@ -41,7 +41,7 @@ TABLE = """\
          103 ann  chat-7b  inference infer-nv  nvidia:l40s   1     30 R  1:00:00 l40s1:0
          104 ann  prep     -         cpu       -             -      - R  1:00:00 cpu1
          110 bob  big      training  gate      nvidia:a100 2x8 (1280) PD    0:00 (needs 8 free on\
- one node on 2 nodes; only 1 such: nv2)
+ each of 2 nodes; only 1 such: nv2)
          111 bob  vllm     inference gate      any           1   (24) PD    0:00 (can start now; \
 waits for hetd)
 112_[3-9%3] bob  job112   training  gate      any           1  (80+) PD    0:00 (Dependency)
@@ -304,7 +304,7 @@ def test_no_line_is_wider_than_the_terminal(terminal: int) -> None:
     rows = view(*TYPICAL, wide).rows
     lines = job_lines(rows, None, header=True, why=True, terminal=terminal)
     assert max(width(line) for line in lines) <= terminal
-    assert any("needs 8 free on one node" in line or terminal == 40 for line in lines)
+    assert any("needs 8 free on each" in line or terminal == 40 for line in lines)
 
 
 def test_widths() -> None:

@@ -53,10 +53,11 @@ def _find(snapshot: Snapshot, job_id: str) -> Job | None:
 def _lines(job: Job, job_id: str, snapshot: Snapshot, settings: Config) -> list[str]:
     what = classification_of(job, settings.policy)
     kept = decode_comment(job.admin_comment)
+    memory = f"≥{what.memory_gib} GiB" if what.memory_gib else "any"
     lines = [
         f"job {job_id} of {job.user}: {job.state} in {job.partition}, Slurm's reason {job.reason}",
         f"  classified: {what.scenario}; vendors {'|'.join(what.vendors) or 'any'};"
-        f" types {'|'.join(what.types) or 'any'}; ≥{what.memory_gib} GiB per device",
+        f" types {'|'.join(what.types) or 'any'}; memory per device {memory}",
         *(f"    because {text}" for text in what.evidence),
     ]
     if kept:
@@ -97,7 +98,7 @@ def _history(job_id: str, settings: Config) -> list[str]:
         terms = " ".join(f"{name} {value:+.2f}" for name, value in placement.terms.items())
         lines.append(f"    weight {total:+.2f} = {terms}")
         lines.append(
-            f"    by a {cycle['status']} plan of {cycle['tasks']} tasks, gap {cycle['gap']:.2%}"
+            f"    plan of {cycle['tasks']} tasks: {cycle['status']}, gap {cycle['gap']:.2%}"
         )
     for when, event, detail in journal.outcomes_of(job_id):
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))

@@ -38,12 +38,13 @@ def explain(
 
 
 def _wanted(task: Task, count: int) -> str:
+    many = len(task.slots)
+    node = f"each of {many} nodes" if many > 1 else "one node"
     if task.shared:
-        what = f"{task.memory_gib} GiB free on one device"
-    else:
-        memory = f" of ≥{task.memory_gib} GiB" if task.memory_gib else ""
-        what = f"{count}{memory} free on one node"
-    return f"{what} on {len(task.slots)} nodes" if len(task.slots) > 1 else what
+        where = f"one device of {node}" if many > 1 else "one device"
+        return f"{task.memory_gib} GiB free on {where}"
+    memory = f" of ≥{task.memory_gib} GiB" if task.memory_gib else ""
+    return f"{count}{memory} free on {node}"
 
 
 def _free(task: Task, node: Node) -> int:
