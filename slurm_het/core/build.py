@@ -79,7 +79,7 @@ def _task(
         key=task.key,
         slots=slots,
         memory=task.memory_gib if task.shared else 0,
-        groups=_groups(task, nodes, candidates),
+        groups=groups_of(task, nodes, candidates),
         weights=weights,
     )
 
@@ -133,7 +133,7 @@ def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:
     return node.cpus if exclusive else cores, node.memory_mib if task.all_memory else memory
 
 
-def _groups(
+def groups_of(
     task: Task, nodes: tuple[Node, ...], candidates: list[int]
 ) -> tuple[frozenset[int], ...]:
     """One node: any candidate of one pool. Several nodes: one pool and the same types on all,

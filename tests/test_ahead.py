@@ -1,0 +1,83 @@
+"""Reservations for the tasks that cannot start now: where, when, and who must keep off."""
+
+from __future__ import annotations
+
+from slurm_het.core.ahead import first_blocked, keep_free, releases, reserve_ahead
+from slurm_het.core.model import Job, Slot
+from slurm_het.core.plan import could_start
+from tests.world import inventory, policy, running, snapshot, task
+
+NOW = 1000.0
+WHOLE = (Slot(8, 8, 1024),)
+
+
+def busy(number: int, node: str, devices: str, end: int) -> Job:
+    """A running job that holds A100s until `end` at the latest; 0 is no limit."""
+    count = len(devices.split(","))
+    detail = f"gpu:a100:{count}(IDX:{devices})"
+    return running(number, node, detail, end_time=end, cpus=4, memory_per_cpu_mib=1024)
+
+
+def reserve(whole: tuple[Slot, ...], *jobs: Job) -> tuple[tuple[str, ...], float] | None:
+    """Nodes and start of a reservation for a task of these slots."""
+    coming = releases(snapshot(*jobs), policy())
+    made = reserve_ahead(task("9", slots=whole), inventory(*jobs), coming, NOW)
+    return (made.placement.nodes, made.start) if made else None
+
+
+def test_the_node_that_is_free_soonest() -> None:
+    jobs = (busy(1, "nv1", "0,1", 5000), busy(2, "nv2", "3", 3000), busy(3, "nv2", "4", 4000))
+    assert reserve(WHOLE, *jobs) == (("nv2",), 4000)
+
+
+def test_several_nodes_wait_for_the_last_of_them() -> None:
+    jobs = (busy(1, "nv1", "0,1", 5000), busy(2, "nv2", "3", 3000))
+    assert reserve(WHOLE * 2, *jobs) == (("nv2", "nv1"), 5000)
+
+
+def test_a_job_without_limit_gives_nothing_back() -> None:
+    assert reserve(WHOLE, busy(1, "nv1", "0", 0), busy(2, "nv2", "0", 0)) is None
+    assert reserve(WHOLE, busy(1, "nv1", "0", 0), busy(2, "nv2", "0", 7000)) == (("nv2",), 7000)
+
+
+def test_a_late_job_counts_as_ending_now() -> None:
+    """Slurm kills it at its limit; its end may lie a moment in the past."""
+    assert reserve(WHOLE, busy(1, "nv1", "0", 900), busy(2, "nv2", "0", 0)) == (("nv1",), NOW)
+
+
+def test_a_free_node_is_reserved_from_now() -> None:
+    assert reserve(WHOLE, busy(1, "nv1", "0", 5000)) == (("nv2",), NOW)
+
+
+def test_lower_tasks_fill_only_what_ends_in_time() -> None:
+    jobs = (busy(1, "nv1", "0", 0), busy(2, "nv2", "0", 4600))
+    coming = releases(snapshot(*jobs), policy())
+    first = task("9", slots=WHOLE, priority=50)
+    reservation = reserve_ahead(first, inventory(*jobs), coming, NOW)
+    assert reservation is not None
+    assert reservation.placement.nodes == ("nv2",)
+    cases = {
+        "ends in time": (task("a", priority=10, minutes=60), frozenset[str]()),
+        "ends late": (task("b", priority=10, minutes=61), frozenset({"nv2"})),
+        "has no limit": (task("c", priority=10, minutes=None), frozenset({"nv2"})),
+        "is more important": (task("d", priority=51, minutes=None), frozenset()),
+    }
+    for name, (low, kept_off) in cases.items():
+        (kept,) = keep_free([low], [reservation], NOW)
+        assert kept.exc_nodes == kept_off, name
+        assert could_start(kept, inventory(*jobs)), "the other node is still there"
+
+
+def test_one_reservation_per_pool_in_priority_order() -> None:
+    queue = [
+        task("1", pools=("train-nv",)),
+        task("2", pools=("train-nv",)),
+        task("3", pools=("train-amd",)),
+        task("4", pools=("train-amd", "train-nv")),
+        task("5", pools=("infer-nv",)),
+    ]
+    keys = {t.key for t in queue}
+    assert [t.key for t in first_blocked(queue, keys, set(), 1)] == ["1", "3", "5"]
+    assert [t.key for t in first_blocked(queue, keys - {"1"}, set(), 1)] == ["2", "3", "5"]
+    assert [t.key for t in first_blocked(queue, keys, {"train-nv"}, 1)] == ["3", "5"]
+    assert [t.key for t in first_blocked(queue, keys, set(), 2)] == ["1", "2", "3", "5"]
