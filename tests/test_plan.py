@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slurm_het.core.build import need
 from slurm_het.core.greedy import greedy
-from slurm_het.core.inventory import Inventory
+from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, Plan, Slot, Task
 from slurm_het.core.plan import plan
 from slurm_het.core.problem import Problem, SlotChoice, Solution
@@ -280,3 +281,21 @@ def test_gated_jobs_from_queue_to_plan(solve: Solve) -> None:
         "4_2": "train-nv", "5": "train-dcu",
     }  # fmt: skip
     check(found, pools.tasks, inventory())
+
+
+def test_what_a_slot_takes_of_a_node() -> None:
+    """Whole cores, and memory per CPU for all their CPUs; an EXCLUSIVE partition the whole node."""
+    node = replace(inventory().nodes["nv1"], threads_per_core=2)
+    assert need(task("1"), Slot(1, 3, 3000, 1000), node) == (4, 4000)
+    assert need(task("1"), Slot(1, 3, 3000), node) == (4, 3000)
+    assert need(task("1"), Slot(1, 3, 3000), replace(node, whole=True)) == (node.cpus, 3000)
+    busy = replace(node, whole=True, idle=False)
+    assert need(task("1"), Slot(1, 3, 3000), busy)[0] > node.cpus
+
+
+def test_a_pool_in_which_every_job_gets_whole_nodes() -> None:
+    shot = snapshot(*(gated(n) for n in (1, 2, 3)))
+    partitions = tuple(replace(p, exclusive=p.name == "train-nv") for p in shot.partitions)
+    free = take_inventory(replace(shot, partitions=partitions), policy())
+    made = plan(free, fill_task_pools(shot, free, policy()).tasks, policy(), greedy)
+    assert sorted(p.nodes for p in made.placements) == [("nv1",), ("nv2",)]

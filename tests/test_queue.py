@@ -21,7 +21,6 @@ def test_only_pending_jobs_of_the_intake_are_gated() -> None:
     assert is_gated(gated(1), policy())
     assert not is_gated(gated(1, partition="train-nv"), policy())
     assert not is_gated(gated(1, state="RUNNING"), policy())
-    assert not is_gated(gated(1, het_job_id=1), policy())
 
 
 def test_tasks_stand_in_slurms_order() -> None:
@@ -86,6 +85,38 @@ def test_a_job_that_cannot_be_planned_says_why(fields: dict[str, Any], part: str
     assert part in pools.blocked["1"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"tres_per_node": ""}, "asks for no accelerator"),
+        ({"tres_per_node": "gpu:a100:1,gpu:mi300x:1"}, "several device types"),
+        ({"features": "a100*2"}, "constraint"),
+        ({"req_nodes": "nv1"}, "names its nodes (nv1)"),
+        ({"reservation": "maint"}, "reservation maint"),
+        ({"het_job_id": 1}, "heterogeneous"),
+    ],
+)
+def test_a_job_that_is_not_ours_is_handed_to_plain_slurm(fields: dict[str, Any], why: str) -> None:
+    pools = fill(gated(1, **fields))
+    assert pools.tasks == ()
+    assert "train-nv" in pools.handovers["1"].partitions
+    assert why in pools.handovers["1"].why
+    waiting = fill(gated(1, dependency="afterany:7", **fields), gated(2, priority=0, **fields))
+    assert waiting.handovers == {}, "Slurm says that it waits: it waits in the gate"
+
+
+def test_a_handover_keeps_to_the_pools_that_fit_and_that_the_job_may_use() -> None:
+    (job,) = fill(gated(1, tres_per_node="gpu:a100:1,gpu:a100s:1")).handovers.values()
+    assert job.partitions == ("train-nv",)
+    shot = snapshot(gated(1, req_nodes="amd1"))
+    closed = tuple(
+        replace(p, allow_groups=frozenset({"x"})) if p.name == "train-nv" else p
+        for p in shot.partitions
+    )
+    pools = fill_task_pools(replace(shot, partitions=closed), inventory(), policy())
+    assert "train-nv" not in pools.handovers["1"].partitions
+
+
 def test_a_job_that_may_use_no_pool_says_which_limit() -> None:
     shot = snapshot(gated(1, time_limit_minutes=500))
     limited = tuple(
@@ -146,3 +177,5 @@ def test_split_tasks_of_an_array_share_its_limit_with_the_rest() -> None:
 def test_the_limit_bounds_a_huge_array() -> None:
     pools = fill(gated(1, array_job_id=1, array_tasks="0-99999"), limit=50)
     assert len(pools.tasks) == 50
+    limited = gated(1, array_job_id=1, array_tasks="0-99999%90", array_limit=90)
+    assert len(fill(limited, limit=50).tasks) == 50

@@ -222,3 +222,8 @@ def test_versions(
 def test_what_is_no_version(text: str) -> None:
     with pytest.raises(SlurmError):
         parse_version(text)
+
+
+def test_what_slurmd_keeps_for_itself_is_no_memory_for_jobs() -> None:
+    (node,) = parse_nodes("NodeName=n1 CPUTot=8 CPUEfctv=6 RealMemory=1000 MemSpecLimit=100")
+    assert (node.cpus, node.memory_mib) == (6, 900)

@@ -213,9 +213,7 @@ def _not_ours(job: Job, policy: Policy) -> str:
     return "" if is_accelerator_job(job, policy) else "asks for no accelerator"
 
 
-def _handover(
-    job: Job, why: str, view: _View, pools: tuple[Pool, ...] = ()
-) -> Handover | str:
+def _handover(job: Job, why: str, view: _View, pools: tuple[Pool, ...] = ()) -> Handover | str:
     """Give a job that we cannot plan to plain Slurm, in the pools that it may use."""
     waits = _slurm_waits(job, view.now)
     if waits:

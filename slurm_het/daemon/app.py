@@ -33,6 +33,7 @@ ADMISSION_WAKES = (0.0, 0.15, 0.6)
 # A released job starts at Slurm's next pass; look once it should have.
 RELEASE_WAKE = 1.0
 MAX_BACKOFF = 30.0
+MAX_SETTLE = 1.0
 STUCK_SECONDS = 60.0
 
 
@@ -76,7 +77,6 @@ class Daemon:
 
     async def _get_ready(self) -> None:
         await asyncio.to_thread(self.solver.warm)
-        self.journal.prune()
         await self.cycle.start()
         await self.control.start()
         await self.hook.start(self.cycle.inventory)
@@ -96,10 +96,11 @@ class Daemon:
         asyncio.get_running_loop().add_reader(sock, readable)
 
     async def _cycles(self) -> None:
-        planner, failures = self.config.planner, 0
+        poll, failures = self.config.planner.poll_seconds, 0
         while not self._stop.is_set():
             self._wake.clear()
             self._cycle_began = time.monotonic()
+            self.journal.prune(time.time())
             try:
                 more = await self.cycle.run()
                 await self.hook.update(self.cycle.inventory)
@@ -110,20 +111,22 @@ class Daemon:
                 log.error("cycle given up: %s", error.message)
             if more:
                 self._wake.set()
-            elif self.cycle.pins.pins:
-                asyncio.get_running_loop().call_later(RELEASE_WAKE, self._wake.set)
-            pause = min(MAX_BACKOFF, planner.poll_seconds * 2.0 ** min(failures, 8))
-            await self._until_woken(pause)
+            pause = min(RELEASE_WAKE, poll) if self.cycle.pins.pins and not failures else poll
+            await self._until_woken(min(MAX_BACKOFF, pause * 2.0 ** min(failures, 8)))
 
     async def _until_woken(self, seconds: float) -> None:
-        """Wait for an event or the slow timer; then let a burst of events settle."""
+        """Wait for an event or the slow timer; then let a burst of events settle.
+
+        For at least as long as the cycle took: a flood of events takes half of our time at most.
+        """
+        took = time.monotonic() - self._cycle_began
         stop = asyncio.create_task(self._stop.wait())
         wake = asyncio.create_task(self._wake.wait())
         await asyncio.wait({stop, wake}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         wake.cancel()
         if self._wake.is_set() and not self._stop.is_set():
-            await asyncio.sleep(self.config.planner.settle_seconds)
+            await asyncio.sleep(max(self.config.planner.settle_seconds, min(took, MAX_SETTLE)))
 
     async def _heartbeat(self) -> None:
         """Tell the watchdog that we live, as long as no cycle hangs."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from slurm_het.config import Config
 from slurm_het.core.inventory import Inventory, take_inventory
@@ -15,7 +15,14 @@ from slurm_het.core.plan import plan, select
 from slurm_het.core.problem import Problem, Solution
 from slurm_het.core.queue import TaskPools, display_key, fill_task_pools, is_gated
 from slurm_het.core.reserve import reserve
-from slurm_het.core.rewrite import MARK, admit, release_fields, return_fields, sent_by
+from slurm_het.core.rewrite import (
+    MARK,
+    MAX_COMMENT,
+    admit,
+    release_fields,
+    return_fields,
+    sent_by,
+)
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.pins import Pins
 from slurm_het.daemon.store import Journal
@@ -23,7 +30,7 @@ from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.cycle")
-MAX_ADOPTIONS = 50
+MAX_AT_ONCE = 50
 
 Solve = Callable[[Problem], Solution]
 
@@ -60,34 +67,49 @@ class Cycle:
         self.inventory = Inventory({})
         self.report = Report()
         self._warned: set[str] = set()
-        self._seen: set[tuple[str, int]] = set()
-        self._refused: set[int] = set()
+        self._journaled: set[tuple[str, int]] = set()
+        self._not_adopted: set[int] = set()
+        self._holding: dict[int, Job] = {}
 
     async def run(self) -> bool:
         """One cycle; returns whether another may find more to do at once."""
         began = time.perf_counter()
-        snapshot = await self.slurm.snapshot()
+        snapshot = self._with_details(await self.slurm.snapshot())
         self.inventory = self._take_inventory(snapshot)
         await self._settle_pins(snapshot)
-        if not await self._gate_is_closed(snapshot):
-            return False
-        adopted = await self._adopt(snapshot)
-        tasks = self._due_tasks(snapshot)
+        if self.gate.read(snapshot) != "closed" or self.gate.bypass:
+            return await self._mind_the_gate()
+        window_tasks = self.config.planner.window_tasks
+        queue = fill_task_pools(snapshot, self.inventory, self.policy, limit=window_tasks)
+        self._record_jobs(snapshot, queue)
+        await self._hand_over(queue)
+        strays = await self._adopt(snapshot, queue)
+        due = self.pins.due(queue.tasks, self.clock())
+        tasks = tuple(t for t in due if t.job_id not in strays)
         room = reserve(self.inventory, self.pins.pins.values())
-        window = select(room, tasks, self.config.planner.window_tasks)
+        window = select(room, tasks, window_tasks)
         made = await asyncio.to_thread(plan, room, window, self.policy, self.solve)
         self._record(made, len(tasks), time.perf_counter() - began)
         released = await self._release(made, window, snapshot)
-        return adopted or (released > 0 and len(tasks) > released)
+        more = len(tasks) > released or released == window_tasks
+        return bool(strays) or (released > 0 and more)
 
     async def start(self) -> None:
-        """Rebuild from Slurm's truth: what was released before and has not started."""
+        """Learn from Slurm what there is; raises SlurmError while it does not answer."""
         snapshot = await self.slurm.snapshot()
         self.inventory = self._take_inventory(snapshot)
         self.gate.read(snapshot)
-        recovered = self.pins.recover(snapshot, self.inventory, self.policy, self.clock())
-        if recovered:
-            log.info("found %d released jobs that wait to start", len(recovered))
+
+    def _with_details(self, snapshot: Snapshot) -> Snapshot:
+        """22.05 prints no GRES details of a COMPLETING job, whose devices are not free yet."""
+        jobs = []
+        for job in snapshot.jobs:
+            before = self._holding.get(job.id)
+            if before and job.holds_nodes and not job.gres_detail and job.nodes == before.nodes:
+                job = replace(job, gres_detail=before.gres_detail)
+            jobs.append(job)
+        self._holding = {j.id: j for j in jobs if j.holds_nodes and j.gres_detail}
+        return replace(snapshot, jobs=tuple(jobs))
 
     def _take_inventory(self, snapshot: Snapshot) -> Inventory:
         inventory = take_inventory(snapshot, self.policy)
@@ -96,23 +118,23 @@ class Cycle:
         self._warned = set(inventory.warnings)
         return inventory
 
-    async def _gate_is_closed(self, snapshot: Snapshot) -> bool:
-        """Keep the gate as it should be; False while plain Slurm schedules."""
-        state = self.gate.read(snapshot)
+    async def _mind_the_gate(self) -> bool:
+        """Open or close it as it should be; whether to plan at once, now that it is closed."""
         if self.gate.bypass:
-            if state == "closed":
+            if self.gate.state == "closed":
                 await self.gate.open("bypass is on")
-            return False
-        if state == "open":
-            # Jobs that plain Slurm just started are in the next snapshot: plan from that one.
+        elif self.gate.state == "open":
+            # What plain Slurm just started is only in the next snapshot: plan from that one.
             await self.gate.close()
             return True
-        return state == "closed"
+        return False
 
     async def _settle_pins(self, snapshot: Snapshot) -> None:
         """Note what started; take back what did not within the grace time."""
         now = self.clock()
         outcomes = self.pins.observe(snapshot, self.policy)
+        for key in self.pins.recover(snapshot, self.inventory, self.policy, now):
+            log.info("job %s is pinned and waits: released before, or requeued", key)
         jobs = {job.key: job for job in snapshot.jobs}
         for pin in self.pins.late(now):
             job = jobs.get(pin.task.key)
@@ -127,49 +149,71 @@ class Cycle:
             self.pins.pins.pop(key, None)  # it started meanwhile, or the next snapshot tells
             return key, "kept", error.message
         self.pins.take_back(key, reason, now)
-        log.info("job %s did not start in time (%s): back in the gate", key, reason)
+        log.info("job %s is back in the gate: %s", key, reason)
         return key, "returned", reason
 
-    async def _adopt(self, snapshot: Snapshot) -> bool:
-        """Classify gated jobs that the hook could not (it was cut off, or came later)."""
+    async def _hand_over(self, queue: TaskPools) -> None:
+        """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
+        now = self.clock()
+        due = [k for k in queue.handovers if self.pins.may_try(k, now)][:MAX_AT_ONCE]
+        for key in due:
+            handover = queue.handovers[key]
+            fields = {
+                "Partition": ",".join(handover.partitions),
+                "AdminComment": f"slurm-het: {handover.why}"[:MAX_COMMENT],
+            }
+            event = "handed over", handover.why
+            try:
+                await self.slurm.update_job(key, fields)
+                log.info("job %s goes to plain Slurm: it %s", key, handover.why)
+            except SlurmError as error:
+                self.pins.take_back(key, error.message[-120:], now)
+                event = "refused", error.message
+            self.journal.record_outcomes(now, [(key, *event)])
+
+    async def _adopt(self, snapshot: Snapshot, queue: TaskPools) -> set[int]:
+        """Classify gated jobs that the hook could not (it was cut off, or came later).
+
+        Returns the ids of all there are: they are planned from the next snapshot on.
+        """
+        gated = [job for job in snapshot.jobs if is_gated(job, self.policy)]
+        self._not_adopted &= {job.id for job in gated}
         strays = [
             job
-            for job in snapshot.jobs
-            if is_gated(job, self.policy)
-            and MARK not in job.admin_comment
-            and job.id not in self._refused
+            for job in gated
+            if MARK not in job.admin_comment
+            and job.key not in queue.handovers
+            and job.id not in self._not_adopted
         ]
-        for job in strays[:MAX_ADOPTIONS]:
-            admission = admit(
-                sent_by(job, await self.slurm.batch_script(job.id)), self.policy, self.inventory
-            )
-            fields = {
-                "AdminComment": admission.fields.get("admin_comment", ""),
-                "Features": admission.fields.get("features", ""),
-            }
-            try:
-                if admission.action != "admit":
-                    raise SlurmError(admission.why)
-                await self.slurm.update_job(str(job.id), {k: v for k, v in fields.items() if v})
-            except SlurmError as error:
-                log.warning("job %d is not adopted: %s", job.id, error.message)
-                self._refused.add(job.id)
-        return bool(strays)
+        await asyncio.gather(*(self._adopt_one(job) for job in strays[:MAX_AT_ONCE]))
+        return {job.id for job in strays}
 
-    def _due_tasks(self, snapshot: Snapshot) -> tuple[Task, ...]:
-        queue = fill_task_pools(snapshot, self.inventory, self.policy)
-        self._record_jobs(snapshot, queue)
-        return self.pins.due(queue.tasks, self.clock())
+    async def _adopt_one(self, job: Job) -> None:
+        script = await self.slurm.batch_script(job.id)
+        admission = admit(sent_by(job, script), self.policy, self.inventory)
+        fields = {
+            "AdminComment": admission.fields.get("admin_comment", ""),
+            "Features": admission.fields.get("features", ""),
+        }
+        try:
+            if admission.action != "admit" or not fields["AdminComment"]:
+                raise SlurmError(admission.why)
+            await self.slurm.update_job(str(job.id), {k: v for k, v in fields.items() if v})
+        except SlurmBusyError:
+            pass  # it is a stray in the next cycle too
+        except SlurmError as error:
+            log.warning("job %d is not adopted: %s", job.id, error.message)
+            self._not_adopted.add(job.id)
 
     def _record_jobs(self, snapshot: Snapshot, queue: TaskPools) -> None:
         """Journal the classification of every gated job, once."""
-        for job in snapshot.jobs:
-            key = display_key(job)
-            what = queue.classifications.get(key)
-            mark = (job.key, job.submit_time)
-            if what and mark not in self._seen:
-                self._seen.add(mark)
-                self.journal.record_job(job.key, job.submit_time, job.user, what)
+        gated = {
+            (job.key, job.submit_time): (job.user, queue.classifications[key])
+            for job in snapshot.jobs
+            if (key := display_key(job)) in queue.classifications
+        }
+        self.journal.record_jobs((*mark, *gated[mark]) for mark in gated.keys() - self._journaled)
+        self._journaled = set(gated)
 
     def _record(self, made: Plan, tasks: int, seconds: float) -> None:
         now = self.clock()
@@ -207,7 +251,8 @@ class Cycle:
             self.pins.pins.pop(key, None)  # the job did nothing wrong: it is due again at once
             return key, "busy", error.message
         except SlurmError as error:
-            self.pins.take_back(key, error.message[-120:], self.clock())
             log.info("job %s was not released: %s", key, error.message)
+            # Refused is not undone: 22.05 has moved the job then, newer ones keep the node list.
+            await self._take_back(key, error.message[-120:], self.clock())
             return key, "refused", error.message
         return key, "released", f"{placement.partition} {','.join(placement.nodes)}"

@@ -10,6 +10,7 @@ from slurm_het.errors import SlurmError
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.gate")
+_STATES = {"UP": "open", "DOWN": "closed", "INACTIVE": "closed"}
 
 
 def bypass_flag(state_dir: Path) -> Path:
@@ -32,9 +33,15 @@ class Gate:
         return self.flag.exists()
 
     def read(self, snapshot: Snapshot) -> str:
-        """Take the state from Slurm: closed, open, or missing (no such partition)."""
+        """Take the state from Slurm: open, closed, drain (the admin's: takes no jobs), or missing.
+
+        A partition in DRAIN still starts the jobs it has, so nothing is planned then.
+        """
         record = next((p for p in snapshot.partitions if p.name == self.partition), None)
-        self.state = "missing" if record is None else "open" if record.state == "UP" else "closed"
+        state = _STATES.get(record.state, record.state.lower()) if record else "missing"
+        if state not in {"open", "closed", self.state}:
+            log.error("the intake %s is %s: nothing is planned", self.partition, state)
+        self.state = state
         return self.state
 
     async def close(self) -> None:

@@ -47,14 +47,15 @@ class Pins:
 
     def due(self, tasks: Iterable[Task], now: float) -> tuple[Task, ...]:
         """The tasks that may be planned now: not pinned, and not returned a moment ago."""
-        return tuple(t for t in tasks if t.key not in self.pins and now >= self._retry_at(t.key))
+        return tuple(t for t in tasks if t.key not in self.pins and self.may_try(t.key, now))
 
-    def _retry_at(self, key: str) -> float:
+    def may_try(self, key: str, now: float) -> bool:
+        """Whether a job that Slurm refused or did not start has waited long enough since."""
         memory = self.returned.get(key)
         if memory is None:
-            return 0.0
+            return True
         steps = min(memory.times - 1, MAX_BACKOFF_STEPS)
-        return memory.time + min(self.retry_seconds, self.grace_seconds * 2.0**steps)
+        return now >= memory.time + min(self.retry_seconds, self.grace_seconds * 2.0**steps)
 
     def late(self, now: float) -> list[Pin]:
         """Pins past their grace time."""
@@ -84,26 +85,38 @@ class Pins:
     def recover(
         self, snapshot: Snapshot, inventory: Inventory, policy: Policy, now: float
     ) -> list[str]:
-        """After a restart: jobs pinned before are pending in a pool, with their nodes set."""
-        found = []
+        """Jobs that are pending in a pool with their nodes set, and are not known as pins.
+
+        They were released before hetd restarted; or Slurm's answer was lost; or they ran and
+        were requeued (`scontrol requeue`, a failed node), by which Slurm keeps the node list.
+        """
         pools = {p.partition for p in policy.pools}
-        for job in snapshot.jobs:
-            if job.state == "PENDING" and job.partition in pools and _is_ours(job):
-                pin = _pin_of(job, snapshot, inventory, policy, now)
-                if pin and job.key not in self.pins:
-                    self.pins[job.key] = pin
-                    found.append(job.key)
-        return found
+        found = {
+            job.key: pin
+            for job in snapshot.jobs
+            if job.state == "PENDING"
+            and job.partition in pools
+            and job.key not in self.pins
+            and _is_ours(job)
+            and (pin := _pin_of(job, snapshot, inventory, policy, now))
+        }
+        self.pins |= found
+        return list(found)
 
 
 def _is_ours(job: Job) -> bool:
-    return MARK in job.admin_comment and bool(job.req_nodes) and not job.het_job_id
+    held = job.reason in {"JobHeldUser", "JobHeldAdmin"}
+    return MARK in job.admin_comment and bool(job.req_nodes) and not job.het_job_id and not held
 
 
 def _pin_of(
     job: Job, snapshot: Snapshot, inventory: Inventory, policy: Policy, now: float
 ) -> Pin | None:
-    as_gated = replace(job, partition=policy.intake_partition, reason="None", exc_nodes="")
+    # BadConstraints comes with priority 0 (seen on all versions), and is no hold.
+    as_gated = replace(
+        job, partition=policy.intake_partition, reason="None", exc_nodes="", req_nodes="",
+        priority=max(1, job.priority),
+    )  # fmt: skip
     queue = fill_task_pools(replace(snapshot, jobs=(as_gated,)), inventory, policy)
     if not queue.tasks:
         return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,10 @@ from typing import Any
 from slurm_het.core.model import Classification, Placement, Plan
 from slurm_het.errors import HetError
 
+log = logging.getLogger("hetd.journal")
 KEEP_SECONDS = 30 * 86400
+PRUNE_SECONDS = 86400
+COMPLAIN_SECONDS = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
     key TEXT, submitted INTEGER, user TEXT, classification TEXT, PRIMARY KEY (key, submitted));
@@ -32,6 +37,8 @@ class Journal:
     """Appends to the journal, and answers `slurm-het why`. Raises HetError when it cannot open."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._pruned = 0.0
+        self._complain_at = 0.0
         try:
             if read_only:
                 self.db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)
@@ -49,42 +56,54 @@ class Journal:
         """Close the database."""
         self.db.close()
 
-    def prune(self, now: float | None = None) -> None:
-        """Forget what is older than KEEP_SECONDS."""
-        before = (now or time.time()) - KEEP_SECONDS
-        with self.db:
+    def prune(self, now: float) -> None:
+        """Forget what is older than KEEP_SECONDS; at most once a day."""
+        if now < self._pruned + PRUNE_SECONDS:
+            return
+        self._pruned = now
+        before = now - KEEP_SECONDS
+        with self._writing() as db:
             for table in ("cycle", "placement", "outcome"):
-                self.db.execute(f"DELETE FROM {table} WHERE time < ?", (before,))  # noqa: S608 - ours
-            self.db.execute("DELETE FROM job WHERE submitted < ?", (int(before),))
+                db.execute(f"DELETE FROM {table} WHERE time < ?", (before,))  # noqa: S608 - ours
+            db.execute("DELETE FROM job WHERE submitted < ?", (int(before),))
 
-    def record_job(self, key: str, submitted: int, user: str, what: Classification) -> None:
-        """Keep a job's classification, once."""
-        with self.db:
-            self.db.execute(
+    def record_jobs(self, jobs: Iterable[tuple[str, int, str, Classification]]) -> None:
+        """Keep the classification of jobs (key, submit time, user, classification), once."""
+        with self._writing() as db:
+            db.executemany(
                 "INSERT OR IGNORE INTO job VALUES (?, ?, ?, ?)",
-                (key, submitted, user, json.dumps(asdict(what))),
+                [(*job, json.dumps(asdict(what))) for *job, what in jobs],
             )
 
     def record_plan(self, now: float, seconds: float, tasks: int, plan: Plan) -> None:
         """Keep a cycle and its placements, in one transaction, before any of it is applied."""
-        with self.db:
-            cursor = self.db.execute(
+        with self._writing() as db:
+            cursor = db.execute(
                 "INSERT INTO cycle (time, seconds, solve_seconds, status, gap, objective, bound,"
                 " tasks, placed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (now, seconds, plan.seconds, plan.status, plan.gap, plan.objective, plan.bound,
                  tasks, len(plan.placements)),
             )  # fmt: skip
-            self.db.executemany(
+            db.executemany(
                 "INSERT INTO placement VALUES (?, ?, ?, ?)",
                 [(cursor.lastrowid, now, p.key, json.dumps(asdict(p))) for p in plan.placements],
             )
 
     def record_outcomes(self, now: float, outcomes: Iterable[tuple[str, str, str]]) -> None:
         """Keep (key, event, detail) triples."""
-        with self.db:
-            self.db.executemany(
-                "INSERT INTO outcome VALUES (?, ?, ?, ?)", [(now, *o) for o in outcomes]
-            )
+        with self._writing() as db:
+            db.executemany("INSERT INTO outcome VALUES (?, ?, ?, ?)", [(now, *o) for o in outcomes])
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction; if it fails (a full disk) the log says so, and planning goes on."""
+        try:
+            with self.db:
+                yield self.db
+        except sqlite3.Error as error:
+            if time.monotonic() >= self._complain_at:
+                log.error("the journal is not written, planning goes on without it: %s", error)
+                self._complain_at = time.monotonic() + COMPLAIN_SECONDS
 
     def placement_of(self, key: str) -> Placement | None:
         """The newest placement planned for a job."""

@@ -8,7 +8,7 @@ import os
 import pwd
 import time
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from slurm_het.config import SlurmSettings
 from slurm_het.core.model import Snapshot
@@ -19,6 +19,8 @@ from slurm_het.slurm.versions import SlurmVersion, parse_version
 
 # 26.05 refuses to change a pending job's partition while its scheduler runs: seen for up to 0.7 s.
 _RETRY_PAUSES = (0.05, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.5, 1.0)
+# slurmctld itself looks its partitions' groups up anew every GroupUpdateTime, 600 s by default.
+GROUPS_SECONDS = 600
 _TRANSIENT = ("Resource temporarily unavailable", "Unable to contact slurm controller")
 
 
@@ -39,17 +41,19 @@ class CliSlurm:
         return self._version
 
     async def snapshot(self) -> Snapshot:
-        """All jobs, nodes and partitions, read side by side."""
+        """All jobs, then the nodes and partitions: what starts in between counts on its node."""
         version = await self.version()
         tracked = await self._tracks_memory()
-        jobs, nodes, partitions = await asyncio.gather(
-            self._run_bytes("squeue", "--all", version.squeue_json),
+        jobs = await self._run_bytes("squeue", "--all", version.squeue_json)
+        nodes, partitions = await asyncio.gather(
             self._run("scontrol", "-o", "-a", "show", "node"),
             self._run("scontrol", "-o", "-a", "show", "partition"),
         )
+        groups = partial(user_groups, epoch=int(time.time() // GROUPS_SECONDS))
         return Snapshot(
             time=time.time(),
-            jobs=parse_jobs(jobs, user_groups, memory_tracked=tracked),
+            # In a thread: the look-up of groups may wait for a directory server.
+            jobs=await asyncio.to_thread(parse_jobs, jobs, groups, memory_tracked=tracked),
             nodes=parse_nodes(nodes),
             partitions=parse_partitions(partitions),
         )
@@ -134,8 +138,12 @@ class CliSlurm:
 
 
 @lru_cache(maxsize=4096)
-def user_groups(user: str) -> tuple[str, ...]:
-    """The names of a user's groups, for AllowGroups; none for a user this host does not know."""
+def user_groups(user: str, epoch: int = 0) -> tuple[str, ...]:
+    """The names of a user's groups, for AllowGroups; none for a user this host does not know.
+
+    They are looked up again when `epoch` changes.
+    """
+    del epoch
     import grp
 
     try:

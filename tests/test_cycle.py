@@ -1,0 +1,220 @@
+"""The planning cycle against a Slurm in memory: what it sends, remembers and forgets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm_het.config import Config, Paths
+from slurm_het.core.greedy import greedy
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.rewrite import MARK, admit, sent_by
+from slurm_het.daemon.cycle import Cycle
+from slurm_het.daemon.gate import Gate
+from slurm_het.daemon.store import Journal
+from slurm_het.errors import SlurmError
+from tests.world import gated, inventory, policy, running, snapshot
+
+
+class FakeSlurm:
+    """Jobs on the sandbox's nodes; updates are kept, and refused for the keys in `refuse`."""
+
+    def __init__(self, *jobs: Job, gate: str = "DOWN") -> None:
+        self.jobs = jobs
+        self.gate = gate
+        self.updates: list[tuple[str, dict[str, str]]] = []
+        self.refuse: set[str] = set()
+
+    async def snapshot(self) -> Snapshot:
+        shot = snapshot(*self.jobs)
+        partitions = tuple(
+            replace(p, state=self.gate) if p.name == "accel" else p for p in shot.partitions
+        )
+        return replace(shot, partitions=partitions)
+
+    async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
+        self.updates.append((key, dict(fields)))
+        if key in self.refuse and "accel" not in fields.values():
+            raise SlurmError("Requested partition configuration not available now")
+
+    async def set_partition_state(self, partition: str, state: str) -> None:
+        assert partition == "accel"
+        self.gate = state
+
+    async def batch_script(self, job_id: int) -> str:
+        return "module load rocm\ntorchrun x" if job_id == 77 else ""
+
+
+class Bench:
+    """A cycle with its fakes and a clock that stands still."""
+
+    def __init__(self, tmp_path: Path, *jobs: Job, gate: str = "DOWN") -> None:
+        self.now = 1000.0
+        self.slurm = FakeSlurm(*jobs, gate=gate)
+        config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
+        self.journal = Journal(tmp_path / "journal.db")
+        gates = Gate(self.slurm, "accel", tmp_path)
+        self.cycle = Cycle(config, self.slurm, gates, self.journal, greedy, clock=lambda: self.now)
+
+    def run(self) -> bool:
+        return asyncio.run(self.cycle.run())
+
+    def sent(self, key: str) -> list[dict[str, str]]:
+        return [fields for k, fields in self.slurm.updates if k == key]
+
+
+def marked(number: int, **fields: Any) -> Job:
+    """A gated job as the hook leaves it."""
+    job = gated(number, **fields)
+    made = admit(sent_by(job, ""), policy(), inventory())
+    return replace(job, admin_comment=made.fields["admin_comment"])
+
+
+def test_a_gate_found_open_is_closed_and_the_old_snapshot_is_not_planned(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, marked(1), gate="UP")
+    assert bench.run(), "plan at once, from a new snapshot"
+    assert (bench.slurm.gate, bench.slurm.updates) == ("DOWN", [])
+    bench.run()
+    assert bench.sent("1")[0]["Partition"] == "train-nv"
+
+
+@pytest.mark.parametrize(("state", "planned"), [("INACTIVE", True), ("DRAIN", False)])
+def test_states_of_the_intake_that_the_admin_set(tmp_path: Path, state: str, planned: bool) -> None:
+    bench = Bench(tmp_path, marked(1), gate=state)
+    assert not bench.run()
+    assert bench.slurm.gate == state, "it is the admin's word"
+    assert bool(bench.slurm.updates) is planned
+
+
+def test_what_is_not_ours_goes_to_plain_slurm_without_our_mark(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, gated(1, req_nodes="nv1"), gated(2, tres_per_node=""))
+    bench.run()
+    for key in ("1", "2"):
+        (fields,) = bench.sent(key)
+        assert "train-nv" in fields["Partition"].split(",")
+        assert MARK not in fields["AdminComment"], "else it would be taken for a pin of ours"
+        assert "ReqNodeList" not in fields
+
+
+def test_a_refused_handover_is_not_tried_all_the_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, gated(2, tres_per_node=""))
+    bench.slurm.refuse.add("2")
+    bench.run()
+    bench.run()
+    assert len(bench.sent("2")) == 1
+    bench.now += 60
+    bench.run()
+    assert len(bench.sent("2")) == 2
+
+
+def test_a_refused_release_is_undone(tmp_path: Path) -> None:
+    """22.05 moves a job to a partition that it refuses; newer ones keep the node list."""
+    bench = Bench(tmp_path, marked(1))
+    bench.slurm.refuse.add("1")
+    bench.run()
+    release, undo = bench.sent("1")
+    assert release["ReqNodeList"]
+    assert undo == {"Partition": "accel", "ReqNodeList": ""}
+    assert bench.cycle.pins.pins == {}
+    assert "not available" in bench.cycle.pins.returned["1"].reason
+
+
+def test_a_requeued_job_that_kept_its_pin_comes_back_to_the_gate(tmp_path: Path) -> None:
+    pinned = replace(marked(1), partition="train-nv", req_nodes="nv1", restarts=1)
+    bench = Bench(tmp_path, replace(pinned, reason="BadConstraints", priority=0))
+    bench.run()
+    assert list(bench.cycle.pins.pins) == ["1"]
+    bench.now += 16
+    bench.run()
+    assert bench.sent("1") == [{"Partition": "accel", "ReqNodeList": ""}]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reason": "JobHeldUser", "priority": 0},
+        {"reason": "BeginTime", "eligible_time": 9e9},
+        {"admin_comment": ""},
+        {"req_nodes": ""},
+    ],
+)
+def test_pending_jobs_of_a_pool_that_are_no_pins(tmp_path: Path, fields: dict[str, Any]) -> None:
+    job = replace(marked(1), partition="train-nv", req_nodes="nv1")
+    bench = Bench(tmp_path, replace(job, **fields))
+    bench.run()
+    assert bench.cycle.pins.pins == {}
+
+
+def test_a_stray_is_classified_by_its_script_before_it_is_planned(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, gated(77))
+    assert bench.run()
+    (fields,) = bench.sent("77")
+    assert '"v":["amd"]' in fields["AdminComment"]
+    assert "Partition" not in fields
+
+
+def test_completing_jobs_keep_their_devices(tmp_path: Path) -> None:
+    """22.05 prints no GRES details of a job that is COMPLETING."""
+    on = running(9, "nv1", "gpu:a100:8(IDX:0-7)")
+    bench = Bench(tmp_path, on)
+    bench.run()
+    bench.slurm.jobs = (replace(on, state="COMPLETING", gres_detail=()),)
+    bench.run()
+    assert not any(d.empty for d in bench.cycle.inventory.nodes["nv1"].devices)
+    bench.slurm.jobs = (replace(on, state="COMPLETED", gres_detail=()),)
+    bench.run()
+    assert all(d.empty for d in bench.cycle.inventory.nodes["nv1"].devices)
+
+
+def test_a_journal_on_a_full_disk_stops_no_planning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(tmp_path, *(marked(n) for n in range(1, 40)))
+    pages = bench.journal.db.execute("PRAGMA page_count").fetchone()[0]
+    bench.journal.db.execute(f"PRAGMA max_page_count = {pages}")
+    bench.run()
+    bench.run()
+    assert bench.sent("1")
+    assert [r.message for r in caplog.records if "journal" in r.message] == [
+        "the journal is not written, planning goes on without it: database or disk is full"
+    ]
+    bench.journal.db.execute("PRAGMA max_page_count = 100000")
+    bench.slurm.jobs = (marked(50),)
+    bench.run()
+    assert bench.journal.placement_of("50")
+
+
+def test_a_journal_that_became_read_only_stops_no_planning(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, marked(1))
+    bench.journal.db.execute("PRAGMA query_only = ON")
+    bench.run()
+    assert bench.sent("1")
+    assert bench.journal.placement_of("1") is None
+
+
+def test_old_entries_of_the_journal_go_once_a_day(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.record_outcomes(0.0, [("1", "started", "")])
+    journal.prune(31 * 86400.0)
+    assert journal.outcomes_of("1") == []
+    journal.record_outcomes(0.0, [("1", "started", "")])
+    journal.prune(31 * 86400.0 + 60)
+    assert len(journal.outcomes_of("1")) == 1
+    journal.prune(32 * 86400.0 + 60)
+    assert journal.outcomes_of("1") == []
+
+
+def test_nothing_is_remembered_of_jobs_that_are_gone(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, *(gated(n, tres_per_node="gpu:t4:1") for n in range(1, 30)))
+    bench.run()
+    bench.run()
+    assert len(bench.cycle._not_adopted) == len(bench.cycle._journaled) == 29
+    bench.slurm.jobs = ()
+    bench.run()
+    held = (bench.cycle._not_adopted, bench.cycle._journaled, bench.cycle._holding)
+    assert not any(held)
