@@ -1,7 +1,7 @@
 """Reservations: where and when a task that cannot start now will, from the running jobs' limits.
 
-The highest-priority task of a pool that must wait is pinned to the nodes that free up soonest, where
-Slurm's backfill protects it. Lower tasks are kept off those nodes unless they end before it starts.
+The highest-priority task of a pool that must wait is pinned to the nodes that free up soonest:
+there Slurm's backfill protects it. Lower tasks are kept off unless they end before it starts.
 """
 
 from __future__ import annotations

@@ -12,17 +12,25 @@ from slurm_het.core.model import Device, Placement, Task
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A released task: what it asked, where it goes, and since when (epoch seconds)."""
+    """A released task: what it asked, where it goes, and since when (epoch seconds).
+
+    `start` is 0 for a task that should start at once. A task that is pinned ahead, to nodes that
+    are not free yet, starts then at the latest.
+    """
 
     task: Task
     placement: Placement
     since: float
+    start: float = 0.0
 
 
 def reserve(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
-    """The inventory with the pins' devices, CPUs and host memory taken."""
+    """The inventory with the pins' devices, CPUs and host memory taken.
+
+    Pins ahead take nothing: what they wait for is still held by others.
+    """
     nodes = dict(inventory.nodes)
-    for pin in pins:
+    for pin in (p for p in pins if not p.start):
         where = zip(pin.placement.nodes, pin.placement.devices, pin.task.slots, strict=False)
         for name, indexes, slot in where:
             node = nodes.get(name)
