@@ -77,8 +77,8 @@ class Supervisor:
     def _start(self) -> subprocess.Popen[bytes]:
         microseconds = str(int(self.watchdog_seconds * 1e6))
         notify = {"NOTIFY_SOCKET": str(self.notify_path), "WATCHDOG_USEC": microseconds}
-        # When we die the program dies too: nobody would be left to open the gate after it.
-        argv = ["setpriv", "--pdeathsig", "KILL", "--", *self.command]
+        # When we die the program stops, and opens the gate itself: nobody else is left to do it.
+        argv = ["setpriv", "--pdeathsig", "TERM", "--", *self.command]
         child = subprocess.Popen(argv, env=os.environ | notify, stdin=subprocess.DEVNULL)
         _log(f"started {self.command[0]} as {child.pid}")
         self._write_status(f"{child.pid} starting")

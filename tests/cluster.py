@@ -46,7 +46,7 @@ class Cluster:
     def job(self, key: str) -> dict[str, str]:
         """`scontrol show job` of one job, as a dict."""
         done = self.box.run(["scontrol", "-o", "-d", "show", "job", key])
-        return parse_fields(str(done.stdout).splitlines()[0]) if done.stdout else {}
+        return parse_fields(" ".join(str(done.stdout).splitlines()))
 
     def jobs(self) -> tuple[Job, ...]:
         """All jobs of Slurm's JSON, finished ones included."""

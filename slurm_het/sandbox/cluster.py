@@ -118,6 +118,7 @@ class Sandbox:
         Unless `kw` says otherwise: output captured as text, at most 60 s, in the work directory.
         """
         options: dict[str, Any] = {"text": True, "timeout": 60, "cwd": self.layout.work}
+        options["errors"] = "replace"  # a job's name may be any bytes
         if "stdout" not in kw and "stderr" not in kw:
             options["capture_output"] = True
         env = self.env
