@@ -40,7 +40,10 @@ class HookSettings:
 
 @dataclass(frozen=True, slots=True)
 class PlannerSettings:
-    """The planning cycle. Times in seconds; `gap` is relative; `window_tasks` bounds one solve."""
+    """The planning cycle. Times in seconds; `gap` is relative; `window_tasks` bounds one solve.
+
+    `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest.
+    """
 
     solver: Literal["highs", "cbc"] = "highs"
     deadline_seconds: Annotated[float, Meta(ge=0.01, le=600)] = 2.0
@@ -48,8 +51,9 @@ class PlannerSettings:
     window_tasks: Count = 64
     poll_seconds: Annotated[float, Meta(ge=0.05, le=3600)] = 5.0
     settle_seconds: Seconds = 0.05
-    grace_seconds: Seconds = 15.0
+    grace_seconds: Seconds = 45.0
     retry_seconds: Seconds = 60.0
+    reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def test_a_requeued_job_that_kept_its_pin_comes_back_to_the_gate(tmp_path: Path)
     bench = Bench(tmp_path, replace(pinned, reason="BadConstraints", priority=0))
     bench.run()
     assert list(bench.cycle.pins.pins) == ["1"]
-    bench.now += 16
+    bench.now += bench.cycle.pins.grace_seconds + 1
     bench.run()
     assert bench.sent("1") == [{"Partition": "accel", "ReqNodeList": ""}]
 

@@ -22,12 +22,12 @@ DEADLINE = 0.05
 
 @pytest.fixture(scope="module")
 def own_box() -> Iterator[Sandbox]:
-    """A sandbox of its own: its daemon is killed."""
+    """A sandbox of its own, for its daemon is killed. No reservations: what is blocked is gated."""
     if why := cannot_run_slurm():
         pytest.skip(why)
     base = short_dir()
     try:
-        with Sandbox.up(base / "box") as sandbox:
+        with Sandbox.up(base / "box", overrides={"planner": {"reservations": 0}}) as sandbox:
             yield sandbox
     finally:
         shutil.rmtree(base, ignore_errors=True)

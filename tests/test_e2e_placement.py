@@ -140,8 +140,10 @@ def test_shares_never_exceed_a_device(cluster: Cluster) -> None:
 def test_users_update_of_a_gated_job_goes_through(cluster: Cluster) -> None:
     blocker = cluster.sbatch("--gres=gpu:8", "-N2", script="module load cuda\nsleep 30")
     cluster.wait_state(blocker, "RUNNING")
+    first = cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 1")
     key = cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 1", user="nobody")
     cluster.wait("it is gated", lambda: cluster.job(key).get("Reason") == "PartitionDown")
+    cluster.wait("the first is pinned ahead", lambda: "reserved" in cluster.outcomes(first))
     cluster.ok("scontrol", "update", f"JobId={key}", "TimeLimit=5", user="nobody")
     assert cluster.job(key)["TimeLimit"] == "00:05:00"
     cluster.ok("scancel", blocker)
@@ -155,8 +157,8 @@ def test_host_limits_count(cluster: Cluster) -> None:
     cluster.wait_state(first, "RUNNING")
     cluster.wait_state(second, "RUNNING")
     third = cluster.sbatch("--gres=gpu:1", "-p", "train-dcu", script="sleep 1")
-    cluster.wait("it is gated", lambda: cluster.job(third).get("Reason") == "PartitionDown")
-    assert cluster.planned(third) is None
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(third))
+    assert cluster.job(third)["JobState"] == "PENDING"
     nodes = {cluster.job(k)["NodeList"] for k in (first, second)}
     assert nodes == {"dcu1", "dcu2"}
     cluster.ok("scancel", second)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from slurm_het.core.demand import count_demand, is_accelerator_job
 from slurm_het.core.held import Held, Holding, holding_of
@@ -15,7 +16,7 @@ from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.pools import fitting_pools, fitting_types
 from slurm_het.core.queue import display_key, fill_task_pools, is_gated
-from slurm_het.core.rewrite import classification_of
+from slurm_het.core.rewrite import MARK, classification_of
 from slurm_het.core.whys import Remembered, Whys
 from slurm_het.errors import HetError
 
@@ -129,7 +130,7 @@ class _Maker:
             memory_gib=held.memory_gib,
             ask=asked,
             seconds=used_seconds(job, self.now),
-            reason=self.whys.gated(job) if gated else _slurms_reason(job),
+            reason=self.whys.gated(job) if gated else _slurms_reason(job, self.now),
             evidence=what.evidence if what else (),
             unreadable=not readable,
         )
@@ -198,9 +199,14 @@ class _Maker:
         return f"{known.vendor if known else 'unknown'}:{name}"
 
 
-def _slurms_reason(job: Job) -> str:
+def _slurms_reason(job: Job, now: float) -> str:
+    """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
     if job.state == "PENDING":
-        return job.reason
+        if MARK not in job.admin_comment or not job.req_nodes:
+            return job.reason
+        expected = datetime.fromtimestamp(job.start_time).strftime("%H:%M:%S")
+        by = f", expected by {expected}" if job.start_time > now else ""
+        return f"{job.reason}; pinned to {job.req_nodes}{by}"
     return job.reason if job.state in FINISHED and job.reason != "None" else ""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from slurm_het.config import Config
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, Placement, Plan, Snapshot, Task
+from slurm_het.core.outlook import look_ahead
 from slurm_het.core.plan import plan, select
 from slurm_het.core.problem import Problem, Solution
 from slurm_het.core.queue import TaskPools, display_key, fill_task_pools, is_gated
@@ -87,8 +88,10 @@ class Cycle:
         due = self.pins.due(queue.tasks, self.clock())
         tasks = tuple(t for t in due if t.job_id not in strays)
         room = reserve(self.inventory, self.pins.pins.values())
+        tasks, kept = await self._look_ahead(snapshot, room, tasks)
         window = select(room, tasks, window_tasks)
         made = await asyncio.to_thread(plan, room, window, self.policy, self.solve)
+        made = replace(made, waiting=made.waiting | kept)
         self._record(made, len(tasks), time.perf_counter() - began)
         released = await self._release(made, window, snapshot)
         more = len(tasks) > released or released == window_tasks
@@ -123,6 +126,9 @@ class Cycle:
         if self.gate.bypass:
             if self.gate.state == "closed":
                 await self.gate.open("bypass is on")
+            now = self.clock()
+            for pin in self.pins.ahead():  # plain Slurm may have better nodes for it
+                await self._take_back(pin.task.key, "bypass is on", now, penalty=False)
         elif self.gate.state == "open":
             # What plain Slurm just started is only in the next snapshot: plan from that one.
             await self.gate.close()
@@ -142,13 +148,18 @@ class Cycle:
             outcomes.append(await self._take_back(pin.task.key, reason, now))
         self.journal.record_outcomes(now, outcomes)
 
-    async def _take_back(self, key: str, reason: str, now: float) -> tuple[str, str, str]:
+    async def _take_back(
+        self, key: str, reason: str, now: float, *, penalty: bool = True
+    ) -> tuple[str, str, str]:
         try:
             await self.slurm.update_job(key, return_fields(self.policy))
         except SlurmError as error:
             self.pins.pins.pop(key, None)  # it started meanwhile, or the next snapshot tells
             return key, "kept", error.message
-        self.pins.take_back(key, reason, now)
+        if penalty:
+            self.pins.take_back(key, reason, now)
+        else:
+            self.pins.pins.pop(key, None)
         log.info("job %s is back in the gate: %s", key, reason)
         return key, "returned", reason
 
@@ -227,6 +238,33 @@ class Cycle:
                 len(made.placements), tasks, seconds * 1e3, made.status, made.gap * 100,
             )  # fmt: skip
 
+    async def _look_ahead(
+        self, snapshot: Snapshot, room: Inventory, tasks: tuple[Task, ...]
+    ) -> tuple[tuple[Task, ...], dict[str, str]]:
+        """Pin the first blocked task of each pool to what frees up soonest.
+
+        Returns the tasks, kept off what is reserved, and for whom those wait that only this
+        holds back.
+        """
+        now, per_pool = self.clock(), self.config.planner.reservations
+        view = look_ahead(snapshot, room, tasks, self.pins.ahead(), self.policy, per_pool)
+        outcomes = [await self._take_back(key, "other nodes are free sooner", now, penalty=False)
+                    for key in view.move]  # fmt: skip
+        jobs = {job.id: job for job in snapshot.jobs}
+        for made in view.reserve:
+            job = jobs.get(made.task.job_id)
+            key, event, detail = await self._release_one(made.placement, made.task, job, made.start)
+            if event == "released":
+                by = time.strftime("%H:%M:%S", time.localtime(made.start))
+                event, detail = "reserved", f"{detail}, by {by} at the latest"
+                log.info("job %s is pinned ahead: %s", key, detail)
+            outcomes.append((key, event, detail))
+        if view.reserve:
+            placed = tuple(made.placement for made in view.reserve)
+            self.journal.record_plan(now, 0.0, len(tasks), Plan(placed, status="reserved"))
+        self.journal.record_outcomes(now, outcomes)
+        return view.tasks, view.kept
+
     async def _release(self, made: Plan, window: tuple[Task, ...], snapshot: Snapshot) -> int:
         """Apply the plan; each update guards itself. Returns how many tasks were released."""
         tasks = {task.key: task for task in window}
@@ -239,12 +277,12 @@ class Cycle:
         return sum(event == "released" for _, event, _ in results)
 
     async def _release_one(
-        self, placement: Placement, task: Task, job: Job | None
+        self, placement: Placement, task: Task, job: Job | None, start: float = 0.0
     ) -> tuple[str, str, str]:
         key = placement.key
         if job is None:
             return key, "refused", "not in the snapshot"
-        self.pins.add(task, placement, self.clock())
+        self.pins.add(task, placement, self.clock(), start)
         try:
             await self.slurm.update_job(key, release_fields(placement, job))
         except SlurmBusyError as error:

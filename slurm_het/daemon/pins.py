@@ -35,9 +35,13 @@ class Pins:
         self.pins: dict[str, Pin] = {}
         self.returned: dict[str, Returned] = {}
 
-    def add(self, task: Task, placement: Placement, now: float) -> None:
-        """A task was released."""
-        self.pins[task.key] = Pin(task, placement, now)
+    def add(self, task: Task, placement: Placement, now: float, start: float = 0.0) -> None:
+        """A task was released; with `start`, to nodes that are free only then."""
+        self.pins[task.key] = Pin(task, placement, now, start)
+
+    def ahead(self) -> tuple[Pin, ...]:
+        """The pins whose nodes are not free yet."""
+        return tuple(pin for pin in self.pins.values() if pin.start)
 
     def take_back(self, key: str, reason: str, now: float) -> None:
         """A pinned task was returned to the gate."""
@@ -59,7 +63,7 @@ class Pins:
 
     def late(self, now: float) -> list[Pin]:
         """Pins past their grace time."""
-        return [p for p in self.pins.values() if now - p.since >= self.grace_seconds]
+        return [p for p in self.pins.values() if now - max(p.since, p.start) >= self.grace_seconds]
 
     def observe(self, snapshot: Snapshot, policy: Policy) -> list[tuple[str, str, str]]:
         """Compare with Slurm's truth; returns (key, event, detail) and forgets what is settled."""

@@ -1,0 +1,65 @@
+"""No job starves: a whole-node job starts by its reserved time amid a stream of small ones."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from slurm_het.sandbox.cluster import Sandbox
+from tests.cluster import Cluster
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture
+def cluster(box: Sandbox) -> Iterator[Cluster]:
+    it = Cluster(box)
+    yield it
+    it.clear()
+
+
+def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
+    """Sixteen cards of one pool, two-card jobs of 8 s coming every 0.7 s: always full."""
+    stop = threading.Event()
+    small: list[str] = []
+
+    def stream() -> None:
+        while not stop.is_set() and len(small) < 80:
+            small.append(cluster.sbatch("--gres=gpu:2", "-t", "1", script="echo dtk; sleep 8"))
+            stop.wait(0.7)
+
+    thread = threading.Thread(target=stream)
+    thread.start()
+    try:
+        time.sleep(8)
+        key = cluster.sbatch("--gres=gpu:8", "-t", "1", script="echo dtk; torchrun; sleep 3")
+        cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(key), 10)
+        before = len(small)
+        cluster.wait_started(key, 60)
+        assert len(small) > before, "small jobs kept coming"
+        assert "returned" not in cluster.outcomes(key)
+    finally:
+        stop.set()
+        thread.join()
+    plan, record = cluster.planned(key), cluster.job(key)
+    assert plan is not None
+    assert record["NodeList"] == plan.nodes[0]
+
+
+def test_what_ends_in_time_fills_the_gap(cluster: Cluster) -> None:
+    """A reserved node is not left idle for tasks that end before it is needed."""
+    blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "30", script="echo dtk; sleep 40")
+    cluster.wait_state(blocker, "RUNNING")
+    big = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "5", script="echo dtk; sleep 1")
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big), 10)
+    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="echo dtk; sleep 1")
+    in_time = cluster.sbatch("--gres=gpu:1", "-t", "5", script="echo dtk; sleep 1")
+    cluster.wait_started(in_time, 30)
+    assert cluster.job(late)["JobState"] == "PENDING"
+    assert f"kept for {big}" in cluster.tool("squeue", "-j", late)
+    cluster.ok("scancel", blocker)
+    cluster.wait_started(big, 20)
+    cluster.wait_started(late, 30)
