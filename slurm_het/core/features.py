@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from slurm_het.errors import HetError
 
@@ -40,6 +41,7 @@ class Expression:
         return any(results) if self.any_of else all(results)
 
 
+@lru_cache(maxsize=1024)  # asked for every task and node, and the texts are few
 def parse_features(text: str) -> Features:
     """Read a --constraint expression; empty means no constraint.
 

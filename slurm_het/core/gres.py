@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from slurm_het.errors import GresError
 
@@ -52,6 +53,7 @@ def _share(used: int | None, total: int) -> str:
     return f"{'-' if used is None else used}/{total}"
 
 
+@lru_cache(maxsize=1024)  # 2,000 pending jobs ask for the same few things, several times a cycle
 def parse(text: str) -> tuple[Gres, ...]:
     """Read a comma-separated GRES string; empty, `(null)` and `N/A` are no GRES at all.
 
