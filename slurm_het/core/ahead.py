@@ -144,25 +144,68 @@ def _placement(task: Task, nodes: list[Node]) -> Placement:
     )
 
 
+Spare = dict[str, tuple[int, int, int]]
+"""By node: devices, CPUs and host memory (MiB) left beside a reservation when it starts."""
+
+
+def spare_beside(
+    reservations: Iterable[Reservation],
+    inventory: Inventory,
+    coming: dict[str, tuple[Release, ...]],
+) -> Spare:
+    """What the reserved nodes will have beside the reservation at its start."""
+    spare: Spare = {}
+    for made in reservations:
+        for name, slot in zip(made.placement.nodes, made.task.slots, strict=False):
+            node = inventory.nodes.get(name)
+            if node is None:
+                continue
+            for release in coming.get(name, ()):
+                if release.end <= made.start:
+                    node = _after(node, release)
+            cpus, memory = need(made.task, slot, node)
+            free = sum(fits_device(made.task, d) for d in node.devices)
+            spare[name] = (
+                free - slot.devices, node.cpus_free - cpus, node.memory_free_mib - memory
+            )  # fmt: skip
+    return spare
+
+
 def keep_free(
-    tasks: Iterable[Task], reservations: Iterable[Reservation], now: float
+    tasks: Iterable[Task], reservations: Iterable[Reservation], spare: Spare, now: float
 ) -> tuple[Task, ...]:
-    """The tasks, each kept off the nodes of reservations that it would run into.
+    """The tasks, each kept off the nodes of reservations that it would delay.
 
-    A task of higher priority than a reserved one is not kept off its nodes.
+    It delays none that it ends before, that has room beside it, or that it has priority over.
+    What is spare is given to one task each, in order, whether it then goes there or not.
     """
-    held = list(reservations)
-    return tuple(_kept_off(task, held, now) for task in tasks)
+    held, left = list(reservations), dict(spare)
+    return tuple(_kept_off(task, held, left, now) for task in tasks)
 
 
-def _kept_off(task: Task, reservations: list[Reservation], now: float) -> Task:
-    nodes: set[str] = set()
-    for reservation in reservations:
-        ahead = task.priority > reservation.task.priority
-        in_time = task.minutes is not None and now + task.minutes * 60 <= reservation.start
-        if not ahead and not in_time:
-            nodes |= set(reservation.placement.nodes)
-    return replace(task, exc_nodes=task.exc_nodes | nodes) if nodes else task
+def _kept_off(task: Task, reservations: list[Reservation], left: Spare, now: float) -> Task:
+    slot = max(task.slots, key=lambda s: (s.devices, s.cpus, s.memory_mib))
+    off: set[str] = set()
+    for made in reservations:
+        ahead = task.priority > made.task.priority
+        in_time = task.minutes is not None and now + task.minutes * 60 <= made.start
+        if ahead or in_time or made.placement.partition not in task.pools:
+            continue
+        for name in made.placement.nodes:
+            devices, cpus, memory = left.get(name, (0, 0, 0))
+            whole = task.exclusive or task.all_memory
+            if (
+                not whole
+                and slot.devices <= devices
+                and slot.cpus <= cpus
+                and (slot.memory_mib <= memory)
+            ):
+                left[name] = (
+                    devices - slot.devices, cpus - slot.cpus, memory - slot.memory_mib
+                )  # fmt: skip
+            else:
+                off.add(name)
+    return replace(task, exc_nodes=task.exc_nodes | off) if off else task
 
 
 def first_blocked(

@@ -11,6 +11,7 @@ from slurm_het.core.ahead import (
     keep_free,
     releases,
     reserve_ahead,
+    spare_beside,
 )
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Snapshot, Task
@@ -62,8 +63,9 @@ def look_ahead(
                 nodes |= set(made.placement.nodes)
     reserved = {r.task.key for r in new}
     rest = tuple(t for t in tasks if t.key not in reserved)
-    kept_off = keep_free(rest, [*held, *new], now)
-    return Outlook(tuple(new), move, kept_off, _kept(rest, kept_off, [*held, *new], room))
+    every = [*held, *new]
+    kept_off = keep_free(rest, every, spare_beside(every, room, coming), now)
+    return Outlook(tuple(new), move, kept_off, _kept(rest, kept_off, every, room))
 
 
 def _blocked(
