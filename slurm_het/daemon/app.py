@@ -111,7 +111,8 @@ class Daemon:
                 log.error("cycle given up: %s", error.message)
             if more:
                 self._wake.set()
-            pause = min(RELEASE_WAKE, poll) if self.cycle.pins.pins and not failures else poll
+            starting = self.cycle.pins.starting() and not failures
+            pause = min(RELEASE_WAKE, poll) if starting else poll
             await self._until_woken(min(MAX_BACKOFF, pause * 2.0 ** min(failures, 8)))
 
     async def _until_woken(self, seconds: float) -> None:

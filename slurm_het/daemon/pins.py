@@ -61,6 +61,10 @@ class Pins:
         steps = min(memory.times - 1, MAX_BACKOFF_STEPS)
         return now >= memory.time + min(self.retry_seconds, self.grace_seconds * 2.0**steps)
 
+    def starting(self) -> bool:
+        """Whether a pin should start at Slurm's next pass."""
+        return any(not pin.start for pin in self.pins.values())
+
     def late(self, now: float) -> list[Pin]:
         """Pins past their grace time."""
         return [p for p in self.pins.values() if now - max(p.since, p.start) >= self.grace_seconds]
