@@ -127,7 +127,7 @@ def test_hostile_text_is_only_text(cluster: Cluster) -> None:
     ]
     lines = "".join(f"#HET types=a{i},b vendors=x{i}\n" for i in range(30_000))
     keys.append(cluster.sbatch("--gres=gpu:1", script=CUDA + lines))
-    keys.append(cluster.sbatch("--gres=gpu:1", script=CUDA + ": " + "a b.c/d;" * 120_000))
+    keys.append(cluster.sbatch("--gres=gpu:1", script=CUDA + "exit\n" + "a b.c/d;" * 120_000))
     done = subprocess.run(
         [b"sbatch", b"--parsable", b"-o", b"/dev/null", b"--gres=gpu:1",
          b"--job-name=\xff\xfe\x80", b"--comment=het:\xc3\x28"],

@@ -14,24 +14,17 @@ from slurm_het.core.model import Job, Placement, Plan, Snapshot, Task
 from slurm_het.core.outlook import look_ahead
 from slurm_het.core.plan import plan, select
 from slurm_het.core.problem import Problem, Solution
-from slurm_het.core.queue import TaskPools, display_key, fill_task_pools, is_gated
+from slurm_het.core.queue import TaskPools, display_key, fill_task_pools
 from slurm_het.core.reserve import reserve
-from slurm_het.core.rewrite import (
-    MARK,
-    MAX_COMMENT,
-    admit,
-    release_fields,
-    return_fields,
-    sent_by,
-)
+from slurm_het.core.rewrite import release_fields, return_fields
 from slurm_het.daemon.gate import Gate
+from slurm_het.daemon.intake import Intake
 from slurm_het.daemon.pins import Pins
 from slurm_het.daemon.store import Journal
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.cycle")
-MAX_AT_ONCE = 50
 
 Solve = Callable[[Problem], Solution]
 
@@ -65,11 +58,11 @@ class Cycle:
         self.slurm, self.gate, self.journal = slurm, gate, journal
         self.solve, self.clock = solve, clock
         self.pins = Pins(config.planner.grace_seconds, config.planner.retry_seconds)
+        self.intake = Intake(slurm, config.policy, self.pins, journal)
         self.inventory = Inventory({})
         self.report = Report()
         self._warned: set[str] = set()
         self._journaled: set[tuple[str, int]] = set()
-        self._not_adopted: set[int] = set()
         self._holding: dict[int, Job] = {}
 
     async def run(self) -> bool:
@@ -83,8 +76,8 @@ class Cycle:
         window_tasks = self.config.planner.window_tasks
         queue = fill_task_pools(snapshot, self.inventory, self.policy, limit=window_tasks)
         self._record_jobs(snapshot, queue)
-        await self._hand_over(queue)
-        strays = await self._adopt(snapshot, queue)
+        await self.intake.hand_over(queue, self.clock())
+        strays = await self.intake.adopt(snapshot, queue, self.inventory)
         due = self.pins.due(queue.tasks, self.clock())
         tasks = tuple(t for t in due if t.job_id not in strays)
         room = reserve(self.inventory, self.pins.pins.values())
@@ -142,10 +135,11 @@ class Cycle:
         for key in self.pins.recover(snapshot, self.inventory, self.policy, now):
             log.info("job %s is pinned and waits: released before, or requeued", key)
         jobs = {job.key: job for job in snapshot.jobs}
-        for pin in self.pins.late(now):
-            job = jobs.get(pin.task.key)
-            reason = job.reason if job else "unknown"
-            outcomes.append(await self._take_back(pin.task.key, reason, now))
+        late = {p.task.key: jobs.get(p.task.key) for p in self.pins.late(now)}
+        # Side by side: on 26.05 each may have to try again for seconds, and the watchdog counts.
+        outcomes += await asyncio.gather(
+            *(self._take_back(k, job.reason if job else "unknown", now) for k, job in late.items())
+        )
         self.journal.record_outcomes(now, outcomes)
 
     async def _take_back(
@@ -162,59 +156,6 @@ class Cycle:
             self.pins.pins.pop(key, None)
         log.info("job %s is back in the gate: %s", key, reason)
         return key, "returned", reason
-
-    async def _hand_over(self, queue: TaskPools) -> None:
-        """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
-        now = self.clock()
-        due = [k for k in queue.handovers if self.pins.may_try(k, now)][:MAX_AT_ONCE]
-        for key in due:
-            handover = queue.handovers[key]
-            fields = {
-                "Partition": ",".join(handover.partitions),
-                "AdminComment": f"slurm-het: {handover.why}"[:MAX_COMMENT],
-            }
-            event = "handed over", handover.why
-            try:
-                await self.slurm.update_job(key, fields)
-                log.info("job %s goes to plain Slurm: it %s", key, handover.why)
-            except SlurmError as error:
-                self.pins.take_back(key, error.message[-120:], now)
-                event = "refused", error.message
-            self.journal.record_outcomes(now, [(key, *event)])
-
-    async def _adopt(self, snapshot: Snapshot, queue: TaskPools) -> set[int]:
-        """Classify gated jobs that the hook could not (it was cut off, or came later).
-
-        Returns the ids of all there are: they are planned from the next snapshot on.
-        """
-        gated = [job for job in snapshot.jobs if is_gated(job, self.policy)]
-        self._not_adopted &= {job.id for job in gated}
-        strays = [
-            job
-            for job in gated
-            if MARK not in job.admin_comment
-            and job.key not in queue.handovers
-            and job.id not in self._not_adopted
-        ]
-        await asyncio.gather(*(self._adopt_one(job) for job in strays[:MAX_AT_ONCE]))
-        return {job.id for job in strays}
-
-    async def _adopt_one(self, job: Job) -> None:
-        script = await self.slurm.batch_script(job.id)
-        admission = admit(sent_by(job, script), self.policy, self.inventory)
-        fields = {
-            "AdminComment": admission.fields.get("admin_comment", ""),
-            "Features": admission.fields.get("features", ""),
-        }
-        try:
-            if admission.action != "admit" or not fields["AdminComment"]:
-                raise SlurmError(admission.why)
-            await self.slurm.update_job(str(job.id), {k: v for k, v in fields.items() if v})
-        except SlurmBusyError:
-            pass  # it is a stray in the next cycle too
-        except SlurmError as error:
-            log.warning("job %d is not adopted: %s", job.id, error.message)
-            self._not_adopted.add(job.id)
 
     def _record_jobs(self, snapshot: Snapshot, queue: TaskPools) -> None:
         """Journal the classification of every gated job, once."""
