@@ -17,7 +17,7 @@ from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.versions import SlurmVersion, parse_version
 
-# 26.05 refuses to change a pending job's partition while its scheduler runs: seen for up to 0.7 s.
+# 24.11 and 26.05 refuse to change a pending job's partition while they schedule: up to 4 s seen.
 _RETRY_PAUSES = (0.05, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.5, 1.0)
 # slurmctld itself looks its partitions' groups up anew every GroupUpdateTime, 600 s by default.
 GROUPS_SECONDS = 600
