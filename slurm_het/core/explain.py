@@ -105,7 +105,15 @@ def _why_none(task: Task, inventory: Inventory) -> str:
             whys.setdefault(misfit(task, node), []).append(node.name)
     if not whys:
         return f"its pools ({', '.join(task.pools)}) have no node"
-    return "; ".join(f"{_few(names)} {why}" for why, names in sorted(whys.items()))
+    return "; ".join(f"{_few(n)} {_verb(why, len(n))}" for why, n in sorted(whys.items()))
+
+
+_PLURAL = {"is": "are", "has": "have", "lacks": "lack", "mixes": "mix"}
+
+
+def _verb(why: str, count: int) -> str:
+    verb, _, rest = why.partition(" ")
+    return f"{_PLURAL.get(verb, verb) if count > 1 else verb} {rest}"
 
 
 def _few(names: list[str]) -> str:
