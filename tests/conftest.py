@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
+from tests.cluster import Cluster
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "lua5.1")
 
@@ -42,3 +43,11 @@ def box() -> Iterator[Sandbox]:
             yield sandbox
     finally:
         shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster(box: Sandbox) -> Iterator[Cluster]:
+    """The shared sandbox with verbs; cleared afterwards."""
+    it = Cluster(box)
+    yield it
+    it.clear()

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 import yaml
 
-from slurm_het.sandbox.cluster import Sandbox
 from tests.cluster import Cluster
 
 pytestmark = pytest.mark.slurm
-
-
-@pytest.fixture
-def cluster(box: Sandbox) -> Iterator[Cluster]:
-    it = Cluster(box)
-    yield it
-    it.clear()
 
 
 def test_check_finds_nothing_wrong_with_the_sandbox(cluster: Cluster) -> None:

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from slurm_het.sandbox.cluster import Sandbox
 from tests.cluster import Cluster
 
 pytestmark = pytest.mark.slurm
-
-
-@pytest.fixture
-def cluster(box: Sandbox) -> Iterator[Cluster]:
-    it = Cluster(box)
-    yield it
-    it.clear()
 
 
 def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:

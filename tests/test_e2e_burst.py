@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from slurm_het.sandbox.cluster import Sandbox
 from tests.cluster import Cluster
 
 pytestmark = pytest.mark.slurm
@@ -20,13 +18,6 @@ SHAPES = (
     (["--gpus=4"], "npu-smi info\ntorchrun train.py"),
     (["--gres=gpu:1"], "cnmon\nvllm serve m"),
 )
-
-
-@pytest.fixture
-def cluster(box: Sandbox) -> Iterator[Cluster]:
-    it = Cluster(box)
-    yield it
-    it.clear()
 
 
 @pytest.mark.timeout(240)

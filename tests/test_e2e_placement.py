@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from slurm_het.config import load_config
 from slurm_het.core import hostlist
 from slurm_het.core.held import held_indexes
-from slurm_het.sandbox.cluster import Sandbox
 from tests.cluster import Cluster
 
 pytestmark = pytest.mark.slurm
-
-
-@pytest.fixture
-def cluster(box: Sandbox) -> Iterator[Cluster]:
-    it = Cluster(box)
-    yield it
-    it.clear()
 
 
 TRAIN = "torchrun train.py"

@@ -217,7 +217,7 @@ SHARE = {"pools": ("infer-nv",), "types": frozenset({"l40s"}), "shared": True}
         ({"pools": ("gone",)}, "needs 1 free on one node; its pools (gone) have no node"),
         ({**SHARE, "memory_gib": 48, "exc_nodes": frozenset()}, None),
         ({**SHARE, "memory_gib": 49},
-         "needs 49 GiB free on one device; l40s1, l40s2 has no fitting device"),
+         "needs 49 GiB free on one device; l40s1, l40s2 have no fitting device"),
         ({**AMD, "slots": (Slot(1, 97, 0),)},
          "devices are free, but it needs 97 CPUs and 0 GiB of host memory beside them; "
          "best is amd2 with 96 CPUs and 1024 GiB"),
