@@ -248,7 +248,7 @@ def test_a_drained_node_is_no_candidate_and_is_named() -> None:
         for name, n in on.nodes.items()
     }
     found = planned(task("t"), on=replace(on, nodes=nodes))
-    assert found.waiting["t"] == "needs 1 free on one node; nv1, nv2 is IDLE+DRAIN"
+    assert found.waiting["t"] == "needs 1 free on one node; nv1, nv2 are IDLE+DRAIN"
 
 
 def test_a_broken_solution_places_nothing() -> None:
