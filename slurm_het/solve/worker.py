@@ -32,6 +32,9 @@ LATE = 0.1  # share of the time allowed by which a worker may be late before it 
 TRANSPORT = 0.25  # seconds it may always be late: a frame takes some time however small the limit
 IN_TIME = 0.95  # share of the time given to the solver: it overruns by a little on large models
 
+# Solving may wait, slurmctld and the hook's answers may not.
+NICENESS = 10
+
 
 class Request(msgspec.Struct, frozen=True):
     """Solve this within so many seconds."""
@@ -136,6 +139,7 @@ class WorkerSolver:
 
 def main() -> None:
     """Answer requests until the parent closes the pipe or dies."""
+    os.nice(NICENESS)
     pipes = _own_pipes()
     threading.Thread(target=_die_with_parent, args=(pipes.outgoing,), daemon=True).start()
     # Imported here: the parent imports this module too, and must not load the solvers' libraries.
