@@ -1,0 +1,135 @@
+"""The price of fragmentation and the quotas, as pure functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurm_het.core.frag import Free, NodeKind, Shape, fragmentation, options
+from slurm_het.core.quotas import Ledger, Quotas, relaxation, room
+
+ANY: frozenset[str] = frozenset()
+BIG = NodeKind("a100", 64, 512, 4)
+SMALL = NodeKind("t4", 64, 256, 2)
+WHOLE_JOB = Shape(8, 32, 1, 1000, ANY)
+HALF = Shape(4, 16, 1, 500, ANY)
+TYPED = Shape(8, 32, 1, 1000, frozenset({"t4"}))
+CPU_JOB = Shape(8, 32, 0, 0, ANY)
+
+shapes = st.one_of(
+    st.builds(Shape, st.integers(0, 20), st.integers(0, 99), st.integers(0, 4), st.just(1000),
+              st.sampled_from([ANY, frozenset({"a100"}), frozenset({"t4"})])),
+    st.builds(Shape, st.integers(0, 20), st.integers(0, 99), st.just(1), st.integers(1, 999),
+              st.just(ANY)),
+)  # fmt: skip
+gaps = st.lists(st.integers(0, 1000), min_size=1, max_size=5).map(
+    lambda found: tuple(sorted(found, reverse=True))
+)
+states = st.builds(Free, st.just("a100"), st.integers(0, 30), st.integers(0, 120), gaps)
+mixes = st.lists(shapes, min_size=1, max_size=5, unique=True).map(
+    lambda found: dict.fromkeys(found, 1 / len(found))
+)
+
+
+def test_a_share_may_go_on_each_distinct_gap() -> None:
+    free = Free("a100", 8, 32, (1000, 700, 700, 400))
+    assert [after.gaps for after in options(free, HALF)] == [
+        (700, 700, 500, 400),
+        (1000, 700, 400, 200),
+    ]
+
+
+def test_whole_devices_are_taken_from_the_empty_ones() -> None:
+    free = Free("a100", 8, 32, (1000, 1000, 300))
+    two = Shape(8, 32, 2, 1000, ANY)
+    assert options(free, two) == [Free("a100", 0, 0, (300, 0, 0))]
+    assert options(free, two._replace(devices=3)) == []
+
+
+@pytest.mark.parametrize("change", [{"cpus": 9}, {"memory": 33}, {"models": frozenset({"t4"})}])
+def test_what_does_not_fit_has_no_options(change: dict[str, Any]) -> None:
+    assert options(Free("a100", 8, 32, (1000,)), WHOLE_JOB._replace(**change)) == []
+
+
+@given(states, shapes)
+def test_options_take_exactly_what_was_asked(free: Free, shape: Shape) -> None:
+    for after in options(free, shape):
+        assert (after.cpus, after.memory) == (free.cpus - shape.cpus, free.memory - shape.memory)
+        assert min(after.cpus, after.memory, *after.gaps) >= 0
+        assert sum(free.gaps) - sum(after.gaps) == shape.devices * shape.milli
+        assert after.gaps == tuple(sorted(after.gaps, reverse=True))
+
+
+def test_fragmentation_by_hand() -> None:
+    # A whole job cannot use the 600; a half job can use both: 0.5 * 600 + 0.5 * 0.
+    mix = {WHOLE_JOB: 0.5, HALF: 0.5}
+    assert fragmentation(Free("a100", 8, 32, (1000, 600)), mix) == 300
+    # Too few CPUs for the whole job: everything is lost to it.
+    assert fragmentation(Free("a100", 4, 32, (1000, 600)), mix) == 800
+
+
+@given(states, mixes)
+def test_fragmentation_is_between_nothing_and_all_that_is_free(free: Free, mix: dict[Shape, float])\
+        -> None:  # fmt: skip
+    assert 0 <= fragmentation(free, mix) <= sum(free.gaps) + 1e-6
+
+
+@given(states, mixes)
+def test_fewer_cpus_never_lower_the_fragmentation(free: Free, mix: dict[Shape, float]) -> None:
+    less = free._replace(cpus=free.cpus // 2)
+    assert fragmentation(less, mix) >= fragmentation(free, mix) - 1e-9
+
+
+def test_room_adds_nodes_up() -> None:
+    found = room({Free("t4", 8, 32, (1000, 300)): 2, Free("t4", 16, 8, (0, 0)): 1})
+    assert found == (32, 72, {1000: 2, 300: 2}, 16, 32, 1)
+
+
+def test_the_relaxation_counts_shares_by_gap() -> None:
+    # From one empty device: the flow 1000 -> 500 -> 0, all for the one size there is.
+    lp = relaxation({BIG: room({BIG.empty(): 1})}, {HALF: 10.0})
+    column = lp.columns[lp.uses[HALF, BIG]]
+    assert column.gain == 0.5
+    flows = [c for c in lp.columns if c.gain == 0 and c.upper == float("inf")]
+    assert len(flows) == 2
+    assert sum(-1.0 in c.terms.values() for c in flows) == 2
+
+
+def test_what_can_never_fit_is_no_column() -> None:
+    lp = relaxation({BIG: room({BIG.empty(): 1})}, {TYPED: 1.0, WHOLE_JOB: 1.0, CPU_JOB: 0.0})
+    assert set(lp.uses) == {(WHOLE_JOB, BIG)}
+
+
+def _quotas() -> Quotas:
+    demand = {WHOLE_JOB: 4.0, TYPED: 2.0}
+    return Quotas(demand, {(WHOLE_JOB, BIG): 3.0, (WHOLE_JOB, SMALL): 1.0, (TYPED, SMALL): 2.0})
+
+
+def test_the_kind_furthest_behind_comes_first() -> None:
+    ledger = Ledger(_quotas(), (SMALL, BIG))
+    chosen = []
+    for _ in range(4):
+        ledger.arrive(WHOLE_JOB)
+        chosen.append(ledger.order(WHOLE_JOB)[0])
+        ledger.place(WHOLE_JOB, chosen[-1])
+    assert chosen.count(BIG) == 3
+    assert chosen[0] == BIG
+
+
+def test_a_shape_without_plan_is_not_wanted_but_has_an_order() -> None:
+    ledger = Ledger(_quotas(), (SMALL, BIG))
+    ledger.arrive(CPU_JOB)
+    ledger.place(CPU_JOB, BIG)
+    assert not ledger.wanted(CPU_JOB)
+    assert set(ledger.order(CPU_JOB)) == {SMALL, BIG}
+
+
+def test_the_mix_of_a_kind_is_mostly_what_is_planned_there() -> None:
+    overall = {WHOLE_JOB: 0.5, TYPED: 0.2, CPU_JOB: 0.3}
+    mix = _quotas().mix(SMALL, overall)
+    assert sum(mix.values()) == pytest.approx(1)
+    assert mix[TYPED] == pytest.approx(0.9 * 2 / 3 + 0.1 * 0.2)
+    assert mix[CPU_JOB] == pytest.approx(0.03)

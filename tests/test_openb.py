@@ -1,0 +1,138 @@
+"""The openb benchmark on a tiny synthetic trace: its protocol, its referee, its policies."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.fgd import Chooser, OneByOne, best_fit, fgd
+from bench.openb import allowed, entries, measure, replay
+from bench.openb_policy import Plan, Planned
+from bench.traces import Curve, MissingTrace, Trace, arrivals, names, read_openb
+from slurm_het.core.frag import Free, NodeKind, Shape
+
+ANY: frozenset[str] = frozenset()
+T4 = frozenset({"T4"})
+NODES = "sn,cpu_milli,memory_mib,gpu,model\nn0,8000,8192,2,T4\nn1,16000,16384,2,G2\n"
+PODS = (
+    "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos\n"
+    "p1,1000,1024,1,1000,,LS\n"
+    "p0,2000,2048,1,500,T4|G2,LS\n"
+    "p2,4000,1024,0,0,,BE\n"
+)
+
+
+def _synthetic(seed: int) -> Trace:
+    """A dozen nodes of two models; the scarce one is demanded by a third of the pods."""
+    rng = random.Random(seed)
+    pods = [
+        Shape(1000 * rng.randint(1, 9), 1024 * rng.randint(1, 9), count, milli, models)
+        for _ in range(60)
+        for count, milli in [rng.choice([(1, 1000), (1, 500), (1, 300), (2, 1000), (0, 0)])]
+        for models in [T4 if count and rng.random() < 0.3 else ANY]
+    ]
+    nodes = {NodeKind("T4", 32000, 32768, 2): 4, NodeKind("G2", 48000, 65536, 4): 8}
+    return Trace("synthetic", nodes, tuple(pods))
+
+
+def test_the_files_are_read_in_order_of_the_pods_names(tmp_path: Path) -> None:
+    (tmp_path / "openb_node_list_gpu_node.csv").write_text(NODES)
+    (tmp_path / "openb_pod_list_tiny.csv").write_text(PODS)
+    trace = read_openb(tmp_path, "tiny")
+    assert names(tmp_path) == ["tiny"]
+    assert trace.milli == 4000
+    assert trace.pods == (
+        Shape(2000, 2048, 1, 500, frozenset({"T4", "G2"})),
+        Shape(1000, 1024, 1, 1000, ANY),
+        Shape(4000, 1024, 0, 0, ANY),
+    )
+    assert trace.mix()[trace.pods[0]] == pytest.approx(1 / 3)
+
+
+def test_a_missing_file_says_where_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(MissingTrace, match=r"github\.com"):
+        read_openb(tmp_path, "default")
+
+
+def test_a_run_is_every_pod_once_and_then_draws_up_to_the_inflation() -> None:
+    trace = _synthetic(1)
+    run = arrivals(trace, 42)
+    asked = sum(pod.total for pod in run)
+    assert Counter(run[: len(trace.pods)]) == Counter(trace.pods)
+    assert asked * 100 >= trace.milli * 130 > (asked - run[-1].total) * 100
+    assert run == arrivals(trace, 42) != arrivals(trace, 43)
+
+
+def test_the_metric_by_hand() -> None:
+    # 10 devices: arrived 10 %, 20 %, 20 % (a CPU job), 30 %; the second is dropped.
+    found = Curve(10_000)
+    for asked, got in ((1000, 1000), (1000, 0), (0, 0), (1000, 1000)):
+        found.add(asked, got)
+    assert [found.at(p) for p in (10, 20, 30)] == [10.0, 10.0, 20.0]
+
+
+def test_the_metric_averages_over_a_bin() -> None:
+    found = Curve(100_000)
+    for asked in (1000, 400, 400):  # 1.0 %, 1.4 %, 1.8 %
+        found.add(asked, asked)
+    assert found.at(1) == pytest.approx(1.2)
+    assert found.at(2) == pytest.approx(1.8)
+
+
+@pytest.mark.parametrize(
+    ("after", "right"),
+    [
+        (Free("T4", 4, 4, (1000, 500)), True),
+        (Free("T4", 4, 4, (750, 750)), False),
+        (Free("T4", 8, 4, (1000, 500)), False),
+        (Free("G2", 4, 4, (1000, 500)), False),
+    ],
+)
+def test_the_referee_knows_what_a_half_device_takes(after: Free, right: bool) -> None:
+    assert allowed(Shape(4, 4, 1, 500, T4), Free("T4", 8, 8, (1000, 1000)), after) is right
+
+
+def test_the_referee_refuses_a_model_that_was_not_asked_for() -> None:
+    before, after = Free("G2", 8, 8, (1000,)), Free("G2", 4, 4, (0,))
+    assert not allowed(Shape(4, 4, 1, 1000, T4), before, after)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_policy_ever_places_infeasibly(seed: int) -> None:
+    trace = _synthetic(seed)
+    pods = arrivals(trace, seed)
+    for _, size, make in entries(trace, 16, 1.2):
+        found, infeasible = replay(trace, pods, make(seed), size)
+        assert infeasible == 0
+        assert 0 < found.allocated <= trace.milli
+
+
+def test_one_at_a_time_a_pod_that_fits_is_never_turned_down() -> None:
+    trace = _synthetic(5)
+    policies = (
+        Planned(Plan(trace.nodes, trace.mix())),
+        OneByOne(trace.nodes, Chooser(fgd(trace.mix())), 1),
+        OneByOne(trace.nodes, Chooser(best_fit(trace.mix())), 1),
+    )
+    small = Shape(1000, 1024, 1, 300, ANY)
+    for policy in policies:
+        assert len(policy.window([small])) == 1
+
+
+def test_typed_pods_find_the_scarce_model_kept_for_them() -> None:
+    nodes = {NodeKind("T4", 32000, 32768, 2): 2, NodeKind("G2", 32000, 32768, 2): 2}
+    flexible, typed = Shape(1000, 1024, 1, 1000, ANY), Shape(1000, 1024, 1, 1000, T4)
+    trace = Trace("typed", nodes, (flexible,) * 4 + (typed,) * 4)
+    found, _ = replay(trace, list(trace.pods), Planned(Plan(nodes, trace.mix())))
+    assert found.at(100) == 100
+
+
+def test_the_table_has_a_row_per_policy() -> None:
+    trace = _synthetic(3)
+    rows = measure(trace, [42, 43], entries(trace, 8, 1.1)[:1])
+    assert len(rows) == 1
+    assert rows[0].startswith("| synthetic | FGD | ")
+    assert rows[0].count("|") == 9
