@@ -58,7 +58,10 @@ class PlannerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Sockets, the journal and the state directory (bypass flag, supervisor's socket)."""
+    """Sockets, the journal, and the state directory (bypass flag, lease).
+
+    With several controller hosts they share `state_dir`; all else is each host's own.
+    """
 
     hook_socket: Path = Path("/run/slurm-het/hook.sock")
     control_socket: Path = Path("/run/slurm-het/control.sock")

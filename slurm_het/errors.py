@@ -33,3 +33,7 @@ class GresError(HetError):
 
 class SolveError(HetError):
     """The solver worker failed, or did not answer before its deadline."""
+
+
+class LeadError(HetError):
+    """Another hetd plans for this Slurm now, or this one can no longer tell."""

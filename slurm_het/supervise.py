@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -11,12 +12,17 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 START_SECONDS = 60.0  # until READY=1; the watchdog counts from then on
 STOP_SECONDS = 5.0
 GATE_TRY_SECONDS = 5.0
+LEASE_TRY_SECONDS = 2.0
+TRY_LOCK = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+DEFAULT_RUN_DIR = "/run/slurm-het"
+DEFAULT_STATE_DIR = "/var/lib/slurm-het"  # as in config.Paths
 GATE_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -27,17 +33,24 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--restart-seconds", type=float, default=5.0)
     parser.add_argument("--watchdog-seconds", type=float, default=10.0)
     parser.add_argument("--status-file", type=Path, help="gets the child's pid and state")
-    parser.add_argument("command", nargs="+", help="the program to keep running, after --")
+    parser.add_argument(
+        "--open-gate", action="store_true", help="only open the gate (systemd's ExecStopPost)"
+    )
+    parser.add_argument("command", nargs="*", help="the program to keep running, after --")
     options = parser.parse_args(argv)
     # The YAML itself, not the checked Config: the gate must open even when hetd refuses its config.
     config = yaml.safe_load(options.config.read_text())
+    gate = GateOpener.of(config)
+    if options.open_gate:
+        sys.exit(0 if gate.open(GATE_PAUSES) else 1)
+    if not options.command:
+        parser.error("a program to keep running is needed, after --")
     supervisor = Supervisor(
         command=options.command,
-        partition=str(config["intake_partition"]),
-        notify_path=Path(config["paths"]["control_socket"]).parent / "notify.sock",
+        gate=gate,
+        notify_path=_run_dir(config) / "notify.sock",
         restart_seconds=options.restart_seconds,
         watchdog_seconds=options.watchdog_seconds,
-        scontrol=os.path.join((config.get("slurm") or {}).get("bin_dir") or "", "scontrol"),
         status_file=options.status_file,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -45,16 +58,68 @@ def main(argv: list[str] | None = None) -> None:
     supervisor.run()
 
 
+def _run_dir(config: dict[str, Any]) -> Path:
+    given = (config.get("paths") or {}).get("control_socket")
+    return Path(given).parent if given else Path(DEFAULT_RUN_DIR)
+
+
+@dataclass(frozen=True)
+class GateOpener:
+    """Sets the intake UP for a hetd that no longer can, unless another hetd leads."""
+
+    partition: str
+    scontrol: str
+    lease: Path
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> GateOpener:
+        """From het.yaml as it is."""
+        directory = (config.get("slurm") or {}).get("bin_dir") or ""
+        state = (config.get("paths") or {}).get("state_dir") or DEFAULT_STATE_DIR
+        return cls(
+            partition=str(config["intake_partition"]),
+            scontrol=os.path.join(directory, "scontrol"),
+            lease=Path(state) / "lease",
+        )
+
+    def open(self, pauses: tuple[float, ...]) -> bool:
+        """Open it, trying again after each pause (seconds); whether it is as it should be."""
+        if self._led():
+            _log("another hetd leads: the gate is its own")
+            return True
+        argv = [self.scontrol, "update", f"PartitionName={self.partition}", "State=UP"]
+        for pause in pauses:
+            time.sleep(pause)
+            try:
+                subprocess.run(argv, check=True, capture_output=True, timeout=GATE_TRY_SECONDS)
+            except (OSError, subprocess.SubprocessError) as error:
+                _log(f"could not open the gate: {error}")
+            else:
+                _log(f"opened the gate: partition {self.partition} is UP")
+                return True
+        _log("gave up opening the gate; a restarted slurmctld opens it by itself")
+        return False
+
+    def _led(self) -> bool:
+        """Whether another process holds the lease; in doubt not. Storage may hang: not for us."""
+        argv = [sys.executable, "-c", TRY_LOCK, str(self.lease)]
+        try:
+            done = subprocess.run(argv, capture_output=True, timeout=LEASE_TRY_SECONDS, check=False)
+        except (OSError, subprocess.SubprocessError) as error:
+            _log(f"cannot tell whether another hetd leads: {error}")
+            return False
+        return b"BlockingIOError" in done.stderr
+
+
 @dataclass
 class Supervisor:
     """Keeps one program running; whenever it is not running, the intake partition is UP."""
 
     command: list[str]
-    partition: str
+    gate: GateOpener
     notify_path: Path
     restart_seconds: float
     watchdog_seconds: float
-    scontrol: str = "scontrol"
     status_file: Path | None = None
     stopping: bool = False
 
@@ -67,7 +132,7 @@ class Supervisor:
                 while _receive(notifications, seconds=0.0):
                     pass  # a former child's last words are not the next one's
                 self._watch(self._start(), notifications)
-                self._open_gate()
+                self.gate.open(GATE_PAUSES[:3] if self.stopping else GATE_PAUSES)
                 self._pause(self.restart_seconds)
 
     def stop(self) -> None:
@@ -79,7 +144,9 @@ class Supervisor:
         notify = {"NOTIFY_SOCKET": str(self.notify_path), "WATCHDOG_USEC": microseconds}
         # When we die the program stops, and opens the gate itself: nobody else is left to do it.
         argv = ["setpriv", "--pdeathsig", "TERM", "--", *self.command]
-        child = subprocess.Popen(argv, env=os.environ | notify, stdin=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            argv, env=os.environ | notify, stdin=subprocess.DEVNULL, start_new_session=True
+        )
         _log(f"started {self.command[0]} as {child.pid}")
         self._write_status(f"{child.pid} starting")
         return child
@@ -105,20 +172,10 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # updates of a dead hetd are nobody's any more
         self._write_status("")
         _log(f"{child.pid} ended with status {child.returncode}")
-
-    def _open_gate(self) -> None:
-        argv = [self.scontrol, "update", f"PartitionName={self.partition}", "State=UP"]
-        for pause in GATE_PAUSES[: 3 if self.stopping else None]:
-            time.sleep(pause)
-            try:
-                subprocess.run(argv, check=True, capture_output=True, timeout=GATE_TRY_SECONDS)
-            except (OSError, subprocess.SubprocessError) as error:
-                _log(f"could not open the gate: {error}")
-            else:
-                return _log(f"opened the gate: partition {self.partition} is UP")
-        return _log("gave up opening the gate; a restarted slurmctld opens it by itself")
 
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -15,15 +15,17 @@ from typing import Any
 import click
 
 from slurm_het.config import Config, load_config
+from slurm_het.core.gate import Event, State
 from slurm_het.core.problem import Problem, Solution
 from slurm_het.daemon.control import ControlServer
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.hook_process import HookChild
+from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.notify import notify, watchdog_seconds
 from slurm_het.daemon.peers import claim_socket
 from slurm_het.daemon.store import Journal
-from slurm_het.errors import HetError, SlurmError
+from slurm_het.errors import HetError, LeadError, SlurmError
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.solve.worker import WorkerSolver
 
@@ -35,6 +37,9 @@ RELEASE_WAKE = 1.0
 MAX_BACKOFF = 30.0
 MAX_SETTLE = 1.0
 STUCK_SECONDS = 60.0
+LEASE_SECONDS = 0.5
+# slurmctld may be away for a failover; a gate that cannot be planned for longer is opened.
+FAIL_OPEN_SECONDS = 30.0
 
 
 class Daemon:
@@ -46,24 +51,29 @@ class Daemon:
         self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir)
         self.solver = WorkerSolver(config.planner.solver)
         self.journal = Journal(config.paths.journal)
-        self.cycle = Cycle(config, self.slurm, self.gate, self.journal, self._solve)
+        self.lease = Lease(config.paths.state_dir)
+        self.leading: bool | None = None  # None while that is not known yet
+        self.cycle = Cycle(
+            config, self.slurm, self.gate, self.journal, self._solve, check_lead=self._check_lead
+        )
         self.hook = HookChild(config, self._admitted, lambda: self._stop.set())
         self.control = ControlServer(config.paths.control_socket, self._control)
         self.started = time.time()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._cycle_began = time.monotonic()
+        self._failures, self._failing_since = 0, 0.0
 
     async def run(self) -> None:
-        """Get ready, close the gate, plan until told to stop, open the gate."""
+        """Get ready, take the lead, close the gate, plan until told to stop, open the gate."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         heartbeat = None
         try:
             await self._get_ready()
-            notify("READY=1")
             heartbeat = asyncio.create_task(self._heartbeat())
+            await self._stand_by()
             await self._cycles()
         finally:
             if heartbeat:
@@ -71,17 +81,40 @@ class Daemon:
             notify("STOPPING=1")
             await self.hook.stop()
             await self.control.stop()
-            await self.gate.open("hetd stops")
+            await self._give_up_the_lead()
             self.solver.close()
             self.journal.close()
 
     async def _get_ready(self) -> None:
         await asyncio.to_thread(self.solver.warm)
-        await self.cycle.start()
+        await self.cycle.look()
         await self.control.start()
         await self.hook.start(self.cycle.inventory)
         self._listen_for_events()
-        await self.cycle.run()  # closes the gate: from here on what is submitted waits for a plan
+
+    async def _stand_by(self) -> None:
+        """Until the lead is ours: answer the hook (slurmctld may be here), and update nothing."""
+        looked = time.monotonic()
+        while not self._stop.is_set() and not await asyncio.to_thread(self.lease.take):
+            if self.leading is None:
+                self.leading = False
+                log.info("standing by: another hetd leads (%s)", self.lease.path)
+                notify("READY=1\nSTATUS=standing by")
+            await asyncio.sleep(LEASE_SECONDS)
+            self._cycle_began = time.monotonic()
+            if self._cycle_began - looked > self.config.planner.poll_seconds:
+                looked = self._cycle_began
+                with contextlib.suppress(SlurmError):  # an older inventory serves the hook as well
+                    await self.cycle.look()
+                    await self.hook.update(self.cycle.inventory)
+        if not self._stop.is_set():
+            self.leading = True
+            log.info("leading: %s is ours", self.lease.path)
+
+    async def _give_up_the_lead(self) -> None:
+        if self.leading:
+            await self.gate.heed(Event.STOP)
+        self.lease.release()
 
     def _listen_for_events(self) -> None:
         """End-of-job events from EpilogSlurmctld; what they say does not matter, only that."""
@@ -96,24 +129,36 @@ class Daemon:
         asyncio.get_running_loop().add_reader(sock, readable)
 
     async def _cycles(self) -> None:
-        poll, failures = self.config.planner.poll_seconds, 0
         while not self._stop.is_set():
             self._wake.clear()
             self._cycle_began = time.monotonic()
             self.journal.prune(time.time())
-            try:
-                more = await self.cycle.run()
-                await self.hook.update(self.cycle.inventory)
-                failures = 0
-            except SlurmError as error:
-                failures += 1
-                more = False
-                log.error("cycle given up: %s", error.message)
-            if more:
+            if await self._cycle():
                 self._wake.set()
-            starting = self.cycle.pins.starting() and not failures
-            pause = min(RELEASE_WAKE, poll) if starting else poll
-            await self._until_woken(min(MAX_BACKOFF, pause * 2.0 ** min(failures, 8)))
+            if not self._failures and self.gate.state in {State.CLOSED, State.OPEN}:
+                notify("READY=1\nSTATUS=leading")
+            await self._until_woken(self._pause())
+
+    async def _cycle(self) -> bool:
+        """One cycle, its failure told to the gate; whether another may find more to do at once."""
+        try:
+            more = await self.cycle.run()
+            await self.hook.update(self.cycle.inventory)
+        except SlurmError as error:
+            self._failing_since = self._failing_since if self._failures else self._cycle_began
+            self._failures += 1
+            log.error("cycle given up: %s", error.message)
+            late = time.monotonic() - self._failing_since > FAIL_OPEN_SECONDS
+            await self.gate.heed(Event.FAILING if late else Event.LOST)
+            return False
+        self._failures = 0
+        return more
+
+    def _pause(self) -> float:
+        poll = self.config.planner.poll_seconds
+        starting = self.cycle.pins.starting() and not self._failures
+        pause = min(RELEASE_WAKE, poll) if starting else poll
+        return min(MAX_BACKOFF, pause * 2.0 ** min(self._failures, 8))
 
     async def _until_woken(self, seconds: float) -> None:
         """Wait for an event or the slow timer; then let a burst of events settle.
@@ -137,6 +182,13 @@ class Daemon:
                 notify("WATCHDOG=1")
             await asyncio.sleep(period)
 
+    async def _check_lead(self) -> None:
+        try:
+            await self.lease.checked()
+        except LeadError:
+            self.leading = False  # its gate is not ours to open
+            raise
+
     def _solve(self, problem: Problem) -> Solution:
         return self.solver.solve(problem, self.config.planner.deadline_seconds)
 
@@ -152,6 +204,7 @@ class Daemon:
         report = self.cycle.report
         out: dict[str, Any] = {
             "gate": self.gate.state,
+            "leading": bool(self.leading),
             "bypass": self.gate.bypass,
             "pid": os.getpid(),
             "uptime": round(time.time() - self.started, 1),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from slurm_het.config import Config
+from slurm_het.core.gate import Order, State
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, Placement, Plan, Snapshot, Task
 from slurm_het.core.outlook import look_ahead
@@ -27,6 +28,11 @@ from slurm_het.slurm import SlurmClient
 log = logging.getLogger("hetd.cycle")
 
 Solve = Callable[[Problem], Solution]
+CheckLead = Callable[[], Awaitable[None]]
+
+
+async def _alone() -> None:
+    """For a hetd that shares its Slurm with no other."""
 
 
 @dataclass
@@ -43,7 +49,10 @@ class Report:
 
 
 class Cycle:
-    """One object per daemon; `run` is one cycle. Raises SlurmError when Slurm does not answer."""
+    """One object per daemon; `run` is one cycle. Raises SlurmError when Slurm does not answer.
+
+    `check_lead` raises LeadError once another hetd plans; it is asked before anything is updated.
+    """
 
     def __init__(
         self,
@@ -53,7 +62,9 @@ class Cycle:
         journal: Journal,
         solve: Solve,
         clock: Callable[[], float] = time.time,
+        check_lead: CheckLead = _alone,
     ) -> None:
+        self.check_lead = check_lead
         self.config, self.policy = config, config.policy
         self.slurm, self.gate, self.journal = slurm, gate, journal
         self.solve, self.clock = solve, clock
@@ -70,9 +81,10 @@ class Cycle:
         began = time.perf_counter()
         snapshot = self._with_details(await self.slurm.snapshot())
         self.inventory = self._take_inventory(snapshot)
+        await self.check_lead()
         await self._settle_pins(snapshot)
-        if self.gate.read(snapshot) != "closed" or self.gate.bypass:
-            return await self._mind_the_gate()
+        if await self.gate.heed(self.gate.read(snapshot)) is not Order.PLAN:
+            return await self._not_now()
         window_tasks = self.config.planner.window_tasks
         queue = fill_task_pools(snapshot, self.inventory, self.policy, limit=window_tasks)
         self._record_jobs(snapshot, queue)
@@ -86,15 +98,15 @@ class Cycle:
         made = await asyncio.to_thread(plan, room, window, self.policy, self.solve)
         made = replace(made, waiting=made.waiting | kept)
         self._record(made, len(tasks), time.perf_counter() - began)
+        await self.check_lead()
         released = await self._release(made, window, snapshot)
         more = len(tasks) > released or released == window_tasks
         return bool(strays) or (released > 0 and more)
 
-    async def start(self) -> None:
-        """Learn from Slurm what there is; raises SlurmError while it does not answer."""
+    async def look(self) -> None:
+        """Learn from Slurm what there is, and touch nothing. Raises SlurmError."""
         snapshot = await self.slurm.snapshot()
         self.inventory = self._take_inventory(snapshot)
-        self.gate.read(snapshot)
 
     def _with_details(self, snapshot: Snapshot) -> Snapshot:
         """22.05 prints no GRES details of a COMPLETING job, whose devices are not free yet."""
@@ -114,19 +126,13 @@ class Cycle:
         self._warned = set(inventory.warnings)
         return inventory
 
-    async def _mind_the_gate(self) -> bool:
-        """Open or close it as it should be; whether to plan at once, now that it is closed."""
+    async def _not_now(self) -> bool:
+        """The gate says not to plan; whether to look again at once, because that may change."""
         if self.gate.bypass:
-            if self.gate.state == "closed":
-                await self.gate.open("bypass is on")
             now = self.clock()
             for pin in self.pins.ahead():  # plain Slurm may have better nodes for it
                 await self._take_back(pin.task.key, "bypass is on", now, penalty=False)
-        elif self.gate.state == "open":
-            # What plain Slurm just started is only in the next snapshot: plan from that one.
-            await self.gate.close()
-            return True
-        return False
+        return self.gate.state in {State.CLOSING, State.RECOVERING}
 
     async def _settle_pins(self, snapshot: Snapshot) -> None:
         """Note what started; take back what did not within the grace time."""

@@ -1,16 +1,17 @@
-"""The gate: the intake partition, DOWN while we plan (closed), UP when plain Slurm does (open)."""
+"""Moves the gate: snapshots and failures are events, orders go to Slurm; see core/gate.py."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
+from slurm_het.core.gate import Event, Order, State, step
 from slurm_het.core.model import Snapshot
 from slurm_het.errors import SlurmError
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.gate")
-_STATES = {"UP": "open", "DOWN": "closed", "INACTIVE": "closed"}
+_SEEN = {"UP": Event.UP, "DOWN": Event.DOWN, "INACTIVE": Event.DOWN}
 
 
 def bypass_flag(state_dir: Path) -> Path:
@@ -19,43 +20,54 @@ def bypass_flag(state_dir: Path) -> Path:
 
 
 class Gate:
-    """Opens and closes the intake, and knows what the last snapshot said of it."""
+    """The state of the gate as hetd has it, and the hand that moves the intake partition."""
 
     def __init__(self, slurm: SlurmClient, partition: str, state_dir: Path) -> None:
         self.slurm = slurm
         self.partition = partition
         self.flag = bypass_flag(state_dir)
-        self.state = "open"
+        self.state = State.RECOVERING
+        self._seen = ""
 
     @property
     def bypass(self) -> bool:
         """Whether `slurm-het bypass on` holds."""
         return self.flag.exists()
 
-    def read(self, snapshot: Snapshot) -> str:
-        """Take the state from Slurm: open, closed, drain (the admin's: takes no jobs), or missing.
-
-        A partition in DRAIN still starts the jobs it has, so nothing is planned then.
-        """
+    def read(self, snapshot: Snapshot) -> Event:
+        """What a snapshot says to the gate."""
         record = next((p for p in snapshot.partitions if p.name == self.partition), None)
-        state = _STATES.get(record.state, record.state.lower()) if record else "missing"
-        if state not in {"open", "closed", self.state}:
-            log.error("the intake %s is %s: nothing is planned", self.partition, state)
-        self.state = state
-        return self.state
+        seen = record.state if record else "missing"
+        event = _SEEN.get(seen, Event.OTHER)
+        if event is Event.OTHER and seen != self._seen:
+            log.error("the intake %s is %s: nothing is planned", self.partition, seen)
+        self._seen = seen
+        return Event.BYPASS if self.bypass and event is not Event.OTHER else event
 
-    async def close(self) -> None:
-        """Hold what is submitted until it is planned."""
-        await self.slurm.set_partition_state(self.partition, "DOWN")
-        self.state = "closed"
-        log.info("gate closed: %s is DOWN, jobs wait for their plan", self.partition)
+    async def heed(self, event: Event) -> Order:
+        """Take the step; returns its order, carried out. Raises SlurmError if it cannot close."""
+        before = self.state
+        self.state, order = step(before, event)
+        if order is Order.CLOSE:
+            await self._close()
+        elif order is Order.OPEN and not (event is Event.BYPASS and self._seen == "UP"):
+            await self._open(event)
+        if self.state is not before:
+            log.info("gate %s -> %s (%s)", before, self.state, event)
+        return order
 
-    async def open(self, why: str) -> None:
-        """Let plain Slurm schedule everything that waits."""
+    async def _close(self) -> None:
+        try:
+            await self.slurm.set_partition_state(self.partition, "DOWN")
+        except SlurmError:
+            self.state, _ = step(self.state, Event.LOST)
+            raise
+        self._seen = "DOWN"
+
+    async def _open(self, event: Event) -> None:
         try:
             await self.slurm.set_partition_state(self.partition, "UP")
         except SlurmError as error:
-            log.error("cannot open the gate (%s): %s", why, error.message)
-            return
-        self.state = "open"
-        log.info("gate open (%s): plain Slurm schedules %s", why, self.partition)
+            log.error("cannot open the gate (%s): %s", event, error.message)
+        else:
+            self._seen = "UP"

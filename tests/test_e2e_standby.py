@@ -1,0 +1,204 @@
+"""Two hetds, one Slurm: one plans, the other stands by, and takes over when the first is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from slurm_het.cli.control import call
+from slurm_het.config import load_config
+from slurm_het.daemon.lease import lease_path
+from slurm_het.daemon.store import Journal
+from slurm_het.errors import HetError
+from slurm_het.sandbox.cluster import HETD_ARGV, Sandbox
+from tests.cluster import Cluster
+from tests.conftest import cannot_run_slurm, short_dir
+
+pytestmark = pytest.mark.slurm
+TAKEOVER_SECONDS = 10.0
+
+
+class Hetd:
+    """A hetd of one controller host: its own sockets and journal, the shared state directory."""
+
+    def __init__(self, box: Sandbox, name: str) -> None:
+        self.box, self.run = box, box.dir / name
+        self.run.mkdir(exist_ok=True)
+        config: dict[str, Any] = yaml.safe_load(box.config_path.read_text())
+        for key in ("hook_socket", "control_socket", "event_socket", "journal"):
+            config["paths"][key] = str(self.run / Path(config["paths"][key]).name)
+        self.config = self.run / "het.yaml"
+        self.config.write_text(yaml.safe_dump(config))
+        self.status_file = self.run / "status"
+        self.log = self.run / "log"
+        argv = [sys.executable, "-m", "slurm_het.supervise", "--config", str(self.config)]
+        argv += ["--status-file", str(self.status_file), "--restart-seconds", "1", "--"]
+        argv += [*HETD_ARGV, "--config", str(self.config)]
+        with self.log.open("ab") as log:
+            self.supervisor = subprocess.Popen(argv, env=box.env, stdout=log, stderr=log)
+
+    def status(self) -> dict[str, Any]:
+        """hetd's answer on its control socket; {} while it gives none."""
+        try:
+            return call(self.run / "control.sock", {"op": "status"})
+        except HetError:
+            return {}
+
+    @property
+    def leads(self) -> bool:
+        """Whether it says that it plans."""
+        return bool(self.status().get("leading"))
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """A signal to hetd itself."""
+        os.kill(int(self.status_file.read_text().split()[0]), number)
+
+    def releases(self) -> list[tuple[float, str]]:
+        """When it released which job."""
+        journal = Journal(load_config(self.config).paths.journal, read_only=True)
+        try:
+            rows = journal.db.execute("SELECT time, key FROM outcome WHERE event = 'released'")
+            return [(float(when), str(key)) for when, key in rows]
+        finally:
+            journal.close()
+
+    def stop(self) -> None:
+        """End the supervisor, and with it hetd."""
+        self.supervisor.terminate()
+        try:
+            self.supervisor.wait(15)
+        except subprocess.TimeoutExpired:
+            self.supervisor.kill()
+            self.supervisor.wait()
+
+
+@pytest.fixture(scope="module")
+def own_box() -> Iterator[Sandbox]:
+    """A sandbox whose hetds these tests start themselves."""
+    if why := cannot_run_slurm():
+        pytest.skip(why)
+    base = short_dir()
+    try:
+        with Sandbox.up(base / "box", hetd=False) as sandbox:
+            yield sandbox
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def pair(own_box: Sandbox) -> Iterator[tuple[Cluster, Hetd, Hetd]]:
+    """A leader and one that stands by."""
+    cluster = Cluster(own_box)
+    first = Hetd(own_box, "ctl1")
+    second: Hetd | None = None
+    try:
+        cluster.wait("the first leads", lambda: first.leads)
+        second = Hetd(own_box, "ctl2")
+        cluster.wait("the second stands by", lambda: second.status().get("leading") is False)
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+        yield cluster, first, second
+    finally:
+        for hetd in (second, first):
+            if hetd:
+                hetd.stop()
+        cluster.clear()
+
+
+@contextmanager
+def submitting(cluster: Cluster, every: float) -> Iterator[list[str]]:
+    """A stream of short jobs; their ids."""
+    keys: list[str] = []
+    done = threading.Event()
+
+    def submit() -> None:
+        while not done.wait(every):
+            keys.append(cluster.sbatch("-p", "accel", "--gres=gpu:1", script="sleep 0.2"))
+
+    thread = threading.Thread(target=submit)
+    thread.start()
+    try:
+        yield keys
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_the_second_takes_over_and_never_do_both_plan(pair: tuple[Cluster, Hetd, Hetd]) -> None:
+    """kill -9 of whoever leads, four times in a stream of jobs."""
+    cluster, *both = pair
+    spans: list[tuple[Hetd, float, float]] = []
+    with submitting(cluster, 0.15) as keys:
+        since = time.time()
+        for _ in range(4):
+            leader, other = both if both[0].leads else both[::-1]
+            assert not other.leads
+            time.sleep(3)
+            leader.kill()
+            killed = time.time()
+            spans.append((leader, since, killed))
+            cluster.wait("the other leads", lambda o=other: o.leads, TAKEOVER_SECONDS)  # type: ignore[misc]  # bound now
+            since = time.time()
+            cluster.wait("it closed the gate", lambda: cluster.gate() == "DOWN", TAKEOVER_SECONDS)
+            print(
+                f"took over in {since - killed:.1f} s, gate closed in {time.time() - killed:.1f} s"
+            )
+            cluster.wait(
+                "the killed one is back and stands by",
+                lambda k=leader: k.status().get("leading") is False,  # type: ignore[misc]  # as above
+                30,
+            )
+        spans.append((other, since, time.time() + 60))
+        time.sleep(2)
+    for key in keys:
+        cluster.wait_state(key, "COMPLETED", seconds=40)
+        assert cluster.job(key)["Restarts"] == "0"
+    times = Counter(key for hetd in both for _, key in hetd.releases())
+    assert len(keys) > 40
+    assert set(times.values()) == {1}, "no job was released by both"
+    for hetd in both:
+        led = [(a - 1.0, b) for h, a, b in spans if h is hetd]
+        strays = [r for r in hetd.releases() if not any(a <= r[0] <= b for a, b in led)]
+        assert not strays, "it planned while the other led"
+        assert hetd.releases(), "it had its turn"
+
+
+def test_stopping_the_one_that_stands_by_leaves_the_gate(pair: tuple[Cluster, Hetd, Hetd]) -> None:
+    cluster, first, second = pair
+    seen = set[str]()
+    second.supervisor.terminate()
+    while second.supervisor.poll() is None:
+        seen.add(cluster.gate())
+        time.sleep(0.05)
+    seen.add(cluster.gate())
+    assert seen == {"DOWN"}
+    assert first.leads
+    assert "another hetd leads" in second.log.read_text()
+
+
+def test_a_leader_that_hangs_is_ended_and_relieved(pair: tuple[Cluster, Hetd, Hetd]) -> None:
+    cluster, first, second = pair
+    first.kill(signal.SIGSTOP)
+    cluster.wait("the second leads", lambda: second.leads, 25)
+    cluster.wait_started(cluster.sbatch("-p", "accel", "--gres=gpu:1"))
+
+
+def test_a_leader_whose_lease_is_taken_steps_down(pair: tuple[Cluster, Hetd, Hetd]) -> None:
+    """As on storage whose locks are no locks: another name stands in the file."""
+    cluster, first, _ = pair
+    lease_path(load_config(first.config).paths.state_dir).write_text(f"{socket.gethostname()} 1 x")
+    cluster.wait("it stepped down", lambda: "the lead is lost" in first.log.read_text(), 15)
+    cluster.wait_started(cluster.sbatch("-p", "accel", "--gres=gpu:1"), 30)
