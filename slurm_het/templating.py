@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 
 import jinja2
@@ -43,7 +42,6 @@ def hook_config(config: Config) -> str:
         intake=config.policy.intake_partition,
         gres_names=list(config.policy.gres),
         pools=[pool.partition for pool in config.policy.pools],
-        daemon_uid=os.getuid(),
         on_failure=hook.on_failure,
         breaker_failures=hook.breaker_failures,
         breaker_seconds=hook.breaker_seconds,

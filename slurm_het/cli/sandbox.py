@@ -54,7 +54,12 @@ def sandbox() -> None:
 @_dir_option
 @click.option("--no-hetd", is_flag=True, help="Do not start the scheduling daemon.")
 @click.option("--no-hook", is_flag=True, help="Leave job_submit.lua out: plain Slurm.")
-def up(topology: Path | None, directory: Path, no_hetd: bool, no_hook: bool) -> None:
+@click.option(
+    "--slurm-user", default="root", show_default=True, help="As whom slurmctld and hetd run."
+)
+def up(
+    topology: Path | None, directory: Path, no_hetd: bool, no_hook: bool, slurm_user: str
+) -> None:
     """Start the cluster and wait until its nodes are idle. Needs root.
 
     \b
@@ -67,6 +72,7 @@ def up(topology: Path | None, directory: Path, no_hetd: bool, no_hook: bool) -> 
             topology,
             hetd=not no_hetd,
             hook=not no_hook,
+            slurm_user=slurm_user,
             say=lambda line: click.echo(line, err=True),
         )
     click.echo(f"the sandbox is up in {cluster.dir}; try:", err=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from slurm_het.errors import HetError, SlurmError
 from slurm_het.sandbox import procs
 from slurm_het.sandbox.layout import (
     Layout,
+    account,
     checked_dir,
     free_ports,
     program,
@@ -61,11 +61,13 @@ class Sandbox:
         hetd: bool = True,
         hook: bool = True,
         overrides: Mapping[str, Any] | None = None,
+        slurm_user: str = "root",
         say: Say = _quiet,
     ) -> Self:
         """Start a sandbox and wait until every node is idle; on any failure take it down again.
 
-        `overrides` are merged into het.yaml; `say` gets progress lines.
+        `overrides` are merged into het.yaml; slurmctld and hetd run as `slurm_user`; `say` gets
+        progress lines.
         """
         require_root("sandbox up")
         require_own_name()
@@ -79,9 +81,11 @@ class Sandbox:
         with ExitStack() as undo:
             undo.callback(sandbox.down)
             ports = free_ports(len(topology.nodes) + 1)
-            sandbox.layout.make_dirs(topology.nodes)
-            write_all(Plan(sandbox.layout, topology, version, ports, hook, overrides or {}))
-            facts = {"nodes": topology.nodes, "ports": [ports.start, ports.stop]}
+            sandbox.layout.make_dirs(topology.nodes, owner=account(slurm_user).pw_uid)
+            options = overrides or {}
+            write_all(Plan(sandbox.layout, topology, version, ports, hook, options, slurm_user))
+            facts: dict[str, Any] = {"nodes": topology.nodes, "ports": [ports.start, ports.stop]}
+            facts["slurm_user"] = slurm_user
             sandbox.layout.marker.write_text(json.dumps(facts))
             sandbox._boot(topology.nodes, say)
             if hetd:
@@ -110,6 +114,12 @@ class Sandbox:
             "PATH": f"{self.layout.bin}:{search_path()}",
         }
 
+    @property
+    def slurm_user(self) -> str:
+        """SlurmUser, as whom hetd runs too."""
+        facts = json.loads(self.layout.marker.read_text() or "{}")
+        return str(facts.get("slurm_user", "root"))
+
     def run(
         self, argv: Sequence[str], user: str | None = None, **kw: Any
     ) -> subprocess.CompletedProcess[str]:
@@ -124,7 +134,7 @@ class Sandbox:
         env = self.env
         if user is not None:
             require_root("sandbox run --user")
-            options |= {"user": user, "group": _group_of(user), "extra_groups": []}
+            options |= {"user": user, "group": account(user).pw_gid, "extra_groups": []}
             env |= {"USER": user, "LOGNAME": user}
         options |= {"env": env, "check": False}
         done: subprocess.CompletedProcess[str] = subprocess.run(list(argv), **(options | kw))
@@ -174,7 +184,7 @@ class Sandbox:
         supervise = [sys.executable, "-m", "slurm_het.supervise", "--config", config]
         supervise += ["--status-file", str(self._hetd_status), "--restart-seconds", "2", "--"]
         argv = [*supervise, *HETD_ARGV, "--config", config]
-        supervisor = self._spawn(SUPERVISOR, argv)
+        supervisor = self._spawn(SUPERVISOR, argv, user=self.slurm_user)
         deadline = time.monotonic() + HETD_SECONDS
         while self._hetd_state()[1] != "ready":
             if time.monotonic() > deadline or not supervisor.alive:
@@ -247,9 +257,10 @@ class Sandbox:
     def _start_slurmctld(self) -> None:
         self._spawn("slurmctld", [program("slurmctld"), "-D"])
 
-    def _spawn(self, name: str, argv: Sequence[str]) -> Process:
+    def _spawn(self, name: str, argv: Sequence[str], user: str = "root") -> Process:
         env = self.env | {procs.MARK: str(self.dir)}
-        return procs.spawn(name, argv, env, self.layout.output_of(name), self.layout.run)
+        log, record = self.layout.output_of(name), self.layout.run
+        return procs.spawn(name, argv, env, log, record, account(user))
 
     def _wait_for(self, what: str, log: str, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + BOOT_SECONDS
@@ -306,13 +317,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _group_of(user: str) -> int:
-    try:
-        return pwd.getpwnam(user).pw_gid
-    except KeyError as error:
-        raise HetError(f"there is no user {user!r}", "name one from /etc/passwd") from error
 
 
 def _require_hetd() -> None:

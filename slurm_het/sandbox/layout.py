@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import secrets
 import shutil
@@ -71,8 +72,8 @@ class Layout:
 
     @property
     def munge_socket(self) -> Path:
-        """The socket of this sandbox's own munged."""
-        return self.run / "munge.sock"
+        """The socket of this sandbox's own munged, in a directory of its own user, root."""
+        return self.dir / "munge.sock"
 
     def log_of(self, daemon: str) -> Path:
         """The log file a Slurm daemon writes itself."""
@@ -92,8 +93,11 @@ class Layout:
         last = path.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join([f"--- end of {path}", *last, "---"])
 
-    def make_dirs(self, nodes: tuple[str, ...]) -> None:
-        """Create every directory; other users may read, and write in `work` only."""
+    def make_dirs(self, nodes: tuple[str, ...], owner: int = 0) -> None:
+        """Create every directory; other users may read, and write in `work` only.
+
+        What slurmctld and hetd write in belongs to `owner`, SlurmUser.
+        """
         for path in (self.dir, self.etc, self.run, self.log, self.bin, self.work):
             path.mkdir(exist_ok=True)
             path.chmod(0o755)
@@ -101,6 +105,16 @@ class Layout:
         (self.dir / "munge").mkdir(mode=0o700)
         for inner in ("state/slurmctld", *(f"spool/{node}" for node in nodes)):
             (self.dir / inner).mkdir(parents=True)
+        for path in (self.run, self.log, self.dir / "state", self.dir / "state" / "slurmctld"):
+            os.chown(path, owner, -1)
+
+
+def account(user: str) -> pwd.struct_passwd:
+    """A user's entry in the password database. Raises HetError if there is none."""
+    try:
+        return pwd.getpwnam(user)
+    except KeyError as error:
+        raise HetError(f"there is no user {user!r}", "name one from /etc/passwd") from error
 
 
 def default_dir() -> Path:

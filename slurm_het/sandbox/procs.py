@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import signal
 import subprocess
 import time
@@ -62,9 +63,14 @@ def read_recorded(directory: Path) -> list[Process]:
 
 
 def spawn(
-    name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, record_in: Path
+    name: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    log: Path,
+    record_in: Path,
+    user: pwd.struct_passwd,
 ) -> Process:
-    """Start a daemon in its own session, its output appended to `log`, and record it."""
+    """Start a daemon as `user` in its own session, its output appended to `log`; record it."""
     with log.open("ab") as output:
         child = subprocess.Popen(
             argv,
@@ -73,6 +79,9 @@ def spawn(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            user=user.pw_uid,
+            group=user.pw_gid,
+            extra_groups=[],
             start_new_session=True,
         )
     process = Process(name, child.pid, start_time(child.pid))

@@ -57,6 +57,7 @@ class Plan:
     ports: range
     hook: bool
     overrides: Mapping[str, Any]
+    slurm_user: str = "root"
 
 
 def write_all(plan: Plan) -> None:
@@ -114,6 +115,7 @@ def _slurm_conf(plan: Plan) -> str:
     return render(
         "sandbox_slurm.conf.j2",
         layout=plan.layout,
+        slurm_user=plan.slurm_user,
         controller_port=plan.ports[0],
         shards=any(group.shards for group in topology.groups),
         scheduler_parameters=SCHEDULER_PARAMETERS,
