@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from slurm_het.errors import HetError
+from slurm_het.sandbox import root as slurm_root
 from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
 from slurm_het.sandbox.demo import run_demo
 from slurm_het.sandbox.layout import default_dir
@@ -23,6 +24,30 @@ _dir_option = click.option(
     show_default=True,
     help="Where the sandbox keeps all its files.",
 )
+
+
+_root_option = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, resolve_path=True),
+    help="Use the Slurm of this Debian tree; `./dev root 24.11` makes one.",
+)
+
+
+class _InRoot(click.Command):
+    """A command that goes on in another root when its sandbox is, or is to be, there."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        with _errors():
+            starts = "root" in ctx.params
+            root = ctx.params["root"] if starts else Sandbox(ctx.params["directory"]).root
+            if root and str(root) != slurm_root.current():
+                arguments = [str(self.name), *ctx.obj]
+                slurm_root.enter(Path(root), "slurm_het.cli.sandbox", arguments)
+        return super().invoke(ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.obj = list(args)
+        return super().parse_args(ctx, args)
 
 
 @contextmanager
@@ -45,27 +70,36 @@ def sandbox() -> None:
     """
 
 
-@sandbox.command()
+@sandbox.command(cls=_InRoot)
 @click.option(
     "--topology",
     type=click.Path(path_type=Path, dir_okay=False),
     help="YAML list of node groups.  [default: 14 accelerator nodes of 5 vendors]",
 )
 @_dir_option
+@_root_option
 @click.option("--no-hetd", is_flag=True, help="Do not start the scheduling daemon.")
 @click.option("--no-hook", is_flag=True, help="Leave job_submit.lua out: plain Slurm.")
 @click.option(
     "--slurm-user", default="root", show_default=True, help="As whom slurmctld and hetd run."
 )
 def up(
-    topology: Path | None, directory: Path, no_hetd: bool, no_hook: bool, slurm_user: str
+    topology: Path | None,
+    directory: Path,
+    root: Path | None,
+    no_hetd: bool,
+    no_hook: bool,
+    slurm_user: str,
 ) -> None:
     """Start the cluster and wait until its nodes are idle. Needs root.
+
 
     \b
     Example:
       slurm-het sandbox up --topology my-nodes.yaml --dir /tmp/sb1
+      slurm-het sandbox up --root "$(./dev root 26.05)" --dir /tmp/sb2
     """
+    del root  # we are in it
     with _errors():
         cluster = Sandbox.up(
             directory,
@@ -80,7 +114,7 @@ def up(
     click.echo(f"  slurm-het sandbox run {option}-- sinfo", err=True)
 
 
-@sandbox.command(context_settings={"allow_interspersed_args": False})
+@sandbox.command(cls=_InRoot, context_settings={"allow_interspersed_args": False})
 @_dir_option
 @click.option("--user", help="Run the command as this user (needs root).")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -103,7 +137,7 @@ def run(directory: Path, user: str | None, command: tuple[str, ...]) -> None:
     sys.exit(done.returncode if done.returncode >= 0 else 128 - done.returncode)
 
 
-@sandbox.command()
+@sandbox.command(cls=_InRoot)
 @_dir_option
 def status(directory: Path) -> None:
     """Show the sandbox's daemons and `sinfo`; exit code 1 if a daemon is dead.
@@ -144,14 +178,11 @@ def down(directory: Path, keep_logs: bool) -> None:
         Sandbox(directory).down(keep_logs=keep_logs)
 
 
-if __name__ == "__main__":
-    sandbox()
-
-
-@sandbox.command()
+@sandbox.command(cls=_InRoot)
 @_dir_option
+@_root_option
 @click.option("--keep", is_flag=True, help="Leave the sandbox up afterwards.")
-def demo(directory: Path, keep: bool) -> None:
+def demo(directory: Path, root: Path | None, keep: bool) -> None:
     """Boot a cluster, submit the examples with plain sbatch, compare plan with truth, clean up.
 
     Exit code 1 if any job did not start where the plan said.
@@ -160,6 +191,7 @@ def demo(directory: Path, keep: bool) -> None:
     Example:
       slurm-het sandbox demo
     """
+    del root  # we are in it
     with _errors():
         cluster = Sandbox.up(directory, say=lambda line: click.echo(line, err=True))
         try:
@@ -169,3 +201,7 @@ def demo(directory: Path, keep: bool) -> None:
                 cluster.down()
                 click.echo("the sandbox is down", err=True)
     sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    sandbox()

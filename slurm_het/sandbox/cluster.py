@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.sandbox import procs
+from slurm_het.sandbox import root as slurm_root
 from slurm_het.sandbox.layout import (
     Layout,
     account,
@@ -86,6 +87,7 @@ class Sandbox:
             write_all(Plan(sandbox.layout, topology, version, ports, hook, options, slurm_user))
             facts: dict[str, Any] = {"nodes": topology.nodes, "ports": [ports.start, ports.stop]}
             facts["slurm_user"] = slurm_user
+            facts["root"] = slurm_root.current()
             sandbox.layout.marker.write_text(json.dumps(facts))
             sandbox._boot(topology.nodes, say)
             if hetd:
@@ -103,6 +105,16 @@ class Sandbox:
     def config_path(self) -> Path:
         """The slurm-het configuration, het.yaml."""
         return self.layout.het_config
+
+    @property
+    def root(self) -> str:
+        """The root whose Slurm runs here, '' for this machine's own or when nothing runs.
+
+        Commands for the sandbox must run in the same root.
+        """
+        marker = self.layout.marker
+        text = marker.read_text() if marker.exists() else ""
+        return str(json.loads(text)["root"]) if text else ""
 
     @property
     def env(self) -> dict[str, str]:
