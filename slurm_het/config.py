@@ -88,6 +88,7 @@ class Config:
     planner: PlannerSettings = field(default_factory=PlannerSettings)
     paths: Paths = field(default_factory=Paths)
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
+    operators: tuple[str, ...] = ()
     source: Path | None = None
 
 
@@ -116,6 +117,7 @@ _PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
     "weights", "preference", "throughput", "hook", "planner", "paths", "slurm",
+    "operators",
 )  # fmt: skip
 
 
@@ -188,8 +190,19 @@ class _Reader:
             planner=self.section(top, "planner", PlannerSettings),
             paths=self.section(top, "paths", Paths),
             slurm=self.section(top, "slurm", SlurmSettings),
+            operators=self.operators(top),
             source=source,
         )
+
+    def operators(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> tuple[str, ...]:
+        if "operators" not in top:
+            return ()
+        node = top["operators"][1]
+        names: tuple[str, ...] = self.value(node, "operators", tuple[str, ...])
+        for name in names:
+            if not name.strip():
+                raise self.error(node, "operators", "has an empty name; user names are valid")
+        return names
 
     def policy(self, top: dict[str, yaml.Node]) -> Policy:
         types = self.types(top.get("types"))

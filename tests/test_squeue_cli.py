@@ -16,9 +16,10 @@ from click.testing import CliRunner, Result
 from slurm_het.cli import squeue as module
 from slurm_het.cli.columns import STATE_CODES, format_lines, parse_format
 from slurm_het.cli.control import MAX_REQUEST, call
-from slurm_het.cli.render import clean, cut, duration, pad, table, width
+from slurm_het.cli.render import cut, duration, pad, table, width
 from slurm_het.cli.screen import job_lines
 from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.plain import clean
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.slurm.versions import parse_version
 from tests.squeue_cluster import CONFIG, running, snapshot, view, waiting
@@ -67,6 +68,10 @@ class FakeSlurm:
     async def version(self) -> object:
         """22.05."""
         return parse_version("slurm 22.05.8")
+
+    async def hidden(self) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from slurm_het.cli.hook_config import hook_config
 from slurm_het.cli.plan import plan
 from slurm_het.cli.sandbox import sandbox
 from slurm_het.cli.why import why
+from slurm_het.core.plain import clean_lines
 from slurm_het.errors import HetError
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except HetError as error:
-        click.echo(f"slurm-het: {error}", err=True)
+        click.echo(clean_lines(f"slurm-het: {error}"), err=True)
         sys.exit(1)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import click
 
 from slurm_het.cli.control import call
 from slurm_het.config import Config, load_config
-from slurm_het.daemon.gate import bypass_flag
+from slurm_het.daemon.gate import Gate
 from slurm_het.errors import HetError
 from slurm_het.slurm.cli import CliSlurm
 
@@ -21,32 +22,43 @@ def bypass(state: str, config: Path | None) -> None:
     """Switch planning off (on) or back on (off).
 
     With bypass on the intake partition is UP and plain Slurm schedules every waiting job, whether
-    hetd runs or not; hetd leaves the gate open until bypass is off.
+    hetd runs or not; hetd leaves the gate open until bypass is off. For root, SlurmUser, and the
+    configuration's operators (these while hetd runs).
 
     \b
     Example:
       slurm-het bypass on
     """
     settings = load_config(config)
-    flag = bypass_flag(settings.paths.state_dir)
-    if state == "on":
-        _on(settings, flag)
-    elif state == "off":
-        flag.unlink(missing_ok=True)
+    if state == "status":
+        click.echo(f"bypass is {'on' if _holds(settings) else 'off'}")
+    elif not os.access(settings.paths.state_dir, os.W_OK | os.X_OK):
+        # An operator: hetd's word is needed. SlurmUser and root do without hetd.
+        call(settings.paths.control_socket, {"op": "bypass", "on": state == "on"})
+        click.echo(f"bypass is {state}: hetd moves the gate at its next cycle, which is now")
+    elif state == "on":
+        _on(settings)
+    else:
+        _gate(settings).set_bypass(on=False)
         _wake(settings)
         click.echo("bypass is off: hetd closes the gate at its next cycle")
-    else:
-        click.echo(f"bypass is {'on' if flag.exists() else 'off'}")
 
 
-def _on(settings: Config, flag: Path) -> None:
+def _gate(settings: Config) -> Gate:
     intake = settings.policy.intake_partition
+    return Gate(CliSlurm(settings.slurm), intake, settings.paths.state_dir)
+
+
+def _holds(settings: Config) -> bool:
     try:
-        flag.parent.mkdir(parents=True, exist_ok=True)
-        flag.touch()
-    except OSError as error:
-        hint = "as SlurmUser or root; or by hand: scontrol update PartitionName=... State=UP"
-        raise HetError(f"cannot write {flag}: {error.strerror}", hint) from error
+        return _gate(settings).bypass
+    except PermissionError:
+        return bool(call(settings.paths.control_socket, {"op": "status"}).get("bypass"))
+
+
+def _on(settings: Config) -> None:
+    intake = settings.policy.intake_partition
+    _gate(settings).set_bypass(on=True)
     asyncio.run(CliSlurm(settings.slurm).set_partition_state(intake, "UP"))
     _wake(settings)
     click.echo(f"bypass is on: {intake} is UP, plain Slurm schedules what waits there")

@@ -12,6 +12,7 @@ from slurm_het.config import Config, load_config
 from slurm_het.core import gres, hostlist
 from slurm_het.core.classify import base_type
 from slurm_het.core.model import NodeRecord, Snapshot
+from slurm_het.core.plain import clean
 from slurm_het.slurm.cli import CliSlurm
 
 
@@ -28,9 +29,9 @@ def check(config: Path | None) -> None:
     snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
     errors, remarks = findings(settings, snapshot)
     for text in errors:
-        click.echo(f"wrong:  {text}")
+        click.echo(clean(f"wrong:  {text}"))
     for text in remarks:
-        click.echo(f"remark: {text}")
+        click.echo(clean(f"remark: {text}"))
     nodes = sum(bool(n.gres) for n in snapshot.nodes)
     click.echo(f"{settings.source}: {len(errors)} wrong, {len(remarks)} remarks;"
                f" {len(settings.policy.pools)} pools, {nodes} accelerator nodes")  # fmt: skip

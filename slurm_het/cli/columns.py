@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from slurm_het.cli.render import clean, cut, duration, pad
+from slurm_het.cli.render import cut, duration, pad
 from slurm_het.core.held import UNKNOWN, count_text, fold_held
+from slurm_het.core.plain import clean
 from slurm_het.core.rows import FINISHED, Row
 from slurm_het.errors import HetError
 

@@ -14,6 +14,7 @@ from slurm_het.core.build import build
 from slurm_het.core.gres import format_indexes
 from slurm_het.core.inventory import take_inventory
 from slurm_het.core.model import Plan
+from slurm_het.core.plain import clean, clean_lines
 from slurm_het.core.plan import make_plan, select
 from slurm_het.core.queue import fill_task_pools
 from slurm_het.slurm.cli import CliSlurm
@@ -40,7 +41,7 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
     if dump_lp:
         from slurm_het.solve.milp import dump_lp as dump  # loads the solvers' libraries: only here
 
-        click.echo(dump(built.problem))
+        click.echo(clean_lines(dump(built.problem)))
         return
     solver = WorkerSolver(settings.planner.solver)
     try:
@@ -64,4 +65,4 @@ def _text(made: Plan, tasks: int) -> str:
         terms = " ".join(f"{name}={value:+.2f}" for name, value in p.terms.items())
         lines.append(f"  {p.key:<12} {p.partition:<14} {where:<28} {terms}")
     lines += [f"  {key:<12} waits: {why}" for key, why in made.waiting.items()]
-    return "\n".join(lines)
+    return "\n".join(map(clean, lines))

@@ -5,18 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-STAND_IN = "?"
-# Cc controls (ESC, C1, newlines), Cf formats (bidi overrides, zero-width), Cs lone surrogates,
-# Zl/Zp line ends, Co/Cn what no font agrees on.
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
-
-def clean(text: str) -> str:
-    """The text with whatever could steer a terminal, or hide, replaced by `?`."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(STAND_IN if unicodedata.category(c) in _UNSAFE else c for c in text)
-
 
 def width(text: str) -> int:
     """How many terminal cells the (clean) text takes."""

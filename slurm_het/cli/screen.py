@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from slurm_het.cli.columns import BY_NAME, DEFAULT, Column
-from slurm_het.cli.render import clean, cut, table, width
+from slurm_het.cli.render import cut, table, width
 from slurm_het.core import hostlist
 from slurm_het.core.free import NodeFree, PoolFree
 from slurm_het.core.gres import format_indexes
+from slurm_het.core.plain import clean
 from slurm_het.core.rows import Row
 
 MARK = "…"

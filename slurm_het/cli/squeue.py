@@ -21,16 +21,21 @@ import click
 from slurm_het.cli.columns import COLUMNS, format_lines, named, parse_format
 from slurm_het.cli.filters import Choice, choose
 from slurm_het.cli.gate import ask_hetd
-from slurm_het.cli.render import clean
 from slurm_het.cli.screen import job_lines, node_lines, pool_lines
 from slurm_het.config import Config, load_config
 from slurm_het.core.free import free_by_node, free_by_pool
 from slurm_het.core.inventory import take_inventory
+from slurm_het.core.plain import clean
 from slurm_het.core.rows import Row, make_view
 from slurm_het.errors import HetError
 from slurm_het.slurm.cli import CliSlurm
 
 MAX_WARNINGS = 5
+HIDDEN = {
+    "jobs": "devices that others hold look free",
+    "nodes": "types and what is free are not known",
+    "partitions": "the gate's state is not known",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,9 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     view = make_view(snapshot, inventory, settings.policy, gate.memory)
     rows = choose(view.rows, options.choice, snapshot)
     _warn(view.warnings)
+    for what, so in HIDDEN.items():
+        if what in runner.run(slurm.hidden()):
+            _say(f"Slurm may keep {what} from you (PrivateData): {so}")
     note = gate.note(settings.policy.intake_partition, view.intake)
     if note:
         _say(note)

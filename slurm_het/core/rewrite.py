@@ -171,10 +171,16 @@ def encode_comment(what: Classification, sent: Mapping[str, str]) -> str:
     }
     trims: tuple[dict[str, Any], ...] = ({}, {"why": []}, {"why": [], "orig": {}})
     for trim in trims:
-        text = MARK + json.dumps(data | trim, separators=(",", ":"))
+        # The user's words stand in it: our mark among them must not be taken for ours.
+        text = MARK + without_mark(json.dumps(data | trim, separators=(",", ":")))
         if len(text) <= MAX_COMMENT:
             return text
     return ""
+
+
+def without_mark(text: str) -> str:
+    """The text without our mark; inside JSON it still reads the same."""
+    return text.replace(MARK, MARK[:-1] + "\\u003a")
 
 
 def decode_comment(text: str) -> tuple[Classification, dict[str, str]] | None:

@@ -17,11 +17,12 @@ import click
 from slurm_het.config import Config, load_config
 from slurm_het.core.gate import Event, State
 from slurm_het.core.problem import Problem, Solution
-from slurm_het.daemon.control import ControlServer
+from slurm_het.daemon.control import Caller, ControlServer, Request
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.lease import Lease
+from slurm_het.daemon.logs import set_up_logging
 from slurm_het.daemon.notify import notify, watchdog_seconds
 from slurm_het.daemon.peers import claim_socket
 from slurm_het.daemon.store import Journal
@@ -57,7 +58,7 @@ class Daemon:
             config, self.slurm, self.gate, self.journal, self._solve, check_lead=self._check_lead
         )
         self.hook = HookChild(config, self._admitted, lambda: self._stop.set())
-        self.control = ControlServer(config.paths.control_socket, self._control)
+        self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.started = time.time()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -197,10 +198,25 @@ class Daemon:
         for delay in ADMISSION_WAKES:
             loop.call_later(delay, self._wake.set)
 
-    def _control(self, op: str, admin: bool) -> dict[str, Any]:
-        if op == "wake":
-            self._wake.set()
-            return {}
+    def _control(self, request: Request, caller: Caller) -> dict[str, Any]:
+        if request.op == "history":
+            return self._history(request.job, caller)
+        if request.op == "status":
+            return self._status(caller.admin)
+        if request.op == "bypass":
+            log.info("bypass %s, by %s", "on" if request.on else "off", caller.name or caller.uid)
+            self.gate.set_bypass(on=request.on)
+        self._wake.set()
+        return {}
+
+    def _history(self, key: str, caller: Caller) -> dict[str, Any]:
+        """What the journal has of a job, for its user and for admins."""
+        history = self.journal.history(key)
+        if not caller.admin and (not caller.name or history["user"] != caller.name):
+            raise HetError(f"job {key[:40]} is not yours", "its user and admins may ask")
+        return {"history": history}
+
+    def _status(self, admin: bool) -> dict[str, Any]:
         report = self.cycle.report
         out: dict[str, Any] = {
             "gate": self.gate.state,
@@ -234,11 +250,8 @@ def main(config: Path | None, verbose: bool) -> None:
     Example:
       hetd --config /etc/slurm-het/het.yaml
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    os.umask(0o077)  # the journal says whose jobs did what
+    set_up_logging(verbose=verbose)
     try:
         asyncio.run(Daemon(load_config(config)).run())
     except HetError as error:

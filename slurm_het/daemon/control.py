@@ -1,4 +1,4 @@
-"""The control socket: a JSON object per line in, one out. `status` for all, the rest for admins."""
+"""The control socket: a JSON object per line in, one out. Who asks is the kernel's word."""
 
 from __future__ import annotations
 
@@ -7,28 +7,54 @@ import contextlib
 import json
 import logging
 import os
+import pwd
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from socket import SOCK_STREAM
 from typing import Any
 
+import msgspec
+
 from slurm_het.daemon.peers import claim_socket, peer_uid
+from slurm_het.errors import HetError
 
 log = logging.getLogger("hetd.control")
 MAX_LINE = 65536
+MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
-OPS = ("status", "wake")
+FOR_ADMINS = {"status": False, "history": False, "wake": True, "bypass": True}
 
-Handler = Callable[[str, bool], dict[str, Any]]
+
+class Request(msgspec.Struct):
+    """What may be asked. `job` goes with history, `on` with bypass."""
+
+    op: str
+    job: str = ""
+    on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks; admins are root, our own uid (SlurmUser's) and the configured operators."""
+
+    uid: int
+    name: str
+    admin: bool
+
+
+Handler = Callable[[Request, Caller], dict[str, Any]]
 
 
 class ControlServer:
-    """Serves `handler(op, is_admin)`; admins are root and our own uid."""
+    """Serves `handler(request, caller)`, after seeing to it that the caller may ask that."""
 
-    def __init__(self, path: Path, handler: Handler) -> None:
+    def __init__(self, path: Path, operators: tuple[str, ...], handler: Handler) -> None:
         self.path = path
+        self.operators = operators
         self.handler = handler
         self._server: asyncio.Server | None = None
+        self._open = 0
 
     async def start(self) -> None:
         """Listen."""
@@ -42,26 +68,43 @@ class ControlServer:
             self.path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
         try:
+            if self._open > MAX_CONNECTIONS:
+                return
             line = await asyncio.wait_for(reader.readline(), READ_SECONDS)
-            reply = self._answer(line, admin=peer_uid(writer) in {0, os.getuid()})
-            writer.write(json.dumps(reply).encode() + b"\n")
+            caller = await asyncio.to_thread(self._caller, peer_uid(writer))
+            writer.write(json.dumps(self._answer(line, caller)).encode() + b"\n")
             await asyncio.wait_for(writer.drain(), READ_SECONDS)
         except (ValueError, TimeoutError, ConnectionError) as error:
             log.debug("a control connection gave no request: %s", error)
         finally:
+            self._open -= 1
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    def _answer(self, line: bytes, *, admin: bool) -> dict[str, Any]:
+    def _caller(self, uid: int) -> Caller:
+        """In a thread: the look-up of a name may wait for a directory server."""
         try:
-            request = json.loads(line)
-            op = str(request["op"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+            name = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            name = ""
+        return Caller(uid, name, uid in {0, os.getuid()} or name in self.operators)
+
+    def _answer(self, line: bytes, caller: Caller) -> dict[str, Any]:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+        except (msgspec.DecodeError, RecursionError):
             return {"ok": False, "error": "not a request", "hint": 'send {"op": "status"}'}
-        if op not in OPS:
-            return {"ok": False, "error": f"no op {op[:40]!r}", "hint": f"valid: {', '.join(OPS)}"}
-        if op != "status" and not admin:
-            return {"ok": False, "error": f"{op} is for root and SlurmUser", "hint": "use sudo"}
-        return {"ok": True, **self.handler(op, admin)}
+        needs_admin = FOR_ADMINS.get(request.op)
+        if needs_admin is None:
+            valid = ", ".join(FOR_ADMINS)
+            return {"ok": False, "error": f"no op {request.op[:40]!r}", "hint": f"valid: {valid}"}
+        if needs_admin and not caller.admin:
+            who = "root, SlurmUser and the configuration's operators"
+            return {"ok": False, "error": f"{request.op} is for {who}", "hint": "use sudo"}
+        try:
+            return {"ok": True, **self.handler(request, caller)}
+        except HetError as error:
+            return {"ok": False, "error": error.message, "hint": error.hint}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slurm_het.core.gate import Event, Order, State, step
 from slurm_het.core.model import Snapshot
-from slurm_het.errors import SlurmError
+from slurm_het.errors import HetError, SlurmError
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.gate")
@@ -33,6 +33,18 @@ class Gate:
     def bypass(self) -> bool:
         """Whether `slurm-het bypass on` holds."""
         return self.flag.exists()
+
+    def set_bypass(self, *, on: bool) -> None:
+        """Keep what `slurm-het bypass` says. Raises HetError if it cannot be kept."""
+        try:
+            if on:
+                self.flag.parent.mkdir(parents=True, exist_ok=True)
+                self.flag.touch()
+            else:
+                self.flag.unlink(missing_ok=True)
+        except OSError as error:
+            hint = "as SlurmUser or root; or by hand: scontrol update PartitionName=... State=UP"
+            raise HetError(f"cannot write {self.flag}: {error.strerror}", hint) from error
 
     def read(self, snapshot: Snapshot) -> Event:
         """What a snapshot says to the gate."""

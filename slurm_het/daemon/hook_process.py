@@ -24,6 +24,7 @@ from slurm_het.config import Config, load_config
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.rewrite import Admission, admit
 from slurm_het.daemon.hook_server import HookServer
+from slurm_het.daemon.logs import set_up_logging
 from slurm_het.errors import HetError
 
 log = logging.getLogger("hetd.hook")
@@ -143,9 +144,8 @@ class _Serving:
 
 def main() -> None:
     """Serve until the parent is gone."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    os.umask(0o077)
+    set_up_logging()
     try:
         asyncio.run(_Serving(load_config(Path(sys.argv[1]))).run())
     except HetError as error:

@@ -9,7 +9,7 @@ from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.queue import Handover, TaskPools, is_gated
-from slurm_het.core.rewrite import MARK, MAX_COMMENT, admit, sent_by
+from slurm_het.core.rewrite import MARK, MAX_COMMENT, admit, sent_by, without_mark
 from slurm_het.daemon.pins import Pins
 from slurm_het.daemon.store import Journal
 from slurm_het.errors import SlurmBusyError, SlurmError
@@ -40,7 +40,7 @@ class Intake:
     ) -> tuple[str, str, str]:
         fields = {
             "Partition": ",".join(handover.partitions),
-            "AdminComment": f"slurm-het: {handover.why}"[:MAX_COMMENT],
+            "AdminComment": f"slurm-het: {without_mark(handover.why)}"[:MAX_COMMENT],
         }
         try:
             await self.slurm.update_job(key, fields)

@@ -19,6 +19,8 @@ log = logging.getLogger("hetd.journal")
 KEEP_SECONDS = 30 * 86400
 PRUNE_SECONDS = 86400
 COMPLAIN_SECONDS = 60.0
+MAX_OUTCOMES = 200
+REMEDY = "see paths.journal; it is for SlurmUser and root, others ask hetd"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
     key TEXT, submitted INTEGER, user TEXT, classification TEXT, PRIMARY KEY (key, submitted));
@@ -34,27 +36,40 @@ CREATE INDEX IF NOT EXISTS outcome_key ON outcome (key);
 
 
 class Journal:
-    """Appends to the journal, and answers `slurm-het why`. Raises HetError when it cannot open."""
+    """Appends to the journal, and answers `slurm-het why`.
+
+    hetd's own never raises for want of a disk: it says so and tries again with the next entry. A
+    damaged file is put aside for a new one. Read only, HetError says why it cannot be read.
+    """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
         self._pruned = 0.0
         self._complain_at = 0.0
-        try:
-            if read_only:
-                self.db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self.db = sqlite3.connect(path, timeout=2)
-                self.db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
-                self.db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise HetError(
-                f"cannot open the journal {path}: {error}", "see paths.journal"
-            ) from error
+        self._db: sqlite3.Connection | None = None
+        if read_only:
+            try:
+                uri = f"{path.resolve().as_uri()}?mode=ro"
+                self._db = sqlite3.connect(uri, uri=True, timeout=2)
+                self._db.execute("SELECT 1 FROM job LIMIT 1")
+            except (OSError, sqlite3.Error) as error:
+                raise HetError(f"cannot read the journal {path}: {error}", REMEDY) from error
+        else:
+            with self._writing():
+                pass
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The database, opened when it is needed. Raises sqlite3.Error or OSError."""
+        if self._db is None:
+            self._db = _open(self.path)
+        return self._db
 
     def close(self) -> None:
         """Close the database."""
-        self.db.close()
+        if self._db is not None:
+            self._db.close()
+            self._db = None
 
     def prune(self, now: float) -> None:
         """Forget what is older than KEEP_SECONDS; at most once a day."""
@@ -98,12 +113,50 @@ class Journal:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction; if it fails (a full disk) the log says so, and planning goes on."""
         try:
-            with self.db:
-                yield self.db
+            db = self.db
+        except (OSError, sqlite3.Error) as error:
+            self._complain(error)
+            db = sqlite3.connect(":memory:")
+            db.executescript(_SCHEMA)
+            yield db
+            db.close()
+            return
+        try:
+            with db:
+                yield db
         except sqlite3.Error as error:
-            if time.monotonic() >= self._complain_at:
-                log.error("the journal is not written, planning goes on without it: %s", error)
-                self._complain_at = time.monotonic() + COMPLAIN_SECONDS
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if _is_damage(error):
+            self.close()  # opening it again puts it aside
+        if time.monotonic() >= self._complain_at:
+            log.error("the journal is not written, planning goes on without it: %s", error)
+            self._complain_at = time.monotonic() + COMPLAIN_SECONDS
+
+    def history(self, key: str) -> dict[str, Any]:
+        """All there is of one job, as JSON has it: user, placement, cycle, outcomes.
+
+        Raises HetError when the journal cannot be read.
+        """
+        try:
+            placement = self.placement_of(key)
+            return {
+                "user": self._user_of(key),
+                "placement": asdict(placement) if placement else None,
+                "cycle": self.cycle_of(key),
+                "outcomes": [list(outcome) for outcome in self.outcomes_of(key)[-MAX_OUTCOMES:]],
+            }
+        except (OSError, sqlite3.Error) as error:
+            raise HetError(f"cannot read the journal {self.path}: {error}", REMEDY) from error
+
+    def _user_of(self, key: str) -> str:
+        """Whose job it is; of job ids that were used twice, the newer one's."""
+        row = self.db.execute(
+            "SELECT user FROM job WHERE key IN (?, ?) ORDER BY submitted DESC LIMIT 1",
+            (key, key.split("_", maxsplit=1)[0]),
+        ).fetchone()
+        return str(row[0]) if row else ""
 
     def placement_of(self, key: str) -> Placement | None:
         """The newest placement planned for a job."""
@@ -131,6 +184,38 @@ class Journal:
         )  # fmt: skip
         row = cursor.fetchone()
         return dict(zip([c[0] for c in cursor.description], row, strict=True)) if row else None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _prepared(path)
+    except sqlite3.DatabaseError as error:
+        if not _is_damage(error):
+            raise
+        aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
+        log.error("the journal %s is damaged (%s): it is kept as %s", path, error, aside)
+        path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return _prepared(path)
+
+
+def _prepared(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=2)
+    try:
+        db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+        db.executescript(_SCHEMA)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the file itself is bad, not the disk or the permissions."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def placement_from(data: dict[str, Any]) -> Placement:

@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 
 from slurm_het.config import SlurmSettings
 from slurm_het.core.model import Snapshot
+from slurm_het.core.script import MAX_SCRIPT
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions
@@ -21,6 +22,8 @@ from slurm_het.slurm.versions import SlurmVersion, parse_version
 _RETRY_PAUSES = (0.05, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.5, 1.0)
 # slurmctld itself looks its partitions' groups up anew every GroupUpdateTime, 600 s by default.
 GROUPS_SECONDS = 600
+MAX_ANSWER = 1 << 30  # squeue --json is about 4 KB a job (22.05)
+CHUNK = 1 << 20
 _TRANSIENT = ("Resource temporarily unavailable", "Unable to contact slurm controller")
 
 
@@ -30,7 +33,7 @@ class CliSlurm:
     def __init__(self, settings: SlurmSettings | None = None) -> None:
         self.settings = settings or SlurmSettings()
         self._version: SlurmVersion | None = None
-        self._memory_tracked: bool | None = None
+        self._config: dict[str, str] | None = None
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
 
@@ -42,12 +45,12 @@ class CliSlurm:
 
     async def snapshot(self) -> Snapshot:
         """All jobs, then the nodes and partitions: what starts in between counts on its node."""
-        version = await self.version()
-        tracked = await self._tracks_memory()
+        version, hidden = await self.version(), await self.hidden()
+        tracked = "MEMORY" in (await self._conf()).get("SelectTypeParameters", "").upper()
         jobs = await self._run_bytes("squeue", "--all", version.squeue_json)
         nodes, partitions = await asyncio.gather(
-            self._run("scontrol", "-o", "-a", "show", "node"),
-            self._run("scontrol", "-o", "-a", "show", "partition"),
+            self._show("node", may_hide="nodes" in hidden),
+            self._show("partition", may_hide="partitions" in hidden),
         )
         groups = partial(user_groups, epoch=int(time.time() // GROUPS_SECONDS))
         return Snapshot(
@@ -67,18 +70,42 @@ class CliSlurm:
         await self._scontrol_update(f"PartitionName={partition}", {"State": state})
 
     async def batch_script(self, job_id: int) -> str:
-        """The batch script; '' for a job without one."""
+        """The start of the batch script, as much as is read of it; '' for a job without one."""
+        arguments = ("write", "batch_script", str(job_id), "-")
         try:
-            return await self._run("scontrol", "write", "batch_script", str(job_id), "-")
+            script = await self._run_bytes("scontrol", *arguments, limit=MAX_SCRIPT, cut=True)
         except SlurmError:
             return ""
+        return script.decode("utf-8", "replace")
 
-    async def _tracks_memory(self) -> bool:
-        if self._memory_tracked is None:
-            text = await self._run("scontrol", "show", "config")
-            lines = (li for li in text.splitlines() if li.startswith("SelectTypeParameters"))
-            self._memory_tracked = "MEMORY" in next(lines, "").upper()
-        return self._memory_tracked
+    async def hidden(self) -> frozenset[str]:
+        """What PrivateData may hide from us: jobs, nodes, partitions...; nothing from admins.
+
+        Operators of slurmdbd see all, but that is not for us to know.
+        """
+        conf = await self._conf()
+        if f"({os.getuid()})" in conf.get("SlurmUser", "") or os.getuid() == 0:
+            return frozenset()
+        return frozenset(conf.get("PrivateData", "none").split(",")) - {"none"}
+
+    async def _conf(self) -> dict[str, str]:
+        """slurmctld's configuration, read once: what we use of it takes a restart to change."""
+        if self._config is None:
+            pairs = (
+                line.partition("=")
+                for line in (await self._run("scontrol", "show", "config")).splitlines()
+            )
+            self._config = {key.strip(): value.strip() for key, _, value in pairs}
+        return self._config
+
+    async def _show(self, what: str, *, may_hide: bool) -> str:
+        """All nodes or partitions as text; '' where Slurm keeps them from us."""
+        try:
+            return await self._run("scontrol", "-o", "-a", "show", what)
+        except SlurmError as error:
+            if may_hide and "Access/permission denied" in error.message:
+                return ""
+            raise
 
     async def _scontrol_update(self, what: str, fields: Mapping[str, str]) -> None:
         arguments = ["update", what, *(f"{name}={value}" for name, value in fields.items())]
@@ -97,7 +124,10 @@ class CliSlurm:
     async def _run(self, program: str, *arguments: str) -> str:
         return (await self._run_bytes(program, *arguments)).decode("utf-8", "replace")
 
-    async def _run_bytes(self, program: str, *arguments: str) -> bytes:
+    async def _run_bytes(
+        self, program: str, *arguments: str, limit: int = MAX_ANSWER, cut: bool = False
+    ) -> bytes:
+        """Its output; of one longer than `limit` the start if `cut`, else SlurmError."""
         directory = self.settings.bin_dir
         path = str(directory / program) if directory else program
         env = dict(os.environ, SLURM_TIME_FORMAT="standard")
@@ -107,25 +137,38 @@ class CliSlurm:
             try:
                 process = await asyncio.create_subprocess_exec(
                     path, *arguments, env=env, stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=CHUNK,
                 )  # fmt: skip
             except OSError as error:
                 raise SlurmError(
                     f"cannot run {path}: {error.strerror}",
                     "install slurm-client, or set slurm.bin_dir in the configuration",
                 ) from error
-            out, err = await self._communicate(process, path)
+            out, err = await self._communicate(process, path, limit)
+        if len(out) > limit:
+            if not cut:
+                raise SlurmError(f"{path} {arguments[0]} printed more than {limit} bytes")
+            return out[:limit]
         if process.returncode != 0:
             reason = err.decode("utf-8", "replace").strip()[-500:]
             raise SlurmError(f"{program} {' '.join(arguments[:3])}: {reason or 'failed'}")
         return out
 
     async def _communicate(
-        self, process: asyncio.subprocess.Process, path: str
+        self, process: asyncio.subprocess.Process, path: str, limit: int
     ) -> tuple[bytes, bytes]:
+        """At most `limit` bytes and one of its output, and the end of its complaints, in time."""
         seconds = self.settings.timeout_seconds
+        assert process.stdout  # noqa: S101 - asked for above
+        assert process.stderr  # noqa: S101 - same
+        errors = asyncio.create_task(_end_of(process.stderr))
         try:
-            return await asyncio.wait_for(process.communicate(), seconds)
+            async with asyncio.timeout(seconds):
+                out = await _start_of(process.stdout, limit + 1)
+                if len(out) > limit:
+                    return out, b""
+                await process.wait()
+                return out, await errors
         except TimeoutError as error:
             raise SlurmError(
                 f"{path} did not answer within {seconds:g} s", "is slurmctld up and responsive?"
@@ -134,7 +177,23 @@ class CliSlurm:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
+                await _end_of(process.stdout)  # a pipe that nobody reads would keep it from ending
                 await process.wait()
+            errors.cancel()
+
+
+async def _start_of(stream: asyncio.StreamReader, limit: int) -> bytes:
+    out = bytearray()
+    while len(out) < limit and (part := await stream.read(min(CHUNK, limit - len(out)))):
+        out += part
+    return bytes(out)
+
+
+async def _end_of(stream: asyncio.StreamReader) -> bytes:
+    out = b""
+    while part := await stream.read(CHUNK):
+        out = (out + part)[-4096:]
+    return out
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,161 @@
+"""The control socket's rules, the log's and the journal's: who may ask, what is let through."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurm_het.config import parse_config
+from slurm_het.core.model import Classification
+from slurm_het.core.plain import clean
+from slurm_het.core.rewrite import MARK, decode_comment, encode_comment
+from slurm_het.daemon.control import FOR_ADMINS, Caller, ControlServer, Request
+from slurm_het.daemon.logs import FORMAT, CleanFormatter
+from slurm_het.daemon.store import Journal
+from slurm_het.errors import ConfigError, HetError
+
+NAME = "a\x1b]0;x\x07\r\n2026-01-01 ERROR hetd: forged \u202e\x9b2J"
+POOLS = (
+    "intake_partition: accel\npools:\n  train-nv: {scenario: training, vendors: [nvidia]}\n"
+    "types:\n  a100: {memory_gib: 80}\n"
+)
+
+
+def answer(caller: Caller, line: bytes) -> dict[str, Any]:
+    """What the server answers when its handler grants everything."""
+    server = ControlServer(Path("unused"), ("ann",), lambda request, _who: {"did": request.op})
+    return server._answer(line, caller)
+
+
+@given(st.binary() | st.text().map(lambda t: json.dumps({"op": t}).encode()))
+def test_whatever_is_sent_is_answered_and_orders_need_an_admin(line: bytes) -> None:
+    reply = answer(Caller(1000, "bob", admin=False), line)
+    assert json.dumps(reply)
+    assert reply["ok"] is (
+        reply.get("did") in {op for op, admin in FOR_ADMINS.items() if not admin}
+    )
+
+
+@pytest.mark.parametrize("op", FOR_ADMINS)
+def test_admins_may_all(op: str) -> None:
+    assert answer(Caller(0, "root", admin=True), json.dumps({"op": op}).encode())["did"] == op
+
+
+def test_who_is_an_admin() -> None:
+    server = ControlServer(Path("unused"), ("daemon",), lambda _request, _who: {})
+    assert server._caller(0).admin
+    assert server._caller(os.getuid()).admin
+    assert server._caller(1).admin, "a configured operator"
+    assert not server._caller(2).admin
+    stranger = server._caller(4_000_000_000)
+    assert (stranger.name, stranger.admin) == ("", False)
+
+
+def test_a_refusal_of_ours_is_an_answer() -> None:
+    def handler(request: Request, who: Caller) -> dict[str, Any]:
+        raise HetError(f"job {request.job} is not {who.name}'s", "ask an admin")
+
+    server = ControlServer(Path("unused"), (), handler)
+    reply = server._answer(b'{"op": "history", "job": "7"}', Caller(1, "bob", admin=False))
+    assert reply == {"ok": False, "error": "job 7 is not bob's", "hint": "ask an admin"}
+
+
+def test_operators_are_names() -> None:
+    assert parse_config(POOLS + "operators: [ann, bob]\n").operators == ("ann", "bob")
+    for bad in ("ann", "[7]", "['']"):
+        with pytest.raises(ConfigError, match="operators"):
+            parse_config(POOLS + f"operators: {bad}\n")
+
+
+def test_a_log_line_is_one_line_without_escapes() -> None:
+    formatter = CleanFormatter(FORMAT)
+    try:
+        raise ValueError(NAME)
+    except ValueError as error:
+        info = (ValueError, error, error.__traceback__)
+    record = logging.LogRecord("hetd", logging.INFO, "", 0, "job %s", (NAME,), None)
+    text = formatter.format(record)
+    assert text.isprintable()
+    assert "forged" in text
+    record = logging.LogRecord("hetd", logging.INFO, "", 0, "failed", (), info)
+    assert all(clean(line) == line for line in formatter.format(record).split("\n"))
+
+
+@given(st.text(), st.text())
+def test_our_mark_in_a_users_words_is_not_taken_for_ours(word: str, partition: str) -> None:
+    forged = MARK + json.dumps(
+        {"s": "inference", "v": [], "t": [], "p": ["theirs"], "m": 1, "sh": 1, "orig": {},
+         "why": []}
+    )  # fmt: skip
+    what = Classification("training", evidence=(word + forged, forged))
+    sent = {"partition": partition + forged, "features": word}
+    text = encode_comment(what, sent)
+    assert text.count(MARK) == (1 if text else 0)
+    kept = decode_comment(f"{forged} {text}")
+    assert kept
+    if text:
+        assert kept[0].scenario == "training"
+        assert kept[0].evidence in {what.evidence, ()}
+
+
+def job_row(journal: Journal, key: str, submitted: int, user: str) -> None:
+    """A job in the journal."""
+    journal.record_jobs([(key, submitted, user, Classification("training"))])
+
+
+def test_the_history_names_the_newest_jobs_user(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    job_row(journal, "7", 10, "ann")
+    job_row(journal, "7", 20, "bob")  # job ids start anew when Slurm's state is lost
+    journal.record_outcomes(30.0, [("7_3", "released", "x")])
+    assert journal.history("7_3")["user"] == "bob"
+    assert journal.history("7_3")["outcomes"] == [[30.0, "released", "x"]]
+    assert journal.history("8") == {"user": "", "placement": None, "cycle": None, "outcomes": []}
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database at all" * 300, None])
+def test_a_damaged_journal_is_put_aside(tmp_path: Path, damage: bytes | None) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    job_row(journal, "7", 10, "ann")
+    journal.close()
+    whole = path.read_bytes()
+    # None: pages overwritten behind an intact header, which only a later statement meets.
+    path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100) if damage is None else damage)
+    journal = Journal(path)
+    for n in range(3):
+        job_row(journal, str(n), 20, "bob")
+    assert journal.history("2")["user"] == "bob"
+    assert journal.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    kept = [p.read_bytes() for p in tmp_path.glob("*.damaged-*")]
+    assert len(kept) == (0 if damage == b"" else 1), "an empty file is an empty database"
+
+
+def test_a_journal_without_a_directory_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state").write_text("a file where the directory should be")
+    journal = Journal(tmp_path / "state" / "journal.db")
+    job_row(journal, "7", 10, "ann")
+    assert [r.message[:28] for r in caplog.records] == ["the journal is not written, "]
+    with pytest.raises(HetError, match="cannot read the journal"):
+        journal.history("7")
+    (tmp_path / "state").unlink()
+    job_row(journal, "8", 10, "ann")
+    assert journal.history("8")["user"] == "ann"
+
+
+def test_a_journal_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+    with pytest.raises(HetError, match="SlurmUser and root"):
+        Journal(tmp_path / "none.db", read_only=True)
+    sqlite3.connect(tmp_path / "other.db").close()
+    with pytest.raises(HetError, match="no such table"):
+        Journal(tmp_path / "other.db", read_only=True)
