@@ -43,6 +43,7 @@ class PlannerSettings:
     """The planning cycle. Times in seconds; `gap` is relative; `window_tasks` bounds one solve.
 
     `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest.
+    `fail_open_seconds`: for how long cycles may fail before the gate is opened.
     """
 
     solver: Literal["highs", "cbc"] = "highs"
@@ -54,6 +55,7 @@ class PlannerSettings:
     grace_seconds: Seconds = 45.0
     retry_seconds: Seconds = 60.0
     reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
+    fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
 
 
 @dataclass(frozen=True, slots=True)

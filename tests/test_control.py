@@ -145,7 +145,7 @@ def test_a_journal_without_a_directory_is_tried_again(
     (tmp_path / "state").write_text("a file where the directory should be")
     journal = Journal(tmp_path / "state" / "journal.db")
     job_row(journal, "7", 10, "ann")
-    assert [r.message[:28] for r in caplog.records] == ["the journal is not written, "]
+    assert [r.message[:28] for r in caplog.records] == ["the journal does not work, p"]
     with pytest.raises(HetError, match="cannot read the journal"):
         journal.history("7")
     (tmp_path / "state").unlink()

@@ -55,12 +55,22 @@ class Bench:
     """A cycle with its fakes and a clock that stands still."""
 
     def __init__(self, tmp_path: Path, *jobs: Job, gate: str = "DOWN") -> None:
+        self.path = tmp_path
         self.now = 1000.0
         self.slurm = FakeSlurm(*jobs, gate=gate)
         config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
         self.journal = Journal(tmp_path / "journal.db")
         gates = Gate(self.slurm, "accel", tmp_path)
-        self.cycle = Cycle(config, self.slurm, gates, self.journal, greedy, clock=lambda: self.now)
+        self.ticked = 0.0
+        self.cycle = Cycle(
+            config, self.slurm, gates, self.journal, greedy,
+            clock=lambda: self.now, ticks=lambda: self.ticked,
+        )  # fmt: skip
+
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+        self.ticked += seconds
 
     def run(self) -> bool:
         return asyncio.run(self.cycle.run())
@@ -108,7 +118,7 @@ def test_a_refused_handover_is_not_tried_all_the_time(tmp_path: Path) -> None:
     bench.run()
     bench.run()
     assert len(bench.sent("2")) == 1
-    bench.now += 60
+    bench.wait(60)
     bench.run()
     assert len(bench.sent("2")) == 2
 
@@ -130,7 +140,7 @@ def test_a_requeued_job_that_kept_its_pin_comes_back_to_the_gate(tmp_path: Path)
     bench = Bench(tmp_path, replace(pinned, reason="BadConstraints", priority=0))
     bench.run()
     assert list(bench.cycle.pins.pins) == ["1"]
-    bench.now += bench.cycle.pins.grace_seconds + 1
+    bench.wait(bench.cycle.pins.grace_seconds + 1)
     bench.run()
     assert bench.sent("1") == [{"Partition": "accel", "ReqNodeList": ""}]
 
@@ -182,7 +192,7 @@ def test_a_journal_on_a_full_disk_stops_no_planning(
     bench.run()
     assert bench.sent("1")
     assert [r.message for r in caplog.records if "journal" in r.message] == [
-        "the journal is not written, planning goes on without it: database or disk is full"
+        "the journal does not work, planning goes on without it: database or disk is full"
     ]
     bench.journal.db.execute("PRAGMA max_page_count = 100000")
     bench.slurm.jobs = (marked(50),)
@@ -234,3 +244,110 @@ def test_a_cycle_with_2000_pending_jobs_is_cheap(tmp_path: Path, array: bool) ->
     began = time.process_time()
     bench.run()
     assert time.process_time() - began < 1
+
+
+def restarted(bench: Bench, *jobs: Job) -> Bench:
+    """A new hetd on the journal that the old one left when it was killed."""
+    new = Bench(bench.path, *jobs)
+    new.now = bench.now + 5
+    return new
+
+
+def test_a_release_is_known_after_a_restart_with_its_very_devices(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, marked(1, tres_per_node="gpu:4"), marked(2, tres_per_node="gpu:4"))
+    bench.run()
+    planned = {key: pin.placement for key, pin in bench.cycle.pins.pins.items()}
+    assert len(planned) == 2
+    jobs = [
+        replace(job, partition=planned[job.key].partition, req_nodes=planned[job.key].nodes[0])
+        for job in bench.slurm.jobs
+    ]
+    new = restarted(bench, *jobs)
+    new.run()
+    assert {key: pin.placement for key, pin in new.cycle.pins.pins.items()} == planned
+    assert new.slurm.updates == [], "they are about to start: nothing to finish"
+    new.wait(new.cycle.pins.grace_seconds + 1)
+    new.run()
+    assert new.sent("1")[0]["Partition"] == "accel", "it did not start: taken back"
+
+
+def test_a_plan_that_was_recorded_and_not_applied_is_made_anew(tmp_path: Path) -> None:
+    """Killed between the journal's entry and the update: Slurm has the job in the gate."""
+    bench = Bench(tmp_path, marked(1))
+    bench.run()
+    assert bench.journal.placement_of("1")
+    new = restarted(bench, marked(1))
+    new.run()
+    assert new.sent("1")[0]["Partition"] == "train-nv"
+
+
+def test_a_node_list_left_by_a_refused_release_is_replaced(tmp_path: Path) -> None:
+    """24.11 and 26.05 keep it; killed then, hetd has not cleared it."""
+    bench = Bench(tmp_path, marked(1))
+    bench.run()
+    (node,) = bench.cycle.pins.pins["1"].placement.nodes
+    other = "nv2" if node == "nv1" else "nv1"
+    new = restarted(bench, replace(marked(1), req_nodes=node))
+    new.run()
+    assert new.sent("1")[0]["ReqNodeList"]
+    theirs = restarted(bench, replace(marked(1), req_nodes=other))
+    theirs.run()
+    assert "ReqNodeList" not in theirs.sent("1")[0], "its user's own list: plain Slurm's"
+
+
+def test_what_was_pinned_ahead_is_so_after_a_restart(tmp_path: Path) -> None:
+    """Its nodes are not free yet: it has not failed to start."""
+    on = [running(n, f"nv{n}", "gpu:a100:8(IDX:0-7)", end_time=5000) for n in (1, 2)]
+    bench = Bench(tmp_path, *on, marked(7, tres_per_node="gpu:8"))
+    bench.run()
+    (before,) = bench.cycle.pins.ahead()
+    job = replace(
+        marked(7, tres_per_node="gpu:8"),
+        partition=before.placement.partition, req_nodes=before.placement.nodes[0],
+    )  # fmt: skip
+    new = restarted(bench, *on, job)
+    for _ in range(3):
+        new.run()
+        new.wait(new.cycle.pins.grace_seconds)
+    assert [pin.start for pin in new.cycle.pins.ahead()] == [before.start]
+    assert new.slurm.updates == []
+
+
+@pytest.mark.parametrize("step", [-86400.0, -3600.0, 86400.0])
+def test_a_step_of_the_clock_neither_hastens_nor_delays(tmp_path: Path, step: float) -> None:
+    """Grace, retries and the journal's pruning, after somebody set the clock."""
+    bench = Bench(tmp_path, marked(1), marked(2))
+    bench.slurm.refuse.add("2")
+    bench.now = 40 * 86400.0
+    bench.run()
+    assert len(bench.sent("2")) == 2, "refused and undone"
+    bench.slurm.refuse.clear()
+    bench.now += step
+    bench.slurm.jobs = (replace(marked(1), partition="train-nv", req_nodes="nv1"), marked(2))
+    bench.run()
+    assert (len(bench.sent("1")), len(bench.sent("2"))) == (1, 2), "nothing is due yet"
+    bench.wait(bench.cycle.pins.grace_seconds)
+    bench.run()
+    assert bench.sent("1")[1:] == [{"Partition": "accel", "ReqNodeList": ""}]
+    assert bench.sent("2")[2]["Partition"] == "train-nv"
+
+
+def test_pruning_survives_a_clock_that_was_far_ahead(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.prune(4e9)
+    journal.record_outcomes(100.0, [("1", "started", "")])
+    journal.prune(100.0 + 31 * 86400)
+    assert journal.outcomes_of("1") == []
+
+
+def test_a_job_that_ended_at_once_was_started(tmp_path: Path) -> None:
+    """22.05 lists no nodes for a COMPLETING job whose nodes are done with it (seen live)."""
+    bench = Bench(tmp_path, marked(1))
+    bench.run()
+    (node,) = bench.cycle.pins.pins["1"].placement.nodes
+    ended = replace(marked(1), partition="train-nv", state="COMPLETING")
+    bench.slurm.jobs = (ended,)
+    bench.run()
+    bench.slurm.jobs = (replace(ended, state="COMPLETED", nodes=node),)
+    bench.run()
+    assert [event for _, event, _ in bench.journal.outcomes_of("1")] == ["released", "started"]

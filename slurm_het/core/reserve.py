@@ -12,10 +12,10 @@ from slurm_het.core.model import Device, Placement, Task
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A released task: what it asked, where it goes, and since when (epoch seconds).
+    """A released task: what it asked, where it goes, and since when (monotonic seconds).
 
-    `start` is 0 for a task that should start at once. A task that is pinned ahead, to nodes that
-    are not free yet, starts then at the latest.
+    `start` (epoch seconds) is 0 for a task that should start at once. A task that is pinned ahead,
+    to nodes that are not free yet, starts then at the latest.
     """
 
     task: Task

@@ -39,8 +39,6 @@ MAX_BACKOFF = 30.0
 MAX_SETTLE = 1.0
 STUCK_SECONDS = 60.0
 LEASE_SECONDS = 0.5
-# slurmctld may be away for a failover; a gate that cannot be planned for longer is opened.
-FAIL_OPEN_SECONDS = 30.0
 
 
 class Daemon:
@@ -149,7 +147,8 @@ class Daemon:
             self._failing_since = self._failing_since if self._failures else self._cycle_began
             self._failures += 1
             log.error("cycle given up: %s", error.message)
-            late = time.monotonic() - self._failing_since > FAIL_OPEN_SECONDS
+            failing = time.monotonic() - self._failing_since
+            late = failing >= self.config.planner.fail_open_seconds
             await self.gate.heed(Event.FAILING if late else Event.LOST)
             return False
         self._failures = 0
@@ -234,7 +233,7 @@ class Daemon:
         if admin:
             out["waiting"] = report.waiting
             out["returned"] = {
-                key: {"reason": r.reason, "time": r.time, "times": r.times}
+                key: {"reason": r.reason, "times": r.times}
                 for key, r in self.cycle.pins.returned.items()
             }
         return out

@@ -9,15 +9,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from slurm_het.config import Config
+from slurm_het.core import hostlist
 from slurm_het.core.gate import Order, State
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, Placement, Plan, Snapshot, Task
 from slurm_het.core.outlook import look_ahead
 from slurm_het.core.plan import plan, select
 from slurm_het.core.problem import Problem, Solution
-from slurm_het.core.queue import TaskPools, display_key, fill_task_pools
+from slurm_het.core.queue import TaskPools, display_key, fill_task_pools, is_gated
 from slurm_het.core.reserve import reserve
-from slurm_het.core.rewrite import release_fields, return_fields
+from slurm_het.core.rewrite import MARK, release_fields, return_fields
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.intake import Intake
 from slurm_het.daemon.pins import Pins
@@ -51,7 +52,9 @@ class Report:
 class Cycle:
     """One object per daemon; `run` is one cycle. Raises SlurmError when Slurm does not answer.
 
-    `check_lead` raises LeadError once another hetd plans; it is asked before anything is updated.
+    `clock` is the wall's, in which Slurm tells times; `ticks` never goes back and measures how long
+    something waits. `check_lead` raises LeadError once another hetd plans; it is asked before
+    anything is updated.
     """
 
     def __init__(
@@ -62,12 +65,13 @@ class Cycle:
         journal: Journal,
         solve: Solve,
         clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
         check_lead: CheckLead = _alone,
     ) -> None:
         self.check_lead = check_lead
         self.config, self.policy = config, config.policy
         self.slurm, self.gate, self.journal = slurm, gate, journal
-        self.solve, self.clock = solve, clock
+        self.solve, self.clock, self.ticks = solve, clock, ticks
         self.pins = Pins(config.planner.grace_seconds, config.planner.retry_seconds)
         self.intake = Intake(slurm, config.policy, self.pins, journal)
         self.inventory = Inventory({})
@@ -79,7 +83,7 @@ class Cycle:
     async def run(self) -> bool:
         """One cycle; returns whether another may find more to do at once."""
         began = time.perf_counter()
-        snapshot = self._with_details(await self.slurm.snapshot())
+        snapshot = self._without_leftovers(self._with_details(await self.slurm.snapshot()))
         self.inventory = self._take_inventory(snapshot)
         await self.check_lead()
         await self._settle_pins(snapshot)
@@ -88,9 +92,9 @@ class Cycle:
         window_tasks = self.config.planner.window_tasks
         queue = fill_task_pools(snapshot, self.inventory, self.policy, limit=window_tasks)
         self._record_jobs(snapshot, queue)
-        await self.intake.hand_over(queue, self.clock())
+        await self.intake.hand_over(queue, self.clock(), self.ticks())
         strays = await self.intake.adopt(snapshot, queue, self.inventory)
-        due = self.pins.due(queue.tasks, self.clock())
+        due = self.pins.due(queue.tasks, self.ticks())
         tasks = tuple(t for t in due if t.job_id not in strays)
         room = reserve(self.inventory, self.pins.pins.values())
         tasks, kept = await self._look_ahead(snapshot, room, tasks)
@@ -119,6 +123,22 @@ class Cycle:
         self._holding = {j.id: j for j in jobs if j.holds_nodes and j.gres_detail}
         return replace(snapshot, jobs=tuple(jobs))
 
+    def _without_leftovers(self, snapshot: Snapshot) -> Snapshot:
+        """Gated jobs with a node list of ours as if they had none: the next release replaces it.
+
+        24.11 and 26.05 keep the node list of an update that they refuse; hetd clears it, unless it
+        ends before that. A list that its user wrote is another than the one last planned.
+        """
+
+        def cleared(job: Job) -> Job:
+            if not (job.req_nodes and is_gated(job, self.policy) and MARK in job.admin_comment):
+                return job
+            last = self.journal.last_plan(job.key)
+            ours = last and set(last.placement.nodes) == set(hostlist.expand(job.req_nodes))
+            return replace(job, req_nodes="") if ours else job
+
+        return replace(snapshot, jobs=tuple(map(cleared, snapshot.jobs)))
+
     def _take_inventory(self, snapshot: Snapshot) -> Inventory:
         inventory = take_inventory(snapshot, self.policy)
         for warning in set(inventory.warnings) - self._warned:
@@ -129,27 +149,28 @@ class Cycle:
     async def _not_now(self) -> bool:
         """The gate says not to plan; whether to look again at once, because that may change."""
         if self.gate.bypass:
-            now = self.clock()
             for pin in self.pins.ahead():  # plain Slurm may have better nodes for it
-                await self._take_back(pin.task.key, "bypass is on", now, penalty=False)
+                await self._take_back(pin.task.key, "bypass is on", penalty=False)
         return self.gate.state in {State.CLOSING, State.RECOVERING}
 
     async def _settle_pins(self, snapshot: Snapshot) -> None:
         """Note what started; take back what did not within the grace time."""
         now = self.clock()
         outcomes = self.pins.observe(snapshot, self.policy)
-        for key in self.pins.recover(snapshot, self.inventory, self.policy, now):
-            log.info("job %s is pinned and waits: released before, or requeued", key)
+        found = self.pins.recover(snapshot, self.inventory, self.policy, self.journal.last_plan)
+        for pin in found:
+            log.info("job %s is pinned and waits: released before, or requeued", pin.task.key)
+            self.pins.add(pin.task, pin.placement, self.ticks(), pin.start)
         jobs = {job.key: job for job in snapshot.jobs}
-        late = {p.task.key: jobs.get(p.task.key) for p in self.pins.late(now)}
+        late = {p.task.key: jobs.get(p.task.key) for p in self.pins.late(self.ticks(), now)}
         # Side by side: on 26.05 each may have to try again for seconds, and the watchdog counts.
         outcomes += await asyncio.gather(
-            *(self._take_back(k, job.reason if job else "unknown", now) for k, job in late.items())
+            *(self._take_back(k, job.reason if job else "unknown") for k, job in late.items())
         )
         self.journal.record_outcomes(now, outcomes)
 
     async def _take_back(
-        self, key: str, reason: str, now: float, *, penalty: bool = True
+        self, key: str, reason: str, *, penalty: bool = True
     ) -> tuple[str, str, str]:
         try:
             await self.slurm.update_job(key, return_fields(self.policy))
@@ -157,7 +178,7 @@ class Cycle:
             self.pins.pins.pop(key, None)  # it started meanwhile, or the next snapshot tells
             return key, "kept", error.message
         if penalty:
-            self.pins.take_back(key, reason, now)
+            self.pins.take_back(key, reason, self.ticks())
         else:
             self.pins.pins.pop(key, None)
         log.info("job %s is back in the gate: %s", key, reason)
@@ -195,8 +216,12 @@ class Cycle:
         """
         now, per_pool = self.clock(), self.config.planner.reservations
         view = look_ahead(snapshot, room, tasks, self.pins.ahead(), self.policy, per_pool)
-        outcomes = [await self._take_back(key, "other nodes are free sooner", now, penalty=False)
+        outcomes = [await self._take_back(key, "other nodes are free sooner", penalty=False)
                     for key in view.move]  # fmt: skip
+        if view.reserve:
+            placed = tuple(made.placement for made in view.reserve)
+            starts = {made.task.key: made.start for made in view.reserve}
+            self.journal.record_plan(now, 0.0, len(tasks), Plan(placed, status="reserved"), starts)
         jobs = {job.id: job for job in snapshot.jobs}
         for made in view.reserve:
             job = jobs.get(made.task.job_id)
@@ -206,9 +231,6 @@ class Cycle:
                 event, detail = "reserved", f"{detail}, by {by} at the latest"
                 log.info("job %s is pinned ahead: %s", key, detail)
             outcomes.append((key, event, detail))
-        if view.reserve:
-            placed = tuple(made.placement for made in view.reserve)
-            self.journal.record_plan(now, 0.0, len(tasks), Plan(placed, status="reserved"))
         self.journal.record_outcomes(now, outcomes)
         return view.tasks, view.kept
 
@@ -229,7 +251,7 @@ class Cycle:
         key = placement.key
         if job is None:
             return key, "refused", "not in the snapshot"
-        self.pins.add(task, placement, self.clock(), start)
+        self.pins.add(task, placement, self.ticks(), start)
         try:
             await self.slurm.update_job(key, release_fields(placement, job))
         except SlurmBusyError as error:
@@ -238,6 +260,6 @@ class Cycle:
         except SlurmError as error:
             log.info("job %s was not released: %s", key, error.message)
             # Refused is not undone: 22.05 has moved the job then, newer ones keep the node list.
-            await self._take_back(key, error.message[-120:], self.clock())
+            await self._take_back(key, error.message[-120:])
             return key, "refused", error.message
         return key, "released", f"{placement.partition} {','.join(placement.nodes)}"

@@ -27,16 +27,16 @@ class Intake:
         self.pins, self.journal = pins, journal
         self._not_adopted: set[int] = set()
 
-    async def hand_over(self, queue: TaskPools, now: float) -> None:
+    async def hand_over(self, queue: TaskPools, now: float, ticks: float) -> None:
         """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
-        due = [k for k in queue.handovers if self.pins.may_try(k, now)][:MAX_AT_ONCE]
+        due = [k for k in queue.handovers if self.pins.may_try(k, ticks)][:MAX_AT_ONCE]
         outcomes = await asyncio.gather(
-            *(self._hand_over_one(key, queue.handovers[key], now) for key in due)
+            *(self._hand_over_one(key, queue.handovers[key], ticks) for key in due)
         )
         self.journal.record_outcomes(now, outcomes)
 
     async def _hand_over_one(
-        self, key: str, handover: Handover, now: float
+        self, key: str, handover: Handover, ticks: float
     ) -> tuple[str, str, str]:
         fields = {
             "Partition": ",".join(handover.partitions),
@@ -47,7 +47,7 @@ class Intake:
         except SlurmBusyError as error:
             return key, "busy", error.message
         except SlurmError as error:
-            self.pins.take_back(key, error.message[-120:], now)
+            self.pins.take_back(key, error.message[-120:], ticks)
             return key, "refused", error.message
         log.info("job %s goes to plain Slurm: it %s", key, handover.why)
         return key, "handed over", handover.why

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from slurm_het.core import gres, hostlist
@@ -18,16 +18,30 @@ MAX_BACKOFF_STEPS = 6
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """What the journal has of a job's last plan; `start` as in Pin, 0 for at once."""
+
+    placement: Placement
+    start: float = 0.0
+
+
+LastPlan = Callable[[str], Planned | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
-    """A task that was pinned and did not start: Slurm's reason, when, and how many times."""
+    """A task that was pinned and did not start: Slurm's reason, when (ticks), how many times."""
 
     reason: str
-    time: float
+    since: float
     times: int
 
 
 class Pins:
-    """The released tasks that are not seen running yet, and the memory of those taken back."""
+    """The released tasks that are not seen running yet, and the memory of those taken back.
+
+    `ticks` are seconds of a clock that never goes back; only `start` is in Slurm's own time.
+    """
 
     def __init__(self, grace_seconds: float, retry_seconds: float) -> None:
         self.grace_seconds = grace_seconds
@@ -35,39 +49,42 @@ class Pins:
         self.pins: dict[str, Pin] = {}
         self.returned: dict[str, Returned] = {}
 
-    def add(self, task: Task, placement: Placement, now: float, start: float = 0.0) -> None:
+    def add(self, task: Task, placement: Placement, ticks: float, start: float = 0.0) -> None:
         """A task was released; with `start`, to nodes that are free only then."""
-        self.pins[task.key] = Pin(task, placement, now, start)
+        self.pins[task.key] = Pin(task, placement, ticks, start)
 
     def ahead(self) -> tuple[Pin, ...]:
         """The pins whose nodes are not free yet."""
         return tuple(pin for pin in self.pins.values() if pin.start)
 
-    def take_back(self, key: str, reason: str, now: float) -> None:
+    def take_back(self, key: str, reason: str, ticks: float) -> None:
         """A pinned task was returned to the gate."""
         self.pins.pop(key, None)
         before = self.returned.get(key)
-        self.returned[key] = Returned(reason, now, before.times + 1 if before else 1)
+        self.returned[key] = Returned(reason, ticks, before.times + 1 if before else 1)
 
-    def due(self, tasks: Iterable[Task], now: float) -> tuple[Task, ...]:
+    def due(self, tasks: Iterable[Task], ticks: float) -> tuple[Task, ...]:
         """The tasks that may be planned now: not pinned, and not returned a moment ago."""
-        return tuple(t for t in tasks if t.key not in self.pins and self.may_try(t.key, now))
+        return tuple(t for t in tasks if t.key not in self.pins and self.may_try(t.key, ticks))
 
-    def may_try(self, key: str, now: float) -> bool:
+    def may_try(self, key: str, ticks: float) -> bool:
         """Whether a job that Slurm refused or did not start has waited long enough since."""
         memory = self.returned.get(key)
         if memory is None:
             return True
         steps = min(memory.times - 1, MAX_BACKOFF_STEPS)
-        return now >= memory.time + min(self.retry_seconds, self.grace_seconds * 2.0**steps)
+        return ticks >= memory.since + min(self.retry_seconds, self.grace_seconds * 2.0**steps)
 
     def starting(self) -> bool:
         """Whether a pin should start at Slurm's next pass."""
         return any(not pin.start for pin in self.pins.values())
 
-    def late(self, now: float) -> list[Pin]:
-        """Pins past their grace time."""
-        return [p for p in self.pins.values() if now - max(p.since, p.start) >= self.grace_seconds]
+    def late(self, ticks: float, now: float) -> list[Pin]:
+        """Pins past their grace time; `now` is epoch seconds."""
+        grace = self.grace_seconds
+        return [
+            p for p in self.pins.values() if ticks - p.since >= grace and now - p.start >= grace
+        ]
 
     def observe(self, snapshot: Snapshot, policy: Policy) -> list[tuple[str, str, str]]:
         """Compare with Slurm's truth; returns (key, event, detail) and forgets what is settled."""
@@ -91,25 +108,23 @@ class Pins:
         return outcomes
 
     def recover(
-        self, snapshot: Snapshot, inventory: Inventory, policy: Policy, now: float
-    ) -> list[str]:
+        self, snapshot: Snapshot, inventory: Inventory, policy: Policy, last_plan: LastPlan
+    ) -> list[Pin]:
         """Jobs that are pending in a pool with their nodes set, and are not known as pins.
 
         They were released before hetd restarted; or Slurm's answer was lost; or they ran and
         were requeued (`scontrol requeue`, a failed node), by which Slurm keeps the node list.
         """
         pools = {p.partition for p in policy.pools}
-        found = {
-            job.key: pin
+        return [
+            pin
             for job in snapshot.jobs
             if job.state == "PENDING"
             and job.partition in pools
             and job.key not in self.pins
             and _is_ours(job)
-            and (pin := _pin_of(job, snapshot, inventory, policy, now))
-        }
-        self.pins |= found
-        return list(found)
+            and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job.key)))
+        ]
 
 
 def _is_ours(job: Job) -> bool:
@@ -118,7 +133,7 @@ def _is_ours(job: Job) -> bool:
 
 
 def _pin_of(
-    job: Job, snapshot: Snapshot, inventory: Inventory, policy: Policy, now: float
+    job: Job, snapshot: Snapshot, inventory: Inventory, policy: Policy, last: Planned | None
 ) -> Pin | None:
     # BadConstraints comes with priority 0 (seen on all versions), and is no hold.
     as_gated = replace(
@@ -130,11 +145,12 @@ def _pin_of(
         return None
     task = queue.tasks[0]
     nodes = hostlist.expand(job.req_nodes)
+    if last and (last.placement.partition, last.placement.nodes) == (job.partition, nodes):
+        return Pin(task, last.placement, 0.0, last.start)
     devices = tuple(
         tuple(range(slot.devices)) for slot, _ in zip(task.slots, nodes, strict=False)
     )  # unknown which: the first ones are as good a guess as any
-    placement = Placement(task.key, job.partition, nodes, devices, (), task.memory_gib)
-    return Pin(task, placement, now)
+    return Pin(task, Placement(task.key, job.partition, nodes, devices, (), task.memory_gib), 0.0)
 
 
 def _settled(job: Job | None, pin: Pin, policy: Policy) -> tuple[str, str] | None:
@@ -145,6 +161,8 @@ def _settled(job: Job | None, pin: Pin, policy: Policy) -> tuple[str, str] | Non
         if job.partition == policy.intake_partition:
             return "back", f"it is in the intake again ({job.reason})"
         return None
+    if not job.nodes and job.state == "COMPLETING":
+        return None  # 22.05 no longer lists the nodes that are done with it; COMPLETED has them
     if not job.nodes:
         return "gone", f"it is {job.state} without having started"
     truth = held_indexes(job, policy)

@@ -7,12 +7,13 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from slurm_het.core.model import Classification, Placement, Plan
+from slurm_het.daemon.pins import Planned
 from slurm_het.errors import HetError
 
 log = logging.getLogger("hetd.journal")
@@ -73,7 +74,7 @@ class Journal:
 
     def prune(self, now: float) -> None:
         """Forget what is older than KEEP_SECONDS; at most once a day."""
-        if now < self._pruned + PRUNE_SECONDS:
+        if abs(now - self._pruned) < PRUNE_SECONDS:  # the clock may have been set back
             return
         self._pruned = now
         before = now - KEEP_SECONDS
@@ -90,8 +91,22 @@ class Journal:
                 [(*job, json.dumps(asdict(what))) for *job, what in jobs],
             )
 
-    def record_plan(self, now: float, seconds: float, tasks: int, plan: Plan) -> None:
-        """Keep a cycle and its placements, in one transaction, before any of it is applied."""
+    def record_plan(
+        self,
+        now: float,
+        seconds: float,
+        tasks: int,
+        plan: Plan,
+        starts: Mapping[str, float] | None = None,
+    ) -> None:
+        """Keep a cycle and its placements, in one transaction, before any of it is applied.
+
+        `starts` are the start times (epoch seconds) of what is pinned ahead.
+        """
+        rows = [
+            (p.key, json.dumps(asdict(p) | {"start": (starts or {}).get(p.key, 0.0)}))
+            for p in plan.placements
+        ]
         with self._writing() as db:
             cursor = db.execute(
                 "INSERT INTO cycle (time, seconds, solve_seconds, status, gap, objective, bound,"
@@ -101,7 +116,7 @@ class Journal:
             )  # fmt: skip
             db.executemany(
                 "INSERT INTO placement VALUES (?, ?, ?, ?)",
-                [(cursor.lastrowid, now, p.key, json.dumps(asdict(p))) for p in plan.placements],
+                [(cursor.lastrowid, now, *row) for row in rows],
             )
 
     def record_outcomes(self, now: float, outcomes: Iterable[tuple[str, str, str]]) -> None:
@@ -131,7 +146,7 @@ class Journal:
         if _is_damage(error):
             self.close()  # opening it again puts it aside
         if time.monotonic() >= self._complain_at:
-            log.error("the journal is not written, planning goes on without it: %s", error)
+            log.error("the journal does not work, planning goes on without it: %s", error)
             self._complain_at = time.monotonic() + COMPLAIN_SECONDS
 
     def history(self, key: str) -> dict[str, Any]:
@@ -160,10 +175,25 @@ class Journal:
 
     def placement_of(self, key: str) -> Placement | None:
         """The newest placement planned for a job."""
+        planned = self._newest(key)
+        return planned.placement if planned else None
+
+    def last_plan(self, key: str) -> Planned | None:
+        """What was last planned for a job; None also while the journal cannot be read."""
+        try:
+            return self._newest(key)
+        except (OSError, sqlite3.Error, ValueError, KeyError) as error:
+            self._complain(error)
+            return None
+
+    def _newest(self, key: str) -> Planned | None:
         row = self.db.execute(
             "SELECT placement FROM placement WHERE key = ? ORDER BY rowid DESC LIMIT 1", (key,)
         ).fetchone()
-        return placement_from(json.loads(row[0])) if row else None
+        if row is None:
+            return None
+        data = json.loads(row[0])
+        return Planned(placement_from(data), float(data.get("start", 0.0)))
 
     def placements(self) -> list[Placement]:
         """Every planned placement, oldest first."""

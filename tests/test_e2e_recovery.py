@@ -1,0 +1,150 @@
+"""What hetd makes of a full disk, a kill amid its updates, and a Slurm that it cannot read."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm_het.config import load_config
+from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.layout import program
+from tests.cluster import Cluster
+from tests.conftest import cannot_run_slurm, short_dir
+
+pytestmark = pytest.mark.slurm
+CUDA = "module load cuda\n"
+WRAPPER = """#!/bin/sh
+# Slurm's {name}, slowed or broken while a file says so.
+case "$*" in *JobId=*) [ -e {base}/slow ] && sleep 2 ;; esac
+[ -e {base}/broken-{name} ] && {{ echo "broken for a test" >&2; exit 1; }}
+exec {path} "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def own_box() -> Iterator[Sandbox]:
+    """A sandbox with its journal on a tmpfs of 1 MiB, and Slurm's programs behind wrappers."""
+    if why := cannot_run_slurm():
+        pytest.skip(why)
+    base = short_dir()
+    small, bin_dir = base / "small", base / "bin"
+    small.mkdir()
+    bin_dir.mkdir()
+    for name in ("scontrol", "squeue"):
+        text = WRAPPER.format(name=name, base=base, path=program(name))
+        (bin_dir / name).write_text(text)
+        (bin_dir / name).chmod(0o755)
+    overrides: dict[str, Any] = {
+        "paths": {"journal": str(small / "journal.db")},
+        "slurm": {"bin_dir": str(bin_dir)},
+        "planner": {"fail_open_seconds": 3.0, "poll_seconds": 1.0},
+    }
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "tmpfs", str(small)]
+    try:
+        mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
+        if mounted.returncode:
+            pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+        with Sandbox.up(base / "box", overrides=overrides) as sandbox:
+            yield sandbox
+    finally:
+        subprocess.run(["umount", str(small)], check=False, capture_output=True)
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster(own_box: Sandbox) -> Iterator[Cluster]:
+    it = Cluster(own_box)
+    yield it
+    it.clear()
+
+
+def base_of(cluster: Cluster) -> Path:
+    """Where the wrappers' files are."""
+    return cluster.box.dir.parent
+
+
+def log_of(cluster: Cluster) -> str:
+    """What hetd and its supervisor wrote."""
+    return cluster.box.layout.output_of("supervisor").read_text()
+
+
+def test_a_full_disk_stops_no_planning_and_corrupts_nothing(cluster: Cluster) -> None:
+    """Full while it runs, full while it is killed, full when it starts; then there is room."""
+    journal = load_config(cluster.box.config_path).paths.journal
+    before = cluster.sbatch("--gres=gpu:1", script=CUDA)
+    cluster.wait("it is in the journal", lambda: "started" in cluster.outcomes(before))
+    filler = journal.parent / "filler"
+    with pytest.raises(OSError, match="No space"):
+        filler.write_bytes(b"x" * (1 << 20))
+    keys = []
+    for _ in range(3):
+        keys += [cluster.sbatch("--gres=gpu:1", script=CUDA) for _ in range(8)]
+        cluster.wait_started(keys[-1])
+        old = cluster.box.hetd_pid()
+        cluster.box.kill_hetd()
+        cluster.wait(
+            "hetd is back",
+            lambda o=old: cluster.box.hetd_pid() not in {None, o},  # type: ignore[misc]  # bound now
+            20,
+        )
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 20)
+    for key in keys:
+        record = cluster.wait_state(key, "COMPLETED", seconds=40)
+        assert record["Restarts"] == "0"
+    assert "the journal does not work, planning goes on without it" in log_of(cluster)
+    filler.unlink()
+    after = cluster.sbatch("--gres=gpu:1", script=CUDA)
+    cluster.wait("it is in the journal", lambda: "started" in cluster.outcomes(after))
+    assert "started" in cluster.outcomes(before), "what was there before still is"
+    with sqlite3.connect(journal) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert not list(journal.parent.glob("*.damaged-*"))
+
+
+def test_killed_amid_its_updates(cluster: Cluster) -> None:
+    """Each update takes two seconds; hetd is killed when some are done and some are under way."""
+    slow = base_of(cluster) / "slow"
+    for _ in range(3):
+        slow.touch()
+        keys = [cluster.sbatch("--gres=gpu:1", script=CUDA + "sleep 0.2") for _ in range(12)]
+        cluster.wait("it is planned", lambda k=keys: cluster.planned(k[0]))  # type: ignore[misc]  # bound now
+        time.sleep(2.5)
+        slow.unlink()
+        cluster.box.kill_hetd()
+        for key in keys:
+            record = cluster.wait_state(key, "COMPLETED", seconds=40)
+            assert record["Restarts"] == "0"
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 30)
+
+
+def test_a_slurm_that_cannot_be_read_opens_the_gate(cluster: Cluster) -> None:
+    """squeue fails, scontrol works: nothing can be planned, so plain Slurm schedules."""
+    broken = base_of(cluster) / "broken-squeue"
+    pid = cluster.box.hetd_pid()
+    broken.touch()
+    try:
+        cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 20)
+        cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA))
+    finally:
+        broken.unlink()
+    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 40)
+    assert cluster.box.hetd_pid() == pid
+    assert "closed -> recovering (lost)" in log_of(cluster)
+    assert "recovering -> open (failing)" in log_of(cluster)
+
+
+def test_a_reconfigured_slurmctld_opens_the_gate_and_hetd_closes_it(cluster: Cluster) -> None:
+    count = log_of(cluster).count("closed -> closing (up)")
+    cluster.ok("scontrol", "reconfigure")
+    cluster.wait(
+        "hetd found it open", lambda: log_of(cluster).count("closed -> closing (up)") > count, 20
+    )
+    cluster.wait("hetd closed it", lambda: cluster.gate() == "DOWN", 20)
+    cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA))
