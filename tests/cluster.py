@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
+
 from slurm_het.config import load_config
 from slurm_het.core.model import Job, Placement
 from slurm_het.daemon.store import Journal
@@ -54,20 +56,29 @@ class Cluster:
         text = self.ok("squeue", "--all", "--states=all", version.squeue_json)
         return parse_jobs(text.encode(), lambda _user: (), memory_tracked=True)
 
-    def wait(self, what: str, true: Callable[[], object], seconds: float = 20) -> None:
-        """Poll until true; fails with `what` after `seconds`."""
+    def wait(
+        self, what: str, true: Callable[[], object], seconds: float = 20, job: str = ""
+    ) -> None:
+        """Poll until true; fails with `what`, and how `job` is then, after `seconds`."""
         deadline = time.monotonic() + seconds
         while not true():
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within {seconds:g} s: {what}\n{self.story(job) if job else ''}")
             time.sleep(0.1)
+
+    def story(self, key: str) -> str:
+        """What Slurm and the journal say of a job, for the message of a test that fails."""
+        record = self.box.run(["scontrol", "-d", "show", "job", key]).stdout
+        why = self.box.run([sys.executable, "-m", "slurm_het.cli.admin", "why", key])
+        return f"{record}{why.stdout}{why.stderr}"
 
     def wait_state(self, key: str, *states: str, seconds: float = 20) -> dict[str, str]:
         """Wait until a job is in one of the states; its record."""
         self.wait(
-            f"job {key} is {'|'.join(states)} (it is {self.job(key).get('JobState')}"
-            f" {self.job(key).get('Reason')})",
+            f"job {key} is {'|'.join(states)}",
             lambda: self.job(key).get("JobState") in states,
             seconds,
+            job=key,
         )
         return self.job(key)
 

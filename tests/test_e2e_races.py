@@ -56,8 +56,7 @@ def test_what_is_not_ours_leaves_the_gate(cluster: Cluster) -> None:
         assert cluster.wait_started(key)["NodeList"] == node
         assert "names its nodes" in cluster.job(key)["AdminComment"]
     cluster.wait_started(cpu)
-    # 26.05 refuses a het job's change of partition with EAGAIN for long; it is asked each cycle.
-    cluster.wait_started(both, 90)
+    cluster.wait_started(both, 60)
     assert cluster.outcomes(cpu) == ["handed over"]
 
 

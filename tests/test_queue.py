@@ -61,11 +61,15 @@ def test_the_script_decides_when_there_is_no_admin_comment() -> None:
     assert pools.classifications["2"].scenario == "inference"
 
 
+def test_the_reason_begin_time_may_be_an_old_one() -> None:
+    assert fill(gated(1, reason="BeginTime")).tasks
+
+
 @pytest.mark.parametrize(
     ("fields", "part"),
     [
         ({"reason": "Dependency"}, "Dependency"),
-        ({"reason": "BeginTime"}, "BeginTime"),
+        ({"reason": "BeginTime", "eligible_time": 4_000_000_000}, "BeginTime"),
         ({"reason": "JobHeldUser", "priority": 0}, "JobHeldUser"),
         ({"priority": 0}, "held"),
         ({"tres_per_node": ""}, "asks for no accelerator"),

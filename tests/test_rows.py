@@ -103,7 +103,8 @@ def test_reasons_of_gated_jobs_are_in_device_terms() -> None:
 
 @pytest.mark.parametrize("reason", ["Dependency", "BeginTime", "JobHeldUser", "AssocGrpGRES"])
 def test_what_slurm_blocks_has_slurms_reason(reason: str) -> None:
-    assert row(waiting(1, "gpu:1", reason=reason)).reason == reason
+    begin = NOW + 60 if reason == "BeginTime" else 0
+    assert row(waiting(1, "gpu:1", reason=reason, eligible_time=begin)).reason == reason
     assert row(waiting(1, "gpu:1", reason=reason, partition="train-nv")).reason == reason
 
 

@@ -97,8 +97,9 @@ def test_the_default_topology() -> None:
     assert {group.vendor for group in topology.accelerator_groups} == {
         "nvidia", "amd", "ascend", "cambricon", "hygon",
     }  # fmt: skip
-    assert topology.types()["l40s"].gres == "gpu:l40s:4,shard:192"
-    assert topology.types()["a100"].features == "a100,nvidia,training,train-nv"
+    groups = {group.name: group for group in topology.groups}
+    assert groups["l40s[1-2]"].gres == "gpu:l40s:4,shard:192"
+    assert groups["nv[1-2]"].features == "a100,nvidia,training,train-nv"
     assert topology.cpu_partitions() == ["cpu"]
 
 
@@ -205,7 +206,14 @@ def test_a_native_job_sees_its_devices_and_the_stand_ins(cluster: Sandbox) -> No
         ("train-nv", None, "CUDA_VISIBLE_DEVICES=0"),
         ("train-ascend", "nobody", "ASCEND_RT_VISIBLE_DEVICES=0"),
     ):
-        argv = ["sbatch", "-W", "--export=NONE", "--gres=gpu:1", "-p", partition]
+        argv = [
+            "sbatch",
+            "-W",
+            "--export=NIL",
+            "--gres=gpu:1",
+            "-p",
+            partition,
+        ]  # not NONE: needs no login
         output = cluster.layout.work / f"{partition}.out"
         done = cluster.run([*argv, "-o", str(output), "--wrap", script], user=user)
         assert done.returncode == 0, done.stderr

@@ -16,9 +16,9 @@ from slurm_het.core.demand import Demand, count_demand
 from slurm_het.core.inventory import take_inventory
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.errors import SlurmError
-from slurm_het.slurm.jobs import normalise_tres, parse_jobs
+from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_fields, parse_minutes, parse_nodes, parse_partitions
-from slurm_het.slurm.versions import parse_version
+from slurm_het.slurm.versions import normalise_tres, parse_version
 from tests.world import DATA, policy
 
 VERSIONS = ("22.05", "24.11", "26.05")
@@ -200,21 +200,21 @@ def test_the_first_of_a_key_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "version", "json_option", "prefix", "rewrites"),
+    ("text", "version", "json_option", "cgroup", "rewrites"),
     [
-        ("slurm-wlm 22.05.8", (22, 5), "--json", "gres:", False),
-        ("slurm 24.11.5", (24, 11), "--json=v0.0.42", "gres/", True),
-        ("slurm-wlm 26.05.5-1", (26, 5), "--json=v0.0.42", "gres/", True),
-        ("slurm 23.11.0-0rc1", (23, 11), "--json", "gres/", True),
+        ("slurm-wlm 22.05.8", (22, 5), "--json", "cgroup/v1", False),
+        ("slurm 24.11.5", (24, 11), "--json=v0.0.42", "disabled", True),
+        ("slurm-wlm 26.05.5-1", (26, 5), "--json=v0.0.42", "disabled", True),
+        ("slurm 23.11.0-0rc1", (23, 11), "--json", "cgroup/v1", True),
     ],
 )
 def test_versions(
-    text: str, version: tuple[int, int], json_option: str, prefix: str, rewrites: bool
+    text: str, version: tuple[int, int], json_option: str, cgroup: str, rewrites: bool
 ) -> None:
     found = parse_version(text)
     assert found.tuple == version
     assert found.squeue_json == json_option
-    assert found.tres_prefix == prefix
+    assert found.cgroup_plugin == cgroup
     assert found.rewrites_gres is rewrites
 
 

@@ -105,6 +105,15 @@ def test_time_used_is_squeues(cluster: tuple[Sandbox, dict[str, str]]) -> None:
     assert before <= ours <= after
 
 
+def _devices(gres: str) -> tuple[int, ...]:
+    """`gpu:a100:2(IDX:0-1)`; from 24.11 on `shard:24(24/48,0/48)` tells the same by position."""
+    match = re.search(r"IDX:([\d,-]+)", gres)
+    used = re.findall(r"[(,](\d+)/\d+", gres)
+    return (
+        parse_indexes(match.group(1)) if match else tuple(i for i, u in enumerate(used) if u != "0")
+    )
+
+
 def test_devices_are_what_scontrol_says(cluster: tuple[Sandbox, dict[str, str]]) -> None:
     sandbox, _ = cluster
     shown = jobs(sandbox)
@@ -118,9 +127,8 @@ def test_devices_are_what_scontrol_says(cluster: tuple[Sandbox, dict[str, str]])
         job = next(j for j in shown.values() if j["job_id"] == int(number.group(1)))
         truth: dict[str, tuple[int, ...]] = {}
         for hosts, gres in re.findall(r"Nodes=(\S+) CPU_IDs=\S+ Mem=\d+ GRES=(\S*)", block):
-            match = re.search(r"IDX:([\d,-]+)", gres)
             for host in expand(hosts):
-                truth[host] = parse_indexes(match.group(1)) if match else ()
+                truth[host] = _devices(gres)
         assert {d["node"]: tuple(d["indexes"]) for d in job["devices"]} == truth
         seen += 1
     assert seen == len(RUNNING) + 3

@@ -11,6 +11,7 @@ from slurm_het.config import parse_config
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, Partition, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
+from slurm_het.sandbox.render import accelerators
 from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, INTAKE, load_topology
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.templating import render
@@ -26,8 +27,7 @@ def policy() -> Policy:
     text = render(
         "het.yaml.j2",
         intake=INTAKE,
-        pools=topology.pools(),
-        types=topology.types(),
+        **accelerators(topology),
         default_vendor="nvidia",
         run="/run",
         state="/state",

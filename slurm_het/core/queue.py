@@ -26,11 +26,12 @@ from slurm_het.core.pools import fitting_pools, fitting_types, usable_pools
 from slurm_het.core.rewrite import classification_of
 from slurm_het.errors import HetError
 
-# Reasons with which a job in the gate is eligible; any other is Slurm's own word to wait.
+# Reasons with which a job in the gate is eligible; any other is Slurm's own word to wait. BeginTime
+# may outlast the begin time, which is read itself: nothing in a DOWN partition is looked at again.
 ELIGIBLE = frozenset({
     "None", "PartitionDown", "PartitionInactive", "Priority", "Resources", "JobArrayTaskLimit",
     "ReqNodeNotAvail", "Reserved_for_higher_priority_jobs", "BadConstraints", "Cleaning",
-    "NodeDown", "PartitionNodeLimit",
+    "NodeDown", "PartitionNodeLimit", "BeginTime",
 })  # fmt: skip
 
 

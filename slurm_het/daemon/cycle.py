@@ -163,7 +163,7 @@ class Cycle:
             self.pins.add(pin.task, pin.placement, self.ticks(), pin.start)
         jobs = {job.key: job for job in snapshot.jobs}
         late = {p.task.key: jobs.get(p.task.key) for p in self.pins.late(self.ticks(), now)}
-        # Side by side: on 26.05 each may have to try again for seconds, and the watchdog counts.
+        # Side by side: each may have to try again (versions.TRANSIENT), and the watchdog counts.
         outcomes += await asyncio.gather(
             *(self._take_back(k, job.reason if job else "unknown") for k, job in late.items())
         )

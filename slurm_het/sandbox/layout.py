@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slurm_het.errors import HetError, SlurmError
+from slurm_het.slurm.versions import SlurmVersion, parse_version
 
 APT_LINE = "apt-get install -y slurmctld slurmd slurm-client munge lua5.1 lua-socket"
 PROGRAMS = ("slurmctld", "slurmd", "scontrol", "sbatch", "sinfo", "munged")
@@ -174,16 +175,13 @@ def program(name: str) -> str:
     return found
 
 
-def slurm_version() -> tuple[int, int]:
-    """Major and minor version of the installed Slurm, e.g. (22, 5)."""
+def slurm_version() -> SlurmVersion:
+    """The installed Slurm. Raises SlurmError if a program of it is missing."""
     for name in PROGRAMS:
         program(name)
     argv = [program("slurmctld"), "-V"]
-    text = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False).stdout
-    match = re.search(r"(\d+)\.(\d+)", text)
-    if match is None:
-        raise SlurmError(f"slurmctld -V answered {text!r}", f"reinstall Slurm: {APT_LINE}")
-    return int(match[1]), int(match[2])
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+    return parse_version(done.stdout)
 
 
 def free_ports(count: int) -> range:

@@ -18,7 +18,8 @@ from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.resources import data_dir
 from slurm_het.sandbox.layout import Layout
-from slurm_het.sandbox.topology import INTAKE, Topology
+from slurm_het.sandbox.topology import ALIASES, INTAKE, Topology
+from slurm_het.slurm.versions import SlurmVersion
 from slurm_het.templating import hook_config, render
 
 SCHEDULER_PARAMETERS = ",".join(
@@ -53,7 +54,7 @@ class Plan:
 
     layout: Layout
     topology: Topology
-    version: tuple[int, int]
+    version: SlurmVersion
     ports: range
     hook: bool
     overrides: Mapping[str, Any]
@@ -72,14 +73,11 @@ def write_all(plan: Plan) -> None:
     if plan.hook:
         _write_hook(plan)
     (etc / "slurm.conf").write_text(_slurm_conf(plan))
-    flags = {g.vendor: _ENV_FLAGS.get(g.vendor, "no_gpu_env") for g in plan.topology.groups}
+    flags = {c.vendor: _ENV_FLAGS.get(c.vendor, "no_gpu_env") for c in plan.topology.cards()}
     groups = plan.topology.accelerator_groups
     gres = render("sandbox_gres.conf.j2", groups=groups, flags=flags, dev=plan.layout.dir / "dev")
     (etc / "gres.conf").write_text(gres)
-    # "disabled" came after 22.05, whose default (autodetect) ends slurmd where no cgroup file
-    # system is mounted, as in many containers; v1 named outright is loaded and never used.
-    cgroup = "disabled" if plan.version >= (24, 5) else "cgroup/v1"
-    (etc / "cgroup.conf").write_text(f"CgroupPlugin={cgroup}\n")
+    (etc / "cgroup.conf").write_text(f"CgroupPlugin={plan.version.cgroup_plugin}\n")
     prolog = etc / "task_prolog"
     prolog.write_text(
         render(
@@ -117,7 +115,7 @@ def _slurm_conf(plan: Plan) -> str:
         layout=plan.layout,
         slurm_user=plan.slurm_user,
         controller_port=plan.ports[0],
-        shards=any(group.shards for group in topology.groups),
+        gres_types=_gres_types(topology),
         scheduler_parameters=SCHEDULER_PARAMETERS,
         hook=plan.hook,
         event_script=event_script if plan.hook and event_script.exists() else "",
@@ -129,13 +127,30 @@ def _slurm_conf(plan: Plan) -> str:
     )
 
 
+def _gres_types(topology: Topology) -> str:
+    # npu, mlu and dcu may have no devices: listed, sbatch lets users ask by these names and the
+    # hook turns them into gpu. Not listed, sbatch refuses them before any hook is asked.
+    shards = ["shard"] if any(group.shards for group in topology.groups) else []
+    return ",".join(dict.fromkeys(["gpu", *shards, *ALIASES, *topology.gres_names()]))
+
+
+def accelerators(topology: Topology) -> dict[str, Any]:
+    """What het.yaml says of a topology's pools, types and GRES names."""
+    names = topology.gres_names()
+    return {
+        "pools": topology.pools(),
+        "types": topology.types(),
+        "aliases": {n: v for n, v in ALIASES.items() if n not in names},
+        "registered": {c.gres: c.vendor for c in topology.cards() if c.gres != "gpu"},
+    }
+
+
 def _het_yaml(plan: Plan) -> str:
     topology = plan.topology
     text = render(
         "het.yaml.j2",
         intake=INTAKE,
-        pools=topology.pools(),
-        types=topology.types(),
+        **accelerators(topology),
         default_vendor=topology.accelerator_groups[0].vendor,
         run=plan.layout.run,
         state=plan.layout.dir / "state",
@@ -161,10 +176,13 @@ def _write_devices(plan: Plan) -> None:
     directory = plan.layout.dir / "dev"
     directory.mkdir()
     for group in plan.topology.accelerator_groups:
-        for index in range(group.devices):
-            path = directory / f"{group.vendor}{index}"
-            if not path.exists():
-                os.mknod(path, stat.S_IFCHR | 0o666, _NULL_DEVICE)
+        # Slurm tells jobs the number in the file's name: so it counts over all cards of a node.
+        total = sum(cards.devices for cards in group.cards)
+        for vendor in {cards.vendor for cards in group.cards}:
+            for index in range(total):
+                path = directory / f"{vendor}{index}"
+                if not path.exists():
+                    os.mknod(path, stat.S_IFCHR | 0o666, _NULL_DEVICE)
 
 
 def _write_programs(layout: Layout) -> None:

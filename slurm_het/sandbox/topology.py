@@ -17,11 +17,28 @@ DEFAULT_TOPOLOGY = Path(__file__).resolve().parent.parent / "data" / "sandbox_to
 MAX_NODES = 200
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+ALIASES = {"npu": "ascend", "mlu": "cambricon", "dcu": "hygon"}
+"""GRES names users may write although the cluster registers all cards as gpu, and their vendors."""
+
 _ACCEL_FIELDS = ("type", "vendor", "scenario", "memory_gib_per_device")
 
 
+class Cards(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The cards of one type in a node; `gres` is the name they are registered by."""
+
+    type: str
+    vendor: str
+    devices: int
+    memory_gib_per_device: int
+    gres: str = "gpu"
+
+
 class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Nodes that are alike; memory in GiB, `devices` and `cpus` per node."""
+    """Nodes that are alike; memory in GiB, `devices` and `cpus` per node.
+
+    `more` are cards of other types beside the first ones. `gres_name` is what these are
+    registered by; only gpu can have shards.
+    """
 
     name: str
     pool: str
@@ -33,6 +50,19 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     scenario: Literal["training", "inference", ""] = ""
     memory_gib_per_device: int = 0
     shards_per_device: int = 0
+    gres_name: str = "gpu"
+    more: tuple[Cards, ...] = ()
+
+    @property
+    def cards(self) -> tuple[Cards, ...]:
+        """The cards of each type; none for a CPU node."""
+        if not self.devices:
+            return ()
+        first = Cards(
+            type=self.type, vendor=self.vendor, devices=self.devices, gres=self.gres_name,
+            memory_gib_per_device=self.memory_gib_per_device,
+        )  # fmt: skip
+        return (first, *self.more)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -42,20 +72,19 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @property
     def gres(self) -> str:
         """The nodes' `Gres=` value, e.g. `gpu:l40s:4,shard:192`; empty without devices."""
-        if not self.devices:
-            return ""
-        cards = f"gpu:{self.type}:{self.devices}"
-        return f"{cards},shard:{self.shards}" if self.shards else cards
+        words = [f"{cards.gres}:{cards.type}:{cards.devices}" for cards in self.cards]
+        return ",".join([*words, f"shard:{self.shards}"] if self.shards else words)
 
     @property
     def shards(self) -> int:
         """How many shards one node has."""
-        return self.devices * self.shards_per_device
+        return sum(c.devices for c in self.cards if c.gres == "gpu") * self.shards_per_device
 
     @property
     def features(self) -> str:
         """The nodes' `Features=` value: type, vendor, scenario and pool."""
-        return ",".join(word for word in (self.type, self.vendor, self.scenario, self.pool) if word)
+        words = [word for cards in self.cards for word in (cards.type, cards.vendor)]
+        return ",".join(dict.fromkeys(w for w in (*words, self.scenario, self.pool) if w))
 
 
 class Topology(msgspec.Struct, frozen=True):
@@ -90,13 +119,20 @@ class Topology(msgspec.Struct, frozen=True):
         found: dict[str, tuple[str, list[str]]] = {}
         for group in self.accelerator_groups:
             vendors = found.setdefault(group.pool, (group.scenario, []))[1]
-            if group.vendor not in vendors:
-                vendors.append(group.vendor)
+            vendors += dict.fromkeys(c.vendor for c in group.cards if c.vendor not in vendors)
         return found
 
-    def types(self) -> dict[str, Group]:
-        """Accelerator type to the first group that has it."""
-        return {group.type: group for group in reversed(self.accelerator_groups)}
+    def cards(self) -> list[Cards]:
+        """The cards of every group."""
+        return [cards for group in self.groups for cards in group.cards]
+
+    def types(self) -> dict[str, Cards]:
+        """Accelerator type to the first cards of it."""
+        return {cards.type: cards for cards in reversed(self.cards())}
+
+    def gres_names(self) -> list[str]:
+        """The names by which cards are registered."""
+        return list(dict.fromkeys(cards.gres for cards in self.cards()))
 
 
 def load_topology(path: Path) -> Topology:
@@ -129,10 +165,10 @@ def _problems(groups: tuple[Group, ...]) -> list[str]:
     for group in groups:
         if scenarios.setdefault(group.pool, group.scenario) != group.scenario:
             problems.append(f"pool {group.pool} has groups of different scenarios")
-    for group in topology.accelerator_groups:
-        same = topology.types()[group.type]
-        if (same.vendor, same.memory_gib_per_device) != (group.vendor, group.memory_gib_per_device):
-            problems.append(f"type {group.type} has two vendors or two memory sizes")
+    for cards in topology.cards():
+        same = topology.types()[cards.type]
+        if (same.vendor, same.memory_gib_per_device) != (cards.vendor, cards.memory_gib_per_device):
+            problems.append(f"type {cards.type} has two vendors or two memory sizes")
     return problems
 
 
@@ -144,8 +180,10 @@ def _group_problems(group: Group) -> list[str]:
         return [f"group {group.name}: not a host list: {error}"]
     if bad_names or not group.nodes:
         problems.append(f"names no valid node (letters, digits, . _ -): {group.name!r}")
-    for field in ("type", "vendor", "pool"):
-        value = getattr(group, field)
+    fields = [("type", group.type), ("vendor", group.vendor), ("pool", group.pool)]
+    for cards in (*group.cards, *group.more):
+        fields += [("type", cards.type), ("vendor", cards.vendor), ("gres", cards.gres)]
+    for field, value in dict.fromkeys(fields):
         if value and not _WORD.fullmatch(value):
             problems.append(f"{field} {value!r} has characters other than letters, digits, . _ -")
     if not group.pool or group.pool.lower() in (INTAKE, "default"):
@@ -158,6 +196,10 @@ def _group_problems(group: Group) -> list[str]:
         problems += [
             f"devices need {field}" for field in _ACCEL_FIELDS if not getattr(group, field)
         ]
-    elif any(getattr(group, field) for field in (*_ACCEL_FIELDS, "shards_per_device")):
+        if any(not 1 <= cards.devices <= 64 for cards in group.more):
+            problems.append("devices under more must be 1 to 64")
+        if group.shards_per_device and any(cards.gres != "gpu" for cards in group.cards):
+            problems.append("shards_per_device: Slurm shares only cards whose gres is gpu")
+    elif any(getattr(group, field) for field in (*_ACCEL_FIELDS, "shards_per_device", "more")):
         problems.append("describes accelerators, but has devices: 0")
     return [f"group {group.name}: {text}" for text in problems]

@@ -16,15 +16,18 @@ from slurm_het.core.script import MAX_SCRIPT
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions
-from slurm_het.slurm.versions import SlurmVersion, parse_version
+from slurm_het.slurm.versions import (
+    RETRY_PAUSE,
+    RETRY_SECONDS,
+    TRANSIENT,
+    SlurmVersion,
+    parse_version,
+)
 
-# 24.11 and 26.05 refuse to change a pending job's partition while they schedule: up to 4 s seen.
-_RETRY_PAUSES = (0.05, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.5, 1.0)
 # slurmctld itself looks its partitions' groups up anew every GroupUpdateTime, 600 s by default.
 GROUPS_SECONDS = 600
 MAX_ANSWER = 1 << 30  # squeue --json is about 4 KB a job (22.05)
 CHUNK = 1 << 20
-_TRANSIENT = ("Resource temporarily unavailable", "Unable to contact slurm controller")
 
 
 class CliSlurm:
@@ -62,7 +65,7 @@ class CliSlurm:
         )
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
-        """Update one job. EAGAIN is tried again for 3 s, then SlurmBusyError."""
+        """Update one job. What may pass is tried again for 3 s, then SlurmBusyError."""
         await self._scontrol_update(f"JobId={key}", fields)
 
     async def set_partition_state(self, partition: str, state: str) -> None:
@@ -109,15 +112,16 @@ class CliSlurm:
 
     async def _scontrol_update(self, what: str, fields: Mapping[str, str]) -> None:
         arguments = ["update", what, *(f"{name}={value}" for name, value in fields.items())]
-        for pause in (*_RETRY_PAUSES, None):
+        deadline = time.monotonic() + RETRY_SECONDS
+        while True:
             try:
                 await self._run("scontrol", *arguments)
             except SlurmError as error:
-                if not any(text in error.message for text in _TRANSIENT):
+                if not any(text in error.message for text in TRANSIENT):
                     raise
-                if pause is None:
+                if time.monotonic() > deadline:
                     raise SlurmBusyError(error.message, "try again") from error
-                await asyncio.sleep(pause)
+                await asyncio.sleep(RETRY_PAUSE)
             else:
                 return
 

@@ -1,14 +1,11 @@
 """Job records from `squeue --json`, every version in one shape.
 
 JSON, because job names and comments are the users': in the text output a job named
-`x UserId=root(0)` cannot be told from a field. 22.05 (v0.0.38) prints plain numbers with null
-for unset *and for zero*; 24.11 and 26.05 (v0.0.42) print {"set":…, "infinite":…, "number":…} and
-lists where 22.05 has words.
+`x UserId=root(0)` cannot be told from a field. What differs by version is in `versions`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +13,14 @@ import msgspec
 
 from slurm_het.core.model import Job
 from slurm_het.errors import SlurmError
-
-_PREFIX = re.compile(r"(^|,)gres[:/]")
+from slurm_het.slurm.versions import (
+    array_task_id,
+    hosts,
+    normalise_tres,
+    number,
+    tres_count,
+    word,
+)
 
 
 class _RawJob(msgspec.Struct):
@@ -95,15 +98,15 @@ def parse_jobs(
 
 
 def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked: bool) -> Job:
-    cpu_mib, node_mib = _number(raw.memory_per_cpu), _number(raw.memory_per_node)
-    gpu_mib = _tres_count(raw.memory_per_tres)
+    cpu_mib, node_mib = number(raw.memory_per_cpu), number(raw.memory_per_node)
+    gpu_mib = tres_count(raw.memory_per_tres)
     if not memory_tracked:
         cpu_mib = node_mib = gpu_mib = None
     elif gpu_mib is not None:
         cpu_mib = node_mib = None  # 24.11 on also prints one device's share as memory_per_node
     elif cpu_mib is None and node_mib is None and gpu_mib is None:
         node_mib = 0  # --mem=0, or no default: Slurm gives all of the node's memory
-    state = _word(raw.job_state)
+    state = word(raw.job_state)
     return Job(
         id=raw.job_id,
         user=raw.user_name,
@@ -115,89 +118,42 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         partition=raw.partition,
         state=state,
         reason=raw.state_reason or "None",
-        priority=_number(raw.priority) or 0,
-        array_job_id=_number(raw.array_job_id) or 0,
-        array_task_id=_array_task_id(raw),
+        priority=number(raw.priority) or 0,
+        array_job_id=number(raw.array_job_id) or 0,
+        array_task_id=array_task_id(raw.array_task_id, raw.array_job_id, raw.array_task_string),
         array_tasks=raw.array_task_string,
-        array_limit=_number(raw.array_max_tasks) or 0,
-        het_job_id=_number(raw.het_job_id) or 0,
+        array_limit=number(raw.array_max_tasks) or 0,
+        het_job_id=number(raw.het_job_id) or 0,
         dependency=raw.dependency,
         features=raw.features,
         reservation=raw.resv_name,
-        req_nodes=_hosts(raw.required_nodes),
-        exc_nodes=_hosts(raw.excluded_nodes),
+        req_nodes=hosts(raw.required_nodes),
+        exc_nodes=hosts(raw.excluded_nodes),
         tres_per_node=normalise_tres(raw.tres_per_node),
         tres_per_job=normalise_tres(raw.tres_per_job),
         tres_per_task=normalise_tres(raw.tres_per_task),
         tres_per_socket=normalise_tres(raw.tres_per_socket),
-        nodes_min=_number(raw.node_count) or 1,
-        nodes_max=_number(raw.max_nodes) or 0,
-        cpus=_number(raw.cpus) or 1,
-        tasks=_number(raw.tasks) or 1,
-        cpus_per_task=_number(raw.cpus_per_task) or 1,
-        ntasks_per_node=_number(raw.tasks_per_node) or 0,
-        sockets_per_node=_number(raw.sockets_per_node) or 0,
-        min_cpus_per_node=_number(raw.minimum_cpus_per_node) or 1,
-        cpus_per_gpu=_tres_count(raw.cpus_per_tres) or 0,
+        nodes_min=number(raw.node_count) or 1,
+        nodes_max=number(raw.max_nodes) or 0,
+        cpus=number(raw.cpus) or 1,
+        tasks=number(raw.tasks) or 1,
+        cpus_per_task=number(raw.cpus_per_task) or 1,
+        ntasks_per_node=number(raw.tasks_per_node) or 0,
+        sockets_per_node=number(raw.sockets_per_node) or 0,
+        min_cpus_per_node=number(raw.minimum_cpus_per_node) or 1,
+        cpus_per_gpu=tres_count(raw.cpus_per_tres) or 0,
         memory_per_node_mib=node_mib,
         memory_per_cpu_mib=cpu_mib,
         memory_per_gpu_mib=gpu_mib,
-        exclusive=_word(raw.shared) == "none",
-        time_limit_minutes=_number(raw.time_limit),
-        submit_time=_number(raw.submit_time) or 0,
-        eligible_time=_number(raw.eligible_time) or 0,
-        start_time=_number(raw.start_time) or 0,
-        end_time=_number(raw.end_time) or 0,
+        exclusive=word(raw.shared) == "none",
+        time_limit_minutes=number(raw.time_limit),
+        submit_time=number(raw.submit_time) or 0,
+        eligible_time=number(raw.eligible_time) or 0,
+        start_time=number(raw.start_time) or 0,
+        end_time=number(raw.end_time) or 0,
         restarts=raw.restart_cnt,
         nodes=raw.nodes,
         gres_detail=tuple(raw.gres_detail or ()),
         admin_comment=raw.admin_comment,
         comment=raw.comment,
     )
-
-
-def _array_task_id(raw: _RawJob) -> int | None:
-    """The task's number; 22.05 prints task 0 as null, but then without a list of tasks."""
-    number = _number(raw.array_task_id)
-    if number is None and _number(raw.array_job_id) and not raw.array_task_string:
-        return 0
-    return number
-
-
-def _number(value: Any) -> int | None:
-    """A number of either JSON shape; None when unset or infinite."""
-    if isinstance(value, dict):
-        if not value.get("set", True) or value.get("infinite"):
-            return None
-        value = value.get("number")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    number = int(value)
-    return None if number in {0xFFFFFFFF, 0xFFFFFFFE, 0xFFFE, 0xFFFF} else number
-
-
-def _word(value: Any) -> str:
-    """The state of a job: 24.11 on prints a list, whose first word is the base state."""
-    if isinstance(value, list):
-        words = [str(v) for v in value]
-        for flag in ("COMPLETING", "CONFIGURING", "STAGE_OUT", "RESIZING"):
-            if flag in words:
-                return flag
-        return words[0] if words else ""
-    return str(value or "")
-
-
-def _hosts(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
-
-
-def _tres_count(text: str) -> int | None:
-    """The count of `gres:gpu:4` or `gres/gpu=4` in cpus_per_tres and memory_per_tres."""
-    match = re.search(r"gpu(?::[^,:=]+)?[:=](\d+)", text or "")
-    return int(match.group(1)) if match else None
-
-
-def normalise_tres(text: str) -> str:
-    """`gres:gpu:2` and `gres/gpu:2` as `gpu:2`; tokens that are no GRES (`cpu=2`) are dropped."""
-    kept = [t for t in (text or "").split(",") if _PREFIX.match(t) or ("=" not in t and t)]
-    return ",".join(_PREFIX.sub("", t) for t in kept)

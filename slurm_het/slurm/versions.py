@@ -1,14 +1,31 @@
-"""What differs between Slurm versions, as data; each line with the fact it rests on.
+"""What differs between Slurm versions, as data and small functions; each with the fact it rests on.
 
-Seen on 22.05.8 (Debian 12), 24.11.5 (Debian 13) and 26.05 (Debian testing).
+Seen live on 22.05.8 (Debian 12), 24.11.5 (Debian 13) and 26.05.5 (Debian testing), where nothing
+else is said. What a value looks like is told from the value, not from the version: so a controller
+of another version than the commands does no harm.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from slurm_het.errors import SlurmError
+
+TRANSIENT = ("Resource temporarily unavailable", "Unable to contact slurm controller")
+"""Errors of an update that goes through when it is sent again.
+
+Without slurmdbd a job has no association; then 24.11 and 26.05 answer a change of partition with
+whatever errno their thread had last (src/slurmctld/job_mgr.c, `_update_job`: `error_code = errno`
+where `_retrieve_new_assoc` gives none), most often EAGAIN. Seen: up to 7 refusals in a row, each
+try refused by 7 in 10 on 26.05. It says nothing about the job, so waiting longer helps nothing.
+"""
+RETRY_SECONDS = 3.0
+RETRY_PAUSE = 0.05
+
+_PREFIX = re.compile(r"(^|,)gres[:/]")
+_UNSET = {0xFFFFFFFF, 0xFFFFFFFE, 0xFFFE, 0xFFFF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +47,21 @@ class SlurmVersion:
         return "--json" if self.tuple < (24, 5) else "--json=v0.0.42"
 
     @property
-    def tres_prefix(self) -> str:
-        """How the job_submit plugin spells GRES: 22.05 refuses `gres/`, newer ones `gres:`."""
-        return "gres:" if self.tuple < (23, 2) else "gres/"
+    def rewrites_gres(self) -> bool:
+        """Whether `Gres=` replaces a pending job's request, its name and type included.
+
+        22.05 merges it with the old one: gpu:a100:1 updated to gpu:l40s:1 then holds both.
+        """
+        return self.tuple >= (23, 11)
 
     @property
-    def rewrites_gres(self) -> bool:
-        """Whether an update replaces a pending job's GRES (22.05 merges it with the old one)."""
-        return self.tuple >= (23, 11)
+    def cgroup_plugin(self) -> str:
+        """For a slurmd without cgroups. "disabled" came after 22.05.
+
+        22.05's default (autodetect) ends slurmd where no cgroup file system is mounted, as in many
+        containers; v1 named outright is loaded and never used.
+        """
+        return "disabled" if self.tuple >= (24, 5) else "cgroup/v1"
 
 
 def parse_version(text: str) -> SlurmVersion:
@@ -46,3 +70,57 @@ def parse_version(text: str) -> SlurmVersion:
     if not match:
         raise SlurmError(f"cannot read Slurm's version from {text[:80]!r}")
     return SlurmVersion(int(match.group(1)), int(match.group(2)), match.group())
+
+
+# --- the shapes of a value in squeue's JSON: 22.05 is v0.0.38, later ones are read as v0.0.42 ---
+
+
+def number(value: Any) -> int | None:
+    """A number; None when unset or infinite.
+
+    22.05 prints it plain, with null for unset *and for zero*; later ones {"set":…, "infinite":…,
+    "number":…}.
+    """
+    if isinstance(value, dict):
+        if not value.get("set", True) or value.get("infinite"):
+            return None
+        value = value.get("number")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return None if int(value) in _UNSET else int(value)
+
+
+def word(value: Any) -> str:
+    """A state. 22.05 prints a word; later ones a list, whose first word is the base state."""
+    if isinstance(value, list):
+        words = [str(v) for v in value]
+        for flag in ("COMPLETING", "CONFIGURING", "STAGE_OUT", "RESIZING"):
+            if flag in words:
+                return flag
+        return words[0] if words else ""
+    return str(value or "")
+
+
+def hosts(value: Any) -> str:
+    """A host list. 22.05 prints it as text; later ones as a list."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
+def array_task_id(task_id: Any, array_job_id: Any, tasks: str) -> int | None:
+    """The number of an array task. 22.05 prints task 0 as null, then without a list of tasks."""
+    found = number(task_id)
+    if found is None and number(array_job_id) and not tasks:
+        return 0
+    return found
+
+
+def normalise_tres(text: str) -> str:
+    """`gpu:2` of `gres:gpu:2` (22.05) and `gres/gpu:2`; what is no GRES (`cpu=2`) is dropped."""
+    kept = [t for t in (text or "").split(",") if _PREFIX.match(t) or ("=" not in t and t)]
+    return ",".join(_PREFIX.sub("", t) for t in kept)
+
+
+def tres_count(text: str) -> int | None:
+    """The count of `gres:gpu:4` (22.05) or `gres/gpu=4` in cpus_per_tres and memory_per_tres."""
+    match = re.search(r"gpu(?::[^,:=]+)?[:=](\d+)", text or "")
+    return int(match.group(1)) if match else None
