@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from slurm_het.cli.control import call
 from slurm_het.config import load_config
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import program
@@ -75,6 +76,15 @@ def log_of(cluster: Cluster) -> str:
     return cluster.box.layout.output_of("supervisor").read_text()
 
 
+def wait_closed(cluster: Cluster) -> None:
+    """Until hetd itself has seen the gate closed."""
+    sock = load_config(cluster.box.config_path).paths.control_socket
+    cluster.wait(
+        "hetd says that the gate is closed",
+        lambda: call(sock, {"op": "status"})["gate"] == "closed",
+    )
+
+
 def test_a_full_disk_stops_no_planning_and_corrupts_nothing(cluster: Cluster) -> None:
     """Full while it runs, full while it is killed, full when it starts; then there is room."""
     journal = load_config(cluster.box.config_path).paths.journal
@@ -127,6 +137,7 @@ def test_killed_amid_its_updates(cluster: Cluster) -> None:
 def test_a_slurm_that_cannot_be_read_opens_the_gate(cluster: Cluster) -> None:
     """squeue fails, scontrol works: nothing can be planned, so plain Slurm schedules."""
     broken = base_of(cluster) / "broken-squeue"
+    wait_closed(cluster)
     pid = cluster.box.hetd_pid()
     broken.touch()
     try:
@@ -141,6 +152,7 @@ def test_a_slurm_that_cannot_be_read_opens_the_gate(cluster: Cluster) -> None:
 
 
 def test_a_reconfigured_slurmctld_opens_the_gate_and_hetd_closes_it(cluster: Cluster) -> None:
+    wait_closed(cluster)
     count = log_of(cluster).count("closed -> closing (up)")
     cluster.ok("scontrol", "reconfigure")
     cluster.wait(
