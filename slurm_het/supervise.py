@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     config = yaml.safe_load(options.config.read_text())
     gate = GateOpener.of(config)
     if options.open_gate:
-        sys.exit(0 if gate.open(GATE_PAUSES) else 1)
+        sys.exit(0 if gate.open(GATE_PAUSES[:3]) else 1)
     if not options.command:
         parser.error("a program to keep running is needed, after --")
     supervisor = Supervisor(
@@ -70,16 +70,18 @@ class GateOpener:
     partition: str
     scontrol: str
     lease: Path
+    slurm_conf: str = ""
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> GateOpener:
         """From het.yaml as it is."""
-        directory = (config.get("slurm") or {}).get("bin_dir") or ""
+        slurm = config.get("slurm") or {}
         state = (config.get("paths") or {}).get("state_dir") or DEFAULT_STATE_DIR
         return cls(
             partition=str(config["intake_partition"]),
-            scontrol=os.path.join(directory, "scontrol"),
+            scontrol=os.path.join(slurm.get("bin_dir") or "", "scontrol"),
             lease=Path(state) / "lease",
+            slurm_conf=slurm.get("conf") or "",
         )
 
     def open(self, pauses: tuple[float, ...]) -> bool:
@@ -88,10 +90,13 @@ class GateOpener:
             _log("another hetd leads: the gate is its own")
             return True
         argv = [self.scontrol, "update", f"PartitionName={self.partition}", "State=UP"]
+        env = os.environ | ({"SLURM_CONF": self.slurm_conf} if self.slurm_conf else {})
         for pause in pauses:
             time.sleep(pause)
             try:
-                subprocess.run(argv, check=True, capture_output=True, timeout=GATE_TRY_SECONDS)
+                subprocess.run(
+                    argv, env=env, check=True, capture_output=True, timeout=GATE_TRY_SECONDS
+                )
             except (OSError, subprocess.SubprocessError) as error:
                 _log(f"could not open the gate: {error}")
             else:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import jinja2
 
-from slurm_het.config import Config
+from slurm_het.config import DEFAULT_PATH, Config
 from slurm_het.resources import data_dir
 
 
@@ -21,6 +25,7 @@ def render(template: str, **values: object) -> str:
         autoescape=False,  # noqa: S701 - configuration files, not HTML
     )
     environment.filters["lua"] = lua_literal
+    environment.filters["unit"] = unit_words
     return environment.get_template(template).render(values)
 
 
@@ -29,6 +34,36 @@ def lua_literal(value: str | Sequence[str]) -> str:
     if isinstance(value, str):
         return json.dumps(value)
     return "{" + ", ".join(json.dumps(item) for item in value) + "}"
+
+
+def unit_words(value: str | Sequence[str]) -> str:
+    """A word or several as they stand in a systemd unit: quoted, no specifier, no variable."""
+    if not isinstance(value, str):
+        return " ".join(map(unit_words, value))
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return escaped if re.fullmatch(r"[A-Za-z0-9_./:=@+-]+", value) else f'"{escaped}"'
+
+
+def systemd_unit(config: Config, user: str, group: str) -> str:
+    """hetd.service for this configuration, run by the Python that runs this."""
+    paths = config.paths
+    writes = {paths.state_dir, paths.journal.parent}
+    writes |= {p.parent for p in (paths.hook_socket, paths.control_socket, paths.event_socket)}
+    own = {Path("/run/slurm-het"), Path("/var/lib/slurm-het")}  # systemd makes these
+    bin_dir = config.slurm.bin_dir
+    scontrol = bin_dir / "scontrol" if bin_dir else shutil.which("scontrol") or "/usr/bin/scontrol"
+    return render(
+        "hetd.service.j2",
+        user=user,
+        group=group,
+        python=sys.executable,
+        config=str(config.source.absolute() if config.source else DEFAULT_PATH),
+        slurm_conf=str(config.slurm.conf or ""),
+        scontrol=str(scontrol),
+        partition=config.policy.intake_partition,
+        writes=[str(path) for path in sorted(writes - own)],
+        in_home=sys.executable.startswith(("/home/", "/root/")),
+    )
 
 
 def hook_config(config: Config) -> str:

@@ -55,7 +55,7 @@ def own_box() -> Iterator[Sandbox]:
         with Sandbox.up(base / "box", overrides=overrides) as sandbox:
             yield sandbox
     finally:
-        subprocess.run(["umount", str(small)], check=False, capture_output=True)
+        subprocess.run(["umount", "--lazy", str(small)], check=False, capture_output=True)
         shutil.rmtree(base, ignore_errors=True)
 
 

@@ -11,6 +11,7 @@ from slurm_het.cli.check import check
 from slurm_het.cli.hook_config import hook_config
 from slurm_het.cli.plan import plan
 from slurm_het.cli.sandbox import sandbox
+from slurm_het.cli.systemd_unit import systemd_unit
 from slurm_het.cli.why import why
 from slurm_het.core.plain import clean_lines
 from slurm_het.errors import HetError
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (check, why, plan, bypass, hook_config, sandbox):
+for command in (check, why, plan, bypass, hook_config, systemd_unit, sandbox):
     cli.add_command(command)
 
 

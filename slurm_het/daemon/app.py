@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from socket import SOCK_DGRAM
+from socket import SOCK_DGRAM, socket
 from typing import Any
 
 import click
@@ -58,6 +58,7 @@ class Daemon:
         self.hook = HookChild(config, self._admitted, lambda: self._stop.set())
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.started = time.time()
+        self._events: socket | None = None
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._cycle_began = time.monotonic()
@@ -80,6 +81,7 @@ class Daemon:
             notify("STOPPING=1")
             await self.hook.stop()
             await self.control.stop()
+            self._stop_listening()
             await self._give_up_the_lead()
             self.solver.close()
             self.journal.close()
@@ -118,6 +120,7 @@ class Daemon:
     def _listen_for_events(self) -> None:
         """End-of-job events from EpilogSlurmctld; what they say does not matter, only that."""
         sock = claim_socket(self.config.paths.event_socket, SOCK_DGRAM, 0o600)
+        self._events = sock
 
         def readable() -> None:
             with contextlib.suppress(BlockingIOError):
@@ -126,6 +129,12 @@ class Daemon:
             self._wake.set()
 
         asyncio.get_running_loop().add_reader(sock, readable)
+
+    def _stop_listening(self) -> None:
+        if self._events:
+            asyncio.get_running_loop().remove_reader(self._events)
+            self._events.close()
+            self.config.paths.event_socket.unlink(missing_ok=True)
 
     async def _cycles(self) -> None:
         while not self._stop.is_set():

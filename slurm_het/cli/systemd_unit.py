@@ -1,0 +1,25 @@
+"""slurm-het systemd-unit: hetd's unit for this configuration and this installation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from slurm_het.config import load_config
+from slurm_het.templating import systemd_unit as render_unit
+
+
+@click.command("systemd-unit")
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@click.option("--user", default="slurm", show_default=True, help="SlurmUser of slurm.conf.")
+@click.option("--group", help="Its group.  [default: as the user]")
+def systemd_unit(config: Path | None, user: str, group: str | None) -> None:
+    """Print a systemd unit for hetd: notify, watchdog, and the gate opened whenever it ends.
+
+    \b
+    Example:
+      slurm-het systemd-unit > /etc/systemd/system/hetd.service
+      systemctl enable --now hetd
+    """
+    click.echo(render_unit(load_config(config), user, group or user), nl=False)
