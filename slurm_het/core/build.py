@@ -95,17 +95,34 @@ def misfit(task: Task, node: Node) -> str:
     if not parse_features(task.features).allows(node.features):
         return f"lacks the features {task.features}"
     if not any(fits_type(task, d) for d in node.devices):
+        kinds = dict.fromkeys(d.kind for d in node.devices if d.type in task.types)
+        if any(not reaches_kind(task.asks, kind) for kind in kinds):
+            return f"has its devices as {', '.join(kinds)}, and the request asks for {task.asks}"
         return "has no fitting device"
     if task.shared and not node.shared:
         return "has no shared devices"
-    if not task.shared and not all(fits_type(task, d) for d in node.devices):
+    if not as_written(task, node) and not task.rewritten_on(node.name):
         return "mixes device types, and the request names none"
     return ""
 
 
+def as_written(task: Task, node: Node) -> bool:
+    """Whether the request gets devices that fit the task, whichever of the node's Slurm takes."""
+    reached = [d for d in node.devices if reaches_kind(task.asks, d.kind)]
+    fits = (d.type in task.types and d.memory_gib >= task.memory_gib for d in reached)
+    return bool(reached) and (task.shared or all(fits))
+
+
+def reaches_kind(asks: str, kind: str) -> bool:
+    """Whether a request for `gpu` or `gpu:a100` may be given a device of the GRES `kind`."""
+    return not asks or not kind or f"{kind}:".startswith(f"{asks}:")
+
+
 def fits_type(task: Task, device: Device) -> bool:
     """Whether the device could ever serve the task."""
-    return device.type in task.types and device.memory_gib >= task.memory_gib
+    if device.type not in task.types or device.memory_gib < task.memory_gib:
+        return False
+    return reaches_kind(task.rewritten_on(device.node) or task.asks, device.kind)
 
 
 def fits_device(task: Task, device: Device) -> bool:

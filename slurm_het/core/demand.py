@@ -27,6 +27,7 @@ class Demand:
     type: str | None
     exclusive: bool
     all_memory: bool
+    asks: str = ""
 
 
 def accelerator_requests(job: Job, policy: Policy) -> dict[str, list[Gres]]:
@@ -76,9 +77,16 @@ def count_demand(job: Job, policy: Policy, devices_per_node: int) -> Demand | st
         shared=shared,
         memory_gib=max(split) if shared else 0,
         type=gres_type,
+        asks=_asks(name, gres_type, policy),
         exclusive=job.exclusive,
         all_memory=job.memory_per_node_mib == 0,
     )
+
+
+def _asks(name: str, gres_type: str | None, policy: Policy) -> str:
+    """The devices a request reaches, as GRES. Slurm shares gpu only, so a shard is of a gpu."""
+    real = "gpu" if policy.gres[name].shared else policy.gres[name].alias_of or name
+    return f"{real}:{gres_type}" if gres_type else real
 
 
 def _per_node_counts(

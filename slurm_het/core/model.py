@@ -133,12 +133,16 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a cycle reads from Slurm, at `time` (epoch seconds)."""
+    """All that a cycle reads from Slurm, at `time` (epoch seconds).
+
+    `rewrites_gres`: this Slurm lets the GRES of a pending job be replaced (not 22.05).
+    """
 
     time: float
     jobs: tuple[Job, ...]
     nodes: tuple[NodeRecord, ...]
     partitions: tuple[Partition, ...]
+    rewrites_gres: bool = False
 
 
 # --- what we make of it ----------------------------------------------------------------------
@@ -162,7 +166,10 @@ class DeviceType:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One accelerator j: M_j is `memory_gib`, U_j is `occupied_gib` (all of it if held whole)."""
+    """One accelerator j: M_j is `memory_gib`, U_j is `occupied_gib` (all of it if held whole).
+
+    `kind` is the GRES that asks for just such a one: `gpu:a100`, `gpu:a100_2`, `npu:910b`.
+    """
 
     node: str
     index: int
@@ -171,6 +178,7 @@ class Device:
     memory_gib: int
     occupied_gib: int = 0
     holders: tuple[str, ...] = ()
+    kind: str = ""
 
     @property
     def free_gib(self) -> int:
@@ -247,6 +255,10 @@ class Task:
 
     `memory_gib` is what each device must offer; `shared` takes just that much of it, otherwise
     the device is taken whole. `pools` are the partitions it may use, best first.
+
+    `asks` is the GRES name it asks for, with the type if it names one; '' reaches any device.
+    `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
+    an earlier release has left it another one.
     """
 
     key: str
@@ -264,6 +276,13 @@ class Task:
     exc_nodes: frozenset[str] = frozenset()
     priority: int = 0
     minutes: int | None = None
+    asks: str = ""
+    rewrites: tuple[tuple[str, str], ...] = ()
+    rewritten: bool = False
+
+    def rewritten_on(self, node: str) -> str:
+        """The GRES that it is to ask for on a node; '' where its own does."""
+        return next((kind for name, kind in self.rewrites if name == node), "")
 
 
 # --- the plan --------------------------------------------------------------------------------

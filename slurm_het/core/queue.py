@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from slurm_het.core import hostlist
+from slurm_het.core.build import site_of
 from slurm_het.core.demand import Demand, count_demand, is_accelerator_job
 from slurm_het.core.features import parse_features
 from slurm_het.core.inventory import Inventory
@@ -15,6 +16,7 @@ from slurm_het.core.model import (
     SCENARIOS,
     Classification,
     Job,
+    Node,
     Partition,
     Pool,
     Scenario,
@@ -23,7 +25,9 @@ from slurm_het.core.model import (
 )
 from slurm_het.core.policy import Policy
 from slurm_het.core.pools import fitting_pools, fitting_types, usable_pools
-from slurm_het.core.rewrite import classification_of
+from slurm_het.core.regres import as_admitted, choose, may_rewrite
+from slurm_het.core.rewrite import classification_of, decode_comment, registered
+from slurm_het.core.weights import Site
 from slurm_het.errors import HetError
 
 # Reasons with which a job in the gate is eligible; any other is Slurm's own word to wait. BeginTime
@@ -75,6 +79,7 @@ class _View:
     policy: Policy
     partitions: dict[str, Partition]
     now: float
+    rewrites_gres: bool
 
     @cached_property
     def types(self) -> frozenset[str]:
@@ -92,6 +97,33 @@ class _View:
             for n in self.inventory.nodes.values()
         ]
 
+    @cached_property
+    def site(self) -> Site:
+        return site_of(self.inventory, self.policy)
+
+    @cached_property
+    def odd_nodes(self) -> list[Node]:
+        """The nodes on which a request without a type may have to be rewritten."""
+        whole = [g for g in self.policy.gres.values() if not g.shared and not g.alias_of]
+        return [
+            node
+            for node in self.inventory.nodes.values()
+            if len(whole) > 1 or len({d.kind for d in node.devices}) > 1
+        ]
+
+    @cached_property
+    def _chosen(self) -> dict[Task, tuple[tuple[str, str], ...]]:
+        return {}
+
+    def rewrites(self, task: Task) -> tuple[tuple[str, str], ...]:
+        """`regres.choose`, once for all tasks that ask for the same."""
+        if not self.odd_nodes:
+            return ()
+        like = replace(task, key="", job_id=0, user="", priority=0, minutes=None)
+        if like not in self._chosen:
+            self._chosen[like] = choose(task, self.odd_nodes, self.site)
+        return self._chosen[like]
+
 
 def is_gated(job: Job, policy: Policy) -> bool:
     """Whether the job waits in the gate."""
@@ -106,7 +138,8 @@ def fill_task_pools(
     limit: int = 100_000,
 ) -> TaskPools:
     """Read the gated jobs as tasks; `limit` bounds how many array tasks one job gives."""
-    view = _View(inventory, policy, {p.name: p for p in snapshot.partitions}, snapshot.time)
+    partitions = {p.name: p for p in snapshot.partitions}
+    view = _View(inventory, policy, partitions, snapshot.time, snapshot.rewrites_gres)
     started = _started_array_tasks(snapshot, policy)
     out = TaskPools()
     tasks: list[Task] = []
@@ -191,13 +224,19 @@ def _task(job: Job, what: Classification, view: _View) -> Task | Handover | str:
         return f"no pool has a device of {describe(what)}"
     names = {p.partition for p in pools}
     biggest = max((n for n, has, inside in view.sizes if names & inside and types & has), default=1)
+    found, job = job, _before_release(job, types, view)
     demand = count_demand(job, view.policy, biggest)
     if isinstance(demand, str):
         return _handover(job, demand, view, pools)
     usable, refused = usable_pools(job, demand, pools, view.partitions)
     if not usable:
         return f"may use no fitting pool ({refused})"
-    return _make_task(job, what, demand, types, usable)
+    task = replace(
+        _make_task(job, what, demand, types, usable),
+        rewritten=job is not found and not demand.shared,
+    )
+    may = view.rewrites_gres and may_rewrite(task, job, view.policy)
+    return replace(task, rewrites=view.rewrites(task)) if may else task
 
 
 def _not_ours(job: Job, policy: Policy) -> str:
@@ -238,6 +277,18 @@ def _slurm_waits(job: Job, now: float) -> str:
     return "" if job.priority else "held (priority 0)"
 
 
+def _before_release(job: Job, types: frozenset[str], view: _View) -> Job:
+    """The job with its own request, if a release that came to nothing has rewritten it.
+
+    Where one type is all that fits, the hook may have named it: that stays.
+    """
+    kept = decode_comment(job.admin_comment) if view.rewrites_gres and len(types) > 1 else None
+    if kept is None:
+        return job
+    asked = kept[1].get("tres_per_node") or kept[1].get("tres_per_job") or ""
+    return as_admitted(job, registered(asked, view.policy))
+
+
 def _make_task(
     job: Job,
     what: Classification,
@@ -262,6 +313,7 @@ def _make_task(
         exc_nodes=frozenset(hostlist.expand(job.exc_nodes)),
         priority=job.priority,
         minutes=job.time_limit_minutes,
+        asks=demand.asks,
     )
 
 

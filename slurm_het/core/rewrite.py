@@ -19,6 +19,7 @@ from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import SCENARIOS, Classification, Job, Placement, Pool
 from slurm_het.core.policy import Policy
 from slurm_het.core.pools import fitting_pools, fitting_types
+from slurm_het.core.regres import only_kind
 from slurm_het.errors import HetError
 
 MARK = "het1:"
@@ -40,7 +41,7 @@ def admit(sent: Mapping[str, str], policy: Policy, inventory: Inventory) -> Admi
     """Decide on a submitted job. TRES values in `sent` are normalised (no `gres:` prefix)."""
     try:
         parse_features(sent.get("features", ""))
-        tres = {f: _registered(sent[f], policy) for f in TRES_FIELDS if sent.get(f)}
+        tres = {f: registered(sent[f], policy) for f in TRES_FIELDS if sent.get(f)}
         request = _request(sent, policy)
     except HetError as error:
         return Admission("pass", error.message)
@@ -53,7 +54,8 @@ def admit(sent: Mapping[str, str], policy: Policy, inventory: Inventory) -> Admi
     if remark:
         what = replace(what, evidence=(*what.evidence, remark))
     what, shared = _share(what, tres, pools, inventory)
-    fields = {f: v for f, v in (tres | shared).items() if v != sent.get(f)}
+    what, named = _name_kind(what, tres, pools, types, inventory, policy)
+    fields = {f: v for f, v in (tres | named | shared).items() if v != sent.get(f)}
     fields["partition"] = policy.intake_partition
     features = feature_text(sent.get("features", ""), pools, types, inventory, request)
     if features != sent.get("features", "") and len(features) < 1024:
@@ -88,7 +90,7 @@ def _int(text: str | None, default: int) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 12 else default
 
 
-def _registered(text: str, policy: Policy) -> str:
+def registered(text: str, policy: Policy) -> str:
     """The request with aliases (npu) replaced by the GRES name the cluster registers (gpu)."""
     items = []
     for item in gres.parse(text):
@@ -114,6 +116,23 @@ def _share(
         replace(what, evidence=(*what.evidence, why)),
         {"tres_per_node": f"shard:{what.memory_gib}"},
     )
+
+
+def _name_kind(
+    what: Classification,
+    tres: dict[str, str],
+    pools: tuple[Pool, ...],
+    types: frozenset[str],
+    inventory: Inventory,
+    policy: Policy,
+) -> tuple[Classification, dict[str, str]]:
+    """`gpu:2` becomes `gpu:l40s:2` or `npu:910b:2` where that is all that fits."""
+    partitions = {p.partition for p in pools}
+    nodes = [n for n in inventory.nodes.values() if partitions & set(n.partitions)]
+    found = {f: only_kind(text, types, nodes, policy) for f, text in tres.items()}
+    named = {f: text for f, text in found.items() if text}
+    why = (f"only {text} fits: {tres[f]} becomes that" for f, text in named.items())
+    return replace(what, evidence=(*what.evidence, *why)), named
 
 
 def feature_text(
@@ -238,8 +257,11 @@ def sent_by(job: Job, script: str = "") -> dict[str, str]:
 # --- release and return ---
 
 
-def release_fields(placement: Placement, job: Job) -> dict[str, str]:
-    """The one update that starts a job where the plan says. It guards itself: see above."""
+def release_fields(placement: Placement, job: Job, wanted: str = "") -> dict[str, str]:
+    """The one update that starts a job where the plan says. It guards itself: see above.
+
+    `wanted` is the GRES it must ask for there, if that is another than it does.
+    """
     fields = {
         "Partition": placement.partition,
         "ReqNodeList": hostlist.fold(placement.nodes),
@@ -247,9 +269,15 @@ def release_fields(placement: Placement, job: Job) -> dict[str, str]:
     if len(placement.nodes) > 1 or job.nodes_min > 1:
         # --gpus=16 without -N leaves the number open, and from 24.11 on a list is candidates only.
         fields = {"NumNodes": str(len(placement.nodes)), **fields}
-    return fields
+    if wanted and job.tres_per_job:
+        fields["TresPerJob"] = ""  # else "with and without type identification" (24.11, 26.05)
+    return fields | ({"Gres": wanted} if wanted else {})
 
 
-def return_fields(policy: Policy, nodes: str = "") -> dict[str, str]:
-    """The update that takes a pinned job back to the gate; `nodes` are what its user asked for."""
-    return {"Partition": policy.intake_partition, "ReqNodeList": nodes}
+def return_fields(policy: Policy, nodes: str = "", wanted: str = "") -> dict[str, str]:
+    """The update that takes a pinned job back to the gate.
+
+    `nodes` are what its user asked for, `wanted` is the GRES if its release changed that.
+    """
+    fields = {"Partition": policy.intake_partition, "ReqNodeList": nodes}
+    return fields | ({"Gres": wanted} if wanted else {})

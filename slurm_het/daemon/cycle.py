@@ -17,6 +17,7 @@ from slurm_het.core.outlook import look_ahead
 from slurm_het.core.plan import plan, select
 from slurm_het.core.problem import Problem, Solution
 from slurm_het.core.queue import TaskPools, display_key, fill_task_pools, is_gated
+from slurm_het.core.regres import original_gres, rewritten_gres
 from slurm_het.core.reserve import reserve
 from slurm_het.core.rewrite import MARK, release_fields, return_fields
 from slurm_het.daemon.gate import Gate
@@ -173,7 +174,9 @@ class Cycle:
         self, key: str, reason: str, *, penalty: bool = True
     ) -> tuple[str, str, str]:
         try:
-            await self.slurm.update_job(key, return_fields(self.policy))
+            pin = self.pins.pins.get(key)
+            wanted = original_gres(pin.task, pin.placement) if pin else ""
+            await self.slurm.update_job(key, return_fields(self.policy, wanted=wanted))
         except SlurmError as error:
             self.pins.pins.pop(key, None)  # it started meanwhile, or the next snapshot tells
             return key, "kept", error.message
@@ -252,8 +255,9 @@ class Cycle:
         if job is None:
             return key, "refused", "not in the snapshot"
         self.pins.add(task, placement, self.ticks(), start)
+        wanted = rewritten_gres(task, placement)
         try:
-            await self.slurm.update_job(key, release_fields(placement, job))
+            await self.slurm.update_job(key, release_fields(placement, job, wanted))
         except SlurmBusyError as error:
             self.pins.pins.pop(key, None)  # the job did nothing wrong: it is due again at once
             return key, "busy", error.message
@@ -262,4 +266,5 @@ class Cycle:
             # Refused is not undone: 22.05 has moved the job then, newer ones keep the node list.
             await self._take_back(key, error.message[-120:])
             return key, "refused", error.message
-        return key, "released", f"{placement.partition} {','.join(placement.nodes)}"
+        where = f"{placement.partition} {','.join(placement.nodes)}"
+        return key, "released", f"{where} as {wanted}" if wanted else where

@@ -62,6 +62,7 @@ class CliSlurm:
             jobs=await asyncio.to_thread(parse_jobs, jobs, groups, memory_tracked=tracked),
             nodes=parse_nodes(nodes),
             partitions=parse_partitions(partitions),
+            rewrites_gres=version.rewrites_gres,
         )
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:

@@ -1,0 +1,156 @@
+"""Which GRES a job asks for where: as it is written, with a type, or by another name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slurm_het.config import parse_config
+from slurm_het.core.build import build, misfit
+from slurm_het.core.greedy import greedy
+from slurm_het.core.inventory import Inventory, take_inventory
+from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Snapshot, Task
+from slurm_het.core.plan import plan
+from slurm_het.core.queue import TaskPools, fill_task_pools
+from slurm_het.core.regres import original_gres, rewritten_gres
+from slurm_het.core.rewrite import admit, release_fields, return_fields
+
+CONFIG = """
+intake_partition: accel
+gres: {gpu: {}, shard: {shared: true}, npu: {vendors: [ascend]}}
+pools:
+  train-nv: {scenario: training, vendors: [nvidia]}
+  train-ascend: {scenario: training, vendors: [ascend]}
+types:
+  a100: {vendor: nvidia, memory_gib: 80}
+  l40s: {vendor: nvidia, memory_gib: 48}
+  t4: {vendor: nvidia, memory_gib: 16}
+  910b: {vendor: ascend, memory_gib: 64}
+default_vendors: [nvidia]
+"""
+POLICY = parse_config(CONFIG).policy
+
+
+def record(name: str, gres: str, pool: str) -> NodeRecord:
+    types = frozenset({"a100", "l40s", "t4", "910b"})
+    return NodeRecord(name, "IDLE", gres, 64, 0, 512_000, 0, 1, types, ("accel", pool))
+
+
+MIX = record("mix1", "gpu:a100:2,gpu:l40s:2,gpu:t4:2", "train-nv")
+PURE = record("nv1", "gpu:a100:2", "train-nv")
+NPU = record("asc1", "npu:910b:4", "train-ascend")
+
+
+def snapshot(*jobs: Job, nodes: tuple[NodeRecord, ...] = (MIX,), rewrites: bool = True) -> Snapshot:
+    partitions = tuple(Partition(name) for name in ("accel", "train-nv", "train-ascend"))
+    return Snapshot(0.0, jobs, nodes, partitions, rewrites)
+
+
+def gated(script: str, **fields: str) -> Job:
+    """A job as the hook leaves it; `script` decides what fits."""
+    sent = {"script": f"#!/bin/sh\n{script}\n", **fields}
+    admission = admit(sent, POLICY, take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY))
+    assert admission.action == "admit", admission.why
+    known = {"tres_per_node", "tres_per_job", "admin_comment"}
+    final = {k: v for k, v in (fields | admission.fields).items() if k in known}
+    return Job(7, partition="accel", priority=1, memory_per_cpu_mib=1024, **final)  # type: ignore[arg-type]
+
+
+def filled(taken: Snapshot) -> tuple[Inventory, TaskPools]:
+    inventory = take_inventory(taken, POLICY)
+    return inventory, fill_task_pools(taken, inventory, POLICY)
+
+
+def placed(taken: Snapshot) -> tuple[Task, Placement]:
+    inventory, queue = filled(taken)
+    (task,) = queue.tasks
+    made = plan(inventory, queue.tasks, POLICY, greedy)
+    assert made.placements, made.waiting
+    return task, made.placements[0]
+
+
+FORTY = "#HET memory=40G vendors=nvidia"  # an a100 or an l40s, no t4
+
+
+@pytest.mark.parametrize("field", ["tres_per_node", "tres_per_job"])
+def test_a_type_is_added_on_a_mixed_node(field: str) -> None:
+    job = gated(FORTY, **{field: "gpu:2"})
+    task, placement = placed(snapshot(job))
+    wanted = rewritten_gres(task, placement)
+    assert wanted in {"gpu:a100:2", "gpu:l40s:2"}
+    assert placement.types == (wanted.split(":")[1],)
+    fields = release_fields(placement, job, wanted)
+    assert fields["Gres"] == wanted
+    assert fields.get("TresPerJob") == ("" if field == "tres_per_job" else None)
+    assert return_fields(POLICY, wanted=original_gres(task, placement))["Gres"] == "gpu:2"
+
+
+def test_what_is_busy_is_not_asked_for() -> None:
+    other = Job(
+        1, partition="train-nv", state="RUNNING", nodes="mix1", tres_per_node="gpu:a100:1",
+        gres_detail=("gpu:a100:1(IDX:0)",), end_time=99,
+    )  # fmt: skip
+    task, placement = placed(snapshot(gated(FORTY, tres_per_node="gpu:2"), other))
+    assert rewritten_gres(task, placement) == "gpu:l40s:2"
+    assert placement.devices == ((2, 3),)
+
+
+def test_22_05_leaves_mixed_nodes_to_typed_requests() -> None:
+    inventory, queue = filled(snapshot(gated(FORTY, tres_per_node="gpu:2"), rewrites=False))
+    assert misfit(queue.tasks[0], inventory.nodes["mix1"]).startswith("mixes device types")
+    assert not build(inventory, queue.tasks, POLICY).problem.tasks[0].weights
+    task, placement = placed(snapshot(gated("", tres_per_node="gpu:l40s:2"), rewrites=False))
+    assert placement.devices == ((2, 3),)
+    assert rewritten_gres(task, placement) == ""
+
+
+def test_on_a_node_of_one_type_the_request_stays() -> None:
+    task, placement = placed(snapshot(gated(FORTY, tres_per_node="gpu:2"), nodes=(PURE,)))
+    assert rewritten_gres(task, placement) == original_gres(task, placement) == ""
+    assert "Gres" not in release_fields(placement, Job(7))
+
+
+def test_a_release_that_came_to_nothing_is_forgotten() -> None:
+    """The job is typed now, for the mixed node; on the other node it asks as its user did."""
+    job = replace(gated(FORTY, tres_per_node="gpu:2"), tres_per_node="gpu:l40s:2")
+    task, placement = placed(snapshot(job, nodes=(PURE, replace(MIX, state="DOWN"))))
+    assert rewritten_gres(task, placement) == original_gres(task, placement) == "gpu:2"
+    typed = gated("", tres_per_node="gpu:l40s:2")
+    assert not filled(snapshot(typed, nodes=(MIX,)))[1].tasks[0].rewritten, "the user's own type"
+
+
+def test_several_nodes_and_shares_are_not_rewritten() -> None:
+    job = replace(gated(FORTY, tres_per_node="gpu:1"), nodes_min=2)
+    assert not filled(snapshot(job))[1].tasks[0].rewrites
+    share = replace(gated(FORTY, tres_per_node="gpu:1"), tres_per_node="shard:24")
+    assert not filled(snapshot(share))[1].tasks[0].rewrites
+
+
+@pytest.mark.parametrize(
+    ("script", "asked", "named"),
+    [
+        ("#HET types=l40s", {"tres_per_node": "gpu:1"}, {"tres_per_node": "gpu:l40s:1"}),
+        ("#HET types=l40s", {"tres_per_job": "gpu"}, {"tres_per_job": "gpu:l40s:1"}),
+        ("npu-smi info", {"tres_per_node": "gpu:2"}, {"tres_per_node": "npu:910b:2"}),
+        (FORTY, {"tres_per_node": "gpu:2"}, {}),
+        ("#HET types=a100", {"tres_per_node": "gpu:a100:2"}, {}),
+        ("", {"tres_per_node": "npu:2"}, {}),
+    ],
+)
+def test_at_submit_the_only_kind_is_named(
+    script: str, asked: dict[str, str], named: dict[str, str]
+) -> None:
+    inventory = take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY)
+    fields = admit({"script": f"#!/bin/sh\n{script}\n", **asked}, POLICY, inventory).fields
+    assert {f: v for f, v in fields.items() if f.startswith("tres")} == named
+
+
+def test_the_name_that_a_node_registers_counts() -> None:
+    """A job for any vendor: gpu:2 on the NVIDIA node, npu:910b:2 on the other one."""
+    job = gated("#HET vendors=any memory=40G", tres_per_node="gpu:2")
+    task, placement = placed(snapshot(job, nodes=(NPU,)))
+    assert rewritten_gres(task, placement) == "npu:910b:2"
+    inventory, queue = filled(snapshot(job, nodes=(NPU,), rewrites=False))
+    why = "has its devices as npu:910b, and the request asks for gpu"
+    assert misfit(queue.tasks[0], inventory.nodes["asc1"]) == why
