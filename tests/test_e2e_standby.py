@@ -176,6 +176,19 @@ def test_the_second_takes_over_and_never_do_both_plan(pair: tuple[Cluster, Hetd,
         assert hetd.releases(), "it had its turn"
 
 
+def test_the_one_that_stands_by_answers_the_hook(pair: tuple[Cluster, Hetd, Hetd]) -> None:
+    """slurmctld may run beside it."""
+    cluster, _, second = pair
+    body = b"op=admit&tres_per_node=gpu%3A2&partition=accel"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(3)
+        sock.connect(str(second.run / "hook.sock"))
+        sock.sendall(b"%08x%s" % (len(body), body))
+        assert b"action=admit" in sock.recv(65536)
+    assert not second.leads
+    assert cluster.gate() == "DOWN"
+
+
 def test_stopping_the_one_that_stands_by_leaves_the_gate(pair: tuple[Cluster, Hetd, Hetd]) -> None:
     cluster, first, second = pair
     seen = set[str]()

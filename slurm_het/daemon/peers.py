@@ -22,7 +22,9 @@ def peer_uid(writer: asyncio.StreamWriter) -> int:
 
 def claim_socket(path: Path, kind: socket.SocketKind, mode: int) -> socket.socket:
     """Bind a unix socket, taking over what a dead daemon left. Raises HetError if one is alive."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True)
+        path.parent.chmod(0o755)  # whatever our umask: the socket's own mode says who may
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.stat().st_mode):
             raise HetError(f"{path} is not a socket", "remove it, or configure another path")
