@@ -91,7 +91,7 @@ def _parse_one(part: str) -> Gres:
     if detail is None:
         return Gres(name, gres_type, count)
     if detail.startswith("S:"):
-        return Gres(name, gres_type, count, sockets=detail[2:])
+        return Gres(name, gres_type, count, sockets=detail[2:] or None)
     if detail.startswith("IDX:"):
         return Gres(name, gres_type, count, indexes=parse_indexes(detail[4:]))
     if detail.startswith("CNT:"):  # a GRES without device files; `gpu(CNT:2)` has no other count
@@ -107,8 +107,8 @@ def _parse_head(head: str, part: str) -> tuple[str, str | None, int]:
         head = head.removeprefix(prefix)
     fields = head.replace("=", ":").split(":")
     fields = [f for f in fields if f != "no_consume"]
-    name = fields[0]
-    if not _NAME.match(name):
+    name = fields[0] if fields else ""
+    if not _NAME.match(name) or name == "gres":  # Slurm's prefix, and nothing after it
         raise _bad(part, "the name is empty or has odd characters")
     if len(fields) == 1:
         return name, None, 1
@@ -151,7 +151,7 @@ def _bad(part: str, why: str) -> GresError:
 
 
 def parse_indexes(text: str) -> tuple[int, ...]:
-    """Read `0-1,4` as (0, 1, 4); empty and `N/A` as ()."""
+    """Read `0-1,4` as (0, 1, 4), each once and in order; empty and `N/A` as ()."""
     if text in {"", "N/A"}:
         return ()
     indexes: list[int] = []
@@ -165,7 +165,7 @@ def parse_indexes(text: str) -> tuple[int, ...]:
         if len(indexes) + high - low > MAX_INDEX:  # a short text must not become a huge list
             raise _bad(text, f"more than {MAX_INDEX + 1} device indexes")
         indexes.extend(range(low, high + 1))
-    return tuple(indexes)
+    return tuple(sorted(set(indexes)))
 
 
 def format_indexes(indexes: Iterable[int]) -> str:

@@ -7,6 +7,7 @@ free text (Reason, Comment, Extra) comes after what we read.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from slurm_het.core.model import NodeRecord, Partition
 
@@ -17,16 +18,21 @@ _NONE = {"", "(null)", "N/A", "ALL", "NONE"}
 def parse_fields(line: str) -> dict[str, str]:
     """One `-o` line as a dict; the first of a key wins."""
     matches = list(_KEY.finditer(line))
+    ends = [*(match.start() for match in matches[1:]), len(line)]
     fields: dict[str, str] = {}
-    for match, after in zip(matches, [*matches[1:], None], strict=True):
-        end = after.start() if after else len(line)
+    for match, end in zip(matches, ends, strict=False):  # a line without a key has but its end
         fields.setdefault(match.group(1), line[match.end() : end].strip())
     return fields
 
 
+def _records(text: str, name: str) -> Iterator[dict[str, str]]:
+    """The lines that are records of that kind."""
+    return (fields for line in text.splitlines() if name in (fields := parse_fields(line)))
+
+
 def parse_nodes(text: str) -> tuple[NodeRecord, ...]:
     """Read `scontrol -o show node`."""
-    return tuple(_node(parse_fields(line)) for line in text.splitlines() if "NodeName=" in line)
+    return tuple(_node(fields) for fields in _records(text, "NodeName"))
 
 
 def _node(f: dict[str, str]) -> NodeRecord:
@@ -50,8 +56,7 @@ def _node(f: dict[str, str]) -> NodeRecord:
 
 def parse_partitions(text: str) -> tuple[Partition, ...]:
     """Read `scontrol -o show partition`."""
-    lines = (line for line in text.splitlines() if "PartitionName=" in line)
-    return tuple(_partition(parse_fields(line)) for line in lines)
+    return tuple(_partition(fields) for fields in _records(text, "PartitionName"))
 
 
 def _partition(f: dict[str, str]) -> Partition:
