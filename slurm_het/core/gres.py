@@ -19,7 +19,8 @@ from slurm_het.errors import GresError
 MAX_TEXT = 65536
 MAX_INDEX = 65535
 _SUFFIX = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4, "p": 1024**5}
-_COUNT = re.compile(r"(\d{1,15})([kmgtpKMGTP]?)\Z")
+MAX_COUNT = 2**63 - 1  # Slurm counts in 64 bits
+_COUNT = re.compile(r"(\d{1,19})([kmgtpKMGTP]?)\Z")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\Z")
 _ITEM = re.compile(r"([^(]*(?:\(null\)[^(]*)?)(?:\(([^()]*)\))?\Z")
 _NO_TYPE = {"", "(null)"}
@@ -98,7 +99,7 @@ def _parse_one(part: str) -> Gres:
         exact = _COUNT.match(detail[4:])
         if not exact:
             raise _bad(part, "expected a count after CNT:")
-        return Gres(name, gres_type, _count(exact))
+        return Gres(name, gres_type, _count(exact, part))
     return Gres(name, gres_type, count, shares=tuple(_parse_share(s, part) for s in _items(detail)))
 
 
@@ -115,15 +116,18 @@ def _parse_head(head: str, part: str) -> tuple[str, str | None, int]:
     count = _COUNT.match(fields[-1])
     if len(fields) == 2:
         if count:
-            return name, None, _count(count)
+            return name, None, _count(count, part)
         return name, _type(fields[1], part), 1
     if len(fields) == 3 and count:
-        return name, _type(fields[1], part), _count(count)
+        return name, _type(fields[1], part), _count(count, part)
     raise _bad(part, "expected NAME[:TYPE][:COUNT]")
 
 
-def _count(match: re.Match[str]) -> int:
-    return int(match.group(1)) * _SUFFIX[match.group(2).lower()]
+def _count(match: re.Match[str], part: str) -> int:
+    count = int(match.group(1)) * _SUFFIX[match.group(2).lower()]
+    if count > MAX_COUNT:
+        raise _bad(part, "more than Slurm can count")
+    return count
 
 
 def _type(text: str, part: str) -> str | None:

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing (atheris) of everything that reads what others wrote.
 
-    ./dev fuzz [--inputs 1000000] [--seed 1] [--target gres] [--seconds 2]
+    ./dev fuzz [--inputs 1000000] [--seed 1] [--target gres] [--seconds 10]
 
 Each target runs in a process of its own. An input that raises what its target does not expect, or
 takes longer than `--seconds`, is kept as tests/fuzz/corpus/TARGET/crash-… or timeout-…; fix it and
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=1_000_000, help="in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--target", choices=list(TARGETS), action="append", help="only these")
-    parser.add_argument("--seconds", type=int, default=2, help="that one input may take")
+    parser.add_argument("--seconds", type=int, default=10, help="that one input may take")
     options = parser.parse_args()
     chosen = {n: t for n, t in TARGETS.items() if not options.target or n in options.target}
     shares = sum(target.share for target in chosen.values())
@@ -91,7 +91,8 @@ def main() -> None:
         )
         if not held:
             failed.append(name)
-            print(said[-6000:])
+            lines = said.splitlines()
+            print("\n".join(line[:300] for line in lines[-40:] if not line.startswith("#")))
     print(f"{total:,} inputs in {time.monotonic() - began:.0f} s, seed {options.seed}")
     if failed:
         raise SystemExit(f"not as promised: {', '.join(failed)}; see tests/fuzz/corpus")
