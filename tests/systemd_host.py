@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import time
 from collections.abc import Mapping
@@ -54,6 +55,8 @@ class SystemdHost:
     def __init__(self, base: Path, bind: Path, units: Mapping[str, str]) -> None:
         if not SYSTEMD.exists():
             raise CannotBootError("systemd is not installed")
+        if re.search(r"^\S+ \S+ \S+ \S+ /usr ", Path("/proc/self/mountinfo").read_text(), re.M):
+            raise CannotBootError("/usr is another tree's: the overlay would show this machine's")
         self.log = base / "log"
         places = {"units": base / "units", "root": base / "mnt"}
         for path in places.values():

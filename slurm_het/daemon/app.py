@@ -228,7 +228,7 @@ class Daemon:
         report = self.cycle.report
         out: dict[str, Any] = {
             "gate": self.gate.state,
-            "leading": bool(self.leading),
+            "leading": self.leading,
             "bypass": self.gate.bypass,
             "pid": os.getpid(),
             "uptime": round(time.time() - self.started, 1),
