@@ -12,7 +12,16 @@ import time
 from collections.abc import Callable
 
 from slurm_het.core.greedy import greedy
-from slurm_het.core.problem import PDevice, PNode, Problem, PSlot, PTask, Solution, violations
+from slurm_het.core.problem import (
+    PDevice,
+    PNode,
+    PRequest,
+    Problem,
+    PSlot,
+    PTask,
+    Solution,
+    violations,
+)
 from slurm_het.solve.milp import solve
 
 # (type, memory in GiB, devices per node): a site with several vendors
@@ -33,17 +42,20 @@ def instance(nodes: int, tasks: int, load: float, seed: int) -> Problem:
         first = len(devices)
         for position in range(count):
             used = rng.choice((0, memory // 4, memory // 2, memory)) if rng.random() < load else 0
-            devices.append(PDevice(n, position, memory, used, whole=used == 0))
+            devices.append(PDevice(n, position, memory, used, used == 0, len(devices)))
         mine = tuple(range(first, first + count))
         free = 1 - load / 2
-        found.append(PNode(f"{name}-{n}", int(16 * count * free), int(128000 * count * free), mine))
-    queue = tuple(_task(rng, t, found, devices, kinds) for t in range(tasks))
-    return Problem(nodes=tuple(found), devices=tuple(devices), tasks=queue)
+        cpus, host = int(16 * count * free), int(128000 * count * free)
+        found.append(PNode(f"{name}-{n}", cpus, host, mine, n))
+    asked = [_request(rng, t, found, devices, kinds) for t in range(tasks)]
+    queue = tuple(PTask(f"{1000 + t}", t) for t in range(tasks))
+    requests, weights = zip(*asked, strict=True)
+    return Problem(tuple(found), tuple(devices), queue, requests, weights)
 
 
-def _task(
+def _request(
     rng: random.Random, t: int, nodes: list[PNode], devices: list[PDevice], kinds: list[set[int]]
-) -> PTask:
+) -> tuple[PRequest, dict[int, float]]:
     shared = rng.random() < 0.5
     memory = rng.choice((8, 10, 24, 40)) if shared else 0
     count, slots = (1, 1) if shared else rng.choice(((1, 1), (2, 1), (4, 1), (8, 1), (4, 2)))
@@ -61,7 +73,7 @@ def _task(
         for n in usable
         for j in nodes[n].devices
     }
-    return PTask(f"{1000 + t}", (PSlot(count, need),) * slots, memory, groups, weights)
+    return PRequest((PSlot(count, need),) * slots, memory, groups, t), weights
 
 
 def _measure(name: str, run: Callable[[Problem], Solution], problems: list[Problem]) -> None:

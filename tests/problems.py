@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
@@ -13,6 +13,7 @@ from slurm_het.core.greedy import value
 from slurm_het.core.problem import (
     PDevice,
     PNode,
+    PRequest,
     Problem,
     PSlot,
     PTask,
@@ -20,6 +21,47 @@ from slurm_het.core.problem import (
     Solution,
     violations,
 )
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A task on its own: what it asks, and w by device."""
+
+    key: str
+    slots: tuple[PSlot, ...]
+    memory: int
+    groups: tuple[frozenset[int], ...]
+    weights: dict[int, float]
+
+
+def problem_of(nodes: Sequence[PNode], devices: Sequence[PDevice], asks: Sequence[Ask]) -> Problem:
+    """A problem in which equal asks share a request, and weights are shared too."""
+    tables: list[dict[int, float]] = []
+    requests: list[PRequest] = []
+    tasks: list[PTask] = []
+    for ask in asks:
+        if ask.weights not in tables:
+            tables.append(ask.weights)
+        request = PRequest(ask.slots, ask.memory, ask.groups, tables.index(ask.weights))
+        if request not in requests:
+            requests.append(request)
+        tasks.append(PTask(ask.key, requests.index(request)))
+    return Problem(tuple(nodes), tuple(devices), tuple(tasks), tuple(requests), tuple(tables))
+
+
+def asks_of(problem: Problem) -> tuple[Ask, ...]:
+    """The tasks of a problem, each on its own."""
+    found = []
+    for t, task in enumerate(problem.tasks):
+        q = problem.request(t)
+        found.append(Ask(task.key, q.slots, q.memory, q.groups, problem.weights[q.weights]))
+    return tuple(found)
+
+
+def with_asks(problem: Problem, *asks: Ask) -> Problem:
+    """The same cluster, other tasks."""
+    return problem_of(problem.nodes, problem.devices, asks)
+
 
 Chosen = dict[int, tuple[SlotChoice, ...]]
 
@@ -39,17 +81,18 @@ def random_problem(rng: random.Random) -> Problem:
         for position in range(rng.choice((1, 2, 3, 3))):
             memory = rng.choice((16, 40, 80))
             used = rng.choice((0, 0, 0, 0, 10, 16))
-            devices.append(PDevice(n, position, memory, used, not used and rng.random() < 0.9))
+            whole = not used and rng.random() < 0.9
+            devices.append(PDevice(n, position, memory, used, whole, len(devices)))
         mine = tuple(range(first, len(devices)))
         cpus = rng.choice((4, 6, 8, 8, -1))
-        nodes.append(PNode(f"n{n}", cpus, rng.choice((5000, 8000, 8000)), mine))
+        nodes.append(PNode(f"n{n}", cpus, rng.choice((5000, 8000, 8000)), mine, n))
     tasks = [_task(rng, len(nodes), len(devices), t) for t in range(rng.choice((0, 1, 3, 4, 4)))]
     if len(tasks) > 1 and rng.random() < 0.3:  # identical tasks have rules of their own
         tasks[0] = replace(tasks[-1], key="twin")
-    return Problem(tuple(nodes), tuple(devices), tuple(tasks))
+    return problem_of(nodes, devices, tasks)
 
 
-def _task(rng: random.Random, nodes: int, devices: int, t: int) -> PTask:
+def _task(rng: random.Random, nodes: int, devices: int, t: int) -> Ask:
     def some() -> frozenset[int]:
         return frozenset(n for n in range(nodes) if rng.random() < 0.8) or frozenset({0})
 
@@ -62,7 +105,7 @@ def _task(rng: random.Random, nodes: int, devices: int, t: int) -> PTask:
     )
     weights = {j: rng.randint(-4, 32) / 8 for j in range(devices) if rng.random() < 0.85}
     groups = tuple(some() for _ in range(rng.choice((1, 2, 3))))
-    return PTask(f"{t}_{t}", slots, rng.choice((0, 8, 10, 24)), groups, weights)
+    return Ask(f"{t}_{t}", slots, rng.choice((0, 8, 10, 24)), groups, weights)
 
 
 def oracle(problem: Problem) -> tuple[list[int], float]:
@@ -81,13 +124,13 @@ def _plans(problem: Problem, wanted: list[int], sofar: Chosen) -> Iterator[Chose
     if not wanted:
         yield sofar
         return
-    for choices in _choices(problem, problem.tasks[wanted[0]]):
+    for choices in _choices(problem, problem.request(wanted[0])):
         plan = {**sofar, wanted[0]: choices}
         if not violations(problem, Solution(starts=plan)):
             yield from _plans(problem, wanted[1:], plan)
 
 
-def _choices(problem: Problem, task: PTask) -> Iterator[tuple[SlotChoice, ...]]:
+def _choices(problem: Problem, task: PRequest) -> Iterator[tuple[SlotChoice, ...]]:
     per_slot = [
         [
             SlotChoice(n, devices)
@@ -102,11 +145,14 @@ def _choices(problem: Problem, task: PTask) -> Iterator[tuple[SlotChoice, ...]]:
 def simple(nodes: int = 2, devices: int = 2, tasks: int = 1, memory: int = 0) -> Problem:
     """Equal nodes of equal 80 GiB devices, and equal tasks for one device each."""
     cluster = [
-        PNode(f"n{n}", 8, 8000, tuple(range(n * devices, (n + 1) * devices))) for n in range(nodes)
+        PNode(f"n{n}", 8, 8000, tuple(range(n * devices, (n + 1) * devices)), n)
+        for n in range(nodes)
     ]
-    cards = [PDevice(n, p, 80, 0, True) for n in range(nodes) for p in range(devices)]
+    cards = [
+        PDevice(n, p, 80, 0, True, n * devices + p) for n in range(nodes) for p in range(devices)
+    ]
     everywhere = frozenset(range(nodes))
     slot = PSlot(1, dict.fromkeys(everywhere, (1, 1000)))
     weights = dict.fromkeys(range(len(cards)), 1.0)
-    queue = [PTask(f"{t}", (slot,), memory, (everywhere,), weights) for t in range(tasks)]
-    return Problem(tuple(cluster), tuple(cards), tuple(queue))
+    queue = [Ask(f"{t}", (slot,), memory, (everywhere,), weights) for t in range(tasks)]
+    return problem_of(cluster, cards, queue)

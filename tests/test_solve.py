@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 
 from bench.solve_naive import instance
 from slurm_het.core.greedy import complete, greedy, value
-from slurm_het.core.problem import Problem, PSlot, PTask, SlotChoice, Solution, violations
+from slurm_het.core.problem import Problem, PSlot, SlotChoice, Solution, violations
 from slurm_het.solve.milp import SolverName, dump_lp, solve
-from tests.problems import oracle, problems, simple
+from tests.problems import Ask, asks_of, oracle, problems, simple, with_asks
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
 property_test = settings(
@@ -45,9 +45,9 @@ def test_first_fit_is_feasible_and_starts_something_if_anything_fits(problem: Pr
     assert violations(problem, found) == []
     assert found.status == "greedy"
     assert found.objective == pytest.approx(value(problem, found.starts))
-    for t, task in enumerate(problem.tasks):
-        if len(task.slots) == 1 and not found.starts:
-            assert not oracle(replace(problem, tasks=(task,)))[0], t
+    for ask in asks_of(problem):
+        if len(ask.slots) == 1 and not found.starts:
+            assert not oracle(with_asks(problem, ask))[0], ask
 
 
 @property_test
@@ -62,16 +62,17 @@ def test_completing_keeps_what_is_given(problem: Problem) -> None:
 
 def test_first_fit_takes_the_best_device_and_the_slots_distinct_nodes() -> None:
     problem = simple(nodes=3)
-    task = problem.tasks[0]
+    task = asks_of(problem)[0]
     task = replace(task, slots=task.slots * 2, weights={**task.weights, 3: 2.0, 4: 3.0})
-    found = greedy(replace(problem, tasks=(task,)))
+    found = greedy(with_asks(problem, task))
     assert found.starts[0] == (SlotChoice(2, (4,)), SlotChoice(1, (3,)))
 
 
 def test_first_fit_values_a_node_by_what_is_left_of_it() -> None:
     problem = simple(tasks=3)
-    tasks = tuple(replace(t, weights={0: 9.0, 1: 1.0, 2: 5.0, 3: 4.0}) for t in problem.tasks)
-    found = greedy(replace(problem, tasks=tasks))
+    weights = {0: 9.0, 1: 1.0, 2: 5.0, 3: 4.0}
+    asks = (replace(ask, weights=weights) for ask in asks_of(problem))
+    found = greedy(with_asks(problem, *asks))
     assert [choices[0].devices[0] for choices in found.starts.values()] == [0, 2, 3]
 
 
@@ -86,20 +87,20 @@ def test_first_fit_is_fast_on_a_large_cluster() -> None:
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_priority_beats_number(solver: SolverName) -> None:
     problem = simple(nodes=1, devices=2, tasks=3)
-    both = PTask("both", (PSlot(2, {0: (1, 1)}),), 0, (frozenset({0}),), {0: 0.1, 1: 0.1})
-    problem = replace(problem, tasks=(both, *problem.tasks))
+    both = Ask("both", (PSlot(2, {0: (1, 1)}),), 0, (frozenset({0}),), {0: 0.1, 1: 0.1})
+    problem = with_asks(problem, both, *asks_of(problem))
     assert list(solve(problem, 10, solver).starts) == [0]
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_packing_that_first_fit_misses(solver: SolverName) -> None:
     # First-fit puts the small task on the big device, and then the big task starts nowhere.
-    small, big = simple(tasks=2, devices=1, memory=10).tasks
+    small, big = asks_of(simple(tasks=2, devices=1, memory=10))
     problem = simple(devices=1)
     devices = (replace(problem.devices[0], memory=16), problem.devices[1])
     small = replace(small, weights={0: 1.0, 1: 9.0})
     big = replace(big, memory=72)
-    problem = replace(problem, devices=devices, tasks=(small, big))
+    problem = with_asks(replace(problem, devices=devices), small, big)
     assert list(greedy(problem).starts) == [0]
     found = solve(problem, 10, solver)
     assert list(found.starts) == [0, 1]
@@ -109,14 +110,14 @@ def test_packing_that_first_fit_misses(solver: SolverName) -> None:
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_all_slots_are_in_one_group(solver: SolverName) -> None:
     problem = simple(nodes=4, devices=1)
-    task = problem.tasks[0]
+    task = asks_of(problem)[0]
     task = replace(
         task,
         slots=task.slots * 2,
         groups=(frozenset({0, 1}), frozenset({2, 3})),
         weights={0: 9.0, 1: 1.0, 2: 8.0, 3: 3.0},
     )
-    found = solve(replace(problem, tasks=(task,)), 10, solver, gap=0.0)
+    found = solve(with_asks(problem, task), 10, solver, gap=0.0)
     assert {choice.node for choice in found.starts[0]} == {2, 3}
     assert found.status == "optimal"
 
@@ -151,7 +152,7 @@ def test_an_infeasible_answer_is_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(
-        "slurm_het.solve.milp.Formulation._read", lambda _: {0: (SlotChoice(0, (0, 1)),)}
+        "slurm_het.solve.milp.DetailedModel._read", lambda _: {0: (SlotChoice(0, (0, 1)),)}
     )
     found = solve(simple(), 5)
     assert found.status == "greedy"
@@ -202,12 +203,12 @@ PLANTED: dict[str, tuple[dict[int, tuple[SlotChoice, ...]], str]] = {
 def test_planted_faults_are_found(kind: str) -> None:
     starts, words = PLANTED[kind]
     problem = simple(nodes=3)
-    task = replace(problem.tasks[0], slots=(PSlot(1, {0: (1, 1), 1: (1, 1)}),))
+    task = replace(asks_of(problem)[0], slots=(PSlot(1, {0: (1, 1), 1: (1, 1)}),))
     one = replace(task, weights={0: 1.0, 2: 1.0, 4: 1.0})
     apart = replace(task, slots=task.slots * 2, groups=(frozenset({0}), frozenset({1})))
     two = replace(task, slots=(PSlot(2, {0: (1, 1)}),))
     shared = replace(task, memory=50)
     cpus = replace(task, slots=(PSlot(1, {0: (9, 1)}),))
     host = replace(task, slots=(PSlot(1, {0: (1, 8001)}),))
-    problem = replace(problem, tasks=(one, one, apart, two, shared, shared, cpus, host))
+    problem = with_asks(problem, one, one, apart, two, shared, shared, cpus, host)
     assert words in "\n".join(violations(problem, Solution(starts=starts)))

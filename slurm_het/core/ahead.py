@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from slurm_het.core import hostlist
-from slurm_het.core.build import fits_device, groups_of, misfit, need
+from slurm_het.core.build import fits_device, groups_of, has_room, misfit, need
 from slurm_het.core.held import held_indexes
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Device, Job, Node, Placement, Slot, Snapshot, Task
@@ -91,19 +91,13 @@ def _soonest(
     task: Task, slot: Slot, node: Node, coming: Iterable[Release], now: float
 ) -> tuple[float, Node] | None:
     """When the node has room for the slot at the latest, and the node as it is then."""
-    if _has_room(task, slot, node):
+    if has_room(task, slot, node):
         return now, node
     for release in coming:
         node = _after(node, release)
-        if _has_room(task, slot, node):
+        if has_room(task, slot, node):
             return max(now, release.end), node
     return None
-
-
-def _has_room(task: Task, slot: Slot, node: Node) -> bool:
-    cpus, memory = need(task, slot, node)
-    devices = sum(fits_device(task, d) for d in node.devices)
-    return devices >= slot.devices and cpus <= node.cpus_free and memory <= node.memory_free_mib
 
 
 def _after(node: Node, release: Release) -> Node:

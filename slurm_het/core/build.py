@@ -2,86 +2,122 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from slurm_het.core.features import Expression, parse_features
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.policy import Policy
-from slurm_het.core.problem import PDevice, PNode, Problem, PSlot, PTask
+from slurm_het.core.problem import PRequest, Problem, PSlot, PTask
+from slurm_het.core.states import Grid
 from slurm_het.core.weights import Site, weight
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A problem, and what its indexes stand for."""
+    """A problem, and what its indexes stand for. `devices` are those of the grid's nodes."""
 
     problem: Problem
     tasks: tuple[Task, ...]
     nodes: tuple[Node, ...]
-    devices: tuple[Device, ...]
+
+    def device(self, j: int) -> Device:
+        """Device j."""
+        device = self.problem.devices[j]
+        return self.nodes[device.node].devices[j - self.problem.nodes[device.node].devices[0]]
 
 
 def site_of(inventory: Inventory, policy: Policy) -> Site:
     """The cluster-wide figures the weights are relative to."""
-    types = inventory.types()
+    devices = {
+        (d.type, d.memory_gib) for state in inventory.grid.states for d in state.node.devices
+    }
+    speeds = (policy.types[name].tflops for name, _ in devices if name in policy.types)
     return Site(
         policy=policy,
-        largest_gib=max((d.memory_gib for d in inventory.devices()), default=1),
-        fastest_tflops=max((policy.types[t].tflops for t in types if t in policy.types), default=1),
+        largest_gib=max((gib for _, gib in devices), default=1),
+        fastest_tflops=max(speeds, default=1),
     )
 
 
 def build(inventory: Inventory, tasks: tuple[Task, ...], policy: Policy) -> Built:
     """The problem of placing `tasks` (in priority order) on what is free now."""
-    nodes = tuple(inventory.nodes.values())
-    devices: list[Device] = []
-    pnodes: list[PNode] = []
-    for node in nodes:
-        first = len(devices)
-        devices += node.devices
-        pnodes.append(
-            PNode(
-                name=node.name,
-                cpus=node.cpus_free,
-                memory=node.memory_free_mib,
-                devices=tuple(range(first, len(devices))),
-            )
+    grid = inventory.grid.split(task.exc_nodes for task in tasks)
+    desk = _Desk(grid, site_of(inventory, policy))
+    numbers: dict[Task, int] = {}
+    ptasks = tuple(
+        PTask(task.key, numbers.setdefault(task.request, len(numbers))) for task in tasks
+    )
+    requests = tuple(desk.request(task) for task in numbers)
+    problem = Problem(grid.pnodes, grid.pdevices, ptasks, requests, tuple(desk.weights))
+    return Built(problem, tasks, grid.nodes)
+
+
+class _Desk:
+    """Makes the requests; what several of them have in common is worked out once."""
+
+    def __init__(self, grid: Grid, site: Site) -> None:
+        self.grid, self.site = grid, site
+        self.weights: list[dict[int, float]] = []
+        self._places: dict[Task, tuple[list[int], tuple[frozenset[int], ...], int]] = {}
+        # States on the same hardware need the same of a node: few are really different.
+        hardware = [
+            (n.cpus, n.memory_mib, n.threads_per_core, n.whole, n.held_exclusively, n.idle)
+            for n in (state.node for state in grid.states)
+        ]
+        self._like = {key: s for s, key in reversed(list(enumerate(hardware)))}
+        self._hardware = hardware
+
+    def request(self, task: Task) -> PRequest:
+        """The problem's request of such tasks."""
+        candidates, groups, weights = self._place(task)
+        slots = tuple(self._slot(task, slot, candidates) for slot in task.slots)
+        return PRequest(slots, task.memory_gib if task.shared else 0, groups, weights)
+
+    def _place(self, task: Task) -> tuple[list[int], tuple[frozenset[int], ...], int]:
+        """Where such a task may go whatever its CPUs and host memory, and at which weights."""
+        slots = tuple(Slot(slot.devices, 0, 0) for slot in task.slots)
+        key = replace(task, slots=slots, exclusive=False, all_memory=False)
+        if key not in self._places:
+            self._places[key] = self._candidates(key)
+        return self._places[key]
+
+    def _candidates(self, task: Task) -> tuple[list[int], tuple[frozenset[int], ...], int]:
+        states = self.grid.states
+        least = min(slot.devices for slot in task.slots)
+        found: list[int] = []
+        weights: dict[int, float] = {}
+        for s, state in enumerate(states):
+            if misfit(task, state.node):
+                continue
+            fit = {
+                kind: device
+                for kind, device in zip(state.kinds, state.node.devices, strict=True)
+                if fits_device(task, device)
+            }
+            if sum(kind in fit for kind in state.kinds) >= least:
+                found.append(s)
+                for kind, device in fit.items():
+                    weights[kind] = weight(task, device, state.node, self.site)
+        nodes = [state.node for state in states]
+        groups = groups_of(task, nodes, found)
+        counts = (sum(states[s].count for s in group) for group in groups)
+        self.weights.append(weights)
+        able = tuple(
+            group for group, count in zip(groups, counts, strict=True) if count >= len(task.slots)
         )
-    index = {node.name: n for n, node in enumerate(nodes)}
-    pdevices = tuple(
-        PDevice(index[d.node], d.index, d.memory_gib, d.occupied_gib, d.empty) for d in devices
-    )
-    site = site_of(inventory, policy)
-    ptasks = tuple(_task(task, nodes, tuple(pnodes), devices, site) for task in tasks)
-    return Built(Problem(tuple(pnodes), pdevices, ptasks), tasks, nodes, tuple(devices))
+        return found, able, len(self.weights) - 1
 
-
-def _task(
-    task: Task,
-    nodes: tuple[Node, ...],
-    pnodes: tuple[PNode, ...],
-    devices: list[Device],
-    site: Site,
-) -> PTask:
-    candidates = [n for n, node in enumerate(nodes) if not misfit(task, node)]
-    weights = {
-        j: weight(task, devices[j], nodes[n], site)
-        for n in candidates
-        for j in pnodes[n].devices
-        if fits_device(task, devices[j])
-    }
-    slots = tuple(
-        PSlot(slot.devices, {n: need(task, slot, nodes[n]) for n in candidates})
-        for slot in task.slots
-    )
-    return PTask(
-        key=task.key,
-        slots=slots,
-        memory=task.memory_gib if task.shared else 0,
-        groups=groups_of(task, nodes, candidates),
-        weights=weights,
-    )
+    def _slot(self, task: Task, slot: Slot, candidates: list[int]) -> PSlot:
+        states = self.grid.states
+        by_hardware = {key: need(task, slot, states[s].node) for key, s in self._like.items()}
+        found: dict[int, tuple[int, int]] = {}
+        for s in candidates:
+            needs, node = by_hardware[self._hardware[s]], states[s].node
+            if needs[0] <= node.cpus_free and needs[1] <= node.memory_free_mib:
+                found[s] = needs
+        return PSlot(slot.devices, found)
 
 
 def misfit(task: Task, node: Node) -> str:
@@ -150,11 +186,21 @@ def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:
     return node.cpus if exclusive else cores, node.memory_mib if task.all_memory else memory
 
 
+def has_room(task: Task, slot: Slot, node: Node) -> bool:
+    """Whether a candidate node has the devices, CPUs and host memory for a slot now."""
+    if sum(fits_device(task, d) for d in node.devices) < slot.devices:
+        return False
+    cpus, memory = need(task, slot, node)
+    return cpus <= node.cpus_free and memory <= node.memory_free_mib
+
+
 def groups_of(
-    task: Task, nodes: tuple[Node, ...], candidates: list[int]
+    task: Task, nodes: Sequence[Node], candidates: list[int]
 ) -> tuple[frozenset[int], ...]:
-    """One node: any candidate of one pool. Several nodes: one pool and the same types on all,
-    and the same alternative of a matching-OR constraint.
+    """The sets of candidates (indexes into `nodes`) among which a task chooses one.
+
+    One node: any candidate of one pool. Several nodes: one pool and the same types on all, and
+    the same alternative of a matching-OR constraint.
     """
     groups: dict[tuple[str, frozenset[str], int], set[int]] = {}
     alternatives: tuple[Expression, ...] = parse_features(task.features).alternatives
@@ -166,4 +212,4 @@ def groups_of(
                 if pool in node.partitions and alternative.holds(node.features):
                     key = (pool, types, a if len(task.slots) > 1 else 0)
                     groups.setdefault(key, set()).add(n)
-    return tuple(frozenset(g) for g in groups.values() if len(g) >= len(task.slots))
+    return tuple(frozenset(g) for g in groups.values())

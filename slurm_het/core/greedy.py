@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
-from slurm_het.core.problem import Problem, PSlot, PTask, SlotChoice, Solution
+from slurm_het.core.problem import PRequest, Problem, PSlot, SlotChoice, Solution
 
 Starts = Mapping[int, tuple[SlotChoice, ...]]
 
@@ -15,20 +15,23 @@ def greedy(problem: Problem) -> Solution:
     return complete(problem, {})
 
 
-def complete(problem: Problem, starts: Starts) -> Solution:
-    """Keep `starts` (a feasible choice) and start what still fits beside it, by priority."""
-    free = _Free(problem)
+def complete(problem: Problem, starts: Starts, only: Set[int] | None = None) -> Solution:
+    """Keep `starts` (a feasible choice) and start what still fits beside it, by priority.
+
+    `only` these tasks, if given.
+    """
+    room = Room(problem)
     for t, choices in starts.items():
-        free.take(problem.tasks[t], choices)
+        room.take(problem.request(t), choices)
     done = dict(starts)
-    kinds = classes(problem)
-    rankings: dict[int, _Ranking] = {}
+    choosers: dict[int, _Chooser] = {}
     for t, task in enumerate(problem.tasks):
-        if t in done:
+        if t in done or (only is not None and t not in only):
             continue
-        ranking = rankings.setdefault(kinds[t], _Ranking(task, free))
-        if fit := ranking.choose():
-            free.take(task, fit)
+        if (chooser := choosers.get(task.request)) is None:
+            chooser = choosers[task.request] = _Chooser(problem.requests[task.request], room)
+        if fit := chooser.choose():
+            room.take(chooser.request, fit)
             done[t] = fit
     done = dict(sorted(done.items()))
     return Solution(starts=done, status="greedy", objective=value(problem, done))
@@ -36,35 +39,19 @@ def complete(problem: Problem, starts: Starts) -> Solution:
 
 def value(problem: Problem, starts: Starts) -> float:
     """Σ w·x of the choices."""
-    return sum(
-        problem.tasks[t].weights[j]
-        for t, choices in starts.items()
-        for choice in choices
-        for j in choice.devices
-    )
+    total = 0.0
+    for t, choices in starts.items():
+        weights = problem.weights[problem.request(t).weights]
+        total += sum(weights[problem.devices[j].state] for c in choices for j in c.devices)
+    return total
 
 
-def classes(problem: Problem) -> list[int]:
-    """For each task the index of the first task that asks for exactly the same."""
-    seen: dict[tuple[int, ...], list[int]] = {}
-    found: list[int] = []
-    for t, task in enumerate(problem.tasks):
-        rough = (task.memory, len(task.weights), len(task.groups), *(s.devices for s in task.slots))
-        same = seen.setdefault(rough, [])
-        first = next((o for o in same if _alike(problem.tasks[o], task)), t)
-        if first == t:
-            same.append(t)
-        found.append(first)
-    return found
+class Room:
+    """What is still free while tasks are put somewhere one by one.
 
-
-def _alike(one: PTask, other: PTask) -> bool:
-    # Tuples compare by identity first: cheap where the tasks share their dictionaries.
-    return (one.slots, one.groups, one.weights) == (other.slots, other.groups, other.weights)
-
-
-class _Free:
-    """What is still free while tasks are put somewhere one by one."""
+    `fresh[s]` are the nodes of state s that nothing was put on, the first one last; `touched` are
+    all others, in the order in which they were first used.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -72,55 +59,100 @@ class _Free:
         self.memory = [node.memory for node in problem.nodes]
         self.gib = [device.memory - device.used for device in problem.devices]
         self.whole = [device.whole and not device.used for device in problem.devices]
+        self.fresh: dict[int, list[int]] = {}
+        for n in range(len(problem.nodes) - 1, -1, -1):
+            self.fresh.setdefault(problem.nodes[n].state, []).append(n)
+        self.touched: list[int] = []
+        self._worth: dict[tuple[int, int, int, int], float | None] = {}
 
-    def take(self, task: PTask, choices: tuple[SlotChoice, ...]) -> None:
-        for slot, choice in zip(task.slots, choices, strict=True):
-            cpus, memory = slot.need[choice.node]
-            self.cpus[choice.node] -= cpus
-            self.memory[choice.node] -= memory
+    def take(self, request: PRequest, choices: tuple[SlotChoice, ...]) -> None:
+        """Put a task where `choices` says."""
+        for slot, choice in zip(request.slots, choices, strict=True):
+            n = choice.node
+            state = self.problem.nodes[n].state
+            if n in (fresh := self.fresh[state]):
+                fresh.remove(n)
+                self.touched.append(n)
+            cpus, memory = slot.need[state]
+            self.cpus[n] -= cpus
+            self.memory[n] -= memory
             for j in choice.devices:
                 self.whole[j] = False
-                self.gib[j] -= task.memory or self.gib[j]
+                self.gib[j] -= request.memory or self.gib[j]
 
-    def devices(self, task: PTask, slot: PSlot, n: int) -> tuple[int, ...] | None:
+    def devices(self, request: PRequest, slot: PSlot, n: int) -> tuple[int, ...] | None:
         """The devices of node n with the highest weights, or None if the slot does not fit."""
-        cpus, memory = slot.need[n]
+        node = self.problem.nodes[n]
+        cpus, memory = slot.need[node.state]
         if (cpus and cpus > self.cpus[n]) or (memory and memory > self.memory[n]):
             return None
-        weights, asked = task.weights, task.memory
+        return self._best(request, slot.devices, n)
+
+    def _best(self, request: PRequest, count: int, n: int) -> tuple[int, ...] | None:
+        weights, asked, all_devices = (
+            self.problem.weights[request.weights], request.memory, self.problem.devices
+        )  # fmt: skip
+        mine = self.problem.nodes[n].devices
         if asked:
             gib = self.gib
-            fit = [j for j in self.problem.nodes[n].devices if gib[j] >= asked and j in weights]
+            fit = [j for j in mine if gib[j] >= asked and all_devices[j].state in weights]
         else:
             whole = self.whole
-            fit = [j for j in self.problem.nodes[n].devices if whole[j] and j in weights]
-        if len(fit) < slot.devices:
+            fit = [j for j in mine if whole[j] and all_devices[j].state in weights]
+        if len(fit) < count:
             return None
-        if slot.devices == 1:  # by far the most frequent, and this is the innermost loop
-            return (max(fit, key=weights.__getitem__),)
-        fit.sort(key=weights.__getitem__, reverse=True)
-        return tuple(fit[: slot.devices])
+        if len(fit) > 1:
+            fit.sort(key=lambda j: -weights[all_devices[j].state])
+        return tuple(fit[:count])
+
+    def worth(self, request: PRequest, slot: PSlot, n: int) -> float | None:
+        """Σ w of those devices; None if the slot does not fit on the node."""
+        devices = self.devices(request, slot, n)
+        return None if devices is None else self._sum(request, devices)
+
+    def fresh_worth(self, request: PRequest, slot: PSlot, s: int) -> float | None:
+        """The same for an unused node of a state; remembered, since many requests ask it."""
+        if not (fresh := self.fresh[s]):
+            return None
+        n = fresh[-1]
+        cpus, memory = slot.need[s]
+        if (cpus and cpus > self.cpus[n]) or (memory and memory > self.memory[n]):
+            return None
+        key = (request.weights, request.memory, slot.devices, s)
+        if key not in self._worth:
+            devices = self._best(request, slot.devices, n)
+            self._worth[key] = None if devices is None else self._sum(request, devices)
+        return self._worth[key]
+
+    def _sum(self, request: PRequest, devices: tuple[int, ...]) -> float:
+        weights, all_devices = self.problem.weights[request.weights], self.problem.devices
+        return sum([weights[all_devices[j].state] for j in devices])
 
 
-class _Ranking:
-    """The nodes for one class of tasks, best first, per group and slot.
+class _Chooser:
+    """The best choice for one request, again and again while room is taken.
 
-    Taking resources only ever lowers what a node is worth, so a heap of stale values is enough:
-    the top entry is valued anew and either confirmed or sunk. Equal slots share a heap.
+    One slot: the groups do not matter, any candidate will do. Equal slots share a ranking.
     """
 
-    def __init__(self, task: PTask, free: _Free) -> None:
-        self.task = task
-        self.free = free
-        self.heaps: dict[tuple[int, int], list[tuple[float, int]]] = {}
+    def __init__(self, request: PRequest, room: Room) -> None:
+        self.request = request
+        self.room = room
+        several = len(request.slots) > 1
+        self.groups = (
+            request.groups
+            if several or not request.groups
+            else (frozenset().union(*request.groups),)
+        )
+        self.rankings: dict[tuple[int, int], _Ranking] = {}
         self.dead = False
 
     def choose(self) -> tuple[SlotChoice, ...] | None:
-        """The best choice over the groups, or None: then none of its class fits any more."""
+        """The best choice over the groups, or None: then no such task fits any more."""
         if self.dead:
             return None
         best: tuple[float, tuple[SlotChoice, ...]] | None = None
-        for g in range(len(self.task.groups)):
+        for g in range(len(self.groups)):
             option = self._in_group(g)
             if option and (best is None or option[0] > best[0]):
                 best = option
@@ -128,44 +160,83 @@ class _Ranking:
         return best[1] if best else None
 
     def _in_group(self, g: int) -> tuple[float, tuple[SlotChoice, ...]] | None:
-        slots = self.task.slots
+        slots = self.request.slots
         chosen: dict[int, SlotChoice] = {}
         total = 0.0
         for k in sorted(range(len(slots)), key=lambda k: -slots[k].devices):
             taken = {choice.node for choice in chosen.values()}
-            choice = self._best(g, slots.index(slots[k]), taken)
-            if choice is None:
+            found = self._ranking(g, slots.index(slots[k])).best(taken)
+            if found is None:
                 return None
-            chosen[k] = choice
-            total += sum(self.task.weights[j] for j in choice.devices)
+            worth, n = found
+            devices = self.room.devices(self.request, slots[k], n)
+            chosen[k] = SlotChoice(n, devices or ())
+            total += worth
         return total, tuple(chosen[k] for k in range(len(slots)))
 
-    def _best(self, g: int, k: int, taken: set[int]) -> SlotChoice | None:
-        slot = self.task.slots[k]
-        if (heap := self.heaps.get((g, k))) is None:
-            heap = [(-float("inf"), n) for n in sorted(self.task.groups[g]) if n in slot.need]
-            heap = [entry for _, n in heap if (entry := self._entry(slot, n))]
-            heapq.heapify(heap)
-            self.heaps[g, k] = heap
+    def _ranking(self, g: int, k: int) -> _Ranking:
+        if (g, k) not in self.rankings:
+            slot = self.request.slots[k]
+            self.rankings[g, k] = _Ranking(self.request, slot, self.groups[g], self.room)
+        return self.rankings[g, k]
+
+
+class _Ranking:
+    """The nodes for one slot, best first: unused ones by state, used ones in a heap.
+
+    Taking resources only ever lowers what a node is worth, so stale values are enough: the best
+    used node is valued anew and either confirmed or sunk.
+    """
+
+    def __init__(self, request: PRequest, slot: PSlot, group: frozenset[int], room: Room) -> None:
+        self.request, self.slot, self.room = request, slot, room
+        self.states: list[tuple[float, int]] = []
+        self.group = group
+        for s in group & slot.need.keys() & room.fresh.keys():
+            worth = room.fresh_worth(request, slot, s)
+            if worth is not None:
+                self.states.append((-worth, s))
+        self.states.sort(reverse=True)  # the best is last
+        self.unused = {s: worth for worth, s in self.states}
+        self.heap: list[tuple[float, int]] = []
+        self.seen = 0
+
+    def best(self, taken: set[int]) -> tuple[float, int] | None:
+        """The worth and the node of the best place outside `taken`."""
+        self._catch_up()
+        fresh = self._best_fresh(taken)
         aside: list[tuple[float, int]] = []
-        found: SlotChoice | None = None
-        while heap and found is None:
-            stale = heapq.heappop(heap)
-            n = stale[1]
-            if (entry := self._entry(slot, n)) is None:
+        found: tuple[float, int] | None = None
+        while self.heap and found is None and (fresh is None or self.heap[0] <= fresh):
+            stale = heapq.heappop(self.heap)
+            worth = self.room.worth(self.request, self.slot, stale[1])
+            if worth is None:
                 continue
+            entry = (-worth, stale[1])
             if entry > stale:
-                heapq.heappush(heap, entry)
+                heapq.heappush(self.heap, entry)
                 continue
             aside.append(entry)
-            if n not in taken:
-                found = SlotChoice(node=n, devices=self.free.devices(self.task, slot, n) or ())
+            if entry[1] not in taken:
+                found = entry
         for entry in aside:
-            heapq.heappush(heap, entry)
-        return found
+            heapq.heappush(self.heap, entry)
+        found = found or fresh
+        return (-found[0], found[1]) if found else None
 
-    def _entry(self, slot: PSlot, n: int) -> tuple[float, int] | None:
-        devices = self.free.devices(self.task, slot, n)
-        if devices is None:
-            return None
-        return -sum(map(self.task.weights.__getitem__, devices)), n
+    def _best_fresh(self, taken: set[int]) -> tuple[float, int] | None:
+        while self.states and not self.room.fresh[self.states[-1][1]]:
+            self.states.pop()
+        for worth, s in reversed(self.states):
+            for n in reversed(self.room.fresh[s]):
+                if n not in taken:
+                    return worth, n
+        return None
+
+    def _catch_up(self) -> None:
+        nodes = self.room.problem.nodes
+        for n in self.room.touched[self.seen :]:
+            s = nodes[n].state
+            if s in self.slot.need and s in self.group:
+                heapq.heappush(self.heap, (self.unused.get(s, -float("inf")), n))
+        self.seen = len(self.room.touched)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from slurm_het.core import gres, hostlist
 from slurm_het.core.classify import base_type
 from slurm_het.core.gres import Gres
 from slurm_het.core.model import Device, DeviceType, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.policy import Policy
+from slurm_het.core.states import Grid, grid_of
 from slurm_het.errors import GresError, HetError
 
 _UNUSABLE = {
@@ -26,12 +28,17 @@ _UNUSABLE = {
 _MARKS = frozenset("*~!%$@^")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inventory:
     """The accelerator nodes by name, and GRES that could not be attributed, in words."""
 
     nodes: dict[str, Node]
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The nodes grouped by state."""
+        return grid_of(self.nodes.values())
 
     def devices(self) -> Iterable[Device]:
         """Every device, node by node."""

@@ -6,7 +6,7 @@ All of it is plain frozen data, so that a snapshot dumped as JSON replays offlin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Scenario = Literal["training", "inference"]
@@ -283,6 +283,11 @@ class Task:
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""
         return next((kind for name, kind in self.rewrites if name == node), "")
+
+    @property
+    def request(self) -> Task:
+        """The same for all tasks that ask for the same, whoever's they are."""
+        return replace(self, key="", job_id=0, user="", priority=0, minutes=None)
 
 
 # --- the plan --------------------------------------------------------------------------------

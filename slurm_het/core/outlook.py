@@ -80,10 +80,10 @@ def _blocked(
             break
         if not set(task.pools) <= open_pools:
             continue
-        shape = replace(task, key="", job_id=0, user="", priority=0, minutes=None)
-        if shape not in known:
-            known[shape] = could_start(task, room)
-        if not known[shape]:
+        request = task.request
+        if request not in known:
+            known[request] = could_start(task, room)
+        if not known[request]:
             blocked.append(task.key)
             if per_pool == 1:
                 open_pools -= set(task.pools)

@@ -6,10 +6,11 @@ will take, check every constraint, and explain what waits. No I/O, no clock.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from slurm_het.core.build import Built, build, fits_device, misfit, need, site_of
+from slurm_het.core.build import Built, build, has_room, misfit, site_of
 from slurm_het.core.explain import explain
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Placement, Plan, Task
@@ -59,7 +60,7 @@ def _placement(
     task, choices = built.tasks[t], solution.starts[t]
     nodes = [built.nodes[c.node] for c in choices]
     common = [p for p in task.pools if all(p in n.partitions for n in nodes)]
-    devices = [[built.devices[j] for j in c.devices] for c in choices]
+    devices = [[built.device(j) for j in c.devices] for c in choices]
     site = site_of(inventory, policy)
     first = terms(task, devices[0][0], nodes[0], site)
     return Placement(
@@ -84,25 +85,27 @@ def select(inventory: Inventory, tasks: Iterable[Task], limit: int) -> tuple[Tas
     for task in tasks:
         if len(chosen) >= limit:
             break
-        shape = replace(task, key="", job_id=0, user="", priority=0, minutes=None)
-        if shape not in known:
-            known[shape] = could_start(task, inventory)
-        if known[shape]:
+        request = task.request
+        if request not in known:
+            known[request] = could_start(task, inventory)
+        if known[request]:
             chosen.append(task)
     return tuple(chosen)
 
 
 def could_start(task: Task, inventory: Inventory) -> bool:
     """Whether enough nodes have room for the task's slots, taken one by one (necessary)."""
+    grid = inventory.grid
+    excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
+    anywhere = replace(task, exc_nodes=frozenset())
+    fits = [s for s, state in enumerate(grid.states) if not misfit(anywhere, state.node)]
     for slot in set(task.slots):
         wanted = task.slots.count(slot)
-        for node in inventory.nodes.values():
-            if wanted == 0:
+        for s in fits:
+            if wanted <= 0:
                 break
-            if misfit(task, node) or sum(fits_device(task, d) for d in node.devices) < slot.devices:
-                continue
-            cpus, memory = need(task, slot, node)
-            wanted -= cpus <= node.cpus_free and memory <= node.memory_free_mib
+            if has_room(task, slot, grid.states[s].node):
+                wanted -= grid.states[s].count - excluded[s]
         if wanted > 0:
             return False
     return True

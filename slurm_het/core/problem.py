@@ -1,6 +1,9 @@
 """The assignment problem as plain numbers: what the solvers see, with nothing of Slurm left.
 
 Our reading of the method's formula (its published text names the symbols, the images are lost).
+Nodes in the same state are interchangeable, and so are devices in the same state on them: what a
+task needs and what it is worth is said per state, and identical tasks share one request.
+
 For task t that asks for requested devices i (grouped in slots k, one slot per node), device j of
 node n, memory M_j with U_j occupied, r_t GiB per requested device (M_j when it takes it whole):
 
@@ -29,9 +32,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class PDevice:
-    """Device j: its node (an index), its position on the node, M_j and U_j in GiB.
+    """Device j: its node (an index), its position on the node, M_j and U_j in GiB, its state.
 
-    `whole` says that it may be taken whole now (it is empty and not reserved).
+    `whole` says that it may be taken whole now (it is empty and not reserved). Devices have one
+    `state` if they are equal in all this but the position, on nodes of one state.
     """
 
     node: int
@@ -39,23 +43,28 @@ class PDevice:
     memory: int
     used: int
     whole: bool
+    state: int
 
 
 @dataclass(frozen=True, slots=True)
 class PNode:
-    """Node n: the free CPUs and host memory (MiB), and its devices (indexes into the problem)."""
+    """Node n: the free CPUs and host memory (MiB), its devices (indexes into the problem).
+
+    Nodes have one `state` if they and their devices differ in name and order only.
+    """
 
     name: str
     cpus: int
     memory: int
     devices: tuple[int, ...]
+    state: int
 
 
 @dataclass(frozen=True, slots=True)
 class PSlot:
-    """Slot k of a task: how many devices, and on which nodes with which CPUs and memory (MiB).
+    """Slot k of a request: how many devices, on which nodes with which CPUs and memory (MiB).
 
-    `need[n]` is (cpus, memory) if the slot is put on node n; only the nodes in it are candidates.
+    `need[s]` is (cpus, memory) on a node of state s; only the states in it are candidates.
     """
 
     devices: int
@@ -63,27 +72,44 @@ class PSlot:
 
 
 @dataclass(frozen=True, slots=True)
-class PTask:
-    """Task t: its slots, r_t (`memory` GiB per device; 0 = takes devices whole), groups, weights.
+class PRequest:
+    """What a task asks: its slots, r_t (`memory` GiB per device; 0 = takes devices whole), groups.
 
-    `groups` are the sets of nodes among which one is chosen for the whole task.
-    `weights[j]` is w_tj and holds every device the task may use.
+    `groups` are the sets of node states among which one is chosen for the whole task. `weights`
+    is the index of the problem's table that holds w for every state of device it may use.
     """
 
-    key: str
     slots: tuple[PSlot, ...]
     memory: int
     groups: tuple[frozenset[int], ...]
-    weights: dict[int, float]
+    weights: int
+
+
+@dataclass(frozen=True, slots=True)
+class PTask:
+    """Task t: its name, and the index of its request."""
+
+    key: str
+    request: int
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Tasks are in Slurm's priority order, highest first."""
+    """Tasks are in Slurm's priority order, highest first; `weights[i][state of device]` is w."""
 
     nodes: tuple[PNode, ...]
     devices: tuple[PDevice, ...]
     tasks: tuple[PTask, ...]
+    requests: tuple[PRequest, ...]
+    weights: tuple[dict[int, float], ...]
+
+    def request(self, t: int) -> PRequest:
+        """What task t asks."""
+        return self.requests[self.tasks[t].request]
+
+    def weight(self, t: int, j: int) -> float:
+        """w_tj; raises KeyError if task t may not use device j."""
+        return self.weights[self.request(t).weights][self.devices[j].state]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,48 +140,53 @@ class Solution:
 def violations(problem: Problem, solution: Solution) -> list[str]:
     """Every constraint that a solution breaks, in words; an empty list means it is feasible."""
     found: list[str] = []
-    used = [d.used for d in problem.devices]
+    used: dict[int, int] = {}
     whole: set[int] = set()
-    cpus = [0] * len(problem.nodes)
-    memory = [0] * len(problem.nodes)
+    loads: dict[int, tuple[int, int]] = {}
     for t, choices in solution.starts.items():
-        task = problem.tasks[t]
-        found += _shape_violations(problem, task, choices)
-        for slot, choice in zip(task.slots, choices, strict=False):
-            need = slot.need.get(choice.node, (0, 0))
-            cpus[choice.node] += need[0]
-            memory[choice.node] += need[1]
+        key, request = problem.tasks[t].key, problem.request(t)
+        found += _shape_violations(problem, key, request, choices)
+        for slot, choice in zip(request.slots, choices, strict=False):
+            cpus, memory = loads.get(choice.node, (0, 0))
+            need = slot.need.get(problem.nodes[choice.node].state, (0, 0))
+            loads[choice.node] = cpus + need[0], memory + need[1]
             for j in choice.devices:
                 device = problem.devices[j]
-                if j in whole or (task.memory == 0 and (used[j] or not device.whole)):
-                    found.append(f"{task.key}: device {j} is not free to be taken whole or shared")
-                if task.memory == 0:
+                before = used.get(j, device.used)
+                if j in whole or (request.memory == 0 and (before or not device.whole)):
+                    found.append(f"{key}: device {j} is not free to be taken whole or shared")
+                if request.memory == 0:
                     whole.add(j)
-                used[j] += task.memory or device.memory
-    for j, device in enumerate(problem.devices):
-        if used[j] > max(device.memory, device.used):
-            found.append(f"device {j}: {used[j]} GiB of {device.memory}")
-    for n, node in enumerate(problem.nodes):
-        if cpus[n] > max(0, node.cpus) or memory[n] > max(0, node.memory):
-            found.append(f"node {node.name}: {cpus[n]} CPUs, {memory[n]} MiB are too many")
+                used[j] = before + (request.memory or device.memory)
+    for j, gib in used.items():
+        device = problem.devices[j]
+        if gib > max(device.memory, device.used):
+            found.append(f"device {j}: {gib} GiB of {device.memory}")
+    for n, (cpus, memory) in loads.items():
+        node = problem.nodes[n]
+        if cpus > max(0, node.cpus) or memory > max(0, node.memory):
+            found.append(f"node {node.name}: {cpus} CPUs, {memory} MiB are too many")
     return found
 
 
-def _shape_violations(problem: Problem, task: PTask, choices: tuple[SlotChoice, ...]) -> list[str]:
+def _shape_violations(
+    problem: Problem, key: str, request: PRequest, choices: tuple[SlotChoice, ...]
+) -> list[str]:
     found: list[str] = []
     nodes = [choice.node for choice in choices]
-    if len(choices) != len(task.slots) or len(set(nodes)) != len(nodes):
-        found.append(f"{task.key}: its slots are not on {len(task.slots)} distinct nodes")
-    if not any(set(nodes) <= group for group in task.groups):
-        found.append(f"{task.key}: nodes {nodes} are in no single group")
-    for k, (slot, choice) in enumerate(zip(task.slots, choices, strict=False)):
-        if choice.node not in slot.need:
-            found.append(f"{task.key}: node {choice.node} is no candidate of slot {k}")
+    states = {problem.nodes[n].state for n in nodes}
+    if len(choices) != len(request.slots) or len(set(nodes)) != len(nodes):
+        found.append(f"{key}: its slots are not on {len(request.slots)} distinct nodes")
+    if not any(states <= group for group in request.groups):
+        found.append(f"{key}: nodes {nodes} are in no single group")
+    weights = problem.weights[request.weights]
+    for k, (slot, choice) in enumerate(zip(request.slots, choices, strict=False)):
+        if problem.nodes[choice.node].state not in slot.need:
+            found.append(f"{key}: node {choice.node} is no candidate of slot {k}")
         if len(set(choice.devices)) != slot.devices:
-            found.append(f"{task.key}: slot {k} has {len(set(choice.devices))} devices")
+            found.append(f"{key}: slot {k} has {len(set(choice.devices))} devices")
         for j in choice.devices:
-            if problem.devices[j].node != choice.node or j not in task.weights:
-                found.append(
-                    f"{task.key}: device {j} is not one of node {choice.node}'s it may use"
-                )
+            device = problem.devices[j]
+            if device.node != choice.node or device.state not in weights:
+                found.append(f"{key}: device {j} is not one of node {choice.node}'s it may use")
     return found

@@ -5,21 +5,24 @@ by `slurm-het why`; the config's `weights:` say how much each counts, 0 switches
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from slurm_het.core.model import Device, DeviceType, Node, Task
 from slurm_het.core.policy import Policy
 
-# Slurm takes a node's devices in the order of their index: prefer what it will take anyway.
-ORDER = 1e-4
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Site:
     """What the terms need to know of the whole cluster: its largest memory and speed."""
 
     policy: Policy
     largest_gib: int
     fastest_tflops: float
+
+    @cached_property
+    def scale(self) -> dict[str, float]:
+        """How much each term counts."""
+        return asdict(self.policy.weights)
 
     def type(self, name: str) -> DeviceType:
         """The catalogue's entry of a type, or a neutral one."""
@@ -73,10 +76,10 @@ def terms(task: Task, device: Device, node: Node, site: Site) -> dict[str, float
         "scarcity": scarcity(task, device, site),
         "preference": preference(device, site),
     }
-    scale = asdict(site.policy.weights)
+    scale = site.scale
     return {name: scale[name] * value for name, value in raw.items() if scale[name]}
 
 
 def weight(task: Task, device: Device, node: Node, site: Site) -> float:
-    """w_tj. A small term follows Slurm's own order of devices on a node."""
-    return sum(terms(task, device, node, site).values()) - ORDER * device.index
+    """w_tj: the sum of the terms."""
+    return sum(terms(task, device, node, site).values())

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from slurm_het.core.problem import Problem, PSlot, PTask
+from slurm_het.core.problem import PRequest, Problem, PSlot
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,21 @@ class Candidates:
         return len(self.slots) > 1 and len(self.groups) > 1
 
 
-def candidates(problem: Problem, task: PTask) -> Candidates | None:
-    """Where a task fits if it were alone, or None if it cannot start at all."""
+def candidates(problem: Problem, request: PRequest) -> Candidates | None:
+    """Where such a task fits if it were alone, or None if it cannot start at all."""
+    groups_of_nodes = [_nodes_in(problem, group) for group in dict.fromkeys(request.groups)]
     slots = [
-        {n: devices for n in slot.need if (devices := _on_node(problem, task, slot, n)) is not None}
-        for slot in task.slots
+        {
+            n: devices
+            for n, node in enumerate(problem.nodes)
+            if node.state in slot.need
+            and (devices := _on_node(problem, request, slot, n)) is not None
+        }
+        for slot in request.slots
     ]
     groups = tuple(
         group
-        for group in dict.fromkeys(task.groups)
+        for group in groups_of_nodes
         if all(not group.isdisjoint(slot) for slot in slots)
         and len(group.intersection(*[set().union(*slots)])) >= len(slots)
     )
@@ -51,21 +57,30 @@ def candidates(problem: Problem, task: PTask) -> Candidates | None:
     return Candidates(slots=kept, groups=groups)
 
 
-def _on_node(problem: Problem, task: PTask, slot: PSlot, n: int) -> tuple[int, ...] | None:
+def _nodes_in(problem: Problem, states: frozenset[int]) -> frozenset[int]:
+    return frozenset(n for n, node in enumerate(problem.nodes) if node.state in states)
+
+
+def _on_node(problem: Problem, request: PRequest, slot: PSlot, n: int) -> tuple[int, ...] | None:
     node = problem.nodes[n]
-    cpus, memory = slot.need[n]
+    cpus, memory = slot.need[node.state]
     if cpus > max(0, node.cpus) or memory > max(0, node.memory):
         return None
-    devices = [j for j in node.devices if j in task.weights and _fits(problem, task, j)]
+    weights = problem.weights[request.weights]
+    devices = [
+        j
+        for j in node.devices
+        if problem.devices[j].state in weights and _fits(problem, request, j)
+    ]
     devices.sort(key=lambda j: problem.devices[j].position)
     return tuple(devices) if len(devices) >= slot.devices else None
 
 
-def _fits(problem: Problem, task: PTask, j: int) -> bool:
+def _fits(problem: Problem, request: PRequest, j: int) -> bool:
     device = problem.devices[j]
-    if task.memory == 0:
+    if request.memory == 0:
         return device.whole and device.used == 0
-    return device.used + task.memory <= device.memory
+    return device.used + request.memory <= device.memory
 
 
 def numbered(devices: tuple[int, ...], i: int, asked: int) -> tuple[int, ...]:

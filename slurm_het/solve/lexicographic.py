@@ -16,16 +16,13 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from slurm_het.core.greedy import Starts, classes, complete, greedy, value
+from slurm_het.core.greedy import Starts, complete, greedy, value
 from slurm_het.core.problem import Problem, SlotChoice, Solution, violations
-from slurm_het.solve.candidates import Candidates, candidates
-
-if TYPE_CHECKING:
-    from slurm_het.solve.milp import Formulation
 
 log = logging.getLogger(__name__)
 
@@ -48,33 +45,47 @@ class Answer:
     bound: float
 
 
-class Formulate(Protocol):
-    """Builds the model in which `tasks` may start and those in `fixed` must."""
+class Model(Protocol):
+    """One model: some tasks may start, some must, the others do not."""
 
-    def __call__(
-        self,
-        problem: Problem,
-        found: dict[int, Candidates],
-        tasks: Sequence[int],
-        fixed: Sequence[int] = (),
-        *,
-        deadline: float = math.inf,
-    ) -> Formulation: ...
+    def maximise_weights(self) -> None:
+        """Make sum w·x the objective."""
+
+    def maximise_starts(self, tasks: Sequence[int]) -> None:
+        """Make the starts of `tasks`, each worth more than all after it, the objective."""
+
+    def start_from(self, starts: Starts) -> None:
+        """Hand the solver a feasible solution to improve."""
+
+    def optimise(self, seconds: float, gap: float, gap_abs: float) -> Answer:
+        """Solve for at most so long; raises OutOfTimeError if there is no time at all."""
+
+
+class Formulation(Protocol):
+    """A way to write the problem as models."""
+
+    def able(self, deadline: float) -> list[int]:
+        """The tasks that could start if they were alone; raises OutOfTimeError."""
+
+    def model(self, tasks: Sequence[int], fixed: Sequence[int], deadline: float) -> Model:
+        """The model in which `tasks` may start and those in `fixed` must; raises OutOfTimeError."""
 
 
 class Search:
     """One search: the best feasible starts so far, and what is proven about them."""
 
-    def __init__(self, problem: Problem, seconds: float, formulate: Formulate, gap: float) -> None:
+    def __init__(
+        self, problem: Problem, seconds: float, formulation: Formulation, gap: float
+    ) -> None:
         self.began = time.monotonic()
         self.deadline = self.began + seconds
         self.starts_deadline = self.began + seconds * STARTS_SHARE
         self.problem = problem
-        self.formulate = formulate
+        self.formulation = formulation
         self.gap = gap
         self.first_fit = greedy(problem)
         self.best: Starts = self.first_fit.starts
-        self.found: dict[int, Candidates] = {}
+        self.able: list[int] = []
         self.improved = False
         self.levels_proven = False
         self.last: Answer | None = None
@@ -82,7 +93,7 @@ class Search:
     def run(self) -> Solution:
         """Search until everything is proven or the deadline."""
         try:
-            self._candidates()
+            self.able = self.formulation.able(self.deadline)
             if not self._everything():
                 self.levels_proven = self._levels()
                 self._last_level()
@@ -92,13 +103,6 @@ class Search:
 
     def _left(self) -> float:
         return self.deadline - time.monotonic()
-
-    def _candidates(self) -> None:
-        for t, task in enumerate(self.problem.tasks):
-            if self._left() <= 0:
-                raise OutOfTimeError
-            if found := candidates(self.problem, task):
-                self.found[t] = found
 
     def _accept(self, starts: Starts | None) -> bool:
         """Take over a solver's choices if they are feasible; rounding may have broken them."""
@@ -111,13 +115,15 @@ class Search:
         self.improved = True
         return True
 
+    def _model(self, tasks: Sequence[int], fixed: Sequence[int]) -> Model:
+        return self.formulation.model(tasks, fixed, self.deadline)
+
     def _everything(self) -> bool:
-        tasks = list(self.found)
-        if len(self.best) == len(tasks) or not self._may_all_start():
+        if len(self.best) == len(self.able) or not self._may_all_start():
             return False
-        form = self.formulate(self.problem, self.found, tasks, tasks, deadline=self.deadline)
-        form.maximise_weights()
-        answer = form.optimise(self._left() * ALL_SHARE, self.gap, 1e-6)
+        model = self._model(self.able, self.able)
+        model.maximise_weights()
+        answer = model.optimise(self._left() * ALL_SHARE, self.gap, 1e-6)
         if not self._accept(answer.starts):
             return False
         self.levels_proven = True
@@ -128,19 +134,21 @@ class Search:
         """A rough count of GiB and CPUs: whether it is worth trying to start everything."""
         gib = cpus = 0
         smallest = min((d.memory for d in self.problem.devices if d.whole), default=0)
-        for t in self.found:
-            task = self.problem.tasks[t]
-            gib += sum(slot.devices for slot in task.slots) * (task.memory or smallest)
-            cpus += sum(min(need[0] for need in slot.need.values()) for slot in task.slots)
+        for r, count in Counter(self.problem.tasks[t].request for t in self.able).items():
+            request = self.problem.requests[r]
+            devices = sum(slot.devices for slot in request.slots)
+            gib += count * devices * (request.memory or smallest)
+            least = (min(need[0] for need in slot.need.values()) for slot in request.slots)
+            cpus += count * sum(least)
         free = sum(max(0, d.memory - d.used) for d in self.problem.devices)
         return gib <= free and cpus <= sum(max(0, n.cpus) for n in self.problem.nodes)
 
     def _levels(self) -> bool:
         """Decide the starts; whether all of them are proven."""
-        kinds = classes(self.problem)
+        kinds = [task.request for task in self.problem.tasks]
         refused: set[int] = set()
         fixed: list[int] = []
-        queue = list(self.found)
+        queue = list(self.able)
         proven = True
         while queue:
             if queue[0] in self.best:
@@ -158,12 +166,12 @@ class Search:
 
     def _level(self, fixed: list[int], chunk: list[int]) -> bool:
         tasks = [*fixed, *chunk]
-        form = self.formulate(self.problem, self.found, tasks, fixed, deadline=self.deadline)
-        form.maximise_starts(chunk)
-        form.start_from(self.best)
+        model = self._model(tasks, fixed)
+        model.maximise_starts(chunk)
+        model.start_from(self.best)
         # Objectives are whole numbers here: less than 1 from the bound is proven.
         seconds = max(0.05, (self.starts_deadline - time.monotonic()) * LEVEL_SHARE)
-        answer = form.optimise(min(self._left(), seconds), 0.0, 0.5)
+        answer = model.optimise(min(self._left(), seconds), 0.0, 0.5)
         if answer.starts is None:
             return False
         new = [t in answer.starts for t in chunk]
@@ -178,10 +186,10 @@ class Search:
         if not tasks:
             self.last = Answer(starts={}, proven=True, bound=0.0)
             return
-        form = self.formulate(self.problem, self.found, tasks, tasks, deadline=self.deadline)
-        form.maximise_weights()
-        form.start_from(self.best)
-        answer = form.optimise(self._left(), self.gap, 1e-6)
+        model = self._model(tasks, tasks)
+        model.maximise_weights()
+        model.start_from(self.best)
+        answer = model.optimise(self._left(), self.gap, 1e-6)
         if answer.starts is None:
             return
         if value(self.problem, answer.starts) < value(self.problem, self.best):
@@ -209,8 +217,8 @@ class Search:
     def _loose_bound(self) -> float:
         """No plan that starts these tasks is worth more: each on the devices it likes best."""
         total = 0.0
-        for t in self.best:
-            task = self.problem.tasks[t]
-            best = sorted(task.weights.values(), reverse=True)
-            total += sum(best[: sum(slot.devices for slot in task.slots)])
+        for r, count in Counter(self.problem.tasks[t].request for t in self.best).items():
+            request = self.problem.requests[r]
+            best = max(self.problem.weights[request.weights].values())
+            total += count * best * sum(slot.devices for slot in request.slots)
         return total

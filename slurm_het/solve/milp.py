@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import mip
 
-from slurm_het.core.greedy import Starts, classes
+from slurm_het.core.greedy import Starts
 from slurm_het.core.problem import Problem, SlotChoice, Solution
 from slurm_het.solve.candidates import Candidates, Names, candidates, numbered
 from slurm_het.solve.lexicographic import Answer, OutOfTimeError, Search
+from slurm_het.solve.pooled import Pooled, SolverName
 
-SolverName = Literal["highs", "cbc"]
 LAST_GAP = 0.005
+DETAILED_MOST = 20_000
+"""Variables up to which the reference formulation is solved: beyond, it proves little in time."""
 DUMPED_LEVELS = 50  # 2^49 … 1 is as far as the weights of one objective stay exact
 
 LP_HEADER = """\
@@ -34,13 +35,13 @@ LP_HEADER = """\
 """
 
 
-class Formulation:
+class DetailedModel:
     """One model: `tasks` may start, those in `fixed` must; all the others do not start."""
 
     def __init__(
         self,
         problem: Problem,
-        found: dict[int, Candidates],
+        found: Mapping[int, Candidates],
         tasks: Sequence[int],
         fixed: Iterable[int] = (),
         *,
@@ -62,7 +63,7 @@ class Formulation:
         for t in tasks:
             if time.monotonic() > deadline:
                 raise OutOfTimeError
-            self._task(t, found[t], must=t in fixed)
+            self._task(t, found[problem.tasks[t].request], must=t in fixed)
         self._identical()
         self._capacities()
 
@@ -98,11 +99,11 @@ class Formulation:
                 self._row(f"once({key},{self.names.nodes[n]})", on, [1] * len(on), "<", 1)
 
     def _slot_on_node(self, t: int, k: int, n: int, devices: tuple[int, ...]) -> None:
-        task, names = self.problem.tasks[t], self.names
+        task, names = self.problem.request(t), self.names
         key, node = names.tasks[t], names.nodes[n]
         slot = task.slots[k]
         z = self.z[t, k, n] = self._binary(f"z({key},{k},{node})")
-        cpus, memory = slot.need[n]
+        cpus, memory = slot.need[self.problem.nodes[n].state]
         self._load("cpu", n, z, cpus)
         self._load("host", n, z, memory)
         by_device: dict[int, list[Any]] = defaultdict(list)
@@ -129,12 +130,12 @@ class Formulation:
         # Of identical tasks the one of higher priority starts first: swapping the two would be
         # feasible and lexicographically better, so this loses nothing.
         latest: dict[int, int] = {}
-        kinds = classes(self.problem)
         for t in sorted(self.tasks):
-            if (before := latest.get(kinds[t])) is not None:
+            request = self.problem.tasks[t].request
+            if (before := latest.get(request)) is not None:
                 name = f"same({self.names.tasks[before]},{self.names.tasks[t]})"
                 self._row(name, [self.y[t], self.y[before]], [1, -1], "<", 0)
-            latest[kinds[t]] = t
+            latest[request] = t
 
     def _capacities(self) -> None:
         free = {
@@ -151,7 +152,7 @@ class Formulation:
 
     def weights(self) -> tuple[list[Any], list[float]]:
         """The terms of the last level, sum w·x."""
-        terms = [(x, self.problem.tasks[t].weights[j]) for (t, _, _, j), x in self.x.items()]
+        terms = [(x, self.problem.weight(t, j)) for (t, _, _, j), x in self.x.items()]
         return [x for x, _ in terms], [w for _, w in terms]
 
     def maximise_weights(self) -> None:
@@ -170,8 +171,9 @@ class Formulation:
         for t in starts.keys() & self.y.keys():
             ones.append(self.y[t])
             nodes = {choice.node for choice in starts[t]}
-            groups = enumerate(self.found[t].groups)
-            if self.found[t].grouped:
+            found = self.found[self.problem.tasks[t].request]
+            groups = enumerate(found.groups)
+            if found.grouped:
                 ones.append(next(self.h[t, g] for g, group in groups if nodes <= group))
             for k, choice in enumerate(starts[t]):
                 ones.append(self.z[t, k, choice.node])
@@ -209,11 +211,49 @@ class Formulation:
         return {
             t: tuple(
                 SlotChoice(node=at.get((t, k), -1), devices=tuple(devices[t, k]))
-                for k in range(len(self.problem.tasks[t].slots))
+                for k in range(len(self.problem.request(t).slots))
             )
             for t in self.tasks
             if self.y[t].x > 0.5
         }
+
+
+class Detailed:
+    """The reference formulation: a variable per requested device and device."""
+
+    def __init__(self, problem: Problem, solver: SolverName) -> None:
+        self.problem, self.solver = problem, solver
+        self.found: dict[int, Candidates] = {}
+
+    def able(self, deadline: float = math.inf) -> list[int]:
+        """The tasks that could start if they were alone."""
+        for r, request in enumerate(self.problem.requests):
+            if time.monotonic() > deadline:
+                raise OutOfTimeError
+            if found := candidates(self.problem, request):
+                self.found[r] = found
+        return [t for t, task in enumerate(self.problem.tasks) if task.request in self.found]
+
+    def model(
+        self, tasks: Sequence[int], fixed: Sequence[int] = (), deadline: float = math.inf
+    ) -> DetailedModel:
+        """The model in which `tasks` may start and those in `fixed` must."""
+        return DetailedModel(
+            self.problem, self.found, tasks, fixed, deadline=deadline, solver=self.solver
+        )
+
+
+def variables(problem: Problem) -> int:
+    """About how many variables the reference formulation has."""
+    nodes = Counter(node.state for node in problem.nodes)
+    size = {node.state: len(node.devices) for node in problem.nodes}
+    tasks = Counter(task.request for task in problem.tasks)
+    return sum(
+        tasks[r] * slot.devices * nodes[s] * max(1, size[s] - slot.devices + 1)
+        for r, request in enumerate(problem.requests)
+        for slot in request.slots
+        for s in slot.need
+    )
 
 
 def solve(
@@ -223,17 +263,19 @@ def solve(
 
     `gap` is the relative tolerance of the last level; the starts are exact.
     """
-    return Search(problem, seconds, partial(Formulation, solver=solver), gap).run()
+    small = variables(problem) <= DETAILED_MOST
+    return Search(problem, seconds, (Detailed if small else Pooled)(problem, solver), gap).run()
 
 
 def dump_lp(problem: Problem) -> str:
     """The whole model as LP text, with comments that name the symbols and the second level."""
-    found = {t: c for t, task in enumerate(problem.tasks) if (c := candidates(problem, task))}
-    form = Formulation(problem, found, list(found))
     header = LP_HEADER.format(levels=DUMPED_LEVELS)
-    if not found:
+    formulation = Detailed(problem, "highs")
+    able = formulation.able()
+    if not able:
         return header + "\\ no task can start\n"
-    form.maximise_starts(list(found)[:DUMPED_LEVELS])
+    form = formulation.model(able)
+    form.maximise_starts(able[:DUMPED_LEVELS])
     terms = [f"\\ {w:+g} {x.name}\n" for x, w in zip(*form.weights(), strict=True)]
     with tempfile.TemporaryDirectory(prefix="slurm-het-") as folder:
         path = Path(folder) / "model.lp"

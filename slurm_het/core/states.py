@@ -1,0 +1,98 @@
+"""Nodes in the same state are interchangeable: what is decided once per state scales.
+
+A state is everything that the planner looks at: hardware, features, partitions, and what is free.
+Which of a node's devices are busy does not matter, only how many are in which state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+
+from slurm_het.core.model import Device, Node
+from slurm_het.core.problem import PDevice, PNode
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Nodes that differ in name only: `node` is the first of `count`.
+
+    `kinds[i]` is the index, over all states, of the state of its i-th device.
+    """
+
+    node: Node
+    kinds: tuple[int, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The nodes and devices as the problem numbers them, and the states they are in."""
+
+    nodes: tuple[Node, ...]
+    pnodes: tuple[PNode, ...]
+    pdevices: tuple[PDevice, ...]
+    states: tuple[State, ...]
+
+    @cached_property
+    def state_of(self) -> dict[str, int]:
+        """The state (its index) of each node by name."""
+        return {node.name: node.state for node in self.pnodes}
+
+    def split(self, excluded: Iterable[frozenset[str]]) -> Grid:
+        """The same, but nodes of one state are all in each of these sets of names, or none is."""
+        sets = [names for names in dict.fromkeys(excluded) if names]
+        if not sets:
+            return self
+        marks = {name: tuple(name in s for s in sets) for name in frozenset().union(*sets)}
+        none = (False,) * len(sets)
+        return _grid(self.nodes, [(p.state, marks.get(p.name, none)) for p in self.pnodes])
+
+
+def grid_of(nodes: Iterable[Node]) -> Grid:
+    """Group the nodes by state."""
+    found = tuple(nodes)
+    return _grid(found, [_state(node) for node in found])
+
+
+def _state(node: Node) -> tuple[object, ...]:
+    return (
+        node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
+        node.features, node.partitions, node.usable, node.state, node.idle, node.shared,
+        node.held_exclusively, node.whole, *sorted(map(_device_state, node.devices)),
+    )  # fmt: skip
+
+
+def _device_state(device: Device) -> tuple[str, int, int, bool]:
+    return device.type, device.memory_gib, device.occupied_gib, not device.holders
+
+
+def _grid(nodes: tuple[Node, ...], keys: list[tuple[object, ...]]) -> Grid:
+    known: dict[tuple[object, ...], int] = {}
+    first: list[Node] = []
+    kinds: list[dict[tuple[str, int, int, bool], int]] = []
+    counts: list[int] = []
+    pnodes: list[PNode] = []
+    pdevices: list[PDevice] = []
+    numbers = count()
+    for n, (node, key) in enumerate(zip(nodes, keys, strict=True)):
+        s = known.setdefault(key, len(first))
+        if s == len(first):
+            first.append(node)
+            counts.append(0)
+            kinds.append({state: next(numbers) for state in map(_device_state, node.devices)})
+        counts[s] += 1
+        start, mine = len(pdevices), kinds[s]
+        for d in node.devices:
+            kind = mine[_device_state(d)]
+            pdevices.append(PDevice(n, d.index, d.memory_gib, d.occupied_gib, d.empty, kind))
+        end = len(pdevices)
+        devices = tuple(range(start, end))
+        pnodes.append(PNode(node.name, node.cpus_free, node.memory_free_mib, devices, s))
+    states = (
+        State(node, tuple(mine[_device_state(d)] for d in node.devices), number)
+        for node, mine, number in zip(first, kinds, counts, strict=True)
+    )
+    return Grid(nodes, tuple(pnodes), tuple(pdevices), tuple(states))
