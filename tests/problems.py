@@ -134,8 +134,9 @@ def _choices(problem: Problem, task: PRequest) -> Iterator[tuple[SlotChoice, ...
     per_slot = [
         [
             SlotChoice(n, devices)
-            for n in slot.need
-            for devices in itertools.combinations(problem.nodes[n].devices, slot.devices)
+            for n, node in enumerate(problem.nodes)
+            if node.state in slot.need
+            for devices in itertools.combinations(node.devices, slot.devices)
         ]
         for slot in task.slots
     ]
@@ -156,3 +157,35 @@ def simple(nodes: int = 2, devices: int = 2, tasks: int = 1, memory: int = 0) ->
     weights = dict.fromkeys(range(len(cards)), 1.0)
     queue = [Ask(f"{t}", (slot,), memory, (everywhere,), weights) for t in range(tasks)]
     return problem_of(cluster, cards, queue)
+
+
+def crowds() -> st.SearchStrategy[Problem]:
+    """Small clusters with several nodes in each state, and several tasks of each request."""
+    return st.integers(0, 2**32 - 1).map(lambda seed: random_crowd(random.Random(seed)))
+
+
+def random_crowd(rng: random.Random) -> Problem:
+    """One such problem: 2 states of 1 or 2 nodes with 1 or 2 kinds of devices, 4 or 5 tasks."""
+    nodes: list[PNode] = []
+    devices: list[PDevice] = []
+    for s in range(2):
+        cpus, host = rng.choice((4, 6, 8)), rng.choice((5000, 8000))
+        kinds = [rng.choice(((80, 0), (80, 0), (80, 30), (40, 0), (40, 16))) for _ in range(2)]
+        mine = [rng.choice((0, 0, 1)) for _ in range(rng.choice((1, 2, 3)))]
+        for _ in range(rng.choice((1, 2))):
+            first = len(devices)
+            for position, kind in enumerate(mine):
+                memory, used = kinds[kind]
+                devices.append(PDevice(len(nodes), position, memory, used, not used, 2 * s + kind))
+            indexes = tuple(range(first, len(devices)))
+            nodes.append(PNode(f"n{len(nodes)}", cpus, host, indexes, s))
+    asks: list[Ask] = []
+    while len(asks) < rng.choice((4, 5)):
+        both = frozenset({0, 1})
+        need = {s: (rng.choice((0, 1, 2, 3)), rng.choice((0, 1000, 2500))) for s in both}
+        slots = (PSlot(rng.choice((1, 1, 2)), need),) * rng.choice((1, 1, 1, 2))
+        groups = rng.choice(((both,), (frozenset({0}), frozenset({1})), (both, frozenset({1}))))
+        weights = {d: rng.randint(-4, 32) / 8 for d in range(4)}
+        ask = Ask("", slots, rng.choice((0, 0, 10, 24, 40)), groups, weights)
+        asks += [replace(ask, key=f"{len(asks) + i}") for i in range(rng.choice((1, 2, 3)))]
+    return problem_of(nodes, devices, asks[:5])

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from slurm_het.core.greedy import Starts, complete, greedy, value
-from slurm_het.core.problem import Problem, SlotChoice, Solution, violations
+from slurm_het.core.problem import Problem, Solution, violations
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class OutOfTimeError(Exception):
 class Answer:
     """What one solve said: the choices (None without any), and what is proven."""
 
-    starts: dict[int, tuple[SlotChoice, ...]] | None
+    starts: Starts | None
     proven: bool
     bound: float
 

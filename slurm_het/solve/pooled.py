@@ -2,12 +2,12 @@
 
     v_c    = how many slots of a request go to nodes of a state, on devices of these states (c: a
              choice of request, slot, group, node state and device states)
-    y_t    = 1 if a task in question starts; f_r tasks of request r must; y_rg of them in group g
+    y_t    = 1 if a task in question starts; f_r tasks of request r must; y_rg in group g
 
-    subject to  sum_c v_c                = m_k (f_r + sum_t y_t)     each r, g, slot of which it has m_k
+    subject to  sum_c v_c                = m_k (f_r + sum_t y_t)   each r, g, k: m_k times slot k
                 sum_c CPUs, host memory  <= all that the nodes of the state have
                 sum_c GiB                <= all that the devices of the state have
-                sum_{c > half} v_c       <= nodes (devices) of the state: two of them do not fit on one
+                sum_{c > half} v_c       <= nodes (devices) of the state, as two do not fit on one
 
 What is left out, that slots do not divide up evenly among the nodes of a state, makes it a
 relaxation: its optimum bounds every plan. The counts are then expanded to nodes and devices, and
@@ -196,7 +196,7 @@ class PooledModel:
         chosen = self._every_choice(LEVEL_CHOICES)
         if chosen is None or time.monotonic() > until:
             return Answer(None, proven=False, bound=math.inf)
-        master = _Master(self, list(chosen))
+        master = _Master(self, list(chosen), self.pooled.solver)
         master.maximise_starts(self.levels)
         solved = master.solve(until, 0.0, 0.5)
         if not solved:
@@ -234,8 +234,10 @@ class PooledModel:
         if master is not None:
             best = self._better(best, self._expanded(master.counts(), self.tasks))
         if master is not None and not self._close(best, bound, gap, gap_abs):
-            left = until - time.monotonic()
-            if left > 0 and (solved := master.solve(until, gap, gap_abs)):
+            if self.pooled.solver != "highs":
+                master = _Master(self, master.chosen, self.pooled.solver)
+                master.maximise_weights()
+            if until > time.monotonic() and (solved := master.solve(until, gap, gap_abs)):
                 best = self._better(best, self._expanded(master.counts(), self.tasks))
                 if solved == "optimal" and self.complete:
                     bound = min(bound, master.bound)
@@ -259,7 +261,7 @@ class PooledModel:
         for _ in range(ROUNDS):
             if time.monotonic() > until:
                 break
-            trial = _Master(self, list(chosen))
+            trial = _Master(self, list(chosen), "highs")  # CBC prints while it solves an LP
             trial.maximise_weights()
             reached = trial.relax(until)
             if reached is None:
@@ -336,23 +338,28 @@ class PooledModel:
         return starts if len(starts) == len(wanted) else None
 
 
+Resource = tuple[str, int, int]
+"""A row of what is limited: what, of which node state, of which device state (or -1)."""
+
+
 class _Master:
     """The counts and rows for some choices, as a python-mip model."""
 
-    def __init__(self, owner: PooledModel, chosen: Sequence[Choice]) -> None:
+    def __init__(self, owner: PooledModel, chosen: Sequence[Choice], solver: SolverName) -> None:
         self.pooled, self.problem = owner.pooled, owner.problem
-        self.model = mip.Model(sense=mip.MAXIMIZE, solver_name=self.pooled.solver.upper())
+        self.model = mip.Model(sense=mip.MAXIMIZE, solver_name=solver.upper())
         self.model.verbose = 0
         self.chosen = chosen
-        self.v = [self._count(choice) for choice in chosen]
+        self.most = [self._most(choice) for choice in chosen]
+        self.v = [self._count(most) for most in self.most]
         self.y = {t: self.model.add_var(var_type=mip.BINARY) for t in owner.open}
         self.rows: dict[tuple[object, ...], Any] = {}
         self.bound = math.inf
         self._demand(owner)
         self._capacities()
 
-    def _count(self, choice: Choice) -> Any:
-        return self.model.add_var(var_type=mip.INTEGER, lb=0, ub=self._most(choice))
+    def _count(self, most: int) -> Any:
+        return self.model.add_var(var_type=mip.INTEGER, lb=0, ub=most)
 
     def _most(self, choice: Choice) -> int:
         """How many such slots the nodes of the state could hold if nothing else was there."""
@@ -398,28 +405,31 @@ class _Master:
                     self._row(("slot", r, g, k), [*mine, *ys], by, "=", many * count)
 
     def _capacities(self) -> None:
-        loads: dict[tuple[object, ...], list[tuple[Any, int]]] = defaultdict(list)
-        for choice, v in zip(self.chosen, self.v, strict=True):
+        loads: dict[Resource, tuple[list[Any], list[int]]] = {}
+        largest: dict[Resource, int] = defaultdict(int)
+        for choice, v, most in zip(self.chosen, self.v, self.most, strict=True):
             for key, amount in self.uses(choice):
-                loads[key].append((v, amount))
-        for key, entries in loads.items():
-            limit = self._limit(key)
-            if sum(v.ub * amount for v, amount in entries) > limit:
-                self._row(key, [v for v, _ in entries], [a for _, a in entries], "<", limit)
+                variables, amounts = loads.setdefault(key, ([], []))
+                variables.append(v)
+                amounts.append(amount)
+                largest[key] += most * amount
+        for key, (variables, amounts) in loads.items():
+            if largest[key] > (limit := self._limit(key)):
+                self._row(key, variables, amounts, "<", limit)
 
-    def uses(self, choice: Choice) -> Iterator[tuple[tuple[object, ...], int]]:
+    def uses(self, choice: Choice) -> Iterator[tuple[Resource, int]]:
         """What one such slot takes, by row."""
         request, place = self.problem.requests[choice.request], choice.place
         s, node = place.state, self.pooled.first[place.state]
         cpus, memory = request.slots[choice.slot].need[s]
         if cpus:
-            yield ("cpus", s), cpus
+            yield ("cpus", s, -1), cpus
         if memory:
-            yield ("memory", s), memory
-        if 2 * cpus > node.cpus:
-            yield ("half cpus", s), 1
-        if 2 * memory > node.memory:
-            yield ("half memory", s), 1
+            yield ("memory", s, -1), memory
+        if 2 * cpus > max(0, node.cpus):
+            yield ("half cpus", s, -1), 1
+        if 2 * memory > max(0, node.memory):
+            yield ("half memory", s, -1), 1
         for d in self.pooled.devices[s]:
             count = dict(place.devices).get(d.number, 0)
             if count:
@@ -429,18 +439,17 @@ class _Master:
                 if 2 * count > d.per_node and 2 * (request.memory or d.gib) > d.gib:
                     yield ("half devices", s, d.number), 1
 
-    def _limit(self, key: tuple[object, ...]) -> int:
-        s = key[1]
-        assert isinstance(s, int)
+    def _limit(self, key: Resource) -> int:
+        what, s, number = key
         nodes, node = self.pooled.nodes[s], self.pooled.first[s]
-        match key[0]:
+        match what:
             case "cpus":
                 return nodes * max(0, node.cpus)
             case "memory":
                 return nodes * max(0, node.memory)
             case "gib" | "half gib":
-                d = next(d for d in self.pooled.devices[s] if d.number == key[2])
-                return nodes * d.per_node * (d.gib if key[0] == "gib" else 1)
+                d = next(d for d in self.pooled.devices[s] if d.number == number)
+                return nodes * d.per_node * (d.gib if what == "gib" else 1)
             case _:
                 return nodes
 
@@ -476,13 +485,13 @@ class _Master:
 
     def prices(self) -> dict[tuple[int, int, int], float]:
         """What a slot's start is worth, by request, group and slot; for `cost` too."""
-        self._prices = {key: row.pi for key, row in self.rows.items()}
+        self._prices: dict[tuple[object, ...], float] = {k: r.pi for k, r in self.rows.items()}
         return {key[1:]: pi for key, pi in self._prices.items() if key[0] == "slot"}  # type: ignore[misc]
 
     def cost(self, choice: Choice) -> float:
         """What a choice's resources cost."""
         prices = self._prices
-        return sum(amount * prices.get(key, 0.0) for key, amount in self.uses(choice))
+        return sum((amount * prices.get(key, 0.0) for key, amount in self.uses(choice)), 0.0)
 
 
 _OPTIMAL = mip.OptimizationStatus.OPTIMAL
