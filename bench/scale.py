@@ -206,10 +206,9 @@ class Row:
         p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
         gap = f"{max(self.gaps):7.2%}" if self.gaps else "      –"
         kinds = ",".join(sorted(set(self.statuses)))
-        return (
-            f"  {self.name:8} {statistics.median(ordered):7.3f} {p95:7.3f} {ordered[-1]:7.3f}"
-            f" {statistics.mean(self.starts):7.1f} {statistics.mean(self.values):9.2f} {gap}  {kinds}"
-        )
+        times = f"{statistics.median(ordered):7.3f} {p95:7.3f} {ordered[-1]:7.3f}"
+        quality = f"{statistics.mean(self.starts):7.1f} {statistics.mean(self.values):9.2f} {gap}"
+        return f"  {self.name:8} {times} {quality}  {kinds}"
 
 
 def measure(

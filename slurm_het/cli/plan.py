@@ -48,7 +48,7 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
         solution = solver.solve(built.problem, settings.planner.deadline_seconds)
     finally:
         solver.close()
-    made = make_plan(built, inventory, settings.policy, solution)
+    made = make_plan(built, inventory, solution)
     click.echo(json.dumps(asdict(made), indent=2) if as_json else _text(made, len(queue.tasks)))
 
 

@@ -21,6 +21,7 @@ class Built:
     problem: Problem
     tasks: tuple[Task, ...]
     nodes: tuple[Node, ...]
+    site: Site
 
     def device(self, j: int) -> Device:
         """Device j."""
@@ -44,14 +45,15 @@ def site_of(inventory: Inventory, policy: Policy) -> Site:
 def build(inventory: Inventory, tasks: tuple[Task, ...], policy: Policy) -> Built:
     """The problem of placing `tasks` (in priority order) on what is free now."""
     grid = inventory.grid.split(task.exc_nodes for task in tasks)
-    desk = _Desk(grid, site_of(inventory, policy))
+    site = site_of(inventory, policy)
+    desk = _Desk(grid, site)
     numbers: dict[Task, int] = {}
     ptasks = tuple(
         PTask(task.key, numbers.setdefault(task.request, len(numbers))) for task in tasks
     )
     requests = tuple(desk.request(task) for task in numbers)
     problem = Problem(grid.pnodes, grid.pdevices, ptasks, requests, tuple(desk.weights))
-    return Built(problem, tasks, grid.nodes)
+    return Built(problem, tasks, grid.nodes, site)
 
 
 class _Desk:
@@ -78,7 +80,7 @@ class _Desk:
     def _place(self, task: Task) -> tuple[list[int], tuple[frozenset[int], ...], int]:
         """Where such a task may go whatever its CPUs and host memory, and at which weights."""
         slots = tuple(Slot(slot.devices, 0, 0) for slot in task.slots)
-        key = replace(task, slots=slots, exclusive=False, all_memory=False)
+        key = replace(task.request, slots=slots, exclusive=False, all_memory=False)
         if key not in self._places:
             self._places[key] = self._candidates(key)
         return self._places[key]
@@ -88,8 +90,9 @@ class _Desk:
         least = min(slot.devices for slot in task.slots)
         found: list[int] = []
         weights: dict[int, float] = {}
-        for s, state in enumerate(states):
-            if misfit(task, state.node):
+        for s in fitting_states(task, self.grid):
+            state = states[s]
+            if state.node.name in task.exc_nodes:  # then all of this state are: see Grid.split
                 continue
             fit = {
                 kind: device
@@ -118,6 +121,22 @@ class _Desk:
             if needs[0] <= node.cpus_free and needs[1] <= node.memory_free_mib:
                 found[s] = needs
         return PSlot(slot.devices, found)
+
+
+def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
+    """The states of nodes that are candidates whatever is free; `exc_nodes` may name some of them.
+
+    Pools, types, features and memory decide it, which many tasks have in common.
+    """
+    key = replace(
+        task.request, slots=(), scenario="training", exclusive=False, all_memory=False,
+        exc_nodes=frozenset(),
+    )  # fmt: skip
+    if key not in grid.memo:
+        grid.memo[key] = tuple(
+            s for s, state in enumerate(grid.states) if not misfit(key, state.node)
+        )
+    return grid.memo[key]
 
 
 def misfit(task: Task, node: Node) -> str:

@@ -11,6 +11,7 @@ from slurm_het.errors import HetError
 
 MAX_HOSTS = 100_000
 _RANGE = re.compile(r"(\d+)-(\d+)")
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _ALLOWED = re.compile(r"(?:[A-Za-z0-9_.,-]|\[\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*\])*\Z")
 
 
@@ -23,6 +24,8 @@ def expand(text: str) -> tuple[str, ...]:
     """
     if text in {"", "(null)", "None assigned"}:
         return ()
+    if _PLAIN.match(text):  # by far the most frequent, and NodeSet takes 50 µs for it
+        return (text,)
     # NodeSet has operators (!&^@) that Slurm's lists do not have; and it expands as it reads.
     if not _ALLOWED.match(text) or _size_bound(text) > MAX_HOSTS:
         raise HetError(f"not a host list: {text[:80]!r}", "such as nv[1-2],amd1")

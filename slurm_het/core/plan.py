@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
-from slurm_het.core.build import Built, build, has_room, misfit, site_of
+from slurm_het.core.build import Built, build, fitting_states, has_room
 from slurm_het.core.explain import explain
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Placement, Plan, Task
@@ -25,16 +24,16 @@ Solve = Callable[[Problem], Solution]
 def plan(inventory: Inventory, tasks: tuple[Task, ...], policy: Policy, solve: Solve) -> Plan:
     """Plan `tasks`, which are in Slurm's priority order, on what is free now."""
     built = build(inventory, tasks, policy)
-    return make_plan(built, inventory, policy, solve(built.problem))
+    return make_plan(built, inventory, solve(built.problem))
 
 
-def make_plan(built: Built, inventory: Inventory, policy: Policy, solution: Solution) -> Plan:
+def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
     """Turn a solution into placements. A solution that breaks a constraint places nothing."""
     broken = violations(built.problem, solution)
     if broken:
         waiting = {t.key: f"the solver's plan was refused: {broken[0]}" for t in built.tasks}
         return Plan(waiting=waiting, status="refused", seconds=solution.seconds)
-    chosen = [_placement(built, t, solution, inventory, policy) for t in sorted(solution.starts)]
+    chosen = [_placement(built, t, solution) for t in sorted(solution.starts)]
     shared = {task.key for task in built.tasks if task.shared}
     placed, dropped = pick_devices(inventory, chosen, shared)
     started = {p.key for p in placed}
@@ -54,15 +53,12 @@ def make_plan(built: Built, inventory: Inventory, policy: Policy, solution: Solu
     )
 
 
-def _placement(
-    built: Built, t: int, solution: Solution, inventory: Inventory, policy: Policy
-) -> Placement:
+def _placement(built: Built, t: int, solution: Solution) -> Placement:
     task, choices = built.tasks[t], solution.starts[t]
     nodes = [built.nodes[c.node] for c in choices]
     common = [p for p in task.pools if all(p in n.partitions for n in nodes)]
     devices = [[built.device(j) for j in c.devices] for c in choices]
-    site = site_of(inventory, policy)
-    first = terms(task, devices[0][0], nodes[0], site)
+    first = terms(task, devices[0][0], nodes[0], built.site)
     return Placement(
         key=task.key,
         partition=common[0],
@@ -97,8 +93,7 @@ def could_start(task: Task, inventory: Inventory) -> bool:
     """Whether enough nodes have room for the task's slots, taken one by one (necessary)."""
     grid = inventory.grid
     excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
-    anywhere = replace(task, exc_nodes=frozenset())
-    fits = [s for s, state in enumerate(grid.states) if not misfit(anywhere, state.node)]
+    fits = fitting_states(task, grid)
     for slot in set(task.slots):
         wanted = task.slots.count(slot)
         for s in fits:

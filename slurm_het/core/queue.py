@@ -90,12 +90,12 @@ class _View:
         return {p.partition: self.inventory.types_of(p.partition) for p in self.policy.pools}
 
     @cached_property
-    def sizes(self) -> list[tuple[int, frozenset[str], frozenset[str]]]:
-        """Devices, types and partitions of each node."""
-        return [
+    def sizes(self) -> set[tuple[int, frozenset[str], frozenset[str]]]:
+        """Devices, types and partitions of the nodes."""
+        return {
             (len(n.devices), frozenset(d.type for d in n.devices), frozenset(n.partitions))
             for n in self.inventory.nodes.values()
-        ]
+        }
 
     @cached_property
     def site(self) -> Site:

@@ -7,11 +7,11 @@ Which of a node's devices are busy does not matter, only how many are in which s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
 
-from slurm_het.core.model import Device, Node
+from slurm_het.core.model import Device, Node, Task
 from slurm_het.core.problem import PDevice, PNode
 
 
@@ -29,12 +29,16 @@ class State:
 
 @dataclass(frozen=True)
 class Grid:
-    """The nodes and devices as the problem numbers them, and the states they are in."""
+    """The nodes and devices as the problem numbers them, and the states they are in.
+
+    `memo` is for what others work out once per grid.
+    """
 
     nodes: tuple[Node, ...]
     pnodes: tuple[PNode, ...]
     pdevices: tuple[PDevice, ...]
     states: tuple[State, ...]
+    memo: dict[Task, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def state_of(self) -> dict[str, int]:
