@@ -99,7 +99,8 @@ def test_what_is_busy_is_not_asked_for() -> None:
 def test_22_05_leaves_mixed_nodes_to_typed_requests() -> None:
     inventory, queue = filled(snapshot(gated(FORTY, tres_per_node="gpu:2"), rewrites=False))
     assert misfit(queue.tasks[0], inventory.nodes["mix1"]).startswith("mixes device types")
-    assert not build(inventory, queue.tasks, POLICY).problem.tasks[0].weights
+    problem = build(inventory, queue.tasks, POLICY).problem
+    assert not problem.weights[problem.request(0).weights]
     task, placement = placed(snapshot(gated("", tres_per_node="gpu:l40s:2"), rewrites=False))
     assert placement.devices == ((2, 3),)
     assert rewritten_gres(task, placement) == ""

@@ -76,12 +76,9 @@ def test_first_fit_values_a_node_by_what_is_left_of_it() -> None:
     assert [choices[0].devices[0] for choices in found.starts.values()] == [0, 2, 3]
 
 
-def test_first_fit_is_fast_on_a_large_cluster() -> None:
+def test_first_fit_on_a_large_cluster() -> None:
     problem = instance(1250, 500, 0.3, seed=1)
-    began = time.perf_counter()
-    found = greedy(problem)
-    assert time.perf_counter() - began < 10  # about 1 s alone on an idle core
-    assert violations(problem, found) == []
+    assert violations(problem, greedy(problem)) == []
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -44,7 +44,8 @@ def site_of(inventory: Inventory, policy: Policy) -> Site:
 
 def build(inventory: Inventory, tasks: tuple[Task, ...], policy: Policy) -> Built:
     """The problem of placing `tasks` (in priority order) on what is free now."""
-    grid = inventory.grid.split(task.exc_nodes for task in tasks)
+    named = [names for task in tasks for names in (task.exc_nodes, *_rewritten_nodes(task))]
+    grid = inventory.grid.split(named)
     site = site_of(inventory, policy)
     desk = _Desk(grid, site)
     numbers: dict[Task, int] = {}
@@ -121,6 +122,19 @@ class _Desk:
             if needs[0] <= node.cpus_free and needs[1] <= node.memory_free_mib:
                 found[s] = needs
         return PSlot(slot.devices, found)
+
+
+def grid_for(task: Task, inventory: Inventory) -> Grid:
+    """The nodes by state, as far as all in a state are the same to the task but its `exc_nodes`."""
+    return inventory.grid.split(_rewritten_nodes(task))
+
+
+def _rewritten_nodes(task: Task) -> list[frozenset[str]]:
+    """The nodes where a task's request is to be another one, by what it is to be."""
+    by_kind: dict[str, set[str]] = {}
+    for name, kind in task.rewrites:
+        by_kind.setdefault(kind, set()).add(name)
+    return [frozenset(names) for names in by_kind.values()]
 
 
 def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:

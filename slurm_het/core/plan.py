@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from slurm_het.core.build import Built, build, fitting_states, has_room
+from slurm_het.core.build import Built, build, fitting_states, grid_for, has_room
 from slurm_het.core.explain import explain
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Placement, Plan, Task
@@ -91,7 +91,7 @@ def select(inventory: Inventory, tasks: Iterable[Task], limit: int) -> tuple[Tas
 
 def could_start(task: Task, inventory: Inventory) -> bool:
     """Whether enough nodes have room for the task's slots, taken one by one (necessary)."""
-    grid = inventory.grid
+    grid = grid_for(task, inventory)
     excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
     fits = fitting_states(task, grid)
     for slot in set(task.slots):

@@ -119,8 +119,7 @@ class _View:
         """`regres.choose`, once for all tasks that ask for the same."""
         if not self.odd_nodes:
             return ()
-        like = replace(task, key="", job_id=0, user="", priority=0, minutes=None)
-        if like not in self._chosen:
+        if (like := task.request) not in self._chosen:
             self._chosen[like] = choose(task, self.odd_nodes, self.site)
         return self._chosen[like]
 

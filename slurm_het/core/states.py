@@ -6,7 +6,7 @@ Which of a node's devices are busy does not matter, only how many are in which s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -39,20 +39,26 @@ class Grid:
     pdevices: tuple[PDevice, ...]
     states: tuple[State, ...]
     memo: dict[Task, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
+    _splits: dict[tuple[frozenset[str], ...], Grid] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @cached_property
     def state_of(self) -> dict[str, int]:
         """The state (its index) of each node by name."""
         return {node.name: node.state for node in self.pnodes}
 
-    def split(self, excluded: Iterable[frozenset[str]]) -> Grid:
+    def split(self, named: Iterable[frozenset[str]]) -> Grid:
         """The same, but nodes of one state are all in each of these sets of names, or none is."""
-        sets = [names for names in dict.fromkeys(excluded) if names]
+        sets = tuple(names for names in dict.fromkeys(named) if names)
         if not sets:
             return self
-        marks = {name: tuple(name in s for s in sets) for name in frozenset().union(*sets)}
-        none = (False,) * len(sets)
-        return _grid(self.nodes, [(p.state, marks.get(p.name, none)) for p in self.pnodes])
+        if sets not in self._splits:
+            marks = {name: tuple(name in s for s in sets) for name in frozenset().union(*sets)}
+            none = (False,) * len(sets)
+            keys = [(p.state, marks.get(p.name, none)) for p in self.pnodes]
+            self._splits[sets] = _grid(self.nodes, keys)
+        return self._splits[sets]
 
 
 def grid_of(nodes: Iterable[Node]) -> Grid:
@@ -69,14 +75,17 @@ def _state(node: Node) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _device_state(device: Device) -> tuple[str, int, int, bool]:
-    return device.type, device.memory_gib, device.occupied_gib, not device.holders
+DeviceState = tuple[str, str, int, int, bool]
 
 
-def _grid(nodes: tuple[Node, ...], keys: list[tuple[object, ...]]) -> Grid:
+def _device_state(device: Device) -> DeviceState:
+    return device.kind, device.type, device.memory_gib, device.occupied_gib, not device.holders
+
+
+def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
     known: dict[tuple[object, ...], int] = {}
     first: list[Node] = []
-    kinds: list[dict[tuple[str, int, int, bool], int]] = []
+    kinds: list[dict[DeviceState, int]] = []
     counts: list[int] = []
     pnodes: list[PNode] = []
     pdevices: list[PDevice] = []
