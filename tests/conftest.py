@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from slurm_het.sandbox.cluster import Sandbox
 from tests.cluster import Cluster
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "lua5.1")
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends the tests as Ctrl-C does: fixtures take their sandboxes down."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def cannot_run_slurm() -> str:
