@@ -18,7 +18,10 @@ from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_fields, parse_partitions
 from slurm_het.slurm.versions import parse_version
 
-ENDED = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY"}
+ENDED = {
+    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY",
+    "DEADLINE", "PREEMPTED",
+}  # fmt: skip
 
 
 class Cluster:

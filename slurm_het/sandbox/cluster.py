@@ -230,6 +230,21 @@ class Sandbox:
         self._start_slurmctld()
         self._wait_for("slurmctld answers", "slurmctld", self._answers)
 
+    def kill_slurmd(self, node: str) -> bool:
+        """Kill -9 a node's slurmd, as if the node had died; whether it was alive."""
+        found = [p for p in self.daemons() if p.name == f"slurmd-{node}" and p.alive]
+        for process in found:
+            (self.layout.run / f"{process.name}.pid").unlink()  # we know that it is gone
+        procs.end(found, 0.0, signal.SIGKILL)
+        return bool(found)
+
+    def start_slurmd(self, node: str) -> bool:
+        """Start a node's slurmd unless it runs; whether it had to be."""
+        if any(p.name == f"slurmd-{node}" and p.alive for p in self.daemons()):
+            return False
+        self._spawn(f"slurmd-{node}", [program("slurmd"), "-D", "-N", node])
+        return True
+
     def _claim(self, say: Say) -> None:
         """Make the directory ours: clear a dead sandbox, refuse a live one and foreign files."""
         if self.running:
@@ -254,7 +269,7 @@ class Sandbox:
         self._start_munged()
         self._start_slurmctld()
         for node in nodes:
-            self._spawn(f"slurmd-{node}", [program("slurmd"), "-D", "-N", node])
+            self.start_slurmd(node)
         say("waiting until all nodes are idle")
         self._wait_for("all nodes are idle", "slurmctld", lambda: self._all_idle(len(nodes)))
 

@@ -1,0 +1,91 @@
+"""Writes a run down while it happens: what Slurm says twice a second, and what is done to it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from slurm_het.core.model import Job
+from slurm_het.errors import SlurmError
+from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
+from slurm_het.slurm.jobs import parse_jobs
+from slurm_het.slurm.records import parse_nodes, parse_partitions
+from slurm_het.slurm.versions import parse_version
+from tests.chaos.records import Action, Meta, Poll, line_of, write
+from tests.cluster import ENDED
+
+POLL_SECONDS = 0.4
+INTAKE = "accel"
+
+
+class Recorder:
+    """Polls in a thread of its own from `start` to `stop`; a poll that fails is left out."""
+
+    def __init__(self, box: Sandbox, directory: Path) -> None:
+        self.box, self.directory = box, directory
+        self.marks = directory / "marks"
+        self.marks.mkdir(parents=True)
+        self.marks.chmod(0o777)  # the jobs are another user's
+        self.version = parse_version(box.run(["scontrol", "--version"]).stdout)
+        self.last: Poll | None = None
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        for name in ("polls.jsonl", "actions.jsonl"):
+            (directory / name).touch()
+
+    def start(self, meta: Meta) -> None:
+        """Begin."""
+        write(self.directory, "meta", meta)
+        self._thread.start()
+
+    def stop(self, left: Iterable[Job]) -> None:
+        """End; `left` are the jobs that were given up. Keeps Slurm's completion file."""
+        self._done.set()
+        self._thread.join()
+        write(self.directory, "left", tuple(left))
+        logs = {"jobcomp.log": self.box.layout.log / "jobcomp.log"}
+        logs["hetd.log"] = self.box.layout.output_of(SUPERVISOR)
+        logs["slurmctld.log"] = self.box.layout.log / "slurmctld.log"
+        for name, path in logs.items():
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(path, self.directory / name)
+
+    def did(self, action: Action) -> None:
+        """Keep what was done."""
+        with self._lock, (self.directory / "actions.jsonl").open("ab") as file:
+            file.write(line_of(action))
+
+    def poll(self) -> Poll | None:
+        """Look now; None if slurmctld does not answer."""
+        try:
+            jobs = self._ask("squeue", "--all", self.version.squeue_json)
+            nodes = self._ask("scontrol", "-o", "-a", "show", "node")
+            intake = parse_partitions(self._ask("scontrol", "-o", "show", "partition", INTAKE))
+            found = parse_jobs(jobs.encode(), lambda _user: (), memory_tracked=True)
+        except (SlurmError, subprocess.TimeoutExpired):
+            return None
+        state = intake[0].state if intake else ""
+        found = tuple(job for job in found if job.state not in ENDED)  # 22.05 prints them all
+        alive = self.box.hetd_pid() is not None
+        return Poll(time.time(), state, alive, found, parse_nodes(nodes))
+
+    def _ask(self, *argv: str) -> str:
+        done = self.box.run(list(argv), timeout=5)
+        if done.returncode != 0:
+            raise SlurmError(done.stderr.strip()[-300:])
+        return done.stdout
+
+    def _watch(self) -> None:
+        with (self.directory / "polls.jsonl").open("ab") as file:
+            while not self._done.is_set():
+                seen = self.poll()
+                if seen:
+                    self.last = seen
+                    file.write(line_of(seen))
+                self._done.wait(POLL_SECONDS)

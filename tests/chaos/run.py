@@ -1,0 +1,217 @@
+"""Does the event list to a sandbox, then repairs everything and waits until all jobs have ended."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from slurm_het.core.model import Job
+from slurm_het.errors import HetError
+from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
+from slurm_het.sandbox.topology import load_topology
+from tests.chaos.events import INFRASTRUCTURE, NODES, POOLS, TOPOLOGY, Event, event_list
+from tests.chaos.recorder import Recorder
+from tests.chaos.records import NAME, Action, Meta, submission_of
+
+SETTLE_SECONDS = 120.0
+KNOWN_SECONDS = 3.0  # how long a submit waits for the job that it depends on
+HETD_BACK_SECONDS = 15.0
+# Soon: a run is short, and what a job must wait for in vain is what we look for.
+PLANNER = {"grace_seconds": 3.0, "retry_seconds": 5.0, "poll_seconds": 2.0}
+SCRIPT = """#!/bin/bash
+{hint}
+mark() {{
+    printf '%s\\t%s\\t%s\\t%s\\t%s\\t%s\\t%s\\n' "$1" "$(date +%s.%N)" "$SLURM_JOB_ID" \\
+        "${{SLURM_RESTART_COUNT:-0}}" "${{SLURM_ARRAY_TASK_ID:-0}}" "$SLURMD_NODENAME" \\
+        "${{SLURM_JOB_GPUS:-}}" >>{marks}/{index}
+}}
+mark start
+sleep {seconds}
+mark end
+"""
+Say = Callable[[str], None]
+
+
+def run(
+    seed: int, minutes: float, directory: Path, box_dir: Path, say: Say, kills: int = 0
+) -> None:
+    """One run; its records are in `directory` then. The sandbox is taken down."""
+    directory.mkdir(parents=True)
+    topology = directory / "topology.yaml"
+    topology.write_text(TOPOLOGY)
+    events = event_list(seed, minutes, kills)
+    say(f"seed {seed}: {len(events)} events in {events[-1].at:.0f} s; records in {directory}")
+    overrides = {"planner": PLANNER}
+    with Sandbox.up(box_dir, load_topology(topology), overrides=overrides) as box:
+        recorder = Recorder(box, directory)
+        recorder.start(Meta(seed, minutes, kills, recorder.version.text))
+        left: tuple[Job, ...] = ()
+        try:
+            hands = Hands(box, recorder, patient=bool(kills))
+            hands.do_all(events)
+            left = hands.settle(say)
+        finally:
+            recorder.stop(left)
+
+
+class Hands:
+    """Carries events out: what is about the cluster one by one, what is about a job side by side.
+
+    `patient`: a hetd that is restarting is waited for before it is killed again.
+    """
+
+    def __init__(self, box: Sandbox, recorder: Recorder, patient: bool = False) -> None:
+        self.box, self.recorder, self.patient = box, recorder, patient
+        self.ids: dict[int, int] = {}
+
+    def do_all(self, events: list[Event]) -> None:
+        """Every event at its time, or as soon after it as there is a hand free."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(1) as cluster, ThreadPoolExecutor(6) as jobs:
+            for event in events:
+                time.sleep(max(0.0, began + event.at - time.monotonic()))
+                (cluster if event.verb in INFRASTRUCTURE else jobs).submit(self.do, event)
+
+    def do(self, event: Event) -> None:
+        """One event, recorded."""
+        began, job, said, ok = time.time(), 0, "", False
+        try:
+            if event.verb == "submit":
+                ok, said = self._submit(event)
+                job = self.ids.get(event.target, 0)
+            elif event.verb in INFRASTRUCTURE:
+                ok, said = self._to_the_cluster(event)
+            else:
+                ok, said = self._to_a_job(event)
+        except (HetError, OSError, subprocess.TimeoutExpired) as error:
+            said = str(error)[-300:]
+        self.recorder.did(Action(event, began, time.time(), ok, job, said))
+
+    def _slurm(self, *argv: str, user: str | None = None, **kw: str) -> tuple[bool, str]:
+        done = self.box.run(list(argv), user=user, timeout=30, **kw)
+        return done.returncode == 0, (done.stdout + done.stderr).strip()[-300:]
+
+    def _submit(self, event: Event) -> tuple[bool, str]:
+        if event.other >= 0 and not self._known(event.other):
+            return False, "the job that it depends on is not known"
+        other = str(self.ids.get(event.other, ""))
+        script = SCRIPT.format(
+            hint=event.script, marks=self.recorder.marks, index=event.target, seconds=event.seconds
+        )
+        options = [option.replace("{other}", other) for option in event.args]
+        argv = ["sbatch", "--parsable", "-o", "/dev/null", "-J", f"{NAME}{event.target}", *options]
+        ok, said = self._slurm(*argv, user="nobody", input=script)
+        first = said.split("\n")[0].split(";")[0]
+        if ok and first.isdecimal():
+            self.ids[event.target] = int(first)
+        return ok, said
+
+    def _known(self, target: int) -> bool:
+        deadline = time.monotonic() + KNOWN_SECONDS
+        while target not in self.ids and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return target in self.ids
+
+    def _to_a_job(self, event: Event) -> tuple[bool, str]:
+        if not self._known(event.target):
+            return False, "no such job"
+        key = str(self.ids[event.target])
+        if event.verb == "cancel":
+            task = f"_{event.args[0]}" if event.args[0] else ""
+            return self._slurm("scancel", key + task)
+        if event.verb == "hasten":
+            return self._slurm("scontrol", "update", f"JobId={key}", "StartTime=now")
+        if event.verb == "update":
+            return self._slurm("scontrol", "update", f"JobId={key}", *event.args)
+        return self._slurm("scontrol", event.verb, key)  # hold, release, requeue, requeuehold
+
+    def _to_the_cluster(self, event: Event) -> tuple[bool, str]:
+        verbs: dict[str, Callable[..., tuple[bool, str]]] = {
+            "node": self._node,
+            "partition": lambda name, state: self._slurm(
+                "scontrol", "update", f"PartitionName={name}", f"State={state}"
+            ),
+            "reconfigure": lambda: self._slurm("scontrol", "reconfigure"),
+            "bypass": lambda word: self._slurm(
+                sys.executable, "-m", "slurm_het.cli.admin", "bypass", word
+            ),
+            "slurmd-kill": lambda node: (self.box.kill_slurmd(node), ""),
+            "slurmd-start": lambda node: (self.box.start_slurmd(node), ""),
+            "slurmctld-restart": self._restart,
+            "hetd-kill": lambda: self._signal_hetd(signal.SIGKILL),
+            "hetd-freeze": lambda: self._signal_hetd(signal.SIGSTOP),
+            "hetd-stop": self._stop_hetd,
+            "hetd-start": self._start_hetd,
+        }
+        return verbs[event.verb](*event.args)
+
+    def _node(self, node: str, state: str) -> tuple[bool, str]:
+        reason = [] if state == "RESUME" else ["Reason=chaos"]
+        return self._slurm("scontrol", "update", f"NodeName={node}", f"State={state}", *reason)
+
+    def _restart(self) -> tuple[bool, str]:
+        self.box.restart_slurmctld()
+        return True, ""
+
+    def _signal_hetd(self, number: int) -> tuple[bool, str]:
+        deadline = time.monotonic() + (HETD_BACK_SECONDS if self.patient else 0.0)
+        while self.box.hetd_pid() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with contextlib.suppress(ProcessLookupError):
+            self.box.kill_hetd(number)
+            return True, ""
+        return False, "it had just ended"
+
+    def _stop_hetd(self) -> tuple[bool, str]:
+        self.box.stop_hetd()
+        return True, ""
+
+    def _start_hetd(self) -> tuple[bool, str]:
+        if any(p.alive for p in self.box.daemons() if p.name == SUPERVISOR):
+            return True, "it runs"
+        self.box.start_hetd()
+        return True, ""
+
+    # --- afterwards ---
+
+    def settle(self, say: Say) -> tuple[Job, ...]:
+        """Repair all that we did, then wait; the jobs that have not ended even so."""
+        self._repair()
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            poll = self.recorder.poll()
+            left = tuple(j for j in poll.jobs if submission_of(j.name) >= 0) if poll else None
+            if left == ():
+                return ()
+            if time.monotonic() > deadline and left is not None:
+                say(f"{len(left)} jobs have not ended after {SETTLE_SECONDS:.0f} s")
+                return left
+            for job in left or ():
+                self._let_go(job)
+            time.sleep(1.0)
+
+    def _repair(self) -> None:
+        for node in NODES:
+            self.do(Event(0.0, "slurmd-start", args=(node,)))
+        for pool in POOLS:
+            self.do(Event(0.0, "partition", args=(pool, "UP")))
+        self.do(Event(0.0, "bypass", args=("off",)))
+        self.do(Event(0.0, "hetd-start"))
+        time.sleep(1.0)
+        for node in NODES:  # refused for a node that needs none
+            self.do(Event(0.0, "node", args=(node, "RESUME")))
+
+    def _let_go(self, job: Job) -> None:
+        """End what is still to wait for by our own doing: holds and begin times, nothing else."""
+        index = submission_of(job.name)
+        self.ids.setdefault(index, job.array_job_id or job.id)  # sbatch had not heard of it
+        if job.state == "PENDING" and job.reason in {"JobHeldUser", "JobHeldAdmin"}:
+            self.do(Event(0.0, "release", index))
+        if job.state == "PENDING" and job.eligible_time > time.time() + 2:
+            self.do(Event(0.0, "hasten", index))
