@@ -342,6 +342,39 @@ function M.decide(job, part_list, submit_uid, cfg, call)
   return decision
 end
 
+-- A user's update ----------------------------------------------------------------------------
+
+local MARK = "het1:"
+
+--- The Features that the user wrote, kept in what admission left behind; nil if that is not told.
+local function original_features(admin_comment)
+  local _, last = (admin_comment or ""):find(".*" .. MARK)
+  local original = last and admin_comment:sub(last + 1):match('"orig":(%b{})')
+  -- Text with escapes is nothing that --constraint takes.
+  if not original or original == "{}" or original:find("\\", 1, true) then return nil end
+  return original:match('"features":"([^"]*)"') or ""
+end
+
+--- The assignments, a list of {field, value}, that undo our rewrite of a job that is being moved to
+-- another partition by somebody but us; nil if there is nothing to undo.
+-- Our Features keep a job to the pools that we chose: elsewhere it could never start, and Slurm
+-- sets its priority to 0 (BadConstraints; 22.05, 24.11, 26.05). hetd's own updates name nodes or an
+-- admin_comment, which users may not set.
+function M.unbind(change, job, uid, cfg)
+  local own = uid ~= 0 and uid == job.user_id
+  if not given(change.partition) or change.partition == job.partition then return nil end
+  if change.partition == cfg.intake or given(change.features) then return nil end
+  if not own and (change.req_nodes ~= nil or change.admin_comment ~= nil) then return nil end
+  local features = original_features(job.admin_comment)
+  if not features then return nil end
+  local out = { { "features", features } }
+  -- Users who name nodes are left to plain Slurm: nodes that an admitted job has are from us.
+  if job.partition ~= cfg.intake and not given(change.req_nodes) then
+    out[#out + 1] = { "req_nodes", "" }
+  end
+  return out
+end
+
 -- Configuration -------------------------------------------------------------------------------
 
 local DEFAULTS = { deadline_ms = 50, breaker_failures = 3, breaker_seconds = 10, max_script_bytes = 65536 }

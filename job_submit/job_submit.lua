@@ -91,8 +91,19 @@ function slurm_job_submit(job_desc, part_list, submit_uid)
   return slurm.SUCCESS
 end
 
+local function modify(change, job, uid)
+  if not ready() then return end
+  local set = hook.protocol.unbind(change, job, uid, hook.cfg)
+  if not set then return end
+  local applied, err = apply(change, set)
+  local outcome = applied and "as its user wrote it" or ("not restored: " .. tostring(err))
+  log(hook.protocol.clean(string.format("moved job=%.0f -> %s: %s", job.job_id, change.partition, outcome)))
+end
+
 --- Called by slurmctld for each update, hetd's own included: nothing is ever held up here.
-function slurm_job_modify()
+function slurm_job_modify(change, job, _, modify_uid)
+  local ok, err = pcall(modify, change, job, modify_uid)
+  if not ok then pcall(log, "internal error, update left as it is: " .. tostring(err):sub(1, 300)) end
   return slurm.SUCCESS
 end
 

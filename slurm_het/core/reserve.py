@@ -15,13 +15,15 @@ class Pin:
     """A released task: what it asked, where it goes, and since when (monotonic seconds).
 
     `start` (epoch seconds) is 0 for a task that should start at once. A task that is pinned ahead,
-    to nodes that are not free yet, starts then at the latest.
+    to nodes that are not free yet, starts then at the latest. `nodes_min` is the job's own least
+    number of nodes where its release raised it; 0 if it did not, or that is not known any more.
     """
 
     task: Task
     placement: Placement
     since: float
     start: float = 0.0
+    nodes_min: int = 0
 
 
 def reserve(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:

@@ -274,10 +274,14 @@ def release_fields(placement: Placement, job: Job, wanted: str = "") -> dict[str
     return fields | ({"Gres": wanted} if wanted else {})
 
 
-def return_fields(policy: Policy, nodes: str = "", wanted: str = "") -> dict[str, str]:
+def return_fields(policy: Policy, nodes_min: int = 0, wanted: str = "") -> dict[str, str]:
     """The update that takes a pinned job back to the gate.
 
-    `nodes` are what its user asked for, `wanted` is the GRES if its release changed that.
+    `nodes_min` is the least number of nodes that the job itself asked for, where its release set
+    another (Slurm leaves the most that it allows as it was; 22.05); `wanted` is the GRES if its
+    release changed that.
     """
-    fields = {"Partition": policy.intake_partition, "ReqNodeList": nodes}
+    fields = {"Partition": policy.intake_partition, "ReqNodeList": ""}
+    if nodes_min:
+        fields = {"NumNodes": str(nodes_min), **fields}
     return fields | ({"Gres": wanted} if wanted else {})

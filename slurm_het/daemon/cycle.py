@@ -163,20 +163,24 @@ class Cycle:
             log.info("job %s is pinned and waits: released before, or requeued", pin.task.key)
             self.pins.add(pin.task, pin.placement, self.ticks(), pin.start)
         jobs = {job.key: job for job in snapshot.jobs}
+        stranded = self.pins.stranded(self.inventory)
         late = {p.task.key: jobs.get(p.task.key) for p in self.pins.late(self.ticks(), now)}
+        late = {key: job for key, job in late.items() if key not in stranded}
         # Side by side: each may have to try again (versions.TRANSIENT), and the watchdog counts.
         outcomes += await asyncio.gather(
-            *(self._take_back(k, job.reason if job else "unknown") for k, job in late.items())
+            *(self._take_back(k, job.reason if job else "unknown") for k, job in late.items()),
+            *(self._take_back(k, why, penalty=False) for k, why in stranded.items()),
         )
         self.journal.record_outcomes(now, outcomes)
 
     async def _take_back(
         self, key: str, reason: str, *, penalty: bool = True
     ) -> tuple[str, str, str]:
+        pin = self.pins.pins.get(key)
+        wanted = original_gres(pin.task, pin.placement) if pin else ""
+        fields = return_fields(self.policy, pin.nodes_min if pin else 0, wanted)
         try:
-            pin = self.pins.pins.get(key)
-            wanted = original_gres(pin.task, pin.placement) if pin else ""
-            await self.slurm.update_job(key, return_fields(self.policy, wanted=wanted))
+            await self.slurm.update_job(key, fields)
         except SlurmError as error:
             self.pins.pins.pop(key, None)  # it started meanwhile, or the next snapshot tells
             return key, "kept", error.message
@@ -254,10 +258,11 @@ class Cycle:
         key = placement.key
         if job is None:
             return key, "refused", "not in the snapshot"
-        self.pins.add(task, placement, self.ticks(), start)
-        wanted = rewritten_gres(task, placement)
+        fields = release_fields(placement, job, rewritten_gres(task, placement))
+        raised = fields.get("NumNodes", str(job.nodes_min)) != str(job.nodes_min)
+        self.pins.add(task, placement, self.ticks(), start, job.nodes_min if raised else 0)
         try:
-            await self.slurm.update_job(key, release_fields(placement, job, wanted))
+            await self.slurm.update_job(key, fields)
         except SlurmBusyError as error:
             self.pins.pins.pop(key, None)  # the job did nothing wrong: it is due again at once
             return key, "busy", error.message

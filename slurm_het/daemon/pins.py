@@ -49,9 +49,14 @@ class Pins:
         self.pins: dict[str, Pin] = {}
         self.returned: dict[str, Returned] = {}
 
-    def add(self, task: Task, placement: Placement, ticks: float, start: float = 0.0) -> None:
-        """A task was released; with `start`, to nodes that are free only then."""
-        self.pins[task.key] = Pin(task, placement, ticks, start)
+    def add(
+        self, task: Task, placement: Placement, ticks: float, start: float = 0.0, nodes_min: int = 0
+    ) -> None:
+        """A task was released; with `start`, to nodes that are free only then.
+
+        `nodes_min` is what its job asked for if the release sets another number of nodes.
+        """
+        self.pins[task.key] = Pin(task, placement, ticks, start, nodes_min)
 
     def ahead(self) -> tuple[Pin, ...]:
         """The pins whose nodes are not free yet."""
@@ -85,6 +90,15 @@ class Pins:
         return [
             p for p in self.pins.values() if ticks - p.since >= grace and now - p.start >= grace
         ]
+
+    def stranded(self, inventory: Inventory) -> dict[str, str]:
+        """Pins to nodes that Slurm starts nothing on any more, drained or dead: key to reason."""
+        out: dict[str, str] = {}
+        for key, pin in self.pins.items():
+            for node in map(inventory.nodes.get, pin.placement.nodes):
+                if node and not node.usable:
+                    out[key] = f"{node.name} is {node.state}"
+        return out
 
     def observe(self, snapshot: Snapshot, policy: Policy) -> list[tuple[str, str, str]]:
         """Compare with Slurm's truth; returns (key, event, detail) and forgets what is settled."""

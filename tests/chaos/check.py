@@ -137,7 +137,7 @@ def double(records: Records) -> Iterator[Violation]:
         starts = [m for m in marks if m.what == "start"]
         ends = {m.restart: m.time for m in reversed(marks) if m.what == "end"}
         what = f"{starts[0].job if starts else 0}_{task}"
-        asked = [a for a in requeues.get(index, ()) if a.ok]
+        asked = requeues.get(index, ())  # of an array it may be refused and done for some tasks
         for first, second in pairwise(starts):
             if first.restart == second.restart:
                 text = f"submission {index}: run {first.restart} began twice"
