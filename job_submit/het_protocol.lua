@@ -355,24 +355,30 @@ local function original_features(admin_comment)
   return original:match('"features":"([^"]*)"') or ""
 end
 
---- The assignments, a list of {field, value}, that undo our rewrite of a job that is being moved to
--- another partition by somebody but us; nil if there is nothing to undo.
+--- What Features hold on all nodes of these pools: each node has its pool's name as a Feature.
+local function of_pools(partitions, pools)
+  local out = {}
+  for name in entries(partitions) do
+    if not pools[name] then return nil end
+    out[#out + 1] = name
+  end
+  return table.concat(out, "|")
+end
+
+--- The assignments, a list of {field, value}, that undo our rewrite of a job that somebody else
+-- moves to another partition; nil if there is nothing to undo.
 -- Our Features keep a job to the pools that we chose: elsewhere it could never start, and Slurm
 -- sets its priority to 0 (BadConstraints; 22.05, 24.11, 26.05). hetd's own updates name nodes or an
--- admin_comment, which users may not set.
+-- admin_comment, which users may not set. A hook cannot clear a field ('' means unchanged), so
+-- where the user wrote no Features the pools' own are set. A pin is hetd's to undo.
 function M.unbind(change, job, uid, cfg)
   local own = uid ~= 0 and uid == job.user_id
   if not given(change.partition) or change.partition == job.partition then return nil end
   if change.partition == cfg.intake or given(change.features) then return nil end
   if not own and (change.req_nodes ~= nil or change.admin_comment ~= nil) then return nil end
   local features = original_features(job.admin_comment)
-  if not features then return nil end
-  local out = { { "features", features } }
-  -- Users who name nodes are left to plain Slurm: nodes that an admitted job has are from us.
-  if job.partition ~= cfg.intake and not given(change.req_nodes) then
-    out[#out + 1] = { "req_nodes", "" }
-  end
-  return out
+  if features == "" then features = of_pools(change.partition, cfg.pools) end
+  return features and { { "features", features } } or nil
 end
 
 -- Configuration -------------------------------------------------------------------------------

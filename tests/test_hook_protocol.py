@@ -441,3 +441,38 @@ def test_a_repaired_config_is_picked_up(hook: HookFactory, tmp_path: Path) -> No
     (tmp_path / "het_hook_config.lua").write_text(CONFIG % "pass")
     h.lua.execute("local late = os.time() + 11; os.time = function() return late end")
     assert h.submit(GPU_JOB, ADMIT)["partition"] == "accel"
+
+
+ADMITTED = 'x het1:{"s":"training","orig":%s,"why":["\\"orig\\":{}"]}'
+
+
+@pytest.mark.parametrize(
+    ("change", "job", "uid", "expected"),
+    [
+        # The user's own Features come back; without any, those that all of the pool's nodes have.
+        ({"partition": "infer"}, '{"features":"a|b","tres_per_node":"gpu:1"}', 1000, "a|b"),
+        ({"partition": "infer"}, '{"tres_per_node":"gpu:1"}', 0, "infer"),
+        ({"partition": "infer,train-nv"}, '{"tres_per_node":"gpu:1"}', 0, "infer|train-nv"),
+        ({"partition": "infer", "req_nodes": "n1"}, '{"tres_per_job":"gpu:1"}', 1000, "infer"),
+        # hetd's own updates, other people's Features, moves to where Features mean nothing to us.
+        ({"partition": "infer", "req_nodes": "n1"}, '{"tres_per_job":"gpu:1"}', 0, None),
+        ({"partition": "infer", "admin_comment": "x"}, '{"tres_per_job":"gpu:1"}', 0, None),
+        ({"partition": "infer", "features": "c"}, '{"tres_per_job":"gpu:1"}', 1000, None),
+        ({"partition": "accel"}, '{"features":"a"}', 1000, None),
+        ({"partition": "debug"}, '{"tres_per_node":"gpu:1"}', 1000, None),
+        ({"partition": "infer"}, "{}", 1000, None),
+        ({"partition": "infer"}, '{"features":"a\\\\u0022"}', 1000, None),
+        ({"nice": 3}, '{"features":"a"}', 1000, None),
+    ],
+)
+def test_a_job_that_is_moved_gets_its_own_features_back(
+    hook: Callable[..., Any], change: dict[str, Any], job: str, uid: int, expected: str | None
+) -> None:
+    it = hook()
+    record = {"partition": "accel", "user_id": 1000, "job_id": 5, "admin_comment": ADMITTED % job}
+    job_desc = it.lua.globals().job_desc(it.lua.table_from(change))
+    modify = it.lua.globals().slurm_job_modify
+    assert modify(job_desc, it.lua.table_from(record), None, uid) == 0
+    assert job_desc["features"] == (expected or change.get("features"))
+    plain = it.lua.table_from({**record, "admin_comment": None})
+    assert modify(it.lua.globals().job_desc(it.lua.table_from(change)), plain, None, uid) == 0

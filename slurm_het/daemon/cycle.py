@@ -88,6 +88,7 @@ class Cycle:
         self.inventory = self._take_inventory(snapshot)
         await self.check_lead()
         await self._settle_pins(snapshot)
+        await self.intake.unbind(snapshot, self.inventory, self.clock())
         if await self.gate.heed(self.gate.read(snapshot)) is not Order.PLAN:
             return await self._not_now()
         window_tasks = self.config.planner.window_tasks

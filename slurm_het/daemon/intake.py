@@ -9,8 +9,16 @@ from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.queue import Handover, TaskPools, is_gated
-from slurm_het.core.rewrite import MARK, MAX_COMMENT, admit, sent_by, without_mark
-from slurm_het.daemon.pins import Pins
+from slurm_het.core.rewrite import (
+    MARK,
+    MAX_COMMENT,
+    admit,
+    decode_comment,
+    return_fields,
+    sent_by,
+    without_mark,
+)
+from slurm_het.daemon.pins import Pins, moved_away
 from slurm_het.daemon.store import Journal
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm import SlurmClient
@@ -51,6 +59,28 @@ class Intake:
             return key, "refused", error.message
         log.info("job %s goes to plain Slurm: it %s", key, handover.why)
         return key, "handed over", handover.why
+
+    async def unbind(self, snapshot: Snapshot, inventory: Inventory, now: float) -> None:
+        """Take our pin off jobs that were moved to a pool where it can never be met.
+
+        Through the intake, so that each update names another partition and guards itself.
+        """
+        pools = {p.partition for p in self.policy.pools}
+        moved = [j for j in snapshot.jobs if j.partition in pools and moved_away(j, inventory)]
+        outcomes = await asyncio.gather(*(self._unbind_one(job) for job in moved[:MAX_AT_ONCE]))
+        self.journal.record_outcomes(now, outcomes)
+
+    async def _unbind_one(self, job: Job) -> tuple[str, str, str]:
+        kept = decode_comment(job.admin_comment)
+        features = (kept[1].get("features") if kept else "") or job.partition
+        try:
+            await self.slurm.update_job(job.key, return_fields(self.policy))
+            fields = {"Features": features, "Partition": job.partition}
+            await self.slurm.update_job(job.key, fields)
+        except SlurmError as error:
+            return job.key, "refused", error.message
+        log.info("job %s was moved to %s: its pin is taken off", job.key, job.partition)
+        return job.key, "handed over", f"it was moved to {job.partition}; plain Slurm places it"
 
     async def adopt(self, snapshot: Snapshot, queue: TaskPools, inventory: Inventory) -> set[int]:
         """Classify gated jobs that the hook could not (it was cut off, or came later).

@@ -137,8 +137,21 @@ class Pins:
             and job.partition in pools
             and job.key not in self.pins
             and _is_ours(job)
+            and not moved_away(job, inventory)
             and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job.key)))
         ]
+
+
+def moved_away(job: Job, inventory: Inventory) -> bool:
+    """Whether somebody moved a pinned job to a partition that its nodes are not in.
+
+    Slurm takes that update (22.05), and then says BadConstraints and sets the priority to 0.
+    """
+    if job.state != "PENDING" or not job.req_nodes or MARK not in job.admin_comment:
+        return False
+    nodes = map(inventory.nodes.get, hostlist.expand(job.req_nodes))
+    partitions = set(job.partition.split(","))
+    return any(node and not partitions & set(node.partitions) for node in nodes)
 
 
 def _is_ours(job: Job) -> bool:
@@ -174,6 +187,8 @@ def _settled(job: Job | None, pin: Pin, policy: Policy) -> tuple[str, str] | Non
     if job.state == "PENDING":
         if job.partition == policy.intake_partition:
             return "back", f"it is in the intake again ({job.reason})"
+        if job.partition != pin.placement.partition:
+            return "moved", f"to {job.partition}, by somebody else"
         return None
     if not job.nodes and job.state == "COMPLETING":
         return None  # 22.05 no longer lists the nodes that are done with it; COMPLETED has them
