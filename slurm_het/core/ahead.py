@@ -118,7 +118,7 @@ def _without(device: Device, key: str) -> Device:
     left = tuple(holder for holder in device.holders if holder != key)
     # What each sharer holds is not kept apart: an equal part is a fair guess.
     occupied = device.occupied_gib * len(left) // len(device.holders)
-    return replace(device, holders=left, occupied_gib=occupied)
+    return replace(device, holders=left, occupied_gib=occupied, shared=device.shared and bool(left))
 
 
 def _placement(task: Task, nodes: list[Node]) -> Placement:
@@ -183,7 +183,12 @@ def _kept_off(task: Task, reservations: list[Reservation], left: Spare, now: flo
     for made in reservations:
         ahead = task.priority > made.task.priority
         in_time = task.minutes is not None and now + task.minutes * 60 <= made.start
-        if ahead or in_time or made.placement.partition not in task.pools:
+        if (
+            made.task.key == task.key
+            or ahead
+            or in_time
+            or made.placement.partition not in task.pools
+        ):
             continue
         for name in made.placement.nodes:
             devices, cpus, memory = left.get(name, (0, 0, 0))

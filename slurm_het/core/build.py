@@ -212,6 +212,8 @@ def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:
     """
     impossible = (1 << 30, 0)
     exclusive = task.exclusive or node.whole
+    if node.closed_to(shares=task.shared):
+        return impossible
     if node.held_exclusively or (exclusive and not node.idle):
         return impossible
     cores = -(-slot.cpus // node.threads_per_core) * node.threads_per_core

@@ -74,6 +74,10 @@ def _host_nearest(task: Task, free: list[Node]) -> str:
     slot = max(task.slots, key=lambda s: (s.cpus, s.memory_mib))
     if task.exclusive:
         return f"needs a node for itself; {free[0].name} has free devices but runs other jobs"
+    closed = [n.name for n in free if n.closed_to(shares=task.shared)]
+    if len(closed) == len(free):
+        others = "a whole-device job" if task.shared else "jobs that share devices"
+        return f"devices are free on {_few(closed)}, but Slurm 22.05 would mix it with {others}"
     open_to_others = [n for n in free if not n.held_exclusively]
     if not open_to_others:
         return f"devices are free, but {free[0].name} is another job's alone"

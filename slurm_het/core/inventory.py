@@ -75,7 +75,11 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
         bare = bare_devices(record, policy, warnings)
         if bare:
             node = _node(record, bare, use.get(record.name, _Use()), policy)
-            nodes[record.name] = replace(node, whole=bool(exclusive & set(record.partitions)))
+            nodes[record.name] = replace(
+                node,
+                whole=bool(exclusive & set(record.partitions)),
+                apart=snapshot.forgets_sharers,
+            )
     return Inventory(nodes, tuple(dict.fromkeys(warnings)))
 
 
@@ -206,4 +210,6 @@ def _occupy(bare: tuple[Device, ...], use: _Use) -> Iterable[Device]:
         shares = use.shares.get(device.index, [])
         occupied = device.memory_gib if whole else sum(gib for _, gib in shares)
         holders = (*whole, *(key for key, _ in shares))
-        yield replace(device, occupied_gib=occupied, holders=holders)
+        yield replace(
+            device, occupied_gib=occupied, holders=holders, shared=bool(shares and not whole)
+        )

@@ -143,6 +143,7 @@ class Snapshot:
     nodes: tuple[NodeRecord, ...]
     partitions: tuple[Partition, ...]
     rewrites_gres: bool = False
+    forgets_sharers: bool = False  # 22.05: see SlurmVersion.forgets_sharers
 
 
 # --- what we make of it ----------------------------------------------------------------------
@@ -169,6 +170,7 @@ class Device:
     """One accelerator j: M_j is `memory_gib`, U_j is `occupied_gib` (all of it if held whole).
 
     `kind` is the GRES that asks for just such a one: `gpu:a100`, `gpu:a100_2`, `npu:910b`.
+    `shared`: the holders have parts of it.
     """
 
     node: str
@@ -179,6 +181,7 @@ class Device:
     occupied_gib: int = 0
     holders: tuple[str, ...] = ()
     kind: str = ""
+    shared: bool = False
 
     @property
     def free_gib(self) -> int:
@@ -194,6 +197,8 @@ class Node:
     """A node with its devices and what is free on it now.
 
     `whole`: a pool it is in has OverSubscribe=EXCLUSIVE, every job there gets the whole node.
+    `apart`: Slurm forgets sharers, so whole devices and shares must not be given out side by side;
+    `whole_coming`: a job that is released to it has yet to take its whole devices.
     """
 
     name: str
@@ -211,7 +216,15 @@ class Node:
     shared: bool = False
     held_exclusively: bool = False
     whole: bool = False
+    apart: bool = False
+    whole_coming: bool = False
     reason: str = ""
+
+    def closed_to(self, *, shares: bool) -> bool:
+        """Whether Slurm cannot be trusted to give out shares, or whole devices, there now."""
+        if shares:
+            return self.apart and self.whole_coming
+        return self.apart and any(device.shared for device in self.devices)
 
 
 @dataclass(frozen=True, slots=True)

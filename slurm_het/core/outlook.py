@@ -61,11 +61,19 @@ def look_ahead(
             if made and made.start > now:
                 new.append(replace(made, task=task))
                 nodes |= set(made.placement.nodes)
-    reserved = {r.task.key for r in new}
+    # Where cards are shared, a Slurm that forgets sharers would start a pinned whole-device job
+    # beside them: that room is only kept.
+    pinned = tuple(r for r in new if not _would_start_beside_sharers(r, room))
+    reserved = {r.task.key for r in pinned}
     rest = tuple(t for t in tasks if t.key not in reserved)
     every = [*held, *new]
     kept_off = keep_free(rest, every, spare_beside(every, room, coming), now)
-    return Outlook(tuple(new), move, kept_off, _kept(rest, kept_off, every, room))
+    return Outlook(pinned, move, kept_off, _kept(rest, kept_off, every, room))
+
+
+def _would_start_beside_sharers(made: Reservation, room: Inventory) -> bool:
+    nodes = (room.nodes[name] for name in made.placement.nodes)
+    return any(node.closed_to(shares=made.task.shared) for node in nodes)
 
 
 def _blocked(

@@ -19,6 +19,7 @@ def pick_devices(
 ) -> tuple[list[Placement], dict[str, str]]:
     """The placements with Slurm's own device indexes, and those that lose their room, with why."""
     state = {name: list(node.devices) for name, node in inventory.nodes.items()}
+    mixed: dict[str, bool] = {}  # by node, whether what this plan starts there shares
     placed: list[Placement] = []
     dropped: dict[str, str] = {}
     for placement in placements:
@@ -27,9 +28,14 @@ def pick_devices(
             _pick(state[node], placement, len(devices), is_shared=is_shared)
             for node, devices in zip(placement.nodes, placement.devices, strict=True)
         ]
-        if any(pick is None for pick in picks):
+        clash = any(
+            inventory.nodes[node].apart and mixed.get(node, is_shared) != is_shared
+            for node in placement.nodes
+        )
+        if clash or any(pick is None for pick in picks):
             dropped[placement.key] = "Slurm's order of devices leaves it no room in this cycle"
             continue
+        mixed |= dict.fromkeys(placement.nodes, is_shared)
         indexes = tuple(pick for pick in picks if pick is not None)
         for node, taken in zip(placement.nodes, indexes, strict=True):
             gib = placement.memory_gib if is_shared else None

@@ -31,7 +31,9 @@ def reserve(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
 
     Pins ahead take nothing: what they wait for is still held by others.
     """
-    nodes = dict(inventory.nodes)
+    pins = tuple(pins)
+    coming = {name for p in pins if not p.task.shared for name in p.placement.nodes}
+    nodes = {n: replace(v, whole_coming=n in coming) for n, v in inventory.nodes.items()}
     for pin in (p for p in pins if not p.start):
         where = zip(pin.placement.nodes, pin.placement.devices, pin.task.slots, strict=False)
         for name, indexes, slot in where:
@@ -56,4 +58,5 @@ def _take(device: Device, pin: Pin) -> Device:
         device,
         occupied_gib=min(device.memory_gib, device.occupied_gib + gib),
         holders=(*device.holders, pin.task.key),
+        shared=pin.task.shared,
     )

@@ -259,7 +259,8 @@ class Cycle:
         key = placement.key
         if job is None:
             return key, "refused", "not in the snapshot"
-        fields = release_fields(placement, job, rewritten_gres(task, placement))
+        wanted = rewritten_gres(task, placement)
+        fields = release_fields(placement, job, wanted)
         raised = fields.get("NumNodes", str(job.nodes_min)) != str(job.nodes_min)
         self.pins.add(task, placement, self.ticks(), start, job.nodes_min if raised else 0)
         try:

@@ -137,7 +137,8 @@ class _Serving:
                     self.inventory = decoder.decode(await reader.readexactly(length))
                     if first:
                         await self.server.start()
-                        os.write(1, READY)
+                        with contextlib.suppress(BrokenPipeError):  # hetd is gone, and we soon
+                            os.write(1, READY)
         finally:
             await self.server.stop()
 

@@ -63,6 +63,7 @@ class CliSlurm:
             nodes=parse_nodes(nodes),
             partitions=parse_partitions(partitions),
             rewrites_gres=version.rewrites_gres,
+            forgets_sharers=version.forgets_sharers,
         )
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:

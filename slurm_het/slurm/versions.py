@@ -55,6 +55,15 @@ class SlurmVersion:
         return self.tuple >= (23, 11)
 
     @property
+    def forgets_sharers(self) -> bool:
+        """Whether a card counts as free for whole-card jobs once one of its sharers has ended.
+
+        22.05: two jobs of shard:4 on card 0, one ends, and a gpu:1 job gets card 0 beside the
+        other. 24.11 and 26.05 give it card 1.
+        """
+        return self.tuple < (24, 5)
+
+    @property
     def cgroup_plugin(self) -> str:
         """For a slurmd without cgroups. "disabled" came after 22.05.
 
