@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from slurm_het.core import hostlist
 from slurm_het.core.model import Job
-from tests.chaos.records import Action, Mark, Poll, Records, submission_of
+from tests.chaos.records import Action, Completion, Mark, Poll, Records, submission_of
 from tests.chaos.room import INTAKE, detailed, fits, free_nodes, need_of, uses, wanted_nodes
 
 # Between a node's failure and the moment when all of Slurm has noticed, both ways (seconds).
@@ -101,32 +101,39 @@ def lost(records: Records) -> Iterator[Violation]:
     """Every task has a run with an end, or a reason."""
     runs, cancels = _runs(records), _about(records, {"cancel"})
     left = {(submission_of(j.name), j.array_task_id): j for j in records.left}
-    failing = {c.job for c in records.completions if c.state in {"NODE_FAIL", "REQUEUED"}}
+    ends: dict[tuple[int, int], list[Completion]] = {}
+    for done in records.completions:
+        ends.setdefault((done.submission, done.task), []).append(done)
+    found = outages(records)
     for action in records.actions:
         event = action.event
         if event.verb != "submit" or not action.ok:
             continue
         for task in range(event.tasks):
-            if any(m.what == "end" for m in runs.get((event.target, task), ())):
+            what = event.target, task
+            if any(m.what == "end" for m in runs.get(what, ())):
                 continue
             if any(c.event.args[0] in {"", str(task)} for c in cancels.get(event.target, ())):
                 continue
-            marks = runs.get((event.target, task), [])
-            if not event.requeue and any(m.job in failing for m in marks):
+            if not event.requeue and any(_on_failed(c, found) for c in ends.get(what, ())):
                 continue
-            job = left.get((event.target, task)) or left.get((event.target, None))
-            why = (
+            job = left.get(what) or left.get((event.target, None))
+            fate = (
                 f"it is {job.state} {job.reason} in {job.partition}"
                 if job
-                else _fate(records, action.job, marks)
+                else _fate(ends.get(what, []), runs.get(what, []))
             )
-            text = f"submission {event.target} ({event.kind}) has not run to its end: {why}"
+            text = f"submission {event.target} ({event.kind}) has not run to its end: {fate}"
             yield Violation("lost", f"{action.job}_{task}", action.began, text)
 
 
-def _fate(records: Records, job: int, marks: list[Mark]) -> str:
-    ids = {job, *(m.job for m in marks)}
-    states = [f"{c.state} on {c.nodes or 'no node'}" for c in records.completions if c.job in ids]
+def _on_failed(done: Completion, found: list[Outage]) -> bool:
+    nodes = hostlist.expand(done.nodes)
+    return done.state == "NODE_FAIL" and any(o.node in nodes for o in found)
+
+
+def _fate(ends: list[Completion], marks: list[Mark]) -> str:
+    states = [f"{c.state} on {c.nodes or 'no node'}" for c in ends]
     return f"Slurm says {', '.join(states) or 'nothing of it'}; it began {len(marks)} times"
 
 
@@ -174,19 +181,21 @@ def overfull(records: Records) -> Iterator[Violation]:
     that is Slurm's own: on 22.05 an unpinned two-node job was given a card that sharers held.
     """
     seen: set[tuple[str, int, tuple[str, ...]]] = set()
+    memory: dict[str, int] = {}  # a node that registers again has no shards for a moment
     for poll in records.polls:
         for node, devices in uses(poll).items():
+            memory[node] = max([memory.get(node, 0), *(device.gib for device in devices)])
             for index, device in enumerate(devices):
                 keys = tuple(device.whole + [key for key, _ in device.shares])
                 full = len(device.whole) > 1 or (device.whole and device.shares)
-                if (full or device.taken > device.gib) and (node, index, keys) not in seen:
+                if (full or device.taken > memory[node]) and (node, index, keys) not in seen:
                     seen.add((node, index, keys))
                     newest = max(
                         (j for j in poll.jobs if j.key in keys), key=lambda j: j.start_time
                     )
                     if newest.partition == INTAKE:
                         continue
-                    text = f"held by {', '.join(keys)}: {device.taken} of {device.gib} GiB shared"
+                    text = f"held by {', '.join(keys)}: {device.taken} of {memory[node]} GiB shared"
                     yield Violation("overfull", f"{node}:{index}", poll.time, text)
 
 

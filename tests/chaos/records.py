@@ -74,7 +74,8 @@ class Completion:
     """A line of Slurm's job completion file: a run ended, or a job was cancelled."""
 
     job: int
-    name: str
+    submission: int
+    task: int
     state: str
     nodes: str
 
@@ -145,9 +146,12 @@ def _completions(path: Path) -> Iterable[Completion]:
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         fields = parse_fields(line)
         if "JobId" in fields:
-            nodes = fields.get("NodeList", "")
             yield Completion(
-                int(fields["JobId"]), fields.get("Name", ""), fields.get("JobState", ""), nodes
+                job=int(fields["JobId"]),
+                submission=submission_of(fields.get("Name", "")),
+                task=int(fields.get("ArrayTaskId", 0)),
+                state=fields.get("JobState", ""),
+                nodes=fields.get("NodeList", ""),
             )
 
 
