@@ -66,7 +66,15 @@ class _Desk:
         self._places: dict[Task, tuple[list[int], tuple[frozenset[int], ...], int]] = {}
         # States on the same hardware need the same of a node: few are really different.
         hardware = [
-            (n.cpus, n.memory_mib, n.threads_per_core, n.whole, n.held_exclusively, n.idle)
+            (
+                n.cpus,
+                n.memory_mib,
+                n.threads_per_core,
+                n.whole,
+                n.held_exclusively,
+                n.idle,
+                n.closed,
+            )
             for n in (state.node for state in grid.states)
         ]
         self._like = {key: s for s, key in reversed(list(enumerate(hardware)))}

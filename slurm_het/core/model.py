@@ -220,11 +220,15 @@ class Node:
     whole_coming: bool = False
     reason: str = ""
 
+    @property
+    def closed(self) -> tuple[bool, bool]:
+        """Whether Slurm cannot be trusted to give out there now: shares, whole devices."""
+        shared = self.apart and any(device.shared for device in self.devices)
+        return self.apart and self.whole_coming, shared
+
     def closed_to(self, *, shares: bool) -> bool:
-        """Whether Slurm cannot be trusted to give out shares, or whole devices, there now."""
-        if shares:
-            return self.apart and self.whole_coming
-        return self.apart and any(device.shared for device in self.devices)
+        """`closed` for one or the other."""
+        return self.closed[0 if shares else 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def _state(node: Node) -> tuple[object, ...]:
     return (
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
         node.features, node.partitions, node.usable, node.state, node.idle, node.shared,
-        node.held_exclusively, node.whole, *sorted(map(_device_state, node.devices)),
+        node.held_exclusively, node.whole, *node.closed, *sorted(map(_device_state, node.devices)),
     )  # fmt: skip
 
 
