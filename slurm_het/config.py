@@ -15,7 +15,7 @@ import yaml
 from msgspec import Meta
 
 from slurm_het.core.model import DeviceType, Pool, Scenario
-from slurm_het.core.policy import GresName, Policy, Rule, Weights
+from slurm_het.core.policy import ExpectedJob, GresName, Policy, Rule, Weights
 from slurm_het.errors import ConfigError
 
 DEFAULT_PATH = Path("/etc/slurm-het/het.yaml")
@@ -44,6 +44,7 @@ class PlannerSettings:
 
     `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest.
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.
+    `learn_days`: of how many days the journal tells what jobs to expect; 0: it is not asked.
     """
 
     solver: Literal["highs", "cbc"] = "highs"
@@ -56,6 +57,7 @@ class PlannerSettings:
     retry_seconds: Seconds = 60.0
     reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
+    learn_days: Annotated[float, Meta(ge=0, le=30)] = 7.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ _PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 
 KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
-    "weights", "preference", "throughput", "hook", "planner", "paths", "slurm",
+    "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths", "slurm",
     "operators",
 )  # fmt: skip
 
@@ -230,6 +232,7 @@ class _Reader:
             gres=gres,
             types=types,
             rules=self.rules(top.get("rules"), vendors, types),
+            expected_jobs=self.expected(top.get("expected_jobs"), types, pools),
             **self.simple(top, vendors, types),
         )
         if policy.pool(policy.intake_partition):
@@ -307,22 +310,40 @@ class _Reader:
                 out[key] = DeviceType(**merged)
         return out
 
+    def expected(
+        self, node: yaml.Node | None, types: Mapping[str, DeviceType], pools: list[Pool]
+    ) -> tuple[ExpectedJob, ...]:
+        out: list[ExpectedJob] = []
+        for number, item in enumerate(self.items(node, "expected_jobs")):
+            path = f"expected_jobs[{number}]"
+            job = self.record(item, path, ExpectedJob)
+            self.choices(item, f"{path}.types", job.types, types)
+            self.choices(item, f"{path}.pools", job.pools, [pool.partition for pool in pools])
+            for key in ("share", "devices", "nodes", *(("memory_gib",) if job.shared else ())):
+                if not getattr(job, key):
+                    raise self.error(item, f"{path}.{key}", "must be more than 0")
+            out.append(job)
+        return tuple(out)
+
     def rules(
         self, node: yaml.Node | None, vendors: set[str], types: Mapping[str, DeviceType]
     ) -> tuple[Rule, ...]:
         out: list[Rule] = []
         for source in (node, _builtin("rules.yaml")):
-            if source is None:
-                continue
-            if not isinstance(source, yaml.SequenceNode):
-                raise self.error(source, "rules", "is a list of rules")
-            for number, item in enumerate(source.value):
+            for number, item in enumerate(self.items(source, "rules")):
                 rule = self.record(item, f"rules[{number}]", Rule)
                 self.choices(item, f"rules[{number}].types", rule.types, types)
                 if source is node:  # built-in rules may name vendors this site does not have
                     self.choices(item, f"rules[{number}].vendors", rule.vendors, vendors)
                 out.append(rule)
         return tuple(out)
+
+    def items(self, node: yaml.Node | None, path: str) -> list[yaml.Node]:
+        if node is None:
+            return []
+        if not isinstance(node, yaml.SequenceNode):
+            raise self.error(node, path, f"is a list of {path.replace('_', ' ')}")
+        return list(node.value)
 
     # --- YAML nodes to values, with places in the messages ---
 

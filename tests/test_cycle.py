@@ -351,3 +351,19 @@ def test_a_job_that_ended_at_once_was_started(tmp_path: Path) -> None:
     bench.slurm.jobs = (replace(ended, state="COMPLETED", nodes=node),)
     bench.run()
     assert [event for _, event, _ in bench.journal.outcomes_of("1")] == ["released", "started"]
+
+
+def test_what_came_is_expected_again(tmp_path: Path) -> None:
+    """Also by the next hetd: it is in the journal."""
+    bench = Bench(tmp_path, marked(1, tres_per_node="gpu:8"), marked(2), marked(3))
+    bench.run()
+    learned = {demand.devices: minutes for demand, minutes in bench.journal.demands(0.0).items()}
+    assert learned == {8: 60.0, 1: 120.0}
+    bench.run()
+    assert sum(bench.journal.demands(0.0).values()) == 180.0, "a job that waits counts once"
+    bench.journal.close()
+    again = Bench(tmp_path, marked(4))
+    again.run()
+    placement = again.journal.placement_of("4")
+    assert placement
+    assert "quota" in placement.terms

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from slurm_het.config import load_config
+from slurm_het.config import Config, load_config
 from slurm_het.core.build import build
+from slurm_het.core.forecast import Forecast, forecast, given
 from slurm_het.core.gres import format_indexes
-from slurm_het.core.inventory import take_inventory
+from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Plan
 from slurm_het.core.plain import clean, clean_lines
 from slurm_het.core.plan import make_plan, select
 from slurm_het.core.queue import fill_task_pools
+from slurm_het.daemon.expectation import DAY
+from slurm_het.daemon.store import Journal
+from slurm_het.errors import HetError
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.solve.worker import WorkerSolver
 
@@ -37,7 +42,7 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
     inventory = take_inventory(snapshot, settings.policy)
     queue = fill_task_pools(snapshot, inventory, settings.policy)
     window = select(inventory, queue.tasks, settings.planner.window_tasks)
-    built = build(inventory, window, settings.policy)
+    built = build(inventory, window, settings.policy, _expected(settings, inventory))
     if dump_lp:
         from slurm_het.solve.milp import dump_lp as dump  # loads the solvers' libraries: only here
 
@@ -50,6 +55,20 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
         solver.close()
     made = make_plan(built, inventory, solution)
     click.echo(json.dumps(asdict(made), indent=2) if as_json else _text(made, len(queue.tasks)))
+
+
+def _expected(settings: Config, inventory: Inventory) -> Forecast:
+    """What hetd expects; without its journal, what the configuration gives."""
+    weights = given(settings.policy)
+    if settings.planner.learn_days and not settings.policy.expected_jobs:
+        try:
+            journal = Journal(settings.paths.journal, read_only=True)
+        except HetError as error:
+            click.echo(f"slurm-het plan: planned without the expected jobs: {error}", err=True)
+        else:
+            weights = journal.demands(time.time() - settings.planner.learn_days * DAY)
+            journal.close()
+    return forecast(weights, inventory)
 
 
 def _text(made: Plan, tasks: int) -> str:

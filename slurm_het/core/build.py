@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from slurm_het.core.features import Expression, parse_features
+from slurm_het.core.forecast import Forecast
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.policy import Policy
@@ -29,8 +30,8 @@ class Built:
         return self.nodes[device.node].devices[j - self.problem.nodes[device.node].devices[0]]
 
 
-def site_of(inventory: Inventory, policy: Policy) -> Site:
-    """The cluster-wide figures the weights are relative to."""
+def site_of(inventory: Inventory, policy: Policy, expected: Forecast | None = None) -> Site:
+    """The cluster-wide figures the weights are relative to, and the jobs it expects."""
     devices = {
         (d.type, d.memory_gib) for state in inventory.grid.states for d in state.node.devices
     }
@@ -39,14 +40,20 @@ def site_of(inventory: Inventory, policy: Policy) -> Site:
         policy=policy,
         largest_gib=max((gib for _, gib in devices), default=1),
         fastest_tflops=max(speeds, default=1),
+        forecast=expected or Forecast(),
     )
 
 
-def build(inventory: Inventory, tasks: tuple[Task, ...], policy: Policy) -> Built:
+def build(
+    inventory: Inventory,
+    tasks: tuple[Task, ...],
+    policy: Policy,
+    expected: Forecast | None = None,
+) -> Built:
     """The problem of placing `tasks` (in priority order) on what is free now."""
     named = [names for task in tasks for names in (task.exc_nodes, *_rewritten_nodes(task))]
     grid = inventory.grid.split(named)
-    site = site_of(inventory, policy)
+    site = site_of(inventory, policy, expected)
     desk = _Desk(grid, site)
     numbers: dict[Task, int] = {}
     ptasks = tuple(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from slurm_het.core.build import Built, build, fitting_states, grid_for, has_room
 from slurm_het.core.explain import explain
+from slurm_het.core.forecast import Forecast
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Placement, Plan, Task
 from slurm_het.core.picks import pick_devices
@@ -21,9 +22,18 @@ from slurm_het.core.weights import terms
 Solve = Callable[[Problem], Solution]
 
 
-def plan(inventory: Inventory, tasks: tuple[Task, ...], policy: Policy, solve: Solve) -> Plan:
-    """Plan `tasks`, which are in Slurm's priority order, on what is free now."""
-    built = build(inventory, tasks, policy)
+def plan(
+    inventory: Inventory,
+    tasks: tuple[Task, ...],
+    policy: Policy,
+    solve: Solve,
+    expected: Forecast | None = None,
+) -> Plan:
+    """Plan `tasks`, which are in Slurm's priority order, on what is free now.
+
+    The `expected` jobs only bear on the weights.
+    """
+    built = build(inventory, tasks, policy, expected)
     return make_plan(built, inventory, solve(built.problem))
 
 

@@ -44,12 +44,33 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedJob:
+    """A sort of job that the site runs, and its share of the device time in any unit.
+
+    It asks `devices` of any of the `types` (none named: all) with `memory_gib`, on each of `nodes`
+    of the `pools` (none named: all), `cpus` and `memory_mib` beside them. `shared`: it takes only
+    `memory_gib` of each device.
+    """
+
+    share: float
+    devices: int = 1
+    nodes: int = 1
+    types: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    memory_gib: int = 0
+    shared: bool = False
+    cpus: int = 1
+    memory_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """How much each term of w counts; 0 switches a term off. Terms: `slurm_het.core.weights`."""
 
     scenario_fit: float = 4.0
     throughput: float = 1.0
     fragmentation: float = 2.0
+    quota: float = 2.0
     scarcity: float = 2.0
     preference: float = 1.0
 
@@ -59,7 +80,8 @@ class Policy:
     """Everything the pure core needs of the configuration.
 
     `preference` and `throughput[class][type]` are in 0..1 by device type; a type missing from
-    `throughput` falls back to its TFLOPS relative to the fastest type.
+    `throughput` falls back to its TFLOPS relative to the fastest type. Without `expected_jobs` the
+    journal tells what to expect.
     """
 
     intake_partition: str
@@ -72,6 +94,7 @@ class Policy:
     weights: Weights = field(default_factory=Weights)
     preference: dict[str, float] = field(default_factory=dict)
     throughput: dict[str, dict[str, float]] = field(default_factory=dict)
+    expected_jobs: tuple[ExpectedJob, ...] = ()
 
     def vendors(self) -> frozenset[str]:
         """Every vendor that some pool or type names."""

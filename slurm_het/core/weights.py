@@ -4,20 +4,22 @@ by `slurm-het why`; the config's `weights:` say how much each counts, 0 switches
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
+from slurm_het.core.forecast import Forecast, kind_of
 from slurm_het.core.model import Device, DeviceType, Node, Task
 from slurm_het.core.policy import Policy
 
 
 @dataclass(frozen=True)
 class Site:
-    """What the terms need to know of the whole cluster: its largest memory and speed."""
+    """What the terms need to know of the whole cluster: its largest memory and speed, its jobs."""
 
     policy: Policy
     largest_gib: int
     fastest_tflops: float
+    forecast: Forecast = field(default_factory=Forecast)
 
     @cached_property
     def scale(self) -> dict[str, float]:
@@ -42,7 +44,17 @@ def throughput(task: Task, device: Device, site: Site) -> float:
     return site.type(device.type).tflops / site.fastest_tflops
 
 
-def fragmentation(task: Task, device: Device, node: Node) -> float:
+def fragmentation(task: Task, device: Device, node: Node, site: Site) -> float:
+    """Minus the price of the pieces it leaves to the jobs that the site expects, -1..1.
+
+    While nothing is known of those, `leftovers`.
+    """
+    if site.forecast:
+        return -site.forecast.price(task, device, node)
+    return leftovers(task, device, node)
+
+
+def leftovers(task: Task, device: Device, node: Node) -> float:
     """Minus what the placement leaves in pieces, -1..0.
 
     Whole devices: the share of the node's devices left free beside the task, so that small tasks
@@ -53,6 +65,16 @@ def fragmentation(task: Task, device: Device, node: Node) -> float:
     free = sum(d.empty for d in node.devices)
     asked = max(s.devices for s in task.slots)
     return -max(0, free - asked) / len(node.devices)
+
+
+def quota(task: Task, device: Device, node: Node, site: Site) -> float:
+    """Minus the part of such devices that jobs with fewer alternatives are to need, -1..0.
+
+    Flexible jobs thereby stay off the types that others ask for by name.
+    """
+    if not site.forecast:
+        return 0.0
+    return -site.forecast.claim(task, kind_of(device, node))
 
 
 def scarcity(task: Task, device: Device, site: Site) -> float:
@@ -72,7 +94,8 @@ def terms(task: Task, device: Device, node: Node, site: Site) -> dict[str, float
     raw = {
         "scenario_fit": scenario_fit(task, device, site),
         "throughput": throughput(task, device, site),
-        "fragmentation": fragmentation(task, device, node),
+        "fragmentation": fragmentation(task, device, node, site),
+        "quota": quota(task, device, node, site),
         "scarcity": scarcity(task, device, site),
         "preference": preference(device, site),
     }

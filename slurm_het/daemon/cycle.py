@@ -20,6 +20,7 @@ from slurm_het.core.queue import TaskPools, display_key, fill_task_pools, is_gat
 from slurm_het.core.regres import original_gres, rewritten_gres
 from slurm_het.core.reserve import reserve
 from slurm_het.core.rewrite import MARK, release_fields, return_fields
+from slurm_het.daemon.expectation import Expectation
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.intake import Intake
 from slurm_het.daemon.pins import Pins
@@ -79,6 +80,7 @@ class Cycle:
         self.report = Report()
         self._warned: set[str] = set()
         self._journaled: set[tuple[str, int]] = set()
+        self._expectation = Expectation(journal, config, clock, ticks)
         self._holding: dict[int, Job] = {}
 
     async def run(self) -> bool:
@@ -101,7 +103,8 @@ class Cycle:
         room = reserve(self.inventory, self.pins.pins.values())
         tasks, kept = await self._look_ahead(snapshot, room, tasks)
         window = select(room, tasks, window_tasks)
-        made = await asyncio.to_thread(plan, room, window, self.policy, self.solve)
+        expected = self._expectation.of(queue.tasks, self.inventory)
+        made = await asyncio.to_thread(plan, room, window, self.policy, self.solve, expected)
         made = replace(made, waiting=made.waiting | kept)
         self._record(made, len(tasks), time.perf_counter() - began)
         await self.check_lead()

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from slurm_het.core.forecast import MOST, Demand
 from slurm_het.core.model import Classification, Placement, Plan
 from slurm_het.daemon.pins import Planned
 from slurm_het.errors import HetError
@@ -31,6 +32,8 @@ CREATE TABLE IF NOT EXISTS cycle (
 CREATE TABLE IF NOT EXISTS placement (
     cycle INTEGER, time REAL, key TEXT, placement TEXT);
 CREATE INDEX IF NOT EXISTS placement_key ON placement (key);
+CREATE TABLE IF NOT EXISTS demand (
+    key TEXT, time REAL, demand TEXT, minutes REAL, PRIMARY KEY (key, demand));
 CREATE TABLE IF NOT EXISTS outcome (time REAL, key TEXT, event TEXT, detail TEXT);
 CREATE INDEX IF NOT EXISTS outcome_key ON outcome (key);
 """
@@ -79,7 +82,7 @@ class Journal:
         self._pruned = now
         before = now - KEEP_SECONDS
         with self._writing() as db:
-            for table in ("cycle", "placement", "outcome"):
+            for table in ("cycle", "placement", "outcome", "demand"):
                 db.execute(f"DELETE FROM {table} WHERE time < ?", (before,))  # noqa: S608 - ours
             db.execute("DELETE FROM job WHERE submitted < ?", (int(before),))
 
@@ -90,6 +93,26 @@ class Journal:
                 "INSERT OR IGNORE INTO job VALUES (?, ?, ?, ?)",
                 [(*job, json.dumps(asdict(what))) for *job, what in jobs],
             )
+
+    def record_demands(self, now: float, demands: Iterable[tuple[str, Demand, float]]) -> None:
+        """Keep what tasks ask (key, demand, time limit in minutes); a task that waits, once."""
+        with self._writing() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO demand VALUES (?, ?, ?, ?)",
+                [(key, now, json.dumps(demand), minutes) for key, demand, minutes in demands],
+            )
+
+    def demands(self, since: float) -> dict[Demand, float]:
+        """What tasks have asked since then, by their time limits' sum (minutes)."""
+        try:
+            rows = self.db.execute(
+                "SELECT demand, SUM(minutes) FROM demand WHERE time >= ? GROUP BY demand"
+                " ORDER BY 2 DESC LIMIT ?", (since, MOST),
+            ).fetchall()  # fmt: skip
+            return {demand_from(json.loads(text)): float(minutes) for text, minutes in rows}
+        except (OSError, sqlite3.Error, ValueError, TypeError) as error:
+            self._complain(error)
+            return {}
 
     def record_plan(
         self,
@@ -246,6 +269,12 @@ def _is_damage(error: Exception) -> bool:
     """Whether the file itself is bad, not the disk or the permissions."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def demand_from(data: list[Any]) -> Demand:
+    """A demand from its JSON form."""
+    types, pools, *rest = data
+    return Demand(tuple(types), tuple(pools), *rest)
 
 
 def placement_from(data: dict[str, Any]) -> Placement:

@@ -1,0 +1,214 @@
+"""The tasks a site expects, and what a placement takes from them: its price to the others.
+
+What is expected is learned from the journal or given in the config. Everything is said of kinds
+of nodes, relative to the tasks' share of device time; only preferences among feasible placements
+come of it, so a wrong forecast costs quality and breaks no constraint.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from slurm_het.core.frag import WHOLE, Free, Mix, Shape, fragmentation
+from slurm_het.core.inventory import Inventory
+from slurm_het.core.model import Device, Node, Task
+from slurm_het.core.policy import Policy
+
+MOST = 64
+"""How many demands are kept, the most frequent first: the price is looked at for each state."""
+
+MEMO_MOST = 50_000
+
+_ELSEWHERE = Shape(0, 0, 0, 0, frozenset())
+"""A task that cannot go to a kind of node: all that is free there is lost to it."""
+
+
+class Demand(NamedTuple):
+    """What a task asks, as far as it decides where such tasks can go.
+
+    `memory_gib` is what a device must have, and all that is taken of it if `shared`; `nodes` and
+    what is asked on each: `devices`, `cpus`, `memory_mib`. `types` and `pools` are sorted.
+    """
+
+    types: tuple[str, ...]
+    pools: tuple[str, ...]
+    devices: int = 1
+    nodes: int = 1
+    memory_gib: int = 0
+    shared: bool = False
+    cpus: int = 1
+    memory_mib: int = 0
+
+
+def demand_of(task: Task) -> Demand:
+    """What a task asks; of unequal nodes what it asks of the largest."""
+    slot = max(task.slots, key=lambda s: (s.devices, s.cpus, s.memory_mib))
+    return Demand(
+        tuple(sorted(task.types)), tuple(sorted(task.pools)), slot.devices, len(task.slots),
+        task.memory_gib, task.shared, slot.cpus, slot.memory_mib,
+    )  # fmt: skip
+
+
+class Kind(NamedTuple):
+    """Devices of one type and memory in the same partitions."""
+
+    type: str
+    memory_gib: int
+    partitions: tuple[str, ...]
+
+    def takes(self, demand: Demand) -> bool:
+        """Whether such tasks can go there."""
+        return (
+            self.type in demand.types
+            and self.memory_gib >= demand.memory_gib
+            and not set(self.partitions).isdisjoint(demand.pools)
+        )
+
+
+def kind_of(device: Device, node: Node) -> Kind:
+    """Which kind a device is."""
+    return Kind(device.type, device.memory_gib, node.partitions)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The expected tasks by what they ask, weighted by time (any unit); the devices of each kind.
+
+    Without demands it is false, and nothing is to be concluded from it.
+    """
+
+    weights: Mapping[Demand, float] = field(default_factory=dict)
+    devices: Mapping[Kind, int] = field(default_factory=dict)
+    _where: dict[Demand, frozenset[Kind]] = field(default_factory=dict, compare=False, repr=False)
+    _mixes: dict[Kind, Mix] = field(default_factory=dict, compare=False, repr=False)
+    _lost: dict[tuple[Kind, Free], float] = field(default_factory=dict, compare=False, repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.weights)
+
+    def claim(self, task: Task, kind: Kind) -> float:
+        """The part of a kind's devices, 0..1, that tasks with fewer alternatives are to need.
+
+        As if the cluster were full: only how the demands relate to each other counts, since time
+        limits promise more than jobs use.
+        """
+        mine = self._kinds(demand_of(task))
+        taken = sum(n for (where, k), n in self._loads.items() if k == kind and where < mine)
+        return min(1.0, taken / self.devices[kind]) if taken else 0.0
+
+    @cached_property
+    def _loads(self) -> dict[tuple[frozenset[Kind], Kind], float]:
+        """Devices in use on a full cluster: by the kinds that tasks can go to, and one of them."""
+        time = {d: w * d.devices * d.nodes for d, w in self.weights.items() if self._kinds(d)}
+        scale = sum(self.devices.values()) / (sum(time.values()) or 1.0)
+        found: dict[tuple[frozenset[Kind], Kind], float] = {}
+        for demand, taken in time.items():
+            where = self._kinds(demand)
+            room = sum(self.devices[kind] for kind in where)
+            for kind in where:
+                part = taken * scale * self.devices[kind] / room
+                found[where, kind] = found.get((where, kind), 0.0) + part
+        return found
+
+    def _kinds(self, demand: Demand) -> frozenset[Kind]:
+        if demand not in self._where:
+            found = frozenset(kind for kind in self.devices if kind.takes(demand))
+            _remember(self._where, demand, found)
+        return self._where[demand]
+
+    def price(self, task: Task, device: Device, node: Node) -> float:
+        """Devices left in pieces per device that the task takes, -1..1 (cut off there).
+
+        -1: nobody else could have used what it takes. 0: only what it takes is gone. 1: as much
+        again is lost to the others. The measure is FGD's (Weng et al., ATC '23), see core/frag.py.
+        """
+        kind = kind_of(device, node)
+        before = free_on(kind, node)
+        taken, left = WHOLE, 0
+        if task.shared:
+            taken = _milli(device.free_gib, kind)
+            left = max(0, taken - _milli_up(task.memory_gib, kind))
+        count = max(slot.devices for slot in task.slots)
+        after = _change(before, taken, left, count)
+        lost = self._fragments(kind, after) - self._fragments(kind, before)
+        return max(-1.0, min(1.0, lost / (count * max(1, taken - left))))
+
+    def _fragments(self, kind: Kind, free: Free) -> float:
+        if (kind, free) not in self._lost:
+            _remember(self._lost, (kind, free), fragmentation(free, self._mix(kind)))
+        return self._lost[kind, free]
+
+    def _mix(self, kind: Kind) -> Mix:
+        """The tasks to expect, as shapes on nodes with such devices."""
+        if kind not in self._mixes:
+            total = sum(weight * demand.nodes for demand, weight in self.weights.items())
+            found: dict[Shape, float] = {}
+            for demand, weight in self.weights.items():
+                shape = _shape(demand, kind)
+                found[shape] = found.get(shape, 0.0) + weight * demand.nodes / total
+            self._mixes[kind] = found
+        return self._mixes[kind]
+
+
+def given(policy: Policy) -> dict[Demand, float]:
+    """What the config says is to be expected; its shares are of device time, ours of tasks."""
+    types, pools = sorted(policy.types), sorted(pool.partition for pool in policy.pools)
+    found: dict[Demand, float] = {}
+    for job in policy.expected_jobs:
+        demand = Demand(
+            tuple(sorted(job.types or types)), tuple(sorted(job.pools or pools)), job.devices,
+            job.nodes, job.memory_gib, job.shared, job.cpus, job.memory_mib,
+        )  # fmt: skip
+        found[demand] = found.get(demand, 0.0) + job.share / (job.devices * job.nodes)
+    return found
+
+
+def forecast(weights: Mapping[Demand, float], inventory: Inventory) -> Forecast:
+    """What to expect on the nodes there are; of more than MOST demands the heaviest."""
+    heaviest = sorted(weights, key=lambda d: -weights[d])[:MOST]
+    devices: Counter[Kind] = Counter()
+    for state in inventory.grid.states:
+        for device in state.node.devices:
+            devices[kind_of(device, state.node)] += state.count
+    return Forecast({d: weights[d] for d in heaviest if weights[d] > 0}, devices)
+
+
+def free_on(kind: Kind, node: Node) -> Free:
+    """What is free of a kind of device on a node, in thousandths of a device."""
+    gaps = (_milli(d.free_gib, kind) for d in node.devices if kind_of(d, node) == kind)
+    return Free(kind.type, node.cpus_free, node.memory_free_mib, tuple(sorted(gaps, reverse=True)))
+
+
+def _change(free: Free, taken: int, left: int, count: int) -> Free:
+    """The same with `count` gaps of one size turned into another."""
+    gaps = list(free.gaps)
+    for _ in range(count):
+        if taken in gaps:
+            gaps[gaps.index(taken)] = left
+    return free._replace(gaps=tuple(sorted(gaps, reverse=True)))
+
+
+def _shape(demand: Demand, kind: Kind) -> Shape:
+    if not kind.takes(demand):
+        return _ELSEWHERE
+    milli = _milli_up(demand.memory_gib, kind) if demand.shared else WHOLE
+    return Shape(demand.cpus, demand.memory_mib, demand.devices, milli, frozenset())
+
+
+def _milli(gib: int, kind: Kind) -> int:
+    return WHOLE * gib // kind.memory_gib
+
+
+def _milli_up(gib: int, kind: Kind) -> int:
+    return -(-WHOLE * gib // kind.memory_gib)
+
+
+def _remember(memo: dict[Any, Any], key: object, value: object) -> None:
+    """Memos live as long as a forecast, and states of nodes are many."""
+    if len(memo) >= MEMO_MOST:
+        memo.clear()
+    memo[key] = value
