@@ -16,7 +16,7 @@ from slurm_het.daemon.store import Journal
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_fields, parse_partitions
-from slurm_het.slurm.versions import parse_version
+from slurm_het.slurm.versions import TRANSIENT, parse_version
 
 ENDED = {
     "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY",
@@ -31,8 +31,11 @@ class Cluster:
         self.box = box
 
     def ok(self, *argv: str, user: str | None = None) -> str:
-        """Run a command that must succeed; its output."""
-        done = self.box.run(list(argv), user=user)
+        """Run a command that must succeed, as often as Slurm says `try again`; its output."""
+        for _ in range(20):
+            done = self.box.run(list(argv), user=user)
+            if not any(text in done.stderr for text in TRANSIENT):
+                break
         assert done.returncode == 0, f"{argv}: {done.stderr}"
         return str(done.stdout)
 

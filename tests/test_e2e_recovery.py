@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.conftest import cannot_run_slurm, short_dir
 
 pytestmark = pytest.mark.slurm
 CUDA = "module load cuda\n"
+MNT_DETACH = 2  # of umount2(2)
 SEEN = "sleep 3"  # from 24.11 on a job that ends between two looks is only gone
 WRAPPER = """#!/bin/sh
 # Slurm's {name}, slowed or broken while a file says so.
@@ -48,15 +50,14 @@ def own_box() -> Iterator[Sandbox]:
         "slurm": {"bin_dir": str(bin_dir)},
         "planner": {"fail_open_seconds": 3.0, "poll_seconds": 1.0},
     }
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "tmpfs", str(small)]
+    libc = ctypes.CDLL(None, use_errno=True)  # a minimal Debian has no mount(8)
     try:
-        mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
-        if mounted.returncode:
-            pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+        if libc.mount(b"tmpfs", bytes(small), b"tmpfs", 0, b"size=1m,mode=0755"):
+            pytest.skip(f"cannot mount a tmpfs: {os.strerror(ctypes.get_errno())}")
         with Sandbox.up(base / "box", overrides=overrides) as sandbox:
             yield sandbox
     finally:
-        subprocess.run(["umount", "--lazy", str(small)], check=False, capture_output=True)
+        libc.umount2(bytes(small), MNT_DETACH)
         shutil.rmtree(base, ignore_errors=True)
 
 

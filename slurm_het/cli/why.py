@@ -41,9 +41,8 @@ def why(job_id: str, config: Path | None) -> None:
     settings = load_config(config)
     snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
     job = _find(snapshot, job_id)
-    if job is None:
-        raise HetError(f"Slurm knows no job {job_id}", "finished jobs stay for MinJobAge seconds")
-    for line in _lines(job, job_id, snapshot, settings):
+    lines = _lines(job, job_id, snapshot, settings) if job else _past(job_id, settings)
+    for line in lines:
         click.echo(clean(line))
 
 
@@ -75,6 +74,17 @@ def _lines(job: Job, job_id: str, snapshot: Snapshot, settings: Config) -> list[
     return lines + _history(job_id, settings)
 
 
+def _past(job_id: str, settings: Config) -> list[str]:
+    """Of a job that Slurm no longer lists: from 24.11 on squeue leaves out those that ended."""
+    try:
+        lines = _remembered(_recall(job_id, settings))
+    except HetError as error:
+        raise HetError(f"Slurm knows no job {job_id}; {error.message}", error.hint) from error
+    if not lines:
+        raise HetError(f"Slurm knows no job {job_id}, and the journal neither", "see sacct")
+    return [f"job {job_id} is not in Slurm's queue any more", *lines]
+
+
 def _waiting(job: Job, snapshot: Snapshot, settings: Config) -> list[str]:
     inventory = take_inventory(snapshot, settings.policy)
     queue = fill_task_pools(snapshot, inventory, settings.policy)
@@ -90,6 +100,10 @@ def _history(job_id: str, settings: Config) -> list[str]:
         history = _recall(job_id, settings)
     except HetError as error:
         return [f"  no history: {error.message}"]
+    return _remembered(history)
+
+
+def _remembered(history: dict[str, Any]) -> list[str]:
     return [*_planned(history), *_outcomes(history)]
 
 
