@@ -16,14 +16,16 @@ import argparse
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from slurm_het.config import parse_config
+from slurm_het.core.forecast import Forecast, demand_of, forecast
 from slurm_het.core.greedy import greedy
-from slurm_het.core.inventory import take_inventory
+from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import (
     Classification,
     Job,
@@ -32,6 +34,7 @@ from slurm_het.core.model import (
     Plan,
     Scenario,
     Snapshot,
+    Task,
 )
 from slurm_het.core.outlook import look_ahead
 from slurm_het.core.plan import plan, select
@@ -181,7 +184,12 @@ def planned(given: Snapshot, rules: Policy, solve: Callable[[Problem], Solution]
     queue = fill_task_pools(given, inventory, rules, limit=10_000)
     view = look_ahead(given, inventory, queue.tasks, (), rules, 1)
     window = select(inventory, view.tasks, 10_000)
-    return plan(inventory, window, rules, solve)
+    return plan(inventory, window, rules, solve, expected(inventory, queue.tasks))
+
+
+def expected(inventory: Inventory, tasks: Iterable[Task]) -> Forecast:
+    """Jobs as these, so that the weights look at all that they can."""
+    return forecast(Counter(map(demand_of, tasks)), inventory)
 
 
 def naive(problem: Problem, seconds: float) -> Solution:
@@ -241,10 +249,11 @@ def one_task(given: Snapshot, rules: Policy, repeat: int = 30) -> list[float]:
     """Seconds to place one task of the queue, on an inventory that is there already."""
     inventory = take_inventory(given, rules)
     tasks = select(inventory, fill_task_pools(given, inventory, rules, limit=1000).tasks, repeat)
+    outlook = expected(inventory, tasks)
     times = []
     for task in tasks:
         began = time.perf_counter()
-        made = plan(inventory, (task,), rules, greedy)
+        made = plan(inventory, (task,), rules, greedy, outlook)
         times.append(time.perf_counter() - began)
         if len(made.placements) != 1:
             raise SystemExit(f"{task.key} was not placed: {made.waiting}")

@@ -11,7 +11,16 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from slurm_het.config import parse_config
-from slurm_het.core.forecast import MOST, Demand, Forecast, demand_of, forecast, given, kind_of
+from slurm_het.core.forecast import (
+    MOST,
+    Demand,
+    Forecast,
+    demand_of,
+    forecast,
+    free_on,
+    given,
+    kind_of,
+)
 from slurm_het.core.greedy import greedy
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Device, Node, Slot, Task
@@ -35,6 +44,12 @@ def device_of(name: str, position: int = 0, on: Inventory | None = None) -> tupl
     """A device and its node."""
     node = (on or inventory()).nodes[name]
     return node.devices[position], node
+
+
+def price(of: Forecast, what: Task, where: tuple[Device, Node]) -> float:
+    """The price of putting a task on a device."""
+    kind = kind_of(*where)
+    return of.price(what, where[0], kind, free_on(kind, where[1]))
 
 
 def claim(of: Forecast, what: Task, name: str) -> float:
@@ -79,10 +94,10 @@ def test_the_price_of_a_broken_node() -> None:
     """Whole-node jobs are expected: an idle node is dear, a broken one costs nobody anything."""
     busy = inventory(running(9, "nv2", "gpu:a100:1(IDX:0)"))
     expected = forecast({A100._replace(devices=8): 1.0}, busy)
-    assert expected.price(task("1"), *device_of("nv1", on=busy)) == 1.0
-    assert expected.price(task("1"), *device_of("nv2", 1, on=busy)) == -1.0
+    assert price(expected, task("1"), device_of("nv1", on=busy)) == 1.0
+    assert price(expected, task("1"), device_of("nv2", 1, on=busy)) == -1.0
     small = forecast({A100: 1.0}, busy)
-    assert small.price(task("1"), *device_of("nv1", on=busy)) == 0.0
+    assert price(small, task("1"), device_of("nv1", on=busy)) == 0.0
 
 
 def test_the_price_of_a_share() -> None:
@@ -91,8 +106,8 @@ def test_the_price_of_a_share() -> None:
     asked = task("1", memory_gib=24, **share)
     base = Demand(("l40s",), ("infer-nv",), 1, 1, 24, True)
     here = device_of("l40s1")
-    assert forecast({base: 1.0}, inventory()).price(asked, *here) == 0.0
-    assert forecast({base._replace(memory_gib=32): 1.0}, inventory()).price(asked, *here) == 1.0
+    assert price(forecast({base: 1.0}, inventory()), asked, here) == 0.0
+    assert price(forecast({base._replace(memory_gib=32): 1.0}, inventory()), asked, here) == 1.0
 
 
 @drawn(
@@ -118,7 +133,7 @@ def test_terms_stay_within_their_bounds(
                        shared=shared)  # fmt: skip
         assert 0 <= expected.claim(asked, kind_of(device, node)) <= 1
         if weights:
-            assert -1 <= expected.price(asked, device, node) <= 1
+            assert -1 <= price(expected, asked, (device, node)) <= 1
 
 
 def placed_on(weights: Weights, expected: Forecast) -> str:

@@ -110,15 +110,11 @@ class _Desk:
             state = states[s]
             if state.node.name in task.exc_nodes:  # then all of this state are: see Grid.split
                 continue
-            fit = {
-                kind: device
-                for kind, device in zip(state.kinds, state.node.devices, strict=True)
-                if fits_device(task, device)
-            }
-            if sum(kind in fit for kind in state.kinds) >= least:
+            fit = [kind for kind in state.kinds if fits_device(task, kind[1])]
+            if sum(many for _, _, many in fit) >= least:
                 found.append(s)
-                for kind, device in fit.items():
-                    weights[kind] = weight(task, device, state.node, self.site)
+                for number, device, _ in fit:
+                    weights[number] = weight(task, device, state.node, self.site)
         nodes = [state.node for state in states]
         groups = groups_of(task, nodes, found)
         counts = (sum(states[s].count for s in group) for group in groups)

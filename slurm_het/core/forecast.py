@@ -18,8 +18,8 @@ from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Device, Node, Task
 from slurm_het.core.policy import Policy
 
-MOST = 64
-"""How many demands are kept, the most frequent first: the price is looked at for each state."""
+MOST = 32
+"""How many demands are kept, the heaviest first: each costs time for each state of nodes."""
 
 MEMO_MOST = 50_000
 
@@ -120,14 +120,14 @@ class Forecast:
             _remember(self._where, demand, found)
         return self._where[demand]
 
-    def price(self, task: Task, device: Device, node: Node) -> float:
+    def price(self, task: Task, device: Device, kind: Kind, before: Free) -> float:
         """Devices left in pieces per device that the task takes, -1..1 (cut off there).
+
+        `before` is what is free of the device's kind on its node.
 
         -1: nobody else could have used what it takes. 0: only what it takes is gone. 1: as much
         again is lost to the others. The measure is FGD's (Weng et al., ATC '23), see core/frag.py.
         """
-        kind = kind_of(device, node)
-        before = free_on(kind, node)
         taken, left = WHOLE, 0
         if task.shared:
             taken = _milli(device.free_gib, kind)

@@ -208,8 +208,13 @@ def _occupy(bare: tuple[Device, ...], use: _Use) -> Iterable[Device]:
     for device in bare:
         whole = use.whole.get(device.index, [])
         shares = use.shares.get(device.index, [])
-        occupied = device.memory_gib if whole else sum(gib for _, gib in shares)
-        holders = (*whole, *(key for key, _ in shares))
-        yield replace(
-            device, occupied_gib=occupied, holders=holders, shared=bool(shares and not whole)
-        )
+        if not whole and not shares:
+            yield device
+            continue
+        yield Device(  # several times faster than replace(), and there are thousands
+            device.node, device.index, device.type, device.vendor, device.memory_gib,
+            occupied_gib=device.memory_gib if whole else sum(gib for _, gib in shares),
+            holders=(*whole, *(key for key, _ in shares)),
+            kind=device.kind,
+            shared=bool(shares and not whole),
+        )  # fmt: skip

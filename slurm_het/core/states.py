@@ -6,6 +6,7 @@ Which of a node's devices are busy does not matter, only how many are in which s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,11 +20,11 @@ from slurm_het.core.problem import PDevice, PNode
 class State:
     """Nodes that differ in name only: `node` is the first of `count`.
 
-    `kinds[i]` is the index, over all states, of the state of its i-th device.
+    `kinds` are its devices' states: the index over all states, one such device, how many of them.
     """
 
     node: Node
-    kinds: tuple[int, ...]
+    kinds: tuple[tuple[int, Device, int], ...]
     count: int
 
 
@@ -105,7 +106,13 @@ def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
         devices = tuple(range(start, end))
         pnodes.append(PNode(node.name, node.cpus_free, node.memory_free_mib, devices, s))
     states = (
-        State(node, tuple(mine[_device_state(d)] for d in node.devices), number)
+        State(node, _kinds(node, mine), number)
         for node, mine, number in zip(first, kinds, counts, strict=True)
     )
     return Grid(nodes, tuple(pnodes), tuple(pdevices), tuple(states))
+
+
+def _kinds(node: Node, numbers: dict[DeviceState, int]) -> tuple[tuple[int, Device, int], ...]:
+    found = [numbers[_device_state(d)] for d in node.devices]
+    one = dict(zip(found, node.devices, strict=True))
+    return tuple((number, one[number], many) for number, many in Counter(found).items())

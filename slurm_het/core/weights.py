@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
-from slurm_het.core.forecast import Forecast, kind_of
+from slurm_het.core.forecast import Forecast, Kind, free_on, kind_of
+from slurm_het.core.frag import Free
 from slurm_het.core.model import Device, DeviceType, Node, Task
 from slurm_het.core.policy import Policy
 
@@ -20,11 +21,19 @@ class Site:
     largest_gib: int
     fastest_tflops: float
     forecast: Forecast = field(default_factory=Forecast)
+    _free: dict[tuple[str, Kind], Free] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def scale(self) -> dict[str, float]:
         """How much each term counts."""
         return asdict(self.policy.weights)
+
+    def free(self, kind: Kind, node: Node) -> Free:
+        """What is free of a kind of device on a node."""
+        key = node.name, kind
+        if key not in self._free:
+            self._free[key] = free_on(kind, node)
+        return self._free[key]
 
     def type(self, name: str) -> DeviceType:
         """The catalogue's entry of a type, or a neutral one."""
@@ -50,7 +59,8 @@ def fragmentation(task: Task, device: Device, node: Node, site: Site) -> float:
     While nothing is known of those, `leftovers`.
     """
     if site.forecast:
-        return -site.forecast.price(task, device, node)
+        kind = kind_of(device, node)
+        return -site.forecast.price(task, device, kind, site.free(kind, node))
     return leftovers(task, device, node)
 
 

@@ -63,17 +63,17 @@ class _Expansion:
         self.problem = problem
         self.places = places
         self.room = Room(problem)
-        self.used: dict[int, list[int]] = defaultdict(list)
+        self.used: dict[int, dict[int, None]] = defaultdict(dict)  # nodes by state, in order
 
     def start(self, t: int) -> tuple[SlotChoice, ...] | None:
         """A task's choices, which are taken; None if its places have no room."""
         r, request = self.problem.tasks[t].request, self.problem.request(t)
         for g in self._groups(r, request):
             if found := self._in_group(r, request, g):
-                fresh = {c.node for c in found} - {n for ns in self.used.values() for n in ns}
                 self.room.take(request, found)
-                for n in fresh:
-                    self.used[self.problem.nodes[n].state].append(n)
+                for choice in found:
+                    used = self.used[self.problem.nodes[choice.node].state]
+                    used.setdefault(choice.node)
                 return found
         return None
 

@@ -43,6 +43,7 @@ ROUNDS = 12
 LEVEL_CHOICES = 40_000  # a level of starts holds all choices, up to so many
 ALL_CHOICES = 2_000  # so many are not worth choosing among
 LP_SHARE = 0.7  # of the time, for the LPs
+SMALL_GAIN = 0.25  # of the gap allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +230,7 @@ class PooledModel:
 
     def _weights(self, until: float, gap: float, gap_abs: float) -> Answer:
         began = time.monotonic()
-        bound, master = self._relaxed(began + (until - began) * LP_SHARE)
+        bound, master = self._relaxed(began + (until - began) * LP_SHARE, gap)
         best: Starts | None = self.known if len(self.known) == len(self.tasks) else None
         if master is not None:
             best = self._better(best, self._expanded(master.counts(), self.tasks))
@@ -254,8 +255,11 @@ class PooledModel:
             return other if one is None else one
         return max(one, other, key=lambda s: value(self.problem, s))
 
-    def _relaxed(self, until: float) -> tuple[float, _Master | None]:
-        """The bound of the LP relaxation, and the model with the choices worth keeping."""
+    def _relaxed(self, until: float, gap: float) -> tuple[float, _Master | None]:
+        """The bound of the LP relaxation, and the model with the choices worth keeping.
+
+        Choices that could add no more than a part of the gap are not looked for.
+        """
         chosen = self._first_choices()
         bound, master = math.inf, None
         for _ in range(ROUNDS):
@@ -269,7 +273,7 @@ class PooledModel:
             master = trial
             more, slack = self._price(trial, chosen)
             bound = min(bound, reached + slack)
-            if not more:
+            if slack <= SMALL_GAIN * gap * abs(reached):
                 break
             chosen |= dict.fromkeys(more)
         return bound, master
