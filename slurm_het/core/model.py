@@ -271,7 +271,8 @@ class Task:
     """A gated job (or one array task of it), ready to be planned.
 
     `memory_gib` is what each device must offer; `shared` takes just that much of it, otherwise
-    the device is taken whole. `pools` are the partitions it may use, best first.
+    the device is taken whole. `pools` are the partitions it may use, best first. It has been
+    eligible `since` (epoch seconds).
 
     `asks` is the GRES name it asks for, with the type if it names one; '' reaches any device.
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
@@ -293,6 +294,7 @@ class Task:
     exc_nodes: frozenset[str] = frozenset()
     priority: int = 0
     minutes: int | None = None
+    since: float = 0.0
     asks: str = ""
     rewrites: tuple[tuple[str, str], ...] = ()
     rewritten: bool = False
@@ -304,7 +306,7 @@ class Task:
     @property
     def request(self) -> Task:
         """The same for all tasks that ask for the same, whoever's they are."""
-        return replace(self, key="", job_id=0, user="", priority=0, minutes=None)
+        return replace(self, key="", job_id=0, user="", priority=0, minutes=None, since=0)
 
 
 # --- the plan --------------------------------------------------------------------------------

@@ -45,8 +45,12 @@ def look_ahead(
     pins: tuple[Pin, ...],
     policy: Policy,
     per_pool: int,
+    after: float = 0.0,
 ) -> Outlook:
-    """Decide on reservations. `pins` are the tasks that are pinned ahead; `tasks` are due."""
+    """Decide on reservations. `pins` are the tasks that are pinned ahead; `tasks` are due.
+
+    `per_pool` blocked tasks of each pool get one, if they have been eligible for `after` seconds.
+    """
     now = snapshot.time
     held = [Reservation(p.task, p.placement, p.start) for p in pins]
     coming = releases(snapshot, policy)
@@ -55,7 +59,8 @@ def look_ahead(
     nodes = frozenset(name for r in held for name in r.placement.nodes)
     new: list[Reservation] = []
     if per_pool:
-        for task in _blocked(tasks, room, taken, policy, per_pool):
+        patient = tuple(t for t in tasks if t.since + after <= now)
+        for task in _blocked(patient, room, taken, policy, per_pool):
             free = replace(task, exc_nodes=task.exc_nodes | nodes)
             made = reserve_ahead(free, room, coming, now)
             if made and made.start > now:

@@ -1,0 +1,179 @@
+"""The pure planning cycle in simulated time: arrivals, ends and plans, without Slurm.
+
+A simulation keeps job records as Slurm would show them, and after every arrival and end runs what
+hetd's cycle runs: inventory, task pools, reservations, selection, plan. What is placed starts at
+once and runs as long as `Arrival.seconds` says of its placement. Time is in seconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from slurm_het.core import hostlist
+from slurm_het.core.gres import Gres
+from slurm_het.core.inventory import take_inventory
+from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Snapshot, Task
+from slurm_het.core.outlook import look_ahead
+from slurm_het.core.plan import Solve, could_start, plan, select
+from slurm_het.core.policy import Policy
+from slurm_het.core.queue import fill_task_pools
+from slurm_het.core.reserve import Pin
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A job that comes at `time`, as the hook leaves it in the intake."""
+
+    time: float
+    job: Job
+    seconds: Callable[[Placement], float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """When a job came, started and ended, and where it ran."""
+
+    job: Job
+    arrived: float
+    started: float
+    ended: float
+    placement: Placement
+
+
+@dataclass
+class Simulation:
+    """A cluster (`nodes` idle at first) under the planner. `run` gives an outcome per job.
+
+    `window` and `reservations` are as in the configuration's `planner:`.
+    """
+
+    nodes: tuple[NodeRecord, ...]
+    partitions: tuple[Partition, ...]
+    policy: Policy
+    solve: Solve
+    window: int = 64
+    reservations: int = 1
+    reserve_after: float = 0.0
+    period: float = 0.0
+    delay: float = 0.0
+    now: float = 0.0
+    waiting: dict[int, Arrival] = field(default_factory=dict)
+    running: dict[str, tuple[Job, Task]] = field(default_factory=dict)
+    pins: dict[str, Pin] = field(default_factory=dict)
+    ends: list[tuple[float, str]] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def run(self, arrivals: Iterable[Arrival]) -> list[Outcome]:
+        """Run all arrivals to their ends. Raises RuntimeError if a job can never start."""
+        coming = sorted(arrivals, key=lambda a: a.time, reverse=True)
+        plan_at = 0.0
+        while coming or self.ends or (self.waiting and plan_at > self.now):
+            events = [e[0] for e in self.ends[:1]] + [a.time for a in coming[-1:]]
+            self.now = min([*events, *([plan_at] if plan_at > self.now else [])])
+            while self.ends and self.ends[0][0] <= self.now:
+                del self.running[heapq.heappop(self.ends)[1]]
+            while coming and coming[-1].time <= self.now:
+                arrival = coming.pop()
+                self.waiting[arrival.job.id] = arrival
+            while self._start_pinned():
+                pass
+            if plan_at <= self.now:
+                self._cycle()
+                plan_at = self.now + self.period
+                if not (coming or self.ends):
+                    break
+        if self.waiting or self.pins:
+            names = [a.job.name for a in (*self.waiting.values(), *self._pinned.values())]
+            raise RuntimeError(f"never started: {names}")
+        return list(self.outcomes.values())
+
+    def _cycle(self) -> None:
+        """Plan until nothing more starts, like hetd while its cycles find more to do."""
+        while self.waiting:
+            snapshot = self._snapshot()
+            inventory = take_inventory(snapshot, self.policy)
+            tasks = fill_task_pools(snapshot, inventory, self.policy).tasks
+            view = look_ahead(
+                snapshot, inventory, tasks, tuple(self.pins.values()), self.policy,
+                self.reservations, self.reserve_after,
+            )  # fmt: skip
+            for key in view.move:
+                self.waiting[self.pins[key].task.job_id] = self._pinned.pop(key)
+                del self.pins[key]
+            for made in view.reserve:
+                key = made.task.key
+                self.pins[key] = Pin(made.task, made.placement, self.now, made.start)
+                self._pinned[key] = self.waiting.pop(made.task.job_id)
+            window = select(inventory, view.tasks, self.window)
+            placements = plan(inventory, window, self.policy, self.solve).placements
+            by_key = {task.key: task for task in window}
+            for placement in placements:
+                task = by_key[placement.key]
+                self._start(self.waiting.pop(task.job_id), task, placement, self.delay)
+            if not placements and not view.move:
+                return
+
+    _pinned: dict[str, Arrival] = field(default_factory=dict)
+
+    def _start_pinned(self) -> bool:
+        """Start a task whose pinned nodes have room, as Slurm does by itself."""
+        if not self.pins:
+            return False
+        inventory = take_inventory(self._snapshot(), self.policy)
+        for key, pin in self.pins.items():
+            names = pin.placement.nodes
+            there = replace(inventory, nodes={n: inventory.nodes[n] for n in names})
+            if could_start(pin.task, there):
+                placed = plan(there, (pin.task,), self.policy, self.solve).placements
+                if placed:
+                    del self.pins[key]
+                    self._start(self._pinned.pop(key), pin.task, placed[0], 0.0)
+                    return True
+        return False
+
+    def _start(
+        self, arrival: Arrival, task: Task, placement: Placement, delay: float
+    ) -> None:
+        start = self.now + delay
+        end = start + arrival.seconds(placement)
+        limit = start + (task.minutes or 60) * 60
+        job = replace(
+            arrival.job,
+            state="RUNNING",
+            partition=placement.partition,
+            nodes=hostlist.fold(placement.nodes),
+            gres_detail=tuple(self._detail(task, placement)),
+            cpus=sum(slot.cpus for slot in task.slots),
+            start_time=int(start),
+            end_time=int(limit),
+        )
+        self.running[task.key] = job, task
+        heapq.heappush(self.ends, (end, task.key))
+        self.outcomes[task.key] = Outcome(job, arrival.time, start, end, placement)
+
+    @staticmethod
+    def _detail(task: Task, placement: Placement) -> Iterable[str]:
+        order = sorted(zip(placement.nodes, placement.devices, strict=True))
+        for _, indexes in order:
+            if task.shared:
+                yield str(Gres("shard", None, task.memory_gib, indexes=indexes))
+            else:
+                yield str(Gres("gpu", None, len(indexes), indexes=indexes))
+
+    def _snapshot(self) -> Snapshot:
+        """What Slurm would print now."""
+        cpus: dict[str, int] = {}
+        memory: dict[str, int] = {}
+        for job, task in self.running.values():
+            for name, slot in zip(self.outcomes[task.key].placement.nodes, task.slots, strict=True):
+                cpus[name] = cpus.get(name, 0) + slot.cpus
+                memory[name] = memory.get(name, 0) + slot.memory_mib
+        nodes = tuple(
+            replace(n, cpus_alloc=cpus.get(n.name, 0), memory_alloc_mib=memory.get(n.name, 0))
+            for n in self.nodes
+        )
+        jobs = (*(job for job, _ in self.running.values()),
+                *(arrival.job for arrival in self.waiting.values()))  # fmt: skip
+        return Snapshot(self.now, jobs, nodes, self.partitions)
