@@ -133,9 +133,7 @@ class Simulation:
                     return True
         return False
 
-    def _start(
-        self, arrival: Arrival, task: Task, placement: Placement, delay: float
-    ) -> None:
+    def _start(self, arrival: Arrival, task: Task, placement: Placement, delay: float) -> None:
         start = self.now + delay
         end = start + arrival.seconds(placement)
         limit = start + (task.minutes or 60) * 60
@@ -166,7 +164,7 @@ class Simulation:
         """What Slurm would print now."""
         cpus: dict[str, int] = {}
         memory: dict[str, int] = {}
-        for job, task in self.running.values():
+        for _, task in self.running.values():
             for name, slot in zip(self.outcomes[task.key].placement.nodes, task.slots, strict=True):
                 cpus[name] = cpus.get(name, 0) + slot.cpus
                 memory[name] = memory.get(name, 0) + slot.memory_mib

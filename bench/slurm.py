@@ -18,20 +18,16 @@ jobs asked for, in % of the cluster's, while jobs arrive.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-
 from bench.slurm_stats import Run
-from bench.slurm_trace import Entry, make_trace
+from bench.slurm_trace import Entry
 from slurm_het.core.model import Job
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox

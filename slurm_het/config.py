@@ -116,6 +116,7 @@ _BOUNDED: dict[Any, Any] = {
     float: Annotated[float, Meta(ge=0, le=1e6)],
     int: Annotated[int, Meta(ge=0, le=1 << 31)],
 }
+_CLASS = re.compile(r"[a-z0-9_.+:-]{1,64}")  # hints are read in lower case
 _PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 
 KEYS = (
@@ -224,6 +225,7 @@ class _Reader:
         self.aliases(top.get("gres"), gres)
         if not pools:
             raise self.error(top["pools"], "pools", "names no pool; at least one is needed")
+        simple = self.simple(top, vendors, types)
         intake = self.value(top["intake_partition"], "intake_partition", str)
         self.partition(top["intake_partition"], "intake_partition", intake)
         policy = Policy(
@@ -231,9 +233,9 @@ class _Reader:
             pools=tuple(pools),
             gres=gres,
             types=types,
-            rules=self.rules(top.get("rules"), vendors, types),
+            rules=self.rules(top.get("rules"), vendors, types, simple["throughput"]),
             expected_jobs=self.expected(top.get("expected_jobs"), types, pools),
-            **self.simple(top, vendors, types),
+            **simple,
         )
         if policy.pool(policy.intake_partition):
             raise self.error(
@@ -245,7 +247,7 @@ class _Reader:
         self, top: dict[str, yaml.Node], vendors: set[str], types: Mapping[str, DeviceType]
     ) -> dict[str, Any]:
         """The keys that are a value or a flat table."""
-        out: dict[str, Any] = {}
+        out: dict[str, Any] = {"throughput": {}}
         if "default_vendors" in top:
             out["default_vendors"] = self.value(
                 top["default_vendors"], "default_vendors", tuple[str, ...]
@@ -262,10 +264,8 @@ class _Reader:
             out["preference"] = self.by_type(top["preference"], "preference", kind, types)
         if "throughput" in top:
             tables = self.mapping(top["throughput"], "throughput")
-            self.known(tables, get_args(Scenario), "throughput")
             out["throughput"] = {
-                scenario: self.by_type(node, f"throughput.{scenario}", Fraction, types)
-                for scenario, (_, node) in tables.items()
+                row: self.speeds(name, node, row, types) for row, (name, node) in tables.items()
             }
         return out
 
@@ -276,6 +276,14 @@ class _Reader:
         entries = self.mapping(node, path)
         self.choices(node, path, entries, types)
         return {k: self.value(entry, f"{path}.{k}", kind) for k, (_, entry) in entries.items()}
+
+    def speeds(
+        self, name: yaml.Node, node: yaml.Node, row: str, types: Mapping[str, DeviceType]
+    ) -> dict[str, float]:
+        """A row of `throughput`; its name is a scenario, or what `#HET class=` says."""
+        if not _CLASS.fullmatch(row):
+            raise self.error(name, f"throughput.{row}", "is no class; a-z, 0-9 and _.+:- are valid")
+        return self.by_type(node, f"throughput.{row}", Fraction, types)
 
     def aliases(self, node: yaml.Node | None, gres: Mapping[str, GresName]) -> None:
         """Every `alias_of` is the name of a GRES that is itself no alias."""
@@ -326,13 +334,19 @@ class _Reader:
         return tuple(out)
 
     def rules(
-        self, node: yaml.Node | None, vendors: set[str], types: Mapping[str, DeviceType]
+        self,
+        node: yaml.Node | None,
+        vendors: set[str],
+        types: Mapping[str, DeviceType],
+        classes: Mapping[str, Any],
     ) -> tuple[Rule, ...]:
         out: list[Rule] = []
         for source in (node, _builtin("rules.yaml")):
             for number, item in enumerate(self.items(source, "rules")):
                 rule = self.record(item, f"rules[{number}]", Rule)
                 self.choices(item, f"rules[{number}].types", rule.types, types)
+                if rule.job_class:
+                    self.choices(item, f"rules[{number}].job_class", [rule.job_class], classes)
                 if source is node:  # built-in rules may name vendors this site does not have
                     self.choices(item, f"rules[{number}].vendors", rule.vendors, vendors)
                 out.append(rule)

@@ -46,6 +46,7 @@ class _Draft:
     share: bool = False
     evidence: list[str] = field(default_factory=list)
     any_vendor: bool = False
+    job_class: str = ""
 
     def set_scenario(self, scenario: Scenario | None, why: str) -> None:
         if self.scenario is None and scenario is not None:
@@ -66,6 +67,11 @@ class _Draft:
         if not self.memory_gib and gib:
             self.memory_gib = gib
             self.evidence.append(f"{gib} GiB per device: {why}")
+
+    def set_class(self, name: str, why: str) -> None:
+        if not self.job_class and name:
+            self.job_class = name
+            self.evidence.append(f"class {name}: {why}")
 
 
 def base_type(name: str) -> str:
@@ -91,6 +97,7 @@ def classify(request: Request, policy: Policy) -> Classification:
         memory_gib=draft.memory_gib,
         share=draft.share,
         evidence=tuple(draft.evidence),
+        job_class=draft.job_class,
     )
 
 
@@ -166,10 +173,14 @@ def _apply_hint(draft: _Draft, key: str, value: str, where: str, policy: Policy)
         gib = parse_gib(value)
         draft.set_memory(gib or 0, where)
         return "" if gib else f"memory={value}; such as 24G"
+    if key == "class":
+        known = policy.job_classes()
+        draft.set_class(value if value in known else "", where)
+        return "" if value in known else f"class={value}; valid: {', '.join(known) or 'none'}"
     if key == "share":
         draft.share = draft.share or value in {"yes", "true", "1"}
         return "" if value in {"yes", "true", "1", "no", "false", "0"} else "share is yes or no"
-    return f"{key}=...; valid: scenario, vendors, types, memory, share"
+    return f"{key}=...; valid: scenario, vendors, types, memory, class, share"
 
 
 def _from_rules(draft: _Draft, request: Request, script: Script, policy: Policy) -> None:
@@ -181,6 +192,7 @@ def _from_rules(draft: _Draft, request: Request, script: Script, policy: Policy)
         draft.set_vendors(rule.vendors, why)
         draft.set_types(rule.types, why)
         draft.set_memory(rule.memory_gib, why)
+        draft.set_class(rule.job_class, why)
         if rule.share and not draft.share:
             draft.share = True
             draft.evidence.append(f"may share a device: {why}")

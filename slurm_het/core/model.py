@@ -242,7 +242,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What a job is: its fitting scenario, vendors and types, and the evidence for each."""
+    """What a job is: its fitting scenario, vendors and types, and the evidence for each.
+
+    `job_class` is the row of the site's `throughput:` table that tells its speed; '' is none.
+    """
 
     scenario: Scenario
     vendors: tuple[str, ...] = ()
@@ -251,6 +254,7 @@ class Classification:
     memory_gib: int = 0
     share: bool = False
     evidence: tuple[str, ...] = ()
+    job_class: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +276,7 @@ class Task:
 
     `memory_gib` is what each device must offer; `shared` takes just that much of it, otherwise
     the device is taken whole. `pools` are the partitions it may use, best first. It has been
-    eligible `since` (epoch seconds).
+    eligible `since` (epoch seconds). `job_class` is as in Classification.
 
     `asks` is the GRES name it asks for, with the type if it names one; '' reaches any device.
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
@@ -298,6 +302,7 @@ class Task:
     asks: str = ""
     rewrites: tuple[tuple[str, str], ...] = ()
     rewritten: bool = False
+    job_class: str = ""
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from slurm_het.core.model import DeviceType, Pool, Scenario
+from slurm_het.core.model import SCENARIOS, DeviceType, Pool, Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Rule:
     types: tuple[str, ...] = ()
     memory_gib: int = 0
     share: bool = False
+    job_class: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,9 @@ class Weights:
 class Policy:
     """Everything the pure core needs of the configuration.
 
-    `preference` and `throughput[class][type]` are in 0..1 by device type; a type missing from
-    `throughput` falls back to its TFLOPS relative to the fastest type. Without `expected_jobs` the
+    `preference` is by device type, -1..1. `throughput[row][type]` is a speed in 0..1; a row is a
+    scenario or a class of jobs, and what a class says of a type goes before its scenario. A type
+    in neither counts by its TFLOPS relative to the fastest type. Without `expected_jobs` the
     journal tells what to expect.
     """
 
@@ -95,6 +97,10 @@ class Policy:
     preference: dict[str, float] = field(default_factory=dict)
     throughput: dict[str, dict[str, float]] = field(default_factory=dict)
     expected_jobs: tuple[ExpectedJob, ...] = ()
+
+    def job_classes(self) -> tuple[str, ...]:
+        """The rows of `throughput` that are no scenario."""
+        return tuple(name for name in self.throughput if name not in SCENARIOS)
 
     def vendors(self) -> frozenset[str]:
         """Every vendor that some pool or type names."""

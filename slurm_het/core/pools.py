@@ -8,13 +8,17 @@ from slurm_het.core.policy import Policy
 
 
 def fitting_types(what: Classification, present: frozenset[str], policy: Policy) -> frozenset[str]:
-    """The device types, of those present, that a classified job can run on."""
+    """The device types, of those present, that a classified job can run on.
+
+    A speed of 0 in the table of its class says that it cannot.
+    """
     return frozenset(
         name
         for name in present
         if (not what.types or name in what.types)
         and (not what.vendors or _vendor(name, policy) in what.vendors)
         and (name not in policy.types or policy.types[name].memory_gib >= what.memory_gib)
+        and policy.throughput.get(what.job_class, {}).get(name) != 0
     )
 
 

@@ -313,6 +313,7 @@ def _make_task(
         priority=job.priority,
         minutes=job.time_limit_minutes,
         asks=demand.asks,
+        job_class=what.job_class,
         since=job.eligible_time or job.submit_time,
     )
 

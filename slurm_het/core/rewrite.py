@@ -185,6 +185,7 @@ def encode_comment(what: Classification, sent: Mapping[str, str]) -> str:
         "p": list(what.partitions),
         "m": what.memory_gib,
         "sh": int(what.share),
+        **({"c": what.job_class} if what.job_class else {}),
         "orig": original,
         "why": list(what.evidence),
     }
@@ -217,6 +218,7 @@ def decode_comment(text: str) -> tuple[Classification, dict[str, str]] | None:
             memory_gib=int(data["m"]),
             share=bool(data["sh"]),
             evidence=_words(data["why"]),
+            job_class=str(data.get("c", "")),
         )
         if what.memory_gib < 0:
             return None

@@ -46,10 +46,14 @@ def scenario_fit(task: Task, device: Device, site: Site) -> float:
 
 
 def throughput(task: Task, device: Device, site: Site) -> float:
-    """Speed of this class of job on this type, 0..1: the site's table, else relative TFLOPS."""
-    table = site.policy.throughput.get(task.scenario, {})
-    if device.type in table:
-        return table[device.type]
+    """Speed of this class of job on this type, 0..1.
+
+    From the site's table of the job's class, else of its scenario, else relative TFLOPS.
+    """
+    for row in (task.job_class, task.scenario):
+        table = site.policy.throughput.get(row, {})
+        if device.type in table:
+            return table[device.type]
     return site.type(device.type).tflops / site.fastest_tflops
 
 
