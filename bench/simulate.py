@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from slurm_het.core import hostlist
+from slurm_het.core.forecast import Forecast
 from slurm_het.core.gres import Gres
-from slurm_het.core.inventory import take_inventory
+from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Snapshot, Task
 from slurm_het.core.outlook import look_ahead
 from slurm_het.core.plan import Solve, could_start, plan, select
@@ -42,11 +43,22 @@ class Outcome:
     placement: Placement
 
 
+Expect = Callable[[Iterable[Task], Inventory], Forecast]
+"""What jobs to expect, given those that wait: see `slurm_het.daemon.expectation`."""
+
+
+def nothing(_tasks: Iterable[Task], _inventory: Inventory) -> Forecast:
+    """No expectation."""
+    return Forecast()
+
+
 @dataclass
 class Simulation:
     """A cluster (`nodes` idle at first) under the planner. `run` gives an outcome per job.
 
-    `window` and `reservations` are as in the configuration's `planner:`.
+    `window` and `reservations` are as in the configuration's `planner:`; `reserve_after` is for how
+    many seconds a job waits before it gets one. A plan is made at most every `period` seconds, and
+    what it places starts `delay` seconds later.
     """
 
     nodes: tuple[NodeRecord, ...]
@@ -58,6 +70,8 @@ class Simulation:
     reserve_after: float = 0.0
     period: float = 0.0
     delay: float = 0.0
+    forgets_sharers: bool = False
+    expect: Expect = nothing
     now: float = 0.0
     waiting: dict[int, Arrival] = field(default_factory=dict)
     running: dict[str, tuple[Job, Task]] = field(default_factory=dict)
@@ -107,7 +121,8 @@ class Simulation:
                 self.pins[key] = Pin(made.task, made.placement, self.now, made.start)
                 self._pinned[key] = self.waiting.pop(made.task.job_id)
             window = select(inventory, view.tasks, self.window)
-            placements = plan(inventory, window, self.policy, self.solve).placements
+            expected = self.expect(tasks, inventory)
+            placements = plan(inventory, window, self.policy, self.solve, expected).placements
             by_key = {task.key: task for task in window}
             for placement in placements:
                 task = by_key[placement.key]
@@ -174,4 +189,6 @@ class Simulation:
         )
         jobs = (*(job for job, _ in self.running.values()),
                 *(arrival.job for arrival in self.waiting.values()))  # fmt: skip
-        return Snapshot(self.now, jobs, nodes, self.partitions)
+        return Snapshot(
+            self.now, jobs, nodes, self.partitions, forgets_sharers=self.forgets_sharers
+        )

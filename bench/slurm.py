@@ -1,82 +1,124 @@
 """Waiting times of a trace of short jobs, with slurm-het and on plain Slurm, in one run.
 
-    ./dev bench slurm [--jobs 320] [--load 1.1] [--seeds 1,2] [--rounds 1]
+    ./dev bench slurm [--jobs 320] [--load 1.1] [--seeds 1-3] [--no-record]
 
 Each run boots a sandbox (real slurmctld, a slurmd per emulated node), submits the trace's scripts
-with plain `sbatch` at their times, and reads Slurm's own records afterwards. Runs alternate:
-native, slurm-het, native, … on the same seeds.
+with `sbatch` at their times, and reads Slurm's own records afterwards. For each seed plain Slurm
+runs first and then slurm-het, with the very same commands and scripts.
 
-Native is what a competent admin and careful users have: the same nodes, partitions, backfill
-every second and the same scripts and limits, without hook and hetd. A user names the partition that
-the script's vendor and scenario ask for (`-p train-amd`), and whoever can run on several names
-them all (`-p train-nv,train-amd,…`): Slurm then takes the one that starts first. With slurm-het
-nobody names a partition.
+What is assumed of users (bench/slurm_trace.py): whoever's program needs a vendor names its
+partition (`-p train-amd`); whoever can run on several names them all (`-p train-nv,train-amd,…`),
+so that plain Slurm takes the one that has room first; nobody names a type but for an
+`A|B` constraint. Time limits are one to three minutes for jobs of 4 to 12 s. What is assumed of
+the admin: a partition for each scenario and vendor, backfill every second, the main scheduler
+through the whole queue at each end of a job.
 
-Waiting time: start − submission, in Slurm's whole seconds. Allocated: devices that the running
-jobs asked for, in % of the cluster's, while jobs arrive.
+Waiting time: start - submission, in Slurm's whole seconds. Allocated: devices that running jobs
+asked for, in % of the cluster's, while jobs arrive. Double-booked: device-seconds for which a
+card held whole by one job was given to another as well, in % of the cluster's (22.05 forgets
+the sharers of a card; 24.11 does not: run the benchmark in another tree as below).
+
+    R=$(./dev root 24.11); sh templates/enter_root.sh $R python -m bench.slurm
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import shutil
+import statistics
+import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from bench.slurm_stats import Run
-from bench.slurm_trace import Entry
-from slurm_het.core.model import Job
+from bench.results import head, numbers, record, table
+from bench.slurm_stats import Run, figures, size_class, vendor_class
+from bench.slurm_trace import Entry, make_trace
+from slurm_het.config import PlannerSettings, load_config
+from slurm_het.core.inventory import take_inventory
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.policy import Policy
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.versions import parse_version
 
 SUBMITTERS = 4
-NATIVE, HET = "native", "slurm-het"
-DONE = {"COMPLETED"}
+ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
+NAMES = ("plain Slurm", "slurm-het")
+
+
+# The sandbox reserves at once and waits 10 s for a pin: that is for trying things out.
+AS_SHIPPED = {
+    "planner": {
+        key: getattr(PlannerSettings(), key) for key in ("grace_seconds", "reserve_after_seconds")
+    }
+}
 
 
 @contextmanager
-def sandbox(het: bool) -> Iterator[Sandbox]:
+def sandbox(*, het: bool) -> Iterator[Sandbox]:
     """A fresh cluster, with hook and hetd or plain."""
     base = Path(tempfile.mkdtemp(prefix="het-bench-"))
     base.chmod(0o755)  # munged wants its socket reachable for all
     try:
-        with Sandbox.up(base / "box", hetd=het, hook=het) as box:
+        with Sandbox.up(base / "box", hetd=het, hook=het, overrides=AS_SHIPPED) as box:
             yield box
     finally:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def replay(trace: Sequence[Entry], het: bool, patience: float = 600.0) -> Run:
+def replay(trace: Sequence[Entry], *, het: bool, patience: float = 600.0) -> Run:
     """Submit the trace to a fresh sandbox and wait until all of it has run.
 
     Raises HetError if a job is refused, does not complete, or after `patience` seconds.
     """
-    with sandbox(het) as box:
+    with sandbox(het=het) as box, ThreadPoolExecutor(SUBMITTERS) as pool:
         began = time.time()
-        with ThreadPoolExecutor(SUBMITTERS) as pool:
-            ids = list(pool.map(lambda entry: _submit(box, entry, began, het), trace))
-        deadline = time.monotonic() + patience
-        while box.run(["squeue", "--all", "--noheader"]).stdout.strip():
-            if time.monotonic() > deadline:
-                raise HetError(f"the trace is not through after {patience:.0f} s", "a larger load?")
-            time.sleep(1.0)
+        ids = pool.map(lambda entry: _submit(box, entry, began), trace)
+        watched = asyncio.run(_watch(box, began + trace[-1].arrival, began + patience))
         jobs = {job.id: job for job in _records(box)}
-    return Run.of(trace, [jobs[i] for i in ids])
+        return Run.of(trace, [jobs[i] for i in ids], watched)
 
 
-def _submit(box: Sandbox, entry: Entry, began: float, het: bool) -> int:
+def _submit(box: Sandbox, entry: Entry, began: float) -> int:
     time.sleep(max(0.0, began + entry.arrival - time.time()))
-    where = () if het else ("--partition=" + ",".join(entry.partitions),)
-    argv = ["sbatch", "--parsable", "--output=/dev/null", *entry.options, *where]
+    where = f"--partition={','.join(entry.partitions)}"
+    argv = ["sbatch", "--parsable", "--output=/dev/null", where, *entry.options]
     done = box.run(argv, user="nobody", input=entry.script)
     if done.returncode:
         raise HetError(f"sbatch refused {entry.kind}: {done.stderr.strip()}")
     return int(done.stdout.split(";")[0])
+
+
+async def _watch(box: Sandbox, last: float, latest: float) -> float:
+    """Wait until the queue is empty after `last`; the mean % of cards double-booked till then.
+
+    Raises HetError at `latest` (both are seconds since the epoch).
+    """
+    config = load_config(box.config_path)
+    slurm = CliSlurm(replace(config.slurm, conf=box.layout.slurm_conf))
+    seen: list[float] = []
+    while True:
+        snapshot = await slurm.snapshot()
+        seen.append(double_booked(snapshot, config.policy))
+        if snapshot.time > last + 1 and not any(job.state not in ENDED for job in snapshot.jobs):
+            return statistics.fmean(seen)
+        if snapshot.time > latest:
+            raise HetError("the trace is not through after ten minutes", "a smaller --load?")
+        await asyncio.sleep(1.0)
+
+
+def double_booked(snapshot: Snapshot, policy: Policy) -> float:
+    """% of the devices that Slurm has given to one job whole, and to another too."""
+    devices = [d for n in take_inventory(snapshot, policy).nodes.values() for d in n.devices]
+    return 100 * sum(len(d.holders) > 1 and not d.shared for d in devices) / len(devices)
 
 
 def _records(box: Sandbox) -> tuple[Job, ...]:
@@ -84,3 +126,72 @@ def _records(box: Sandbox) -> tuple[Job, ...]:
     version = parse_version(box.run(["scontrol", "--version"]).stdout)
     done = box.run(["squeue", "--all", "--states=all", version.squeue_json])
     return parse_jobs(done.stdout.encode(), lambda _user: (), memory_tracked=True)
+
+
+COLUMNS = (
+    "seed", "", "mean wait", "median", "p95", "longest", "makespan, s", "allocated %",
+    "double-booked %",
+)  # fmt: skip
+
+
+def row(seed: str, name: str, runs: Sequence[Run]) -> list[str]:
+    """A row of the table: means over runs."""
+    means = [statistics.fmean(values) for values in zip(*map(figures, runs), strict=True)]
+    digits = (2, 1, 1, 0, 0, 1, 2)
+    return [seed, name, *(f"{m:.{d}f}" for m, d in zip(means, digits, strict=True))]
+
+
+def by_class(pairs: Sequence[tuple[Run, Run]], kind: Callable[[Entry], str]) -> list[list[str]]:
+    """Mean waits by kind of job: jobs, plain Slurm's, slurm-het's."""
+    lines = [(a, b) for native, het in pairs for a, b in zip(native.lines, het.lines, strict=True)]
+    rows = []
+    for name in sorted({kind(a.entry) for a, _ in lines}):
+        waits = [(a.wait, b.wait) for a, b in lines if kind(a.entry) == name]
+        native, het = (statistics.fmean(w) for w in zip(*waits, strict=True))
+        rows.append([name, str(len(waits)), f"{native:.1f}", f"{het:.1f}"])
+    return rows
+
+
+def main() -> None:
+    """Print the tables, and put them into RESULTS.md."""
+    options = parse()
+    rows, pairs = [], []
+    for seed in options.seeds:
+        trace = make_trace(options.jobs, options.load, seed)
+        pair = replay(trace, het=False), replay(trace, het=True)
+        pairs.append(pair)
+        rows += [row(str(seed), name, [run]) for name, run in zip(NAMES, pair, strict=True)]
+        print("\n".join(" ".join(r) for r in rows[-2:]), flush=True)
+    means = [statistics.fmean(figures(run)[0] for run in runs) for runs in zip(*pairs, strict=True)]
+    rows += [row("all", name, runs) for name, runs in zip(NAMES, zip(*pairs, strict=True),
+                                                        strict=True)]  # fmt: skip
+    seeds = f"{options.seeds[0]}-{options.seeds[-1]}"
+    command = f"./dev bench slurm --jobs {options.jobs} --load {options.load:g} --seeds {seeds}"
+    version = parse_version(subprocess.run(["scontrol", "--version"], capture_output=True,
+                                           text=True, check=True).stdout)  # fmt: skip
+    text = [
+        *head("slurm", command, f"Slurm {version.text}"),
+        f"Waits in seconds. slurm-het's mean is {means[1] / means[0]:.2f} of plain Slurm's.", "",
+        *table(COLUMNS, rows), "",
+        *table(("mean wait by size", "jobs", *NAMES), by_class(pairs, size_class)), "",
+        *table(("mean wait by vendor", "jobs", *NAMES), by_class(pairs, vendor_class)),
+    ]  # fmt: skip
+    print("\n".join(text))
+    if not options.no_record:
+        record(text)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=320, help="jobs of a trace (320)")
+    parser.add_argument("--load", type=float, default=1.1, help="work per second ÷ devices (1.1)")
+    parser.add_argument("--seeds", type=numbers, default=numbers("1-3"), help="traces (1-3)")
+    parser.add_argument("--no-record", action="store_true", help="print only")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

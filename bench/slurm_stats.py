@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench.slurm_trace import DEVICES, Entry
 from slurm_het.core.model import Job
+from slurm_het.errors import HetError
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,24 @@ class Line:
 
 @dataclass(frozen=True)
 class Run:
-    """All jobs of a run, in the order of the trace."""
+    """All jobs of a run, in the order of the trace, and the % of the cards double-booked."""
 
     lines: tuple[Line, ...]
+    double_booked: float = 0.0
 
     @classmethod
-    def of(cls, trace: Sequence[Entry], records: Sequence[Job]) -> Run:
-        """From Slurm's records, one per entry of the trace."""
+    def of(cls, trace: Sequence[Entry], records: Sequence[Job], double_booked: float = 0.0) -> Run:
+        """From Slurm's records, one per entry. Raises HetError if a job did not complete."""
+        for entry, job in zip(trace, records, strict=True):
+            if job.state != "COMPLETED":
+                raise HetError(f"job {job.id} ({entry.kind}) ended as {job.state}")
         zero = min(job.submit_time for job in records)
         return cls(
             tuple(
                 Line(entry, job.submit_time - zero, job.start_time - zero, job.end_time - zero)
                 for entry, job in zip(trace, records, strict=True)
-            )
+            ),
+            double_booked,
         )
 
     @property
@@ -75,15 +81,19 @@ def percentile(values: Iterable[float], percent: float) -> float:
     return ordered[min(len(ordered) - 1, max(0, -int(-percent * len(ordered) // 100) - 1))]
 
 
-def figures(run: Run) -> tuple[float, float, float, float, float]:
-    """Mean, median and p95 wait, makespan (all seconds), allocated % while jobs arrive."""
+def figures(run: Run) -> tuple[float, ...]:
+    """Mean, median, p95 and longest wait, makespan (all seconds), allocated % while jobs arrive,
+    double-booked %.
+    """
     waits = run.waits()
     return (
         statistics.fmean(waits),
         statistics.median(waits),
         percentile(waits, 95),
+        max(waits),
         run.makespan,
         run.allocated_mean(),
+        run.double_booked,
     )
 
 

@@ -71,7 +71,7 @@ TRAINING_SIZES = {(1, 1): 40, (1, 2): 20, (1, 4): 20, (1, 8): 15, (2, 8): 5}
 INFERENCE_SIZES = {1: 25, 2: 10, 4: 5, 0: 60}
 """Whole cards → %; 0 is a part of one, of a size in SHARES."""
 SHARES = (4, 8, 12, 16, 20, 24)
-SECONDS = (4.0, 12.0)
+SECONDS = (8.0, 24.0)
 """The shortest and longest run."""
 LIMITS = (1, 1, 2, 3)
 """Time limits, minutes, drawn evenly: users ask for several times what they need."""

@@ -42,7 +42,8 @@ class HookSettings:
 class PlannerSettings:
     """The planning cycle. Times in seconds; `gap` is relative; `window_tasks` bounds one solve.
 
-    `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest.
+    `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest,
+    once they have been eligible for `reserve_after_seconds`.
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.
     `learn_days`: of how many days the journal tells what jobs to expect; 0: it is not asked.
     """
@@ -56,6 +57,7 @@ class PlannerSettings:
     grace_seconds: Seconds = 45.0
     retry_seconds: Seconds = 60.0
     reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
+    reserve_after_seconds: Seconds = 60.0
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
     learn_days: Annotated[float, Meta(ge=0, le=30)] = 7.0
 

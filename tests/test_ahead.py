@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from slurm_het.core.ahead import (
     first_blocked,
     keep_free,
@@ -9,7 +11,9 @@ from slurm_het.core.ahead import (
     reserve_ahead,
     spare_beside,
 )
+from slurm_het.core.inventory import take_inventory
 from slurm_het.core.model import Job, Slot
+from slurm_het.core.outlook import look_ahead
 from slurm_het.core.plan import could_start
 from tests.world import inventory, policy, running, snapshot, task
 
@@ -103,3 +107,18 @@ def test_one_reservation_per_pool_in_priority_order() -> None:
     assert [t.key for t in first_blocked(queue, keys - {"1"}, set(), 1)] == ["2", "3", "5"]
     assert [t.key for t in first_blocked(queue, keys, {"train-nv"}, 1)] == ["3", "5"]
     assert [t.key for t in first_blocked(queue, keys, set(), 2)] == ["1", "2", "3", "5"]
+
+
+def test_a_blocked_task_gets_its_reservation_once_it_has_waited() -> None:
+    full = [running(n, f"nv{n}", "gpu:a100:8(IDX:0-7)", end_time=500) for n in (1, 2)]
+    at = replace(snapshot(*full), time=100.0)
+    room = take_inventory(at, policy())
+
+    def reserved(since: float, after: float) -> tuple[str, ...]:
+        waits = task("7", slots=(Slot(8, 1, 1024),), since=since)
+        view = look_ahead(at, room, (waits,), (), policy(), 1, after)
+        return tuple(made.task.key for made in view.reserve)
+
+    assert reserved(since=41.0, after=60.0) == ()
+    assert reserved(since=40.0, after=60.0) == ("7",)
+    assert reserved(since=100.0, after=0.0) == ("7",)

@@ -110,7 +110,7 @@ def test_directives(directive: str, expected: dict[str, object], where: str) -> 
         ("memory=much", "such as 24G"),
         ("memory=-3", "such as 24G"),
         ("share=maybe", "share is yes or no"),
-        ("color=red", "valid: scenario, vendors, types, memory, share"),
+        ("color=red", "valid: scenario, vendors, types, memory, class, share"),
         ("vendors=,", "names none"),
         ("types=,", "names none"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from slurm_het.config import Config, Paths
+from slurm_het.config import Config, Paths, PlannerSettings
 from slurm_het.core.greedy import greedy
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.rewrite import MARK, admit, sent_by
@@ -58,7 +58,8 @@ class Bench:
         self.path = tmp_path
         self.now = 1000.0
         self.slurm = FakeSlurm(*jobs, gate=gate)
-        config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
+        at_once = PlannerSettings(reserve_after_seconds=0)
+        config = Config(policy=policy(), planner=at_once, paths=Paths(state_dir=tmp_path))
         self.journal = Journal(tmp_path / "journal.db")
         gates = Gate(self.slurm, "accel", tmp_path)
         self.ticked = 0.0

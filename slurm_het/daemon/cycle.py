@@ -225,8 +225,11 @@ class Cycle:
         Returns the tasks, kept off what is reserved, and for whom those wait that only this
         holds back.
         """
-        now, per_pool = self.clock(), self.config.planner.reservations
-        view = look_ahead(snapshot, room, tasks, self.pins.ahead(), self.policy, per_pool)
+        now, planner = self.clock(), self.config.planner
+        view = look_ahead(
+            snapshot, room, tasks, self.pins.ahead(), self.policy, planner.reservations,
+            planner.reserve_after_seconds,
+        )  # fmt: skip
         outcomes = [await self._take_back(key, "other nodes are free sooner", penalty=False)
                     for key in view.move]  # fmt: skip
         if view.reserve:

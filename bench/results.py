@@ -1,0 +1,47 @@
+"""The sections of RESULTS.md: what was run, on what machine and commit, and its table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+
+
+def head(name: str, command: str, extra: str = "") -> list[str]:
+    """A section's title, command and machine."""
+    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
+    return [
+        f"## {name}, {datetime.now(UTC):%Y-%m-%d}, commit {commit or 'unknown'}",
+        "",
+        f"`{command}`  ",
+        ", ".join(filter(None, [machine, extra])),
+        "",
+    ]
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """A Markdown table; all columns but the first are figures."""
+    names = list(columns)
+    rule = ["---", *["---:"] * (len(names) - 1)]
+    return [f"| {' | '.join(row)} |" for row in (names, rule, *rows)]
+
+
+def record(lines: Iterable[str], file: Path = RESULTS) -> None:
+    """Put a section before the others: newest first."""
+    text = file.read_text(encoding="utf-8")
+    intro, mark, rest = text.partition("\n## ")
+    section = "\n".join(lines).rstrip()
+    file.write_text(f"{intro.rstrip()}\n\n{section}\n{mark}{rest}", encoding="utf-8")
+
+
+def numbers(text: str) -> range:
+    """`1-10` or `3`."""
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
