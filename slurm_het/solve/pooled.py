@@ -25,7 +25,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import mip
 
@@ -37,10 +37,12 @@ from slurm_het.solve.lexicographic import Answer, OutOfTimeError
 SolverName = Literal["highs", "cbc"]
 
 MOST_MIXES = 24  # ways to take a slot's devices on a node of mixed states
-FIRST_CHOICES = 6  # per request, before there are prices
+FIRST_CHOICES = 6  # per request, before there are prices; fewer where there are many requests
+FIRST_IN_ALL = 1_500
 PRICED_IN = 25  # choices of one request that a round of pricing may add
 ROUNDS = 12
 LEVEL_CHOICES = 40_000  # a level of starts holds all choices, up to so many
+CHOICE_SECONDS = 60e-6  # to put a choice into a model, and as long again to solve it
 ALL_CHOICES = 2_000  # so many are not worth choosing among
 LP_SHARE = 0.7  # of the time, for the LPs
 SMALL_GAIN = 0.25  # of the gap allowed
@@ -56,6 +58,17 @@ class DeviceState:
     whole: bool
 
 
+Resource = tuple[str, int, int]
+"""A row of what is limited: what, of which node state, of which device state (or -1)."""
+
+
+class Taken(NamedTuple):
+    """Of a choice: how many such slots fit if nothing else is there, and what one takes by row."""
+
+    most: int
+    uses: tuple[tuple[Resource, int], ...]
+
+
 class Pooled:
     """The problem in counts."""
 
@@ -68,6 +81,7 @@ class Pooled:
             r: q.groups if len(q.slots) > 1 else (frozenset().union(*q.groups),)
             for r, q in enumerate(problem.requests)
         }
+        self._taken: dict[Choice, Taken] = {}
         self._places: dict[tuple[int, int, int, int], list[Place]] = {}
         self._ranked: dict[tuple[int, int, int, frozenset[int]], list[Place]] = {}
 
@@ -133,6 +147,63 @@ class Pooled:
             ]
         return self._places[key]
 
+    def taken(self, choice: Choice) -> Taken:
+        """What one such slot takes."""
+        if choice not in self._taken:
+            self._taken[choice] = Taken(self._most(choice), tuple(self._uses(choice)))
+        return self._taken[choice]
+
+    def _most(self, choice: Choice) -> int:
+        """How many such slots the nodes of the state could hold if nothing else was there."""
+        request, place = self.problem.requests[choice.request], choice.place
+        node = self.first[place.state]
+        cpus, memory = request.slots[choice.slot].need[place.state]
+        limits = [node.cpus // cpus] if cpus else []
+        limits += [node.memory // memory] if memory else []
+        taken = dict(place.devices)
+        for d in self.devices[place.state]:
+            if d.number in taken:
+                each = d.gib // request.memory if request.memory else 1
+                limits.append(d.per_node * each // taken[d.number])
+        return self.nodes[place.state] * max(0, min(limits))
+
+    def _uses(self, choice: Choice) -> Iterator[tuple[Resource, int]]:
+        """What one such slot takes, by row."""
+        request, place = self.problem.requests[choice.request], choice.place
+        s, node = place.state, self.first[place.state]
+        cpus, memory = request.slots[choice.slot].need[s]
+        if cpus:
+            yield ("cpus", s, -1), cpus
+        if memory:
+            yield ("memory", s, -1), memory
+        if 2 * cpus > max(0, node.cpus):
+            yield ("half cpus", s, -1), 1
+        if 2 * memory > max(0, node.memory):
+            yield ("half memory", s, -1), 1
+        for d in self.devices[s]:
+            count = dict(place.devices).get(d.number, 0)
+            if count:
+                yield ("gib", s, d.number), count * (request.memory or d.gib)
+                if 2 * (request.memory or d.gib) > d.gib:
+                    yield ("half gib", s, d.number), count
+                if 2 * count > d.per_node and 2 * (request.memory or d.gib) > d.gib:
+                    yield ("half devices", s, d.number), 1
+
+    def limit(self, key: Resource) -> int:
+        """How much of a resource there is."""
+        what, s, number = key
+        nodes, node = self.nodes[s], self.first[s]
+        match what:
+            case "cpus":
+                return nodes * max(0, node.cpus)
+            case "memory":
+                return nodes * max(0, node.memory)
+            case "gib" | "half gib":
+                d = next(d for d in self.devices[s] if d.number == number)
+                return nodes * d.per_node * (d.gib if what == "gib" else 1)
+            case _:
+                return nodes
+
     def model(self, tasks: Sequence[int], fixed: Sequence[int], deadline: float) -> PooledModel:
         """The model in which `tasks` may start and those in `fixed` must."""
         return PooledModel(self, tasks, fixed, deadline)
@@ -194,7 +265,8 @@ class PooledModel:
     # --- which tasks start ---
 
     def _starts(self, until: float) -> Answer:
-        chosen = self._every_choice(LEVEL_CHOICES)
+        time_for = int((until - time.monotonic()) / (2 * CHOICE_SECONDS))
+        chosen = self._every_choice(min(LEVEL_CHOICES, time_for))
         if chosen is None or time.monotonic() > until:
             return Answer(None, proven=False, bound=math.inf)
         master = _Master(self, list(chosen), self.pooled.solver)
@@ -285,11 +357,12 @@ class PooledModel:
             return chosen
         chosen = {}
         wanted = Counter(self.problem.tasks[t].request for t in self.tasks)
+        first = max(1, min(FIRST_CHOICES, FIRST_IN_ALL // max(1, len(self.requests))))
         for r, g, k in self._keys():
             slot_count = self.problem.requests[r].slots.count(self.problem.requests[r].slots[k])
             room = 0
             for i, place in enumerate(self.pooled.choices(r, g, k)):
-                if i >= FIRST_CHOICES and room >= 2 * wanted[r] * slot_count:
+                if i >= first and room >= 2 * wanted[r] * slot_count:
                     break
                 chosen[Choice(r, g, k, place)] = None
                 room += self.pooled.nodes[place.state]
@@ -342,10 +415,6 @@ class PooledModel:
         return starts if len(starts) == len(wanted) else None
 
 
-Resource = tuple[str, int, int]
-"""A row of what is limited: what, of which node state, of which device state (or -1)."""
-
-
 class _Master:
     """The counts and rows for some choices, as a python-mip model."""
 
@@ -354,8 +423,8 @@ class _Master:
         self.model = mip.Model(sense=mip.MAXIMIZE, solver_name=solver.upper())
         self.model.verbose = 0
         self.chosen = chosen
-        self.most = [self._most(choice) for choice in chosen]
-        self.v = [self._count(most) for most in self.most]
+        self.taken = [self.pooled.taken(choice) for choice in chosen]
+        self.v = [self._count(taken.most) for taken in self.taken]
         self.y = {t: self.model.add_var(var_type=mip.BINARY) for t in owner.open}
         self.rows: dict[tuple[object, ...], Any] = {}
         self.bound = math.inf
@@ -364,20 +433,6 @@ class _Master:
 
     def _count(self, most: int) -> Any:
         return self.model.add_var(var_type=mip.INTEGER, lb=0, ub=most)
-
-    def _most(self, choice: Choice) -> int:
-        """How many such slots the nodes of the state could hold if nothing else was there."""
-        request, place = self.problem.requests[choice.request], choice.place
-        node = self.pooled.first[place.state]
-        cpus, memory = request.slots[choice.slot].need[place.state]
-        limits = [node.cpus // cpus] if cpus else []
-        limits += [node.memory // memory] if memory else []
-        taken = dict(place.devices)
-        for d in self.pooled.devices[place.state]:
-            if d.number in taken:
-                each = d.gib // request.memory if request.memory else 1
-                limits.append(d.per_node * each // taken[d.number])
-        return self.pooled.nodes[place.state] * max(0, min(limits))
 
     def _row(self, key: tuple[object, ...], of: Sequence[Any], by: Sequence[float], sense: str,
              limit: float) -> None:  # fmt: skip
@@ -411,51 +466,15 @@ class _Master:
     def _capacities(self) -> None:
         loads: dict[Resource, tuple[list[Any], list[int]]] = {}
         largest: dict[Resource, int] = defaultdict(int)
-        for choice, v, most in zip(self.chosen, self.v, self.most, strict=True):
-            for key, amount in self.uses(choice):
+        for v, (most, uses) in zip(self.v, self.taken, strict=True):
+            for key, amount in uses:
                 variables, amounts = loads.setdefault(key, ([], []))
                 variables.append(v)
                 amounts.append(amount)
                 largest[key] += most * amount
         for key, (variables, amounts) in loads.items():
-            if largest[key] > (limit := self._limit(key)):
+            if largest[key] > (limit := self.pooled.limit(key)):
                 self._row(key, variables, amounts, "<", limit)
-
-    def uses(self, choice: Choice) -> Iterator[tuple[Resource, int]]:
-        """What one such slot takes, by row."""
-        request, place = self.problem.requests[choice.request], choice.place
-        s, node = place.state, self.pooled.first[place.state]
-        cpus, memory = request.slots[choice.slot].need[s]
-        if cpus:
-            yield ("cpus", s, -1), cpus
-        if memory:
-            yield ("memory", s, -1), memory
-        if 2 * cpus > max(0, node.cpus):
-            yield ("half cpus", s, -1), 1
-        if 2 * memory > max(0, node.memory):
-            yield ("half memory", s, -1), 1
-        for d in self.pooled.devices[s]:
-            count = dict(place.devices).get(d.number, 0)
-            if count:
-                yield ("gib", s, d.number), count * (request.memory or d.gib)
-                if 2 * (request.memory or d.gib) > d.gib:
-                    yield ("half gib", s, d.number), count
-                if 2 * count > d.per_node and 2 * (request.memory or d.gib) > d.gib:
-                    yield ("half devices", s, d.number), 1
-
-    def _limit(self, key: Resource) -> int:
-        what, s, number = key
-        nodes, node = self.pooled.nodes[s], self.pooled.first[s]
-        match what:
-            case "cpus":
-                return nodes * max(0, node.cpus)
-            case "memory":
-                return nodes * max(0, node.memory)
-            case "gib" | "half gib":
-                d = next(d for d in self.pooled.devices[s] if d.number == number)
-                return nodes * d.per_node * (d.gib if what == "gib" else 1)
-            case _:
-                return nodes
 
     def maximise_weights(self) -> None:
         """Make sum w·x the objective."""
@@ -495,7 +514,8 @@ class _Master:
     def cost(self, choice: Choice) -> float:
         """What a choice's resources cost."""
         prices = self._prices
-        return sum((amount * prices.get(key, 0.0) for key, amount in self.uses(choice)), 0.0)
+        uses = self.pooled.taken(choice).uses
+        return sum((amount * prices.get(key, 0.0) for key, amount in uses), 0.0)
 
 
 _OPTIMAL = mip.OptimizationStatus.OPTIMAL
