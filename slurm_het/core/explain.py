@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slurm_het.core.build import fits_device, fits_type, misfit, need
+from slurm_het.core.build import (
+    fits_device,
+    fits_type,
+    fitting_states,
+    grid_for,
+    misfit,
+    need,
+)
 from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import Node, Placement, Task
+from slurm_het.core.model import Device, Node, Placement, Task
+from slurm_het.core.states import State
 
 
 def explain(
@@ -17,24 +25,36 @@ def explain(
 ) -> str:
     """One sentence. `placed` are this cycle's placements: they may have taken what was free."""
     slot = max(task.slots, key=lambda s: s.devices)
-    candidates = [n for n in inventory.nodes.values() if not misfit(task, n)]
+    grid = grid_for(task, inventory)
+    fits = [grid.states[s] for s in fitting_states(task, grid)]
+    candidates = [state for state in fits if _names(state, task)]
     wanted = _wanted(task, slot.devices)
     if not candidates:
         return f"needs {wanted}; {_why_none(task, inventory)}"
-    able = [n for n in candidates if sum(fits_type(task, d) for d in n.devices) >= slot.devices]
+    able = [state for state in candidates if _ever(task, state) >= slot.devices]
     if not able:
-        most = max(candidates, key=lambda n: len(n.devices))
+        most = max(candidates, key=lambda state: len(state.node.devices)).node
         return f"needs {wanted}; the largest node, {most.name}, has {len(most.devices)}"
-    free = [n for n in able if _free(task, n) >= slot.devices]
-    if len(free) < len(task.slots):
-        return _nearest(task, able, free, slot.devices)
-    room = [n for n in free if _host_room(task, n)]
-    if len(room) < len(task.slots):
+    free = [state for state in able if _free(task, state) >= slot.devices]
+    if len(_all_names(free, task)) < len(task.slots):
+        return _nearest(task, able, free, slot.devices, inventory)
+    room = [state for state in free if _host_room(task, state.node)]
+    names = _all_names(room, task)
+    if len(names) < len(task.slots):
         return _host_nearest(task, free)
-    ahead = _ahead(task, placed, tasks, {n.name for n in room})
+    ahead = _ahead(task, placed, tasks, set(names))
     if ahead:
         return f"needs {wanted}; what is free goes to {ahead}"
     return f"needs {wanted}; free devices are spread over nodes or types that cannot be combined"
+
+
+def _names(state: State, task: Task) -> list[str]:
+    """The nodes of a state that the task does not exclude."""
+    return [name for name in state.names if name not in task.exc_nodes]
+
+
+def _all_names(states: Iterable[State], task: Task) -> list[str]:
+    return [name for state in states for name in _names(state, task)]
 
 
 def _wanted(task: Task, count: int) -> str:
@@ -47,21 +67,31 @@ def _wanted(task: Task, count: int) -> str:
     return f"{count}{memory} free on {node}"
 
 
-def _free(task: Task, node: Node) -> int:
-    return sum(fits_device(task, d) for d in node.devices)
+def _free(task: Task, state: State) -> int:
+    return sum(many for _, device, many in state.kinds if fits_device(task, device))
 
 
-def _nearest(task: Task, able: list[Node], free: list[Node], count: int) -> str:
+def _ever(task: Task, state: State) -> int:
+    return sum(many for _, device, many in state.kinds if fits_type(task, device))
+
+
+def _nearest(
+    task: Task, able: list[State], free: list[State], count: int, inventory: Inventory
+) -> str:
     wanted = _wanted(task, count)
     if len(task.slots) > 1 and free:
-        return f"needs {wanted}; only {len(free)} such: {', '.join(n.name for n in free[:4])}"
+        names = _all_names(free, task)
+        return f"needs {wanted}; only {len(names)} such: {', '.join(names[:4])}"
     if task.shared:
-        device = max(
-            (d for n in able for d in n.devices if fits_type(task, d)), key=lambda d: d.free_gib
-        )
+
+        def gib(device: Device) -> int:
+            return device.free_gib if fits_type(task, device) else -1
+
+        roomy = max(able, key=lambda state: max(map(gib, state.node.devices)))
+        device = max(inventory.nodes[_names(roomy, task)[0]].devices, key=gib)
         return f"needs {wanted}; best is {device.node}:{device.index} with {device.free_gib} GiB"
-    best = max(able, key=lambda n: _free(task, n))
-    return f"needs {wanted}; best is {best.name} with {_free(task, best)}"
+    best = max(able, key=lambda state: _free(task, state))
+    return f"needs {wanted}; best is {_names(best, task)[0]} with {_free(task, best)}"
 
 
 def _host_room(task: Task, node: Node) -> bool:
@@ -70,14 +100,16 @@ def _host_room(task: Task, node: Node) -> bool:
     return cpus <= node.cpus_free and memory <= node.memory_free_mib
 
 
-def _host_nearest(task: Task, free: list[Node]) -> str:
+def _host_nearest(task: Task, states: list[State]) -> str:
+    free = [state.node for state in states]
     slot = max(task.slots, key=lambda s: (s.cpus, s.memory_mib))
     if task.exclusive:
         return f"needs a node for itself; {free[0].name} has free devices but runs other jobs"
     closed = [n.name for n in free if n.closed_to(shares=task.shared)]
     if len(closed) == len(free):
         others = "a whole-device job" if task.shared else "jobs that share devices"
-        return f"devices are free on {_few(closed)}, but Slurm 22.05 would mix it with {others}"
+        where = _few(_all_names(states, task))
+        return f"devices are free on {where}, but Slurm 22.05 would mix it with {others}"
     open_to_others = [n for n in free if not n.held_exclusively]
     if not open_to_others:
         return f"devices are free, but {free[0].name} is another job's alone"
@@ -104,9 +136,9 @@ def _ahead(task: Task, placed: Iterable[Placement], tasks: Iterable[Task], nodes
 
 def _why_none(task: Task, inventory: Inventory) -> str:
     whys: dict[str, list[str]] = {}
-    for node in inventory.nodes.values():
-        if set(task.pools) & set(node.partitions):
-            whys.setdefault(misfit(task, node), []).append(node.name)
+    for state in inventory.grid.split([task.exc_nodes]).states:
+        if set(task.pools) & set(state.node.partitions):
+            whys.setdefault(misfit(task, state.node), []).extend(state.names)
     if not whys:
         return f"its pools ({', '.join(task.pools)}) have no node"
     return "; ".join(f"{_few(n)} {_verb(why, len(n))}" for why, n in sorted(whys.items()))

@@ -18,14 +18,19 @@ from slurm_het.core.problem import PDevice, PNode
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Nodes that differ in name only: `node` is the first of `count`.
+    """Nodes that differ in name only: `node` is the first of them.
 
     `kinds` are its devices' states: the index over all states, one such device, how many of them.
     """
 
     node: Node
     kinds: tuple[tuple[int, Device, int], ...]
-    count: int
+    names: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """How many nodes."""
+        return len(self.names)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
     known: dict[tuple[object, ...], int] = {}
     first: list[Node] = []
     kinds: list[dict[DeviceState, int]] = []
-    counts: list[int] = []
+    names: list[list[str]] = []
     pnodes: list[PNode] = []
     pdevices: list[PDevice] = []
     numbers = count()
@@ -95,9 +100,9 @@ def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
         s = known.setdefault(key, len(first))
         if s == len(first):
             first.append(node)
-            counts.append(0)
+            names.append([])
             kinds.append({state: next(numbers) for state in map(_device_state, node.devices)})
-        counts[s] += 1
+        names[s].append(node.name)
         start, mine = len(pdevices), kinds[s]
         for d in node.devices:
             kind = mine[_device_state(d)]
@@ -106,13 +111,13 @@ def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
         devices = tuple(range(start, end))
         pnodes.append(PNode(node.name, node.cpus_free, node.memory_free_mib, devices, s))
     states = (
-        State(node, _kinds(node, mine), number)
-        for node, mine, number in zip(first, kinds, counts, strict=True)
+        State(node, _kinds(node, mine), tuple(members))
+        for node, mine, members in zip(first, kinds, names, strict=True)
     )
     return Grid(nodes, tuple(pnodes), tuple(pdevices), tuple(states))
 
 
 def _kinds(node: Node, numbers: dict[DeviceState, int]) -> tuple[tuple[int, Device, int], ...]:
     found = [numbers[_device_state(d)] for d in node.devices]
-    one = dict(zip(found, node.devices, strict=True))
+    one = dict(zip(reversed(found), reversed(node.devices), strict=True))  # the first of each
     return tuple((number, one[number], many) for number, many in Counter(found).items())
