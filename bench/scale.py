@@ -6,19 +6,22 @@ Each instance is a whole snapshot of Slurm's records (jobs, nodes, partitions): 
 types with 8 devices a node in two pools, running jobs up to a given load, and a queue of gated
 jobs. Timed is everything that a cycle does between reading Slurm and releasing jobs: inventory,
 task pools, reservations, selection, problem, solver (in its worker process), prediction of
-Slurm's picks, verification and the reasons of all that wait. The naive model, one variable per
-requested device and device, is given the same time.
+Slurm's picks, verification and the reasons of all that wait. `first` is the first cycle of a hetd
+that has just started; `het` the next one on the same snapshot, when what repeats from cycle to
+cycle (parsed requests, prices) is known. The naive model, one variable per requested device and
+device, is given the same time.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -178,13 +181,21 @@ def policy() -> Policy:
     ).policy
 
 
-def planned(given: Snapshot, rules: Policy, solve: Callable[[Problem], Solution]) -> Plan:
-    """What a cycle does between reading Slurm and releasing jobs."""
+def planned(
+    given: Snapshot,
+    rules: Policy,
+    solve: Callable[[Problem], Solution],
+    outlook: Forecast | None = None,
+) -> Plan:
+    """What a cycle does between reading Slurm and releasing jobs.
+
+    Without an `outlook` a forecast is made too, which hetd does every few minutes.
+    """
     inventory = take_inventory(given, rules)
     queue = fill_task_pools(given, inventory, rules, limit=10_000)
     view = look_ahead(given, inventory, queue.tasks, (), rules, 1)
     window = select(inventory, view.tasks, 10_000)
-    return plan(inventory, window, rules, solve, expected(inventory, queue.tasks))
+    return plan(inventory, window, rules, solve, outlook or expected(inventory, queue.tasks))
 
 
 def expected(inventory: Inventory, tasks: Iterable[Task]) -> Forecast:
@@ -197,16 +208,28 @@ def naive(problem: Problem, seconds: float) -> Solution:
     return Search(problem, seconds, Detailed(problem, "highs"), 0.005).run()
 
 
+Solvers = dict[str, Callable[[Problem], Solution]]
+
+
 @dataclass
 class Row:
     """What one planner did on all instances of a case."""
 
     name: str
-    seconds: list[float]
-    starts: list[int]
-    values: list[float]
-    gaps: list[float]
-    statuses: list[str]
+    seconds: list[float] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
+
+    def add(self, seconds: float, made: Plan, solution: Solution) -> None:
+        """One more instance."""
+        self.seconds.append(seconds)
+        self.starts.append(len(made.placements))
+        self.values.append(solution.objective)
+        self.statuses.append(made.status)
+        if made.status in ("optimal", "incumbent"):
+            self.gaps.append(solution.gap)
 
     def text(self) -> str:
         """A line of the table."""
@@ -220,29 +243,36 @@ class Row:
 
 
 def measure(
-    name: str, cases: list[Snapshot], rules: Policy, solve: Callable[[Problem], Solution]
-) -> Row:
-    """Plan every instance and check every plan."""
-    row = Row(name, [], [], [], [], [])
-    for given in cases:
+    case: Case, args: argparse.Namespace, seed: int, rows: dict[str, Row], solvers: Solvers
+) -> Snapshot:
+    """Plan one instance with each of the planners and check every plan."""
+    given, rules = snapshot(case, args.nodes, args.tasks, seed), policy()
+    outlook: Forecast | None = None
+    gc.collect()  # of the instance before
+    for name, solve in solvers.items():
         seen: list[tuple[Problem, Solution]] = []
 
-        def watched(problem: Problem, seen: list[tuple[Problem, Solution]] = seen) -> Solution:
+        def watched(
+            problem: Problem,
+            seen: list[tuple[Problem, Solution]] = seen,
+            solve: Callable[[Problem], Solution] = solve,
+        ) -> Solution:
             seen.append((problem, solve(problem)))
             return seen[-1][1]
 
         began = time.perf_counter()
-        made = planned(given, rules, watched)
-        row.seconds.append(time.perf_counter() - began)
+        made = planned(given, rules, watched, outlook)
+        seconds = time.perf_counter() - began
         problem, solution = seen[0]
         if broken := violations(problem, solution):
             raise SystemExit(f"{name}: {broken[0]}")
-        row.starts.append(len(made.placements))
-        row.values.append(solution.objective)
-        row.statuses.append(made.status)
-        if made.status in ("optimal", "incumbent"):
-            row.gaps.append(solution.gap)
-    return row
+        rows.setdefault(name, Row(name)).add(seconds, made, solution)
+        if outlook is None:
+            inventory = take_inventory(given, rules)
+            queue = fill_task_pools(given, inventory, rules, limit=10_000)
+            outlook = expected(inventory, queue.tasks)
+            planned(given, rules, greedy, outlook)
+    return given
 
 
 def one_task(given: Snapshot, rules: Policy, repeat: int = 30) -> list[float]:
@@ -279,25 +309,32 @@ def main() -> None:
     parser.add_argument("--case", type=int, action="append", help="only this one, from 0")
     args = parser.parse_args()
     first, _, last = args.seeds.partition("-")
-    rules = policy()
     worker = WorkerSolver()
     worker.warm()
+    solvers: Solvers = {
+        "first": lambda p: worker.solve(p, args.seconds),
+        "het": lambda p: worker.solve(p, args.seconds),
+        "greedy": greedy,
+    }
+    if args.naive:
+        solvers["naive"] = partial(naive, seconds=args.seconds)
     print(f"{args.tasks} tasks, {args.nodes * 8} devices, deadline {args.seconds} s; seconds:")
     print("           median     p95     max  starts       Σ w max gap")
     for number in args.case or range(len(CASES)):
-        case = CASES[number]
-        cases = [
-            snapshot(case, args.nodes, args.tasks, seed)
-            for seed in range(int(first), int(last or first) + 1)
-        ]
-        inventory = take_inventory(cases[0], rules)
-        print(f"{case.name} ({len(inventory.grid.states)} states of nodes)", flush=True)
-        print(measure("het", cases, rules, lambda p: worker.solve(p, args.seconds)).text())
-        print(measure("greedy", cases, rules, greedy).text(), flush=True)
-        if args.naive:
-            print(measure("naive", cases[:2], rules, partial(naive, seconds=args.seconds)).text())
-        times = sorted(one_task(cases[0], rules))
-        print(f"  one task {statistics.median(times) * 1e3:.1f} ms, most {times[-1] * 1e3:.1f} ms")
+        rows: dict[str, Row] = {}
+        for seed in range(int(first), int(last or first) + 1):
+            given = measure(CASES[number], args, seed, rows, solvers)
+        states = len(take_inventory(given, policy()).grid.states)
+        print(f"{CASES[number].name} ({states} states of nodes)")
+        for row in rows.values():
+            print(row.text())
+        times = sorted(one_task(given, policy()))
+        p95 = times[int(0.95 * len(times))]
+        print(
+            f"  one task: median {statistics.median(times) * 1e3:.1f} ms, p95 {p95 * 1e3:.1f},"
+            f" most {times[-1] * 1e3:.1f}",
+            flush=True,
+        )
     pid = worker.pid
     print(f"memory: planner {rss_mib():.0f} MiB, solver's worker {rss_mib(pid or 0):.0f} MiB")
     worker.close()

@@ -21,7 +21,7 @@ from slurm_het.core.policy import Policy
 MOST = 32
 """How many demands are kept, the heaviest first: each costs time for each state of nodes."""
 
-MEMO_MOST = 50_000
+MEMO_MOST = 20_000
 
 _ELSEWHERE = Shape(0, 0, 0, 0, frozenset())
 """A task that cannot go to a kind of node: all that is free there is lost to it."""
@@ -84,6 +84,12 @@ class Forecast:
     weights: Mapping[Demand, float] = field(default_factory=dict)
     devices: Mapping[Kind, int] = field(default_factory=dict)
     _where: dict[Demand, frozenset[Kind]] = field(default_factory=dict, compare=False, repr=False)
+    _claims: dict[tuple[object, ...], float] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    _prices: dict[tuple[object, ...], float] = field(
+        default_factory=dict, compare=False, repr=False
+    )
     _mixes: dict[Kind, Mix] = field(default_factory=dict, compare=False, repr=False)
     _lost: dict[tuple[Kind, Free], float] = field(default_factory=dict, compare=False, repr=False)
 
@@ -96,9 +102,12 @@ class Forecast:
         As if the cluster were full: only how the demands relate to each other counts, since time
         limits promise more than jobs use.
         """
-        mine = self._kinds(demand_of(task))
-        taken = sum(n for (where, k), n in self._loads.items() if k == kind and where < mine)
-        return min(1.0, taken / self.devices[kind]) if taken else 0.0
+        key = task.types, task.pools, task.memory_gib, kind
+        if key not in self._claims:
+            mine = self._kinds(demand_of(task))
+            taken = sum(n for (where, k), n in self._loads.items() if k == kind and where < mine)
+            _remember(self._claims, key, min(1.0, taken / self.devices[kind]) if taken else 0.0)
+        return self._claims[key]
 
     @cached_property
     def _loads(self) -> dict[tuple[frozenset[Kind], Kind], float]:
@@ -133,9 +142,13 @@ class Forecast:
             taken = _milli(device.free_gib, kind)
             left = max(0, taken - _milli_up(task.memory_gib, kind))
         count = max(slot.devices for slot in task.slots)
-        after = _change(before, taken, left, count)
-        lost = self._fragments(kind, after) - self._fragments(kind, before)
-        return max(-1.0, min(1.0, lost / (count * max(1, taken - left))))
+        key = kind, before, taken, left, count
+        if key not in self._prices:
+            after = _change(before, taken, left, count)
+            lost = self._fragments(kind, after) - self._fragments(kind, before)
+            price = max(-1.0, min(1.0, lost / (count * max(1, taken - left))))
+            _remember(self._prices, key, price)
+        return self._prices[key]
 
     def _fragments(self, kind: Kind, free: Free) -> float:
         if (kind, free) not in self._lost:
@@ -179,8 +192,14 @@ def forecast(weights: Mapping[Demand, float], inventory: Inventory) -> Forecast:
 
 def free_on(kind: Kind, node: Node) -> Free:
     """What is free of a kind of device on a node, in thousandths of a device."""
-    gaps = (_milli(d.free_gib, kind) for d in node.devices if kind_of(d, node) == kind)
-    return Free(kind.type, node.cpus_free, node.memory_free_mib, tuple(sorted(gaps, reverse=True)))
+    gib = kind.memory_gib
+    gaps = [  # as _milli has it; written out, since it is done for every state of nodes
+        WHOLE * max(0, gib - d.occupied_gib) // gib
+        for d in node.devices
+        if d.type == kind.type and d.memory_gib == gib
+    ]
+    gaps.sort(reverse=True)
+    return Free(kind.type, node.cpus_free, node.memory_free_mib, tuple(gaps))
 
 
 def _change(free: Free, taken: int, left: int, count: int) -> Free:
