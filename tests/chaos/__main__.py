@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from slurm_het.sandbox import root as slurm_root
-from tests.chaos.check import Violation, check
+from tests.chaos.check import check
+from tests.chaos.deeds import Violation
 from tests.chaos.records import Records, load
 from tests.chaos.run import run
 

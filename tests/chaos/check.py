@@ -11,31 +11,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 from slurm_het.core import hostlist
-from slurm_het.core.model import Job
-from tests.chaos.records import Action, Completion, Mark, Poll, Records, submission_of
-from tests.chaos.room import INTAKE, detailed, fits, free_nodes, need_of, uses, wanted_nodes
-
-# Between a node's failure and the moment when all of Slurm has noticed, both ways (seconds).
-NODE_SLACK = 15.0
-GATE_SECONDS = 10.0  # hetd is dead: the gate is open by then
-OPEN_SECONDS = 10.0  # the gate is open and there is room: a job has started by then
-CLOSED_SECONDS = 25.0  # as above with hetd planning: grace, retry and a poll come on top
-GAP_SECONDS = 4.0  # polls further apart than this say nothing about the time between
-SETTLED_SECONDS = 10.0  # a job that changed later than this may have been too late for a plan
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """What went wrong: the rule, the job or thing, when (epoch seconds), and in words."""
-
-    rule: str
-    what: str
-    time: float
-    text: str
+from tests.chaos.deeds import Outage, Violation, outages
+from tests.chaos.records import Action, Completion, Mark, Records, submission_of
+from tests.chaos.room import INTAKE, uses
+from tests.chaos.waits import inverted, stuck_gate, stuck_jobs
 
 
 def check(records: Records) -> list[Violation]:
@@ -47,31 +29,7 @@ def check(records: Records) -> list[Violation]:
     return sorted(found, key=lambda v: v.time)
 
 
-# --- what we did ---
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """A node was not to be relied on from `began` to `ended`."""
-
-    node: str
-    began: float
-    ended: float
-
-
-def outages(records: Records) -> list[Outage]:
-    """What we did to nodes. A restarted slurmctld asks all of them anew."""
-    out, since = [], dict[str, float]()
-    for action in sorted(records.actions, key=lambda a: a.began):
-        verb, args = action.event.verb, action.event.args
-        if verb == "slurmd-kill" or (verb == "node" and args[1] != "RESUME"):
-            since.setdefault(args[0], action.began)
-        elif verb == "slurmd-start" or verb == "node":
-            if args[0] in since:
-                out.append(Outage(args[0], since[args[0]], action.ended + NODE_SLACK))
-            if verb == "node" and action.ok:
-                since.pop(args[0], None)
-    return out + [Outage(node, began, float("inf")) for node, began in since.items()]
+# --- lost and double ---
 
 
 def _failed(nodes: Iterable[str], began: float, ended: float, found: list[Outage]) -> bool:
@@ -84,9 +42,6 @@ def _about(records: Records, verbs: set[str]) -> dict[int, list[Action]]:
         if action.event.verb in verbs:
             out.setdefault(action.event.target, []).append(action)
     return out
-
-
-# --- lost and double ---
 
 
 def _runs(records: Records) -> dict[tuple[int, int], list[Mark]]:
@@ -197,211 +152,6 @@ def overfull(records: Records) -> Iterator[Violation]:
                         continue
                     text = f"held by {', '.join(keys)}: {device.taken} of {memory[node]} GiB shared"
                     yield Violation("overfull", f"{node}:{index}", poll.time, text)
-
-
-# --- stuck ---
-
-
-def _spells(polls: Iterable[Poll], true: Callable[[Poll], bool]) -> Iterator[tuple[Poll, Poll]]:
-    """(first, last) of each unbroken row of polls for which it is true."""
-    first: Poll | None = None
-    last: Poll | None = None
-    for poll in polls:
-        if last and poll.time - last.time > GAP_SECONDS:
-            if first:
-                yield first, last
-            first = None
-        if true(poll):
-            first = first or poll
-        elif first and last:
-            yield first, last
-            first = None
-        last = poll
-    if first and last:
-        yield first, last
-
-
-def stuck_gate(records: Records) -> Iterator[Violation]:
-    """Without hetd the gate is open."""
-    for first, last in _spells(records.polls, lambda p: p.gate == "DOWN" and not p.hetd):
-        if last.time - first.time > GATE_SECONDS:
-            text = f"closed for {last.time - first.time:.0f} s without hetd"
-            yield Violation("stuck", "gate", first.time, text)
-
-
-def startable(job: Job, now: float) -> bool:
-    """Pending, and nothing but room keeps it: no hold, dependency, begin time or array limit."""
-    reasons = {
-        "Dependency", "BeginTime", "JobHeldUser", "JobHeldAdmin", "JobArrayTaskLimit",
-        "PartitionInactive", "Cleaning",
-    }  # fmt: skip
-    return (
-        job.state == "PENDING" and not job.dependency and job.eligible_time <= now
-        and job.reason not in reasons and not job.array_limit and job.priority > 0
-    )  # fmt: skip
-
-
-def _order(job: Job) -> tuple[int, int]:
-    return -job.priority, job.id
-
-
-@dataclass(slots=True)
-class _Wait:
-    """Since when a job could have run on these nodes, in which gate."""
-
-    since: float
-    gate: str
-    nodes: frozenset[str]
-    told: bool = False
-
-
-def stuck_jobs(records: Records) -> Iterator[Violation]:
-    """No job waits long beside room for it, on the same nodes all the time, that no job of higher
-    priority may want: those are whom plain Slurm's backfill and our reservations keep room for."""
-    found, waits = outages(records), dict[str, _Wait]()
-    partitions = _closed_partitions(records)
-    before: Poll | None = None
-    for poll in records.polls:
-        full = detailed(poll, before)
-        if before and poll.time - before.time > GAP_SECONDS:
-            waits.clear()
-        before = full
-        alone = _with_room_of_their_own(full, found, partitions)
-        waits = {key: wait for key, wait in waits.items() if key in alone}
-        for key, (job, nodes) in alone.items():
-            wait = waits.get(key)
-            nodes &= wait.nodes if wait else nodes
-            need = need_of(job)
-            if wait is None or wait.gate != full.gate or not need or len(nodes) < need.nodes:
-                waits[key] = _Wait(full.time, full.gate, alone[key][1])
-                continue
-            wait.nodes = nodes
-            limit = OPEN_SECONDS if full.gate == "UP" else CLOSED_SECONDS
-            if full.time - wait.since > limit and not wait.told:
-                wait.told = True
-                text = (
-                    f"waits in {job.partition} ({job.reason}) beside room on {_fold(nodes)} for"
-                    f" {limit:.0f} s, gate {full.gate}"
-                )
-                yield Violation("stuck", key, full.time, text)
-
-
-def _fold(nodes: Iterable[str]) -> str:
-    return hostlist.fold(nodes)
-
-
-def _with_room_of_their_own(
-    poll: Poll, found: list[Outage], closed: dict[str, list[tuple[float, float]]]
-) -> dict[str, tuple[Job, frozenset[str]]]:
-    """The jobs that could start on nodes that nobody before them may want, and these nodes."""
-    held = uses(poll)
-    out: dict[str, tuple[Job, frozenset[str]]] = {}
-    wanted: set[str] = set()
-    bad = {o.node for o in found if o.began <= poll.time <= o.ended}
-    for job in sorted((j for j in poll.jobs if j.state == "PENDING"), key=_order):
-        need = need_of(job)
-        if not startable(job, poll.time) or need is None:
-            continue
-        nodes = free_nodes(job, need, poll, held) - wanted - bad
-        if fits(job, need, nodes, poll) and not _closed(job, nodes, poll, closed):
-            out[_key(job)] = job, nodes
-        wanted |= wanted_nodes(job, poll)
-    return out
-
-
-def _key(job: Job) -> str:
-    return f"{job.array_job_id}_[]" if job.array_job_id and job.array_task_id is None else job.key
-
-
-def _closed_partitions(records: Records) -> dict[str, list[tuple[float, float]]]:
-    """When we had each pool closed."""
-    out: dict[str, list[tuple[float, float]]] = {}
-    since: dict[str, float] = {}
-    for action in sorted(records.actions, key=lambda a: a.began):
-        if action.event.verb == "partition":
-            name, state = action.event.args
-            if state == "UP" and name in since:
-                out.setdefault(name, []).append((since.pop(name), action.ended + NODE_SLACK))
-            elif state != "UP":
-                since.setdefault(name, action.began)
-    return out
-
-
-def _closed(
-    job: Job, nodes: frozenset[str], poll: Poll, closed: dict[str, list[tuple[float, float]]]
-) -> bool:
-    """Whether a pool that the job needs was closed by us just then."""
-    names = {p for n in poll.nodes if n.name in nodes for p in n.partitions} - {INTAKE}
-    if job.partition != INTAKE:
-        names |= set(job.partition.split(","))
-    return any(a <= poll.time <= b for name in names for a, b in closed.get(name, ()))
-
-
-# --- priority ---
-
-
-def inverted(records: Records) -> Iterator[Violation]:
-    """A start that took, from a job of higher priority that had waited long enough to be planned,
-    room that this could have used: it fitted for two polls, not since the start, and still waits.
-
-    So backfill is allowed (room that the higher job cannot use), and reservations (a pinned job
-    fits only where it is pinned), and what was decided before the higher job had its turn.
-    """
-    found, closed = outages(records), _closed_partitions(records)
-    settled: dict[str, tuple[object, float]] = {}
-    window: list[tuple[Poll, dict[str, Job], set[str]]] = []
-    before: Poll | None = None
-    for poll in records.polls:
-        full = detailed(poll, before)
-        if before and (poll.time - before.time > GAP_SECONDS or poll.gate != before.gate):
-            settled.clear()
-            window.clear()
-        before = full
-        pending = {_key(j): j for j in full.jobs if startable(j, full.time)}
-        settled = {
-            key: settled[key] if key in settled and settled[key][0] == _self(job)
-            else (_self(job), full.time)
-            for key, job in pending.items()
-        }  # fmt: skip
-        bad = {o.node for o in found if o.began <= full.time <= o.ended}
-        held = uses(full)
-        fitting = set()
-        for key, job in pending.items():
-            need = need_of(job)
-            if need and full.time - settled[key][1] > SETTLED_SECONDS:
-                nodes = free_nodes(job, need, full, held) - bad
-                if fits(job, need, nodes, full) and not _closed(job, nodes, full, closed):
-                    fitting.add(key)
-        window = [*window[-3:], (full, pending, fitting)]
-        if len(window) == 4:
-            yield from _overtaken(window)
-
-
-def _self(job: Job) -> tuple[object, ...]:
-    return job.partition, job.req_nodes, job.features, job.priority, job.exc_nodes
-
-
-Look = tuple[Poll, dict[str, Job], set[str]]
-
-
-def _overtaken(window: list[Look]) -> Iterator[Violation]:
-    (_, _, fit0), (first, _, fit1), (second, pending2, fit2), (_, pending3, fit3) = window
-    victims = [pending3[k] for k in fit0 & fit1 if k in pending2 and k in pending3]
-    victims = [job for job in victims if _key(job) not in fit2 | fit3]
-    if not victims:
-        return
-    ran = {j.key for j in first.jobs if j.holds_nodes}
-    for job in second.jobs:
-        if not job.holds_nodes or job.key in ran or need_of(job) is None:
-            continue
-        for victim in victims:
-            took = set(hostlist.expand(job.nodes)) & wanted_nodes(victim, second)
-            if took and victim.priority > job.priority:
-                text = (
-                    f"started on {job.nodes} (priority {job.priority}) though {_key(victim)}"
-                    f" (priority {victim.priority}) had room there and waits"
-                )
-                yield Violation("inverted", job.key, second.time, text)
 
 
 def crashes(records: Records) -> Iterator[Violation]:
