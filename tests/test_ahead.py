@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from slurm_het.core.ahead import (
     first_blocked,
@@ -122,3 +123,19 @@ def test_a_blocked_task_gets_its_reservation_once_it_has_waited() -> None:
     assert reserved(since=41.0, after=60.0) == ()
     assert reserved(since=40.0, after=60.0) == ("7",)
     assert reserved(since=100.0, after=0.0) == ("7",)
+
+
+def test_a_whole_device_is_not_pinned_ahead_beside_sharers_where_slurm_forgets_them() -> None:
+    """The room is kept all the same: lower tasks are kept off it."""
+    jobs = [
+        replace(running(n, f"l40s{n}", "shard:12(IDX:0)"), end_time=2000, cpus=1) for n in (1, 2)
+    ]
+    shot = replace(snapshot(*jobs), time=NOW, forgets_sharers=True)
+    room = take_inventory(shot, policy())
+    fields: dict[str, Any] = {"types": frozenset({"l40s"}), "pools": ("infer-nv",)}
+    whole = task("8", priority=9, **fields)
+    share = task("9", shared=True, memory_gib=8, priority=1, minutes=600, **fields)
+    view = look_ahead(shot, room, (whole, share), (), policy(), 1)
+    assert not view.reserve
+    assert [t.key for t in view.tasks] == ["8", "9"]
+    assert len(view.tasks[1].exc_nodes) == 1

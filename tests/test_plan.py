@@ -17,6 +17,7 @@ from slurm_het.core.model import Job, Plan, Slot, Task
 from slurm_het.core.plan import plan
 from slurm_het.core.problem import Problem, SlotChoice, Solution
 from slurm_het.core.queue import fill_task_pools
+from slurm_het.core.reserve import Pin, reserve
 from slurm_het.solve.milp import solve as solve_mip
 from tests.world import gated, inventory, policy, running, snapshot, task
 
@@ -299,3 +300,41 @@ def test_a_pool_in_which_every_job_gets_whole_nodes() -> None:
     free = take_inventory(replace(shot, partitions=partitions), policy())
     made = plan(free, fill_task_pools(shot, free, policy()).tasks, policy(), greedy)
     assert sorted(p.nodes for p in made.placements) == [("nv1",), ("nv2",)]
+
+
+# --- 22.05 forgets a card's sharers once one of them has ended ---
+
+L40S: dict[str, Any] = {
+    "types": frozenset({"l40s"}), "pools": ("infer-nv",), "exc_nodes": frozenset({"l40s2"}),
+}  # fmt: skip
+
+
+def forgetful(*jobs: Job) -> Inventory:
+    """The sandbox's inventory on a Slurm that forgets sharers."""
+    return take_inventory(replace(snapshot(*jobs), forgets_sharers=True), policy())
+
+
+def test_whole_devices_are_kept_apart_from_sharers_where_slurm_forgets_them() -> None:
+    sharer = running(1, "l40s1", "shard:12(IDX:0)")
+    whole, share = task("2", **L40S), task("3", shared=True, memory_gib=8, **L40S)
+    assert set(planned(whole, on=inventory(sharer)).waiting) == set(), "24.11 has card 1 for it"
+    found = planned(whole, share, on=forgetful(sharer))
+    assert [p.key for p in found.placements] == ["3"]
+    assert "sharing" in found.waiting["2"] or "share" in found.waiting["2"]
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_one_plan_does_not_mix_whole_devices_and_shares_on_a_node(solve: Solve) -> None:
+    whole, share = task("2", **L40S), task("3", shared=True, memory_gib=8, **L40S)
+    assert [p.key for p in planned(whole, share, on=forgetful(), solve=solve).placements] == ["2"]
+    assert [p.key for p in planned(share, whole, on=forgetful(), solve=solve).placements] == ["3"]
+    assert len(planned(whole, share, solve=solve).placements) == 2
+
+
+def test_shares_wait_for_a_whole_device_that_is_about_to_be_taken() -> None:
+    whole, share = task("2", **L40S), task("3", shared=True, memory_gib=8, **L40S)
+    placement = planned(whole, on=forgetful()).placements[0]
+    for start in (0.0, 5000.0):
+        room = reserve(forgetful(), [Pin(whole, placement, 0.0, start)])
+        assert not planned(share, on=room).placements
+    assert planned(share, on=reserve(inventory(), [Pin(whole, placement, 0.0)])).placements

@@ -183,3 +183,17 @@ def test_the_limit_bounds_a_huge_array() -> None:
     assert len(pools.tasks) == 50
     limited = gated(1, array_job_id=1, array_tasks="0-99999%90", array_limit=90)
     assert len(fill(limited, limit=50).tasks) == 50
+
+
+def test_what_an_array_has_beyond_the_limit_is_counted() -> None:
+    """A status that says how many wait must not stop at the window."""
+
+    def pools(tasks: str, throttle: int = 0) -> tuple[int, int]:
+        job = gated(7, array_job_id=7, array_tasks=tasks, array_limit=throttle)
+        found = fill_task_pools(snapshot(job), inventory(), policy(), limit=10)
+        return len(found.tasks), found.unlisted
+
+    assert pools("0-999") == (10, 990)
+    assert pools("0-999%25", 25) == (10, 15)
+    assert pools("0-8:2,20") == (6, 0)
+    assert pools("0-99999999:0,x,5-2") == (10, 99_999_991)

@@ -55,12 +55,14 @@ class TaskPools:
     """Tasks by scenario, in priority order, and jobs that cannot be planned now, with why.
 
     `blocked` has the handovers too. Keys of jobs are as `display_key` and, for handovers, `key`.
+    `unlisted` is how many more tasks of arrays could be planned than `tasks` has.
     """
 
     tasks: tuple[Task, ...] = ()
     blocked: dict[str, str] = field(default_factory=dict)
     classifications: dict[str, Classification] = field(default_factory=dict)
     handovers: dict[str, Handover] = field(default_factory=dict)
+    unlisted: int = 0
 
     def pool(self, scenario: Scenario) -> tuple[Task, ...]:
         """The task pool of one scenario."""
@@ -142,6 +144,7 @@ def fill_task_pools(
     started = _started_array_tasks(snapshot, policy)
     out = TaskPools()
     tasks: list[Task] = []
+    unlisted = 0
     gated = [j for j in snapshot.jobs if is_gated(j, policy)]
     for job in sorted(gated, key=lambda j: (-j.priority, j.id, j.array_task_id or 0)):
         key = display_key(job)
@@ -157,16 +160,17 @@ def fill_task_pools(
         if isinstance(made, str):
             out.blocked[key] = made
             continue
-        room = limit
+        allowed = array_size(job.array_tasks)
         if job.array_limit:
-            room = min(limit, max(0, job.array_limit - started.get(job.array_job_id, 0)))
-            if not room:
+            allowed = max(0, job.array_limit - started.get(job.array_job_id, 0))
+            if not allowed:
                 out.blocked[key] = f"its array runs at most {job.array_limit} tasks at once"
-        more = _array_tasks(job, made, room)
+        more = _array_tasks(job, made, min(limit, max(1, allowed)))
+        unlisted += max(0, min(allowed, array_size(job.array_tasks)) - len(more))
         if job.array_job_id:  # what was split off shares the limit with the rest
             started[job.array_job_id] = started.get(job.array_job_id, 0) + len(more)
         tasks += more
-    return replace(out, tasks=tuple(tasks))
+    return replace(out, tasks=tuple(tasks), unlisted=unlisted)
 
 
 def _started_array_tasks(snapshot: Snapshot, policy: Policy) -> dict[int, int]:
@@ -200,6 +204,13 @@ def array_indexes(text: str, limit: int) -> tuple[int, ...]:
             last = min(int(high or low), low + (limit - len(out)) * step)
             out += range(low, last + 1, step)
     return tuple(out[:limit])
+
+
+def array_size(text: str) -> int:
+    """How many tasks `0-9,12-20:2%4` names; those that Slurm shortened to `...` are not known."""
+    matches = map(_ARRAY_ITEM.match, text.split("%")[0].split(","))
+    spans = ((int(m[1]), int(m[2] or m[1]), int(m[3] or 1) or 1) for m in matches if m)
+    return sum(max(0, high - low) // step + 1 for low, high, step in spans)
 
 
 def _array_tasks(job: Job, task: Task, room: int) -> list[Task]:

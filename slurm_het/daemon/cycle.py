@@ -106,7 +106,7 @@ class Cycle:
         expected = self._expectation.of(queue.tasks, self.inventory)
         made = await asyncio.to_thread(plan, room, window, self.policy, self.solve, expected)
         made = replace(made, waiting=made.waiting | kept)
-        self._record(made, len(tasks), time.perf_counter() - began)
+        self._record(made, len(tasks) + queue.unlisted, time.perf_counter() - began)
         await self.check_lead()
         released = await self._release(made, window, snapshot)
         more = len(tasks) > released or released == window_tasks
