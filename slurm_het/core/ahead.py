@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from slurm_het.core import hostlist
 from slurm_het.core.build import fits_device, groups_of, has_room, misfit, need
@@ -138,8 +139,20 @@ def _placement(task: Task, nodes: list[Node]) -> Placement:
     )
 
 
-Spare = dict[str, tuple[int, int, int]]
-"""By node: devices, CPUs and host memory (MiB) left beside a reservation when it starts."""
+class Beside(NamedTuple):
+    """Devices, CPUs and host memory (MiB) left on a node beside a reservation when it starts.
+
+    `apart`: only for tasks that share as it does, or take whole devices as it does.
+    """
+
+    devices: int = 0
+    cpus: int = 0
+    memory: int = 0
+    apart: bool = False
+
+
+Spare = dict[str, Beside]
+"""What is left beside reservations, by node."""
 
 
 def spare_beside(
@@ -159,8 +172,9 @@ def spare_beside(
                     node = _after(node, release)
             cpus, memory = need(made.task, slot, node)
             free = sum(fits_device(made.task, d) for d in node.devices)
-            spare[name] = (
-                free - slot.devices, node.cpus_free - cpus, node.memory_free_mib - memory
+            spare[name] = Beside(
+                free - slot.devices, node.cpus_free - cpus, node.memory_free_mib - memory,
+                node.apart,
             )  # fmt: skip
     return spare
 
@@ -191,19 +205,17 @@ def _kept_off(task: Task, reservations: list[Reservation], left: Spare, now: flo
         ):
             continue
         for name in made.placement.nodes:
-            devices, cpus, memory = left.get(name, (0, 0, 0))
-            whole = task.exclusive or task.all_memory
-            if (
-                not whole
-                and slot.devices <= devices
-                and slot.cpus <= cpus
-                and (slot.memory_mib <= memory)
-            ):
-                left[name] = (
-                    devices - slot.devices, cpus - slot.cpus, memory - slot.memory_mib
-                )  # fmt: skip
-            else:
+            beside = left.get(name, Beside())
+            mixed = beside.apart and task.shared != made.task.shared
+            rest = beside._replace(
+                devices=beside.devices - slot.devices,
+                cpus=beside.cpus - slot.cpus,
+                memory=beside.memory - slot.memory_mib,
+            )
+            if task.exclusive or task.all_memory or mixed or min(rest[:3]) < 0:
                 off.add(name)
+            else:
+                left[name] = rest
     return replace(task, exc_nodes=task.exc_nodes | off) if off else task
 
 

@@ -160,13 +160,14 @@ def fill_task_pools(
         if isinstance(made, str):
             out.blocked[key] = made
             continue
-        allowed = array_size(job.array_tasks)
+        allowed = max(1, array_size(job.array_tasks))
         if job.array_limit:
-            allowed = max(0, job.array_limit - started.get(job.array_job_id, 0))
-            if not allowed:
+            allowed = min(allowed, job.array_limit - started.get(job.array_job_id, 0))
+            if allowed <= 0:
                 out.blocked[key] = f"its array runs at most {job.array_limit} tasks at once"
-        more = _array_tasks(job, made, min(limit, max(1, allowed)))
-        unlisted += max(0, min(allowed, array_size(job.array_tasks)) - len(more))
+                continue
+        more = _array_tasks(job, made, min(limit, allowed))
+        unlisted += allowed - len(more)
         if job.array_job_id:  # what was split off shares the limit with the rest
             started[job.array_job_id] = started.get(job.array_job_id, 0) + len(more)
         tasks += more
