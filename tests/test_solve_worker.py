@@ -188,3 +188,17 @@ def test_the_worker_dies_with_its_parent_amid_a_solve() -> None:
     while _alive(pid) and time.monotonic() < limit:
         time.sleep(0.05)
     assert not _alive(pid)
+
+
+def test_without_highs_cbc_plans(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A release of highspy that python-mip cannot call costs no plans."""
+    monkeypatch.setenv("PMIP_HIGHS_LIBRARY", "/nonexistent/libhighs.so")
+    worker = WorkerSolver("highs")
+    try:
+        solution = worker.solve(simple(tasks=3), 10)
+    finally:
+        worker.close()
+    assert solution.status == "optimal"
+    assert "CBC is used" in capfd.readouterr().err

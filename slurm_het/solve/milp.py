@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mip
+from mip.highs import has_highs
 
 from slurm_het.core.greedy import Starts
 from slurm_het.core.problem import Problem, SlotChoice, Solution
@@ -18,6 +20,8 @@ from slurm_het.solve.candidates import Candidates, Names, candidates, numbered
 from slurm_het.solve.lexicographic import Answer, OutOfTimeError, Search
 from slurm_het.solve.pooled import Pooled
 from slurm_het.solve.pooled import SolverName as SolverName  # part of this module's interface
+
+log = logging.getLogger(__name__)
 
 LAST_GAP = 0.005
 DETAILED_MOST = 20_000
@@ -268,10 +272,25 @@ def solve(
     return Search(problem, seconds, (Detailed if small else Pooled)(problem, solver), gap).run()
 
 
+def usable(solver: SolverName) -> SolverName:
+    """The solver, or CBC with a warning where python-mip finds no HiGHS that it can call.
+
+    A release of highspy may hide the C API that python-mip calls (1.16.0 does), and a plan by CBC
+    is better than first-fit ones until somebody notices.
+    """
+    if solver == "highs" and not has_highs:
+        log.warning(
+            "python-mip finds no HiGHS that it can call, CBC is used;"
+            " remedy: pip install 'highspy<1.16', or `solver: cbc` under `planner:`"
+        )
+        return "cbc"
+    return solver
+
+
 def dump_lp(problem: Problem) -> str:
     """The whole model as LP text, with comments that name the symbols and the second level."""
     header = LP_HEADER.format(levels=DUMPED_LEVELS)
-    formulation = Detailed(problem, "highs")
+    formulation = Detailed(problem, usable("highs"))
     able = formulation.able()
     if not able:
         return header + "\\ no task can start\n"

@@ -143,9 +143,9 @@ def main() -> None:
     pipes = _own_pipes()
     threading.Thread(target=_die_with_parent, args=(pipes.outgoing,), daemon=True).start()
     # Imported here: the parent imports this module too, and must not load the solvers' libraries.
-    from slurm_het.solve.milp import solve
+    from slurm_het.solve.milp import solve, usable
 
-    solver: SolverName = "cbc" if sys.argv[1:] == ["cbc"] else "highs"
+    solver = usable("cbc" if sys.argv[1:] == ["cbc"] else "highs")
     decoder = msgspec.msgpack.Decoder(Request)
     reply = Reply()
     while True:
