@@ -2,32 +2,36 @@
 
     ./dev bench openb --traces DIR [--trace default] [--seeds 42-51] [--windows 64] [--load 1.1]
 
-One pod at a time nobody may turn down a pod that fits. In polling windows the planner sees so
-many pods at once, orders them, and may turn some down for good (`--load`: the demand it expects,
-in devices of the cluster). Every placement of every policy is checked by an independent referee.
+One pod at a time nobody may turn down a pod that fits. In polling windows the policy sees so many
+pods at once and may turn some down for good, as late as it can, for those that are still to come
+(`--load`: the demand it expects, in devices of the cluster). Every placement of every policy is
+checked by an independent referee. `LP bound`: what no policy can exceed, even one that knows all
+pods beforehand and moves them at will (CPUs and memory summed over the nodes of a kind); of the
+first `--bounds` seeds.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from bench import openb_lp
 from bench.fgd import Chooser, Move, OneByOne, best_fit, fgd
 from bench.openb_policy import Plan, Planned
+from bench.plots import Series, draw
+from bench.quotas import relaxation, room
+from bench.results import head, numbers, record, table
 from bench.traces import Curve, Trace, arrivals, curve, names, read_openb
 from slurm_het.core.frag import WHOLE, Free, Shape
 
 AT = (80, 95, 100, 130)
-RESULTS = Path(__file__).with_name("RESULTS.md")
+COLUMNS = ("trace, policy", *(f"@{p}" for p in AT), "infeasible", "s/run")
+BIN_PARTS = 5  # the bound of a whole per cent is that of so many parts of it, each at its end
 
 
 class Policy(Protocol):
@@ -100,80 +104,118 @@ def entries(trace: Trace, windows: int, load: float) -> list[Entry]:
     found.append(("slurm-het", 1, lambda _: Planned(plan)))
     if windows:
         ahead = Plan(trace.nodes, mix, load)
-        title = f"slurm-het, windows of {windows}"
-        found.append((title, windows, lambda _: Planned(plan)))
-        title += f", load {load:g}"
+        title = f"slurm-het, windows of {windows}, load {load:g}"
         found.append((title, windows, lambda _: Planned(ahead, choosy=True)))
     return found
 
 
-def measure(trace: Trace, seeds: Iterable[int], lines: list[Entry]) -> list[str]:
-    """The rows of the table, printing what each run gave."""
+def measure(
+    trace: Trace, seeds: Sequence[int], lines: Sequence[Entry]
+) -> tuple[list[list[str]], dict[str, list[Curve]]]:
+    """The rows of the table and the curves by policy, printing what each run gave."""
     rows = []
+    found: dict[str, list[Curve]] = {}
     for name, size, make in lines:
-        curves: list[Curve] = []
+        curves = found[name] = []
         seconds: list[float] = []
         infeasible = 0
         for seed in seeds:
             began = time.perf_counter()
-            found, broken = replay(trace, arrivals(trace, seed), make(seed), size)
+            one, broken = replay(trace, arrivals(trace, seed), make(seed), size)
             seconds.append(time.perf_counter() - began)
-            curves.append(found)
+            curves.append(one)
             infeasible += broken
-            points = " ".join(f"{found.at(p):.2f}" for p in AT)
+            points = " ".join(f"{one.at(p):.2f}" for p in AT)
             print(f"{trace.name} {name} seed {seed}: {points}", flush=True)
-        means = [[c.at(p) for c in curves] for p in AT]
-        cells = [f"{statistics.mean(m):.2f} ({min(m):.2f}–{max(m):.2f})" for m in means]
+        cells = [_spread([c.at(p) for c in curves]) for p in AT]
         took = f"{statistics.median(seconds):.1f}"
-        rows.append(f"| {trace.name} | {name} | {' | '.join(cells)} | {infeasible} | {took} |")
-    return rows
+        rows.append([f"{trace.name}, {name}", *cells, str(infeasible), took])
+    return rows, found
 
 
-def header(command: str, seeds: list[int]) -> list[str]:
-    """The section's head: what was run, on what, and how to read the table."""
-    git = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    points = " | ".join(f"@{p}" for p in AT)
-    return [
-        f"\n## openb, {datetime.now(UTC):%Y-%m-%d}, commit {commit or 'unknown'}\n",
-        f"`{command}`  ",
-        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}\n",
-        f"Allocated % of the devices when requests for so many % have arrived: mean of "
-        f"{len(seeds)} seeds (lowest–highest).\n",
-        f"| trace | policy | {points} | infeasible | s/run |",
-        f"|---|---|{'---|' * len(AT)}---|---|",
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+
+
+def bounds(trace: Trace, seeds: Sequence[int]) -> list[str]:
+    """A row of the table: what no policy exceeds."""
+    cells = [_spread([bound(trace, arrivals(trace, seed), p) for seed in seeds]) for p in AT]
+    return [f"{trace.name}, LP bound, {len(seeds)} seeds", *cells, "", ""]
+
+
+def bound(trace: Trace, pods: Sequence[Shape], percent: int) -> float:
+    """No policy has more than this allocated when `percent` % have arrived (see Curve.at)."""
+    ends = [percent - 0.5 + (part + 1) / BIN_PARTS for part in range(BIN_PARTS)]
+    return statistics.mean(100 * _most(trace, pods, end / 100) / trace.milli for end in ends)
+
+
+def _most(trace: Trace, pods: Sequence[Shape], share: float) -> float:
+    """The LP's optimum for the pods that ask for up to `share` of the cluster's devices."""
+    demand: Counter[Shape] = Counter()
+    asked = 0
+    for pod in pods:
+        asked += pod.total
+        if asked > share * trace.milli:
+            break
+        demand[pod] += 1
+    rooms = {kind: room({kind.empty(): count}) for kind, count in trace.nodes.items()}
+    lp = relaxation(rooms, demand, devices_only=True)
+    values = openb_lp.solve(lp)
+    return WHOLE * sum(c.gain * x for c, x in zip(lp.columns, values, strict=True))
+
+
+def plot(trace: Trace, found: dict[str, list[Curve]]) -> Path:
+    """The curves beside RESULTS.md: means over the seeds."""
+    xs = range(60, 131)
+    series = [
+        Series(name, [(x, statistics.mean(c.at(x) for c in curves)) for x in xs])
+        for name, curves in found.items()
     ]
+    title = (
+        f"openb {trace.name}: allocated devices, mean of {len(next(iter(found.values())))} seeds"
+    )
+    return draw(f"openb-{trace.name}", title, "arrived requests, % of the devices", "allocated, %",
+                series)  # fmt: skip
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--traces", type=Path, required=True, help="directory of the openb files")
     parser.add_argument("--trace", action="append", help="a trace's name, or `all`")
-    parser.add_argument("--seeds", default="42-51", help="first-last")
+    parser.add_argument("--seeds", type=numbers, default=numbers("42-51"), help="first-last")
     parser.add_argument("--windows", type=int, default=64, help="pods per window; 0: leave it out")
     parser.add_argument("--load", type=float, default=1.1, help="expected demand in windows")
+    parser.add_argument("--bounds", type=int, default=3, help="seeds of which to find the bound")
     parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
-    """Print the table, and append it to RESULTS.md."""
+    """Print the tables, and put them into RESULTS.md."""
     options = parse()
     chosen = options.trace or ["default", "gpuspec33"]
-    first, _, last = options.seeds.partition("-")
-    seeds = list(range(int(first), int(last or first) + 1))
-    flags = f"--seeds {options.seeds} --windows {options.windows} --load {options.load:g}"
+    seeds = options.seeds
+    flags = f"--seeds {seeds[0]}-{seeds[-1]} --windows {options.windows} --load {options.load:g}"
     flags += "".join(f" --trace {name}" for name in options.trace or ())
-    lines = header(f"./dev bench openb --traces DIR {flags}", seeds)
+    lines = [
+        *head("openb", f"./dev bench openb --traces DIR {flags}"),
+        "Allocated % of the devices when requests for so many % have arrived: mean of "
+        f"{len(seeds)} seeds (lowest–highest).",
+    ]
     for name in names(options.traces) if chosen == ["all"] else chosen:
         trace = read_openb(options.traces, name)
-        lines += measure(trace, seeds, entries(trace, options.windows, options.load))
-    text = "\n".join(lines) + "\n"
-    print(text)
+        rows, curves = measure(trace, seeds, entries(trace, options.windows, options.load))
+        if options.bounds:
+            rows.append(bounds(trace, seeds[: options.bounds]))
+        lines += ["", *table(COLUMNS, rows)]
+        if not options.no_record:
+            lines += ["", f"![{name}]({plot(trace, curves).name})"]
+    print("\n".join(lines))
     if not options.no_record:
-        with RESULTS.open("a") as results:
-            results.write(text)
+        record(lines)
 
 
 if __name__ == "__main__":

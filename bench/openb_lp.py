@@ -5,7 +5,7 @@ from __future__ import annotations
 import highspy
 import numpy as np
 
-from slurm_het.core.quotas import Relaxation
+from bench.quotas import Relaxation
 
 
 def solve(lp: Relaxation) -> list[float]:

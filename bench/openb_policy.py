@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from bench import openb_lp
 from bench.fgd import Chooser, Cluster, Move, fragmentation_cost
+from bench.quotas import Ledger, Quotas, relaxation, room
 from slurm_het.core.frag import WHOLE, Mix, NodeKind, Shape
-from slurm_het.core.quotas import Ledger, Quotas, relaxation, room
 
 
 class Plan:
@@ -26,7 +26,7 @@ class Plan:
         demand = {shape: share * load * self.devices / mean for shape, share in mix.items()}
         rooms = {kind: room({kind.empty(): count}) for kind, count in nodes.items()}
         lp = relaxation(rooms, demand)
-        self.quotas = Quotas.of(lp, demand, openb_lp.solve(lp))
+        self.quotas = Quotas.of(lp, openb_lp.solve(lp))
         self.choosers = {
             kind: Chooser(fragmentation_cost(self.quotas.mix(kind, mix))) for kind in nodes
         }
@@ -48,9 +48,10 @@ class Planned:
         self.arrived = 0
 
     def window(self, pods: list[Shape]) -> list[tuple[int, Move]]:
-        """The pods placed, by index, and how; they are looked at by size, the largest first."""
-        order = sorted(range(len(pods)), key=lambda i: _size(pods[i]), reverse=True)
-        moves = [(i, self._place(pods[i])) for i in order]
+        """The pods placed, by index, and how. They are looked at as they came: whatever the order
+        by size, pods of one kind beside each other end on nodes that lack the same (1 % worse).
+        """
+        moves = [(i, self._place(pod)) for i, pod in enumerate(pods)]
         self.arrived += sum(pod.total for pod in pods)
         return [(i, move) for i, move in moves if move]
 
@@ -72,7 +73,3 @@ class Planned:
                 return move
             self.full.add((pod, kind))  # nothing ever leaves
         return None
-
-
-def _size(pod: Shape) -> tuple[int, int, int]:
-    return pod.total, pod.cpus, pod.memory

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.quotas import Ledger, Quotas, relaxation, room
 from slurm_het.core.frag import Free, NodeKind, Shape, fragmentation, options
-from slurm_het.core.quotas import Ledger, Quotas, relaxation, room
 
 ANY: frozenset[str] = frozenset()
 BIG = NodeKind("a100", 64, 512, 4)
@@ -104,8 +104,7 @@ def test_what_can_never_fit_is_no_column() -> None:
 
 
 def _quotas() -> Quotas:
-    demand = {WHOLE_JOB: 4.0, TYPED: 2.0}
-    return Quotas(demand, {(WHOLE_JOB, BIG): 3.0, (WHOLE_JOB, SMALL): 1.0, (TYPED, SMALL): 2.0})
+    return Quotas({(WHOLE_JOB, BIG): 3.0, (WHOLE_JOB, SMALL): 1.0, (TYPED, SMALL): 2.0})
 
 
 def test_the_kind_furthest_behind_comes_first() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench.fgd import Chooser, OneByOne, best_fit, fgd
-from bench.openb import allowed, entries, measure, replay
+from bench.openb import AT, COLUMNS, allowed, bound, entries, measure, replay
 from bench.openb_policy import Plan, Planned
+from bench.plots import Series, draw
 from bench.traces import Curve, MissingTrace, Trace, arrivals, names, read_openb
 from slurm_het.core.frag import Free, NodeKind, Shape
 
@@ -130,9 +131,24 @@ def test_typed_pods_find_the_scarce_model_kept_for_them() -> None:
     assert found.at(100) == 100
 
 
-def test_the_table_has_a_row_per_policy() -> None:
+def test_the_table_has_a_row_per_policy(tmp_path: Path) -> None:
     trace = _synthetic(3)
-    rows = measure(trace, [42, 43], entries(trace, 8, 1.1)[:1])
-    assert len(rows) == 1
-    assert rows[0].startswith("| synthetic | FGD | ")
-    assert rows[0].count("|") == 9
+    rows, curves = measure(trace, [42, 43], entries(trace, 8, 1.1)[:1])
+    assert [row[0] for row in rows] == ["synthetic, FGD"]
+    assert len(rows[0]) == len(COLUMNS)
+    assert len(curves["FGD"]) == 2
+    points = [(float(p), curves["FGD"][0].at(p)) for p in AT]
+    path = draw("curve", "title", "x", "y", [Series("FGD", points)], tmp_path)
+    assert path.read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_policy_exceeds_the_bound(seed: int) -> None:
+    trace = _synthetic(seed)
+    pods = arrivals(trace, seed)
+    for percent in (80, 130):
+        most = bound(trace, pods, percent)
+        assert most <= 100 + 1e-6
+        for _, size, make in entries(trace, 16, 1.1):
+            found, _ = replay(trace, pods, make(seed), size)
+            assert found.at(percent) <= most + 100 * 2000 / trace.milli  # a pod skips bins

@@ -93,8 +93,13 @@ class Relaxation:
         return len(self.columns) - 1
 
 
-def relaxation(rooms: Mapping[NodeKind, Room], demand: Mapping[Shape, float]) -> Relaxation:
-    """The LP over these kinds of nodes for an expected demand (jobs per shape)."""
+def relaxation(
+    rooms: Mapping[NodeKind, Room], demand: Mapping[Shape, float], *, devices_only: bool = False
+) -> Relaxation:
+    """The LP over these kinds of nodes for an expected demand (jobs per shape).
+
+    `devices_only`: nothing but allocated devices counts, so that the optimum bounds every policy.
+    """
     lp = Relaxation()
     rows = {shape: lp.row(count) for shape, count in demand.items()}
     for kind, here in rooms.items():
@@ -107,9 +112,11 @@ def relaxation(rooms: Mapping[NodeKind, Room], demand: Mapping[Shape, float]) ->
                 terms[levels[WHOLE]] = float(shape.devices)
             elif shape.devices:
                 terms[sizes[shape.milli]] = float(shape.devices)
-            worth = shape.total / WHOLE if shape.devices else CPU_ONLY_WORTH
+            cpu_worth = 0.0 if devices_only else CPU_ONLY_WORTH
+            worth = shape.total / WHOLE if shape.devices else cpu_worth
             lp.uses[shape, kind] = lp.column(worth, terms)
-        _headroom(lp, here, ((cpus, here.cpus), (memory, here.memory)))
+        if not devices_only:
+            _headroom(lp, here, ((cpus, here.cpus), (memory, here.memory)))
     return lp
 
 
@@ -156,16 +163,15 @@ def _headroom(lp: Relaxation, here: Room, rows: Iterable[tuple[int, int]]) -> No
 
 @dataclass(frozen=True)
 class Quotas:
-    """`planned[s, k]` jobs of shape s on kind k, of an expected `demand[s]`."""
+    """`planned[s, k]` jobs of shape s on kind k."""
 
-    demand: Mapping[Shape, float]
     planned: Mapping[Use, float]
 
     @classmethod
-    def of(cls, lp: Relaxation, demand: Mapping[Shape, float], values: Sequence[float]) -> Quotas:
+    def of(cls, lp: Relaxation, values: Sequence[float]) -> Quotas:
         """The quotas in the values of the relaxation's columns."""
         found = {use: values[i] for use, i in lp.uses.items() if values[i] > 1e-7}
-        return cls(demand, found)
+        return cls(found)
 
     def mix(self, kind: NodeKind, overall: Mix) -> Mix:
         """The mix of jobs to expect on nodes of a kind: those planned there, and some others."""
@@ -217,7 +223,9 @@ class Ledger:
         )
 
     def wanted(self, shape: Shape) -> bool:
-        """Whether the plan has one more of this shape start, of those that came so far."""
-        expected = self.quotas.demand.get(shape, 0.0)
-        due = self.came[shape] * self.planned.get(shape, 0.0) / expected if expected else 0.0
-        return self.total[shape] < due + 1
+        """Whether the plan has one more of this shape start, now or later.
+
+        What the plan does without is turned down as late as possible: until then it does no harm
+        that the jobs still to come could not make good.
+        """
+        return self.total[shape] < self.planned.get(shape, 0.0) + 1
