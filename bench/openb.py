@@ -20,14 +20,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from bench import openb_lp
 from bench.fgd import Chooser, Move, OneByOne, best_fit, fgd
-from bench.openb_policy import Plan, Planned
+from bench.openb_plan import Outlook, Planner
+from bench.openb_policy import Plan, Planned, as_it_is, solved
 from bench.plots import Series, draw
-from bench.quotas import relaxation, room
 from bench.results import head, numbers, record, table
 from bench.traces import Curve, Trace, arrivals, curve, names, read_openb
 from slurm_het.core.frag import WHOLE, Free, Shape
+from slurm_het.core.greedy import greedy
+from slurm_het.core.quotas import relaxation, room
 
 AT = (80, 95, 100, 130)
 COLUMNS = ("trace, policy", *(f"@{p}" for p in AT), "infeasible", "s/run")
@@ -103,6 +104,8 @@ def entries(trace: Trace, windows: int, load: float) -> list[Entry]:
     found: list[Entry] = [(name, 1, theirs(name)) for name in costs]
     found.append(("slurm-het", 1, lambda _: Planned(plan)))
     if windows:
+        outlook = Outlook(trace.nodes, mix)
+        found.append((f"plan(), windows of {windows}", windows, lambda _: Planner(outlook, greedy)))
         ahead = Plan(trace.nodes, mix, load)
         title = f"slurm-het, windows of {windows}, load {load:g}"
         found.append((title, windows, lambda _: Planned(ahead, choosy=True)))
@@ -159,8 +162,8 @@ def _most(trace: Trace, pods: Sequence[Shape], share: float) -> float:
             break
         demand[pod] += 1
     rooms = {kind: room({kind.empty(): count}) for kind, count in trace.nodes.items()}
-    lp = relaxation(rooms, demand, devices_only=True)
-    values = openb_lp.solve(lp)
+    lp = relaxation(rooms, demand, as_it_is, devices_only=True).program
+    values = solved(lp)
     return WHOLE * sum(c.gain * x for c, x in zip(lp.columns, values, strict=True))
 
 

@@ -7,12 +7,105 @@ the mix of shapes to expect there, by which the fragmentation on its nodes is pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from bench import openb_lp
 from bench.fgd import Chooser, Cluster, Move, fragmentation_cost
-from bench.quotas import Ledger, Quotas, relaxation, room
 from slurm_het.core.frag import WHOLE, Mix, NodeKind, Shape
+from slurm_het.core.quotas import LinearProgram, Relaxation, relaxation, room
+from slurm_het.solve.relaxed import solve_program
+
+LP_SECONDS = 120.0
+
+
+def as_it_is(shape: Shape, _: NodeKind) -> Shape:
+    """A pod has the same shape on every kind of node."""
+    return shape
+
+
+def solved(lp: LinearProgram) -> tuple[float, ...]:
+    """The columns' values at the optimum."""
+    values = solve_program(lp, LP_SECONDS)
+    if values is None:
+        raise SystemExit(f"the linear program was not solved in {LP_SECONDS:.0f} s")
+    return values
+
+
+OVERALL = 0.1
+"""Share of the site's whole mix in the mix of a kind of node: others will stray there."""
+
+Use = tuple[Shape, NodeKind]
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """`planned[s, k]` jobs of shape s on kind k."""
+
+    planned: Mapping[Use, float]
+
+    @classmethod
+    def of(cls, lp: Relaxation[Shape], values: Sequence[float]) -> Quotas:
+        """The quotas in the values of the relaxation's columns."""
+        found = {use: values[i] for use, i in lp.uses.items() if values[i] > 1e-7}
+        return cls(found)
+
+    def mix(self, kind: NodeKind, overall: Mix) -> Mix:
+        """The mix of jobs to expect on nodes of a kind: those planned there, and some others."""
+        here = {shape: n for (shape, k), n in self.planned.items() if k == kind}
+        total = sum(here.values())
+        stray = OVERALL if total else 1.0
+        found = {shape: (1 - stray) * n / total for shape, n in here.items()}
+        for shape, share in overall.items():
+            found[shape] = found.get(shape, 0.0) + stray * share
+        return found
+
+
+class Ledger:
+    """What has come and what was placed, against the quotas."""
+
+    def __init__(self, quotas: Quotas, kinds: Iterable[NodeKind]) -> None:
+        self.quotas = quotas
+        self.kinds = tuple(kinds)
+        self.came: Counter[Shape] = Counter()
+        self.placed: Counter[Use] = Counter()
+        self.total: Counter[Shape] = Counter()
+        self.planned: dict[Shape, float] = {}
+        for (shape, _), count in quotas.planned.items():
+            self.planned[shape] = self.planned.get(shape, 0.0) + count
+
+    def arrive(self, shape: Shape) -> None:
+        """A job of this shape came."""
+        self.came[shape] += 1
+
+    def place(self, shape: Shape, kind: NodeKind) -> None:
+        """A job of this shape was put on this kind of node."""
+        self.placed[shape, kind] += 1
+        self.total[shape] += 1
+
+    def behind(self, shape: Shape, kind: NodeKind) -> float:
+        """How many jobs the kind is behind its part of those that came; negative when ahead."""
+        quota, planned = self.quotas.planned.get((shape, kind), 0.0), self.planned.get(shape)
+        due = quota * self.came[shape] / planned if planned else 0.0
+        return due - self.placed[shape, kind]
+
+    def order(self, shape: Shape) -> list[NodeKind]:
+        """The kinds, the one furthest behind its quota first; kinds without one go last."""
+        planned = self.quotas.planned
+        return sorted(
+            self.kinds,
+            key=lambda kind: (
+                -self.behind(shape, kind) - (1e-3 if (shape, kind) in planned else 0.0)
+            ),
+        )
+
+    def wanted(self, shape: Shape) -> bool:
+        """Whether the plan has one more of this shape start, now or later.
+
+        What the plan does without is turned down as late as possible: until then it does no harm
+        that the jobs still to come could not make good.
+        """
+        return self.total[shape] < self.planned.get(shape, 0.0) + 1
 
 
 class Plan:
@@ -25,8 +118,8 @@ class Plan:
         mean = sum(share * shape.total for shape, share in mix.items())
         demand = {shape: share * load * self.devices / mean for shape, share in mix.items()}
         rooms = {kind: room({kind.empty(): count}) for kind, count in nodes.items()}
-        lp = relaxation(rooms, demand)
-        self.quotas = Quotas.of(lp, openb_lp.solve(lp))
+        lp = relaxation(rooms, demand, as_it_is)
+        self.quotas = Quotas.of(lp, solved(lp.program))
         self.choosers = {
             kind: Chooser(fragmentation_cost(self.quotas.mix(kind, mix))) for kind in nodes
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -15,7 +16,9 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 def head(name: str, command: str, extra: str = "") -> list[str]:
     """A section's title, command and machine."""
     git = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    # Another Debian tree has no git.
+    there = shutil.which("git") is not None
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip() if there else ""
     machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
     return [
         f"## {name}, {datetime.now(UTC):%Y-%m-%d}, commit {commit or 'unknown'}",

@@ -40,13 +40,16 @@ from slurm_het.core.model import (
     Task,
 )
 from slurm_het.core.outlook import look_ahead
+from slurm_het.core.parts import with_parts
 from slurm_het.core.plan import plan, select
 from slurm_het.core.policy import Policy
 from slurm_het.core.problem import Problem, Solution, violations
 from slurm_het.core.queue import fill_task_pools
+from slurm_het.core.quotas import LinearProgram
 from slurm_het.core.rewrite import encode_comment
 from slurm_het.solve.lexicographic import Search
 from slurm_het.solve.milp import Detailed
+from slurm_het.solve.relaxed import solve_program
 from slurm_het.solve.worker import WorkerSolver
 
 ROOT = Path(__file__).parents[1]
@@ -200,7 +203,12 @@ def planned(
 
 def expected(inventory: Inventory, tasks: Iterable[Task]) -> Forecast:
     """Jobs as these, so that the weights look at all that they can."""
-    return forecast(Counter(map(demand_of, tasks)), inventory)
+    return with_parts(forecast(Counter(map(demand_of, tasks)), inventory), relax)
+
+
+def relax(program: LinearProgram) -> tuple[float, ...] | None:
+    """As hetd does it in the solver's worker, every few minutes."""
+    return solve_program(program, 10.0)
 
 
 def naive(problem: Problem, seconds: float) -> Solution:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.quotas import Ledger, Quotas, relaxation, room
+from bench.openb_policy import Ledger, Quotas, as_it_is
 from slurm_het.core.frag import Free, NodeKind, Shape, fragmentation, options
+from slurm_het.core.quotas import relaxation, room
 
 ANY: frozenset[str] = frozenset()
 BIG = NodeKind("a100", 64, 512, 4)
@@ -90,16 +91,18 @@ def test_room_adds_nodes_up() -> None:
 
 def test_the_relaxation_counts_shares_by_gap() -> None:
     # From one empty device: the flow 1000 -> 500 -> 0, all for the one size there is.
-    lp = relaxation({BIG: room({BIG.empty(): 1})}, {HALF: 10.0})
-    column = lp.columns[lp.uses[HALF, BIG]]
+    lp = relaxation({BIG: room({BIG.empty(): 1})}, {HALF: 10.0}, as_it_is)
+    column = lp.program.columns[lp.uses[HALF, BIG]]
     assert column.gain == 0.5
-    flows = [c for c in lp.columns if c.gain == 0 and c.upper == float("inf")]
+    flows = [c for c in lp.program.columns if c.gain == 0 and c.upper == float("inf")]
     assert len(flows) == 2
     assert sum(-1.0 in c.terms.values() for c in flows) == 2
 
 
 def test_what_can_never_fit_is_no_column() -> None:
-    lp = relaxation({BIG: room({BIG.empty(): 1})}, {TYPED: 1.0, WHOLE_JOB: 1.0, CPU_JOB: 0.0})
+    lp = relaxation(
+        {BIG: room({BIG.empty(): 1})}, {TYPED: 1.0, WHOLE_JOB: 1.0, CPU_JOB: 0.0}, as_it_is
+    )
     assert set(lp.uses) == {(WHOLE_JOB, BIG)}
 
 

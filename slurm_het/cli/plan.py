@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from slurm_het.core.forecast import Forecast, forecast, given
 from slurm_het.core.gres import format_indexes
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Plan
+from slurm_het.core.parts import held_on, with_parts
 from slurm_het.core.plain import clean, clean_lines
 from slurm_het.core.plan import make_plan, select
 from slurm_het.core.queue import fill_task_pools
+from slurm_het.core.quotas import LinearProgram
 from slurm_het.daemon.expectation import DAY
 from slurm_het.daemon.store import Journal
 from slurm_het.errors import HetError
@@ -42,33 +45,43 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
     inventory = take_inventory(snapshot, settings.policy)
     queue = fill_task_pools(snapshot, inventory, settings.policy)
     window = select(inventory, queue.tasks, settings.planner.window_tasks)
-    built = build(inventory, window, settings.policy, _expected(settings, inventory))
-    if dump_lp:
+    solver = WorkerSolver(settings.planner.solver)
+    try:
+        outlook = _expected(settings, inventory, solver)
+        built = build(inventory, window, settings.policy, outlook)
+        solution = (
+            None if dump_lp else solver.solve(built.problem, settings.planner.deadline_seconds)
+        )
+    finally:
+        solver.close()
+    if solution is None:
         from slurm_het.solve.milp import dump_lp as dump  # loads the solvers' libraries: only here
 
         click.echo(clean_lines(dump(built.problem)))
         return
-    solver = WorkerSolver(settings.planner.solver)
-    try:
-        solution = solver.solve(built.problem, settings.planner.deadline_seconds)
-    finally:
-        solver.close()
     made = make_plan(built, inventory, solution)
     click.echo(json.dumps(asdict(made), indent=2) if as_json else _text(made, len(queue.tasks)))
 
 
-def _expected(settings: Config, inventory: Inventory) -> Forecast:
+def _expected(settings: Config, inventory: Inventory, solver: WorkerSolver) -> Forecast:
     """What hetd expects; without its journal, what the configuration gives."""
-    weights = given(settings.policy)
-    if settings.planner.learn_days and not settings.policy.expected_jobs:
+    weights, held = given(settings.policy), {}
+    if settings.planner.learn_days:
         try:
             journal = Journal(settings.paths.journal, read_only=True)
         except HetError as error:
             click.echo(f"slurm-het plan: planned without the expected jobs: {error}", err=True)
         else:
-            weights = journal.demands(time.time() - settings.planner.learn_days * DAY)
+            if not settings.policy.expected_jobs:
+                weights = journal.demands(time.time() - settings.planner.learn_days * DAY)
+            holders = {key for device in inventory.devices() for key in device.holders}
+            held = journal.demands_of(holders)
             journal.close()
-    return forecast(weights, inventory)
+
+    def relax(program: LinearProgram) -> Sequence[float] | None:
+        return solver.solve_program(program, settings.planner.deadline_seconds)
+
+    return with_parts(forecast(weights, inventory), relax).now(held_on(inventory, held))
 
 
 def _text(made: Plan, tasks: int) -> str:

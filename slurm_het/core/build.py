@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from slurm_het.core.features import Expression, parse_features
-from slurm_het.core.forecast import Forecast
+from slurm_het.core.forecast import Forecast, demand_of
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.policy import Policy
@@ -94,8 +94,13 @@ class _Desk:
         return PRequest(slots, task.memory_gib if task.shared else 0, groups, weights)
 
     def _place(self, task: Task) -> tuple[list[int], tuple[frozenset[int], ...], int]:
-        """Where such a task may go whatever its CPUs and host memory, and at which weights."""
-        slots = tuple(Slot(slot.devices, 0, 0) for slot in task.slots)
+        """Where such a task may go whatever its CPUs and host memory, and at which weights.
+
+        These decide the weights only of tasks whose demand is planned for as it is: a few.
+        """
+        slots = task.slots
+        if self.site.forecast.planned_as(task) != demand_of(task):
+            slots = tuple(Slot(slot.devices, 0, 0) for slot in slots)
         key = replace(task.request, slots=slots, exclusive=False, all_memory=False)
         if key not in self._places:
             self._places[key] = self._candidates(key)

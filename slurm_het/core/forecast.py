@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any, NamedTuple
 
 from slurm_het.core.frag import WHOLE, Free, Mix, Shape, fragmentation
@@ -18,8 +19,11 @@ from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Device, Node, Task
 from slurm_het.core.policy import Policy
 
-MOST = 32
-"""How many demands are kept, the heaviest first: each costs time for each state of nodes."""
+MOST = 256
+"""How many demands are kept, the heaviest first."""
+
+FINE_MOST = 32
+"""How many of them are told apart by their CPUs: each costs time for each state of nodes."""
 
 MEMO_MOST = 20_000
 
@@ -43,6 +47,11 @@ class Demand(NamedTuple):
     cpus: int = 1
     memory_mib: int = 0
 
+    @property
+    def anyhow(self) -> Demand:
+        """The same for all such demands, whatever their CPUs and host memory."""
+        return self._replace(cpus=0, memory_mib=0)
+
 
 def demand_of(task: Task) -> Demand:
     """What a task asks; of unequal nodes what it asks of the largest."""
@@ -54,11 +63,17 @@ def demand_of(task: Task) -> Demand:
 
 
 class Kind(NamedTuple):
-    """Devices of one type and memory in the same partitions."""
+    """Devices of one type and memory in the same partitions, on nodes of one size.
+
+    `cpus`, `memory_mib` and `per_node` are those of a whole node, its devices all counted.
+    """
 
     type: str
     memory_gib: int
     partitions: tuple[str, ...]
+    cpus: int
+    memory_mib: int
+    per_node: int
 
     def takes(self, demand: Demand) -> bool:
         """Whether such tasks can go there."""
@@ -71,18 +86,31 @@ class Kind(NamedTuple):
 
 def kind_of(device: Device, node: Node) -> Kind:
     """Which kind a device is."""
-    return Kind(device.type, device.memory_gib, node.partitions)
+    return Kind(
+        device.type, device.memory_gib, node.partitions, node.cpus, node.memory_mib,
+        len(node.devices),
+    )  # fmt: skip
+
+
+Parts = Mapping[Demand, Mapping[Kind, float]]
+"""By demand, the part of its tasks that the plan for a full cluster has on a kind; see parts.py."""
+
+Held = Mapping[Demand, Mapping[Kind, int]]
+"""By demand, how many of its tasks are on a kind now."""
 
 
 @dataclass(frozen=True)
 class Forecast:
     """The expected tasks by what they ask, weighted by time (any unit); the devices of each kind.
 
-    Without demands it is false, and nothing is to be concluded from it.
+    Without demands it is false, and nothing is to be concluded from it. `parts` and `held` have
+    demands whatever their CPUs and host memory (Demand.anyhow) beside the demands themselves.
     """
 
     weights: Mapping[Demand, float] = field(default_factory=dict)
     devices: Mapping[Kind, int] = field(default_factory=dict)
+    parts: Parts = field(default_factory=dict)
+    held: Held = field(default_factory=dict)
     _where: dict[Demand, frozenset[Kind]] = field(default_factory=dict, compare=False, repr=False)
     _claims: dict[tuple[object, ...], float] = field(
         default_factory=dict, compare=False, repr=False
@@ -90,11 +118,46 @@ class Forecast:
     _prices: dict[tuple[object, ...], float] = field(
         default_factory=dict, compare=False, repr=False
     )
+    _astray: dict[tuple[object, ...], float] = field(
+        default_factory=dict, compare=False, repr=False
+    )
     _mixes: dict[Kind, Mix] = field(default_factory=dict, compare=False, repr=False)
     _lost: dict[tuple[Kind, Free], float] = field(default_factory=dict, compare=False, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.weights)
+
+    def now(self, held: Held) -> Forecast:
+        """The same while these tasks are on the cluster."""
+        return replace(self, held=held, _astray={})
+
+    def planned_as(self, task: Task) -> Demand | None:
+        """The demand whose parts hold for a task: its own, or one whatever its CPUs; or None."""
+        demand = demand_of(task)
+        return next((d for d in (demand, demand.anyhow) if d in self.parts), None)
+
+    def astray(self, task: Task, kind: Kind) -> float:
+        """How little a kind is meant for one more such task, 0..1.
+
+        1: the plan has none there. Else less than 1/2 while the kind is behind its part of those
+        that are on the cluster now, and more once it is ahead. Without a plan, `claim`.
+        """
+        key = task.types, task.pools, task.memory_gib, task.shared, task.slots, kind
+        if key not in self._astray:
+            _remember(self._astray, key, self._find_astray(task, kind))
+        return self._astray[key]
+
+    def _find_astray(self, task: Task, kind: Kind) -> float:
+        demand = self.planned_as(task)
+        if demand is None:
+            return self.claim(task, kind)
+        part = self.parts[demand].get(kind, 0.0)
+        if not part:
+            return 1.0
+        held = self.held.get(demand, {})
+        due = part * (sum(held.values()) + 1)
+        behind = (due - held.get(kind, 0)) / (1 + due)
+        return 0.5 - 0.5 * max(-1.0, min(1.0, behind))
 
     def claim(self, task: Task, kind: Kind) -> float:
         """The part of a kind's devices, 0..1, that tasks with fewer alternatives are to need.
@@ -158,10 +221,11 @@ class Forecast:
     def _mix(self, kind: Kind) -> Mix:
         """The tasks to expect, as shapes on nodes with such devices."""
         if kind not in self._mixes:
-            total = sum(weight * demand.nodes for demand, weight in self.weights.items())
+            heaviest = dict(islice(self.weights.items(), FINE_MOST))
+            total = sum(weight * demand.nodes for demand, weight in heaviest.items())
             found: dict[Shape, float] = {}
-            for demand, weight in self.weights.items():
-                shape = _shape(demand, kind)
+            for demand, weight in heaviest.items():
+                shape = shape_on(demand, kind)
                 found[shape] = found.get(shape, 0.0) + weight * demand.nodes / total
             self._mixes[kind] = found
         return self._mixes[kind]
@@ -211,7 +275,8 @@ def _change(free: Free, taken: int, left: int, count: int) -> Free:
     return free._replace(gaps=tuple(sorted(gaps, reverse=True)))
 
 
-def _shape(demand: Demand, kind: Kind) -> Shape:
+def shape_on(demand: Demand, kind: Kind) -> Shape:
+    """What such a task asks of a node with such devices; nothing if it cannot go there."""
     if not kind.takes(demand):
         return _ELSEWHERE
     milli = _milli_up(demand.memory_gib, kind) if demand.shared else WHOLE

@@ -60,8 +60,11 @@ def throughput(task: Task, device: Device, site: Site) -> float:
 def fragmentation(task: Task, device: Device, node: Node, site: Site) -> float:
     """Minus the price of the pieces it leaves to the jobs that the site expects, -1..1.
 
-    While nothing is known of those, `leftovers`.
+    While nothing is known of those, `leftovers`. Where whole devices and shares must be kept apart
+    (Node.apart), the first share on a node takes all its empty devices from the others.
     """
+    if node.apart and task.shared and not node.closed_to(shares=False):
+        return -sum(d.empty for d in node.devices) / len(node.devices)
     if site.forecast:
         kind = kind_of(device, node)
         return -site.forecast.price(task, device, kind, site.free(kind, node))
@@ -82,13 +85,15 @@ def leftovers(task: Task, device: Device, node: Node) -> float:
 
 
 def quota(task: Task, device: Device, node: Node, site: Site) -> float:
-    """Minus the part of such devices that jobs with fewer alternatives are to need, -1..0.
+    """Minus how little such devices are meant for such tasks, -1..0.
 
-    Flexible jobs thereby stay off the types that others ask for by name.
+    The plan for a full cluster of the expected jobs says it, so that flexible jobs stay off what
+    others ask for by name, and what needs many CPUs goes where they are plentiful. Until there is
+    a plan: minus the part of such devices that jobs with fewer alternatives are to need.
     """
     if not site.forecast:
         return 0.0
-    return -site.forecast.claim(task, kind_of(device, node))
+    return -site.forecast.astray(task, kind_of(device, node))
 
 
 def scarcity(task: Task, device: Device, site: Site) -> float:

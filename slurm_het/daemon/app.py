@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from socket import SOCK_DGRAM, socket
 from typing import Any
@@ -17,6 +18,7 @@ import click
 from slurm_het.config import Config, load_config
 from slurm_het.core.gate import Event, State
 from slurm_het.core.problem import Problem, Solution
+from slurm_het.core.quotas import LinearProgram
 from slurm_het.daemon.control import Caller, ControlServer, Request
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
@@ -53,8 +55,9 @@ class Daemon:
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None while that is not known yet
         self.cycle = Cycle(
-            config, self.slurm, self.gate, self.journal, self._solve, check_lead=self._check_lead
-        )
+            config, self.slurm, self.gate, self.journal, self._solve,
+            check_lead=self._check_lead, relax=self._relax,
+        )  # fmt: skip
         self.hook = HookChild(config, self._admitted, lambda: self._stop.set())
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.started = time.time()
@@ -200,6 +203,9 @@ class Daemon:
 
     def _solve(self, problem: Problem) -> Solution:
         return self.solver.solve(problem, self.config.planner.deadline_seconds)
+
+    def _relax(self, program: LinearProgram) -> Sequence[float] | None:
+        return self.solver.solve_program(program, self.config.planner.deadline_seconds)
 
     def _admitted(self) -> None:
         loop = asyncio.get_running_loop()

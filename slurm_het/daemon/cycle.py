@@ -14,9 +14,11 @@ from slurm_het.core.gate import Order, State
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, Placement, Plan, Snapshot, Task
 from slurm_het.core.outlook import look_ahead
+from slurm_het.core.parts import Relax
 from slurm_het.core.plan import plan, select
 from slurm_het.core.problem import Problem, Solution
 from slurm_het.core.queue import TaskPools, display_key, fill_task_pools, is_gated
+from slurm_het.core.quotas import LinearProgram
 from slurm_het.core.regres import original_gres, rewritten_gres
 from slurm_het.core.reserve import reserve
 from slurm_het.core.rewrite import MARK, release_fields, return_fields
@@ -36,6 +38,10 @@ CheckLead = Callable[[], Awaitable[None]]
 
 async def _alone() -> None:
     """For a hetd that shares its Slurm with no other."""
+
+
+def no_plan(_: LinearProgram) -> None:
+    """Without a solver of linear programs the weights go by what is simple to say."""
 
 
 @dataclass
@@ -69,6 +75,7 @@ class Cycle:
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
         check_lead: CheckLead = _alone,
+        relax: Relax = no_plan,
     ) -> None:
         self.check_lead = check_lead
         self.config, self.policy = config, config.policy
@@ -80,7 +87,7 @@ class Cycle:
         self.report = Report()
         self._warned: set[str] = set()
         self._journaled: set[tuple[str, int]] = set()
-        self._expectation = Expectation(journal, config, clock, ticks)
+        self._expectation = Expectation(journal, config, clock, ticks, relax)
         self._holding: dict[int, Job] = {}
 
     async def run(self) -> bool:
@@ -103,7 +110,7 @@ class Cycle:
         room = reserve(self.inventory, self.pins.pins.values())
         tasks, kept = await self._look_ahead(snapshot, room, tasks)
         window = select(room, tasks, window_tasks)
-        expected = self._expectation.of(queue.tasks, self.inventory)
+        expected = await self._expectation.of(queue.tasks, room)
         made = await asyncio.to_thread(plan, room, window, self.policy, self.solve, expected)
         made = replace(made, waiting=made.waiting | kept)
         self._record(made, len(tasks) + queue.unlisted, time.perf_counter() - began)

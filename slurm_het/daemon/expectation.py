@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from slurm_het.config import Config
-from slurm_het.core.forecast import Forecast, demand_of, forecast, given
+from slurm_het.core.forecast import Demand, Forecast, demand_of, forecast, given
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Task
+from slurm_het.core.parts import Relax, held_on, with_parts
 from slurm_het.daemon.store import Journal
 
 DAY = 86400.0
@@ -18,7 +20,8 @@ DEFAULT_MINUTES = 60.0  # of a job without a time limit
 class Expectation:
     """Journals what tasks ask, and makes a forecast of it now and then.
 
-    `clock` is the wall's, by which the journal counts days; `ticks` never goes back.
+    `clock` is the wall's, by which the journal counts days; `ticks` never goes back. `relax` may
+    take its time: it runs in a thread.
     """
 
     def __init__(
@@ -27,33 +30,43 @@ class Expectation:
         config: Config,
         clock: Callable[[], float],
         ticks: Callable[[], float],
+        relax: Relax,
     ) -> None:
+        self.relax = relax
         self.journal, self.policy = journal, config.policy
         self.days = config.planner.learn_days
         self.clock, self.ticks = clock, ticks
         self._forecast = Forecast()
         self._renew_at = 0.0
-        self._seen: set[str] = set()
+        self._asked: set[str] = set()
+        self._demands: dict[str, Demand] = {}  # of the tasks that wait, and of those that run
 
-    def of(self, tasks: Iterable[Task], inventory: Inventory) -> Forecast:
+    async def of(self, tasks: Iterable[Task], inventory: Inventory) -> Forecast:
         """The forecast at this moment, these tasks included; empty if nothing is to be expected."""
-        learns = bool(self.days) and not self.policy.expected_jobs
-        if learns:
-            self._record(tasks)
+        if not self.days and not self.policy.expected_jobs:
+            return self._forecast
+        self._learn({task.key: task for task in tasks}, inventory)
         if self.ticks() >= self._renew_at:
             self._renew_at = self.ticks() + RENEW_SECONDS
             since = self.clock() - self.days * DAY
-            weights = self.journal.demands(since) if learns else given(self.policy)
-            self._forecast = forecast(weights, inventory)
-        return self._forecast
+            told = self.policy.expected_jobs
+            weights = given(self.policy) if told else self.journal.demands(since)
+            made = forecast(weights, inventory)
+            self._forecast = await asyncio.to_thread(with_parts, made, self.relax)
+        return self._forecast.now(held_on(inventory, self._demands))
 
-    def _record(self, tasks: Iterable[Task]) -> None:
-        waiting = {task.key: task for task in tasks}
-        new = waiting.keys() - self._seen
+    def _learn(self, waiting: dict[str, Task], inventory: Inventory) -> None:
+        """Journal what new tasks ask; of those that run, the journal tells it after a restart."""
+        new = {key: demand_of(waiting[key]) for key in waiting.keys() - self._demands.keys()}
         if new:
             self.journal.record_demands(
                 self.clock(),
-                ((key, demand_of(waiting[key]), waiting[key].minutes or DEFAULT_MINUTES)
-                 for key in new),
+                ((key, demand, waiting[key].minutes or DEFAULT_MINUTES)
+                 for key, demand in new.items()),
             )  # fmt: skip
-        self._seen = set(waiting)
+        holders = {key for device in inventory.devices() for key in device.holders}
+        known = self._demands | new
+        unknown = holders - known.keys() - self._asked
+        known |= self.journal.demands_of(unknown) if unknown else {}
+        self._asked = holders - known.keys()  # jobs that never were in the gate
+        self._demands = {k: d for k, d in known.items() if k in holders or k in waiting}

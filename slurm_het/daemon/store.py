@@ -114,6 +114,18 @@ class Journal:
             self._complain(error)
             return {}
 
+    def demands_of(self, keys: Iterable[str]) -> dict[str, Demand]:
+        """What these tasks asked last, as far as it is known."""
+        try:
+            rows = self.db.execute(
+                "SELECT key, demand FROM demand WHERE key IN (SELECT value FROM json_each(?))"
+                " ORDER BY time", (json.dumps(sorted(keys)),),
+            ).fetchall()  # fmt: skip
+            return {key: demand_from(json.loads(text)) for key, text in rows}
+        except (OSError, sqlite3.Error, ValueError, TypeError) as error:
+            self._complain(error)
+            return {}
+
     def record_plan(
         self,
         now: float,

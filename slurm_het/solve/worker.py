@@ -21,6 +21,7 @@ import msgspec
 
 from slurm_het.core.greedy import greedy
 from slurm_het.core.problem import Problem, Solution
+from slurm_het.core.quotas import LinearProgram
 from slurm_het.solve.frames import FrameError, Pipes
 
 if TYPE_CHECKING:
@@ -36,17 +37,25 @@ IN_TIME = 0.95  # share of the time given to the solver: it overruns by a little
 NICENESS = 10
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, tag=True):
     """Solve this within so many seconds."""
 
     problem: Problem
     seconds: float
 
 
+class ProgramRequest(msgspec.Struct, frozen=True, tag=True):
+    """The same for a linear program."""
+
+    program: LinearProgram
+    seconds: float
+
+
 class Reply(msgspec.Struct, frozen=True):
-    """The solution, or why there is none; neither of them says that the worker is ready."""
+    """The solution or the program's values, or why there is none; nothing: the worker is ready."""
 
     solution: Solution | None = None
+    values: tuple[float, ...] | None = None
     failure: str = ""
 
 
@@ -75,7 +84,7 @@ class WorkerSolver:
             try:
                 self._started()
             except (FrameError, OSError, msgspec.MsgspecError) as error:
-                self._give_up(error)
+                self._give_up(error, "the first-fit plan is used")
                 return False
             return True
 
@@ -85,26 +94,37 @@ class WorkerSolver:
         A worker that is not running is started first, which takes up to `start_seconds` more.
         """
         began = time.monotonic()
-        with self._lock:
-            try:
-                return self._ask(problem, seconds)
-            except (FrameError, OSError, msgspec.MsgspecError) as error:
-                self._give_up(error)
-        return replace(greedy(problem), seconds=time.monotonic() - began)
+        reply = self._reply(Request(problem, seconds), "the first-fit plan is used")
+        if reply is None or reply.solution is None:
+            return replace(greedy(problem), seconds=time.monotonic() - began)
+        return reply.solution
+
+    def solve_program(self, program: LinearProgram, seconds: float) -> tuple[float, ...] | None:
+        """The values of the program's columns at its optimum; None without one in time."""
+        reply = self._reply(ProgramRequest(program, seconds), "there are no quotas")
+        return reply.values if reply else None
 
     def close(self) -> None:
         """End the worker."""
         with self._lock:
             self._end()
 
-    def _ask(self, problem: Problem, seconds: float) -> Solution:
-        pipes = self._started()
+    def _reply(self, request: Request | ProgramRequest, otherwise: str) -> Reply | None:
+        with self._lock:
+            try:
+                return self._ask(request)
+            except (FrameError, OSError, msgspec.MsgspecError) as error:
+                self._give_up(error, otherwise)
+        return None
+
+    def _ask(self, request: Request | ProgramRequest) -> Reply:
+        pipes, seconds = self._started(), request.seconds
         deadline = time.monotonic() + seconds + max(TRANSPORT, seconds * LATE)
-        pipes.send(msgspec.msgpack.encode(Request(problem, seconds)), deadline)
+        pipes.send(msgspec.msgpack.encode(request), deadline)
         reply = msgspec.msgpack.decode(pipes.receive(deadline), type=Reply)
-        if reply.solution is None:
+        if reply.failure:
             raise FrameError(reply.failure)
-        return reply.solution
+        return reply
 
     def _started(self) -> Pipes:
         if self._process and self._process.poll() is not None:
@@ -123,8 +143,8 @@ class WorkerSolver:
             msgspec.msgpack.decode(self._pipes.receive(deadline), type=Reply)
         return self._pipes
 
-    def _give_up(self, error: Exception) -> None:
-        log.warning("the solver's worker failed, the first-fit plan is used: %s", error)
+    def _give_up(self, error: Exception, otherwise: str) -> None:
+        log.warning("the solver's worker failed, %s: %s", otherwise, error)
         self._end()
 
     def _end(self) -> None:
@@ -144,9 +164,10 @@ def main() -> None:
     threading.Thread(target=_die_with_parent, args=(pipes.outgoing,), daemon=True).start()
     # Imported here: the parent imports this module too, and must not load the solvers' libraries.
     from slurm_het.solve.milp import solve, usable
+    from slurm_het.solve.relaxed import solve_program
 
     solver = usable("cbc" if sys.argv[1:] == ["cbc"] else "highs")
-    decoder = msgspec.msgpack.Decoder(Request)
+    decoder = msgspec.msgpack.Decoder(Request | ProgramRequest)
     reply = Reply()
     while True:
         try:
@@ -158,7 +179,10 @@ def main() -> None:
         try:
             request = decoder.decode(frame)
             left = request.seconds * IN_TIME - (time.monotonic() - began)
-            reply = Reply(solution=solve(request.problem, left, solver))
+            if isinstance(request, ProgramRequest):
+                reply = Reply(values=solve_program(request.program, left, solver))
+            else:
+                reply = Reply(solution=solve(request.problem, left, solver))
         except Exception:  # noqa: BLE001  # a process boundary: the parent logs it and goes on
             reply = Reply(failure=traceback.format_exc())
 

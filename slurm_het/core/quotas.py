@@ -19,11 +19,11 @@ free: what is summed over nodes does not divide up evenly among them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from slurm_het.core.frag import WHOLE, Free, Mix, NodeKind, Shape
+from slurm_het.core.frag import WHOLE, Free, NodeKind, Shape
 
 CPU_ONLY_WORTH = 2.0
 """Worth of a job without devices, in devices: enough that no plan drops it to gain one."""
@@ -33,10 +33,7 @@ HEADROOM = ((0.02, 0.06), (0.03, 0.04), (0.05, 0.02), (0.10, 0.01))
 devices per device of the kind and unit of width: 0.44 % of the devices for a fifth left free.
 """
 
-OVERALL = 0.1
-"""Share of the site's whole mix in the mix of a kind of node: others will stray there."""
-
-Use = tuple[Shape, NodeKind]
+D = TypeVar("D", bound=Hashable)
 
 
 class Room(NamedTuple):
@@ -75,12 +72,11 @@ class Column(NamedTuple):
 
 
 @dataclass
-class Relaxation:
+class LinearProgram:
     """maximise Σ gain·x subject to each row's Σ coefficient·x <= its limit."""
 
     limits: list[float] = field(default_factory=list)
     columns: list[Column] = field(default_factory=list)
-    uses: dict[Use, int] = field(default_factory=dict)
 
     def row(self, limit: float) -> int:
         """A new row's index."""
@@ -93,31 +89,56 @@ class Relaxation:
         return len(self.columns) - 1
 
 
-def relaxation(
-    rooms: Mapping[NodeKind, Room], demand: Mapping[Shape, float], *, devices_only: bool = False
-) -> Relaxation:
-    """The LP over these kinds of nodes for an expected demand (jobs per shape).
+@dataclass
+class Relaxation(Generic[D]):
+    """The program, and which column says how many jobs of a demand a kind gets."""
 
-    `devices_only`: nothing but allocated devices counts, so that the optimum bounds every policy.
+    program: LinearProgram = field(default_factory=LinearProgram)
+    uses: dict[tuple[D, NodeKind], int] = field(default_factory=dict)
+
+
+def relaxation(
+    rooms: Mapping[NodeKind, Room],
+    demand: Mapping[D, float],
+    on: Callable[[D, NodeKind], Shape],
+    *,
+    devices_only: bool = False,
+) -> Relaxation[D]:
+    """The LP over these kinds of nodes for so many expected jobs of each demand.
+
+    `on` tells the shape that such a job has on a kind; it is worth what it takes where it takes
+    least. `devices_only`: nothing else counts, so that the optimum bounds every policy.
     """
-    lp = Relaxation()
-    rows = {shape: lp.row(count) for shape, count in demand.items()}
+    found: Relaxation[D] = Relaxation()
+    lp = found.program
+    rows = {key: lp.row(count) for key, count in demand.items()}
+    shapes = {
+        kind: {
+            key: shape
+            for key, count in demand.items()
+            if count > 0 and _fits(shape := on(key, kind), kind, here)
+        }
+        for kind, here in rooms.items()
+    }
+    worth: dict[D, float] = {}
+    for here_shapes in shapes.values():
+        for key, shape in here_shapes.items():
+            cpu_worth = 0.0 if devices_only else CPU_ONLY_WORTH
+            mine = shape.total / WHOLE if shape.devices else cpu_worth
+            worth[key] = min(worth.get(key, mine), mine)
     for kind, here in rooms.items():
-        fits = [shape for shape in demand if demand[shape] > 0 and _fits(shape, kind, here)]
         cpus, memory = lp.row(here.cpus), lp.row(here.memory)
-        levels, sizes = _gap_flow(lp, here, fits)
-        for shape in fits:
-            terms = {rows[shape]: 1.0, cpus: float(shape.cpus), memory: float(shape.memory)}
+        levels, sizes = _gap_flow(lp, here, shapes[kind].values())
+        for key, shape in shapes[kind].items():
+            terms = {rows[key]: 1.0, cpus: float(shape.cpus), memory: float(shape.memory)}
             if shape.devices and shape.milli == WHOLE:
                 terms[levels[WHOLE]] = float(shape.devices)
             elif shape.devices:
                 terms[sizes[shape.milli]] = float(shape.devices)
-            cpu_worth = 0.0 if devices_only else CPU_ONLY_WORTH
-            worth = shape.total / WHOLE if shape.devices else cpu_worth
-            lp.uses[shape, kind] = lp.column(worth, terms)
+            found.uses[key, kind] = lp.column(worth[key], terms)
         if not devices_only:
             _headroom(lp, here, ((cpus, here.cpus), (memory, here.memory)))
-    return lp
+    return found
 
 
 def _fits(shape: Shape, kind: NodeKind, here: Room) -> bool:
@@ -131,7 +152,7 @@ def _fits(shape: Shape, kind: NodeKind, here: Room) -> bool:
 
 
 def _gap_flow(
-    lp: Relaxation, here: Room, fits: Iterable[Shape]
+    lp: LinearProgram, here: Room, fits: Iterable[Shape]
 ) -> tuple[dict[int, int], dict[int, int]]:
     """Rows by gap and by size of share: a share of size z turns a gap g into a gap g - z."""
     wanted = sorted({s.milli for s in fits if s.devices and s.milli < WHOLE})
@@ -154,78 +175,8 @@ def _gap_flow(
     return levels, sizes
 
 
-def _headroom(lp: Relaxation, here: Room, rows: Iterable[tuple[int, int]]) -> None:
+def _headroom(lp: LinearProgram, here: Room, rows: Iterable[tuple[int, int]]) -> None:
     devices = sum(here.gaps.values())
     for row, amount in rows:
         for width, worth in HEADROOM if amount else ():
             lp.column(worth * width * devices, {row: amount * width}, 1.0)
-
-
-@dataclass(frozen=True)
-class Quotas:
-    """`planned[s, k]` jobs of shape s on kind k."""
-
-    planned: Mapping[Use, float]
-
-    @classmethod
-    def of(cls, lp: Relaxation, values: Sequence[float]) -> Quotas:
-        """The quotas in the values of the relaxation's columns."""
-        found = {use: values[i] for use, i in lp.uses.items() if values[i] > 1e-7}
-        return cls(found)
-
-    def mix(self, kind: NodeKind, overall: Mix) -> Mix:
-        """The mix of jobs to expect on nodes of a kind: those planned there, and some others."""
-        here = {shape: n for (shape, k), n in self.planned.items() if k == kind}
-        total = sum(here.values())
-        stray = OVERALL if total else 1.0
-        found = {shape: (1 - stray) * n / total for shape, n in here.items()}
-        for shape, share in overall.items():
-            found[shape] = found.get(shape, 0.0) + stray * share
-        return found
-
-
-class Ledger:
-    """What has come and what was placed, against the quotas."""
-
-    def __init__(self, quotas: Quotas, kinds: Iterable[NodeKind]) -> None:
-        self.quotas = quotas
-        self.kinds = tuple(kinds)
-        self.came: Counter[Shape] = Counter()
-        self.placed: Counter[Use] = Counter()
-        self.total: Counter[Shape] = Counter()
-        self.planned: dict[Shape, float] = {}
-        for (shape, _), count in quotas.planned.items():
-            self.planned[shape] = self.planned.get(shape, 0.0) + count
-
-    def arrive(self, shape: Shape) -> None:
-        """A job of this shape came."""
-        self.came[shape] += 1
-
-    def place(self, shape: Shape, kind: NodeKind) -> None:
-        """A job of this shape was put on this kind of node."""
-        self.placed[shape, kind] += 1
-        self.total[shape] += 1
-
-    def behind(self, shape: Shape, kind: NodeKind) -> float:
-        """How many jobs the kind is behind its part of those that came; negative when ahead."""
-        quota, planned = self.quotas.planned.get((shape, kind), 0.0), self.planned.get(shape)
-        due = quota * self.came[shape] / planned if planned else 0.0
-        return due - self.placed[shape, kind]
-
-    def order(self, shape: Shape) -> list[NodeKind]:
-        """The kinds, the one furthest behind its quota first; kinds without one go last."""
-        planned = self.quotas.planned
-        return sorted(
-            self.kinds,
-            key=lambda kind: (
-                -self.behind(shape, kind) - (1e-3 if (shape, kind) in planned else 0.0)
-            ),
-        )
-
-    def wanted(self, shape: Shape) -> bool:
-        """Whether the plan has one more of this shape start, now or later.
-
-        What the plan does without is turned down as late as possible: until then it does no harm
-        that the jobs still to come could not make good.
-        """
-        return self.total[shape] < self.planned.get(shape, 0.0) + 1

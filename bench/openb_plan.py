@@ -1,0 +1,123 @@
+"""slurm-het's own `plan()` on openb: inventory, tasks, forecast, weights, first-fit or the MIP.
+
+A thousandth of a device counts as a GiB of it, a thousandth of a CPU as a CPU. Jobs without devices
+are no business of slurm-het's; they are put where they cost the least by FGD's measure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bench.fgd import Chooser, Move, fragmentation_cost
+from bench.openb_policy import solved
+from slurm_het.core.forecast import Demand, Forecast, demand_of, forecast
+from slurm_het.core.frag import WHOLE, Free, Mix, NodeKind, Shape
+from slurm_het.core.inventory import Inventory
+from slurm_het.core.model import Device, DeviceType, Node, Placement, Pool, Slot, Task
+from slurm_het.core.parts import held_on, with_parts
+from slurm_het.core.plan import Solve, plan, select
+from slurm_het.core.policy import Policy
+
+POOL = "pool"
+
+
+class Outlook:
+    """What follows from the trace alone, for all runs: empty nodes, policy, forecast, prices."""
+
+    def __init__(self, nodes: Mapping[NodeKind, int], mix: Mix) -> None:
+        made = [_node(kind, i) for kind, count in nodes.items() for i in range(count)]
+        self.nodes = {node.name: node for node in made}
+        self.models = frozenset(kind.model for kind in nodes)
+        types = {model: DeviceType(model, "vendor", WHOLE) for model in self.models}
+        self.policy = Policy("accel", (Pool(POOL, "training", ("vendor",)),), {}, types)
+        weights: Counter[Demand] = Counter()
+        for shape, share in mix.items():
+            if shape.devices:
+                weights[demand_of(self.task("", shape))] += share  # type: ignore[assignment]
+        self.forecast: Forecast = with_parts(forecast(weights, Inventory(self.nodes)), solved)
+        self.cpu_chooser = Chooser(fragmentation_cost(mix))
+
+    def task(self, key: str, pod: Shape) -> Task:
+        """A pod as a task."""
+        share = pod.milli < WHOLE
+        return Task(
+            key, 0, "user", "training", pod.models or self.models,
+            (Slot(pod.devices, pod.cpus, pod.memory),), (POOL,), share, pod.milli if share else 0,
+        )  # fmt: skip
+
+
+def _node(kind: NodeKind, number: int) -> Node:
+    name = f"{kind.model}-{kind.cpus}-{kind.memory}-{kind.devices}-{number}"
+    devices = tuple(
+        Device(name, i, kind.model, "vendor", WHOLE, kind=f"gpu:{kind.model}")
+        for i in range(kind.devices)
+    )
+    return Node(
+        name, True, "IDLE", kind.cpus, kind.cpus, kind.memory, kind.memory, 1,
+        frozenset({kind.model}), (POOL,), devices, True, shared=True,
+    )  # fmt: skip
+
+
+class Planner:
+    """Plans window by window, in the order of arrival; places all that fits."""
+
+    def __init__(self, outlook: Outlook, solve: Solve) -> None:
+        self.outlook, self.solve = outlook, solve
+        self.nodes = dict(outlook.nodes)
+        self.demands: dict[str, Demand] = {}
+        self.count = 0
+
+    def window(self, pods: list[Shape]) -> list[tuple[int, Move]]:
+        """The pods placed, by index, and how."""
+        moves = [(i, move) for i, p in enumerate(pods) if not p.devices and (move := self._cpu(p))]
+        return moves + self._accelerated(pods)
+
+    def _accelerated(self, pods: list[Shape]) -> list[tuple[int, Move]]:
+        outlook, inventory = self.outlook, Inventory(dict(self.nodes))
+        first, self.count = self.count, self.count + len(pods)
+        tasks = [outlook.task(f"{first + i}", p) for i, p in enumerate(pods) if p.devices]
+        expected = outlook.forecast.now(held_on(inventory, self.demands))
+        window = select(inventory, tasks, len(tasks))
+        made = plan(inventory, window, outlook.policy, self.solve, expected)
+        asked = {task.key: task for task in window}
+        found = []
+        for placement in made.placements:
+            task = asked[placement.key]
+            self.demands[task.key] = demand_of(task)
+            found.append((int(task.key) - first, self._take(task, placement)))
+        return found
+
+    def _take(self, task: Task, placement: Placement) -> Move:
+        node, slot = self.nodes[placement.nodes[0]], task.slots[0]
+        devices = list(node.devices)
+        for j in placement.devices[0]:
+            device = devices[j]
+            devices[j] = replace(
+                device, occupied_gib=device.occupied_gib + (task.memory_gib or WHOLE),
+                holders=(*device.holders, task.key), shared=task.shared,
+            )  # fmt: skip
+        return self._change(node, slot.cpus, slot.memory_mib, tuple(devices))
+
+    def _cpu(self, pod: Shape) -> Move | None:
+        states: dict[Free, list[Node]] = defaultdict(list)
+        for node in self.nodes.values():
+            states[_free(node)].append(node)
+        move = self.outlook.cpu_chooser.best(dict.fromkeys(states, 1), pod)
+        return move and self._change(states[move[0]][0], pod.cpus, pod.memory)
+
+    def _change(
+        self, node: Node, cpus: int, memory: int, devices: tuple[Device, ...] | None = None
+    ) -> Move:
+        after = replace(
+            node, cpus_free=node.cpus_free - cpus, memory_free_mib=node.memory_free_mib - memory,
+            devices=devices or node.devices,
+        )  # fmt: skip
+        self.nodes[node.name] = after
+        return _free(node), _free(after)
+
+
+def _free(node: Node) -> Free:
+    gaps = sorted((device.free_gib for device in node.devices), reverse=True)
+    return Free(node.devices[0].type, node.cpus_free, node.memory_free_mib, tuple(gaps))

@@ -1,0 +1,118 @@
+"""Which part of the tasks of each demand the plan for a full cluster has on each kind of node.
+
+Flexible tasks are thereby kept off what only others can use, and tasks that need many CPUs go where
+CPUs are plentiful. The plan is a linear program (core/quotas.py) over the expected demands and the
+kinds of nodes; somebody else solves it. It decides preferences only: a wrong one breaks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from slurm_het.core.forecast import (
+    FINE_MOST,
+    Demand,
+    Forecast,
+    Held,
+    Kind,
+    Parts,
+    kind_of,
+    shape_on,
+)
+from slurm_het.core.frag import WHOLE, NodeKind, Shape
+from slurm_het.core.inventory import Inventory
+from slurm_het.core.quotas import LinearProgram, Relaxation, relaxation, room
+
+Relax = Callable[[LinearProgram], Sequence[float] | None]
+"""Solves a linear program: the values of its columns, or None."""
+
+STEP = 50
+"""Thousandths of a device to which shares are rounded up, so that the program stays small."""
+
+NEVER = Shape(0, 0, 0, 0, frozenset({"nowhere"}))
+LEAST = 1e-6
+"""A part below this is the solver's rounding."""
+
+
+def with_parts(expected: Forecast, relax: Relax) -> Forecast:
+    """The forecast with the plan for a full cluster, or as it is if there is none."""
+    program = parts_program(expected)
+    return replace(expected, parts=parts_of(expected, program, relax(program.program)))
+
+
+def held_on(inventory: Inventory, demands: Mapping[str, Demand]) -> Held:
+    """By demand, on how many nodes of each kind its tasks are; `demands` is by the holders' keys.
+
+    As `parts_of` has them, demands whatever their CPUs and host memory are there too.
+    """
+    found: dict[Demand, dict[Kind, int]] = {}
+    for node in inventory.nodes.values():
+        where = {key: device for device in node.devices for key in device.holders}
+        for key, device in where.items():
+            demand = demands.get(key)
+            if demand is None:
+                continue
+            kind = kind_of(device, node)
+            for one in {demand, demand.anyhow}:
+                mine = found.setdefault(one, {})
+                mine[kind] = mine.get(kind, 0) + 1
+    return found
+
+
+def parts_program(expected: Forecast) -> Relaxation[Demand]:
+    """The program: as many tasks of each demand as would fill the cluster, in their proportions."""
+    kinds = dict(enumerate(expected.devices))
+    rooms = {
+        node_kind(number, kind): room({node_kind(number, kind).empty(): _nodes(expected, kind)})
+        for number, kind in kinds.items()
+    }
+
+    def on(demand: Demand, where: NodeKind) -> Shape:
+        shape = shape_on(demand, kinds[int(where.model)])
+        return shape._replace(milli=-(-shape.milli // STEP) * STEP) if shape.devices else NEVER
+
+    slots = {demand: weight * demand.nodes for demand, weight in expected.weights.items()}
+    taken = {
+        demand: min(
+            (shape.total for where in rooms if (shape := on(demand, where)).devices), default=0
+        )
+        for demand in slots
+    }
+    total = sum(slots[demand] * taken[demand] / WHOLE for demand in slots)
+    scale = sum(expected.devices.values()) / total if total else 0.0
+    return relaxation(rooms, {d: slots[d] * scale for d in slots if taken[d]}, on)
+
+
+def node_kind(number: int, kind: Kind) -> NodeKind:
+    """A kind of node as the program knows it; its model is the number of the kind."""
+    return NodeKind(str(number), kind.cpus, kind.memory_mib, kind.per_node)
+
+
+def _nodes(expected: Forecast, kind: Kind) -> int:
+    return max(1, expected.devices[kind] // kind.per_node)
+
+
+def parts_of(
+    expected: Forecast, program: Relaxation[Demand], values: Sequence[float] | None
+) -> Parts:
+    """The part on each kind, 0..1, by demand whatever its CPUs and host memory (Demand.anyhow), and
+    by the heaviest demands as they are.
+    """
+    kinds = list(expected.devices)
+    fine = set(islice(expected.weights, FINE_MOST))
+    found: dict[Demand, dict[Kind, float]] = {}
+    for (demand, where), column in program.uses.items() if values else ():
+        count = values[column] if values else 0.0
+        if count > LEAST:
+            for key in {demand.anyhow, demand if demand in fine else demand.anyhow}:
+                mine = found.setdefault(key, {})
+                kind = kinds[int(where.model)]
+                mine[kind] = mine.get(kind, 0.0) + count
+    return {key: _normal(mine) for key, mine in found.items()}
+
+
+def _normal(mine: Mapping[Kind, float]) -> dict[Kind, float]:
+    total = sum(mine.values())
+    return {kind: count / total for kind, count in mine.items()}

@@ -1,0 +1,144 @@
+"""The plan for a full cluster: which demand belongs on which kind of node."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slurm_het.config import Config, Paths
+from slurm_het.core.forecast import FINE_MOST, Demand, Forecast, demand_of, forecast, kind_of
+from slurm_het.core.greedy import greedy
+from slurm_het.core.inventory import Inventory
+from slurm_het.core.model import Task
+from slurm_het.core.parts import held_on, parts_program, with_parts
+from slurm_het.core.plan import plan
+from slurm_het.core.policy import Weights
+from slurm_het.core.quotas import LinearProgram
+from slurm_het.daemon.expectation import Expectation
+from slurm_het.daemon.store import Journal
+from slurm_het.solve.relaxed import solve_program
+from slurm_het.solve.worker import WorkerSolver
+from tests.test_forecast import A100, BOTH, EITHER, device_of, either
+from tests.world import inventory, policy, running, task
+
+
+def relax(program: LinearProgram) -> tuple[float, ...] | None:
+    return solve_program(program, 10)
+
+
+def planned(weights: dict[Demand, float]) -> Forecast:
+    return with_parts(forecast(weights, inventory()), relax)
+
+
+def test_flexible_tasks_are_planned_where_the_others_cannot_go() -> None:
+    """The typed ones fill the A100s: nothing of them is left for tasks that have an alternative."""
+    typed, flexible = A100._replace(devices=8), EITHER._replace(cpus=2)
+    expected = planned({typed: 1.0, flexible: 1.0})
+    a100, l40s = kind_of(*device_of("nv1")), kind_of(*device_of("l40s1"))
+    assert set(expected.parts[typed]) == {a100}
+    assert expected.parts[flexible][l40s] > expected.parts[flexible].get(a100, 0.0)
+    assert expected.astray(either(), l40s) < expected.astray(either(), a100)
+
+
+def test_who_is_ahead_of_the_plan_goes_elsewhere() -> None:
+    a100, l40s = kind_of(*device_of("nv1")), kind_of(*device_of("l40s1"))
+    base = Forecast({EITHER: 1.0}, {a100: 16, l40s: 8}, {EITHER.anyhow: {a100: 0.5, l40s: 0.5}})
+    even = base.now({EITHER.anyhow: {a100: 3, l40s: 3}})
+    ahead = base.now({EITHER.anyhow: {a100: 6, l40s: 0}})
+    assert even.astray(either(), a100) == even.astray(either(), l40s)
+    assert ahead.astray(either(), a100) > 0.5 > ahead.astray(either(), l40s)
+    assert base.astray(either(), a100) < 0.5, "nobody is there yet: both are behind"
+
+
+def test_without_a_solver_simple_claims_hold() -> None:
+    expected = with_parts(forecast({A100: 1.0}, inventory()), lambda _: None)
+    assert not expected.parts
+    kind = kind_of(*device_of("nv1"))
+    assert expected.astray(either(), kind) == expected.claim(either(), kind) == 1.0
+
+
+def test_shares_and_many_nodes_are_in_the_plan() -> None:
+    share = Demand(("l40s",), ("infer-nv",), memory_gib=20, shared=True)
+    pair = A100._replace(devices=8, nodes=2)
+    expected = planned({share: 3.0, pair: 1.0})
+    assert set(expected.parts) == {share, share.anyhow, pair, pair.anyhow}
+    for mine in expected.parts.values():
+        assert sum(mine.values()) == pytest.approx(1)
+
+
+def test_a_demand_for_what_is_not_there_is_in_no_plan() -> None:
+    assert planned({Demand(("h100",), BOTH): 1.0}).parts == {}
+    assert parts_program(forecast({}, inventory())).uses == {}
+
+
+def test_only_the_heaviest_are_told_apart_by_their_cpus() -> None:
+    weights = {A100._replace(cpus=n + 1): float(n + 1) for n in range(FINE_MOST + 9)}
+    parts = planned(weights).parts
+    assert A100.anyhow in parts
+    assert sum(key.cpus > 0 for key in parts) <= FINE_MOST
+    assert A100._replace(cpus=1) not in parts
+
+
+def test_what_runs_is_counted_by_node() -> None:
+    here = inventory(
+        running(1, "nv1", "gpu:a100:2(IDX:0-1)"), running(2, "l40s1", "shard:l40s:20(IDX:0)"),
+    )  # fmt: skip
+    asked = demand_of(task("1"))
+    found = held_on(here, {"1": asked})
+    assert found == {key: {kind_of(*device_of("nv1")): 1} for key in {asked, asked.anyhow}}
+
+
+def test_the_plan_decides_between_equal_nodes() -> None:
+    """One card of two kinds, all else equal: it goes where it is planned."""
+    expected = planned({A100._replace(devices=8): 5.0, EITHER: 1.0})
+    only = Weights(scenario_fit=0, throughput=0, fragmentation=0, scarcity=0, preference=0)
+    made = plan(inventory(), (either(),), replace(policy(), weights=only), greedy, expected)
+    assert made.placements[0].nodes[0].startswith("l40s")
+
+
+def test_the_journal_tells_what_a_task_asked_last(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.record_demands(1.0, [("1", A100, 10.0), ("2_3", EITHER, 10.0)])
+    journal.record_demands(2.0, [("1", EITHER, 10.0)])
+    assert journal.demands_of({"1", "2_3", "4'; --"}) == {"1": EITHER, "2_3": EITHER}
+    journal.close()
+
+
+def test_a_new_hetd_knows_from_the_journal_what_runs(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
+
+    def look(tasks: list[Task], here: Inventory) -> Forecast:
+        new = Expectation(journal, config, lambda: 1e6, lambda: 1.0, relax)
+        return asyncio.run(new.of(tasks, here))
+
+    before = look([either("1")], inventory())
+    assert not before.held
+    assert before.parts
+    holders = inventory(
+        running(1, "nv1", "gpu:a100:1(IDX:0)"), running(9, "nv1", "gpu:a100:1(IDX:1)")
+    )
+    after = look([], holders)
+    assert after.held[demand_of(either())] == {kind_of(*device_of("nv1")): 1}
+    journal.close()
+
+
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+def test_the_worker_solves_programs_and_problems_in_turn(solver: str) -> None:
+    program = parts_program(forecast({A100: 1.0, EITHER: 1.0}, inventory())).program
+    worker = WorkerSolver(solver)  # type: ignore[arg-type]
+    try:
+        values = worker.solve_program(program, 10)
+        assert values is not None
+        gain = sum(c.gain * x for c, x in zip(program.columns, values, strict=True))
+        alone = solve_program(program, 10)
+        assert alone is not None
+        best = sum(c.gain * x for c, x in zip(program.columns, alone, strict=True))
+        assert gain == pytest.approx(best)
+        for column, x in zip(program.columns, values, strict=True):
+            assert -1e-6 <= x <= column.upper + 1e-6
+    finally:
+        worker.close()
