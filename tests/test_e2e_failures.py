@@ -89,6 +89,26 @@ def test_slurmctld_restart_opens_the_gate_and_hetd_closes_it(cluster: Cluster) -
     cluster.wait_started(key)
 
 
+def test_devices_that_a_restarted_slurmctld_lost_are_found_again(cluster: Cluster) -> None:
+    """On 22.05 plain Slurm starts a job without its devices on a node that has not registered
+    since, and takes them for used when it has: without hetd, nothing would start there."""
+    cluster.tool("admin", "bypass", "on")
+    try:
+        cluster.wait("the gate is open", lambda: cluster.gate() == "UP")
+        first = cluster.sbatch("--gres=gpu:8", "-p", "train-amd", "-w", "amd2", script="sleep 3")
+        cluster.wait_state(first, "RUNNING")
+        second = cluster.sbatch("--gres=gpu:8", "-p", "train-amd", "-w", "amd2", script="sleep 12")
+        cluster.box.restart_slurmctld()
+        cluster.wait_state(second, "RUNNING", seconds=30)
+    finally:
+        cluster.tool("admin", "bypass", "off")
+    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 30)
+    cluster.wait_state(second, "COMPLETED", seconds=40)
+    key = cluster.sbatch("--gres=gpu:8", "-p", "train-amd", "-x", "amd1", script="sleep 1")
+    record = cluster.wait_started(key, 40)
+    assert "mi300x:8(IDX:0-7)" in record.get("GRES", "mi300x:8(IDX:0-7)")
+
+
 def test_pinned_job_that_cannot_start_comes_back(cluster: Cluster) -> None:
     """Drained between plan and start: after the grace time it is in the gate, Slurm's reason kept.
 
