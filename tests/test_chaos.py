@@ -21,6 +21,8 @@ NODE = NodeRecord(
     features=frozenset({"l40s"}), partitions=("accel", "infer-nv"),
 )  # fmt: skip
 
+STALE = replace(NODE, state="IDLE", gres_stale=True)
+
 
 def job(number: int, **fields: Any) -> Job:
     """A pending job of submission `number`; older jobs have higher priority."""
@@ -129,6 +131,19 @@ PLANTED: dict[str, tuple[str, Callable[[Records], Records]]] = {
                           + polls((35, "DOWN", True, (job(9), on(1, 0), on(12, 1))),
                                   (36, "DOWN", True, (job(9), on(1, 0), on(12, 1))))),
     ),
+    "a job that hetd released runs without its device": (
+        "bare",
+        lambda r: replace(
+            r, actions=(*r.actions[1:], submitted(1, kind="single")),
+            marks=tuple(replace(m, devices=()) if m.submission == 1 else m for m in r.marks),
+        ),
+    ),
+    "devices that nobody holds count as used": (
+        "stuck",
+        lambda r: replace(
+            r, polls=polls(*((20.0 + s, "DOWN", True, ()) for s in range(28)), node=STALE)
+        ),
+    ),
     "hetd ended by a bug": ("crash", lambda r: replace(r, crashes=("ValueError: x",))),
 }  # fmt: skip
 
@@ -170,6 +185,30 @@ def test_a_node_that_is_drained_is_no_room() -> None:
     drained = replace(NODE, state="IDLE+DRAIN")
     looks = [(20.0 + s, "UP", True, (job(9),)) for s in range(20)]
     assert check(replace(good(), polls=polls(*looks, node=drained))) == []
+
+
+@pytest.mark.parametrize(
+    ("released", "restarted", "allowed"), [(5.0, 8.0, True), (10.0, 8.0, False)]
+)
+def test_without_devices_where_slurmctld_had_just_been_restarted(
+    released: float, restarted: float, allowed: bool
+) -> None:
+    """Slurm (22.05) starts it so; hetd knows better, and cannot take back what is released."""
+    restart = Action(Event(0.0, "slurmctld-restart"), restarted, restarted + 1, True)
+    pinned = job(1, partition="infer-nv", req_nodes="l1")
+    records = replace(
+        good(), actions=(submitted(1, kind="single"), restart),
+        polls=polls((released, "DOWN", True, (pinned,)), (12, "DOWN", True, (on(1, 0),))),
+        marks=tuple(replace(m, devices=()) for m in good().marks if m.submission == 1),
+    )  # fmt: skip
+    assert {v.rule for v in check(records)} == (set() if allowed else {"bare"})
+    native = polls((12, "UP", False, (replace(on(1, 0), partition="accel"),)))
+    assert check(replace(records, polls=native)) == []
+
+
+def test_a_node_whose_devices_slurm_takes_for_used_is_no_room() -> None:
+    looks = [(20.0 + s, "UP", True, (job(9),)) for s in range(20)]
+    assert check(replace(good(), polls=polls(*looks, node=STALE))) == []
 
 
 def test_plain_slurm_overfilling_a_device_in_the_open_gate_is_its_own() -> None:

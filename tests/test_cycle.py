@@ -30,13 +30,16 @@ class FakeSlurm:
         self.gate = gate
         self.updates: list[tuple[str, dict[str, str]]] = []
         self.refuse: set[str] = set()
+        self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
+        self.closed = 0
 
     async def snapshot(self) -> Snapshot:
         shot = snapshot(*self.jobs)
+        nodes = tuple(replace(n, gres_stale=n.name in self.stale) for n in shot.nodes)
         partitions = tuple(
             replace(p, state=self.gate) if p.name == "accel" else p for p in shot.partitions
         )
-        return replace(shot, partitions=partitions)
+        return replace(shot, partitions=partitions, nodes=nodes)
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
         self.updates.append((key, dict(fields)))
@@ -46,6 +49,7 @@ class FakeSlurm:
     async def set_partition_state(self, partition: str, state: str) -> None:
         assert partition == "accel"
         self.gate = state
+        self.closed += state == "DOWN"
 
     async def batch_script(self, job_id: int) -> str:
         return "module load rocm\ntorchrun x" if job_id == 77 else ""
@@ -93,6 +97,23 @@ def test_a_gate_found_open_is_closed_and_the_old_snapshot_is_not_planned(tmp_pat
     assert (bench.slurm.gate, bench.slurm.updates) == ("DOWN", [])
     bench.run()
     assert bench.sent("1")[0]["Partition"] == "train-nv"
+
+
+def test_devices_that_slurm_takes_for_used_are_counted_anew_now_and_then(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, marked(1))
+    bench.run()
+    assert bench.slurm.closed == 0
+    bench.slurm.stale = {"nv1"}
+    for _ in range(3):
+        bench.run()
+    assert bench.slurm.closed == 1
+    bench.wait(31)
+    bench.run()
+    assert bench.slurm.closed == 2
+    bench.slurm.gate = "INACTIVE"
+    bench.wait(31)
+    bench.run()
+    assert bench.slurm.gate == "INACTIVE", "it is the admin's word"
 
 
 @pytest.mark.parametrize(("state", "planned"), [("INACTIVE", True), ("DRAIN", False)])

@@ -239,8 +239,13 @@ def test_an_array_splits(cluster: Cluster) -> None:
 
     cluster.wait("all have ended", lambda: set(states()) <= ENDED, 40)
     tasks = [j for j in cluster.jobs() if j.array_job_id == int(key)]
-    assert sorted(j.array_task_id or 0 for j in tasks) == [0, 1, 2, 3, 4, 5]
-    assert {j.array_task_id for j in tasks if j.state == "CANCELLED"} == {4}
+    ran = [j.array_task_id for j in tasks if j.state == "COMPLETED"]
+    assert sorted(task or 0 for task in ran) == [0, 1, 2, 3, 5]
+    # A pending task has no record of its own unless it was split off before it was cancelled:
+    # Slurm strikes it off the array's list, and ends the array's record with the last on it
+    # (job_mgr.c, 22.05.8 to 26.05.3). hetd may have split task 4 off by then, or not.
+    rest = [j.state for j in tasks if j.state != "COMPLETED"]
+    assert rest in ([], ["CANCELLED"])
     assert all(j.restarts == 0 for j in tasks)
 
 

@@ -7,13 +7,14 @@ unused fields are left out (24.11 and 26.05 print 200 KiB of per-core allocation
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
 
 from slurm_het.core.demand import Demand, count_demand
-from slurm_het.core.inventory import take_inventory
+from slurm_het.core.inventory import devices_lost, take_inventory
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.errors import SlurmError
 from slurm_het.slurm.jobs import parse_jobs
@@ -227,3 +228,31 @@ def test_what_is_no_version(text: str) -> None:
 def test_what_slurmd_keeps_for_itself_is_no_memory_for_jobs() -> None:
     (node,) = parse_nodes("NodeName=n1 CPUTot=8 CPUEfctv=6 RealMemory=1000 MemSpecLimit=100")
     assert (node.cpus, node.memory_mib) == (6, 900)
+
+
+RESTARTED = """
+NodeName=amd1 CPUAlloc=2 CPUTot=16 Gres=gpu:mi300x:4 GresUsed=gpu:mi300x:1 State=MIXED \
+BootTime=None SlurmdStartTime=None LastBusyTime=2026-11-25T01:32:06
+NodeName=amd2 CPUAlloc=0 CPUTot=16 Gres=gpu:mi300x:4 GresUsed=gpu:mi300x:4(IDX:0-3),shard:0 \
+State=IDLE BootTime=2026-11-25T00:48:17 SlurmdStartTime=2026-11-25T01:32:00
+NodeName=nv1 CPUAlloc=1 CPUTot=16 Gres=gpu:a100:4 GresUsed=gpu:a100:4(IDX:0-3),shard:0 \
+State=MIXED BootTime=2026-11-25T00:48:17 SlurmdStartTime=2026-11-25T01:32:00
+NodeName=nv2 CPUAlloc=0 CPUTot=16 Gres=gpu:a100:4 GresUsed=gpu:a100:0(IDX:N/A),shard:0 \
+State=IDLE BootTime=2026-11-25T00:48:17 SlurmdStartTime=2026-11-25T01:32:00
+""".replace("\\\n", "")
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_after_a_restart_of_slurmctld(forgets: bool) -> None:
+    """22.05.8's own words: amd1 has not registered; amd2's devices are used, and by nobody."""
+    nodes = parse_nodes(RESTARTED, forgets_devices=forgets)
+    assert nodes[0].state == ("MIXED+UNREGISTERED" if forgets else "MIXED")
+    assert [n.name for n in nodes if "UNREGISTERED" in n.state] == ["amd1"] * forgets
+    assert [n.name for n in nodes if n.gres_stale] == ["amd2"]
+    shot = Snapshot(0.0, (), nodes, ())
+    assert devices_lost(shot) == ("amd2",)
+    ending = Job(1, state="COMPLETING", nodes="amd[1-2]")
+    assert devices_lost(replace(shot, jobs=(ending,))) == ()
+    assert take_inventory(shot, policy()).nodes["amd1"].usable is not forgets
+    assert parse_version("slurm-wlm 22.05.8").forgets_devices
+    assert not parse_version("slurm 24.11.5").forgets_devices

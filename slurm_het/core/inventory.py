@@ -22,7 +22,7 @@ from slurm_het.errors import GresError, HetError
 _UNUSABLE = {
     "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "MAINT", "NOT_RESPONDING",
     "POWERED_DOWN", "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "RESERVED", "UNKNOWN",
-    "INVALID_REG", "BLOCKED", "PERFCTRS",
+    "INVALID_REG", "BLOCKED", "PERFCTRS", "UNREGISTERED",
 }  # fmt: skip
 # The same as suffix of a state: no answer, powered or powering down, maintenance, reboot.
 _MARKS = frozenset("*~!%$@^")
@@ -81,6 +81,21 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
                 apart=snapshot.forgets_sharers,
             )
     return Inventory(nodes, tuple(dict.fromkeys(warnings)))
+
+
+def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
+    """The nodes of which Slurm takes devices for used that no job holds.
+
+    22.05 does, see SlurmVersion.forgets_devices; nothing that needs those devices starts there.
+    """
+    stale = {node.name for node in snapshot.nodes if node.gres_stale}
+    for job in snapshot.jobs if stale else ():
+        if job.holds_nodes:
+            try:
+                stale.difference_update(hostlist.expand(job.nodes))
+            except HetError:
+                return ()  # whose devices those are is not known
+    return tuple(sorted(stale))
 
 
 def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tuple[Device, ...]:

@@ -105,6 +105,7 @@ class NodeRecord:
     features: frozenset[str] = frozenset()
     partitions: tuple[str, ...] = ()
     reason: str = ""
+    gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from slurm_het.config import Config
 from slurm_het.core import hostlist
 from slurm_het.core.gate import Order, State
-from slurm_het.core.inventory import Inventory, take_inventory
+from slurm_het.core.inventory import Inventory, devices_lost, take_inventory
 from slurm_het.core.model import Job, Placement, Plan, Snapshot, Task
 from slurm_het.core.outlook import look_ahead
 from slurm_het.core.parts import Relax
@@ -34,6 +34,7 @@ log = logging.getLogger("hetd.cycle")
 
 Solve = Callable[[Problem], Solution]
 CheckLead = Callable[[], Awaitable[None]]
+RECOUNT_SECONDS = 30.0  # what a count has not set right, the next one at once will not either
 
 
 async def _alone() -> None:
@@ -89,6 +90,7 @@ class Cycle:
         self._journaled: set[tuple[str, int]] = set()
         self._expectation = Expectation(journal, config, clock, ticks, relax)
         self._holding: dict[int, Job] = {}
+        self._counted = float("-inf")
 
     async def run(self) -> bool:
         """One cycle; returns whether another may find more to do at once."""
@@ -100,6 +102,7 @@ class Cycle:
         await self.intake.unbind(snapshot, self.inventory, self.clock())
         if await self.gate.heed(self.gate.read(snapshot)) is not Order.PLAN:
             return await self._not_now()
+        await self._have_devices_counted(snapshot)
         window_tasks = self.config.planner.window_tasks
         queue = fill_task_pools(snapshot, self.inventory, self.policy, limit=window_tasks)
         self._record_jobs(snapshot, queue)
@@ -118,6 +121,15 @@ class Cycle:
         released = await self._release(made, window, snapshot)
         more = len(tasks) > released or released == window_tasks
         return bool(strays) or (released > 0 and more)
+
+    async def _have_devices_counted(self, snapshot: Snapshot) -> None:
+        lost = devices_lost(snapshot)
+        if lost and self.ticks() >= self._counted + RECOUNT_SECONDS:
+            names = hostlist.fold(lost)
+            log.warning("Slurm takes devices of %s for used, and no job holds them: the intake is"
+                        " set DOWN once more, then Slurm counts anew", names)  # fmt: skip
+            self._counted = self.ticks()
+            await self.gate.repeat()
 
     async def look(self) -> None:
         """Learn from Slurm what there is, and touch nothing. Raises SlurmError."""

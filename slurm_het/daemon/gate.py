@@ -68,6 +68,11 @@ class Gate:
             log.info("gate %s -> %s (%s)", before, self.state, event)
         return order
 
+    async def repeat(self) -> None:
+        """Close it once more: a partition's update has Slurm sum up anew what is in use."""
+        if self._seen == "DOWN":  # INACTIVE is the admin's word
+            await self._close()
+
     async def _close(self) -> None:
         try:
             await self.slurm.set_partition_state(self.partition, "DOWN")

@@ -60,7 +60,7 @@ class CliSlurm:
             time=time.time(),
             # In a thread: the look-up of groups may wait for a directory server.
             jobs=await asyncio.to_thread(parse_jobs, jobs, groups, memory_tracked=tracked),
-            nodes=parse_nodes(nodes),
+            nodes=parse_nodes(nodes, forgets_devices=version.forgets_devices),
             partitions=parse_partitions(partitions),
             rewrites_gres=version.rewrites_gres,
             forgets_sharers=version.forgets_sharers,
@@ -106,7 +106,7 @@ class CliSlurm:
     async def _show(self, what: str, *, may_hide: bool) -> str:
         """All nodes or partitions as text; '' where Slurm keeps them from us."""
         try:
-            return await self._run("scontrol", "-o", "-a", "show", what)
+            return await self._run("scontrol", "-o", "-a", "-d", "show", what)  # -d: GresUsed
         except SlurmError as error:
             if may_hide and "Access/permission denied" in error.message:
                 return ""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from slurm_het.core.model import NodeRecord, Partition
 
 _KEY = re.compile(r"(?:^|\s)([A-Z][A-Za-z:/]*)=")
+_USED = re.compile(r"\(IDX:\d")  # in GresUsed: `gpu:a100:4(IDX:0-3)`; IDX:N/A of none
 _NONE = {"", "(null)", "N/A", "ALL", "NONE"}
 
 
@@ -30,17 +31,19 @@ def _records(text: str, name: str) -> Iterator[dict[str, str]]:
     return (fields for line in text.splitlines() if name in (fields := parse_fields(line)))
 
 
-def parse_nodes(text: str) -> tuple[NodeRecord, ...]:
-    """Read `scontrol -o show node`."""
-    return tuple(_node(fields) for fields in _records(text, "NodeName"))
+def parse_nodes(text: str, *, forgets_devices: bool = False) -> tuple[NodeRecord, ...]:
+    """Read `scontrol -o -d show node`. With `SlurmVersion.forgets_devices`, a node that has not
+    registered since slurmctld started is UNREGISTERED besides what Slurm says of it."""
+    return tuple(_node(fields, forgets_devices) for fields in _records(text, "NodeName"))
 
 
-def _node(f: dict[str, str]) -> NodeRecord:
+def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
     features = f.get("ActiveFeatures") or f.get("AvailableFeatures") or ""
     total = _int(f.get("CPUEfctv")) or _int(f.get("CPUTot")) or 1
+    unheard = forgets_devices and f.get("SlurmdStartTime") == "None"
     return NodeRecord(
         name=f["NodeName"],
-        state=f.get("State", "UNKNOWN"),
+        state=f.get("State", "UNKNOWN") + ("+UNREGISTERED" if unheard else ""),
         gres="" if f.get("Gres", "") in _NONE else f["Gres"],
         cpus=total,
         cpus_alloc=_int(f.get("CPUAlloc")),
@@ -51,6 +54,7 @@ def _node(f: dict[str, str]) -> NodeRecord:
         features=_names(features),
         partitions=tuple(p for p in f.get("Partitions", "").split(",") if p),
         reason=f.get("Reason", ""),
+        gres_stale=_int(f.get("CPUAlloc")) == 0 and bool(_USED.search(f.get("GresUsed", ""))),
     )
 
 

@@ -64,6 +64,17 @@ class SlurmVersion:
         return self.tuple < (24, 5)
 
     @property
+    def forgets_devices(self) -> bool:
+        """Whether a restarted slurmctld does not know a node's devices until its slurmd registers.
+
+        22.05: a node with jobs is MIXED again at once. What starts there before it registers (5 s)
+        runs and holds no device: `gpu:mi300x:0(IDX:)`. Then the node registers, these devices count
+        as used, by nobody, until slurmctld sums up anew: `scontrol reconfigure`, or any update of a
+        partition's state. 24.11 and 26.05 remember the devices.
+        """
+        return self.tuple < (24, 5)
+
+    @property
     def cgroup_plugin(self) -> str:
         """For a slurmd without cgroups. "disabled" came after 22.05.
 

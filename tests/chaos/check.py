@@ -3,6 +3,7 @@
 - `lost`: a job neither ran to its end nor was cancelled by us, nor lost its node by our doing.
 - `double`: a run began twice, two runs at once, or more runs than requeues and failures explain.
 - `overfull`: a device held two whole-device jobs, or a sharer beside one, or more than its memory.
+- `bare`: a job that asked for devices was released by hetd, and ran without any.
 - `stuck`: the gate stayed closed without hetd, or a job waited beside room that nobody else wanted.
 - `inverted`: a job started, and what it took was room for one of higher priority that still waits.
 - `crash`: hetd ended by a bug.
@@ -17,13 +18,13 @@ from slurm_het.core import hostlist
 from tests.chaos.deeds import Outage, Violation, outages
 from tests.chaos.records import Action, Completion, Mark, Records, submission_of
 from tests.chaos.room import INTAKE, uses
-from tests.chaos.waits import inverted, stuck_gate, stuck_jobs
+from tests.chaos.waits import inverted, lost_devices, stuck_gate, stuck_jobs
 
 
 def check(records: Records) -> list[Violation]:
     """All violations, by time."""
     rules: tuple[Callable[[Records], Iterable[Violation]], ...] = (
-        lost, double, overfull, stuck_gate, stuck_jobs, inverted, crashes,
+        lost, double, overfull, bare, stuck_gate, lost_devices, stuck_jobs, inverted, crashes,
     )  # fmt: skip
     found = [violation for rule in rules for violation in rule(records)]
     return sorted(found, key=lambda v: v.time)
@@ -152,6 +153,36 @@ def overfull(records: Records) -> Iterator[Violation]:
                         continue
                     text = f"held by {', '.join(keys)}: {device.taken} of {memory[node]} GiB shared"
                     yield Violation("overfull", f"{node}:{index}", poll.time, text)
+
+
+def bare(records: Records) -> Iterator[Violation]:
+    """Whoever asked for devices has some, unless plain Slurm let it start without.
+
+    22.05 does so on nodes that have not registered since slurmctld's restart
+    (SlurmVersion.forgets_devices): in the open gate, or to what hetd had released before.
+    """
+    asked = {e.target for e in (a.event for a in records.actions) if e.kind not in {"", "cpu"}}
+    restarts = [a for a in records.actions if a.event.verb == "slurmctld-restart"]
+    for mark in records.marks:
+        if mark.what != "start" or mark.devices or mark.submission not in asked:
+            continue
+        pool = _partition_of(records, mark)
+        seen = [p.time for p in records.polls for j in p.jobs if j.id == mark.job
+                and j.partition == pool and j.restarts <= mark.restart]  # fmt: skip
+        before = any(r.began < mark.time and seen and seen[0] < r.ended for r in restarts)
+        if pool not in {"", INTAKE} and not before:
+            text = f"submission {mark.submission}: released to {pool}, runs without devices"
+            yield Violation("bare", f"{mark.job}_{mark.task} on {mark.node}", mark.time, text)
+
+
+def _partition_of(records: Records, mark: Mark) -> str:
+    """Where that run was, '' if nobody saw it."""
+    for poll in records.polls:
+        for job in poll.jobs:
+            if job.id == mark.job and job.restarts == mark.restart and job.holds_nodes:
+                return job.partition
+    ends = [c.partition for c in records.completions if c.job == mark.job]
+    return ends[0] if len(ends) == 1 else ""
 
 
 def crashes(records: Records) -> Iterator[Violation]:

@@ -65,7 +65,7 @@ class Recorder:
         """Look now; None if slurmctld does not answer."""
         try:
             jobs = self._ask("squeue", "--all", self.version.squeue_json)
-            nodes = self._ask("scontrol", "-o", "-a", "show", "node")
+            nodes = self._ask("scontrol", "-o", "-a", "-d", "show", "node")
             intake = parse_partitions(self._ask("scontrol", "-o", "show", "partition", INTAKE))
             found = parse_jobs(jobs.encode(), lambda _user: (), memory_tracked=True)
         except (SlurmError, subprocess.TimeoutExpired):
@@ -73,7 +73,8 @@ class Recorder:
         state = intake[0].state if intake else ""
         found = tuple(job for job in found if job.state not in ENDED)  # 22.05 prints them all
         alive = self.box.hetd_pid() is not None
-        return Poll(time.time(), state, alive, found, parse_nodes(nodes))
+        records = parse_nodes(nodes, forgets_devices=self.version.forgets_devices)
+        return Poll(time.time(), state, alive, found, records)
 
     def _ask(self, *argv: str) -> str:
         done = self.box.run(list(argv), timeout=5)

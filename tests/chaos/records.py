@@ -78,6 +78,7 @@ class Completion:
     task: int
     state: str
     nodes: str
+    partition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ def _completions(path: Path) -> Iterable[Completion]:
                 task=int(fields.get("ArrayTaskId", 0)),
                 state=fields.get("JobState", ""),
                 nodes=fields.get("NodeList", ""),
+                partition=fields.get("Partition", ""),
             )
 
 

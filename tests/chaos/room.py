@@ -101,8 +101,9 @@ def _with_detail(job: Job, detail: tuple[str, ...]) -> Job:
 
 
 def usable(node: NodeRecord) -> bool:
-    """Whether Slurm would start a job there: not on `IDLE+DRAIN`, `IDLE*`."""
-    return node.state in USABLE
+    """Whether Slurm would start a job there: not on `IDLE+DRAIN`, `IDLE*`, nor where it takes
+    devices for used that nobody holds (22.05, SlurmVersion.forgets_devices)."""
+    return node.state in USABLE and not node.gres_stale
 
 
 def wanted_nodes(job: Job, poll: Poll) -> frozenset[str]:

@@ -18,7 +18,7 @@ GAP_SECONDS = 4.0  # polls further apart than this say nothing about the time be
 SETTLED_SECONDS = 10.0  # a job that changed later than this may have been too late for a plan
 
 
-def _spells(polls: Iterable[Poll], true: Callable[[Poll], bool]) -> Iterator[tuple[Poll, Poll]]:
+def _spells(polls: Iterable[Poll], true: Callable[[Poll], object]) -> Iterator[tuple[Poll, Poll]]:
     """(first, last) of each unbroken row of polls for which it is true."""
     first: Poll | None = None
     last: Poll | None = None
@@ -43,6 +43,21 @@ def stuck_gate(records: Records) -> Iterator[Violation]:
         if last.time - first.time > GATE_SECONDS:
             text = f"closed for {last.time - first.time:.0f} s without hetd"
             yield Violation("stuck", "gate", first.time, text)
+
+
+def lost_devices(records: Records) -> Iterator[Violation]:
+    """Devices that Slurm takes for used, and no job holds, are counted anew."""
+    for first, last in _spells(records.polls, lambda p: p.gate == "DOWN" and p.hetd and _lost(p)):
+        if last.time - first.time > CLOSED_SECONDS:
+            text = (
+                f"no job holds its devices, and Slurm takes them for used on {_fold(_lost(last))}"
+            )
+            yield Violation("stuck", "devices", first.time, text)
+
+
+def _lost(poll: Poll) -> frozenset[str]:
+    held = {n for j in poll.jobs if j.holds_nodes for n in hostlist.expand(j.nodes)}
+    return frozenset(n.name for n in poll.nodes if n.gres_stale) - held
 
 
 def startable(job: Job, now: float) -> bool:
