@@ -40,10 +40,11 @@ def expand(text: str) -> tuple[str, ...]:
 
 def _size_bound(text: str) -> int:
     size: int = text.count(",") + 1
-    for group in re.findall(r"\[([^\]]*)\]", text):
-        spans = sum(abs(int(b) - int(a)) + 1 for a, b in _RANGE.findall(group) if len(b) < 10)
-        if any(len(b) >= 10 for _, b in _RANGE.findall(group)):
+    for group, tail in re.findall(r"\[([^\]]*)\](\d*)", text):
+        # To NodeSet the digits behind a bracket are the last ones of each number in it.
+        if any(len(b) + len(tail) >= 10 for _, b in _RANGE.findall(group)):
             return MAX_HOSTS + 1
+        spans = sum(abs(int(b) - int(a)) + 1 for a, b in _RANGE.findall(group))
         size *= max(1, spans + group.count(",") + 1)
         if size > MAX_HOSTS * 10:
             return size
