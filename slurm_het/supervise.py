@@ -204,7 +204,9 @@ def _receive(notifications: socket.socket, seconds: float) -> list[str]:
 
 
 def _log(text: str) -> None:
-    print(f"{time.strftime('%F %T')} supervise: {text}", file=sys.stderr, flush=True)
+    # A log on a full disk, or whose reader is gone, must not keep the gate from being opened.
+    with contextlib.suppress(OSError):
+        print(f"{time.strftime('%F %T')} supervise: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -28,6 +29,28 @@ TOPOLOGY = """
 AT_LEAST_40 = "#HET memory=40G\nmodule load cuda\nsrun env\nsleep 3"  # an a100 or an l40s, no t4
 
 
+def with_scratch(box: Sandbox) -> None:
+    """Give each node a GRES that is no device, as sites have for disks: scratch:100."""
+    etc, nodes = box.layout.etc, ("mix1", "asc1", "mlu1")
+    text = box.layout.slurm_conf.read_text().replace(" Gres=", " Gres=scratch:100,")
+    text = re.sub(r"(?m)^GresTypes=.*", r"\g<0>,scratch", text)
+    box.layout.slurm_conf.write_text(text)
+    with (etc / "gres.conf").open("a") as file:
+        file.write("\nName=scratch Count=100\n")
+    for node in nodes:
+        box.kill_slurmd(node)
+    box.restart_slurmctld()
+    for node in nodes:
+        box.start_slurmd(node)
+    it = Cluster(box)
+    it.wait(
+        "the nodes are back",
+        lambda: it.ok("sinfo", "-h", "-N", "-o", "%T", "-p", "accel").split() == ["idle"] * 3,
+        40,
+    )
+    it.wait("the gate is closed", lambda: it.gate() == "DOWN", 20)
+
+
 @pytest.fixture(scope="module")
 def own_box() -> Iterator[Sandbox]:
     if why := cannot_run_slurm():
@@ -36,6 +59,7 @@ def own_box() -> Iterator[Sandbox]:
     (base / "nodes.yaml").write_text(TOPOLOGY)
     try:
         with Sandbox.up(base / "box", load_topology(base / "nodes.yaml")) as sandbox:
+            with_scratch(sandbox)
             yield sandbox
     finally:
         shutil.rmtree(base, ignore_errors=True)
@@ -114,6 +138,25 @@ def test_another_name_is_asked_for_when_it_is_known(cluster: Cluster, rewrites: 
         cluster.wait_state(key, "RUNNING")
     held = {gres for key in keys for gres in gres_of(cluster, key)}
     assert held == {"npu:910b:3(IDX:0-2)", "mlu:mlu370:3(IDX:0-2)"}
+
+
+@pytest.mark.parametrize("script", ["#HET types=l40s\nsleep 4", AT_LEAST_40])
+def test_a_gres_that_is_no_device_is_kept(cluster: Cluster, script: str) -> None:
+    """--gpus with --gres=scratch:9: hetd plans the cards, and Slurm holds the scratch."""
+    pid, lines = cluster.box.hetd_pid(), len(cluster.hook_log())
+    options = ["--gpus=2", "--gres=scratch:9"]
+    keys = [cluster.sbatch(*options, script=script) for _ in range(3)]
+    calls = cluster.hook_log()[lines:]
+    assert all(" admit " in line for line in calls), calls
+    if "types" not in script:  # an update would replace the scratch, so it is not rewritten either
+        cluster.wait("it says why", lambda: "mixes device types" in cluster.tool("squeue"))
+        assert cluster.planned(keys[0]) is None
+    else:
+        cluster.wait_state(keys[0], "RUNNING")
+        held = set(gres_of(cluster, keys[0])[0].split(","))
+        assert held >= {"gpu:l40s:2(IDX:4-5)"}
+        assert any(re.fullmatch(r"scratch\W.*9\)?", word) for word in held), held
+    assert cluster.box.hetd_pid() == pid
 
 
 def test_array_tasks_are_rewritten_one_by_one(cluster: Cluster, rewrites: bool) -> None:

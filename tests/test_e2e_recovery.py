@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -87,6 +88,12 @@ def wait_closed(cluster: Cluster) -> None:
     )
 
 
+def wait_ready(cluster: Cluster) -> None:
+    """Until hetd's supervisor has its word that the gate is closed; from then on it has 10 s."""
+    status = cluster.box.layout.run / "hetd.status"
+    cluster.wait("hetd is ready", lambda: status.read_text().endswith(" ready"), 30)
+
+
 def test_a_full_disk_stops_no_planning_and_corrupts_nothing(cluster: Cluster) -> None:
     """Full while it runs, full while it is killed, full when it starts; then there is room."""
     journal = load_config(cluster.box.config_path).paths.journal
@@ -118,6 +125,38 @@ def test_a_full_disk_stops_no_planning_and_corrupts_nothing(cluster: Cluster) ->
     with sqlite3.connect(journal) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert not list(journal.parent.glob("*.damaged-*"))
+
+
+def test_a_log_on_a_full_disk_keeps_no_gate_closed(cluster: Cluster) -> None:
+    """Neither hetd nor its supervisor can write a line; hetd is killed, and hangs."""
+    log = cluster.box.layout.output_of("supervisor")
+    kept, small = log.with_suffix(".kept"), base_of(cluster) / "small" / "supervisor.out"
+    cluster.box.stop_hetd()
+    log.rename(kept)
+    small.write_text("")
+    log.symlink_to(small)
+    try:
+        cluster.box.start_hetd()
+        for path in (small.with_name("filler"), small):
+            with path.open("ab", buffering=0) as file:
+                assert file.write(b"x" * (1 << 20)) < 1 << 20, "it is full now"
+        for number in (signal.SIGKILL, signal.SIGSTOP):
+            wait_ready(cluster)
+            old = cluster.box.hetd_pid()
+            cluster.box.kill_hetd(number)
+            cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 20)
+            cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 20)
+            assert cluster.box.hetd_pid() not in {None, old}
+        cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA))
+        cluster.box.stop_hetd()
+        assert cluster.gate() == "UP"
+    finally:
+        cluster.box.stop_hetd()
+        small.with_name("filler").unlink(missing_ok=True)
+        small.unlink()
+        kept.rename(log)
+        cluster.box.start_hetd()
+        wait_closed(cluster)
 
 
 def test_killed_amid_its_updates(cluster: Cluster) -> None:

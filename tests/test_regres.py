@@ -122,6 +122,8 @@ def test_a_release_that_came_to_nothing_is_forgotten() -> None:
 
 
 def test_several_nodes_and_shares_are_not_rewritten() -> None:
+    scratch = replace(gated(FORTY, tres_per_job="gpu:1"), tres_per_node="scratch:9")
+    assert not filled(snapshot(scratch))[1].tasks[0].rewrites, "an update would replace it"
     job = replace(gated(FORTY, tres_per_node="gpu:1"), nodes_min=2)
     assert not filled(snapshot(job))[1].tasks[0].rewrites
     share = replace(gated(FORTY, tres_per_node="gpu:1"), tres_per_node="shard:24")
@@ -137,6 +139,11 @@ def test_several_nodes_and_shares_are_not_rewritten() -> None:
         (FORTY, {"tres_per_node": "gpu:2"}, {}),
         ("#HET types=a100", {"tres_per_node": "gpu:a100:2"}, {}),
         ("", {"tres_per_node": "npu:2"}, {}),
+        (
+            "#HET types=l40s",
+            {"tres_per_job": "gpu:2", "tres_per_node": "scratch:9"},
+            {"tres_per_job": "gpu:l40s:2"},
+        ),
     ],
 )
 def test_at_submit_the_only_kind_is_named(

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from slurm_het.errors import HetError
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # the hook assigns no field that has one
 _TOKEN = re.compile(r"\s*([&|()\[\],]|[^&|()\[\],\s*]+)")
 MAX_TEXT = 1024
 MAX_DEPTH = 16
@@ -45,8 +46,10 @@ class Expression:
 def parse_features(text: str) -> Features:
     """Read a --constraint expression; empty means no constraint.
 
-    Raises HetError for counts and for what Slurm would not take either.
+    Raises HetError for counts, for control characters and for what Slurm would not take either.
     """
+    if _CONTROL.search(text):
+        raise HetError(f"constraint {text[:80]!r} has control characters")
     text = text.strip()
     if text in {"", "(null)"}:
         return Features((Expression(False, ()),))

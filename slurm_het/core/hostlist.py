@@ -10,7 +10,10 @@ from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 from slurm_het.errors import HetError
 
 MAX_HOSTS = 100_000
+MAX_DIGITS = 63  # as many characters as a label of a host name may have
+NODESET_WIDTH = 10**9  # of one range; it asserts that
 _RANGE = re.compile(r"(\d+)-(\d+)")
+_GROUP = re.compile(r"(\d?)\[([^\]]*)\](\d*)")
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _ALLOWED = re.compile(r"(?:[A-Za-z0-9_.,-]|\[\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*\])*\Z")
 
@@ -39,12 +42,20 @@ def expand(text: str) -> tuple[str, ...]:
 
 
 def _size_bound(text: str) -> int:
+    """How many hosts these are at most; more than MAX_HOSTS also for what NodeSet cannot read."""
     size: int = text.count(",") + 1
-    for group in re.findall(r"\[([^\]]*)\]", text):
-        spans = sum(abs(int(b) - int(a)) + 1 for a, b in _RANGE.findall(group) if len(b) < 10)
-        if any(len(b) >= 10 for _, b in _RANGE.findall(group)):
+    for lead, group, tail in _GROUP.findall(text):
+        ranges = _RANGE.findall(group)
+        if any(len(b) + len(tail) > MAX_DIGITS for _, b in ranges):
             return MAX_HOSTS + 1
-        size *= max(1, spans + group.count(",") + 1)
+        widths = [abs(int(b) - int(a)) for a, b in ranges]
+        # To NodeSet the digits behind a bracket are the last ones of each number in it...
+        if any(width * 10 ** len(tail) >= NODESET_WIDTH for width in widths):
+            return MAX_HOSTS + 1
+        # ...and those before it the first ones: n1[8-12] would be all from n18 to n112.
+        if lead and any(len(a) != len(b) for a, b in ranges):
+            return MAX_HOSTS + 1
+        size *= max(1, sum(widths) + len(widths) + group.count(",") + 1)
         if size > MAX_HOSTS * 10:
             return size
     return size

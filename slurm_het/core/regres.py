@@ -29,7 +29,9 @@ def may_rewrite(task: Task, job: Job, policy: Policy) -> bool:
     """
     requests = accelerator_requests(job, policy)
     single = [found for where, found in requests.items() if where in {"node", "job"}]
-    alone = len(gres.split_list(job.tres_per_node or job.tres_per_job)) == 1
+    # An update replaces all that is asked per node and in all: scratch space, too.
+    asked = ",".join(filter(None, (job.tres_per_node, job.tres_per_job)))
+    alone = len(gres.split_list(asked)) == 1
     whole = not task.shared and len(task.slots) == 1
     return whole and alone and len(requests) == len(single) == 1 and single[0][0].type is None
 
@@ -91,10 +93,11 @@ def only_kind(
 ) -> str | None:
     """The request with name and type, where one kind of device is all that fits it.
 
-    None if the request does as it is written, names a type, or several kinds fit.
+    None if the request does as it is written, is of no device, names a type, or several kinds fit.
     """
     items = gres.parse(request)
-    if len(items) != 1 or items[0].type or policy.gres[items[0].name].shared:
+    name = policy.gres.get(items[0].name) if len(items) == 1 else None
+    if name is None or items[0].type or name.shared:
         return None
     inside = [d for node in nodes for d in node.devices]
     kinds = {d.kind for d in inside if d.type in types}
