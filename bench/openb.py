@@ -191,6 +191,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=numbers, default=numbers("42-51"), help="first-last")
     parser.add_argument("--windows", type=int, default=64, help="pods per window; 0: leave it out")
     parser.add_argument("--load", type=float, default=1.1, help="expected demand in windows")
+    parser.add_argument("--policy", action="append", help="only those with this in their names")
     parser.add_argument("--bounds", type=int, default=3, help="seeds of which to find the bound")
     parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args(arguments)
@@ -203,6 +204,7 @@ def main() -> None:
     seeds = options.seeds
     flags = f"--seeds {seeds[0]}-{seeds[-1]} --windows {options.windows} --load {options.load:g}"
     flags += "".join(f" --trace {name}" for name in options.trace or ())
+    flags += "".join(f" --policy '{name}'" for name in options.policy or ())
     lines = [
         *head("openb", f"./dev bench openb --traces DIR {flags}"),
         "Allocated % of the devices when requests for so many % have arrived: mean of "
@@ -210,7 +212,9 @@ def main() -> None:
     ]
     for name in names(options.traces) if chosen == ["all"] else chosen:
         trace = read_openb(options.traces, name)
-        rows, curves = measure(trace, seeds, entries(trace, options.windows, options.load))
+        every = entries(trace, options.windows, options.load)
+        wanted = [e for e in every if any(p in e[0] for p in options.policy or [""])]
+        rows, curves = measure(trace, seeds, wanted)
         if options.bounds:
             rows.append(bounds(trace, seeds[: options.bounds]))
         lines += ["", *table(COLUMNS, rows)]
