@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from slurm_het.config import Config, Paths
+from slurm_het.core.build import build
 from slurm_het.core.forecast import FINE_MOST, Demand, Forecast, demand_of, forecast, kind_of
 from slurm_het.core.greedy import greedy
 from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import Task
+from slurm_het.core.model import Slot, Task
 from slurm_het.core.parts import held_on, parts_program, with_parts
 from slurm_het.core.plan import plan
 from slurm_het.core.policy import Weights
 from slurm_het.core.quotas import LinearProgram
+from slurm_het.core.weights import weight
 from slurm_het.daemon.expectation import Expectation
 from slurm_het.daemon.store import Journal
 from slurm_het.solve.relaxed import solve_program
@@ -97,6 +99,20 @@ def test_the_plan_decides_between_equal_nodes() -> None:
     only = Weights(scenario_fit=0, throughput=0, fragmentation=0, scarcity=0, preference=0)
     made = plan(inventory(), (either(),), replace(policy(), weights=only), greedy, expected)
     assert made.placements[0].nodes[0].startswith("l40s")
+
+
+def test_the_problem_has_the_weights_that_why_shows() -> None:
+    """Tasks that are told apart by their CPUs share the rest of their weights."""
+    few, many = either("1"), either("2", slots=(Slot(1, 6, 10),))
+    expected = planned({demand_of(few): 1.0, demand_of(many): 2.0, A100: 1.0})
+    assert demand_of(many) in expected.parts
+    built = build(inventory(), (few, many), policy(), expected)
+    for t, what in enumerate(built.tasks):
+        for j, device in enumerate(built.problem.devices):
+            if device.state in built.problem.weights[built.problem.request(t).weights]:
+                node = built.nodes[device.node]
+                w = weight(what, built.device(j), node, built.site)
+                assert built.problem.weight(t, j) == pytest.approx(w)
 
 
 def test_the_journal_tells_what_a_task_asked_last(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from slurm_het.core.features import Expression, parse_features
-from slurm_het.core.forecast import Forecast, demand_of
+from slurm_het.core.forecast import Demand, Forecast, Kind, kind_of
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.problem import PRequest, Problem, PSlot, PTask
 from slurm_het.core.states import Grid
-from slurm_het.core.weights import Site, weight
+from slurm_het.core.weights import Site, weight, weighted_quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,19 @@ def build(
     return Built(problem, tasks, grid.nodes, site)
 
 
+_Place = tuple[list[int], tuple[frozenset[int], ...], int]
+"""The states that are candidates, the groups of them, and the number of the table of weights."""
+
+
 class _Desk:
     """Makes the requests; what several of them have in common is worked out once."""
 
     def __init__(self, grid: Grid, site: Site) -> None:
         self.grid, self.site = grid, site
         self.weights: list[dict[int, float]] = []
-        self._places: dict[Task, tuple[list[int], tuple[frozenset[int], ...], int]] = {}
+        self._places: dict[Task, _Place] = {}
+        self._fine: dict[tuple[Task, Demand], _Place] = {}
+        self._kinds: dict[int, Kind] = {}  # of devices by their states
         # States on the same hardware need the same of a node: few are really different.
         hardware = [
             (
@@ -93,20 +99,31 @@ class _Desk:
         slots = tuple(self._slot(task, slot, candidates) for slot in task.slots)
         return PRequest(slots, task.memory_gib if task.shared else 0, groups, weights)
 
-    def _place(self, task: Task) -> tuple[list[int], tuple[frozenset[int], ...], int]:
-        """Where such a task may go whatever its CPUs and host memory, and at which weights.
-
-        These decide the weights only of tasks whose demand is planned for as it is: a few.
-        """
-        slots = task.slots
-        if self.site.forecast.planned_as(task) != demand_of(task):
-            slots = tuple(Slot(slot.devices, 0, 0) for slot in slots)
+    def _place(self, task: Task) -> _Place:
+        """Where such a task may go whatever its CPUs and host memory, and at which weights."""
+        slots = tuple(Slot(slot.devices, 0, 0) for slot in task.slots)
         key = replace(task.request, slots=slots, exclusive=False, all_memory=False)
         if key not in self._places:
             self._places[key] = self._candidates(key)
-        return self._places[key]
+        demand = self.site.forecast.planned_as(task)
+        if demand is None or not demand.cpus:
+            return self._places[key]
+        if (key, demand) not in self._fine:
+            self._fine[key, demand] = self._told_apart(task, key)
+        return self._fine[key, demand]
 
-    def _candidates(self, task: Task) -> tuple[list[int], tuple[frozenset[int], ...], int]:
+    def _told_apart(self, task: Task, coarse: Task) -> _Place:
+        """The place of a task whose quotas go by its CPUs too: nothing else of the weights does."""
+        found, able, number = self._places[coarse]
+        kinds = {self._kinds[d] for d in self.weights[number]}
+        more = {
+            kind: weighted_quota(task, kind, self.site) - weighted_quota(coarse, kind, self.site)
+            for kind in kinds
+        }
+        self.weights.append({d: w + more[self._kinds[d]] for d, w in self.weights[number].items()})
+        return found, able, len(self.weights) - 1
+
+    def _candidates(self, task: Task) -> _Place:
         states = self.grid.states
         least = min(slot.devices for slot in task.slots)
         found: list[int] = []
@@ -120,6 +137,8 @@ class _Desk:
                 found.append(s)
                 for number, device, _ in fit:
                     weights[number] = weight(task, device, state.node, self.site)
+                    if self.site.forecast.parts and number not in self._kinds:
+                        self._kinds[number] = kind_of(device, state.node)
         nodes = [state.node for state in states]
         groups = groups_of(task, nodes, found)
         counts = (sum(states[s].count for s in group) for group in groups)

@@ -122,6 +122,11 @@ def terms(task: Task, device: Device, node: Node, site: Site) -> dict[str, float
     return {name: scale[name] * value for name, value in raw.items() if scale[name]}
 
 
+def weighted_quota(task: Task, kind: Kind, site: Site) -> float:
+    """The term `quota` as it counts, of any device of a kind."""
+    return -site.scale["quota"] * site.forecast.astray(task, kind) if site.forecast else 0.0
+
+
 def weight(task: Task, device: Device, node: Node, site: Site) -> float:
     """w_tj: the sum of the terms."""
     return sum(terms(task, device, node, site).values())
