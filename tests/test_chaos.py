@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from slurm_het.core.model import Job, NodeRecord
 from tests.chaos.check import check
 from tests.chaos.events import INFRASTRUCTURE, Event, event_list
 from tests.chaos.records import Action, Completion, Mark, Meta, Poll, Records, line_of, load, write
-from tests.chaos.run import run
+from tests.chaos.run import Hands, run
 from tests.conftest import cannot_run_slurm, short_dir
 
 NODE = NodeRecord(
@@ -227,6 +228,41 @@ def test_the_event_list_follows_from_the_seed() -> None:
     assert {e.kind for e in events if e.verb == "submit"} >= {"single", "share", "multi", "array"}
     kills = [e for e in event_list(7, 0, kills=30) if e.verb == "hetd-kill"]
     assert len(kills) == 30
+
+
+class FakeBox:
+    """Whose slurmds are only counted."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def kill_slurmd(self, _node: str) -> bool:
+        return True
+
+    def start_slurmd(self, node: str) -> bool:
+        self.started.append(node)
+        return True
+
+
+class FakeRecorder:
+    def did(self, action: Action) -> None:
+        assert action.ok, action.said
+
+
+def test_a_slurmd_that_lost_a_launch_is_made_to_register_once() -> None:
+    box: Any = FakeBox()
+    recorder: Any = FakeRecorder()
+    hands = Hands(box, recorder)
+    hands.do(Event(0.0, "slurmd-kill", args=("nv2",)))
+    now = time.time()
+    young = job(1, state="RUNNING", nodes="nv2", start_time=int(now) - 5)
+    old = job(2, state="RUNNING", nodes="nv2", start_time=int(now) - 60)
+    elsewhere = job(3, state="RUNNING", nodes="nv[1-2]", start_time=int(now) - 60)
+    hands.have_registered([young, elsewhere])
+    assert box.started == []
+    for _ in range(2):
+        hands.have_registered([young, old, elsewhere])
+    assert box.started == ["nv2"]
 
 
 # --- a real run ---

@@ -205,7 +205,7 @@ class Hands:
                 return left
             for job in left or ():
                 self._let_go(job)
-            self._have_registered(left or ())
+            self.have_registered(left or ())
             time.sleep(1.0)
 
     def _repair(self) -> None:
@@ -228,7 +228,7 @@ class Hands:
         if job.state == "PENDING" and job.eligible_time > time.time() + 2:
             self.do(Event(0.0, "hasten", index))
 
-    def _have_registered(self, jobs: Iterable[Job]) -> None:
+    def have_registered(self, jobs: Iterable[Job]) -> None:
         """Have Slurm find out what was lost in a launch: see LAUNCHED_SECONDS."""
         overdue = (
             job for job in jobs
