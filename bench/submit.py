@@ -7,13 +7,17 @@ accelerator jobs (`--gres=gpu:1`) are submitted from eight processes at once, to
 other, the order turning from round to round: `none`; `healthy`, hetd runs and every job goes
 through it; `dead`, hetd and its supervisor are stopped and the socket is gone, so that the hook
 fails, and its circuit breaker is at work. The jobs are cancelled, and hetd is at rest again, before
-the next is measured. A first round is not counted.
+the next is measured. Each process submits one script again and again. A first round is not counted.
 
 The same work is compared: all nodes are drained and the intake is DOWN, natively too, so no job
 starts anywhere; each `sbatch` names the intake. With hetd its own cycles run meanwhile (they find
 no room), on the same CPUs as slurmctld and the submitters: that is part of what is measured. Ended
 jobs are purged before each measurement (MinJobAge is 2 s here), because squeue's JSON has them too
 on 22.05, and 300 in a second are no cluster's daily bread.
+
+The rate on a machine that has other things to do is noise; so the CPU time of each submission is
+told too: of the submitters, slurmctld, munged, hetd and all that it runs. Where all CPUs are busy
+the rate is its inverse.
 """
 
 from __future__ import annotations
@@ -26,10 +30,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+from bench.churn import family
 from bench.results import head, record, table
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
@@ -61,15 +67,19 @@ def submitter(
 
 def burst(box: Sandbox, jobs: int, processes: int) -> float:
     """Submit `jobs` jobs from `processes` processes at once; submissions per second."""
-    script = box.layout.work / "job.sh"
-    script.write_text("#!/bin/bash\nmodule load cuda\nsrun python train.py\n")
-    argv = [program("sbatch"), "-p", INTAKE, "--gres=gpu:1", "-o", os.devnull, str(script)]
+    argvs = []
+    for number in range(processes):  # each user has one script, and submits it again and again
+        script = box.layout.work / f"job{number}.sh"
+        script.write_text(f"#!/bin/bash\nmodule load cuda\nsrun python train.py --fold {number}\n")
+        argvs.append(
+            [program("sbatch"), "-p", INTAKE, "--gres=gpu:1", "-o", os.devnull, str(script)]
+        )
     context = multiprocessing.get_context("fork")
     start, ended = context.Barrier(processes + 1), context.SimpleQueue()
     shares = [len(range(first, jobs, processes)) for first in range(processes)]
     workers = [
         context.Process(target=submitter, args=(argv, box.env, share, start, ended), daemon=True)
-        for share in shares
+        for argv, share in zip(argvs, shares, strict=True)
     ]
     for worker in workers:
         worker.start()
@@ -127,8 +137,27 @@ def hook_micros(box: Sandbox, skip: int) -> list[int]:
         return [int(us) for us in re.findall(r"slurm-het: .* us=(\d+)", log.read())]
 
 
-def measure(variant: str, box: Sandbox, jobs: int, processes: int) -> tuple[float, float]:
-    """One variant, once: submissions per second, and the hook's median microseconds."""
+def cpu_seconds(box: Sandbox) -> float:
+    """The CPU time so far of what a submission keeps busy; our own ended processes included."""
+    pids = [p.pid for p in box.daemons() if p.name in {"slurmctld", "munged"}]
+    pids += [pid for pid, _ in family(box.hetd_pid() or 0)] if box.hetd_pid() else []
+    stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
+    ticks = sum(int(number) for stat in stats for number in stat[11:15])
+    own = os.times()
+    return ticks / os.sysconf("SC_CLK_TCK") + own.children_user + own.children_system
+
+
+@dataclass(frozen=True)
+class Burst:
+    """One variant, once: submissions per second, CPU ms of each, the hook's median µs."""
+
+    rate: float
+    cpu_ms: float
+    hook_us: float
+
+
+def measure(variant: str, box: Sandbox, jobs: int, processes: int) -> Burst:
+    """Submit once, from rest to rest."""
     if variant == "healthy":
         box.start_hetd()
     else:
@@ -136,7 +165,9 @@ def measure(variant: str, box: Sandbox, jobs: int, processes: int) -> tuple[floa
     wait("the gate is closed", lambda: is_down(box))
     time.sleep(1.0)  # hetd's first cycles are over
     log = box.layout.log_of("slurmctld").stat().st_size
+    before = cpu_seconds(box)
     rate = burst(box, jobs, processes)
+    used = cpu_seconds(box) - before
     micros = hook_micros(box, log)
     expected = 0 if variant == "none" else jobs
     if len(micros) != expected:
@@ -144,7 +175,7 @@ def measure(variant: str, box: Sandbox, jobs: int, processes: int) -> tuple[floa
     time.sleep(1.0)  # and its last ones
     box.stop_hetd()
     clear(box)
-    return rate, statistics.median(micros or [0])
+    return Burst(rate, used / jobs * 1e3, statistics.median(micros or [0]))
 
 
 def order(number: int) -> tuple[str, ...]:
@@ -153,31 +184,34 @@ def order(number: int) -> tuple[str, ...]:
     return VARIANTS[turn:] + VARIANTS[:turn]
 
 
-def rows(rates: Mapping[str, Sequence[float]], micros: Mapping[str, float]) -> list[list[str]]:
-    """A row per variant: median rate, its rounds' range, ratio to `none` of the same round."""
+def rows(seen: Mapping[str, Sequence[Burst]]) -> list[list[str]]:
+    """A row per variant: medians, and the ratio to `none` of the same round."""
     out = []
     for name in VARIANTS:
-        ratios = [a / b for a, b in zip(rates[name], rates["none"], strict=True)]
-        low, high = min(rates[name]), max(rates[name])
+        rates = [b.rate for b in seen[name]]
+        ratios = [a.rate / b.rate for a, b in zip(seen[name], seen["none"], strict=True)]
+        less = [b.cpu_ms / a.cpu_ms for a, b in zip(seen[name], seen["none"], strict=True)]
         out.append([
-            name, f"{statistics.median(rates[name]):.0f}", f"{low:.0f}–{high:.0f}",
+            name, f"{statistics.median(rates):.0f}", f"{min(rates):.0f}–{max(rates):.0f}",
             f"{statistics.median(ratios):.3f}", " ".join(f"{r:.2f}" for r in ratios),
-            f"{GOALS[name]:.2f}" if name in GOALS else "–", f"{micros[name]:.0f}",
+            f"{GOALS[name]:.2f}" if name in GOALS else "–",
+            f"{statistics.median(b.cpu_ms for b in seen[name]):.2f}",
+            f"{statistics.median(less):.3f}",
+            f"{statistics.median(b.hook_us for b in seen[name]):.0f}",
         ])  # fmt: skip
     return out
 
 
 COLUMNS = (
     "hook", "sbatch/s, median", "lowest–highest", "÷ none, median", "÷ none, by round", "goal",
-    "hook's own µs",
+    "CPU ms", "none's CPU ÷ it", "hook's own µs",
 )  # fmt: skip
 
 
 def main() -> None:
     """Print the table, and put it into RESULTS.md."""
     options = parse()
-    rates: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    hook: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    seen: dict[str, list[Burst]] = {name: [] for name in VARIANTS}
     with tempfile.TemporaryDirectory(prefix="het-") as temp:
         base = Path(temp)
         base.chmod(0o755)  # munged wants its socket reachable for all
@@ -190,17 +224,20 @@ def main() -> None:
             for number in range(-1, options.rounds):
                 for name in order(number):
                     box = native if name == "none" else het
-                    rate, micros = measure(name, box, options.jobs, options.processes)
-                    print(f"round {number + 1:>2} {name:<8} {rate:6.1f}/s", flush=True)
+                    made = measure(name, box, options.jobs, options.processes)
+                    print(
+                        f"round {number + 1:>2} {name:<8} {made.rate:6.1f}/s  {made.cpu_ms:.2f} ms"
+                        f"  hook {made.hook_us:.0f} µs",
+                        flush=True,
+                    )
                     if number >= 0:
-                        rates[name].append(rate)
-                        hook[name].append(micros)
+                        seen[name].append(made)
     command = f"./dev bench submit --rounds {options.rounds} --jobs {options.jobs}"
     command += f" --processes {options.processes}"
-    medians = {name: statistics.median(values) for name, values in hook.items()}
+    load = f"load average {os.getloadavg()[0]:.1f}"
     text = [
-        *head("submit", command, f"Slurm {slurm_version().text}"),
-        *table(COLUMNS, rows(rates, medians)),
+        *head("submit", command, f"Slurm {slurm_version().text}, {load} at the end"),
+        *table(COLUMNS, rows(seen)),
     ]
     print("\n".join(text))
     if not options.no_record:

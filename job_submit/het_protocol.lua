@@ -316,13 +316,14 @@ local function unusable_partition(reply, part_list)
   return nil
 end
 
---- Decide about one submission; nil if it is no accelerator job. `call(body)` asks the daemon.
+--- Decide about one submission; nil if it is no accelerator job. `call(make)` asks the daemon with
+-- the body that make() returns.
 -- A decision is {verb=, text=, set=, reject=, user=, asked=}; nothing is assigned here.
 function M.decide(job, part_list, submit_uid, cfg, call)
   if not M.is_accelerator(job, cfg.gres_names) then return nil end
   local why = M.pass_reason(job, part_list, cfg)
   if why then return { verb = "pass", text = ": " .. why, set = {} } end
-  local body, err = call(M.request(job, submit_uid, cfg))
+  local body, err = call(function() return M.request(job, submit_uid, cfg) end)
   local reply
   if body then reply, err = M.reply(body) end
   if not reply then return M.failed(job, part_list, cfg, err) end

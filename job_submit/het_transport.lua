@@ -80,12 +80,13 @@ function M.load_socket()
   return { stream = stream, now = socket.gettime }
 end
 
---- A client for the hook: `call(body)` returns the reply's body, or nil and why not.
+--- A client for the hook: `call(make)` returns the reply to the body that `make()` returns, or nil
+-- and why not. While the breaker is open no body is made: a script of 64 KiB takes a while.
 function M.client(cfg, lib)
   local breaker = M.breaker(cfg.breaker_failures, cfg.breaker_seconds, lib.now)
-  return function(body)
+  return function(make)
     if not breaker.allows() then return nil, "daemon not asked, it failed before" end
-    local reply, err = M.exchange(cfg.socket, body, cfg.deadline_ms, lib)
+    local reply, err = M.exchange(cfg.socket, make(), cfg.deadline_ms, lib)
     breaker.record(reply ~= nil)
     return reply, err
   end

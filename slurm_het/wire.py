@@ -6,7 +6,6 @@ Both ends bound what they read before they read it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -47,13 +46,20 @@ def decode(body: bytes) -> dict[str, str]:
     return fields
 
 
-async def read_frame(reader: asyncio.StreamReader, limit: int = MAX_REQUEST) -> dict[str, str]:
-    """Read one frame of at most `limit` bytes. Raises WireError; the caller sets the time limit."""
+def take_frame(received: bytes | bytearray, limit: int = MAX_REQUEST) -> dict[str, str] | None:
+    """The fields of a frame of at most `limit` bytes; None while more of it is to come.
+
+    Raises WireError.
+    """
+    header = bytes(received[:HEADER])
+    if len(header) < HEADER:
+        return None
     try:
-        header = await reader.readexactly(HEADER)
         length = int(header, 16) if header.isalnum() else -1
-        if not 0 <= length <= limit:
-            raise WireError(f"a frame's header is {header!r}; at most {limit} bytes are read")
-        return decode(await reader.readexactly(length))
-    except (asyncio.IncompleteReadError, ValueError) as error:
-        raise WireError(f"not a frame: {error}") from error
+    except ValueError:
+        length = -1
+    if not 0 <= length <= limit:
+        raise WireError(f"a frame's header is {header!r}; at most {limit} bytes are read")
+    if len(received) < HEADER + length:
+        return None
+    return decode(bytes(received[HEADER : HEADER + length]))

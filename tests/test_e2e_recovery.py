@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -16,8 +17,10 @@ import pytest
 
 from slurm_het.cli.control import call
 from slurm_het.config import load_config
+from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import program
+from slurm_het.sandbox.procs import Process, wait_gone
 from tests.cluster import Cluster
 from tests.conftest import cannot_run_slurm, short_dir
 
@@ -48,7 +51,7 @@ def own_box() -> Iterator[Sandbox]:
         (bin_dir / name).chmod(0o755)
     overrides: dict[str, Any] = {
         "paths": {"journal": str(small / "journal.db")},
-        "slurm": {"bin_dir": str(bin_dir)},
+        "slurm": {"bin_dir": str(bin_dir), "timeout_seconds": 5.0},
         "planner": {"fail_open_seconds": 3.0, "poll_seconds": 1.0},
     }
     libc = ctypes.CDLL(None, use_errno=True)  # a minimal Debian has no mount(8)
@@ -79,13 +82,26 @@ def log_of(cluster: Cluster) -> str:
     return cluster.box.layout.output_of("supervisor").read_text()
 
 
+def control_status(cluster: Cluster) -> dict[str, Any]:
+    """What hetd says of itself; nothing while it does not answer."""
+    with contextlib.suppress(HetError):
+        return call(load_config(cluster.box.config_path).paths.control_socket, {"op": "status"})
+    return {}
+
+
 def wait_closed(cluster: Cluster) -> None:
     """Until hetd itself has seen the gate closed."""
-    sock = load_config(cluster.box.config_path).paths.control_socket
     cluster.wait(
         "hetd says that the gate is closed",
-        lambda: call(sock, {"op": "status"})["gate"] == "closed",
+        lambda: control_status(cluster).get("gate") == "closed",
     )
+
+
+def assert_whole(journal: Path) -> None:
+    """SQLite finds nothing wrong with the journal, and none was put aside."""
+    with sqlite3.connect(journal) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert not list(journal.parent.glob("*.damaged-*"))
 
 
 def wait_ready(cluster: Cluster) -> None:
@@ -122,9 +138,7 @@ def test_a_full_disk_stops_no_planning_and_corrupts_nothing(cluster: Cluster) ->
     after = cluster.sbatch("--gres=gpu:1", script=CUDA + SEEN)
     cluster.wait("it is in the journal", lambda: "started" in cluster.outcomes(after))
     assert "started" in cluster.outcomes(before), "what was there before still is"
-    with sqlite3.connect(journal) as db:
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert not list(journal.parent.glob("*.damaged-*"))
+    assert_whole(journal)
 
 
 def test_a_log_on_a_full_disk_keeps_no_gate_closed(cluster: Cluster) -> None:
@@ -173,6 +187,7 @@ def test_killed_amid_its_updates(cluster: Cluster) -> None:
             record = cluster.wait_state(key, "COMPLETED", seconds=40)
             assert record["Restarts"] == "0"
         cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 30)
+    assert_whole(load_config(cluster.box.config_path).paths.journal)
 
 
 def test_a_slurm_that_cannot_be_read_opens_the_gate(cluster: Cluster) -> None:
@@ -201,3 +216,112 @@ def test_a_reconfigured_slurmctld_opens_the_gate_and_hetd_closes_it(cluster: Clu
     )
     cluster.wait("hetd closed it", lambda: cluster.gate() == "DOWN", 20)
     cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA))
+
+
+def freeze(cluster: Cluster) -> Process:
+    """Stop slurmctld as if it hung: connections are accepted, nothing is answered."""
+    (slurmctld,) = (p for p in cluster.box.daemons() if p.name == "slurmctld")
+    slurmctld.signal(signal.SIGSTOP)
+    return slurmctld
+
+
+def test_slurmctld_hangs_amid_updates(cluster: Cluster) -> None:
+    """Some updates are done, some under way: Slurm does those when it wakes, and hetd sees it."""
+    wait_closed(cluster)
+    pid, given_up = cluster.box.hetd_pid(), log_of(cluster).count("cycle given up")
+    slow = base_of(cluster) / "slow"
+    slow.touch()
+    keys = [cluster.sbatch("--gres=gpu:1", script=CUDA + "sleep 0.2") for _ in range(12)]
+    cluster.wait("it is planned", lambda: cluster.planned(keys[0]))
+    time.sleep(2.5)
+    slow.unlink()
+    slurmctld = freeze(cluster)
+    try:
+        cluster.wait("hetd notices", lambda: log_of(cluster).count("cycle given up") > given_up, 30)
+        time.sleep(5)
+    finally:
+        slurmctld.signal(signal.SIGCONT)
+    for key in keys:
+        record = cluster.wait_state(key, "COMPLETED", seconds=60)
+        assert record["Restarts"] == "0"
+    assert cluster.box.hetd_pid() == pid
+    wait_closed(cluster)
+    cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA))
+
+
+def test_hetd_stops_while_slurmctld_hangs(cluster: Cluster) -> None:
+    """Nobody can open the gate then; what was sent opens it when slurmctld wakes."""
+    wait_closed(cluster)
+    (supervisor,) = (p for p in cluster.box.daemons() if p.name == "supervisor")
+    blocker = cluster.sbatch("--gres=gpu:8", "-N2", script=CUDA + "sleep 60")
+    cluster.wait_state(blocker, "RUNNING")
+    gated = cluster.sbatch("--gres=gpu:8", "-t", "9", script=CUDA)
+    slurmctld = freeze(cluster)
+    try:
+        supervisor.signal(signal.SIGTERM)
+        assert wait_gone([supervisor], 40), "it ends all the same"
+    finally:
+        slurmctld.signal(signal.SIGCONT)
+    try:
+        cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 20)
+        cluster.ok("scancel", blocker)
+        cluster.wait_started(gated, 40)
+    finally:
+        cluster.box.stop_hetd()
+        cluster.box.start_hetd()
+        wait_closed(cluster)
+
+
+STEPPED = """
+import time
+_real = time.time
+def _stepped():
+    try:
+        with open({path!r}) as file:
+            return _real() + float(file.read())
+    except (OSError, ValueError):
+        return _real()
+time.time = _stepped
+"""
+
+
+def test_steps_of_hetds_clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour back and forth, with a job pinned ahead, and hetd killed in between.
+
+    Slurm's own clock stays: it is the machine's. So hetd's is an hour off Slurm's times as well.
+    """
+    offset = base_of(cluster) / "offset"
+    site = base_of(cluster) / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(STEPPED.format(path=str(offset)))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    cluster.box.stop_hetd()
+    cluster.box.start_hetd()
+    try:
+        for number, seconds in enumerate((-3600, 3600, -86400)):
+            wait_closed(cluster)
+            pid = cluster.box.hetd_pid()
+            blocker = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "9", script=CUDA + "sleep 60")
+            cluster.wait_state(blocker, "RUNNING")
+            waits = cluster.sbatch("--gres=gpu:8", "-t", "9", script=CUDA)
+            cluster.wait("it is pinned ahead", lambda k=waits: "reserved" in cluster.outcomes(k))  # type: ignore[misc]  # bound now
+            offset.write_text(str(seconds))
+            other = cluster.sbatch("--gres=gpu:2", script="module load rocm\n" + SEEN)
+            cluster.wait_started(other)
+            assert cluster.planned(other)
+            assert cluster.box.hetd_pid() == pid
+            if number == 1:
+                cluster.box.kill_hetd()
+                cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 20)
+                cluster.wait("hetd is back", lambda: cluster.gate() == "DOWN", 20)
+            cluster.ok("scancel", blocker)
+            record = cluster.wait_state(waits, "COMPLETED", seconds=40)
+            assert record["Restarts"] == "0"
+            told = control_status(cluster)["cycle"]["time"] - time.time()
+            assert abs(told - seconds) < 60, "hetd's clock was stepped"
+            offset.unlink()
+    finally:
+        monkeypatch.undo()
+        cluster.box.stop_hetd()
+        cluster.box.start_hetd()
+        wait_closed(cluster)

@@ -34,7 +34,7 @@ slurm.log_info, slurm.log_error, slurm.log_user = into(logs), into(errors), into
 package.preload.het_transport = function()
   return {
     load_socket = function() return {now = function() return 0 end} end,
-    client = function() return function(body) sent[#sent + 1] = body; return answer, why end end,
+    client = function() return function(make) sent[#sent + 1] = make(); return answer, why end end,
   }
 end
 function job_desc(data, refused)

@@ -31,10 +31,15 @@ local lib = assert(transport.load_socket())
 local cfg = {socket = arg[1], deadline_ms = tonumber(arg[2])}
 cfg.breaker_failures, cfg.breaker_seconds = 3, 0.3
 local call = transport.client(cfg, lib)
+local made = 0
 for _ = 1, tonumber(arg[4]) do
   local start = lib.now()
-  local reply, err = call(string.rep("x", tonumber(arg[3])))
-  print(string.format("%%.3f\\t%%s\\t%%s", (lib.now() - start) * 1000, reply or "", err or ""))
+  local reply, err = call(function()
+    made = made + 1
+    return string.rep("x", tonumber(arg[3]))
+  end)
+  local ms = (lib.now() - start) * 1000
+  print(string.format("%%.3f\\t%%s\\t%%s\\t%%d", ms, reply or "", err or "", made))
   require("socket").sleep(tonumber(arg[5]))
 end
 """
@@ -54,11 +59,12 @@ Peer = Callable[[socket.socket], None]
 
 @dataclass
 class Call:
-    """One call of the driver: milliseconds it took, the reply, the error."""
+    """One call of the driver: milliseconds it took, reply, error, how many bodies were made."""
 
     ms: float
     reply: str
     error: str
+    made: int
 
 
 @dataclass
@@ -97,7 +103,7 @@ class Bench:
         args += [str(size), str(calls), str(pause)]
         out = subprocess.run(args, capture_output=True, text=True, timeout=30, check=True).stdout
         rows = [line.split("\t") for line in out.splitlines()]
-        return [Call(float(ms), reply, error) for ms, reply, error in rows]
+        return [Call(float(ms), reply, error, int(made)) for ms, reply, error, made in rows]
 
     def fails(self, error: str, size: int = 100) -> Call:
         """One call that must fail in time with that error."""
@@ -223,6 +229,7 @@ def test_the_breaker_stops_asking_and_tries_again(bench: Bench) -> None:
     calls = bench.call(calls=8)
     assert ["timeout" in c.error for c in calls] == [True] * 3 + [False] * 5
     assert all("not asked" in c.error and c.ms < 5 for c in calls[3:])
+    assert [c.made for c in calls[2:]] == [3] * 6, "no body is made for nothing"
     assert bench.connections <= 3
 
 

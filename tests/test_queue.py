@@ -63,6 +63,8 @@ def test_the_script_decides_when_there_is_no_admin_comment() -> None:
 
 def test_the_reason_begin_time_may_be_an_old_one() -> None:
     assert fill(gated(1, reason="BeginTime")).tasks
+    skewed = gated(1, submit_time=4_000_000_000, eligible_time=4_000_000_001)
+    assert fill(skewed).tasks, "our clock is behind Slurm's: it was eligible when it came"
 
 
 @pytest.mark.parametrize(

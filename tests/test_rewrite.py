@@ -21,7 +21,8 @@ from slurm_het.core.rewrite import (
     release_fields,
     return_fields,
 )
-from tests.world import gated, inventory, policy
+from slurm_het.daemon.hook_process import offer
+from tests.world import gated, inventory, policy, running
 
 
 def submit(**sent: str) -> Admission:
@@ -96,6 +97,24 @@ def test_plain_slurm_would_place_it_on_the_same_nodes(sent: dict[str, str], pool
     assert answer.action == "admit", answer.why
     features = answer.fields.get("features", sent.get("features", ""))
     assert nodes_for(features) == {f"{p}{i}" for p in pools.split() for i in (1, 2)}
+
+
+@given(
+    st.sampled_from(["gpu:1", "gpu:8", "gpu:a100:2", "shard:24", "npu:4", "dcu:1"]),
+    st.sampled_from(["", "train-nv", "infer-nv,train-amd"]),
+    st.sampled_from(["", "a100", "a100|mi300x", "train-nv"]),
+    st.sampled_from(["module load cuda", "#HET memory=40G vendors=any", "#HET share=yes memory=8G",
+                     "vllm serve x", "npu-smi info", "#HET types=l40s"]),
+    st.integers(1, 4),
+)  # fmt: skip
+def test_the_hooks_process_says_the_same_of_kinds_as_of_all_nodes(
+    tres: str, partition: str, features: str, script: str, nodes: int
+) -> None:
+    sent = {"tres_per_node": tres, "partition": partition, "features": features}
+    sent |= {"script": script, "min_nodes": str(nodes)}
+    offered = offer(inventory(running(1, "nv1", "gpu:a100:2(IDX:0-1)")))
+    assert len(offered.nodes) < len(inventory().nodes)
+    assert admit(sent, policy(), offered) == admit(sent, policy(), inventory())
 
 
 def test_several_nodes_want_the_same_alternative() -> None:

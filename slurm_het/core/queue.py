@@ -39,6 +39,9 @@ ELIGIBLE = frozenset({
 })  # fmt: skip
 
 
+AT_ONCE_SECONDS = 2  # from a submission until Slurm finds it eligible; it keeps a begin time itself
+
+
 _ARRAY_ITEM = re.compile(r"(\d{1,8})(?:-(\d{1,8})(?::(\d{1,8}))?)?\Z")
 
 
@@ -281,7 +284,8 @@ def _slurm_waits(job: Job, now: float) -> str:
     """
     if job.dependency:
         return f"Dependency {job.dependency}"
-    if job.eligible_time > now:
+    # Of most jobs that is when they were submitted, whatever our clock says: it may be behind.
+    if job.eligible_time > max(now, job.submit_time + AT_ONCE_SECONDS):
         return "BeginTime"
     if job.reason not in ELIGIBLE:
         return job.reason

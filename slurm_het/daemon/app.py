@@ -34,7 +34,11 @@ from slurm_het.solve.worker import WorkerSolver
 
 log = logging.getLogger("hetd")
 # The hook asks before Slurm has made the job: look when it should be there, then again.
-ADMISSION_WAKES = (0.0, 0.15, 0.6)
+ADMISSION_WAKES = (0.15, 0.6)
+# Of more submissions than this while events settle none is looked at before they pause, or for so
+# many seconds: cycles would take the CPUs from those who submit, and plan a few jobs at a time.
+# (Slurm's own batch_sched_delay is 3 s for the same reason.)
+FLOOD, FLOOD_SECONDS = 1, 2.0
 # A released job starts at Slurm's next pass; look once it should have.
 RELEASE_WAKE = 1.0
 MAX_BACKOFF = 30.0
@@ -66,6 +70,8 @@ class Daemon:
         self._stop = asyncio.Event()
         self._cycle_began = time.monotonic()
         self._failures, self._failing_since = 0, 0.0
+        self._admissions = 0
+        self._looks: list[asyncio.TimerHandle] = []
 
     async def run(self) -> None:
         """Get ready, take the lead, close the gate, plan until told to stop, open the gate."""
@@ -184,7 +190,18 @@ class Daemon:
         stop.cancel()
         wake.cancel()
         if self._wake.is_set() and not self._stop.is_set():
-            await asyncio.sleep(max(self.config.planner.settle_seconds, min(took, MAX_SETTLE)))
+            await self._settle(max(self.config.planner.settle_seconds, min(took, MAX_SETTLE)))
+
+    async def _settle(self, seconds: float) -> None:
+        until, before = time.monotonic() + seconds + FLOOD_SECONDS, self._admissions
+        await asyncio.sleep(seconds)
+        while (
+            self._admissions - before > FLOOD
+            and time.monotonic() < until
+            and not self._stop.is_set()
+        ):
+            before = self._admissions
+            await asyncio.sleep(max(0.01, self.config.planner.settle_seconds))
 
     async def _heartbeat(self) -> None:
         """Tell the watchdog that we live, as long as no cycle hangs."""
@@ -207,10 +224,13 @@ class Daemon:
     def _relax(self, program: LinearProgram) -> Sequence[float] | None:
         return self.solver.solve_program(program, self.config.planner.deadline_seconds)
 
-    def _admitted(self) -> None:
+    def _admitted(self, jobs: int) -> None:
+        self._admissions += jobs
+        self._wake.set()
+        for look in self._looks:
+            look.cancel()
         loop = asyncio.get_running_loop()
-        for delay in ADMISSION_WAKES:
-            loop.call_later(delay, self._wake.set)
+        self._looks = [loop.call_later(delay, self._wake.set) for delay in ADMISSION_WAKES]
 
     def _control(self, request: Request, caller: Caller) -> dict[str, Any]:
         if request.op == "history":

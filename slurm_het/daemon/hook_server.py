@@ -1,23 +1,28 @@
-"""Answers the job-submit hook: classify one job, say what to rewrite. Never waits on Slurm."""
+"""Answers the job-submit hook: classify one job, say what to rewrite. Never waits on Slurm.
+
+On bare sockets: asyncio's own server makes a transport and a task for each connection, which took
+twice the time of this, with slurmctld waiting and its submitters on the same CPUs.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from socket import SOCK_STREAM
 
 from slurm_het import wire
 from slurm_het.core.rewrite import Admission
-from slurm_het.daemon.peers import claim_socket, peer_uid
+from slurm_het.daemon.peers import claim_socket, uid_behind
 from slurm_het.errors import HetError
 
 log = logging.getLogger("hetd.hook")
-READ_SECONDS = 1.0
+CONNECTION_SECONDS = 2.0
+PAUSE_SECONDS = 1.0
 MAX_CONNECTIONS = 64
+CHUNK = 1 << 18
 
 Admit = Callable[[Mapping[str, str]], Admission]
 
@@ -28,39 +33,49 @@ class HookServer:
     def __init__(self, path: Path, admit: Admit) -> None:
         self.path = path
         self.admit = admit
-        self._server: asyncio.Server | None = None
-        self._open = 0
+        self.open: set[_Connection] = set()
+        self._listener: socket.socket | None = None
 
     async def start(self) -> None:
         """Listen."""
-        sock = claim_socket(self.path, SOCK_STREAM, 0o600)
-        self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=1 << 18)
+        self._listener = claim_socket(self.path, socket.SOCK_STREAM, 0o600)
+        self._listener.listen(128)
+        self._listen()
 
     async def stop(self) -> None:
         """Stop listening and remove the socket, so that the hook fails at once, not late."""
-        if self._server:
-            self._server.close()
+        if self._listener:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
             self.path.unlink(missing_ok=True)
+        for connection in tuple(self.open):
+            connection.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+    def _listen(self) -> None:
+        if self._listener:
+            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            if self._open > MAX_CONNECTIONS or peer_uid(writer) not in {0, os.getuid()}:
-                log.warning("refused a connection of uid %d", peer_uid(writer))
-                return
-            reply = await asyncio.wait_for(self._answer(reader), READ_SECONDS)
-            writer.write(wire.encode(reply))
-            await asyncio.wait_for(writer.drain(), READ_SECONDS)
-        except (wire.WireError, TimeoutError, ConnectionError) as error:
-            log.warning("a hook connection gave no request: %s", error or "timeout")
-        finally:
-            self._open -= 1
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+            sock, _ = listener.accept()
+        except BlockingIOError:
+            return  # it is gone again
+        except OSError as error:  # such as no file left: it would be readable all the time
+            log.error("cannot accept connections: %s", error)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listener)
+            loop.call_later(PAUSE_SECONDS, self._listen)
+            return
+        uid = uid_behind(sock)
+        if len(self.open) >= MAX_CONNECTIONS or uid not in {0, os.getuid()}:
+            log.warning("refused a connection of uid %d", uid)
+            sock.close()
+            return
+        _Connection(self, sock)
 
-    async def _answer(self, reader: asyncio.StreamReader) -> dict[str, str]:
-        request = await wire.read_frame(reader)
+    def answer(self, request: Mapping[str, str]) -> dict[str, str]:
+        """The reply to a request."""
         if request.get("op") != "admit":
             return {"action": "pass", "why": f"unknown op {request.get('op', '')[:20]!r}"}
         try:
@@ -69,3 +84,63 @@ class HookServer:
             log.error("cannot classify a job of uid %s: %s", request.get("user_id"), error.message)
             return {"action": "pass", "why": error.message[:200]}
         return {"action": admission.action, "why": admission.why[:200], **admission.fields}
+
+
+class _Connection:
+    """One request and its reply; closed when that is done, or after CONNECTION_SECONDS."""
+
+    def __init__(self, server: HookServer, sock: socket.socket) -> None:
+        self.server, self.sock = server, sock
+        self.received = bytearray()
+        sock.setblocking(False)
+        self.timer: asyncio.TimerHandle | None = None
+        server.open.add(self)
+        self._readable()  # most often all of it is there
+
+    def close(self) -> None:
+        """Forget it."""
+        if self.timer:
+            asyncio.get_running_loop().remove_reader(self.sock)
+            self.timer.cancel()
+        self.sock.close()
+        self.server.open.discard(self)
+
+    def _wait(self) -> None:
+        if not self.timer:
+            loop = asyncio.get_running_loop()
+            self.timer = loop.call_later(CONNECTION_SECONDS, self._fail, "timeout")
+            loop.add_reader(self.sock, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data = self.sock.recv(CHUNK)
+            self.received += data
+            request = wire.take_frame(self.received)
+        except BlockingIOError:
+            self._wait()
+            return
+        except (OSError, wire.WireError) as error:
+            self._fail(str(error))
+            return
+        if request is not None:
+            try:
+                self._reply(wire.encode(self.server.answer(request)))
+            finally:
+                self.close()
+        elif data:
+            self._wait()
+        else:
+            self._fail("it ended early")
+
+    def _reply(self, frame: bytes) -> None:
+        try:  # a fresh socket takes it all, and who does not read it is not waited for
+            sent = self.sock.send(frame)
+        except OSError as error:
+            log.warning("a hook connection took no reply: %s", error)
+        else:
+            if sent < len(frame):
+                log.warning("a hook connection took %d bytes of %d", sent, len(frame))
+
+    def _fail(self, why: str) -> None:
+        log.warning("a hook connection gave no request: %s", why)
+        self.close()

@@ -14,8 +14,12 @@ from slurm_het.errors import HetError
 
 
 def peer_uid(writer: asyncio.StreamWriter) -> int:
+    """The uid of the process on the other end of a stream."""
+    return uid_behind(writer.get_extra_info("socket"))
+
+
+def uid_behind(sock: socket.socket) -> int:
     """The uid of the process on the other end (SO_PEERCRED, from the kernel)."""
-    sock = writer.get_extra_info("socket")
     raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", raw)[1])
 

@@ -39,6 +39,7 @@ class CliSlurm:
         self._config: dict[str, str] | None = None
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
+        self._silent_until = 0.0  # of time.monotonic()
 
     async def version(self) -> SlurmVersion:
         """The version of the Slurm commands (and, in one release, of the controller)."""
@@ -67,8 +68,12 @@ class CliSlurm:
         )
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
-        """Update one job. What may pass is tried again for 3 s, then SlurmBusyError."""
-        await self._scontrol_update(f"JobId={key}", fields)
+        """Update one job. What may pass is tried again for 3 s, then SlurmBusyError.
+
+        Nor is it tried just after slurmctld did not answer: of 64 updates each eight would wait for
+        the whole of their time, and a cycle for minutes.
+        """
+        await self._scontrol_update(f"JobId={key}", fields, if_heard=True)
 
     async def set_partition_state(self, partition: str, state: str) -> None:
         """Set a partition's State: UP or DOWN."""
@@ -112,12 +117,14 @@ class CliSlurm:
                 return ""
             raise
 
-    async def _scontrol_update(self, what: str, fields: Mapping[str, str]) -> None:
+    async def _scontrol_update(
+        self, what: str, fields: Mapping[str, str], *, if_heard: bool = False
+    ) -> None:
         arguments = ["update", what, *(f"{name}={value}" for name, value in fields.items())]
         deadline = time.monotonic() + RETRY_SECONDS
         while True:
             try:
-                await self._run("scontrol", *arguments)
+                await self._run_bytes("scontrol", *arguments, if_heard=if_heard)
             except SlurmError as error:
                 if not any(text in error.message for text in TRANSIENT):
                     raise
@@ -131,15 +138,25 @@ class CliSlurm:
         return (await self._run_bytes(program, *arguments)).decode("utf-8", "replace")
 
     async def _run_bytes(
-        self, program: str, *arguments: str, limit: int = MAX_ANSWER, cut: bool = False
+        self,
+        program: str,
+        *arguments: str,
+        limit: int = MAX_ANSWER,
+        cut: bool = False,
+        if_heard: bool = False,
     ) -> bytes:
-        """Its output; of one longer than `limit` the start if `cut`, else SlurmError."""
+        """Its output; of one longer than `limit` the start if `cut`, else SlurmError.
+
+        With `if_heard` SlurmBusyError where slurmctld did not answer a moment ago.
+        """
         directory = self.settings.bin_dir
         path = str(directory / program) if directory else program
         env = dict(os.environ, SLURM_TIME_FORMAT="standard")
         if self.settings.conf:
             env["SLURM_CONF"] = str(self.settings.conf)
         async with self._slots:
+            if if_heard and time.monotonic() < self._silent_until:
+                raise SlurmBusyError("slurmctld did not answer a moment ago", "try again")
             try:
                 process = await asyncio.create_subprocess_exec(
                     path, *arguments, env=env, stdin=asyncio.subprocess.DEVNULL,
@@ -176,6 +193,7 @@ class CliSlurm:
                 await process.wait()
                 return out, await errors
         except TimeoutError as error:
+            self._silent_until = time.monotonic() + RETRY_SECONDS
             raise SlurmError(
                 f"{path} did not answer within {seconds:g} s", "is slurmctld up and responsive?"
             ) from error
