@@ -60,11 +60,8 @@ def throughput(task: Task, device: Device, site: Site) -> float:
 def fragmentation(task: Task, device: Device, node: Node, site: Site) -> float:
     """Minus the price of the pieces it leaves to the jobs that the site expects, -1..1.
 
-    While nothing is known of those, `leftovers`. Where whole devices and shares must be kept apart
-    (Node.apart), the first share on a node takes all its empty devices from the others.
+    While nothing is known of those, `leftovers`.
     """
-    if node.apart and task.shared and not node.closed_to(shares=False):
-        return -sum(d.empty for d in node.devices) / len(node.devices)
     if site.forecast:
         kind = kind_of(device, node)
         return -site.forecast.price(task, device, kind, site.free(kind, node))
