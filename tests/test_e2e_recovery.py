@@ -294,7 +294,7 @@ def test_steps_of_hetds_clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
     site = base_of(cluster) / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(STEPPED.format(path=str(offset)))
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
     cluster.box.stop_hetd()
     cluster.box.start_hetd()
     try:
