@@ -39,14 +39,14 @@ exec {path} "$@"
 """
 
 
-# Twice: a node that did not respond when it was set DOWN comes back with its next answer (26.05).
+# Until it holds: with ReturnToService=2 a node that registers just then is back, and one that did
+# not respond when it was set DOWN comes back with its next answer (24.11, 26.05).
 GONE = """
-scontrol update NodeName=$NODE State={state} Reason=test
-for i in $(seq 50); do
-    sinfo -h -N -n $NODE -o %t | grep -q '[*]' || break
-    sleep 0.1
+for i in $(seq 20); do
+    scontrol update NodeName=$NODE State={state} Reason=test
+    sleep 0.5
+    sinfo -h -N -n $NODE -o %t | grep -Eqx 'down|drain' && break
 done
-scontrol update NodeName=$NODE State={state} Reason=test
 """
 
 
