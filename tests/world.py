@@ -23,16 +23,19 @@ EXAMPLES = DATA.parent.parent / "examples"
 @cache
 def policy() -> Policy:
     """What the sandbox's own het.yaml says."""
-    topology = load_topology(DEFAULT_TOPOLOGY)
-    text = render(
+    return parse_config(config_text(Path("/"))).policy
+
+
+def config_text(base: Path) -> str:
+    """The sandbox's own het.yaml, its sockets and state in a directory."""
+    return render(
         "het.yaml.j2",
         intake=INTAKE,
-        **accelerators(topology),
+        **accelerators(load_topology(DEFAULT_TOPOLOGY)),
         default_vendor="nvidia",
-        run="/run",
-        state="/state",
+        run=base,
+        state=base,
     )
-    return parse_config(text).policy
 
 
 def snapshot(*jobs: Job) -> Snapshot:

@@ -142,7 +142,8 @@ class _Serving:
 
     def admit(self, sent: Mapping[str, str]) -> Admission:
         admission = self._admit(tuple(sent.items()))
-        with contextlib.suppress(BlockingIOError):  # full: the parent is told already
+        # Full: the parent is told already. Gone: this process ends soon, the answer is as good.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(1, ADMITTED)
         return admission
 
