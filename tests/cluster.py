@@ -89,8 +89,8 @@ class Cluster:
         return self.job(key)
 
     def wait_started(self, key: str, seconds: float = 20) -> dict[str, str]:
-        """Wait until a job runs, or has run."""
-        return self.wait_state(key, "RUNNING", "COMPLETED", "COMPLETING", seconds=seconds)
+        """Wait until a job runs, or has run. While it is COMPLETING its NodeList shrinks to none."""
+        return self.wait_state(key, "RUNNING", "COMPLETED", seconds=seconds)
 
     def gate(self) -> str:
         """State of the intake partition."""
