@@ -79,14 +79,16 @@ class Cluster:
         return f"{record}{why.stdout}{why.stderr}"
 
     def wait_state(self, key: str, *states: str, seconds: float = 20) -> dict[str, str]:
-        """Wait until a job is in one of the states; its record."""
-        self.wait(
-            f"job {key} is {'|'.join(states)}",
-            lambda: self.job(key).get("JobState") in states,
-            seconds,
-            job=key,
-        )
-        return self.job(key)
+        """Wait until a job is in one of the states; its record, as it was then."""
+        record: dict[str, str] = {}
+
+        def reached() -> bool:
+            record.clear()
+            record.update(self.job(key))
+            return record.get("JobState") in states
+
+        self.wait(f"job {key} is {'|'.join(states)}", reached, seconds, job=key)
+        return record
 
     def wait_started(self, key: str, seconds: float = 20) -> dict[str, str]:
         """Wait until a job runs, or has run. While it is COMPLETING its NodeList shrinks to none."""
