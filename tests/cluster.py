@@ -91,7 +91,7 @@ class Cluster:
         return record
 
     def wait_started(self, key: str, seconds: float = 20) -> dict[str, str]:
-        """Wait until a job runs, or has run. While it is COMPLETING its NodeList shrinks to none."""
+        """Wait until a job runs, or has run. (A COMPLETING one has fewer and fewer nodes.)"""
         return self.wait_state(key, "RUNNING", "COMPLETED", seconds=seconds)
 
     def gate(self) -> str:
