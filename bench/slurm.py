@@ -161,7 +161,7 @@ def by_class(sets: Sequence[Sequence[Run]], kind: Callable[[Entry], str]) -> lis
     for name in sorted({kind(found[0].entry) for found in lines}):
         waits = [[x.wait for x in found] for found in lines if kind(found[0].entry) == name]
         means = [f"{statistics.fmean(w):.1f}" for w in zip(*waits, strict=True)]
-        rows.append([name, str(len(waits)), *means])
+        rows.append([name.replace("|", "\\|"), str(len(waits)), *means])
     return rows
 
 
