@@ -188,9 +188,12 @@ class Supervisor:
             time.sleep(0.1)
 
     def _write_status(self, text: str) -> None:
+        if self.status_file is None:
+            return
+        new = self.status_file.with_suffix(".new")
         try:
-            if self.status_file is not None:
-                self.status_file.write_text(text)
+            new.write_text(text)
+            new.replace(self.status_file)  # whoever reads it never finds it half written
         except OSError as error:  # a full disk is no reason to leave hetd unwatched
             _log(f"cannot write {self.status_file}: {error.strerror}")
 

@@ -13,7 +13,7 @@ import pytest
 
 from slurm_het.config import load_config
 from slurm_het.daemon.store import Journal
-from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
 from slurm_het.sandbox.layout import program
 from slurm_het.sandbox.topology import load_topology
 from tests.chaos.events import TOPOLOGY
@@ -85,7 +85,7 @@ def cluster(own_box: Sandbox) -> Iterator[Cluster]:
         it.box.run(["scontrol", "update", f"NodeName={name}", "State=RESUME"])
     it.ok("scontrol", "update", "PartitionName=train-nv", "State=UP", "AllowGroups=ALL")
     it.clear()
-    assert own_box.hetd_pid(), "hetd has lived through it"
+    assert own_box.hetd_pid(), f"hetd died of it:\n{own_box.layout.log_tail(SUPERVISOR)}"
 
 
 def before_release(cluster: Cluster, commands: str) -> None:
