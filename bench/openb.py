@@ -2,6 +2,8 @@
 
     ./dev bench openb --traces DIR [--trace default] [--seeds 42-51] [--windows 64] [--load 1.1]
 
+`slurm-het` is the policy of bench/openb_policy.py, pod by pod; `plan()` is hetd's own planner.
+
 One pod at a time nobody may turn down a pod that fits. In polling windows the policy sees so many
 pods at once and may turn some down for good, as late as it can, for those that are still to come
 (`--load`: the demand it expects, in devices of the cluster). Every placement of every policy is

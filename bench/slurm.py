@@ -31,7 +31,6 @@ import asyncio
 import random
 import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +48,7 @@ from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
-from slurm_het.sandbox.layout import program
+from slurm_het.sandbox.layout import slurm_version
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.versions import parse_version
@@ -184,11 +183,8 @@ def main() -> None:
     rows += [row("all", name, runs) for name, runs in zip(NAMES, by_name, strict=True)]
     seeds = f"{options.seeds[0]}-{options.seeds[-1]}"
     command = f"./dev bench slurm --jobs {options.jobs} --load {options.load:g} --seeds {seeds}"
-    # Not scontrol: it wants a slurm.conf even to say its version.
-    said = subprocess.run([program("slurmctld"), "-V"], capture_output=True, text=True, check=True)
-    version = parse_version(said.stdout)
     text = [
-        *head("slurm", command, f"Slurm {version.text}"),
+        *head("slurm", command, f"Slurm {slurm_version().text}"),
         f"Waits in seconds. slurm-het's mean is {means[2] / means[0]:.2f} of plain Slurm's where a"
         f" user names one partition, {means[2] / means[1]:.2f} where all name all.", "",
         *table(COLUMNS, rows), "",
