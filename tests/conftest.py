@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,24 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "lua5.1")
 def pytest_configure() -> None:
     """SIGTERM ends the tests as Ctrl-C does: fixtures take their sandboxes down."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--part K/N`: a share of the modules, so that N runs together make up the whole."""
+    parser.addoption("--part", default="1/1", metavar="K/N", help="the K-th of N equal parts")
+
+
+@pytest.hookimpl(trylast=True)  # of what -m and -k leave
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep one part: whole modules, dealt out so that the parts have about as many tests."""
+    mine, parts = map(int, config.getoption("--part").split("/"))
+    tests = Counter(item.path for item in items)
+    dealt: list[list[Path]] = [[] for _ in range(parts)]
+    for module, _ in tests.most_common():
+        min(dealt, key=lambda part: sum(tests[m] for m in part)).append(module)
+    keep = set(dealt[mine - 1])
+    config.hook.pytest_deselected(items=[item for item in items if item.path not in keep])
+    items[:] = [item for item in items if item.path in keep]
 
 
 def cannot_run_slurm() -> str:

@@ -43,13 +43,16 @@ DRAIN = "scontrol update NodeName=$NODE State=DRAIN Reason=test"
 DEAD = "kill -9 $(cut -d ' ' -f 1 {run}/slurmd-$NODE.pid)\n"  # as if its power had failed
 # With ReturnToService=2 an answer under way brings the node back, seen by slurmctld at its next
 # second (24.11, 26.05): one that is still down after two, its slurmd dead, stays so.
-DOWN = DEAD + """
+DOWN = (
+    DEAD
+    + """
 for i in $(seq 5); do
     scontrol update NodeName=$NODE State=DOWN Reason=test
     sleep 2
     sinfo -h -N -n $NODE -o %t | grep -q down && break
 done
 """
+)
 
 
 @pytest.fixture(scope="module")
