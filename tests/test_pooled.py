@@ -72,7 +72,8 @@ def test_counts_against_the_reference(solver: SolverName, kind: str) -> None:
             assert found.bound >= best.objective - 1e-5
 
     check()
-    assert sum(proven) > 0.7 * len(proven)  # it must not get away with proving little
+    # It must not get away with proving little: about 80 % of such problems, by chance 70 to 96.
+    assert sum(proven) > 0.5 * len(proven)
 
 
 def order(problem: Problem, solution: Solution) -> list[bool]:
