@@ -17,12 +17,11 @@ from slurm_het.core.forecast import (
     Forecast,
     demand_of,
     forecast,
-    free_on,
     given,
-    kind_of,
 )
 from slurm_het.core.greedy import greedy
 from slurm_het.core.inventory import Inventory
+from slurm_het.core.kinds import kind_of, offer_of
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.plan import plan
 from slurm_het.core.policy import Weights
@@ -48,8 +47,7 @@ def device_of(name: str, position: int = 0, on: Inventory | None = None) -> tupl
 
 def price(of: Forecast, what: Task, where: tuple[Device, Node]) -> float:
     """The price of putting a task on a device."""
-    kind = kind_of(*where)
-    return of.price(what, where[0], kind, free_on(kind, where[1]))
+    return of.price(what, offer_of(*where))
 
 
 def claim(of: Forecast, what: Task, name: str) -> float:

@@ -10,9 +10,10 @@ import pytest
 
 from slurm_het.config import Config, Paths
 from slurm_het.core.build import build
-from slurm_het.core.forecast import FINE_MOST, Demand, Forecast, demand_of, forecast, kind_of
+from slurm_het.core.forecast import FINE_MOST, Demand, Forecast, demand_of, forecast
 from slurm_het.core.greedy import greedy
 from slurm_het.core.inventory import Inventory
+from slurm_het.core.kinds import kind_of
 from slurm_het.core.model import Slot, Task
 from slurm_het.core.parts import held_on, parts_program, with_parts
 from slurm_het.core.plan import plan

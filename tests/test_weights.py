@@ -10,6 +10,7 @@ from slurm_het.config import parse_config
 from slurm_het.core.build import site_of
 from slurm_het.core.classify import Request, classify
 from slurm_het.core.greedy import greedy
+from slurm_het.core.kinds import kind_of
 from slurm_het.core.model import Classification, Task
 from slurm_het.core.plan import plan
 from slurm_het.core.policy import Policy
@@ -58,9 +59,9 @@ def test_an_unknown_class_is_evidence() -> None:
 
 def speed(kind: str, job_class: str) -> float:
     on = inventory()
-    device = next(d for n in on.nodes.values() for d in n.devices if d.type == kind)
+    where = next(kind_of(d, n) for n in on.nodes.values() for d in n.devices if d.type == kind)
     asked = task("1", types=frozenset({kind}), job_class=job_class)
-    return throughput(asked, device, site_of(on, world()))
+    return throughput(asked, where, site_of(on, world()))
 
 
 def test_a_class_goes_before_the_scenario_and_that_before_tflops() -> None:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from slurm_het.core.features import Expression, parse_features
-from slurm_het.core.forecast import Demand, Forecast, Kind, kind_of
+from slurm_het.core.forecast import Demand, Forecast
 from slurm_het.core.inventory import Inventory
+from slurm_het.core.kinds import Kind
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.problem import PRequest, Problem, PSlot, PTask
 from slurm_het.core.states import Grid
-from slurm_het.core.weights import Site, weight, weighted_quota
+from slurm_het.core.weights import Site, kind_terms, quota, weighted_fragmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,11 @@ class Built:
 
 def site_of(inventory: Inventory, policy: Policy, expected: Forecast | None = None) -> Site:
     """The cluster-wide figures the weights are relative to, and the jobs it expects."""
-    devices = {
-        (d.type, d.memory_gib) for state in inventory.grid.states for d in state.node.devices
-    }
-    speeds = (policy.types[name].tflops for name, _ in devices if name in policy.types)
+    sizes = inventory.grid.sizes
+    speeds = (policy.types[name].tflops for name, _ in sizes if name in policy.types)
     return Site(
         policy=policy,
-        largest_gib=max((gib for _, gib in devices), default=1),
+        largest_gib=max((gib for _, gib in sizes), default=1),
         fastest_tflops=max(speeds, default=1),
         forecast=expected or Forecast(),
     )
@@ -78,20 +77,7 @@ class _Desk:
         self._fine: dict[tuple[Task, Demand], _Place] = {}
         self._kinds: dict[int, Kind] = {}  # of devices by their states
         # States on the same hardware need the same of a node: few are really different.
-        hardware = [
-            (
-                n.cpus,
-                n.memory_mib,
-                n.threads_per_core,
-                n.whole,
-                n.held_exclusively,
-                n.idle,
-                n.closed,
-            )
-            for n in (state.node for state in grid.states)
-        ]
-        self._like = {key: s for s, key in reversed(list(enumerate(hardware)))}
-        self._hardware = hardware
+        self._like = {state.hardware: state.node for state in reversed(grid.states)}
 
     def request(self, task: Task) -> PRequest:
         """The problem's request of such tasks."""
@@ -115,10 +101,10 @@ class _Desk:
     def _told_apart(self, task: Task, coarse: Task) -> _Place:
         """The place of a task whose quotas go by its CPUs too: nothing else of the weights does."""
         found, able, number = self._places[coarse]
-        kinds = {self._kinds[d] for d in self.weights[number]}
+        scale = self.site.scale["quota"]
         more = {
-            kind: weighted_quota(task, kind, self.site) - weighted_quota(coarse, kind, self.site)
-            for kind in kinds
+            kind: scale * (quota(task, kind, self.site) - quota(coarse, kind, self.site))
+            for kind in {self._kinds[d] for d in self.weights[number]}
         }
         self.weights.append({d: w + more[self._kinds[d]] for d, w in self.weights[number].items()})
         return found, able, len(self.weights) - 1
@@ -128,17 +114,22 @@ class _Desk:
         least = min(slot.devices for slot in task.slots)
         found: list[int] = []
         weights: dict[int, float] = {}
+        by_kind: dict[Kind, float] = {}
         for s in fitting_states(task, self.grid):
             state = states[s]
             if state.node.name in task.exc_nodes:  # then all of this state are: see Grid.split
                 continue
-            fit = [kind for kind in state.kinds if fits_device(task, kind[1])]
-            if sum(many for _, _, many in fit) >= least:
-                found.append(s)
-                for number, device, _ in fit:
-                    weights[number] = weight(task, device, state.node, self.site)
-                    if self.site.forecast.parts and number not in self._kinds:
-                        self._kinds[number] = kind_of(device, state.node)
+            fit = [k for k, kind in enumerate(state.kinds) if fits_device(task, kind[1])]
+            if sum(state.kinds[k][2] for k in fit) < least:
+                continue
+            found.append(s)
+            for k in fit:
+                number, offer = state.kinds[k][0], state.offers[k]
+                kind = self._kinds[number] = offer.kind
+                if kind not in by_kind:
+                    by_kind[kind] = sum(kind_terms(task, kind, self.site).values())
+                pieces = weighted_fragmentation(task, offer, state.node, self.site)
+                weights[number] = by_kind[kind] + pieces
         nodes = [state.node for state in states]
         groups = groups_of(task, nodes, found)
         counts = (sum(states[s].count for s in group) for group in groups)
@@ -150,10 +141,10 @@ class _Desk:
 
     def _slot(self, task: Task, slot: Slot, candidates: list[int]) -> PSlot:
         states = self.grid.states
-        by_hardware = {key: need(task, slot, states[s].node) for key, s in self._like.items()}
+        by_hardware = {key: need(task, slot, node) for key, node in self._like.items()}
         found: dict[int, tuple[int, int]] = {}
         for s in candidates:
-            needs, node = by_hardware[self._hardware[s]], states[s].node
+            needs, node = by_hardware[states[s].hardware], states[s].node
             if needs[0] <= node.cpus_free and needs[1] <= node.memory_free_mib:
                 found[s] = needs
         return PSlot(slot.devices, found)
@@ -231,12 +222,11 @@ def fits_type(task: Task, device: Device) -> bool:
 
 def fits_device(task: Task, device: Device) -> bool:
     """Whether the device can serve the task now."""
-    if not fits_type(task, device):
-        return False
     if not task.shared:
-        return device.empty
-    held_whole = bool(device.holders) and device.free_gib == 0
-    return not held_whole and device.free_gib >= task.memory_gib
+        return device.empty and fits_type(task, device)
+    free = device.free_gib
+    held_whole = bool(device.holders) and free == 0
+    return not held_whole and free >= task.memory_gib and fits_type(task, device)
 
 
 def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:

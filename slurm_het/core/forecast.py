@@ -14,9 +14,10 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple
 
-from slurm_het.core.frag import WHOLE, Free, Mix, Shape, fragmentation
+from slurm_het.core.frag import WHOLE, Free, Losses, Mix, Shape, fragments, losses
 from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import Device, Node, Task
+from slurm_het.core.kinds import Kind, Offer, kind_of, milli, milli_up
+from slurm_het.core.model import Task
 from slurm_het.core.policy import Policy
 
 MOST = 256
@@ -52,6 +53,14 @@ class Demand(NamedTuple):
         """The same for all such demands, whatever their CPUs and host memory."""
         return self._replace(cpus=0, memory_mib=0)
 
+    def goes_to(self, kind: Kind) -> bool:
+        """Whether such tasks can go to such devices."""
+        return (
+            kind.type in self.types
+            and kind.memory_gib >= self.memory_gib
+            and not set(kind.partitions).isdisjoint(self.pools)
+        )
+
 
 def demand_of(task: Task) -> Demand:
     """What a task asks; of unequal nodes what it asks of the largest."""
@@ -59,36 +68,6 @@ def demand_of(task: Task) -> Demand:
     return Demand(
         tuple(sorted(task.types)), tuple(sorted(task.pools)), slot.devices, len(task.slots),
         task.memory_gib, task.shared, slot.cpus, slot.memory_mib,
-    )  # fmt: skip
-
-
-class Kind(NamedTuple):
-    """Devices of one type and memory in the same partitions, on nodes of one size.
-
-    `cpus`, `memory_mib` and `per_node` are those of a whole node, its devices all counted.
-    """
-
-    type: str
-    memory_gib: int
-    partitions: tuple[str, ...]
-    cpus: int
-    memory_mib: int
-    per_node: int
-
-    def takes(self, demand: Demand) -> bool:
-        """Whether such tasks can go there."""
-        return (
-            self.type in demand.types
-            and self.memory_gib >= demand.memory_gib
-            and not set(self.partitions).isdisjoint(demand.pools)
-        )
-
-
-def kind_of(device: Device, node: Node) -> Kind:
-    """Which kind a device is."""
-    return Kind(
-        device.type, device.memory_gib, node.partitions, node.cpus, node.memory_mib,
-        len(node.devices),
     )  # fmt: skip
 
 
@@ -122,7 +101,9 @@ class Forecast:
         default_factory=dict, compare=False, repr=False
     )
     _mixes: dict[Kind, Mix] = field(default_factory=dict, compare=False, repr=False)
-    _lost: dict[tuple[Kind, Free], float] = field(default_factory=dict, compare=False, repr=False)
+    _losses: dict[tuple[Kind, tuple[int, ...]], Losses] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def __bool__(self) -> bool:
         return bool(self.weights)
@@ -188,22 +169,21 @@ class Forecast:
 
     def _kinds(self, demand: Demand) -> frozenset[Kind]:
         if demand not in self._where:
-            found = frozenset(kind for kind in self.devices if kind.takes(demand))
+            found = frozenset(kind for kind in self.devices if demand.goes_to(kind))
             _remember(self._where, demand, found)
         return self._where[demand]
 
-    def price(self, task: Task, device: Device, kind: Kind, before: Free) -> float:
+    def price(self, task: Task, offer: Offer) -> float:
         """Devices left in pieces per device that the task takes, -1..1 (cut off there).
-
-        `before` is what is free of the device's kind on its node.
 
         -1: nobody else could have used what it takes. 0: only what it takes is gone. 1: as much
         again is lost to the others. The measure is FGD's (Weng et al., ATC '23), see core/frag.py.
         """
+        device, kind, before = offer
         taken, left = WHOLE, 0
         if task.shared:
-            taken = _milli(device.free_gib, kind)
-            left = max(0, taken - _milli_up(task.memory_gib, kind))
+            taken = milli(device.free_gib, kind)
+            left = max(0, taken - milli_up(task.memory_gib, kind))
         count = max(slot.devices for slot in task.slots)
         key = kind, before, taken, left, count
         if key not in self._prices:
@@ -214,9 +194,10 @@ class Forecast:
         return self._prices[key]
 
     def _fragments(self, kind: Kind, free: Free) -> float:
-        if (kind, free) not in self._lost:
-            _remember(self._lost, (kind, free), fragmentation(free, self._mix(kind)))
-        return self._lost[kind, free]
+        key = kind, free.gaps
+        if key not in self._losses:
+            _remember(self._losses, key, losses(free.model, free.gaps, self._mix(kind)))
+        return fragments(self._losses[key], free.cpus, free.memory)
 
     def _mix(self, kind: Kind) -> Mix:
         """The tasks to expect, as shapes on nodes with such devices."""
@@ -227,7 +208,8 @@ class Forecast:
             for demand, weight in heaviest.items():
                 shape = shape_on(demand, kind)
                 found[shape] = found.get(shape, 0.0) + weight * demand.nodes / total
-            self._mixes[kind] = found
+            order = sorted(found, key=lambda shape: (shape.devices, shape.milli))
+            self._mixes[kind] = {shape: found[shape] for shape in order}
         return self._mixes[kind]
 
 
@@ -254,18 +236,6 @@ def forecast(weights: Mapping[Demand, float], inventory: Inventory) -> Forecast:
     return Forecast({d: weights[d] for d in heaviest if weights[d] > 0}, devices)
 
 
-def free_on(kind: Kind, node: Node) -> Free:
-    """What is free of a kind of device on a node, in thousandths of a device."""
-    gib = kind.memory_gib
-    gaps = [  # as _milli has it; written out, since it is done for every state of nodes
-        WHOLE * max(0, gib - d.occupied_gib) // gib
-        for d in node.devices
-        if d.type == kind.type and d.memory_gib == gib
-    ]
-    gaps.sort(reverse=True)
-    return Free(kind.type, node.cpus_free, node.memory_free_mib, tuple(gaps))
-
-
 def _change(free: Free, taken: int, left: int, count: int) -> Free:
     """The same with `count` gaps of one size turned into another."""
     gaps = list(free.gaps)
@@ -277,18 +247,10 @@ def _change(free: Free, taken: int, left: int, count: int) -> Free:
 
 def shape_on(demand: Demand, kind: Kind) -> Shape:
     """What such a task asks of a node with such devices; nothing if it cannot go there."""
-    if not kind.takes(demand):
+    if not demand.goes_to(kind):
         return _ELSEWHERE
-    milli = _milli_up(demand.memory_gib, kind) if demand.shared else WHOLE
+    milli = milli_up(demand.memory_gib, kind) if demand.shared else WHOLE
     return Shape(demand.cpus, demand.memory_mib, demand.devices, milli, frozenset())
-
-
-def _milli(gib: int, kind: Kind) -> int:
-    return WHOLE * gib // kind.memory_gib
-
-
-def _milli_up(gib: int, kind: Kind) -> int:
-    return -(-WHOLE * gib // kind.memory_gib)
 
 
 def _remember(memo: dict[Any, Any], key: object, value: object) -> None:

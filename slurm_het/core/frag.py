@@ -87,22 +87,38 @@ def fragmentation(free: Free, mix: Mix) -> float:
 
     All that is free, if the job does not fit on the node; else the gaps too small for it.
     """
-    total = sum(free.gaps)
-    if not total:
-        return 0.0
-    model, cpus, memory, gaps = free
-    lost = 0.0
-    for shape, share in mix.items():
-        needs_cpus, needs_memory, count, milli, models = shape
-        if (
-            not count
-            or needs_cpus > cpus
-            or needs_memory > memory
-            or len(gaps) < count
-            or gaps[count - 1] < milli
-            or (models and model not in models)
-        ):
-            lost += share * total
-        elif gaps[-1] < milli:
-            lost += share * sum(g for g in gaps if g < milli)
-    return lost
+    return fragments(losses(free.model, free.gaps, mix), free.cpus, free.memory)
+
+
+class Losses(NamedTuple):
+    """What jobs drawn from a mix could not use of some gaps, in expected thousandths of devices.
+
+    `always`, and more on a node with too few CPUs or too little host memory for a shape:
+    (CPUs, memory, the loss) of each shape that fits the gaps.
+    """
+
+    always: float
+    more: tuple[tuple[int, int, float], ...]
+
+
+def losses(model: str, gaps: tuple[int, ...], mix: Mix) -> Losses:
+    """What is lost of such gaps: worked out once for all nodes that have them."""
+    total, always, more = sum(gaps), 0.0, []
+    of, fits, small = (0, 0), False, 0
+    for (cpus, memory, count, milli, models), share in mix.items():
+        if of != (count, milli):  # shapes often differ in CPUs only, and are sorted so
+            of = count, milli
+            fits = 0 < count <= len(gaps) and gaps[count - 1] >= milli
+            small = sum([gap for gap in gaps if gap < milli]) if fits else 0
+        if not fits or (models and model not in models):
+            always += share * total
+            continue
+        always += share * small
+        more.append((cpus, memory, share * (total - small)))
+    return Losses(always, tuple(more))
+
+
+def fragments(of: Losses, cpus: int, memory: int) -> float:
+    """`fragmentation` on a node with so much free beside the gaps."""
+    always, more = of
+    return always + sum([loss for c, m, loss in more if c > cpus or m > memory])

@@ -57,13 +57,23 @@ class Room:
         self.problem = problem
         self.cpus = [node.cpus for node in problem.nodes]
         self.memory = [node.memory for node in problem.nodes]
-        self.gib = [device.memory - device.used for device in problem.devices]
-        self.whole = [device.whole and not device.used for device in problem.devices]
+        self.gib: dict[int, int] = {}  # free, of the devices of the nodes looked at
+        self.whole: dict[int, bool] = {}
         self.fresh: dict[int, list[int]] = {}
         for n in range(len(problem.nodes) - 1, -1, -1):
             self.fresh.setdefault(problem.nodes[n].state, []).append(n)
         self.touched: list[int] = []
         self._worth: dict[tuple[int, int, int, int], float | None] = {}
+
+    def open(self, n: int) -> tuple[int, ...]:
+        """The devices of node n, from now on in `gib` and `whole`: of a large cluster, few are."""
+        mine = self.problem.nodes[n].devices
+        if mine and mine[0] not in self.gib:
+            for j in mine:
+                device = self.problem.devices[j]
+                self.gib[j] = device.memory - device.used
+                self.whole[j] = device.whole and not device.used
+        return mine
 
     def take(self, request: PRequest, choices: tuple[SlotChoice, ...]) -> None:
         """Put a task where `choices` says."""
@@ -76,6 +86,7 @@ class Room:
             cpus, memory = slot.need[state]
             self.cpus[n] -= cpus
             self.memory[n] -= memory
+            self.open(n)
             for j in choice.devices:
                 self.whole[j] = False
                 self.gib[j] -= request.memory or self.gib[j]
@@ -92,7 +103,7 @@ class Room:
         weights, asked, all_devices = (
             self.problem.weights[request.weights], request.memory, self.problem.devices
         )  # fmt: skip
-        mine = self.problem.nodes[n].devices
+        mine = self.open(n)
         if asked:
             gib = self.gib
             fit = [j for j in mine if gib[j] >= asked and all_devices[j].state in weights]
@@ -120,9 +131,22 @@ class Room:
             return None
         key = (request.weights, request.memory, slot.devices, s)
         if key not in self._worth:
-            devices = self._best(request, slot.devices, n)
-            self._worth[key] = None if devices is None else self._sum(request, devices)
+            self._worth[key] = self._unused(request, slot.devices, n)
         return self._worth[key]
+
+    def _unused(self, request: PRequest, count: int, n: int) -> float | None:
+        """`worth` of a node's devices as they are in the problem."""
+        weights, asked = self.problem.weights[request.weights], request.memory
+        found = []
+        for j in self.problem.nodes[n].devices:
+            d = self.problem.devices[j]
+            if d.state in weights and (
+                d.memory - d.used >= asked if asked else d.whole and not d.used
+            ):
+                found.append(weights[d.state])
+        if len(found) < count:
+            return None
+        return sum(found if len(found) == count else sorted(found, reverse=True)[:count])
 
     def _sum(self, request: PRequest, devices: tuple[int, ...]) -> float:
         weights, all_devices = self.problem.weights[request.weights], self.problem.devices

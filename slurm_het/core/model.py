@@ -307,6 +307,8 @@ class Task:
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""
+        if not self.rewrites:
+            return ""
         return next((kind for name, kind in self.rewrites if name == node), "")
 
     @property

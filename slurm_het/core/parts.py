@@ -16,13 +16,12 @@ from slurm_het.core.forecast import (
     Demand,
     Forecast,
     Held,
-    Kind,
     Parts,
-    kind_of,
     shape_on,
 )
 from slurm_het.core.frag import WHOLE, NodeKind, Shape
 from slurm_het.core.inventory import Inventory
+from slurm_het.core.kinds import Kind, kind_of
 from slurm_het.core.quotas import LinearProgram, Relaxation, relaxation, room
 
 Relax = Callable[[LinearProgram], Sequence[float] | None]

@@ -18,12 +18,14 @@ def pick_devices(
     inventory: Inventory, placements: Iterable[Placement], shared: set[str]
 ) -> tuple[list[Placement], dict[str, str]]:
     """The placements with Slurm's own device indexes, and those that lose their room, with why."""
-    state = {name: list(node.devices) for name, node in inventory.nodes.items()}
+    state: dict[str, list[Device]] = {}  # by node, as what was placed before leaves its devices
     mixed: dict[str, bool] = {}  # by node, whether what this plan starts there shares
     placed: list[Placement] = []
     dropped: dict[str, str] = {}
     for placement in placements:
         is_shared = placement.key in shared
+        for node in placement.nodes:
+            state.setdefault(node, list(inventory.nodes[node].devices))
         picks = [
             _pick(state[node], placement, len(devices), is_shared=is_shared)
             for node, devices in zip(placement.nodes, placement.devices, strict=True)

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
 
+from slurm_het.core.kinds import Offer, offer_of
 from slurm_het.core.model import Device, Node, Task
 from slurm_het.core.problem import PDevice, PNode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
     """Nodes that differ in name only: `node` is the first of them.
 
@@ -31,6 +32,20 @@ class State:
     def count(self) -> int:
         """How many nodes."""
         return len(self.names)
+
+    @cached_property
+    def offers(self) -> tuple[Offer, ...]:
+        """What the weights know of each of `kinds`."""
+        return tuple(offer_of(device, self.node) for _, device, _ in self.kinds)
+
+    @cached_property
+    def hardware(self) -> tuple[int | bool, ...]:
+        """All of a node that bears on what a task needs of it: see build.need."""
+        n = self.node
+        return (
+            n.cpus, n.memory_mib, n.threads_per_core, n.whole, n.held_exclusively, n.idle,
+            *n.closed,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,11 @@ class Grid:
     _splits: dict[tuple[frozenset[str], ...], Grid] = field(
         default_factory=dict, compare=False, repr=False
     )
+
+    @cached_property
+    def sizes(self) -> frozenset[tuple[str, int]]:
+        """Type and memory (GiB) of all devices."""
+        return frozenset((d.type, d.memory_gib) for s in self.states for _, d, _ in s.kinds)
 
     @cached_property
     def state_of(self) -> dict[str, int]:

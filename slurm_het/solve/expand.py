@@ -122,7 +122,7 @@ class _Expansion:
         for state, count in place.devices:
             mine = [
                 j
-                for j in self.problem.nodes[n].devices
+                for j in room.open(n)
                 if self.problem.devices[j].state == state
                 and (room.gib[j] >= request.memory if request.memory else room.whole[j])
             ]
