@@ -35,6 +35,19 @@ def test_check_names_what_does_not_fit(cluster: Cluster) -> None:
         assert text in done.stdout
 
 
+def test_check_names_what_others_may_write(cluster: Cluster) -> None:
+    hook = cluster.box.dir / "etc" / "het_protocol.lua"
+    mode = hook.stat().st_mode
+    hook.chmod(0o666)
+    try:
+        done = cluster.box.run(["slurm-het", "check", "--config", str(cluster.box.config_path)])
+    finally:
+        hook.chmod(mode)
+    assert done.returncode == 1
+    assert f"{hook} is -rw-rw-rw-: " in done.stdout
+    assert "1 wrong, 0 remarks" in done.stdout
+
+
 def test_why_tells_the_whole_story(cluster: Cluster) -> None:
     key = cluster.sbatch("--gres=gpu:2", script="module load rocm\ntorchrun train.py")
     cluster.wait("hetd saw it start", lambda: "started" in cluster.outcomes(key))

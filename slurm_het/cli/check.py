@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import stat
 import sys
 from pathlib import Path
 
@@ -14,6 +17,12 @@ from slurm_het.core.classify import base_type
 from slurm_het.core.model import NodeRecord, Snapshot
 from slurm_het.core.plain import clean
 from slurm_het.slurm.cli import CliSlurm
+
+HOOK_FILES = (
+    "job_submit.lua", "het_protocol.lua", "het_transport.lua", "het_hook_config.lua",
+    "het_event.lua",
+)  # fmt: skip
+DEFAULT_CONF = "/etc/slurm/slurm.conf"
 
 
 @click.command()
@@ -28,6 +37,7 @@ def check(config: Path | None) -> None:
     settings = load_config(config)
     snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
     errors, remarks = findings(settings, snapshot)
+    errors += open_files(settings)
     for text in errors:
         click.echo(clean(f"wrong:  {text}"))
     for text in remarks:
@@ -47,6 +57,23 @@ def findings(settings: Config, snapshot: Snapshot) -> tuple[list[str], list[str]
         _node(node, settings, errors, remarks)
     errors += _unused_pools(settings, accelerated)
     return errors, remarks
+
+
+def open_files(settings: Config) -> list[str]:
+    """The files that slurmctld and hetd obey, and their directories, that others may write.
+
+    Where there is none, as the hook's on a host without slurmctld, nothing is said.
+    """
+    etc = Path(settings.slurm.conf or os.environ.get("SLURM_CONF") or DEFAULT_CONF).parent
+    files = [etc / name for name in HOOK_FILES] + ([settings.source] if settings.source else [])
+    out = []
+    for path in dict.fromkeys(p for file in files if file.exists() for p in (file.parent, file)):
+        with contextlib.suppress(FileNotFoundError):
+            mode = path.stat().st_mode
+            if mode & (stat.S_IWGRP | stat.S_IWOTH):
+                out.append(f"{path} is {stat.filemode(mode)}: who can write it decides what jobs"
+                           f" become; chmod go-w {path}")  # fmt: skip
+    return out
 
 
 def _partitions(settings: Config, snapshot: Snapshot) -> list[str]:
