@@ -61,8 +61,7 @@ def test_a_stream_of_submissions_keeps_no_job_waiting(cluster: Cluster) -> None:
         f"sbatch --parsable -o /dev/null --gres=gpu:1 {script}; done"
     )
     with ThreadPoolExecutor(8) as pool:
-        done = pool.map(lambda _: cluster.ok("sh", "-c", loop).split(), range(8))
-        streams = list(done)
+        streams = list(pool.map(lambda _: cluster.ok("sh", "-c", loop).split(), range(8)))
     assert sum(map(len, streams)) > 40 * STREAM_SECONDS, "a stream"
     record = cluster.job(min((keys[0] for keys in streams), key=int))
     assert record["JobState"] == "RUNNING", "started amid the stream"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import stat
 import sys
@@ -18,17 +17,15 @@ from slurm_het.core.model import NodeRecord, Snapshot
 from slurm_het.core.plain import clean
 from slurm_het.slurm.cli import CliSlurm
 
-HOOK_FILES = (
-    "job_submit.lua", "het_protocol.lua", "het_transport.lua", "het_hook_config.lua",
-    "het_event.lua",
-)  # fmt: skip
 DEFAULT_CONF = "/etc/slurm/slurm.conf"
 
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
 def check(config: Path | None) -> None:
-    """Compare the configuration with the live Slurm. Exit code 1 if something is wrong.
+    """Compare the configuration with the live Slurm, and see who may write it and the hook.
+
+    Exit code 1 if something is wrong.
 
     \b
     Example:
@@ -62,18 +59,25 @@ def findings(settings: Config, snapshot: Snapshot) -> tuple[list[str], list[str]
 def open_files(settings: Config) -> list[str]:
     """The files that slurmctld and hetd obey, and their directories, that others may write.
 
-    Where there is none, as the hook's on a host without slurmctld, nothing is said.
+    Nothing is said of what is not there, as the hook on a host without slurmctld.
     """
     etc = Path(settings.slurm.conf or os.environ.get("SLURM_CONF") or DEFAULT_CONF).parent
-    files = [etc / name for name in HOOK_FILES] + ([settings.source] if settings.source else [])
+    files = [*sorted(etc.glob("*.lua")), *filter(None, [settings.source])]
     out = []
-    for path in dict.fromkeys(p for file in files if file.exists() for p in (file.parent, file)):
-        with contextlib.suppress(FileNotFoundError):
-            mode = path.stat().st_mode
-            if mode & (stat.S_IWGRP | stat.S_IWOTH):
-                out.append(f"{path} is {stat.filemode(mode)}: who can write it decides what jobs"
-                           f" become; chmod go-w {path}")  # fmt: skip
+    for path in dict.fromkeys(p for file in files for p in (file.parent, file)):
+        mode = _mode(path)
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            out.append(f"{path} is {stat.filemode(mode)}: who can write it decides what jobs"
+                       f" become; chmod go-w {path}")  # fmt: skip
     return out
+
+
+def _mode(path: Path) -> int:
+    """A file's mode; 0 if it is gone, or in a directory that is closed to who asks."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
 
 
 def _partitions(settings: Config, snapshot: Snapshot) -> list[str]:
