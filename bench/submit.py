@@ -16,8 +16,8 @@ jobs are purged before each measurement (MinJobAge is 2 s here), because squeue'
 on 22.05, and 300 in a second are no cluster's daily bread.
 
 The rate on a machine that has other things to do is noise; so the CPU time of each submission is
-told too: of the submitters, slurmctld, munged, hetd and all that it runs. Where all CPUs are busy
-the rate is its inverse.
+told too, by process: of the submitters, slurmctld, munged, hetd, what it runs (`commands`: squeue,
+scontrol), its hook process and its solver. Where all CPUs are busy the rate is its inverse.
 """
 
 from __future__ import annotations
@@ -42,8 +42,14 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import program, slurm_version
 from slurm_het.sandbox.topology import INTAKE
 
-VARIANTS = ("none", "healthy", "dead")
+VARIANTS = ("none", "empty", "healthy", "dead")
 GOALS = {"healthy": 0.95, "dead": 0.98}
+PARTS = ("sbatch", "slurmctld", "munged", "hook process", "hetd", "commands", "solver worker")
+TICKS = os.sysconf("SC_CLK_TCK")
+EMPTY = """function slurm_job_submit() return slurm.SUCCESS end
+function slurm_job_modify() return slurm.SUCCESS end
+return slurm.SUCCESS
+"""
 PATIENCE = 60.0
 """Seconds that one burst, and one wait, may take."""
 
@@ -137,23 +143,32 @@ def hook_micros(box: Sandbox, skip: int) -> list[int]:
         return [int(us) for us in re.findall(r"slurm-het: .* us=(\d+)", log.read())]
 
 
-def cpu_seconds(box: Sandbox) -> float:
-    """The CPU time so far of what a submission keeps busy; our own ended processes included."""
-    pids = [p.pid for p in box.daemons() if p.name in {"slurmctld", "munged"}]
-    pids += [pid for pid, _ in family(box.hetd_pid() or 0)] if box.hetd_pid() else []
-    stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
-    ticks = sum(int(number) for stat in stats for number in stat[11:15])
+def cpu_seconds(box: Sandbox) -> Mapping[str, float]:
+    """The CPU time so far, by process, of what a submission keeps busy; ended children included."""
+    found: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+    pids = [(p.pid, p.name) for p in box.daemons() if p.name in {"slurmctld", "munged"}]
+    pids += family(box.hetd_pid() or 0) if box.hetd_pid() else []
+    for pid, name in pids:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        found[name] += sum(int(ticks) for ticks in stat[11:13]) / TICKS
+        found["commands"] += sum(int(ticks) for ticks in stat[13:15]) / TICKS
     own = os.times()
-    return ticks / os.sysconf("SC_CLK_TCK") + own.children_user + own.children_system
+    found["sbatch"] = own.children_user + own.children_system
+    return found
 
 
 @dataclass(frozen=True)
 class Burst:
-    """One variant, once: submissions per second, CPU ms of each, the hook's median µs."""
+    """One variant, once: submissions per second, CPU ms of each by process, the hook's own µs."""
 
     rate: float
-    cpu_ms: float
+    parts: Mapping[str, float]
     hook_us: float
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU ms of each submission."""
+        return sum(self.parts.values())
 
 
 def measure(variant: str, box: Sandbox, jobs: int, processes: int) -> Burst:
@@ -167,15 +182,16 @@ def measure(variant: str, box: Sandbox, jobs: int, processes: int) -> Burst:
     log = box.layout.log_of("slurmctld").stat().st_size
     before = cpu_seconds(box)
     rate = burst(box, jobs, processes)
-    used = cpu_seconds(box) - before
+    after = cpu_seconds(box)
+    parts = {name: (after[name] - before[name]) / jobs * 1e3 for name in PARTS}
     micros = hook_micros(box, log)
-    expected = 0 if variant == "none" else jobs
+    expected = 0 if variant in {"none", "empty"} else jobs
     if len(micros) != expected:
         raise HetError(f"{variant}: the hook was asked {len(micros)} times, not {expected}")
     time.sleep(1.0)  # and its last ones
     box.stop_hetd()
     clear(box)
-    return Burst(rate, used / jobs * 1e3, statistics.median(micros or [0]))
+    return Burst(rate, parts, statistics.median(micros or [0]))
 
 
 def order(number: int) -> tuple[str, ...]:
@@ -198,13 +214,14 @@ def rows(seen: Mapping[str, Sequence[Burst]]) -> list[list[str]]:
             f"{statistics.median(b.cpu_ms for b in seen[name]):.2f}",
             f"{statistics.median(less):.3f}",
             f"{statistics.median(b.hook_us for b in seen[name]):.0f}",
+            *(f"{statistics.median(b.parts[part] for b in seen[name]):.2f}" for part in PARTS),
         ])  # fmt: skip
     return out
 
 
 COLUMNS = (
     "hook", "sbatch/s, median", "lowest–highest", "÷ none, median", "÷ none, by round", "goal",
-    "CPU ms", "none's CPU ÷ it", "hook's own µs",
+    "CPU ms", "none's CPU ÷ it", "hook's own µs", *PARTS,
 )  # fmt: skip
 
 
@@ -217,17 +234,20 @@ def main() -> None:
         base.chmod(0o755)  # munged wants its socket reachable for all
         with (
             Sandbox.up(base / "nat", hetd=False, hook=False) as native,
+            Sandbox.up(base / "emp", hetd=False) as empty,
             Sandbox.up(base / "het", hetd=False) as het,
         ):
-            for box in (native, het):
+            (empty.layout.etc / "job_submit.lua").write_text(EMPTY)
+            boxes = {"none": native, "empty": empty, "healthy": het, "dead": het}
+            for box in (native, empty, het):
                 prepare(box)
             for number in range(-1, options.rounds):
                 for name in order(number):
-                    box = native if name == "none" else het
-                    made = measure(name, box, options.jobs, options.processes)
+                    made = measure(name, boxes[name], options.jobs, options.processes)
                     print(
                         f"round {number + 1:>2} {name:<8} {made.rate:6.1f}/s  {made.cpu_ms:.2f} ms"
-                        f"  hook {made.hook_us:.0f} µs",
+                        f"  hook {made.hook_us:.0f} µs  "
+                        + " ".join(f"{part} {made.parts[part]:.2f}" for part in PARTS),
                         flush=True,
                     )
                     if number >= 0:

@@ -53,15 +53,19 @@ end
 
 -- Wire format ---------------------------------------------------------------------------------
 
+local SPECIAL = "[%z\1-\8\11-\31\127-\255%%&+=]"
 local ESCAPE = {}
 for byte = 0, 255 do ESCAPE[string.char(byte)] = string.format("%%%02X", byte) end
 
---- Percent-encode every byte outside [A-Za-z0-9_.~-].
+--- Percent-encode what has a meaning to us, and what is no printable ASCII, tab or newline: a script
+-- is long, and slurmctld waits.
 function M.escape(text)
-  return (text:gsub("[^A-Za-z0-9_.~-]", ESCAPE))
+  if not text:find(SPECIAL) then return text end
+  return (text:gsub(SPECIAL, ESCAPE))
 end
 
 local function unescape(text)
+  if not text:find("[%%+]") then return text end
   local plain = text:gsub("+", " ")
   -- What remains after all well-formed escapes are gone must hold no stray percent sign.
   if plain:gsub("%%%x%x", ""):find("%", 1, true) then return nil end

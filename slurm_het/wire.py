@@ -16,6 +16,8 @@ MAX_REQUEST = 262_144
 """64 KiB of script is at most 192 KiB escaped; the other fields are 1 KiB each."""
 MAX_REPLY = 16_384
 MAX_FIELDS = 64
+PLAIN = "".join(sorted({chr(code) for code in range(32, 127)} - set("%&+=")))
+"""Characters that stay as they are: slurmctld waits while Lua undoes each of the others."""
 
 
 class WireError(HetError):
@@ -24,7 +26,7 @@ class WireError(HetError):
 
 def encode(fields: Mapping[str, str]) -> bytes:
     """A frame. Text that came in undecodable goes out as the same bytes."""
-    body = urlencode(fields, quote_via=quote, errors="surrogateescape").encode()
+    body = urlencode(fields, safe=PLAIN, quote_via=quote, errors="surrogateescape").encode()
     return b"%08x%s" % (len(body), body)
 
 
@@ -46,8 +48,8 @@ def decode(body: bytes) -> dict[str, str]:
     return fields
 
 
-def take_frame(received: bytes | bytearray, limit: int = MAX_REQUEST) -> dict[str, str] | None:
-    """The fields of a frame of at most `limit` bytes; None while more of it is to come.
+def take_body(received: bytes | bytearray, limit: int = MAX_REQUEST) -> bytes | None:
+    """The body of a frame of at most `limit` bytes; None while more of it is to come.
 
     Raises WireError.
     """
@@ -62,4 +64,10 @@ def take_frame(received: bytes | bytearray, limit: int = MAX_REQUEST) -> dict[st
         raise WireError(f"a frame's header is {header!r}; at most {limit} bytes are read")
     if len(received) < HEADER + length:
         return None
-    return decode(bytes(received[HEADER : HEADER + length]))
+    return bytes(received[HEADER : HEADER + length])
+
+
+def take_frame(received: bytes | bytearray, limit: int = MAX_REQUEST) -> dict[str, str] | None:
+    """The fields of a frame, as `take_body` finds it. Raises WireError."""
+    body = take_body(received, limit)
+    return None if body is None else decode(body)

@@ -14,7 +14,7 @@ import logging
 import os
 import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,8 +24,8 @@ import msgspec
 from slurm_het.config import Config, load_config
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Node
-from slurm_het.core.rewrite import Admission, admit
-from slurm_het.daemon.hook_server import HookServer
+from slurm_het.core.rewrite import admit
+from slurm_het.daemon.hook_server import HookServer, answer
 from slurm_het.daemon.logs import set_up_logging
 from slurm_het.errors import HetError
 
@@ -35,6 +35,7 @@ MAX_FRAME = 64 << 20
 READY, ADMITTED = b"r", b"a"
 START_SECONDS = 20.0
 REMEMBERED = 32
+TELL_SECONDS = 0.02
 
 
 def offer(inventory: Inventory) -> Inventory:
@@ -118,12 +119,40 @@ class HookChild:
         self.on_exit()
 
 
+class _Notice:
+    """Tells the parent of admissions: of the first at once, of a flood at most every TELL_SECONDS.
+
+    Each time wakes hetd, on the CPUs of those who submit.
+    """
+
+    def __init__(self) -> None:
+        self._untold = 0
+        self._due: asyncio.TimerHandle | None = None
+
+    def admitted(self) -> None:
+        """One more."""
+        self._untold += 1
+        if not self._due:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._due = None
+        if not self._untold:
+            return
+        # Full: the parent is told already. Gone: this process ends soon, its answers are as good.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(1, ADMITTED * self._untold)
+        self._untold = 0
+        self._due = asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell)
+
+
 class _Serving:
     """The child: the newest inventory, and the server."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.server = HookServer(config.paths.hook_socket, self.admit)
+        self.server = HookServer(config.paths.hook_socket, self.answer)
+        self.notice = _Notice()
         self.offered(Inventory({}))
 
     def offered(self, inventory: Inventory) -> None:
@@ -135,17 +164,16 @@ class _Serving:
         self.inventory = inventory
 
         @lru_cache(maxsize=REMEMBERED)
-        def remembered(sent: tuple[tuple[str, str], ...]) -> Admission:
-            return admit(dict(sent), self.config.policy, inventory)
+        def remembered(body: bytes) -> bytes:
+            return answer(body, lambda sent: admit(sent, self.config.policy, inventory))
 
-        self._admit = remembered
+        self._remembered = remembered
 
-    def admit(self, sent: Mapping[str, str]) -> Admission:
-        admission = self._admit(tuple(sent.items()))
-        # Full: the parent is told already. Gone: this process ends soon, the answer is as good.
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            os.write(1, ADMITTED)
-        return admission
+    def answer(self, body: bytes) -> bytes:
+        """The reply's frame to a request's body. Raises WireError."""
+        reply = self._remembered(body)
+        self.notice.admitted()
+        return reply
 
     async def run(self) -> None:
         os.set_blocking(1, False)

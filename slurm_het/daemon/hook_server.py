@@ -27,12 +27,26 @@ CHUNK = 1 << 18
 Admit = Callable[[Mapping[str, str]], Admission]
 
 
+def answer(body: bytes, admit: Admit) -> bytes:
+    """The reply's frame to a request's body. Raises WireError."""
+    request = wire.decode(body)
+    if request.get("op") != "admit":
+        return wire.encode({"action": "pass", "why": f"unknown op {request.get('op', '')[:20]!r}"})
+    try:
+        admission = admit(request)
+    except HetError as error:
+        log.error("cannot classify a job of uid %s: %s", request.get("user_id"), error.message)
+        return wire.encode({"action": "pass", "why": error.message[:200]})
+    reply = {"action": admission.action, "why": admission.why[:200], **admission.fields}
+    return wire.encode(reply)
+
+
 class HookServer:
     """Serves one request per connection to root and to our own uid (slurmctld's)."""
 
-    def __init__(self, path: Path, admit: Admit) -> None:
+    def __init__(self, path: Path, answer: Callable[[bytes], bytes]) -> None:
         self.path = path
-        self.admit = admit
+        self.answer = answer
         self.open: set[_Connection] = set()
         self._listener: socket.socket | None = None
 
@@ -74,17 +88,6 @@ class HookServer:
             return
         _Connection(self, sock)
 
-    def answer(self, request: Mapping[str, str]) -> dict[str, str]:
-        """The reply to a request."""
-        if request.get("op") != "admit":
-            return {"action": "pass", "why": f"unknown op {request.get('op', '')[:20]!r}"}
-        try:
-            admission = self.admit(request)
-        except HetError as error:
-            log.error("cannot classify a job of uid %s: %s", request.get("user_id"), error.message)
-            return {"action": "pass", "why": error.message[:200]}
-        return {"action": admission.action, "why": admission.why[:200], **admission.fields}
-
 
 class _Connection:
     """One request and its reply; closed when that is done, or after CONNECTION_SECONDS."""
@@ -115,16 +118,18 @@ class _Connection:
         try:
             data = self.sock.recv(CHUNK)
             self.received += data
-            request = wire.take_frame(self.received)
+            body = wire.take_body(self.received)
         except BlockingIOError:
             self._wait()
             return
         except (OSError, wire.WireError) as error:
             self._fail(str(error))
             return
-        if request is not None:
+        if body is not None:
             try:
-                self._reply(wire.encode(self.server.answer(request)))
+                self._reply(self.server.answer(body))
+            except wire.WireError as error:
+                _warn(str(error))
             finally:
                 self.close()
         elif data:
@@ -142,5 +147,9 @@ class _Connection:
                 log.warning("a hook connection took %d bytes of %d", sent, len(frame))
 
     def _fail(self, why: str) -> None:
-        log.warning("a hook connection gave no request: %s", why)
+        _warn(why)
         self.close()
+
+
+def _warn(why: str) -> None:
+    log.warning("a hook connection gave no request: %s", why)

@@ -14,7 +14,7 @@ from typing import Any
 
 from slurm_het.core.rewrite import admit
 from slurm_het.daemon.control import Caller, ControlServer, Request
-from slurm_het.daemon.hook_server import HookServer
+from slurm_het.daemon.hook_server import HookServer, answer
 from tests import world
 
 ANSWER_SECONDS = 5.0
@@ -33,7 +33,8 @@ class Servers:
         self.directory = Path(tempfile.mkdtemp(prefix="het-fuzz-"))
         inventory, policy = world.inventory(), world.policy()
         self._hook = HookServer(
-            self.directory / "hook.sock", lambda sent: admit(sent, policy, inventory)
+            self.directory / "hook.sock",
+            lambda body: answer(body, lambda sent: admit(sent, policy, inventory)),
         )
         self._control = ControlServer(self.directory / "control.sock", (), _handle)
         self._loop = asyncio.new_event_loop()
