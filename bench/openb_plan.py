@@ -1,7 +1,8 @@
 """slurm-het's own `plan()` on openb: inventory, tasks, forecast, weights, first-fit or the MIP.
 
-A thousandth of a device counts as a GiB of it, a thousandth of a CPU as a CPU. Jobs without devices
-are no business of slurm-het's; they are put where they cost the least by FGD's measure.
+A thousandth of a device counts as a GiB of it, a thousandth of a CPU as a CPU. slurm-het places no
+jobs without devices, but its forecast knows of them: here they go to the kind of node that the plan
+for a full cluster has them on, and there to where they cost the least by FGD's measure.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from bench.openb_policy import solved
 from slurm_het.core.forecast import Demand, Forecast, demand_of, forecast
 from slurm_het.core.frag import WHOLE, Free, Mix, NodeKind, Shape
 from slurm_het.core.inventory import Inventory
+from slurm_het.core.kinds import Kind, kind_of
 from slurm_het.core.model import Device, DeviceType, Node, Placement, Pool, Slot, Task
 from slurm_het.core.parts import held_on, with_parts
 from slurm_het.core.plan import Solve, plan, select
@@ -34,10 +36,10 @@ class Outlook:
         self.policy = Policy("accel", (Pool(POOL, "training", ("vendor",)),), {}, types)
         weights: Counter[Demand] = Counter()
         for shape, share in mix.items():
-            if shape.devices:
-                weights[demand_of(self.task("", shape))] += share  # type: ignore[assignment]
+            weights[demand_of(self.task("", shape))] += share  # type: ignore[assignment]
         self.forecast: Forecast = with_parts(forecast(weights, Inventory(self.nodes)), solved)
         self.cpu_chooser = Chooser(fragmentation_cost(mix))
+        self.kinds = tuple(self.forecast.devices)
 
     def task(self, key: str, pod: Shape) -> Task:
         """A pod as a task."""
@@ -67,6 +69,7 @@ class Planner:
         self.outlook, self.solve = outlook, solve
         self.nodes = dict(outlook.nodes)
         self.demands: dict[str, Demand] = {}
+        self.without: dict[Demand, Counter[Kind]] = defaultdict(Counter)
         self.count = 0
 
     def window(self, pods: list[Shape]) -> list[tuple[int, Move]]:
@@ -101,11 +104,18 @@ class Planner:
         return self._change(node, slot.cpus, slot.memory_mib, tuple(devices))
 
     def _cpu(self, pod: Shape) -> Move | None:
-        states: dict[Free, list[Node]] = defaultdict(list)
+        task = self.outlook.task("", pod)
+        demand = demand_of(task)
+        expected = self.outlook.forecast.now({demand: self.without[demand]})
+        states: dict[Kind, dict[Free, Node]] = defaultdict(dict)
         for node in self.nodes.values():
-            states[_free(node)].append(node)
-        move = self.outlook.cpu_chooser.best(dict.fromkeys(states, 1), pod)
-        return move and self._change(states[move[0]][0], pod.cpus, pod.memory)
+            states[kind_of(node.devices[0], node)][_free(node)] = node
+        for kind in sorted(self.outlook.kinds, key=lambda kind: expected.astray(task, kind)):
+            here = states[kind]
+            if move := self.outlook.cpu_chooser.best(dict.fromkeys(here, 1), pod):
+                self.without[demand][kind] += 1
+                return self._change(here[move[0]], pod.cpus, pod.memory)
+        return None
 
     def _change(
         self, node: Node, cpus: int, memory: int, devices: tuple[Device, ...] | None = None

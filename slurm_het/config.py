@@ -329,7 +329,7 @@ class _Reader:
             job = self.record(item, path, ExpectedJob)
             self.choices(item, f"{path}.types", job.types, types)
             self.choices(item, f"{path}.pools", job.pools, [pool.partition for pool in pools])
-            for key in ("share", "devices", "nodes", *(("memory_gib",) if job.shared else ())):
+            for key in ("share", "nodes", *(("devices", "memory_gib") if job.shared else ())):
                 if not getattr(job, key):
                     raise self.error(item, f"{path}.{key}", "must be more than 0")
             out.append(job)

@@ -10,7 +10,7 @@ import pytest
 
 from slurm_het.config import Config, Paths
 from slurm_het.core.build import build
-from slurm_het.core.forecast import FINE_MOST, Demand, Forecast, demand_of, forecast
+from slurm_het.core.forecast import Demand, Forecast, demand_of, forecast
 from slurm_het.core.greedy import greedy
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.kinds import kind_of
@@ -77,12 +77,15 @@ def test_a_demand_for_what_is_not_there_is_in_no_plan() -> None:
     assert parts_program(forecast({}, inventory())).uses == {}
 
 
-def test_only_the_heaviest_are_told_apart_by_their_cpus() -> None:
-    weights = {A100._replace(cpus=n + 1): float(n + 1) for n in range(FINE_MOST + 9)}
-    parts = planned(weights).parts
-    assert A100.anyhow in parts
-    assert sum(key.cpus > 0 for key in parts) <= FINE_MOST
-    assert A100._replace(cpus=1) not in parts
+def test_jobs_without_devices_take_cpus_in_the_plan() -> None:
+    """What asks for both is kept off the nodes whose CPUs others need, though they need no card."""
+    everywhere = EITHER._replace(cpus=6)
+    alone = planned({everywhere: 1.0}).parts[everywhere]
+    hungry = A100._replace(devices=0, cpus=8)
+    beside = planned({everywhere: 1.0, hungry: 4.0}).parts
+    assert sum(beside[hungry].values()) == pytest.approx(1)
+    a100 = kind_of(*device_of("nv1"))
+    assert beside[everywhere].get(a100, 0.0) < alone[a100]
 
 
 def test_what_runs_is_counted_by_node() -> None:

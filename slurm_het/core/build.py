@@ -75,6 +75,7 @@ class _Desk:
         self.weights: list[dict[int, float]] = []
         self._places: dict[Task, _Place] = {}
         self._fine: dict[tuple[Task, Demand], _Place] = {}
+        self._tables: dict[tuple[int, frozenset[tuple[Kind, float]]], int] = {}
         self._kinds: dict[int, Kind] = {}  # of devices by their states
         # States on the same hardware need the same of a node: few are really different.
         self._like = {state.hardware: state.node for state in reversed(grid.states)}
@@ -106,8 +107,12 @@ class _Desk:
             kind: scale * (quota(task, kind, self.site) - quota(coarse, kind, self.site))
             for kind in {self._kinds[d] for d in self.weights[number]}
         }
-        self.weights.append({d: w + more[self._kinds[d]] for d, w in self.weights[number].items()})
-        return found, able, len(self.weights) - 1
+        key = number, frozenset(more.items())
+        if key not in self._tables:
+            table = {d: w + more[self._kinds[d]] for d, w in self.weights[number].items()}
+            self._tables[key] = len(self.weights)
+            self.weights.append(table)
+        return found, able, self._tables[key]
 
     def _candidates(self, task: Task) -> _Place:
         states = self.grid.states

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from typing import Any, NamedTuple
 
 from slurm_het.core.frag import WHOLE, Free, Losses, Mix, Shape, fragments, losses
@@ -23,12 +22,20 @@ from slurm_het.core.policy import Policy
 MOST = 256
 """How many demands are kept, the heaviest first."""
 
-FINE_MOST = 32
-"""How many of them are told apart by their CPUs: each costs time for each state of nodes."""
+SHAPES_MOST = 32
+"""How many shapes, the most frequent, price the pieces on a kind: each costs time for each state of
+nodes, and more than these make no difference on openb."""
+
+ASTRAY = 0.1
+"""Share of the site's whole mix in the mix of a kind of node: tasks will stray from the plan."""
+
+STEPS = 4
+"""Steps in which `astray` is told: tasks that are equal in it share a table of weights, and the
+fewer tables there are the more of a large problem is solved in time."""
 
 MEMO_MOST = 20_000
 
-_ELSEWHERE = Shape(0, 0, 0, 0, frozenset())
+ELSEWHERE = Shape(0, 0, 0, 0, frozenset({"elsewhere"}))
 """A task that cannot go to a kind of node: all that is free there is lost to it."""
 
 
@@ -36,7 +43,8 @@ class Demand(NamedTuple):
     """What a task asks, as far as it decides where such tasks can go.
 
     `memory_gib` is what a device must have, and all that is taken of it if `shared`; `nodes` and
-    what is asked on each: `devices`, `cpus`, `memory_mib`. `types` and `pools` are sorted.
+    what is asked on each: `devices`, `cpus`, `memory_mib`. `types` and `pools` are sorted. Without
+    `devices`: it takes CPUs and host memory of nodes that have such types.
     """
 
     types: tuple[str, ...]
@@ -120,8 +128,8 @@ class Forecast:
     def astray(self, task: Task, kind: Kind) -> float:
         """How little a kind is meant for one more such task, 0..1.
 
-        1: the plan has none there. Else less than 1/2 while the kind is behind its part of those
-        that are on the cluster now, and more once it is ahead. Without a plan, `claim`.
+        1: the plan has none there. Else less than 1/2 while the kind is far behind its part of
+        those that are on the cluster now, and more once it is far ahead. Without a plan, `claim`.
         """
         key = task.types, task.pools, task.memory_gib, task.shared, task.slots, kind
         if key not in self._astray:
@@ -138,7 +146,7 @@ class Forecast:
         held = self.held.get(demand, {})
         due = part * (sum(held.values()) + 1)
         behind = (due - held.get(kind, 0)) / (1 + due)
-        return 0.5 - 0.5 * max(-1.0, min(1.0, behind))
+        return round(STEPS * (0.5 - 0.5 * max(-1.0, min(1.0, behind)))) / STEPS
 
     def claim(self, task: Task, kind: Kind) -> float:
         """The part of a kind's devices, 0..1, that tasks with fewer alternatives are to need.
@@ -174,10 +182,11 @@ class Forecast:
         return self._where[demand]
 
     def price(self, task: Task, offer: Offer) -> float:
-        """Devices left in pieces per device that the task takes, -1..1 (cut off there).
+        """How much it leaves in pieces, -1..1: x / (1 + |x|) with x devices per device it takes.
 
-        -1: nobody else could have used what it takes. 0: only what it takes is gone. 1: as much
-        again is lost to the others. The measure is FGD's (Weng et al., ATC '23), see core/frag.py.
+        -1/2: nobody else could have used what it takes. 0: only what it takes is gone. 1/2: as
+        much again is lost to the others; a small share can spoil many times its size. The measure
+        is FGD's (Weng et al., ATC '23), see core/frag.py.
         """
         device, kind, before = offer
         taken, left = WHOLE, 0
@@ -189,8 +198,8 @@ class Forecast:
         if key not in self._prices:
             after = _change(before, taken, left, count)
             lost = self._fragments(kind, after) - self._fragments(kind, before)
-            price = max(-1.0, min(1.0, lost / (count * max(1, taken - left))))
-            _remember(self._prices, key, price)
+            pieces = lost / (count * max(1, taken - left))
+            _remember(self._prices, key, pieces / (1 + abs(pieces)))
         return self._prices[key]
 
     def _fragments(self, kind: Kind, free: Free) -> float:
@@ -200,21 +209,35 @@ class Forecast:
         return fragments(self._losses[key], free.cpus, free.memory)
 
     def _mix(self, kind: Kind) -> Mix:
-        """The tasks to expect, as shapes on nodes with such devices."""
+        """The tasks to expect on nodes with such devices, as shapes: those that are planned there,
+        and a few of all. While there is no plan, all.
+        """
         if kind not in self._mixes:
-            heaviest = dict(islice(self.weights.items(), FINE_MOST))
-            total = sum(weight * demand.nodes for demand, weight in heaviest.items())
+            everywhere = {d: weight * d.nodes for d, weight in self.weights.items()}
+            here = {d: n * self._planned(d).get(kind, 0.0) for d, n in everywhere.items()}
+            total, planned = sum(everywhere.values()), sum(here.values())
+            astray = ASTRAY if planned else 1.0
             found: dict[Shape, float] = {}
-            for demand, weight in heaviest.items():
+            for demand, count in everywhere.items():
                 shape = shape_on(demand, kind)
-                found[shape] = found.get(shape, 0.0) + weight * demand.nodes / total
-            order = sorted(found, key=lambda shape: (shape.devices, shape.milli))
-            self._mixes[kind] = {shape: found[shape] for shape in order}
+                share = astray * count / total
+                share += (1 - astray) * here[demand] / planned if planned else 0.0
+                found[shape] = found.get(shape, 0.0) + share
+            shapes = sorted(found, key=lambda shape: -found[shape])[:SHAPES_MOST]
+            kept = sum(found[shape] for shape in shapes)
+            shapes.sort(key=lambda shape: (shape.devices, shape.milli))
+            self._mixes[kind] = {shape: found[shape] / kept for shape in shapes}
         return self._mixes[kind]
+
+    def _planned(self, demand: Demand) -> Mapping[Kind, float]:
+        return self.parts.get(demand, {})
 
 
 def given(policy: Policy) -> dict[Demand, float]:
-    """What the config says is to be expected; its shares are of device time, ours of tasks."""
+    """What the config says is to be expected; its shares are of device time, ours of tasks.
+
+    A job without devices counts as one with one.
+    """
     types, pools = sorted(policy.types), sorted(pool.partition for pool in policy.pools)
     found: dict[Demand, float] = {}
     for job in policy.expected_jobs:
@@ -222,7 +245,7 @@ def given(policy: Policy) -> dict[Demand, float]:
             tuple(sorted(job.types or types)), tuple(sorted(job.pools or pools)), job.devices,
             job.nodes, job.memory_gib, job.shared, job.cpus, job.memory_mib,
         )  # fmt: skip
-        found[demand] = found.get(demand, 0.0) + job.share / (job.devices * job.nodes)
+        found[demand] = found.get(demand, 0.0) + job.share / (max(1, job.devices) * job.nodes)
     return found
 
 
@@ -246,9 +269,11 @@ def _change(free: Free, taken: int, left: int, count: int) -> Free:
 
 
 def shape_on(demand: Demand, kind: Kind) -> Shape:
-    """What such a task asks of a node with such devices; nothing if it cannot go there."""
+    """What such a task asks of a node with such devices; ELSEWHERE if it cannot go there."""
     if not demand.goes_to(kind):
-        return _ELSEWHERE
+        return ELSEWHERE
+    if not demand.devices:
+        return Shape(demand.cpus, demand.memory_mib, 0, 0, frozenset())
     milli = milli_up(demand.memory_gib, kind) if demand.shared else WHOLE
     return Shape(demand.cpus, demand.memory_mib, demand.devices, milli, frozenset())
 

@@ -9,16 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 
-from slurm_het.core.forecast import (
-    FINE_MOST,
-    Demand,
-    Forecast,
-    Held,
-    Parts,
-    shape_on,
-)
+from slurm_het.core.forecast import Demand, Forecast, Held, Parts, shape_on
 from slurm_het.core.frag import WHOLE, NodeKind, Shape
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.kinds import Kind, kind_of
@@ -30,7 +22,6 @@ Relax = Callable[[LinearProgram], Sequence[float] | None]
 STEP = 50
 """Thousandths of a device to which shares are rounded up, so that the program stays small."""
 
-NEVER = Shape(0, 0, 0, 0, frozenset({"nowhere"}))
 LEAST = 1e-6
 """A part below this is the solver's rounding."""
 
@@ -70,7 +61,7 @@ def parts_program(expected: Forecast) -> Relaxation[Demand]:
 
     def on(demand: Demand, where: NodeKind) -> Shape:
         shape = shape_on(demand, kinds[int(where.model)])
-        return shape._replace(milli=-(-shape.milli // STEP) * STEP) if shape.devices else NEVER
+        return shape._replace(milli=-(-shape.milli // STEP) * STEP)
 
     slots = {demand: weight * demand.nodes for demand, weight in expected.weights.items()}
     taken = {
@@ -81,7 +72,7 @@ def parts_program(expected: Forecast) -> Relaxation[Demand]:
     }
     total = sum(slots[demand] * taken[demand] / WHOLE for demand in slots)
     scale = sum(expected.devices.values()) / total if total else 0.0
-    return relaxation(rooms, {d: slots[d] * scale for d in slots if taken[d]}, on)
+    return relaxation(rooms, {d: slots[d] * scale for d in slots}, on)
 
 
 def node_kind(number: int, kind: Kind) -> NodeKind:
@@ -96,16 +87,13 @@ def _nodes(expected: Forecast, kind: Kind) -> int:
 def parts_of(
     expected: Forecast, program: Relaxation[Demand], values: Sequence[float] | None
 ) -> Parts:
-    """The part on each kind, 0..1, by demand whatever its CPUs and host memory (Demand.anyhow), and
-    by the heaviest demands as they are.
-    """
+    """The part on each kind, 0..1, by demand, and whatever its CPUs and host memory (anyhow)."""
     kinds = list(expected.devices)
-    fine = set(islice(expected.weights, FINE_MOST))
     found: dict[Demand, dict[Kind, float]] = {}
     for (demand, where), column in program.uses.items() if values else ():
         count = values[column] if values else 0.0
         if count > LEAST:
-            for key in {demand.anyhow, demand if demand in fine else demand.anyhow}:
+            for key in {demand, demand.anyhow}:
                 mine = found.setdefault(key, {})
                 kind = kinds[int(where.model)]
                 mine[kind] = mine.get(kind, 0.0) + count

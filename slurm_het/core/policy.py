@@ -50,7 +50,8 @@ class ExpectedJob:
 
     It asks `devices` of any of the `types` (none named: all) with `memory_gib`, on each of `nodes`
     of the `pools` (none named: all), `cpus` and `memory_mib` beside them. `shared`: it takes only
-    `memory_gib` of each device.
+    `memory_gib` of each device. With 0 devices it takes CPUs and memory of nodes that have them,
+    and its share is as if it took one of each node.
     """
 
     share: float
@@ -71,7 +72,7 @@ class Weights:
     scenario_fit: float = 4.0
     throughput: float = 1.0
     fragmentation: float = 2.0
-    quota: float = 2.0
+    quota: float = 3.0
     scarcity: float = 2.0
     preference: float = 1.0
 
