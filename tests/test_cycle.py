@@ -68,7 +68,7 @@ class Bench:
         gates = Gate(self.slurm, "accel", tmp_path)
         self.ticked = 0.0
         self.cycle = Cycle(
-            config, self.slurm, gates, self.journal, greedy,
+            config, self.slurm, gates, self.journal, lambda: greedy,
             clock=lambda: self.now, ticks=lambda: self.ticked,
         )  # fmt: skip
 

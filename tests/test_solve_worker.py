@@ -18,8 +18,9 @@ import pytest
 from bench.solve_naive import instance
 from slurm_het.core.greedy import greedy
 from slurm_het.core.problem import Problem, Solution, violations
-from slurm_het.solve import Solver
-from slurm_het.solve.worker import Reply, WorkerSolver
+from slurm_het.solve import Solver, within
+from slurm_het.solve.frames import Pipes
+from slurm_het.solve.worker import Reply, WorkerSolver, _reply
 from tests.problems import simple
 
 PARENT = """
@@ -106,6 +107,42 @@ def test_a_worker_that_stops_amid_a_solve_is_killed(worker: WorkerSolver) -> Non
     assert not _alive(first)
 
 
+def test_what_a_late_worker_found_is_used(
+    worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells of a better plan and hangs then: that one counts, in time."""
+    problem, first = instance(14, 64, 0.0, 3), _pid(worker)
+    told: list[Reply] = []
+
+    def receive(pipes: Pipes, until: float) -> Reply:
+        told.append(_reply(pipes, until))
+        if told[-1].more:
+            os.kill(first, signal.SIGSTOP)
+        return told[-1]
+
+    monkeypatch.setattr("slurm_het.solve.worker._reply", receive)
+    began = time.monotonic()
+    found = worker.solve(problem, 6)
+    assert time.monotonic() - began < 6.6
+    assert told[-1].more, "it had no time to say that this is its last"
+    assert found.status == "incumbent"
+    ours, first_fits = ([t in made.starts for t in range(64)] for made in (found, greedy(problem)))
+    assert ours >= first_fits, "whoever comes first starts first"
+    assert violations(problem, found) == []
+    assert not _alive(first)
+
+
+def test_a_plan_is_there_by_its_deadline_whatever_it_is_made_of(worker: WorkerSolver) -> None:
+    """What came before the solver counts; without any time left first-fit's plan is there."""
+    solve = within(worker, 1.0)
+    time.sleep(0.5)
+    began = time.monotonic()
+    assert violations(_hard(), solve(_hard())) == []
+    assert time.monotonic() - began < 0.6
+    assert solve(simple()).status == "greedy"
+    assert worker.solve(simple(), 10).status == "optimal", "and the worker is as it was"
+
+
 def test_a_worker_that_crashes_is_replaced(
     worker: WorkerSolver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -121,7 +158,7 @@ def test_a_worker_that_crashes_is_replaced(
 
 
 def test_what_the_worker_raises_is_said(worker: WorkerSolver) -> None:
-    pipes = worker._started()
+    pipes = worker._started(time.monotonic() + 10)
     pipes.send(b"no msgpack")
     reply = msgspec.msgpack.decode(pipes.receive(time.monotonic() + 10), type=Reply)
     assert reply.solution is None
@@ -146,7 +183,7 @@ def test_a_worker_that_cannot_start(
     assert worker.solve(simple(), 1).status == "greedy"
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     assert worker.solve(simple(), 1).status == "greedy"
-    assert "first-fit plan is used" in caplog.text
+    assert "no worker can be started" in caplog.text
 
 
 def test_an_event_loop_goes_on_while_the_worker_solves(worker: WorkerSolver) -> None:

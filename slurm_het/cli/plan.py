@@ -46,6 +46,7 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
     queue = fill_task_pools(snapshot, inventory, settings.policy)
     window = select(inventory, queue.tasks, settings.planner.window_tasks)
     solver = WorkerSolver(settings.planner.solver)
+    solver.warm()
     try:
         outlook = _expected(settings, inventory, solver)
         built = build(inventory, window, settings.policy, outlook)

@@ -62,8 +62,8 @@ class Cycle:
     """One object per daemon; `run` is one cycle. Raises SlurmError when Slurm does not answer.
 
     `clock` is the wall's, in which Slurm tells times; `ticks` never goes back and measures how long
-    something waits. `check_lead` raises LeadError once another hetd plans; it is asked before
-    anything is updated.
+    something waits. `solver` is asked for a `solve` as each plan begins. `check_lead` raises
+    LeadError once another hetd plans; it is asked before anything is updated.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Cycle:
         slurm: SlurmClient,
         gate: Gate,
         journal: Journal,
-        solve: Solve,
+        solver: Callable[[], Solve],
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
         check_lead: CheckLead = _alone,
@@ -81,7 +81,7 @@ class Cycle:
         self.check_lead = check_lead
         self.config, self.policy = config, config.policy
         self.slurm, self.gate, self.journal = slurm, gate, journal
-        self.solve, self.clock, self.ticks = solve, clock, ticks
+        self.solver, self.clock, self.ticks = solver, clock, ticks
         self.pins = Pins(config.planner.grace_seconds, config.planner.retry_seconds)
         self.intake = Intake(slurm, config.policy, self.pins, journal)
         self.inventory = Inventory({})
@@ -114,7 +114,7 @@ class Cycle:
         tasks, kept = await self._look_ahead(snapshot, room, tasks)
         window = select(room, tasks, window_tasks)
         expected = await self._expectation.of(queue.tasks, room)
-        made = await asyncio.to_thread(plan, room, window, self.policy, self.solve, expected)
+        made = await asyncio.to_thread(plan, room, window, self.policy, self.solver(), expected)
         made = replace(made, waiting=made.waiting | kept)
         self._record(made, len(tasks) + queue.unlisted, time.perf_counter() - began)
         await self.check_lead()

@@ -17,7 +17,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -71,11 +71,24 @@ class Formulation(Protocol):
         """The model in which `tasks` may start and those in `fixed` must; raises OutOfTimeError."""
 
 
+Tell = Callable[[Solution], None]
+"""Hears of each better solution as it is found."""
+
+
+def tell_nobody(_: Solution) -> None:
+    """The last one is enough."""
+
+
 class Search:
     """One search: the best feasible starts so far, and what is proven about them."""
 
     def __init__(
-        self, problem: Problem, seconds: float, formulation: Formulation, gap: float
+        self,
+        problem: Problem,
+        seconds: float,
+        formulation: Formulation,
+        gap: float,
+        tell: Tell = tell_nobody,
     ) -> None:
         self.began = time.monotonic()
         self.deadline = self.began + seconds
@@ -83,6 +96,7 @@ class Search:
         self.problem = problem
         self.formulation = formulation
         self.gap = gap
+        self.tell = tell
         self.first_fit = greedy(problem)
         self.best: Starts = self.first_fit.starts
         self.able: list[int] = []
@@ -113,6 +127,7 @@ class Search:
             return False
         self.best = starts
         self.improved = True
+        self.tell(self._solution())
         return True
 
     def _model(self, tasks: Sequence[int], fixed: Sequence[int]) -> Model:

@@ -17,7 +17,7 @@ from mip.highs import has_highs
 from slurm_het.core.greedy import Starts
 from slurm_het.core.problem import Problem, SlotChoice, Solution
 from slurm_het.solve.candidates import Candidates, Names, candidates, numbered
-from slurm_het.solve.lexicographic import Answer, OutOfTimeError, Search
+from slurm_het.solve.lexicographic import Answer, OutOfTimeError, Search, Tell, tell_nobody
 from slurm_het.solve.pooled import Pooled
 from slurm_het.solve.pooled import SolverName as SolverName  # part of this module's interface
 
@@ -262,14 +262,19 @@ def variables(problem: Problem) -> int:
 
 
 def solve(
-    problem: Problem, seconds: float, solver: SolverName = "highs", gap: float = LAST_GAP
+    problem: Problem,
+    seconds: float,
+    solver: SolverName = "highs",
+    gap: float = LAST_GAP,
+    tell: Tell = tell_nobody,
 ) -> Solution:
     """The best plan within `seconds`, model building included; always feasible.
 
-    `gap` is the relative tolerance of the last level; the starts are exact.
+    `gap` is the relative tolerance of the last level; the starts are exact. `tell` hears of each
+    plan that is better than the one before, the first-fit plan not included.
     """
-    small = variables(problem) <= DETAILED_MOST
-    return Search(problem, seconds, (Detailed if small else Pooled)(problem, solver), gap).run()
+    formulation = (Detailed if variables(problem) <= DETAILED_MOST else Pooled)(problem, solver)
+    return Search(problem, seconds, formulation, gap, tell).run()
 
 
 def usable(solver: SolverName) -> SolverName:

@@ -29,41 +29,45 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LATE = 0.1  # share of the time allowed by which a worker may be late before it is killed
-TRANSPORT = 0.25  # seconds it may always be late: a frame takes some time however small the limit
-IN_TIME = 0.95  # share of the time given to the solver: it overruns by a little on large models
+SHORTEST = 0.1  # seconds; in less the worker has no more to say than first-fit
+LATE = 0.05  # share of the time allowed by which a worker may be late before it is killed
+IN_TIME = 0.92  # share of the time given to the solver: it overruns by a little on large models
 
 # Solving may wait, slurmctld and the hook's answers may not.
 NICENESS = 10
 
 
 class Request(msgspec.Struct, frozen=True, tag=True):
-    """Solve this within so many seconds."""
+    """Solve this until then, by time.monotonic(), which all processes of a machine share."""
 
     problem: Problem
-    seconds: float
+    until: float
 
 
 class ProgramRequest(msgspec.Struct, frozen=True, tag=True):
     """The same for a linear program."""
 
     program: LinearProgram
-    seconds: float
+    until: float
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The solution or the program's values, or why there is none; nothing: the worker is ready."""
+    """The solution or the program's values, or why there is none; nothing: the worker is ready.
+
+    `more`: the best solution so far; another reply follows.
+    """
 
     solution: Solution | None = None
     values: tuple[float, ...] | None = None
     failure: str = ""
+    more: bool = False
 
 
 class WorkerSolver:
     """A Solver whose work is done by a child process that is replaced when it fails.
 
-    Whatever happens to the child, `solve` answers: with the first-fit plan, and a warning that
-    says why. Calls from several threads take turns.
+    Whatever happens to the child, `solve` answers: with the best plan it has told of, or the
+    first-fit plan, and a warning that says why. Calls from several threads take turns.
     """
 
     def __init__(self, solver: SolverName = "highs", start_seconds: float = 20) -> None:
@@ -71,6 +75,7 @@ class WorkerSolver:
         self.start_seconds = start_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: Pipes | None = None
+        self._ready = False
         self._lock = threading.Lock()
 
     @property
@@ -79,82 +84,110 @@ class WorkerSolver:
         return self._process.pid if self._process else None
 
     def warm(self) -> bool:
-        """Start the worker ahead of the first call; whether it is ready."""
+        """Start the worker ahead of the first call; whether it is ready within `start_seconds`."""
         with self._lock:
             try:
-                self._started()
+                self._started(time.monotonic() + self.start_seconds)
             except (FrameError, OSError, msgspec.MsgspecError) as error:
-                self._give_up(error, "the first-fit plan is used")
+                self._give_up(error)
                 return False
             return True
 
     def solve(self, problem: Problem, seconds: float) -> Solution:
-        """The worker's solution, or the first-fit plan if it is not there within seconds + 10 %.
+        """The best solution found within `seconds`; at least the first-fit plan, made meanwhile.
 
-        A worker that is not running is started first, which takes up to `start_seconds` more.
+        It is there no later than seconds + 10 %, unless first-fit alone takes longer. First-fit's
+        is all there is while the worker starts, which takes about a second (see `warm`), and in
+        less than SHORTEST.
         """
         began = time.monotonic()
-        reply = self._reply(Request(problem, seconds), "the first-fit plan is used")
-        if reply is None or reply.solution is None:
-            return replace(greedy(problem), seconds=time.monotonic() - began)
-        return reply.solution
+        if seconds < SHORTEST:
+            return greedy(problem)
+        with self._lock:
+            try:
+                pipes = self._ask(Request(problem, began + seconds * IN_TIME), began + seconds)
+            except (FrameError, OSError, msgspec.MsgspecError) as error:
+                self._give_up(error)
+                return replace(greedy(problem), seconds=time.monotonic() - began)
+            best = greedy(problem)
+            try:
+                while True:
+                    reply = _reply(pipes, began + seconds * (1 + LATE))
+                    best = reply.solution or best
+                    if not reply.more:
+                        return best
+            except (FrameError, OSError, msgspec.MsgspecError) as error:
+                self._give_up(error)
+                return replace(best, seconds=time.monotonic() - began)
 
     def solve_program(self, program: LinearProgram, seconds: float) -> tuple[float, ...] | None:
         """The values of the program's columns at its optimum; None without one in time."""
-        reply = self._reply(ProgramRequest(program, seconds), "there are no quotas")
-        return reply.values if reply else None
+        until = time.monotonic() + seconds
+        with self._lock:
+            try:
+                pipes = self._ask(ProgramRequest(program, until), until)
+                return _reply(pipes, until + seconds * LATE).values
+            except (FrameError, OSError, msgspec.MsgspecError) as error:
+                self._give_up(error)
+                return None
 
     def close(self) -> None:
         """End the worker."""
         with self._lock:
             self._end()
 
-    def _reply(self, request: Request | ProgramRequest, otherwise: str) -> Reply | None:
-        with self._lock:
-            try:
-                return self._ask(request)
-            except (FrameError, OSError, msgspec.MsgspecError) as error:
-                self._give_up(error, otherwise)
-        return None
+    def _ask(self, request: Request | ProgramRequest, until: float) -> Pipes:
+        pipes = self._started(until)
+        pipes.send(msgspec.msgpack.encode(request), until)
+        return pipes
 
-    def _ask(self, request: Request | ProgramRequest) -> Reply:
-        pipes, seconds = self._started(), request.seconds
-        deadline = time.monotonic() + seconds + max(TRANSPORT, seconds * LATE)
-        pipes.send(msgspec.msgpack.encode(request), deadline)
-        reply = msgspec.msgpack.decode(pipes.receive(deadline), type=Reply)
-        if reply.failure:
-            raise FrameError(reply.failure)
-        return reply
-
-    def _started(self) -> Pipes:
+    def _started(self, until: float) -> Pipes:
+        """The pipes of a worker that is ready."""
         if self._process and self._process.poll() is not None:
             log.warning("the solver's worker ended with %s: started again", self._process.poll())
             self._end()
-        if self._pipes is None:
-            deadline = time.monotonic() + self.start_seconds
-            command = [sys.executable, "-m", "slurm_het.solve.worker", self.solver]
-            # A session of its own keeps a terminal's Ctrl-C away from it.
-            self._process = process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-            )
-            if process.stdin is None or process.stdout is None:
-                raise FrameError("the worker has no pipes")
-            self._pipes = Pipes(process.stdout.fileno(), process.stdin.fileno())
-            msgspec.msgpack.decode(self._pipes.receive(deadline), type=Reply)
+        pipes = self._pipes or self._start()
+        if not self._ready:
+            _reply(pipes, until)
+            self._ready = True
+        return pipes
+
+    def _start(self) -> Pipes:
+        command = [sys.executable, "-m", "slurm_het.solve.worker", self.solver]
+        # A session of its own keeps a terminal's Ctrl-C away from it.
+        self._process = process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        if process.stdin is None or process.stdout is None:
+            raise FrameError("the worker has no pipes")
+        self._pipes = Pipes(process.stdout.fileno(), process.stdin.fileno())
         return self._pipes
 
-    def _give_up(self, error: Exception, otherwise: str) -> None:
-        log.warning("the solver's worker failed, %s: %s", otherwise, error)
+    def _give_up(self, error: Exception) -> None:
+        """End the worker, and start another, so that it is ready when it is needed."""
+        log.warning("the solver's worker failed, the best plan so far is used: %s", error)
         self._end()
+        try:
+            self._start()
+        except (FrameError, OSError) as again:
+            log.warning("no worker can be started: %s", again)
+            self._end()
 
     def _end(self) -> None:
-        process, self._process, self._pipes = self._process, None, None
+        process, self._process, self._pipes, self._ready = self._process, None, None, False
         if process:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe:
                     pipe.close()
+
+
+def _reply(pipes: Pipes, until: float) -> Reply:
+    reply = msgspec.msgpack.decode(pipes.receive(until), type=Reply)
+    if reply.failure:
+        raise FrameError(reply.failure)
+    return reply
 
 
 def main() -> None:
@@ -166,6 +199,9 @@ def main() -> None:
     from slurm_het.solve.milp import solve, usable
     from slurm_het.solve.relaxed import solve_program
 
+    def better(solution: Solution) -> None:
+        pipes.send(msgspec.msgpack.encode(Reply(solution, more=True)))
+
     solver = usable("cbc" if sys.argv[1:] == ["cbc"] else "highs")
     decoder = msgspec.msgpack.Decoder(Request | ProgramRequest)
     reply = Reply()
@@ -175,14 +211,13 @@ def main() -> None:
             frame = pipes.receive()
         except FrameError:
             return
-        began = time.monotonic()
         try:
             request = decoder.decode(frame)
-            left = request.seconds * IN_TIME - (time.monotonic() - began)
+            left = max(0.0, request.until - time.monotonic())
             if isinstance(request, ProgramRequest):
                 reply = Reply(values=solve_program(request.program, left, solver))
             else:
-                reply = Reply(solution=solve(request.problem, left, solver))
+                reply = Reply(solution=solve(request.problem, left, solver, tell=better))
         except Exception:  # noqa: BLE001  # a process boundary: the parent logs it and goes on
             reply = Reply(failure=traceback.format_exc())
 

@@ -1,0 +1,95 @@
+"""How late a plan can be: plan() against its deadline, on instances that no solver finishes.
+
+    ./dev bench deadline [--seconds 0.25,0.5,1,2] [--nodes 1250] [--tasks 500] [--no-record]
+
+The instances are those of `scale` (10,000 devices, the forecast known) and a small cluster whose
+model, a variable per device, is as hard as they come; the solver is hetd's, in its worker. Timed is
+plan(): problem, solver, Slurm's picks, checks and reasons. The goal is at most 1.10 of the
+deadline. Where building the problem alone takes about as long, nothing can be in time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+
+from bench.results import head, record, table
+from bench.scale import CASES, expected, policy, snapshot
+from slurm_het.core.build import build
+from slurm_het.core.forecast import Forecast
+from slurm_het.core.inventory import Inventory, take_inventory
+from slurm_het.core.model import Task
+from slurm_het.core.plan import plan, select
+from slurm_het.core.queue import fill_task_pools
+from slurm_het.daemon.app import GC_THRESHOLD
+from slurm_het.solve import within
+from slurm_het.solve.worker import WorkerSolver
+
+COLUMNS = (
+    "instance", "deadline, s", "plan() ÷ deadline, most", "building alone ÷ deadline", "status",
+)  # fmt: skip
+REPEAT = 5
+
+
+def instances(args: argparse.Namespace) -> dict[str, tuple[Inventory, tuple[Task, ...], Forecast]]:
+    """What plan() is given, by name."""
+    found = {}
+    sizes = [(case, args.nodes, args.tasks) for case in CASES] + [(CASES[4], 28, 200)]
+    for case, nodes, tasks in sizes:
+        given = snapshot(case, nodes, tasks, 1)
+        inventory = take_inventory(given, policy())
+        queue = fill_task_pools(given, inventory, policy(), limit=10_000)
+        window = select(inventory, queue.tasks, 10_000)
+        name = f"{case.name}, {nodes * 8} devices"
+        found[name] = inventory, window, expected(inventory, queue.tasks)
+    return found
+
+
+def main() -> None:
+    """Print the table, and put it into RESULTS.md."""
+    args = parse()
+    gc.set_threshold(*GC_THRESHOLD)
+    worker, rules = WorkerSolver(), policy()
+    worker.warm()
+    rows = []
+    for name, (inventory, window, outlook) in instances(args).items():
+        for limit in map(float, args.seconds.split(",")):
+            gc.collect()
+            took, statuses = [], set()
+            for _ in range(REPEAT):
+                began = time.perf_counter()
+                made = plan(inventory, window, rules, within(worker, limit), outlook)
+                took.append(time.perf_counter() - began)
+                statuses.add(made.status)
+            began = time.perf_counter()
+            build(inventory, window, rules, outlook)
+            building = time.perf_counter() - began
+            row = [
+                name, f"{limit:g}", f"{max(took) / limit:.2f}", f"{building / limit:.2f}",
+                ", ".join(sorted(statuses)),
+            ]  # fmt: skip
+            print("  ".join(row), flush=True)
+            rows.append(row)
+    worker.close()
+    command = f"./dev bench deadline --seconds {args.seconds} --nodes {args.nodes}"
+    extra = f"{REPEAT} plans each"
+    text = [*head("deadline", f"{command} --tasks {args.tasks}", extra), *table(COLUMNS, rows)]
+    if not args.no_record:
+        record(text)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", default="0.25,0.5,1,2", help="deadlines (0.25,0.5,1,2)")
+    parser.add_argument("--nodes", type=int, default=1250, help="of 8 devices each (1250)")
+    parser.add_argument("--tasks", type=int, default=500, help="that wait (500)")
+    parser.add_argument("--no-record", action="store_true", help="print only")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
