@@ -68,3 +68,9 @@ def test_any_text_is_a_list_or_a_het_error(text: str) -> None:
         names = ()
     assert len(names) <= hostlist.MAX_HOSTS
     assert time.perf_counter() - started < 2
+
+
+def test_many_nodes_without_an_order() -> None:
+    """Found by fuzzing: commas in a bracket were counted twice, so that 400 odd nodes were none."""
+    names = [f"n{number}" for number in range(1, 2000, 2)]
+    assert hostlist.expand(hostlist.fold(names)) == tuple(names)

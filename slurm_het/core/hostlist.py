@@ -14,6 +14,7 @@ MAX_DIGITS = 63  # as many characters as a label of a host name may have
 NODESET_WIDTH = 10**9  # of one range; it asserts that
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _GROUP = re.compile(r"(\d?)\[([^\]]*)\](\d*)")
+_PART = re.compile(r"(?:[^,\[]|\[[^\]]*\])+")
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _ALLOWED = re.compile(r"(?:[A-Za-z0-9_.,-]|\[\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*\])*\Z")
 
@@ -33,7 +34,7 @@ def expand(text: str) -> tuple[str, ...]:
     if not _ALLOWED.match(text) or _size_bound(text) > MAX_HOSTS:
         raise HetError(f"not a host list: {text[:80]!r}", "such as nv[1-2],amd1")
     names: dict[str, None] = {}  # a set in order: Slurm's per-node data follows the list's order
-    for part in re.split(r",(?![^\[]*\])", text):
+    for part in _PART.findall(text):
         try:
             names.update(dict.fromkeys(NodeSet(part, resolver=RESOLVER_NOGROUP)))
         except NodeSetException as error:
@@ -43,22 +44,30 @@ def expand(text: str) -> tuple[str, ...]:
 
 def _size_bound(text: str) -> int:
     """How many hosts these are at most; more than MAX_HOSTS also for what NodeSet cannot read."""
-    size: int = text.count(",") + 1
-    for lead, group, tail in _GROUP.findall(text):
-        ranges = _RANGE.findall(group)
-        if any(len(b) + len(tail) > MAX_DIGITS for _, b in ranges):
-            return MAX_HOSTS + 1
-        widths = [abs(int(b) - int(a)) for a, b in ranges]
-        # To NodeSet the digits behind a bracket are the last ones of each number in it...
-        if any(width * 10 ** len(tail) >= NODESET_WIDTH for width in widths):
-            return MAX_HOSTS + 1
-        # ...and those before it the first ones: n1[8-12] would be all from n18 to n112.
-        if lead and any(len(a) != len(b) for a, b in ranges):
-            return MAX_HOSTS + 1
-        size *= max(1, sum(widths) + len(widths) + group.count(",") + 1)
-        if size > MAX_HOSTS * 10:
-            return size
-    return size
+    total = 0
+    for part in _PART.findall(text):
+        size = 1
+        for lead, group, tail in _GROUP.findall(part):
+            size *= _group_bound(lead, group, tail)
+            if size > MAX_HOSTS:
+                return size
+        total += size
+    return total
+
+
+def _group_bound(lead: str, group: str, tail: str) -> int:
+    """How many numbers a bracket holds, with the digits before and behind it."""
+    ranges = _RANGE.findall(group)
+    if any(len(b) + len(tail) > MAX_DIGITS for _, b in ranges):
+        return MAX_HOSTS + 1
+    widths = [abs(int(b) - int(a)) for a, b in ranges]
+    # To NodeSet the digits behind a bracket are the last ones of each number in it...
+    if any(width * 10 ** len(tail) >= NODESET_WIDTH for width in widths):
+        return MAX_HOSTS + 1
+    # ...and those before it the first ones: n1[8-12] would be all from n18 to n112.
+    if lead and any(len(a) != len(b) for a, b in ranges):
+        return MAX_HOSTS + 1
+    return sum(widths) + group.count(",") + 1
 
 
 def fold(names: Iterable[str]) -> str:
