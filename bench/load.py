@@ -3,9 +3,10 @@
     ./dev bench load [--jobs 10000] [--seconds 60] [--rounds 1]
     ./dev bench load --nodes 150 --jobs 600        # as many real slurmds, on one machine
 
-Each round boots plain Slurm and then Slurm with slurm-het, with the same nodes. Jobs of 15 s for
-more devices than there are (four in five singles, the rest arrays of 100) are submitted from
-eight processes. Then, with that queue, users go on for `--seconds`: every second two submissions,
+Each round boots plain Slurm and then Slurm with slurm-het, with the same nodes. CUDA jobs of 15 s
+for more devices than there are (four in five singles, the rest arrays of 100) are submitted from
+eight processes: to the NVIDIA training pool natively, to the intake with slurm-het, which sends
+them there. Then, with that queue, users go on for `--seconds`: every second two submissions,
 an squeue and a `scontrol show job`. The times are slurmctld's own (sdiag), of
 what users and hetd ask alike.
 """
@@ -38,7 +39,9 @@ RPCS = (
     "REQUEST_COMPLETE_BATCH_SCRIPT", "MESSAGE_EPILOG_COMPLETE",
 )  # fmt: skip
 _RPC = re.compile(r"^\s+(\w+)\s+\(\s*\d+\) count:(\d+)\s+ave_time:(\d+)", re.MULTILINE)
-_JOB = ["sbatch", "-Q", "-p", "accel", "-o", "/dev/null"]
+_JOB = ["sbatch", "-Q", "-o", "/dev/null", "-p"]
+PARTITIONS = {True: "accel", False: "train-nv"}
+"""Where users send their jobs, with slurm-het and without."""
 
 
 @dataclass
@@ -71,13 +74,13 @@ def topology(nodes: int) -> Topology:
     return Topology((*groups, *(g for g in usual.groups if not g.devices)))
 
 
-def fill(box: Sandbox, jobs: int) -> float:
+def fill(box: Sandbox, jobs: int, partition: str) -> float:
     """Submit `jobs` jobs from several processes at once; how many seconds that took."""
     script = box.layout.work / "job.sh"
     script.write_text("#!/bin/bash\nmodule load cuda\nsleep 15\n")
     arrays = jobs // 5 // ARRAY
     singles = (jobs - arrays * ARRAY) // PROCESSES
-    sbatch = " ".join(_JOB)
+    sbatch = " ".join((*_JOB, partition))
     loop = (
         f"for i in $(seq {singles}); do {sbatch} --gres=gpu:$((i % 8 + 1)) {script}; done; "
         f"for i in $(seq {arrays // PROCESSES}); do"
@@ -98,7 +101,7 @@ def fill(box: Sandbox, jobs: int) -> float:
     return time.monotonic() - began
 
 
-def use(box: Sandbox, seconds: float) -> list[float]:
+def use(box: Sandbox, seconds: float, partition: str) -> list[float]:
     """What users do meanwhile; hetd's cycle times in seconds, if it is there."""
     socket = load_config(box.config_path).paths.control_socket
     cycles: dict[float, float] = {}
@@ -106,7 +109,7 @@ def use(box: Sandbox, seconds: float) -> list[float]:
     while time.monotonic() < deadline:
         second = time.monotonic() + 1.0
         for count in (1, 8):
-            box.run([*_JOB, f"--gres=gpu:{count}", str(box.layout.work / "job.sh")])
+            box.run([*_JOB, partition, f"--gres=gpu:{count}", str(box.layout.work / "job.sh")])
         box.run(["squeue", "-h"])
         box.run(["scontrol", "show", "job", "1"])
         while time.monotonic() < second:
@@ -154,9 +157,9 @@ def measure(directory: Path, nodes: int, jobs: int, seconds: float, *, het: bool
     began = time.monotonic()
     with Sandbox.up(directory, topology(nodes), hetd=het, hook=het) as box:
         seen.boot_s = time.monotonic() - began
-        seen.fill_s = fill(box, jobs)
+        seen.fill_s = fill(box, jobs, PARTITIONS[het])
         box.run(["sdiag", "--reset"], check=True)
-        seen.cycles_s = use(box, seconds)
+        seen.cycles_s = use(box, seconds, PARTITIONS[het])
         sdiag(box, seen)
         listed = box.run(["squeue", "-h", "-a", "-r", "-t", "PD", "-o", "%A"]).stdout
         seen.pending = len(listed.split())
