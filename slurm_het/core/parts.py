@@ -29,7 +29,9 @@ LEAST = 1e-6
 def with_parts(expected: Forecast, relax: Relax) -> Forecast:
     """The forecast with the plan for a full cluster, or as it is if there is none."""
     program = parts_program(expected)
-    return replace(expected, parts=parts_of(expected, program, relax(program.program)))
+    parts = parts_of(expected, program, relax(program.program))
+    # Not a copy: what it remembers of prices is by the mixes of before.
+    return Forecast(expected.weights, expected.devices, parts, expected.held)
 
 
 def held_on(inventory: Inventory, demands: Mapping[str, Demand]) -> Held:

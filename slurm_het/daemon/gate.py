@@ -43,7 +43,7 @@ class Gate:
             else:
                 self.flag.unlink(missing_ok=True)
         except OSError as error:
-            hint = "as SlurmUser or root; stopping hetd opens the gate too, for as long as it is stopped"
+            hint = "as SlurmUser or root; while hetd is stopped the gate is open too"
             raise HetError(f"cannot write {self.flag}: {error.strerror}", hint) from error
 
     def read(self, snapshot: Snapshot) -> Event:
