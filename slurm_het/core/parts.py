@@ -8,7 +8,6 @@ kinds of nodes; somebody else solves it. It decides preferences only: a wrong on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from slurm_het.core.forecast import Demand, Forecast, Held, Parts, shape_on
 from slurm_het.core.frag import WHOLE, NodeKind, Shape
