@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from slurm_het.core.frag import Free, Mix, NodeKind, Shape, fragmentation, options
+from slurm_het.core.frag import Free, Measure, Mix, NodeKind, Shape, options
 
 Cost = Callable[[Free, Free], float]
 Move = tuple[Free, Free]
@@ -96,10 +96,13 @@ class OneByOne:
 def fragmentation_cost(mix: Mix) -> Cost:
     """Exact increase of the expected fragmentation, in thousandths of a device."""
     known: dict[Free, float] = {}
+    measures: dict[str, Measure] = {}
 
     def of(free: Free) -> float:
         if free not in known:
-            known[free] = fragmentation(free, mix)
+            if free.model not in measures:
+                measures[free.model] = Measure(free.model, mix)
+            known[free] = measures[free.model].of(free)
         return known[free]
 
     return lambda before, after: of(after) - of(before)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.openb_policy import Ledger, Quotas, as_it_is
-from slurm_het.core.frag import Free, NodeKind, Shape, fragmentation, options
+from slurm_het.core.frag import Free, Measure, Mix, NodeKind, Shape, options
 from slurm_het.core.quotas import relaxation, room
 
 ANY: frozenset[str] = frozenset()
@@ -33,6 +33,10 @@ states = st.builds(Free, st.just("a100"), st.integers(0, 30), st.integers(0, 120
 mixes = st.lists(shapes, min_size=1, max_size=5, unique=True).map(
     lambda found: dict.fromkeys(found, 1 / len(found))
 )
+
+
+def fragmentation(free: Free, mix: Mix) -> float:
+    return Measure(free.model, mix).of(free)
 
 
 def test_a_share_may_go_on_each_distinct_gap() -> None:
@@ -76,6 +80,16 @@ def test_fragmentation_by_hand() -> None:
 def test_fragmentation_is_between_nothing_and_all_that_is_free(free: Free, mix: dict[Shape, float])\
         -> None:  # fmt: skip
     assert 0 <= fragmentation(free, mix) <= sum(free.gaps) + 1e-6
+
+
+@given(states, mixes)
+def test_fragmentation_as_the_paper_says_it(free: Free, mix: dict[Shape, float]) -> None:
+    """The sum over the jobs: a gap is lost to one that cannot use it."""
+    lost = 0.0
+    for shape, share in mix.items():
+        useful = options(free, shape) and shape.devices
+        lost += share * sum(gap for gap in free.gaps if not useful or gap < shape.milli)
+    assert fragmentation(free, mix) == pytest.approx(lost)
 
 
 @given(states, mixes)

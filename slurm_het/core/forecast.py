@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from slurm_het.core.frag import WHOLE, Free, Losses, Mix, Shape, fragments, losses
+from slurm_het.core.frag import MEMO_MOST, WHOLE, Free, Measure, Mix, Shape
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.kinds import Kind, Offer, kind_of, milli, milli_up
 from slurm_het.core.model import Task
@@ -32,8 +32,6 @@ ASTRAY = 0.1
 STEPS = 4
 """Steps in which `astray` is told: tasks that are equal in it share a table of weights, and the
 fewer tables there are the more of a large problem is solved in time."""
-
-MEMO_MOST = 20_000
 
 ELSEWHERE = Shape(0, 0, 0, 0, frozenset({"elsewhere"}))
 """A task that cannot go to a kind of node: all that is free there is lost to it."""
@@ -108,10 +106,7 @@ class Forecast:
     _astray: dict[tuple[object, ...], float] = field(
         default_factory=dict, compare=False, repr=False
     )
-    _mixes: dict[Kind, Mix] = field(default_factory=dict, compare=False, repr=False)
-    _losses: dict[tuple[Kind, tuple[int, ...]], Losses] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    _measures: dict[Kind, Measure] = field(default_factory=dict, compare=False, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.weights)
@@ -197,37 +192,34 @@ class Forecast:
         key = kind, before, taken, left, count
         if key not in self._prices:
             after = _change(before, taken, left, count)
-            lost = self._fragments(kind, after) - self._fragments(kind, before)
+            measure = self._measure(kind)
+            lost = measure.of(after) - measure.of(before)
             pieces = lost / (count * max(1, taken - left))
             _remember(self._prices, key, pieces / (1 + abs(pieces)))
         return self._prices[key]
 
-    def _fragments(self, kind: Kind, free: Free) -> float:
-        key = kind, free.gaps
-        if key not in self._losses:
-            _remember(self._losses, key, losses(free.model, free.gaps, self._mix(kind)))
-        return fragments(self._losses[key], free.cpus, free.memory)
+    def _measure(self, kind: Kind) -> Measure:
+        if kind not in self._measures:
+            self._measures[kind] = Measure(kind.type, self._mix(kind))
+        return self._measures[kind]
 
     def _mix(self, kind: Kind) -> Mix:
         """The tasks to expect on nodes with such devices, as shapes: those that are planned there,
         and a few of all. While there is no plan, all.
         """
-        if kind not in self._mixes:
-            everywhere = {d: weight * d.nodes for d, weight in self.weights.items()}
-            here = {d: n * self._planned(d).get(kind, 0.0) for d, n in everywhere.items()}
-            total, planned = sum(everywhere.values()), sum(here.values())
-            astray = ASTRAY if planned else 1.0
-            found: dict[Shape, float] = {}
-            for demand, count in everywhere.items():
-                shape = shape_on(demand, kind)
-                share = astray * count / total
-                share += (1 - astray) * here[demand] / planned if planned else 0.0
-                found[shape] = found.get(shape, 0.0) + share
-            shapes = sorted(found, key=lambda shape: -found[shape])[:SHAPES_MOST]
-            kept = sum(found[shape] for shape in shapes)
-            shapes.sort(key=lambda shape: (shape.devices, shape.milli))
-            self._mixes[kind] = {shape: found[shape] / kept for shape in shapes}
-        return self._mixes[kind]
+        everywhere = {d: weight * d.nodes for d, weight in self.weights.items()}
+        here = {d: n * self._planned(d).get(kind, 0.0) for d, n in everywhere.items()}
+        total, planned = sum(everywhere.values()), sum(here.values())
+        astray = ASTRAY if planned else 1.0
+        found: dict[Shape, float] = {}
+        for demand, count in everywhere.items():
+            shape = shape_on(demand, kind)
+            share = astray * count / total
+            share += (1 - astray) * here[demand] / planned if planned else 0.0
+            found[shape] = found.get(shape, 0.0) + share
+        shapes = sorted(found, key=lambda shape: -found[shape])[:SHAPES_MOST]
+        kept = sum(found[shape] for shape in shapes)
+        return {shape: found[shape] / kept for shape in shapes}
 
     def _planned(self, demand: Demand) -> Mapping[Kind, float]:
         return self.parts.get(demand, {})

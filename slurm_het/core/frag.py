@@ -13,6 +13,9 @@ from typing import NamedTuple
 WHOLE = 1000
 """A whole device."""
 
+MEMO_MOST = 20_000
+"""States of nodes are many, and what is remembered of them is forgotten when it is so much."""
+
 Mix = Mapping["Shape", float]
 """How frequent each shape of job is; the shares add up to 1."""
 
@@ -82,43 +85,65 @@ def _less(gaps: tuple[int, ...], count: int, milli: int) -> tuple[int, ...]:
     return tuple(sorted((*(g - milli for g in gaps[:count]), *gaps[count:]), reverse=True))
 
 
-def fragmentation(free: Free, mix: Mix) -> float:
-    """Expected thousandths of devices that a job drawn from the mix could not use here (FGD).
+class _Size(NamedTuple):
+    """The shapes of a mix that take as many devices and as much of each; their shares together.
 
-    All that is free, if the job does not fit on the node; else the gaps too small for it.
-    """
-    return fragments(losses(free.model, free.gaps, mix), free.cpus, free.memory)
-
-
-class Losses(NamedTuple):
-    """What jobs drawn from a mix could not use of some gaps, in expected thousandths of devices.
-
-    `always`, and more on a node with too few CPUs or too little host memory for a shape:
-    (CPUs, memory, the loss) of each shape that fits the gaps.
+    `needs`: CPUs, memory and share of each.
     """
 
-    always: float
-    more: tuple[tuple[int, int, float], ...]
+    devices: int
+    milli: int
+    share: float
+    needs: tuple[tuple[int, int, float], ...]
 
 
-def losses(model: str, gaps: tuple[int, ...], mix: Mix) -> Losses:
-    """What is lost of such gaps: worked out once for all nodes that have them."""
-    total, always, more = sum(gaps), 0.0, []
-    of, fits, small = (0, 0), False, 0
-    for (cpus, memory, count, milli, models), share in mix.items():
-        if of != (count, milli):  # shapes often differ in CPUs only, and are sorted so
-            of = count, milli
-            fits = 0 < count <= len(gaps) and gaps[count - 1] >= milli
-            small = sum([gap for gap in gaps if gap < milli]) if fits else 0
-        if not fits or (models and model not in models):
-            always += share * total
-            continue
-        always += share * small
-        more.append((cpus, memory, share * (total - small)))
-    return Losses(always, tuple(more))
+class Measure:
+    """The fragmentation of nodes of one model by one mix (FGD's measure).
 
+    What is lost for lack of CPUs or memory is worked out once for all nodes that have as many.
+    """
 
-def fragments(of: Losses, cpus: int, memory: int) -> float:
-    """`fragmentation` on a node with so much free beside the gaps."""
-    always, more = of
-    return always + sum([loss for c, m, loss in more if c > cpus or m > memory])
+    def __init__(self, model: str, mix: Mix) -> None:
+        found: dict[tuple[int, int], list[tuple[int, int, float]]] = {}
+        for shape, share in mix.items():
+            fits = shape.devices > 0 and (not shape.models or model in shape.models)
+            size = (shape.devices, shape.milli) if fits else (0, 0)
+            found.setdefault(size, []).append((shape.cpus, shape.memory, share))
+        self._nowhere = sum(share for _, _, share in found.pop((0, 0), ()))
+        self._sizes = tuple(
+            _Size(*size, sum(share for _, _, share in needs), tuple(needs))
+            for size, needs in sorted(found.items())
+        )
+        self._lacking: dict[tuple[int, int], tuple[float, ...]] = {}
+
+    def of(self, free: Free) -> float:
+        """Expected thousandths of devices that a job drawn from the mix could not use here.
+
+        All that is free, if the job does not fit on the node; else the gaps too small for it.
+        """
+        gaps = free.gaps
+        total, count = sum(gaps), len(gaps)
+        lost = self._nowhere * total
+        for (devices, milli, share, _), lacking in zip(
+            self._sizes, self._without(free.cpus, free.memory), strict=True
+        ):
+            if devices > count or gaps[devices - 1] < milli:
+                lost += share * total
+                continue
+            small = 0
+            if gaps[-1] < milli:
+                small = sum([gap for gap in gaps if gap < milli])
+            lost += share * small + lacking * (total - small)
+        return lost
+
+    def _without(self, cpus: int, memory: int) -> tuple[float, ...]:
+        """By size, the share of the shapes for which so many CPUs or so much memory is too little."""
+        key = cpus, memory
+        if key not in self._lacking:
+            if len(self._lacking) >= MEMO_MOST:
+                self._lacking.clear()
+            self._lacking[key] = tuple(
+                sum([share for c, m, share in size.needs if c > cpus or m > memory])
+                for size in self._sizes
+            )
+        return self._lacking[key]
