@@ -137,7 +137,7 @@ class Measure:
         return lost
 
     def _without(self, cpus: int, memory: int) -> tuple[float, ...]:
-        """By size, the share of the shapes for which so many CPUs or so much memory is too little."""
+        """By size, the share of the shapes for which so much is not enough."""
         key = cpus, memory
         if key not in self._lacking:
             if len(self._lacking) >= MEMO_MOST:
