@@ -6,10 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
+from slurm_het.core.inventory import take_inventory
 from slurm_het.core.model import Job
-from slurm_het.core.queue import TaskPools, array_indexes, fill_task_pools, is_gated
-from tests.world import gated, inventory, policy, running, snapshot
+from slurm_het.core.queue import Readings, TaskPools, array_indexes, fill_task_pools, is_gated
+from tests.world import gated, inventory, partitions, policy, running, snapshot
 
 
 def fill(*jobs: Job, **kwargs: Any) -> TaskPools:
@@ -199,3 +202,48 @@ def test_what_an_array_has_beyond_the_limit_is_counted() -> None:
     assert pools("0-999%25", 25) == (10, 15)
     assert pools("0-8:2,20") == (6, 0)
     assert pools("0-99999999:0,x,5-2") == (10, 99_999_991)
+
+
+Edit = tuple[int, dict[str, Any]]
+
+edits = st.lists(
+    st.tuples(
+        st.integers(1, 3),
+        st.sampled_from([
+            {}, {"features": "a100"}, {"features": "&"}, {"priority": 0}, {"priority": 7},
+            {"dependency": "afterok:9"}, {"tres_per_node": "gpu:b200:1"}, {"state": "CANCELLED"},
+            {"tres_per_node": "gpu:a100:2"}, {"eligible_time": 3}, {"account": "closed"},
+            {"array_job_id": 1, "array_tasks": "1-3"}, {"req_nodes": "nv1"}, {"groups": ("x",)},
+        ]),
+    ),
+    max_size=6,
+)  # fmt: skip
+
+
+@drawn(edits, st.lists(st.sampled_from(["UP", "closed", "rewrites", "broken"]), max_size=6))
+def test_what_is_read_again_is_as_if_it_were_new(changes: list[Edit], sites: list[str]) -> None:
+    """Jobs, partitions, nodes and the time change from snapshot to snapshot."""
+    jobs = {number: gated(number) for number in (1, 2, 3)}
+    readings = Readings()
+    for now, (number, change) in enumerate([(1, {}), *changes]):
+        jobs[number] = gated(number, **change)
+        site = sites[now] if now < len(sites) else "UP"
+        given = replace(
+            snapshot(*jobs.values()), time=float(now), rewrites_gres=site == "rewrites",
+            partitions=tuple(
+                replace(p, deny_accounts=frozenset({"closed"} if site == "closed" else ()))
+                for p in partitions()
+            ),
+            nodes=tuple(n for n in snapshot().nodes if site != "broken" or "nv" not in n.name),
+        )  # fmt: skip
+        here = take_inventory(given, policy())
+        again = fill_task_pools(given, here, policy(), readings=readings)
+        assert again == fill_task_pools(given, here, policy())
+
+
+def test_who_waits_is_read_once() -> None:
+    """Ten thousand jobs that wait cost little more than looking at them."""
+    readings, given = Readings(), snapshot(gated(1), gated(2))
+    first = fill_task_pools(given, inventory(), policy(), readings=readings)
+    second = fill_task_pools(given, inventory(), policy(), readings=readings)
+    assert all(a is b for a, b in zip(first.tasks, second.tasks, strict=True))

@@ -17,7 +17,7 @@ from slurm_het.core.outlook import look_ahead
 from slurm_het.core.parts import Relax
 from slurm_het.core.plan import plan, select
 from slurm_het.core.problem import Problem, Solution
-from slurm_het.core.queue import TaskPools, display_key, fill_task_pools, is_gated
+from slurm_het.core.queue import Readings, TaskPools, display_key, fill_task_pools, is_gated
 from slurm_het.core.quotas import LinearProgram
 from slurm_het.core.regres import original_gres, rewritten_gres
 from slurm_het.core.reserve import reserve
@@ -90,6 +90,7 @@ class Cycle:
         self._journaled: set[tuple[str, int]] = set()
         self._expectation = Expectation(journal, config, clock, ticks, relax)
         self._holding: dict[int, Job] = {}
+        self._readings = Readings()
         self._counted = float("-inf")
 
     async def run(self) -> bool:
@@ -104,7 +105,9 @@ class Cycle:
             return await self._not_now()
         await self._have_devices_counted(snapshot)
         window_tasks = self.config.planner.window_tasks
-        queue = fill_task_pools(snapshot, self.inventory, self.policy, limit=window_tasks)
+        queue = fill_task_pools(
+            snapshot, self.inventory, self.policy, limit=window_tasks, readings=self._readings
+        )
         self._record_jobs(snapshot, queue)
         await self.intake.hand_over(queue, self.clock(), self.ticks())
         strays = await self.intake.adopt(snapshot, queue, self.inventory)
