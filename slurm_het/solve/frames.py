@@ -16,6 +16,10 @@ class FrameError(Exception):
     """The other side is late, gone, or sends or is to be sent too much."""
 
 
+class LateError(FrameError):
+    """The other side did not answer in time."""
+
+
 class Pipes:
     """Frames: a length (4 bytes, big endian) and that many bytes.
 
@@ -69,4 +73,4 @@ def _wait(fd: int, event: int, deadline: float) -> None:
     poll.register(fd, event)
     left = deadline - time.monotonic()
     if left <= 0 or not poll.poll(None if left == math.inf else math.ceil(left * 1000)):
-        raise FrameError("no answer in time")
+        raise LateError("no answer in time")

@@ -22,7 +22,7 @@ import msgspec
 from slurm_het.core.greedy import greedy
 from slurm_het.core.problem import Problem, Solution
 from slurm_het.core.quotas import LinearProgram
-from slurm_het.solve.frames import FrameError, Pipes
+from slurm_het.solve.frames import FrameError, LateError, Pipes
 
 if TYPE_CHECKING:
     from slurm_het.solve.milp import SolverName
@@ -76,6 +76,7 @@ class WorkerSolver:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: Pipes | None = None
         self._ready = False
+        self._start_by = 0.0
         self._lock = threading.Lock()
 
     @property
@@ -153,6 +154,7 @@ class WorkerSolver:
         return pipes
 
     def _start(self) -> Pipes:
+        self._start_by = time.monotonic() + self.start_seconds
         command = [sys.executable, "-m", "slurm_het.solve.worker", self.solver]
         # A session of its own keeps a terminal's Ctrl-C away from it.
         self._process = process = subprocess.Popen(
@@ -164,7 +166,14 @@ class WorkerSolver:
         return self._pipes
 
     def _give_up(self, error: Exception) -> None:
-        """End the worker, and start another, so that it is ready when it is needed."""
+        """End the worker, and start another, so that it is ready when it is needed.
+
+        One that is still starting goes on, or short deadlines would never let it.
+        """
+        late = isinstance(error, LateError)
+        if late and not self._ready and time.monotonic() < self._start_by:
+            log.info("the solver's worker is still starting: the first-fit plan is used")
+            return
         log.warning("the solver's worker failed, the best plan so far is used: %s", error)
         self._end()
         try:
