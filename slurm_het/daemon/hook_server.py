@@ -22,7 +22,7 @@ log = logging.getLogger("hetd.hook")
 CONNECTION_SECONDS = 2.0
 PAUSE_SECONDS = 1.0
 MAX_CONNECTIONS = 64
-CHUNK = 1 << 18
+CHUNK = 1 << 16
 
 Admit = Callable[[Mapping[str, str]], Admission]
 
