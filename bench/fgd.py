@@ -11,6 +11,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from slurm_het.core.frag import Free, Measure, Mix, NodeKind, Shape, options
 
@@ -95,15 +96,14 @@ class OneByOne:
 
 def fragmentation_cost(mix: Mix) -> Cost:
     """Exact increase of the expected fragmentation, in thousandths of a device."""
-    known: dict[Free, float] = {}
-    measures: dict[str, Measure] = {}
 
+    @cache
+    def measure(model: str) -> Measure:
+        return Measure(model, mix)
+
+    @cache
     def of(free: Free) -> float:
-        if free not in known:
-            if free.model not in measures:
-                measures[free.model] = Measure(free.model, mix)
-            known[free] = measures[free.model].of(free)
-        return known[free]
+        return measure(free.model).of(free)
 
     return lambda before, after: of(after) - of(before)
 

@@ -39,7 +39,6 @@ class Outlook:
             weights[demand_of(self.task("", shape))] += share  # type: ignore[assignment]
         self.forecast: Forecast = with_parts(forecast(weights, Inventory(self.nodes)), solved)
         self.cpu_chooser = Chooser(fragmentation_cost(mix))
-        self.kinds = tuple(self.forecast.devices)
 
     def task(self, key: str, pod: Shape) -> Task:
         """A pod as a task."""
@@ -110,7 +109,7 @@ class Planner:
         states: dict[Kind, dict[Free, Node]] = defaultdict(dict)
         for node in self.nodes.values():
             states[kind_of(node.devices[0], node)][_free(node)] = node
-        for kind in sorted(self.outlook.kinds, key=lambda kind: expected.astray(task, kind)):
+        for kind in sorted(expected.devices, key=lambda kind: expected.astray(task, kind)):
             here = states[kind]
             if move := self.outlook.cpu_chooser.best(dict.fromkeys(here, 1), pod):
                 self.without[demand][kind] += 1

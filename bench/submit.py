@@ -2,12 +2,13 @@
 
     ./dev bench submit [--rounds 7] [--jobs 300] [--processes 8] [--no-record]
 
-Two sandboxes run side by side: one plain Slurm (`none`), one with the hook. In each round 300
-accelerator jobs (`--gres=gpu:1`) are submitted from eight processes at once, to one after the
-other, the order turning from round to round: `none`; `healthy`, hetd runs and every job goes
-through it; `dead`, hetd and its supervisor are stopped and the socket is gone, so that the hook
-fails, and its circuit breaker is at work. The jobs are cancelled, and hetd is at rest again, before
-the next is measured. Each process submits one script again and again. A first round is not counted.
+Three sandboxes run side by side: one plain Slurm (`none`), one whose job_submit.lua does nothing
+(`empty`: what Slurm itself takes for having one), one with the hook. In each round 300 accelerator
+jobs (`--gres=gpu:1`) are submitted from eight processes at once, to one after the other, the order
+turning from round to round: `none`; `empty`; `healthy`, hetd runs and every job goes through it;
+`dead`, hetd and its supervisor are stopped and the socket is gone, so that the hook fails, and its
+circuit breaker is at work. The jobs are cancelled, and hetd is at rest again, before the next is
+measured. Each process submits one script again and again. A first round is not counted.
 
 The same work is compared: all nodes are drained and the intake is DOWN, natively too, so no job
 starts anywhere; each `sbatch` names the intake. With hetd its own cycles run meanwhile (they find

@@ -60,7 +60,6 @@ for byte = 0, 255 do ESCAPE[string.char(byte)] = string.format("%%%02X", byte) e
 --- Percent-encode what has a meaning to us, and what is no printable ASCII, tab or newline: a script
 -- is long, and slurmctld waits.
 function M.escape(text)
-  if not text:find(SPECIAL) then return text end
   return (text:gsub(SPECIAL, ESCAPE))
 end
 

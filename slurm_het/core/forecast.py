@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from slurm_het.core.frag import MEMO_MOST, WHOLE, Free, Measure, Mix, Shape
+from slurm_het.core.frag import WHOLE, Free, Measure, Mix, Shape, remember
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.kinds import Kind, Offer, kind_of, milli, milli_up
 from slurm_het.core.model import Task
@@ -128,7 +128,7 @@ class Forecast:
         """
         key = task.types, task.pools, task.memory_gib, task.shared, task.slots, kind
         if key not in self._astray:
-            _remember(self._astray, key, self._find_astray(task, kind))
+            remember(self._astray, key, self._find_astray(task, kind))
         return self._astray[key]
 
     def _find_astray(self, task: Task, kind: Kind) -> float:
@@ -153,7 +153,7 @@ class Forecast:
         if key not in self._claims:
             mine = self._kinds(demand_of(task))
             taken = sum(n for (where, k), n in self._loads.items() if k == kind and where < mine)
-            _remember(self._claims, key, min(1.0, taken / self.devices[kind]) if taken else 0.0)
+            remember(self._claims, key, min(1.0, taken / self.devices[kind]) if taken else 0.0)
         return self._claims[key]
 
     @cached_property
@@ -173,7 +173,7 @@ class Forecast:
     def _kinds(self, demand: Demand) -> frozenset[Kind]:
         if demand not in self._where:
             found = frozenset(kind for kind in self.devices if demand.goes_to(kind))
-            _remember(self._where, demand, found)
+            remember(self._where, demand, found)
         return self._where[demand]
 
     def price(self, task: Task, offer: Offer) -> float:
@@ -195,7 +195,7 @@ class Forecast:
             measure = self._measure(kind)
             lost = measure.of(after) - measure.of(before)
             pieces = lost / (count * max(1, taken - left))
-            _remember(self._prices, key, pieces / (1 + abs(pieces)))
+            remember(self._prices, key, pieces / (1 + abs(pieces)))
         return self._prices[key]
 
     def _measure(self, kind: Kind) -> Measure:
@@ -208,7 +208,7 @@ class Forecast:
         and a few of all. While there is no plan, all.
         """
         everywhere = {d: weight * d.nodes for d, weight in self.weights.items()}
-        here = {d: n * self._planned(d).get(kind, 0.0) for d, n in everywhere.items()}
+        here = {d: n * self.parts.get(d, {}).get(kind, 0.0) for d, n in everywhere.items()}
         total, planned = sum(everywhere.values()), sum(here.values())
         astray = ASTRAY if planned else 1.0
         found: dict[Shape, float] = {}
@@ -220,9 +220,6 @@ class Forecast:
         shapes = sorted(found, key=lambda shape: -found[shape])[:SHAPES_MOST]
         kept = sum(found[shape] for shape in shapes)
         return {shape: found[shape] / kept for shape in shapes}
-
-    def _planned(self, demand: Demand) -> Mapping[Kind, float]:
-        return self.parts.get(demand, {})
 
 
 def given(policy: Policy) -> dict[Demand, float]:
@@ -268,10 +265,3 @@ def shape_on(demand: Demand, kind: Kind) -> Shape:
         return Shape(demand.cpus, demand.memory_mib, 0, 0, frozenset())
     milli = milli_up(demand.memory_gib, kind) if demand.shared else WHOLE
     return Shape(demand.cpus, demand.memory_mib, demand.devices, milli, frozenset())
-
-
-def _remember(memo: dict[Any, Any], key: object, value: object) -> None:
-    """Memos live as long as a forecast, and states of nodes are many."""
-    if len(memo) >= MEMO_MOST:
-        memo.clear()
-    memo[key] = value

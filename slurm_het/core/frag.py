@@ -8,13 +8,13 @@ integers in whatever unit the caller uses throughout.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 WHOLE = 1000
 """A whole device."""
 
 MEMO_MOST = 20_000
-"""States of nodes are many, and what is remembered of them is forgotten when it is so much."""
+"""States of nodes are many: what is remembered of them is forgotten when it is so much."""
 
 Mix = Mapping["Shape", float]
 """How frequent each shape of job is; the shares add up to 1."""
@@ -140,10 +140,16 @@ class Measure:
         """By size, the share of the shapes for which so much is not enough."""
         key = cpus, memory
         if key not in self._lacking:
-            if len(self._lacking) >= MEMO_MOST:
-                self._lacking.clear()
-            self._lacking[key] = tuple(
+            lacking = tuple(
                 sum([share for c, m, share in size.needs if c > cpus or m > memory])
                 for size in self._sizes
             )
+            remember(self._lacking, key, lacking)
         return self._lacking[key]
+
+
+def remember(memo: dict[Any, Any], key: object, value: object) -> None:
+    """Add to a memo that lives long, and stays below MEMO_MOST."""
+    if len(memo) >= MEMO_MOST:
+        memo.clear()
+    memo[key] = value

@@ -31,10 +31,10 @@ def expand(text: str) -> tuple[str, ...]:
     if _PLAIN.match(text):  # by far the most frequent, and NodeSet takes 50 µs for it
         return (text,)
     # NodeSet has operators (!&^@) that Slurm's lists do not have; and it expands as it reads.
-    if not _ALLOWED.match(text) or _size_bound(text) > MAX_HOSTS:
+    if not _ALLOWED.match(text) or _size_bound(parts := _PART.findall(text)) > MAX_HOSTS:
         raise HetError(f"not a host list: {text[:80]!r}", "such as nv[1-2],amd1")
     names: dict[str, None] = {}  # a set in order: Slurm's per-node data follows the list's order
-    for part in _PART.findall(text):
+    for part in parts:
         try:
             names.update(dict.fromkeys(NodeSet(part, resolver=RESOLVER_NOGROUP)))
         except NodeSetException as error:
@@ -42,10 +42,10 @@ def expand(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _size_bound(text: str) -> int:
+def _size_bound(parts: list[str]) -> int:
     """How many hosts these are at most; more than MAX_HOSTS also for what NodeSet cannot read."""
     total = 0
-    for part in _PART.findall(text):
+    for part in parts:
         size = 1
         for lead, group, tail in _GROUP.findall(part):
             size *= _group_bound(lead, group, tail)

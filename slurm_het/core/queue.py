@@ -145,7 +145,7 @@ _Reading = tuple[Classification | None, Task | Handover | str]
 class Readings:
     """What the jobs of the last snapshot were read as: most of the next one are the same.
 
-    Ten thousand jobs that wait take half a second to read.
+    Ten thousand jobs that wait take half a second to read. For one policy.
     """
 
     def __init__(self) -> None:
@@ -340,7 +340,7 @@ def _slurm_waits(job: Job, now: float) -> str:
 
 
 def _begins_later(job: Job) -> bool:
-    """Of most jobs that is when they were submitted, whatever our clock says: it may be behind."""
+    """Whether it was to wait from the start. By Slurm's clock alone: ours may be behind it."""
     return job.eligible_time > job.submit_time + AT_ONCE_SECONDS
 
 

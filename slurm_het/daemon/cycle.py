@@ -15,8 +15,7 @@ from slurm_het.core.inventory import Inventory, devices_lost, take_inventory
 from slurm_het.core.model import Job, Placement, Plan, Snapshot, Task
 from slurm_het.core.outlook import look_ahead
 from slurm_het.core.parts import Relax
-from slurm_het.core.plan import plan, select
-from slurm_het.core.problem import Problem, Solution
+from slurm_het.core.plan import Solve, plan, select
 from slurm_het.core.queue import Readings, TaskPools, display_key, fill_task_pools, is_gated
 from slurm_het.core.quotas import LinearProgram
 from slurm_het.core.regres import original_gres, rewritten_gres
@@ -32,7 +31,6 @@ from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.cycle")
 
-Solve = Callable[[Problem], Solution]
 CheckLead = Callable[[], Awaitable[None]]
 RECOUNT_SECONDS = 30.0  # what a count has not set right, the next one at once will not either
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from slurm_het.core.problem import Problem, Solution
+
+if TYPE_CHECKING:  # the worker starts without it
+    from slurm_het.core.plan import Solve
 
 
 class Solver(Protocol):
@@ -25,7 +27,7 @@ AFTERWARDS = 0.1  # share of the time allowed that plan() keeps for what follows
 PER_BUILDING = 1 / 3  # or of the time that it took to build the problem, if that is more
 
 
-def within(solver: Solver, seconds: float) -> Callable[[Problem], Solution]:
+def within(solver: Solver, seconds: float) -> Solve:
     """A `solve` for one call of plan(), begun now: the plan is to be there `seconds` from now.
 
     Building the problem counts, and so does checking and explaining the plan afterwards. It is

@@ -33,6 +33,8 @@ SHORTEST = 0.1  # seconds; in less the worker has no more to say than first-fit
 LATE = 0.05  # share of the time allowed by which a worker may be late before it is killed
 IN_TIME = 0.92  # share of the time given to the solver: it overruns by a little on large models
 
+FAILURES = (FrameError, OSError, msgspec.MsgspecError)  # of the worker, or of what it sends
+
 # Solving may wait, slurmctld and the hook's answers may not.
 NICENESS = 10
 
@@ -89,7 +91,7 @@ class WorkerSolver:
         with self._lock:
             try:
                 self._started(time.monotonic() + self.start_seconds)
-            except (FrameError, OSError, msgspec.MsgspecError) as error:
+            except FAILURES as error:
                 self._give_up(error)
                 return False
             return True
@@ -101,25 +103,20 @@ class WorkerSolver:
         is all there is while the worker starts, which takes about a second (see `warm`), and in
         less than SHORTEST.
         """
-        began = time.monotonic()
+        began, best = time.monotonic(), None
         if seconds < SHORTEST:
             return greedy(problem)
         with self._lock:
             try:
                 pipes = self._ask(Request(problem, began + seconds * IN_TIME), began + seconds)
-            except (FrameError, OSError, msgspec.MsgspecError) as error:
-                self._give_up(error)
-                return replace(greedy(problem), seconds=time.monotonic() - began)
-            best = greedy(problem)
-            try:
-                while True:
+                best, more = greedy(problem), True
+                while more:
                     reply = _reply(pipes, began + seconds * (1 + LATE))
-                    best = reply.solution or best
-                    if not reply.more:
-                        return best
-            except (FrameError, OSError, msgspec.MsgspecError) as error:
+                    best, more = reply.solution or best, reply.more
+                return best
+            except FAILURES as error:
                 self._give_up(error)
-                return replace(best, seconds=time.monotonic() - began)
+        return replace(best or greedy(problem), seconds=time.monotonic() - began)
 
     def solve_program(self, program: LinearProgram, seconds: float) -> tuple[float, ...] | None:
         """The values of the program's columns at its optimum; None without one in time."""
@@ -128,7 +125,7 @@ class WorkerSolver:
             try:
                 pipes = self._ask(ProgramRequest(program, until), until)
                 return _reply(pipes, until + seconds * LATE).values
-            except (FrameError, OSError, msgspec.MsgspecError) as error:
+            except FAILURES as error:
                 self._give_up(error)
                 return None
 
