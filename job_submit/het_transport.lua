@@ -27,6 +27,36 @@ function M.breaker(failures, seconds, now)
   return self
 end
 
+M.MAX_KEPT, M.MAX_KEPT_BYTES = 16, 16384
+
+--- Replies by the body they answer, each for as long as it says itself (`keep_ms=N&` in front):
+-- where one script is submitted again and again the daemon is asked a few times a second.
+-- At most MAX_KEPT of them, of bodies of at most MAX_KEPT_BYTES. `now` returns seconds.
+function M.memory(now)
+  local self, kept, count = {}, {}, 0
+
+  --- The reply kept for `body`, or nil.
+  function self.recall(body)
+    local entry = kept[body]
+    local age = entry and now() - entry.at
+    -- A clock that was set back must not keep it for longer.
+    return entry and age >= 0 and age < entry.seconds and entry.reply or nil
+  end
+
+  --- Keep a reply that says how long it counts.
+  function self.keep(body, reply)
+    local ms = reply:match("^keep_ms=(%d%d?%d?)&")
+    if not ms or #body > M.MAX_KEPT_BYTES then return end
+    if not kept[body] then
+      if count == M.MAX_KEPT then kept, count = {}, 0 end
+      count = count + 1
+    end
+    kept[body] = { reply = reply, at = now(), seconds = ms / 1000 }
+  end
+
+  return self
+end
+
 local function explain(err, deadline_ms)
   if err == "timeout" then return string.format("timeout after %.0f ms", deadline_ms) end
   if err == "closed" then return "the daemon closed the connection" end
@@ -84,10 +114,15 @@ end
 -- and why not. While the breaker is open no body is made: a script of 64 KiB takes a while.
 function M.client(cfg, lib)
   local breaker = M.breaker(cfg.breaker_failures, cfg.breaker_seconds, lib.now)
+  local memory = M.memory(lib.now)
   return function(make)
     if not breaker.allows() then return nil, "daemon not asked, it failed before" end
-    local reply, err = M.exchange(cfg.socket, make(), cfg.deadline_ms, lib)
+    local body = make()
+    local kept = memory.recall(body)
+    if kept then return kept end
+    local reply, err = M.exchange(cfg.socket, body, cfg.deadline_ms, lib)
     breaker.record(reply ~= nil)
+    if reply then memory.keep(body, reply) end
     return reply, err
   end
 end

@@ -7,7 +7,9 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -28,11 +30,11 @@ def run_dir() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def ask(path: Path) -> dict[str, str]:
+def ask(path: Path, **changed: str) -> dict[str, str]:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(10)
         sock.connect(str(path))
-        sock.sendall(wire.encode(REQUEST))
+        sock.sendall(wire.encode(REQUEST | changed))
         received = b""
         while (reply := wire.take_frame(received)) is None:
             data = sock.recv(65536)
@@ -41,8 +43,9 @@ def ask(path: Path) -> dict[str, str]:
         return reply
 
 
-def test_it_answers_while_its_parent_is_gone(run_dir: Path) -> None:
-    """Between the end of a hetd that was killed and its own it is still asked."""
+@contextmanager
+def hook_process(run_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A hook process that listens."""
     config = run_dir / "het.yaml"
     config.write_text(config_text(run_dir))
     command = [sys.executable, "-m", "slurm_het.daemon.hook_process", str(config)]
@@ -50,21 +53,48 @@ def test_it_answers_while_its_parent_is_gone(run_dir: Path) -> None:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        assert process.stdin is not None
-        assert process.stdout is not None
+        assert process.stdin
+        assert process.stdout
         payload = msgspec.msgpack.encode(offer(inventory()))
         process.stdin.write(struct.pack(">I", len(payload)) + payload)
         process.stdin.flush()
         assert process.stdout.read(1) == b"r"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+
+def test_the_hook_keeps_the_reply_to_what_comes_again_and_again(run_dir: Path) -> None:
+    """It says so in the reply, and tells hetd that more may come unasked."""
+    with hook_process(run_dir) as process:
+        replies = [ask(run_dir / "hook.sock") for _ in range(6)]
+        assert [r.pop("keep_ms", "") for r in replies] == ["", "", "", "250", "250", "250"]
+        assert all(r == replies[0] for r in replies)
+        assert ask(run_dir / "hook.sock", name="another") == replies[0]
+        time.sleep(0.6)
+        assert "keep_ms" not in ask(run_dir / "hook.sock"), "it comes now and then"
+        assert process.stdin
+        assert process.stdout
+        process.stdin.close()
+        assert process.stdout.read() == b"aaa" + b"ak" * 3 + b"aa"
+
+
+def test_it_answers_while_its_parent_is_gone(run_dir: Path) -> None:
+    """Between the end of a hetd that was killed and its own it is still asked."""
+    with hook_process(run_dir) as process:
+        assert process.stdin
+        assert process.stdout
         first = ask(run_dir / "hook.sock")
         process.stdout.close()
+        process.stdout = None
         assert ask(run_dir / "hook.sock") == first
         assert first["partition"] == "accel"
         process.stdin.close()
         assert process.wait(10) == 0
-        assert process.stderr is not None
+        assert process.stderr
         assert b"Traceback" not in process.stderr.read()
         assert not (run_dir / "hook.sock").exists()
-    finally:
-        process.kill()
-        process.wait()

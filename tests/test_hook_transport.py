@@ -248,6 +248,35 @@ def test_the_breaker_needs_failures_in_a_row(bench: Bench) -> None:
     assert [bool(c.reply) for c in calls] == [False, False, True] * 3
 
 
+def test_a_reply_is_kept_for_as_long_as_it_says(bench: Bench) -> None:
+    bench.serve(send(frame(b"keep_ms=400&" + REPLY)))
+    calls = bench.call(calls=9, pause=0.1)
+    assert all(c.reply.endswith(REPLY.decode()) for c in calls)
+    assert 2 <= bench.connections <= 4, "asked anew when it is 400 ms old"
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"keep_ms=-1&", b"keep_ms=1000&", b"keep_ms=&", b"xkeep_ms=9&"]
+)
+def test_other_replies_are_not_kept(bench: Bench, said: bytes) -> None:
+    bench.serve(send(frame(said + REPLY)))
+    bench.call(calls=3)
+    assert bench.connections == 3
+
+
+def test_what_is_kept_is_bounded(bench: Bench) -> None:
+    """Requests of 16 KiB, and the last 16 of them."""
+    bench.serve(send(frame(b"keep_ms=900&" + REPLY)))
+    bench.call(size=16385, calls=2)
+    assert bench.connections == 2
+    bench.driver.write_text(bench.driver.read_text().replace("tonumber(arg[3])", "made % 17 + 1"))
+    bench.call(calls=34)
+    assert bench.connections == 2 + 34
+    bench.driver.write_text(bench.driver.read_text().replace("made % 17", "made % 16"))
+    bench.call(calls=34)
+    assert bench.connections == 2 + 34 + 16
+
+
 # The end-of-job event
 
 

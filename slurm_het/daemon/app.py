@@ -23,7 +23,7 @@ from slurm_het.core.quotas import LinearProgram
 from slurm_het.daemon.control import Caller, ControlServer, Request
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
-from slurm_het.daemon.hook_process import HookChild
+from slurm_het.daemon.hook_process import KEEP_SECONDS, HookChild
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import set_up_logging
 from slurm_het.daemon.notify import notify, watchdog_seconds
@@ -76,6 +76,7 @@ class Daemon:
         self._cycle_began = time.monotonic()
         self._failures, self._failing_since = 0, 0.0
         self._admissions = 0
+        self._flood_until = 0.0
         self._looks: list[asyncio.TimerHandle] = []
 
     async def run(self) -> None:
@@ -201,7 +202,7 @@ class Daemon:
         until, before = time.monotonic() + seconds + FLOOD_SECONDS, self._admissions
         await asyncio.sleep(seconds)
         while (
-            self._admissions - before > FLOOD
+            (self._admissions - before > FLOOD or time.monotonic() < self._flood_until)
             and time.monotonic() < until
             and not self._stop.is_set()
         ):
@@ -229,8 +230,10 @@ class Daemon:
     def _relax(self, program: LinearProgram) -> Sequence[float] | None:
         return self.solver.solve_program(program, self.config.planner.deadline_seconds)
 
-    def _admitted(self, jobs: int) -> None:
+    def _admitted(self, jobs: int, kept: bool) -> None:
         self._admissions += jobs
+        if kept:
+            self._flood_until = time.monotonic() + KEEP_SECONDS
         self._wake.set()
         for look in self._looks:
             look.cancel()

@@ -27,8 +27,8 @@ CHUNK = 1 << 16
 Admit = Callable[[Mapping[str, str]], Admission]
 
 
-def answer(body: bytes, admit: Admit) -> bytes:
-    """The reply's frame to a request's body. Raises WireError."""
+def answer(body: bytes, admit: Admit, keep_ms: int = 0) -> bytes:
+    """The reply's frame to a request's body, which counts for `keep_ms`. Raises WireError."""
     request = wire.decode(body)
     if request.get("op") != "admit":
         return wire.encode({"action": "pass", "why": f"unknown op {request.get('op', '')[:20]!r}"})
@@ -37,7 +37,8 @@ def answer(body: bytes, admit: Admit) -> bytes:
     except HetError as error:
         log.error("cannot classify a job of uid %s: %s", request.get("user_id"), error.message)
         return wire.encode({"action": "pass", "why": error.message[:200]})
-    reply = {"action": admission.action, "why": admission.why[:200], **admission.fields}
+    reply = {"keep_ms": str(keep_ms)} if keep_ms else {}
+    reply |= {"action": admission.action, "why": admission.why[:200], **admission.fields}
     return wire.encode(reply)
 
 
