@@ -1,14 +1,16 @@
 """What 10,000 pending jobs cost: hetd's cycle, and slurmctld's RPCs beside plain Slurm.
 
-    ./dev bench load [--jobs 10000] [--seconds 60] [--rounds 1]
+    ./dev bench load [--jobs 10000] [--seconds 60] [--rounds 1] [--no-record]
     ./dev bench load --nodes 150 --jobs 600        # as many real slurmds, on one machine
 
-Each round boots plain Slurm and then Slurm with slurm-het, with the same nodes. CUDA jobs of 15 s
+Each round boots plain Slurm (`none`), Slurm whose job_submit.lua does nothing (`empty`) and Slurm
+with slurm-het, with the same nodes. (For any job_submit.lua Slurm makes a Lua table of all jobs,
+about once a second and under the locks of whoever submits or updates one.) CUDA jobs of 15 s
 for more devices than there are (four in five singles, the rest arrays of 100) are submitted from
-eight processes: to the NVIDIA training pool natively, to the intake with slurm-het, which sends
-them there. Then, with that queue, users go on for `--seconds`: every second two submissions,
-an squeue and a `scontrol show job`. The times are slurmctld's own (sdiag), of
-what users and hetd ask alike.
+eight processes: to the intake with slurm-het, without it to the NVIDIA training pool, where
+slurm-het sends them. Then, with that queue, users go on for `--seconds`: every second two
+submissions, an squeue and a `scontrol show job`. The times are slurmctld's own (sdiag), of what
+users and hetd ask alike.
 """
 
 from __future__ import annotations
@@ -19,17 +21,20 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.churn import family, rss_mib
+from bench.results import head, record, table
+from bench.submit import EMPTY
 from slurm_het.cli.control import call
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.layout import slurm_version
 from slurm_het.sandbox.procs import Process
-from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, Group, Topology, load_topology
+from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, INTAKE, Group, Topology, load_topology
 
 PROCESSES = 8
 ARRAY = 100
@@ -40,8 +45,12 @@ RPCS = (
 )  # fmt: skip
 _RPC = re.compile(r"^\s+(\w+)\s+\(\s*\d+\) count:(\d+)\s+ave_time:(\d+)", re.MULTILINE)
 _JOB = ["sbatch", "-Q", "-o", "/dev/null", "-p"]
-PARTITIONS = {True: "accel", False: "train-nv"}
-"""Where users send their jobs, with slurm-het and without."""
+VARIANTS = ("none", "empty", "slurm-het")
+NATIVE = "train-nv"
+"""Where users send their jobs without slurm-het: the pool that it sends them to."""
+COLUMNS = (
+    "slurmctld, mean µs", *VARIANTS, "÷ none", "÷ empty", *(f"calls, {name}" for name in VARIANTS),
+)  # fmt: skip
 
 
 @dataclass
@@ -151,15 +160,19 @@ def memory(box: Sandbox) -> dict[str, float]:
     return sizes
 
 
-def measure(directory: Path, nodes: int, jobs: int, seconds: float, *, het: bool) -> Seen:
+def measure(directory: Path, options: argparse.Namespace, variant: str) -> Seen:
     """One sandbox, booted, filled, used and taken down."""
     seen = Seen()
+    het = variant == "slurm-het"
+    partition = INTAKE if het else NATIVE
     began = time.monotonic()
-    with Sandbox.up(directory, topology(nodes), hetd=het, hook=het) as box:
+    with Sandbox.up(directory, topology(options.nodes), hetd=het, hook=variant != "none") as box:
         seen.boot_s = time.monotonic() - began
-        seen.fill_s = fill(box, jobs, PARTITIONS[het])
+        if variant == "empty":
+            (box.layout.etc / "job_submit.lua").write_text(EMPTY)
+        seen.fill_s = fill(box, options.jobs, partition)
         box.run(["sdiag", "--reset"], check=True)
-        seen.cycles_s = use(box, seconds, PARTITIONS[het])
+        seen.cycles_s = use(box, options.seconds, partition)
         sdiag(box, seen)
         listed = box.run(["squeue", "-h", "-a", "-r", "-t", "PD", "-o", "%A"]).stdout
         seen.pending = len(listed.split())
@@ -167,64 +180,74 @@ def measure(directory: Path, nodes: int, jobs: int, seconds: float, *, het: bool
     return seen
 
 
-def report(name: str, rounds: list[Seen]) -> None:
+def facts(name: str, rounds: list[Seen]) -> Iterator[str]:
     """What one kind of sandbox showed, its rounds side by side."""
 
-    def each(values: Sequence[float], digits: int = 1) -> str:
+    def each(values: Iterable[float], digits: int = 1) -> str:
         return " ".join(f"{v:.{digits}f}" for v in values)
 
-    print(f"\n### {name}\n")
-    print(
-        f"boot s: {each([s.boot_s for s in rounds])}; fill s: {each([s.fill_s for s in rounds])}; "
-        f"pending at the end: {each([s.pending for s in rounds], 0)}"
+    sizes = ", ".join(f"{k} {v:.0f}" for k, v in rounds[-1].memory_mib.items())
+    yield (
+        f"- {name}: filled in {each(s.fill_s for s in rounds)} s, pending at the end "
+        f"{each((s.pending for s in rounds), 0)}; MiB: {sizes}"
     )
     cycles = sorted(c for s in rounds for c in s.cycles_s)
     if cycles:
-        high = f"p90 {cycles[len(cycles) * 9 // 10]:.2f}, max {cycles[-1]:.2f}, n={len(cycles)}"
-        print(f"hetd's cycle s: median {statistics.median(cycles):.2f}, {high}")
-    sizes = ", ".join(f"{k} {v:.0f}" for k, v in rounds[-1].memory_mib.items())
-    print(f"RSS MiB: {sizes}")
+        high = f"p90 {cycles[len(cycles) * 9 // 10]:.2f}, most {cycles[-1]:.2f} s"
+        yield f"- {len(cycles)} cycles of hetd: median {statistics.median(cycles):.2f}, {high}"
 
 
-def compare(native: list[Seen], het: list[Seen]) -> None:
-    """The table: averages of both in microseconds and their ratio, medians over the rounds."""
-    print("\n| slurmctld, mean µs | native | slurm-het | ratio | calls native | calls slurm-het |")
-    print("|---|---|---|---|---|---|")
-    rows = [("main scheduler", [(0, s.scheduler) for s in native], [(0, s.scheduler) for s in het])]
-    rows += [("backfill", [(0, s.backfill) for s in native], [(0, s.backfill) for s in het])]
-    rows += [
-        (rpc, [s.rpcs.get(rpc, (0, 0)) for s in native], [s.rpcs.get(rpc, (0, 0)) for s in het])
-        for rpc in RPCS
-    ]
-    for name, plain, ours in rows:
-        before = statistics.median(time for _, time in plain)
-        after = statistics.median(time for _, time in ours)
-        ratio = f"{after / before:.2f}" if before else "–"
-        counts = [sum(n for n, _ in values) or "–" for values in (plain, ours)]
-        print(f"| {name} | {before:.0f} | {after:.0f} | {ratio} | {counts[0]} | {counts[1]} |")
+def comparison(seen: Mapping[str, list[Seen]]) -> Iterator[list[str]]:
+    """By kind of call: means in µs (medians over the rounds), ratios, numbers of calls."""
+    times: dict[str, Callable[[Seen], int]] = {
+        "main scheduler": lambda s: s.scheduler,
+        "backfill": lambda s: s.backfill,
+        **{rpc: (lambda s, rpc=rpc: s.rpcs.get(rpc, (0, 0))[1]) for rpc in RPCS},  # type: ignore[misc]  # bound now
+    }
+    for name, time_of in times.items():
+        means = [statistics.median(map(time_of, seen[variant])) for variant in VARIANTS]
+        counts = [sum(s.rpcs.get(name, (0, 0))[0] for s in seen[v]) for v in VARIANTS]
+        yield [
+            name, *(f"{mean:.0f}" for mean in means),
+            *(f"{means[-1] / mean:.2f}" if mean else "–" for mean in means[:-1]),
+            *(str(count or "–") for count in counts),
+        ]  # fmt: skip
 
 
 def main() -> None:
-    """Run the rounds, natively and with slurm-het in turn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--jobs", type=int, default=10_000)
-    parser.add_argument("--nodes", type=int, default=0, help="0: the default 15")
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--rounds", type=int, default=1)
-    options = parser.parse_args()
-    seen: dict[bool, list[Seen]] = {False: [], True: []}
+    """Run the rounds, of each kind in turn; print the table, and put it into RESULTS.md."""
+    options = parse()
+    seen: dict[str, list[Seen]] = {variant: [] for variant in VARIANTS}
     with tempfile.TemporaryDirectory(prefix="het-") as temp:
         base = Path(temp)
         base.chmod(0o755)  # munged wants its socket reachable for all
-        for _ in range(options.rounds):
-            for het in (False, True):
-                where = base / ("het" if het else "nat")
-                seen[het].append(
-                    measure(where, options.nodes, options.jobs, options.seconds, het=het)
-                )
-    report("native", seen[False])
-    report("slurm-het", seen[True])
-    compare(seen[False], seen[True])
+        for number in range(options.rounds):
+            for variant in VARIANTS:
+                print(f"round {number + 1} of {options.rounds}: {variant}", flush=True)
+                seen[variant].append(measure(base / variant[:3], options, variant))
+    command = f"./dev bench load --jobs {options.jobs} --nodes {options.nodes}"
+    command += f" --seconds {options.seconds:g} --rounds {options.rounds}"
+    text = [
+        *head("load", command, f"Slurm {slurm_version().text}"),
+        *(line for variant in VARIANTS for line in facts(variant, seen[variant])), "",
+        *table(COLUMNS, comparison(seen)),
+    ]  # fmt: skip
+    print("\n".join(text))
+    if not options.no_record:
+        record(text)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=10_000, help="that wait (10000)")
+    parser.add_argument("--nodes", type=int, default=0, help="slurmds; 0 (default): 15")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of use, then (60)")
+    parser.add_argument("--rounds", type=int, default=1, help="of each kind (1)")
+    parser.add_argument("--no-record", action="store_true", help="print only")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

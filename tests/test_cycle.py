@@ -14,11 +14,13 @@ import pytest
 from slurm_het.config import Config, Paths, PlannerSettings
 from slurm_het.core.greedy import greedy
 from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.problem import Problem, Solution
 from slurm_het.core.rewrite import MARK, admit, sent_by
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.store import Journal
 from slurm_het.errors import SlurmError
+from slurm_het.solve import Deadline
 from tests.world import gated, inventory, policy, running, snapshot
 
 
@@ -59,7 +61,7 @@ class Bench:
     """A cycle with its fakes and a clock that stands still."""
 
     def __init__(self, tmp_path: Path, *jobs: Job, gate: str = "DOWN") -> None:
-        self.path = tmp_path
+        self.path, self.seconds = tmp_path, 60.0
         self.now = 1000.0
         self.slurm = FakeSlurm(*jobs, gate=gate)
         at_once = PlannerSettings(reserve_after_seconds=0)
@@ -68,9 +70,17 @@ class Bench:
         gates = Gate(self.slurm, "accel", tmp_path)
         self.ticked = 0.0
         self.cycle = Cycle(
-            config, self.slurm, gates, self.journal, lambda: greedy,
+            config, self.slurm, gates, self.journal, lambda: Deadline(self, self.seconds),
             clock=lambda: self.now, ticks=lambda: self.ticked,
         )  # fmt: skip
+
+    def solve(self, problem: Problem, seconds: float) -> Solution:
+        """First fit is solver enough here."""
+        assert seconds >= 0
+        return greedy(problem)
+
+    def close(self) -> None:
+        """Nothing to release."""
 
     def wait(self, seconds: float) -> None:
         """Time passes."""
@@ -114,6 +124,20 @@ def test_devices_that_slurm_takes_for_used_are_counted_anew_now_and_then(tmp_pat
     bench.wait(31)
     bench.run()
     assert bench.slurm.gate == "INACTIVE", "it is the admin's word"
+
+
+def test_a_plan_without_time_starts_the_first_jobs_and_says_what_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(tmp_path, marked(1), marked(2, tres_per_node="gpu:2"))
+    bench.seconds = 0
+    bench.run()
+    assert [key for key, _ in bench.slurm.updates] == ["1"]
+    assert "planner.deadline_seconds" in bench.cycle.report.waiting["2"]
+    assert "1 of 2 jobs were not looked at" in caplog.text
+    bench.slurm.jobs = (marked(2, tres_per_node="gpu:2"),)
+    bench.run()
+    assert bench.sent("2"), "it is the first now"
 
 
 @pytest.mark.parametrize(("state", "planned"), [("INACTIVE", True), ("DRAIN", False)])

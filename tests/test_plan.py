@@ -14,7 +14,7 @@ from slurm_het.core.build import need
 from slurm_het.core.greedy import greedy
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, Plan, Slot, Task
-from slurm_het.core.plan import plan
+from slurm_het.core.plan import LEFT_OUT, plan
 from slurm_het.core.problem import Problem, SlotChoice, Solution
 from slurm_het.core.queue import fill_task_pools
 from slurm_het.core.reserve import Pin, reserve
@@ -165,6 +165,20 @@ def test_priority_comes_before_packing() -> None:
     assert [p.key for p in found.placements] == ["first"]
     assert found.waiting["second"] == "needs 1 free on one node; what is free goes to first, " \
         "of higher priority"  # fmt: skip
+
+
+def test_a_plan_in_a_hurry_leaves_out_the_last_tasks() -> None:
+    """From the first that is unlike those before it: that is what takes time."""
+    like = [task(f"like{n}") for n in range(3)]
+    tasks = (*like, task("other", slots=(Slot(2, 1, 0),)), task("like3"))
+    found = plan(inventory(), tasks, policy(), greedy, hurry=lambda: True)
+    assert [p.key for p in found.placements] == [t.key for t in like]
+    assert found.waiting == dict.fromkeys(("other", "like3"), LEFT_OUT)
+    assert found.left_out == 2
+    rushed = iter([False, True])
+    tasks = (*tasks, task("third", slots=(Slot(4, 1, 0),)))
+    found = plan(inventory(), tasks, policy(), greedy, hurry=lambda: next(rushed))
+    assert set(found.waiting) == {"third"}
 
 
 @pytest.mark.parametrize("solve", SOLVERS)

@@ -18,7 +18,7 @@ import pytest
 from bench.solve_naive import instance
 from slurm_het.core.greedy import greedy
 from slurm_het.core.problem import Problem, Solution, violations
-from slurm_het.solve import Solver, within
+from slurm_het.solve import Deadline, Solver
 from slurm_het.solve.frames import LateError, Pipes
 from slurm_het.solve.worker import Reply, WorkerSolver, _reply
 from tests.problems import simple
@@ -132,7 +132,7 @@ def test_what_a_late_worker_found_is_used(
 
 def test_a_plan_is_there_by_its_deadline_whatever_it_is_made_of(worker: WorkerSolver) -> None:
     """What came before the solver counts; without any time left first-fit's plan is there."""
-    solve = within(worker, 1.0)
+    solve = Deadline(worker, 1.0).solve
     time.sleep(0.5)
     began = time.monotonic()
     assert violations(_hard(), solve(_hard())) == []

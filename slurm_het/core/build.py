@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from slurm_het.core.features import Expression, parse_features
@@ -14,6 +14,13 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.problem import PRequest, Problem, PSlot, PTask
 from slurm_het.core.states import Grid
 from slurm_het.core.weights import Site, kind_terms, quota, weighted_fragmentation
+
+Hurry = Callable[[], bool]
+
+
+def never() -> bool:
+    """There is time enough."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +55,32 @@ def build(
     tasks: tuple[Task, ...],
     policy: Policy,
     expected: Forecast | None = None,
+    hurry: Hurry = never,
 ) -> Built:
-    """The problem of placing `tasks` (in priority order) on what is free now."""
+    """The problem of placing `tasks` (in priority order) on what is free now.
+
+    Of the first of them, from when `hurry` says so: it is asked before a request that is unlike
+    those before it, which is what takes time.
+    """
     named = [names for task in tasks for names in (task.exc_nodes, *_rewritten_nodes(task))]
     grid = inventory.grid.split(named)
     site = site_of(inventory, policy, expected)
     desk = _Desk(grid, site)
     numbers: dict[Task, int] = {}
-    ptasks = tuple(
-        PTask(task.key, numbers.setdefault(task.request, len(numbers))) for task in tasks
+    ptasks: list[PTask] = []
+    requests: list[PRequest] = []
+    for task in tasks:
+        request = task.request
+        number = numbers.setdefault(request, len(requests))
+        if number == len(requests):
+            if requests and hurry():
+                break
+            requests.append(desk.request(request))
+        ptasks.append(PTask(task.key, number))
+    problem = Problem(
+        grid.pnodes, grid.pdevices, tuple(ptasks), tuple(requests), tuple(desk.weights)
     )
-    requests = tuple(desk.request(task) for task in numbers)
-    problem = Problem(grid.pnodes, grid.pdevices, ptasks, requests, tuple(desk.weights))
-    return Built(problem, tasks, grid.nodes, site)
+    return Built(problem, tasks[: len(ptasks)], grid.nodes, site)
 
 
 _Place = tuple[list[int], tuple[frozenset[int], ...], int]

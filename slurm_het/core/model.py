@@ -344,3 +344,4 @@ class Plan:
     bound: float = 0.0
     gap: float = 0.0
     seconds: float = 0.0
+    left_out: int = 0

@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from slurm_het.core.build import Built, build, fitting_states, grid_for, has_room
+from slurm_het.core.build import (
+    Built,
+    Hurry,
+    build,
+    fitting_states,
+    grid_for,
+    has_room,
+    never,
+)
 from slurm_het.core.explain import explain
 from slurm_het.core.forecast import Forecast
 from slurm_het.core.inventory import Inventory
@@ -20,6 +29,7 @@ from slurm_het.core.problem import Problem, Solution, violations
 from slurm_het.core.weights import terms
 
 Solve = Callable[[Problem], Solution]
+LEFT_OUT = "not looked at in this plan, whose time was up (planner.deadline_seconds)"
 
 
 def plan(
@@ -28,13 +38,17 @@ def plan(
     policy: Policy,
     solve: Solve,
     expected: Forecast | None = None,
+    hurry: Hurry = never,
 ) -> Plan:
     """Plan `tasks`, which are in Slurm's priority order, on what is free now.
 
-    The `expected` jobs only bear on the weights.
+    The `expected` jobs only bear on the weights. When `hurry` says so, the tasks whose place in the
+    problem has not been worked out yet wait for the next plan.
     """
-    built = build(inventory, tasks, policy, expected)
-    return make_plan(built, inventory, solve(built.problem))
+    built = build(inventory, tasks, policy, expected, hurry)
+    made = make_plan(built, inventory, solve(built.problem))
+    late = {task.key: LEFT_OUT for task in tasks[len(built.tasks) :]}
+    return replace(made, waiting=made.waiting | late, left_out=len(late))
 
 
 def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:

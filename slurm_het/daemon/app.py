@@ -18,7 +18,6 @@ import click
 
 from slurm_het.config import Config, load_config
 from slurm_het.core.gate import Event, State
-from slurm_het.core.plan import Solve
 from slurm_het.core.quotas import LinearProgram
 from slurm_het.daemon.control import Caller, ControlServer, Request
 from slurm_het.daemon.cycle import Cycle
@@ -31,7 +30,7 @@ from slurm_het.daemon.peers import claim_socket
 from slurm_het.daemon.store import Journal
 from slurm_het.errors import HetError, LeadError, SlurmError
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.solve import within
+from slurm_het.solve import Deadline
 from slurm_het.solve.worker import WorkerSolver
 
 log = logging.getLogger("hetd")
@@ -64,7 +63,7 @@ class Daemon:
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None while that is not known yet
         self.cycle = Cycle(
-            config, self.slurm, self.gate, self.journal, self._solver,
+            config, self.slurm, self.gate, self.journal, self._deadline,
             check_lead=self._check_lead, relax=self._relax,
         )  # fmt: skip
         self.hook = HookChild(config, self._admitted, lambda: self._stop.set())
@@ -224,8 +223,8 @@ class Daemon:
             self.leading = False  # its gate is not ours to open
             raise
 
-    def _solver(self) -> Solve:
-        return within(self.solver, self.config.planner.deadline_seconds)
+    def _deadline(self) -> Deadline:
+        return Deadline(self.solver, self.config.planner.deadline_seconds)
 
     def _relax(self, program: LinearProgram) -> Sequence[float] | None:
         return self.solver.solve_program(program, self.config.planner.deadline_seconds)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from slurm_het.config import Config
 from slurm_het.core import hostlist
+from slurm_het.core.forecast import Forecast
 from slurm_het.core.gate import Order, State
 from slurm_het.core.inventory import Inventory, devices_lost, take_inventory
 from slurm_het.core.model import Job, Placement, Plan, Snapshot, Task
 from slurm_het.core.outlook import look_ahead
 from slurm_het.core.parts import Relax
-from slurm_het.core.plan import Solve, plan, select
+from slurm_het.core.plan import plan, select
 from slurm_het.core.queue import Readings, TaskPools, display_key, fill_task_pools, is_gated
 from slurm_het.core.quotas import LinearProgram
 from slurm_het.core.regres import original_gres, rewritten_gres
@@ -28,6 +29,7 @@ from slurm_het.daemon.pins import Pins
 from slurm_het.daemon.store import Journal
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm import SlurmClient
+from slurm_het.solve import Deadline
 
 log = logging.getLogger("hetd.cycle")
 
@@ -60,8 +62,8 @@ class Cycle:
     """One object per daemon; `run` is one cycle. Raises SlurmError when Slurm does not answer.
 
     `clock` is the wall's, in which Slurm tells times; `ticks` never goes back and measures how long
-    something waits. `solver` is asked for a `solve` as each plan begins. `check_lead` raises
-    LeadError once another hetd plans; it is asked before anything is updated.
+    something waits. `deadline` is made anew as each plan begins. `check_lead` raises LeadError once
+    another hetd plans; it is asked before anything is updated.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Cycle:
         slurm: SlurmClient,
         gate: Gate,
         journal: Journal,
-        solver: Callable[[], Solve],
+        deadline: Callable[[], Deadline],
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
         check_lead: CheckLead = _alone,
@@ -79,7 +81,7 @@ class Cycle:
         self.check_lead = check_lead
         self.config, self.policy = config, config.policy
         self.slurm, self.gate, self.journal = slurm, gate, journal
-        self.solver, self.clock, self.ticks = solver, clock, ticks
+        self.deadline, self.clock, self.ticks = deadline, clock, ticks
         self.pins = Pins(config.planner.grace_seconds, config.planner.retry_seconds)
         self.intake = Intake(slurm, config.policy, self.pins, journal)
         self.inventory = Inventory({})
@@ -115,13 +117,22 @@ class Cycle:
         tasks, kept = await self._look_ahead(snapshot, room, tasks)
         window = select(room, tasks, window_tasks)
         expected = await self._expectation.of(queue.tasks, room)
-        made = await asyncio.to_thread(plan, room, window, self.policy, self.solver(), expected)
+        made = await asyncio.to_thread(self._plan, room, window, expected)
         made = replace(made, waiting=made.waiting | kept)
         self._record(made, len(tasks) + queue.unlisted, time.perf_counter() - began)
         await self.check_lead()
         released = await self._release(made, window, snapshot)
         more = len(tasks) > released or released == window_tasks
         return bool(strays) or (released > 0 and more)
+
+    def _plan(self, room: Inventory, window: tuple[Task, ...], expected: Forecast) -> Plan:
+        until = self.deadline()
+        made = plan(room, window, self.policy, until.solve, expected, until.hurry)
+        if made.left_out:
+            log.warning("%d of %d jobs were not looked at: their plan's time (%g s) was up; raise"
+                        " planner.deadline_seconds or lower planner.window_tasks",
+                        made.left_out, len(window), until.seconds)  # fmt: skip
+        return made
 
     async def _have_devices_counted(self, snapshot: Snapshot) -> None:
         lost = devices_lost(snapshot)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from slurm_het.core.problem import Problem, Solution
-
-if TYPE_CHECKING:  # the worker starts without it
-    from slurm_het.core.plan import Solve
 
 
 class Solver(Protocol):
@@ -23,21 +20,31 @@ class Solver(Protocol):
         ...
 
 
-AFTERWARDS = 0.1  # share of the time allowed that plan() keeps for what follows the solver
-PER_BUILDING = 1 / 3  # or of the time that it took to build the problem, if that is more
+BUILDING = 0.25  # share of the time allowed for building the problem; first-fit may take more
+AFTERWARDS = 0.1  # share of it that plan() keeps for what follows the solver
+PER_BUILDING = 2 / 3  # or of the time that it took to build the problem, if that is more
 
 
-def within(solver: Solver, seconds: float) -> Solve:
-    """A `solve` for one call of plan(), begun now: the plan is to be there `seconds` from now.
+class Deadline:
+    """For one call of plan(), begun now: the plan is to be there `seconds` from now.
 
-    Building the problem counts, and so does checking and explaining the plan afterwards. It is
-    late by more than 10 % only where those two and first-fit alone take longer.
+    Building the problem counts, and so does checking and explaining the plan afterwards. Where
+    there is no time to build it for all tasks, plan() leaves out the last of them.
     """
-    began = time.monotonic()
 
-    def solve(problem: Problem) -> Solution:
-        used = time.monotonic() - began
-        left = seconds - used - max(seconds * AFTERWARDS, used * PER_BUILDING)
-        return solver.solve(problem, max(left, 0.0))
+    def __init__(self, solver: Solver, seconds: float) -> None:
+        self.solver, self.seconds = solver, seconds
+        self.began = time.monotonic()
 
-    return solve
+    def _used(self) -> float:
+        return time.monotonic() - self.began
+
+    def hurry(self) -> bool:
+        """Whether building has taken as long as it may."""
+        return self._used() > self.seconds * BUILDING
+
+    def solve(self, problem: Problem) -> Solution:
+        """The best solution found in the time that is left; the first-fit plan if there is none."""
+        used = self._used()
+        left = self.seconds - used - max(self.seconds * AFTERWARDS, used * PER_BUILDING)
+        return self.solver.solve(problem, max(left, 0.0))
