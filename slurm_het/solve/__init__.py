@@ -21,8 +21,10 @@ class Solver(Protocol):
 
 
 BUILDING = 0.25  # share of the time allowed for building the problem; first-fit may take more
-AFTERWARDS = 0.1  # share of it that plan() keeps for what follows the solver
-PER_BUILDING = 2 / 3  # or of the time that it took to build the problem, if that is more
+# What is kept for what follows the solver, where a late worker is replaced too; the largest counts:
+AFTERWARDS = 0.1  # share of the time allowed
+AFTER_SECONDS = 0.05
+PER_BUILDING = 2 / 3  # of the time that it took to build the problem
 
 
 class Deadline:
@@ -46,5 +48,5 @@ class Deadline:
     def solve(self, problem: Problem) -> Solution:
         """The best solution found in the time that is left; the first-fit plan if there is none."""
         used = self._used()
-        left = self.seconds - used - max(self.seconds * AFTERWARDS, used * PER_BUILDING)
-        return self.solver.solve(problem, max(left, 0.0))
+        after = max(self.seconds * AFTERWARDS, AFTER_SECONDS, used * PER_BUILDING)
+        return self.solver.solve(problem, max(self.seconds - used - after, 0.0))
