@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bench.solve_naive import instance
-from slurm_het.core.problem import Problem, PSlot, Solution, violations
+from slurm_het.core.problem import PDevice, PNode, Problem, PSlot, Solution, violations
 from slurm_het.solve.lexicographic import Search
 from slurm_het.solve.milp import Detailed, SolverName, solve
 from slurm_het.solve.pooled import Pooled
-from tests.problems import asks_of, crowds, problem_of, problems
+from tests.problems import Ask, asks_of, crowds, problem_of, problems
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
 property_test = settings(
@@ -96,3 +96,16 @@ def test_a_large_cluster_is_planned_near_its_bound() -> None:
     assert found.status in ("optimal", "incumbent")
     assert violations(problem, found) == []
     assert found.gap < 0.05
+
+
+def test_of_an_odd_number_of_nodes_one_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound of the LP alone knows it: half a task on the third node would be worth more."""
+    monkeypatch.setattr("slurm_het.solve.pooled.ALL_CHOICES", 0)
+    nodes = [PNode(f"n{n}", 8, 0, (n,), n // 3) for n in range(6)]
+    devices = [PDevice(n, 0, 8, 0, True, n // 3) for n in range(6)]
+    slots = (PSlot(1, {0: (1, 0), 1: (1, 0)}),) * 2
+    groups = (frozenset({0}), frozenset({1}))
+    asks = [Ask(key, slots, 0, groups, {0: 3.0, 1: 1.0}) for key in ("first", "second")]
+    problem = problem_of(nodes, devices, asks)
+    found = Search(problem, 30, Pooled(problem, "highs"), 0.0).run()
+    assert (found.status, found.objective, found.bound) == ("optimal", 8.0, pytest.approx(8.0))
