@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from slurm_het.daemon.lease import lease_path
 from slurm_het.daemon.store import Journal
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import HETD_ARGV, Sandbox
+from slurm_het.sandbox.layout import program
 from tests.cluster import Cluster
 from tests.conftest import cannot_run_slurm, short_dir
 
@@ -215,3 +218,138 @@ def test_a_leader_whose_lease_is_taken_steps_down(pair: tuple[Cluster, Hetd, Het
     lease_path(load_config(first.config).paths.state_dir).write_text(f"{socket.gethostname()} 1 x")
     cluster.wait("it stepped down", lambda: "the lead is lost" in first.log.read_text(), 15)
     cluster.wait_started(cluster.sbatch("-p", "accel", "--gres=gpu:1"), 30)
+
+
+# Two slurmctlds, each with a hetd beside it
+
+HOSTS = "127.0.0.1 localhost ctl1\n127.0.0.2 ctl2\n"
+
+
+class Controller:
+    """A slurmctld on a host of its own: a name and an address, its hook beside its slurm.conf."""
+
+    def __init__(self, box: Sandbox, name: str) -> None:
+        self.box, self.name, self.etc = box, name, box.dir / f"etc-{name}"
+        shutil.copytree(box.layout.etc, self.etc)
+        conf, hook = self.etc / "slurm.conf", self.etc / "het_hook_config.lua"
+        own = re.compile("^Slurmctld(PidFile|LogFile)=.*$", re.MULTILINE)
+        conf.write_text(own.sub(rf"\g<0>-{name}", conf.read_text()))
+        hook.write_text(hook.read_text().replace(f"{box.layout.run}/", f"{box.dir / name}/"))
+        (self.etc / "hosts").write_text(HOSTS)
+        self.log = box.layout.log / f"slurmctld.log-{name}"
+        self.start()
+
+    def start(self) -> None:
+        """Start slurmctld, by a hostname that is known to it alone, and wait until it answers."""
+        host = 'hostname "$1" && mount --bind "$2" /etc/hosts && exec "$3" -D'
+        argv = [*UNSHARE, "sh", "-c", host, "sh", self.name]
+        argv += [str(self.etc / "hosts"), program("slurmctld")]
+        env = self.box.env | {"SLURM_CONF": str(self.etc / "slurm.conf")}
+        self.process = subprocess.Popen(argv, env=env, stdout=DEVNULL, stderr=DEVNULL)
+        Cluster(self.box).wait(f"{self.name}'s slurmctld answers", self.answers, 40)
+
+    def answers(self) -> bool:
+        """Whether it says that it runs, as the one in charge or as the backup."""
+        ping = self.box.run(["scontrol", "ping"]).stdout
+        return f"{self.name} is UP" in ping
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait(20)
+
+
+UNSHARE = ("unshare", "--uts", "--mount")
+
+
+@pytest.fixture
+def controllers(own_box: Sandbox) -> Iterator[tuple[Cluster, list[Controller], list[Hetd]]]:
+    """Two controller hosts, each with slurmctld and hetd; the first of each is in charge."""
+    if subprocess.run([*UNSHARE, "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces of host names and mounts can be made here")
+    cluster, conf = Cluster(own_box), own_box.layout.slurm_conf
+    before = conf.read_text()
+    listed = own_box.run(["sinfo", "-h", "-N", "-o", "%N"]).stdout
+    nodes = list(dict.fromkeys(listed.split()))
+    hosts = "SlurmctldHost=ctl1(127.0.0.1)\nSlurmctldHost=ctl2(127.0.0.2)"
+    both = before.replace("SlurmctldHost=localhost(127.0.0.1)", hosts)
+    conf.write_text(re.sub("^SlurmctldTimeout=.*", "SlurmctldTimeout=10", both, flags=re.MULTILINE))
+    for process in own_box.daemons():
+        if process.name == "slurmctld":
+            os.kill(process.pid, signal.SIGTERM)
+    found: list[Controller] = []
+    hetds: list[Hetd] = []
+    try:
+        for name in ("ctl1", "ctl2"):
+            found.append(Controller(own_box, name))
+        for node in nodes:  # they must know of the second
+            own_box.kill_slurmd(node)
+            own_box.start_slurmd(node)
+        cluster.wait("the nodes are there", lambda: set(idle(cluster)) == set(nodes), 40)
+        for name in ("ctl1", "ctl2"):
+            hetds.append(Hetd(own_box, name))
+            cluster.wait(f"{name}'s hetd answers", lambda: hetds[-1].status())
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+        yield cluster, found, hetds
+    finally:
+        for hetd in hetds:
+            hetd.stop()
+        for controller in found:
+            controller.kill()
+        conf.write_text(before)
+        own_box.restart_slurmctld()
+        for node in nodes:
+            own_box.kill_slurmd(node)
+            own_box.start_slurmd(node)
+        cluster.clear()
+
+
+def idle(cluster: Cluster) -> list[str]:
+    """The nodes that Slurm may use, by name."""
+    return cluster.ok("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()
+
+
+def test_a_backup_slurmctld_takes_over_and_gives_back(
+    controllers: tuple[Cluster, list[Controller], list[Hetd]],
+) -> None:
+    """A controller's host dies, hetd with it; the other host's hook and hetd do the same work."""
+    cluster, (primary, backup), (first, second) = controllers
+    state = cluster.box.dir / "state" / "slurmctld" / "job_state"
+    assert first.leads
+    running = cluster.sbatch("-p", "accel", "--gres=gpu:1", script="sleep 120")
+    cluster.wait_state(running, "RUNNING")
+    held = cluster.sbatch("-H", "-p", "accel", "--gres=gpu:2")
+    submitted = time.time()
+    cluster.wait("Slurm saved it", lambda: state.stat().st_mtime > submitted + 0.1, 30)
+
+    first.supervisor.kill()  # the host is gone
+    first.kill()
+    primary.kill()
+    died = time.monotonic()
+    cluster.wait("the other hetd leads", lambda: second.leads, 20)
+    cluster.wait("the backup is in charge", lambda: answers(cluster), 60)
+    took = time.monotonic() - died
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", TAKEOVER_SECONDS)
+    print(f"in charge after {took:.1f} s, gate closed after {time.monotonic() - died:.1f} s")
+    cluster.ok("scontrol", "release", held)
+    new = cluster.sbatch("-p", "accel", "--gres=gpu:1")
+    assert "het1:" in cluster.job(new)["AdminComment"], "the hook beside it was asked"
+    for key in (held, new):
+        cluster.wait_started(key, 30)
+    assert {held, new} <= {key for _, key in second.releases()}
+    assert cluster.job(running)["JobState"] == "RUNNING"
+
+    primary.start()  # takes over again; its host's hetd is still gone
+    standby = "running in background mode"
+    cluster.wait("the backup is a backup", lambda: backup.log.read_text().count(standby) == 2, 30)
+    cluster.wait("the gate is closed again", lambda: cluster.gate() == "DOWN", TAKEOVER_SECONDS)
+    late = cluster.sbatch("-p", "accel", "--gres=gpu:1")
+    cluster.wait_started(late, 30)
+    assert cluster.job(running)["JobState"] == "RUNNING"
+    assert cluster.job(running)["Restarts"] == "0"
+    assert backup.process.poll() is None
+
+
+def answers(cluster: Cluster) -> bool:
+    """Whether a slurmctld in charge answers."""
+    return cluster.box.run(["scontrol", "show", "partition", "accel"]).returncode == 0
