@@ -14,6 +14,8 @@ from pathlib import Path
 
 MARK = "SLURM_HET_SANDBOX"
 """Environment variable that every daemon of a sandbox, and what they start, carries."""
+ASK_SECONDS = 1.0
+"""How often a process that is to end is asked."""
 
 _CLIENTS = {"srun", "salloc", "sbatch", "sattach"}
 
@@ -91,13 +93,21 @@ def spawn(
 
 
 def end(processes: Iterable[Process], term_seconds: float, first: int = signal.SIGTERM) -> None:
-    """Ask the processes to stop, wait, then kill those that did not."""
+    """Ask the processes to stop, wait, then kill those that did not.
+
+    They are asked again and again: from Slurm 24.11 on a slurmctld that reads its configuration
+    anew takes no SIGTERM meanwhile, and one that is killed forgets the last seconds' jobs.
+    """
     targets = list(processes)
-    for number, seconds in ((first, term_seconds), (signal.SIGKILL, 3.0)):
+    deadline = time.monotonic() + term_seconds
+    while targets:
+        left = deadline - time.monotonic()
         for process in targets:
-            process.signal(number)
-        wait_gone(targets, seconds)
+            process.signal(first if left > 0 else signal.SIGKILL)
+        wait_gone(targets, min(ASK_SECONDS, left) if left > 0 else 3.0)
         targets = [process for process in targets if process.alive]
+        if left <= 0:
+            return
 
 
 def wait_gone(processes: Sequence[Process], seconds: float) -> bool:
