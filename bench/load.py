@@ -209,7 +209,7 @@ def comparison(seen: Mapping[str, list[Seen]]) -> Iterator[list[str]]:
         counts = [sum(s.rpcs.get(name, (0, 0))[0] for s in seen[v]) for v in VARIANTS]
         yield [
             name, *(f"{mean:.0f}" for mean in means),
-            *(f"{means[-1] / mean:.2f}" if mean else "–" for mean in means[:-1]),
+            *(f"{means[-1] / mean:.2f}" if mean and means[-1] else "–" for mean in means[:-1]),
             *(str(count or "–") for count in counts),
         ]  # fmt: skip
 

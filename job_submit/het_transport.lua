@@ -38,20 +38,20 @@ function M.memory(now)
   --- The reply kept for `body`, or nil.
   function self.recall(body)
     local entry = kept[body]
-    local age = entry and now() - entry.at
+    if not entry then return nil end
+    local age = now() - entry.at
     -- A clock that was set back must not keep it for longer.
-    return entry and age >= 0 and age < entry.seconds and entry.reply or nil
+    if age >= 0 and age < entry.seconds then return entry.reply end
+    kept[body], count = nil, count - 1
+    return nil
   end
 
-  --- Keep a reply that says how long it counts.
+  --- Keep a reply that says how long it counts; there is none for `body` yet.
   function self.keep(body, reply)
     local ms = reply:match("^keep_ms=(%d%d?%d?)&")
     if not ms or #body > M.MAX_KEPT_BYTES then return end
-    if not kept[body] then
-      if count == M.MAX_KEPT then kept, count = {}, 0 end
-      count = count + 1
-    end
-    kept[body] = { reply = reply, at = now(), seconds = ms / 1000 }
+    if count == M.MAX_KEPT then kept, count = {}, 0 end
+    kept[body], count = { reply = reply, at = now(), seconds = ms / 1000 }, count + 1
   end
 
   return self

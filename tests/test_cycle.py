@@ -140,6 +140,27 @@ def test_a_plan_without_time_starts_the_first_jobs_and_says_what_to_do(
     assert bench.sent("2"), "it is the first now"
 
 
+def test_a_first_job_that_never_fits_does_not_use_up_the_time_of_all_others(
+    tmp_path: Path,
+) -> None:
+    """It could start as far as one sees node by node: a node of each of two types is free."""
+    types = {"nv2": "a100", "amd2": "mi300x", "asc1": "910b", "asc2": "910b"}
+    types |= {"dcu1": "k100ai", "dcu2": "k100ai"}
+    full = [
+        running(10 + n, node, f"gpu:{kind}:8(IDX:0-7)")
+        for n, (node, kind) in enumerate(types.items())
+    ]
+    two = {"nodes_min": 2, "nodes_max": 2, "tasks": 2, "features": "a100|mi300x"}
+    head = marked(1, tres_per_node="gpu:8", priority=2000, **two)
+    bench = Bench(tmp_path, *full, head, marked(2))
+    bench.seconds = 0
+    bench.run()
+    assert "free devices are spread" in bench.cycle.report.waiting["1"]
+    assert bench.slurm.updates == []
+    bench.run()
+    assert bench.sent("2")
+
+
 @pytest.mark.parametrize(("state", "planned"), [("INACTIVE", True), ("DRAIN", False)])
 def test_states_of_the_intake_that_the_admin_set(tmp_path: Path, state: str, planned: bool) -> None:
     bench = Bench(tmp_path, marked(1), gate=state)

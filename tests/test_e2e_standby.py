@@ -27,6 +27,7 @@ from slurm_het.daemon.store import Journal
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import HETD_ARGV, Sandbox
 from slurm_het.sandbox.layout import program
+from slurm_het.sandbox.procs import MARK, end
 from tests.cluster import Cluster
 from tests.conftest import cannot_run_slurm, short_dir
 
@@ -240,7 +241,7 @@ class Controller:
 
     def __init__(self, box: Sandbox, name: str) -> None:
         self.box, self.name, self.etc = box, name, box.dir / f"etc-{name}"
-        shutil.copytree(box.layout.etc, self.etc)
+        shutil.copytree(box.layout.etc, self.etc, dirs_exist_ok=True)
         conf, hook = self.etc / "slurm.conf", self.etc / "het_hook_config.lua"
         own = re.compile("^Slurmctld(PidFile|LogFile)=.*$", re.MULTILINE)
         conf.write_text(own.sub(rf"\g<0>-{name}", conf.read_text()))
@@ -253,13 +254,14 @@ class Controller:
         """Start slurmctld, by a hostname that is known to it alone, and wait until it answers."""
         argv = [*UNSHARE, sys.executable, "-c", AS_HOST, self.name, str(self.etc / "hosts")]
         argv += [program("slurmctld"), "-D"]
-        env = self.box.env | {"SLURM_CONF": str(self.etc / "slurm.conf")}
+        env = self.box.env | {"SLURM_CONF": str(self.etc / "slurm.conf"), MARK: str(self.box.dir)}
         said = self.log.with_name(f"{self.name}.out")  # its log too, but from the start
         with said.open("wb") as output:
             self.process = subprocess.Popen(argv, env=env, stdout=output, stderr=output)
         deadline = time.monotonic() + 40
         while not self.answers():
             if time.monotonic() > deadline or self.process.poll() is not None:
+                self.kill()
                 pytest.fail(f"{self.name}'s slurmctld is not there\n{said.read_text()[-3000:]}")
             time.sleep(0.1)
 
@@ -286,12 +288,10 @@ def controllers(own_box: Sandbox) -> Iterator[tuple[Cluster, list[Controller], l
     hosts = "SlurmctldHost=ctl1(127.0.0.1)\nSlurmctldHost=ctl2(127.0.0.2)"
     both = before.replace("SlurmctldHost=localhost(127.0.0.1)", hosts)
     conf.write_text(re.sub("^SlurmctldTimeout=.*", "SlurmctldTimeout=10", both, flags=re.MULTILINE))
-    for process in own_box.daemons():
-        if process.name == "slurmctld":
-            os.kill(process.pid, signal.SIGTERM)
     found: list[Controller] = []
     hetds: list[Hetd] = []
     try:
+        end([p for p in own_box.daemons() if p.name == "slurmctld"], 10.0)
         for name in ("ctl1", "ctl2"):
             found.append(Controller(own_box, name))
         for node in nodes:  # they must know of the second
@@ -340,9 +340,8 @@ def test_a_backup_slurmctld_takes_over_and_gives_back(
     died = time.monotonic()
     cluster.wait("the other hetd leads", lambda: second.leads, 20)
     cluster.wait("the backup is in charge", lambda: answers(cluster), 60)
-    took = time.monotonic() - died
-    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", TAKEOVER_SECONDS)
-    print(f"in charge after {took:.1f} s, gate closed after {time.monotonic() - died:.1f} s")
+    assert cluster.gate() == "DOWN", "a backup takes over the gate as it was saved"
+    print(f"in charge after {time.monotonic() - died:.1f} s")
     cluster.ok("scontrol", "release", held)
     new = cluster.sbatch("-p", "accel", "--gres=gpu:1")
     assert "het1:" in cluster.job(new)["AdminComment"], "the hook beside it was asked"
@@ -354,7 +353,8 @@ def test_a_backup_slurmctld_takes_over_and_gives_back(
     primary.start()  # takes over again; its host's hetd is still gone
     again = "Running as primary controller"
     cluster.wait("it is in charge", lambda: primary.log.read_text().count(again) == 2, 30)
-    cluster.wait("the gate is closed again", lambda: cluster.gate() == "DOWN", TAKEOVER_SECONDS)
+    # Nothing wakes the other host's hetd, which looks again after 30 s at the latest.
+    cluster.wait("the gate is closed again", lambda: cluster.gate() == "DOWN", 40)
     late = cluster.sbatch("-p", "accel", "--gres=gpu:1")
     cluster.wait_started(late, 30)
     assert cluster.job(running)["JobState"] == "RUNNING"

@@ -108,4 +108,5 @@ def test_of_an_odd_number_of_nodes_one_is_left(monkeypatch: pytest.MonkeyPatch) 
     asks = [Ask(key, slots, 0, groups, {0: 3.0, 1: 1.0}) for key in ("first", "second")]
     problem = problem_of(nodes, devices, asks)
     found = Search(problem, 30, Pooled(problem, "highs"), 0.0).run()
-    assert (found.status, found.objective, found.bound) == ("optimal", 8.0, pytest.approx(8.0))
+    assert (found.status, found.objective) == ("optimal", 8.0)
+    assert found.bound == pytest.approx(8.0)

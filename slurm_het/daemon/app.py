@@ -237,7 +237,8 @@ class Daemon:
         for look in self._looks:
             look.cancel()
         loop = asyncio.get_running_loop()
-        self._looks = [loop.call_later(delay, self._wake.set) for delay in ADMISSION_WAKES]
+        later = KEEP_SECONDS if kept else 0.0
+        self._looks = [loop.call_later(later + delay, self._wake.set) for delay in ADMISSION_WAKES]
 
     def _control(self, request: Request, caller: Caller) -> dict[str, Any]:
         if request.op == "history":

@@ -92,6 +92,7 @@ class Cycle:
         self._holding: dict[int, Job] = {}
         self._readings = Readings()
         self._counted = float("-inf")
+        self._in_vain: set[str] = set()
 
     async def run(self) -> bool:
         """One cycle; returns whether another may find more to do at once."""
@@ -127,7 +128,11 @@ class Cycle:
 
     def _plan(self, room: Inventory, window: tuple[Task, ...], expected: Forecast) -> Plan:
         until = self.deadline()
+        # Who was looked at in vain, while others were not, comes after them for once.
+        window = tuple(sorted(window, key=lambda task: task.key in self._in_vain))
         made = plan(room, window, self.policy, until.solve, expected, until.hurry)
+        in_vain = made.left_out and not made.placements
+        self._in_vain = {t.key for t in window[: -made.left_out]} if in_vain else set()
         if made.left_out:
             log.warning("%d of %d jobs were not looked at: their plan's time (%g s) was up; raise"
                         " planner.deadline_seconds or lower planner.window_tasks",

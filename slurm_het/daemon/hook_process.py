@@ -40,9 +40,11 @@ READY, ADMITTED, KEPT = b"r", b"a", b"k"
 START_SECONDS = 20.0
 REMEMBERED = 64
 TELL_SECONDS = 0.02
-REPEATS = 4
+REPEATS, APART = 4, 0.07
 KEEP_SECONDS = 0.25
-"""For how long the hook uses a reply by itself, once its request came REPEATS times in a row."""
+"""For how long the hook uses a reply by itself, once its request came REPEATS times, each at most
+APART seconds after the last: who submits a few a second is to be planned at once, not to be spared.
+"""
 KEPT_BYTES = 16384
 """The longest request whose reply the hook keeps (MAX_KEPT_BYTES in het_transport.lua)."""
 
@@ -156,7 +158,7 @@ class _Notice:
 
 
 class Repeats:
-    """Tells requests that come again and again from others; the last REMEMBERED are known."""
+    """Tells a flood of one request from others; the last REMEMBERED are known."""
 
     def __init__(self) -> None:
         self._asked: dict[bytes, tuple[int, float]] = {}
@@ -167,7 +169,8 @@ class Repeats:
             return False
         times, last = self._asked.pop(body, (0, now))
         # A kept reply's request comes only when that is used up.
-        times = times + 1 if now - last <= 2 * KEEP_SECONDS else 1
+        pause = APART + (KEEP_SECONDS if times >= REPEATS else 0.0)
+        times = times + 1 if now - last <= pause else 1
         self._asked[body] = times, now
         if len(self._asked) > REMEMBERED:
             del self._asked[next(iter(self._asked))]
@@ -187,8 +190,8 @@ class _Serving:
     def offered(self, inventory: Inventory) -> None:
         """Admit by this inventory from now on.
 
-        Whoever submits much submits the same script again and again: it is read once. Of 256 KiB
-        at most, that is, the last few.
+        Whoever submits much submits the same script again and again: it is read once. That is
+        REMEMBERED requests of at most 256 KiB.
         """
         self.inventory = inventory
 
@@ -202,7 +205,7 @@ class _Serving:
         """The reply's frame to a request's body. Raises WireError."""
         keep = self.repeats.again(body, time.monotonic())
         reply = self._remembered(body, round(KEEP_SECONDS * 1000) if keep else 0)
-        self.notice.admitted(keep)
+        self.notice.admitted(keep and b"action=admit" in reply)
         return reply
 
     async def run(self) -> None:
