@@ -57,7 +57,6 @@ COLUMNS = (
 class Seen:
     """One sandbox under load. Times in microseconds unless their names say otherwise."""
 
-    boot_s: float = 0.0
     fill_s: float = 0.0
     pending: int = 0
     rpcs: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -165,9 +164,7 @@ def measure(directory: Path, options: argparse.Namespace, variant: str) -> Seen:
     seen = Seen()
     het = variant == "slurm-het"
     partition = INTAKE if het else NATIVE
-    began = time.monotonic()
     with Sandbox.up(directory, topology(options.nodes), hetd=het, hook=variant != "none") as box:
-        seen.boot_s = time.monotonic() - began
         if variant == "empty":
             (box.layout.etc / "job_submit.lua").write_text(EMPTY)
         seen.fill_s = fill(box, options.jobs, partition)

@@ -49,23 +49,19 @@ def hook_process(run_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
     config = run_dir / "het.yaml"
     config.write_text(config_text(run_dir))
     command = [sys.executable, "-m", "slurm_het.daemon.hook_process", str(config)]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    try:
-        assert process.stdin
-        assert process.stdout
-        payload = msgspec.msgpack.encode(offer(inventory()))
-        process.stdin.write(struct.pack(">I", len(payload)) + payload)
-        process.stdin.flush()
-        assert process.stdout.read(1) == b"r"
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream:
-                stream.close()
+    ) as process:
+        try:
+            assert process.stdin
+            assert process.stdout
+            payload = msgspec.msgpack.encode(offer(inventory()))
+            process.stdin.write(struct.pack(">I", len(payload)) + payload)
+            process.stdin.flush()
+            assert process.stdout.read(1) == b"r"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_the_hook_keeps_the_reply_to_what_comes_again_and_again(run_dir: Path) -> None:
@@ -90,7 +86,6 @@ def test_it_answers_while_its_parent_is_gone(run_dir: Path) -> None:
         assert process.stdout
         first = ask(run_dir / "hook.sock")
         process.stdout.close()
-        process.stdout = None
         assert ask(run_dir / "hook.sock") == first
         assert first["partition"] == "accel"
         process.stdin.close()

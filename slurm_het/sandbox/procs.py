@@ -100,14 +100,17 @@ def end(processes: Iterable[Process], term_seconds: float, first: int = signal.S
     """
     targets = list(processes)
     deadline = time.monotonic() + term_seconds
-    while targets:
-        left = deadline - time.monotonic()
-        for process in targets:
-            process.signal(first if left > 0 else signal.SIGKILL)
-        wait_gone(targets, min(ASK_SECONDS, left) if left > 0 else 3.0)
-        targets = [process for process in targets if process.alive]
-        if left <= 0:
-            return
+    while targets and (left := deadline - time.monotonic()) > 0:
+        targets = _signalled(targets, first, min(ASK_SECONDS, left))
+    _signalled(targets, signal.SIGKILL, 3.0)
+
+
+def _signalled(processes: Sequence[Process], number: int, seconds: float) -> list[Process]:
+    """Those that are there still, so long after the signal at most."""
+    for process in processes:
+        process.signal(number)
+    wait_gone(processes, seconds)
+    return [process for process in processes if process.alive]
 
 
 def wait_gone(processes: Sequence[Process], seconds: float) -> bool:
