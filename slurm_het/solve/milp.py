@@ -18,8 +18,8 @@ from slurm_het.core.greedy import Starts
 from slurm_het.core.problem import Problem, SlotChoice, Solution
 from slurm_het.solve.candidates import Candidates, Names, candidates, numbered
 from slurm_het.solve.lexicographic import Answer, OutOfTimeError, Search, Tell, tell_nobody
+from slurm_het.solve.master import SolverName as SolverName  # part of this module's interface
 from slurm_het.solve.pooled import Pooled
-from slurm_het.solve.pooled import SolverName as SolverName  # part of this module's interface
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 import mip
 
 from slurm_het.core.quotas import LinearProgram
-from slurm_het.solve.pooled import SolverName
+from slurm_het.solve.master import SolverName
 
 
 def solve_program(
