@@ -10,7 +10,6 @@ from slurm_het.core.ahead import (
     keep_free,
     releases,
     reserve_ahead,
-    spare_beside,
 )
 from slurm_het.core.inventory import take_inventory
 from slurm_het.core.model import Job, Slot
@@ -74,25 +73,25 @@ def test_lower_tasks_fill_only_what_ends_in_time() -> None:
         "is more important": (task("d", priority=51, minutes=None), frozenset()),
     }
     for name, (low, kept_off) in cases.items():
-        (kept,) = keep_free([low], [reservation], {}, NOW)
+        (kept,) = keep_free([low], [reservation], inventory(*jobs), NOW)
         assert kept.exc_nodes == kept_off, name
         assert could_start(kept, inventory(*jobs)), "the other node is still there"
 
 
-def test_what_is_spare_beside_a_reservation_may_be_used() -> None:
-    """Six cards are reserved for when job 2 ends; a seventh is spare then as now."""
+def test_the_whole_node_is_kept_in_every_pool_it_is_in() -> None:
+    """Slurm's backfill starts nothing beside a pinned job, though a card would be spare."""
     full, ending = busy(1, "nv1", "0,1,2,3,4,5,6,7", 0), busy(2, "nv2", "0,1,2,3,4,5", 4600)
-    jobs = (full, ending, busy(3, "nv2", "6", 9000))
-    coming = releases(snapshot(*jobs), policy())
-    first = task("9", slots=(Slot(6, 1, 1024),), priority=50)
-    made = reserve_ahead(first, inventory(*jobs), coming, NOW)
+    coming = releases(snapshot(full, ending), policy())
+    room = inventory(full, ending)
+    made = reserve_ahead(task("9", slots=(Slot(6, 1, 1024),), priority=50), room, coming, NOW)
     assert made is not None
     assert (made.placement.nodes, made.start) == (("nv2",), 4600)
-    spare = spare_beside([made], inventory(*jobs), coming)
-    assert spare["nv2"][0] == 1
-    lower = [task(key, priority=10, minutes=None) for key in ("a", "b")]
-    kept = keep_free(lower, [made], spare, NOW)
-    assert [t.exc_nodes for t in kept] == [frozenset(), frozenset({"nv2"})]
+    others = set(room.nodes["nv2"].partitions) - {made.placement.partition}
+    assert others
+    pools = [(made.placement.partition,), tuple(others), ("train-amd",)]
+    lower = [task("a", priority=10, minutes=None, pools=names) for names in pools]
+    kept = keep_free(lower, [made], room, NOW)
+    assert [t.exc_nodes for t in kept] == [frozenset({"nv2"}), frozenset({"nv2"}), frozenset()]
 
 
 def test_one_reservation_per_pool_in_priority_order() -> None:

@@ -54,3 +54,20 @@ def test_what_ends_in_time_fills_the_gap(cluster: Cluster) -> None:
     cluster.ok("scancel", blocker)
     cluster.wait_started(big, 20)
     cluster.wait_started(late, 30)
+
+
+def test_nothing_that_outlasts_the_wait_goes_beside_it(cluster: Cluster) -> None:
+    """Two cards of the node would be spare, but Slurm's backfill keeps the whole node free."""
+    full = cluster.sbatch("--gres=gpu:8", "-t", "60", script="echo dtk; sleep 100")
+    ending = cluster.sbatch("--gres=gpu:4", "-t", "4", script="echo dtk; sleep 100")
+    for key in (full, ending):
+        cluster.wait_state(key, "RUNNING")
+    big = cluster.sbatch("--gres=gpu:6", "-t", "5", script="echo dtk; sleep 1")
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big), 10)
+    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="echo dtk; sleep 1")
+    kept = f"kept for {big}"
+    cluster.wait("it is kept off", lambda: kept in cluster.tool("squeue", "-j", late), 10)
+    cluster.ok("scancel", ending)
+    cluster.wait_started(big, 20)
+    cluster.wait_started(late, 20)
+    assert "returned" not in cluster.outcomes(late)

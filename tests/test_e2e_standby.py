@@ -355,7 +355,7 @@ def test_a_backup_slurmctld_takes_over_and_gives_back(
     assert {held, new} <= {key for _, key in second.releases()}
     assert cluster.job(running)["JobState"] == "RUNNING"
 
-    # Not by starting the first alone: plain Slurm of 24.11 and 26.05 may lose jobs, see docs/gate.md.
+    # Not by starting the first alone: plain Slurm 24.11 and 26.05 may lose jobs, see docs/gate.md.
     backup.stop()
     primary.start()  # its host's hetd is still gone
     backup.start()

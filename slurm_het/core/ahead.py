@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from slurm_het.core import hostlist
-from slurm_het.core.build import fits_device, groups_of, has_room, misfit, need
+from slurm_het.core.build import fits_device, groups_of, has_room, misfit
 from slurm_het.core.held import held_indexes
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Device, Job, Node, Placement, Slot, Snapshot, Task
@@ -139,83 +138,31 @@ def _placement(task: Task, nodes: list[Node]) -> Placement:
     )
 
 
-class Beside(NamedTuple):
-    """Devices, CPUs and host memory (MiB) left on a node beside a reservation when it starts.
-
-    `apart`: only for tasks that share as it does, or take whole devices as it does.
-    """
-
-    devices: int = 0
-    cpus: int = 0
-    memory: int = 0
-    apart: bool = False
-
-
-Spare = dict[str, Beside]
-"""What is left beside reservations, by node."""
-
-
-def spare_beside(
-    reservations: Iterable[Reservation],
-    inventory: Inventory,
-    coming: dict[str, tuple[Release, ...]],
-) -> Spare:
-    """What the reserved nodes will have beside the reservation at its start."""
-    spare: Spare = {}
-    for made in reservations:
-        for name, slot in zip(made.placement.nodes, made.task.slots, strict=False):
-            node = inventory.nodes.get(name)
-            if node is None:
-                continue
-            for release in coming.get(name, ()):
-                if release.end <= made.start:
-                    node = _after(node, release)
-            cpus, memory = need(made.task, slot, node)
-            free = sum(fits_device(made.task, d) for d in node.devices)
-            spare[name] = Beside(
-                free - slot.devices, node.cpus_free - cpus, node.memory_free_mib - memory,
-                node.apart,
-            )  # fmt: skip
-    return spare
-
-
 def keep_free(
-    tasks: Iterable[Task], reservations: Iterable[Reservation], spare: Spare, now: float
+    tasks: Iterable[Task], reservations: Iterable[Reservation], room: Inventory, now: float
 ) -> tuple[Task, ...]:
-    """The tasks, each kept off the nodes of reservations that it would delay.
+    """The tasks, each kept off the nodes of reservations that it would outlast.
 
-    It delays none that it ends before, that has room beside it, or that it has priority over.
-    What is spare is given to one task each, in order, whether it then goes there or not.
+    Of the whole nodes, in every pool they are in: Slurm's backfill protects nodes, not devices, and
+    starts nothing there that would outlast the wait, whatever is free beside it (22.05, 24.11,
+    26.05). Not kept off are tasks with priority over the reserved one.
     """
-    held, left = list(reservations), dict(spare)
-    return tuple(_kept_off(task, held, left, now) for task in tasks)
+    held = [(made, _pools(made, room)) for made in reservations]
+    return tuple(_kept_off(task, held, now) for task in tasks)
 
 
-def _kept_off(task: Task, reservations: list[Reservation], left: Spare, now: float) -> Task:
-    slot = max(task.slots, key=lambda s: (s.devices, s.cpus, s.memory_mib))
+def _pools(made: Reservation, room: Inventory) -> frozenset[str]:
+    nodes = (room.nodes[name] for name in made.placement.nodes if name in room.nodes)
+    return frozenset(pool for node in nodes for pool in node.partitions)
+
+
+def _kept_off(task: Task, held: Iterable[tuple[Reservation, frozenset[str]]], now: float) -> Task:
     off: set[str] = set()
-    for made in reservations:
-        ahead = task.priority > made.task.priority
+    for made, pools in held:
+        ahead = made.task.key == task.key or task.priority > made.task.priority
         in_time = task.minutes is not None and now + task.minutes * 60 <= made.start
-        if (
-            made.task.key == task.key
-            or ahead
-            or in_time
-            or made.placement.partition not in task.pools
-        ):
-            continue
-        for name in made.placement.nodes:
-            beside = left.get(name, Beside())
-            mixed = beside.apart and task.shared != made.task.shared
-            rest = beside._replace(
-                devices=beside.devices - slot.devices,
-                cpus=beside.cpus - slot.cpus,
-                memory=beside.memory - slot.memory_mib,
-            )
-            if task.exclusive or task.all_memory or mixed or min(rest[:3]) < 0:
-                off.add(name)
-            else:
-                left[name] = rest
+        if not ahead and not in_time and not pools.isdisjoint(task.pools):
+            off |= set(made.placement.nodes)
     return replace(task, exc_nodes=task.exc_nodes | off) if off else task
 
 

@@ -11,7 +11,6 @@ from slurm_het.core.ahead import (
     keep_free,
     releases,
     reserve_ahead,
-    spare_beside,
 )
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Snapshot, Task
@@ -72,7 +71,7 @@ def look_ahead(
     reserved = {r.task.key for r in pinned}
     rest = tuple(t for t in tasks if t.key not in reserved)
     every = [*held, *new]
-    kept_off = keep_free(rest, every, spare_beside(every, room, coming), now)
+    kept_off = keep_free(rest, every, room, now)
     return Outlook(pinned, move, kept_off, _kept(rest, kept_off, every, room))
 
 
