@@ -52,7 +52,7 @@ class PlannerSettings:
     deadline_seconds: Annotated[float, Meta(ge=0.01, le=600)] = 2.0
     gap: Fraction = 0.005
     window_tasks: Count = 64
-    poll_seconds: Annotated[float, Meta(ge=0.05, le=3600)] = 5.0
+    poll_seconds: Annotated[float, Meta(ge=0.05, le=30)] = 5.0  # so long a gate may stay open
     settle_seconds: Seconds = 0.05
     grace_seconds: Seconds = 45.0
     retry_seconds: Seconds = 60.0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from slurm_het.config import load_config
+from slurm_het.core.forecast import Demand
 from slurm_het.core.model import Job, Placement
 from slurm_het.daemon.store import Journal
 from slurm_het.sandbox.cluster import Sandbox
@@ -112,6 +113,14 @@ class Cluster:
         journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
         try:
             return [event for _, event, _ in journal.outcomes_of(key)]
+        finally:
+            journal.close()
+
+    def learned(self) -> set[Demand]:
+        """What hetd has journaled of the jobs to be expected."""
+        journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
+        try:
+            return set(journal.demands(0.0))
         finally:
             journal.close()
 

@@ -67,6 +67,7 @@ def test_a_type_named_by_a_number_works_as_a_key_everywhere() -> None:
         ("planner: {deadline_seconds: .inf}", 4, ["planner.deadline_seconds", "<= 600"]),
         ("planner: {deadline_seconds: 1e9}", 4, ["planner.deadline_seconds", "1e9"]),
         ("planner: {poll_seconds: 0}", 4, ["planner.poll_seconds", ">= 0.05"]),
+        ("planner: {poll_seconds: 31}", 4, ["planner.poll_seconds", "<= 30"]),
         ("planner: {window_tasks: 2.5}", 4, ["planner.window_tasks", "2.5"]),
         ("weights: {scarcity: -1}", 4, ["weights.scarcity", ">= 0"]),
         ("weights: {scarcity: .nan}", 4, ["weights.scarcity", "nan"]),

@@ -66,6 +66,20 @@ def test_cpu_job_is_untouched(cluster: Cluster) -> None:
     assert len(cluster.hook_log()) == before
 
 
+def test_a_job_without_devices_in_a_pool_is_untouched_and_learned(cluster: Cluster) -> None:
+    """It takes CPUs that tasks need: such jobs are to be expected again."""
+    key = cluster.sbatch("-p", "train-nv", "-c3", "--mem=3G", "-t", "7", script="sleep 20")
+    record = cluster.wait_started(key)
+    assert record["Partition"] == "train-nv"
+    learned = ("train-nv",), 0, 1, 4, 4096
+
+    def known() -> bool:
+        asked = cluster.learned()
+        return learned in {(d.pools, d.devices, d.nodes, d.cpus, d.memory_mib) for d in asked}
+
+    cluster.wait("it is learned", known)
+
+
 def test_srun_salloc_and_arrays(cluster: Cluster) -> None:
     assert cluster.ok("srun", "--gres=gpu:1", "hostname").strip()
     assert cluster.ok("salloc", "--gres=gpu:2", "true") is not None

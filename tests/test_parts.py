@@ -133,7 +133,7 @@ def test_a_new_hetd_knows_from_the_journal_what_runs(tmp_path: Path) -> None:
 
     def look(tasks: list[Task], here: Inventory) -> Forecast:
         new = Expectation(journal, config, lambda: 1e6, lambda: 1.0, relax)
-        return asyncio.run(new.of(tasks, here))
+        return asyncio.run(new.of(tasks, (), here))
 
     before = look([either("1")], inventory())
     assert not before.held
@@ -143,6 +143,30 @@ def test_a_new_hetd_knows_from_the_journal_what_runs(tmp_path: Path) -> None:
     )
     after = look([], holders)
     assert after.held[demand_of(either())] == {kind_of(*device_of("nv1")): 1}
+    journal.close()
+
+
+def test_what_runs_without_devices_beside_them_is_learned(tmp_path: Path) -> None:
+    """Once a job, however often it is seen; not what runs where there are no devices."""
+    journal = Journal(tmp_path / "journal.db")
+    config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
+    hetd = Expectation(journal, config, lambda: 1e6, lambda: 1.0, relax)
+    base = {"partition": "train-nv", "memory_per_cpu_mib": 1000}
+    first = running(1, "nv[1-2]", "", cpus=10, time_limit_minutes=30, **base)
+    jobs = [
+        first,
+        replace(first, id=2, cpus=16, time_limit_minutes=None),
+        running(3, "cpu1", "", cpus=4, **base),
+        running(4, "nv1", "gpu:a100:1(IDX:0)", cpus=4, **base),
+        replace(first, id=5, state="PENDING", nodes=""),
+    ]
+    for seen in (jobs[:1], jobs, jobs):
+        asyncio.run(hetd.of([], seen, inventory()))
+    expected = Demand(tuple(sorted(policy().types)), ("train-nv",), 0, 2, cpus=8, memory_mib=8192)
+    assert journal.demands(0.0) == {expected: 30.0 + 60.0}
+    made = planned({expected: 1.0, A100: 1.0})
+    assert {kind.type for kind in made.parts[expected]} == {"a100"}
+    assert planned({expected: 1.0}), "nothing else is known: no reason to fail"
     journal.close()
 
 

@@ -71,7 +71,7 @@ def _expected(settings: Config, inventory: Inventory, solver: WorkerSolver) -> F
         try:
             journal = Journal(settings.paths.journal, read_only=True)
         except HetError as error:
-            click.echo(f"slurm-het plan: planned without the expected jobs: {error}", err=True)
+            click.echo(f"slurm-het plan: planned without the journal: {error}", err=True)
         else:
             if not settings.policy.expected_jobs:
                 weights = journal.demands(time.time() - settings.planner.learn_days * DAY)

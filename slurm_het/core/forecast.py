@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
+from slurm_het.core import hostlist
 from slurm_het.core.frag import WHOLE, Free, Measure, Mix, Shape, remember
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.kinds import Kind, Offer, kind_of, milli, milli_up
-from slurm_het.core.model import Task
+from slurm_het.core.model import Job, Task
 from slurm_het.core.policy import Policy
 
 MOST = 256
@@ -75,6 +76,32 @@ def demand_of(task: Task) -> Demand:
         tuple(sorted(task.types)), tuple(sorted(task.pools)), slot.devices, len(task.slots),
         task.memory_gib, task.shared, slot.cpus, slot.memory_mib,
     )  # fmt: skip
+
+
+def demand_beside(job: Job, inventory: Inventory, policy: Policy) -> Demand | None:
+    """What a running job without devices takes of nodes that have some; None for any other job.
+
+    CPUs and host memory are rounded up to powers of two: a site has many sizes of such jobs, and
+    few of them are to fill the demands that are kept.
+    """
+    if not job.holds_nodes or any(job.gres_detail):
+        return None
+    names = hostlist.expand(job.nodes)
+    nodes = [node for name in names if (node := inventory.nodes.get(name)) and node.devices]
+    if not nodes:
+        return None
+    cpus = -(-job.cpus // len(names))
+    memory = job.memory_per_node_mib
+    if memory is None:
+        memory = cpus * (job.memory_per_cpu_mib or 0)
+    return Demand(
+        tuple(sorted(policy.types)), (job.partition,), 0, len(nodes),
+        cpus=_power_of_two(cpus), memory_mib=_power_of_two(memory or nodes[0].memory_mib),
+    )  # fmt: skip
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << max(0, number - 1).bit_length()
 
 
 Parts = Mapping[Demand, Mapping[Kind, float]]

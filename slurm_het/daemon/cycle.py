@@ -117,7 +117,7 @@ class Cycle:
         room = reserve(self.inventory, self.pins.pins.values())
         tasks, kept = await self._look_ahead(snapshot, room, tasks)
         window = select(room, tasks, window_tasks)
-        expected = await self._expectation.of(queue.tasks, room)
+        expected = await self._expectation.of(queue.tasks, snapshot.jobs, room)
         made = await asyncio.to_thread(self._plan, room, window, expected)
         made = replace(made, waiting=made.waiting | kept)
         self._record(made, len(tasks) + queue.unlisted, time.perf_counter() - began)

@@ -6,9 +6,16 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from slurm_het.config import Config
-from slurm_het.core.forecast import Demand, Forecast, demand_of, forecast, given
+from slurm_het.core.forecast import (
+    Demand,
+    Forecast,
+    demand_beside,
+    demand_of,
+    forecast,
+    given,
+)
 from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import Task
+from slurm_het.core.model import Job, Task
 from slurm_het.core.parts import Relax, held_on, with_parts
 from slurm_het.daemon.store import Journal
 
@@ -18,7 +25,7 @@ DEFAULT_MINUTES = 60.0  # of a job without a time limit
 
 
 class Expectation:
-    """Journals what tasks ask, and makes a forecast of it now and then.
+    """Journals what jobs ask, and makes a forecast of it now and then.
 
     `clock` is the wall's, by which the journal counts days; `ticks` never goes back. `relax` may
     take its time: it runs in a thread.
@@ -40,12 +47,19 @@ class Expectation:
         self._renew_at = 0.0
         self._asked: set[str] = set()
         self._demands: dict[str, Demand] = {}  # of the tasks that wait, and of those that run
+        self._beside: set[str] = set()  # the running jobs without devices that are journaled
 
-    async def of(self, tasks: Iterable[Task], inventory: Inventory) -> Forecast:
-        """The forecast at this moment, these tasks included; empty if nothing is to be expected."""
+    async def of(
+        self, tasks: Iterable[Task], jobs: Iterable[Job], inventory: Inventory
+    ) -> Forecast:
+        """The forecast at this moment, empty if nothing is to be expected.
+
+        `tasks` are those that wait, `jobs` all that Slurm has.
+        """
         if not self.days and not self.policy.expected_jobs:
             return self._forecast
         self._learn({task.key: task for task in tasks}, inventory)
+        self._learn_beside(jobs, inventory)
         if self.ticks() >= self._renew_at:
             self._renew_at = self.ticks() + RENEW_SECONDS
             since = self.clock() - self.days * DAY
@@ -70,3 +84,19 @@ class Expectation:
         known |= self.journal.demands_of(unknown) if unknown else {}
         self._asked = holders - known.keys()  # jobs that never were in the gate
         self._demands = {k: d for k, d in known.items() if k in holders or k in waiting}
+
+    def _learn_beside(self, jobs: Iterable[Job], inventory: Inventory) -> None:
+        """Journal the jobs without devices that run on nodes with some, when they are first seen.
+
+        They never are in the gate, but take the CPUs that tasks need.
+        """
+        running = {job.key: job for job in jobs if job.holds_nodes and not any(job.gres_detail)}
+        minutes: dict[Demand, float] = {}
+        for key in running.keys() - self._beside:
+            job = running[key]
+            if demand := demand_beside(job, inventory, self.policy):
+                asked = job.time_limit_minutes or DEFAULT_MINUTES
+                minutes[demand] = minutes.get(demand, 0.0) + asked
+        self._beside = set(running)
+        if minutes:
+            self.journal.add_demands(self.clock(), minutes)
