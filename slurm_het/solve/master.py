@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections import Counter, defaultdict
@@ -9,11 +10,27 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import mip
+from mip.highs import has_highs
 
 from slurm_het.solve.choices import Choices, Resource
 from slurm_het.solve.expand import Choice
 
 SolverName = Literal["highs", "cbc"]
+
+
+def _end_one_model() -> None:
+    """Let a model of each solver come and go, before there are any others.
+
+    A model's end calls into its solver's library, and a first call has cffi parse a declaration
+    under a lock. Where the collector ended the first model amid another such parsing, the process
+    waited for itself for ever (python-mip 2.0.0, cffi 2.1.1).
+    """
+    for name in (mip.CBC, mip.HIGHS) if has_highs else (mip.CBC,):
+        mip.Model(solver_name=name)
+    gc.collect()
+
+
+_end_one_model()
 
 
 class Demand(NamedTuple):
