@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from slurm_het.slurm.versions import parse_version
 from tests.cluster import Cluster
 
 pytestmark = pytest.mark.slurm
@@ -71,3 +72,19 @@ def test_nothing_that_outlasts_the_wait_goes_beside_it(cluster: Cluster) -> None
     cluster.wait_started(big, 20)
     cluster.wait_started(late, 20)
     assert "returned" not in cluster.outcomes(late)
+
+
+def test_a_node_is_kept_free_of_shares_for_a_whole_device(cluster: Cluster) -> None:
+    """Both nodes of the pool have sharers: the next shares keep off one until the card is taken."""
+    if not parse_version(cluster.ok("scontrol", "--version")).forgets_sharers:
+        pytest.skip("this Slurm gives out whole devices beside sharers")
+    script = "#HET scenario=inference\necho neuware; python infer.py; sleep {}"
+    for node, seconds in (("mlu1", 60), ("mlu2", 6)):
+        key = cluster.sbatch("--gres=shard:8", "-x", node, script=script.format(seconds))
+        cluster.wait_state(key, "RUNNING")
+    whole = cluster.sbatch("--gres=gpu:1", script=script.format(1))
+    late = cluster.sbatch("--gres=shard:8", "-x", "mlu2", "-t", "1", script=script.format(30))
+    kept = f"mlu1 is kept free of shares for {whole}"
+    cluster.wait("shares keep off", lambda: kept in cluster.tool("squeue", "-j", late), 10)
+    assert cluster.wait_started(whole, 20)["NodeList"] == "mlu1"
+    cluster.wait_started(late, 20)

@@ -19,7 +19,7 @@ from slurm_het.core.problem import Problem, SlotChoice, Solution
 from slurm_het.core.queue import fill_task_pools
 from slurm_het.core.reserve import Pin, reserve
 from slurm_het.solve.milp import solve as solve_mip
-from tests.world import gated, inventory, policy, running, snapshot, task
+from tests.world import forgetful, gated, inventory, policy, running, snapshot, task
 
 Solve = Callable[[Problem], Solution]
 
@@ -321,11 +321,6 @@ def test_a_pool_in_which_every_job_gets_whole_nodes() -> None:
 L40S: dict[str, Any] = {
     "types": frozenset({"l40s"}), "pools": ("infer-nv",), "exc_nodes": frozenset({"l40s2"}),
 }  # fmt: skip
-
-
-def forgetful(*jobs: Job) -> Inventory:
-    """The sandbox's inventory on a Slurm that forgets sharers."""
-    return take_inventory(replace(snapshot(*jobs), forgets_sharers=True), policy())
 
 
 def test_whole_devices_are_kept_apart_from_sharers_where_slurm_forgets_them() -> None:

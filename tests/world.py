@@ -64,6 +64,11 @@ def gated(number: int, **fields: Any) -> Job:
     return Job(id=number, **(base | fields))
 
 
+def forgetful(*jobs: Job) -> Inventory:
+    """The same on a Slurm that forgets who shares a device, as 22.05 does."""
+    return take_inventory(replace(snapshot(*jobs), forgets_sharers=True), policy())
+
+
 def running(number: int, node: str, detail: str, **fields: Any) -> Job:
     """A job running on one node with this GRES detail."""
     return Job(id=number, state="RUNNING", nodes=node, gres_detail=(detail,), **fields)

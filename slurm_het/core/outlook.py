@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from slurm_het.core.ahead import (
     Release,
@@ -17,9 +19,12 @@ from slurm_het.core.model import Snapshot, Task
 from slurm_het.core.plan import could_start
 from slurm_het.core.policy import Policy
 from slurm_het.core.reserve import Pin
+from slurm_het.core.sharers import keep_whole
 
 # A pin that could start this much earlier (seconds) on other nodes is worth taking back.
 WORTH_MOVING = 60.0
+EXPLAINED = 200
+"""How many tasks are told for whom they are kept off nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +32,8 @@ class Outlook:
     """What to do about the tasks that cannot start now.
 
     `reserve` are new reservations; `move` are pinned keys to take back, since other nodes have
-    room for them sooner; `tasks` are the queue's, kept off what is reserved; `kept` says, for a
-    task that could start but for that, who it waits for.
+    room for them sooner; `tasks` are the queue's, kept off what is reserved and what is to be free
+    of shares; `kept` says, for a task that could start but for that, who it waits for.
     """
 
     reserve: tuple[Reservation, ...]
@@ -71,8 +76,16 @@ def look_ahead(
     reserved = {r.task.key for r in pinned}
     rest = tuple(t for t in tasks if t.key not in reserved)
     every = [*held, *new]
-    kept_off = keep_free(rest, every, room, now)
-    return Outlook(pinned, move, kept_off, _kept(rest, kept_off, every, room))
+    unreserved = keep_free(rest, every, room, now)
+    kept_off, owners = keep_whole(unreserved, room)
+    reserved_for = {
+        name: f"kept for {made.task.key}, which this job would outlast"
+        for made in every
+        for name in made.placement.nodes
+    }
+    whole_for = {name: f"kept free of shares for {key}" for name, key in owners.items()}
+    steps = (_Step(rest, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
+    return Outlook(pinned, move, kept_off, _kept(steps, room))
 
 
 def _would_start_beside_sharers(made: Reservation, room: Inventory) -> bool:
@@ -113,20 +126,27 @@ def _sooner_elsewhere(
     return made is not None and made.start < held.start - WORTH_MOVING
 
 
-def _kept(
-    tasks: tuple[Task, ...],
-    kept_off: tuple[Task, ...],
-    reservations: list[Reservation],
-    room: Inventory,
-) -> dict[str, str]:
-    """For the tasks that only reservations hold back: whose, and where."""
+class _Step(NamedTuple):
+    """The tasks before and after some were kept off nodes, and by node why they were."""
+
+    before: tuple[Task, ...]
+    after: tuple[Task, ...]
+    why: dict[str, str]
+
+
+def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, str]:
+    """For the tasks that only this holds back: which nodes they are kept off, and why."""
     out: dict[str, str] = {}
-    for before, after in zip(tasks[:200], kept_off[:200], strict=False):
-        nodes = after.exc_nodes - before.exc_nodes
-        if nodes and not could_start(after, room) and could_start(before, room):
-            owners = [r.task.key for r in reservations if nodes & set(r.placement.nodes)]
-            out[before.key] = (
-                f"{', '.join(sorted(nodes))} is kept for {', '.join(owners)}, which this job"
-                " would outlast"
-            )
+    for i, (before, after) in enumerate(zip(steps[0].before, steps[-1].after, strict=True)):
+        if i == EXPLAINED:
+            break
+        kept_off = before.exc_nodes != after.exc_nodes
+        if kept_off and not could_start(after, room) and could_start(before, room):
+            out[before.key] = "; ".join(text for step in steps for text in _reasons(step, i))
     return out
+
+
+def _reasons(step: _Step, i: int) -> Iterator[str]:
+    nodes = sorted(step.after[i].exc_nodes - step.before[i].exc_nodes)
+    for reason in dict.fromkeys(step.why[name] for name in nodes):
+        yield f"{', '.join(name for name in nodes if step.why[name] == reason)} is {reason}"
