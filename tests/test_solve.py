@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -209,3 +211,35 @@ def test_planted_faults_are_found(kind: str) -> None:
     host = replace(task, slots=(PSlot(1, {0: (1, 8001)}),))
     problem = with_asks(problem, one, one, apart, two, shared, shared, cpus, host)
     assert words in "\n".join(violations(problem, Solution(starts=starts)))
+
+
+AMID_PARSING = """
+import gc
+import random
+from cffi.cparser import Parser
+
+parse = Parser._parse
+
+def collecting(self, text):
+    gc.collect()
+    return parse(self, text)
+
+Parser._parse = collecting
+from slurm_het.core.quotas import LinearProgram
+from slurm_het.solve.milp import solve
+from slurm_het.solve.relaxed import solve_program
+from tests.problems import random_crowd
+
+program = LinearProgram()
+program.column(1.0, {program.row(1.0): 1.0})
+for solver in ("highs", "cbc"):
+    assert solve_program(program, 5.0, solver) == (1.0,)
+    for seed in range(5):
+        solve(random_crowd(random.Random(seed)), 5.0, solver)
+"""
+
+
+def test_no_model_ends_amid_a_declaration_that_cffi_parses() -> None:
+    """There the process would wait for itself for ever."""
+    done = subprocess.run([sys.executable, "-c", AMID_PARSING], capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
