@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import stat
 import sys
 import tempfile
 import time
@@ -40,11 +41,26 @@ def main() -> int:
         return report(load(options.check))
     if options.root and slurm_root.current() != str(options.root.resolve()):
         slurm_root.enter(options.root.resolve(), "tests.chaos", sys.argv[1:])
-    directory = options.records or Path(tempfile.mkdtemp(prefix="het-chaos-")) / "records"
+    directory = options.records or new_directory() / "records"
+    if closed := closed_to_others(directory):
+        parser.error(f"--records: the jobs, which write there, run as nobody; {closed} is closed")
     with tempfile.TemporaryDirectory(prefix="het-") as base:
         Path(base).chmod(0o755)
         run(options.seed, options.minutes, directory, Path(base) / "box", say, options.kills)
     return report(load(directory))
+
+
+def new_directory() -> Path:
+    """A temporary directory that others may enter; it stays, to be looked at."""
+    made = Path(tempfile.mkdtemp(prefix="het-chaos-"))
+    made.chmod(0o755)
+    return made
+
+
+def closed_to_others(directory: Path) -> Path | None:
+    """The outermost directory on the way that others cannot enter."""
+    there = [path for path in reversed(directory.resolve().parents) if path.exists()]
+    return next((path for path in there if not path.stat().st_mode & stat.S_IXOTH), None)
 
 
 def say(line: str) -> None:
