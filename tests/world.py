@@ -65,7 +65,7 @@ def gated(number: int, **fields: Any) -> Job:
 
 
 def forgetful(*jobs: Job) -> Inventory:
-    """The same on a Slurm that forgets who shares a device, as 22.05 does."""
+    """`inventory` on a Slurm that forgets who shares a device, as 22.05 does."""
     return take_inventory(replace(snapshot(*jobs), forgets_sharers=True), policy())
 
 

@@ -13,8 +13,11 @@ from slurm_het.core import hostlist
 from slurm_het.core.build import fits_device, groups_of, has_room, misfit
 from slurm_het.core.held import held_indexes
 from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import Device, Job, Node, Placement, Slot, Snapshot, Task
+from slurm_het.core.model import Device, Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
+
+ALL_MEMORY = 1 << 30
+"""More MiB than any node has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +52,10 @@ def releases(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Release, ...
             held = held_indexes(job, policy)
             for node in nodes:
                 cpus = -(-job.cpus // len(nodes))
-                memory = _memory(job, cpus, len(held.get(node, ())))
+                memory = job.memory_on_node(cpus, len(held.get(node, ())))
+                memory = ALL_MEMORY if memory is None else memory
                 out.setdefault(node, []).append(Release(job.end_time, job.key, cpus, memory))
     return {node: tuple(sorted(found, key=lambda r: r.end)) for node, found in out.items()}
-
-
-def _memory(job: Job, cpus: int, devices: int) -> int:
-    if job.memory_per_node_mib is not None:
-        return job.memory_per_node_mib or 1 << 30
-    if job.memory_per_gpu_mib is not None:
-        return job.memory_per_gpu_mib * devices
-    return (job.memory_per_cpu_mib or 0) * cpus
 
 
 def reserve_ahead(
@@ -68,7 +64,7 @@ def reserve_ahead(
     """The soonest start of a task, and where; None if no set of nodes is ever free for it."""
     nodes = tuple(inventory.nodes.values())
     candidates = [n for n, node in enumerate(nodes) if not misfit(task, node)]
-    slot = max(task.slots, key=lambda s: (s.devices, s.cpus, s.memory_mib))
+    slot = task.largest_slot
     soonest: dict[int, tuple[float, Node]] = {}
     for n in candidates:
         found = _soonest(task, slot, nodes[n], coming.get(nodes[n].name, ()), now)

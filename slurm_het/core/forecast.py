@@ -71,7 +71,7 @@ class Demand(NamedTuple):
 
 def demand_of(task: Task) -> Demand:
     """What a task asks; of unequal nodes what it asks of the largest."""
-    slot = max(task.slots, key=lambda s: (s.devices, s.cpus, s.memory_mib))
+    slot = task.largest_slot
     return Demand(
         tuple(sorted(task.types)), tuple(sorted(task.pools)), slot.devices, len(task.slots),
         task.memory_gib, task.shared, slot.cpus, slot.memory_mib,
@@ -79,24 +79,20 @@ def demand_of(task: Task) -> Demand:
 
 
 def demand_beside(job: Job, inventory: Inventory, policy: Policy) -> Demand | None:
-    """What a running job without devices takes of nodes that have some; None for any other job.
+    """What a running job, which has no devices, takes of nodes that have some; None if of none.
 
     CPUs and host memory are rounded up to powers of two: a site has many sizes of such jobs, and
     few of them are to fill the demands that are kept.
     """
-    if not job.holds_nodes or any(job.gres_detail):
-        return None
     names = hostlist.expand(job.nodes)
     nodes = [node for name in names if (node := inventory.nodes.get(name)) and node.devices]
     if not nodes:
         return None
     cpus = -(-job.cpus // len(names))
-    memory = job.memory_per_node_mib
-    if memory is None:
-        memory = cpus * (job.memory_per_cpu_mib or 0)
+    memory = job.memory_on_node(cpus, devices=0) or nodes[0].memory_mib
     return Demand(
         tuple(sorted(policy.types)), (job.partition,), 0, len(nodes),
-        cpus=_power_of_two(cpus), memory_mib=_power_of_two(memory or nodes[0].memory_mib),
+        cpus=_power_of_two(cpus), memory_mib=_power_of_two(memory),
     )  # fmt: skip
 
 

@@ -81,6 +81,14 @@ class Job:
             return f"{self.array_job_id}_{self.array_task_id}"
         return str(self.id)
 
+    def memory_on_node(self, cpus: int, devices: int) -> int | None:
+        """MiB on a node where it has so many CPUs and devices; None is all, 0 is not told."""
+        if self.memory_per_node_mib is not None:
+            return self.memory_per_node_mib or None
+        if self.memory_per_gpu_mib is not None:
+            return self.memory_per_gpu_mib * devices
+        return (self.memory_per_cpu_mib or 0) * cpus
+
     @property
     def holds_nodes(self) -> bool:
         """Whether the job occupies its nodes (running, or not yet cleaned up)."""
@@ -310,6 +318,11 @@ class Task:
         if not self.rewrites:
             return ""
         return next((kind for name, kind in self.rewrites if name == node), "")
+
+    @property
+    def largest_slot(self) -> Slot:
+        """The slot that asks most of a node: devices first, then CPUs, then host memory."""
+        return max(self.slots, key=lambda s: (s.devices, s.cpus, s.memory_mib))
 
     @property
     def request(self) -> Task:

@@ -22,6 +22,8 @@ def keep_whole(tasks: Iterable[Task], room: Inventory) -> tuple[tuple[Task, ...]
     priority over it may still go there. Also by node: the task that it is kept for.
     """
     nodes = [node for node in room.nodes.values() if node.apart and node.shared and node.usable]
+    if not nodes:
+        return tuple(tasks), {}
     open_pools = {pool for node in nodes for pool in node.partitions}
     looked_at: set[Task] = set()
     owners: dict[str, str] = {}
@@ -30,8 +32,10 @@ def keep_whole(tasks: Iterable[Task], room: Inventory) -> tuple[tuple[Task, ...]
         if task.shared and owners:
             task = replace(task, exc_nodes=task.exc_nodes.union(owners))
         found.append(task)
+        if task.shared or open_pools.isdisjoint(task.pools):
+            continue
         request = task.request
-        if task.shared or request in looked_at or open_pools.isdisjoint(task.pools):
+        if request in looked_at:
             continue
         looked_at.add(request)
         if could_start(task, room):
@@ -46,7 +50,7 @@ def keep_whole(tasks: Iterable[Task], room: Inventory) -> tuple[tuple[Task, ...]
 
 def _holds(task: Task, node: Node) -> bool:
     """Whether the node could start a part of the task if nothing else was there."""
-    slot = max(task.slots, key=lambda s: (s.devices, s.cpus, s.memory_mib))
+    slot = task.largest_slot
     return (
         not misfit(task, node)
         and sum(fits_type(task, d) for d in node.devices) >= slot.devices

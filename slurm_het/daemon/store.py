@@ -108,7 +108,7 @@ class Journal:
         with self._writing() as db:
             db.executemany(
                 "INSERT INTO demand VALUES (?, ?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET minutes = minutes + excluded.minutes",
+                " ON CONFLICT (key, demand) DO UPDATE SET minutes = minutes + excluded.minutes",
                 [(hour, now, json.dumps(demand), time) for demand, time in minutes.items()],
             )
 

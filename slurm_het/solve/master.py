@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import mip
+from mip.cbc import has_cbc
 from mip.highs import has_highs
 
 from slurm_het.solve.choices import Choices, Resource
@@ -25,16 +26,17 @@ def _end_one_model() -> None:
     under a lock. Where the collector ended the first model amid another such parsing, the process
     waited for itself for ever (python-mip 2.0.0, cffi 2.1.1).
     """
-    for name in (mip.CBC, mip.HIGHS) if has_highs else (mip.CBC,):
-        mip.Model(solver_name=name)
+    for name, there in ((mip.CBC, has_cbc), (mip.HIGHS, has_highs)):
+        if there:
+            mip.Model(solver_name=name)
     gc.collect()
 
 
 _end_one_model()
 
 
-class Demand(NamedTuple):
-    """What is to start: the requests, how many tasks of each must, and the tasks in question."""
+class Scope(NamedTuple):
+    """What a model is about: the requests, how many tasks of each must start, and who may."""
 
     requests: tuple[int, ...]
     fixed: Counter[int]
@@ -45,7 +47,7 @@ class Master:
     """The counts and rows for some choices, as a python-mip model."""
 
     def __init__(
-        self, choices: Choices, demand: Demand, chosen: Sequence[Choice], solver: SolverName
+        self, choices: Choices, scope: Scope, chosen: Sequence[Choice], solver: SolverName
     ) -> None:
         self.choices, self.problem = choices, choices.problem
         self.model = mip.Model(sense=mip.MAXIMIZE, solver_name=solver.upper())
@@ -53,10 +55,10 @@ class Master:
         self.chosen = chosen
         self.taken = [self.choices.taken(choice) for choice in chosen]
         self.v = [self._count(taken.most) for taken in self.taken]
-        self.y = {t: self.model.add_var(var_type=mip.BINARY) for t in demand.open}
+        self.y = {t: self.model.add_var(var_type=mip.BINARY) for t in scope.open}
         self.rows: dict[tuple[object, ...], Any] = {}
         self.bound = math.inf
-        self._demand(demand)
+        self._demand(scope)
         self._capacities()
 
     def _count(self, most: int) -> Any:
@@ -67,20 +69,20 @@ class Master:
         # The constructor is several times faster than xsum and comparisons of expressions.
         self.rows[key] = self.model.add_constr(mip.LinExpr(list(of), list(by), -limit, sense))
 
-    def _demand(self, demand: Demand) -> None:
+    def _demand(self, scope: Scope) -> None:
         by_key: dict[tuple[int, int, int], list[Any]] = defaultdict(list)
         for choice, v in zip(self.chosen, self.v, strict=True):
             by_key[choice[:3]].append(v)
         open_tasks: dict[int, list[Any]] = defaultdict(list)
-        for t in demand.open:
+        for t in scope.open:
             mine = open_tasks[self.problem.tasks[t].request]
             if mine:  # of identical tasks the one of higher priority starts first
                 self._row(("same", t), [self.y[t], mine[-1]], [1, -1], "<", 0)
             mine.append(self.y[t])
         inside_of: dict[tuple[int, int], Any] = {}
-        for r in demand.requests:
+        for r in scope.requests:
             groups, slots = self.choices.groups[r], self.problem.requests[r].slots
-            starts, must = open_tasks.get(r, []), demand.fixed[r]
+            starts, must = open_tasks.get(r, []), scope.fixed[r]
             if len(groups) > 1:
                 inside = [self.model.add_var(var_type=mip.INTEGER, lb=0) for _ in groups]
                 row = [*inside, *starts]

@@ -31,7 +31,7 @@ from slurm_het.core.problem import Problem, SlotChoice
 from slurm_het.solve.choices import Choices
 from slurm_het.solve.expand import Choice, Place, expand
 from slurm_het.solve.lexicographic import Answer, OutOfTimeError
-from slurm_het.solve.master import Demand, Master, SolverName
+from slurm_het.solve.master import Master, Scope, SolverName
 
 FIRST_CHOICES = 6  # per request, before there are prices; fewer where there are many requests
 FIRST_IN_ALL = 1_500
@@ -74,7 +74,7 @@ class PooledModel:
         self.tasks, self.deadline = tasks, deadline
         must = set(fixed)
         request = {t: self.problem.tasks[t].request for t in tasks}
-        self.demand = Demand(
+        self.scope = Scope(
             tuple(sorted(set(request.values()))),
             Counter(request[t] for t in tasks if t in must),
             tuple(t for t in tasks if t not in must),
@@ -103,7 +103,7 @@ class PooledModel:
         return self._starts(until) if self.levels else self._weights(until, gap, gap_abs)
 
     def _master(self, chosen: Sequence[Choice], solver: SolverName) -> Master:
-        return Master(self.choices, self.demand, chosen, solver)
+        return Master(self.choices, self.scope, chosen, solver)
 
     # --- which tasks start ---
 
@@ -117,10 +117,10 @@ class PooledModel:
         solved = master.solve(until, 0.0, 0.5)
         if not solved:
             return Answer(None, proven=False, bound=math.inf)
-        started = {t for t in self.demand.open if master.y[t].x > 0.5}
-        if started == self.known.keys() & set(self.demand.open):
+        started = {t for t in self.scope.open if master.y[t].x > 0.5}
+        if started == self.known.keys() & set(self.scope.open):
             return Answer(dict(self.known), proven=solved == "optimal", bound=math.inf)
-        wanted = [t for t in self.tasks if t in started or t not in self.demand.open]
+        wanted = [t for t in self.tasks if t in started or t not in self.scope.open]
         starts = self._expanded(master.counts(), wanted)
         return Answer(starts, proven=solved == "optimal", bound=math.inf)
 
@@ -135,7 +135,7 @@ class PooledModel:
         return chosen
 
     def _keys(self) -> Iterator[tuple[int, int, int]]:
-        for r in self.demand.requests:
+        for r in self.scope.requests:
             slots = self.problem.requests[r].slots
             for g in range(len(self.choices.groups[r])):
                 for k in dict.fromkeys(map(slots.index, slots)):
@@ -200,7 +200,7 @@ class PooledModel:
             return chosen
         chosen = {}
         wanted = Counter(self.problem.tasks[t].request for t in self.tasks)
-        first = max(1, min(FIRST_CHOICES, FIRST_IN_ALL // max(1, len(self.demand.requests))))
+        first = max(1, min(FIRST_CHOICES, FIRST_IN_ALL // max(1, len(self.scope.requests))))
         for r, g, k in self._keys():
             slot_count = self.problem.requests[r].slots.count(self.problem.requests[r].slots[k])
             room = 0
