@@ -132,7 +132,11 @@ class Cluster:
             # SIGKILL to the steps first: Slurm's polite way waits for what a script waits for.
             self.box.run(["scancel", "--full", "-s", "KILL", *keys])
             self.box.run(["scancel", *keys])
-        self.wait("the cluster is idle", lambda: not self.ok("squeue", "-h", "-a").strip(), 30)
+        deadline = time.monotonic() + 30
+        while left := self.ok("squeue", "-h", "-a", "-o", "%A").split():
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within 30 s: the cluster is idle\n{self.story(left[0])}")
+            time.sleep(0.1)
 
     def hook_log(self) -> list[str]:
         """The hook's lines in slurmctld's log."""

@@ -127,12 +127,13 @@ def test_shares_never_exceed_a_device(cluster: Cluster) -> None:
     """Eighteen 20 GiB shares onto eight L40S of 48 GiB: two fit on each device, two shares wait."""
     keys = [cluster.sbatch("--gres=shard:20", script="vllm serve\nsleep 4") for _ in range(18)]
     running: set[str] = set()
+    policy = load_config(cluster.box.config_path).policy
 
     def all_started() -> bool:
         held: dict[tuple[str, int], int] = {}
         for job in cluster.jobs():
             if job.key in keys and job.state == "RUNNING":
-                for node, indexes in _indexes(cluster, job.key).items():
+                for node, indexes in held_indexes(job, policy).items():
                     held[node, indexes[0]] = held.get((node, indexes[0]), 0) + 20
             if job.key in keys and job.state in {"RUNNING", "COMPLETING", "COMPLETED"}:
                 running.add(job.key)

@@ -193,7 +193,9 @@ def test_het_squeue_shows_what_squeue_shows(cluster: Cluster, private: str) -> N
         # Reconfiguring opens the gate, and while it is open het-squeue says so.
         cluster.wait("hetd closed the gate again", lambda: cluster.gate() == "DOWN")
         assert tool(cluster, "root", "squeue", "--free").stderr == ""
-        cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA, user=ANN))
+        # To its end: of a job that ends while slurmd reads its configuration again, 22.05 hears a
+        # minute later.
+        cluster.wait_state(cluster.sbatch("--gres=gpu:1", script=CUDA, user=ANN), "COMPLETED")
     finally:
         conf.write_text(before)
         cluster.ok("scontrol", "reconfigure")
