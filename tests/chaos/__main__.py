@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import stat
 import sys
 import tempfile
@@ -41,7 +42,10 @@ def main() -> int:
         return report(load(options.check))
     if options.root and slurm_root.current() != str(options.root.resolve()):
         slurm_root.enter(options.root.resolve(), "tests.chaos", sys.argv[1:])
+    os.umask(0o022)  # the jobs, which run as nobody, enter what is made here
     directory = options.records or new_directory() / "records"
+    if directory.exists():
+        parser.error(f"--records: {directory} is there already; name one that is not")
     if closed := closed_to_others(directory):
         parser.error(f"--records: the jobs, which write there, run as nobody; {closed} is closed")
     with tempfile.TemporaryDirectory(prefix="het-") as base:
