@@ -65,25 +65,25 @@ def reserve_ahead(
     nodes = tuple(inventory.nodes.values())
     candidates = [n for n, node in enumerate(nodes) if not misfit(task, node)]
     slot = task.largest_slot
-    soonest: dict[int, tuple[float, Node]] = {}
+    ready: dict[int, tuple[float, Node]] = {}
     for n in candidates:
-        found = _soonest(task, slot, nodes[n], coming.get(nodes[n].name, ()), now)
+        found = soonest(task, slot, nodes[n], coming.get(nodes[n].name, ()), now)
         if found:
-            soonest[n] = found
+            ready[n] = found
     best: tuple[float, list[int]] | None = None
     for group in groups_of(task, nodes, candidates):
-        able = sorted((n for n in group if n in soonest), key=lambda n: (soonest[n][0], n))
+        able = sorted((n for n in group if n in ready), key=lambda n: (ready[n][0], n))
         if len(able) >= len(task.slots):
             chosen = able[: len(task.slots)]
-            start = soonest[chosen[-1]][0]
+            start = ready[chosen[-1]][0]
             if best is None or start < best[0]:
                 best = start, chosen
     if best is None:
         return None
-    return Reservation(task, _placement(task, [soonest[n][1] for n in best[1]]), best[0])
+    return Reservation(task, _placement(task, [ready[n][1] for n in best[1]]), best[0])
 
 
-def _soonest(
+def soonest(
     task: Task, slot: Slot, node: Node, coming: Iterable[Release], now: float
 ) -> tuple[float, Node] | None:
     """When the node has room for the slot at the latest, and the node as it is then."""

@@ -77,7 +77,7 @@ def look_ahead(
     rest = tuple(t for t in tasks if t.key not in reserved)
     every = [*held, *new]
     unreserved = keep_free(rest, every, room, now)
-    kept_off, owners = keep_whole(unreserved, room)
+    kept_off, owners = keep_whole(unreserved, room, coming)
     reserved_for = {
         name: f"kept for {made.task.key}, which this job would outlast"
         for made in every
