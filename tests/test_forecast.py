@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from slurm_het.config import parse_config
 from slurm_het.core.forecast import (
+    BESIDE_MOST,
     MOST,
     Demand,
     Forecast,
@@ -32,6 +33,7 @@ from tests.world import inventory, policy, running, task
 BOTH = ("infer-nv", "train-nv")
 A100 = Demand(("a100",), ("train-nv",))
 EITHER = Demand(("a100", "l40s"), BOTH)
+BESIDE = Demand(("a100", "l40s"), BOTH, 0, memory_mib=1024)
 
 
 def either(key: str = "1", **fields: Any) -> Task:
@@ -86,6 +88,32 @@ def test_many_demands_are_cut_to_the_heaviest() -> None:
     kept = forecast(weights, inventory()).weights
     assert len(kept) == MOST
     assert min(kept.values()) == MOST
+
+
+def test_jobs_without_devices_crowd_nothing_out(tmp_path: Path) -> None:
+    """However many sizes they have and however long they are: demands for devices stay."""
+    beside = {BESIDE._replace(memory_mib=n): 1000.0 + n for n in range(2 * MOST)}
+    kept = forecast({**beside, A100._replace(devices=8): 1.0}, inventory()).weights
+    assert A100._replace(devices=8) in kept
+    assert len(kept) == BESIDE_MOST + 1
+    journal = Journal(tmp_path / "journal.db")
+    journal.add_demands(100.0, beside)
+    journal.record_demands(100.0, [("1", A100, 1.0)])
+    assert A100 in journal.demands(0.0)
+    assert len(journal.demands(0.0)) == MOST + 1
+    journal.close()
+
+
+def test_the_price_of_pieces_knows_no_sizes_without_devices() -> None:
+    """They can use no device, whatever they ask: many of them are as one."""
+    few = {BESIDE: 100.0, A100._replace(devices=8): 1.0}
+    many = {BESIDE._replace(cpus=n): 1.0 for n in range(1, 1 + BESIDE_MOST)}
+    many[BESIDE._replace(cpus=1000)] = 100.0 - BESIDE_MOST
+    many[A100._replace(devices=8)] = 1.0
+    one, other = (forecast(weights, inventory()) for weights in (few, many))
+    asked, here = task("1"), device_of("nv1")
+    assert price(one, asked, here) == pytest.approx(price(other, asked, here), abs=1e-3)
+    assert price(one, asked, here) > -1 / 2
 
 
 def test_the_price_of_a_broken_node() -> None:

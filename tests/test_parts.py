@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from slurm_het.config import Config, Paths
 from slurm_het.core.build import build
-from slurm_het.core.forecast import Demand, Forecast, demand_of, forecast
+from slurm_het.core.forecast import Demand, Forecast, demand_beside, demand_of, forecast
 from slurm_het.core.greedy import greedy
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.kinds import kind_of
@@ -167,6 +168,42 @@ def test_what_runs_without_devices_beside_them_is_learned(tmp_path: Path) -> Non
     made = planned({expected: 1.0, A100: 1.0})
     assert {kind.type for kind in made.parts[expected]} == {"a100"}
     assert planned({expected: 1.0}), "nothing else is known: no reason to fail"
+    journal.close()
+
+
+def test_what_runs_beside_them_is_rounded_to_what_a_node_has() -> None:
+    """Rounded up beyond the node it would fit nowhere, and nobody would expect it."""
+    room = inventory()
+    room.nodes["nv1"] = replace(room.nodes["nv1"], cpus=48, memory_mib=500_000)
+    for cpus, memory, expected in ((40, 400_000, (48, 500_000)), (3, 9_000, (4, 16_384))):
+        job = running(1, "nv1", "", cpus=cpus, partition="train-nv", memory_per_node_mib=memory)
+        found = demand_beside(job, room, policy())
+        assert found is not None
+        assert (found.cpus, found.memory_mib) == expected
+
+
+def test_a_completing_job_says_nothing_of_its_devices(tmp_path: Path) -> None:
+    """22.05 shows none of them: first seen then, it would pass for one without devices."""
+    journal = Journal(tmp_path / "journal.db")
+    config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
+    hetd = Expectation(journal, config, lambda: 1e6, lambda: 1.0, relax)
+    ending = replace(running(1, "nv1", "", partition="train-nv", cpus=4), state="COMPLETING")
+    asyncio.run(hetd.of([], (ending,), inventory()))
+    assert journal.demands(0.0) == {}
+    journal.close()
+
+
+def test_a_new_hetd_counts_what_runs_beside_them_once(tmp_path: Path) -> None:
+    """What started while there was no hetd is new to it."""
+    journal = Journal(tmp_path / "journal.db")
+    config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
+    first = running(1, "nv1", "", partition="train-nv", cpus=4, time_limit_minutes=30)
+    first = replace(first, start_time=1000)
+    later = replace(first, id=2, start_time=1200)
+    for now, jobs in ((1100.0, (first,)), (1300.0, (first, later)), (1400.0, (first, later))):
+        hetd = Expectation(journal, config, partial(float, now), lambda: 1.0, relax)
+        asyncio.run(hetd.of([], jobs, inventory()))
+    assert list(journal.demands(0.0).values()) == [60.0]
     journal.close()
 
 

@@ -21,7 +21,10 @@ from slurm_het.core.model import Job, Task
 from slurm_het.core.policy import Policy
 
 MOST = 256
-"""How many demands are kept, the heaviest first."""
+"""How many demands for devices are kept, the heaviest first."""
+
+BESIDE_MOST = 64
+"""How many demands without devices are kept beside them."""
 
 SHAPES_MOST = 32
 """How many shapes, the most frequent, price the pieces on a kind: each costs time for each state of
@@ -81,8 +84,8 @@ def demand_of(task: Task) -> Demand:
 def demand_beside(job: Job, inventory: Inventory, policy: Policy) -> Demand | None:
     """What a running job, which has no devices, takes of nodes that have some; None if of none.
 
-    CPUs and host memory are rounded up to powers of two: a site has many sizes of such jobs, and
-    few of them are to fill the demands that are kept.
+    CPUs and host memory are rounded up to powers of two, or to all that such a node has: a site has
+    many sizes of such jobs, and they are to be few demands.
     """
     names = hostlist.expand(job.nodes)
     nodes = [node for name in names if (node := inventory.nodes.get(name)) and node.devices]
@@ -92,12 +95,13 @@ def demand_beside(job: Job, inventory: Inventory, policy: Policy) -> Demand | No
     memory = job.memory_on_node(cpus, devices=0) or nodes[0].memory_mib
     return Demand(
         tuple(sorted(policy.types)), (job.partition,), 0, len(nodes),
-        cpus=_power_of_two(cpus), memory_mib=_power_of_two(memory),
+        cpus=_rounded(cpus, max(node.cpus for node in nodes)),
+        memory_mib=_rounded(memory, max(node.memory_mib for node in nodes)),
     )  # fmt: skip
 
 
-def _power_of_two(number: int) -> int:
-    return 1 << max(0, number - 1).bit_length()
+def _rounded(number: int, most: int) -> int:
+    return min(1 << max(0, number - 1).bit_length(), most)
 
 
 Parts = Mapping[Demand, Mapping[Kind, float]]
@@ -228,7 +232,7 @@ class Forecast:
 
     def _mix(self, kind: Kind) -> Mix:
         """The tasks to expect on nodes with such devices, as shapes: those that are planned there,
-        and a few of all. While there is no plan, all.
+        and a few of all. While there is no plan, all. Those without devices are one: see Measure.
         """
         everywhere = {d: weight * d.nodes for d, weight in self.weights.items()}
         here = {d: n * self.parts.get(d, {}).get(kind, 0.0) for d, n in everywhere.items()}
@@ -236,7 +240,7 @@ class Forecast:
         astray = ASTRAY if planned else 1.0
         found: dict[Shape, float] = {}
         for demand, count in everywhere.items():
-            shape = shape_on(demand, kind)
+            shape = shape_on(demand, kind) if demand.devices else ELSEWHERE
             share = astray * count / total
             share += (1 - astray) * here[demand] / planned if planned else 0.0
             found[shape] = found.get(shape, 0.0) + share
@@ -262,13 +266,15 @@ def given(policy: Policy) -> dict[Demand, float]:
 
 
 def forecast(weights: Mapping[Demand, float], inventory: Inventory) -> Forecast:
-    """What to expect on the nodes there are; of more than MOST demands the heaviest."""
-    heaviest = sorted(weights, key=lambda d: -weights[d])[:MOST]
+    """What to expect on the nodes there are; of too many demands the heaviest."""
+    heaviest = sorted(weights, key=lambda d: -weights[d])
+    kept = [d for d in heaviest if d.devices][:MOST]
+    kept += [d for d in heaviest if not d.devices][:BESIDE_MOST]
     devices: Counter[Kind] = Counter()
     for state in inventory.grid.states:
         for device in state.node.devices:
             devices[kind_of(device, state.node)] += state.count
-    return Forecast({d: weights[d] for d in heaviest if weights[d] > 0}, devices)
+    return Forecast({d: weights[d] for d in kept if weights[d] > 0}, devices)
 
 
 def _change(free: Free, taken: int, left: int, count: int) -> Free:

@@ -47,7 +47,7 @@ class Expectation:
         self._renew_at = 0.0
         self._asked: set[str] = set()
         self._demands: dict[str, Demand] = {}  # of the tasks that wait, and of those that run
-        self._beside: set[str] = set()  # the running jobs without devices that are journaled
+        self._beside: set[str] | None = None  # the running jobs without devices, once journaled
 
     async def of(
         self, tasks: Iterable[Task], jobs: Iterable[Job], inventory: Inventory
@@ -88,9 +88,15 @@ class Expectation:
     def _learn_beside(self, jobs: Iterable[Job], inventory: Inventory) -> None:
         """Journal the jobs without devices that run on nodes with some, when they are first seen.
 
-        They never are in the gate, but take the CPUs that tasks need.
+        They never are in the gate, but take the CPUs that tasks need. Those that ran when the
+        journal was last added to are in it: hetd had seen them before it was started again.
         """
-        running = {job.key: job for job in jobs if job.holds_nodes and not any(job.gres_detail)}
+        # 22.05 does not say what devices a COMPLETING job has.
+        beside = (j for j in jobs if j.holds_nodes and j.state != "COMPLETING")
+        running = {job.key: job for job in beside if not any(job.gres_detail)}
+        if self._beside is None:
+            before = self.journal.last_added()
+            self._beside = {key for key, job in running.items() if 0 < job.start_time <= before}
         minutes: dict[Demand, float] = {}
         for key in running.keys() - self._beside:
             job = running[key]

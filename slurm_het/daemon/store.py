@@ -108,17 +108,32 @@ class Journal:
         with self._writing() as db:
             db.executemany(
                 "INSERT INTO demand VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (key, demand) DO UPDATE SET minutes = minutes + excluded.minutes",
+                " ON CONFLICT (key, demand) DO UPDATE"
+                " SET minutes = minutes + excluded.minutes, time = excluded.time",
                 [(hour, now, json.dumps(demand), time) for demand, time in minutes.items()],
             )
 
+    def last_added(self) -> float:
+        """When something was last added to an hour's demands; 0 if never."""
+        try:
+            row = self.db.execute("SELECT MAX(time) FROM demand WHERE key GLOB 'hour *'").fetchone()
+            return float(row[0] or 0.0)
+        except (OSError, sqlite3.Error, ValueError, TypeError) as error:
+            self._complain(error)
+            return 0.0
+
     def demands(self, since: float) -> dict[Demand, float]:
-        """What tasks have asked since then, by their time limits' sum (minutes)."""
+        """What tasks have asked since then, by their time limits' sum (minutes).
+
+        The heaviest of those for devices, and of those without.
+        """
         try:
             rows = self.db.execute(
-                "SELECT demand, SUM(minutes) FROM demand WHERE time >= ? GROUP BY demand"
-                " ORDER BY 2 DESC LIMIT ?", (since, MOST),
-            ).fetchall()  # fmt: skip
+                "SELECT demand, total FROM (SELECT demand, SUM(minutes) AS total, ROW_NUMBER() OVER"
+                " (PARTITION BY json_extract(demand, ?) > 0 ORDER BY SUM(minutes) DESC) AS place"
+                " FROM demand WHERE time >= ? GROUP BY demand) WHERE place <= ?",
+                (f"$[{Demand._fields.index('devices')}]", since, MOST),
+            ).fetchall()
             return {demand_from(json.loads(text)): float(minutes) for text, minutes in rows}
         except (OSError, sqlite3.Error, ValueError, TypeError) as error:
             self._complain(error)
