@@ -29,13 +29,16 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """The hook: deadline of the whole exchange (ms), what to do when it fails, the breaker."""
+    """The hook: deadline of the whole exchange (ms), what to do when it fails, the breaker.
+
+    The bounds are those of job_submit/het_protocol.lua, which refuses a configuration beyond them.
+    """
 
     deadline_ms: Annotated[int, Meta(ge=1, le=2000)] = 50  # Slurm itself warns at 3 s
     on_failure: Literal["intake", "pass", "hold", "reject"] = "intake"
-    breaker_failures: Count = 3
-    breaker_seconds: Annotated[int, Meta(ge=0, le=86400)] = 10
-    max_script_bytes: Annotated[int, Meta(ge=0, le=1 << 20)] = 65536
+    breaker_failures: Annotated[int, Meta(ge=1, le=1000)] = 3
+    breaker_seconds: Annotated[int, Meta(ge=1, le=3600)] = 10
+    max_script_bytes: Annotated[int, Meta(ge=1, le=256 << 10)] = 65536
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,3 +37,7 @@ class SolveError(HetError):
 
 class LeadError(HetError):
     """Another hetd plans for this Slurm now, or this one can no longer tell."""
+
+
+class SilenceError(HetError):
+    """hetd does not answer on its control socket, or there is none."""

@@ -39,16 +39,29 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("command", nargs="*", help="the program to keep running, after --")
     options = parser.parse_args(argv)
     # The YAML itself, not the checked Config: the gate must open even when hetd refuses its config.
-    config = yaml.safe_load(options.config.read_text())
-    gate = GateOpener.of(config)
+    try:
+        config = yaml.safe_load(options.config.read_text())
+        gate = GateOpener.of(config)
+    except OSError as error:
+        parser.error(f"cannot read {options.config}: {error.strerror}")
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        parser.error(
+            f"{options.config} names no intake_partition that can be read"
+            f" ({' '.join(str(error).split())[:200]}); slurm-het check says what is wrong with it"
+        )
     if options.open_gate:
         sys.exit(0 if gate.open(GATE_PAUSES[:3]) else 1)
     if not options.command:
         parser.error("a program to keep running is needed, after --")
+    run_dir = _run_dir(config)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)  # /run is empty after a boot
+    except OSError as error:
+        parser.error(f"cannot make {run_dir}: {error.strerror}; make it, for SlurmUser")
     supervisor = Supervisor(
         command=options.command,
         gate=gate,
-        notify_path=_run_dir(config) / "notify.sock",
+        notify_path=run_dir / "notify.sock",
         restart_seconds=options.restart_seconds,
         watchdog_seconds=options.watchdog_seconds,
         status_file=options.status_file,

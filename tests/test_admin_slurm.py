@@ -7,6 +7,8 @@ import json
 import pytest
 import yaml
 
+from slurm_het.config import load_config
+from slurm_het.daemon.gate import bypass_flag
 from tests.cluster import Cluster
 
 pytestmark = pytest.mark.slurm
@@ -85,6 +87,53 @@ def test_plan_is_a_dry_run(cluster: Cluster) -> None:
         cluster.tool("admin", "bypass", "off")
         cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
     cluster.wait_started(key)
+
+
+def test_plan_knows_what_is_pinned_ahead(cluster: Cluster) -> None:
+    """What hetd keeps nodes for is planned nowhere else, and its nodes are given to nobody."""
+    cuda = "module load cuda\nsleep 30"
+    blocker = cluster.sbatch("--gres=gpu:8", "-N2", script=cuda)
+    cluster.wait_state(blocker, "RUNNING")
+    first = cluster.sbatch("--gres=gpu:8", "-N2", script=cuda)
+    cluster.wait("the first is pinned ahead", lambda: "reserved" in cluster.outcomes(first))
+    second = cluster.sbatch("--gres=gpu:8", script=cuda)
+    cluster.wait("it is gated", lambda: cluster.job(second).get("Reason") == "PartitionDown")
+    made = json.loads(cluster.tool("admin", "plan", "--json"))
+    assert made["placements"] == []
+    assert made["reserved"] == []
+    assert list(made["waiting"]) == [second]
+    assert "0 of 1 waiting tasks would start" in cluster.tool("admin", "plan")
+
+
+def test_check_compares_what_the_hook_reads(cluster: Cluster) -> None:
+    hook = cluster.box.dir / "etc" / "het_hook_config.lua"
+    before = hook.read_text()
+    hook.write_text(before.replace("breaker_failures = ", "breaker_failures = 1"))
+    try:
+        done = cluster.box.run(["slurm-het", "check", "--config", str(cluster.box.config_path)])
+    finally:
+        hook.write_text(before)
+    assert done.returncode == 1
+    assert f"{hook} is not what this configuration says" in done.stdout
+
+
+def test_bypass_opens_the_gate_where_its_flag_cannot_be_kept(cluster: Cluster) -> None:
+    """A full disk, or storage that is not mounted: the gate opens, and that it will not last is
+    said."""
+    flag = bypass_flag(load_config(cluster.box.config_path).paths.state_dir)
+    cluster.box.stop_hetd()
+    flag.symlink_to("/nonexistent/bypass")
+    try:
+        cluster.ok("scontrol", "update", "PartitionName=accel", "State=DOWN")
+        done = cluster.box.run(["slurm-het", "bypass", "on"])
+        assert done.returncode == 1
+        assert "accel is UP now, but a hetd that runs closes it again: cannot write" in done.stderr
+        assert "stop hetd" in done.stderr
+        assert cluster.gate() == "UP"
+    finally:
+        flag.unlink()
+        cluster.box.start_hetd()
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
 
 
 def test_hook_config_is_what_the_sandbox_wrote(cluster: Cluster) -> None:

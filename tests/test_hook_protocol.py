@@ -6,14 +6,16 @@ import importlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slurm_het.config import HookSettings, parse_config
 from slurm_het.resources import data_dir
+from slurm_het.templating import hook_config
 
 HOOK = data_dir("job_submit")
 LUAS = ("lua51", "lua52", "lua53", "lua54")
@@ -425,6 +427,26 @@ def test_a_broken_config_lets_every_job_pass(hook: HookFactory, config: str, why
     (line,) = h.texts("errors")
     assert why in line
     assert "all jobs pass" in line
+
+
+@pytest.mark.parametrize("end", ["ge", "le"])
+def test_what_the_configuration_allows_the_hook_takes(protocol: Any, lua: Any, end: str) -> None:
+    """The bounds of config.py, which writes the file, are those of the hook, which reads it."""
+    hints = get_type_hints(HookSettings, include_extras=True)
+    bounds = {name: hint.__metadata__[0] for name, hint in hints.items() if name != "on_failure"}
+    assert bounds
+    for name, meta in bounds.items():
+        limit = getattr(meta, end)
+        text = "intake_partition: a\npools: {t: {scenario: training, vendors: [amd]}}\nhook: "
+        written = hook_config(parse_config(f"{text}{{{name}: {limit}}}"))
+        assert protocol.config(lua.execute(written))[name] == limit
+        beyond = written.replace(
+            f"{name} = {limit}", f"{name} = {limit + (1 if end == 'le' else -1)}"
+        )
+        assert beyond != written
+        refused, why = protocol.config(lua.execute(beyond))
+        assert refused is None
+        assert name in why
 
 
 def test_a_missing_luasocket_lets_every_job_pass(hook: HookFactory, tmp_path: Path) -> None:

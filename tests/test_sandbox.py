@@ -352,6 +352,29 @@ def test_the_gate_opens_when_the_child_fails(cluster: Sandbox, ending: str, logg
         assert supervisor.wait(20) == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot read {path}: No such file or directory"),
+        ("", "{path} names no intake_partition that can be read"),
+        ("pools: {}", "{path} names no intake_partition that can be read"),
+        ("a: [", "{path} names no intake_partition that can be read"),
+        ("intake_partition: a\npaths: {control_socket: /proc/x/c.sock}", "cannot make /proc/x: "),
+    ],
+)
+def test_a_supervisor_that_cannot_begin_says_why(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    path = tmp_path / "het.yaml"
+    if text is not None:
+        path.write_text(text)
+    command = [sys.executable, "-m", "slurm_het.supervise", "--config", str(path), "--", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 2
+    assert said.format(path=path) in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slurm
 @needs_slurm
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -137,10 +137,20 @@ def test_a_typical_table(run: Callable[..., Result]) -> None:
 def test_without_hetd_one_line_says_so(run: Callable[..., Result], tmp_path: Path) -> None:
     result = run()
     (line,) = result.stderr.splitlines()
-    assert f"hetd is not answering (socket {tmp_path}/control.sock: No such file" in line
-    assert "the intake accel is DOWN = its jobs wait" in line
+    assert f"no hetd on this host (it would listen at {tmp_path}/control.sock)" in line
+    assert "the intake accel is DOWN = its jobs wait for hetd, if it runs" in line
     FakeSlurm.intake = "UP"
     assert "the intake accel is UP = plain Slurm schedules" in run().stderr
+
+
+def test_a_hetd_that_died_is_told_from_one_on_another_host(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(tmp_path / "control.sock"))
+    (line,) = run().stderr.splitlines()
+    assert f"hetd is not answering (socket {tmp_path}/control.sock: Connection refused)" in line
+    assert "slurm-het bypass on lets them go" in line
 
 
 def test_hetd_adds_what_it_remembers(run: Callable[..., Result], serve: Serve) -> None:
@@ -201,6 +211,32 @@ def test_wrong_options(
     result = run(*arguments)
     assert isinstance(result.exception, HetError)
     assert message in str(result.exception)
+
+
+def test_the_gate_is_a_pool_to_choose(run: Callable[..., Result]) -> None:
+    assert run("-p", "gate", "-h", "-o", "id").stdout == run("-p", "accel", "-h", "-o", "id").stdout
+    assert run("-p", "gate", "-h", "-o", "id").stdout.split() == ["110", "111", "112_[3-9%3]"]
+
+
+def test_what_is_free_of_a_pool_or_a_node(run: Callable[..., Result]) -> None:
+    all_pools, one = run("--free", "-h").stdout, run("--free", "-h", "-p", "train-amd").stdout
+    assert words(one) == [line for line in words(all_pools) if line[0] == "train-amd"]
+    assert "nv1" in run("--nodes", "-h", "-w", "nv1").stdout
+    assert "amd" not in run("--nodes", "-h", "-w", "nv1").stdout
+    assert "no node nv99" in str(run("--nodes", "-w", "nv99").exception)
+    for option in (("-u", "ann"), ("-j", "1"), ("-o", "id"), ("--why",), ("-t", "PD")):
+        result = run("--free", *option)
+        assert result.exit_code == 2
+        assert f"show no jobs, which {option[0]} is for" in " ".join(result.stderr.split())
+    assert json.loads(run("--free", "--json", "-j", "101").stdout)["jobs"][0]["id"] == "101"
+
+
+def test_me_is_who_asks_whatever_the_environment_says(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ann")
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    assert run("--me", "-h").stdout.strip() == ""
 
 
 def test_main_says_errors_and_exits_1(

@@ -46,7 +46,7 @@ def test_a_cycle_that_hangs_is_no_life(
 ) -> None:
     """A directory server that never answers, say: the event loop runs on, and plans nothing."""
     (tmp_path / "het.yaml").write_text(config_text(tmp_path))
-    monkeypatch.setattr("slurm_het.daemon.app.STUCK_SECONDS", 1.0)
+    monkeypatch.setattr("slurm_het.daemon.app.stuck_seconds", lambda _: 1.0)
 
     async def live() -> tuple[int, int, int]:
         daemon = Daemon(load_config(tmp_path / "het.yaml"))

@@ -11,7 +11,7 @@ import click
 from slurm_het.cli.control import call
 from slurm_het.config import Config, load_config
 from slurm_het.daemon.gate import Gate
-from slurm_het.errors import HetError
+from slurm_het.errors import HetError, SilenceError
 from slurm_het.slurm.cli import CliSlurm
 
 
@@ -23,25 +23,40 @@ def bypass(state: str, config: Path | None) -> None:
 
     With bypass on the intake partition is UP and plain Slurm schedules every waiting job, whether
     hetd runs or not; hetd leaves the gate open until bypass is off. For root, SlurmUser, and the
-    configuration's operators (these while hetd runs).
+    configuration's operators (these while hetd runs, or if Slurm lets them update partitions).
 
     \b
     Example:
       slurm-het bypass on
     """
     settings = load_config(config)
+    on = state == "on"
     if state == "status":
         click.echo(f"bypass is {'on' if _holds(settings) else 'off'}")
-    elif not os.access(settings.paths.state_dir, os.W_OK | os.X_OK):
-        # An operator: hetd's word is needed. SlurmUser and root do without hetd.
-        call(settings.paths.control_socket, {"op": "bypass", "on": state == "on"})
+    elif not _does_without_hetd(settings) and _asked(settings, on=on):
         click.echo(f"bypass is {state}: hetd moves the gate at its next cycle, which is now")
-    elif state == "on":
+    elif on:
         _on(settings)
     else:
         _gate(settings).set_bypass(on=False)
         _wake(settings)
         click.echo("bypass is off: hetd closes the gate at its next cycle")
+
+
+def _does_without_hetd(settings: Config) -> bool:
+    """Whether this is root or SlurmUser; of operators hetd's word is needed."""
+    return os.geteuid() == 0 or os.access(settings.paths.state_dir, os.W_OK | os.X_OK)
+
+
+def _asked(settings: Config, *, on: bool) -> bool:
+    """Have hetd do it; False if it is not there, and Slurm is to say who may open the gate."""
+    try:
+        call(settings.paths.control_socket, {"op": "bypass", "on": on})
+    except SilenceError:
+        if on:
+            return False
+        raise
+    return True
 
 
 def _gate(settings: Config) -> Gate:
@@ -57,9 +72,16 @@ def _holds(settings: Config) -> bool:
 
 
 def _on(settings: Config) -> None:
+    """Slurm first: the gate opens even where nothing can be kept."""
     intake = settings.policy.intake_partition
-    _gate(settings).set_bypass(on=True)
     asyncio.run(CliSlurm(settings.slurm).set_partition_state(intake, "UP"))
+    try:
+        _gate(settings).set_bypass(on=True)
+    except HetError as error:
+        raise HetError(
+            f"{intake} is UP now, but a hetd that runs closes it again: {error.message}",
+            "stop hetd (systemctl stop hetd), or make that file writable and say it again",
+        ) from error
     _wake(settings)
     click.echo(f"bypass is on: {intake} is UP, plain Slurm schedules what waits there")
 

@@ -16,6 +16,7 @@ from slurm_het.core.classify import base_type
 from slurm_het.core.model import NodeRecord, Snapshot
 from slurm_het.core.plain import clean
 from slurm_het.slurm.cli import CliSlurm
+from slurm_het.templating import hook_config
 
 DEFAULT_CONF = "/etc/slurm/slurm.conf"
 
@@ -23,7 +24,7 @@ DEFAULT_CONF = "/etc/slurm/slurm.conf"
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
 def check(config: Path | None) -> None:
-    """Compare the configuration with the live Slurm, and see who may write it and the hook.
+    """Compare the configuration with the live Slurm and the hook's, and see who may write them.
 
     Exit code 1 if something is wrong.
 
@@ -34,7 +35,7 @@ def check(config: Path | None) -> None:
     settings = load_config(config)
     snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
     errors, remarks = findings(settings, snapshot)
-    errors += open_files(settings)
+    errors += open_files(settings) + stale_hook_config(settings)
     for text in errors:
         click.echo(clean(f"wrong:  {text}"))
     for text in remarks:
@@ -61,8 +62,7 @@ def open_files(settings: Config) -> list[str]:
 
     Nothing is said of what is not there, as the hook on a host without slurmctld.
     """
-    etc = Path(settings.slurm.conf or os.environ.get("SLURM_CONF") or DEFAULT_CONF).parent
-    files = [*sorted(etc.glob("*.lua")), *filter(None, [settings.source])]
+    files = [*sorted(_etc(settings).glob("*.lua")), *filter(None, [settings.source])]
     out = []
     for path in dict.fromkeys(p for file in files for p in (file.parent, file)):
         mode = _mode(path)
@@ -70,6 +70,23 @@ def open_files(settings: Config) -> list[str]:
             out.append(f"{path} is {stat.filemode(mode)}: who can write it decides what jobs"
                        f" become; chmod go-w {path}")  # fmt: skip
     return out
+
+
+def stale_hook_config(settings: Config) -> list[str]:
+    """Whether the hook reads something else than this configuration, if it is here to be read."""
+    path = _etc(settings) / "het_hook_config.lua"
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    if text == hook_config(settings):
+        return []
+    return [f"{path} is not what this configuration says: slurm-het hook-config > {path}.new,"
+            " rename that, and touch job_submit.lua"]  # fmt: skip
+
+
+def _etc(settings: Config) -> Path:
+    return Path(settings.slurm.conf or os.environ.get("SLURM_CONF") or DEFAULT_CONF).parent
 
 
 def _mode(path: Path) -> int:

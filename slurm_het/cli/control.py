@@ -8,17 +8,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from slurm_het.errors import HetError
+from slurm_het.errors import HetError, SilenceError
 
 MAX_REQUEST = 64 << 10
 MAX_REPLY = 16 << 20
 _HINT = "is hetd running? systemctl status hetd, or in a sandbox: slurm-het sandbox status"
+_NO_SOCKET = "hetd answers on its controller host only; is this it, and does hetd run there?"
 
 
 def call(socket_path: Path, request: dict[str, Any], timeout: float = 2.0) -> dict[str, Any]:
     """Ask hetd, and return its reply. `timeout` (seconds) bounds the whole exchange.
 
-    Raises HetError when it does not answer, answers what is no reply, or refuses.
+    Raises SilenceError when it does not answer or answers what is no reply, HetError when it
+    refuses.
     """
     line = json.dumps(request).encode() + b"\n"
     if len(line) > MAX_REQUEST:
@@ -27,7 +29,8 @@ def call(socket_path: Path, request: dict[str, Any], timeout: float = 2.0) -> di
         raw = _exchange(socket_path, line, time.monotonic() + timeout)
     except OSError as error:  # TimeoutError too
         why = error.strerror or "no answer in time"
-        raise HetError(f"hetd is not answering (socket {socket_path}: {why})", _HINT) from error
+        hint = _NO_SOCKET if isinstance(error, FileNotFoundError) else _HINT
+        raise SilenceError(f"hetd is not answering (socket {socket_path}: {why})", hint) from error
     return _reply(raw, socket_path)
 
 
@@ -62,7 +65,7 @@ def _reply(raw: bytes, path: Path) -> dict[str, Any]:
         reply = None
     if not isinstance(reply, dict):
         what = f"{len(raw)} bytes that are no reply" if raw else "nothing"
-        raise HetError(f"hetd answered {what} (socket {path})", _HINT)
+        raise SilenceError(f"hetd answered {what} (socket {path})", _HINT)
     if reply.get("ok") is not True:
         error = str(reply.get("error") or "it gave no reason")
         raise HetError(f"hetd refused: {error[:500]}", str(reply.get("hint") or "")[:500])

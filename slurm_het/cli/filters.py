@@ -5,10 +5,11 @@ from __future__ import annotations
 import pwd
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slurm_het.cli.columns import STATE_CODES
 from slurm_het.core import hostlist
+from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Snapshot
 from slurm_het.core.queue import array_indexes
 from slurm_het.core.rows import FINISHED, GATE, Row, rows_on
@@ -43,14 +44,21 @@ def choose(rows: Iterable[Row], choice: Choice, snapshot: Snapshot) -> list[Row]
         kept = [r for r in kept if any(_is(r, job, tasks) for job, tasks in wanted)]
     if choice.partitions:
         names = _known(choice.partitions, [p.name for p in snapshot.partitions], "partition")
-        kept = [r for r in kept if names & set(r.job.partition.split(","))]
+        kept = [r for r in kept if names & {r.pool, *r.job.partition.split(",")}]
     if choice.nodes:
-        known = {n.name for n in snapshot.nodes}
-        asked = frozenset(hostlist.expand(choice.nodes))
-        if asked - known:
-            raise HetError(f"no node {', '.join(sorted(asked - known)[:4])}", "sinfo lists them")
-        kept = list(rows_on(kept, asked))
+        kept = list(rows_on(kept, _nodes(choice.nodes, snapshot)))
     return kept
+
+
+def choose_devices(inventory: Inventory, choice: Choice, snapshot: Snapshot) -> Inventory:
+    """The nodes chosen, by name and by partition. Raises HetError for nodes there are not."""
+    names, asked = _split(choice.partitions), _nodes(choice.nodes, snapshot)
+    nodes = {
+        name: node
+        for name, node in inventory.nodes.items()
+        if (not names or names & set(node.partitions)) and (not choice.nodes or name in asked)
+    }
+    return replace(inventory, nodes=nodes)
 
 
 def read_states(text: str) -> frozenset[str]:
@@ -68,7 +76,7 @@ def read_states(text: str) -> frozenset[str]:
 
 
 def _users(text: str, snapshot: Snapshot) -> frozenset[str]:
-    names = frozenset(w.strip() for w in text.split(",") if w.strip())
+    names = _split(text)
     have = {j.user for j in snapshot.jobs} | {str(j.uid) for j in snapshot.jobs}
     for name in names - have:
         try:
@@ -79,8 +87,19 @@ def _users(text: str, snapshot: Snapshot) -> frozenset[str]:
     return names
 
 
+def _nodes(text: str, snapshot: Snapshot) -> frozenset[str]:
+    asked = frozenset(hostlist.expand(text)) if text else frozenset()
+    if unknown := sorted(asked - {n.name for n in snapshot.nodes}):
+        raise HetError(f"no node {', '.join(unknown[:4])}", "sinfo lists them")
+    return asked
+
+
+def _split(text: str) -> frozenset[str]:
+    return frozenset(w.strip() for w in text.split(",") if w.strip())
+
+
 def _known(text: str, valid: Sequence[str], what: str) -> frozenset[str]:
-    names = frozenset(w.strip() for w in text.split(",") if w.strip())
+    names = _split(text)
     for name in names - set(valid) - {GATE}:
         raise HetError(f"no {what} {name[:40]!r}", f"valid: {', '.join(valid)}")
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,19 @@ class _Status(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """hetd's word on the gate, or why there is none (`silence`)."""
+    """hetd's word on the gate, or why there is none (`silence`); whether its socket is here."""
 
     state: str = ""
     bypass: bool = False
     silence: str = ""
+    here: bool = True
     memory: Remembered = field(default_factory=Remembered)
 
     def note(self, intake: str, slurm_state: str) -> str:
         """One line for the operator; empty when all is as it should be."""
         if self.silence:
-            return f"{self.silence}: gate state from Slurm alone: {_meaning(intake, slurm_state)}"
+            meaning = _meaning(intake, slurm_state, here=self.here)
+            return f"{self.silence}: gate state from Slurm alone: {meaning}"
         if slurm_state == "UP":
             why = "bypass is on" if self.bypass else f"hetd says {self.state}"
             return f"the gate is open ({why}): plain Slurm schedules"
@@ -58,11 +61,13 @@ class Gate:
         }
 
 
-def _meaning(intake: str, state: str) -> str:
+def _meaning(intake: str, state: str, *, here: bool) -> str:
     if state == "UP":
         return f"the intake {intake} is UP = plain Slurm schedules"
     if state == "missing":
         return f"Slurm has no partition {intake}"
+    if not here:
+        return f"the intake {intake} is {state} = its jobs wait for hetd, if it runs"
     return f"the intake {intake} is {state} = its jobs wait (slurm-het bypass on lets them go)"
 
 
@@ -71,8 +76,12 @@ def ask_hetd(socket: Path) -> Gate:
     try:
         status = msgspec.convert(call(socket, {"op": "status"}, SECONDS), _Status)
     except HetError as error:
+        if not os.path.lexists(socket):
+            silence = f"no hetd on this host (it would listen at {socket})"
+            return Gate(silence=silence, here=False)
         return Gate(silence=error.message)
     except msgspec.ValidationError as error:
         return Gate(silence=f"hetd's status cannot be read ({error})")
     returned = {key: (r.reason, r.times) for key, r in status.returned.items()}
-    return Gate(status.gate, status.bypass, "", Remembered(True, status.waiting, returned))
+    memory = Remembered(True, status.waiting, returned)
+    return Gate(status.gate, status.bypass, memory=memory)

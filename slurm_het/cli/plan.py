@@ -6,23 +6,27 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from slurm_het.config import Config, load_config
+from slurm_het.core.ahead import Reservation
 from slurm_het.core.build import build
 from slurm_het.core.forecast import Forecast, forecast, given
 from slurm_het.core.gres import format_indexes
 from slurm_het.core.inventory import Inventory, take_inventory
-from slurm_het.core.model import Plan
+from slurm_het.core.model import Placement, Plan
+from slurm_het.core.outlook import look_ahead
 from slurm_het.core.parts import held_on, with_parts
 from slurm_het.core.plain import clean, clean_lines
 from slurm_het.core.plan import make_plan, select
 from slurm_het.core.queue import fill_task_pools
 from slurm_het.core.quotas import LinearProgram
+from slurm_het.core.reserve import reserve
 from slurm_het.daemon.expectation import DAY
+from slurm_het.daemon.pins import Pins, Planned
 from slurm_het.daemon.store import Journal
 from slurm_het.errors import HetError
 from slurm_het.slurm.cli import CliSlurm
@@ -36,48 +40,74 @@ from slurm_het.solve.worker import WorkerSolver
 def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
     """Plan the gated jobs now and print it; nothing is changed (a dry run).
 
+    As hetd would in its next cycle: beside what is released and starting, and kept off what is
+    reserved. Only who was returned a moment ago, and is not tried again yet, hetd alone knows.
+
     \b
     Example:
       slurm-het plan --dump-lp > now.lp
     """
     settings = load_config(config)
+    planner = settings.planner
     snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
     inventory = take_inventory(snapshot, settings.policy)
     queue = fill_task_pools(snapshot, inventory, settings.policy)
-    window = select(inventory, queue.tasks, settings.planner.window_tasks)
-    solver = WorkerSolver(settings.planner.solver)
+    solver = WorkerSolver(planner.solver)
     solver.warm()
+    journal = _journal(settings)
+    last_plan = journal.last_plan if journal else _unknown
     try:
-        outlook = _expected(settings, inventory, solver)
-        built = build(inventory, window, settings.policy, outlook)
-        solution = (
-            None if dump_lp else solver.solve(built.problem, settings.planner.deadline_seconds)
-        )
+        pins = Pins(planner.grace_seconds, planner.retry_seconds)
+        found = pins.recover(snapshot, inventory, settings.policy, last_plan)
+        room = reserve(inventory, found)
+        ahead = look_ahead(
+            snapshot, room, queue.tasks, tuple(pin for pin in found if pin.start), settings.policy,
+            planner.reservations, planner.reserve_after_seconds,
+        )  # fmt: skip
+        window = select(room, ahead.tasks, planner.window_tasks)
+        built = build(room, window, settings.policy, _expected(settings, room, journal, solver))
+        solution = None if dump_lp else solver.solve(built.problem, planner.deadline_seconds)
     finally:
         solver.close()
+        if journal:
+            journal.close()
     if solution is None:
         from slurm_het.solve.milp import dump_lp as dump  # loads the solvers' libraries: only here
 
         click.echo(clean_lines(dump(built.problem)))
         return
-    made = make_plan(built, inventory, solution)
-    click.echo(json.dumps(asdict(made), indent=2) if as_json else _text(made, len(queue.tasks)))
+    made = make_plan(built, room, solution)
+    made = replace(made, waiting=made.waiting | ahead.kept)
+    if as_json:
+        reserved = [asdict(r.placement) | {"start": r.start} for r in ahead.reserve]
+        click.echo(json.dumps(asdict(made) | {"reserved": reserved}, indent=2))
+        return
+    click.echo(_text(made, ahead.reserve, len(queue.tasks)))
 
 
-def _expected(settings: Config, inventory: Inventory, solver: WorkerSolver) -> Forecast:
+def _journal(settings: Config) -> Journal | None:
+    try:
+        return Journal(settings.paths.journal, read_only=True)
+    except HetError as error:
+        click.echo(f"slurm-het plan: planned without the journal: {error}", err=True)
+        return None
+
+
+def _unknown(_key: str) -> Planned | None:
+    """The last plan of a job, without a journal."""
+    return None
+
+
+def _expected(
+    settings: Config, inventory: Inventory, journal: Journal | None, solver: WorkerSolver
+) -> Forecast:
     """What hetd expects; without its journal, what the configuration gives."""
     weights, held = given(settings.policy), {}
-    if settings.planner.learn_days:
-        try:
-            journal = Journal(settings.paths.journal, read_only=True)
-        except HetError as error:
-            click.echo(f"slurm-het plan: planned without the journal: {error}", err=True)
-        else:
-            if not settings.policy.expected_jobs:
-                weights = journal.demands(time.time() - settings.planner.learn_days * DAY)
-            holders = {key for device in inventory.devices() for key in device.holders}
-            held = journal.demands_of(holders)
-            journal.close()
+    days = settings.planner.learn_days
+    if days and journal:
+        if not settings.policy.expected_jobs:
+            weights = journal.demands(time.time() - days * DAY)
+        held = journal.demands_of({key for d in inventory.devices() for key in d.holders})
 
     def relax(program: LinearProgram) -> Sequence[float] | None:
         return solver.solve_program(program, settings.planner.deadline_seconds)
@@ -85,17 +115,24 @@ def _expected(settings: Config, inventory: Inventory, solver: WorkerSolver) -> F
     return with_parts(forecast(weights, inventory), relax).now(held_on(inventory, held))
 
 
-def _text(made: Plan, tasks: int) -> str:
+def _text(made: Plan, reserved: Sequence[Reservation], tasks: int) -> str:
     lines = [
         f"{len(made.placements)} of {tasks} waiting tasks would start"
         f" ({made.status}, gap {made.gap:.2%}, {made.seconds * 1e3:.0f} ms)"
     ]
     for p in made.placements:
-        where = " ".join(
-            f"{node}:{format_indexes(indexes)}"
-            for node, indexes in zip(p.nodes, p.devices, strict=True)
-        )
         terms = " ".join(f"{name}={value:+.2f}" for name, value in p.terms.items())
-        lines.append(f"  {p.key:<12} {p.partition:<14} {where:<28} {terms}")
+        lines.append(f"  {p.key:<12} {p.partition:<14} {_where(p):<28} {terms}")
+    for r in reserved:
+        at = time.strftime("%F %T", time.localtime(r.start))
+        where = f"{r.placement.partition:<14} {_where(r.placement):<28}"
+        lines.append(f"  {r.task.key:<12} {where} pinned ahead, starts by {at}")
     lines += [f"  {key:<12} waits: {why}" for key, why in made.waiting.items()]
     return "\n".join(map(clean, lines))
+
+
+def _where(placement: Placement) -> str:
+    return " ".join(
+        f"{node}:{format_indexes(indexes)}"
+        for node, indexes in zip(placement.nodes, placement.devices, strict=True)
+    )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import io
 import json
 import logging
+import os
 import shutil
 import sys
 import time
@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from slurm_het.cli.columns import COLUMNS, format_lines, named, parse_format
-from slurm_het.cli.filters import Choice, choose
+from slurm_het.cli.filters import Choice, choose, choose_devices
 from slurm_het.cli.gate import ask_hetd
 from slurm_het.cli.screen import job_lines, node_lines, pool_lines
 from slurm_het.config import Config, load_config
@@ -119,7 +119,14 @@ def squeue(
     state and what it remembers of jobs that Slurm would not start.
     """
     if me:
-        users = getpass.getuser()
+        users = str(os.getuid())
+    no_jobs = {"-u": users, "-j": jobs, "-t": states, "-o": fmt, "--why": why}
+    if (free or nodes) and not as_json and any(no_jobs.values()):
+        said = ", ".join(name for name, given in no_jobs.items() if given)
+        raise click.UsageError(
+            f"--free and --nodes show no jobs, which {said} is for; -p and -w choose pools and"
+            " nodes, and --json has the jobs too"
+        )
     choice = Choice(users, jobs, partition, states, nodelist)
     options = Options(choice, fmt, not noheader, as_json, why, free, nodes)
     settings = load_config(config)
@@ -165,8 +172,9 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     note = gate.note(settings.policy.intake_partition, view.intake)
     if note:
         _say(note)
-    by_pool = free_by_pool(inventory, settings.policy) if options.free else ()
-    by_node = free_by_node(inventory, settings.policy) if options.nodes else ()
+    shown = choose_devices(inventory, options.choice, snapshot)
+    by_pool = free_by_pool(shown, settings.policy) if options.free else ()
+    by_node = free_by_node(shown, settings.policy) if options.nodes else ()
     if options.as_json:
         document: dict[str, Any] = {
             "jobs": [row_json(r) for r in rows],

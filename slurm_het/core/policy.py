@@ -1,6 +1,6 @@
 """What the admin decided: pools, GRES names, types, rules and weights. Data, no behaviour.
 
-`slurm_het.config` reads it from YAML; the field docs here are what `slurm-het config --keys` shows.
+`slurm_het.config` reads it from YAML; examples/het.yaml has them all.
 """
 
 from __future__ import annotations

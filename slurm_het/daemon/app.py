@@ -44,11 +44,20 @@ FLOOD, FLOOD_SECONDS = 1, 2.0
 RELEASE_WAKE = 1.0
 MAX_BACKOFF = 30.0
 MAX_SETTLE = 1.0
-STUCK_SECONDS = 60.0
 # A cycle makes some 100,000 objects that live until its end, hardly any of them in circles; looking
 # through them as often as Python does by default takes a tenth of it (10,000 devices).
 GC_THRESHOLD = (200_000, 10, 10)
 LEASE_SECONDS = 0.5
+
+
+def stuck_seconds(config: Config) -> float:
+    """After how long (seconds) a cycle that has not come to its end counts as hanging.
+
+    That is more than the configuration lets it take, for two programs and two calls of Slurm in
+    turn, and for the pause that follows.
+    """
+    taken = config.planner.deadline_seconds + config.slurm.timeout_seconds
+    return MAX_BACKOFF + 2 * taken
 
 
 class Daemon:
@@ -211,8 +220,9 @@ class Daemon:
     async def _heartbeat(self) -> None:
         """Tell the watchdog that we live, as long as no cycle hangs."""
         period = watchdog_seconds()
+        stuck = stuck_seconds(self.config)
         while period:
-            if time.monotonic() - self._cycle_began < STUCK_SECONDS:
+            if time.monotonic() - self._cycle_began < stuck:
                 notify("WATCHDOG=1")
             await asyncio.sleep(period)
 

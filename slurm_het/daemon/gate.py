@@ -43,7 +43,7 @@ class Gate:
             else:
                 self.flag.unlink(missing_ok=True)
         except OSError as error:
-            hint = "as SlurmUser or root; while hetd is stopped the gate is open too"
+            hint = "as SlurmUser or root"
             raise HetError(f"cannot write {self.flag}: {error.strerror}", hint) from error
 
     def read(self, snapshot: Snapshot) -> Event:

@@ -43,8 +43,11 @@ class SlurmVersion:
 
     @property
     def squeue_json(self) -> str:
-        """squeue's option. 24.11 has data_parser v0.0.40-42, 26.05 has 42-45; 22.05 has one."""
-        return "--json" if self.tuple < (24, 5) else "--json=v0.0.42"
+        """squeue's option: 24.11 has data_parser v0.0.40-42, 26.05 has 42-45; 22.05 has one.
+
+        Without a version a Slurm gives its newest: of those from before 24.11 that is older.
+        """
+        return "--json" if self.tuple < (24, 11) else "--json=v0.0.42"
 
     @property
     def rewrites_gres(self) -> bool:
