@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.classify import Request, base_type, classify
+from slurm_het.core.classify import Request, classify, model_of
 from slurm_het.core.model import Classification
 from slurm_het.core.script import parse_gib, parse_hints, read_script
 from tests.world import policy
@@ -204,10 +205,23 @@ def test_unknown_gres_names_say_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "model"), [("a100_2", "a100"), ("a100", "a100"), ("mi_x", "mi_x"), ("_1", "_1")]
-)
+    ("name", "model"),
+    [
+        ("a100_2", "a100"), ("a100", "a100"), ("mi_x", "mi_x"), ("_1", "_1"),
+        ("rtx_3090", "rtx_3090"), ("quadro_rtx_6000", "quadro_rtx_6000"), ("b_2", "b_2"),
+    ],
+)  # fmt: skip
 def test_a_device_of_its_own_type_is_its_model(name: str, model: str) -> None:
-    assert base_type(name) == model
+    """But a model may end in digits itself, in the catalogue or not."""
+    assert model_of(name, {"a100", "rtx_3090", "b", "b_2"}) == model
+
+
+def test_a_type_that_ends_in_digits_is_the_catalogues() -> None:
+    types = {"rtx_3090": replace(policy().types["a100"], name="rtx_3090")}
+    known = replace(policy(), types=policy().types | types)
+    what = classify(Request(tres=("gpu:rtx_3090:2",)), known)
+    assert what.types == ("rtx_3090",)
+    assert what.vendors == ("nvidia",)
 
 
 @pytest.mark.parametrize(

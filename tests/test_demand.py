@@ -34,6 +34,12 @@ def demand(devices_per_node: int = 8, **fields: Any) -> Demand:
         ({"tres_per_task": "gpu:1", "tasks": 4}, [4]),
         ({"tres_per_task": "gpu=2", "tasks": 8}, [8, 8]),
         ({"tres_per_task": "gpu:1", "tasks": 4, "nodes_min": 2}, [2, 2]),
+        # A task's devices are on one node.
+        ({"tres_per_task": "gpu:2", "tasks": 5}, [6, 4]),
+        ({"tres_per_task": "gpu:4", "tasks": 3}, [8, 4]),
+        ({"tres_per_task": "gpu:2", "tasks": 3, "nodes_min": 2}, [4, 2]),
+        ({"tres_per_task": "gpu:3", "tasks": 4}, [6, 6]),
+        ({"tres_per_node": "gpu:2", "tasks": 9, "ntasks_per_node": 8}, [2, 2]),
         ({"tres_per_socket": "gpu:2", "sockets_per_node": 2}, [4]),
         ({"tres_per_socket": "gpu:1"}, [1]),
         # --gpus-per-node beside --gpus-per-task: the node's figure is the larger promise.
@@ -79,6 +85,24 @@ def test_exclusive_and_all_memory() -> None:
     assert demand(exclusive=True).exclusive
     assert demand(memory_per_cpu_mib=None, memory_per_node_mib=0).all_memory
     assert not demand().all_memory
+
+
+@pytest.mark.parametrize(
+    ("fields", "nodes"),
+    [
+        ({"tasks": 96, "cpus": 96}, 2),  # Slurm says one: the largest of the intake has 96
+        ({"tasks": 96, "cpus": 96, "nodes_max": 1}, 1),
+        ({"tasks": 96, "cpus": 96, "nodes_min": 1, "nodes_max": 4}, 2),
+        ({"tasks": 65, "cpus": 65}, 2),
+        ({"tasks": 8, "cpus_per_task": 24, "cpus": 192}, 4),
+        ({"tasks": 1, "cpus_per_task": 96, "cpus": 96}, 1),  # no task is spread
+        ({"tasks": 64, "cpus": 64}, 1),
+    ],
+)
+def test_tasks_that_have_no_room_on_one_node(fields: dict[str, Any], nodes: int) -> None:
+    found = count_demand(gated(1, tres_per_node="gpu:8", **fields), policy(), 8, cpus_per_node=64)
+    assert isinstance(found, Demand)
+    assert len(found.slots) == nodes
 
 
 @pytest.mark.parametrize(

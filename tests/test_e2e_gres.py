@@ -24,7 +24,8 @@ TOPOLOGY = """
 - {name: asc1, type: 910b, vendor: ascend, gres_name: npu, devices: 4, memory_gib_per_device: 64,
    cpus: 16, memory_gib: 64, pool: train-ascend, scenario: training}
 - {name: mlu1, type: mlu370, vendor: cambricon, gres_name: mlu, devices: 4,
-   memory_gib_per_device: 48, cpus: 16, memory_gib: 64, pool: train-mlu, scenario: training}
+   memory_gib_per_device: 48, cpus: 16, threads_per_core: 2, memory_gib: 64, pool: train-mlu,
+   scenario: training}
 """
 AT_LEAST_40 = "#HET memory=40G\nmodule load cuda\nsrun env\nsleep 3"  # an a100 or an l40s, no t4
 
@@ -196,3 +197,22 @@ def test_taken_back_a_job_has_its_own_request_again(cluster: Cluster, rewrites: 
     cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 20)
     cluster.ok("scancel", *full)
     cluster.wait_started(key, 30)
+
+
+def test_a_task_that_uses_one_thread_of_a_core_takes_the_whole_core(cluster: Cluster) -> None:
+    """16 CPUs are 8 cores of two threads; 6 tasks without multithreading leave 2 of them."""
+    script = "#HET vendors=cambricon\nsleep 20"
+    single = ["--gres=mlu:1", "--hint=nomultithread"]
+    first = cluster.sbatch(*single, "-n6", script=script)
+    cluster.wait_state(first, "RUNNING")
+    third = cluster.sbatch("--gres=mlu:1", "-n2", script=script)
+    cluster.wait_state(third, "RUNNING")
+    second = cluster.sbatch(*single, "-n2", script=script)
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(second))
+    assert "released" not in cluster.outcomes(second)
+    last = cluster.sbatch("--gres=mlu:1", "-n1", script=script)
+    kept = f"mlu1 is kept for {second}, which this job would outlast"
+    cluster.wait("hetd says why", lambda: kept in cluster.tool("admin", "why", last))
+    cluster.ok("scancel", first)
+    cluster.wait_state(second, "RUNNING")
+    assert "returned" not in cluster.outcomes(second)

@@ -50,6 +50,29 @@ def test_job_starts_where_the_plan_said(
     assert {len(indexes) for indexes in truth.values()} == {devices}
 
 
+@pytest.mark.parametrize(
+    ("options", "devices"),
+    [
+        (["--gpus-per-task=2", "-n5"], [8, 2]),  # a task's devices are on one node
+        (["--gpus-per-task=4", "-n3"], [8, 4]),
+        (["--gpus=9", "-N2"], [8, 1]),
+        (["--gpus=12"], [8, 4]),
+        (["--gres=gpu:4", "-n66"], [4, 4]),  # 64 CPUs a node; the largest of the intake has 96
+        (["--gres=gpu:2", "-n9", "--ntasks-per-node=8"], [2, 2]),
+    ],
+)
+def test_a_job_is_planned_on_as_many_nodes_as_its_tasks_need(
+    cluster: Cluster, options: list[str], devices: list[int]
+) -> None:
+    key = cluster.sbatch(*options, script="module load cuda\nsleep 5")
+    cluster.wait_state(key, "RUNNING")
+    truth = _indexes(cluster, key)
+    plan = cluster.planned(key)
+    assert plan is not None
+    assert truth == dict(zip(plan.nodes, plan.devices, strict=True))
+    assert [len(truth[node]) for node in sorted(truth)] == devices
+
+
 def _indexes(cluster: Cluster, key: str) -> dict[str, tuple[int, ...]]:
     """Device indexes by node, from Slurm's own record."""
     policy = load_config(cluster.box.config_path).policy

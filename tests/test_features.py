@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.features import combine, parse_features
+from slurm_het.core.features import MAX_TURNS, combine, parse_features
 from slurm_het.errors import HetError
 
 
@@ -69,6 +69,17 @@ def test_what_cannot_be_read_is_refused(text: str) -> None:
 def test_any_text_is_a_constraint_or_a_het_error(text: str) -> None:
     with contextlib.suppress(HetError):
         parse_features(text).allows(frozenset({"a"}))
+
+
+def test_operators_that_alternate_without_end_are_refused() -> None:
+    """Each turn is a level; a list of one kind is none, however long."""
+    assert parse_features("|".join(["t4"] * 300)).allows(frozenset({"t4"}))
+    turns = "t4" + "|t4&t4" * (MAX_TURNS // 2)
+    assert parse_features(turns).allows(frozenset({"t4"}))
+    with pytest.raises(HetError, match="cannot read the constraint"):
+        parse_features(f"{turns}|t4")
+    with pytest.raises(HetError, match="cannot read the constraint"):
+        parse_features(f"({turns})&({turns})")
 
 
 @pytest.mark.parametrize(

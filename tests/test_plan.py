@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slurm_het.core.build import need
+from slurm_het.core.build import misfit, need
 from slurm_het.core.greedy import greedy
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, Plan, Slot, Task
-from slurm_het.core.plan import LEFT_OUT, plan
+from slurm_het.core.plan import LEFT_OUT, could_start, plan, select
 from slurm_het.core.problem import Problem, SlotChoice, Solution
 from slurm_het.core.queue import fill_task_pools
 from slurm_het.core.reserve import Pin, reserve
@@ -304,6 +304,8 @@ def test_what_a_slot_takes_of_a_node() -> None:
     assert need(task("1"), Slot(1, 3, 3000, 1000), node) == (4, 4000)
     assert need(task("1"), Slot(1, 3, 3000), node) == (4, 3000)
     assert need(task("1"), Slot(1, 3, 3000), replace(node, whole=True)) == (node.cpus, 3000)
+    assert need(task("1", threads_per_core=1), Slot(1, 3, 3000), node) == (6, 3000)
+    assert need(task("1", threads_per_core=2), Slot(1, 3, 3000), node) == (4, 3000)
     busy = replace(node, whole=True, idle=False)
     assert need(task("1"), Slot(1, 3, 3000), busy)[0] > node.cpus
 
@@ -347,3 +349,59 @@ def test_shares_wait_for_a_whole_device_that_is_about_to_be_taken() -> None:
         room = reserve(forgetful(), [Pin(whole, placement, 0.0, start)])
         assert not planned(share, on=room).placements
     assert planned(share, on=reserve(inventory(), [Pin(whole, placement, 0.0)])).placements
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_an_exclusive_job_needs_as_many_cpus_as_it_asks(solve: Solve) -> None:
+    """The whole node is no more than the node has."""
+    cpus = inventory().nodes["nv1"].cpus
+    for asked, starts in ((cpus, True), (cpus + 1, False)):
+        made = planned(task("1", slots=(Slot(8, asked, 1024),), exclusive=True), solve=solve)
+        assert bool(made.placements) is starts
+
+
+def test_nodes_of_different_types_are_no_room_for_one_job() -> None:
+    """A job of two nodes wants both of one type: it does not fill the window, and one is reserved
+    for it."""
+    busy = inventory(
+        running(1, "nv1", "gpu:a100:8(IDX:0-7)", end_time=100),
+        running(2, "amd1", "gpu:mi300x:8(IDX:0-7)", end_time=100),
+    )
+    two = task(
+        "3", slots=(Slot(8, 1, 1024),) * 2, types=frozenset({"a100", "mi300x"}),
+        pools=("train-nv", "train-amd"),
+    )  # fmt: skip
+    assert not could_start(two, busy)
+    assert could_start(two, inventory())
+    assert [t.key for t in select(busy, (two, task("4")), 1)] == ["4"]
+
+
+def test_what_fits_where_is_worked_out_once_for_nodes_that_are_alike() -> None:
+    """Hundreds of constraints on hundreds of nodes, each in a state of its own."""
+    grid = inventory(running(1, "nv1", "gpu:a100:1(IDX:0)")).grid
+    assert len(set(grid.natures)) < len(grid.states)
+    for s, nature in enumerate(grid.natures):
+        first = grid.states[grid.natures.index(nature)].node
+        for asked in (task("1"), task("1", features="a100&nvidia"), task("1", memory_gib=100)):
+            assert bool(misfit(asked, grid.states[s].node)) is bool(misfit(asked, first))
+
+
+@pytest.mark.parametrize(
+    ("unit", "slots", "held", "dealt"),
+    [
+        (0, (5, 4), 0, {"nv1": 5, "nv2": 4}),
+        (1, (5, 4), 0, {"nv1": 8, "nv2": 1}),
+        (1, (5, 4), 2, {"nv1": 6, "nv2": 3}),
+        (2, (6, 4), 0, {"nv1": 8, "nv2": 2}),
+        (2, (6, 4), 1, {"nv1": 6, "nv2": 4}),
+    ],
+)
+def test_what_slurm_deals_out_itself(
+    unit: int, slots: tuple[int, ...], held: int, dealt: dict[str, int]
+) -> None:
+    """The first node of slurm.conf gives all that it has, the others one unit at least."""
+    on = inventory(*(running(9, "nv1", f"gpu:a100:{held}(IDX:0-{held - 1})") for _ in [0] if held))
+    asked = task("1", slots=tuple(Slot(n, 1, 1024) for n in slots), unit=unit)
+    (made,) = planned(asked, on=on).placements
+    counts = {node: len(ids) for node, ids in zip(made.nodes, made.devices, strict=True)}
+    assert counts == (dealt if unit else dict(zip(made.nodes, slots, strict=True)))

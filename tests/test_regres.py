@@ -10,7 +10,8 @@ from slurm_het.config import parse_config
 from slurm_het.core.build import build, misfit
 from slurm_het.core.greedy import greedy
 from slurm_het.core.inventory import Inventory, take_inventory
-from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Snapshot, Task
+from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Slot, Snapshot, Task
+from slurm_het.core.picks import pick_devices
 from slurm_het.core.plan import plan
 from slurm_het.core.queue import TaskPools, fill_task_pools
 from slurm_het.core.regres import original_gres, rewritten_gres
@@ -162,3 +163,31 @@ def test_the_name_that_a_node_registers_counts() -> None:
     inventory, queue = filled(snapshot(job, nodes=(NPU,), rewrites=False))
     why = "has its devices as npu:910b, and the request asks for gpu"
     assert misfit(queue.tasks[0], inventory.nodes["asc1"]) == why
+
+
+def test_slurm_takes_the_first_devices_that_a_request_reaches() -> None:
+    """Not those that the plan preferred: a request without a type is given the l40s, which come
+    first, and nobody else is promised them."""
+    pair = record("pair1", "gpu:l40s:4,gpu:a100:4", "train-nv")
+    inventory, queue = filled(snapshot(gated(FORTY, tres_per_node="gpu:2"), nodes=(pair,)))
+    (untyped,) = queue.tasks
+    typed = replace(untyped, key="8", types=frozenset({"l40s"}), asks="gpu:l40s")
+    wished = [
+        Placement("7", "train-nv", ("pair1",), ((4, 5),), ("a100",), 80),
+        Placement("8", "train-nv", ("pair1",), ((0, 1, 2, 3),), ("l40s",), 48),
+    ]
+    placed, dropped = pick_devices(inventory, wished, {"7": untyped, "8": typed})
+    assert [(p.devices, p.types, p.memory_gib) for p in placed] == [(((0, 1),), ("l40s",), 48)]
+    assert list(dropped) == ["8"]
+
+
+def test_a_share_on_a_mixed_node_may_be_of_any_of_its_devices() -> None:
+    """Slurm takes the first that has as much: a type that the job excludes must not be reached."""
+    mixed = record("mix2", "gpu:a100:2,gpu:l40s:2,gpu:t4:2,shard:288", "train-nv")
+    (node,) = take_inventory(snapshot(nodes=(mixed,)), POLICY).nodes.values()
+    share = Task(
+        "7", 7, "ann", "inference", frozenset({"l40s"}), (Slot(1, 1, 1024),), ("train-nv",),
+        memory_gib=8, shared=True, asks="gpu",
+    )  # fmt: skip
+    assert "mixes device types" in misfit(share, node)
+    assert not misfit(replace(share, types=frozenset({"l40s", "a100", "t4"})), node)

@@ -12,8 +12,8 @@ import click
 
 from slurm_het.config import Config, load_config
 from slurm_het.core import gres, hostlist
-from slurm_het.core.classify import base_type
-from slurm_het.core.model import NodeRecord, Snapshot
+from slurm_het.core.classify import model_of
+from slurm_het.core.model import NodeRecord, Partition, Snapshot
 from slurm_het.core.plain import clean
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.templating import hook_config
@@ -106,6 +106,8 @@ def _partitions(settings: Config, snapshot: Snapshot) -> list[str]:
         if name not in known:
             out.append(f"Slurm has no partition {name!r}; it has: {valid}")
     if intake in known:
+        out += _time_limits(known[intake], [known[p.partition] for p in settings.policy.pools
+                                            if p.partition in known])  # fmt: skip
         inside = set(hostlist.expand(known[intake].nodes))
         for pool in settings.policy.pools:
             record = known.get(pool.partition)
@@ -116,16 +118,33 @@ def _partitions(settings: Config, snapshot: Snapshot) -> list[str]:
     return out
 
 
+def _time_limits(intake: Partition, pools: list[Partition]) -> list[str]:
+    if intake.default_minutes is not None or intake.max_minutes is not None:
+        return []
+    limited = [pool.name for pool in pools if pool.max_minutes is not None]
+    if not limited:
+        return []
+    return [f"the intake {intake.name} has neither DefaultTime nor MaxTime: Slurm shows a job that"
+            f" names no time as unlimited, and {', '.join(limited)} with its MaxTime would never"
+            " take it; give the intake a DefaultTime"]  # fmt: skip
+
+
 def _types(node: NodeRecord, settings: Config) -> list[str]:
     names = settings.policy.gres
     return [
-        base_type(g.type or g.name)
+        model_of(g.type or g.name, settings.policy.types)
         for g in gres.parse(node.gres)
         if g.name in names and not names[g.name].shared
     ]
 
 
 def _node(node: NodeRecord, settings: Config, errors: list[str], remarks: list[str]) -> None:
+    names = settings.policy.gres
+    real = {g.name for g in gres.parse(node.gres) if g.name in names and not names[g.name].shared}
+    if len(real) > 1:
+        errors.append(f"node {node.name} has devices of several names ({', '.join(sorted(real))}):"
+                      " Slurm numbers each from 0, and which of them a job holds is not told apart;"
+                      " make them types of one GRES name")  # fmt: skip
     pools = [p for p in settings.policy.pools if p.partition in node.partitions]
     if not pools:
         remarks.append(f"node {node.name} has accelerators and is in no pool: never planned")

@@ -14,11 +14,12 @@ import click
 from slurm_het.config import Config, load_config
 from slurm_het.core.ahead import Reservation
 from slurm_het.core.build import build
+from slurm_het.core.explain import explain
 from slurm_het.core.forecast import Forecast, forecast, given
 from slurm_het.core.gres import format_indexes
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Placement, Plan
-from slurm_het.core.outlook import look_ahead
+from slurm_het.core.outlook import EXPLAINED, look_ahead
 from slurm_het.core.parts import held_on, with_parts
 from slurm_het.core.plain import clean, clean_lines
 from slurm_het.core.plan import make_plan, select
@@ -77,7 +78,9 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
         click.echo(clean_lines(dump(built.problem)))
         return
     made = make_plan(built, room, solution)
-    made = replace(made, waiting=made.waiting | ahead.kept)
+    blocked = [task for task in ahead.tasks[:EXPLAINED] if task not in window]
+    why = {task.key: explain(task, room, made.placements, window) for task in blocked}
+    made = replace(made, waiting=made.waiting | why | ahead.kept)
     if as_json:
         reserved = [asdict(r.placement) | {"start": r.start} for r in ahead.reserve]
         click.echo(json.dumps(asdict(made) | {"reserved": reserved}, indent=2))

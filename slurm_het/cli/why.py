@@ -12,14 +12,15 @@ from typing import Any
 import click
 
 from slurm_het.cli.control import call
+from slurm_het.cli.gate import ask_hetd
 from slurm_het.config import Config, load_config
-from slurm_het.core.explain import explain
 from slurm_het.core.gres import format_indexes
 from slurm_het.core.inventory import take_inventory
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.plain import clean
-from slurm_het.core.queue import display_key, fill_task_pools, is_gated
+from slurm_het.core.queue import is_gated
 from slurm_het.core.rewrite import classification_of, decode_comment
+from slurm_het.core.rows import make_view
 from slurm_het.daemon.store import Journal, placement_from
 from slurm_het.errors import HetError
 from slurm_het.slurm.cli import CliSlurm
@@ -86,13 +87,11 @@ def _past(job_id: str, settings: Config) -> list[str]:
 
 
 def _waiting(job: Job, snapshot: Snapshot, settings: Config) -> list[str]:
+    """The words of het-squeue."""
     inventory = take_inventory(snapshot, settings.policy)
-    queue = fill_task_pools(snapshot, inventory, settings.policy)
-    blocked = queue.blocked.get(display_key(job))
-    if blocked:
-        return [f"  waits: {blocked}"]
-    task = next((t for t in queue.tasks if t.job_id == job.id), None)
-    return [f"  waits: {explain(task, inventory, (), queue.tasks)}"] if task else []
+    memory = ask_hetd(settings.paths.control_socket).memory
+    rows = make_view(snapshot, inventory, settings.policy, memory).rows
+    return [f"  waits: {row.reason}" for row in rows if row.job.id == job.id]
 
 
 def _history(job_id: str, settings: Config) -> list[str]:

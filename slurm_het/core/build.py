@@ -198,9 +198,15 @@ def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
         exc_nodes=frozenset(),
     )  # fmt: skip
     if key not in grid.memo:
-        grid.memo[key] = tuple(
-            s for s, state in enumerate(grid.states) if not misfit(key, state.node)
-        )
+        fits: dict[tuple[int, str], bool] = {}
+        found = []
+        for s, (state, nature) in enumerate(zip(grid.states, grid.natures, strict=True)):
+            like = nature, task.rewritten_on(state.node.name)
+            if like not in fits:
+                fits[like] = not misfit(key, state.node)
+            if fits[like]:
+                found.append(s)
+        grid.memo[key] = tuple(found)
     return grid.memo[key]
 
 
@@ -229,8 +235,10 @@ def misfit(task: Task, node: Node) -> str:
 def as_written(task: Task, node: Node) -> bool:
     """Whether the request gets devices that fit the task, whichever of the node's Slurm takes."""
     reached = [d for d in node.devices if reaches_kind(task.asks, d.kind)]
+    if task.shared:  # Slurm gives no share of a device that has not as much
+        reached = [d for d in reached if d.memory_gib >= task.memory_gib]
     fits = (d.type in task.types and d.memory_gib >= task.memory_gib for d in reached)
-    return bool(reached) and (task.shared or all(fits))
+    return bool(reached) and all(fits)
 
 
 def reaches_kind(asks: str, kind: str) -> bool:
@@ -257,8 +265,9 @@ def fits_device(task: Task, device: Device) -> bool:
 def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:
     """CPUs and host memory (MiB) that a slot takes of a node; more than it has if it cannot.
 
-    Slurm gives whole cores, and memory per CPU for all their CPUs. --exclusive and an EXCLUSIVE
-    partition take the node, which must be idle; --mem=0 takes all its memory.
+    Slurm gives whole cores, and memory per CPU for all their CPUs; of more cores to a task that
+    uses one thread of each (--hint=nomultithread). --exclusive and an EXCLUSIVE partition take the
+    node, which must be idle; --mem=0 takes all its memory.
     """
     impossible = (1 << 30, 0)
     exclusive = task.exclusive or node.whole
@@ -266,9 +275,12 @@ def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:
         return impossible
     if node.held_exclusively or (exclusive and not node.idle):
         return impossible
-    cores = -(-slot.cpus // node.threads_per_core) * node.threads_per_core
+    used = min(task.threads_per_core or node.threads_per_core, node.threads_per_core)
+    cores = -(-slot.cpus // used) * node.threads_per_core
     memory = slot.memory_mib + (cores - slot.cpus) * slot.memory_per_cpu_mib
-    return node.cpus if exclusive else cores, node.memory_mib if task.all_memory else memory
+    if exclusive:
+        cores = max(cores, node.cpus)
+    return cores, node.memory_mib if task.all_memory else memory
 
 
 def has_room(task: Task, slot: Slot, node: Node) -> bool:

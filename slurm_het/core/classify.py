@@ -8,6 +8,7 @@ script's words, the shape of the request, and the site's defaults.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from slurm_het.core import gres
@@ -74,10 +75,13 @@ class _Draft:
             self.evidence.append(f"class {name}: {why}")
 
 
-def base_type(name: str) -> str:
-    """The model behind a GRES type: `a100_2`, a device of its own type, is an `a100`."""
+def model_of(name: str, known: Container[str]) -> str:
+    """The model behind a GRES type: `a100_2`, a device of its own type, is an `a100`.
+
+    But `rtx_3090` is what it says, unless the catalogue (`known`) has an `rtx` and no such type.
+    """
     match = _EXACT.match(name)
-    return match.group(1) if match else name
+    return match.group(1) if match and name not in known and match.group(1) in known else name
 
 
 def classify(request: Request, policy: Policy) -> Classification:
@@ -107,7 +111,7 @@ def _from_request(draft: _Draft, request: Request, policy: Policy) -> None:
         if name is None:
             continue
         if item.type:
-            model = base_type(item.type)
+            model = model_of(item.type, policy.types)
             draft.set_types((model,), f"the request names {item}")
             if model in policy.types:
                 draft.set_vendors((policy.types[model].vendor,), f"the request names {item}")

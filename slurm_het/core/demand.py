@@ -6,6 +6,7 @@ manual (--gpus*, --cpus-per-gpu, --mem*, --ntasks-per-node, --exclusive) and liv
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slurm_het.core import gres
@@ -15,11 +16,15 @@ from slurm_het.core.policy import Policy
 
 MAX_NODES = 1024
 MAX_DEVICES_PER_NODE = 64
+ENDLESS = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The accelerators of a job: slots, whether they share devices, and what may serve them."""
+    """The accelerators of a job: slots, whether they share devices, and what may serve them.
+
+    `unit`: see Task.
+    """
 
     slots: tuple[Slot, ...]
     shared: bool
@@ -28,6 +33,7 @@ class Demand:
     exclusive: bool
     all_memory: bool
     asks: str = ""
+    unit: int = 0
 
 
 def accelerator_requests(job: Job, policy: Policy) -> dict[str, list[Gres]]:
@@ -50,11 +56,13 @@ def is_accelerator_job(job: Job, policy: Policy) -> bool:
     return bool(accelerator_requests(job, policy))
 
 
-def count_demand(job: Job, policy: Policy, devices_per_node: int) -> Demand | str:
+def count_demand(
+    job: Job, policy: Policy, devices_per_node: int, cpus_per_node: int = ENDLESS
+) -> Demand | str:
     """The demand of a job, or in words why it cannot be planned.
 
-    `devices_per_node` is the largest number of devices that a node the job may use has: it
-    decides over how many nodes `--gpus=N` spreads when the user left that open.
+    `devices_per_node` and `cpus_per_node` are the most that a node has which the job may use: they
+    decide over how many nodes it spreads where the user left that open.
     """
     requests = accelerator_requests(job, policy)
     kinds = {(g.name, g.type) for found in requests.values() for g in found}
@@ -64,7 +72,8 @@ def count_demand(job: Job, policy: Policy, devices_per_node: int) -> Demand | st
         return "asks for several device types at once"
     ((name, gres_type),) = kinds
     shared = policy.gres[name].shared
-    split = _per_node_counts(job, requests, devices_per_node if not shared else 1 << 30)
+    least = _least_nodes(job, cpus_per_node)
+    split = _per_node_counts(job, requests, least, devices_per_node if not shared else ENDLESS)
     if isinstance(split, str):
         return split
     if not shared and max(split) > MAX_DEVICES_PER_NODE:
@@ -80,7 +89,15 @@ def count_demand(job: Job, policy: Policy, devices_per_node: int) -> Demand | st
         asks=_asks(name, gres_type, policy),
         exclusive=job.exclusive,
         all_memory=job.memory_per_node_mib == 0,
+        unit=_unit(requests) if len(slots) > 1 and not shared else 0,
     )
+
+
+def _unit(requests: Mapping[str, list[Gres]]) -> int:
+    """How many devices go together where their number on each node is left open; else 0."""
+    if "node" in requests or "socket" in requests:
+        return 0
+    return 1 if "job" in requests else sum(g.count for g in requests["task"])
 
 
 def _asks(name: str, gres_type: str | None, policy: Policy) -> str:
@@ -89,11 +106,25 @@ def _asks(name: str, gres_type: str | None, policy: Policy) -> str:
     return f"{real}:{gres_type}" if gres_type else real
 
 
+def _least_nodes(job: Job, cpus_per_node: int) -> int:
+    """On fewer nodes its tasks have no room; unless the user wants no more.
+
+    Until it runs, Slurm counts a job's nodes by the largest of its partition, whatever its type.
+    """
+    tasks = max(1, job.tasks)
+    each = min(job.ntasks_per_node or tasks, max(1, cpus_per_node // max(1, job.cpus_per_task)))
+    nodes = max(1, job.nodes_min, -(-tasks // each))
+    return min(nodes, max(job.nodes_min, job.nodes_max)) if job.nodes_max else nodes
+
+
 def _per_node_counts(
-    job: Job, requests: dict[str, list[Gres]], devices_per_node: int
+    job: Job, requests: dict[str, list[Gres]], nodes: int, devices_per_node: int
 ) -> tuple[int, ...] | str:
-    """How many GRES units each node gets, as even as Slurm's own spread; or why not."""
-    nodes = max(1, job.nodes_min)
+    """How many GRES units each of at least `nodes` nodes gets, or why not.
+
+    Where it is left open as evenly as can be, as that finds room most easily; what Slurm will make
+    of it is told in picks.py. A task's are all on one node.
+    """
     count = {where: sum(g.count for g in found) for where, found in requests.items()}
     if "node" in count:
         if "job" in count and count["job"] % count["node"] == 0:
@@ -102,12 +133,12 @@ def _per_node_counts(
     elif "socket" in count:
         per_node = (count["socket"] * max(1, job.sockets_per_node),) * nodes
     else:
-        total = count.get("job") or count["task"] * max(1, job.tasks)
-        nodes = max(nodes, -(-total // max(1, devices_per_node)))
+        total, size = (count["job"], 1) if "job" in count else (max(1, job.tasks), count["task"])
+        nodes = max(nodes, -(-total // max(1, devices_per_node // size)))
         if nodes > total:
-            return f"asks for {total} devices on {nodes} nodes"
+            return f"asks for {total * size} devices on {nodes} nodes"
         base, extra = divmod(total, nodes)
-        per_node = (base + 1,) * extra + (base,) * (nodes - extra)
+        per_node = ((base + 1) * size,) * extra + (base * size,) * (nodes - extra)
     if len(per_node) > MAX_NODES or (job.nodes_max and len(per_node) > job.nodes_max):
         return f"needs {len(per_node)} nodes, more than it allows"
     return per_node

@@ -45,6 +45,8 @@ def explain(
     ahead = _ahead(task, placed, tasks, set(names))
     if ahead:
         return f"needs {wanted}; what is free goes to {ahead}"
+    if len(task.slots) == 1:
+        return f"needs {wanted}; there is room on {_few(names)}, and the next plan may use it"
     return f"needs {wanted}; free devices are spread over nodes or types that cannot be combined"
 
 

@@ -16,6 +16,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # the hook assigns no field that has 
 _TOKEN = re.compile(r"\s*([&|()\[\],]|[^&|()\[\],\s*]+)")
 MAX_TEXT = 1024
 MAX_DEPTH = 16
+MAX_TURNS = 64
+"""From & to | and back, each of which is a level of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class _Parser:
         if "".join(self.tokens) != re.sub(r"\s", "", text):
             raise self.bad()
         self.at = 0
+        self.turns = 0
 
     def parse(self) -> Expression:
         expression = self.alternation(0)
@@ -97,8 +100,13 @@ class _Parser:
 
     def alternation(self, depth: int) -> Expression:
         left = Expression(False, (self.atom(depth),))
+        before = ""
         while (operator := self.peek()) in {"|", "&", ","}:
             self.at += 1
+            self.turns += operator != before
+            before = operator
+            if self.turns > MAX_TURNS:
+                raise self.bad()
             left = _join(left, operator == "|", self.atom(depth))
         return left
 

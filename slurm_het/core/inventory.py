@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from slurm_het.core import gres, hostlist
-from slurm_het.core.classify import base_type
+from slurm_het.core.classify import model_of
 from slurm_het.core.gres import Gres
 from slurm_het.core.model import Device, DeviceType, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.policy import Policy
@@ -119,9 +119,8 @@ def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tup
 
 
 def _device_type(item: Gres, policy: Policy, warnings: list[str]) -> DeviceType:
-    name = base_type(item.type or item.name)
-    known = policy.types.get(item.type or "") or policy.types.get(name)
-    if known:
+    name = model_of(item.type or item.name, policy.types)
+    if known := policy.types.get(name):
         return known
     vendors = policy.gres[item.name].vendors
     warnings.append(f"type {name!r} is in no catalogue: describe it under types:")

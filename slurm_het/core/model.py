@@ -57,6 +57,7 @@ class Job:
     cpus_per_task: int = 1
     ntasks_per_node: int = 0
     sockets_per_node: int = 0
+    threads_per_core: int = 0
     min_cpus_per_node: int = 1
     cpus_per_gpu: int = 0
     memory_per_node_mib: int | None = None
@@ -129,6 +130,7 @@ class Partition:
     allow_qos: frozenset[str] = frozenset()
     deny_qos: frozenset[str] = frozenset()
     max_minutes: int | None = None
+    default_minutes: int | None = None
     max_nodes: int | None = None
     min_nodes: int = 0
     max_cpus_per_node: int | None = None
@@ -289,7 +291,9 @@ class Task:
 
     `asks` is the GRES name it asks for, with the type if it names one; '' reaches any device.
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
-    an earlier release has left it another one.
+    an earlier release has left it another one. With a `unit` Slurm itself deals out the devices
+    over the nodes, so many at a time (see picks.py); else each node gives what its slot says.
+    It uses at most `threads_per_core` of each core that it is given; 0: all.
     """
 
     key: str
@@ -312,6 +316,8 @@ class Task:
     rewrites: tuple[tuple[str, str], ...] = ()
     rewritten: bool = False
     job_class: str = ""
+    unit: int = 0
+    threads_per_core: int = 0
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""

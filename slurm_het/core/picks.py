@@ -3,19 +3,24 @@
 Measured on 22.05: on a node Slurm takes whole devices by lowest free index, and a share from
 the first device by index that has room. A plan is released in priority order; where Slurm's own
 choice leaves no room for a later task of the same node, that task waits for the next cycle.
+
+Of a request that leaves the number on each node open (--gpus, --gpus-per-task: Task.unit) each node
+gets as much as it has free, in the order of slurm.conf, and the others one unit at least (22.05,
+24.11 and 26.05: nine devices on two nodes of eight are eight and one).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from slurm_het.core.build import fits_device
 from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import Device, Placement
+from slurm_het.core.model import Device, Placement, Task
 
 
 def pick_devices(
-    inventory: Inventory, placements: Iterable[Placement], shared: set[str]
+    inventory: Inventory, placements: Iterable[Placement], tasks: Mapping[str, Task]
 ) -> tuple[list[Placement], dict[str, str]]:
     """The placements with Slurm's own device indexes, and those that lose their room, with why."""
     state: dict[str, list[Device]] = {}  # by node, as what was placed before leaves its devices
@@ -23,40 +28,49 @@ def pick_devices(
     placed: list[Placement] = []
     dropped: dict[str, str] = {}
     for placement in placements:
-        is_shared = placement.key in shared
+        task = tasks[placement.key]
+        is_shared = task.shared
         for node in placement.nodes:
             state.setdefault(node, list(inventory.nodes[node].devices))
-        picks = [
-            _pick(state[node], placement, len(devices), is_shared=is_shared)
-            for node, devices in zip(placement.nodes, placement.devices, strict=True)
-        ]
+        free = [[d for d in state[n] if fits_device(task, d)] for n in placement.nodes]
+        counts = _dealt(placement, task, list(map(len, free)), inventory)
+        picks = [fits[:count] for fits, count in zip(free, counts, strict=True)]
         clash = any(
             inventory.nodes[node].apart and mixed.get(node, is_shared) != is_shared
             for node in placement.nodes
         )
-        if clash or any(pick is None for pick in picks):
+        if clash or [len(pick) for pick in picks] != counts:
             dropped[placement.key] = "Slurm's order of devices leaves it no room in this cycle"
             continue
         mixed |= dict.fromkeys(placement.nodes, is_shared)
-        indexes = tuple(pick for pick in picks if pick is not None)
-        for node, taken in zip(placement.nodes, indexes, strict=True):
+        for node, devices in zip(placement.nodes, picks, strict=True):
             gib = placement.memory_gib if is_shared else None
-            state[node] = [
-                _take(d, placement.key, gib) if d.index in taken else d for d in state[node]
-            ]
-        placed.append(replace(placement, devices=indexes))
+            state[node] = [_take(d, task.key, gib) if d in devices else d for d in state[node]]
+        placed.append(
+            replace(
+                placement,
+                devices=tuple(tuple(d.index for d in devices) for devices in picks),
+                types=tuple(sorted({d.type for devices in picks for d in devices})),
+                memory_gib=placement.memory_gib if is_shared else picks[0][0].memory_gib,
+            )
+        )
     return placed, dropped
 
 
-def _pick(
-    devices: list[Device], placement: Placement, count: int, *, is_shared: bool
-) -> tuple[int, ...] | None:
-    if is_shared:
-        gib = placement.memory_gib
-        fits = [d for d in devices if d.type in placement.types and d.free_gib >= gib]
-    else:
-        fits = [d for d in devices if d.type in placement.types and d.empty]
-    return tuple(d.index for d in fits[:count]) if len(fits) >= count else None
+def _dealt(placement: Placement, task: Task, free: list[int], inventory: Inventory) -> list[int]:
+    """How many devices Slurm gives the task on each node, of so many that are free for it."""
+    planned = list(map(len, placement.devices))
+    if not task.unit or len(planned) == 1 or any(n < task.unit for n in free):
+        return planned
+    order = {name: n for n, name in enumerate(inventory.nodes)}
+    left = sum(planned) // task.unit
+    dealt = [1] * len(planned)
+    left -= len(planned)
+    for i in sorted(range(len(planned)), key=lambda i: order[placement.nodes[i]]):
+        more = min(free[i] // task.unit - 1, left)
+        dealt[i] += more
+        left -= more
+    return [units * task.unit for units in dealt]
 
 
 def _take(device: Device, key: str, gib: int | None) -> Device:

@@ -7,7 +7,7 @@ will take, check every constraint, and explain what waits. No I/O, no clock.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from slurm_het.core.build import (
@@ -16,6 +16,7 @@ from slurm_het.core.build import (
     build,
     fitting_states,
     grid_for,
+    groups_of,
     has_room,
     never,
 )
@@ -26,6 +27,7 @@ from slurm_het.core.model import Placement, Plan, Task
 from slurm_het.core.picks import pick_devices
 from slurm_het.core.policy import Policy
 from slurm_het.core.problem import Problem, Solution, violations
+from slurm_het.core.states import Grid
 from slurm_het.core.weights import terms
 
 Solve = Callable[[Problem], Solution]
@@ -58,8 +60,8 @@ def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
         waiting = {t.key: f"the solver's plan was refused: {broken[0]}" for t in built.tasks}
         return Plan(waiting=waiting, status="refused", seconds=solution.seconds)
     chosen = [_placement(built, t, solution) for t in sorted(solution.starts)]
-    shared = {task.key for task in built.tasks if task.shared}
-    placed, dropped = pick_devices(inventory, chosen, shared)
+    tasks = {task.key: task for task in built.tasks}
+    placed, dropped = pick_devices(inventory, chosen, tasks)
     started = {p.key for p in placed}
     waiting = {
         task.key: dropped.get(task.key) or explain(task, inventory, placed, built.tasks)
@@ -114,13 +116,23 @@ def select(inventory: Inventory, tasks: Iterable[Task], limit: int) -> tuple[Tas
 
 
 def could_start(task: Task, inventory: Inventory) -> bool:
-    """Whether enough nodes have room for the task's slots, taken one by one (necessary)."""
+    """Whether enough nodes have room for the task's slots, taken one by one (necessary).
+
+    Nodes among which it chooses one set: see build.groups_of.
+    """
     grid = grid_for(task, inventory)
     excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
     fits = fitting_states(task, grid)
+    if len(task.slots) == 1:
+        return _holds(task, grid, fits, excluded)
+    groups = groups_of(task, [state.node for state in grid.states], list(fits))
+    return any(_holds(task, grid, group, excluded) for group in groups)
+
+
+def _holds(task: Task, grid: Grid, states: Iterable[int], excluded: Mapping[int, int]) -> bool:
     for slot in set(task.slots):
         wanted = task.slots.count(slot)
-        for s in fits:
+        for s in states:
             if wanted <= 0:
                 break
             if has_room(task, slot, grid.states[s].node):

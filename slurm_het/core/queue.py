@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from slurm_het.core import hostlist
 from slurm_het.core.build import site_of
@@ -76,6 +77,17 @@ class TaskPools:
         return {s: len(self.pool(s)) for s in SCENARIOS}
 
 
+class _Size(NamedTuple):
+    """What bears on how many nodes a job is spread over, of a node."""
+
+    devices: int
+    cpus: int
+    usable: bool
+    types: frozenset[str]
+    partitions: frozenset[str]
+    features: frozenset[str]
+
+
 @dataclass(frozen=True)
 class _View:
     """What every job of one snapshot is held against; worked out once, not per job."""
@@ -95,12 +107,23 @@ class _View:
         return {p.partition: self.inventory.types_of(p.partition) for p in self.policy.pools}
 
     @cached_property
-    def sizes(self) -> set[tuple[int, frozenset[str], frozenset[str]]]:
-        """Devices, types and partitions of the nodes."""
+    def sizes(self) -> set[_Size]:
+        """What the nodes have when nothing runs there."""
         return {
-            (len(n.devices), frozenset(d.type for d in n.devices), frozenset(n.partitions))
+            _Size(
+                len(n.devices), n.cpus, n.usable, frozenset(d.type for d in n.devices),
+                frozenset(n.partitions), n.features,
+            )
             for n in self.inventory.nodes.values()
-        }
+        }  # fmt: skip
+
+    def largest(self, features: str, pools: Set[str], types: Set[str]) -> tuple[int, int]:
+        """The most devices, and the most CPUs, that a node for such a job has."""
+        able = [s for s in self.sizes if pools & s.partitions and types & s.types]
+        allowed = [s for s in able if parse_features(features).allows(s.features)]
+        # Drained or down they may all be; that is no reason to spread a job over more of them.
+        sizes = [s for s in allowed if s.usable] or allowed or able
+        return max((s.devices for s in sizes), default=1), max((s.cpus for s in sizes), default=1)
 
     @cached_property
     def site(self) -> Site:
@@ -285,9 +308,8 @@ def _task(job: Job, what: Classification, view: _View) -> Task | Handover | str:
     if not pools:
         return f"no pool has a device of {describe(what)}"
     names = {p.partition for p in pools}
-    biggest = max((n for n, has, inside in view.sizes if names & inside and types & has), default=1)
     found, job = job, _before_release(job, types, view)
-    demand = count_demand(job, view.policy, biggest)
+    demand = count_demand(job, view.policy, *view.largest(job.features, names, types))
     if isinstance(demand, str):
         return _handover(job, demand, view, pools)
     usable, refused = usable_pools(job, demand, pools, view.partitions)
@@ -381,6 +403,8 @@ def _make_task(
         priority=job.priority,
         minutes=job.time_limit_minutes,
         asks=demand.asks,
+        unit=demand.unit,
+        threads_per_core=job.threads_per_core,
         job_class=what.job_class,
         since=job.eligible_time or job.submit_time,
     )

@@ -155,7 +155,8 @@ class _Maker:
     def _ask(self, job: Job, what: Classification) -> Ask:
         nodes = self._candidates(job, what)
         types = self._fitting(job, what)
-        demand = count_demand(job, self.policy, max((len(n.devices) for n in nodes), default=1))
+        most = max((len(n.devices) for n in nodes), default=1)
+        demand = count_demand(job, self.policy, most, max((n.cpus for n in nodes), default=1))
         if isinstance(demand, str):
             return Ask()
         devices = tuple(slot.devices for slot in demand.slots)

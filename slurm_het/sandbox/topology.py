@@ -50,6 +50,7 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     scenario: Literal["training", "inference", ""] = ""
     memory_gib_per_device: int = 0
     shards_per_device: int = 0
+    threads_per_core: int = 1
     gres_name: str = "gpu"
     more: tuple[Cards, ...] = ()
 

@@ -59,6 +59,7 @@ class _RawJob(msgspec.Struct):
     cpus_per_task: Any = None
     tasks_per_node: Any = None
     sockets_per_node: Any = None
+    threads_per_core: Any = None
     minimum_cpus_per_node: Any = None
     memory_per_node: Any = None
     memory_per_cpu: Any = None
@@ -140,6 +141,7 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         cpus_per_task=number(raw.cpus_per_task) or 1,
         ntasks_per_node=number(raw.tasks_per_node) or 0,
         sockets_per_node=number(raw.sockets_per_node) or 0,
+        threads_per_core=number(raw.threads_per_core) or 0,
         min_cpus_per_node=number(raw.minimum_cpus_per_node) or 1,
         cpus_per_gpu=tres_count(raw.cpus_per_tres) or 0,
         memory_per_node_mib=node_mib,

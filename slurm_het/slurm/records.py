@@ -74,6 +74,7 @@ def _partition(f: dict[str, str]) -> Partition:
         allow_qos=_names(f.get("AllowQos", "")),
         deny_qos=_names(f.get("DenyQos", "")),
         max_minutes=parse_minutes(f.get("MaxTime", "UNLIMITED")),
+        default_minutes=parse_minutes(f.get("DefaultTime", "NONE")),
         max_nodes=None if f.get("MaxNodes") == "UNLIMITED" else _int(f.get("MaxNodes")) or None,
         min_nodes=_int(f.get("MinNodes")),
         max_cpus_per_node=_int(f.get("MaxCPUsPerNode")) or None,
