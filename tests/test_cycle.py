@@ -232,6 +232,51 @@ def test_a_stray_is_classified_by_its_script_before_it_is_planned(tmp_path: Path
     assert "Partition" not in fields
 
 
+def test_a_job_that_slurm_does_not_start_somewhere_is_tried_elsewhere(tmp_path: Path) -> None:
+    """Slurm knows of limits that its records of nodes do not tell, as --exclusive=user."""
+    bench = Bench(tmp_path, marked(1))
+    where = []
+    for _ in range(4):
+        bench.run()
+        where.append(bench.sent("1")[-1]["ReqNodeList"])
+        job = replace(
+            bench.slurm.jobs[0], partition="train-nv", req_nodes=where[-1], reason="Resources"
+        )
+        bench.slurm.jobs = (job,)
+        bench.wait(50)
+        bench.run()
+        assert bench.sent("1")[-1]["Partition"] == "accel", "the grace time is over"
+        bench.slurm.jobs = (replace(job, partition="accel", req_nodes=""),)
+        bench.wait(400)
+    assert where[0] != where[1]
+    assert set(where[:2]) == set(where[2:]) == {"nv1", "nv2"}, "and then anywhere again"
+
+
+def test_a_pin_takes_other_devices_where_its_own_are_taken(tmp_path: Path) -> None:
+    """A requeued job: its devices of before are somebody else's."""
+    pin = replace(
+        marked(1, tres_per_node="gpu:a100:2"), partition="train-nv", req_nodes="nv1",
+        reason="Resources", priority=2000,
+    )  # fmt: skip
+    other = running(9, "nv1", "gpu:a100:2(IDX:0-1)")
+    full = running(8, "nv2", "gpu:a100:8(IDX:0-7)")
+    bench = Bench(tmp_path, other, full, pin, marked(2, tres_per_node="gpu:a100:6"))
+    bench.run()
+    assert not any(fields.get("ReqNodeList") == "nv1" for fields in bench.sent("2"))
+    assert bench.sent("1") == []
+
+
+def test_devices_of_a_job_that_is_half_done_are_not_free(tmp_path: Path) -> None:
+    """22.05 leaves out the nodes that are done, and shows no GRES of the others."""
+    two = Job(id=9, state="RUNNING", nodes="nv[1-2]", gres_detail=("gpu:a100:8(IDX:0-7)",) * 2)
+    bench = Bench(tmp_path, two)
+    bench.run()
+    half = replace(two, state="COMPLETING", nodes="nv2", gres_detail=())
+    bench.slurm.jobs = (half, marked(2, tres_per_node="gpu:a100:8"), marked(3))
+    bench.run()
+    assert [f["ReqNodeList"] for key in ("2", "3") for f in bench.sent(key)] == ["nv1"]
+
+
 def test_completing_jobs_keep_their_devices(tmp_path: Path) -> None:
     """22.05 prints no GRES details of a job that is COMPLETING."""
     on = running(9, "nv1", "gpu:a100:8(IDX:0-7)")

@@ -115,6 +115,11 @@ def test_tasks_that_have_no_room_on_one_node(fields: dict[str, Any], nodes: int)
         ({"tres_per_job": "gpu:64", "nodes_max": 2}, "needs 8 nodes"),
         ({"tres_per_node": "gpu:1", "nodes_min": 100_000}, "nodes"),
         ({"tres_per_node": "gpu:100000"}, "devices"),
+        # Any number costs nothing: users may write it.
+        ({"tres_per_job": "gpu:9000000000000"}, "needs 1125000000000 nodes"),
+        ({"tres_per_node": "gpu:1", "nodes_min": 2_000_000_000}, "needs 2000000000 nodes"),
+        ({"tres_per_task": "gpu:1", "tasks": 2_000_000_000}, "needs 250000000 nodes"),
+        ({"tres_per_node": "gpu:1", "tasks": 2_000_000_000, "ntasks_per_node": 1}, "nodes"),
     ],
 )
 def test_what_cannot_be_planned_is_said(fields: dict[str, Any], part: str) -> None:

@@ -26,27 +26,34 @@ TOPOLOGY = """
 - {name: mlu1, type: mlu370, vendor: cambricon, gres_name: mlu, devices: 4,
    memory_gib_per_device: 48, cpus: 16, threads_per_core: 2, memory_gib: 64, pool: train-mlu,
    scenario: training}
+- {name: x1-ib, type: gaudi2, vendor: habana, devices: 2, memory_gib_per_device: 96,
+   cpus: 16, memory_gib: 64, pool: train-habana, scenario: training}
+- {name: x2-ib, type: gaudi2, vendor: habana, devices: 2, memory_gib_per_device: 96,
+   cpus: 16, memory_gib: 64, pool: train-habana, scenario: training}
 """
+NODES = ("mix1", "asc1", "mlu1", "x1-ib", "x2-ib")
 AT_LEAST_40 = "#HET memory=40G\nmodule load cuda\nsrun env\nsleep 3"  # an a100 or an l40s, no t4
 
 
 def with_scratch(box: Sandbox) -> None:
     """Give each node a GRES that is no device, as sites have for disks: scratch:100."""
-    etc, nodes = box.layout.etc, ("mix1", "asc1", "mlu1")
+    etc = box.layout.etc
     text = box.layout.slurm_conf.read_text().replace(" Gres=", " Gres=scratch:100,")
     text = re.sub(r"(?m)^GresTypes=.*", r"\g<0>,scratch", text)
     box.layout.slurm_conf.write_text(text)
     with (etc / "gres.conf").open("a") as file:
         file.write("\nName=scratch Count=100\n")
-    for node in nodes:
+    for node in NODES:
         box.kill_slurmd(node)
     box.restart_slurmctld()
-    for node in nodes:
+    for node in NODES:
         box.start_slurmd(node)
     it = Cluster(box)
     it.wait(
         "the nodes are back",
-        lambda: it.ok("sinfo", "-h", "-N", "-o", "%T", "-p", "accel").split() == ["idle"] * 3,
+        lambda: (
+            it.ok("sinfo", "-h", "-N", "-o", "%T", "-p", "accel").split() == ["idle"] * len(NODES)
+        ),
         40,
     )
     it.wait("the gate is closed", lambda: it.gate() == "DOWN", 20)
@@ -216,3 +223,11 @@ def test_a_task_that_uses_one_thread_of_a_core_takes_the_whole_core(cluster: Clu
     cluster.ok("scancel", first)
     cluster.wait_state(second, "RUNNING")
     assert "returned" not in cluster.outcomes(second)
+
+
+def test_nodes_whose_names_do_not_end_in_digits(cluster: Cluster) -> None:
+    """Slurm reads no x[1-2]-ib: a job of several nodes is released to names, one by one."""
+    key = cluster.sbatch("--gres=gpu:gaudi2:2", "-N2", script="sleep 3")
+    record = cluster.wait_state(key, "RUNNING")
+    assert set(record["NodeList"].split(",")) == {"x1-ib", "x2-ib"}
+    cluster.wait("hetd saw it", lambda: cluster.outcomes(key) == ["released", "started"])

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from slurm_het import wire
+from slurm_het.core.inventory import Inventory
 from slurm_het.daemon.hook_process import offer
 from tests.conftest import short_dir
 from tests.world import config_text, inventory
@@ -43,9 +44,19 @@ def ask(path: Path, **changed: str) -> dict[str, str]:
         return reply
 
 
+def send(process: subprocess.Popen[bytes], found: Inventory) -> None:
+    """As hetd does."""
+    assert process.stdin
+    payload = msgspec.msgpack.encode(offer(found))
+    process.stdin.write(struct.pack(">I", len(payload)) + payload)
+    process.stdin.flush()
+
+
 @contextmanager
-def hook_process(run_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A hook process that listens."""
+def hook_process(
+    run_dir: Path, first: Inventory | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A hook process that listens, with the sandbox's inventory or another one at first."""
     config = run_dir / "het.yaml"
     config.write_text(config_text(run_dir))
     command = [sys.executable, "-m", "slurm_het.daemon.hook_process", str(config)]
@@ -55,9 +66,7 @@ def hook_process(run_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
         try:
             assert process.stdin
             assert process.stdout
-            payload = msgspec.msgpack.encode(offer(inventory()))
-            process.stdin.write(struct.pack(">I", len(payload)) + payload)
-            process.stdin.flush()
+            send(process, first or inventory())
             assert process.stdout.read(1) == b"r"
             yield process
         finally:
@@ -93,3 +102,15 @@ def test_it_answers_while_its_parent_is_gone(run_dir: Path) -> None:
         assert process.stderr
         assert b"Traceback" not in process.stderr.read()
         assert not (run_dir / "hook.sock").exists()
+
+
+def test_it_goes_on_when_the_accelerators_come_after_it(run_dir: Path) -> None:
+    """hetd may start before any node has some, and all may vanish for a while."""
+    with hook_process(run_dir, Inventory({})) as process:
+        for found in (inventory(), Inventory({}), inventory()):
+            send(process, found)
+        deadline = time.monotonic() + 10
+        while ask(run_dir / "hook.sock").get("action") != "admit":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert process.poll() is None

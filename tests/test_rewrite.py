@@ -230,12 +230,12 @@ def test_the_classification_comes_from_the_comment_or_is_made_anew() -> None:
         (
             ("amd1", "amd2"),
             {"nodes_min": 2},
-            {"NumNodes": "2", "Partition": "train-amd", "ReqNodeList": "amd[1-2]"},
+            {"NumNodes": "2", "Partition": "train-amd", "ReqNodeList": "amd1,amd2"},
         ),
         (
             ("amd1", "amd2"),
             {"nodes_min": 1},
-            {"NumNodes": "2", "Partition": "train-amd", "ReqNodeList": "amd[1-2]"},
+            {"NumNodes": "2", "Partition": "train-amd", "ReqNodeList": "amd1,amd2"},
         ),
     ],
 )

@@ -241,7 +241,8 @@ def test_what_is_free() -> None:
     [
         ("IDLE", True), ("MIXED+PLANNED", True), ("ALLOCATED", True), ("IDLE-", True),
         ("MIXED+CLOUD", True), ("DOWN*", False), ("IDLE*", False), ("IDLE+DRAIN", False),
-        ("IDLE~", False), ("IDLE+CLOUD+POWERED_DOWN", False), ("DOWN+NOT_RESPONDING", False),
+        ("IDLE~", True), ("IDLE+CLOUD+POWERED_DOWN", True), ("DOWN+NOT_RESPONDING", False),
+        ("IDLE%", False), ("IDLE+POWERING_DOWN", False), ("DOWN~", False),
         ("IDLE+RESERVED", False), ("MIXED@", False),
     ],
 )  # fmt: skip

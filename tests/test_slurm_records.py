@@ -167,6 +167,41 @@ def test_infinite_and_unset_numbers() -> None:
     assert (job.time_limit_minutes, job.priority, job.groups) == (None, 0, ("g",))
 
 
+def read(**fields: object) -> Job:
+    record = {"job_id": 1, "job_state": "PENDING"} | fields
+    (job,) = parse_jobs(json.dumps({"jobs": [record]}).encode(), lambda _: (), memory_tracked=True)
+    return job
+
+
+@pytest.mark.parametrize("value", [65534, 65535])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_numbers_that_are_unset_in_16_bits_only(value: int, wrapped: bool) -> None:
+    """65535 MiB, minutes, priority or job id are just that."""
+    shown: object = {"set": True, "infinite": False, "number": value} if wrapped else value
+    job = read(memory_per_node=shown, time_limit=shown, priority=shown, array_job_id=shown)
+    assert (job.memory_per_node_mib, job.time_limit_minutes) == (value, value)
+    assert (job.priority, job.array_job_id) == (value, value)
+    assert read(threads_per_core=shown, tasks_per_node=shown).threads_per_core == 0
+
+
+def test_a_user_that_slurms_host_does_not_know() -> None:
+    """22.05 prints null: one such job is no reason to read none."""
+    assert read(user_name=None, user_id=4711).user == "4711"
+
+
+@pytest.mark.parametrize(
+    ("shared", "exclusive"),
+    [(["none"], True), (["user"], True), ("mcs", True), ([], False), ("", False), (None, False)],
+)
+def test_who_shares_no_node_with_others(shared: object, exclusive: bool) -> None:
+    assert read(shared=shared).exclusive is exclusive
+
+
+def test_cpus_of_a_task_where_22_05_does_not_tell_them() -> None:
+    assert read(cpus=24, tasks=8, cpus_per_task=None).cpus_per_task == 3
+    assert read(cpus=8, tasks=8, cpus_per_task=1).cpus_per_task == 1
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

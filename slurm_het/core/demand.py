@@ -126,22 +126,24 @@ def _per_node_counts(
     of it is told in picks.py. A task's are all on one node.
     """
     count = {where: sum(g.count for g in found) for where, found in requests.items()}
+    total, size = count.get("job", 0), 1
     if "node" in count:
         if "job" in count and count["job"] % count["node"] == 0:
             nodes = max(nodes, count["job"] // count["node"])  # --gpus=16 --gpus-per-node=8
-        per_node: tuple[int, ...] = (count["node"],) * nodes
+        total, size = nodes, count["node"]
     elif "socket" in count:
-        per_node = (count["socket"] * max(1, job.sockets_per_node),) * nodes
+        total, size = nodes, count["socket"] * max(1, job.sockets_per_node)
     else:
-        total, size = (count["job"], 1) if "job" in count else (max(1, job.tasks), count["task"])
+        if "job" not in count:
+            total, size = max(1, job.tasks), count["task"]
         nodes = max(nodes, -(-total // max(1, devices_per_node // size)))
         if nodes > total:
             return f"asks for {total * size} devices on {nodes} nodes"
-        base, extra = divmod(total, nodes)
-        per_node = ((base + 1) * size,) * extra + (base * size,) * (nodes - extra)
-    if len(per_node) > MAX_NODES or (job.nodes_max and len(per_node) > job.nodes_max):
-        return f"needs {len(per_node)} nodes, more than it allows"
-    return per_node
+    # Before anything is as long as that: users ask for any number.
+    if nodes > MAX_NODES or (job.nodes_max and nodes > job.nodes_max):
+        return f"needs {nodes} nodes, more than it allows"
+    base, extra = divmod(total, nodes)
+    return ((base + 1) * size,) * extra + (base * size,) * (nodes - extra)
 
 
 def _slot(job: Job, devices: int, node: int, nodes: int) -> Slot:

@@ -21,11 +21,12 @@ from slurm_het.errors import GresError, HetError
 
 _UNUSABLE = {
     "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "MAINT", "NOT_RESPONDING",
-    "POWERED_DOWN", "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "RESERVED", "UNKNOWN",
+    "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "RESERVED", "UNKNOWN",
     "INVALID_REG", "BLOCKED", "PERFCTRS", "UNREGISTERED",
 }  # fmt: skip
-# The same as suffix of a state: no answer, powered or powering down, maintenance, reboot.
-_MARKS = frozenset("*~!%$@^")
+# The same as suffix of a state: no answer, powering down, maintenance, reboot. Not POWERED_DOWN and
+# `~`: Slurm powers such a node up for the first job that it is given.
+_MARKS = frozenset("*!%$@^")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from slurm_het.core.build import need
+from slurm_het.core.build import fits_device, need
 from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import Device, Placement, Task
+from slurm_het.core.model import Device, Node, Placement, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ def reserve(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
             node = nodes.get(name)
             if node is None:
                 continue
+            indexes = _there(pin.task, node, indexes)
             cpus, memory = need(pin.task, slot, node)
             nodes[name] = replace(
                 node,
@@ -50,6 +51,15 @@ def reserve(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
                 held_exclusively=node.held_exclusively or pin.task.exclusive,
             )
     return replace(inventory, nodes=nodes)
+
+
+def _there(task: Task, node: Node, indexes: tuple[int, ...]) -> tuple[int, ...]:
+    """The devices, or as many others: of a requeued job they are those of its last start, which may
+    be somebody else's by now."""
+    free = [d.index for d in node.devices if fits_device(task, d)]
+    if set(indexes) <= set(free) or len(free) < len(indexes):
+        return indexes
+    return tuple(free[: len(indexes)])
 
 
 def _take(device: Device, pin: Pin) -> Device:

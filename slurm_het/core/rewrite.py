@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from slurm_het.core import gres, hostlist
+from slurm_het.core import gres
 from slurm_het.core.classify import Request, classify
 from slurm_het.core.features import combine, parse_features
 from slurm_het.core.inventory import Inventory
@@ -266,7 +266,8 @@ def release_fields(placement: Placement, job: Job, wanted: str = "") -> dict[str
     """
     fields = {
         "Partition": placement.partition,
-        "ReqNodeList": hostlist.fold(placement.nodes),
+        # One by one: Slurm reads nothing behind the last bracket, as in gpu[1-2]-ib.
+        "ReqNodeList": ",".join(placement.nodes),
     }
     if len(placement.nodes) > 1 or job.nodes_min > 1:
         # --gpus=16 without -N leaves the number open, and from 24.11 on a list is candidates only.

@@ -222,7 +222,8 @@ class Daemon:
         period = watchdog_seconds()
         stuck = stuck_seconds(self.config)
         while period:
-            if time.monotonic() - self._cycle_began < stuck:
+            # Many calls of Slurm in turn, each slow and each answered, are no hang.
+            if time.monotonic() - max(self._cycle_began, self.slurm.answered) < stuck:
                 notify("WATCHDOG=1")
             await asyncio.sleep(period)
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from slurm_het.config import Config
 from slurm_het.core import hostlist
@@ -16,7 +17,7 @@ from slurm_het.core.inventory import Inventory, devices_lost, take_inventory
 from slurm_het.core.model import Job, Placement, Plan, Snapshot, Task
 from slurm_het.core.outlook import look_ahead
 from slurm_het.core.parts import Relax
-from slurm_het.core.plan import plan, select
+from slurm_het.core.plan import could_start, plan, select
 from slurm_het.core.queue import Readings, TaskPools, display_key, fill_task_pools, is_gated
 from slurm_het.core.quotas import LinearProgram
 from slurm_het.core.regres import original_gres, rewritten_gres
@@ -27,7 +28,7 @@ from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.intake import Intake
 from slurm_het.daemon.pins import Pins
 from slurm_het.daemon.store import Journal
-from slurm_het.errors import SlurmBusyError, SlurmError
+from slurm_het.errors import HetError, SlurmBusyError, SlurmError
 from slurm_het.slurm import SlurmClient
 from slurm_het.solve import Deadline
 
@@ -39,6 +40,14 @@ RECOUNT_SECONDS = 30.0  # what a count has not set right, the next one at once w
 
 async def _alone() -> None:
     """For a hetd that shares its Slurm with no other."""
+
+
+def _names(job: Job) -> tuple[str, ...]:
+    """Its nodes; none if they cannot be read, which take_inventory tells."""
+    try:
+        return hostlist.expand(job.nodes)
+    except HetError:
+        return ()
 
 
 def no_plan(_: LinearProgram) -> None:
@@ -89,7 +98,7 @@ class Cycle:
         self._warned: set[str] = set()
         self._journaled: set[tuple[str, int]] = set()
         self._expectation = Expectation(journal, config, clock, ticks, relax)
-        self._holding: dict[int, Job] = {}
+        self._holding: dict[int, dict[str, str]] = {}  # by job, its GRES by node
         self._readings = Readings()
         self._counted = float("-inf")
         self._in_vain: set[str] = set()
@@ -112,9 +121,9 @@ class Cycle:
         self._record_jobs(snapshot, queue)
         await self.intake.hand_over(queue, self.clock(), self.ticks())
         strays = await self.intake.adopt(snapshot, queue, self.inventory)
-        due = self.pins.due(queue.tasks, self.ticks())
-        tasks = tuple(t for t in due if t.job_id not in strays)
         room = reserve(self.inventory, self.pins.pins.values())
+        due = self.pins.due(queue.tasks, self.ticks(), partial(could_start, inventory=room))
+        tasks = tuple(t for t in due if t.job_id not in strays)
         tasks, kept = await self._look_ahead(snapshot, room, tasks)
         window = select(room, tasks, window_tasks)
         expected = await self._expectation.of(queue.tasks, snapshot.jobs, room)
@@ -154,14 +163,21 @@ class Cycle:
         self.inventory = self._take_inventory(snapshot)
 
     def _with_details(self, snapshot: Snapshot) -> Snapshot:
-        """22.05 prints no GRES details of a COMPLETING job, whose devices are not free yet."""
+        """22.05 prints no GRES details of a COMPLETING job, whose devices are not free yet, and
+        leaves out the nodes that are done with it."""
         jobs = []
         for job in snapshot.jobs:
             before = self._holding.get(job.id)
-            if before and job.holds_nodes and not job.gres_detail and job.nodes == before.nodes:
-                job = replace(job, gres_detail=before.gres_detail)
+            if before and job.holds_nodes and not job.gres_detail:
+                names = _names(job)
+                if all(name in before for name in names):
+                    job = replace(job, gres_detail=tuple(before[name] for name in names))
             jobs.append(job)
-        self._holding = {j.id: j for j in jobs if j.holds_nodes and j.gres_detail}
+        self._holding = {
+            job.id: dict(zip(_names(job), job.gres_detail, strict=False))
+            for job in jobs
+            if job.holds_nodes and job.gres_detail
+        }
         return replace(snapshot, jobs=tuple(jobs))
 
     def _without_leftovers(self, snapshot: Snapshot) -> Snapshot:

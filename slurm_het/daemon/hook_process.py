@@ -214,15 +214,16 @@ class _Serving:
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         decoder = msgspec.msgpack.Decoder(Inventory)
+        serving = False
         try:
             with contextlib.suppress(asyncio.IncompleteReadError):
                 while True:
                     (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
                     if length > MAX_FRAME:
                         raise HetError(f"an inventory of {length} bytes is too large")
-                    first = not self.inventory.nodes
                     self.offered(decoder.decode(await reader.readexactly(length)))
-                    if first:
+                    if not serving:
+                        serving = True
                         await self.server.start()
                         with contextlib.suppress(BrokenPipeError):  # hetd is gone, and we soon
                             os.write(1, READY)

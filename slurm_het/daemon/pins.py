@@ -30,11 +30,13 @@ LastPlan = Callable[[str], Planned | None]
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A task that was pinned and did not start: Slurm's reason, when (ticks), how many times."""
+    """A task that was pinned and did not start: Slurm's reason, when (ticks), how many times, and
+    on which nodes."""
 
     reason: str
     since: float
     times: int
+    nodes: frozenset[str] = frozenset()
 
 
 class Pins:
@@ -64,13 +66,31 @@ class Pins:
 
     def take_back(self, key: str, reason: str, ticks: float) -> None:
         """A pinned task was returned to the gate."""
-        self.pins.pop(key, None)
-        before = self.returned.get(key)
-        self.returned[key] = Returned(reason, ticks, before.times + 1 if before else 1)
+        pin = self.pins.pop(key, None)
+        before = self.returned.get(key, Returned("", 0.0, 0))
+        nodes = before.nodes.union(pin.placement.nodes if pin else ())
+        self.returned[key] = Returned(reason, ticks, before.times + 1, nodes)
 
-    def due(self, tasks: Iterable[Task], ticks: float) -> tuple[Task, ...]:
-        """The tasks that may be planned now: not pinned, and not returned a moment ago."""
-        return tuple(t for t in tasks if t.key not in self.pins and self.may_try(t.key, ticks))
+    def due(
+        self, tasks: Iterable[Task], ticks: float, could_start: Callable[[Task], bool]
+    ) -> tuple[Task, ...]:
+        """The tasks that may be planned now: not pinned, and not returned a moment ago.
+
+        Where one did not start it is not tried again as long as it could start elsewhere: Slurm
+        knows of limits that are not in its records of nodes.
+        """
+        due = (t for t in tasks if t.key not in self.pins and self.may_try(t.key, ticks))
+        return tuple(self._elsewhere(t, could_start) for t in due)
+
+    def _elsewhere(self, task: Task, could_start: Callable[[Task], bool]) -> Task:
+        memory = self.returned.get(task.key)
+        if memory is None or not memory.nodes:
+            return task
+        other = replace(task, exc_nodes=task.exc_nodes | memory.nodes)
+        if could_start(other):
+            return other
+        self.returned[task.key] = replace(memory, nodes=frozenset())
+        return task
 
     def may_try(self, key: str, ticks: float) -> bool:
         """Whether a job that Slurm refused or did not start has waited long enough since."""

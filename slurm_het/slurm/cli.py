@@ -40,6 +40,7 @@ class CliSlurm:
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
         self._silent_until = 0.0  # of time.monotonic()
+        self.answered = 0.0  # when one of them last came to its end, of time.monotonic()
 
     async def version(self) -> SlurmVersion:
         """The version of the Slurm commands (and, in one release, of the controller)."""
@@ -191,6 +192,7 @@ class CliSlurm:
                 if len(out) > limit:
                     return out, b""
                 await process.wait()
+                self.answered = time.monotonic()
                 return out, await errors
         except TimeoutError as error:
             self._silent_until = time.monotonic() + RETRY_SECONDS

@@ -18,6 +18,7 @@ from slurm_het.slurm.versions import (
     hosts,
     normalise_tres,
     number,
+    short,
     tres_count,
     word,
 )
@@ -27,7 +28,7 @@ class _RawJob(msgspec.Struct):
     """The fields we use; their JSON types differ by version."""
 
     job_id: int
-    user_name: str = ""
+    user_name: str | None = ""  # 22.05: null where its host does not know the user
     user_id: int = 0
     account: str = ""
     qos: str = ""
@@ -108,11 +109,13 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
     elif cpu_mib is None and node_mib is None and gpu_mib is None:
         node_mib = 0  # --mem=0, or no default: Slurm gives all of the node's memory
     state = word(raw.job_state)
+    user = raw.user_name or str(raw.user_id)
+    cpus, tasks = number(raw.cpus) or 1, number(raw.tasks) or 1
     return Job(
         id=raw.job_id,
-        user=raw.user_name,
+        user=user,
         uid=raw.user_id,
-        groups=groups(raw.user_name) if state == "PENDING" else (),
+        groups=groups(user) if state == "PENDING" else (),
         account=raw.account,
         qos=raw.qos,
         name=raw.name,
@@ -136,18 +139,20 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         tres_per_socket=normalise_tres(raw.tres_per_socket),
         nodes_min=number(raw.node_count) or 1,
         nodes_max=number(raw.max_nodes) or 0,
-        cpus=number(raw.cpus) or 1,
-        tasks=number(raw.tasks) or 1,
-        cpus_per_task=number(raw.cpus_per_task) or 1,
-        ntasks_per_node=number(raw.tasks_per_node) or 0,
-        sockets_per_node=number(raw.sockets_per_node) or 0,
-        threads_per_core=number(raw.threads_per_core) or 0,
-        min_cpus_per_node=number(raw.minimum_cpus_per_node) or 1,
+        cpus=cpus,
+        tasks=tasks,
+        # 22.05 tells it only beside --cpu-freq.
+        cpus_per_task=short(raw.cpus_per_task) or max(1, cpus // tasks),
+        ntasks_per_node=short(raw.tasks_per_node) or 0,
+        sockets_per_node=short(raw.sockets_per_node) or 0,
+        threads_per_core=short(raw.threads_per_core) or 0,
+        min_cpus_per_node=short(raw.minimum_cpus_per_node) or 1,
         cpus_per_gpu=tres_count(raw.cpus_per_tres) or 0,
         memory_per_node_mib=node_mib,
         memory_per_cpu_mib=cpu_mib,
         memory_per_gpu_mib=gpu_mib,
-        exclusive=word(raw.shared) == "none",
+        # Of --exclusive=user and mcs too little is known to put a job beside others.
+        exclusive=word(raw.shared) in {"none", "user", "mcs"},
         time_limit_minutes=number(raw.time_limit),
         submit_time=number(raw.submit_time) or 0,
         eligible_time=number(raw.eligible_time) or 0,

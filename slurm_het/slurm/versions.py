@@ -25,7 +25,8 @@ RETRY_SECONDS = 3.0
 RETRY_PAUSE = 0.05
 
 _PREFIX = re.compile(r"(^|,)gres[:/]")
-_UNSET = {0xFFFFFFFF, 0xFFFFFFFE, 0xFFFE, 0xFFFF}
+_UNSET = {0xFFFFFFFF, 0xFFFFFFFE}
+_UNSET_SHORT = {0xFFFE, 0xFFFF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,12 @@ def number(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return None if int(value) in _UNSET else int(value)
+
+
+def short(value: Any) -> int | None:
+    """`number` of what Slurm keeps in 16 bits, where it has another "unset"."""
+    found = number(value)
+    return None if found in _UNSET_SHORT else found
 
 
 def word(value: Any) -> str:
