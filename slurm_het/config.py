@@ -21,6 +21,7 @@ from slurm_het.errors import ConfigError
 DEFAULT_PATH = Path("/etc/slurm-het/het.yaml")
 _DATA = Path(__file__).resolve().parent / "data"
 MAX_BYTES = 4 << 20
+MAX_SOCKET = 107  # bytes of a unix socket's name
 T = TypeVar("T")
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
@@ -198,11 +199,22 @@ class _Reader:
             policy=self.policy({k: node for k, (_, node) in top.items()}),
             hook=self.section(top, "hook", HookSettings),
             planner=self.section(top, "planner", PlannerSettings),
-            paths=self.section(top, "paths", Paths),
+            paths=self.paths(top),
             slurm=self.section(top, "slurm", SlurmSettings),
             operators=self.operators(top),
             source=source,
         )
+
+    def paths(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> Paths:
+        paths = self.section(top, "paths", Paths)
+        for f in fields(paths):
+            path: Path = getattr(paths, f.name)
+            if not path.is_absolute():
+                raise self.error(top["paths"][1], f"paths.{f.name}", f"{path} is not absolute")
+            if f.name.endswith("_socket") and len(os.fsencode(path)) > MAX_SOCKET:
+                what = f"has more than {MAX_SOCKET} bytes: Linux takes no longer name of a socket"
+                raise self.error(top["paths"][1], f"paths.{f.name}", what)
+        return paths
 
     def operators(self, top: dict[str, tuple[yaml.Node, yaml.Node]]) -> tuple[str, ...]:
         if "operators" not in top:
@@ -225,6 +237,9 @@ class _Reader:
         for key, (_, node) in self.mapping(top["pools"], "pools").items():
             tag = self.record(node, f"pools.{key}", _PoolTag)
             self.choices(node, f"pools.{key}.vendors", tag.vendors, vendors)
+            if not tag.vendors:
+                valid = ", ".join(sorted(vendors))
+                raise self.error(node, f"pools.{key}.vendors", f"names none; valid: {valid}")
             self.partition(node, f"pools.{key}", key)
             pools.append(Pool(key, tag.scenario, tag.vendors))
         self.aliases(top.get("gres"), gres)

@@ -123,10 +123,16 @@ def test_a_mistake_is_named_with_its_key_line_and_the_valid_values(
         ("intake_partition: accel", "'pools' is missing"),
         ("intake_partition: accel\npools: {}", "names no pool"),
         ("intake_partition: accel\npools:", "names no pool"),
-        ("intake_partition: a b\npools: {p: {scenario: training, vendors: []}}", "partition's"),
-        ("intake_partition: p\npools: {p: {scenario: training, vendors: []}}", "one of the pools"),
-        ("intake_partition: a\npools: {'p,q': {scenario: training, vendors: []}}", "partition's"),
-        ("intake_partition: a\npools: {p: {vendors: []}}", "needs 'scenario'"),
+        ("intake_partition: a b\npools: {p: {scenario: training, vendors: [amd]}}", "partition's"),
+        (
+            "intake_partition: p\npools: {p: {scenario: training, vendors: [amd]}}",
+            "one of the pools",
+        ),
+        (
+            "intake_partition: a\npools: {'p,q': {scenario: training, vendors: [amd]}}",
+            "partition's",
+        ),
+        ("intake_partition: a\npools: {p: {vendors: [amd]}}", "needs 'scenario'"),
         ("- a", "is not a table"),
         ("a: [", "is not YAML"),
         ("\x00", "is not YAML"),
@@ -159,3 +165,19 @@ def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
     for candidate in (text, BASE + text):
         with contextlib.suppress(ConfigError):
             parse_config(candidate)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("paths: {hook_socket: run/hook.sock}", "paths.hook_socket run/hook.sock is not absolute"),
+        (f"paths: {{event_socket: /{'x' * 107}}}", "paths.event_socket has more than 107 bytes"),
+        ("intake_partition: a\npools: {t: {scenario: training, vendors: []}}",
+         "pools.t.vendors names none; valid: amd, "),
+    ],
+)  # fmt: skip
+def test_what_could_never_work_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_config(text if "pools" in text else BASE + text)
+    assert said in refused.value.message
+    assert parse_config(f"{BASE}paths: {{control_socket: /{'x' * 106}}}")

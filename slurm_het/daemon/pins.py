@@ -192,7 +192,8 @@ def _pin_of(
         return None
     task = queue.tasks[0]
     nodes = hostlist.expand(job.req_nodes)
-    if last and (last.placement.partition, last.placement.nodes) == (job.partition, nodes):
+    known = last and (last.placement.partition, set(last.placement.nodes))
+    if last and known == (job.partition, set(nodes)):
         return Pin(task, last.placement, 0.0, last.start)
     devices = tuple(
         tuple(range(slot.devices)) for slot, _ in zip(task.slots, nodes, strict=False)
