@@ -136,6 +136,25 @@ def test_bypass_opens_the_gate_where_its_flag_cannot_be_kept(cluster: Cluster) -
     cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
 
 
+def test_bypass_is_kept_where_slurm_does_not_answer(cluster: Cluster) -> None:
+    """hetd opens the gate when slurmctld is back, if that does not start anew with it open."""
+    flag = bypass_flag(load_config(cluster.box.config_path).paths.state_dir)
+    cluster.box.stop_hetd()
+    wrong = cluster.box.dir / "no_slurm.yaml"
+    data = yaml.safe_load(cluster.box.config_path.read_text())
+    data["slurm"] = (data.get("slurm") or {}) | {"bin_dir": "/nonexistent"}
+    wrong.write_text(yaml.safe_dump(data))
+    try:
+        done = cluster.box.run(["slurm-het", "bypass", "on", "--config", str(wrong)])
+        assert done.returncode == 1
+        assert "bypass is on, but accel could not be set UP" in done.stderr
+        assert flag.exists()
+    finally:
+        flag.unlink(missing_ok=True)
+        cluster.box.start_hetd()
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+
+
 def test_hook_config_is_what_the_sandbox_wrote(cluster: Cluster) -> None:
     written = (cluster.box.dir / "etc" / "het_hook_config.lua").read_text()
     assert cluster.tool("admin", "hook-config") == written

@@ -13,15 +13,16 @@ import pytest
 
 from slurm_het.config import Config, Paths, PlannerSettings
 from slurm_het.core.greedy import greedy
-from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.model import Job, Placement, Snapshot
 from slurm_het.core.problem import Problem, Solution
 from slurm_het.core.rewrite import MARK, admit, sent_by
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
+from slurm_het.daemon.pins import Pins
 from slurm_het.daemon.store import Journal
 from slurm_het.errors import SlurmError
 from slurm_het.solve import Deadline
-from tests.world import gated, inventory, policy, running, snapshot
+from tests.world import gated, inventory, policy, running, snapshot, task
 
 
 class FakeSlurm:
@@ -141,13 +142,12 @@ def test_a_plan_without_time_starts_the_first_jobs_and_says_what_to_do(
 
 
 def test_a_first_job_that_never_fits_does_not_use_up_the_time_of_all_others(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It could start as far as one sees slot by slot: one node is free for its five devices, and
-    the same one for its other four."""
+    """Where `could_start`, which is necessary, is not sufficient."""
+    monkeypatch.setattr("slurm_het.core.plan.could_start", lambda *_: True)
     full = running(10, "nv2", "gpu:a100:8(IDX:0-7)")
-    uneven = {"tres_per_node": "", "tres_per_job": "gpu:9", "nodes_min": 2, "nodes_max": 2}
-    head = marked(1, priority=2000, tasks=2, features="a100", **uneven)
+    head = marked(1, priority=2000, tres_per_node="gpu:8", nodes_min=2, nodes_max=2, tasks=2)
     bench = Bench(tmp_path, full, head, marked(2))
     bench.seconds = 0
     bench.run()
@@ -247,9 +247,27 @@ def test_a_job_that_slurm_does_not_start_somewhere_is_tried_elsewhere(tmp_path: 
         bench.run()
         assert bench.sent("1")[-1]["Partition"] == "accel", "the grace time is over"
         bench.slurm.jobs = (replace(job, partition="accel", req_nodes=""),)
-        bench.wait(400)
+        bench.wait(61)
     assert where[0] != where[1]
     assert set(where[:2]) == set(where[2:]) == {"nv1", "nv2"}, "and then anywhere again"
+
+
+def test_a_job_keeps_off_where_it_did_not_start_for_a_while() -> None:
+    """What could start elsewhere need not be planned there: it may be kept for somebody."""
+    pins = Pins(grace_seconds=45, retry_seconds=60)
+    waits = task("1")
+    pins.add(waits, Placement("1", "train-nv", ("nv1",), ((0,),), ("a100",), 80), 0.0)
+    pins.take_back("1", "Resources", 100.0)
+
+    def due(ticks: float, *, elsewhere: bool) -> list[frozenset[str]]:
+        return [t.exc_nodes for t in pins.due((waits,), ticks, lambda _: elsewhere)]
+
+    assert due(120.0, elsewhere=True) == []
+    assert due(161.0, elsewhere=True) == [frozenset({"nv1"})]
+    assert due(221.0, elsewhere=True) == [frozenset()]
+    pins.add(waits, Placement("1", "train-nv", ("nv1",), ((0,),), ("a100",), 80), 300.0)
+    pins.take_back("1", "Resources", 400.0)
+    assert due(461.0, elsewhere=False) == [frozenset()], "there is nothing else"
 
 
 def test_a_pin_takes_other_devices_where_its_own_are_taken(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ def test_job_starts_where_the_plan_said(
         (["--gpus-per-task=4", "-n3"], [8, 4]),
         (["--gpus=9", "-N2"], [8, 1]),
         (["--gpus=12"], [8, 4]),
+        (["--gpus-per-task=1", "-n4", "-c32"], [2, 2]),  # by their 64 CPUs
+        (["--gpus=8", "--cpus-per-gpu=16", "-N2"], [4, 4]),
+        (["--gpus-per-task=1", "-n4", "--ntasks-per-node=2", "-N2"], [2, 2]),
         (["--gres=gpu:4", "-n66"], [4, 4]),  # 64 CPUs a node; the largest of the intake has 96
         (["--gres=gpu:2", "-n9", "--ntasks-per-node=8"], [2, 2]),
     ],

@@ -386,6 +386,42 @@ def test_what_fits_where_is_worked_out_once_for_nodes_that_are_alike() -> None:
             assert bool(misfit(asked, grid.states[s].node)) is bool(misfit(asked, first))
 
 
+def test_what_slurm_will_deal_out_otherwise_waits() -> None:
+    """The first task gets 5 + 1 of 6, so that the second has no 5 on the same node."""
+    held = [
+        running(n, node, f"gpu:a100:{count}(IDX:0-{count - 1})")
+        for n, (node, count) in enumerate({"nv1": 3, "nv2": 3}.items())
+    ]
+    first = task("1", slots=(Slot(3, 1, 1024),) * 2, unit=1)
+    second = task("2", slots=(Slot(2, 1, 1024),) * 2, unit=1)
+    made = planned(first, second, on=inventory(*held))
+    (only,) = made.placements
+    assert (only.key, sorted(map(len, only.devices))) == ("1", [1, 5])
+    assert made.waiting["2"] == "Slurm's order of devices leaves it no room in this cycle"
+
+
+def test_unequal_slots_need_as_many_nodes() -> None:
+    on = inventory(running(1, "nv2", "gpu:a100:8(IDX:0-7)"))
+    uneven = task("1", slots=(Slot(5, 1, 1024), Slot(4, 1, 1024)))
+    assert not could_start(uneven, on), "the same node has room for either"
+    assert could_start(uneven, inventory())
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_a_node_that_is_up_is_preferred_to_one_that_is_powered_down(solve: Solve) -> None:
+    shot = snapshot()
+    for asleep in ("nv1", "nv2"):
+        nodes = tuple(
+            replace(n, state="IDLE+POWERED_DOWN") if n.name == asleep else n for n in shot.nodes
+        )
+        on = take_inventory(replace(shot, nodes=nodes), policy())
+        both = planned(task("1"), task("2", slots=(Slot(8, 1, 1024),)), on=on, solve=solve)
+        where = {p.key: p.nodes for p in both.placements}
+        assert where["1"] != where["2"]
+        (alone,) = planned(task("1"), on=on, solve=solve).placements
+        assert alone.nodes != (asleep,)
+
+
 @pytest.mark.parametrize(
     ("unit", "slots", "held", "dealt"),
     [

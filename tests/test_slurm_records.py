@@ -191,7 +191,8 @@ def test_a_user_that_slurms_host_does_not_know() -> None:
 
 @pytest.mark.parametrize(
     ("shared", "exclusive"),
-    [(["none"], True), (["user"], True), ("mcs", True), ([], False), ("", False), (None, False)],
+    # user: every job of a partition with ExclusiveUser=YES, and they do share its nodes.
+    [(["none"], True), (["user"], False), ([], False), ("", False), (None, False)],
 )
 def test_who_shares_no_node_with_others(shared: object, exclusive: bool) -> None:
     assert read(shared=shared).exclusive is exclusive

@@ -11,7 +11,7 @@ import click
 from slurm_het.cli.control import call
 from slurm_het.config import Config, load_config
 from slurm_het.daemon.gate import Gate
-from slurm_het.errors import HetError, SilenceError
+from slurm_het.errors import HetError, SilenceError, SlurmError
 from slurm_het.slurm.cli import CliSlurm
 
 
@@ -72,17 +72,26 @@ def _holds(settings: Config) -> bool:
 
 
 def _on(settings: Config) -> None:
-    """Slurm first: the gate opens even where nothing can be kept."""
+    """Both, whatever becomes of the other: open the gate, and have hetd leave it open."""
     intake = settings.policy.intake_partition
-    asyncio.run(CliSlurm(settings.slurm).set_partition_state(intake, "UP"))
+    closed: SlurmError | None = None
+    try:
+        asyncio.run(CliSlurm(settings.slurm).set_partition_state(intake, "UP"))
+    except SlurmError as error:
+        closed = error
     try:
         _gate(settings).set_bypass(on=True)
     except HetError as error:
-        raise HetError(
+        raise closed or HetError(
             f"{intake} is UP now, but a hetd that runs closes it again: {error.message}",
             "stop hetd (systemctl stop hetd), or make that file writable and say it again",
         ) from error
     _wake(settings)
+    if closed:
+        raise HetError(
+            f"bypass is on, but {intake} could not be set UP: {closed.message}",
+            "hetd does it, and a slurmctld that starts anew; or say it again",
+        )
     click.echo(f"bypass is on: {intake} is UP, plain Slurm schedules what waits there")
 
 

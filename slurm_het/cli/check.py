@@ -62,7 +62,11 @@ def open_files(settings: Config) -> list[str]:
 
     Nothing is said of what is not there, as the hook on a host without slurmctld.
     """
-    files = [*sorted(_etc(settings).glob("*.lua")), *filter(None, [settings.source])]
+    files = [
+        *sorted(_etc(settings).glob("*.lua")),
+        *sorted(_etc(settings).glob("*/*.lua")),
+        *filter(None, [settings.source]),
+    ]
     out = []
     for path in dict.fromkeys(p for file in files for p in (file.parent, file)):
         mode = _mode(path)
@@ -73,16 +77,21 @@ def open_files(settings: Config) -> list[str]:
 
 
 def stale_hook_config(settings: Config) -> list[str]:
-    """Whether the hook reads something else than this configuration, if it is here to be read."""
-    path = _etc(settings) / "het_hook_config.lua"
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    if text == hook_config(settings):
-        return []
-    return [f"{path} is not what this configuration says: slurm-het hook-config > {path}.new,"
-            " rename that, and touch job_submit.lua"]  # fmt: skip
+    """Whether the hook reads something else than this configuration, if it is here to be read.
+
+    Beside slurm.conf, or in a directory there that a site with a hook of its own has made.
+    """
+    out = []
+    etc, name = _etc(settings), "het_hook_config.lua"
+    for path in (etc / name, *sorted(etc.glob(f"*/{name}"))):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if text != hook_config(settings):
+            out.append(f"{path} is not what this configuration says: slurm-het hook-config >"
+                       f" {path}.new, rename that, and touch job_submit.lua")  # fmt: skip
+    return out
 
 
 def _etc(settings: Config) -> Path:

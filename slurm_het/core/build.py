@@ -13,7 +13,13 @@ from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.problem import PRequest, Problem, PSlot, PTask
 from slurm_het.core.states import Grid
-from slurm_het.core.weights import Site, kind_terms, quota, weighted_fragmentation
+from slurm_het.core.weights import (
+    Site,
+    kind_terms,
+    quota,
+    weighted_fragmentation,
+    weighted_readiness,
+)
 
 Hurry = Callable[[], bool]
 
@@ -154,7 +160,8 @@ class _Desk:
                 if kind not in by_kind:
                     by_kind[kind] = sum(kind_terms(task, kind, self.site).values())
                 pieces = weighted_fragmentation(task, offer, state.node, self.site)
-                weights[number] = by_kind[kind] + pieces
+                ready = weighted_readiness(state.node, self.site)
+                weights[number] = by_kind[kind] + pieces + ready
         nodes = [state.node for state in states]
         groups = groups_of(task, nodes, found)
         counts = (sum(states[s].count for s in group) for group in groups)

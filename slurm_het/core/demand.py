@@ -89,13 +89,13 @@ def count_demand(
         asks=_asks(name, gres_type, policy),
         exclusive=job.exclusive,
         all_memory=job.memory_per_node_mib == 0,
-        unit=_unit(requests) if len(slots) > 1 and not shared else 0,
+        unit=_unit(job, requests) if len(slots) > 1 and not shared else 0,
     )
 
 
-def _unit(requests: Mapping[str, list[Gres]]) -> int:
+def _unit(job: Job, requests: Mapping[str, list[Gres]]) -> int:
     """How many devices go together where their number on each node is left open; else 0."""
-    if "node" in requests or "socket" in requests:
+    if "node" in requests or "socket" in requests or job.ntasks_per_node:
         return 0
     return 1 if "job" in requests else sum(g.count for g in requests["task"])
 

@@ -232,6 +232,11 @@ class Node:
     reason: str = ""
 
     @property
+    def powered_down(self) -> bool:
+        """Whether Slurm has to power it up for the job it is given."""
+        return "POWERED_DOWN" in self.state or "~" in self.state
+
+    @property
     def closed(self) -> tuple[bool, bool]:
         """Whether Slurm cannot be trusted to give out there now: shares, whole devices."""
         shared = self.apart and any(device.shared for device in self.devices)

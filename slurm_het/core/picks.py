@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from slurm_het.core.build import fits_device
 from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import Device, Placement, Task
+from slurm_het.core.model import Device, Node, Placement, Slot, Task
 
 
 def pick_devices(
@@ -60,17 +60,25 @@ def pick_devices(
 def _dealt(placement: Placement, task: Task, free: list[int], inventory: Inventory) -> list[int]:
     """How many devices Slurm gives the task on each node, of so many that are free for it."""
     planned = list(map(len, placement.devices))
-    if not task.unit or len(planned) == 1 or any(n < task.unit for n in free):
+    if not task.unit or len(planned) == 1:
         return planned
     order = {name: n for n, name in enumerate(inventory.nodes)}
-    left = sum(planned) // task.unit
+    most = [
+        min(n // task.unit, _by_cpus(task, slot, inventory.nodes[name]))
+        for n, name, slot in zip(free, placement.nodes, task.slots, strict=True)
+    ]
     dealt = [1] * len(planned)
-    left -= len(planned)
+    left = sum(planned) // task.unit - len(planned)
     for i in sorted(range(len(planned)), key=lambda i: order[placement.nodes[i]]):
-        more = min(free[i] // task.unit - 1, left)
+        more = min(most[i] - 1, left)
         dealt[i] += more
         left -= more
-    return [units * task.unit for units in dealt]
+    return planned if left or min(most) < 1 else [units * task.unit for units in dealt]
+
+
+def _by_cpus(task: Task, slot: Slot, node: Node) -> int:
+    """For how many units the node has CPUs, if each takes as many as in the slot."""
+    return node.cpus_free * slot.devices // (task.unit * slot.cpus)
 
 
 def _take(device: Device, key: str, gib: int | None) -> Device:

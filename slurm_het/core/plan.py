@@ -130,7 +130,14 @@ def could_start(task: Task, inventory: Inventory) -> bool:
 
 
 def _holds(task: Task, grid: Grid, states: Iterable[int], excluded: Mapping[int, int]) -> bool:
-    for slot in set(task.slots):
+    slots = set(task.slots)
+    nodes = 0 if len(slots) > 1 else len(task.slots)
+    for s in states if len(slots) > 1 else ():
+        if any(has_room(task, slot, grid.states[s].node) for slot in slots):
+            nodes += grid.states[s].count - excluded[s]
+    if nodes < len(task.slots):
+        return False
+    for slot in slots:
         wanted = task.slots.count(slot)
         for s in states:
             if wanted <= 0:

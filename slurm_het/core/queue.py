@@ -82,7 +82,6 @@ class _Size(NamedTuple):
 
     devices: int
     cpus: int
-    usable: bool
     types: frozenset[str]
     partitions: frozenset[str]
     features: frozenset[str]
@@ -111,7 +110,7 @@ class _View:
         """What the nodes have when nothing runs there."""
         return {
             _Size(
-                len(n.devices), n.cpus, n.usable, frozenset(d.type for d in n.devices),
+                len(n.devices), n.cpus, frozenset(d.type for d in n.devices),
                 frozenset(n.partitions), n.features,
             )
             for n in self.inventory.nodes.values()
@@ -120,9 +119,8 @@ class _View:
     def largest(self, features: str, pools: Set[str], types: Set[str]) -> tuple[int, int]:
         """The most devices, and the most CPUs, that a node for such a job has."""
         able = [s for s in self.sizes if pools & s.partitions and types & s.types]
-        allowed = [s for s in able if parse_features(features).allows(s.features)]
-        # Drained or down they may all be; that is no reason to spread a job over more of them.
-        sizes = [s for s in allowed if s.usable] or allowed or able
+        # Drained or down they may be; that is no reason to spread a job over more of them.
+        sizes = [s for s in able if parse_features(features).allows(s.features)] or able
         return max((s.devices for s in sizes), default=1), max((s.cpus for s in sizes), default=1)
 
     @cached_property

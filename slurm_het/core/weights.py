@@ -91,13 +91,23 @@ def scarcity(task: Task, kind: Kind, site: Site) -> float:
     return -0.5 * kind.memory_gib / site.largest_gib
 
 
+POWERED_DOWN = -0.1
+"""Preference for a node that Slurm has to power up first."""
+
+
 def preference(kind: Kind, site: Site) -> float:
     """The admin's preference for the type (config `preference:`)."""
     return site.policy.preference.get(kind.type, 0.0)
 
 
+def weighted_readiness(node: Node, site: Site) -> float:
+    """What is added to `preference`, as it counts: of equal nodes those that are up are first."""
+    return site.scale["preference"] * POWERED_DOWN if node.powered_down else 0.0
+
+
 def kind_terms(task: Task, kind: Kind, site: Site) -> dict[str, float]:
-    """The weighted terms that are the same on all devices of a kind: all but `fragmentation`."""
+    """The weighted terms that are the same on all devices of a kind: all but `fragmentation`,
+    and but for `weighted_readiness`."""
     raw = {
         "scenario_fit": scenario_fit(task, kind, site),
         "throughput": throughput(task, kind, site),
@@ -119,6 +129,7 @@ def terms(task: Task, device: Device, node: Node, site: Site) -> dict[str, float
     offer = offer_of(device, node)
     found = kind_terms(task, offer.kind, site)
     found["fragmentation"] = weighted_fragmentation(task, offer, node, site)
+    found["preference"] += weighted_readiness(node, site)
     return {name: found[name] for name, scale in site.scale.items() if scale}
 
 

@@ -76,19 +76,21 @@ class Pins:
     ) -> tuple[Task, ...]:
         """The tasks that may be planned now: not pinned, and not returned a moment ago.
 
-        Where one did not start it is not tried again as long as it could start elsewhere: Slurm
+        Where one did not start it is not tried again for a while if it could start elsewhere: Slurm
         knows of limits that are not in its records of nodes.
         """
         due = (t for t in tasks if t.key not in self.pins and self.may_try(t.key, ticks))
-        return tuple(self._elsewhere(t, could_start) for t in due)
+        return tuple(self._elsewhere(t, ticks, could_start) for t in due)
 
-    def _elsewhere(self, task: Task, could_start: Callable[[Task], bool]) -> Task:
+    def _elsewhere(self, task: Task, ticks: float, could_start: Callable[[Task], bool]) -> Task:
         memory = self.returned.get(task.key)
         if memory is None or not memory.nodes:
             return task
-        other = replace(task, exc_nodes=task.exc_nodes | memory.nodes)
-        if could_start(other):
-            return other
+        # Not for ever: what could start need not be planned, and then its own nodes are better.
+        if ticks < memory.since + 2 * self.retry_seconds:
+            other = replace(task, exc_nodes=task.exc_nodes | memory.nodes)
+            if could_start(other):
+                return other
         self.returned[task.key] = replace(memory, nodes=frozenset())
         return task
 

@@ -151,8 +151,7 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         memory_per_node_mib=node_mib,
         memory_per_cpu_mib=cpu_mib,
         memory_per_gpu_mib=gpu_mib,
-        # Of --exclusive=user and mcs too little is known to put a job beside others.
-        exclusive=word(raw.shared) in {"none", "user", "mcs"},
+        exclusive=word(raw.shared) == "none",
         time_limit_minutes=number(raw.time_limit),
         submit_time=number(raw.submit_time) or 0,
         eligible_time=number(raw.eligible_time) or 0,
