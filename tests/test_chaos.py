@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -275,14 +276,17 @@ def test_a_short_run_on_real_slurm(capsys: pytest.CaptureFixture[str]) -> None:
     if why := cannot_run_slurm():
         pytest.skip(why)
     base = short_dir()
-    directory = base / "records"
-    run(3, 0.75, directory, base / "box", print)
-    capsys.readouterr()
-    records = load(directory)
-    assert check(records) == []
-    assert len(records.marks) > 30
-    _plant_into(directory, records)
-    assert {v.rule for v in check(load(directory))} == {"double", "lost", "overfull", "stuck"}
+    try:
+        directory = base / "records"
+        run(3, 0.75, directory, base / "box", print)
+        capsys.readouterr()
+        records = load(directory)
+        assert check(records) == []
+        assert len(records.marks) > 30
+        _plant_into(directory, records)
+        assert {v.rule for v in check(load(directory))} == {"double", "lost", "overfull", "stuck"}
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
 
 
 def _plant_into(directory: Path, records: Records) -> None:
