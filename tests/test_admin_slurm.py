@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,6 +14,12 @@ from slurm_het.daemon.gate import bypass_flag
 from tests.cluster import Cluster
 
 pytestmark = pytest.mark.slurm
+
+
+def checked(cluster: Cluster, config: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`slurm-het check` of the sandbox's configuration, or of another one."""
+    path = config or cluster.box.config_path
+    return cluster.box.run(["slurm-het", "check", "--config", str(path)])
 
 
 def test_check_finds_nothing_wrong_with_the_sandbox(cluster: Cluster) -> None:
@@ -25,8 +33,7 @@ def test_check_names_what_does_not_fit(cluster: Cluster) -> None:
     del data["pools"]["train-dcu"]
     wrong = cluster.box.dir / "wrong.yaml"
     wrong.write_text(yaml.safe_dump(data))
-    argv = ["slurm-het", "check", "--config", str(wrong)]
-    done = cluster.box.run(argv)
+    done = checked(cluster, wrong)
     assert done.returncode == 1
     for text in (
         "node nv1: a100 is of nvidia, its pool train-nv is for amd",
@@ -42,7 +49,7 @@ def test_check_names_what_others_may_write(cluster: Cluster) -> None:
     mode = hook.stat().st_mode
     hook.chmod(0o666)
     try:
-        done = cluster.box.run(["slurm-het", "check", "--config", str(cluster.box.config_path)])
+        done = checked(cluster)
     finally:
         hook.chmod(mode)
     assert done.returncode == 1
@@ -110,7 +117,7 @@ def test_check_compares_what_the_hook_reads(cluster: Cluster) -> None:
     before = hook.read_text()
     hook.write_text(before.replace("breaker_failures = ", "breaker_failures = 1"))
     try:
-        done = cluster.box.run(["slurm-het", "check", "--config", str(cluster.box.config_path)])
+        done = checked(cluster)
     finally:
         hook.write_text(before)
     assert done.returncode == 1

@@ -13,6 +13,7 @@ import click
 from slurm_het.config import Config, load_config
 from slurm_het.core import gres, hostlist
 from slurm_het.core.classify import model_of
+from slurm_het.core.gres import Gres
 from slurm_het.core.model import NodeRecord, Partition, Snapshot
 from slurm_het.core.plain import clean
 from slurm_het.slurm.cli import CliSlurm
@@ -139,19 +140,18 @@ def _time_limits(intake: Partition, pools: list[Partition]) -> list[str]:
 
 
 def _types(node: NodeRecord, settings: Config) -> list[str]:
+    return [model_of(g.type or g.name, settings.policy.types) for g in _devices(node, settings)]
+
+
+def _devices(node: NodeRecord, settings: Config) -> list[Gres]:
     names = settings.policy.gres
-    return [
-        model_of(g.type or g.name, settings.policy.types)
-        for g in gres.parse(node.gres)
-        if g.name in names and not names[g.name].shared
-    ]
+    return [g for g in gres.parse(node.gres) if g.name in names and not names[g.name].shared]
 
 
 def _node(node: NodeRecord, settings: Config, errors: list[str], remarks: list[str]) -> None:
-    names = settings.policy.gres
-    real = {g.name for g in gres.parse(node.gres) if g.name in names and not names[g.name].shared}
-    if len(real) > 1:
-        errors.append(f"node {node.name} has devices of several names ({', '.join(sorted(real))}):"
+    names = sorted({g.name for g in _devices(node, settings)})
+    if len(names) > 1:
+        errors.append(f"node {node.name} has devices of several names ({', '.join(names)}):"
                       " Slurm numbers each from 0, and which of them a job holds is not told apart;"
                       " make them types of one GRES name")  # fmt: skip
     pools = [p for p in settings.policy.pools if p.partition in node.partitions]

@@ -16,7 +16,7 @@ from slurm_het.core.ahead import Reservation
 from slurm_het.core.build import build
 from slurm_het.core.explain import explain
 from slurm_het.core.forecast import Forecast, forecast, given
-from slurm_het.core.gres import format_indexes
+from slurm_het.core.gres import format_places
 from slurm_het.core.inventory import Inventory, take_inventory
 from slurm_het.core.model import Placement, Plan
 from slurm_het.core.outlook import EXPLAINED, look_ahead
@@ -135,7 +135,4 @@ def _text(made: Plan, reserved: Sequence[Reservation], tasks: int) -> str:
 
 
 def _where(placement: Placement) -> str:
-    return " ".join(
-        f"{node}:{format_indexes(indexes)}"
-        for node, indexes in zip(placement.nodes, placement.devices, strict=True)
-    )
+    return format_places(zip(placement.nodes, placement.devices, strict=True))

@@ -14,7 +14,7 @@ import click
 from slurm_het.cli.control import call
 from slurm_het.cli.gate import ask_hetd
 from slurm_het.config import Config, load_config
-from slurm_het.core.gres import format_indexes
+from slurm_het.core.gres import format_places
 from slurm_het.core.inventory import take_inventory
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.plain import clean
@@ -123,10 +123,7 @@ def _planned(history: dict[str, Any]) -> list[str]:
     if not (history["placement"] and cycle):
         return []
     placement = placement_from(history["placement"])
-    where = " ".join(
-        f"{node}:{format_indexes(indexes)}"
-        for node, indexes in zip(placement.nodes, placement.devices, strict=True)
-    )
+    where = format_places(zip(placement.nodes, placement.devices, strict=True))
     total = sum(placement.terms.values())
     terms = " ".join(f"{name} {value:+.2f}" for name, value in placement.terms.items())
     return [

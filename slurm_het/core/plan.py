@@ -23,7 +23,7 @@ from slurm_het.core.build import (
 from slurm_het.core.explain import explain
 from slurm_het.core.forecast import Forecast
 from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import Placement, Plan, Task
+from slurm_het.core.model import Placement, Plan, Slot, Task
 from slurm_het.core.picks import pick_devices
 from slurm_het.core.policy import Policy
 from slurm_het.core.problem import Problem, Solution, violations
@@ -130,19 +130,15 @@ def could_start(task: Task, inventory: Inventory) -> bool:
 
 
 def _holds(task: Task, grid: Grid, states: Iterable[int], excluded: Mapping[int, int]) -> bool:
-    slots = set(task.slots)
-    nodes = 0 if len(slots) > 1 else len(task.slots)
-    for s in states if len(slots) > 1 else ():
-        if any(has_room(task, slot, grid.states[s].node) for slot in slots):
-            nodes += grid.states[s].count - excluded[s]
-    if nodes < len(task.slots):
-        return False
-    for slot in slots:
-        wanted = task.slots.count(slot)
+    kinds: dict[tuple[Slot, ...], int]
+    kinds = {(slot,): task.slots.count(slot) for slot in set(task.slots)}
+    # Slots that differ need as many nodes all together: one has room for either.
+    kinds[tuple(set(task.slots))] = len(task.slots)
+    for slots, wanted in kinds.items():
         for s in states:
             if wanted <= 0:
                 break
-            if has_room(task, slot, grid.states[s].node):
+            if any(has_room(task, slot, grid.states[s].node) for slot in slots):
                 wanted -= grid.states[s].count - excluded[s]
         if wanted > 0:
             return False

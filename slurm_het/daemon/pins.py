@@ -227,4 +227,4 @@ def _settled(job: Job | None, pin: Pin, policy: Policy) -> tuple[str, str] | Non
 
 
 def _show(devices: dict[str, tuple[int, ...]]) -> str:
-    return " ".join(f"{name}:{gres.format_indexes(i)}" for name, i in devices.items())
+    return gres.format_places(devices.items())

@@ -155,7 +155,7 @@ def _counts(where: dict[str, tuple[int, ...]]) -> dict[str, int]:
 
 
 def _devices(where: dict[str, Any]) -> str:
-    return " ".join(f"{node}:{gres.format_indexes(found)}" for node, found in where.items())
+    return gres.format_places(where.items())
 
 
 def table(rows: list[Row]) -> str:
