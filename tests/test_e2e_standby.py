@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -335,9 +335,15 @@ def test_a_backup_slurmctld_takes_over_and_gives_back(
     assert first.leads
     running = cluster.sbatch("-p", "accel", "--gres=gpu:1", script="sleep 120")
     cluster.wait_state(running, "RUNNING")
-    held = cluster.sbatch("-H", "-p", "accel", "--gres=gpu:2")
-    submitted = time.time()
-    cluster.wait("Slurm saved it", lambda: state.stat().st_mtime > submitted + 0.1, 30)
+    name = "to-be-saved"
+    held = cluster.sbatch("-H", "-J", name, "-p", "accel", "--gres=gpu:2")
+
+    def saved() -> bool:
+        with suppress(FileNotFoundError):  # Slurm renames the old file, then the new
+            return name.encode() in state.read_bytes()
+        return False
+
+    cluster.wait("Slurm saved it", saved, 30)
 
     first.supervisor.kill()  # the host is gone
     first.kill()
