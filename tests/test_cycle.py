@@ -308,6 +308,21 @@ def test_completing_jobs_keep_their_devices(tmp_path: Path) -> None:
     assert all(d.empty for d in bench.cycle.inventory.nodes["nv1"].devices)
 
 
+def test_devices_of_a_job_first_seen_completing_are_not_free(tmp_path: Path) -> None:
+    """A job can start and end between two looks; 22.05 prints no GRES details of it then."""
+    bench = Bench(tmp_path, marked(1, tres_per_node="gpu:a100:8"))
+    bench.run()
+    (node,) = bench.cycle.pins.pins["1"].placement.nodes
+    ending = replace(marked(1), partition="train-nv", state="COMPLETING", nodes=node)
+    bench.slurm.jobs = (ending, *(marked(n, tres_per_node="gpu:a100:8") for n in (2, 3)))
+    bench.run()
+    assert [f["ReqNodeList"] for key in ("2", "3") for f in bench.sent(key)] == ["nv2"]
+    bench.slurm.jobs = (replace(ending, state="COMPLETED"), *bench.slurm.jobs[1:])
+    bench.run()
+    assert {f["ReqNodeList"] for key in ("2", "3") for f in bench.sent(key)} == {"nv1", "nv2"}
+    assert [event for _, event, _ in bench.journal.outcomes_of("1")] == ["released", "started"]
+
+
 def test_a_journal_on_a_full_disk_stops_no_planning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -213,11 +213,13 @@ def _settled(job: Job | None, pin: Pin, policy: Policy) -> tuple[str, str] | Non
         if job.partition != pin.placement.partition:
             return "moved", f"to {job.partition}, by somebody else"
         return None
-    if not job.nodes and job.state == "COMPLETING":
-        return None  # 22.05 no longer lists the nodes that are done with it; COMPLETED has them
+    truth = held_indexes(job, policy)
+    if job.state == "COMPLETING" and not truth:
+        # 22.05 no longer lists its devices, nor the nodes that are done with it, and COMPLETED has
+        # the nodes again. Until then the pin holds what is not free yet.
+        return None
     if not job.nodes:
         return "gone", f"it is {job.state} without having started"
-    truth = held_indexes(job, policy)
     if set(hostlist.expand(job.nodes)) != set(pin.placement.nodes):
         return "elsewhere", f"on {job.nodes}, planned {hostlist.fold(pin.placement.nodes)}"
     planned = dict(zip(pin.placement.nodes, pin.placement.devices, strict=True))
