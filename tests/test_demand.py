@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.demand import Demand, count_demand, is_accelerator_job
+from slurm_het.core.demand import Demand, NodeSize, count_demand, is_accelerator_job
 from slurm_het.core.model import Job
 from tests.world import gated, policy
+
+GIB = 1024  # in MiB
 
 
 def demand(devices_per_node: int = 8, **fields: Any) -> Demand:
     """The demand of a job that can be planned."""
-    found = count_demand(gated(1, **fields), policy(), devices_per_node)
+    found = count_demand(gated(1, **fields), policy(), NodeSize(devices_per_node))
     assert isinstance(found, Demand), found
     return found
 
@@ -97,12 +99,39 @@ def test_exclusive_and_all_memory() -> None:
         ({"tasks": 8, "cpus_per_task": 24, "cpus": 192}, 4),
         ({"tasks": 1, "cpus_per_task": 96, "cpus": 96}, 1),  # no task is spread
         ({"tasks": 64, "cpus": 64}, 1),
+        ({"tasks": 8, "cpus": 8, "memory_per_cpu_mib": 64 * GIB}, 1),
+        ({"tasks": 8, "cpus": 8, "memory_per_cpu_mib": 65 * GIB}, 2),
+        ({"tasks": 8, "cpus_per_task": 2, "cpus": 16, "memory_per_cpu_mib": 80 * GIB}, 3),
+        ({"tasks": 1, "cpus": 1, "memory_per_cpu_mib": 1000 * GIB}, 1),  # no node has as much
     ],
 )
 def test_tasks_that_have_no_room_on_one_node(fields: dict[str, Any], nodes: int) -> None:
-    found = count_demand(gated(1, tres_per_node="gpu:8", **fields), policy(), 8, cpus_per_node=64)
+    found = count_demand(
+        gated(1, tres_per_node="gpu:8", **fields), policy(), NodeSize(8, 64, 512 * GIB)
+    )
     assert isinstance(found, Demand)
     assert len(found.slots) == nodes
+
+
+@pytest.mark.parametrize(
+    ("fields", "devices"),
+    [
+        ({"tres_per_job": "gpu:4", "memory_per_gpu_mib": 128 * GIB}, [4]),
+        ({"tres_per_job": "gpu:4", "memory_per_gpu_mib": 129 * GIB}, [2, 2]),
+        ({"tres_per_job": "gpu:4", "memory_per_gpu_mib": 9999 * GIB}, [1, 1, 1, 1]),
+        ({"tres_per_job": "gpu:4", "cpus_per_gpu": 21}, [2, 2]),
+        ({"tres_per_job": "gpu:4", "cpus_per_gpu": 8, "memory_per_cpu_mib": 32 * GIB}, [2, 2]),
+        ({"tres_per_task": "gpu:1", "tasks": 4, "memory_per_gpu_mib": 200 * GIB}, [2, 2]),
+        ({"tres_per_node": "gpu:4", "memory_per_gpu_mib": 200 * GIB}, [4]),  # as the user said
+    ],
+)
+def test_devices_whose_memory_or_cpus_have_no_room_on_one_node(
+    fields: dict[str, Any], devices: list[int]
+) -> None:
+    job = gated(1, **{"memory_per_cpu_mib": None, **fields})
+    found = count_demand(job, policy(), NodeSize(8, 64, 512 * GIB))
+    assert isinstance(found, Demand)
+    assert [slot.devices for slot in found.slots] == devices
 
 
 @pytest.mark.parametrize(
@@ -123,7 +152,7 @@ def test_tasks_that_have_no_room_on_one_node(fields: dict[str, Any], nodes: int)
     ],
 )
 def test_what_cannot_be_planned_is_said(fields: dict[str, Any], part: str) -> None:
-    found = count_demand(gated(1, **fields), policy(), 8)
+    found = count_demand(gated(1, **fields), policy(), NodeSize(8))
     assert isinstance(found, str)
     assert part in found
 
@@ -158,7 +187,7 @@ def test_every_device_and_cpu_of_a_job_is_counted(
         cpus_per_task=cpus_per_task,
         cpus=tasks * cpus_per_task,
     )
-    found = count_demand(job, policy(), per_node)
+    found = count_demand(job, policy(), NodeSize(per_node))
     if isinstance(found, str):
         assert gpus < nodes or max(nodes, gpus / per_node) > 1024
         return

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from slurm_het.core.demand import Demand, count_demand
+from slurm_het.core.demand import Demand, NodeSize, count_demand
 from slurm_het.core.inventory import devices_lost, take_inventory
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.errors import SlurmError
@@ -90,7 +90,7 @@ def test_every_version_gives_the_same_record(
 def test_demands_are_the_same_on_every_version(
     version: str, name: str, slots: list[tuple[int, int, int]]
 ) -> None:
-    demand = count_demand(jobs(version)[name], policy(), 8)
+    demand = count_demand(jobs(version)[name], policy(), NodeSize(8))
     assert isinstance(demand, Demand)
     assert [(s.devices, s.cpus, s.memory_mib) for s in demand.slots] == slots
 

@@ -6,12 +6,13 @@ manual (--gpus*, --cpus-per-gpu, --mem*, --ntasks-per-node, --exclusive) and liv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from slurm_het.core import gres
 from slurm_het.core.gres import Gres
-from slurm_het.core.model import Job, Slot
+from slurm_het.core.model import Job, Node, Slot
 from slurm_het.core.policy import Policy
 
 MAX_NODES = 1024
@@ -56,13 +57,30 @@ def is_accelerator_job(job: Job, policy: Policy) -> bool:
     return bool(accelerator_requests(job, policy))
 
 
-def count_demand(
-    job: Job, policy: Policy, devices_per_node: int, cpus_per_node: int = ENDLESS
-) -> Demand | str:
+class NodeSize(NamedTuple):
+    """What a node has when nothing runs there."""
+
+    devices: int
+    cpus: int = ENDLESS
+    memory_mib: int = ENDLESS
+
+    @classmethod
+    def largest(cls, sizes: Iterable[NodeSize]) -> NodeSize:
+        """The most of each that one of them has; of none, one device and one CPU."""
+        most = tuple(map(max, zip(*sizes, strict=True)))
+        return cls(*most) if most else cls(1, 1)
+
+
+def size_of(node: Node) -> NodeSize:
+    """The size of a node."""
+    return NodeSize(len(node.devices), node.cpus, node.memory_mib)
+
+
+def count_demand(job: Job, policy: Policy, most: NodeSize) -> Demand | str:
     """The demand of a job, or in words why it cannot be planned.
 
-    `devices_per_node` and `cpus_per_node` are the most that a node has which the job may use: they
-    decide over how many nodes it spreads where the user left that open.
+    `most` is what the largest node has which the job may use: it decides over how many nodes the
+    job spreads where the user left that open.
     """
     requests = accelerator_requests(job, policy)
     kinds = {(g.name, g.type) for found in requests.values() for g in found}
@@ -72,8 +90,9 @@ def count_demand(
         return "asks for several device types at once"
     ((name, gres_type),) = kinds
     shared = policy.gres[name].shared
-    least = _least_nodes(job, cpus_per_node)
-    split = _per_node_counts(job, requests, least, devices_per_node if not shared else ENDLESS)
+    most = _within_memory(job, most)
+    least = _least_nodes(job, most.cpus)
+    split = _per_node_counts(job, requests, least, most.devices if not shared else ENDLESS)
     if isinstance(split, str):
         return split
     if not shared and max(split) > MAX_DEVICES_PER_NODE:
@@ -104,6 +123,21 @@ def _asks(name: str, gres_type: str | None, policy: Policy) -> str:
     """The devices a request reaches, as GRES. Slurm shares gpu only, so a shard is of a gpu."""
     real = "gpu" if policy.gres[name].shared else policy.gres[name].alias_of or name
     return f"{real}:{gres_type}" if gres_type else real
+
+
+def _within_memory(job: Job, most: NodeSize) -> NodeSize:
+    """The CPUs and devices of a node that the job can use all of, with what comes with each.
+
+    Slurm spreads jobs by these too (--mem-per-cpu, --mem-per-gpu, --cpus-per-gpu; seen on 22.05).
+    """
+    cpus, devices = most.cpus, most.devices
+    if job.memory_per_cpu_mib:
+        cpus = min(cpus, most.memory_mib // job.memory_per_cpu_mib)
+    if job.memory_per_gpu_mib:
+        devices = min(devices, most.memory_mib // job.memory_per_gpu_mib)
+    if job.cpus_per_gpu:
+        devices = min(devices, cpus // job.cpus_per_gpu)
+    return NodeSize(devices, cpus, most.memory_mib)
 
 
 def _least_nodes(job: Job, cpus_per_node: int) -> int:

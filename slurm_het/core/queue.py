@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from slurm_het.core import hostlist
 from slurm_het.core.build import site_of
-from slurm_het.core.demand import Demand, count_demand, is_accelerator_job
+from slurm_het.core.demand import Demand, NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.features import parse_features
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import (
@@ -80,8 +80,7 @@ class TaskPools:
 class _Size(NamedTuple):
     """What bears on how many nodes a job is spread over, of a node."""
 
-    devices: int
-    cpus: int
+    size: NodeSize
     types: frozenset[str]
     partitions: frozenset[str]
     features: frozenset[str]
@@ -110,18 +109,18 @@ class _View:
         """What the nodes have when nothing runs there."""
         return {
             _Size(
-                len(n.devices), n.cpus, frozenset(d.type for d in n.devices),
-                frozenset(n.partitions), n.features,
+                size_of(n), frozenset(d.type for d in n.devices), frozenset(n.partitions),
+                n.features,
             )
             for n in self.inventory.nodes.values()
         }  # fmt: skip
 
-    def largest(self, features: str, pools: Set[str], types: Set[str]) -> tuple[int, int]:
-        """The most devices, and the most CPUs, that a node for such a job has."""
+    def largest(self, features: str, pools: Set[str], types: Set[str]) -> NodeSize:
+        """The most of everything that a node for such a job has."""
         able = [s for s in self.sizes if pools & s.partitions and types & s.types]
         # Drained or down they may be; that is no reason to spread a job over more of them.
         sizes = [s for s in able if parse_features(features).allows(s.features)] or able
-        return max((s.devices for s in sizes), default=1), max((s.cpus for s in sizes), default=1)
+        return NodeSize.largest(s.size for s in sizes)
 
     @cached_property
     def site(self) -> Site:
@@ -307,7 +306,7 @@ def _task(job: Job, what: Classification, view: _View) -> Task | Handover | str:
         return f"no pool has a device of {describe(what)}"
     names = {p.partition for p in pools}
     found, job = job, _before_release(job, types, view)
-    demand = count_demand(job, view.policy, *view.largest(job.features, names, types))
+    demand = count_demand(job, view.policy, view.largest(job.features, names, types))
     if isinstance(demand, str):
         return _handover(job, demand, view, pools)
     usable, refused = usable_pools(job, demand, pools, view.partitions)

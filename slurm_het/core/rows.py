@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from slurm_het.core.demand import count_demand, is_accelerator_job
+from slurm_het.core.demand import NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.held import Held, Holding, holding_of
 from slurm_het.core.inventory import Inventory
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
@@ -155,8 +155,7 @@ class _Maker:
     def _ask(self, job: Job, what: Classification) -> Ask:
         nodes = self._candidates(job, what)
         types = self._fitting(job, what)
-        most = max((len(n.devices) for n in nodes), default=1)
-        demand = count_demand(job, self.policy, most, max((n.cpus for n in nodes), default=1))
+        demand = count_demand(job, self.policy, NodeSize.largest(map(size_of, nodes)))
         if isinstance(demand, str):
             return Ask()
         devices = tuple(slot.devices for slot in demand.slots)
