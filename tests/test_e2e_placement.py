@@ -61,6 +61,10 @@ def test_job_starts_where_the_plan_said(
         (["--gpus=8", "--cpus-per-gpu=16", "-N2"], [4, 4]),
         (["--gpus-per-task=1", "-n4", "--ntasks-per-node=2", "-N2"], [2, 2]),
         (["--gres=gpu:4", "-n66"], [4, 4]),  # 64 CPUs a node; the largest of the intake has 96
+        (["--gpus=4", "--cpus-per-gpu=24"], [2, 2]),
+        (["--gpus=4", "--mem-per-gpu=150G"], [3, 1]),  # 512 GiB a node, and the largest has 1 TiB
+        (["--gpus-per-task=1", "-n7", "--mem-per-cpu=100G"], [5, 2]),
+        (["--gres=gpu:1", "-n8", "--mem-per-cpu=100G"], [1, 1]),
         (["--gres=gpu:2", "-n9", "--ntasks-per-node=8"], [2, 2]),
     ],
 )

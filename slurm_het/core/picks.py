@@ -77,8 +77,11 @@ def _dealt(placement: Placement, task: Task, free: list[int], inventory: Invento
 
 
 def _by_cpus(task: Task, slot: Slot, node: Node) -> int:
-    """For how many units the node has CPUs, if each takes as many as in the slot."""
-    return node.cpus_free * slot.devices // (task.unit * slot.cpus)
+    """For how many units the node has CPUs with their memory, if each takes as in the slot."""
+    cpus = node.cpus_free
+    if slot.memory_per_cpu_mib:
+        cpus = min(cpus, node.memory_free_mib // slot.memory_per_cpu_mib)
+    return cpus * slot.devices // (task.unit * slot.cpus)
 
 
 def _take(device: Device, key: str, gib: int | None) -> Device:
