@@ -11,11 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from slurm_het.sandbox.cluster import Sandbox
 from tests.cluster import Cluster
 
+# For tests of what the hook is told: a machine that stalls for 50 ms would have it told nothing.
+AMPLE = {"hook": {"deadline_ms": 2000}}
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "lua5.1")
+
+
+# Machines that test may stall for longer than Hypothesis's 200 ms an input; what must not be slow
+# has tests that measure CPU time.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:
@@ -64,7 +75,7 @@ def box() -> Iterator[Sandbox]:
         pytest.skip(why)
     base = short_dir()
     try:
-        with Sandbox.up(base / "box") as sandbox:
+        with Sandbox.up(base / "box", overrides=AMPLE) as sandbox:
             yield sandbox
     finally:
         shutil.rmtree(base, ignore_errors=True)

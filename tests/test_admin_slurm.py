@@ -58,7 +58,7 @@ def test_check_names_what_others_may_write(cluster: Cluster) -> None:
 
 
 def test_why_tells_the_whole_story(cluster: Cluster) -> None:
-    key = cluster.sbatch("--gres=gpu:2", script="module load rocm\ntorchrun train.py")
+    key = cluster.sbatch("--gres=gpu:2", script="module load rocm\ntorchrun train.py\nsleep 60")
     cluster.wait("hetd saw it start", lambda: "started" in cluster.outcomes(key))
     text = cluster.tool("admin", "why", key)
     for part in (
@@ -98,7 +98,7 @@ def test_plan_is_a_dry_run(cluster: Cluster) -> None:
 
 def test_plan_knows_what_is_pinned_ahead(cluster: Cluster) -> None:
     """What hetd keeps nodes for is planned nowhere else, and its nodes are given to nobody."""
-    cuda = "module load cuda\nsleep 30"
+    cuda = "module load cuda\nsleep 300"
     blocker = cluster.sbatch("--gres=gpu:8", "-N2", script=cuda)
     cluster.wait_state(blocker, "RUNNING")
     first = cluster.sbatch("--gres=gpu:8", "-N2", script=cuda)

@@ -130,7 +130,7 @@ def test_held(cluster: Cluster) -> None:
     cluster.wait("it is held", lambda: "Held" in cluster.job(key)["Reason"])
     cluster.wait_started(cluster.sbatch("--gres=gpu:4", "-N2", script=CUDA))
     cluster.ok("scontrol", "release", key)
-    cluster.wait_started(key, 30)
+    cluster.wait_started(key)
 
 
 def test_changed_by_its_user(cluster: Cluster) -> None:
@@ -170,7 +170,7 @@ def test_its_node_is_gone(cluster: Cluster, state: str) -> None:
     commands = {"DRAIN": DRAIN, "DOWN": DOWN.format(run=cluster.box.layout.run)}
     before_release(cluster, commands[state])
     key = cluster.sbatch("--gres=gpu:1", script=CUDA)
-    used = cluster.wait_started(key, 30)["NodeList"]
+    used = cluster.wait_started(key)["NodeList"]
     (gone,) = {"nv1", "nv2"} - {used}
     assert state in cluster.ok("scontrol", "-o", "show", "node", gone)
     # Slurm may have been too busy (EAGAIN) for so long that it was never released to that node.
@@ -183,12 +183,12 @@ def test_its_node_is_dead_and_slurm_does_not_know(cluster: Cluster) -> None:
     before_release(cluster, DEAD.format(run=cluster.box.layout.run))
     key = cluster.sbatch("--gres=gpu:1", "--requeue", script=CUDA + "sleep 2")
     lost = cluster.wait_state(key, "RUNNING", "COMPLETING")["NodeList"]
-    cluster.wait_state(key, "COMPLETING", "PENDING", seconds=40)  # its launch failed
+    cluster.wait_state(key, "COMPLETING", "PENDING")  # its launch failed
     cluster.ok("scontrol", "update", f"NodeName={lost}", "State=DOWN", "Reason=test")
-    cluster.wait_state(key, "PENDING", seconds=30)
+    cluster.wait_state(key, "PENDING")
     # From 24.11 on Slurm holds it back for two minutes.
     cluster.ok("scontrol", "update", f"JobId={key}", "StartTime=now")
-    record = cluster.wait_started(key, 30)
+    record = cluster.wait_started(key)
     assert (record["Restarts"], record["NodeList"] == lost) == ("1", False)
     assert any(d.startswith(f"returned: {lost} is DOWN") for d in details(cluster, key))
 
@@ -210,7 +210,7 @@ def test_a_node_dies_that_a_job_is_pinned_ahead_to(cluster: Cluster) -> None:
 def test_another_admin_closes_the_pool(cluster: Cluster) -> None:
     before_release(cluster, "scontrol update PartitionName=train-nv State=DOWN")
     key = cluster.sbatch("--gres=gpu:1", script=CUDA)
-    cluster.wait("it came back", lambda: "returned" in cluster.outcomes(key), 30)
+    cluster.wait("it came back", lambda: "returned" in cluster.outcomes(key))
     cluster.wait("it says why", lambda: "it is DOWN" in cluster.tool("admin", "why", key))
     cluster.ok("scontrol", "update", "PartitionName=train-nv", "State=UP")
     cluster.wait_started(key)
@@ -228,7 +228,7 @@ def test_an_update_that_is_refused_half_way(
     """Slurm refuses the partition, and keeps or not what came before: it is undone."""
     before_release(cluster, f"scontrol update PartitionName=train-nv {closed}")
     key = cluster.sbatch("--gres=gpu:1", script=CUDA, user="nobody")
-    cluster.wait("it was refused", lambda: said & set(cluster.outcomes(key)), 30)
+    cluster.wait("it was refused", lambda: said & set(cluster.outcomes(key)))
 
     def where() -> tuple[str, str]:
         record = cluster.job(key)
@@ -236,7 +236,7 @@ def test_an_update_that_is_refused_half_way(
 
     cluster.wait("it is as before", lambda: where() == ("accel", "(null)"))
     cluster.ok("scontrol", "update", "PartitionName=train-nv", opened)
-    cluster.wait_started(key, 30)
+    cluster.wait_started(key)
 
 
 def test_eagain(cluster: Cluster) -> None:
@@ -261,7 +261,7 @@ def test_an_array_splits(cluster: Cluster) -> None:
     def states() -> list[str]:
         return [j.state for j in cluster.jobs() if j.array_job_id == int(key)]
 
-    cluster.wait("all have ended", lambda: set(states()) <= ENDED, 40)
+    cluster.wait("all have ended", lambda: set(states()) <= ENDED)
     tasks = [j for j in cluster.jobs() if j.array_job_id == int(key)]
     ran = [j.array_task_id for j in tasks if j.state == "COMPLETED"]
     assert sorted(task or 0 for task in ran) == [0, 1, 2, 3, 5]
@@ -294,7 +294,7 @@ def test_a_returned_job_may_use_as_many_nodes_as_its_user_said(cluster: Cluster)
     before_release(cluster, "scontrol update PartitionName=train-amd State=DOWN")
     options = ["-N1-2", "--gpus=2", "-p", "train-amd"]
     key = cluster.sbatch(*options, script="sleep 1")
-    cluster.wait("it came back", lambda: "returned" in cluster.outcomes(key), 30)
+    cluster.wait("it came back", lambda: "returned" in cluster.outcomes(key))
     job = next(j for j in cluster.jobs() if j.key == key)
     assert (job.nodes_min, job.nodes_max) == (1, 2)
     cluster.ok("scontrol", "update", "PartitionName=train-amd", "State=UP")

@@ -62,7 +62,7 @@ def test_a_stream_of_submissions_keeps_no_job_waiting(cluster: Cluster) -> None:
     )
     with ThreadPoolExecutor(8) as pool:
         streams = list(pool.map(lambda _: cluster.ok("sh", "-c", loop).split(), range(8)))
-    assert sum(map(len, streams)) > 40 * STREAM_SECONDS, "a stream"
+    assert sum(map(len, streams)) > 10 * STREAM_SECONDS, "a stream"
     record = cluster.job(min((keys[0] for keys in streams), key=int))
     assert record["JobState"] == "RUNNING", "started amid the stream"
     submitted = datetime.fromisoformat(record["SubmitTime"])

@@ -55,18 +55,18 @@ def test_kill_9_with_jobs_gated(cluster: Cluster) -> None:
     cluster.wait("gated", lambda: cluster.job(gated[1]).get("Reason") == "PartitionDown")
     cluster.tool("admin", "bypass", "on")
     cluster.box.kill_hetd()
-    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 10)
+    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 30)
     cluster.ok("scancel", blocker)
     for key in gated:
-        record = cluster.wait_state(key, "RUNNING", seconds=15)
+        record = cluster.wait_state(key, "RUNNING", seconds=30)
         assert record["Partition"] == "accel", "plain Slurm started it from the intake"
         assert record["NodeList"] in {"nv1", "nv2"}, "its Features keep it to NVIDIA's training"
-    cluster.wait("hetd is back", lambda: cluster.box.hetd_pid(), 20)
+    cluster.wait("hetd is back", lambda: cluster.box.hetd_pid())
     cluster.tool("admin", "bypass", "off")
-    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 20)
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
     starts = {key: cluster.job(key)["StartTime"] for key in gated}
     for key in gated:
-        cluster.wait_state(key, "COMPLETED", seconds=20)
+        cluster.wait_state(key, "COMPLETED")
         assert cluster.job(key)["StartTime"] == starts[key]
         assert cluster.job(key)["Restarts"] == "0"
 
@@ -74,9 +74,9 @@ def test_kill_9_with_jobs_gated(cluster: Cluster) -> None:
 def test_supervisor_opens_the_gate_by_itself(cluster: Cluster) -> None:
     began = time.monotonic()
     cluster.box.kill_hetd()
-    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 10)
+    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 30)
     assert time.monotonic() - began < 10
-    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 30)
+    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN")
     cluster.wait_started(cluster.sbatch("--gres=gpu:1", script="module load cuda"))
 
 
@@ -85,7 +85,7 @@ def test_slurmctld_restart_opens_the_gate_and_hetd_closes_it(cluster: Cluster) -
     key = cluster.sbatch("--gres=gpu:8", script="module load cuda")
     cluster.wait("gated", lambda: cluster.job(key).get("Reason") == "PartitionDown")
     cluster.box.restart_slurmctld()
-    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 40)
+    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN")
     cluster.ok("scancel", blocker)
     cluster.wait_started(key)
 
@@ -102,17 +102,17 @@ def test_devices_that_a_restarted_slurmctld_lost_are_found_again(cluster: Cluste
             cluster.wait_state(cluster.sbatch(*few, script="sleep 2"), "RUNNING")
             second = cluster.sbatch(*few, script="sleep 9")
             cluster.box.restart_slurmctld()
-            detail = cluster.wait_state(second, "RUNNING", seconds=30).get("GRES", "")
+            detail = cluster.wait_state(second, "RUNNING").get("GRES", "")
         finally:
             cluster.tool("admin", "bypass", "off")
-        cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 30)
-        cluster.wait_state(second, "COMPLETED", seconds=40)
+        cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN")
+        cluster.wait_state(second, "COMPLETED")
         if not forgets or ":0(" in detail:
             break
     else:
         pytest.fail("no job was started without its devices; does this Slurm remember them?")
     key = cluster.sbatch("--gres=gpu:8", "-p", "train-amd", "-x", "amd1", script="sleep 4")
-    assert cluster.wait_state(key, "RUNNING", seconds=40)["GRES"] == "gpu:mi300x:8(IDX:0-7)"
+    assert cluster.wait_state(key, "RUNNING")["GRES"] == "gpu:mi300x:8(IDX:0-7)"
 
 
 def test_pinned_job_that_cannot_start_comes_back(cluster: Cluster) -> None:
@@ -136,7 +136,7 @@ def test_pinned_job_that_cannot_start_comes_back(cluster: Cluster) -> None:
         assert "PENDING" in cluster.job(key)["JobState"]
     finally:
         cluster.ok("scontrol", "delete", "ReservationName=keep")
-    cluster.wait_started(key, 60)
+    cluster.wait_started(key)
 
 
 def test_job_cancelled_or_held_in_the_gate(cluster: Cluster) -> None:
@@ -157,7 +157,7 @@ def test_job_cancelled_or_held_in_the_gate(cluster: Cluster) -> None:
     assert cluster.job(held)["Reason"] == "JobHeldAdmin"
     cluster.ok("scontrol", "release", held)
     cluster.wait_started(held)
-    cluster.wait_started(later, 30)
+    cluster.wait_started(later)
 
 
 # --- the hook against a daemon that misbehaves ---
@@ -228,7 +228,7 @@ def test_job_is_accepted_as_written_whatever_the_daemon_does(
         path.unlink(missing_ok=True)
         cluster.box.start_hetd()
         cluster.tool("admin", "bypass", "off")
-        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 20)
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
 
 
 def _breaker_open(cluster: Cluster) -> bool:

@@ -27,10 +27,10 @@ def saving(cluster: Cluster) -> Iterator[Cluster]:
     conf.write_text(before + CONF)
     try:
         cluster.box.restart_slurmctld()
-        cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN", 40)
+        cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN")
         for node in NODES:
             cluster.ok("scontrol", "update", f"NodeName={node}", "State=POWER_DOWN")
-        cluster.wait("they are powered down", lambda: states(cluster) == {"IDLE+POWERED_DOWN"}, 60)
+        cluster.wait("they are powered down", lambda: states(cluster) == {"IDLE+POWERED_DOWN"})
         for node in NODES:
             cluster.box.kill_slurmd(node)
         yield cluster
@@ -42,8 +42,14 @@ def saving(cluster: Cluster) -> Iterator[Cluster]:
         cluster.box.restart_slurmctld()
         for node in NODES:
             cluster.box.start_slurmd(node)
-        cluster.wait("they are back", lambda: states(cluster) == {"IDLE"}, 60)
-        cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN", 40)
+        cluster.wait("they are back", lambda: states(cluster) == {"IDLE"})
+        cluster.wait("so are the others", lambda: set(node_states(cluster)) == {"idle"})
+        cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN")
+
+
+def node_states(cluster: Cluster) -> list[str]:
+    """The states of all nodes, as sinfo has them."""
+    return cluster.ok("sinfo", "-h", "-N", "-o", "%T").split()
 
 
 def states(cluster: Cluster) -> set[str]:

@@ -43,7 +43,7 @@ def cluster(own_box: Sandbox) -> Iterator[Cluster]:
     yield it
     it.clear()
     if pid:
-        it.wait("hetd lives", own_box.hetd_pid, 30)
+        it.wait("hetd lives", own_box.hetd_pid)
 
 
 def test_what_is_not_ours_leaves_the_gate(cluster: Cluster) -> None:
@@ -56,7 +56,7 @@ def test_what_is_not_ours_leaves_the_gate(cluster: Cluster) -> None:
         assert cluster.wait_started(key)["NodeList"] == node
         assert "names its nodes" in cluster.job(key)["AdminComment"]
     cluster.wait_started(cpu)
-    cluster.wait_started(both, 60)
+    cluster.wait_started(both)
     assert cluster.outcomes(cpu) == ["handed over"]
 
 
@@ -69,7 +69,7 @@ def test_a_requeued_job_whose_node_is_gone_is_planned_anew(cluster: Cluster) -> 
         cluster.ok("scontrol", "requeue", key)
         cluster.wait("it is requeued", lambda: cluster.job(key).get("Reason") == "BeginTime")
         cluster.ok("scontrol", "update", f"JobId={key}", "StartTime=now")
-        assert cluster.wait_state(key, "RUNNING", seconds=30)["NodeList"] != node
+        assert cluster.wait_state(key, "RUNNING")["NodeList"] != node
         assert "returned" in cluster.outcomes(key)
     finally:
         cluster.ok("scontrol", "update", f"NodeName={node}", "State=RESUME")
@@ -96,7 +96,7 @@ def test_cancelled_held_and_changed_while_they_are_released(cluster: Cluster) ->
     for key in open_jobs():
         cluster.box.run(["scontrol", "release", key])
         cluster.box.run(["scontrol", "update", f"JobId={key}", "StartTime=now"])
-    cluster.wait("all have ended", lambda: not open_jobs(), 40)
+    cluster.wait("all have ended", lambda: not open_jobs())
     states = [j.state for j in cluster.jobs() if j.key in keys]
     assert len(states) == 40
     assert set(states) <= {"COMPLETED", "CANCELLED"}
@@ -149,13 +149,13 @@ def test_the_supervisor_is_killed(cluster: Cluster) -> None:
     gated = cluster.sbatch("--gres=gpu:8", script=CUDA)
     hetd = cluster.box.hetd_pid()
     os.kill(supervisor.pid, signal.SIGKILL)
-    cluster.wait("hetd has stopped", lambda: not Path(f"/proc/{hetd}/exe").exists(), 10)
+    cluster.wait("hetd has stopped", lambda: not Path(f"/proc/{hetd}/exe").exists(), 30)
     assert cluster.gate() == "UP"
     cluster.ok("scancel", blocker)
     cluster.wait_started(gated)
     cluster.box.stop_hetd()
     cluster.box.start_hetd()
-    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 20)
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
 
 
 def test_hetd_hangs(cluster: Cluster) -> None:
@@ -164,6 +164,6 @@ def test_hetd_hangs(cluster: Cluster) -> None:
     began = time.monotonic()
     key = cluster.sbatch("--gres=gpu:1", script=CUDA)
     assert time.monotonic() - began < 1
-    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 15)
+    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 30)
     cluster.wait_started(key)
-    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 30)
+    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN")

@@ -107,7 +107,7 @@ def assert_whole(journal: Path) -> None:
 def wait_ready(cluster: Cluster) -> None:
     """Until hetd's supervisor has its word that the gate is closed; from then on it has 10 s."""
     status = cluster.box.layout.run / "hetd.status"
-    cluster.wait("hetd is ready", lambda: status.read_text().endswith(" ready"), 30)
+    cluster.wait("hetd is ready", lambda: status.read_text().endswith(" ready"))
 
 
 def test_a_full_disk_stops_no_planning_and_corrupts_nothing(cluster: Cluster) -> None:
@@ -129,9 +129,9 @@ def test_a_full_disk_stops_no_planning_and_corrupts_nothing(cluster: Cluster) ->
             lambda o=old: cluster.box.hetd_pid() not in {None, o},  # type: ignore[misc]  # bound now
             20,
         )
-        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 20)
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
     for key in keys:
-        record = cluster.wait_state(key, "COMPLETED", seconds=40)
+        record = cluster.wait_state(key, "COMPLETED")
         assert record["Restarts"] == "0"
     assert "the journal does not work, planning goes on without it" in log_of(cluster)
     filler.unlink()
@@ -158,8 +158,8 @@ def test_a_log_on_a_full_disk_keeps_no_gate_closed(cluster: Cluster) -> None:
             wait_ready(cluster)
             old = cluster.box.hetd_pid()
             cluster.box.kill_hetd(number)
-            cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 20)
-            cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 20)
+            cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 30)
+            cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN")
             assert cluster.box.hetd_pid() not in {None, old}
         cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA))
         cluster.box.stop_hetd()
@@ -184,9 +184,9 @@ def test_killed_amid_its_updates(cluster: Cluster) -> None:
         slow.unlink()
         cluster.box.kill_hetd()
         for key in keys:
-            record = cluster.wait_state(key, "COMPLETED", seconds=40)
+            record = cluster.wait_state(key, "COMPLETED")
             assert record["Restarts"] == "0"
-        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN", 30)
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
     assert_whole(load_config(cluster.box.config_path).paths.journal)
 
 
@@ -197,11 +197,11 @@ def test_a_slurm_that_cannot_be_read_opens_the_gate(cluster: Cluster) -> None:
     pid = cluster.box.hetd_pid()
     broken.touch()
     try:
-        cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 20)
+        cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 30)
         cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA))
     finally:
         broken.unlink()
-    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN", 40)
+    cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN")
     assert cluster.box.hetd_pid() == pid
     assert "closed -> recovering (lost)" in log_of(cluster)
     assert "recovering -> open (failing)" in log_of(cluster)
@@ -214,7 +214,7 @@ def test_a_reconfigured_slurmctld_opens_the_gate_and_hetd_closes_it(cluster: Clu
     cluster.wait(
         "hetd found it open", lambda: log_of(cluster).count("closed -> closing (up)") > count, 20
     )
-    cluster.wait("hetd closed it", lambda: cluster.gate() == "DOWN", 20)
+    cluster.wait("hetd closed it", lambda: cluster.gate() == "DOWN")
     cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA))
 
 
@@ -237,12 +237,12 @@ def test_slurmctld_hangs_amid_updates(cluster: Cluster) -> None:
     slow.unlink()
     slurmctld = freeze(cluster)
     try:
-        cluster.wait("hetd notices", lambda: log_of(cluster).count("cycle given up") > given_up, 30)
+        cluster.wait("hetd notices", lambda: log_of(cluster).count("cycle given up") > given_up)
         time.sleep(5)
     finally:
         slurmctld.signal(signal.SIGCONT)
     for key in keys:
-        record = cluster.wait_state(key, "COMPLETED", seconds=60)
+        record = cluster.wait_state(key, "COMPLETED")
         assert record["Restarts"] == "0"
     assert cluster.box.hetd_pid() == pid
     wait_closed(cluster)
@@ -263,9 +263,9 @@ def test_hetd_stops_while_slurmctld_hangs(cluster: Cluster) -> None:
     finally:
         slurmctld.signal(signal.SIGCONT)
     try:
-        cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 20)
+        cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 30)
         cluster.ok("scancel", blocker)
-        cluster.wait_started(gated, 40)
+        cluster.wait_started(gated)
     finally:
         cluster.box.stop_hetd()
         cluster.box.start_hetd()
@@ -312,10 +312,10 @@ def test_steps_of_hetds_clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
             assert cluster.box.hetd_pid() == pid
             if number == 1:
                 cluster.box.kill_hetd()
-                cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 20)
-                cluster.wait("hetd is back", lambda: cluster.gate() == "DOWN", 20)
+                cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 30)
+                cluster.wait("hetd is back", lambda: cluster.gate() == "DOWN")
             cluster.ok("scancel", blocker)
-            record = cluster.wait_state(waits, "COMPLETED", seconds=40)
+            record = cluster.wait_state(waits, "COMPLETED")
             assert record["Restarts"] == "0"
             told = control_status(cluster)["cycle"]["time"] - time.time()
             assert abs(told - seconds) < 60, "hetd's clock was stepped"

@@ -167,7 +167,7 @@ def test_the_second_takes_over_and_never_do_both_plan(pair: tuple[Cluster, Hetd,
         spans.append((other, since, time.time() + 60))
         time.sleep(2)
     for key in keys:
-        cluster.wait_state(key, "COMPLETED", seconds=40)
+        cluster.wait_state(key, "COMPLETED")
         assert cluster.job(key)["Restarts"] == "0"
     times = Counter(key for hetd in both for _, key in hetd.releases())
     assert len(keys) > 40
@@ -208,7 +208,7 @@ def test_stopping_the_one_that_stands_by_leaves_the_gate(pair: tuple[Cluster, He
 def test_a_leader_that_hangs_is_ended_and_relieved(pair: tuple[Cluster, Hetd, Hetd]) -> None:
     cluster, first, second = pair
     first.kill(signal.SIGSTOP)
-    cluster.wait("the second leads", lambda: second.leads, 25)
+    cluster.wait("the second leads", lambda: second.leads, 30)
     cluster.wait_started(cluster.sbatch("-p", "accel", "--gres=gpu:1"))
 
 
@@ -216,8 +216,8 @@ def test_a_leader_whose_lease_is_taken_steps_down(pair: tuple[Cluster, Hetd, Het
     """As on storage whose locks are no locks: another name stands in the file."""
     cluster, first, _ = pair
     lease_path(load_config(first.config).paths.state_dir).write_text(f"{socket.gethostname()} 1 x")
-    cluster.wait("it stepped down", lambda: "the lead is lost" in first.log.read_text(), 15)
-    cluster.wait_started(cluster.sbatch("-p", "accel", "--gres=gpu:1"), 30)
+    cluster.wait("it stepped down", lambda: "the lead is lost" in first.log.read_text(), 30)
+    cluster.wait_started(cluster.sbatch("-p", "accel", "--gres=gpu:1"))
 
 
 # Two slurmctlds, each with a hetd beside it
@@ -302,7 +302,7 @@ def controllers(own_box: Sandbox) -> Iterator[tuple[Cluster, list[Controller], l
         for node in nodes:  # they must know of the second
             own_box.kill_slurmd(node)
             own_box.start_slurmd(node)
-        cluster.wait("the nodes are there", lambda: set(idle(cluster)) == set(nodes), 40)
+        cluster.wait("the nodes are there", lambda: set(idle(cluster)) == set(nodes))
         for name in ("ctl1", "ctl2"):
             hetds.append(Hetd(own_box, name))
             cluster.wait(f"{name}'s hetd answers", lambda: hetds[-1].status())
@@ -343,21 +343,21 @@ def test_a_backup_slurmctld_takes_over_and_gives_back(
             return name.encode() in state.read_bytes()
         return False
 
-    cluster.wait("Slurm saved it", saved, 30)
+    cluster.wait("Slurm saved it", saved)
 
     first.supervisor.kill()  # the host is gone
     first.kill()
     primary.kill()
     died = time.monotonic()
-    cluster.wait("the other hetd leads", lambda: second.leads, 20)
-    cluster.wait("the backup is in charge", lambda: answers(cluster), 60)
+    cluster.wait("the other hetd leads", lambda: second.leads, 30)
+    cluster.wait("the backup is in charge", lambda: answers(cluster))
     assert cluster.gate() == "DOWN", "a backup takes over the gate as it was saved"
     print(f"in charge after {time.monotonic() - died:.1f} s")
     cluster.ok("scontrol", "release", held)
     new = cluster.sbatch("-p", "accel", "--gres=gpu:1")
     assert "het1:" in cluster.job(new)["AdminComment"], "the hook beside it was asked"
     for key in (held, new):
-        cluster.wait_started(key, 30)
+        cluster.wait_started(key)
     assert {held, new} <= {key for _, key in second.releases()}
     assert cluster.job(running)["JobState"] == "RUNNING"
 
@@ -366,12 +366,12 @@ def test_a_backup_slurmctld_takes_over_and_gives_back(
     primary.start()  # its host's hetd is still gone
     backup.start()
     again = "Running as primary controller"
-    cluster.wait("it is in charge", lambda: primary.log.read_text().count(again) == 2, 30)
+    cluster.wait("it is in charge", lambda: primary.log.read_text().count(again) == 2)
     assert cluster.job(running)["JobState"] == "RUNNING"
     # Nothing wakes the other host's hetd, which looks again after 30 s at the latest.
-    cluster.wait("the gate is closed again", lambda: cluster.gate() == "DOWN", 40)
+    cluster.wait("the gate is closed again", lambda: cluster.gate() == "DOWN")
     late = cluster.sbatch("-p", "accel", "--gres=gpu:1")
-    cluster.wait_started(late, 30)
+    cluster.wait_started(late)
     assert cluster.job(running)["JobState"] == "RUNNING"
     assert cluster.job(running)["Restarts"] == "0"
     assert backup.process.poll() is None

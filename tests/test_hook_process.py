@@ -76,16 +76,24 @@ def hook_process(
 def test_the_hook_keeps_the_reply_to_what_comes_again_and_again(run_dir: Path) -> None:
     """It says so in the reply, and tells hetd that more may come unasked."""
     with hook_process(run_dir) as process:
-        replies = [ask(run_dir / "hook.sock") for _ in range(6)]
-        assert [r.pop("keep_ms", "") for r in replies] == ["", "", "", "250", "250", "250"]
+        kept: list[str] = []
+        for attempt in range(10):  # a stall between two is a pause
+            name = f"attempt{attempt}"
+            replies = [ask(run_dir / "hook.sock", name=name) for _ in range(6)]
+            kept += (last := [r.pop("keep_ms", "") for r in replies])
+            if last == ["", "", "", "250", "250", "250"]:
+                break
+        assert last == ["", "", "", "250", "250", "250"]
         assert all(r == replies[0] for r in replies)
         assert ask(run_dir / "hook.sock", name="another") == replies[0]
         time.sleep(0.6)
-        assert "keep_ms" not in ask(run_dir / "hook.sock"), "it comes now and then"
+        assert "keep_ms" not in ask(run_dir / "hook.sock", name=name), "it comes now and then"
         assert process.stdin
         assert process.stdout
         process.stdin.close()
-        assert process.stdout.read() == b"aaa" + b"ak" * 3 + b"aa"
+        told = process.stdout.read()
+        assert told.count(b"a") == len(kept) + 2
+        assert told.count(b"ak") == told.count(b"k") == kept.count("250")
 
 
 def test_it_answers_while_its_parent_is_gone(run_dir: Path) -> None:

@@ -85,11 +85,14 @@ def opener(directory: Path, scontrol: str) -> GateOpener:
     )
 
 
-def test_the_gate_of_another_leader_is_left_alone(tmp_path: Path) -> None:
+def test_the_gate_of_another_leader_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = tmp_path / "calls"
     scontrol = tmp_path / "scontrol"
     scontrol.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n')
     scontrol.chmod(0o755)
+    monkeypatch.setattr("slurm_het.supervise.LEASE_TRY_SECONDS", 60.0)
     gate = opener(tmp_path, str(tmp_path))
     assert gate.open((0.0,)), "no lease at all: nobody leads"
     assert not (tmp_path / "lease").exists(), "made here it might be root's, and in hetd's way"

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,7 @@ def directory() -> Iterator[Path]:
 def cli(*arguments: str) -> str:
     """Run `slurm-het sandbox ...` outside the root; its output."""
     argv = [sys.executable, "-m", "slurm_het.cli.sandbox", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -85,11 +87,20 @@ def test_killed_it_leaves_no_mount(root: Path, directory: Path) -> None:
     spaces = {os.readlink(f"/proc/{daemon.pid}/ns/mnt") for daemon in daemons}
     assert os.readlink("/proc/self/ns/mnt") not in spaces
     procs.end(daemons, 0.0, 9)
+    deadline = time.monotonic() + 30
+    while left := inside(spaces):  # what slurmctld started itself ends a moment after it
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def inside(spaces: set[str]) -> list[Path]:
+    """The processes in one of these mount namespaces."""
+    found = []
     for entry in Path("/proc").glob("[0-9]*/ns/mnt"):
-        try:
-            assert os.readlink(entry) not in spaces
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
+        with suppress(OSError):  # it has ended
+            if os.readlink(entry) in spaces:
+                found.append(entry)
+    return found
 
 
 def test_a_directory_that_is_no_root_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,8 +34,8 @@ from slurm_het.sandbox.procs import Process
 from slurm_het.sandbox.render import Plan, write_all
 from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, Topology, load_topology
 
-BOOT_SECONDS = 30.0
-HETD_SECONDS = 20.0
+BOOT_SECONDS = 120.0  # each takes a second or two; machines that do much else are slow
+HETD_SECONDS = 60.0
 SUPERVISOR = "supervisor"
 HETD_ARGV = (sys.executable, "-c", "from slurm_het.daemon.app import main; main()")
 
@@ -226,7 +226,8 @@ class Sandbox:
 
     def restart_slurmctld(self) -> None:
         """Stop slurmctld, start it on its saved state, and wait until it answers."""
-        procs.end([p for p in self.daemons() if p.name == "slurmctld"], 10.0)
+        running = [p for p in self.daemons() if p.name == "slurmctld"]
+        procs.end(running, 60.0)  # killed, it would forget jobs
         self._start_slurmctld()
         self._wait_for("slurmctld answers", "slurmctld", self._answers)
 
@@ -324,7 +325,9 @@ class Sandbox:
 
     def _hetd_state(self) -> tuple[int, str]:
         """The pid and `starting` or `ready`, as the supervisor writes them; 0 without hetd."""
-        words = self._hetd_status.read_text().split() if self._hetd_status.exists() else []
+        words: list[str] = []
+        with suppress(FileNotFoundError):
+            words = self._hetd_status.read_text().split()
         return (int(words[0]), words[1]) if len(words) == 2 else (0, "")
 
     def __enter__(self) -> Self:

@@ -202,14 +202,15 @@ Look = tuple[Poll, dict[str, Job], set[str]]
 
 
 def _overtaken(window: list[Look]) -> Iterator[Violation]:
-    (_, _, fit0), (first, _, fit1), (second, pending2, fit2), (_, pending3, fit3) = window
+    (_, pending0, fit0), (first, _, fit1), (second, pending2, fit2), (_, pending3, fit3) = window
     victims = [pending3[k] for k in fit0 & fit1 if k in pending2 and k in pending3]
     victims = [job for job in victims if _key(job) not in fit2 | fit3]
     if not victims:
         return
     ran = {j.key for j in first.jobs if j.holds_nodes}
+    decided = {k for k, j in pending0.items() if j.partition != INTAKE and j.req_nodes}
     for job in second.jobs:
-        if not job.holds_nodes or job.key in ran or need_of(job) is None:
+        if not job.holds_nodes or job.key in ran | decided or need_of(job) is None:
             continue
         for victim in victims:
             took = set(hostlist.expand(job.nodes)) & wanted_nodes(victim, second)
