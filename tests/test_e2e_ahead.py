@@ -20,8 +20,7 @@ def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
     def stream() -> None:
         while not stop.is_set() and len(small) < 160:
             small.append(cluster.sbatch("--gres=gpu:2", "-t", "1", script="echo dtk; sleep 12"))
-            if len(small) > 8:
-                stop.wait(0.7)
+            stop.wait(0.7)  # so they end one by one, too
 
     def running() -> int:
         return sum(j.key in small and j.state == "RUNNING" for j in cluster.jobs())
@@ -32,7 +31,7 @@ def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
         cluster.wait("the pool is full", lambda: running() == 8)
         before = len(small)
         key = cluster.sbatch("--gres=gpu:8", "-t", "1", script="echo dtk; torchrun; sleep 3")
-        cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(key))
+        cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(key), job=key)
         record = cluster.wait_started(key)
         assert len(small) > before, "small jobs kept coming"
         assert "returned" not in cluster.outcomes(key)
