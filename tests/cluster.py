@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,11 @@ class Cluster:
 
     def ok(self, *argv: str, user: str | None = None) -> str:
         """Run a command that must succeed, as often as Slurm says `try again`; its output."""
-        for _ in range(20):
+        deadline = time.monotonic() + PATIENCE
+        while True:
             done = self.box.run(list(argv), user=user)
-            if not any(text in done.stderr for text in TRANSIENT):
+            refused = any(text in done.stderr for text in TRANSIENT)
+            if not refused or time.monotonic() > deadline:
                 break
         assert done.returncode == 0, f"{argv}: {done.stderr}"
         return str(done.stdout)
@@ -102,6 +105,18 @@ class Cluster:
         """State of the intake partition."""
         records = parse_partitions(self.ok("scontrol", "-o", "show", "partition", "accel"))
         return records[0].state
+
+    @contextmanager
+    def gate_opens(self) -> Iterator[None]:
+        """What is done here has the gate opened, however soon hetd closes it again."""
+
+        def times() -> int:
+            log = self.box.layout.log_of("slurmctld").read_text(errors="replace")
+            return log.count("setting state_up to 3 for partition accel")
+
+        before = times()
+        yield
+        self.wait("the gate was opened", lambda: times() > before, 30)
 
     def planned(self, key: str) -> Placement | None:
         """The newest placement in hetd's journal."""

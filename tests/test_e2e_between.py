@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -18,7 +19,7 @@ from slurm_het.sandbox.layout import program
 from slurm_het.sandbox.topology import load_topology
 from tests.chaos.events import TOPOLOGY
 from tests.cluster import ENDED, Cluster
-from tests.conftest import cannot_run_slurm, short_dir
+from tests.conftest import AMPLE, cannot_run_slurm, short_dir
 
 pytestmark = pytest.mark.slurm
 CUDA = "module load cuda\n"
@@ -28,7 +29,15 @@ case "$*" in
 "update JobId="*ReqNodeList=?*)
     export JOB=$(echo "$*" | sed 's/.*JobId=\\([0-9_]*\\).*/\\1/')
     export NODE=$(echo "$*" | sed 's/.*ReqNodeList=\\([a-z0-9]*\\).*/\\1/')
-    if mv {base}/before {base}/before.$$ 2>/dev/null; then sh {base}/before.$$; fi
+    if mv {base}/before {base}/before.$$ 2>/dev/null; then
+        sh {base}/before.$$
+        for i in $(seq 60); do # what has changed now must be seen by this release, not the next
+            out=$({path} "$@" 2>&1); rc=$?
+            case $out in *"temporarily unavailable"*) sleep 0.05 ;; *) break ;; esac
+        done
+        [ -z "$out" ] || echo "$out" >&2
+        exit $rc
+    fi
     if [ -s {base}/busy ]; then
         sed -i 1d {base}/busy
         echo "slurm_update error: Resource temporarily unavailable" >&2
@@ -71,7 +80,7 @@ def own_box() -> Iterator[Sandbox]:
     overrides = {"planner": planner, "slurm": {"bin_dir": str(bin_dir)}}
     try:
         with Sandbox.up(
-            base / "box", load_topology(base / "topology.yaml"), overrides=overrides
+            base / "box", load_topology(base / "topology.yaml"), overrides=overrides | AMPLE
         ) as sandbox:
             yield sandbox
     finally:
@@ -87,11 +96,16 @@ def cluster(own_box: Sandbox) -> Iterator[Cluster]:
     for path in (*base.glob("before*"), base / "busy"):
         path.unlink(missing_ok=True)
     for name in ("nv1", "nv2", "amd1", "amd2"):
-        it.box.start_slurmd(name)
+        if it.box.start_slurmd(name):  # once it registers it is up by itself
+            it.wait(f"{name} is back", partial(_is_up, it, name))
         it.box.run(["scontrol", "update", f"NodeName={name}", "State=RESUME"])
     it.ok("scontrol", "update", "PartitionName=train-nv", "State=UP", "AllowGroups=ALL")
     it.clear()
     assert own_box.hetd_pid(), f"hetd died of it:\n{own_box.layout.log_tail(SUPERVISOR)}"
+
+
+def _is_up(cluster: Cluster, name: str) -> bool:
+    return "State=DOWN" not in cluster.ok("scontrol", "-o", "show", "node", name)
 
 
 def before_release(cluster: Cluster, commands: str) -> None:
@@ -136,7 +150,7 @@ def test_held(cluster: Cluster) -> None:
 def test_changed_by_its_user(cluster: Cluster) -> None:
     """The plan was for one card; it runs with two, and the next job finds what is true."""
     before_release(cluster, "scontrol update JobId=$JOB TimeLimit=7 Gres=gpu:2")
-    key = cluster.sbatch("--gres=gpu:1", script=CUDA + "sleep 6")
+    key = cluster.sbatch("--gres=gpu:1", script=CUDA + "sleep 60")
     record = cluster.wait_state(key, "RUNNING")
     assert record["TimeLimit"] == "00:07:00"
     assert "gpu:a100:2(IDX:0-1)" in cluster.box.run(["scontrol", "-d", "show", "job", key]).stdout
@@ -151,10 +165,9 @@ def test_started_natively(cluster: Cluster) -> None:
         "scontrol update PartitionName=accel State=UP\n"
         "for i in $(seq 100); do squeue -h -j $JOB -t R | grep -q . && break; sleep 0.1; done\n",
     )
-    key = cluster.sbatch("--gres=gpu:1", script=CUDA + "sleep 8")
+    key = cluster.sbatch("--gres=gpu:1", script=CUDA + "sleep 15")
     started = cluster.wait_state(key, "RUNNING")
-    cluster.wait("hetd's update was refused", lambda: done(cluster) and details(cluster, key))
-    assert "refused" in cluster.outcomes(key)
+    cluster.wait("hetd's update was refused", lambda: "refused" in cluster.outcomes(key))
     cluster.wait("hetd closed the gate again", lambda: cluster.gate() == "DOWN")
     record = cluster.wait_state(key, "COMPLETED")
     assert record["Partition"] == "accel"
@@ -187,14 +200,14 @@ def test_its_node_is_dead_and_slurm_does_not_know(cluster: Cluster) -> None:
     cluster.ok("scontrol", "update", f"NodeName={lost}", "State=DOWN", "Reason=test")
     cluster.wait_state(key, "PENDING")
     # From 24.11 on Slurm holds it back for two minutes.
-    cluster.ok("scontrol", "update", f"JobId={key}", "StartTime=now")
+    cluster.box.run(["scontrol", "update", f"JobId={key}", "StartTime=now"])  # refused if it runs
     record = cluster.wait_started(key)
     assert (record["Restarts"], record["NodeList"] == lost) == ("1", False)
     assert any(d.startswith(f"returned: {lost} is DOWN") for d in details(cluster, key))
 
 
 def test_a_node_dies_that_a_job_is_pinned_ahead_to(cluster: Cluster) -> None:
-    blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "3", script=CUDA + "sleep 60")
+    blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "3", script=CUDA + "sleep 170")
     cluster.wait_state(blocker, "RUNNING")
     key = cluster.sbatch("--gres=gpu:4", "-t", "3", script=CUDA)
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(key))
@@ -264,7 +277,9 @@ def test_an_array_splits(cluster: Cluster) -> None:
     cluster.wait("all have ended", lambda: set(states()) <= ENDED)
     tasks = [j for j in cluster.jobs() if j.array_job_id == int(key)]
     ran = [j.array_task_id for j in tasks if j.state == "COMPLETED"]
-    assert sorted(task or 0 for task in ran) == [0, 1, 2, 3, 5]
+    # Task 4 may have run already where this machine was slow to cancel it.
+    assert sorted({task or 0 for task in ran} - {4}) == [0, 1, 2, 3, 5]
+    assert len(ran) == len(set(ran))
     # A pending task has no record of its own unless it was split off before it was cancelled:
     # Slurm strikes it off the array's list, and ends the array's record with the last on it
     # (job_mgr.c, 22.05.8 to 26.05.3). hetd may have split task 4 off by then, or not.
@@ -276,7 +291,7 @@ def test_an_array_splits(cluster: Cluster) -> None:
 @pytest.mark.parametrize("pinned", [False, True])
 def test_moved_to_another_pool_by_its_user(cluster: Cluster, pinned: bool) -> None:
     """Our Features, and a pin, would be BadConstraints there: they are taken off."""
-    blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "3", script=CUDA + "sleep 60")
+    blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "3", script=CUDA + "sleep 170")
     cluster.wait_state(blocker, "RUNNING")
     first = cluster.sbatch("--gres=gpu:4", "-t", "3", script=CUDA, user="nobody")
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(first))

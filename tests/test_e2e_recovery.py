@@ -27,7 +27,7 @@ from tests.conftest import cannot_run_slurm, short_dir
 pytestmark = pytest.mark.slurm
 CUDA = "module load cuda\n"
 MNT_DETACH = 2  # of umount2(2)
-SEEN = "sleep 3"  # from 24.11 on a job that ends between two looks is only gone
+SEEN = "sleep 30"  # from 24.11 on a job that ends between two looks is only gone
 WRAPPER = """#!/bin/sh
 # Slurm's {name}, slowed or broken while a file says so.
 case "$*" in *JobId=*) [ -e {base}/slow ] && sleep 2 ;; esac
@@ -127,7 +127,6 @@ def test_a_full_disk_stops_no_planning_and_corrupts_nothing(cluster: Cluster) ->
         cluster.wait(
             "hetd is back",
             lambda o=old: cluster.box.hetd_pid() not in {None, o},  # type: ignore[misc]  # bound now
-            20,
         )
         cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
     for key in keys:
@@ -157,8 +156,8 @@ def test_a_log_on_a_full_disk_keeps_no_gate_closed(cluster: Cluster) -> None:
         for number in (signal.SIGKILL, signal.SIGSTOP):
             wait_ready(cluster)
             old = cluster.box.hetd_pid()
-            cluster.box.kill_hetd(number)
-            cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 30)
+            with cluster.gate_opens():
+                cluster.box.kill_hetd(number)
             cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN")
             assert cluster.box.hetd_pid() not in {None, old}
         cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA))
@@ -182,11 +181,12 @@ def test_killed_amid_its_updates(cluster: Cluster) -> None:
         cluster.wait("it is planned", lambda k=keys: cluster.planned(k[0]))  # type: ignore[misc]  # bound now
         time.sleep(2.5)
         slow.unlink()
-        cluster.box.kill_hetd()
+        with cluster.gate_opens():
+            cluster.box.kill_hetd()
         for key in keys:
             record = cluster.wait_state(key, "COMPLETED")
             assert record["Restarts"] == "0"
-        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+        wait_closed(cluster)
     assert_whole(load_config(cluster.box.config_path).paths.journal)
 
 
@@ -203,19 +203,17 @@ def test_a_slurm_that_cannot_be_read_opens_the_gate(cluster: Cluster) -> None:
         broken.unlink()
     cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN")
     assert cluster.box.hetd_pid() == pid
-    assert "closed -> recovering (lost)" in log_of(cluster)
-    assert "recovering -> open (failing)" in log_of(cluster)
+    assert "-> open (failing)" in log_of(cluster)
 
 
 def test_a_reconfigured_slurmctld_opens_the_gate_and_hetd_closes_it(cluster: Cluster) -> None:
     wait_closed(cluster)
-    count = log_of(cluster).count("closed -> closing (up)")
+    count = log_of(cluster).count("-> closing (up)")
     cluster.ok("scontrol", "reconfigure")
-    cluster.wait(
-        "hetd found it open", lambda: log_of(cluster).count("closed -> closing (up)") > count, 20
-    )
+    cluster.wait("hetd found it open", lambda: log_of(cluster).count("-> closing (up)") > count)
     cluster.wait("hetd closed it", lambda: cluster.gate() == "DOWN")
-    cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA))
+    # Of a job that ends while slurmd reads its configuration again 22.05 hears a minute later.
+    cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=CUDA + SEEN))
 
 
 def freeze(cluster: Cluster) -> Process:
@@ -253,7 +251,7 @@ def test_hetd_stops_while_slurmctld_hangs(cluster: Cluster) -> None:
     """Nobody can open the gate then; what was sent opens it when slurmctld wakes."""
     wait_closed(cluster)
     (supervisor,) = (p for p in cluster.box.daemons() if p.name == "supervisor")
-    blocker = cluster.sbatch("--gres=gpu:8", "-N2", script=CUDA + "sleep 60")
+    blocker = cluster.sbatch("--gres=gpu:8", "-N2", script=CUDA + "sleep 300")
     cluster.wait_state(blocker, "RUNNING")
     gated = cluster.sbatch("--gres=gpu:8", "-t", "9", script=CUDA)
     slurmctld = freeze(cluster)
@@ -301,7 +299,7 @@ def test_steps_of_hetds_clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
         for number, seconds in enumerate((-3600, 3600, -86400)):
             wait_closed(cluster)
             pid = cluster.box.hetd_pid()
-            blocker = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "9", script=CUDA + "sleep 60")
+            blocker = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "9", script=CUDA + "sleep 300")
             cluster.wait_state(blocker, "RUNNING")
             waits = cluster.sbatch("--gres=gpu:8", "-t", "9", script=CUDA)
             cluster.wait("it is pinned ahead", lambda k=waits: "reserved" in cluster.outcomes(k))  # type: ignore[misc]  # bound now
@@ -311,12 +309,13 @@ def test_steps_of_hetds_clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
             assert cluster.planned(other)
             assert cluster.box.hetd_pid() == pid
             if number == 1:
-                cluster.box.kill_hetd()
-                cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 30)
+                with cluster.gate_opens():
+                    cluster.box.kill_hetd()
                 cluster.wait("hetd is back", lambda: cluster.gate() == "DOWN")
             cluster.ok("scancel", blocker)
             record = cluster.wait_state(waits, "COMPLETED")
             assert record["Restarts"] == "0"
+            cluster.wait("hetd answers", lambda: "cycle" in control_status(cluster))
             told = control_status(cluster)["cycle"]["time"] - time.time()
             assert abs(told - seconds) < 60, "hetd's clock was stepped"
             offset.unlink()

@@ -29,10 +29,10 @@ from slurm_het.sandbox.cluster import HETD_ARGV, Sandbox
 from slurm_het.sandbox.layout import program
 from slurm_het.sandbox.procs import MARK, end
 from tests.cluster import Cluster
-from tests.conftest import cannot_run_slurm, short_dir
+from tests.conftest import AMPLE, cannot_run_slurm, short_dir
 
 pytestmark = pytest.mark.slurm
-TAKEOVER_SECONDS = 10.0
+TAKEOVER_SECONDS = 30.0
 
 
 class Hetd:
@@ -42,6 +42,8 @@ class Hetd:
         self.box, self.run = box, box.dir / name
         self.run.mkdir(exist_ok=True)
         config: dict[str, Any] = yaml.safe_load(box.config_path.read_text())
+        # A backup slurmctld may take half a minute, and hetd's word in that time is not the matter.
+        config.setdefault("planner", {})["fail_open_seconds"] = 120.0
         for key in ("hook_socket", "control_socket", "event_socket", "journal"):
             config["paths"][key] = str(self.run / Path(config["paths"][key]).name)
         self.config = self.run / "het.yaml"
@@ -96,7 +98,7 @@ def own_box() -> Iterator[Sandbox]:
         pytest.skip(why)
     base = short_dir()
     try:
-        with Sandbox.up(base / "box", hetd=False) as sandbox:
+        with Sandbox.up(base / "box", hetd=False, overrides=AMPLE) as sandbox:
             yield sandbox
     finally:
         shutil.rmtree(base, ignore_errors=True)
@@ -144,28 +146,28 @@ def test_the_second_takes_over_and_never_do_both_plan(pair: tuple[Cluster, Hetd,
     """kill -9 of whoever leads, four times in a stream of jobs."""
     cluster, *both = pair
     spans: list[tuple[Hetd, float, float]] = []
+    leader, other = both  # the first leads, as the fixture has seen
+    since = time.time()
     with submitting(cluster, 0.15) as keys:
-        since = time.time()
         for _ in range(4):
-            leader, other = both if both[0].leads else both[::-1]
             assert not other.leads
             time.sleep(3)
+            begun = time.time()
             leader.kill()
             killed = time.time()
             spans.append((leader, since, killed))
+            since = begun  # from now on the other may lead
             cluster.wait("the other leads", lambda o=other: o.leads, TAKEOVER_SECONDS)  # type: ignore[misc]  # bound now
-            since = time.time()
-            cluster.wait("it closed the gate", lambda: cluster.gate() == "DOWN", TAKEOVER_SECONDS)
-            print(
-                f"took over in {since - killed:.1f} s, gate closed in {time.time() - killed:.1f} s"
-            )
+            leads = time.time()
+            cluster.wait("it closed the gate", lambda: cluster.gate() == "DOWN")
+            print(f"took over in {leads - killed:.1f} s, gate closed in {time.time() - killed:.1f}")
             cluster.wait(
                 "the killed one is back and stands by",
                 lambda k=leader: k.status().get("leading") is False,  # type: ignore[misc]  # as above
-                30,
             )
-        spans.append((other, since, time.time() + 60))
+            leader, other = other, leader
         time.sleep(2)
+    spans.append((leader, since, float("inf")))
     for key in keys:
         cluster.wait_state(key, "COMPLETED")
         assert cluster.job(key)["Restarts"] == "0"
@@ -173,7 +175,7 @@ def test_the_second_takes_over_and_never_do_both_plan(pair: tuple[Cluster, Hetd,
     assert len(keys) > 40
     assert set(times.values()) == {1}, "no job was released by both"
     for hetd in both:
-        led = [(a - 1.0, b) for h, a, b in spans if h is hetd]
+        led = [(a, b) for h, a, b in spans if h is hetd]
         strays = [r for r in hetd.releases() if not any(a <= r[0] <= b for a, b in led)]
         assert not strays, "it planned while the other led"
         assert hetd.releases(), "it had its turn"
@@ -184,7 +186,7 @@ def test_the_one_that_stands_by_answers_the_hook(pair: tuple[Cluster, Hetd, Hetd
     cluster, _, second = pair
     body = b"op=admit&tres_per_node=gpu%3A2&partition=accel"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(3)
+        sock.settimeout(30)
         sock.connect(str(second.run / "hook.sock"))
         sock.sendall(b"%08x%s" % (len(body), body))
         assert b"action=admit" in sock.recv(65536)
@@ -201,7 +203,7 @@ def test_stopping_the_one_that_stands_by_leaves_the_gate(pair: tuple[Cluster, He
         time.sleep(0.05)
     seen.add(cluster.gate())
     assert seen == {"DOWN"}
-    assert first.leads
+    cluster.wait("the first leads", lambda: first.leads)
     assert "another hetd leads" in second.log.read_text()
 
 
@@ -215,7 +217,9 @@ def test_a_leader_that_hangs_is_ended_and_relieved(pair: tuple[Cluster, Hetd, He
 def test_a_leader_whose_lease_is_taken_steps_down(pair: tuple[Cluster, Hetd, Hetd]) -> None:
     """As on storage whose locks are no locks: another name stands in the file."""
     cluster, first, _ = pair
-    lease_path(load_config(first.config).paths.state_dir).write_text(f"{socket.gethostname()} 1 x")
+    with lease_path(load_config(first.config).paths.state_dir).open("r+") as lease:
+        lease.write(f"{socket.gethostname()} 1 x")  # never empty: that is no name
+        lease.truncate()
     cluster.wait("it stepped down", lambda: "the lead is lost" in first.log.read_text(), 30)
     cluster.wait_started(cluster.sbatch("-p", "accel", "--gres=gpu:1"))
 
@@ -258,7 +262,7 @@ class Controller:
         said = self.log.with_name(f"{self.name}.out")  # its log too, but from the start
         with said.open("wb") as output:
             self.process = subprocess.Popen(argv, env=env, stdout=output, stderr=output)
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 120
         while not self.answers():
             if time.monotonic() > deadline or self.process.poll() is not None:
                 self.kill()
@@ -272,8 +276,12 @@ class Controller:
 
     def stop(self) -> None:
         """End it as an admin does: it saves its state."""
-        self.process.terminate()
-        self.process.wait(20)
+        for _ in range(60):  # one that comes amid a reread of its configuration is lost
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
+                return
+        pytest.fail(f"{self.name}'s slurmctld does not end")
 
     def kill(self) -> None:
         """End it at once."""
@@ -306,6 +314,7 @@ def controllers(own_box: Sandbox) -> Iterator[tuple[Cluster, list[Controller], l
         for name in ("ctl1", "ctl2"):
             hetds.append(Hetd(own_box, name))
             cluster.wait(f"{name}'s hetd answers", lambda: hetds[-1].status())
+            cluster.wait("the first leads", lambda: hetds[0].leads)
         cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
         yield cluster, found, hetds
     finally:
@@ -332,8 +341,7 @@ def test_a_backup_slurmctld_takes_over_and_gives_back(
     """A controller's host dies, hetd with it; the other host's hook and hetd do the same work."""
     cluster, (primary, backup), (first, second) = controllers
     state = cluster.box.dir / "state" / "slurmctld" / "job_state"
-    assert first.leads
-    running = cluster.sbatch("-p", "accel", "--gres=gpu:1", script="sleep 120")
+    running = cluster.sbatch("-p", "accel", "--gres=gpu:1", script="sleep 1000")
     cluster.wait_state(running, "RUNNING")
     name = "to-be-saved"
     held = cluster.sbatch("-H", "-J", name, "-p", "accel", "--gres=gpu:2")
@@ -345,8 +353,9 @@ def test_a_backup_slurmctld_takes_over_and_gives_back(
 
     cluster.wait("Slurm saved it", saved)
 
-    first.supervisor.kill()  # the host is gone
+    first.supervisor.send_signal(signal.SIGSTOP)  # the host is gone, and nobody notices
     first.kill()
+    first.supervisor.kill()
     primary.kill()
     died = time.monotonic()
     cluster.wait("the other hetd leads", lambda: second.leads, 30)
@@ -358,7 +367,7 @@ def test_a_backup_slurmctld_takes_over_and_gives_back(
     assert "het1:" in cluster.job(new)["AdminComment"], "the hook beside it was asked"
     for key in (held, new):
         cluster.wait_started(key)
-    assert {held, new} <= {key for _, key in second.releases()}
+    cluster.wait("hetd released them", lambda: {held, new} <= {key for _, key in second.releases()})
     assert cluster.job(running)["JobState"] == "RUNNING"
 
     # Not by starting the first alone: plain Slurm 24.11 and 26.05 may lose jobs, see docs/gate.md.

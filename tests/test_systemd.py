@@ -153,12 +153,12 @@ def test_hetd_under_systemd(host: tuple[SystemdHost, Cluster]) -> None:
     cluster.wait_started(key)
     assert cluster.planned(key), "the solver's process works inside as well"
 
-    os.kill(pid, signal.SIGKILL)
-    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 30)
+    with cluster.gate_opens():
+        os.kill(pid, signal.SIGKILL)
     cluster.wait("it is back", lambda: cluster.gate() == "DOWN")
 
-    os.kill(main_pid(systemd), signal.SIGSTOP)
-    cluster.wait("the watchdog ended it", lambda: cluster.gate() == "UP", 30)
+    with cluster.gate_opens():  # the watchdog ends it
+        os.kill(main_pid(systemd), signal.SIGSTOP)
     cluster.wait("it is back", lambda: cluster.gate() == "DOWN")
 
     assert systemd.systemctl("stop", "hetd").returncode == 0
