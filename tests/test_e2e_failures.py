@@ -103,12 +103,15 @@ def test_devices_that_a_restarted_slurmctld_lost_are_found_again(cluster: Cluste
             cluster.wait_state(first, "RUNNING")
             second = cluster.sbatch("-H", *few, script="sleep 300")
             cluster.box.restart_slurmctld()
-            cluster.ok("scontrol", "release", second)  # the node registers some seconds later
+            cluster.ok("scontrol", "release", second)
+            cluster.ok(
+                "scancel", first
+            )  # by which Slurm looks at the node again, before it is back
             detail = cluster.wait_state(second, "RUNNING").get("GRES", "")
         finally:
             cluster.tool("admin", "bypass", "off")
         cluster.wait("hetd closed it again", lambda: cluster.gate() == "DOWN")
-        cluster.ok("scancel", first, second)
+        cluster.ok("scancel", second)
         for key in (first, second):
             cluster.wait_state(key, "CANCELLED")
         if not forgets or ":0(" in detail:
