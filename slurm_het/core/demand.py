@@ -90,7 +90,7 @@ def count_demand(job: Job, policy: Policy, most: NodeSize) -> Demand | str:
         return "asks for several device types at once"
     ((name, gres_type),) = kinds
     shared = policy.gres[name].shared
-    most = _within_memory(job, most)
+    most = _usable(job, most)
     least = _least_nodes(job, most.cpus)
     split = _per_node_counts(job, requests, least, most.devices if not shared else ENDLESS)
     if isinstance(split, str):
@@ -125,10 +125,10 @@ def _asks(name: str, gres_type: str | None, policy: Policy) -> str:
     return f"{real}:{gres_type}" if gres_type else real
 
 
-def _within_memory(job: Job, most: NodeSize) -> NodeSize:
+def _usable(job: Job, most: NodeSize) -> NodeSize:
     """The CPUs and devices of a node that the job can use all of, with what comes with each.
 
-    Slurm spreads jobs by these too (--mem-per-cpu, --mem-per-gpu, --cpus-per-gpu; seen on 22.05).
+    Slurm spreads jobs by these too (--mem-per-cpu, --mem-per-gpu, --cpus-per-gpu; 22.05, 24.11, 26.05).
     """
     cpus, devices = most.cpus, most.devices
     if job.memory_per_cpu_mib:
