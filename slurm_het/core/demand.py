@@ -128,7 +128,8 @@ def _asks(name: str, gres_type: str | None, policy: Policy) -> str:
 def _usable(job: Job, most: NodeSize) -> NodeSize:
     """The CPUs and devices of a node that the job can use all of, with what comes with each.
 
-    Slurm spreads jobs by these too (--mem-per-cpu, --mem-per-gpu, --cpus-per-gpu; 22.05, 24.11, 26.05).
+    Slurm spreads jobs by these too (--mem-per-cpu, --mem-per-gpu, --cpus-per-gpu): seen on 22.05,
+    24.11 and 26.05.
     """
     cpus, devices = most.cpus, most.devices
     if job.memory_per_cpu_mib:
