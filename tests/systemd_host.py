@@ -83,7 +83,7 @@ class SystemdHost:
 
     def _wait_running(self) -> int:
         """PID 1's id out here, once it has booted."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         children = Path(f"/proc/{self.unshare.pid}/task/{self.unshare.pid}/children")
         while time.monotonic() < deadline and self.unshare.poll() is None:
             with contextlib.suppress(OSError, ValueError, IndexError):

@@ -58,11 +58,11 @@ def test_matching_or_gives_one_alternative_per_choice() -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(HetError) as caught:
         parse_features(text)
     assert len(str(caught.value)) < 250
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2
 
 
 @given(st.text(alphabet="ab&|()[], *", max_size=20) | st.text(max_size=20))

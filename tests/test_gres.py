@@ -149,7 +149,7 @@ def test_any_text_is_gres_or_a_gres_error(text: str) -> None:
 def test_hostile_text_is_never_slow(unit: str) -> None:
     for text in (unit * (gres.MAX_TEXT // len(unit)), f"gpu:1({unit * 10000})",
                  f"gpu:1(IDX:{unit * 7000})"):  # fmt: skip
-        started = time.perf_counter()
+        started = time.process_time()
         with contextlib.suppress(GresError):
             gres.parse(text)
-        assert time.perf_counter() - started < 0.5
+        assert time.process_time() - started < 0.5

@@ -113,7 +113,7 @@ class Bench:
     ) -> list[Call]:  # fmt: skip
         args = [LUA, str(self.driver), str(self.path), str(deadline_ms)]
         args += [str(size), str(calls), str(pause), clock]
-        out = subprocess.run(args, capture_output=True, text=True, timeout=30, check=True).stdout
+        out = subprocess.run(args, capture_output=True, text=True, timeout=120, check=True).stdout
         rows = [line.split("\t") for line in out.splitlines()]
         return [Call(float(ms), reply, error, int(made)) for ms, reply, error, made in rows]
 

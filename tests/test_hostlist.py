@@ -46,12 +46,12 @@ def test_lists_are_expanded_in_their_order(text: str, expected: tuple[str, ...])
     ],
 )  # fmt: skip
 def test_what_is_no_host_list_is_refused_fast(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(HetError) as caught:
         hostlist.expand(text)
     assert "not a host list" in caught.value.message
     assert len(str(caught.value)) < 400
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @given(st.lists(st.from_regex(r"[a-z]{1,4}[0-9]{0,3}", fullmatch=True), unique=True, max_size=30))
@@ -61,13 +61,13 @@ def test_what_is_folded_is_expanded_again(names: list[str]) -> None:
 
 @given(st.text(alphabet="nv12[]-,0a.(", max_size=24) | st.text(max_size=24))
 def test_any_text_is_a_list_or_a_het_error(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         names = hostlist.expand(text)
     except HetError:
         names = ()
     assert len(names) <= hostlist.MAX_HOSTS
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_many_nodes_without_an_order() -> None:

@@ -157,7 +157,7 @@ def test_up_without_root_says_what_to_do() -> None:
     uid = pwd.getpwnam("nobody").pw_uid
     code = f"import os; from slurm_het.cli.sandbox import sandbox as s; os.setuid({uid}); s(['up'])"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 1
     assert "needs root" in done.stderr
@@ -370,7 +370,7 @@ def test_a_supervisor_that_cannot_begin_says_why(
     if text is not None:
         path.write_text(text)
     command = [sys.executable, "-m", "slurm_het.supervise", "--config", str(path), "--", "true"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert said.format(path=path) in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

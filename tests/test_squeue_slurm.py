@@ -64,7 +64,7 @@ def cluster() -> Iterator[tuple[Sandbox, dict[str, str]]]:
         ids = {name: submit(sandbox, name, *args) for name, args in (RUNNING | WAITING).items()}
         ids["array"] = submit(sandbox, "array", "-p", "train-dcu", "-a0-9%3", "--gres=gpu:2")
         ids["gated"] = submit(sandbox, "gated", "-p", "accel", "-a3-9%3", "--gres=gpu:1")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while squeue(sandbox, "-tR", "-o%i").count("\n") < len(RUNNING) + 3:
             assert time.monotonic() < deadline, squeue(sandbox)
             time.sleep(0.2)
