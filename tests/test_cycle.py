@@ -34,11 +34,18 @@ class FakeSlurm:
         self.updates: list[tuple[str, dict[str, str]]] = []
         self.refuse: set[str] = set()
         self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
+        self.drained: set[str] = set()
         self.closed = 0
 
     async def snapshot(self) -> Snapshot:
         shot = snapshot(*self.jobs)
-        nodes = tuple(replace(n, gres_stale=n.name in self.stale) for n in shot.nodes)
+        nodes = tuple(
+            replace(
+                n, gres_stale=n.name in self.stale,
+                state=n.state + "+DRAIN" * (n.name in self.drained),
+            )
+            for n in shot.nodes
+        )  # fmt: skip
         partitions = tuple(
             replace(p, state=self.gate) if p.name == "accel" else p for p in shot.partitions
         )
@@ -320,6 +327,23 @@ def test_devices_of_a_job_first_seen_completing_are_not_free(tmp_path: Path) -> 
     bench.slurm.jobs = (replace(ending, state="COMPLETED"), *bench.slurm.jobs[1:])
     bench.run()
     assert {f["ReqNodeList"] for key in ("2", "3") for f in bench.sent(key)} == {"nv1", "nv2"}
+    assert [event for _, event, _ in bench.journal.outcomes_of("1")] == ["released", "started"]
+
+
+def test_a_job_that_does_not_come_to_its_end_is_no_pin_for_ever(tmp_path: Path) -> None:
+    """Nor is it sent an update: it is none of the gate's any more."""
+    bench = Bench(tmp_path, marked(1))
+    bench.run()
+    sent = len(bench.slurm.updates)
+    (node,) = bench.cycle.pins.pins["1"].placement.nodes
+    bench.slurm.jobs = (replace(marked(1), partition="train-nv", state="COMPLETING", nodes=node),)
+    bench.slurm.drained = {node}
+    bench.run()
+    assert list(bench.cycle.pins.pins) == ["1"]
+    bench.wait(3600)
+    bench.run()
+    assert not bench.cycle.pins.pins
+    assert len(bench.slurm.updates) == sent
     assert [event for _, event, _ in bench.journal.outcomes_of("1")] == ["released", "started"]
 
 

@@ -213,13 +213,14 @@ class Cycle:
     async def _settle_pins(self, snapshot: Snapshot) -> None:
         """Note what started; take back what did not within the grace time."""
         now = self.clock()
-        outcomes = self.pins.observe(snapshot, self.policy)
+        outcomes = self.pins.observe(snapshot, self.policy, self.ticks())
         found = self.pins.recover(snapshot, self.inventory, self.policy, self.journal.last_plan)
         for pin in found:
             log.info("job %s is pinned and waits: released before, or requeued", pin.task.key)
             self.pins.add(pin.task, pin.placement, self.ticks(), pin.start)
         jobs = {job.key: job for job in snapshot.jobs}
-        stranded = self.pins.stranded(self.inventory)
+        ending = {key for key, job in jobs.items() if job.state == "COMPLETING"}
+        stranded = {k: w for k, w in self.pins.stranded(self.inventory).items() if k not in ending}
         late = {p.task.key: jobs.get(p.task.key) for p in self.pins.late(self.ticks(), now)}
         late = {key: job for key, job in late.items() if key not in stranded}
         # Side by side: each may have to try again (versions.TRANSIENT), and the watchdog counts.

@@ -122,13 +122,15 @@ class Pins:
                     out[key] = f"{node.name} is {node.state}"
         return out
 
-    def observe(self, snapshot: Snapshot, policy: Policy) -> list[tuple[str, str, str]]:
+    def observe(
+        self, snapshot: Snapshot, policy: Policy, ticks: float
+    ) -> list[tuple[str, str, str]]:
         """Compare with Slurm's truth; returns (key, event, detail) and forgets what is settled."""
         jobs = {job.key: job for job in snapshot.jobs}
         outcomes: list[tuple[str, str, str]] = []
         for key, pin in list(self.pins.items()):
             job = jobs.get(key)
-            settled = _settled(job, pin, policy)
+            settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
             if settled:
                 outcomes.append((key, *settled))
                 del self.pins[key]
@@ -203,7 +205,7 @@ def _pin_of(
     return Pin(task, Placement(task.key, job.partition, nodes, devices, (), task.memory_gib), 0.0)
 
 
-def _settled(job: Job | None, pin: Pin, policy: Policy) -> tuple[str, str] | None:
+def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[str, str] | None:
     """(event, detail) when a pin's fate is known, None while it is still waiting to start."""
     if job is None:
         return "gone", "Slurm no longer knows the job"
@@ -217,7 +219,7 @@ def _settled(job: Job | None, pin: Pin, policy: Policy) -> tuple[str, str] | Non
     if job.state == "COMPLETING" and not truth:
         # 22.05 no longer lists its devices, nor the nodes that are done with it, and COMPLETED has
         # the nodes again. Until then the pin holds what is not free yet.
-        return None
+        return ("started", "it is ending") if overdue else None
     if not job.nodes:
         return "gone", f"it is {job.state} without having started"
     if set(hostlist.expand(job.nodes)) != set(pin.placement.nodes):
