@@ -38,11 +38,11 @@ def saving() -> Iterator[Cluster]:
             box.restart_slurmctld()
             box.start_hetd()
             cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN")
+            cluster.wait("they have registered", lambda: states(cluster) == {"IDLE"})
             for node in NODES:
                 cluster.ok("scontrol", "update", f"NodeName={node}", "State=POWER_DOWN")
+                box.kill_slurmd(node)  # by registering again it would be up again
             cluster.wait("they are powered down", lambda: states(cluster) == {"IDLE+POWERED_DOWN"})
-            for node in NODES:
-                box.kill_slurmd(node)
             yield cluster
     finally:
         shutil.rmtree(base, ignore_errors=True)
