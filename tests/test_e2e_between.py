@@ -115,11 +115,6 @@ def before_release(cluster: Cluster, commands: str) -> None:
     (base / "new").rename(base / "before")
 
 
-def done(cluster: Cluster) -> bool:
-    """Whether the commands have run."""
-    return not (cluster.box.dir.parent / "before").exists()
-
-
 def details(cluster: Cluster, key: str) -> list[str]:
     """`event: detail` of each of the job's outcomes."""
     journal = Journal(load_config(cluster.box.config_path).paths.journal, read_only=True)

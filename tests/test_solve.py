@@ -135,7 +135,7 @@ def test_the_deadline_holds_on_a_hard_instance(
     problem = instance(28, 200, 0.0, seed=3)
     began = time.monotonic()
     found = solve(problem, 2, solver)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 10
     assert found.status in ("incumbent", "greedy")
     assert violations(problem, found) == []
     assert capfd.readouterr() == ("", "")

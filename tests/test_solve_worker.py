@@ -89,7 +89,7 @@ def test_a_stopped_worker_is_killed_and_replaced(
     os.kill(first, signal.SIGSTOP)
     began = time.monotonic()
     found = worker.solve(_hard(), 1)  # larger than a pipe's buffer: the send must not hang either
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 10
     assert found.starts == greedy(_hard()).starts
     assert found.status == "greedy"
     assert "in time" in caplog.text
@@ -102,7 +102,7 @@ def test_a_worker_that_stops_amid_a_solve_is_killed(worker: WorkerSolver) -> Non
     timer = _later(0.5, first, signal.SIGSTOP)
     began = time.monotonic()
     assert worker.solve(_hard(), 2).status in {"greedy", "incumbent"}
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 10
     timer.join()
     assert not _alive(first)
 
