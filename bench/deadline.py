@@ -16,12 +16,12 @@ import time
 
 from bench.results import head, record, table
 from bench.scale import CASES, expected, policy, snapshot
-from slurm_het.core.build import build
-from slurm_het.core.forecast import Forecast
-from slurm_het.core.inventory import take_inventory
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Snapshot, Task
-from slurm_het.core.plan import plan, select
-from slurm_het.core.queue import fill_task_pools
+from slurm_het.core.planner.build_problem import build
+from slurm_het.core.planner.plan import plan, select
+from slurm_het.core.worth.forecast import Forecast
 from slurm_het.daemon.app import GC_THRESHOLD
 from slurm_het.solve import Deadline
 from slurm_het.solve.worker import WorkerSolver

@@ -13,7 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
 
-from slurm_het.core.frag import Free, Measure, Mix, NodeKind, Shape, options
+from slurm_het.core.cluster.gaps import (
+    Free,
+    NodeModel,
+    Shape,
+    options,
+)
+from slurm_het.core.worth.fragmentation import (
+    Measure,
+    Mix,
+)
 
 Cost = Callable[[Free, Free], float]
 Move = tuple[Free, Free]
@@ -61,7 +70,7 @@ class Chooser:
 class Cluster:
     """How many nodes are in each state."""
 
-    def __init__(self, nodes: Mapping[NodeKind, int]) -> None:
+    def __init__(self, nodes: Mapping[NodeModel, int]) -> None:
         self.states: Counter[Free] = Counter()
         for kind, count in nodes.items():
             self.states[kind.empty()] += count
@@ -77,7 +86,7 @@ class Cluster:
 class OneByOne:
     """Places each pod as it comes, at the least cost, and drops what fits nowhere."""
 
-    def __init__(self, nodes: Mapping[NodeKind, int], chooser: Chooser, seed: int) -> None:
+    def __init__(self, nodes: Mapping[NodeModel, int], chooser: Chooser, seed: int) -> None:
         self.cluster = Cluster(nodes)
         self.chooser = chooser
         self.rng = random.Random(seed)

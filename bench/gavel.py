@@ -34,11 +34,11 @@ from bench.results import head, numbers, record, table
 from bench.simulate import Arrival, Outcome, Simulation
 from bench.traces import MissingTrace
 from slurm_het.config import parse_config
+from slurm_het.core.assignment.problem import Problem, SlotChoice, Solution
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement
-from slurm_het.core.plan import Solve
+from slurm_het.core.planner.plan import Solve
 from slurm_het.core.policy import Policy
-from slurm_het.core.problem import Problem, SlotChoice, Solution
-from slurm_het.solve.milp import solve as solve_milp
+from slurm_het.solve.solve import solve as solve_milp
 
 SOURCE = "https://github.com/stanford-futuredata/gavel (scheduler/)"
 TYPES = {"v100": 16, "p100": 16, "k80": 12}

@@ -28,7 +28,7 @@ from pathlib import Path
 from bench.churn import family, rss_mib
 from bench.results import head, record, table
 from bench.submit import EMPTY
-from slurm_het.cli.control import call
+from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox

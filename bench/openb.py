@@ -24,13 +24,17 @@ from typing import Protocol
 
 from bench.fgd import Chooser, Move, OneByOne, best_fit, fgd
 from bench.openb_plan import Outlook, Planner
-from bench.openb_policy import Plan, Planned, as_it_is, solved
+from bench.openb_policy import FullPlan, Planned, as_it_is, solved
 from bench.plots import Series, draw
 from bench.results import head, numbers, record, table
 from bench.traces import Curve, Trace, arrivals, curve, names, read_openb
-from slurm_het.core.frag import WHOLE, Free, Shape
-from slurm_het.core.greedy import greedy
-from slurm_het.core.quotas import relaxation, room
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.gaps import (
+    WHOLE,
+    Free,
+    Shape,
+)
+from slurm_het.core.worth.relaxation import relaxation, total_free
 
 AT = (80, 95, 100, 130)
 COLUMNS = ("trace, policy", *(f"@{p}" for p in AT), "infeasible", "s/run")
@@ -98,7 +102,7 @@ def entries(trace: Trace, windows: int, load: float) -> list[Entry]:
     """The policies to compare on a trace, those that share a plan or prices sharing them."""
     mix = trace.mix()
     costs = {"FGD": Chooser(fgd(mix)), "BestFit": Chooser(best_fit(mix))}
-    plan = Plan(trace.nodes, mix)
+    plan = FullPlan(trace.nodes, mix)
 
     def theirs(name: str) -> Callable[[int], Policy]:
         return lambda seed: OneByOne(trace.nodes, costs[name], seed)
@@ -108,7 +112,7 @@ def entries(trace: Trace, windows: int, load: float) -> list[Entry]:
     if windows:
         outlook = Outlook(trace.nodes, mix)
         found.append((f"plan(), windows of {windows}", windows, lambda _: Planner(outlook, greedy)))
-        ahead = Plan(trace.nodes, mix, load)
+        ahead = FullPlan(trace.nodes, mix, load)
         title = f"slurm-het, windows of {windows}, load {load:g}"
         found.append((title, windows, lambda _: Planned(ahead, choosy=True)))
     return found
@@ -163,7 +167,7 @@ def _most(trace: Trace, pods: Sequence[Shape], share: float) -> float:
         if asked > share * trace.milli:
             break
         demand[pod] += 1
-    rooms = {kind: room({kind.empty(): count}) for kind, count in trace.nodes.items()}
+    rooms = {kind: total_free({kind.empty(): count}) for kind, count in trace.nodes.items()}
     lp = relaxation(rooms, demand, as_it_is, devices_only=True).program
     values = solved(lp)
     return WHOLE * sum(c.gain * x for c, x in zip(lp.columns, values, strict=True))

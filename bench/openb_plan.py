@@ -13,14 +13,29 @@ from dataclasses import replace
 
 from bench.fgd import Chooser, Move, fragmentation_cost
 from bench.openb_policy import solved
-from slurm_het.core.forecast import Demand, Forecast, demand_of, forecast
-from slurm_het.core.frag import WHOLE, Free, Mix, NodeKind, Shape
-from slurm_het.core.inventory import Inventory
-from slurm_het.core.kinds import Kind, kind_of
+from slurm_het.core.cluster.device_class import DeviceClass, device_class_of
+from slurm_het.core.cluster.gaps import (
+    WHOLE,
+    Free,
+    NodeModel,
+    Shape,
+)
+from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Device, DeviceType, Node, Placement, Pool, Slot, Task
-from slurm_het.core.parts import held_on, with_parts
-from slurm_het.core.plan import Solve, plan, select
+from slurm_het.core.planner.plan import Solve, plan, select
 from slurm_het.core.policy import Policy
+from slurm_het.core.worth.forecast import (
+    Forecast,
+    forecast,
+)
+from slurm_het.core.worth.fragmentation import (
+    Mix,
+)
+from slurm_het.core.worth.full_cluster import held_on, with_parts
+from slurm_het.core.worth.profiles import (
+    TaskProfile,
+    profile_of,
+)
 
 POOL = "pool"
 
@@ -28,15 +43,15 @@ POOL = "pool"
 class Outlook:
     """What follows from the trace alone, for all runs: empty nodes, policy, forecast, prices."""
 
-    def __init__(self, nodes: Mapping[NodeKind, int], mix: Mix) -> None:
+    def __init__(self, nodes: Mapping[NodeModel, int], mix: Mix) -> None:
         made = [_node(kind, i) for kind, count in nodes.items() for i in range(count)]
         self.nodes = {node.name: node for node in made}
         self.models = frozenset(kind.model for kind in nodes)
         types = {model: DeviceType(model, "vendor", WHOLE) for model in self.models}
         self.policy = Policy("accel", (Pool(POOL, "training", ("vendor",)),), {}, types)
-        weights: Counter[Demand] = Counter()
+        weights: Counter[TaskProfile] = Counter()
         for shape, share in mix.items():
-            weights[demand_of(self.task("", shape))] += share  # type: ignore[assignment]
+            weights[profile_of(self.task("", shape))] += share  # type: ignore[assignment]
         self.forecast: Forecast = with_parts(forecast(weights, Inventory(self.nodes)), solved)
         self.cpu_chooser = Chooser(fragmentation_cost(mix))
 
@@ -49,7 +64,7 @@ class Outlook:
         )  # fmt: skip
 
 
-def _node(kind: NodeKind, number: int) -> Node:
+def _node(kind: NodeModel, number: int) -> Node:
     name = f"{kind.model}-{kind.cpus}-{kind.memory}-{kind.devices}-{number}"
     devices = tuple(
         Device(name, i, kind.model, "vendor", WHOLE, kind=f"gpu:{kind.model}")
@@ -67,8 +82,8 @@ class Planner:
     def __init__(self, outlook: Outlook, solve: Solve) -> None:
         self.outlook, self.solve = outlook, solve
         self.nodes = dict(outlook.nodes)
-        self.demands: dict[str, Demand] = {}
-        self.without: dict[Demand, Counter[Kind]] = defaultdict(Counter)
+        self.demands: dict[str, TaskProfile] = {}
+        self.without: dict[TaskProfile, Counter[DeviceClass]] = defaultdict(Counter)
         self.count = 0
 
     def window(self, pods: list[Shape]) -> list[tuple[int, Move]]:
@@ -87,7 +102,7 @@ class Planner:
         found = []
         for placement in made.placements:
             task = asked[placement.key]
-            self.demands[task.key] = demand_of(task)
+            self.demands[task.key] = profile_of(task)
             found.append((int(task.key) - first, self._take(task, placement)))
         return found
 
@@ -104,11 +119,11 @@ class Planner:
 
     def _cpu(self, pod: Shape) -> Move | None:
         task = self.outlook.task("", pod)
-        demand = demand_of(task)
+        demand = profile_of(task)
         expected = self.outlook.forecast.now({demand: self.without[demand]})
-        states: dict[Kind, dict[Free, Node]] = defaultdict(dict)
+        states: dict[DeviceClass, dict[Free, Node]] = defaultdict(dict)
         for node in self.nodes.values():
-            states[kind_of(node.devices[0], node)][_free(node)] = node
+            states[device_class_of(node.devices[0], node)][_free(node)] = node
         for kind in sorted(expected.devices, key=lambda kind: expected.astray(task, kind)):
             here = states[kind]
             if move := self.outlook.cpu_chooser.best(dict.fromkeys(here, 1), pod):

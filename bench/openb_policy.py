@@ -12,14 +12,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.fgd import Chooser, Cluster, Move, fragmentation_cost
-from slurm_het.core.frag import WHOLE, Mix, NodeKind, Shape
-from slurm_het.core.quotas import LinearProgram, Relaxation, relaxation, room
-from slurm_het.solve.relaxed import solve_program
+from slurm_het.core.assignment.linear_program import (
+    LinearProgram,
+)
+from slurm_het.core.cluster.gaps import (
+    WHOLE,
+    NodeModel,
+    Shape,
+)
+from slurm_het.core.worth.fragmentation import (
+    Mix,
+)
+from slurm_het.core.worth.relaxation import (
+    Relaxation,
+    relaxation,
+    total_free,
+)
+from slurm_het.solve.linear import solve_program
 
 LP_SECONDS = 120.0
 
 
-def as_it_is(shape: Shape, _: NodeKind) -> Shape:
+def as_it_is(shape: Shape, _: NodeModel) -> Shape:
     """A pod has the same shape on every kind of node."""
     return shape
 
@@ -35,7 +49,7 @@ def solved(lp: LinearProgram) -> tuple[float, ...]:
 OVERALL = 0.1
 """Share of the site's whole mix in the mix of a kind of node: others will stray there."""
 
-Use = tuple[Shape, NodeKind]
+Use = tuple[Shape, NodeModel]
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class Quotas:
         found = {use: values[i] for use, i in lp.uses.items() if values[i] > 1e-7}
         return cls(found)
 
-    def mix(self, kind: NodeKind, overall: Mix) -> Mix:
+    def mix(self, kind: NodeModel, overall: Mix) -> Mix:
         """The mix of jobs to expect on nodes of a kind: those planned there, and some others."""
         here = {shape: n for (shape, k), n in self.planned.items() if k == kind}
         total = sum(here.values())
@@ -64,7 +78,7 @@ class Quotas:
 class Ledger:
     """What has come and what was placed, against the quotas."""
 
-    def __init__(self, quotas: Quotas, kinds: Iterable[NodeKind]) -> None:
+    def __init__(self, quotas: Quotas, kinds: Iterable[NodeModel]) -> None:
         self.quotas = quotas
         self.kinds = tuple(kinds)
         self.came: Counter[Shape] = Counter()
@@ -78,18 +92,18 @@ class Ledger:
         """A job of this shape came."""
         self.came[shape] += 1
 
-    def place(self, shape: Shape, kind: NodeKind) -> None:
+    def place(self, shape: Shape, kind: NodeModel) -> None:
         """A job of this shape was put on this kind of node."""
         self.placed[shape, kind] += 1
         self.total[shape] += 1
 
-    def behind(self, shape: Shape, kind: NodeKind) -> float:
+    def behind(self, shape: Shape, kind: NodeModel) -> float:
         """How many jobs the kind is behind its part of those that came; negative when ahead."""
         quota, planned = self.quotas.planned.get((shape, kind), 0.0), self.planned.get(shape)
         due = quota * self.came[shape] / planned if planned else 0.0
         return due - self.placed[shape, kind]
 
-    def order(self, shape: Shape) -> list[NodeKind]:
+    def order(self, shape: Shape) -> list[NodeModel]:
         """The kinds, the one furthest behind its quota first; kinds without one go last."""
         planned = self.quotas.planned
         return sorted(
@@ -108,16 +122,16 @@ class Ledger:
         return self.total[shape] < self.planned.get(shape, 0.0) + 1
 
 
-class Plan:
+class FullPlan:
     """The quotas and the prices: the same for every run of a trace."""
 
-    def __init__(self, nodes: Mapping[NodeKind, int], mix: Mix, load: float = 1.0) -> None:
+    def __init__(self, nodes: Mapping[NodeModel, int], mix: Mix, load: float = 1.0) -> None:
         self.nodes = nodes
         self.load = load
         self.devices = sum(kind.devices * count for kind, count in nodes.items()) * WHOLE
         mean = sum(share * shape.total for shape, share in mix.items())
         demand = {shape: share * load * self.devices / mean for shape, share in mix.items()}
-        rooms = {kind: room({kind.empty(): count}) for kind, count in nodes.items()}
+        rooms = {kind: total_free({kind.empty(): count}) for kind, count in nodes.items()}
         lp = relaxation(rooms, demand, as_it_is)
         self.quotas = Quotas.of(lp, solved(lp.program))
         self.choosers = {
@@ -132,12 +146,12 @@ class Planned:
     find room; what comes beyond that demand takes whatever fits. Otherwise all that fits is placed.
     """
 
-    def __init__(self, plan: Plan, *, choosy: bool = False) -> None:
+    def __init__(self, plan: FullPlan, *, choosy: bool = False) -> None:
         self.plan = plan
         self.choosy = choosy
         self.clusters = {kind: Cluster({kind: count}) for kind, count in plan.nodes.items()}
         self.ledger = Ledger(plan.quotas, plan.nodes)
-        self.full: set[tuple[Shape, NodeKind]] = set()
+        self.full: set[tuple[Shape, NodeModel]] = set()
         self.arrived = 0
 
     def window(self, pods: list[Shape]) -> list[tuple[int, Move]]:

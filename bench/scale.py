@@ -27,9 +27,16 @@ from functools import partial
 from pathlib import Path
 
 from slurm_het.config import parse_config
-from slurm_het.core.forecast import Forecast, demand_of, forecast
-from slurm_het.core.greedy import greedy
-from slurm_het.core.inventory import Inventory, take_inventory
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.linear_program import (
+    LinearProgram,
+)
+from slurm_het.core.assignment.problem import Problem, Solution, violations
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.jobs.mark import (
+    encode_comment,
+)
+from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import (
     Classification,
     Job,
@@ -40,18 +47,23 @@ from slurm_het.core.model import (
     Snapshot,
     Task,
 )
-from slurm_het.core.outlook import look_ahead
-from slurm_het.core.parts import with_parts
-from slurm_het.core.plan import plan, select
+from slurm_het.core.planner.plan import plan, select
 from slurm_het.core.policy import Policy
-from slurm_het.core.problem import Problem, Solution, violations
-from slurm_het.core.queue import fill_task_pools
-from slurm_het.core.quotas import LinearProgram
-from slurm_het.core.rewrite import encode_comment
+from slurm_het.core.reservations.look_ahead import look_ahead
+from slurm_het.core.worth.forecast import (
+    Forecast,
+    forecast,
+)
+from slurm_het.core.worth.full_cluster import with_parts
+from slurm_het.core.worth.profiles import (
+    profile_of,
+)
 from slurm_het.daemon.app import GC_THRESHOLD
-from slurm_het.solve.lexicographic import Search
-from slurm_het.solve.milp import Detailed
-from slurm_het.solve.relaxed import solve_program
+from slurm_het.solve.detailed.model import (
+    Detailed,
+)
+from slurm_het.solve.linear import solve_program
+from slurm_het.solve.search import Search
 from slurm_het.solve.worker import WorkerSolver
 
 ROOT = Path(__file__).parents[1]
@@ -205,7 +217,7 @@ def planned(
 
 def expected(inventory: Inventory, tasks: Iterable[Task]) -> Forecast:
     """Jobs as these, so that the weights look at all that they can."""
-    return with_parts(forecast(Counter(map(demand_of, tasks)), inventory), relax)
+    return with_parts(forecast(Counter(map(profile_of, tasks)), inventory), relax)
 
 
 def relax(program: LinearProgram) -> tuple[float, ...] | None:
@@ -222,7 +234,7 @@ Solvers = dict[str, Callable[[Problem], Solution]]
 
 
 @dataclass
-class Row:
+class PlannerRow:
     """What one planner did on all instances of a case."""
 
     name: str
@@ -253,7 +265,7 @@ class Row:
 
 
 def measure(
-    case: Case, args: argparse.Namespace, seed: int, rows: dict[str, Row], solvers: Solvers
+    case: Case, args: argparse.Namespace, seed: int, rows: dict[str, PlannerRow], solvers: Solvers
 ) -> Snapshot:
     """Plan one instance with each of the planners and check every plan."""
     given, rules = snapshot(case, args.nodes, args.tasks, seed), policy()
@@ -276,7 +288,7 @@ def measure(
         problem, solution = seen[0]
         if broken := violations(problem, solution):
             raise SystemExit(f"{name}: {broken[0]}")
-        rows.setdefault(name, Row(name)).add(seconds, made, solution)
+        rows.setdefault(name, PlannerRow(name)).add(seconds, made, solution)
         if outlook is None:
             inventory = take_inventory(given, rules)
             queue = fill_task_pools(given, inventory, rules, limit=10_000)
@@ -331,7 +343,7 @@ def main() -> None:
     print(f"{args.tasks} tasks, {args.nodes * 8} devices, deadline {args.seconds} s; seconds:")
     print("           median     p95     max  starts       Σ w max gap")
     for number in args.case or range(len(CASES)):
-        rows: dict[str, Row] = {}
+        rows: dict[str, PlannerRow] = {}
         for seed in range(int(first), int(last or first) + 1):
             given = measure(CASES[number], args, seed, rows, solvers)
         states = len(take_inventory(given, policy()).grid.states)

@@ -11,16 +11,23 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from slurm_het.core import hostlist
-from slurm_het.core.forecast import Forecast
-from slurm_het.core.gres import Gres
-from slurm_het.core.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.fit import (
+    could_start,
+)
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Snapshot, Task
-from slurm_het.core.outlook import look_ahead
-from slurm_het.core.plan import Solve, could_start, plan, select
+from slurm_het.core.planner.plan import (
+    Solve,
+    plan,
+    select,
+)
 from slurm_het.core.policy import Policy
-from slurm_het.core.queue import fill_task_pools
-from slurm_het.core.reserve import Pin
+from slurm_het.core.reservations.look_ahead import look_ahead
+from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.gres import Gres
+from slurm_het.core.worth.forecast import Forecast
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from bench.results import head, numbers, record, table
 from bench.slurm_stats import Run, figures, size_class, vendor_class
 from bench.slurm_trace import Entry, make_trace
 from slurm_het.config import PlannerSettings, load_config
-from slurm_het.core.inventory import take_inventory
+from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.errors import HetError

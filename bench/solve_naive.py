@@ -11,8 +11,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-from slurm_het.core.greedy import greedy
-from slurm_het.core.problem import (
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.problem import (
     PDevice,
     PNode,
     PRequest,
@@ -22,7 +22,7 @@ from slurm_het.core.problem import (
     Solution,
     violations,
 )
-from slurm_het.solve.milp import solve
+from slurm_het.solve.solve import solve
 
 # (type, memory in GiB, devices per node): a site with several vendors
 TYPES = (("a100", 80, 8), ("mi300x", 192, 8), ("910b", 64, 8), ("l40s", 48, 4), ("t4", 16, 4))

@@ -16,7 +16,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slurm_het.core.frag import WHOLE, NodeKind, Shape
+from slurm_het.core.cluster.gaps import (
+    WHOLE,
+    NodeModel,
+    Shape,
+)
 
 SOURCE = "https://github.com/hkust-adsl/kubernetes-scheduler-simulator (data/csv)"
 INFLATION = 130
@@ -32,7 +36,7 @@ class Trace:
     """An openb trace: how many nodes of each kind, and the shape of each pod by name."""
 
     name: str
-    nodes: dict[NodeKind, int]
+    nodes: dict[NodeModel, int]
     pods: tuple[Shape, ...]
 
     @property
@@ -48,7 +52,7 @@ class Trace:
 def read_openb(directory: Path, name: str) -> Trace:
     """The trace `openb_pod_list_NAME.csv` and the cluster's nodes from `directory`."""
     nodes = Counter(
-        NodeKind(row["model"], int(row["cpu_milli"]), int(row["memory_mib"]), int(row["gpu"]))
+        NodeModel(row["model"], int(row["cpu_milli"]), int(row["memory_mib"]), int(row["gpu"]))
         for row in _rows(directory / "openb_node_list_gpu_node.csv")
     )
     rows = sorted(_rows(directory / f"openb_pod_list_{name}.csv"), key=lambda row: row["name"])

@@ -1,0 +1,1 @@
+"""slurm-het: schedules AI accelerators of many vendors on an unpatched Slurm."""

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from slurm_het.config import load_config
-from slurm_het.core.forecast import Demand
 from slurm_het.core.model import Job, Placement
-from slurm_het.daemon.store import Journal
+from slurm_het.core.worth.profiles import (
+    TaskProfile,
+)
+from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_fields, parse_partitions
@@ -134,7 +136,7 @@ class Cluster:
         finally:
             journal.close()
 
-    def learned(self) -> set[Demand]:
+    def learned(self) -> set[TaskProfile]:
         """What hetd has journaled of the jobs to be expected."""
         journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
         try:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from slurm_het.core.greedy import value
-from slurm_het.core.problem import (
+from slurm_het.core.assignment.first_fit import value
+from slurm_het.core.assignment.problem import (
     PDevice,
     PNode,
     PRequest,

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from slurm_het.config import parse_config
-from slurm_het.core.inventory import take_inventory
+from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
-from slurm_het.core.rows import Row, View, make_view
-from slurm_het.core.whys import Remembered
+from slurm_het.core.views.job_rows import JobRow, View, make_view
+from slurm_het.core.views.waiting import Remembered
 
 CONFIG = """
 intake_partition: accel
@@ -72,6 +72,6 @@ def view(*jobs: Job, memory: Remembered | None = None, **where: Any) -> View:
     return make_view(taken, take_inventory(taken, POLICY), POLICY, memory)
 
 
-def row(job: Job, *others: Job, **where: Any) -> Row:
+def row(job: Job, *others: Job, **where: Any) -> JobRow:
     """The row of one job, beside others."""
     return next(r for r in view(job, *others, **where).rows if r.job is job)

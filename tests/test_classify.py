@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.classify import Request, classify, model_of
+from slurm_het.core.jobs.classify import (
+    Request,
+    classify,
+)
 from slurm_het.core.model import Classification
-from slurm_het.core.script import parse_gib, parse_hints, read_script
+from slurm_het.core.policy import (
+    model_of,
+)
+from slurm_het.core.syntax.script import parse_gib, parse_hints, read_script
 from tests.world import policy
 
 

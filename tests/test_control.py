@@ -14,13 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm_het.config import parse_config
+from slurm_het.core.jobs.mark import (
+    MARK,
+    decode_comment,
+    encode_comment,
+)
 from slurm_het.core.model import Classification
-from slurm_het.core.plain import clean
-from slurm_het.core.rewrite import MARK, decode_comment, encode_comment
-from slurm_het.daemon.control import FOR_ADMINS, Caller, ControlServer, Request
+from slurm_het.core.syntax.printable import clean
+from slurm_het.daemon.control import FOR_ADMINS, Caller, ControlRequest, ControlServer
 from slurm_het.daemon.logs import FORMAT, CleanFormatter
-from slurm_het.daemon.store import Journal
 from slurm_het.errors import ConfigError, HetError
+from slurm_het.journal import Journal
 
 NAME = "a\x1b]0;x\x07\r\n2026-01-01 ERROR hetd: forged \u202e\x9b2J"
 POOLS = (
@@ -60,7 +64,7 @@ def test_who_is_an_admin() -> None:
 
 
 def test_a_refusal_of_ours_is_an_answer() -> None:
-    def handler(request: Request, who: Caller) -> dict[str, Any]:
+    def handler(request: ControlRequest, who: Caller) -> dict[str, Any]:
         raise HetError(f"job {request.job} is not {who.name}'s", "ask an admin")
 
     server = ControlServer(Path("unused"), (), handler)

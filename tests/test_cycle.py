@@ -12,15 +12,21 @@ from typing import Any
 import pytest
 
 from slurm_het.config import Config, Paths, PlannerSettings
-from slurm_het.core.greedy import greedy
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.core.jobs.admission import (
+    admit,
+    sent_by,
+)
+from slurm_het.core.jobs.mark import (
+    MARK,
+)
 from slurm_het.core.model import Job, Placement, Snapshot
-from slurm_het.core.problem import Problem, Solution
-from slurm_het.core.rewrite import MARK, admit, sent_by
+from slurm_het.core.planner.pins import Pins
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
-from slurm_het.daemon.pins import Pins
-from slurm_het.daemon.store import Journal
 from slurm_het.errors import SlurmError
+from slurm_het.journal import Journal
 from slurm_het.solve import Deadline
 from tests.world import gated, inventory, policy, running, snapshot, task
 
@@ -152,7 +158,7 @@ def test_a_first_job_that_never_fits_does_not_use_up_the_time_of_all_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where `could_start`, which is necessary, is not sufficient."""
-    monkeypatch.setattr("slurm_het.core.plan.could_start", lambda *_: True)
+    monkeypatch.setattr("slurm_het.core.planner.plan.could_start", lambda *_: True)
     full = running(10, "nv2", "gpu:a100:8(IDX:0-7)")
     head = marked(1, priority=2000, tres_per_node="gpu:8", nodes_min=2, nodes_max=2, tasks=2)
     bench = Bench(tmp_path, full, head, marked(2))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.demand import Demand, NodeSize, count_demand, is_accelerator_job
+from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job
 from slurm_het.core.model import Job
 from tests.world import gated, policy
 

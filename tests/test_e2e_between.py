@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from slurm_het.config import load_config
-from slurm_het.daemon.store import Journal
+from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
 from slurm_het.sandbox.layout import program
 from slurm_het.sandbox.topology import load_topology

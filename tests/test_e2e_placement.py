@@ -7,8 +7,8 @@ import re
 import pytest
 
 from slurm_het.config import load_config
-from slurm_het.core import hostlist
-from slurm_het.core.held import held_indexes
+from slurm_het.core.cluster.holdings import held_indexes
+from slurm_het.core.syntax import hostlist
 from tests.cluster import Cluster
 
 pytestmark = pytest.mark.slurm

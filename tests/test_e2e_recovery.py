@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from slurm_het.cli.control import call
+from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox

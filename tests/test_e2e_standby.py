@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 import yaml
 
-from slurm_het.cli.control import call
+from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.daemon.lease import lease_path
-from slurm_het.daemon.store import Journal
 from slurm_het.errors import HetError
+from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import HETD_ARGV, Sandbox
 from slurm_het.sandbox.layout import program
 from slurm_het.sandbox.procs import MARK, end

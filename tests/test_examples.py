@@ -9,10 +9,10 @@ import shlex
 import pytest
 
 from slurm_het.config import load_config
-from slurm_het.core import gres
-from slurm_het.core.features import parse_features
-from slurm_het.core.pools import fitting_pools, fitting_types
-from slurm_het.core.rewrite import admit
+from slurm_het.core.jobs.admission import admit
+from slurm_het.core.jobs.pools import fitting_pools, fitting_types
+from slurm_het.core.syntax import gres
+from slurm_het.core.syntax.constraint import parse_features
 from tests.world import EXAMPLES, inventory, policy
 
 README = (EXAMPLES / "README.md").read_text()

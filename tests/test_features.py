@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.features import MAX_TURNS, combine, parse_features
+from slurm_het.core.syntax.constraint import MAX_TURNS, combine, parse_features
 from slurm_het.errors import HetError
 
 

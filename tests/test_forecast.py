@@ -11,29 +11,31 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from slurm_het.config import parse_config
-from slurm_het.core.forecast import (
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.device_class import device_class_of, offer_of
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.model import Device, Node, Slot, Task
+from slurm_het.core.planner.plan import plan
+from slurm_het.core.policy import Weights
+from slurm_het.core.worth.forecast import (
     BESIDE_MOST,
     MOST,
-    Demand,
     Forecast,
-    demand_of,
     forecast,
     given,
 )
-from slurm_het.core.greedy import greedy
-from slurm_het.core.inventory import Inventory
-from slurm_het.core.kinds import kind_of, offer_of
-from slurm_het.core.model import Device, Node, Slot, Task
-from slurm_het.core.plan import plan
-from slurm_het.core.policy import Weights
-from slurm_het.daemon.store import KEEP_SECONDS, Journal
+from slurm_het.core.worth.profiles import (
+    TaskProfile,
+    profile_of,
+)
 from slurm_het.errors import ConfigError
+from slurm_het.journal import KEEP_SECONDS, Journal
 from tests.world import inventory, policy, running, task
 
 BOTH = ("infer-nv", "train-nv")
-A100 = Demand(("a100",), ("train-nv",))
-EITHER = Demand(("a100", "l40s"), BOTH)
-BESIDE = Demand(("a100", "l40s"), BOTH, 0, memory_mib=1024)
+A100 = TaskProfile(("a100",), ("train-nv",))
+EITHER = TaskProfile(("a100", "l40s"), BOTH)
+BESIDE = TaskProfile(("a100", "l40s"), BOTH, 0, memory_mib=1024)
 
 
 def either(key: str = "1", **fields: Any) -> Task:
@@ -54,13 +56,13 @@ def price(of: Forecast, what: Task, where: tuple[Device, Node]) -> float:
 
 def claim(of: Forecast, what: Task, name: str) -> float:
     """The claim on the kind of device that a node has."""
-    return of.claim(what, kind_of(*device_of(name)))
+    return of.claim(what, device_class_of(*device_of(name)))
 
 
 def test_what_a_task_asks() -> None:
-    asked = demand_of(either(slots=(Slot(1, 2, 10), Slot(4, 8, 20)), memory_gib=40))
-    assert asked == Demand(("a100", "l40s"), BOTH, 4, 2, 40, False, 8, 20)
-    assert demand_of(either("2", user="eve", priority=3)) == demand_of(either())
+    asked = profile_of(either(slots=(Slot(1, 2, 10), Slot(4, 8, 20)), memory_gib=40))
+    assert asked == TaskProfile(("a100", "l40s"), BOTH, 4, 2, 40, False, 8, 20)
+    assert profile_of(either("2", user="eve", priority=3)) == profile_of(either())
 
 
 def test_flexible_tasks_are_told_what_others_need() -> None:
@@ -79,7 +81,7 @@ def test_nothing_known_says_nothing() -> None:
 
 
 def test_a_type_that_the_cluster_has_not_is_no_claim() -> None:
-    expected = forecast({Demand(("h100",), ("train-nv",)): 5.0, A100: 1.0}, inventory())
+    expected = forecast({TaskProfile(("h100",), ("train-nv",)): 5.0, A100: 1.0}, inventory())
     assert claim(expected, either(), "nv1") == 1.0
 
 
@@ -130,7 +132,7 @@ def test_the_price_of_a_share() -> None:
     """24 GiB of an L40S (48): the rest suits others of 24 GiB, not those of 32."""
     share: dict[str, Any] = {"types": frozenset({"l40s"}), "pools": ("infer-nv",), "shared": True}
     asked = task("1", memory_gib=24, **share)
-    base = Demand(("l40s",), ("infer-nv",), 1, 1, 24, True)
+    base = TaskProfile(("l40s",), ("infer-nv",), 1, 1, 24, True)
     here = device_of("l40s1")
     assert price(forecast({base: 1.0}, inventory()), asked, here) == 0.0
     assert price(forecast({base._replace(memory_gib=32): 1.0}, inventory()), asked, here) == 1 / 2
@@ -139,7 +141,7 @@ def test_the_price_of_a_share() -> None:
 @drawn(
     st.dictionaries(
         st.builds(
-            Demand,
+            TaskProfile,
             st.sampled_from([("a100",), ("l40s",), ("a100", "l40s"), ()]),
             st.sampled_from([BOTH, ("train-nv",), ()]),
             st.integers(0, 9), st.integers(1, 3), st.integers(0, 99), st.booleans(),
@@ -150,14 +152,14 @@ def test_the_price_of_a_share() -> None:
     st.sampled_from(["nv1", "l40s1"]), st.integers(1, 8), st.integers(0, 40),
 )  # fmt: skip
 def test_terms_stay_within_their_bounds(
-    weights: dict[Demand, float], name: str, devices: int, gib: int
+    weights: dict[TaskProfile, float], name: str, devices: int, gib: int
 ) -> None:
     expected = forecast(weights, inventory())
     device, node = device_of(name)
     for shared in (False, True):
         asked = either(slots=(Slot(1 if shared else devices, 1, 1),), memory_gib=gib or 1,
                        shared=shared)  # fmt: skip
-        assert 0 <= expected.claim(asked, kind_of(device, node)) <= 1
+        assert 0 <= expected.claim(asked, device_class_of(device, node)) <= 1
         if weights:
             assert -1 <= price(expected, asked, (device, node)) <= 1
 
@@ -196,7 +198,7 @@ expected_jobs:
 
 def test_given_in_the_config() -> None:
     weights = given(parse_config(CONFIG).policy)
-    assert weights[Demand(("a100",), ("train-nv",), 8)] == 3 / 8
+    assert weights[TaskProfile(("a100",), ("train-nv",), 8)] == 3 / 8
     assert len(weights) == 2
 
 

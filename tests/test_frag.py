@@ -9,12 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.openb_policy import Ledger, Quotas, as_it_is
-from slurm_het.core.frag import Free, Measure, Mix, NodeKind, Shape, options
-from slurm_het.core.quotas import relaxation, room
+from slurm_het.core.cluster.gaps import (
+    Free,
+    NodeModel,
+    Shape,
+    options,
+)
+from slurm_het.core.worth.fragmentation import (
+    Measure,
+    Mix,
+)
+from slurm_het.core.worth.relaxation import relaxation, total_free
 
 ANY: frozenset[str] = frozenset()
-BIG = NodeKind("a100", 64, 512, 4)
-SMALL = NodeKind("t4", 64, 256, 2)
+BIG = NodeModel("a100", 64, 512, 4)
+SMALL = NodeModel("t4", 64, 256, 2)
 WHOLE_JOB = Shape(8, 32, 1, 1000, ANY)
 HALF = Shape(4, 16, 1, 500, ANY)
 TYPED = Shape(8, 32, 1, 1000, frozenset({"t4"}))
@@ -99,13 +108,13 @@ def test_fewer_cpus_never_lower_the_fragmentation(free: Free, mix: dict[Shape, f
 
 
 def test_room_adds_nodes_up() -> None:
-    found = room({Free("t4", 8, 32, (1000, 300)): 2, Free("t4", 16, 8, (0, 0)): 1})
+    found = total_free({Free("t4", 8, 32, (1000, 300)): 2, Free("t4", 16, 8, (0, 0)): 1})
     assert found == (32, 72, {1000: 2, 300: 2}, 16, 32, 1)
 
 
 def test_the_relaxation_counts_shares_by_gap() -> None:
     # From one empty device: the flow 1000 -> 500 -> 0, all for the one size there is.
-    lp = relaxation({BIG: room({BIG.empty(): 1})}, {HALF: 10.0}, as_it_is)
+    lp = relaxation({BIG: total_free({BIG.empty(): 1})}, {HALF: 10.0}, as_it_is)
     column = lp.program.columns[lp.uses[HALF, BIG]]
     assert column.gain == 0.5
     flows = [c for c in lp.program.columns if c.gain == 0 and c.upper == float("inf")]
@@ -115,7 +124,7 @@ def test_the_relaxation_counts_shares_by_gap() -> None:
 
 def test_what_can_never_fit_is_no_column() -> None:
     lp = relaxation(
-        {BIG: room({BIG.empty(): 1})}, {TYPED: 1.0, WHOLE_JOB: 1.0, CPU_JOB: 0.0}, as_it_is
+        {BIG: total_free({BIG.empty(): 1})}, {TYPED: 1.0, WHOLE_JOB: 1.0, CPU_JOB: 0.0}, as_it_is
     )
     assert set(lp.uses) == {(WHOLE_JOB, BIG)}
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slurm_het.core import hostlist
+from slurm_het.core.syntax import hostlist
 from tests.cluster import Cluster
 from tests.fuzz import targets
 from tests.fuzz.targets import TARGETS, checked

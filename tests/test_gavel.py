@@ -22,7 +22,7 @@ from bench.gavel import (
 )
 from bench.results import record, table
 from bench.traces import MissingTrace
-from slurm_het.core.problem import Problem, Solution, violations
+from slurm_het.core.assignment.problem import Problem, Solution, violations
 
 SPEEDS = {
     "v100": {"('A (batch size 8)', 1)": {"null": 10.0}, "('B', 4)": {"null": 4.0}},

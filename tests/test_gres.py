@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core import gres
-from slurm_het.core.gres import Gres
+from slurm_het.core.syntax import gres
+from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import GresError
 
 

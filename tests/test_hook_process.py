@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from slurm_het import wire
-from slurm_het.core.inventory import Inventory
+from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.daemon.hook_process import offer
 from tests.conftest import short_dir
 from tests.world import config_text, inventory

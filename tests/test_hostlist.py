@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core import hostlist
+from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
 
 

@@ -10,10 +10,14 @@ import pytest
 
 from bench.fgd import Chooser, OneByOne, best_fit, fgd
 from bench.openb import AT, COLUMNS, allowed, bound, entries, measure, replay
-from bench.openb_policy import Plan, Planned
+from bench.openb_policy import FullPlan, Planned
 from bench.plots import Series, draw
 from bench.traces import Curve, MissingTrace, Trace, arrivals, names, read_openb
-from slurm_het.core.frag import Free, NodeKind, Shape
+from slurm_het.core.cluster.gaps import (
+    Free,
+    NodeModel,
+    Shape,
+)
 
 ANY: frozenset[str] = frozenset()
 T4 = frozenset({"T4"})
@@ -35,7 +39,7 @@ def _synthetic(seed: int) -> Trace:
         for count, milli in [rng.choice([(1, 1000), (1, 500), (1, 300), (2, 1000), (0, 0)])]
         for models in [T4 if count and rng.random() < 0.3 else ANY]
     ]
-    nodes = {NodeKind("T4", 32000, 32768, 2): 4, NodeKind("G2", 48000, 65536, 4): 8}
+    nodes = {NodeModel("T4", 32000, 32768, 2): 4, NodeModel("G2", 48000, 65536, 4): 8}
     return Trace("synthetic", nodes, tuple(pods))
 
 
@@ -114,7 +118,7 @@ def test_no_policy_ever_places_infeasibly(seed: int) -> None:
 def test_one_at_a_time_a_pod_that_fits_is_never_turned_down() -> None:
     trace = _synthetic(5)
     policies = (
-        Planned(Plan(trace.nodes, trace.mix())),
+        Planned(FullPlan(trace.nodes, trace.mix())),
         OneByOne(trace.nodes, Chooser(fgd(trace.mix())), 1),
         OneByOne(trace.nodes, Chooser(best_fit(trace.mix())), 1),
     )
@@ -124,10 +128,10 @@ def test_one_at_a_time_a_pod_that_fits_is_never_turned_down() -> None:
 
 
 def test_typed_pods_find_the_scarce_model_kept_for_them() -> None:
-    nodes = {NodeKind("T4", 32000, 32768, 2): 2, NodeKind("G2", 32000, 32768, 2): 2}
+    nodes = {NodeModel("T4", 32000, 32768, 2): 2, NodeModel("G2", 32000, 32768, 2): 2}
     flexible, typed = Shape(1000, 1024, 1, 1000, ANY), Shape(1000, 1024, 1, 1000, T4)
     trace = Trace("typed", nodes, (flexible,) * 4 + (typed,) * 4)
-    found, _ = replay(trace, list(trace.pods), Planned(Plan(nodes, trace.mix())))
+    found, _ = replay(trace, list(trace.pods), Planned(FullPlan(nodes, trace.mix())))
     assert found.at(100) == 100
 
 

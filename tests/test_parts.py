@@ -10,20 +10,30 @@ from pathlib import Path
 import pytest
 
 from slurm_het.config import Config, Paths
-from slurm_het.core.build import build
-from slurm_het.core.forecast import Demand, Forecast, demand_beside, demand_of, forecast
-from slurm_het.core.greedy import greedy
-from slurm_het.core.inventory import Inventory
-from slurm_het.core.kinds import kind_of
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.linear_program import (
+    LinearProgram,
+)
+from slurm_het.core.cluster.device_class import device_class_of
+from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Slot, Task
-from slurm_het.core.parts import held_on, parts_program, with_parts
-from slurm_het.core.plan import plan
+from slurm_het.core.planner.build_problem import build
+from slurm_het.core.planner.plan import plan
 from slurm_het.core.policy import Weights
-from slurm_het.core.quotas import LinearProgram
-from slurm_het.core.weights import weight
+from slurm_het.core.worth.forecast import (
+    Forecast,
+    forecast,
+)
+from slurm_het.core.worth.full_cluster import held_on, parts_program, with_parts
+from slurm_het.core.worth.profiles import (
+    TaskProfile,
+    profile_beside,
+    profile_of,
+)
+from slurm_het.core.worth.weights import weight
 from slurm_het.daemon.expectation import Expectation
-from slurm_het.daemon.store import Journal
-from slurm_het.solve.relaxed import solve_program
+from slurm_het.journal import Journal
+from slurm_het.solve.linear import solve_program
 from slurm_het.solve.worker import WorkerSolver
 from tests.test_forecast import A100, BOTH, EITHER, device_of, either
 from tests.world import inventory, policy, running, task
@@ -33,7 +43,7 @@ def relax(program: LinearProgram) -> tuple[float, ...] | None:
     return solve_program(program, 10)
 
 
-def planned(weights: dict[Demand, float]) -> Forecast:
+def planned(weights: dict[TaskProfile, float]) -> Forecast:
     return with_parts(forecast(weights, inventory()), relax)
 
 
@@ -41,14 +51,14 @@ def test_flexible_tasks_are_planned_where_the_others_cannot_go() -> None:
     """The typed ones fill the A100s: nothing of them is left for tasks that have an alternative."""
     typed, flexible = A100._replace(devices=8), EITHER._replace(cpus=2)
     expected = planned({typed: 1.0, flexible: 1.0})
-    a100, l40s = kind_of(*device_of("nv1")), kind_of(*device_of("l40s1"))
+    a100, l40s = device_class_of(*device_of("nv1")), device_class_of(*device_of("l40s1"))
     assert set(expected.parts[typed]) == {a100}
     assert expected.parts[flexible][l40s] > expected.parts[flexible].get(a100, 0.0)
     assert expected.astray(either(), l40s) < expected.astray(either(), a100)
 
 
 def test_who_is_ahead_of_the_plan_goes_elsewhere() -> None:
-    a100, l40s = kind_of(*device_of("nv1")), kind_of(*device_of("l40s1"))
+    a100, l40s = device_class_of(*device_of("nv1")), device_class_of(*device_of("l40s1"))
     base = Forecast({EITHER: 1.0}, {a100: 16, l40s: 8}, {EITHER.anyhow: {a100: 0.5, l40s: 0.5}})
     even = base.now({EITHER.anyhow: {a100: 3, l40s: 3}})
     ahead = base.now({EITHER.anyhow: {a100: 6, l40s: 0}})
@@ -60,12 +70,12 @@ def test_who_is_ahead_of_the_plan_goes_elsewhere() -> None:
 def test_without_a_solver_simple_claims_hold() -> None:
     expected = with_parts(forecast({A100: 1.0}, inventory()), lambda _: None)
     assert not expected.parts
-    kind = kind_of(*device_of("nv1"))
+    kind = device_class_of(*device_of("nv1"))
     assert expected.astray(either(), kind) == expected.claim(either(), kind) == 1.0
 
 
 def test_shares_and_many_nodes_are_in_the_plan() -> None:
-    share = Demand(("l40s",), ("infer-nv",), memory_gib=20, shared=True)
+    share = TaskProfile(("l40s",), ("infer-nv",), memory_gib=20, shared=True)
     pair = A100._replace(devices=8, nodes=2)
     expected = planned({share: 3.0, pair: 1.0})
     assert set(expected.parts) == {share, share.anyhow, pair, pair.anyhow}
@@ -74,7 +84,7 @@ def test_shares_and_many_nodes_are_in_the_plan() -> None:
 
 
 def test_a_demand_for_what_is_not_there_is_in_no_plan() -> None:
-    assert planned({Demand(("h100",), BOTH): 1.0}).parts == {}
+    assert planned({TaskProfile(("h100",), BOTH): 1.0}).parts == {}
     assert parts_program(forecast({}, inventory())).uses == {}
 
 
@@ -85,7 +95,7 @@ def test_jobs_without_devices_take_cpus_in_the_plan() -> None:
     hungry = A100._replace(devices=0, cpus=8)
     beside = planned({everywhere: 1.0, hungry: 4.0}).parts
     assert sum(beside[hungry].values()) == pytest.approx(1)
-    a100 = kind_of(*device_of("nv1"))
+    a100 = device_class_of(*device_of("nv1"))
     assert beside[everywhere].get(a100, 0.0) < alone[a100]
 
 
@@ -93,9 +103,9 @@ def test_what_runs_is_counted_by_node() -> None:
     here = inventory(
         running(1, "nv1", "gpu:a100:2(IDX:0-1)"), running(2, "l40s1", "shard:l40s:20(IDX:0)"),
     )  # fmt: skip
-    asked = demand_of(task("1"))
+    asked = profile_of(task("1"))
     found = held_on(here, {"1": asked})
-    assert found == {key: {kind_of(*device_of("nv1")): 1} for key in {asked, asked.anyhow}}
+    assert found == {key: {device_class_of(*device_of("nv1")): 1} for key in {asked, asked.anyhow}}
 
 
 def test_the_plan_decides_between_equal_nodes() -> None:
@@ -109,8 +119,8 @@ def test_the_plan_decides_between_equal_nodes() -> None:
 def test_the_problem_has_the_weights_that_why_shows() -> None:
     """Tasks that are told apart by their CPUs share the rest of their weights."""
     few, many = either("1"), either("2", slots=(Slot(1, 6, 10),))
-    expected = planned({demand_of(few): 1.0, demand_of(many): 2.0, A100: 1.0})
-    assert demand_of(many) in expected.parts
+    expected = planned({profile_of(few): 1.0, profile_of(many): 2.0, A100: 1.0})
+    assert profile_of(many) in expected.parts
     built = build(inventory(), (few, many), policy(), expected)
     for t, what in enumerate(built.tasks):
         for j, device in enumerate(built.problem.devices):
@@ -143,7 +153,7 @@ def test_a_new_hetd_knows_from_the_journal_what_runs(tmp_path: Path) -> None:
         running(1, "nv1", "gpu:a100:1(IDX:0)"), running(9, "nv1", "gpu:a100:1(IDX:1)")
     )
     after = look([], holders)
-    assert after.held[demand_of(either())] == {kind_of(*device_of("nv1")): 1}
+    assert after.held[profile_of(either())] == {device_class_of(*device_of("nv1")): 1}
     journal.close()
 
 
@@ -163,7 +173,9 @@ def test_what_runs_without_devices_beside_them_is_learned(tmp_path: Path) -> Non
     ]
     for seen in (jobs[:1], jobs, jobs):
         asyncio.run(hetd.of([], seen, inventory()))
-    expected = Demand(tuple(sorted(policy().types)), ("train-nv",), 0, 2, cpus=8, memory_mib=8192)
+    expected = TaskProfile(
+        tuple(sorted(policy().types)), ("train-nv",), 0, 2, cpus=8, memory_mib=8192
+    )
     assert journal.demands(0.0) == {expected: 30.0 + 60.0}
     made = planned({expected: 1.0, A100: 1.0})
     assert {kind.type for kind in made.parts[expected]} == {"a100"}
@@ -177,7 +189,7 @@ def test_what_runs_beside_them_is_rounded_to_what_a_node_has() -> None:
     room.nodes["nv1"] = replace(room.nodes["nv1"], cpus=48, memory_mib=500_000)
     for cpus, memory, expected in ((40, 400_000, (48, 500_000)), (3, 9_000, (4, 16_384))):
         job = running(1, "nv1", "", cpus=cpus, partition="train-nv", memory_per_node_mib=memory)
-        found = demand_beside(job, room, policy())
+        found = profile_beside(job, room, policy())
         assert found is not None
         assert (found.cpus, found.memory_mib) == expected
 

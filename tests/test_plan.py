@@ -10,15 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slurm_het.core.build import misfit, need
-from slurm_het.core.greedy import greedy
-from slurm_het.core.inventory import Inventory, take_inventory
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.problem import Problem, SlotChoice, Solution
+from slurm_het.core.cluster.fit import (
+    could_start,
+    misfit,
+    need,
+)
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.pinned import Pin, reserve
+from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Plan, Slot, Task
-from slurm_het.core.plan import LEFT_OUT, could_start, plan, select
-from slurm_het.core.problem import Problem, SlotChoice, Solution
-from slurm_het.core.queue import fill_task_pools
-from slurm_het.core.reserve import Pin, reserve
-from slurm_het.solve.milp import solve as solve_mip
+from slurm_het.core.planner.plan import (
+    LEFT_OUT,
+    plan,
+    select,
+)
+from slurm_het.solve.solve import solve as solve_mip
 from tests.world import forgetful, gated, inventory, policy, running, snapshot, task
 
 Solve = Callable[[Problem], Solution]

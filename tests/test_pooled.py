@@ -8,10 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bench.solve_naive import instance
-from slurm_het.core.problem import PDevice, PNode, Problem, PSlot, Solution, violations
-from slurm_het.solve.lexicographic import Search
-from slurm_het.solve.milp import Detailed, SolverName, solve
-from slurm_het.solve.pooled import Pooled
+from slurm_het.core.assignment.problem import PDevice, PNode, Problem, PSlot, Solution, violations
+from slurm_het.solve.detailed.model import (
+    Detailed,
+)
+from slurm_het.solve.pooled.formulation import Pooled
+from slurm_het.solve.search import Search
+from slurm_het.solve.solve import (
+    SolverName,
+    solve,
+)
 from tests.problems import Ask, asks_of, crowds, problem_of, problems
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
@@ -100,7 +106,7 @@ def test_a_large_cluster_is_planned_near_its_bound() -> None:
 
 def test_of_an_odd_number_of_nodes_one_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound of the LP alone knows it: half a task on the third node would be worth more."""
-    monkeypatch.setattr("slurm_het.solve.pooled.ALL_CHOICES", 0)
+    monkeypatch.setattr("slurm_het.solve.pooled.formulation.ALL_CHOICES", 0)
     nodes = [PNode(f"n{n}", 8, 0, (n,), n // 3) for n in range(6)]
     devices = [PDevice(n, 0, 8, 0, True, n // 3) for n in range(6)]
     slots = (PSlot(1, {0: (1, 0), 1: (1, 0)}),) * 2

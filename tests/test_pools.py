@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from slurm_het.core.demand import Demand
+from slurm_het.core.jobs.demand import Demand
+from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools, why_not
 from slurm_het.core.model import Classification, Job, Partition, Slot
-from slurm_het.core.pools import fitting_pools, fitting_types, usable_pools, why_not
 from tests.world import inventory, policy
 
 JOB = Job(

@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from slurm_het.core.inventory import take_inventory
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.task_pools import (
+    Readings,
+    TaskPools,
+    fill_task_pools,
+    is_gated,
+)
 from slurm_het.core.model import Job
-from slurm_het.core.queue import Readings, TaskPools, array_indexes, fill_task_pools, is_gated
+from slurm_het.core.syntax.arrays import (
+    array_indexes,
+)
 from tests.world import gated, inventory, partitions, policy, running, snapshot
 
 

@@ -7,15 +7,26 @@ from dataclasses import replace
 import pytest
 
 from slurm_het.config import parse_config
-from slurm_het.core.build import build, misfit
-from slurm_het.core.greedy import greedy
-from slurm_het.core.inventory import Inventory, take_inventory
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.fit import (
+    misfit,
+)
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.jobs.admission import (
+    admit,
+)
+from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
+from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Slot, Snapshot, Task
-from slurm_het.core.picks import pick_devices
-from slurm_het.core.plan import plan
-from slurm_het.core.queue import TaskPools, fill_task_pools
-from slurm_het.core.regres import original_gres, rewritten_gres
-from slurm_het.core.rewrite import admit, release_fields, return_fields
+from slurm_het.core.planner.build_problem import (
+    build,
+)
+from slurm_het.core.planner.plan import plan
+from slurm_het.core.planner.slurm_picks import pick_devices
+from slurm_het.core.planner.updates import (
+    release_fields,
+    return_fields,
+)
 
 CONFIG = """
 intake_partition: accel

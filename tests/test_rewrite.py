@@ -8,19 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core import gres
-from slurm_het.core.features import parse_features
-from slurm_het.core.model import SCENARIOS, Classification, Placement
-from slurm_het.core.rewrite import (
-    MAX_COMMENT,
+from slurm_het.core.jobs.admission import (
     Admission,
     admit,
     classification_of,
+)
+from slurm_het.core.jobs.mark import (
+    MAX_COMMENT,
     decode_comment,
     encode_comment,
+)
+from slurm_het.core.model import SCENARIOS, Classification, Placement
+from slurm_het.core.planner.updates import (
     release_fields,
     return_fields,
 )
+from slurm_het.core.syntax import gres
+from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.daemon.hook_process import offer
 from tests.world import gated, inventory, policy, running
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from slurm_het.cli.columns import BY_NAME
-from slurm_het.cli.filters import Choice, choose, read_states
-from slurm_het.core.free import free_by_node, free_by_pool
-from slurm_het.core.held import Held, count_text, fold_held
-from slurm_het.core.inventory import take_inventory
+from slurm_het.cli.filters import Filters, choose, read_states
+from slurm_het.core.cluster.holdings import Held, count_text, fold_held
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.mark import (
+    encode_comment,
+)
 from slurm_het.core.model import Classification, Job
-from slurm_het.core.rewrite import encode_comment
-from slurm_het.core.rows import used_seconds
-from slurm_het.core.whys import Remembered
+from slurm_het.core.views.free import free_by_node, free_by_pool
+from slurm_het.core.views.job_rows import used_seconds
+from slurm_het.core.views.waiting import Remembered
 from slurm_het.errors import HetError
 from tests.squeue_cluster import NODES, NOW, POLICY, node, row, running, snapshot, view, waiting
 
@@ -171,24 +173,24 @@ CHOICES = (
 @pytest.mark.parametrize(
     ("choice", "ids"),
     [
-        (Choice(), {"1", "3", "11_[3-9%3]", "11_2"}),
-        (Choice(states="all"), {"1", "2", "3", "11_[3-9%3]", "11_2"}),
-        (Choice(states="cd,CG"), {"2", "11_2"}),
-        (Choice(states="pending"), {"3", "11_[3-9%3]"}),
-        (Choice(users="ann"), {"1", "11_2"}),
-        (Choice(users="1002"), {"3"}),
-        (Choice(jobs="11"), {"11_[3-9%3]", "11_2"}),
-        (Choice(jobs="11_2,3"), {"11_2", "3"}),
-        (Choice(jobs="11_5"), {"11_[3-9%3]"}),
-        (Choice(jobs="11_[1-2,40],1"), {"11_2", "1"}),
-        (Choice(jobs="999"), set()),
-        (Choice(partitions="accel"), {"3", "11_[3-9%3]"}),
-        (Choice(partitions="train-nv,cpu"), {"1", "11_2"}),
-        (Choice(nodes="nv2"), {"1"}),
-        (Choice(nodes="nv[1-2]"), {"1", "11_2"}),
+        (Filters(), {"1", "3", "11_[3-9%3]", "11_2"}),
+        (Filters(states="all"), {"1", "2", "3", "11_[3-9%3]", "11_2"}),
+        (Filters(states="cd,CG"), {"2", "11_2"}),
+        (Filters(states="pending"), {"3", "11_[3-9%3]"}),
+        (Filters(users="ann"), {"1", "11_2"}),
+        (Filters(users="1002"), {"3"}),
+        (Filters(jobs="11"), {"11_[3-9%3]", "11_2"}),
+        (Filters(jobs="11_2,3"), {"11_2", "3"}),
+        (Filters(jobs="11_5"), {"11_[3-9%3]"}),
+        (Filters(jobs="11_[1-2,40],1"), {"11_2", "1"}),
+        (Filters(jobs="999"), set()),
+        (Filters(partitions="accel"), {"3", "11_[3-9%3]"}),
+        (Filters(partitions="train-nv,cpu"), {"1", "11_2"}),
+        (Filters(nodes="nv2"), {"1"}),
+        (Filters(nodes="nv[1-2]"), {"1", "11_2"}),
     ],
 )
-def test_choices(choice: Choice, ids: set[str]) -> None:
+def test_choices(choice: Filters, ids: set[str]) -> None:
     taken = snapshot(*CHOICES)
     assert {r.id for r in choose(view(*CHOICES).rows, choice, taken)} == ids
 
@@ -196,15 +198,15 @@ def test_choices(choice: Choice, ids: set[str]) -> None:
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        (Choice(states="FOO"), "no job state 'FOO'"),
-        (Choice(partitions="nope"), "no partition 'nope'"),
-        (Choice(nodes="nv[1-9]"), "no node"),
-        (Choice(nodes="nv["), "host list"),
-        (Choice(jobs="1;reboot"), "not a job id"),
-        (Choice(users="no\0body"), "no user"),
+        (Filters(states="FOO"), "no job state 'FOO'"),
+        (Filters(partitions="nope"), "no partition 'nope'"),
+        (Filters(nodes="nv[1-9]"), "no node"),
+        (Filters(nodes="nv["), "host list"),
+        (Filters(jobs="1;reboot"), "not a job id"),
+        (Filters(users="no\0body"), "no user"),
     ],
 )
-def test_a_choice_of_what_there_is_not_is_an_error(choice: Choice, message: str) -> None:
+def test_a_choice_of_what_there_is_not_is_an_error(choice: Filters, message: str) -> None:
     with pytest.raises(HetError, match=message):
         choose(view(*CHOICES).rows, choice, snapshot(*CHOICES))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bench.simulate import Arrival, Simulation
-from slurm_het.core.greedy import greedy
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.jobs.mark import (
+    encode_comment,
+)
 from slurm_het.core.model import Classification
-from slurm_het.core.rewrite import encode_comment
 from tests.world import gated, policy, snapshot
 
 AMD = encode_comment(Classification("training", vendors=("amd",)), {})

@@ -9,8 +9,8 @@ import pytest
 from bench.slurm import double_booked
 from bench.slurm_stats import Run, figures, percentile, size_class, vendor_class
 from bench.slurm_trace import DEVICES, make_trace
+from slurm_het.core.jobs.admission import admit
 from slurm_het.core.model import Job
-from slurm_het.core.rewrite import admit
 from slurm_het.errors import HetError
 from tests.world import inventory, policy, running, snapshot
 

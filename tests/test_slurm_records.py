@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from slurm_het.core.demand import Demand, NodeSize, count_demand
-from slurm_het.core.inventory import devices_lost, take_inventory
+from slurm_het.core.cluster.inventory import devices_lost, take_inventory
+from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.errors import SlurmError
 from slurm_het.slurm.jobs import parse_jobs

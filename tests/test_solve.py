@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bench.solve_naive import instance
-from slurm_het.core.greedy import complete, greedy, value
-from slurm_het.core.problem import Problem, PSlot, SlotChoice, Solution, violations
-from slurm_het.solve.milp import SolverName, dump_lp, solve
+from slurm_het.core.assignment.first_fit import complete, greedy, value
+from slurm_het.core.assignment.problem import Problem, PSlot, SlotChoice, Solution, violations
+from slurm_het.solve.solve import SolverName, dump_lp, solve
 from tests.problems import Ask, asks_of, oracle, problems, simple, with_asks
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
@@ -151,7 +151,8 @@ def test_an_infeasible_answer_is_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(
-        "slurm_het.solve.milp.DetailedModel._read", lambda _: {0: (SlotChoice(0, (0, 1)),)}
+        "slurm_het.solve.detailed.model.DetailedModel._read",
+        lambda _: {0: (SlotChoice(0, (0, 1)),)},
     )
     found = solve(simple(), 5)
     assert found.status == "greedy"
@@ -225,9 +226,9 @@ def collecting(self, text):
     return parse(self, text)
 
 Parser._parse = collecting
-from slurm_het.core.quotas import LinearProgram
-from slurm_het.solve.milp import solve
-from slurm_het.solve.relaxed import solve_program
+from slurm_het.core.worth.relaxation import LinearProgram
+from slurm_het.solve.solve import solve
+from slurm_het.solve.linear import solve_program
 from tests.problems import random_crowd
 
 program = LinearProgram()

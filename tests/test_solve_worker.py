@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from bench.solve_naive import instance
-from slurm_het.core.greedy import greedy
-from slurm_het.core.problem import Problem, Solution, violations
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.solve import Deadline, Solver
-from slurm_het.solve.frames import LateError, Pipes
+from slurm_het.solve.pipes import LateError, Pipes
 from slurm_het.solve.worker import Reply, WorkerSolver, _reply
 from tests.problems import simple
 
@@ -178,7 +178,7 @@ def test_what_the_worker_raises_is_said(worker: WorkerSolver) -> None:
 def test_a_problem_too_large_for_a_frame_is_not_sent(
     worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("slurm_het.solve.frames.MAX_FRAME", 1000)
+    monkeypatch.setattr("slurm_het.solve.pipes.MAX_FRAME", 1000)
     assert worker.solve(_hard(), 5).status == "greedy"
     assert "too long" in caplog.text
 

@@ -15,11 +15,11 @@ from click.testing import CliRunner, Result
 
 from slurm_het.cli import squeue as module
 from slurm_het.cli.columns import STATE_CODES, format_lines, parse_format
-from slurm_het.cli.control import MAX_REQUEST, call
+from slurm_het.cli.hetd_client import MAX_REQUEST, call
 from slurm_het.cli.render import cut, duration, pad, table, width
 from slurm_het.cli.screen import job_lines
 from slurm_het.core.model import Job, Snapshot
-from slurm_het.core.plain import clean
+from slurm_het.core.syntax.printable import clean
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.slurm.versions import parse_version
 from tests.squeue_cluster import CONFIG, running, snapshot, view, waiting

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from slurm_het.core.gres import parse_indexes
-from slurm_het.core.hostlist import expand
+from slurm_het.core.syntax.gres import parse_indexes
+from slurm_het.core.syntax.hostlist import expand
 from slurm_het.sandbox.cluster import Sandbox
 
 pytestmark = [

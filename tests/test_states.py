@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from slurm_het.core.inventory import Inventory
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.node_states import grid_of
 from slurm_het.core.model import Node, Slot, Task
-from slurm_het.core.plan import plan
-from slurm_het.core.states import grid_of
-from slurm_het.solve.milp import solve
+from slurm_het.core.planner.plan import plan
+from slurm_het.solve.solve import solve
 from tests.world import inventory, policy, task
 
 

@@ -7,16 +7,20 @@ from dataclasses import replace
 import pytest
 
 from slurm_het.config import parse_config
-from slurm_het.core.build import site_of
-from slurm_het.core.classify import Request, classify
-from slurm_het.core.greedy import greedy
-from slurm_het.core.kinds import kind_of
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.device_class import device_class_of
+from slurm_het.core.jobs.classify import Request, classify
+from slurm_het.core.jobs.mark import (
+    encode_comment,
+)
+from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Classification, Task
-from slurm_het.core.plan import plan
+from slurm_het.core.planner.plan import plan
 from slurm_het.core.policy import Policy
-from slurm_het.core.queue import fill_task_pools
-from slurm_het.core.rewrite import encode_comment
-from slurm_het.core.weights import throughput
+from slurm_het.core.worth.weights import (
+    site_of,
+    throughput,
+)
 from tests.world import gated, inventory, policy, snapshot, task
 
 CONFIG = """
@@ -59,7 +63,9 @@ def test_an_unknown_class_is_evidence() -> None:
 
 def speed(kind: str, job_class: str) -> float:
     on = inventory()
-    where = next(kind_of(d, n) for n in on.nodes.values() for d in n.devices if d.type == kind)
+    where = next(
+        device_class_of(d, n) for n in on.nodes.values() for d in n.devices if d.type == kind
+    )
     asked = task("1", types=frozenset({kind}), job_class=job_class)
     return throughput(asked, where, site_of(on, world()))
 

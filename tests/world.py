@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm_het.config import parse_config
-from slurm_het.core.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.model import Job, Partition, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.sandbox.render import accelerators

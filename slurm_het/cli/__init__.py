@@ -1,0 +1,1 @@
+"""The programs that people run: het-squeue and slurm-het."""

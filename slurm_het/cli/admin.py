@@ -13,7 +13,7 @@ from slurm_het.cli.plan import plan
 from slurm_het.cli.sandbox import sandbox
 from slurm_het.cli.systemd_unit import systemd_unit
 from slurm_het.cli.why import why
-from slurm_het.core.plain import clean_lines
+from slurm_het.core.syntax.printable import clean_lines
 from slurm_het.errors import HetError
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from slurm_het.cli.render import cut, duration, pad
-from slurm_het.core.held import UNKNOWN, count_text, fold_held
-from slurm_het.core.plain import clean
-from slurm_het.core.rows import FINISHED, Row
+from slurm_het.core.cluster.holdings import UNKNOWN, count_text, fold_held
+from slurm_het.core.syntax.printable import clean
+from slurm_het.core.views.job_rows import FINISHED, JobRow
 from slurm_het.errors import HetError
 
 STATE_CODES = {
@@ -30,7 +30,7 @@ class Column:
     name: str
     letter: str
     heading: str
-    text: Callable[[Row], str]
+    text: Callable[[JobRow], str]
     right: bool = False
 
 
@@ -44,28 +44,28 @@ class Field:
     literal: str = ""
 
 
-def _devices(row: Row) -> str:
+def _devices(row: JobRow) -> str:
     if row.waits:
         asked = count_text(row.ask.devices) if row.ask else ""
         return f"({asked})" if asked else _none(row)
     return fold_held(row.held) or _none(row)
 
 
-def _where(row: Row) -> str:
+def _where(row: JobRow) -> str:
     """Like squeue's NODELIST(REASON)."""
     if row.waits:
         return f"({row.reason})"
     return fold_held(row.held) or (f"({row.reason})" if row.reason else "")
 
 
-def _count(row: Row) -> str:
+def _count(row: JobRow) -> str:
     if row.waits:
         return (count_text(row.ask.devices) if row.ask else "") or _none(row)
     unknown = any(h.indexes is None and not h.count for h in row.held)
     return UNKNOWN if unknown else count_text(h.count for h in row.held) or _none(row)
 
 
-def _memory(row: Row) -> str:
+def _memory(row: JobRow) -> str:
     if row.waits:
         if not (row.ask and row.ask.memory_gib):
             return _none(row)
@@ -73,20 +73,20 @@ def _memory(row: Row) -> str:
     return str(row.memory_gib) if row.memory_gib else _none(row)
 
 
-def _none(row: Row) -> str:
+def _none(row: JobRow) -> str:
     return UNKNOWN if row.unreadable else "-"
 
 
-def _types(row: Row) -> str:
+def _types(row: JobRow) -> str:
     return "|".join(row.types) or _none(row)
 
 
-def _reason_column(row: Row) -> str:
+def _reason_column(row: JobRow) -> str:
     nodes = ",".join(row.nodes)
     return f"({row.reason})" if row.waits or (row.job.state in FINISHED and not nodes) else nodes
 
 
-def _limit(row: Row) -> str:
+def _limit(row: JobRow) -> str:
     minutes = row.job.time_limit_minutes
     return "UNLIMITED" if minutes is None else duration(minutes * 60)
 
@@ -166,7 +166,7 @@ def _bad(text: str) -> HetError:
     )
 
 
-def format_lines(fields: Sequence[Field], rows: Sequence[Row], *, header: bool) -> list[str]:
+def format_lines(fields: Sequence[Field], rows: Sequence[JobRow], *, header: bool) -> list[str]:
     """One line per row, each column at its given width, as squeue prints it."""
     lines = ["".join(_sized(f, f.column.heading if f.column else "") for f in fields)]
     lines += ["".join(_sized(f, clean(f.column.text(r)) if f.column else "") for f in fields)

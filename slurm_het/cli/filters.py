@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from slurm_het.cli.columns import STATE_CODES
-from slurm_het.core import hostlist
-from slurm_het.core.inventory import Inventory
+from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Snapshot
-from slurm_het.core.queue import array_indexes
-from slurm_het.core.rows import FINISHED, GATE, Row, rows_on
+from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.arrays import (
+    array_indexes,
+)
+from slurm_het.core.views.job_rows import FINISHED, GATE, JobRow, rows_on
 from slurm_het.errors import HetError
 
 _JOB = re.compile(r"(\d{1,10})(?:_(?:(\d{1,8})|\[([\d,:-]{1,200})\]))?\Z")
@@ -20,7 +22,7 @@ MAX_TASKS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Filters:
     """What to show, as the user wrote it; empty is everything."""
 
     users: str = ""
@@ -30,7 +32,7 @@ class Choice:
     nodes: str = ""
 
 
-def choose(rows: Iterable[Row], choice: Choice, snapshot: Snapshot) -> list[Row]:
+def choose(rows: Iterable[JobRow], choice: Filters, snapshot: Snapshot) -> list[JobRow]:
     """The rows chosen. Raises HetError for states, partitions, nodes, users there are not."""
     states = read_states(choice.states)
     kept = [r for r in rows if (r.job.state in states if states else r.job.state not in FINISHED)]
@@ -50,7 +52,7 @@ def choose(rows: Iterable[Row], choice: Choice, snapshot: Snapshot) -> list[Row]
     return kept
 
 
-def choose_devices(inventory: Inventory, choice: Choice, snapshot: Snapshot) -> Inventory:
+def choose_devices(inventory: Inventory, choice: Filters, snapshot: Snapshot) -> Inventory:
     """The nodes chosen, by name and by partition. Raises HetError for nodes there are not."""
     names, asked = _split(choice.partitions), _nodes(choice.nodes, snapshot)
     nodes = {
@@ -113,7 +115,7 @@ def _job(text: str) -> tuple[int, frozenset[int]]:
     return int(match.group(1)), frozenset(array_indexes(tasks, MAX_TASKS))
 
 
-def _is(row: Row, number: int, tasks: frozenset[int]) -> bool:
+def _is(row: JobRow, number: int, tasks: frozenset[int]) -> bool:
     job = row.job
     if not tasks:
         return number in {job.id, job.array_job_id, job.het_job_id}

@@ -12,24 +12,26 @@ from pathlib import Path
 import click
 
 from slurm_het.config import Config, load_config
-from slurm_het.core.ahead import Reservation
-from slurm_het.core.build import build
-from slurm_het.core.explain import explain
-from slurm_het.core.forecast import Forecast, forecast, given
-from slurm_het.core.gres import format_places
-from slurm_het.core.inventory import Inventory, take_inventory
+from slurm_het.core.assignment.linear_program import (
+    LinearProgram,
+)
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.pinned import reserve
+from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Placement, Plan
-from slurm_het.core.outlook import EXPLAINED, look_ahead
-from slurm_het.core.parts import held_on, with_parts
-from slurm_het.core.plain import clean, clean_lines
-from slurm_het.core.plan import make_plan, select
-from slurm_het.core.queue import fill_task_pools
-from slurm_het.core.quotas import LinearProgram
-from slurm_het.core.reserve import reserve
+from slurm_het.core.planner.build_problem import build
+from slurm_het.core.planner.explain import explain
+from slurm_het.core.planner.pins import Pins, Planned
+from slurm_het.core.planner.plan import make_plan, select
+from slurm_het.core.reservations.look_ahead import EXPLAINED, look_ahead
+from slurm_het.core.reservations.reservation import Reservation
+from slurm_het.core.syntax.gres import format_places
+from slurm_het.core.syntax.printable import clean, clean_lines
+from slurm_het.core.worth.forecast import Forecast, forecast, given
+from slurm_het.core.worth.full_cluster import held_on, with_parts
 from slurm_het.daemon.expectation import DAY
-from slurm_het.daemon.pins import Pins, Planned
-from slurm_het.daemon.store import Journal
 from slurm_het.errors import HetError
+from slurm_het.journal import Journal
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.solve.worker import WorkerSolver
 
@@ -73,7 +75,7 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
         if journal:
             journal.close()
     if solution is None:
-        from slurm_het.solve.milp import dump_lp as dump  # loads the solvers' libraries: only here
+        from slurm_het.solve.solve import dump_lp as dump  # loads the solvers' libraries: only here
 
         click.echo(clean_lines(dump(built.problem)))
         return

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from slurm_het.cli.columns import BY_NAME, DEFAULT, Column
 from slurm_het.cli.render import cut, table, width
-from slurm_het.core import hostlist
-from slurm_het.core.free import NodeFree, PoolFree
-from slurm_het.core.gres import format_indexes
-from slurm_het.core.plain import clean
-from slurm_het.core.rows import Row
+from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.gres import format_indexes
+from slurm_het.core.syntax.printable import clean
+from slurm_het.core.views.free import NodeFree, PoolFree
+from slurm_het.core.views.job_rows import JobRow
 
 MARK = "…"
 ROOM = 24  # cells for the last column below which its long texts go to a line of their own
@@ -21,7 +21,7 @@ _SHORT = {"training": "train", "inference": "infer"}
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ScreenLayout:
     """Which of the default columns, with which of them held to how many cells."""
 
     names: tuple[str, ...]
@@ -41,15 +41,15 @@ _SMALL = {"user": 8, "name": 8}
 _TRAIN: dict[str, Callable[[str], str]] = {"scenario": _brief}
 _SLIM = tuple(n for n in DEFAULT if n not in {"scenario", "count"})
 LAYOUTS = (
-    Layout(DEFAULT, {"user": 16, "name": 24}, {}),
-    Layout(DEFAULT, {"user": 8, "name": 16}, _TRAIN),
-    Layout(DEFAULT, _SMALL, _TRAIN),
-    Layout(_SLIM, {**_SMALL, "type": 16, "id": 13}, {"type": _model}),
+    ScreenLayout(DEFAULT, {"user": 16, "name": 24}, {}),
+    ScreenLayout(DEFAULT, {"user": 8, "name": 16}, _TRAIN),
+    ScreenLayout(DEFAULT, _SMALL, _TRAIN),
+    ScreenLayout(_SLIM, {**_SMALL, "type": 16, "id": 13}, {"type": _model}),
 )
 
 
 def job_lines(
-    rows: Sequence[Row],
+    rows: Sequence[JobRow],
     columns: Sequence[Column] | None,
     *,
     header: bool,
@@ -65,7 +65,7 @@ def job_lines(
     return _woven(lines, [_evidence(row, None) if why else [] for row in rows], header=header)
 
 
-def _fitted(rows: Sequence[Row], terminal: int, *, header: bool, why: bool) -> list[str]:
+def _fitted(rows: Sequence[JobRow], terminal: int, *, header: bool, why: bool) -> list[str]:
     """The widest layout whose last column still has room for its texts, the rest cut."""
     for layout in LAYOUTS:
         columns = [BY_NAME[name] for name in layout.names]
@@ -86,7 +86,7 @@ def _fitted(rows: Sequence[Row], terminal: int, *, header: bool, why: bool) -> l
     return _woven([cut(line, terminal, MARK) for line in lines], notes, header=header)
 
 
-def _cells(row: Row, columns: Sequence[Column], layout: Layout) -> list[str]:
+def _cells(row: JobRow, columns: Sequence[Column], layout: ScreenLayout) -> list[str]:
     out = []
     for column in columns:
         text = clean(column.text(row))
@@ -96,7 +96,7 @@ def _cells(row: Row, columns: Sequence[Column], layout: Layout) -> list[str]:
     return out
 
 
-def _evidence(row: Row, terminal: int | None) -> list[str]:
+def _evidence(row: JobRow, terminal: int | None) -> list[str]:
     text = clean("; ".join(row.evidence) or "asks for no accelerator")
     return _wrapped(text, terminal) if terminal else [f"    {text}"]
 

@@ -19,14 +19,14 @@ from typing import Any
 import click
 
 from slurm_het.cli.columns import COLUMNS, format_lines, named, parse_format
-from slurm_het.cli.filters import Choice, choose, choose_devices
-from slurm_het.cli.gate import ask_hetd
+from slurm_het.cli.filters import Filters, choose, choose_devices
+from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.screen import job_lines, node_lines, pool_lines
 from slurm_het.config import Config, load_config
-from slurm_het.core.free import free_by_node, free_by_pool
-from slurm_het.core.inventory import take_inventory
-from slurm_het.core.plain import clean
-from slurm_het.core.rows import Row, make_view
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.syntax.printable import clean
+from slurm_het.core.views.free import free_by_node, free_by_pool
+from slurm_het.core.views.job_rows import JobRow, make_view
 from slurm_het.errors import HetError
 from slurm_het.slurm.cli import CliSlurm
 
@@ -42,7 +42,7 @@ HIDDEN = {
 class Options:
     """What to print and how."""
 
-    choice: Choice
+    choice: Filters
     format: str | None
     header: bool
     as_json: bool
@@ -127,7 +127,7 @@ def squeue(
             f"--free and --nodes show no jobs, which {said} is for; -p and -w choose pools and"
             " nodes, and --json has the jobs too"
         )
-    choice = Choice(users, jobs, partition, states, nodelist)
+    choice = Filters(users, jobs, partition, states, nodelist)
     options = Options(choice, fmt, not noheader, as_json, why, free, nodes)
     settings = load_config(config)
     slurm = CliSlurm(settings.slurm)
@@ -206,7 +206,7 @@ def _warn(warnings: Sequence[str]) -> None:
         _say(f"warning: and {len(warnings) - MAX_WARNINGS} more like these")
 
 
-def _job_table(rows: list[Row], options: Options) -> list[str]:
+def _job_table(rows: list[JobRow], options: Options) -> list[str]:
     terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if options.format and "%" in options.format:
         return format_lines(parse_format(options.format), rows, header=options.header)
@@ -214,7 +214,7 @@ def _job_table(rows: list[Row], options: Options) -> list[str]:
     return job_lines(rows, columns, header=options.header, why=options.why, terminal=terminal)
 
 
-def row_json(row: Row) -> dict[str, Any]:
+def row_json(row: JobRow) -> dict[str, Any]:
     """A job's documented keys; texts are as Slurm has them (JSON escapes controls itself)."""
     job, ask = row.job, row.ask
     asks = asdict(ask) if ask else None

@@ -11,18 +11,23 @@ from typing import Any
 
 import click
 
-from slurm_het.cli.control import call
-from slurm_het.cli.gate import ask_hetd
+from slurm_het.cli.hetd_client import call
+from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.config import Config, load_config
-from slurm_het.core.gres import format_places
-from slurm_het.core.inventory import take_inventory
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.admission import (
+    classification_of,
+)
+from slurm_het.core.jobs.mark import (
+    decode_comment,
+)
+from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job, Snapshot
-from slurm_het.core.plain import clean
-from slurm_het.core.queue import is_gated
-from slurm_het.core.rewrite import classification_of, decode_comment
-from slurm_het.core.rows import make_view
-from slurm_het.daemon.store import Journal, placement_from
+from slurm_het.core.syntax.gres import format_places
+from slurm_het.core.syntax.printable import clean
+from slurm_het.core.views.job_rows import make_view
 from slurm_het.errors import HetError
+from slurm_het.journal import Journal, placement_from
 from slurm_het.slurm.cli import CliSlurm
 
 

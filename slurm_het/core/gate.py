@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class State(StrEnum):
+class GateState(StrEnum):
     """What hetd knows of the gate."""
 
     RECOVERING = "recovering"  # Slurm's truth is not known: nothing is planned
@@ -19,7 +19,7 @@ class State(StrEnum):
     OPEN = "open"  # plain Slurm schedules, as it should
 
 
-class Event(StrEnum):
+class GateEvent(StrEnum):
     """What moves the gate. The first three are what a snapshot shows while hetd is to plan."""
 
     UP = "up"  # not closed yet; slurmctld restarted or reconfigured; bypass is off again
@@ -31,7 +31,7 @@ class Event(StrEnum):
     STOP = "stop"  # hetd stops, crashes, or misses its watchdog
 
 
-class Order(StrEnum):
+class GateOrder(StrEnum):
     """What is done on a transition."""
 
     NONE = "-"
@@ -40,30 +40,30 @@ class Order(StrEnum):
     PLAN = "plan"
 
 
-Move = tuple[State, Order]
+Move = tuple[GateState, GateOrder]
 
-_OPEN: Move = (State.OPEN, Order.OPEN)
-_LEAVE: Move = (State.OPEN, Order.NONE)
-_CLOSE: Move = (State.CLOSING, Order.CLOSE)
-_PLAN: Move = (State.CLOSED, Order.PLAN)
-_LEARN: Move = (State.RECOVERING, Order.NONE)
+_OPEN: Move = (GateState.OPEN, GateOrder.OPEN)
+_LEAVE: Move = (GateState.OPEN, GateOrder.NONE)
+_CLOSE: Move = (GateState.CLOSING, GateOrder.CLOSE)
+_PLAN: Move = (GateState.CLOSED, GateOrder.PLAN)
+_LEARN: Move = (GateState.RECOVERING, GateOrder.NONE)
 
 # In an open gate jobs start by themselves: a hand that closed it is no reason to plan from a
 # snapshot whose jobs may be older than that. One more is taken first.
-TABLE: dict[State, dict[Event, Move]] = {
+TABLE: dict[GateState, dict[GateEvent, Move]] = {
     state: {
-        Event.UP: _CLOSE,
-        Event.DOWN: _LEARN if state is State.OPEN else _PLAN,
-        Event.OTHER: _LEAVE,
-        Event.BYPASS: _OPEN,
-        Event.LOST: _LEAVE if state is State.OPEN else _LEARN,
-        Event.FAILING: _OPEN,
-        Event.STOP: _OPEN,
+        GateEvent.UP: _CLOSE,
+        GateEvent.DOWN: _LEARN if state is GateState.OPEN else _PLAN,
+        GateEvent.OTHER: _LEAVE,
+        GateEvent.BYPASS: _OPEN,
+        GateEvent.LOST: _LEAVE if state is GateState.OPEN else _LEARN,
+        GateEvent.FAILING: _OPEN,
+        GateEvent.STOP: _OPEN,
     }
-    for state in State
+    for state in GateState
 }
 
 
-def step(state: State, event: Event) -> Move:
+def step(state: GateState, event: GateEvent) -> Move:
     """The next state, and what is done on the way there."""
     return TABLE[state][event]

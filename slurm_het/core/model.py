@@ -297,7 +297,7 @@ class Task:
     `asks` is the GRES name it asks for, with the type if it names one; '' reaches any device.
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
     an earlier release has left it another one. With a `unit` Slurm itself deals out the devices
-    over the nodes, so many at a time (see picks.py); else each node gives what its slot says.
+    over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
     It uses at most `threads_per_core` of each core that it is given; 0: all.
     """
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from slurm_het.core.model import SCENARIOS, DeviceType, Pool, Scenario
@@ -67,7 +69,7 @@ class ExpectedJob:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much each term of w counts; 0 switches a term off. Terms: `slurm_het.core.weights`."""
+    """How much each term of w counts; 0 switches a term off. Terms: `core/worth/weights.py`."""
 
     scenario_fit: float = 4.0
     throughput: float = 1.0
@@ -111,3 +113,15 @@ class Policy:
     def pool(self, partition: str) -> Pool | None:
         """The pool that a partition is, or None."""
         return next((p for p in self.pools if p.partition == partition), None)
+
+
+_EXACT = re.compile(r"(.+)_\d+\Z")
+
+
+def model_of(name: str, known: Container[str]) -> str:
+    """The model behind a GRES type: `a100_2`, a device of its own type, is an `a100`.
+
+    But `rtx_3090` is what it says, unless the catalogue (`known`) has an `rtx` and no such type.
+    """
+    match = _EXACT.match(name)
+    return match.group(1) if match and name not in known and match.group(1) in known else name

@@ -1,0 +1,1 @@
+"""hetd: the process that plans, releases and keeps the gate."""

@@ -17,9 +17,11 @@ from typing import Any
 import click
 
 from slurm_het.config import Config, load_config
-from slurm_het.core.gate import Event, State
-from slurm_het.core.quotas import LinearProgram
-from slurm_het.daemon.control import Caller, ControlServer, Request
+from slurm_het.core.assignment.linear_program import (
+    LinearProgram,
+)
+from slurm_het.core.gate import GateEvent, GateState
+from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.hook_process import KEEP_SECONDS, HookChild
@@ -27,8 +29,8 @@ from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import set_up_logging
 from slurm_het.daemon.notify import notify, watchdog_seconds
 from slurm_het.daemon.peers import claim_socket
-from slurm_het.daemon.store import Journal
 from slurm_het.errors import HetError, LeadError, SlurmError
+from slurm_het.journal import Journal
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.solve import Deadline
 from slurm_het.solve.worker import WorkerSolver
@@ -137,7 +139,7 @@ class Daemon:
 
     async def _give_up_the_lead(self) -> None:
         if self.leading:
-            await self.gate.heed(Event.STOP)
+            await self.gate.heed(GateEvent.STOP)
         self.lease.release()
 
     def _listen_for_events(self) -> None:
@@ -166,7 +168,7 @@ class Daemon:
             self.journal.prune(time.time())
             if await self._cycle():
                 self._wake.set()
-            if not self._failures and self.gate.state in {State.CLOSED, State.OPEN}:
+            if not self._failures and self.gate.state in {GateState.CLOSED, GateState.OPEN}:
                 notify("READY=1\nSTATUS=leading")
             await self._until_woken(self._pause())
 
@@ -181,7 +183,7 @@ class Daemon:
             log.error("cycle given up: %s", error.message)
             failing = time.monotonic() - self._failing_since
             late = failing >= self.config.planner.fail_open_seconds
-            await self.gate.heed(Event.FAILING if late else Event.LOST)
+            await self.gate.heed(GateEvent.FAILING if late else GateEvent.LOST)
             return False
         self._failures = 0
         return more
@@ -251,7 +253,7 @@ class Daemon:
         later = KEEP_SECONDS if kept else 0.0
         self._looks = [loop.call_later(later + delay, self._wake.set) for delay in ADMISSION_WAKES]
 
-    def _control(self, request: Request, caller: Caller) -> dict[str, Any]:
+    def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:
         if request.op == "history":
             return self._history(request.job, caller)
         if request.op == "status":

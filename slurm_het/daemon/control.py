@@ -26,7 +26,7 @@ READ_SECONDS = 5.0
 FOR_ADMINS = {"status": False, "history": False, "wake": True, "bypass": True}
 
 
-class Request(msgspec.Struct):
+class ControlRequest(msgspec.Struct):
     """What may be asked. `job` goes with history, `on` with bypass."""
 
     op: str
@@ -43,7 +43,7 @@ class Caller:
     admin: bool
 
 
-Handler = Callable[[Request, Caller], dict[str, Any]]
+Handler = Callable[[ControlRequest, Caller], dict[str, Any]]
 
 
 class ControlServer:
@@ -94,7 +94,7 @@ class ControlServer:
 
     def _answer(self, line: bytes, caller: Caller) -> dict[str, Any]:
         try:
-            request = msgspec.json.decode(line, type=Request)
+            request = msgspec.json.decode(line, type=ControlRequest)
         except (msgspec.DecodeError, RecursionError):
             return {"ok": False, "error": "not a request", "hint": 'send {"op": "status"}'}
         needs_admin = FOR_ADMINS.get(request.op)

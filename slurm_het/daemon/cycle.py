@@ -10,25 +10,45 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from slurm_het.config import Config
-from slurm_het.core import hostlist
-from slurm_het.core.forecast import Forecast
-from slurm_het.core.gate import Order, State
-from slurm_het.core.inventory import Inventory, devices_lost, take_inventory
+from slurm_het.core.assignment.linear_program import (
+    LinearProgram,
+)
+from slurm_het.core.cluster.fit import (
+    could_start,
+)
+from slurm_het.core.cluster.inventory import Inventory, devices_lost, take_inventory
+from slurm_het.core.cluster.pinned import reserve
+from slurm_het.core.gate import GateOrder, GateState
+from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
+from slurm_het.core.jobs.mark import (
+    MARK,
+)
+from slurm_het.core.jobs.task_pools import (
+    Readings,
+    TaskPools,
+    display_key,
+    fill_task_pools,
+    is_gated,
+)
 from slurm_het.core.model import Job, Placement, Plan, Snapshot, Task
-from slurm_het.core.outlook import look_ahead
-from slurm_het.core.parts import Relax
-from slurm_het.core.plan import could_start, plan, select
-from slurm_het.core.queue import Readings, TaskPools, display_key, fill_task_pools, is_gated
-from slurm_het.core.quotas import LinearProgram
-from slurm_het.core.regres import original_gres, rewritten_gres
-from slurm_het.core.reserve import reserve
-from slurm_het.core.rewrite import MARK, release_fields, return_fields
+from slurm_het.core.planner.pins import Pins
+from slurm_het.core.planner.plan import (
+    plan,
+    select,
+)
+from slurm_het.core.planner.updates import (
+    release_fields,
+    return_fields,
+)
+from slurm_het.core.reservations.look_ahead import look_ahead
+from slurm_het.core.syntax import hostlist
+from slurm_het.core.worth.forecast import Forecast
+from slurm_het.core.worth.full_cluster import Relax
 from slurm_het.daemon.expectation import Expectation
 from slurm_het.daemon.gate import Gate
-from slurm_het.daemon.intake import Intake
-from slurm_het.daemon.pins import Pins
-from slurm_het.daemon.store import Journal
+from slurm_het.daemon.strays import Intake
 from slurm_het.errors import HetError, SlurmBusyError, SlurmError
+from slurm_het.journal import Journal
 from slurm_het.slurm import SlurmClient
 from slurm_het.solve import Deadline
 
@@ -111,7 +131,7 @@ class Cycle:
         await self.check_lead()
         await self._settle_pins(snapshot)
         await self.intake.unbind(snapshot, self.inventory, self.clock())
-        if await self.gate.heed(self.gate.read(snapshot)) is not Order.PLAN:
+        if await self.gate.heed(self.gate.read(snapshot)) is not GateOrder.PLAN:
             return await self._not_now()
         await self._have_devices_counted(snapshot)
         window_tasks = self.config.planner.window_tasks
@@ -208,7 +228,7 @@ class Cycle:
         if self.gate.bypass:
             for pin in self.pins.ahead():  # plain Slurm may have better nodes for it
                 await self._take_back(pin.task.key, "bypass is on", penalty=False)
-        return self.gate.state in {State.CLOSING, State.RECOVERING}
+        return self.gate.state in {GateState.CLOSING, GateState.RECOVERING}
 
     async def _settle_pins(self, snapshot: Snapshot) -> None:
         """Note what started; take back what did not within the grace time."""

@@ -6,18 +6,20 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from slurm_het.config import Config
-from slurm_het.core.forecast import (
-    Demand,
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.model import Job, Task
+from slurm_het.core.worth.forecast import (
     Forecast,
-    demand_beside,
-    demand_of,
     forecast,
     given,
 )
-from slurm_het.core.inventory import Inventory
-from slurm_het.core.model import Job, Task
-from slurm_het.core.parts import Relax, held_on, with_parts
-from slurm_het.daemon.store import Journal
+from slurm_het.core.worth.full_cluster import Relax, held_on, with_parts
+from slurm_het.core.worth.profiles import (
+    TaskProfile,
+    profile_beside,
+    profile_of,
+)
+from slurm_het.journal import Journal
 
 DAY = 86400.0
 RENEW_SECONDS = 300.0
@@ -46,7 +48,7 @@ class Expectation:
         self._forecast = Forecast()
         self._renew_at = 0.0
         self._asked: set[str] = set()
-        self._demands: dict[str, Demand] = {}  # of the tasks that wait, and of those that run
+        self._demands: dict[str, TaskProfile] = {}  # of the tasks that wait, and of those that run
         self._beside: set[str] | None = None  # the running jobs without devices, once journaled
 
     async def of(
@@ -71,7 +73,7 @@ class Expectation:
 
     def _learn(self, waiting: dict[str, Task], inventory: Inventory) -> None:
         """Journal what new tasks ask; of those that run, the journal tells it after a restart."""
-        new = {key: demand_of(waiting[key]) for key in waiting.keys() - self._demands.keys()}
+        new = {key: profile_of(waiting[key]) for key in waiting.keys() - self._demands.keys()}
         if new:
             self.journal.record_demands(
                 self.clock(),
@@ -97,10 +99,10 @@ class Expectation:
         if self._beside is None:
             before = self.journal.last_added()
             self._beside = {key for key, job in running.items() if 0 < job.start_time <= before}
-        minutes: dict[Demand, float] = {}
+        minutes: dict[TaskProfile, float] = {}
         for key in running.keys() - self._beside:
             job = running[key]
-            if demand := demand_beside(job, inventory, self.policy):
+            if demand := profile_beside(job, inventory, self.policy):
                 asked = job.time_limit_minutes or DEFAULT_MINUTES
                 minutes[demand] = minutes.get(demand, 0.0) + asked
         self._beside = set(running)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from slurm_het.core.gate import Event, Order, State, step
+from slurm_het.core.gate import GateEvent, GateOrder, GateState, step
 from slurm_het.core.model import Snapshot
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.gate")
-_SEEN = {"UP": Event.UP, "DOWN": Event.DOWN, "INACTIVE": Event.DOWN}
+_SEEN = {"UP": GateEvent.UP, "DOWN": GateEvent.DOWN, "INACTIVE": GateEvent.DOWN}
 
 
 def bypass_flag(state_dir: Path) -> Path:
@@ -26,7 +26,7 @@ class Gate:
         self.slurm = slurm
         self.partition = partition
         self.flag = bypass_flag(state_dir)
-        self.state = State.RECOVERING
+        self.state = GateState.RECOVERING
         self._seen = ""
 
     @property
@@ -46,23 +46,23 @@ class Gate:
             hint = "as SlurmUser or root"
             raise HetError(f"cannot write {self.flag}: {error.strerror}", hint) from error
 
-    def read(self, snapshot: Snapshot) -> Event:
+    def read(self, snapshot: Snapshot) -> GateEvent:
         """What a snapshot says to the gate."""
         record = next((p for p in snapshot.partitions if p.name == self.partition), None)
         seen = record.state if record else "missing"
-        event = _SEEN.get(seen, Event.OTHER)
-        if event is Event.OTHER and seen != self._seen:
+        event = _SEEN.get(seen, GateEvent.OTHER)
+        if event is GateEvent.OTHER and seen != self._seen:
             log.error("the intake %s is %s: nothing is planned", self.partition, seen)
         self._seen = seen
-        return Event.BYPASS if self.bypass and event is not Event.OTHER else event
+        return GateEvent.BYPASS if self.bypass and event is not GateEvent.OTHER else event
 
-    async def heed(self, event: Event) -> Order:
+    async def heed(self, event: GateEvent) -> GateOrder:
         """Take the step; returns its order, carried out. Raises SlurmError if it cannot close."""
         before = self.state
         self.state, order = step(before, event)
-        if order is Order.CLOSE:
+        if order is GateOrder.CLOSE:
             await self._close()
-        elif order is Order.OPEN and not (event is Event.BYPASS and self._seen == "UP"):
+        elif order is GateOrder.OPEN and not (event is GateEvent.BYPASS and self._seen == "UP"):
             await self._open(event)
         if self.state is not before:
             log.info("gate %s -> %s (%s)", before, self.state, event)
@@ -77,11 +77,11 @@ class Gate:
         try:
             await self.slurm.set_partition_state(self.partition, "DOWN")
         except SlurmError:
-            self.state, _ = step(self.state, Event.LOST)
+            self.state, _ = step(self.state, GateEvent.LOST)
             raise
         self._seen = "DOWN"
 
-    async def _open(self, event: Event) -> None:
+    async def _open(self, event: GateEvent) -> None:
         try:
             await self.slurm.set_partition_state(self.partition, "UP")
         except SlurmError as error:

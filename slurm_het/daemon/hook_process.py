@@ -26,9 +26,9 @@ from pathlib import Path
 import msgspec
 
 from slurm_het.config import Config, load_config
-from slurm_het.core.inventory import Inventory
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.admission import admit
 from slurm_het.core.model import Node
-from slurm_het.core.rewrite import admit
 from slurm_het.daemon.hook_server import HookServer, answer
 from slurm_het.daemon.logs import set_up_logging
 from slurm_het.errors import HetError

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from slurm_het import wire
-from slurm_het.core.rewrite import Admission
+from slurm_het.core.jobs.admission import Admission
 from slurm_het.daemon.peers import claim_socket, uid_behind
 from slurm_het.errors import HetError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from slurm_het.core.plain import clean, clean_lines
+from slurm_het.core.syntax.printable import clean, clean_lines
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

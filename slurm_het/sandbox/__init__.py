@@ -1,0 +1,1 @@
+"""A real Slurm on this machine with emulated nodes, and the demonstration."""

@@ -20,7 +20,7 @@ from slurm_het.errors import HetError, SlurmError
 from slurm_het.sandbox import procs
 from slurm_het.sandbox import root as slurm_root
 from slurm_het.sandbox.layout import (
-    Layout,
+    SandboxLayout,
     account,
     checked_dir,
     free_ports,
@@ -31,7 +31,7 @@ from slurm_het.sandbox.layout import (
     slurm_version,
 )
 from slurm_het.sandbox.procs import Process
-from slurm_het.sandbox.render import Plan, write_all
+from slurm_het.sandbox.render import SandboxPlan, write_all
 from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, Topology, load_topology
 
 BOOT_SECONDS = 120.0  # each takes a second or two; machines that do much else are slow
@@ -51,7 +51,7 @@ class Sandbox:
 
     def __init__(self, directory: Path) -> None:
         """Attach to `directory`; `Sandbox.up` makes a new one."""
-        self.layout = Layout(checked_dir(directory))
+        self.layout = SandboxLayout(checked_dir(directory))
 
     @classmethod
     def up(
@@ -84,7 +84,9 @@ class Sandbox:
             ports = free_ports(len(topology.nodes) + 1)
             sandbox.layout.make_dirs(topology.nodes, owner=account(slurm_user).pw_uid)
             options = overrides or {}
-            write_all(Plan(sandbox.layout, topology, version, ports, hook, options, slurm_user))
+            write_all(
+                SandboxPlan(sandbox.layout, topology, version, ports, hook, options, slurm_user)
+            )
             facts: dict[str, Any] = {"nodes": topology.nodes, "ports": [ports.start, ports.stop]}
             facts["slurm_user"] = slurm_user
             facts["root"] = slurm_root.current()

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from slurm_het.config import load_config
-from slurm_het.core import gres, hostlist
-from slurm_het.core.held import held_indexes
+from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.model import Job, Placement
 from slurm_het.core.policy import Policy
-from slurm_het.daemon.store import Journal
+from slurm_het.core.syntax import gres, hostlist
 from slurm_het.errors import HetError
+from slurm_het.journal import Journal
 from slurm_het.resources import data_dir
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.slurm.jobs import parse_jobs
@@ -29,7 +29,7 @@ _FAILED = {"CANCELLED", "FAILED", "DEADLINE", "BOOT_FAIL", "NODE_FAIL"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DemoRow:
     """One job of the demonstration: what was planned and what Slurm did."""
 
     key: str
@@ -117,13 +117,13 @@ def compare(
     scripts: dict[int, str],
     planned: dict[str, Placement],
     policy: Policy,
-) -> list[Row]:
+) -> list[DemoRow]:
     """One row per job, array tasks singly; a job that was never seen started is not ok."""
     rows = []
     for job_id, script in sorted(scripts.items()):
         keys = [k for k, j in seen.items() if job_id in {j.id, j.array_job_id}]
         if not keys:
-            rows.append(Row(str(job_id), script, "-", "did not start", False))
+            rows.append(DemoRow(str(job_id), script, "-", "did not start", False))
         for key in sorted(keys, key=_number):
             rows.append(_row(seen[key], script, planned.get(key), policy))
     return rows
@@ -133,21 +133,21 @@ def _number(key: str) -> tuple[int, ...]:
     return tuple(int(part) for part in key.split("_"))
 
 
-def _row(job: Job, script: str, plan: Placement | None, policy: Policy) -> Row:
+def _row(job: Job, script: str, plan: Placement | None, policy: Policy) -> DemoRow:
     truth = held_indexes(job, policy)
     shown = f"{job.partition} " + (_devices(truth) if any(truth.values()) else job.nodes)
     if plan is None:
         untouched = not job.admin_comment and not any(truth.values())
-        return Row(job.key, script, "(none: no accelerators)", shown, untouched)
+        return DemoRow(job.key, script, "(none: no accelerators)", shown, untouched)
     where = dict(zip(plan.nodes, plan.devices, strict=True))
     if job.state in _FAILED:
-        return Row(job.key, script, f"{plan.partition} {_devices(where)}", job.state, False)
+        return DemoRow(job.key, script, f"{plan.partition} {_devices(where)}", job.state, False)
     same = set(hostlist.expand(job.nodes)) == set(plan.nodes) and job.partition == plan.partition
     if job.gres_detail:  # 22.05 tells no devices of a job that ended before it was looked at
         same = same and _counts(truth) == _counts(where)
         if same and truth != where:  # which cards of a node is Slurm's choice when the job starts
             shown += "  (cards that were freed after the plan)"
-    return Row(job.key, script, f"{plan.partition} {_devices(where)}", shown, same)
+    return DemoRow(job.key, script, f"{plan.partition} {_devices(where)}", shown, same)
 
 
 def _counts(where: dict[str, tuple[int, ...]]) -> dict[str, int]:
@@ -158,9 +158,9 @@ def _devices(where: dict[str, Any]) -> str:
     return gres.format_places(where.items())
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[DemoRow]) -> str:
     """The rows as aligned text."""
-    head = Row("JOB", "SCRIPT", "PLAN", "TRUTH", True)
+    head = DemoRow("JOB", "SCRIPT", "PLAN", "TRUTH", True)
     wide = [max(len(getattr(r, f)) for r in [head, *rows]) for f in ("key", "script", "plan")]
     lines = [f"{'JOB':<{wide[0]}}  {'SCRIPT':<{wide[1]}}  {'PLAN':<{wide[2]}}  {'TRUTH'}"]
     for r in rows:

@@ -26,7 +26,7 @@ _SYSTEM_DIRS = ("/usr/sbin", "/sbin")
 
 
 @dataclass(frozen=True)
-class Layout:
+class SandboxLayout:
     """The paths inside a sandbox directory."""
 
     dir: Path
@@ -126,7 +126,7 @@ def default_dir() -> Path:
 def checked_dir(path: Path) -> Path:
     """The absolute path; refuses one whose sockets the kernel could not bind."""
     absolute = path.absolute()
-    if len(os.fsencode(Layout(absolute).run / "slurm-het-events.sock")) >= SOCKET_PATH_MAX:
+    if len(os.fsencode(SandboxLayout(absolute).run / "slurm-het-events.sock")) >= SOCKET_PATH_MAX:
         raise HetError(
             f"the sandbox directory is too long for Unix sockets: {absolute}",
             "choose a short one, e.g. --dir /tmp/sb1",

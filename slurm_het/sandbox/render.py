@@ -17,7 +17,7 @@ import yaml
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.resources import data_dir
-from slurm_het.sandbox.layout import Layout
+from slurm_het.sandbox.layout import SandboxLayout
 from slurm_het.sandbox.topology import ALIASES, INTAKE, Topology
 from slurm_het.slurm.versions import SlurmVersion
 from slurm_het.templating import hook_config, render
@@ -49,10 +49,10 @@ _NULL_DEVICE = os.makedev(1, 3)
 
 
 @dataclass(frozen=True)
-class Plan:
+class SandboxPlan:
     """Everything that decides what a sandbox's files say."""
 
-    layout: Layout
+    layout: SandboxLayout
     topology: Topology
     version: SlurmVersion
     ports: range
@@ -61,7 +61,7 @@ class Plan:
     slurm_user: str = "root"
 
 
-def write_all(plan: Plan) -> None:
+def write_all(plan: SandboxPlan) -> None:
     """Write every file the daemons need; the directories must exist."""
     _write_devices(plan)
     _write_programs(plan.layout)
@@ -98,7 +98,7 @@ def deep_merge(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _slurm_conf(plan: Plan) -> str:
+def _slurm_conf(plan: SandboxPlan) -> str:
     topology = plan.topology
     nodes = [
         {"name": name, "group": group, "port": port}
@@ -145,7 +145,7 @@ def accelerators(topology: Topology) -> dict[str, Any]:
     }
 
 
-def _het_yaml(plan: Plan) -> str:
+def _het_yaml(plan: SandboxPlan) -> str:
     topology = plan.topology
     text = render(
         "het.yaml.j2",
@@ -161,7 +161,7 @@ def _het_yaml(plan: Plan) -> str:
     return yaml.safe_dump(merged, sort_keys=False)
 
 
-def _write_hook(plan: Plan) -> None:
+def _write_hook(plan: SandboxPlan) -> None:
     source = data_dir("job_submit")
     if not (source / "job_submit.lua").exists():
         raise HetError(f"there is no hook in {source}", "start the sandbox with --no-hook")
@@ -172,7 +172,7 @@ def _write_hook(plan: Plan) -> None:
     (plan.layout.etc / "het_hook_config.lua").write_text(text)
 
 
-def _write_devices(plan: Plan) -> None:
+def _write_devices(plan: SandboxPlan) -> None:
     directory = plan.layout.dir / "dev"
     directory.mkdir()
     for group in plan.topology.accelerator_groups:
@@ -185,7 +185,7 @@ def _write_devices(plan: Plan) -> None:
                     os.mknod(path, stat.S_IFCHR | 0o666, _NULL_DEVICE)
 
 
-def _write_programs(layout: Layout) -> None:
+def _write_programs(layout: SandboxLayout) -> None:
     standin = Path(shutil.copy(data_dir("templates") / "standins" / "standin", layout.bin))
     standin.chmod(0o755)
     for name in STANDINS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from slurm_het.core.problem import Problem, Solution
+from slurm_het.core.assignment.problem import Problem, Solution
 
 
 class Solver(Protocol):

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from slurm_het.core.greedy import greedy
-from slurm_het.core.problem import Problem, Solution
-from slurm_het.core.quotas import LinearProgram
-from slurm_het.solve.frames import FrameError, LateError, Pipes
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.linear_program import (
+    LinearProgram,
+)
+from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.solve.pipes import FrameError, LateError, Pipes
 
 if TYPE_CHECKING:
-    from slurm_het.solve.milp import SolverName
+    from slurm_het.solve.solve import SolverName
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ FAILURES = (FrameError, OSError, msgspec.MsgspecError)  # of the worker, or of w
 NICENESS = 10
 
 
-class Request(msgspec.Struct, frozen=True, tag=True):
+class SolveRequest(msgspec.Struct, frozen=True, tag=True):
     """Solve this until then, by time.monotonic(), which all processes of a machine share."""
 
     problem: Problem
@@ -108,7 +110,7 @@ class WorkerSolver:
             return greedy(problem)
         with self._lock:
             try:
-                pipes = self._ask(Request(problem, began + seconds * IN_TIME), began + seconds)
+                pipes = self._ask(SolveRequest(problem, began + seconds * IN_TIME), began + seconds)
                 best, more = greedy(problem), True
                 while more:
                     reply = _reply(pipes, began + seconds * (1 + LATE))
@@ -134,7 +136,7 @@ class WorkerSolver:
         with self._lock:
             self._end()
 
-    def _ask(self, request: Request | ProgramRequest, until: float) -> Pipes:
+    def _ask(self, request: SolveRequest | ProgramRequest, until: float) -> Pipes:
         pipes = self._started(until)
         pipes.send(msgspec.msgpack.encode(request), until)
         return pipes
@@ -202,14 +204,14 @@ def main() -> None:
     pipes = _own_pipes()
     threading.Thread(target=_die_with_parent, args=(pipes.outgoing,), daemon=True).start()
     # Imported here: the parent imports this module too, and must not load the solvers' libraries.
-    from slurm_het.solve.milp import solve, usable
-    from slurm_het.solve.relaxed import solve_program
+    from slurm_het.solve.linear import solve_program
+    from slurm_het.solve.solve import solve, usable
 
     def better(solution: Solution) -> None:
         pipes.send(msgspec.msgpack.encode(Reply(solution, more=True)))
 
     solver = usable("cbc" if sys.argv[1:] == ["cbc"] else "highs")
-    decoder = msgspec.msgpack.Decoder(Request | ProgramRequest)
+    decoder = msgspec.msgpack.Decoder(SolveRequest | ProgramRequest)
     reply = Reply()
     while True:
         try:

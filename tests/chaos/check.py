@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
-from slurm_het.core import hostlist
+from slurm_het.core.syntax import hostlist
 from tests.chaos.deeds import Outage, Violation, outages
 from tests.chaos.records import Action, Completion, Mark, Records, submission_of
 from tests.chaos.room import INTAKE, uses

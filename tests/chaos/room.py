@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from slurm_het.core import gres, hostlist
-from slurm_het.core.features import parse_features
 from slurm_het.core.model import Job, NodeRecord
+from slurm_het.core.syntax import gres, hostlist
+from slurm_het.core.syntax.constraint import parse_features
 from tests.chaos.records import Poll
 
 USABLE = {"IDLE", "MIXED", "ALLOCATED"}

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from slurm_het.core import hostlist
 from slurm_het.core.model import Job
+from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
 from slurm_het.sandbox.topology import load_topology

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from slurm_het.core import hostlist
 from slurm_het.core.model import Job
+from slurm_het.core.syntax import hostlist
 from tests.chaos.deeds import Outage, Violation, closed_pools, outages
 from tests.chaos.records import Poll, Records
 from tests.chaos.room import INTAKE, detailed, fits, free_nodes, need_of, uses, wanted_nodes

@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from slurm_het.core.rewrite import admit
-from slurm_het.daemon.control import Caller, ControlServer, Request
+from slurm_het.core.jobs.admission import admit
+from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.hook_server import HookServer, answer
 from tests import world
 
@@ -21,7 +21,7 @@ ANSWER_SECONDS = 5.0
 """Far more than an answer takes; a connection still open then hangs."""
 
 
-def _handle(request: Request, caller: Caller) -> dict[str, Any]:
+def _handle(request: ControlRequest, caller: Caller) -> dict[str, Any]:
     return {"op": request.op, "admin": caller.admin}
 
 

@@ -14,12 +14,17 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from slurm_het import supervise, wire
-from slurm_het.core import gres, hostlist
-from slurm_het.core.demand import MAX_NODES
-from slurm_het.core.features import combine, parse_features
+from slurm_het.core.jobs.demand import MAX_NODES
+from slurm_het.core.jobs.mark import (
+    MARK,
+    MAX_COMMENT,
+    decode_comment,
+    encode_comment,
+)
 from slurm_het.core.model import SCENARIOS, Classification
-from slurm_het.core.rewrite import MARK, MAX_COMMENT, decode_comment, encode_comment
-from slurm_het.core.script import MAX_WORD, parse_gib, parse_hints, read_script
+from slurm_het.core.syntax import gres, hostlist
+from slurm_het.core.syntax.constraint import combine, parse_features
+from slurm_het.core.syntax.script import MAX_WORD, parse_gib, parse_hints, read_script
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions

@@ -1,0 +1,87 @@
+"""The gate as hetd has it, or, while it does not answer, as Slurm alone shows it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slurm_het.cli.hetd_client import call
+from slurm_het.core.views.waiting import Remembered
+from slurm_het.errors import HetError
+
+SECONDS = 1.0
+
+
+class _Returned(msgspec.Struct):
+    reason: str = ""
+    times: int = 1
+
+
+class _Status(msgspec.Struct):
+    """What of hetd's status we use; the rest may grow."""
+
+    gate: str = "unknown"
+    bypass: bool = False
+    waiting: dict[str, str] = {}
+    returned: dict[str, _Returned] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class HetdStatus:
+    """hetd's word on the gate, or why there is none (`silence`); whether its socket is here."""
+
+    state: str = ""
+    bypass: bool = False
+    silence: str = ""
+    here: bool = True
+    memory: Remembered = field(default_factory=Remembered)
+
+    def note(self, intake: str, slurm_state: str) -> str:
+        """One line for the operator; empty when all is as it should be."""
+        if self.silence:
+            meaning = _meaning(intake, slurm_state, here=self.here)
+            return f"{self.silence}: gate state from Slurm alone: {meaning}"
+        if slurm_state == "UP":
+            why = "bypass is on" if self.bypass else f"hetd says {self.state}"
+            return f"the gate is open ({why}): plain Slurm schedules"
+        return ""
+
+    def as_json(self, intake: str, slurm_state: str) -> dict[str, Any]:
+        """The documented keys of `gate`."""
+        return {
+            "state": self.state or ("open" if slurm_state == "UP" else "closed"),
+            "bypass": self.bypass,
+            "intake": intake,
+            "intake_state": slurm_state,
+            "hetd": not self.silence,
+        }
+
+
+def _meaning(intake: str, state: str, *, here: bool) -> str:
+    if state == "UP":
+        return f"the intake {intake} is UP = plain Slurm schedules"
+    if state == "missing":
+        return f"Slurm has no partition {intake}"
+    if not here:
+        return f"the intake {intake} is {state} = its jobs wait for hetd, if it runs"
+    return f"the intake {intake} is {state} = its jobs wait (slurm-het bypass on lets them go)"
+
+
+def ask_hetd(socket: Path) -> HetdStatus:
+    """hetd's status; its silence, or an answer we cannot read, is a status that says so."""
+    try:
+        status = msgspec.convert(call(socket, {"op": "status"}, SECONDS), _Status)
+    except HetError as error:
+        if not os.path.lexists(socket):
+            silence = f"no hetd on this host (it would listen at {socket})"
+            return HetdStatus(silence=silence, here=False)
+        return HetdStatus(silence=error.message)
+    except msgspec.ValidationError as error:
+        return HetdStatus(silence=f"hetd's status cannot be read ({error})")
+    returned = {key: (r.reason, r.times) for key, r in status.returned.items()}
+    memory = Remembered(True, status.waiting, returned)
+    return HetdStatus(status.gate, status.bypass, memory=memory)

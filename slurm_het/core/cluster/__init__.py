@@ -1,0 +1,1 @@
+"""Nodes and devices: what there is, who holds what, what is free, what fits where."""

@@ -1,0 +1,179 @@
+"""What fits where: the one place that holds a task against a node, a device, and the cluster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.node_states import Grid
+from slurm_het.core.model import Device, Node, Slot, Task
+from slurm_het.core.syntax.constraint import Expression, parse_features
+
+
+def grid_for(task: Task, inventory: Inventory) -> Grid:
+    """The nodes by state, as far as all in a state are the same to the task but its `exc_nodes`."""
+    return inventory.grid.split(rewritten_nodes(task))
+
+
+def rewritten_nodes(task: Task) -> list[frozenset[str]]:
+    """The nodes where a task's request is to be another one, by what it is to be."""
+    by_kind: dict[str, set[str]] = {}
+    for name, kind in task.rewrites:
+        by_kind.setdefault(kind, set()).add(name)
+    return [frozenset(names) for names in by_kind.values()]
+
+
+def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
+    """The states of nodes that are candidates whatever is free; `exc_nodes` may name some of them.
+
+    Pools, types, features and memory decide it, which many tasks have in common.
+    """
+    key = replace(
+        task.request, slots=(), scenario="training", exclusive=False, all_memory=False,
+        exc_nodes=frozenset(),
+    )  # fmt: skip
+    if key not in grid.memo:
+        fits: dict[tuple[int, str], bool] = {}
+        found = []
+        for s, (state, nature) in enumerate(zip(grid.states, grid.natures, strict=True)):
+            like = nature, task.rewritten_on(state.node.name)
+            if like not in fits:
+                fits[like] = not misfit(key, state.node)
+            if fits[like]:
+                found.append(s)
+        grid.memo[key] = tuple(found)
+    return grid.memo[key]
+
+
+def misfit(task: Task, node: Node) -> str:
+    """Why a node is no candidate whatever is free on it, or '' if it is one."""
+    if not set(task.pools) & set(node.partitions):
+        return "in none of its pools"
+    if not node.usable:
+        return f"is {node.state}"
+    if node.name in task.exc_nodes:
+        return "is excluded"
+    if not parse_features(task.features).allows(node.features):
+        return f"lacks the features {task.features}"
+    if not any(fits_type(task, d) for d in node.devices):
+        kinds = dict.fromkeys(d.kind for d in node.devices if d.type in task.types)
+        if any(not reaches_gres(task.asks, kind) for kind in kinds):
+            return f"has its devices as {', '.join(kinds)}, and the request asks for {task.asks}"
+        return "has no fitting device"
+    if task.shared and not node.shared:
+        return "has no shared devices"
+    if not as_written(task, node) and not task.rewritten_on(node.name):
+        return "mixes device types, and the request names none"
+    return ""
+
+
+def as_written(task: Task, node: Node) -> bool:
+    """Whether the request gets devices that fit the task, whichever of the node's Slurm takes."""
+    reached = [d for d in node.devices if reaches_gres(task.asks, d.kind)]
+    if task.shared:  # Slurm gives no share of a device that has not as much
+        reached = [d for d in reached if d.memory_gib >= task.memory_gib]
+    fits = (d.type in task.types and d.memory_gib >= task.memory_gib for d in reached)
+    return bool(reached) and all(fits)
+
+
+def reaches_gres(asks: str, kind: str) -> bool:
+    """Whether a request for `gpu` or `gpu:a100` may be given a device of the GRES `kind`."""
+    return not asks or not kind or f"{kind}:".startswith(f"{asks}:")
+
+
+def fits_type(task: Task, device: Device) -> bool:
+    """Whether the device could ever serve the task."""
+    if device.type not in task.types or device.memory_gib < task.memory_gib:
+        return False
+    return reaches_gres(task.rewritten_on(device.node) or task.asks, device.kind)
+
+
+def fits_device(task: Task, device: Device) -> bool:
+    """Whether the device can serve the task now."""
+    if not task.shared:
+        return device.empty and fits_type(task, device)
+    free = device.free_gib
+    held_whole = bool(device.holders) and free == 0
+    return not held_whole and free >= task.memory_gib and fits_type(task, device)
+
+
+def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:
+    """CPUs and host memory (MiB) that a slot takes of a node; more than it has if it cannot.
+
+    Slurm gives whole cores, and memory per CPU for all their CPUs; of more cores to a task that
+    uses one thread of each (--hint=nomultithread). --exclusive and an EXCLUSIVE partition take the
+    node, which must be idle; --mem=0 takes all its memory.
+    """
+    impossible = (1 << 30, 0)
+    exclusive = task.exclusive or node.whole
+    if node.closed_to(shares=task.shared):
+        return impossible
+    if node.held_exclusively or (exclusive and not node.idle):
+        return impossible
+    used = min(task.threads_per_core or node.threads_per_core, node.threads_per_core)
+    cores = -(-slot.cpus // used) * node.threads_per_core
+    memory = slot.memory_mib + (cores - slot.cpus) * slot.memory_per_cpu_mib
+    if exclusive:
+        cores = max(cores, node.cpus)
+    return cores, node.memory_mib if task.all_memory else memory
+
+
+def has_room(task: Task, slot: Slot, node: Node) -> bool:
+    """Whether a candidate node has the devices, CPUs and host memory for a slot now."""
+    if sum(fits_device(task, d) for d in node.devices) < slot.devices:
+        return False
+    cpus, memory = need(task, slot, node)
+    return cpus <= node.cpus_free and memory <= node.memory_free_mib
+
+
+def groups_of(
+    task: Task, nodes: Sequence[Node], candidates: list[int]
+) -> tuple[frozenset[int], ...]:
+    """The sets of candidates (indexes into `nodes`) among which a task chooses one.
+
+    One node: any candidate of one pool. Several nodes: one pool and the same types on all, and
+    the same alternative of a matching-OR constraint.
+    """
+    groups: dict[tuple[str, frozenset[str], int], set[int]] = {}
+    alternatives: tuple[Expression, ...] = parse_features(task.features).alternatives
+    for n in candidates:
+        node = nodes[n]
+        types = frozenset(d.type for d in node.devices) if len(task.slots) > 1 else frozenset()
+        for pool in task.pools:
+            for a, alternative in enumerate(alternatives):
+                if pool in node.partitions and alternative.holds(node.features):
+                    key = (pool, types, a if len(task.slots) > 1 else 0)
+                    groups.setdefault(key, set()).add(n)
+    return tuple(frozenset(g) for g in groups.values())
+
+
+def could_start(task: Task, inventory: Inventory) -> bool:
+    """Whether enough nodes have room for the task's slots, taken one by one (necessary).
+
+    Nodes among which it chooses one set: see fit.groups_of.
+    """
+    grid = grid_for(task, inventory)
+    excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
+    fits = fitting_states(task, grid)
+    if len(task.slots) == 1:
+        return _holds(task, grid, fits, excluded)
+    groups = groups_of(task, [state.node for state in grid.states], list(fits))
+    return any(_holds(task, grid, group, excluded) for group in groups)
+
+
+def _holds(task: Task, grid: Grid, states: Iterable[int], excluded: Mapping[int, int]) -> bool:
+    kinds: dict[tuple[Slot, ...], int]
+    kinds = {(slot,): task.slots.count(slot) for slot in set(task.slots)}
+    # Slots that differ need as many nodes all together: one has room for either.
+    kinds[tuple(set(task.slots))] = len(task.slots)
+    for slots, wanted in kinds.items():
+        for s in states:
+            if wanted <= 0:
+                break
+            if any(has_room(task, slot, grid.states[s].node) for slot in slots):
+                wanted -= grid.states[s].count - excluded[s]
+        if wanted > 0:
+            return False
+    return True

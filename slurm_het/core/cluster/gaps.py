@@ -1,0 +1,73 @@
+"""What is free on a node in thousandths of devices, and what a job takes of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+WHOLE = 1000
+"""A whole device."""
+
+
+class NodeModel(NamedTuple):
+    """Nodes that are equal when empty."""
+
+    model: str
+    cpus: int
+    memory: int
+    devices: int
+
+    def empty(self) -> Free:
+        """The state of such a node with nothing on it."""
+        return Free(self.model, self.cpus, self.memory, (WHOLE,) * self.devices)
+
+
+class Shape(NamedTuple):
+    """What a job asks of one node: `devices` of them, `milli` of each; `models` empty = any."""
+
+    cpus: int
+    memory: int
+    devices: int
+    milli: int
+    models: frozenset[str]
+
+    @property
+    def total(self) -> int:
+        """Thousandths of devices in all."""
+        return self.devices * self.milli
+
+
+class Free(NamedTuple):
+    """What is free on a node: `gaps` are its devices' free thousandths, descending."""
+
+    model: str
+    cpus: int
+    memory: int
+    gaps: tuple[int, ...]
+
+
+def options(free: Free, shape: Shape) -> list[Free]:
+    """The states that a node may be in after taking such a job; empty if it does not fit."""
+    cpus, memory = free.cpus - shape.cpus, free.memory - shape.memory
+    if cpus < 0 or memory < 0 or (shape.models and free.model not in shape.models):
+        return []
+    gaps, milli, count = free.gaps, shape.milli, shape.devices
+    if not count:
+        return [Free(free.model, cpus, memory, gaps)]
+    if len(gaps) < count or gaps[count - 1] < milli:
+        return []
+    if count > 1 or milli == WHOLE:
+        rest = gaps[count:] + (0,) * count if milli == WHOLE else _less(gaps, count, milli)
+        return [Free(free.model, cpus, memory, rest)]
+    found = []
+    for i, gap in enumerate(gaps):
+        if gap < milli:
+            break
+        if i and gap == gaps[i - 1]:
+            continue
+        rest = tuple(sorted((*gaps[:i], gap - milli, *gaps[i + 1 :]), reverse=True))
+        found.append(Free(free.model, cpus, memory, rest))
+    return found
+
+
+def _less(gaps: tuple[int, ...], count: int, milli: int) -> tuple[int, ...]:
+    return tuple(sorted((*(g - milli for g in gaps[:count]), *gaps[count:]), reverse=True))

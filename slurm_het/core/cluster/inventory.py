@@ -1,0 +1,237 @@
+"""From Slurm's records to nodes and devices: M_j, U_j, who holds what, what is free.
+
+Occupancy is summed from the running jobs' GRES details, which is right on every Slurm version
+(22.05's `GresUsed` counts devices for shards, not GiB).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from slurm_het.core.cluster.node_states import Grid, grid_of
+from slurm_het.core.model import Device, DeviceType, Job, Node, NodeRecord, Snapshot
+from slurm_het.core.policy import (
+    Policy,
+    model_of,
+)
+from slurm_het.core.syntax import gres, hostlist
+from slurm_het.core.syntax.gres import Gres
+from slurm_het.errors import GresError, HetError
+
+_UNUSABLE = {
+    "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "MAINT", "NOT_RESPONDING",
+    "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "RESERVED", "UNKNOWN",
+    "INVALID_REG", "BLOCKED", "PERFCTRS", "UNREGISTERED",
+}  # fmt: skip
+# The same as suffix of a state: no answer, powering down, maintenance, reboot. Not POWERED_DOWN and
+# `~`: Slurm powers such a node up for the first job that it is given.
+_MARKS = frozenset("*!%$@^")
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The accelerator nodes by name, and GRES that could not be attributed, in words."""
+
+    nodes: dict[str, Node]
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The nodes grouped by state."""
+        return grid_of(self.nodes.values())
+
+    def devices(self) -> Iterable[Device]:
+        """Every device, node by node."""
+        return (device for node in self.nodes.values() for device in node.devices)
+
+    def types_of(self, partition: str) -> frozenset[str]:
+        """The device types on a partition's nodes."""
+        return frozenset(
+            d.type for n in self.nodes.values() if partition in n.partitions for d in n.devices
+        )
+
+    def types(self) -> frozenset[str]:
+        """Every device type of the cluster."""
+        return frozenset(d.type for d in self.devices())
+
+
+@dataclass
+class _Use:
+    """What the jobs hold on one node."""
+
+    whole: dict[int, list[str]] = field(default_factory=dict)
+    shares: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    unplaced: list[tuple[str, Gres]] = field(default_factory=list)
+    exclusive: bool = False
+
+
+def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
+    """Build the inventory of all nodes that have accelerators."""
+    warnings: list[str] = []
+    use = _uses(snapshot.jobs, policy, warnings)
+    exclusive = {p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)}
+    nodes: dict[str, Node] = {}
+    for record in snapshot.nodes:
+        bare = bare_devices(record, policy, warnings)
+        if bare:
+            node = _node(record, bare, use.get(record.name, _Use()), policy)
+            nodes[record.name] = replace(
+                node,
+                whole=bool(exclusive & set(record.partitions)),
+                apart=snapshot.forgets_sharers,
+            )
+    return Inventory(nodes, tuple(dict.fromkeys(warnings)))
+
+
+def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
+    """The nodes of which Slurm takes devices for used that no job holds.
+
+    22.05 does, see SlurmVersion.forgets_devices; nothing that needs those devices starts there.
+    """
+    stale = {node.name for node in snapshot.nodes if node.gres_stale}
+    for job in snapshot.jobs if stale else ():
+        if job.holds_nodes:
+            try:
+                stale.difference_update(hostlist.expand(job.nodes))
+            except HetError:
+                return ()  # whose devices those are is not known
+    return tuple(sorted(stale))
+
+
+def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tuple[Device, ...]:
+    """The devices a node is configured with, numbered as Slurm numbers them, all empty."""
+    items = read_gres(record.gres, f"node {record.name}", warnings)
+    whole = [g for g in items if g.name in policy.gres and not policy.gres[g.name].shared]
+    shards = sum(g.count for g in items if g.name in policy.gres and policy.gres[g.name].shared)
+    total = sum(g.count for g in whole)
+    devices: list[Device] = []
+    for item in whole:
+        model = _device_type(item, policy, warnings)
+        kind = f"{item.name}:{item.type}" if item.type else item.name
+        for _ in range(min(item.count, gres.MAX_INDEX)):
+            memory = shards // total if shards and total else model.memory_gib
+            devices.append(
+                Device(
+                    record.name, len(devices), model.name, model.vendor, max(1, memory), kind=kind
+                )
+            )
+    return tuple(devices)
+
+
+def _device_type(item: Gres, policy: Policy, warnings: list[str]) -> DeviceType:
+    name = model_of(item.type or item.name, policy.types)
+    if known := policy.types.get(name):
+        return known
+    vendors = policy.gres[item.name].vendors
+    warnings.append(f"type {name!r} is in no catalogue: describe it under types:")
+    return DeviceType(name, vendors[0] if vendors else "unknown", 1)
+
+
+def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str, _Use]:
+    uses: dict[str, _Use] = {}
+    for job in jobs:
+        if not job.holds_nodes:
+            continue
+        try:
+            names = hostlist.expand(job.nodes)
+        except HetError as error:
+            warnings.append(f"job {job.key}: {error.message}")
+            continue
+        if job.gres_detail and len(job.gres_detail) != len(names):
+            warnings.append(f"job {job.key}: GRES details for {len(job.gres_detail)} nodes, "
+                            f"nodes are {len(names)}")  # fmt: skip
+        for position, name in enumerate(names):
+            use = uses.setdefault(name, _Use())
+            use.exclusive |= job.exclusive
+            if position < len(job.gres_detail):
+                items = read_gres(job.gres_detail[position], f"job {job.key}", warnings)
+                for item in items:
+                    if item.name in policy.gres and item.count:
+                        _hold(use, job.key, item, shared=policy.gres[item.name].shared)
+    return uses
+
+
+def read_gres(text: str, whose: str, warnings: list[str]) -> tuple[Gres, ...]:
+    """The GRES of a string, leaving out the parts that cannot be read, each with a warning."""
+    try:
+        return gres.parse(text)
+    except GresError:
+        pass  # one odd part (a plugin's own spelling) must not hide the others
+    items: list[Gres] = []
+    for part in gres.split_list(text[: gres.MAX_TEXT]):
+        try:
+            items += gres.parse(part)
+        except GresError as error:
+            warnings.append(f"{whose}: {error.message}")
+    return tuple(items)
+
+
+def _hold(use: _Use, key: str, item: Gres, *, shared: bool) -> None:
+    if item.shares is not None:
+        for index, (taken, _) in enumerate(item.shares):
+            if taken:
+                use.shares.setdefault(index, []).append((key, taken))
+    elif shared and item.indexes and len(item.indexes) == 1:
+        use.shares.setdefault(item.indexes[0], []).append((key, item.count))
+    elif item.indexes and not shared:
+        for index in item.indexes:
+            use.whole.setdefault(index, []).append(key)
+    else:
+        use.unplaced.append((key, item))
+
+
+def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Policy) -> Node:
+    devices = list(_occupy(bare, use))
+    for key, item in use.unplaced:  # no index known: count it on the first devices free for it
+        left = item.count
+        for position, device in enumerate(devices):
+            wanted = device.memory_gib if not policy.gres[item.name].shared else left
+            if left > 0 and device.empty:
+                devices[position] = replace(
+                    device,
+                    occupied_gib=min(wanted, device.memory_gib),
+                    holders=(*device.holders, key),
+                )
+                left -= 1 if not policy.gres[item.name].shared else device.memory_gib
+    return Node(
+        name=record.name,
+        usable=_usable(record.state),
+        state=record.state,
+        cpus=record.cpus,
+        cpus_free=max(0, record.cpus - record.cpus_alloc),
+        memory_mib=record.memory_mib,
+        memory_free_mib=max(0, record.memory_mib - record.memory_alloc_mib),
+        threads_per_core=max(1, record.threads_per_core),
+        features=record.features,
+        partitions=record.partitions,
+        devices=tuple(devices),
+        idle=record.cpus_alloc == 0 and not any(d.holders for d in devices),
+        shared=any(g.name in policy.gres and policy.gres[g.name].shared
+                   for g in read_gres(record.gres, "", [])),  # bare_devices has warned
+        held_exclusively=use.exclusive,
+        reason=record.reason,
+    )  # fmt: skip
+
+
+def _usable(state: str) -> bool:
+    """Whether Slurm may start jobs on a node in this state (`IDLE+DRAIN`, `DOWN*`, `MIXED-`)."""
+    return not (set(re.findall(r"[A-Z_]+", state.upper())) & _UNUSABLE or set(state) & _MARKS)
+
+
+def _occupy(bare: tuple[Device, ...], use: _Use) -> Iterable[Device]:
+    for device in bare:
+        whole = use.whole.get(device.index, [])
+        shares = use.shares.get(device.index, [])
+        if not whole and not shares:
+            yield device
+            continue
+        yield Device(  # several times faster than replace(), and there are thousands
+            device.node, device.index, device.type, device.vendor, device.memory_gib,
+            occupied_gib=device.memory_gib if whole else sum(gib for _, gib in shares),
+            holders=(*whole, *(key for key, _ in shares)),
+            kind=device.kind,
+            shared=bool(shares and not whole),
+        )  # fmt: skip

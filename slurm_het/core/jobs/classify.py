@@ -1,0 +1,224 @@
+"""What a job is: its fitting scenario, vendors and types, each with the evidence for it.
+
+Order of trust, strongest first: what the request itself names (type, GRES name, partition), what
+the user says in a directive (`#HET scenario=inference` or `--comment het:...`), the rules on the
+script's words, the shape of the request, and the site's defaults.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from slurm_het.core.model import SCENARIOS, Classification, Scenario
+from slurm_het.core.policy import Policy, Rule, model_of
+from slurm_het.core.syntax import gres
+from slurm_het.core.syntax.script import Script, parse_gib, parse_hints, read_script
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is known of a job when it is classified. TRES strings are normalised."""
+
+    user: str = ""
+    account: str = ""
+    name: str = ""
+    partition: str = ""
+    features: str = ""
+    comment: str = ""
+    tres: tuple[str, ...] = ()
+    nodes: int = 1
+    devices: int = 1
+    script: str = ""
+
+
+@dataclass
+class _Draft:
+    """The classification while it is being made; the first to set a field wins."""
+
+    scenario: Scenario | None = None
+    vendors: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()
+    memory_gib: int = 0
+    share: bool = False
+    evidence: list[str] = field(default_factory=list)
+    any_vendor: bool = False
+    job_class: str = ""
+
+    def set_scenario(self, scenario: Scenario | None, why: str) -> None:
+        if self.scenario is None and scenario is not None:
+            self.scenario = scenario
+            self.evidence.append(f"{scenario}: {why}")
+
+    def set_vendors(self, vendors: tuple[str, ...], why: str) -> None:
+        if not self.vendors and not self.any_vendor and vendors:
+            self.vendors = tuple(sorted(set(vendors)))
+            self.evidence.append(f"vendors {'|'.join(self.vendors)}: {why}")
+
+    def set_types(self, types: tuple[str, ...], why: str) -> None:
+        if not self.types and types:
+            self.types = tuple(sorted(set(types)))
+            self.evidence.append(f"types {'|'.join(self.types)}: {why}")
+
+    def set_memory(self, gib: int, why: str) -> None:
+        if not self.memory_gib and gib:
+            self.memory_gib = gib
+            self.evidence.append(f"{gib} GiB per device: {why}")
+
+    def set_class(self, name: str, why: str) -> None:
+        if not self.job_class and name:
+            self.job_class = name
+            self.evidence.append(f"class {name}: {why}")
+
+
+def classify(request: Request, policy: Policy) -> Classification:
+    """Classify a job; never raises on what users write: odd directives become evidence."""
+    draft = _Draft()
+    script = read_script(request.script)
+    _from_request(draft, request, policy)
+    _from_directives(draft, request, script, policy)
+    _from_rules(draft, request, script, policy)
+    _from_shape(draft, request)
+    _from_defaults(draft, policy)
+    return Classification(
+        scenario=draft.scenario or policy.default_scenario,
+        vendors=draft.vendors,
+        types=draft.types,
+        partitions=draft.partitions,
+        memory_gib=draft.memory_gib,
+        share=draft.share,
+        evidence=tuple(draft.evidence),
+        job_class=draft.job_class,
+    )
+
+
+def _from_request(draft: _Draft, request: Request, policy: Policy) -> None:
+    for item in (g for text in request.tres for g in gres.parse(text)):
+        name = policy.gres.get(item.name)
+        if name is None:
+            continue
+        if item.type:
+            model = model_of(item.type, policy.types)
+            draft.set_types((model,), f"the request names {item}")
+            if model in policy.types:
+                draft.set_vendors((policy.types[model].vendor,), f"the request names {item}")
+        draft.set_vendors(name.vendors, f"the request names {item.name}")
+        if name.shared:
+            draft.set_scenario("inference", f"a share of a device is asked for ({item})")
+            draft.set_memory(item.count, f"the request is {item}, one {item.name} per GiB")
+    pools = [policy.pool(p) for p in request.partition.split(",") if p]
+    named = tuple(p for p in pools if p is not None)
+    if named and len(named) == len(pools):
+        draft.partitions = tuple(p.partition for p in named)
+        draft.evidence.append(f"pools {'|'.join(draft.partitions)}: the user named them")
+        if len({p.scenario for p in named}) == 1:
+            draft.set_scenario(named[0].scenario, f"pool {named[0].partition} is for it")
+        draft.any_vendor = True  # whoever names a pool has chosen its vendor
+    words = set(re.findall(r"[A-Za-z0-9_.-]+", request.features))
+    hit = words & (set(policy.types) | policy.vendors() | {p.partition for p in policy.pools})
+    if hit and not draft.vendors:
+        draft.any_vendor = True
+        draft.evidence.append(
+            f"vendors: left to --constraint, which names {', '.join(sorted(hit))}"
+        )
+
+
+def _from_directives(draft: _Draft, request: Request, script: Script, policy: Policy) -> None:
+    sources = [(f"#HET on line {n}", text) for n, text in script.directives]
+    if request.comment.startswith("het:"):
+        sources.insert(0, ("--comment", request.comment[4:]))
+    for where, text in sources:
+        for key, value in parse_hints(text).items():
+            problem = _apply_hint(draft, key, value, where, policy)
+            if problem:
+                draft.evidence.append(f"ignored {where}: {problem}")
+
+
+def _apply_hint(draft: _Draft, key: str, value: str, where: str, policy: Policy) -> str:
+    """Apply one directive; returns what is wrong with it, or ''."""
+    items = tuple(v for v in re.split(r"[,|]", value) if v)
+    if key == "scenario":
+        scenario = next((s for s in SCENARIOS if s == value), None)
+        draft.set_scenario(scenario, where)
+        return "" if scenario else f"scenario={value}; valid: {', '.join(SCENARIOS)}"
+    if key in {"vendors", "types"} and not items:
+        return f"{key}={value} names none"
+    if key == "vendors":
+        if value == "any":
+            draft.any_vendor = draft.any_vendor or not draft.vendors
+            draft.evidence.append(f"vendors any: {where}")
+            return ""
+        unknown = set(items) - policy.vendors()
+        if unknown:
+            return f"vendors={value}; valid: any, {', '.join(sorted(policy.vendors()))}"
+        draft.set_vendors(items, where)
+        return ""
+    if key == "types":
+        unknown = set(items) - set(policy.types)
+        if unknown:
+            return f"types={value}; {', '.join(sorted(unknown))} not known here"
+        draft.set_types(items, where)
+        draft.set_vendors(tuple(policy.types[t].vendor for t in items), where)
+        return ""
+    if key == "memory":
+        gib = parse_gib(value)
+        draft.set_memory(gib or 0, where)
+        return "" if gib else f"memory={value}; such as 24G"
+    if key == "class":
+        known = policy.job_classes()
+        draft.set_class(value if value in known else "", where)
+        return "" if value in known else f"class={value}; valid: {', '.join(known) or 'none'}"
+    if key == "share":
+        draft.share = draft.share or value in {"yes", "true", "1"}
+        return "" if value in {"yes", "true", "1", "no", "false", "0"} else "share is yes or no"
+    return f"{key}=...; valid: scenario, vendors, types, memory, class, share"
+
+
+def _from_rules(draft: _Draft, request: Request, script: Script, policy: Policy) -> None:
+    for rule in policy.rules:
+        why = _match(rule, request, script)
+        if not why:
+            continue
+        draft.set_scenario(rule.scenario, why)
+        draft.set_vendors(rule.vendors, why)
+        draft.set_types(rule.types, why)
+        draft.set_memory(rule.memory_gib, why)
+        draft.set_class(rule.job_class, why)
+        if rule.share and not draft.share:
+            draft.share = True
+            draft.evidence.append(f"may share a device: {why}")
+
+
+def _match(rule: Rule, request: Request, script: Script) -> str:
+    """Why a rule matches, or '' if it does not."""
+    why = [f"rule {rule.name}"]
+    for condition, value in (
+        (rule.users, request.user),
+        (rule.accounts, request.account),
+        (rule.job_names, request.name),
+    ):
+        if condition and value not in condition:
+            return ""
+        if condition:
+            why.append(value[:40])
+    if rule.words:
+        hits = [(script.words[w], w) for w in rule.words if w in script.words]
+        if not hits:
+            return ""
+        line, word = min(hits)
+        why.append(f"line {line} has {word!r}")
+    return ", ".join(why) if len(why) > 1 else ""
+
+
+def _from_shape(draft: _Draft, request: Request) -> None:
+    if request.nodes > 1:
+        draft.set_scenario("training", f"{request.nodes} nodes are asked for")
+    elif request.devices >= 4:
+        draft.set_scenario("training", f"{request.devices} devices are asked for")
+
+
+def _from_defaults(draft: _Draft, policy: Policy) -> None:
+    draft.set_scenario(policy.default_scenario, "the site's default_scenario")
+    if not draft.types:
+        draft.set_vendors(policy.default_vendors, "the site's default_vendors")

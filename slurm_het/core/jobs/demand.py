@@ -1,0 +1,202 @@
+"""What a job asks of each node, counted as Slurm counts it: devices, CPUs, host memory.
+
+Slurm's options overlap; these functions turn them into one `Slot` per node. Sources: the sbatch
+manual (--gpus*, --cpus-per-gpu, --mem*, --ntasks-per-node, --exclusive) and live job records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from slurm_het.core.model import Job, Node, Slot
+from slurm_het.core.policy import Policy
+from slurm_het.core.syntax import gres
+from slurm_het.core.syntax.gres import Gres
+
+MAX_NODES = 1024
+MAX_DEVICES_PER_NODE = 64
+ENDLESS = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The accelerators of a job: slots, whether they share devices, and what may serve them.
+
+    `unit`: see Task.
+    """
+
+    slots: tuple[Slot, ...]
+    shared: bool
+    memory_gib: int
+    type: str | None
+    exclusive: bool
+    all_memory: bool
+    asks: str = ""
+    unit: int = 0
+
+
+def accelerator_requests(job: Job, policy: Policy) -> dict[str, list[Gres]]:
+    """The accelerator GRES of each TRES field of a job (`node`, `job`, `task`, `socket`)."""
+    out: dict[str, list[Gres]] = {}
+    for where, text in (
+        ("node", job.tres_per_node),
+        ("job", job.tres_per_job),
+        ("task", job.tres_per_task),
+        ("socket", job.tres_per_socket),
+    ):
+        found = [g for g in gres.parse(text) if g.name in policy.gres and g.count > 0]
+        if found:
+            out[where] = found
+    return out
+
+
+def is_accelerator_job(job: Job, policy: Policy) -> bool:
+    """Whether the job asks for any accelerator."""
+    return bool(accelerator_requests(job, policy))
+
+
+class NodeSize(NamedTuple):
+    """What a node has when nothing runs there."""
+
+    devices: int
+    cpus: int = ENDLESS
+    memory_mib: int = ENDLESS
+
+    @classmethod
+    def largest(cls, sizes: Iterable[NodeSize]) -> NodeSize:
+        """The most of each that one of them has; of none, one device and one CPU."""
+        most = tuple(map(max, zip(*sizes, strict=True)))
+        return cls(*most) if most else cls(1, 1)
+
+
+def size_of(node: Node) -> NodeSize:
+    """The size of a node."""
+    return NodeSize(len(node.devices), node.cpus, node.memory_mib)
+
+
+def count_demand(job: Job, policy: Policy, most: NodeSize) -> Demand | str:
+    """The demand of a job, or in words why it cannot be planned.
+
+    `most` is what the largest node has which the job may use: it decides over how many nodes the
+    job spreads where the user left that open.
+    """
+    requests = accelerator_requests(job, policy)
+    kinds = {(g.name, g.type) for found in requests.values() for g in found}
+    if len({name for name, _ in kinds}) > 1:
+        return "asks for several GRES names at once"
+    if len(kinds) > 1:
+        return "asks for several device types at once"
+    ((name, gres_type),) = kinds
+    shared = policy.gres[name].shared
+    most = _usable(job, most)
+    least = _least_nodes(job, most.cpus)
+    split = _per_node_counts(job, requests, least, most.devices if not shared else ENDLESS)
+    if isinstance(split, str):
+        return split
+    if not shared and max(split) > MAX_DEVICES_PER_NODE:
+        return f"asks for {max(split)} devices on one node"
+    slots = tuple(
+        _slot(job, 1 if shared else count, node, len(split)) for node, count in enumerate(split)
+    )
+    return Demand(
+        slots=slots,
+        shared=shared,
+        memory_gib=max(split) if shared else 0,
+        type=gres_type,
+        asks=_asks(name, gres_type, policy),
+        exclusive=job.exclusive,
+        all_memory=job.memory_per_node_mib == 0,
+        unit=_unit(job, requests) if len(slots) > 1 and not shared else 0,
+    )
+
+
+def _unit(job: Job, requests: Mapping[str, list[Gres]]) -> int:
+    """How many devices go together where their number on each node is left open; else 0."""
+    if "node" in requests or "socket" in requests or job.ntasks_per_node:
+        return 0
+    return 1 if "job" in requests else sum(g.count for g in requests["task"])
+
+
+def _asks(name: str, gres_type: str | None, policy: Policy) -> str:
+    """The devices a request reaches, as GRES. Slurm shares gpu only, so a shard is of a gpu."""
+    real = "gpu" if policy.gres[name].shared else policy.gres[name].alias_of or name
+    return f"{real}:{gres_type}" if gres_type else real
+
+
+def _usable(job: Job, most: NodeSize) -> NodeSize:
+    """The CPUs and devices of a node that the job can use all of, with what comes with each.
+
+    Slurm spreads jobs by these too (--mem-per-cpu, --mem-per-gpu, --cpus-per-gpu): seen on 22.05,
+    24.11 and 26.05.
+    """
+    cpus, devices = most.cpus, most.devices
+    if job.memory_per_cpu_mib:
+        cpus = min(cpus, most.memory_mib // job.memory_per_cpu_mib)
+    if job.memory_per_gpu_mib:
+        devices = min(devices, most.memory_mib // job.memory_per_gpu_mib)
+    if job.cpus_per_gpu:
+        devices = min(devices, cpus // job.cpus_per_gpu)
+    return NodeSize(devices, cpus, most.memory_mib)
+
+
+def _least_nodes(job: Job, cpus_per_node: int) -> int:
+    """On fewer nodes its tasks have no room; unless the user wants no more.
+
+    Until it runs, Slurm counts a job's nodes by the largest of its partition, whatever its type.
+    """
+    tasks = max(1, job.tasks)
+    each = min(job.ntasks_per_node or tasks, max(1, cpus_per_node // max(1, job.cpus_per_task)))
+    nodes = max(1, job.nodes_min, -(-tasks // each))
+    return min(nodes, max(job.nodes_min, job.nodes_max)) if job.nodes_max else nodes
+
+
+def _per_node_counts(
+    job: Job, requests: dict[str, list[Gres]], nodes: int, devices_per_node: int
+) -> tuple[int, ...] | str:
+    """How many GRES units each of at least `nodes` nodes gets, or why not.
+
+    Where it is left open as evenly as can be, as that finds room most easily; what Slurm will make
+    of it is told in slurm_picks.py. A task's are all on one node.
+    """
+    count = {where: sum(g.count for g in found) for where, found in requests.items()}
+    total, size = count.get("job", 0), 1
+    if "node" in count:
+        if "job" in count and count["job"] % count["node"] == 0:
+            nodes = max(nodes, count["job"] // count["node"])  # --gpus=16 --gpus-per-node=8
+        total, size = nodes, count["node"]
+    elif "socket" in count:
+        total, size = nodes, count["socket"] * max(1, job.sockets_per_node)
+    else:
+        if "job" not in count:
+            total, size = max(1, job.tasks), count["task"]
+        nodes = max(nodes, -(-total // max(1, devices_per_node // size)))
+        if nodes > total:
+            return f"asks for {total * size} devices on {nodes} nodes"
+    # Before anything is as long as that: users ask for any number.
+    if nodes > MAX_NODES or (job.nodes_max and nodes > job.nodes_max):
+        return f"needs {nodes} nodes, more than it allows"
+    base, extra = divmod(total, nodes)
+    return ((base + 1) * size,) * extra + (base * size,) * (nodes - extra)
+
+
+def _slot(job: Job, devices: int, node: int, nodes: int) -> Slot:
+    """CPUs and memory that come with `devices` devices on the `node`-th of `nodes` nodes."""
+    tasks = _tasks_on(job, node, nodes)
+    by_tasks = tasks * max(1, job.cpus_per_task)
+    by_gpu = devices * job.cpus_per_gpu
+    cpus = max(1, job.min_cpus_per_node, by_tasks, by_gpu, -(-job.cpus // nodes))
+    if job.memory_per_node_mib is not None:
+        return Slot(devices, cpus, job.memory_per_node_mib)
+    if job.memory_per_gpu_mib is not None:
+        return Slot(devices, cpus, job.memory_per_gpu_mib * devices)
+    per_cpu = job.memory_per_cpu_mib or 0
+    return Slot(devices, cpus, per_cpu * cpus, per_cpu)
+
+
+def _tasks_on(job: Job, node: int, nodes: int) -> int:
+    if job.ntasks_per_node:
+        return job.ntasks_per_node
+    base, extra = divmod(max(1, job.tasks), nodes)
+    return max(1, base + (1 if node < extra else 0))

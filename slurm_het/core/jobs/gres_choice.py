@@ -1,0 +1,111 @@
+"""Another GRES for a job, when it is released: a type, or another name, as its node needs it.
+
+A request without a type gets any of a node's devices of that name. Where not all of these fit the
+job, or the fitting ones have another name (npu), the request must say which. From 24.11 on an
+update replaces the GRES of a pending job; on 22.05 only the hook can, at submit, and only where
+one kind is all that fits (`only_kind`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from slurm_het.core.cluster.fit import (
+    as_written,
+    reaches_gres,
+)
+from slurm_het.core.jobs.demand import accelerator_requests
+from slurm_het.core.model import Device, Job, Node, Placement, Task
+from slurm_het.core.policy import Policy
+from slurm_het.core.syntax import gres
+from slurm_het.core.syntax.gres import Gres
+from slurm_het.core.worth.weights import Site, weight
+
+
+def may_rewrite(task: Task, job: Job, policy: Policy) -> bool:
+    """Whether the job's request can be rewritten: one count of whole devices on one node.
+
+    Not a share: in a job whose shard request was given a type, srun fails with "Invalid generic
+    resource (gres) specification" (24.11.5 and 26.05.5). Not per task or socket: Slurm adds those
+    up itself.
+    """
+    requests = accelerator_requests(job, policy)
+    single = [found for where, found in requests.items() if where in {"node", "job"}]
+    # An update replaces all that is asked per node and in all: scratch space, too.
+    asked = ",".join(filter(None, (job.tres_per_node, job.tres_per_job)))
+    alone = len(gres.split_list(asked)) == 1
+    whole = not task.shared and len(task.slots) == 1
+    return whole and alone and len(requests) == len(single) == 1 and single[0][0].type is None
+
+
+def choose(task: Task, nodes: Iterable[Node], site: Site) -> tuple[tuple[str, str], ...]:
+    """(node, GRES with type) of the nodes where the request does not do as it is written.
+
+    Of a node's kinds that fit, the best one that has room now; else the best one.
+    """
+    pairs = ((node.name, _best_kind(task, node, site)) for node in nodes)
+    return tuple((name, kind) for name, kind in pairs if kind)
+
+
+def _best_kind(task: Task, node: Node, site: Site) -> str:
+    if not set(task.pools) & set(node.partitions) or as_written(task, node):
+        return ""
+    count, kinds = task.slots[0].devices, dict[str, list[Device]]()
+    for d in node.devices:
+        if d.type in task.types and d.memory_gib >= task.memory_gib:
+            kinds.setdefault(d.kind, []).append(d)
+    able = [devices for devices in kinds.values() if len(devices) >= count]
+    best = max(
+        able,
+        key=lambda ds: (sum(d.empty for d in ds) >= count, weight(task, ds[0], node, site)),
+        default=None,
+    )
+    return best[0].kind if best else ""
+
+
+def rewritten_gres(task: Task, placement: Placement) -> str:
+    """The request that the placement needs, such as `gpu:l40s:2`; '' if it does as it stands."""
+    kind = task.rewritten_on(placement.nodes[0])
+    if kind or task.rewritten:
+        return f"{kind or task.asks}:{task.slots[0].devices}"
+    return ""
+
+
+def original_gres(task: Task, placement: Placement) -> str:
+    """The request that a job taken back from the placement had before; '' if it still has it."""
+    if task.rewritten_on(placement.nodes[0]) or task.rewritten:
+        return f"{task.asks}:{task.slots[0].devices}"
+    return ""
+
+
+def as_admitted(job: Job, before: str) -> Job:
+    """The job with the request it had before a release gave it a type, from what it `before` asked.
+
+    It came back, or was released before hetd restarted. `before` is without aliases.
+    """
+    now, old = gres.parse(job.tres_per_node), gres.parse(before)
+    single = len(now) == len(old) == 1 and now[0].count == old[0].count
+    if single and now[0].type and not old[0].type:
+        return replace(job, tres_per_node=str(old[0]), tres_per_job="")
+    return job
+
+
+def only_kind(
+    request: str, types: frozenset[str], nodes: Iterable[Node], policy: Policy
+) -> str | None:
+    """The request with name and type, where one kind of device is all that fits it.
+
+    None if the request does as it is written, is of no device, names a type, or several kinds fit.
+    """
+    items = gres.parse(request)
+    name = policy.gres.get(items[0].name) if len(items) == 1 else None
+    if name is None or items[0].type or name.shared:
+        return None
+    inside = [d for node in nodes for d in node.devices]
+    kinds = {d.kind for d in inside if d.type in types}
+    reached = {d.kind for d in inside if reaches_gres(items[0].name, d.kind)}
+    if len(kinds) != 1 or reached == kinds:
+        return None
+    (kind,) = gres.parse(next(iter(kinds)))
+    return str(Gres(kind.name, kind.type, items[0].count))

@@ -1,0 +1,75 @@
+"""What is kept in a job's admin_comment: its classification and its original request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from slurm_het.core.model import SCENARIOS, Classification
+
+MARK = "het1:"
+
+
+MAX_COMMENT = 900
+
+
+TRES_FIELDS = ("tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socket")
+
+
+def encode_comment(what: Classification, sent: Mapping[str, str]) -> str:
+    """Classification and original request as text, so that Slurm's records are enough."""
+    original = {k: sent[k] for k in ("partition", "features", *TRES_FIELDS) if sent.get(k)}
+    data = {
+        "s": what.scenario,
+        "v": list(what.vendors),
+        "t": list(what.types),
+        "p": list(what.partitions),
+        "m": what.memory_gib,
+        "sh": int(what.share),
+        **({"c": what.job_class} if what.job_class else {}),
+        "orig": original,
+        "why": list(what.evidence),
+    }
+    trims: tuple[dict[str, Any], ...] = ({}, {"why": []}, {"why": [], "orig": {}})
+    for trim in trims:
+        # The user's words stand in it: our mark among them must not be taken for ours.
+        text = MARK + without_mark(json.dumps(data | trim, separators=(",", ":")))
+        if len(text) <= MAX_COMMENT:
+            return text
+    return ""
+
+
+def without_mark(text: str) -> str:
+    """The text without our mark; inside JSON it still reads the same."""
+    return text.replace(MARK, MARK[:-1] + "\\u003a")
+
+
+def decode_comment(text: str) -> tuple[Classification, dict[str, str]] | None:
+    """Read `encode_comment` back; None when there is none or it is damaged."""
+    _, mark, rest = text.rpartition(MARK)
+    if not mark:
+        return None
+    try:
+        data = json.JSONDecoder().raw_decode(rest)[0]
+        what = Classification(
+            scenario=SCENARIOS[SCENARIOS.index(data["s"])],
+            vendors=_words(data["v"]),
+            types=_words(data["t"]),
+            partitions=_words(data["p"]),
+            memory_gib=int(data["m"]),
+            share=bool(data["sh"]),
+            evidence=_words(data["why"]),
+            job_class=str(data.get("c", "")),
+        )
+        if what.memory_gib < 0:
+            return None
+        return what, {str(k): str(v) for k, v in data["orig"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return tuple(map(str, value))

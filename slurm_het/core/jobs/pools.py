@@ -1,0 +1,107 @@
+"""Resource pools: which of them a job fits (scenario × vendor) and which of them it may use."""
+
+from __future__ import annotations
+
+from slurm_het.core.jobs.demand import Demand
+from slurm_het.core.model import Classification, Job, Partition, Pool
+from slurm_het.core.policy import Policy
+
+
+def fitting_types(what: Classification, present: frozenset[str], policy: Policy) -> frozenset[str]:
+    """The device types, of those present, that a classified job can run on.
+
+    A speed of 0 in the table of its class says that it cannot.
+    """
+    return frozenset(
+        name
+        for name in present
+        if (not what.types or name in what.types)
+        and (not what.vendors or _vendor(name, policy) in what.vendors)
+        and (name not in policy.types or policy.types[name].memory_gib >= what.memory_gib)
+        and policy.throughput.get(what.job_class, {}).get(name) != 0
+    )
+
+
+def _vendor(type_name: str, policy: Policy) -> str:
+    known = policy.types.get(type_name)
+    return known.vendor if known else "unknown"
+
+
+def fitting_pools(
+    what: Classification,
+    types: frozenset[str],
+    pool_types: dict[str, frozenset[str]],
+    policy: Policy,
+) -> tuple[tuple[Pool, ...], str]:
+    """The pools for a classified job, and a remark when its scenario has none of its types.
+
+    Training tasks go to training pools and inference tasks to inference pools. Only if no pool
+    of the scenario has a device the job can run on, the other scenario's pools are used.
+    """
+    named = [p for p in policy.pools if not what.partitions or p.partition in what.partitions]
+    able = [p for p in named if pool_types.get(p.partition, frozenset()) & types]
+    own = tuple(p for p in able if p.scenario == what.scenario)
+    if own or not able:
+        return own, ""
+    return tuple(able), f"no {what.scenario} pool has a fitting device; using the others"
+
+
+def why_not(job: Job, demand: Demand | None, partition: Partition) -> str:
+    """Why Slurm would not run the job in a partition, or '' if it would.
+
+    Without a demand (a job that we cannot count) only its number of nodes is held against sizes.
+    """
+    allowed = partition.allow_groups
+    if allowed and job.uid != 0 and not allowed & set(job.groups):
+        return f"AllowGroups={','.join(sorted(allowed))}"
+    if partition.allow_accounts and job.account not in partition.allow_accounts:
+        return f"AllowAccounts={','.join(sorted(partition.allow_accounts))}"
+    if job.account and job.account in partition.deny_accounts:
+        return f"DenyAccounts={job.account}"
+    if partition.allow_qos and job.qos not in partition.allow_qos:
+        return f"AllowQos={','.join(sorted(partition.allow_qos))}"
+    if job.qos and job.qos in partition.deny_qos:
+        return f"DenyQos={job.qos}"
+    if job.uid == 0 and partition.root_disabled:
+        return "DisableRootJobs"
+    if job.uid != 0 and partition.root_only:
+        return "RootOnly"
+    if partition.reservation_required and not job.reservation:
+        return "ReqResv"
+    return _size_limit(job, demand, partition)
+
+
+def _size_limit(job: Job, demand: Demand | None, partition: Partition) -> str:
+    slots = demand.slots if demand else ()
+    nodes = len(slots) or job.nodes_min
+    limit = partition.max_minutes
+    if limit is not None and (job.time_limit_minutes is None or job.time_limit_minutes > limit):
+        return f"MaxTime={limit} min"
+    if partition.max_nodes is not None and nodes > partition.max_nodes:
+        return f"MaxNodes={partition.max_nodes}"
+    if nodes < partition.min_nodes:
+        return f"MinNodes={partition.min_nodes}"
+    cpus, memory = partition.max_cpus_per_node, partition.max_memory_per_node_mib
+    if cpus is not None and any(slot.cpus > cpus for slot in slots):
+        return f"MaxCPUsPerNode={cpus}"
+    if memory is not None and any(slot.memory_mib > memory for slot in slots):
+        return f"MaxMemPerNode={memory} MiB"
+    if partition.state != "UP":
+        return f"it is {partition.state}"
+    return ""
+
+
+def usable_pools(
+    job: Job, demand: Demand | None, pools: tuple[Pool, ...], partitions: dict[str, Partition]
+) -> tuple[tuple[str, ...], str]:
+    """The partitions of `pools` that the job may use, and why not the others, in words."""
+    usable: list[str] = []
+    refused: list[str] = []
+    for pool in pools:
+        record = partitions.get(pool.partition)
+        why = why_not(job, demand, record) if record else "Slurm has no such partition"
+        if why:
+            refused.append(f"{pool.partition}: {why}")
+        else:
+            usable.append(pool.partition)
+    return tuple(usable), "; ".join(refused)

@@ -1,0 +1,236 @@
+"""Released tasks until they run: did they start where the plan said, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from slurm_het.core.cluster.holdings import held_indexes
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.jobs.mark import (
+    MARK,
+)
+from slurm_het.core.jobs.task_pools import fill_task_pools
+from slurm_het.core.model import Job, Placement, Snapshot, Task
+from slurm_het.core.policy import Policy
+from slurm_het.core.syntax import gres, hostlist
+
+MAX_BACKOFF_STEPS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What the journal has of a job's last plan; `start` as in Pin, 0 for at once."""
+
+    placement: Placement
+    start: float = 0.0
+
+
+LastPlan = Callable[[str], Planned | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A task that was pinned and did not start: Slurm's reason, when (ticks), how many times, and
+    on which nodes."""
+
+    reason: str
+    since: float
+    times: int
+    nodes: frozenset[str] = frozenset()
+
+
+class Pins:
+    """The released tasks that are not seen running yet, and the memory of those taken back.
+
+    `ticks` are seconds of a clock that never goes back; only `start` is in Slurm's own time.
+    """
+
+    def __init__(self, grace_seconds: float, retry_seconds: float) -> None:
+        self.grace_seconds = grace_seconds
+        self.retry_seconds = retry_seconds
+        self.pins: dict[str, Pin] = {}
+        self.returned: dict[str, Returned] = {}
+
+    def add(
+        self, task: Task, placement: Placement, ticks: float, start: float = 0.0, nodes_min: int = 0
+    ) -> None:
+        """A task was released; with `start`, to nodes that are free only then.
+
+        `nodes_min` is what its job asked for if the release sets another number of nodes.
+        """
+        self.pins[task.key] = Pin(task, placement, ticks, start, nodes_min)
+
+    def ahead(self) -> tuple[Pin, ...]:
+        """The pins whose nodes are not free yet."""
+        return tuple(pin for pin in self.pins.values() if pin.start)
+
+    def take_back(self, key: str, reason: str, ticks: float) -> None:
+        """A pinned task was returned to the gate."""
+        pin = self.pins.pop(key, None)
+        before = self.returned.get(key, Returned("", 0.0, 0))
+        nodes = before.nodes.union(pin.placement.nodes if pin else ())
+        self.returned[key] = Returned(reason, ticks, before.times + 1, nodes)
+
+    def due(
+        self, tasks: Iterable[Task], ticks: float, could_start: Callable[[Task], bool]
+    ) -> tuple[Task, ...]:
+        """The tasks that may be planned now: not pinned, and not returned a moment ago.
+
+        Where one did not start it is not tried again for a while if it could start elsewhere: Slurm
+        knows of limits that are not in its records of nodes.
+        """
+        due = (t for t in tasks if t.key not in self.pins and self.may_try(t.key, ticks))
+        return tuple(self._elsewhere(t, ticks, could_start) for t in due)
+
+    def _elsewhere(self, task: Task, ticks: float, could_start: Callable[[Task], bool]) -> Task:
+        memory = self.returned.get(task.key)
+        if memory is None or not memory.nodes:
+            return task
+        # Not for ever: what could start need not be planned, and then its own nodes are better.
+        if ticks < memory.since + 2 * self.retry_seconds:
+            other = replace(task, exc_nodes=task.exc_nodes | memory.nodes)
+            if could_start(other):
+                return other
+        self.returned[task.key] = replace(memory, nodes=frozenset())
+        return task
+
+    def may_try(self, key: str, ticks: float) -> bool:
+        """Whether a job that Slurm refused or did not start has waited long enough since."""
+        memory = self.returned.get(key)
+        if memory is None:
+            return True
+        steps = min(memory.times - 1, MAX_BACKOFF_STEPS)
+        return ticks >= memory.since + min(self.retry_seconds, self.grace_seconds * 2.0**steps)
+
+    def starting(self) -> bool:
+        """Whether a pin should start at Slurm's next pass."""
+        return any(not pin.start for pin in self.pins.values())
+
+    def late(self, ticks: float, now: float) -> list[Pin]:
+        """Pins past their grace time; `now` is epoch seconds."""
+        grace = self.grace_seconds
+        return [
+            p for p in self.pins.values() if ticks - p.since >= grace and now - p.start >= grace
+        ]
+
+    def stranded(self, inventory: Inventory) -> dict[str, str]:
+        """Pins to nodes that Slurm starts nothing on any more, drained or dead: key to reason."""
+        out: dict[str, str] = {}
+        for key, pin in self.pins.items():
+            for node in map(inventory.nodes.get, pin.placement.nodes):
+                if node and not node.usable:
+                    out[key] = f"{node.name} is {node.state}"
+        return out
+
+    def observe(
+        self, snapshot: Snapshot, policy: Policy, ticks: float
+    ) -> list[tuple[str, str, str]]:
+        """Compare with Slurm's truth; returns (key, event, detail) and forgets what is settled."""
+        jobs = {job.key: job for job in snapshot.jobs}
+        outcomes: list[tuple[str, str, str]] = []
+        for key, pin in list(self.pins.items()):
+            job = jobs.get(key)
+            settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
+            if settled:
+                outcomes.append((key, *settled))
+                del self.pins[key]
+                if settled[0] in {"started", "elsewhere", "gone"}:
+                    self.returned.pop(key, None)
+        known = {j.key for j in snapshot.jobs if j.state == "PENDING"}
+        arrays = {
+            str(j.array_job_id) for j in snapshot.jobs if j.state == "PENDING" and j.array_tasks
+        }
+        for key in list(self.returned):
+            if key not in known and key.split("_")[0] not in arrays:
+                del self.returned[key]
+        return outcomes
+
+    def recover(
+        self, snapshot: Snapshot, inventory: Inventory, policy: Policy, last_plan: LastPlan
+    ) -> list[Pin]:
+        """Jobs that are pending in a pool with their nodes set, and are not known as pins.
+
+        They were released before hetd restarted; or Slurm's answer was lost; or they ran and
+        were requeued (`scontrol requeue`, a failed node), by which Slurm keeps the node list.
+        """
+        pools = {p.partition for p in policy.pools}
+        return [
+            pin
+            for job in snapshot.jobs
+            if job.state == "PENDING"
+            and job.partition in pools
+            and job.key not in self.pins
+            and _is_ours(job)
+            and not moved_away(job, inventory)
+            and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job.key)))
+        ]
+
+
+def moved_away(job: Job, inventory: Inventory) -> bool:
+    """Whether somebody moved a pinned job to a partition that its nodes are not in.
+
+    Slurm takes that update (22.05), and then says BadConstraints and sets the priority to 0.
+    """
+    if job.state != "PENDING" or not job.req_nodes or MARK not in job.admin_comment:
+        return False
+    nodes = map(inventory.nodes.get, hostlist.expand(job.req_nodes))
+    partitions = set(job.partition.split(","))
+    return any(node and not partitions & set(node.partitions) for node in nodes)
+
+
+def _is_ours(job: Job) -> bool:
+    held = job.reason in {"JobHeldUser", "JobHeldAdmin"}
+    return MARK in job.admin_comment and bool(job.req_nodes) and not job.het_job_id and not held
+
+
+def _pin_of(
+    job: Job, snapshot: Snapshot, inventory: Inventory, policy: Policy, last: Planned | None
+) -> Pin | None:
+    # BadConstraints comes with priority 0 (seen on all versions), and is no hold.
+    as_gated = replace(
+        job, partition=policy.intake_partition, reason="None", exc_nodes="", req_nodes="",
+        priority=max(1, job.priority),
+    )  # fmt: skip
+    queue = fill_task_pools(replace(snapshot, jobs=(as_gated,)), inventory, policy)
+    if not queue.tasks:
+        return None
+    task = queue.tasks[0]
+    nodes = hostlist.expand(job.req_nodes)
+    known = last and (last.placement.partition, set(last.placement.nodes))
+    if last and known == (job.partition, set(nodes)):
+        return Pin(task, last.placement, 0.0, last.start)
+    devices = tuple(
+        tuple(range(slot.devices)) for slot, _ in zip(task.slots, nodes, strict=False)
+    )  # unknown which: the first ones are as good a guess as any
+    return Pin(task, Placement(task.key, job.partition, nodes, devices, (), task.memory_gib), 0.0)
+
+
+def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[str, str] | None:
+    """(event, detail) when a pin's fate is known, None while it is still waiting to start."""
+    if job is None:
+        return "gone", "Slurm no longer knows the job"
+    if job.state == "PENDING":
+        if job.partition == policy.intake_partition:
+            return "back", f"it is in the intake again ({job.reason})"
+        if job.partition != pin.placement.partition:
+            return "moved", f"to {job.partition}, by somebody else"
+        return None
+    truth = held_indexes(job, policy)
+    if job.state == "COMPLETING" and not truth:
+        # 22.05 no longer lists its devices, nor the nodes that are done with it, and COMPLETED has
+        # the nodes again. Until then the pin holds what is not free yet.
+        return ("started", "it is ending") if overdue else None
+    if not job.nodes:
+        return "gone", f"it is {job.state} without having started"
+    if set(hostlist.expand(job.nodes)) != set(pin.placement.nodes):
+        return "elsewhere", f"on {job.nodes}, planned {hostlist.fold(pin.placement.nodes)}"
+    planned = dict(zip(pin.placement.nodes, pin.placement.devices, strict=True))
+    if truth and truth != planned:
+        return "started", f"other devices than planned: {_show(truth)}, planned {_show(planned)}"
+    return "started", _show(truth) if truth else f"{job.nodes} (ended since)"
+
+
+def _show(devices: dict[str, tuple[int, ...]]) -> str:
+    return gres.format_places(devices.items())

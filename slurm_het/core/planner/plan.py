@@ -1,0 +1,112 @@
+"""The planner: a pure function from what is free and who waits to who starts where.
+
+`plan(inventory, tasks, policy, solve)`: build the problem, solve it, predict which devices Slurm
+will take, check every constraint, and explain what waits. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from slurm_het.core.assignment.problem import Problem, Solution, violations
+from slurm_het.core.cluster.fit import (
+    could_start,
+)
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.model import Placement, Plan, Task
+from slurm_het.core.planner.build_problem import (
+    Built,
+    Hurry,
+    build,
+    never,
+)
+from slurm_het.core.planner.explain import explain
+from slurm_het.core.planner.slurm_picks import pick_devices
+from slurm_het.core.policy import Policy
+from slurm_het.core.worth.forecast import Forecast
+from slurm_het.core.worth.weights import terms
+
+Solve = Callable[[Problem], Solution]
+LEFT_OUT = "not looked at in this plan, whose time was up (planner.deadline_seconds)"
+
+
+def plan(
+    inventory: Inventory,
+    tasks: tuple[Task, ...],
+    policy: Policy,
+    solve: Solve,
+    expected: Forecast | None = None,
+    hurry: Hurry = never,
+) -> Plan:
+    """Plan `tasks`, which are in Slurm's priority order, on what is free now.
+
+    The `expected` jobs only bear on the weights. When `hurry` says so, the tasks whose place in the
+    problem has not been worked out yet wait for the next plan.
+    """
+    built = build(inventory, tasks, policy, expected, hurry)
+    made = make_plan(built, inventory, solve(built.problem))
+    late = {task.key: LEFT_OUT for task in tasks[len(built.tasks) :]}
+    return replace(made, waiting=made.waiting | late, left_out=len(late))
+
+
+def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
+    """Turn a solution into placements. A solution that breaks a constraint places nothing."""
+    broken = violations(built.problem, solution)
+    if broken:
+        waiting = {t.key: f"the solver's plan was refused: {broken[0]}" for t in built.tasks}
+        return Plan(waiting=waiting, status="refused", seconds=solution.seconds)
+    chosen = [_placement(built, t, solution) for t in sorted(solution.starts)]
+    tasks = {task.key: task for task in built.tasks}
+    placed, dropped = pick_devices(inventory, chosen, tasks)
+    started = {p.key for p in placed}
+    waiting = {
+        task.key: dropped.get(task.key) or explain(task, inventory, placed, built.tasks)
+        for task in built.tasks
+        if task.key not in started
+    }
+    return Plan(
+        placements=tuple(placed),
+        waiting=waiting,
+        status=solution.status,
+        objective=solution.objective,
+        bound=solution.bound,
+        gap=solution.gap,
+        seconds=solution.seconds,
+    )
+
+
+def _placement(built: Built, t: int, solution: Solution) -> Placement:
+    task, choices = built.tasks[t], solution.starts[t]
+    nodes = [built.nodes[c.node] for c in choices]
+    common = [p for p in task.pools if all(p in n.partitions for n in nodes)]
+    devices = [[built.device(j) for j in c.devices] for c in choices]
+    first = terms(task, devices[0][0], nodes[0], built.site)
+    return Placement(
+        key=task.key,
+        partition=common[0],
+        nodes=tuple(n.name for n in nodes),
+        devices=tuple(tuple(sorted(d.index for d in ds)) for ds in devices),
+        types=tuple(sorted({d.type for ds in devices for d in ds})),
+        memory_gib=task.memory_gib if task.shared else devices[0][0].memory_gib,
+        terms={name: round(value, 4) for name, value in first.items()},
+    )
+
+
+def select(inventory: Inventory, tasks: Iterable[Task], limit: int) -> tuple[Task, ...]:
+    """The first `limit` tasks, in order, that could start if they were alone.
+
+    A task that cannot start alone cannot start with others: leaving it out changes no plan, and
+    a queue head that waits does not push what can start out of the window.
+    """
+    chosen: list[Task] = []
+    known: dict[Task, bool] = {}
+    for task in tasks:
+        if len(chosen) >= limit:
+            break
+        request = task.request
+        if request not in known:
+            known[request] = could_start(task, inventory)
+        if known[request]:
+            chosen.append(task)
+    return tuple(chosen)

@@ -1,0 +1,37 @@
+"""What is written into a job: the update that releases it, and the one that takes it back."""
+
+from __future__ import annotations
+
+from slurm_het.core.model import Job, Placement
+from slurm_het.core.policy import Policy
+
+
+def release_fields(placement: Placement, job: Job, wanted: str = "") -> dict[str, str]:
+    """The one update that starts a job where the plan says. It guards itself: see above.
+
+    `wanted` is the GRES it must ask for there, if that is another than it does.
+    """
+    fields = {
+        "Partition": placement.partition,
+        # One by one: Slurm reads nothing behind the last bracket, as in gpu[1-2]-ib.
+        "ReqNodeList": ",".join(placement.nodes),
+    }
+    if len(placement.nodes) > 1 or job.nodes_min > 1:
+        # --gpus=16 without -N leaves the number open, and from 24.11 on a list is candidates only.
+        fields = {"NumNodes": str(len(placement.nodes)), **fields}
+    if wanted and job.tres_per_job:
+        fields["TresPerJob"] = ""  # else "with and without type identification" (24.11, 26.05)
+    return fields | ({"Gres": wanted} if wanted else {})
+
+
+def return_fields(policy: Policy, nodes_min: int = 0, wanted: str = "") -> dict[str, str]:
+    """The update that takes a pinned job back to the gate.
+
+    `nodes_min` is the least number of nodes that the job itself asked for, where its release set
+    another (Slurm leaves the most that it allows as it was; 22.05); `wanted` is the GRES if its
+    release changed that.
+    """
+    fields = {"Partition": policy.intake_partition, "ReqNodeList": ""}
+    if nodes_min:
+        fields = {"NumNodes": str(nodes_min), **fields}
+    return fields | ({"Gres": wanted} if wanted else {})

@@ -1,0 +1,1 @@
+"""For whom nodes are kept free, which nodes, and until when."""

@@ -1,0 +1,154 @@
+"""What to do about tasks that cannot start now: the first of each pool is pinned ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from slurm_het.core.cluster.fit import (
+    could_start,
+)
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.model import Snapshot, Task
+from slurm_het.core.policy import Policy
+from slurm_het.core.reservations.reservation import (
+    Ending,
+    Reservation,
+    endings,
+    first_blocked,
+    keep_free,
+    reserve_ahead,
+)
+from slurm_het.core.reservations.whole_nodes import keep_whole
+
+# A pin that could start this much earlier (seconds) on other nodes is worth taking back.
+WORTH_MOVING = 60.0
+EXPLAINED = 200
+"""How many tasks are told for whom they are kept off nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What to do about the tasks that cannot start now.
+
+    `reserve` are new reservations; `move` are pinned keys to take back, since other nodes have
+    room for them sooner; `tasks` are the queue's, kept off what is reserved and what is to be free
+    of shares; `kept` says, for a task that could start but for that, who it waits for.
+    """
+
+    reserve: tuple[Reservation, ...]
+    move: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    kept: dict[str, str]
+
+
+def look_ahead(
+    snapshot: Snapshot,
+    room: Inventory,
+    tasks: tuple[Task, ...],
+    pins: tuple[Pin, ...],
+    policy: Policy,
+    per_pool: int,
+    after: float = 0.0,
+) -> Outlook:
+    """Decide on reservations. `pins` are the tasks that are pinned ahead; `tasks` are due.
+
+    `per_pool` blocked tasks of each pool get one, if they have been eligible for `after` seconds.
+    """
+    now = snapshot.time
+    held = [Reservation(p.task, p.placement, p.start) for p in pins]
+    coming = endings(snapshot, policy)
+    move = tuple(r.task.key for r in held if _sooner_elsewhere(r, room, coming, now))
+    taken = {pool for r in held for pool in r.task.pools}
+    nodes = frozenset(name for r in held for name in r.placement.nodes)
+    new: list[Reservation] = []
+    if per_pool:
+        patient = tuple(t for t in tasks if t.since + after <= now)
+        for task in _blocked(patient, room, taken, policy, per_pool):
+            free = replace(task, exc_nodes=task.exc_nodes | nodes)
+            made = reserve_ahead(free, room, coming, now)
+            if made and made.start > now:
+                new.append(replace(made, task=task))
+                nodes |= set(made.placement.nodes)
+    # Where cards are shared, a Slurm that forgets sharers would start a pinned whole-device job
+    # beside them: that room is only kept.
+    pinned = tuple(r for r in new if not _would_start_beside_sharers(r, room))
+    reserved = {r.task.key for r in pinned}
+    rest = tuple(t for t in tasks if t.key not in reserved)
+    every = [*held, *new]
+    unreserved = keep_free(rest, every, room, now)
+    kept_off, owners = keep_whole(unreserved, room, coming)
+    reserved_for = {
+        name: f"kept for {made.task.key}, which this job would outlast"
+        for made in every
+        for name in made.placement.nodes
+    }
+    whole_for = {name: f"kept free of shares for {key}" for name, key in owners.items()}
+    steps = (_Step(rest, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
+    return Outlook(pinned, move, kept_off, _kept(steps, room))
+
+
+def _would_start_beside_sharers(made: Reservation, room: Inventory) -> bool:
+    nodes = (room.nodes[name] for name in made.placement.nodes)
+    return any(node.closed_to(shares=made.task.shared) for node in nodes)
+
+
+def _blocked(
+    tasks: tuple[Task, ...], room: Inventory, taken: set[str], policy: Policy, per_pool: int
+) -> tuple[Task, ...]:
+    """The tasks to reserve for; looks no further than until every pool has its own."""
+    known: dict[Task, bool] = {}
+    blocked: list[str] = []
+    open_pools = {p.partition for p in policy.pools} - taken
+    for task in tasks:
+        if not open_pools:
+            break
+        if not set(task.pools) <= open_pools:
+            continue
+        request = task.request
+        if request not in known:
+            known[request] = could_start(task, room)
+        if not known[request]:
+            blocked.append(task.key)
+            if per_pool == 1:
+                open_pools -= set(task.pools)
+    return first_blocked(tasks, blocked, taken, per_pool)
+
+
+def _sooner_elsewhere(
+    held: Reservation, room: Inventory, coming: dict[str, tuple[Ending, ...]], now: float
+) -> bool:
+    """Whether other nodes, or the same with others, would have room much sooner."""
+    pinned = replace(room, nodes={n: v for n, v in room.nodes.items() if n in held.placement.nodes})
+    if could_start(held.task, pinned):
+        return False  # Slurm starts it at its next pass
+    made = reserve_ahead(held.task, room, coming, now)
+    return made is not None and made.start < held.start - WORTH_MOVING
+
+
+class _Step(NamedTuple):
+    """The tasks before and after some were kept off nodes, and by node why they were."""
+
+    before: tuple[Task, ...]
+    after: tuple[Task, ...]
+    why: dict[str, str]
+
+
+def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, str]:
+    """For the tasks that only this holds back: which nodes they are kept off, and why."""
+    out: dict[str, str] = {}
+    for i, (before, after) in enumerate(zip(steps[0].before, steps[-1].after, strict=True)):
+        if i == EXPLAINED:
+            break
+        kept_off = before.exc_nodes != after.exc_nodes
+        if kept_off and not could_start(after, room) and could_start(before, room):
+            out[before.key] = "; ".join(text for step in steps for text in _reasons(step, i))
+    return out
+
+
+def _reasons(step: _Step, i: int) -> Iterator[str]:
+    nodes = sorted(step.after[i].exc_nodes - step.before[i].exc_nodes)
+    for reason in dict.fromkeys(step.why[name] for name in nodes):
+        yield f"{', '.join(name for name in nodes if step.why[name] == reason)} is {reason}"

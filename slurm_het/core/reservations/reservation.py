@@ -1,0 +1,185 @@
+"""Reservations: where and when a task that cannot start now will, from the running jobs' limits.
+
+The highest-priority task of a pool that must wait is pinned to the nodes that free up soonest:
+there Slurm's backfill protects it. Lower tasks are kept off unless they end before it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from slurm_het.core.cluster.fit import (
+    fits_device,
+    groups_of,
+    has_room,
+    misfit,
+)
+from slurm_het.core.cluster.holdings import held_indexes
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.model import Device, Node, Placement, Slot, Snapshot, Task
+from slurm_het.core.policy import Policy
+from slurm_het.core.syntax import hostlist
+
+ALL_MEMORY = 1 << 30
+"""More MiB than any node has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a running job gives back on one node when it ends, at the latest at `end`."""
+
+    end: float
+    key: str
+    cpus: int
+    memory_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A task, where it will start, and when (epoch seconds) at the latest."""
+
+    task: Task
+    placement: Placement
+    start: float
+
+
+def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]:
+    """By node, what the running jobs give back, soonest first; jobs without a limit never do.
+
+    Slurm's records do not say what a job holds on each of its nodes: CPUs are taken as evenly
+    spread, memory from its per-CPU, per-node or per-device figure.
+    """
+    out: dict[str, list[Ending]] = {}
+    for job in snapshot.jobs:
+        if job.holds_nodes and job.end_time:
+            nodes = hostlist.expand(job.nodes)
+            held = held_indexes(job, policy)
+            for node in nodes:
+                cpus = -(-job.cpus // len(nodes))
+                memory = job.memory_on_node(cpus, len(held.get(node, ())))
+                memory = ALL_MEMORY if memory is None else memory
+                out.setdefault(node, []).append(Ending(job.end_time, job.key, cpus, memory))
+    return {node: tuple(sorted(found, key=lambda r: r.end)) for node, found in out.items()}
+
+
+def reserve_ahead(
+    task: Task, inventory: Inventory, coming: dict[str, tuple[Ending, ...]], now: float
+) -> Reservation | None:
+    """The soonest start of a task, and where; None if no set of nodes is ever free for it."""
+    nodes = tuple(inventory.nodes.values())
+    candidates = [n for n, node in enumerate(nodes) if not misfit(task, node)]
+    slot = task.largest_slot
+    ready: dict[int, tuple[float, Node]] = {}
+    for n in candidates:
+        found = soonest(task, slot, nodes[n], coming.get(nodes[n].name, ()), now)
+        if found:
+            ready[n] = found
+    best: tuple[float, list[int]] | None = None
+    for group in groups_of(task, nodes, candidates):
+        able = sorted((n for n in group if n in ready), key=lambda n: (ready[n][0], n))
+        if len(able) >= len(task.slots):
+            chosen = able[: len(task.slots)]
+            start = ready[chosen[-1]][0]
+            if best is None or start < best[0]:
+                best = start, chosen
+    if best is None:
+        return None
+    return Reservation(task, _placement(task, [ready[n][1] for n in best[1]]), best[0])
+
+
+def soonest(
+    task: Task, slot: Slot, node: Node, coming: Iterable[Ending], now: float
+) -> tuple[float, Node] | None:
+    """When the node has room for the slot at the latest, and the node as it is then."""
+    if has_room(task, slot, node):
+        return now, node
+    for release in coming:
+        node = _after(node, release)
+        if has_room(task, slot, node):
+            return max(now, release.end), node
+    return None
+
+
+def _after(node: Node, release: Ending) -> Node:
+    """The node when a job has ended. Its last job gives back all that is left."""
+    devices = tuple(_without(device, release.key) for device in node.devices)
+    idle = not any(d.holders for d in devices)
+    cpus = min(node.cpus, node.cpus_free + release.cpus)
+    memory = min(node.memory_mib, node.memory_free_mib + release.memory_mib)
+    return replace(
+        node, devices=devices, idle=idle and cpus == node.cpus, cpus_free=cpus,
+        memory_free_mib=memory, held_exclusively=node.held_exclusively and not idle,
+    )  # fmt: skip
+
+
+def _without(device: Device, key: str) -> Device:
+    if key not in device.holders:
+        return device
+    left = tuple(holder for holder in device.holders if holder != key)
+    # What each sharer holds is not kept apart: an equal part is a fair guess.
+    occupied = device.occupied_gib * len(left) // len(device.holders)
+    return replace(device, holders=left, occupied_gib=occupied, shared=device.shared and bool(left))
+
+
+def _placement(task: Task, nodes: list[Node]) -> Placement:
+    common = [p for p in task.pools if all(p in n.partitions for n in nodes)]
+    picks = []
+    for node, slot in zip(nodes, task.slots, strict=True):
+        able = [d.index for d in node.devices if fits_device(task, d)]
+        picks.append(tuple(able[: slot.devices]))
+    types = {d.type for node in nodes for d in node.devices if fits_device(task, d)}
+    return Placement(
+        key=task.key,
+        partition=common[0],
+        nodes=tuple(node.name for node in nodes),
+        devices=tuple(picks),
+        types=tuple(sorted(types)),
+        memory_gib=task.memory_gib,
+    )
+
+
+def keep_free(
+    tasks: Iterable[Task], reservations: Iterable[Reservation], room: Inventory, now: float
+) -> tuple[Task, ...]:
+    """The tasks, each kept off the nodes of reservations that it would outlast.
+
+    Of the whole nodes, in every pool they are in: Slurm's backfill protects nodes, not devices, and
+    starts nothing there that would outlast the wait, whatever is free beside it (22.05, 24.11,
+    26.05). Not kept off are tasks with priority over the reserved one.
+    """
+    held = [(made, _pools(made, room)) for made in reservations]
+    return tuple(_kept_off(task, held, now) for task in tasks)
+
+
+def _pools(made: Reservation, room: Inventory) -> frozenset[str]:
+    nodes = (room.nodes[name] for name in made.placement.nodes if name in room.nodes)
+    return frozenset(pool for node in nodes for pool in node.partitions)
+
+
+def _kept_off(task: Task, held: Iterable[tuple[Reservation, frozenset[str]]], now: float) -> Task:
+    off: set[str] = set()
+    for made, pools in held:
+        ahead = made.task.key == task.key or task.priority > made.task.priority
+        in_time = task.minutes is not None and now + task.minutes * 60 <= made.start
+        if not ahead and not in_time and not pools.isdisjoint(task.pools):
+            off |= set(made.placement.nodes)
+    return replace(task, exc_nodes=task.exc_nodes | off) if off else task
+
+
+def first_blocked(
+    tasks: Iterable[Task], blocked: Iterable[str], taken: set[str], per_pool: int
+) -> tuple[Task, ...]:
+    """The tasks to reserve for: in order, the first `per_pool` blocked ones of each pool.
+
+    Pools in `taken` have their reservations already. A task of several pools counts in each.
+    """
+    keys = set(blocked)
+    used: dict[str, int] = dict.fromkeys(taken, per_pool)
+    chosen: list[Task] = []
+    for task in tasks:
+        if task.key in keys and all(used.get(pool, 0) < per_pool for pool in task.pools):
+            chosen.append(task)
+            for pool in task.pools:
+                used[pool] = used.get(pool, 0) + 1
+    return tuple(chosen)

@@ -1,0 +1,107 @@
+"""What is free, by pool, type and node: the other half of an operator's question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.model import Node
+from slurm_het.core.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFree:
+    """One node: empty devices, and where devices are shared the GiB free on each."""
+
+    pool: str
+    node: str
+    types: tuple[str, ...]
+    free: int
+    total: int
+    free_gib: tuple[int, ...]
+    shared: bool
+    state: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFree:
+    """A pool's devices of one kind: empty ones, the most on one node, the most GiB on one."""
+
+    pool: str
+    scenario: str
+    types: tuple[str, ...]
+    memory_gib: int
+    free: int
+    total: int
+    unusable: int
+    best_node: str
+    best: int
+    shared: bool
+    best_gib: int
+
+
+def free_by_node(inventory: Inventory, policy: Policy) -> tuple[NodeFree, ...]:
+    """Every accelerator node, in the order of the pools."""
+    order = [p.partition for p in policy.pools]
+
+    def rank(item: NodeFree) -> tuple[int, str]:
+        return order.index(item.pool) if item.pool in order else len(order), item.pool
+
+    return tuple(sorted((_node(n, order) for n in inventory.nodes.values()), key=rank))
+
+
+def _node(node: Node, pools: list[str]) -> NodeFree:
+    open_now = node.usable and not node.held_exclusively
+    mine = [p for p in node.partitions if p in pools]
+    note = node.reason if not node.usable else ""
+    if node.held_exclusively:
+        note = "one job has the whole node"
+    return NodeFree(
+        pool=",".join(mine) or "-",
+        node=node.name,
+        types=tuple(dict.fromkeys(f"{d.vendor}:{d.type}" for d in node.devices)),
+        free=sum(d.empty for d in node.devices) if open_now else 0,
+        total=len(node.devices),
+        free_gib=tuple(d.free_gib if open_now else 0 for d in node.devices),
+        shared=node.shared,
+        state=node.state.lower(),
+        note=note,
+    )
+
+
+def free_by_pool(inventory: Inventory, policy: Policy) -> tuple[PoolFree, ...]:
+    """One line per pool and kind of node in it."""
+    groups: dict[tuple[str, tuple[str, ...], int], list[NodeFree]] = {}
+    for item in free_by_node(inventory, policy):
+        memory = min(d.memory_gib for d in inventory.nodes[item.node].devices)
+        groups.setdefault((item.pool, item.types, memory), []).append(item)
+    return tuple(
+        _pool(pool, types, memory, nodes, inventory, policy)
+        for (pool, types, memory), nodes in groups.items()
+    )
+
+
+def _pool(
+    pool: str,
+    types: tuple[str, ...],
+    memory: int,
+    nodes: list[NodeFree],
+    inventory: Inventory,
+    policy: Policy,
+) -> PoolFree:
+    best = max(nodes, key=lambda n: n.free)
+    known = policy.pool(pool.split(",")[0])
+    return PoolFree(
+        pool=pool,
+        scenario=known.scenario if known else "-",
+        types=types,
+        memory_gib=memory,
+        free=sum(n.free for n in nodes),
+        total=sum(n.total for n in nodes),
+        unusable=sum(n.total for n in nodes if not inventory.nodes[n.node].usable),
+        best_node=best.node if best.free else "",
+        best=best.free,
+        shared=any(n.shared for n in nodes),
+        best_gib=max((gib for n in nodes for gib in n.free_gib), default=0),
+    )

@@ -1,0 +1,229 @@
+"""What an operator sees of each job: devices, memory, pool, and why it waits.
+
+Everything comes from a Snapshot; what the daemon remembers (`Remembered`) only adds to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from slurm_het.core.cluster.holdings import Held, Holding, holding_of
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.admission import (
+    classification_of,
+)
+from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
+from slurm_het.core.jobs.mark import (
+    MARK,
+)
+from slurm_het.core.jobs.pools import fitting_pools, fitting_types
+from slurm_het.core.jobs.task_pools import display_key, fill_task_pools, is_gated
+from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
+from slurm_het.core.policy import Policy
+from slurm_het.core.views.waiting import Remembered, Whys
+from slurm_het.errors import HetError
+
+GATE = "gate"
+FINISHED = frozenset({
+    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
+    "DEADLINE", "OUT_OF_MEMORY", "REVOKED",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a waiting job asks for: devices per node, GiB in all (at least, if types differ)."""
+
+    devices: tuple[int, ...] = ()
+    memory_gib: int = 0
+    at_least: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One job as operators see it. `types` are `vendor:type`, or vendors while it waits."""
+
+    job: Job
+    id: str
+    pool: str
+    scenario: Scenario | None
+    types: tuple[str, ...]
+    held: tuple[Held, ...]
+    memory_gib: int
+    ask: Ask | None
+    seconds: int
+    reason: str
+    evidence: tuple[str, ...]
+    unreadable: bool = False
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes it holds, or held."""
+        return tuple(h.node for h in self.held)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the job is still pending."""
+        return self.job.state == "PENDING"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All rows, the intake's State (UP or DOWN) as Slurm has it, and what could not be read."""
+
+    rows: tuple[JobRow, ...]
+    intake: str
+    warnings: tuple[str, ...]
+
+
+def make_view(
+    snapshot: Snapshot, inventory: Inventory, policy: Policy, memory: Remembered | None = None
+) -> View:
+    """One row per job record: the pools in the policy's order, then other partitions, the gate."""
+    partitions = {p.name: p for p in snapshot.partitions}
+    intake = partitions.get(policy.intake_partition)
+    state = intake.state if intake else "missing"
+    maker = _Maker(snapshot, inventory, policy, memory or Remembered(), state)
+    rows = [maker.row(job) for job in snapshot.jobs]
+    ranks = {p.partition: n for n, p in enumerate(policy.pools)}
+
+    def order(row: JobRow) -> tuple[object, ...]:
+        rank = len(ranks) + 1 if row.pool == GATE else ranks.get(row.pool, len(ranks))
+        task = row.job.array_task_id if row.job.array_task_id is not None else 1 << 30
+        array = row.job.array_job_id or row.job.id
+        return rank, row.pool, row.waits, -row.job.priority, array, task
+
+    warnings = dict.fromkeys((*inventory.warnings, *maker.warnings))
+    return View(tuple(sorted(rows, key=order)), state, tuple(warnings))
+
+
+class _Maker:
+    """Makes rows of one snapshot; collects what could not be read."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        inventory: Inventory,
+        policy: Policy,
+        memory: Remembered,
+        intake: str,
+    ) -> None:
+        self.now = snapshot.time
+        self.inventory = inventory
+        self.policy = policy
+        self.warnings: list[str] = []
+        self.pool_types = {p.partition: inventory.types_of(p.partition) for p in policy.pools}
+        self.queue = fill_task_pools(snapshot, inventory, policy)
+        self.whys = Whys(inventory, memory, intake, self.queue)
+
+    def row(self, job: Job) -> JobRow:
+        held = holding_of(job, self.inventory, self.policy, self.warnings)
+        what, asked, readable = self._what(job, held)
+        types = held.types
+        if what and not types and job.state == "PENDING":
+            types = self._may_get(job, what)
+        gated = is_gated(job, self.policy)
+        return JobRow(
+            job=job,
+            id=display_key(job),
+            pool=GATE if gated else job.partition,
+            scenario=what.scenario if what else None,
+            types=types,
+            held=held.nodes,
+            memory_gib=held.memory_gib,
+            ask=asked,
+            seconds=used_seconds(job, self.now),
+            reason=self.whys.gated(job) if gated else _slurms_reason(job, self.now),
+            evidence=what.evidence if what else (),
+            unreadable=not readable,
+        )
+
+    def _what(self, job: Job, held: Holding) -> tuple[Classification | None, Ask | None, bool]:
+        """Classification and, while it waits, request of a job; whether they could be read.
+
+        A job that asked for no device may hold some: --exclusive, or a partition's default.
+        """
+        try:
+            asks = is_accelerator_job(job, self.policy)
+            if not asks and not held.types:
+                return None, None, True
+            key = display_key(job)
+            what = self.queue.classifications.get(key) or classification_of(job, self.policy)
+            waits = asks and job.state == "PENDING"
+            return what, self._ask(job, what) if waits else None, True
+        except HetError as error:
+            self.warnings.append(f"job {job.key}: {error.message}")
+            return None, None, False
+
+    def _ask(self, job: Job, what: Classification) -> Ask:
+        nodes = self._candidates(job, what)
+        types = self._fitting(job, what)
+        demand = count_demand(job, self.policy, NodeSize.largest(map(size_of, nodes)))
+        if isinstance(demand, str):
+            return Ask()
+        devices = tuple(slot.devices for slot in demand.slots)
+        if demand.shared:
+            return Ask(devices, demand.memory_gib * len(devices))
+        sizes = {d.memory_gib for n in nodes for d in n.devices if d.type in types}
+        each = max(what.memory_gib, min(sizes, default=0))
+        return Ask(devices, each * sum(devices), at_least=len(sizes) > 1)
+
+    def _candidates(self, job: Job, what: Classification) -> list[Node]:
+        """The nodes with a fitting device, in its partition or, from the gate, fitting pools."""
+        types = self._fitting(job, what)
+        inside = set(job.partition.split(","))
+        if is_gated(job, self.policy):
+            pools, _ = fitting_pools(what, types, self.pool_types, self.policy)
+            inside = {p.partition for p in pools}
+        return [
+            node
+            for node in self.inventory.nodes.values()
+            if inside & set(node.partitions) and any(d.type in types for d in node.devices)
+        ]
+
+    def _fitting(self, job: Job, what: Classification) -> frozenset[str]:
+        """The types it can run on, where it may run: in its pool, or anywhere from the gate."""
+        present = self.inventory.types()
+        if not is_gated(job, self.policy):
+            named = [self.inventory.types_of(p) for p in job.partition.split(",")]
+            present = frozenset().union(*named)
+        return fitting_types(what, present, self.policy)
+
+    def _may_get(self, job: Job, what: Classification) -> tuple[str, ...]:
+        if is_gated(job, self.policy) and not what.types and not what.partitions:
+            return what.vendors or ("any",)
+        fitting = self._fitting(job, what)
+        inside = {d.type for n in self._candidates(job, what) for d in n.devices} & fitting
+        types = inside or fitting or frozenset(what.types)
+        return tuple(sorted(self._vendor_type(t) for t in types)) or what.vendors
+
+    def _vendor_type(self, name: str) -> str:
+        known = self.policy.types.get(name)
+        return f"{known.vendor if known else 'unknown'}:{name}"
+
+
+def _slurms_reason(job: Job, now: float) -> str:
+    """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
+    if job.state == "PENDING":
+        if MARK not in job.admin_comment or not job.req_nodes:
+            return job.reason
+        expected = datetime.fromtimestamp(job.start_time).strftime("%H:%M:%S")
+        by = f", expected by {expected}" if job.start_time > now else ""
+        return f"{job.reason}; pinned to {job.req_nodes}{by}"
+    return job.reason if job.state in FINISHED and job.reason != "None" else ""
+
+
+def used_seconds(job: Job, now: float) -> int:
+    """How long the job has run, as squeue counts it: to its end once it is over."""
+    if job.state in {"PENDING", "CONFIGURING"} or not job.start_time:
+        return 0
+    over = job.state in FINISHED or job.state == "COMPLETING"
+    end = job.end_time if over and job.end_time else int(now)
+    return max(0, end - job.start_time)
+
+
+def rows_on(rows: Iterable[JobRow], nodes: frozenset[str]) -> Iterator[JobRow]:
+    """The rows of jobs that hold any of these nodes."""
+    return (row for row in rows if row.job.holds_nodes and nodes & set(row.nodes))

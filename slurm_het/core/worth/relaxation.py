@@ -1,0 +1,162 @@
+"""Quotas: how many jobs of each shape should sit on each kind of node, from an LP relaxation.
+
+Flexible jobs are thereby kept off the nodes that only typed jobs can use, and jobs that need many
+CPUs go where CPUs are plentiful. The relaxation is plain data (`relaxation`); somebody else solves
+it. With d_s the expected jobs of shape s and x_sk how many of them kind k gets:
+
+    maximise   sum worth_s x_sk + headroom
+    subject to sum_k x_sk                          <= d_s                 each s
+               sum_s cpus_s x_sk + headroom        <= free CPUs           each k; memory likewise
+               whole devices taken and opened      <= free whole devices  each k
+               openings of gap g for size z        <= gaps g + gaps left by larger ones, each k, g
+               sum_s [size of s is z] x_sk         <= openings for size z each k, z
+
+Shares of devices are thus packed exactly, as a flow through the gap sizes that can arise; CPUs and
+memory are summed over the nodes of a kind. Headroom rewards a little for leaving some of both
+free: what is summed over nodes does not divide up evenly among them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.cluster.gaps import (
+    WHOLE,
+    Free,
+    NodeModel,
+    Shape,
+)
+
+CPU_ONLY_WORTH = 2.0
+"""Worth of a job without devices, in devices: enough that no plan drops it to gain one."""
+
+HEADROOM = ((0.02, 0.06), (0.03, 0.04), (0.05, 0.02), (0.10, 0.01))
+"""Bands of a kind's CPUs (or memory) left free: width, and what leaving all of it is worth in
+devices per device of the kind and unit of width: 0.44 % of the devices for a fifth left free.
+"""
+
+D = TypeVar("D", bound=Hashable)
+
+
+class TotalFree(NamedTuple):
+    """What the nodes of a kind have free together, and the most that one of them has."""
+
+    cpus: int
+    memory: int
+    gaps: Mapping[int, int]
+    node_cpus: int
+    node_memory: int
+    node_whole: int
+
+
+def total_free(states: Mapping[Free, int]) -> TotalFree:
+    """What so many nodes in each of these states have free together."""
+    gaps: Counter[int] = Counter()
+    for free, count in states.items():
+        for gap in free.gaps:
+            gaps[gap] += count
+    return TotalFree(
+        sum(free.cpus * count for free, count in states.items()),
+        sum(free.memory * count for free, count in states.items()),
+        {gap: count for gap, count in gaps.items() if gap},
+        max((free.cpus for free in states), default=0),
+        max((free.memory for free in states), default=0),
+        max((free.gaps.count(WHOLE) for free in states), default=0),
+    )
+
+
+@dataclass
+class Relaxation(Generic[D]):
+    """The program, and which column says how many jobs of a demand a kind gets."""
+
+    program: LinearProgram = field(default_factory=LinearProgram)
+    uses: dict[tuple[D, NodeModel], int] = field(default_factory=dict)
+
+
+def relaxation(
+    rooms: Mapping[NodeModel, TotalFree],
+    demand: Mapping[D, float],
+    on: Callable[[D, NodeModel], Shape],
+    *,
+    devices_only: bool = False,
+) -> Relaxation[D]:
+    """The LP over these kinds of nodes for so many expected jobs of each demand.
+
+    `on` tells the shape that such a job has on a kind; it is worth what it takes where it takes
+    least. `devices_only`: nothing else counts, so that the optimum bounds every policy.
+    """
+    found: Relaxation[D] = Relaxation()
+    lp = found.program
+    rows = {key: lp.row(count) for key, count in demand.items()}
+    shapes = {
+        kind: {
+            key: shape
+            for key, count in demand.items()
+            if count > 0 and _fits(shape := on(key, kind), kind, here)
+        }
+        for kind, here in rooms.items()
+    }
+    worth: dict[D, float] = {}
+    for here_shapes in shapes.values():
+        for key, shape in here_shapes.items():
+            cpu_worth = 0.0 if devices_only else CPU_ONLY_WORTH
+            mine = shape.total / WHOLE if shape.devices else cpu_worth
+            worth[key] = min(worth.get(key, mine), mine)
+    for kind, here in rooms.items():
+        cpus, memory = lp.row(here.cpus), lp.row(here.memory)
+        levels, sizes = _gap_flow(lp, here, shapes[kind].values())
+        for key, shape in shapes[kind].items():
+            terms = {rows[key]: 1.0, cpus: float(shape.cpus), memory: float(shape.memory)}
+            if shape.devices and shape.milli == WHOLE:
+                terms[levels[WHOLE]] = float(shape.devices)
+            elif shape.devices:
+                terms[sizes[shape.milli]] = float(shape.devices)
+            found.uses[key, kind] = lp.column(worth[key], terms)
+        if not devices_only:
+            _headroom(lp, here, ((cpus, here.cpus), (memory, here.memory)))
+    return found
+
+
+def _fits(shape: Shape, kind: NodeModel, here: TotalFree) -> bool:
+    if shape.cpus > here.node_cpus or shape.memory > here.node_memory:
+        return False
+    if shape.models and kind.model not in shape.models:
+        return False
+    if shape.milli == WHOLE:
+        return shape.devices <= here.node_whole
+    return not shape.devices or any(gap >= shape.milli for gap in here.gaps)
+
+
+def _gap_flow(
+    lp: LinearProgram, here: TotalFree, fits: Iterable[Shape]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Rows by gap and by size of share: a share of size z turns a gap g into a gap g - z."""
+    wanted = sorted({s.milli for s in fits if s.devices and s.milli < WHOLE})
+    reached: set[int] = {WHOLE}
+    open_gaps = [WHOLE, *here.gaps]
+    while open_gaps:
+        gap = open_gaps.pop()
+        reached.add(gap)
+        left = {gap - z for z in wanted if z <= gap}
+        open_gaps += [g for g in left - reached if g >= wanted[0]]
+    levels = {gap: lp.row(here.gaps.get(gap, 0)) for gap in sorted(reached)}
+    sizes = {z: lp.row(0) for z in wanted}
+    for gap, row in levels.items():
+        for z in wanted:
+            if z <= gap:
+                terms = {row: 1.0, sizes[z]: -1.0}
+                if gap - z in levels:
+                    terms[levels[gap - z]] = -1.0
+                lp.column(0.0, terms)
+    return levels, sizes
+
+
+def _headroom(lp: LinearProgram, here: TotalFree, rows: Iterable[tuple[int, int]]) -> None:
+    devices = sum(here.gaps.values())
+    for row, amount in rows:
+        for width, worth in HEADROOM if amount else ():
+            lp.column(worth * width * devices, {row: amount * width}, 1.0)

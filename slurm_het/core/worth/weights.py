@@ -1,0 +1,151 @@
+"""The terms of w_tj, the weight of putting task t on device j. Each is in -1..1, named, and shown
+by `slurm-het why`; the config's `weights:` say how much each counts, 0 switches one off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+from slurm_het.core.cluster.device_class import DeviceClass, Offer, offer_of
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.model import Device, DeviceType, Node, Task
+from slurm_het.core.policy import Policy
+from slurm_het.core.worth.forecast import Forecast
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the terms need to know of the whole cluster: its largest memory and speed, its jobs."""
+
+    policy: Policy
+    largest_gib: int
+    fastest_tflops: float
+    forecast: Forecast = field(default_factory=Forecast)
+
+    @cached_property
+    def scale(self) -> dict[str, float]:
+        """How much each term counts."""
+        return asdict(self.policy.weights)
+
+    def type(self, name: str) -> DeviceType:
+        """The catalogue's entry of a type, or a neutral one."""
+        return self.policy.types.get(name) or DeviceType(name, "unknown", self.largest_gib)
+
+
+def scenario_fit(task: Task, kind: DeviceClass, site: Site) -> float:
+    """How well the type fits the task's scenario, 0..1 (catalogue)."""
+    return site.type(kind.type).fit(task.scenario)
+
+
+def throughput(task: Task, kind: DeviceClass, site: Site) -> float:
+    """Speed of this class of job on this type, 0..1.
+
+    From the site's table of the job's class, else of its scenario, else relative TFLOPS.
+    """
+    for row in (task.job_class, task.scenario):
+        table = site.policy.throughput.get(row, {})
+        if kind.type in table:
+            return table[kind.type]
+    return site.type(kind.type).tflops / site.fastest_tflops
+
+
+def fragmentation(task: Task, offer: Offer, node: Node, site: Site) -> float:
+    """Minus the price of the pieces it leaves to the jobs that the site expects, -1..1.
+
+    While nothing is known of those, `leftovers`.
+    """
+    if site.forecast:
+        return -site.forecast.price(task, offer)
+    return leftovers(task, offer.device, node)
+
+
+def leftovers(task: Task, device: Device, node: Node) -> float:
+    """Minus what the placement leaves in pieces, -1..0.
+
+    Whole devices: the share of the node's devices left free beside the task, so that small tasks
+    fill broken nodes and whole nodes stay whole. Shared: the share of the device's memory left.
+    """
+    if task.shared:
+        return -max(0, device.free_gib - task.memory_gib) / device.memory_gib
+    free = sum(d.empty for d in node.devices)
+    asked = max(s.devices for s in task.slots)
+    return -max(0, free - asked) / len(node.devices)
+
+
+def quota(task: Task, kind: DeviceClass, site: Site) -> float:
+    """Minus how little such devices are meant for such tasks, -1..0.
+
+    The plan for a full cluster of the expected jobs says it, so that flexible jobs stay off what
+    others ask for by name, and what needs many CPUs goes where they are plentiful. Until there is
+    a plan: minus the part of such devices that jobs with fewer alternatives are to need.
+    """
+    if not site.forecast:
+        return 0.0
+    return -site.forecast.astray(task, kind)
+
+
+def scarcity(task: Task, kind: DeviceClass, site: Site) -> float:
+    """Minus the device memory the task is not known to need, relative to the largest, -1..0."""
+    if task.memory_gib:
+        return -max(0, kind.memory_gib - task.memory_gib) / site.largest_gib
+    return -0.5 * kind.memory_gib / site.largest_gib
+
+
+POWERED_DOWN = -0.1
+"""Preference for a node that Slurm has to power up first."""
+
+
+def preference(kind: DeviceClass, site: Site) -> float:
+    """The admin's preference for the type (config `preference:`)."""
+    return site.policy.preference.get(kind.type, 0.0)
+
+
+def weighted_readiness(node: Node, site: Site) -> float:
+    """What is added to `preference`, as it counts: of equal nodes those that are up are first."""
+    return site.scale["preference"] * POWERED_DOWN if node.powered_down else 0.0
+
+
+def class_terms(task: Task, kind: DeviceClass, site: Site) -> dict[str, float]:
+    """The weighted terms that are the same on all devices of a kind: all but `fragmentation`,
+    and but for `weighted_readiness`."""
+    raw = {
+        "scenario_fit": scenario_fit(task, kind, site),
+        "throughput": throughput(task, kind, site),
+        "quota": quota(task, kind, site),
+        "scarcity": scarcity(task, kind, site),
+        "preference": preference(kind, site),
+    }
+    return {name: site.scale[name] * value for name, value in raw.items()}
+
+
+def weighted_fragmentation(task: Task, offer: Offer, node: Node, site: Site) -> float:
+    """The term `fragmentation` as it counts."""
+    scale = site.scale["fragmentation"]
+    return scale * fragmentation(task, offer, node, site) if scale else 0.0
+
+
+def terms(task: Task, device: Device, node: Node, site: Site) -> dict[str, float]:
+    """The weighted terms by name, those that count; w_tj is their sum."""
+    offer = offer_of(device, node)
+    found = class_terms(task, offer.kind, site)
+    found["fragmentation"] = weighted_fragmentation(task, offer, node, site)
+    found["preference"] += weighted_readiness(node, site)
+    return {name: found[name] for name, scale in site.scale.items() if scale}
+
+
+def weight(task: Task, device: Device, node: Node, site: Site) -> float:
+    """w_tj: the sum of the terms."""
+    return sum(terms(task, device, node, site).values())
+
+
+def site_of(inventory: Inventory, policy: Policy, expected: Forecast | None = None) -> Site:
+    """The cluster-wide figures the weights are relative to, and the jobs it expects."""
+    sizes = inventory.grid.sizes
+    speeds = (policy.types[name].tflops for name, _ in sizes if name in policy.types)
+    return Site(
+        policy=policy,
+        largest_gib=max((gib for _, gib in sizes), default=1),
+        fastest_tflops=max(speeds, default=1),
+        forecast=expected or Forecast(),
+    )

@@ -1,0 +1,121 @@
+"""Gated jobs that the hook did not prepare: those that we cannot plan, and strays."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.admission import (
+    admit,
+    sent_by,
+)
+from slurm_het.core.jobs.mark import (
+    MARK,
+    MAX_COMMENT,
+    decode_comment,
+    without_mark,
+)
+from slurm_het.core.jobs.task_pools import Handover, TaskPools, is_gated
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.planner.pins import Pins, moved_away
+from slurm_het.core.planner.updates import (
+    return_fields,
+)
+from slurm_het.core.policy import Policy
+from slurm_het.errors import SlurmBusyError, SlurmError
+from slurm_het.journal import Journal
+from slurm_het.slurm import SlurmClient
+
+log = logging.getLogger("hetd.intake")
+MAX_AT_ONCE = 50
+
+
+class Intake:
+    """Hands over what plain Slurm places, and classifies what came past the hook."""
+
+    def __init__(self, slurm: SlurmClient, policy: Policy, pins: Pins, journal: Journal) -> None:
+        self.slurm, self.policy = slurm, policy
+        self.pins, self.journal = pins, journal
+        self._not_adopted: set[int] = set()
+
+    async def hand_over(self, queue: TaskPools, now: float, ticks: float) -> None:
+        """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
+        due = [k for k in queue.handovers if self.pins.may_try(k, ticks)][:MAX_AT_ONCE]
+        outcomes = await asyncio.gather(
+            *(self._hand_over_one(key, queue.handovers[key], ticks) for key in due)
+        )
+        self.journal.record_outcomes(now, outcomes)
+
+    async def _hand_over_one(
+        self, key: str, handover: Handover, ticks: float
+    ) -> tuple[str, str, str]:
+        fields = {
+            "Partition": ",".join(handover.partitions),
+            "AdminComment": f"slurm-het: {without_mark(handover.why)}"[:MAX_COMMENT],
+        }
+        try:
+            await self.slurm.update_job(key, fields)
+        except SlurmBusyError as error:
+            return key, "busy", error.message
+        except SlurmError as error:
+            self.pins.take_back(key, error.message[-120:], ticks)
+            return key, "refused", error.message
+        log.info("job %s goes to plain Slurm: it %s", key, handover.why)
+        return key, "handed over", handover.why
+
+    async def unbind(self, snapshot: Snapshot, inventory: Inventory, now: float) -> None:
+        """Take our pin off jobs that were moved to a pool where it can never be met.
+
+        Through the intake, so that each update names another partition and guards itself.
+        """
+        pools = {p.partition for p in self.policy.pools}
+        moved = [j for j in snapshot.jobs if j.partition in pools and moved_away(j, inventory)]
+        outcomes = await asyncio.gather(*(self._unbind_one(job) for job in moved[:MAX_AT_ONCE]))
+        self.journal.record_outcomes(now, outcomes)
+
+    async def _unbind_one(self, job: Job) -> tuple[str, str, str]:
+        kept = decode_comment(job.admin_comment)
+        features = (kept[1].get("features") if kept else "") or job.partition
+        try:
+            await self.slurm.update_job(job.key, return_fields(self.policy))
+            fields = {"Features": features, "Partition": job.partition}
+            await self.slurm.update_job(job.key, fields)
+        except SlurmError as error:
+            return job.key, "refused", error.message
+        log.info("job %s was moved to %s: its pin is taken off", job.key, job.partition)
+        return job.key, "handed over", f"it was moved to {job.partition}; plain Slurm places it"
+
+    async def adopt(self, snapshot: Snapshot, queue: TaskPools, inventory: Inventory) -> set[int]:
+        """Classify gated jobs that the hook could not (it was cut off, or came later).
+
+        Returns the ids of all there are: they are planned from the next snapshot on.
+        """
+        gated = [job for job in snapshot.jobs if is_gated(job, self.policy)]
+        self._not_adopted &= {job.id for job in gated}
+        strays = [
+            job
+            for job in gated
+            if MARK not in job.admin_comment
+            and job.key not in queue.handovers
+            and job.id not in self._not_adopted
+        ]
+        await asyncio.gather(*(self._adopt_one(job, inventory) for job in strays[:MAX_AT_ONCE]))
+        return {job.id for job in strays}
+
+    async def _adopt_one(self, job: Job, inventory: Inventory) -> None:
+        script = await self.slurm.batch_script(job.id)
+        admission = admit(sent_by(job, script), self.policy, inventory)
+        fields = {
+            "AdminComment": admission.fields.get("admin_comment", ""),
+            "Features": admission.fields.get("features", ""),
+        }
+        try:
+            if admission.action != "admit" or not fields["AdminComment"]:
+                raise SlurmError(admission.why)
+            await self.slurm.update_job(str(job.id), {k: v for k, v in fields.items() if v})
+        except SlurmBusyError:
+            pass  # it is a stray in the next cycle too
+        except SlurmError as error:
+            log.warning("job %d is not adopted: %s", job.id, error.message)
+            self._not_adopted.add(job.id)

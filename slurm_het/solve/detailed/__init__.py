@@ -1,0 +1,1 @@
+"""The reference formulation: a variable per requested device and device."""

@@ -1,0 +1,117 @@
+"""Which variables the model needs: the reductions, and the names in a dumped model.
+
+Every reduction keeps the optimum:
+
+- a device is a candidate only if the request fits it alone (free memory ≥ r, or whole and empty),
+  a node only if it has enough such devices, CPUs and host memory, a group only if each slot has a
+  node in it: anything else breaks a constraint by itself. A task left without a node cannot start;
+- the devices of one slot on one node are interchangeable (w and r do not depend on i), so they may
+  be numbered by position: the i-th of d requested on m candidates is one of i … m-d+i;
+- h is needed only where several slots must agree on one of several groups;
+- a row that cannot be exceeded even if every candidate took its share is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from slurm_het.core.assignment.problem import PRequest, Problem, PSlot
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Per slot its nodes with their candidate devices by position; the groups left."""
+
+    slots: tuple[dict[int, tuple[int, ...]], ...]
+    groups: tuple[frozenset[int], ...]
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the slots must agree on a group."""
+        return len(self.slots) > 1 and len(self.groups) > 1
+
+
+def candidates(problem: Problem, request: PRequest) -> Candidates | None:
+    """Where such a task fits if it were alone, or None if it cannot start at all."""
+    groups_of_nodes = [_nodes_in(problem, group) for group in dict.fromkeys(request.groups)]
+    slots = [
+        {
+            n: devices
+            for n, node in enumerate(problem.nodes)
+            if node.state in slot.need
+            and (devices := _on_node(problem, request, slot, n)) is not None
+        }
+        for slot in request.slots
+    ]
+    groups = tuple(
+        group
+        for group in groups_of_nodes
+        if all(not group.isdisjoint(slot) for slot in slots)
+        and len(group.intersection(*[set().union(*slots)])) >= len(slots)
+    )
+    if not groups:
+        return None
+    allowed = frozenset().union(*groups)
+    kept = tuple({n: d for n, d in slot.items() if n in allowed} for slot in slots)
+    return Candidates(slots=kept, groups=groups)
+
+
+def _nodes_in(problem: Problem, states: frozenset[int]) -> frozenset[int]:
+    return frozenset(n for n, node in enumerate(problem.nodes) if node.state in states)
+
+
+def _on_node(problem: Problem, request: PRequest, slot: PSlot, n: int) -> tuple[int, ...] | None:
+    node = problem.nodes[n]
+    cpus, memory = slot.need[node.state]
+    if cpus > max(0, node.cpus) or memory > max(0, node.memory):
+        return None
+    weights = problem.weights[request.weights]
+    devices = [
+        j
+        for j in node.devices
+        if problem.devices[j].state in weights and _fits(problem, request, j)
+    ]
+    devices.sort(key=lambda j: problem.devices[j].position)
+    return tuple(devices) if len(devices) >= slot.devices else None
+
+
+def _fits(problem: Problem, request: PRequest, j: int) -> bool:
+    device = problem.devices[j]
+    if request.memory == 0:
+        return device.whole and device.used == 0
+    return device.used + request.memory <= device.memory
+
+
+def numbered(devices: tuple[int, ...], i: int, asked: int) -> tuple[int, ...]:
+    """The candidates for the i-th of `asked` devices when they are numbered by position."""
+    return devices[i : len(devices) - asked + i + 1]
+
+
+class Names:
+    """Names for a model that any reader of LP files accepts, whatever the keys contain.
+
+    LP names may hold letters, digits and ``( ) , . ; ~ # _`` but no brackets, colons or minus
+    signs, hence ``x(123_4,0,1,nv1#3)``. Two keys never share a name.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.tasks = _distinct([task.key for task in problem.tasks])
+        self.nodes = _distinct([node.name for node in problem.nodes])
+        self.devices = [
+            f"{self.nodes[device.node]}#{device.position}" for device in problem.devices
+        ]
+        if len(set(self.devices)) < len(self.devices):
+            self.devices = [f"{name}.{j}" for j, name in enumerate(self.devices)]
+
+
+def _distinct(keys: list[str]) -> list[str]:
+    names: list[str] = []
+    used: set[str] = set()
+    for at, key in enumerate(keys):
+        name = re.sub(r"[^A-Za-z0-9_.]", "~", key)[:64] or "~"
+        if name in used:
+            name = f"{name};{at}"
+        used.add(name)
+        names.append(name)
+    return names

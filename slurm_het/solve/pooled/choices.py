@@ -1,0 +1,223 @@
+"""What a slot may choose: states of nodes and devices, what a choice takes of them, what there is.
+
+Nodes and devices in the same state are counts here; formulation.py has the formulation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from slurm_het.core.assignment.problem import Problem, PSlot
+from slurm_het.solve.pooled.expand import Choice, Place
+from slurm_het.solve.search import OutOfTimeError
+
+MOST_MIXES = 24  # ways to take a slot's devices on a node of mixed states
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """Devices in one state: how many on one node, free GiB of each, whether takeable whole."""
+
+    number: int
+    per_node: int
+    gib: int
+    whole: bool
+
+
+Resource = tuple[str, int, int]
+"""A row of what is limited: what, of which node state, of which device state (or -1)."""
+
+
+class Taken(NamedTuple):
+    """Of a choice: how many such slots fit if nothing else is there, and what one takes by row."""
+
+    most: int
+    uses: tuple[tuple[Resource, int], ...]
+
+
+class Pairs(NamedTuple):
+    """Requests of several slots, with their groups, that have room for `most` pairs of slots."""
+
+    of: tuple[tuple[int, int], ...]
+    most: int
+
+
+class Choices:
+    """The nodes and devices of a problem as counts of states, and what slots may choose of them."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.nodes = Counter(node.state for node in problem.nodes)
+        self.first = {node.state: node for node in reversed(problem.nodes)}
+        self.devices = {s: self._devices(s) for s in self.first}
+        self.groups = {
+            r: q.groups if len(q.slots) > 1 else (frozenset().union(*q.groups),)
+            for r, q in enumerate(problem.requests)
+        }
+        self._taken: dict[Choice, Taken] = {}
+        self._places: dict[tuple[int, int, int, int], list[Place]] = {}
+        self._ranked: dict[tuple[int, int, int, frozenset[int]], list[Place]] = {}
+
+    def _devices(self, s: int) -> tuple[DeviceState, ...]:
+        mine = [self.problem.devices[j] for j in self.first[s].devices]
+        counts = Counter(d.state for d in mine)
+        one = {d.state: d for d in mine}
+        return tuple(
+            DeviceState(k, n, one[k].memory - one[k].used, one[k].whole and not one[k].used)
+            for k, n in counts.items()
+        )
+
+    def able(self, deadline: float) -> list[int]:
+        """The tasks that could start if they were alone."""
+        able: set[int] = set()
+        for r in range(len(self.problem.requests)):
+            if time.monotonic() > deadline:
+                raise OutOfTimeError
+            if any(self._has_place(r, g) for g in range(len(self.groups[r]))):
+                able.add(r)
+        return [t for t, task in enumerate(self.problem.tasks) if task.request in able]
+
+    def _has_place(self, r: int, g: int) -> bool:
+        slots = self.problem.requests[r].slots
+        for slot, many in Counter(map(slots.index, slots)).items():
+            nodes = 0
+            for place in self.of(r, g, slot):
+                nodes += self.nodes[place.state]
+                if nodes >= many:
+                    break
+            if nodes < many:
+                return False
+        return True
+
+    def of(self, r: int, g: int, k: int) -> Iterator[Place]:
+        """The places for a slot, the one with the highest Σ w first."""
+        request = self.problem.requests[r]
+        slot, group = request.slots[k], self.groups[r][g]
+        key = (request.weights, request.memory, slot.devices, group)
+        if key not in self._ranked:
+            found = [p for s in group for p in self.at(request.weights, request.memory, slot, s)]
+            self._ranked[key] = sorted(found, reverse=True)
+        return (p for p in self._ranked[key] if p.state in slot.need and self._fits(slot, p.state))
+
+    def _fits(self, slot: PSlot, s: int) -> bool:
+        cpus, memory = slot.need[s]
+        node = self.first[s]
+        return cpus <= max(0, node.cpus) and memory <= max(0, node.memory)
+
+    def at(self, table: int, memory: int, slot: PSlot, s: int) -> list[Place]:
+        """The places for a slot on a node of one state, by a table of weights, best first."""
+        key = (table, memory, slot.devices, s)
+        if key not in self._places:
+            weights = self.problem.weights[table]
+            fit = [
+                d
+                for d in self.devices[s]
+                if d.number in weights and (d.gib >= memory if memory else d.whole)
+            ]
+            fit.sort(key=lambda d: -weights[d.number])
+            self._places[key] = [
+                Place(sum(weights[d] * n for d, n in mix), s, mix)
+                for mix in _mixes(fit, slot.devices)
+            ]
+        return self._places[key]
+
+    def taken(self, choice: Choice) -> Taken:
+        """What one such slot takes."""
+        if choice not in self._taken:
+            self._taken[choice] = Taken(self._most(choice), tuple(self._uses(choice)))
+        return self._taken[choice]
+
+    def _most(self, choice: Choice) -> int:
+        """How many such slots the nodes of the state could hold if nothing else was there."""
+        request, place = self.problem.requests[choice.request], choice.place
+        node = self.first[place.state]
+        cpus, memory = request.slots[choice.slot].need[place.state]
+        limits = [node.cpus // cpus] if cpus else []
+        limits += [node.memory // memory] if memory else []
+        taken = dict(place.devices)
+        for d in self.devices[place.state]:
+            if d.number in taken:
+                each = d.gib // request.memory if request.memory else 1
+                limits.append(d.per_node * each // taken[d.number])
+        return self.nodes[place.state] * max(0, min(limits))
+
+    def _uses(self, choice: Choice) -> Iterator[tuple[Resource, int]]:
+        """What one such slot takes, by row."""
+        request, place = self.problem.requests[choice.request], choice.place
+        s, node = place.state, self.first[place.state]
+        cpus, memory = request.slots[choice.slot].need[s]
+        if cpus:
+            yield ("cpus", s, -1), cpus
+        if memory:
+            yield ("memory", s, -1), memory
+        if 2 * cpus > max(0, node.cpus):
+            yield ("half cpus", s, -1), 1
+        if 2 * memory > max(0, node.memory):
+            yield ("half memory", s, -1), 1
+        for d in self.devices[s]:
+            count = dict(place.devices).get(d.number, 0)
+            if count:
+                yield ("gib", s, d.number), count * (request.memory or d.gib)
+                if 2 * (request.memory or d.gib) > d.gib:
+                    yield ("half gib", s, d.number), count
+                if 2 * count > d.per_node and 2 * (request.memory or d.gib) > d.gib:
+                    yield ("half devices", s, d.number), 1
+
+    def limit(self, key: Resource) -> int:
+        """How much of a resource there is."""
+        what, s, number = key
+        nodes, node = self.nodes[s], self.first[s]
+        match what:
+            case "cpus":
+                return nodes * max(0, node.cpus)
+            case "memory":
+                return nodes * max(0, node.memory)
+            case "gib" | "half gib":
+                d = next(d for d in self.devices[s] if d.number == number)
+                return nodes * d.per_node * (d.gib if what == "gib" else 1)
+            case _:
+                return nodes
+
+    @cached_property
+    def pairs(self) -> list[Pairs]:
+        """For each set of nodes and size of slot of tasks on several nodes: how many pairs fit.
+
+        Without it the LP has half a task on the odd node, and bounds that by several per cent.
+        """
+        several = {
+            (r, g): (group, min(slot.devices for slot in request.slots))
+            for r, request in enumerate(self.problem.requests)
+            if len(request.slots) > 1 and not request.memory
+            for g, group in enumerate(self.groups[r])
+        }
+        found = []
+        for group, size in dict.fromkeys(several.values()):
+            of = tuple(key for key, (g, k) in several.items() if k >= size and g <= group)
+            room = sum(self.nodes[s] * (self._whole(s) // size) for s in group)
+            found.append(Pairs(of, room // 2))
+        return found
+
+    def _whole(self, s: int) -> int:
+        return sum(d.per_node for d in self.devices[s] if d.whole)
+
+
+def _mixes(fit: Sequence[DeviceState], count: int) -> list[tuple[tuple[int, int], ...]]:
+    """The ways to take `count` devices, best first; no more than MOST_MIXES."""
+    found: list[tuple[tuple[int, int], ...]] = []
+
+    def extend(i: int, left: int, mix: tuple[tuple[int, int], ...]) -> None:
+        if len(found) == MOST_MIXES:
+            return
+        if not left:
+            found.append(mix)
+        elif i < len(fit):
+            for n in range(min(left, fit[i].per_node), -1, -1):
+                extend(i + 1, left - n, (*mix, (fit[i].number, n)) if n else mix)
+
+    extend(0, count, ())
+    return found

@@ -1,0 +1,134 @@
+"""From counts to nodes and devices: large slots first, each on the fullest node that has room."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from slurm_het.core.assignment.first_fit import Remaining, Starts
+from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, SlotChoice
+
+
+class Place(NamedTuple):
+    """Nodes of a state, the devices taken there by their states, and Σ w."""
+
+    worth: float
+    state: int
+    devices: tuple[tuple[int, int], ...]
+
+
+class Choice(NamedTuple):
+    """One slot (the index of the first equal one) of a request in a group at a place."""
+
+    request: int
+    group: int
+    slot: int
+    place: Place
+
+
+def expand(problem: Problem, counts: Mapping[Choice, float], wanted: Sequence[int]) -> Starts:
+    """Start the `wanted` tasks where `counts` says; those that find no room there are left out.
+
+    Fractions of a count come after its whole part, the largest first.
+    """
+    places: dict[tuple[int, int, int], list[Place]] = defaultdict(list)
+    for choice, _ in sorted(_copies(counts), key=lambda entry: entry[1]):
+        places[choice[:3]].append(choice.place)  # consumed from the end
+    tasks = sorted(wanted, key=lambda t: _size(problem.request(t)), reverse=True)
+    expansion = _Expansion(problem, places)
+    return {t: found for t in tasks if (found := expansion.start(t))}
+
+
+def _copies(counts: Mapping[Choice, float]) -> list[tuple[Choice, float]]:
+    copies: list[tuple[Choice, float]] = []
+    for choice, count in counts.items():
+        whole = int(count + 1e-6)
+        copies += [(choice, 1.0)] * whole
+        if count - whole > 1e-6:
+            copies.append((choice, count - whole))
+    return copies
+
+
+def _size(request: PRequest) -> tuple[int, int, int]:
+    slot = max(request.slots, key=lambda s: s.devices)
+    cpus = max((need[0] for need in slot.need.values()), default=0)
+    return slot.devices if not request.memory else 0, request.memory, cpus
+
+
+class _Expansion:
+    """What is placed so far, and the places left."""
+
+    def __init__(self, problem: Problem, places: dict[tuple[int, int, int], list[Place]]) -> None:
+        self.problem = problem
+        self.places = places
+        self.room = Remaining(problem)
+        self.used: dict[int, dict[int, None]] = defaultdict(dict)  # nodes by state, in order
+
+    def start(self, t: int) -> tuple[SlotChoice, ...] | None:
+        """A task's choices, which are taken; None if its places have no room."""
+        r, request = self.problem.tasks[t].request, self.problem.request(t)
+        for g in self._groups(r, request):
+            if found := self._in_group(r, request, g):
+                self.room.take(request, found)
+                for choice in found:
+                    used = self.used[self.problem.nodes[choice.node].state]
+                    used.setdefault(choice.node)
+                return found
+        return None
+
+    def _groups(self, r: int, request: PRequest) -> list[int]:
+        """The groups with places for every slot, the one with the most first."""
+        many = Counter(map(request.slots.index, request.slots))
+        groups = range(len(request.groups)) if len(request.slots) > 1 else range(1)
+        left = {g: min(len(self.places[r, g, k]) // n for k, n in many.items()) for g in groups}
+        return [g for g in sorted(groups, key=lambda g: -left[g]) if left[g]]
+
+    def _in_group(self, r: int, request: PRequest, g: int) -> tuple[SlotChoice, ...] | None:
+        chosen: list[SlotChoice] = []
+        taken: list[tuple[list[Place], Place]] = []
+        for slot in request.slots:
+            places = self.places[r, g, request.slots.index(slot)]
+            busy = {choice.node for choice in chosen}
+            choice = None
+            while places and choice is None:
+                place = places.pop()
+                choice = self._at(request, slot, place, busy)
+                if choice:
+                    taken.append((places, place))
+            if choice is None:
+                for where, place in reversed(taken):
+                    where.append(place)
+                return None
+            chosen.append(choice)
+        return tuple(chosen)
+
+    def _at(
+        self, request: PRequest, slot: PSlot, place: Place, busy: set[int]
+    ) -> SlotChoice | None:
+        room = self.room
+        cpus, memory = slot.need[place.state]
+        able = sorted(self.used[place.state], key=lambda n: room.cpus[n])
+        for n in (*able, *room.fresh[place.state][: -len(busy) - 2 : -1]):
+            if n in busy or cpus > max(0, room.cpus[n]) or memory > max(0, room.memory[n]):
+                continue
+            if devices := self._devices(request, n, place):
+                return SlotChoice(n, devices)
+        return None
+
+    def _devices(self, request: PRequest, n: int, place: Place) -> tuple[int, ...] | None:
+        """Devices of these states on the node: shares go to the fullest ones with room."""
+        room, found = self.room, []
+        for state, count in place.devices:
+            mine = [
+                j
+                for j in room.open(n)
+                if self.problem.devices[j].state == state
+                and (room.gib[j] >= request.memory if request.memory else room.whole[j])
+            ]
+            if len(mine) < count:
+                return None
+            if request.memory:
+                mine.sort(key=lambda j: room.gib[j])
+            found += mine[:count]
+        return tuple(found)

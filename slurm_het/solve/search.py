@@ -1,0 +1,239 @@
+"""The lexicographic search: which tasks start, level by level, then the best sum of weights.
+
+The levels are solved one after the other on models that hold only the tasks still in question:
+
+1. first-fit gives the incumbent: the tasks up to the first that it leaves out need no proof;
+2. if everything could start by a rough count, all y are fixed to 1 and sum w·x is optimised;
+3. otherwise the next CHUNK undecided tasks are weighted by powers of two, which is exactly
+   lexicographic, and later tasks are left out (their start only takes resources away). What it
+   starts is fixed, what it does not start is refused, and so are later identical tasks. First-fit
+   fills up behind each level, so that many levels are decided without a solve;
+4. the last level optimises sum w·x over the tasks that start.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from slurm_het.core.assignment.first_fit import Starts, complete, greedy, value
+from slurm_het.core.assignment.problem import Problem, Solution, violations
+
+log = logging.getLogger(__name__)
+
+CHUNK = 16  # 2^15 … 1: far enough from the solvers' tolerances to stay exact
+ALL_SHARE = 0.4  # of the time left, for the attempt to start everything
+STARTS_SHARE = 0.7  # of all the time, for the levels of starts together: the last must get its turn
+LEVEL_SHARE = 0.5  # of what is left of that, for one level
+
+
+class OutOfTimeError(Exception):
+    """The deadline passed before a solve could begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one solve said: the choices (None without any), and what is proven."""
+
+    starts: Starts | None
+    proven: bool
+    bound: float
+
+
+class Model(Protocol):
+    """One model: some tasks may start, some must, the others do not."""
+
+    def maximise_weights(self) -> None:
+        """Make sum w·x the objective."""
+
+    def maximise_starts(self, tasks: Sequence[int]) -> None:
+        """Make the starts of `tasks`, each worth more than all after it, the objective."""
+
+    def start_from(self, starts: Starts) -> None:
+        """Hand the solver a feasible solution to improve."""
+
+    def optimise(self, seconds: float, gap: float, gap_abs: float) -> Answer:
+        """Solve for at most so long; raises OutOfTimeError if there is no time at all."""
+
+
+class Formulation(Protocol):
+    """A way to write the problem as models."""
+
+    def able(self, deadline: float) -> list[int]:
+        """The tasks that could start if they were alone; raises OutOfTimeError."""
+
+    def model(self, tasks: Sequence[int], fixed: Sequence[int], deadline: float) -> Model:
+        """The model in which `tasks` may start and those in `fixed` must; raises OutOfTimeError."""
+
+
+Tell = Callable[[Solution], None]
+"""Hears of each better solution as it is found."""
+
+
+def tell_nobody(_: Solution) -> None:
+    """The last one is enough."""
+
+
+class Search:
+    """One search: the best feasible starts so far, and what is proven about them."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        seconds: float,
+        formulation: Formulation,
+        gap: float,
+        tell: Tell = tell_nobody,
+    ) -> None:
+        self.began = time.monotonic()
+        self.deadline = self.began + seconds
+        self.starts_deadline = self.began + seconds * STARTS_SHARE
+        self.problem = problem
+        self.formulation = formulation
+        self.gap = gap
+        self.tell = tell
+        self.first_fit = greedy(problem)
+        self.best: Starts = self.first_fit.starts
+        self.able: list[int] = []
+        self.improved = False
+        self.levels_proven = False
+        self.last: Answer | None = None
+
+    def run(self) -> Solution:
+        """Search until everything is proven or the deadline."""
+        try:
+            self.able = self.formulation.able(self.deadline)
+            if not self._everything():
+                self.levels_proven = self._levels()
+                self._last_level()
+        except OutOfTimeError:
+            log.info("the deadline passed: the best feasible plan so far is used")
+        return self._solution()
+
+    def _left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def _accept(self, starts: Starts | None) -> bool:
+        """Take over a solver's choices if they are feasible; rounding may have broken them."""
+        if starts is None:
+            return False
+        if broken := violations(self.problem, Solution(starts=dict(starts))):
+            log.warning("the solver's answer is infeasible and not used: %s", broken[0])
+            return False
+        self.best = starts
+        self.improved = True
+        self.tell(self._solution())
+        return True
+
+    def _model(self, tasks: Sequence[int], fixed: Sequence[int]) -> Model:
+        return self.formulation.model(tasks, fixed, self.deadline)
+
+    def _everything(self) -> bool:
+        if len(self.best) == len(self.able) or not self._may_all_start():
+            return False
+        model = self._model(self.able, self.able)
+        model.maximise_weights()
+        answer = model.optimise(self._left() * ALL_SHARE, self.gap, 1e-6)
+        if not self._accept(answer.starts):
+            return False
+        self.levels_proven = True
+        self.last = answer
+        return answer.proven
+
+    def _may_all_start(self) -> bool:
+        """A rough count of GiB and CPUs: whether it is worth trying to start everything."""
+        gib = cpus = 0
+        smallest = min((d.memory for d in self.problem.devices if d.whole), default=0)
+        for r, count in Counter(self.problem.tasks[t].request for t in self.able).items():
+            request = self.problem.requests[r]
+            devices = sum(slot.devices for slot in request.slots)
+            gib += count * devices * (request.memory or smallest)
+            least = (min(need[0] for need in slot.need.values()) for slot in request.slots)
+            cpus += count * sum(least)
+        free = sum(max(0, d.memory - d.used) for d in self.problem.devices)
+        return gib <= free and cpus <= sum(max(0, n.cpus) for n in self.problem.nodes)
+
+    def _levels(self) -> bool:
+        """Decide the starts; whether all of them are proven."""
+        kinds = [task.request for task in self.problem.tasks]
+        refused: set[int] = set()
+        fixed: list[int] = []
+        queue = list(self.able)
+        proven = True
+        while queue:
+            if queue[0] in self.best:
+                fixed.append(queue.pop(0))
+                continue
+            queue = [t for t in queue if kinds[t] not in refused or t in self.best]
+            chunk, queue = queue[:CHUNK], queue[CHUNK:]
+            if chunk and time.monotonic() > self.starts_deadline:
+                return False
+            if chunk:
+                proven &= self._level(fixed, chunk)
+            fixed += [t for t in chunk if t in self.best]
+            refused |= {kinds[t] for t in chunk if t not in self.best}
+        return proven
+
+    def _level(self, fixed: list[int], chunk: list[int]) -> bool:
+        tasks = [*fixed, *chunk]
+        model = self._model(tasks, fixed)
+        model.maximise_starts(chunk)
+        model.start_from(self.best)
+        # Objectives are whole numbers here: less than 1 from the bound is proven.
+        seconds = max(0.05, (self.starts_deadline - time.monotonic()) * LEVEL_SHARE)
+        answer = model.optimise(min(self._left(), seconds), 0.0, 0.5)
+        if answer.starts is None:
+            return False
+        new = [t in answer.starts for t in chunk]
+        if new == [t in self.best for t in chunk]:
+            return answer.proven
+        if new < [t in self.best for t in chunk]:
+            return False
+        return self._accept(complete(self.problem, answer.starts).starts) and answer.proven
+
+    def _last_level(self) -> None:
+        tasks = list(self.best)
+        if not tasks:
+            self.last = Answer(starts={}, proven=True, bound=0.0)
+            return
+        model = self._model(tasks, tasks)
+        model.maximise_weights()
+        model.start_from(self.best)
+        answer = model.optimise(self._left(), self.gap, 1e-6)
+        if answer.starts is None:
+            return
+        if value(self.problem, answer.starts) < value(self.problem, self.best):
+            self.last = replace(answer, proven=False)
+        elif self._accept(answer.starts):
+            self.last = answer
+
+    def _solution(self) -> Solution:
+        seconds = time.monotonic() - self.began
+        if self.last is None and not self.improved:
+            return replace(self.first_fit, seconds=seconds)
+        objective = value(self.problem, self.best)
+        bound = min(self._loose_bound(), self.last.bound if self.last else math.inf)
+        bound = max(bound, objective)
+        proven = self.levels_proven and self.last is not None and self.last.proven
+        return Solution(
+            starts=dict(sorted(self.best.items())),
+            status="optimal" if proven else "incumbent",
+            objective=objective,
+            bound=bound,
+            gap=(bound - objective) / max(abs(objective), 1e-9) if bound > objective else 0.0,
+            seconds=seconds,
+        )
+
+    def _loose_bound(self) -> float:
+        """No plan that starts these tasks is worth more: each on the devices it likes best."""
+        total = 0.0
+        for r, count in Counter(self.problem.tasks[t].request for t in self.best).items():
+            request = self.problem.requests[r]
+            best = max(self.problem.weights[request.weights].values())
+            total += count * best * sum(slot.devices for slot in request.slots)
+        return total

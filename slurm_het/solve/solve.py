@@ -1,0 +1,82 @@
+"""The assignment as a MIP with python-mip: the formulation (and the only importer of mip)."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+from mip.highs import has_highs
+
+from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.solve.detailed.model import Detailed, variables
+from slurm_het.solve.pooled.formulation import Pooled
+from slurm_het.solve.pooled.model import (
+    SolverName as SolverName,  # part of this module's interface
+)
+from slurm_het.solve.search import Search, Tell, tell_nobody
+
+log = logging.getLogger(__name__)
+
+LAST_GAP = 0.005
+DETAILED_MOST = 20_000
+"""Variables up to which the reference formulation is solved: beyond, it proves little in time."""
+DUMPED_LEVELS = 50  # 2^49 … 1 is as far as the weights of one objective stay exact
+
+LP_HEADER = """\
+\\ y(t)        = 1: task t starts now
+\\ h(t,g)      = 1: task t uses its g-th group of nodes (only where several slots must agree)
+\\ z(t,k,n)    = 1: slot k of task t is on node n
+\\ x(t,k,i,n#p) = 1: the i-th device requested in slot k is the device at position p of node n
+\\ start, slot, within, once, place, apart: the shape of a task; same: identical tasks in order
+\\ mem(n#p): GiB of a device; cpu(n), host(n): CPUs and host memory (MiB) of a node
+\\ The objective is the first level: the tasks that start, in priority order (the first {levels}
+\\ by powers of two). The second level, with every y fixed, is the sum of w*x:
+"""
+
+
+def solve(
+    problem: Problem,
+    seconds: float,
+    solver: SolverName = "highs",
+    gap: float = LAST_GAP,
+    tell: Tell = tell_nobody,
+) -> Solution:
+    """The best plan within `seconds`, model building included; always feasible.
+
+    `gap` is the relative tolerance of the last level; the starts are exact. `tell` hears of each
+    plan that is better than the one before, the first-fit plan not included.
+    """
+    formulation = (Detailed if variables(problem) <= DETAILED_MOST else Pooled)(problem, solver)
+    return Search(problem, seconds, formulation, gap, tell).run()
+
+
+def usable(solver: SolverName) -> SolverName:
+    """The solver, or CBC with a warning where python-mip finds no HiGHS that it can call.
+
+    A release of highspy may hide the C API that python-mip calls (1.16.0 does), and a plan by CBC
+    is better than first-fit ones until somebody notices.
+    """
+    if solver == "highs" and not has_highs:
+        log.warning(
+            "python-mip finds no HiGHS that it can call, CBC is used;"
+            " remedy: pip install 'highspy<1.16', or `solver: cbc` under `planner:`"
+        )
+        return "cbc"
+    return solver
+
+
+def dump_lp(problem: Problem) -> str:
+    """The whole model as LP text, with comments that name the symbols and the second level."""
+    header = LP_HEADER.format(levels=DUMPED_LEVELS)
+    formulation = Detailed(problem, usable("highs"))
+    able = formulation.able()
+    if not able:
+        return header + "\\ no task can start\n"
+    form = formulation.model(able)
+    form.maximise_starts(able[:DUMPED_LEVELS])
+    terms = [f"\\ {w:+g} {x.name}\n" for x, w in zip(*form.weights(), strict=True)]
+    with tempfile.TemporaryDirectory(prefix="slurm-het-") as folder:
+        path = Path(folder) / "model.lp"
+        form.model.write(str(path))
+        return header + "".join(terms) + path.read_text(encoding="utf-8")
