@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from slurm_het.sandbox.cluster import Sandbox
-from tests.cluster import Cluster
+from tests.support.cluster import Cluster
 
 # For tests of what the hook is told: a machine that stalls for 50 ms would have it told nothing.
 AMPLE = {"hook": {"deadline_ms": 2000}}

@@ -13,7 +13,7 @@ from slurm_het.core.jobs.admission import admit
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import parse_features
-from tests.world import EXAMPLES, inventory, policy
+from tests.support.world import EXAMPLES, inventory, policy
 
 README = (EXAMPLES / "README.md").read_text()
 ROWS = [

@@ -17,7 +17,7 @@ from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.versions import parse_version
 from tests.chaos.records import Action, Meta, Poll, line_of, write
-from tests.cluster import ENDED
+from tests.support.cluster import ENDED
 
 POLL_SECONDS = 0.4
 INTAKE = "accel"

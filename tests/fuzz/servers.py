@@ -15,7 +15,7 @@ from typing import Any
 from slurm_het.core.jobs.admission import admit
 from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.hook_server import HookServer, answer
-from tests import world
+from tests.support import world
 
 ANSWER_SECONDS = 5.0
 """Far more than an answer takes; a connection still open then hangs."""

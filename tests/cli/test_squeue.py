@@ -1,0 +1,396 @@
+"""het-squeue from the outside: tables, formats, hostile names, hetd's socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from slurm_het.cli import squeue as module
+from slurm_het.cli.columns import STATE_CODES, format_lines, parse_format
+from slurm_het.cli.hetd_client import MAX_REQUEST, call
+from slurm_het.cli.render import cut, duration, pad, table, width
+from slurm_het.cli.screen import job_lines
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.syntax.printable import clean
+from slurm_het.errors import HetError, SlurmError
+from slurm_het.slurm.versions import parse_version
+from tests.support.squeue_cluster import CONFIG, running, snapshot, view, waiting
+
+Serve = Callable[[bytes], Path]
+
+TYPICAL = (
+    running(101, "nv1", "gpu:a100:4(IDX:0-3)", name="pretrain"),
+    running(102, "amd[1-2]", *["gpu:mi300x:6(IDX:0-5)"] * 2, partition="train-amd"),
+    running(103, "l40s1", "shard:30(IDX:0)", partition="infer-nv", name="chat-7b"),
+    running(104, "cpu1", partition="cpu", name="prep"),
+    waiting(110, "gpu:a100:8", nodes_min=2, name="big"),
+    waiting(111, "shard:24", name="vllm"),
+    waiting(112, "gpu:1", array_job_id=112, array_tasks="3-9%3", reason="Dependency"),
+)
+TABLE = """\
+       JOBID USER NAME     SCENARIO  POOL      VENDOR:TYPE DEV    GIB ST    TIME DEVICES(REASON)
+         101 ann  pretrain training  train-nv  nvidia:a100   4    320 R  1:00:00 nv1:0-3
+         102 ann  job102   training  train-amd amd:mi300x  2x6   2304 R  1:00:00 amd[1-2]:0-5
+         103 ann  chat-7b  inference infer-nv  nvidia:l40s   1     30 R  1:00:00 l40s1:0
+         104 ann  prep     -         cpu       -             -      - R  1:00:00 cpu1
+         110 bob  big      training  gate      nvidia:a100 2x8 (1280) PD    0:00 (needs 8 free on\
+ each of 2 nodes; only 1 such: nv2)
+         111 bob  vllm     inference gate      any           1   (24) PD    0:00 (can start now; \
+waits for hetd)
+112_[3-9%3] bob  job112   training  gate      any           1  (80+) PD    0:00 (Dependency)
+"""
+
+
+class FakeSlurm:
+    """Slurm with a given snapshot, or out of reach."""
+
+    jobs: tuple[Job, ...] = TYPICAL
+    intake = "DOWN"
+    error: SlurmError | None = None
+
+    def __init__(self, _settings: object) -> None:
+        pass
+
+    async def snapshot(self) -> Snapshot:
+        """The snapshot, or the error."""
+        if FakeSlurm.error:
+            raise FakeSlurm.error
+        return snapshot(*FakeSlurm.jobs, intake=FakeSlurm.intake)
+
+    async def version(self) -> object:
+        """22.05."""
+        return parse_version("slurm 22.05.8")
+
+    async def hidden(self) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """het-squeue on the fake Slurm, with the control socket in tmp_path."""
+    config = tmp_path / "het.yaml"
+    config.write_text(f"{CONFIG}paths: {{control_socket: {tmp_path}/control.sock}}\n")
+    monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
+    for name, value in (("jobs", TYPICAL), ("intake", "DOWN"), ("error", None)):
+        monkeypatch.setattr(FakeSlurm, name, value)
+
+    def _run(*arguments: str) -> Result:
+        return CliRunner().invoke(module.squeue, ["--config", str(config), *arguments])
+
+    return _run
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """A control server that answers one request with the given bytes."""
+    threads: list[threading.Thread] = []
+
+    def start(reply: bytes) -> Path:
+        path = tmp_path / "control.sock"
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(path))
+        server.listen()
+
+        def answer() -> None:
+            with server, server.accept()[0] as peer:
+                peer.recv(65536)
+                peer.sendall(reply)
+
+        threads.append(threading.Thread(target=answer, daemon=True))
+        threads[-1].start()
+        return path
+
+    yield start
+    for thread in threads:
+        thread.join(5)
+
+
+def status(**changes: Any) -> bytes:
+    """hetd's status reply."""
+    reply = {"ok": True, "gate": "closed", "bypass": False, "pid": 1, "waiting": {}, "returned": {}}
+    return json.dumps(reply | changes).encode() + b"\n"
+
+
+def words(text: str) -> list[list[str]]:
+    """Lines as words, so that a table can be compared without its blanks."""
+    return [line.split() for line in text.splitlines()]
+
+
+def test_a_typical_table(run: Callable[..., Result]) -> None:
+    result = run()
+    assert words(result.stdout) == words(TABLE)
+    lines = result.stdout.splitlines()
+    starts = {line.index(word) for line, word in zip(lines[1:5], ["R "] * 4, strict=True)}
+    assert len(starts) == 1
+    assert lines[0].index("DEVICES(REASON)") == lines[1].index("nv1:0-3")
+
+
+def test_without_hetd_one_line_says_so(run: Callable[..., Result], tmp_path: Path) -> None:
+    result = run()
+    (line,) = result.stderr.splitlines()
+    assert f"no hetd on this host (it would listen at {tmp_path}/control.sock)" in line
+    assert "the intake accel is DOWN = its jobs wait for hetd, if it runs" in line
+    FakeSlurm.intake = "UP"
+    assert "the intake accel is UP = plain Slurm schedules" in run().stderr
+
+
+def test_a_hetd_that_died_is_told_from_one_on_another_host(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(tmp_path / "control.sock"))
+    (line,) = run().stderr.splitlines()
+    assert f"hetd is not answering (socket {tmp_path}/control.sock: Connection refused)" in line
+    assert "slurm-het bypass on lets them go" in line
+
+
+def test_hetd_adds_what_it_remembers(run: Callable[..., Result], serve: Serve) -> None:
+    serve(status(waiting={"110": "goes after 99"}, returned={"110": {"reason": "QOSMaxGRES"}}))
+    result = run("-j", "110", "-o", "reason", "-h")
+    assert result.stdout == "returned (QOSMaxGRES); goes after 99\n"
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"", b"\n", b"[]\n", b"{", b"[" * 60000 + b"\n", b'{"ok": true, "waiting": 7}\n', b"\xff\n",
+     b'{"ok": false, "error": "busy"}\n'],
+)  # fmt: skip
+def test_odd_answers_are_as_none(run: Callable[..., Result], serve: Serve, reply: bytes) -> None:
+    serve(reply)
+    result = run()
+    assert result.exit_code == 0
+    assert words(result.stdout) == words(TABLE)
+    assert "gate state from Slurm alone" in result.stderr
+
+
+def test_a_bypass_is_told(run: Callable[..., Result], serve: Serve) -> None:
+    serve(status(gate="open", bypass=True))
+    FakeSlurm.intake = "UP"
+    assert "the gate is open (bypass is on)" in run().stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("-o", "%i|%u|%t|%M"), "JOBID|USER|ST|TIME\n101|ann|R|1:00:00\n"),
+        (("-o", "%.6i %5j%%"), " JOBID NAME %\n   101 pretr%\n"),
+        (("-o", "%R", "-h"), "nv1\n"),
+        (("-h", "-o", "%12{devices}<%.5{memory}"), "nv1:0-3     <  320\n"),
+        (("-o", "id,devices"), "JOBID DEVICES\n  101 nv1:0-3\n"),
+        (("-h", "-o", "pool,scenario,type"), "train-nv training nvidia:a100\n"),
+    ],
+)
+def test_formats(run: Callable[..., Result], arguments: tuple[str, ...], expected: str) -> None:
+    assert run("-j", "101", *arguments).stdout == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-o", "%!"), "invalid format"),
+        (("-o", "%Z"), "invalid format"),
+        (("-o", "id,colour"), "no column 'colour'"),
+        (("-o", "%{colour}"), "no column"),
+        (("-t", "FOO"), "no job state"),
+        (("--config", "/nonexistent/het.yaml"), "cannot read the configuration"),
+    ],
+)
+def test_wrong_options(
+    run: Callable[..., Result], arguments: tuple[str, ...], message: str
+) -> None:
+    result = run(*arguments)
+    assert isinstance(result.exception, HetError)
+    assert message in str(result.exception)
+
+
+def test_the_gate_is_a_pool_to_choose(run: Callable[..., Result]) -> None:
+    assert run("-p", "gate", "-h", "-o", "id").stdout == run("-p", "accel", "-h", "-o", "id").stdout
+    assert run("-p", "gate", "-h", "-o", "id").stdout.split() == ["110", "111", "112_[3-9%3]"]
+
+
+def test_what_is_free_of_a_pool_or_a_node(run: Callable[..., Result]) -> None:
+    all_pools, one = run("--free", "-h").stdout, run("--free", "-h", "-p", "train-amd").stdout
+    assert words(one) == [line for line in words(all_pools) if line[0] == "train-amd"]
+    assert "nv1" in run("--nodes", "-h", "-w", "nv1").stdout
+    assert "amd" not in run("--nodes", "-h", "-w", "nv1").stdout
+    assert "no node nv99" in str(run("--nodes", "-w", "nv99").exception)
+    for option in (("-u", "ann"), ("-j", "1"), ("-o", "id"), ("--why",), ("-t", "PD")):
+        result = run("--free", *option)
+        assert result.exit_code == 2
+        assert f"show no jobs, which {option[0]} is for" in " ".join(result.stderr.split())
+    assert json.loads(run("--free", "--json", "-j", "101").stdout)["jobs"][0]["id"] == "101"
+
+
+def test_me_is_who_asks_whatever_the_environment_says(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ann")
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    assert run("--me", "-h").stdout.strip() == ""
+
+
+def test_main_says_errors_and_exits_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", ["het-squeue", "--config", f"{tmp_path}/none\x1b[2J.yaml"])
+    with pytest.raises(SystemExit) as left:
+        module.main()
+    error = capsys.readouterr().err
+    assert left.value.code == 1
+    assert error.startswith("het-squeue: cannot read the configuration")
+    assert "\x1b" not in error
+    assert "--config or $HET_CONFIG" in error
+
+
+def test_slurm_out_of_reach(run: Callable[..., Result]) -> None:
+    FakeSlurm.error = SlurmError("squeue --all --json: Unable to contact slurm controller")
+    assert isinstance(run().exception, SlurmError)
+
+
+def test_iterate_goes_on_and_ends_quietly(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        FakeSlurm.error = SlurmError("away") if len(slept) == 1 else None
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    result = run("-i", "2", "-j", "101")
+    assert result.exit_code == 0
+    assert slept == [2, 2, 2]
+    assert result.stdout.count("pretrain") == 2
+    assert "away" in result.stderr
+    assert run("-i", "0").exit_code == 2
+
+
+KEYS = [
+    "id", "job_id", "array_job_id", "user", "account", "qos", "name", "partition", "pool",
+    "scenario", "types", "devices", "memory_gib", "asks", "state", "seconds",
+    "time_limit_minutes", "priority", "submit_time", "start_time", "reason", "slurm_reason",
+    "evidence", "readable",
+]  # fmt: skip
+
+
+def test_json(run: Callable[..., Result]) -> None:
+    document = json.loads(run("--json", "--free", "--nodes").stdout)
+    assert list(document) == ["jobs", "gate", "source", "free", "nodes"]
+    assert list(document["jobs"][0]) == KEYS
+    first, waits = document["jobs"][0], document["jobs"][4]
+    assert first["devices"] == [{"node": "nv1", "indexes": [0, 1, 2, 3], "count": 4}]
+    assert waits["asks"] == {"devices": [8, 8], "memory_gib": 1280, "at_least": False}
+    assert document["gate"] == {
+        "state": "closed", "bypass": False, "intake": "accel", "intake_state": "DOWN",
+        "hetd": False,
+    }  # fmt: skip
+    help_text = " ".join(run("--help").stdout.split())
+    assert " ".join(KEYS) in help_text
+
+
+def test_free_and_nodes(run: Callable[..., Result]) -> None:
+    text = run("--free", "--nodes").stdout
+    assert words(text)[1][:5] == ["train-nv", "training", "nvidia:a100", "80", "12/16"]
+    assert "0:18 1-3:48" in text
+
+
+def test_why_and_help(run: Callable[..., Result]) -> None:
+    text = run("--why", "-j", "111").stdout
+    assert "    inference: a share of a device is asked for" in text
+    assert "Examples:" in run("--help").stdout
+    assert run("--version").stdout.startswith("het-squeue, version ")
+
+
+HOSTILE = [
+    "\x1b[31mred\x1b[0m", "a\nb", "a\rb", "\x9b2J", "\u202egnp.exe", "\u2066x\u2069", "\x07",
+    "\u200b", "\u2028", "\ufeff", "\x7f", "\udc80", "\ue000",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_made_visible(text: str) -> None:
+    assert "?" in clean(text)
+    assert clean(text).isprintable()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("terminal", [None, 80, 140])
+def test_hostile_jobs_cannot_steer_the_table(text: str, terminal: int | None) -> None:
+    jobs = (
+        running(1, "nv1", "gpu:a100:1(IDX:0)", name=text, user=text, partition=text),
+        waiting(2, "gpu:1", name=text, reason=text, comment=text),
+    )
+    rows = view(*jobs).rows
+    lines = job_lines(rows, None, header=True, why=True, terminal=terminal)
+    lines += format_lines(parse_format("%j %u %P %r %R %T"), rows, header=False)
+    assert all(line.isprintable() for line in lines)
+    assert sum(not line.startswith("    ") for line in lines) >= 2
+
+
+@pytest.mark.parametrize("terminal", [40, 80, 100, 140, 200])
+def test_no_line_is_wider_than_the_terminal(terminal: int) -> None:
+    wide = running(1, "l40s1", "shard:9(IDX:1)", name="训练任务-大模型-" * 4, user="averylongname")
+    rows = view(*TYPICAL, wide).rows
+    lines = job_lines(rows, None, header=True, why=True, terminal=terminal)
+    assert max(width(line) for line in lines) <= terminal
+    assert any("needs 8 free on each" in line or terminal == 40 for line in lines)
+
+
+def test_widths() -> None:
+    assert (width("abc"), width("训练"), width("e\u0301")) == (3, 4, 1)
+    assert (cut("训练任务", 5), cut("训练任务", 5, "…"), cut("ab", 0)) == ("训练", "训练…", "")
+    assert (pad("训", 4) + "|", pad("a", 3, right=True)) == ("训  |", "  a")
+    assert table(["A", "B"], [["训", "x "], ["abc", ""]], [True, False]) == [
+        "  A B",
+        " 训 x",
+        "abc",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00"), (59, "0:59"), (3600, "1:00:00"), (86400 * 2 + 3723, "2-01:02:03")],
+)
+def test_durations_are_squeues(seconds: int, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_state_codes_are_two_or_three_letters_and_differ() -> None:
+    assert len(set(STATE_CODES.values())) == len(STATE_CODES)
+
+
+def test_call(serve: Serve) -> None:
+    assert call(serve(status()), {"op": "status"})["gate"] == "closed"
+
+
+def test_call_refused_and_silent(serve: Serve, tmp_path: Path) -> None:
+    refused = serve(b'{"ok": false, "error": "only for admins", "hint": "use sudo"}\n')
+    with pytest.raises(HetError, match="only for admins") as refusal:
+        call(refused, {"op": "wake"})
+    assert refusal.value.hint == "use sudo"
+    with pytest.raises(HetError, match="not answering"):
+        call(tmp_path / "none.sock", {"op": "status"})
+    with pytest.raises(HetError, match="a request of"):
+        call(refused, {"op": "x" * MAX_REQUEST})
+    with pytest.raises(HetError, match="not answering"):
+        call(tmp_path / ("x" * 200), {"op": "status"})
+
+
+def test_call_is_bounded_in_time(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "c.sock"))
+        server.listen()
+        with pytest.raises(HetError, match="no answer in time"):
+            call(tmp_path / "c.sock", {"op": "status"}, timeout=0.1)

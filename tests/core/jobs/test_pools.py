@@ -1,0 +1,108 @@
+"""Which pools a job fits, and why a partition would not take it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from slurm_het.core.jobs.demand import Demand
+from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools, why_not
+from slurm_het.core.model import Classification, Job, Partition, Slot
+from tests.support.world import inventory, policy
+
+JOB = Job(
+    id=1, user="ann", uid=1000, groups=("phys",), account="lab", qos="normal", time_limit_minutes=60
+)
+
+TWO = Demand((Slot(1, 4, 4096),) * 2, False, 0, None, False, False)
+
+
+@pytest.mark.parametrize(
+    ("job", "partition", "why"),
+    [
+        ({}, {}, ""),
+        ({}, {"allow_groups": {"chem"}}, "AllowGroups=chem"),
+        ({}, {"allow_groups": {"phys", "chem"}}, ""),
+        ({"uid": 0}, {"allow_groups": {"chem"}}, ""),
+        ({}, {"allow_accounts": {"other"}}, "AllowAccounts=other"),
+        ({}, {"allow_accounts": {"lab"}}, ""),
+        ({}, {"deny_accounts": {"lab"}}, "DenyAccounts=lab"),
+        ({"account": ""}, {"deny_accounts": {"lab"}}, ""),
+        ({}, {"allow_qos": {"high"}}, "AllowQos=high"),
+        ({}, {"deny_qos": {"normal"}}, "DenyQos=normal"),
+        ({"uid": 0}, {"root_disabled": True}, "DisableRootJobs"),
+        ({}, {"root_disabled": True}, ""),
+        ({}, {"root_only": True}, "RootOnly"),
+        ({"uid": 0}, {"root_only": True}, ""),
+        ({}, {"reservation_required": True}, "ReqResv"),
+        ({"reservation": "r1"}, {"reservation_required": True}, ""),
+        ({}, {"max_minutes": 59}, "MaxTime=59 min"),
+        ({}, {"max_minutes": 60}, ""),
+        ({"time_limit_minutes": None}, {"max_minutes": 60}, "MaxTime=60 min"),
+        ({"time_limit_minutes": None}, {}, ""),
+        ({}, {"max_nodes": 1}, "MaxNodes=1"),
+        ({}, {"max_nodes": 2}, ""),
+        ({}, {"min_nodes": 3}, "MinNodes=3"),
+        ({}, {"max_cpus_per_node": 3}, "MaxCPUsPerNode=3"),
+        ({}, {"max_cpus_per_node": 4}, ""),
+        ({}, {"max_memory_per_node_mib": 4095}, "MaxMemPerNode=4095 MiB"),
+        ({}, {"max_memory_per_node_mib": 4096}, ""),
+        ({}, {"state": "DOWN"}, "it is DOWN"),
+        ({}, {"state": "DRAIN"}, "it is DRAIN"),
+    ],
+)
+def test_every_limit_of_a_partition(
+    job: dict[str, Any], partition: dict[str, Any], why: str
+) -> None:
+    sets: dict[str, Any] = {
+        k: frozenset(v) if isinstance(v, set) else v for k, v in partition.items()
+    }
+    assert why_not(replace(JOB, **job), TWO, Partition("p", **sets)) == why
+
+
+def test_usable_pools_come_with_the_refusals_of_the_others() -> None:
+    pools = tuple(p for p in policy().pools if p.partition in {"train-nv", "train-amd", "infer-nv"})
+    partitions = {
+        "train-nv": Partition("train-nv"),
+        "train-amd": Partition("train-amd", max_minutes=10),
+    }
+    usable, refused = usable_pools(JOB, None, pools, partitions)
+    assert usable == ("train-nv",)
+    assert refused == "train-amd: MaxTime=10 min; infer-nv: Slurm has no such partition"
+
+
+@pytest.mark.parametrize(
+    ("what", "types"),
+    [
+        (Classification("training"), "a100 mi300x 910b k100ai l40s 310p mlu370"),
+        (Classification("training", vendors=("nvidia",)), "a100 l40s"),
+        (Classification("training", types=("a100", "mi300x")), "a100 mi300x"),
+        (Classification("inference", memory_gib=40), "a100 mi300x 910b k100ai l40s mlu370"),
+        (Classification("inference", memory_gib=100), "mi300x"),
+        (Classification("inference", vendors=("nvidia",), memory_gib=100), ""),
+    ],
+)
+def test_types_by_vendor_and_memory(what: Classification, types: str) -> None:
+    assert fitting_types(what, inventory().types(), policy()) == frozenset(types.split())
+
+
+@pytest.mark.parametrize(
+    ("what", "pools", "remark"),
+    [
+        (Classification("training"), "train-nv train-amd train-ascend train-dcu", False),
+        (Classification("inference"), "infer-nv infer-ascend infer-mlu", False),
+        (Classification("training", vendors=("nvidia",)), "train-nv", False),
+        (Classification("inference", types=("a100",)), "train-nv", True),
+        (Classification("inference", memory_gib=100), "train-amd", True),
+        (Classification("training", partitions=("infer-nv",)), "infer-nv", True),
+        (Classification("training", types=("a100",), partitions=("infer-nv",)), "", False),
+    ],
+)
+def test_pools_by_scenario_and_vendor(what: Classification, pools: str, remark: bool) -> None:
+    types = fitting_types(what, inventory().types(), policy())
+    of = {p.partition: inventory().types_of(p.partition) for p in policy().pools}
+    found, said = fitting_pools(what, types, of, policy())
+    assert [p.partition for p in found] == pools.split()
+    assert bool(said) is remark

@@ -1,0 +1,270 @@
+"""The task pools: who is ready to be planned, in which order, and why the others are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
+
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.task_pools import (
+    Readings,
+    TaskPools,
+    fill_task_pools,
+    is_gated,
+)
+from slurm_het.core.model import Job
+from slurm_het.core.syntax.arrays import (
+    array_indexes,
+)
+from tests.support.world import gated, inventory, partitions, policy, running, snapshot
+
+
+def fill(*jobs: Job, **kwargs: Any) -> TaskPools:
+    """The task pools of the sandbox with these jobs."""
+    return fill_task_pools(snapshot(*jobs), inventory(), policy(), **kwargs)
+
+
+def test_only_pending_jobs_of_the_intake_are_gated() -> None:
+    assert is_gated(gated(1), policy())
+    assert not is_gated(gated(1, partition="train-nv"), policy())
+    assert not is_gated(gated(1, state="RUNNING"), policy())
+
+
+def test_tasks_stand_in_slurms_order() -> None:
+    pools = fill(
+        gated(3, priority=5),
+        gated(1, priority=5),
+        gated(2, priority=9),
+        gated(4, priority=5, array_job_id=4, array_tasks="1-2"),
+    )
+    assert [t.key for t in pools.tasks] == ["2", "1", "3", "4_1", "4_2"]
+
+
+def test_tasks_are_divided_by_scenario() -> None:
+    pools = fill(gated(1), gated(2, tres_per_node="shard:8"), gated(3, tres_per_node="gpu:8"))
+    assert [t.key for t in pools.pool("training")] == ["1", "3"]
+    assert [t.key for t in pools.pool("inference")] == ["2"]
+    assert pools.sizes() == {"training": 2, "inference": 1}
+    assert pools.classifications["2"].memory_gib == 8
+
+
+def test_a_task_carries_what_the_planner_needs() -> None:
+    job = gated(
+        7, tres_per_node="gpu:a100:2", nodes_min=2, features="a100", exc_nodes="nv[2-3]",
+        exclusive=True, priority=44, cpus=8,
+    )  # fmt: skip
+    (task,) = fill(job).tasks
+    assert task.types == {"a100"}
+    assert task.pools == ("train-nv",)
+    assert [(s.devices, s.cpus, s.memory_mib) for s in task.slots] == [(2, 4, 4096)] * 2
+    assert task.exc_nodes == {"nv2", "nv3"}
+    assert (task.exclusive, task.features, task.priority, task.minutes) == (True, "a100", 44, 60)
+
+
+def test_the_script_decides_when_there_is_no_admin_comment() -> None:
+    pools = fill(gated(1), gated(2), scripts={2: "module load rocm\nvllm serve x"})
+    assert pools.tasks[0].pools == ("train-nv",)
+    assert pools.classifications["2"].vendors == ("amd",)
+    assert pools.classifications["2"].scenario == "inference"
+
+
+def test_the_reason_begin_time_may_be_an_old_one() -> None:
+    assert fill(gated(1, reason="BeginTime")).tasks
+    skewed = gated(1, submit_time=4_000_000_000, eligible_time=4_000_000_001)
+    assert fill(skewed).tasks, "our clock is behind Slurm's: it was eligible when it came"
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"reason": "Dependency"}, "Dependency"),
+        ({"reason": "BeginTime", "eligible_time": 4_000_000_000}, "BeginTime"),
+        ({"reason": "JobHeldUser", "priority": 0}, "JobHeldUser"),
+        ({"priority": 0}, "held"),
+        ({"tres_per_node": ""}, "asks for no accelerator"),
+        ({"tres_per_node": "gpu:t4:1"}, "no pool has a device of t4"),
+        ({"tres_per_node": "gpu:h100_3:1"}, "no pool has a device of h100"),
+        ({"tres_per_node": "gpu:a100:1,gpu:mi300x:1"}, "several device types"),
+        ({"tres_per_node": "gpu:1,shard:4"}, "several GRES names"),
+        ({"features": "a100*2"}, "constraint"),
+        ({"features": "a100|"}, "constraint"),
+        ({"exc_nodes": "n[1-"}, "not a host list"),
+        ({"nodes_min": 3, "nodes_max": 2, "tres_per_node": "gpu:1"}, "more than it allows"),
+    ],
+)
+def test_a_job_that_cannot_be_planned_says_why(fields: dict[str, Any], part: str) -> None:
+    pools = fill(gated(1, **fields), gated(2))
+    assert [t.key for t in pools.tasks] == ["2"]
+    assert part in pools.blocked["1"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"tres_per_node": ""}, "asks for no accelerator"),
+        ({"tres_per_node": "gpu:a100:1,gpu:mi300x:1"}, "several device types"),
+        ({"features": "a100*2"}, "constraint"),
+        ({"req_nodes": "nv1"}, "names its nodes (nv1)"),
+        ({"reservation": "maint"}, "reservation maint"),
+        ({"het_job_id": 1}, "heterogeneous"),
+    ],
+)
+def test_a_job_that_is_not_ours_is_handed_to_plain_slurm(fields: dict[str, Any], why: str) -> None:
+    pools = fill(gated(1, **fields))
+    assert pools.tasks == ()
+    assert "train-nv" in pools.handovers["1"].partitions
+    assert why in pools.handovers["1"].why
+    waiting = fill(gated(1, dependency="afterany:7", **fields), gated(2, priority=0, **fields))
+    assert waiting.handovers == {}, "Slurm says that it waits: it waits in the gate"
+
+
+def test_a_handover_keeps_to_the_pools_that_fit_and_that_the_job_may_use() -> None:
+    (job,) = fill(gated(1, tres_per_node="gpu:a100:1,gpu:a100s:1")).handovers.values()
+    assert job.partitions == ("train-nv",)
+    shot = snapshot(gated(1, req_nodes="amd1"))
+    closed = tuple(
+        replace(p, allow_groups=frozenset({"x"})) if p.name == "train-nv" else p
+        for p in shot.partitions
+    )
+    pools = fill_task_pools(replace(shot, partitions=closed), inventory(), policy())
+    assert "train-nv" not in pools.handovers["1"].partitions
+
+
+def test_a_job_that_may_use_no_pool_says_which_limit() -> None:
+    shot = snapshot(gated(1, time_limit_minutes=500))
+    limited = tuple(
+        replace(p, max_minutes=60) if p.name == "train-nv" else p for p in shot.partitions
+    )
+    pools = fill_task_pools(replace(shot, partitions=limited), inventory(), policy())
+    assert pools.blocked["1"] == "may use no fitting pool (train-nv: MaxTime=60 min)"
+
+
+def test_a_job_is_spread_over_nodes_that_it_may_use() -> None:
+    """One of 16 devices elsewhere is no reason for one node, nor that all are down for more."""
+    shot = snapshot(gated(1, tres_per_node="", tres_per_job="gpu:16", features="a100"))
+    nv2 = next(n for n in shot.nodes if n.name == "nv2")
+    large = replace(nv2, name="big1", gres="gpu:a100:16", features=frozenset({"other"}))
+    there = replace(shot, nodes=(*shot.nodes, large))
+    (one,) = fill_task_pools(there, take_inventory(there, policy()), policy()).tasks
+    assert [slot.devices for slot in one.slots] == [8, 8]
+    down = replace(shot, nodes=tuple(replace(n, state="DOWN") for n in shot.nodes))
+    (same,) = fill_task_pools(down, take_inventory(down, policy()), policy()).tasks
+    assert [slot.devices for slot in same.slots] == [8, 8]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "indexes"),
+    [
+        ("0-3", 9, (0, 1, 2, 3)),
+        ("0-9%2", 3, (0, 1, 2)),
+        ("1,5,7", 9, (1, 5, 7)),
+        ("0-10:5", 9, (0, 5, 10)),
+        ("0-10:5", 2, (0, 5)),
+        ("3,0-1", 9, (3, 0, 1)),
+        ("1,2,...", 9, (1, 2)),
+        ("", 9, ()),
+        ("5-1", 9, ()),
+        ("0-99999999", 2, (0, 1)),
+        ("0-5:0", 9, (0, 1, 2, 3, 4, 5)),
+    ],
+)
+def test_array_indexes(text: str, limit: int, indexes: tuple[int, ...]) -> None:
+    assert array_indexes(text, limit) == indexes
+
+
+def test_an_array_gives_as_many_tasks_as_its_limit_leaves() -> None:
+    rest = gated(10, array_job_id=10, array_tasks="3-9%3", array_limit=3)
+    on = [
+        running(20 + i, "l40s1", f"gpu:l40s:1(IDX:{i})", array_job_id=10, array_task_id=i)
+        for i in range(2)
+    ]
+    assert [t.key for t in fill(rest).tasks] == ["10_3", "10_4", "10_5"]
+    assert [t.key for t in fill(rest, *on).tasks] == ["10_3"]
+
+
+def test_a_full_array_is_blocked_by_its_own_limit() -> None:
+    rest = gated(10, array_job_id=10, array_tasks="1-9%1", array_limit=1)
+    on = running(20, "nv1", "gpu:a100:1(IDX:0)", array_job_id=10, array_task_id=0)
+    pools = fill(rest, on)
+    assert pools.tasks == ()
+    assert pools.blocked == {"10_[1-9%1]": "its array runs at most 1 tasks at once"}
+
+
+def test_split_tasks_of_an_array_share_its_limit_with_the_rest() -> None:
+    rest = gated(10, array_job_id=10, array_tasks="2-9%2", array_limit=2)
+    split = gated(11, array_job_id=10, array_task_id=1, array_limit=2)
+    on = running(20, "nv1", "gpu:a100:1(IDX:0)", array_job_id=10, array_task_id=0)
+    released = replace(split, id=12, array_task_id=8, partition="train-nv")
+    assert len(fill(rest, split).tasks) == 2
+    assert len(fill(rest, split, on).tasks) == 1
+    assert len(fill(rest, on, released).tasks) == 0
+
+
+def test_the_limit_bounds_a_huge_array() -> None:
+    pools = fill(gated(1, array_job_id=1, array_tasks="0-99999"), limit=50)
+    assert len(pools.tasks) == 50
+    limited = gated(1, array_job_id=1, array_tasks="0-99999%90", array_limit=90)
+    assert len(fill(limited, limit=50).tasks) == 50
+
+
+def test_what_an_array_has_beyond_the_limit_is_counted() -> None:
+    """A status that says how many wait must not stop at the window."""
+
+    def pools(tasks: str, throttle: int = 0) -> tuple[int, int]:
+        job = gated(7, array_job_id=7, array_tasks=tasks, array_limit=throttle)
+        found = fill_task_pools(snapshot(job), inventory(), policy(), limit=10)
+        return len(found.tasks), found.unlisted
+
+    assert pools("0-999") == (10, 990)
+    assert pools("0-999%25", 25) == (10, 15)
+    assert pools("0-8:2,20") == (6, 0)
+    assert pools("0-99999999:0,x,5-2") == (10, 99_999_991)
+
+
+Edit = tuple[int, dict[str, Any]]
+
+edits = st.lists(
+    st.tuples(
+        st.integers(1, 3),
+        st.sampled_from([
+            {}, {"features": "a100"}, {"features": "&"}, {"priority": 0}, {"priority": 7},
+            {"dependency": "afterok:9"}, {"tres_per_node": "gpu:b200:1"}, {"state": "CANCELLED"},
+            {"tres_per_node": "gpu:a100:2"}, {"eligible_time": 3}, {"account": "closed"},
+            {"array_job_id": 1, "array_tasks": "1-3"}, {"req_nodes": "nv1"}, {"groups": ("x",)},
+        ]),
+    ),
+    max_size=6,
+)  # fmt: skip
+
+
+@drawn(edits, st.lists(st.sampled_from(["UP", "closed", "rewrites", "broken"]), max_size=6))
+def test_what_is_read_again_is_as_if_it_were_new(changes: list[Edit], sites: list[str]) -> None:
+    """Jobs, partitions, nodes and the time change from snapshot to snapshot."""
+    jobs = {number: gated(number) for number in (1, 2, 3)}
+    readings = Readings()
+    for now, (number, change) in enumerate([(1, {}), *changes]):
+        jobs[number] = gated(number, **change)
+        site = sites[now] if now < len(sites) else "UP"
+        given = replace(
+            snapshot(*jobs.values()), time=float(now), rewrites_gres=site == "rewrites",
+            partitions=tuple(
+                replace(p, deny_accounts=frozenset({"closed"} if site == "closed" else ()))
+                for p in partitions()
+            ),
+            nodes=tuple(n for n in snapshot().nodes if site != "broken" or "nv" not in n.name),
+        )  # fmt: skip
+        here = take_inventory(given, policy())
+        again = fill_task_pools(given, here, policy(), readings=readings)
+        assert again == fill_task_pools(given, here, policy())
+
+
+def test_who_waits_is_read_once() -> None:
+    """Ten thousand jobs that wait cost little more than looking at them."""
+    readings, given = Readings(), snapshot(gated(1), gated(2))
+    first = fill_task_pools(given, inventory(), policy(), readings=readings)
+    second = fill_task_pools(given, inventory(), policy(), readings=readings)
+    assert all(a is b for a, b in zip(first.tasks, second.tasks, strict=True))

@@ -1,0 +1,451 @@
+"""The planner: nothing over capacity, Slurm's own order of devices, explanations that are true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.problem import Problem, SlotChoice, Solution
+from slurm_het.core.cluster.fit import (
+    could_start,
+    misfit,
+    need,
+)
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.pinned import Pin, reserve
+from slurm_het.core.jobs.task_pools import fill_task_pools
+from slurm_het.core.model import Job, Plan, Slot, Task
+from slurm_het.core.planner.plan import (
+    LEFT_OUT,
+    plan,
+    select,
+)
+from slurm_het.solve.solve import solve as solve_mip
+from tests.support.world import forgetful, gated, inventory, policy, running, snapshot, task
+
+Solve = Callable[[Problem], Solution]
+
+
+def milp(problem: Problem) -> Solution:
+    """The MIP, with time to prove its optimum."""
+    return solve_mip(problem, 20.0)
+
+
+SOLVERS = [pytest.param(greedy, id="greedy"), pytest.param(milp, id="milp")]
+
+
+def planned(*tasks: Task, on: Inventory | None = None, solve: Solve = greedy) -> Plan:
+    """The plan of these tasks on the sandbox, idle unless `on` says otherwise."""
+    return plan(on or inventory(), tasks, policy(), solve)
+
+
+def check(found: Plan, tasks: tuple[Task, ...], on: Inventory) -> None:
+    """Recount every resource from the inventory: a second opinion, independent of the solver."""
+    gib = {(d.node, d.index): d.memory_gib - d.occupied_gib for d in on.devices()}
+    cpus = {n.name: n.cpus_free for n in on.nodes.values()}
+    memory = {n.name: n.memory_free_mib for n in on.nodes.values()}
+    by_key = {t.key: t for t in tasks}
+    assert {p.key for p in found.placements}.isdisjoint(found.waiting)
+    assert {p.key for p in found.placements} | set(found.waiting) == set(by_key)
+    for placement in found.placements:
+        asked = by_key[placement.key]
+        assert placement.partition in asked.pools
+        assert len(set(placement.nodes)) == len(placement.nodes) == len(asked.slots)
+        assert not set(placement.nodes) & asked.exc_nodes
+        for slot, name, indexes in zip(
+            asked.slots, placement.nodes, placement.devices, strict=True
+        ):
+            node = on.nodes[name]
+            assert node.usable
+            assert placement.partition in node.partitions
+            assert len(set(indexes)) == len(indexes) == slot.devices
+            cpus[name] -= node.cpus if asked.exclusive else slot.cpus
+            memory[name] -= node.memory_mib if asked.all_memory else slot.memory_mib
+            for index in indexes:
+                device = node.devices[index]
+                assert device.type in asked.types
+                assert device.memory_gib >= asked.memory_gib
+                if not asked.shared:
+                    assert gib[name, index] == device.memory_gib
+                gib[name, index] -= asked.memory_gib if asked.shared else device.memory_gib
+    assert min(gib.values()) >= 0
+    assert min(cpus.values()) >= 0
+    assert min(memory.values()) >= 0
+
+
+POOLS = {
+    "train-nv": "a100", "train-amd": "mi300x", "train-ascend": "910b", "infer-nv": "l40s",
+    "infer-mlu": "mlu370",
+}  # fmt: skip
+
+
+@st.composite
+def any_task(draw: st.DrawFn) -> dict[str, Any]:
+    """The fields of a task that may or may not fit."""
+    shared = draw(st.booleans())
+    names = ["infer-nv", "infer-mlu"] if shared else list(POOLS)
+    pools = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
+    nodes = 1 if shared else draw(st.sampled_from([1, 1, 1, 2]))
+    slot = Slot(
+        devices=1 if shared else draw(st.integers(1, 8)),
+        cpus=draw(st.sampled_from([1, 8, 48])),
+        memory_mib=draw(st.sampled_from([0, 1024, 200_000])),
+    )
+    return {
+        "pools": tuple(pools),
+        "types": frozenset(POOLS[p] for p in pools),
+        "shared": shared,
+        "memory_gib": draw(st.integers(1, 48)) if shared else draw(st.sampled_from([0, 64, 100])),
+        "slots": (slot,) * nodes,
+        "exclusive": draw(st.sampled_from([False, False, False, True])),
+        "all_memory": draw(st.sampled_from([False, False, False, True])),
+        "exc_nodes": frozenset(draw(st.sampled_from([[], [], ["nv1"], ["l40s1", "mlu1"]]))),
+        "scenario": draw(st.sampled_from(["training", "inference"])),
+    }
+
+
+@st.composite
+def any_cluster(draw: st.DrawFn) -> Inventory:
+    """The sandbox with some jobs on it."""
+    jobs: list[Job] = []
+    for number, name in enumerate(["nv1", "amd1", "asc2"]):
+        count = draw(st.integers(0, 8))
+        if count:
+            jobs.append(running(900 + number, name, f"gpu:{count}(IDX:0-{count - 1})"))
+    for number, index in enumerate(draw(st.lists(st.integers(0, 3), max_size=4))):
+        detail = f"shard:{draw(st.integers(1, 12))}(IDX:{index})"
+        jobs.append(running(950 + number, "l40s1", detail))
+    return inventory(*jobs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_cluster(), st.lists(any_task(), max_size=14))
+def test_the_greedy_plan_is_never_over_capacity(on: Inventory, some: list[dict[str, Any]]) -> None:
+    tasks = tuple(task(str(i), **fields) for i, fields in enumerate(some))
+    found = planned(*tasks, on=on)
+    assert found.status == "greedy"
+    check(found, tasks, on)
+
+
+@settings(max_examples=20, deadline=None)
+@given(any_cluster(), st.lists(any_task(), max_size=6))
+def test_the_optimal_plan_is_never_over_capacity(on: Inventory, some: list[dict[str, Any]]) -> None:
+    tasks = tuple(task(str(i), **fields) for i, fields in enumerate(some))
+    found = planned(*tasks, on=on, solve=milp)
+    check(found, tasks, on)
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_whole_devices_are_those_slurm_will_take(solve: Solve) -> None:
+    on = inventory(
+        running(1, "nv1", "gpu:a100:2(IDX:0,3)"), running(2, "nv2", "gpu:a100:8(IDX:0-7)")
+    )
+    tasks = (task("a", slots=(Slot(2, 1, 0),)), task("b", slots=(Slot(3, 1, 0),)))
+    found = planned(*tasks, on=on, solve=solve)
+    assert {p.key: p.devices for p in found.placements} == {"a": ((1, 2),), "b": ((4, 5, 6),)}
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_shares_are_on_the_first_device_with_room(solve: Solve) -> None:
+    on = inventory(
+        running(1, "l40s1", "shard:30(IDX:0)"), running(2, "l40s2", "gpu:l40s:4(IDX:0-3)")
+    )
+    some = {"pools": ("infer-nv",), "types": frozenset({"l40s"}), "shared": True}
+    tasks = (task("a", memory_gib=24, **some), task("b", memory_gib=18, **some))
+    found = planned(*tasks, on=on, solve=solve)
+    assert {p.key: (p.nodes, p.devices) for p in found.placements} == {
+        "a": (("l40s1",), ((1,),)),
+        "b": (("l40s1",), ((0,),)),
+    }
+    check(found, tasks, on)
+
+
+def test_priority_comes_before_packing() -> None:
+    on = inventory(running(1, "nv2", "gpu:a100:8(IDX:0-7)"))
+    first, second = task("first", slots=(Slot(8, 1, 0),)), task("second")
+    found = planned(first, second, on=on, solve=milp)
+    assert [p.key for p in found.placements] == ["first"]
+    assert found.waiting["second"] == "needs 1 free on one node; what is free goes to first, " \
+        "of higher priority"  # fmt: skip
+
+
+def test_a_plan_in_a_hurry_leaves_out_the_last_tasks() -> None:
+    """From the first that is unlike those before it: that is what takes time."""
+    like = [task(f"like{n}") for n in range(3)]
+    tasks = (*like, task("other", slots=(Slot(2, 1, 0),)), task("like3"))
+    found = plan(inventory(), tasks, policy(), greedy, hurry=lambda: True)
+    assert [p.key for p in found.placements] == [t.key for t in like]
+    assert found.waiting == dict.fromkeys(("other", "like3"), LEFT_OUT)
+    assert found.left_out == 2
+    rushed = iter([False, True])
+    tasks = (*tasks, task("third", slots=(Slot(4, 1, 0),)))
+    found = plan(inventory(), tasks, policy(), greedy, hurry=lambda: next(rushed))
+    assert set(found.waiting) == {"third"}
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_small_tasks_fill_the_broken_node(solve: Solve) -> None:
+    on = inventory(running(1, "nv2", "gpu:a100:6(IDX:0-5)"))
+    found = planned(task("small"), on=on, solve=solve)
+    assert found.placements[0].nodes == ("nv2",)
+    assert found.placements[0].devices == ((6,),)
+    assert found.placements[0].terms["fragmentation"] < 0
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_two_nodes_are_of_one_pool_and_type(solve: Solve) -> None:
+    on = inventory(
+        running(1, "nv1", "gpu:a100:1(IDX:0)"), running(2, "amd1", "gpu:mi300x:1(IDX:0)")
+    )
+    both = {"pools": ("train-nv", "train-amd"), "types": frozenset({"a100", "mi300x"})}
+    tasks = (task("pair", slots=(Slot(8, 1, 0),) * 2, **both),)
+    found = planned(*tasks, on=on, solve=solve)
+    assert "cannot be combined" in found.waiting["pair"]
+    found = planned(*tasks, on=inventory(), solve=solve)
+    assert set(found.placements[0].nodes) in ({"nv1", "nv2"}, {"amd1", "amd2"})
+
+
+BUSY = (
+    running(1, "amd1", "gpu:mi300x:8(IDX:0-7)"),
+    running(2, "amd2", "gpu:mi300x:2(IDX:0-1)"),
+    running(3, "l40s1", "shard:40(IDX:0),shard:30(IDX:1)"),
+    running(4, "l40s2", "gpu:l40s:4(IDX:0-3)"),
+)
+AMD = {"pools": ("train-amd",), "types": frozenset({"mi300x"})}
+SHARE = {"pools": ("infer-nv",), "types": frozenset({"l40s"}), "shared": True}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({**AMD, "slots": (Slot(8, 1, 0),)}, "needs 8 free on one node; best is amd2 with 6"),
+        ({**AMD, "slots": (Slot(7, 1, 0),), "memory_gib": 100},
+         "needs 7 of ≥100 GiB free on one node; best is amd2 with 6"),
+        ({**AMD, "slots": (Slot(9, 1, 0),)},
+         "needs 9 free on one node; the largest node, amd1, has 8"),
+        ({**AMD, "slots": (Slot(4, 1, 0),) * 2},
+         "needs 4 free on each of 2 nodes; only 1 such: amd2"),
+        ({**AMD, "memory_gib": 200},
+         "needs 1 of ≥200 GiB free on one node; amd1, amd2 have no fitting device"),
+        ({**AMD, "features": "h100"},
+         "needs 1 free on one node; amd1, amd2 lack the features h100"),
+        ({**AMD, "exc_nodes": frozenset({"amd2"})},
+         "needs 1 free on one node; best is amd1 with 0"),
+        ({"pools": ("gone",)}, "needs 1 free on one node; its pools (gone) have no node"),
+        ({**SHARE, "memory_gib": 48, "exc_nodes": frozenset()}, None),
+        ({**SHARE, "memory_gib": 49},
+         "needs 49 GiB free on one device; l40s1, l40s2 have no fitting device"),
+        ({**AMD, "slots": (Slot(1, 97, 0),)},
+         "devices are free, but it needs 97 CPUs and 0 GiB of host memory beside them; "
+         "best is amd2 with 96 CPUs and 1024 GiB"),
+        ({**AMD, "exclusive": True},
+         "needs a node for itself; amd2 has free devices but runs other jobs"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_why_a_task_waits(fields: dict[str, Any], expected: str | None, solve: Solve) -> None:
+    found = planned(task("t", **fields), on=inventory(*BUSY), solve=solve)
+    assert found.waiting.get("t") == expected
+
+
+def test_a_full_device_names_the_best_one() -> None:
+    on = inventory(
+        *BUSY[:2],
+        running(3, "l40s1", "shard:40(IDX:0),shard:30(IDX:1),shard:30(IDX:2),shard:44(IDX:3)"),
+        BUSY[3],
+    )
+    found = planned(task("t", memory_gib=20, **SHARE), on=on)
+    assert found.waiting["t"] == "needs 20 GiB free on one device; best is l40s1:1 with 18 GiB"
+
+
+def test_a_drained_node_is_no_candidate_and_is_named() -> None:
+    on = inventory()
+    nodes = {
+        name: replace(n, usable=False, state="IDLE+DRAIN") if name.startswith("nv") else n
+        for name, n in on.nodes.items()
+    }
+    found = planned(task("t"), on=replace(on, nodes=nodes))
+    assert found.waiting["t"] == "needs 1 free on one node; nv1, nv2 are IDLE+DRAIN"
+
+
+def test_a_broken_solution_places_nothing() -> None:
+    def overbooks(_problem: Problem) -> Solution:
+        return Solution(starts={t: (SlotChoice(0, (0,)),) for t in range(2)}, status="optimal")
+
+    first = next(iter(inventory().nodes))
+    pool = inventory().nodes[first].partitions[-1]
+    fields = {"pools": (pool,), "types": inventory().types()}
+    found = planned(task("a", **fields), task("b", **fields), solve=overbooks)
+    assert found.status == "refused"
+    assert found.placements == ()
+    assert "the solver's plan was refused" in found.waiting["a"]
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_gated_jobs_from_queue_to_plan(solve: Solve) -> None:
+    jobs = (
+        gated(1, tres_per_node="gpu:8", priority=9),
+        gated(2, tres_per_node="shard:24", priority=8),
+        gated(3, tres_per_node="gpu:mi300x:2", priority=7),
+        gated(4, array_job_id=4, array_tasks="0-2", priority=6),
+        gated(5, tres_per_job="gpu:16", priority=5, features="hygon"),
+    )
+    pools = fill_task_pools(snapshot(*jobs), inventory(), policy())
+    found = plan(inventory(), pools.tasks, policy(), solve)
+    where = {p.key: p.partition for p in found.placements}
+    assert where == {
+        "1": "train-nv", "2": "infer-nv", "3": "train-amd", "4_0": "train-nv", "4_1": "train-nv",
+        "4_2": "train-nv", "5": "train-dcu",
+    }  # fmt: skip
+    check(found, pools.tasks, inventory())
+
+
+def test_what_a_slot_takes_of_a_node() -> None:
+    """Whole cores, and memory per CPU for all their CPUs; an EXCLUSIVE partition the whole node."""
+    node = replace(inventory().nodes["nv1"], threads_per_core=2)
+    assert need(task("1"), Slot(1, 3, 3000, 1000), node) == (4, 4000)
+    assert need(task("1"), Slot(1, 3, 3000), node) == (4, 3000)
+    assert need(task("1"), Slot(1, 3, 3000), replace(node, whole=True)) == (node.cpus, 3000)
+    assert need(task("1", threads_per_core=1), Slot(1, 3, 3000), node) == (6, 3000)
+    assert need(task("1", threads_per_core=2), Slot(1, 3, 3000), node) == (4, 3000)
+    busy = replace(node, whole=True, idle=False)
+    assert need(task("1"), Slot(1, 3, 3000), busy)[0] > node.cpus
+
+
+def test_a_pool_in_which_every_job_gets_whole_nodes() -> None:
+    shot = snapshot(*(gated(n) for n in (1, 2, 3)))
+    partitions = tuple(replace(p, exclusive=p.name == "train-nv") for p in shot.partitions)
+    free = take_inventory(replace(shot, partitions=partitions), policy())
+    made = plan(free, fill_task_pools(shot, free, policy()).tasks, policy(), greedy)
+    assert sorted(p.nodes for p in made.placements) == [("nv1",), ("nv2",)]
+
+
+# --- 22.05 forgets a card's sharers once one of them has ended ---
+
+L40S: dict[str, Any] = {
+    "types": frozenset({"l40s"}), "pools": ("infer-nv",), "exc_nodes": frozenset({"l40s2"}),
+}  # fmt: skip
+
+
+def test_whole_devices_are_kept_apart_from_sharers_where_slurm_forgets_them() -> None:
+    sharer = running(1, "l40s1", "shard:12(IDX:0)")
+    whole, share = task("2", **L40S), task("3", shared=True, memory_gib=8, **L40S)
+    assert set(planned(whole, on=inventory(sharer)).waiting) == set(), "24.11 has card 1 for it"
+    found = planned(whole, share, on=forgetful(sharer))
+    assert [p.key for p in found.placements] == ["3"]
+    assert "sharing" in found.waiting["2"] or "share" in found.waiting["2"]
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_one_plan_does_not_mix_whole_devices_and_shares_on_a_node(solve: Solve) -> None:
+    whole, share = task("2", **L40S), task("3", shared=True, memory_gib=8, **L40S)
+    assert [p.key for p in planned(whole, share, on=forgetful(), solve=solve).placements] == ["2"]
+    assert [p.key for p in planned(share, whole, on=forgetful(), solve=solve).placements] == ["3"]
+    assert len(planned(whole, share, solve=solve).placements) == 2
+
+
+def test_shares_wait_for_a_whole_device_that_is_about_to_be_taken() -> None:
+    whole, share = task("2", **L40S), task("3", shared=True, memory_gib=8, **L40S)
+    placement = planned(whole, on=forgetful()).placements[0]
+    for start in (0.0, 5000.0):
+        room = reserve(forgetful(), [Pin(whole, placement, 0.0, start)])
+        assert not planned(share, on=room).placements
+    assert planned(share, on=reserve(inventory(), [Pin(whole, placement, 0.0)])).placements
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_an_exclusive_job_needs_as_many_cpus_as_it_asks(solve: Solve) -> None:
+    """The whole node is no more than the node has."""
+    cpus = inventory().nodes["nv1"].cpus
+    for asked, starts in ((cpus, True), (cpus + 1, False)):
+        made = planned(task("1", slots=(Slot(8, asked, 1024),), exclusive=True), solve=solve)
+        assert bool(made.placements) is starts
+
+
+def test_nodes_of_different_types_are_no_room_for_one_job() -> None:
+    """A job of two nodes wants both of one type: it does not fill the window, and one is reserved
+    for it."""
+    busy = inventory(
+        running(1, "nv1", "gpu:a100:8(IDX:0-7)", end_time=100),
+        running(2, "amd1", "gpu:mi300x:8(IDX:0-7)", end_time=100),
+    )
+    two = task(
+        "3", slots=(Slot(8, 1, 1024),) * 2, types=frozenset({"a100", "mi300x"}),
+        pools=("train-nv", "train-amd"),
+    )  # fmt: skip
+    assert not could_start(two, busy)
+    assert could_start(two, inventory())
+    assert [t.key for t in select(busy, (two, task("4")), 1)] == ["4"]
+
+
+def test_what_fits_where_is_worked_out_once_for_nodes_that_are_alike() -> None:
+    """Hundreds of constraints on hundreds of nodes, each in a state of its own."""
+    grid = inventory(running(1, "nv1", "gpu:a100:1(IDX:0)")).grid
+    assert len(set(grid.natures)) < len(grid.states)
+    for s, nature in enumerate(grid.natures):
+        first = grid.states[grid.natures.index(nature)].node
+        for asked in (task("1"), task("1", features="a100&nvidia"), task("1", memory_gib=100)):
+            assert bool(misfit(asked, grid.states[s].node)) is bool(misfit(asked, first))
+
+
+def test_what_slurm_will_deal_out_otherwise_waits() -> None:
+    """The first task gets 5 + 1 of 6, so that the second has no 5 on the same node."""
+    held = [
+        running(n, node, f"gpu:a100:{count}(IDX:0-{count - 1})")
+        for n, (node, count) in enumerate({"nv1": 3, "nv2": 3}.items())
+    ]
+    first = task("1", slots=(Slot(3, 1, 1024),) * 2, unit=1)
+    second = task("2", slots=(Slot(2, 1, 1024),) * 2, unit=1)
+    made = planned(first, second, on=inventory(*held))
+    (only,) = made.placements
+    assert (only.key, sorted(map(len, only.devices))) == ("1", [1, 5])
+    assert made.waiting["2"] == "Slurm's order of devices leaves it no room in this cycle"
+
+
+def test_unequal_slots_need_as_many_nodes() -> None:
+    on = inventory(running(1, "nv2", "gpu:a100:8(IDX:0-7)"))
+    uneven = task("1", slots=(Slot(5, 1, 1024), Slot(4, 1, 1024)))
+    assert not could_start(uneven, on), "the same node has room for either"
+    assert could_start(uneven, inventory())
+
+
+@pytest.mark.parametrize("solve", SOLVERS)
+def test_a_node_that_is_up_is_preferred_to_one_that_is_powered_down(solve: Solve) -> None:
+    shot = snapshot()
+    for asleep in ("nv1", "nv2"):
+        nodes = tuple(
+            replace(n, state="IDLE+POWERED_DOWN") if n.name == asleep else n for n in shot.nodes
+        )
+        on = take_inventory(replace(shot, nodes=nodes), policy())
+        both = planned(task("1"), task("2", slots=(Slot(8, 1, 1024),)), on=on, solve=solve)
+        where = {p.key: p.nodes for p in both.placements}
+        assert where["1"] != where["2"]
+        (alone,) = planned(task("1"), on=on, solve=solve).placements
+        assert alone.nodes != (asleep,)
+
+
+@pytest.mark.parametrize(
+    ("unit", "slots", "held", "dealt"),
+    [
+        (0, (5, 4), 0, {"nv1": 5, "nv2": 4}),
+        (1, (5, 4), 0, {"nv1": 8, "nv2": 1}),
+        (1, (5, 4), 2, {"nv1": 6, "nv2": 3}),
+        (2, (6, 4), 0, {"nv1": 8, "nv2": 2}),
+        (2, (6, 4), 1, {"nv1": 6, "nv2": 4}),
+    ],
+)
+def test_what_slurm_deals_out_itself(
+    unit: int, slots: tuple[int, ...], held: int, dealt: dict[str, int]
+) -> None:
+    """The first node of slurm.conf gives all that it has, the others one unit at least."""
+    on = inventory(*(running(9, "nv1", f"gpu:a100:{held}(IDX:0-{held - 1})") for _ in [0] if held))
+    asked = task("1", slots=tuple(Slot(n, 1, 1024) for n in slots), unit=unit)
+    (made,) = planned(asked, on=on).placements
+    counts = {node: len(ids) for node, ids in zip(made.nodes, made.devices, strict=True)}
+    assert counts == (dealt if unit else dict(zip(made.nodes, slots, strict=True)))

@@ -1,0 +1,124 @@
+"""The real hook process, driven as hetd drives it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from slurm_het import wire
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.daemon.hook_process import offer
+from tests.conftest import short_dir
+from tests.support.world import config_text, inventory
+
+REQUEST = {"op": "admit", "user_id": "1000", "tres_per_node": "gpu:1", "script": "#!/bin/sh\n"}
+
+
+@pytest.fixture
+def run_dir() -> Iterator[Path]:
+    path = short_dir()
+    yield path
+    shutil.rmtree(path)
+
+
+def ask(path: Path, **changed: str) -> dict[str, str]:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(str(path))
+        sock.sendall(wire.encode(REQUEST | changed))
+        received = b""
+        while (reply := wire.take_frame(received)) is None:
+            data = sock.recv(65536)
+            assert data, "closed without a reply"
+            received += data
+        return reply
+
+
+def send(process: subprocess.Popen[bytes], found: Inventory) -> None:
+    """As hetd does."""
+    assert process.stdin
+    payload = msgspec.msgpack.encode(offer(found))
+    process.stdin.write(struct.pack(">I", len(payload)) + payload)
+    process.stdin.flush()
+
+
+@contextmanager
+def hook_process(
+    run_dir: Path, first: Inventory | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A hook process that listens, with the sandbox's inventory or another one at first."""
+    config = run_dir / "het.yaml"
+    config.write_text(config_text(run_dir))
+    command = [sys.executable, "-m", "slurm_het.daemon.hook_process", str(config)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdin
+            assert process.stdout
+            send(process, first or inventory())
+            assert process.stdout.read(1) == b"r"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_hook_keeps_the_reply_to_what_comes_again_and_again(run_dir: Path) -> None:
+    """It says so in the reply, and tells hetd that more may come unasked."""
+    with hook_process(run_dir) as process:
+        kept: list[str] = []
+        for attempt in range(10):  # a stall between two is a pause
+            name = f"attempt{attempt}"
+            replies = [ask(run_dir / "hook.sock", name=name) for _ in range(6)]
+            kept += (last := [r.pop("keep_ms", "") for r in replies])
+            if last == ["", "", "", "250", "250", "250"]:
+                break
+        assert last == ["", "", "", "250", "250", "250"]
+        assert all(r == replies[0] for r in replies)
+        assert ask(run_dir / "hook.sock", name="another") == replies[0]
+        time.sleep(0.6)
+        assert "keep_ms" not in ask(run_dir / "hook.sock", name=name), "it comes now and then"
+        assert process.stdin
+        assert process.stdout
+        process.stdin.close()
+        told = process.stdout.read()
+        assert told.count(b"a") == len(kept) + 2
+        assert told.count(b"ak") == told.count(b"k") == kept.count("250")
+
+
+def test_it_answers_while_its_parent_is_gone(run_dir: Path) -> None:
+    """Between the end of a hetd that was killed and its own it is still asked."""
+    with hook_process(run_dir) as process:
+        assert process.stdin
+        assert process.stdout
+        first = ask(run_dir / "hook.sock")
+        process.stdout.close()
+        assert ask(run_dir / "hook.sock") == first
+        assert first["partition"] == "accel"
+        process.stdin.close()
+        assert process.wait(10) == 0
+        assert process.stderr
+        assert b"Traceback" not in process.stderr.read()
+        assert not (run_dir / "hook.sock").exists()
+
+
+def test_it_goes_on_when_the_accelerators_come_after_it(run_dir: Path) -> None:
+    """hetd may start before any node has some, and all may vanish for a while."""
+    with hook_process(run_dir, Inventory({})) as process:
+        for found in (inventory(), Inventory({}), inventory()):
+            send(process, found)
+        deadline = time.monotonic() + 60
+        while ask(run_dir / "hook.sock").get("action") != "admit":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert process.poll() is None

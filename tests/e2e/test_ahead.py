@@ -1,0 +1,94 @@
+"""No job starves: a whole-node job starts by its reserved time amid a stream of small ones."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from slurm_het.slurm.versions import parse_version
+from tests.support.cluster import Cluster
+
+pytestmark = pytest.mark.slurm
+
+
+def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
+    """Sixteen cards of one pool, two-card jobs of 12 s coming every 0.7 s: always full."""
+    stop = threading.Event()
+    small: list[str] = []
+
+    def stream() -> None:
+        while not stop.is_set() and len(small) < 160:
+            small.append(cluster.sbatch("--gres=gpu:2", "-t", "1", script="echo dtk; sleep 12"))
+            stop.wait(0.7)  # so they end one by one, too
+
+    def running() -> int:
+        return sum(j.key in small and j.state == "RUNNING" for j in cluster.jobs())
+
+    thread = threading.Thread(target=stream)
+    thread.start()
+    try:
+        cluster.wait("the pool is full", lambda: running() == 8)
+        before = len(small)
+        key = cluster.sbatch("--gres=gpu:8", "-t", "1", script="echo dtk; torchrun; sleep 3")
+        cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(key), job=key)
+        record = cluster.wait_started(key)
+        assert len(small) > before, "small jobs kept coming"
+        assert "returned" not in cluster.outcomes(key)
+    finally:
+        stop.set()
+        thread.join()
+    plan = cluster.planned(key)
+    assert plan is not None
+    assert record["NodeList"] == plan.nodes[0]
+
+
+def test_what_ends_in_time_fills_the_gap(cluster: Cluster) -> None:
+    """A reserved node is not left idle for tasks that end before it is needed."""
+    blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "30", script="echo dtk; sleep 300")
+    cluster.wait_state(blocker, "RUNNING")
+    big = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "5", script="echo dtk; sleep 1")
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big))
+    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="echo dtk; sleep 1")
+    in_time = cluster.sbatch("--gres=gpu:1", "-t", "5", script="echo dtk; sleep 1")
+    cluster.wait_started(in_time)
+    assert cluster.job(late)["JobState"] == "PENDING"
+    kept = f"kept for {big}"
+    cluster.wait("it says why", lambda: kept in cluster.tool("squeue", "-j", late))
+    cluster.ok("scancel", blocker)
+    cluster.wait_started(big)
+    cluster.wait_started(late)
+
+
+def test_nothing_that_outlasts_the_wait_goes_beside_it(cluster: Cluster) -> None:
+    """Two cards of the node would be spare, but Slurm's backfill keeps the whole node free."""
+    full = cluster.sbatch("--gres=gpu:8", "-t", "60", script="echo dtk; sleep 300")
+    ending = cluster.sbatch("--gres=gpu:4", "-t", "4", script="echo dtk; sleep 300")
+    for key in (full, ending):
+        cluster.wait_state(key, "RUNNING")
+    big = cluster.sbatch("--gres=gpu:6", "-t", "5", script="echo dtk; sleep 1")
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big))
+    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="echo dtk; sleep 1")
+    kept = f"kept for {big}"
+    cluster.wait("it is kept off", lambda: kept in cluster.tool("squeue", "-j", late))
+    cluster.ok("scancel", ending)
+    cluster.wait_started(big)
+    cluster.wait_started(late)
+    assert "returned" not in cluster.outcomes(late)
+
+
+def test_a_node_is_kept_free_of_shares_for_a_whole_device(cluster: Cluster) -> None:
+    """Both nodes of the pool have sharers: the next shares keep off one until the card is taken."""
+    if not parse_version(cluster.ok("scontrol", "--version")).forgets_sharers:
+        pytest.skip("this Slurm gives out whole devices beside sharers")
+    script = "#HET scenario=inference\necho neuware; python infer.py; sleep {}"
+    for node in ("mlu1", "mlu2"):
+        sharer = cluster.sbatch("--gres=shard:8", "-x", node, script=script.format(300))
+        cluster.wait_state(sharer, "RUNNING")
+    whole = cluster.sbatch("--gres=gpu:1", script=script.format(1))
+    late = cluster.sbatch("--gres=shard:8", "-x", "mlu2", "-t", "1", script=script.format(30))
+    kept = f"mlu1 is kept free of shares for {whole}"
+    cluster.wait("shares keep off", lambda: kept in cluster.tool("squeue", "-j", late))
+    cluster.ok("scancel", sharer)
+    assert cluster.wait_started(whole)["NodeList"] == "mlu1"
+    cluster.wait_started(late)

@@ -1,0 +1,267 @@
+"""The solver's worker process: answers, and what happens when it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.solve_naive import instance
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.problem import Problem, Solution, violations
+from slurm_het.solve import Deadline, Solver
+from slurm_het.solve.pipes import LateError, Pipes
+from slurm_het.solve.worker import Reply, WorkerSolver, _reply
+from tests.support.problems import simple
+
+PARENT = """
+import sys
+from bench.solve_naive import instance
+from slurm_het.solve.worker import WorkerSolver
+worker = WorkerSolver()
+worker.warm()
+print(worker.pid, flush=True)
+worker.solve(instance(28, 200, 0.0, 3), 60)
+"""
+
+
+@pytest.fixture
+def worker() -> Iterator[WorkerSolver]:
+    solver = WorkerSolver()
+    assert solver.warm()
+    yield solver
+    solver.close()
+
+
+def _hard() -> Problem:
+    return instance(28, 200, 0.0, seed=3)
+
+
+def _pid(worker: WorkerSolver) -> int:
+    assert worker.pid is not None
+    return worker.pid
+
+
+def _alive(pid: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return False
+    return fields[0] != "Z"  # where nobody reaps orphans they stay as zombies
+
+
+def _later(seconds: float, pid: int, number: signal.Signals) -> threading.Timer:
+    timer = threading.Timer(seconds, os.kill, (pid, number))
+    timer.start()
+    return timer
+
+
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+def test_an_answer_and_the_same_worker_again(solver: str) -> None:
+    worker: Solver = WorkerSolver("cbc" if solver == "cbc" else "highs")
+    assert isinstance(worker, WorkerSolver)
+    try:
+        found = worker.solve(simple(tasks=5), 60)
+        assert (found.status, list(found.starts)) == ("optimal", [0, 1, 2, 3])
+        assert violations(simple(tasks=5), found) == []
+        first = worker.pid
+        assert worker.solve(simple(tasks=2), 60).status == "optimal"
+        assert worker.pid == first
+    finally:
+        worker.close()
+    assert worker.pid is None
+    assert not _alive(first or 0)
+
+
+def test_a_stopped_worker_is_killed_and_replaced(
+    worker: WorkerSolver, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = _pid(worker)
+    os.kill(first, signal.SIGSTOP)
+    began = time.monotonic()
+    found = worker.solve(_hard(), 1)  # larger than a pipe's buffer: the send must not hang either
+    assert time.monotonic() - began < 10
+    assert found.starts == greedy(_hard()).starts
+    assert found.status == "greedy"
+    assert "in time" in caplog.text
+    assert not _alive(first)
+    assert worker.solve(simple(), 60).status == "optimal"
+
+
+def test_a_worker_that_stops_amid_a_solve_is_killed(worker: WorkerSolver) -> None:
+    first = _pid(worker)
+    timer = _later(0.5, first, signal.SIGSTOP)
+    began = time.monotonic()
+    assert worker.solve(_hard(), 2).status in {"greedy", "incumbent"}
+    assert time.monotonic() - began < 10
+    timer.join()
+    assert not _alive(first)
+
+
+def test_what_a_late_worker_found_is_used(
+    worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It told of a better plan, and no more came in time: that one counts."""
+    problem, first = instance(14, 64, 0.0, 3), _pid(worker)
+    told: list[Reply] = []
+
+    def receive(pipes: Pipes, until: float) -> Reply:
+        if told:
+            raise LateError("no answer in time")
+        told.append(_reply(pipes, until))
+        return told[-1]
+
+    monkeypatch.setattr("slurm_het.solve.worker._reply", receive)
+    found = worker.solve(problem, 60)
+    assert told[0].more
+    assert found.status == "incumbent"
+    ours, first_fits = ([t in made.starts for t in range(64)] for made in (found, greedy(problem)))
+    assert ours >= first_fits, "whoever comes first starts first"
+    assert violations(problem, found) == []
+    assert not _alive(first)
+
+
+def test_a_plan_is_there_by_its_deadline_whatever_it_is_made_of(
+    worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came before the solver counts; without any time left first-fit's plan is there."""
+    given: list[float] = []
+    within = worker.solve
+
+    def noted(problem: Problem, seconds: float) -> Solution:
+        given.append(seconds)
+        return within(problem, seconds)
+
+    monkeypatch.setattr(worker, "solve", noted)
+    solve = Deadline(worker, 1.0).solve
+    time.sleep(0.5)
+    assert violations(_hard(), solve(_hard())) == []
+    assert all(seconds < 0.5 for seconds in given)
+    time.sleep(0.5)
+    assert solve(simple()).status == "greedy"
+    assert within(simple(), 60).status == "optimal", "and a worker is there"
+
+
+def test_a_worker_that_crashes_is_replaced(
+    worker: WorkerSolver, caplog: pytest.LogCaptureFixture
+) -> None:
+    timer = _later(0.5, _pid(worker), signal.SIGSEGV)
+    assert worker.solve(_hard(), 20).status in {"greedy", "incumbent"}
+    timer.join()
+    assert "gone" in caplog.text
+    assert worker.solve(simple(), 60).status == "optimal"
+    os.kill(_pid(worker), signal.SIGKILL)
+    assert worker._process
+    worker._process.wait(60)  # all its threads: they share the pipes
+    assert worker.solve(simple(), 60).status == "optimal"  # noticed before anything is asked
+    assert "started again" in caplog.text
+
+
+def test_what_the_worker_raises_is_said(worker: WorkerSolver) -> None:
+    pipes = worker._started(time.monotonic() + 60)
+    pipes.send(b"no msgpack")
+    reply = msgspec.msgpack.decode(pipes.receive(time.monotonic() + 60), type=Reply)
+    assert reply.solution is None
+    assert "Error" in reply.failure
+    assert worker.solve(simple(), 60).status == "optimal"
+
+
+def test_a_problem_too_large_for_a_frame_is_not_sent(
+    worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("slurm_het.solve.pipes.MAX_FRAME", 1000)
+    assert worker.solve(_hard(), 5).status == "greedy"
+    assert "too long" in caplog.text
+
+
+def test_a_worker_that_cannot_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    worker = WorkerSolver()
+    assert not worker.warm()
+    assert worker.solve(simple(), 1).status == "greedy"
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    assert worker.solve(simple(), 1).status == "greedy"
+    assert "no worker can be started" in caplog.text
+
+
+def test_a_worker_that_starts_is_left_alone() -> None:
+    """Short deadlines would never let it become ready."""
+    worker = WorkerSolver()
+    try:
+        assert worker.solve(simple(), 0.11).status == "greedy"
+        first = _pid(worker)
+        os.kill(first, signal.SIGSTOP)
+        for _ in range(5):
+            assert worker.solve(simple(), 0.15).status == "greedy"
+            assert worker.pid == first
+        os.kill(first, signal.SIGCONT)
+        assert worker.solve(simple(), 60).status == "optimal"
+        assert worker.pid == first
+    finally:
+        worker.close()
+
+
+def test_an_event_loop_goes_on_while_the_worker_solves(worker: WorkerSolver) -> None:
+    async def both() -> tuple[Solution, int]:
+        solving = asyncio.create_task(asyncio.to_thread(worker.solve, _hard(), 1.0))
+        ticks = 0
+        while not solving.done():
+            await asyncio.sleep(0.02)
+            ticks += 1
+        return await solving, ticks
+
+    found, ticks = asyncio.run(both())
+    assert violations(_hard(), found) == []
+    assert ticks > 10
+
+
+def test_the_worker_outlives_the_thread_that_started_it() -> None:
+    worker = WorkerSolver()
+    thread = threading.Thread(target=worker.warm)
+    thread.start()
+    thread.join()
+    first = _pid(worker)
+    time.sleep(0.2)
+    assert worker.solve(simple(), 60).status == "optimal"
+    assert worker.pid == first
+    worker.close()
+
+
+def test_the_worker_dies_with_its_parent_amid_a_solve() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    time.sleep(1)
+    assert _alive(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    limit = time.monotonic() + 30
+    while _alive(pid) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert not _alive(pid)
+
+
+def test_without_highs_cbc_plans(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A release of highspy that python-mip cannot call costs no plans."""
+    monkeypatch.setenv("PMIP_HIGHS_LIBRARY", "/nonexistent/libhighs.so")
+    worker = WorkerSolver("highs")
+    try:
+        solution = worker.solve(simple(tasks=3), 60)
+    finally:
+        worker.close()
+    assert solution.status == "optimal"
+    assert "CBC is used" in capfd.readouterr().err
