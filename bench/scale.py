@@ -47,9 +47,10 @@ from slurm_het.core.model import (
     Snapshot,
     Task,
 )
+from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.plan import plan, select
-from slurm_het.core.policy import Policy
-from slurm_het.core.reservations.look_ahead import look_ahead
+from slurm_het.core.planner.proposal import Memory, decide, observe, prepare
+from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.worth.forecast import (
     Forecast,
     forecast,
@@ -67,6 +68,7 @@ from slurm_het.solve.search import Search
 from slurm_het.solve.worker import WorkerSolver
 
 ROOT = Path(__file__).parents[1]
+LIMITS = Limits(window_tasks=10_000, reserve_after_seconds=0.0)
 TYPES = (
     ("a100", 80, "nv"), ("h100", 80, "nv"), ("l40s", 48, "nv"), ("t4", 16, "nv"),
     ("mi300x", 192, "amd"), ("910b", 64, "hw"), ("mlu370", 24, "cn"),
@@ -208,11 +210,11 @@ def planned(
 
     Without an `outlook` a forecast is made too, which hetd does every few minutes.
     """
-    inventory = take_inventory(given, rules)
-    queue = fill_task_pools(given, inventory, rules, limit=10_000)
-    view = look_ahead(given, inventory, queue.tasks, (), rules, 1)
-    window = select(inventory, view.tasks, 10_000)
-    return plan(inventory, window, rules, solve, outlook or expected(inventory, queue.tasks))
+    memory = Memory(Pins(0.0, 0.0))
+    observed = observe(given, rules, memory, 0.0)
+    prepared = prepare(observed, LIMITS, memory, 0.0)
+    outlook = outlook or expected(prepared.room, prepared.queue.tasks)
+    return decide(prepared, outlook, solve)
 
 
 def expected(inventory: Inventory, tasks: Iterable[Task]) -> Forecast:

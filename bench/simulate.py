@@ -1,13 +1,14 @@
 """The pure planning cycle in simulated time: arrivals, ends and plans, without Slurm.
 
 A simulation keeps job records as Slurm would show them, and after every arrival and end runs what
-hetd's cycle runs: inventory, task pools, reservations, selection, plan. What is placed starts at
+hetd's cycle runs (core/planner/proposal.py). What is placed starts at
 once and runs as long as `Arrival.seconds` says of its placement. Time is in seconds.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -16,15 +17,11 @@ from slurm_het.core.cluster.fit import (
 )
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin
-from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Snapshot, Task
-from slurm_het.core.planner.plan import (
-    Solve,
-    plan,
-    select,
-)
-from slurm_het.core.policy import Policy
-from slurm_het.core.reservations.look_ahead import look_ahead
+from slurm_het.core.planner.pins import Pins
+from slurm_het.core.planner.plan import Solve, plan
+from slurm_het.core.planner.proposal import Memory, decide, observe, prepare
+from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.worth.forecast import Forecast
@@ -112,29 +109,27 @@ class Simulation:
 
     def _cycle(self) -> None:
         """Plan until nothing more starts, like hetd while its cycles find more to do."""
+        limits = Limits(self.window, self.reservations, self.reserve_after)
         while self.waiting:
-            snapshot = self._snapshot()
-            inventory = take_inventory(snapshot, self.policy)
-            tasks = fill_task_pools(snapshot, inventory, self.policy).tasks
-            view = look_ahead(
-                snapshot, inventory, tasks, tuple(self.pins.values()), self.policy,
-                self.reservations, self.reserve_after,
-            )  # fmt: skip
-            for key in view.move:
+            # A job that the hook did not prepare is planned as it is: nobody is there to adopt it.
+            memory = Memory(Pins(math.inf, 0.0), not_adopted=set(self.waiting))
+            memory.pins.pins = dict(self.pins)
+            observed = observe(self._snapshot(), self.policy, memory, self.now)
+            prepared = prepare(observed, limits, memory, self.now)
+            for key in prepared.ahead.move:
                 self.waiting[self.pins[key].task.job_id] = self._pinned.pop(key)
                 del self.pins[key]
-            for made in view.reserve:
+            for made in prepared.ahead.reserve:
                 key = made.task.key
                 self.pins[key] = Pin(made.task, made.placement, self.now, made.start)
                 self._pinned[key] = self.waiting.pop(made.task.job_id)
-            window = select(inventory, view.tasks, self.window)
-            expected = self.expect(tasks, inventory)
-            placements = plan(inventory, window, self.policy, self.solve, expected).placements
-            by_key = {task.key: task for task in window}
+            expected = self.expect(prepared.queue.tasks, prepared.room)
+            placements = decide(prepared, expected, self.solve).placements
+            by_key = {task.key: task for task in prepared.window}
             for placement in placements:
                 task = by_key[placement.key]
                 self._start(self.waiting.pop(task.job_id), task, placement, self.delay)
-            if not placements and not view.move:
+            if not placements and not prepared.ahead.move:
                 return
 
     _pinned: dict[str, Arrival] = field(default_factory=dict)
@@ -194,8 +189,15 @@ class Simulation:
             replace(n, cpus_alloc=cpus.get(n.name, 0), memory_alloc_mib=memory.get(n.name, 0))
             for n in self.nodes
         )
-        jobs = (*(job for job, _ in self.running.values()),
-                *(arrival.job for arrival in self.waiting.values()))  # fmt: skip
+        pinned = (
+            replace(
+                arrival.job, partition=self.pins[key].placement.partition,
+                req_nodes=",".join(self.pins[key].placement.nodes),
+            )
+            for key, arrival in self._pinned.items()
+        )  # fmt: skip
+        waiting = (arrival.job for arrival in self.waiting.values())
+        jobs = (*(job for job, _ in self.running.values()), *waiting, *pinned)
         return Snapshot(
             self.now, jobs, nodes, self.partitions, forgets_sharers=self.forgets_sharers
         )

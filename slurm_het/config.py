@@ -15,7 +15,7 @@ import yaml
 from msgspec import Meta
 
 from slurm_het.core.model import DeviceType, Pool, Scenario
-from slurm_het.core.policy import ExpectedJob, GresName, Policy, Rule, Weights
+from slurm_het.core.policy import ExpectedJob, GresName, Limits, Policy, Rule, Weights
 from slurm_het.errors import ConfigError
 
 DEFAULT_PATH = Path("/etc/slurm-het/het.yaml")
@@ -64,6 +64,11 @@ class PlannerSettings:
     reserve_after_seconds: Seconds = 60.0
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
     learn_days: Annotated[float, Meta(ge=0, le=30)] = 7.0
+
+    @property
+    def limits(self) -> Limits:
+        """How much one plan is about."""
+        return Limits(self.window_tasks, self.reservations, self.reserve_after_seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm_het.core.model import Classification, Placement, Plan
-from slurm_het.core.planner.pins import Planned
+from slurm_het.core.planner.repairs import Planned
 from slurm_het.core.worth.forecast import (
     MOST,
 )

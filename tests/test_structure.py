@@ -24,22 +24,20 @@ MANY_PARAMETERS = {
 TODAY: dict[str, set[str]] = {
     "modules": {
         "slurm_het.config",
-        "slurm_het.core.queue",
     },
     "functions": {
-        "slurm_het.cli.plan.plan",
         "slurm_het.slurm.jobs._job",
     },
     "parameters": {
-        "slurm_het.core.free._pool",
-        "slurm_het.core.outlook.look_ahead",
-        "slurm_het.core.plan.plan",
-        "slurm_het.core.queue.fill_task_pools",
-        "slurm_het.core.rewrite._name_kind",
+        "slurm_het.core.jobs.admission._name_kind",
+        "slurm_het.core.jobs.task_pools.fill_task_pools",
+        "slurm_het.core.planner.plan.plan",
+        "slurm_het.core.reservations.look_ahead.look_ahead",
+        "slurm_het.core.views.free._pool",
         "slurm_het.daemon.cycle.Cycle.__init__",
         "slurm_het.sandbox.cluster.Sandbox.up",
         "slurm_het.sandbox.procs.spawn",
-        "slurm_het.solve.milp.DetailedModel.__init__",
+        "slurm_het.solve.detailed.model.DetailedModel.__init__",
     },
     "cycles": set(),
 }

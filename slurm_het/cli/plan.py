@@ -1,39 +1,40 @@
-"""slurm-het plan: what would be planned now, without touching anything."""
+"""slurm-het plan: hetd's next cycle, without touching anything."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
+import msgspec
 
+from slurm_het.cli.hetd_client import call
 from slurm_het.config import Config, load_config
-from slurm_het.core.assignment.linear_program import (
-    LinearProgram,
-)
-from slurm_het.core.cluster.inventory import Inventory, take_inventory
-from slurm_het.core.cluster.pinned import reserve
-from slurm_het.core.jobs.task_pools import fill_task_pools
+from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.jobs.task_pools import display_key, is_gated
 from slurm_het.core.model import Placement, Plan
 from slurm_het.core.planner.build_problem import build
-from slurm_het.core.planner.explain import explain
-from slurm_het.core.planner.pins import Pins, Planned
-from slurm_het.core.planner.plan import make_plan, select
-from slurm_het.core.reservations.look_ahead import EXPLAINED, look_ahead
-from slurm_het.core.reservations.reservation import Reservation
+from slurm_het.core.planner.pins import Pins
+from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, prepare
+from slurm_het.core.planner.repairs import no_journal
 from slurm_het.core.syntax.gres import format_places
 from slurm_het.core.syntax.printable import clean, clean_lines
+from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.core.worth.forecast import Forecast, forecast, given
 from slurm_het.core.worth.full_cluster import held_on, with_parts
+from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.daemon.expectation import DAY
+from slurm_het.daemon.told import Told, hear
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal
 from slurm_het.slurm.cli import CliSlurm
+from slurm_het.solve import Deadline
 from slurm_het.solve.worker import WorkerSolver
+from slurm_het.times import local_time
 
 
 @click.command()
@@ -43,51 +44,31 @@ from slurm_het.solve.worker import WorkerSolver
 def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
     """Plan the gated jobs now and print it; nothing is changed (a dry run).
 
-    As hetd would in its next cycle: beside what is released and starting, and kept off what is
-    reserved. Only who was returned a moment ago, and is not tried again yet, hetd alone knows.
+    It is hetd's next cycle: the same steps, from the same records and from what hetd remembers.
+    Where hetd does not answer, or not you, from Slurm's records and the journal alone.
 
     \b
     Example:
       slurm-het plan --dump-lp > now.lp
     """
     settings = load_config(config)
-    planner = settings.planner
-    snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
-    inventory = take_inventory(snapshot, settings.policy)
-    queue = fill_task_pools(snapshot, inventory, settings.policy)
-    solver = WorkerSolver(planner.solver)
-    solver.warm()
-    journal = _journal(settings)
-    last_plan = journal.last_plan if journal else _unknown
+    solver, journal = WorkerSolver(settings.planner.solver), _journal(settings)
     try:
-        pins = Pins(planner.grace_seconds, planner.retry_seconds)
-        found = pins.recover(snapshot, inventory, settings.policy, last_plan)
-        room = reserve(inventory, found)
-        ahead = look_ahead(
-            snapshot, room, queue.tasks, tuple(pin for pin in found if pin.start), settings.policy,
-            planner.reservations, planner.reserve_after_seconds,
-        )  # fmt: skip
-        window = select(room, ahead.tasks, planner.window_tasks)
-        built = build(room, window, settings.policy, _expected(settings, room, journal, solver))
-        solution = None if dump_lp else solver.solve(built.problem, planner.deadline_seconds)
+        solver.warm()
+        told = _ask_hetd(settings)
+        prepared, memory = _prepared(settings, told, journal)
+        expected = _expected(settings, prepared, told, journal, solver)
+        if dump_lp:
+            click.echo(_model(prepared, expected))
+            return
+        until = Deadline(solver, settings.planner.deadline_seconds)
+        made = decide(prepared, expected, until.solve, until.hurry)
     finally:
         solver.close()
         if journal:
             journal.close()
-    if solution is None:
-        from slurm_het.solve.solve import dump_lp as dump  # loads the solvers' libraries: only here
-
-        click.echo(clean_lines(dump(built.problem)))
-        return
-    made = make_plan(built, room, solution)
-    blocked = [task for task in ahead.tasks[:EXPLAINED] if task not in window]
-    why = {task.key: explain(task, room, made.placements, window) for task in blocked}
-    made = replace(made, waiting=made.waiting | why | ahead.kept)
-    if as_json:
-        reserved = [asdict(r.placement) | {"start": r.start} for r in ahead.reserve]
-        click.echo(json.dumps(asdict(made) | {"reserved": reserved}, indent=2))
-        return
-    click.echo(_text(made, ahead.reserve, len(queue.tasks)))
+    waiting = _waiting(prepared, made, memory)
+    click.echo((_as_json if as_json else _text)(prepared, made, waiting))
 
 
 def _journal(settings: Config) -> Journal | None:
@@ -98,41 +79,98 @@ def _journal(settings: Config) -> Journal | None:
         return None
 
 
-def _unknown(_key: str) -> Planned | None:
-    """The last plan of a job, without a journal."""
+def _ask_hetd(settings: Config) -> Told | None:
+    """hetd's memory; None, with a word on it, where there is none to be had."""
+    try:
+        return hear(call(settings.paths.control_socket, {"op": "memory"}))
+    except HetError as error:
+        why = error.message
+    except msgspec.ValidationError as error:
+        why = f"hetd is of another version ({error})"
+    click.echo(f"slurm-het plan: planned without hetd's memory: {why}", err=True)
     return None
 
 
+def _prepared(
+    settings: Config, told: Told | None, journal: Journal | None
+) -> tuple[Prepared, Memory]:
+    planner = settings.planner
+    memory = Memory(Pins(planner.grace_seconds, planner.retry_seconds))
+    ticks = time.monotonic()
+    if told:
+        memory, ticks = told.memory(planner.grace_seconds, planner.retry_seconds), told.ticks
+    last_plan = journal.last_plan if journal else no_journal
+    snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
+    observed = observe(snapshot, settings.policy, memory, ticks, last_plan)
+    for due in observed.take_back:  # as if Slurm took the update
+        memory.pins.pins.pop(due.key, None)
+    return prepare(observed, planner.limits, memory, ticks), memory
+
+
 def _expected(
-    settings: Config, inventory: Inventory, journal: Journal | None, solver: WorkerSolver
+    settings: Config,
+    prepared: Prepared,
+    told: Told | None,
+    journal: Journal | None,
+    solver: WorkerSolver,
 ) -> Forecast:
     """What hetd expects; without its journal, what the configuration gives."""
-    weights, held = given(settings.policy), {}
+    weights, held = given(settings.policy), dict[str, TaskProfile]()
     days = settings.planner.learn_days
     if days and journal:
         if not settings.policy.expected_jobs:
             weights = journal.demands(time.time() - days * DAY)
-        held = journal.demands_of({key for d in inventory.devices() for key in d.holders})
+        held = journal.demands_of({k for d in prepared.room.devices() for k in d.holders})
+    if told:
+        weights = dict(told.weights)
 
     def relax(program: LinearProgram) -> Sequence[float] | None:
         return solver.solve_program(program, settings.planner.deadline_seconds)
 
-    return with_parts(forecast(weights, inventory), relax).now(held_on(inventory, held))
+    room = prepared.room
+    return with_parts(forecast(weights, room), relax).now(held_on(room, held))
 
 
-def _text(made: Plan, reserved: Sequence[Reservation], tasks: int) -> str:
+def _model(prepared: Prepared, expected: Forecast) -> str:
+    from slurm_het.solve.solve import dump_lp  # loads the solvers' libraries: only here
+
+    built = build(prepared.room, prepared.window, prepared.policy, expected)
+    return clean_lines(dump_lp(built.problem))
+
+
+def _waiting(prepared: Prepared, made: Plan, memory: Memory) -> dict[str, str]:
+    """Why each gated job waits that the plan neither starts nor pins."""
+    returned = {key: (r.reason, r.times) for key, r in memory.pins.returned.items()}
+    whys = Whys(prepared, Remembered(True, made.waiting, returned), local_time)
+    reserved = {r.task.key for r in prepared.ahead.reserve}
+    moved = {p.key for p in made.placements} | reserved
+    told = {
+        whys.tasks[job.id].key if job.id in whys.tasks else display_key(job): whys.gated(job)
+        for job in prepared.snapshot.jobs
+        if is_gated(job, prepared.policy)
+    }
+    return {key: why for key, why in (made.waiting | told).items() if key not in moved}
+
+
+def _as_json(prepared: Prepared, made: Plan, waiting: Mapping[str, str]) -> str:
+    reserved = [asdict(r.placement) | {"start": r.start} for r in prepared.ahead.reserve]
+    document = asdict(made) | {"waiting": waiting, "reserved": reserved}
+    return json.dumps(document, indent=2)
+
+
+def _text(prepared: Prepared, made: Plan, waiting: Mapping[str, str]) -> str:
     lines = [
-        f"{len(made.placements)} of {tasks} waiting tasks would start"
+        f"{len(made.placements)} of {len(prepared.queue.tasks)} waiting tasks would start"
         f" ({made.status}, gap {made.gap:.2%}, {made.seconds * 1e3:.0f} ms)"
     ]
     for p in made.placements:
         terms = " ".join(f"{name}={value:+.2f}" for name, value in p.terms.items())
         lines.append(f"  {p.key:<12} {p.partition:<14} {_where(p):<28} {terms}")
-    for r in reserved:
-        at = time.strftime("%F %T", time.localtime(r.start))
+    for r in prepared.ahead.reserve:
         where = f"{r.placement.partition:<14} {_where(r.placement):<28}"
-        lines.append(f"  {r.task.key:<12} {where} pinned ahead, starts by {at}")
-    lines += [f"  {key:<12} waits: {why}" for key, why in made.waiting.items()]
+        by = local_time(r.start)
+        lines.append(f"  {r.task.key:<12} {where} would be pinned ahead, starts by {by}")
+    lines += [f"  {key:<12} waits: {why}" for key, why in waiting.items()]
     return "\n".join(map(clean, lines))
 
 

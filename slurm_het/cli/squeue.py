@@ -29,6 +29,7 @@ from slurm_het.core.views.free import free_by_node, free_by_pool
 from slurm_het.core.views.job_rows import JobRow, make_view
 from slurm_het.errors import HetError
 from slurm_het.slurm.cli import CliSlurm
+from slurm_het.times import local_time
 
 MAX_WARNINGS = 5
 HIDDEN = {
@@ -163,7 +164,8 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     snapshot = runner.run(slurm.snapshot())
     gate = ask_hetd(settings.paths.control_socket)
     inventory = take_inventory(snapshot, settings.policy)
-    view = make_view(snapshot, inventory, settings.policy, gate.memory)
+    limits = settings.planner.limits
+    view = make_view(snapshot, settings.policy, limits, gate.memory, local_time)
     rows = choose(view.rows, options.choice, snapshot)
     _warn(view.warnings)
     for what, so in HIDDEN.items():

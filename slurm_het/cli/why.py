@@ -14,7 +14,6 @@ import click
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.config import Config, load_config
-from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.admission import (
     classification_of,
 )
@@ -29,6 +28,7 @@ from slurm_het.core.views.job_rows import make_view
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal, placement_from
 from slurm_het.slurm.cli import CliSlurm
+from slurm_het.times import local_time
 
 
 @click.command()
@@ -93,9 +93,9 @@ def _past(job_id: str, settings: Config) -> list[str]:
 
 def _waiting(job: Job, snapshot: Snapshot, settings: Config) -> list[str]:
     """The words of het-squeue."""
-    inventory = take_inventory(snapshot, settings.policy)
     memory = ask_hetd(settings.paths.control_socket).memory
-    rows = make_view(snapshot, inventory, settings.policy, memory).rows
+    limits = settings.planner.limits
+    rows = make_view(snapshot, settings.policy, limits, memory, local_time).rows
     return [f"  waits: {row.reason}" for row in rows if row.job.id == job.id]
 
 

@@ -80,6 +80,19 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one plan is about: at most `window_tasks` tasks, and who nodes are kept for.
+
+    `reservations` blocked tasks of each pool get nodes kept for them, once they have been eligible
+    for `reserve_after_seconds`.
+    """
+
+    window_tasks: int = 64
+    reservations: int = 1
+    reserve_after_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Everything the pure core needs of the configuration.
 

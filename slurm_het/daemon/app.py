@@ -258,6 +258,8 @@ class Daemon:
             return self._history(request.job, caller)
         if request.op == "status":
             return self._status(caller.admin)
+        if request.op == "memory":
+            return self.cycle.told()
         if request.op == "bypass":
             log.info("bypass %s, by %s", "on" if request.on else "off", caller.name or caller.uid)
             self.gate.set_bypass(on=request.on)

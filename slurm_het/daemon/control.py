@@ -23,7 +23,7 @@ log = logging.getLogger("hetd.control")
 MAX_LINE = 65536
 MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
-FOR_ADMINS = {"status": False, "history": False, "wake": True, "bypass": True}
+FOR_ADMINS = {"status": False, "history": False, "memory": True, "wake": True, "bypass": True}
 
 
 class ControlRequest(msgspec.Struct):

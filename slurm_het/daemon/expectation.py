@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from slurm_het.config import Config
 from slurm_het.core.cluster.inventory import Inventory
@@ -64,12 +64,19 @@ class Expectation:
         self._learn_beside(jobs, inventory)
         if self.ticks() >= self._renew_at:
             self._renew_at = self.ticks() + RENEW_SECONDS
-            since = self.clock() - self.days * DAY
-            told = self.policy.expected_jobs
-            weights = given(self.policy) if told else self.journal.demands(since)
-            made = forecast(weights, inventory)
+            made = forecast(self._weights(), inventory)
             self._forecast = await asyncio.to_thread(with_parts, made, self.relax)
         return self._forecast.now(held_on(inventory, self._demands))
+
+    def _weights(self) -> dict[TaskProfile, float]:
+        if self.policy.expected_jobs:
+            return given(self.policy)
+        return self.journal.demands(self.clock() - self.days * DAY)
+
+    @property
+    def weights(self) -> Mapping[TaskProfile, float]:
+        """What is expected since the forecast was last made: see Forecast.weights."""
+        return self._forecast.weights
 
     def _learn(self, waiting: dict[str, Task], inventory: Inventory) -> None:
         """Journal what new tasks ask; of those that run, the journal tells it after a restart."""

@@ -11,14 +11,15 @@ from slurm_het.core.jobs.admission import (
     sent_by,
 )
 from slurm_het.core.jobs.mark import (
-    MARK,
     MAX_COMMENT,
     decode_comment,
     without_mark,
 )
-from slurm_het.core.jobs.task_pools import Handover, TaskPools, is_gated
-from slurm_het.core.model import Job, Snapshot
-from slurm_het.core.planner.pins import Pins, moved_away
+from slurm_het.core.jobs.task_pools import Handover, TaskPools
+from slurm_het.core.model import Job
+from slurm_het.core.planner.outcomes import Event, Outcome
+from slurm_het.core.planner.pins import moved_away
+from slurm_het.core.planner.proposal import Memory, Observed, Prepared
 from slurm_het.core.planner.updates import (
     return_fields,
 )
@@ -31,25 +32,24 @@ log = logging.getLogger("hetd.intake")
 MAX_AT_ONCE = 50
 
 
-class Intake:
+class Strays:
     """Hands over what plain Slurm places, and classifies what came past the hook."""
 
-    def __init__(self, slurm: SlurmClient, policy: Policy, pins: Pins, journal: Journal) -> None:
+    def __init__(
+        self, slurm: SlurmClient, policy: Policy, memory: Memory, journal: Journal
+    ) -> None:
         self.slurm, self.policy = slurm, policy
-        self.pins, self.journal = pins, journal
-        self._not_adopted: set[int] = set()
+        self.memory, self.journal = memory, journal
 
     async def hand_over(self, queue: TaskPools, now: float, ticks: float) -> None:
         """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
-        due = [k for k in queue.handovers if self.pins.may_try(k, ticks)][:MAX_AT_ONCE]
+        due = [k for k in queue.handovers if self.memory.pins.may_try(k, ticks)][:MAX_AT_ONCE]
         outcomes = await asyncio.gather(
             *(self._hand_over_one(key, queue.handovers[key], ticks) for key in due)
         )
         self.journal.record_outcomes(now, outcomes)
 
-    async def _hand_over_one(
-        self, key: str, handover: Handover, ticks: float
-    ) -> tuple[str, str, str]:
+    async def _hand_over_one(self, key: str, handover: Handover, ticks: float) -> Outcome:
         fields = {
             "Partition": ",".join(handover.partitions),
             "AdminComment": f"slurm-het: {without_mark(handover.why)}"[:MAX_COMMENT],
@@ -57,24 +57,25 @@ class Intake:
         try:
             await self.slurm.update_job(key, fields)
         except SlurmBusyError as error:
-            return key, "busy", error.message
+            return Outcome(key, Event.BUSY, error.message)
         except SlurmError as error:
-            self.pins.take_back(key, error.message[-120:], ticks)
-            return key, "refused", error.message
+            self.memory.pins.take_back(key, error.message[-120:], ticks)
+            return Outcome(key, Event.REFUSED, error.message)
         log.info("job %s goes to plain Slurm: it %s", key, handover.why)
-        return key, "handed over", handover.why
+        return Outcome(key, Event.HANDED_OVER, handover.why)
 
-    async def unbind(self, snapshot: Snapshot, inventory: Inventory, now: float) -> None:
+    async def unbind(self, observed: Observed, now: float) -> None:
         """Take our pin off jobs that were moved to a pool where it can never be met.
 
         Through the intake, so that each update names another partition and guards itself.
         """
         pools = {p.partition for p in self.policy.pools}
-        moved = [j for j in snapshot.jobs if j.partition in pools and moved_away(j, inventory)]
+        jobs = [job for job in observed.snapshot.jobs if job.partition in pools]
+        moved = [job for job in jobs if moved_away(job, observed.inventory)]
         outcomes = await asyncio.gather(*(self._unbind_one(job) for job in moved[:MAX_AT_ONCE]))
         self.journal.record_outcomes(now, outcomes)
 
-    async def _unbind_one(self, job: Job) -> tuple[str, str, str]:
+    async def _unbind_one(self, job: Job) -> Outcome:
         kept = decode_comment(job.admin_comment)
         features = (kept[1].get("features") if kept else "") or job.partition
         try:
@@ -82,26 +83,19 @@ class Intake:
             fields = {"Features": features, "Partition": job.partition}
             await self.slurm.update_job(job.key, fields)
         except SlurmError as error:
-            return job.key, "refused", error.message
+            return Outcome(job.key, Event.REFUSED, error.message)
         log.info("job %s was moved to %s: its pin is taken off", job.key, job.partition)
-        return job.key, "handed over", f"it was moved to {job.partition}; plain Slurm places it"
+        detail = f"it was moved to {job.partition}; plain Slurm places it"
+        return Outcome(job.key, Event.HANDED_OVER, detail)
 
-    async def adopt(self, snapshot: Snapshot, queue: TaskPools, inventory: Inventory) -> set[int]:
+    async def adopt(self, prepared: Prepared) -> None:
         """Classify gated jobs that the hook could not (it was cut off, or came later).
 
-        Returns the ids of all there are: they are planned from the next snapshot on.
+        They are planned from the next snapshot on.
         """
-        gated = [job for job in snapshot.jobs if is_gated(job, self.policy)]
-        self._not_adopted &= {job.id for job in gated}
-        strays = [
-            job
-            for job in gated
-            if MARK not in job.admin_comment
-            and job.key not in queue.handovers
-            and job.id not in self._not_adopted
-        ]
+        strays = [job for job in prepared.snapshot.jobs if job.id in prepared.strays]
+        inventory = prepared.inventory
         await asyncio.gather(*(self._adopt_one(job, inventory) for job in strays[:MAX_AT_ONCE]))
-        return {job.id for job in strays}
 
     async def _adopt_one(self, job: Job, inventory: Inventory) -> None:
         script = await self.slurm.batch_script(job.id)
@@ -118,4 +112,4 @@ class Intake:
             pass  # it is a stray in the next cycle too
         except SlurmError as error:
             log.warning("job %d is not adopted: %s", job.id, error.message)
-            self._not_adopted.add(job.id)
+            self.memory.not_adopted.add(job.id)

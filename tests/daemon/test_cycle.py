@@ -42,6 +42,7 @@ class FakeSlurm:
         self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
         self.drained: set[str] = set()
         self.closed = 0
+        self.time = 0.0
 
     async def snapshot(self) -> Snapshot:
         shot = snapshot(*self.jobs)
@@ -55,7 +56,7 @@ class FakeSlurm:
         partitions = tuple(
             replace(p, state=self.gate) if p.name == "accel" else p for p in shot.partitions
         )
-        return replace(shot, partitions=partitions, nodes=nodes)
+        return replace(shot, time=self.time, partitions=partitions, nodes=nodes)
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
         self.updates.append((key, dict(fields)))
@@ -102,6 +103,7 @@ class Bench:
         self.ticked += seconds
 
     def run(self) -> bool:
+        self.slurm.time = self.now
         return asyncio.run(self.cycle.run())
 
     def sent(self, key: str) -> list[dict[str, str]]:
@@ -395,11 +397,11 @@ def test_nothing_is_remembered_of_jobs_that_are_gone(tmp_path: Path) -> None:
     bench = Bench(tmp_path, *(gated(n, tres_per_node="gpu:t4:1") for n in range(1, 30)))
     bench.run()
     bench.run()
-    assert len(bench.cycle.intake._not_adopted) == len(bench.cycle._journaled) == 29
+    assert len(bench.cycle.memory.not_adopted) == len(bench.cycle._journaled) == 29
     bench.slurm.jobs = ()
     bench.run()
-    held = (bench.cycle.intake._not_adopted, bench.cycle._journaled, bench.cycle._holding)
-    assert not any(held)
+    memory = bench.cycle.memory
+    assert not any((memory.not_adopted, bench.cycle._journaled, memory.holdings))
 
 
 @pytest.mark.parametrize("array", [False, True])

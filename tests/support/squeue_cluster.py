@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from slurm_het.config import parse_config
-from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
+from slurm_het.core.policy import Limits
 from slurm_het.core.views.job_rows import JobRow, View, make_view
 from slurm_het.core.views.waiting import Remembered
 
@@ -69,7 +69,7 @@ def snapshot(*jobs: Job, intake: str = "DOWN", nodes: tuple[NodeRecord, ...] = N
 def view(*jobs: Job, memory: Remembered | None = None, **where: Any) -> View:
     """The rows of these jobs."""
     taken = snapshot(*jobs, **where)
-    return make_view(taken, take_inventory(taken, POLICY), POLICY, memory)
+    return make_view(taken, POLICY, Limits(), memory)
 
 
 def row(job: Job, *others: Job, **where: Any) -> JobRow:

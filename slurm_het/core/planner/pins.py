@@ -5,29 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
-from slurm_het.core.jobs.mark import (
-    MARK,
-)
+from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Placement, Snapshot, Task
+from slurm_het.core.planner.outcomes import Event, Outcome
+from slurm_het.core.planner.repairs import LastPlan, Planned
 from slurm_het.core.policy import Policy
+from slurm_het.core.reservations.reservation import endings, reserve_ahead
 from slurm_het.core.syntax import gres, hostlist
 
 MAX_BACKOFF_STEPS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What the journal has of a job's last plan; `start` as in Pin, 0 for at once."""
-
-    placement: Placement
-    start: float = 0.0
-
-
-LastPlan = Callable[[str], Planned | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +115,17 @@ class Pins:
                     out[key] = f"{node.name} is {node.state}"
         return out
 
-    def observe(
-        self, snapshot: Snapshot, policy: Policy, ticks: float
-    ) -> list[tuple[str, str, str]]:
-        """Compare with Slurm's truth; returns (key, event, detail) and forgets what is settled."""
+    def observe(self, snapshot: Snapshot, policy: Policy, ticks: float) -> list[Outcome]:
+        """Compare with Slurm's truth, and forget what is settled; returns what came of it."""
         jobs = {job.key: job for job in snapshot.jobs}
-        outcomes: list[tuple[str, str, str]] = []
+        outcomes: list[Outcome] = []
         for key, pin in list(self.pins.items()):
             job = jobs.get(key)
             settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
             if settled:
-                outcomes.append((key, *settled))
+                outcomes.append(Outcome(key, *settled))
                 del self.pins[key]
-                if settled[0] in {"started", "elsewhere", "gone"}:
+                if settled[0] in {Event.STARTED, Event.ELSEWHERE, Event.GONE}:
                     self.returned.pop(key, None)
         known = {j.key for j in snapshot.jobs if j.state == "PENDING"}
         arrays = {
@@ -204,32 +193,51 @@ def _pin_of(
     devices = tuple(
         tuple(range(slot.devices)) for slot, _ in zip(task.slots, nodes, strict=False)
     )  # unknown which: the first ones are as good a guess as any
-    return Pin(task, Placement(task.key, job.partition, nodes, devices, (), task.memory_gib), 0.0)
+    placement = Placement(task.key, job.partition, nodes, devices, (), task.memory_gib)
+    return Pin(task, placement, 0.0, _start(task, nodes, snapshot, inventory, policy))
 
 
-def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[str, str] | None:
-    """(event, detail) when a pin's fate is known, None while it is still waiting to start."""
+def _start(
+    task: Task, nodes: tuple[str, ...], snapshot: Snapshot, inventory: Inventory, policy: Policy
+) -> float:
+    """When a pinned task starts at the latest (epoch seconds), by what holds its nodes now; 0: now.
+
+    Nobody who only reads Slurm's records knows whether it was pinned ahead.
+    """
+    there = {name: inventory.nodes[name] for name in nodes if name in inventory.nodes}
+    room = Inventory(there)
+    if could_start(task, room):
+        return 0.0
+    made = reserve_ahead(task, room, endings(snapshot, policy), snapshot.time)
+    return made.start if made else 0.0
+
+
+def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[Event, str] | None:
+    """Event and detail when a pin's fate is known, None while it is still waiting to start."""
     if job is None:
-        return "gone", "Slurm no longer knows the job"
+        return Event.GONE, "Slurm no longer knows the job"
     if job.state == "PENDING":
         if job.partition == policy.intake_partition:
-            return "back", f"it is in the intake again ({job.reason})"
+            return Event.BACK, f"it is in the intake again ({job.reason})"
         if job.partition != pin.placement.partition:
-            return "moved", f"to {job.partition}, by somebody else"
+            return Event.MOVED, f"to {job.partition}, by somebody else"
         return None
     truth = held_indexes(job, policy)
     if job.state == "COMPLETING" and not truth:
         # 22.05 no longer lists its devices, nor the nodes that are done with it, and COMPLETED has
         # the nodes again. Until then the pin holds what is not free yet.
-        return ("started", "it is ending") if overdue else None
+        return (Event.STARTED, "it is ending") if overdue else None
     if not job.nodes:
-        return "gone", f"it is {job.state} without having started"
+        return Event.GONE, f"it is {job.state} without having started"
     if set(hostlist.expand(job.nodes)) != set(pin.placement.nodes):
-        return "elsewhere", f"on {job.nodes}, planned {hostlist.fold(pin.placement.nodes)}"
+        return Event.ELSEWHERE, f"on {job.nodes}, planned {hostlist.fold(pin.placement.nodes)}"
     planned = dict(zip(pin.placement.nodes, pin.placement.devices, strict=True))
     if truth and truth != planned:
-        return "started", f"other devices than planned: {_show(truth)}, planned {_show(planned)}"
-    return "started", _show(truth) if truth else f"{job.nodes} (ended since)"
+        return (
+            Event.STARTED,
+            f"other devices than planned: {_show(truth)}, planned {_show(planned)}",
+        )
+    return Event.STARTED, _show(truth) if truth else f"{job.nodes} (ended since)"
 
 
 def _show(devices: dict[str, tuple[int, ...]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from slurm_het.core.cluster.fit import (
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Snapshot, Task
-from slurm_het.core.policy import Policy
+from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reservations.reservation import (
     Ending,
     Reservation,
@@ -26,7 +26,44 @@ from slurm_het.core.reservations.whole_nodes import keep_whole
 # A pin that could start this much earlier (seconds) on other nodes is worth taking back.
 WORTH_MOVING = 60.0
 EXPLAINED = 200
-"""How many tasks are told for whom they are kept off nodes."""
+"""Of how many different requests it is found out whether only kept nodes hold them back: each costs
+some milliseconds on a large cluster."""
+
+TellTime = Callable[[float], str]
+"""Writes epoch seconds as people read them; the core knows no time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Nodes that a task may not use now: for whom they are kept, and until when.
+
+    `until` are epoch seconds, at the latest; 0: they are only kept free of shares, until they are
+    free of them. Without nodes: nodes are kept, and whether they are what holds the task back was
+    not found out.
+    """
+
+    nodes: tuple[str, ...]
+    owner: str = ""
+    until: float = 0.0
+
+    def sentence(self, at: TellTime) -> str:
+        """What the task's user is told."""
+        if not self.nodes:
+            return "waits behind jobs that nodes are kept for; not looked at in this plan"
+        names = ", ".join(self.nodes[:NAMED]) + f" and {len(self.nodes) - NAMED} more" * (
+            len(self.nodes) > NAMED
+        )
+        are = "are" if len(self.nodes) > 1 else "is"
+        if not self.until:
+            return f"{names} {are} kept free of shares for job {self.owner}"
+        return (
+            f"{names} {are} kept for job {self.owner} until {at(self.until)} at the latest,"
+            " and this job might still run then"
+        )
+
+
+NAMED = 8
+"""So many nodes are named, of more only how many they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +78,7 @@ class Outlook:
     reserve: tuple[Reservation, ...]
     move: tuple[str, ...]
     tasks: tuple[Task, ...]
-    kept: dict[str, str]
+    kept: dict[str, tuple[Kept, ...]]
 
 
 def look_ahead(
@@ -50,14 +87,10 @@ def look_ahead(
     tasks: tuple[Task, ...],
     pins: tuple[Pin, ...],
     policy: Policy,
-    per_pool: int,
-    after: float = 0.0,
+    limits: Limits,
 ) -> Outlook:
-    """Decide on reservations. `pins` are the tasks that are pinned ahead; `tasks` are due.
-
-    `per_pool` blocked tasks of each pool get one, if they have been eligible for `after` seconds.
-    """
-    now = snapshot.time
+    """Decide on reservations. `pins` are the tasks that are pinned ahead; `tasks` are due."""
+    now, per_pool = snapshot.time, limits.reservations
     held = [Reservation(p.task, p.placement, p.start) for p in pins]
     coming = endings(snapshot, policy)
     move = tuple(r.task.key for r in held if _sooner_elsewhere(r, room, coming, now))
@@ -65,7 +98,7 @@ def look_ahead(
     nodes = frozenset(name for r in held for name in r.placement.nodes)
     new: list[Reservation] = []
     if per_pool:
-        patient = tuple(t for t in tasks if t.since + after <= now)
+        patient = tuple(t for t in tasks if t.since + limits.reserve_after_seconds <= now)
         for task in _blocked(patient, room, taken, policy, per_pool):
             free = replace(task, exc_nodes=task.exc_nodes | nodes)
             made = reserve_ahead(free, room, coming, now)
@@ -81,11 +114,9 @@ def look_ahead(
     unreserved = keep_free(rest, every, room, now)
     kept_off, owners = keep_whole(unreserved, room, coming)
     reserved_for = {
-        name: f"kept for {made.task.key}, which this job would outlast"
-        for made in every
-        for name in made.placement.nodes
+        name: (made.task.key, made.start) for made in every for name in made.placement.nodes
     }
-    whole_for = {name: f"kept free of shares for {key}" for name, key in owners.items()}
+    whole_for = {name: (key, 0.0) for name, key in owners.items()}
     steps = (_Step(rest, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
     return Outlook(pinned, move, kept_off, _kept(steps, room))
 
@@ -129,26 +160,34 @@ def _sooner_elsewhere(
 
 
 class _Step(NamedTuple):
-    """The tasks before and after some were kept off nodes, and by node why they were."""
+    """The tasks before and after some were kept off nodes; by node, for whom and until when."""
 
     before: tuple[Task, ...]
     after: tuple[Task, ...]
-    why: dict[str, str]
+    owners: dict[str, tuple[str, float]]
 
 
-def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, str]:
-    """For the tasks that only this holds back: which nodes they are kept off, and why."""
-    out: dict[str, str] = {}
+def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, tuple[Kept, ...]]:
+    """For the tasks that only this holds back: which nodes they are kept off, and for whom."""
+    startable: dict[Task, bool] = {}
+
+    def may_start(task: Task) -> bool:
+        if (request := task.request) not in startable:
+            startable[request] = could_start(task, room)
+        return startable[request]
+
+    out: dict[str, tuple[Kept, ...]] = {}
     for i, (before, after) in enumerate(zip(steps[0].before, steps[-1].after, strict=True)):
-        if i == EXPLAINED:
-            break
-        kept_off = before.exc_nodes != after.exc_nodes
-        if kept_off and not could_start(after, room) and could_start(before, room):
-            out[before.key] = "; ".join(text for step in steps for text in _reasons(step, i))
+        if before.exc_nodes == after.exc_nodes:
+            continue
+        if len(startable) >= 2 * EXPLAINED and after.request not in startable:
+            out[before.key] = (Kept(()),)
+        elif not may_start(after) and may_start(before):
+            out[before.key] = tuple(kept for step in steps for kept in _reasons(step, i))
     return out
 
 
-def _reasons(step: _Step, i: int) -> Iterator[str]:
+def _reasons(step: _Step, i: int) -> Iterator[Kept]:
     nodes = sorted(step.after[i].exc_nodes - step.before[i].exc_nodes)
-    for reason in dict.fromkeys(step.why[name] for name in nodes):
-        yield f"{', '.join(name for name in nodes if step.why[name] == reason)} is {reason}"
+    for owner in dict.fromkeys(step.owners[name] for name in nodes):
+        yield Kept(tuple(name for name in nodes if step.owners[name] == owner), *owner)

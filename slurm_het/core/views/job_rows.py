@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from slurm_het.core.cluster.holdings import Held, Holding, holding_of
-from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import (
     classification_of,
 )
@@ -19,9 +17,12 @@ from slurm_het.core.jobs.mark import (
     MARK,
 )
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
-from slurm_het.core.jobs.task_pools import display_key, fill_task_pools, is_gated
+from slurm_het.core.jobs.task_pools import display_key, is_gated
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
-from slurm_het.core.policy import Policy
+from slurm_het.core.planner.pins import Pins
+from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
+from slurm_het.core.policy import Limits, Policy
+from slurm_het.core.reservations.look_ahead import TellTime
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.errors import HetError
 
@@ -79,14 +80,20 @@ class View:
 
 
 def make_view(
-    snapshot: Snapshot, inventory: Inventory, policy: Policy, memory: Remembered | None = None
+    snapshot: Snapshot,
+    policy: Policy,
+    limits: Limits,
+    memory: Remembered | None = None,
+    at: TellTime = str,
 ) -> View:
-    """One row per job record: the pools in the policy's order, then other partitions, the gate."""
-    partitions = {p.name: p for p in snapshot.partitions}
-    intake = partitions.get(policy.intake_partition)
-    state = intake.state if intake else "missing"
-    maker = _Maker(snapshot, inventory, policy, memory or Remembered(), state)
-    rows = [maker.row(job) for job in snapshot.jobs]
+    """One row per job record: the pools in the policy's order, then other partitions, the gate.
+
+    It is made from what hetd's next cycle would plan from; `at` writes times.
+    """
+    known = Memory(Pins(0, 0))
+    prepared = prepare(observe(snapshot, policy, known, 0.0), limits, known, 0.0)
+    maker = _Maker(prepared, memory or Remembered(), at)
+    rows = [maker.row(job) for job in prepared.snapshot.jobs]
     ranks = {p.partition: n for n, p in enumerate(policy.pools)}
 
     def order(row: JobRow) -> tuple[object, ...]:
@@ -95,28 +102,22 @@ def make_view(
         array = row.job.array_job_id or row.job.id
         return rank, row.pool, row.waits, -row.job.priority, array, task
 
-    warnings = dict.fromkeys((*inventory.warnings, *maker.warnings))
-    return View(tuple(sorted(rows, key=order)), state, tuple(warnings))
+    warnings = dict.fromkeys((*prepared.inventory.warnings, *maker.warnings))
+    return View(tuple(sorted(rows, key=order)), maker.whys.intake, tuple(warnings))
 
 
 class _Maker:
     """Makes rows of one snapshot; collects what could not be read."""
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        inventory: Inventory,
-        policy: Policy,
-        memory: Remembered,
-        intake: str,
-    ) -> None:
-        self.now = snapshot.time
-        self.inventory = inventory
-        self.policy = policy
+    def __init__(self, prepared: Prepared, memory: Remembered, at: TellTime) -> None:
+        self.now = prepared.snapshot.time
+        self.inventory, self.policy, self.queue = (
+            prepared.inventory, prepared.policy, prepared.queue
+        )  # fmt: skip
+        self.at = at
         self.warnings: list[str] = []
-        self.pool_types = {p.partition: inventory.types_of(p.partition) for p in policy.pools}
-        self.queue = fill_task_pools(snapshot, inventory, policy)
-        self.whys = Whys(inventory, memory, intake, self.queue)
+        self.whys = Whys(prepared, memory, at)
+        self.tasks = self.whys.tasks | {pin.task.job_id: pin.task for pin in prepared.pins}
 
     def row(self, job: Job) -> JobRow:
         held = holding_of(job, self.inventory, self.policy, self.warnings)
@@ -135,7 +136,7 @@ class _Maker:
             memory_gib=held.memory_gib,
             ask=asked,
             seconds=used_seconds(job, self.now),
-            reason=self.whys.gated(job) if gated else _slurms_reason(job, self.now),
+            reason=self.whys.gated(job) if gated else _slurms_reason(job, self.now, self.at),
             evidence=what.evidence if what else (),
             unreadable=not readable,
         )
@@ -158,16 +159,23 @@ class _Maker:
             return None, None, False
 
     def _ask(self, job: Job, what: Classification) -> Ask:
-        nodes = self._candidates(job, what)
-        types = self._fitting(job, what)
-        demand = count_demand(job, self.policy, NodeSize.largest(map(size_of, nodes)))
-        if isinstance(demand, str):
-            return Ask()
-        devices = tuple(slot.devices for slot in demand.slots)
-        if demand.shared:
-            return Ask(devices, demand.memory_gib * len(devices))
+        """What the planner has of it; of a job that is not ours to plan, what it says itself."""
+        if task := self.tasks.get(job.id):
+            pools, types = set(task.pools), task.types
+            slots, memory_gib, shared = task.slots, task.memory_gib, task.shared
+            nodes = [n for n in self.inventory.nodes.values() if pools & set(n.partitions)]
+        else:
+            nodes, types = self._candidates(job, what), self._fitting(job, what)
+            demand = count_demand(job, self.policy, NodeSize.largest(map(size_of, nodes)))
+            if isinstance(demand, str):
+                return Ask()
+            slots, shared = demand.slots, demand.shared
+            memory_gib = demand.memory_gib or what.memory_gib
+        devices = tuple(slot.devices for slot in slots)
+        if shared:
+            return Ask(devices, memory_gib * len(devices))
         sizes = {d.memory_gib for n in nodes for d in n.devices if d.type in types}
-        each = max(what.memory_gib, min(sizes, default=0))
+        each = max(memory_gib, min(sizes, default=0))
         return Ask(devices, each * sum(devices), at_least=len(sizes) > 1)
 
     def _candidates(self, job: Job, what: Classification) -> list[Node]:
@@ -175,7 +183,10 @@ class _Maker:
         types = self._fitting(job, what)
         inside = set(job.partition.split(","))
         if is_gated(job, self.policy):
-            pools, _ = fitting_pools(what, types, self.pool_types, self.policy)
+            pool_types = {
+                p.partition: self.inventory.types_of(p.partition) for p in self.policy.pools
+            }
+            pools, _ = fitting_pools(what, types, pool_types, self.policy)
             inside = {p.partition for p in pools}
         return [
             node
@@ -204,13 +215,12 @@ class _Maker:
         return f"{known.vendor if known else 'unknown'}:{name}"
 
 
-def _slurms_reason(job: Job, now: float) -> str:
+def _slurms_reason(job: Job, now: float, at: TellTime) -> str:
     """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
     if job.state == "PENDING":
         if MARK not in job.admin_comment or not job.req_nodes:
             return job.reason
-        expected = datetime.fromtimestamp(job.start_time).strftime("%H:%M:%S")
-        by = f", expected by {expected}" if job.start_time > now else ""
+        by = f", expected by {at(job.start_time)}" if job.start_time > now else ""
         return f"{job.reason}; pinned to {job.req_nodes}{by}"
     return job.reason if job.state in FINISHED and job.reason != "None" else ""
 

@@ -1,22 +1,23 @@
-"""Why gated jobs wait: the daemon's words if it has any, else our own, in device terms."""
+"""Why gated jobs wait: hetd's words if it has any, else what the same steps say in device terms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from slurm_het.core.cluster.fit import (
-    could_start,
-)
-from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.task_pools import TaskPools, display_key
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.fit import could_start
+from slurm_het.core.jobs.task_pools import display_key
 from slurm_het.core.model import Job, Task
 from slurm_het.core.planner.explain import explain
+from slurm_het.core.planner.plan import plan
+from slurm_het.core.planner.proposal import Prepared
+from slurm_het.core.reservations.look_ahead import TellTime
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What the daemon adds, by job key: why tasks wait, and what Slurm said of those returned."""
+    """What hetd adds, by job key: why tasks wait, and what Slurm said of those returned."""
 
     answers: bool = False
     waiting: Mapping[str, str] = field(default_factory=dict)
@@ -26,44 +27,50 @@ class Remembered:
 class Whys:
     """The reasons of one snapshot's gated jobs; `intake` is the partition's State."""
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        memory: Remembered,
-        intake: str,
-        queue: TaskPools,
-    ) -> None:
-        self.inventory = inventory
+    def __init__(self, prepared: Prepared, memory: Remembered, at: TellTime) -> None:
+        self.prepared = prepared
         self.memory = memory
-        self.intake = intake
-        self.blocked = queue.blocked
+        self.at = at
+        intake = prepared.policy.intake_partition
+        states = {p.name: p.state for p in prepared.snapshot.partitions}
+        self.intake = states.get(intake, "missing")
         self.tasks: dict[int, Task] = {}
-        for task in queue.tasks:
-            self.tasks.setdefault(task.job_id, task)  # one task of an array speaks for the rest
-        self.known: dict[Task, str] = {}
+        # As they are kept off nodes, if they are; one task of an array speaks for the rest.
+        for task in (*prepared.ahead.tasks, *prepared.queue.tasks):
+            self.tasks.setdefault(task.job_id, task)
+        self._known: dict[Task, str] = {}
 
     def gated(self, job: Job) -> str:
         """Why a job waits in the gate."""
-        key = display_key(job)
         task = self.tasks.get(job.id)
         if self.intake == "UP" and not (task and job.reason == "Resources"):
             return job.reason  # plain Slurm schedules: its word counts
         if task is None:
-            return self.blocked.get(key, job.reason)
-        why = self.memory.waiting.get(task.key) or self._explain(task)
+            return self.prepared.queue.blocked.get(display_key(job), job.reason)
+        why = self.memory.waiting.get(task.key) or self._own(task)
         if self.intake == "UP":
             return f"{job.reason}; {why}"
         return f"{self._returned(job, task)}{why}"
 
+    def _own(self, task: Task) -> str:
+        if kept := self.prepared.ahead.kept.get(task.key):
+            return "; ".join(one.sentence(self.at) for one in kept)
+        shape = task.request
+        if shape not in self._known:
+            self._known[shape] = self._explain(task)
+        return self._known[shape]
+
     def _explain(self, task: Task) -> str:
-        shape = replace(task, key="", job_id=0, user="", priority=0, minutes=None)
-        if shape not in self.known:
-            if len(task.slots) == 1 and could_start(task, self.inventory):
-                whom = "the next plan" if self.memory.answers else "hetd"
-                self.known[shape] = f"can start now; waits for {whom}"
-            else:
-                self.known[shape] = explain(task, self.inventory)
-        return self.known[shape]
+        if self._could_start(task):
+            whom = "the next plan" if self.memory.answers else "hetd"
+            return f"can start now; waits for {whom}"
+        return explain(task, self.prepared.room)
+
+    def _could_start(self, task: Task) -> bool:
+        room = self.prepared.room
+        if len(task.slots) == 1 or not could_start(task, room):
+            return could_start(task, room)
+        return bool(plan(room, (task,), self.prepared.policy, greedy).placements)
 
     def _returned(self, job: Job, task: Task) -> str:
         found = self.memory.returned.get(task.key)

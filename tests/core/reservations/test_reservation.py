@@ -10,6 +10,7 @@ from slurm_het.core.cluster.fit import (
 )
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.model import Job, Slot
+from slurm_het.core.policy import Limits
 from slurm_het.core.reservations.look_ahead import look_ahead
 from slurm_het.core.reservations.reservation import (
     endings,
@@ -118,7 +119,7 @@ def test_a_blocked_task_gets_its_reservation_once_it_has_waited() -> None:
 
     def reserved(since: float, after: float) -> tuple[str, ...]:
         waits = task("7", slots=(Slot(8, 1, 1024),), since=since)
-        view = look_ahead(at, room, (waits,), (), policy(), 1, after)
+        view = look_ahead(at, room, (waits,), (), policy(), Limits(reserve_after_seconds=after))
         return tuple(made.task.key for made in view.reserve)
 
     assert reserved(since=41.0, after=60.0) == ()
@@ -136,7 +137,7 @@ def test_a_whole_device_is_not_pinned_ahead_beside_sharers_where_slurm_forgets_t
     fields: dict[str, Any] = {"types": frozenset({"l40s"}), "pools": ("infer-nv",)}
     whole = task("8", priority=9, **fields)
     share = task("9", shared=True, memory_gib=8, priority=1, minutes=600, **fields)
-    view = look_ahead(shot, room, (whole, share), (), policy(), 1)
+    view = look_ahead(shot, room, (whole, share), (), policy(), Limits(reserve_after_seconds=0))
     assert not view.reserve
     assert [t.key for t in view.tasks] == ["8", "9"]
     assert len(view.tasks[1].exc_nodes) == 1

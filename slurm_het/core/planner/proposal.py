@@ -1,0 +1,181 @@
+"""The pure cycle: from what Slurm says to what is to be done about it, in three verbs.
+
+    observed = observe(snapshot, policy, memory, ticks, last_plan)
+    prepared = prepare(observed, limits, memory, ticks)
+    plan     = decide(prepared, expected, solve)
+
+hetd's cycle, `slurm-het plan`, het-squeue and the benchmarks all call these; what they find does
+not depend on who asks. No I/O, no clock: `ticks` (seconds of a clock that never goes back) and the
+snapshot's time are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+from slurm_het.core.cluster.fit import could_start
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.pinned import Pin, reserve
+from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.task_pools import Readings, TaskPools, fill_task_pools, is_gated
+from slurm_het.core.model import Plan, Snapshot, Task
+from slurm_het.core.planner.build_problem import Hurry, never
+from slurm_het.core.planner.outcomes import Outcome
+from slurm_het.core.planner.pins import Pins
+from slurm_het.core.planner.plan import Solve, plan, select
+from slurm_het.core.planner.repairs import (
+    Holdings,
+    LastPlan,
+    no_journal,
+    with_details,
+    without_leftovers,
+)
+from slurm_het.core.policy import Limits, Policy
+from slurm_het.core.reservations.look_ahead import Outlook, look_ahead
+from slurm_het.core.worth.forecast import Forecast
+
+
+@dataclass
+class Memory:
+    """What is known beside Slurm's records, from one cycle to the next.
+
+    Empty is right for who just came: all that matters can be read back from Slurm and the journal.
+    `not_adopted` are ids of gated jobs that could not be classified; `passed_over` are keys of
+    tasks for which the time of the last plan was spent in vain.
+    """
+
+    pins: Pins
+    holdings: Holdings = field(default_factory=dict)
+    not_adopted: set[int] = field(default_factory=set)
+    passed_over: frozenset[str] = frozenset()
+    readings: Readings = field(default_factory=Readings)
+
+
+class TakeBack(NamedTuple):
+    """A pinned job that is to return to the gate, and why.
+
+    `penalty`: it did not start where it could have, so that it is tried again later, and elsewhere.
+    """
+
+    key: str
+    reason: str
+    penalty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Slurm's records set right, what there is, and what came of the jobs that were released."""
+
+    snapshot: Snapshot
+    inventory: Inventory
+    policy: Policy
+    outcomes: tuple[Outcome, ...] = ()
+    recovered: tuple[str, ...] = ()
+    take_back: tuple[TakeBack, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that a plan is made from.
+
+    `pins` are the jobs that are released and not seen running yet; `room` is what is free beside
+    them. `queue` has the gated jobs, `strays` the ids of those that are to be classified first.
+    `ahead` says for whom nodes are kept, and its `tasks` are those that may be planned now;
+    `window` are the ones that are.
+    """
+
+    snapshot: Snapshot
+    inventory: Inventory
+    policy: Policy
+    pins: tuple[Pin, ...]
+    room: Inventory
+    queue: TaskPools
+    strays: frozenset[int]
+    ahead: Outlook
+    window: tuple[Task, ...]
+
+
+def observe(
+    snapshot: Snapshot,
+    policy: Policy,
+    memory: Memory,
+    ticks: float,
+    last_plan: LastPlan = no_journal,
+) -> Observed:
+    """Set the records right, take the inventory, and see what became of the pins."""
+    snapshot, memory.holdings = with_details(
+        snapshot, policy, memory.holdings, last_plan, memory.pins.pins
+    )
+    snapshot = without_leftovers(snapshot, policy, last_plan)
+    inventory = take_inventory(snapshot, policy)
+    outcomes = memory.pins.observe(snapshot, policy, ticks)
+    recovered = memory.pins.recover(snapshot, inventory, policy, last_plan)
+    for pin in recovered:
+        memory.pins.add(pin.task, pin.placement, ticks, pin.start)
+    return Observed(
+        snapshot,
+        inventory,
+        policy,
+        tuple(outcomes),
+        tuple(pin.task.key for pin in recovered),
+        tuple(_overdue(snapshot, inventory, memory.pins, ticks)),
+    )
+
+
+def _overdue(
+    snapshot: Snapshot, inventory: Inventory, pins: Pins, ticks: float
+) -> Iterator[TakeBack]:
+    jobs = {job.key: job for job in snapshot.jobs}
+    ending = {key for key, job in jobs.items() if job.state == "COMPLETING"}
+    stranded = {key: why for key, why in pins.stranded(inventory).items() if key not in ending}
+    for pin in pins.late(ticks, snapshot.time):
+        if pin.task.key not in stranded:
+            job = jobs.get(pin.task.key)
+            yield TakeBack(pin.task.key, job.reason if job else "unknown", penalty=True)
+    for key, why in stranded.items():
+        yield TakeBack(key, why, penalty=False)
+
+
+def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) -> Prepared:
+    """Read the gated jobs as tasks, decide for whom nodes are kept, choose who is planned."""
+    snapshot, inventory, policy = observed.snapshot, observed.inventory, observed.policy
+    queue = fill_task_pools(
+        snapshot, inventory, policy, limit=limits.window_tasks, readings=memory.readings
+    )
+    strays = _strays(snapshot, queue, policy, memory)
+    pins = tuple(memory.pins.pins.values())
+    room = reserve(inventory, pins)
+    due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
+    tasks = tuple(task for task in due if task.job_id not in strays)
+    ahead = look_ahead(snapshot, room, tasks, memory.pins.ahead(), policy, limits)
+    window = select(room, ahead.tasks, limits.window_tasks)
+    # Whoever was looked at in vain, while others were not, comes after them for once.
+    window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
+    return Prepared(snapshot, inventory, policy, pins, room, queue, strays, ahead, window)
+
+
+def _strays(snapshot: Snapshot, queue: TaskPools, policy: Policy, memory: Memory) -> frozenset[int]:
+    gated = [job for job in snapshot.jobs if is_gated(job, policy)]
+    memory.not_adopted &= {job.id for job in gated}
+    return frozenset(
+        job.id
+        for job in gated
+        if MARK not in job.admin_comment
+        and job.key not in queue.handovers
+        and job.id not in memory.not_adopted
+    )
+
+
+def decide(prepared: Prepared, expected: Forecast, solve: Solve, hurry: Hurry = never) -> Plan:
+    """Who starts where, and why the others of the window wait."""
+    return plan(prepared.room, prepared.window, prepared.policy, solve, expected, hurry)
+
+
+def learn(memory: Memory, prepared: Prepared, made: Plan) -> None:
+    """Remember who was looked at in vain: a plan that placed nobody, and ran out of time."""
+    in_vain = made.left_out and not made.placements
+    looked_at = prepared.window[: -made.left_out] if in_vain else ()
+    memory.passed_over = frozenset(task.key for task in looked_at)

@@ -1,0 +1,96 @@
+"""The updates that release jobs onto their nodes and take them back; each guards itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
+from slurm_het.core.model import Job, Placement, Task
+from slurm_het.core.planner.outcomes import Event, Outcome
+from slurm_het.core.planner.pins import Pins
+from slurm_het.core.planner.proposal import Prepared, TakeBack
+from slurm_het.core.planner.updates import release_fields, return_fields
+from slurm_het.core.policy import Policy
+from slurm_het.errors import SlurmBusyError, SlurmError
+from slurm_het.slurm import SlurmClient
+from slurm_het.times import local_time
+
+log = logging.getLogger("hetd.release")
+REASON_MOST = 120  # characters of Slurm's words that are remembered of a refusal: their end
+
+
+class Releaser:
+    """Applies plans to jobs, and keeps the pins. `ticks` are seconds that never go back."""
+
+    def __init__(
+        self, slurm: SlurmClient, policy: Policy, pins: Pins, ticks: Callable[[], float]
+    ) -> None:
+        self.slurm, self.policy, self.pins, self.ticks = slurm, policy, pins, ticks
+
+    async def release(self, placements: Iterable[Placement], prepared: Prepared) -> list[Outcome]:
+        """Send each task of the window to the nodes it is placed on."""
+        tasks = {task.key: task for task in prepared.window}
+        jobs = {job.id: job for job in prepared.snapshot.jobs}
+        return await asyncio.gather(
+            *(self._release(p, tasks[p.key], jobs.get(tasks[p.key].job_id)) for p in placements)
+        )
+
+    async def reserve(self, prepared: Prepared) -> list[Outcome]:
+        """Pin the tasks that nodes are kept for ahead: Slurm's backfill protects them there."""
+        jobs = {job.id: job for job in prepared.snapshot.jobs}
+        outcomes = []
+        for made in prepared.ahead.reserve:
+            job = jobs.get(made.task.job_id)
+            outcome = await self._release(made.placement, made.task, job, made.start)
+            if outcome.event is Event.RELEASED:
+                detail = f"{outcome.detail}, by {local_time(made.start)} at the latest"
+                log.info("job %s is pinned ahead: %s", outcome.key, detail)
+                outcome = Outcome(outcome.key, Event.RESERVED, detail)
+            outcomes.append(outcome)
+        return outcomes
+
+    async def take_back(self, due: Iterable[TakeBack]) -> list[Outcome]:
+        """Return jobs to the gate, side by side: each may have to be tried again for seconds."""
+        return await asyncio.gather(*map(self._take_back, due))
+
+    async def _take_back(self, due: TakeBack) -> Outcome:
+        key, reason, penalty = due
+        pin = self.pins.pins.get(key)
+        wanted = original_gres(pin.task, pin.placement) if pin else ""
+        fields = return_fields(self.policy, pin.nodes_min if pin else 0, wanted)
+        try:
+            await self.slurm.update_job(key, fields)
+        except SlurmError as error:
+            self.pins.pins.pop(key, None)  # it started meanwhile, or the next snapshot tells
+            return Outcome(key, Event.KEPT, error.message)
+        if penalty:
+            self.pins.take_back(key, reason, self.ticks())
+        else:
+            self.pins.pins.pop(key, None)
+        log.info("job %s is back in the gate: %s", key, reason)
+        return Outcome(key, Event.RETURNED, reason)
+
+    async def _release(
+        self, placement: Placement, task: Task, job: Job | None, start: float = 0.0
+    ) -> Outcome:
+        key = placement.key
+        if job is None:
+            return Outcome(key, Event.REFUSED, "not in the snapshot")
+        wanted = rewritten_gres(task, placement)
+        fields = release_fields(placement, job, wanted)
+        raised = fields.get("NumNodes", str(job.nodes_min)) != str(job.nodes_min)
+        self.pins.add(task, placement, self.ticks(), start, job.nodes_min if raised else 0)
+        try:
+            await self.slurm.update_job(key, fields)
+        except SlurmBusyError as error:
+            self.pins.pins.pop(key, None)  # the job did nothing wrong: it is due again at once
+            return Outcome(key, Event.BUSY, error.message)
+        except SlurmError as error:
+            log.info("job %s was not released: %s", key, error.message)
+            # Refused is not undone: 22.05 has moved the job then, newer ones keep the node list.
+            await self._take_back(TakeBack(key, error.message[-REASON_MOST:], penalty=True))
+            return Outcome(key, Event.REFUSED, error.message)
+        where = f"{placement.partition} {','.join(placement.nodes)}"
+        return Outcome(key, Event.RELEASED, f"{where} as {wanted}" if wanted else where)

@@ -1,0 +1,54 @@
+"""What hetd tells an admin's `slurm-het plan` of its memory, so that both plan from the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.planner.pins import Pins, Returned
+from slurm_het.core.planner.proposal import Memory
+from slurm_het.core.planner.repairs import Holdings
+from slurm_het.core.worth.profiles import TaskProfile
+
+
+class Told(msgspec.Struct):
+    """The memory as JSON has it; `ticks` are hetd's own, `weights` those of its forecast."""
+
+    ticks: float
+    pins: dict[str, Pin]
+    returned: dict[str, Returned]
+    holdings: Holdings
+    not_adopted: set[int]
+    passed_over: frozenset[str]
+    weights: list[tuple[TaskProfile, float]]
+
+    def memory(self, grace_seconds: float, retry_seconds: float) -> Memory:
+        """The memory from which hetd's next cycle begins."""
+        pins = Pins(grace_seconds, retry_seconds)
+        pins.pins, pins.returned = self.pins, self.returned
+        return Memory(pins, self.holdings, self.not_adopted, self.passed_over)
+
+
+def tell(memory: Memory, ticks: float, weights: Mapping[TaskProfile, float]) -> dict[str, Any]:
+    """The reply of the control socket."""
+    told = Told(
+        ticks,
+        memory.pins.pins,
+        memory.pins.returned,
+        memory.holdings,
+        memory.not_adopted,
+        memory.passed_over,
+        list(weights.items()),
+    )
+    built = msgspec.to_builtins(told, str_keys=True)
+    if not isinstance(built, dict):
+        raise TypeError("a struct is a dict in JSON")
+    return built
+
+
+def hear(reply: dict[str, Any]) -> Told:
+    """Read the reply. Raises msgspec.ValidationError for one of another version of hetd."""
+    return msgspec.convert(reply, Told, strict=False)

@@ -1,0 +1,12 @@
+"""Times as people read them, in the time zone of whoever prints them."""
+
+from __future__ import annotations
+
+import time
+
+
+def local_time(seconds: float) -> str:
+    """Epoch seconds as `14:02:33`, or as `2026-11-28 14:02` on another day than today."""
+    then = time.localtime(seconds)
+    today = time.localtime()[:3] == then[:3]
+    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M", then)
