@@ -67,6 +67,26 @@ class Journal:
             with self._writing():
                 pass
 
+    @classmethod
+    def copy_of(cls, path: Path | None) -> Journal:
+        """A journal in memory that begins as the one in the file; without a file it is empty.
+
+        What is written to it is gone with it. Raises HetError if the file cannot be read.
+        """
+        copy = cls.__new__(cls)
+        copy.path, copy._pruned, copy._complain_at = Path(":memory:"), 0.0, 0.0
+        copy._db = sqlite3.connect(":memory:", check_same_thread=False)
+        if path:
+            original = cls(path, read_only=True)
+            try:
+                original.db.backup(copy._db)
+            except sqlite3.Error as error:
+                raise HetError(f"cannot read the journal {path}: {error}", REMEDY) from error
+            finally:
+                original.close()
+        copy._db.executescript(_SCHEMA)
+        return copy
+
     @property
     def db(self) -> sqlite3.Connection:
         """The database, opened when it is needed. Raises sqlite3.Error or OSError."""

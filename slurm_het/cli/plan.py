@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -15,19 +15,17 @@ import msgspec
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import Config, load_config
 from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.jobs.admission import admit, sent_by
 from slurm_het.core.jobs.task_pools import display_key, is_gated
-from slurm_het.core.model import Placement, Plan
+from slurm_het.core.model import Placement, Plan, Snapshot
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, prepare
-from slurm_het.core.planner.repairs import no_journal
 from slurm_het.core.syntax.gres import format_places
 from slurm_het.core.syntax.printable import clean, clean_lines
 from slurm_het.core.views.waiting import Remembered, Whys
-from slurm_het.core.worth.forecast import Forecast, forecast, given
-from slurm_het.core.worth.full_cluster import held_on, with_parts
-from slurm_het.core.worth.profiles import TaskProfile
-from slurm_het.daemon.expectation import DAY
+from slurm_het.core.worth.forecast import Forecast
+from slurm_het.daemon.expectation import Expectation
 from slurm_het.daemon.told import Told, hear
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal
@@ -57,7 +55,7 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
         solver.warm()
         told = _ask_hetd(settings)
         prepared, memory = _prepared(settings, told, journal)
-        expected = _expected(settings, prepared, told, journal, solver)
+        expected = asyncio.run(_expected(settings, prepared, told, journal, solver))
         if dump_lp:
             click.echo(_model(prepared, expected))
             return
@@ -65,18 +63,18 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
         made = decide(prepared, expected, until.solve, until.hurry)
     finally:
         solver.close()
-        if journal:
-            journal.close()
+        journal.close()
     waiting = _waiting(prepared, made, memory)
     click.echo((_as_json if as_json else _text)(prepared, made, waiting))
 
 
-def _journal(settings: Config) -> Journal | None:
+def _journal(settings: Config) -> Journal:
+    """A copy, in which as much may be noted as hetd would."""
     try:
-        return Journal(settings.paths.journal, read_only=True)
+        return Journal.copy_of(settings.paths.journal)
     except HetError as error:
         click.echo(f"slurm-het plan: planned without the journal: {error}", err=True)
-        return None
+        return Journal.copy_of(None)
 
 
 def _ask_hetd(settings: Config) -> Told | None:
@@ -91,44 +89,58 @@ def _ask_hetd(settings: Config) -> Told | None:
     return None
 
 
-def _prepared(
-    settings: Config, told: Told | None, journal: Journal | None
-) -> tuple[Prepared, Memory]:
+def _prepared(settings: Config, told: Told | None, journal: Journal) -> tuple[Prepared, Memory]:
     planner = settings.planner
     memory = Memory(Pins(planner.grace_seconds, planner.retry_seconds))
     ticks = time.monotonic()
     if told:
         memory, ticks = told.memory(planner.grace_seconds, planner.retry_seconds), told.ticks
-    last_plan = journal.last_plan if journal else no_journal
-    snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
-    observed = observe(snapshot, settings.policy, memory, ticks, last_plan)
-    for due in observed.take_back:  # as if Slurm took the update
-        memory.pins.pins.pop(due.key, None)
-    return prepare(observed, planner.limits, memory, ticks), memory
+    slurm = CliSlurm(settings.slurm)
+
+    async def read() -> Prepared:
+        observed = observe(
+            await slurm.snapshot(), settings.policy, memory, ticks, journal.last_plan
+        )
+        for due in observed.take_back:  # as if Slurm took the update
+            memory.pins.pins.pop(due.key, None)
+        prepared = prepare(observed, planner.limits, memory, ticks)
+        if not prepared.strays:
+            return prepared
+        adopted = await _adopted(prepared, slurm, memory)
+        return prepare(replace(observed, snapshot=adopted), planner.limits, memory, ticks)
+
+    return asyncio.run(read()), memory
 
 
-def _expected(
+async def _adopted(prepared: Prepared, slurm: CliSlurm, memory: Memory) -> Snapshot:
+    """The snapshot, the strays classified, as hetd does before it plans them."""
+    jobs = {job.id: job for job in prepared.snapshot.jobs}
+    for number in prepared.strays:
+        sent = sent_by(jobs[number], await slurm.batch_script(number))
+        made = admit(sent, prepared.policy, prepared.inventory).fields
+        if comment := made.get("admin_comment"):
+            features = made.get("features", jobs[number].features)
+            jobs[number] = replace(jobs[number], admin_comment=comment, features=features)
+        else:
+            memory.not_adopted.add(number)
+    return replace(prepared.snapshot, jobs=tuple(jobs.values()))
+
+
+async def _expected(
     settings: Config,
     prepared: Prepared,
     told: Told | None,
-    journal: Journal | None,
+    journal: Journal,
     solver: WorkerSolver,
 ) -> Forecast:
-    """What hetd expects; without its journal, what the configuration gives."""
-    weights, held = given(settings.policy), dict[str, TaskProfile]()
-    days = settings.planner.learn_days
-    if days and journal:
-        if not settings.policy.expected_jobs:
-            weights = journal.demands(time.time() - days * DAY)
-        held = journal.demands_of({k for d in prepared.room.devices() for k in d.holders})
-    if told:
-        weights = dict(told.weights)
+    """What hetd expects: by its own forecast if it told that, else as if it had just started."""
 
     def relax(program: LinearProgram) -> Sequence[float] | None:
         return solver.solve_program(program, settings.planner.deadline_seconds)
 
-    room = prepared.room
-    return with_parts(forecast(weights, room), relax).now(held_on(room, held))
+    weights = dict(told.weights) if told else None
+    expectation = Expectation(journal, settings, time.time, time.monotonic, relax, weights)
+    return await expectation.of(prepared.queue.tasks, prepared.snapshot.jobs, prepared.room)
 
 
 def _model(prepared: Prepared, expected: Forecast) -> str:

@@ -257,7 +257,7 @@ class Daemon:
         if request.op == "history":
             return self._history(request.job, caller)
         if request.op == "status":
-            return self._status(caller.admin)
+            return self._status(caller)
         if request.op == "memory":
             return self.cycle.told()
         if request.op == "bypass":
@@ -273,9 +273,14 @@ class Daemon:
             raise HetError(f"job {key[:40]} is not yours", "its user and admins may ask")
         return {"history": history}
 
-    def _status(self, admin: bool) -> dict[str, Any]:
+    def _status(self, caller: Caller) -> dict[str, Any]:
+        """How hetd does, and why jobs wait: to admins of all jobs, to a user of his own."""
         report = self.cycle.report
-        out: dict[str, Any] = {
+
+        def told(key: str) -> bool:
+            return caller.admin or (caller.name != "" and report.users.get(key) == caller.name)
+
+        return {
             "gate": self.gate.state,
             "leading": self.leading,
             "bypass": self.gate.bypass,
@@ -287,14 +292,13 @@ class Daemon:
                 "gap": report.gap, "placed": report.placed,
                 "waiting": max(0, report.tasks - report.placed),
             },
-        }  # fmt: skip
-        if admin:
-            out["waiting"] = report.waiting
-            out["returned"] = {
+            "waiting": {key: why for key, why in report.waiting.items() if told(key)},
+            "returned": {
                 key: {"reason": r.reason, "times": r.times}
                 for key, r in self.cycle.pins.returned.items()
-            }
-        return out
+                if told(key)
+            },
+        }  # fmt: skip
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

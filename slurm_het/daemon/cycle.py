@@ -56,7 +56,7 @@ def no_plan(_: LinearProgram) -> None:
 
 @dataclass
 class Report:
-    """What the last cycle did, for the control socket."""
+    """What the last cycle did, for the control socket; `waiting` and `users` are by job key."""
 
     time: float = 0.0
     seconds: float = 0.0
@@ -65,6 +65,7 @@ class Report:
     tasks: int = 0
     placed: int = 0
     waiting: dict[str, str] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
 
 
 class Cycle:
@@ -207,9 +208,11 @@ class Cycle:
             key: "; ".join(one.sentence(local_time) for one in why)
             for key, why in prepared.ahead.kept.items()
         }
+        users = {task.key: task.user for task in prepared.queue.tasks}
         self.report = Report(
-            now, seconds, made.status, made.gap, tasks, len(made.placements), made.waiting | kept
-        )
+            now, seconds, made.status, made.gap, tasks, len(made.placements),
+            made.waiting | kept, users,
+        )  # fmt: skip
         if made.placements or made.status == "refused":
             self.journal.record_plan(now, seconds, tasks, made)
             log.info(

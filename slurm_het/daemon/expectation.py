@@ -30,7 +30,7 @@ class Expectation:
     """Journals what jobs ask, and makes a forecast of it now and then.
 
     `clock` is the wall's, by which the journal counts days; `ticks` never goes back. `relax` may
-    take its time: it runs in a thread.
+    take its time: it runs in a thread. `weights`, if given, are all that is expected.
     """
 
     def __init__(
@@ -40,8 +40,10 @@ class Expectation:
         clock: Callable[[], float],
         ticks: Callable[[], float],
         relax: Relax,
+        weights: Mapping[TaskProfile, float] | None = None,
     ) -> None:
         self.relax = relax
+        self._given = given(config.policy) if config.policy.expected_jobs else weights
         self.journal, self.policy = journal, config.policy
         self.days = config.planner.learn_days
         self.clock, self.ticks = clock, ticks
@@ -64,14 +66,11 @@ class Expectation:
         self._learn_beside(jobs, inventory)
         if self.ticks() >= self._renew_at:
             self._renew_at = self.ticks() + RENEW_SECONDS
-            made = forecast(self._weights(), inventory)
+            since = self.clock() - self.days * DAY
+            weights = self.journal.demands(since) if self._given is None else self._given
+            made = forecast(weights, inventory)
             self._forecast = await asyncio.to_thread(with_parts, made, self.relax)
         return self._forecast.now(held_on(inventory, self._demands))
-
-    def _weights(self) -> dict[TaskProfile, float]:
-        if self.policy.expected_jobs:
-            return given(self.policy)
-        return self.journal.demands(self.clock() - self.days * DAY)
 
     @property
     def weights(self) -> Mapping[TaskProfile, float]:

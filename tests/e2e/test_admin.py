@@ -87,7 +87,7 @@ def test_plan_is_a_dry_run(cluster: Cluster) -> None:
         assert [p["key"] for p in made["placements"]] == [key]
         model = cluster.tool("admin", "plan", "--dump-lp")
         assert f"y({key})" in model
-        assert f"x({key},0,1,nv1#3)" in model
+        assert f"x({key},0,1,amd1#3)" in model, "its script is read, as hetd would"
         assert cluster.job(key)["Partition"] == "accel"
     finally:
         cluster.box.start_hetd()

@@ -53,7 +53,7 @@ def test_what_ends_in_time_fills_the_gap(cluster: Cluster) -> None:
     in_time = cluster.sbatch("--gres=gpu:1", "-t", "5", script="echo dtk; sleep 1")
     cluster.wait_started(in_time)
     assert cluster.job(late)["JobState"] == "PENDING"
-    kept = f"kept for {big}"
+    kept = f"kept for job {big} until"
     cluster.wait("it says why", lambda: kept in cluster.tool("squeue", "-j", late))
     cluster.ok("scancel", blocker)
     cluster.wait_started(big)
@@ -69,7 +69,7 @@ def test_nothing_that_outlasts_the_wait_goes_beside_it(cluster: Cluster) -> None
     big = cluster.sbatch("--gres=gpu:6", "-t", "5", script="echo dtk; sleep 1")
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big))
     late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="echo dtk; sleep 1")
-    kept = f"kept for {big}"
+    kept = f"kept for job {big} until"
     cluster.wait("it is kept off", lambda: kept in cluster.tool("squeue", "-j", late))
     cluster.ok("scancel", ending)
     cluster.wait_started(big)
@@ -87,7 +87,7 @@ def test_a_node_is_kept_free_of_shares_for_a_whole_device(cluster: Cluster) -> N
         cluster.wait_state(sharer, "RUNNING")
     whole = cluster.sbatch("--gres=gpu:1", script=script.format(1))
     late = cluster.sbatch("--gres=shard:8", "-x", "mlu2", "-t", "1", script=script.format(30))
-    kept = f"mlu1 is kept free of shares for {whole}"
+    kept = f"mlu1 is kept free of shares for job {whole}"
     cluster.wait("shares keep off", lambda: kept in cluster.tool("squeue", "-j", late))
     cluster.ok("scancel", sharer)
     assert cluster.wait_started(whole)["NodeList"] == "mlu1"

@@ -226,7 +226,7 @@ def test_a_task_that_uses_one_thread_of_a_core_takes_the_whole_core(cluster: Clu
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(second))
     assert "released" not in cluster.outcomes(second)
     last = cluster.sbatch("--gres=mlu:1", "-n1", script=script)
-    kept = f"mlu1 is kept for {second}, which this job would outlast"
+    kept = f"mlu1 is kept for job {second} until"
     cluster.wait("hetd says why", lambda: kept in cluster.tool("admin", "why", last))
     cluster.ok("scancel", first)
     cluster.wait_state(second, "RUNNING")

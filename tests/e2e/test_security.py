@@ -143,8 +143,6 @@ def test_orders_are_for_admins(cluster: Cluster) -> None:
     for op in ("wake", "bypass"):
         assert control(cluster, ANN, op=op, on=True)["ok"] is False
         assert control(cluster, OPERATOR, op=op, on=False)["ok"] is True
-    assert "waiting" not in control(cluster, ANN, op="status")
-    assert "waiting" in control(cluster, OPERATOR, op="status")
     refused = tool(cluster, ANN, "admin", "bypass", "on")
     assert refused.returncode == 1
     assert "bypass is for root, SlurmUser and" in refused.stderr
@@ -155,6 +153,28 @@ def test_orders_are_for_admins(cluster: Cluster) -> None:
         assert "bypass is on" in tool(cluster, ANN, "admin", "bypass", "status").stdout
         cluster.wait("it is done", partial(_done, cluster, user, "off"))
         cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+
+
+def test_why_a_job_waits_is_for_its_user_and_admins(cluster: Cluster) -> None:
+    """hetd's words name others' jobs, and a site may keep those private."""
+    full = cluster.sbatch("--gres=gpu:8", "-N2", script=f"{CUDA}torchrun\nsleep 300", user=BOB)
+    cluster.wait_state(full, "RUNNING")
+    big = cluster.sbatch("--gres=gpu:8", script=f"{CUDA}torchrun\nsleep 1", user=BOB)
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big))
+    key = cluster.sbatch("--gres=gpu:8", "-t", "60", script=f"{CUDA}torchrun", user=ANN)
+
+    def told(user: str) -> object:
+        reply = control(cluster, user, op="status")["waiting"]
+        return reply.get(key) if isinstance(reply, dict) else None
+
+    def shown(user: str) -> str:
+        return tool(cluster, user, "squeue", "-h", "-j", key, "-o", "reason").stdout.strip()
+
+    cluster.wait("its user reads why", lambda: f"kept for job {big} until" in shown(ANN))
+    assert told(ANN) == told(OPERATOR) is not None
+    assert told(BOB) is None
+    assert shown(BOB) == shown(ANN) == shown(OPERATOR), "the pin is in Slurm's own record"
+    assert f"kept for job {big} until" in tool(cluster, ANN, "admin", "why", key).stdout
 
 
 def test_a_jobs_history_is_for_its_user_and_admins(cluster: Cluster) -> None:
