@@ -157,11 +157,12 @@ def test_orders_are_for_admins(cluster: Cluster) -> None:
 
 def test_why_a_job_waits_is_for_its_user_and_admins(cluster: Cluster) -> None:
     """hetd's words name others' jobs, and a site may keep those private."""
-    full = cluster.sbatch("--gres=gpu:8", "-N2", script=f"{CUDA}torchrun\nsleep 300", user=BOB)
-    cluster.wait_state(full, "RUNNING")
-    big = cluster.sbatch("--gres=gpu:8", script=f"{CUDA}torchrun\nsleep 1", user=BOB)
+    half = ["--gres=gpu:4", "-N2", "-t", "30"]
+    blocker = cluster.sbatch(*half, script=f"{CUDA}torchrun\nsleep 300", user=BOB)
+    cluster.wait_state(blocker, "RUNNING")
+    big = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "5", script=f"{CUDA}torchrun", user=BOB)
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big))
-    key = cluster.sbatch("--gres=gpu:8", "-t", "60", script=f"{CUDA}torchrun", user=ANN)
+    key = cluster.sbatch("--gres=gpu:1", "-t", "60", script=f"{CUDA}torchrun", user=ANN)
 
     def told(user: str) -> object:
         reply = control(cluster, user, op="status")["waiting"]

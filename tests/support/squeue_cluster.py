@@ -8,6 +8,7 @@ from typing import Any
 from slurm_het.config import parse_config
 from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
 from slurm_het.core.policy import Limits
+from slurm_het.core.reservations.look_ahead import TellTime
 from slurm_het.core.views.job_rows import JobRow, View, make_view
 from slurm_het.core.views.waiting import Remembered
 
@@ -66,10 +67,10 @@ def snapshot(*jobs: Job, intake: str = "DOWN", nodes: tuple[NodeRecord, ...] = N
     return Snapshot(NOW, jobs, nodes, partitions)
 
 
-def view(*jobs: Job, memory: Remembered | None = None, **where: Any) -> View:
+def view(*jobs: Job, memory: Remembered | None = None, at: TellTime = str, **where: Any) -> View:
     """The rows of these jobs."""
     taken = snapshot(*jobs, **where)
-    return make_view(taken, POLICY, Limits(), memory)
+    return make_view(taken, POLICY, Limits(), memory, at)
 
 
 def row(job: Job, *others: Job, **where: Any) -> JobRow:

@@ -90,7 +90,8 @@ def make_view(
 
     It is made from what hetd's next cycle would plan from; `at` writes times.
     """
-    known = Memory(Pins(0, 0))
+    # A job that the hook did not prepare is shown as it stands.
+    known = Memory(Pins(0, 0), not_adopted={job.id for job in snapshot.jobs})
     prepared = prepare(observe(snapshot, policy, known, 0.0), limits, known, 0.0)
     maker = _Maker(prepared, memory or Remembered(), at)
     rows = [maker.row(job) for job in prepared.snapshot.jobs]

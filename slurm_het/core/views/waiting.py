@@ -35,9 +35,8 @@ class Whys:
         states = {p.name: p.state for p in prepared.snapshot.partitions}
         self.intake = states.get(intake, "missing")
         self.tasks: dict[int, Task] = {}
-        # As they are kept off nodes, if they are; one task of an array speaks for the rest.
-        for task in (*prepared.ahead.tasks, *prepared.queue.tasks):
-            self.tasks.setdefault(task.job_id, task)
+        for task in prepared.queue.tasks:
+            self.tasks.setdefault(task.job_id, task)  # one task of an array speaks for the rest
         self._known: dict[Task, str] = {}
 
     def gated(self, job: Job) -> str:

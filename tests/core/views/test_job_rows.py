@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from slurm_het.cli.columns import BY_NAME
@@ -270,3 +272,60 @@ def test_short_spellings() -> None:
     assert count_text([0]) == ""
     held = [Held("a1", (0, 1), 2), Held("a2", (0, 1), 2), Held("b1", None, 3)]
     assert fold_held(held) == "a[1-2]:0-1;b1:?x3"
+
+
+def two_halves() -> tuple[Job, Job]:
+    """Half of both NVIDIA nodes is taken for an hour, and a job that needs both waits there."""
+    half = running(1, "nv[1-2]", "gpu:a100:4(IDX:0-3)", "gpu:a100:4(IDX:0-3)")
+    fields = {"user": "eve", "cpus": 2, "tasks": 2, "nodes_min": 2, "nodes_max": 2}
+    whole = waiting(58, "gpu:8", req_nodes="nv[1-2]", time_limit_minutes=60, **fields)
+    mark = encode_comment(Classification("training", vendors=("nvidia",)), {})
+    return half, replace(whole, partition="train-nv", reason="Resources", admin_comment=mark)
+
+
+def kept_back(number: int) -> Job:
+    """A job that could start at once, but for the nodes that are kept for 58."""
+    return waiting(number, "gpu:a100:1", time_limit_minutes=120, user="ann")
+
+
+def test_everybody_reads_for_whom_nodes_are_kept_and_until_when() -> None:
+    """The pin is in Slurm's own record: nobody has to ask hetd."""
+    half, whole = two_halves()
+    made = view(half, whole, kept_back(3), at=lambda t: f"t+{t - NOW:.0f}")
+    (reason,) = (r.reason for r in made.rows if r.id == "3")
+    assert reason == (
+        "nv1, nv2 are kept for job 58 until t+3600 at the latest, and this job might still run then"
+    )
+    in_time = replace(kept_back(4), time_limit_minutes=50)
+    rows = view(half, whole, in_time).rows
+    assert [r.reason for r in rows if r.id == "4"] == ["can start now; waits for hetd"]
+
+
+def test_of_many_jobs_behind_one_reservation_none_reads_that_it_can_start() -> None:
+    half, whole = two_halves()
+    rows = view(half, whole, *(kept_back(n) for n in range(100, 305))).rows
+    reasons = {r.reason for r in rows if r.pool == "gate"}
+    assert len([r for r in rows if r.pool == "gate"]) == 205
+    assert not any("can start now" in reason for reason in reasons)
+    assert len(reasons) == 1, "they ask the same, and are told the same"
+
+
+def test_what_is_not_looked_at_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slurm_het.core.reservations.look_ahead.EXPLAINED", 3)
+    half, whole = two_halves()
+    jobs = [replace(kept_back(n), min_cpus_per_node=n) for n in range(1, 11)]
+    rows = view(half, whole, *jobs).rows
+    reasons = [r.reason for r in rows if r.pool == "gate"]
+    assert sum("kept for job 58" in reason for reason in reasons) == 3
+    assert sum("not looked at" in reason for reason in reasons) == 7
+
+
+def test_the_slots_are_those_of_the_plan() -> None:
+    """Eight devices with 16 CPUs each are more CPUs than a node has: they go to two nodes."""
+    job = waiting(1, "", tres_per_job="gpu:a100:8", cpus_per_gpu=16)
+    assert shown(job, "count", "memory") == ("2x4", "(640)")
+
+
+def test_two_equal_nodes_that_are_idle_can_start_a_job() -> None:
+    job = waiting(1, "gpu:a100:8", nodes_min=2, nodes_max=2, tasks=2)
+    assert row(job).reason == "can start now; waits for hetd"
