@@ -44,8 +44,9 @@ class HookSettings:
 
 @dataclass(frozen=True, slots=True)
 class PlannerSettings:
-    """The planning cycle. Times in seconds; `gap` is relative; `window_tasks` bounds one solve.
+    """The planning cycle. Times in seconds; `window_tasks` bounds one solve.
 
+    `gap`: a plan is good enough when its sum of weights is proven within this share of the best.
     `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest,
     once they have been eligible for `reserve_after_seconds`.
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.

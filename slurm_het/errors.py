@@ -31,10 +31,6 @@ class GresError(HetError):
     """A GRES string does not follow Slurm's grammar."""
 
 
-class SolveError(HetError):
-    """The solver worker failed, or did not answer before its deadline."""
-
-
 class LeadError(HetError):
     """Another hetd plans for this Slurm now, or this one can no longer tell."""
 

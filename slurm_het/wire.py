@@ -65,9 +65,3 @@ def take_body(received: bytes | bytearray, limit: int = MAX_REQUEST) -> bytes | 
     if len(received) < HEADER + length:
         return None
     return bytes(received[HEADER : HEADER + length])
-
-
-def take_frame(received: bytes | bytearray, limit: int = MAX_REQUEST) -> dict[str, str] | None:
-    """The fields of a frame, as `take_body` finds it. Raises WireError."""
-    body = take_body(received, limit)
-    return None if body is None else decode(body)

@@ -50,7 +50,8 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
       slurm-het plan --dump-lp > now.lp
     """
     settings = load_config(config)
-    solver, journal = WorkerSolver(settings.planner.solver), _journal(settings)
+    planner = settings.planner
+    solver, journal = WorkerSolver(planner.solver, planner.gap), _journal(settings)
     try:
         solver.warm()
         told = _ask_hetd(settings)
@@ -59,7 +60,7 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
         if dump_lp:
             click.echo(_model(prepared, expected))
             return
-        until = Deadline(solver, settings.planner.deadline_seconds)
+        until = Deadline(solver, planner.deadline_seconds)
         made = decide(prepared, expected, until.solve, until.hurry)
     finally:
         solver.close()

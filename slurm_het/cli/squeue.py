@@ -41,7 +41,7 @@ HIDDEN = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to print and how."""
+    """What to print and how; `jobs`: those chosen, beside what is free (`free`, `nodes`)."""
 
     choice: Filters
     format: str | None
@@ -50,6 +50,7 @@ class Options:
     why: bool
     free: bool
     nodes: bool
+    jobs: bool
 
 
 def _columns_help() -> str:
@@ -84,10 +85,14 @@ POOL is the partition, or `gate` while the job waits for its plan.
 A width cuts and pads as in squeue: %.8i, %20{{devices}}.
 
 \b
---json prints {{"jobs": [...], "gate": {{...}}, "source": {{...}}}}; a job has the
-keys id job_id array_job_id user account qos name partition pool scenario types
+--json prints {{"jobs": [...], "gate": {{...}}, "source": {{...}}}}; with --free and
+--nodes it prints "free" and "nodes" in place of "jobs", and "jobs" too where -u,
+-j, -t, -o or --why asks for jobs. Keys are only ever added. A job has the keys
+id job_id array_job_id user account qos name partition pool scenario types
 devices memory_gib asks state seconds time_limit_minutes priority submit_time
-start_time reason slurm_reason evidence readable. Keys are only ever added.
+start_time reason slurm_reason evidence readable. What is free by pool: pool
+scenario types memory_gib free total unusable best_node best shared best_gib.
+By node: pool node types free total free_gib shared state note.
 """
 
 
@@ -102,9 +107,9 @@ start_time reason slurm_reason evidence readable. Keys are only ever added.
 @click.option("-h", "--noheader", is_flag=True, help="No heading.")
 @click.option("-i", "--iterate", type=click.IntRange(min=1), metavar="SECONDS", help="Repeat.")
 @click.option("--why", is_flag=True, help="Below each job, the evidence for its classification.")
-@click.option("--free", is_flag=True, help="What is free by pool and type, instead of jobs.")
-@click.option("--nodes", is_flag=True, help="What is free by node, instead of jobs.")
-@click.option("--json", "as_json", is_flag=True, help="JSON with stable keys.")
+@click.option("--free", is_flag=True, help="What is free by pool and type, in place of jobs.")
+@click.option("--nodes", is_flag=True, help="What is free by node, in place of jobs.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON with stable keys.")
 @click.option(
     "--config", type=click.Path(path_type=Path), help="het.yaml; else $HET_CONFIG, /etc/slurm-het."
 )
@@ -121,15 +126,17 @@ def squeue(
     """
     if me:
         users = str(os.getuid())
-    no_jobs = {"-u": users, "-j": jobs, "-t": states, "-o": fmt, "--why": why}
-    if (free or nodes) and not as_json and any(no_jobs.values()):
-        said = ", ".join(name for name, given in no_jobs.items() if given)
+    for_jobs = {"-u": users, "-j": jobs, "-t": states, "-o": fmt, "--why": why}
+    asked = [name for name, given in for_jobs.items() if given]
+    if (free or nodes) and asked and not as_json:
+        said = ", ".join(asked)
         raise click.UsageError(
             f"--free and --nodes show no jobs, which {said} is for; -p and -w choose pools and"
-            " nodes, and --json has the jobs too"
+            f" nodes; with --json, {said} adds the jobs"
         )
     choice = Filters(users, jobs, partition, states, nodelist)
-    options = Options(choice, fmt, not noheader, as_json, why, free, nodes)
+    with_jobs = bool(asked) or not (free or nodes)
+    options = Options(choice, fmt, not noheader, as_json, why, free, nodes, with_jobs)
     settings = load_config(config)
     slurm = CliSlurm(settings.slurm)
     with asyncio.Runner() as runner:
@@ -178,20 +185,20 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     by_pool = free_by_pool(shown, settings.policy) if options.free else ()
     by_node = free_by_node(shown, settings.policy) if options.nodes else ()
     if options.as_json:
-        document: dict[str, Any] = {
-            "jobs": [row_json(r) for r in rows],
-            "gate": gate.as_json(settings.policy.intake_partition, view.intake),
-            "source": {
-                "time": int(snapshot.time),
-                "slurm": runner.run(slurm.version()).text,
-                "config": str(settings.source),
-                "warnings": view.warnings,
-            },
-        }
+        document: dict[str, Any] = {}
+        if options.jobs:
+            document["jobs"] = [row_json(r) for r in rows]
         if options.free:
             document["free"] = [asdict(p) for p in by_pool]
         if options.nodes:
             document["nodes"] = [asdict(n) for n in by_node]
+        document["gate"] = gate.as_json(settings.policy.intake_partition, view.intake)
+        document["source"] = {
+            "time": int(snapshot.time),
+            "slurm": runner.run(slurm.version()).text,
+            "config": str(settings.source),
+            "warnings": view.warnings,
+        }
         click.echo(json.dumps(document))
         return
     blocks = [pool_lines(by_pool, header=options.header)] if options.free else []

@@ -69,7 +69,7 @@ class Daemon:
         self.config = config
         self.slurm = CliSlurm(config.slurm)
         self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir)
-        self.solver = WorkerSolver(config.planner.solver)
+        self.solver = WorkerSolver(config.planner.solver, config.planner.gap)
         self.journal = Journal(config.paths.journal)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None while that is not known yet

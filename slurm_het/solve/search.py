@@ -21,11 +21,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from slurm_het.config import PlannerSettings
 from slurm_het.core.assignment.first_fit import Starts, complete, greedy, value
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 
 log = logging.getLogger(__name__)
 
+DEFAULT_GAP = PlannerSettings().gap
 CHUNK = 16  # 2^15 … 1: far enough from the solvers' tolerances to stay exact
 ALL_SHARE = 0.4  # of the time left, for the attempt to start everything
 STARTS_SHARE = 0.7  # of all the time, for the levels of starts together: the last must get its turn
@@ -80,7 +82,11 @@ def tell_nobody(_: Solution) -> None:
 
 
 class Search:
-    """One search: the best feasible starts so far, and what is proven about them."""
+    """One search: the best feasible starts so far, and what is proven about them.
+
+    `gap` is how far from its bound (a share of it) the sum of weights may be when the search ends;
+    the starts are exact.
+    """
 
     def __init__(
         self,

@@ -14,11 +14,10 @@ from slurm_het.solve.pooled.formulation import Pooled
 from slurm_het.solve.pooled.model import (
     SolverName as SolverName,  # part of this module's interface
 )
-from slurm_het.solve.search import Search, Tell, tell_nobody
+from slurm_het.solve.search import DEFAULT_GAP, Search, Tell, tell_nobody
 
 log = logging.getLogger(__name__)
 
-LAST_GAP = 0.005
 DETAILED_MOST = 20_000
 """Variables up to which the reference formulation is solved: beyond, it proves little in time."""
 DUMPED_LEVELS = 50  # 2^49 … 1 is as far as the weights of one objective stay exact
@@ -39,13 +38,13 @@ def solve(
     problem: Problem,
     seconds: float,
     solver: SolverName = "highs",
-    gap: float = LAST_GAP,
+    gap: float = DEFAULT_GAP,
     tell: Tell = tell_nobody,
 ) -> Solution:
     """The best plan within `seconds`, model building included; always feasible.
 
-    `gap` is the relative tolerance of the last level; the starts are exact. `tell` hears of each
-    plan that is better than the one before, the first-fit plan not included.
+    `gap` as in Search. `tell` hears of each plan that is better than the one before, the first-fit
+    plan not included.
     """
     formulation = (Detailed if variables(problem) <= DETAILED_MOST else Pooled)(problem, solver)
     return Search(problem, seconds, formulation, gap, tell).run()

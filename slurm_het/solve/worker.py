@@ -25,6 +25,7 @@ from slurm_het.core.assignment.linear_program import (
 )
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.solve.pipes import FrameError, LateError, Pipes
+from slurm_het.solve.search import DEFAULT_GAP
 
 if TYPE_CHECKING:
     from slurm_het.solve.solve import SolverName
@@ -42,14 +43,18 @@ NICENESS = 10
 
 
 class SolveRequest(msgspec.Struct, frozen=True, tag=True):
-    """Solve this until then, by time.monotonic(), which all processes of a machine share."""
+    """Solve this until then, by time.monotonic(), which all processes of a machine share.
+
+    `gap` as in Search.
+    """
 
     problem: Problem
     until: float
+    gap: float
 
 
 class ProgramRequest(msgspec.Struct, frozen=True, tag=True):
-    """The same for a linear program."""
+    """Solve this linear program until then."""
 
     program: LinearProgram
     until: float
@@ -71,11 +76,14 @@ class WorkerSolver:
     """A Solver whose work is done by a child process that is replaced when it fails.
 
     Whatever happens to the child, `solve` answers: with the best plan it has told of, or the
-    first-fit plan, and a warning that says why. Calls from several threads take turns.
+    first-fit plan, and a warning that says why. Calls from several threads take turns. `gap` as in
+    Search.
     """
 
-    def __init__(self, solver: SolverName = "highs", start_seconds: float = 20) -> None:
-        self.solver = solver
+    def __init__(
+        self, solver: SolverName = "highs", gap: float = DEFAULT_GAP, start_seconds: float = 20
+    ) -> None:
+        self.solver, self.gap = solver, gap
         self.start_seconds = start_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: Pipes | None = None
@@ -110,7 +118,8 @@ class WorkerSolver:
             return greedy(problem)
         with self._lock:
             try:
-                pipes = self._ask(SolveRequest(problem, began + seconds * IN_TIME), began + seconds)
+                request = SolveRequest(problem, began + seconds * IN_TIME, self.gap)
+                pipes = self._ask(request, began + seconds)
                 best, more = greedy(problem), True
                 while more:
                     reply = _reply(pipes, began + seconds * (1 + LATE))
@@ -225,7 +234,8 @@ def main() -> None:
             if isinstance(request, ProgramRequest):
                 reply = Reply(values=solve_program(request.program, left, solver))
             else:
-                reply = Reply(solution=solve(request.problem, left, solver, tell=better))
+                answer = solve(request.problem, left, solver, request.gap, better)
+                reply = Reply(solution=answer)
         except Exception:  # noqa: BLE001  # a process boundary: the parent logs it and goes on
             reply = Reply(failure=traceback.format_exc())
 

@@ -227,8 +227,9 @@ def test_what_is_free_of_a_pool_or_a_node(run: Callable[..., Result]) -> None:
     for option in (("-u", "ann"), ("-j", "1"), ("-o", "id"), ("--why",), ("-t", "PD")):
         result = run("--free", *option)
         assert result.exit_code == 2
-        assert f"show no jobs, which {option[0]} is for" in " ".join(result.stderr.split())
-    assert json.loads(run("--free", "--json", "-j", "101").stdout)["jobs"][0]["id"] == "101"
+        said = " ".join(result.stderr.split())
+        assert f"--free and --nodes show no jobs, which {option[0]} is for" in said
+        assert f"with --json, {option[0]} adds the jobs" in said
 
 
 def test_me_is_who_asks_whatever_the_environment_says(
@@ -285,9 +286,42 @@ KEYS = [
 ]  # fmt: skip
 
 
+POOL_KEYS = [
+    "pool", "scenario", "types", "memory_gib", "free", "total", "unusable", "best_node", "best",
+    "shared", "best_gib",
+]  # fmt: skip
+NODE_KEYS = [
+    "pool", "node", "types", "free", "total", "free_gib", "shared", "state", "note",
+]  # fmt: skip
+
+
+def test_what_is_free_as_json(run: Callable[..., Result]) -> None:
+    """What was asked for, and nothing else: the jobs only where an option chooses some."""
+
+    def document(*options: str) -> dict[str, Any]:
+        return dict(json.loads(run("--json", *options).stdout))
+
+    by_pool = document("--free")
+    assert list(by_pool) == ["free", "gate", "source"]
+    assert list(by_pool["free"][0]) == POOL_KEYS
+    first = by_pool["free"][0]
+    assert (first["pool"], first["free"], first["total"]) == ("train-nv", 12, 16)
+    by_node = document("--nodes")
+    assert list(by_node) == ["nodes", "gate", "source"]
+    assert list(by_node["nodes"][0]) == NODE_KEYS
+    assert [n["node"] for n in document("--nodes", "-w", "nv1")["nodes"]] == ["nv1"]
+    assert list(document("--free", "--nodes", "-p", "train-nv"))[:2] == ["free", "nodes"]
+    both = document("--free", "-j", "101")
+    assert list(both) == ["jobs", "free", "gate", "source"]
+    assert [job["id"] for job in both["jobs"]] == ["101"]
+    help_text = " ".join(run("--help").stdout.split())
+    assert " ".join(POOL_KEYS) in help_text
+    assert " ".join(NODE_KEYS) in help_text
+
+
 def test_json(run: Callable[..., Result]) -> None:
-    document = json.loads(run("--json", "--free", "--nodes").stdout)
-    assert list(document) == ["jobs", "gate", "source", "free", "nodes"]
+    document = json.loads(run("--json").stdout)
+    assert list(document) == ["jobs", "gate", "source"]
     assert list(document["jobs"][0]) == KEYS
     first, waits = document["jobs"][0], document["jobs"][4]
     assert first["devices"] == [{"node": "nv1", "indexes": [0, 1, 2, 3], "count": 4}]

@@ -37,11 +37,11 @@ def ask(path: Path, **changed: str) -> dict[str, str]:
         sock.connect(str(path))
         sock.sendall(wire.encode(REQUEST | changed))
         received = b""
-        while (reply := wire.take_frame(received)) is None:
+        while (reply := wire.take_body(received)) is None:
             data = sock.recv(65536)
             assert data, "closed without a reply"
             received += data
-        return reply
+        return wire.decode(reply)
 
 
 def send(process: subprocess.Popen[bytes], found: Inventory) -> None:

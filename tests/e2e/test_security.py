@@ -212,8 +212,11 @@ def test_het_squeue_shows_what_squeue_shows(cluster: Cluster, private: str) -> N
             done = tool(cluster, user, "squeue", "-h", "-o", "%i")
             assert done.returncode == 0, done.stderr
             assert set(done.stdout.split()) == shown
-            document = tool(cluster, user, "squeue", "--json", "--nodes", "--free").stdout
-            assert {job["id"] for job in json.loads(document)["jobs"]} == shown
+            document = json.loads(tool(cluster, user, "squeue", "--json").stdout)
+            assert {job["id"] for job in document["jobs"]} == shown
+            free = json.loads(tool(cluster, user, "squeue", "--json", "--nodes", "--free").stdout)
+            assert free["nodes"]
+            assert "jobs" not in free
         other = tool(cluster, ANN, "admin", "why", keys[BOB])
         assert other.returncode == 1
         assert f"Slurm knows no job {keys[BOB]}" in other.stderr

@@ -82,6 +82,26 @@ def test_an_answer_and_the_same_worker_again(solver: str) -> None:
     assert not _alive(first or 0)
 
 
+def test_the_gap_says_when_a_plan_is_good_enough() -> None:
+    """Of the same problem: a first good plan within a half, a better one within half a percent."""
+    problem = instance(14, 40, 0.0, seed=3)
+    found = {}
+    for gap in (0.5, 0.005):
+        worker = WorkerSolver(gap=gap)
+        try:
+            assert worker.warm()
+            found[gap] = worker.solve(problem, 60)
+        finally:
+            worker.close()
+        assert violations(problem, found[gap]) == []
+        assert found[gap].status == "optimal"
+    loose, tight = found[0.5], found[0.005]
+    assert len(loose.starts) == len(tight.starts), "who starts is exact all the same"
+    assert tight.gap <= 0.005 < loose.gap < 0.5
+    assert loose.objective < tight.objective
+    assert loose.seconds < tight.seconds
+
+
 def test_a_stopped_worker_is_killed_and_replaced(
     worker: WorkerSolver, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -186,8 +186,3 @@ def format_indexes(indexes: Iterable[int]) -> str:
 def format_places(devices: Iterable[tuple[str, Iterable[int]]]) -> str:
     """Write devices by node as `nv1:0-3 nv2:0,5`."""
     return " ".join(f"{node}:{format_indexes(indexes)}" for node, indexes in devices)
-
-
-def format_list(items: Iterable[Gres]) -> str:
-    """Write GRES as one comma-separated string; `parse` reads it back."""
-    return ",".join(str(item) for item in items)
