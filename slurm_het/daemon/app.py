@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from socket import SOCK_DGRAM, socket
 from typing import Any
 
 import click
@@ -24,11 +23,11 @@ from slurm_het.core.gate import GateEvent, GateState
 from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
-from slurm_het.daemon.hook_process import KEEP_SECONDS, HookChild
+from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import set_up_logging
 from slurm_het.daemon.notify import notify, watchdog_seconds
-from slurm_het.daemon.peers import claim_socket
+from slurm_het.daemon.wakes import Wakes
 from slurm_het.errors import HetError, LeadError, SlurmError
 from slurm_het.journal import Journal
 from slurm_het.slurm.cli import CliSlurm
@@ -36,16 +35,9 @@ from slurm_het.solve import Deadline
 from slurm_het.solve.worker import WorkerSolver
 
 log = logging.getLogger("hetd")
-# The hook asks before Slurm has made the job: look when it should be there, then again.
-ADMISSION_WAKES = (0.15, 0.6)
-# Of more submissions than this while events settle none is looked at before they pause, or for so
-# many seconds: cycles would take the CPUs from those who submit, and plan a few jobs at a time.
-# (Slurm's own batch_sched_delay is 3 s for the same reason.)
-FLOOD, FLOOD_SECONDS = 1, 2.0
 # A released job starts at Slurm's next pass; look once it should have.
 RELEASE_WAKE = 1.0
 MAX_BACKOFF = 30.0
-MAX_SETTLE = 1.0
 # A cycle makes some 100,000 objects that live until its end, hardly any of them in circles; looking
 # through them as often as Python does by default takes a tenth of it (10,000 devices).
 GC_THRESHOLD = (200_000, 10, 10)
@@ -77,23 +69,18 @@ class Daemon:
             config, self.slurm, self.gate, self.journal, self._deadline,
             check_lead=self._check_lead, relax=self._relax,
         )  # fmt: skip
-        self.hook = HookChild(config, self._admitted, lambda: self._stop.set())
+        self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
+        self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.started = time.time()
-        self._events: socket | None = None
-        self._wake = asyncio.Event()
-        self._stop = asyncio.Event()
         self._cycle_began = time.monotonic()
         self._failures, self._failing_since = 0, 0.0
-        self._admissions = 0
-        self._flood_until = 0.0
-        self._looks: list[asyncio.TimerHandle] = []
 
     async def run(self) -> None:
         """Get ready, take the lead, close the gate, plan until told to stop, open the gate."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self.wakes.stop.set)
         heartbeat = None
         try:
             await self._get_ready()
@@ -106,7 +93,7 @@ class Daemon:
             notify("STOPPING=1")
             await self.hook.stop()
             await self.control.stop()
-            self._stop_listening()
+            self.wakes.close()
             await self._give_up_the_lead()
             self.solver.close()
             self.journal.close()
@@ -116,12 +103,12 @@ class Daemon:
         await self.cycle.look()
         await self.control.start()
         await self.hook.start(self.cycle.inventory)
-        self._listen_for_events()
+        self.wakes.listen()
 
     async def _stand_by(self) -> None:
         """Until the lead is ours: answer the hook (slurmctld may be here), and update nothing."""
         looked = time.monotonic()
-        while not self._stop.is_set() and not await asyncio.to_thread(self.lease.take):
+        while not self.wakes.stop.is_set() and not await asyncio.to_thread(self.lease.take):
             if self.leading is None:
                 self.leading = False
                 log.info("standing by: another hetd leads (%s)", self.lease.path)
@@ -133,7 +120,7 @@ class Daemon:
                 with contextlib.suppress(SlurmError):  # an older inventory serves the hook as well
                     await self.cycle.look()
                     await self.hook.update(self.cycle.inventory)
-        if not self._stop.is_set():
+        if not self.wakes.stop.is_set():
             self.leading = True
             log.info("leading: %s is ours", self.lease.path)
 
@@ -142,35 +129,17 @@ class Daemon:
             await self.gate.heed(GateEvent.STOP)
         self.lease.release()
 
-    def _listen_for_events(self) -> None:
-        """End-of-job events from EpilogSlurmctld; what they say does not matter, only that."""
-        sock = claim_socket(self.config.paths.event_socket, SOCK_DGRAM, 0o600)
-        self._events = sock
-
-        def readable() -> None:
-            with contextlib.suppress(BlockingIOError):
-                for _ in range(256):
-                    sock.recv(256)
-            self._wake.set()
-
-        asyncio.get_running_loop().add_reader(sock, readable)
-
-    def _stop_listening(self) -> None:
-        if self._events:
-            asyncio.get_running_loop().remove_reader(self._events)
-            self._events.close()
-            self.config.paths.event_socket.unlink(missing_ok=True)
-
     async def _cycles(self) -> None:
-        while not self._stop.is_set():
-            self._wake.clear()
+        while not self.wakes.stop.is_set():
+            self.wakes.begin()
             self._cycle_began = time.monotonic()
             self.journal.prune(time.time())
             if await self._cycle():
-                self._wake.set()
+                self.wakes.wake()
             if not self._failures and self.gate.state in {GateState.CLOSED, GateState.OPEN}:
                 notify("READY=1\nSTATUS=leading")
-            await self._until_woken(self._pause())
+            took = time.monotonic() - self._cycle_began
+            await self.wakes.wait(self._pause(), took)
 
     async def _cycle(self) -> bool:
         """One cycle, its failure told to the gate; whether another may find more to do at once."""
@@ -193,31 +162,6 @@ class Daemon:
         starting = self.cycle.pins.starting() and not self._failures
         pause = min(RELEASE_WAKE, poll) if starting else poll
         return min(MAX_BACKOFF, pause * 2.0 ** min(self._failures, 8))
-
-    async def _until_woken(self, seconds: float) -> None:
-        """Wait for an event or the slow timer; then let a burst of events settle.
-
-        For at least as long as the cycle took: a flood of events takes half of our time at most.
-        """
-        took = time.monotonic() - self._cycle_began
-        stop = asyncio.create_task(self._stop.wait())
-        wake = asyncio.create_task(self._wake.wait())
-        await asyncio.wait({stop, wake}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        wake.cancel()
-        if self._wake.is_set() and not self._stop.is_set():
-            await self._settle(max(self.config.planner.settle_seconds, min(took, MAX_SETTLE)))
-
-    async def _settle(self, seconds: float) -> None:
-        until, before = time.monotonic() + seconds + FLOOD_SECONDS, self._admissions
-        await asyncio.sleep(seconds)
-        while (
-            (self._admissions - before > FLOOD or time.monotonic() < self._flood_until)
-            and time.monotonic() < until
-            and not self._stop.is_set()
-        ):
-            before = self._admissions
-            await asyncio.sleep(max(0.01, self.config.planner.settle_seconds))
 
     async def _heartbeat(self) -> None:
         """Tell the watchdog that we live, as long as no cycle hangs."""
@@ -242,17 +186,6 @@ class Daemon:
     def _relax(self, program: LinearProgram) -> Sequence[float] | None:
         return self.solver.solve_program(program, self.config.planner.deadline_seconds)
 
-    def _admitted(self, jobs: int, kept: bool) -> None:
-        self._admissions += jobs
-        if kept:
-            self._flood_until = time.monotonic() + KEEP_SECONDS
-        self._wake.set()
-        for look in self._looks:
-            look.cancel()
-        loop = asyncio.get_running_loop()
-        later = KEEP_SECONDS if kept else 0.0
-        self._looks = [loop.call_later(later + delay, self._wake.set) for delay in ADMISSION_WAKES]
-
     def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:
         if request.op == "history":
             return self._history(request.job, caller)
@@ -263,7 +196,7 @@ class Daemon:
         if request.op == "bypass":
             log.info("bypass %s, by %s", "on" if request.on else "off", caller.name or caller.uid)
             self.gate.set_bypass(on=request.on)
-        self._wake.set()
+        self.wakes.wake()
         return {}
 
     def _history(self, key: str, caller: Caller) -> dict[str, Any]:

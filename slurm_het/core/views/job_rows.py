@@ -93,7 +93,9 @@ def make_view(
     # A job that the hook did not prepare is shown as it stands.
     known = Memory(Pins(0, 0), not_adopted={job.id for job in snapshot.jobs})
     prepared = prepare(observe(snapshot, policy, known, 0.0), limits, known, 0.0)
-    maker = _Maker(prepared, memory or Remembered(), at)
+    states = {partition.name: partition.state for partition in snapshot.partitions}
+    intake = states.get(policy.intake_partition, "missing")
+    maker = _Maker(prepared, Whys(prepared, memory or Remembered(), at, intake), at)
     rows = [maker.row(job) for job in prepared.snapshot.jobs]
     ranks = {p.partition: n for n, p in enumerate(policy.pools)}
 
@@ -104,21 +106,21 @@ def make_view(
         return rank, row.pool, row.waits, -row.job.priority, array, task
 
     warnings = dict.fromkeys((*prepared.inventory.warnings, *maker.warnings))
-    return View(tuple(sorted(rows, key=order)), maker.whys.intake, tuple(warnings))
+    return View(tuple(sorted(rows, key=order)), intake, tuple(warnings))
 
 
 class _Maker:
     """Makes rows of one snapshot; collects what could not be read."""
 
-    def __init__(self, prepared: Prepared, memory: Remembered, at: TellTime) -> None:
+    def __init__(self, prepared: Prepared, whys: Whys, at: TellTime) -> None:
         self.now = prepared.snapshot.time
         self.inventory, self.policy, self.queue = (
             prepared.inventory, prepared.policy, prepared.queue
         )  # fmt: skip
         self.at = at
         self.warnings: list[str] = []
-        self.whys = Whys(prepared, memory, at)
-        self.tasks = self.whys.tasks | {pin.task.job_id: pin.task for pin in prepared.pins}
+        self.whys = whys
+        self.tasks = whys.tasks | {pin.task.job_id: pin.task for pin in prepared.pins}
 
     def row(self, job: Job) -> JobRow:
         held = holding_of(job, self.inventory, self.policy, self.warnings)

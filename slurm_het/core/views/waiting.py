@@ -25,15 +25,18 @@ class Remembered:
 
 
 class Whys:
-    """The reasons of one snapshot's gated jobs; `intake` is the partition's State."""
+    """The reasons of one snapshot's gated jobs.
 
-    def __init__(self, prepared: Prepared, memory: Remembered, at: TellTime) -> None:
+    `intake` is the partition's State: while it is UP plain Slurm schedules, and its word counts.
+    """
+
+    def __init__(
+        self, prepared: Prepared, memory: Remembered, at: TellTime, intake: str = "DOWN"
+    ) -> None:
         self.prepared = prepared
         self.memory = memory
         self.at = at
-        intake = prepared.policy.intake_partition
-        states = {p.name: p.state for p in prepared.snapshot.partitions}
-        self.intake = states.get(intake, "missing")
+        self.intake = intake
         self.tasks: dict[int, Task] = {}
         for task in prepared.queue.tasks:
             self.tasks.setdefault(task.job_id, task)  # one task of an array speaks for the rest

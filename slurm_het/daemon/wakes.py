@@ -1,0 +1,98 @@
+"""What wakes hetd between cycles: admissions, jobs that ended, orders, the slow timer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from socket import SOCK_DGRAM, socket
+
+from slurm_het.daemon.hook_process import KEEP_SECONDS
+from slurm_het.daemon.peers import claim_socket
+
+# The hook asks before Slurm has made the job: look when it should be there, then again.
+ADMISSION_WAKES = (0.15, 0.6)
+# During a flood (more than FLOOD submissions while events settle) planning waits for a pause, at
+# most FLOOD_SECONDS: cycles would take the CPUs from those who submit, and plan a few jobs at a
+# time. (Slurm's own batch_sched_delay is 3 s for the same reason.)
+FLOOD, FLOOD_SECONDS = 1, 2.0
+MAX_SETTLE = 1.0
+MAX_READ = 256  # datagrams read at once, and bytes of each
+
+
+class Wakes:
+    """Tells when to plan next. `settle_seconds` is for how long a burst of events settles."""
+
+    def __init__(self, event_socket: Path, settle_seconds: float) -> None:
+        self.path, self.settle_seconds = event_socket, settle_seconds
+        self.stop = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._socket: socket | None = None
+        self._admissions = 0
+        self._flood_until = 0.0
+        self._looks: list[asyncio.TimerHandle] = []
+
+    def listen(self) -> None:
+        """Take end-of-job events from EpilogSlurmctld; only that they come matters."""
+        self._socket = sock = claim_socket(self.path, SOCK_DGRAM, 0o600)
+
+        def readable() -> None:
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(MAX_READ):
+                    sock.recv(MAX_READ)
+            self.wake()
+
+        asyncio.get_running_loop().add_reader(sock, readable)
+
+    def close(self) -> None:
+        """Stop listening, and remove the socket."""
+        if self._socket:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self.path.unlink(missing_ok=True)
+
+    def wake(self) -> None:
+        """Something happened: plan soon."""
+        self._wake.set()
+
+    def begin(self) -> None:
+        """A cycle begins: what happens from now on is for the next one."""
+        self._wake.clear()
+
+    def admitted(self, jobs: int, kept: bool) -> None:
+        """The hook admitted jobs; `kept`: it gives the last reply itself for a while."""
+        self._admissions += jobs
+        if kept:
+            self._flood_until = time.monotonic() + KEEP_SECONDS
+        self.wake()
+        for look in self._looks:
+            look.cancel()
+        loop = asyncio.get_running_loop()
+        later = KEEP_SECONDS if kept else 0.0
+        self._looks = [loop.call_later(later + delay, self.wake) for delay in ADMISSION_WAKES]
+
+    async def wait(self, seconds: float, took: float) -> None:
+        """Wait for an event, at most so long; then let a burst of events settle.
+
+        For at least as long as the last cycle took (seconds): a flood of events takes half of our
+        time at most.
+        """
+        stop = asyncio.create_task(self.stop.wait())
+        wake = asyncio.create_task(self._wake.wait())
+        await asyncio.wait({stop, wake}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        wake.cancel()
+        if self._wake.is_set() and not self.stop.is_set():
+            await self._settle(max(self.settle_seconds, min(took, MAX_SETTLE)))
+
+    async def _settle(self, seconds: float) -> None:
+        until, before = time.monotonic() + seconds + FLOOD_SECONDS, self._admissions
+        await asyncio.sleep(seconds)
+        while (
+            (self._admissions - before > FLOOD or time.monotonic() < self._flood_until)
+            and time.monotonic() < until
+            and not self.stop.is_set()
+        ):
+            before = self._admissions
+            await asyncio.sleep(max(0.01, self.settle_seconds))
