@@ -42,13 +42,14 @@ from pathlib import Path
 from bench.results import head, numbers, record, table
 from bench.slurm_stats import Run, figures, size_class, vendor_class
 from bench.slurm_trace import Entry, make_trace
-from slurm_het.config import PlannerSettings, load_config
+from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import slurm_version
+from slurm_het.settings import PlannerSettings
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.versions import parse_version

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -15,97 +15,22 @@ import yaml
 from msgspec import Meta
 
 from slurm_het.core.model import DeviceType, Pool, Scenario
-from slurm_het.core.policy import ExpectedJob, GresName, Limits, Policy, Rule, Weights
+from slurm_het.core.policy import ExpectedJob, GresName, Policy, Rule, Weights
 from slurm_het.errors import ConfigError
+from slurm_het.settings import (
+    Config,
+    Fraction,
+    HookSettings,
+    Paths,
+    PlannerSettings,
+    SlurmSettings,
+)
 
 DEFAULT_PATH = Path("/etc/slurm-het/het.yaml")
 _DATA = Path(__file__).resolve().parent / "data"
 MAX_BYTES = 4 << 20
 MAX_SOCKET = 107  # bytes of a unix socket's name
 T = TypeVar("T")
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Seconds = Annotated[float, Meta(ge=0, le=86400)]
-Count = Annotated[int, Meta(ge=1, le=1_000_000)]
-
-
-@dataclass(frozen=True, slots=True)
-class HookSettings:
-    """The hook: deadline of the whole exchange (ms), what to do when it fails, the breaker.
-
-    The bounds are those of job_submit/het_protocol.lua, which refuses a configuration beyond them.
-    """
-
-    deadline_ms: Annotated[int, Meta(ge=1, le=2000)] = 50  # Slurm itself warns at 3 s
-    on_failure: Literal["intake", "pass", "hold", "reject"] = "intake"
-    breaker_failures: Annotated[int, Meta(ge=1, le=1000)] = 3
-    breaker_seconds: Annotated[int, Meta(ge=1, le=3600)] = 10
-    max_script_bytes: Annotated[int, Meta(ge=1, le=256 << 10)] = 65536
-
-
-@dataclass(frozen=True, slots=True)
-class PlannerSettings:
-    """The planning cycle. Times in seconds; `window_tasks` bounds one solve.
-
-    `gap`: a plan is good enough when its sum of weights is proven within this share of the best.
-    `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest,
-    once they have been eligible for `reserve_after_seconds`.
-    `fail_open_seconds`: for how long cycles may fail before the gate is opened.
-    `learn_days`: of how many days the journal tells what jobs to expect; 0: it is not asked.
-    """
-
-    solver: Literal["highs", "cbc"] = "highs"
-    deadline_seconds: Annotated[float, Meta(ge=0.01, le=600)] = 2.0
-    gap: Fraction = 0.005
-    window_tasks: Count = 64
-    poll_seconds: Annotated[float, Meta(ge=0.05, le=30)] = 5.0  # so long a gate may stay open
-    settle_seconds: Seconds = 0.05
-    grace_seconds: Seconds = 45.0
-    retry_seconds: Seconds = 60.0
-    reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
-    reserve_after_seconds: Seconds = 60.0
-    fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
-    learn_days: Annotated[float, Meta(ge=0, le=30)] = 7.0
-
-    @property
-    def limits(self) -> Limits:
-        """How much one plan is about."""
-        return Limits(self.window_tasks, self.reservations, self.reserve_after_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """Sockets, the journal, and the state directory (bypass flag, lease).
-
-    With several controller hosts they share `state_dir`; all else is each host's own.
-    """
-
-    hook_socket: Path = Path("/run/slurm-het/hook.sock")
-    control_socket: Path = Path("/run/slurm-het/control.sock")
-    event_socket: Path = Path("/run/slurm-het/event.sock")
-    journal: Path = Path("/var/lib/slurm-het/journal.db")
-    state_dir: Path = Path("/var/lib/slurm-het")
-
-
-@dataclass(frozen=True, slots=True)
-class SlurmSettings:
-    """Where Slurm's programs are (`bin_dir`, else PATH) and how long one may take (seconds)."""
-
-    bin_dir: Path | None = None
-    conf: Path | None = None
-    timeout_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """The whole configuration, checked."""
-
-    policy: Policy
-    hook: HookSettings = field(default_factory=HookSettings)
-    planner: PlannerSettings = field(default_factory=PlannerSettings)
-    paths: Paths = field(default_factory=Paths)
-    slurm: SlurmSettings = field(default_factory=SlurmSettings)
-    operators: tuple[str, ...] = ()
-    source: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import jinja2
 
-from slurm_het.config import DEFAULT_PATH, Config
+from slurm_het.config import DEFAULT_PATH
 from slurm_het.resources import data_dir
+from slurm_het.settings import Config
 
 
 def render(template: str, **values: object) -> str:

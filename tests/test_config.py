@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.config import Config, load_config, parse_config
+from slurm_het.config import load_config, parse_config
 from slurm_het.errors import ConfigError
+from slurm_het.settings import Config
 
 BASE = """\
 intake_partition: accel

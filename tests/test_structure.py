@@ -18,25 +18,20 @@ PARAMETERS = 5
 MANY_PARAMETERS = {
     "slurm_het.cli.sandbox.up": "click passes each option as a parameter",
     "slurm_het.cli.squeue.squeue": "click passes each option as a parameter",
+    "slurm_het.core.planner.plan.plan": "what there is, who waits, how to solve: the planner's seam",
+    "slurm_het.core.reservations.look_ahead.look_ahead": "six kinds of things decide who is next",
+    "slurm_het.daemon.cycle.Cycle.__init__": "all of hetd's outside, each a fake in its tests",
+    "slurm_het.sandbox.cluster.Sandbox.up": "an option each, all with defaults",
+    "slurm_het.sandbox.procs.spawn": "what a process needs",
 }
 """Functions with more than PARAMETERS parameters, and why."""
 
 TODAY: dict[str, set[str]] = {
-    "modules": {
-        "slurm_het.config",
-    },
-    "functions": {
-        "slurm_het.slurm.jobs._job",
-    },
+    "modules": set(),
+    "functions": set(),
     "parameters": {
         "slurm_het.core.jobs.admission._name_kind",
         "slurm_het.core.jobs.task_pools.fill_task_pools",
-        "slurm_het.core.planner.plan.plan",
-        "slurm_het.core.reservations.look_ahead.look_ahead",
-        "slurm_het.core.views.free._pool",
-        "slurm_het.daemon.cycle.Cycle.__init__",
-        "slurm_het.sandbox.cluster.Sandbox.up",
-        "slurm_het.sandbox.procs.spawn",
         "slurm_het.solve.detailed.model.DetailedModel.__init__",
     },
     "cycles": set(),

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from slurm_het.cli.hetd_client import call
-from slurm_het.config import Config, load_config
+from slurm_het.config import load_config
 from slurm_het.daemon.gate import Gate
 from slurm_het.errors import HetError, SilenceError, SlurmError
+from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 
 

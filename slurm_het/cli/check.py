@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from slurm_het.config import Config, load_config
+from slurm_het.config import load_config
 from slurm_het.core.model import NodeRecord, Partition, Snapshot
 from slurm_het.core.policy import (
     model_of,
@@ -18,6 +18,7 @@ from slurm_het.core.policy import (
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.syntax.printable import clean
+from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.templating import hook_config
 

@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from slurm_het.cli.hetd_client import call
-from slurm_het.config import Config, load_config
+from slurm_het.config import load_config
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.jobs.admission import admit, sent_by
 from slurm_het.core.jobs.task_pools import display_key, is_gated
@@ -25,10 +25,12 @@ from slurm_het.core.syntax.gres import format_places
 from slurm_het.core.syntax.printable import clean, clean_lines
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.core.worth.forecast import Forecast
+from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.expectation import Expectation
 from slurm_het.daemon.told import Told, hear
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal
+from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.solve import Deadline
 from slurm_het.solve.worker import WorkerSolver
@@ -140,7 +142,7 @@ async def _expected(
         return solver.solve_program(program, settings.planner.deadline_seconds)
 
     weights = dict(told.weights) if told else None
-    expectation = Expectation(journal, settings, time.time, time.monotonic, relax, weights)
+    expectation = Expectation(journal, settings, Clocks(), relax, weights)
     return await expectation.of(prepared.queue.tasks, prepared.snapshot.jobs, prepared.room)
 
 

@@ -22,12 +22,13 @@ from slurm_het.cli.columns import COLUMNS, format_lines, named, parse_format
 from slurm_het.cli.filters import Filters, choose, choose_devices
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.screen import job_lines, node_lines, pool_lines
-from slurm_het.config import Config, load_config
+from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.free import free_by_node, free_by_pool
 from slurm_het.core.views.job_rows import JobRow, make_view
 from slurm_het.errors import HetError
+from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.times import local_time
 

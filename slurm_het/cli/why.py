@@ -13,7 +13,7 @@ import click
 
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_hetd
-from slurm_het.config import Config, load_config
+from slurm_het.config import load_config
 from slurm_het.core.jobs.admission import (
     classification_of,
 )
@@ -27,6 +27,7 @@ from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.job_rows import make_view
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal, placement_from
+from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.times import local_time
 

@@ -9,16 +9,12 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from slurm_het.config import Config, load_config
-from slurm_het.core.assignment.linear_program import (
-    LinearProgram,
-)
+from slurm_het.config import load_config
 from slurm_het.core.gate import GateEvent, GateState
 from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.cycle import Cycle
@@ -30,8 +26,8 @@ from slurm_het.daemon.notify import notify, watchdog_seconds
 from slurm_het.daemon.wakes import Wakes
 from slurm_het.errors import HetError, LeadError, SlurmError
 from slurm_het.journal import Journal
+from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.solve import Deadline
 from slurm_het.solve.worker import WorkerSolver
 
 log = logging.getLogger("hetd")
@@ -66,8 +62,8 @@ class Daemon:
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None while that is not known yet
         self.cycle = Cycle(
-            config, self.slurm, self.gate, self.journal, self._deadline,
-            check_lead=self._check_lead, relax=self._relax,
+            config, self.slurm, self.gate, self.journal, self.solver,
+            check_lead=self._check_lead,
         )  # fmt: skip
         self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
@@ -179,12 +175,6 @@ class Daemon:
         except LeadError:
             self.leading = False  # its gate is not ours to open
             raise
-
-    def _deadline(self) -> Deadline:
-        return Deadline(self.solver, self.config.planner.deadline_seconds)
-
-    def _relax(self, program: LinearProgram) -> Sequence[float] | None:
-        return self.solver.solve_program(program, self.config.planner.deadline_seconds)
 
     def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:
         if request.op == "history":

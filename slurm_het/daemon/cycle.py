@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from slurm_het.config import Config
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
@@ -29,15 +28,16 @@ from slurm_het.core.planner.proposal import (
 )
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.worth.forecast import Forecast
-from slurm_het.core.worth.full_cluster import Relax
+from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.expectation import Expectation
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.release import Releaser
 from slurm_het.daemon.strays import Strays
 from slurm_het.daemon.told import tell
 from slurm_het.journal import Journal
+from slurm_het.settings import Config
 from slurm_het.slurm import SlurmClient
-from slurm_het.solve import Deadline
+from slurm_het.solve import Deadline, Solver
 from slurm_het.times import local_time
 
 log = logging.getLogger("hetd.cycle")
@@ -48,10 +48,6 @@ RECOUNT_SECONDS = 30.0  # what a count has not set right, the next one at once w
 
 async def _alone() -> None:
     """For a hetd that shares its Slurm with no other."""
-
-
-def no_plan(_: LinearProgram) -> None:
-    """Without a solver of linear programs the weights go by what is simple to say."""
 
 
 @dataclass
@@ -71,9 +67,7 @@ class Report:
 class Cycle:
     """One object per daemon; `run` is one cycle. Raises SlurmError when Slurm does not answer.
 
-    `clock` is the wall's, in which Slurm tells times; `ticks` never goes back and measures how long
-    something waits. `deadline` is made anew as each plan begins. `check_lead` raises LeadError once
-    another hetd plans; it is asked before anything is updated.
+    `check_lead` raises LeadError once another hetd plans; it is asked before anything is updated.
     """
 
     def __init__(
@@ -82,25 +76,23 @@ class Cycle:
         slurm: SlurmClient,
         gate: Gate,
         journal: Journal,
-        deadline: Callable[[], Deadline],
-        clock: Callable[[], float] = time.time,
-        ticks: Callable[[], float] = time.monotonic,
+        solver: Solver,
+        clocks: Clocks = Clocks(),  # noqa: B008  # frozen
         check_lead: CheckLead = _alone,
-        relax: Relax = no_plan,
     ) -> None:
         self.check_lead = check_lead
         self.config, self.policy = config, config.policy
-        self.slurm, self.gate, self.journal = slurm, gate, journal
-        self.deadline, self.clock, self.ticks = deadline, clock, ticks
+        self.slurm, self.gate, self.journal, self.solver = slurm, gate, journal, solver
+        self.clock, self.ticks = clocks.wall, clocks.ticks
         self.pins = Pins(config.planner.grace_seconds, config.planner.retry_seconds)
         self.memory = Memory(self.pins)
-        self.releaser = Releaser(slurm, config.policy, self.pins, ticks)
+        self.releaser = Releaser(slurm, config.policy, self.pins, self.ticks)
         self.strays = Strays(slurm, config.policy, self.memory, journal)
         self.inventory = Inventory({})
         self.report = Report()
         self._warned: set[str] = set()
         self._journaled: set[tuple[str, int]] = set()
-        self._expectation = Expectation(journal, config, clock, ticks, relax)
+        self._expectation = Expectation(journal, config, clocks, self._relax)
         self._counted = float("-inf")
 
     async def run(self) -> bool:
@@ -184,8 +176,11 @@ class Cycle:
         jobs = prepared.snapshot.jobs
         return await self._expectation.of(prepared.queue.tasks, jobs, prepared.room)
 
+    def _relax(self, program: LinearProgram) -> Sequence[float] | None:
+        return self.solver.solve_program(program, self.config.planner.deadline_seconds)
+
     def _decide(self, prepared: Prepared, expected: Forecast) -> Plan:
-        until = self.deadline()
+        until = Deadline(self.solver, self.config.planner.deadline_seconds)
         made = decide(prepared, expected, until.solve, until.hurry)
         learn(self.memory, prepared, made)
         if made.left_out:

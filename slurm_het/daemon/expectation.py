@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from slurm_het.config import Config
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Job, Task
 from slurm_het.core.worth.forecast import (
@@ -19,7 +18,9 @@ from slurm_het.core.worth.profiles import (
     profile_beside,
     profile_of,
 )
+from slurm_het.daemon.clocks import Clocks
 from slurm_het.journal import Journal
+from slurm_het.settings import Config
 
 DAY = 86400.0
 RENEW_SECONDS = 300.0
@@ -29,16 +30,14 @@ DEFAULT_MINUTES = 60.0  # of a job without a time limit
 class Expectation:
     """Journals what jobs ask, and makes a forecast of it now and then.
 
-    `clock` is the wall's, by which the journal counts days; `ticks` never goes back. `relax` may
-    take its time: it runs in a thread. `weights`, if given, are all that is expected.
+    `relax` may take its time: it runs in a thread. `weights`, if given, are all that is expected.
     """
 
     def __init__(
         self,
         journal: Journal,
         config: Config,
-        clock: Callable[[], float],
-        ticks: Callable[[], float],
+        clocks: Clocks,
         relax: Relax,
         weights: Mapping[TaskProfile, float] | None = None,
     ) -> None:
@@ -46,7 +45,7 @@ class Expectation:
         self._given = given(config.policy) if config.policy.expected_jobs else weights
         self.journal, self.policy = journal, config.policy
         self.days = config.planner.learn_days
-        self.clock, self.ticks = clock, ticks
+        self.clock, self.ticks = clocks.wall, clocks.ticks
         self._forecast = Forecast()
         self._renew_at = 0.0
         self._asked: set[str] = set()

@@ -25,13 +25,14 @@ from pathlib import Path
 
 import msgspec
 
-from slurm_het.config import Config, load_config
+from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import admit
 from slurm_het.core.model import Node
 from slurm_het.daemon.hook_server import HookServer, answer
 from slurm_het.daemon.logs import set_up_logging
 from slurm_het.errors import HetError
+from slurm_het.settings import Config
 
 log = logging.getLogger("hetd.hook")
 LENGTH = struct.Struct(">I")

@@ -10,10 +10,10 @@ import time
 from collections.abc import Mapping
 from functools import lru_cache, partial
 
-from slurm_het.config import SlurmSettings
 from slurm_het.core.model import Snapshot
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import SlurmBusyError, SlurmError
+from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.versions import (

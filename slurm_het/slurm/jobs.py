@@ -100,17 +100,8 @@ def parse_jobs(
 
 
 def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked: bool) -> Job:
-    cpu_mib, node_mib = number(raw.memory_per_cpu), number(raw.memory_per_node)
-    gpu_mib = tres_count(raw.memory_per_tres)
-    if not memory_tracked:
-        cpu_mib = node_mib = gpu_mib = None
-    elif gpu_mib is not None:
-        cpu_mib = node_mib = None  # 24.11 on also prints one device's share as memory_per_node
-    elif cpu_mib is None and node_mib is None and gpu_mib is None:
-        node_mib = 0  # --mem=0, or no default: Slurm gives all of the node's memory
     state = word(raw.job_state)
     user = raw.user_name or str(raw.user_id)
-    cpus, tasks = number(raw.cpus) or 1, number(raw.tasks) or 1
     return Job(
         id=raw.job_id,
         user=user,
@@ -123,43 +114,76 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         state=state,
         reason=raw.state_reason or "None",
         priority=number(raw.priority) or 0,
-        array_job_id=number(raw.array_job_id) or 0,
-        array_task_id=array_task_id(raw.array_task_id, raw.array_job_id, raw.array_task_string),
-        array_tasks=raw.array_task_string,
-        array_limit=number(raw.array_max_tasks) or 0,
-        het_job_id=number(raw.het_job_id) or 0,
         dependency=raw.dependency,
-        features=raw.features,
         reservation=raw.resv_name,
-        req_nodes=hosts(raw.required_nodes),
-        exc_nodes=hosts(raw.excluded_nodes),
-        tres_per_node=normalise_tres(raw.tres_per_node),
-        tres_per_job=normalise_tres(raw.tres_per_job),
-        tres_per_task=normalise_tres(raw.tres_per_task),
-        tres_per_socket=normalise_tres(raw.tres_per_socket),
-        nodes_min=number(raw.node_count) or 1,
-        nodes_max=number(raw.max_nodes) or 0,
-        cpus=cpus,
-        tasks=tasks,
-        # 22.05 tells it only beside --cpu-freq.
-        cpus_per_task=short(raw.cpus_per_task) or max(1, cpus // tasks),
-        ntasks_per_node=short(raw.tasks_per_node) or 0,
-        sockets_per_node=short(raw.sockets_per_node) or 0,
-        threads_per_core=short(raw.threads_per_core) or 0,
-        min_cpus_per_node=short(raw.minimum_cpus_per_node) or 1,
-        cpus_per_gpu=tres_count(raw.cpus_per_tres) or 0,
-        memory_per_node_mib=node_mib,
-        memory_per_cpu_mib=cpu_mib,
-        memory_per_gpu_mib=gpu_mib,
-        exclusive=word(raw.shared) == "none",
-        time_limit_minutes=number(raw.time_limit),
-        submit_time=number(raw.submit_time) or 0,
-        eligible_time=number(raw.eligible_time) or 0,
-        start_time=number(raw.start_time) or 0,
-        end_time=number(raw.end_time) or 0,
         restarts=raw.restart_cnt,
         nodes=raw.nodes,
         gres_detail=tuple(raw.gres_detail or ()),
         admin_comment=raw.admin_comment,
         comment=raw.comment,
+        **_array(raw),
+        **_request(raw),
+        **_memory(raw, memory_tracked),
+        **_times(raw),
     )
+
+
+def _array(raw: _RawJob) -> dict[str, Any]:
+    return {
+        "array_job_id": number(raw.array_job_id) or 0,
+        "array_task_id": array_task_id(raw.array_task_id, raw.array_job_id, raw.array_task_string),
+        "array_tasks": raw.array_task_string,
+        "array_limit": number(raw.array_max_tasks) or 0,
+        "het_job_id": number(raw.het_job_id) or 0,
+    }
+
+
+def _request(raw: _RawJob) -> dict[str, Any]:
+    cpus, tasks = number(raw.cpus) or 1, number(raw.tasks) or 1
+    return {
+        "features": raw.features,
+        "req_nodes": hosts(raw.required_nodes),
+        "exc_nodes": hosts(raw.excluded_nodes),
+        "tres_per_node": normalise_tres(raw.tres_per_node),
+        "tres_per_job": normalise_tres(raw.tres_per_job),
+        "tres_per_task": normalise_tres(raw.tres_per_task),
+        "tres_per_socket": normalise_tres(raw.tres_per_socket),
+        "nodes_min": number(raw.node_count) or 1,
+        "nodes_max": number(raw.max_nodes) or 0,
+        "cpus": cpus,
+        "tasks": tasks,
+        # 22.05 tells it only beside --cpu-freq.
+        "cpus_per_task": short(raw.cpus_per_task) or max(1, cpus // tasks),
+        "ntasks_per_node": short(raw.tasks_per_node) or 0,
+        "sockets_per_node": short(raw.sockets_per_node) or 0,
+        "threads_per_core": short(raw.threads_per_core) or 0,
+        "min_cpus_per_node": short(raw.minimum_cpus_per_node) or 1,
+        "cpus_per_gpu": tres_count(raw.cpus_per_tres) or 0,
+        "exclusive": word(raw.shared) == "none",
+    }
+
+
+def _memory(raw: _RawJob, memory_tracked: bool) -> dict[str, Any]:
+    cpu_mib, node_mib = number(raw.memory_per_cpu), number(raw.memory_per_node)
+    gpu_mib = tres_count(raw.memory_per_tres)
+    if not memory_tracked:
+        cpu_mib = node_mib = gpu_mib = None
+    elif gpu_mib is not None:
+        cpu_mib = node_mib = None  # 24.11 on also prints one device's share as memory_per_node
+    elif cpu_mib is None and node_mib is None and gpu_mib is None:
+        node_mib = 0  # --mem=0, or no default: Slurm gives all of the node's memory
+    return {
+        "memory_per_node_mib": node_mib,
+        "memory_per_cpu_mib": cpu_mib,
+        "memory_per_gpu_mib": gpu_mib,
+    }
+
+
+def _times(raw: _RawJob) -> dict[str, Any]:
+    return {
+        "time_limit_minutes": number(raw.time_limit),
+        "submit_time": number(raw.submit_time) or 0,
+        "eligible_time": number(raw.eligible_time) or 0,
+        "start_time": number(raw.start_time) or 0,
+        "end_time": number(raw.end_time) or 0,
+    }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
+from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution
 
 
@@ -13,6 +15,10 @@ class Solver(Protocol):
 
     def solve(self, problem: Problem, seconds: float) -> Solution:
         """The best solution found; its status says what is proven about it."""
+        ...
+
+    def solve_program(self, program: LinearProgram, seconds: float) -> Sequence[float] | None:
+        """The values of the program's columns at its optimum; None without one in time."""
         ...
 
     def close(self) -> None:

@@ -21,9 +21,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from slurm_het.config import PlannerSettings
 from slurm_het.core.assignment.first_fit import Starts, complete, greedy, value
 from slurm_het.core.assignment.problem import Problem, Solution, violations
+from slurm_het.settings import PlannerSettings
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from slurm_het.cli.check import findings
-from slurm_het.config import Config
+from slurm_het.settings import Config
 from tests.support.world import policy, snapshot
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from slurm_het.config import Config, Paths, PlannerSettings
 from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.core.jobs.admission import (
     admit,
@@ -23,11 +23,12 @@ from slurm_het.core.jobs.mark import (
 )
 from slurm_het.core.model import Job, Placement, Snapshot
 from slurm_het.core.planner.pins import Pins
+from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
 from slurm_het.errors import SlurmError
 from slurm_het.journal import Journal
-from slurm_het.solve import Deadline
+from slurm_het.settings import Config, Paths, PlannerSettings
 from tests.support.world import gated, inventory, policy, running, snapshot, task
 
 
@@ -76,23 +77,31 @@ class Bench:
     """A cycle with its fakes and a clock that stands still."""
 
     def __init__(self, tmp_path: Path, *jobs: Job, gate: str = "DOWN") -> None:
-        self.path, self.seconds = tmp_path, 60.0
+        self.path = tmp_path
         self.now = 1000.0
         self.slurm = FakeSlurm(*jobs, gate=gate)
-        at_once = PlannerSettings(reserve_after_seconds=0)
+        at_once = PlannerSettings(reserve_after_seconds=0, deadline_seconds=60.0)
         config = Config(policy=policy(), planner=at_once, paths=Paths(state_dir=tmp_path))
         self.journal = Journal(tmp_path / "journal.db")
         gates = Gate(self.slurm, "accel", tmp_path)
         self.ticked = 0.0
         self.cycle = Cycle(
-            config, self.slurm, gates, self.journal, lambda: Deadline(self, self.seconds),
-            clock=lambda: self.now, ticks=lambda: self.ticked,
+            config, self.slurm, gates, self.journal, self,
+            Clocks(lambda: self.now, lambda: self.ticked),
         )  # fmt: skip
 
     def solve(self, problem: Problem, seconds: float) -> Solution:
         """First fit is solver enough here."""
         assert seconds >= 0
         return greedy(problem)
+
+    def solve_program(self, _program: LinearProgram, _seconds: float) -> None:
+        """Without a plan for a full cluster the weights go by what is simple to say."""
+
+    def no_time(self) -> None:
+        """Plans have no time at all from now on."""
+        config = self.cycle.config
+        self.cycle.config = replace(config, planner=replace(config.planner, deadline_seconds=0.0))
 
     def close(self) -> None:
         """Nothing to release."""
@@ -146,7 +155,7 @@ def test_a_plan_without_time_starts_the_first_jobs_and_says_what_to_do(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench(tmp_path, marked(1), marked(2, tres_per_node="gpu:2"))
-    bench.seconds = 0
+    bench.no_time()
     bench.run()
     assert [key for key, _ in bench.slurm.updates] == ["1"]
     assert "planner.deadline_seconds" in bench.cycle.report.waiting["2"]
@@ -164,7 +173,7 @@ def test_a_first_job_that_never_fits_does_not_use_up_the_time_of_all_others(
     full = running(10, "nv2", "gpu:a100:8(IDX:0-7)")
     head = marked(1, priority=2000, tres_per_node="gpu:8", nodes_min=2, nodes_max=2, tasks=2)
     bench = Bench(tmp_path, full, head, marked(2))
-    bench.seconds = 0
+    bench.no_time()
     bench.run()
     assert "1" in bench.cycle.report.waiting
     assert bench.slurm.updates == []

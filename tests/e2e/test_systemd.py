@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from slurm_het.config import Paths, SlurmSettings, load_config
+from slurm_het.config import load_config
 from slurm_het.resources import data_dir
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.settings import Paths, SlurmSettings
 from slurm_het.templating import systemd_unit, unit_words
 from tests.conftest import cannot_run_slurm, short_dir
 from tests.support.cluster import Cluster

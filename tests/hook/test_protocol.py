@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.config import HookSettings, parse_config
+from slurm_het.config import parse_config
 from slurm_het.resources import data_dir
+from slurm_het.settings import HookSettings
 from slurm_het.templating import hook_config
 
 HOOK = data_dir("job_submit")

@@ -76,20 +76,13 @@ def free_by_pool(inventory: Inventory, policy: Policy) -> tuple[PoolFree, ...]:
     for item in free_by_node(inventory, policy):
         memory = min(d.memory_gib for d in inventory.nodes[item.node].devices)
         groups.setdefault((item.pool, item.types, memory), []).append(item)
-    return tuple(
-        _pool(pool, types, memory, nodes, inventory, policy)
-        for (pool, types, memory), nodes in groups.items()
-    )
+    unusable = {name for name, node in inventory.nodes.items() if not node.usable}
+    return tuple(_pool(memory, nodes, unusable, policy) for (_, _, memory), nodes in groups.items())
 
 
-def _pool(
-    pool: str,
-    types: tuple[str, ...],
-    memory: int,
-    nodes: list[NodeFree],
-    inventory: Inventory,
-    policy: Policy,
-) -> PoolFree:
+def _pool(memory: int, nodes: list[NodeFree], unusable: set[str], policy: Policy) -> PoolFree:
+    """The line of equal nodes in the same pools, whose smallest device has so much memory (GiB)."""
+    pool, types = nodes[0].pool, nodes[0].types
     best = max(nodes, key=lambda n: n.free)
     known = policy.pool(pool.split(",")[0])
     return PoolFree(
@@ -99,7 +92,7 @@ def _pool(
         memory_gib=memory,
         free=sum(n.free for n in nodes),
         total=sum(n.total for n in nodes),
-        unusable=sum(n.total for n in nodes if not inventory.nodes[n.node].usable),
+        unusable=sum(n.total for n in nodes if n.node in unusable),
         best_node=best.node if best.free else "",
         best=best.free,
         shared=any(n.shared for n in nodes),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from slurm_het.config import Config, Paths
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.linear_program import (
     LinearProgram,
@@ -31,8 +30,10 @@ from slurm_het.core.worth.profiles import (
     profile_of,
 )
 from slurm_het.core.worth.weights import weight
+from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.expectation import Expectation
 from slurm_het.journal import Journal
+from slurm_het.settings import Config, Paths
 from slurm_het.solve.linear import solve_program
 from slurm_het.solve.worker import WorkerSolver
 from tests.core.worth.test_forecast import A100, BOTH, EITHER, device_of, either
@@ -143,7 +144,7 @@ def test_a_new_hetd_knows_from_the_journal_what_runs(tmp_path: Path) -> None:
     config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
 
     def look(tasks: list[Task], here: Inventory) -> Forecast:
-        new = Expectation(journal, config, lambda: 1e6, lambda: 1.0, relax)
+        new = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), relax)
         return asyncio.run(new.of(tasks, (), here))
 
     before = look([either("1")], inventory())
@@ -161,7 +162,7 @@ def test_what_runs_without_devices_beside_them_is_learned(tmp_path: Path) -> Non
     """Once a job, however often it is seen; not what runs where there are no devices."""
     journal = Journal(tmp_path / "journal.db")
     config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
-    hetd = Expectation(journal, config, lambda: 1e6, lambda: 1.0, relax)
+    hetd = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), relax)
     base = {"partition": "train-nv", "memory_per_cpu_mib": 1000}
     first = running(1, "nv[1-2]", "", cpus=10, time_limit_minutes=30, **base)
     jobs = [
@@ -198,7 +199,7 @@ def test_a_completing_job_says_nothing_of_its_devices(tmp_path: Path) -> None:
     """22.05 shows none of them: first seen then, it would pass for one without devices."""
     journal = Journal(tmp_path / "journal.db")
     config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
-    hetd = Expectation(journal, config, lambda: 1e6, lambda: 1.0, relax)
+    hetd = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), relax)
     ending = replace(running(1, "nv1", "", partition="train-nv", cpus=4), state="COMPLETING")
     asyncio.run(hetd.of([], (ending,), inventory()))
     assert journal.demands(0.0) == {}
@@ -213,7 +214,7 @@ def test_a_new_hetd_counts_what_runs_beside_them_once(tmp_path: Path) -> None:
     first = replace(first, start_time=1000)
     later = replace(first, id=2, start_time=1200)
     for now, jobs in ((1100.0, (first,)), (1300.0, (first, later)), (1400.0, (first, later))):
-        hetd = Expectation(journal, config, partial(float, now), lambda: 1.0, relax)
+        hetd = Expectation(journal, config, Clocks(partial(float, now), lambda: 1.0), relax)
         asyncio.run(hetd.of([], jobs, inventory()))
     assert list(journal.demands(0.0).values()) == [60.0]
     journal.close()
