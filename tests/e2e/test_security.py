@@ -317,3 +317,17 @@ def _peak_mib(pid: int) -> int:
     text = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in text.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) // 1024
+
+
+def test_what_a_user_writes_into_a_node_list_stops_nothing(cluster: Cluster) -> None:
+    """Slurm takes blanks between the names, and prints the list as the user wrote it."""
+    pid = cluster.box.hetd_pid()
+    script = f"{CUDA}torchrun"
+    for text in ("nv1 nv2", "nv1\tnv2", " nv1,,nv2"):
+        key = cluster.sbatch("--hold", "--gres=gpu:1", script=script, user=ANN)
+        cluster.ok("scontrol", "update", f"JobId={key}", "Partition=train-nv", user=ANN)
+        cluster.ok("scontrol", "update", f"JobId={key}", f"ReqNodeList={text}", user=ANN)
+    other = cluster.sbatch("--gres=gpu:1", script=script, user=BOB)
+    cluster.wait_started(other)
+    assert "released" in cluster.outcomes(other), "it was planned: the gate is closed"
+    assert cluster.box.hetd_pid() == pid, "hetd did not end"

@@ -121,7 +121,7 @@ def count_text(counts: Iterable[int]) -> str:
 def held_indexes(job: Job, policy: Policy) -> dict[str, tuple[int, ...]]:
     """The device indexes a running job holds, by node; {} if Slurm does not say (ended jobs)."""
     out: dict[str, tuple[int, ...]] = {}
-    for name, text in zip(hostlist.expand(job.nodes), job.gres_detail, strict=False):
+    for name, text in zip(hostlist.expand_readable(job.nodes), job.gres_detail, strict=False):
         items = (g for g in read_gres(text, job.key, []) if g.name in policy.gres and g.count)
         out[name] = tuple(sorted({index for item in items for index in _at(item)}))
     return out

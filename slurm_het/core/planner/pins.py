@@ -164,7 +164,7 @@ def moved_away(job: Job, inventory: Inventory) -> bool:
     """
     if job.state != "PENDING" or not job.req_nodes or MARK not in job.admin_comment:
         return False
-    nodes = map(inventory.nodes.get, hostlist.expand(job.req_nodes))
+    nodes = map(inventory.nodes.get, hostlist.expand_readable(job.req_nodes))
     partitions = set(job.partition.split(","))
     return any(node and not partitions & set(node.partitions) for node in nodes)
 
@@ -186,7 +186,9 @@ def _pin_of(
     if not queue.tasks:
         return None
     task = queue.tasks[0]
-    nodes = hostlist.expand(job.req_nodes)
+    nodes = hostlist.expand_readable(job.req_nodes)
+    if not nodes:
+        return None
     known = last and (last.placement.partition, set(last.placement.nodes))
     if last and known == (job.partition, set(nodes)):
         return Pin(task, last.placement, 0.0, last.start)
@@ -229,7 +231,7 @@ def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[
         return (Event.STARTED, "it is ending") if overdue else None
     if not job.nodes:
         return Event.GONE, f"it is {job.state} without having started"
-    if set(hostlist.expand(job.nodes)) != set(pin.placement.nodes):
+    if set(hostlist.expand_readable(job.nodes)) != set(pin.placement.nodes):
         return Event.ELSEWHERE, f"on {job.nodes}, planned {hostlist.fold(pin.placement.nodes)}"
     planned = dict(zip(pin.placement.nodes, pin.placement.devices, strict=True))
     if truth and truth != planned:

@@ -11,7 +11,6 @@ from slurm_het.core.model import Job, Placement, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
-from slurm_het.errors import HetError
 
 Holdings = dict[int, dict[str, str]]
 """By job id, the GRES details of its nodes by name, as Slurm last told them."""
@@ -53,7 +52,7 @@ def with_details(
 
     jobs = tuple(_with_detail(job, policy, holdings, planned) for job in snapshot.jobs)
     held = {
-        job.id: dict(zip(_nodes(job), job.gres_detail, strict=False))
+        job.id: dict(zip(hostlist.expand_readable(job.nodes), job.gres_detail, strict=False))
         for job in jobs
         if job.holds_nodes and job.gres_detail
     }
@@ -66,7 +65,7 @@ def _with_detail(job: Job, policy: Policy, holdings: Holdings, last_plan: LastPl
     before = holdings.get(job.id)
     if before is None and job.state == "COMPLETING":
         before = _as_planned(job, last_plan(job.key), policy)
-    names = _nodes(job)
+    names = hostlist.expand_readable(job.nodes)
     if not before or any(name not in before for name in names):
         return job
     return replace(job, gres_detail=tuple(before[name] for name in names))
@@ -87,14 +86,6 @@ def _as_planned(job: Job, planned: Planned | None, policy: Policy) -> dict[str, 
     }
 
 
-def _nodes(job: Job) -> tuple[str, ...]:
-    """Its nodes; none if they cannot be read, which the inventory tells."""
-    try:
-        return hostlist.expand(job.nodes)
-    except HetError:
-        return ()
-
-
 def without_leftovers(snapshot: Snapshot, policy: Policy, last_plan: LastPlan) -> Snapshot:
     """The snapshot, gated jobs with a node list of ours as if they had none.
 
@@ -107,7 +98,7 @@ def without_leftovers(snapshot: Snapshot, policy: Policy, last_plan: LastPlan) -
         if not (job.req_nodes and is_gated(job, policy) and MARK in job.admin_comment):
             return job
         last = last_plan(job.key)
-        ours = last and set(last.placement.nodes) == set(hostlist.expand(job.req_nodes))
+        ours = last and set(last.placement.nodes) == set(hostlist.expand_readable(job.req_nodes))
         return replace(job, req_nodes="") if ours else job
 
     return replace(snapshot, jobs=tuple(map(cleared, snapshot.jobs)))

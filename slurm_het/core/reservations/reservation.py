@@ -20,7 +20,6 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Device, Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
-from slurm_het.errors import HetError
 
 ALL_MEMORY = 1 << 30
 """More MiB than any node has."""
@@ -54,10 +53,7 @@ def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]
     out: dict[str, list[Ending]] = {}
     for job in snapshot.jobs:
         if job.holds_nodes and job.end_time:
-            try:
-                nodes = hostlist.expand(job.nodes)
-            except HetError:
-                continue  # whose nodes those are is not known: take_inventory says so
+            nodes = hostlist.expand_readable(job.nodes)  # take_inventory names what is unreadable
             held = held_indexes(job, policy)
             for node in nodes:
                 cpus = -(-job.cpus // len(nodes))

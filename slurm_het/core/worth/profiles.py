@@ -57,7 +57,7 @@ def profile_beside(job: Job, inventory: Inventory, policy: Policy) -> TaskProfil
     CPUs and host memory are rounded up to powers of two, or to all that such a node has: a site has
     many sizes of such jobs, and they are to be few demands.
     """
-    names = hostlist.expand(job.nodes)
+    names = hostlist.expand_readable(job.nodes)
     nodes = [node for name in names if (node := inventory.nodes.get(name)) and node.devices]
     if not nodes:
         return None

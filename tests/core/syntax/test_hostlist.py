@@ -30,6 +30,9 @@ from slurm_het.errors import HetError
         ("n[525400123456-525400123457]", ("n525400123456", "n525400123457")),
         ("a,a", ("a",)),
         ("gpu-node_1.example.org", ("gpu-node_1.example.org",)),
+        ("nv1 nv2", ("nv1", "nv2")),  # as users may write, and Slurm prints, a ReqNodeList
+        (" nv2\tnv1,,nv3 ,", ("nv2", "nv1", "nv3")),
+        (",".join(["a"] * 200_000), ("a",)),
     ],
 )
 def test_lists_are_expanded_in_their_order(text: str, expected: tuple[str, ...]) -> None:
@@ -40,9 +43,9 @@ def test_lists_are_expanded_in_their_order(text: str, expected: tuple[str, ...])
     "text",
     [
         "n[1-999999999]", "n[1-99999999999999]", "n[1-1000]m[1-1000]", "n[1", "n1]", "n[[1]]",
-        "n[1-]", "n[-1]", "n[a-b]", "n[]", "a!b", "a&b", "@group", "n[3-1]", "a b", "n;rm",
+        "n[1-]", "n[-1]", "n[a-b]", "n[]", "a!b", "a&b", "@group", "n[3-1]", "n;rm", "a\nb",
         "n1[8-12]", "n[0-9]999999999", "x" * 5
-        + "[1-9]" * 12, ",".join(["a"] * 200_000),
+        + "[1-9]" * 12, ",".join(f"a[{n}]" for n in range(9000)), "," * 60_000 + "!",
     ],
 )  # fmt: skip
 def test_what_is_no_host_list_is_refused_fast(text: str) -> None:
