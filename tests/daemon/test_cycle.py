@@ -226,10 +226,30 @@ def test_a_requeued_job_that_kept_its_pin_comes_back_to_the_gate(tmp_path: Path)
     pinned = replace(marked(1), partition="train-nv", req_nodes="nv1", restarts=1)
     bench = Bench(tmp_path, replace(pinned, reason="BadConstraints", priority=0))
     bench.run()
-    assert list(bench.cycle.pins.pins) == ["1"]
+    assert bench.sent("1") == [{"Partition": "accel", "ReqNodeList": ""}]
+    bench.slurm.jobs = (replace(pinned, reason="Resources"),)
+    bench.run()
+    assert list(bench.cycle.pins.pins) == ["1"], "this may start: it has its time"
     bench.wait(bench.cycle.pins.grace_seconds + 1)
     bench.run()
-    assert bench.sent("1") == [{"Partition": "accel", "ReqNodeList": ""}]
+    assert bench.sent("1")[1:] == [{"Partition": "accel", "ReqNodeList": ""}]
+
+
+@pytest.mark.parametrize(
+    ("reason", "back"),
+    [
+        ("Licenses", True), ("Dependency", True), ("JobHeldUser", True), ("QOSMaxGRESPerUser", True),
+        ("AssocGrpGRES", True), ("Priority", False), ("Resources", False), ("BeginTime", False),
+    ],
+)  # fmt: skip
+def test_a_pin_is_a_loan_that_slurms_reason_ends(tmp_path: Path, reason: str, back: bool) -> None:
+    bench = Bench(tmp_path, marked(1), marked(2, tres_per_node="gpu:8", nodes_min=2))
+    bench.run()
+    (node,) = bench.cycle.pins.pins["1"].placement.nodes
+    waits = replace(marked(1), partition="train-nv", req_nodes=node, reason=reason)
+    bench.slurm.jobs = (waits,)
+    bench.run()
+    assert ({"Partition": "accel", "ReqNodeList": ""} in bench.sent("1")) is back
 
 
 @pytest.mark.parametrize(

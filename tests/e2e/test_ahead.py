@@ -92,3 +92,23 @@ def test_a_node_is_kept_free_of_shares_for_a_whole_device(cluster: Cluster) -> N
     cluster.ok("scancel", sharer)
     assert cluster.wait_started(whole)["NodeList"] == "mlu1"
     cluster.wait_started(late)
+
+
+@pytest.mark.parametrize("how", ["hold", "Dependency"])
+def test_a_pin_that_cannot_start_gives_its_nodes_back(cluster: Cluster, how: str) -> None:
+    """Its owner may hold it, or have it wait for another job: nobody else is to wait for that."""
+    blocker = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "30", script="echo dtk; sleep 300")
+    cluster.wait_state(blocker, "RUNNING")
+    pinned = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "60", script="echo dtk; sleep 1")
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(pinned))
+    if how == "hold":
+        cluster.ok("scontrol", "hold", pinned)
+    else:
+        cluster.ok("scontrol", "update", f"JobId={pinned}", f"Dependency=after:{blocker}+600")
+    other = cluster.sbatch("--gres=gpu:8", "-t", "60", script="echo dtk; sleep 1")
+    cluster.ok("scancel", blocker)
+    cluster.wait_started(other)
+    assert "returned" in cluster.outcomes(pinned)
+    assert cluster.job(pinned)["JobState"] == "PENDING"
+    if how == "hold":
+        assert cluster.job(pinned)["Priority"] == "0", "it is still held"

@@ -157,6 +157,25 @@ class Pins:
         ]
 
 
+# With these, and with any limit of an association or a QOS, Slurm starts a job on no node.
+NO_START = frozenset({
+    "BadConstraints", "Licenses", "Dependency", "DependencyNeverSatisfied", "JobHeldUser",
+    "JobHeldAdmin", "InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed",
+})  # fmt: skip
+LIMITS = ("Assoc", "QOS")
+
+
+def does_not_start(job: Job) -> bool:
+    """Whether Slurm says that it will not start a pinned job, whatever becomes free.
+
+    A pin is a loan: its nodes go back at once. A job that is requeued waits for its begin time
+    where it is: Slurm sets that two minutes ahead.
+    """
+    if job.state != "PENDING":
+        return False
+    return job.reason in NO_START or job.reason.startswith(LIMITS)
+
+
 def moved_away(job: Job, inventory: Inventory) -> bool:
     """Whether somebody moved a pinned job to a partition that its nodes are not in.
 

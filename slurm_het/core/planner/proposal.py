@@ -24,7 +24,7 @@ from slurm_het.core.jobs.task_pools import Readings, TaskPools, fill_task_pools,
 from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.outcomes import Outcome
-from slurm_het.core.planner.pins import Pins
+from slurm_het.core.planner.pins import Pins, does_not_start
 from slurm_het.core.planner.plan import Solve, plan, select
 from slurm_het.core.planner.repairs import (
     Holdings,
@@ -131,12 +131,15 @@ def _overdue(
     jobs = {job.key: job for job in snapshot.jobs}
     ending = {key for key, job in jobs.items() if job.state == "COMPLETING"}
     stranded = {key: why for key, why in pins.stranded(inventory).items() if key not in ending}
-    for pin in pins.late(ticks, snapshot.time):
-        if pin.task.key not in stranded:
-            job = jobs.get(pin.task.key)
-            yield TakeBack(pin.task.key, job.reason if job else "unknown", penalty=True)
-    for key, why in stranded.items():
-        yield TakeBack(key, why, penalty=False)
+    late = {pin.task.key for pin in pins.late(ticks, snapshot.time)}
+    for key in pins.pins:
+        job = jobs.get(key)
+        if key in stranded:
+            yield TakeBack(key, stranded[key], penalty=False)
+        elif job and does_not_start(job):
+            yield TakeBack(key, job.reason, penalty=True)
+        elif key in late:
+            yield TakeBack(key, job.reason if job else "unknown", penalty=True)
 
 
 def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) -> Prepared:
