@@ -238,7 +238,8 @@ def test_a_requeued_job_that_kept_its_pin_comes_back_to_the_gate(tmp_path: Path)
 @pytest.mark.parametrize(
     ("reason", "back"),
     [
-        ("Licenses", True), ("Dependency", True), ("JobHeldUser", True), ("QOSMaxGRESPerUser", True),
+        ("Licenses", True), ("Dependency", True), ("JobHeldUser", True),
+        ("QOSMaxGRESPerUser", True),
         ("AssocGrpGRES", True), ("Priority", False), ("Resources", False), ("BeginTime", False),
     ],
 )  # fmt: skip
