@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from slurm_het.config import load_config
-from slurm_het.core.jobs.admission import admit
+from slurm_het.core.jobs.admission import admit_message
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import parse_features
@@ -62,7 +62,7 @@ def test_a_script_gets_what_the_table_says(
     if scenario == "untouched":
         assert not any(key.startswith("tres_") for key in sent)
         return
-    answer = admit(sent, policy(), inventory())
+    answer = admit_message(sent, policy(), inventory())
     what = answer.classification
     assert answer.action == "admit"
     assert what is not None

@@ -15,7 +15,7 @@ import msgspec
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.core.assignment.linear_program import LinearProgram
-from slurm_het.core.jobs.admission import admit, sent_by
+from slurm_het.core.jobs.admission import admit_record
 from slurm_het.core.jobs.task_pools import display_key, is_gated
 from slurm_het.core.model import Placement, Plan, Snapshot
 from slurm_het.core.planner.build_problem import build
@@ -119,8 +119,8 @@ async def _adopted(prepared: Prepared, slurm: CliSlurm, memory: Memory) -> Snaps
     """The snapshot, the strays classified, as hetd does before it plans them."""
     jobs = {job.id: job for job in prepared.snapshot.jobs}
     for number in prepared.strays:
-        sent = sent_by(jobs[number], await slurm.batch_script(number))
-        made = admit(sent, prepared.policy, prepared.inventory).fields
+        script = await slurm.batch_script(number)
+        made = admit_record(jobs[number], script, prepared.policy, prepared.inventory).fields
         if comment := made.get("admin_comment"):
             features = made.get("features", jobs[number].features)
             jobs[number] = replace(jobs[number], admin_comment=comment, features=features)

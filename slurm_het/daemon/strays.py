@@ -6,10 +6,7 @@ import asyncio
 import logging
 
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.admission import (
-    admit,
-    sent_by,
-)
+from slurm_het.core.jobs.admission import admit_record
 from slurm_het.core.jobs.mark import (
     MAX_COMMENT,
     decode_comment,
@@ -99,15 +96,14 @@ class Strays:
 
     async def _adopt_one(self, job: Job, inventory: Inventory) -> None:
         script = await self.slurm.batch_script(job.id)
-        admission = admit(sent_by(job, script), self.policy, inventory)
-        fields = {
-            "AdminComment": admission.fields.get("admin_comment", ""),
-            "Features": admission.fields.get("features", ""),
-        }
+        admission = admit_record(job, script, self.policy, inventory)
+        comment = admission.fields.get("admin_comment", "")
+        features = admission.fields.get("features", "")
+        fields = {"AdminComment": comment} | ({"Features": features} if features else {})
         try:
-            if admission.action != "admit" or not fields["AdminComment"]:
+            if not comment:
                 raise SlurmError(admission.why)
-            await self.slurm.update_job(str(job.id), {k: v for k, v in fields.items() if v})
+            await self.slurm.update_job(str(job.id), fields)
         except SlurmBusyError:
             pass  # it is a stray in the next cycle too
         except SlurmError as error:

@@ -6,13 +6,13 @@ manual (--gpus*, --cpus-per-gpu, --mem*, --ntasks-per-node, --exclusive) and liv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from slurm_het.core.jobs.request import GresRequests, gres_of
 from slurm_het.core.model import Job, Node, Slot
 from slurm_het.core.policy import Policy
-from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.gres import Gres
 
 MAX_NODES = 1024
@@ -37,24 +37,16 @@ class Demand:
     unit: int = 0
 
 
-def accelerator_requests(job: Job, policy: Policy) -> dict[str, list[Gres]]:
-    """The accelerator GRES of each TRES field of a job (`node`, `job`, `task`, `socket`)."""
-    out: dict[str, list[Gres]] = {}
-    for where, text in (
-        ("node", job.tres_per_node),
-        ("job", job.tres_per_job),
-        ("task", job.tres_per_task),
-        ("socket", job.tres_per_socket),
-    ):
-        found = [g for g in gres.parse(text) if g.name in policy.gres and g.count > 0]
-        if found:
-            out[where] = found
-    return out
+def accelerators(asked: GresRequests, policy: Policy) -> GresRequests:
+    """What of it asks for at least one accelerator, or a share of one."""
+    return GresRequests(
+        *(tuple(g for g in items if g.name in policy.gres and g.count > 0) for items in asked)
+    )
 
 
 def is_accelerator_job(job: Job, policy: Policy) -> bool:
-    """Whether the job asks for any accelerator."""
-    return bool(accelerator_requests(job, policy))
+    """Whether the job asks for any accelerator. Raises GresError."""
+    return any(accelerators(gres_of(job), policy))
 
 
 class NodeSize(NamedTuple):
@@ -76,14 +68,14 @@ def size_of(node: Node) -> NodeSize:
     return NodeSize(len(node.devices), node.cpus, node.memory_mib)
 
 
-def count_demand(job: Job, policy: Policy, most: NodeSize) -> Demand | str:
-    """The demand of a job, or in words why it cannot be planned.
+def count_demand(job: Job, asked: GresRequests, policy: Policy, most: NodeSize) -> Demand | str:
+    """The demand of a job that asks for accelerators, or in words why it cannot be planned.
 
-    `most` is what the largest node has which the job may use: it decides over how many nodes the
-    job spreads where the user left that open.
+    `asked` are all its GRES; `most` is what the largest node has which the job may use: it decides
+    over how many nodes the job spreads where the user left that open.
     """
-    requests = accelerator_requests(job, policy)
-    kinds = {(g.name, g.type) for found in requests.values() for g in found}
+    devices = accelerators(asked, policy)
+    kinds = {(item.name, item.type) for item in devices.all()}
     if len({name for name, _ in kinds}) > 1:
         return "asks for several GRES names at once"
     if len(kinds) > 1:
@@ -92,7 +84,7 @@ def count_demand(job: Job, policy: Policy, most: NodeSize) -> Demand | str:
     shared = policy.gres[name].shared
     most = _usable(job, most)
     least = _least_nodes(job, most.cpus)
-    split = _per_node_counts(job, requests, least, most.devices if not shared else ENDLESS)
+    split = _per_node_counts(job, devices, least, most.devices if not shared else ENDLESS)
     if isinstance(split, str):
         return split
     if not shared and max(split) > MAX_DEVICES_PER_NODE:
@@ -108,15 +100,19 @@ def count_demand(job: Job, policy: Policy, most: NodeSize) -> Demand | str:
         asks=_asks(name, gres_type, policy),
         exclusive=job.exclusive,
         all_memory=job.memory_per_node_mib == 0,
-        unit=_unit(job, requests) if len(slots) > 1 and not shared else 0,
+        unit=_unit(job, devices) if len(slots) > 1 and not shared else 0,
     )
 
 
-def _unit(job: Job, requests: Mapping[str, list[Gres]]) -> int:
+def _unit(job: Job, devices: GresRequests) -> int:
     """How many devices go together where their number on each node is left open; else 0."""
-    if "node" in requests or "socket" in requests or job.ntasks_per_node:
+    if devices.node or devices.socket or job.ntasks_per_node:
         return 0
-    return 1 if "job" in requests else sum(g.count for g in requests["task"])
+    return 1 if devices.job else _total(devices.task)
+
+
+def _total(items: Iterable[Gres]) -> int:
+    return sum(item.count for item in items)
 
 
 def _asks(name: str, gres_type: str | None, policy: Policy) -> str:
@@ -153,24 +149,24 @@ def _least_nodes(job: Job, cpus_per_node: int) -> int:
 
 
 def _per_node_counts(
-    job: Job, requests: dict[str, list[Gres]], nodes: int, devices_per_node: int
+    job: Job, devices: GresRequests, nodes: int, devices_per_node: int
 ) -> tuple[int, ...] | str:
     """How many GRES units each of at least `nodes` nodes gets, or why not.
 
     Where it is left open as evenly as can be, as that finds room most easily; what Slurm will make
     of it is told in slurm_picks.py. A task's are all on one node.
     """
-    count = {where: sum(g.count for g in found) for where, found in requests.items()}
-    total, size = count.get("job", 0), 1
-    if "node" in count:
-        if "job" in count and count["job"] % count["node"] == 0:
-            nodes = max(nodes, count["job"] // count["node"])  # --gpus=16 --gpus-per-node=8
-        total, size = nodes, count["node"]
-    elif "socket" in count:
-        total, size = nodes, count["socket"] * max(1, job.sockets_per_node)
+    in_all, per_node = _total(devices.job), _total(devices.node)
+    if per_node:
+        if in_all and in_all % per_node == 0:
+            nodes = max(nodes, in_all // per_node)  # --gpus=16 --gpus-per-node=8
+        total, size = nodes, per_node
+    elif devices.socket:
+        total, size = nodes, _total(devices.socket) * max(1, job.sockets_per_node)
     else:
-        if "job" not in count:
-            total, size = max(1, job.tasks), count["task"]
+        total, size = in_all, 1
+        if not in_all:
+            total, size = max(1, job.tasks), _total(devices.task)
         nodes = max(nodes, -(-total // max(1, devices_per_node // size)))
         if nodes > total:
             return f"asks for {total * size} devices on {nodes} nodes"

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.admission import (
-    classification_of,
-    registered,
-)
+from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.gres_choice import as_admitted, choose, may_rewrite
-from slurm_het.core.jobs.mark import (
-    decode_comment,
-)
+from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
+from slurm_het.core.jobs.request import GresRequests, gres_of, registered
 from slurm_het.core.model import (
     SCENARIOS,
     Classification,
@@ -30,7 +26,7 @@ from slurm_het.core.model import (
     Task,
 )
 from slurm_het.core.policy import Policy
-from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.arrays import array_indexes, array_size
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.worth.weights import (
@@ -177,16 +173,14 @@ class Readings:
         self._held_against: object = None
         self._known: dict[Job, _Reading] = {}
 
-    def of(self, jobs: list[Job], view: _View, scripts: Mapping[int, str]) -> Iterator[_Reading]:
+    def of(self, jobs: list[Job], view: _View) -> Iterator[_Reading]:
         """The reading of each job."""
         against = view.held_against()
         before = self._known if against is not None and against == self._held_against else {}
         self._held_against, self._known = against, {}
         for job in jobs:
-            reading = None if job.id in scripts else before.get(job)
-            if reading is None:
-                reading = _read(job, scripts.get(job.id, ""), view)
-            if job.id not in scripts and not _begins_later(job):
+            reading = before.get(job) or _read(job, view)
+            if not _begins_later(job):
                 self._known[job] = reading
             yield reading
 
@@ -200,7 +194,6 @@ def fill_task_pools(
     snapshot: Snapshot,
     inventory: Inventory,
     policy: Policy,
-    scripts: Mapping[int, str] | None = None,
     limit: int = 100_000,
     readings: Readings | None = None,
 ) -> TaskPools:
@@ -216,7 +209,7 @@ def fill_task_pools(
     unlisted = 0
     gated = [j for j in snapshot.jobs if is_gated(j, policy)]
     gated.sort(key=lambda j: (-j.priority, j.id, j.array_task_id or 0))
-    read = (readings or Readings()).of(gated, view, scripts or {})
+    read = (readings or Readings()).of(gated, view)
     for job, (what, made) in zip(gated, read, strict=True):
         key = display_key(job)
         if what:
@@ -241,10 +234,10 @@ def fill_task_pools(
     return replace(out, tasks=tuple(tasks), unlisted=unlisted)
 
 
-def _read(job: Job, script: str, view: _View) -> _Reading:
+def _read(job: Job, view: _View) -> _Reading:
     what = None
     try:
-        what = classification_of(job, view.policy, script)
+        what = classification_of(job, view.policy)
         return what, _task(job, what, view)
     except HetError as error:
         return what, _handover(job, error.message, view)
@@ -291,8 +284,9 @@ def _task(job: Job, what: Classification, view: _View) -> Task | Handover | str:
     if not pools:
         return f"no pool has a device of {describe(what)}"
     names = {p.partition for p in pools}
-    found, job = job, _before_release(job, types, view)
-    demand = count_demand(job, view.policy, view.largest(job.features, names, types))
+    written = gres_of(job)
+    asked = _before_release(job, written, types, view)
+    demand = count_demand(job, asked, view.policy, view.largest(job.features, names, types))
     if isinstance(demand, str):
         return _handover(job, demand, view, pools)
     usable, refused = usable_pools(job, demand, pools, view.partitions)
@@ -300,9 +294,9 @@ def _task(job: Job, what: Classification, view: _View) -> Task | Handover | str:
         return f"may use no fitting pool ({refused})"
     task = replace(
         _make_task(job, what, demand, types, usable),
-        rewritten=job is not found and not demand.shared,
+        rewritten=asked is not written and not demand.shared,
     )
-    may = view.rewrites_gres and may_rewrite(task, job, view.policy)
+    may = view.rewrites_gres and may_rewrite(task, asked, view.policy)
     return replace(task, rewrites=view.rewrites(task)) if may else task
 
 
@@ -349,16 +343,18 @@ def _begins_later(job: Job) -> bool:
     return job.eligible_time > job.submit_time + AT_ONCE_SECONDS
 
 
-def _before_release(job: Job, types: frozenset[str], view: _View) -> Job:
-    """The job with its own request, if a release that came to nothing has rewritten it.
+def _before_release(
+    job: Job, written: GresRequests, types: frozenset[str], view: _View
+) -> GresRequests:
+    """What the job itself asks for, if a release that came to nothing has rewritten it.
 
     Where one type is all that fits, the hook may have named it: that stays.
     """
     kept = decode_comment(job.admin_comment) if view.rewrites_gres and len(types) > 1 else None
     if kept is None:
-        return job
-    asked = kept[1].get("tres_per_node") or kept[1].get("tres_per_job") or ""
-    return as_admitted(job, registered(asked, view.policy))
+        return written
+    before = gres.parse(kept[1].get("tres_per_node") or kept[1].get("tres_per_job") or "")
+    return as_admitted(written, tuple(registered(item, view.policy) for item in before))
 
 
 def _make_task(

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from slurm_het.core.cluster.holdings import Held, Holding, holding_of
-from slurm_het.core.jobs.admission import (
-    classification_of,
-)
+from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.mark import (
     MARK,
 )
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
+from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.jobs.task_pools import display_key, is_gated
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
 from slurm_het.core.planner.pins import Pins
@@ -169,7 +168,9 @@ class _Maker:
             nodes = [n for n in self.inventory.nodes.values() if pools & set(n.partitions)]
         else:
             nodes, types = self._candidates(job, what), self._fitting(job, what)
-            demand = count_demand(job, self.policy, NodeSize.largest(map(size_of, nodes)))
+            demand = count_demand(
+                job, gres_of(job), self.policy, NodeSize.largest(map(size_of, nodes))
+            )
             if isinstance(demand, str):
                 return Ask()
             slots, shared = demand.slots, demand.shared

@@ -8,11 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.jobs.admission import (
-    Admission,
-    admit,
-    classification_of,
-)
+from slurm_het.core.jobs.admission import Admission, admit_message
+from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.mark import (
     MAX_COMMENT,
     decode_comment,
@@ -33,7 +30,8 @@ def submit(**sent: str) -> Admission:
     """The answer for a submission of one GPU, unless the fields say otherwise."""
     if not any(key.startswith("tres_") for key in sent):
         sent["tres_per_node"] = "gpu:1"
-    return admit({"user_name": "ann", "script": "python train.py"} | sent, policy(), inventory())
+    sent = {"user_name": "ann", "script": "python train.py"} | sent
+    return admit_message(sent, policy(), inventory())
 
 
 def nodes_for(features: str) -> set[str]:
@@ -118,7 +116,7 @@ def test_the_hooks_process_says_the_same_of_kinds_as_of_all_nodes(
     sent |= {"script": script, "min_nodes": str(nodes)}
     offered = offer(inventory(running(1, "nv1", "gpu:a100:2(IDX:0-1)")))
     assert len(offered.nodes) < len(inventory().nodes)
-    assert admit(sent, policy(), offered) == admit(sent, policy(), inventory())
+    assert admit_message(sent, policy(), offered) == admit_message(sent, policy(), inventory())
 
 
 def test_several_nodes_want_the_same_alternative() -> None:
@@ -131,6 +129,8 @@ def test_a_job_that_may_share_gets_a_share() -> None:
     assert answer.fields["tres_per_node"] == "shard:10"
     assert answer.classification is not None
     assert "shard:10" in answer.classification.evidence[-1]
+    equals = submit(tres_per_node="gpu=1", script="#HET memory=10G share=yes scenario=inference")
+    assert equals.fields["tres_per_node"] == "shard:10", "another spelling of gpu:1"
     two = submit(tres_per_node="gpu:2", script="#HET memory=10G share=yes scenario=inference")
     assert "tres_per_node" not in two.fields
 

@@ -12,9 +12,7 @@ from slurm_het.core.cluster.fit import (
     misfit,
 )
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
-from slurm_het.core.jobs.admission import (
-    admit,
-)
+from slurm_het.core.jobs.admission import admit_message
 from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Slot, Snapshot, Task
@@ -62,7 +60,8 @@ def snapshot(*jobs: Job, nodes: tuple[NodeRecord, ...] = (MIX,), rewrites: bool 
 def gated(script: str, **fields: str) -> Job:
     """A job as the hook leaves it; `script` decides what fits."""
     sent = {"script": f"#!/bin/sh\n{script}\n", **fields}
-    admission = admit(sent, POLICY, take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY))
+    there = take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY)
+    admission = admit_message(sent, POLICY, there)
     assert admission.action == "admit", admission.why
     known = {"tres_per_node", "tres_per_job", "admin_comment"}
     final = {k: v for k, v in (fields | admission.fields).items() if k in known}
@@ -162,7 +161,7 @@ def test_at_submit_the_only_kind_is_named(
     script: str, asked: dict[str, str], named: dict[str, str]
 ) -> None:
     inventory = take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY)
-    fields = admit({"script": f"#!/bin/sh\n{script}\n", **asked}, POLICY, inventory).fields
+    fields = admit_message({"script": f"#!/bin/sh\n{script}\n", **asked}, POLICY, inventory).fields
     assert {f: v for f, v in fields.items() if f.startswith("tres")} == named
 
 

@@ -65,13 +65,6 @@ def test_a_task_carries_what_the_planner_needs() -> None:
     assert (task.exclusive, task.features, task.priority, task.minutes) == (True, "a100", 44, 60)
 
 
-def test_the_script_decides_when_there_is_no_admin_comment() -> None:
-    pools = fill(gated(1), gated(2), scripts={2: "module load rocm\nvllm serve x"})
-    assert pools.tasks[0].pools == ("train-nv",)
-    assert pools.classifications["2"].vendors == ("amd",)
-    assert pools.classifications["2"].scenario == "inference"
-
-
 def test_the_reason_begin_time_may_be_an_old_one() -> None:
     assert fill(gated(1, reason="BeginTime")).tasks
     skewed = gated(1, submit_time=4_000_000_000, eligible_time=4_000_000_001)
