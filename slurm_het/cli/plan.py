@@ -16,7 +16,7 @@ from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.jobs.admission import admit_record
-from slurm_het.core.jobs.task_pools import display_key, is_gated
+from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Placement, Plan, Snapshot
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.pins import Pins
@@ -160,7 +160,7 @@ def _waiting(prepared: Prepared, made: Plan, memory: Memory) -> dict[str, str]:
     reserved = {r.task.key for r in prepared.ahead.reserve}
     moved = {p.key for p in made.placements} | reserved
     told = {
-        whys.tasks[job.id].key if job.id in whys.tasks else display_key(job): whys.gated(job)
+        whys.tasks[job.id].key if job.id in whys.tasks else job.label: whys.gated(job)
         for job in prepared.snapshot.jobs
         if is_gated(job, prepared.policy)
     }

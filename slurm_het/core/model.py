@@ -82,6 +82,16 @@ class Job:
             return f"{self.array_job_id}_{self.array_task_id}"
         return str(self.id)
 
+    @property
+    def unsplit(self) -> bool:
+        """Whether it stands for all tasks of an array that have no record of their own yet."""
+        return bool(self.array_job_id and self.array_task_id is None and self.array_tasks)
+
+    @property
+    def label(self) -> str:
+        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array."""
+        return f"{self.array_job_id}_[{self.array_tasks}]" if self.unsplit else self.key
+
     def memory_on_node(self, cpus: int, devices: int) -> int | None:
         """MiB on a node where it has so many CPUs and devices; None is all, 0 is not told."""
         if self.memory_per_node_mib is not None:

@@ -12,7 +12,8 @@ from slurm_het.core.jobs.mark import (
     decode_comment,
     without_mark,
 )
-from slurm_het.core.jobs.task_pools import Handover, TaskPools
+from slurm_het.core.jobs.reading import Handover
+from slurm_het.core.jobs.task_pools import TaskPools
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import moved_away

@@ -16,7 +16,7 @@ from slurm_het.core.jobs.mark import (
 )
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
 from slurm_het.core.jobs.request import gres_of
-from slurm_het.core.jobs.task_pools import display_key, is_gated
+from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
@@ -130,7 +130,7 @@ class _Maker:
         gated = is_gated(job, self.policy)
         return JobRow(
             job=job,
-            id=display_key(job),
+            id=job.label,
             pool=GATE if gated else job.partition,
             scenario=what.scenario if what else None,
             types=types,
@@ -152,8 +152,8 @@ class _Maker:
             asks = is_accelerator_job(job, self.policy)
             if not asks and not held.types:
                 return None, None, True
-            key = display_key(job)
-            what = self.queue.classifications.get(key) or classification_of(job, self.policy)
+            known = self.queue.classifications.get(job.label)
+            what = known or classification_of(job, self.policy)
             waits = asks and job.state == "PENDING"
             return what, self._ask(job, what) if waits else None, True
         except HetError as error:

@@ -10,12 +10,8 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.task_pools import (
-    Readings,
-    TaskPools,
-    fill_task_pools,
-    is_gated,
-)
+from slurm_het.core.jobs.reading import Readings
+from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Job
 from slurm_het.core.syntax.arrays import (
     array_indexes,
