@@ -15,7 +15,7 @@ import msgspec
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.core.assignment.linear_program import LinearProgram
-from slurm_het.core.jobs.admission import admit_record
+from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Placement, Plan, Snapshot
 from slurm_het.core.planner.build_problem import build
@@ -120,9 +120,9 @@ async def _adopted(prepared: Prepared, slurm: CliSlurm, memory: Memory) -> Snaps
     jobs = {job.id: job for job in prepared.snapshot.jobs}
     for number in prepared.strays:
         script = await slurm.batch_script(number)
-        made = admit_record(jobs[number], script, prepared.policy, prepared.inventory).fields
-        if comment := made.get("admin_comment"):
-            features = made.get("features", jobs[number].features)
+        made = admit_record(jobs[number], script, prepared.policy, prepared.inventory)
+        if isinstance(made, Admitted) and (comment := made.fields["admin_comment"]):
+            features = made.fields.get("features", jobs[number].features)
             jobs[number] = replace(jobs[number], admin_comment=comment, features=features)
         else:
             memory.not_adopted.add(number)

@@ -14,7 +14,7 @@ import pytest
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution
-from slurm_het.core.jobs.admission import admit_record
+from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.mark import (
     MARK,
 )
@@ -120,6 +120,7 @@ def marked(number: int, **fields: Any) -> Job:
     """A gated job as the hook leaves it."""
     job = gated(number, **fields)
     made = admit_record(job, "", policy(), inventory())
+    assert isinstance(made, Admitted)
     return replace(job, admin_comment=made.fields["admin_comment"])
 
 

@@ -8,7 +8,7 @@ open. What is written into it at its release: planner/updates.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory
@@ -26,6 +26,7 @@ from slurm_het.core.jobs.request import (
 )
 from slurm_het.core.model import Classification, Job, Node, Pool
 from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import NoFittingDevice, Reason, Unreadable
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import combine, parse_features
 from slurm_het.core.syntax.gres import Gres
@@ -36,13 +37,26 @@ MAX_FEATURES = 1023
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """What the hook is told: `action` admit or pass, why, and the fields to assign."""
+class Admitted:
+    """The job goes to the intake: the fields to assign, and what it is."""
 
-    action: str
-    why: str
-    fields: dict[str, str] = field(default_factory=dict)
-    classification: Classification | None = None
+    fields: dict[str, str]
+    classification: Classification
+
+    @property
+    def why(self) -> str:
+        """The first evidence for what it is."""
+        return self.classification.evidence[0] if self.classification.evidence else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The job stays as it is: plain Slurm places it."""
+
+    why: Reason
+
+
+Admission = Admitted | Passed
 
 
 class _Fit(NamedTuple):
@@ -67,7 +81,7 @@ def admit_message(sent: Mapping[str, str], policy: Policy, inventory: Inventory)
     try:
         request = from_message(sent)
     except HetError as error:
-        return Admission("pass", error.message)
+        return Passed(Unreadable(error.message))
     return admit(request, policy, inventory)
 
 
@@ -76,7 +90,7 @@ def admit_record(job: Job, script: str, policy: Policy, inventory: Inventory) ->
     try:
         request = from_record(job, script)
     except HetError as error:
-        return Admission("pass", error.message)
+        return Passed(Unreadable(error.message))
     return admit(request, policy, inventory)
 
 
@@ -85,14 +99,15 @@ def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admissio
     try:
         parse_features(request.features)
     except HetError as error:
-        return Admission("pass", error.message)
+        return Passed(Unreadable(error.message))
     what = classify(request, policy)
     types = fitting_types(what, inventory.types(), policy)
     pool_types = {p.partition: inventory.types_of(p.partition) for p in policy.pools}
-    pools, remark = fitting_pools(what, types, pool_types, policy)
+    pools = fitting_pools(what, types, pool_types, policy)
     if not pools:
-        return Admission("pass", f"no pool has a device for it ({'; '.join(what.evidence)})"[:400])
-    if remark:
+        return Passed(NoFittingDevice(what.evidence))
+    if pools[0].scenario != what.scenario:
+        remark = f"no {what.scenario} pool has a fitting device; using the others"
         what = replace(what, evidence=(*what.evidence, remark))
     fit = _Fit.of(types, pools, inventory)
     fields, evidence = _tres_fields(request, what, fit, policy)
@@ -102,7 +117,7 @@ def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admissio
     if features != request.features and len(features) <= MAX_FEATURES:
         fields["features"] = features
     fields["admin_comment"] = encode_comment(what, request.original)
-    return Admission("admit", what.evidence[0] if what.evidence else "", fields, what)
+    return Admitted(fields, what)
 
 
 def _tres_fields(

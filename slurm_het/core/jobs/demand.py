@@ -13,6 +13,13 @@ from typing import NamedTuple
 from slurm_het.core.jobs.request import GresRequests, gres_of
 from slurm_het.core.model import Job, Node, Slot
 from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import (
+    AsksForSeveral,
+    Reason,
+    TooFewDevices,
+    TooManyDevices,
+    TooManyNodes,
+)
 from slurm_het.core.syntax.gres import Gres
 
 MAX_NODES = 1024
@@ -68,8 +75,8 @@ def size_of(node: Node) -> NodeSize:
     return NodeSize(len(node.devices), node.cpus, node.memory_mib)
 
 
-def count_demand(job: Job, asked: GresRequests, policy: Policy, most: NodeSize) -> Demand | str:
-    """The demand of a job that asks for accelerators, or in words why it cannot be planned.
+def count_demand(job: Job, asked: GresRequests, policy: Policy, most: NodeSize) -> Demand | Reason:
+    """The demand of a job that asks for accelerators, or why it cannot be planned.
 
     `asked` are all its GRES; `most` is what the largest node has which the job may use: it decides
     over how many nodes the job spreads where the user left that open.
@@ -77,18 +84,18 @@ def count_demand(job: Job, asked: GresRequests, policy: Policy, most: NodeSize) 
     devices = accelerators(asked, policy)
     kinds = {(item.name, item.type) for item in devices.all()}
     if len({name for name, _ in kinds}) > 1:
-        return "asks for several GRES names at once"
+        return AsksForSeveral("GRES names")
     if len(kinds) > 1:
-        return "asks for several device types at once"
+        return AsksForSeveral("device types")
     ((name, gres_type),) = kinds
     shared = policy.gres[name].shared
     most = _usable(job, most)
     least = _least_nodes(job, most.cpus)
     split = _per_node_counts(job, devices, least, most.devices if not shared else ENDLESS)
-    if isinstance(split, str):
+    if isinstance(split, Reason):
         return split
     if not shared and max(split) > MAX_DEVICES_PER_NODE:
-        return f"asks for {max(split)} devices on one node"
+        return TooManyDevices(max(split), MAX_DEVICES_PER_NODE)
     slots = tuple(
         _slot(job, 1 if shared else count, node, len(split)) for node, count in enumerate(split)
     )
@@ -150,7 +157,7 @@ def _least_nodes(job: Job, cpus_per_node: int) -> int:
 
 def _per_node_counts(
     job: Job, devices: GresRequests, nodes: int, devices_per_node: int
-) -> tuple[int, ...] | str:
+) -> tuple[int, ...] | Reason:
     """How many GRES units each of at least `nodes` nodes gets, or why not.
 
     Where it is left open as evenly as can be, as that finds room most easily; what Slurm will make
@@ -169,10 +176,11 @@ def _per_node_counts(
             total, size = max(1, job.tasks), _total(devices.task)
         nodes = max(nodes, -(-total // max(1, devices_per_node // size)))
         if nodes > total:
-            return f"asks for {total * size} devices on {nodes} nodes"
+            return TooFewDevices(total * size, nodes)
     # Before anything is as long as that: users ask for any number.
-    if nodes > MAX_NODES or (job.nodes_max and nodes > job.nodes_max):
-        return f"needs {nodes} nodes, more than it allows"
+    most = min(MAX_NODES, job.nodes_max or MAX_NODES)
+    if nodes > most:
+        return TooManyNodes(nodes, most)
     base, extra = divmod(total, nodes)
     return ((base + 1) * size,) * extra + (base * size,) * (nodes - extra)
 

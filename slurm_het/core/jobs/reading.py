@@ -17,6 +17,17 @@ from slurm_het.core.jobs.request import GresRequests, gres_of, registered
 from slurm_het.core.jobs.waits import begins_later, slurm_waits
 from slurm_het.core.model import Classification, Job, Node, Partition, Pool, Snapshot, Task
 from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import (
+    ForReservation,
+    HeterogeneousJob,
+    NamesNodes,
+    NoAccelerator,
+    NoFittingDevice,
+    NoUsablePool,
+    PlacedByNobody,
+    Reason,
+    Unreadable,
+)
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.worth.weights import Site, site_of
@@ -28,7 +39,7 @@ class Handover:
     """A gated job that is eligible but not ours to plan: plain Slurm places it in `partitions`."""
 
     partitions: tuple[str, ...]
-    why: str
+    why: Reason
 
 
 class _NodeShape(NamedTuple):
@@ -133,7 +144,7 @@ class Reading(NamedTuple):
     """What a job is, unless that cannot be told, and its task, or why it has none."""
 
     classification: Classification | None
-    outcome: Task | Handover | str
+    outcome: Task | Handover | Reason
 
 
 class Readings:
@@ -166,60 +177,71 @@ def read_job(job: Job, facts: ClusterFacts) -> Reading:
         what = classification_of(job, facts.policy)
         return Reading(what, _outcome(job, what, facts))
     except HetError as error:
-        return Reading(what, _handover(job, error.message, facts))
+        return Reading(what, _handover(job, Unreadable(error.message), facts))
 
 
-def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Handover | str:
-    """The task of a gated job, who else places it, or in words why it cannot be planned now."""
-    waits = slurm_waits(job, facts.now)
-    if waits:
+def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Handover | Reason:
+    """The task of a gated job, who else places it, or why it cannot be planned now.
+
+    Raises HetError where a text of the job cannot be read.
+    """
+    if waits := slurm_waits(job, facts.now):
         return waits
-    foreign = _not_ours(job, facts.policy)
-    if foreign:
+    if foreign := _not_ours(job, facts.policy):
         return _handover(job, foreign, facts)
     types = fitting_types(what, facts.types, facts.policy)
-    pools, _ = fitting_pools(what, types, facts.pool_types, facts.policy)
+    pools = fitting_pools(what, types, facts.pool_types, facts.policy)
     if not pools:
-        return f"no pool has a device of {describe(what)}"
+        return NoFittingDevice(_needs(what))
     written = gres_of(job)
     asked = _before_release(job, written, types, facts)
     names = {p.partition for p in pools}
     largest = facts.largest_node(job.features, names, types)
     demand = count_demand(job, asked, facts.policy, largest)
-    if isinstance(demand, str):
+    if isinstance(demand, Reason):
         return _handover(job, demand, facts, pools)
-    usable, refused = usable_pools(job, demand, pools, facts.partitions)
-    if not usable:
-        return f"may use no fitting pool ({refused})"
+    usable = usable_pools(job, demand, pools, facts.partitions)
+    if not usable.partitions:
+        return NoUsablePool(usable.refuses)
     rewritten = asked is not written and not demand.shared
-    task = replace(_make_task(job, what, demand, types, usable), rewritten=rewritten)
+    task = replace(_make_task(job, what, demand, types, usable.partitions), rewritten=rewritten)
     may = facts.rewrites_gres and may_rewrite(task, asked, facts.policy)
     return replace(task, rewrites=facts.rewrites(task)) if may else task
 
 
-def _not_ours(job: Job, policy: Policy) -> str:
-    """Why a job that is in the gate all the same is none that we plan, or ''.
+def _needs(what: Classification) -> tuple[str, ...]:
+    """What a job of this classification needs, for people."""
+    device = "|".join(what.types) or "|".join(what.vendors) or "any vendor"
+    return (device, f"at least {what.memory_gib} GiB") if what.memory_gib else (device,)
+
+
+def _not_ours(job: Job, policy: Policy) -> Reason | None:
+    """Why a job that is in the gate all the same is none that we plan; None if it is.
 
     The hook lets such jobs pass; users put them there with `-p accel`, or by a later update.
     """
     if job.het_job_id:
-        return "is part of a heterogeneous job"
+        return HeterogeneousJob()
     if job.req_nodes:
-        return f"names its nodes ({job.req_nodes})"
+        return NamesNodes(job.req_nodes)
     if job.reservation:
-        return f"is for the reservation {job.reservation}"
-    return "" if is_accelerator_job(job, policy) else "asks for no accelerator"
+        return ForReservation(job.reservation)
+    return None if is_accelerator_job(job, policy) else NoAccelerator()
 
 
 def _handover(
-    job: Job, why: str, facts: ClusterFacts, pools: tuple[Pool, ...] = ()
-) -> Handover | str:
-    """Give a job that we cannot plan to plain Slurm, in the pools that it may use."""
-    waits = slurm_waits(job, facts.now)
-    if waits:
+    job: Job, why: Reason, facts: ClusterFacts, pools: tuple[Pool, ...] = ()
+) -> Handover | Reason:
+    """Give a job that we cannot plan to plain Slurm, in those of the pools that it may use.
+
+    Without `pools`: of all. If it may use none, or is to wait, it stays in the gate.
+    """
+    if waits := slurm_waits(job, facts.now):
         return waits
-    usable, refused = usable_pools(job, None, pools or facts.policy.pools, facts.partitions)
-    return Handover(usable, f"{why}; plain Slurm places it") if usable else f"{why} ({refused})"
+    usable = usable_pools(job, None, pools or facts.policy.pools, facts.partitions)
+    if not usable.partitions:
+        return PlacedByNobody(why, usable.refuses)
+    return Handover(usable.partitions, why)
 
 
 def _before_release(
@@ -266,8 +288,3 @@ def _make_task(
         job_class=what.job_class,
         since=job.eligible_time or job.submit_time,
     )
-
-
-def describe(what: Classification) -> str:
-    """A classification's types or vendors, for messages."""
-    return "|".join(what.types) or "|".join(what.vendors) or "any vendor"

@@ -9,6 +9,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.reading import ClusterFacts, Handover, Readings
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario, Snapshot, Task
 from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import ArrayLimit, PlacedBySlurm, Reason
 from slurm_het.core.syntax.arrays import array_indexes, array_size
 
 AT_A_TIME = 1000
@@ -24,7 +25,7 @@ class TaskPools:
     """
 
     tasks: tuple[Task, ...] = ()
-    blocked: dict[str, str] = field(default_factory=dict)
+    blocked: dict[str, Reason] = field(default_factory=dict)
     classifications: dict[str, Classification] = field(default_factory=dict)
     handovers: dict[str, Handover] = field(default_factory=dict)
     unlisted: int = 0
@@ -67,13 +68,13 @@ def fill_task_pools(
             out.classifications[job.label] = what
         if isinstance(outcome, Handover):
             out.handovers[job.key] = outcome
-            outcome = outcome.why
-        if isinstance(outcome, str):
+            outcome = PlacedBySlurm(outcome.why)
+        if isinstance(outcome, Reason):
             out.blocked[job.label] = outcome
             continue
         allowed = _allowed_tasks(job, started)
         if allowed <= 0:
-            out.blocked[job.label] = f"its array runs at most {job.array_limit} tasks at once"
+            out.blocked[job.label] = ArrayLimit(job.array_limit)
             continue
         listed = _array_tasks(job, outcome, min(limit, allowed))
         unlisted += allowed - len(listed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slurm_het.core.model import Job
+from slurm_het.core.reasons import Held, Reason, SlurmWaits
 
 ELIGIBLE = frozenset({
     "None", "PartitionDown", "PartitionInactive", "Priority", "Resources", "JobArrayTaskLimit",
@@ -19,19 +20,19 @@ AT_ONCE_SECONDS = 2
 """From a submission until Slurm finds the job eligible, if it has no begin time."""
 
 
-def slurm_waits(job: Job, now: float) -> str:
-    """Slurm's own word to wait, or ''. `now` are epoch seconds.
+def slurm_waits(job: Job, now: float) -> Reason | None:
+    """Why Slurm itself lets the job wait; None if it does not. `now` are epoch seconds.
 
     A DOWN partition's jobs have the reason PartitionDown even while a dependency is open (seen on
     22.05), so the dependency and the begin time are read themselves.
     """
     if job.dependency:
-        return f"Dependency {job.dependency}"
+        return SlurmWaits(f"Dependency {job.dependency}")
     if begins_later(job) and job.eligible_time > now:
-        return "BeginTime"
+        return SlurmWaits("BeginTime")
     if job.reason not in ELIGIBLE:
-        return job.reason
-    return "" if job.priority else "held (priority 0)"
+        return SlurmWaits(job.reason)
+    return None if job.priority else Held()
 
 
 def begins_later(job: Job) -> bool:

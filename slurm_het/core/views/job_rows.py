@@ -21,6 +21,7 @@ from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
 from slurm_het.core.policy import Limits, Policy
+from slurm_het.core.reasons import Reason
 from slurm_het.core.reservations.look_ahead import TellTime
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.errors import HetError
@@ -171,7 +172,7 @@ class _Maker:
             demand = count_demand(
                 job, gres_of(job), self.policy, NodeSize.largest(map(size_of, nodes))
             )
-            if isinstance(demand, str):
+            if isinstance(demand, Reason):
                 return Ask()
             slots, shared = demand.slots, demand.shared
             memory_gib = demand.memory_gib or what.memory_gib
@@ -190,7 +191,7 @@ class _Maker:
             pool_types = {
                 p.partition: self.inventory.types_of(p.partition) for p in self.policy.pools
             }
-            pools, _ = fitting_pools(what, types, pool_types, self.policy)
+            pools = fitting_pools(what, types, pool_types, self.policy)
             inside = {p.partition for p in pools}
         return [
             node

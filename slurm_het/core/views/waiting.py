@@ -47,7 +47,7 @@ class Whys:
         if self.intake == "UP" and not (task and job.reason == "Resources"):
             return job.reason  # plain Slurm schedules: its word counts
         if task is None:
-            return self.prepared.queue.blocked.get(job.label, job.reason)
+            return str(self.prepared.queue.blocked.get(job.label, job.reason))
         why = self.memory.waiting.get(task.key) or self._own(task)
         if self.intake == "UP":
             return f"{job.reason}; {why}"

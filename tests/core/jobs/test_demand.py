@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job
 from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.model import Job
+from slurm_het.core.reasons import Reason
 from tests.support.world import gated, policy
 
 GIB = 1024  # in MiB
@@ -141,7 +142,7 @@ def test_devices_whose_memory_or_cpus_have_no_room_on_one_node(
         ({"tres_per_node": "gpu:1,shard:4"}, "several GRES names"),
         ({"tres_per_node": "gpu:a100:1,gpu:h100:1"}, "several device types"),
         ({"tres_per_node": "gpu:2,gpu:a100:1"}, "several device types"),
-        ({"tres_per_job": "gpu:1", "nodes_min": 2}, "1 devices on 2 nodes"),
+        ({"tres_per_job": "gpu:1", "nodes_min": 2}, "1 device on 2 nodes"),
         ({"tres_per_job": "gpu:64", "nodes_max": 2}, "needs 8 nodes"),
         ({"tres_per_node": "gpu:1", "nodes_min": 100_000}, "nodes"),
         ({"tres_per_node": "gpu:100000"}, "devices"),
@@ -155,8 +156,8 @@ def test_devices_whose_memory_or_cpus_have_no_room_on_one_node(
 def test_what_cannot_be_planned_is_said(fields: dict[str, Any], part: str) -> None:
     job = gated(1, **fields)
     found = count_demand(job, gres_of(job), policy(), NodeSize(8))
-    assert isinstance(found, str)
-    assert part in found
+    assert isinstance(found, Reason)
+    assert part in str(found)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_every_device_and_cpu_of_a_job_is_counted(
         cpus=tasks * cpus_per_task,
     )
     found = count_demand(job, gres_of(job), policy(), NodeSize(per_node))
-    if isinstance(found, str):
+    if isinstance(found, Reason):
         assert gpus < nodes or max(nodes, gpus / per_node) > 1024
         return
     assert sum(slot.devices for slot in found.slots) == gpus
