@@ -306,7 +306,7 @@ class Task:
 
     `asks` is the GRES name it asks for, with the type if it names one; '' reaches any device.
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
-    an earlier release has left it another one. With a `unit` Slurm itself deals out the devices
+    an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
     It uses at most `threads_per_core` of each core that it is given; 0: all.
     """
@@ -331,7 +331,7 @@ class Task:
     rewrites: tuple[tuple[str, str], ...] = ()
     rewritten: bool = False
     job_class: str = ""
-    unit: int = 0
+    lot: int = 0
     threads_per_core: int = 0
 
     def rewritten_on(self, node: str) -> str:

@@ -283,7 +283,7 @@ def _make_task(
         priority=job.priority,
         minutes=job.time_limit_minutes,
         asks=demand.asks,
-        unit=demand.unit,
+        lot=demand.lot,
         threads_per_core=job.threads_per_core,
         job_class=what.job_class,
         since=job.eligible_time or job.submit_time,

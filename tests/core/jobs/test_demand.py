@@ -83,7 +83,7 @@ def test_shards_are_memory_of_one_device() -> None:
     assert found.shared
     assert found.memory_gib == 24
     assert [slot.devices for slot in found.slots] == [1]
-    assert demand(tres_per_node="shard:l40s:8").type == "l40s"
+    assert demand(tres_per_node="shard:l40s:8").asks == "gpu:l40s"
 
 
 def test_exclusive_and_all_memory() -> None:

@@ -16,7 +16,10 @@ JOB = Job(
     id=1, user="ann", uid=1000, groups=("phys",), account="lab", qos="normal", time_limit_minutes=60
 )
 
-TWO = Demand((Slot(1, 4, 4096),) * 2, False, 0, None, False, False)
+TWO = Demand(
+    slots=(Slot(1, 4, 4096),) * 2, shared=False, memory_gib=0, exclusive=False, all_memory=False,
+    asks="gpu", lot=0,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
