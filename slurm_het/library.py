@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from slurm_het.config import load_config, parse_config
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.jobs.task_pools import display_key, is_gated
+from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Snapshot
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.plan import Solve
@@ -70,7 +70,7 @@ def propose(
     whys = Whys(prepared, Remembered(True, made.waiting), local_time)
     moved = {p.key for p in made.placements} | {r.task.key for r in prepared.ahead.reserve}
     gated = [job for job in snapshot.jobs if is_gated(job, policy)]
-    told = {whys.tasks[j.id].key if j.id in whys.tasks else display_key(j): j for j in gated}
+    told = {whys.tasks[j.id].key if j.id in whys.tasks else j.label: j for j in gated}
     return Proposal(
         placements=made.placements,
         reserved=prepared.ahead.reserve,

@@ -30,8 +30,6 @@ TODAY: dict[str, set[str]] = {
     "modules": set(),
     "functions": set(),
     "parameters": {
-        "slurm_het.core.jobs.admission._name_kind",
-        "slurm_het.core.jobs.task_pools.fill_task_pools",
         "slurm_het.solve.detailed.model.DetailedModel.__init__",
     },
     "cycles": set(),

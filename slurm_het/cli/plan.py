@@ -15,8 +15,8 @@ import msgspec
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.core.assignment.linear_program import LinearProgram
-from slurm_het.core.jobs.admission import admit, sent_by
-from slurm_het.core.jobs.task_pools import display_key, is_gated
+from slurm_het.core.jobs.admission import Admitted, admit_record
+from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Placement, Plan, Snapshot
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.pins import Pins
@@ -119,10 +119,10 @@ async def _adopted(prepared: Prepared, slurm: CliSlurm, memory: Memory) -> Snaps
     """The snapshot, the strays classified, as hetd does before it plans them."""
     jobs = {job.id: job for job in prepared.snapshot.jobs}
     for number in prepared.strays:
-        sent = sent_by(jobs[number], await slurm.batch_script(number))
-        made = admit(sent, prepared.policy, prepared.inventory).fields
-        if comment := made.get("admin_comment"):
-            features = made.get("features", jobs[number].features)
+        script = await slurm.batch_script(number)
+        made = admit_record(jobs[number], script, prepared.policy, prepared.inventory)
+        if isinstance(made, Admitted) and (comment := made.fields["admin_comment"]):
+            features = made.fields.get("features", jobs[number].features)
             jobs[number] = replace(jobs[number], admin_comment=comment, features=features)
         else:
             memory.not_adopted.add(number)
@@ -160,7 +160,7 @@ def _waiting(prepared: Prepared, made: Plan, memory: Memory) -> dict[str, str]:
     reserved = {r.task.key for r in prepared.ahead.reserve}
     moved = {p.key for p in made.placements} | reserved
     told = {
-        whys.tasks[job.id].key if job.id in whys.tasks else display_key(job): whys.gated(job)
+        whys.tasks[job.id].key if job.id in whys.tasks else job.label: whys.gated(job)
         for job in prepared.snapshot.jobs
         if is_gated(job, prepared.policy)
     }

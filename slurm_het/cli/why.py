@@ -14,9 +14,7 @@ import click
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.config import load_config
-from slurm_het.core.jobs.admission import (
-    classification_of,
-)
+from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.mark import (
     decode_comment,
 )

@@ -82,6 +82,16 @@ class Job:
             return f"{self.array_job_id}_{self.array_task_id}"
         return str(self.id)
 
+    @property
+    def unsplit(self) -> bool:
+        """Whether it stands for all tasks of an array that have no record of their own yet."""
+        return bool(self.array_job_id and self.array_task_id is None and self.array_tasks)
+
+    @property
+    def label(self) -> str:
+        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array."""
+        return f"{self.array_job_id}_[{self.array_tasks}]" if self.unsplit else self.key
+
     def memory_on_node(self, cpus: int, devices: int) -> int | None:
         """MiB on a node where it has so many CPUs and devices; None is all, 0 is not told."""
         if self.memory_per_node_mib is not None:
@@ -296,7 +306,7 @@ class Task:
 
     `asks` is the GRES name it asks for, with the type if it names one; '' reaches any device.
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
-    an earlier release has left it another one. With a `unit` Slurm itself deals out the devices
+    an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
     It uses at most `threads_per_core` of each core that it is given; 0: all.
     """
@@ -321,7 +331,7 @@ class Task:
     rewrites: tuple[tuple[str, str], ...] = ()
     rewritten: bool = False
     job_class: str = ""
-    unit: int = 0
+    lot: int = 0
     threads_per_core: int = 0
 
     def rewritten_on(self, node: str) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
-from slurm_het.core.jobs.task_pools import display_key
 from slurm_het.core.model import Plan
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
@@ -163,9 +162,9 @@ class Cycle:
         """Journal what jobs are; pass on what is not ours; classify what came past the hook."""
         classified = prepared.queue.classifications
         gated = {
-            (job.key, job.submit_time): (job.user, classified[key])
+            (job.key, job.submit_time): (job.user, classified[job.label])
             for job in prepared.snapshot.jobs
-            if (key := display_key(job)) in classified
+            if job.label in classified
         }
         self.journal.record_jobs((*mark, *gated[mark]) for mark in gated.keys() - self._journaled)
         self._journaled = set(gated)

@@ -27,7 +27,7 @@ import msgspec
 
 from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.admission import admit
+from slurm_het.core.jobs.admission import admit_message
 from slurm_het.core.model import Node
 from slurm_het.daemon.hook_server import HookServer, answer
 from slurm_het.daemon.logs import set_up_logging
@@ -198,7 +198,8 @@ class _Serving:
 
         @lru_cache(maxsize=REMEMBERED)
         def remembered(body: bytes, keep_ms: int) -> bytes:
-            return answer(body, lambda sent: admit(sent, self.config.policy, inventory), keep_ms)
+            policy = self.config.policy
+            return answer(body, lambda sent: admit_message(sent, policy, inventory), keep_ms)
 
         self._remembered = remembered
 

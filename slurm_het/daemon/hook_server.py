@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from slurm_het import wire
-from slurm_het.core.jobs.admission import Admission
+from slurm_het.core.jobs.admission import Admission, Passed
 from slurm_het.daemon.peers import claim_socket, uid_behind
 from slurm_het.errors import HetError
 
@@ -23,6 +23,8 @@ CONNECTION_SECONDS = 2.0
 PAUSE_SECONDS = 1.0
 MAX_CONNECTIONS = 64
 CHUNK = 1 << 16
+MAX_WHY = 200
+"""Of a reason the hook is told so many characters, for slurmctld's log."""
 
 Admit = Callable[[Mapping[str, str]], Admission]
 
@@ -36,9 +38,11 @@ def answer(body: bytes, admit: Admit, keep_ms: int = 0) -> bytes:
         admission = admit(request)
     except HetError as error:
         log.error("cannot classify a job of uid %s: %s", request.get("user_id"), error.message)
-        return wire.encode({"action": "pass", "why": error.message[:200]})
+        return wire.encode({"action": "pass", "why": error.message[:MAX_WHY]})
     reply = {"keep_ms": str(keep_ms)} if keep_ms else {}
-    reply |= {"action": admission.action, "why": admission.why[:200], **admission.fields}
+    if isinstance(admission, Passed):
+        return wire.encode(reply | {"action": "pass", "why": str(admission.why)[:MAX_WHY]})
+    reply |= {"action": "admit", "why": admission.why[:MAX_WHY], **admission.fields}
     return wire.encode(reply)
 
 

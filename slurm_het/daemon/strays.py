@@ -6,16 +6,14 @@ import asyncio
 import logging
 
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.admission import (
-    admit,
-    sent_by,
-)
+from slurm_het.core.jobs.admission import Admission, Passed, admit_record
 from slurm_het.core.jobs.mark import (
     MAX_COMMENT,
     decode_comment,
     without_mark,
 )
-from slurm_het.core.jobs.task_pools import Handover, TaskPools
+from slurm_het.core.jobs.reading import Handover
+from slurm_het.core.jobs.task_pools import TaskPools
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import moved_away
@@ -24,6 +22,7 @@ from slurm_het.core.planner.updates import (
     return_fields,
 )
 from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import MovedAway, PlacedBySlurm
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.journal import Journal
 from slurm_het.slurm import SlurmClient
@@ -50,9 +49,10 @@ class Strays:
         self.journal.record_outcomes(now, outcomes)
 
     async def _hand_over_one(self, key: str, handover: Handover, ticks: float) -> Outcome:
+        why = str(PlacedBySlurm(handover.why))
         fields = {
             "Partition": ",".join(handover.partitions),
-            "AdminComment": f"slurm-het: {without_mark(handover.why)}"[:MAX_COMMENT],
+            "AdminComment": f"slurm-het: {without_mark(why)}"[:MAX_COMMENT],
         }
         try:
             await self.slurm.update_job(key, fields)
@@ -61,8 +61,8 @@ class Strays:
         except SlurmError as error:
             self.memory.pins.take_back(key, error.message[-120:], ticks)
             return Outcome(key, Event.REFUSED, error.message)
-        log.info("job %s goes to plain Slurm: it %s", key, handover.why)
-        return Outcome(key, Event.HANDED_OVER, handover.why)
+        log.info("job %s goes to plain Slurm: %s", key, handover.why)
+        return Outcome(key, Event.HANDED_OVER, why)
 
     async def unbind(self, observed: Observed, now: float) -> None:
         """Take our pin off jobs that were moved to a pool where it can never be met.
@@ -85,8 +85,7 @@ class Strays:
         except SlurmError as error:
             return Outcome(job.key, Event.REFUSED, error.message)
         log.info("job %s was moved to %s: its pin is taken off", job.key, job.partition)
-        detail = f"it was moved to {job.partition}; plain Slurm places it"
-        return Outcome(job.key, Event.HANDED_OVER, detail)
+        return Outcome(job.key, Event.HANDED_OVER, str(PlacedBySlurm(MovedAway(job.partition))))
 
     async def adopt(self, prepared: Prepared) -> None:
         """Classify gated jobs that the hook could not (it was cut off, or came later).
@@ -99,17 +98,21 @@ class Strays:
 
     async def _adopt_one(self, job: Job, inventory: Inventory) -> None:
         script = await self.slurm.batch_script(job.id)
-        admission = admit(sent_by(job, script), self.policy, inventory)
-        fields = {
-            "AdminComment": admission.fields.get("admin_comment", ""),
-            "Features": admission.fields.get("features", ""),
-        }
+        admission = admit_record(job, script, self.policy, inventory)
         try:
-            if admission.action != "admit" or not fields["AdminComment"]:
-                raise SlurmError(admission.why)
-            await self.slurm.update_job(str(job.id), {k: v for k, v in fields.items() if v})
+            await self.slurm.update_job(str(job.id), _adoption_fields(admission))
         except SlurmBusyError:
             pass  # it is a stray in the next cycle too
         except SlurmError as error:
             log.warning("job %d is not adopted: %s", job.id, error.message)
             self.memory.not_adopted.add(job.id)
+
+
+def _adoption_fields(admission: Admission) -> dict[str, str]:
+    """What is written into a job that is in the intake already. Raises SlurmError if nothing is."""
+    if isinstance(admission, Passed):
+        raise SlurmError(str(admission.why))
+    comment, features = admission.fields["admin_comment"], admission.fields.get("features")
+    if not comment:
+        raise SlurmError("what it is does not fit into its admin_comment")
+    return {"AdminComment": comment} | ({"Features": features} if features else {})

@@ -9,7 +9,7 @@ import pytest
 from bench.slurm import double_booked
 from bench.slurm_stats import Run, figures, percentile, size_class, vendor_class
 from bench.slurm_trace import DEVICES, make_trace
-from slurm_het.core.jobs.admission import admit
+from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.model import Job
 from slurm_het.errors import HetError
 from tests.support.world import inventory, policy, running, snapshot
@@ -33,12 +33,14 @@ def test_scripts_say_what_their_users_name() -> None:
         sent = {"tres_per_node": options["gres"], "script": entry.script, "name": entry.kind}
         if "constraint" in entry.script:
             sent["features"] = "a100|mi300x"
-        made = admit(sent | {"min_nodes": options.get("nodes", "1")}, policy(), inventory())
-        assert made.action == "admit"
-        named = admit(sent | {"partition": ",".join(entry.partitions)}, policy(), inventory())
-        assert named.classification is not None
+        sent["min_nodes"] = options.get("nodes", "1")
+        made = admit_message(sent, policy(), inventory())
+        assert isinstance(made, Admitted)
+        named = admit_message(
+            sent | {"partition": ",".join(entry.partitions)}, policy(), inventory()
+        )
+        assert isinstance(named, Admitted)
         assert named.classification.partitions == entry.partitions
-        assert made.classification is not None
         assert made.classification.scenario == entry.scenario
 
 

@@ -14,10 +14,7 @@ import pytest
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution
-from slurm_het.core.jobs.admission import (
-    admit,
-    sent_by,
-)
+from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.mark import (
     MARK,
 )
@@ -122,7 +119,8 @@ class Bench:
 def marked(number: int, **fields: Any) -> Job:
     """A gated job as the hook leaves it."""
     job = gated(number, **fields)
-    made = admit(sent_by(job, ""), policy(), inventory())
+    made = admit_record(job, "", policy(), inventory())
+    assert isinstance(made, Admitted)
     return replace(job, admin_comment=made.fields["admin_comment"])
 
 

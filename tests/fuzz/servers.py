@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from slurm_het.core.jobs.admission import admit
+from slurm_het.core.jobs.admission import admit_message
 from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.hook_server import HookServer, answer
 from tests.support import world
@@ -34,7 +34,7 @@ class Servers:
         inventory, policy = world.inventory(), world.policy()
         self._hook = HookServer(
             self.directory / "hook.sock",
-            lambda body: answer(body, lambda sent: admit(sent, policy, inventory)),
+            lambda body: answer(body, lambda sent: admit_message(sent, policy, inventory)),
         )
         self._control = ControlServer(self.directory / "control.sock", (), _handle)
         self._loop = asyncio.new_event_loop()

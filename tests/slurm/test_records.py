@@ -15,6 +15,7 @@ import pytest
 
 from slurm_het.core.cluster.inventory import devices_lost, take_inventory
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand
+from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.errors import SlurmError
 from slurm_het.slurm.jobs import parse_jobs
@@ -90,7 +91,8 @@ def test_every_version_gives_the_same_record(
 def test_demands_are_the_same_on_every_version(
     version: str, name: str, slots: list[tuple[int, int, int]]
 ) -> None:
-    demand = count_demand(jobs(version)[name], policy(), NodeSize(8))
+    job = jobs(version)[name]
+    demand = count_demand(job, gres_of(job), policy(), NodeSize(8))
     assert isinstance(demand, Demand)
     assert [(s.devices, s.cpus, s.memory_mib) for s in demand.slots] == slots
 

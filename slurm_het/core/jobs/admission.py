@@ -1,197 +1,179 @@
-"""The two rewrites of a job: at submit (into the intake) and at release (onto its nodes).
+"""Admission: what a job becomes when it is submitted.
 
-At submit the request stays vendor-neutral: partition, Features and admin_comment are set, so that
-plain Slurm places the job rightly too when the gate is open. At release one update names a
-different partition and exactly N nodes: Slurm refuses it as a whole if the job has started.
+It goes to the intake partition, and its admin_comment keeps what it is and what its user wrote. The
+request stays vendor-neutral; its Features make plain Slurm place it rightly too when the gate is
+open. What is written into it at its release: planner/updates.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.classify import Request, classify
+from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.gres_choice import only_kind
-from slurm_het.core.jobs.mark import TRES_FIELDS, decode_comment, encode_comment
+from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
-from slurm_het.core.model import Classification, Job, Pool
+from slurm_het.core.jobs.request import (
+    TRES_FIELDS,
+    GresRequests,
+    JobRequest,
+    from_message,
+    from_record,
+    registered,
+)
+from slurm_het.core.model import Classification, Job, Node, Pool
 from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import NoFittingDevice, Reason, Unreadable
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import combine, parse_features
+from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import HetError
+
+MAX_FEATURES = 1023
+"""The longest value of a field that the hook assigns, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """What the hook is told: `action` admit or pass, why, and the fields to assign."""
+class Admitted:
+    """The job goes to the intake: the fields to assign, and what it is."""
 
-    action: str
-    why: str
-    fields: dict[str, str] = field(default_factory=dict)
-    classification: Classification | None = None
+    fields: dict[str, str]
+    classification: Classification
+
+    @property
+    def why(self) -> str:
+        """The first evidence for what it is."""
+        return self.classification.evidence[0] if self.classification.evidence else ""
 
 
-def admit(sent: Mapping[str, str], policy: Policy, inventory: Inventory) -> Admission:
-    """Decide on a submitted job. TRES values in `sent` are normalised (no `gres:` prefix)."""
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The job stays as it is: plain Slurm places it."""
+
+    why: Reason
+
+
+Admission = Admitted | Passed
+
+
+class _Fit(NamedTuple):
+    """Where a job could run: the device types, the partitions of the pools, the nodes in them."""
+
+    types: frozenset[str]
+    partitions: frozenset[str]
+    inside: tuple[Node, ...]
+    outside: tuple[Node, ...]
+
+    @classmethod
+    def of(cls, types: frozenset[str], pools: Iterable[Pool], inventory: Inventory) -> _Fit:
+        partitions = frozenset(p.partition for p in pools)
+        inside, outside = list[Node](), list[Node]()
+        for node in inventory.nodes.values():
+            (inside if partitions.intersection(node.partitions) else outside).append(node)
+        return cls(types, partitions, tuple(inside), tuple(outside))
+
+
+def admit_message(sent: Mapping[str, str], policy: Policy, inventory: Inventory) -> Admission:
+    """`admit` for the hook's message: a request that cannot be read passes as it is."""
     try:
-        parse_features(sent.get("features", ""))
-        tres = {f: registered(sent[f], policy) for f in TRES_FIELDS if sent.get(f)}
-        request = _request(sent, policy)
+        request = from_message(sent)
     except HetError as error:
-        return Admission("pass", error.message)
+        return Passed(Unreadable(error.message))
+    return admit(request, policy, inventory)
+
+
+def admit_record(job: Job, script: str, policy: Policy, inventory: Inventory) -> Admission:
+    """`admit` for a job that is in the queue already, and its batch script."""
+    try:
+        request = from_record(job, script)
+    except HetError as error:
+        return Passed(Unreadable(error.message))
+    return admit(request, policy, inventory)
+
+
+def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admission:
+    """Decide on a job: it passes as it is, or goes to the intake with these fields."""
+    try:
+        parse_features(request.features)
+    except HetError as error:
+        return Passed(Unreadable(error.message))
     what = classify(request, policy)
     types = fitting_types(what, inventory.types(), policy)
     pool_types = {p.partition: inventory.types_of(p.partition) for p in policy.pools}
-    pools, remark = fitting_pools(what, types, pool_types, policy)
+    pools = fitting_pools(what, types, pool_types, policy)
     if not pools:
-        return Admission("pass", f"no pool has a device for it ({'; '.join(what.evidence)})"[:400])
-    if remark:
+        return Passed(NoFittingDevice(what.evidence))
+    if pools[0].scenario != what.scenario:
+        remark = f"no {what.scenario} pool has a fitting device; using the others"
         what = replace(what, evidence=(*what.evidence, remark))
-    what, shared = _share(what, tres, pools, inventory)
-    what, named = _name_kind(what, tres, pools, types, inventory, policy)
-    fields = {f: v for f, v in (tres | named | shared).items() if v != sent.get(f)}
+    fit = _Fit.of(types, pools, inventory)
+    fields, evidence = _tres_fields(request, what, fit, policy)
+    what = replace(what, evidence=(*what.evidence, *evidence))
     fields["partition"] = policy.intake_partition
-    features = feature_text(sent.get("features", ""), pools, types, inventory, request)
-    if features != sent.get("features", "") and len(features) < 1024:
+    features = _features(request, fit, policy)
+    if features != request.features and len(features) <= MAX_FEATURES:
         fields["features"] = features
-    fields["admin_comment"] = encode_comment(what, sent)
-    return Admission("admit", what.evidence[0] if what.evidence else "", fields, what)
+    fields["admin_comment"] = encode_comment(what, request.original)
+    return Admitted(fields, what)
 
 
-def _request(sent: Mapping[str, str], policy: Policy) -> Request:
-    tres = tuple(sent[f] for f in TRES_FIELDS if sent.get(f))
-    nodes = _int(sent.get("min_nodes"), 1)
-    partition = sent.get("partition", "")
-    return Request(
-        user=sent.get("user_name", ""),
-        account=sent.get("account", ""),
-        name=sent.get("name", ""),
-        partition="" if partition == policy.intake_partition else partition,
-        features=sent.get("features", ""),
-        comment=sent.get("comment", ""),
-        tres=tres,
-        nodes=nodes,
-        devices=sum(g.count for t in tres for g in gres.parse(t) if _counts(g.name, policy)),
-        script=sent.get("script", ""),
-    )
+def _tres_fields(
+    request: JobRequest, what: Classification, fit: _Fit, policy: Policy
+) -> tuple[dict[str, str], list[str]]:
+    """The TRES fields that are to say something else than the user wrote, and the evidence."""
+    written, asked = request.original, request.gres.registered(policy)
+    texts: dict[str, str] = {}
+    evidence: list[str] = []
+    for tres, items, known in zip(TRES_FIELDS, request.gres, asked, strict=True):
+        if known != items:
+            texts[tres] = _with_registered_names(written[tres], items, policy)
+        # `gpu:2` becomes `gpu:l40s:2` or `npu:910b:2` where that is all that fits.
+        if kind := only_kind(known, fit.types, fit.inside, policy):
+            evidence.append(f"only {kind} fits: {texts.get(tres, written[tres])} becomes that")
+            texts[tres] = str(kind)
+    if _may_share(asked, what, fit):
+        texts["tres_per_node"] = f"shard:{what.memory_gib}"
+        evidence.insert(0, f"shares a device: gpu:1 becomes {texts['tres_per_node']}")
+    return texts, evidence
 
 
-def _counts(name: str, policy: Policy) -> bool:
-    return name in policy.gres and not policy.gres[name].shared
+def _with_registered_names(written: str, asked: tuple[Gres, ...], policy: Policy) -> str:
+    """The user's text with the aliases in it (npu) replaced; `asked` is what it says."""
+    parts = []
+    for item, part in zip(asked, gres.split_list(written), strict=True):
+        known = registered(item, policy)
+        parts.append(part if known is item else str(known))
+    return ",".join(parts)
 
 
-def _int(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdecimal() and len(text) < 12 else default
+def _may_share(asked: GresRequests, what: Classification, fit: _Fit) -> bool:
+    """Whether `gpu:1` becomes `shard:M`: it may share, needs M GiB, and shards exist."""
+    one_device = asked == GresRequests(node=(Gres("gpu"),))
+    return what.share and what.memory_gib > 0 and one_device and any(n.shared for n in fit.inside)
 
 
-def registered(text: str, policy: Policy) -> str:
-    """The request with aliases (npu) replaced by the GRES name the cluster registers (gpu)."""
-    items = []
-    for item in gres.parse(text):
-        name = policy.gres.get(item.name)
-        changed = name is not None and name.alias_of
-        items.append(str(replace(item, name=name.alias_of)) if changed and name else None)
-    if not any(items):
-        return text
-    return ",".join(new or old for new, old in zip(items, gres.split_list(text), strict=True))
-
-
-def _share(
-    what: Classification, tres: dict[str, str], pools: tuple[Pool, ...], inventory: Inventory
-) -> tuple[Classification, dict[str, str]]:
-    """`gpu:1` of a job that may share and needs M GiB becomes `shard:M`, where shards exist."""
-    partitions = {p.partition for p in pools}
-    has_shards = any(n.shared and partitions & set(n.partitions) for n in inventory.nodes.values())
-    single = list(tres) == ["tres_per_node"] and tres["tres_per_node"] in {"gpu", "gpu:1"}
-    if not (what.share and what.memory_gib and has_shards and single):
-        return what, {}
-    why = f"shares a device: gpu:1 becomes shard:{what.memory_gib}"
-    return (
-        replace(what, evidence=(*what.evidence, why)),
-        {"tres_per_node": f"shard:{what.memory_gib}"},
-    )
-
-
-def _name_kind(
-    what: Classification,
-    tres: dict[str, str],
-    pools: tuple[Pool, ...],
-    types: frozenset[str],
-    inventory: Inventory,
-    policy: Policy,
-) -> tuple[Classification, dict[str, str]]:
-    """`gpu:2` becomes `gpu:l40s:2` or `npu:910b:2` where that is all that fits."""
-    partitions = {p.partition for p in pools}
-    nodes = [n for n in inventory.nodes.values() if partitions & set(n.partitions)]
-    found = {f: only_kind(text, types, nodes, policy) for f, text in tres.items()}
-    named = {f: text for f, text in found.items() if text}
-    why = (f"only {text} fits: {tres[f]} becomes that" for f, text in named.items())
-    return replace(what, evidence=(*what.evidence, *why)), named
-
-
-def feature_text(
-    user: str,
-    pools: tuple[Pool, ...],
-    types: frozenset[str],
-    inventory: Inventory,
-    request: Request,
-) -> str:
+def _features(request: JobRequest, fit: _Fit, policy: Policy) -> str:
     """The Features that keep plain Slurm to these pools and types, on top of the user's own.
 
     Node Features carry the pools' partition names and the types (`slurm-het check` sees to it).
     """
-    partitions = {p.partition for p in pools}
-    inside = [n for n in inventory.nodes.values() if partitions & set(n.partitions)]
-    all_types = frozenset(d.type for n in inside for d in n.devices)
-    outside = frozenset(
-        d.type
-        for n in inventory.nodes.values()
-        if not partitions & set(n.partitions)
-        for d in n.devices
-    )
-    wanted = types & all_types
-    by_pool = wanted & outside and all(partitions & n.features for n in inside)
-    by_type = wanted < (all_types | outside) and _registered_types(inside, wanted)
-    several = request.nodes > 1 or request.devices > 1
+    inside = frozenset(d.type for n in fit.inside for d in n.devices)
+    outside = frozenset(d.type for n in fit.outside for d in n.devices)
+    wanted = fit.types & inside
+    by_pool = wanted & outside and all(fit.partitions & n.features for n in fit.inside)
+    by_type = wanted < (inside | outside) and _types_are_features(fit.inside, wanted)
+    several = request.nodes > 1 or request.whole_devices(policy) > 1
     one_for_all = several and not (by_pool and by_type)  # brackets cannot be ANDed
-    text = user
+    text = request.features
     if by_pool:
-        text = combine(text, partitions, one_for_all=one_for_all)
+        text = combine(text, fit.partitions, one_for_all=one_for_all)
     if by_type:
         text = combine(text, wanted, one_for_all=one_for_all)
     return text
 
 
-def _registered_types(nodes: list[Any], wanted: frozenset[str]) -> bool:
+def _types_are_features(nodes: Iterable[Node], wanted: frozenset[str]) -> bool:
     return all(d.type in n.features for n in nodes for d in n.devices if d.type in wanted)
-
-
-# --- what is kept in admin_comment ---
-
-
-def classification_of(job: Job, policy: Policy, script: str = "") -> Classification:
-    """A job's classification: from its admin_comment, else made from its record and script."""
-    kept = decode_comment(job.admin_comment)
-    if kept:
-        return kept[0]
-    return classify(_request(sent_by(job, script), policy), policy)
-
-
-def sent_by(job: Job, script: str = "") -> dict[str, str]:
-    """What the hook would have sent about a job that is already in the queue."""
-    sent = {
-        "user_name": job.user,
-        "account": job.account,
-        "name": job.name,
-        "partition": job.partition,
-        "features": job.features,
-        "comment": job.comment,
-        "min_nodes": str(job.nodes_min),
-        "script": script,
-    }
-    return sent | {f: getattr(job, f) for f in TRES_FIELDS if getattr(job, f)}
-
-
-# --- release and return ---

@@ -10,26 +10,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from slurm_het.core.model import SCENARIOS, Classification, Scenario
+from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.request import JobRequest, from_record
+from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario
 from slurm_het.core.policy import Policy, Rule, model_of
-from slurm_het.core.syntax import gres
-from slurm_het.core.syntax.script import Script, parse_gib, parse_hints, read_script
+from slurm_het.core.syntax.gres import Gres
+from slurm_het.core.syntax.script import parse_gib, parse_hints
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is known of a job when it is classified. TRES strings are normalised."""
-
-    user: str = ""
-    account: str = ""
-    name: str = ""
-    partition: str = ""
-    features: str = ""
-    comment: str = ""
-    tres: tuple[str, ...] = ()
-    nodes: int = 1
-    devices: int = 1
-    script: str = ""
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass
@@ -72,14 +60,16 @@ class _Draft:
             self.evidence.append(f"class {name}: {why}")
 
 
-def classify(request: Request, policy: Policy) -> Classification:
+def classify(request: JobRequest, policy: Policy) -> Classification:
     """Classify a job; never raises on what users write: odd directives become evidence."""
     draft = _Draft()
-    script = read_script(request.script)
-    _from_request(draft, request, policy)
-    _from_directives(draft, request, script, policy)
-    _from_rules(draft, request, script, policy)
-    _from_shape(draft, request)
+    for item in request.gres.all():
+        _from_gres(draft, item, policy)
+    _from_partitions(draft, request, policy)
+    _from_constraint(draft, request, policy)
+    _from_directives(draft, request, policy)
+    _from_rules(draft, request, policy)
+    _from_shape(draft, request, policy)
     _from_defaults(draft, policy)
     return Classification(
         scenario=draft.scenario or policy.default_scenario,
@@ -93,39 +83,55 @@ def classify(request: Request, policy: Policy) -> Classification:
     )
 
 
-def _from_request(draft: _Draft, request: Request, policy: Policy) -> None:
-    for item in (g for text in request.tres for g in gres.parse(text)):
-        name = policy.gres.get(item.name)
-        if name is None:
-            continue
-        if item.type:
-            model = model_of(item.type, policy.types)
-            draft.set_types((model,), f"the request names {item}")
-            if model in policy.types:
-                draft.set_vendors((policy.types[model].vendor,), f"the request names {item}")
-        draft.set_vendors(name.vendors, f"the request names {item.name}")
-        if name.shared:
-            draft.set_scenario("inference", f"a share of a device is asked for ({item})")
-            draft.set_memory(item.count, f"the request is {item}, one {item.name} per GiB")
-    pools = [policy.pool(p) for p in request.partition.split(",") if p]
+def classification_of(job: Job, policy: Policy) -> Classification:
+    """What a job in the queue is, by its admin_comment; else by its record, without a script.
+
+    Raises GresError.
+    """
+    kept = decode_comment(job.admin_comment)
+    return kept[0] if kept else classify(from_record(job), policy)
+
+
+def _from_gres(draft: _Draft, asked: Gres, policy: Policy) -> None:
+    name = policy.gres.get(asked.name)
+    if name is None:
+        return
+    if asked.type:
+        model = model_of(asked.type, policy.types)
+        draft.set_types((model,), f"the request names {asked}")
+        if model in policy.types:
+            draft.set_vendors((policy.types[model].vendor,), f"the request names {asked}")
+    draft.set_vendors(name.vendors, f"the request names {asked.name}")
+    if name.shared:
+        draft.set_scenario("inference", f"a share of a device is asked for ({asked})")
+        draft.set_memory(asked.count, f"the request is {asked}, one {asked.name} per GiB")
+
+
+def _from_partitions(draft: _Draft, request: JobRequest, policy: Policy) -> None:
+    pools = [policy.pool(name) for name in request.partitions]
     named = tuple(p for p in pools if p is not None)
-    if named and len(named) == len(pools):
-        draft.partitions = tuple(p.partition for p in named)
-        draft.evidence.append(f"pools {'|'.join(draft.partitions)}: the user named them")
-        if len({p.scenario for p in named}) == 1:
-            draft.set_scenario(named[0].scenario, f"pool {named[0].partition} is for it")
-        draft.any_vendor = True  # whoever names a pool has chosen its vendor
-    words = set(re.findall(r"[A-Za-z0-9_.-]+", request.features))
-    hit = words & (set(policy.types) | policy.vendors() | {p.partition for p in policy.pools})
-    if hit and not draft.vendors:
+    if not named or len(named) < len(pools):
+        return
+    draft.partitions = tuple(p.partition for p in named)
+    draft.evidence.append(f"pools {'|'.join(draft.partitions)}: the user named them")
+    if len({p.scenario for p in named}) == 1:
+        draft.set_scenario(named[0].scenario, f"pool {named[0].partition} is for it")
+    draft.any_vendor = True  # whoever names a pool has chosen its vendor
+
+
+def _from_constraint(draft: _Draft, request: JobRequest, policy: Policy) -> None:
+    words = set(_NAME.findall(request.features))
+    if not words or draft.vendors:
+        return
+    known = set(policy.types) | policy.vendors() | {p.partition for p in policy.pools}
+    named = ", ".join(sorted(words & known))
+    if named:
         draft.any_vendor = True
-        draft.evidence.append(
-            f"vendors: left to --constraint, which names {', '.join(sorted(hit))}"
-        )
+        draft.evidence.append(f"vendors: left to --constraint, which names {named}")
 
 
-def _from_directives(draft: _Draft, request: Request, script: Script, policy: Policy) -> None:
-    sources = [(f"#HET on line {n}", text) for n, text in script.directives]
+def _from_directives(draft: _Draft, request: JobRequest, policy: Policy) -> None:
+    sources = [(f"#HET on line {n}", text) for n, text in request.script.directives]
     if request.comment.startswith("het:"):
         sources.insert(0, ("--comment", request.comment[4:]))
     for where, text in sources:
@@ -175,9 +181,9 @@ def _apply_hint(draft: _Draft, key: str, value: str, where: str, policy: Policy)
     return f"{key}=...; valid: scenario, vendors, types, memory, class, share"
 
 
-def _from_rules(draft: _Draft, request: Request, script: Script, policy: Policy) -> None:
+def _from_rules(draft: _Draft, request: JobRequest, policy: Policy) -> None:
     for rule in policy.rules:
-        why = _match(rule, request, script)
+        why = _match(rule, request)
         if not why:
             continue
         draft.set_scenario(rule.scenario, why)
@@ -190,7 +196,7 @@ def _from_rules(draft: _Draft, request: Request, script: Script, policy: Policy)
             draft.evidence.append(f"may share a device: {why}")
 
 
-def _match(rule: Rule, request: Request, script: Script) -> str:
+def _match(rule: Rule, request: JobRequest) -> str:
     """Why a rule matches, or '' if it does not."""
     why = [f"rule {rule.name}"]
     for condition, value in (
@@ -203,7 +209,8 @@ def _match(rule: Rule, request: Request, script: Script) -> str:
         if condition:
             why.append(value[:40])
     if rule.words:
-        hits = [(script.words[w], w) for w in rule.words if w in script.words]
+        lines = request.script.words
+        hits = [(lines[word], word) for word in rule.words if word in lines]
         if not hits:
             return ""
         line, word = min(hits)
@@ -211,11 +218,12 @@ def _match(rule: Rule, request: Request, script: Script) -> str:
     return ", ".join(why) if len(why) > 1 else ""
 
 
-def _from_shape(draft: _Draft, request: Request) -> None:
+def _from_shape(draft: _Draft, request: JobRequest, policy: Policy) -> None:
+    devices = request.whole_devices(policy)
     if request.nodes > 1:
         draft.set_scenario("training", f"{request.nodes} nodes are asked for")
-    elif request.devices >= 4:
-        draft.set_scenario("training", f"{request.devices} devices are asked for")
+    elif devices >= 4:
+        draft.set_scenario("training", f"{devices} devices are asked for")
 
 
 def _from_defaults(draft: _Draft, policy: Policy) -> None:

@@ -1,60 +1,50 @@
-"""What a job asks of each node, counted as Slurm counts it: devices, CPUs, host memory.
+"""What a job asks of each of its nodes, counted as Slurm counts it: devices, CPUs, host memory.
 
-Slurm's options overlap; these functions turn them into one `Slot` per node. Sources: the sbatch
-manual (--gpus*, --cpus-per-gpu, --mem*, --ntasks-per-node, --exclusive) and live job records.
+Slurm's options overlap. `count_demand` makes one `Slot` per node of them: the devices are counted
+in `devices_per_node`, what comes with them in `_slots`. Sources: the sbatch manual (--gpus*,
+--cpus-per-gpu, --mem*, --ntasks-per-node, --exclusive) and live job records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from slurm_het.core.jobs.request import GresRequests, gres_of
 from slurm_het.core.model import Job, Node, Slot
 from slurm_het.core.policy import Policy
-from slurm_het.core.syntax import gres
+from slurm_het.core.reasons import (
+    AsksForSeveral,
+    Reason,
+    TooFewDevices,
+    TooManyDevices,
+    TooManyNodes,
+)
 from slurm_het.core.syntax.gres import Gres
 
 MAX_NODES = 1024
 MAX_DEVICES_PER_NODE = 64
 ENDLESS = 1 << 30
+"""More than any node has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The accelerators of a job: slots, whether they share devices, and what may serve them.
+    """The accelerators of a job: what it asks of each of its nodes, and what may serve it.
 
-    `unit`: see Task.
+    `shared`: each slot takes `memory_gib` of one device; else its devices are taken whole, and
+    `memory_gib` is 0. `exclusive`: no other job on its nodes. `all_memory`: it takes all host
+    memory of its nodes. `asks` and `lot` are as in Task.
     """
 
     slots: tuple[Slot, ...]
     shared: bool
     memory_gib: int
-    type: str | None
     exclusive: bool
     all_memory: bool
-    asks: str = ""
-    unit: int = 0
-
-
-def accelerator_requests(job: Job, policy: Policy) -> dict[str, list[Gres]]:
-    """The accelerator GRES of each TRES field of a job (`node`, `job`, `task`, `socket`)."""
-    out: dict[str, list[Gres]] = {}
-    for where, text in (
-        ("node", job.tres_per_node),
-        ("job", job.tres_per_job),
-        ("task", job.tres_per_task),
-        ("socket", job.tres_per_socket),
-    ):
-        found = [g for g in gres.parse(text) if g.name in policy.gres and g.count > 0]
-        if found:
-            out[where] = found
-    return out
-
-
-def is_accelerator_job(job: Job, policy: Policy) -> bool:
-    """Whether the job asks for any accelerator."""
-    return bool(accelerator_requests(job, policy))
+    asks: str
+    lot: int
 
 
 class NodeSize(NamedTuple):
@@ -76,127 +66,161 @@ def size_of(node: Node) -> NodeSize:
     return NodeSize(len(node.devices), node.cpus, node.memory_mib)
 
 
-def count_demand(job: Job, policy: Policy, most: NodeSize) -> Demand | str:
-    """The demand of a job, or in words why it cannot be planned.
-
-    `most` is what the largest node has which the job may use: it decides over how many nodes the
-    job spreads where the user left that open.
-    """
-    requests = accelerator_requests(job, policy)
-    kinds = {(g.name, g.type) for found in requests.values() for g in found}
-    if len({name for name, _ in kinds}) > 1:
-        return "asks for several GRES names at once"
-    if len(kinds) > 1:
-        return "asks for several device types at once"
-    ((name, gres_type),) = kinds
-    shared = policy.gres[name].shared
-    most = _usable(job, most)
-    least = _least_nodes(job, most.cpus)
-    split = _per_node_counts(job, requests, least, most.devices if not shared else ENDLESS)
-    if isinstance(split, str):
-        return split
-    if not shared and max(split) > MAX_DEVICES_PER_NODE:
-        return f"asks for {max(split)} devices on one node"
-    slots = tuple(
-        _slot(job, 1 if shared else count, node, len(split)) for node, count in enumerate(split)
+def accelerators(asked: GresRequests, policy: Policy) -> GresRequests:
+    """What of it asks for at least one accelerator, or a share of one."""
+    return GresRequests(
+        *(tuple(g for g in items if g.name in policy.gres and g.count > 0) for items in asked)
     )
+
+
+def is_accelerator_job(job: Job, policy: Policy) -> bool:
+    """Whether the job asks for any accelerator. Raises GresError."""
+    return any(accelerators(gres_of(job), policy))
+
+
+def count_demand(
+    job: Job, asked: GresRequests, policy: Policy, largest: NodeSize
+) -> Demand | Reason:
+    """The demand of a job that asks for accelerators, or why it cannot be planned.
+
+    `asked` are all its GRES. `largest` is the largest node that the job may use: it decides over
+    how many nodes the job spreads where its user left that open.
+    """
+    asked = accelerators(asked, policy)
+    things = {(item.name, item.type) for item in asked.all()}
+    if len({name for name, _ in things}) > 1:
+        return AsksForSeveral("GRES names")
+    if len(things) > 1:
+        return AsksForSeveral("device types")
+    ((name, gres_type),) = things
+    shared = policy.gres[name].shared
+    usable = _usable_size(job, largest)
+    counts = devices_per_node(job, asked, usable._replace(devices=ENDLESS) if shared else usable)
+    if isinstance(counts, Reason):
+        return counts
+    if not shared and max(counts) > MAX_DEVICES_PER_NODE:
+        return TooManyDevices(max(counts), MAX_DEVICES_PER_NODE)
     return Demand(
-        slots=slots,
+        slots=tuple(_slots(job, [1] * len(counts) if shared else counts)),
         shared=shared,
-        memory_gib=max(split) if shared else 0,
-        type=gres_type,
-        asks=_asks(name, gres_type, policy),
+        memory_gib=max(counts) if shared else 0,
         exclusive=job.exclusive,
         all_memory=job.memory_per_node_mib == 0,
-        unit=_unit(job, requests) if len(slots) > 1 and not shared else 0,
+        asks=_reached(name, gres_type, policy),
+        lot=_open_lot(job, asked) if len(counts) > 1 and not shared else 0,
     )
 
 
-def _unit(job: Job, requests: Mapping[str, list[Gres]]) -> int:
-    """How many devices go together where their number on each node is left open; else 0."""
-    if "node" in requests or "socket" in requests or job.ntasks_per_node:
+def devices_per_node(job: Job, asked: GresRequests, node: NodeSize) -> tuple[int, ...] | Reason:
+    """How many devices (of shares: GiB) the job asks of each of its nodes; or why that cannot be.
+
+    --gpus-per-node, --gres   as many of each node
+    --gpus-per-socket         as many for each socket of each node
+    --gpus                    so many in all, over as few nodes of the size `node` as hold them
+    --gpus-per-task           the same, but a task's devices are all on one node
+
+    The first of these that the job uses counts. Where the number on each node is left open, the
+    nodes get as equal numbers as can be, as that finds room most easily; what Slurm makes of it
+    stands in planner/slurm_picks.py.
+    """
+    nodes = _nodes_for_tasks(job, node.cpus)
+    if asked.node:
+        lot = _total(asked.node)
+        if _total(asked.job) % lot == 0:
+            nodes = max(nodes, _total(asked.job) // lot)  # --gpus=16 --gpus-per-node=8
+        lots = nodes
+    elif asked.socket:
+        lots, lot = nodes, _total(asked.socket) * max(1, job.sockets_per_node)
+    else:
+        lots, lot = _lots(job, asked)
+        nodes = max(nodes, -(-lots // max(1, node.devices // lot)))
+        if nodes > lots:
+            return TooFewDevices(lots * lot, nodes)
+    most = min(MAX_NODES, job.nodes_max or MAX_NODES)
+    if nodes > most:  # before anything is as long as that: users ask for any number
+        return TooManyNodes(nodes, most)
+    each, extra = divmod(lots, nodes)
+    return ((each + 1) * lot,) * extra + (each * lot,) * (nodes - extra)
+
+
+def _lots(job: Job, asked: GresRequests) -> tuple[int, int]:
+    """Where the number on each node is left open: how many lots, and how many devices each has.
+
+    The devices of a lot are on one node: a task's, or any one of --gpus.
+    """
+    if asked.job:
+        return _total(asked.job), 1
+    return max(1, job.tasks), _total(asked.task)
+
+
+def _open_lot(job: Job, asked: GresRequests) -> int:
+    """How many devices a lot has, where Slurm decides how many lots a node gets; else 0."""
+    if asked.node or asked.socket or job.ntasks_per_node:
         return 0
-    return 1 if "job" in requests else sum(g.count for g in requests["task"])
+    return _lots(job, asked)[1]
 
 
-def _asks(name: str, gres_type: str | None, policy: Policy) -> str:
+def _total(items: Iterable[Gres]) -> int:
+    return sum(item.count for item in items)
+
+
+def _reached(name: str, gres_type: str | None, policy: Policy) -> str:
     """The devices a request reaches, as GRES. Slurm shares gpu only, so a shard is of a gpu."""
     real = "gpu" if policy.gres[name].shared else policy.gres[name].alias_of or name
     return f"{real}:{gres_type}" if gres_type else real
 
 
-def _usable(job: Job, most: NodeSize) -> NodeSize:
-    """The CPUs and devices of a node that the job can use all of, with what comes with each.
+def _usable_size(job: Job, node: NodeSize) -> NodeSize:
+    """What of a node the job can use: CPUs that have their memory, devices that have both.
 
     Slurm spreads jobs by these too (--mem-per-cpu, --mem-per-gpu, --cpus-per-gpu): seen on 22.05,
     24.11 and 26.05.
     """
-    cpus, devices = most.cpus, most.devices
+    cpus, devices = node.cpus, node.devices
     if job.memory_per_cpu_mib:
-        cpus = min(cpus, most.memory_mib // job.memory_per_cpu_mib)
+        cpus = min(cpus, node.memory_mib // job.memory_per_cpu_mib)
     if job.memory_per_gpu_mib:
-        devices = min(devices, most.memory_mib // job.memory_per_gpu_mib)
+        devices = min(devices, node.memory_mib // job.memory_per_gpu_mib)
     if job.cpus_per_gpu:
         devices = min(devices, cpus // job.cpus_per_gpu)
-    return NodeSize(devices, cpus, most.memory_mib)
+    return NodeSize(devices, cpus, node.memory_mib)
 
 
-def _least_nodes(job: Job, cpus_per_node: int) -> int:
-    """On fewer nodes its tasks have no room; unless the user wants no more.
+def _nodes_for_tasks(job: Job, cpus_per_node: int) -> int:
+    """On how many nodes its tasks have room at least; no more than its user allows.
 
     Until it runs, Slurm counts a job's nodes by the largest of its partition, whatever its type.
     """
     tasks = max(1, job.tasks)
-    each = min(job.ntasks_per_node or tasks, max(1, cpus_per_node // max(1, job.cpus_per_task)))
+    room = max(1, cpus_per_node // max(1, job.cpus_per_task))
+    each = min(job.ntasks_per_node or tasks, room)
     nodes = max(1, job.nodes_min, -(-tasks // each))
     return min(nodes, max(job.nodes_min, job.nodes_max)) if job.nodes_max else nodes
 
 
-def _per_node_counts(
-    job: Job, requests: dict[str, list[Gres]], nodes: int, devices_per_node: int
-) -> tuple[int, ...] | str:
-    """How many GRES units each of at least `nodes` nodes gets, or why not.
-
-    Where it is left open as evenly as can be, as that finds room most easily; what Slurm will make
-    of it is told in slurm_picks.py. A task's are all on one node.
-    """
-    count = {where: sum(g.count for g in found) for where, found in requests.items()}
-    total, size = count.get("job", 0), 1
-    if "node" in count:
-        if "job" in count and count["job"] % count["node"] == 0:
-            nodes = max(nodes, count["job"] // count["node"])  # --gpus=16 --gpus-per-node=8
-        total, size = nodes, count["node"]
-    elif "socket" in count:
-        total, size = nodes, count["socket"] * max(1, job.sockets_per_node)
-    else:
-        if "job" not in count:
-            total, size = max(1, job.tasks), count["task"]
-        nodes = max(nodes, -(-total // max(1, devices_per_node // size)))
-        if nodes > total:
-            return f"asks for {total * size} devices on {nodes} nodes"
-    # Before anything is as long as that: users ask for any number.
-    if nodes > MAX_NODES or (job.nodes_max and nodes > job.nodes_max):
-        return f"needs {nodes} nodes, more than it allows"
-    base, extra = divmod(total, nodes)
-    return ((base + 1) * size,) * extra + (base * size,) * (nodes - extra)
+def _slots(job: Job, devices: Sequence[int]) -> Iterator[Slot]:
+    """The slots of the nodes that give so many devices each."""
+    nodes = len(devices)
+    for number, count in enumerate(devices):
+        cpus = max(
+            1,
+            job.min_cpus_per_node,
+            _tasks_on(job, number, nodes) * max(1, job.cpus_per_task),
+            count * job.cpus_per_gpu,
+            -(-job.cpus // nodes),
+        )
+        if job.memory_per_node_mib is not None:
+            yield Slot(count, cpus, job.memory_per_node_mib)
+        elif job.memory_per_gpu_mib is not None:
+            yield Slot(count, cpus, job.memory_per_gpu_mib * count)
+        else:
+            per_cpu = job.memory_per_cpu_mib or 0
+            yield Slot(count, cpus, per_cpu * cpus, per_cpu)
 
 
-def _slot(job: Job, devices: int, node: int, nodes: int) -> Slot:
-    """CPUs and memory that come with `devices` devices on the `node`-th of `nodes` nodes."""
-    tasks = _tasks_on(job, node, nodes)
-    by_tasks = tasks * max(1, job.cpus_per_task)
-    by_gpu = devices * job.cpus_per_gpu
-    cpus = max(1, job.min_cpus_per_node, by_tasks, by_gpu, -(-job.cpus // nodes))
-    if job.memory_per_node_mib is not None:
-        return Slot(devices, cpus, job.memory_per_node_mib)
-    if job.memory_per_gpu_mib is not None:
-        return Slot(devices, cpus, job.memory_per_gpu_mib * devices)
-    per_cpu = job.memory_per_cpu_mib or 0
-    return Slot(devices, cpus, per_cpu * cpus, per_cpu)
-
-
-def _tasks_on(job: Job, node: int, nodes: int) -> int:
+def _tasks_on(job: Job, number: int, nodes: int) -> int:
+    """How many of its tasks run on a node, counted from 0, if they are spread evenly."""
     if job.ntasks_per_node:
         return job.ntasks_per_node
-    base, extra = divmod(max(1, job.tasks), nodes)
-    return max(1, base + (1 if node < extra else 0))
+    each, extra = divmod(max(1, job.tasks), nodes)
+    return max(1, each + (1 if number < extra else 0))

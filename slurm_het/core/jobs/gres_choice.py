@@ -9,34 +9,33 @@ one kind is all that fits (`only_kind`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from slurm_het.core.cluster.fit import (
     as_written,
     reaches_gres,
 )
-from slurm_het.core.jobs.demand import accelerator_requests
-from slurm_het.core.model import Device, Job, Node, Placement, Task
+from slurm_het.core.jobs.demand import accelerators
+from slurm_het.core.jobs.request import GresRequests
+from slurm_het.core.model import Device, Node, Placement, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.worth.weights import Site, weight
 
 
-def may_rewrite(task: Task, job: Job, policy: Policy) -> bool:
-    """Whether the job's request can be rewritten: one count of whole devices on one node.
+def may_rewrite(task: Task, asked: GresRequests, policy: Policy) -> bool:
+    """Whether the task's request can be rewritten: one count of whole devices on one node.
 
     Not a share: in a job whose shard request was given a type, srun fails with "Invalid generic
     resource (gres) specification" (24.11.5 and 26.05.5). Not per task or socket: Slurm adds those
     up itself.
     """
-    requests = accelerator_requests(job, policy)
-    single = [found for where, found in requests.items() if where in {"node", "job"}]
+    devices = accelerators(asked, policy)
+    if task.shared or len(task.slots) > 1 or devices.task or devices.socket:
+        return False
     # An update replaces all that is asked per node and in all: scratch space, too.
-    asked = ",".join(filter(None, (job.tres_per_node, job.tres_per_job)))
-    alone = len(gres.split_list(asked)) == 1
-    whole = not task.shared and len(task.slots) == 1
-    return whole and alone and len(requests) == len(single) == 1 and single[0][0].type is None
+    alone = len(asked.node + asked.job) == 1
+    return alone and all(item.type is None for item in devices.node + devices.job)
 
 
 def choose(task: Task, nodes: Iterable[Node], site: Site) -> tuple[tuple[str, str], ...]:
@@ -79,33 +78,32 @@ def original_gres(task: Task, placement: Placement) -> str:
     return ""
 
 
-def as_admitted(job: Job, before: str) -> Job:
-    """The job with the request it had before a release gave it a type, from what it `before` asked.
+def as_admitted(asked: GresRequests, before: tuple[Gres, ...]) -> GresRequests:
+    """What a job asked for before a release gave its request a type; `before` is what it asked
+    for per node, or in all, when it was admitted.
 
-    It came back, or was released before hetd restarted. `before` is without aliases.
+    It came back, or was released before hetd restarted.
     """
-    now, old = gres.parse(job.tres_per_node), gres.parse(before)
-    single = len(now) == len(old) == 1 and now[0].count == old[0].count
-    if single and now[0].type and not old[0].type:
-        return replace(job, tres_per_node=str(old[0]), tres_per_job="")
-    return job
+    single = len(asked.node) == len(before) == 1 and asked.node[0].count == before[0].count
+    if single and asked.node[0].type and not before[0].type:
+        return asked._replace(node=before, job=())
+    return asked
 
 
 def only_kind(
-    request: str, types: frozenset[str], nodes: Iterable[Node], policy: Policy
-) -> str | None:
+    asked: tuple[Gres, ...], types: frozenset[str], nodes: Iterable[Node], policy: Policy
+) -> Gres | None:
     """The request with name and type, where one kind of device is all that fits it.
 
-    None if the request does as it is written, is of no device, names a type, or several kinds fit.
+    None if the request does as it is, is of no device, names a type, or several kinds fit.
     """
-    items = gres.parse(request)
-    name = policy.gres.get(items[0].name) if len(items) == 1 else None
-    if name is None or items[0].type or name.shared:
+    name = policy.gres.get(asked[0].name) if len(asked) == 1 else None
+    if name is None or asked[0].type or name.shared:
         return None
     inside = [d for node in nodes for d in node.devices]
     kinds = {d.kind for d in inside if d.type in types}
-    reached = {d.kind for d in inside if reaches_gres(items[0].name, d.kind)}
+    reached = {d.kind for d in inside if reaches_gres(asked[0].name, d.kind)}
     if len(kinds) != 1 or reached == kinds:
         return None
     (kind,) = gres.parse(next(iter(kinds)))
-    return str(Gres(kind.name, kind.type, items[0].count))
+    return Gres(kind.name, kind.type, asked[0].count)

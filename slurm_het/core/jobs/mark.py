@@ -9,17 +9,15 @@ from typing import Any
 from slurm_het.core.model import SCENARIOS, Classification
 
 MARK = "het1:"
-
-
 MAX_COMMENT = 900
 
 
-TRES_FIELDS = ("tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socket")
+def encode_comment(what: Classification, original: Mapping[str, str]) -> str:
+    """Classification and original request as text, so that Slurm's records are enough.
 
-
-def encode_comment(what: Classification, sent: Mapping[str, str]) -> str:
-    """Classification and original request as text, so that Slurm's records are enough."""
-    original = {k: sent[k] for k in ("partition", "features", *TRES_FIELDS) if sent.get(k)}
+    `original` is JobRequest.original. Of what is too long the evidence is left out, then the
+    original too; '' if that does not help.
+    """
     data = {
         "s": what.scenario,
         "v": list(what.vendors),
@@ -28,7 +26,7 @@ def encode_comment(what: Classification, sent: Mapping[str, str]) -> str:
         "m": what.memory_gib,
         "sh": int(what.share),
         **({"c": what.job_class} if what.job_class else {}),
-        "orig": original,
+        "orig": dict(original),
         "why": list(what.evidence),
     }
     trims: tuple[dict[str, Any], ...] = ({}, {"why": []}, {"why": [], "orig": {}})

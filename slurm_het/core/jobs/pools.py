@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
 from slurm_het.core.jobs.demand import Demand
 from slurm_het.core.model import Classification, Job, Partition, Pool
 from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import NoSuchPartition, PartitionRefuses, Reason
 
 
 def fitting_types(what: Classification, present: frozenset[str], policy: Policy) -> frozenset[str]:
@@ -32,25 +36,54 @@ def fitting_pools(
     types: frozenset[str],
     pool_types: dict[str, frozenset[str]],
     policy: Policy,
-) -> tuple[tuple[Pool, ...], str]:
-    """The pools for a classified job, and a remark when its scenario has none of its types.
+) -> tuple[Pool, ...]:
+    """The pools for a classified job, in the policy's order.
 
     Training tasks go to training pools and inference tasks to inference pools. Only if no pool
     of the scenario has a device the job can run on, the other scenario's pools are used.
     """
     named = [p for p in policy.pools if not what.partitions or p.partition in what.partitions]
-    able = [p for p in named if pool_types.get(p.partition, frozenset()) & types]
+    able = tuple(p for p in named if pool_types.get(p.partition, frozenset()) & types)
     own = tuple(p for p in able if p.scenario == what.scenario)
-    if own or not able:
-        return own, ""
-    return tuple(able), f"no {what.scenario} pool has a fitting device; using the others"
+    return own or able
 
 
-def why_not(job: Job, demand: Demand | None, partition: Partition) -> str:
-    """Why Slurm would not run the job in a partition, or '' if it would.
+class UsablePools(NamedTuple):
+    """The partitions that a job may use, and why it may not use the other pools that fit it."""
+
+    partitions: tuple[str, ...]
+    refuses: tuple[Reason, ...]
+
+
+def usable_pools(
+    job: Job, demand: Demand | None, pools: Iterable[Pool], partitions: Mapping[str, Partition]
+) -> UsablePools:
+    """Which of the pools Slurm would run the job in; `partitions` are Slurm's, by name.
 
     Without a demand (a job that we cannot count) only its number of nodes is held against sizes.
     """
+    usable: list[str] = []
+    refuses: list[Reason] = []
+    for pool in pools:
+        partition = partitions.get(pool.partition)
+        refusal: Reason | None = (
+            refusal_of(job, demand, partition) if partition else NoSuchPartition(pool.partition)
+        )
+        if refusal:
+            refuses.append(refusal)
+        else:
+            usable.append(pool.partition)
+    return UsablePools(tuple(usable), tuple(refuses))
+
+
+def refusal_of(job: Job, demand: Demand | None, partition: Partition) -> PartitionRefuses | None:
+    """Why Slurm would not run the job in a partition; None if it would."""
+    state = "" if partition.state == "UP" else f"State={partition.state}"
+    setting = _access_limit(job, partition) or _size_limit(job, demand, partition) or state
+    return PartitionRefuses(partition.name, setting) if setting else None
+
+
+def _access_limit(job: Job, partition: Partition) -> str:
     allowed = partition.allow_groups
     if allowed and job.uid != 0 and not allowed & set(job.groups):
         return f"AllowGroups={','.join(sorted(allowed))}"
@@ -66,17 +99,15 @@ def why_not(job: Job, demand: Demand | None, partition: Partition) -> str:
         return "DisableRootJobs"
     if job.uid != 0 and partition.root_only:
         return "RootOnly"
-    if partition.reservation_required and not job.reservation:
-        return "ReqResv"
-    return _size_limit(job, demand, partition)
+    return "ReqResv" if partition.reservation_required and not job.reservation else ""
 
 
 def _size_limit(job: Job, demand: Demand | None, partition: Partition) -> str:
     slots = demand.slots if demand else ()
     nodes = len(slots) or job.nodes_min
-    limit = partition.max_minutes
-    if limit is not None and (job.time_limit_minutes is None or job.time_limit_minutes > limit):
-        return f"MaxTime={limit} min"
+    minutes = partition.max_minutes
+    if minutes is not None and (job.time_limit_minutes is None or job.time_limit_minutes > minutes):
+        return f"MaxTime={minutes} min"
     if partition.max_nodes is not None and nodes > partition.max_nodes:
         return f"MaxNodes={partition.max_nodes}"
     if nodes < partition.min_nodes:
@@ -86,22 +117,4 @@ def _size_limit(job: Job, demand: Demand | None, partition: Partition) -> str:
         return f"MaxCPUsPerNode={cpus}"
     if memory is not None and any(slot.memory_mib > memory for slot in slots):
         return f"MaxMemPerNode={memory} MiB"
-    if partition.state != "UP":
-        return f"it is {partition.state}"
     return ""
-
-
-def usable_pools(
-    job: Job, demand: Demand | None, pools: tuple[Pool, ...], partitions: dict[str, Partition]
-) -> tuple[tuple[str, ...], str]:
-    """The partitions of `pools` that the job may use, and why not the others, in words."""
-    usable: list[str] = []
-    refused: list[str] = []
-    for pool in pools:
-        record = partitions.get(pool.partition)
-        why = why_not(job, demand, record) if record else "Slurm has no such partition"
-        if why:
-            refused.append(f"{pool.partition}: {why}")
-        else:
-            usable.append(pool.partition)
-    return tuple(usable), "; ".join(refused)

@@ -20,7 +20,8 @@ from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, reserve
 from slurm_het.core.jobs.mark import MARK
-from slurm_het.core.jobs.task_pools import Readings, TaskPools, fill_task_pools, is_gated
+from slurm_het.core.jobs.reading import Readings
+from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.outcomes import Outcome

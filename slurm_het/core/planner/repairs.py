@@ -6,10 +6,11 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 
 from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job, Placement, Snapshot
 from slurm_het.core.policy import Policy
-from slurm_het.core.syntax import gres, hostlist
+from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import Gres
 
 Holdings = dict[int, dict[str, str]]
@@ -73,8 +74,7 @@ def _with_detail(job: Job, policy: Policy, holdings: Holdings, last_plan: LastPl
 
 def _as_planned(job: Job, planned: Planned | None, policy: Policy) -> dict[str, str]:
     """The GRES details that Slurm would print of a job that runs as planned, by node."""
-    texts = job.tres_per_node, job.tres_per_job, job.tres_per_task, job.tres_per_socket
-    asked = (item.name for text in texts for item in gres.parse(text) if item.name in policy.gres)
+    asked = (item.name for item in gres_of(job).all() if item.name in policy.gres)
     name = next(asked, None)
     if planned is None or name is None:
         return {}

@@ -4,9 +4,10 @@ Measured on 22.05: on a node Slurm takes whole devices by lowest free index, and
 the first device by index that has room. A plan is released in priority order; where Slurm's own
 choice leaves no room for a later task of the same node, that task waits for the next cycle.
 
-Of a request that leaves the number on each node open (--gpus, --gpus-per-task: Task.unit) each node
-gets as much as it has free, in the order of slurm.conf, and the others one unit at least (22.05,
-24.11 and 26.05: nine devices on two nodes of eight are eight and one).
+Where a request leaves the number on each node open (--gpus, --gpus-per-task), Slurm deals out lots:
+one device, or those of a task (Task.lot). Each node gets as many as it has free, in the order of
+slurm.conf, and each of the others one lot at least (22.05, 24.11 and 26.05: nine devices on two
+nodes of eight are eight and one).
 """
 
 from __future__ import annotations
@@ -62,28 +63,28 @@ def pick_devices(
 def _dealt(placement: Placement, task: Task, free: list[int], inventory: Inventory) -> list[int]:
     """How many devices Slurm gives the task on each node, of so many that are free for it."""
     planned = list(map(len, placement.devices))
-    if not task.unit or len(planned) == 1:
+    if not task.lot or len(planned) == 1:
         return planned
     order = {name: n for n, name in enumerate(inventory.nodes)}
     most = [
-        min(n // task.unit, _by_cpus(task, slot, inventory.nodes[name]))
+        min(n // task.lot, _lots_by_cpus(task, slot, inventory.nodes[name]))
         for n, name, slot in zip(free, placement.nodes, task.slots, strict=True)
     ]
-    dealt = [1] * len(planned)
-    left = sum(planned) // task.unit - len(planned)
+    lots = [1] * len(planned)
+    left = sum(planned) // task.lot - len(planned)
     for i in sorted(range(len(planned)), key=lambda i: order[placement.nodes[i]]):
         more = min(most[i] - 1, left)
-        dealt[i] += more
+        lots[i] += more
         left -= more
-    return planned if left or min(most) < 1 else [units * task.unit for units in dealt]
+    return planned if left or min(most) < 1 else [n * task.lot for n in lots]
 
 
-def _by_cpus(task: Task, slot: Slot, node: Node) -> int:
-    """For how many units the node has CPUs with their memory, if each takes as in the slot."""
+def _lots_by_cpus(task: Task, slot: Slot, node: Node) -> int:
+    """For how many lots the node has CPUs with their memory, if each takes as in the slot."""
     cpus = node.cpus_free
     if slot.memory_per_cpu_mib:
         cpus = min(cpus, node.memory_free_mib // slot.memory_per_cpu_mib)
-    return cpus * slot.devices // (task.unit * slot.cpus)
+    return cpus * slot.devices // (task.lot * slot.cpus)
 
 
 def _take(device: Device, key: str, gib: int | None) -> Device:

@@ -9,19 +9,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from slurm_het.core.cluster.holdings import Held, Holding, holding_of
-from slurm_het.core.jobs.admission import (
-    classification_of,
-)
+from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.mark import (
     MARK,
 )
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
-from slurm_het.core.jobs.task_pools import display_key, is_gated
+from slurm_het.core.jobs.request import gres_of
+from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
 from slurm_het.core.policy import Limits, Policy
+from slurm_het.core.reasons import Reason
 from slurm_het.core.reservations.look_ahead import TellTime
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.errors import HetError
@@ -131,7 +131,7 @@ class _Maker:
         gated = is_gated(job, self.policy)
         return JobRow(
             job=job,
-            id=display_key(job),
+            id=job.label,
             pool=GATE if gated else job.partition,
             scenario=what.scenario if what else None,
             types=types,
@@ -153,8 +153,8 @@ class _Maker:
             asks = is_accelerator_job(job, self.policy)
             if not asks and not held.types:
                 return None, None, True
-            key = display_key(job)
-            what = self.queue.classifications.get(key) or classification_of(job, self.policy)
+            known = self.queue.classifications.get(job.label)
+            what = known or classification_of(job, self.policy)
             waits = asks and job.state == "PENDING"
             return what, self._ask(job, what) if waits else None, True
         except HetError as error:
@@ -169,8 +169,10 @@ class _Maker:
             nodes = [n for n in self.inventory.nodes.values() if pools & set(n.partitions)]
         else:
             nodes, types = self._candidates(job, what), self._fitting(job, what)
-            demand = count_demand(job, self.policy, NodeSize.largest(map(size_of, nodes)))
-            if isinstance(demand, str):
+            demand = count_demand(
+                job, gres_of(job), self.policy, NodeSize.largest(map(size_of, nodes))
+            )
+            if isinstance(demand, Reason):
                 return Ask()
             slots, shared = demand.slots, demand.shared
             memory_gib = demand.memory_gib or what.memory_gib
@@ -189,7 +191,7 @@ class _Maker:
             pool_types = {
                 p.partition: self.inventory.types_of(p.partition) for p in self.policy.pools
             }
-            pools, _ = fitting_pools(what, types, pool_types, self.policy)
+            pools = fitting_pools(what, types, pool_types, self.policy)
             inside = {p.partition for p in pools}
         return [
             node

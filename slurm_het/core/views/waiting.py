@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.fit import could_start
-from slurm_het.core.jobs.task_pools import display_key
 from slurm_het.core.model import Job, Task
 from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.plan import plan
@@ -48,7 +47,7 @@ class Whys:
         if self.intake == "UP" and not (task and job.reason == "Resources"):
             return job.reason  # plain Slurm schedules: its word counts
         if task is None:
-            return self.prepared.queue.blocked.get(display_key(job), job.reason)
+            return str(self.prepared.queue.blocked.get(job.label, job.reason))
         why = self.memory.waiting.get(task.key) or self._own(task)
         if self.intake == "UP":
             return f"{job.reason}; {why}"

@@ -8,11 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.jobs.admission import (
-    Admission,
-    admit,
-    classification_of,
-)
+from slurm_het.core.jobs.admission import Admission, Admitted, Passed, admit_message
+from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.mark import (
     MAX_COMMENT,
     decode_comment,
@@ -29,11 +26,19 @@ from slurm_het.daemon.hook_process import offer
 from tests.support.world import gated, inventory, policy, running
 
 
-def submit(**sent: str) -> Admission:
+def answer_to(**sent: str) -> Admission:
     """The answer for a submission of one GPU, unless the fields say otherwise."""
     if not any(key.startswith("tres_") for key in sent):
         sent["tres_per_node"] = "gpu:1"
-    return admit({"user_name": "ann", "script": "python train.py"} | sent, policy(), inventory())
+    sent = {"user_name": "ann", "script": "python train.py"} | sent
+    return admit_message(sent, policy(), inventory())
+
+
+def submit(**sent: str) -> Admitted:
+    """The answer for a submission that is admitted."""
+    answer = answer_to(**sent)
+    assert isinstance(answer, Admitted), answer
+    return answer
 
 
 def nodes_for(features: str) -> set[str]:
@@ -44,7 +49,6 @@ def nodes_for(features: str) -> set[str]:
 
 def test_an_accelerator_job_goes_to_the_intake_with_its_classification() -> None:
     answer = submit(partition="train-amd", features="mi300x")
-    assert answer.action == "admit"
     assert answer.fields["partition"] == "accel"
     kept = decode_comment(answer.fields["admin_comment"])
     assert kept is not None
@@ -64,7 +68,6 @@ def test_an_accelerator_job_goes_to_the_intake_with_its_classification() -> None
 def test_an_alias_becomes_the_registered_name(field: str, value: str, becomes: str) -> None:
     answer = submit(**{field: value})
     assert gres.parse(answer.fields[field]) == gres.parse(becomes)
-    assert answer.classification is not None
     kept = decode_comment(answer.fields["admin_comment"])
     assert kept is not None
     assert kept[1][field] == value
@@ -98,7 +101,6 @@ def test_a_request_without_an_alias_is_not_touched() -> None:
 def test_plain_slurm_would_place_it_on_the_same_nodes(sent: dict[str, str], pools: str) -> None:
     """With the gate open the Features must keep the job where the planner would put it."""
     answer = submit(**sent)
-    assert answer.action == "admit", answer.why
     features = answer.fields.get("features", sent.get("features", ""))
     assert nodes_for(features) == {f"{p}{i}" for p in pools.split() for i in (1, 2)}
 
@@ -118,7 +120,19 @@ def test_the_hooks_process_says_the_same_of_kinds_as_of_all_nodes(
     sent |= {"script": script, "min_nodes": str(nodes)}
     offered = offer(inventory(running(1, "nv1", "gpu:a100:2(IDX:0-1)")))
     assert len(offered.nodes) < len(inventory().nodes)
-    assert admit(sent, policy(), offered) == admit(sent, policy(), inventory())
+    assert admit_message(sent, policy(), offered) == admit_message(sent, policy(), inventory())
+
+
+@pytest.mark.parametrize(
+    ("script", "uses_others"),
+    [("#HET scenario=inference types=a100", True), ("#HET scenario=training types=a100", False)],
+)
+def test_a_job_whose_scenario_has_no_device_for_it_uses_other_pools(
+    script: str, uses_others: bool
+) -> None:
+    evidence = submit(script=script).classification.evidence
+    told = "no inference pool has a fitting device; using the others" in evidence
+    assert told is uses_others
 
 
 def test_several_nodes_want_the_same_alternative() -> None:
@@ -129,8 +143,9 @@ def test_several_nodes_want_the_same_alternative() -> None:
 def test_a_job_that_may_share_gets_a_share() -> None:
     answer = submit(script="#HET memory=10G share=yes scenario=inference\npython serve.py")
     assert answer.fields["tres_per_node"] == "shard:10"
-    assert answer.classification is not None
     assert "shard:10" in answer.classification.evidence[-1]
+    equals = submit(tres_per_node="gpu=1", script="#HET memory=10G share=yes scenario=inference")
+    assert equals.fields["tres_per_node"] == "shard:10", "another spelling of gpu:1"
     two = submit(tres_per_node="gpu:2", script="#HET memory=10G share=yes scenario=inference")
     assert "tres_per_node" not in two.fields
 
@@ -145,10 +160,9 @@ def test_a_job_that_may_share_gets_a_share() -> None:
     ],
 )
 def test_what_we_cannot_serve_passes_as_it_is(sent: dict[str, str], part: str) -> None:
-    answer = submit(**sent)
-    assert answer.action == "pass"
-    assert part in answer.why
-    assert answer.fields == {}
+    answer = answer_to(**sent)
+    assert isinstance(answer, Passed)
+    assert part in str(answer.why)
 
 
 words = st.text(max_size=40)

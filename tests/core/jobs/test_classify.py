@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.jobs.classify import (
-    Request,
-    classify,
-)
+from slurm_het.core.jobs.classify import classify
+from slurm_het.core.jobs.request import from_message
 from slurm_het.core.model import Classification
 from slurm_het.core.policy import (
     model_of,
@@ -21,10 +19,10 @@ from slurm_het.core.syntax.script import parse_gib, parse_hints, read_script
 from tests.support.world import policy
 
 
-def of(script: str = "", **fields: object) -> Classification:
+def of(script: str = "", **sent: str) -> Classification:
     """The classification of a one-GPU job with this script."""
-    base: dict[str, object] = {"tres": ("gpu:1",), "script": script}
-    return classify(Request(**(base | fields)), policy())  # type: ignore[arg-type]
+    base = {"tres_per_node": "gpu:1", "script": script}
+    return classify(from_message(base | sent), policy())
 
 
 @pytest.mark.parametrize(
@@ -157,16 +155,16 @@ def test_a_directive_beats_the_script_and_a_comment_beats_both() -> None:
 def test_what_the_request_itself_names(
     tres: str, types: tuple[str, ...], vendors: tuple[str, ...], scenario: str, gib: int
 ) -> None:
-    what = of("python main.py", tres=(tres,))
+    what = of("python main.py", tres_per_node=tres)
     assert (what.types, what.vendors, what.scenario, what.memory_gib) == (
         types, vendors, scenario, gib,
     )  # fmt: skip
 
 
 def test_the_request_beats_the_script() -> None:
-    what = of("module load rocm\ntorchrun train.py", tres=("gpu:a100:2",))
+    what = of("module load rocm\ntorchrun train.py", tres_per_node="gpu:a100:2")
     assert what.vendors == ("nvidia",)
-    assert of("torchrun train.py", tres=("shard:24",)).scenario == "inference"
+    assert of("torchrun train.py", tres_per_node="shard:24").scenario == "inference"
 
 
 @pytest.mark.parametrize(
@@ -195,19 +193,23 @@ def test_a_constraint_that_names_types_is_left_to_decide_the_vendor(features: st
 
 
 @pytest.mark.parametrize(
-    ("fields", "scenario"),
+    ("sent", "why"),
     [
-        ({"nodes": 2}, "training"),
-        ({"devices": 4}, "training"),
-        ({"devices": 1}, "training"),
+        ({"min_nodes": "2"}, "2 nodes"),
+        ({"tres_per_node": "gpu:4"}, "4 devices"),
+        ({"tres_per_node": "gpu:2", "tres_per_job": "gpu:2"}, "4 devices"),
+        ({"tres_per_node": "gpu:3"}, "default_scenario"),
+        ({"min_nodes": "two"}, "default_scenario"),
     ],
 )
-def test_the_shape_decides_when_nothing_else_does(fields: dict[str, int], scenario: str) -> None:
-    assert of("./a.out", **fields).scenario == scenario
+def test_the_shape_decides_when_nothing_else_does(sent: dict[str, str], why: str) -> None:
+    what = of("./a.out", **sent)
+    assert what.scenario == "training"
+    assert why in what.evidence[0]
 
 
 def test_unknown_gres_names_say_nothing() -> None:
-    assert of("python main.py", tres=("license:3",)).types == ()
+    assert of("python main.py", tres_per_node="license:3").types == ()
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_a_device_of_its_own_type_is_its_model(name: str, model: str) -> None:
 def test_a_type_that_ends_in_digits_is_the_catalogues() -> None:
     types = {"rtx_3090": replace(policy().types["a100"], name="rtx_3090")}
     known = replace(policy(), types=policy().types | types)
-    what = classify(Request(tres=("gpu:rtx_3090:2",)), known)
+    what = classify(from_message({"tres_per_node": "gpu:rtx_3090:2"}), known)
     assert what.types == ("rtx_3090",)
     assert what.vendors == ("nvidia",)
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job
+from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.model import Job
+from slurm_het.core.reasons import Reason
 from tests.support.world import gated, policy
 
 GIB = 1024  # in MiB
@@ -17,7 +19,8 @@ GIB = 1024  # in MiB
 
 def demand(devices_per_node: int = 8, **fields: Any) -> Demand:
     """The demand of a job that can be planned."""
-    found = count_demand(gated(1, **fields), policy(), NodeSize(devices_per_node))
+    job = gated(1, **fields)
+    found = count_demand(job, gres_of(job), policy(), NodeSize(devices_per_node))
     assert isinstance(found, Demand), found
     return found
 
@@ -80,7 +83,7 @@ def test_shards_are_memory_of_one_device() -> None:
     assert found.shared
     assert found.memory_gib == 24
     assert [slot.devices for slot in found.slots] == [1]
-    assert demand(tres_per_node="shard:l40s:8").type == "l40s"
+    assert demand(tres_per_node="shard:l40s:8").asks == "gpu:l40s"
 
 
 def test_exclusive_and_all_memory() -> None:
@@ -106,9 +109,8 @@ def test_exclusive_and_all_memory() -> None:
     ],
 )
 def test_tasks_that_have_no_room_on_one_node(fields: dict[str, Any], nodes: int) -> None:
-    found = count_demand(
-        gated(1, tres_per_node="gpu:8", **fields), policy(), NodeSize(8, 64, 512 * GIB)
-    )
+    job = gated(1, tres_per_node="gpu:8", **fields)
+    found = count_demand(job, gres_of(job), policy(), NodeSize(8, 64, 512 * GIB))
     assert isinstance(found, Demand)
     assert len(found.slots) == nodes
 
@@ -129,7 +131,7 @@ def test_devices_whose_memory_or_cpus_have_no_room_on_one_node(
     fields: dict[str, Any], devices: list[int]
 ) -> None:
     job = gated(1, **{"memory_per_cpu_mib": None, **fields})
-    found = count_demand(job, policy(), NodeSize(8, 64, 512 * GIB))
+    found = count_demand(job, gres_of(job), policy(), NodeSize(8, 64, 512 * GIB))
     assert isinstance(found, Demand)
     assert [slot.devices for slot in found.slots] == devices
 
@@ -140,7 +142,7 @@ def test_devices_whose_memory_or_cpus_have_no_room_on_one_node(
         ({"tres_per_node": "gpu:1,shard:4"}, "several GRES names"),
         ({"tres_per_node": "gpu:a100:1,gpu:h100:1"}, "several device types"),
         ({"tres_per_node": "gpu:2,gpu:a100:1"}, "several device types"),
-        ({"tres_per_job": "gpu:1", "nodes_min": 2}, "1 devices on 2 nodes"),
+        ({"tres_per_job": "gpu:1", "nodes_min": 2}, "1 device on 2 nodes"),
         ({"tres_per_job": "gpu:64", "nodes_max": 2}, "needs 8 nodes"),
         ({"tres_per_node": "gpu:1", "nodes_min": 100_000}, "nodes"),
         ({"tres_per_node": "gpu:100000"}, "devices"),
@@ -152,9 +154,10 @@ def test_devices_whose_memory_or_cpus_have_no_room_on_one_node(
     ],
 )
 def test_what_cannot_be_planned_is_said(fields: dict[str, Any], part: str) -> None:
-    found = count_demand(gated(1, **fields), policy(), NodeSize(8))
-    assert isinstance(found, str)
-    assert part in found
+    job = gated(1, **fields)
+    found = count_demand(job, gres_of(job), policy(), NodeSize(8))
+    assert isinstance(found, Reason)
+    assert part in str(found)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +190,8 @@ def test_every_device_and_cpu_of_a_job_is_counted(
         cpus_per_task=cpus_per_task,
         cpus=tasks * cpus_per_task,
     )
-    found = count_demand(job, policy(), NodeSize(per_node))
-    if isinstance(found, str):
+    found = count_demand(job, gres_of(job), policy(), NodeSize(per_node))
+    if isinstance(found, Reason):
         assert gpus < nodes or max(nodes, gpus / per_node) > 1024
         return
     assert sum(slot.devices for slot in found.slots) == gpus

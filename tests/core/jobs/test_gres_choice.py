@@ -12,9 +12,7 @@ from slurm_het.core.cluster.fit import (
     misfit,
 )
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
-from slurm_het.core.jobs.admission import (
-    admit,
-)
+from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Slot, Snapshot, Task
@@ -62,8 +60,9 @@ def snapshot(*jobs: Job, nodes: tuple[NodeRecord, ...] = (MIX,), rewrites: bool 
 def gated(script: str, **fields: str) -> Job:
     """A job as the hook leaves it; `script` decides what fits."""
     sent = {"script": f"#!/bin/sh\n{script}\n", **fields}
-    admission = admit(sent, POLICY, take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY))
-    assert admission.action == "admit", admission.why
+    there = take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY)
+    admission = admit_message(sent, POLICY, there)
+    assert isinstance(admission, Admitted), admission
     known = {"tres_per_node", "tres_per_job", "admin_comment"}
     final = {k: v for k, v in (fields | admission.fields).items() if k in known}
     return Job(7, partition="accel", priority=1, memory_per_cpu_mib=1024, **final)  # type: ignore[arg-type]
@@ -162,8 +161,9 @@ def test_at_submit_the_only_kind_is_named(
     script: str, asked: dict[str, str], named: dict[str, str]
 ) -> None:
     inventory = take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY)
-    fields = admit({"script": f"#!/bin/sh\n{script}\n", **asked}, POLICY, inventory).fields
-    assert {f: v for f, v in fields.items() if f.startswith("tres")} == named
+    admission = admit_message({"script": f"#!/bin/sh\n{script}\n", **asked}, POLICY, inventory)
+    assert isinstance(admission, Admitted)
+    assert {f: v for f, v in admission.fields.items() if f.startswith("tres")} == named
 
 
 def test_the_name_that_a_node_registers_counts() -> None:

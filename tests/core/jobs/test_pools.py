@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slurm_het.core.jobs.demand import Demand
-from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools, why_not
+from slurm_het.core.jobs.pools import fitting_pools, fitting_types, refusal_of, usable_pools
 from slurm_het.core.model import Classification, Job, Partition, Slot
 from tests.support.world import inventory, policy
 
@@ -16,7 +16,10 @@ JOB = Job(
     id=1, user="ann", uid=1000, groups=("phys",), account="lab", qos="normal", time_limit_minutes=60
 )
 
-TWO = Demand((Slot(1, 4, 4096),) * 2, False, 0, None, False, False)
+TWO = Demand(
+    slots=(Slot(1, 4, 4096),) * 2, shared=False, memory_gib=0, exclusive=False, all_memory=False,
+    asks="gpu", lot=0,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -49,8 +52,8 @@ TWO = Demand((Slot(1, 4, 4096),) * 2, False, 0, None, False, False)
         ({}, {"max_cpus_per_node": 4}, ""),
         ({}, {"max_memory_per_node_mib": 4095}, "MaxMemPerNode=4095 MiB"),
         ({}, {"max_memory_per_node_mib": 4096}, ""),
-        ({}, {"state": "DOWN"}, "it is DOWN"),
-        ({}, {"state": "DRAIN"}, "it is DRAIN"),
+        ({}, {"state": "DOWN"}, "State=DOWN"),
+        ({}, {"state": "DRAIN"}, "State=DRAIN"),
     ],
 )
 def test_every_limit_of_a_partition(
@@ -59,7 +62,8 @@ def test_every_limit_of_a_partition(
     sets: dict[str, Any] = {
         k: frozenset(v) if isinstance(v, set) else v for k, v in partition.items()
     }
-    assert why_not(replace(JOB, **job), TWO, Partition("p", **sets)) == why
+    refusal = refusal_of(replace(JOB, **job), TWO, Partition("p", **sets))
+    assert (refusal.setting if refusal else "") == why
 
 
 def test_usable_pools_come_with_the_refusals_of_the_others() -> None:
@@ -68,9 +72,11 @@ def test_usable_pools_come_with_the_refusals_of_the_others() -> None:
         "train-nv": Partition("train-nv"),
         "train-amd": Partition("train-amd", max_minutes=10),
     }
-    usable, refused = usable_pools(JOB, None, pools, partitions)
-    assert usable == ("train-nv",)
-    assert refused == "train-amd: MaxTime=10 min; infer-nv: Slurm has no such partition"
+    usable = usable_pools(JOB, None, pools, partitions)
+    assert usable.partitions == ("train-nv",)
+    assert list(map(str, usable.refuses)) == [
+        "train-amd: MaxTime=10 min", "infer-nv: Slurm has no such partition",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -89,20 +95,19 @@ def test_types_by_vendor_and_memory(what: Classification, types: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "pools", "remark"),
+    ("what", "pools"),
     [
-        (Classification("training"), "train-nv train-amd train-ascend train-dcu", False),
-        (Classification("inference"), "infer-nv infer-ascend infer-mlu", False),
-        (Classification("training", vendors=("nvidia",)), "train-nv", False),
-        (Classification("inference", types=("a100",)), "train-nv", True),
-        (Classification("inference", memory_gib=100), "train-amd", True),
-        (Classification("training", partitions=("infer-nv",)), "infer-nv", True),
-        (Classification("training", types=("a100",), partitions=("infer-nv",)), "", False),
+        (Classification("training"), "train-nv train-amd train-ascend train-dcu"),
+        (Classification("inference"), "infer-nv infer-ascend infer-mlu"),
+        (Classification("training", vendors=("nvidia",)), "train-nv"),
+        (Classification("inference", types=("a100",)), "train-nv"),
+        (Classification("inference", memory_gib=100), "train-amd"),
+        (Classification("training", partitions=("infer-nv",)), "infer-nv"),
+        (Classification("training", types=("a100",), partitions=("infer-nv",)), ""),
     ],
 )
-def test_pools_by_scenario_and_vendor(what: Classification, pools: str, remark: bool) -> None:
+def test_pools_by_scenario_and_vendor(what: Classification, pools: str) -> None:
     types = fitting_types(what, inventory().types(), policy())
     of = {p.partition: inventory().types_of(p.partition) for p in policy().pools}
-    found, said = fitting_pools(what, types, of, policy())
+    found = fitting_pools(what, types, of, policy())
     assert [p.partition for p in found] == pools.split()
-    assert bool(said) is remark

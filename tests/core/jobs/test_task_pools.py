@@ -10,13 +10,10 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.task_pools import (
-    Readings,
-    TaskPools,
-    fill_task_pools,
-    is_gated,
-)
+from slurm_het.core.jobs.reading import Readings
+from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Job
+from slurm_het.core.reasons import ArrayLimit
 from slurm_het.core.syntax.arrays import (
     array_indexes,
 )
@@ -65,13 +62,6 @@ def test_a_task_carries_what_the_planner_needs() -> None:
     assert (task.exclusive, task.features, task.priority, task.minutes) == (True, "a100", 44, 60)
 
 
-def test_the_script_decides_when_there_is_no_admin_comment() -> None:
-    pools = fill(gated(1), gated(2), scripts={2: "module load rocm\nvllm serve x"})
-    assert pools.tasks[0].pools == ("train-nv",)
-    assert pools.classifications["2"].vendors == ("amd",)
-    assert pools.classifications["2"].scenario == "inference"
-
-
 def test_the_reason_begin_time_may_be_an_old_one() -> None:
     assert fill(gated(1, reason="BeginTime")).tasks
     skewed = gated(1, submit_time=4_000_000_000, eligible_time=4_000_000_001)
@@ -86,20 +76,20 @@ def test_the_reason_begin_time_may_be_an_old_one() -> None:
         ({"reason": "JobHeldUser", "priority": 0}, "JobHeldUser"),
         ({"priority": 0}, "held"),
         ({"tres_per_node": ""}, "asks for no accelerator"),
-        ({"tres_per_node": "gpu:t4:1"}, "no pool has a device of t4"),
-        ({"tres_per_node": "gpu:h100_3:1"}, "no pool has a device of h100"),
+        ({"tres_per_node": "gpu:t4:1"}, "no pool has a device for it (t4)"),
+        ({"tres_per_node": "gpu:h100_3:1"}, "no pool has a device for it (h100)"),
         ({"tres_per_node": "gpu:a100:1,gpu:mi300x:1"}, "several device types"),
         ({"tres_per_node": "gpu:1,shard:4"}, "several GRES names"),
         ({"features": "a100*2"}, "constraint"),
         ({"features": "a100|"}, "constraint"),
         ({"exc_nodes": "n[1-"}, "not a host list"),
-        ({"nodes_min": 3, "nodes_max": 2, "tres_per_node": "gpu:1"}, "more than it allows"),
+        ({"nodes_min": 3, "nodes_max": 2, "tres_per_node": "gpu:1"}, "at most 2 are allowed"),
     ],
 )
 def test_a_job_that_cannot_be_planned_says_why(fields: dict[str, Any], part: str) -> None:
     pools = fill(gated(1, **fields), gated(2))
     assert [t.key for t in pools.tasks] == ["2"]
-    assert part in pools.blocked["1"]
+    assert part in str(pools.blocked["1"])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +107,8 @@ def test_a_job_that_is_not_ours_is_handed_to_plain_slurm(fields: dict[str, Any],
     pools = fill(gated(1, **fields))
     assert pools.tasks == ()
     assert "train-nv" in pools.handovers["1"].partitions
-    assert why in pools.handovers["1"].why
+    assert why in str(pools.handovers["1"].why)
+    assert str(pools.blocked["1"]).endswith("; plain Slurm places it")
     waiting = fill(gated(1, dependency="afterany:7", **fields), gated(2, priority=0, **fields))
     assert waiting.handovers == {}, "Slurm says that it waits: it waits in the gate"
 
@@ -140,7 +131,7 @@ def test_a_job_that_may_use_no_pool_says_which_limit() -> None:
         replace(p, max_minutes=60) if p.name == "train-nv" else p for p in shot.partitions
     )
     pools = fill_task_pools(replace(shot, partitions=limited), inventory(), policy())
-    assert pools.blocked["1"] == "may use no fitting pool (train-nv: MaxTime=60 min)"
+    assert str(pools.blocked["1"]) == "it may use no fitting pool (train-nv: MaxTime=60 min)"
 
 
 def test_a_job_is_spread_over_nodes_that_it_may_use() -> None:
@@ -191,7 +182,7 @@ def test_a_full_array_is_blocked_by_its_own_limit() -> None:
     on = running(20, "nv1", "gpu:a100:1(IDX:0)", array_job_id=10, array_task_id=0)
     pools = fill(rest, on)
     assert pools.tasks == ()
-    assert pools.blocked == {"10_[1-9%1]": "its array runs at most 1 tasks at once"}
+    assert pools.blocked == {"10_[1-9%1]": ArrayLimit(1)}
 
 
 def test_split_tasks_of_an_array_share_its_limit_with_the_rest() -> None:

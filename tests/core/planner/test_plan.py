@@ -400,8 +400,8 @@ def test_what_slurm_will_deal_out_otherwise_waits() -> None:
         running(n, node, f"gpu:a100:{count}(IDX:0-{count - 1})")
         for n, (node, count) in enumerate({"nv1": 3, "nv2": 3}.items())
     ]
-    first = task("1", slots=(Slot(3, 1, 1024),) * 2, unit=1)
-    second = task("2", slots=(Slot(2, 1, 1024),) * 2, unit=1)
+    first = task("1", slots=(Slot(3, 1, 1024),) * 2, lot=1)
+    second = task("2", slots=(Slot(2, 1, 1024),) * 2, lot=1)
     made = planned(first, second, on=inventory(*held))
     (only,) = made.placements
     assert (only.key, sorted(map(len, only.devices))) == ("1", [1, 5])
@@ -431,7 +431,7 @@ def test_a_node_that_is_up_is_preferred_to_one_that_is_powered_down(solve: Solve
 
 
 @pytest.mark.parametrize(
-    ("unit", "slots", "held", "dealt"),
+    ("lot", "slots", "held", "dealt"),
     [
         (0, (5, 4), 0, {"nv1": 5, "nv2": 4}),
         (1, (5, 4), 0, {"nv1": 8, "nv2": 1}),
@@ -441,11 +441,11 @@ def test_a_node_that_is_up_is_preferred_to_one_that_is_powered_down(solve: Solve
     ],
 )
 def test_what_slurm_deals_out_itself(
-    unit: int, slots: tuple[int, ...], held: int, dealt: dict[str, int]
+    lot: int, slots: tuple[int, ...], held: int, dealt: dict[str, int]
 ) -> None:
-    """The first node of slurm.conf gives all that it has, the others one unit at least."""
+    """The first node of slurm.conf gives all that it has, the others one lot at least."""
     on = inventory(*(running(9, "nv1", f"gpu:a100:{held}(IDX:0-{held - 1})") for _ in [0] if held))
-    asked = task("1", slots=tuple(Slot(n, 1, 1024) for n in slots), unit=unit)
+    asked = task("1", slots=tuple(Slot(n, 1, 1024) for n in slots), lot=lot)
     (made,) = planned(asked, on=on).placements
     counts = {node: len(ids) for node, ids in zip(made.nodes, made.devices, strict=True)}
-    assert counts == (dealt if unit else dict(zip(made.nodes, slots, strict=True)))
+    assert counts == (dealt if lot else dict(zip(made.nodes, slots, strict=True)))

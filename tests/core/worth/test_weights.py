@@ -9,10 +9,11 @@ import pytest
 from slurm_het.config import parse_config
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.device_class import device_class_of
-from slurm_het.core.jobs.classify import Request, classify
+from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.mark import (
     encode_comment,
 )
+from slurm_het.core.jobs.request import from_message
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Classification, Task
 from slurm_het.core.planner.plan import plan
@@ -41,22 +42,22 @@ def world() -> Policy:
 
 
 @pytest.mark.parametrize(
-    ("request_", "name"),
+    ("sent", "name"),
     [
-        (Request(script="python resnet50.py"), "resnet"),
-        (Request(script="#HET class=npu-only\npython resnet50.py"), "npu-only"),
-        (Request(comment="het: class=npu-only", script="#HET class=resnet"), "npu-only"),
-        (Request(script="python train.py"), ""),
+        ({"script": "python resnet50.py"}, "resnet"),
+        ({"script": "#HET class=npu-only\npython resnet50.py"}, "npu-only"),
+        ({"comment": "het: class=npu-only", "script": "#HET class=resnet"}, "npu-only"),
+        ({"script": "python train.py"}, ""),
         # A scenario's row is no class.
-        (Request(script="#HET class=training"), ""),
+        ({"script": "#HET class=training"}, ""),
     ],
 )
-def test_a_rule_or_a_hint_names_the_class(request_: Request, name: str) -> None:
-    assert classify(request_, world()).job_class == name
+def test_a_rule_or_a_hint_names_the_class(sent: dict[str, str], name: str) -> None:
+    assert classify(from_message(sent), world()).job_class == name
 
 
 def test_an_unknown_class_is_evidence() -> None:
-    made = classify(Request(script="#HET class=resnt"), world())
+    made = classify(from_message({"script": "#HET class=resnt"}), world())
     assert made.job_class == ""
     assert any("class=resnt; valid: resnet, npu-only" in line for line in made.evidence)
 

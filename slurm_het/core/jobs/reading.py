@@ -1,0 +1,290 @@
+"""One gated job: the task that it gives, or why it gives none and who places it then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.classify import classification_of
+from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job, size_of
+from slurm_het.core.jobs.gres_choice import as_admitted, choose, may_rewrite
+from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
+from slurm_het.core.jobs.request import GresRequests, gres_of, registered
+from slurm_het.core.jobs.waits import begins_later, slurm_waits
+from slurm_het.core.model import Classification, Job, Node, Partition, Pool, Snapshot, Task
+from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import (
+    ForReservation,
+    HeterogeneousJob,
+    NamesNodes,
+    NoAccelerator,
+    NoFittingDevice,
+    NoUsablePool,
+    PlacedByNobody,
+    Reason,
+    Unreadable,
+)
+from slurm_het.core.syntax import gres, hostlist
+from slurm_het.core.syntax.constraint import parse_features
+from slurm_het.core.worth.weights import Site, site_of
+from slurm_het.errors import HetError
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """A gated job that is eligible but not ours to plan: plain Slurm places it in `partitions`."""
+
+    partitions: tuple[str, ...]
+    why: Reason
+
+
+class _NodeShape(NamedTuple):
+    """What bears, of a node, on how many nodes a job is spread over."""
+
+    size: NodeSize
+    types: frozenset[str]
+    partitions: frozenset[str]
+    features: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """What every gated job of a snapshot is held against; worked out once for all of them.
+
+    `now` is the snapshot's time (epoch seconds), `rewrites_gres` as in Snapshot.
+    """
+
+    inventory: Inventory
+    policy: Policy
+    partitions: dict[str, Partition]
+    now: float
+    rewrites_gres: bool
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> ClusterFacts:
+        """The facts of a snapshot."""
+        partitions = {p.name: p for p in snapshot.partitions}
+        return cls(inventory, policy, partitions, snapshot.time, snapshot.rewrites_gres)
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """The device types that there are."""
+        return self.inventory.types()
+
+    @cached_property
+    def pool_types(self) -> dict[str, frozenset[str]]:
+        """The device types of each pool, by its partition."""
+        return {p.partition: self.inventory.types_of(p.partition) for p in self.policy.pools}
+
+    @cached_property
+    def site(self) -> Site:
+        """What the weights go by."""
+        return site_of(self.inventory, self.policy)
+
+    @cached_property
+    def node_shapes(self) -> set[_NodeShape]:
+        """What the nodes have when nothing runs there; few, as most nodes are alike."""
+        return {
+            _NodeShape(
+                size_of(node),
+                frozenset(device.type for device in node.devices),
+                frozenset(node.partitions),
+                node.features,
+            )
+            for node in self.inventory.nodes.values()
+        }
+
+    def largest_node(self, features: str, pools: Set[str], types: Set[str]) -> NodeSize:
+        """The most of everything that a node of these pools and types has.
+
+        Raises HetError if the constraint cannot be read.
+        """
+        able = [s for s in self.node_shapes if pools & s.partitions and types & s.types]
+        # Drained or down they may be; that is no reason to spread a job over more of them.
+        shapes = [s for s in able if parse_features(features).allows(s.features)] or able
+        return NodeSize.largest(shape.size for shape in shapes)
+
+    @cached_property
+    def mixed_nodes(self) -> list[Node]:
+        """The nodes on which a request without a type may have to be rewritten."""
+        whole = [g for g in self.policy.gres.values() if not g.shared and not g.alias_of]
+        return [
+            node
+            for node in self.inventory.nodes.values()
+            if len(whole) > 1 or len({d.kind for d in node.devices}) > 1
+        ]
+
+    def rewrites(self, task: Task) -> tuple[tuple[str, str], ...]:
+        """`gres_choice.choose` for a task, once for all tasks that ask for the same."""
+        if not self.mixed_nodes:
+            return ()
+        if (like := task.request) not in self._rewrites:
+            self._rewrites[like] = choose(task, self.mixed_nodes, self.site)
+        return self._rewrites[like]
+
+    @cached_property
+    def _rewrites(self) -> dict[Task, tuple[tuple[str, str], ...]]:
+        return {}
+
+    def fingerprint(self) -> object:
+        """All that the reading of a job depends on beside the job; None where it depends on more.
+
+        Which type a request is to name may depend on what is free.
+        """
+        if self.rewrites_gres and self.mixed_nodes:
+            return None
+        return self.types, self.pool_types, self.node_shapes, self.partitions, self.rewrites_gres
+
+
+class Reading(NamedTuple):
+    """What a job is, unless that cannot be told, and its task, or why it has none."""
+
+    classification: Classification | None
+    outcome: Task | Handover | Reason
+
+
+class Readings:
+    """A cache: what the jobs of the last snapshot were read as. Most of the next one are the same.
+
+    To read ten thousand waiting jobs takes half a second. For one policy.
+    """
+
+    def __init__(self) -> None:
+        self._fingerprint: object = None
+        self._known: dict[Job, Reading] = {}
+
+    def of(self, jobs: Iterable[Job], facts: ClusterFacts) -> Iterator[Reading]:
+        """The reading of each job; from now on these are what is known."""
+        fingerprint = facts.fingerprint()
+        same = fingerprint is not None and fingerprint == self._fingerprint
+        before = self._known if same else {}
+        self._fingerprint, self._known = fingerprint, {}
+        for job in jobs:
+            reading = before.get(job) or read_job(job, facts)
+            if not begins_later(job):  # else it is another one once its time has come
+                self._known[job] = reading
+            yield reading
+
+
+def read_job(job: Job, facts: ClusterFacts) -> Reading:
+    """Read a gated job."""
+    what = None
+    try:
+        what = classification_of(job, facts.policy)
+        return Reading(what, _outcome(job, what, facts))
+    except HetError as error:
+        return Reading(what, _handover(job, Unreadable(error.message), facts))
+
+
+def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Handover | Reason:
+    """The task of a gated job, who else places it, or why it cannot be planned now.
+
+    Raises HetError where a text of the job cannot be read.
+    """
+    if waits := slurm_waits(job, facts.now):
+        return waits
+    if foreign := _not_ours(job, facts.policy):
+        return _handover(job, foreign, facts)
+    types = fitting_types(what, facts.types, facts.policy)
+    pools = fitting_pools(what, types, facts.pool_types, facts.policy)
+    if not pools:
+        return NoFittingDevice(_needs(what))
+    written = gres_of(job)
+    asked = _before_release(job, written, types, facts)
+    names = {p.partition for p in pools}
+    largest = facts.largest_node(job.features, names, types)
+    demand = count_demand(job, asked, facts.policy, largest)
+    if isinstance(demand, Reason):
+        return _handover(job, demand, facts, pools)
+    usable = usable_pools(job, demand, pools, facts.partitions)
+    if not usable.partitions:
+        return NoUsablePool(usable.refuses)
+    rewritten = asked is not written and not demand.shared
+    task = replace(_make_task(job, what, demand, types, usable.partitions), rewritten=rewritten)
+    may = facts.rewrites_gres and may_rewrite(task, asked, facts.policy)
+    return replace(task, rewrites=facts.rewrites(task)) if may else task
+
+
+def _needs(what: Classification) -> tuple[str, ...]:
+    """What a job of this classification needs, for people."""
+    device = "|".join(what.types) or "|".join(what.vendors) or "any vendor"
+    return (device, f"at least {what.memory_gib} GiB") if what.memory_gib else (device,)
+
+
+def _not_ours(job: Job, policy: Policy) -> Reason | None:
+    """Why a job that is in the gate all the same is none that we plan; None if it is.
+
+    The hook lets such jobs pass; users put them there with `-p accel`, or by a later update.
+    """
+    if job.het_job_id:
+        return HeterogeneousJob()
+    if job.req_nodes:
+        return NamesNodes(job.req_nodes)
+    if job.reservation:
+        return ForReservation(job.reservation)
+    return None if is_accelerator_job(job, policy) else NoAccelerator()
+
+
+def _handover(
+    job: Job, why: Reason, facts: ClusterFacts, pools: tuple[Pool, ...] = ()
+) -> Handover | Reason:
+    """Give a job that we cannot plan to plain Slurm, in those of the pools that it may use.
+
+    Without `pools`: of all. If it may use none, or is to wait, it stays in the gate.
+    """
+    if waits := slurm_waits(job, facts.now):
+        return waits
+    usable = usable_pools(job, None, pools or facts.policy.pools, facts.partitions)
+    if not usable.partitions:
+        return PlacedByNobody(why, usable.refuses)
+    return Handover(usable.partitions, why)
+
+
+def _before_release(
+    job: Job, written: GresRequests, types: frozenset[str], facts: ClusterFacts
+) -> GresRequests:
+    """What the job itself asks for, if a release that came to nothing has rewritten it.
+
+    Where one type is all that fits, the hook may have named it: that stays.
+    """
+    kept = decode_comment(job.admin_comment) if facts.rewrites_gres and len(types) > 1 else None
+    if kept is None:
+        return written
+    before = gres.parse(kept[1].get("tres_per_node") or kept[1].get("tres_per_job") or "")
+    return as_admitted(written, tuple(registered(item, facts.policy) for item in before))
+
+
+def _make_task(
+    job: Job,
+    what: Classification,
+    demand: Demand,
+    types: frozenset[str],
+    pools: tuple[str, ...],
+) -> Task:
+    parse_features(job.features)  # refuse now what could not be placed later
+    return Task(
+        key=job.key,
+        job_id=job.id,
+        user=job.user,
+        scenario=what.scenario,
+        types=types,
+        slots=demand.slots,
+        pools=pools,
+        shared=demand.shared,
+        memory_gib=demand.memory_gib or what.memory_gib,
+        exclusive=demand.exclusive,
+        all_memory=demand.all_memory,
+        features=job.features,
+        exc_nodes=frozenset(hostlist.expand(job.exc_nodes)),
+        priority=job.priority,
+        minutes=job.time_limit_minutes,
+        asks=demand.asks,
+        lot=demand.lot,
+        threads_per_core=job.threads_per_core,
+        job_class=what.job_class,
+        since=job.eligible_time or job.submit_time,
+    )

@@ -1,0 +1,131 @@
+"""What a job asks for, read once: from the hook's message, or from Slurm's record of the job.
+
+Behind these two readers a request is typed; text is made of it only where admission assigns fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from slurm_het.core.model import Job
+from slurm_het.core.policy import Policy
+from slurm_het.core.syntax import gres
+from slurm_het.core.syntax.gres import Gres
+from slurm_het.core.syntax.script import Script, read_script
+
+TRES_FIELDS = ("tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socket")
+"""Slurm's names of the fields that ask for GRES, in the order of GresRequests."""
+MAX_DIGITS = 11
+"""A longer number in the hook's message is none of Slurm's."""
+
+
+class GresRequests(NamedTuple):
+    """The GRES that a job asks for, by the option that asks for it. Any of the four may be empty.
+
+    `node`: --gres and --gpus-per-node; `job`: --gpus; `task`: --gpus-per-task; `socket`:
+    --gpus-per-socket.
+    """
+
+    node: tuple[Gres, ...] = ()
+    job: tuple[Gres, ...] = ()
+    task: tuple[Gres, ...] = ()
+    socket: tuple[Gres, ...] = ()
+
+    def all(self) -> tuple[Gres, ...]:
+        """What the four ask for, one after the other."""
+        return self.node + self.job + self.task + self.socket
+
+    def registered(self, policy: Policy) -> GresRequests:
+        """The same, by the names that the cluster registers."""
+        return GresRequests(*(tuple([registered(g, policy) for g in items]) for items in self))
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What is known of a job when it is classified and admitted.
+
+    `partitions` are those that it names, `features` its --constraint expression, `nodes` how many
+    nodes it asks for at least. `original` has the user's own text of the fields that admission may
+    replace, by Slurm's names of them and without the empty ones: it is kept in the job.
+    """
+
+    user: str
+    account: str
+    name: str
+    partitions: tuple[str, ...]
+    features: str
+    comment: str
+    gres: GresRequests
+    nodes: int
+    script: Script
+    original: Mapping[str, str]
+
+    def whole_devices(self, policy: Policy) -> int:
+        """How many whole devices its options name, added up."""
+        known = ((item.count, policy.gres.get(item.name)) for item in self.gres.all())
+        return sum(count for count, name in known if name and not name.shared)
+
+
+def from_message(sent: Mapping[str, str]) -> JobRequest:
+    """Read what the hook sent: text by field, TRES values without `gres:` or `gres/`.
+
+    Raises GresError. A number of nodes that is none counts as 1.
+    """
+    return JobRequest(
+        user=sent.get("user_name", ""),
+        account=sent.get("account", ""),
+        name=sent.get("name", ""),
+        partitions=_names(sent.get("partition", "")),
+        features=sent.get("features", ""),
+        comment=sent.get("comment", ""),
+        gres=GresRequests(*(gres.parse(sent.get(field, "")) for field in TRES_FIELDS)),
+        nodes=_number(sent.get("min_nodes", ""), 1),
+        script=read_script(sent.get("script", "")),
+        original={f: sent[f] for f in ("partition", "features", *TRES_FIELDS) if sent.get(f)},
+    )
+
+
+def from_record(job: Job, script: str = "") -> JobRequest:
+    """Read a job that is in the queue, and its batch script if that is known. Raises GresError."""
+    written = {
+        "partition": job.partition,
+        "features": job.features,
+        "tres_per_node": job.tres_per_node,
+        "tres_per_job": job.tres_per_job,
+        "tres_per_task": job.tres_per_task,
+        "tres_per_socket": job.tres_per_socket,
+    }
+    return JobRequest(
+        user=job.user,
+        account=job.account,
+        name=job.name,
+        partitions=_names(job.partition),
+        features=job.features,
+        comment=job.comment,
+        gres=gres_of(job),
+        nodes=job.nodes_min,
+        script=read_script(script),
+        original={f: text for f, text in written.items() if text},
+    )
+
+
+def gres_of(job: Job) -> GresRequests:
+    """The GRES that a job in the queue asks for. Raises GresError."""
+    texts = job.tres_per_node, job.tres_per_job, job.tres_per_task, job.tres_per_socket
+    return GresRequests(*map(gres.parse, texts))
+
+
+def registered(asked: Gres, policy: Policy) -> Gres:
+    """The GRES by the name that the cluster registers (gpu for its alias npu); else as it is."""
+    name = policy.gres.get(asked.name)
+    return replace(asked, name=name.alias_of) if name and name.alias_of else asked
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else default

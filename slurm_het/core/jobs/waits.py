@@ -1,0 +1,43 @@
+"""Whether Slurm itself lets a gated job wait: it is held, depends on another, or is for later."""
+
+from __future__ import annotations
+
+from slurm_het.core.model import Job
+from slurm_het.core.reasons import Held, Reason, SlurmWaits
+
+ELIGIBLE = frozenset({
+    "None", "PartitionDown", "PartitionInactive", "Priority", "Resources", "JobArrayTaskLimit",
+    "ReqNodeNotAvail", "Reserved_for_higher_priority_jobs", "BadConstraints", "Cleaning",
+    "NodeDown", "PartitionNodeLimit", "BeginTime",
+})  # fmt: skip
+"""The reasons that Slurm gives for jobs which may start; any other is its own word to wait.
+
+BeginTime may outlast the begin time, which is read itself: Slurm looks at nothing in a DOWN
+partition again.
+"""
+
+AT_ONCE_SECONDS = 2
+"""From a submission until Slurm finds the job eligible, if it has no begin time."""
+
+
+def slurm_waits(job: Job, now: float) -> Reason | None:
+    """Why Slurm itself lets the job wait; None if it does not. `now` are epoch seconds.
+
+    A DOWN partition's jobs have the reason PartitionDown even while a dependency is open (seen on
+    22.05), so the dependency and the begin time are read themselves.
+    """
+    if job.dependency:
+        return SlurmWaits(f"Dependency {job.dependency}")
+    if begins_later(job) and job.eligible_time > now:
+        return SlurmWaits("BeginTime")
+    if job.reason not in ELIGIBLE:
+        return SlurmWaits(job.reason)
+    return None if job.priority else Held()
+
+
+def begins_later(job: Job) -> bool:
+    """Whether the job was submitted to wait until a date.
+
+    Both times are Slurm's: our clock may be behind its.
+    """
+    return job.eligible_time > job.submit_time + AT_ONCE_SECONDS

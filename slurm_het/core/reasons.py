@@ -1,0 +1,254 @@
+"""Why a job waits, or is none of ours to plan: each reason that a user reads has its class here.
+
+A reason holds facts, and `str()` makes a sentence of them, in which "it" is the job. `code` is for
+programs; there is one to a class, and it is only ever added to. To add a reason, add a class.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+MAX_SENTENCE = 400
+"""Longest sentence, in characters, where its facts may be many."""
+
+
+class Reason(ABC):
+    """Why a job waits, or is not planned."""
+
+    __slots__ = ()
+    code: ClassVar[str]
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """The sentence, without a full stop: others may follow it."""
+
+
+# --- Slurm's own word --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmWaits(Reason):
+    """Slurm lets it wait whatever is free, and says so in a `word` of its own."""
+
+    code = "slurm-waits"
+    word: str
+
+    def __str__(self) -> str:
+        return self.word
+
+
+@dataclass(frozen=True, slots=True)
+class Held(Reason):
+    """Its user or an admin has set its priority to 0."""
+
+    code = "held"
+
+    def __str__(self) -> str:
+        return "it is held (priority 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayLimit(Reason):
+    """As many tasks of its array run as its user lets run at once."""
+
+    code = "array-limit"
+    limit: int
+
+    def __str__(self) -> str:
+        return f"its array runs at most {_count(self.limit, 'task')} at once"
+
+
+# --- it fits nowhere ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NoFittingDevice(Reason):
+    """No pool has a device that it could run on. `needs`: what it needs, or the evidence for it."""
+
+    code = "no-fitting-device"
+    needs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"no pool has a device for it ({'; '.join(self.needs)})"[:MAX_SENTENCE]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionRefuses(Reason):
+    """Slurm would not run it in a partition: a `setting`, as scontrol spells it, forbids that."""
+
+    code = "partition-refuses"
+    partition: str
+    setting: str
+
+    def __str__(self) -> str:
+        return f"{self.partition}: {self.setting}"
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchPartition(Reason):
+    """A pool of the configuration is no partition of Slurm's."""
+
+    code = "no-such-partition"
+    partition: str
+
+    def __str__(self) -> str:
+        return f"{self.partition}: Slurm has no such partition"
+
+
+@dataclass(frozen=True, slots=True)
+class NoUsablePool(Reason):
+    """Pools have devices that fit it, and each `refuses` it."""
+
+    code = "no-usable-pool"
+    refuses: tuple[Reason, ...]
+
+    def __str__(self) -> str:
+        return f"it may use no fitting pool ({_list(self.refuses)})"
+
+
+# --- none of ours to plan ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable(Reason):
+    """A text of its request cannot be read; `problem` is the message of that error."""
+
+    code = "unreadable"
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class NoAccelerator(Reason):
+    """It asks for no accelerator."""
+
+    code = "no-accelerator"
+
+    def __str__(self) -> str:
+        return "it asks for no accelerator"
+
+
+@dataclass(frozen=True, slots=True)
+class HeterogeneousJob(Reason):
+    """It is part of a job of several components, which start together."""
+
+    code = "heterogeneous-job"
+
+    def __str__(self) -> str:
+        return "it is part of a heterogeneous job"
+
+
+@dataclass(frozen=True, slots=True)
+class NamesNodes(Reason):
+    """Its user chose its nodes."""
+
+    code = "names-nodes"
+    nodes: str
+
+    def __str__(self) -> str:
+        return f"it names its nodes ({self.nodes})"
+
+
+@dataclass(frozen=True, slots=True)
+class ForReservation(Reason):
+    """It runs on what a reservation of Slurm's holds."""
+
+    code = "for-reservation"
+    name: str
+
+    def __str__(self) -> str:
+        return f"it is for the reservation {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AsksForSeveral(Reason):
+    """It asks for devices in several ways at once; `things` says which, as in "GRES names"."""
+
+    code = "asks-for-several"
+    things: str
+
+    def __str__(self) -> str:
+        return f"it asks for several {self.things} at once"
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyDevices(Reason):
+    """It asks for more devices on a node than can be planned."""
+
+    code = "too-many-devices"
+    devices: int
+    most: int
+
+    def __str__(self) -> str:
+        asked = f"it asks for {self.devices} devices on one node"
+        return f"{asked}, and at most {self.most} can be planned"
+
+
+@dataclass(frozen=True, slots=True)
+class TooFewDevices(Reason):
+    """It has fewer devices than nodes."""
+
+    code = "too-few-devices"
+    devices: int
+    nodes: int
+
+    def __str__(self) -> str:
+        return f"it asks for {_count(self.devices, 'device')} on {self.nodes} nodes"
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyNodes(Reason):
+    """It has no room on as many nodes as its user allows, or as can be planned."""
+
+    code = "too-many-nodes"
+    nodes: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"it needs {self.nodes} nodes, and at most {self.most} are allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class MovedAway(Reason):
+    """Somebody moved it, once released, to a partition that its nodes are not in."""
+
+    code = "moved-away"
+    partition: str
+
+    def __str__(self) -> str:
+        return f"it was moved to {self.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedBySlurm(Reason):
+    """It is none of ours to plan, and plain Slurm places it."""
+
+    code = "placed-by-slurm"
+    why: Reason
+
+    def __str__(self) -> str:
+        return f"{self.why}; plain Slurm places it"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedByNobody(Reason):
+    """It is none of ours to plan, and each pool `refuses` it: it waits in the gate."""
+
+    code = "placed-by-nobody"
+    why: Reason
+    refuses: tuple[Reason, ...]
+
+    def __str__(self) -> str:
+        return f"{self.why}; plain Slurm may place it in no pool ({_list(self.refuses)})"
+
+
+def _list(reasons: tuple[Reason, ...]) -> str:
+    return "; ".join(map(str, reasons))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
