@@ -67,14 +67,15 @@ def propose(
     weights = given(policy)
     expected = forecast(weights, prepared.room) if weights else Forecast()
     made = decide(prepared, expected, solve)
-    whys = Whys(prepared, Remembered(True, made.waiting), local_time)
+    told = {key: reason.told(local_time) for key, reason in made.waiting.items()}
+    whys = Whys(prepared, Remembered(True, told), local_time)
     moved = {p.key for p in made.placements} | {r.task.key for r in prepared.ahead.reserve}
     gated = [job for job in snapshot.jobs if is_gated(job, policy)]
-    told = {whys.tasks[j.id].key if j.id in whys.tasks else j.label: j for j in gated}
+    jobs = {whys.tasks[j.id].key if j.id in whys.tasks else j.label: j for j in gated}
     return Proposal(
         placements=made.placements,
         reserved=prepared.ahead.reserve,
-        waiting={key: whys.gated(job) for key, job in told.items() if key not in moved},
+        waiting={key: whys.gated(job) for key, job in jobs.items() if key not in moved},
         ignored=dict(_ignored(snapshot, policy)),
         warnings=(*prepared.inventory.warnings, *_missing(prepared)),
         status=made.status,

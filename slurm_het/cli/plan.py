@@ -156,7 +156,8 @@ def _model(prepared: Prepared, expected: Forecast) -> str:
 def _waiting(prepared: Prepared, made: Plan, memory: Memory) -> dict[str, str]:
     """Why each gated job waits that the plan neither starts nor pins."""
     returned = {key: (r.reason, r.times) for key, r in memory.pins.returned.items()}
-    whys = Whys(prepared, Remembered(True, made.waiting, returned), local_time)
+    planned = {key: reason.told(local_time) for key, reason in made.waiting.items()}
+    whys = Whys(prepared, Remembered(True, planned, returned), local_time)
     reserved = {r.task.key for r in prepared.ahead.reserve}
     moved = {p.key for p in made.placements} | reserved
     told = {
@@ -164,12 +165,12 @@ def _waiting(prepared: Prepared, made: Plan, memory: Memory) -> dict[str, str]:
         for job in prepared.snapshot.jobs
         if is_gated(job, prepared.policy)
     }
-    return {key: why for key, why in (made.waiting | told).items() if key not in moved}
+    return {key: why for key, why in (planned | told).items() if key not in moved}
 
 
 def _as_json(prepared: Prepared, made: Plan, waiting: Mapping[str, str]) -> str:
     reserved = [asdict(r.placement) | {"start": r.start} for r in prepared.ahead.reserve]
-    document = asdict(made) | {"waiting": waiting, "reserved": reserved}
+    document = asdict(replace(made, waiting={})) | {"waiting": waiting, "reserved": reserved}
     return json.dumps(document, indent=2)
 
 

@@ -6,8 +6,11 @@ All of it is plain frozen data, so that a snapshot dumped as JSON replays offlin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from slurm_het.core.reasons import Reason
 
 Scenario = Literal["training", "inference"]
 SCENARIOS: tuple[Scenario, ...] = ("training", "inference")
@@ -372,7 +375,7 @@ class Plan:
     """The result of a cycle: who starts where, who waits and why, and how good that is."""
 
     placements: tuple[Placement, ...] = ()
-    waiting: dict[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, Reason] = field(default_factory=dict)
     status: str = "optimal"
     objective: float = 0.0
     bound: float = 0.0

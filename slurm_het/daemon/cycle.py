@@ -198,14 +198,12 @@ class Cycle:
             starts = {r.task.key: r.start for r in reserved}
             ahead = Plan(tuple(r.placement for r in reserved), status="reserved")
             self.journal.record_plan(now, 0.0, tasks, ahead, starts)
-        kept = {
-            key: "; ".join(one.sentence(local_time) for one in why)
-            for key, why in prepared.ahead.kept.items()
-        }
+        why = {**made.waiting, **prepared.ahead.kept}
+        waiting = {key: reason.told(local_time) for key, reason in why.items()}
         users = {task.key: task.user for task in prepared.queue.tasks}
         self.report = Report(
             now, seconds, made.status, made.gap, tasks, len(made.placements),
-            made.waiting | kept, users,
+            waiting, users,
         )  # fmt: skip
         if made.placements or made.status == "refused":
             self.journal.record_plan(now, seconds, tasks, made)

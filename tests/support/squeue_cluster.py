@@ -8,7 +8,7 @@ from typing import Any
 from slurm_het.config import parse_config
 from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
 from slurm_het.core.policy import Limits
-from slurm_het.core.reservations.look_ahead import TellTime
+from slurm_het.core.reasons import TellTime
 from slurm_het.core.views.job_rows import JobRow, View, make_view
 from slurm_het.core.views.waiting import Remembered
 

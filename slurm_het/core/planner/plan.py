@@ -24,11 +24,11 @@ from slurm_het.core.planner.build_problem import (
 from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.slurm_picks import pick_devices
 from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import OutOfTime, PlanRefused
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.weights import terms
 
 Solve = Callable[[Problem], Solution]
-LEFT_OUT = "not looked at in this plan, whose time was up (planner.deadline_seconds)"
 
 
 def plan(
@@ -46,16 +46,16 @@ def plan(
     """
     built = build(inventory, tasks, policy, expected, hurry)
     made = make_plan(built, inventory, solve(built.problem))
-    late = {task.key: LEFT_OUT for task in tasks[len(built.tasks) :]}
-    return replace(made, waiting=made.waiting | late, left_out=len(late))
+    late = {task.key: OutOfTime() for task in tasks[len(built.tasks) :]}
+    return replace(made, waiting={**made.waiting, **late}, left_out=len(late))
 
 
 def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
     """Turn a solution into placements. A solution that breaks a constraint places nothing."""
     broken = violations(built.problem, solution)
     if broken:
-        waiting = {t.key: f"the solver's plan was refused: {broken[0]}" for t in built.tasks}
-        return Plan(waiting=waiting, status="refused", seconds=solution.seconds)
+        refused = {task.key: PlanRefused(broken[0]) for task in built.tasks}
+        return Plan(waiting=refused, status="refused", seconds=solution.seconds)
     chosen = [_placement(built, t, solution) for t in sorted(solution.starts)]
     tasks = {task.key: task for task in built.tasks}
     placed, dropped = pick_devices(inventory, chosen, tasks)

@@ -20,16 +20,17 @@ from slurm_het.core.cluster.fit import (
 )
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Device, Node, Placement, Slot, Task
+from slurm_het.core.reasons import Reason, SlurmsOrder
 
 
 def pick_devices(
     inventory: Inventory, placements: Iterable[Placement], tasks: Mapping[str, Task]
-) -> tuple[list[Placement], dict[str, str]]:
+) -> tuple[list[Placement], dict[str, Reason]]:
     """The placements with Slurm's own device indexes, and those that lose their room, with why."""
     state: dict[str, list[Device]] = {}  # by node, as what was placed before leaves its devices
     mixed: dict[str, bool] = {}  # by node, whether what this plan starts there shares
     placed: list[Placement] = []
-    dropped: dict[str, str] = {}
+    dropped: dict[str, Reason] = {}
     for placement in placements:
         task = tasks[placement.key]
         is_shared = task.shared
@@ -43,7 +44,7 @@ def pick_devices(
             for node in placement.nodes
         )
         if clash or [len(pick) for pick in picks] != counts:
-            dropped[placement.key] = "Slurm's order of devices leaves it no room in this cycle"
+            dropped[placement.key] = SlurmsOrder()
             continue
         mixed |= dict.fromkeys(placement.nodes, is_shared)
         for node, devices in zip(placement.nodes, picks, strict=True):

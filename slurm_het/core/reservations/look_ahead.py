@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Snapshot, Task
 from slurm_het.core.policy import Limits, Policy
+from slurm_het.core.reasons import All, Kept, NotLookedAt, Reason
 from slurm_het.core.reservations.reservation import (
     Ending,
     Reservation,
@@ -29,42 +30,6 @@ EXPLAINED = 200
 """Of how many different requests it is found out whether only kept nodes hold them back: each costs
 some milliseconds on a large cluster."""
 
-TellTime = Callable[[float], str]
-"""Writes epoch seconds as people read them; the core knows no time zone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Nodes that a task may not use now: for whom they are kept, and until when.
-
-    `until` are epoch seconds, at the latest; 0: they are only kept free of shares, until they are
-    free of them. Without nodes: nodes are kept, and whether they are what holds the task back was
-    not found out.
-    """
-
-    nodes: tuple[str, ...]
-    owner: str = ""
-    until: float = 0.0
-
-    def sentence(self, at: TellTime) -> str:
-        """What the task's user is told."""
-        if not self.nodes:
-            return "waits behind jobs that nodes are kept for; not looked at in this plan"
-        names = ", ".join(self.nodes[:NAMED]) + f" and {len(self.nodes) - NAMED} more" * (
-            len(self.nodes) > NAMED
-        )
-        are = "are" if len(self.nodes) > 1 else "is"
-        if not self.until:
-            return f"{names} {are} kept free of shares for job {self.owner}"
-        return (
-            f"{names} {are} kept for job {self.owner} until {at(self.until)} at the latest,"
-            " and this job might still run then"
-        )
-
-
-NAMED = 8
-"""So many nodes are named, of more only how many they are."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
@@ -78,7 +43,7 @@ class Outlook:
     reserve: tuple[Reservation, ...]
     move: tuple[str, ...]
     tasks: tuple[Task, ...]
-    kept: dict[str, tuple[Kept, ...]]
+    kept: dict[str, Reason]
 
 
 def look_ahead(
@@ -167,7 +132,7 @@ class _Step(NamedTuple):
     owners: dict[str, tuple[str, float]]
 
 
-def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, tuple[Kept, ...]]:
+def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, Reason]:
     """For the tasks that only this holds back: which nodes they are kept off, and for whom."""
     startable: dict[Task, bool] = {}
 
@@ -176,14 +141,15 @@ def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, tuple[Kept, ...]
             startable[request] = could_start(task, room)
         return startable[request]
 
-    out: dict[str, tuple[Kept, ...]] = {}
+    out: dict[str, Reason] = {}
     for i, (before, after) in enumerate(zip(steps[0].before, steps[-1].after, strict=True)):
         if before.exc_nodes == after.exc_nodes:
             continue
         if len(startable) >= 2 * EXPLAINED and after.request not in startable:
-            out[before.key] = (Kept(()),)
+            out[before.key] = NotLookedAt()
         elif not may_start(after) and may_start(before):
-            out[before.key] = tuple(kept for step in steps for kept in _reasons(step, i))
+            kept = tuple(one for step in steps for one in _reasons(step, i))
+            out[before.key] = kept[0] if len(kept) == 1 else All(kept)
     return out
 
 

@@ -21,8 +21,7 @@ from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
 from slurm_het.core.policy import Limits, Policy
-from slurm_het.core.reasons import Reason
-from slurm_het.core.reservations.look_ahead import TellTime
+from slurm_het.core.reasons import Reason, TellTime
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.errors import HetError
 

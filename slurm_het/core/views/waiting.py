@@ -11,7 +11,7 @@ from slurm_het.core.model import Job, Task
 from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared
-from slurm_het.core.reservations.look_ahead import TellTime
+from slurm_het.core.reasons import CanStart, Reason, ReturnedBefore, TellTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,19 @@ class Whys:
         why = self.memory.waiting.get(task.key) or self._own(task)
         if self.intake == "UP":
             return f"{job.reason}; {why}"
-        return f"{self._returned(job, task)}{why}"
+        return self._after_return(job, task, why)
 
     def _own(self, task: Task) -> str:
         if kept := self.prepared.ahead.kept.get(task.key):
-            return "; ".join(one.sentence(self.at) for one in kept)
+            return kept.told(self.at)
         shape = task.request
         if shape not in self._known:
-            self._known[shape] = self._explain(task)
+            self._known[shape] = str(self._explain(task))
         return self._known[shape]
 
-    def _explain(self, task: Task) -> str:
+    def _explain(self, task: Task) -> Reason:
         if self._could_start(task):
-            whom = "the next plan" if self.memory.answers else "hetd"
-            return f"can start now; waits for {whom}"
+            return CanStart("the next plan" if self.memory.answers else "hetd")
         return explain(task, self.prepared.room)
 
     def _could_start(self, task: Task) -> bool:
@@ -73,12 +72,9 @@ class Whys:
             return could_start(task, room)
         return bool(plan(room, (task,), self.prepared.policy, greedy).placements)
 
-    def _returned(self, job: Job, task: Task) -> str:
+    def _after_return(self, job: Job, task: Task, why: str) -> str:
         found = self.memory.returned.get(task.key)
         if found is None and job.array_tasks:
             start = f"{job.array_job_id}_"
             found = next((r for k, r in self.memory.returned.items() if k.startswith(start)), None)
-        if found is None:
-            return ""
-        reason, times = found
-        return f"returned{f' {times} times' if times > 1 else ''} ({reason}); "
+        return str(ReturnedBefore(*found, why)) if found else why

@@ -1,29 +1,10 @@
-"""Why a job waits, or is none of ours to plan: each reason that a user reads has its class here.
-
-A reason holds facts, and `str()` makes a sentence of them, in which "it" is the job. `code` is for
-programs; there is one to a class, and it is only ever added to. To add a reason, add a class.
-"""
+"""Reasons that lie in the job: Slurm lets it wait, it fits nowhere, it is none of ours to plan."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
-MAX_SENTENCE = 400
-"""Longest sentence, in characters, where its facts may be many."""
-
-
-class Reason(ABC):
-    """Why a job waits, or is not planned."""
-
-    __slots__ = ()
-    code: ClassVar[str]
-
-    @abstractmethod
-    def __str__(self) -> str:
-        """The sentence, without a full stop: others may follow it."""
-
+from slurm_het.core.reasons.base import MAX_SENTENCE, Reason
 
 # --- Slurm's own word --------------------------------------------------------------------------
 

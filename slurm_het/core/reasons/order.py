@@ -1,0 +1,126 @@
+"""Reasons that lie in others: who goes first, for whom nodes are kept, what a plan left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slurm_het.core.reasons.base import Reason, TellTime, few
+from slurm_het.core.reasons.room import Wanted
+
+# --- others go first ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GoesToOthers(Reason):
+    """This plan gives what is free to jobs of higher priority."""
+
+    code = "goes-to-others"
+    wanted: Wanted
+    jobs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"needs {self.wanted}; what is free goes to {few(self.jobs)}, of higher priority"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Reason):
+    """Only `nodes` that are kept for job `owner` hold it back, at the latest `until` (epoch
+    seconds); 0: they are kept free of shares until they are free of them."""
+
+    code = "kept"
+    nodes: tuple[str, ...]
+    owner: str
+    until: float = 0.0
+
+    def told(self, at: TellTime) -> str:
+        """The sentence; the time as `at` writes it."""
+        are = "are" if len(self.nodes) > 1 else "is"
+        if not self.until:
+            return f"{few(self.nodes)} {are} kept free of shares for job {self.owner}"
+        until = f"until {at(self.until)} at the latest, and this job might still run then"
+        return f"{few(self.nodes)} {are} kept for job {self.owner} {until}"
+
+    def __str__(self) -> str:
+        return self.told(str)
+
+
+@dataclass(frozen=True, slots=True)
+class All(Reason):
+    """Several reasons, each of which holds it back."""
+
+    code = "all"
+    reasons: tuple[Reason, ...]
+
+    def told(self, at: TellTime) -> str:
+        """The sentences."""
+        return "; ".join(reason.told(at) for reason in self.reasons)
+
+    def __str__(self) -> str:
+        return self.told(str)
+
+
+@dataclass(frozen=True, slots=True)
+class NotLookedAt(Reason):
+    """It is behind jobs that nodes are kept for, and nobody has found out whether that is why."""
+
+    code = "not-looked-at"
+
+    def __str__(self) -> str:
+        return "waits behind jobs that nodes are kept for; not looked at in this plan"
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfTime(Reason):
+    """The time for the plan was up before its place in it was worked out."""
+
+    code = "out-of-time"
+
+    def __str__(self) -> str:
+        return "not looked at in this plan, whose time was up (planner.deadline_seconds)"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRefused(Reason):
+    """The solver's plan breaks a constraint, and nothing of it is done."""
+
+    code = "plan-refused"
+    broken: str
+
+    def __str__(self) -> str:
+        return f"the solver's plan was refused: {self.broken}"
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmsOrder(Reason):
+    """Slurm takes devices in an order of its own, and that leaves it no room for now."""
+
+    code = "slurms-order"
+
+    def __str__(self) -> str:
+        return "Slurm's order of devices leaves it no room in this cycle"
+
+
+@dataclass(frozen=True, slots=True)
+class CanStart(Reason):
+    """Nothing holds it back but that `whom` has not released it yet: the next plan, hetd."""
+
+    code = "can-start"
+    whom: str
+
+    def __str__(self) -> str:
+        return f"can start now; waits for {self.whom}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedBefore(Reason):
+    """It was released `times` times and did not start, for Slurm's `reason`; `now` it waits for
+    more than that."""
+
+    code = "returned-before"
+    reason: str
+    times: int
+    now: str
+
+    def __str__(self) -> str:
+        often = f" {self.times} times" if self.times > 1 else ""
+        return f"returned{often} ({self.reason}); {self.now}"

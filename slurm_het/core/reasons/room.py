@@ -1,0 +1,157 @@
+"""Reasons that lie in what is free: too few devices, CPUs or memory, or not together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slurm_het.core.reasons.base import Reason, few
+
+# --- what is free is not enough for it ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a task needs: `devices` of at least `memory_gib` on each of `nodes`, or, if `shared`,
+    `memory_gib` free on one device of each."""
+
+    devices: int
+    nodes: int = 1
+    memory_gib: int = 0
+    shared: bool = False
+
+    def __str__(self) -> str:
+        where = f"each of {self.nodes} nodes" if self.nodes > 1 else "one node"
+        if self.shared:
+            device = f"one device of {where}" if self.nodes > 1 else "one device"
+            return f"{self.memory_gib} GiB free on {device}"
+        memory = f" of ≥{self.memory_gib} GiB" if self.memory_gib else ""
+        return f"{self.devices}{memory} free on {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class NoCandidate(Reason):
+    """None of the nodes of its pools can be given to it; `nodes` by why not, as `is drained`."""
+
+    code = "no-candidate"
+    wanted: Wanted
+    pools: tuple[str, ...]
+    nodes: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def __str__(self) -> str:
+        why = "; ".join(f"{few(names)} {_verb(why, len(names))}" for why, names in self.nodes)
+        none = f"its pools ({', '.join(self.pools)}) have no node"
+        return f"needs {self.wanted}; {why or none}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodesTooSmall(Reason):
+    """No node has as many devices; the `largest` has `devices`."""
+
+    code = "nodes-too-small"
+    wanted: Wanted
+    largest: str
+    devices: int
+
+    def __str__(self) -> str:
+        return f"needs {self.wanted}; the largest node, {self.largest}, has {self.devices}"
+
+
+@dataclass(frozen=True, slots=True)
+class TooFewFree(Reason):
+    """Too few devices are free; what comes nearest is `best`, which has `free`."""
+
+    code = "too-few-free"
+    wanted: Wanted
+    best: str
+    free: str
+
+    def __str__(self) -> str:
+        return f"needs {self.wanted}; best is {self.best} with {self.free}"
+
+
+@dataclass(frozen=True, slots=True)
+class TooFewNodes(Reason):
+    """Some nodes have as many devices free, but not as many nodes as it needs."""
+
+    code = "too-few-nodes"
+    wanted: Wanted
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"needs {self.wanted}; only {len(self.nodes)} such: {', '.join(self.nodes[:4])}"
+
+
+@dataclass(frozen=True, slots=True)
+class NotTogether(Reason):
+    """What is free would do for each of its nodes, and not for all of them at once."""
+
+    code = "not-together"
+    wanted: Wanted
+
+    def __str__(self) -> str:
+        spread = "free devices are spread over nodes or types that cannot be combined"
+        return f"needs {self.wanted}; {spread}"
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsWholeNode(Reason):
+    """It takes nodes for itself, and those with free devices run others; `node` is one."""
+
+    code = "needs-whole-node"
+    node: str
+
+    def __str__(self) -> str:
+        return f"needs a node for itself; {self.node} has free devices but runs other jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTaken(Reason):
+    """The nodes with free devices are each another job's alone; `node` is one."""
+
+    code = "node-taken"
+    node: str
+
+    def __str__(self) -> str:
+        return f"devices are free, but {self.node} is another job's alone"
+
+
+@dataclass(frozen=True, slots=True)
+class WouldMix(Reason):
+    """Slurm 22.05 would give out whole devices and shares of them side by side on these nodes."""
+
+    code = "would-mix"
+    nodes: tuple[str, ...]
+    shared: bool
+
+    def __str__(self) -> str:
+        others = "a whole-device job" if self.shared else "jobs that share devices"
+        return f"devices are free on {few(self.nodes)}, but Slurm 22.05 would mix it with {others}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostTooSmall(Reason):
+    """CPUs or host memory (MiB) are short beside the free devices; `node` has most of them."""
+
+    code = "host-too-small"
+    cpus: int
+    memory_mib: int
+    node: str
+    cpus_free: int
+    memory_free_mib: int
+
+    def __str__(self) -> str:
+        asks = f"{self.cpus} CPUs and {_gib(self.memory_mib)} GiB of host memory"
+        has = f"{self.cpus_free} CPUs and {_gib(self.memory_free_mib)} GiB"
+        return f"devices are free, but it needs {asks} beside them; best is {self.node} with {has}"
+
+
+_PLURAL = {"is": "are", "has": "have", "lacks": "lack", "mixes": "mix"}
+
+
+def _verb(why: str, count: int) -> str:
+    verb, _, rest = why.partition(" ")
+    return f"{_PLURAL.get(verb, verb) if count > 1 else verb} {rest}"
+
+
+def _gib(mib: int) -> int:
+    return -(-mib // 1024)
