@@ -68,7 +68,7 @@ def _lines(job: Job, job_id: str, snapshot: Snapshot, settings: Config) -> list[
         *(f"    because {text}" for text in what.evidence),
     ]
     if kept:
-        asked = " ".join(f"{k}={v}" for k, v in kept[1].items())
+        asked = " ".join(f"{k}={v}" for k, v in kept.original.items())
         lines.append(
             f"  asked for: {asked or '(nothing but devices)'}; features now {job.features}"
         )

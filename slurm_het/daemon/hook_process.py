@@ -5,8 +5,8 @@ whole 50 ms deadline, waiting for Python's interpreter lock. The parent sends th
 what it offers changes; the child says when it is ready and when it admitted a job. Either ends
 when the other does: no admission without a planner, no planner without admission.
 
-To a request that comes again and again the hook keeps the reply for KEEP_SECONDS: asking took 2.5 %
-of a flood's CPU time, and slurmctld holds its locks meanwhile (`./dev bench submit`, 22.05).
+The hook keeps the reply to a request that comes again and again, for KEEP_SECONDS: asking took
+2.5 % of a flood's CPU time, and slurmctld holds its locks meanwhile (`./dev bench submit`, 22.05).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ REMEMBERED = 64
 TELL_SECONDS = 0.02
 REPEATS, APART = 4, 0.07
 KEEP_SECONDS = 0.25
-"""For how long the hook uses a reply by itself, once its request came REPEATS times, each at most
-APART seconds after the last: who submits a few a second is to be planned at once, not to be spared.
+"""The hook gives a reply itself for so long, once its request has come REPEATS times, each at most
+APART seconds after the one before. Whoever submits a few jobs a second is planned at once instead.
 """
 KEPT_BYTES = 16384
 """The longest request whose reply the hook keeps (MAX_KEPT_BYTES in het_transport.lua)."""
@@ -132,9 +132,9 @@ class HookChild:
 
 
 class _Notice:
-    """Tells the parent of admissions: of the first at once, of a flood at most every TELL_SECONDS.
+    """Tells the parent of admissions: of the first one at once, then at most every TELL_SECONDS.
 
-    Each time wakes hetd, on the CPUs of those who submit.
+    Telling wakes hetd, which then runs on the CPUs of those who submit.
     """
 
     def __init__(self) -> None:
@@ -159,13 +159,16 @@ class _Notice:
 
 
 class Repeats:
-    """Tells a flood of one request from others; the last REMEMBERED are known."""
+    """Tells a flood of one request from other requests; it knows the last REMEMBERED ones."""
 
     def __init__(self) -> None:
         self._asked: dict[bytes, tuple[int, float]] = {}
 
     def again(self, body: bytes, now: float) -> bool:
-        """Whether this is at least its REPEATS-th time, none long after the other (`now`: s)."""
+        """Whether the request came REPEATS times or more, never long after the time before.
+
+        `now` are seconds of any clock.
+        """
         if len(body) > KEPT_BYTES:
             return False
         times, last = self._asked.pop(body, (0, now))
@@ -191,8 +194,8 @@ class _Serving:
     def offered(self, inventory: Inventory) -> None:
         """Admit by this inventory from now on.
 
-        Whoever submits much submits the same script again and again: it is read once. That is
-        REMEMBERED requests of at most 256 KiB.
+        Whoever submits much submits the same script again and again, and it is read once: the
+        replies to the last REMEMBERED requests, of at most 256 KiB each, are kept.
         """
         self.inventory = inventory
 

@@ -24,7 +24,7 @@ PAUSE_SECONDS = 1.0
 MAX_CONNECTIONS = 64
 CHUNK = 1 << 16
 MAX_WHY = 200
-"""Of a reason the hook is told so many characters, for slurmctld's log."""
+"""The hook is told so many characters of a reason, for slurmctld's log."""
 
 Admit = Callable[[Mapping[str, str]], Admission]
 

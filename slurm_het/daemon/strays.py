@@ -76,8 +76,8 @@ class Strays:
         self.journal.record_outcomes(now, outcomes)
 
     async def _unbind_one(self, job: Job) -> Outcome:
-        kept = decode_comment(job.admin_comment)
-        features = (kept[1].get("features") if kept else "") or job.partition
+        mark = decode_comment(job.admin_comment)
+        features = (mark.original.get("features") if mark else "") or job.partition
         try:
             await self.slurm.update_job(job.key, return_fields(self.policy))
             fields = {"Features": features, "Partition": job.partition}

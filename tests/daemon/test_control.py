@@ -106,8 +106,8 @@ def test_our_mark_in_a_users_words_is_not_taken_for_ours(word: str, partition: s
     kept = decode_comment(f"{forged} {text}")
     assert kept
     if text:
-        assert kept[0].scenario == "training"
-        assert kept[0].evidence in {what.evidence, ()}
+        assert kept.classification.scenario == "training"
+        assert kept.classification.evidence in {what.evidence, ()}
 
 
 def job_row(journal: Journal, key: str, submitted: int, user: str) -> None:

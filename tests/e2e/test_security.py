@@ -262,8 +262,8 @@ def test_nobody_makes_hetd_rewrite_anothers_job(cluster: Cluster) -> None:
         cluster.box.run(["scontrol", "update", f"JobId={hers}", f"Features={name}"], user=ANN)
     kept = decode_comment(cluster.job(hers)["AdminComment"])
     assert kept
-    assert kept[0].scenario == "training"
-    assert kept[0].partitions == ()
+    assert kept.classification.scenario == "training"
+    assert kept.classification.partitions == ()
     cluster.ok("scancel", blocker)
     record = cluster.wait_started(hers)
     assert record["NodeList"] in {"nv1", "nv2"}, "what she forged is not what placed it"

@@ -127,11 +127,11 @@ def _tres_fields(
     written, asked = request.original, request.gres.registered(policy)
     texts: dict[str, str] = {}
     evidence: list[str] = []
-    for tres, items, known in zip(TRES_FIELDS, request.gres, asked, strict=True):
-        if known != items:
-            texts[tres] = _with_registered_names(written[tres], items, policy)
+    for tres, own_items, items in zip(TRES_FIELDS, request.gres, asked, strict=True):
+        if items != own_items:
+            texts[tres] = _with_registered_names(written[tres], own_items, policy)
         # `gpu:2` becomes `gpu:l40s:2` or `npu:910b:2` where that is all that fits.
-        if kind := only_kind(known, fit.types, fit.inside, policy):
+        if kind := only_kind(items, fit.types, fit.inside, policy):
             evidence.append(f"only {kind} fits: {texts.get(tres, written[tres])} becomes that")
             texts[tres] = str(kind)
     if _may_share(asked, what, fit):
@@ -144,8 +144,8 @@ def _with_registered_names(written: str, asked: tuple[Gres, ...], policy: Policy
     """The user's text with the aliases in it (npu) replaced; `asked` is what it says."""
     parts = []
     for item, part in zip(asked, gres.split_list(written), strict=True):
-        known = registered(item, policy)
-        parts.append(part if known is item else str(known))
+        new = registered(item, policy)
+        parts.append(part if new is item else str(new))
     return ",".join(parts)
 
 

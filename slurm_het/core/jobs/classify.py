@@ -8,6 +8,7 @@ script's words, the shape of the request, and the site's defaults.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from slurm_het.core.jobs.mark import decode_comment
@@ -88,8 +89,8 @@ def classification_of(job: Job, policy: Policy) -> Classification:
 
     Raises GresError.
     """
-    kept = decode_comment(job.admin_comment)
-    return kept[0] if kept else classify(from_record(job), policy)
+    mark = decode_comment(job.admin_comment)
+    return mark.classification if mark else classify(from_record(job), policy)
 
 
 def _from_gres(draft: _Draft, asked: Gres, policy: Policy) -> None:
@@ -143,42 +144,73 @@ def _from_directives(draft: _Draft, request: JobRequest, policy: Policy) -> None
 
 def _apply_hint(draft: _Draft, key: str, value: str, where: str, policy: Policy) -> str:
     """Apply one directive; returns what is wrong with it, or ''."""
-    items = tuple(v for v in re.split(r"[,|]", value) if v)
-    if key == "scenario":
-        scenario = next((s for s in SCENARIOS if s == value), None)
-        draft.set_scenario(scenario, where)
-        return "" if scenario else f"scenario={value}; valid: {', '.join(SCENARIOS)}"
-    if key in {"vendors", "types"} and not items:
-        return f"{key}={value} names none"
-    if key == "vendors":
-        if value == "any":
-            draft.any_vendor = draft.any_vendor or not draft.vendors
-            draft.evidence.append(f"vendors any: {where}")
-            return ""
-        unknown = set(items) - policy.vendors()
-        if unknown:
-            return f"vendors={value}; valid: any, {', '.join(sorted(policy.vendors()))}"
-        draft.set_vendors(items, where)
+    if key not in _HINTS:
+        return f"{key}=...; valid: {', '.join(_HINTS)}"
+    return _HINTS[key](draft, value, where, policy)
+
+
+def _hint_scenario(draft: _Draft, value: str, where: str, _policy: Policy) -> str:
+    scenario = next((s for s in SCENARIOS if s == value), None)
+    draft.set_scenario(scenario, where)
+    return "" if scenario else f"scenario={value}; valid: {', '.join(SCENARIOS)}"
+
+
+def _hint_vendors(draft: _Draft, value: str, where: str, policy: Policy) -> str:
+    vendors = _listed(value)
+    if not vendors:
+        return f"vendors={value} names none"
+    if value == "any":
+        draft.any_vendor = draft.any_vendor or not draft.vendors
+        draft.evidence.append(f"vendors any: {where}")
         return ""
-    if key == "types":
-        unknown = set(items) - set(policy.types)
-        if unknown:
-            return f"types={value}; {', '.join(sorted(unknown))} not known here"
-        draft.set_types(items, where)
-        draft.set_vendors(tuple(policy.types[t].vendor for t in items), where)
-        return ""
-    if key == "memory":
-        gib = parse_gib(value)
-        draft.set_memory(gib or 0, where)
-        return "" if gib else f"memory={value}; such as 24G"
-    if key == "class":
-        known = policy.job_classes()
-        draft.set_class(value if value in known else "", where)
-        return "" if value in known else f"class={value}; valid: {', '.join(known) or 'none'}"
-    if key == "share":
-        draft.share = draft.share or value in {"yes", "true", "1"}
-        return "" if value in {"yes", "true", "1", "no", "false", "0"} else "share is yes or no"
-    return f"{key}=...; valid: scenario, vendors, types, memory, class, share"
+    if set(vendors) - policy.vendors():
+        return f"vendors={value}; valid: any, {', '.join(sorted(policy.vendors()))}"
+    draft.set_vendors(vendors, where)
+    return ""
+
+
+def _hint_types(draft: _Draft, value: str, where: str, policy: Policy) -> str:
+    types = _listed(value)
+    if not types:
+        return f"types={value} names none"
+    if unknown := set(types) - set(policy.types):
+        return f"types={value}; {', '.join(sorted(unknown))} not known here"
+    draft.set_types(types, where)
+    draft.set_vendors(tuple(policy.types[name].vendor for name in types), where)
+    return ""
+
+
+def _hint_memory(draft: _Draft, value: str, where: str, _policy: Policy) -> str:
+    gib = parse_gib(value)
+    draft.set_memory(gib or 0, where)
+    return "" if gib else f"memory={value}; such as 24G"
+
+
+def _hint_class(draft: _Draft, value: str, where: str, policy: Policy) -> str:
+    known = policy.job_classes()
+    draft.set_class(value if value in known else "", where)
+    return "" if value in known else f"class={value}; valid: {', '.join(known) or 'none'}"
+
+
+def _hint_share(draft: _Draft, value: str, _where: str, _policy: Policy) -> str:
+    draft.share = draft.share or value in _YES
+    return "" if value in _YES | _NO else "share is yes or no"
+
+
+_YES, _NO = frozenset({"yes", "true", "1"}), frozenset({"no", "false", "0"})
+_HINTS: dict[str, Callable[[_Draft, str, str, Policy], str]] = {
+    "scenario": _hint_scenario,
+    "vendors": _hint_vendors,
+    "types": _hint_types,
+    "memory": _hint_memory,
+    "class": _hint_class,
+    "share": _hint_share,
+}
+"""The keys of a directive. Each takes the draft, the value, where it stands, and the policy."""
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(name for name in re.split(r"[,|]", value) if name)
 
 
 def _from_rules(draft: _Draft, request: JobRequest, policy: Policy) -> None:

@@ -56,7 +56,7 @@ class NodeSize(NamedTuple):
 
     @classmethod
     def largest(cls, sizes: Iterable[NodeSize]) -> NodeSize:
-        """The most of each that one of them has; of none, one device and one CPU."""
+        """The most of each that any of them has; one device and one CPU if there are none."""
         most = tuple(map(max, zip(*sizes, strict=True)))
         return cls(*most) if most else cls(1, 1)
 
@@ -67,7 +67,7 @@ def size_of(node: Node) -> NodeSize:
 
 
 def accelerators(asked: GresRequests, policy: Policy) -> GresRequests:
-    """What of it asks for at least one accelerator, or a share of one."""
+    """What a job asks for of accelerators or their shares, without the rest."""
     return GresRequests(
         *(tuple(g for g in items if g.name in policy.gres and g.count > 0) for items in asked)
     )

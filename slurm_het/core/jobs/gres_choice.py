@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slurm_het.core.cluster.fit import (
-    as_written,
-    reaches_gres,
-)
+from slurm_het.core.cluster.fit import as_written, reaches_gres
 from slurm_het.core.jobs.demand import accelerators
 from slurm_het.core.jobs.request import GresRequests
 from slurm_het.core.model import Device, Node, Placement, Task
@@ -38,10 +35,10 @@ def may_rewrite(task: Task, asked: GresRequests, policy: Policy) -> bool:
     return alone and all(item.type is None for item in devices.node + devices.job)
 
 
-def choose(task: Task, nodes: Iterable[Node], site: Site) -> tuple[tuple[str, str], ...]:
+def choose_gres(task: Task, nodes: Iterable[Node], site: Site) -> tuple[tuple[str, str], ...]:
     """(node, GRES with type) of the nodes where the request does not do as it is written.
 
-    Of a node's kinds that fit, the best one that has room now; else the best one.
+    A node's best kind that fits and has room now is chosen; else its best kind that fits.
     """
     pairs = ((node.name, _best_kind(task, node, site)) for node in nodes)
     return tuple((name, kind) for name, kind in pairs if kind)
@@ -50,16 +47,17 @@ def choose(task: Task, nodes: Iterable[Node], site: Site) -> tuple[tuple[str, st
 def _best_kind(task: Task, node: Node, site: Site) -> str:
     if not set(task.pools) & set(node.partitions) or as_written(task, node):
         return ""
-    count, kinds = task.slots[0].devices, dict[str, list[Device]]()
-    for d in node.devices:
-        if d.type in task.types and d.memory_gib >= task.memory_gib:
-            kinds.setdefault(d.kind, []).append(d)
-    able = [devices for devices in kinds.values() if len(devices) >= count]
-    best = max(
-        able,
-        key=lambda ds: (sum(d.empty for d in ds) >= count, weight(task, ds[0], node, site)),
-        default=None,
-    )
+    wanted, kinds = task.slots[0].devices, dict[str, list[Device]]()
+    for device in node.devices:
+        if device.type in task.types and device.memory_gib >= task.memory_gib:
+            kinds.setdefault(device.kind, []).append(device)
+
+    def worth(devices: list[Device]) -> tuple[bool, float]:
+        has_room = sum(device.empty for device in devices) >= wanted
+        return has_room, weight(task, devices[0], node, site)
+
+    able = [devices for devices in kinds.values() if len(devices) >= wanted]
+    best = max(able, key=worth, default=None)
     return best[0].kind if best else ""
 
 
@@ -79,10 +77,10 @@ def original_gres(task: Task, placement: Placement) -> str:
 
 
 def as_admitted(asked: GresRequests, before: tuple[Gres, ...]) -> GresRequests:
-    """What a job asked for before a release gave its request a type; `before` is what it asked
-    for per node, or in all, when it was admitted.
+    """What a job asked for before a release gave its request a type.
 
-    It came back, or was released before hetd restarted.
+    Such a job came back, or was released before hetd restarted. `before` is what it asked for per
+    node, or in all, when it was admitted.
     """
     single = len(asked.node) == len(before) == 1 and asked.node[0].count == before[0].count
     if single and asked.node[0].type and not before[0].type:
@@ -95,7 +93,7 @@ def only_kind(
 ) -> Gres | None:
     """The request with name and type, where one kind of device is all that fits it.
 
-    None if the request does as it is, is of no device, names a type, or several kinds fit.
+    None if the request does as it is, asks for no device, names a type, or if several kinds fit.
     """
     name = policy.gres.get(asked[0].name) if len(asked) == 1 else None
     if name is None or asked[0].type or name.shared:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from slurm_het.core.model import SCENARIOS, Classification
 
@@ -12,10 +12,17 @@ MARK = "het1:"
 MAX_COMMENT = 900
 
 
+class Mark(NamedTuple):
+    """What admission left in a job: what it is, and the user's own text (JobRequest.original)."""
+
+    classification: Classification
+    original: dict[str, str]
+
+
 def encode_comment(what: Classification, original: Mapping[str, str]) -> str:
     """Classification and original request as text, so that Slurm's records are enough.
 
-    `original` is JobRequest.original. Of what is too long the evidence is left out, then the
+    `original` is JobRequest.original. If the text is too long, the evidence is left out, then the
     original too; '' if that does not help.
     """
     data = {
@@ -43,8 +50,8 @@ def without_mark(text: str) -> str:
     return text.replace(MARK, MARK[:-1] + "\\u003a")
 
 
-def decode_comment(text: str) -> tuple[Classification, dict[str, str]] | None:
-    """Read `encode_comment` back; None when there is none or it is damaged."""
+def decode_comment(text: str) -> Mark | None:
+    """Read `encode_comment` back; None if there is no mark, or it is damaged."""
     _, mark, rest = text.rpartition(MARK)
     if not mark:
         return None
@@ -62,7 +69,7 @@ def decode_comment(text: str) -> tuple[Classification, dict[str, str]] | None:
         )
         if what.memory_gib < 0:
             return None
-        return what, {str(k): str(v) for k, v in data["orig"].items()}
+        return Mark(what, {str(k): str(v) for k, v in data["orig"].items()})
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 

@@ -39,8 +39,8 @@ def fitting_pools(
 ) -> tuple[Pool, ...]:
     """The pools for a classified job, in the policy's order.
 
-    Training tasks go to training pools and inference tasks to inference pools. Only if no pool
-    of the scenario has a device the job can run on, the other scenario's pools are used.
+    Training tasks go to training pools and inference tasks to inference pools. They use the other
+    scenario's pools only if no pool of their own has a device that they can run on.
     """
     named = [p for p in policy.pools if not what.partitions or p.partition in what.partitions]
     able = tuple(p for p in named if pool_types.get(p.partition, frozenset()) & types)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job, size_of
-from slurm_het.core.jobs.gres_choice import as_admitted, choose, may_rewrite
+from slurm_het.core.jobs.gres_choice import as_admitted, choose_gres, may_rewrite
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
 from slurm_het.core.jobs.request import GresRequests, gres_of, registered
@@ -119,11 +119,11 @@ class ClusterFacts:
         ]
 
     def rewrites(self, task: Task) -> tuple[tuple[str, str], ...]:
-        """`gres_choice.choose` for a task, once for all tasks that ask for the same."""
+        """`choose_gres` for a task, once for all tasks that ask for the same."""
         if not self.mixed_nodes:
             return ()
         if (like := task.request) not in self._rewrites:
-            self._rewrites[like] = choose(task, self.mixed_nodes, self.site)
+            self._rewrites[like] = choose_gres(task, self.mixed_nodes, self.site)
         return self._rewrites[like]
 
     @cached_property
@@ -251,10 +251,11 @@ def _before_release(
 
     Where one type is all that fits, the hook may have named it: that stays.
     """
-    kept = decode_comment(job.admin_comment) if facts.rewrites_gres and len(types) > 1 else None
-    if kept is None:
+    mark = decode_comment(job.admin_comment) if facts.rewrites_gres and len(types) > 1 else None
+    if mark is None:
         return written
-    before = gres.parse(kept[1].get("tres_per_node") or kept[1].get("tres_per_job") or "")
+    original = mark.original
+    before = gres.parse(original.get("tres_per_node") or original.get("tres_per_job") or "")
     return as_admitted(written, tuple(registered(item, facts.policy) for item in before))
 
 

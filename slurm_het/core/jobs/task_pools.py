@@ -13,12 +13,12 @@ from slurm_het.core.reasons import ArrayLimit, PlacedBySlurm, Reason
 from slurm_het.core.syntax.arrays import array_indexes, array_size
 
 AT_A_TIME = 1000
-"""Of one array no more tasks are listed, whatever the limit."""
+"""So many tasks of one array are listed at most, whatever the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPools:
-    """Tasks by scenario, in priority order, and jobs that cannot be planned now, with why.
+    """The tasks of all scenarios, in Slurm's priority order, and why other jobs give none now.
 
     `blocked` and `classifications` are by Job.label, `handovers` by Job.key; `blocked` has these
     too. `unlisted` is how many more tasks of arrays could be planned than `tasks` has.
@@ -51,9 +51,9 @@ def fill_task_pools(
     limit: int = 100_000,
     readings: Readings | None = None,
 ) -> TaskPools:
-    """Read the gated jobs as tasks; `limit` bounds how many array tasks one job gives.
+    """Read the gated jobs as tasks; `limit` bounds how many tasks of an array one job gives.
 
-    `readings`: those of the snapshot before; they are brought up to date.
+    `readings` are those of the snapshot before; they are brought up to date.
     """
     facts = ClusterFacts.of(snapshot, inventory, policy)
     started = _started_array_tasks(snapshot, policy)

@@ -52,8 +52,12 @@ def test_an_accelerator_job_goes_to_the_intake_with_its_classification() -> None
     assert answer.fields["partition"] == "accel"
     kept = decode_comment(answer.fields["admin_comment"])
     assert kept is not None
-    assert kept[0].partitions == ("train-amd",)
-    assert kept[1] == {"partition": "train-amd", "features": "mi300x", "tres_per_node": "gpu:1"}
+    assert kept.classification.partitions == ("train-amd",)
+    assert kept.original == {
+        "partition": "train-amd",
+        "features": "mi300x",
+        "tres_per_node": "gpu:1",
+    }
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_an_alias_becomes_the_registered_name(field: str, value: str, becomes: s
     assert gres.parse(answer.fields[field]) == gres.parse(becomes)
     kept = decode_comment(answer.fields["admin_comment"])
     assert kept is not None
-    assert kept[1][field] == value
+    assert kept.original[field] == value
 
 
 def test_a_request_without_an_alias_is_not_touched() -> None:
@@ -192,8 +196,8 @@ def test_the_comment_is_read_back_and_bounded(
         return
     kept = decode_comment(before + text + (" seen" if before else ""))
     assert kept is not None
-    assert kept[0] in {what, Classification(*[getattr(what, f) for f in FIELDS])}
-    assert kept[1] in (original, {})
+    assert kept.classification in {what, Classification(*[getattr(what, f) for f in FIELDS])}
+    assert kept.original in (original, {})
 
 
 FIELDS = ("scenario", "vendors", "types", "partitions", "memory_gib", "share")
@@ -203,9 +207,9 @@ def test_a_long_history_costs_the_evidence_first() -> None:
     what = Classification("training", ("amd",), evidence=("x" * 2000,))
     kept = decode_comment(encode_comment(what, {"partition": "p"}))
     assert kept is not None
-    assert kept[0].vendors == ("amd",)
-    assert kept[0].evidence == ()
-    assert kept[1] == {"partition": "p"}
+    assert kept.classification.vendors == ("amd",)
+    assert kept.classification.evidence == ()
+    assert kept.original == {"partition": "p"}
 
 
 @pytest.mark.parametrize(

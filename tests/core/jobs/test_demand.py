@@ -78,6 +78,25 @@ def test_cpus_and_host_memory(fields: dict[str, Any], cpus: int, memory: int) ->
     assert (slot.cpus, slot.memory_mib) == (cpus, memory)
 
 
+@pytest.mark.parametrize(
+    ("fields", "lot"),
+    [
+        ({"tres_per_job": "gpu:16"}, 1),
+        ({"tres_per_task": "gpu:2", "tasks": 8}, 2),
+        ({"tres_per_job": "gpu:16", "tres_per_task": "gpu:2", "tasks": 8}, 1),
+        # Slurm decides nothing where the user has said it, or all is on one node.
+        ({"tres_per_node": "gpu:8", "nodes_min": 2}, 0),
+        ({"tres_per_socket": "gpu:2", "nodes_min": 2}, 0),
+        ({"tres_per_task": "gpu:2", "tasks": 8, "ntasks_per_node": 4}, 0),
+        ({"tres_per_task": "gpu:2", "tasks": 4}, 0),
+    ],
+)
+def test_slurm_deals_out_lots_where_the_number_on_each_node_is_open(
+    fields: dict[str, Any], lot: int
+) -> None:
+    assert demand(**fields).lot == lot
+
+
 def test_shards_are_memory_of_one_device() -> None:
     found = demand(tres_per_node="shard:24")
     assert found.shared
