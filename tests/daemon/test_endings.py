@@ -105,7 +105,7 @@ def test_where_squeue_lists_what_ended_nothing_is_asked(watch: Watch) -> None:
 def test_what_slurm_has_forgotten_is_not_asked_for_again(
     watch: Watch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="hetd")
     watch.see(marked(1))
     watch.see()
     watch.see()

@@ -90,6 +90,7 @@ def test_a_damaged_journal_is_put_aside(tmp_path: Path, damage: bytes | None) ->
 def test_a_journal_without_a_directory_is_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("ERROR", logger="hetd")
     (tmp_path / "state").write_text("a file where the directory should be")
     journal = Journal(tmp_path / "state" / "journal.db")
     job_row(journal, "7", 10, "ann")
