@@ -29,7 +29,7 @@ def what_lines(
     kept = decode_comment(job.admin_comment) if job else None
     what = kept[0] if kept else history.classification or made
     if what is None:
-        return ["  its classification is not known: it was never in the gate while hetd ran"]
+        return ["  what it was taken for is not known: hetd never saw it in the gate"]
     memory = f"≥{what.memory_gib} GiB" if what.memory_gib else "any"
     lines = [
         f"  classified: {what.scenario}; vendors {'|'.join(what.vendors) or 'any'};"

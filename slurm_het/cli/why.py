@@ -18,7 +18,8 @@ from slurm_het.config import load_config
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.ending import end_of
 from slurm_het.core.jobs.task_pools import is_gated
-from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.model import Classification, Job, Snapshot
+from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.job_rows import make_view
@@ -102,7 +103,7 @@ def _job(
         times = "once" if job.restarts == 1 else f"{job.restarts} times"
         lines += [f"  requeued {times}"] if job.restarts else []
         features = "" if job.finished else job.features
-        lines += story.what_lines(job, history, classification_of(job, settings.policy), features)
+        lines += story.what_lines(job, history, _by_record(job, settings.policy), features)
         if is_gated(job, settings.policy):
             lines.append(f"  waits: {_reasons(snapshot, settings).get(job.id, job.reason)}")
         end = end_of(job)
@@ -123,12 +124,20 @@ def _array(
     reasons = _reasons(snapshot, settings) if waits else {}
     owner = job.user if job else history.user
     known = story.count_of(jobs, history)
-    made = classification_of(job, settings.policy) if job else None
+    made = _by_record(job, settings.policy) if job else None
     return [
         f"job {array} of {owner} is an array; {known} of its tasks are known",
         *story.what_lines(job, history, made),
         *story.array_lines(array, jobs, reasons, history),
     ]
+
+
+def _by_record(job: Job, policy: Policy) -> Classification | None:
+    """What a job is by its record in Slurm; None where that cannot be read."""
+    try:
+        return classification_of(job, policy)
+    except HetError:
+        return None
 
 
 def _reasons(snapshot: Snapshot, settings: Config) -> dict[int, str]:

@@ -240,3 +240,11 @@ def test_a_job_that_nobody_knows(why: Why) -> None:
 def test_hostile_words_of_the_journal_are_made_visible(why: Why, journal: Journal) -> None:
     record(journal, over(job(7, user="a\x1b[31mn\nn")))
     assert "\x1b" not in why("7").stdout
+
+
+def test_a_request_that_cannot_be_read_hides_nothing_else(why: Why) -> None:
+    lines = told(why("7", job(7, admin_comment="", tres_per_node="gpu:::9x")))
+    assert lines == [
+        "job 7 of ann: RUNNING in train-nv, Slurm's reason None",
+        "  what it was taken for is not known: hetd never saw it in the gate",
+    ]
