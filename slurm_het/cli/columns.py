@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from slurm_het.cli.render import cut, duration, pad
 from slurm_het.core.cluster.holdings import UNKNOWN, count_text, fold_held
 from slurm_het.core.syntax.printable import clean
-from slurm_het.core.views.job_rows import FINISHED, JobRow
+from slurm_het.core.views.job_rows import JobRow
 from slurm_het.errors import HetError
 
 STATE_CODES = {
@@ -83,7 +83,7 @@ def _types(row: JobRow) -> str:
 
 def _reason_column(row: JobRow) -> str:
     nodes = ",".join(row.nodes)
-    return f"({row.reason})" if row.waits or (row.job.state in FINISHED and not nodes) else nodes
+    return f"({row.reason})" if row.waits or (row.job.finished and not nodes) else nodes
 
 
 def _limit(row: JobRow) -> str:

@@ -14,7 +14,7 @@ from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.arrays import (
     array_indexes,
 )
-from slurm_het.core.views.job_rows import FINISHED, GATE, JobRow, rows_on
+from slurm_het.core.views.job_rows import GATE, JobRow, rows_on
 from slurm_het.errors import HetError
 
 _JOB = re.compile(r"(\d{1,10})(?:_(?:(\d{1,8})|\[([\d,:-]{1,200})\]))?\Z")
@@ -35,7 +35,7 @@ class Filters:
 def choose(rows: Iterable[JobRow], choice: Filters, snapshot: Snapshot) -> list[JobRow]:
     """The rows chosen. Raises HetError for states, partitions, nodes, users there are not."""
     states = read_states(choice.states)
-    kept = [r for r in rows if (r.job.state in states if states else r.job.state not in FINISHED)]
+    kept = [r for r in rows if (r.job.state in states if states else not r.job.finished)]
     if choice.states.strip().lower() == "all":
         kept = list(rows)
     if choice.users:

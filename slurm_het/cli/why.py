@@ -5,26 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
+import msgspec
 
+from slurm_het.cli import story
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.config import load_config
 from slurm_het.core.jobs.classify import classification_of
-from slurm_het.core.jobs.mark import (
-    decode_comment,
-)
+from slurm_het.core.jobs.ending import end_of
 from slurm_het.core.jobs.task_pools import is_gated
-from slurm_het.core.model import Job, Snapshot
-from slurm_het.core.syntax.gres import format_places
+from slurm_het.core.model import Classification, Job, Snapshot
+from slurm_het.core.policy import Policy
+from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.job_rows import make_view
 from slurm_het.errors import HetError
-from slurm_het.journal import Journal, placement_from
+from slurm_het.journal import History, Journal
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.times import local_time
@@ -34,7 +34,9 @@ from slurm_het.times import local_time
 @click.argument("job_id")
 @click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
 def why(job_id: str, config: Path | None) -> None:
-    """Show why a job waits, or why it is where it is.
+    """Show why a job waits, why it is where it is, or how it ended.
+
+    Of an array's id, one line for the tasks that fare alike.
 
     \b
     Example:
@@ -44,102 +46,118 @@ def why(job_id: str, config: Path | None) -> None:
     if not re.fullmatch(r"\d{1,10}(_\d{1,8})?", job_id):
         raise HetError(f"not a job id: {job_id[:40]!r}", "such as 1234 or 1234_7")
     settings = load_config(config)
-    snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
-    job = _find(snapshot, job_id)
-    lines = _lines(job, job_id, snapshot, settings) if job else _past(job_id, settings)
+    snapshot, jobs = asyncio.run(_records(CliSlurm(settings.slurm), job_id))
+    array = "_" not in job_id and any(str(job.array_job_id) == job_id for job in jobs)
+    history, silence = History(), ""
+    try:
+        # The id of one task alone, as squeue -o %A prints it, is not what the journal knows it by.
+        single = jobs[0].key if jobs and not array and "_" not in job_id else job_id
+        history = _recall(single, settings)
+    except HetError as error:
+        if not jobs:
+            raise HetError(f"Slurm knows no job {job_id}; {error.message}", error.hint) from error
+        silence = error.message
+    if not jobs and history.empty:
+        raise HetError(f"Slurm knows no job {job_id}, and the journal neither", "see sacct")
+    tell = _array if array or history.tasks else _job
+    lines = tell(job_id, snapshot, jobs, history, settings)
+    lines += [f"  no history: {silence}"] if silence else []
     for line in lines:
         click.echo(clean(line))
 
 
-def _find(snapshot: Snapshot, job_id: str) -> Job | None:
-    array = job_id.split("_", maxsplit=1)[0]
-    exact = next((j for j in snapshot.jobs if job_id in {j.key, str(j.id)}), None)
-    return exact or next((j for j in snapshot.jobs if str(j.array_job_id) == array), None)
+async def _records(slurm: CliSlurm, job_id: str) -> tuple[Snapshot, list[Job]]:
+    """All that Slurm lists, and its records of that job, or of the tasks of that array.
+
+    Those that ended too, until Slurm forgets them.
+    """
+    snapshot = await slurm.snapshot()
+    jobs = _named(snapshot.jobs, job_id)
+    number = int(job_id.partition("_")[0])
+    if not jobs or any(job.array_job_id == number for job in jobs):
+        ended = await slurm.ended_jobs((number,))
+        known = {job.id: job for job in (*ended, *snapshot.jobs)}
+        jobs = _named(known.values(), job_id)
+    return snapshot, jobs
 
 
-def _lines(job: Job, job_id: str, snapshot: Snapshot, settings: Config) -> list[str]:
-    what = classification_of(job, settings.policy)
-    kept = decode_comment(job.admin_comment)
-    memory = f"≥{what.memory_gib} GiB" if what.memory_gib else "any"
-    lines = [
-        f"job {job_id} of {job.user}: {job.state} in {job.partition}, Slurm's reason {job.reason}",
-        f"  classified: {what.scenario}; vendors {'|'.join(what.vendors) or 'any'};"
-        f" types {'|'.join(what.types) or 'any'}; memory per device {memory}",
-        *(f"    because {text}" for text in what.evidence),
-    ]
-    if kept:
-        asked = " ".join(f"{k}={v}" for k, v in kept.original.items())
-        lines.append(
-            f"  asked for: {asked or '(nothing but devices)'}; features now {job.features}"
-        )
+def _named(jobs: Iterable[Job], job_id: str) -> list[Job]:
+    """The records that an id stands for: a job, the tasks of an array, or one of them."""
+    array, _, task = job_id.partition("_")
+    family = [job for job in jobs if str(job.array_job_id) == array]
+    if not task:
+        return family or [job for job in jobs if str(job.id) == job_id]
+    rest = [j for j in family if int(task) in array_indexes(j.array_tasks, story.MAX_INDEXES)]
+    return [job for job in family if job.key == job_id] or rest
+
+
+def _job(
+    job_id: str, snapshot: Snapshot, jobs: list[Job], history: History, settings: Config
+) -> list[str]:
+    """The story of one job."""
+    job = jobs[0] if jobs else None
+    end = history.end
+    if job:
+        head = f"{job.state} in {job.partition}, Slurm's reason {job.reason}"
+        lines = [f"job {job_id} of {job.user}: {head}"]
+        times = "once" if job.restarts == 1 else f"{job.restarts} times"
+        lines += [f"  requeued {times}"] if job.restarts else []
+        features = "" if job.finished else job.features
+        lines += story.what_lines(job, history, _by_record(job, settings.policy), features)
+        if is_gated(job, settings.policy):
+            lines.append(f"  waits: {_reasons(snapshot, settings).get(job.id, job.reason)}")
+        end = end_of(job)
     else:
-        lines.append("  the hook did not see this job (passed through, or hetd was down)")
-    if is_gated(job, settings.policy):
-        lines += _waiting(job, snapshot, settings)
-    return lines + _history(job_id, settings)
+        owner = f" of {history.user}" if history.user else ""
+        lines = [f"job {job_id}{owner} is not in Slurm's queue any more"]
+        lines += story.what_lines(None, history, None)
+    lines += [*story.planned_lines(history), *story.outcome_lines(history)]
+    return [*lines, story.end_line(end)] if end or not job else lines
 
 
-def _past(job_id: str, settings: Config) -> list[str]:
-    """Of a job that Slurm no longer lists: from 24.11 on squeue leaves out those that ended."""
+def _array(
+    array: str, snapshot: Snapshot, jobs: list[Job], history: History, settings: Config
+) -> list[str]:
+    """The story of an array: what it is, and how its tasks fare."""
+    job = jobs[0] if jobs else None
+    waits = any(job.state == "PENDING" for job in jobs)
+    reasons = _reasons(snapshot, settings) if waits else {}
+    owner = job.user if job else history.user
+    known = story.count_of(jobs, history)
+    made = _by_record(job, settings.policy) if job else None
+    return [
+        f"job {array} of {owner} is an array; {known} of its tasks are known",
+        *story.what_lines(job, history, made),
+        *story.array_lines(array, jobs, reasons, history),
+    ]
+
+
+def _by_record(job: Job, policy: Policy) -> Classification | None:
+    """What a job is by its record in Slurm; None where that cannot be read."""
     try:
-        lines = _remembered(_recall(job_id, settings))
-    except HetError as error:
-        raise HetError(f"Slurm knows no job {job_id}; {error.message}", error.hint) from error
-    if not lines:
-        raise HetError(f"Slurm knows no job {job_id}, and the journal neither", "see sacct")
-    return [f"job {job_id} is not in Slurm's queue any more", *lines]
+        return classification_of(job, policy)
+    except HetError:
+        return None
 
 
-def _waiting(job: Job, snapshot: Snapshot, settings: Config) -> list[str]:
-    """The words of het-squeue."""
+def _reasons(snapshot: Snapshot, settings: Config) -> dict[int, str]:
+    """Why jobs wait, by id, in the words of het-squeue."""
     memory = ask_hetd(settings.paths.control_socket).memory
     limits = settings.planner.limits
     rows = make_view(snapshot, settings.policy, limits, memory, local_time).rows
-    return [f"  waits: {row.reason}" for row in rows if row.job.id == job.id]
+    return {row.job.id: row.reason for row in rows}
 
 
-def _history(job_id: str, settings: Config) -> list[str]:
-    try:
-        history = _recall(job_id, settings)
-    except HetError as error:
-        return [f"  no history: {error.message}"]
-    return _remembered(history)
-
-
-def _remembered(history: dict[str, Any]) -> list[str]:
-    return [*_planned(history), *_outcomes(history)]
-
-
-def _recall(job_id: str, settings: Config) -> dict[str, Any]:
+def _recall(key: str, settings: Config) -> History:
     """From the journal, for those who may read it; else from hetd, who knows whose job it is."""
     if os.access(settings.paths.journal, os.R_OK):
         journal = Journal(settings.paths.journal, read_only=True)
         try:
-            return journal.history(job_id)
+            return journal.history(key)
         finally:
             journal.close()
-    reply = call(settings.paths.control_socket, {"op": "history", "job": job_id})
-    return dict(reply["history"])
-
-
-def _planned(history: dict[str, Any]) -> list[str]:
-    cycle = history["cycle"]
-    if not (history["placement"] and cycle):
-        return []
-    placement = placement_from(history["placement"])
-    where = format_places(zip(placement.nodes, placement.devices, strict=True))
-    total = sum(placement.terms.values())
-    terms = " ".join(f"{name} {value:+.2f}" for name, value in placement.terms.items())
-    return [
-        f"  planned: {placement.partition} {where} ({'|'.join(placement.types)})",
-        f"    weight {total:+.2f} = {terms}",
-        f"    plan of {cycle['tasks']} tasks: {cycle['status']}, gap {cycle['gap']:.2%}",
-    ]
-
-
-def _outcomes(history: dict[str, Any]) -> list[str]:
-    lines = []
-    for when, event, detail in history["outcomes"]:
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
-        lines.append(f"  {stamp} {event}: {detail}")
-    return lines
+    reply = call(settings.paths.control_socket, {"op": "history", "job": key})
+    try:
+        return msgspec.convert(reply["history"], History)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise HetError("hetd is of another version", "restart it after an update") from error

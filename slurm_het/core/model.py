@@ -14,6 +14,11 @@ from slurm_het.core.reasons import Reason
 
 Scenario = Literal["training", "inference"]
 SCENARIOS: tuple[Scenario, ...] = ("training", "inference")
+FINISHED = frozenset({
+    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
+    "DEADLINE", "OUT_OF_MEMORY", "REVOKED",
+})  # fmt: skip
+"""States of a job that is over, and holds nothing any more."""
 
 
 # --- what Slurm says -------------------------------------------------------------------------
@@ -73,6 +78,8 @@ class Job:
     start_time: int = 0
     end_time: int = 0
     restarts: int = 0
+    exit_code: int = 0
+    exit_signal: int = 0
     nodes: str = ""
     gres_detail: tuple[str, ...] = ()
     admin_comment: str = ""
@@ -102,6 +109,11 @@ class Job:
         if self.memory_per_gpu_mib is not None:
             return self.memory_per_gpu_mib * devices
         return (self.memory_per_cpu_mib or 0) * cpus
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job is over."""
+        return self.state in FINISHED
 
     @property
     def holds_nodes(self) -> bool:

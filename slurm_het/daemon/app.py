@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from slurm_het.config import load_config
 from slurm_het.core.gate import GateEvent, GateState
@@ -91,6 +92,7 @@ class Daemon:
             await self.control.stop()
             self.wakes.close()
             await self._give_up_the_lead()
+            await self.cycle.endings.stop()
             self.solver.close()
             self.journal.close()
 
@@ -192,9 +194,9 @@ class Daemon:
     def _history(self, key: str, caller: Caller) -> dict[str, Any]:
         """What the journal has of a job, for its user and for admins."""
         history = self.journal.history(key)
-        if not caller.admin and (not caller.name or history["user"] != caller.name):
+        if not caller.admin and (not caller.name or history.user != caller.name):
             raise HetError(f"job {key[:40]} is not yours", "its user and admins may ask")
-        return {"history": history}
+        return {"history": msgspec.to_builtins(history)}
 
     def _status(self, caller: Caller) -> dict[str, Any]:
         """How hetd does, and why jobs wait: to admins of all jobs, to a user of his own."""

@@ -12,6 +12,7 @@ from typing import Any
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
+from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.model import Plan
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
@@ -28,6 +29,7 @@ from slurm_het.core.planner.proposal import (
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.daemon.clocks import Clocks
+from slurm_het.daemon.endings import Endings
 from slurm_het.daemon.expectation import Expectation
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.release import Releaser
@@ -87,10 +89,11 @@ class Cycle:
         self.memory = Memory(self.pins)
         self.releaser = Releaser(slurm, config.policy, self.pins, self.ticks)
         self.strays = Strays(slurm, config.policy, self.memory, journal)
+        self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.inventory = Inventory({})
         self.report = Report()
         self._warned: set[str] = set()
-        self._journaled: set[tuple[str, int]] = set()
+        self._journaled: set[tuple[str, int, bool]] = set()
         self._expectation = Expectation(journal, config, clocks, self._relax)
         self._counted = float("-inf")
 
@@ -136,7 +139,8 @@ class Cycle:
             log.info("job %s is pinned and waits: it was released before, or requeued", key)
 
     async def _settle(self, observed: Observed) -> None:
-        """Journal what started; take back what did not within the grace time."""
+        """Journal what started and what ended; take back what did not start in time."""
+        self.endings.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
         self.journal.record_outcomes(self.clock(), [*observed.outcomes, *returned])
         await self.strays.unbind(observed, self.clock())
@@ -162,11 +166,11 @@ class Cycle:
         """Journal what jobs are; pass on what is not ours; classify what came past the hook."""
         classified = prepared.queue.classifications
         gated = {
-            (job.key, job.submit_time): (job.user, classified[job.label])
+            (job.key, job.submit_time, MARK in job.admin_comment): (job, classified[job.label])
             for job in prepared.snapshot.jobs
             if job.label in classified
         }
-        self.journal.record_jobs((*mark, *gated[mark]) for mark in gated.keys() - self._journaled)
+        self.journal.record_jobs(gated[new] for new in gated.keys() - self._journaled)
         self._journaled = set(gated)
         await self.strays.hand_over(prepared.queue, self.clock(), self.ticks())
         await self.strays.adopt(prepared)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from slurm_het.core.model import Snapshot
+from slurm_het.core.model import Job, Snapshot
 
 
 class SlurmClient(Protocol):
@@ -13,6 +13,13 @@ class SlurmClient(Protocol):
 
     async def snapshot(self) -> Snapshot:
         """All jobs, nodes and partitions, now."""
+        ...
+
+    async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
+        """The jobs that ended and that Slurm still remembers (slurm.conf's MinJobAge).
+
+        Of these ids, which may be those of arrays, or of all.
+        """
         ...
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:

@@ -7,10 +7,10 @@ import contextlib
 import os
 import pwd
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache, partial
 
-from slurm_het.core.model import Snapshot
+from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.settings import SlurmSettings
@@ -66,6 +66,29 @@ class CliSlurm:
             partitions=parse_partitions(partitions),
             rewrites_gres=version.rewrites_gres,
             forgets_sharers=version.forgets_sharers,
+        )
+
+    async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
+        """The jobs that ended and that Slurm still remembers: of these ids, or all.
+
+        As JSON, not by `scontrol show job`: a job's name could pose as its exit state there.
+        """
+        version, states = await self.version(), ",".join(sorted(FINISHED))
+        chosen = ("--jobs", ",".join(map(str, ids))) if ids else ()
+        try:
+            answer = await self._run_bytes(
+                "squeue", "--all", version.squeue_json, "--states", states, *chosen
+            )
+        except SlurmError as error:
+            if "Invalid job id" in error.message:  # of a single one that it has forgotten
+                return ()
+            raise
+        jobs = await asyncio.to_thread(parse_jobs, answer, _no_groups, memory_tracked=True)
+        wanted = set(ids)  # 22.05 prints all jobs, whatever it is asked for
+        return tuple(
+            job
+            for job in jobs
+            if job.finished and (not wanted or not wanted.isdisjoint((job.id, job.array_job_id)))
         )
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
@@ -206,6 +229,11 @@ class CliSlurm:
                 await _end_of(process.stdout)  # a pipe that nobody reads would keep it from ending
                 await process.wait()
             errors.cancel()
+
+
+def _no_groups(_user: str) -> tuple[str, ...]:
+    """They decide where a job may start, which is over for one that ended."""
+    return ()
 
 
 async def _start_of(stream: asyncio.StreamReader, limit: int) -> bytes:

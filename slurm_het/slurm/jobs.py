@@ -15,6 +15,7 @@ from slurm_het.core.model import Job
 from slurm_het.errors import SlurmError
 from slurm_het.slurm.versions import (
     array_task_id,
+    exit_status,
     hosts,
     normalise_tres,
     number,
@@ -71,6 +72,7 @@ class _RawJob(msgspec.Struct):
     start_time: Any = None
     end_time: Any = None
     restart_cnt: int = 0
+    exit_code: Any = None
     nodes: str = ""
     gres_detail: Any = ()
     admin_comment: str = ""
@@ -102,6 +104,7 @@ def parse_jobs(
 def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked: bool) -> Job:
     state = word(raw.job_state)
     user = raw.user_name or str(raw.user_id)
+    exit_code, exit_signal = exit_status(raw.exit_code)
     return Job(
         id=raw.job_id,
         user=user,
@@ -117,6 +120,8 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         dependency=raw.dependency,
         reservation=raw.resv_name,
         restarts=raw.restart_cnt,
+        exit_code=exit_code,
+        exit_signal=exit_signal,
         nodes=raw.nodes,
         gres_detail=tuple(raw.gres_detail or ()),
         admin_comment=raw.admin_comment,

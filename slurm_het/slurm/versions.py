@@ -120,6 +120,19 @@ def short(value: Any) -> int | None:
     return None if found in _UNSET_SHORT else found
 
 
+def exit_status(value: Any) -> tuple[int, int]:
+    """Exit code and signal, of which one is 0.
+
+    22.05 prints the number that wait() gives; later ones {"return_code":…, "signal": {"id":…}}.
+    """
+    if isinstance(value, dict):
+        by_signal = value.get("signal")
+        signal = number(by_signal.get("id")) if isinstance(by_signal, dict) else None
+        return (0, signal) if signal else (number(value.get("return_code")) or 0, 0)
+    status = number(value) or 0
+    return (0, status & 0x7F) if status & 0x7F else (status >> 8 & 0xFF, 0)
+
+
 def word(value: Any) -> str:
     """A state. 22.05 prints a word; later ones a list, whose first word is the base state."""
     if isinstance(value, list):

@@ -1,11 +1,10 @@
-"""The control socket's rules, the log's and the journal's: who may ask, what is let through."""
+"""The control socket's rules and the log's: who may ask, what is let through."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from slurm_het.core.syntax.printable import clean
 from slurm_het.daemon.control import FOR_ADMINS, Caller, ControlRequest, ControlServer
 from slurm_het.daemon.logs import FORMAT, CleanFormatter
 from slurm_het.errors import ConfigError, HetError
-from slurm_het.journal import Journal
 
 NAME = "a\x1b]0;x\x07\r\n2026-01-01 ERROR hetd: forged \u202e\x9b2J"
 POOLS = (
@@ -106,60 +104,5 @@ def test_our_mark_in_a_users_words_is_not_taken_for_ours(word: str, partition: s
     kept = decode_comment(f"{forged} {text}")
     assert kept
     if text:
-        assert kept.classification.scenario == "training"
-        assert kept.classification.evidence in {what.evidence, ()}
-
-
-def job_row(journal: Journal, key: str, submitted: int, user: str) -> None:
-    """A job in the journal."""
-    journal.record_jobs([(key, submitted, user, Classification("training"))])
-
-
-def test_the_history_names_the_newest_jobs_user(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.db")
-    job_row(journal, "7", 10, "ann")
-    job_row(journal, "7", 20, "bob")  # job ids start anew when Slurm's state is lost
-    journal.record_outcomes(30.0, [("7_3", "released", "x")])
-    assert journal.history("7_3")["user"] == "bob"
-    assert journal.history("7_3")["outcomes"] == [[30.0, "released", "x"]]
-    assert journal.history("8") == {"user": "", "placement": None, "cycle": None, "outcomes": []}
-
-
-@pytest.mark.parametrize("damage", [b"", b"not a database at all" * 300, None])
-def test_a_damaged_journal_is_put_aside(tmp_path: Path, damage: bytes | None) -> None:
-    path = tmp_path / "journal.db"
-    journal = Journal(path)
-    job_row(journal, "7", 10, "ann")
-    journal.close()
-    whole = path.read_bytes()
-    # None: pages overwritten behind an intact header, which only a later statement meets.
-    path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100) if damage is None else damage)
-    journal = Journal(path)
-    for n in range(3):
-        job_row(journal, str(n), 20, "bob")
-    assert journal.history("2")["user"] == "bob"
-    assert journal.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    kept = [p.read_bytes() for p in tmp_path.glob("*.damaged-*")]
-    assert len(kept) == (0 if damage == b"" else 1), "an empty file is an empty database"
-
-
-def test_a_journal_without_a_directory_is_tried_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "state").write_text("a file where the directory should be")
-    journal = Journal(tmp_path / "state" / "journal.db")
-    job_row(journal, "7", 10, "ann")
-    assert [r.message[:28] for r in caplog.records] == ["the journal does not work, p"]
-    with pytest.raises(HetError, match="cannot read the journal"):
-        journal.history("7")
-    (tmp_path / "state").unlink()
-    job_row(journal, "8", 10, "ann")
-    assert journal.history("8")["user"] == "ann"
-
-
-def test_a_journal_that_may_not_be_read_says_so(tmp_path: Path) -> None:
-    with pytest.raises(HetError, match="SlurmUser and root"):
-        Journal(tmp_path / "none.db", read_only=True)
-    sqlite3.connect(tmp_path / "other.db").close()
-    with pytest.raises(HetError, match="no such table"):
-        Journal(tmp_path / "other.db", read_only=True)
+        assert kept[0].scenario == "training"
+        assert kept[0].evidence in {what.evidence, ()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,9 @@ class FakeSlurm:
             replace(p, state=self.gate) if p.name == "accel" else p for p in shot.partitions
         )
         return replace(shot, time=self.time, partitions=partitions, nodes=nodes)
+
+    async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
+        return tuple(job for job in self.jobs if job.finished and (not ids or job.id in ids))
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
         self.updates.append((key, dict(fields)))
@@ -381,6 +384,18 @@ def test_a_job_that_does_not_come_to_its_end_is_no_pin_for_ever(tmp_path: Path) 
     assert not bench.cycle.pins.pins
     assert len(bench.slurm.updates) == sent
     assert [event for _, event, _ in bench.journal.outcomes_of("1")] == ["released", "started"]
+
+
+def test_how_a_job_ended_is_journaled(tmp_path: Path) -> None:
+    """22.05 lists it as long as it remembers it."""
+    bench = Bench(tmp_path, marked(1))
+    bench.run()
+    over = replace(running(1, "nv1", ""), user="ann", state="FAILED", exit_code=3)
+    bench.slurm.jobs = (over,)
+    bench.run()
+    end = bench.journal.history("1").end
+    assert end
+    assert (end.state, end.exit_code, end.nodes) == ("FAILED", 3, "nv1")
 
 
 def test_a_journal_on_a_full_disk_stops_no_planning(

@@ -20,7 +20,7 @@ from slurm_het.core.model import Job, Snapshot
 from slurm_het.errors import SlurmError
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_fields, parse_minutes, parse_nodes, parse_partitions
-from slurm_het.slurm.versions import normalise_tres, parse_version
+from slurm_het.slurm.versions import exit_status, normalise_tres, parse_version
 from tests.support.world import DATA, policy
 
 VERSIONS = ("22.05", "24.11", "26.05")
@@ -294,3 +294,30 @@ def test_after_a_restart_of_slurmctld(forgets: bool) -> None:
     assert take_inventory(shot, policy()).nodes["amd1"].usable is not forgets
     assert parse_version("slurm-wlm 22.05.8").forgets_devices
     assert not parse_version("slurm 24.11.5").forgets_devices
+
+
+def newer(code: int | None, signal: int | None) -> dict[str, Any]:
+    """An exit status as 24.11 and 26.05 print it."""
+
+    def number(value: int | None) -> dict[str, Any]:
+        return {"set": value is not None, "infinite": False, "number": value or 0}
+
+    return {
+        "status": ["SIGNALED" if signal else "ERROR" if code else "SUCCESS"],
+        "return_code": number(code),
+        "signal": {"id": number(signal), "name": ""},
+    }
+
+
+@pytest.mark.parametrize(
+    ("printed", "status"),
+    [
+        (None, (0, 0)),
+        (0, (0, 0)), (768, (3, 0)), (9, (0, 9)), (15, (0, 15)), (0xFFFFFFFE, (0, 0)),
+        (newer(0, None), (0, 0)), (newer(3, None), (3, 0)), (newer(None, 9), (0, 9)),
+        ({"status": ["PENDING"], "return_code": {"set": False}, "signal": None}, (0, 0)),
+    ],
+)  # fmt: skip
+def test_the_exit_status_of_every_version(printed: Any, status: tuple[int, int]) -> None:
+    """`exit 3`, `kill -9 $$` and scancel, as the three versions printed them."""
+    assert exit_status(printed) == status

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from slurm_het.config import load_config
+from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.model import Job, Placement
 from slurm_het.core.worth.profiles import (
     TaskProfile,
@@ -133,6 +134,14 @@ class Cluster:
         journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
         try:
             return [event for _, event, _ in journal.outcomes_of(key) if event != "busy"]
+        finally:
+            journal.close()
+
+    def end(self, key: str) -> JobEnd | None:
+        """How a job ended, as hetd has journaled it."""
+        journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
+        try:
+            return journal.history(key).end
         finally:
             journal.close()
 

@@ -15,7 +15,7 @@ class Event(StrEnum):
     BUSY = "busy"  # Slurm had no time for the update: it is sent again
     STARTED = "started"
     ELSEWHERE = "elsewhere"  # it started on other nodes than planned
-    GONE = "gone"  # it ended without having started, or Slurm no longer knows it
+    GONE = "gone"  # it ended without having started, or has left Slurm's queue
     BACK = "back"  # it is in the intake again, and nobody took it back
     MOVED = "moved"  # somebody else sent it to another partition
     RETURNED = "returned"  # it was taken back into the gate

@@ -236,7 +236,7 @@ def _start(
 def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[Event, str] | None:
     """Event and detail when a pin's fate is known, None while it is still waiting to start."""
     if job is None:
-        return Event.GONE, "Slurm no longer knows the job"
+        return Event.GONE, "it has left Slurm's queue"
     if job.state == "PENDING":
         if job.partition == policy.intake_partition:
             return Event.BACK, f"it is in the intake again ({job.reason})"

@@ -26,10 +26,6 @@ from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.errors import HetError
 
 GATE = "gate"
-FINISHED = frozenset({
-    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
-    "DEADLINE", "OUT_OF_MEMORY", "REVOKED",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,14 +222,14 @@ def _slurms_reason(job: Job, now: float, at: TellTime) -> str:
             return job.reason
         by = f", expected by {at(job.start_time)}" if job.start_time > now else ""
         return f"{job.reason}; pinned to {job.req_nodes}{by}"
-    return job.reason if job.state in FINISHED and job.reason != "None" else ""
+    return job.reason if job.finished and job.reason != "None" else ""
 
 
 def used_seconds(job: Job, now: float) -> int:
     """How long the job has run, as squeue counts it: to its end once it is over."""
     if job.state in {"PENDING", "CONFIGURING"} or not job.start_time:
         return 0
-    over = job.state in FINISHED or job.state == "COMPLETING"
+    over = job.finished or job.state == "COMPLETING"
     end = job.end_time if over and job.end_time else int(now)
     return max(0, end - job.start_time)
 

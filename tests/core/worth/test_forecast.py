@@ -29,7 +29,7 @@ from slurm_het.core.worth.profiles import (
     profile_of,
 )
 from slurm_het.errors import ConfigError
-from slurm_het.journal import KEEP_SECONDS, Journal
+from slurm_het.journal.journal import KEEP_SECONDS, Journal
 from tests.support.world import inventory, policy, running, task
 
 BOTH = ("infer-nv", "train-nv")

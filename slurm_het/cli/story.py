@@ -1,0 +1,188 @@
+"""The story of a job or an array in words: what it is, what was planned, what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from slurm_het.core.jobs.ending import JobEnd, end_of
+from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.model import Classification, Job
+from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.arrays import array_indexes
+from slurm_het.core.syntax.gres import format_indexes, format_places
+from slurm_het.journal import History, PastTask
+
+UNKNOWN_END = "how it ended is not known"
+MAX_INDEXES = 1_000_000
+
+
+def what_lines(
+    job: Job | None, history: History, made: Classification | None, features: str = ""
+) -> list[str]:
+    """What a job is and what it asked for: from its own record, else from the journal, else made.
+
+    `made` is what its record alone says; None where Slurm has none. `features` are those that it
+    has now.
+    """
+    kept = decode_comment(job.admin_comment) if job else None
+    what = kept[0] if kept else history.classification or made
+    if what is None:
+        return ["  what it was taken for is not known: hetd never saw it in the gate"]
+    memory = f"≥{what.memory_gib} GiB" if what.memory_gib else "any"
+    lines = [
+        f"  classified: {what.scenario}; vendors {'|'.join(what.vendors) or 'any'};"
+        f" types {'|'.join(what.types) or 'any'}; memory per device {memory}",
+        *(f"    because {text}" for text in what.evidence),
+    ]
+    asked = kept[1] if kept else history.asked
+    if asked is None:
+        return [*lines, "  the hook did not see this job (passed through, or hetd was down)"]
+    words = " ".join(f"{key}={value}" for key, value in asked.items())
+    now = f"; features now {features}" if features else ""
+    return [*lines, f"  asked for: {words or '(nothing but devices)'}{now}"]
+
+
+def planned_lines(history: History) -> list[str]:
+    """Where its newest plan put it, and why there."""
+    placement, cycle = history.placement, history.cycle
+    if not (placement and cycle):
+        return []
+    where = format_places(zip(placement.nodes, placement.devices, strict=True))
+    total = sum(placement.terms.values())
+    terms = " ".join(f"{name} {value:+.2f}" for name, value in placement.terms.items())
+    return [
+        f"  planned: {placement.partition} {where} ({'|'.join(placement.types)})",
+        f"    weight {total:+.2f} = {terms}",
+        f"    plan of {cycle['tasks']} tasks: {cycle['status']}, gap {cycle['gap']:.2%}",
+    ]
+
+
+def outcome_lines(history: History) -> list[str]:
+    """What happened to it, oldest first."""
+    return [f"  {_stamp(when)} {event}: {detail}" for when, event, detail in history.outcomes]
+
+
+def end_line(end: JobEnd | None) -> str:
+    """How it ended, when, after how long and where."""
+    if end is None:
+        return f"  {UNKNOWN_END}: hetd did not see it end, and Slurm has forgotten it"
+    run = f" after {_elapsed(end.ended - end.started)} on {end.nodes}" if end.nodes else ""
+    return f"  ended {_stamp(end.ended)}: {_state(end)}{run}"
+
+
+def _state(end: JobEnd) -> str:
+    if not end.nodes:
+        return f"{end.state} before the start"
+    if end.exit_code:
+        return f"{end.state} with exit code {end.exit_code}"
+    if end.signal and end.state == "FAILED":  # with the others the signal is Slurm's own
+        return f"{end.state} by signal {end.signal}"
+    return end.state
+
+
+def _stamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _elapsed(seconds: int) -> str:
+    """H:MM:SS, or D-HH:MM:SS."""
+    days, rest = divmod(max(0, seconds), 86400)
+    hours, minutes = rest // 3600, f"{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{days}-{hours:02}:{minutes}" if days else f"{hours}:{minutes}"
+
+
+# --- arrays ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Tasks:
+    """Tasks of an array that fare alike: their numbers, how, for how long (seconds), and where."""
+
+    numbers: tuple[int, ...]
+    fate: str
+    seconds: tuple[int, ...] = ()
+    nodes: tuple[str, ...] = ()
+    planned: tuple[str, ...] = ()
+
+    @property
+    def as_planned(self) -> bool | None:
+        """Whether they run, or ran, where they were planned; None without a plan or a node."""
+        return set(self.nodes) == set(self.planned) if self.nodes and self.planned else None
+
+    def text(self) -> str:
+        """`[0-1,3]: COMPLETED after 0:00:01 on nv1, as planned`."""
+        numbers = format_indexes(self.numbers)
+        out = f"{numbers if len(self.numbers) == 1 else f'[{numbers}]'}: {self.fate}"
+        if self.seconds:
+            least, most = _elapsed(min(self.seconds)), _elapsed(max(self.seconds))
+            out += f" after {least}" + (f" to {most}" if most != least else "")
+        if self.nodes:
+            out += f" on {hostlist.fold(self.nodes)}"
+        if self.as_planned:
+            return f"{out}, as planned"
+        return f"{out}, planned for {hostlist.fold(self.planned)}" if self.planned else out
+
+
+def _together(one: _Tasks, other: _Tasks) -> _Tasks:
+    return _Tasks(
+        one.numbers + other.numbers, one.fate, one.seconds + other.seconds,
+        one.nodes + other.nodes, one.planned + other.planned,
+    )  # fmt: skip
+
+
+def array_lines(
+    array: str, jobs: Iterable[Job], reasons: Mapping[int, str], history: History
+) -> list[str]:
+    """A line for the tasks that fare alike. `reasons` say why jobs wait, by their id."""
+    past = {task.key: task for task in history.tasks}
+    found = [_of_record(job, reasons, past.pop(job.label, None)) for job in jobs]
+    found += [_of_journal(task) for task in past.values()]
+    alike: dict[tuple[str, bool | None], _Tasks] = {}
+    for tasks in found:
+        key = tasks.fate, tasks.as_planned
+        alike[key] = _together(alike[key], tasks) if key in alike else tasks
+    groups = sorted(alike.values(), key=lambda tasks: min(tasks.numbers, default=0))
+    lines = [f"  {array}_{tasks.text()}" for tasks in groups]
+    if history.more_tasks:
+        lines.append(f"  and more tasks; of one of them: slurm-het why {array}_N")
+    return lines
+
+
+def _of_record(job: Job, reasons: Mapping[int, str], past: PastTask | None) -> _Tasks:
+    end = end_of(job)
+    if end:
+        return _of_end(end, past)
+    if job.state == "PENDING":
+        return _Tasks(_numbers(job.label), f"waits: {reasons.get(job.id, job.reason)}")
+    nodes = hostlist.expand(job.nodes)
+    return _Tasks(_numbers(job.label), job.state, (), nodes, _planned(past))
+
+
+def _of_journal(past: PastTask) -> _Tasks:
+    if past.end:
+        return _of_end(past.end, past)
+    last = f"; the last that is known: {past.event}" if past.event else ""
+    return _Tasks(_numbers(past.key), UNKNOWN_END + last, planned=_planned(past))
+
+
+def _of_end(end: JobEnd, past: PastTask | None) -> _Tasks:
+    numbers, nodes = _numbers(end.key), hostlist.expand(end.nodes)
+    seconds = (end.ended - end.started,) if nodes else ()
+    return _Tasks(numbers, _state(end), seconds, nodes, _planned(past))
+
+
+def _planned(past: PastTask | None) -> tuple[str, ...]:
+    return past.placement.nodes if past and past.placement else ()
+
+
+def _numbers(key: str) -> tuple[int, ...]:
+    """The tasks that `6_2` and `6_[4-9]` name."""
+    return array_indexes(key.partition("_")[2].strip("[]"), MAX_INDEXES)
+
+
+def count_of(jobs: Iterable[Job], history: History) -> int:
+    """How many tasks of an array are known."""
+    keys = {job.label for job in jobs} | {task.key for task in history.tasks}
+    return len({number for key in keys for number in _numbers(key)})

@@ -1,0 +1,89 @@
+"""How jobs ended: learned from Slurm while it remembers them, and journaled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from slurm_het.core.jobs.ending import end_of
+from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.policy import Policy
+from slurm_het.errors import SlurmError
+from slurm_het.journal import Journal
+from slurm_het.slurm import SlurmClient
+
+log = logging.getLogger("hetd.endings")
+PAUSE_SECONDS = 5.0  # between two questions; Slurm remembers a job for MinJobAge, 300 s by default
+MAX_IDS = 1000  # in one question; of more jobs, all that ended are asked for
+
+
+class Endings:
+    """Sees our jobs go, and asks Slurm how they ended. `ticks` are seconds that never go back.
+
+    22.05 lists jobs that ended beside the others; newer ones leave them out at once, so that those
+    that are gone are asked for, many in one call, beside the cycle. The first question is for all
+    that ended, for this hetd has not seen them go. What Slurm has forgotten stays unknown.
+    """
+
+    def __init__(
+        self, slurm: SlurmClient, policy: Policy, journal: Journal, ticks: Callable[[], float]
+    ) -> None:
+        self.slurm, self.policy, self.journal, self.ticks = slurm, policy, journal, ticks
+        self._ours: set[int] = set()  # the ids of the jobs that are seen
+        self._gone: set[int] = set()  # of those that are to be asked for
+        self._all = True
+        self._ask_at = float("-inf")
+        self._question: asyncio.Task[None] | None = None
+
+    def see(self, snapshot: Snapshot) -> None:
+        """Journal the ends that a snapshot shows, and begin to ask for those that it does not."""
+        self._journal(job for job in snapshot.jobs if job.id in self._ours)
+        here = {job.id for job in snapshot.jobs}
+        ours = {job.id for job in snapshot.jobs if not job.finished and self._is_ours(job)}
+        self._gone = (self._gone | (self._ours - here)) - ours
+        self._ours = ours
+        waits = bool(self._gone) or self._all
+        if waits and not self._asking() and self.ticks() >= self._ask_at:
+            self._ask_at = self.ticks() + PAUSE_SECONDS
+            self._question = asyncio.create_task(self._ask())
+
+    def _asking(self) -> bool:
+        """Whether a question is on its way. Raises what a bug in it raised: that ends hetd."""
+        if self._question and self._question.done() and not self._question.cancelled():
+            self._question.result()
+        return self._question is not None and not self._question.done()
+
+    async def settled(self) -> None:
+        """Wait for the answer to what is being asked."""
+        if self._question:
+            await self._question
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        if self._question:
+            self._question.cancel()
+            await asyncio.gather(self._question, return_exceptions=True)
+
+    def _is_ours(self, job: Job) -> bool:
+        return job.id in self._ours or MARK in job.admin_comment or is_gated(job, self.policy)
+
+    async def _ask(self) -> None:
+        asked, everything = self._gone, self._all or len(self._gone) > MAX_IDS
+        try:
+            jobs = await self.slurm.ended_jobs(() if everything else asked)
+        except SlurmError as error:
+            log.info("how %d of our jobs ended is asked again: %s", len(asked), error.message)
+            return
+        self._all = False
+        self._gone = self._gone - asked
+        self._journal(job for job in jobs if job.id in asked or MARK in job.admin_comment)
+        if forgotten := asked - {job.id for job in jobs}:
+            log.info("Slurm has forgotten how %d of our jobs ended", len(forgotten))
+
+    def _journal(self, jobs: Iterable[Job]) -> None:
+        ends = [end for job in jobs if (end := end_of(job))]
+        if ends:
+            self.journal.record_ends(ends)

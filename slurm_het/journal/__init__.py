@@ -1,0 +1,6 @@
+"""The journal: what was decided, why, and what came of it. SQLite; Slurm stays the truth."""
+
+from slurm_het.journal.history import History, PastTask
+from slurm_het.journal.journal import Journal
+
+__all__ = ["History", "Journal", "PastTask"]

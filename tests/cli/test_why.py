@@ -1,0 +1,250 @@
+"""slurm-het why from the outside: what it tells of jobs that wait, run, ended and are forgotten."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from slurm_het.cli import why as module
+from slurm_het.core.jobs.ending import end_of
+from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.model import Classification, Job, Placement, Plan, Snapshot
+from slurm_het.errors import HetError
+from slurm_het.journal import Journal
+from tests.support.squeue_cluster import CONFIG, NOW, running, snapshot, waiting
+
+Why = Callable[..., Result]
+WHAT = Classification("training", ("nvidia",), ("a100",), evidence=("rule nvidia: module:cuda",))
+MARKED = encode_comment(WHAT, {"tres_per_node": "gpu:1"})
+
+
+class FakeSlurm:
+    """Slurm that lists some jobs and remembers some that ended."""
+
+    jobs: tuple[Job, ...] = ()
+    ended: tuple[Job, ...] = ()
+
+    def __init__(self, _settings: object) -> None:
+        pass
+
+    async def snapshot(self) -> Snapshot:
+        """The jobs that squeue lists."""
+        return snapshot(*FakeSlurm.jobs)
+
+    async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
+        """Those that it still remembers."""
+        return tuple(j for j in FakeSlurm.ended if {j.id, j.array_job_id} & set(ids))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    made = Journal(tmp_path / "journal.db")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, journal: Journal) -> Why:
+    """`slurm-het why` of a job while Slurm lists some jobs, and remembers others."""
+    config = tmp_path / "het.yaml"
+    paths = f"{{control_socket: {tmp_path}/control.sock, journal: {journal.path}}}"
+    config.write_text(f"{CONFIG}paths: {paths}\n")
+    monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
+
+    def _why(job_id: str, *jobs: Job, ended: tuple[Job, ...] = ()) -> Result:
+        FakeSlurm.jobs, FakeSlurm.ended = jobs, ended
+        return CliRunner().invoke(module.why, ["--config", str(config), job_id])
+
+    return _why
+
+
+def told(result: Result) -> list[str]:
+    """Its lines, with every time of day as `T`."""
+    assert result.exception is None, result.exception
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "T", result.stdout)
+    return [line for line in text.splitlines() if "weight" not in line and "plan of" not in line]
+
+
+def stamp(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def job(number: int, task: int | None = None, **fields: object) -> Job:
+    """A job of ann's that ran for a minute; with `task` one of array 6."""
+    changes: dict[str, object] = {"admin_comment": MARKED, "submit_time": NOW - 3700}
+    if task is not None:
+        changes |= {"array_job_id": 6, "array_task_id": task}
+    return running(number, "nv1", "gpu:a100:1(IDX:0)", **(changes | fields))
+
+
+def over(one: Job, state: str = "COMPLETED", **fields: object) -> Job:
+    """Its last record."""
+    return replace(one, state=state, end_time=NOW - 3540, **fields)  # type: ignore[arg-type]
+
+
+def record(journal: Journal, *jobs: Job, node: str = "nv1") -> None:
+    """What hetd journals of jobs until they have started, and, if they have, of their end."""
+    journal.record_jobs((one, WHAT) for one in jobs)
+    placements = (Placement(one.key, "train-nv", (node,), ((0,),), ("a100",), 80) for one in jobs)
+    journal.record_plan(float(NOW - 3650), 0.1, len(jobs), Plan(tuple(placements)))
+    journal.record_outcomes(
+        float(NOW - 3600), [(one.key, "started", f"{one.nodes}:0") for one in jobs]
+    )
+    journal.record_ends([end for one in jobs if (end := end_of(one))])
+
+
+STORY = [
+    "  classified: training; vendors nvidia; types a100; memory per device any",
+    "    because rule nvidia: module:cuda",
+    "  asked for: tres_per_node=gpu:1",
+    "  planned: train-nv nv1:0 (a100)",
+    "  T started: nv1:0",
+]
+
+
+def test_a_forgotten_job_keeps_its_whole_story(why: Why, journal: Journal) -> None:
+    record(journal, over(job(7), "FAILED", exit_code=3))
+    result = why("7")
+    assert told(result) == [
+        "job 7 of ann is not in Slurm's queue any more",
+        *STORY,
+        "  ended T: FAILED with exit code 3 after 0:01:00 on nv1",
+    ]
+    assert f"  ended {stamp(NOW - 3540)}: FAILED" in result.stdout
+
+
+def test_a_job_that_slurm_remembers_tells_its_end_without_hetd(why: Why, journal: Journal) -> None:
+    record(journal, job(7))
+    lines = told(why("7", ended=(over(job(7)),)))
+    assert lines == [
+        "job 7 of ann: COMPLETED in train-nv, Slurm's reason None",
+        *STORY,
+        "  ended T: COMPLETED after 0:01:00 on nv1",
+    ]
+
+
+def test_a_running_job_has_no_end_even_if_it_had_one_before(why: Why, journal: Journal) -> None:
+    record(journal, over(job(7)))
+    lines = told(why("7", job(7, restarts=2, features="a100")))
+    assert lines[:2] == [
+        "job 7 of ann: RUNNING in train-nv, Slurm's reason None",
+        "  requeued 2 times",
+    ]
+    assert f"{STORY[2]}; features now a100" in lines
+    assert not [line for line in lines if "ended" in line]
+
+
+def test_an_end_that_nobody_saw_is_said_to_be_unknown(why: Why, journal: Journal) -> None:
+    record(journal, job(7))
+    assert told(why("7"))[-1] == (
+        "  how it ended is not known: hetd did not see it end, and Slurm has forgotten it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"state": "CANCELLED", "nodes": "", "exit_signal": 0}, "CANCELLED before the start"),
+        ({"state": "FAILED", "exit_signal": 9}, "FAILED by signal 9 after 0:01:00 on nv1"),
+        ({"state": "TIMEOUT", "exit_signal": 15}, "TIMEOUT after 0:01:00 on nv1"),
+        ({"start_time": NOW - 200000}, "COMPLETED after 2-06:34:20 on nv1"),
+        ({"nodes": "nv[1-2]"}, "COMPLETED after 0:01:00 on nv[1-2]"),
+    ],
+)
+def test_how_a_job_ended_in_words(
+    why: Why, journal: Journal, fields: dict[str, object], text: str
+) -> None:
+    record(journal, over(job(7), **fields))  # type: ignore[arg-type]
+    assert told(why("7"))[-1] == f"  ended T: {text}"
+
+
+ARRAY = (
+    over(job(8, 0)),
+    over(job(9, 1), start_time=NOW - 3550),
+    over(job(10, 2), "FAILED", exit_code=5),
+    job(11, 3),
+)
+REST = waiting(
+    6, "gpu:8", array_job_id=6, array_tasks="4-5", admin_comment=MARKED, nodes_min=3, user="ann"
+)
+
+
+def test_an_array_tells_how_its_tasks_fare(why: Why, journal: Journal) -> None:
+    """Two have ended and are forgotten, one is remembered, one runs, the rest waits."""
+    record(journal, *ARRAY[:2], job(10, 2))
+    record(journal, job(11, 3), node="nv2")
+    lines = told(why("6", ARRAY[3], REST, ended=(ARRAY[2],)))
+    assert lines == [
+        "job 6 of ann is an array; 6 of its tasks are known",
+        *STORY[:3],
+        "  6_[0-1]: COMPLETED after 0:00:10 to 0:01:00 on nv1, as planned",
+        "  6_2: FAILED with exit code 5 after 0:01:00 on nv1, as planned",
+        "  6_3: RUNNING on nv1, planned for nv2",
+        "  6_[4-5]: waits: needs 8 free on each of 3 nodes; only 1 such: nv2",
+    ]
+
+
+def test_a_forgotten_array_keeps_its_story(why: Why, journal: Journal) -> None:
+    array = replace(REST, submit_time=NOW - 3700)
+    journal.record_jobs([(array, WHAT)])
+    record(journal, *ARRAY)
+    journal.record_ends([end for one in (over(array, "CANCELLED"),) if (end := end_of(one))])
+    lines = told(why("6"))
+    assert lines == [
+        "job 6 of ann is an array; 6 of its tasks are known",
+        *STORY[:3],
+        "  6_[0-1]: COMPLETED after 0:00:10 to 0:01:00 on nv1, as planned",
+        "  6_2: FAILED with exit code 5 after 0:01:00 on nv1, as planned",
+        "  6_3: how it ended is not known; the last that is known: started, planned for nv1",
+        "  6_[4-5]: CANCELLED before the start",
+    ]
+    assert told(why("6_5")) == [
+        "job 6_5 of ann is not in Slurm's queue any more",
+        *STORY[:3],
+        "  ended T: CANCELLED before the start",
+    ]
+
+
+def test_an_arrays_task_is_not_taken_for_another_one(why: Why, journal: Journal) -> None:
+    """The last task that is split off has the array's own id."""
+    record(journal, *ARRAY)
+    lines = told(why("6_0", job(6, 3)))
+    assert lines[0] == "job 6_0 of ann is not in Slurm's queue any more"
+    assert lines[-1] == "  ended T: COMPLETED after 0:01:00 on nv1"
+    assert told(why("11", job(11, 3)))[-1] == "  T started: nv1:0", "by its own id too"
+    assert told(why("6", job(6, 3)))[0].startswith("job 6 of ann is an array")
+
+
+def test_what_plain_slurm_places_keeps_what_it_was(why: Why, journal: Journal) -> None:
+    """hetd's mark is taken off then: the journal has what stood there."""
+    record(journal, job(7))
+    lines = told(why("7", job(7, admin_comment="slurm-het: names its nodes")))
+    assert "    because rule nvidia: module:cuda" in lines
+    assert STORY[2] in lines
+
+
+def test_a_job_that_nobody_knows(why: Why) -> None:
+    for job_id in ("7", "7_1"):
+        result = why(job_id)
+        assert isinstance(result.exception, HetError)
+        assert result.exception.message == (f"Slurm knows no job {job_id}, and the journal neither")
+    assert isinstance(why("7;1").exception, HetError)
+
+
+def test_hostile_words_of_the_journal_are_made_visible(why: Why, journal: Journal) -> None:
+    record(journal, over(job(7, user="a\x1b[31mn\nn")))
+    assert "\x1b" not in why("7").stdout
+
+
+def test_a_request_that_cannot_be_read_hides_nothing_else(why: Why) -> None:
+    lines = told(why("7", job(7, admin_comment="", tres_per_node="gpu:::9x")))
+    assert lines == [
+        "job 7 of ann: RUNNING in train-nv, Slurm's reason None",
+        "  what it was taken for is not known: hetd never saw it in the gate",
+    ]

@@ -1,0 +1,228 @@
+"""The journal: what it tells of a job, whatever became of its file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from slurm_het.core.jobs.ending import JobEnd
+from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.model import Classification, Job, Placement, Plan
+from slurm_het.errors import HetError
+from slurm_het.journal import Journal
+from slurm_het.journal.history import MAX_TASKS
+
+TRAINING = Classification("training", ("nvidia",), evidence=("rule nvidia",))
+OLD_SCHEMA = """
+CREATE TABLE job (
+    key TEXT, submitted INTEGER, user TEXT, classification TEXT, PRIMARY KEY (key, submitted));
+CREATE TABLE cycle (
+    id INTEGER PRIMARY KEY, time REAL, seconds REAL, solve_seconds REAL, status TEXT, gap REAL,
+    objective REAL, bound REAL, tasks INTEGER, placed INTEGER);
+CREATE TABLE placement (cycle INTEGER, time REAL, key TEXT, placement TEXT);
+CREATE INDEX placement_key ON placement (key);
+CREATE TABLE demand (
+    key TEXT, time REAL, demand TEXT, minutes REAL, PRIMARY KEY (key, demand));
+CREATE TABLE outcome (time REAL, key TEXT, event TEXT, detail TEXT);
+CREATE INDEX outcome_key ON outcome (key);
+INSERT INTO job VALUES ('7', 10, 'ann', '{"scenario": "training", "vendors": ["nvidia"],
+    "types": [], "partitions": [], "memory_gib": 0, "share": false, "evidence": ["rule nvidia"],
+    "job_class": ""}');
+INSERT INTO cycle VALUES (1, 11.0, 0.1, 0.05, 'optimal', 0.0, 2.0, 2.0, 1, 1);
+INSERT INTO placement VALUES (1, 11.0, '7', '{"key": "7", "partition": "train-nv",
+    "nodes": ["nv1"], "devices": [[0]], "types": ["a100"], "memory_gib": 80,
+    "terms": {"scenario_fit": 4.0}, "start": 0.0}');
+INSERT INTO outcome VALUES (11.0, '7', 'released', 'train-nv nv1');
+INSERT INTO demand VALUES ('7', 11.0, '[["a100"], ["train-nv"], 1, 1, 0, false, 1, 1024]', 60.0);
+"""
+
+
+def place(journal: Journal, time: float, *keys: str, node: str = "nv1") -> None:
+    """A plan for these jobs in the journal."""
+    placements = (Placement(k, "train-nv", (node,), ((0,),), ("a100",), 80) for k in keys)
+    journal.record_plan(time, 0.1, len(keys), Plan(tuple(placements)))
+
+
+def end(key: str, submitted: int, ended: int, **fields: object) -> JobEnd:
+    """How a job ended that started 3 s after its submission."""
+    made = JobEnd(key, submitted, "COMPLETED", submitted + 3, ended, "train-nv", "nv1")
+    return replace(made, **fields)  # type: ignore[arg-type]  # a test's own fields
+
+
+def job_row(journal: Journal, key: str, submitted: int, user: str) -> None:
+    """A job in the journal."""
+    job = Job(int(key), submit_time=submitted, user=user)
+    journal.record_jobs([(job, Classification("training"))])
+
+
+def test_the_history_names_the_newest_jobs_user(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    job_row(journal, "7", 10, "ann")
+    job_row(journal, "7", 20, "bob")  # job ids start anew when Slurm's state is lost
+    journal.record_outcomes(30.0, [("7_3", "released", "x")])
+    assert journal.history("7_3").user == "bob"
+    assert journal.history("7_3").outcomes == [(30.0, "released", "x")]
+    assert journal.history("8").empty
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database at all" * 300, None])
+def test_a_damaged_journal_is_put_aside(tmp_path: Path, damage: bytes | None) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    job_row(journal, "7", 10, "ann")
+    journal.close()
+    whole = path.read_bytes()
+    # None: pages overwritten behind an intact header, which only a later statement meets.
+    path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100) if damage is None else damage)
+    journal = Journal(path)
+    for n in range(3):
+        job_row(journal, str(n), 20, "bob")
+    assert journal.history("2").user == "bob"
+    assert journal.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    kept = [p.read_bytes() for p in tmp_path.glob("*.damaged-*")]
+    assert len(kept) == (0 if damage == b"" else 1), "an empty file is an empty database"
+
+
+def test_a_journal_without_a_directory_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("ERROR", logger="hetd")
+    (tmp_path / "state").write_text("a file where the directory should be")
+    journal = Journal(tmp_path / "state" / "journal.db")
+    job_row(journal, "7", 10, "ann")
+    assert [r.message[:28] for r in caplog.records] == ["the journal does not work, p"]
+    with pytest.raises(HetError, match="cannot read the journal"):
+        journal.history("7")
+    (tmp_path / "state").unlink()
+    job_row(journal, "8", 10, "ann")
+    assert journal.history("8").user == "ann"
+
+
+def test_a_journal_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+    with pytest.raises(HetError, match="SlurmUser and root"):
+        Journal(tmp_path / "none.db", read_only=True)
+    sqlite3.connect(tmp_path / "other.db").close()
+    with pytest.raises(HetError, match="no such table"):
+        Journal(tmp_path / "other.db", read_only=True)
+
+
+def test_a_job_that_ended_is_told_as_a_whole(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    comment = encode_comment(TRAINING, {"tres_per_node": "gpu:1", "partition": "accel"})
+    journal.record_jobs([(Job(7, user="ann", submit_time=10, admin_comment=comment), TRAINING)])
+    place(journal, 11.0, "7")
+    failed = end("7", 10, 20, state="FAILED", exit_code=3)
+    journal.record_ends([failed])
+    told = journal.history("7")
+    assert (told.user, told.classification, told.end) == ("ann", TRAINING, failed)
+    assert told.asked == {"tres_per_node": "gpu:1", "partition": "accel"}
+    assert told.placement
+    assert told.placement.nodes == ("nv1",)
+    assert told.cycle
+    assert told.cycle["tasks"] == 1
+
+
+def test_what_a_job_is_may_be_known_better_later(tmp_path: Path) -> None:
+    """The hook was cut off: hetd adopts the job, and reads its script then."""
+    journal = Journal(tmp_path / "journal.db")
+    stray = Job(7, user="ann", submit_time=10)
+    journal.record_jobs([(stray, Classification("inference"))])
+    assert journal.history("7").asked is None
+    adopted = replace(stray, admin_comment=encode_comment(TRAINING, {"features": "a100"}))
+    journal.record_jobs([(adopted, TRAINING)])
+    told = journal.history("7")
+    assert (told.classification, told.asked) == (TRAINING, {"features": "a100"})
+
+
+def test_an_array_tells_of_its_tasks_and_they_of_the_array(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    array = Job(6, user="ann", submit_time=10, array_job_id=6, array_tasks="0-9")
+    journal.record_jobs([(array, TRAINING)])
+    place(journal, 11.0, "6_0", "6_10", "60_1", "5_1")
+    journal.record_outcomes(12.0, [("6_0", "released", ""), ("6_0", "started", "")])
+    journal.record_ends([end("6_0", 10, 20), end("6_[4-9]", 10, 30, state="CANCELLED", nodes="")])
+    told = journal.history("6")
+    assert (told.user, told.classification) == ("ann", TRAINING)
+    assert [(task.key, task.event) for task in told.tasks] == [
+        ("6_0", "started"), ("6_10", ""), ("6_[4-9]", ""),
+    ]  # fmt: skip
+    assert [task.end.state if task.end else "" for task in told.tasks] == [
+        "COMPLETED", "", "CANCELLED",
+    ]  # fmt: skip
+    assert not told.more_tasks
+    one = journal.history("6_0")
+    assert (one.user, one.classification, one.tasks) == ("ann", TRAINING, [])
+    assert one.end == end("6_0", 10, 20)
+    never = journal.history("6_5")
+    assert (never.end or one.end).state == "CANCELLED", "its array's rest ended as one"
+    assert journal.history("6_3").end is None
+
+
+def test_of_a_huge_array_some_tasks_are_told(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    place(journal, 11.0, *(f"6_{n}" for n in range(MAX_TASKS + 10)))
+    told = journal.history("6")
+    assert len(told.tasks) == MAX_TASKS
+    assert told.more_tasks
+
+
+def test_an_older_job_of_another_user_is_not_told(tmp_path: Path) -> None:
+    """Job ids start anew when Slurm's state is lost."""
+    journal = Journal(tmp_path / "journal.db")
+    job_row(journal, "7", 10, "ann")
+    place(journal, 11.0, "7", "7_1", node="nv2")
+    journal.record_outcomes(12.0, [("7", "started", "hers"), ("7_1", "started", "hers")])
+    journal.record_ends([end("7", 10, 20), end("7_1", 10, 20)])
+    job_row(journal, "7", 30, "bob")
+    for key in ("7", "7_1"):
+        told = journal.history(key)
+        assert (told.user, told.placement, told.cycle, told.outcomes, told.end, told.tasks) == (
+            "bob", None, None, [], None, [],
+        )  # fmt: skip
+
+
+def test_an_end_is_that_of_the_last_submission(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    job_row(journal, "7", 10, "ann")
+    journal.record_ends([end("7", 10, 20)])
+    journal.record_ends([end("7", 25, 40, state="TIMEOUT")])  # requeued, which submits it anew
+    told = journal.history("7").end
+    assert told
+    assert told.state == "TIMEOUT"
+    job_row(journal, "7", 50, "ann")
+    assert journal.history("7").end is None, "it is another job"
+
+
+def test_the_file_of_an_older_hetd_is_extended_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with sqlite3.connect(path) as old:
+        old.executescript(OLD_SCHEMA)
+    old.close()
+    reader = Journal(path, read_only=True)  # the old hetd still runs
+    told = reader.history("7")
+    reader.close()
+    assert (told.user, told.classification, told.asked, told.end) == ("ann", TRAINING, None, None)
+    assert [event for _, event, _ in told.outcomes] == ["released"]
+    journal = Journal(path)
+    assert journal.history("7") == told
+    assert [profile.devices for profile in journal.demands(0.0)] == [1]
+    journal.record_ends([end("7", 10, 20)])
+    assert journal.history("7").end == end("7", 10, 20)
+    last = journal.last_plan("7")
+    assert last
+    assert last.placement.terms == {"scenario_fit": 4.0}
+    journal.close()
+    assert not list(tmp_path.glob("*.damaged-*"))
+
+
+def test_an_entry_that_we_did_not_write_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    for text in ("7", "{", '{"scenario": 7}', json.dumps(asdict(TRAINING) | {"asked": [1]})):
+        with journal.writing() as db:
+            db.execute("INSERT OR REPLACE INTO job VALUES ('7', 10, 'ann', ?)", (text,))
+        with pytest.raises(HetError, match="cannot read the journal"):
+            journal.history("7")
