@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,56 +17,15 @@ from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.mark import (
     MARK,
 )
-from slurm_het.core.model import Job, Placement, Snapshot
+from slurm_het.core.model import Job, Placement
 from slurm_het.core.planner.pins import Pins
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
-from slurm_het.errors import SlurmError
 from slurm_het.journal import Journal
 from slurm_het.settings import Config, Paths, PlannerSettings
-from tests.support.world import gated, inventory, policy, running, snapshot, task
-
-
-class FakeSlurm:
-    """Jobs on the sandbox's nodes; updates are kept, and refused for the keys in `refuse`."""
-
-    def __init__(self, *jobs: Job, gate: str = "DOWN") -> None:
-        self.jobs = jobs
-        self.gate = gate
-        self.updates: list[tuple[str, dict[str, str]]] = []
-        self.refuse: set[str] = set()
-        self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
-        self.drained: set[str] = set()
-        self.closed = 0
-        self.time = 0.0
-
-    async def snapshot(self) -> Snapshot:
-        shot = snapshot(*self.jobs)
-        nodes = tuple(
-            replace(
-                n, gres_stale=n.name in self.stale,
-                state=n.state + "+DRAIN" * (n.name in self.drained),
-            )
-            for n in shot.nodes
-        )  # fmt: skip
-        partitions = tuple(
-            replace(p, state=self.gate) if p.name == "accel" else p for p in shot.partitions
-        )
-        return replace(shot, time=self.time, partitions=partitions, nodes=nodes)
-
-    async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
-        self.updates.append((key, dict(fields)))
-        if key in self.refuse and "accel" not in fields.values():
-            raise SlurmError("Requested partition configuration not available now")
-
-    async def set_partition_state(self, partition: str, state: str) -> None:
-        assert partition == "accel"
-        self.gate = state
-        self.closed += state == "DOWN"
-
-    async def batch_script(self, job_id: int) -> str:
-        return "module load rocm\ntorchrun x" if job_id == 77 else ""
+from tests.support.fake_slurm import FakeSlurm
+from tests.support.world import gated, inventory, policy, running, task
 
 
 class Bench:
