@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.mark import (
     MARK,
 )
-from slurm_het.core.model import Job, Placement
+from slurm_het.core.model import Classification, Job, Placement
 from slurm_het.core.planner.pins import Pins
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.cycle import Cycle
@@ -379,15 +380,28 @@ def test_old_entries_of_the_journal_go_once_a_day(tmp_path: Path) -> None:
     assert journal.outcomes_of("1") == []
 
 
-def test_nothing_is_remembered_of_jobs_that_are_gone(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, *(gated(n, tres_per_node="gpu:t4:1") for n in range(1, 30)))
+def test_nothing_is_remembered_of_jobs_that_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = tuple(gated(n, tres_per_node="gpu:t4:1") for n in range(1, 30))
+    bench = Bench(tmp_path, *waiting)
+    record, journaled = bench.journal.record_jobs, []
+
+    def noted(jobs: Iterable[tuple[str, int, str, Classification]]) -> None:
+        journaled.append(len(found := list(jobs)))
+        record(found)
+
+    monkeypatch.setattr(bench.journal, "record_jobs", noted)
+    memory = bench.cycle.memory
     bench.run()
     bench.run()
-    assert len(bench.cycle.memory.not_adopted) == len(bench.cycle._journaled) == 29
+    assert (len(memory.not_adopted), journaled) == (29, [29, 0])
     bench.slurm.jobs = ()
     bench.run()
-    memory = bench.cycle.memory
-    assert not any((memory.not_adopted, bench.cycle._journaled, memory.holdings))
+    assert not any((memory.not_adopted, memory.holdings))
+    bench.slurm.jobs = waiting
+    bench.run()
+    assert journaled == [29, 0, 0, 29], "it was not known any more that they had been"
 
 
 @pytest.mark.parametrize("array", [False, True])
