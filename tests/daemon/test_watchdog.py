@@ -15,7 +15,6 @@ from slurm_het.config import load_config
 from slurm_het.core.model import Snapshot
 from slurm_het.daemon.app import Daemon
 from tests.support.fake_slurm import FakeSlurm
-from tests.support.sockets import short_dir
 from tests.support.world import config_text
 
 STUCK = 0.5  # seconds
@@ -62,17 +61,11 @@ class Watchdog:
 
 
 @pytest.fixture
-def base() -> Iterator[Path]:
-    with short_dir() as path:
-        yield path
-
-
-@pytest.fixture
-def watchdog(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchdog]:
+def watchdog(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchdog]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.bind(str(base / "notify"))
+        sock.bind(str(short_path / "notify"))
         sock.setblocking(False)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(base / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(short_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "100000")
         yield Watchdog(sock)
 
@@ -101,13 +94,15 @@ async def until(true: Callable[[], object]) -> None:
 
 
 @pytest.mark.usefixtures("as_before")
-def test_a_cycle_that_hangs_is_no_life(base: Path, watchdog: Watchdog, slurm: HangingSlurm) -> None:
+def test_a_cycle_that_hangs_is_no_life(
+    short_path: Path, watchdog: Watchdog, slurm: HangingSlurm
+) -> None:
     """The event loop runs on, and plans nothing."""
-    text = config_text(base).replace("poll_seconds: 5", "poll_seconds: 0.05")
-    (base / "het.yaml").write_text(text)
+    text = config_text(short_path).replace("poll_seconds: 5", "poll_seconds: 0.05")
+    (short_path / "het.yaml").write_text(text)
 
     async def live() -> None:
-        daemon = Daemon(load_config(base / "het.yaml"))
+        daemon = Daemon(load_config(short_path / "het.yaml"))
         running = asyncio.create_task(daemon.run())
         try:
             await until(watchdog.signs)
