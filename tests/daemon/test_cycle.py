@@ -14,7 +14,6 @@ import pytest
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution
-from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.mark import (
     MARK,
 )
@@ -26,7 +25,7 @@ from slurm_het.daemon.gate import Gate
 from slurm_het.journal import Journal
 from slurm_het.settings import Config, Paths, PlannerSettings
 from tests.support.fake_slurm import FakeSlurm
-from tests.support.world import gated, inventory, policy, running, task
+from tests.support.world import gated, marked, policy, running, task
 
 
 class Bench:
@@ -73,14 +72,6 @@ class Bench:
 
     def sent(self, key: str) -> list[dict[str, str]]:
         return [fields for k, fields in self.slurm.updates if k == key]
-
-
-def marked(number: int, **fields: Any) -> Job:
-    """A gated job as the hook leaves it."""
-    job = gated(number, **fields)
-    made = admit_record(job, "", policy(), inventory())
-    assert isinstance(made, Admitted)
-    return replace(job, admin_comment=made.fields["admin_comment"])
 
 
 def test_a_gate_found_open_is_closed_and_the_old_snapshot_is_not_planned(tmp_path: Path) -> None:
