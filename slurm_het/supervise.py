@@ -147,7 +147,7 @@ class Supervisor:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
             notifications.bind(str(self.notify_path))
             while not self.stopping:
-                while _receive(notifications, seconds=0.0):
+                while receive(notifications, seconds=0.0):
                     pass  # a former child's last words are not the next one's
                 self._watch(self._start(), notifications)
                 self.gate.open(GATE_PAUSES[:3] if self.stopping else GATE_PAUSES)
@@ -173,7 +173,7 @@ class Supervisor:
         """Return when the child has ended, by itself or because of us."""
         deadline, ready = time.monotonic() + START_SECONDS, False
         while child.poll() is None and not self.stopping:
-            message = _receive(notifications, seconds=0.1)
+            message = receive(notifications, seconds=0.1)
             if "READY=1" in message:
                 ready = True
                 self._write_status(f"{child.pid} ready")
@@ -211,7 +211,8 @@ class Supervisor:
             _log(f"cannot write {self.status_file}: {error.strerror}")
 
 
-def _receive(notifications: socket.socket, seconds: float) -> list[str]:
+def receive(notifications: socket.socket, seconds: float) -> list[str]:
+    """The lines of the next notification, whatever its bytes; [] if none comes in time."""
     notifications.settimeout(seconds)
     try:
         return notifications.recv(4096).decode(errors="replace").splitlines()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from slurm_het.sandbox.cluster import Sandbox
-from tests.support.cluster import Cluster
-
-# For tests of what the hook is told: a machine that stalls for 50 ms would have it told nothing.
-AMPLE = {"hook": {"deadline_ms": 2000}}
-PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "lua5.1")
-
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
+from tests.support.sockets import short_dir
 
 # Machines that test may stall for longer than Hypothesis's 200 ms an input; what must not be slow
 # has tests that measure CPU time.
@@ -52,38 +45,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item.path in keep]
 
 
-def cannot_run_slurm() -> str:
-    """Why real Slurm cannot run here, or ''."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [p for p in PROGRAMS if not shutil.which(p, path=path)]
-    if missing:
-        return f"not installed: {', '.join(missing)} (./dev setup installs them)"
-    return "" if os.geteuid() == 0 else "needs root: slurmd starts jobs as their users"
-
-
-def short_dir() -> Path:
-    """A directory whose sockets' paths are short enough, reachable for munge's clients."""
-    path = Path(tempfile.mkdtemp(prefix="het-"))
-    path.chmod(0o755)
-    return path
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """As tmp_path, and its path is short enough for sockets."""
+    with short_dir() as path:
+        yield path
 
 
 @pytest.fixture(scope="session")
 def box() -> Iterator[Sandbox]:
     """The default sandbox with hook and hetd. Tests leave it idle, with the gate closed."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
-    try:
-        with Sandbox.up(base / "box", overrides=AMPLE) as sandbox:
-            yield sandbox
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
+    with own_sandbox(overrides=AMPLE) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
 def cluster(box: Sandbox) -> Iterator[Cluster]:
-    """The shared sandbox with verbs; cleared afterwards."""
+    """The sandbox with verbs; cleared afterwards. A module with a `box` of its own has that one."""
     it = Cluster(box)
     yield it
     it.clear()

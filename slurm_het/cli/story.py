@@ -27,7 +27,7 @@ def what_lines(
     has now.
     """
     kept = decode_comment(job.admin_comment) if job else None
-    what = kept[0] if kept else history.classification or made
+    what = kept.classification if kept else history.classification or made
     if what is None:
         return ["  what it was taken for is not known: hetd never saw it in the gate"]
     memory = f"≥{what.memory_gib} GiB" if what.memory_gib else "any"
@@ -36,7 +36,7 @@ def what_lines(
         f" types {'|'.join(what.types) or 'any'}; memory per device {memory}",
         *(f"    because {text}" for text in what.evidence),
     ]
-    asked = kept[1] if kept else history.asked
+    asked = kept.original if kept else history.asked
     if asked is None:
         return [*lines, "  the hook did not see this job (passed through, or hetd was down)"]
     words = " ".join(f"{key}={value}" for key, value in asked.items())

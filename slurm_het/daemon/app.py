@@ -23,7 +23,7 @@ from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import set_up_logging
-from slurm_het.daemon.notify import notify, watchdog_seconds
+from slurm_het.daemon.notify import notify, tell_watchdog
 from slurm_het.daemon.wakes import Wakes
 from slurm_het.errors import HetError, LeadError, SlurmError
 from slurm_het.journal import Journal
@@ -81,7 +81,8 @@ class Daemon:
         heartbeat = None
         try:
             await self._get_ready()
-            heartbeat = asyncio.create_task(self._heartbeat())
+            stuck = stuck_seconds(self.config)
+            heartbeat = asyncio.create_task(tell_watchdog(self._last_progress, stuck))
             await self._stand_by()
             await self._cycles()
         finally:
@@ -161,15 +162,9 @@ class Daemon:
         pause = min(RELEASE_WAKE, poll) if starting else poll
         return min(MAX_BACKOFF, pause * 2.0 ** min(self._failures, 8))
 
-    async def _heartbeat(self) -> None:
-        """Tell the watchdog that we live, as long as no cycle hangs."""
-        period = watchdog_seconds()
-        stuck = stuck_seconds(self.config)
-        while period:
-            # Many calls of Slurm in turn, each slow and each answered, are no hang.
-            if time.monotonic() - max(self._cycle_began, self.slurm.answered) < stuck:
-                notify("WATCHDOG=1")
-            await asyncio.sleep(period)
+    def _last_progress(self) -> float:
+        # Many calls of Slurm in turn, each slow and each answered, are no hang.
+        return max(self._cycle_began, self.slurm.answered)
 
     async def _check_lead(self) -> None:
         try:

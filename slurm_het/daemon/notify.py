@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
+import time
+from collections.abc import Callable
 
 
 def notify(state: str) -> None:
@@ -25,3 +28,16 @@ def watchdog_seconds() -> float | None:
     """How often to send WATCHDOG=1: half of what the supervisor allows; None without one."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     return int(microseconds) / 2e6 if microseconds.isdecimal() else None
+
+
+async def tell_watchdog(last_progress: Callable[[], float], stuck_seconds: float) -> None:
+    """Tell the watchdog that we live, until cancelled; returns at once where there is none.
+
+    Nothing is told, so that the watchdog ends us, while `last_progress()` (seconds of
+    time.monotonic()) is longer ago than `stuck_seconds`.
+    """
+    period = watchdog_seconds()
+    while period:
+        if time.monotonic() - last_progress() < stuck_seconds:
+            notify("WATCHDOG=1")
+        await asyncio.sleep(period)

@@ -69,16 +69,17 @@ class JournalFile:
         What is written to it is gone with it. Raises HetError if the file cannot be read.
         """
         copy = cls.__new__(cls)
-        copy.path, copy._db = Path(":memory:"), sqlite3.connect(":memory:", check_same_thread=False)
+        copy.path = Path(":memory:")
+        database = copy._db = sqlite3.connect(":memory:", check_same_thread=False)  # noqa: SLF001
         if path:
             original = cls(path, read_only=True)
             try:
-                original.db.backup(copy._db)
+                original.db.backup(database)
             except sqlite3.Error as error:
                 raise original.unreadable(error) from error
             finally:
                 original.close()
-        copy._db.executescript(SCHEMA)
+        database.executescript(SCHEMA)
         return copy
 
     @property

@@ -196,4 +196,4 @@ class Journal(JournalFile):
 def _asked(job: Job) -> dict[str, Any]:
     """What the hook kept of the request, under a key of its own; nothing if it did not see it."""
     kept = decode_comment(job.admin_comment)
-    return {"asked": kept[1]} if kept else {}
+    return {"asked": kept.original} if kept else {}

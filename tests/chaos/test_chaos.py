@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,7 @@ from tests.chaos.check import check
 from tests.chaos.events import INFRASTRUCTURE, Event, event_list
 from tests.chaos.records import Action, Completion, Mark, Meta, Poll, Records, line_of, load, write
 from tests.chaos.run import Hands, run
-from tests.conftest import cannot_run_slurm, short_dir
+from tests.support.cluster import sandbox_dir
 
 NODE = NodeRecord(
     "l1", "MIXED", "gpu:l40s:2,shard:l40s:96", cpus=16, memory_mib=65536,
@@ -273,10 +272,7 @@ def test_a_slurmd_that_lost_a_launch_is_made_to_register_once() -> None:
 @pytest.mark.timeout(400)
 def test_a_short_run_on_real_slurm(capsys: pytest.CaptureFixture[str]) -> None:
     """No violation; and what is planted into its records is found."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
-    try:
+    with sandbox_dir() as base:
         directory = base / "records"
         run(3, 0.75, directory, base / "box", print)
         capsys.readouterr()
@@ -285,8 +281,6 @@ def test_a_short_run_on_real_slurm(capsys: pytest.CaptureFixture[str]) -> None:
         assert len(records.marks) > 30
         _plant_into(directory, records)
         assert {v.rule for v in check(load(directory))} == {"double", "lost", "overfull", "stuck"}
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
 
 
 def _plant_into(directory: Path, records: Records) -> None:

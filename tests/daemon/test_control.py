@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slurm_het.cli.hetd_client import call
 from slurm_het.config import parse_config
 from slurm_het.core.jobs.mark import (
     MARK,
@@ -20,10 +22,19 @@ from slurm_het.core.jobs.mark import (
 )
 from slurm_het.core.model import Classification
 from slurm_het.core.syntax.printable import clean
-from slurm_het.daemon.control import FOR_ADMINS, Caller, ControlRequest, ControlServer
+from slurm_het.daemon.control import (
+    FOR_ADMINS,
+    Caller,
+    ControlRequest,
+    ControlServer,
+    Handler,
+)
 from slurm_het.daemon.logs import FORMAT, CleanFormatter
+from slurm_het.daemon.peers import peer_uid
 from slurm_het.errors import ConfigError, HetError
+from tests.support.sockets import ANSWER_SECONDS, exchange, serving, short_dir
 
+DAEMON, BIN = 1, 2  # uids: Debian's policy
 NAME = "a\x1b]0;x\x07\r\n2026-01-01 ERROR hetd: forged \u202e\x9b2J"
 POOLS = (
     "intake_partition: accel\npools:\n  train-nv: {scenario: training, vendors: [nvidia]}\n"
@@ -31,43 +42,89 @@ POOLS = (
 )
 
 
-def answer(caller: Caller, line: bytes) -> dict[str, Any]:
-    """What the server answers when its handler grants everything."""
-    server = ControlServer(Path("unused"), ("ann",), lambda request, _who: {"did": request.op})
-    return server._answer(line, caller)
+def granted(request: ControlRequest, who: Caller) -> dict[str, Any]:
+    """What a handler answers that grants everything."""
+    return {"did": request.op, "name": who.name, "admin": who.admin}
 
 
-@given(st.binary() | st.text().map(lambda t: json.dumps({"op": t}).encode()))
-def test_whatever_is_sent_is_answered_and_orders_need_an_admin(line: bytes) -> None:
-    reply = answer(Caller(1000, "bob", admin=False), line)
-    assert json.dumps(reply)
+@dataclass
+class Door:
+    """A control socket, asked by whoever the test says; by None, whoever the kernel says."""
+
+    path: Path
+    uid: int | None = None
+    handler: Handler = granted
+
+    def ask(self, line: bytes, uid: int | None = None) -> dict[str, Any]:
+        """The answer to a line, or to anything else."""
+        self.uid = uid
+        reply = json.loads(exchange(self.path, line))
+        assert isinstance(reply, dict)
+        return reply
+
+    def call(self, uid: int | None = None, **request: str) -> dict[str, Any]:
+        """The reply that our own client gets. Raises HetError for a refusal."""
+        self.uid = uid
+        return call(self.path, request, ANSWER_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Door]:
+    """A control socket whose one operator is `daemon`."""
+    with short_dir() as directory, pytest.MonkeyPatch.context() as kernel:
+        it = Door(directory / "control.sock")
+        kernel.setattr(
+            "slurm_het.daemon.control.peer_uid",
+            lambda writer: peer_uid(writer) if it.uid is None else it.uid,
+        )
+        server = ControlServer(it.path, ("daemon",), lambda request, who: it.handler(request, who))
+        with serving(server):
+            yield it
+
+
+ops = st.text() | st.sampled_from(sorted(FOR_ADMINS))
+
+
+@given(line=st.binary() | ops.map(lambda op: json.dumps({"op": op}).encode()))
+def test_whatever_is_sent_is_answered_and_orders_need_an_admin(door: Door, line: bytes) -> None:
+    reply = door.ask(line, BIN)
     assert reply["ok"] is (
         reply.get("did") in {op for op, admin in FOR_ADMINS.items() if not admin}
     )
 
 
 @pytest.mark.parametrize("op", FOR_ADMINS)
-def test_admins_may_all(op: str) -> None:
-    assert answer(Caller(0, "root", admin=True), json.dumps({"op": op}).encode())["did"] == op
+def test_admins_may_all_and_others_what_is_not_for_admins(door: Door, op: str) -> None:
+    assert door.call(0, op=op)["did"] == op
+    if FOR_ADMINS[op]:
+        with pytest.raises(HetError, match=f"hetd refused: {op} is for root"):
+            door.call(BIN, op=op)
+    else:
+        assert door.call(BIN, op=op)["did"] == op
 
 
-def test_who_is_an_admin() -> None:
-    server = ControlServer(Path("unused"), ("daemon",), lambda _request, _who: {})
-    assert server._caller(0).admin
-    assert server._caller(os.getuid()).admin
-    assert server._caller(1).admin, "a configured operator"
-    assert not server._caller(2).admin
-    stranger = server._caller(4_000_000_000)
-    assert (stranger.name, stranger.admin) == ("", False)
+def test_who_is_an_admin(door: Door) -> None:
+    def asks(uid: int | None) -> tuple[str, bool]:
+        reply = door.call(uid, op="status")
+        return reply["name"], reply["admin"]
+
+    assert asks(None)[1], "as the kernel has it: whoever hetd runs as"
+    assert asks(0) == ("root", True)
+    assert asks(DAEMON) == ("daemon", True), "a configured operator"
+    assert asks(BIN) == ("bin", False)
+    assert asks(4_000_000_000) == ("", False)
 
 
-def test_a_refusal_of_ours_is_an_answer() -> None:
-    def handler(request: ControlRequest, who: Caller) -> dict[str, Any]:
+def test_a_refusal_of_ours_is_an_answer(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(request: ControlRequest, who: Caller) -> dict[str, Any]:
         raise HetError(f"job {request.job} is not {who.name}'s", "ask an admin")
 
-    server = ControlServer(Path("unused"), (), handler)
-    reply = server._answer(b'{"op": "history", "job": "7"}', Caller(1, "bob", admin=False))
-    assert reply == {"ok": False, "error": "job 7 is not bob's", "hint": "ask an admin"}
+    monkeypatch.setattr(door, "handler", refuse)
+    reply = door.ask(b'{"op": "history", "job": "7"}\n', BIN)
+    assert reply == {"ok": False, "error": "job 7 is not bin's", "hint": "ask an admin"}
+    with pytest.raises(HetError, match="hetd refused: job 7 is not bin's") as refused:
+        door.call(BIN, op="history", job="7")
+    assert refused.value.hint == "ask an admin"
 
 
 def test_operators_are_names() -> None:

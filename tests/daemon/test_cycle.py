@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,63 +14,18 @@ import pytest
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution
-from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.mark import (
     MARK,
 )
-from slurm_het.core.model import Job, Placement, Snapshot
+from slurm_het.core.model import Classification, Job, Placement
 from slurm_het.core.planner.pins import Pins
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
-from slurm_het.errors import SlurmError
 from slurm_het.journal import Journal
 from slurm_het.settings import Config, Paths, PlannerSettings
-from tests.support.world import gated, inventory, policy, running, snapshot, task
-
-
-class FakeSlurm:
-    """Jobs on the sandbox's nodes; updates are kept, and refused for the keys in `refuse`."""
-
-    def __init__(self, *jobs: Job, gate: str = "DOWN") -> None:
-        self.jobs = jobs
-        self.gate = gate
-        self.updates: list[tuple[str, dict[str, str]]] = []
-        self.refuse: set[str] = set()
-        self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
-        self.drained: set[str] = set()
-        self.closed = 0
-        self.time = 0.0
-
-    async def snapshot(self) -> Snapshot:
-        shot = snapshot(*self.jobs)
-        nodes = tuple(
-            replace(
-                n, gres_stale=n.name in self.stale,
-                state=n.state + "+DRAIN" * (n.name in self.drained),
-            )
-            for n in shot.nodes
-        )  # fmt: skip
-        partitions = tuple(
-            replace(p, state=self.gate) if p.name == "accel" else p for p in shot.partitions
-        )
-        return replace(shot, time=self.time, partitions=partitions, nodes=nodes)
-
-    async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
-        return tuple(job for job in self.jobs if job.finished and (not ids or job.id in ids))
-
-    async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
-        self.updates.append((key, dict(fields)))
-        if key in self.refuse and "accel" not in fields.values():
-            raise SlurmError("Requested partition configuration not available now")
-
-    async def set_partition_state(self, partition: str, state: str) -> None:
-        assert partition == "accel"
-        self.gate = state
-        self.closed += state == "DOWN"
-
-    async def batch_script(self, job_id: int) -> str:
-        return "module load rocm\ntorchrun x" if job_id == 77 else ""
+from tests.support.fake_slurm import FakeSlurm
+from tests.support.world import gated, marked, policy, running, task
 
 
 class Bench:
@@ -117,14 +72,6 @@ class Bench:
 
     def sent(self, key: str) -> list[dict[str, str]]:
         return [fields for k, fields in self.slurm.updates if k == key]
-
-
-def marked(number: int, **fields: Any) -> Job:
-    """A gated job as the hook leaves it."""
-    job = gated(number, **fields)
-    made = admit_record(job, "", policy(), inventory())
-    assert isinstance(made, Admitted)
-    return replace(job, admin_comment=made.fields["admin_comment"])
 
 
 def test_a_gate_found_open_is_closed_and_the_old_snapshot_is_not_planned(tmp_path: Path) -> None:
@@ -436,15 +383,28 @@ def test_old_entries_of_the_journal_go_once_a_day(tmp_path: Path) -> None:
     assert journal.outcomes_of("1") == []
 
 
-def test_nothing_is_remembered_of_jobs_that_are_gone(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, *(gated(n, tres_per_node="gpu:t4:1") for n in range(1, 30)))
+def test_nothing_is_remembered_of_jobs_that_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = tuple(gated(n, tres_per_node="gpu:t4:1") for n in range(1, 30))
+    bench = Bench(tmp_path, *waiting)
+    record, journaled = bench.journal.record_jobs, []
+
+    def noted(jobs: Iterable[tuple[Job, Classification]]) -> None:
+        journaled.append(len(found := list(jobs)))
+        record(found)
+
+    monkeypatch.setattr(bench.journal, "record_jobs", noted)
+    memory = bench.cycle.memory
     bench.run()
     bench.run()
-    assert len(bench.cycle.memory.not_adopted) == len(bench.cycle._journaled) == 29
+    assert (len(memory.not_adopted), journaled) == (29, [29, 0])
     bench.slurm.jobs = ()
     bench.run()
-    memory = bench.cycle.memory
-    assert not any((memory.not_adopted, bench.cycle._journaled, memory.holdings))
+    assert not any((memory.not_adopted, memory.holdings))
+    bench.slurm.jobs = waiting
+    bench.run()
+    assert journaled == [29, 0, 0, 29], "it was not known any more that they had been"
 
 
 @pytest.mark.parametrize("array", [False, True])

@@ -13,8 +13,8 @@ from slurm_het.core.model import Job, Snapshot
 from slurm_het.daemon.endings import MAX_IDS, PAUSE_SECONDS, Endings
 from slurm_het.errors import SlurmError
 from slurm_het.journal import Journal
-from tests.daemon.test_cycle import FakeSlurm, marked
-from tests.support.world import policy, snapshot
+from tests.support.fake_slurm import FakeSlurm
+from tests.support.world import marked, policy, snapshot
 
 NOW = 1_795_000_000
 
@@ -57,9 +57,10 @@ class Watch:
     def see(self, *jobs: Job) -> None:
         """A cycle that finds these jobs, some time after the last one."""
         self.now += PAUSE_SECONDS
-        self.loop.run(self._see(snapshot(*jobs)))
+        self.loop.run(self.seen(snapshot(*jobs)))
 
-    async def _see(self, shot: Snapshot) -> None:
+    async def seen(self, shot: Snapshot) -> None:
+        """The same, in a loop that runs."""
         self.endings.see(shot)
         await self.endings.settled()
 
@@ -193,4 +194,4 @@ def test_a_bug_in_a_question_is_no_secret(watch: Watch) -> None:
     with pytest.raises(ZeroDivisionError):
         watch.see()
     with pytest.raises(ZeroDivisionError):
-        watch.loop.run(watch._see(snapshot()))
+        watch.loop.run(watch.seen(snapshot()))

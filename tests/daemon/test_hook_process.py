@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import struct
 import subprocess
@@ -13,22 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from slurm_het import wire
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.daemon.hook_process import offer
-from tests.conftest import short_dir
 from tests.support.world import config_text, inventory
 
 REQUEST = {"op": "admit", "user_id": "1000", "tres_per_node": "gpu:1", "script": "#!/bin/sh\n"}
-
-
-@pytest.fixture
-def run_dir() -> Iterator[Path]:
-    path = short_dir()
-    yield path
-    shutil.rmtree(path)
 
 
 def ask(path: Path, **changed: str) -> dict[str, str]:
@@ -73,21 +63,21 @@ def hook_process(
             process.kill()
 
 
-def test_the_hook_keeps_the_reply_to_what_comes_again_and_again(run_dir: Path) -> None:
+def test_the_hook_keeps_the_reply_to_what_comes_again_and_again(short_path: Path) -> None:
     """It says so in the reply, and tells hetd that more may come unasked."""
-    with hook_process(run_dir) as process:
+    with hook_process(short_path) as process:
         kept: list[str] = []
         for attempt in range(10):  # a stall between two is a pause
             name = f"attempt{attempt}"
-            replies = [ask(run_dir / "hook.sock", name=name) for _ in range(6)]
+            replies = [ask(short_path / "hook.sock", name=name) for _ in range(6)]
             kept += (last := [r.pop("keep_ms", "") for r in replies])
             if last == ["", "", "", "250", "250", "250"]:
                 break
         assert last == ["", "", "", "250", "250", "250"]
         assert all(r == replies[0] for r in replies)
-        assert ask(run_dir / "hook.sock", name="another") == replies[0]
+        assert ask(short_path / "hook.sock", name="another") == replies[0]
         time.sleep(0.6)
-        assert "keep_ms" not in ask(run_dir / "hook.sock", name=name), "it comes now and then"
+        assert "keep_ms" not in ask(short_path / "hook.sock", name=name), "it comes now and then"
         assert process.stdin
         assert process.stdout
         process.stdin.close()
@@ -96,29 +86,29 @@ def test_the_hook_keeps_the_reply_to_what_comes_again_and_again(run_dir: Path) -
         assert told.count(b"ak") == told.count(b"k") == kept.count("250")
 
 
-def test_it_answers_while_its_parent_is_gone(run_dir: Path) -> None:
+def test_it_answers_while_its_parent_is_gone(short_path: Path) -> None:
     """Between the end of a hetd that was killed and its own it is still asked."""
-    with hook_process(run_dir) as process:
+    with hook_process(short_path) as process:
         assert process.stdin
         assert process.stdout
-        first = ask(run_dir / "hook.sock")
+        first = ask(short_path / "hook.sock")
         process.stdout.close()
-        assert ask(run_dir / "hook.sock") == first
+        assert ask(short_path / "hook.sock") == first
         assert first["partition"] == "accel"
         process.stdin.close()
         assert process.wait(10) == 0
         assert process.stderr
         assert b"Traceback" not in process.stderr.read()
-        assert not (run_dir / "hook.sock").exists()
+        assert not (short_path / "hook.sock").exists()
 
 
-def test_it_goes_on_when_the_accelerators_come_after_it(run_dir: Path) -> None:
+def test_it_goes_on_when_the_accelerators_come_after_it(short_path: Path) -> None:
     """hetd may start before any node has some, and all may vanish for a while."""
-    with hook_process(run_dir, Inventory({})) as process:
+    with hook_process(short_path, Inventory({})) as process:
         for found in (inventory(), Inventory({}), inventory()):
             send(process, found)
         deadline = time.monotonic() + 60
-        while ask(run_dir / "hook.sock").get("action") != "admit":
+        while ask(short_path / "hook.sock").get("action") != "admit":
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert process.poll() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -53,6 +54,14 @@ def test_one_at_a_time_and_free_again_after_a_kill(tmp_path: Path) -> None:
     assert Lease(tmp_path).take()
 
 
+def close_behind(path: Path) -> None:
+    """Close this process's descriptors of a file, as if its storage were gone."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            if entry.readlink() == path:
+                os.close(int(entry.name))
+
+
 @pytest.mark.parametrize("damage", ["another's name", "removed", "closed"])
 def test_a_lost_lead_is_noticed(tmp_path: Path, damage: str) -> None:
     """By a file system whose locks are no locks, by an admin's hand, by storage that is gone."""
@@ -63,7 +72,7 @@ def test_a_lost_lead_is_noticed(tmp_path: Path, damage: str) -> None:
     elif damage == "removed":
         lease.path.unlink()
     else:
-        os.close(lease._fd)
+        close_behind(lease.path)
     with pytest.raises(LeadError, match="the lead is lost"):
         asyncio.run(lease.checked())
 

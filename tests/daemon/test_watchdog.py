@@ -3,68 +3,121 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from slurm_het.config import load_config
+from slurm_het.core.model import Snapshot
 from slurm_het.daemon.app import Daemon
-from tests.conftest import short_dir
+from tests.support.fake_slurm import FakeSlurm
 from tests.support.world import config_text
+
+STUCK = 0.5  # seconds
+PATIENCE = 60.0  # seconds for what takes one or two
+
+
+class HangingSlurm(FakeSlurm):
+    """A Slurm that gives no snapshot while it `hangs`, as if a directory server did not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered = 0.0
+        self.hangs = self.waited_for = False
+
+    async def snapshot(self) -> Snapshot:
+        while self.hangs:
+            self.waited_for = True
+            await asyncio.sleep(0.01)
+        self.waited_for = False
+        return await super().snapshot()
+
+
+class Watchdog:
+    """It wants a sign every 0.1 s."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def signs(self) -> int:
+        """How many came since the last call."""
+        count = 0
+        while True:
+            try:
+                count += self.sock.recv(100) == b"WATCHDOG=1"
+            except BlockingIOError:
+                return count
+
+    async def silent(self) -> bool:
+        """Whether no sign comes any more once hetd counts as stuck."""
+        await asyncio.sleep(STUCK + 0.2)
+        self.signs()
+        await asyncio.sleep(0.3)
+        return self.signs() == 0
 
 
 @pytest.fixture
-def watchdog(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """The socket of a watchdog that wants a sign every 0.1 s."""
-    directory = short_dir()
+def watchdog(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchdog]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.bind(str(directory / "notify"))
+        sock.bind(str(short_path / "notify"))
         sock.setblocking(False)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(directory / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(short_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "100000")
-        yield sock
-    (directory / "notify").unlink()
-    directory.rmdir()
+        yield Watchdog(sock)
 
 
-def signs(sock: socket.socket) -> int:
-    """How many came since the last call."""
-    count = 0
-    while True:
-        try:
-            assert sock.recv(100) == b"WATCHDOG=1"
-        except BlockingIOError:
-            return count
-        count += 1
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> HangingSlurm:
+    """The Slurm of every hetd that is made."""
+    made = HangingSlurm()
+    monkeypatch.setattr("slurm_het.daemon.app.CliSlurm", lambda _settings: made)
+    monkeypatch.setattr("slurm_het.daemon.app.stuck_seconds", lambda _config: STUCK)
+    return made
 
 
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """hetd's event loop leaves no handler for SIGTERM; the tests have one."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("as_before")
 def test_a_cycle_that_hangs_is_no_life(
-    tmp_path: Path, watchdog: socket.socket, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, watchdog: Watchdog, slurm: HangingSlurm
 ) -> None:
-    """A directory server that never answers, say: the event loop runs on, and plans nothing."""
-    (tmp_path / "het.yaml").write_text(config_text(tmp_path))
-    monkeypatch.setattr("slurm_het.daemon.app.stuck_seconds", lambda _: 60.0)
+    """The event loop runs on, and plans nothing."""
+    text = config_text(short_path).replace("poll_seconds: 5", "poll_seconds: 0.05")
+    (short_path / "het.yaml").write_text(text)
 
-    async def live() -> tuple[int, int, int]:
-        daemon = Daemon(load_config(tmp_path / "het.yaml"))
-        heartbeat = asyncio.create_task(daemon._heartbeat())
-        await asyncio.sleep(0.6)
-        alive = signs(watchdog)
-        daemon._cycle_began = time.monotonic() - 61
-        await asyncio.sleep(0.3)
-        signs(watchdog)
-        await asyncio.sleep(0.5)
-        hanging = signs(watchdog)
-        daemon._cycle_began = time.monotonic()  # it came to an end after all
-        await asyncio.sleep(0.3)
-        heartbeat.cancel()
-        daemon.journal.close()
-        return alive, hanging, signs(watchdog)
+    async def live() -> None:
+        daemon = Daemon(load_config(short_path / "het.yaml"))
+        running = asyncio.create_task(daemon.run())
+        try:
+            await until(watchdog.signs)
+            slurm.hangs = True
+            await until(lambda: slurm.waited_for)
+            assert await watchdog.silent()
+            slurm.answered = time.monotonic()
+            await until(watchdog.signs)  # many calls that are slow, each answered, are no hang
+            assert await watchdog.silent()
+            slurm.hangs = False
+            await watchdog.silent()
+            await until(watchdog.signs)  # it came to an end after all, and others after it
+        finally:
+            slurm.hangs = False
+            daemon.wakes.stop.set()
+            await running
 
-    alive, hanging, again = asyncio.run(live())
-    assert alive > 0
-    assert hanging == 0
-    assert again > 0
+    asyncio.run(live())

@@ -6,7 +6,6 @@ so each race is hit every time.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from functools import partial
 
@@ -16,10 +15,8 @@ from slurm_het.config import load_config
 from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
 from slurm_het.sandbox.layout import program
-from slurm_het.sandbox.topology import load_topology
 from tests.chaos.events import TOPOLOGY
-from tests.conftest import AMPLE, cannot_run_slurm, short_dir
-from tests.support.cluster import ENDED, Cluster
+from tests.support.cluster import AMPLE, ENDED, Cluster, sandbox_dir
 
 pytestmark = pytest.mark.slurm
 CUDA = "module load cuda\n"
@@ -65,34 +62,29 @@ done
 
 
 @pytest.fixture(scope="module")
-def own_box() -> Iterator[Sandbox]:
+def box() -> Iterator[Sandbox]:
     """A small sandbox; hetd's scontrol is the wrapper."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
-    bin_dir = base / "bin"
-    bin_dir.mkdir()
-    (bin_dir / "squeue").symlink_to(program("squeue"))
-    (bin_dir / "scontrol").write_text(WRAPPER.format(base=base, path=program("scontrol")))
-    (bin_dir / "scontrol").chmod(0o755)
-    (base / "topology.yaml").write_text(TOPOLOGY)
-    planner = {"grace_seconds": 8.0, "retry_seconds": 3.0, "poll_seconds": 1.0, "reservations": 1}
-    overrides = {"planner": planner, "slurm": {"bin_dir": str(bin_dir)}}
-    try:
-        with Sandbox.up(
-            base / "box", load_topology(base / "topology.yaml"), overrides=overrides | AMPLE
-        ) as sandbox:
+    with sandbox_dir() as base:
+        bin_dir, topology = base / "bin", base / "topology.yaml"
+        bin_dir.mkdir()
+        (bin_dir / "squeue").symlink_to(program("squeue"))
+        (bin_dir / "scontrol").write_text(WRAPPER.format(base=base, path=program("scontrol")))
+        (bin_dir / "scontrol").chmod(0o755)
+        topology.write_text(TOPOLOGY)
+        planner = {
+            "grace_seconds": 8.0, "retry_seconds": 3.0, "poll_seconds": 1.0, "reservations": 1,
+        }  # fmt: skip
+        overrides = {"planner": planner, "slurm": {"bin_dir": str(bin_dir)}} | AMPLE
+        with Sandbox.up(base / "box", topology, overrides=overrides) as sandbox:
             yield sandbox
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
 
 
 @pytest.fixture
-def cluster(own_box: Sandbox) -> Iterator[Cluster]:
-    it = Cluster(own_box)
+def cluster(box: Sandbox) -> Iterator[Cluster]:
+    it = Cluster(box)
     it.wait("the gate is closed", lambda: it.gate() == "DOWN")
     yield it
-    base = own_box.dir.parent
+    base = box.dir.parent
     for path in (*base.glob("before*"), base / "busy"):
         path.unlink(missing_ok=True)
     for name in ("nv1", "nv2", "amd1", "amd2"):
@@ -101,7 +93,7 @@ def cluster(own_box: Sandbox) -> Iterator[Cluster]:
         it.box.run(["scontrol", "update", f"NodeName={name}", "State=RESUME"])
     it.ok("scontrol", "update", "PartitionName=train-nv", "State=UP", "AllowGroups=ALL")
     it.clear()
-    assert own_box.hetd_pid(), f"hetd died of it:\n{own_box.layout.log_tail(SUPERVISOR)}"
+    assert box.hetd_pid(), f"hetd died of it:\n{box.layout.log_tail(SUPERVISOR)}"
 
 
 def _is_up(cluster: Cluster, name: str) -> bool:

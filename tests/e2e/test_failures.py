@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import threading
 import time
@@ -14,30 +13,16 @@ import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.slurm.versions import parse_version
-from tests.conftest import cannot_run_slurm, short_dir
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
 
 
 @pytest.fixture(scope="module")
-def own_box() -> Iterator[Sandbox]:
+def box() -> Iterator[Sandbox]:
     """A sandbox of its own, for its daemon is killed. No reservations: what is blocked is gated."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
-    try:
-        with Sandbox.up(base / "box", overrides={"planner": {"reservations": 0}}) as sandbox:
-            yield sandbox
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
-
-
-@pytest.fixture
-def cluster(own_box: Sandbox) -> Iterator[Cluster]:
-    it = Cluster(own_box)
-    yield it
-    it.clear()
+    with own_sandbox(overrides={"planner": {"reservations": 0}}) as sandbox:
+        yield sandbox
 
 
 def _fill(cluster: Cluster) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,9 +11,7 @@ import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import slurm_version
-from slurm_het.sandbox.topology import load_topology
-from tests.conftest import AMPLE, cannot_run_slurm, short_dir
-from tests.support.cluster import Cluster
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
 
@@ -62,26 +59,10 @@ def with_scratch(box: Sandbox) -> None:
 
 
 @pytest.fixture(scope="module")
-def own_box() -> Iterator[Sandbox]:
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
-    (base / "nodes.yaml").write_text(TOPOLOGY)
-    try:
-        with Sandbox.up(
-            base / "box", load_topology(base / "nodes.yaml"), overrides=AMPLE
-        ) as sandbox:
-            with_scratch(sandbox)
-            yield sandbox
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
-
-
-@pytest.fixture
-def cluster(own_box: Sandbox) -> Iterator[Cluster]:
-    it = Cluster(own_box)
-    yield it
-    it.clear()
+def box() -> Iterator[Sandbox]:
+    with own_sandbox(TOPOLOGY, overrides=AMPLE) as sandbox:
+        with_scratch(sandbox)
+        yield sandbox
 
 
 @pytest.fixture

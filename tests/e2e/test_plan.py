@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -15,8 +14,7 @@ from slurm_het.config import load_config
 from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.procs import Process
-from tests.conftest import AMPLE, cannot_run_slurm, short_dir
-from tests.support.cluster import Cluster
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
 CUDA = "module load cuda\ntorchrun train.py\n"
@@ -25,18 +23,10 @@ Where = tuple[str, tuple[str, ...], tuple[tuple[int, ...], ...]]
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
+def box() -> Iterator[Sandbox]:
     planner = {"planner": {"window_tasks": WINDOW, "reserve_after_seconds": 0}}
-    try:
-        with Sandbox.up(base / "box", overrides=AMPLE | planner) as box:
-            it = Cluster(box)
-            yield it
-            it.clear()
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
+    with own_sandbox(overrides=AMPLE | planner) as sandbox:
+        yield sandbox
 
 
 def _started(cluster: Cluster, key: str) -> bool:

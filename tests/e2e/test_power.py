@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from slurm_het.sandbox.cluster import Sandbox
-from slurm_het.sandbox.topology import load_topology
 from tests.chaos.events import TOPOLOGY
-from tests.conftest import cannot_run_slurm, short_dir
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
 CONF = """
@@ -27,25 +23,18 @@ NODES = ("nv1", "nv2")
 @pytest.fixture
 def saving() -> Iterator[Cluster]:
     """A cluster of its own with power saving, its A100 nodes powered down."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
-    (base / "topology.yaml").write_text(TOPOLOGY)
-    try:
-        with Sandbox.up(base / "box", load_topology(base / "topology.yaml"), hetd=False) as box:
-            cluster, conf = Cluster(box), box.layout.slurm_conf
-            conf.write_text(conf.read_text() + CONF)
-            box.restart_slurmctld()
-            box.start_hetd()
-            cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN")
-            cluster.wait("they have registered", lambda: states(cluster) == {"IDLE"})
-            for node in NODES:
-                cluster.ok("scontrol", "update", f"NodeName={node}", "State=POWER_DOWN")
-                box.kill_slurmd(node)  # by registering again it would be up again
-            cluster.wait("they are powered down", lambda: states(cluster) == {"IDLE+POWERED_DOWN"})
-            yield cluster
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
+    with own_sandbox(TOPOLOGY, hetd=False) as box:
+        cluster, conf = Cluster(box), box.layout.slurm_conf
+        conf.write_text(conf.read_text() + CONF)
+        box.restart_slurmctld()
+        box.start_hetd()
+        cluster.wait("hetd closed the gate", lambda: cluster.gate() == "DOWN")
+        cluster.wait("they have registered", lambda: states(cluster) == {"IDLE"})
+        for node in NODES:
+            cluster.ok("scontrol", "update", f"NodeName={node}", "State=POWER_DOWN")
+            box.kill_slurmd(node)  # by registering again it would be up again
+        cluster.wait("they are powered down", lambda: states(cluster) == {"IDLE+POWERED_DOWN"})
+        yield cluster
 
 
 def states(cluster: Cluster) -> set[str]:

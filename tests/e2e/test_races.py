@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -15,35 +14,28 @@ from pathlib import Path
 import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
-from tests.conftest import cannot_run_slurm, short_dir
-from tests.support.cluster import ENDED, Cluster
+from tests.support.cluster import ENDED, Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
 CUDA = "module load cuda\n"
 
 
 @pytest.fixture(scope="module")
-def own_box() -> Iterator[Sandbox]:
+def box() -> Iterator[Sandbox]:
     """A sandbox of its own, whose pins are taken back soon."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
     hasty = {"planner": {"grace_seconds": 3.0, "retry_seconds": 3.0}}
-    try:
-        with Sandbox.up(base / "box", overrides=hasty) as sandbox:
-            yield sandbox
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
+    with own_sandbox(overrides=hasty) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
-def cluster(own_box: Sandbox) -> Iterator[Cluster]:
-    it = Cluster(own_box)
-    pid = own_box.hetd_pid()
+def cluster(box: Sandbox) -> Iterator[Cluster]:
+    it = Cluster(box)
+    pid = box.hetd_pid()
     yield it
     it.clear()
     if pid:
-        it.wait("hetd lives", own_box.hetd_pid)
+        it.wait("hetd lives", box.hetd_pid)
 
 
 def test_what_is_not_ours_leaves_the_gate(cluster: Cluster) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import shutil
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,7 @@ from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import program
 from slurm_het.sandbox.procs import Process, wait_gone
-from tests.conftest import cannot_run_slurm, short_dir
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, sandbox_dir
 
 pytestmark = pytest.mark.slurm
 CUDA = "module load cuda\n"
@@ -36,40 +35,36 @@ exec {path} "$@"
 """
 
 
-@pytest.fixture(scope="module")
-def own_box() -> Iterator[Sandbox]:
-    """A sandbox with its journal on a tmpfs of 1 MiB, and Slurm's programs behind wrappers."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
-    small, bin_dir = base / "small", base / "bin"
-    small.mkdir()
-    bin_dir.mkdir()
-    for name in ("scontrol", "squeue"):
-        text = WRAPPER.format(name=name, base=base, path=program(name))
-        (bin_dir / name).write_text(text)
-        (bin_dir / name).chmod(0o755)
-    overrides: dict[str, Any] = {
-        "paths": {"journal": str(small / "journal.db")},
-        "slurm": {"bin_dir": str(bin_dir), "timeout_seconds": 5.0},
-        "planner": {"fail_open_seconds": 3.0, "poll_seconds": 1.0},
-    }
+@contextmanager
+def tmpfs(path: Path) -> Iterator[None]:
+    """A file system of 1 MiB there."""
+    path.mkdir()
     libc = ctypes.CDLL(None, use_errno=True)  # a minimal Debian has no mount(8)
+    if libc.mount(b"tmpfs", bytes(path), b"tmpfs", 0, b"size=1m,mode=0755"):
+        pytest.skip(f"cannot mount a tmpfs: {os.strerror(ctypes.get_errno())}")
     try:
-        if libc.mount(b"tmpfs", bytes(small), b"tmpfs", 0, b"size=1m,mode=0755"):
-            pytest.skip(f"cannot mount a tmpfs: {os.strerror(ctypes.get_errno())}")
+        yield
+    finally:
+        libc.umount2(bytes(path), MNT_DETACH)
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    """A sandbox with its journal on a tmpfs of 1 MiB, and Slurm's programs behind wrappers."""
+    with sandbox_dir() as base, tmpfs(base / "small"):
+        bin_dir = base / "bin"
+        bin_dir.mkdir()
+        for name in ("scontrol", "squeue"):
+            text = WRAPPER.format(name=name, base=base, path=program(name))
+            (bin_dir / name).write_text(text)
+            (bin_dir / name).chmod(0o755)
+        overrides = {
+            "paths": {"journal": str(base / "small" / "journal.db")},
+            "slurm": {"bin_dir": str(bin_dir), "timeout_seconds": 5.0},
+            "planner": {"fail_open_seconds": 3.0, "poll_seconds": 1.0},
+        }
         with Sandbox.up(base / "box", overrides=overrides) as sandbox:
             yield sandbox
-    finally:
-        libc.umount2(bytes(small), MNT_DETACH)
-        shutil.rmtree(base, ignore_errors=True)
-
-
-@pytest.fixture
-def cluster(own_box: Sandbox) -> Iterator[Cluster]:
-    it = Cluster(own_box)
-    yield it
-    it.clear()
 
 
 def base_of(cluster: Cluster) -> Path:

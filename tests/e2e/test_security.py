@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import pwd
-import shutil
 import stat
 import subprocess
 import sys
@@ -25,8 +24,7 @@ from slurm_het.core.jobs.mark import (
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.slurm.cli import CliSlurm
-from tests.conftest import AMPLE, cannot_run_slurm, short_dir
-from tests.support.cluster import Cluster
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
 SLURM_USER, ANN, BOB, OPERATOR = "slurm", "nobody", "daemon", "games"
@@ -43,28 +41,15 @@ FRAME = "op=admit&user_id=0&tres_per_node=gpu%3A1"
 
 
 @pytest.fixture(scope="module")
-def own_box() -> Iterator[Sandbox]:
+def box() -> Iterator[Sandbox]:
     """A sandbox whose slurmctld and hetd run as SlurmUser."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
     try:
         pwd.getpwnam(SLURM_USER)
     except KeyError:
         pytest.skip(f"there is no user {SLURM_USER}; Debian's slurm packages make it")
-    base = short_dir()
-    try:
-        config = {"operators": [OPERATOR], **AMPLE}
-        with Sandbox.up(base / "box", overrides=config, slurm_user=SLURM_USER) as sandbox:
-            yield sandbox
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
-
-
-@pytest.fixture
-def cluster(own_box: Sandbox) -> Iterator[Cluster]:
-    it = Cluster(own_box)
-    yield it
-    it.clear()
+    config = {"operators": [OPERATOR], **AMPLE}
+    with own_sandbox(overrides=config, slurm_user=SLURM_USER) as sandbox:
+        yield sandbox
 
 
 def ask(

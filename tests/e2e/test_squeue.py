@@ -7,10 +7,8 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ import pytest
 from slurm_het.core.syntax.gres import parse_indexes
 from slurm_het.core.syntax.hostlist import expand
 from slurm_het.sandbox.cluster import Sandbox
+from tests.support.cluster import own_sandbox
 
 pytestmark = [
     pytest.mark.slurm,
@@ -56,10 +55,8 @@ def submit(sandbox: Sandbox, name: str, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[tuple[Sandbox, dict[str, str]]]:
     """A sandbox with the gate closed by hand and jobs of every kind; their ids by name."""
-    directory = Path(tempfile.mkdtemp(prefix="het-squeue-"))  # a short path, for the sockets
-    directory.chmod(0o755)  # munge's clients must reach its socket
     settings = {"slurm": {"timeout_seconds": 5}}
-    with Sandbox.up(directory, hetd=False, hook=False, overrides=settings) as sandbox:
+    with own_sandbox(hetd=False, hook=False, overrides=settings) as sandbox:
         sandbox.run(["scontrol", "update", "PartitionName=accel", "State=DOWN"])
         ids = {name: submit(sandbox, name, *args) for name, args in (RUNNING | WAITING).items()}
         ids["array"] = submit(sandbox, "array", "-p", "train-dcu", "-a0-9%3", "--gres=gpu:2")

@@ -28,8 +28,7 @@ from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import HETD_ARGV, Sandbox
 from slurm_het.sandbox.layout import program
 from slurm_het.sandbox.procs import MARK, end
-from tests.conftest import AMPLE, cannot_run_slurm, short_dir
-from tests.support.cluster import Cluster
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
 TAKEOVER_SECONDS = 10.0
@@ -92,27 +91,21 @@ class Hetd:
 
 
 @pytest.fixture(scope="module")
-def own_box() -> Iterator[Sandbox]:
+def box() -> Iterator[Sandbox]:
     """A sandbox whose hetds these tests start themselves."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
-    try:
-        with Sandbox.up(base / "box", hetd=False, overrides=AMPLE) as sandbox:
-            yield sandbox
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
+    with own_sandbox(hetd=False, overrides=AMPLE) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
-def pair(own_box: Sandbox) -> Iterator[tuple[Cluster, Hetd, Hetd]]:
+def pair(box: Sandbox) -> Iterator[tuple[Cluster, Hetd, Hetd]]:
     """A leader and one that stands by."""
-    cluster = Cluster(own_box)
-    first = Hetd(own_box, "ctl1")
+    cluster = Cluster(box)
+    first = Hetd(box, "ctl1")
     second: Hetd | None = None
     try:
         cluster.wait("the first leads", lambda: first.leads)
-        second = Hetd(own_box, "ctl2")
+        second = Hetd(box, "ctl2")
         cluster.wait("the second stands by", lambda: second.status().get("leading") is False)
         cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
         yield cluster, first, second
@@ -289,13 +282,13 @@ class Controller:
 
 
 @pytest.fixture
-def controllers(own_box: Sandbox) -> Iterator[tuple[Cluster, list[Controller], list[Hetd]]]:
+def controllers(box: Sandbox) -> Iterator[tuple[Cluster, list[Controller], list[Hetd]]]:
     """Two controller hosts, each with slurmctld and hetd; the first of each is in charge."""
     if subprocess.run([*UNSHARE, "true"], capture_output=True).returncode:
         pytest.skip("no namespaces of host names and mounts can be made here")
-    cluster, conf = Cluster(own_box), own_box.layout.slurm_conf
+    cluster, conf = Cluster(box), box.layout.slurm_conf
     before = conf.read_text()
-    listed = own_box.run(["sinfo", "-h", "-N", "-o", "%N"]).stdout
+    listed = box.run(["sinfo", "-h", "-N", "-o", "%N"]).stdout
     nodes = list(dict.fromkeys(listed.split()))
     hosts = "SlurmctldHost=ctl1(127.0.0.1)\nSlurmctldHost=ctl2(127.0.0.2)"
     both = before.replace("SlurmctldHost=localhost(127.0.0.1)", hosts)
@@ -303,15 +296,15 @@ def controllers(own_box: Sandbox) -> Iterator[tuple[Cluster, list[Controller], l
     found: list[Controller] = []
     hetds: list[Hetd] = []
     try:
-        end([p for p in own_box.daemons() if p.name == "slurmctld"], 10.0)
+        end([p for p in box.daemons() if p.name == "slurmctld"], 10.0)
         for name in ("ctl1", "ctl2"):
-            found.append(Controller(own_box, name))
+            found.append(Controller(box, name))
         for node in nodes:  # they must know of the second
-            own_box.kill_slurmd(node)
-            own_box.start_slurmd(node)
+            box.kill_slurmd(node)
+            box.start_slurmd(node)
         cluster.wait("the nodes are there", lambda: set(idle(cluster)) == set(nodes))
         for name in ("ctl1", "ctl2"):
-            hetds.append(Hetd(own_box, name))
+            hetds.append(Hetd(box, name))
             cluster.wait(f"{name}'s hetd answers", lambda: hetds[-1].status())
             cluster.wait("the first leads", lambda: hetds[0].leads)
         cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
@@ -322,10 +315,10 @@ def controllers(own_box: Sandbox) -> Iterator[tuple[Cluster, list[Controller], l
         for controller in found:
             controller.kill()
         conf.write_text(before)
-        own_box.restart_slurmctld()
+        box.restart_slurmctld()
         for node in nodes:
-            own_box.kill_slurmd(node)
-            own_box.start_slurmd(node)
+            box.kill_slurmd(node)
+            box.start_slurmd(node)
         cluster.clear()
 
 

@@ -16,11 +16,9 @@ import pytest
 
 from slurm_het.config import load_config
 from slurm_het.resources import data_dir
-from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.settings import Paths, SlurmSettings
 from slurm_het.templating import systemd_unit, unit_words
-from tests.conftest import cannot_run_slurm, short_dir
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, own_sandbox
 from tests.support.systemd_host import CannotBootError, SystemdHost
 
 EXAMPLE = data_dir("examples") / "het.yaml"
@@ -88,30 +86,24 @@ def test_words_of_a_unit() -> None:
 @pytest.fixture(scope="module")
 def host() -> Iterator[tuple[SystemdHost, Cluster]]:
     """A sandbox without hetd, and a systemd that has hetd's unit and runs nothing yet."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
-    try:
-        with Sandbox.up(base / "box", hetd=False, slurm_user="slurm") as box:
-            test_only = (  # PrivateTmp hides the sandbox, and perhaps the checkout
-                f"[Service]\nBindPaths={box.dir}\nBindReadOnlyPaths={CHECKOUT}\n"
-                f"Environment=SLURM_CONF={box.layout.slurm_conf}\nRestartSec=1\n"
-                f"StandardOutput=append:{box.layout.output_of('hetd')}\nStandardError=inherit\n"
-            )
-            units = {
-                "hetd.service": systemd_unit(load_config(box.config_path), "slurm", "slurm"),
-                "hetd.service.d/test.conf": test_only,
-            }
-            try:
-                systemd = SystemdHost(base, box.dir, units)
-            except CannotBootError as error:
-                pytest.skip(str(error))
-            try:
-                yield systemd, Cluster(box)
-            finally:
-                systemd.stop()
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
+    with own_sandbox(hetd=False, slurm_user="slurm") as box:
+        test_only = (  # PrivateTmp hides the sandbox, and perhaps the checkout
+            f"[Service]\nBindPaths={box.dir}\nBindReadOnlyPaths={CHECKOUT}\n"
+            f"Environment=SLURM_CONF={box.layout.slurm_conf}\nRestartSec=1\n"
+            f"StandardOutput=append:{box.layout.output_of('hetd')}\nStandardError=inherit\n"
+        )
+        units = {
+            "hetd.service": systemd_unit(load_config(box.config_path), "slurm", "slurm"),
+            "hetd.service.d/test.conf": test_only,
+        }
+        try:
+            systemd = SystemdHost(box.dir.parent, box.dir, units)
+        except CannotBootError as error:
+            pytest.skip(str(error))
+        try:
+            yield systemd, Cluster(box)
+        finally:
+            systemd.stop()
 
 
 def main_pid(systemd: SystemdHost) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 
@@ -11,8 +10,7 @@ import pytest
 
 from slurm_het.sandbox import procs
 from slurm_het.sandbox.cluster import Sandbox
-from tests.conftest import AMPLE, cannot_run_slurm, short_dir
-from tests.support.cluster import Cluster
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
 ANN, BOB = "nobody", "daemon"
@@ -22,14 +20,8 @@ CUDA = "module load cuda\n"
 @pytest.fixture(scope="module")
 def own_box() -> Iterator[Sandbox]:
     """A sandbox of its own, for its Slurm forgets all jobs. hetd is SlurmUser's: users ask it."""
-    if why := cannot_run_slurm():
-        pytest.skip(why)
-    base = short_dir()
-    try:
-        with Sandbox.up(base / "box", overrides=AMPLE, slurm_user="slurm") as sandbox:
-            yield sandbox
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
+    with own_sandbox(overrides=AMPLE, slurm_user="slurm") as sandbox:
+        yield sandbox
 
 
 @pytest.fixture

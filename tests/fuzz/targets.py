@@ -156,7 +156,7 @@ def fuzz_notify(data: bytes) -> None:
     """Any datagram to the supervisor is lines of text."""
     here, there = _datagrams()
     there.send(data[:4096])
-    assert all(isinstance(line, str) for line in supervise._receive(here, 1.0))
+    assert all(isinstance(line, str) for line in supervise.receive(here, 1.0))
 
 
 def fuzz_hook_socket(data: bytes) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -22,28 +20,20 @@ from slurm_het.cli.sandbox import sandbox as cli
 from slurm_het.errors import HetError
 from slurm_het.sandbox import procs
 from slurm_het.sandbox.cluster import Sandbox
-from slurm_het.sandbox.layout import APT_LINE, PROGRAMS, checked_dir, search_path
+from slurm_het.sandbox.layout import APT_LINE, checked_dir
 from slurm_het.sandbox.procs import Process
 from slurm_het.sandbox.render import deep_merge
 from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, load_topology
+from tests.support.cluster import cannot_run_slurm, own_sandbox
 
-MISSING = [name for name in PROGRAMS if shutil.which(name, path=search_path()) is None]
-REASON = "needs root" if os.geteuid() else f"not installed: {MISSING}; {APT_LINE}"
-needs_slurm = pytest.mark.skipif(bool(os.geteuid() or MISSING), reason=REASON)
+WHY = cannot_run_slurm()
+needs_slurm = pytest.mark.skipif(bool(WHY), reason=WHY)
 
 SMALL = """
 - {name: "a[1-2]", type: a100, vendor: nvidia, devices: 2, memory_gib_per_device: 80,
    cpus: 8, memory_gib: 64, pool: train-nv, scenario: training}
 - {name: c1, cpus: 4, memory_gib: 16, pool: cpu}
 """
-
-
-@pytest.fixture
-def short_dir() -> Iterator[Path]:
-    """A directory whose path leaves room for socket names, unlike tmp_path's."""
-    with tempfile.TemporaryDirectory(prefix="het-sb-", ignore_cleanup_errors=True) as path:
-        Path(path).chmod(0o755)
-        yield Path(path)
 
 
 @pytest.fixture
@@ -56,10 +46,8 @@ def small(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Sandbox]:
     """The default topology as plain Slurm."""
-    with tempfile.TemporaryDirectory(prefix="het-sb-", ignore_cleanup_errors=True) as path:
-        Path(path).chmod(0o755)  # munged serves only where every user may reach it
-        with Sandbox.up(Path(path) / "s", hetd=False, hook=False) as running:
-            yield running
+    with own_sandbox(hetd=False, hook=False) as running:
+        yield running
 
 
 def eventually(check: Callable[[], object], seconds: float = 60.0) -> None:
@@ -164,18 +152,18 @@ def test_up_without_root_says_what_to_do() -> None:
     assert "sudo slurm-het sandbox up" in done.stderr
 
 
-def test_without_a_sandbox_the_commands_say_so(short_dir: Path) -> None:
-    where = str(short_dir / "none")
+def test_without_a_sandbox_the_commands_say_so(short_path: Path) -> None:
+    where = str(short_path / "none")
     for command in (["run", "--dir", where, "--", "true"], ["status", "--dir", where]):
         result = CliRunner().invoke(cli, command)
         assert result.exit_code == 1
         assert f"slurm-het sandbox up --dir {where}" in result.output
 
 
-def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, short_dir: Path) -> None:
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, short_path: Path) -> None:
     monkeypatch.setattr("slurm_het.sandbox.layout.search_path", lambda: "/nonexistent")
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    result = CliRunner().invoke(cli, ["up", "--dir", str(short_dir / "s")])
+    result = CliRunner().invoke(cli, ["up", "--dir", str(short_path / "s")])
     assert result.exit_code == 1
     assert APT_LINE in result.output
 
@@ -246,10 +234,10 @@ def test_up_refuses_a_running_sandbox_and_run_passes_the_exit_code(cluster: Sand
 
 @pytest.mark.slurm
 @needs_slurm
-def test_two_side_by_side_and_down_leaves_nothing(short_dir: Path, small: Path) -> None:
+def test_two_side_by_side_and_down_leaves_nothing(short_path: Path, small: Path) -> None:
     with (
-        Sandbox.up(short_dir / "one", small, hetd=False, hook=False) as one,
-        Sandbox.up(short_dir / "two", small, hetd=False, hook=False) as two,
+        Sandbox.up(short_path / "one", small, hetd=False, hook=False) as one,
+        Sandbox.up(short_path / "two", small, hetd=False, hook=False) as two,
     ):
         job = ["sbatch", "--gres=gpu:1", "-p", "train-nv", "-o", "/dev/null", "--wrap", "sleep 77"]
         two.run(job, check=True)
@@ -261,43 +249,43 @@ def test_two_side_by_side_and_down_leaves_nothing(short_dir: Path, small: Path) 
         assert not two.dir.exists()
         assert mentions(two.dir) == []
         assert " is UP" in one.run(["scontrol", "ping"]).stdout
-    assert mentions(short_dir) == []
+    assert mentions(short_path) == []
 
 
 @pytest.mark.slurm
 @needs_slurm
 def test_a_dead_leftover_is_cleaned_and_foreign_files_are_kept(
-    short_dir: Path, small: Path
+    short_path: Path, small: Path
 ) -> None:
-    first = Sandbox.up(short_dir / "s", small, hetd=False, hook=False)
+    first = Sandbox.up(short_path / "s", small, hetd=False, hook=False)
     procs.end(first.daemons(), 0.0, signal.SIGKILL)
     said: list[str] = []
     with Sandbox.up(first.dir, small, hetd=False, hook=False, say=said.append):
         assert any("leftovers" in line for line in said)
-    (short_dir / "mine").mkdir()
-    (short_dir / "mine" / "thesis.txt").write_text("precious")
+    (short_path / "mine").mkdir()
+    (short_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(HetError, match="other files"):
-        Sandbox.up(short_dir / "mine", small, hetd=False, hook=False)
-    Sandbox(short_dir / "mine").down()
-    assert (short_dir / "mine" / "thesis.txt").exists()
+        Sandbox.up(short_path / "mine", small, hetd=False, hook=False)
+    Sandbox(short_path / "mine").down()
+    assert (short_path / "mine" / "thesis.txt").exists()
 
 
 @pytest.mark.slurm
 @needs_slurm
 def test_a_failed_up_shows_the_log_and_cleans_up(
-    short_dir: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slurm_het.sandbox.render.SCHEDULER_PARAMETERS", "x\nNoSuchKey=1")
     with pytest.raises(HetError, match="NoSuchKey"):
-        Sandbox.up(short_dir / "s", small, hetd=False, hook=False)
-    assert not (short_dir / "s").exists()
-    assert mentions(short_dir) == []
+        Sandbox.up(short_path / "s", small, hetd=False, hook=False)
+    assert not (short_path / "s").exists()
+    assert mentions(short_path) == []
 
 
 @pytest.mark.slurm
 @needs_slurm
-def test_hetd_is_killed_and_comes_back(short_dir: Path, small: Path) -> None:
-    with Sandbox.up(short_dir / "s", small, overrides={"planner": {"poll_seconds": 1}}) as cluster:
+def test_hetd_is_killed_and_comes_back(short_path: Path, small: Path) -> None:
+    with Sandbox.up(short_path / "s", small, overrides={"planner": {"poll_seconds": 1}}) as cluster:
         assert "poll_seconds: 1" in cluster.config_path.read_text()
         eventually(lambda: gate(cluster) == "down")
         before = cluster.hetd_pid()
@@ -310,7 +298,7 @@ def test_hetd_is_killed_and_comes_back(short_dir: Path, small: Path) -> None:
         cluster.stop_hetd()
         assert cluster.hetd_pid() is None
         assert gate(cluster) == "up"
-    assert mentions(short_dir) == []
+    assert mentions(short_path) == []
 
 
 CHILD = textwrap.dedent(

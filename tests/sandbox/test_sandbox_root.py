@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from slurm_het.sandbox import procs
 from slurm_het.sandbox import root as slurm_root
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import slurm_version
-from tests.conftest import cannot_run_slurm, short_dir
+from tests.support.cluster import cannot_run_slurm
 
 ROOTS = Path(os.environ.get("SLURM_HET_ROOTS", "/var/tmp/slurm-het-roots"))
 
@@ -37,11 +36,9 @@ def root() -> Path:
 
 
 @pytest.fixture
-def directory() -> Iterator[Path]:
-    base = short_dir()
-    yield base / "box"
-    Sandbox(base / "box").down()
-    shutil.rmtree(base)
+def directory(short_path: Path) -> Iterator[Path]:
+    yield short_path / "box"
+    Sandbox(short_path / "box").down()
 
 
 def cli(*arguments: str) -> str:

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -19,8 +21,9 @@ from bench.solve_naive import instance
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.solve import Deadline, Solver
-from slurm_het.solve.pipes import LateError, Pipes
-from slurm_het.solve.worker import Reply, WorkerSolver, _reply
+from slurm_het.solve.pipes import Pipes
+from slurm_het.solve.search import DEFAULT_GAP
+from slurm_het.solve.worker import Reply, SolveRequest, WorkerSolver
 from tests.support.problems import simple
 
 PARENT = """
@@ -33,12 +36,69 @@ print(worker.pid, flush=True)
 worker.solve(instance(28, 200, 0.0, 3), 60)
 """
 
+STAND_IN = """#!{python}
+import time
+from slurm_het.solve.pipes import Pipes
+pipes, (ready, answer) = Pipes(0, 1), {frames}
+pipes.send(ready)
+pipes.receive()
+pipes.send(answer)
+time.sleep(600)
+"""
+
 
 @pytest.fixture
 def worker() -> Iterator[WorkerSolver]:
     solver = WorkerSolver()
     assert solver.warm()
     yield solver
+    solver.close()
+
+
+def reply(pipes: Pipes) -> Reply:
+    """The worker's next reply."""
+    return msgspec.msgpack.decode(pipes.receive(time.monotonic() + 60), type=Reply)
+
+
+def ask(pipes: Pipes, request: SolveRequest) -> Reply:
+    """The worker's first reply to a request."""
+    pipes.send(msgspec.msgpack.encode(request))
+    return reply(pipes)
+
+
+@contextmanager
+def worker_process() -> Iterator[Pipes]:
+    """The pipes of a worker that is ready, without the WorkerSolver around it."""
+    argv = [sys.executable, "-m", "slurm_het.solve.worker", "highs"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        pipes = Pipes(process.stdout.fileno(), process.stdin.fileno())
+        try:
+            assert reply(pipes) == Reply()
+            yield pipes
+        finally:
+            process.kill()
+
+
+StandIn = Callable[[Reply], WorkerSolver]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Makes a WorkerSolver whose process gives this reply to its first request, and no other."""
+    solver = WorkerSolver()
+
+    def made(answer: Reply) -> WorkerSolver:
+        program = tmp_path / "stand-in"
+        frames = [msgspec.msgpack.encode(r) for r in (Reply(), answer)]
+        program.write_text(STAND_IN.format(python=sys.executable, frames=frames))
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+        assert solver.warm()
+        return solver
+
+    yield made
     solver.close()
 
 
@@ -127,26 +187,27 @@ def test_a_worker_that_stops_amid_a_solve_is_killed(worker: WorkerSolver) -> Non
     assert not _alive(first)
 
 
-def test_what_a_late_worker_found_is_used(
-    worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It told of a better plan, and no more came in time: that one counts."""
-    problem, first = instance(14, 64, 0.0, 3), _pid(worker)
-    told: list[Reply] = []
-
-    def receive(pipes: Pipes, until: float) -> Reply:
-        if told:
-            raise LateError("no answer in time")
-        told.append(_reply(pipes, until))
-        return told[-1]
-
-    monkeypatch.setattr("slurm_het.solve.worker._reply", receive)
-    found = worker.solve(problem, 60)
-    assert told[0].more
-    assert found.status == "incumbent"
-    ours, first_fits = ([t in made.starts for t in range(64)] for made in (found, greedy(problem)))
+def test_the_worker_tells_of_a_better_plan_before_the_best_one() -> None:
+    problem = instance(14, 64, 0.0, 3)
+    with worker_process() as pipes:
+        told = ask(pipes, SolveRequest(problem, time.monotonic() + 60, DEFAULT_GAP))
+    assert told.more
+    assert told.solution
+    assert told.solution.status == "incumbent"
+    ours, first_fits = (
+        [t in made.starts for t in range(64)] for made in (told.solution, greedy(problem))
+    )
     assert ours >= first_fits, "whoever comes first starts first"
-    assert violations(problem, found) == []
+    assert violations(problem, told.solution) == []
+
+
+def test_what_a_late_worker_found_is_used(stand_in: StandIn) -> None:
+    """It told of a better plan, and no more came in time: that one counts."""
+    better = replace(greedy(simple()), status="incumbent", bound=7.0)
+    worker = stand_in(Reply(better, more=True))
+    first = _pid(worker)
+    found = worker.solve(simple(), 2)
+    assert replace(found, seconds=0.0) == replace(better, seconds=0.0)
     assert not _alive(first)
 
 
@@ -180,19 +241,27 @@ def test_a_worker_that_crashes_is_replaced(
     assert "gone" in caplog.text
     assert worker.solve(simple(), 60).status == "optimal"
     os.kill(_pid(worker), signal.SIGKILL)
-    assert worker._process
-    worker._process.wait(60)  # all its threads: they share the pipes
+    # All its threads: they share the pipes. And it is left for its parent to find.
+    os.waitid(os.P_PID, _pid(worker), os.WEXITED | os.WNOWAIT)
     assert worker.solve(simple(), 60).status == "optimal"  # noticed before anything is asked
     assert "started again" in caplog.text
 
 
-def test_what_the_worker_raises_is_said(worker: WorkerSolver) -> None:
-    pipes = worker._started(time.monotonic() + 60)
-    pipes.send(b"no msgpack")
-    reply = msgspec.msgpack.decode(pipes.receive(time.monotonic() + 60), type=Reply)
-    assert reply.solution is None
-    assert "Error" in reply.failure
-    assert worker.solve(simple(), 60).status == "optimal"
+def test_a_worker_says_what_it_raised_and_goes_on() -> None:
+    with worker_process() as pipes:
+        pipes.send(b"no msgpack")
+        said = reply(pipes)
+        assert said.solution is None
+        assert "Error" in said.failure
+        assert ask(pipes, SolveRequest(simple(), time.monotonic() + 60, DEFAULT_GAP)).solution
+
+
+def test_what_a_worker_raised_is_logged(
+    stand_in: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = stand_in(Reply(failure="ValueError: a bug"))
+    assert worker.solve(simple(), 60).status == "greedy"
+    assert "a bug" in caplog.text
 
 
 def test_a_problem_too_large_for_a_frame_is_not_sent(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +22,11 @@ from slurm_het.core.worth.profiles import (
 )
 from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.layout import PROGRAMS, search_path
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_fields, parse_partitions
 from slurm_het.slurm.versions import TRANSIENT, parse_version
+from tests.support.sockets import short_dir
 
 ENDED = {
     "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY",
@@ -30,6 +35,39 @@ ENDED = {
 
 
 PATIENCE = 60.0  # seconds for what takes one or two: the machines that test are slow at times
+# For tests of what the hook is told: a machine that stalls for 50 ms would have it told nothing.
+AMPLE = {"hook": {"deadline_ms": 2000}}
+
+
+def cannot_run_slurm() -> str:
+    """Why real Slurm cannot run here, or ''."""
+    missing = [p for p in (*PROGRAMS, "lua5.1") if not shutil.which(p, path=search_path())]
+    if missing:
+        return f"not installed: {', '.join(missing)} (./dev setup installs them)"
+    return "" if os.geteuid() == 0 else "needs root: slurmd starts jobs as their users"
+
+
+@contextmanager
+def sandbox_dir() -> Iterator[Path]:
+    """A directory for a sandbox and what belongs to it; skips the test where Slurm cannot run."""
+    if why := cannot_run_slurm():
+        pytest.skip(why)
+    with short_dir() as base:
+        yield base
+
+
+@contextmanager
+def own_sandbox(nodes: str = "", **options: Any) -> Iterator[Sandbox]:
+    """A sandbox for one module, the default one unless its topology file is to have these `nodes`.
+
+    The other options are those of Sandbox.up. It is in a `sandbox_dir`.
+    """
+    with sandbox_dir() as base:
+        topology = base / "topology.yaml" if nodes else None
+        if topology:
+            topology.write_text(nodes)
+        with Sandbox.up(base / "box", topology, **options) as box:
+            yield box
 
 
 class Cluster:

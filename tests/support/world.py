@@ -9,6 +9,7 @@ from typing import Any
 
 from slurm_het.config import parse_config
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.model import Job, Partition, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.sandbox.render import accelerators
@@ -62,6 +63,14 @@ def gated(number: int, **fields: Any) -> Job:
     if not any(key.startswith("tres_") for key in fields):
         base["tres_per_node"] = "gpu:1"
     return Job(id=number, **(base | fields))
+
+
+def marked(number: int, **fields: Any) -> Job:
+    """A gated job as the hook leaves it."""
+    job = gated(number, **fields)
+    made = admit_record(job, "", policy(), inventory())
+    assert isinstance(made, Admitted)
+    return replace(job, admin_comment=made.fields["admin_comment"])
 
 
 def forgetful(*jobs: Job) -> Inventory:

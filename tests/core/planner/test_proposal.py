@@ -1,0 +1,200 @@
+"""The pure cycle's verbs: what they make of Slurm's records, and of what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.core.model import Job, Placement, Snapshot
+from slurm_het.core.planner.pins import Pins
+from slurm_het.core.planner.proposal import (
+    Memory,
+    Observed,
+    Prepared,
+    TakeBack,
+    decide,
+    learn,
+    observe,
+    prepare,
+)
+from slurm_het.core.planner.repairs import LastPlan, Planned, no_journal
+from slurm_het.core.policy import Limits
+from slurm_het.core.worth.forecast import Forecast
+from tests.support.world import gated, marked, policy, running, snapshot
+
+GRACE = 10.0
+FULL = "gpu:a100:8(IDX:0-7)"
+
+
+class Hetd:
+    """What one hetd remembers from look to look."""
+
+    def __init__(self, last_plan: LastPlan = no_journal) -> None:
+        self.memory = Memory(Pins(GRACE, retry_seconds=60.0))
+        self.last_plan = last_plan
+
+    def observe(self, *jobs: Job, seconds: float = 0.0, drained: Iterable[str] = ()) -> Observed:
+        """Look at these jobs on the sandbox's nodes, so many seconds after the first look."""
+        taken = with_drained(snapshot(*jobs), drained)
+        taken = replace(taken, time=1000.0 + seconds)
+        return observe(taken, policy(), self.memory, seconds, self.last_plan)
+
+    def prepare(self, *jobs: Job) -> Prepared:
+        """Look at these jobs, and prepare a plan at once."""
+        return prepare(self.observe(*jobs), Limits(reserve_after_seconds=0.0), self.memory, 0.0)
+
+
+def with_drained(taken: Snapshot, names: Iterable[str]) -> Snapshot:
+    nodes = (replace(n, state=n.state + "+DRAIN" * (n.name in names)) for n in taken.nodes)
+    return replace(taken, nodes=tuple(nodes))
+
+
+def planned(node: str, *devices: int, gib: int = 80, start: float = 0.0) -> LastPlan:
+    """A journal that has this plan for every job."""
+    return lambda key: Planned(Placement(key, "train-nv", (node,), (devices,), (), gib), start)
+
+
+def pinned(number: int, nodes: str, **fields: object) -> Job:
+    """A job that is released to these nodes and waits to start there."""
+    job = marked(number, **fields)
+    return replace(job, partition="train-nv", req_nodes=nodes, reason="Resources")
+
+
+def keys(prepared: Prepared) -> list[str]:
+    return [task.key for task in prepared.window]
+
+
+def test_a_node_list_that_a_refused_release_left_is_none_its_users_own_is_kept() -> None:
+    left = marked(1, req_nodes="nv1")
+    ours = Hetd(planned("nv1", 0)).prepare(left)
+    assert ours.snapshot.jobs == (replace(left, req_nodes=""),)
+    assert (keys(ours), ours.queue.handovers) == (["1"], {})
+    for hetd in (Hetd(planned("nv2", 0)), Hetd()):
+        theirs = hetd.prepare(left)
+        assert theirs.snapshot.jobs == (left,)
+        assert (keys(theirs), list(theirs.queue.handovers)) == ([], ["1"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "node", "plan", "held"),
+    [
+        ("gpu:2", "nv1", planned("nv1", 3, 4), {3: 80, 4: 80}),
+        ("shard:24", "l40s1", planned("l40s1", 2, gib=24), {2: 24}),
+        ("gpu:2", "nv1", no_journal, {}),
+    ],
+)
+def test_a_completing_job_that_nobody_saw_run_holds_what_was_planned_for_it(
+    asked: str, node: str, plan: LastPlan, held: dict[int, int]
+) -> None:
+    """22.05 prints no details of it."""
+    ending = replace(marked(9, tres_per_node=asked), partition="x", state="COMPLETING", nodes=node)
+    hetd = Hetd(plan)
+    for _ in range(2):  # the second look knows it from the first
+        devices = hetd.observe(ending).inventory.nodes[node].devices
+        assert {d.index: d.occupied_gib for d in devices if not d.empty} == held
+
+
+def test_a_completing_job_holds_what_it_was_seen_to_hold_rather_than_what_was_planned() -> None:
+    hetd = Hetd(planned("nv1", 0))
+    on = running(9, "nv1", "gpu:a100:1(IDX:5)", tres_per_node="gpu:1")
+    hetd.observe(on)
+    ending = replace(on, state="COMPLETING", gres_detail=())
+    devices = hetd.observe(ending).inventory.nodes["nv1"].devices
+    assert [d.index for d in devices if not d.empty] == [5]
+
+
+def test_a_stray_is_classified_before_it_is_planned_unless_that_failed() -> None:
+    hetd = Hetd()
+    found = hetd.prepare(gated(7), marked(8))
+    assert (found.strays, keys(found)) == (frozenset({7}), ["8"])
+    hetd.memory.not_adopted.add(7)
+    found = hetd.prepare(gated(7), marked(8))
+    assert (found.strays, keys(found)) == (frozenset(), ["7", "8"])
+    hetd.prepare(marked(8))
+    assert hetd.memory.not_adopted == set(), "a job that is gone is not remembered"
+
+
+def test_somebody_for_whom_a_plans_time_was_spent_in_vain_comes_last_for_once() -> None:
+    hetd, jobs = Hetd(), (marked(1, priority=2000), marked(2, tres_per_node="gpu:2"))
+    first = hetd.prepare(*jobs)
+    assert keys(first) == ["1", "2"]
+    made = decide(first, Forecast(), nobody, hurry=lambda: True)
+    assert (made.placements, made.left_out) == ((), 1)
+    learn(hetd.memory, first, made)
+    second = hetd.prepare(*jobs)
+    assert keys(second) == ["2", "1"]
+    made = decide(second, Forecast(), greedy)
+    assert {p.key for p in made.placements} == {"1", "2"}
+    learn(hetd.memory, second, made)
+    third = hetd.prepare(*jobs)
+    assert keys(third) == ["1", "2"]
+    made = decide(third, Forecast(), greedy, hurry=lambda: True)
+    assert ([p.key for p in made.placements], made.left_out) == (["1"], 1)
+    learn(hetd.memory, third, made)
+    assert keys(hetd.prepare(*jobs)) == ["1", "2"], "that time was not spent in vain"
+
+
+def nobody(_problem: Problem) -> Solution:
+    """A solver that starts nobody."""
+    return Solution()
+
+
+def test_a_pin_ahead_is_recognised_without_a_journal_and_takes_nothing_yet() -> None:
+    hetd = Hetd()
+    full = running(8, "nv1", FULL, end_time=5000)
+    found = hetd.prepare(full, pinned(1, "nv1", tres_per_node="gpu:8"))
+    (pin,) = found.pins
+    assert (pin.task.key, pin.placement.nodes, pin.start) == ("1", ("nv1",), 5000.0)
+    assert hetd.memory.pins.ahead() == (pin,)
+    holders = {key for d in found.room.nodes["nv1"].devices for key in d.holders}
+    assert holders == {"8"}
+
+
+def test_a_pin_whose_nodes_are_free_starts_at_once_and_its_devices_are_taken() -> None:
+    hetd = Hetd()
+    found = hetd.prepare(pinned(1, "nv1", tres_per_node="gpu:8"), marked(2, tres_per_node="gpu:8"))
+    (pin,) = found.pins
+    assert (pin.start, hetd.memory.pins.ahead()) == (0.0, ())
+    assert [d.holders for d in found.room.nodes["nv1"].devices] == [("1",)] * 8
+    made = decide(found, Forecast(), greedy)
+    assert [(p.key, p.nodes) for p in made.placements] == [("2", ("nv2",))]
+
+
+def test_a_pin_has_its_journals_devices_and_start_where_its_nodes_are_those() -> None:
+    free = pinned(1, "nv1")
+    assert Hetd(planned("nv1", 6, start=7000.0)).observe(free).recovered == ("1",)
+    (pin,) = Hetd(planned("nv1", 6, start=7000.0)).prepare(free).pins
+    assert (pin.placement.devices, pin.start) == (((6,),), 7000.0)
+    (pin,) = Hetd(planned("nv2", 6, start=7000.0)).prepare(free).pins
+    assert (pin.placement.nodes, pin.placement.devices, pin.start) == (("nv1",), ((0,),), 0.0)
+
+
+def test_late_and_stranded_pins_are_taken_back_never_one_that_is_completing() -> None:
+    hetd = Hetd()
+    late, stranded, ending = pinned(1, "nv1"), pinned(2, "nv2"), pinned(3, "nv2")
+    half = running(8, "nv1", "gpu:a100:4(IDX:4-7)", end_time=5000)
+    ahead = pinned(4, "nv1", tres_per_node="gpu:8")
+    hetd.observe(half, late, ahead)
+    assert hetd.observe(half, late, ahead, stranded, ending, seconds=5.0).take_back == ()
+    ending = replace(ending, state="COMPLETING", nodes="")
+    jobs = half, late, ahead, stranded, ending
+    found = hetd.observe(*jobs, seconds=GRACE, drained=("nv2",))
+    assert found.take_back == (
+        TakeBack("1", "Resources", penalty=True),
+        TakeBack("2", "nv2 is IDLE+DRAIN", penalty=False),
+    )
+    assert found.outcomes == ()
+    found = hetd.observe(*jobs, seconds=5.0 + GRACE, drained=("nv2",))
+    assert [pair.key for pair in found.take_back] == ["1", "2"]
+    assert [(o.key, o.event) for o in found.outcomes] == [("3", "started")]
+
+
+def test_a_pin_that_slurm_says_it_will_not_start_is_taken_back_at_once() -> None:
+    hetd = Hetd()
+    hetd.observe(pinned(1, "nv1"))
+    found = hetd.observe(replace(pinned(1, "nv1"), reason="Licenses"), seconds=1.0)
+    assert found.take_back == (TakeBack("1", "Licenses", penalty=True),)

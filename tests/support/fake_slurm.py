@@ -1,0 +1,54 @@
+"""A Slurm in memory, for the tests of hetd that need no real one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.errors import SlurmError
+from tests.support.world import snapshot
+
+
+class FakeSlurm:
+    """Jobs on the sandbox's nodes; updates are kept, and refused for the keys in `refuse`."""
+
+    def __init__(self, *jobs: Job, gate: str = "DOWN") -> None:
+        self.jobs = jobs
+        self.gate = gate
+        self.updates: list[tuple[str, dict[str, str]]] = []
+        self.refuse: set[str] = set()
+        self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
+        self.drained: set[str] = set()
+        self.closed = 0
+        self.time = 0.0
+
+    async def snapshot(self) -> Snapshot:
+        shot = snapshot(*self.jobs)
+        nodes = tuple(
+            replace(
+                n, gres_stale=n.name in self.stale,
+                state=n.state + "+DRAIN" * (n.name in self.drained),
+            )
+            for n in shot.nodes
+        )  # fmt: skip
+        partitions = tuple(
+            replace(p, state=self.gate) if p.name == "accel" else p for p in shot.partitions
+        )
+        return replace(shot, time=self.time, partitions=partitions, nodes=nodes)
+
+    async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
+        return tuple(job for job in self.jobs if job.finished and (not ids or job.id in ids))
+
+    async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
+        self.updates.append((key, dict(fields)))
+        if key in self.refuse and "accel" not in fields.values():
+            raise SlurmError("Requested partition configuration not available now")
+
+    async def set_partition_state(self, partition: str, state: str) -> None:
+        assert partition == "accel"
+        self.gate = state
+        self.closed += state == "DOWN"
+
+    async def batch_script(self, job_id: int) -> str:
+        return "module load rocm\ntorchrun x" if job_id == 77 else ""
