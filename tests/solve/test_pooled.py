@@ -9,15 +9,11 @@ from hypothesis import HealthCheck, given, settings
 
 from bench.solve_naive import instance
 from slurm_het.core.assignment.problem import PDevice, PNode, Problem, PSlot, Solution, violations
-from slurm_het.solve.detailed.model import (
-    Detailed,
-)
+from slurm_het.solve.detailed.model import Detailed
+from slurm_het.solve.mip_model import SolverName
 from slurm_het.solve.pooled.formulation import Pooled
 from slurm_het.solve.search import Search
-from slurm_het.solve.solve import (
-    SolverName,
-    solve,
-)
+from slurm_het.solve.solve import solve
 from tests.support.problems import Ask, asks_of, crowds, problem_of, problems
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from bench.solve_naive import instance
 from slurm_het.core.assignment.first_fit import complete, greedy, value
 from slurm_het.core.assignment.problem import Problem, PSlot, SlotChoice, Solution, violations
-from slurm_het.solve.solve import SolverName, dump_lp, solve
+from slurm_het.solve.mip_model import SolverName
+from slurm_het.solve.solve import dump_lp, solve
 from tests.support.problems import Ask, asks_of, oracle, problems, simple, with_asks
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
