@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import (
+    Need,
     PDevice,
     PNode,
     PRequest,
@@ -64,7 +65,7 @@ def _request(
     allowed = rng.sample(may, rng.randint(1, len(may)))
     groups = tuple(frozenset(kinds[k]) for k in allowed if kinds[k])
     usable = set().union(*groups)
-    need = dict.fromkeys(usable, (count * 4, count * 16000))
+    need = dict.fromkeys(usable, Need(count * 4, count * 16000))
     weights = {
         j: 1.0
         + likes[devices[j].node % len(TYPES)]
@@ -72,6 +73,7 @@ def _request(
         + (devices[j].used / devices[j].memory if memory else 0) / 5
         for n in usable
         for j in nodes[n].devices
+        if (devices[j].memory - devices[j].used >= memory if memory else devices[j].whole)
     }
     return PRequest((PSlot(count, need),) * slots, memory, groups, t), weights
 

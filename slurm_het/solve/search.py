@@ -159,10 +159,10 @@ class Search:
             request = self.problem.requests[r]
             devices = sum(slot.devices for slot in request.slots)
             gib += count * devices * (request.memory or smallest)
-            least = (min(need[0] for need in slot.need.values()) for slot in request.slots)
+            least = (min(need.cpus for need in slot.need.values()) for slot in request.slots)
             cpus += count * sum(least)
-        free = sum(max(0, d.memory - d.used) for d in self.problem.devices)
-        return gib <= free and cpus <= sum(max(0, n.cpus) for n in self.problem.nodes)
+        free = sum(device.free_gib for device in self.problem.devices)
+        return gib <= free and cpus <= sum(node.cpus for node in self.problem.nodes)
 
     def _levels(self) -> bool:
         """Decide the starts; whether all of them are proven."""

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bench.solve_naive import instance
-from slurm_het.core.assignment.problem import PDevice, PNode, Problem, PSlot, Solution, violations
+from slurm_het.core.assignment.problem import (
+    Need,
+    PDevice,
+    PNode,
+    Problem,
+    PSlot,
+    Solution,
+    violations,
+)
 from slurm_het.solve.detailed.model import Detailed
 from slurm_het.solve.mip_model import SolverName
 from slurm_het.solve.pooled.formulation import Pooled
@@ -105,7 +113,7 @@ def test_of_an_odd_number_of_nodes_one_is_left(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("slurm_het.solve.pooled.formulation.ALL_CHOICES", 0)
     nodes = [PNode(f"n{n}", 8, 0, (n,), n // 3) for n in range(6)]
     devices = [PDevice(n, 0, 8, 0, True, n // 3) for n in range(6)]
-    slots = (PSlot(1, {0: (1, 0), 1: (1, 0)}),) * 2
+    slots = (PSlot(1, dict.fromkeys((0, 1), Need(1, 0))),) * 2
     groups = (frozenset({0}), frozenset({1}))
     asks = [Ask(key, slots, 0, groups, {0: 3.0, 1: 1.0}) for key in ("first", "second")]
     problem = problem_of(nodes, devices, asks)

@@ -14,10 +14,17 @@ from hypothesis import HealthCheck, given, settings
 
 from bench.solve_naive import instance
 from slurm_het.core.assignment.first_fit import complete, greedy, value
-from slurm_het.core.assignment.problem import Problem, PSlot, SlotChoice, Solution, violations
+from slurm_het.core.assignment.problem import (
+    Need,
+    Problem,
+    PSlot,
+    SlotChoice,
+    Solution,
+    violations,
+)
 from slurm_het.solve.mip_model import SolverName
 from slurm_het.solve.solve import dump_lp, solve
-from tests.support.problems import Ask, asks_of, oracle, problems, simple, with_asks
+from tests.support.problems import Ask, asks_of, oracle, problems, simple, trimmed, with_asks
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
 property_test = settings(
@@ -87,7 +94,7 @@ def test_first_fit_on_a_large_cluster() -> None:
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_priority_beats_number(solver: SolverName) -> None:
     problem = simple(nodes=1, devices=2, tasks=3)
-    both = Ask("both", (PSlot(2, {0: (1, 1)}),), 0, (frozenset({0}),), {0: 0.1, 1: 0.1})
+    both = Ask("both", (PSlot(2, {0: Need(1, 1)}),), 0, (frozenset({0}),), {0: 0.1, 1: 0.1})
     problem = with_asks(problem, both, *asks_of(problem))
     assert list(solve(problem, 10, solver).starts) == [0]
 
@@ -100,7 +107,7 @@ def test_packing_that_first_fit_misses(solver: SolverName) -> None:
     devices = (replace(problem.devices[0], memory=16), problem.devices[1])
     small = replace(small, weights={0: 1.0, 1: 9.0})
     big = replace(big, memory=72)
-    problem = with_asks(replace(problem, devices=devices), small, big)
+    problem = trimmed(with_asks(replace(problem, devices=devices), small, big))
     assert list(greedy(problem).starts) == [0]
     found = solve(problem, 10, solver)
     assert list(found.starts) == [0, 1]
@@ -204,13 +211,13 @@ PLANTED: dict[str, tuple[dict[int, tuple[SlotChoice, ...]], str]] = {
 def test_planted_faults_are_found(kind: str) -> None:
     starts, words = PLANTED[kind]
     problem = simple(nodes=3)
-    task = replace(asks_of(problem)[0], slots=(PSlot(1, {0: (1, 1), 1: (1, 1)}),))
+    task = replace(asks_of(problem)[0], slots=(PSlot(1, dict.fromkeys((0, 1), Need(1, 1))),))
     one = replace(task, weights={0: 1.0, 2: 1.0, 4: 1.0})
     apart = replace(task, slots=task.slots * 2, groups=(frozenset({0}), frozenset({1})))
-    two = replace(task, slots=(PSlot(2, {0: (1, 1)}),))
+    two = replace(task, slots=(PSlot(2, {0: Need(1, 1)}),))
     shared = replace(task, memory=50)
-    cpus = replace(task, slots=(PSlot(1, {0: (9, 1)}),))
-    host = replace(task, slots=(PSlot(1, {0: (1, 8001)}),))
+    cpus = replace(task, slots=(PSlot(1, {0: Need(9, 1)}),))
+    host = replace(task, slots=(PSlot(1, {0: Need(1, 8001)}),))
     problem = with_asks(problem, one, one, apart, two, shared, shared, cpus, host)
     assert words in "\n".join(violations(problem, Solution(starts=starts)))
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from slurm_het.core.assignment.first_fit import value
 from slurm_het.core.assignment.problem import (
+    Need,
     PDevice,
     PNode,
     PRequest,
@@ -63,6 +64,28 @@ def with_asks(problem: Problem, *asks: Ask) -> Problem:
     return problem_of(problem.nodes, problem.devices, asks)
 
 
+def trimmed(problem: Problem) -> Problem:
+    """The same as a Problem is to be: requests have only what would fit if they were alone."""
+    state = {node.state: node for node in problem.nodes}
+    device = {d.state: d for d in problem.devices}
+
+    def serves(ask: Ask, d: PDevice) -> bool:
+        return d.memory - d.used >= ask.memory if ask.memory else d.whole
+
+    asks = []
+    for ask in asks_of(problem):
+        slots = tuple(
+            PSlot(slot.devices, {
+                s: need for s, need in slot.need.items()
+                if need.cpus <= state[s].cpus and need.memory_mib <= state[s].memory
+            })
+            for slot in ask.slots
+        )  # fmt: skip
+        weights = {d: w for d, w in ask.weights.items() if d in device and serves(ask, device[d])}
+        asks.append(replace(ask, slots=slots, weights=weights))
+    return with_asks(problem, *asks)
+
+
 Chosen = dict[int, tuple[SlotChoice, ...]]
 
 
@@ -84,20 +107,20 @@ def random_problem(rng: random.Random) -> Problem:
             whole = not used and rng.random() < 0.9
             devices.append(PDevice(n, position, memory, used, whole, len(devices)))
         mine = tuple(range(first, len(devices)))
-        cpus = rng.choice((4, 6, 8, 8, -1))
+        cpus = rng.choice((4, 6, 8, 8, 0))
         nodes.append(PNode(f"n{n}", cpus, rng.choice((5000, 8000, 8000)), mine, n))
     tasks = [_task(rng, len(nodes), len(devices), t) for t in range(rng.choice((0, 1, 3, 4, 4)))]
     if len(tasks) > 1 and rng.random() < 0.3:  # identical tasks have rules of their own
         tasks[0] = replace(tasks[-1], key="twin")
-    return problem_of(nodes, devices, tasks)
+    return trimmed(problem_of(nodes, devices, tasks))
 
 
 def _task(rng: random.Random, nodes: int, devices: int, t: int) -> Ask:
     def some() -> frozenset[int]:
         return frozenset(n for n in range(nodes) if rng.random() < 0.8) or frozenset({0})
 
-    def need() -> tuple[int, int]:
-        return rng.choice((0, 1, 2, 3, 5)), rng.choice((0, 1000, 2500, 4000))
+    def need() -> Need:
+        return Need(rng.choice((0, 1, 2, 3, 5)), rng.choice((0, 1000, 2500, 4000)))
 
     slots = tuple(
         PSlot(rng.choice((1, 1, 1, 2, 3)), {n: need() for n in some()})
@@ -153,7 +176,7 @@ def simple(nodes: int = 2, devices: int = 2, tasks: int = 1, memory: int = 0) ->
         PDevice(n, p, 80, 0, True, n * devices + p) for n in range(nodes) for p in range(devices)
     ]
     everywhere = frozenset(range(nodes))
-    slot = PSlot(1, dict.fromkeys(everywhere, (1, 1000)))
+    slot = PSlot(1, dict.fromkeys(everywhere, Need(1, 1000)))
     weights = dict.fromkeys(range(len(cards)), 1.0)
     queue = [Ask(f"{t}", (slot,), memory, (everywhere,), weights) for t in range(tasks)]
     return problem_of(cluster, cards, queue)
@@ -182,10 +205,10 @@ def random_crowd(rng: random.Random) -> Problem:
     asks: list[Ask] = []
     while len(asks) < rng.choice((4, 5)):
         both = frozenset({0, 1})
-        need = {s: (rng.choice((0, 1, 2, 3)), rng.choice((0, 1000, 2500))) for s in both}
+        need = {s: Need(rng.choice((0, 1, 2, 3)), rng.choice((0, 1000, 2500))) for s in both}
         slots = (PSlot(rng.choice((1, 1, 2)), need),) * rng.choice((1, 1, 1, 2))
         groups = rng.choice(((both,), (frozenset({0}), frozenset({1})), (both, frozenset({1}))))
         weights = {d: rng.randint(-4, 32) / 8 for d in range(4)}
         ask = Ask("", slots, rng.choice((0, 0, 10, 24, 40)), groups, weights)
         asks += [replace(ask, key=f"{len(asks) + i}") for i in range(rng.choice((1, 2, 3)))]
-    return problem_of(nodes, devices, asks[:5])
+    return trimmed(problem_of(nodes, devices, asks[:5]))

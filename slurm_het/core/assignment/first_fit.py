@@ -63,7 +63,7 @@ class Remaining:
         for n in range(len(problem.nodes) - 1, -1, -1):
             self.fresh.setdefault(problem.nodes[n].state, []).append(n)
         self.touched: list[int] = []
-        self._worth: dict[tuple[int, int, int, int], float | None] = {}
+        self._worth: dict[tuple[int, int, int], float | None] = {}
 
     def open(self, n: int) -> tuple[int, ...]:
         """The devices of node n, from now on in `gib` and `whole`: of a large cluster, few are."""
@@ -71,8 +71,8 @@ class Remaining:
         if mine and mine[0] not in self.gib:
             for j in mine:
                 device = self.problem.devices[j]
-                self.gib[j] = device.memory - device.used
-                self.whole[j] = device.whole and not device.used
+                self.gib[j] = device.free_gib
+                self.whole[j] = device.whole
         return mine
 
     def take(self, request: PRequest, choices: tuple[SlotChoice, ...]) -> None:
@@ -83,38 +83,39 @@ class Remaining:
             if n in (fresh := self.fresh[state]):
                 fresh.remove(n)
                 self.touched.append(n)
-            cpus, memory = slot.need[state]
-            self.cpus[n] -= cpus
-            self.memory[n] -= memory
+            need = slot.need[state]
+            self.cpus[n] -= need.cpus
+            self.memory[n] -= need.memory_mib
             self.open(n)
             for j in choice.devices:
                 self.whole[j] = False
                 self.gib[j] -= request.memory or self.gib[j]
 
-    def devices(self, request: PRequest, slot: PSlot, n: int) -> tuple[int, ...] | None:
-        """The devices of node n with the highest weights, or None if the slot does not fit."""
-        node = self.problem.nodes[n]
-        cpus, memory = slot.need[node.state]
-        if (cpus and cpus > self.cpus[n]) or (memory and memory > self.memory[n]):
-            return None
-        return self._best(request, slot.devices, n)
+    def holds(self, slot: PSlot, n: int) -> bool:
+        """Whether node n has the CPUs and host memory for a slot."""
+        return slot.need[self.problem.nodes[n].state].fits(self.cpus[n], self.memory[n])
 
-    def _best(self, request: PRequest, count: int, n: int) -> tuple[int, ...] | None:
-        weights, asked, all_devices = (
-            self.problem.weights[request.weights], request.memory, self.problem.devices
-        )  # fmt: skip
-        mine = self.open(n)
+    def serving(self, request: PRequest, n: int) -> list[int]:
+        """The devices of node n that can still serve a request, in their order."""
+        mine, asked, devices = self.open(n), request.memory, self.problem.devices
+        weights = self.problem.weights[request.weights]
         if asked:
             gib = self.gib
-            fit = [j for j in mine if gib[j] >= asked and all_devices[j].state in weights]
-        else:
-            whole = self.whole
-            fit = [j for j in mine if whole[j] and all_devices[j].state in weights]
-        if len(fit) < count:
+            return [j for j in mine if gib[j] >= asked and devices[j].state in weights]
+        whole = self.whole
+        return [j for j in mine if whole[j] and devices[j].state in weights]
+
+    def devices(self, request: PRequest, slot: PSlot, n: int) -> tuple[int, ...] | None:
+        """The devices of node n with the highest weights, or None if the slot does not fit."""
+        if not self.holds(slot, n):
             return None
-        if len(fit) > 1:
-            fit.sort(key=lambda j: -weights[all_devices[j].state])
-        return tuple(fit[:count])
+        serving = self.serving(request, n)
+        if len(serving) < slot.devices:
+            return None
+        if len(serving) > 1:
+            weights, devices = self.problem.weights[request.weights], self.problem.devices
+            serving.sort(key=lambda j: -weights[devices[j].state])
+        return tuple(serving[: slot.devices])
 
     def worth(self, request: PRequest, slot: PSlot, n: int) -> float | None:
         """Σ w of those devices; None if the slot does not fit on the node."""
@@ -125,28 +126,22 @@ class Remaining:
         """The same for an unused node of a state; remembered, since many requests ask it."""
         if not (fresh := self.fresh[s]):
             return None
-        n = fresh[-1]
-        cpus, memory = slot.need[s]
-        if (cpus and cpus > self.cpus[n]) or (memory and memory > self.memory[n]):
-            return None
-        key = (request.weights, request.memory, slot.devices, s)
+        key = (request.weights, slot.devices, s)
         if key not in self._worth:
-            self._worth[key] = self._unused(request, slot.devices, n)
+            self._worth[key] = self._unused(request, slot.devices, fresh[-1])
         return self._worth[key]
 
     def _unused(self, request: PRequest, count: int, n: int) -> float | None:
-        """`worth` of a node's devices as they are in the problem."""
-        weights, asked = self.problem.weights[request.weights], request.memory
-        found = []
-        for j in self.problem.nodes[n].devices:
-            d = self.problem.devices[j]
-            if d.state in weights and (
-                d.memory - d.used >= asked if asked else d.whole and not d.used
-            ):
-                found.append(weights[d.state])
-        if len(found) < count:
+        """`worth` of a node that nothing was put on."""
+        weights, devices = self.problem.weights[request.weights], self.problem.devices
+        worth = [
+            weights[state]
+            for j in self.problem.nodes[n].devices
+            if (state := devices[j].state) in weights
+        ]
+        if len(worth) < count:
             return None
-        return sum(found if len(found) == count else sorted(found, reverse=True)[:count])
+        return sum(worth if len(worth) == count else sorted(worth, reverse=True)[:count])
 
     def _sum(self, request: PRequest, devices: tuple[int, ...]) -> float:
         weights, all_devices = self.problem.weights[request.weights], self.problem.devices

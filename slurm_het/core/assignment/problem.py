@@ -27,14 +27,14 @@ node n, memory M_j with U_j occupied, r_t GiB per requested device (M_j when it 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
 class PDevice:
     """Device j: its node (an index), its position on the node, M_j and U_j in GiB, its state.
 
-    `whole` says that it may be taken whole now (it is empty and not reserved). Devices have one
+    `whole`: it may be taken whole now; it is empty and not reserved, and U_j is 0. Devices have one
     `state` if they are equal in all this but the position, on nodes of one state.
     """
 
@@ -45,10 +45,15 @@ class PDevice:
     whole: bool
     state: int
 
+    @property
+    def free_gib(self) -> int:
+        """What is free of it."""
+        return max(0, self.memory - self.used)
+
 
 @dataclass(frozen=True, slots=True)
 class PNode:
-    """Node n: the free CPUs and host memory (MiB), its devices (indexes into the problem).
+    """Node n: the free CPUs and host memory (MiB), at least 0, and its devices (indexes).
 
     Nodes have one `state` if they and their devices differ in name and order only.
     """
@@ -60,15 +65,29 @@ class PNode:
     state: int
 
 
+class Need(NamedTuple):
+    """What a slot takes of a node beside devices: CPUs, and host memory in MiB."""
+
+    cpus: int
+    memory_mib: int
+
+    def fits(self, cpus: int, memory_mib: int) -> bool:
+        """Whether a node on which so much is free has it."""
+        return self.cpus <= cpus and self.memory_mib <= memory_mib
+
+
+NOTHING = Need(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class PSlot:
-    """Slot k of a request: how many devices, on which nodes with which CPUs and memory (MiB).
+    """Slot k of a request: how many devices, and by state of nodes what it needs of such a node.
 
-    `need[s]` is (cpus, memory) on a node of state s; only the states in it are candidates.
+    `need` has the states in which a node has that much free, and no others.
     """
 
     devices: int
-    need: dict[int, tuple[int, int]]
+    need: dict[int, Need]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +95,8 @@ class PRequest:
     """What a task asks: its slots, r_t (`memory` GiB per device; 0 = takes devices whole), groups.
 
     `groups` are the sets of node states among which one is chosen for the whole task. `weights`
-    is the index of the problem's table that holds w for every state of device it may use.
+    is the index of the problem's table of w by state of device. It has the states in which a device
+    can serve the request, and no others: r_t GiB are free of it, or it may be taken whole.
     """
 
     slots: tuple[PSlot, ...]
@@ -95,7 +115,11 @@ class PTask:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Tasks are in Slurm's priority order, highest first; `weights[i][state of device]` is w."""
+    """Tasks are in Slurm's priority order, highest first; `weights[i][state of device]` is w.
+
+    Whether a task would fit somewhere if it were alone is not worked out from the numbers again:
+    a slot's `need` and a request's table of weights have just the states where it does.
+    """
 
     nodes: tuple[PNode, ...]
     devices: tuple[PDevice, ...]
@@ -140,32 +164,26 @@ class Solution:
 def violations(problem: Problem, solution: Solution) -> list[str]:
     """Every constraint that a solution breaks, in words; an empty list means it is feasible."""
     found: list[str] = []
-    used: dict[int, int] = {}
-    whole: set[int] = set()
-    loads: dict[int, tuple[int, int]] = {}
+    used_gib: dict[int, int] = {}  # by device, and what is taken of nodes
+    loads: dict[int, Need] = {}
     for t, choices in solution.starts.items():
         key, request = problem.tasks[t].key, problem.request(t)
         found += _shape_violations(problem, key, request, choices)
         for slot, choice in zip(request.slots, choices, strict=False):
-            cpus, memory = loads.get(choice.node, (0, 0))
-            need = slot.need.get(problem.nodes[choice.node].state, (0, 0))
-            loads[choice.node] = cpus + need[0], memory + need[1]
+            need = slot.need.get(problem.nodes[choice.node].state, NOTHING)
+            load = loads.get(choice.node, NOTHING)
+            loads[choice.node] = Need(load.cpus + need.cpus, load.memory_mib + need.memory_mib)
             for j in choice.devices:
                 device = problem.devices[j]
-                before = used.get(j, device.used)
-                if j in whole or (request.memory == 0 and (before or not device.whole)):
-                    found.append(f"{key}: device {j} is not free to be taken whole or shared")
-                if request.memory == 0:
-                    whole.add(j)
-                used[j] = before + (request.memory or device.memory)
-    for j, gib in used.items():
-        device = problem.devices[j]
-        if gib > max(device.memory, device.used):
-            found.append(f"device {j}: {gib} GiB of {device.memory}")
-    for n, (cpus, memory) in loads.items():
+                gib, taken = used_gib.get(j, device.used), request.memory or device.memory
+                if gib + taken > device.memory or not (request.memory or device.whole):
+                    in_use = f"{gib} GiB of {device.memory} are in use"
+                    found.append(f"{key}: device {j} is not free, {in_use}")
+                used_gib[j] = gib + taken
+    for n, load in loads.items():
         node = problem.nodes[n]
-        if cpus > max(0, node.cpus) or memory > max(0, node.memory):
-            found.append(f"node {node.name}: {cpus} CPUs, {memory} MiB are too many")
+        if not load.fits(node.cpus, node.memory):
+            found.append(f"node {node.name}: {load.cpus} CPUs, {load.memory_mib} MiB are too many")
     return found
 
 

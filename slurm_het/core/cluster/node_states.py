@@ -147,7 +147,8 @@ def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
             pdevices.append(PDevice(n, d.index, d.memory_gib, d.occupied_gib, d.empty, kind))
         end = len(pdevices)
         devices = tuple(range(start, end))
-        pnodes.append(PNode(node.name, node.cpus_free, node.memory_free_mib, devices, s))
+        cpus, memory = max(0, node.cpus_free), max(0, node.memory_free_mib)
+        pnodes.append(PNode(node.name, cpus, memory, devices, s))
     states = (
         NodeState(node, _kinds(node, mine), tuple(members))
         for node, mine, members in zip(first, kinds, names, strict=True)

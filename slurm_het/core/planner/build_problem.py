@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, PTask
+from slurm_het.core.assignment.problem import Need, PRequest, Problem, PSlot, PTask
 from slurm_het.core.cluster.device_class import DeviceClass
 from slurm_het.core.cluster.fit import fits_device, fitting_states, groups_of, need, rewritten_nodes
 from slurm_het.core.cluster.inventory import Inventory
@@ -167,10 +167,10 @@ class _Desk:
 
     def _slot(self, task: Task, slot: Slot, candidates: list[int]) -> PSlot:
         states = self.grid.states
-        by_hardware = {key: need(task, slot, node) for key, node in self._like.items()}
-        found: dict[int, tuple[int, int]] = {}
+        by_hardware = {key: Need(*need(task, slot, node)) for key, node in self._like.items()}
+        needs: dict[int, Need] = {}
         for s in candidates:
-            needs, node = by_hardware[states[s].hardware], states[s].node
-            if needs[0] <= node.cpus_free and needs[1] <= node.memory_free_mib:
-                found[s] = needs
-        return PSlot(slot.devices, found)
+            here, node = by_hardware[states[s].hardware], states[s].node
+            if here.fits(node.cpus_free, node.memory_free_mib):
+                needs[s] = here
+        return PSlot(slot.devices, needs)

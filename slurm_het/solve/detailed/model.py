@@ -82,9 +82,9 @@ class DetailedModel:
         key, node = names.tasks[t], names.nodes[n]
         slot = task.slots[k]
         z = self.z[t, k, n] = self._binary(f"z({key},{k},{node})")
-        cpus, memory = slot.need[self.problem.nodes[n].state]
-        self._load("cpu", n, z, cpus)
-        self._load("host", n, z, memory)
+        need = slot.need[self.problem.nodes[n].state]
+        self._load("cpu", n, z, need.cpus)
+        self._load("host", n, z, need.memory_mib)
         by_device: dict[int, list[Variable]] = defaultdict(list)
         for i in range(slot.devices):
             some = numbered(devices, i, slot.devices)
@@ -118,9 +118,9 @@ class DetailedModel:
 
     def _capacities(self) -> None:
         free = {
-            "mem": [max(0, d.memory - d.used) for d in self.problem.devices],
-            "cpu": [max(0, n.cpus) for n in self.problem.nodes],
-            "host": [max(0, n.memory) for n in self.problem.nodes],
+            "mem": [device.free_gib for device in self.problem.devices],
+            "cpu": [node.cpus for node in self.problem.nodes],
+            "host": [node.memory for node in self.problem.nodes],
         }
         for what, loads in self._loads.items():
             names = self.names.devices if what == "mem" else self.names.nodes

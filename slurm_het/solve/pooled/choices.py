@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from slurm_het.core.assignment.problem import Problem, PSlot
+from slurm_het.core.assignment.problem import Problem
 from slurm_het.solve.pooled.expand import Choice, Place
 from slurm_het.solve.search import OutOfTimeError
 
@@ -60,17 +60,14 @@ class Choices:
             for r, q in enumerate(problem.requests)
         }
         self._taken: dict[Choice, Taken] = {}
-        self._places: dict[tuple[int, int, int, int], list[Place]] = {}
-        self._ranked: dict[tuple[int, int, int, frozenset[int]], list[Place]] = {}
+        self._places: dict[tuple[int, int, int], list[Place]] = {}
+        self._ranked: dict[tuple[int, int, frozenset[int]], list[Place]] = {}
 
     def _devices(self, s: int) -> tuple[DeviceState, ...]:
         mine = [self.problem.devices[j] for j in self.first[s].devices]
         counts = Counter(d.state for d in mine)
         one = {d.state: d for d in mine}
-        return tuple(
-            DeviceState(k, n, one[k].memory - one[k].used, one[k].whole and not one[k].used)
-            for k, n in counts.items()
-        )
+        return tuple(DeviceState(k, n, one[k].free_gib, one[k].whole) for k, n in counts.items())
 
     def able(self, deadline: float) -> list[int]:
         """The tasks that could start if they were alone."""
@@ -98,31 +95,21 @@ class Choices:
         """The places for a slot, the one with the highest Σ w first."""
         request = self.problem.requests[r]
         slot, group = request.slots[k], self.groups[r][g]
-        key = (request.weights, request.memory, slot.devices, group)
+        key = (request.weights, slot.devices, group)
         if key not in self._ranked:
-            found = [p for s in group for p in self.at(request.weights, request.memory, slot, s)]
+            found = [p for s in group for p in self.at(request.weights, slot.devices, s)]
             self._ranked[key] = sorted(found, reverse=True)
-        return (p for p in self._ranked[key] if p.state in slot.need and self._fits(slot, p.state))
+        return (p for p in self._ranked[key] if p.state in slot.need)
 
-    def _fits(self, slot: PSlot, s: int) -> bool:
-        cpus, memory = slot.need[s]
-        node = self.first[s]
-        return cpus <= max(0, node.cpus) and memory <= max(0, node.memory)
-
-    def at(self, table: int, memory: int, slot: PSlot, s: int) -> list[Place]:
-        """The places for a slot on a node of one state, by a table of weights, best first."""
-        key = (table, memory, slot.devices, s)
+    def at(self, table: int, count: int, s: int) -> list[Place]:
+        """The places for so many devices on a node of one state, best first, by a weight table."""
+        key = (table, count, s)
         if key not in self._places:
             weights = self.problem.weights[table]
-            fit = [
-                d
-                for d in self.devices[s]
-                if d.number in weights and (d.gib >= memory if memory else d.whole)
-            ]
+            fit = [d for d in self.devices[s] if d.number in weights]
             fit.sort(key=lambda d: -weights[d.number])
             self._places[key] = [
-                Place(sum(weights[d] * n for d, n in mix), s, mix)
-                for mix in _mixes(fit, slot.devices)
+                Place(sum(weights[d] * n for d, n in mix), s, mix) for mix in _mixes(fit, count)
             ]
         return self._places[key]
 
@@ -144,7 +131,7 @@ class Choices:
             if d.number in taken:
                 each = d.gib // request.memory if request.memory else 1
                 limits.append(d.per_node * each // taken[d.number])
-        return self.nodes[place.state] * max(0, min(limits))
+        return self.nodes[place.state] * min(limits)
 
     def _uses(self, choice: Choice) -> Iterator[tuple[Resource, int]]:
         """What one such slot takes, by row."""
@@ -155,9 +142,9 @@ class Choices:
             yield ("cpus", s, -1), cpus
         if memory:
             yield ("memory", s, -1), memory
-        if 2 * cpus > max(0, node.cpus):
+        if 2 * cpus > node.cpus:
             yield ("half cpus", s, -1), 1
-        if 2 * memory > max(0, node.memory):
+        if 2 * memory > node.memory:
             yield ("half memory", s, -1), 1
         for d in self.devices[s]:
             count = dict(place.devices).get(d.number, 0)
@@ -174,9 +161,9 @@ class Choices:
         nodes, node = self.nodes[s], self.first[s]
         match what:
             case "cpus":
-                return nodes * max(0, node.cpus)
+                return nodes * node.cpus
             case "memory":
-                return nodes * max(0, node.memory)
+                return nodes * node.memory
             case "gib" | "half gib":
                 d = next(d for d in self.devices[s] if d.number == number)
                 return nodes * d.per_node * (d.gib if what == "gib" else 1)

@@ -224,7 +224,7 @@ class PooledModel:
             worth = sum(weights[request.weights][kind] for kind in kinds)
             order = sorted(Counter(kinds).items(), key=lambda e: -weights[request.weights][e[0]])
             place = Place(worth, self.problem.nodes[choice.node].state, tuple(order))
-            known = self.choices.at(request.weights, request.memory, slot, place.state)
+            known = self.choices.at(request.weights, slot.devices, place.state)
             same = next((p for p in known if sorted(p.devices) == sorted(order)), place)
             yield Choice(r, g, request.slots.index(slot), same)
 
