@@ -49,20 +49,29 @@ class NodeState:
 
 
 @dataclass(frozen=True)
+class GridMemory:
+    """What was worked out of a grid: no more than a cycle asks, and forgotten with its inventory.
+
+    - `fitting`: the states of nodes that are candidates of a request: see fit.fitting_states;
+    - `splits`: the grids that Grid.split made, by the sets of names.
+    """
+
+    fitting: dict[Task, tuple[int, ...]] = field(default_factory=dict)
+    splits: dict[tuple[frozenset[str], ...], Grid] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Grid:
     """The nodes and devices as the problem numbers them, and the states they are in.
 
-    `memo` is for what others work out once per grid.
+    `known` is no part of the value but what was worked out from it.
     """
 
     nodes: tuple[Node, ...]
     pnodes: tuple[PNode, ...]
     pdevices: tuple[PDevice, ...]
     states: tuple[NodeState, ...]
-    memo: dict[Task, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
-    _splits: dict[tuple[frozenset[str], ...], Grid] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    known: GridMemory = field(default_factory=GridMemory, compare=False, repr=False)
 
     @cached_property
     def sizes(self) -> frozenset[tuple[str, int]]:
@@ -97,12 +106,12 @@ class Grid:
         sets = tuple(names for names in dict.fromkeys(named) if names)
         if not sets:
             return self
-        if sets not in self._splits:
+        if sets not in self.known.splits:
             marks = {name: tuple(name in s for s in sets) for name in frozenset().union(*sets)}
             none = (False,) * len(sets)
             keys = [(p.state, marks.get(p.name, none)) for p in self.pnodes]
-            self._splits[sets] = _grid(self.nodes, keys)
-        return self._splits[sets]
+            self.known.splits[sets] = _grid(self.nodes, keys)
+        return self.known.splits[sets]
 
 
 def grid_of(nodes: Iterable[Node]) -> Grid:

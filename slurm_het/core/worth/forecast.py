@@ -24,8 +24,8 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.worth.fragmentation import (
     Measure,
     Mix,
-    remember,
 )
+from slurm_het.core.worth.memo import Memo
 from slurm_het.core.worth.profiles import TaskProfile, profile_of
 
 MOST = 256
@@ -56,38 +56,51 @@ RunningNow = Mapping[TaskProfile, Mapping[DeviceClass, int]]
 """By profile, how many of its tasks are on a class of devices now."""
 
 
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What a forecast has answered, whatever runs: the same is asked in cycle after cycle.
+
+    The forecasts that Forecast.now makes of one share it, and it goes with the last of them.
+
+    - `where`: the classes of devices where tasks of a profile can go;
+    - `claims`: Forecast.claim, by what it depends on of the task, and the class;
+    - `prices`: Forecast.price, by what is free on the node, what is taken and what it leaves;
+    - `measures`: of each class of devices, by the mix of tasks to expect there.
+    """
+
+    where: Memo[TaskProfile, frozenset[DeviceClass]] = field(default_factory=Memo)
+    claims: Memo[Key, float] = field(default_factory=Memo)
+    prices: Memo[Key, float] = field(default_factory=Memo)
+    measures: dict[DeviceClass, Measure] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Forecast:
     """The expected tasks by what they ask, weighted by time (any unit); the devices of each kind.
 
     Without demands it is false, and nothing is to be concluded from it. `parts` and `held` have
     demands whatever their CPUs and host memory (TaskProfile.anyhow) beside the demands themselves.
+
+    `_answers` and `_astray` are no part of the value but what was worked out from it; `_astray` has
+    what depends on `held` too.
     """
 
     weights: Mapping[TaskProfile, float] = field(default_factory=dict)
     devices: Mapping[DeviceClass, int] = field(default_factory=dict)
     parts: PlannedParts = field(default_factory=dict)
     held: RunningNow = field(default_factory=dict)
-    _where: dict[TaskProfile, frozenset[DeviceClass]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
-    _claims: dict[tuple[object, ...], float] = field(
-        default_factory=dict, compare=False, repr=False
-    )
-    _prices: dict[tuple[object, ...], float] = field(
-        default_factory=dict, compare=False, repr=False
-    )
-    _astray: dict[tuple[object, ...], float] = field(
-        default_factory=dict, compare=False, repr=False
-    )
-    _measures: dict[DeviceClass, Measure] = field(default_factory=dict, compare=False, repr=False)
+    _answers: _Answers = field(default_factory=_Answers, compare=False, repr=False)
+    _astray: Memo[Key, float] = field(default_factory=Memo, compare=False, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.weights)
 
     def now(self, held: RunningNow) -> Forecast:
         """The same while these tasks are on the cluster."""
-        return replace(self, held=held, _astray={})
+        return replace(self, held=held, _astray=Memo())
 
     def planned_as(self, task: Task) -> TaskProfile | None:
         """The demand whose parts hold for a task: its own, or one whatever its CPUs; or None."""
@@ -102,7 +115,7 @@ class Forecast:
         """
         key = task.types, task.pools, task.memory_gib, task.shared, task.slots, kind
         if key not in self._astray:
-            remember(self._astray, key, self._find_astray(task, kind))
+            self._astray[key] = self._find_astray(task, kind)
         return self._astray[key]
 
     def _find_astray(self, task: Task, kind: DeviceClass) -> float:
@@ -123,12 +136,12 @@ class Forecast:
         As if the cluster were full: only how the demands relate to each other counts, since time
         limits promise more than jobs use.
         """
-        key = task.types, task.pools, task.memory_gib, kind
-        if key not in self._claims:
+        key, claims = (task.types, task.pools, task.memory_gib, kind), self._answers.claims
+        if key not in claims:
             mine = self._kinds(profile_of(task))
             taken = sum(n for (where, k), n in self._loads.items() if k == kind and where < mine)
-            remember(self._claims, key, min(1.0, taken / self.devices[kind]) if taken else 0.0)
-        return self._claims[key]
+            claims[key] = min(1.0, taken / self.devices[kind]) if taken else 0.0
+        return claims[key]
 
     @cached_property
     def _loads(self) -> dict[tuple[frozenset[DeviceClass], DeviceClass], float]:
@@ -145,10 +158,10 @@ class Forecast:
         return found
 
     def _kinds(self, demand: TaskProfile) -> frozenset[DeviceClass]:
-        if demand not in self._where:
-            found = frozenset(kind for kind in self.devices if demand.goes_to(kind))
-            remember(self._where, demand, found)
-        return self._where[demand]
+        where = self._answers.where
+        if demand not in where:
+            where[demand] = frozenset(kind for kind in self.devices if demand.goes_to(kind))
+        return where[demand]
 
     def price(self, task: Task, offer: Offer) -> float:
         """How much it leaves in pieces, -1..1: x / (1 + |x|) with x devices per device it takes.
@@ -163,19 +176,20 @@ class Forecast:
             taken = milli(device.free_gib, kind)
             left = max(0, taken - milli_up(task.memory_gib, kind))
         count = max(slot.devices for slot in task.slots)
-        key = kind, before, taken, left, count
-        if key not in self._prices:
+        key, prices = (kind, before, taken, left, count), self._answers.prices
+        if key not in prices:
             after = _change(before, taken, left, count)
             measure = self._measure(kind)
             lost = measure.of(after) - measure.of(before)
             pieces = lost / (count * max(1, taken - left))
-            remember(self._prices, key, pieces / (1 + abs(pieces)))
-        return self._prices[key]
+            prices[key] = pieces / (1 + abs(pieces))
+        return prices[key]
 
     def _measure(self, kind: DeviceClass) -> Measure:
-        if kind not in self._measures:
-            self._measures[kind] = Measure(kind.type, self._mix(kind))
-        return self._measures[kind]
+        measures = self._answers.measures
+        if kind not in measures:
+            measures[kind] = Measure(kind.type, self._mix(kind))
+        return measures[kind]
 
     def _mix(self, kind: DeviceClass) -> Mix:
         """The tasks to expect on nodes with such devices, as shapes: those that are planned there,

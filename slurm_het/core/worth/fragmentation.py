@@ -8,12 +8,10 @@ integers in whatever unit the caller uses throughout.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from slurm_het.core.cluster.gaps import Free, Shape
-
-MEMO_MOST = 20_000
-"""States of nodes are many: what is remembered of them is forgotten when it is so much."""
+from slurm_het.core.worth.memo import Memo
 
 Mix = Mapping["Shape", float]
 """How frequent each shape of job is; the shares add up to 1."""
@@ -48,7 +46,7 @@ class Measure:
             _Size(*size, sum(share for _, _, share in needs), tuple(needs))
             for size, needs in sorted(found.items())
         )
-        self._lacking: dict[tuple[int, int], tuple[float, ...]] = {}
+        self._lacking: Memo[tuple[int, int], tuple[float, ...]] = Memo()  # by CPUs and memory
 
     def of(self, free: Free) -> float:
         """Expected thousandths of devices that a job drawn from the mix could not use here.
@@ -74,16 +72,8 @@ class Measure:
         """By size, the share of the shapes for which so much is not enough."""
         key = cpus, memory
         if key not in self._lacking:
-            lacking = tuple(
+            self._lacking[key] = tuple(
                 sum([share for c, m, share in size.needs if c > cpus or m > memory])
                 for size in self._sizes
             )
-            remember(self._lacking, key, lacking)
         return self._lacking[key]
-
-
-def remember(memo: dict[Any, Any], key: object, value: object) -> None:
-    """Add to a memo that lives long, and stays below MEMO_MOST."""
-    if len(memo) >= MEMO_MOST:
-        memo.clear()
-    memo[key] = value

@@ -49,7 +49,7 @@ def with_parts(expected: Forecast, relax: Relax) -> Forecast:
     """The forecast with the plan for a full cluster, or as it is if there is none."""
     program = parts_program(expected)
     parts = parts_of(expected, program, relax(program.program))
-    # Not a copy: what it remembers of prices is by the mixes of before.
+    # Not a copy: the prices that it has worked out are by the mixes of before.
     return Forecast(expected.weights, expected.devices, parts, expected.held)
 
 
