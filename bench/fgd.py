@@ -125,7 +125,7 @@ def fgd(mix: Mix) -> Cost:
     """
     blind: dict[Shape, float] = {}
     for shape, share in mix.items():
-        known = shape._replace(memory=0)
+        known = shape._replace(memory_mib=0)
         blind[known] = blind.get(known, 0.0) + share
     increase = fragmentation_cost(blind)
 

@@ -69,9 +69,10 @@ def allowed(pod: Shape, before: Free, after: Free) -> bool:
     won = Counter(after.gaps) - Counter(before.gaps)
     moved = Counter({gap - pod.milli: count for gap, count in lost.items()})
     return (
-        min(after.cpus, after.memory, *after.gaps) >= 0
+        min(after.cpus, after.memory_mib, *after.gaps) >= 0
         and (not pod.models or before.model in pod.models)
-        and (after.cpus, after.memory) == (before.cpus - pod.cpus, before.memory - pod.memory)
+        and (after.cpus, after.memory_mib)
+        == (before.cpus - pod.cpus, before.memory_mib - pod.memory_mib)
         and sum(before.gaps) - sum(after.gaps) == pod.total
         and sum(lost.values()) == pod.devices
         and moved == won

@@ -58,20 +58,21 @@ class Outlook:
     def task(self, key: str, pod: Shape) -> Task:
         """A pod as a task."""
         share = pod.milli < WHOLE
+        slot = Slot(pod.devices, pod.cpus, pod.memory_mib)
         return Task(
-            key, 0, "user", "training", pod.models or self.models,
-            (Slot(pod.devices, pod.cpus, pod.memory),), (POOL,), share, pod.milli if share else 0,
+            key, 0, "user", "training", pod.models or self.models, (slot,), (POOL,), share,
+            pod.milli if share else 0,
         )  # fmt: skip
 
 
 def _node(kind: NodeModel, number: int) -> Node:
-    name = f"{kind.model}-{kind.cpus}-{kind.memory}-{kind.devices}-{number}"
+    name = f"{kind.model}-{kind.cpus}-{kind.memory_mib}-{kind.devices}-{number}"
     devices = tuple(
         Device(name, i, kind.model, "vendor", WHOLE, kind=f"gpu:{kind.model}")
         for i in range(kind.devices)
     )
     return Node(
-        name, True, "IDLE", kind.cpus, kind.cpus, kind.memory, kind.memory, 1,
+        name, True, "IDLE", kind.cpus, kind.cpus, kind.memory_mib, kind.memory_mib, 1,
         frozenset({kind.model}), (POOL,), devices, True, shared=True,
     )  # fmt: skip
 
@@ -128,7 +129,7 @@ class Planner:
             here = states[kind]
             if move := self.outlook.cpu_chooser.best(dict.fromkeys(here, 1), pod):
                 self.without[demand][kind] += 1
-                return self._change(here[move[0]], pod.cpus, pod.memory)
+                return self._change(here[move[0]], pod.cpus, pod.memory_mib)
         return None
 
     def _change(

@@ -69,11 +69,11 @@ def _request(
     weights = {
         j: 1.0
         + likes[devices[j].node % len(TYPES)]
-        - max(0, devices[j].memory - memory if memory else 0) / 400
-        + (devices[j].used / devices[j].memory if memory else 0) / 5
+        - max(0, devices[j].memory_gib - memory if memory else 0) / 400
+        + (devices[j].used_gib / devices[j].memory_gib if memory else 0) / 5
         for n in usable
         for j in nodes[n].devices
-        if (devices[j].memory - devices[j].used >= memory if memory else devices[j].whole)
+        if (devices[j].memory_gib - devices[j].used_gib >= memory if memory else devices[j].whole)
     }
     return PRequest((PSlot(count, need),) * slots, memory, groups, t), weights
 

@@ -154,11 +154,11 @@ class Search:
     def _may_all_start(self) -> bool:
         """A rough count of GiB and CPUs: whether it is worth trying to start everything."""
         gib = cpus = 0
-        smallest = min((d.memory for d in self.problem.devices if d.whole), default=0)
+        smallest = min((d.memory_gib for d in self.problem.devices if d.whole), default=0)
         for r, count in Counter(self.problem.tasks[t].request for t in self.able).items():
             request = self.problem.requests[r]
             devices = sum(slot.devices for slot in request.slots)
-            gib += count * devices * (request.memory or smallest)
+            gib += count * devices * (request.memory_gib or smallest)
             least = (min(need.cpus for need in slot.need.values()) for slot in request.slots)
             cpus += count * sum(least)
         free = sum(device.free_gib for device in self.problem.devices)

@@ -102,11 +102,11 @@ def test_priority_beats_number(solver: SolverName) -> None:
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_packing_that_first_fit_misses(solver: SolverName) -> None:
     # First-fit puts the small task on the big device, and then the big task starts nowhere.
-    small, big = asks_of(simple(tasks=2, devices=1, memory=10))
+    small, big = asks_of(simple(tasks=2, devices=1, memory_gib=10))
     problem = simple(devices=1)
-    devices = (replace(problem.devices[0], memory=16), problem.devices[1])
+    devices = (replace(problem.devices[0], memory_gib=16), problem.devices[1])
     small = replace(small, weights={0: 1.0, 1: 9.0})
-    big = replace(big, memory=72)
+    big = replace(big, memory_gib=72)
     problem = trimmed(with_asks(replace(problem, devices=devices), small, big))
     assert list(greedy(problem).starts) == [0]
     found = solve(problem, 10, solver)
@@ -170,7 +170,7 @@ def test_an_infeasible_answer_is_not_used(
 
 @pytest.mark.parametrize("reader", SOLVERS)
 def test_a_dump_reads_back_with_its_names(tmp_path: Path, reader: SolverName) -> None:
-    problem = simple(tasks=2, memory=50)
+    problem = simple(tasks=2, memory_gib=50)
     hostile = "a b:c-[1]\n\\ end + 3 "
     nodes = (replace(problem.nodes[0], name=hostile), problem.nodes[1])
     tasks = (replace(problem.tasks[0], key="123_4"), replace(problem.tasks[1], key=hostile))
@@ -215,7 +215,7 @@ def test_planted_faults_are_found(kind: str) -> None:
     one = replace(task, weights={0: 1.0, 2: 1.0, 4: 1.0})
     apart = replace(task, slots=task.slots * 2, groups=(frozenset({0}), frozenset({1})))
     two = replace(task, slots=(PSlot(2, {0: Need(1, 1)}),))
-    shared = replace(task, memory=50)
+    shared = replace(task, memory_gib=50)
     cpus = replace(task, slots=(PSlot(1, {0: Need(9, 1)}),))
     host = replace(task, slots=(PSlot(1, {0: Need(1, 8001)}),))
     problem = with_asks(problem, one, one, apart, two, shared, shared, cpus, host)

@@ -30,7 +30,7 @@ class Ask:
 
     key: str
     slots: tuple[PSlot, ...]
-    memory: int
+    memory_gib: int
     groups: tuple[frozenset[int], ...]
     weights: dict[int, float]
 
@@ -43,7 +43,7 @@ def problem_of(nodes: Sequence[PNode], devices: Sequence[PDevice], asks: Sequenc
     for ask in asks:
         if ask.weights not in tables:
             tables.append(ask.weights)
-        request = PRequest(ask.slots, ask.memory, ask.groups, tables.index(ask.weights))
+        request = PRequest(ask.slots, ask.memory_gib, ask.groups, tables.index(ask.weights))
         if request not in requests:
             requests.append(request)
         tasks.append(PTask(ask.key, requests.index(request)))
@@ -55,7 +55,7 @@ def asks_of(problem: Problem) -> tuple[Ask, ...]:
     found = []
     for t, task in enumerate(problem.tasks):
         q = problem.request(t)
-        found.append(Ask(task.key, q.slots, q.memory, q.groups, problem.weights[q.weights]))
+        found.append(Ask(task.key, q.slots, q.memory_gib, q.groups, problem.weights[q.weights]))
     return tuple(found)
 
 
@@ -70,14 +70,14 @@ def trimmed(problem: Problem) -> Problem:
     device = {d.state: d for d in problem.devices}
 
     def serves(ask: Ask, d: PDevice) -> bool:
-        return d.memory - d.used >= ask.memory if ask.memory else d.whole
+        return d.memory_gib - d.used_gib >= ask.memory_gib if ask.memory_gib else d.whole
 
     asks = []
     for ask in asks_of(problem):
         slots = tuple(
             PSlot(slot.devices, {
                 s: need for s, need in slot.need.items()
-                if need.cpus <= state[s].cpus and need.memory_mib <= state[s].memory
+                if need.cpus <= state[s].cpus and need.memory_mib <= state[s].memory_mib
             })
             for slot in ask.slots
         )  # fmt: skip
@@ -102,10 +102,10 @@ def random_problem(rng: random.Random) -> Problem:
     for n in range(rng.choice((1, 2, 3, 3))):
         first = len(devices)
         for position in range(rng.choice((1, 2, 3, 3))):
-            memory = rng.choice((16, 40, 80))
+            memory_gib = rng.choice((16, 40, 80))
             used = rng.choice((0, 0, 0, 0, 10, 16))
             whole = not used and rng.random() < 0.9
-            devices.append(PDevice(n, position, memory, used, whole, len(devices)))
+            devices.append(PDevice(n, position, memory_gib, used, whole, len(devices)))
         mine = tuple(range(first, len(devices)))
         cpus = rng.choice((4, 6, 8, 8, 0))
         nodes.append(PNode(f"n{n}", cpus, rng.choice((5000, 8000, 8000)), mine, n))
@@ -166,7 +166,7 @@ def _choices(problem: Problem, task: PRequest) -> Iterator[tuple[SlotChoice, ...
     return itertools.product(*per_slot)
 
 
-def simple(nodes: int = 2, devices: int = 2, tasks: int = 1, memory: int = 0) -> Problem:
+def simple(nodes: int = 2, devices: int = 2, tasks: int = 1, memory_gib: int = 0) -> Problem:
     """Equal nodes of equal 80 GiB devices, and equal tasks for one device each."""
     cluster = [
         PNode(f"n{n}", 8, 8000, tuple(range(n * devices, (n + 1) * devices)), n)
@@ -178,7 +178,7 @@ def simple(nodes: int = 2, devices: int = 2, tasks: int = 1, memory: int = 0) ->
     everywhere = frozenset(range(nodes))
     slot = PSlot(1, dict.fromkeys(everywhere, Need(1, 1000)))
     weights = dict.fromkeys(range(len(cards)), 1.0)
-    queue = [Ask(f"{t}", (slot,), memory, (everywhere,), weights) for t in range(tasks)]
+    queue = [Ask(f"{t}", (slot,), memory_gib, (everywhere,), weights) for t in range(tasks)]
     return problem_of(cluster, cards, queue)
 
 

@@ -56,8 +56,8 @@ class Remaining:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.cpus = [node.cpus for node in problem.nodes]
-        self.memory = [node.memory for node in problem.nodes]
-        self.gib: dict[int, int] = {}  # free, of the devices of the nodes looked at
+        self.memory_mib = [node.memory_mib for node in problem.nodes]
+        self.free_gib: dict[int, int] = {}  # free, of the devices of the nodes looked at
         self.whole: dict[int, bool] = {}
         self.fresh: dict[int, list[int]] = {}
         for n in range(len(problem.nodes) - 1, -1, -1):
@@ -66,12 +66,15 @@ class Remaining:
         self._worth: dict[tuple[int, int, int], float | None] = {}
 
     def open(self, n: int) -> tuple[int, ...]:
-        """The devices of node n, from now on in `gib` and `whole`: of a large cluster, few are."""
+        """The devices of node n, which are in `free_gib` and `whole` from now on.
+
+        On a large cluster few ever are.
+        """
         mine = self.problem.nodes[n].devices
-        if mine and mine[0] not in self.gib:
+        if mine and mine[0] not in self.free_gib:
             for j in mine:
                 device = self.problem.devices[j]
-                self.gib[j] = device.free_gib
+                self.free_gib[j] = device.free_gib
                 self.whole[j] = device.whole
         return mine
 
@@ -85,23 +88,23 @@ class Remaining:
                 self.touched.append(n)
             need = slot.need[state]
             self.cpus[n] -= need.cpus
-            self.memory[n] -= need.memory_mib
+            self.memory_mib[n] -= need.memory_mib
             self.open(n)
             for j in choice.devices:
                 self.whole[j] = False
-                self.gib[j] -= request.memory or self.gib[j]
+                self.free_gib[j] -= request.memory_gib or self.free_gib[j]
 
     def holds(self, slot: PSlot, n: int) -> bool:
         """Whether node n has the CPUs and host memory for a slot."""
-        return slot.need[self.problem.nodes[n].state].fits(self.cpus[n], self.memory[n])
+        return slot.need[self.problem.nodes[n].state].fits(self.cpus[n], self.memory_mib[n])
 
     def serving(self, request: PRequest, n: int) -> list[int]:
         """The devices of node n that can still serve a request, in their order."""
-        mine, asked, devices = self.open(n), request.memory, self.problem.devices
+        mine, asked, devices = self.open(n), request.memory_gib, self.problem.devices
         weights = self.problem.weights[request.weights]
         if asked:
-            gib = self.gib
-            return [j for j in mine if gib[j] >= asked and devices[j].state in weights]
+            free_gib = self.free_gib
+            return [j for j in mine if free_gib[j] >= asked and devices[j].state in weights]
         whole = self.whole
         return [j for j in mine if whole[j] and devices[j].state in weights]
 

@@ -40,15 +40,15 @@ class PDevice:
 
     node: int
     position: int
-    memory: int
-    used: int
+    memory_gib: int
+    used_gib: int
     whole: bool
     state: int
 
     @property
     def free_gib(self) -> int:
         """What is free of it."""
-        return max(0, self.memory - self.used)
+        return max(0, self.memory_gib - self.used_gib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class PNode:
 
     name: str
     cpus: int
-    memory: int
+    memory_mib: int
     devices: tuple[int, ...]
     state: int
 
@@ -92,7 +92,7 @@ class PSlot:
 
 @dataclass(frozen=True, slots=True)
 class PRequest:
-    """What a task asks: its slots, r_t (`memory` GiB per device; 0 = takes devices whole), groups.
+    """What a task asks: its slots, r_t (`memory_gib` per device; 0 = takes devices whole), groups.
 
     `groups` are the sets of node states among which one is chosen for the whole task. `weights`
     is the index of the problem's table of w by state of device. It has the states in which a device
@@ -100,7 +100,7 @@ class PRequest:
     """
 
     slots: tuple[PSlot, ...]
-    memory: int
+    memory_gib: int
     groups: tuple[frozenset[int], ...]
     weights: int
 
@@ -175,14 +175,17 @@ def violations(problem: Problem, solution: Solution) -> list[str]:
             loads[choice.node] = Need(load.cpus + need.cpus, load.memory_mib + need.memory_mib)
             for j in choice.devices:
                 device = problem.devices[j]
-                gib, taken = used_gib.get(j, device.used), request.memory or device.memory
-                if gib + taken > device.memory or not (request.memory or device.whole):
-                    in_use = f"{gib} GiB of {device.memory} are in use"
+                gib, taken = (
+                    used_gib.get(j, device.used_gib),
+                    request.memory_gib or device.memory_gib,
+                )
+                if gib + taken > device.memory_gib or not (request.memory_gib or device.whole):
+                    in_use = f"{gib} GiB of {device.memory_gib} are in use"
                     found.append(f"{key}: device {j} is not free, {in_use}")
                 used_gib[j] = gib + taken
     for n, load in loads.items():
         node = problem.nodes[n]
-        if not load.fits(node.cpus, node.memory):
+        if not load.fits(node.cpus, node.memory_mib):
             found.append(f"node {node.name}: {load.cpus} CPUs, {load.memory_mib} MiB are too many")
     return found
 

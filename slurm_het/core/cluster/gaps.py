@@ -1,4 +1,8 @@
-"""What is free on a node in thousandths of devices, and what a job takes of it."""
+"""What is free on a node in thousandths of devices, and what a job takes of it.
+
+CPUs are whole numbers in any unit that the caller uses throughout: hetd counts CPUs, the benchmark
+on openb's traces thousandths of them.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +17,19 @@ class NodeModel(NamedTuple):
 
     model: str
     cpus: int
-    memory: int
+    memory_mib: int
     devices: int
 
     def empty(self) -> Free:
         """The state of such a node with nothing on it."""
-        return Free(self.model, self.cpus, self.memory, (WHOLE,) * self.devices)
+        return Free(self.model, self.cpus, self.memory_mib, (WHOLE,) * self.devices)
 
 
 class Shape(NamedTuple):
     """What a job asks of one node: `devices` of them, `milli` of each; `models` empty = any."""
 
     cpus: int
-    memory: int
+    memory_mib: int
     devices: int
     milli: int
     models: frozenset[str]
@@ -41,23 +45,23 @@ class Free(NamedTuple):
 
     model: str
     cpus: int
-    memory: int
+    memory_mib: int
     gaps: tuple[int, ...]
 
 
 def options(free: Free, shape: Shape) -> list[Free]:
     """The states that a node may be in after taking such a job; empty if it does not fit."""
-    cpus, memory = free.cpus - shape.cpus, free.memory - shape.memory
-    if cpus < 0 or memory < 0 or (shape.models and free.model not in shape.models):
+    cpus, memory_mib = free.cpus - shape.cpus, free.memory_mib - shape.memory_mib
+    if cpus < 0 or memory_mib < 0 or (shape.models and free.model not in shape.models):
         return []
     gaps, milli, count = free.gaps, shape.milli, shape.devices
     if not count:
-        return [Free(free.model, cpus, memory, gaps)]
+        return [Free(free.model, cpus, memory_mib, gaps)]
     if len(gaps) < count or gaps[count - 1] < milli:
         return []
     if count > 1 or milli == WHOLE:
         rest = gaps[count:] + (0,) * count if milli == WHOLE else _less(gaps, count, milli)
-        return [Free(free.model, cpus, memory, rest)]
+        return [Free(free.model, cpus, memory_mib, rest)]
     found = []
     for i, gap in enumerate(gaps):
         if gap < milli:
@@ -65,7 +69,7 @@ def options(free: Free, shape: Shape) -> list[Free]:
         if i and gap == gaps[i - 1]:
             continue
         rest = tuple(sorted((*gaps[:i], gap - milli, *gaps[i + 1 :]), reverse=True))
-        found.append(Free(free.model, cpus, memory, rest))
+        found.append(Free(free.model, cpus, memory_mib, rest))
     return found
 
 

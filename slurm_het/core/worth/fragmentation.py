@@ -1,8 +1,8 @@
 """The price of fragmentation: what a placement takes away from the jobs the site really runs.
 
 Nodes in the same state (`Free`) are interchangeable, so everything is said of states, not of
-nodes. A device is divided in thousandths (of its memory); CPUs and host memory are plain
-integers in whatever unit the caller uses throughout.
+nodes. A device is divided in thousandths (of its memory). CPUs are whole numbers in any unit that
+the caller uses throughout.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Measure:
         for shape, share in mix.items():
             fits = shape.devices > 0 and (not shape.models or model in shape.models)
             size = (shape.devices, shape.milli) if fits else (0, 0)
-            found.setdefault(size, []).append((shape.cpus, shape.memory, share))
+            found.setdefault(size, []).append((shape.cpus, shape.memory_mib, share))
         self._nowhere = sum(share for _, _, share in found.pop((0, 0), ()))
         self._sizes = tuple(
             _Size(*size, sum(share for _, _, share in needs), tuple(needs))
@@ -57,7 +57,7 @@ class Measure:
         total, count = sum(gaps), len(gaps)
         lost = self._nowhere * total
         for (devices, milli, share, _), lacking in zip(
-            self._sizes, self._without(free.cpus, free.memory), strict=True
+            self._sizes, self._without(free.cpus, free.memory_mib), strict=True
         ):
             if devices > count or gaps[devices - 1] < milli:
                 lost += share * total
@@ -68,12 +68,12 @@ class Measure:
             lost += share * small + lacking * (total - small)
         return lost
 
-    def _without(self, cpus: int, memory: int) -> tuple[float, ...]:
+    def _without(self, cpus: int, memory_mib: int) -> tuple[float, ...]:
         """By size, the share of the shapes for which so much is not enough."""
-        key = cpus, memory
+        key = cpus, memory_mib
         if key not in self._lacking:
             self._lacking[key] = tuple(
-                sum([share for c, m, share in size.needs if c > cpus or m > memory])
+                sum([share for c, m, share in size.needs if c > cpus or m > memory_mib])
                 for size in self._sizes
             )
         return self._lacking[key]

@@ -46,10 +46,10 @@ class TotalFree(NamedTuple):
     """What the nodes of a kind have free together, and the most that one of them has."""
 
     cpus: int
-    memory: int
+    memory_mib: int
     gaps: Mapping[int, int]
     node_cpus: int
-    node_memory: int
+    node_memory_mib: int
     node_whole: int
 
 
@@ -61,10 +61,10 @@ def total_free(states: Mapping[Free, int]) -> TotalFree:
             gaps[gap] += count
     return TotalFree(
         sum(free.cpus * count for free, count in states.items()),
-        sum(free.memory * count for free, count in states.items()),
+        sum(free.memory_mib * count for free, count in states.items()),
         {gap: count for gap, count in gaps.items() if gap},
         max((free.cpus for free in states), default=0),
-        max((free.memory for free in states), default=0),
+        max((free.memory_mib for free in states), default=0),
         max((free.gaps.count(WHOLE) for free in states), default=0),
     )
 
@@ -107,22 +107,22 @@ def relaxation(
             mine = shape.total / WHOLE if shape.devices else cpu_worth
             worth[key] = min(worth.get(key, mine), mine)
     for kind, here in rooms.items():
-        cpus, memory = lp.row(here.cpus), lp.row(here.memory)
+        cpus, memory = lp.row(here.cpus), lp.row(here.memory_mib)
         levels, sizes = _gap_flow(lp, here, shapes[kind].values())
         for key, shape in shapes[kind].items():
-            terms = {rows[key]: 1.0, cpus: float(shape.cpus), memory: float(shape.memory)}
+            terms = {rows[key]: 1.0, cpus: float(shape.cpus), memory: float(shape.memory_mib)}
             if shape.devices and shape.milli == WHOLE:
                 terms[levels[WHOLE]] = float(shape.devices)
             elif shape.devices:
                 terms[sizes[shape.milli]] = float(shape.devices)
             found.uses[key, kind] = lp.column(worth[key], terms)
         if not devices_only:
-            _headroom(lp, here, ((cpus, here.cpus), (memory, here.memory)))
+            _headroom(lp, here, ((cpus, here.cpus), (memory, here.memory_mib)))
     return found
 
 
 def _fits(shape: Shape, kind: NodeModel, here: TotalFree) -> bool:
-    if shape.cpus > here.node_cpus or shape.memory > here.node_memory:
+    if shape.cpus > here.node_cpus or shape.memory_mib > here.node_memory_mib:
         return False
     if shape.models and kind.model not in shape.models:
         return False

@@ -91,7 +91,7 @@ class DetailedModel:
             for j in some:
                 x = self.x[t, k, i, j] = self._binary(f"x({key},{k},{i},{names.devices[j]})")
                 by_device[j].append(x)
-                self._load("mem", j, x, task.memory or self.problem.devices[j].memory)
+                self._load("mem", j, x, task.memory_gib or self.problem.devices[j].memory_gib)
             row = [self.x[t, k, i, j] for j in some]
             self._row(f"place({key},{k},{i},{node})", [*row, z], [1] * len(row) + [-1], "=", 0)
         for j, row in by_device.items():
@@ -120,7 +120,7 @@ class DetailedModel:
         free = {
             "mem": [device.free_gib for device in self.problem.devices],
             "cpu": [node.cpus for node in self.problem.nodes],
-            "host": [node.memory for node in self.problem.nodes],
+            "host": [node.memory_mib for node in self.problem.nodes],
         }
         for what, loads in self._loads.items():
             names = self.names.devices if what == "mem" else self.names.nodes

@@ -25,7 +25,7 @@ class DeviceState:
 
     number: int
     per_node: int
-    gib: int
+    free_gib: int
     whole: bool
 
 
@@ -123,13 +123,13 @@ class Choices:
         """How many such slots the nodes of the state could hold if nothing else was there."""
         request, place = self.problem.requests[choice.request], choice.place
         node = self.first[place.state]
-        cpus, memory = request.slots[choice.slot].need[place.state]
+        cpus, memory_mib = request.slots[choice.slot].need[place.state]
         limits = [node.cpus // cpus] if cpus else []
-        limits += [node.memory // memory] if memory else []
+        limits += [node.memory_mib // memory_mib] if memory_mib else []
         taken = dict(place.devices)
         for d in self.devices[place.state]:
             if d.number in taken:
-                each = d.gib // request.memory if request.memory else 1
+                each = d.free_gib // request.memory_gib if request.memory_gib else 1
                 limits.append(d.per_node * each // taken[d.number])
         return self.nodes[place.state] * min(limits)
 
@@ -137,22 +137,22 @@ class Choices:
         """What one such slot takes, by row."""
         request, place = self.problem.requests[choice.request], choice.place
         s, node = place.state, self.first[place.state]
-        cpus, memory = request.slots[choice.slot].need[s]
+        cpus, memory_mib = request.slots[choice.slot].need[s]
         if cpus:
             yield ("cpus", s, -1), cpus
-        if memory:
-            yield ("memory", s, -1), memory
+        if memory_mib:
+            yield ("memory", s, -1), memory_mib
         if 2 * cpus > node.cpus:
             yield ("half cpus", s, -1), 1
-        if 2 * memory > node.memory:
+        if 2 * memory_mib > node.memory_mib:
             yield ("half memory", s, -1), 1
         for d in self.devices[s]:
             count = dict(place.devices).get(d.number, 0)
             if count:
-                yield ("gib", s, d.number), count * (request.memory or d.gib)
-                if 2 * (request.memory or d.gib) > d.gib:
+                yield ("gib", s, d.number), count * (request.memory_gib or d.free_gib)
+                if 2 * (request.memory_gib or d.free_gib) > d.free_gib:
                     yield ("half gib", s, d.number), count
-                if 2 * count > d.per_node and 2 * (request.memory or d.gib) > d.gib:
+                if 2 * count > d.per_node and 2 * (request.memory_gib or d.free_gib) > d.free_gib:
                     yield ("half devices", s, d.number), 1
 
     def limit(self, key: Resource) -> int:
@@ -163,10 +163,10 @@ class Choices:
             case "cpus":
                 return nodes * node.cpus
             case "memory":
-                return nodes * node.memory
+                return nodes * node.memory_mib
             case "gib" | "half gib":
                 d = next(d for d in self.devices[s] if d.number == number)
-                return nodes * d.per_node * (d.gib if what == "gib" else 1)
+                return nodes * d.per_node * (d.free_gib if what == "gib" else 1)
             case _:
                 return nodes
 
@@ -179,7 +179,7 @@ class Choices:
         several = {
             (r, g): (group, min(slot.devices for slot in request.slots))
             for r, request in enumerate(self.problem.requests)
-            if len(request.slots) > 1 and not request.memory
+            if len(request.slots) > 1 and not request.memory_gib
             for g, group in enumerate(self.groups[r])
         }
         found = []

@@ -53,7 +53,7 @@ def _copies(counts: Mapping[Choice, float]) -> list[tuple[Choice, float]]:
 def _size(request: PRequest) -> tuple[int, int, int]:
     slot = max(request.slots, key=lambda s: s.devices)
     cpus = max((need.cpus for need in slot.need.values()), default=0)
-    return slot.devices if not request.memory else 0, request.memory, cpus
+    return slot.devices if not request.memory_gib else 0, request.memory_gib, cpus
 
 
 class _Expansion:
@@ -122,7 +122,7 @@ class _Expansion:
             mine = [j for j in serving if self.problem.devices[j].state == state]
             if len(mine) < count:
                 return None
-            if request.memory:
-                mine.sort(key=lambda j: self.room.gib[j])
+            if request.memory_gib:
+                mine.sort(key=lambda j: self.room.free_gib[j])
             found += mine[:count]
         return tuple(found)

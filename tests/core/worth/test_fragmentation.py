@@ -63,7 +63,7 @@ def test_whole_devices_are_taken_from_the_empty_ones() -> None:
     assert options(free, two._replace(devices=3)) == []
 
 
-@pytest.mark.parametrize("change", [{"cpus": 9}, {"memory": 33}, {"models": frozenset({"t4"})}])
+@pytest.mark.parametrize("change", [{"cpus": 9}, {"memory_mib": 33}, {"models": frozenset({"t4"})}])
 def test_what_does_not_fit_has_no_options(change: dict[str, Any]) -> None:
     assert options(Free("a100", 8, 32, (1000,)), WHOLE_JOB._replace(**change)) == []
 
@@ -71,8 +71,11 @@ def test_what_does_not_fit_has_no_options(change: dict[str, Any]) -> None:
 @given(states, shapes)
 def test_options_take_exactly_what_was_asked(free: Free, shape: Shape) -> None:
     for after in options(free, shape):
-        assert (after.cpus, after.memory) == (free.cpus - shape.cpus, free.memory - shape.memory)
-        assert min(after.cpus, after.memory, *after.gaps) >= 0
+        assert (after.cpus, after.memory_mib) == (
+            free.cpus - shape.cpus,
+            free.memory_mib - shape.memory_mib,
+        )
+        assert min(after.cpus, after.memory_mib, *after.gaps) >= 0
         assert sum(free.gaps) - sum(after.gaps) == shape.devices * shape.milli
         assert after.gaps == tuple(sorted(after.gaps, reverse=True))
 
