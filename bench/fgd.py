@@ -72,8 +72,8 @@ class Cluster:
 
     def __init__(self, nodes: Mapping[NodeModel, int]) -> None:
         self.states: Counter[Free] = Counter()
-        for kind, count in nodes.items():
-            self.states[kind.empty()] += count
+        for model, count in nodes.items():
+            self.states[model.empty()] += count
 
     def move(self, before: Free, after: Free) -> None:
         """One node's state changes."""

@@ -8,7 +8,7 @@ One pod at a time nobody may turn down a pod that fits. In polling windows the p
 pods at once and may turn some down for good, as late as it can, for those that are still to come
 (`--load`: the demand it expects, in devices of the cluster). Every placement of every policy is
 checked by an independent referee. `LP bound`: what no policy can exceed, even one that knows all
-pods beforehand and moves them at will (CPUs and memory summed over the nodes of a kind); of the
+pods beforehand and moves them at will (CPUs and memory summed over the nodes of a model); of the
 first `--bounds` seeds.
 """
 
@@ -52,7 +52,7 @@ class Referee:
     """Keeps its own books of the nodes; `infeasible` counts the placements that break them."""
 
     def __init__(self, trace: Trace) -> None:
-        self.nodes = Counter({kind.empty(): count for kind, count in trace.nodes.items()})
+        self.nodes = Counter({model.empty(): count for model, count in trace.nodes.items()})
         self.infeasible = 0
 
     def check(self, pod: Shape, move: Move) -> None:
@@ -161,15 +161,15 @@ def bound(trace: Trace, pods: Sequence[Shape], percent: int) -> float:
 
 def _most(trace: Trace, pods: Sequence[Shape], share: float) -> float:
     """The LP's optimum for the pods that ask for up to `share` of the cluster's devices."""
-    demand: Counter[Shape] = Counter()
+    expected: Counter[Shape] = Counter()
     asked = 0
     for pod in pods:
         asked += pod.total
         if asked > share * trace.milli:
             break
-        demand[pod] += 1
-    rooms = {kind: total_free({kind.empty(): count}) for kind, count in trace.nodes.items()}
-    lp = relaxation(rooms, demand, as_it_is, devices_only=True).program
+        expected[pod] += 1
+    rooms = {model: total_free({model.empty(): count}) for model, count in trace.nodes.items()}
+    lp = relaxation(rooms, expected, as_it_is, devices_only=True).program
     values = solved(lp)
     return WHOLE * sum(c.gain * x for c, x in zip(lp.columns, values, strict=True))
 

@@ -62,13 +62,13 @@ def apart(problem: Problem) -> Problem:
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("kind", ["crowds", "each node its own state"])
-def test_counts_against_the_reference(solver: SolverName, kind: str) -> None:
+@pytest.mark.parametrize("states", ["crowds", "each node its own state"])
+def test_counts_against_the_reference(solver: SolverName, states: str) -> None:
     """What it says of its plan is true, and what it calls optimal is the best there is."""
     proven: list[bool] = []
 
     @property_test
-    @given(crowds() if kind == "crowds" else problems())
+    @given(crowds() if states == "crowds" else problems())
     def check(problem: Problem) -> None:
         found = Search(problem, 30, Pooled(problem, solver), 0.0).run()
         best = reference(problem)

@@ -207,9 +207,9 @@ PLANTED: dict[str, tuple[dict[int, tuple[SlotChoice, ...]], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", PLANTED)
-def test_planted_faults_are_found(kind: str) -> None:
-    starts, words = PLANTED[kind]
+@pytest.mark.parametrize("fault", PLANTED)
+def test_planted_faults_are_found(fault: str) -> None:
+    starts, words = PLANTED[fault]
     problem = simple(nodes=3)
     task = replace(asks_of(problem)[0], slots=(PSlot(1, dict.fromkeys((0, 1), Need(1, 1))),))
     one = replace(task, weights={0: 1.0, 2: 1.0, 4: 1.0})

@@ -188,18 +188,18 @@ def crowds() -> st.SearchStrategy[Problem]:
 
 
 def random_crowd(rng: random.Random) -> Problem:
-    """One such problem: 2 states of 1 or 2 nodes with 1 or 2 kinds of devices, 4 or 5 tasks."""
+    """One such problem: 2 states of 1 or 2 nodes with devices in 1 or 2 states, 4 or 5 tasks."""
     nodes: list[PNode] = []
     devices: list[PDevice] = []
     for s in range(2):
         cpus, host = rng.choice((4, 6, 8)), rng.choice((5000, 8000))
-        kinds = [rng.choice(((80, 0), (80, 0), (80, 30), (40, 0), (40, 16))) for _ in range(2)]
+        sorts = [rng.choice(((80, 0), (80, 0), (80, 30), (40, 0), (40, 16))) for _ in range(2)]
         mine = [rng.choice((0, 0, 1)) for _ in range(rng.choice((1, 2, 3)))]
         for _ in range(rng.choice((1, 2))):
             first = len(devices)
-            for position, kind in enumerate(mine):
-                memory, used = kinds[kind]
-                devices.append(PDevice(len(nodes), position, memory, used, not used, 2 * s + kind))
+            for position, sort in enumerate(mine):
+                gib, used = sorts[sort]
+                devices.append(PDevice(len(nodes), position, gib, used, not used, 2 * s + sort))
             indexes = tuple(range(first, len(devices)))
             nodes.append(PNode(f"n{len(nodes)}", cpus, host, indexes, s))
     asks: list[Ask] = []

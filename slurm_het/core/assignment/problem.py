@@ -73,7 +73,8 @@ class Need(NamedTuple):
 
     def fits(self, cpus: int, memory_mib: int) -> bool:
         """Whether a node on which so much is free has it."""
-        return self.cpus <= cpus and self.memory_mib <= memory_mib
+        needed_cpus, needed_mib = self
+        return needed_cpus <= cpus and needed_mib <= memory_mib
 
 
 NOTHING = Need(0, 0)

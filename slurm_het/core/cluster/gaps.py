@@ -13,7 +13,7 @@ WHOLE = 1000
 
 
 class NodeModel(NamedTuple):
-    """Nodes that are equal when empty."""
+    """Nodes that are equal when empty: the model of their devices, and how many they have."""
 
     model: str
     cpus: int
@@ -21,12 +21,15 @@ class NodeModel(NamedTuple):
     devices: int
 
     def empty(self) -> Free:
-        """The state of such a node with nothing on it."""
+        """What is free on such a node with nothing on it."""
         return Free(self.model, self.cpus, self.memory_mib, (WHOLE,) * self.devices)
 
 
 class Shape(NamedTuple):
-    """What a job asks of one node: `devices` of them, `milli` of each; `models` empty = any."""
+    """What a job asks of one node: so many `devices`, and `milli` thousandths of each.
+
+    `models` are those of the devices that will do; empty is any.
+    """
 
     cpus: int
     memory_mib: int
@@ -50,7 +53,10 @@ class Free(NamedTuple):
 
 
 def options(free: Free, shape: Shape) -> list[Free]:
-    """The states that a node may be in after taking such a job; empty if it does not fit."""
+    """What may be free on a node once it has taken such a job; empty if the job does not fit.
+
+    A share may go on any device; several devices, or whole ones, are those with the largest gaps.
+    """
     cpus, memory_mib = free.cpus - shape.cpus, free.memory_mib - shape.memory_mib
     if cpus < 0 or memory_mib < 0 or (shape.models and free.model not in shape.models):
         return []
@@ -62,15 +68,15 @@ def options(free: Free, shape: Shape) -> list[Free]:
     if count > 1 or milli == WHOLE:
         rest = gaps[count:] + (0,) * count if milli == WHOLE else _less(gaps, count, milli)
         return [Free(free.model, cpus, memory_mib, rest)]
-    found = []
+    after = []
     for i, gap in enumerate(gaps):
         if gap < milli:
             break
         if i and gap == gaps[i - 1]:
             continue
         rest = tuple(sorted((*gaps[:i], gap - milli, *gaps[i + 1 :]), reverse=True))
-        found.append(Free(free.model, cpus, memory_mib, rest))
-    return found
+        after.append(Free(free.model, cpus, memory_mib, rest))
+    return after
 
 
 def _less(gaps: tuple[int, ...], count: int, milli: int) -> tuple[int, ...]:

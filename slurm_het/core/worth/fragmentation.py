@@ -1,8 +1,8 @@
 """The price of fragmentation: what a placement takes away from the jobs the site really runs.
 
-Nodes in the same state (`Free`) are interchangeable, so everything is said of states, not of
-nodes. A device is divided in thousandths (of its memory). CPUs are whole numbers in any unit that
-the caller uses throughout.
+Nodes on which the same is free (`Free`) are interchangeable, so everything is said of what is free,
+not of nodes. A device is divided in thousandths (of its memory). CPUs are whole numbers in any unit
+that the caller uses throughout.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Mix = Mapping["Shape", float]
 
 
 class _Size(NamedTuple):
-    """The shapes of a mix that take as many devices and as much of each; their shares together.
+    """The shapes of a mix that take equally many devices and as much of each, and their share.
 
-    `needs`: CPUs, memory and share of each.
+    `needs` has CPUs, memory (MiB) and share of each shape.
     """
 
     devices: int
@@ -30,21 +30,21 @@ class _Size(NamedTuple):
 
 
 class Measure:
-    """The fragmentation of nodes of one model by one mix (FGD's measure).
+    """The fragmentation of nodes of one model by one mix: F_n(M) of FGD (Weng et al., ATC '23).
 
-    What is lost for lack of CPUs or memory is worked out once for all nodes that have as many.
+    What is lost for lack of CPUs or memory is worked out once for all nodes with as many free.
     """
 
     def __init__(self, model: str, mix: Mix) -> None:
-        found: dict[tuple[int, int], list[tuple[int, int, float]]] = {}
+        needs_of: dict[tuple[int, int], list[tuple[int, int, float]]] = {}
         for shape, share in mix.items():
             fits = shape.devices > 0 and (not shape.models or model in shape.models)
             size = (shape.devices, shape.milli) if fits else (0, 0)
-            found.setdefault(size, []).append((shape.cpus, shape.memory_mib, share))
-        self._nowhere = sum(share for _, _, share in found.pop((0, 0), ()))
+            needs_of.setdefault(size, []).append((shape.cpus, shape.memory_mib, share))
+        self._nowhere = sum(share for _, _, share in needs_of.pop((0, 0), ()))
         self._sizes = tuple(
             _Size(*size, sum(share for _, _, share in needs), tuple(needs))
-            for size, needs in sorted(found.items())
+            for size, needs in sorted(needs_of.items())
         )
         self._lacking: Memo[tuple[int, int], tuple[float, ...]] = Memo()  # by CPUs and memory
 
@@ -69,7 +69,7 @@ class Measure:
         return lost
 
     def _without(self, cpus: int, memory_mib: int) -> tuple[float, ...]:
-        """By size, the share of the shapes for which so much is not enough."""
+        """By size, the share of the shapes for which so many CPUs and so much memory do not do."""
         key = cpus, memory_mib
         if key not in self._lacking:
             self._lacking[key] = tuple(

@@ -136,7 +136,7 @@ def _quotas() -> Quotas:
     return Quotas({(WHOLE_JOB, BIG): 3.0, (WHOLE_JOB, SMALL): 1.0, (TYPED, SMALL): 2.0})
 
 
-def test_the_kind_furthest_behind_comes_first() -> None:
+def test_the_model_furthest_behind_comes_first() -> None:
     ledger = Ledger(_quotas(), (SMALL, BIG))
     chosen = []
     for _ in range(4):
@@ -155,7 +155,7 @@ def test_a_shape_without_plan_is_not_wanted_but_has_an_order() -> None:
     assert set(ledger.order(CPU_JOB)) == {SMALL, BIG}
 
 
-def test_the_mix_of_a_kind_is_mostly_what_is_planned_there() -> None:
+def test_the_mix_of_a_model_is_mostly_what_is_planned_there() -> None:
     overall = {WHOLE_JOB: 0.5, TYPED: 0.2, CPU_JOB: 0.3}
     mix = _quotas().mix(SMALL, overall)
     assert sum(mix.values()) == pytest.approx(1)
