@@ -1,8 +1,10 @@
 """The assignment problem as plain numbers: what the solvers see, with nothing of Slurm left.
 
-Our reading of the method's formula (its published text names the symbols, the images are lost).
-Nodes in the same state are interchangeable, and so are devices in the same state on them: what a
-task needs and what it is worth is said per state, and identical tasks share one request.
+Nodes in one state are interchangeable, and so are devices in one state on them. What a task needs
+and what it is worth is therefore said per state, and identical tasks share one request.
+
+The formula is our reading of the method's: its published text names the symbols, but its images are
+lost.
 
 For task t that asks for requested devices i (grouped in slots k, one slot per node), device j of
 node n, memory M_j with U_j occupied, r_t GiB per requested device (M_j when it takes it whole):
@@ -32,10 +34,10 @@ from typing import Literal, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class PDevice:
-    """Device j: its node (an index), its position on the node, M_j and U_j in GiB, its state.
+    """Device j: its node (an index), its position there, M_j and U_j.
 
-    `whole`: it may be taken whole now; it is empty and not reserved, and U_j is 0. Devices have one
-    `state` if they are equal in all this but the position, on nodes of one state.
+    `whole`: it may be taken whole now; nobody holds it or has a part of it, and U_j is 0. Devices
+    have one `state` if they are equal in all but the position, on nodes of one state.
     """
 
     node: int
@@ -47,13 +49,13 @@ class PDevice:
 
     @property
     def free_gib(self) -> int:
-        """What is free of it."""
+        """M_j - U_j, at least 0."""
         return max(0, self.memory_gib - self.used_gib)
 
 
 @dataclass(frozen=True, slots=True)
 class PNode:
-    """Node n: the free CPUs and host memory (MiB), at least 0, and its devices (indexes).
+    """Node n: its free CPUs and host memory, which are at least 0, and its devices (indexes).
 
     Nodes have one `state` if they and their devices differ in name and order only.
     """
@@ -66,13 +68,13 @@ class PNode:
 
 
 class Need(NamedTuple):
-    """What a slot takes of a node beside devices: CPUs, and host memory in MiB."""
+    """What a slot takes of a node beside devices: CPUs and host memory."""
 
     cpus: int
     memory_mib: int
 
     def fits(self, cpus: int, memory_mib: int) -> bool:
-        """Whether a node on which so much is free has it."""
+        """Whether so much, free on a node, is enough."""
         needed_cpus, needed_mib = self
         return needed_cpus <= cpus and needed_mib <= memory_mib
 
@@ -82,7 +84,7 @@ NOTHING = Need(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class PSlot:
-    """Slot k of a request: how many devices, and by state of nodes what it needs of such a node.
+    """Slot k of a request: how many devices it takes, and what it needs of a node by its state.
 
     `need` has the states in which a node has that much free, and no others.
     """
@@ -93,11 +95,12 @@ class PSlot:
 
 @dataclass(frozen=True, slots=True)
 class PRequest:
-    """What a task asks: its slots, r_t (`memory_gib` per device; 0 = takes devices whole), groups.
+    """What a task asks: its slots, and r_t, the `memory_gib` of each device that it takes.
 
-    `groups` are the sets of node states among which one is chosen for the whole task. `weights`
-    is the index of the problem's table of w by state of device. It has the states in which a device
-    can serve the request, and no others: r_t GiB are free of it, or it may be taken whole.
+    With `memory_gib` 0 it takes devices whole. `groups` are sets of node states: one of them is
+    chosen for the whole task. `weights` is the index of the problem's table of w by state of
+    device. The table has the states in which a device can serve the request, and no others: r_t
+    GiB are free of it, or it may be taken whole.
     """
 
     slots: tuple[PSlot, ...]
@@ -108,7 +111,7 @@ class PRequest:
 
 @dataclass(frozen=True, slots=True)
 class PTask:
-    """Task t: its name, and the index of its request."""
+    """Task t: its key, and the index of its request."""
 
     key: str
     request: int
@@ -116,10 +119,10 @@ class PTask:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Tasks are in Slurm's priority order, highest first; `weights[i][state of device]` is w.
+    """Tasks in Slurm's priority order, highest first; `weights` are tables of w by state of device.
 
-    Whether a task would fit somewhere if it were alone is not worked out from the numbers again:
-    a slot's `need` and a request's table of weights have just the states where it does.
+    Where a task fits if it is alone, a slot's `need` and a request's table of weights say: they
+    have just those states. Nobody works it out from the numbers again.
     """
 
     nodes: tuple[PNode, ...]
@@ -147,11 +150,12 @@ class SlotChoice:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Which tasks start (index of the task → a choice per slot), and how good that is proven.
+    """Which tasks start (index of the task → a choice per slot), and what is proven of that.
 
     `status`: optimal (within the solver's tolerances), incumbent (the best found before the
-    deadline, `gap` to the bound), or greedy (the first-fit plan; nothing proven). `objective` and
-    `bound` are of the last level of the lexicographic objective, sum w·x.
+    deadline), or greedy (the first-fit plan, of which nothing is proven). `objective` and `bound`
+    are of the last level of the lexicographic objective, sum w·x; `gap` is the distance between
+    them, relative to the objective. `seconds` is how long it took.
     """
 
     starts: dict[int, tuple[SlotChoice, ...]] = field(default_factory=dict)
@@ -164,12 +168,12 @@ class Solution:
 
 def violations(problem: Problem, solution: Solution) -> list[str]:
     """Every constraint that a solution breaks, in words; an empty list means it is feasible."""
-    found: list[str] = []
-    used_gib: dict[int, int] = {}  # by device, and what is taken of nodes
-    loads: dict[int, Need] = {}
+    broken: list[str] = []
+    used_gib: dict[int, int] = {}  # by device
+    loads: dict[int, Need] = {}  # by node
     for t, choices in solution.starts.items():
         key, request = problem.tasks[t].key, problem.request(t)
-        found += _shape_violations(problem, key, request, choices)
+        broken += _shape_violations(problem, key, request, choices)
         for slot, choice in zip(request.slots, choices, strict=False):
             need = slot.need.get(problem.nodes[choice.node].state, NOTHING)
             load = loads.get(choice.node, NOTHING)
@@ -182,33 +186,33 @@ def violations(problem: Problem, solution: Solution) -> list[str]:
                 )
                 if gib + taken > device.memory_gib or not (request.memory_gib or device.whole):
                     in_use = f"{gib} GiB of {device.memory_gib} are in use"
-                    found.append(f"{key}: device {j} is not free, {in_use}")
+                    broken.append(f"{key}: device {j} is not free, {in_use}")
                 used_gib[j] = gib + taken
     for n, load in loads.items():
         node = problem.nodes[n]
         if not load.fits(node.cpus, node.memory_mib):
-            found.append(f"node {node.name}: {load.cpus} CPUs, {load.memory_mib} MiB are too many")
-    return found
+            broken.append(f"node {node.name}: {load.cpus} CPUs, {load.memory_mib} MiB are too many")
+    return broken
 
 
 def _shape_violations(
     problem: Problem, key: str, request: PRequest, choices: tuple[SlotChoice, ...]
 ) -> list[str]:
-    found: list[str] = []
+    broken: list[str] = []
     nodes = [choice.node for choice in choices]
     states = {problem.nodes[n].state for n in nodes}
     if len(choices) != len(request.slots) or len(set(nodes)) != len(nodes):
-        found.append(f"{key}: its slots are not on {len(request.slots)} distinct nodes")
+        broken.append(f"{key}: its slots are not on {len(request.slots)} distinct nodes")
     if not any(states <= group for group in request.groups):
-        found.append(f"{key}: nodes {nodes} are in no single group")
+        broken.append(f"{key}: nodes {nodes} are in no single group")
     weights = problem.weights[request.weights]
     for k, (slot, choice) in enumerate(zip(request.slots, choices, strict=False)):
         if problem.nodes[choice.node].state not in slot.need:
-            found.append(f"{key}: node {choice.node} is no candidate of slot {k}")
+            broken.append(f"{key}: node {choice.node} is no candidate of slot {k}")
         if len(set(choice.devices)) != slot.devices:
-            found.append(f"{key}: slot {k} has {len(set(choice.devices))} devices")
+            broken.append(f"{key}: slot {k} has {len(set(choice.devices))} devices")
         for j in choice.devices:
             device = problem.devices[j]
             if device.node != choice.node or device.state not in weights:
-                found.append(f"{key}: device {j} is not one of node {choice.node}'s it may use")
-    return found
+                broken.append(f"{key}: device {j} is not one of node {choice.node}'s it may use")
+    return broken
