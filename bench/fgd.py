@@ -72,8 +72,8 @@ class Cluster:
 
     def __init__(self, nodes: Mapping[NodeModel, int]) -> None:
         self.states: Counter[Free] = Counter()
-        for kind, count in nodes.items():
-            self.states[kind.empty()] += count
+        for model, count in nodes.items():
+            self.states[model.empty()] += count
 
     def move(self, before: Free, after: Free) -> None:
         """One node's state changes."""
@@ -125,7 +125,7 @@ def fgd(mix: Mix) -> Cost:
     """
     blind: dict[Shape, float] = {}
     for shape, share in mix.items():
-        known = shape._replace(memory=0)
+        known = shape._replace(memory_mib=0)
         blind[known] = blind.get(known, 0.0) + share
     increase = fragmentation_cost(blind)
 

@@ -27,17 +27,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import mip
 import yaml
 
 from bench.results import head, numbers, record, table
 from bench.simulate import Arrival, Outcome, Simulation
 from bench.traces import MissingTrace
 from slurm_het.config import parse_config
+from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, SlotChoice, Solution
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement
 from slurm_het.core.planner.plan import Solve
 from slurm_het.core.policy import Policy
+from slurm_het.solve.linear import solve_program
 from slurm_het.solve.solve import solve as solve_milp
 
 SOURCE = "https://github.com/stanford-futuredata/gavel (scheduler/)"
@@ -45,6 +46,7 @@ TYPES = {"v100": 16, "p100": 16, "k80": 12}
 """GiB of a device, by type."""
 NODES, DEVICES = 9, 4
 HOUR = 3600.0
+LP_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -177,20 +179,19 @@ def blind(rng: random.Random) -> Solve:
 
 def shortest(works: Sequence[Work]) -> float:
     """Seconds below which no schedule is, even one that may stop and move jobs at any time."""
-    model = mip.Model(solver_name="HIGHS")
-    model.verbose = 0
-    end = model.add_var(obj=1.0)
-    held: dict[str, list[mip.LinExpr]] = {t: [] for t in TYPES}
+    program = LinearProgram()
+    held = {t: program.row(0) for t in TYPES}  # device seconds, of those until the end
+    until_the_end = {row: -float(NODES * DEVICES) for row in held.values()}
     for work in works:
-        on = {t: model.add_var() for t in work.seconds}
-        model += mip.xsum(x * (1 / work.seconds[t]) for t, x in on.items()) >= 1
-        model += mip.xsum(on.values()) <= end
-        for t, x in on.items():
-            held[t].append(x * work.devices)
-    for terms in held.values():
-        model += mip.xsum(terms) <= NODES * DEVICES * end
-    model.optimize()
-    return float(end.x)
+        done, busy = program.row(-1), program.row(0)
+        until_the_end[busy] = -1.0
+        for t, seconds in work.seconds.items():
+            program.column(0, {done: -1 / seconds, busy: 1, held[t]: work.devices})
+    end = program.column(-1, until_the_end)
+    values = solve_program(program, LP_SECONDS)
+    if values is None:
+        raise SystemExit(f"the linear program was not solved in {LP_SECONDS:.0f} s")
+    return values[end]
 
 
 def main() -> None:

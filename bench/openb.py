@@ -8,7 +8,7 @@ One pod at a time nobody may turn down a pod that fits. In polling windows the p
 pods at once and may turn some down for good, as late as it can, for those that are still to come
 (`--load`: the demand it expects, in devices of the cluster). Every placement of every policy is
 checked by an independent referee. `LP bound`: what no policy can exceed, even one that knows all
-pods beforehand and moves them at will (CPUs and memory summed over the nodes of a kind); of the
+pods beforehand and moves them at will (CPUs and memory summed over the nodes of a model); of the
 first `--bounds` seeds.
 """
 
@@ -52,7 +52,7 @@ class Referee:
     """Keeps its own books of the nodes; `infeasible` counts the placements that break them."""
 
     def __init__(self, trace: Trace) -> None:
-        self.nodes = Counter({kind.empty(): count for kind, count in trace.nodes.items()})
+        self.nodes = Counter({model.empty(): count for model, count in trace.nodes.items()})
         self.infeasible = 0
 
     def check(self, pod: Shape, move: Move) -> None:
@@ -69,9 +69,10 @@ def allowed(pod: Shape, before: Free, after: Free) -> bool:
     won = Counter(after.gaps) - Counter(before.gaps)
     moved = Counter({gap - pod.milli: count for gap, count in lost.items()})
     return (
-        min(after.cpus, after.memory, *after.gaps) >= 0
+        min(after.cpus, after.memory_mib, *after.gaps) >= 0
         and (not pod.models or before.model in pod.models)
-        and (after.cpus, after.memory) == (before.cpus - pod.cpus, before.memory - pod.memory)
+        and (after.cpus, after.memory_mib)
+        == (before.cpus - pod.cpus, before.memory_mib - pod.memory_mib)
         and sum(before.gaps) - sum(after.gaps) == pod.total
         and sum(lost.values()) == pod.devices
         and moved == won
@@ -160,15 +161,15 @@ def bound(trace: Trace, pods: Sequence[Shape], percent: int) -> float:
 
 def _most(trace: Trace, pods: Sequence[Shape], share: float) -> float:
     """The LP's optimum for the pods that ask for up to `share` of the cluster's devices."""
-    demand: Counter[Shape] = Counter()
+    expected: Counter[Shape] = Counter()
     asked = 0
     for pod in pods:
         asked += pod.total
         if asked > share * trace.milli:
             break
-        demand[pod] += 1
-    rooms = {kind: total_free({kind.empty(): count}) for kind, count in trace.nodes.items()}
-    lp = relaxation(rooms, demand, as_it_is, devices_only=True).program
+        expected[pod] += 1
+    rooms = {model: total_free({model.empty(): count}) for model, count in trace.nodes.items()}
+    lp = relaxation(rooms, expected, as_it_is, devices_only=True).program
     values = solved(lp)
     return WHOLE * sum(c.gain * x for c, x in zip(lp.columns, values, strict=True))
 

@@ -1,8 +1,8 @@
 """slurm-het's own `plan()` on openb: inventory, tasks, forecast, weights, first-fit or the MIP.
 
 A thousandth of a device counts as a GiB of it, a thousandth of a CPU as a CPU. slurm-het places no
-jobs without devices, but its forecast knows of them: here they go to the kind of node that the plan
-for a full cluster has them on, and there to where they cost the least by FGD's measure.
+jobs without devices, but its forecast knows of them: here they go to the class of devices where the
+plan for a full cluster has them, and there to where they cost the least by FGD's measure.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Outlook:
     """What follows from the trace alone, for all runs: empty nodes, policy, forecast, prices."""
 
     def __init__(self, nodes: Mapping[NodeModel, int], mix: Mix) -> None:
-        made = [_node(kind, i) for kind, count in nodes.items() for i in range(count)]
+        made = [_node(model, i) for model, count in nodes.items() for i in range(count)]
         self.nodes = {node.name: node for node in made}
-        self.models = frozenset(kind.model for kind in nodes)
+        self.models = frozenset(model.model for model in nodes)
         types = {model: DeviceType(model, "vendor", WHOLE) for model in self.models}
         self.policy = Policy("accel", (Pool(POOL, "training", ("vendor",)),), {}, types)
         weights: Counter[TaskProfile] = Counter()
@@ -58,21 +58,22 @@ class Outlook:
     def task(self, key: str, pod: Shape) -> Task:
         """A pod as a task."""
         share = pod.milli < WHOLE
+        slot = Slot(pod.devices, pod.cpus, pod.memory_mib)
         return Task(
-            key, 0, "user", "training", pod.models or self.models,
-            (Slot(pod.devices, pod.cpus, pod.memory),), (POOL,), share, pod.milli if share else 0,
+            key, 0, "user", "training", pod.models or self.models, (slot,), (POOL,), share,
+            pod.milli if share else 0,
         )  # fmt: skip
 
 
-def _node(kind: NodeModel, number: int) -> Node:
-    name = f"{kind.model}-{kind.cpus}-{kind.memory}-{kind.devices}-{number}"
+def _node(model: NodeModel, number: int) -> Node:
+    name = f"{model.model}-{model.cpus}-{model.memory_mib}-{model.devices}-{number}"
     devices = tuple(
-        Device(name, i, kind.model, "vendor", WHOLE, kind=f"gpu:{kind.model}")
-        for i in range(kind.devices)
+        Device(name, i, model.model, "vendor", WHOLE, kind=f"gpu:{model.model}")
+        for i in range(model.devices)
     )
     return Node(
-        name, True, "IDLE", kind.cpus, kind.cpus, kind.memory, kind.memory, 1,
-        frozenset({kind.model}), (POOL,), devices, True, shared=True,
+        name, True, "IDLE", model.cpus, model.cpus, model.memory_mib, model.memory_mib, 1,
+        frozenset({model.model}), (POOL,), devices, True, shared=True,
     )  # fmt: skip
 
 
@@ -82,7 +83,7 @@ class Planner:
     def __init__(self, outlook: Outlook, solve: Solve) -> None:
         self.outlook, self.solve = outlook, solve
         self.nodes = dict(outlook.nodes)
-        self.demands: dict[str, TaskProfile] = {}
+        self.profiles: dict[str, TaskProfile] = {}
         self.without: dict[TaskProfile, Counter[DeviceClass]] = defaultdict(Counter)
         self.count = 0
 
@@ -95,14 +96,14 @@ class Planner:
         outlook, inventory = self.outlook, Inventory(dict(self.nodes))
         first, self.count = self.count, self.count + len(pods)
         tasks = [outlook.task(f"{first + i}", p) for i, p in enumerate(pods) if p.devices]
-        expected = outlook.forecast.now(held_on(inventory, self.demands))
+        expected = outlook.forecast.now(held_on(inventory, self.profiles))
         window = select(inventory, tasks, len(tasks))
         made = plan(inventory, window, outlook.policy, self.solve, expected)
         asked = {task.key: task for task in window}
         found = []
         for placement in made.placements:
             task = asked[placement.key]
-            self.demands[task.key] = profile_of(task)
+            self.profiles[task.key] = profile_of(task)
             found.append((int(task.key) - first, self._take(task, placement)))
         return found
 
@@ -119,16 +120,16 @@ class Planner:
 
     def _cpu(self, pod: Shape) -> Move | None:
         task = self.outlook.task("", pod)
-        demand = profile_of(task)
-        expected = self.outlook.forecast.now({demand: self.without[demand]})
+        profile = profile_of(task)
+        expected = self.outlook.forecast.now({profile: self.without[profile]})
         states: dict[DeviceClass, dict[Free, Node]] = defaultdict(dict)
         for node in self.nodes.values():
             states[device_class_of(node.devices[0], node)][_free(node)] = node
-        for kind in sorted(expected.devices, key=lambda kind: expected.astray(task, kind)):
-            here = states[kind]
+        for device_class in sorted(expected.devices, key=lambda one: expected.astray(task, one)):
+            here = states[device_class]
             if move := self.outlook.cpu_chooser.best(dict.fromkeys(here, 1), pod):
-                self.without[demand][kind] += 1
-                return self._change(here[move[0]], pod.cpus, pod.memory)
+                self.without[profile][device_class] += 1
+                return self._change(here[move[0]], pod.cpus, pod.memory_mib)
         return None
 
     def _change(

@@ -1,7 +1,7 @@
-"""Our policy on openb: quotas per kind of node, then the price of fragmentation within the kind.
+"""Our policy on openb: quotas per model of nodes, then the price of fragmentation within a model.
 
 It knows what FGD knows, the distribution of shapes, and nothing of the particular future. From
-that come the quotas, once, for a demand of `load` times the cluster's devices; and for each kind
+that come the quotas, once, for a demand of `load` times the cluster's devices; and for each model
 the mix of shapes to expect there, by which the fragmentation on its nodes is priced.
 """
 
@@ -34,7 +34,7 @@ LP_SECONDS = 120.0
 
 
 def as_it_is(shape: Shape, _: NodeModel) -> Shape:
-    """A pod has the same shape on every kind of node."""
+    """A pod has the same shape on nodes of every model."""
     return shape
 
 
@@ -47,14 +47,14 @@ def solved(lp: LinearProgram) -> tuple[float, ...]:
 
 
 OVERALL = 0.1
-"""Share of the site's whole mix in the mix of a kind of node: others will stray there."""
+"""Share of the site's whole mix in the mix of a model of nodes: others will stray there."""
 
 Use = tuple[Shape, NodeModel]
 
 
 @dataclass(frozen=True)
 class Quotas:
-    """`planned[s, k]` jobs of shape s on kind k."""
+    """`planned[s, k]` jobs of shape s on model k."""
 
     planned: Mapping[Use, float]
 
@@ -64,9 +64,9 @@ class Quotas:
         found = {use: values[i] for use, i in lp.uses.items() if values[i] > 1e-7}
         return cls(found)
 
-    def mix(self, kind: NodeModel, overall: Mix) -> Mix:
-        """The mix of jobs to expect on nodes of a kind: those planned there, and some others."""
-        here = {shape: n for (shape, k), n in self.planned.items() if k == kind}
+    def mix(self, model: NodeModel, overall: Mix) -> Mix:
+        """The mix of jobs to expect on nodes of a model: those planned there, and some others."""
+        here = {shape: n for (shape, k), n in self.planned.items() if k == model}
         total = sum(here.values())
         stray = OVERALL if total else 1.0
         found = {shape: (1 - stray) * n / total for shape, n in here.items()}
@@ -78,9 +78,9 @@ class Quotas:
 class Ledger:
     """What has come and what was placed, against the quotas."""
 
-    def __init__(self, quotas: Quotas, kinds: Iterable[NodeModel]) -> None:
+    def __init__(self, quotas: Quotas, models: Iterable[NodeModel]) -> None:
         self.quotas = quotas
-        self.kinds = tuple(kinds)
+        self.models = tuple(models)
         self.came: Counter[Shape] = Counter()
         self.placed: Counter[Use] = Counter()
         self.total: Counter[Shape] = Counter()
@@ -92,24 +92,24 @@ class Ledger:
         """A job of this shape came."""
         self.came[shape] += 1
 
-    def place(self, shape: Shape, kind: NodeModel) -> None:
-        """A job of this shape was put on this kind of node."""
-        self.placed[shape, kind] += 1
+    def place(self, shape: Shape, model: NodeModel) -> None:
+        """A job of this shape was put on a node of this model."""
+        self.placed[shape, model] += 1
         self.total[shape] += 1
 
-    def behind(self, shape: Shape, kind: NodeModel) -> float:
-        """How many jobs the kind is behind its part of those that came; negative when ahead."""
-        quota, planned = self.quotas.planned.get((shape, kind), 0.0), self.planned.get(shape)
+    def behind(self, shape: Shape, model: NodeModel) -> float:
+        """How many jobs the model is behind its part of those that came; negative when ahead."""
+        quota, planned = self.quotas.planned.get((shape, model), 0.0), self.planned.get(shape)
         due = quota * self.came[shape] / planned if planned else 0.0
-        return due - self.placed[shape, kind]
+        return due - self.placed[shape, model]
 
     def order(self, shape: Shape) -> list[NodeModel]:
-        """The kinds, the one furthest behind its quota first; kinds without one go last."""
+        """The models, the one furthest behind its quota first; models without one go last."""
         planned = self.quotas.planned
         return sorted(
-            self.kinds,
-            key=lambda kind: (
-                -self.behind(shape, kind) - (1e-3 if (shape, kind) in planned else 0.0)
+            self.models,
+            key=lambda model: (
+                -self.behind(shape, model) - (1e-3 if (shape, model) in planned else 0.0)
             ),
         )
 
@@ -128,35 +128,35 @@ class FullPlan:
     def __init__(self, nodes: Mapping[NodeModel, int], mix: Mix, load: float = 1.0) -> None:
         self.nodes = nodes
         self.load = load
-        self.devices = sum(kind.devices * count for kind, count in nodes.items()) * WHOLE
+        self.devices = sum(model.devices * count for model, count in nodes.items()) * WHOLE
         mean = sum(share * shape.total for shape, share in mix.items())
-        demand = {shape: share * load * self.devices / mean for shape, share in mix.items()}
-        rooms = {kind: total_free({kind.empty(): count}) for kind, count in nodes.items()}
-        lp = relaxation(rooms, demand, as_it_is)
+        expected = {shape: share * load * self.devices / mean for shape, share in mix.items()}
+        rooms = {model: total_free({model.empty(): count}) for model, count in nodes.items()}
+        lp = relaxation(rooms, expected, as_it_is)
         self.quotas = Quotas.of(lp, solved(lp.program))
         self.choosers = {
-            kind: Chooser(fragmentation_cost(self.quotas.mix(kind, mix))) for kind in nodes
+            model: Chooser(fragmentation_cost(self.quotas.mix(model, mix))) for model in nodes
         }
 
 
 class Planned:
     """Places pods by a plan.
 
-    `choosy` turns down pods that the plan does without, so that others of the expected demand
-    find room; what comes beyond that demand takes whatever fits. Otherwise all that fits is placed.
+    `choosy` turns down pods that the plan does without, so that others of the expected load
+    find room; what comes beyond that load takes whatever fits. Otherwise all that fits is placed.
     """
 
     def __init__(self, plan: FullPlan, *, choosy: bool = False) -> None:
         self.plan = plan
         self.choosy = choosy
-        self.clusters = {kind: Cluster({kind: count}) for kind, count in plan.nodes.items()}
+        self.clusters = {model: Cluster({model: count}) for model, count in plan.nodes.items()}
         self.ledger = Ledger(plan.quotas, plan.nodes)
         self.full: set[tuple[Shape, NodeModel]] = set()
         self.arrived = 0
 
     def window(self, pods: list[Shape]) -> list[tuple[int, Move]]:
         """The pods placed, by index, and how. They are looked at as they came: whatever the order
-        by size, pods of one kind beside each other end on nodes that lack the same (1 % worse).
+        by size, equal pods beside each other end on nodes that lack the same (1 % worse).
         """
         moves = [(i, self._place(pod)) for i, pod in enumerate(pods)]
         self.arrived += sum(pod.total for pod in pods)
@@ -167,16 +167,16 @@ class Planned:
         choosy = self.choosy and self.arrived < self.plan.load * self.plan.devices
         if choosy and not self.ledger.wanted(pod):
             return None
-        for kind in self.ledger.order(pod):
-            if (pod, kind) in self.full:
+        for model in self.ledger.order(pod):
+            if (pod, model) in self.full:
                 continue
-            if choosy and (pod, kind) not in self.plan.quotas.planned:
+            if choosy and (pod, model) not in self.plan.quotas.planned:
                 continue
-            cluster = self.clusters[kind]
-            move = self.plan.choosers[kind].best(cluster.states, pod)
+            cluster = self.clusters[model]
+            move = self.plan.choosers[model].best(cluster.states, pod)
             if move:
                 cluster.move(*move)
-                self.ledger.place(pod, kind)
+                self.ledger.place(pod, model)
                 return move
-            self.full.add((pod, kind))  # nothing ever leaves
+            self.full.add((pod, model))  # nothing ever leaves
         return None

@@ -178,8 +178,9 @@ def _gated(rng: random.Random, number: int, size: Size) -> Job:
     scenario: Scenario = "inference" if size.share or rng.random() < 0.4 else "training"
     gres = f"shard:{size.share}" if size.share else f"gpu:{size.devices}"
     return Job(
-        number, f"u{number % 40}", partition="accel", priority=5_000_000 - number, reason="",
-        tres_per_node=gres, nodes_min=size.nodes, nodes_max=size.nodes, tasks=size.nodes,
+        number, f"u{number % 40}", partition="accel", priority=5_000_000 - number,
+        reason="PartitionDown", tres_per_node=gres,
+        nodes_min=size.nodes, nodes_max=size.nodes, tasks=size.nodes,
         cpus=size.cpus * size.nodes, min_cpus_per_node=size.cpus, cpus_per_task=size.cpus,
         memory_per_node_mib=8_000 * max(1, size.devices), time_limit_minutes=size.minutes,
         admin_comment=encode_comment(Classification(scenario), {}),

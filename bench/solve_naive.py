@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import (
+    Need,
     PDevice,
     PNode,
     PRequest,
@@ -33,12 +34,12 @@ def instance(nodes: int, tasks: int, load: float, seed: int) -> Problem:
     """A cluster of mixed types with a share `load` of its devices in use, and a queue for it."""
     rng = random.Random(seed)
     devices: list[PDevice] = []
-    found: list[PNode] = []
-    kinds: list[set[int]] = [set() for _ in TYPES]
+    cluster: list[PNode] = []
+    of_type: list[set[int]] = [set() for _ in TYPES]
     for n in range(nodes):
-        kind = n % len(TYPES)
-        name, memory, count = TYPES[kind]
-        kinds[kind].add(n)
+        number = n % len(TYPES)
+        name, memory, count = TYPES[number]
+        of_type[number].add(n)
         first = len(devices)
         for position in range(count):
             used = rng.choice((0, memory // 4, memory // 2, memory)) if rng.random() < load else 0
@@ -46,15 +47,15 @@ def instance(nodes: int, tasks: int, load: float, seed: int) -> Problem:
         mine = tuple(range(first, first + count))
         free = 1 - load / 2
         cpus, host = int(16 * count * free), int(128000 * count * free)
-        found.append(PNode(f"{name}-{n}", cpus, host, mine, n))
-    asked = [_request(rng, t, found, devices, kinds) for t in range(tasks)]
+        cluster.append(PNode(f"{name}-{n}", cpus, host, mine, n))
+    asked = [_request(rng, t, cluster, devices, of_type) for t in range(tasks)]
     queue = tuple(PTask(f"{1000 + t}", t) for t in range(tasks))
     requests, weights = zip(*asked, strict=True)
-    return Problem(tuple(found), tuple(devices), queue, requests, weights)
+    return Problem(tuple(cluster), tuple(devices), queue, requests, weights)
 
 
 def _request(
-    rng: random.Random, t: int, nodes: list[PNode], devices: list[PDevice], kinds: list[set[int]]
+    rng: random.Random, t: int, nodes: list[PNode], devices: list[PDevice], of_type: list[set[int]]
 ) -> tuple[PRequest, dict[int, float]]:
     shared = rng.random() < 0.5
     memory = rng.choice((8, 10, 24, 40)) if shared else 0
@@ -62,16 +63,17 @@ def _request(
     likes = [rng.choice((0.0, 0.2, 0.5, 1.0)) for _ in TYPES]
     may = [k for k, (_, size, _) in enumerate(TYPES) if memory <= size]
     allowed = rng.sample(may, rng.randint(1, len(may)))
-    groups = tuple(frozenset(kinds[k]) for k in allowed if kinds[k])
+    groups = tuple(frozenset(of_type[k]) for k in allowed if of_type[k])
     usable = set().union(*groups)
-    need = dict.fromkeys(usable, (count * 4, count * 16000))
+    need = dict.fromkeys(usable, Need(count * 4, count * 16000))
     weights = {
         j: 1.0
         + likes[devices[j].node % len(TYPES)]
-        - max(0, devices[j].memory - memory if memory else 0) / 400
-        + (devices[j].used / devices[j].memory if memory else 0) / 5
+        - max(0, devices[j].memory_gib - memory if memory else 0) / 400
+        + (devices[j].used_gib / devices[j].memory_gib if memory else 0) / 5
         for n in usable
         for j in nodes[n].devices
+        if (devices[j].memory_gib - devices[j].used_gib >= memory if memory else devices[j].whole)
     }
     return PRequest((PSlot(count, need),) * slots, memory, groups, t), weights
 

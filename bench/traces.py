@@ -33,7 +33,7 @@ class MissingTrace(SystemExit):
 
 @dataclass(frozen=True)
 class Trace:
-    """An openb trace: how many nodes of each kind, and the shape of each pod by name."""
+    """An openb trace: how many nodes of each model, and the shape of each pod by name."""
 
     name: str
     nodes: dict[NodeModel, int]
@@ -42,7 +42,7 @@ class Trace:
     @property
     def milli(self) -> int:
         """All of the cluster's devices, in thousandths."""
-        return sum(count * kind.devices for kind, count in self.nodes.items()) * WHOLE
+        return sum(count * model.devices for model, count in self.nodes.items()) * WHOLE
 
     def mix(self) -> dict[Shape, float]:
         """How frequent each shape is: the shares add up to 1."""

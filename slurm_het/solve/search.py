@@ -154,15 +154,15 @@ class Search:
     def _may_all_start(self) -> bool:
         """A rough count of GiB and CPUs: whether it is worth trying to start everything."""
         gib = cpus = 0
-        smallest = min((d.memory for d in self.problem.devices if d.whole), default=0)
+        smallest = min((d.memory_gib for d in self.problem.devices if d.whole), default=0)
         for r, count in Counter(self.problem.tasks[t].request for t in self.able).items():
             request = self.problem.requests[r]
             devices = sum(slot.devices for slot in request.slots)
-            gib += count * devices * (request.memory or smallest)
-            least = (min(need[0] for need in slot.need.values()) for slot in request.slots)
+            gib += count * devices * (request.memory_gib or smallest)
+            least = (min(need.cpus for need in slot.need.values()) for slot in request.slots)
             cpus += count * sum(least)
-        free = sum(max(0, d.memory - d.used) for d in self.problem.devices)
-        return gib <= free and cpus <= sum(max(0, n.cpus) for n in self.problem.nodes)
+        free = sum(device.free_gib for device in self.problem.devices)
+        return gib <= free and cpus <= sum(node.cpus for node in self.problem.nodes)
 
     def _levels(self) -> bool:
         """Decide the starts; whether all of them are proven."""

@@ -1,22 +1,12 @@
-"""The assignment as a MIP with python-mip: the formulation (and the only importer of mip)."""
+"""The assignment as a MIP: which formulation is solved, and the whole model as text."""
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from pathlib import Path
-
-from mip.highs import has_highs
-
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.solve.detailed.model import Detailed, variables
+from slurm_het.solve.mip_model import SolverName, usable
 from slurm_het.solve.pooled.formulation import Pooled
-from slurm_het.solve.pooled.model import (
-    SolverName as SolverName,  # part of this module's interface
-)
 from slurm_het.solve.search import DEFAULT_GAP, Search, Tell, tell_nobody
-
-log = logging.getLogger(__name__)
 
 DETAILED_MOST = 20_000
 """Variables up to which the reference formulation is solved: beyond, it proves little in time."""
@@ -50,21 +40,6 @@ def solve(
     return Search(problem, seconds, formulation, gap, tell).run()
 
 
-def usable(solver: SolverName) -> SolverName:
-    """The solver, or CBC with a warning where python-mip finds no HiGHS that it can call.
-
-    A release of highspy may hide the C API that python-mip calls (1.16.0 does), and a plan by CBC
-    is better than first-fit ones until somebody notices.
-    """
-    if solver == "highs" and not has_highs:
-        log.warning(
-            "python-mip finds no HiGHS that it can call, CBC is used;"
-            " remedy: pip install 'highspy<1.16', or `solver: cbc` under `planner:`"
-        )
-        return "cbc"
-    return solver
-
-
 def dump_lp(problem: Problem) -> str:
     """The whole model as LP text, with comments that name the symbols and the second level."""
     header = LP_HEADER.format(levels=DUMPED_LEVELS)
@@ -74,8 +49,5 @@ def dump_lp(problem: Problem) -> str:
         return header + "\\ no task can start\n"
     form = formulation.model(able)
     form.maximise_starts(able[:DUMPED_LEVELS])
-    terms = [f"\\ {w:+g} {x.name}\n" for x, w in zip(*form.weights(), strict=True)]
-    with tempfile.TemporaryDirectory(prefix="slurm-het-") as folder:
-        path = Path(folder) / "model.lp"
-        form.model.write(str(path))
-        return header + "".join(terms) + path.read_text(encoding="utf-8")
+    terms = [f"\\ {w:+g} {form.model.name(x)}\n" for x, w in zip(*form.weights(), strict=True)]
+    return header + "".join(terms) + form.model.lp_text()

@@ -28,7 +28,7 @@ from slurm_het.solve.pipes import FrameError, LateError, Pipes
 from slurm_het.solve.search import DEFAULT_GAP
 
 if TYPE_CHECKING:
-    from slurm_het.solve.solve import SolverName
+    from slurm_het.solve.mip_model import SolverName
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +214,8 @@ def main() -> None:
     threading.Thread(target=_die_with_parent, args=(pipes.outgoing,), daemon=True).start()
     # Imported here: the parent imports this module too, and must not load the solvers' libraries.
     from slurm_het.solve.linear import solve_program
-    from slurm_het.solve.solve import solve, usable
+    from slurm_het.solve.mip_model import usable
+    from slurm_het.solve.solve import solve
 
     def better(solution: Solution) -> None:
         pipes.send(msgspec.msgpack.encode(Reply(solution, more=True)))

@@ -8,16 +8,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bench.solve_naive import instance
-from slurm_het.core.assignment.problem import PDevice, PNode, Problem, PSlot, Solution, violations
-from slurm_het.solve.detailed.model import (
-    Detailed,
+from slurm_het.core.assignment.problem import (
+    Need,
+    PDevice,
+    PNode,
+    Problem,
+    PSlot,
+    Solution,
+    violations,
 )
+from slurm_het.solve.detailed.model import Detailed
+from slurm_het.solve.mip_model import SolverName
 from slurm_het.solve.pooled.formulation import Pooled
 from slurm_het.solve.search import Search
-from slurm_het.solve.solve import (
-    SolverName,
-    solve,
-)
+from slurm_het.solve.solve import solve
 from tests.support.problems import Ask, asks_of, crowds, problem_of, problems
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
@@ -58,13 +62,13 @@ def apart(problem: Problem) -> Problem:
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("kind", ["crowds", "each node its own state"])
-def test_counts_against_the_reference(solver: SolverName, kind: str) -> None:
+@pytest.mark.parametrize("states", ["crowds", "each node its own state"])
+def test_counts_against_the_reference(solver: SolverName, states: str) -> None:
     """What it says of its plan is true, and what it calls optimal is the best there is."""
     proven: list[bool] = []
 
     @property_test
-    @given(crowds() if kind == "crowds" else problems())
+    @given(crowds() if states == "crowds" else problems())
     def check(problem: Problem) -> None:
         found = Search(problem, 30, Pooled(problem, solver), 0.0).run()
         best = reference(problem)
@@ -109,7 +113,7 @@ def test_of_an_odd_number_of_nodes_one_is_left(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("slurm_het.solve.pooled.formulation.ALL_CHOICES", 0)
     nodes = [PNode(f"n{n}", 8, 0, (n,), n // 3) for n in range(6)]
     devices = [PDevice(n, 0, 8, 0, True, n // 3) for n in range(6)]
-    slots = (PSlot(1, {0: (1, 0), 1: (1, 0)}),) * 2
+    slots = (PSlot(1, dict.fromkeys((0, 1), Need(1, 0))),) * 2
     groups = (frozenset({0}), frozenset({1}))
     asks = [Ask(key, slots, 0, groups, {0: 3.0, 1: 1.0}) for key in ("first", "second")]
     problem = problem_of(nodes, devices, asks)

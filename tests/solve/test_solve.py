@@ -14,9 +14,17 @@ from hypothesis import HealthCheck, given, settings
 
 from bench.solve_naive import instance
 from slurm_het.core.assignment.first_fit import complete, greedy, value
-from slurm_het.core.assignment.problem import Problem, PSlot, SlotChoice, Solution, violations
-from slurm_het.solve.solve import SolverName, dump_lp, solve
-from tests.support.problems import Ask, asks_of, oracle, problems, simple, with_asks
+from slurm_het.core.assignment.problem import (
+    Need,
+    Problem,
+    PSlot,
+    SlotChoice,
+    Solution,
+    violations,
+)
+from slurm_het.solve.mip_model import SolverName
+from slurm_het.solve.solve import dump_lp, solve
+from tests.support.problems import Ask, asks_of, oracle, problems, simple, trimmed, with_asks
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
 property_test = settings(
@@ -86,7 +94,7 @@ def test_first_fit_on_a_large_cluster() -> None:
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_priority_beats_number(solver: SolverName) -> None:
     problem = simple(nodes=1, devices=2, tasks=3)
-    both = Ask("both", (PSlot(2, {0: (1, 1)}),), 0, (frozenset({0}),), {0: 0.1, 1: 0.1})
+    both = Ask("both", (PSlot(2, {0: Need(1, 1)}),), 0, (frozenset({0}),), {0: 0.1, 1: 0.1})
     problem = with_asks(problem, both, *asks_of(problem))
     assert list(solve(problem, 10, solver).starts) == [0]
 
@@ -94,12 +102,12 @@ def test_priority_beats_number(solver: SolverName) -> None:
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_packing_that_first_fit_misses(solver: SolverName) -> None:
     # First-fit puts the small task on the big device, and then the big task starts nowhere.
-    small, big = asks_of(simple(tasks=2, devices=1, memory=10))
+    small, big = asks_of(simple(tasks=2, devices=1, memory_gib=10))
     problem = simple(devices=1)
-    devices = (replace(problem.devices[0], memory=16), problem.devices[1])
+    devices = (replace(problem.devices[0], memory_gib=16), problem.devices[1])
     small = replace(small, weights={0: 1.0, 1: 9.0})
-    big = replace(big, memory=72)
-    problem = with_asks(replace(problem, devices=devices), small, big)
+    big = replace(big, memory_gib=72)
+    problem = trimmed(with_asks(replace(problem, devices=devices), small, big))
     assert list(greedy(problem).starts) == [0]
     found = solve(problem, 10, solver)
     assert list(found.starts) == [0, 1]
@@ -162,7 +170,7 @@ def test_an_infeasible_answer_is_not_used(
 
 @pytest.mark.parametrize("reader", SOLVERS)
 def test_a_dump_reads_back_with_its_names(tmp_path: Path, reader: SolverName) -> None:
-    problem = simple(tasks=2, memory=50)
+    problem = simple(tasks=2, memory_gib=50)
     hostile = "a b:c-[1]\n\\ end + 3 "
     nodes = (replace(problem.nodes[0], name=hostile), problem.nodes[1])
     tasks = (replace(problem.tasks[0], key="123_4"), replace(problem.tasks[1], key=hostile))
@@ -199,17 +207,17 @@ PLANTED: dict[str, tuple[dict[int, tuple[SlotChoice, ...]], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", PLANTED)
-def test_planted_faults_are_found(kind: str) -> None:
-    starts, words = PLANTED[kind]
+@pytest.mark.parametrize("fault", PLANTED)
+def test_planted_faults_are_found(fault: str) -> None:
+    starts, words = PLANTED[fault]
     problem = simple(nodes=3)
-    task = replace(asks_of(problem)[0], slots=(PSlot(1, {0: (1, 1), 1: (1, 1)}),))
+    task = replace(asks_of(problem)[0], slots=(PSlot(1, dict.fromkeys((0, 1), Need(1, 1))),))
     one = replace(task, weights={0: 1.0, 2: 1.0, 4: 1.0})
     apart = replace(task, slots=task.slots * 2, groups=(frozenset({0}), frozenset({1})))
-    two = replace(task, slots=(PSlot(2, {0: (1, 1)}),))
-    shared = replace(task, memory=50)
-    cpus = replace(task, slots=(PSlot(1, {0: (9, 1)}),))
-    host = replace(task, slots=(PSlot(1, {0: (1, 8001)}),))
+    two = replace(task, slots=(PSlot(2, {0: Need(1, 1)}),))
+    shared = replace(task, memory_gib=50)
+    cpus = replace(task, slots=(PSlot(1, {0: Need(9, 1)}),))
+    host = replace(task, slots=(PSlot(1, {0: Need(1, 8001)}),))
     problem = with_asks(problem, one, one, apart, two, shared, shared, cpus, host)
     assert words in "\n".join(violations(problem, Solution(starts=starts)))
 

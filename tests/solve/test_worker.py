@@ -21,8 +21,10 @@ from bench.solve_naive import instance
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.solve import Deadline, Solver
+from slurm_het.solve.detailed.model import variables
 from slurm_het.solve.pipes import Pipes
 from slurm_het.solve.search import DEFAULT_GAP
+from slurm_het.solve.solve import DETAILED_MOST
 from slurm_het.solve.worker import Reply, SolveRequest, WorkerSolver
 from tests.support.problems import simple
 
@@ -345,12 +347,15 @@ def test_the_worker_dies_with_its_parent_amid_a_solve() -> None:
 def test_without_highs_cbc_plans(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A release of highspy that python-mip cannot call costs no plans."""
+    """A release of highspy that python-mip cannot call costs no plans, small or large."""
     monkeypatch.setenv("PMIP_HIGHS_LIBRARY", "/nonexistent/libhighs.so")
+    large = instance(200, 40, 0.5, seed=2)
+    assert variables(large) > DETAILED_MOST
     worker = WorkerSolver("highs")
     try:
-        solution = worker.solve(simple(tasks=3), 60)
+        solution, of_many = worker.solve(simple(tasks=3), 60), worker.solve(large, 60)
     finally:
         worker.close()
     assert solution.status == "optimal"
+    assert of_many.status in ("optimal", "incumbent")
     assert "CBC is used" in capfd.readouterr().err

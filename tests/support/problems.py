@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from slurm_het.core.assignment.first_fit import value
 from slurm_het.core.assignment.problem import (
+    Need,
     PDevice,
     PNode,
     PRequest,
@@ -29,7 +30,7 @@ class Ask:
 
     key: str
     slots: tuple[PSlot, ...]
-    memory: int
+    memory_gib: int
     groups: tuple[frozenset[int], ...]
     weights: dict[int, float]
 
@@ -42,7 +43,7 @@ def problem_of(nodes: Sequence[PNode], devices: Sequence[PDevice], asks: Sequenc
     for ask in asks:
         if ask.weights not in tables:
             tables.append(ask.weights)
-        request = PRequest(ask.slots, ask.memory, ask.groups, tables.index(ask.weights))
+        request = PRequest(ask.slots, ask.memory_gib, ask.groups, tables.index(ask.weights))
         if request not in requests:
             requests.append(request)
         tasks.append(PTask(ask.key, requests.index(request)))
@@ -54,13 +55,35 @@ def asks_of(problem: Problem) -> tuple[Ask, ...]:
     found = []
     for t, task in enumerate(problem.tasks):
         q = problem.request(t)
-        found.append(Ask(task.key, q.slots, q.memory, q.groups, problem.weights[q.weights]))
+        found.append(Ask(task.key, q.slots, q.memory_gib, q.groups, problem.weights[q.weights]))
     return tuple(found)
 
 
 def with_asks(problem: Problem, *asks: Ask) -> Problem:
     """The same cluster, other tasks."""
     return problem_of(problem.nodes, problem.devices, asks)
+
+
+def trimmed(problem: Problem) -> Problem:
+    """The same as a Problem is to be: requests have only what would fit if they were alone."""
+    state = {node.state: node for node in problem.nodes}
+    device = {d.state: d for d in problem.devices}
+
+    def serves(ask: Ask, d: PDevice) -> bool:
+        return d.memory_gib - d.used_gib >= ask.memory_gib if ask.memory_gib else d.whole
+
+    asks = []
+    for ask in asks_of(problem):
+        slots = tuple(
+            PSlot(slot.devices, {
+                s: need for s, need in slot.need.items()
+                if need.cpus <= state[s].cpus and need.memory_mib <= state[s].memory_mib
+            })
+            for slot in ask.slots
+        )  # fmt: skip
+        weights = {d: w for d, w in ask.weights.items() if d in device and serves(ask, device[d])}
+        asks.append(replace(ask, slots=slots, weights=weights))
+    return with_asks(problem, *asks)
 
 
 Chosen = dict[int, tuple[SlotChoice, ...]]
@@ -79,25 +102,25 @@ def random_problem(rng: random.Random) -> Problem:
     for n in range(rng.choice((1, 2, 3, 3))):
         first = len(devices)
         for position in range(rng.choice((1, 2, 3, 3))):
-            memory = rng.choice((16, 40, 80))
+            memory_gib = rng.choice((16, 40, 80))
             used = rng.choice((0, 0, 0, 0, 10, 16))
             whole = not used and rng.random() < 0.9
-            devices.append(PDevice(n, position, memory, used, whole, len(devices)))
+            devices.append(PDevice(n, position, memory_gib, used, whole, len(devices)))
         mine = tuple(range(first, len(devices)))
-        cpus = rng.choice((4, 6, 8, 8, -1))
+        cpus = rng.choice((4, 6, 8, 8, 0))
         nodes.append(PNode(f"n{n}", cpus, rng.choice((5000, 8000, 8000)), mine, n))
     tasks = [_task(rng, len(nodes), len(devices), t) for t in range(rng.choice((0, 1, 3, 4, 4)))]
     if len(tasks) > 1 and rng.random() < 0.3:  # identical tasks have rules of their own
         tasks[0] = replace(tasks[-1], key="twin")
-    return problem_of(nodes, devices, tasks)
+    return trimmed(problem_of(nodes, devices, tasks))
 
 
 def _task(rng: random.Random, nodes: int, devices: int, t: int) -> Ask:
     def some() -> frozenset[int]:
         return frozenset(n for n in range(nodes) if rng.random() < 0.8) or frozenset({0})
 
-    def need() -> tuple[int, int]:
-        return rng.choice((0, 1, 2, 3, 5)), rng.choice((0, 1000, 2500, 4000))
+    def need() -> Need:
+        return Need(rng.choice((0, 1, 2, 3, 5)), rng.choice((0, 1000, 2500, 4000)))
 
     slots = tuple(
         PSlot(rng.choice((1, 1, 1, 2, 3)), {n: need() for n in some()})
@@ -143,7 +166,7 @@ def _choices(problem: Problem, task: PRequest) -> Iterator[tuple[SlotChoice, ...
     return itertools.product(*per_slot)
 
 
-def simple(nodes: int = 2, devices: int = 2, tasks: int = 1, memory: int = 0) -> Problem:
+def simple(nodes: int = 2, devices: int = 2, tasks: int = 1, memory_gib: int = 0) -> Problem:
     """Equal nodes of equal 80 GiB devices, and equal tasks for one device each."""
     cluster = [
         PNode(f"n{n}", 8, 8000, tuple(range(n * devices, (n + 1) * devices)), n)
@@ -153,9 +176,9 @@ def simple(nodes: int = 2, devices: int = 2, tasks: int = 1, memory: int = 0) ->
         PDevice(n, p, 80, 0, True, n * devices + p) for n in range(nodes) for p in range(devices)
     ]
     everywhere = frozenset(range(nodes))
-    slot = PSlot(1, dict.fromkeys(everywhere, (1, 1000)))
+    slot = PSlot(1, dict.fromkeys(everywhere, Need(1, 1000)))
     weights = dict.fromkeys(range(len(cards)), 1.0)
-    queue = [Ask(f"{t}", (slot,), memory, (everywhere,), weights) for t in range(tasks)]
+    queue = [Ask(f"{t}", (slot,), memory_gib, (everywhere,), weights) for t in range(tasks)]
     return problem_of(cluster, cards, queue)
 
 
@@ -165,27 +188,27 @@ def crowds() -> st.SearchStrategy[Problem]:
 
 
 def random_crowd(rng: random.Random) -> Problem:
-    """One such problem: 2 states of 1 or 2 nodes with 1 or 2 kinds of devices, 4 or 5 tasks."""
+    """One such problem: 2 states of 1 or 2 nodes with devices in 1 or 2 states, 4 or 5 tasks."""
     nodes: list[PNode] = []
     devices: list[PDevice] = []
     for s in range(2):
         cpus, host = rng.choice((4, 6, 8)), rng.choice((5000, 8000))
-        kinds = [rng.choice(((80, 0), (80, 0), (80, 30), (40, 0), (40, 16))) for _ in range(2)]
+        sorts = [rng.choice(((80, 0), (80, 0), (80, 30), (40, 0), (40, 16))) for _ in range(2)]
         mine = [rng.choice((0, 0, 1)) for _ in range(rng.choice((1, 2, 3)))]
         for _ in range(rng.choice((1, 2))):
             first = len(devices)
-            for position, kind in enumerate(mine):
-                memory, used = kinds[kind]
-                devices.append(PDevice(len(nodes), position, memory, used, not used, 2 * s + kind))
+            for position, sort in enumerate(mine):
+                gib, used = sorts[sort]
+                devices.append(PDevice(len(nodes), position, gib, used, not used, 2 * s + sort))
             indexes = tuple(range(first, len(devices)))
             nodes.append(PNode(f"n{len(nodes)}", cpus, host, indexes, s))
     asks: list[Ask] = []
     while len(asks) < rng.choice((4, 5)):
         both = frozenset({0, 1})
-        need = {s: (rng.choice((0, 1, 2, 3)), rng.choice((0, 1000, 2500))) for s in both}
+        need = {s: Need(rng.choice((0, 1, 2, 3)), rng.choice((0, 1000, 2500))) for s in both}
         slots = (PSlot(rng.choice((1, 1, 2)), need),) * rng.choice((1, 1, 1, 2))
         groups = rng.choice(((both,), (frozenset({0}), frozenset({1})), (both, frozenset({1}))))
         weights = {d: rng.randint(-4, 32) / 8 for d in range(4)}
         ask = Ask("", slots, rng.choice((0, 0, 10, 24, 40)), groups, weights)
         asks += [replace(ask, key=f"{len(asks) + i}") for i in range(rng.choice((1, 2, 3)))]
-    return problem_of(nodes, devices, asks[:5])
+    return trimmed(problem_of(nodes, devices, asks[:5]))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Set
 from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, SlotChoice, Solution
 
 Starts = Mapping[int, tuple[SlotChoice, ...]]
+"""By task that starts (its index), a choice per slot."""
 
 
 def greedy(problem: Problem) -> Solution:
@@ -16,25 +17,26 @@ def greedy(problem: Problem) -> Solution:
 
 
 def complete(problem: Problem, starts: Starts, only: Set[int] | None = None) -> Solution:
-    """Keep `starts` (a feasible choice) and start what still fits beside it, by priority.
+    """Keep `starts`, which must be feasible, and start what still fits beside it, by priority.
 
-    `only` these tasks, if given.
+    With `only`, no other tasks than these are started.
     """
-    room = Remaining(problem)
+    remaining = Remaining(problem)
     for t, choices in starts.items():
-        room.take(problem.request(t), choices)
-    done = dict(starts)
+        remaining.take(problem.request(t), choices)
+    started = dict(starts)
     choosers: dict[int, _Chooser] = {}
     for t, task in enumerate(problem.tasks):
-        if t in done or (only is not None and t not in only):
+        if t in started or (only is not None and t not in only):
             continue
         if (chooser := choosers.get(task.request)) is None:
-            chooser = choosers[task.request] = _Chooser(problem.requests[task.request], room)
-        if fit := chooser.choose():
-            room.take(chooser.request, fit)
-            done[t] = fit
-    done = dict(sorted(done.items()))
-    return Solution(starts=done, status="greedy", objective=value(problem, done))
+            chooser = _Chooser(problem.requests[task.request], remaining)
+            choosers[task.request] = chooser
+        if best := chooser.choose():
+            remaining.take(chooser.request, best)
+            started[t] = best
+    started = dict(sorted(started.items()))
+    return Solution(starts=started, status="greedy", objective=value(problem, started))
 
 
 def value(problem: Problem, starts: Starts) -> float:
@@ -49,30 +51,36 @@ def value(problem: Problem, starts: Starts) -> float:
 class Remaining:
     """What is still free while tasks are put somewhere one by one.
 
-    `fresh[s]` are the nodes of state s that nothing was put on, the first one last; `touched` are
-    all others, in the order in which they were first used.
+    `cpus` and `memory_mib` are by node. `free_gib` and `whole` (whether it may be taken whole) are
+    by device, of the nodes that were looked at: see `open`. `fresh[s]` are the nodes of state s
+    that nothing was put on, the first one last; `touched` are all others, in the order in which
+    they were first used.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.cpus = [node.cpus for node in problem.nodes]
-        self.memory = [node.memory for node in problem.nodes]
-        self.gib: dict[int, int] = {}  # free, of the devices of the nodes looked at
+        self.memory_mib = [node.memory_mib for node in problem.nodes]
+        self.free_gib: dict[int, int] = {}
         self.whole: dict[int, bool] = {}
         self.fresh: dict[int, list[int]] = {}
         for n in range(len(problem.nodes) - 1, -1, -1):
             self.fresh.setdefault(problem.nodes[n].state, []).append(n)
         self.touched: list[int] = []
-        self._worth: dict[tuple[int, int, int, int], float | None] = {}
+        # What a fresh node is worth: by the table of weights, the number of devices, its state.
+        self._fresh_worth: dict[tuple[int, int, int], float | None] = {}
 
     def open(self, n: int) -> tuple[int, ...]:
-        """The devices of node n, from now on in `gib` and `whole`: of a large cluster, few are."""
+        """The devices of node n; from now on they are in `free_gib` and `whole`.
+
+        Of a large cluster few nodes are ever looked at.
+        """
         mine = self.problem.nodes[n].devices
-        if mine and mine[0] not in self.gib:
+        if mine and mine[0] not in self.free_gib:
             for j in mine:
                 device = self.problem.devices[j]
-                self.gib[j] = device.memory - device.used
-                self.whole[j] = device.whole and not device.used
+                self.free_gib[j] = device.free_gib
+                self.whole[j] = device.whole
         return mine
 
     def take(self, request: PRequest, choices: tuple[SlotChoice, ...]) -> None:
@@ -83,85 +91,81 @@ class Remaining:
             if n in (fresh := self.fresh[state]):
                 fresh.remove(n)
                 self.touched.append(n)
-            cpus, memory = slot.need[state]
-            self.cpus[n] -= cpus
-            self.memory[n] -= memory
+            need = slot.need[state]
+            self.cpus[n] -= need.cpus
+            self.memory_mib[n] -= need.memory_mib
             self.open(n)
             for j in choice.devices:
                 self.whole[j] = False
-                self.gib[j] -= request.memory or self.gib[j]
+                self.free_gib[j] -= request.memory_gib or self.free_gib[j]
+
+    def holds(self, slot: PSlot, n: int) -> bool:
+        """Whether node n has the CPUs and host memory for a slot."""
+        return slot.need[self.problem.nodes[n].state].fits(self.cpus[n], self.memory_mib[n])
+
+    def serving(self, request: PRequest, n: int) -> list[int]:
+        """The devices of node n that can still serve a request, in their order."""
+        mine, asked, devices = self.open(n), request.memory_gib, self.problem.devices
+        weights = self.problem.weights[request.weights]
+        if asked:
+            free_gib = self.free_gib
+            return [j for j in mine if free_gib[j] >= asked and devices[j].state in weights]
+        whole = self.whole
+        return [j for j in mine if whole[j] and devices[j].state in weights]
 
     def devices(self, request: PRequest, slot: PSlot, n: int) -> tuple[int, ...] | None:
         """The devices of node n with the highest weights, or None if the slot does not fit."""
-        node = self.problem.nodes[n]
-        cpus, memory = slot.need[node.state]
-        if (cpus and cpus > self.cpus[n]) or (memory and memory > self.memory[n]):
+        if not self.holds(slot, n):
             return None
-        return self._best(request, slot.devices, n)
-
-    def _best(self, request: PRequest, count: int, n: int) -> tuple[int, ...] | None:
-        weights, asked, all_devices = (
-            self.problem.weights[request.weights], request.memory, self.problem.devices
-        )  # fmt: skip
-        mine = self.open(n)
-        if asked:
-            gib = self.gib
-            fit = [j for j in mine if gib[j] >= asked and all_devices[j].state in weights]
-        else:
-            whole = self.whole
-            fit = [j for j in mine if whole[j] and all_devices[j].state in weights]
-        if len(fit) < count:
+        serving = self.serving(request, n)
+        if len(serving) < slot.devices:
             return None
-        if len(fit) > 1:
-            fit.sort(key=lambda j: -weights[all_devices[j].state])
-        return tuple(fit[:count])
+        if len(serving) > 1:
+            weights, devices = self.problem.weights[request.weights], self.problem.devices
+            serving.sort(key=lambda j: -weights[devices[j].state])
+        return tuple(serving[: slot.devices])
 
     def worth(self, request: PRequest, slot: PSlot, n: int) -> float | None:
-        """Σ w of those devices; None if the slot does not fit on the node."""
+        """What node n is worth to a slot: Σ w of those devices. None if the slot does not fit."""
         devices = self.devices(request, slot, n)
-        return None if devices is None else self._sum(request, devices)
-
-    def fresh_worth(self, request: PRequest, slot: PSlot, s: int) -> float | None:
-        """The same for an unused node of a state; remembered, since many requests ask it."""
-        if not (fresh := self.fresh[s]):
+        if devices is None:
             return None
-        n = fresh[-1]
-        cpus, memory = slot.need[s]
-        if (cpus and cpus > self.cpus[n]) or (memory and memory > self.memory[n]):
-            return None
-        key = (request.weights, request.memory, slot.devices, s)
-        if key not in self._worth:
-            self._worth[key] = self._unused(request, slot.devices, n)
-        return self._worth[key]
-
-    def _unused(self, request: PRequest, count: int, n: int) -> float | None:
-        """`worth` of a node's devices as they are in the problem."""
-        weights, asked = self.problem.weights[request.weights], request.memory
-        found = []
-        for j in self.problem.nodes[n].devices:
-            d = self.problem.devices[j]
-            if d.state in weights and (
-                d.memory - d.used >= asked if asked else d.whole and not d.used
-            ):
-                found.append(weights[d.state])
-        if len(found) < count:
-            return None
-        return sum(found if len(found) == count else sorted(found, reverse=True)[:count])
-
-    def _sum(self, request: PRequest, devices: tuple[int, ...]) -> float:
         weights, all_devices = self.problem.weights[request.weights], self.problem.devices
         return sum([weights[all_devices[j].state] for j in devices])
 
+    def fresh_worth(self, request: PRequest, slot: PSlot, s: int) -> float | None:
+        """What a fresh node of a state is worth to a slot. None if the slot does not fit.
+
+        It is remembered, since many requests ask it.
+        """
+        if not (fresh := self.fresh[s]):
+            return None
+        key = (request.weights, slot.devices, s)
+        if key not in self._fresh_worth:
+            self._fresh_worth[key] = self._alone(request, slot.devices, fresh[-1])
+        return self._fresh_worth[key]
+
+    def _alone(self, request: PRequest, count: int, n: int) -> float | None:
+        weights, devices = self.problem.weights[request.weights], self.problem.devices
+        worth = [
+            weights[state]
+            for j in self.problem.nodes[n].devices
+            if (state := devices[j].state) in weights
+        ]
+        if len(worth) < count:
+            return None
+        return sum(worth if len(worth) == count else sorted(worth, reverse=True)[:count])
+
 
 class _Chooser:
-    """The best choice for one request, again and again while room is taken.
+    """Finds the best choice for one request, again and again while less and less remains.
 
-    One slot: the groups do not matter, any candidate will do. Equal slots share a ranking.
+    With one slot the groups do not matter: any candidate will do. Equal slots share a ranking.
     """
 
-    def __init__(self, request: PRequest, room: Remaining) -> None:
+    def __init__(self, request: PRequest, remaining: Remaining) -> None:
         self.request = request
-        self.room = room
+        self.remaining = remaining
         several = len(request.slots) > 1
         self.groups = (
             request.groups
@@ -169,31 +173,32 @@ class _Chooser:
             else (frozenset().union(*request.groups),)
         )
         self.rankings: dict[tuple[int, int], _Ranking] = {}
-        self.dead = False
+        self.exhausted = False
 
     def choose(self) -> tuple[SlotChoice, ...] | None:
         """The best choice over the groups, or None: then no such task fits any more."""
-        if self.dead:
+        if self.exhausted:
             return None
         best: tuple[float, tuple[SlotChoice, ...]] | None = None
         for g in range(len(self.groups)):
             option = self._in_group(g)
             if option and (best is None or option[0] > best[0]):
                 best = option
-        self.dead = best is None
+        self.exhausted = best is None
         return best[1] if best else None
 
     def _in_group(self, g: int) -> tuple[float, tuple[SlotChoice, ...]] | None:
+        """The best choice within a group and its Σ w: the largest slots choose first."""
         slots = self.request.slots
         chosen: dict[int, SlotChoice] = {}
         total = 0.0
         for k in sorted(range(len(slots)), key=lambda k: -slots[k].devices):
             taken = {choice.node for choice in chosen.values()}
-            found = self._ranking(g, slots.index(slots[k])).best(taken)
-            if found is None:
+            best = self._ranking(g, slots.index(slots[k])).best(taken)
+            if best is None:
                 return None
-            worth, n = found
-            devices = self.room.devices(self.request, slots[k], n)
+            worth, n = best
+            devices = self.remaining.devices(self.request, slots[k], n)
             chosen[k] = SlotChoice(n, devices or ())
             total += worth
         return total, tuple(chosen[k] for k in range(len(slots)))
@@ -201,68 +206,68 @@ class _Chooser:
     def _ranking(self, g: int, k: int) -> _Ranking:
         if (g, k) not in self.rankings:
             slot = self.request.slots[k]
-            self.rankings[g, k] = _Ranking(self.request, slot, self.groups[g], self.room)
+            self.rankings[g, k] = _Ranking(self.request, slot, self.groups[g], self.remaining)
         return self.rankings[g, k]
 
 
 class _Ranking:
-    """The nodes for one slot, best first: unused ones by state, used ones in a heap.
+    """The nodes for one slot, best first: fresh ones by state, used ones in a heap.
 
     Taking resources only ever lowers what a node is worth, so stale values are enough: the best
-    used node is valued anew and either confirmed or sunk.
+    used node is valued anew and either confirmed or sunk. Entries are (-worth, state or node).
     """
 
     def __init__(
-        self, request: PRequest, slot: PSlot, group: frozenset[int], room: Remaining
+        self, request: PRequest, slot: PSlot, group: frozenset[int], remaining: Remaining
     ) -> None:
-        self.request, self.slot, self.room = request, slot, room
-        self.states: list[tuple[float, int]] = []
-        self.group = group
-        for s in group & slot.need.keys() & room.fresh.keys():
-            worth = room.fresh_worth(request, slot, s)
+        self.request, self.slot, self.group, self.remaining = request, slot, group, remaining
+        self.states: list[tuple[float, int]] = []  # of the fresh nodes, the best is last
+        for s in group & slot.need.keys() & remaining.fresh.keys():
+            worth = remaining.fresh_worth(request, slot, s)
             if worth is not None:
                 self.states.append((-worth, s))
-        self.states.sort(reverse=True)  # the best is last
-        self.unused = {s: worth for worth, s in self.states}
-        self.heap: list[tuple[float, int]] = []
-        self.seen = 0
+        self.states.sort(reverse=True)
+        self.when_fresh = {s: entry for entry, s in self.states}
+        self.used: list[tuple[float, int]] = []  # a heap
+        self.caught_up = 0  # how many of the touched nodes are in it, or were
 
     def best(self, taken: set[int]) -> tuple[float, int] | None:
         """The worth and the node of the best place outside `taken`."""
         self._catch_up()
         fresh = self._best_fresh(taken)
-        aside: list[tuple[float, int]] = []
-        found: tuple[float, int] | None = None
-        while self.heap and found is None and (fresh is None or self.heap[0] <= fresh):
-            stale = heapq.heappop(self.heap)
-            worth = self.room.worth(self.request, self.slot, stale[1])
+        confirmed: list[tuple[float, int]] = []
+        best: tuple[float, int] | None = None
+        while self.used and best is None and (fresh is None or self.used[0] <= fresh):
+            stale = heapq.heappop(self.used)
+            worth = self.remaining.worth(self.request, self.slot, stale[1])
             if worth is None:
                 continue
             entry = (-worth, stale[1])
             if entry > stale:
-                heapq.heappush(self.heap, entry)
+                heapq.heappush(self.used, entry)
                 continue
-            aside.append(entry)
+            confirmed.append(entry)
             if entry[1] not in taken:
-                found = entry
-        for entry in aside:
-            heapq.heappush(self.heap, entry)
-        found = found or fresh
-        return (-found[0], found[1]) if found else None
+                best = entry
+        for entry in confirmed:
+            heapq.heappush(self.used, entry)
+        best = best or fresh
+        return (-best[0], best[1]) if best else None
 
     def _best_fresh(self, taken: set[int]) -> tuple[float, int] | None:
-        while self.states and not self.room.fresh[self.states[-1][1]]:
+        fresh = self.remaining.fresh
+        while self.states and not fresh[self.states[-1][1]]:
             self.states.pop()
         for worth, s in reversed(self.states):
-            for n in reversed(self.room.fresh[s]):
+            for n in reversed(fresh[s]):
                 if n not in taken:
                     return worth, n
         return None
 
     def _catch_up(self) -> None:
-        nodes = self.room.problem.nodes
-        for n in self.room.touched[self.seen :]:
+        nodes = self.remaining.problem.nodes
+        for n in self.remaining.touched[self.caught_up :]:
             s = nodes[n].state
             if s in self.slot.need and s in self.group:
-                heapq.heappush(self.heap, (self.unused.get(s, -float("inf")), n))
-        self.seen = len(self.room.touched)
+                heapq.heappush(self.used, (self.when_fresh.get(s, -float("inf")), n))
+        self.caught_up = len(self.remaining.touched)

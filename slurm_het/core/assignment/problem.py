@@ -1,8 +1,10 @@
 """The assignment problem as plain numbers: what the solvers see, with nothing of Slurm left.
 
-Our reading of the method's formula (its published text names the symbols, the images are lost).
-Nodes in the same state are interchangeable, and so are devices in the same state on them: what a
-task needs and what it is worth is said per state, and identical tasks share one request.
+Nodes in one state are interchangeable, and so are devices in one state on them. What a task needs
+and what it is worth is therefore said per state, and identical tasks share one request.
+
+The formula is our reading of the method's: its published text names the symbols, but its images are
+lost.
 
 For task t that asks for requested devices i (grouped in slots k, one slot per node), device j of
 node n, memory M_j with U_j occupied, r_t GiB per requested device (M_j when it takes it whole):
@@ -27,67 +29,89 @@ node n, memory M_j with U_j occupied, r_t GiB per requested device (M_j when it 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
 class PDevice:
-    """Device j: its node (an index), its position on the node, M_j and U_j in GiB, its state.
+    """Device j: its node (an index), its position there, M_j and U_j.
 
-    `whole` says that it may be taken whole now (it is empty and not reserved). Devices have one
-    `state` if they are equal in all this but the position, on nodes of one state.
+    `whole`: it may be taken whole now; nobody holds it or has a part of it, and U_j is 0. Devices
+    have one `state` if they are equal in all but the position, on nodes of one state.
     """
 
     node: int
     position: int
-    memory: int
-    used: int
+    memory_gib: int
+    used_gib: int
     whole: bool
     state: int
+
+    @property
+    def free_gib(self) -> int:
+        """M_j - U_j, at least 0."""
+        return max(0, self.memory_gib - self.used_gib)
 
 
 @dataclass(frozen=True, slots=True)
 class PNode:
-    """Node n: the free CPUs and host memory (MiB), its devices (indexes into the problem).
+    """Node n: its free CPUs and host memory, which are at least 0, and its devices (indexes).
 
     Nodes have one `state` if they and their devices differ in name and order only.
     """
 
     name: str
     cpus: int
-    memory: int
+    memory_mib: int
     devices: tuple[int, ...]
     state: int
 
 
+class Need(NamedTuple):
+    """What a slot takes of a node beside devices: CPUs and host memory."""
+
+    cpus: int
+    memory_mib: int
+
+    def fits(self, cpus: int, memory_mib: int) -> bool:
+        """Whether so much, free on a node, is enough."""
+        needed_cpus, needed_mib = self
+        return needed_cpus <= cpus and needed_mib <= memory_mib
+
+
+NOTHING = Need(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class PSlot:
-    """Slot k of a request: how many devices, on which nodes with which CPUs and memory (MiB).
+    """Slot k of a request: how many devices it takes, and what it needs of a node by its state.
 
-    `need[s]` is (cpus, memory) on a node of state s; only the states in it are candidates.
+    `need` has the states in which a node has that much free, and no others.
     """
 
     devices: int
-    need: dict[int, tuple[int, int]]
+    need: dict[int, Need]
 
 
 @dataclass(frozen=True, slots=True)
 class PRequest:
-    """What a task asks: its slots, r_t (`memory` GiB per device; 0 = takes devices whole), groups.
+    """What a task asks: its slots, and r_t, the `memory_gib` of each device that it takes.
 
-    `groups` are the sets of node states among which one is chosen for the whole task. `weights`
-    is the index of the problem's table that holds w for every state of device it may use.
+    With `memory_gib` 0 it takes devices whole. `groups` are sets of node states: one of them is
+    chosen for the whole task. `weights` is the index of the problem's table of w by state of
+    device. The table has the states in which a device can serve the request, and no others: r_t
+    GiB are free of it, or it may be taken whole.
     """
 
     slots: tuple[PSlot, ...]
-    memory: int
+    memory_gib: int
     groups: tuple[frozenset[int], ...]
     weights: int
 
 
 @dataclass(frozen=True, slots=True)
 class PTask:
-    """Task t: its name, and the index of its request."""
+    """Task t: its key, and the index of its request."""
 
     key: str
     request: int
@@ -95,7 +119,11 @@ class PTask:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Tasks are in Slurm's priority order, highest first; `weights[i][state of device]` is w."""
+    """Tasks in Slurm's priority order, highest first; `weights` are tables of w by state of device.
+
+    Where a task fits if it is alone, a slot's `need` and a request's table of weights say: they
+    have just those states. Nobody works it out from the numbers again.
+    """
 
     nodes: tuple[PNode, ...]
     devices: tuple[PDevice, ...]
@@ -122,11 +150,12 @@ class SlotChoice:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Which tasks start (index of the task → a choice per slot), and how good that is proven.
+    """Which tasks start (index of the task → a choice per slot), and what is proven of that.
 
     `status`: optimal (within the solver's tolerances), incumbent (the best found before the
-    deadline, `gap` to the bound), or greedy (the first-fit plan; nothing proven). `objective` and
-    `bound` are of the last level of the lexicographic objective, sum w·x.
+    deadline), or greedy (the first-fit plan, of which nothing is proven). `objective` and `bound`
+    are of the last level of the lexicographic objective, sum w·x; `gap` is the distance between
+    them, relative to the objective. `seconds` is how long it took.
     """
 
     starts: dict[int, tuple[SlotChoice, ...]] = field(default_factory=dict)
@@ -139,54 +168,51 @@ class Solution:
 
 def violations(problem: Problem, solution: Solution) -> list[str]:
     """Every constraint that a solution breaks, in words; an empty list means it is feasible."""
-    found: list[str] = []
-    used: dict[int, int] = {}
-    whole: set[int] = set()
-    loads: dict[int, tuple[int, int]] = {}
+    broken: list[str] = []
+    used_gib: dict[int, int] = {}  # by device
+    loads: dict[int, Need] = {}  # by node
     for t, choices in solution.starts.items():
         key, request = problem.tasks[t].key, problem.request(t)
-        found += _shape_violations(problem, key, request, choices)
+        broken += _shape_violations(problem, key, request, choices)
         for slot, choice in zip(request.slots, choices, strict=False):
-            cpus, memory = loads.get(choice.node, (0, 0))
-            need = slot.need.get(problem.nodes[choice.node].state, (0, 0))
-            loads[choice.node] = cpus + need[0], memory + need[1]
+            need = slot.need.get(problem.nodes[choice.node].state, NOTHING)
+            load = loads.get(choice.node, NOTHING)
+            loads[choice.node] = Need(load.cpus + need.cpus, load.memory_mib + need.memory_mib)
             for j in choice.devices:
                 device = problem.devices[j]
-                before = used.get(j, device.used)
-                if j in whole or (request.memory == 0 and (before or not device.whole)):
-                    found.append(f"{key}: device {j} is not free to be taken whole or shared")
-                if request.memory == 0:
-                    whole.add(j)
-                used[j] = before + (request.memory or device.memory)
-    for j, gib in used.items():
-        device = problem.devices[j]
-        if gib > max(device.memory, device.used):
-            found.append(f"device {j}: {gib} GiB of {device.memory}")
-    for n, (cpus, memory) in loads.items():
+                gib, taken = (
+                    used_gib.get(j, device.used_gib),
+                    request.memory_gib or device.memory_gib,
+                )
+                if gib + taken > device.memory_gib or not (request.memory_gib or device.whole):
+                    in_use = f"{gib} GiB of {device.memory_gib} are in use"
+                    broken.append(f"{key}: device {j} is not free, {in_use}")
+                used_gib[j] = gib + taken
+    for n, load in loads.items():
         node = problem.nodes[n]
-        if cpus > max(0, node.cpus) or memory > max(0, node.memory):
-            found.append(f"node {node.name}: {cpus} CPUs, {memory} MiB are too many")
-    return found
+        if not load.fits(node.cpus, node.memory_mib):
+            broken.append(f"node {node.name}: {load.cpus} CPUs, {load.memory_mib} MiB are too many")
+    return broken
 
 
 def _shape_violations(
     problem: Problem, key: str, request: PRequest, choices: tuple[SlotChoice, ...]
 ) -> list[str]:
-    found: list[str] = []
+    broken: list[str] = []
     nodes = [choice.node for choice in choices]
     states = {problem.nodes[n].state for n in nodes}
     if len(choices) != len(request.slots) or len(set(nodes)) != len(nodes):
-        found.append(f"{key}: its slots are not on {len(request.slots)} distinct nodes")
+        broken.append(f"{key}: its slots are not on {len(request.slots)} distinct nodes")
     if not any(states <= group for group in request.groups):
-        found.append(f"{key}: nodes {nodes} are in no single group")
+        broken.append(f"{key}: nodes {nodes} are in no single group")
     weights = problem.weights[request.weights]
     for k, (slot, choice) in enumerate(zip(request.slots, choices, strict=False)):
         if problem.nodes[choice.node].state not in slot.need:
-            found.append(f"{key}: node {choice.node} is no candidate of slot {k}")
+            broken.append(f"{key}: node {choice.node} is no candidate of slot {k}")
         if len(set(choice.devices)) != slot.devices:
-            found.append(f"{key}: slot {k} has {len(set(choice.devices))} devices")
+            broken.append(f"{key}: slot {k} has {len(set(choice.devices))} devices")
         for j in choice.devices:
             device = problem.devices[j]
             if device.node != choice.node or device.state not in weights:
-                found.append(f"{key}: device {j} is not one of node {choice.node}'s it may use")
-    return found
+                broken.append(f"{key}: device {j} is not one of node {choice.node}'s it may use")
+    return broken

@@ -34,7 +34,7 @@ def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
         task.request, slots=(), scenario="training", exclusive=False, all_memory=False,
         exc_nodes=frozenset(),
     )  # fmt: skip
-    if key not in grid.memo:
+    if key not in grid.known.fitting:
         fits: dict[tuple[int, str], bool] = {}
         found = []
         for s, (state, nature) in enumerate(zip(grid.states, grid.natures, strict=True)):
@@ -43,8 +43,8 @@ def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
                 fits[like] = not misfit(key, state.node)
             if fits[like]:
                 found.append(s)
-        grid.memo[key] = tuple(found)
-    return grid.memo[key]
+        grid.known.fitting[key] = tuple(found)
+    return grid.known.fitting[key]
 
 
 def misfit(task: Task, node: Node) -> str:

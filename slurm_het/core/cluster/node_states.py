@@ -1,7 +1,7 @@
-"""Nodes in the same state are interchangeable: what is decided once per state scales.
+"""States of nodes and devices: what is equal to the planner is worked out once.
 
-A state is everything that the planner looks at: hardware, features, partitions, and what is free.
-Which of a node's devices are busy does not matter, only how many are in which state.
+The state of a node is everything that the planner looks at: hardware, features, partitions, and
+what is free. Which of its devices are busy does not matter, only how many are in which state.
 """
 
 from __future__ import annotations
@@ -11,21 +11,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
+from typing import NamedTuple
 
 from slurm_het.core.assignment.problem import PDevice, PNode
 from slurm_het.core.cluster.device_class import Offer, offer_of
 from slurm_het.core.model import Device, Node, Task
 
 
-@dataclass(frozen=True)
-class NodeState:
-    """Nodes that differ in name only: `node` is the first of them.
+class DeviceState(NamedTuple):
+    """Devices of a node that differ in position only: `device` is the first of them.
 
-    `kinds` are its devices' states: the index over all states, one such device, how many of them.
+    `number` is that of the state, over all nodes of the grid; `per_node` is how many there are on
+    each node of its state.
     """
 
+    number: int
+    device: Device
+    per_node: int
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """Nodes that differ in name only: `node` is the first of them."""
+
     node: Node
-    kinds: tuple[tuple[int, Device, int], ...]
+    device_states: tuple[DeviceState, ...]
     names: tuple[str, ...]
 
     @property
@@ -35,12 +45,12 @@ class NodeState:
 
     @cached_property
     def offers(self) -> tuple[Offer, ...]:
-        """What the weights know of each of `kinds`."""
-        return tuple(offer_of(device, self.node) for _, device, _ in self.kinds)
+        """What the weights know of each of `device_states`."""
+        return tuple(offer_of(state.device, self.node) for state in self.device_states)
 
     @cached_property
-    def hardware(self) -> tuple[int | bool, ...]:
-        """All of a node that bears on what a task needs of it: see fit.need."""
+    def needs_key(self) -> tuple[int | bool, ...]:
+        """All that decides what a task needs of such a node: see fit.need."""
         n = self.node
         return (
             n.cpus, n.memory_mib, n.threads_per_core, n.whole, n.held_exclusively, n.idle,
@@ -49,25 +59,34 @@ class NodeState:
 
 
 @dataclass(frozen=True)
+class GridMemory:
+    """What was worked out of a grid: no more than a cycle asks, and forgotten with its inventory.
+
+    - `fitting`: the states of nodes that are candidates of a request: see fit.fitting_states;
+    - `splits`: the grids that Grid.split made, by the sets of names.
+    """
+
+    fitting: dict[Task, tuple[int, ...]] = field(default_factory=dict)
+    splits: dict[tuple[frozenset[str], ...], Grid] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Grid:
     """The nodes and devices as the problem numbers them, and the states they are in.
 
-    `memo` is for what others work out once per grid.
+    `known` is no part of the value but what was worked out from it.
     """
 
     nodes: tuple[Node, ...]
     pnodes: tuple[PNode, ...]
     pdevices: tuple[PDevice, ...]
     states: tuple[NodeState, ...]
-    memo: dict[Task, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
-    _splits: dict[tuple[frozenset[str], ...], Grid] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    known: GridMemory = field(default_factory=GridMemory, compare=False, repr=False)
 
     @cached_property
     def sizes(self) -> frozenset[tuple[str, int]]:
         """Type and memory (GiB) of all devices."""
-        return frozenset((d.type, d.memory_gib) for s in self.states for _, d, _ in s.kinds)
+        return frozenset((d.type, d.memory_gib) for s in self.states for _, d, _ in s.device_states)
 
     @cached_property
     def natures(self) -> tuple[int, ...]:
@@ -80,7 +99,7 @@ class Grid:
             known.setdefault(
                 (
                     s.node.partitions, s.node.usable, s.node.features, s.node.shared,
-                    frozenset((d.kind, d.type, d.memory_gib) for _, d, _ in s.kinds),
+                    frozenset((d.kind, d.type, d.memory_gib) for _, d, _ in s.device_states),
                 ),
                 len(known),
             )
@@ -97,65 +116,66 @@ class Grid:
         sets = tuple(names for names in dict.fromkeys(named) if names)
         if not sets:
             return self
-        if sets not in self._splits:
+        if sets not in self.known.splits:
             marks = {name: tuple(name in s for s in sets) for name in frozenset().union(*sets)}
             none = (False,) * len(sets)
             keys = [(p.state, marks.get(p.name, none)) for p in self.pnodes]
-            self._splits[sets] = _grid(self.nodes, keys)
-        return self._splits[sets]
+            self.known.splits[sets] = _grid(self.nodes, keys)
+        return self.known.splits[sets]
 
 
 def grid_of(nodes: Iterable[Node]) -> Grid:
-    """Group the nodes by state."""
-    found = tuple(nodes)
-    return _grid(found, [_state(node) for node in found])
+    """The nodes grouped by state."""
+    listed = tuple(nodes)
+    return _grid(listed, [_node_key(node) for node in listed])
 
 
-def _state(node: Node) -> tuple[object, ...]:
+def _node_key(node: Node) -> tuple[object, ...]:
     return (
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
         node.features, node.partitions, node.usable, node.state, node.idle, node.shared,
-        node.held_exclusively, node.whole, *node.closed, *sorted(map(_device_state, node.devices)),
+        node.held_exclusively, node.whole, *node.closed, *sorted(map(_device_key, node.devices)),
     )  # fmt: skip
 
 
-DeviceState = tuple[str, str, int, int, bool]
+_DeviceKey = tuple[str, str, int, int, bool]
 
 
-def _device_state(device: Device) -> DeviceState:
+def _device_key(device: Device) -> _DeviceKey:
     return device.kind, device.type, device.memory_gib, device.occupied_gib, not device.holders
 
 
 def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
+    """The grid in which nodes of one key are in one state."""
     known: dict[tuple[object, ...], int] = {}
     first: list[Node] = []
-    kinds: list[dict[DeviceState, int]] = []
+    numbers: list[dict[_DeviceKey, int]] = []  # of the devices' states, by state of nodes
     names: list[list[str]] = []
     pnodes: list[PNode] = []
     pdevices: list[PDevice] = []
-    numbers = count()
+    unused = count()
     for n, (node, key) in enumerate(zip(nodes, keys, strict=True)):
         s = known.setdefault(key, len(first))
         if s == len(first):
             first.append(node)
             names.append([])
-            kinds.append({state: next(numbers) for state in map(_device_state, node.devices)})
+            numbers.append({state: next(unused) for state in map(_device_key, node.devices)})
         names[s].append(node.name)
-        start, mine = len(pdevices), kinds[s]
+        start, mine = len(pdevices), numbers[s]
         for d in node.devices:
-            kind = mine[_device_state(d)]
-            pdevices.append(PDevice(n, d.index, d.memory_gib, d.occupied_gib, d.empty, kind))
-        end = len(pdevices)
-        devices = tuple(range(start, end))
-        pnodes.append(PNode(node.name, node.cpus_free, node.memory_free_mib, devices, s))
+            number = mine[_device_key(d)]
+            pdevices.append(PDevice(n, d.index, d.memory_gib, d.occupied_gib, d.empty, number))
+        devices = tuple(range(start, len(pdevices)))
+        cpus, memory_mib = max(0, node.cpus_free), max(0, node.memory_free_mib)
+        pnodes.append(PNode(node.name, cpus, memory_mib, devices, s))
     states = (
-        NodeState(node, _kinds(node, mine), tuple(members))
-        for node, mine, members in zip(first, kinds, names, strict=True)
+        NodeState(node, _device_states(node, mine), tuple(members))
+        for node, mine, members in zip(first, numbers, names, strict=True)
     )
     return Grid(nodes, tuple(pnodes), tuple(pdevices), tuple(states))
 
 
-def _kinds(node: Node, numbers: dict[DeviceState, int]) -> tuple[tuple[int, Device, int], ...]:
-    found = [numbers[_device_state(d)] for d in node.devices]
-    one = dict(zip(reversed(found), reversed(node.devices), strict=True))  # the first of each
-    return tuple((number, one[number], many) for number, many in Counter(found).items())
+def _device_states(node: Node, numbers: dict[_DeviceKey, int]) -> tuple[DeviceState, ...]:
+    mine = [numbers[_device_key(d)] for d in node.devices]
+    one = dict(zip(reversed(mine), reversed(node.devices), strict=True))  # the first of each
+    return tuple(DeviceState(number, one[number], many) for number, many in Counter(mine).items())

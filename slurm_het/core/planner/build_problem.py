@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, PTask
+from slurm_het.core.assignment.problem import Need, PRequest, Problem, PSlot, PTask
 from slurm_het.core.cluster.device_class import DeviceClass
 from slurm_het.core.cluster.fit import fits_device, fitting_states, groups_of, need, rewritten_nodes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.policy import Policy
-from slurm_het.core.worth.forecast import (
-    Forecast,
-)
-from slurm_het.core.worth.profiles import (
-    TaskProfile,
-)
+from slurm_het.core.worth.forecast import Forecast
+from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.weights import (
     Site,
     class_terms,
@@ -59,13 +56,13 @@ def build(
 ) -> Built:
     """The problem of placing `tasks` (in priority order) on what is free now.
 
-    Of the first of them, from when `hurry` says so: it is asked before a request that is unlike
-    those before it, which is what takes time.
+    When `hurry` says so, the tasks that are left are not in it. It is asked before each request
+    that is unlike those before, which is what takes time.
     """
     named = [names for task in tasks for names in (task.exc_nodes, *rewritten_nodes(task))]
     grid = inventory.grid.split(named)
     site = site_of(inventory, policy, expected)
-    desk = _Desk(grid, site)
+    making = _Requests(grid, site)
     numbers: dict[Task, int] = {}
     ptasks: list[PTask] = []
     requests: list[PRequest] = []
@@ -75,102 +72,112 @@ def build(
         if number == len(requests):
             if requests and hurry():
                 break
-            requests.append(desk.request(request))
+            requests.append(making.request(request))
         ptasks.append(PTask(task.key, number))
     problem = Problem(
-        grid.pnodes, grid.pdevices, tuple(ptasks), tuple(requests), tuple(desk.weights)
+        grid.pnodes, grid.pdevices, tuple(ptasks), tuple(requests), tuple(making.weights)
     )
     return Built(problem, tasks[: len(ptasks)], grid.nodes, site)
 
 
-_Place = tuple[list[int], tuple[frozenset[int], ...], int]
-"""The states that are candidates, the groups of them, and the number of the table of weights."""
+class _Options(NamedTuple):
+    """Where such tasks may go: states of nodes, the groups of them, the index of a weight table."""
+
+    states: list[int]
+    groups: tuple[frozenset[int], ...]
+    table: int
 
 
-class _Desk:
-    """Makes the requests; what several of them have in common is worked out once."""
+class _Requests:
+    """Makes the problem's requests; what several of them have in common is worked out once.
+
+    `weights` are the tables of w by state of device, as the problem has them.
+    """
 
     def __init__(self, grid: Grid, site: Site) -> None:
         self.grid, self.site = grid, site
         self.weights: list[dict[int, float]] = []
-        self._places: dict[Task, _Place] = {}
-        self._fine: dict[tuple[Task, TaskProfile], _Place] = {}
+        self._coarse: dict[Task, _Options] = {}
+        self._fine: dict[tuple[Task, TaskProfile], _Options] = {}
         self._tables: dict[tuple[int, frozenset[tuple[DeviceClass, float]]], int] = {}
-        self._kinds: dict[int, DeviceClass] = {}  # of devices by their states
-        # States on the same hardware need the same of a node: few are really different.
-        self._like = {state.hardware: state.node for state in reversed(grid.states)}
+        self._classes: dict[int, DeviceClass] = {}  # by state of device
+        # States in which a task needs the same of a node are many: one node stands for them.
+        self._stand_ins = {state.needs_key: state.node for state in reversed(grid.states)}
 
     def request(self, task: Task) -> PRequest:
         """The problem's request of such tasks."""
-        candidates, groups, weights = self._place(task)
-        slots = tuple(self._slot(task, slot, candidates) for slot in task.slots)
-        return PRequest(slots, task.memory_gib if task.shared else 0, groups, weights)
+        states, groups, table = self._options(task)
+        slots = tuple(self._slot(task, slot, states) for slot in task.slots)
+        return PRequest(slots, task.memory_gib if task.shared else 0, groups, table)
 
-    def _place(self, task: Task) -> _Place:
-        """Where such a task may go whatever its CPUs and host memory, and at which weights."""
+    def _options(self, task: Task) -> _Options:
+        """The options of a task, whose CPUs and host memory bear on the quotas alone."""
         slots = tuple(Slot(slot.devices, 0, 0) for slot in task.slots)
-        key = replace(task.request, slots=slots, exclusive=False, all_memory=False)
-        if key not in self._places:
-            self._places[key] = self._candidates(key)
-        demand = self.site.forecast.planned_as(task)
-        if demand is None or not demand.cpus:
-            return self._places[key]
-        if (key, demand) not in self._fine:
-            self._fine[key, demand] = self._told_apart(task, key)
-        return self._fine[key, demand]
+        coarse = replace(task.request, slots=slots, exclusive=False, all_memory=False)
+        if coarse not in self._coarse:
+            self._coarse[coarse] = self._work_out(coarse)
+        profile = self.site.forecast.planned_as(task)
+        if profile is None or not profile.cpus:
+            return self._coarse[coarse]
+        if (coarse, profile) not in self._fine:
+            self._fine[coarse, profile] = self._with_own_quotas(task, coarse)
+        return self._fine[coarse, profile]
 
-    def _told_apart(self, task: Task, coarse: Task) -> _Place:
-        """The place of a task whose quotas go by its CPUs too: nothing else of the weights does."""
-        found, able, number = self._places[coarse]
+    def _with_own_quotas(self, task: Task, coarse: Task) -> _Options:
+        """The options of a coarse task, where the quotas are those of the task itself."""
+        options = self._coarse[coarse]
         scale = self.site.scale["quota"]
         more = {
-            kind: scale * (quota(task, kind, self.site) - quota(coarse, kind, self.site))
-            for kind in {self._kinds[d] for d in self.weights[number]}
+            one: scale * (quota(task, one, self.site) - quota(coarse, one, self.site))
+            for one in {self._classes[state] for state in self.weights[options.table]}
         }
-        key = number, frozenset(more.items())
+        key = options.table, frozenset(more.items())
         if key not in self._tables:
-            table = {d: w + more[self._kinds[d]] for d, w in self.weights[number].items()}
+            weights = self.weights[options.table]
             self._tables[key] = len(self.weights)
-            self.weights.append(table)
-        return found, able, self._tables[key]
+            self.weights.append({d: w + more[self._classes[d]] for d, w in weights.items()})
+        return options._replace(table=self._tables[key])
 
-    def _candidates(self, task: Task) -> _Place:
+    def _work_out(self, task: Task) -> _Options:
         states = self.grid.states
         least = min(slot.devices for slot in task.slots)
-        found: list[int] = []
+        candidates: list[int] = []
         weights: dict[int, float] = {}
-        by_kind: dict[DeviceClass, float] = {}
+        by_class: dict[DeviceClass, float] = {}
         for s in fitting_states(task, self.grid):
             state = states[s]
             if state.node.name in task.exc_nodes:  # then all of this state are: see Grid.split
                 continue
-            fit = [k for k, kind in enumerate(state.kinds) if fits_device(task, kind[1])]
-            if sum(state.kinds[k][2] for k in fit) < least:
+            serving = [
+                (number, per_node, offer)
+                for (number, device, per_node), offer in zip(
+                    state.device_states, state.offers, strict=True
+                )
+                if fits_device(task, device)
+            ]
+            if sum([per_node for _, per_node, _ in serving]) < least:
                 continue
-            found.append(s)
-            for k in fit:
-                number, offer = state.kinds[k][0], state.offers[k]
-                kind = self._kinds[number] = offer.kind
-                if kind not in by_kind:
-                    by_kind[kind] = sum(class_terms(task, kind, self.site).values())
+            candidates.append(s)
+            for number, _, offer in serving:
+                device_class = self._classes[number] = offer.device_class
+                if device_class not in by_class:
+                    by_class[device_class] = sum(
+                        class_terms(task, device_class, self.site).values()
+                    )
                 pieces = weighted_fragmentation(task, offer, state.node, self.site)
                 ready = weighted_readiness(state.node, self.site)
-                weights[number] = by_kind[kind] + pieces + ready
-        nodes = [state.node for state in states]
-        groups = groups_of(task, nodes, found)
-        counts = (sum(states[s].count for s in group) for group in groups)
+                weights[number] = by_class[device_class] + pieces + ready
         self.weights.append(weights)
-        able = tuple(
-            group for group, count in zip(groups, counts, strict=True) if count >= len(task.slots)
-        )
-        return found, able, len(self.weights) - 1
+        groups = groups_of(task, [state.node for state in states], candidates)
+        able = [g for g in groups if sum(states[s].count for s in g) >= len(task.slots)]
+        return _Options(candidates, tuple(able), len(self.weights) - 1)
 
     def _slot(self, task: Task, slot: Slot, candidates: list[int]) -> PSlot:
         states = self.grid.states
-        by_hardware = {key: need(task, slot, node) for key, node in self._like.items()}
-        found: dict[int, tuple[int, int]] = {}
+        needs = {key: Need(*need(task, slot, node)) for key, node in self._stand_ins.items()}
+        enough: dict[int, Need] = {}
         for s in candidates:
-            needs, node = by_hardware[states[s].hardware], states[s].node
-            if needs[0] <= node.cpus_free and needs[1] <= node.memory_free_mib:
-                found[s] = needs
-        return PSlot(slot.devices, found)
+            here, node = needs[states[s].needs_key], states[s].node
+            if here.fits(node.cpus_free, node.memory_free_mib):
+                enough[s] = here
+        return PSlot(slot.devices, enough)

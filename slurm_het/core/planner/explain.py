@@ -72,11 +72,11 @@ def _all_names(states: Iterable[NodeState], task: Task) -> list[str]:
 
 
 def _free(task: Task, state: NodeState) -> int:
-    return sum(many for _, device, many in state.kinds if fits_device(task, device))
+    return sum(many for _, device, many in state.device_states if fits_device(task, device))
 
 
 def _ever(task: Task, state: NodeState) -> int:
-    return sum(many for _, device, many in state.kinds if fits_type(task, device))
+    return sum(many for _, device, many in state.device_states if fits_type(task, device))
 
 
 def _nearest(

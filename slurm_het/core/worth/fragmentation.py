@@ -1,28 +1,26 @@
 """The price of fragmentation: what a placement takes away from the jobs the site really runs.
 
-Nodes in the same state (`Free`) are interchangeable, so everything is said of states, not of
-nodes. A device is divided in thousandths (of its memory); CPUs and host memory are plain
-integers in whatever unit the caller uses throughout.
+Nodes on which the same is free (`Free`) are interchangeable, so everything is said of what is free,
+not of nodes. A device is divided in thousandths (of its memory). CPUs are whole numbers in any unit
+that the caller uses throughout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from slurm_het.core.cluster.gaps import Free, Shape
-
-MEMO_MOST = 20_000
-"""States of nodes are many: what is remembered of them is forgotten when it is so much."""
+from slurm_het.core.worth.memo import Memo
 
 Mix = Mapping["Shape", float]
 """How frequent each shape of job is; the shares add up to 1."""
 
 
 class _Size(NamedTuple):
-    """The shapes of a mix that take as many devices and as much of each; their shares together.
+    """The shapes of a mix that take equally many devices and as much of each, and their share.
 
-    `needs`: CPUs, memory and share of each.
+    `needs` has CPUs, memory (MiB) and share of each shape.
     """
 
     devices: int
@@ -32,23 +30,23 @@ class _Size(NamedTuple):
 
 
 class Measure:
-    """The fragmentation of nodes of one model by one mix (FGD's measure).
+    """The fragmentation of nodes of one model by one mix: F_n(M) of FGD (Weng et al., ATC '23).
 
-    What is lost for lack of CPUs or memory is worked out once for all nodes that have as many.
+    What is lost for lack of CPUs or memory is worked out once for all nodes with as many free.
     """
 
     def __init__(self, model: str, mix: Mix) -> None:
-        found: dict[tuple[int, int], list[tuple[int, int, float]]] = {}
+        needs_of: dict[tuple[int, int], list[tuple[int, int, float]]] = {}
         for shape, share in mix.items():
             fits = shape.devices > 0 and (not shape.models or model in shape.models)
             size = (shape.devices, shape.milli) if fits else (0, 0)
-            found.setdefault(size, []).append((shape.cpus, shape.memory, share))
-        self._nowhere = sum(share for _, _, share in found.pop((0, 0), ()))
+            needs_of.setdefault(size, []).append((shape.cpus, shape.memory_mib, share))
+        self._nowhere = sum(share for _, _, share in needs_of.pop((0, 0), ()))
         self._sizes = tuple(
             _Size(*size, sum(share for _, _, share in needs), tuple(needs))
-            for size, needs in sorted(found.items())
+            for size, needs in sorted(needs_of.items())
         )
-        self._lacking: dict[tuple[int, int], tuple[float, ...]] = {}
+        self._lacking: Memo[tuple[int, int], tuple[float, ...]] = Memo()  # by CPUs and memory
 
     def of(self, free: Free) -> float:
         """Expected thousandths of devices that a job drawn from the mix could not use here.
@@ -59,7 +57,7 @@ class Measure:
         total, count = sum(gaps), len(gaps)
         lost = self._nowhere * total
         for (devices, milli, share, _), lacking in zip(
-            self._sizes, self._without(free.cpus, free.memory), strict=True
+            self._sizes, self._without(free.cpus, free.memory_mib), strict=True
         ):
             if devices > count or gaps[devices - 1] < milli:
                 lost += share * total
@@ -70,20 +68,12 @@ class Measure:
             lost += share * small + lacking * (total - small)
         return lost
 
-    def _without(self, cpus: int, memory: int) -> tuple[float, ...]:
-        """By size, the share of the shapes for which so much is not enough."""
-        key = cpus, memory
+    def _without(self, cpus: int, memory_mib: int) -> tuple[float, ...]:
+        """By size, the share of the shapes for which so many CPUs and so much memory do not do."""
+        key = cpus, memory_mib
         if key not in self._lacking:
-            lacking = tuple(
-                sum([share for c, m, share in size.needs if c > cpus or m > memory])
+            self._lacking[key] = tuple(
+                sum([share for c, m, share in size.needs if c > cpus or m > memory_mib])
                 for size in self._sizes
             )
-            remember(self._lacking, key, lacking)
         return self._lacking[key]
-
-
-def remember(memo: dict[Any, Any], key: object, value: object) -> None:
-    """Add to a memo that lives long, and stays below MEMO_MOST."""
-    if len(memo) >= MEMO_MOST:
-        memo.clear()
-    memo[key] = value

@@ -14,9 +14,9 @@ from slurm_het.core.syntax import hostlist
 class TaskProfile(NamedTuple):
     """What a task asks, as far as it decides where such tasks can go.
 
-    `memory_gib` is what a device must have, and all that is taken of it if `shared`; `nodes` and
-    what is asked on each: `devices`, `cpus`, `memory_mib`. `types` and `pools` are sorted. Without
-    `devices`: it takes CPUs and host memory of nodes that have such types.
+    It asks `devices`, `cpus` and `memory_mib` on each of so many `nodes`. `memory_gib` is what a
+    device must have, and all that is taken of it if `shared`. `types` and `pools` are sorted. With
+    0 devices it takes CPUs and host memory of nodes that have devices of such types.
     """
 
     types: tuple[str, ...]
@@ -29,21 +29,21 @@ class TaskProfile(NamedTuple):
     memory_mib: int = 0
 
     @property
-    def anyhow(self) -> TaskProfile:
-        """The same for all such demands, whatever their CPUs and host memory."""
+    def coarse(self) -> TaskProfile:
+        """The profile of all such tasks, whatever their CPUs and host memory."""
         return self._replace(cpus=0, memory_mib=0)
 
-    def goes_to(self, kind: DeviceClass) -> bool:
+    def goes_to(self, device_class: DeviceClass) -> bool:
         """Whether such tasks can go to such devices."""
         return (
-            kind.type in self.types
-            and kind.memory_gib >= self.memory_gib
-            and not set(kind.partitions).isdisjoint(self.pools)
+            device_class.type in self.types
+            and device_class.memory_gib >= self.memory_gib
+            and not set(device_class.partitions).isdisjoint(self.pools)
         )
 
 
 def profile_of(task: Task) -> TaskProfile:
-    """What a task asks; of unequal nodes what it asks of the largest."""
+    """The profile of a task; if it asks unequal nodes, what it asks of the largest."""
     slot = task.largest_slot
     return TaskProfile(
         tuple(sorted(task.types)), tuple(sorted(task.pools)), slot.devices, len(task.slots),
@@ -52,10 +52,10 @@ def profile_of(task: Task) -> TaskProfile:
 
 
 def profile_beside(job: Job, inventory: Inventory, policy: Policy) -> TaskProfile | None:
-    """What a running job, which has no devices, takes of nodes that have some; None if of none.
+    """The profile of a running job without devices; None unless it is on nodes that have some.
 
     CPUs and host memory are rounded up to powers of two, or to all that such a node has: a site has
-    many sizes of such jobs, and they are to be few demands.
+    many sizes of such jobs, and they are to be few profiles.
     """
     names = hostlist.expand_readable(job.nodes)
     nodes = [node for name in names if (node := inventory.nodes.get(name)) and node.devices]

@@ -1,5 +1,8 @@
-"""The terms of w_tj, the weight of putting task t on device j. Each is in -1..1, named, and shown
-by `slurm-het why`; the config's `weights:` say how much each counts, 0 switches one off.
+"""The terms of w_tj, the weight of putting task t on device j.
+
+Each term is in -1..1, has a name, and is shown by `slurm-het why`. The config's `weights:` say how
+much each counts; 0 switches one off. All terms but `fragmentation` are the same for all devices of
+a class, but for the nodes that have to be powered up (`weighted_readiness`).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from slurm_het.core.worth.forecast import Forecast
 
 @dataclass(frozen=True)
 class Site:
-    """What the terms need to know of the whole cluster: its largest memory and speed, its jobs."""
+    """What the terms need to know of the whole cluster: largest memory, highest speed, its jobs."""
 
     policy: Policy
     largest_gib: int
@@ -33,21 +36,21 @@ class Site:
         return self.policy.types.get(name) or DeviceType(name, "unknown", self.largest_gib)
 
 
-def scenario_fit(task: Task, kind: DeviceClass, site: Site) -> float:
+def scenario_fit(task: Task, device_class: DeviceClass, site: Site) -> float:
     """How well the type fits the task's scenario, 0..1 (catalogue)."""
-    return site.type(kind.type).fit(task.scenario)
+    return site.type(device_class.type).fit(task.scenario)
 
 
-def throughput(task: Task, kind: DeviceClass, site: Site) -> float:
-    """Speed of this class of job on this type, 0..1.
+def throughput(task: Task, device_class: DeviceClass, site: Site) -> float:
+    """Speed of such jobs on this type, 0..1.
 
     From the site's table of the job's class, else of its scenario, else relative TFLOPS.
     """
     for row in (task.job_class, task.scenario):
         table = site.policy.throughput.get(row, {})
-        if kind.type in table:
-            return table[kind.type]
-    return site.type(kind.type).tflops / site.fastest_tflops
+        if device_class.type in table:
+            return table[device_class.type]
+    return site.type(device_class.type).tflops / site.fastest_tflops
 
 
 def fragmentation(task: Task, offer: Offer, node: Node, site: Site) -> float:
@@ -73,48 +76,50 @@ def leftovers(task: Task, device: Device, node: Node) -> float:
     return -max(0, free - asked) / len(node.devices)
 
 
-def quota(task: Task, kind: DeviceClass, site: Site) -> float:
-    """Minus how little such devices are meant for such tasks, -1..0.
+def quota(task: Task, device_class: DeviceClass, site: Site) -> float:
+    """Minus how little such devices are meant for such tasks, -1..0: see Forecast.astray.
 
-    The plan for a full cluster of the expected jobs says it, so that flexible jobs stay off what
+    The plan for a full cluster of the expected jobs says it. Flexible jobs thus stay off what
     others ask for by name, and what needs many CPUs goes where they are plentiful. Until there is
     a plan: minus the part of such devices that jobs with fewer alternatives are to need.
     """
     if not site.forecast:
         return 0.0
-    return -site.forecast.astray(task, kind)
+    return -site.forecast.astray(task, device_class)
 
 
-def scarcity(task: Task, kind: DeviceClass, site: Site) -> float:
+def scarcity(task: Task, device_class: DeviceClass, site: Site) -> float:
     """Minus the device memory the task is not known to need, relative to the largest, -1..0."""
     if task.memory_gib:
-        return -max(0, kind.memory_gib - task.memory_gib) / site.largest_gib
-    return -0.5 * kind.memory_gib / site.largest_gib
+        return -max(0, device_class.memory_gib - task.memory_gib) / site.largest_gib
+    return -0.5 * device_class.memory_gib / site.largest_gib
 
 
 POWERED_DOWN = -0.1
-"""Preference for a node that Slurm has to power up first."""
+"""Preference for a node that Slurm has to power up before it can be used."""
 
 
-def preference(kind: DeviceClass, site: Site) -> float:
+def preference(device_class: DeviceClass, site: Site) -> float:
     """The admin's preference for the type (config `preference:`)."""
-    return site.policy.preference.get(kind.type, 0.0)
+    return site.policy.preference.get(device_class.type, 0.0)
 
 
 def weighted_readiness(node: Node, site: Site) -> float:
-    """What is added to `preference`, as it counts: of equal nodes those that are up are first."""
+    """What a node that is powered down adds to `preference`, as it counts.
+
+    Of equal nodes those that are up thus come first.
+    """
     return site.scale["preference"] * POWERED_DOWN if node.powered_down else 0.0
 
 
-def class_terms(task: Task, kind: DeviceClass, site: Site) -> dict[str, float]:
-    """The weighted terms that are the same on all devices of a kind: all but `fragmentation`,
-    and but for `weighted_readiness`."""
+def class_terms(task: Task, device_class: DeviceClass, site: Site) -> dict[str, float]:
+    """The weighted terms that are the same for all devices of a class, by name."""
     raw = {
-        "scenario_fit": scenario_fit(task, kind, site),
-        "throughput": throughput(task, kind, site),
-        "quota": quota(task, kind, site),
-        "scarcity": scarcity(task, kind, site),
-        "preference": preference(kind, site),
+        "scenario_fit": scenario_fit(task, device_class, site),
+        "throughput": throughput(task, device_class, site),
+        "quota": quota(task, device_class, site),
+        "scarcity": scarcity(task, device_class, site),
+        "preference": preference(device_class, site),
     }
     return {name: site.scale[name] * value for name, value in raw.items()}
 
@@ -128,10 +133,10 @@ def weighted_fragmentation(task: Task, offer: Offer, node: Node, site: Site) -> 
 def terms(task: Task, device: Device, node: Node, site: Site) -> dict[str, float]:
     """The weighted terms by name, those that count; w_tj is their sum."""
     offer = offer_of(device, node)
-    found = class_terms(task, offer.kind, site)
-    found["fragmentation"] = weighted_fragmentation(task, offer, node, site)
-    found["preference"] += weighted_readiness(node, site)
-    return {name: found[name] for name, scale in site.scale.items() if scale}
+    weighted = class_terms(task, offer.device_class, site)
+    weighted["fragmentation"] = weighted_fragmentation(task, offer, node, site)
+    weighted["preference"] += weighted_readiness(node, site)
+    return {name: weighted[name] for name, scale in site.scale.items() if scale}
 
 
 def weight(task: Task, device: Device, node: Node, site: Site) -> float:

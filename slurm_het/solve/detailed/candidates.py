@@ -2,9 +2,9 @@
 
 Every reduction keeps the optimum:
 
-- a device is a candidate only if the request fits it alone (free memory ≥ r, or whole and empty),
-  a node only if it has enough such devices, CPUs and host memory, a group only if each slot has a
-  node in it: anything else breaks a constraint by itself. A task left without a node cannot start;
+- a node is a candidate only if it has enough devices that can serve the request, a group only if
+  each slot has a node in it: anything else breaks a constraint by itself. A task left without a
+  node cannot start;
 - the devices of one slot on one node are interchangeable (w and r do not depend on i), so they may
   be numbered by position: the i-th of d requested on m candidates is one of i … m-d+i;
 - h is needed only where several slots must agree on one of several groups;
@@ -62,25 +62,10 @@ def _nodes_in(problem: Problem, states: frozenset[int]) -> frozenset[int]:
 
 
 def _on_node(problem: Problem, request: PRequest, slot: PSlot, n: int) -> tuple[int, ...] | None:
-    node = problem.nodes[n]
-    cpus, memory = slot.need[node.state]
-    if cpus > max(0, node.cpus) or memory > max(0, node.memory):
-        return None
     weights = problem.weights[request.weights]
-    devices = [
-        j
-        for j in node.devices
-        if problem.devices[j].state in weights and _fits(problem, request, j)
-    ]
-    devices.sort(key=lambda j: problem.devices[j].position)
-    return tuple(devices) if len(devices) >= slot.devices else None
-
-
-def _fits(problem: Problem, request: PRequest, j: int) -> bool:
-    device = problem.devices[j]
-    if request.memory == 0:
-        return device.whole and device.used == 0
-    return device.used + request.memory <= device.memory
+    serving = [j for j in problem.nodes[n].devices if problem.devices[j].state in weights]
+    serving.sort(key=lambda j: problem.devices[j].position)
+    return tuple(serving) if len(serving) >= slot.devices else None
 
 
 def numbered(devices: tuple[int, ...], i: int, asked: int) -> tuple[int, ...]:

@@ -6,16 +6,11 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import mip
 
 from slurm_het.core.assignment.first_fit import Starts
 from slurm_het.core.assignment.problem import Problem, SlotChoice
 from slurm_het.solve.detailed.candidates import Candidates, Names, candidates, numbered
-from slurm_het.solve.pooled.model import (
-    SolverName as SolverName,  # part of this module's interface
-)
+from slurm_het.solve.mip_model import MipModel, Sense, SolverName, Variable
 from slurm_het.solve.search import Answer, OutOfTimeError
 
 
@@ -36,13 +31,12 @@ class DetailedModel:
         self.found = found
         self.tasks = tasks
         self.names = Names(problem)
-        self.model = mip.Model(sense=mip.MAXIMIZE, solver_name=solver.upper())
-        self.model.verbose = 0
-        self.y: dict[int, Any] = {}
-        self.h: dict[tuple[int, int], Any] = {}
-        self.z: dict[tuple[int, int, int], Any] = {}
-        self.x: dict[tuple[int, int, int, int], Any] = {}
-        self._loads: dict[str, dict[int, tuple[list[Any], list[int]]]] = defaultdict(dict)
+        self.model = MipModel(solver)
+        self.y: dict[int, Variable] = {}
+        self.h: dict[tuple[int, int], Variable] = {}
+        self.z: dict[tuple[int, int, int], Variable] = {}
+        self.x: dict[tuple[int, int, int, int], Variable] = {}
+        self._loads: dict[str, dict[int, tuple[list[Variable], list[int]]]] = defaultdict(dict)
         fixed = set(fixed)
         for t in tasks:
             if time.monotonic() > deadline:
@@ -51,22 +45,23 @@ class DetailedModel:
         self._identical()
         self._capacities()
 
-    def _binary(self, name: str, low: int = 0) -> Any:
-        return self.model.add_var(name, lb=low, ub=1, var_type=mip.INTEGER)
+    def _binary(self, name: str, low: int = 0) -> Variable:
+        return self.model.variable(low, 1, name)
 
-    def _row(self, name: str, variables: list[Any], coefs: list[int], sense: str, rhs: int) -> None:
-        # The constructor is several times faster than xsum and comparisons of expressions.
-        self.model.add_constr(mip.LinExpr(variables, coefs, -rhs, sense), name)
+    def _row(
+        self, name: str, variables: list[Variable], coefs: list[int], sense: Sense, limit: int
+    ) -> None:
+        self.model.row(variables, coefs, sense, limit, name)
 
     def _task(self, t: int, found: Candidates, must: bool) -> None:
         key = self.names.tasks[t]
         y = self.y[t] = self._binary(f"y({key})", int(must))
-        groups: list[Any] = []
+        groups: list[Variable] = []
         if found.grouped:
             groups = [self._binary(f"h({key},{g})") for g in range(len(found.groups))]
             self.h.update({(t, g): h for g, h in enumerate(groups)})
             self._row(f"start({key})", [*groups, y], [1] * len(groups) + [-1], "=", 0)
-        slots_on: dict[int, list[Any]] = defaultdict(list)
+        slots_on: dict[int, list[Variable]] = defaultdict(list)
         for k, nodes in enumerate(found.slots):
             for n in nodes:
                 self._slot_on_node(t, k, n, nodes[n])
@@ -87,16 +82,16 @@ class DetailedModel:
         key, node = names.tasks[t], names.nodes[n]
         slot = task.slots[k]
         z = self.z[t, k, n] = self._binary(f"z({key},{k},{node})")
-        cpus, memory = slot.need[self.problem.nodes[n].state]
-        self._load("cpu", n, z, cpus)
-        self._load("host", n, z, memory)
-        by_device: dict[int, list[Any]] = defaultdict(list)
+        need = slot.need[self.problem.nodes[n].state]
+        self._load("cpu", n, z, need.cpus)
+        self._load("host", n, z, need.memory_mib)
+        by_device: dict[int, list[Variable]] = defaultdict(list)
         for i in range(slot.devices):
             some = numbered(devices, i, slot.devices)
             for j in some:
                 x = self.x[t, k, i, j] = self._binary(f"x({key},{k},{i},{names.devices[j]})")
                 by_device[j].append(x)
-                self._load("mem", j, x, task.memory or self.problem.devices[j].memory)
+                self._load("mem", j, x, task.memory_gib or self.problem.devices[j].memory_gib)
             row = [self.x[t, k, i, j] for j in some]
             self._row(f"place({key},{k},{i},{node})", [*row, z], [1] * len(row) + [-1], "=", 0)
         for j, row in by_device.items():
@@ -104,7 +99,7 @@ class DetailedModel:
                 name = f"apart({key},{k},{names.devices[j]})"
                 self._row(name, [*row, z], [1] * len(row) + [-1], "<", 0)
 
-    def _load(self, what: str, index: int, variable: Any, amount: int) -> None:
+    def _load(self, what: str, index: int, variable: Variable, amount: int) -> None:
         if amount:
             variables, amounts = self._loads[what].setdefault(index, ([], []))
             variables.append(variable)
@@ -123,9 +118,9 @@ class DetailedModel:
 
     def _capacities(self) -> None:
         free = {
-            "mem": [max(0, d.memory - d.used) for d in self.problem.devices],
-            "cpu": [max(0, n.cpus) for n in self.problem.nodes],
-            "host": [max(0, n.memory) for n in self.problem.nodes],
+            "mem": [device.free_gib for device in self.problem.devices],
+            "cpu": [node.cpus for node in self.problem.nodes],
+            "host": [node.memory_mib for node in self.problem.nodes],
         }
         for what, loads in self._loads.items():
             names = self.names.devices if what == "mem" else self.names.nodes
@@ -134,23 +129,22 @@ class DetailedModel:
                     row = f"{what}({names[index]})"
                     self._row(row, variables, amounts, "<", free[what][index])
 
-    def weights(self) -> tuple[list[Any], list[float]]:
+    def weights(self) -> tuple[list[Variable], list[float]]:
         """The terms of the last level, sum w·x."""
         terms = [(x, self.problem.weight(t, j)) for (t, _, _, j), x in self.x.items()]
         return [x for x, _ in terms], [w for _, w in terms]
 
     def maximise_weights(self) -> None:
         """Make sum w·x the objective."""
-        self.model.objective = mip.LinExpr(*self.weights())
+        self.model.maximise(*self.weights())
 
     def maximise_starts(self, tasks: Sequence[int]) -> None:
         """Make the starts of `tasks`, each worth more than all after it, the objective."""
-        powers = [float(2 ** (len(tasks) - 1 - k)) for k in range(len(tasks))]
-        self.model.objective = mip.LinExpr([self.y[t] for t in tasks], powers)
+        self.model.maximise_in_order([self.y[t] for t in tasks])
 
     def start_from(self, starts: Starts) -> None:
         """Hand the solver a feasible solution to improve."""
-        ones: list[Any] = []
+        ones: list[Variable] = []
         position = self.problem.devices
         for t in starts.keys() & self.y.keys():
             ones.append(self.y[t])
@@ -163,42 +157,26 @@ class DetailedModel:
                 ones.append(self.z[t, k, choice.node])
                 ordered = sorted(choice.devices, key=lambda j: position[j].position)
                 ones += [self.x[t, k, i, j] for i, j in enumerate(ordered)]
-        chosen = {variable.idx for variable in ones}
-        self.model.start = [(v, float(v.idx in chosen)) for v in self.model.vars]
+        self.model.start_from(ones)
 
     def optimise(self, seconds: float, gap: float, gap_abs: float) -> Answer:
         """Run the solver for at most `seconds`."""
         if seconds <= 0:
             raise OutOfTimeError
-        model = self.model
-        model.max_mip_gap, model.max_mip_gap_abs = gap, gap_abs
-        if model.solver_name == mip.CBC:
-            model.cuts = model.preprocess = 0  # with them CBC overruns its time limit many times
-        status = model.optimize(max_seconds=seconds)
-        state = mip.OptimizationStatus
-        solved = status in (state.OPTIMAL, state.FEASIBLE)
-        return Answer(
-            starts=self._read() if solved else None,
-            proven=status == state.OPTIMAL,
-            bound=float(model.objective_bound) if solved else math.inf,
-        )
+        solved = self.model.solve(seconds, gap, gap_abs)
+        return Answer(self._read() if solved.found else None, solved.proven, solved.bound)
 
     def _read(self) -> dict[int, tuple[SlotChoice, ...]]:
-        at: dict[tuple[int, int], int] = {}
+        at = {(t, k): n for t, k, n in self.model.chosen(self.z)}
         devices: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for (t, k, n), z in self.z.items():
-            if z.x > 0.5:
-                at[t, k] = n
-        for (t, k, _, j), x in self.x.items():
-            if x.x > 0.5:
-                devices[t, k].append(j)
+        for t, k, _, j in self.model.chosen(self.x):
+            devices[t, k].append(j)
         return {
             t: tuple(
                 SlotChoice(node=at.get((t, k), -1), devices=tuple(devices[t, k]))
                 for k in range(len(self.problem.request(t).slots))
             )
-            for t in self.tasks
-            if self.y[t].x > 0.5
+            for t in self.model.chosen(self.y)
         }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from slurm_het.core.assignment.problem import Problem, PSlot
+from slurm_het.core.assignment.problem import Problem
 from slurm_het.solve.pooled.expand import Choice, Place
 from slurm_het.solve.search import OutOfTimeError
 
@@ -25,7 +25,7 @@ class DeviceState:
 
     number: int
     per_node: int
-    gib: int
+    free_gib: int
     whole: bool
 
 
@@ -60,17 +60,14 @@ class Choices:
             for r, q in enumerate(problem.requests)
         }
         self._taken: dict[Choice, Taken] = {}
-        self._places: dict[tuple[int, int, int, int], list[Place]] = {}
-        self._ranked: dict[tuple[int, int, int, frozenset[int]], list[Place]] = {}
+        self._places: dict[tuple[int, int, int], list[Place]] = {}
+        self._ranked: dict[tuple[int, int, frozenset[int]], list[Place]] = {}
 
     def _devices(self, s: int) -> tuple[DeviceState, ...]:
         mine = [self.problem.devices[j] for j in self.first[s].devices]
         counts = Counter(d.state for d in mine)
         one = {d.state: d for d in mine}
-        return tuple(
-            DeviceState(k, n, one[k].memory - one[k].used, one[k].whole and not one[k].used)
-            for k, n in counts.items()
-        )
+        return tuple(DeviceState(k, n, one[k].free_gib, one[k].whole) for k, n in counts.items())
 
     def able(self, deadline: float) -> list[int]:
         """The tasks that could start if they were alone."""
@@ -98,31 +95,21 @@ class Choices:
         """The places for a slot, the one with the highest Σ w first."""
         request = self.problem.requests[r]
         slot, group = request.slots[k], self.groups[r][g]
-        key = (request.weights, request.memory, slot.devices, group)
+        key = (request.weights, slot.devices, group)
         if key not in self._ranked:
-            found = [p for s in group for p in self.at(request.weights, request.memory, slot, s)]
+            found = [p for s in group for p in self.at(request.weights, slot.devices, s)]
             self._ranked[key] = sorted(found, reverse=True)
-        return (p for p in self._ranked[key] if p.state in slot.need and self._fits(slot, p.state))
+        return (p for p in self._ranked[key] if p.state in slot.need)
 
-    def _fits(self, slot: PSlot, s: int) -> bool:
-        cpus, memory = slot.need[s]
-        node = self.first[s]
-        return cpus <= max(0, node.cpus) and memory <= max(0, node.memory)
-
-    def at(self, table: int, memory: int, slot: PSlot, s: int) -> list[Place]:
-        """The places for a slot on a node of one state, by a table of weights, best first."""
-        key = (table, memory, slot.devices, s)
+    def at(self, table: int, count: int, s: int) -> list[Place]:
+        """The places for so many devices on a node of one state, best first, by a weight table."""
+        key = (table, count, s)
         if key not in self._places:
             weights = self.problem.weights[table]
-            fit = [
-                d
-                for d in self.devices[s]
-                if d.number in weights and (d.gib >= memory if memory else d.whole)
-            ]
+            fit = [d for d in self.devices[s] if d.number in weights]
             fit.sort(key=lambda d: -weights[d.number])
             self._places[key] = [
-                Place(sum(weights[d] * n for d, n in mix), s, mix)
-                for mix in _mixes(fit, slot.devices)
+                Place(sum(weights[d] * n for d, n in mix), s, mix) for mix in _mixes(fit, count)
             ]
         return self._places[key]
 
@@ -136,36 +123,36 @@ class Choices:
         """How many such slots the nodes of the state could hold if nothing else was there."""
         request, place = self.problem.requests[choice.request], choice.place
         node = self.first[place.state]
-        cpus, memory = request.slots[choice.slot].need[place.state]
+        cpus, memory_mib = request.slots[choice.slot].need[place.state]
         limits = [node.cpus // cpus] if cpus else []
-        limits += [node.memory // memory] if memory else []
+        limits += [node.memory_mib // memory_mib] if memory_mib else []
         taken = dict(place.devices)
         for d in self.devices[place.state]:
             if d.number in taken:
-                each = d.gib // request.memory if request.memory else 1
+                each = d.free_gib // request.memory_gib if request.memory_gib else 1
                 limits.append(d.per_node * each // taken[d.number])
-        return self.nodes[place.state] * max(0, min(limits))
+        return self.nodes[place.state] * min(limits)
 
     def _uses(self, choice: Choice) -> Iterator[tuple[Resource, int]]:
         """What one such slot takes, by row."""
         request, place = self.problem.requests[choice.request], choice.place
         s, node = place.state, self.first[place.state]
-        cpus, memory = request.slots[choice.slot].need[s]
+        cpus, memory_mib = request.slots[choice.slot].need[s]
         if cpus:
             yield ("cpus", s, -1), cpus
-        if memory:
-            yield ("memory", s, -1), memory
-        if 2 * cpus > max(0, node.cpus):
+        if memory_mib:
+            yield ("memory", s, -1), memory_mib
+        if 2 * cpus > node.cpus:
             yield ("half cpus", s, -1), 1
-        if 2 * memory > max(0, node.memory):
+        if 2 * memory_mib > node.memory_mib:
             yield ("half memory", s, -1), 1
         for d in self.devices[s]:
             count = dict(place.devices).get(d.number, 0)
             if count:
-                yield ("gib", s, d.number), count * (request.memory or d.gib)
-                if 2 * (request.memory or d.gib) > d.gib:
+                yield ("gib", s, d.number), count * (request.memory_gib or d.free_gib)
+                if 2 * (request.memory_gib or d.free_gib) > d.free_gib:
                     yield ("half gib", s, d.number), count
-                if 2 * count > d.per_node and 2 * (request.memory or d.gib) > d.gib:
+                if 2 * count > d.per_node and 2 * (request.memory_gib or d.free_gib) > d.free_gib:
                     yield ("half devices", s, d.number), 1
 
     def limit(self, key: Resource) -> int:
@@ -174,12 +161,12 @@ class Choices:
         nodes, node = self.nodes[s], self.first[s]
         match what:
             case "cpus":
-                return nodes * max(0, node.cpus)
+                return nodes * node.cpus
             case "memory":
-                return nodes * max(0, node.memory)
+                return nodes * node.memory_mib
             case "gib" | "half gib":
                 d = next(d for d in self.devices[s] if d.number == number)
-                return nodes * d.per_node * (d.gib if what == "gib" else 1)
+                return nodes * d.per_node * (d.free_gib if what == "gib" else 1)
             case _:
                 return nodes
 
@@ -192,7 +179,7 @@ class Choices:
         several = {
             (r, g): (group, min(slot.devices for slot in request.slots))
             for r, request in enumerate(self.problem.requests)
-            if len(request.slots) > 1 and not request.memory
+            if len(request.slots) > 1 and not request.memory_gib
             for g, group in enumerate(self.groups[r])
         }
         found = []

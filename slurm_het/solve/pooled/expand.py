@@ -52,8 +52,8 @@ def _copies(counts: Mapping[Choice, float]) -> list[tuple[Choice, float]]:
 
 def _size(request: PRequest) -> tuple[int, int, int]:
     slot = max(request.slots, key=lambda s: s.devices)
-    cpus = max((need[0] for need in slot.need.values()), default=0)
-    return slot.devices if not request.memory else 0, request.memory, cpus
+    cpus = max((need.cpus for need in slot.need.values()), default=0)
+    return slot.devices if not request.memory_gib else 0, request.memory_gib, cpus
 
 
 class _Expansion:
@@ -107,10 +107,9 @@ class _Expansion:
         self, request: PRequest, slot: PSlot, place: Place, busy: set[int]
     ) -> SlotChoice | None:
         room = self.room
-        cpus, memory = slot.need[place.state]
         able = sorted(self.used[place.state], key=lambda n: room.cpus[n])
         for n in (*able, *room.fresh[place.state][: -len(busy) - 2 : -1]):
-            if n in busy or cpus > max(0, room.cpus[n]) or memory > max(0, room.memory[n]):
+            if n in busy or not room.holds(slot, n):
                 continue
             if devices := self._devices(request, n, place):
                 return SlotChoice(n, devices)
@@ -118,17 +117,12 @@ class _Expansion:
 
     def _devices(self, request: PRequest, n: int, place: Place) -> tuple[int, ...] | None:
         """Devices of these states on the node: shares go to the fullest ones with room."""
-        room, found = self.room, []
+        serving, found = self.room.serving(request, n), []
         for state, count in place.devices:
-            mine = [
-                j
-                for j in room.open(n)
-                if self.problem.devices[j].state == state
-                and (room.gib[j] >= request.memory if request.memory else room.whole[j])
-            ]
+            mine = [j for j in serving if self.problem.devices[j].state == state]
             if len(mine) < count:
                 return None
-            if request.memory:
-                mine.sort(key=lambda j: room.gib[j])
+            if request.memory_gib:
+                mine.sort(key=lambda j: self.room.free_gib[j])
             found += mine[:count]
         return tuple(found)

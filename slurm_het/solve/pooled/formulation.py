@@ -28,9 +28,10 @@ from collections.abc import Iterator, Sequence
 
 from slurm_het.core.assignment.first_fit import Starts, complete, value
 from slurm_het.core.assignment.problem import Problem, SlotChoice
+from slurm_het.solve.mip_model import SolverName, for_relaxing
 from slurm_het.solve.pooled.choices import Choices
 from slurm_het.solve.pooled.expand import Choice, Place, expand
-from slurm_het.solve.pooled.model import Master, Scope, SolverName
+from slurm_het.solve.pooled.model import Master, Scope
 from slurm_het.solve.search import Answer, OutOfTimeError
 
 FIRST_CHOICES = 6  # per request, before there are prices; fewer where there are many requests
@@ -115,14 +116,14 @@ class PooledModel:
         master = self._master(list(chosen), self.solver)
         master.maximise_starts(self.levels)
         solved = master.solve(until, 0.0, 0.5)
-        if not solved:
+        if not solved.found:
             return Answer(None, proven=False, bound=math.inf)
-        started = {t for t in self.scope.open if master.y[t].x > 0.5}
+        started = master.started()
         if started == self.known.keys() & set(self.scope.open):
-            return Answer(dict(self.known), proven=solved == "optimal", bound=math.inf)
+            return Answer(dict(self.known), proven=solved.proven, bound=math.inf)
         wanted = [t for t in self.tasks if t in started or t not in self.scope.open]
         starts = self._expanded(master.counts(), wanted)
-        return Answer(starts, proven=solved == "optimal", bound=math.inf)
+        return Answer(starts, proven=solved.proven, bound=math.inf)
 
     def _every_choice(self, most: int) -> dict[Choice, None] | None:
         """All choices there are; None if they are more than `most`."""
@@ -150,13 +151,13 @@ class PooledModel:
         if master is not None:
             best = self._better(best, self._expanded(master.counts(), self.tasks))
         if master is not None and not self._close(best, bound, gap, gap_abs):
-            if self.solver != "highs":
+            if self.solver != for_relaxing(self.solver):
                 master = self._master(master.chosen, self.solver)
                 master.maximise_weights()
-            if until > time.monotonic() and (solved := master.solve(until, gap, gap_abs)):
+            if until > time.monotonic() and (solved := master.solve(until, gap, gap_abs)).found:
                 best = self._better(best, self._expanded(master.counts(), self.tasks))
-                if solved == "optimal" and self.complete:
-                    bound = min(bound, master.bound)
+                if solved.proven and self.complete:
+                    bound = min(bound, solved.bound)
         return Answer(best, proven=self._close(best, bound, gap, gap_abs), bound=bound)
 
     def _close(self, starts: Starts | None, bound: float, gap: float, gap_abs: float) -> bool:
@@ -180,7 +181,7 @@ class PooledModel:
         for _ in range(ROUNDS):
             if time.monotonic() > until:
                 break
-            trial = self._master(list(chosen), "highs")  # CBC prints while it solves an LP
+            trial = self._master(list(chosen), for_relaxing(self.solver))
             trial.maximise_weights()
             reached = trial.relax(until)
             if reached is None:
@@ -223,7 +224,7 @@ class PooledModel:
             worth = sum(weights[request.weights][kind] for kind in kinds)
             order = sorted(Counter(kinds).items(), key=lambda e: -weights[request.weights][e[0]])
             place = Place(worth, self.problem.nodes[choice.node].state, tuple(order))
-            known = self.choices.at(request.weights, request.memory, slot, place.state)
+            known = self.choices.at(request.weights, slot.devices, place.state)
             same = next((p for p in known if sorted(p.devices) == sorted(order)), place)
             yield Choice(r, g, request.slots.index(slot), same)
 

@@ -1,38 +1,15 @@
-"""The pooled formulation for some choices, as a python-mip model: counts, starts and rows."""
+"""The pooled formulation for some choices, as a MIP: counts, starts and rows."""
 
 from __future__ import annotations
 
-import gc
-import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
-import mip
-from mip.cbc import has_cbc
-from mip.highs import has_highs
-
+from slurm_het.solve.mip_model import MipModel, Row, Sense, Solved, SolverName, Variable
 from slurm_het.solve.pooled.choices import Choices, Resource
 from slurm_het.solve.pooled.expand import Choice
-
-SolverName = Literal["highs", "cbc"]
-
-
-def _end_one_model() -> None:
-    """Let a model of each solver come and go, before there are any others.
-
-    A model's end calls into its solver's library, and a first call has cffi parse a declaration
-    under a lock. Where the collector ended the first model amid another such parsing, the process
-    waited for itself for ever (python-mip 2.0.0, cffi 2.1.1).
-    """
-    for name, there in ((mip.CBC, has_cbc), (mip.HIGHS, has_highs)):
-        if there:
-            mip.Model(solver_name=name)
-    gc.collect()
-
-
-_end_one_model()
 
 
 class Scope(NamedTuple):
@@ -44,47 +21,41 @@ class Scope(NamedTuple):
 
 
 class Master:
-    """The counts and rows for some choices, as a python-mip model."""
+    """The counts and rows for some choices, as a MIP."""
 
     def __init__(
         self, choices: Choices, scope: Scope, chosen: Sequence[Choice], solver: SolverName
     ) -> None:
         self.choices, self.problem = choices, choices.problem
-        self.model = mip.Model(sense=mip.MAXIMIZE, solver_name=solver.upper())
-        self.model.verbose = 0
+        self.model = MipModel(solver)
         self.chosen = chosen
         self.taken = [self.choices.taken(choice) for choice in chosen]
-        self.v = [self._count(taken.most) for taken in self.taken]
-        self.y = {t: self.model.add_var(var_type=mip.BINARY) for t in scope.open}
-        self.rows: dict[tuple[object, ...], Any] = {}
-        self.bound = math.inf
+        self.v = [self.model.variable(upper=taken.most) for taken in self.taken]
+        self.y = {t: self.model.variable(upper=1) for t in scope.open}
+        self.rows: dict[tuple[object, ...], Row] = {}
         self._demand(scope)
         self._capacities()
 
-    def _count(self, most: int) -> Any:
-        return self.model.add_var(var_type=mip.INTEGER, lb=0, ub=most)
-
-    def _row(self, key: tuple[object, ...], of: Sequence[Any], by: Sequence[float], sense: str,
-             limit: float) -> None:  # fmt: skip
-        # The constructor is several times faster than xsum and comparisons of expressions.
-        self.rows[key] = self.model.add_constr(mip.LinExpr(list(of), list(by), -limit, sense))
+    def _row(self, key: tuple[object, ...], of: Sequence[Variable], by: Sequence[float],
+             sense: Sense, limit: float) -> None:  # fmt: skip
+        self.rows[key] = self.model.row(of, by, sense, limit)
 
     def _demand(self, scope: Scope) -> None:
-        by_key: dict[tuple[int, int, int], list[Any]] = defaultdict(list)
+        by_key: dict[tuple[int, int, int], list[Variable]] = defaultdict(list)
         for choice, v in zip(self.chosen, self.v, strict=True):
             by_key[choice[:3]].append(v)
-        open_tasks: dict[int, list[Any]] = defaultdict(list)
+        open_tasks: dict[int, list[Variable]] = defaultdict(list)
         for t in scope.open:
             mine = open_tasks[self.problem.tasks[t].request]
             if mine:  # of identical tasks the one of higher priority starts first
                 self._row(("same", t), [self.y[t], mine[-1]], [1, -1], "<", 0)
             mine.append(self.y[t])
-        inside_of: dict[tuple[int, int], Any] = {}
+        inside_of: dict[tuple[int, int], Variable] = {}
         for r in scope.requests:
             groups, slots = self.choices.groups[r], self.problem.requests[r].slots
             starts, must = open_tasks.get(r, []), scope.fixed[r]
             if len(groups) > 1:
-                inside = [self.model.add_var(var_type=mip.INTEGER, lb=0) for _ in groups]
+                inside = [self.model.variable() for _ in groups]
                 row = [*inside, *starts]
                 self._row(("in", r), row, [1] * len(inside) + [-1] * len(starts), "=", must)
                 inside_of |= {(r, g): y for g, y in enumerate(inside)}
@@ -101,7 +72,7 @@ class Master:
                 self._row(("pairs", pair), [inside_of[key] for key in mine], by, "<", pair.most)
 
     def _capacities(self) -> None:
-        loads: dict[Resource, tuple[list[Any], list[int]]] = {}
+        loads: dict[Resource, tuple[list[Variable], list[int]]] = {}
         largest: dict[Resource, int] = defaultdict(int)
         for v, (most, uses) in zip(self.v, self.taken, strict=True):
             for key, amount in uses:
@@ -115,37 +86,32 @@ class Master:
 
     def maximise_weights(self) -> None:
         """Make sum w·x the objective."""
-        self.model.objective = mip.LinExpr(self.v, [c.place.worth for c in self.chosen])
+        self.model.maximise(self.v, [c.place.worth for c in self.chosen])
 
     def maximise_starts(self, tasks: Sequence[int]) -> None:
         """Make the starts of `tasks`, each worth more than all after it, the objective."""
-        powers = [float(2 ** (len(tasks) - 1 - i)) for i in range(len(tasks))]
-        self.model.objective = mip.LinExpr([self.y[t] for t in tasks], powers)
+        self.model.maximise_in_order([self.y[t] for t in tasks])
 
     def relax(self, until: float) -> float | None:
         """The optimum of the LP relaxation; None without one."""
-        status = self.model.optimize(max_seconds=max(0.01, until - time.monotonic()), relax=True)
-        return float(self.model.objective_value) if status == _OPTIMAL else None
+        return self.model.relax(until - time.monotonic())
 
-    def solve(self, until: float, gap: float, gap_abs: float) -> str:
-        """`optimal`, `feasible`, or nothing."""
-        model = self.model
-        model.max_mip_gap, model.max_mip_gap_abs = gap, gap_abs
-        if model.solver_name == mip.CBC:
-            model.cuts = model.preprocess = 0  # with them CBC overruns its time limit many times
-        status = model.optimize(max_seconds=max(0.01, until - time.monotonic()))
-        if status == _OPTIMAL:
-            self.bound = float(model.objective_bound)
-            return "optimal"
-        return "feasible" if status == mip.OptimizationStatus.FEASIBLE else ""
+    def solve(self, until: float, gap: float, gap_abs: float) -> Solved:
+        """The optimum with whole counts, or how near the solver came to it."""
+        return self.model.solve(until - time.monotonic(), gap, gap_abs)
+
+    def started(self) -> set[int]:
+        """The tasks in question that start."""
+        return set(self.model.chosen(self.y))
 
     def counts(self) -> dict[Choice, float]:
         """The values of the counts that are not 0."""
-        return {c: v.x for c, v in zip(self.chosen, self.v, strict=True) if v.x > 1e-6}
+        values = zip(self.chosen, self.model.values(self.v), strict=True)
+        return {choice: value for choice, value in values if value > 1e-6}
 
     def prices(self) -> dict[tuple[int, int, int], float]:
         """What a slot's start is worth, by request, group and slot; for `cost` too."""
-        self._prices: dict[tuple[object, ...], float] = {k: r.pi for k, r in self.rows.items()}
+        self._prices = self.model.prices(self.rows)
         return {key[1:]: pi for key, pi in self._prices.items() if key[0] == "slot"}  # type: ignore[misc]
 
     def cost(self, choice: Choice) -> float:
@@ -153,6 +119,3 @@ class Master:
         prices = self._prices
         uses = self.choices.taken(choice).uses
         return sum((amount * prices.get(key, 0.0) for key, amount in uses), 0.0)
-
-
-_OPTIMAL = mip.OptimizationStatus.OPTIMAL

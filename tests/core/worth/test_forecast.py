@@ -55,7 +55,7 @@ def price(of: Forecast, what: Task, where: tuple[Device, Node]) -> float:
 
 
 def claim(of: Forecast, what: Task, name: str) -> float:
-    """The claim on the kind of device that a node has."""
+    """The claim on devices of the class that a node has."""
     return of.claim(what, device_class_of(*device_of(name)))
 
 
@@ -85,7 +85,7 @@ def test_a_type_that_the_cluster_has_not_is_no_claim() -> None:
     assert claim(expected, either(), "nv1") == 1.0
 
 
-def test_many_demands_are_cut_to_the_heaviest() -> None:
+def test_many_profiles_are_cut_to_the_heaviest() -> None:
     weights = {A100._replace(cpus=n): float(n) for n in range(2 * MOST)}
     kept = forecast(weights, inventory()).weights
     assert len(kept) == MOST
@@ -93,7 +93,7 @@ def test_many_demands_are_cut_to_the_heaviest() -> None:
 
 
 def test_jobs_without_devices_crowd_nothing_out(tmp_path: Path) -> None:
-    """However many sizes they have and however long they are: demands for devices stay."""
+    """However many sizes they have and however long they are: profiles with devices stay."""
     beside = {BESIDE._replace(memory_mib=n): 1000.0 + n for n in range(2 * MOST)}
     kept = forecast({**beside, A100._replace(devices=8): 1.0}, inventory()).weights
     assert A100._replace(devices=8) in kept

@@ -63,7 +63,7 @@ def test_whole_devices_are_taken_from_the_empty_ones() -> None:
     assert options(free, two._replace(devices=3)) == []
 
 
-@pytest.mark.parametrize("change", [{"cpus": 9}, {"memory": 33}, {"models": frozenset({"t4"})}])
+@pytest.mark.parametrize("change", [{"cpus": 9}, {"memory_mib": 33}, {"models": frozenset({"t4"})}])
 def test_what_does_not_fit_has_no_options(change: dict[str, Any]) -> None:
     assert options(Free("a100", 8, 32, (1000,)), WHOLE_JOB._replace(**change)) == []
 
@@ -71,8 +71,11 @@ def test_what_does_not_fit_has_no_options(change: dict[str, Any]) -> None:
 @given(states, shapes)
 def test_options_take_exactly_what_was_asked(free: Free, shape: Shape) -> None:
     for after in options(free, shape):
-        assert (after.cpus, after.memory) == (free.cpus - shape.cpus, free.memory - shape.memory)
-        assert min(after.cpus, after.memory, *after.gaps) >= 0
+        assert (after.cpus, after.memory_mib) == (
+            free.cpus - shape.cpus,
+            free.memory_mib - shape.memory_mib,
+        )
+        assert min(after.cpus, after.memory_mib, *after.gaps) >= 0
         assert sum(free.gaps) - sum(after.gaps) == shape.devices * shape.milli
         assert after.gaps == tuple(sorted(after.gaps, reverse=True))
 
@@ -133,7 +136,7 @@ def _quotas() -> Quotas:
     return Quotas({(WHOLE_JOB, BIG): 3.0, (WHOLE_JOB, SMALL): 1.0, (TYPED, SMALL): 2.0})
 
 
-def test_the_kind_furthest_behind_comes_first() -> None:
+def test_the_model_furthest_behind_comes_first() -> None:
     ledger = Ledger(_quotas(), (SMALL, BIG))
     chosen = []
     for _ in range(4):
@@ -152,7 +155,7 @@ def test_a_shape_without_plan_is_not_wanted_but_has_an_order() -> None:
     assert set(ledger.order(CPU_JOB)) == {SMALL, BIG}
 
 
-def test_the_mix_of_a_kind_is_mostly_what_is_planned_there() -> None:
+def test_the_mix_of_a_model_is_mostly_what_is_planned_there() -> None:
     overall = {WHOLE_JOB: 0.5, TYPED: 0.2, CPU_JOB: 0.3}
     mix = _quotas().mix(SMALL, overall)
     assert sum(mix.values()) == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""The plan for a full cluster: which demand belongs on which kind of node."""
+"""The plan for a full cluster: which profile belongs on which class of devices."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_flexible_tasks_are_planned_where_the_others_cannot_go() -> None:
 
 def test_who_is_ahead_of_the_plan_goes_elsewhere() -> None:
     a100, l40s = device_class_of(*device_of("nv1")), device_class_of(*device_of("l40s1"))
-    base = Forecast({EITHER: 1.0}, {a100: 16, l40s: 8}, {EITHER.anyhow: {a100: 0.5, l40s: 0.5}})
-    even = base.now({EITHER.anyhow: {a100: 3, l40s: 3}})
-    ahead = base.now({EITHER.anyhow: {a100: 6, l40s: 0}})
+    base = Forecast({EITHER: 1.0}, {a100: 16, l40s: 8}, {EITHER.coarse: {a100: 0.5, l40s: 0.5}})
+    even = base.now({EITHER.coarse: {a100: 3, l40s: 3}})
+    ahead = base.now({EITHER.coarse: {a100: 6, l40s: 0}})
     assert even.astray(either(), a100) == even.astray(either(), l40s)
     assert ahead.astray(either(), a100) > 0.5 > ahead.astray(either(), l40s)
     assert base.astray(either(), a100) < 0.5, "nobody is there yet: both are behind"
@@ -71,20 +71,20 @@ def test_who_is_ahead_of_the_plan_goes_elsewhere() -> None:
 def test_without_a_solver_simple_claims_hold() -> None:
     expected = with_parts(forecast({A100: 1.0}, inventory()), lambda _: None)
     assert not expected.parts
-    kind = device_class_of(*device_of("nv1"))
-    assert expected.astray(either(), kind) == expected.claim(either(), kind) == 1.0
+    a100 = device_class_of(*device_of("nv1"))
+    assert expected.astray(either(), a100) == expected.claim(either(), a100) == 1.0
 
 
 def test_shares_and_many_nodes_are_in_the_plan() -> None:
     share = TaskProfile(("l40s",), ("infer-nv",), memory_gib=20, shared=True)
     pair = A100._replace(devices=8, nodes=2)
     expected = planned({share: 3.0, pair: 1.0})
-    assert set(expected.parts) == {share, share.anyhow, pair, pair.anyhow}
+    assert set(expected.parts) == {share, share.coarse, pair, pair.coarse}
     for mine in expected.parts.values():
         assert sum(mine.values()) == pytest.approx(1)
 
 
-def test_a_demand_for_what_is_not_there_is_in_no_plan() -> None:
+def test_a_profile_of_what_is_not_there_is_in_no_plan() -> None:
     assert planned({TaskProfile(("h100",), BOTH): 1.0}).parts == {}
     assert parts_program(forecast({}, inventory())).uses == {}
 
@@ -106,11 +106,11 @@ def test_what_runs_is_counted_by_node() -> None:
     )  # fmt: skip
     asked = profile_of(task("1"))
     found = held_on(here, {"1": asked})
-    assert found == {key: {device_class_of(*device_of("nv1")): 1} for key in {asked, asked.anyhow}}
+    assert found == {key: {device_class_of(*device_of("nv1")): 1} for key in {asked, asked.coarse}}
 
 
 def test_the_plan_decides_between_equal_nodes() -> None:
-    """One card of two kinds, all else equal: it goes where it is planned."""
+    """A card of either type, all else equal: it goes where it is planned."""
     expected = planned({A100._replace(devices=8): 5.0, EITHER: 1.0})
     only = Weights(scenario_fit=0, throughput=0, fragmentation=0, scarcity=0, preference=0)
     made = plan(inventory(), (either(),), replace(policy(), weights=only), greedy, expected)
@@ -179,7 +179,7 @@ def test_what_runs_without_devices_beside_them_is_learned(tmp_path: Path) -> Non
     )
     assert journal.demands(0.0) == {expected: 30.0 + 60.0}
     made = planned({expected: 1.0, A100: 1.0})
-    assert {kind.type for kind in made.parts[expected]} == {"a100"}
+    assert {device_class.type for device_class in made.parts[expected]} == {"a100"}
     assert planned({expected: 1.0}), "nothing else is known: no reason to fail"
     journal.close()
 

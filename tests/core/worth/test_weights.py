@@ -62,12 +62,12 @@ def test_an_unknown_class_is_evidence() -> None:
     assert any("class=resnt; valid: resnet, npu-only" in line for line in made.evidence)
 
 
-def speed(kind: str, job_class: str) -> float:
+def speed(type_: str, job_class: str) -> float:
     on = inventory()
     where = next(
-        device_class_of(d, n) for n in on.nodes.values() for d in n.devices if d.type == kind
+        device_class_of(d, n) for n in on.nodes.values() for d in n.devices if d.type == type_
     )
-    asked = task("1", types=frozenset({kind}), job_class=job_class)
+    asked = task("1", types=frozenset({type_}), job_class=job_class)
     return throughput(asked, where, site_of(on, world()))
 
 
@@ -94,17 +94,17 @@ def test_the_class_survives_in_slurms_record_and_speed_0_excludes_a_type() -> No
     assert "910b" in queued("npu-only").types
 
 
-@pytest.mark.parametrize(("job_class", "scale", "kind"), [
+@pytest.mark.parametrize(("job_class", "scale", "type_"), [
     ("resnet", 20.0, "mi300x"), ("npu-only", 20.0, "910b"), ("slow-amd", 20.0, "a100"),
     ("slow-amd", 0.0, "k100ai"),
 ])  # fmt: skip
 def test_the_plan_follows_the_table_unless_it_is_switched_off(
-    job_class: str, scale: float, kind: str
+    job_class: str, scale: float, type_: str
 ) -> None:
     table = world().throughput | {"slow-amd": {"a100": 1.0, "mi300x": 0.1, "910b": 0.1,
                                                "k100ai": 0.1}}  # fmt: skip
     weights = replace(policy().weights, throughput=scale)
     here = replace(world(), throughput=table, weights=weights, preference={"k100ai": 0.01})
     placed = plan(inventory(), (queued(job_class),), here, greedy).placements[0]
-    assert placed.types == (kind,)
+    assert placed.types == (type_,)
     assert ("throughput" in placed.terms) == bool(scale)
