@@ -21,6 +21,7 @@ from slurm_het.core.cluster.gaps import (
     Shape,
 )
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.occupancy import taken_by
 from slurm_het.core.model import Device, DeviceType, Node, Placement, Pool, Slot, Task
 from slurm_het.core.planner.plan import Solve, plan, select
 from slurm_het.core.policy import Policy
@@ -109,14 +110,9 @@ class Planner:
 
     def _take(self, task: Task, placement: Placement) -> Move:
         node, slot = self.nodes[placement.nodes[0]], task.slots[0]
-        devices = list(node.devices)
-        for j in placement.devices[0]:
-            device = devices[j]
-            devices[j] = replace(
-                device, occupied_gib=device.occupied_gib + (task.memory_gib or WHOLE),
-                holders=(*device.holders, task.key), shared=task.shared,
-            )  # fmt: skip
-        return self._change(node, slot.cpus, slot.memory_mib, tuple(devices))
+        chosen = placement.devices[0]
+        devices = tuple(taken_by(d, task) if d.index in chosen else d for d in node.devices)
+        return self._change(node, slot.cpus, slot.memory_mib, devices)
 
     def _cpu(self, pod: Shape) -> Move | None:
         task = self.outlook.task("", pod)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from slurm_het.core.cluster.fit import (
-    fits_device,
-    need,
-)
+from slurm_het.core.cluster.fit import fits_device, need
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.model import Device, Node, Placement, Task
+from slurm_het.core.cluster.occupancy import promise, take
+from slurm_het.core.model import Node, Placement, Slot, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +32,19 @@ def reserve(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
 
     Pins ahead take nothing: what they wait for is still held by others.
     """
-    pins = tuple(pins)
-    coming = {name for p in pins if not p.task.shared for name in p.placement.nodes}
-    nodes = {n: replace(v, whole_coming=n in coming) for n, v in inventory.nodes.items()}
-    for pin in (p for p in pins if not p.start):
+    nodes = dict(inventory.nodes)
+    for pin in pins:
         where = zip(pin.placement.nodes, pin.placement.devices, pin.task.slots, strict=False)
         for name, indexes, slot in where:
-            node = nodes.get(name)
-            if node is None:
-                continue
-            indexes = _there(pin.task, node, indexes)
-            cpus, memory = need(pin.task, slot, node)
-            nodes[name] = replace(
-                node,
-                cpus_free=max(0, node.cpus_free - cpus),
-                memory_free_mib=max(0, node.memory_free_mib - memory),
-                devices=tuple(_take(d, pin) if d.index in indexes else d for d in node.devices),
-                idle=False,
-                held_exclusively=node.held_exclusively or pin.task.exclusive,
-            )
+            if node := nodes.get(name):
+                nodes[name] = _with_pin(node, pin, slot, indexes)
     return replace(inventory, nodes=nodes)
+
+
+def _with_pin(node: Node, pin: Pin, slot: Slot, indexes: tuple[int, ...]) -> Node:
+    if pin.start:
+        return promise(node, pin.task)
+    return take(node, pin.task, _there(pin.task, node, indexes), *need(pin.task, slot, node))
 
 
 def _there(task: Task, node: Node, indexes: tuple[int, ...]) -> tuple[int, ...]:
@@ -63,13 +54,3 @@ def _there(task: Task, node: Node, indexes: tuple[int, ...]) -> tuple[int, ...]:
     if set(indexes) <= set(free) or len(free) < len(indexes):
         return indexes
     return tuple(free[: len(indexes)])
-
-
-def _take(device: Device, pin: Pin) -> Device:
-    gib = pin.task.memory_gib if pin.task.shared else device.memory_gib
-    return replace(
-        device,
-        occupied_gib=min(device.memory_gib, device.occupied_gib + gib),
-        holders=(*device.holders, pin.task.key),
-        shared=pin.task.shared,
-    )

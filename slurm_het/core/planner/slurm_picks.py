@@ -15,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from slurm_het.core.cluster.fit import (
-    fits_device,
-)
+from slurm_het.core.cluster.fit import fits_device, has_room, need
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.occupancy import take
 from slurm_het.core.model import Device, Node, Placement, Slot, Task
 from slurm_het.core.reasons import Reason, SlurmsOrder
 
@@ -27,67 +26,62 @@ def pick_devices(
     inventory: Inventory, placements: Iterable[Placement], tasks: Mapping[str, Task]
 ) -> tuple[list[Placement], dict[str, Reason]]:
     """The placements with Slurm's own device indexes, and those that lose their room, with why."""
-    state: dict[str, list[Device]] = {}  # by node, as what was placed before leaves its devices
-    mixed: dict[str, bool] = {}  # by node, whether what this plan starts there shares
+    nodes = dict(inventory.nodes)  # as what was placed before leaves them
+    order = {name: n for n, name in enumerate(nodes)}
     placed: list[Placement] = []
     dropped: dict[str, Reason] = {}
     for placement in placements:
         task = tasks[placement.key]
-        is_shared = task.shared
-        for node in placement.nodes:
-            state.setdefault(node, list(inventory.nodes[node].devices))
-        free = [[d for d in state[n] if fits_device(task, d)] for n in placement.nodes]
-        counts = _dealt(placement, task, list(map(len, free)), inventory)
-        picks = [fits[:count] for fits, count in zip(free, counts, strict=True)]
-        clash = any(
-            inventory.nodes[node].apart and mixed.get(node, is_shared) != is_shared
-            for node in placement.nodes
-        )
-        if clash or [len(pick) for pick in picks] != counts:
+        there = [nodes[name] for name in placement.nodes]
+        slots = _dealt(task, there, order)
+        if not all(has_room(task, slot, node) for slot, node in zip(slots, there, strict=True)):
             dropped[placement.key] = SlurmsOrder()
             continue
-        mixed |= dict.fromkeys(placement.nodes, is_shared)
-        for node, devices in zip(placement.nodes, picks, strict=True):
-            gib = placement.memory_gib if is_shared else None
-            state[node] = [_take(d, task.key, gib) if d in devices else d for d in state[node]]
+        picks = [_first(task, slot, node) for slot, node in zip(slots, there, strict=True)]
+        for node, slot, devices in zip(there, slots, picks, strict=True):
+            indexes = [d.index for d in devices]
+            nodes[node.name] = take(node, task, indexes, *need(task, slot, node))
         placed.append(
             replace(
                 placement,
                 devices=tuple(tuple(d.index for d in devices) for devices in picks),
                 types=tuple(sorted({d.type for devices in picks for d in devices})),
-                memory_gib=placement.memory_gib if is_shared else picks[0][0].memory_gib,
+                memory_gib=placement.memory_gib if task.shared else picks[0][0].memory_gib,
             )
         )
     return placed, dropped
 
 
-def _dealt(placement: Placement, task: Task, free: list[int], inventory: Inventory) -> list[int]:
-    """How many devices Slurm gives the task on each node, of so many that are free for it."""
-    planned = list(map(len, placement.devices))
-    if not task.lot or len(planned) == 1:
-        return planned
-    order = {name: n for n, name in enumerate(inventory.nodes)}
-    most = [
-        min(n // task.lot, _lots_by_cpus(task, slot, inventory.nodes[name]))
-        for n, name, slot in zip(free, placement.nodes, task.slots, strict=True)
-    ]
-    lots = [1] * len(planned)
-    left = sum(planned) // task.lot - len(planned)
-    for i in sorted(range(len(planned)), key=lambda i: order[placement.nodes[i]]):
+def _first(task: Task, slot: Slot, node: Node) -> list[Device]:
+    return [d for d in node.devices if fits_device(task, d)][: slot.devices]
+
+
+def _dealt(task: Task, nodes: list[Node], order: Mapping[str, int]) -> list[Slot]:
+    """What Slurm gives the task on each of these nodes, by the `order` of slurm.conf."""
+    if not task.lot or len(nodes) == 1:
+        return list(task.slots)
+    most = [_most_lots(task, slot, node) for slot, node in zip(task.slots, nodes, strict=True)]
+    lots = [1] * len(nodes)
+    left = sum(slot.devices for slot in task.slots) // task.lot - len(nodes)
+    for i in sorted(range(len(nodes)), key=lambda i: order[nodes[i].name]):
         more = min(most[i] - 1, left)
         lots[i] += more
         left -= more
-    return planned if left or min(most) < 1 else [n * task.lot for n in lots]
+    if left or min(most) < 1:
+        return list(task.slots)
+    return [_of_lots(task, slot, n) for slot, n in zip(task.slots, lots, strict=True)]
 
 
-def _lots_by_cpus(task: Task, slot: Slot, node: Node) -> int:
-    """For how many lots the node has CPUs with their memory, if each takes as in the slot."""
-    cpus = node.cpus_free
-    if slot.memory_per_cpu_mib:
-        cpus = min(cpus, node.memory_free_mib // slot.memory_per_cpu_mib)
-    return cpus * slot.devices // (task.lot * slot.cpus)
+def _most_lots(task: Task, slot: Slot, node: Node) -> int:
+    """For how many lots the node has room, if each takes as many CPUs as in the slot."""
+    devices = sum(fits_device(task, d) for d in node.devices)
+    lots = range(devices // task.lot, 0, -1)
+    return next((n for n in lots if has_room(task, _of_lots(task, slot, n), node)), 0)
 
 
-def _take(device: Device, key: str, gib: int | None) -> Device:
-    occupied = device.memory_gib if gib is None else device.occupied_gib + gib
-    return replace(device, occupied_gib=occupied, holders=(*device.holders, key))
+def _of_lots(task: Task, slot: Slot, lots: int) -> Slot:
+    """The slot with so many lots instead of those it was planned with."""
+    devices = lots * task.lot
+    cpus = -(-slot.cpus * devices // slot.devices)
+    memory = slot.memory_mib + (cpus - slot.cpus) * slot.memory_per_cpu_mib
+    return replace(slot, devices=devices, cpus=cpus, memory_mib=memory)

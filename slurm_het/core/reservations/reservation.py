@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from slurm_het.core.cluster.fit import (
-    fits_device,
-    groups_of,
-    has_room,
-    misfit,
-)
+from slurm_het.core.cluster.fit import fits_device, groups_of, has_room, misfit
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.model import Device, Node, Placement, Slot, Snapshot, Task
+from slurm_het.core.cluster.occupancy import give_back
+from slurm_het.core.model import Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
 
@@ -95,31 +91,10 @@ def soonest(
     if has_room(task, slot, node):
         return now, node
     for release in coming:
-        node = _after(node, release)
+        node = give_back(node, release.key, release.cpus, release.memory_mib)
         if has_room(task, slot, node):
             return max(now, release.end), node
     return None
-
-
-def _after(node: Node, release: Ending) -> Node:
-    """The node when a job has ended. Its last job gives back all that is left."""
-    devices = tuple(_without(device, release.key) for device in node.devices)
-    idle = not any(d.holders for d in devices)
-    cpus = min(node.cpus, node.cpus_free + release.cpus)
-    memory = min(node.memory_mib, node.memory_free_mib + release.memory_mib)
-    return replace(
-        node, devices=devices, idle=idle and cpus == node.cpus, cpus_free=cpus,
-        memory_free_mib=memory, held_exclusively=node.held_exclusively and not idle,
-    )  # fmt: skip
-
-
-def _without(device: Device, key: str) -> Device:
-    if key not in device.holders:
-        return device
-    left = tuple(holder for holder in device.holders if holder != key)
-    # What each sharer holds is not kept apart: an equal part is a fair guess.
-    occupied = device.occupied_gib * len(left) // len(device.holders)
-    return replace(device, holders=left, occupied_gib=occupied, shared=device.shared and bool(left))
 
 
 def _placement(task: Task, nodes: list[Node]) -> Placement:

@@ -182,7 +182,8 @@ def test_slurm_takes_the_first_devices_that_a_request_reaches() -> None:
     pair = record("pair1", "gpu:l40s:4,gpu:a100:4", "train-nv")
     inventory, queue = filled(snapshot(gated(FORTY, tres_per_node="gpu:2"), nodes=(pair,)))
     (untyped,) = queue.tasks
-    typed = replace(untyped, key="8", types=frozenset({"l40s"}), asks="gpu:l40s")
+    four = replace(untyped.slots[0], devices=4)
+    typed = replace(untyped, key="8", types=frozenset({"l40s"}), asks="gpu:l40s", slots=(four,))
     wished = [
         Placement("7", "train-nv", ("pair1",), ((4, 5),), ("a100",), 80),
         Placement("8", "train-nv", ("pair1",), ((0, 1, 2, 3),), ("l40s",), 48),

@@ -450,3 +450,30 @@ def test_what_slurm_deals_out_itself(
     (made,) = planned(asked, on=on).placements
     counts = {node: len(ids) for node, ids in zip(made.nodes, made.devices, strict=True)}
     assert counts == (dealt if lot else dict(zip(made.nodes, slots, strict=True)))
+
+
+def test_what_slurm_deals_out_goes_by_the_cpus_that_are_left() -> None:
+    """The first task leaves nv1 CPUs for three devices of the second: it gets two on nv2."""
+    cpus = inventory().nodes["nv1"].cpus
+    first = task("1", slots=(Slot(1, cpus - 12, 1024),), exc_nodes=frozenset({"nv2"}))
+    asked = task("2", slots=(Slot(3, 12, 1024), Slot(2, 8, 1024)), lot=1)
+    made = planned(first, asked)
+    dealt = {p.key: dict(zip(p.nodes, map(len, p.devices), strict=True)) for p in made.placements}
+    assert dealt == {"1": {"nv1": 1}, "2": {"nv1": 3, "nv2": 2}}
+    alone = planned(asked).placements[0]
+    assert dict(zip(alone.nodes, map(len, alone.devices), strict=True)) == {"nv1": 4, "nv2": 1}
+
+
+def test_what_slurm_deals_out_goes_by_the_cores_of_a_task_that_uses_one_thread_of_each() -> None:
+    """Four CPUs with one thread of each core are eight CPUs of the node, for each device."""
+    on = inventory()
+    nodes = {
+        name: replace(node, threads_per_core=2, cpus=32, cpus_free=32)
+        for name, node in on.nodes.items()
+    }
+    asked = task("1", slots=(Slot(2, 8, 1024), Slot(2, 8, 1024)), lot=1, threads_per_core=1)
+    (made,) = planned(asked, on=replace(on, nodes=nodes)).placements
+    assert dict(zip(made.nodes, map(len, made.devices), strict=True)) == {"nv1": 3, "nv2": 1}
+    cramped = {name: replace(node, cpus=16, cpus_free=16) for name, node in nodes.items()}
+    (made,) = planned(asked, on=replace(on, nodes=cramped)).placements
+    assert dict(zip(made.nodes, map(len, made.devices), strict=True)) == {"nv1": 2, "nv2": 2}
