@@ -168,8 +168,8 @@ def _most(trace: Trace, pods: Sequence[Shape], share: float) -> float:
         if asked > share * trace.milli:
             break
         expected[pod] += 1
-    rooms = {model: total_free({model.empty(): count}) for model, count in trace.nodes.items()}
-    lp = relaxation(rooms, expected, as_it_is, devices_only=True).program
+    free = {model: total_free({model.empty(): count}) for model, count in trace.nodes.items()}
+    lp = relaxation(free, expected, as_it_is, devices_only=True).program
     values = solved(lp)
     return WHOLE * sum(c.gain * x for c, x in zip(lp.columns, values, strict=True))
 

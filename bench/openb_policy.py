@@ -131,8 +131,8 @@ class FullPlan:
         self.devices = sum(model.devices * count for model, count in nodes.items()) * WHOLE
         mean = sum(share * shape.total for shape, share in mix.items())
         expected = {shape: share * load * self.devices / mean for shape, share in mix.items()}
-        rooms = {model: total_free({model.empty(): count}) for model, count in nodes.items()}
-        lp = relaxation(rooms, expected, as_it_is)
+        free = {model: total_free({model.empty(): count}) for model, count in nodes.items()}
+        lp = relaxation(free, expected, as_it_is)
         self.quotas = Quotas.of(lp, solved(lp.program))
         self.choosers = {
             model: Chooser(fragmentation_cost(self.quotas.mix(model, mix))) for model in nodes

@@ -1,14 +1,14 @@
 """The lexicographic search: which tasks start, level by level, then the best sum of weights.
 
-The levels are solved one after the other on models that hold only the tasks still in question:
+The levels are solved one after the other, on models that hold only the tasks still in question:
 
-1. first-fit gives the incumbent: the tasks up to the first that it leaves out need no proof;
-2. if everything could start by a rough count, all y are fixed to 1 and sum w·x is optimised;
-3. otherwise the next CHUNK undecided tasks are weighted by powers of two, which is exactly
-   lexicographic, and later tasks are left out (their start only takes resources away). What it
-   starts is fixed, what it does not start is refused, and so are later identical tasks. First-fit
-   fills up behind each level, so that many levels are decided without a solve;
-4. the last level optimises sum w·x over the tasks that start.
+1. First-fit gives the best plan so far. Tasks before the first that it leaves out need no proof.
+2. If everything could start by a rough count, all y are fixed to 1 and sum w·x is maximised.
+3. Otherwise the next CHUNK undecided tasks are weighted by powers of two, which is exactly
+   lexicographic. Later tasks are left out: their start only takes resources away. What this level
+   starts is fixed; what it does not start is refused, and so are later identical tasks. First-fit
+   fills up behind each level, so that many levels are decided without a solve.
+4. The last level maximises sum w·x over the tasks that start.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ class OutOfTimeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one solve said: the choices (None without any), and what is proven."""
+    """What one solve said: who starts where (None: nothing found), and what is proven of it.
+
+    `proven`: nothing is better, within the gap. No sum of weights is above `bound`.
+    """
 
     starts: Starts | None
     proven: bool
@@ -57,7 +60,7 @@ class Model(Protocol):
         """Make the starts of `tasks`, each worth more than all after it, the objective."""
 
     def start_from(self, starts: Starts) -> None:
-        """Hand the solver a feasible solution to improve."""
+        """Hand the solver a feasible plan to improve."""
 
     def optimise(self, seconds: float, gap: float, gap_abs: float) -> Answer:
         """Solve for at most so long; raises OutOfTimeError if there is no time at all."""
@@ -105,10 +108,10 @@ class Search:
         self.tell = tell
         self.first_fit = greedy(problem)
         self.best: Starts = self.first_fit.starts
-        self.able: list[int] = []
-        self.improved = False
+        self.able: list[int] = []  # the tasks that could start alone
+        self.improved = False  # whether the best plan is not first-fit's any more
         self.levels_proven = False
-        self.last: Answer | None = None
+        self.last: Answer | None = None  # of the last level
 
     def run(self) -> Solution:
         """Search until everything is proven or the deadline."""
@@ -125,7 +128,7 @@ class Search:
         return self.deadline - time.monotonic()
 
     def _accept(self, starts: Starts | None) -> bool:
-        """Take over a solver's choices if they are feasible; rounding may have broken them."""
+        """Make a solver's plan the best one if it is feasible: rounding may have broken it."""
         if starts is None:
             return False
         if broken := violations(self.problem, Solution(starts=dict(starts))):
@@ -152,7 +155,7 @@ class Search:
         return answer.proven
 
     def _may_all_start(self) -> bool:
-        """A rough count of GiB and CPUs: whether it is worth trying to start everything."""
+        """Whether it is worth trying to start everything, by a rough count of GiB and CPUs."""
         gib = cpus = 0
         smallest = min((d.memory_gib for d in self.problem.devices if d.whole), default=0)
         for r, count in Counter(self.problem.tasks[t].request for t in self.able).items():
@@ -165,9 +168,9 @@ class Search:
         return gib <= free and cpus <= sum(node.cpus for node in self.problem.nodes)
 
     def _levels(self) -> bool:
-        """Decide the starts; whether all of them are proven."""
-        kinds = [task.request for task in self.problem.tasks]
-        refused: set[int] = set()
+        """Decide the starts, and say whether all of them are proven."""
+        request_of = [task.request for task in self.problem.tasks]
+        refused: set[int] = set()  # requests
         fixed: list[int] = []
         queue = list(self.able)
         proven = True
@@ -175,17 +178,18 @@ class Search:
             if queue[0] in self.best:
                 fixed.append(queue.pop(0))
                 continue
-            queue = [t for t in queue if kinds[t] not in refused or t in self.best]
+            queue = [t for t in queue if request_of[t] not in refused or t in self.best]
             chunk, queue = queue[:CHUNK], queue[CHUNK:]
             if chunk and time.monotonic() > self.starts_deadline:
                 return False
             if chunk:
                 proven &= self._level(fixed, chunk)
             fixed += [t for t in chunk if t in self.best]
-            refused |= {kinds[t] for t in chunk if t not in self.best}
+            refused |= {request_of[t] for t in chunk if t not in self.best}
         return proven
 
     def _level(self, fixed: list[int], chunk: list[int]) -> bool:
+        """Decide which of a chunk start beside the fixed ones; whether that is proven."""
         tasks = [*fixed, *chunk]
         model = self._model(tasks, fixed)
         model.maximise_starts(chunk)
@@ -236,7 +240,7 @@ class Search:
         )
 
     def _loose_bound(self) -> float:
-        """No plan that starts these tasks is worth more: each on the devices it likes best."""
+        """What the tasks that start are worth if each is on the devices it likes best."""
         total = 0.0
         for r, count in Counter(self.problem.tasks[t].request for t in self.best).items():
             request = self.problem.requests[r]

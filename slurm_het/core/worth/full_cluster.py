@@ -60,10 +60,10 @@ def held_on(inventory: Inventory, profiles: Mapping[str, TaskProfile]) -> Runnin
 def parts_program(expected: Forecast) -> Relaxation[TaskProfile]:
     """The program for as many tasks as would fill the cluster, in the proportions expected."""
     classes = list(expected.devices)
-    rooms: dict[NodeModel, TotalFree] = {}
+    free: dict[NodeModel, TotalFree] = {}
     for number, device_class in enumerate(classes):
         model = node_model(number, device_class)
-        rooms[model] = total_free({model.empty(): _nodes(expected, device_class)})
+        free[model] = total_free({model.empty(): _nodes(expected, device_class)})
 
     def on(profile: TaskProfile, model: NodeModel) -> Shape:
         shape = shape_on(profile, classes[int(model.model)])
@@ -72,13 +72,13 @@ def parts_program(expected: Forecast) -> Relaxation[TaskProfile]:
     slots = {profile: weight * profile.nodes for profile, weight in expected.weights.items()}
     taken = {
         profile: min(
-            (shape.total for model in rooms if (shape := on(profile, model)).devices), default=0
+            (shape.total for model in free if (shape := on(profile, model)).devices), default=0
         )
         for profile in slots
     }
     total = sum(slots[profile] * taken[profile] / WHOLE for profile in slots)
     scale = sum(expected.devices.values()) / total if total else 0.0
-    return relaxation(rooms, {profile: slots[profile] * scale for profile in slots}, on)
+    return relaxation(free, {profile: slots[profile] * scale for profile in slots}, on)
 
 
 def node_model(number: int, device_class: DeviceClass) -> NodeModel:

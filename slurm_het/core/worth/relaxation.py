@@ -75,7 +75,7 @@ class Relaxation(Generic[J]):
 
 
 def relaxation(
-    rooms: Mapping[NodeModel, TotalFree],
+    free: Mapping[NodeModel, TotalFree],
     expected: Mapping[J, float],
     on: Callable[[J, NodeModel], Shape],
     *,
@@ -95,10 +95,10 @@ def relaxation(
             for job, count in expected.items()
             if count > 0 and _fits(shape := on(job, model), model, here)
         }
-        for model, here in rooms.items()
+        for model, here in free.items()
     }
     worth = _worth(shapes.values(), cpu_only=0.0 if devices_only else CPU_ONLY_WORTH)
-    for model, here in rooms.items():
+    for model, here in free.items():
         cpus, memory = lp.row(here.cpus), lp.row(here.memory_mib)
         levels, sizes = _gap_flow(lp, here, shapes[model].values())
         for job, shape in shapes[model].items():

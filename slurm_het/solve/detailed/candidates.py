@@ -1,14 +1,14 @@
-"""Which variables the model needs: the reductions, and the names in a dumped model.
+"""Which variables the reference formulation needs, and what they are called in a dumped model.
 
-Every reduction keeps the optimum:
+Each of these reductions keeps the optimum:
 
-- a node is a candidate only if it has enough devices that can serve the request, a group only if
-  each slot has a node in it: anything else breaks a constraint by itself. A task left without a
-  node cannot start;
-- the devices of one slot on one node are interchangeable (w and r do not depend on i), so they may
-  be numbered by position: the i-th of d requested on m candidates is one of i … m-d+i;
-- h is needed only where several slots must agree on one of several groups;
-- a row that cannot be exceeded even if every candidate took its share is left out.
+- A node is a candidate only if it has enough devices that can serve the request, a group only if
+  each slot has a node in it. Anything else would break a constraint by itself. A task without a
+  node cannot start.
+- The devices of one slot on one node are interchangeable (w and r do not depend on i). They are
+  numbered by position: the i-th of d requested on m candidates is one of i … m-d+i.
+- h is needed only where several slots must agree on one of several groups.
+- A row that cannot be exceeded even if every candidate took its share is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from slurm_het.core.assignment.problem import PRequest, Problem, PSlot
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Per slot its nodes with their candidate devices by position; the groups left."""
+    """Where tasks of a request may start: by slot the nodes with their candidate devices, which are
+    ordered by position; and the groups that are left."""
 
     slots: tuple[dict[int, tuple[int, ...]], ...]
     groups: tuple[frozenset[int], ...]
@@ -32,8 +33,8 @@ class Candidates:
         return len(self.slots) > 1 and len(self.groups) > 1
 
 
-def candidates(problem: Problem, request: PRequest) -> Candidates | None:
-    """Where such a task fits if it were alone, or None if it cannot start at all."""
+def candidates_for(problem: Problem, request: PRequest) -> Candidates | None:
+    """Where a task of a request may start if it is alone; None if it cannot start at all."""
     groups_of_nodes = [_nodes_in(problem, group) for group in dict.fromkeys(request.groups)]
     slots = [
         {
@@ -74,10 +75,11 @@ def numbered(devices: tuple[int, ...], i: int, asked: int) -> tuple[int, ...]:
 
 
 class Names:
-    """Names for a model that any reader of LP files accepts, whatever the keys contain.
+    """What tasks, nodes and devices are called in a model: any reader of LP files accepts it.
 
-    LP names may hold letters, digits and ``( ) , . ; ~ # _`` but no brackets, colons or minus
-    signs, hence ``x(123_4,0,1,nv1#3)``. Two keys never share a name.
+    Names in LP files may hold letters, digits and ``( ) , . ; ~ # _`` but no brackets, colons or
+    minus signs, whatever the keys contain; hence ``x(123_4,0,1,nv1#3)``. Two keys never share a
+    name.
     """
 
     def __init__(self, problem: Problem) -> None:

@@ -5,82 +5,95 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from slurm_het.core.assignment.first_fit import Starts
 from slurm_het.core.assignment.problem import Problem, SlotChoice
-from slurm_het.solve.detailed.candidates import Candidates, Names, candidates, numbered
-from slurm_het.solve.mip_model import MipModel, Sense, SolverName, Variable
+from slurm_het.solve.detailed.candidates import Candidates, Names, candidates_for, numbered
+from slurm_het.solve.mip_model import MipModel, SolverName, Variable
 from slurm_het.solve.search import Answer, OutOfTimeError
 
 
+class Detailed:
+    """The reference formulation: a variable per requested device and device."""
+
+    def __init__(self, problem: Problem, solver: SolverName) -> None:
+        self.problem, self.solver = problem, solver
+        self.candidates: dict[int, Candidates] = {}  # by request
+
+    def able(self, deadline: float = math.inf) -> list[int]:
+        """The tasks that could start if they were alone."""
+        for r, request in enumerate(self.problem.requests):
+            if time.monotonic() > deadline:
+                raise OutOfTimeError
+            if there := candidates_for(self.problem, request):
+                self.candidates[r] = there
+        return [t for t, task in enumerate(self.problem.tasks) if task.request in self.candidates]
+
+    def model(
+        self, tasks: Sequence[int], fixed: Sequence[int] = (), deadline: float = math.inf
+    ) -> DetailedModel:
+        """The model in which `tasks` may start and those in `fixed` must."""
+        return DetailedModel(self, tasks, fixed, deadline)
+
+
 class DetailedModel:
-    """One model: `tasks` may start, those in `fixed` must; all the others do not start."""
+    """One model: `tasks` may start, those in `fixed` must; all the others do not start.
+
+    Its variables are those of the formula in core/assignment/problem.py.
+    """
 
     def __init__(
-        self,
-        problem: Problem,
-        found: Mapping[int, Candidates],
-        tasks: Sequence[int],
-        fixed: Iterable[int] = (),
-        *,
-        deadline: float = math.inf,
-        solver: SolverName = "highs",
+        self, formulation: Detailed, tasks: Sequence[int], fixed: Sequence[int], deadline: float
     ) -> None:
-        self.problem = problem
-        self.found = found
+        self.problem, self.candidates = formulation.problem, formulation.candidates
         self.tasks = tasks
-        self.names = Names(problem)
-        self.model = MipModel(solver)
+        self.names = Names(self.problem)
+        self.model = MipModel(formulation.solver)
         self.y: dict[int, Variable] = {}
         self.h: dict[tuple[int, int], Variable] = {}
         self.z: dict[tuple[int, int, int], Variable] = {}
         self.x: dict[tuple[int, int, int, int], Variable] = {}
         self._loads: dict[str, dict[int, tuple[list[Variable], list[int]]]] = defaultdict(dict)
-        fixed = set(fixed)
+        must = set(fixed)
         for t in tasks:
             if time.monotonic() > deadline:
                 raise OutOfTimeError
-            self._task(t, found[problem.tasks[t].request], must=t in fixed)
+            self._task(t, must=t in must)
         self._identical()
         self._capacities()
 
     def _binary(self, name: str, low: int = 0) -> Variable:
         return self.model.variable(low, 1, name)
 
-    def _row(
-        self, name: str, variables: list[Variable], coefs: list[int], sense: Sense, limit: int
-    ) -> None:
-        self.model.row(variables, coefs, sense, limit, name)
-
-    def _task(self, t: int, found: Candidates, must: bool) -> None:
-        key = self.names.tasks[t]
+    def _task(self, t: int, must: bool) -> None:
+        key, candidates = self.names.tasks[t], self.candidates[self.problem.tasks[t].request]
         y = self.y[t] = self._binary(f"y({key})", int(must))
         groups: list[Variable] = []
-        if found.grouped:
-            groups = [self._binary(f"h({key},{g})") for g in range(len(found.groups))]
+        if candidates.grouped:
+            groups = [self._binary(f"h({key},{g})") for g in range(len(candidates.groups))]
             self.h.update({(t, g): h for g, h in enumerate(groups)})
-            self._row(f"start({key})", [*groups, y], [1] * len(groups) + [-1], "=", 0)
+            self.model.row([*groups, y], [1] * len(groups) + [-1], "=", 0, f"start({key})")
         slots_on: dict[int, list[Variable]] = defaultdict(list)
-        for k, nodes in enumerate(found.slots):
+        for k, nodes in enumerate(candidates.slots):
             for n in nodes:
                 self._slot_on_node(t, k, n, nodes[n])
                 z = self.z[t, k, n]
                 slots_on[n].append(z)
                 if groups:
-                    near = [h for h, g in zip(groups, found.groups, strict=True) if n in g]
+                    near = [h for h, g in zip(groups, candidates.groups, strict=True) if n in g]
                     name = f"within({key},{k},{self.names.nodes[n]})"
-                    self._row(name, [z, *near], [1] + [-1] * len(near), "<", 0)
+                    self.model.row([z, *near], [1] + [-1] * len(near), "<", 0, name)
             on = [self.z[t, k, n] for n in nodes]
-            self._row(f"slot({key},{k})", [*on, y], [1] * len(on) + [-1], "=", 0)
+            self.model.row([*on, y], [1] * len(on) + [-1], "=", 0, f"slot({key},{k})")
         for n, on in slots_on.items():
             if len(on) > 1:
-                self._row(f"once({key},{self.names.nodes[n]})", on, [1] * len(on), "<", 1)
+                self.model.row(on, [1] * len(on), "<", 1, f"once({key},{self.names.nodes[n]})")
 
     def _slot_on_node(self, t: int, k: int, n: int, devices: tuple[int, ...]) -> None:
-        task, names = self.problem.request(t), self.names
+        request, names = self.problem.request(t), self.names
         key, node = names.tasks[t], names.nodes[n]
-        slot = task.slots[k]
+        slot = request.slots[k]
         z = self.z[t, k, n] = self._binary(f"z({key},{k},{node})")
         need = slot.need[self.problem.nodes[n].state]
         self._load("cpu", n, z, need.cpus)
@@ -91,17 +104,19 @@ class DetailedModel:
             for j in some:
                 x = self.x[t, k, i, j] = self._binary(f"x({key},{k},{i},{names.devices[j]})")
                 by_device[j].append(x)
-                self._load("mem", j, x, task.memory_gib or self.problem.devices[j].memory_gib)
+                self._load("mem", j, x, request.memory_gib or self.problem.devices[j].memory_gib)
             row = [self.x[t, k, i, j] for j in some]
-            self._row(f"place({key},{k},{i},{node})", [*row, z], [1] * len(row) + [-1], "=", 0)
+            name = f"place({key},{k},{i},{node})"
+            self.model.row([*row, z], [1] * len(row) + [-1], "=", 0, name)
         for j, row in by_device.items():
             if len(row) > 1:
                 name = f"apart({key},{k},{names.devices[j]})"
-                self._row(name, [*row, z], [1] * len(row) + [-1], "<", 0)
+                self.model.row([*row, z], [1] * len(row) + [-1], "<", 0, name)
 
-    def _load(self, what: str, index: int, variable: Variable, amount: int) -> None:
+    def _load(self, resource: str, index: int, variable: Variable, amount: int) -> None:
+        """What the variable takes of a resource of a device or node, if it is 1."""
         if amount:
-            variables, amounts = self._loads[what].setdefault(index, ([], []))
+            variables, amounts = self._loads[resource].setdefault(index, ([], []))
             variables.append(variable)
             amounts.append(amount)
 
@@ -113,7 +128,7 @@ class DetailedModel:
             request = self.problem.tasks[t].request
             if (before := latest.get(request)) is not None:
                 name = f"same({self.names.tasks[before]},{self.names.tasks[t]})"
-                self._row(name, [self.y[t], self.y[before]], [1, -1], "<", 0)
+                self.model.row([self.y[t], self.y[before]], [1, -1], "<", 0, name)
             latest[request] = t
 
     def _capacities(self) -> None:
@@ -122,12 +137,11 @@ class DetailedModel:
             "cpu": [node.cpus for node in self.problem.nodes],
             "host": [node.memory_mib for node in self.problem.nodes],
         }
-        for what, loads in self._loads.items():
-            names = self.names.devices if what == "mem" else self.names.nodes
+        for resource, loads in self._loads.items():
+            names = self.names.devices if resource == "mem" else self.names.nodes
             for index, (variables, amounts) in loads.items():
-                if sum(amounts) > free[what][index]:
-                    row = f"{what}({names[index]})"
-                    self._row(row, variables, amounts, "<", free[what][index])
+                if sum(amounts) > (limit := free[resource][index]):
+                    self.model.row(variables, amounts, "<", limit, f"{resource}({names[index]})")
 
     def weights(self) -> tuple[list[Variable], list[float]]:
         """The terms of the last level, sum w·x."""
@@ -143,19 +157,19 @@ class DetailedModel:
         self.model.maximise_in_order([self.y[t] for t in tasks])
 
     def start_from(self, starts: Starts) -> None:
-        """Hand the solver a feasible solution to improve."""
+        """Hand the solver a feasible plan to improve."""
         ones: list[Variable] = []
-        position = self.problem.devices
+        devices = self.problem.devices
         for t in starts.keys() & self.y.keys():
             ones.append(self.y[t])
             nodes = {choice.node for choice in starts[t]}
-            found = self.found[self.problem.tasks[t].request]
-            groups = enumerate(found.groups)
-            if found.grouped:
+            candidates = self.candidates[self.problem.tasks[t].request]
+            groups = enumerate(candidates.groups)
+            if candidates.grouped:
                 ones.append(next(self.h[t, g] for g, group in groups if nodes <= group))
             for k, choice in enumerate(starts[t]):
                 ones.append(self.z[t, k, choice.node])
-                ordered = sorted(choice.devices, key=lambda j: position[j].position)
+                ordered = sorted(choice.devices, key=lambda j: devices[j].position)
                 ones += [self.x[t, k, i, j] for i, j in enumerate(ordered)]
         self.model.start_from(ones)
 
@@ -178,31 +192,6 @@ class DetailedModel:
             )
             for t in self.model.chosen(self.y)
         }
-
-
-class Detailed:
-    """The reference formulation: a variable per requested device and device."""
-
-    def __init__(self, problem: Problem, solver: SolverName) -> None:
-        self.problem, self.solver = problem, solver
-        self.found: dict[int, Candidates] = {}
-
-    def able(self, deadline: float = math.inf) -> list[int]:
-        """The tasks that could start if they were alone."""
-        for r, request in enumerate(self.problem.requests):
-            if time.monotonic() > deadline:
-                raise OutOfTimeError
-            if found := candidates(self.problem, request):
-                self.found[r] = found
-        return [t for t, task in enumerate(self.problem.tasks) if task.request in self.found]
-
-    def model(
-        self, tasks: Sequence[int], fixed: Sequence[int] = (), deadline: float = math.inf
-    ) -> DetailedModel:
-        """The model in which `tasks` may start and those in `fixed` must."""
-        return DetailedModel(
-            self.problem, self.found, tasks, fixed, deadline=deadline, solver=self.solver
-        )
 
 
 def variables(problem: Problem) -> int:

@@ -1,6 +1,8 @@
-"""What a slot may choose: states of nodes and devices, what a choice takes of them, what there is.
+"""What a slot may choose in the pooled formulation, and what it takes of the cluster there.
 
-Nodes and devices in the same state are counts here; formulation.py has the formulation.
+Nodes and devices in one state are counts here; formulation.py has the formulation. A slot chooses a
+place: nodes of one state, and how many devices of which states on one of them. A choice says which
+slot, too: the program has a variable for each choice, the number of such slots that go there.
 """
 
 from __future__ import annotations
@@ -13,15 +15,65 @@ from functools import cached_property
 from typing import NamedTuple
 
 from slurm_het.core.assignment.problem import Problem
-from slurm_het.solve.pooled.expand import Choice, Place
 from slurm_het.solve.search import OutOfTimeError
 
-MOST_MIXES = 24  # ways to take a slot's devices on a node of mixed states
+MOST_MIXES = 24  # ways to take a slot's devices on a node with devices in several states
+
+
+class Place(NamedTuple):
+    """Where a slot may go: nodes of a state, and the devices it takes on one of them.
+
+    `devices` are (state of devices, how many); `worth` is their Σ w.
+    """
+
+    worth: float
+    state: int
+    devices: tuple[tuple[int, int], ...]
+
+
+class Choice(NamedTuple):
+    """A slot of a request goes to a place, and its task is in a group.
+
+    `slot` is the index of the first one that is equal: equal slots choose alike.
+    """
+
+    request: int
+    group: int
+    slot: int
+    place: Place
+
+
+Resource = tuple[str, int, int]
+"""Something of which there is only so much: what it is, of nodes in which state, of devices in
+which state (-1 if it is none of a device). It may be:
+
+- cpus, memory, gib: all that such nodes (such devices) have free;
+- half cpus, half memory, half gib: a slot (a device that it takes) which needs more than half of
+  what one node (one device) has free. Two of them do not fit on one;
+- half devices: the same for a slot that takes more than half of a node's devices in a state.
+"""
+
+
+class Footprint(NamedTuple):
+    """Of a choice: how many such slots there can be at most, and what one of them takes."""
+
+    most: int
+    takes: tuple[tuple[Resource, int], ...]
+
+
+class Pairs(NamedTuple):
+    """Nodes that hold at most so many pairs of slots of these (request, group)s."""
+
+    of: tuple[tuple[int, int], ...]
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceState:
-    """Devices in one state: how many on one node, free GiB of each, whether takeable whole."""
+class AlikeDevices:
+    """Devices in one state: how many are on a node, what is free of each, may each be taken whole.
+
+    `number` is that of the state.
+    """
 
     number: int
     per_node: int
@@ -29,26 +81,12 @@ class DeviceState:
     whole: bool
 
 
-Resource = tuple[str, int, int]
-"""A row of what is limited: what, of which node state, of which device state (or -1)."""
-
-
-class Taken(NamedTuple):
-    """Of a choice: how many such slots fit if nothing else is there, and what one takes by row."""
-
-    most: int
-    uses: tuple[tuple[Resource, int], ...]
-
-
-class Pairs(NamedTuple):
-    """Requests of several slots, with their groups, that have room for `most` pairs of slots."""
-
-    of: tuple[tuple[int, int], ...]
-    most: int
-
-
 class Choices:
-    """The nodes and devices of a problem as counts of states, and what slots may choose of them."""
+    """The nodes and devices of a problem as counts of states, and what slots may choose of them.
+
+    `nodes` is how many there are, `first` is one of them, `devices` are those of one of them: all
+    by state of nodes. `groups` is by request.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -59,15 +97,16 @@ class Choices:
             r: q.groups if len(q.slots) > 1 else (frozenset().union(*q.groups),)
             for r, q in enumerate(problem.requests)
         }
-        self._taken: dict[Choice, Taken] = {}
+        # Worked out once: every level of the search asks again.
+        self._footprints: dict[Choice, Footprint] = {}
         self._places: dict[tuple[int, int, int], list[Place]] = {}
         self._ranked: dict[tuple[int, int, frozenset[int]], list[Place]] = {}
 
-    def _devices(self, s: int) -> tuple[DeviceState, ...]:
+    def _devices(self, s: int) -> tuple[AlikeDevices, ...]:
         mine = [self.problem.devices[j] for j in self.first[s].devices]
         counts = Counter(d.state for d in mine)
         one = {d.state: d for d in mine}
-        return tuple(DeviceState(k, n, one[k].free_gib, one[k].whole) for k, n in counts.items())
+        return tuple(AlikeDevices(k, n, one[k].free_gib, one[k].whole) for k, n in counts.items())
 
     def able(self, deadline: float) -> list[int]:
         """The tasks that could start if they were alone."""
@@ -75,11 +114,11 @@ class Choices:
         for r in range(len(self.problem.requests)):
             if time.monotonic() > deadline:
                 raise OutOfTimeError
-            if any(self._has_place(r, g) for g in range(len(self.groups[r]))):
+            if any(self._has_places(r, g) for g in range(len(self.groups[r]))):
                 able.add(r)
         return [t for t, task in enumerate(self.problem.tasks) if task.request in able]
 
-    def _has_place(self, r: int, g: int) -> bool:
+    def _has_places(self, r: int, g: int) -> bool:
         slots = self.problem.requests[r].slots
         for slot, many in Counter(map(slots.index, slots)).items():
             nodes = 0
@@ -97,8 +136,8 @@ class Choices:
         slot, group = request.slots[k], self.groups[r][g]
         key = (request.weights, slot.devices, group)
         if key not in self._ranked:
-            found = [p for s in group for p in self.at(request.weights, slot.devices, s)]
-            self._ranked[key] = sorted(found, reverse=True)
+            places = [p for s in group for p in self.at(request.weights, slot.devices, s)]
+            self._ranked[key] = sorted(places, reverse=True)
         return (p for p in self._ranked[key] if p.state in slot.need)
 
     def at(self, table: int, count: int, s: int) -> list[Place]:
@@ -113,11 +152,11 @@ class Choices:
             ]
         return self._places[key]
 
-    def taken(self, choice: Choice) -> Taken:
-        """What one such slot takes."""
-        if choice not in self._taken:
-            self._taken[choice] = Taken(self._most(choice), tuple(self._uses(choice)))
-        return self._taken[choice]
+    def footprint(self, choice: Choice) -> Footprint:
+        """What a choice takes of the cluster."""
+        if choice not in self._footprints:
+            self._footprints[choice] = Footprint(self._most(choice), tuple(self._takes(choice)))
+        return self._footprints[choice]
 
     def _most(self, choice: Choice) -> int:
         """How many such slots the nodes of the state could hold if nothing else was there."""
@@ -133,8 +172,8 @@ class Choices:
                 limits.append(d.per_node * each // taken[d.number])
         return self.nodes[place.state] * min(limits)
 
-    def _uses(self, choice: Choice) -> Iterator[tuple[Resource, int]]:
-        """What one such slot takes, by row."""
+    def _takes(self, choice: Choice) -> Iterator[tuple[Resource, int]]:
+        """What one such slot takes, by resource."""
         request, place = self.problem.requests[choice.request], choice.place
         s, node = place.state, self.first[place.state]
         cpus, memory_mib = request.slots[choice.slot].need[s]
@@ -149,15 +188,16 @@ class Choices:
         for d in self.devices[s]:
             count = dict(place.devices).get(d.number, 0)
             if count:
-                yield ("gib", s, d.number), count * (request.memory_gib or d.free_gib)
-                if 2 * (request.memory_gib or d.free_gib) > d.free_gib:
+                gib = request.memory_gib or d.free_gib
+                yield ("gib", s, d.number), count * gib
+                if 2 * gib > d.free_gib:
                     yield ("half gib", s, d.number), count
-                if 2 * count > d.per_node and 2 * (request.memory_gib or d.free_gib) > d.free_gib:
+                if 2 * count > d.per_node and 2 * gib > d.free_gib:
                     yield ("half devices", s, d.number), 1
 
-    def limit(self, key: Resource) -> int:
+    def limit(self, resource: Resource) -> int:
         """How much of a resource there is."""
-        what, s, number = key
+        what, s, number = resource
         nodes, node = self.nodes[s], self.first[s]
         match what:
             case "cpus":
@@ -172,9 +212,10 @@ class Choices:
 
     @cached_property
     def pairs(self) -> list[Pairs]:
-        """For each set of nodes and size of slot of tasks on several nodes: how many pairs fit.
+        """For each group and size of slot of tasks on several nodes: how many pairs of them fit.
 
-        Without it the LP has half a task on the odd node, and bounds that by several per cent.
+        Without it the LP has half a task on the odd node, and its bound is several per cent above
+        what can be reached.
         """
         several = {
             (r, g): (group, min(slot.devices for slot in request.slots))
@@ -182,29 +223,29 @@ class Choices:
             if len(request.slots) > 1 and not request.memory_gib
             for g, group in enumerate(self.groups[r])
         }
-        found = []
+        pairs = []
         for group, size in dict.fromkeys(several.values()):
             of = tuple(key for key, (g, k) in several.items() if k >= size and g <= group)
-            room = sum(self.nodes[s] * (self._whole(s) // size) for s in group)
-            found.append(Pairs(of, room // 2))
-        return found
+            slots = sum(self.nodes[s] * (self._whole(s) // size) for s in group)
+            pairs.append(Pairs(of, slots // 2))
+        return pairs
 
     def _whole(self, s: int) -> int:
         return sum(d.per_node for d in self.devices[s] if d.whole)
 
 
-def _mixes(fit: Sequence[DeviceState], count: int) -> list[tuple[tuple[int, int], ...]]:
+def _mixes(fit: Sequence[AlikeDevices], count: int) -> list[tuple[tuple[int, int], ...]]:
     """The ways to take `count` devices, best first; no more than MOST_MIXES."""
-    found: list[tuple[tuple[int, int], ...]] = []
+    mixes: list[tuple[tuple[int, int], ...]] = []
 
     def extend(i: int, left: int, mix: tuple[tuple[int, int], ...]) -> None:
-        if len(found) == MOST_MIXES:
+        if len(mixes) == MOST_MIXES:
             return
         if not left:
-            found.append(mix)
+            mixes.append(mix)
         elif i < len(fit):
             for n in range(min(left, fit[i].per_node), -1, -1):
                 extend(i + 1, left - n, (*mix, (fit[i].number, n)) if n else mix)
 
     extend(0, count, ())
-    return found
+    return mixes

@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from slurm_het.core.assignment.first_fit import Remaining, Starts
 from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, SlotChoice
-
-
-class Place(NamedTuple):
-    """Nodes of a state, the devices taken there by their states, and Σ w."""
-
-    worth: float
-    state: int
-    devices: tuple[tuple[int, int], ...]
-
-
-class Choice(NamedTuple):
-    """One slot (the index of the first equal one) of a request in a group at a place."""
-
-    request: int
-    group: int
-    slot: int
-    place: Place
+from slurm_het.solve.pooled.choices import Choice, Place
 
 
 def expand(problem: Problem, counts: Mapping[Choice, float], wanted: Sequence[int]) -> Starts:
@@ -37,10 +20,11 @@ def expand(problem: Problem, counts: Mapping[Choice, float], wanted: Sequence[in
         places[choice[:3]].append(choice.place)  # consumed from the end
     tasks = sorted(wanted, key=lambda t: _size(problem.request(t)), reverse=True)
     expansion = _Expansion(problem, places)
-    return {t: found for t in tasks if (found := expansion.start(t))}
+    return {t: choices for t in tasks if (choices := expansion.start(t))}
 
 
 def _copies(counts: Mapping[Choice, float]) -> list[tuple[Choice, float]]:
+    """Each choice as often as its count says, with 1; and once with the fraction that is left."""
     copies: list[tuple[Choice, float]] = []
     for choice, count in counts.items():
         whole = int(count + 1e-6)
@@ -51,30 +35,34 @@ def _copies(counts: Mapping[Choice, float]) -> list[tuple[Choice, float]]:
 
 
 def _size(request: PRequest) -> tuple[int, int, int]:
+    """Requests of many whole devices are larger than those of few, and shares are smaller."""
     slot = max(request.slots, key=lambda s: s.devices)
     cpus = max((need.cpus for need in slot.need.values()), default=0)
     return slot.devices if not request.memory_gib else 0, request.memory_gib, cpus
 
 
 class _Expansion:
-    """What is placed so far, and the places left."""
+    """What is placed so far, and the places left by request, group and slot.
+
+    `used` are the nodes that tasks were put on, by state and in that order.
+    """
 
     def __init__(self, problem: Problem, places: dict[tuple[int, int, int], list[Place]]) -> None:
         self.problem = problem
         self.places = places
-        self.room = Remaining(problem)
-        self.used: dict[int, dict[int, None]] = defaultdict(dict)  # nodes by state, in order
+        self.remaining = Remaining(problem)
+        self.used: dict[int, dict[int, None]] = defaultdict(dict)
 
     def start(self, t: int) -> tuple[SlotChoice, ...] | None:
         """A task's choices, which are taken; None if its places have no room."""
         r, request = self.problem.tasks[t].request, self.problem.request(t)
         for g in self._groups(r, request):
-            if found := self._in_group(r, request, g):
-                self.room.take(request, found)
-                for choice in found:
+            if choices := self._in_group(r, request, g):
+                self.remaining.take(request, choices)
+                for choice in choices:
                     used = self.used[self.problem.nodes[choice.node].state]
                     used.setdefault(choice.node)
-                return found
+                return choices
         return None
 
     def _groups(self, r: int, request: PRequest) -> list[int]:
@@ -106,10 +94,10 @@ class _Expansion:
     def _at(
         self, request: PRequest, slot: PSlot, place: Place, busy: set[int]
     ) -> SlotChoice | None:
-        room = self.room
-        able = sorted(self.used[place.state], key=lambda n: room.cpus[n])
-        for n in (*able, *room.fresh[place.state][: -len(busy) - 2 : -1]):
-            if n in busy or not room.holds(slot, n):
+        remaining = self.remaining
+        used = sorted(self.used[place.state], key=lambda n: remaining.cpus[n])
+        for n in (*used, *remaining.fresh[place.state][: -len(busy) - 2 : -1]):
+            if n in busy or not remaining.holds(slot, n):
                 continue
             if devices := self._devices(request, n, place):
                 return SlotChoice(n, devices)
@@ -117,12 +105,12 @@ class _Expansion:
 
     def _devices(self, request: PRequest, n: int, place: Place) -> tuple[int, ...] | None:
         """Devices of these states on the node: shares go to the fullest ones with room."""
-        serving, found = self.room.serving(request, n), []
+        serving, chosen = self.remaining.serving(request, n), []
         for state, count in place.devices:
             mine = [j for j in serving if self.problem.devices[j].state == state]
             if len(mine) < count:
                 return None
             if request.memory_gib:
-                mine.sort(key=lambda j: self.room.free_gib[j])
-            found += mine[:count]
-        return tuple(found)
+                mine.sort(key=lambda j: self.remaining.free_gib[j])
+            chosen += mine[:count]
+        return tuple(chosen)

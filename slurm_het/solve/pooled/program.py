@@ -1,4 +1,4 @@
-"""The pooled formulation for some choices, as a MIP: counts, starts and rows."""
+"""The program of the pooled formulation for some choices: its variables, rows and prices."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from slurm_het.solve.mip_model import MipModel, Row, Sense, Solved, SolverName, Variable
-from slurm_het.solve.pooled.choices import Choices, Resource
-from slurm_het.solve.pooled.expand import Choice
+from slurm_het.solve.pooled.choices import Choice, Choices, Resource
 
 
 class Scope(NamedTuple):
-    """What a model is about: the requests, how many tasks of each must start, and who may."""
+    """Which tasks a program is about.
+
+    `requests` are those that they make, `fixed` is how many tasks of each must start, `open` are
+    the tasks that may start.
+    """
 
     requests: tuple[int, ...]
     fixed: Counter[int]
     open: tuple[int, ...]
 
 
-class Master:
-    """The counts and rows for some choices, as a MIP."""
+class PooledProgram:
+    """The MIP with a variable v for each of the `chosen` choices, and y for each open task."""
 
     def __init__(
         self, choices: Choices, scope: Scope, chosen: Sequence[Choice], solver: SolverName
@@ -29,60 +32,69 @@ class Master:
         self.choices, self.problem = choices, choices.problem
         self.model = MipModel(solver)
         self.chosen = chosen
-        self.taken = [self.choices.taken(choice) for choice in chosen]
-        self.v = [self.model.variable(upper=taken.most) for taken in self.taken]
+        self.footprints = [choices.footprint(choice) for choice in chosen]
+        self.v = [self.model.variable(upper=footprint.most) for footprint in self.footprints]
         self.y = {t: self.model.variable(upper=1) for t in scope.open}
         self.rows: dict[tuple[object, ...], Row] = {}
-        self._demand(scope)
+        self._starts(scope)
         self._capacities()
 
     def _row(self, key: tuple[object, ...], of: Sequence[Variable], by: Sequence[float],
              sense: Sense, limit: float) -> None:  # fmt: skip
         self.rows[key] = self.model.row(of, by, sense, limit)
 
-    def _demand(self, scope: Scope) -> None:
-        by_key: dict[tuple[int, int, int], list[Variable]] = defaultdict(list)
+    def _starts(self, scope: Scope) -> None:
+        """As many slots are put somewhere as the tasks have that start; groups are kept."""
+        starts_of = self._open_starts(scope)
+        slots_at: dict[tuple[int, int, int], list[Variable]] = defaultdict(list)
         for choice, v in zip(self.chosen, self.v, strict=True):
-            by_key[choice[:3]].append(v)
-        open_tasks: dict[int, list[Variable]] = defaultdict(list)
-        for t in scope.open:
-            mine = open_tasks[self.problem.tasks[t].request]
-            if mine:  # of identical tasks the one of higher priority starts first
-                self._row(("same", t), [self.y[t], mine[-1]], [1, -1], "<", 0)
-            mine.append(self.y[t])
-        inside_of: dict[tuple[int, int], Variable] = {}
+            slots_at[choice[:3]].append(v)
+        in_group: dict[tuple[int, int], Variable] = {}
         for r in scope.requests:
             groups, slots = self.choices.groups[r], self.problem.requests[r].slots
-            starts, must = open_tasks.get(r, []), scope.fixed[r]
+            starts, must = starts_of[r], scope.fixed[r]
             if len(groups) > 1:
                 inside = [self.model.variable() for _ in groups]
                 row = [*inside, *starts]
                 self._row(("in", r), row, [1] * len(inside) + [-1] * len(starts), "=", must)
-                inside_of |= {(r, g): y for g, y in enumerate(inside)}
+                in_group |= {(r, g): y for g, y in enumerate(inside)}
             for g in range(len(groups)):
                 ys, count = ([inside[g]], 0) if len(groups) > 1 else (starts, must)
                 for k, many in Counter(map(slots.index, slots)).items():
-                    mine = by_key[r, g, k]
+                    mine = slots_at[r, g, k]
                     by = [1] * len(mine) + [-many] * len(ys)
                     self._row(("slot", r, g, k), [*mine, *ys], by, "=", many * count)
+        self._pairs(in_group)
 
-        for pair in self.choices.pairs:
-            if mine := [key for key in pair.of if key in inside_of]:
+    def _open_starts(self, scope: Scope) -> dict[int, list[Variable]]:
+        """The starts of the open tasks by request, in order."""
+        starts: dict[int, list[Variable]] = defaultdict(list)
+        for t in scope.open:
+            mine = starts[self.problem.tasks[t].request]
+            if mine:  # of identical tasks the one of higher priority starts first
+                self._row(("same", t), [self.y[t], mine[-1]], [1, -1], "<", 0)
+            mine.append(self.y[t])
+        return starts
+
+    def _pairs(self, in_group: dict[tuple[int, int], Variable]) -> None:
+        for pairs in self.choices.pairs:
+            if mine := [key for key in pairs.of if key in in_group]:
                 by = [len(self.problem.requests[r].slots) // 2 for r, _ in mine]
-                self._row(("pairs", pair), [inside_of[key] for key in mine], by, "<", pair.most)
+                self._row(("pairs", pairs), [in_group[key] for key in mine], by, "<", pairs.most)
 
     def _capacities(self) -> None:
+        """No resource is taken beyond its limit; rows that cannot be exceeded are left out."""
         loads: dict[Resource, tuple[list[Variable], list[int]]] = {}
         largest: dict[Resource, int] = defaultdict(int)
-        for v, (most, uses) in zip(self.v, self.taken, strict=True):
-            for key, amount in uses:
-                variables, amounts = loads.setdefault(key, ([], []))
+        for v, (most, takes) in zip(self.v, self.footprints, strict=True):
+            for resource, amount in takes:
+                variables, amounts = loads.setdefault(resource, ([], []))
                 variables.append(v)
                 amounts.append(amount)
-                largest[key] += most * amount
-        for key, (variables, amounts) in loads.items():
-            if largest[key] > (limit := self.choices.limit(key)):
-                self._row(key, variables, amounts, "<", limit)
+                largest[resource] += most * amount
+        for resource, (variables, amounts) in loads.items():
+            if largest[resource] > (limit := self.choices.limit(resource)):
+                self._row(resource, variables, amounts, "<", limit)
 
     def maximise_weights(self) -> None:
         """Make sum w·x the objective."""
@@ -101,21 +113,24 @@ class Master:
         return self.model.solve(until - time.monotonic(), gap, gap_abs)
 
     def started(self) -> set[int]:
-        """The tasks in question that start."""
+        """The open tasks that start."""
         return set(self.model.chosen(self.y))
 
     def counts(self) -> dict[Choice, float]:
-        """The values of the counts that are not 0."""
+        """How many slots go to each choice, where it is not 0."""
         values = zip(self.chosen, self.model.values(self.v), strict=True)
         return {choice: value for choice, value in values if value > 1e-6}
 
     def prices(self) -> dict[tuple[int, int, int], float]:
-        """What a slot's start is worth, by request, group and slot; for `cost` too."""
+        """What a slot's start is worth after `relax`, by request, group and slot.
+
+        Those of the resources are kept for `cost`.
+        """
         self._prices = self.model.prices(self.rows)
         return {key[1:]: pi for key, pi in self._prices.items() if key[0] == "slot"}  # type: ignore[misc]
 
     def cost(self, choice: Choice) -> float:
-        """What a choice's resources cost."""
+        """What the resources that a choice takes cost, at the last `prices`."""
         prices = self._prices
-        uses = self.choices.taken(choice).uses
-        return sum((amount * prices.get(key, 0.0) for key, amount in uses), 0.0)
+        takes = self.choices.footprint(choice).takes
+        return sum((amount * prices.get(resource, 0.0) for resource, amount in takes), 0.0)
