@@ -26,18 +26,19 @@ class Solver(Protocol):
         ...
 
 
-BUILDING = 0.25  # share of the time allowed for building the problem; first-fit may take more
-# What is kept for what follows the solver, where a late worker is replaced too; the largest counts:
+BUILDING = 0.25  # share of the time allowed that building the problem may take
+# The solver leaves time to check and explain its plan, and to replace a worker that is late. It is
+# the largest of these:
 AFTERWARDS = 0.1  # share of the time allowed
 AFTER_SECONDS = 0.05
-PER_BUILDING = 2 / 3  # of the time that it took to build the problem
+PER_BUILDING = 2 / 3  # share of the time that it took to build the problem
 
 
 class Deadline:
-    """For one call of plan(), begun now: the plan is to be there `seconds` from now.
+    """The deadline of one plan(), which begins now and is to be done `seconds` from now.
 
     Building the problem counts, and so does checking and explaining the plan afterwards. Where
-    there is no time to build it for all tasks, plan() leaves out the last of them.
+    there is no time to build the problem for all tasks, plan() leaves out the last of them.
     """
 
     def __init__(self, solver: Solver, seconds: float) -> None:

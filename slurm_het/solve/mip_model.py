@@ -21,7 +21,7 @@ from mip.highs import has_highs
 log = logging.getLogger(__name__)
 
 SolverName = Literal["highs", "cbc"]
-Sense = Literal["<", "=", ">"]
+Sense = Literal["<", "="]
 Variable: TypeAlias = Any
 Row: TypeAlias = Any
 K = TypeVar("K")
@@ -31,8 +31,11 @@ SHORTEST = 0.01
 
 
 class Solved(NamedTuple):
-    """What a solver said: whether there is a solution to read, and whether it is proven to be the
-    best (within the gaps). No solution is worth more than `bound`."""
+    """How a run of a solver ended.
+
+    `found`: there is a solution to read. `proven`: it is the best one, within the gaps. No solution
+    is worth more than `bound`, which is infinite without one.
+    """
 
     found: bool
     proven: bool
@@ -55,9 +58,9 @@ class MipModel:
         whole: bool = True,
         gain: float = 0.0,
     ) -> Variable:
-        """A new variable, and what the objective gains by each unit of it."""
-        kind = mip.INTEGER if whole else mip.CONTINUOUS
-        return self._model.vars.add(name, lower, upper, gain, kind)
+        """A new variable within these bounds. `gain` is its factor in the objective."""
+        var_type = mip.INTEGER if whole else mip.CONTINUOUS
+        return self._model.vars.add(name, lower, upper, gain, var_type)
 
     def row(
         self,
@@ -67,7 +70,7 @@ class MipModel:
         limit: float,
         name: str = "",
     ) -> Row:
-        """A new row: Σ factor·variable is at most, just, or at least the limit."""
+        """A new row: Σ factor·variable is at most the limit, or equals it."""
         # The constructor is several times faster than xsum and comparisons of expressions.
         return self._model.constrs.add(mip.LinExpr(variables, factors, -limit, sense), name)
 

@@ -55,17 +55,17 @@ class Pipes:
         return self._read(length, deadline)
 
     def _read(self, size: int, deadline: float) -> bytes:
-        found = bytearray()
-        while len(found) < size:
+        received = bytearray()
+        while len(received) < size:
             _wait(self.incoming, select.POLLIN, deadline)
             try:
-                some = os.read(self.incoming, size - len(found))
+                some = os.read(self.incoming, size - len(received))
             except BlockingIOError:
                 continue
             if not some:
                 raise FrameError("the other side is gone")
-            found += some
-        return bytes(found)
+            received += some
+        return bytes(received)
 
 
 def _wait(fd: int, event: int, deadline: float) -> None:

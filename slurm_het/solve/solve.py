@@ -31,7 +31,7 @@ def solve(
     gap: float = DEFAULT_GAP,
     tell: Tell = tell_nobody,
 ) -> Solution:
-    """The best plan within `seconds`, model building included; always feasible.
+    """The best plan found within `seconds`, building models included; it is always feasible.
 
     `gap` as in Search. `tell` hears of each plan that is better than the one before, the first-fit
     plan not included.

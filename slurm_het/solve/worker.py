@@ -20,9 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.assignment.linear_program import (
-    LinearProgram,
-)
+from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.solve.pipes import FrameError, LateError, Pipes
 from slurm_het.solve.search import DEFAULT_GAP
@@ -32,20 +30,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHORTEST = 0.1  # seconds; in less the worker has no more to say than first-fit
+SHORTEST = 0.1  # seconds; with less time the worker is not asked: it could only repeat first-fit
 LATE = 0.05  # share of the time allowed by which a worker may be late before it is killed
 IN_TIME = 0.92  # share of the time given to the solver: it overruns by a little on large models
 
 FAILURES = (FrameError, OSError, msgspec.MsgspecError)  # of the worker, or of what it sends
 
-# Solving may wait, slurmctld and the hook's answers may not.
-NICENESS = 10
+NICENESS = 10  # solving may wait; slurmctld and the hook's answers may not
 
 
 class SolveRequest(msgspec.Struct, frozen=True, tag=True):
-    """Solve this until then, by time.monotonic(), which all processes of a machine share.
+    """Asks the worker to solve a problem. `gap` as in Search.
 
-    `gap` as in Search.
+    The answer is due at `until`, by time.monotonic(), which all processes of a machine share.
     """
 
     problem: Problem
@@ -54,16 +51,17 @@ class SolveRequest(msgspec.Struct, frozen=True, tag=True):
 
 
 class ProgramRequest(msgspec.Struct, frozen=True, tag=True):
-    """Solve this linear program until then."""
+    """Asks the worker to solve a linear program by then."""
 
     program: LinearProgram
     until: float
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The solution or the program's values, or why there is none; nothing: the worker is ready.
+    """The worker's answer: a solution, or a program's values, or in words why there is neither.
 
-    `more`: the best solution so far; another reply follows.
+    An empty one says that the worker is ready. With `more` the solution is the best so far, and
+    another reply follows.
     """
 
     solution: Solution | None = None
@@ -97,7 +95,10 @@ class WorkerSolver:
         return self._process.pid if self._process else None
 
     def warm(self) -> bool:
-        """Start the worker ahead of the first call; whether it is ready within `start_seconds`."""
+        """Start the worker ahead of the first call, and say whether it is ready in time.
+
+        It has `start_seconds`.
+        """
         with self._lock:
             try:
                 self._started(time.monotonic() + self.start_seconds)
@@ -109,9 +110,9 @@ class WorkerSolver:
     def solve(self, problem: Problem, seconds: float) -> Solution:
         """The best solution found within `seconds`; at least the first-fit plan, made meanwhile.
 
-        It is there no later than seconds + 10 %, unless first-fit alone takes longer. First-fit's
-        is all there is while the worker starts, which takes about a second (see `warm`), and in
-        less than SHORTEST.
+        It is there no later than seconds + 10 %, unless first-fit alone takes longer. The first-fit
+        plan is the answer while the worker starts, which takes about a second (see `warm`), and
+        where there are less than SHORTEST seconds.
         """
         began, best = time.monotonic(), None
         if seconds < SHORTEST:

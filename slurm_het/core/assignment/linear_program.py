@@ -1,4 +1,4 @@
-"""A linear program as plain data; somebody else solves it."""
+"""A linear program as plain data; somebody else solves it (solve/linear.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class LpColumn(NamedTuple):
-    """A variable: 0 <= value <= upper, its gain, and its coefficients by row."""
+    """A variable, 0 <= x <= upper: its factor in the objective, and its coefficients by row."""
 
     gain: float
     upper: float
@@ -22,11 +22,11 @@ class LinearProgram:
     columns: list[LpColumn] = field(default_factory=list)
 
     def row(self, limit: float) -> int:
-        """A new row's index."""
+        """Add a row without coefficients; its index."""
         self.limits.append(limit)
         return len(self.limits) - 1
 
     def column(self, gain: float, terms: dict[int, float], upper: float = float("inf")) -> int:
-        """A new column's index."""
+        """Add a column; its index."""
         self.columns.append(LpColumn(gain, upper, terms))
         return len(self.columns) - 1

@@ -197,16 +197,16 @@ class Choices:
 
     def limit(self, resource: Resource) -> int:
         """How much of a resource there is."""
-        what, s, number = resource
+        name, s, number = resource
         nodes, node = self.nodes[s], self.first[s]
-        match what:
+        match name:
             case "cpus":
                 return nodes * node.cpus
             case "memory":
                 return nodes * node.memory_mib
             case "gib" | "half gib":
                 d = next(d for d in self.devices[s] if d.number == number)
-                return nodes * d.per_node * (d.free_gib if what == "gib" else 1)
+                return nodes * d.per_node * (d.free_gib if name == "gib" else 1)
             case _:
                 return nodes
 
