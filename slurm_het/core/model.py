@@ -371,7 +371,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where one task starts: partition, nodes and, per node, the device indexes."""
+    """Where one task starts: partition, nodes and, per node, the device indexes.
+
+    `memory_gib` is what it takes of each device: its share, or all the memory of the first one.
+    `types` are the types of its devices, sorted. placement_of() makes it.
+    """
 
     key: str
     partition: str

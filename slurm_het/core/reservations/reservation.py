@@ -13,6 +13,7 @@ from slurm_het.core.cluster.fit import fits_device, groups_of, has_room, misfit
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import give_back
+from slurm_het.core.cluster.placement import common_pool, placement_of
 from slurm_het.core.model import Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
@@ -98,20 +99,11 @@ def soonest(
 
 
 def _placement(task: Task, nodes: list[Node]) -> Placement:
-    common = [p for p in task.pools if all(p in n.partitions for n in nodes)]
     picks = []
     for node, slot in zip(nodes, task.slots, strict=True):
         able = [d.index for d in node.devices if fits_device(task, d)]
-        picks.append(tuple(able[: slot.devices]))
-    types = {d.type for node in nodes for d in node.devices if fits_device(task, d)}
-    return Placement(
-        key=task.key,
-        partition=common[0],
-        nodes=tuple(node.name for node in nodes),
-        devices=tuple(picks),
-        types=tuple(sorted(types)),
-        memory_gib=task.memory_gib,
-    )
+        picks.append((node.name, tuple(able[: slot.devices])))
+    return placement_of(task, common_pool(task, nodes), picks, {node.name: node for node in nodes})
 
 
 def keep_free(
