@@ -42,7 +42,7 @@ def pick_devices(
             (node.name, _first(task, slot, node)) for slot, node in zip(slots, there, strict=True)
         ]
         for node, slot, (name, indexes) in zip(there, slots, picks, strict=True):
-            nodes[name] = take(node, task, indexes, *need(task, slot, node))
+            nodes[name] = take(node, task, indexes, need(task, slot, node))
         placed.append(placement_of(task, placement.partition, picks, nodes, placement.terms))
     return placed, dropped
 

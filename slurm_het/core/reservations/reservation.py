@@ -18,18 +18,18 @@ from slurm_het.core.model import Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
 
-ALL_MEMORY = 1 << 30
-"""More MiB than any node has."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a running job gives back on one node when it ends, at the latest at `end`."""
+    """What a running job gives back on one node when it ends, at the latest at `end`.
+
+    `end` are epoch seconds; `memory_mib` None is all of the node's host memory.
+    """
 
     end: float
     key: str
     cpus: int
-    memory_mib: int
+    memory_mib: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,6 @@ def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]
             for node in nodes:
                 cpus = -(-job.cpus // len(nodes))
                 memory = job.memory_on_node(cpus, len(held.get(node, ())))
-                memory = ALL_MEMORY if memory is None else memory
                 out.setdefault(node, []).append(Ending(job.end_time, job.key, cpus, memory))
     return {node: tuple(sorted(found, key=lambda r: r.end)) for node, found in out.items()}
 
