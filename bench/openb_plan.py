@@ -22,9 +22,9 @@ from slurm_het.core.cluster.gaps import (
 )
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import taken_by
-from slurm_het.core.model import Device, DeviceType, Node, Placement, Pool, Slot, Task
+from slurm_het.core.model import Device, Node, Placement, Slot, Task
 from slurm_het.core.planner.plan import Solve, plan, select
-from slurm_het.core.policy import Policy
+from slurm_het.core.policy import DeviceType, Policy, Pool
 from slurm_het.core.worth.forecast import (
     Forecast,
     forecast,

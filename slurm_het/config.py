@@ -14,8 +14,8 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from slurm_het.core.model import DeviceType, Pool, Scenario
-from slurm_het.core.policy import ExpectedJob, GresName, Policy, Rule, Weights
+from slurm_het.core.model import Scenario
+from slurm_het.core.policy import DeviceType, ExpectedJob, GresName, Policy, Pool, Rule, Weights
 from slurm_het.errors import ConfigError
 from slurm_het.settings import (
     Config,

@@ -186,22 +186,6 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceType:
-    """A model of accelerator: `memory_gib` of one schedulable device, fits in 0..1, TFLOPS."""
-
-    name: str
-    vendor: str
-    memory_gib: int
-    training: float = 1.0
-    inference: float = 1.0
-    tflops: float = 100.0
-
-    def fit(self, scenario: Scenario) -> float:
-        """How well the type fits a scenario, 0 (not at all) to 1."""
-        return self.training if scenario == "training" else self.inference
-
-
-@dataclass(frozen=True, slots=True)
 class Device:
     """One accelerator j: M_j is `memory_gib`, U_j is `occupied_gib` (all of it if held whole).
 
@@ -270,15 +254,6 @@ class Node:
     def closed_to(self, *, shares: bool) -> bool:
         """`closed` for one or the other."""
         return self.closed[0 if shares else 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """A resource pool: a partition tagged with the scenario and the vendors it is for."""
-
-    partition: str
-    scenario: Scenario
-    vendors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +346,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where one task starts: partition, nodes and, per node, the device indexes."""
+    """Where one task starts: partition, nodes and, per node, the device indexes.
+
+    `memory_gib` is what it takes of each device: its share, or all the memory of the first one.
+    `types` are the types of its devices, sorted. placement_of() makes it.
+    """
 
     key: str
     partition: str

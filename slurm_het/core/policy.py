@@ -9,7 +9,32 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from slurm_het.core.model import SCENARIOS, DeviceType, Pool, Scenario
+from slurm_het.core.model import SCENARIOS, Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A resource pool: a partition tagged with the scenario and the vendors it is for."""
+
+    partition: str
+    scenario: Scenario
+    vendors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceType:
+    """A model of accelerator: `memory_gib` of one schedulable device, fits in 0..1, TFLOPS."""
+
+    name: str
+    vendor: str
+    memory_gib: int
+    training: float = 1.0
+    inference: float = 1.0
+    tflops: float = 100.0
+
+    def fit(self, scenario: Scenario) -> float:
+        """How well the type fits a scenario, 0 (not at all) to 1."""
+        return self.training if scenario == "training" else self.inference
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.model import Device, Node, Slot, Task
@@ -99,33 +100,37 @@ def fits_device(task: Task, device: Device) -> bool:
     return not held_whole and free >= task.memory_gib and fits_type(task, device)
 
 
-def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:
-    """CPUs and host memory (MiB) that a slot takes of a node; more than it has if it cannot.
+def need(task: Task, slot: Slot, node: Node) -> Need | None:
+    """What a slot takes of a node, also if that is more than is free; None if it may not start.
 
     Slurm gives whole cores, and memory per CPU for all their CPUs; of more cores to a task that
     uses one thread of each (--hint=nomultithread). --exclusive and an EXCLUSIVE partition take the
     node, which must be idle; --mem=0 takes all its memory.
     """
-    impossible = (1 << 30, 0)
     exclusive = task.exclusive or node.whole
     if node.closed_to(shares=task.shared):
-        return impossible
+        return None
     if node.held_exclusively or (exclusive and not node.idle):
-        return impossible
+        return None
     used = min(task.threads_per_core or node.threads_per_core, node.threads_per_core)
     cores = -(-slot.cpus // used) * node.threads_per_core
     memory = slot.memory_mib + (cores - slot.cpus) * slot.memory_per_cpu_mib
     if exclusive:
         cores = max(cores, node.cpus)
-    return cores, node.memory_mib if task.all_memory else memory
+    return Need(cores, node.memory_mib if task.all_memory else memory)
 
 
 def has_room(task: Task, slot: Slot, node: Node) -> bool:
     """Whether a candidate node has the devices, CPUs and host memory for a slot now."""
     if sum(fits_device(task, d) for d in node.devices) < slot.devices:
         return False
-    cpus, memory = need(task, slot, node)
-    return cpus <= node.cpus_free and memory <= node.memory_free_mib
+    return has_host_room(task, slot, node)
+
+
+def has_host_room(task: Task, slot: Slot, node: Node) -> bool:
+    """The same without the devices."""
+    needs = need(task, slot, node)
+    return needs is not None and needs.fits(node.cpus_free, node.memory_free_mib)
 
 
 def groups_of(

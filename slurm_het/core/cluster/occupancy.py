@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from slurm_het.core.assignment.problem import Need
 from slurm_het.core.model import Device, Node, Task
 
 
@@ -44,11 +45,13 @@ def _held(device: Device, occupied_gib: int, holders: tuple[str, ...], shared: b
     )  # fmt: skip
 
 
-def take(node: Node, task: Task, indexes: Collection[int], cpus: int, memory_mib: int) -> Node:
-    """The node with the task on these of its devices (their indexes), and on so many CPUs.
+def take(node: Node, task: Task, indexes: Collection[int], needs: Need | None) -> Node:
+    """The node with the task on these of its devices (their indexes), once it has what it needs.
 
-    Of CPUs and host memory (MiB) it takes no more than there is.
+    Without `needs` it may not start yet (see fit.need). It takes all CPUs then: it starts when
+    others end, and until then nobody else is to start beside it.
     """
+    cpus, memory_mib = needs or (node.cpus_free, 0)
     return replace(
         promise(node, task),
         cpus_free=max(0, node.cpus_free - cpus),
@@ -64,15 +67,19 @@ def promise(node: Node, task: Task) -> Node:
     return node if task.shared else replace(node, whole_coming=True)
 
 
-def give_back(node: Node, key: str, cpus: int, memory_mib: int) -> Node:
-    """The node once that job, which has so many CPUs and so much host memory there, has ended."""
+def give_back(node: Node, key: str, cpus: int, memory_mib: int | None) -> Node:
+    """The node once that job has ended, which has so many CPUs and so much host memory there.
+
+    None is all of the memory (--mem=0).
+    """
     devices = tuple(without(device, key) for device in node.devices)
     idle = not any(device.holders for device in devices)
     cpus_free = min(node.cpus, node.cpus_free + cpus)
+    given_mib = node.memory_mib if memory_mib is None else memory_mib
     return replace(
         node,
         cpus_free=cpus_free,
-        memory_free_mib=min(node.memory_mib, node.memory_free_mib + memory_mib),
+        memory_free_mib=min(node.memory_mib, node.memory_free_mib + given_mib),
         devices=devices,
         idle=idle and cpus_free == node.cpus,
         held_exclusively=node.held_exclusively and not idle,

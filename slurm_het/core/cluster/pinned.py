@@ -44,7 +44,7 @@ def reserve(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
 def _with_pin(node: Node, pin: Pin, slot: Slot, indexes: tuple[int, ...]) -> Node:
     if pin.start:
         return promise(node, pin.task)
-    return take(node, pin.task, _there(pin.task, node, indexes), *need(pin.task, slot, node))
+    return take(node, pin.task, _there(pin.task, node, indexes), need(pin.task, slot, node))
 
 
 def _there(task: Task, node: Node, indexes: tuple[int, ...]) -> tuple[int, ...]:

@@ -24,8 +24,8 @@ from slurm_het.core.jobs.request import (
     from_record,
     registered,
 )
-from slurm_het.core.model import Classification, Job, Node, Pool
-from slurm_het.core.policy import Policy
+from slurm_het.core.model import Classification, Job, Node
+from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import NoFittingDevice, Reason, Unreadable
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import combine, parse_features

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from slurm_het.core.jobs.demand import Demand
-from slurm_het.core.model import Classification, Job, Partition, Pool
-from slurm_het.core.policy import Policy
+from slurm_het.core.model import Classification, Job, Partition
+from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import NoSuchPartition, PartitionRefuses, Reason
 
 

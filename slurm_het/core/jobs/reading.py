@@ -15,8 +15,8 @@ from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
 from slurm_het.core.jobs.request import GresRequests, gres_of, registered
 from slurm_het.core.jobs.waits import begins_later, slurm_waits
-from slurm_het.core.model import Classification, Job, Node, Partition, Pool, Snapshot, Task
-from slurm_het.core.policy import Policy
+from slurm_het.core.model import Classification, Job, Node, Partition, Snapshot, Task
+from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import (
     ForReservation,
     HeterogeneousJob,

@@ -174,10 +174,10 @@ class _Requests:
 
     def _slot(self, task: Task, slot: Slot, candidates: list[int]) -> PSlot:
         states = self.grid.states
-        needs = {key: Need(*need(task, slot, node)) for key, node in self._stand_ins.items()}
+        needs = {key: need(task, slot, node) for key, node in self._stand_ins.items()}
         enough: dict[int, Need] = {}
         for s in candidates:
             here, node = needs[states[s].needs_key], states[s].node
-            if here.fits(node.cpus_free, node.memory_free_mib):
+            if here and here.fits(node.cpus_free, node.memory_free_mib):
                 enough[s] = here
         return PSlot(slot.devices, enough)

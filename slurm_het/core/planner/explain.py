@@ -9,12 +9,13 @@ from slurm_het.core.cluster.fit import (
     fits_type,
     fitting_states,
     grid_for,
+    has_host_room,
     misfit,
     need,
 )
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import NodeState
-from slurm_het.core.model import Device, Node, Placement, Task
+from slurm_het.core.model import Device, Placement, Slot, Task
 from slurm_het.core.reasons import (
     CanStart,
     GoesToOthers,
@@ -53,7 +54,7 @@ def explain(
     free = [state for state in able if _free(task, state) >= slot.devices]
     if len(_all_names(free, task)) < len(task.slots):
         return _nearest(wanted, task, able, free, inventory)
-    room = [state for state in free if _host_room(task, state.node)]
+    room = [state for state in free if has_host_room(task, _hungriest(task), state.node)]
     names = _all_names(room, task)
     if len(names) < len(task.slots):
         return _host_nearest(task, free)
@@ -96,15 +97,8 @@ def _nearest(
     return TooFewFree(wanted, _names(best, task)[0], str(_free(task, best)))
 
 
-def _host_room(task: Task, node: Node) -> bool:
-    slot = max(task.slots, key=lambda s: (s.cpus, s.memory_mib))
-    cpus, memory = need(task, slot, node)
-    return cpus <= node.cpus_free and memory <= node.memory_free_mib
-
-
 def _host_nearest(task: Task, states: list[NodeState]) -> Reason:
     free = [state.node for state in states]
-    slot = max(task.slots, key=lambda s: (s.cpus, s.memory_mib))
     if task.exclusive:
         return NeedsWholeNode(free[0].name)
     if all(node.closed_to(shares=task.shared) for node in free):
@@ -112,9 +106,18 @@ def _host_nearest(task: Task, states: list[NodeState]) -> Reason:
     open_to_others = [n for n in free if not n.held_exclusively]
     if not open_to_others:
         return NodeTaken(free[0].name)
-    best = max(open_to_others, key=lambda n: (n.cpus_free, n.memory_free_mib))
-    cpus, memory = need(task, slot, best)
-    return HostTooSmall(cpus, memory, best.name, best.cpus_free, best.memory_free_mib)
+    able = [
+        (node, needs) for node in open_to_others if (needs := need(task, _hungriest(task), node))
+    ]
+    if not able:
+        return NeedsWholeNode(open_to_others[0].name)
+    best, needs = max(able, key=lambda pair: (pair[0].cpus_free, pair[0].memory_free_mib))
+    return HostTooSmall(*needs, best.name, best.cpus_free, best.memory_free_mib)
+
+
+def _hungriest(task: Task) -> Slot:
+    """The slot that asks for most CPUs."""
+    return max(task.slots, key=lambda s: (s.cpus, s.memory_mib))
 
 
 def _ahead(

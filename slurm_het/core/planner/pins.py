@@ -9,6 +9,7 @@ from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.cluster.placement import placement_of
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Placement, Snapshot, Task
@@ -211,10 +212,10 @@ def _pin_of(
     known = last and (last.placement.partition, set(last.placement.nodes))
     if last and known == (job.partition, set(nodes)):
         return Pin(task, last.placement, 0.0, last.start)
-    devices = tuple(
-        tuple(range(slot.devices)) for slot, _ in zip(task.slots, nodes, strict=False)
-    )  # unknown which: the first ones are as good a guess as any
-    placement = Placement(task.key, job.partition, nodes, devices, (), task.memory_gib)
+    # Which devices is not known: the first ones are as good a guess as any.
+    counts = [slot.devices for slot in task.slots] + [0] * len(nodes)
+    first = ((name, tuple(range(count))) for name, count in zip(nodes, counts, strict=False))
+    placement = placement_of(task, job.partition, first, inventory.nodes)
     return Pin(task, placement, 0.0, _start(task, nodes, snapshot, inventory, policy))
 
 

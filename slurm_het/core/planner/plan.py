@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from slurm_het.core.assignment.problem import Problem, Solution, violations
-from slurm_het.core.cluster.fit import (
-    could_start,
-)
+from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.placement import common_pool, placement_of
 from slurm_het.core.model import Placement, Plan, Task
 from slurm_het.core.planner.build_problem import (
     Built,
@@ -79,17 +78,17 @@ def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
 def _placement(built: Built, t: int, solution: Solution) -> Placement:
     task, choices = built.tasks[t], solution.starts[t]
     nodes = [built.nodes[c.node] for c in choices]
-    common = [p for p in task.pools if all(p in n.partitions for n in nodes)]
     devices = [[built.device(j) for j in c.devices] for c in choices]
     first = terms(task, devices[0][0], nodes[0], built.site)
-    return Placement(
-        key=task.key,
-        partition=common[0],
-        nodes=tuple(n.name for n in nodes),
-        devices=tuple(tuple(sorted(d.index for d in ds)) for ds in devices),
-        types=tuple(sorted({d.type for ds in devices for d in ds})),
-        memory_gib=task.memory_gib if task.shared else devices[0][0].memory_gib,
-        terms={name: round(value, 4) for name, value in first.items()},
+    return placement_of(
+        task,
+        common_pool(task, nodes),
+        (
+            (n.name, tuple(sorted(d.index for d in ds)))
+            for n, ds in zip(nodes, devices, strict=True)
+        ),
+        {node.name: node for node in nodes},
+        {name: round(value, 4) for name, value in first.items()},
     )
 
 

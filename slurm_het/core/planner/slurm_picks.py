@@ -18,7 +18,8 @@ from dataclasses import replace
 from slurm_het.core.cluster.fit import fits_device, has_room, need
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import take
-from slurm_het.core.model import Device, Node, Placement, Slot, Task
+from slurm_het.core.cluster.placement import placement_of
+from slurm_het.core.model import Node, Placement, Slot, Task
 from slurm_het.core.reasons import Reason, SlurmsOrder
 
 
@@ -37,23 +38,17 @@ def pick_devices(
         if not all(has_room(task, slot, node) for slot, node in zip(slots, there, strict=True)):
             dropped[placement.key] = SlurmsOrder()
             continue
-        picks = [_first(task, slot, node) for slot, node in zip(slots, there, strict=True)]
-        for node, slot, devices in zip(there, slots, picks, strict=True):
-            indexes = [d.index for d in devices]
-            nodes[node.name] = take(node, task, indexes, *need(task, slot, node))
-        placed.append(
-            replace(
-                placement,
-                devices=tuple(tuple(d.index for d in devices) for devices in picks),
-                types=tuple(sorted({d.type for devices in picks for d in devices})),
-                memory_gib=placement.memory_gib if task.shared else picks[0][0].memory_gib,
-            )
-        )
+        picks = [
+            (node.name, _first(task, slot, node)) for slot, node in zip(slots, there, strict=True)
+        ]
+        for node, slot, (name, indexes) in zip(there, slots, picks, strict=True):
+            nodes[name] = take(node, task, indexes, need(task, slot, node))
+        placed.append(placement_of(task, placement.partition, picks, nodes, placement.terms))
     return placed, dropped
 
 
-def _first(task: Task, slot: Slot, node: Node) -> list[Device]:
-    return [d for d in node.devices if fits_device(task, d)][: slot.devices]
+def _first(task: Task, slot: Slot, node: Node) -> tuple[int, ...]:
+    return tuple(d.index for d in node.devices if fits_device(task, d))[: slot.devices]
 
 
 def _dealt(task: Task, nodes: list[Node], order: Mapping[str, int]) -> list[Slot]:

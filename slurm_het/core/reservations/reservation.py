@@ -13,22 +13,23 @@ from slurm_het.core.cluster.fit import fits_device, groups_of, has_room, misfit
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import give_back
+from slurm_het.core.cluster.placement import common_pool, placement_of
 from slurm_het.core.model import Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
 
-ALL_MEMORY = 1 << 30
-"""More MiB than any node has."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a running job gives back on one node when it ends, at the latest at `end`."""
+    """What a running job gives back on one node when it ends, at the latest at `end`.
+
+    `end` are epoch seconds; `memory_mib` None is all of the node's host memory.
+    """
 
     end: float
     key: str
     cpus: int
-    memory_mib: int
+    memory_mib: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,6 @@ def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]
             for node in nodes:
                 cpus = -(-job.cpus // len(nodes))
                 memory = job.memory_on_node(cpus, len(held.get(node, ())))
-                memory = ALL_MEMORY if memory is None else memory
                 out.setdefault(node, []).append(Ending(job.end_time, job.key, cpus, memory))
     return {node: tuple(sorted(found, key=lambda r: r.end)) for node, found in out.items()}
 
@@ -98,20 +98,11 @@ def soonest(
 
 
 def _placement(task: Task, nodes: list[Node]) -> Placement:
-    common = [p for p in task.pools if all(p in n.partitions for n in nodes)]
     picks = []
     for node, slot in zip(nodes, task.slots, strict=True):
         able = [d.index for d in node.devices if fits_device(task, d)]
-        picks.append(tuple(able[: slot.devices]))
-    types = {d.type for node in nodes for d in node.devices if fits_device(task, d)}
-    return Placement(
-        key=task.key,
-        partition=common[0],
-        nodes=tuple(node.name for node in nodes),
-        devices=tuple(picks),
-        types=tuple(sorted(types)),
-        memory_gib=task.memory_gib,
-    )
+        picks.append((node.name, tuple(able[: slot.devices])))
+    return placement_of(task, common_pool(task, nodes), picks, {node.name: node for node in nodes})
 
 
 def keep_free(

@@ -34,7 +34,7 @@ def test_a_task_takes_of_a_node_what_its_job_is_then_seen_to_hold(
 ) -> None:
     taken = inventory().nodes[node]
     for asked, indexes in tasks:
-        taken = take(taken, asked, indexes, *need(asked, asked.slots[0], taken))
+        taken = take(taken, asked, indexes, need(asked, asked.slots[0], taken))
     shot = snapshot(running(1, node, detail))
     nodes = tuple(
         replace(n, cpus_alloc=1, memory_alloc_mib=1024) if n.name == node else n for n in shot.nodes
@@ -47,7 +47,7 @@ def test_a_task_takes_of_a_node_what_its_job_is_then_seen_to_hold(
 def test_a_job_that_ends_leaves_the_node_as_it_was_before(exclusive: bool) -> None:
     before = inventory().nodes["nv1"]
     asked = task("7", slots=(Slot(3, 4, 4096),), exclusive=exclusive)
-    held = take(before, asked, (0, 1, 2), *need(asked, asked.slots[0], before))
+    held = take(before, asked, (0, 1, 2), need(asked, asked.slots[0], before))
     assert not has_room(task("8", slots=(Slot(6, 1, 1),)), Slot(6, 1, 1), held)
     cpus = before.cpus if exclusive else 4
     left = give_back(held, "7", cpus, 4096)

@@ -25,7 +25,7 @@ from slurm_het.core.planner.plan import (
     plan,
     select,
 )
-from slurm_het.core.reasons import OutOfTime
+from slurm_het.core.reasons import NeedsWholeNode, OutOfTime
 from slurm_het.solve.solve import solve as solve_mip
 from tests.support.world import forgetful, gated, inventory, policy, running, snapshot, task
 
@@ -316,7 +316,7 @@ def test_what_a_slot_takes_of_a_node() -> None:
     assert need(task("1", threads_per_core=1), Slot(1, 3, 3000), node) == (6, 3000)
     assert need(task("1", threads_per_core=2), Slot(1, 3, 3000), node) == (4, 3000)
     busy = replace(node, whole=True, idle=False)
-    assert need(task("1"), Slot(1, 3, 3000), busy)[0] > node.cpus
+    assert need(task("1"), Slot(1, 3, 3000), busy) is None
 
 
 def test_a_pool_in_which_every_job_gets_whole_nodes() -> None:
@@ -325,6 +325,14 @@ def test_a_pool_in_which_every_job_gets_whole_nodes() -> None:
     free = take_inventory(replace(shot, partitions=partitions), policy())
     made = plan(free, fill_task_pools(shot, free, policy()).tasks, policy(), greedy)
     assert sorted(p.nodes for p in made.placements) == [("nv1",), ("nv2",)]
+
+
+def test_a_job_that_would_get_a_whole_node_waits_for_one_that_is_idle() -> None:
+    """Devices are free, but in an EXCLUSIVE partition no CPU is beside another job."""
+    shot = snapshot(*(running(n, f"nv{n}", "gpu:a100:1(IDX:0)") for n in (1, 2)))
+    partitions = tuple(replace(p, exclusive=p.name == "train-nv") for p in shot.partitions)
+    on = take_inventory(replace(shot, partitions=partitions), policy())
+    assert planned(task("3"), on=on).waiting["3"] == NeedsWholeNode("nv1")
 
 
 # --- 22.05 forgets a card's sharers once one of them has ended ---
