@@ -246,4 +246,5 @@ class Search:
             request = self.problem.requests[r]
             best = max(self.problem.weights[request.weights].values())
             total += count * best * sum(slot.devices for slot in request.slots)
+            total += count * max(request.worths, default=0.0)
         return total

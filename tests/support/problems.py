@@ -33,6 +33,7 @@ class Ask:
     memory_gib: int
     groups: tuple[frozenset[int], ...]
     weights: dict[int, float]
+    worths: tuple[float, ...] = ()
 
 
 def problem_of(nodes: Sequence[PNode], devices: Sequence[PDevice], asks: Sequence[Ask]) -> Problem:
@@ -43,7 +44,9 @@ def problem_of(nodes: Sequence[PNode], devices: Sequence[PDevice], asks: Sequenc
     for ask in asks:
         if ask.weights not in tables:
             tables.append(ask.weights)
-        request = PRequest(ask.slots, ask.memory_gib, ask.groups, tables.index(ask.weights))
+        request = PRequest(
+            ask.slots, ask.memory_gib, ask.groups, tables.index(ask.weights), ask.worths
+        )
         if request not in requests:
             requests.append(request)
         tasks.append(PTask(ask.key, requests.index(request)))
@@ -55,7 +58,8 @@ def asks_of(problem: Problem) -> tuple[Ask, ...]:
     found = []
     for t, task in enumerate(problem.tasks):
         q = problem.request(t)
-        found.append(Ask(task.key, q.slots, q.memory_gib, q.groups, problem.weights[q.weights]))
+        weights = problem.weights[q.weights]
+        found.append(Ask(task.key, q.slots, q.memory_gib, q.groups, weights, q.worths))
     return tuple(found)
 
 
@@ -128,7 +132,16 @@ def _task(rng: random.Random, nodes: int, devices: int, t: int) -> Ask:
     )
     weights = {j: rng.randint(-4, 32) / 8 for j in range(devices) if rng.random() < 0.85}
     groups = tuple(some() for _ in range(rng.choice((1, 2, 3))))
-    return Ask(f"{t}_{t}", slots, rng.choice((0, 8, 10, 24)), groups, weights)
+    return Ask(
+        f"{t}_{t}", slots, rng.choice((0, 8, 10, 24)), groups, weights, _worths(rng, slots, groups)
+    )
+
+
+def _worths(
+    rng: random.Random, slots: tuple[PSlot, ...], groups: tuple[frozenset[int], ...]
+) -> tuple[float, ...]:
+    several = len(slots) > 1 and rng.random() < 0.5
+    return tuple(rng.choice((0.0, 0.0, 0.5, 2.0)) for _ in groups) if several else ()
 
 
 def oracle(problem: Problem) -> tuple[list[int], float]:
@@ -209,6 +222,7 @@ def random_crowd(rng: random.Random) -> Problem:
         slots = (PSlot(rng.choice((1, 1, 2)), need),) * rng.choice((1, 1, 1, 2))
         groups = rng.choice(((both,), (frozenset({0}), frozenset({1})), (both, frozenset({1}))))
         weights = {d: rng.randint(-4, 32) / 8 for d in range(4)}
-        ask = Ask("", slots, rng.choice((0, 0, 10, 24, 40)), groups, weights)
+        gib = rng.choice((0, 0, 10, 24, 40))
+        ask = Ask("", slots, gib, groups, weights, _worths(rng, slots, groups))
         asks += [replace(ask, key=f"{len(asks) + i}") for i in range(rng.choice((1, 2, 3)))]
     return trimmed(problem_of(nodes, devices, asks[:5]))

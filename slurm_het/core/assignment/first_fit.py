@@ -40,11 +40,15 @@ def complete(problem: Problem, starts: Starts, only: Set[int] | None = None) -> 
 
 
 def value(problem: Problem, starts: Starts) -> float:
-    """Σ w·x of the choices."""
+    """Σ w·x of the choices, and Σ v·h where groups are worth something."""
     total = 0.0
     for t, choices in starts.items():
-        weights = problem.weights[problem.request(t).weights]
+        request = problem.request(t)
+        weights = problem.weights[request.weights]
         total += sum(weights[problem.devices[j].state] for c in choices for j in c.devices)
+        if request.worths:
+            states = {problem.nodes[choice.node].state for choice in choices}
+            total += request.worths[request.best_group(states)]
     return total
 
 
@@ -188,10 +192,10 @@ class _Chooser:
         return best[1] if best else None
 
     def _in_group(self, g: int) -> tuple[float, tuple[SlotChoice, ...]] | None:
-        """The best choice within a group and its Σ w: the largest slots choose first."""
+        """The best choice within a group and its worth: the largest slots choose first."""
         slots = self.request.slots
         chosen: dict[int, SlotChoice] = {}
-        total = 0.0
+        total = self.request.worths[g] if self.request.worths else 0.0
         for k in sorted(range(len(slots)), key=lambda k: -slots[k].devices):
             taken = {choice.node for choice in chosen.values()}
             best = self._ranking(g, slots.index(slots[k])).best(taken)

@@ -14,7 +14,8 @@ node n, memory M_j with U_j occupied, r_t GiB per requested device (M_j when it 
     z_tkn  = 1   slot k of task t is on node n
     x_tkij = 1   the i-th device requested in slot k is device j
 
-    maximise lexicographically: the y_t in Slurm's priority order, then  sum w_tj x_tkij
+    maximise lexicographically: the y_t in Slurm's priority order, then
+                sum w_tj x_tkij + sum v_tg h_tg
     subject to  sum_g h_tg = y_t                                each t
                 sum_n z_tkn = y_t                               each t, k
                 z_tkn <= sum of h_tg over the groups with n      each t, k, n
@@ -28,6 +29,7 @@ node n, memory M_j with U_j occupied, r_t GiB per requested device (M_j when it 
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -100,13 +102,20 @@ class PRequest:
     With `memory_gib` 0 it takes devices whole. `groups` are sets of node states: one of them is
     chosen for the whole task. `weights` is the index of the problem's table of w by state of
     device. The table has the states in which a device can serve the request, and no others: r_t
-    GiB are free of it, or it may be taken whole.
+    GiB are free of it, or it may be taken whole. `worths` are v by group, what a group is worth to
+    the task beside its devices; none are 0. Only requests of several slots have them.
     """
 
     slots: tuple[PSlot, ...]
     memory_gib: int
     groups: tuple[frozenset[int], ...]
     weights: int
+    worths: tuple[float, ...] = ()
+
+    def best_group(self, states: Set[int]) -> int:
+        """The group that is worth most, of those that have all these states of nodes."""
+        able = [g for g, group in enumerate(self.groups) if states <= group]
+        return max(able, key=lambda g: self.worths[g]) if self.worths else able[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +163,7 @@ class Solution:
 
     `status`: optimal (within the solver's tolerances), incumbent (the best found before the
     deadline), or greedy (the first-fit plan, of which nothing is proven). `objective` and `bound`
-    are of the last level of the lexicographic objective, sum w·x; `gap` is the distance between
+    are of the last level of the lexicographic objective; `gap` is the distance between
     them, relative to the objective. `seconds` is how long it took.
     """
 

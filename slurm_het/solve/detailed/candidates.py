@@ -14,6 +14,7 @@ Each of these reductions keeps the optimum:
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 
 from slurm_het.core.assignment.problem import PRequest, Problem, PSlot
@@ -22,20 +23,25 @@ from slurm_het.core.assignment.problem import PRequest, Problem, PSlot
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """Where tasks of a request may start: by slot the nodes with their candidate devices, which are
-    ordered by position; and the groups that are left."""
+    ordered by position; and the groups that are left, with what each is worth."""
 
     slots: tuple[dict[int, tuple[int, ...]], ...]
     groups: tuple[frozenset[int], ...]
+    worths: tuple[float, ...]
 
     @property
     def grouped(self) -> bool:
-        """Whether the slots must agree on a group."""
-        return len(self.slots) > 1 and len(self.groups) > 1
+        """Whether the slots must agree on a group, or are worth something in one."""
+        return len(self.slots) > 1 and (len(self.groups) > 1 or any(self.worths))
+
+    def best_group(self, nodes: Set[int]) -> int:
+        """The group that is worth most, of those that have all these nodes."""
+        able = (g for g, group in enumerate(self.groups) if nodes <= group)
+        return max(able, key=lambda g: self.worths[g])
 
 
 def candidates_for(problem: Problem, request: PRequest) -> Candidates | None:
     """Where a task of a request may start if it is alone; None if it cannot start at all."""
-    groups_of_nodes = [_nodes_in(problem, group) for group in dict.fromkeys(request.groups)]
     slots = [
         {
             n: devices
@@ -45,17 +51,27 @@ def candidates_for(problem: Problem, request: PRequest) -> Candidates | None:
         }
         for slot in request.slots
     ]
-    groups = tuple(
-        group
-        for group in groups_of_nodes
+    worths = {
+        group: worth
+        for group, worth in _groups(problem, request).items()
         if all(not group.isdisjoint(slot) for slot in slots)
         and len(group.intersection(*[set().union(*slots)])) >= len(slots)
-    )
-    if not groups:
+    }
+    if not worths:
         return None
-    allowed = frozenset().union(*groups)
+    allowed = frozenset().union(*worths)
     kept = tuple({n: d for n, d in slot.items() if n in allowed} for slot in slots)
-    return Candidates(slots=kept, groups=groups)
+    return Candidates(kept, tuple(worths), tuple(worths.values()))
+
+
+def _groups(problem: Problem, request: PRequest) -> dict[frozenset[int], float]:
+    """The groups as sets of nodes, each once, and what they are worth."""
+    worths: dict[frozenset[int], float] = {}
+    values = request.worths or (0.0,) * len(request.groups)
+    for group, worth in zip(request.groups, values, strict=True):
+        nodes = _nodes_in(problem, group)
+        worths[nodes] = max(worth, worths.get(nodes, worth))
+    return worths
 
 
 def _nodes_in(problem: Problem, states: frozenset[int]) -> frozenset[int]:

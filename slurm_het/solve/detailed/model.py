@@ -144,8 +144,11 @@ class DetailedModel:
                     self.model.row(variables, amounts, "<", limit, f"{resource}({names[index]})")
 
     def weights(self) -> tuple[list[Variable], list[float]]:
-        """The terms of the last level, sum w·x."""
+        """The terms of the last level, sum w·x + sum v·h."""
         terms = [(x, self.problem.weight(t, j)) for (t, _, _, j), x in self.x.items()]
+        for (t, g), h in self.h.items():
+            if worth := self.candidates[self.problem.tasks[t].request].worths[g]:
+                terms.append((h, worth))
         return [x for x, _ in terms], [w for _, w in terms]
 
     def maximise_weights(self) -> None:
@@ -164,9 +167,8 @@ class DetailedModel:
             ones.append(self.y[t])
             nodes = {choice.node for choice in starts[t]}
             candidates = self.candidates[self.problem.tasks[t].request]
-            groups = enumerate(candidates.groups)
             if candidates.grouped:
-                ones.append(next(self.h[t, g] for g, group in groups if nodes <= group))
+                ones.append(self.h[t, candidates.best_group(nodes)])
             for k, choice in enumerate(starts[t]):
                 ones.append(self.z[t, k, choice.node])
                 ordered = sorted(choice.devices, key=lambda j: devices[j].position)

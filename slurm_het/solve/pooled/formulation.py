@@ -5,6 +5,8 @@
     y_t    = 1 if open task t starts; f_r tasks of request r must start
     y_rg   = how many tasks of request r are in group g
 
+    maximise    sum_c w_c v_c + sum_rg v_rg y_rg
+
     subject to  sum_c v_c                = m_k (f_r + sum_t y_t)   each r, g, k: m_k times slot k
                 sum_c CPUs, host memory  <= all that the nodes of the state have
                 sum_c GiB                <= all that the devices of the state have
@@ -220,7 +222,7 @@ class PooledModel:
         request = self.problem.requests[r]
         weights = self.problem.weights[request.weights]
         states = {self.problem.nodes[c.node].state for c in choices}
-        g = next(i for i, group in enumerate(self.choices.groups[r]) if states <= group)
+        g = request.best_group(states) if len(request.slots) > 1 else 0
         for slot, choice in zip(request.slots, choices, strict=True):
             taken = [self.problem.devices[j].state for j in choice.devices]
             worth = sum(weights[state] for state in taken)

@@ -49,22 +49,23 @@ class PooledProgram:
         slots_at: dict[tuple[int, int, int], list[Variable]] = defaultdict(list)
         for choice, v in zip(self.chosen, self.v, strict=True):
             slots_at[choice[:3]].append(v)
-        in_group: dict[tuple[int, int], Variable] = {}
+        self.in_group: dict[tuple[int, int], Variable] = {}
         for r in scope.requests:
             groups, slots = self.choices.groups[r], self.problem.requests[r].slots
             starts, must = starts_of[r], scope.fixed[r]
-            if len(groups) > 1:
+            grouped = len(groups) > 1 or any(self.problem.requests[r].worths)
+            if grouped:
                 inside = [self.model.variable() for _ in groups]
                 row = [*inside, *starts]
                 self._row(("in", r), row, [1] * len(inside) + [-1] * len(starts), "=", must)
-                in_group |= {(r, g): y for g, y in enumerate(inside)}
+                self.in_group |= {(r, g): y for g, y in enumerate(inside)}
             for g in range(len(groups)):
-                ys, count = ([inside[g]], 0) if len(groups) > 1 else (starts, must)
+                ys, count = ([inside[g]], 0) if grouped else (starts, must)
                 for k, many in Counter(map(slots.index, slots)).items():
                     mine = slots_at[r, g, k]
                     by = [1] * len(mine) + [-many] * len(ys)
                     self._row(("slot", r, g, k), [*mine, *ys], by, "=", many * count)
-        self._pairs(in_group)
+        self._pairs()
 
     def _open_starts(self, scope: Scope) -> dict[int, list[Variable]]:
         """The starts of the open tasks by request, in order."""
@@ -76,11 +77,13 @@ class PooledProgram:
             mine.append(self.y[t])
         return starts
 
-    def _pairs(self, in_group: dict[tuple[int, int], Variable]) -> None:
+    def _pairs(self) -> None:
         for pairs in self.choices.pairs:
-            if mine := [key for key in pairs.of if key in in_group]:
+            if mine := [key for key in pairs.of if key in self.in_group]:
                 by = [len(self.problem.requests[r].slots) // 2 for r, _ in mine]
-                self._row(("pairs", pairs), [in_group[key] for key in mine], by, "<", pairs.most)
+                self._row(
+                    ("pairs", pairs), [self.in_group[key] for key in mine], by, "<", pairs.most
+                )
 
     def _capacities(self) -> None:
         """No resource is taken beyond its limit; rows that cannot be exceeded are left out."""
@@ -97,8 +100,14 @@ class PooledProgram:
                 self._row(resource, variables, amounts, "<", limit)
 
     def maximise_weights(self) -> None:
-        """Make sum w·x the objective."""
-        self.model.maximise(self.v, [c.place.worth for c in self.chosen])
+        """Make sum w·x + sum v·h the objective."""
+        worths = {
+            (r, g): worth
+            for r, g in self.in_group
+            if (of := self.problem.requests[r].worths) and (worth := of[g])
+        }
+        variables = [*self.v, *(self.in_group[key] for key in worths)]
+        self.model.maximise(variables, [*(c.place.worth for c in self.chosen), *worths.values()])
 
     def maximise_starts(self, tasks: Sequence[int]) -> None:
         """Make the starts of `tasks`, each worth more than all after it, the objective."""
