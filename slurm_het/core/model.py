@@ -140,6 +140,7 @@ class NodeRecord:
     partitions: tuple[str, ...] = ()
     reason: str = ""
     gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
+    switch: str = ""  # the leaf switch it is under; unknown without topology/tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,7 @@ class Node:
     apart: bool = False
     whole_coming: bool = False
     reason: str = ""
+    switch: str = ""
 
     @property
     def powered_down(self) -> bool:

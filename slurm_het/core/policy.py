@@ -101,6 +101,7 @@ class Weights:
     fragmentation: float = 2.0
     quota: float = 3.0
     scarcity: float = 2.0
+    locality: float = 1.0
     preference: float = 1.0
 
 

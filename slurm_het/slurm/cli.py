@@ -8,6 +8,7 @@ import os
 import pwd
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 
 from slurm_het.core.model import FINISHED, Job, Snapshot
@@ -15,7 +16,7 @@ from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.jobs import parse_jobs
-from slurm_het.slurm.records import parse_nodes, parse_partitions
+from slurm_het.slurm.records import parse_nodes, parse_partitions, parse_switches
 from slurm_het.slurm.versions import (
     RETRY_PAUSE,
     RETRY_SECONDS,
@@ -57,16 +58,24 @@ class CliSlurm:
             self._show("node", may_hide="nodes" in hidden),
             self._show("partition", may_hide="partitions" in hidden),
         )
+        records = parse_nodes(nodes, forgets_devices=version.forgets_devices)
+        switches = await self._switches()
         groups = partial(user_groups, epoch=int(time.time() // GROUPS_SECONDS))
         return Snapshot(
             time=time.time(),
             # In a thread: the look-up of groups may wait for a directory server.
             jobs=await asyncio.to_thread(parse_jobs, jobs, groups, memory_tracked=tracked),
-            nodes=parse_nodes(nodes, forgets_devices=version.forgets_devices),
+            nodes=tuple(replace(n, switch=switches.get(n.name, "")) for n in records),
             partitions=parse_partitions(partitions),
             rewrites_gres=version.rewrites_gres,
             forgets_sharers=version.forgets_sharers,
         )
+
+    async def _switches(self) -> dict[str, str]:
+        """The leaf switch of each node; none where the topology is no tree."""
+        if "tree" not in (await self._conf()).get("TopologyPlugin", ""):
+            return {}
+        return parse_switches(await self._run("scontrol", "show", "topology"))
 
     async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
         """The jobs that ended and that Slurm still remembers: of these ids, or all.

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from slurm_het.core.model import NodeRecord, Partition
+from slurm_het.core.syntax import hostlist
 
 _KEY = re.compile(r"(?:^|\s)([A-Z][A-Za-z:/]*)=")
 _USED = re.compile(r"\(IDX:\d")  # in GresUsed: `gpu:a100:4(IDX:0-3)`; IDX:N/A of none
@@ -56,6 +57,16 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
         reason=f.get("Reason", ""),
         gres_stale=_int(f.get("CPUAlloc")) == 0 and bool(_USED.search(f.get("GresUsed", ""))),
     )
+
+
+def parse_switches(text: str) -> dict[str, str]:
+    """The leaf switch of each node, from `scontrol show topology` (topology/tree, all versions)."""
+    leaf: dict[str, str] = {}
+    for fields in map(parse_fields, text.splitlines()):
+        if fields.get("Level") == "0":
+            names = hostlist.expand_readable(fields.get("Nodes", ""))
+            leaf |= dict.fromkeys(names, fields.get("SwitchName", ""))
+    return leaf
 
 
 def parse_partitions(text: str) -> tuple[Partition, ...]:

@@ -45,6 +45,15 @@ class Inventory:
         """The nodes grouped by state."""
         return grid_of(self.nodes.values())
 
+    @cached_property
+    def switches(self) -> dict[str, frozenset[str]]:
+        """The nodes under each leaf switch, as far as it is known."""
+        under: dict[str, set[str]] = {}
+        for node in self.nodes.values():
+            if node.switch:
+                under.setdefault(node.switch, set()).add(node.name)
+        return {switch: frozenset(names) for switch, names in under.items()}
+
     def devices(self) -> Iterable[Device]:
         """Every device, node by node."""
         return (device for node in self.nodes.values() for device in node.devices)
@@ -204,6 +213,7 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
         memory_free_mib=max(0, record.memory_mib - record.memory_alloc_mib),
         threads_per_core=max(1, record.threads_per_core),
         features=record.features,
+        switch=record.switch,
         partitions=record.partitions,
         devices=tuple(devices),
         idle=record.cpus_alloc == 0 and not any(d.holders for d in devices),

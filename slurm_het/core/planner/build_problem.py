@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.weights import (
     Site,
     class_terms,
+    placement_terms,
     quota,
     site_of,
     weighted_fragmentation,
@@ -60,6 +61,8 @@ def build(
     that is unlike those before, which is what takes time.
     """
     named = [names for task in tasks for names in (task.exc_nodes, *rewritten_nodes(task))]
+    if any(len(task.slots) > 1 for task in tasks):
+        named += inventory.switches.values()
     grid = inventory.grid.split(named)
     site = site_of(inventory, policy, expected)
     making = _Requests(grid, site)
@@ -81,11 +84,13 @@ def build(
 
 
 class _Options(NamedTuple):
-    """Where such tasks may go: states of nodes, the groups of them, the index of a weight table."""
+    """Where such tasks may go: states of nodes, the groups of them, the index of a weight table,
+    and what each group is worth beside its devices."""
 
     states: list[int]
     groups: tuple[frozenset[int], ...]
     table: int
+    worths: tuple[float, ...] = ()
 
 
 class _Requests:
@@ -106,9 +111,9 @@ class _Requests:
 
     def request(self, task: Task) -> PRequest:
         """The problem's request of such tasks."""
-        states, groups, table = self._options(task)
+        states, groups, table, worths = self._options(task)
         slots = tuple(self._slot(task, slot, states) for slot in task.slots)
-        return PRequest(slots, task.memory_gib if task.shared else 0, groups, table)
+        return PRequest(slots, task.memory_gib if task.shared else 0, groups, table, worths)
 
     def _options(self, task: Task) -> _Options:
         """The options of a task, whose CPUs and host memory bear on the quotas alone."""
@@ -169,8 +174,32 @@ class _Requests:
                 weights[number] = by_class[device_class] + pieces + ready
         self.weights.append(weights)
         groups = groups_of(task, [state.node for state in states], candidates)
-        able = [g for g in groups if sum(states[s].count for s in g) >= len(task.slots)]
-        return _Options(candidates, tuple(able), len(self.weights) - 1)
+        able = [group for group in groups if self._enough_nodes(task, group)]
+        near = self._under_one_switch(task, able)
+        worths = [0.0] * len(able) + list(near.values()) if near else []
+        return _Options(candidates, (*able, *near), len(self.weights) - 1, tuple(worths))
+
+    def _enough_nodes(self, task: Task, group: Set[int]) -> bool:
+        return sum(self.grid.states[s].count for s in group) >= len(task.slots)
+
+    def _under_one_switch(
+        self, task: Task, groups: Sequence[frozenset[int]]
+    ) -> dict[frozenset[int], float]:
+        """The parts of groups that are near to each other, with what that is worth to a task."""
+        if len(task.slots) == 1:
+            return {}
+        devices = sum(slot.devices for slot in task.slots)
+        near: dict[frozenset[int], float] = {}
+        for group in groups:
+            parts: dict[str, set[int]] = {}
+            for s in group:
+                parts.setdefault(self.grid.states[s].node.switch, set()).add(s)
+            for part in map(frozenset, parts.values()):
+                nodes = [self.grid.states[s].node for s in part]
+                worth = devices * sum(placement_terms(nodes, self.site).values())
+                if worth and self._enough_nodes(task, part):
+                    near[part] = worth
+        return near
 
     def _slot(self, task: Task, slot: Slot, candidates: list[int]) -> PSlot:
         states = self.grid.states

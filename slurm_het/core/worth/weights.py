@@ -7,6 +7,7 @@ a class, but for the nodes that have to be powered up (`weighted_readiness`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -136,12 +137,29 @@ def terms(task: Task, device: Device, node: Node, site: Site) -> dict[str, float
     weighted = class_terms(task, offer.device_class, site)
     weighted["fragmentation"] = weighted_fragmentation(task, offer, node, site)
     weighted["preference"] += weighted_readiness(node, site)
-    return {name: weighted[name] for name, scale in site.scale.items() if scale}
+    return {
+        name: weighted[name] for name, scale in site.scale.items() if scale and name in weighted
+    }
 
 
 def weight(task: Task, device: Device, node: Node, site: Site) -> float:
     """w_tj: the sum of the terms."""
     return sum(terms(task, device, node, site).values())
+
+
+def placement_terms(nodes: Sequence[Node], site: Site) -> dict[str, float]:
+    """The weighted terms of a whole placement by name, those that count: v of a group of nodes.
+
+    Each counts once for every device that is placed, so that it is of the size of the others.
+    """
+    raw = {"locality": locality(nodes)}
+    return {name: site.scale[name] * value for name, value in raw.items() if site.scale[name]}
+
+
+def locality(nodes: Sequence[Node]) -> float:
+    """1 if all the nodes of a placement are under one leaf switch, else 0 (also if unknown)."""
+    switches = {node.switch for node in nodes}
+    return float(len(switches) == 1 and "" not in switches)
 
 
 def site_of(inventory: Inventory, policy: Policy, expected: Forecast | None = None) -> Site:

@@ -20,7 +20,7 @@ from slurm_het.core.cluster.fit import (
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, reserve
 from slurm_het.core.jobs.task_pools import fill_task_pools
-from slurm_het.core.model import Job, Plan, Slot, Task
+from slurm_het.core.model import Job, Node, Plan, Slot, Task
 from slurm_het.core.planner.plan import (
     plan,
     select,
@@ -485,3 +485,28 @@ def test_what_slurm_deals_out_goes_by_the_cores_of_a_task_that_uses_one_thread_o
     cramped = {name: replace(node, cpus=16, cpus_free=16) for name, node in nodes.items()}
     (made,) = planned(asked, on=replace(on, nodes=cramped)).placements
     assert dict(zip(made.nodes, map(len, made.devices), strict=True)) == {"nv1": 2, "nv2": 2}
+
+
+def under_switches(*switches: str) -> Inventory:
+    """The default cluster's A100 node four times, each under one of these switches."""
+    node = inventory().nodes["nv1"]
+
+    def like(name: str, switch: str) -> Node:
+        devices = tuple(replace(d, node=name) for d in node.devices)
+        return replace(node, name=name, switch=switch, devices=devices)
+
+    return Inventory({f"n{i}": like(f"n{i}", switch) for i, switch in enumerate(switches)})
+
+
+@pytest.mark.parametrize("solve", [greedy, milp])
+def test_the_nodes_of_a_job_are_under_one_switch_if_that_is_to_be_had(solve: Solve) -> None:
+    two = task("two", slots=(Slot(8, 8, 1024),) * 2)
+    made = plan(under_switches("a", "b", "c", "b"), (two,), policy(), solve)
+    assert set(made.placements[0].nodes) == {"n1", "n3"}
+    assert made.placements[0].terms["locality"] == policy().weights.locality
+    far = plan(under_switches("a", "b", "c", "d"), (two,), policy(), solve)
+    assert len(far.placements[0].nodes) == 2, "it starts all the same"
+    assert "locality" in far.placements[0].terms
+    assert far.placements[0].terms["locality"] == 0
+    unknown = plan(under_switches("", "", ""), (two,), policy(), solve)
+    assert "locality" not in unknown.placements[0].terms
