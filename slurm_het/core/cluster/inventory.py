@@ -14,11 +14,7 @@ from functools import cached_property
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
-from slurm_het.core.policy import (
-    DeviceType,
-    Policy,
-    model_of,
-)
+from slurm_het.core.policy import DeviceType, Policy, model_of
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import GresError, HetError
@@ -35,7 +31,7 @@ _MARKS = frozenset("*!%$@^")
 
 @dataclass(frozen=True)
 class Inventory:
-    """The accelerator nodes by name, and GRES that could not be attributed, in words."""
+    """The accelerator nodes by name. `warnings` are sentences on what could not be read."""
 
     nodes: dict[str, Node]
     warnings: tuple[str, ...] = ()
@@ -89,9 +85,9 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
 
 
 def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
-    """The nodes of which Slurm takes devices for used that no job holds.
+    """The nodes where Slurm counts devices as used that no job holds.
 
-    22.05 does, see SlurmVersion.forgets_devices; nothing that needs those devices starts there.
+    22.05 does that (SlurmVersion.forgets_devices), and starts nothing there that needs them.
     """
     stale = {node.name for node in snapshot.nodes if node.gres_stale}
     for job in snapshot.jobs if stale else ():
@@ -104,7 +100,7 @@ def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tuple[Device, ...]:
-    """The devices a node is configured with, numbered as Slurm numbers them, all empty."""
+    """The devices that a node is configured with, numbered as Slurm numbers them, all empty."""
     items = read_gres(record.gres, f"node {record.name}", warnings)
     whole = [g for g in items if g.name in policy.gres and not policy.gres[g.name].shared]
     shards = sum(g.count for g in items if g.name in policy.gres and policy.gres[g.name].shared)
@@ -157,7 +153,7 @@ def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str,
 
 
 def read_gres(text: str, whose: str, warnings: list[str]) -> tuple[Gres, ...]:
-    """The GRES of a string, leaving out the parts that cannot be read, each with a warning."""
+    """The GRES of a string. A part that cannot be read is left out, with a warning."""
     try:
         return gres.parse(text)
     except GresError:

@@ -63,10 +63,12 @@ class GridMemory:
     """What was worked out of a grid: no more than a cycle asks, and forgotten with its inventory.
 
     - `fitting`: the states of nodes that are candidates of a request: see fit.fitting_states;
+    - `startable`: whether such a task could start: see fit.could_start;
     - `splits`: the grids that Grid.split made, by the sets of names.
     """
 
     fitting: dict[Task, tuple[int, ...]] = field(default_factory=dict)
+    startable: dict[Task, bool] = field(default_factory=dict)
     splits: dict[tuple[frozenset[str], ...], Grid] = field(default_factory=dict)
 
 
