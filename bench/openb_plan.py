@@ -69,7 +69,7 @@ class Outlook:
 def _node(model: NodeModel, number: int) -> Node:
     name = f"{model.model}-{model.cpus}-{model.memory_mib}-{model.devices}-{number}"
     devices = tuple(
-        Device(name, i, model.model, "vendor", WHOLE, kind=f"gpu:{model.model}")
+        Device(name, i, model.model, "vendor", WHOLE, gres=f"gpu:{model.model}")
         for i in range(model.devices)
     )
     return Node(

@@ -189,7 +189,7 @@ class Snapshot:
 class Device:
     """One accelerator j: M_j is `memory_gib`, U_j is `occupied_gib` (all of it if held whole).
 
-    `kind` is the GRES that asks for just such a one: `gpu:a100`, `gpu:a100_2`, `npu:910b`.
+    `gres` is the GRES that asks for just such a one: `gpu:a100`, `gpu:a100_2`, `npu:910b`.
     `shared`: the holders have parts of it.
     """
 
@@ -200,7 +200,7 @@ class Device:
     memory_gib: int
     occupied_gib: int = 0
     holders: tuple[str, ...] = ()
-    kind: str = ""
+    gres: str = ""
     shared: bool = False
 
     @property
@@ -328,7 +328,7 @@ class Task:
         """The GRES that it is to ask for on a node; '' where its own does."""
         if not self.rewrites:
             return ""
-        return next((kind for name, kind in self.rewrites if name == node), "")
+        return next((gres for name, gres in self.rewrites if name == node), "")
 
     @property
     def largest_slot(self) -> Slot:

@@ -57,7 +57,7 @@ def offer(inventory: Inventory) -> Inventory:
     """
     nodes: dict[tuple[object, ...], Node] = {}
     for node in inventory.nodes.values():
-        devices = {(d.type, d.vendor, d.memory_gib, d.kind): d for d in node.devices}
+        devices = {(d.type, d.vendor, d.memory_gib, d.gres): d for d in node.devices}
         key = (node.partitions, node.features, node.shared, frozenset(devices))
         if key not in nodes:
             nodes[key] = replace(

@@ -60,7 +60,7 @@ def misfit(task: Task, node: Node) -> str:
     if not parse_features(task.features).allows(node.features):
         return f"lacks the features {task.features}"
     if not any(fits_type(task, d) for d in node.devices):
-        there = dict.fromkeys(d.kind for d in node.devices if d.type in task.types)
+        there = dict.fromkeys(d.gres for d in node.devices if d.type in task.types)
         if any(not reaches_gres(task.asks, gres) for gres in there):
             return f"has its devices as {', '.join(there)}, and the request asks for {task.asks}"
         return "has no fitting device"
@@ -73,7 +73,7 @@ def misfit(task: Task, node: Node) -> str:
 
 def as_written(task: Task, node: Node) -> bool:
     """Whether Slurm, which may take any device that the request reaches, takes one that fits."""
-    reached = [d for d in node.devices if reaches_gres(task.asks, d.kind)]
+    reached = [d for d in node.devices if reaches_gres(task.asks, d.gres)]
     if task.shared:  # Slurm gives no share of a device that has not as much
         reached = [d for d in reached if d.memory_gib >= task.memory_gib]
     fits = (d.type in task.types and d.memory_gib >= task.memory_gib for d in reached)
@@ -89,7 +89,7 @@ def fits_type(task: Task, device: Device) -> bool:
     """Whether the device could ever serve the task."""
     if device.type not in task.types or device.memory_gib < task.memory_gib:
         return False
-    return reaches_gres(task.rewritten_on(device.node) or task.asks, device.kind)
+    return reaches_gres(task.rewritten_on(device.node) or task.asks, device.gres)
 
 
 def fits_device(task: Task, device: Device) -> bool:

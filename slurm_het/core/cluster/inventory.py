@@ -108,12 +108,17 @@ def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tup
     devices: list[Device] = []
     for item in whole:
         model = _device_type(item, policy, warnings)
-        kind = f"{item.name}:{item.type}" if item.type else item.name
+        asked_as = f"{item.name}:{item.type}" if item.type else item.name
         for _ in range(min(item.count, gres.MAX_INDEX)):
             memory = shards // total if shards and total else model.memory_gib
             devices.append(
                 Device(
-                    record.name, len(devices), model.name, model.vendor, max(1, memory), kind=kind
+                    record.name,
+                    len(devices),
+                    model.name,
+                    model.vendor,
+                    max(1, memory),
+                    gres=asked_as,
                 )
             )
     return tuple(devices)

@@ -101,7 +101,7 @@ class Grid:
             known.setdefault(
                 (
                     s.node.partitions, s.node.usable, s.node.features, s.node.shared,
-                    frozenset((d.kind, d.type, d.memory_gib) for _, d, _ in s.device_states),
+                    frozenset((d.gres, d.type, d.memory_gib) for _, d, _ in s.device_states),
                 ),
                 len(known),
             )
@@ -144,7 +144,7 @@ _DeviceKey = tuple[str, str, int, int, bool]
 
 
 def _device_key(device: Device) -> _DeviceKey:
-    return device.kind, device.type, device.memory_gib, device.occupied_gib, not device.holders
+    return device.gres, device.type, device.memory_gib, device.occupied_gib, not device.holders
 
 
 def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:

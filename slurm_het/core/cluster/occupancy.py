@@ -41,7 +41,7 @@ def without(device: Device, key: str) -> Device:
 def _held(device: Device, occupied_gib: int, holders: tuple[str, ...], shared: bool) -> Device:
     return Device(  # several times faster than replace(), and there are thousands
         device.node, device.index, device.type, device.vendor, device.memory_gib,
-        occupied_gib, holders, device.kind, shared,
+        occupied_gib, holders, device.gres, shared,
     )  # fmt: skip
 
 
