@@ -190,7 +190,7 @@ class Device:
     """One accelerator j: M_j is `memory_gib`, U_j is `occupied_gib` (all of it if held whole).
 
     `gres` is the GRES that asks for just such a one: `gpu:a100`, `gpu:a100_2`, `npu:910b`.
-    `shared`: the holders have parts of it.
+    `in_shares`: its holders have shares of it, none has all of it.
     """
 
     node: str
@@ -201,7 +201,7 @@ class Device:
     occupied_gib: int = 0
     holders: tuple[str, ...] = ()
     gres: str = ""
-    shared: bool = False
+    in_shares: bool = False
 
     @property
     def free_gib(self) -> int:
@@ -248,7 +248,7 @@ class Node:
     @property
     def closed(self) -> tuple[bool, bool]:
         """Whether Slurm cannot be trusted to give out there now: shares, whole devices."""
-        shared = self.apart and any(device.shared for device in self.devices)
+        shared = self.apart and any(device.in_shares for device in self.devices)
         return self.apart and self.whole_coming, shared
 
     def closed_to(self, *, shares: bool) -> bool:

@@ -85,4 +85,4 @@ def _rank(
     task: Task, node: Node, coming: Mapping[str, tuple[Ending, ...]]
 ) -> tuple[bool, int, str]:
     never = soonest(task, task.largest_slot, node, coming.get(node.name, ()), now=0.0) is None
-    return never, sum(len(device.holders) for device in node.devices if device.shared), node.name
+    return never, sum(len(device.holders) for device in node.devices if device.in_shares), node.name
