@@ -74,7 +74,7 @@ def _node(model: NodeModel, number: int) -> Node:
     )
     return Node(
         name, True, "IDLE", model.cpus, model.cpus, model.memory_mib, model.memory_mib, 1,
-        frozenset({model.model}), (POOL,), devices, True, shared=True,
+        frozenset({model.model}), (POOL,), devices, True, has_shards=True,
     )  # fmt: skip
 
 

@@ -216,6 +216,7 @@ class Device:
 class Node:
     """A node with its devices and what is free on it now.
 
+    `has_shards`: shares of its devices can be asked for.
     `whole`: a pool it is in has OverSubscribe=EXCLUSIVE, every job there gets the whole node.
     `apart`: Slurm forgets sharers, so whole devices and shares must not be given out side by side;
     `whole_coming`: a job that is released to it has yet to take its whole devices.
@@ -233,7 +234,7 @@ class Node:
     partitions: tuple[str, ...]
     devices: tuple[Device, ...]
     idle: bool
-    shared: bool = False
+    has_shards: bool = False
     held_exclusively: bool = False
     whole: bool = False
     apart: bool = False

@@ -58,7 +58,7 @@ def offer(inventory: Inventory) -> Inventory:
     nodes: dict[tuple[object, ...], Node] = {}
     for node in inventory.nodes.values():
         devices = {(d.type, d.vendor, d.memory_gib, d.gres): d for d in node.devices}
-        key = (node.partitions, node.features, node.shared, frozenset(devices))
+        key = (node.partitions, node.features, node.has_shards, frozenset(devices))
         if key not in nodes:
             nodes[key] = replace(
                 node, usable=True, state="", cpus=0, cpus_free=0, memory_mib=0, memory_free_mib=0,

@@ -64,7 +64,7 @@ def misfit(task: Task, node: Node) -> str:
         if any(not reaches_gres(task.asks, gres) for gres in there):
             return f"has its devices as {', '.join(there)}, and the request asks for {task.asks}"
         return "has no fitting device"
-    if task.shared and not node.shared:
+    if task.shared and not node.has_shards:
         return "has no shared devices"
     if not as_written(task, node) and not task.rewritten_on(node.name):
         return "mixes device types, and the request names none"

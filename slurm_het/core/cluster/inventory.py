@@ -208,7 +208,7 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
         partitions=record.partitions,
         devices=tuple(devices),
         idle=record.cpus_alloc == 0 and not any(d.holders for d in devices),
-        shared=any(g.name in policy.gres and policy.gres[g.name].shared
+        has_shards=any(g.name in policy.gres and policy.gres[g.name].shared
                    for g in read_gres(record.gres, "", [])),  # bare_devices has warned
         held_exclusively=use.exclusive,
         reason=record.reason,

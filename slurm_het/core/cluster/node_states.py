@@ -100,7 +100,7 @@ class Grid:
         return tuple(
             known.setdefault(
                 (
-                    s.node.partitions, s.node.usable, s.node.features, s.node.shared,
+                    s.node.partitions, s.node.usable, s.node.features, s.node.has_shards,
                     frozenset((d.gres, d.type, d.memory_gib) for _, d, _ in s.device_states),
                 ),
                 len(known),
@@ -135,7 +135,7 @@ def grid_of(nodes: Iterable[Node]) -> Grid:
 def _node_key(node: Node) -> tuple[object, ...]:
     return (
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
-        node.features, node.partitions, node.usable, node.state, node.idle, node.shared,
+        node.features, node.partitions, node.usable, node.state, node.idle, node.has_shards,
         node.held_exclusively, node.whole, *node.closed, *sorted(map(_device_key, node.devices)),
     )  # fmt: skip
 

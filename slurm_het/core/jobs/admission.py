@@ -152,7 +152,9 @@ def _with_registered_names(written: str, asked: tuple[Gres, ...], policy: Policy
 def _may_share(asked: GresRequests, what: Classification, fit: _Fit) -> bool:
     """Whether `gpu:1` becomes `shard:M`: it may share, needs M GiB, and shards exist."""
     one_device = asked == GresRequests(node=(Gres("gpu"),))
-    return what.share and what.memory_gib > 0 and one_device and any(n.shared for n in fit.inside)
+    return (
+        what.share and what.memory_gib > 0 and one_device and any(n.has_shards for n in fit.inside)
+    )
 
 
 def _features(request: JobRequest, fit: _Fit, policy: Policy) -> str:

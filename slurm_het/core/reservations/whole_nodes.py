@@ -30,7 +30,7 @@ def keep_whole(
     simulations.) Shares with priority over the task may still go there. Also returns, by node, the
     key of the task that it is kept for.
     """
-    nodes = [node for node in room.nodes.values() if node.apart and node.shared and node.usable]
+    nodes = [node for node in room.nodes.values() if node.apart and node.has_shards and node.usable]
     if not nodes:
         return tuple(tasks), {}
     open_pools = {pool for node in nodes for pool in node.partitions}
@@ -51,7 +51,7 @@ def keep_whole(
         if could_start(task, room):
             continue
         blocked += 1
-        able = [node for node in _able(task, room) if node.apart and node.shared]
+        able = [node for node in _able(task, room) if node.apart and node.has_shards]
         for pool in open_pools.intersection(task.pools):
             choices = [node for node in able if pool in node.partitions]
             if choices:
