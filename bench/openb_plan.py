@@ -69,12 +69,12 @@ class Outlook:
 def _node(model: NodeModel, number: int) -> Node:
     name = f"{model.model}-{model.cpus}-{model.memory_mib}-{model.devices}-{number}"
     devices = tuple(
-        Device(name, i, model.model, "vendor", WHOLE, kind=f"gpu:{model.model}")
+        Device(name, i, model.model, "vendor", WHOLE, gres=f"gpu:{model.model}")
         for i in range(model.devices)
     )
     return Node(
         name, True, "IDLE", model.cpus, model.cpus, model.memory_mib, model.memory_mib, 1,
-        frozenset({model.model}), (POOL,), devices, True, shared=True,
+        frozenset({model.model}), (POOL,), devices, True, has_shards=True,
     )  # fmt: skip
 
 

@@ -131,7 +131,7 @@ async def _watch(box: Sandbox, last: float, latest: float) -> float:
 def double_booked(snapshot: Snapshot, policy: Policy) -> float:
     """% of the devices that Slurm has given to one job whole, and to another too."""
     devices = [d for n in take_inventory(snapshot, policy).nodes.values() for d in n.devices]
-    return 100 * sum(len(d.holders) > 1 and not d.shared for d in devices) / len(devices)
+    return 100 * sum(len(d.holders) > 1 and not d.in_shares for d in devices) / len(devices)
 
 
 def _records(box: Sandbox) -> tuple[Job, ...]:

@@ -190,8 +190,8 @@ class Snapshot:
 class Device:
     """One accelerator j: M_j is `memory_gib`, U_j is `occupied_gib` (all of it if held whole).
 
-    `kind` is the GRES that asks for just such a one: `gpu:a100`, `gpu:a100_2`, `npu:910b`.
-    `shared`: the holders have parts of it.
+    `gres` is the GRES that asks for just such a one: `gpu:a100`, `gpu:a100_2`, `npu:910b`.
+    `in_shares`: its holders have shares of it, none has all of it.
     """
 
     node: str
@@ -201,8 +201,8 @@ class Device:
     memory_gib: int
     occupied_gib: int = 0
     holders: tuple[str, ...] = ()
-    kind: str = ""
-    shared: bool = False
+    gres: str = ""
+    in_shares: bool = False
 
     @property
     def free_gib(self) -> int:
@@ -217,6 +217,7 @@ class Device:
 class Node:
     """A node with its devices and what is free on it now.
 
+    `has_shards`: shares of its devices can be asked for.
     `whole`: a pool it is in has OverSubscribe=EXCLUSIVE, every job there gets the whole node.
     `apart`: Slurm forgets sharers, so whole devices and shares must not be given out side by side;
     `whole_coming`: a job that is released to it has yet to take its whole devices.
@@ -234,7 +235,7 @@ class Node:
     partitions: tuple[str, ...]
     devices: tuple[Device, ...]
     idle: bool
-    shared: bool = False
+    has_shards: bool = False
     held_exclusively: bool = False
     whole: bool = False
     apart: bool = False
@@ -250,7 +251,7 @@ class Node:
     @property
     def closed(self) -> tuple[bool, bool]:
         """Whether Slurm cannot be trusted to give out there now: shares, whole devices."""
-        shared = self.apart and any(device.shared for device in self.devices)
+        shared = self.apart and any(device.in_shares for device in self.devices)
         return self.apart and self.whole_coming, shared
 
     def closed_to(self, *, shares: bool) -> bool:
@@ -330,7 +331,7 @@ class Task:
         """The GRES that it is to ask for on a node; '' where its own does."""
         if not self.rewrites:
             return ""
-        return next((kind for name, kind in self.rewrites if name == node), "")
+        return next((gres for name, gres in self.rewrites if name == node), "")
 
     @property
     def largest_slot(self) -> Slot:

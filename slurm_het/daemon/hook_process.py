@@ -57,14 +57,14 @@ def offer(inventory: Inventory) -> Inventory:
     """
     nodes: dict[tuple[object, ...], Node] = {}
     for node in inventory.nodes.values():
-        devices = {(d.type, d.vendor, d.memory_gib, d.kind): d for d in node.devices}
-        key = (node.partitions, node.features, node.shared, frozenset(devices))
+        devices = {(d.type, d.vendor, d.memory_gib, d.gres): d for d in node.devices}
+        key = (node.partitions, node.features, node.has_shards, frozenset(devices))
         if key not in nodes:
             nodes[key] = replace(
                 node, usable=True, state="", cpus=0, cpus_free=0, memory_mib=0, memory_free_mib=0,
                 idle=True, reason="", held_exclusively=False, whole_coming=False,
                 devices=tuple(
-                    replace(d, index=0, occupied_gib=0, holders=(), shared=False)
+                    replace(d, index=0, occupied_gib=0, holders=(), in_shares=False)
                     for _, d in sorted(devices.items())
                 ),
             )  # fmt: skip

@@ -117,7 +117,7 @@ def test_the_inventory_of_the_captured_cluster(version: str) -> None:
     assert found.nodes["nv1"].cpus_free == 62
     assert not found.nodes["nv1"].idle
     assert found.nodes["l40s2"].idle
-    assert found.nodes["l40s1"].shared
+    assert found.nodes["l40s1"].has_shards
     assert found.nodes["l40s1"].devices[0].memory_gib == 48
     assert found.nodes["amd1"].memory_free_mib == 1024 * 1024 - 1024
 

@@ -14,22 +14,23 @@ from slurm_het.core.syntax.constraint import Expression, parse_features
 
 
 def grid_for(task: Task, inventory: Inventory) -> Grid:
-    """The nodes by state, as far as all in a state are the same to the task but its `exc_nodes`."""
+    """The grid where nodes of one state are the same to the task, except for its `exc_nodes`."""
     return inventory.grid.split(rewritten_nodes(task))
 
 
 def rewritten_nodes(task: Task) -> list[frozenset[str]]:
-    """The nodes where a task's request is to be another one, by what it is to be."""
-    by_kind: dict[str, set[str]] = {}
-    for name, kind in task.rewrites:
-        by_kind.setdefault(kind, set()).add(name)
-    return [frozenset(names) for names in by_kind.values()]
+    """The nodes on which a task has to ask for another GRES: a set of them for each such GRES."""
+    by_gres: dict[str, set[str]] = {}
+    for name, gres in task.rewrites:
+        by_gres.setdefault(gres, set()).add(name)
+    return [frozenset(names) for names in by_gres.values()]
 
 
 def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
-    """The states of nodes that are candidates whatever is free; `exc_nodes` may name some of them.
+    """The states whose nodes are candidates, whatever is free there; `exc_nodes` may name some.
 
-    Pools, types, features and memory decide it, which many tasks have in common.
+    Pools, types, features and memory decide it. Many tasks have these in common, so the grid keeps
+    the answer.
     """
     key = replace(
         task.request, slots=(), scenario="training", exclusive=False, all_memory=False,
@@ -37,14 +38,14 @@ def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
     )  # fmt: skip
     if key not in grid.known.fitting:
         fits: dict[tuple[int, str], bool] = {}
-        found = []
+        fitting = []
         for s, (state, nature) in enumerate(zip(grid.states, grid.natures, strict=True)):
             like = nature, task.rewritten_on(state.node.name)
             if like not in fits:
                 fits[like] = not misfit(key, state.node)
             if fits[like]:
-                found.append(s)
-        grid.known.fitting[key] = tuple(found)
+                fitting.append(s)
+        grid.known.fitting[key] = tuple(fitting)
     return grid.known.fitting[key]
 
 
@@ -59,11 +60,11 @@ def misfit(task: Task, node: Node) -> str:
     if not parse_features(task.features).allows(node.features):
         return f"lacks the features {task.features}"
     if not any(fits_type(task, d) for d in node.devices):
-        kinds = dict.fromkeys(d.kind for d in node.devices if d.type in task.types)
-        if any(not reaches_gres(task.asks, kind) for kind in kinds):
-            return f"has its devices as {', '.join(kinds)}, and the request asks for {task.asks}"
+        there = dict.fromkeys(d.gres for d in node.devices if d.type in task.types)
+        if any(not reaches_gres(task.asks, gres) for gres in there):
+            return f"has its devices as {', '.join(there)}, and the request asks for {task.asks}"
         return "has no fitting device"
-    if task.shared and not node.shared:
+    if task.shared and not node.has_shards:
         return "has no shared devices"
     if not as_written(task, node) and not task.rewritten_on(node.name):
         return "mixes device types, and the request names none"
@@ -71,24 +72,24 @@ def misfit(task: Task, node: Node) -> str:
 
 
 def as_written(task: Task, node: Node) -> bool:
-    """Whether the request gets devices that fit the task, whichever of the node's Slurm takes."""
-    reached = [d for d in node.devices if reaches_gres(task.asks, d.kind)]
+    """Whether Slurm, which may take any device that the request reaches, takes one that fits."""
+    reached = [d for d in node.devices if reaches_gres(task.asks, d.gres)]
     if task.shared:  # Slurm gives no share of a device that has not as much
         reached = [d for d in reached if d.memory_gib >= task.memory_gib]
     fits = (d.type in task.types and d.memory_gib >= task.memory_gib for d in reached)
     return bool(reached) and all(fits)
 
 
-def reaches_gres(asks: str, kind: str) -> bool:
-    """Whether a request for `gpu` or `gpu:a100` may be given a device of the GRES `kind`."""
-    return not asks or not kind or f"{kind}:".startswith(f"{asks}:")
+def reaches_gres(asks: str, gres: str) -> bool:
+    """Whether a request for `gpu` or `gpu:a100` may be given a device of such a GRES."""
+    return not asks or not gres or f"{gres}:".startswith(f"{asks}:")
 
 
 def fits_type(task: Task, device: Device) -> bool:
     """Whether the device could ever serve the task."""
     if device.type not in task.types or device.memory_gib < task.memory_gib:
         return False
-    return reaches_gres(task.rewritten_on(device.node) or task.asks, device.kind)
+    return reaches_gres(task.rewritten_on(device.node) or task.asks, device.gres)
 
 
 def fits_device(task: Task, device: Device) -> bool:
@@ -100,12 +101,17 @@ def fits_device(task: Task, device: Device) -> bool:
     return not held_whole and free >= task.memory_gib and fits_type(task, device)
 
 
-def need(task: Task, slot: Slot, node: Node) -> Need | None:
-    """What a slot takes of a node, also if that is more than is free; None if it may not start.
+def serving(task: Task, node: Node) -> tuple[int, ...]:
+    """The devices of a node that can serve the task now: their indexes, in Slurm's order."""
+    return tuple(device.index for device in node.devices if fits_device(task, device))
 
-    Slurm gives whole cores, and memory per CPU for all their CPUs; of more cores to a task that
-    uses one thread of each (--hint=nomultithread). --exclusive and an EXCLUSIVE partition take the
-    node, which must be idle; --mem=0 takes all its memory.
+
+def need(task: Task, slot: Slot, node: Node) -> Need | None:
+    """What a slot takes of a node, even if that is more than is free; None if it may not start.
+
+    Slurm gives whole cores, and adds memory per CPU for all CPUs of these. A task that uses one
+    thread of each core (--hint=nomultithread) gets more cores. --exclusive and an EXCLUSIVE
+    partition take the whole node, which must be idle; --mem=0 takes all its memory.
     """
     exclusive = task.exclusive or node.whole
     if node.closed_to(shares=task.shared):
@@ -122,9 +128,7 @@ def need(task: Task, slot: Slot, node: Node) -> Need | None:
 
 def has_room(task: Task, slot: Slot, node: Node) -> bool:
     """Whether a candidate node has the devices, CPUs and host memory for a slot now."""
-    if sum(fits_device(task, d) for d in node.devices) < slot.devices:
-        return False
-    return has_host_room(task, slot, node)
+    return len(serving(task, node)) >= slot.devices and has_host_room(task, slot, node)
 
 
 def has_host_room(task: Task, slot: Slot, node: Node) -> bool:
@@ -136,10 +140,10 @@ def has_host_room(task: Task, slot: Slot, node: Node) -> bool:
 def groups_of(
     task: Task, nodes: Sequence[Node], candidates: list[int]
 ) -> tuple[frozenset[int], ...]:
-    """The sets of candidates (indexes into `nodes`) among which a task chooses one.
+    """The sets of candidates (indexes into `nodes`) of which a task uses one.
 
-    One node: any candidate of one pool. Several nodes: one pool and the same types on all, and
-    the same alternative of a matching-OR constraint.
+    All of a set are in one pool. For a task of several nodes they also have devices of the same
+    types, and satisfy the same alternative of a matching-OR constraint.
     """
     groups: dict[tuple[str, frozenset[str], int], set[int]] = {}
     alternatives: tuple[Expression, ...] = parse_features(task.features).alternatives
@@ -155,10 +159,18 @@ def groups_of(
 
 
 def could_start(task: Task, inventory: Inventory) -> bool:
-    """Whether enough nodes have room for the task's slots, taken one by one (necessary).
+    """Whether enough nodes have room for the task, if each slot is looked at by itself.
 
-    Nodes among which it chooses one set: see fit.groups_of.
+    Without that it cannot start; with it, it may still not. The inventory keeps the answer: many
+    tasks ask for the same, and a cycle wants to know it several times.
     """
+    known, request = inventory.grid.known.startable, task.request
+    if request not in known:
+        known[request] = _could_start(request, inventory)
+    return known[request]
+
+
+def _could_start(task: Task, inventory: Inventory) -> bool:
     grid = grid_for(task, inventory)
     excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
     fits = fitting_states(task, grid)
@@ -169,11 +181,11 @@ def could_start(task: Task, inventory: Inventory) -> bool:
 
 
 def _holds(task: Task, grid: Grid, states: Iterable[int], excluded: Mapping[int, int]) -> bool:
-    kinds: dict[tuple[Slot, ...], int]
-    kinds = {(slot,): task.slots.count(slot) for slot in set(task.slots)}
+    wanted_for: dict[tuple[Slot, ...], int]
+    wanted_for = {(slot,): task.slots.count(slot) for slot in set(task.slots)}
     # Slots that differ need as many nodes all together: one has room for either.
-    kinds[tuple(set(task.slots))] = len(task.slots)
-    for slots, wanted in kinds.items():
+    wanted_for[tuple(set(task.slots))] = len(task.slots)
+    for slots, wanted in wanted_for.items():
         for s in states:
             if wanted <= 0:
                 break

@@ -17,7 +17,7 @@ UNKNOWN = "?"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Devices on one node; `indexes` is None where Slurm does not say which (`count` does)."""
+    """So many devices (`count`) on one node; `indexes` is None if Slurm does not say which."""
 
     node: str
     indexes: tuple[int, ...] | None
@@ -65,14 +65,14 @@ def holding_of(job: Job, inventory: Inventory, policy: Policy, warnings: list[st
 
 def _held(name: str, items: Iterable[Gres], policy: Policy) -> Held:
     indexes: set[int] = set()
-    lost = 0  # devices that Slurm does not number
+    unnumbered = 0
     for item in items:
         at = _at(item)
         indexes.update(at)
         if not at:
-            lost += 1 if policy.gres[item.name].shared else item.count
-    if lost:
-        return Held(name, None, lost + len(indexes))
+            unnumbered += 1 if policy.gres[item.name].shared else item.count
+    if unnumbered:
+        return Held(name, None, unnumbered + len(indexes))
     return Held(name, tuple(sorted(indexes)), len(indexes))
 
 

@@ -14,11 +14,7 @@ from functools import cached_property
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
-from slurm_het.core.policy import (
-    DeviceType,
-    Policy,
-    model_of,
-)
+from slurm_het.core.policy import DeviceType, Policy, model_of
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import GresError, HetError
@@ -35,7 +31,7 @@ _MARKS = frozenset("*!%$@^")
 
 @dataclass(frozen=True)
 class Inventory:
-    """The accelerator nodes by name, and GRES that could not be attributed, in words."""
+    """The accelerator nodes by name. `warnings` are sentences on what could not be read."""
 
     nodes: dict[str, Node]
     warnings: tuple[str, ...] = ()
@@ -98,9 +94,9 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
 
 
 def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
-    """The nodes of which Slurm takes devices for used that no job holds.
+    """The nodes where Slurm counts devices as used that no job holds.
 
-    22.05 does, see SlurmVersion.forgets_devices; nothing that needs those devices starts there.
+    22.05 does that (SlurmVersion.forgets_devices), and starts nothing there that needs them.
     """
     stale = {node.name for node in snapshot.nodes if node.gres_stale}
     for job in snapshot.jobs if stale else ():
@@ -113,7 +109,7 @@ def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tuple[Device, ...]:
-    """The devices a node is configured with, numbered as Slurm numbers them, all empty."""
+    """The devices that a node is configured with, numbered as Slurm numbers them, all empty."""
     items = read_gres(record.gres, f"node {record.name}", warnings)
     whole = [g for g in items if g.name in policy.gres and not policy.gres[g.name].shared]
     shards = sum(g.count for g in items if g.name in policy.gres and policy.gres[g.name].shared)
@@ -121,12 +117,17 @@ def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tup
     devices: list[Device] = []
     for item in whole:
         model = _device_type(item, policy, warnings)
-        kind = f"{item.name}:{item.type}" if item.type else item.name
+        asked_as = f"{item.name}:{item.type}" if item.type else item.name
         for _ in range(min(item.count, gres.MAX_INDEX)):
             memory = shards // total if shards and total else model.memory_gib
             devices.append(
                 Device(
-                    record.name, len(devices), model.name, model.vendor, max(1, memory), kind=kind
+                    record.name,
+                    len(devices),
+                    model.name,
+                    model.vendor,
+                    max(1, memory),
+                    gres=asked_as,
                 )
             )
     return tuple(devices)
@@ -166,7 +167,7 @@ def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str,
 
 
 def read_gres(text: str, whose: str, warnings: list[str]) -> tuple[Gres, ...]:
-    """The GRES of a string, leaving out the parts that cannot be read, each with a warning."""
+    """The GRES of a string. A part that cannot be read is left out, with a warning."""
     try:
         return gres.parse(text)
     except GresError:
@@ -217,7 +218,7 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
         partitions=record.partitions,
         devices=tuple(devices),
         idle=record.cpus_alloc == 0 and not any(d.holders for d in devices),
-        shared=any(g.name in policy.gres and policy.gres[g.name].shared
+        has_shards=any(g.name in policy.gres and policy.gres[g.name].shared
                    for g in read_gres(record.gres, "", [])),  # bare_devices has warned
         held_exclusively=use.exclusive,
         reason=record.reason,

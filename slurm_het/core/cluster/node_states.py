@@ -63,10 +63,12 @@ class GridMemory:
     """What was worked out of a grid: no more than a cycle asks, and forgotten with its inventory.
 
     - `fitting`: the states of nodes that are candidates of a request: see fit.fitting_states;
+    - `startable`: whether such a task could start: see fit.could_start;
     - `splits`: the grids that Grid.split made, by the sets of names.
     """
 
     fitting: dict[Task, tuple[int, ...]] = field(default_factory=dict)
+    startable: dict[Task, bool] = field(default_factory=dict)
     splits: dict[tuple[frozenset[str], ...], Grid] = field(default_factory=dict)
 
 
@@ -98,8 +100,8 @@ class Grid:
         return tuple(
             known.setdefault(
                 (
-                    s.node.partitions, s.node.usable, s.node.features, s.node.shared,
-                    frozenset((d.kind, d.type, d.memory_gib) for _, d, _ in s.device_states),
+                    s.node.partitions, s.node.usable, s.node.features, s.node.has_shards,
+                    frozenset((d.gres, d.type, d.memory_gib) for _, d, _ in s.device_states),
                 ),
                 len(known),
             )
@@ -133,7 +135,7 @@ def grid_of(nodes: Iterable[Node]) -> Grid:
 def _node_key(node: Node) -> tuple[object, ...]:
     return (
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
-        node.features, node.partitions, node.usable, node.state, node.idle, node.shared,
+        node.features, node.partitions, node.usable, node.state, node.idle, node.has_shards,
         node.held_exclusively, node.whole, *node.closed, *sorted(map(_device_key, node.devices)),
     )  # fmt: skip
 
@@ -142,7 +144,7 @@ _DeviceKey = tuple[str, str, int, int, bool]
 
 
 def _device_key(device: Device) -> _DeviceKey:
-    return device.kind, device.type, device.memory_gib, device.occupied_gib, not device.holders
+    return device.gres, device.type, device.memory_gib, device.occupied_gib, not device.holders
 
 
 def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:

@@ -17,7 +17,7 @@ def taken_whole(device: Device, key: str) -> Device:
 def shared_by(device: Device, key: str, gib: int) -> Device:
     """The device once a job has so many GiB of it. What another holds whole stays whole."""
     occupied = min(device.memory_gib, device.occupied_gib + gib)
-    shared = device.shared or not device.holders
+    shared = device.in_shares or not device.holders
     return _held(device, occupied, (*device.holders, key), shared)
 
 
@@ -35,13 +35,13 @@ def without(device: Device, key: str) -> Device:
     left = tuple(holder for holder in device.holders if holder != key)
     # What each sharer holds is not kept apart: an equal part is a fair guess.
     occupied = device.occupied_gib * len(left) // len(device.holders)
-    return _held(device, occupied, left, device.shared and bool(left))
+    return _held(device, occupied, left, device.in_shares and bool(left))
 
 
 def _held(device: Device, occupied_gib: int, holders: tuple[str, ...], shared: bool) -> Device:
     return Device(  # several times faster than replace(), and there are thousands
         device.node, device.index, device.type, device.vendor, device.memory_gib,
-        occupied_gib, holders, device.kind, shared,
+        occupied_gib, holders, device.gres, shared,
     )  # fmt: skip
 
 

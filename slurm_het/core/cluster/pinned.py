@@ -1,11 +1,11 @@
-"""Room for jobs that are released but not yet running: Slurm does not count them, we must."""
+"""What released jobs take before they run: Slurm does not count that, so we do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from slurm_het.core.cluster.fit import fits_device, need
+from slurm_het.core.cluster.fit import need, serving
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import promise, take
 from slurm_het.core.model import Node, Placement, Slot, Task
@@ -15,9 +15,9 @@ from slurm_het.core.model import Node, Placement, Slot, Task
 class Pin:
     """A released task: what it asked, where it goes, and since when (monotonic seconds).
 
-    `start` (epoch seconds) is 0 for a task that should start at once. A task that is pinned ahead,
-    to nodes that are not free yet, starts then at the latest. `nodes_min` is the job's own least
-    number of nodes where its release raised it; 0 if it did not, or that is not known any more.
+    `start` is 0 for a task that should start at once. A task that is pinned ahead, to nodes that
+    are not free yet, starts at `start` (epoch seconds) at the latest. `nodes_min` is the least
+    number of nodes that the job asked for, if its release raised that; 0 if not, or not known.
     """
 
     task: Task
@@ -48,9 +48,11 @@ def _with_pin(node: Node, pin: Pin, slot: Slot, indexes: tuple[int, ...]) -> Nod
 
 
 def _there(task: Task, node: Node, indexes: tuple[int, ...]) -> tuple[int, ...]:
-    """The devices, or as many others: of a requeued job they are those of its last start, which may
-    be somebody else's by now."""
-    free = [d.index for d in node.devices if fits_device(task, d)]
+    """Those devices if they are free; else as many others that are, if there are so many.
+
+    A requeued job's devices are those of its last start, which others may hold by now.
+    """
+    free = serving(task, node)
     if set(indexes) <= set(free) or len(free) < len(indexes):
         return indexes
-    return tuple(free[: len(indexes)])
+    return free[: len(indexes)]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.classify import classify
-from slurm_het.core.jobs.gres_choice import only_kind
+from slurm_het.core.jobs.gres_choice import only_gres
 from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
 from slurm_het.core.jobs.request import (
@@ -131,9 +131,9 @@ def _tres_fields(
         if items != own_items:
             texts[tres] = _with_registered_names(written[tres], own_items, policy)
         # `gpu:2` becomes `gpu:l40s:2` or `npu:910b:2` where that is all that fits.
-        if kind := only_kind(items, fit.types, fit.inside, policy):
-            evidence.append(f"only {kind} fits: {texts.get(tres, written[tres])} becomes that")
-            texts[tres] = str(kind)
+        if only := only_gres(items, fit.types, fit.inside, policy):
+            evidence.append(f"only {only} fits: {texts.get(tres, written[tres])} becomes that")
+            texts[tres] = str(only)
     if _may_share(asked, what, fit):
         texts["tres_per_node"] = f"shard:{what.memory_gib}"
         evidence.insert(0, f"shares a device: gpu:1 becomes {texts['tres_per_node']}")
@@ -152,7 +152,9 @@ def _with_registered_names(written: str, asked: tuple[Gres, ...], policy: Policy
 def _may_share(asked: GresRequests, what: Classification, fit: _Fit) -> bool:
     """Whether `gpu:1` becomes `shard:M`: it may share, needs M GiB, and shards exist."""
     one_device = asked == GresRequests(node=(Gres("gpu"),))
-    return what.share and what.memory_gib > 0 and one_device and any(n.shared for n in fit.inside)
+    return (
+        what.share and what.memory_gib > 0 and one_device and any(n.has_shards for n in fit.inside)
+    )
 
 
 def _features(request: JobRequest, fit: _Fit, policy: Policy) -> str:

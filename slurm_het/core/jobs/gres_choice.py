@@ -3,7 +3,7 @@
 A request without a type gets any of a node's devices of that name. Where not all of these fit the
 job, or the fitting ones have another name (npu), the request must say which. From 24.11 on an
 update replaces the GRES of a pending job; on 22.05 only the hook can, at submit, and only where
-one kind is all that fits (`only_kind`).
+one GRES with a type is all that fits (`only_gres`).
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ def may_rewrite(task: Task, asked: GresRequests, policy: Policy) -> bool:
 def choose_gres(task: Task, nodes: Iterable[Node], site: Site) -> tuple[tuple[str, str], ...]:
     """(node, GRES with type) of the nodes where the request does not do as it is written.
 
-    A node's best kind that fits and has room now is chosen; else its best kind that fits.
+    Of a node's devices that fit, the best GRES is chosen that has room now; else the best one.
     """
-    pairs = ((node.name, _best_kind(task, node, site)) for node in nodes)
-    return tuple((name, kind) for name, kind in pairs if kind)
+    pairs = ((node.name, _best_gres(task, node, site)) for node in nodes)
+    return tuple((name, best) for name, best in pairs if best)
 
 
-def _best_kind(task: Task, node: Node, site: Site) -> str:
+def _best_gres(task: Task, node: Node, site: Site) -> str:
     if not set(task.pools) & set(node.partitions) or as_written(task, node):
         return ""
-    wanted, kinds = task.slots[0].devices, dict[str, list[Device]]()
+    wanted, by_gres = task.slots[0].devices, dict[str, list[Device]]()
     for device in node.devices:
         if device.type in task.types and device.memory_gib >= task.memory_gib:
-            kinds.setdefault(device.kind, []).append(device)
+            by_gres.setdefault(device.gres, []).append(device)
 
     def worth(devices: list[Device]) -> tuple[bool, float]:
         has_room = sum(device.empty for device in devices) >= wanted
         return has_room, weight(task, devices[0], node, site)
 
-    able = [devices for devices in kinds.values() if len(devices) >= wanted]
+    able = [devices for devices in by_gres.values() if len(devices) >= wanted]
     best = max(able, key=worth, default=None)
-    return best[0].kind if best else ""
+    return best[0].gres if best else ""
 
 
 def rewritten_gres(task: Task, placement: Placement) -> str:
     """The request that the placement needs, such as `gpu:l40s:2`; '' if it does as it stands."""
-    kind = task.rewritten_on(placement.nodes[0])
-    if kind or task.rewritten:
-        return f"{kind or task.asks}:{task.slots[0].devices}"
+    other = task.rewritten_on(placement.nodes[0])
+    if other or task.rewritten:
+        return f"{other or task.asks}:{task.slots[0].devices}"
     return ""
 
 
@@ -88,20 +88,20 @@ def as_admitted(asked: GresRequests, before: tuple[Gres, ...]) -> GresRequests:
     return asked
 
 
-def only_kind(
+def only_gres(
     asked: tuple[Gres, ...], types: frozenset[str], nodes: Iterable[Node], policy: Policy
 ) -> Gres | None:
-    """The request with name and type, where one kind of device is all that fits it.
+    """The request with name and type, where the devices that fit it are all of one GRES.
 
-    None if the request does as it is, asks for no device, names a type, or if several kinds fit.
+    None if the request does as it is, asks for no device or names a type.
     """
     name = policy.gres.get(asked[0].name) if len(asked) == 1 else None
     if name is None or asked[0].type or name.shared:
         return None
     inside = [d for node in nodes for d in node.devices]
-    kinds = {d.kind for d in inside if d.type in types}
-    reached = {d.kind for d in inside if reaches_gres(asked[0].name, d.kind)}
-    if len(kinds) != 1 or reached == kinds:
+    fitting = {d.gres for d in inside if d.type in types}
+    reached = {d.gres for d in inside if reaches_gres(asked[0].name, d.gres)}
+    if len(fitting) != 1 or reached == fitting:
         return None
-    (kind,) = gres.parse(next(iter(kinds)))
-    return Gres(kind.name, kind.type, asked[0].count)
+    (only,) = gres.parse(next(iter(fitting)))
+    return Gres(only.name, only.type, asked[0].count)

@@ -115,7 +115,7 @@ class ClusterFacts:
         return [
             node
             for node in self.inventory.nodes.values()
-            if len(whole) > 1 or len({d.kind for d in node.devices}) > 1
+            if len(whole) > 1 or len({d.gres for d in node.devices}) > 1
         ]
 
     def rewrites(self, task: Task) -> tuple[tuple[str, str], ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.core.cluster.fit import could_start
@@ -100,14 +101,5 @@ def select(inventory: Inventory, tasks: Iterable[Task], limit: int) -> tuple[Tas
     A task that cannot start alone cannot start with others: leaving it out changes no plan, and
     a queue head that waits does not push what can start out of the window.
     """
-    chosen: list[Task] = []
-    known: dict[Task, bool] = {}
-    for task in tasks:
-        if len(chosen) >= limit:
-            break
-        request = task.request
-        if request not in known:
-            known[request] = could_start(task, inventory)
-        if known[request]:
-            chosen.append(task)
-    return tuple(chosen)
+    startable = (task for task in tasks if could_start(task, inventory))
+    return tuple(islice(startable, limit))

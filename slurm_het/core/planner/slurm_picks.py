@@ -1,8 +1,8 @@
 """Which devices Slurm will take on the planned nodes, so that the plan says what will be true.
 
-Measured on 22.05: on a node Slurm takes whole devices by lowest free index, and a share from
-the first device by index that has room. A plan is released in priority order; where Slurm's own
-choice leaves no room for a later task of the same node, that task waits for the next cycle.
+Of the devices on a node Slurm takes the free ones with the lowest indexes, and for a share the
+first that has room (measured on 22.05). A plan is released in priority order. If Slurm's choice
+leaves no room for a later task on the same node, that task waits for the next cycle.
 
 Where a request leaves the number on each node open (--gpus, --gpus-per-task), Slurm deals out lots:
 one device, or those of a task (Task.lot). Each node gets as many as it has free, in the order of
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from slurm_het.core.cluster.fit import fits_device, has_room, need
+from slurm_het.core.cluster.fit import has_room, need, serving
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import take
 from slurm_het.core.cluster.placement import placement_of
@@ -26,7 +26,7 @@ from slurm_het.core.reasons import Reason, SlurmsOrder
 def pick_devices(
     inventory: Inventory, placements: Iterable[Placement], tasks: Mapping[str, Task]
 ) -> tuple[list[Placement], dict[str, Reason]]:
-    """The placements with Slurm's own device indexes, and those that lose their room, with why."""
+    """The placements with the devices that Slurm takes; by key, why one has lost its room."""
     nodes = dict(inventory.nodes)  # as what was placed before leaves them
     order = {name: n for n, name in enumerate(nodes)}
     placed: list[Placement] = []
@@ -39,16 +39,13 @@ def pick_devices(
             dropped[placement.key] = SlurmsOrder()
             continue
         picks = [
-            (node.name, _first(task, slot, node)) for slot, node in zip(slots, there, strict=True)
+            (node.name, serving(task, node)[: slot.devices])
+            for node, slot in zip(there, slots, strict=True)
         ]
         for node, slot, (name, indexes) in zip(there, slots, picks, strict=True):
             nodes[name] = take(node, task, indexes, need(task, slot, node))
         placed.append(placement_of(task, placement.partition, picks, nodes, placement.terms))
     return placed, dropped
-
-
-def _first(task: Task, slot: Slot, node: Node) -> tuple[int, ...]:
-    return tuple(d.index for d in node.devices if fits_device(task, d))[: slot.devices]
 
 
 def _dealt(task: Task, nodes: list[Node], order: Mapping[str, int]) -> list[Slot]:
@@ -69,8 +66,7 @@ def _dealt(task: Task, nodes: list[Node], order: Mapping[str, int]) -> list[Slot
 
 def _most_lots(task: Task, slot: Slot, node: Node) -> int:
     """For how many lots the node has room, if each takes as many CPUs as in the slot."""
-    devices = sum(fits_device(task, d) for d in node.devices)
-    lots = range(devices // task.lot, 0, -1)
+    lots = range(len(serving(task, node)) // task.lot, 0, -1)
     return next((n for n in lots if has_room(task, _of_lots(task, slot, n), node)), 0)
 
 

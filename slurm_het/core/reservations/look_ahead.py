@@ -1,4 +1,4 @@
-"""What to do about tasks that cannot start now: the first of each pool is pinned ahead."""
+"""What is done for tasks that cannot start now: the first of each pool is pinned ahead."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from slurm_het.core.cluster.fit import (
-    could_start,
-)
+from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Snapshot, Task
@@ -24,10 +22,10 @@ from slurm_het.core.reservations.reservation import (
 )
 from slurm_het.core.reservations.whole_nodes import keep_whole
 
-# A pin that could start this much earlier (seconds) on other nodes is worth taking back.
 WORTH_MOVING = 60.0
+"""A pin is taken back if it could start so many seconds earlier on other nodes."""
 EXPLAINED = 200
-"""Of how many different requests it is found out whether only kept nodes hold them back: each costs
+"""For so many different requests it is found out whether only kept nodes hold them back. Each costs
 some milliseconds on a large cluster."""
 
 
@@ -35,9 +33,10 @@ some milliseconds on a large cluster."""
 class Outlook:
     """What to do about the tasks that cannot start now.
 
-    `reserve` are new reservations; `move` are pinned keys to take back, since other nodes have
-    room for them sooner; `tasks` are the queue's, kept off what is reserved and what is to be free
-    of shares; `kept` says, for a task that could start but for that, who it waits for.
+    - `reserve`: new reservations;
+    - `move`: keys of pins to take back, as other nodes have room for them sooner;
+    - `tasks`: the tasks that may start now, kept off the nodes that are kept for others;
+    - `kept`: by key of a task that only these nodes hold back, which they are and for whom.
     """
 
     reserve: tuple[Reservation, ...]
@@ -54,7 +53,11 @@ def look_ahead(
     policy: Policy,
     limits: Limits,
 ) -> Outlook:
-    """Decide on reservations. `pins` are the tasks that are pinned ahead; `tasks` are due."""
+    """Decide for whom nodes are kept, and which.
+
+    `pins` are the tasks that are pinned ahead, `tasks` those that may be planned now, in Slurm's
+    priority order; `room` is what is free beside the released ones.
+    """
     now, per_pool = snapshot.time, limits.reservations
     held = [Reservation(p.task, p.placement, p.start) for p in pins]
     coming = endings(snapshot, policy)
@@ -70,8 +73,8 @@ def look_ahead(
             if made and made.start > now:
                 new.append(replace(made, task=task))
                 nodes |= set(made.placement.nodes)
-    # Where cards are shared, a Slurm that forgets sharers would start a pinned whole-device job
-    # beside them: that room is only kept.
+    # A Slurm that forgets sharers would start a pinned whole-device job beside them. There the
+    # nodes are only kept, and nobody is pinned.
     pinned = tuple(r for r in new if not _would_start_beside_sharers(r, room))
     reserved = {r.task.key for r in pinned}
     rest = tuple(t for t in tasks if t.key not in reserved)
@@ -94,8 +97,7 @@ def _would_start_beside_sharers(made: Reservation, room: Inventory) -> bool:
 def _blocked(
     tasks: tuple[Task, ...], room: Inventory, taken: set[str], policy: Policy, per_pool: int
 ) -> tuple[Task, ...]:
-    """The tasks to reserve for; looks no further than until every pool has its own."""
-    known: dict[Task, bool] = {}
+    """The tasks to reserve for. It ends when every pool has its reservations."""
     blocked: list[str] = []
     open_pools = {p.partition for p in policy.pools} - taken
     for task in tasks:
@@ -103,10 +105,7 @@ def _blocked(
             break
         if not set(task.pools) <= open_pools:
             continue
-        request = task.request
-        if request not in known:
-            known[request] = could_start(task, room)
-        if not known[request]:
+        if not could_start(task, room):
             blocked.append(task.key)
             if per_pool == 1:
                 open_pools -= set(task.pools)
@@ -133,21 +132,17 @@ class _Step(NamedTuple):
 
 
 def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, Reason]:
-    """For the tasks that only this holds back: which nodes they are kept off, and for whom."""
-    startable: dict[Task, bool] = {}
-
-    def may_start(task: Task) -> bool:
-        if (request := task.request) not in startable:
-            startable[request] = could_start(task, room)
-        return startable[request]
-
+    """By key of a task that only kept nodes hold back: which they are, and for whom."""
+    looked_at: set[Task] = set()
     out: dict[str, Reason] = {}
     for i, (before, after) in enumerate(zip(steps[0].before, steps[-1].after, strict=True)):
         if before.exc_nodes == after.exc_nodes:
             continue
-        if len(startable) >= 2 * EXPLAINED and after.request not in startable:
+        if len(looked_at) < EXPLAINED:
+            looked_at.add(after.request)
+        if after.request not in looked_at:
             out[before.key] = NotLookedAt()
-        elif not may_start(after) and may_start(before):
+        elif not could_start(after, room) and could_start(before, room):
             kept = tuple(one for step in steps for one in _reasons(step, i))
             out[before.key] = kept[0] if len(kept) == 1 else All(kept)
     return out

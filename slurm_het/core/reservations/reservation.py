@@ -1,7 +1,7 @@
-"""Reservations: where and when a task that cannot start now will, from the running jobs' limits.
+"""Reservations: where and when a task starts that cannot start now, by the running jobs' limits.
 
-The highest-priority task of a pool that must wait is pinned to the nodes that free up soonest:
-there Slurm's backfill protects it. Lower tasks are kept off unless they end before it starts.
+In each pool the first task that must wait, by priority, is pinned to the nodes that come free
+soonest. There Slurm's backfill protects it. Lower tasks are kept off, unless they end before that.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from slurm_het.core.cluster.fit import fits_device, groups_of, has_room, misfit
+from slurm_het.core.cluster.fit import groups_of, has_room, misfit, serving
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import give_back
@@ -42,10 +42,10 @@ class Reservation:
 
 
 def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]:
-    """By node, what the running jobs give back, soonest first; jobs without a limit never do.
+    """By node, what the running jobs give back, soonest first. A job without a limit never does.
 
-    Slurm's records do not say what a job holds on each of its nodes: CPUs are taken as evenly
-    spread, memory from its per-CPU, per-node or per-device figure.
+    Slurm's records do not say what a job holds on each of its nodes. Its CPUs are taken to be
+    spread evenly; memory follows from what it asks per CPU, node or device.
     """
     out: dict[str, list[Ending]] = {}
     for job in snapshot.jobs:
@@ -56,7 +56,7 @@ def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]
                 cpus = -(-job.cpus // len(nodes))
                 memory = job.memory_on_node(cpus, len(held.get(node, ())))
                 out.setdefault(node, []).append(Ending(job.end_time, job.key, cpus, memory))
-    return {node: tuple(sorted(found, key=lambda r: r.end)) for node, found in out.items()}
+    return {node: tuple(sorted(there, key=lambda e: e.end)) for node, there in out.items()}
 
 
 def reserve_ahead(
@@ -68,17 +68,17 @@ def reserve_ahead(
     slot = task.largest_slot
     ready: dict[int, tuple[float, Node]] = {}
     for n in candidates:
-        found = soonest(task, slot, nodes[n], coming.get(nodes[n].name, ()), now)
-        if found:
-            ready[n] = found
+        start = soonest(task, slot, nodes[n], coming.get(nodes[n].name, ()), now)
+        if start:
+            ready[n] = start
     best: tuple[float, list[int]] | None = None
     for group in groups_of(task, nodes, candidates):
         able = sorted((n for n in group if n in ready), key=lambda n: (ready[n][0], n))
         if len(able) >= len(task.slots):
             chosen = able[: len(task.slots)]
-            start = ready[chosen[-1]][0]
-            if best is None or start < best[0]:
-                best = start, chosen
+            last = ready[chosen[-1]][0]
+            if best is None or last < best[0]:
+                best = last, chosen
     if best is None:
         return None
     return Reservation(task, _placement(task, [ready[n][1] for n in best[1]]), best[0])
@@ -87,22 +87,25 @@ def reserve_ahead(
 def soonest(
     task: Task, slot: Slot, node: Node, coming: Iterable[Ending], now: float
 ) -> tuple[float, Node] | None:
-    """When the node has room for the slot at the latest, and the node as it is then."""
+    """When the node has room for the slot at the latest, and the node as it is then.
+
+    None if it never has, as far as is known.
+    """
     if has_room(task, slot, node):
         return now, node
-    for release in coming:
-        node = give_back(node, release.key, release.cpus, release.memory_mib)
+    for ending in coming:
+        node = give_back(node, ending.key, ending.cpus, ending.memory_mib)
         if has_room(task, slot, node):
-            return max(now, release.end), node
+            return max(now, ending.end), node
     return None
 
 
 def _placement(task: Task, nodes: list[Node]) -> Placement:
-    picks = []
-    for node, slot in zip(nodes, task.slots, strict=True):
-        able = [d.index for d in node.devices if fits_device(task, d)]
-        picks.append((node.name, tuple(able[: slot.devices])))
-    return placement_of(task, common_pool(task, nodes), picks, {node.name: node for node in nodes})
+    where = (
+        (node.name, serving(task, node)[: slot.devices])
+        for node, slot in zip(nodes, task.slots, strict=True)
+    )
+    return placement_of(task, common_pool(task, nodes), where, {node.name: node for node in nodes})
 
 
 def keep_free(
@@ -110,9 +113,9 @@ def keep_free(
 ) -> tuple[Task, ...]:
     """The tasks, each kept off the nodes of reservations that it would outlast.
 
-    Of the whole nodes, in every pool they are in: Slurm's backfill protects nodes, not devices, and
-    starts nothing there that would outlast the wait, whatever is free beside it (22.05, 24.11,
-    26.05). Not kept off are tasks with priority over the reserved one.
+    A task with priority over the reserved one is not kept off. The others are, in every pool that
+    the nodes are in: Slurm's backfill protects nodes, not devices, and starts nothing there that
+    would outlast the wait, whatever else is free (22.05, 24.11, 26.05).
     """
     held = [(made, _pools(made, room)) for made in reservations]
     return tuple(_kept_off(task, held, now) for task in tasks)

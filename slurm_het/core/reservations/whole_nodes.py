@@ -1,7 +1,7 @@
 """Whole devices and shares on nodes where they cannot be side by side (Node.apart).
 
-Such a node gives out no whole device while it has sharers. Where shares keep coming that is always,
-so that tasks for whole devices would wait until a reservation keeps a node free for one of them.
+Such a node gives out no whole device while it has sharers. If shares keep coming it never does: a
+task for whole devices would then wait until a reservation keeps a node free for it.
 """
 
 from __future__ import annotations
@@ -9,18 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from slurm_het.core.cluster.fit import (
-    could_start,
-    fits_type,
-    groups_of,
-    misfit,
-)
+from slurm_het.core.cluster.fit import could_start, fits_type, groups_of, misfit
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Node, Task
 from slurm_het.core.reservations.reservation import Ending, soonest
 
 LOOKED_AT_MOST = 32
-"""For how many different requests that cannot start a node is sought: some never find one, and each
+"""For so many different requests that cannot start a node is sought. Some never find one, and each
 costs 10 ms with 1,250 nodes."""
 
 
@@ -29,24 +24,24 @@ def keep_whole(
 ) -> tuple[tuple[Task, ...], dict[str, str]]:
     """The tasks, with shares kept off one node of each pool where a task waits for whole devices.
 
-    Of the nodes that could ever hold the task it is that with the fewest sharers, rather one whose
-    jobs will end (`coming`). One that only whole jobs hold is a good choice: no share gets in when
-    they end. (To empty a node with sharers instead made all jobs wait longer, in
-    simulations.) Shares with priority over the task may still go there. Also by node: the task that
-    it is kept for.
+    It is the node with the fewest sharers of those that could ever hold the task; one whose jobs
+    will end (`coming`) comes first. A node without sharers is a good choice: no share gets in when
+    its jobs end. (To empty a node of its sharers instead made all jobs wait longer, in
+    simulations.) Shares with priority over the task may still go there. Also returns, by node, the
+    key of the task that it is kept for.
     """
-    nodes = [node for node in room.nodes.values() if node.apart and node.shared and node.usable]
+    nodes = [node for node in room.nodes.values() if node.apart and node.has_shards and node.usable]
     if not nodes:
         return tuple(tasks), {}
     open_pools = {pool for node in nodes for pool in node.partitions}
     looked_at: set[Task] = set()
     blocked = 0
     owners: dict[str, str] = {}
-    found: list[Task] = []
+    kept_off: list[Task] = []
     for task in tasks:
         if task.shared and owners:
             task = replace(task, exc_nodes=task.exc_nodes.union(owners))
-        found.append(task)
+        kept_off.append(task)
         if task.shared or open_pools.isdisjoint(task.pools):
             continue
         request = task.request
@@ -56,7 +51,7 @@ def keep_whole(
         if could_start(task, room):
             continue
         blocked += 1
-        able = [node for node in _able(task, room) if node.apart and node.shared]
+        able = [node for node in _able(task, room) if node.apart and node.has_shards]
         for pool in open_pools.intersection(task.pools):
             choices = [node for node in able if pool in node.partitions]
             if choices:
@@ -65,11 +60,11 @@ def keep_whole(
                 owners[kept.name] = task.key
         if blocked == LOOKED_AT_MOST:
             open_pools.clear()
-    return tuple(found), owners
+    return tuple(kept_off), owners
 
 
 def _able(task: Task, room: Inventory) -> tuple[Node, ...]:
-    """The nodes that could start a part of the task, and others the rest, if nothing else ran."""
+    """The nodes that could be some of the task's nodes if nothing else ran."""
     nodes = tuple(room.nodes.values())
     holding = [n for n, node in enumerate(nodes) if not misfit(task, node) and _holds(task, node)]
     groups = groups_of(task, nodes, holding)
@@ -90,4 +85,4 @@ def _rank(
     task: Task, node: Node, coming: Mapping[str, tuple[Ending, ...]]
 ) -> tuple[bool, int, str]:
     never = soonest(task, task.largest_slot, node, coming.get(node.name, ()), now=0.0) is None
-    return never, sum(len(device.holders) for device in node.devices if device.shared), node.name
+    return never, sum(len(device.holders) for device in node.devices if device.in_shares), node.name

@@ -64,7 +64,7 @@ def _node(node: Node, pools: list[str]) -> NodeFree:
         free=sum(d.empty for d in node.devices) if open_now else 0,
         total=len(node.devices),
         free_gib=tuple(d.free_gib if open_now else 0 for d in node.devices),
-        shared=node.shared,
+        shared=node.has_shards,
         state=node.state.lower(),
         note=note,
     )

@@ -58,9 +58,9 @@ def test_what_sharers_leave_when_one_of_them_ends() -> None:
     """What each holds is not kept apart: they are taken to hold as much each."""
     empty = inventory().nodes["l40s1"].devices[0]
     device = shared_by(shared_by(empty, "1", 10), "2", 20)
-    assert (device.occupied_gib, device.holders, device.shared) == (30, ("1", "2"), True)
+    assert (device.occupied_gib, device.holders, device.in_shares) == (30, ("1", "2"), True)
     one = without(device, "1")
-    assert (one.occupied_gib, one.holders, one.shared) == (15, ("2",), True)
+    assert (one.occupied_gib, one.holders, one.in_shares) == (15, ("2",), True)
     assert without(one, "2") == empty
     assert without(one, "9") == one
 
@@ -71,14 +71,14 @@ def test_a_device_that_is_held_whole_stays_so_beside_a_share() -> None:
     share_last = shared_by(taken_whole(empty, "1"), "2", 8)
     share_first = taken_whole(shared_by(empty, "2", 8), "1")
     for both in (share_last, share_first):
-        assert (both.occupied_gib, both.shared) == (48, False)
+        assert (both.occupied_gib, both.in_shares) == (48, False)
 
 
 def test_shares_that_slurm_does_not_number_keep_whole_devices_off_too() -> None:
     """Without an index they are counted on the first free device, and are shares all the same."""
 
     def shared(on: tuple[Device, ...]) -> list[bool]:
-        return [device.shared for device in on]
+        return [device.in_shares for device in on]
 
     node = forgetful(running(1, "l40s1", "shard:12")).nodes["l40s1"]
     assert shared(node.devices) == [True, False, False, False]

@@ -157,7 +157,7 @@ def test_several_nodes_and_shares_are_not_rewritten() -> None:
         ),
     ],
 )
-def test_at_submit_the_only_kind_is_named(
+def test_at_submit_the_only_type_is_named(
     script: str, asked: dict[str, str], named: dict[str, str]
 ) -> None:
     inventory = take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY)
