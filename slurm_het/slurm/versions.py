@@ -1,5 +1,7 @@
 """What differs between Slurm versions, as data and small functions; each with the fact it rests on.
 
+What is done about a difference may stand elsewhere: docs/facts.md lists all of them with the place.
+
 Seen live on 22.05.8 (Debian 12), 24.11.5 (Debian 13) and 26.05.5 (Debian testing), where nothing
 else is said. What a value looks like is told from the value, not from the version: so a controller
 of another version than the commands does no harm.

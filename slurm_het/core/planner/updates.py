@@ -7,9 +7,11 @@ from slurm_het.core.policy import Policy
 
 
 def release_fields(placement: Placement, job: Job, wanted: str = "") -> dict[str, str]:
-    """The one update that starts a job where the plan says. It guards itself: see above.
+    """The fields of the one update that starts a job where the plan says.
 
-    `wanted` is the GRES it must ask for there, if that is another than it does.
+    They name another partition than the job is in, so that Slurm refuses the update as a whole if
+    the job has started meanwhile; `ReqNodeList` alone would shrink it. `wanted` is the GRES that it
+    must ask for there, if that is another than it does.
     """
     fields = {
         "Partition": placement.partition,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -16,7 +16,6 @@ from slurm_het.core.reservations.reservation import (
     Ending,
     Reservation,
     endings,
-    first_blocked,
     keep_free,
     reserve_ahead,
 )
@@ -110,6 +109,24 @@ def _blocked(
             if per_pool == 1:
                 open_pools -= set(task.pools)
     return first_blocked(tasks, blocked, taken, per_pool)
+
+
+def first_blocked(
+    tasks: Iterable[Task], blocked: Iterable[str], taken: set[str], per_pool: int
+) -> tuple[Task, ...]:
+    """The tasks to reserve for: in order, the first `per_pool` blocked ones of each pool.
+
+    Pools in `taken` have their reservations already. A task of several pools counts in each.
+    """
+    keys = set(blocked)
+    used: dict[str, int] = dict.fromkeys(taken, per_pool)
+    chosen: list[Task] = []
+    for task in tasks:
+        if task.key in keys and all(used.get(pool, 0) < per_pool for pool in task.pools):
+            chosen.append(task)
+            for pool in task.pools:
+                used[pool] = used.get(pool, 0) + 1
+    return tuple(chosen)
 
 
 def _sooner_elsewhere(

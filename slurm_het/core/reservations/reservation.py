@@ -134,21 +134,3 @@ def _kept_off(task: Task, held: Iterable[tuple[Reservation, frozenset[str]]], no
         if not ahead and not in_time and not pools.isdisjoint(task.pools):
             off |= set(made.placement.nodes)
     return replace(task, exc_nodes=task.exc_nodes | off) if off else task
-
-
-def first_blocked(
-    tasks: Iterable[Task], blocked: Iterable[str], taken: set[str], per_pool: int
-) -> tuple[Task, ...]:
-    """The tasks to reserve for: in order, the first `per_pool` blocked ones of each pool.
-
-    Pools in `taken` have their reservations already. A task of several pools counts in each.
-    """
-    keys = set(blocked)
-    used: dict[str, int] = dict.fromkeys(taken, per_pool)
-    chosen: list[Task] = []
-    for task in tasks:
-        if task.key in keys and all(used.get(pool, 0) < per_pool for pool in task.pools):
-            chosen.append(task)
-            for pool in task.pools:
-                used[pool] = used.get(pool, 0) + 1
-    return tuple(chosen)

@@ -11,10 +11,9 @@ from slurm_het.core.cluster.fit import (
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.model import Job, Slot
 from slurm_het.core.policy import Limits
-from slurm_het.core.reservations.look_ahead import look_ahead
+from slurm_het.core.reservations.look_ahead import first_blocked, look_ahead
 from slurm_het.core.reservations.reservation import (
     endings,
-    first_blocked,
     keep_free,
     reserve_ahead,
 )
