@@ -1,7 +1,7 @@
-"""The planner: a pure function from what is free and who waits to who starts where.
+"""The planner: a pure function that says which waiting tasks start where on what is free.
 
 `plan(inventory, tasks, policy, solve)`: build the problem, solve it, predict which devices Slurm
-will take, check every constraint, and explain what waits. No I/O, no clock.
+will take, check every constraint, and explain why tasks wait. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def plan(
 ) -> Plan:
     """Plan `tasks`, which are in Slurm's priority order, on what is free now.
 
-    The `expected` jobs only bear on the weights. When `hurry` says so, the tasks whose place in the
-    problem has not been worked out yet wait for the next plan.
+    The `expected` jobs only change the weights. Once `hurry` says so, the tasks that are not yet
+    built into the problem wait for the next plan.
     """
     built = build(inventory, tasks, policy, expected, hurry)
-    made = make_plan(built, inventory, solve(built.problem))
-    late = {task.key: OutOfTime() for task in tasks[len(built.tasks) :]}
-    return replace(made, waiting={**made.waiting, **late}, left_out=len(late))
+    solved = make_plan(built, inventory, solve(built.problem))
+    left_out = {task.key: OutOfTime() for task in tasks[len(built.tasks) :]}
+    return replace(solved, waiting={**solved.waiting, **left_out}, left_out=len(left_out))
 
 
 def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
@@ -81,7 +81,7 @@ def _placement(built: Built, t: int, solution: Solution) -> Placement:
     nodes = [built.nodes[c.node] for c in choices]
     common = [p for p in task.pools if all(p in n.partitions for n in nodes)]
     devices = [[built.device(j) for j in c.devices] for c in choices]
-    first = terms(task, devices[0][0], nodes[0], built.site)
+    first_terms = terms(task, devices[0][0], nodes[0], built.site)
     return Placement(
         key=task.key,
         partition=common[0],
@@ -89,24 +89,25 @@ def _placement(built: Built, t: int, solution: Solution) -> Placement:
         devices=tuple(tuple(sorted(d.index for d in ds)) for ds in devices),
         types=tuple(sorted({d.type for ds in devices for d in ds})),
         memory_gib=task.memory_gib if task.shared else devices[0][0].memory_gib,
-        terms={name: round(value, 4) for name, value in first.items()},
+        terms={name: round(value, 4) for name, value in first_terms.items()},
     )
 
 
 def select(inventory: Inventory, tasks: Iterable[Task], limit: int) -> tuple[Task, ...]:
     """The first `limit` tasks, in order, that could start if they were alone.
 
-    A task that cannot start alone cannot start with others: leaving it out changes no plan, and
-    a queue head that waits does not push what can start out of the window.
+    A task that cannot start alone cannot start with others, so leaving it out changes no plan. And
+    the tasks that must wait at the head of the queue do not push those that can start out of the
+    window.
     """
     chosen: list[Task] = []
-    known: dict[Task, bool] = {}
+    startable: dict[Task, bool] = {}
     for task in tasks:
         if len(chosen) >= limit:
             break
         request = task.request
-        if request not in known:
-            known[request] = could_start(task, inventory)
-        if known[request]:
+        if request not in startable:
+            startable[request] = could_start(task, inventory)
+        if startable[request]:
             chosen.append(task)
     return tuple(chosen)
