@@ -1,4 +1,4 @@
-"""What fits where: the one place that holds a task against a node, a device, and the cluster."""
+"""What fits where: the one place that compares a task with a device, a node and the cluster."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from slurm_het.core.syntax.constraint import Expression, parse_features
 
 
 def grid_for(task: Task, inventory: Inventory) -> Grid:
-    """The nodes by state, as far as all in a state are the same to the task but its `exc_nodes`."""
+    """The nodes by state. To the task, the nodes of one state differ only in its `exc_nodes`."""
     return inventory.grid.split(rewritten_nodes(task))
 
 
 def rewritten_nodes(task: Task) -> list[frozenset[str]]:
-    """The nodes where a task's request is to be another one, by what it is to be."""
+    """The nodes where a task's request is to be replaced, one set for each replacement."""
     by_kind: dict[str, set[str]] = {}
     for name, kind in task.rewrites:
         by_kind.setdefault(kind, set()).add(name)
@@ -26,9 +26,10 @@ def rewritten_nodes(task: Task) -> list[frozenset[str]]:
 
 
 def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
-    """The states of nodes that are candidates whatever is free; `exc_nodes` may name some of them.
+    """The states of candidate nodes, whatever is free there; `exc_nodes` may name some nodes.
 
-    Pools, types, features and memory decide it, which many tasks have in common.
+    Only pools, types, features and memory decide this. Many tasks have them in common, so the
+    answer is kept for all of them.
     """
     key = replace(
         task.request, slots=(), scenario="training", exclusive=False, all_memory=False,
@@ -36,14 +37,14 @@ def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
     )  # fmt: skip
     if key not in grid.known.fitting:
         fits: dict[tuple[int, str], bool] = {}
-        found = []
+        fitting = []
         for s, (state, nature) in enumerate(zip(grid.states, grid.natures, strict=True)):
-            like = nature, task.rewritten_on(state.node.name)
-            if like not in fits:
-                fits[like] = not misfit(key, state.node)
-            if fits[like]:
-                found.append(s)
-        grid.known.fitting[key] = tuple(found)
+            kind = nature, task.rewritten_on(state.node.name)
+            if kind not in fits:
+                fits[kind] = not misfit(key, state.node)
+            if fits[kind]:
+                fitting.append(s)
+        grid.known.fitting[key] = tuple(fitting)
     return grid.known.fitting[key]
 
 
@@ -70,9 +71,9 @@ def misfit(task: Task, node: Node) -> str:
 
 
 def as_written(task: Task, node: Node) -> bool:
-    """Whether the request gets devices that fit the task, whichever of the node's Slurm takes."""
+    """Whether the request gets fitting devices, whichever of the node's devices Slurm takes."""
     reached = [d for d in node.devices if reaches_gres(task.asks, d.kind)]
-    if task.shared:  # Slurm gives no share of a device that has not as much
+    if task.shared:  # Slurm gives no share of a device with less memory than that
         reached = [d for d in reached if d.memory_gib >= task.memory_gib]
     fits = (d.type in task.types and d.memory_gib >= task.memory_gib for d in reached)
     return bool(reached) and all(fits)
@@ -100,10 +101,11 @@ def fits_device(task: Task, device: Device) -> bool:
 
 
 def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:
-    """CPUs and host memory (MiB) that a slot takes of a node; more than it has if it cannot.
+    """CPUs and host memory (MiB) that a slot takes of a node.
 
-    Slurm gives whole cores, and memory per CPU for all their CPUs; of more cores to a task that
-    uses one thread of each (--hint=nomultithread). --exclusive and an EXCLUSIVE partition take the
+    They are more than the node has if the slot cannot run there now. Slurm gives whole cores, and
+    memory per CPU for all CPUs of these cores. A task that uses one thread of each core
+    (--hint=nomultithread) gets more cores. --exclusive and an EXCLUSIVE partition take the whole
     node, which must be idle; --mem=0 takes all its memory.
     """
     impossible = (1 << 30, 0)
@@ -112,12 +114,12 @@ def need(task: Task, slot: Slot, node: Node) -> tuple[int, int]:
         return impossible
     if node.held_exclusively or (exclusive and not node.idle):
         return impossible
-    used = min(task.threads_per_core or node.threads_per_core, node.threads_per_core)
-    cores = -(-slot.cpus // used) * node.threads_per_core
-    memory = slot.memory_mib + (cores - slot.cpus) * slot.memory_per_cpu_mib
+    threads_used = min(task.threads_per_core or node.threads_per_core, node.threads_per_core)
+    cpus = -(-slot.cpus // threads_used) * node.threads_per_core
+    memory = slot.memory_mib + (cpus - slot.cpus) * slot.memory_per_cpu_mib
     if exclusive:
-        cores = max(cores, node.cpus)
-    return cores, node.memory_mib if task.all_memory else memory
+        cpus = max(cpus, node.cpus)
+    return cpus, node.memory_mib if task.all_memory else memory
 
 
 def has_room(task: Task, slot: Slot, node: Node) -> bool:
@@ -131,10 +133,10 @@ def has_room(task: Task, slot: Slot, node: Node) -> bool:
 def groups_of(
     task: Task, nodes: Sequence[Node], candidates: list[int]
 ) -> tuple[frozenset[int], ...]:
-    """The sets of candidates (indexes into `nodes`) among which a task chooses one.
+    """The sets of candidates (indexes into `nodes`); a task takes all its nodes from one set.
 
-    One node: any candidate of one pool. Several nodes: one pool and the same types on all, and
-    the same alternative of a matching-OR constraint.
+    For one node, a set has all candidates of a pool. For several nodes, those in a set also have
+    the same types, and satisfy the same alternative of a matching-OR constraint.
     """
     groups: dict[tuple[str, frozenset[str], int], set[int]] = {}
     alternatives: tuple[Expression, ...] = parse_features(task.features).alternatives
@@ -150,9 +152,9 @@ def groups_of(
 
 
 def could_start(task: Task, inventory: Inventory) -> bool:
-    """Whether enough nodes have room for the task's slots, taken one by one (necessary).
+    """Whether enough nodes have room for the task's slots, each slot looked at by itself.
 
-    Nodes among which it chooses one set: see fit.groups_of.
+    That is necessary, not sufficient. All the nodes are of one set of `groups_of`.
     """
     grid = grid_for(task, inventory)
     excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
@@ -164,11 +166,12 @@ def could_start(task: Task, inventory: Inventory) -> bool:
 
 
 def _holds(task: Task, grid: Grid, states: Iterable[int], excluded: Mapping[int, int]) -> bool:
-    kinds: dict[tuple[Slot, ...], int]
-    kinds = {(slot,): task.slots.count(slot) for slot in set(task.slots)}
-    # Slots that differ need as many nodes all together: one has room for either.
-    kinds[tuple(set(task.slots))] = len(task.slots)
-    for slots, wanted in kinds.items():
+    nodes_wanted: dict[tuple[Slot, ...], int]
+    nodes_wanted = {(slot,): task.slots.count(slot) for slot in set(task.slots)}
+    # All slots together need as many nodes as there are slots: two that differ need two nodes, even
+    # where one node has room for either.
+    nodes_wanted[tuple(set(task.slots))] = len(task.slots)
+    for slots, wanted in nodes_wanted.items():
         for s in states:
             if wanted <= 0:
                 break

@@ -27,14 +27,14 @@ _UNUSABLE = {
     "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "RESERVED", "UNKNOWN",
     "INVALID_REG", "BLOCKED", "PERFCTRS", "UNREGISTERED",
 }  # fmt: skip
-# The same as suffix of a state: no answer, powering down, maintenance, reboot. Not POWERED_DOWN and
-# `~`: Slurm powers such a node up for the first job that it is given.
+# The same states as suffixes: no answer, powering down, maintenance, reboot. POWERED_DOWN and `~`
+# are usable: Slurm powers such a node up for the first job that it is given.
 _MARKS = frozenset("*!%$@^")
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The accelerator nodes by name, and GRES that could not be attributed, in words."""
+    """The accelerator nodes by name, and warnings about what could not be read or attributed."""
 
     nodes: dict[str, Node]
     warnings: tuple[str, ...] = ()
@@ -88,9 +88,9 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
 
 
 def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
-    """The nodes of which Slurm takes devices for used that no job holds.
+    """The nodes where Slurm counts devices as used that no job holds.
 
-    22.05 does, see SlurmVersion.forgets_devices; nothing that needs those devices starts there.
+    22.05 does so, see SlurmVersion.forgets_devices. Nothing that needs those devices starts there.
     """
     stale = {node.name for node in snapshot.nodes if node.gres_stale}
     for job in snapshot.jobs if stale else ():
@@ -98,7 +98,7 @@ def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
             try:
                 stale.difference_update(hostlist.expand(job.nodes))
             except HetError:
-                return ()  # whose devices those are is not known
+                return ()  # this job may be on any node, and hold the devices there
     return tuple(sorted(stale))
 
 
@@ -156,7 +156,7 @@ def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str,
 
 
 def read_gres(text: str, whose: str, warnings: list[str]) -> tuple[Gres, ...]:
-    """The GRES of a string, leaving out the parts that cannot be read, each with a warning."""
+    """The GRES of a string. Each part that cannot be read is left out, with a warning."""
     try:
         return gres.parse(text)
     except GresError:
@@ -190,8 +190,8 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
         left, shared = item.count, policy.gres[item.name].shared
         for position, device in enumerate(devices):
             if left > 0 and device.empty:
-                holds = shared_by(device, key, left) if shared else taken_whole(device, key)
-                devices[position] = holds
+                occupied = shared_by(device, key, left) if shared else taken_whole(device, key)
+                devices[position] = occupied
                 left -= device.memory_gib if shared else 1
     return Node(
         name=record.name,

@@ -156,7 +156,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     tasks = tuple(task for task in due if task.job_id not in strays)
     ahead = look_ahead(snapshot, room, tasks, memory.pins.ahead(), policy, limits)
     window = select(room, ahead.tasks, limits.window_tasks)
-    # The tasks that the last plan looked at in vain come last this once: it did not reach the others.
+    # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(snapshot, inventory, policy, pins, room, queue, strays, ahead, window)
 

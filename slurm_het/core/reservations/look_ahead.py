@@ -27,7 +27,7 @@ from slurm_het.core.reservations.whole_nodes import keep_whole
 # A pin that could start this much earlier (seconds) on other nodes is worth taking back.
 WORTH_MOVING = 60.0
 EXPLAINED = 200
-"""Of how many different requests it is found out whether only kept nodes hold them back: each costs
+"""How many different requests are examined for whether only kept nodes hold them back. Each costs
 some milliseconds on a large cluster."""
 
 
@@ -35,9 +35,10 @@ some milliseconds on a large cluster."""
 class Outlook:
     """What to do about the tasks that cannot start now.
 
-    `reserve` are new reservations; `move` are pinned keys to take back, since other nodes have
-    room for them sooner; `tasks` are the queue's, kept off what is reserved and what is to be free
-    of shares; `kept` says, for a task that could start but for that, who it waits for.
+    `reserve` are new reservations. `move` are the keys of pinned tasks to take back, since other
+    nodes have room for them sooner. `tasks` are the queue's, kept off the nodes that are reserved
+    or are to become free of shares. `kept` says, for each task that only this keeps from starting,
+    for whom it waits.
     """
 
     reserve: tuple[Reservation, ...]
@@ -54,48 +55,46 @@ def look_ahead(
     policy: Policy,
     limits: Limits,
 ) -> Outlook:
-    """Decide on reservations. `pins` are the tasks that are pinned ahead; `tasks` are due."""
+    """Decide on reservations. `pins` are the tasks pinned ahead; `tasks` may be planned now."""
     now, per_pool = snapshot.time, limits.reservations
-    held = [Reservation(p.task, p.placement, p.start) for p in pins]
+    standing = [Reservation(p.task, p.placement, p.start) for p in pins]
     coming = endings(snapshot, policy)
-    move = tuple(r.task.key for r in held if _sooner_elsewhere(r, room, coming, now))
-    taken = {pool for r in held for pool in r.task.pools}
-    nodes = frozenset(name for r in held for name in r.placement.nodes)
+    move = tuple(r.task.key for r in standing if _sooner_elsewhere(r, room, coming, now))
+    taken = {pool for r in standing for pool in r.task.pools}
+    reserved_nodes = frozenset(name for r in standing for name in r.placement.nodes)
     new: list[Reservation] = []
     if per_pool:
         patient = tuple(t for t in tasks if t.since + limits.reserve_after_seconds <= now)
         for task in _blocked(patient, room, taken, policy, per_pool):
-            free = replace(task, exc_nodes=task.exc_nodes | nodes)
-            made = reserve_ahead(free, room, coming, now)
-            if made and made.start > now:
-                new.append(replace(made, task=task))
-                nodes |= set(made.placement.nodes)
-    # Where cards are shared, a Slurm that forgets sharers would start a pinned whole-device job
-    # beside them: that room is only kept.
+            elsewhere = replace(task, exc_nodes=task.exc_nodes | reserved_nodes)
+            reservation = reserve_ahead(elsewhere, room, coming, now)
+            if reservation and reservation.start > now:
+                new.append(replace(reservation, task=task))
+                reserved_nodes |= set(reservation.placement.nodes)
+    # A Slurm that forgets sharers would start a pinned whole-device job beside them, on cards that
+    # are shared. There the room is kept, but nothing is pinned.
     pinned = tuple(r for r in new if not _would_start_beside_sharers(r, room))
-    reserved = {r.task.key for r in pinned}
-    rest = tuple(t for t in tasks if t.key not in reserved)
-    every = [*held, *new]
-    unreserved = keep_free(rest, every, room, now)
+    pinned_keys = {r.task.key for r in pinned}
+    others = tuple(t for t in tasks if t.key not in pinned_keys)
+    reservations = [*standing, *new]
+    unreserved = keep_free(others, reservations, room, now)
     kept_off, owners = keep_whole(unreserved, room, coming)
-    reserved_for = {
-        name: (made.task.key, made.start) for made in every for name in made.placement.nodes
-    }
+    reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
     whole_for = {name: (key, 0.0) for name, key in owners.items()}
-    steps = (_Step(rest, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
+    steps = (_Step(others, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
     return Outlook(pinned, move, kept_off, _kept(steps, room))
 
 
-def _would_start_beside_sharers(made: Reservation, room: Inventory) -> bool:
-    nodes = (room.nodes[name] for name in made.placement.nodes)
-    return any(node.closed_to(shares=made.task.shared) for node in nodes)
+def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bool:
+    nodes = (room.nodes[name] for name in reservation.placement.nodes)
+    return any(node.closed_to(shares=reservation.task.shared) for node in nodes)
 
 
 def _blocked(
     tasks: tuple[Task, ...], room: Inventory, taken: set[str], policy: Policy, per_pool: int
 ) -> tuple[Task, ...]:
-    """The tasks to reserve for; looks no further than until every pool has its own."""
-    known: dict[Task, bool] = {}
+    """The tasks to reserve for. The search ends once every pool has its reservations."""
+    startable: dict[Task, bool] = {}
     blocked: list[str] = []
     open_pools = {p.partition for p in policy.pools} - taken
     for task in tasks:
@@ -104,9 +103,9 @@ def _blocked(
         if not set(task.pools) <= open_pools:
             continue
         request = task.request
-        if request not in known:
-            known[request] = could_start(task, room)
-        if not known[request]:
+        if request not in startable:
+            startable[request] = could_start(task, room)
+        if not startable[request]:
             blocked.append(task.key)
             if per_pool == 1:
                 open_pools -= set(task.pools)
@@ -116,16 +115,20 @@ def _blocked(
 def _sooner_elsewhere(
     held: Reservation, room: Inventory, coming: dict[str, tuple[Ending, ...]], now: float
 ) -> bool:
-    """Whether other nodes, or the same with others, would have room much sooner."""
-    pinned = replace(room, nodes={n: v for n, v in room.nodes.items() if n in held.placement.nodes})
-    if could_start(held.task, pinned):
+    """Whether the task would have room much sooner if one or more of its nodes were others."""
+    names = held.placement.nodes
+    own_nodes = replace(room, nodes={n: node for n, node in room.nodes.items() if n in names})
+    if could_start(held.task, own_nodes):
         return False  # Slurm starts it at its next pass
-    made = reserve_ahead(held.task, room, coming, now)
-    return made is not None and made.start < held.start - WORTH_MOVING
+    sooner = reserve_ahead(held.task, room, coming, now)
+    return sooner is not None and sooner.start < held.start - WORTH_MOVING
 
 
 class _Step(NamedTuple):
-    """The tasks before and after some were kept off nodes; by node, for whom and until when."""
+    """The tasks before and after a step that keeps some of them off nodes.
+
+    `owners` says, by node, for whom it is kept and until when.
+    """
 
     before: tuple[Task, ...]
     after: tuple[Task, ...]
@@ -133,7 +136,7 @@ class _Step(NamedTuple):
 
 
 def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, Reason]:
-    """For the tasks that only this holds back: which nodes they are kept off, and for whom."""
+    """For the tasks that only these steps hold back: which nodes are kept from them, for whom."""
     startable: dict[Task, bool] = {}
 
     def may_start(task: Task) -> bool:
@@ -141,16 +144,16 @@ def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, Reason]:
             startable[request] = could_start(task, room)
         return startable[request]
 
-    out: dict[str, Reason] = {}
+    reasons: dict[str, Reason] = {}
     for i, (before, after) in enumerate(zip(steps[0].before, steps[-1].after, strict=True)):
         if before.exc_nodes == after.exc_nodes:
             continue
         if len(startable) >= 2 * EXPLAINED and after.request not in startable:
-            out[before.key] = NotLookedAt()
+            reasons[before.key] = NotLookedAt()
         elif not may_start(after) and may_start(before):
-            kept = tuple(one for step in steps for one in _reasons(step, i))
-            out[before.key] = kept[0] if len(kept) == 1 else All(kept)
-    return out
+            kept = tuple(reason for step in steps for reason in _reasons(step, i))
+            reasons[before.key] = kept[0] if len(kept) == 1 else All(kept)
+    return reasons
 
 
 def _reasons(step: _Step, i: int) -> Iterator[Kept]:

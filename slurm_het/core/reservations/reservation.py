@@ -1,7 +1,7 @@
-"""Reservations: where and when a task that cannot start now will, from the running jobs' limits.
+"""Reservations: where and when a task that must wait will start, by the running jobs' time limits.
 
-The highest-priority task of a pool that must wait is pinned to the nodes that free up soonest:
-there Slurm's backfill protects it. Lower tasks are kept off unless they end before it starts.
+In each pool, the waiting task of highest priority is pinned to the nodes that free up soonest:
+Slurm's backfill protects it there. Lower tasks are kept off them unless they end before it starts.
 """
 
 from __future__ import annotations
@@ -41,22 +41,23 @@ class Reservation:
 
 
 def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]:
-    """By node, what the running jobs give back, soonest first; jobs without a limit never do.
+    """By node, what the running jobs give back, soonest first. A job without a time limit is
+    expected to give nothing back.
 
-    Slurm's records do not say what a job holds on each of its nodes: CPUs are taken as evenly
-    spread, memory from its per-CPU, per-node or per-device figure.
+    Slurm's records do not say what a job holds on each of its nodes. So its CPUs are taken to be
+    spread evenly, and its memory follows from its per-CPU, per-node or per-device figure.
     """
-    out: dict[str, list[Ending]] = {}
+    by_node: dict[str, list[Ending]] = {}
     for job in snapshot.jobs:
         if job.holds_nodes and job.end_time:
-            nodes = hostlist.expand_readable(job.nodes)  # take_inventory names what is unreadable
+            nodes = hostlist.expand_readable(job.nodes)  # take_inventory warns of bad lists
             held = held_indexes(job, policy)
             for node in nodes:
                 cpus = -(-job.cpus // len(nodes))
                 memory = job.memory_on_node(cpus, len(held.get(node, ())))
                 memory = ALL_MEMORY if memory is None else memory
-                out.setdefault(node, []).append(Ending(job.end_time, job.key, cpus, memory))
-    return {node: tuple(sorted(found, key=lambda r: r.end)) for node, found in out.items()}
+                by_node.setdefault(node, []).append(Ending(job.end_time, job.key, cpus, memory))
+    return {name: tuple(sorted(ends, key=lambda e: e.end)) for name, ends in by_node.items()}
 
 
 def reserve_ahead(
@@ -68,9 +69,9 @@ def reserve_ahead(
     slot = task.largest_slot
     ready: dict[int, tuple[float, Node]] = {}
     for n in candidates:
-        found = soonest(task, slot, nodes[n], coming.get(nodes[n].name, ()), now)
-        if found:
-            ready[n] = found
+        time_and_node = soonest(task, slot, nodes[n], coming.get(nodes[n].name, ()), now)
+        if time_and_node:
+            ready[n] = time_and_node
     best: tuple[float, list[int]] | None = None
     for group in groups_of(task, nodes, candidates):
         able = sorted((n for n in group if n in ready), key=lambda n: (ready[n][0], n))
@@ -87,13 +88,13 @@ def reserve_ahead(
 def soonest(
     task: Task, slot: Slot, node: Node, coming: Iterable[Ending], now: float
 ) -> tuple[float, Node] | None:
-    """When the node has room for the slot at the latest, and the node as it is then."""
+    """The latest time by which the node has room for the slot, and the node as it is then."""
     if has_room(task, slot, node):
         return now, node
-    for release in coming:
-        node = give_back(node, release.key, release.cpus, release.memory_mib)
+    for ending in coming:
+        node = give_back(node, ending.key, ending.cpus, ending.memory_mib)
         if has_room(task, slot, node):
-            return max(now, release.end), node
+            return max(now, ending.end), node
     return None
 
 
@@ -117,28 +118,31 @@ def _placement(task: Task, nodes: list[Node]) -> Placement:
 def keep_free(
     tasks: Iterable[Task], reservations: Iterable[Reservation], room: Inventory, now: float
 ) -> tuple[Task, ...]:
-    """The tasks, each kept off the nodes of reservations that it would outlast.
+    """The tasks, each kept off the nodes of the reservations that start before it would end.
 
-    Of the whole nodes, in every pool they are in: Slurm's backfill protects nodes, not devices, and
-    starts nothing there that would outlast the wait, whatever is free beside it (22.05, 24.11,
-    26.05). Not kept off are tasks with priority over the reserved one.
+    It is kept off the whole nodes, in every pool they are in: Slurm's backfill protects nodes, not
+    devices. It starts nothing there that would outlast the wait, whatever else is free on the node
+    (22.05, 24.11, 26.05). Tasks with priority over the reserved one are not kept off.
     """
-    held = [(made, _pools(made, room)) for made in reservations]
-    return tuple(_kept_off(task, held, now) for task in tasks)
+    with_pools = [(reservation, _pools(reservation, room)) for reservation in reservations]
+    return tuple(_kept_off(task, with_pools, now) for task in tasks)
 
 
-def _pools(made: Reservation, room: Inventory) -> frozenset[str]:
-    nodes = (room.nodes[name] for name in made.placement.nodes if name in room.nodes)
+def _pools(reservation: Reservation, room: Inventory) -> frozenset[str]:
+    nodes = (room.nodes[name] for name in reservation.placement.nodes if name in room.nodes)
     return frozenset(pool for node in nodes for pool in node.partitions)
 
 
-def _kept_off(task: Task, held: Iterable[tuple[Reservation, frozenset[str]]], now: float) -> Task:
+def _kept_off(
+    task: Task, with_pools: Iterable[tuple[Reservation, frozenset[str]]], now: float
+) -> Task:
     off: set[str] = set()
-    for made, pools in held:
-        ahead = made.task.key == task.key or task.priority > made.task.priority
-        in_time = task.minutes is not None and now + task.minutes * 60 <= made.start
-        if not ahead and not in_time and not pools.isdisjoint(task.pools):
-            off |= set(made.placement.nodes)
+    for reservation, pools in with_pools:
+        reserved = reservation.task
+        first = task.key == reserved.key or task.priority > reserved.priority
+        ends_before = task.minutes is not None and now + task.minutes * 60 <= reservation.start
+        if not first and not ends_before and not pools.isdisjoint(task.pools):
+            off |= set(reservation.placement.nodes)
     return replace(task, exc_nodes=task.exc_nodes | off) if off else task
 
 
@@ -147,7 +151,7 @@ def first_blocked(
 ) -> tuple[Task, ...]:
     """The tasks to reserve for: in order, the first `per_pool` blocked ones of each pool.
 
-    Pools in `taken` have their reservations already. A task of several pools counts in each.
+    Pools in `taken` have their reservations already. A task with several pools counts in each.
     """
     keys = set(blocked)
     used: dict[str, int] = dict.fromkeys(taken, per_pool)
