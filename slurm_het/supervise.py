@@ -78,7 +78,7 @@ def _run_dir(config: dict[str, Any]) -> Path:
 
 @dataclass(frozen=True)
 class GateOpener:
-    """Sets the intake UP for a hetd that no longer can, unless another hetd leads."""
+    """Sets the intake UP in place of a hetd that no longer can, unless another hetd leads."""
 
     partition: str
     scontrol: str
@@ -87,7 +87,7 @@ class GateOpener:
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> GateOpener:
-        """From het.yaml as it is."""
+        """The opener for het.yaml as it was read, unchecked."""
         slurm = config.get("slurm") or {}
         state = (config.get("paths") or {}).get("state_dir") or DEFAULT_STATE_DIR
         return cls(
@@ -98,9 +98,9 @@ class GateOpener:
         )
 
     def open(self, pauses: tuple[float, ...]) -> bool:
-        """Open it, trying again after each pause (seconds); whether it is as it should be."""
+        """Try to open the gate after each pause (seconds); return whether it is as it should be."""
         if self._led():
-            _log("another hetd leads: the gate is its own")
+            _log("another hetd leads: the gate is left to it")
             return True
         argv = [self.scontrol, "update", f"PartitionName={self.partition}", "State=UP"]
         env = os.environ | ({"SLURM_CONF": self.slurm_conf} if self.slurm_conf else {})
@@ -119,14 +119,19 @@ class GateOpener:
         return False
 
     def _led(self) -> bool:
-        """Whether another process holds the lease; in doubt not. Storage may hang: not for us."""
+        """Whether another process holds the lease; False in doubt.
+
+        The storage may hang. So a child process tries the lock, in bounded time.
+        """
         argv = [sys.executable, "-c", TRY_LOCK, str(self.lease)]
         try:
-            done = subprocess.run(argv, capture_output=True, timeout=LEASE_TRY_SECONDS, check=False)
+            tried = subprocess.run(
+                argv, capture_output=True, timeout=LEASE_TRY_SECONDS, check=False
+            )
         except (OSError, subprocess.SubprocessError) as error:
             _log(f"cannot tell whether another hetd leads: {error}")
             return False
-        return b"BlockingIOError" in done.stderr
+        return b"BlockingIOError" in tried.stderr
 
 
 @dataclass
@@ -148,7 +153,7 @@ class Supervisor:
             notifications.bind(str(self.notify_path))
             while not self.stopping:
                 while receive(notifications, seconds=0.0):
-                    pass  # a former child's last words are not the next one's
+                    pass  # what is left of the last child's messages is not the next one's
                 self._watch(self._start(), notifications)
                 self.gate.open(GATE_PAUSES[:3] if self.stopping else GATE_PAUSES)
                 self._pause(self.restart_seconds)
@@ -160,7 +165,8 @@ class Supervisor:
     def _start(self) -> subprocess.Popen[bytes]:
         microseconds = str(int(self.watchdog_seconds * 1e6))
         notify = {"NOTIFY_SOCKET": str(self.notify_path), "WATCHDOG_USEC": microseconds}
-        # When we die the program stops, and opens the gate itself: nobody else is left to do it.
+        # When the supervisor dies, the program gets TERM and opens the gate itself: nobody else is
+        # left to do it.
         argv = ["setpriv", "--pdeathsig", "TERM", "--", *self.command]
         child = subprocess.Popen(
             argv, env=os.environ | notify, stdin=subprocess.DEVNULL, start_new_session=True
@@ -191,7 +197,7 @@ class Supervisor:
             child.kill()
             child.wait()
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)  # updates of a dead hetd are nobody's any more
+            os.killpg(child.pid, signal.SIGKILL)  # a dead hetd's updates must not go on
         self._write_status("")
         _log(f"{child.pid} ended with status {child.returncode}")
 

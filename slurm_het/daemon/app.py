@@ -35,20 +35,21 @@ log = logging.getLogger("hetd")
 # A released job starts at Slurm's next pass; look once it should have.
 RELEASE_WAKE = 1.0
 MAX_BACKOFF = 30.0
-# A cycle makes some 100,000 objects that live until its end, hardly any of them in circles; looking
-# through them as often as Python does by default takes a tenth of it (10,000 devices).
+# A planning cycle makes some 100,000 objects that live until its end, hardly any of them in
+# reference loops. To collect garbage as often as Python does by default takes a tenth of its time
+# (with 10,000 devices).
 GC_THRESHOLD = (200_000, 10, 10)
 LEASE_SECONDS = 0.5
 
 
 def stuck_seconds(config: Config) -> float:
-    """After how long (seconds) a cycle that has not come to its end counts as hanging.
+    """The seconds after which a cycle that has not ended counts as hanging.
 
-    That is more than the configuration lets it take, for two programs and two calls of Slurm in
+    This is more than the configuration allows for two linear programs and two calls of Slurm in
     turn, and for the pause that follows.
     """
-    taken = config.planner.deadline_seconds + config.slurm.timeout_seconds
-    return MAX_BACKOFF + 2 * taken
+    program_and_call = config.planner.deadline_seconds + config.slurm.timeout_seconds
+    return MAX_BACKOFF + 2 * program_and_call
 
 
 class Daemon:
@@ -61,7 +62,7 @@ class Daemon:
         self.solver = WorkerSolver(config.planner.solver, config.planner.gap)
         self.journal = Journal(config.paths.journal)
         self.lease = Lease(config.paths.state_dir)
-        self.leading: bool | None = None  # None while that is not known yet
+        self.leading: bool | None = None  # None: not known yet
         self.cycle = Cycle(
             config, self.slurm, self.gate, self.journal, self.solver,
             check_lead=self._check_lead,
@@ -105,7 +106,7 @@ class Daemon:
         self.wakes.listen()
 
     async def _stand_by(self) -> None:
-        """Until the lead is ours: answer the hook (slurmctld may be here), and update nothing."""
+        """Wait for the lead. Until then answer the hook (slurmctld may be here); update nothing."""
         looked = time.monotonic()
         while not self.wakes.stop.is_set() and not await asyncio.to_thread(self.lease.take):
             if self.leading is None:
@@ -121,7 +122,7 @@ class Daemon:
                     await self.hook.update(self.cycle.inventory)
         if not self.wakes.stop.is_set():
             self.leading = True
-            log.info("leading: %s is ours", self.lease.path)
+            log.info("leading: this hetd holds %s", self.lease.path)
 
     async def _give_up_the_lead(self) -> None:
         if self.leading:
@@ -141,7 +142,8 @@ class Daemon:
             await self.wakes.wait(self._pause(), took)
 
     async def _cycle(self) -> bool:
-        """One cycle, its failure told to the gate; whether another may find more to do at once."""
+        """Run one cycle, and tell the gate if it fails; returns whether another may find more to do
+        at once."""
         try:
             more = await self.cycle.run()
             await self.hook.update(self.cycle.inventory)
@@ -163,14 +165,14 @@ class Daemon:
         return min(MAX_BACKOFF, pause * 2.0 ** min(self._failures, 8))
 
     def _last_progress(self) -> float:
-        # Many calls of Slurm in turn, each slow and each answered, are no hang.
+        # A cycle that makes many slow calls of Slurm does not hang as long as each is answered.
         return max(self._cycle_began, self.slurm.answered)
 
     async def _check_lead(self) -> None:
         try:
             await self.lease.checked()
         except LeadError:
-            self.leading = False  # its gate is not ours to open
+            self.leading = False  # another hetd leads: we must not open its gate
             raise
 
     def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:
@@ -194,10 +196,10 @@ class Daemon:
         return {"history": msgspec.to_builtins(history)}
 
     def _status(self, caller: Caller) -> dict[str, Any]:
-        """How hetd does, and why jobs wait: to admins of all jobs, to a user of his own."""
+        """The state of hetd, and why jobs wait: all jobs for admins, their own for users."""
         report = self.cycle.report
 
-        def told(key: str) -> bool:
+        def may_see(key: str) -> bool:
             return caller.admin or (caller.name != "" and report.users.get(key) == caller.name)
 
         return {
@@ -212,11 +214,11 @@ class Daemon:
                 "gap": report.gap, "placed": report.placed,
                 "waiting": max(0, report.tasks - report.placed),
             },
-            "waiting": {key: why for key, why in report.waiting.items() if told(key)},
+            "waiting": {key: why for key, why in report.waiting.items() if may_see(key)},
             "returned": {
-                key: {"reason": r.reason, "times": r.times}
-                for key, r in self.cycle.pins.returned.items()
-                if told(key)
+                key: {"reason": returned.reason, "times": returned.times}
+                for key, returned in self.cycle.pins.returned.items()
+                if may_see(key)
             },
         }  # fmt: skip
 

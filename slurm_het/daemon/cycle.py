@@ -44,11 +44,11 @@ from slurm_het.times import local_time
 log = logging.getLogger("hetd.cycle")
 
 CheckLead = Callable[[], Awaitable[None]]
-RECOUNT_SECONDS = 30.0  # what a count has not set right, the next one at once will not either
+RECOUNT_SECONDS = 30.0  # where one recount did not help, another right after it will not either
 
 
 async def _alone() -> None:
-    """For a hetd that shares its Slurm with no other."""
+    """The check of a hetd that shares its Slurm with no other: it always leads."""
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Report:
 class Cycle:
     """One object per daemon; `run` is one cycle. Raises SlurmError when Slurm does not answer.
 
-    `check_lead` raises LeadError once another hetd plans; it is asked before anything is updated.
+    `check_lead` raises LeadError once another hetd plans; it is called before each set of updates.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Cycle:
         self._counted = float("-inf")
 
     async def run(self) -> bool:
-        """One cycle; returns whether another may find more to do at once."""
+        """Run one cycle; returns whether another may find more to do at once."""
         began = time.perf_counter()
         observed = await self._observe()
         await self._settle(observed)
@@ -108,19 +108,19 @@ class Cycle:
         prepared = prepare(observed, self.config.planner.limits, self.memory, self.ticks())
         await self._see_to_the_queue(prepared)
         expected = await self._expect(prepared)
-        made = await asyncio.to_thread(self._decide, prepared, expected)
-        self._record(prepared, made, time.perf_counter() - began)
+        decided = await asyncio.to_thread(self._decide, prepared, expected)
+        self._record(prepared, decided, time.perf_counter() - began)
         await self.check_lead()
-        released = await self._apply(prepared, made)
+        released = await self._apply(prepared, decided)
         return self._more(prepared, released)
 
     async def look(self) -> None:
-        """Learn from Slurm what there is, and touch nothing. Raises SlurmError."""
+        """Take the inventory from Slurm, and change nothing. Raises SlurmError."""
         memory = Memory(Pins(0, 0))
         self._take_over(observe(await self.slurm.snapshot(), self.policy, memory, self.ticks()))
 
     def told(self) -> dict[str, Any]:
-        """What the next cycle begins from, beside Slurm's records: see daemon/told.py."""
+        """What the next cycle begins from, in addition to Slurm's records: see daemon/told.py."""
         return tell(self.memory, self.ticks(), self._expectation.weights)
 
     async def _observe(self) -> Observed:
@@ -139,14 +139,15 @@ class Cycle:
             log.info("job %s is pinned and waits: it was released before, or requeued", key)
 
     async def _settle(self, observed: Observed) -> None:
-        """Journal what started and what ended; take back what did not start in time."""
+        """Journal the jobs that started or ended; take back those that did not start in time."""
         self.endings.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
         self.journal.record_outcomes(self.clock(), [*observed.outcomes, *returned])
         await self.strays.unbind(observed, self.clock())
 
     async def _not_now(self) -> bool:
-        """The gate says not to plan; whether to look again at once, because that may change."""
+        """Do what is left when the gate says not to plan; returns whether to look again at once,
+        because that may change."""
         if self.gate.bypass:  # plain Slurm may have better nodes for what is pinned ahead
             ahead = [TakeBack(p.task.key, "bypass is on", penalty=False) for p in self.pins.ahead()]
             await self.releaser.take_back(ahead)
@@ -156,14 +157,15 @@ class Cycle:
         lost = devices_lost(observed.snapshot)
         if lost and self.ticks() >= self._counted + RECOUNT_SECONDS:
             log.warning(
-                "Slurm takes devices of %s for used, and no job holds them: the intake is set DOWN"
-                " once more, then Slurm counts anew", hostlist.fold(lost),
+                "Slurm counts devices of %s as used, but no job holds them: the intake is set DOWN"
+                " once more, so that Slurm counts anew", hostlist.fold(lost),
             )  # fmt: skip
             self._counted = self.ticks()
             await self.gate.repeat()
 
     async def _see_to_the_queue(self, prepared: Prepared) -> None:
-        """Journal what jobs are; pass on what is not ours; classify what came past the hook."""
+        """Journal the jobs' classes; hand over jobs that are not ours; classify those that came
+        past the hook."""
         classified = prepared.queue.classifications
         gated = {
             (job.key, job.submit_time, MARK in job.admin_comment): (job, classified[job.label])
@@ -183,48 +185,49 @@ class Cycle:
         return self.solver.solve_program(program, self.config.planner.deadline_seconds)
 
     def _decide(self, prepared: Prepared, expected: Forecast) -> Plan:
-        until = Deadline(self.solver, self.config.planner.deadline_seconds)
-        made = decide(prepared, expected, until.solve, until.hurry)
-        learn(self.memory, prepared, made)
-        if made.left_out:
+        deadline = Deadline(self.solver, self.config.planner.deadline_seconds)
+        decided = decide(prepared, expected, deadline.solve, deadline.hurry)
+        learn(self.memory, prepared, decided)
+        if decided.left_out:
             log.warning(
-                "%d of %d jobs were not looked at: their plan's time (%g s) was up; raise"
+                "%d of %d jobs were not looked at: the plan's time (%g s) was up; raise"
                 " planner.deadline_seconds or lower planner.window_tasks",
-                made.left_out, len(prepared.window), until.seconds,
+                decided.left_out, len(prepared.window), deadline.seconds,
             )  # fmt: skip
-        return made
+        return decided
 
-    def _record(self, prepared: Prepared, made: Plan, seconds: float) -> None:
-        """Keep the plan before any of it is applied: a hetd that dies amid that reads it back."""
+    def _record(self, prepared: Prepared, decided: Plan, seconds: float) -> None:
+        """Journal the plan before any of it is applied: if hetd dies halfway, it reads it back."""
         now, tasks = self.clock(), len(prepared.ahead.tasks) + prepared.queue.unlisted
         reserved = prepared.ahead.reserve
         if reserved:
             starts = {r.task.key: r.start for r in reserved}
             ahead = Plan(tuple(r.placement for r in reserved), status="reserved")
             self.journal.record_plan(now, 0.0, tasks, ahead, starts)
-        why = {**made.waiting, **prepared.ahead.kept}
-        waiting = {key: reason.told(local_time) for key, reason in why.items()}
+        reasons = {**decided.waiting, **prepared.ahead.kept}
+        waiting = {key: reason.told(local_time) for key, reason in reasons.items()}
         users = {task.key: task.user for task in prepared.queue.tasks}
         self.report = Report(
-            now, seconds, made.status, made.gap, tasks, len(made.placements),
+            now, seconds, decided.status, decided.gap, tasks, len(decided.placements),
             waiting, users,
         )  # fmt: skip
-        if made.placements or made.status == "refused":
-            self.journal.record_plan(now, seconds, tasks, made)
+        if decided.placements or decided.status == "refused":
+            self.journal.record_plan(now, seconds, tasks, decided)
             log.info(
                 "planned %d of %d tasks in %.0f ms (%s, gap %.2f %%)",
-                len(made.placements), tasks, seconds * 1e3, made.status, made.gap * 100,
+                len(decided.placements), tasks, seconds * 1e3, decided.status,
+                decided.gap * 100,
             )  # fmt: skip
 
-    async def _apply(self, prepared: Prepared, made: Plan) -> list[Outcome]:
-        """Update the jobs that the plan moves; what came of the releases."""
+    async def _apply(self, prepared: Prepared, decided: Plan) -> list[Outcome]:
+        """Update the jobs that the plan moves; returns the outcomes of the releases."""
         moves = [
             TakeBack(key, "other nodes are free sooner", penalty=False)
             for key in prepared.ahead.move
         ]
         outcomes = await self.releaser.take_back(moves)
         outcomes += await self.releaser.reserve(prepared)
-        released = await self.releaser.release(made.placements, prepared)
+        released = await self.releaser.release(decided.placements, prepared)
         self.journal.record_outcomes(self.clock(), [*outcomes, *released])
         return released
 

@@ -1,4 +1,4 @@
-"""What jobs are to be expected: given in the config, else learned from those that came."""
+"""Which jobs to expect: those given in the configuration, else learned from those that came."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ DEFAULT_MINUTES = 60.0  # of a job without a time limit
 
 
 class Expectation:
-    """Journals what jobs ask, and makes a forecast of it now and then.
+    """Journals what jobs ask for, and makes a forecast from that every RENEW_SECONDS.
 
-    `relax` may take its time: it runs in a thread. `weights`, if given, are all that is expected.
+    `relax` may take long: it runs in a thread. `weights`, if given, replace what would be learned.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Expectation:
     async def of(
         self, tasks: Iterable[Task], jobs: Iterable[Job], inventory: Inventory
     ) -> Forecast:
-        """The forecast at this moment, empty if nothing is to be expected.
+        """The forecast at this moment; empty if nothing is to be expected.
 
-        `tasks` are those that wait, `jobs` all that Slurm has.
+        `tasks` are those that wait; `jobs` are all that Slurm has.
         """
         if not self.days and not self.policy.expected_jobs:
             return self._forecast
@@ -67,17 +67,17 @@ class Expectation:
             self._renew_at = self.ticks() + RENEW_SECONDS
             since = self.clock() - self.days * DAY
             weights = self.journal.demands(since) if self._given is None else self._given
-            made = forecast(weights, inventory)
-            self._forecast = await asyncio.to_thread(with_parts, made, self.relax)
+            renewed = forecast(weights, inventory)
+            self._forecast = await asyncio.to_thread(with_parts, renewed, self.relax)
         return self._forecast.now(held_on(inventory, self._demands))
 
     @property
     def weights(self) -> Mapping[TaskProfile, float]:
-        """What is expected since the forecast was last made: see Forecast.weights."""
+        """The weights of the forecast that was made last: see Forecast.weights."""
         return self._forecast.weights
 
     def _learn(self, waiting: dict[str, Task], inventory: Inventory) -> None:
-        """Journal what new tasks ask; of those that run, the journal tells it after a restart."""
+        """Journal what new tasks ask for. What running ones asked for, the journal tells."""
         new = {key: profile_of(waiting[key]) for key in waiting.keys() - self._demands.keys()}
         if new:
             self.journal.record_demands(
@@ -93,10 +93,10 @@ class Expectation:
         self._demands = {k: d for k, d in known.items() if k in holders or k in waiting}
 
     def _learn_beside(self, jobs: Iterable[Job], inventory: Inventory) -> None:
-        """Journal the jobs without devices that run on nodes with some, when they are first seen.
+        """Journal jobs without devices on nodes that have some, when they are first seen running.
 
-        They never are in the gate, but take the CPUs that tasks need. Those that ran when the
-        journal was last added to are in it: hetd had seen them before it was started again.
+        Such jobs are never in the gate, but take CPUs that tasks need. Those that already ran when
+        the last one was added to the journal are in it: hetd saw them before it was restarted.
         """
         # 22.05 does not say what devices a COMPLETING job has.
         beside = (j for j in jobs if j.holds_nodes and j.state != "COMPLETING")

@@ -1,4 +1,4 @@
-"""What fits where: the one place that holds a task against a node, a device, and the cluster."""
+"""What fits where: the one place that compares a task with a device, a node and the cluster."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ _UNUSABLE = {
     "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "RESERVED", "UNKNOWN",
     "INVALID_REG", "BLOCKED", "PERFCTRS", "UNREGISTERED",
 }  # fmt: skip
-# The same as suffix of a state: no answer, powering down, maintenance, reboot. Not POWERED_DOWN and
-# `~`: Slurm powers such a node up for the first job that it is given.
+# The same states as suffixes: no answer, powering down, maintenance, reboot. POWERED_DOWN and `~`
+# are usable: Slurm powers such a node up for the first job that it is given.
 _MARKS = frozenset("*!%$@^")
 
 
@@ -104,7 +104,7 @@ def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
             try:
                 stale.difference_update(hostlist.expand(job.nodes))
             except HetError:
-                return ()  # whose devices those are is not known
+                return ()  # this job may be on any node, and hold the devices there
     return tuple(sorted(stale))
 
 
@@ -201,8 +201,8 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
         left, shared = item.count, policy.gres[item.name].shared
         for position, device in enumerate(devices):
             if left > 0 and device.empty:
-                holds = shared_by(device, key, left) if shared else taken_whole(device, key)
-                devices[position] = holds
+                occupied = shared_by(device, key, left) if shared else taken_whole(device, key)
+                devices[position] = occupied
                 left -= device.memory_gib if shared else 1
     return Node(
         name=record.name,

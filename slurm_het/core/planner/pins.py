@@ -1,4 +1,4 @@
-"""Released tasks until they run: did they start where the plan said, and what came back."""
+"""Follows released tasks until they run: which started where the plan said, which came back."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ MAX_BACKOFF_STEPS = 6
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A task that was pinned and did not start: Slurm's reason, when (ticks), how many times, and
-    on which nodes."""
+    """A task that was pinned and did not start.
+
+    `reason` is Slurm's, `since` is when it came back (ticks), `times` is how often it did, `nodes`
+    are those where it did not start.
+    """
 
     reason: str
     since: float
@@ -34,7 +37,7 @@ class Returned:
 
 
 class Pins:
-    """The released tasks that are not seen running yet, and the memory of those taken back.
+    """The released tasks that are not seen running yet, and what is known of those taken back.
 
     `ticks` are seconds of a clock that never goes back; only `start` is in Slurm's own time.
     """
@@ -48,9 +51,9 @@ class Pins:
     def add(
         self, task: Task, placement: Placement, ticks: float, start: float = 0.0, nodes_min: int = 0
     ) -> None:
-        """A task was released; with `start`, to nodes that are free only then.
+        """Pin a task that is released; if `start` is given, its nodes are free only then.
 
-        `nodes_min` is what its job asked for if the release sets another number of nodes.
+        `nodes_min` is what the job asked for, if the release sets another number of nodes.
         """
         self.pins[task.key] = Pin(task, placement, ticks, start, nodes_min)
 
@@ -59,7 +62,7 @@ class Pins:
         return tuple(pin for pin in self.pins.values() if pin.start)
 
     def take_back(self, key: str, reason: str, ticks: float) -> None:
-        """A pinned task was returned to the gate."""
+        """Note that a pinned task was returned to the gate."""
         pin = self.pins.pop(key, None)
         before = self.returned.get(key, Returned("", 0.0, 0))
         nodes = before.nodes.union(pin.placement.nodes if pin else ())
@@ -70,31 +73,32 @@ class Pins:
     ) -> tuple[Task, ...]:
         """The tasks that may be planned now: not pinned, and not returned a moment ago.
 
-        Where one did not start it is not tried again for a while if it could start elsewhere: Slurm
-        knows of limits that are not in its records of nodes.
+        A task that could start elsewhere is kept off the nodes where it did not start, for a while:
+        Slurm knows of limits that its node records do not show.
         """
         due = (t for t in tasks if t.key not in self.pins and self.may_try(t.key, ticks))
         return tuple(self._elsewhere(t, ticks, could_start) for t in due)
 
     def _elsewhere(self, task: Task, ticks: float, could_start: Callable[[Task], bool]) -> Task:
-        memory = self.returned.get(task.key)
-        if memory is None or not memory.nodes:
+        returned = self.returned.get(task.key)
+        if returned is None or not returned.nodes:
             return task
-        # Not for ever: what could start need not be planned, and then its own nodes are better.
-        if ticks < memory.since + 2 * self.retry_seconds:
-            other = replace(task, exc_nodes=task.exc_nodes | memory.nodes)
-            if could_start(other):
-                return other
-        self.returned[task.key] = replace(memory, nodes=frozenset())
+        # Not for ever: a task that could start elsewhere need not be planned there. After that, the
+        # nodes where it did not start are better than none.
+        if ticks < returned.since + 2 * self.retry_seconds:
+            elsewhere = replace(task, exc_nodes=task.exc_nodes | returned.nodes)
+            if could_start(elsewhere):
+                return elsewhere
+        self.returned[task.key] = replace(returned, nodes=frozenset())
         return task
 
     def may_try(self, key: str, ticks: float) -> bool:
         """Whether a job that Slurm refused or did not start has waited long enough since."""
-        memory = self.returned.get(key)
-        if memory is None:
+        returned = self.returned.get(key)
+        if returned is None:
             return True
-        steps = min(memory.times - 1, MAX_BACKOFF_STEPS)
-        return ticks >= memory.since + min(self.retry_seconds, self.grace_seconds * 2.0**steps)
+        steps = min(returned.times - 1, MAX_BACKOFF_STEPS)
+        return ticks >= returned.since + min(self.retry_seconds, self.grace_seconds * 2.0**steps)
 
     def starting(self) -> bool:
         """Whether a pin should start at Slurm's next pass."""
@@ -108,16 +112,17 @@ class Pins:
         ]
 
     def stranded(self, inventory: Inventory) -> dict[str, str]:
-        """Pins to nodes that Slurm starts nothing on any more, drained or dead: key to reason."""
-        out: dict[str, str] = {}
+        """Pins to drained or dead nodes, where Slurm starts nothing any more: key to reason."""
+        reasons: dict[str, str] = {}
         for key, pin in self.pins.items():
             for node in map(inventory.nodes.get, pin.placement.nodes):
                 if node and not node.usable:
-                    out[key] = f"{node.name} is {node.state}"
-        return out
+                    reasons[key] = f"{node.name} is {node.state}"
+        return reasons
 
     def observe(self, snapshot: Snapshot, policy: Policy, ticks: float) -> list[Outcome]:
-        """Compare with Slurm's truth, and forget what is settled; returns what came of it."""
+        """Compare the pins with Slurm's records; forget those that are settled. Returns what
+        became of them."""
         jobs = {job.key: job for job in snapshot.jobs}
         outcomes: list[Outcome] = []
         for key, pin in list(self.pins.items()):
@@ -140,10 +145,10 @@ class Pins:
     def recover(
         self, snapshot: Snapshot, inventory: Inventory, policy: Policy, last_plan: LastPlan
     ) -> list[Pin]:
-        """Jobs that are pending in a pool with their nodes set, and are not known as pins.
+        """Pins for the jobs that are pending in a pool with their nodes set, and have no pin yet.
 
-        They were released before hetd restarted; or Slurm's answer was lost; or they ran and
-        were requeued (`scontrol requeue`, a failed node), by which Slurm keeps the node list.
+        They were released before hetd restarted; or Slurm's answer was lost; or they ran and were
+        requeued (`scontrol requeue`, a failed node), and Slurm kept their node list.
         """
         pools = {p.partition for p in policy.pools}
         return [
@@ -158,7 +163,8 @@ class Pins:
         ]
 
 
-# With these, and with any limit of an association or a QOS, Slurm starts a job on no node.
+# A job with one of these reasons starts on no node. The same goes for reasons that begin with one
+# of LIMITS: the limits of an association or a QOS.
 NO_START = frozenset({
     "BadConstraints", "Licenses", "Dependency", "DependencyNeverSatisfied", "JobHeldUser",
     "JobHeldAdmin", "InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed",
@@ -169,8 +175,8 @@ LIMITS = ("Assoc", "QOS")
 def does_not_start(job: Job) -> bool:
     """Whether Slurm says that it will not start a pinned job, whatever becomes free.
 
-    A pin is a loan: its nodes go back at once. A job that is requeued waits for its begin time
-    where it is: Slurm sets that two minutes ahead.
+    A pin is a loan: the nodes of such a job go back at once. A requeued job is another case: it
+    keeps its pin until its begin time, which Slurm sets two minutes ahead.
     """
     if job.state != "PENDING":
         return False
@@ -180,7 +186,7 @@ def does_not_start(job: Job) -> bool:
 def moved_away(job: Job, inventory: Inventory) -> bool:
     """Whether somebody moved a pinned job to a partition that its nodes are not in.
 
-    Slurm takes that update (22.05), and then says BadConstraints and sets the priority to 0.
+    Slurm (22.05) accepts that update, then gives BadConstraints and sets the priority to 0.
     """
     if job.state != "PENDING" or not job.req_nodes or MARK not in job.admin_comment:
         return False
@@ -197,7 +203,7 @@ def _is_ours(job: Job) -> bool:
 def _pin_of(
     job: Job, snapshot: Snapshot, inventory: Inventory, policy: Policy, last: Planned | None
 ) -> Pin | None:
-    # BadConstraints comes with priority 0 (seen on all versions), and is no hold.
+    # Slurm gives a job with BadConstraints priority 0 (seen on all versions). That is no hold.
     as_gated = replace(
         job, partition=policy.intake_partition, reason="None", exc_nodes="", req_nodes="",
         priority=max(1, job.priority),
@@ -209,8 +215,8 @@ def _pin_of(
     nodes = hostlist.expand_readable(job.req_nodes)
     if not nodes:
         return None
-    known = last and (last.placement.partition, set(last.placement.nodes))
-    if last and known == (job.partition, set(nodes)):
+    last_place = last and (last.placement.partition, set(last.placement.nodes))
+    if last and last_place == (job.partition, set(nodes)):
         return Pin(task, last.placement, 0.0, last.start)
     # Which devices is not known: the first ones are as good a guess as any.
     counts = [slot.devices for slot in task.slots] + [0] * len(nodes)
@@ -222,20 +228,19 @@ def _pin_of(
 def _start(
     task: Task, nodes: tuple[str, ...], snapshot: Snapshot, inventory: Inventory, policy: Policy
 ) -> float:
-    """When a pinned task starts at the latest (epoch seconds), by what holds its nodes now; 0: now.
+    """The latest start (epoch seconds) of a pinned task, by what holds its nodes now; 0 is now.
 
-    Nobody who only reads Slurm's records knows whether it was pinned ahead.
+    Slurm's records do not say whether the task was pinned ahead.
     """
-    there = {name: inventory.nodes[name] for name in nodes if name in inventory.nodes}
-    room = Inventory(there)
+    room = Inventory({name: inventory.nodes[name] for name in nodes if name in inventory.nodes})
     if could_start(task, room):
         return 0.0
-    made = reserve_ahead(task, room, endings(snapshot, policy), snapshot.time)
-    return made.start if made else 0.0
+    reservation = reserve_ahead(task, room, endings(snapshot, policy), snapshot.time)
+    return reservation.start if reservation else 0.0
 
 
 def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[Event, str] | None:
-    """Event and detail when a pin's fate is known, None while it is still waiting to start."""
+    """Event and detail once a pin's fate is known; None while its job still waits to start."""
     if job is None:
         return Event.GONE, "it has left Slurm's queue"
     if job.state == "PENDING":
@@ -244,22 +249,23 @@ def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[
         if job.partition != pin.placement.partition:
             return Event.MOVED, f"to {job.partition}, by somebody else"
         return None
-    truth = held_indexes(job, policy)
-    if job.state == "COMPLETING" and not truth:
-        # 22.05 no longer lists its devices, nor the nodes that are done with it, and COMPLETED has
-        # the nodes again. Until then the pin holds what is not free yet.
+    actual = held_indexes(job, policy)
+    if job.state == "COMPLETING" and not actual:
+        # 22.05 lists neither the devices of a COMPLETING job nor the nodes that are done with it.
+        # It lists the nodes again once the job is COMPLETED. Until then the pin holds what is not
+        # free yet.
         return (Event.STARTED, "it is ending") if overdue else None
     if not job.nodes:
         return Event.GONE, f"it is {job.state} without having started"
     if set(hostlist.expand_readable(job.nodes)) != set(pin.placement.nodes):
         return Event.ELSEWHERE, f"on {job.nodes}, planned {hostlist.fold(pin.placement.nodes)}"
     planned = dict(zip(pin.placement.nodes, pin.placement.devices, strict=True))
-    if truth and truth != planned:
+    if actual and actual != planned:
         return (
             Event.STARTED,
-            f"other devices than planned: {_show(truth)}, planned {_show(planned)}",
+            f"other devices than planned: {_show(actual)}, planned {_show(planned)}",
         )
-    return Event.STARTED, _show(truth) if truth else f"{job.nodes} (ended since)"
+    return Event.STARTED, _show(actual) if actual else f"{job.nodes} (ended since)"
 
 
 def _show(devices: dict[str, tuple[int, ...]]) -> str:

@@ -1,7 +1,7 @@
-"""The planner: a pure function from what is free and who waits to who starts where.
+"""The planner: a pure function that says which waiting tasks start where on what is free.
 
 `plan(inventory, tasks, policy, solve)`: build the problem, solve it, predict which devices Slurm
-will take, check every constraint, and explain what waits. No I/O, no clock.
+will take, check every constraint, and explain why tasks wait. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def plan(
 ) -> Plan:
     """Plan `tasks`, which are in Slurm's priority order, on what is free now.
 
-    The `expected` jobs only bear on the weights. When `hurry` says so, the tasks whose place in the
-    problem has not been worked out yet wait for the next plan.
+    The `expected` jobs only change the weights. Once `hurry` says so, the tasks that are not yet
+    built into the problem wait for the next plan.
     """
     built = build(inventory, tasks, policy, expected, hurry)
-    made = make_plan(built, inventory, solve(built.problem))
-    late = {task.key: OutOfTime() for task in tasks[len(built.tasks) :]}
-    return replace(made, waiting={**made.waiting, **late}, left_out=len(late))
+    solved = make_plan(built, inventory, solve(built.problem))
+    left_out = {task.key: OutOfTime() for task in tasks[len(built.tasks) :]}
+    return replace(solved, waiting={**solved.waiting, **left_out}, left_out=len(left_out))
 
 
 def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
@@ -98,8 +98,9 @@ def _placement(built: Built, t: int, solution: Solution) -> Placement:
 def select(inventory: Inventory, tasks: Iterable[Task], limit: int) -> tuple[Task, ...]:
     """The first `limit` tasks, in order, that could start if they were alone.
 
-    A task that cannot start alone cannot start with others: leaving it out changes no plan, and
-    a queue head that waits does not push what can start out of the window.
+    A task that cannot start alone cannot start with others, so leaving it out changes no plan. And
+    the tasks that must wait at the head of the queue do not push those that can start out of the
+    window.
     """
     startable = (task for task in tasks if could_start(task, inventory))
     return tuple(islice(startable, limit))

@@ -1,12 +1,12 @@
-"""The pure cycle: from what Slurm says to what is to be done about it, in three verbs.
+"""The cycle as pure functions: from what Slurm says to what to do about it, in three verbs.
 
     observed = observe(snapshot, policy, memory, ticks, last_plan)
     prepared = prepare(observed, limits, memory, ticks)
     plan     = decide(prepared, expected, solve)
 
-hetd's cycle, `slurm-het plan`, het-squeue and the benchmarks all call these; what they find does
-not depend on who asks. No I/O, no clock: `ticks` (seconds of a clock that never goes back) and the
-snapshot's time are given.
+hetd's cycle, `slurm-het plan`, het-squeue and the benchmarks all call these functions, and all get
+the same answers. The functions do no I/O and read no clock: the caller gives `ticks` (seconds of a
+clock that never goes back) and the snapshot's time.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from slurm_het.core.worth.forecast import Forecast
 
 @dataclass
 class Memory:
-    """What is known beside Slurm's records, from one cycle to the next.
+    """What one cycle remembers for the next, in addition to Slurm's records.
 
-    Empty is right for who just came: all that matters can be read back from Slurm and the journal.
-    `not_adopted` are ids of gated jobs that could not be classified; `passed_over` are keys of
-    tasks for which the time of the last plan was spent in vain.
+    A new process starts with an empty memory: all that matters can be read back from Slurm and the
+    journal. `not_adopted` are the ids of gated jobs that could not be classified. `passed_over` are
+    the keys of the tasks on which the last plan spent its time in vain.
     """
 
     pins: Pins
@@ -58,7 +58,7 @@ class Memory:
 class TakeBack(NamedTuple):
     """A pinned job that is to return to the gate, and why.
 
-    `penalty`: it did not start where it could have, so that it is tried again later, and elsewhere.
+    `penalty`: the job did not start where it could have. It is tried again later, and elsewhere.
     """
 
     key: str
@@ -68,7 +68,7 @@ class TakeBack(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Slurm's records set right, what there is, and what came of the jobs that were released."""
+    """Slurm's records as corrected, the inventory, and what became of the released jobs."""
 
     snapshot: Snapshot
     inventory: Inventory
@@ -82,10 +82,10 @@ class Observed:
 class Prepared:
     """All that a plan is made from.
 
-    `pins` are the jobs that are released and not seen running yet; `room` is what is free beside
-    them. `queue` has the gated jobs, `strays` the ids of those that are to be classified first.
-    `ahead` says for whom nodes are kept, and its `tasks` are those that may be planned now;
-    `window` are the ones that are.
+    `pins` are the released jobs that are not seen running yet; `room` is what they leave free.
+    `queue` has the gated jobs; `strays` are the ids of those that must be classified first.
+    `ahead` says for whom nodes are kept; its `tasks` may be planned now. `window` has those of
+    them that this plan looks at.
     """
 
     snapshot: Snapshot
@@ -106,7 +106,7 @@ def observe(
     ticks: float,
     last_plan: LastPlan = no_journal,
 ) -> Observed:
-    """Set the records right, take the inventory, and see what became of the pins."""
+    """Correct the records, take the inventory, and see what became of the pins."""
     snapshot, memory.holdings = with_details(
         snapshot, policy, memory.holdings, last_plan, memory.pins.pins
     )
@@ -144,7 +144,7 @@ def _overdue(
 
 
 def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) -> Prepared:
-    """Read the gated jobs as tasks, decide for whom nodes are kept, choose who is planned."""
+    """Read the gated jobs as tasks, decide for whom to keep nodes, choose the tasks to plan."""
     snapshot, inventory, policy = observed.snapshot, observed.inventory, observed.policy
     queue = fill_task_pools(
         snapshot, inventory, policy, limit=limits.window_tasks, readings=memory.readings
@@ -156,7 +156,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     tasks = tuple(task for task in due if task.job_id not in strays)
     ahead = look_ahead(snapshot, room, tasks, memory.pins.ahead(), policy, limits)
     window = select(room, ahead.tasks, limits.window_tasks)
-    # Whoever was looked at in vain, while others were not, comes after them for once.
+    # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(snapshot, inventory, policy, pins, room, queue, strays, ahead, window)
 
@@ -174,12 +174,12 @@ def _strays(snapshot: Snapshot, queue: TaskPools, policy: Policy, memory: Memory
 
 
 def decide(prepared: Prepared, expected: Forecast, solve: Solve, hurry: Hurry = never) -> Plan:
-    """Who starts where, and why the others of the window wait."""
+    """Decide which tasks of the window start where, and why the others wait."""
     return plan(prepared.room, prepared.window, prepared.policy, solve, expected, hurry)
 
 
-def learn(memory: Memory, prepared: Prepared, made: Plan) -> None:
-    """Remember who was looked at in vain: a plan that placed nobody, and ran out of time."""
-    in_vain = made.left_out and not made.placements
-    looked_at = prepared.window[: -made.left_out] if in_vain else ()
+def learn(memory: Memory, prepared: Prepared, latest: Plan) -> None:
+    """Remember the tasks that `latest` looked at in vain: it ran out of time and placed none."""
+    in_vain = latest.left_out and not latest.placements
+    looked_at = prepared.window[: -latest.left_out] if in_vain else ()
     memory.passed_over = frozenset(task.key for task in looked_at)

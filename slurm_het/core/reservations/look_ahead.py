@@ -58,11 +58,11 @@ def look_ahead(
     priority order; `room` is what is free beside the released ones.
     """
     now, per_pool = snapshot.time, limits.reservations
-    held = [Reservation(p.task, p.placement, p.start) for p in pins]
+    standing = [Reservation(p.task, p.placement, p.start) for p in pins]
     coming = endings(snapshot, policy)
-    move = tuple(r.task.key for r in held if _sooner_elsewhere(r, room, coming, now))
-    taken = {pool for r in held for pool in r.task.pools}
-    nodes = frozenset(name for r in held for name in r.placement.nodes)
+    move = tuple(r.task.key for r in standing if _sooner_elsewhere(r, room, coming, now))
+    taken = {pool for r in standing for pool in r.task.pools}
+    reserved_nodes = frozenset(name for r in standing for name in r.placement.nodes)
     new: list[Reservation] = []
     if per_pool:
         patient = tuple(t for t in tasks if t.since + limits.reserve_after_seconds <= now)
@@ -75,22 +75,20 @@ def look_ahead(
     # A Slurm that forgets sharers would start a pinned whole-device job beside them. There the
     # nodes are only kept, and nobody is pinned.
     pinned = tuple(r for r in new if not _would_start_beside_sharers(r, room))
-    reserved = {r.task.key for r in pinned}
-    rest = tuple(t for t in tasks if t.key not in reserved)
-    every = [*held, *new]
-    unreserved = keep_free(rest, every, room, now)
+    pinned_keys = {r.task.key for r in pinned}
+    others = tuple(t for t in tasks if t.key not in pinned_keys)
+    reservations = [*standing, *new]
+    unreserved = keep_free(others, reservations, room, now)
     kept_off, owners = keep_whole(unreserved, room, coming)
-    reserved_for = {
-        name: (made.task.key, made.start) for made in every for name in made.placement.nodes
-    }
+    reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
     whole_for = {name: (key, 0.0) for name, key in owners.items()}
-    steps = (_Step(rest, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
+    steps = (_Step(others, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
     return Outlook(pinned, move, kept_off, _kept(steps, room))
 
 
-def _would_start_beside_sharers(made: Reservation, room: Inventory) -> bool:
-    nodes = (room.nodes[name] for name in made.placement.nodes)
-    return any(node.closed_to(shares=made.task.shared) for node in nodes)
+def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bool:
+    nodes = (room.nodes[name] for name in reservation.placement.nodes)
+    return any(node.closed_to(shares=reservation.task.shared) for node in nodes)
 
 
 def _blocked(
@@ -132,16 +130,20 @@ def first_blocked(
 def _sooner_elsewhere(
     held: Reservation, room: Inventory, coming: dict[str, tuple[Ending, ...]], now: float
 ) -> bool:
-    """Whether other nodes, or the same with others, would have room much sooner."""
-    pinned = replace(room, nodes={n: v for n, v in room.nodes.items() if n in held.placement.nodes})
-    if could_start(held.task, pinned):
+    """Whether the task would have room much sooner if one or more of its nodes were others."""
+    names = held.placement.nodes
+    own_nodes = replace(room, nodes={n: node for n, node in room.nodes.items() if n in names})
+    if could_start(held.task, own_nodes):
         return False  # Slurm starts it at its next pass
-    made = reserve_ahead(held.task, room, coming, now)
-    return made is not None and made.start < held.start - WORTH_MOVING
+    sooner = reserve_ahead(held.task, room, coming, now)
+    return sooner is not None and sooner.start < held.start - WORTH_MOVING
 
 
 class _Step(NamedTuple):
-    """The tasks before and after some were kept off nodes; by node, for whom and until when."""
+    """The tasks before and after a step that keeps some of them off nodes.
+
+    `owners` says, by node, for whom it is kept and until when.
+    """
 
     before: tuple[Task, ...]
     after: tuple[Task, ...]

@@ -47,10 +47,10 @@ def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]
     Slurm's records do not say what a job holds on each of its nodes. Its CPUs are taken to be
     spread evenly; memory follows from what it asks per CPU, node or device.
     """
-    out: dict[str, list[Ending]] = {}
+    by_node: dict[str, list[Ending]] = {}
     for job in snapshot.jobs:
         if job.holds_nodes and job.end_time:
-            nodes = hostlist.expand_readable(job.nodes)  # take_inventory names what is unreadable
+            nodes = hostlist.expand_readable(job.nodes)  # take_inventory warns of bad lists
             held = held_indexes(job, policy)
             for node in nodes:
                 cpus = -(-job.cpus // len(nodes))
@@ -111,26 +111,29 @@ def _placement(task: Task, nodes: list[Node]) -> Placement:
 def keep_free(
     tasks: Iterable[Task], reservations: Iterable[Reservation], room: Inventory, now: float
 ) -> tuple[Task, ...]:
-    """The tasks, each kept off the nodes of reservations that it would outlast.
+    """The tasks, each kept off the nodes of the reservations that start before it would end.
 
     A task with priority over the reserved one is not kept off. The others are, in every pool that
     the nodes are in: Slurm's backfill protects nodes, not devices, and starts nothing there that
     would outlast the wait, whatever else is free (22.05, 24.11, 26.05).
     """
-    held = [(made, _pools(made, room)) for made in reservations]
-    return tuple(_kept_off(task, held, now) for task in tasks)
+    with_pools = [(reservation, _pools(reservation, room)) for reservation in reservations]
+    return tuple(_kept_off(task, with_pools, now) for task in tasks)
 
 
-def _pools(made: Reservation, room: Inventory) -> frozenset[str]:
-    nodes = (room.nodes[name] for name in made.placement.nodes if name in room.nodes)
+def _pools(reservation: Reservation, room: Inventory) -> frozenset[str]:
+    nodes = (room.nodes[name] for name in reservation.placement.nodes if name in room.nodes)
     return frozenset(pool for node in nodes for pool in node.partitions)
 
 
-def _kept_off(task: Task, held: Iterable[tuple[Reservation, frozenset[str]]], now: float) -> Task:
+def _kept_off(
+    task: Task, with_pools: Iterable[tuple[Reservation, frozenset[str]]], now: float
+) -> Task:
     off: set[str] = set()
-    for made, pools in held:
-        ahead = made.task.key == task.key or task.priority > made.task.priority
-        in_time = task.minutes is not None and now + task.minutes * 60 <= made.start
-        if not ahead and not in_time and not pools.isdisjoint(task.pools):
-            off |= set(made.placement.nodes)
+    for reservation, pools in with_pools:
+        reserved = reservation.task
+        first = task.key == reserved.key or task.priority > reserved.priority
+        ends_before = task.minutes is not None and now + task.minutes * 60 <= reservation.start
+        if not first and not ends_before and not pools.isdisjoint(task.pools):
+            off |= set(reservation.placement.nodes)
     return replace(task, exc_nodes=task.exc_nodes | off) if off else task

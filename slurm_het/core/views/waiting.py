@@ -1,4 +1,4 @@
-"""Why gated jobs wait: hetd's words if it has any, else what the same steps say in device terms."""
+"""Why gated jobs wait: as hetd says, else as the same steps find, in terms of devices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from slurm_het.core.reasons import CanStart, Reason, ReturnedBefore, TellTime
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What hetd adds, by job key: why tasks wait, and what Slurm said of those returned."""
+    """What hetd adds, if it `answers`.
+
+    By job key: why tasks wait; of those returned, what Slurm said and how many times they were.
+    """
 
     answers: bool = False
     waiting: Mapping[str, str] = field(default_factory=dict)
@@ -26,7 +29,8 @@ class Remembered:
 class Whys:
     """The reasons of one snapshot's gated jobs.
 
-    `intake` is the partition's State: while it is UP plain Slurm schedules, and its word counts.
+    `intake` is the State of the intake partition. While it is UP, plain Slurm schedules the jobs,
+    and its reasons count.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class Whys:
         """Why a job waits in the gate."""
         task = self.tasks.get(job.id)
         if self.intake == "UP" and not (task and job.reason == "Resources"):
-            return job.reason  # plain Slurm schedules: its word counts
+            return job.reason
         if task is None:
             return str(self.prepared.queue.blocked.get(job.label, job.reason))
         why = self.memory.waiting.get(task.key) or self._own(task)
@@ -56,10 +60,10 @@ class Whys:
     def _own(self, task: Task) -> str:
         if kept := self.prepared.ahead.kept.get(task.key):
             return kept.told(self.at)
-        shape = task.request
-        if shape not in self._known:
-            self._known[shape] = str(self._explain(task))
-        return self._known[shape]
+        request = task.request
+        if request not in self._known:
+            self._known[request] = str(self._explain(task))
+        return self._known[request]
 
     def _explain(self, task: Task) -> Reason:
         if self._could_start(task):
@@ -73,8 +77,9 @@ class Whys:
         return bool(plan(room, (task,), self.prepared.policy, greedy).placements)
 
     def _after_return(self, job: Job, task: Task, why: str) -> str:
-        found = self.memory.returned.get(task.key)
-        if found is None and job.array_tasks:
-            start = f"{job.array_job_id}_"
-            found = next((r for k, r in self.memory.returned.items() if k.startswith(start)), None)
-        return str(ReturnedBefore(*found, why)) if found else why
+        returned = self.memory.returned
+        reason_and_times = returned.get(task.key)
+        if reason_and_times is None and job.array_tasks:
+            prefix = f"{job.array_job_id}_"
+            reason_and_times = next((r for k, r in returned.items() if k.startswith(prefix)), None)
+        return str(ReturnedBefore(*reason_and_times, why)) if reason_and_times else why
