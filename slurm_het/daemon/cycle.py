@@ -127,6 +127,8 @@ class Cycle:
         snapshot = await self.slurm.snapshot()
         observed = observe(snapshot, self.policy, self.memory, self.ticks(), self.journal.last_plan)
         self._take_over(observed)
+        for key in observed.recovered:
+            log.info("job %s is pinned and waits: it was released before, or requeued", key)
         await self.check_lead()
         return observed
 
@@ -135,8 +137,6 @@ class Cycle:
         for warning in set(observed.inventory.warnings) - self._warned:
             log.warning("%s", warning)
         self._warned = set(observed.inventory.warnings)
-        for key in observed.recovered:
-            log.info("job %s is pinned and waits: it was released before, or requeued", key)
 
     async def _settle(self, observed: Observed) -> None:
         """Journal the jobs that started or ended; take back those that did not start in time."""

@@ -11,7 +11,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.cluster.placement import placement_of
 from slurm_het.core.jobs.mark import MARK
-from slurm_het.core.jobs.task_pools import fill_task_pools
+from slurm_het.core.jobs.reading import ClusterFacts, read_job
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.repairs import LastPlan, Planned
@@ -208,12 +208,9 @@ def _pin_of(
         job, partition=policy.intake_partition, reason="None", exc_nodes="", req_nodes="",
         priority=max(1, job.priority),
     )  # fmt: skip
-    queue = fill_task_pools(replace(snapshot, jobs=(as_gated,)), inventory, policy)
-    if not queue.tasks:
-        return None
-    task = queue.tasks[0]
+    task = read_job(as_gated, ClusterFacts.of(snapshot, inventory, policy)).outcome
     nodes = hostlist.expand_readable(job.req_nodes)
-    if not nodes:
+    if not isinstance(task, Task) or not nodes:
         return None
     last_place = last and (last.placement.partition, set(last.placement.nodes))
     if last and last_place == (job.partition, set(nodes)):

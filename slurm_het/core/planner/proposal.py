@@ -179,7 +179,12 @@ def decide(prepared: Prepared, expected: Forecast, solve: Solve, hurry: Hurry = 
 
 
 def learn(memory: Memory, prepared: Prepared, latest: Plan) -> None:
-    """Remember the tasks that `latest` looked at in vain: it ran out of time and placed none."""
+    """Remember the tasks that `latest` looked at in vain: it ran out of time and placed none.
+
+    Until a plan places one, or all have had their turn.
+    """
     in_vain = latest.left_out and not latest.placements
     looked_at = prepared.window[: -latest.left_out] if in_vain else ()
-    memory.passed_over = frozenset(task.key for task in looked_at)
+    passed_over = memory.passed_over.union(task.key for task in looked_at)
+    all_looked_at = all(task.key in passed_over for task in prepared.window)
+    memory.passed_over = frozenset() if not in_vain or all_looked_at else passed_over

@@ -67,11 +67,11 @@ def look_ahead(
     if per_pool:
         patient = tuple(t for t in tasks if t.since + limits.reserve_after_seconds <= now)
         for task in _blocked(patient, room, taken, policy, per_pool):
-            free = replace(task, exc_nodes=task.exc_nodes | nodes)
-            made = reserve_ahead(free, room, coming, now)
-            if made and made.start > now:
-                new.append(replace(made, task=task))
-                nodes |= set(made.placement.nodes)
+            elsewhere = replace(task, exc_nodes=task.exc_nodes | reserved_nodes)
+            reservation = reserve_ahead(elsewhere, room, coming, now)
+            if reservation and reservation.start > now:
+                new.append(replace(reservation, task=task))
+                reserved_nodes |= set(reservation.placement.nodes)
     # A Slurm that forgets sharers would start a pinned whole-device job beside them. There the
     # nodes are only kept, and nobody is pinned.
     pinned = tuple(r for r in new if not _would_start_beside_sharers(r, room))

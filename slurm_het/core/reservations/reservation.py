@@ -55,8 +55,8 @@ def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]
             for node in nodes:
                 cpus = -(-job.cpus // len(nodes))
                 memory = job.memory_on_node(cpus, len(held.get(node, ())))
-                out.setdefault(node, []).append(Ending(job.end_time, job.key, cpus, memory))
-    return {node: tuple(sorted(there, key=lambda e: e.end)) for node, there in out.items()}
+                by_node.setdefault(node, []).append(Ending(job.end_time, job.key, cpus, memory))
+    return {node: tuple(sorted(there, key=lambda e: e.end)) for node, there in by_node.items()}
 
 
 def reserve_ahead(

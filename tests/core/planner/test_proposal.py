@@ -9,7 +9,7 @@ import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution
-from slurm_het.core.model import Job, Placement, Snapshot
+from slurm_het.core.model import Job, Placement, Plan, Snapshot
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import (
     Memory,
@@ -198,3 +198,15 @@ def test_a_pin_that_slurm_says_it_will_not_start_is_taken_back_at_once() -> None
     hetd.observe(pinned(1, "nv1"))
     found = hetd.observe(replace(pinned(1, "nv1"), reason="Licenses"), seconds=1.0)
     assert found.take_back == (TakeBack("1", "Licenses", penalty=True),)
+
+
+def test_everybody_has_his_turn_while_plans_run_out_of_time() -> None:
+    """Three parts of a window, of which each plan reaches one and places nothing."""
+    jobs = [marked(number, priority=2000 - number) for number in range(1, 7)]
+    memory, looked_at = Memory(Pins(60, 60)), []
+    for _ in range(3):
+        prepared = prepare(observe(snapshot(*jobs), policy(), memory, 0.0), Limits(), memory, 0.0)
+        looked_at.append({task.key for task in prepared.window[:2]})
+        learn(memory, prepared, Plan(left_out=4))
+    assert set().union(*looked_at) == {job.key for job in jobs}
+    assert memory.passed_over == frozenset(), "all have had their turn: it begins anew"
