@@ -217,7 +217,8 @@ class Node:
     """A node with its devices and what is free on it now.
 
     `has_shards`: shares of its devices can be asked for.
-    `whole`: a pool it is in has OverSubscribe=EXCLUSIVE, every job there gets the whole node.
+    `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE, so every job there gets the
+    whole node; `held_exclusively`: a job has it with --exclusive.
     `apart`: Slurm forgets sharers, so whole devices and shares must not be given out side by side;
     `whole_coming`: a job that is released to it has yet to take its whole devices.
     """
@@ -236,7 +237,7 @@ class Node:
     idle: bool
     has_shards: bool = False
     held_exclusively: bool = False
-    whole: bool = False
+    exclusive_only: bool = False
     apart: bool = False
     whole_coming: bool = False
     reason: str = ""

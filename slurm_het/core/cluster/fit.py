@@ -113,7 +113,7 @@ def need(task: Task, slot: Slot, node: Node) -> Need | None:
     thread of each core (--hint=nomultithread) gets more cores. --exclusive and an EXCLUSIVE
     partition take the whole node, which must be idle; --mem=0 takes all its memory.
     """
-    exclusive = task.exclusive or node.whole
+    exclusive = task.exclusive or node.exclusive_only
     if node.closed_to(shares=task.shared):
         return None
     if node.held_exclusively or (exclusive and not node.idle):

@@ -78,7 +78,7 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
             node = _node(record, bare, use.get(record.name, _Use()), policy)
             nodes[record.name] = replace(
                 node,
-                whole=bool(exclusive & set(record.partitions)),
+                exclusive_only=bool(exclusive & set(record.partitions)),
                 apart=snapshot.forgets_sharers,
             )
     return Inventory(nodes, tuple(dict.fromkeys(warnings)))

@@ -26,7 +26,7 @@ def twins(**fields: Any) -> tuple[Node, Node]:
     "fields",
     [
         {"cpus_free": 1}, {"memory_free_mib": 1}, {"features": frozenset()}, {"partitions": ()},
-        {"usable": False}, {"idle": False}, {"whole": True}, {"held_exclusively": True},
+        {"usable": False}, {"idle": False}, {"exclusive_only": True}, {"held_exclusively": True},
     ],
 )  # fmt: skip
 def test_what_a_node_is_tells_states_apart(fields: dict[str, Any]) -> None:

@@ -312,10 +312,13 @@ def test_what_a_slot_takes_of_a_node() -> None:
     node = replace(inventory().nodes["nv1"], threads_per_core=2)
     assert need(task("1"), Slot(1, 3, 3000, 1000), node) == (4, 4000)
     assert need(task("1"), Slot(1, 3, 3000), node) == (4, 3000)
-    assert need(task("1"), Slot(1, 3, 3000), replace(node, whole=True)) == (node.cpus, 3000)
+    assert need(task("1"), Slot(1, 3, 3000), replace(node, exclusive_only=True)) == (
+        node.cpus,
+        3000,
+    )
     assert need(task("1", threads_per_core=1), Slot(1, 3, 3000), node) == (6, 3000)
     assert need(task("1", threads_per_core=2), Slot(1, 3, 3000), node) == (4, 3000)
-    busy = replace(node, whole=True, idle=False)
+    busy = replace(node, exclusive_only=True, idle=False)
     assert need(task("1"), Slot(1, 3, 3000), busy) is None
 
 
