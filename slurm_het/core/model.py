@@ -219,7 +219,8 @@ class Node:
     `has_shards`: shares of its devices can be asked for.
     `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE, so every job there gets the
     whole node; `held_exclusively`: a job has it with --exclusive.
-    `apart`: Slurm forgets sharers, so whole devices and shares must not be given out side by side;
+    `forgets_sharers`: as Slurm does (see SlurmVersion), so that whole devices and shares must not
+    be given out side by side there;
     `whole_coming`: a job that is released to it has yet to take its whole devices.
     """
 
@@ -238,7 +239,7 @@ class Node:
     has_shards: bool = False
     held_exclusively: bool = False
     exclusive_only: bool = False
-    apart: bool = False
+    forgets_sharers: bool = False
     whole_coming: bool = False
     reason: str = ""
 
@@ -250,8 +251,8 @@ class Node:
     @property
     def closed(self) -> tuple[bool, bool]:
         """Whether Slurm cannot be trusted to give out there now: shares, whole devices."""
-        shared = self.apart and any(device.in_shares for device in self.devices)
-        return self.apart and self.whole_coming, shared
+        shared = self.forgets_sharers and any(device.in_shares for device in self.devices)
+        return self.forgets_sharers and self.whole_coming, shared
 
     def closed_to(self, *, shares: bool) -> bool:
         """`closed` for one or the other."""

@@ -79,7 +79,7 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
             nodes[record.name] = replace(
                 node,
                 exclusive_only=bool(exclusive & set(record.partitions)),
-                apart=snapshot.forgets_sharers,
+                forgets_sharers=snapshot.forgets_sharers,
             )
     return Inventory(nodes, tuple(dict.fromkeys(warnings)))
 

@@ -37,7 +37,7 @@ def test_what_a_node_is_tells_states_apart(fields: dict[str, Any]) -> None:
 def test_nodes_that_slurm_would_mix_shares_and_whole_devices_on_are_a_state_of_their_own() -> None:
     """22.05: the one node waits for a whole-device job; a share goes to the other."""
     nodes = twins(whole_coming=True)
-    shot = Inventory({n.name: replace(n, apart=True) for n in nodes})
+    shot = Inventory({n.name: replace(n, forgets_sharers=True) for n in nodes})
     share: Task = task(
         "1", types=frozenset({"l40s"}), pools=("infer-nv",), shared=True, memory_gib=8,
         slots=(Slot(1, 1, 1024),),
