@@ -216,12 +216,12 @@ class Device:
 class Node:
     """A node with its devices and what is free on it now.
 
-    `has_shards`: shares of its devices can be asked for.
-    `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE, so every job there gets the
-    whole node; `held_exclusively`: a job has it with --exclusive.
-    `forgets_sharers`: as Slurm does (see SlurmVersion), so that whole devices and shares must not
-    be given out side by side there;
-    `whole_coming`: a job that is released to it has yet to take its whole devices.
+    - `has_shards`: shares of its devices can be asked for;
+    - `held_exclusively`: a job has it with --exclusive;
+    - `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE: jobs get it as a whole;
+    - `forgets_sharers`: its Slurm does (SlurmVersion), so whole devices and shares must not be
+      given out side by side;
+    - `promised_whole`: a job that is released to it has yet to take whole devices.
     """
 
     name: str
@@ -240,7 +240,7 @@ class Node:
     held_exclusively: bool = False
     exclusive_only: bool = False
     forgets_sharers: bool = False
-    whole_coming: bool = False
+    promised_whole: bool = False
     reason: str = ""
 
     @property
@@ -252,7 +252,7 @@ class Node:
     def closed(self) -> tuple[bool, bool]:
         """Whether Slurm cannot be trusted to give out there now: shares, whole devices."""
         shared = self.forgets_sharers and any(device.in_shares for device in self.devices)
-        return self.forgets_sharers and self.whole_coming, shared
+        return self.forgets_sharers and self.promised_whole, shared
 
     def closed_to(self, *, shares: bool) -> bool:
         """`closed` for one or the other."""

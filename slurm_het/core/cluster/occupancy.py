@@ -64,7 +64,7 @@ def take(node: Node, task: Task, indexes: Collection[int], needs: Need | None) -
 
 def promise(node: Node, task: Task) -> Node:
     """The node once a task is released to it, before the task has taken anything."""
-    return node if task.shared else replace(node, whole_coming=True)
+    return node if task.shared else replace(node, promised_whole=True)
 
 
 def give_back(node: Node, key: str, cpus: int, memory_mib: int | None) -> Node:
