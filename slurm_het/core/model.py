@@ -248,15 +248,11 @@ class Node:
         """Whether Slurm has to power it up for the job it is given."""
         return "POWERED_DOWN" in self.state or "~" in self.state
 
-    @property
-    def closed(self) -> tuple[bool, bool]:
-        """Whether Slurm cannot be trusted to give out there now: shares, whole devices."""
-        shared = self.forgets_sharers and any(device.in_shares for device in self.devices)
-        return self.forgets_sharers and self.promised_whole, shared
-
     def closed_to(self, *, shares: bool) -> bool:
-        """`closed` for one or the other."""
-        return self.closed[0 if shares else 1]
+        """Whether Slurm cannot be trusted to give out shares, or whole devices, there now."""
+        if not self.forgets_sharers:
+            return False
+        return self.promised_whole if shares else any(d.in_shares for d in self.devices)
 
 
 @dataclass(frozen=True, slots=True)
