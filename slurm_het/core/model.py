@@ -289,7 +289,7 @@ class Slot:
 class Task:
     """A gated job (or one array task of it), ready to be planned.
 
-    `memory_gib` is what each device must offer; `shared` takes just that much of it, otherwise
+    `memory_gib` is what each device must offer; `takes_share` takes just that much of it, otherwise
     the device is taken whole. `pools` are the partitions it may use, best first. It has been
     eligible `since` (epoch seconds). `job_class` is as in Classification.
 
@@ -307,7 +307,7 @@ class Task:
     types: frozenset[str]
     slots: tuple[Slot, ...]
     pools: tuple[str, ...]
-    shared: bool = False
+    takes_share: bool = False
     memory_gib: int = 0
     exclusive: bool = False
     all_memory: bool = False

@@ -91,7 +91,7 @@ def look_ahead(
 
 def _would_start_beside_sharers(made: Reservation, room: Inventory) -> bool:
     nodes = (room.nodes[name] for name in made.placement.nodes)
-    return any(node.closed_to(shares=made.task.shared) for node in nodes)
+    return any(node.closed_to(shares=made.task.takes_share) for node in nodes)
 
 
 def _blocked(

@@ -43,10 +43,10 @@ def keep_whole(
     owners: dict[str, str] = {}
     kept_off: list[Task] = []
     for task in tasks:
-        if task.shared and owners:
+        if task.takes_share and owners:
             task = replace(task, exc_nodes=task.exc_nodes.union(owners))
         kept_off.append(task)
-        if task.shared or open_pools.isdisjoint(task.pools):
+        if task.takes_share or open_pools.isdisjoint(task.pools):
             continue
         request = task.request
         if request in looked_at:

@@ -160,7 +160,7 @@ class _Maker:
         """What the planner has of it; of a job that is not ours to plan, what it says itself."""
         if task := self.tasks.get(job.id):
             pools, types = set(task.pools), task.types
-            slots, memory_gib, shared = task.slots, task.memory_gib, task.shared
+            slots, memory_gib, shared = task.slots, task.memory_gib, task.takes_share
             nodes = [n for n in self.inventory.nodes.values() if pools & set(n.partitions)]
         else:
             nodes, types = self._candidates(job, what), self._fitting(job, what)
@@ -169,7 +169,7 @@ class _Maker:
             )
             if isinstance(demand, Reason):
                 return Ask()
-            slots, shared = demand.slots, demand.shared
+            slots, shared = demand.slots, demand.takes_share
             memory_gib = demand.memory_gib or what.memory_gib
         devices = tuple(slot.devices for slot in slots)
         if shared:

@@ -39,7 +39,7 @@ def test_nodes_that_slurm_would_mix_shares_and_whole_devices_on_are_a_state_of_t
     nodes = twins(promised_whole=True)
     shot = Inventory({n.name: replace(n, forgets_sharers=True) for n in nodes})
     share: Task = task(
-        "1", types=frozenset({"l40s"}), pools=("infer-nv",), shared=True, memory_gib=8,
+        "1", types=frozenset({"l40s"}), pools=("infer-nv",), takes_share=True, memory_gib=8,
         slots=(Slot(1, 1, 1024),),
     )  # fmt: skip
     made = plan(shot, (share,), policy(), lambda problem: solve(problem, 5))

@@ -18,7 +18,7 @@ ON_L40S: dict[str, Any] = {"types": frozenset({"l40s"}), "pools": ("infer-nv",)}
 
 def share(key: str, gib: int) -> Task:
     """A task for so many GiB of an L40S."""
-    return task(key, shared=True, memory_gib=gib, **ON_L40S)
+    return task(key, takes_share=True, memory_gib=gib, **ON_L40S)
 
 
 @pytest.mark.parametrize(
