@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from slurm_het.core.cluster.holdings import Held, Holding, holding_of
+from slurm_het.core.cluster.holdings import HeldDevices, Holding, holding_of
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.mark import (
@@ -46,7 +46,7 @@ class JobRow:
     pool: str
     scenario: Scenario | None
     types: tuple[str, ...]
-    held: tuple[Held, ...]
+    held: tuple[HeldDevices, ...]
     memory_gib: int
     ask: Ask | None
     seconds: int
