@@ -172,7 +172,7 @@ class Simulation:
     def _detail(task: Task, placement: Placement) -> Iterable[str]:
         order = sorted(zip(placement.nodes, placement.devices, strict=True))
         for _, indexes in order:
-            if task.shared:
+            if task.takes_share:
                 yield str(Gres("shard", None, task.memory_gib, indexes=indexes))
             else:
                 yield str(Gres("gpu", None, len(indexes), indexes=indexes))

@@ -217,10 +217,12 @@ class Device:
 class Node:
     """A node with its devices and what is free on it now.
 
-    `has_shards`: shares of its devices can be asked for.
-    `whole`: a pool it is in has OverSubscribe=EXCLUSIVE, every job there gets the whole node.
-    `apart`: Slurm forgets sharers, so whole devices and shares must not be given out side by side;
-    `whole_coming`: a job that is released to it has yet to take its whole devices.
+    - `has_shards`: shares of its devices can be asked for;
+    - `held_exclusively`: a job has it with --exclusive;
+    - `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE: jobs get it as a whole;
+    - `forgets_sharers`: its Slurm does (SlurmVersion), so whole devices and shares must not be
+      given out side by side;
+    - `promised_whole`: a job that is released to it has yet to take whole devices.
     """
 
     name: str
@@ -237,9 +239,9 @@ class Node:
     idle: bool
     has_shards: bool = False
     held_exclusively: bool = False
-    whole: bool = False
-    apart: bool = False
-    whole_coming: bool = False
+    exclusive_only: bool = False
+    forgets_sharers: bool = False
+    promised_whole: bool = False
     reason: str = ""
     switch: str = ""
 
@@ -248,15 +250,11 @@ class Node:
         """Whether Slurm has to power it up for the job it is given."""
         return "POWERED_DOWN" in self.state or "~" in self.state
 
-    @property
-    def closed(self) -> tuple[bool, bool]:
-        """Whether Slurm cannot be trusted to give out there now: shares, whole devices."""
-        shared = self.apart and any(device.in_shares for device in self.devices)
-        return self.apart and self.whole_coming, shared
-
     def closed_to(self, *, shares: bool) -> bool:
-        """`closed` for one or the other."""
-        return self.closed[0 if shares else 1]
+        """Whether Slurm cannot be trusted to give out shares, or whole devices, there now."""
+        if not self.forgets_sharers:
+            return False
+        return self.promised_whole if shares else any(d.in_shares for d in self.devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +291,7 @@ class Slot:
 class Task:
     """A gated job (or one array task of it), ready to be planned.
 
-    `memory_gib` is what each device must offer; `shared` takes just that much of it, otherwise
+    `memory_gib` is what each device must offer; `takes_share` takes just that much of it, otherwise
     the device is taken whole. `pools` are the partitions it may use, best first. It has been
     eligible `since` (epoch seconds). `job_class` is as in Classification.
 
@@ -311,7 +309,7 @@ class Task:
     types: frozenset[str]
     slots: tuple[Slot, ...]
     pools: tuple[str, ...]
-    shared: bool = False
+    takes_share: bool = False
     memory_gib: int = 0
     exclusive: bool = False
     all_memory: bool = False

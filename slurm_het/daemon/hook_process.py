@@ -62,7 +62,7 @@ def offer(inventory: Inventory) -> Inventory:
         if key not in nodes:
             nodes[key] = replace(
                 node, usable=True, state="", cpus=0, cpus_free=0, memory_mib=0, memory_free_mib=0,
-                idle=True, reason="", held_exclusively=False, whole_coming=False,
+                idle=True, reason="", held_exclusively=False, promised_whole=False,
                 devices=tuple(
                     replace(d, index=0, occupied_gib=0, holders=(), in_shares=False)
                     for _, d in sorted(devices.items())

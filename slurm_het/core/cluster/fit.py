@@ -64,7 +64,7 @@ def misfit(task: Task, node: Node) -> str:
         if any(not reaches_gres(task.asks, gres) for gres in there):
             return f"has its devices as {', '.join(there)}, and the request asks for {task.asks}"
         return "has no fitting device"
-    if task.shared and not node.has_shards:
+    if task.takes_share and not node.has_shards:
         return "has no shared devices"
     if not as_written(task, node) and not task.rewritten_on(node.name):
         return "mixes device types, and the request names none"
@@ -74,7 +74,7 @@ def misfit(task: Task, node: Node) -> str:
 def as_written(task: Task, node: Node) -> bool:
     """Whether Slurm, which may take any device that the request reaches, takes one that fits."""
     reached = [d for d in node.devices if reaches_gres(task.asks, d.gres)]
-    if task.shared:  # Slurm gives no share of a device that has not as much
+    if task.takes_share:  # Slurm gives no share of a device that has not as much
         reached = [d for d in reached if d.memory_gib >= task.memory_gib]
     fits = (d.type in task.types and d.memory_gib >= task.memory_gib for d in reached)
     return bool(reached) and all(fits)
@@ -94,7 +94,7 @@ def fits_type(task: Task, device: Device) -> bool:
 
 def fits_device(task: Task, device: Device) -> bool:
     """Whether the device can serve the task now."""
-    if not task.shared:
+    if not task.takes_share:
         return device.empty and fits_type(task, device)
     free = device.free_gib
     held_whole = bool(device.holders) and free == 0
@@ -113,8 +113,8 @@ def need(task: Task, slot: Slot, node: Node) -> Need | None:
     thread of each core (--hint=nomultithread) gets more cores. --exclusive and an EXCLUSIVE
     partition take the whole node, which must be idle; --mem=0 takes all its memory.
     """
-    exclusive = task.exclusive or node.whole
-    if node.closed_to(shares=task.shared):
+    exclusive = task.exclusive or node.exclusive_only
+    if node.closed_to(shares=task.takes_share):
         return None
     if node.held_exclusively or (exclusive and not node.idle):
         return None

@@ -16,7 +16,7 @@ UNKNOWN = "?"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldDevices:
     """So many devices (`count`) on one node; `indexes` is None if Slurm does not say which."""
 
     node: str
@@ -33,7 +33,7 @@ class Held:
 class Holding:
     """All that a job holds: node by node, GiB of device memory, and the `vendor:type`s."""
 
-    nodes: tuple[Held, ...] = ()
+    nodes: tuple[HeldDevices, ...] = ()
     memory_gib: int = 0
     types: tuple[str, ...] = ()
 
@@ -44,8 +44,8 @@ def holding_of(job: Job, inventory: Inventory, policy: Policy, warnings: list[st
         names = hostlist.expand(job.nodes)
     except HetError as error:
         warnings.append(f"job {job.key}: {error.message}")
-        return Holding((Held(UNKNOWN, (), 0),))
-    held: list[Held] = []
+        return Holding((HeldDevices(UNKNOWN, (), 0),))
+    held: list[HeldDevices] = []
     types: set[str] = set()
     total = 0
     for position, name in enumerate(names):
@@ -56,14 +56,14 @@ def holding_of(job: Job, inventory: Inventory, policy: Policy, warnings: list[st
         items = [
             g for g in read_gres(detail, f"job {job.key}", odd) if g.name in policy.gres and g.count
         ]
-        held.append(Held(name, None, 0) if odd else _held(name, items, policy))
+        held.append(HeldDevices(name, None, 0) if odd else _held(name, items, policy))
         total += sum(_gib(g, devices, policy) for g in items)
         types |= _types(held[-1], devices)
         warnings += odd
     return Holding(tuple(held), total, tuple(sorted(types)))
 
 
-def _held(name: str, items: Iterable[Gres], policy: Policy) -> Held:
+def _held(name: str, items: Iterable[Gres], policy: Policy) -> HeldDevices:
     indexes: set[int] = set()
     unnumbered = 0
     for item in items:
@@ -72,8 +72,8 @@ def _held(name: str, items: Iterable[Gres], policy: Policy) -> Held:
         if not at:
             unnumbered += 1 if policy.gres[item.name].shared else item.count
     if unnumbered:
-        return Held(name, None, unnumbered + len(indexes))
-    return Held(name, tuple(sorted(indexes)), len(indexes))
+        return HeldDevices(name, None, unnumbered + len(indexes))
+    return HeldDevices(name, tuple(sorted(indexes)), len(indexes))
 
 
 def _at(item: Gres) -> tuple[int, ...]:
@@ -92,13 +92,13 @@ def _gib(item: Gres, devices: dict[int, Device], policy: Policy) -> int:
     return first.memory_gib * item.count if first else 0
 
 
-def _types(held: Held, devices: dict[int, Device]) -> set[str]:
+def _types(held: HeldDevices, devices: dict[int, Device]) -> set[str]:
     if held.indexes is None:
         return {f"{d.vendor}:{d.type}" for d in devices.values()} if held.count else set()
     return {f"{devices[i].vendor}:{devices[i].type}" for i in held.indexes if i in devices}
 
 
-def fold_held(held: Iterable[Held]) -> str:
+def fold_held(held: Iterable[HeldDevices]) -> str:
     """`nv[1-2]:0-7;nv3:0`: nodes with equal devices together, in the order of the nodes."""
     groups: dict[str, list[str]] = {}
     for item in held:

@@ -87,8 +87,8 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
             node = _node(record, bare, use.get(record.name, _Use()), policy)
             nodes[record.name] = replace(
                 node,
-                whole=bool(exclusive & set(record.partitions)),
-                apart=snapshot.forgets_sharers,
+                exclusive_only=bool(exclusive & set(record.partitions)),
+                forgets_sharers=snapshot.forgets_sharers,
             )
     return Inventory(nodes, tuple(dict.fromkeys(warnings)))
 

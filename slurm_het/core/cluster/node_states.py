@@ -53,8 +53,8 @@ class NodeState:
         """All that decides what a task needs of such a node: see fit.need."""
         n = self.node
         return (
-            n.cpus, n.memory_mib, n.threads_per_core, n.whole, n.held_exclusively, n.idle,
-            *n.closed,
+            n.cpus, n.memory_mib, n.threads_per_core, n.exclusive_only, n.held_exclusively, n.idle,
+            n.closed_to(shares=True), n.closed_to(shares=False),
         )  # fmt: skip
 
 
@@ -136,7 +136,9 @@ def _node_key(node: Node) -> tuple[object, ...]:
     return (
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
         node.features, node.partitions, node.usable, node.state, node.idle, node.has_shards,
-        node.held_exclusively, node.whole, *node.closed, *sorted(map(_device_key, node.devices)),
+        node.held_exclusively, node.exclusive_only,
+        node.closed_to(shares=True), node.closed_to(shares=False),
+        *sorted(map(_device_key, node.devices)),
     )  # fmt: skip
 
 

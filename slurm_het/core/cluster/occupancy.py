@@ -23,7 +23,7 @@ def shared_by(device: Device, key: str, gib: int) -> Device:
 
 def taken_by(device: Device, task: Task) -> Device:
     """The device once a task has its share of it, or all of it."""
-    if task.shared:
+    if task.takes_share:
         return shared_by(device, task.key, task.memory_gib)
     return taken_whole(device, task.key)
 
@@ -64,7 +64,7 @@ def take(node: Node, task: Task, indexes: Collection[int], needs: Need | None) -
 
 def promise(node: Node, task: Task) -> Node:
     """The node once a task is released to it, before the task has taken anything."""
-    return node if task.shared else replace(node, whole_coming=True)
+    return node if task.takes_share else replace(node, promised_whole=True)
 
 
 def give_back(node: Node, key: str, cpus: int, memory_mib: int | None) -> Node:

@@ -34,7 +34,7 @@ def placement_of(
         nodes=tuple(name for name, _ in where),
         devices=tuple(indexes for _, indexes in where),
         types=tuple(sorted({device.type for device in devices})),
-        memory_gib=task.memory_gib if task.shared else whole_gib,
+        memory_gib=task.memory_gib if task.takes_share else whole_gib,
         terms=dict(terms or {}),
     )
 

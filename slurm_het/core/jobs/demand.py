@@ -33,13 +33,13 @@ ENDLESS = 1 << 30
 class Demand:
     """The accelerators of a job: what it asks of each of its nodes, and what may serve it.
 
-    `shared`: each slot takes `memory_gib` of one device; else its devices are taken whole, and
+    `takes_share`: each slot takes `memory_gib` of one device; else its devices are taken whole, and
     `memory_gib` is 0. `exclusive`: no other job on its nodes. `all_memory`: it takes all host
     memory of its nodes. `asks` and `lot` are as in Task.
     """
 
     slots: tuple[Slot, ...]
-    shared: bool
+    takes_share: bool
     memory_gib: int
     exclusive: bool
     all_memory: bool
@@ -102,7 +102,7 @@ def count_demand(
         return TooManyDevices(max(counts), MAX_DEVICES_PER_NODE)
     return Demand(
         slots=tuple(_slots(job, [1] * len(counts) if shared else counts)),
-        shared=shared,
+        takes_share=shared,
         memory_gib=max(counts) if shared else 0,
         exclusive=job.exclusive,
         all_memory=job.memory_per_node_mib == 0,

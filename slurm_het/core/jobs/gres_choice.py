@@ -28,7 +28,7 @@ def may_rewrite(task: Task, asked: GresRequests, policy: Policy) -> bool:
     up itself.
     """
     devices = accelerators(asked, policy)
-    if task.shared or len(task.slots) > 1 or devices.task or devices.socket:
+    if task.takes_share or len(task.slots) > 1 or devices.task or devices.socket:
         return False
     # An update replaces all that is asked per node and in all: scratch space, too.
     alone = len(asked.node + asked.job) == 1

@@ -203,7 +203,7 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     usable = usable_pools(job, demand, pools, facts.partitions)
     if not usable.partitions:
         return NoUsablePool(usable.refuses)
-    rewritten = asked is not written and not demand.shared
+    rewritten = asked is not written and not demand.takes_share
     task = replace(_make_task(job, what, demand, types, usable.partitions), rewritten=rewritten)
     may = facts.rewrites_gres and may_rewrite(task, asked, facts.policy)
     return replace(task, rewrites=facts.rewrites(task)) if may else task
@@ -275,7 +275,7 @@ def _make_task(
         types=types,
         slots=demand.slots,
         pools=pools,
-        shared=demand.shared,
+        takes_share=demand.takes_share,
         memory_gib=demand.memory_gib or what.memory_gib,
         exclusive=demand.exclusive,
         all_memory=demand.all_memory,

@@ -113,7 +113,7 @@ class _Requests:
         """The problem's request of such tasks."""
         states, groups, table, worths = self._options(task)
         slots = tuple(self._slot(task, slot, states) for slot in task.slots)
-        return PRequest(slots, task.memory_gib if task.shared else 0, groups, table, worths)
+        return PRequest(slots, task.memory_gib if task.takes_share else 0, groups, table, worths)
 
     def _options(self, task: Task) -> _Options:
         """The options of a task, whose CPUs and host memory bear on the quotas alone."""

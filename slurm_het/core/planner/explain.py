@@ -44,7 +44,7 @@ def explain(
     grid = grid_for(task, inventory)
     fits = [grid.states[s] for s in fitting_states(task, grid)]
     candidates = [state for state in fits if _names(state, task)]
-    wanted = Wanted(slot.devices, len(task.slots), task.memory_gib, task.shared)
+    wanted = Wanted(slot.devices, len(task.slots), task.memory_gib, task.takes_share)
     if not candidates:
         return _no_candidate(wanted, task, inventory)
     able = [state for state in candidates if _ever(task, state) >= slot.devices]
@@ -85,7 +85,7 @@ def _nearest(
 ) -> Reason:
     if len(task.slots) > 1 and free:
         return TooFewNodes(wanted, tuple(_all_names(free, task)))
-    if task.shared:
+    if task.takes_share:
 
         def gib(device: Device) -> int:
             return device.free_gib if fits_type(task, device) else -1
@@ -101,8 +101,8 @@ def _host_nearest(task: Task, states: list[NodeState]) -> Reason:
     free = [state.node for state in states]
     if task.exclusive:
         return NeedsWholeNode(free[0].name)
-    if all(node.closed_to(shares=task.shared) for node in free):
-        return WouldMix(tuple(_all_names(states, task)), task.shared)
+    if all(node.closed_to(shares=task.takes_share) for node in free):
+        return WouldMix(tuple(_all_names(states, task)), task.takes_share)
     open_to_others = [n for n in free if not n.held_exclusively]
     if not open_to_others:
         return NodeTaken(free[0].name)

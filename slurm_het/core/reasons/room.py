@@ -11,17 +11,17 @@ from slurm_het.core.reasons.base import Reason, few
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a task needs: `devices` of at least `memory_gib` on each of `nodes`, or, if `shared`,
-    `memory_gib` free on one device of each."""
+    """What a task needs: `devices` of at least `memory_gib` on each of `nodes`; or, if it
+    `takes_share`, `memory_gib` free on one device of each."""
 
     devices: int
     nodes: int = 1
     memory_gib: int = 0
-    shared: bool = False
+    takes_share: bool = False
 
     def __str__(self) -> str:
         where = f"each of {self.nodes} nodes" if self.nodes > 1 else "one node"
-        if self.shared:
+        if self.takes_share:
             device = f"one device of {where}" if self.nodes > 1 else "one device"
             return f"{self.memory_gib} GiB free on {device}"
         memory = f" of ≥{self.memory_gib} GiB" if self.memory_gib else ""
@@ -121,10 +121,10 @@ class WouldMix(Reason):
 
     code = "would-mix"
     nodes: tuple[str, ...]
-    shared: bool
+    takes_share: bool
 
     def __str__(self) -> str:
-        others = "a whole-device job" if self.shared else "jobs that share devices"
+        others = "a whole-device job" if self.takes_share else "jobs that share devices"
         return f"devices are free on {few(self.nodes)}, but Slurm 22.05 would mix it with {others}"
 
 

@@ -88,7 +88,7 @@ def look_ahead(
 
 def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bool:
     nodes = (room.nodes[name] for name in reservation.placement.nodes)
-    return any(node.closed_to(shares=reservation.task.shared) for node in nodes)
+    return any(node.closed_to(shares=reservation.task.takes_share) for node in nodes)
 
 
 def _blocked(

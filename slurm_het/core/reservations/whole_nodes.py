@@ -1,4 +1,4 @@
-"""Whole devices and shares on nodes where they cannot be side by side (Node.apart).
+"""Whole devices and shares on nodes where they cannot be side by side (Node.forgets_sharers).
 
 Such a node gives out no whole device while it has sharers. If shares keep coming it never does: a
 task for whole devices would then wait until a reservation keeps a node free for it.
@@ -30,7 +30,11 @@ def keep_whole(
     simulations.) Shares with priority over the task may still go there. Also returns, by node, the
     key of the task that it is kept for.
     """
-    nodes = [node for node in room.nodes.values() if node.apart and node.has_shards and node.usable]
+    nodes = [
+        node
+        for node in room.nodes.values()
+        if node.forgets_sharers and node.has_shards and node.usable
+    ]
     if not nodes:
         return tuple(tasks), {}
     open_pools = {pool for node in nodes for pool in node.partitions}
@@ -39,10 +43,10 @@ def keep_whole(
     owners: dict[str, str] = {}
     kept_off: list[Task] = []
     for task in tasks:
-        if task.shared and owners:
+        if task.takes_share and owners:
             task = replace(task, exc_nodes=task.exc_nodes.union(owners))
         kept_off.append(task)
-        if task.shared or open_pools.isdisjoint(task.pools):
+        if task.takes_share or open_pools.isdisjoint(task.pools):
             continue
         request = task.request
         if request in looked_at:
@@ -51,7 +55,7 @@ def keep_whole(
         if could_start(task, room):
             continue
         blocked += 1
-        able = [node for node in _able(task, room) if node.apart and node.has_shards]
+        able = [node for node in _able(task, room) if node.forgets_sharers and node.has_shards]
         for pool in open_pools.intersection(task.pools):
             choices = [node for node in able if pool in node.partitions]
             if choices:

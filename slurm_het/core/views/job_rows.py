@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from slurm_het.core.cluster.holdings import Held, Holding, holding_of
+from slurm_het.core.cluster.holdings import HeldDevices, Holding, holding_of
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.mark import (
@@ -46,7 +46,7 @@ class JobRow:
     pool: str
     scenario: Scenario | None
     types: tuple[str, ...]
-    held: tuple[Held, ...]
+    held: tuple[HeldDevices, ...]
     memory_gib: int
     ask: Ask | None
     seconds: int
@@ -160,7 +160,7 @@ class _Maker:
         """What the planner has of it; of a job that is not ours to plan, what it says itself."""
         if task := self.tasks.get(job.id):
             pools, types = set(task.pools), task.types
-            slots, memory_gib, shared = task.slots, task.memory_gib, task.shared
+            slots, memory_gib, shared = task.slots, task.memory_gib, task.takes_share
             nodes = [n for n in self.inventory.nodes.values() if pools & set(n.partitions)]
         else:
             nodes, types = self._candidates(job, what), self._fitting(job, what)
@@ -169,7 +169,7 @@ class _Maker:
             )
             if isinstance(demand, Reason):
                 return Ask()
-            slots, shared = demand.slots, demand.shared
+            slots, shared = demand.slots, demand.takes_share
             memory_gib = demand.memory_gib or what.memory_gib
         devices = tuple(slot.devices for slot in slots)
         if shared:

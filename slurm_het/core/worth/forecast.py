@@ -108,7 +108,7 @@ class Forecast:
         behind its part of those tasks that run now, and more once it is ahead. Without a plan it is
         `claim`.
         """
-        key = task.types, task.pools, task.memory_gib, task.shared, task.slots, device_class
+        key = task.types, task.pools, task.memory_gib, task.takes_share, task.slots, device_class
         if key not in self._astray:
             self._astray[key] = self._find_astray(task, device_class)
         return self._astray[key]
@@ -172,7 +172,7 @@ class Forecast:
         """
         device, device_class, before = offer
         taken, left = WHOLE, 0
-        if task.shared:
+        if task.takes_share:
             taken = milli(device.free_gib, device_class)
             left = max(0, taken - milli_up(task.memory_gib, device_class))
         count = max(slot.devices for slot in task.slots)
@@ -259,5 +259,5 @@ def shape_on(profile: TaskProfile, device_class: DeviceClass) -> Shape:
         return ELSEWHERE
     if not profile.devices:
         return Shape(profile.cpus, profile.memory_mib, 0, 0, frozenset())
-    milli = milli_up(profile.memory_gib, device_class) if profile.shared else WHOLE
+    milli = milli_up(profile.memory_gib, device_class) if profile.takes_share else WHOLE
     return Shape(profile.cpus, profile.memory_mib, profile.devices, milli, frozenset())

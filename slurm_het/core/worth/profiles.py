@@ -15,8 +15,8 @@ class TaskProfile(NamedTuple):
     """What a task asks, as far as it decides where such tasks can go.
 
     It asks `devices`, `cpus` and `memory_mib` on each of so many `nodes`. `memory_gib` is what a
-    device must have, and all that is taken of it if `shared`. `types` and `pools` are sorted. With
-    0 devices it takes CPUs and host memory of nodes that have devices of such types.
+    device must have, and all that is taken of it if `takes_share`. `types` and `pools` are sorted.
+    With 0 devices it takes CPUs and host memory of nodes that have devices of such types.
     """
 
     types: tuple[str, ...]
@@ -24,7 +24,7 @@ class TaskProfile(NamedTuple):
     devices: int = 1
     nodes: int = 1
     memory_gib: int = 0
-    shared: bool = False
+    takes_share: bool = False
     cpus: int = 1
     memory_mib: int = 0
 
@@ -47,7 +47,7 @@ def profile_of(task: Task) -> TaskProfile:
     slot = task.largest_slot
     return TaskProfile(
         tuple(sorted(task.types)), tuple(sorted(task.pools)), slot.devices, len(task.slots),
-        task.memory_gib, task.shared, slot.cpus, slot.memory_mib,
+        task.memory_gib, task.takes_share, slot.cpus, slot.memory_mib,
     )  # fmt: skip
 
 

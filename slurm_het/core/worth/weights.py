@@ -70,7 +70,7 @@ def leftovers(task: Task, device: Device, node: Node) -> float:
     Whole devices: the share of the node's devices left free beside the task, so that small tasks
     fill broken nodes and whole nodes stay whole. Shared: the share of the device's memory left.
     """
-    if task.shared:
+    if task.takes_share:
         return -max(0, device.free_gib - task.memory_gib) / device.memory_gib
     free = sum(d.empty for d in node.devices)
     asked = max(s.devices for s in task.slots)

@@ -26,7 +26,7 @@ def twins(**fields: Any) -> tuple[Node, Node]:
     "fields",
     [
         {"cpus_free": 1}, {"memory_free_mib": 1}, {"features": frozenset()}, {"partitions": ()},
-        {"usable": False}, {"idle": False}, {"whole": True}, {"held_exclusively": True},
+        {"usable": False}, {"idle": False}, {"exclusive_only": True}, {"held_exclusively": True},
     ],
 )  # fmt: skip
 def test_what_a_node_is_tells_states_apart(fields: dict[str, Any]) -> None:
@@ -36,14 +36,14 @@ def test_what_a_node_is_tells_states_apart(fields: dict[str, Any]) -> None:
 
 def test_nodes_that_slurm_would_mix_shares_and_whole_devices_on_are_a_state_of_their_own() -> None:
     """22.05: the one node waits for a whole-device job; a share goes to the other."""
-    nodes = twins(whole_coming=True)
-    shot = Inventory({n.name: replace(n, apart=True) for n in nodes})
+    nodes = twins(promised_whole=True)
+    shot = Inventory({n.name: replace(n, forgets_sharers=True) for n in nodes})
     share: Task = task(
-        "1", types=frozenset({"l40s"}), pools=("infer-nv",), shared=True, memory_gib=8,
+        "1", types=frozenset({"l40s"}), pools=("infer-nv",), takes_share=True, memory_gib=8,
         slots=(Slot(1, 1, 1024),),
     )  # fmt: skip
     made = plan(shot, (share,), policy(), lambda problem: solve(problem, 5))
     assert [p.nodes for p in made.placements] == [("l40s1",)]
-    turned = {n.name: replace(n, whole_coming=not n.whole_coming) for n in shot.nodes.values()}
+    turned = {n.name: replace(n, promised_whole=not n.promised_whole) for n in shot.nodes.values()}
     other = plan(Inventory(turned), (share,), policy(), lambda problem: solve(problem, 5))
     assert [p.nodes for p in other.placements] == [("l40s2",)]

@@ -18,7 +18,7 @@ ON_L40S: dict[str, Any] = {"types": frozenset({"l40s"}), "pools": ("infer-nv",)}
 
 def share(key: str, gib: int) -> Task:
     """A task for so many GiB of an L40S."""
-    return task(key, shared=True, memory_gib=gib, **ON_L40S)
+    return task(key, takes_share=True, memory_gib=gib, **ON_L40S)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_task_takes_of_a_node_what_its_job_is_then_seen_to_hold(
         replace(n, cpus_alloc=1, memory_alloc_mib=1024) if n.name == node else n for n in shot.nodes
     )
     seen = take_inventory(replace(shot, nodes=nodes), policy()).nodes[node]
-    assert replace(taken, whole_coming=False) == seen
+    assert replace(taken, promised_whole=False) == seen
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
@@ -51,7 +51,7 @@ def test_a_job_that_ends_leaves_the_node_as_it_was_before(exclusive: bool) -> No
     assert not has_room(task("8", slots=(Slot(6, 1, 1),)), Slot(6, 1, 1), held)
     cpus = before.cpus if exclusive else 4
     left = give_back(held, "7", cpus, 4096)
-    assert replace(left, whole_coming=False) == before
+    assert replace(left, promised_whole=False) == before
 
 
 def test_what_sharers_leave_when_one_of_them_ends() -> None:

@@ -35,7 +35,7 @@ def reserved(asked: Task) -> Placement:
 
 def recovered(asked: Task) -> Placement:
     """Where it was released to, of which Slurm tells the nodes alone."""
-    gres = f"shard:{asked.memory_gib}" if asked.shared else "gpu:1"
+    gres = f"shard:{asked.memory_gib}" if asked.takes_share else "gpu:1"
     pending = replace(
         gated(1, tres_per_node=gres), partition="infer-nv", req_nodes="l40s1", admin_comment=MARK
     )
@@ -45,7 +45,8 @@ def recovered(asked: Task) -> Placement:
 
 @pytest.mark.parametrize("make", [planned, reserved, recovered])
 @pytest.mark.parametrize(
-    ("fields", "gib"), [({}, 48), ({"memory_gib": 40}, 48), ({"shared": True, "memory_gib": 8}, 8)]
+    ("fields", "gib"),
+    [({}, 48), ({"memory_gib": 40}, 48), ({"takes_share": True, "memory_gib": 8}, 8)],
 )
 def test_what_it_takes_of_each_device_and_of_which_types(
     make: Any, fields: dict[str, Any], gib: int

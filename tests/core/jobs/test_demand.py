@@ -99,7 +99,7 @@ def test_slurm_deals_out_lots_where_the_number_on_each_node_is_open(
 
 def test_shards_are_memory_of_one_device() -> None:
     found = demand(tres_per_node="shard:24")
-    assert found.shared
+    assert found.takes_share
     assert found.memory_gib == 24
     assert [slot.devices for slot in found.slots] == [1]
     assert demand(tres_per_node="shard:l40s:8").asks == "gpu:l40s"

@@ -199,7 +199,7 @@ def test_a_share_on_a_mixed_node_may_be_of_any_of_its_devices() -> None:
     (node,) = take_inventory(snapshot(nodes=(mixed,)), POLICY).nodes.values()
     share = Task(
         "7", 7, "ann", "inference", frozenset({"l40s"}), (Slot(1, 1, 1024),), ("train-nv",),
-        memory_gib=8, shared=True, asks="gpu",
+        memory_gib=8, takes_share=True, asks="gpu",
     )  # fmt: skip
     assert "mixes device types" in misfit(share, node)
     assert not misfit(replace(share, types=frozenset({"l40s", "a100", "t4"})), node)

@@ -17,8 +17,8 @@ JOB = Job(
 )
 
 TWO = Demand(
-    slots=(Slot(1, 4, 4096),) * 2, shared=False, memory_gib=0, exclusive=False, all_memory=False,
-    asks="gpu", lot=0,
+    slots=(Slot(1, 4, 4096),) * 2, takes_share=False, memory_gib=0, exclusive=False,
+    all_memory=False, asks="gpu", lot=0,
 )  # fmt: skip
 
 

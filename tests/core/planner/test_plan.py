@@ -71,9 +71,9 @@ def check(found: Plan, tasks: tuple[Task, ...], on: Inventory) -> None:
                 device = node.devices[index]
                 assert device.type in asked.types
                 assert device.memory_gib >= asked.memory_gib
-                if not asked.shared:
+                if not asked.takes_share:
                     assert gib[name, index] == device.memory_gib
-                gib[name, index] -= asked.memory_gib if asked.shared else device.memory_gib
+                gib[name, index] -= asked.memory_gib if asked.takes_share else device.memory_gib
     assert min(gib.values()) >= 0
     assert min(cpus.values()) >= 0
     assert min(memory.values()) >= 0
@@ -100,7 +100,7 @@ def any_task(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "pools": tuple(pools),
         "types": frozenset(POOLS[p] for p in pools),
-        "shared": shared,
+        "takes_share": shared,
         "memory_gib": draw(st.integers(1, 48)) if shared else draw(st.sampled_from([0, 64, 100])),
         "slots": (slot,) * nodes,
         "exclusive": draw(st.sampled_from([False, False, False, True])),
@@ -156,7 +156,7 @@ def test_shares_are_on_the_first_device_with_room(solve: Solve) -> None:
     on = inventory(
         running(1, "l40s1", "shard:30(IDX:0)"), running(2, "l40s2", "gpu:l40s:4(IDX:0-3)")
     )
-    some = {"pools": ("infer-nv",), "types": frozenset({"l40s"}), "shared": True}
+    some = {"pools": ("infer-nv",), "types": frozenset({"l40s"}), "takes_share": True}
     tasks = (task("a", memory_gib=24, **some), task("b", memory_gib=18, **some))
     found = planned(*tasks, on=on, solve=solve)
     assert {p.key: (p.nodes, p.devices) for p in found.placements} == {
@@ -218,7 +218,7 @@ BUSY = (
     running(4, "l40s2", "gpu:l40s:4(IDX:0-3)"),
 )
 AMD = {"pools": ("train-amd",), "types": frozenset({"mi300x"})}
-SHARE = {"pools": ("infer-nv",), "types": frozenset({"l40s"}), "shared": True}
+SHARE = {"pools": ("infer-nv",), "types": frozenset({"l40s"}), "takes_share": True}
 
 
 @pytest.mark.parametrize(
@@ -312,10 +312,13 @@ def test_what_a_slot_takes_of_a_node() -> None:
     node = replace(inventory().nodes["nv1"], threads_per_core=2)
     assert need(task("1"), Slot(1, 3, 3000, 1000), node) == (4, 4000)
     assert need(task("1"), Slot(1, 3, 3000), node) == (4, 3000)
-    assert need(task("1"), Slot(1, 3, 3000), replace(node, whole=True)) == (node.cpus, 3000)
+    assert need(task("1"), Slot(1, 3, 3000), replace(node, exclusive_only=True)) == (
+        node.cpus,
+        3000,
+    )
     assert need(task("1", threads_per_core=1), Slot(1, 3, 3000), node) == (6, 3000)
     assert need(task("1", threads_per_core=2), Slot(1, 3, 3000), node) == (4, 3000)
-    busy = replace(node, whole=True, idle=False)
+    busy = replace(node, exclusive_only=True, idle=False)
     assert need(task("1"), Slot(1, 3, 3000), busy) is None
 
 
@@ -344,7 +347,7 @@ L40S: dict[str, Any] = {
 
 def test_whole_devices_are_kept_apart_from_sharers_where_slurm_forgets_them() -> None:
     sharer = running(1, "l40s1", "shard:12(IDX:0)")
-    whole, share = task("2", **L40S), task("3", shared=True, memory_gib=8, **L40S)
+    whole, share = task("2", **L40S), task("3", takes_share=True, memory_gib=8, **L40S)
     assert set(planned(whole, on=inventory(sharer)).waiting) == set(), "24.11 has card 1 for it"
     found = planned(whole, share, on=forgetful(sharer))
     assert [p.key for p in found.placements] == ["3"]
@@ -353,14 +356,14 @@ def test_whole_devices_are_kept_apart_from_sharers_where_slurm_forgets_them() ->
 
 @pytest.mark.parametrize("solve", SOLVERS)
 def test_one_plan_does_not_mix_whole_devices_and_shares_on_a_node(solve: Solve) -> None:
-    whole, share = task("2", **L40S), task("3", shared=True, memory_gib=8, **L40S)
+    whole, share = task("2", **L40S), task("3", takes_share=True, memory_gib=8, **L40S)
     assert [p.key for p in planned(whole, share, on=forgetful(), solve=solve).placements] == ["2"]
     assert [p.key for p in planned(share, whole, on=forgetful(), solve=solve).placements] == ["3"]
     assert len(planned(whole, share, solve=solve).placements) == 2
 
 
 def test_shares_wait_for_a_whole_device_that_is_about_to_be_taken() -> None:
-    whole, share = task("2", **L40S), task("3", shared=True, memory_gib=8, **L40S)
+    whole, share = task("2", **L40S), task("3", takes_share=True, memory_gib=8, **L40S)
     placement = planned(whole, on=forgetful()).placements[0]
     for start in (0.0, 5000.0):
         room = reserve(forgetful(), [Pin(whole, placement, 0.0, start)])

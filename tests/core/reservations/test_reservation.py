@@ -135,7 +135,7 @@ def test_a_whole_device_is_not_pinned_ahead_beside_sharers_where_slurm_forgets_t
     room = take_inventory(shot, policy())
     fields: dict[str, Any] = {"types": frozenset({"l40s"}), "pools": ("infer-nv",)}
     whole = task("8", priority=9, **fields)
-    share = task("9", shared=True, memory_gib=8, priority=1, minutes=600, **fields)
+    share = task("9", takes_share=True, memory_gib=8, priority=1, minutes=600, **fields)
     view = look_ahead(shot, room, (whole, share), (), policy(), Limits(reserve_after_seconds=0))
     assert not view.reserve
     assert [t.key for t in view.tasks] == ["8", "9"]

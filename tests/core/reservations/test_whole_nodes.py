@@ -24,7 +24,7 @@ def wants(key: str, **fields: Any) -> Task:
 
 
 def share(key: str) -> Task:
-    return wants(key, shared=True, memory_gib=8)
+    return wants(key, takes_share=True, memory_gib=8)
 
 
 def cards() -> int:

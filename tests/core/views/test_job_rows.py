@@ -8,7 +8,7 @@ import pytest
 
 from slurm_het.cli.columns import BY_NAME
 from slurm_het.cli.filters import Filters, choose, read_states
-from slurm_het.core.cluster.holdings import Held, count_text, fold_held
+from slurm_het.core.cluster.holdings import HeldDevices, count_text, fold_held
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.mark import (
     encode_comment,
@@ -270,7 +270,7 @@ def test_short_spellings() -> None:
     assert count_text([8, 8]) == "2x8"
     assert count_text([5, 1, 1]) == "5+2x1"
     assert count_text([0]) == ""
-    held = [Held("a1", (0, 1), 2), Held("a2", (0, 1), 2), Held("b1", None, 3)]
+    held = [HeldDevices("a1", (0, 1), 2), HeldDevices("a2", (0, 1), 2), HeldDevices("b1", None, 3)]
     assert fold_held(held) == "a[1-2]:0-1;b1:?x3"
 
 

@@ -130,7 +130,11 @@ def test_the_price_of_a_broken_node() -> None:
 
 def test_the_price_of_a_share() -> None:
     """24 GiB of an L40S (48): the rest suits others of 24 GiB, not those of 32."""
-    share: dict[str, Any] = {"types": frozenset({"l40s"}), "pools": ("infer-nv",), "shared": True}
+    share: dict[str, Any] = {
+        "types": frozenset({"l40s"}),
+        "pools": ("infer-nv",),
+        "takes_share": True,
+    }
     asked = task("1", memory_gib=24, **share)
     base = TaskProfile(("l40s",), ("infer-nv",), 1, 1, 24, True)
     here = device_of("l40s1")
@@ -158,7 +162,7 @@ def test_terms_stay_within_their_bounds(
     device, node = device_of(name)
     for shared in (False, True):
         asked = either(slots=(Slot(1 if shared else devices, 1, 1),), memory_gib=gib or 1,
-                       shared=shared)  # fmt: skip
+                       takes_share=shared)  # fmt: skip
         assert 0 <= expected.claim(asked, device_class_of(device, node)) <= 1
         if weights:
             assert -1 <= price(expected, asked, (device, node)) <= 1

@@ -76,7 +76,7 @@ def test_without_a_solver_simple_claims_hold() -> None:
 
 
 def test_shares_and_many_nodes_are_in_the_plan() -> None:
-    share = TaskProfile(("l40s",), ("infer-nv",), memory_gib=20, shared=True)
+    share = TaskProfile(("l40s",), ("infer-nv",), memory_gib=20, takes_share=True)
     pair = A100._replace(devices=8, nodes=2)
     expected = planned({share: 3.0, pair: 1.0})
     assert set(expected.parts) == {share, share.coarse, pair, pair.coarse}
