@@ -211,7 +211,7 @@ def test_another_admin_closes_the_pool(cluster: Cluster) -> None:
     before_release(cluster, "scontrol update PartitionName=train-nv State=DOWN")
     key = cluster.sbatch("--gres=gpu:1", script=CUDA)
     cluster.wait("it came back", lambda: "returned" in cluster.outcomes(key))
-    cluster.wait("it says why", lambda: "it is DOWN" in cluster.tool("admin", "why", key))
+    cluster.wait("it says why", lambda: "State=DOWN" in cluster.tool("admin", "why", key))
     cluster.ok("scontrol", "update", "PartitionName=train-nv", "State=UP")
     cluster.wait_started(key)
 
