@@ -16,7 +16,7 @@ from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.repairs import LastPlan, Planned
 from slurm_het.core.policy import Policy
-from slurm_het.core.reservations.reservation import endings, reserve_ahead
+from slurm_het.core.reservations.reservation import coming_free, reserve_ahead
 from slurm_het.core.syntax import gres, hostlist
 
 MAX_BACKOFF_STEPS = 6
@@ -232,7 +232,7 @@ def _start(
     room = Inventory({name: inventory.nodes[name] for name in nodes if name in inventory.nodes})
     if could_start(task, room):
         return 0.0
-    reservation = reserve_ahead(task, room, endings(snapshot, policy), snapshot.time)
+    reservation = reserve_ahead(task, room, coming_free(snapshot, policy), snapshot.time)
     return reservation.start if reservation else 0.0
 
 

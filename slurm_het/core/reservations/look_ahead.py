@@ -13,9 +13,9 @@ from slurm_het.core.model import Snapshot, Task
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import All, Kept, NotLookedAt, Reason
 from slurm_het.core.reservations.reservation import (
-    Ending,
+    ComingFree,
     Reservation,
-    endings,
+    coming_free,
     keep_free,
     reserve_ahead,
 )
@@ -59,7 +59,7 @@ def look_ahead(
     """
     now, per_pool = snapshot.time, limits.reservations
     standing = [Reservation(p.task, p.placement, p.start) for p in pins]
-    coming = endings(snapshot, policy)
+    coming = coming_free(snapshot, policy)
     move = tuple(r.task.key for r in standing if _sooner_elsewhere(r, room, coming, now))
     taken = {pool for r in standing for pool in r.task.pools}
     reserved_nodes = frozenset(name for r in standing for name in r.placement.nodes)
@@ -128,7 +128,7 @@ def first_blocked(
 
 
 def _sooner_elsewhere(
-    held: Reservation, room: Inventory, coming: dict[str, tuple[Ending, ...]], now: float
+    held: Reservation, room: Inventory, coming: dict[str, tuple[ComingFree, ...]], now: float
 ) -> bool:
     """Whether the task would have room much sooner if one or more of its nodes were others."""
     names = held.placement.nodes

@@ -20,7 +20,7 @@ from slurm_het.core.syntax import hostlist
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ComingFree:
     """What a running job gives back on one node when it ends, at the latest at `end`.
 
     `end` are epoch seconds; `memory_mib` None is all of the node's host memory.
@@ -41,13 +41,13 @@ class Reservation:
     start: float
 
 
-def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]:
+def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFree, ...]]:
     """By node, what the running jobs give back, soonest first. A job without a limit never does.
 
     Slurm's records do not say what a job holds on each of its nodes. Its CPUs are taken to be
     spread evenly; memory follows from what it asks per CPU, node or device.
     """
-    by_node: dict[str, list[Ending]] = {}
+    by_node: dict[str, list[ComingFree]] = {}
     for job in snapshot.jobs:
         if job.holds_nodes and job.end_time:
             nodes = hostlist.expand_readable(job.nodes)  # take_inventory warns of bad lists
@@ -55,12 +55,12 @@ def endings(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[Ending, ...]]
             for node in nodes:
                 cpus = -(-job.cpus // len(nodes))
                 memory = job.memory_on_node(cpus, len(held.get(node, ())))
-                by_node.setdefault(node, []).append(Ending(job.end_time, job.key, cpus, memory))
+                by_node.setdefault(node, []).append(ComingFree(job.end_time, job.key, cpus, memory))
     return {node: tuple(sorted(there, key=lambda e: e.end)) for node, there in by_node.items()}
 
 
 def reserve_ahead(
-    task: Task, inventory: Inventory, coming: dict[str, tuple[Ending, ...]], now: float
+    task: Task, inventory: Inventory, coming: dict[str, tuple[ComingFree, ...]], now: float
 ) -> Reservation | None:
     """The soonest start of a task, and where; None if no set of nodes is ever free for it."""
     nodes = tuple(inventory.nodes.values())
@@ -85,7 +85,7 @@ def reserve_ahead(
 
 
 def soonest(
-    task: Task, slot: Slot, node: Node, coming: Iterable[Ending], now: float
+    task: Task, slot: Slot, node: Node, coming: Iterable[ComingFree], now: float
 ) -> tuple[float, Node] | None:
     """When the node has room for the slot at the latest, and the node as it is then.
 

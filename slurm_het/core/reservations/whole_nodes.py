@@ -12,7 +12,7 @@ from dataclasses import replace
 from slurm_het.core.cluster.fit import could_start, fits_type, groups_of, misfit
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Node, Task
-from slurm_het.core.reservations.reservation import Ending, soonest
+from slurm_het.core.reservations.reservation import ComingFree, soonest
 
 LOOKED_AT_MOST = 32
 """For so many different requests that cannot start a node is sought. Some never find one, and each
@@ -20,7 +20,7 @@ costs 10 ms with 1,250 nodes."""
 
 
 def keep_whole(
-    tasks: Iterable[Task], room: Inventory, coming: Mapping[str, tuple[Ending, ...]]
+    tasks: Iterable[Task], room: Inventory, coming: Mapping[str, tuple[ComingFree, ...]]
 ) -> tuple[tuple[Task, ...], dict[str, str]]:
     """The tasks, with shares kept off one node of each pool where a task waits for whole devices.
 
@@ -86,7 +86,7 @@ def _holds(task: Task, node: Node) -> bool:
 
 
 def _rank(
-    task: Task, node: Node, coming: Mapping[str, tuple[Ending, ...]]
+    task: Task, node: Node, coming: Mapping[str, tuple[ComingFree, ...]]
 ) -> tuple[bool, int, str]:
     never = soonest(task, task.largest_slot, node, coming.get(node.name, ()), now=0.0) is None
     return never, sum(len(device.holders) for device in node.devices if device.in_shares), node.name

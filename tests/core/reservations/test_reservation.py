@@ -13,7 +13,7 @@ from slurm_het.core.model import Job, Slot
 from slurm_het.core.policy import Limits
 from slurm_het.core.reservations.look_ahead import first_blocked, look_ahead
 from slurm_het.core.reservations.reservation import (
-    endings,
+    coming_free,
     keep_free,
     reserve_ahead,
 )
@@ -32,7 +32,7 @@ def busy(number: int, node: str, devices: str, end: int) -> Job:
 
 def reserve(whole: tuple[Slot, ...], *jobs: Job) -> tuple[tuple[str, ...], float] | None:
     """Nodes and start of a reservation for a task of these slots."""
-    coming = endings(snapshot(*jobs), policy())
+    coming = coming_free(snapshot(*jobs), policy())
     made = reserve_ahead(task("9", slots=whole), inventory(*jobs), coming, NOW)
     return (made.placement.nodes, made.start) if made else None
 
@@ -63,7 +63,7 @@ def test_a_free_node_is_reserved_from_now() -> None:
 
 def test_lower_tasks_fill_only_what_ends_in_time() -> None:
     jobs = (busy(1, "nv1", "0", 0), busy(2, "nv2", "0", 4600))
-    coming = endings(snapshot(*jobs), policy())
+    coming = coming_free(snapshot(*jobs), policy())
     first = task("9", slots=WHOLE, priority=50)
     reservation = reserve_ahead(first, inventory(*jobs), coming, NOW)
     assert reservation is not None
@@ -83,7 +83,7 @@ def test_lower_tasks_fill_only_what_ends_in_time() -> None:
 def test_the_whole_node_is_kept_in_every_pool_it_is_in() -> None:
     """Slurm's backfill starts nothing beside a pinned job, though a card would be spare."""
     full, ending = busy(1, "nv1", "0,1,2,3,4,5,6,7", 0), busy(2, "nv2", "0,1,2,3,4,5", 4600)
-    coming = endings(snapshot(full, ending), policy())
+    coming = coming_free(snapshot(full, ending), policy())
     room = inventory(full, ending)
     made = reserve_ahead(task("9", slots=(Slot(6, 1, 1024),), priority=50), room, coming, NOW)
     assert made is not None

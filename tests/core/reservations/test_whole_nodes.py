@@ -7,7 +7,7 @@ from typing import Any
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Slot, Task
-from slurm_het.core.reservations.reservation import Ending
+from slurm_het.core.reservations.reservation import ComingFree
 from slurm_het.core.reservations.whole_nodes import LOOKED_AT_MOST, keep_whole
 from tests.support.world import forgetful, inventory, running, task
 
@@ -69,8 +69,8 @@ def test_a_node_is_kept_whose_jobs_will_end() -> None:
     tasks = (wants("8", slots=(Slot(cards(), 1, 1024),)), share("9"))
     whole = running(3, "l40s2", f"gpu:l40s:{cards()}(IDX:0-{cards() - 1})")
     ends = {
-        "l40s1": tuple(Ending(end, key, 1, 1024) for end, key in ((60.0, "1"), (90.0, "2"))),
-        "l40s2": (Ending(1000.0, "3", 1, 1024),),
+        "l40s1": tuple(ComingFree(end, key, 1, 1024) for end, key in ((60.0, "1"), (90.0, "2"))),
+        "l40s2": (ComingFree(1000.0, "3", 1, 1024),),
     }
     for third in (SHARERS[2], whole):
         room = forgetful(*SHARERS[:2], third)
