@@ -27,7 +27,7 @@ class Pin:
     nodes_min: int = 0
 
 
-def reserve(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
+def room_beside(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
     """The inventory with the pins' devices, CPUs and host memory taken.
 
     Pins ahead take nothing: what they wait for is still held by others.

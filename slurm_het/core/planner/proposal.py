@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
-from slurm_het.core.cluster.pinned import Pin, reserve
+from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
@@ -151,7 +151,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     )
     strays = _strays(snapshot, queue, policy, memory)
     pins = tuple(memory.pins.pins.values())
-    room = reserve(inventory, pins)
+    room = room_beside(inventory, pins)
     due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
     tasks = tuple(task for task in due if task.job_id not in strays)
     ahead = look_ahead(snapshot, room, tasks, memory.pins.ahead(), policy, limits)

@@ -18,7 +18,7 @@ from slurm_het.core.cluster.fit import (
     need,
 )
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
-from slurm_het.core.cluster.pinned import Pin, reserve
+from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Node, Plan, Slot, Task
 from slurm_het.core.planner.plan import (
@@ -366,9 +366,9 @@ def test_shares_wait_for_a_whole_device_that_is_about_to_be_taken() -> None:
     whole, share = task("2", **L40S), task("3", takes_share=True, memory_gib=8, **L40S)
     placement = planned(whole, on=forgetful()).placements[0]
     for start in (0.0, 5000.0):
-        room = reserve(forgetful(), [Pin(whole, placement, 0.0, start)])
+        room = room_beside(forgetful(), [Pin(whole, placement, 0.0, start)])
         assert not planned(share, on=room).placements
-    assert planned(share, on=reserve(inventory(), [Pin(whole, placement, 0.0)])).placements
+    assert planned(share, on=room_beside(inventory(), [Pin(whole, placement, 0.0)])).placements
 
 
 @pytest.mark.parametrize("solve", SOLVERS)
