@@ -30,11 +30,7 @@ def keep_whole(
     simulations.) Shares with priority over the task may still go there. Also returns, by node, the
     key of the task that it is kept for.
     """
-    nodes = [
-        node
-        for node in room.nodes.values()
-        if node.forgets_sharers and node.has_shards and node.usable
-    ]
+    nodes = [node for node in room.nodes.values() if _mixes(node) and node.usable]
     if not nodes:
         return tuple(tasks), {}
     open_pools = {pool for node in nodes for pool in node.partitions}
@@ -55,7 +51,7 @@ def keep_whole(
         if could_start(task, room):
             continue
         blocked += 1
-        able = [node for node in _able(task, room) if node.forgets_sharers and node.has_shards]
+        able = [node for node in _able(task, room) if _mixes(node)]
         for pool in open_pools.intersection(task.pools):
             choices = [node for node in able if pool in node.partitions]
             if choices:
@@ -65,6 +61,11 @@ def keep_whole(
         if blocked == LOOKED_AT_MOST:
             open_pools.clear()
     return tuple(kept_off), owners
+
+
+def _mixes(node: Node) -> bool:
+    """Whether whole devices and shares could come side by side on a node, and must not."""
+    return node.forgets_sharers and node.has_shards
 
 
 def _able(task: Task, room: Inventory) -> tuple[Node, ...]:
