@@ -10,6 +10,7 @@ from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.model import Device, Node, Slot, Task
+from slurm_het.core.reasons import Misfit, Unfit
 from slurm_het.core.syntax.constraint import Expression, parse_features
 
 
@@ -49,26 +50,27 @@ def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
     return grid.known.fitting[key]
 
 
-def misfit(task: Task, node: Node) -> str:
-    """Why a node is no candidate whatever is free on it, or '' if it is one."""
+def misfit(task: Task, node: Node) -> Misfit | None:
+    """Why a node is no candidate whatever is free on it, or None if it is one."""
     if not set(task.pools) & set(node.partitions):
-        return "in none of its pools"
+        return Misfit(Unfit.POOL, "is", "in none of its pools")
     if not node.usable:
-        return f"is {node.state}"
+        return Misfit(Unfit.STATE, "is", node.state)
     if node.name in task.exc_nodes:
-        return "is excluded"
+        return Misfit(Unfit.EXCLUDED, "is", "excluded")
     if not parse_features(task.features).allows(node.features):
-        return f"lacks the features {task.features}"
+        return Misfit(Unfit.FEATURES, "lacks", f"the features {task.features}")
     if not any(fits_type(task, d) for d in node.devices):
         there = dict.fromkeys(d.gres for d in node.devices if d.type in task.types)
         if any(not reaches_gres(task.asks, gres) for gres in there):
-            return f"has its devices as {', '.join(there)}, and the request asks for {task.asks}"
-        return "has no fitting device"
+            asked = f"its devices as {', '.join(there)}, and the request asks for {task.asks}"
+            return Misfit(Unfit.GRES, "has", asked)
+        return Misfit(Unfit.DEVICE, "has", "no fitting device")
     if task.takes_share and not node.has_shards:
-        return "has no shared devices"
+        return Misfit(Unfit.SHARES, "has", "no shared devices")
     if not as_written(task, node) and not task.rewritten_on(node.name):
-        return "mixes device types, and the request names none"
-    return ""
+        return Misfit(Unfit.MIXED, "mixes", "device types, and the request names none")
+    return None
 
 
 def as_written(task: Task, node: Node) -> bool:

@@ -20,6 +20,7 @@ from slurm_het.core.reasons import (
     CanStart,
     GoesToOthers,
     HostTooSmall,
+    Misfit,
     NeedsWholeNode,
     NoCandidate,
     NodesTooSmall,
@@ -28,6 +29,7 @@ from slurm_het.core.reasons import (
     Reason,
     TooFewFree,
     TooFewNodes,
+    Unfit,
     Wanted,
     WouldMix,
 )
@@ -131,9 +133,11 @@ def _ahead(
 
 
 def _no_candidate(wanted: Wanted, task: Task, inventory: Inventory) -> Reason:
-    whys: dict[str, list[str]] = {}
+    whys: dict[Misfit, list[str]] = {}
     for state in inventory.grid.split([task.exc_nodes]).states:
-        if set(task.pools) & set(state.node.partitions):
-            whys.setdefault(misfit(task, state.node), []).extend(state.names)
-    nodes = tuple((why, tuple(names)) for why, names in sorted(whys.items()))
+        unfit = misfit(task, state.node)
+        if unfit and unfit.what is not Unfit.POOL:
+            whys.setdefault(unfit, []).extend(state.names)
+    ordered = sorted(whys.items(), key=lambda item: item[0].said_of(1))
+    nodes = tuple((why, tuple(names)) for why, names in ordered)
     return NoCandidate(wanted, task.pools, nodes)

@@ -28,6 +28,7 @@ from slurm_het.core.reasons.job import (
     TooManyNodes,
     Unreadable,
 )
+from slurm_het.core.reasons.node import Misfit, Unfit
 from slurm_het.core.reasons.order import (
     All,
     CanStart,
@@ -65,6 +66,7 @@ __all__ = [
     "HeterogeneousJob",
     "HostTooSmall",
     "Kept",
+    "Misfit",
     "MovedAway",
     "NamesNodes",
     "NeedsWholeNode",
@@ -92,6 +94,7 @@ __all__ = [
     "TooFewNodes",
     "TooManyDevices",
     "TooManyNodes",
+    "Unfit",
     "Unreadable",
     "Wanted",
     "WouldMix",

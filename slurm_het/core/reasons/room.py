@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slurm_het.core.reasons.base import Reason, few
+from slurm_het.core.reasons.node import Misfit
 
 # --- what is free is not enough for it ---------------------------------------------------------
 
@@ -30,15 +31,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class NoCandidate(Reason):
-    """None of the nodes of its pools can be given to it; `nodes` by why not, as `is drained`."""
+    """None of the nodes of its pools can be given to it; `nodes` by why not."""
 
     code = "no-candidate"
     wanted: Wanted
     pools: tuple[str, ...]
-    nodes: tuple[tuple[str, tuple[str, ...]], ...]
+    nodes: tuple[tuple[Misfit, tuple[str, ...]], ...]
 
     def __str__(self) -> str:
-        why = "; ".join(f"{few(names)} {_verb(why, len(names))}" for why, names in self.nodes)
+        why = "; ".join(f"{few(names)} {why.said_of(len(names))}" for why, names in self.nodes)
         none = f"its pools ({', '.join(self.pools)}) have no node"
         return f"needs {self.wanted}; {why or none}"
 
@@ -143,14 +144,6 @@ class HostTooSmall(Reason):
         asks = f"{self.cpus} CPUs and {_gib(self.memory_mib)} GiB of host memory"
         has = f"{self.cpus_free} CPUs and {_gib(self.memory_free_mib)} GiB"
         return f"devices are free, but it needs {asks} beside them; best is {self.node} with {has}"
-
-
-_PLURAL = {"is": "are", "has": "have", "lacks": "lack", "mixes": "mix"}
-
-
-def _verb(why: str, count: int) -> str:
-    verb, _, rest = why.partition(" ")
-    return f"{_PLURAL.get(verb, verb) if count > 1 else verb} {rest}"
 
 
 def _gib(mib: int) -> int:

@@ -25,6 +25,7 @@ from slurm_het.core.planner.updates import (
     release_fields,
     return_fields,
 )
+from slurm_het.core.reasons import Unfit
 
 CONFIG = """
 intake_partition: accel
@@ -109,7 +110,9 @@ def test_what_is_busy_is_not_asked_for() -> None:
 
 def test_22_05_leaves_mixed_nodes_to_typed_requests() -> None:
     inventory, queue = filled(snapshot(gated(FORTY, tres_per_node="gpu:2"), rewrites=False))
-    assert misfit(queue.tasks[0], inventory.nodes["mix1"]).startswith("mixes device types")
+    unfit = misfit(queue.tasks[0], inventory.nodes["mix1"])
+    assert unfit
+    assert unfit.what is Unfit.MIXED
     problem = build(inventory, queue.tasks, POLICY).problem
     assert not problem.weights[problem.request(0).weights]
     task, placement = placed(snapshot(gated("", tres_per_node="gpu:l40s:2"), rewrites=False))
@@ -173,7 +176,9 @@ def test_the_name_that_a_node_registers_counts() -> None:
     assert rewritten_gres(task, placement) == "npu:910b:2"
     inventory, queue = filled(snapshot(job, nodes=(NPU,), rewrites=False))
     why = "has its devices as npu:910b, and the request asks for gpu"
-    assert misfit(queue.tasks[0], inventory.nodes["asc1"]) == why
+    unfit = misfit(queue.tasks[0], inventory.nodes["asc1"])
+    assert unfit
+    assert unfit.said_of(1) == why
 
 
 def test_slurm_takes_the_first_devices_that_a_request_reaches() -> None:
@@ -201,5 +206,7 @@ def test_a_share_on_a_mixed_node_may_be_of_any_of_its_devices() -> None:
         "7", 7, "ann", "inference", frozenset({"l40s"}), (Slot(1, 1, 1024),), ("train-nv",),
         memory_gib=8, takes_share=True, asks="gpu",
     )  # fmt: skip
-    assert "mixes device types" in misfit(share, node)
+    unfit = misfit(share, node)
+    assert unfit
+    assert unfit.what is Unfit.MIXED
     assert not misfit(replace(share, types=frozenset({"l40s", "a100", "t4"})), node)
