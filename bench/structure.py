@@ -84,9 +84,10 @@ def _cycles(found: Structure) -> Iterator[str]:
     rooms, modules = found.room_cycles(), found.module_cycles()
     yield from ["", _count(rooms, "cycle", "between rooms")]
     for cycle in rooms:
-        inside = [a for a in found.arrows() if a.room in cycle and a.imported in cycle]
+        floors = found.arrows("floor")
+        inside = [a for a in floors if a.room in cycle and a.imported in cycle]
         inside.sort(key=lambda arrow: arrow.statements)
-        thinnest = found.places([inside[0].room], [inside[0].imported], "room")
+        thinnest = found.places([inside[0].room], [inside[0].imported], "floor")
         yield from [*_names(cycle), "    arrows, the thinnest first:", *_table(inside, " " * 6)]
         yield from ["    the first arrow's imports:", *(f"      {place}" for place in thinnest)]
     yield from ["", _count(modules, "cycle", "between modules")]

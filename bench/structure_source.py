@@ -23,12 +23,17 @@ Graph = Mapping[str, Iterable[str]]
 
 @dataclass(frozen=True)
 class Module:
-    """A source file; `file` is relative to the checkout."""
+    """A source file; `file` is relative to the checkout.
+
+    `floor` is its room; beside rooms of its package it is the module itself: each of those may
+    stand above some of the rooms and below others, as the import contracts have them.
+    """
 
     name: str
     room: str
     file: str
     lines: int
+    floor: str
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,12 @@ class Structure:
                 found[module.room].append(module)
         return dict(sorted(found.items()))
 
-    def arrows(self, *, typing: bool = False) -> list[Arrow]:
-        """What rooms import from other rooms."""
+    def arrows(self, kind: str = "room", *, typing: bool = False) -> list[Arrow]:
+        """What rooms import from other rooms; or floors from other floors, by `kind`."""
         found = defaultdict(list)
         for each in self.imports:
-            ends = self.modules[each.importer].room, self.modules[each.imported].room
+            importer, imported = self.modules[each.importer], self.modules[each.imported]
+            ends = getattr(importer, kind), getattr(imported, kind)
             if each.typing == typing and ends[0] != ends[1]:
                 found[ends].append(each)
         return [
@@ -99,8 +105,8 @@ class Structure:
         ]
 
     def room_cycles(self, *, typing: bool = False) -> list[list[str]]:
-        """Rooms that import each other; with `typing`, also by imports for types alone."""
-        arrows = self.arrows() + (self.arrows(typing=True) if typing else [])
+        """Floors that import each other; with `typing`, also by imports for types alone."""
+        arrows = self.arrows("floor") + (self.arrows("floor", typing=True) if typing else [])
         return cycles(graph((arrow.room, arrow.imported) for arrow in arrows))
 
     def module_cycles(self, *, typing: bool = False) -> list[list[str]]:
@@ -109,7 +115,7 @@ class Structure:
         return cycles(graph((each.importer, each.imported) for each in those))
 
     def places(self, importers: list[str], imported: list[str], kind: str) -> list[str]:
-        """The imports between `kind` ("room" or "name") `importers` and `imported`, with places."""
+        """The imports between these (by `kind`: "floor" or "name"), with their places."""
         return [
             f"{importer.file}:{each.line} imports {target.name}"
             for each in self.imports
@@ -191,7 +197,8 @@ def read(root: Path, package: str = PACKAGE) -> Structure:
         name = room if parts[-1] == "__init__" else ".".join(parts)
         texts[name] = file.read_bytes()
         lines = len(texts[name].splitlines())
-        found.modules[name] = Module(name, room, str(path), lines)
+        subfolders = any(file.parent.glob("*/__init__.py"))
+        found.modules[name] = Module(name, room, str(path), lines, name if subfolders else room)
     for name, text in texts.items():
         tree = ast.parse(text, found.modules[name].file)
         _Reader(found, found.modules[name]).visit(tree)
