@@ -19,10 +19,7 @@ from slurm_het.core.cluster.gaps import (
     Shape,
     options,
 )
-from slurm_het.core.worth.fragmentation import (
-    Measure,
-    Mix,
-)
+from slurm_het.core.worth.fragmentation import Measure, Mix
 
 Cost = Callable[[Free, Free], float]
 Move = tuple[Free, Free]

@@ -29,11 +29,7 @@ from bench.plots import Series, draw
 from bench.results import head, numbers, record, table
 from bench.traces import Curve, Trace, arrivals, curve, names, read_openb
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.cluster.gaps import (
-    WHOLE,
-    Free,
-    Shape,
-)
+from slurm_het.core.cluster.gaps import WHOLE, Free, Shape
 from slurm_het.core.worth.relaxation import relaxation, total_free
 
 AT = (80, 95, 100, 130)

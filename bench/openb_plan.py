@@ -25,18 +25,10 @@ from slurm_het.core.cluster.occupancy import taken_by
 from slurm_het.core.model import Device, Node, Placement, Slot, Task
 from slurm_het.core.planner.plan import Solve, plan, select
 from slurm_het.core.policy import DeviceType, Policy, Pool
-from slurm_het.core.worth.forecast import (
-    Forecast,
-    forecast,
-)
-from slurm_het.core.worth.fragmentation import (
-    Mix,
-)
+from slurm_het.core.worth.forecast import Forecast, forecast
+from slurm_het.core.worth.fragmentation import Mix
 from slurm_het.core.worth.full_cluster import held_on, with_parts
-from slurm_het.core.worth.profiles import (
-    TaskProfile,
-    profile_of,
-)
+from slurm_het.core.worth.profiles import TaskProfile, profile_of
 
 POOL = "pool"
 

@@ -12,22 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.fgd import Chooser, Cluster, Move, fragmentation_cost
-from slurm_het.core.assignment.linear_program import (
-    LinearProgram,
-)
-from slurm_het.core.cluster.gaps import (
-    WHOLE,
-    NodeModel,
-    Shape,
-)
-from slurm_het.core.worth.fragmentation import (
-    Mix,
-)
-from slurm_het.core.worth.relaxation import (
-    Relaxation,
-    relaxation,
-    total_free,
-)
+from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.cluster.gaps import WHOLE, NodeModel, Shape
+from slurm_het.core.worth.fragmentation import Mix
+from slurm_het.core.worth.relaxation import Relaxation, relaxation, total_free
 from slurm_het.solve.linear import solve_program
 
 LP_SECONDS = 120.0

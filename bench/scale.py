@@ -28,14 +28,10 @@ from pathlib import Path
 
 from slurm_het.config import parse_config
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.assignment.linear_program import (
-    LinearProgram,
-)
+from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
-from slurm_het.core.jobs.mark import (
-    encode_comment,
-)
+from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import (
     Classification,
@@ -51,18 +47,11 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.plan import plan, select
 from slurm_het.core.planner.proposal import Memory, decide, observe, prepare
 from slurm_het.core.policy import Limits, Policy
-from slurm_het.core.worth.forecast import (
-    Forecast,
-    forecast,
-)
+from slurm_het.core.worth.forecast import Forecast, forecast
 from slurm_het.core.worth.full_cluster import with_parts
-from slurm_het.core.worth.profiles import (
-    profile_of,
-)
+from slurm_het.core.worth.profiles import profile_of
 from slurm_het.daemon.app import GC_THRESHOLD
-from slurm_het.solve.detailed.model import (
-    Detailed,
-)
+from slurm_het.solve.detailed.model import Detailed
 from slurm_het.solve.linear import solve_program
 from slurm_het.solve.search import Search
 from slurm_het.solve.worker import WorkerSolver

@@ -12,9 +12,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from slurm_het.core.cluster.fit import (
-    could_start,
-)
+from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Snapshot, Task

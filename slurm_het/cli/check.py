@@ -12,9 +12,7 @@ import click
 
 from slurm_het.config import load_config
 from slurm_het.core.model import NodeRecord, Partition, Snapshot
-from slurm_het.core.policy import (
-    model_of,
-)
+from slurm_het.core.policy import model_of
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.syntax.printable import clean

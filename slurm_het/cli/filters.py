@@ -11,9 +11,7 @@ from slurm_het.cli.columns import STATE_CODES
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Snapshot
 from slurm_het.core.syntax import hostlist
-from slurm_het.core.syntax.arrays import (
-    array_indexes,
-)
+from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.core.views.job_rows import GATE, JobRow, rows_on
 from slurm_het.errors import HetError
 

@@ -7,17 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Job, Task
-from slurm_het.core.worth.forecast import (
-    Forecast,
-    forecast,
-    given,
-)
+from slurm_het.core.worth.forecast import Forecast, forecast, given
 from slurm_het.core.worth.full_cluster import Relax, held_on, with_parts
-from slurm_het.core.worth.profiles import (
-    TaskProfile,
-    profile_beside,
-    profile_of,
-)
+from slurm_het.core.worth.profiles import TaskProfile, profile_beside, profile_of
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.journal import Journal
 from slurm_het.settings import Config

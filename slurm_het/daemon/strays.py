@@ -7,20 +7,14 @@ import logging
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import Admission, Passed, admit_record
-from slurm_het.core.jobs.mark import (
-    MAX_COMMENT,
-    decode_comment,
-    without_mark,
-)
+from slurm_het.core.jobs.mark import MAX_COMMENT, decode_comment, without_mark
 from slurm_het.core.jobs.reading import Handover
 from slurm_het.core.jobs.task_pools import TaskPools
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import moved_away
 from slurm_het.core.planner.proposal import Memory, Observed, Prepared
-from slurm_het.core.planner.updates import (
-    return_fields,
-)
+from slurm_het.core.planner.updates import return_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import MovedAway, PlacedBySlurm
 from slurm_het.errors import SlurmBusyError, SlurmError

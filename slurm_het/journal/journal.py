@@ -13,12 +13,8 @@ from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.model import Classification, Job, Placement, Plan
 from slurm_het.core.planner.repairs import Planned
-from slurm_het.core.worth.forecast import (
-    MOST,
-)
-from slurm_het.core.worth.profiles import (
-    TaskProfile,
-)
+from slurm_het.core.worth.forecast import MOST
+from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.journal.file import TABLES_WITH_TIME, UNREADABLE, JournalFile
 from slurm_het.journal.history import (
     History,

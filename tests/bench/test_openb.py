@@ -13,11 +13,7 @@ from bench.openb import AT, COLUMNS, allowed, bound, entries, measure, replay
 from bench.openb_policy import FullPlan, Planned
 from bench.plots import Series, draw
 from bench.traces import Curve, MissingTrace, Trace, arrivals, names, read_openb
-from slurm_het.core.cluster.gaps import (
-    Free,
-    NodeModel,
-    Shape,
-)
+from slurm_het.core.cluster.gaps import Free, NodeModel, Shape
 
 ANY: frozenset[str] = frozenset()
 T4 = frozenset({"T4"})

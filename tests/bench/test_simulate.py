@@ -6,9 +6,7 @@ import pytest
 
 from bench.simulate import Arrival, Simulation
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.jobs.mark import (
-    encode_comment,
-)
+from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.model import Classification
 from tests.support.world import gated, policy, snapshot
 

@@ -15,11 +15,7 @@ from hypothesis import strategies as st
 
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import parse_config
-from slurm_het.core.jobs.mark import (
-    MARK,
-    decode_comment,
-    encode_comment,
-)
+from slurm_het.core.jobs.mark import MARK, decode_comment, encode_comment
 from slurm_het.core.model import Classification
 from slurm_het.core.syntax.printable import clean
 from slurm_het.daemon.control import (

@@ -14,9 +14,7 @@ import pytest
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution
-from slurm_het.core.jobs.mark import (
-    MARK,
-)
+from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.model import Classification, Job, Placement
 from slurm_het.core.planner.pins import Pins
 from slurm_het.daemon.clocks import Clocks

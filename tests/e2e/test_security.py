@@ -17,10 +17,7 @@ from pathlib import Path
 import pytest
 
 from slurm_het.config import load_config
-from slurm_het.core.jobs.mark import (
-    MARK,
-    decode_comment,
-)
+from slurm_het.core.jobs.mark import MARK, decode_comment
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.slurm.cli import CliSlurm

@@ -17,9 +17,7 @@ import pytest
 from slurm_het.config import load_config
 from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.model import Job, Placement
-from slurm_het.core.worth.profiles import (
-    TaskProfile,
-)
+from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import PROGRAMS, search_path

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from slurm_het.core.cluster.holdings import HeldDevices, Holding, holding_of
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
-from slurm_het.core.jobs.mark import (
-    MARK,
-)
+from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
 from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.jobs.task_pools import is_gated

@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 
 from slurm_het.core.jobs.admission import Admission, Admitted, Passed, admit_message
 from slurm_het.core.jobs.classify import classification_of
-from slurm_het.core.jobs.mark import (
-    MAX_COMMENT,
-    decode_comment,
-    encode_comment,
-)
+from slurm_het.core.jobs.mark import MAX_COMMENT, decode_comment, encode_comment
 from slurm_het.core.model import SCENARIOS, Classification, Placement
-from slurm_het.core.planner.updates import (
-    release_fields,
-    return_fields,
-)
+from slurm_het.core.planner.updates import release_fields, return_fields
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.daemon.hook_process import offer

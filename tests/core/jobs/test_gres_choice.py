@@ -8,23 +8,16 @@ import pytest
 
 from slurm_het.config import parse_config
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.cluster.fit import (
-    misfit,
-)
+from slurm_het.core.cluster.fit import misfit
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Slot, Snapshot, Task
-from slurm_het.core.planner.build_problem import (
-    build,
-)
+from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.slurm_picks import pick_devices
-from slurm_het.core.planner.updates import (
-    release_fields,
-    return_fields,
-)
+from slurm_het.core.planner.updates import release_fields, return_fields
 from slurm_het.core.reasons import Unfit
 
 CONFIG = """

@@ -14,9 +14,7 @@ from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Job
 from slurm_het.core.reasons import ArrayLimit
-from slurm_het.core.syntax.arrays import (
-    array_indexes,
-)
+from slurm_het.core.syntax.arrays import array_indexes
 from tests.support.world import gated, inventory, partitions, policy, running, snapshot
 
 

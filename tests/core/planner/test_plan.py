@@ -12,19 +12,12 @@ from hypothesis import strategies as st
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, SlotChoice, Solution
-from slurm_het.core.cluster.fit import (
-    could_start,
-    misfit,
-    need,
-)
+from slurm_het.core.cluster.fit import could_start, misfit, need
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Node, Plan, Slot, Task
-from slurm_het.core.planner.plan import (
-    plan,
-    select,
-)
+from slurm_het.core.planner.plan import plan, select
 from slurm_het.core.reasons import NeedsWholeNode, OutOfTime
 from slurm_het.solve.solve import solve as solve_mip
 from tests.support.world import forgetful, gated, inventory, policy, running, snapshot, task

@@ -5,18 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from slurm_het.core.cluster.fit import (
-    could_start,
-)
+from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.model import Job, Slot
 from slurm_het.core.policy import Limits
 from slurm_het.core.reservations.look_ahead import first_blocked, look_ahead
-from slurm_het.core.reservations.reservation import (
-    coming_free,
-    keep_free,
-    reserve_ahead,
-)
+from slurm_het.core.reservations.reservation import coming_free, keep_free, reserve_ahead
 from tests.support.world import inventory, policy, running, snapshot, task
 
 NOW = 1000.0

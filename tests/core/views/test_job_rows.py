@@ -10,9 +10,7 @@ from slurm_het.cli.columns import BY_NAME
 from slurm_het.cli.filters import Filters, choose, read_states
 from slurm_het.core.cluster.holdings import HeldDevices, count_text, fold_held
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.mark import (
-    encode_comment,
-)
+from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.model import Classification, Job
 from slurm_het.core.views.free import free_by_node, free_by_pool
 from slurm_het.core.views.job_rows import used_seconds

@@ -24,10 +24,7 @@ from slurm_het.core.worth.forecast import (
     forecast,
     given,
 )
-from slurm_het.core.worth.profiles import (
-    TaskProfile,
-    profile_of,
-)
+from slurm_het.core.worth.profiles import TaskProfile, profile_of
 from slurm_het.errors import ConfigError
 from slurm_het.journal.journal import KEEP_SECONDS, Journal
 from tests.support.world import inventory, policy, running, task

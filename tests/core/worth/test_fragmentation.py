@@ -15,10 +15,7 @@ from slurm_het.core.cluster.gaps import (
     Shape,
     options,
 )
-from slurm_het.core.worth.fragmentation import (
-    Measure,
-    Mix,
-)
+from slurm_het.core.worth.fragmentation import Measure, Mix
 from slurm_het.core.worth.relaxation import relaxation, total_free
 
 ANY: frozenset[str] = frozenset()

@@ -10,25 +10,16 @@ from pathlib import Path
 import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.assignment.linear_program import (
-    LinearProgram,
-)
+from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.cluster.device_class import device_class_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Slot, Task
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.policy import Weights
-from slurm_het.core.worth.forecast import (
-    Forecast,
-    forecast,
-)
+from slurm_het.core.worth.forecast import Forecast, forecast
 from slurm_het.core.worth.full_cluster import held_on, parts_program, with_parts
-from slurm_het.core.worth.profiles import (
-    TaskProfile,
-    profile_beside,
-    profile_of,
-)
+from slurm_het.core.worth.profiles import TaskProfile, profile_beside, profile_of
 from slurm_het.core.worth.weights import weight
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.expectation import Expectation

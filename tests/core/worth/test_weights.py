@@ -10,18 +10,13 @@ from slurm_het.config import parse_config
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.device_class import device_class_of
 from slurm_het.core.jobs.classify import classify
-from slurm_het.core.jobs.mark import (
-    encode_comment,
-)
+from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.jobs.request import from_message
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Classification, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.policy import Policy
-from slurm_het.core.worth.weights import (
-    site_of,
-    throughput,
-)
+from slurm_het.core.worth.weights import site_of, throughput
 from tests.support.world import gated, inventory, policy, snapshot, task
 
 CONFIG = """
