@@ -194,7 +194,7 @@ def test_dev_ends_with_a_list_of_flaky_tests(project: Path, matrix: list[str]) -
         f"test_two.py::test_fresh  {kept[1]}",
     ]
     status, said, counts = run(matrix, project)
-    assert (status, counts) == (1, "5 passed, 1 failed, 1 skipped")
+    assert (status, counts) == (1, "5 passed, 1 failed, 1 skipped"), said
     assert said[-5:] == listed
     first, second = ((project / name).read_text() for name in kept[0].split())
     assert "3 passed in" in second
