@@ -319,9 +319,12 @@ def test_what_is_not_looked_at_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_slots_are_those_of_the_plan() -> None:
-    """Eight devices with 16 CPUs each are more CPUs than a node has: they go to two nodes."""
-    job = waiting(1, "", tres_per_job="gpu:a100:8", cpus_per_gpu=16)
-    assert shown(job, "count", "memory") == ("2x4", "(640)")
+    """The nodes that its constraint allows have four devices: it goes to two of them."""
+    small = frozenset({"small"})
+    nodes = (*NODES, *(node(f"s{n}", "gpu:a100:4", "train-nv", features=small) for n in (1, 2)))
+    job = waiting(1, "", tres_per_job="gpu:a100:8", features="small")
+    (found,) = view(job, nodes=nodes).rows
+    assert [BY_NAME[name].text(found) for name in ("count", "memory")] == ["2x4", "(640)"]
 
 
 def test_two_equal_nodes_that_are_idle_can_start_a_job() -> None:
