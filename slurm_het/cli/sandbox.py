@@ -12,7 +12,8 @@ import click
 
 from slurm_het.errors import HetError
 from slurm_het.sandbox import root as slurm_root
-from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
+from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.sandbox.demo import run_demo
 from slurm_het.sandbox.layout import default_dir
 
@@ -74,10 +75,11 @@ def sandbox() -> None:
 @click.option(
     "--topology",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="YAML list of node groups.  [default: 14 accelerator nodes of 5 vendors]",
+    help="YAML: node groups, and a site's accounting.  [default: 14 accelerator nodes, 5 vendors]",
 )
 @_dir_option
 @_root_option
+@click.option("--accounting", is_flag=True, help="With slurmdbd, accounts, limits, fair share.")
 @click.option("--no-hetd", is_flag=True, help="Do not start the scheduling daemon.")
 @click.option("--no-hook", is_flag=True, help="Leave job_submit.lua out: plain Slurm.")
 @click.option(
@@ -87,6 +89,7 @@ def up(
     topology: Path | None,
     directory: Path,
     root: Path | None,
+    accounting: bool,
     no_hetd: bool,
     no_hook: bool,
     slurm_user: str,
@@ -97,6 +100,7 @@ def up(
     \b
     Example:
       slurm-het sandbox up --topology my-nodes.yaml --dir /tmp/sb1
+      slurm-het sandbox up --accounting
       slurm-het sandbox up --root "$(./dev root 26.05)" --dir /tmp/sb2
     """
     del root  # we are in it
@@ -106,6 +110,7 @@ def up(
             topology,
             hetd=not no_hetd,
             hook=not no_hook,
+            accounting=accounting,
             slurm_user=slurm_user,
             say=lambda line: click.echo(line, err=True),
         )

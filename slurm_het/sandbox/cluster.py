@@ -7,36 +7,31 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from slurm_het.errors import HetError, SlurmError
-from slurm_het.sandbox import procs
+from slurm_het.errors import HetError
+from slurm_het.sandbox import database, procs
 from slurm_het.sandbox import root as slurm_root
+from slurm_het.sandbox.accounting import Accounting
+from slurm_het.sandbox.daemons import SUPERVISOR, Daemons
 from slurm_het.sandbox.layout import (
-    SandboxLayout,
     account,
-    checked_dir,
     free_ports,
-    program,
     require_own_name,
+    require_programs,
     require_root,
-    search_path,
-    slurm_version,
+    require_users,
 )
-from slurm_het.sandbox.procs import Process
 from slurm_het.sandbox.render import SandboxPlan, write_all
-from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, Topology, load_topology
+from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, Topology, accounting_for, load_topology
 
-BOOT_SECONDS = 120.0  # each takes a second or two; machines that do much else are slow
 HETD_SECONDS = 60.0
-SUPERVISOR = "supervisor"
 HETD_ARGV = (sys.executable, "-c", "from slurm_het.daemon.app import main; main()")
 
 Say = Callable[[str], None]
@@ -46,12 +41,8 @@ def _quiet(_line: str) -> None:
     pass
 
 
-class Sandbox:
+class Sandbox(Daemons):
     """A running sandbox; leaving it as a context manager takes it down."""
-
-    def __init__(self, directory: Path) -> None:
-        """Attach to `directory`; `Sandbox.up` makes a new one."""
-        self.layout = SandboxLayout(checked_dir(directory))
 
     @classmethod
     def up(
@@ -61,115 +52,42 @@ class Sandbox:
         *,
         hetd: bool = True,
         hook: bool = True,
+        accounting: bool | Accounting = False,
         overrides: Mapping[str, Any] | None = None,
         slurm_user: str = "root",
         say: Say = _quiet,
     ) -> Self:
         """Start a sandbox and wait until every node is idle; on any failure take it down again.
 
-        `overrides` are merged into het.yaml; slurmctld and hetd run as `slurm_user`; `say` gets
-        progress lines.
+        `accounting` adds slurmdbd on a database, filled from a given section, or from the
+        topology's own or the default one. `overrides` are merged into het.yaml; slurmctld and hetd
+        run as `slurm_user`; `say` gets progress lines.
         """
         require_root("sandbox up")
         require_own_name()
-        version = slurm_version()
         if not isinstance(topology, Topology):
             topology = load_topology(topology or DEFAULT_TOPOLOGY)
+        section = accounting_for(topology, accounting)
+        version = require_programs(accounting=section is not None)
+        require_users(section.users if section else ())
         if hetd:
             _require_hetd()
         sandbox = cls(directory)
         sandbox._claim(say)
         with ExitStack() as undo:
             undo.callback(sandbox.down)
-            ports = free_ports(len(topology.nodes) + 1)
+            ports = free_ports(len(topology.nodes) + 2)
             sandbox.layout.make_dirs(topology.nodes, owner=account(slurm_user).pw_uid)
-            options = overrides or {}
-            write_all(
-                SandboxPlan(sandbox.layout, topology, version, ports, hook, options, slurm_user)
+            plan = SandboxPlan(
+                sandbox.layout, topology, version, ports, hook, overrides or {}, slurm_user, section
             )
-            facts: dict[str, Any] = {"nodes": topology.nodes, "ports": [ports.start, ports.stop]}
-            facts["slurm_user"] = slurm_user
-            facts["root"] = slurm_root.current()
-            sandbox.layout.marker.write_text(json.dumps(facts))
-            sandbox._boot(topology.nodes, say)
+            write_all(plan)
+            sandbox._boot(plan, say)
             if hetd:
                 say("starting hetd under its supervisor")
                 sandbox.start_hetd()
             undo.pop_all()
         return sandbox
-
-    @property
-    def dir(self) -> Path:
-        """The directory that holds all of the sandbox."""
-        return self.layout.dir
-
-    @property
-    def config_path(self) -> Path:
-        """The slurm-het configuration, het.yaml."""
-        return self.layout.het_config
-
-    @property
-    def root(self) -> str:
-        """The root whose Slurm runs here, '' for this machine's own or when nothing runs.
-
-        Commands for the sandbox must run in the same root.
-        """
-        marker = self.layout.marker
-        text = marker.read_text() if marker.exists() else ""
-        return str(json.loads(text)["root"]) if text else ""
-
-    @property
-    def env(self) -> dict[str, str]:
-        """The environment in which Slurm's and slurm-het's commands talk to this sandbox."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH_"))}
-        return inherited | {
-            "SLURM_CONF": str(self.layout.slurm_conf),
-            "HET_CONFIG": str(self.config_path),
-            "PATH": f"{self.layout.bin}:{search_path()}",
-        }
-
-    @property
-    def slurm_user(self) -> str:
-        """SlurmUser, as whom hetd runs too."""
-        facts = json.loads(self.layout.marker.read_text() or "{}")
-        return str(facts.get("slurm_user", "root"))
-
-    def run(
-        self, argv: Sequence[str], user: str | None = None, **kw: Any
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command against this sandbox, optionally as another user (needs root).
-
-        Unless `kw` says otherwise: output captured as text, at most 60 s, in the work directory.
-        """
-        options: dict[str, Any] = {"text": True, "timeout": 60, "cwd": self.layout.work}
-        options["errors"] = "replace"  # a job's name may be any bytes
-        if "stdout" not in kw and "stderr" not in kw:
-            options["capture_output"] = True
-        env = self.env
-        if user is not None:
-            require_root("sandbox run --user")
-            options |= {"user": user, "group": account(user).pw_gid, "extra_groups": []}
-            env |= {"USER": user, "LOGNAME": user}
-        options |= {"env": env, "check": False}
-        done: subprocess.CompletedProcess[str] = subprocess.run(list(argv), **(options | kw))
-        return done
-
-    def daemons(self) -> list[Process]:
-        """The daemons this sandbox started and recorded, alive or not."""
-        return procs.read_recorded(self.layout.run)
-
-    @property
-    def running(self) -> bool:
-        """Whether any of its daemons is alive."""
-        return any(process.alive for process in self.daemons())
-
-    def require_running(self) -> None:
-        """Raise `HetError` with the remedy if there is no live sandbox here."""
-        if not self.running:
-            raise HetError(
-                f"no sandbox is running in {self.dir}",
-                f"start one: slurm-het sandbox up --dir {self.dir}",
-            )
 
     def down(self, keep_logs: bool = False) -> None:
         """Stop every process of the sandbox and remove its directory; safe to repeat."""
@@ -226,28 +144,6 @@ class Sandbox:
             raise HetError("hetd is not running", "start it: Sandbox.start_hetd()")
         os.kill(pid, number)
 
-    def restart_slurmctld(self) -> None:
-        """Stop slurmctld, start it on its saved state, and wait until it answers."""
-        running = [p for p in self.daemons() if p.name == "slurmctld"]
-        procs.end(running, 60.0)  # killed, it would forget jobs
-        self._start_slurmctld()
-        self._wait_for("slurmctld answers", "slurmctld", self._answers)
-
-    def kill_slurmd(self, node: str) -> bool:
-        """Kill -9 a node's slurmd, as if the node had died; whether it was alive."""
-        found = [p for p in self.daemons() if p.name == f"slurmd-{node}" and p.alive]
-        for process in found:
-            (self.layout.run / f"{process.name}.pid").unlink()  # we know that it is gone
-        procs.end(found, 0.0, signal.SIGKILL)
-        return bool(found)
-
-    def start_slurmd(self, node: str) -> bool:
-        """Start a node's slurmd unless it runs; whether it had to be."""
-        if any(p.name == f"slurmd-{node}" and p.alive for p in self.daemons()):
-            return False
-        self._spawn(f"slurmd-{node}", [program("slurmd"), "-D", "-N", node])
-        return True
-
     def _claim(self, say: Say) -> None:
         """Make the directory ours: clear a dead sandbox, refuse a live one and foreign files."""
         if self.running:
@@ -267,59 +163,28 @@ class Sandbox:
             hint = "choose another --dir"
             raise HetError(f"cannot use {self.dir}: {error.strerror}", hint) from error
 
-    def _boot(self, nodes: Sequence[str], say: Say) -> None:
+    def _boot(self, plan: SandboxPlan, say: Say) -> None:
+        nodes, ports = plan.topology.nodes, plan.ports
+        facts = {"nodes": nodes, "ports": [ports.start, ports.stop]}
+        more = {"slurm_user": plan.slurm_user, "root": slurm_root.current()}
+        self.layout.marker.write_text(json.dumps(facts | more))
         say(f"starting munged, slurmctld and {len(nodes)} slurmd")
-        self._start_munged()
-        self._start_slurmctld()
+        self.start_munged()
+        if plan.accounting:
+            say("starting MariaDB and slurmdbd")
+            database.make(self.layout, plan.slurm_user)
+            self.start_mariadbd()
+            self.start_slurmdbd()
+            self.sacctmgr(plan.accounting.calls_before())
+        self.start_slurmctld()
         for node in nodes:
             self.start_slurmd(node)
+        if plan.accounting:
+            say("adding accounts, users and their limits")
+            self.wait_registered(plan.accounting.counted(plan.topology.tres()))
+            self.sacctmgr(plan.accounting.calls_after())
         say("waiting until all nodes are idle")
-        self._wait_for("all nodes are idle", "slurmctld", lambda: self._all_idle(len(nodes)))
-
-    def _start_munged(self) -> None:
-        private = self.dir / "munge"
-        argv = [program("munged"), "--foreground", f"--socket={self.layout.munge_socket}"]
-        argv += [f"--key-file={private / 'key'}", f"--seed-file={private / 'seed'}"]
-        argv += [f"--pid-file={private / 'pid'}", f"--log-file={private / 'log'}"]
-        self._spawn("munged", argv)
-        self._wait_for("munged listens", "munged", self.layout.munge_socket.exists)
-
-    def _start_slurmctld(self) -> None:
-        self._spawn("slurmctld", [program("slurmctld"), "-D"])
-
-    def _spawn(self, name: str, argv: Sequence[str], user: str = "root") -> Process:
-        env = self.env | {procs.MARK: str(self.dir)}
-        log, record = self.layout.output_of(name), self.layout.run
-        return procs.spawn(name, argv, env, log, record, account(user))
-
-    def _wait_for(self, what: str, log: str, ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + BOOT_SECONDS
-        while True:
-            dead = [p.name for p in self.daemons() if not p.alive and p.name != SUPERVISOR]
-            if dead:
-                tail = self.layout.log_tail(dead[0])
-                raise SlurmError(f"{dead[0]} ended while waiting until {what}\n{tail}")
-            if ready():
-                return
-            if time.monotonic() > deadline:
-                tail = self.layout.log_tail(log)
-                raise SlurmError(f"not within {BOOT_SECONDS:.0f} s: {what}\n{tail}")
-            time.sleep(0.1)
-
-    def _answers(self) -> bool:
-        return " is UP" in self._ask("scontrol", "ping")
-
-    def _all_idle(self, count: int) -> bool:
-        listed = self._ask("sinfo", "-h", "-N", "-o", "%N %T")
-        nodes = dict(line.split() for line in listed.splitlines())
-        return len(nodes) == count and set(nodes.values()) == {"idle"}
-
-    def _ask(self, *argv: str) -> str:
-        """The output of a Slurm command; empty while slurmctld is not there yet."""
-        try:
-            return self.run(argv, timeout=2).stdout
-        except subprocess.TimeoutExpired:
-            return ""
+        self.wait_idle(len(nodes))
 
     @property
     def _hetd_status(self) -> Path:

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from slurm_het.slurm.versions import SlurmVersion, parse_version
 
 APT_LINE = "apt-get install -y slurmctld slurmd slurm-client munge lua5.1 lua-socket"
 PROGRAMS = ("slurmctld", "slurmd", "scontrol", "sbatch", "sinfo", "munged")
+ACCOUNTING_APT_LINE = "apt-get install -y --no-install-recommends slurmdbd mariadb-server-core"
+ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "sacctmgr")
 SOCKET_PATH_MAX = 100
 """Bytes; the kernel's sun_path has 108, and munged appends `.lock` to its own."""
 
@@ -76,6 +79,16 @@ class SandboxLayout:
         """The socket of this sandbox's own munged, in a directory of its own user, root."""
         return self.dir / "munge.sock"
 
+    @property
+    def database(self) -> Path:
+        """MariaDB's data, SlurmUser's alone."""
+        return self.dir / "database"
+
+    @property
+    def database_socket(self) -> Path:
+        """Where MariaDB listens."""
+        return self.database / "mariadb.sock"
+
     def log_of(self, daemon: str) -> Path:
         """The log file a Slurm daemon writes itself."""
         return self.log / f"{daemon}.log"
@@ -116,6 +129,15 @@ def account(user: str) -> pwd.struct_passwd:
         return pwd.getpwnam(user)
     except KeyError as error:
         raise HetError(f"there is no user {user!r}", "name one from /etc/passwd") from error
+
+
+def require_users(users: Iterable[str]) -> None:
+    """Refuse to go on when a site's user is none of this machine: nobody could submit as them."""
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    for user in users:
+        if user not in known:
+            hint = "name others, or add them: useradd NAME"
+            raise HetError(f"accounting: users: {user}: this machine has no such user", hint)
 
 
 def default_dir() -> Path:
@@ -168,17 +190,25 @@ def search_path() -> str:
 
 
 def program(name: str) -> str:
-    """The full path of one of Slurm's or munge's programs."""
+    """The full path of one of Slurm's, munge's or MariaDB's programs."""
     found = shutil.which(name, path=search_path())
     if found is None:
-        raise SlurmError(f"{name} is not installed", f"install Slurm and munge: {APT_LINE}")
+        hint = f"install Slurm and munge: {APT_LINE}"
+        if name in ACCOUNTING_PROGRAMS:
+            hint = f"install it: {ACCOUNTING_APT_LINE}"
+        raise SlurmError(f"{name} is not installed", hint)
     return found
 
 
-def slurm_version() -> SlurmVersion:
-    """The installed Slurm. Raises SlurmError if a program of it is missing."""
-    for name in PROGRAMS:
+def require_programs(*, accounting: bool = False) -> SlurmVersion:
+    """The installed Slurm. Raises SlurmError if a program that a sandbox starts is missing."""
+    for name in (*PROGRAMS, *(ACCOUNTING_PROGRAMS if accounting else ())):
         program(name)
+    return slurm_version()
+
+
+def slurm_version() -> SlurmVersion:
+    """The installed Slurm. Raises SlurmError if there is none."""
     argv = [program("slurmctld"), "-V"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
     return parse_version(done.stdout)

@@ -17,7 +17,8 @@ import yaml
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.resources import data_dir
-from slurm_het.sandbox.layout import SandboxLayout
+from slurm_het.sandbox.accounting import Accounting
+from slurm_het.sandbox.layout import SandboxLayout, account
 from slurm_het.sandbox.topology import ALIASES, INTAKE, Topology
 from slurm_het.slurm.versions import SlurmVersion
 from slurm_het.templating import hook_config, render
@@ -59,6 +60,12 @@ class SandboxPlan:
     hook: bool
     overrides: Mapping[str, Any]
     slurm_user: str = "root"
+    accounting: Accounting | None = None
+
+    @property
+    def slurmdbd_port(self) -> int:
+        """The port after those of slurmctld and the nodes."""
+        return self.ports[-1]
 
 
 def write_all(plan: SandboxPlan) -> None:
@@ -73,6 +80,8 @@ def write_all(plan: SandboxPlan) -> None:
     if plan.hook:
         _write_hook(plan)
     (etc / "slurm.conf").write_text(_slurm_conf(plan))
+    if plan.accounting:
+        _write_accounting(plan)
     flags = {c.vendor: _ENV_FLAGS.get(c.vendor, "no_gpu_env") for c in plan.topology.cards()}
     groups = plan.topology.accelerator_groups
     gres = render("sandbox_gres.conf.j2", groups=groups, flags=flags, dev=plan.layout.dir / "dev")
@@ -85,6 +94,14 @@ def write_all(plan: SandboxPlan) -> None:
         )
     )
     prolog.chmod(0o755)
+
+
+def _write_accounting(plan: SandboxPlan) -> None:
+    path = plan.layout.etc / "slurmdbd.conf"
+    path.touch(mode=0o600)  # slurmdbd refuses one that others may read, or that is another's
+    os.chown(path, account(plan.slurm_user).pw_uid, -1)
+    values = {"layout": plan.layout, "slurm_user": plan.slurm_user, "port": plan.slurmdbd_port}
+    path.write_text(render("sandbox_slurmdbd.conf.j2", **values))
 
 
 def deep_merge(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,13 +121,12 @@ def _slurm_conf(plan: SandboxPlan) -> str:
         {"name": name, "group": group, "port": port}
         for (name, group), port in zip(
             [(name, group) for group in topology.groups for name in group.nodes],
-            plan.ports[1:],
+            plan.ports[1 : 1 + len(topology.nodes)],
             strict=True,
         )
     ]
-    partitions = topology.partitions()
     event_script = plan.layout.etc / "het_event.lua"
-    return render(
+    text = render(
         "sandbox_slurm.conf.j2",
         layout=plan.layout,
         slurm_user=plan.slurm_user,
@@ -120,11 +136,36 @@ def _slurm_conf(plan: SandboxPlan) -> str:
         hook=plan.hook,
         event_script=event_script if plan.hook and event_script.exists() else "",
         nodes=nodes,
-        intake=INTAKE,
-        intake_nodes=",".join(group.name for group in topology.accelerator_groups),
-        partitions=partitions,
-        default_partition=next(iter([*topology.cpu_partitions(), *partitions])),
+        partitions=_partitions(plan),
     )
+    return _with_accounting(text, plan) if plan.accounting else text
+
+
+def _with_accounting(text: str, plan: SandboxPlan) -> str:
+    """slurm.conf with slurmdbd and what the section says; Slurm complains of a key said twice."""
+    made = {
+        "AccountingStorageType": "accounting_storage/slurmdbd",
+        "AccountingStorageHost": "localhost",
+        "AccountingStoragePort": str(plan.slurmdbd_port),
+        "AccountingStoragePass": str(plan.layout.munge_socket),  # munge's password is its socket
+        **(plan.accounting or Accounting()).conf(plan.topology.tres()),
+    }
+    kept = [line for line in text.splitlines() if line.partition("=")[0] not in made]
+    return "\n".join([*kept, "", *(f"{key}={value}" for key, value in made.items()), ""])
+
+
+def _partitions(plan: SandboxPlan) -> dict[str, dict[str, str]]:
+    """Each partition's line by its keys: the intake, then the pools."""
+    topology = plan.topology
+    nodes = topology.partitions()
+    default = next(iter([*topology.cpu_partitions(), *nodes]))
+    intake = ",".join(group.name for group in topology.accelerator_groups)
+    common = {"MaxTime": "INFINITE", "DefaultTime": "60"}
+    lines = {INTAKE: {"Nodes": intake, **common, "State": "UP"}}
+    for name, hosts in nodes.items():
+        is_default = "YES" if name == default else "NO"
+        lines[name] = {"Nodes": hosts, **common, "Default": is_default, "State": "UP"}
+    return plan.accounting.partition_lines(lines) if plan.accounting else lines
 
 
 def _gres_types(topology: Topology) -> str:

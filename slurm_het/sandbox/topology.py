@@ -11,6 +11,8 @@ from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetParseError
 from yaml import YAMLError
 
 from slurm_het.errors import HetError
+from slurm_het.sandbox.accounting import DEFAULT_ACCOUNTING, Accounting, load_accounting
+from slurm_het.sandbox.accounting import problems as accounting_problems
 
 INTAKE = "accel"
 DEFAULT_TOPOLOGY = Path(__file__).resolve().parent.parent / "data" / "sandbox_topology.yaml"
@@ -89,9 +91,10 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Topology(msgspec.Struct, frozen=True):
-    """All node groups of a sandbox."""
+    """All node groups of a sandbox, and its site's accounting if the file has any."""
 
     groups: tuple[Group, ...]
+    accounting: Accounting | None = None
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -131,31 +134,65 @@ class Topology(msgspec.Struct, frozen=True):
         """Accelerator type to the first cards of it."""
         return {cards.type: cards for cards in reversed(self.cards())}
 
+    def tres(self) -> list[str]:
+        """The devices that Slurm is to count: gres/gpu, gres/gpu:a100, gres/shard."""
+        shards = ["gres/shard"] if any(group.shards for group in self.groups) else []
+        names = [(f"gres/{c.gres}", f"gres/{c.gres}:{c.type}") for c in self.cards()]
+        return [*dict.fromkeys(word for pair in names for word in pair), *shards]
+
+    def accounting_problems(self, section: Accounting) -> list[str]:
+        """What is wrong with an accounting section for this cluster."""
+        return accounting_problems(section, [INTAKE, *self.partitions()], self.tres())
+
     def gres_names(self) -> list[str]:
         """The names by which cards are registered."""
         return list(dict.fromkeys(cards.gres for cards in self.cards()))
 
 
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A topology file that says more than a list of node groups."""
+
+    nodes: tuple[Group, ...]
+    accounting: Accounting | None = None
+
+
 def load_topology(path: Path) -> Topology:
     """Read and check a topology file; `HetError` names the group and the field that is wrong."""
-    hint = f"correct {path}, or compare it with {DEFAULT_TOPOLOGY}"
+    hint = f"correct {path}, or compare it with {DEFAULT_TOPOLOGY} and {DEFAULT_ACCOUNTING}"
     try:
-        groups = msgspec.yaml.decode(path.read_bytes(), type=tuple[Group, ...])
+        read = msgspec.yaml.decode(path.read_bytes(), type=tuple[Group, ...] | _File)
     except OSError as error:
         raise HetError(f"cannot read the topology {path}: {error.strerror}", hint) from error
     except (msgspec.DecodeError, YAMLError) as error:
         raise HetError(f"topology {path}: {error}", hint) from error
-    problems = _problems(groups)
+    topology = Topology(read.nodes, read.accounting) if isinstance(read, _File) else Topology(read)
+    problems = _problems(topology)
+    if not problems and topology.accounting:
+        problems = topology.accounting_problems(topology.accounting)
     if problems:
         raise HetError("\n".join(f"topology {path}: {text}" for text in problems), hint)
-    return Topology(groups)
+    return topology
 
 
-def _problems(groups: tuple[Group, ...]) -> list[str]:
+def accounting_for(topology: Topology, wanted: bool | Accounting) -> Accounting | None:
+    """The section that is wanted: a given one, else the topology's own, else the default one.
+
+    Raises HetError if it names what this topology has not.
+    """
+    if wanted is False:
+        return None
+    section = (topology.accounting or load_accounting()) if wanted is True else wanted
+    problems = topology.accounting_problems(section)
+    if problems:
+        raise HetError("\n".join(problems), f"correct it, or compare it with {DEFAULT_ACCOUNTING}")
+    return section
+
+
+def _problems(topology: Topology) -> list[str]:
+    groups = topology.groups
     problems = [text for group in groups for text in _group_problems(group)]
     if problems:
         return problems
-    topology = Topology(groups)
     nodes = topology.nodes
     problems += [f"node {name} is in two groups" for name in set(nodes) if nodes.count(name) > 1]
     if not topology.accelerator_groups:

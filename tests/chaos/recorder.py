@@ -12,7 +12,8 @@ from pathlib import Path
 
 from slurm_het.core.model import Job
 from slurm_het.errors import SlurmError
-from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
+from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.versions import parse_version

@@ -14,7 +14,8 @@ from pathlib import Path
 from slurm_het.core.model import Job
 from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
-from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
+from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.sandbox.topology import load_topology
 from tests.chaos.events import INFRASTRUCTURE, NODES, POOLS, TOPOLOGY, Event, event_list
 from tests.chaos.recorder import Recorder

@@ -13,7 +13,8 @@ import pytest
 
 from slurm_het.config import load_config
 from slurm_het.journal import Journal
-from slurm_het.sandbox.cluster import SUPERVISOR, Sandbox
+from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.sandbox.layout import program
 from tests.chaos.events import TOPOLOGY
 from tests.support.cluster import AMPLE, ENDED, Cluster, sandbox_dir

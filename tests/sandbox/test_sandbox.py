@@ -230,6 +230,7 @@ def test_up_refuses_a_running_sandbox_and_run_passes_the_exit_code(cluster: Sand
     status = CliRunner().invoke(cli, ["status", "--dir", where])
     assert status.exit_code == 0
     assert "slurmd-nv1" in status.output
+    assert "slurmdbd" not in status.output
 
 
 @pytest.mark.slurm
