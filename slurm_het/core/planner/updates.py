@@ -30,7 +30,7 @@ def return_fields(policy: Policy, nodes_min: int = 0, wanted: str = "") -> dict[
     """The update that takes a pinned job back to the gate.
 
     `nodes_min` is the least number of nodes that the job itself asked for, where its release set
-    another (Slurm leaves the most that it allows as it was; 22.05); `wanted` is the GRES if its
+    another (22.05 leaves the most that it allows as it was); `wanted` is the GRES if its
     release changed that.
     """
     fields = {"Partition": policy.intake_partition, "ReqNodeList": ""}

@@ -1,4 +1,4 @@
-"""What is done for tasks that cannot start now: the first of each pool is pinned ahead."""
+"""What is done for tasks that cannot start now: the first ones of each pool are pinned ahead."""
 
 from __future__ import annotations
 

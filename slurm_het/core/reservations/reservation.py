@@ -1,6 +1,6 @@
 """Reservations: where and when a task starts that cannot start now, by the running jobs' limits.
 
-In each pool the first task that must wait, by priority, is pinned to the nodes that come free
+In each pool the first tasks that must wait, by priority, are pinned to the nodes that come free
 soonest. There Slurm's backfill protects it. Lower tasks are kept off, unless they end before that.
 """
 

@@ -2,7 +2,8 @@
 
 Each term is in -1..1, has a name, and is shown by `slurm-het why`. The config's `weights:` say how
 much each counts; 0 switches one off. All terms but `fragmentation` are the same for all devices of
-a class, but for the nodes that have to be powered up (`weighted_readiness`).
+a class, but for the nodes that have to be powered up (`weighted_readiness`). `locality` is a term
+of a whole placement: v, not w (`placement_terms`).
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """The formulation for large clusters: equal tasks, and nodes and devices in one state, as counts.
 
-    v_c    = how many slots go to choice c (of a request, a group, a slot, and a place: a state of
+    z_c    = how many slots go to choice c (of a request, a group, a slot, and a place: a state of
              nodes and states of devices there)
     y_t    = 1 if open task t starts; f_r tasks of request r must start
     y_rg   = how many tasks of request r are in group g
 
-    maximise    sum_c w_c v_c + sum_rg v_rg y_rg
+    maximise    sum_c w_c z_c + sum_rg v_rg y_rg
 
-    subject to  sum_c v_c                = m_k (f_r + sum_t y_t)   each r, g, k: m_k times slot k
+    subject to  sum_c z_c                = m_k (f_r + sum_t y_t)   each r, g, k: m_k times slot k
                 sum_c CPUs, host memory  <= all that the nodes of the state have
                 sum_c GiB                <= all that the devices of the state have
-                sum_{c > half} v_c       <= nodes (devices) of the state, as two do not fit on one
+                sum_{c > half} z_c       <= nodes (devices) of the state, as two do not fit on one
                 sum_rg [m_r / 2] y_rg    <= pairs of slots that the nodes of such groups hold
 
 It leaves out that slots do not divide up evenly among the nodes of a state. That makes it a

@@ -33,7 +33,7 @@ class PooledProgram:
         self.model = MipModel(solver)
         self.chosen = chosen
         self.footprints = [choices.footprint(choice) for choice in chosen]
-        self.v = [self.model.variable(upper=footprint.most) for footprint in self.footprints]
+        self.z = [self.model.variable(upper=footprint.most) for footprint in self.footprints]
         self.y = {t: self.model.variable(upper=1) for t in scope.open}
         self.rows: dict[tuple[object, ...], Row] = {}
         self._starts(scope)
@@ -47,7 +47,7 @@ class PooledProgram:
         """As many slots are put somewhere as the tasks have that start; groups are kept."""
         starts_of = self._open_starts(scope)
         slots_at: dict[tuple[int, int, int], list[Variable]] = defaultdict(list)
-        for choice, v in zip(self.chosen, self.v, strict=True):
+        for choice, v in zip(self.chosen, self.z, strict=True):
             slots_at[choice[:3]].append(v)
         self.in_group: dict[tuple[int, int], Variable] = {}
         for r in scope.requests:
@@ -89,7 +89,7 @@ class PooledProgram:
         """No resource is taken beyond its limit; rows that cannot be exceeded are left out."""
         loads: dict[Resource, tuple[list[Variable], list[int]]] = {}
         largest: dict[Resource, int] = defaultdict(int)
-        for v, (most, takes) in zip(self.v, self.footprints, strict=True):
+        for v, (most, takes) in zip(self.z, self.footprints, strict=True):
             for resource, amount in takes:
                 variables, amounts = loads.setdefault(resource, ([], []))
                 variables.append(v)
@@ -100,13 +100,13 @@ class PooledProgram:
                 self._row(resource, variables, amounts, "<", limit)
 
     def maximise_weights(self) -> None:
-        """Make sum w·x + sum v·h the objective."""
+        """Make sum w_c z_c + sum v_rg y_rg the objective."""
         worths = {
             (r, g): worth
             for r, g in self.in_group
             if (of := self.problem.requests[r].worths) and (worth := of[g])
         }
-        variables = [*self.v, *(self.in_group[key] for key in worths)]
+        variables = [*self.z, *(self.in_group[key] for key in worths)]
         self.model.maximise(variables, [*(c.place.worth for c in self.chosen), *worths.values()])
 
     def maximise_starts(self, tasks: Sequence[int]) -> None:
@@ -127,7 +127,7 @@ class PooledProgram:
 
     def counts(self) -> dict[Choice, float]:
         """How many slots go to each choice, where it is not 0."""
-        values = zip(self.chosen, self.model.values(self.v), strict=True)
+        values = zip(self.chosen, self.model.values(self.z), strict=True)
         return {choice: value for choice, value in values if value > 1e-6}
 
     def prices(self) -> dict[tuple[int, int, int], float]:
