@@ -94,7 +94,7 @@ class ExpectedJob:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much each term of w, and of v, counts; 0 switches a term off. Terms: `core/worth/weights.py`."""
+    """How much each term of w and v counts; 0 switches one off. Terms: `core/worth/weights.py`."""
 
     scenario_fit: float = 4.0
     throughput: float = 1.0

@@ -1,7 +1,7 @@
 """Reservations: where and when a task starts that cannot start now, by the running jobs' limits.
 
 In each pool the first tasks that must wait, by priority, are pinned to the nodes that come free
-soonest. There Slurm's backfill protects them. Lower tasks are kept off, unless they end before that.
+soonest. There Slurm's backfill protects them. Lower ones are kept off, unless they end before that.
 """
 
 from __future__ import annotations
