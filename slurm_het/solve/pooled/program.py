@@ -24,7 +24,7 @@ class Scope(NamedTuple):
 
 
 class PooledProgram:
-    """The MIP with a variable v for each of the `chosen` choices, and y for each open task."""
+    """The MIP with a variable z for each of the `chosen` choices, and y for each open task."""
 
     def __init__(
         self, choices: Choices, scope: Scope, chosen: Sequence[Choice], solver: SolverName
@@ -47,8 +47,8 @@ class PooledProgram:
         """As many slots are put somewhere as the tasks have that start; groups are kept."""
         starts_of = self._open_starts(scope)
         slots_at: dict[tuple[int, int, int], list[Variable]] = defaultdict(list)
-        for choice, v in zip(self.chosen, self.z, strict=True):
-            slots_at[choice[:3]].append(v)
+        for choice, z in zip(self.chosen, self.z, strict=True):
+            slots_at[choice[:3]].append(z)
         self.in_group: dict[tuple[int, int], Variable] = {}
         for r in scope.requests:
             groups, slots = self.choices.groups[r], self.problem.requests[r].slots
@@ -89,10 +89,10 @@ class PooledProgram:
         """No resource is taken beyond its limit; rows that cannot be exceeded are left out."""
         loads: dict[Resource, tuple[list[Variable], list[int]]] = {}
         largest: dict[Resource, int] = defaultdict(int)
-        for v, (most, takes) in zip(self.z, self.footprints, strict=True):
+        for z, (most, takes) in zip(self.z, self.footprints, strict=True):
             for resource, amount in takes:
                 variables, amounts = loads.setdefault(resource, ([], []))
-                variables.append(v)
+                variables.append(z)
                 amounts.append(amount)
                 largest[resource] += most * amount
         for resource, (variables, amounts) in loads.items():
