@@ -52,6 +52,7 @@ class Job:
     dependency: str = ""
     features: str = ""
     reservation: str = ""
+    licenses: str = ""
     req_nodes: str = ""
     exc_nodes: str = ""
     tres_per_node: str = ""

@@ -204,7 +204,7 @@ class Cycle:
             starts = {r.task.key: r.start for r in reserved}
             ahead = Plan(tuple(r.placement for r in reserved), status="reserved")
             self.journal.record_plan(now, 0.0, tasks, ahead, starts)
-        reasons = {**decided.waiting, **prepared.ahead.kept}
+        reasons = {**decided.waiting, **prepared.ahead.kept, **prepared.held}
         waiting = {key: reason.told(local_time) for key, reason in reasons.items()}
         users = {task.key: task.user for task in prepared.queue.tasks}
         self.report = Report(

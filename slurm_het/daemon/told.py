@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.planner.lessons import Lesson
 from slurm_het.core.planner.pins import Pins, Returned
 from slurm_het.core.planner.proposal import Memory
 from slurm_het.core.planner.repairs import Holdings
@@ -23,13 +24,16 @@ class Told(msgspec.Struct):
     holdings: Holdings
     not_adopted: set[int]
     passed_over: frozenset[str]
+    lessons: list[Lesson]
     weights: list[tuple[TaskProfile, float]]
 
     def memory(self, grace_seconds: float, retry_seconds: float) -> Memory:
         """The memory from which hetd's next cycle begins."""
         pins = Pins(grace_seconds, retry_seconds)
         pins.pins, pins.returned = self.pins, self.returned
-        return Memory(pins, self.holdings, self.not_adopted, self.passed_over)
+        memory = Memory(pins, self.holdings, self.not_adopted, self.passed_over)
+        memory.lessons.known = {lesson.scope: lesson for lesson in self.lessons}
+        return memory
 
 
 def tell(memory: Memory, ticks: float, weights: Mapping[TaskProfile, float]) -> dict[str, Any]:
@@ -41,6 +45,7 @@ def tell(memory: Memory, ticks: float, weights: Mapping[TaskProfile, float]) -> 
         memory.holdings,
         memory.not_adopted,
         memory.passed_over,
+        list(memory.lessons.known.values()),
         list(weights.items()),
     )
     built = msgspec.to_builtins(told, str_keys=True)

@@ -46,6 +46,7 @@ class _RawJob(msgspec.Struct):
     dependency: str = ""
     features: str = ""
     resv_name: str = ""
+    licenses: str = ""
     required_nodes: Any = ""
     excluded_nodes: Any = ""
     tres_per_node: str = ""
@@ -119,6 +120,7 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         priority=number(raw.priority) or 0,
         dependency=raw.dependency,
         reservation=raw.resv_name,
+        licenses=raw.licenses,
         restarts=raw.restart_cnt,
         exit_code=exit_code,
         exit_signal=exit_signal,

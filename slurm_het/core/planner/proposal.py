@@ -24,6 +24,7 @@ from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
+from slurm_het.core.planner.lessons import Lessons
 from slurm_het.core.planner.outcomes import Outcome
 from slurm_het.core.planner.pins import Pins, does_not_start
 from slurm_het.core.planner.plan import Solve, plan, select
@@ -35,6 +36,7 @@ from slurm_het.core.planner.repairs import (
     without_leftovers,
 )
 from slurm_het.core.policy import Limits, Policy
+from slurm_het.core.reasons import Reason
 from slurm_het.core.reservations.look_ahead import Outlook, look_ahead
 from slurm_het.core.worth.forecast import Forecast
 
@@ -53,6 +55,10 @@ class Memory:
     not_adopted: set[int] = field(default_factory=set)
     passed_over: frozenset[str] = frozenset()
     readings: Readings = field(default_factory=Readings)
+    lessons: Lessons = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lessons = Lessons(self.pins.grace_seconds, self.pins.retry_seconds)
 
 
 class TakeBack(NamedTuple):
@@ -84,8 +90,9 @@ class Prepared:
 
     `pins` are the released jobs that are not seen running yet; `room` is what they leave free.
     `queue` has the gated jobs; `strays` are the ids of those that must be classified first.
-    `ahead` says for whom nodes are kept; its `tasks` may be planned now. `window` has those of
-    them that this plan looks at.
+    `held` says, by key, which tasks a limit holds back that Slurm has told of. `ahead` says for
+    whom nodes are kept; its `tasks` may be planned now. `window` has those of them that this plan
+    looks at.
     """
 
     snapshot: Snapshot
@@ -95,6 +102,7 @@ class Prepared:
     room: Inventory
     queue: TaskPools
     strays: frozenset[int]
+    held: dict[str, Reason]
     ahead: Outlook
     window: tuple[Task, ...]
 
@@ -113,6 +121,7 @@ def observe(
     snapshot = without_leftovers(snapshot, policy, last_plan)
     inventory = take_inventory(snapshot, policy)
     outcomes = memory.pins.observe(snapshot, policy, ticks)
+    memory.lessons.look(snapshot.jobs)
     recovered = memory.pins.recover(snapshot, inventory, policy, last_plan)
     for pin in recovered:
         memory.pins.add(pin.task, pin.placement, ticks, pin.start)
@@ -122,23 +131,25 @@ def observe(
         policy,
         tuple(outcomes),
         tuple(pin.task.key for pin in recovered),
-        tuple(_overdue(snapshot, inventory, memory.pins, ticks)),
+        tuple(_overdue(snapshot, inventory, memory, ticks)),
     )
 
 
 def _overdue(
-    snapshot: Snapshot, inventory: Inventory, pins: Pins, ticks: float
+    snapshot: Snapshot, inventory: Inventory, memory: Memory, ticks: float
 ) -> Iterator[TakeBack]:
-    jobs = {job.key: job for job in snapshot.jobs}
+    pins, jobs = memory.pins, {job.key: job for job in snapshot.jobs}
     ending = {key for key, job in jobs.items() if job.state == "COMPLETING"}
     stranded = {key: why for key, why in pins.stranded(inventory).items() if key not in ending}
     late = {pin.task.key for pin in pins.late(ticks, snapshot.time)}
-    for key in pins.pins:
+    for key, pin in pins.pins.items():
         job = jobs.get(key)
         if key in stranded:
             yield TakeBack(key, stranded[key], penalty=False)
         elif job and does_not_start(job):
-            yield TakeBack(key, job.reason, penalty=True)
+            # A limit is no fault of the job: it waits for a sign of change, as others like it do.
+            learnt = memory.lessons.learn(pin, job, snapshot.jobs, ticks)
+            yield TakeBack(key, job.reason, penalty=not learnt)
         elif key in late:
             yield TakeBack(key, job.reason if job else "unknown", penalty=True)
 
@@ -152,13 +163,16 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     strays = _strays(snapshot, queue, policy, memory)
     pins = tuple(memory.pins.pins.values())
     room = room_beside(inventory, pins)
-    due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
+    startable = partial(could_start, inventory=room)
+    due = memory.pins.due(queue.tasks, ticks, startable)
     tasks = tuple(task for task in due if task.job_id not in strays)
+    jobs = {job.id: job for job in snapshot.jobs} if memory.lessons.known else {}
+    tasks, held = memory.lessons.heed(tasks, jobs, pins, ticks, startable)
     ahead = look_ahead(snapshot, room, tasks, memory.pins.ahead(), policy, limits)
     window = select(room, ahead.tasks, limits.window_tasks)
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
-    return Prepared(snapshot, inventory, policy, pins, room, queue, strays, ahead, window)
+    return Prepared(snapshot, inventory, policy, pins, room, queue, strays, held, ahead, window)
 
 
 def _strays(snapshot: Snapshot, queue: TaskPools, policy: Policy, memory: Memory) -> frozenset[int]:

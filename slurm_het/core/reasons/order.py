@@ -112,6 +112,19 @@ class CanStart(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class HeldAlike(Reason):
+    """Slurm held back job `key`, which counts against the same limit, for its `reason`."""
+
+    code = "held-alike"
+    reason: str
+    key: str
+
+    def __str__(self) -> str:
+        again = "it is tried again when a job that counts there starts or ends, and now and then"
+        return f"{self.reason}: Slurm did not start job {self.key}, which is alike; {again}"
+
+
+@dataclass(frozen=True, slots=True)
 class ReturnedBefore(Reason):
     """It was released `times` times and did not start, for Slurm's `reason`; `now` it waits for
     more than that."""

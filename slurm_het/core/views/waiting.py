@@ -58,8 +58,9 @@ class Whys:
         return self._after_return(job, task, why)
 
     def _own(self, task: Task) -> str:
-        if kept := self.prepared.ahead.kept.get(task.key):
-            return kept.told(self.at)
+        prepared = self.prepared
+        if reason := prepared.held.get(task.key) or prepared.ahead.kept.get(task.key):
+            return reason.told(self.at)
         request = task.request
         if request not in self._known:
             self._known[request] = str(self._explain(task))

@@ -196,8 +196,22 @@ def test_late_and_stranded_pins_are_taken_back_never_one_that_is_completing() ->
 def test_a_pin_that_slurm_says_it_will_not_start_is_taken_back_at_once() -> None:
     hetd = Hetd()
     hetd.observe(pinned(1, "nv1"))
-    found = hetd.observe(replace(pinned(1, "nv1"), reason="Licenses"), seconds=1.0)
-    assert found.take_back == (TakeBack("1", "Licenses", penalty=True),)
+    found = hetd.observe(replace(pinned(1, "nv1"), reason="BadConstraints"), seconds=1.0)
+    assert found.take_back == (TakeBack("1", "BadConstraints", penalty=True),)
+
+
+def test_a_limit_that_slurm_tells_of_holds_back_the_jobs_alike() -> None:
+    hetd = Hetd()
+    hetd.observe(pinned(1, "nv1"))
+    refused = replace(pinned(1, "nv1"), reason="AssocMaxJobsLimit", user="alice")
+    found = hetd.observe(refused, marked(2, user="alice"), seconds=1.0)
+    assert found.take_back == (TakeBack("1", "AssocMaxJobsLimit", penalty=False),)
+    hetd.memory.pins.pins.clear()
+    jobs = marked(1, user="alice"), marked(2, user="alice"), marked(3, user="bob")
+    prepared = hetd.prepare(*jobs)
+    assert [task.key for task in prepared.window] == ["3"]
+    assert set(prepared.held) == {"1", "2"}
+    assert str(prepared.held["2"]).startswith("AssocMaxJobsLimit: Slurm did not start job 1")
 
 
 def test_everybody_has_his_turn_while_plans_run_out_of_time() -> None:

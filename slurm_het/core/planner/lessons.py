@@ -1,0 +1,226 @@
+"""What Slurm's refusals teach: whom else a limit holds back that nobody has modelled.
+
+A pinned job that Slurm does not start for a limit, a licence or a policy says the same of all jobs
+that count against it. They wait for a sign of change: a job that counts there starts or ends, or
+some time has passed. Then one of them is tried; as long as that goes well twice as many each time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.model import Job, Task
+from slurm_het.core.reasons import HeldAlike, Reason
+
+MOST = 1000
+"""So many lessons are kept; of more the oldest are forgotten."""
+ENOUGH = 64
+"""A lesson is forgotten once so many could be tried at a time."""
+
+_SCOPES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"AssocGrp", ("account",)),
+    (r"Assoc", ("account", "user")),
+    (r"QOSGrp", ("qos",)),
+    (r"QOS.*(PerUser|PU)", ("qos", "user")),
+    (r"QOS.*(PerAccount|PA)", ("qos", "account")),
+    (r"QOS(?!NotAllowed)", ("qos",)),  # of one job
+    (r"Licenses", ("licenses",)),
+    (r"InvalidAccount|AccountNotAllowed", ("account",)),
+    (r"InvalidQOS|QOSNotAllowed", ("qos",)),
+)
+"""By reason (the first that matches): what the jobs have in common that it holds back.
+
+Source: the names of Slurm's job reasons, which say whose limit it is and of what.
+"""
+
+_COUNTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"Jobs|Submit|Licenses|NotAllowed|Invalid", ()),
+    (r"GRES.*Minutes|BillingMinutes", ("devices", "minutes")),
+    (r"Cpu.*Minutes", ("cpus", "minutes")),
+    (r"Minutes|Wall", ("minutes",)),
+    (r"GRES", ("devices",)),
+    (r"Cpu", ("cpus",)),
+    (r"Node", ("nodes",)),
+    (r"", ("devices", "cpus")),
+)
+"""By reason: what of a job's size counts. A job that asks for less might still start."""
+
+
+class Scope(NamedTuple):
+    """Slurm's reason in a partition, and what the jobs have in common that it holds back."""
+
+    reason: str
+    partition: str
+    common: tuple[str, ...]
+
+
+class Size(NamedTuple):
+    """What a task asks in all; 0 where it does not count. `minutes` is its time limit."""
+
+    devices: int = 0
+    cpus: int = 0
+    nodes: int = 0
+    minutes: int = 0
+
+    def covers(self, other: Size) -> bool:
+        """Whether it is as large as the other one, in all that counts there."""
+        return all(own >= others for own, others in zip(self, other, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Tasks in the scope of that size or a larger one are held back, as job `key` was at `since`
+    (ticks), for the `times`-th time in a row.
+
+    `counted` are the jobs that ran in the scope then. `allowed` tasks may be tried once it is
+    `due`.
+    """
+
+    scope: Scope
+    size: Size
+    key: str
+    since: float
+    times: int = 1
+    counted: frozenset[str] = frozenset()
+    allowed: int = 1
+    changed: bool = False
+
+
+def scope_of(reason: str, job: Job, partition: str) -> Scope | None:
+    """Whom the reason holds back beside this job; None if it is this job's alone."""
+    fields = _common(reason)
+    if fields is None:
+        return None
+    return Scope(reason, partition, tuple(str(getattr(job, name)) for name in fields))
+
+
+@lru_cache(maxsize=256)
+def _common(reason: str) -> tuple[str, ...] | None:
+    if "Min" in reason and "Minutes" not in reason:
+        return None  # less is not too little: QOSMinGRES
+    return next((fields for pattern, fields in _SCOPES if re.match(pattern, reason)), None)
+
+
+@lru_cache(maxsize=256)
+def _counted(reason: str) -> tuple[str, ...]:
+    return next(fields for pattern, fields in _COUNTS if re.search(pattern, reason))
+
+
+def size_of(reason: str, task: Task) -> Size:
+    """What of the task's size counts for the reason."""
+    whole = {
+        "devices": sum(slot.devices for slot in task.slots),
+        "cpus": sum(slot.cpus for slot in task.slots),
+        "nodes": len(task.slots),
+        "minutes": task.minutes or 0,
+    }
+    return Size(**{name: whole[name] for name in _counted(reason)})
+
+
+@dataclass
+class Lessons:
+    """What is known of limits by their effect. `ticks` are seconds that never go back.
+
+    A lesson is tried again after `first_seconds`, then each time after twice as long, at the most
+    `retry_seconds`.
+    """
+
+    first_seconds: float
+    retry_seconds: float
+    known: dict[Scope, Lesson] = field(default_factory=dict)
+
+    def learn(self, pin: Pin, job: Job, jobs: Iterable[Job], ticks: float) -> bool:
+        """Take note that Slurm does not start a pinned job; returns whether that holds for others.
+
+        `job` is its record with the reason, `jobs` are all jobs.
+        """
+        scope = scope_of(job.reason, job, pin.placement.partition)
+        if scope is None:
+            return False
+        before = self.known.pop(scope, None)
+        times = before.times + 1 if before and not before.changed else 1
+        size = size_of(job.reason, pin.task)
+        if before and size.covers(before.size):
+            size = before.size
+        counted = frozenset(other.key for other in jobs if _counts(other, scope))
+        self.known[scope] = Lesson(scope, size, job.key, ticks, times, counted)
+        while len(self.known) > MOST:
+            del self.known[next(iter(self.known))]
+        return True
+
+    def look(self, jobs: Iterable[Job]) -> None:
+        """See from Slurm's records which lessons may no longer hold."""
+        if not self.known:
+            return
+        holding = [job for job in jobs if job.holds_nodes]
+        for scope, lesson in list(self.known.items()):
+            counted = frozenset(job.key for job in holding if _counts(job, scope))
+            if counted == lesson.counted:
+                continue
+            allowed = lesson.allowed * 2 if counted - lesson.counted else 1
+            if allowed > ENOUGH:
+                del self.known[scope]
+            else:
+                self.known[scope] = replace(lesson, counted=counted, allowed=allowed, changed=True)
+
+    def heed(
+        self,
+        tasks: tuple[Task, ...],
+        jobs: Mapping[int, Job],
+        pins: Iterable[Pin],
+        ticks: float,
+        could_start: Callable[[Task], bool],
+    ) -> tuple[tuple[Task, ...], dict[str, Reason]]:
+        """The tasks that may be planned, without the pools where they are held back, and why the
+        others may not. `jobs` are Slurm's records by id."""
+        if not self.known:
+            return tasks, {}
+        tried = Counter(
+            lesson.scope
+            for pin in pins
+            if (job := jobs.get(pin.task.job_id))
+            for lesson in self._holding(pin.task, job, (pin.placement.partition,))
+        )
+        free: list[Task] = []
+        held: dict[str, Reason] = {}
+        for task in tasks:
+            job = jobs.get(task.job_id)
+            lessons = list(self._holding(task, job, task.pools)) if job else []
+            closed = [x for x in lessons if tried[x.scope] >= self._allowed(x, ticks)]
+            shut = {lesson.scope.partition for lesson in closed}
+            pools = tuple(pool for pool in task.pools if pool not in shut)
+            if not pools:
+                held[task.key] = HeldAlike(closed[0].scope.reason, closed[0].key)
+                continue
+            free.append(replace(task, pools=pools) if shut else task)
+            if lessons and could_start(task):
+                tried.update(x.scope for x in lessons if x.scope.partition not in shut)
+        return tuple(free), held
+
+    def _holding(self, task: Task, job: Job, pools: Iterable[str]) -> Iterator[Lesson]:
+        """The lessons that say that Slurm will not start such a task in these pools."""
+        for reason in {scope.reason for scope in self.known}:
+            for pool in pools:
+                scope = scope_of(reason, job, pool)
+                lesson = self.known.get(scope) if scope else None
+                if lesson and size_of(reason, task).covers(lesson.size):
+                    yield lesson
+
+    def _allowed(self, lesson: Lesson, ticks: float) -> int:
+        steps = min(lesson.times - 1, 10)
+        pause = min(self.retry_seconds, self.first_seconds * 2.0**steps)
+        return lesson.allowed if lesson.changed or ticks >= lesson.since + pause else 0
+
+
+def _counts(job: Job, scope: Scope) -> bool:
+    """Whether a running job counts where the scope's do, in whatever partition it is."""
+    if not job.holds_nodes:
+        return False
+    own = scope_of(scope.reason, job, scope.partition)
+    return own is not None and own.common == scope.common

@@ -1,0 +1,136 @@
+"""Limits that nobody has modelled: what one refusal says of other jobs, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.model import Job, Placement, Slot, Task
+from slurm_het.core.planner.lessons import Lessons
+
+TRAIN = "train-nv"
+SOME = Job(0, user="alice", account="vision", qos="normal", licenses="matlab:1")
+
+
+def job(number: int, state: str = "PENDING", **fields: object) -> Job:
+    nodes = "nv1" if state == "RUNNING" else ""
+    return replace(SOME, id=number, state=state, nodes=nodes, **fields)  # type: ignore[arg-type]  # names of fields, given by the tables below
+
+
+def task(of: Job, devices: int = 1, pools: tuple[str, ...] = (TRAIN,)) -> Task:
+    slots = (Slot(devices, 1, 0),)
+    return Task(of.key, of.id, of.user, "training", frozenset({"a100"}), slots, pools)
+
+
+def pin(of: Job, devices: int = 1, pool: str = TRAIN) -> Pin:
+    where = Placement(of.key, pool, ("nv1",), (tuple(range(devices)),), ("a100",), 80)
+    return Pin(task(of, devices), where, 0.0)
+
+
+class Slurm:
+    """A Slurm that has refused to start job 1, of so many devices, for a reason."""
+
+    def __init__(self, reason: str, devices: int = 1) -> None:
+        self.lessons = Lessons(first_seconds=10.0, retry_seconds=60.0)
+        self.running = [job(90, "RUNNING")]
+        self.refuse(reason, devices=devices)
+
+    def refuse(self, reason: str, at: float = 0.0, devices: int = 1) -> None:
+        refused = job(1, reason=reason)
+        self.learnt = self.lessons.learn(pin(refused, devices), refused, self.running, at)
+
+    def tried(
+        self, jobs: Iterable[Job], at: float = 0.0, pins: Iterable[Pin] = (), devices: int = 1
+    ) -> list[int]:
+        """The ids of the jobs that may be planned."""
+        by_id = {one.id: one for one in jobs} | {p.task.job_id: job(p.task.job_id) for p in pins}
+        tasks = tuple(task(one, devices) for one in jobs)
+        free, held = self.lessons.heed(tasks, by_id, pins, at, lambda _: True)
+        assert {t.key for t in free} | set(held) == {t.key for t in tasks}
+        return [one.job_id for one in free]
+
+
+@pytest.mark.parametrize(
+    ("reason", "same", "other"),
+    [
+        ("QOSMaxGRESPerUser", {"account": "language"}, {"user": "bob"}),
+        ("QOSMaxJobsPerUserLimit", {}, {"qos": "high"}),
+        ("QOSGrpGRES", {"user": "bob", "account": "language"}, {"qos": "high"}),
+        ("QOSMaxGRESPerAccount", {"user": "bob"}, {"account": "language"}),
+        ("AssocGrpGRES", {"user": "bob", "qos": "high"}, {"account": "language"}),
+        ("AssocGrpGRESMinutes", {"user": "bob"}, {"account": "language"}),
+        ("AssocMaxJobsLimit", {"qos": "high"}, {"user": "bob"}),
+        ("Licenses", {"user": "bob", "account": "x"}, {"licenses": ""}),
+        ("QOSNotAllowed", {"user": "bob"}, {"qos": "high"}),
+    ],
+)
+def test_a_refusal_holds_back_the_jobs_that_count_against_the_same_limit(
+    reason: str, same: dict[str, str], other: dict[str, str]
+) -> None:
+    slurm = Slurm(reason)
+    assert slurm.learnt
+    assert slurm.tried([job(2), job(3, **same), job(4, **other)]) == [4]
+
+
+@pytest.mark.parametrize("reason", ["BadConstraints", "Dependency", "JobHeldUser", "QOSMinGRES"])
+def test_a_refusal_of_one_job_alone_holds_back_no_other(reason: str) -> None:
+    slurm = Slurm(reason)
+    assert not slurm.learnt
+    assert slurm.tried([job(2)]) == [2]
+
+
+def test_a_job_that_asks_for_less_may_still_start() -> None:
+    slurm = Slurm("QOSMaxGRESPerUser", devices=4)
+    assert slurm.tried([job(2)], devices=4) == []
+    assert slurm.tried([job(2)], devices=3) == [2]
+    assert Slurm("QOSMaxJobsPerUserLimit", devices=4).tried([job(2)], devices=3) == []
+
+
+def test_one_job_is_tried_after_a_while_and_later_each_time() -> None:
+    slurm = Slurm("QOSMaxGRESPerUser")
+    assert slurm.tried([job(2), job(3)], at=9.0) == []
+    assert slurm.tried([job(2), job(3)], at=10.0) == [2]
+    assert slurm.tried([job(3)], at=11.0, pins=[pin(job(2))]) == []
+    slurm.refuse("QOSMaxGRESPerUser", at=12.0)
+    assert slurm.tried([job(2), job(3)], at=31.0) == []
+    assert slurm.tried([job(2), job(3)], at=32.0) == [2]
+
+
+def test_one_job_is_tried_when_one_that_counts_ends_and_twice_as_many_once_it_starts() -> None:
+    slurm = Slurm("QOSMaxGRESPerUser")
+    waiting = [job(n) for n in range(2, 9)]
+    slurm.lessons.look(slurm.running)
+    assert slurm.tried(waiting) == []
+    slurm.lessons.look([job(90, "COMPLETED")])
+    assert slurm.tried(waiting) == [2]
+    slurm.lessons.look([job(2, "RUNNING")])
+    assert slurm.tried(waiting[1:]) == [3, 4]
+    slurm.lessons.look([job(n, "RUNNING") for n in (2, 3, 4)])
+    assert slurm.tried(waiting[3:]) == [5, 6, 7, 8]
+
+
+def test_an_unrelated_job_that_ends_says_nothing() -> None:
+    slurm = Slurm("QOSMaxGRESPerUser")
+    slurm.lessons.look([*slurm.running, job(91, "RUNNING", user="bob")])
+    slurm.lessons.look(slurm.running)
+    assert slurm.tried([job(2)]) == []
+
+
+def test_the_limit_of_one_pool_leaves_the_others_open() -> None:
+    slurm = Slurm("QOSMaxGRESPerUser")
+    both = task(job(2), pools=(TRAIN, "infer-nv"))
+    free, held = slurm.lessons.heed((both,), {2: job(2)}, (), 0.0, lambda _: True)
+    assert [t.pools for t in free] == [("infer-nv",)]
+    assert not held
+
+
+def test_a_job_that_has_no_room_is_no_try() -> None:
+    slurm = Slurm("QOSMaxGRESPerUser")
+    slurm.lessons.look([])
+    tasks = (task(job(2)), task(job(3)), task(job(4)))
+    jobs = {n: job(n) for n in (2, 3, 4)}
+    free, _ = slurm.lessons.heed(tasks, jobs, (), 0.0, lambda t: t.job_id != 2)
+    assert [t.job_id for t in free] == [2, 3]
