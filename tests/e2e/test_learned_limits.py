@@ -52,4 +52,5 @@ def test_jobs_without_a_licence_leave_the_devices_to_others(cluster: Cluster) ->
     )
     tries = sum(cluster.outcomes(key).count("returned") for key in head)
     assert tries < 2 * len(head), f"{tries} tries of {len(head)} jobs"
-    assert not any("returned" in cluster.outcomes(key) for key in behind)
+    for key in behind:
+        assert "returned" not in cluster.outcomes(key), cluster.story(key)

@@ -154,20 +154,25 @@ class Lessons:
             del self.known[next(iter(self.known))]
         return True
 
-    def look(self, jobs: Iterable[Job]) -> None:
-        """See from Slurm's records which lessons may no longer hold."""
+    def look(self, jobs: Iterable[Job], ticks: float) -> None:
+        """See from Slurm's records which lessons may no longer hold.
+
+        A job that ended has left room. One that started tells of room only if it was a try.
+        """
         if not self.known:
             return
         holding = [job for job in jobs if job.holds_nodes]
         for scope, lesson in list(self.known.items()):
             counted = frozenset(job.key for job in holding if _counts(job, scope))
-            if counted == lesson.counted:
-                continue
-            allowed = lesson.allowed * 2 if counted - lesson.counted else 1
+            tried = bool(counted - lesson.counted and self._allowed(lesson, ticks))
+            changed = lesson.changed or tried or bool(lesson.counted - counted)
+            allowed = lesson.allowed * 2 if tried else 1
             if allowed > ENOUGH:
                 del self.known[scope]
-            else:
-                self.known[scope] = replace(lesson, counted=counted, allowed=allowed, changed=True)
+            elif counted != lesson.counted:
+                self.known[scope] = replace(
+                    lesson, counted=counted, allowed=allowed, changed=changed
+                )
 
     def heed(
         self,

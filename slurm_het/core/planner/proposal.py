@@ -121,7 +121,7 @@ def observe(
     snapshot = without_leftovers(snapshot, policy, last_plan)
     inventory = take_inventory(snapshot, policy)
     outcomes = memory.pins.observe(snapshot, policy, ticks)
-    memory.lessons.look(snapshot.jobs)
+    memory.lessons.look(snapshot.jobs, ticks)
     recovered = memory.pins.recover(snapshot, inventory, policy, last_plan)
     for pin in recovered:
         memory.pins.add(pin.task, pin.placement, ticks, pin.start)

@@ -102,21 +102,27 @@ def test_one_job_is_tried_after_a_while_and_later_each_time() -> None:
 def test_one_job_is_tried_when_one_that_counts_ends_and_twice_as_many_once_it_starts() -> None:
     slurm = Slurm("QOSMaxGRESPerUser")
     waiting = [job(n) for n in range(2, 9)]
-    slurm.lessons.look(slurm.running)
+    slurm.lessons.look(slurm.running, 1.0)
     assert slurm.tried(waiting) == []
-    slurm.lessons.look([job(90, "COMPLETED")])
+    slurm.lessons.look([job(90, "COMPLETED")], 1.0)
     assert slurm.tried(waiting) == [2]
-    slurm.lessons.look([job(2, "RUNNING")])
+    slurm.lessons.look([job(2, "RUNNING")], 1.0)
     assert slurm.tried(waiting[1:]) == [3, 4]
-    slurm.lessons.look([job(n, "RUNNING") for n in (2, 3, 4)])
+    slurm.lessons.look([job(n, "RUNNING") for n in (2, 3, 4)], 1.0)
     assert slurm.tried(waiting[3:]) == [5, 6, 7, 8]
 
 
 def test_an_unrelated_job_that_ends_says_nothing() -> None:
     slurm = Slurm("QOSMaxGRESPerUser")
-    slurm.lessons.look([*slurm.running, job(91, "RUNNING", user="bob")])
-    slurm.lessons.look(slurm.running)
+    slurm.lessons.look([*slurm.running, job(91, "RUNNING", user="bob")], 1.0)
+    slurm.lessons.look(slurm.running, 1.0)
     assert slurm.tried([job(2)]) == []
+
+
+def test_what_started_beside_the_refused_job_tells_of_no_room() -> None:
+    slurm = Slurm("QOSMaxGRESPerUser")
+    slurm.lessons.look([*slurm.running, job(2, "RUNNING")], 1.0)
+    assert slurm.tried([job(3)]) == []
 
 
 def test_the_limit_of_one_pool_leaves_the_others_open() -> None:
@@ -129,7 +135,7 @@ def test_the_limit_of_one_pool_leaves_the_others_open() -> None:
 
 def test_a_job_that_has_no_room_is_no_try() -> None:
     slurm = Slurm("QOSMaxGRESPerUser")
-    slurm.lessons.look([])
+    slurm.lessons.look([], 1.0)
     tasks = (task(job(2)), task(job(3)), task(job(4)))
     jobs = {n: job(n) for n in (2, 3, 4)}
     free, _ = slurm.lessons.heed(tasks, jobs, (), 0.0, lambda t: t.job_id != 2)
