@@ -52,5 +52,3 @@ def test_jobs_without_a_licence_leave_the_devices_to_others(cluster: Cluster) ->
     )
     tries = sum(cluster.outcomes(key).count("returned") for key in head)
     assert tries < 2 * len(head), f"{tries} tries of {len(head)} jobs"
-    for key in behind:
-        assert "returned" not in cluster.outcomes(key), cluster.story(key)
