@@ -5,25 +5,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import queue
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from slurm_het.opener import Holds, Opener
+
 START_SECONDS = 60.0  # until READY=1; the watchdog counts from then on
 STOP_SECONDS = 5.0
-GATE_TRY_SECONDS = 5.0
-LEASE_TRY_SECONDS = 2.0
-TRY_LOCK = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+DIE_SECONDS = 1.0  # after SIGKILL; who lives on waits for storage that hangs
+OPEN_SECONDS = 7.0  # how long --open-gate tries; the supervisor tries for ever
+TICK = 0.1
 DEFAULT_RUN_DIR = "/run/slurm-het"
-DEFAULT_STATE_DIR = "/var/lib/slurm-het"  # as in config.Paths
-GATE_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     # The YAML itself, not the checked Config: the gate must open even when hetd refuses its config.
     try:
         config = yaml.safe_load(options.config.read_text())
-        gate = GateOpener.of(config)
+        run_dir, opener = _run_dir(config), opener_of(config)
     except OSError as error:
         parser.error(f"cannot read {options.config}: {error.strerror}")
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
@@ -50,17 +55,16 @@ def main(argv: list[str] | None = None) -> None:
             f" ({' '.join(str(error).split())[:200]}); slurm-het check says what is wrong with it"
         )
     if options.open_gate:
-        sys.exit(0 if gate.open(GATE_PAUSES[:3]) else 1)
+        sys.exit(0 if open_gate(opener) else 1)
     if not options.command:
         parser.error("a program to keep running is needed, after --")
-    run_dir = _run_dir(config)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)  # /run is empty after a boot
     except OSError as error:
         parser.error(f"cannot make {run_dir}: {error.strerror}; make it, for SlurmUser")
     supervisor = Supervisor(
         command=options.command,
-        gate=gate,
+        opener=opener,
         notify_path=run_dir / "notify.sock",
         restart_seconds=options.restart_seconds,
         watchdog_seconds=options.watchdog_seconds,
@@ -68,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is read anew, and nothing ends
     supervisor.run()
 
 
@@ -76,135 +81,112 @@ def _run_dir(config: dict[str, Any]) -> Path:
     return Path(given).parent if given else Path(DEFAULT_RUN_DIR)
 
 
-@dataclass(frozen=True)
-class GateOpener:
-    """Sets the intake UP in place of a hetd that no longer can, unless another hetd leads."""
+def opener_of(config: dict[str, Any]) -> Opener:
+    """The opener for het.yaml as it was read, unchecked. Raises KeyError, TypeError."""
+    slurm = config.get("slurm") or {}
+    return Opener(
+        configured=str(config["intake_partition"]),
+        scontrol=os.path.join(slurm.get("bin_dir") or "", "scontrol"),
+        holds=Holds(_run_dir(config)),
+        slurm_conf=slurm.get("conf") or "",
+    )
 
-    partition: str
-    scontrol: str
-    lease: Path
-    slurm_conf: str = ""
 
-    @classmethod
-    def of(cls, config: dict[str, Any]) -> GateOpener:
-        """The opener for het.yaml as it was read, unchecked."""
-        slurm = config.get("slurm") or {}
-        state = (config.get("paths") or {}).get("state_dir") or DEFAULT_STATE_DIR
-        return cls(
-            partition=str(config["intake_partition"]),
-            scontrol=os.path.join(slurm.get("bin_dir") or "", "scontrol"),
-            lease=Path(state) / "lease",
-            slurm_conf=slurm.get("conf") or "",
-        )
-
-    def open(self, pauses: tuple[float, ...]) -> bool:
-        """Try to open the gate after each pause (seconds); return whether it is as it should be."""
-        if self._led():
-            _log("another hetd leads: the gate is left to it")
-            return True
-        argv = [self.scontrol, "update", f"PartitionName={self.partition}", "State=UP"]
-        env = os.environ | ({"SLURM_CONF": self.slurm_conf} if self.slurm_conf else {})
-        for pause in pauses:
-            time.sleep(pause)
-            try:
-                subprocess.run(
-                    argv, env=env, check=True, capture_output=True, timeout=GATE_TRY_SECONDS
-                )
-            except (OSError, subprocess.SubprocessError) as error:
-                _log(f"could not open the gate: {error}")
-            else:
-                _log(f"opened the gate: partition {self.partition} is UP")
-                return True
-        _log("gave up opening the gate; a restarted slurmctld opens it by itself")
-        return False
-
-    def _led(self) -> bool:
-        """Whether another process holds the lease; False in doubt.
-
-        The storage may hang. So a child process tries the lock, in bounded time.
-        """
-        argv = [sys.executable, "-c", TRY_LOCK, str(self.lease)]
-        try:
-            tried = subprocess.run(
-                argv, capture_output=True, timeout=LEASE_TRY_SECONDS, check=False
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            _log(f"cannot tell whether another hetd leads: {error}")
-            return False
-        return b"BlockingIOError" in tried.stderr
+def open_gate(opener: Opener, seconds: float = OPEN_SECONDS) -> bool:
+    """Open the gate; returns whether it is as it should be, after so many seconds at most."""
+    deadline = time.monotonic() + seconds
+    opener.want(time.monotonic())
+    while opener.wanted and time.monotonic() < deadline:
+        if line := opener.tick(time.monotonic()):
+            _print(line)
+        time.sleep(0.02)
+    opener.close()
+    return not opener.wanted
 
 
 @dataclass
 class Supervisor:
-    """Keeps one program running; whenever it is not running, the intake partition is UP."""
+    """Keeps one program running; whenever it is not running, the intake partition is UP.
+
+    One loop does it all in steps that do not wait, so that nothing that hangs keeps it from the
+    gate: no child that cannot die, no log that nobody reads.
+    """
 
     command: list[str]
-    gate: GateOpener
+    opener: Opener
     notify_path: Path
     restart_seconds: float
     watchdog_seconds: float
     status_file: Path | None = None
     stopping: bool = False
+    log: Log = field(default_factory=lambda: Log())
 
     def run(self) -> None:
         """Start, watch, open the gate, pause, start again; returns after `stop`."""
-        self.notify_path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
-            notifications.bind(str(self.notify_path))
-            while not self.stopping:
-                while receive(notifications, seconds=0.0):
-                    pass  # what is left of the last child's messages is not the next one's
-                self._watch(self._start(), notifications)
-                self.gate.open(GATE_PAUSES[:3] if self.stopping else GATE_PAUSES)
-                self._pause(self.restart_seconds)
+        while not self.stopping:
+            child = self._start()
+            if child:
+                self._watch(child)
+                self._end(child)
+            self._wait(self.restart_seconds, lambda: self.stopping)
+        self._wait(OPEN_SECONDS, lambda: not self.opener.wanted)
+        self.opener.close()
+        self.log.close()
 
     def stop(self) -> None:
         """End the program, then `run`."""
         self.stopping = True
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        microseconds = str(int(self.watchdog_seconds * 1e6))
-        notify = {"NOTIFY_SOCKET": str(self.notify_path), "WATCHDOG_USEC": microseconds}
-        # When the supervisor dies, the program gets TERM and opens the gate itself: nobody else is
-        # left to do it.
-        argv = ["setpriv", "--pdeathsig", "TERM", "--", *self.command]
-        child = subprocess.Popen(
-            argv, env=os.environ | notify, stdin=subprocess.DEVNULL, start_new_session=True
-        )
-        _log(f"started {self.command[0]} as {child.pid}")
+    def _start(self) -> Child | None:
+        try:
+            child = Child(self.command, self.notify_path, self.watchdog_seconds)
+        except OSError as error:
+            self.log.line(f"cannot start {self.command[0]}: {error.strerror}")
+            self.opener.want(time.monotonic())
+            return None
+        self.log.line(f"started {self.command[0]} as {child.pid}")
         self._write_status(f"{child.pid} starting")
         return child
 
-    def _watch(self, child: subprocess.Popen[bytes], notifications: socket.socket) -> None:
-        """Return when the child has ended, by itself or because of us."""
+    def _watch(self, child: Child) -> None:
+        """Return when the child has ended, or must be ended."""
         deadline, ready = time.monotonic() + START_SECONDS, False
-        while child.poll() is None and not self.stopping:
-            message = receive(notifications, seconds=0.1)
-            if "READY=1" in message:
+        while child.lives() and not self.stopping:
+            message = child.message(TICK)
+            if "READY=1" in message and not ready:
                 ready = True
+                self.opener.unwant()
                 self._write_status(f"{child.pid} ready")
             if ready and ("WATCHDOG=1" in message or "READY=1" in message):
                 deadline = time.monotonic() + self.watchdog_seconds
             if time.monotonic() > deadline:
-                _log("missed its watchdog" if ready else "was not ready in time")
-                child.kill()
-                child.wait()
-        if self.stopping:
-            child.terminate()
-        try:
-            child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)  # a dead hetd's updates must not go on
-        self._write_status("")
-        _log(f"{child.pid} ended with status {child.returncode}")
+                self.log.line("missed its watchdog" if ready else "was not ready in time")
+                return
+            self._tick()
 
-    def _pause(self, seconds: float) -> None:
+    def _end(self, child: Child) -> None:
+        """End the child, in bounded time, and have the gate opened."""
+        if self.stopping and child.lives():
+            child.process.terminate()
+            self._wait(STOP_SECONDS, lambda: not child.lives())
+        child.kill()
+        self.opener.want(time.monotonic())
+        self._wait(DIE_SECONDS, lambda: not child.lives())
+        status = child.process.returncode
+        ended = "does not die" if status is None else f"ended with status {status}"
+        self.log.line(f"{child.pid} {ended}")
+        child.close()
+        self._write_status("")
+
+    def _wait(self, seconds: float, until: Callable[[], bool]) -> None:
         deadline = time.monotonic() + seconds
-        while not self.stopping and time.monotonic() < deadline:
-            time.sleep(0.1)
+        while not until() and time.monotonic() < deadline:
+            self._tick()
+            time.sleep(TICK / 2)
+
+    def _tick(self) -> None:
+        if line := self.opener.tick(time.monotonic()):
+            self.log.line(line)
 
     def _write_status(self, text: str) -> None:
         if self.status_file is None:
@@ -214,7 +196,87 @@ class Supervisor:
             new.write_text(text)
             new.replace(self.status_file)  # whoever reads it never finds it half written
         except OSError as error:  # a full disk is no reason to leave hetd unwatched
-            _log(f"cannot write {self.status_file}: {error.strerror}")
+            self.log.line(f"cannot write {self.status_file}: {error.strerror}")
+
+
+class Child:
+    """The program as it runs, and the socket on which it tells how it is. Raises OSError."""
+
+    def __init__(self, command: list[str], notify_path: Path, watchdog_seconds: float) -> None:
+        # A socket of its own, made anew: somebody may have removed the directory.
+        notify_path.parent.mkdir(parents=True, exist_ok=True)
+        notify_path.unlink(missing_ok=True)
+        self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        microseconds = str(int(watchdog_seconds * 1e6))
+        notify = {"NOTIFY_SOCKET": str(notify_path), "WATCHDOG_USEC": microseconds}
+        # When the supervisor dies, the program gets TERM and ends.
+        argv = ["setpriv", "--pdeathsig", "TERM", "--", *command]
+        try:
+            self.notifications.bind(str(notify_path))
+            self.process = subprocess.Popen(
+                argv, env=os.environ | notify, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError:
+            self.notifications.close()
+            raise
+        self.pid = self.process.pid
+
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    def message(self, seconds: float) -> list[str]:
+        """What it tells next; [] if nothing comes in time."""
+        return receive(self.notifications, seconds)
+
+    def kill(self) -> None:
+        """Kill it, and with it what it runs: a dead hetd's updates must not go on."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Hear nothing more of it."""
+        self.notifications.close()
+
+
+class Log:
+    """Lines on stderr, written by a thread: a log that nobody reads holds up nobody.
+
+    Of lines of one kind (equal but for numbers) only so many a minute are written.
+    """
+
+    MOST_A_MINUTE = 6
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[str | None] = queue.Queue(100)
+        self._recent: dict[str, list[float]] = {}
+        self._left_out: Counter[str] = Counter()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def line(self, text: str) -> None:
+        """Write a line, soon; where there are too many it is only counted."""
+        now, kind = time.monotonic(), re.sub(r"[\d.]+", "#", text)[:100]
+        recent = [at for at in self._recent.get(kind, []) if now - at < 60]
+        self._recent[kind] = recent
+        if len(recent) >= self.MOST_A_MINUTE:
+            self._left_out[kind] += 1
+            return
+        recent.append(now)
+        if left_out := self._left_out.pop(kind, 0):
+            text += f" (and {left_out} times more since the last such line)"
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(text)
+
+    def close(self) -> None:
+        """Wait a moment for the last lines."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(None)
+        self._thread.join(1.0)
+
+    def _write(self) -> None:
+        while (text := self._lines.get()) is not None:
+            _print(text)
 
 
 def receive(notifications: socket.socket, seconds: float) -> list[str]:
@@ -226,7 +288,7 @@ def receive(notifications: socket.socket, seconds: float) -> list[str]:
         return []
 
 
-def _log(text: str) -> None:
+def _print(text: str) -> None:
     # A log on a full disk, or whose reader is gone, must not keep the gate from being opened.
     with contextlib.suppress(OSError):
         print(f"{time.strftime('%F %T')} supervise: {text}", file=sys.stderr, flush=True)

@@ -63,6 +63,7 @@ def systemd_unit(config: Config, user: str, group: str) -> str:
         scontrol=str(scontrol),
         partition=config.policy.intake_partition,
         writes=[str(path) for path in sorted(writes - own)],
+        mounts=sorted({str(paths.state_dir), str(paths.journal.parent)}),
         in_home=sys.executable.startswith(("/home/", "/root/")),
     )
 

@@ -12,6 +12,7 @@ from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.daemon.gate import Gate
 from slurm_het.errors import HetError, SilenceError, SlurmError
+from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 
@@ -61,8 +62,9 @@ def _asked(settings: Config, *, on: bool) -> bool:
 
 
 def _gate(settings: Config) -> Gate:
-    intake = settings.policy.intake_partition
-    return Gate(CliSlurm(settings.slurm), intake, settings.paths.state_dir)
+    intake, paths = settings.policy.intake_partition, settings.paths
+    holds = Holds(paths.control_socket.parent)
+    return Gate(CliSlurm(settings.slurm), intake, paths.state_dir, holds)
 
 
 def _holds(settings: Config) -> bool:

@@ -25,8 +25,9 @@ from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import set_up_logging
 from slurm_het.daemon.notify import notify, tell_watchdog
 from slurm_het.daemon.wakes import Wakes
-from slurm_het.errors import HetError, LeadError, SlurmError
+from slurm_het.errors import HetError, LeadError, LeadTakenError, SlurmError
 from slurm_het.journal import Journal
+from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.solve.worker import WorkerSolver
@@ -58,7 +59,8 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.slurm = CliSlurm(config.slurm)
-        self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir)
+        holds = Holds(config.paths.control_socket.parent)
+        self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir, holds)
         self.solver = WorkerSolver(config.planner.solver, config.planner.gap)
         self.journal = Journal(config.paths.journal)
         self.lease = Lease(config.paths.state_dir)
@@ -111,6 +113,7 @@ class Daemon:
         while not self.wakes.stop.is_set() and not await asyncio.to_thread(self.lease.take):
             if self.leading is None:
                 self.leading = False
+                self.gate.note(held=False)
                 log.info("standing by: another hetd leads (%s)", self.lease.path)
                 notify("READY=1\nSTATUS=standing by")
             await asyncio.sleep(LEASE_SECONDS)
@@ -171,8 +174,12 @@ class Daemon:
     async def _check_lead(self) -> None:
         try:
             await self.lease.checked()
-        except LeadError:
+        except LeadTakenError:
+            self.gate.note(held=False)
             self.leading = False  # another hetd leads: we must not open its gate
+            raise
+        except LeadError:
+            self.leading = False  # maybe another one leads: whoever outlives us finds out
             raise
 
     def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 
 from slurm_het.core.gate import GateEvent, GateOrder, GateState, step
 from slurm_het.core.model import Snapshot
 from slurm_het.errors import HetError, SlurmError
+from slurm_het.opener import Holds
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.gate")
@@ -20,11 +22,15 @@ def bypass_flag(state_dir: Path) -> Path:
 
 
 class Gate:
-    """The state of the gate as hetd has it, and the hand that moves the intake partition."""
+    """The state of the gate as hetd has it, and the hand that moves the intake partition.
 
-    def __init__(self, slurm: SlurmClient, partition: str, state_dir: Path) -> None:
+    `holds` is the note for those who open the gate if hetd no longer can.
+    """
+
+    def __init__(self, slurm: SlurmClient, partition: str, state_dir: Path, holds: Holds) -> None:
         self.slurm = slurm
         self.partition = partition
+        self.holds = holds
         self.flag = bypass_flag(state_dir)
         self.state = GateState.RECOVERING
         self._seen = ""
@@ -73,7 +79,16 @@ class Gate:
         if self._seen == "DOWN":  # INACTIVE is the admin's word
             await self._close()
 
+    def note(self, *, held: bool) -> None:
+        """Note whether this host's hetd may hold the gate closed. Raises HetError."""
+        try:
+            self.holds.write(self.partition if held else "")
+        except OSError as error:
+            hint = "paths.control_socket must be in a directory of SlurmUser's"
+            raise HetError(f"cannot write {self.holds.path}: {error.strerror}", hint) from error
+
     async def _close(self) -> None:
+        self.note(held=True)  # before it is: whatever happens next, somebody knows what to open
         try:
             await self.slurm.set_partition_state(self.partition, "DOWN")
         except SlurmError:
@@ -88,3 +103,5 @@ class Gate:
             log.error("cannot open the gate (%s): %s", event, error.message)
         else:
             self._seen = "UP"
+            with contextlib.suppress(HetError):  # then it is opened once more, by another hand
+                self.note(held=False)

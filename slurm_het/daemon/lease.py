@@ -17,7 +17,7 @@ import secrets
 import socket
 from pathlib import Path
 
-from slurm_het.errors import LeadError
+from slurm_het.errors import LeadError, LeadTakenError
 
 CHECK_SECONDS = 5.0
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -55,7 +55,10 @@ class Lease:
         return True
 
     def check(self) -> None:
-        """Raise LeadError unless the lead is still ours; slow storage makes it slow."""
+        """Raise LeadError unless the lead is still ours, LeadTakenError if another has it.
+
+        Slow storage makes it slow.
+        """
         try:
             found = self.path.read_bytes()  # opened anew: only then does NFS look past its cache
             if found in {self.name, b""}:
@@ -63,7 +66,7 @@ class Lease:
         except OSError as error:
             raise LeadError(f"the lead is lost: {self.path}: {error.strerror}") from error
         who = found.decode("ascii", "replace").split(" ")[0][:64]
-        raise LeadError(f"the lead is lost: {self.path} is {who!r}'s")
+        raise LeadTakenError(f"the lead is lost: {self.path} is {who!r}'s")
 
     async def checked(self) -> None:
         """`check` in bounded time, beside the event loop."""

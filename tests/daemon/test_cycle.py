@@ -21,6 +21,7 @@ from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
 from slurm_het.journal import Journal
+from slurm_het.opener import Holds
 from slurm_het.settings import Config, Paths, PlannerSettings
 from tests.support.fake_slurm import FakeSlurm
 from tests.support.world import gated, marked, policy, running, task
@@ -36,7 +37,7 @@ class Bench:
         at_once = PlannerSettings(reserve_after_seconds=0, deadline_seconds=60.0)
         config = Config(policy=policy(), planner=at_once, paths=Paths(state_dir=tmp_path))
         self.journal = Journal(tmp_path / "journal.db")
-        gates = Gate(self.slurm, "accel", tmp_path)
+        gates = Gate(self.slurm, "accel", tmp_path, Holds(tmp_path))
         self.ticked = 0.0
         self.cycle = Cycle(
             config, self.slurm, gates, self.journal, self,

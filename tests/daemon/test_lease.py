@@ -14,7 +14,6 @@ import pytest
 
 from slurm_het.daemon.lease import Lease
 from slurm_het.errors import LeadError
-from slurm_het.supervise import GateOpener
 
 HOLD = """
 import sys, time, pathlib
@@ -81,39 +80,3 @@ def test_a_state_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LeadError, match="file/lease"):
         Lease(tmp_path / "file").take()
-
-
-def opener(directory: Path, scontrol: str) -> GateOpener:
-    """What a supervisor, or ExecStopPost, opens the gate with."""
-    return GateOpener.of(
-        {
-            "intake_partition": "accel",
-            "slurm": {"bin_dir": scontrol},
-            "paths": {"state_dir": str(directory)},
-        }
-    )
-
-
-def test_the_gate_of_another_leader_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = tmp_path / "calls"
-    scontrol = tmp_path / "scontrol"
-    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n')
-    scontrol.chmod(0o755)
-    monkeypatch.setattr("slurm_het.supervise.LEASE_TRY_SECONDS", 60.0)
-    gate = opener(tmp_path, str(tmp_path))
-    assert gate.open((0.0,)), "no lease at all: nobody leads"
-    assert not (tmp_path / "lease").exists(), "made here it might be root's, and in hetd's way"
-    other = holder(tmp_path)
-    try:
-        assert gate.open((0.0,))
-    finally:
-        other.kill()
-        other.wait()
-    assert gate.open((0.0,)), "the leader is dead"
-    assert calls.read_text() == "update PartitionName=accel State=UP\n" * 2
-
-
-def test_a_gate_that_cannot_be_opened_is_a_failure(tmp_path: Path) -> None:
-    assert not opener(tmp_path, "/bin/false/").open((0.0, 0.0))

@@ -90,6 +90,11 @@ class Hetd:
             self.supervisor.wait()
 
 
+def children(pid: int) -> list[int]:
+    """The processes that one has started."""
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @pytest.fixture(scope="module")
 def box() -> Iterator[Sandbox]:
     """A sandbox whose hetds these tests start themselves."""
@@ -347,6 +352,9 @@ def test_a_backup_slurmctld_takes_over_and_gives_back(
 
     first.supervisor.send_signal(signal.SIGSTOP)  # the host is gone, and nobody notices
     first.kill()
+    for child in children(first.supervisor.pid):  # the opener is of that host too
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     first.supervisor.kill()
     primary.kill()
     died = time.monotonic()

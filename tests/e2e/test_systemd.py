@@ -66,9 +66,10 @@ def test_paths_that_are_not_the_default_are_writable_and_quoted() -> None:
         source=Path("het.yaml"),
     )
     lines = systemd_unit(config, "slurm", "slurm").splitlines()
-    assert 'ReadWritePaths="/shared/het 100%%"' in lines
-    assert "ReadWritePaths=/srv/j" in lines
-    assert "ReadWritePaths=/run/slurm-het" not in lines, "RuntimeDirectory makes it"
+    assert 'ReadWritePaths="-/shared/het 100%%"' in lines
+    assert "ReadWritePaths=-/srv/j" in lines
+    assert 'RequiresMountsFor="/shared/het 100%%"' in lines
+    assert not any("/run/slurm-het" in line for line in lines), "RuntimeDirectory makes it"
     assert "Environment=SLURM_CONF=/opt/slurm/etc/s.conf" in lines
     stop = next(line for line in lines if line.startswith("ExecStopPost="))
     assert stop.endswith(f"{Path.cwd()}/het.yaml /opt/slurm/bin/scontrol accel")

@@ -305,6 +305,9 @@ def test_hetd_is_killed_and_comes_back(short_path: Path, small: Path) -> None:
 CHILD = textwrap.dedent(
     """
     import os, signal, socket, subprocess, sys, time
+    from pathlib import Path
+    from slurm_het.opener import Holds
+    Holds(Path(os.environ["NOTIFY_SOCKET"]).parent).write("accel")
     subprocess.run(["scontrol", "update", "PartitionName=accel", "State=DOWN"], check=True)
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
