@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,22 @@ def test_hetd_under_systemd(host: tuple[SystemdHost, Cluster]) -> None:
     with cluster.gate_opens():  # the watchdog ends it
         os.kill(main_pid(systemd), signal.SIGSTOP)
     cluster.wait("it is back", lambda: cluster.gate() == "DOWN")
+
+    state = load_config(cluster.box.config_path).paths.state_dir
+    away = state.with_name("away")
+    gone = time.monotonic()
+    state.rename(away)  # as if its storage were unmounted
+    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", 15)
+    time.sleep(5)  # over several starts that come to nothing
+    assert cluster.gate() == "UP"
+    log = cluster.box.layout.output_of("hetd").read_text()
+    assert f"{state}/lease: No such file or directory" in log
+    assert "226" not in systemd.systemctl("status", "hetd").stdout
+    assert time.monotonic() - gone < 60
+    if state.exists():
+        shutil.rmtree(state)
+    away.rename(state)
+    cluster.wait("it is back", lambda: cluster.gate() == "DOWN", 30)
 
     assert systemd.systemctl("stop", "hetd").returncode == 0
     assert cluster.gate() == "UP"

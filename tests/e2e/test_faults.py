@@ -1,0 +1,175 @@
+"""Faults of what hetd and its supervisor stand on: the gate is open within 15 s of each."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from slurm_het.sandbox.cluster import Sandbox
+from tests.support.cluster import Cluster, sandbox_dir
+
+pytestmark = pytest.mark.slurm
+BOUND = 15.0  # seconds from the fault until the gate is open
+SMALL = """
+nodes:
+- {name: "nv[1-2]", type: a100, vendor: nvidia, devices: 2, memory_gib_per_device: 80,
+   cpus: 16, memory_gib: 64, pool: train-nv, scenario: training}
+"""
+
+
+class Storage:
+    """A file system of its own for hetd's state, which can be made to hang."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.image = path, path.with_suffix(".img")
+        self.frozen = False
+        with self.image.open("wb") as file:
+            file.truncate(16 << 20)
+        path.mkdir()
+        self._run("mkfs.ext4", "-q", str(self.image))
+        self._run("mount", "-o", "loop", str(self.image), str(path))
+        shutil.chown(path, "slurm")
+
+    def _run(self, *argv: str) -> None:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode:
+            pytest.skip(f"{' '.join(argv)}: {done.stderr.strip()}")
+
+    def freeze(self) -> None:
+        """Whoever writes there from now on hangs, and cannot even be killed."""
+        self._run("fsfreeze", "-f", str(self.path))
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """As before."""
+        if self.frozen:
+            self._run("fsfreeze", "-u", str(self.path))
+            self.frozen = False
+
+    def close(self) -> None:
+        """Take it away."""
+        self.thaw()
+        subprocess.run(["umount", "-l", str(self.path)], check=False, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[Storage]:
+    missing = [name for name in ("mkfs.ext4", "mount", "fsfreeze") if not shutil.which(name)]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    with sandbox_dir() as base:
+        made = Storage(base / "state")
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def boxed(state: Path | None = None) -> contextlib.AbstractContextManager[Sandbox]:
+    """A sandbox whose daemons are no root's: limits bind them."""
+    return _boxed(state)
+
+
+@contextmanager
+def _boxed(state: Path | None) -> Iterator[Sandbox]:
+    with sandbox_dir() as base:
+        topology = base / "topology.yaml"
+        topology.write_text(SMALL)
+        paths = {"state_dir": str(state), "journal": str(state / "journal.db")} if state else {}
+        overrides = {"paths": paths, "planner": {"poll_seconds": 1.0}}
+        with Sandbox.up(base / "box", topology, overrides=overrides, slurm_user="slurm") as box:
+            yield box
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    with boxed() as sandbox:
+        yield sandbox
+
+
+def supervisor(cluster: Cluster) -> int:
+    return next(p.pid for p in cluster.box.daemons() if p.name == "supervisor")
+
+
+def opened_within(cluster: Cluster, fault: Callable[[], None], seconds: float = BOUND) -> float:
+    """How long after the fault the gate is open."""
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+    fault()
+    began = time.monotonic()
+    cluster.wait("the gate is open", lambda: cluster.gate() == "UP", seconds)
+    return time.monotonic() - began
+
+
+def limit(pid: int, what: str, soft: str) -> None:
+    """Set a process's own limit, as its user: not every root may."""
+    user = ["setpriv", "--reuid", "slurm", "--regid", "slurm", "--clear-groups"]
+    subprocess.run([*user, "prlimit", "--pid", str(pid), f"--{what}={soft}:"], check=True)
+
+
+@pytest.mark.parametrize(("what", "least"), [("nofile", "3"), ("nproc", "1")])
+def test_a_supervisor_that_lacks_what_it_needs_still_opens(
+    cluster: Cluster, what: str, least: str
+) -> None:
+    pid = supervisor(cluster)
+    limit(pid, what, least)
+    try:
+        opened_within(cluster, cluster.box.kill_hetd)
+        time.sleep(3.0)  # it would have started hetd anew by now
+        assert supervisor(cluster) == pid, "it has not ended"
+        assert cluster.gate() == "UP"
+    finally:
+        limit(pid, what, "512")
+    cluster.wait("hetd plans again", lambda: cluster.gate() == "DOWN", 30)
+    log = cluster.box.layout.output_of("supervisor").read_text()
+    assert "Traceback" not in log
+
+
+def test_a_log_that_nobody_reads_keeps_no_gate_closed(cluster: Cluster) -> None:
+    cluster.box.stop_hetd()
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    status = cluster.box.layout.run / "piped.status"
+    argv = [sys.executable, "-m", "slurm_het.supervise", "--config", str(cluster.box.config_path)]
+    argv += ["--status-file", str(status), "--"]
+    argv += [sys.executable, "-m", "slurm_het.daemon.app", "--config", str(cluster.box.config_path)]
+    child = subprocess.Popen(argv, env=cluster.box.env, stderr=writing, stdout=writing)
+    try:
+        cluster.wait("hetd is ready", lambda: status.exists() and "ready" in status.read_text())
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x")
+        hetd = int(status.read_text().split()[0])
+        opened_within(cluster, lambda: os.kill(hetd, signal.SIGSTOP))
+    finally:
+        os.close(writing)
+        os.close(reading)
+        child.terminate()
+        child.wait(30)
+        cluster.box.start_hetd()
+
+
+def test_storage_that_hangs_keeps_no_gate_closed(storage: Storage) -> None:
+    """A process that waits for it cannot be killed, and holds the lead's lock for as long."""
+    with boxed(storage.path) as sandbox:
+        cluster = Cluster(sandbox)
+        try:
+            opened_within(cluster, storage.freeze)
+            time.sleep(5.0)
+            assert cluster.gate() == "UP"
+        finally:
+            storage.thaw()
+        cluster.wait("hetd plans again", lambda: cluster.gate() == "DOWN", 30)
+        key = cluster.sbatch("--gres=gpu:1", script="module load cuda\nsleep 1", user="nobody")
+        cluster.wait_started(key)
