@@ -31,6 +31,10 @@ class GresError(HetError):
     """A GRES string does not follow Slurm's grammar."""
 
 
+class CannotRunError(SlurmError):
+    """A program of Slurm's could not be started: the fault is this process's, or this host's."""
+
+
 class LeadError(HetError):
     """Another hetd plans for this Slurm now, or this one can no longer tell."""
 

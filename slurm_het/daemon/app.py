@@ -20,12 +20,13 @@ from slurm_het.core.gate import GateEvent, GateState
 from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
+from slurm_het.daemon.health import Health
 from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import set_up_logging
 from slurm_het.daemon.notify import notify, tell_watchdog
 from slurm_het.daemon.wakes import Wakes
-from slurm_het.errors import HetError, LeadError, LeadTakenError, SlurmError
+from slurm_het.errors import CannotRunError, HetError, LeadError, LeadTakenError, SlurmError
 from slurm_het.journal import Journal
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
@@ -41,6 +42,7 @@ MAX_BACKOFF = 30.0
 # (with 10,000 devices).
 GC_THRESHOLD = (200_000, 10, 10)
 LEASE_SECONDS = 0.5
+LOOK_SECONDS = 0.5
 
 
 def stuck_seconds(config: Config) -> float:
@@ -74,23 +76,27 @@ class Daemon:
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.started = time.time()
         self._cycle_began = time.monotonic()
-        self._failures, self._failing_since = 0, 0.0
+        self.health = Health(config.planner.fail_open_seconds)
+        self._unable: HetError | None = None
 
     async def run(self) -> None:
         """Get ready, take the lead, close the gate, plan until told to stop, open the gate."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.wakes.stop.set)
-        heartbeat = None
+        beside: list[asyncio.Task[None]] = []
         try:
             await self._get_ready()
             stuck = stuck_seconds(self.config)
-            heartbeat = asyncio.create_task(tell_watchdog(self._last_progress, stuck))
+            beside += [
+                asyncio.create_task(tell_watchdog(self._last_progress, stuck)),
+                asyncio.create_task(self._open_in_time()),
+            ]
             await self._stand_by()
             await self._cycles()
         finally:
-            if heartbeat:
-                heartbeat.cancel()
+            for task in beside:
+                task.cancel()
             notify("STOPPING=1")
             await self.hook.stop()
             await self.control.stop()
@@ -132,6 +138,19 @@ class Daemon:
             await self.gate.heed(GateEvent.STOP)
         self.lease.release()
 
+    async def _open_in_time(self) -> None:
+        """Open the gate once cycles have failed for too long, whatever the present one waits for.
+
+        Where this hetd itself cannot, it ends: its supervisor can.
+        """
+        while not self.wakes.stop.is_set():
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.leading and self.health.failing(time.monotonic()) and not self.gate.opened:
+                await self.gate.heed(GateEvent.FAILING)
+                if isinstance(self.gate.refusal, CannotRunError):
+                    self._unable = self.gate.refusal
+                    self.wakes.stop.set()
+
     async def _cycles(self) -> None:
         while not self.wakes.stop.is_set():
             self.wakes.begin()
@@ -139,10 +158,12 @@ class Daemon:
             self.journal.prune(time.time())
             if await self._cycle():
                 self.wakes.wake()
-            if not self._failures and self.gate.state in {GateState.CLOSED, GateState.OPEN}:
+            if not self.health.failures and self.gate.state in {GateState.CLOSED, GateState.OPEN}:
                 notify("READY=1\nSTATUS=leading")
             took = time.monotonic() - self._cycle_began
             await self.wakes.wait(self._pause(), took)
+        if self._unable:
+            raise self._unable
 
     async def _cycle(self) -> bool:
         """Run one cycle, and tell the gate if it fails; returns whether another may find more to do
@@ -151,21 +172,21 @@ class Daemon:
             more = await self.cycle.run()
             await self.hook.update(self.cycle.inventory)
         except SlurmError as error:
-            self._failing_since = self._failing_since if self._failures else self._cycle_began
-            self._failures += 1
+            self.health.failed(self._cycle_began)
             log.error("cycle given up: %s", error.message)
-            failing = time.monotonic() - self._failing_since
-            late = failing >= self.config.planner.fail_open_seconds
-            await self.gate.heed(GateEvent.FAILING if late else GateEvent.LOST)
+            if not self.health.failing(time.monotonic()):
+                await self.gate.heed(GateEvent.LOST)
             return False
-        self._failures = 0
+        self.health.worked(self.cycle.happened, time.monotonic())
+        if why := self.health.useless(time.monotonic()):
+            raise HetError(why, "see what slurmctld's log says of them; is hetd's user SlurmUser?")
         return more
 
     def _pause(self) -> float:
-        poll = self.config.planner.poll_seconds
-        starting = self.cycle.pins.starting() and not self._failures
+        poll, failures = self.config.planner.poll_seconds, self.health.failures
+        starting = self.cycle.pins.starting() and not failures
         pause = min(RELEASE_WAKE, poll) if starting else poll
-        return min(MAX_BACKOFF, pause * 2.0 ** min(self._failures, 8))
+        return min(MAX_BACKOFF, pause * 2.0 ** min(failures, 8))
 
     def _last_progress(self) -> float:
         # A cycle that makes many slow calls of Slurm does not hang as long as each is answered.

@@ -13,7 +13,7 @@ from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
 from slurm_het.core.jobs.mark import MARK
-from slurm_het.core.model import Plan
+from slurm_het.core.model import Plan, Snapshot
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import (
@@ -92,6 +92,7 @@ class Cycle:
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.inventory = Inventory({})
         self.report = Report()
+        self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
         self._warned: set[str] = set()
         self._journaled: set[tuple[str, int, bool]] = set()
         self._expectation = Expectation(journal, config, clocks, self._relax)
@@ -100,6 +101,7 @@ class Cycle:
     async def run(self) -> bool:
         """Run one cycle; returns whether another may find more to do at once."""
         began = time.perf_counter()
+        self.happened = []
         observed = await self._observe()
         await self._settle(observed)
         if await self.gate.heed(self.gate.read(observed.snapshot)) is not GateOrder.PLAN:
@@ -142,7 +144,7 @@ class Cycle:
         """Journal the jobs that started or ended; take back those that did not start in time."""
         self.endings.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
-        self.journal.record_outcomes(self.clock(), [*observed.outcomes, *returned])
+        self._note(observed.snapshot, [*observed.outcomes, *returned])
         await self.strays.unbind(observed, self.clock())
 
     async def _not_now(self) -> bool:
@@ -228,8 +230,14 @@ class Cycle:
         outcomes = await self.releaser.take_back(moves)
         outcomes += await self.releaser.reserve(prepared)
         released = await self.releaser.release(decided.placements, prepared)
-        self.journal.record_outcomes(self.clock(), [*outcomes, *released])
+        self._note(prepared.snapshot, [*outcomes, *released])
         return released
+
+    def _note(self, snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
+        self.journal.record_outcomes(self.clock(), outcomes)
+        if outcomes:
+            users = {job.key: job.user for job in snapshot.jobs}
+            self.happened += [(outcome, users.get(outcome.key, "")) for outcome in outcomes]
 
     def _more(self, prepared: Prepared, outcomes: list[Outcome]) -> bool:
         released = sum(outcome.event is Event.RELEASED for outcome in outcomes)

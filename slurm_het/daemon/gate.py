@@ -33,7 +33,13 @@ class Gate:
         self.holds = holds
         self.flag = bypass_flag(state_dir)
         self.state = GateState.RECOVERING
+        self.refusal: SlurmError | None = None  # why it could not be opened, at the last try
         self._seen = ""
+
+    @property
+    def opened(self) -> bool:
+        """Whether the intake was UP when it was last seen or set."""
+        return self._seen == "UP"
 
     @property
     def bypass(self) -> bool:
@@ -100,8 +106,9 @@ class Gate:
         try:
             await self.slurm.set_partition_state(self.partition, "UP")
         except SlurmError as error:
+            self.refusal = error
             log.error("cannot open the gate (%s): %s", event, error.message)
         else:
-            self._seen = "UP"
+            self._seen, self.refusal = "UP", None
             with contextlib.suppress(HetError):  # then it is opened once more, by another hand
                 self.note(held=False)

@@ -63,7 +63,8 @@ class Releaser:
         try:
             await self.slurm.update_job(key, fields)
         except SlurmError as error:
-            self.pins.pins.pop(key, None)  # it started meanwhile, or the next snapshot tells
+            # It started meanwhile, or the next snapshot tells; if neither, not again at once.
+            self.pins.take_back(key, error.message[-REASON_MOST:], self.ticks())
             return Outcome(key, Event.KEPT, error.message)
         if penalty:
             self.pins.take_back(key, reason, self.ticks())

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 
 from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.syntax.script import MAX_SCRIPT
-from slurm_het.errors import SlurmBusyError, SlurmError
+from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions, parse_switches
@@ -196,7 +196,7 @@ class CliSlurm:
                     stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=CHUNK,
                 )  # fmt: skip
             except OSError as error:
-                raise SlurmError(
+                raise CannotRunError(
                     f"cannot run {path}: {error.strerror}",
                     "install slurm-client, or set slurm.bin_dir in the configuration",
                 ) from error

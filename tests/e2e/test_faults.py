@@ -17,10 +17,20 @@ from pathlib import Path
 import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.layout import program
 from tests.support.cluster import Cluster, sandbox_dir
 
 pytestmark = pytest.mark.slurm
 BOUND = 15.0  # seconds from the fault until the gate is open
+FAIL_OPEN = 10.0
+SLOW_BOUND = FAIL_OPEN + 5  # the same where reads or updates alone fail
+WRAPPER = """#!/bin/sh
+# Slurm's {name}, which fails while a file says so.
+[ -e {base}/no-{name} ] && {{ echo "broken for a test" >&2; exit 1; }}
+case "$*" in update*JobId=*) [ -e {base}/denied ] && {{
+    echo "Access/permission denied for job 1" >&2; exit 1; }} ;; esac
+exec {path} "$@"
+"""
 SMALL = """
 nodes:
 - {name: "nv[1-2]", type: a100, vendor: nvidia, devices: 2, memory_gib_per_device: 80,
@@ -76,20 +86,36 @@ def storage() -> Iterator[Storage]:
             made.close()
 
 
-def boxed(state: Path | None = None) -> contextlib.AbstractContextManager[Sandbox]:
-    """A sandbox whose daemons are no root's: limits bind them."""
-    return _boxed(state)
+@contextmanager
+def boxed(state: Path | None = None) -> Iterator[Sandbox]:
+    """A sandbox whose daemons are no root's: limits bind them. Its Slurm can be made to fail."""
+    with sandbox_dir() as base:
+        topology, bin_dir = base / "topology.yaml", base / "bin"
+        topology.write_text(SMALL)
+        bin_dir.mkdir()
+        for name in ("scontrol", "squeue"):
+            text = WRAPPER.format(name=name, base=base, path=program(name))
+            (bin_dir / name).write_text(text)
+            (bin_dir / name).chmod(0o755)
+        paths = {"state_dir": str(state), "journal": str(state / "journal.db")} if state else {}
+        overrides = {
+            "paths": paths,
+            "planner": {"poll_seconds": 1.0, "fail_open_seconds": FAIL_OPEN},
+            "slurm": {"bin_dir": str(bin_dir)},
+        }
+        with Sandbox.up(base / "box", topology, overrides=overrides, slurm_user="slurm") as box:
+            yield box
 
 
 @contextmanager
-def _boxed(state: Path | None) -> Iterator[Sandbox]:
-    with sandbox_dir() as base:
-        topology = base / "topology.yaml"
-        topology.write_text(SMALL)
-        paths = {"state_dir": str(state), "journal": str(state / "journal.db")} if state else {}
-        overrides = {"paths": paths, "planner": {"poll_seconds": 1.0}}
-        with Sandbox.up(base / "box", topology, overrides=overrides, slurm_user="slurm") as box:
-            yield box
+def broken(cluster: Cluster, what: str) -> Iterator[None]:
+    """As long as this lasts Slurm's programs fail in one way."""
+    flag = cluster.box.dir.parent / what
+    flag.touch()
+    try:
+        yield
+    finally:
+        flag.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +199,44 @@ def test_storage_that_hangs_keeps_no_gate_closed(storage: Storage) -> None:
         cluster.wait("hetd plans again", lambda: cluster.gate() == "DOWN", 30)
         key = cluster.sbatch("--gres=gpu:1", script="module load cuda\nsleep 1", user="nobody")
         cluster.wait_started(key)
+
+
+def test_a_hetd_without_descriptors_ends_and_the_gate_opens(cluster: Cluster) -> None:
+    hetd = cluster.box.hetd_pid()
+    assert hetd
+    open_now = len(list(Path(f"/proc/{hetd}/fd").iterdir()))
+    opened_within(cluster, lambda: limit(hetd, "nofile", str(open_now + 1)), SLOW_BOUND)
+    cluster.wait("another hetd plans", lambda: cluster.gate() == "DOWN", 30)
+    assert cluster.box.hetd_pid() != hetd
+    log = cluster.box.layout.output_of("supervisor").read_text()
+    assert "Too many open files" in log
+    assert "Traceback" not in log
+
+
+def test_reads_that_fail_open_the_gate_in_time_whatever_is_submitted(cluster: Cluster) -> None:
+    def submit() -> bool:
+        cluster.sbatch("--gres=gpu:1", script="module load cuda\nsleep 1", user="nobody")
+        return cluster.gate() == "UP"
+
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+    with broken(cluster, "no-squeue"):
+        cluster.wait("the gate is open", submit, SLOW_BOUND)
+    cluster.wait("hetd plans again", lambda: cluster.gate() == "DOWN", 40)
+    cluster.clear()
+
+
+def test_updates_that_fail_open_the_gate(cluster: Cluster) -> None:
+    script = "module load cuda\nsleep 60"
+    keys: list[str] = []
+    with broken(cluster, "denied"):
+        began = time.monotonic()
+        keys += [cluster.sbatch("--gres=gpu:1", script=script, user="nobody") for _ in range(3)]
+        cluster.wait("the gate is open", lambda: cluster.gate() == "UP", SLOW_BOUND)
+        for key in keys:
+            cluster.wait_started(key)
+        assert time.monotonic() - began < SLOW_BOUND + 10
+    log = cluster.box.layout.output_of("supervisor").read_text()
+    assert "had no effect (" in log
+    assert log.count("was not released") < 20
+    assert "Traceback" not in log
+    cluster.clear()

@@ -130,7 +130,10 @@ class Pins:
             settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
             if settled:
                 outcomes.append(Outcome(key, *settled))
-                del self.pins[key]
+                if settled[0] is Event.BACK:  # by whose hand ever: not again at once
+                    self.take_back(key, settled[1], ticks)
+                else:
+                    del self.pins[key]
                 if settled[0] in {Event.STARTED, Event.ELSEWHERE, Event.GONE}:
                     self.returned.pop(key, None)
         known = {j.key for j in snapshot.jobs if j.state == "PENDING"}
