@@ -131,9 +131,9 @@ def keep(
 
 
 def tasks(job: JobSeen, indexes: Iterable[int]) -> Iterator[JobSeen]:
-    """The tasks of a job array, each as a job."""
+    """The tasks of a job array, each as a job; of one that was refused, each is."""
     for index in indexes:
-        yield JobSeen(job.name, job.submitted, f"{job.id}_{index}", job.said)
+        yield JobSeen(job.name, job.submitted, job.id and f"{job.id}_{index}", job.said)
 
 
 @dataclass(frozen=True)

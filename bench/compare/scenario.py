@@ -136,8 +136,8 @@ def load(path: Path) -> Scenario:
 
 
 def _problems(scenario: Scenario, accounting: Accounting) -> Iterator[str]:
-    if scenario.seconds <= 0:
-        yield f"seconds: {scenario.seconds:g} is not above 0"
+    if not 0 < scenario.seconds < 86_400:
+        yield f"seconds: {scenario.seconds:g} is not above 0 and below a day"
     if not scenario.submissions:
         yield "submissions: there is none"
     known = [submission.name for submission in scenario.submissions]

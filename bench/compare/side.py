@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench.compare import records
@@ -24,7 +24,7 @@ RECORDS_SECONDS = 30.0
 SHORTENED = ("grace_seconds", "poll_seconds", "reserve_after_seconds")
 """What het.yaml of a sandbox says otherwise than the defaults, for quick tests."""
 
-_ARRAY = re.compile(r"(?:--array=|-a ?)([0-9,:-]+)")
+_SPAN = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?(?::([1-9]\d{0,5}))?")
 
 
 def boot(directory: Path, scenario: Scenario, topology: Topology, *, het: bool) -> Sandbox:
@@ -95,8 +95,8 @@ class Driver:
         done = self.box.run(argv, user=submission.user, input=submission.text)
         key = str(done.stdout).strip().split(";")[0] if done.returncode == 0 else ""
         job = JobSeen(submission.name, submitted, key, str(done.stderr).strip())
-        array = _ARRAY.search(" ".join(words)) if key else None
-        self.jobs += records.tasks(job, _indexes(array[1])) if array else [job]
+        array = array_of(words, submission.text)
+        self.jobs += records.tasks(job, array) if array else [job]
 
     def _read(self, window: Window) -> None:
         """Read until two answers are the same and no run is missing that squeue shows."""
@@ -130,11 +130,28 @@ class Driver:
         return str(done.stdout)
 
 
+def array_of(words: Sequence[str], script: str) -> list[int]:
+    """The indexes of the job array that sbatch's arguments or else its script's ask for, or []."""
+    lines = (
+        line.removeprefix("#SBATCH") for line in script.splitlines() if line.startswith("#SBATCH")
+    )
+    directives = [word for line in lines for word in line.split()]
+    asked = ""
+    for given in (directives, words):
+        for word, following in zip(given, [*given[1:], ""], strict=False):
+            if word in ("-a", "--array"):
+                asked = following
+            elif word.startswith(("--array=", "-a")):
+                asked = word.removeprefix("--array=").removeprefix("-a")
+    return _indexes(asked.partition("%")[0]) if asked else []
+
+
 def _indexes(text: str) -> list[int]:
-    """The indexes of sbatch's --array: `0-3`, `1,3`, `0-8:4`."""
+    """`0-3`, `1,3`, `0-8:4`; [] if it is none, which sbatch refuses."""
     found: list[int] = []
     for word in text.split(","):
-        span, _, step = word.partition(":")
-        low, _, high = span.partition("-")
-        found += range(int(low), int(high or low) + 1, int(step or 1))
+        if not (span := _SPAN.fullmatch(word)):
+            return []
+        low, high, step = (int(part) if part else None for part in span.groups())
+        found += range(low or 0, (low or 0 if high is None else high) + 1, step or 1)
     return found

@@ -83,7 +83,7 @@ class Comparison:
         ours = _by_name(self.ours.jobs)
         found = []
         for name, jobs in _by_name(self.plain.jobs).items():
-            beside = zip(_in_order(jobs), _in_order(ours.get(name, [])), strict=False)
+            beside = zip(_in_order(jobs), _in_order(ours.get(name, [])), strict=True)
             found += [
                 Pair(p, o, place, self.plain.seconds) for place, (p, o) in enumerate(beside, 1)
             ]
@@ -156,10 +156,7 @@ def _known_verdicts(seen: Comparison) -> Iterator[tuple[str, str]]:
     for job in seen.plain.jobs:
         verdict = "accepted" if job.id else "refused"
         if job.name in known and verdict != known[job.name]:
-            yield (
-                "verdict",
-                f"{job.name}: plain Slurm {verdict} it; {job.said or 'it said nothing'}",
-            )
+            yield "verdict", f"{job.name}: plain Slurm {verdict} it: {job.said or '(no message)'}"
 
 
 def later_text(pair: Pair) -> str:
