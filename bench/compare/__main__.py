@@ -20,7 +20,7 @@ from slurm_het.sandbox.layout import slurm_version
 EXAMPLES = """examples:
   ./dev compare                      # the scenarios there are
   ./dev compare limit-user
-  ./dev compare limit-user reservation --seconds 60 --json
+  ./dev compare limit-user reservation --quick --json
   ./dev compare my-site.yaml --root "$(./dev root 24.11)"
 
 exit status: 0, or 1 if a bound is broken, or 2 if a scenario cannot be read or run
@@ -35,7 +35,9 @@ def main() -> int:
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="a name, or a file")
-    parser.add_argument("--seconds", type=float, help="end each after so many; a quick look")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--quick", action="store_true", help="end each after its quick seconds")
+    length.add_argument("--seconds", type=float, help="end each after so many")
     parser.add_argument("--all", action="store_true", help="show every job that fared worse")
     parser.add_argument("--json", action="store_true", help="for scripts: a line for each scenario")
     parser.add_argument("--root", type=Path, help="a Debian tree with another Slurm")
@@ -64,7 +66,8 @@ def _all(options: argparse.Namespace) -> int:
     read: list[tuple[str, Path, Scenario]] = [(n, p, scenario.load(p)) for n, p in chosen]
     status = 0
     for name, path, found in read:
-        shown = found.until(options.seconds) if options.seconds else found
+        seconds = found.quick if options.quick else options.seconds
+        shown = found.until(seconds) if seconds else found
         with tempfile.TemporaryDirectory(prefix="het-", ignore_cleanup_errors=True) as base:
             Path(base).chmod(0o755)
             seen = compare(shown, shown.topology(path), Path(base), say)
@@ -74,6 +77,8 @@ def _all(options: argparse.Namespace) -> int:
             about = (
                 f"Slurm {slurm_version().text}, {shown.seconds:g} s, {seen.plain.devices} devices"
             )
+            if shown.busy_from:
+                about += f"; busy counts from {shown.busy_from:g} s on"
             print(f"{name}: {found.what}\n  {about}")
             print(report.text(seen, everything=options.all), flush=True)
         status = max(status, int(bool(seen.broken())))

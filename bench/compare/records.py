@@ -33,6 +33,10 @@ class Run:
         """Devices held, times how long."""
         return self.devices * (self.end - self.start)
 
+    def device_seconds_in(self, low: float, high: float) -> float:
+        """The same of what lies between two times."""
+        return self.devices * max(0.0, min(self.end, high) - max(self.start, low))
+
 
 @dataclass
 class JobSeen:
@@ -144,6 +148,8 @@ class Side:
     jobs: tuple[JobSeen, ...]
     seconds: float
     devices: int
+    busy_from: float = 0.0
+    """From when `busy` counts."""
 
     @property
     def runs(self) -> Iterator[Run]:
@@ -153,7 +159,7 @@ class Side:
     @property
     def busy(self) -> float:
         """Device-seconds in use."""
-        return sum(run.device_seconds for run in self.runs)
+        return sum(run.device_seconds_in(self.busy_from, self.seconds) for run in self.runs)
 
     @property
     def lost(self) -> float:
@@ -168,9 +174,8 @@ class Side:
     def busy_over_time(self, steps: int) -> list[float]:
         """The mean share of devices in use in each of so many equal parts of the time."""
         width = self.seconds / steps
-        shares = []
-        for step in range(steps):
-            low, high = step * width, (step + 1) * width
-            inside = (r.devices * max(0.0, min(r.end, high) - max(r.start, low)) for r in self.runs)
-            shares.append(sum(inside) / (self.devices * width))
-        return shares
+        return [
+            sum(run.device_seconds_in(step * width, (step + 1) * width) for run in self.runs)
+            / (self.devices * width)
+            for step in range(steps)
+        ]

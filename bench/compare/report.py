@@ -60,7 +60,7 @@ def totals(side: Side) -> dict[str, float]:
         "started": len(waits),
         "mean_wait_seconds": round(sum(waits) / len(waits), 2) if waits else 0.0,
         "busy_device_seconds": round(side.busy, 1),
-        "devices_busy": round(side.busy / side.seconds, 2),
+        "devices_busy": round(side.busy / max(side.seconds - side.busy_from, 1e-9), 2),
         "runs_cut_short": side.requeues,
         "lost_device_seconds": round(side.lost, 1),
     }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench.compare.scenario import Scenario
 from bench.compare.side import Driver, boot
 from bench.compare.verdict import Comparison
+from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.topology import Topology
 
 PLAIN, OURS = "plain", "slurm-het"
@@ -22,13 +24,23 @@ def compare(
 
     Raises HetError if a cluster does not boot, an event fails, or records do not come.
     """
+    names = (PLAIN, OURS)
     with ExitStack() as stack:
+        for name in names:
+            stack.callback(Sandbox(base / name).down)
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        stop = threading.Event()
+        stack.callback(stop.set)  # before the pool is waited for
         say("booting two clusters: with plain Slurm, and with slurm-het")
-        drivers = []
-        for name in (PLAIN, OURS):
-            box = stack.enter_context(boot(base / name, scenario, topology, het=name == OURS))
-            drivers.append((name, Driver(box, scenario, topology)))
+        booting = [
+            pool.submit(boot, base / name, scenario, topology, het=name == OURS) for name in names
+        ]
+        drivers = [Driver(future.result(), scenario, topology, stop) for future in booting]
         say(f"they run side by side for {scenario.seconds:g} s")
-        with ThreadPoolExecutor(len(drivers)) as pool:
-            sides = list(pool.map(lambda entry: entry[1].run(entry[0], say), drivers))
-    return Comparison(scenario, *sides)
+        running = [pool.submit(d.run, n, say) for d, n in zip(drivers, names, strict=True)]
+        wait(running, return_when=FIRST_EXCEPTION)
+        for future in running:
+            if future.done():  # one that failed ends the other
+                future.result()
+        plain, ours = (future.result() for future in running)
+    return Comparison(scenario, plain, ours)

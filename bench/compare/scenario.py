@@ -17,6 +17,8 @@ SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 PROGRAMS = ("scontrol", "sacctmgr", "scancel")
 """What an event may run."""
 
+FILLING_SECONDS = 10.0
+
 
 class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`count` jobs that are alike; times in seconds.
@@ -72,8 +74,10 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A scenario file.
 
     `cluster` says what a topology file says, its accounting with it. `het` is laid over het.yaml.
-    It goes on for `seconds` after the start. `sbatch` comes before each submission's own
-    arguments. `not_yet` says why the bounds do not hold today.
+    It goes on for `seconds` after the start; `quick` of them show already what it is about. What is
+    busy counts from `busy_from` on.
+    `sbatch` comes before each submission's own arguments. `not_yet` says why the bounds do not
+    hold today.
     """
 
     what: str
@@ -84,6 +88,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     het: dict[str, object] = {}
     sbatch: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
+    quick: float = 35.0
+    busy_from: float = 0.0
     not_yet: str = ""
 
     def topology(self, path: Path) -> Topology:
@@ -91,11 +97,18 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return topology_of(self.cluster, path)
 
     def until(self, seconds: float) -> Scenario:
-        """The same cut short; what would come later is left out."""
-        seconds = min(seconds, self.seconds)
+        """The same cut short; what would come later is left out.
+
+        The filling of the queue, which would weigh much in it, does not count as busy.
+        """
+        if seconds >= self.seconds:
+            return self
         kept = tuple(s for s in self.submissions if s.at < seconds)
         events = tuple(e for e in self.events if e.at < seconds)
-        return msgspec.structs.replace(self, seconds=seconds, submissions=kept, events=events)
+        return msgspec.structs.replace(
+            self, seconds=seconds, submissions=kept, events=events,
+            busy_from=max(self.busy_from, min(FILLING_SECONDS, seconds / 2)),
+        )  # fmt: skip
 
 
 _PARTS = {
@@ -138,6 +151,8 @@ def load(path: Path) -> Scenario:
 def _problems(scenario: Scenario, accounting: Accounting) -> Iterator[str]:
     if not 0 < scenario.seconds < 86_400:
         yield f"seconds: {scenario.seconds:g} is not above 0 and below a day"
+    if scenario.quick <= 0 or not 0 <= scenario.busy_from < scenario.seconds:
+        yield "quick must be above 0; busy_from at least 0 and below seconds"
     if not scenario.submissions:
         yield "submissions: there is none"
     known = [submission.name for submission in scenario.submissions]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -49,9 +50,12 @@ def boot(directory: Path, scenario: Scenario, topology: Topology, *, het: bool) 
 class Driver:
     """Does in a sandbox what the scenario says, and reads what came of it."""
 
-    def __init__(self, box: Sandbox, scenario: Scenario, topology: Topology) -> None:
-        """`box` is idle."""
+    def __init__(
+        self, box: Sandbox, scenario: Scenario, topology: Topology, stop: threading.Event
+    ) -> None:
+        """`box` is idle; `stop` ends it before its time."""
         self.box = box
+        self.stop = stop
         self.scenario = scenario
         self.topology = topology
         self.jobs: list[JobSeen] = []
@@ -60,19 +64,24 @@ class Driver:
         """All of it, from now on. Raises HetError if an event fails or a record does not come."""
         start = time.time()
         for at, deed in sorted(self._agenda(), key=lambda entry: entry[0]):
-            time.sleep(max(0.0, start + at - time.time()))
+            self._wait_until(start + at)
             if isinstance(deed, Event):
                 self._event(deed)
             else:
                 self._submit(deed, start)
         say(f"{name}: {len(self.jobs)} submitted in {time.time() - start:.1f} s")
-        time.sleep(max(0.0, start + self.scenario.seconds - time.time()))
+        self._wait_until(start + self.scenario.seconds)
         shards = {
             node: group.shards_per_device for group in self.topology.groups for node in group.nodes
         }
         self._read(Window(start, self.scenario.seconds, shards))
         devices = sum(len(g.nodes) * sum(c.devices for c in g.cards) for g in self.topology.groups)
-        return records.Side(name, tuple(self.jobs), self.scenario.seconds, devices)
+        scenario = self.scenario
+        return records.Side(name, tuple(self.jobs), scenario.seconds, devices, scenario.busy_from)
+
+    def _wait_until(self, when: float) -> None:
+        if self.stop.wait(max(0.0, when - time.time())):
+            raise HetError("stopped before its time")
 
     def _agenda(self) -> Iterator[tuple[float, Event | Submission]]:
         for event in self.scenario.events:
