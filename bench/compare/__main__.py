@@ -13,16 +13,19 @@ from pathlib import Path
 from bench.compare import report, scenario
 from bench.compare.run import compare
 from bench.compare.scenario import Scenario
+from bench.compare.verdict import Comparison
 from slurm_het.errors import HetError
 from slurm_het.sandbox import root as slurm_root
 from slurm_het.sandbox.layout import slurm_version
 
+ALL = "all"
 EXAMPLES = """examples:
   ./dev compare                      # the scenarios there are
   ./dev compare limit-user
   ./dev compare limit-user reservation --quick --json
   ./dev compare my-site.yaml --root "$(./dev root 24.11)"
 
+a SCENARIO `all` stands for all there are
 exit status: 0, or 1 if a bound is broken, or 2 if a scenario cannot be read or run
 """
 
@@ -62,27 +65,37 @@ def _list() -> int:
 
 
 def _all(options: argparse.Namespace) -> int:
-    chosen = [(name, scenario.path_of(name)) for name in options.scenarios]
-    read: list[tuple[str, Path, Scenario]] = [(n, p, scenario.load(p)) for n, p in chosen]
+    wanted = scenario.names() if options.scenarios == [ALL] else options.scenarios
+    paths = {name: scenario.path_of(name) for name in wanted}
+    read = {name: scenario.load(path) for name, path in paths.items()}
     status = 0
-    for name, path, found in read:
-        seconds = found.quick if options.quick else options.seconds
-        shown = found.until(seconds) if seconds else found
-        with tempfile.TemporaryDirectory(prefix="het-", ignore_cleanup_errors=True) as base:
-            Path(base).chmod(0o755)
-            seen = compare(shown, shown.topology(path), Path(base), say)
-        if options.json:
-            print(json.dumps(report.data(name, seen)), flush=True)
-        else:
-            about = (
-                f"Slurm {slurm_version().text}, {shown.seconds:g} s, {seen.plain.devices} devices"
-            )
-            if shown.busy_from:
-                about += f"; busy counts from {shown.busy_from:g} s on"
-            print(f"{name}: {found.what}\n  {about}")
-            print(report.text(seen, everything=options.all), flush=True)
+    for name, whole in read.items():
+        seconds = whole.quick if options.quick else options.seconds
+        shown = whole.until(seconds) if seconds else whole
+        try:
+            seen = _one(shown, paths[name])
+        except HetError as error:
+            print(f"compare: {name}: {error}", file=sys.stderr)
+            status = 2
+            continue
+        print(json.dumps(report.data(name, seen)) if options.json else _text(name, seen, options))
+        sys.stdout.flush()
         status = max(status, int(bool(seen.broken())))
     return status
+
+
+def _one(found: Scenario, path: Path) -> Comparison:
+    with tempfile.TemporaryDirectory(prefix="het-", ignore_cleanup_errors=True) as base:
+        Path(base).chmod(0o755)
+        return compare(found, found.topology(path), Path(base), say)
+
+
+def _text(name: str, seen: Comparison, options: argparse.Namespace) -> str:
+    found = seen.scenario
+    about = f"Slurm {slurm_version().text}, {found.seconds:g} s, {seen.plain.devices} devices"
+    if found.busy_from:
+        about += f"; busy counts from {found.busy_from:g} s on"
+    return f"{name}: {found.what}\n  {about}\n{report.text(seen, everything=options.all)}"
 
 
 def say(line: str) -> None:

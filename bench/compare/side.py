@@ -93,7 +93,7 @@ class Driver:
                     yield at, submission
 
     def _event(self, event: Event) -> None:
-        done = self.box.run(event.run)
+        done = self._call(event.run)
         if done.returncode != 0:
             raise HetError(f"event {' '.join(event.run)}: {(done.stdout + done.stderr).strip()}")
 
@@ -101,7 +101,7 @@ class Driver:
         words = [*self.scenario.sbatch, *submission.sbatch]
         argv = ["sbatch", "--parsable", "-o", "/dev/null", *words]
         submitted = time.time() - start
-        done = self.box.run(argv, user=submission.user, input=submission.text)
+        done = self._call(argv, user=submission.user, input=submission.text)
         key = str(done.stdout).strip().split(";")[0] if done.returncode == 0 else ""
         job = JobSeen(submission.name, submitted, key, str(done.stderr).strip())
         array = array_of(words, submission.text)
@@ -130,13 +130,16 @@ class Driver:
         return self._ask("env", "SLURM_TIME_FORMAT=%s", *records.SACCT, "-S", since)
 
     def _ask(self, *argv: str) -> str:
-        try:
-            done = self.box.run(argv)
-        except subprocess.TimeoutExpired as error:
-            raise HetError(f"{argv[0]} did not answer: {error}") from error
+        done = self._call(argv)
         if done.returncode != 0:
             raise HetError(f"{' '.join(argv)}: {done.stderr.strip()}")
         return str(done.stdout)
+
+    def _call(self, argv: Sequence[str], **options: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return self.box.run(argv, **options)
+        except subprocess.TimeoutExpired as error:
+            raise HetError(f"Slurm did not answer: {error}") from error
 
 
 def array_of(words: Sequence[str], script: str) -> list[int]:
