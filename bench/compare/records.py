@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -18,7 +19,8 @@ CUT_SHORT = ("PREEMPTED", "REQUEUED", "NODE_FAIL")
 @dataclass(frozen=True)
 class Run:
     """One run of a job; times in seconds after the start of the scenario, `end` the window's end
-    while it goes on. `devices` counts whole devices, a share by its part of one.
+    while it goes on. `devices` counts whole devices, a share by its part of one; `held` says what
+    they are: `a100:2`.
     """
 
     start: float
@@ -26,6 +28,7 @@ class Run:
     nodes: tuple[str, ...]
     partition: str
     devices: float
+    held: str
     state: str
 
     @property
@@ -104,8 +107,16 @@ def _run(words: list[str], window: Window) -> Run | None:
     hosts = tuple(hostlist.expand(nodes))
     return Run(
         start=began, end=max(ended, began), nodes=hosts, partition=partition,
-        devices=devices_of(tres, hosts, window.shards), state=state.split()[0],
+        devices=devices_of(tres, hosts, window.shards), held=held_of(tres), state=state.split()[0],
     )  # fmt: skip
+
+
+def held_of(tres: str) -> str:
+    """An AllocTRES's devices by their types: `a100:1` of `gres/gpu=1,gres/gpu:a100=1`."""
+    counts = dict(word.partition("=")[::2] for word in tres.split(",") if word.startswith("gres/"))
+    typed = {name.partition(":")[0] for name in counts if ":" in name}
+    names = [name for name in counts if name not in typed and counts[name] != "0"]
+    return ",".join(f"{re.split('[:/]', name)[-1]}:{counts[name]}" for name in names)
 
 
 def devices_of(tres: str, nodes: Iterable[str], shards: Mapping[str, int]) -> float:

@@ -24,6 +24,7 @@ def text(seen: Comparison, *, everything: bool = False) -> str:
         lines += [f"{len(worse)} of {len(seen.pairs)} jobs fared worse{more}:", *_rows(shown)]
     else:
         lines.append(f"none of {len(seen.pairs)} jobs fared worse")
+    lines += _refusals(seen, everything)
     broken = seen.broken()
     lines += ["", *(f"BROKEN {found.bound}: {found.says}" for found in broken)]
     lines += ["all bounds hold"] if not broken else []
@@ -42,6 +43,25 @@ def _totals(seen: Comparison) -> list[str]:
     lines.append(f"  device-seconds with {ours.name}: {seen.busy:.3f} of plain Slurm's")
     width = max(len(plain.name), len(ours.name))
     return lines + [f"  {side.name:<{width}} |{_bars(side)}|" for side in (plain, ours)]
+
+
+def _refusals(seen: Comparison, everything: bool) -> list[str]:
+    """What both refused in other words."""
+    refused = [pair for pair in seen.pairs if not pair.plain.id and not pair.ours.id]
+    other = [pair for pair in refused if pair.plain.said != pair.ours.said]
+    if not refused:
+        return []
+    more = ":" if everything and other else "; --all shows each" if other else ""
+    lines = [f"{len(refused)} were refused by both, {len(other)} of them in other words{more}"]
+    for pair in other if everything else ():
+        lines += [f"  {pair.name}"]
+        lines += [f"    {n}: {line}" for n, line in _said(seen, pair)]
+    return lines
+
+
+def _said(seen: Comparison, pair: Pair) -> list[tuple[str, str]]:
+    both = ((seen.plain.name, pair.plain), (seen.ours.name, pair.ours))
+    return [(name, line) for name, job in both for line in job.said.splitlines()]
 
 
 def _figures(seen: Comparison) -> dict[str, tuple[float, float]]:
@@ -98,7 +118,7 @@ def _cells(job: JobSeen) -> tuple[str, str, str]:
 
 def _place(job: JobSeen) -> str:
     run = job.runs[0]
-    return f"{hostlist.fold(run.nodes)} ({run.devices:g})"
+    return f"{hostlist.fold(run.nodes)} {run.held}".rstrip()
 
 
 def data(name: str, seen: Comparison) -> dict[str, Any]:
@@ -134,7 +154,7 @@ def _job(job: JobSeen) -> dict[str, Any]:
     runs = [
         {
             "start": round(run.start, 1), "end": round(run.end, 1), "partition": run.partition,
-            "nodes": list(run.nodes), "devices": run.devices, "state": run.state,
+            "nodes": list(run.nodes), "devices": run.devices, "held": run.held, "state": run.state,
         }
         for run in job.runs
     ]  # fmt: skip

@@ -109,11 +109,11 @@ SACCT = """\
 
 def test_runs_are_read_from_sacct_and_end_with_the_window() -> None:
     runs = read_runs(SACCT, Window(100.5, 60, {"a1": 80}))
-    assert runs["1"] == [Run(0.0, 29.5, ("a1", "a2"), "train", 16, "COMPLETED")]
+    assert runs["1"] == [Run(0.0, 29.5, ("a1", "a2"), "train", 16, "a100:16", "COMPLETED")]
     assert [(r.start, r.end, r.state) for r in runs["2"]] == [
         (9.5, 19.5, "PREEMPTED"), (39.5, 60, "RUNNING"),
     ]  # fmt: skip
-    assert runs["4_1"] == [Run(49.5, 60, ("a1",), "train", 0.5, "RUNNING")]
+    assert runs["4_1"] == [Run(49.5, 60, ("a1",), "train", 0.5, "shard:40", "RUNNING")]
     assert set(runs) == {"1", "2", "4_1"}
     assert started(SACCT) == {"1", "2", "4_1", "5"}
 
@@ -124,7 +124,7 @@ def side(name: str, *jobs: JobSeen) -> Side:
 
 def seen(name: str, wait: float | None, seconds: float = 10, state: str = "COMPLETED") -> JobSeen:
     """A job of 8 devices, submitted at 0."""
-    runs = [] if wait is None else [Run(wait, wait + seconds, ("a1",), "train", 8, state)]
+    runs = [] if wait is None else [Run(wait, wait + seconds, ("a1",), "train", 8, "a100:8", state)]
     return JobSeen(name, 0.0, "7", runs=runs, reason="Resources")
 
 
@@ -180,6 +180,15 @@ def test_a_job_that_is_refused_fared_worse_and_the_message_is_shown() -> None:
         "same_verdict: b: accepted; plain Slurm refused it: sbatch: error: no",
     ]
     assert "refused" in report.text(found)
+
+
+def test_refusals_in_other_words_are_told() -> None:
+    ours = JobSeen("a", 0.0, "", "sbatch: error: no node has nine")
+    found = compared([refused("a"), refused("b")], [ours, refused("b")], same_verdict=True)
+    assert not found.broken()
+    assert "2 were refused by both, 1 of them in other words" in report.text(found)
+    told = report.text(found, everything=True)
+    assert "plain: sbatch: error: no\n    slurm-het: sbatch: error: no node has nine" in told
 
 
 def test_busy_and_lost_are_shares_of_plain_slurms() -> None:
