@@ -43,8 +43,11 @@ def main() -> int:
     length.add_argument("--seconds", type=float, help="end each after so many")
     parser.add_argument("--all", action="store_true", help="show every job that fared worse")
     parser.add_argument("--json", action="store_true", help="for scripts: a line for each scenario")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep logs and journal in DIR")
     parser.add_argument("--root", type=Path, help="a Debian tree with another Slurm")
     options = parser.parse_args()
+    if options.logs and options.logs.exists():
+        parser.error(f"--logs: {options.logs} is there already; name one that is not")
     if options.root and slurm_root.current() != str(options.root.resolve()):
         slurm_root.enter(options.root.resolve(), "bench.compare", sys.argv[1:])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the sandboxes go down with us
@@ -73,7 +76,7 @@ def _all(options: argparse.Namespace) -> int:
         seconds = whole.quick if options.quick else options.seconds
         shown = whole.until(seconds) if seconds else whole
         try:
-            seen = _one(shown, paths[name])
+            seen = _one(shown, paths[name], options.logs and options.logs / paths[name].stem)
         except HetError as error:
             print(f"compare: {name}: {error}", file=sys.stderr)
             status = 2
@@ -84,10 +87,10 @@ def _all(options: argparse.Namespace) -> int:
     return status
 
 
-def _one(found: Scenario, path: Path) -> Comparison:
+def _one(found: Scenario, path: Path, logs: Path | None) -> Comparison:
     with tempfile.TemporaryDirectory(prefix="het-", ignore_cleanup_errors=True) as base:
         Path(base).chmod(0o755)
-        return compare(found, found.topology(path), Path(base), say)
+        return compare(found, found.topology(path), Path(base), say, logs)
 
 
 def _text(name: str, seen: Comparison, options: argparse.Namespace) -> str:

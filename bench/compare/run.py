@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -18,16 +19,24 @@ PLAIN, OURS = "plain", "slurm-het"
 
 
 def compare(
-    scenario: Scenario, topology: Topology, base: Path, say: Callable[[str], None]
+    scenario: Scenario,
+    topology: Topology,
+    base: Path,
+    say: Callable[[str], None],
+    logs: Path | None = None,
 ) -> Comparison:
     """Boot two clusters in `base`, do the same in both at once, read Slurm's records, compare.
 
+    The daemons' logs and hetd's journal are copied into `logs`, a directory that is not there yet.
     Raises HetError if a cluster does not boot, an event fails, or records do not come.
     """
     names = (PLAIN, OURS)
     with ExitStack() as stack:
         for name in names:
-            stack.callback(Sandbox(base / name).down)
+            box = Sandbox(base / name)
+            stack.callback(box.down)
+            if logs:
+                stack.callback(_keep, box, logs / name)
         pool = stack.enter_context(ThreadPoolExecutor(2))
         stop = threading.Event()
         stack.callback(stop.set)  # before the pool is waited for
@@ -44,3 +53,10 @@ def compare(
                 future.result()
         plain, ours = (future.result() for future in running)
     return Comparison(scenario, plain, ours)
+
+
+def _keep(box: Sandbox, where: Path) -> None:
+    if box.layout.log.is_dir():
+        shutil.copytree(box.layout.log, where)
+        for journal in (box.dir / "state").glob("journal.db*"):
+            shutil.copy(journal, where)
