@@ -17,7 +17,7 @@ SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 PROGRAMS = ("scontrol", "sacctmgr", "scancel")
 """What an event may run."""
 
-FILLING_SECONDS = 10.0
+FILLING_SECONDS = 15.0
 
 
 class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -88,7 +88,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     het: dict[str, object] = {}
     sbatch: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
-    quick: float = 35.0
+    quick: float = 40.0
     busy_from: float = 0.0
     not_yet: str = ""
 
