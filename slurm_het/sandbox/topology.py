@@ -158,20 +158,32 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_topology(path: Path) -> Topology:
     """Read and check a topology file; `HetError` names the group and the field that is wrong."""
-    hint = f"correct {path}, or compare it with {DEFAULT_TOPOLOGY} and {DEFAULT_ACCOUNTING}"
     try:
-        read = msgspec.yaml.decode(path.read_bytes(), type=tuple[Group, ...] | _File)
+        raw = msgspec.yaml.decode(path.read_bytes())
     except OSError as error:
-        raise HetError(f"cannot read the topology {path}: {error.strerror}", hint) from error
+        raise HetError(f"cannot read the topology {path}: {error.strerror}", _hint(path)) from error
     except (msgspec.DecodeError, YAMLError) as error:
-        raise HetError(f"topology {path}: {error}", hint) from error
+        raise HetError(f"topology {path}: {error}", _hint(path)) from error
+    return topology_of(raw, path)
+
+
+def topology_of(raw: object, path: Path) -> Topology:
+    """What a topology file says, read already, or a part of the file `path` that says the same."""
+    try:
+        read = msgspec.convert(raw, tuple[Group, ...] | _File)
+    except msgspec.ValidationError as error:
+        raise HetError(f"topology {path}: {error}", _hint(path)) from error
     topology = Topology(read.nodes, read.accounting) if isinstance(read, _File) else Topology(read)
     problems = _problems(topology)
     if not problems and topology.accounting:
         problems = topology.accounting_problems(topology.accounting)
     if problems:
-        raise HetError("\n".join(f"topology {path}: {text}" for text in problems), hint)
+        raise HetError("\n".join(f"topology {path}: {text}" for text in problems), _hint(path))
     return topology
+
+
+def _hint(path: Path) -> str:
+    return f"correct {path}, or compare it with {DEFAULT_TOPOLOGY} and {DEFAULT_ACCOUNTING}"
 
 
 def accounting_for(topology: Topology, wanted: bool | Accounting) -> Accounting | None:
