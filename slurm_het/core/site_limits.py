@@ -74,12 +74,13 @@ class SiteLimits:
         return bool(self.associations or self.qos or self.licenses)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Budget:
     """A limit as it bears on some tasks: Slurm's `reason` for a job that it holds back, whose it is
     (`of`), of `what`, how much, and what is used or promised to released jobs.
 
-    `lasting`: what a task takes of it is gone for others while it runs.
+    `lasting`: what a task takes of it is gone for others while it runs. There is one object for
+    each limit in a cycle, and it equals no other one.
     """
 
     reason: str

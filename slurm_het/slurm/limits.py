@@ -75,10 +75,12 @@ class LimitReader:
         if not waiting or not words & {"limits", "safe"}:
             return SiteLimits()
         qos = {job.qos for job in waiting} | {p.qos for p in snapshot.partitions}
-        accounts = {job.account for job in waiting}
+        accounts = {job.account for job in waiting} - {""}
+        if not accounts:
+            return SiteLimits()
         try:
             rules = await self._known_rules()
-            text = await self._ask(asked := self._with_those_above(accounts), qos)
+            text = await self._ask(asked := self._with_those_above(accounts), qos - {""})
             self._parents |= parents(text)
             while unseen := self._with_those_above(accounts) - asked:
                 asked |= unseen

@@ -18,14 +18,31 @@ from typing import NamedTuple
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.limits.claims import OF_JOB, Bearing, Register, Whose, amount, lasts, what
-from slurm_het.core.model import Job, Slot, Snapshot, Task
+from slurm_het.core.model import Job, Snapshot, Task
 from slurm_het.core.reasons import AtLimit, Reason
-from slurm_het.core.site_limits import Budget, Claim
+from slurm_het.core.site_limits import Budget, Claim, Limit
 
 Option = tuple[str, str]
 """A pool, and a type of devices there; '' if its devices are not known."""
+ANYWHERE: Option = "", ""
+"""All pools and types, where the same limits hold in all of them."""
 Options = dict[Option, tuple[Claim, ...]]
 """Where a task may go, and what it claims there."""
+
+
+class Within(NamedTuple):
+    """The `tasks` that may be planned; by key, why the others wait, and what these claim."""
+
+    tasks: tuple[Task, ...]
+    held: dict[str, Reason]
+    claims: dict[str, tuple[Claim, ...]]
+
+    def claiming(self, tasks: Iterable[Task]) -> tuple[Task, ...]:
+        """The tasks with what they claim of the limits."""
+        return tuple(
+            replace(task, claims=claims) if (claims := self.claims.get(task.key)) else task
+            for task in tasks
+        )
 
 
 def within_limits(
@@ -34,37 +51,40 @@ def within_limits(
     pins: Iterable[Pin],
     room: Inventory,
     could_start: Callable[[Task], bool],
-) -> tuple[tuple[Task, ...], dict[str, Reason]]:
-    """The tasks (in Slurm's priority order) with what they claim of the limits, and why those that
-    are missing wait. What `pins` are released and not running yet takes counts as used."""
+) -> Within:
+    """The tasks (in Slurm's priority order) that no limit holds back, each if it were alone.
+
+    What `pins` are released and not running yet takes counts as used.
+    """
+    within = Within(tasks, {}, {})
     if not snapshot.limits:
-        return tasks, {}
+        return within
     ledger = _Ledger(snapshot, pins, room)
     spoken: Counter[Budget] = Counter()
     allowed: list[Task] = []
-    held: dict[str, Reason] = {}
     for task in tasks:
         options, why = ledger.options(task)
         if why and not options:
-            held[task.key] = why
+            within.held[task.key] = why
             continue
-        differ = len(set(options.values())) > 1
-        if differ:
+        if len(options) > 1:
             options = _not_spoken_for(options, spoken)
-        task = _narrowed(task, options, ledger.types)
+        if ANYWHERE not in options:
+            task = _narrowed(task, options, ledger)
         allowed.append(task)
-        if differ and could_start(task):
-            spoken.update({claim.budget: claim.amount for claim in task.claims})
-    return tuple(allowed), held
+        claims = within.claims[task.key] = _claimed(options)
+        if len(options) > 1 and could_start(task):
+            spoken.update(dict(claims))
+    return within._replace(tasks=tuple(allowed))
 
 
 def at_limit(claim: Claim, taken: int = 0) -> AtLimit | None:
     """Why a task that makes the claim cannot start beside those that have taken so much of it."""
-    budget = claim.budget
-    if claim.amount <= budget.left - taken:
+    budget, asks = claim
+    if asks <= budget.most - budget.used - taken:
         return None
     used = budget.used + taken
-    return AtLimit(budget.reason, budget.of, budget.what, budget.most, used, claim.amount)
+    return AtLimit(budget.reason, budget.of, budget.what, budget.most, used, asks)
 
 
 def _not_spoken_for(options: Options, spoken: Counter[Budget]) -> Options:
@@ -77,38 +97,31 @@ def _not_spoken_for(options: Options, spoken: Counter[Budget]) -> Options:
     return free or options
 
 
-def _narrowed(
-    task: Task,
-    options: Options,
-    types: Callable[[Task, str], Iterable[str]],
-) -> Task:
-    """The task with these options alone, and what it claims in any of them."""
-    claims: dict[Budget, int] = {}
-    for claim in (claim for option in options.values() for claim in option):
-        if claim.budget.lasting:
-            claims[claim.budget] = max(claim.amount, claims.get(claim.budget, 0))
+def _narrowed(task: Task, options: Options, ledger: _Ledger) -> Task:
+    """The task with these options alone."""
     pools = tuple(pool for pool in task.pools if any(pool == p for p, _ in options))
-    lost = {t for pool in task.pools for t in types(task, pool)} - {t for _, t in options}
-    if not claims and not lost and pools == task.pools:
-        return task
-    claimed = tuple(Claim(budget, most) for budget, most in claims.items())
-    return replace(task, pools=pools, types=task.types - lost, claims=claimed)
+    lost = {t for _, t in ledger.places(task)} - {t for _, t in options}
+    return replace(task, pools=pools, types=task.types - lost)
 
 
-class _Kind(NamedTuple):
-    """All of a task and its job that its options depend on."""
+def _claimed(options: Options) -> tuple[Claim, ...]:
+    """What a task with these options claims in any of them."""
+    most: dict[Budget, int] = {}
+    for claims in options.values():
+        for budget, asks in claims:
+            if budget.lasting:
+                most[budget] = max(asks, most.get(budget, 0))
+    return tuple(map(Claim._make, most.items()))
 
-    account: str
-    user: str
-    uid: int
-    qos: str
-    pools: tuple[str, ...]
-    types: frozenset[str]
-    slots: tuple[Slot, ...]
-    share: int
-    minutes: int | None
-    exclusive: bool
-    asks: str
+
+class _Account(NamedTuple):
+    """The budgets that bear on some jobs in some pools, in Slurm's order, and their limits.
+
+    `by_type`: one of them is about a type of devices.
+    """
+
+    entries: tuple[tuple[Budget, Limit], ...]
+    by_type: bool
 
 
 class _Ledger:
@@ -120,10 +133,11 @@ class _Ledger:
         self.room = room
         self.jobs = {job.id: job for job in snapshot.jobs if job.state == "PENDING"}
         self.partition_qos = {p.name: p.qos for p in snapshot.partitions}
-        self._bearing: dict[Whose, tuple[Bearing, ...]] = {}
-        self._options: dict[_Kind, tuple[Options, AtLimit | None]] = {}
-        self._types: dict[str, frozenset[str]] = {}
         self.promised: Counter[Bearing] = Counter()
+        self._types: dict[str, frozenset[str]] = {}
+        self._budgets: dict[Bearing, Budget] = {}
+        self._accounts: dict[tuple[Bearing, ...], _Account] = {}
+        self._by_pool: dict[tuple[str, str, int, str, str], _Account] = {}
         released = {job.key: job for job in self.jobs.values()}
         for pin in pins:
             job = released.get(pin.task.key)
@@ -142,54 +156,59 @@ class _Ledger:
         would not be elsewhere."""
         job = self.jobs.get(task.job_id)
         if job is None:
-            return dict.fromkeys(self._places(task), ()), None
-        kind = _Kind(
-            job.account, job.user, job.uid, job.qos, task.pools, task.types, task.slots,
-            task.memory_gib if task.takes_share else 0, task.minutes, task.exclusive, task.asks,
-        )  # fmt: skip
-        if kind not in self._options:
-            self._options[kind] = self._find_options(task, job)
-        return self._options[kind]
-
-    def _find_options(self, task: Task, job: Job) -> tuple[Options, AtLimit | None]:
+            return {ANYWHERE: ()}, None
+        accounts = {pool: self._account(job, pool) for pool in task.pools}
+        first = accounts[task.pools[0]]
+        places: Iterable[Option] = (ANYWHERE,)
+        if first.by_type or any(account is not first for account in accounts.values()):
+            places = self.places(task)
         found: Options = {}
         why: AtLimit | None = None
-        for pool, device_type in self._places(task):
-            claims = self._claims(task, job, pool, device_type)
+        for place in places:
+            claims = self._claims(task, accounts.get(place[0], first), place[1])
             blocked = next((at for claim in claims if (at := at_limit(claim))), None)
             why = why or blocked
             if not blocked:
-                found[pool, device_type] = claims
+                found[place] = claims
         return found, why
 
-    def _places(self, task: Task) -> Iterator[Option]:
+    def places(self, task: Task) -> Iterator[Option]:
+        """The pools where the task may go, with the types of devices that it may get there."""
         for pool in task.pools:
-            for device_type in self.types(task, pool) or ("",):
+            if pool not in self._types:
+                self._types[pool] = self.room.types_of(pool)
+            for device_type in sorted(task.types & self._types[pool]) or ("",):
                 yield pool, device_type
 
-    def types(self, task: Task, pool: str) -> tuple[str, ...]:
-        """The types of devices that the task may get in a pool."""
-        if pool not in self._types:
-            self._types[pool] = self.room.types_of(pool)
-        return tuple(sorted(task.types & self._types[pool]))
+    def _account(self, job: Job, pool: str) -> _Account:
+        key = job.account, job.user, job.uid, job.qos, pool
+        if key not in self._by_pool:
+            bearings = self._bearing_on(job, pool)
+            if bearings not in self._accounts:  # the same object wherever the same limits hold
+                entries = tuple((self._budget(bearing), bearing.limit) for bearing in bearings)
+                by_type = any(":" in limit.tres for _, limit in entries)
+                self._accounts[bearings] = _Account(entries, by_type)
+            self._by_pool[key] = self._accounts[bearings]
+        return self._by_pool[key]
 
     def _bearing_on(self, job: Job, pool: str) -> tuple[Bearing, ...]:
-        whose = Whose.of(job, pool, self.partition_qos.get(pool, ""))
-        if whose not in self._bearing:
-            self._bearing[whose] = self.register.bearing(whose)
-        return self._bearing[whose]
+        return self.register.bearing(Whose.of(job, pool, self.partition_qos.get(pool, "")))
 
-    def _claims(self, task: Task, job: Job, pool: str, device_type: str) -> tuple[Claim, ...]:
+    def _claims(self, task: Task, account: _Account, device_type: str) -> tuple[Claim, ...]:
         return tuple(
-            Claim(self._budget(bearing), count)
-            for bearing in self._bearing_on(job, pool)
-            if (count := amount(bearing.limit, task, device_type, safe=self.safe))
+            [
+                Claim(budget, count)
+                for budget, limit in account.entries
+                if (count := amount(limit, task, device_type, safe=self.safe))
+            ]
         )
 
     def _budget(self, bearing: Bearing) -> Budget:
-        reason, of, limit = bearing
-        lasting = lasts(limit, safe=self.safe)
-        used = 0 if limit.word in OF_JOB else limit.used
-        if lasting:
-            used += self.promised[bearing] + (limit.running if self.safe else 0)
-        return Budget(reason, of, what(limit), limit.most, used, lasting)
+        if bearing not in self._budgets:
+            reason, of, limit = bearing
+            lasting = lasts(limit, safe=self.safe)
+            used = 0 if limit.word in OF_JOB else limit.used
+            if lasting:
+                used += self.promised[bearing] + (limit.running if self.safe else 0)
+            self._budgets[bearing] = Budget(reason, of, what(limit), limit.most, used, lasting)
+        return self._budgets[bearing]

@@ -168,11 +168,11 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     due = memory.pins.due(queue.tasks, ticks, startable)
     tasks = tuple(task for task in due if task.job_id not in strays)
     jobs = {job.id: job for job in snapshot.jobs} if memory.lessons.known else {}
-    tasks, at_limit = within_limits(snapshot, tasks, pins, room, startable)
-    tasks, held = memory.lessons.heed(tasks, jobs, pins, ticks, startable)
-    held |= at_limit
+    within = within_limits(snapshot, tasks, pins, room, startable)
+    tasks, held = memory.lessons.heed(within.tasks, jobs, pins, ticks, startable)
+    held |= within.held
     ahead = look_ahead(snapshot, room, tasks, memory.pins.ahead(), policy, limits)
-    window = select(room, ahead.tasks, limits.window_tasks)
+    window = within.claiming(select(room, ahead.tasks, limits.window_tasks))
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(snapshot, inventory, policy, pins, room, queue, strays, held, ahead, window)

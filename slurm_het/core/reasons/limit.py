@@ -23,9 +23,6 @@ class AtLimit(Reason):
     asks: int
 
     def __str__(self) -> str:
-        return f"{self.word}: {self.of} may have {self.most} {self.what}; {self._short()}"
-
-    def _short(self) -> str:
-        if not self.used:
-            return f"it asks for {self.asks}"
-        return f"{self.used} in use, and it asks for {self.asks}"
+        taken = f", of which {self.used} are taken" if self.used else ""
+        has = f"{self.of} may have {self.most} {self.what}{taken}"
+        return f"{self.word}: {has}; it asks for {self.asks}"
