@@ -70,26 +70,35 @@ class LimitReader:
         They are read after the jobs: a released job that starts in between counts twice, which
         costs a cycle, where the other way round one too many would be released.
         """
-        words = set(conf.get("AccountingStorageEnforce", "").lower().split(","))
         waiting = [job for job in snapshot.jobs if job.state == "PENDING"]
-        if not waiting or not words & {"limits", "safe"}:
-            return SiteLimits()
+        words = set(conf.get("AccountingStorageEnforce", "").lower().split(","))
+        limits = SiteLimits()
+        try:
+            if words & {"limits", "safe"}:
+                limits = await self._of_accounts(snapshot, waiting, safe="safe" in words)
+            if any(job.licenses for job in waiting):
+                text = await self.run("scontrol", "-o", "show", "licenses")
+                limits = replace(limits, licenses=parse_licenses(text))
+        except SlurmError:  # hidden from us (PrivateData), or busy: Slurm itself keeps its limits
+            pass
+        return limits
+
+    async def _of_accounts(
+        self, snapshot: Snapshot, waiting: Iterable[Job], *, safe: bool
+    ) -> SiteLimits:
         qos = {job.qos for job in waiting} | {p.qos for p in snapshot.partitions}
         accounts = {job.account for job in waiting} - {""}
         if not accounts:
             return SiteLimits()
-        try:
-            rules = await self._known_rules()
-            text = await self._ask(asked := self._with_those_above(accounts), qos - {""})
-            self._parents |= parents(text)
-            while unseen := self._with_those_above(accounts) - asked:
-                asked |= unseen
-                above = await self._ask(unseen, frozenset())
-                self._parents |= parents(above)
-                text += above
-        except SlurmError:  # hidden from us (PrivateData), or busy: Slurm itself keeps its limits
-            return SiteLimits()
-        return parse_limits(text, waiting, rules, safe="safe" in words)
+        rules = await self._known_rules()
+        text = await self._ask(asked := self._with_those_above(accounts), qos - {""})
+        self._parents |= parents(text)
+        while unseen := self._with_those_above(accounts) - asked:
+            asked |= unseen
+            above = await self._ask(unseen, frozenset())
+            self._parents |= parents(above)
+            text += above
+        return parse_limits(text, waiting, rules, safe=safe)
 
     def _with_those_above(self, accounts: Iterable[str]) -> set[str]:
         """The accounts and those above them, as far as is known."""
@@ -163,6 +172,17 @@ def parse_limits(
     users, uids = {job.user for job in jobs}, {job.uid for job in jobs}
     associations = tuple(a for a in _associations(text, users))
     return SiteLimits(associations, tuple(_qos(text, uids, rules)), safe)
+
+
+def parse_licenses(text: str) -> tuple[Limit, ...]:
+    """Read `scontrol -o show licenses`: how many a job may have, reserved ones left out."""
+    found: list[Limit] = []
+    for line in text.splitlines():
+        fields = dict(_FIELD.findall(line))
+        name, used, free = (fields.get(key, "") for key in ("LicenseName", "Used", "Free"))
+        if name and used.isdecimal() and free.isdecimal():
+            found.append(Limit("Licenses", name, int(used) + int(free), int(used)))
+    return tuple(found)
 
 
 def _records(text: str, first: str) -> Iterator[list[str]]:

@@ -17,7 +17,8 @@ nodes:
 - {name: "a[1-4]", type: a100, vendor: nvidia, devices: 4, memory_gib_per_device: 80,
    cpus: 64, memory_gib: 512, pool: train-nv, scenario: training}
 accounting:
-  slurm_conf: {PriorityWeightQOS: 100000, SchedulerParameters: batch_sched_delay=0}
+  slurm_conf: {PriorityWeightQOS: 100000, SchedulerParameters: batch_sched_delay=0,
+               Licenses: "matlab:2"}
   partitions:
     train-nv: {QOS: pool}
   qos:
@@ -61,6 +62,7 @@ def running(cluster: Cluster, user: str = "") -> list[str]:
         (("--qos=minutes",), 4, "QOSGrpGRESMinutes"),
         (("--qos=first", "-A", "small"), 5, "AssocGrpGRES"),
         (("--qos=first", "-A", "one"), 1, "AssocMaxJobsLimit"),
+        (("--qos=first", "-L", "matlab:1"), 2, "Licenses"),
         (("--qos=first",), 9, "QOSMaxCpuPerUserLimit"),  # of the partition's QOS
     ],
     ids=lambda value: value.rpartition("=")[2] if isinstance(value, str) else None,

@@ -10,7 +10,7 @@ import pytest
 from slurm_het.core.model import Job, Partition, Snapshot
 from slurm_het.core.site_limits import Limit, SiteLimits
 from slurm_het.errors import SlurmError
-from slurm_het.slurm.limits import LimitReader, Rules, parse_limits, parse_rules
+from slurm_het.slurm.limits import LimitReader, Rules, parse_licenses, parse_limits, parse_rules
 from tests.support.world import DATA
 
 VERSIONS = ("22.05", "24.11", "26.05")
@@ -152,6 +152,14 @@ def test_a_slurmdbd_that_is_down_hides_no_limits_of_those_with_jobs() -> None:
 
 def test_limits_that_are_hidden_from_us_are_left_to_slurm() -> None:
     assert not read_by(FakeSlurm(failing="scontrol"), WAITING)
+
+
+def test_licences_are_asked_for_where_a_job_waits_for_one() -> None:
+    printed = "LicenseName=matlab Total=5 Used=1 Free=2 Reserved=2 Remote=no\nNo licenses"
+    assert parse_licenses(printed) == (Limit("Licenses", "matlab", 3, 1),)
+    slurm = FakeSlurm()
+    read_by(slurm, replace(WAITING, licenses="matlab:1"), AccountingStorageEnforce="none")
+    assert slurm.asked == [("scontrol", "-o", "show", "licenses")]
 
 
 @pytest.mark.parametrize("account", ["a b", "a,b", "x=y", "a\nb", ""])

@@ -207,6 +207,14 @@ def _tres(tres: str, task: Task, device_type: str) -> int:
     return sum(slot.devices for slot in task.slots)
 
 
+def licences_of(job: Job) -> dict[str, int]:
+    """How many of each licence a job asks for; none if it has a choice (`a|b`): that is Slurm's."""
+    if "|" in job.licenses:
+        return {}
+    names = (word.strip().partition(":") for word in job.licenses.split(",") if word.strip())
+    return {name: int(count) if count.isdecimal() else 1 for name, _, count in names}
+
+
 def lasts(limit: Limit, *, safe: bool) -> bool:
     """Whether what a task takes of it is gone for others while it runs."""
     if limit.word == "GrpTRESMins":
@@ -224,4 +232,6 @@ def what(limit: Limit) -> str:
             return "minutes"
         case "GrpTRESMins" | "GrpTRESRunMins" | "MaxTRESMinsPJ":
             return f"minutes of {unit}"
+        case "Licenses":
+            return f"licences {limit.tres}"
     return unit

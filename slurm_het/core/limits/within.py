@@ -17,7 +17,16 @@ from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
-from slurm_het.core.limits.claims import OF_JOB, Bearing, Register, Whose, amount, lasts, what
+from slurm_het.core.limits.claims import (
+    OF_JOB,
+    Bearing,
+    Register,
+    Whose,
+    amount,
+    lasts,
+    licences_of,
+    what,
+)
 from slurm_het.core.model import Job, Snapshot, Task
 from slurm_het.core.reasons import AtLimit, Reason
 from slurm_het.core.site_limits import Budget, Claim, Limit
@@ -117,11 +126,12 @@ def _claimed(options: Options) -> tuple[Claim, ...]:
 class _Account(NamedTuple):
     """The budgets that bear on some jobs in some pools, in Slurm's order, and their limits.
 
-    `by_type`: one of them is about a type of devices.
+    `by_type`: one of them is about a type of devices. `licences` are what such a job asks of them.
     """
 
     entries: tuple[tuple[Budget, Limit], ...]
     by_type: bool
+    licences: tuple[Claim, ...]
 
 
 class _Ledger:
@@ -129,6 +139,7 @@ class _Ledger:
 
     def __init__(self, snapshot: Snapshot, pins: Iterable[Pin], room: Inventory) -> None:
         self.register = Register(snapshot.limits)
+        self.licences = {limit.tres: limit for limit in snapshot.limits.licenses}
         self.safe = snapshot.limits.safe
         self.room = room
         self.jobs = {job.id: job for job in snapshot.jobs if job.state == "PENDING"}
@@ -136,8 +147,8 @@ class _Ledger:
         self.promised: Counter[Bearing] = Counter()
         self._types: dict[str, frozenset[str]] = {}
         self._budgets: dict[Bearing, Budget] = {}
-        self._accounts: dict[tuple[Bearing, ...], _Account] = {}
-        self._by_pool: dict[tuple[str, str, int, str, str], _Account] = {}
+        self._accounts: dict[tuple[object, ...], _Account] = {}
+        self._by_pool: dict[tuple[str, str, int, str, str, str], _Account] = {}
         released = {job.key: job for job in self.jobs.values()}
         for pin in pins:
             job = released.get(pin.task.key)
@@ -150,6 +161,7 @@ class _Ledger:
         device_type = types[0] if len(types) == 1 else ""
         for bearing in self._bearing_on(job, pool):
             self.promised[bearing] += amount(bearing.limit, pin.task, device_type, safe=self.safe)
+        self.promised.update(dict(self._licences(job)))
 
     def options(self, task: Task) -> tuple[Options, AtLimit | None]:
         """Where it would be within all limits if it were alone, with its claims there; and why it
@@ -181,27 +193,36 @@ class _Ledger:
                 yield pool, device_type
 
     def _account(self, job: Job, pool: str) -> _Account:
-        key = job.account, job.user, job.uid, job.qos, pool
+        key = job.account, job.user, job.uid, job.qos, job.licenses, pool
         if key not in self._by_pool:
             bearings = self._bearing_on(job, pool)
-            if bearings not in self._accounts:  # the same object wherever the same limits hold
+            licences = tuple(Claim(self._budget(of), count) for of, count in self._licences(job))
+            same = bearings, licences
+            if same not in self._accounts:  # the same object wherever the same limits hold
                 entries = tuple((self._budget(bearing), bearing.limit) for bearing in bearings)
                 by_type = any(":" in limit.tres for _, limit in entries)
-                self._accounts[bearings] = _Account(entries, by_type)
-            self._by_pool[key] = self._accounts[bearings]
+                self._accounts[same] = _Account(entries, by_type, licences)
+            self._by_pool[key] = self._accounts[same]
         return self._by_pool[key]
+
+    def _licences(self, job: Job) -> list[tuple[Bearing, int]]:
+        """The licences that a job asks for, and how many of each."""
+        if not job.licenses or not self.licences:
+            return []
+        wanted = licences_of(job)
+        known = {name: self.licences[name] for name in wanted if name in self.licences}
+        return [(Bearing("Licenses", "all jobs", known[name]), wanted[name]) for name in known]
 
     def _bearing_on(self, job: Job, pool: str) -> tuple[Bearing, ...]:
         return self.register.bearing(Whose.of(job, pool, self.partition_qos.get(pool, "")))
 
     def _claims(self, task: Task, account: _Account, device_type: str) -> tuple[Claim, ...]:
-        return tuple(
-            [
-                Claim(budget, count)
-                for budget, limit in account.entries
-                if (count := amount(limit, task, device_type, safe=self.safe))
-            ]
-        )
+        claims = [
+            Claim(budget, count)
+            for budget, limit in account.entries
+            if (count := amount(limit, task, device_type, safe=self.safe))
+        ]
+        return (*claims, *account.licences)
 
     def _budget(self, bearing: Bearing) -> Budget:
         if bearing not in self._budgets:

@@ -204,6 +204,28 @@ def test_the_plan_gives_out_no_more_than_what_is_left() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("asks", "word"),
+    [("matlab:2", ""), ("matlab:3", "Licenses"), ("abaqus,matlab:3", "Licenses"), ("matlab", ""),
+     ("abaqus:9", ""), ("matlab:3|abaqus", ""), ("matlab:x", ""), (",", ""), ("", "")],
+)  # fmt: skip
+def test_licences_are_a_limit_of_all(asks: str, word: str) -> None:
+    limits = SiteLimits(licenses=(Limit("Licenses", "matlab", 5, 3),))
+    _, held = see(limits, task(1), jobs=[job(1, licenses=asks)])
+    assert [getattr(why, "word", "") for why in held.values()] == ([word] if word else [])
+
+
+def test_two_tasks_do_not_share_a_licence() -> None:
+    limits = SiteLimits(licenses=(Limit("Licenses", "matlab", 5, 3),))
+    jobs = [job(n, licenses="matlab:2", user=f"user{n}") for n in (1, 2)]
+    tasks, _ = see(limits, task(1), task(2), jobs=jobs)
+    made = plan(world.inventory(), tasks, world.policy(), greedy)
+    assert [p.key for p in made.placements] == ["1"]
+    assert str(made.waiting["2"]) == (
+        "Licenses: all jobs may have 5 licences matlab, of which 5 are taken; it asks for 2"
+    )
+
+
 def test_a_site_without_limits_changes_nothing() -> None:
     tasks = (task(1), task(2))
     assert see(SiteLimits(), *tasks) == (tasks, {})
