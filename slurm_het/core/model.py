@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from slurm_het.core.reasons import Reason
+from slurm_het.core.site_limits import Claim, SiteLimits
 
 Scenario = Literal["training", "inference"]
 SCENARIOS: tuple[Scenario, ...] = ("training", "inference")
@@ -167,6 +168,7 @@ class Partition:
     exclusive: bool = False
     reservation_required: bool = False
     default: bool = False
+    qos: str = ""  # whose limits hold for all jobs in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,7 @@ class Snapshot:
     partitions: tuple[Partition, ...]
     rewrites_gres: bool = False
     forgets_sharers: bool = False  # 22.05: see SlurmVersion.forgets_sharers
+    limits: SiteLimits = field(default_factory=SiteLimits)
 
 
 # --- what we make of it ----------------------------------------------------------------------
@@ -300,7 +303,8 @@ class Task:
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
     an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
-    It uses at most `threads_per_core` of each core that it is given; 0: all.
+    It uses at most `threads_per_core` of each core that it is given; 0: all. `claims` are what it
+    takes of the site's limits.
     """
 
     key: str
@@ -325,6 +329,7 @@ class Task:
     job_class: str = ""
     lot: int = 0
     threads_per_core: int = 0
+    claims: tuple[Claim, ...] = ()
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""
@@ -340,7 +345,9 @@ class Task:
     @property
     def request(self) -> Task:
         """The same for all tasks that ask for the same, whoever's they are."""
-        return replace(self, key="", job_id=0, user="", priority=0, minutes=None, since=0)
+        return replace(
+            self, key="", job_id=0, user="", priority=0, minutes=None, since=0, claims=()
+        )
 
 
 # --- the plan --------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.jobs import parse_jobs
+from slurm_het.slurm.limits import LimitReader
 from slurm_het.slurm.records import parse_nodes, parse_partitions, parse_switches
 from slurm_het.slurm.versions import (
     RETRY_PAUSE,
@@ -38,6 +39,7 @@ class CliSlurm:
         self.settings = settings or SlurmSettings()
         self._version: SlurmVersion | None = None
         self._config: dict[str, str] | None = None
+        self._limits = LimitReader(self._run)
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
         self._silent_until = 0.0  # of time.monotonic()
@@ -61,7 +63,7 @@ class CliSlurm:
         records = parse_nodes(nodes, forgets_devices=version.forgets_devices)
         switches = await self._switches()
         groups = partial(user_groups, epoch=int(time.time() // GROUPS_SECONDS))
-        return Snapshot(
+        snapshot = Snapshot(
             time=time.time(),
             # In a thread: the look-up of groups may wait for a directory server.
             jobs=await asyncio.to_thread(parse_jobs, jobs, groups, memory_tracked=tracked),
@@ -70,6 +72,7 @@ class CliSlurm:
             rewrites_gres=version.rewrites_gres,
             forgets_sharers=version.forgets_sharers,
         )
+        return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf()))
 
     async def _switches(self) -> dict[str, str]:
         """The leaf switch of each node; none where the topology is no tree."""

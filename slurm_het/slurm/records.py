@@ -95,6 +95,7 @@ def _partition(f: dict[str, str]) -> Partition:
         exclusive=f.get("OverSubscribe") == "EXCLUSIVE",
         reservation_required=f.get("ReqResv") == "YES",
         default=f.get("Default") == "YES",
+        qos="" if f.get("QoS", "") in _NONE else f["QoS"],
     )
 
 

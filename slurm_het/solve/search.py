@@ -116,7 +116,8 @@ class Search:
     def run(self) -> Solution:
         """Search until everything is proven or the deadline."""
         try:
-            self.able = self.formulation.able(self.deadline)
+            able = self.formulation.able(self.deadline)
+            self.able = [t for t in able if not self.problem.overspent([t])]
             if not self._everything():
                 self.levels_proven = self._levels()
                 self._last_level()
@@ -155,7 +156,10 @@ class Search:
         return answer.proven
 
     def _may_all_start(self) -> bool:
-        """Whether it is worth trying to start everything, by a rough count of GiB and CPUs."""
+        """Whether it is worth trying to start everything: by the budgets, and by a rough count of
+        GiB and CPUs."""
+        if self.problem.overspent(self.able):
+            return False
         gib = cpus = 0
         smallest = min((d.memory_gib for d in self.problem.devices if d.whole), default=0)
         for r, count in Counter(self.problem.tasks[t].request for t in self.able).items():
@@ -169,8 +173,8 @@ class Search:
 
     def _levels(self) -> bool:
         """Decide the starts, and say whether all of them are proven."""
-        request_of = [task.request for task in self.problem.tasks]
-        refused: set[int] = set()  # requests
+        kind_of = [self.problem.kind(t) for t in range(len(self.problem.tasks))]
+        refused: set[tuple[object, ...]] = set()  # kinds
         fixed: list[int] = []
         queue = list(self.able)
         proven = True
@@ -178,14 +182,14 @@ class Search:
             if queue[0] in self.best:
                 fixed.append(queue.pop(0))
                 continue
-            queue = [t for t in queue if request_of[t] not in refused or t in self.best]
+            queue = [t for t in queue if kind_of[t] not in refused or t in self.best]
             chunk, queue = queue[:CHUNK], queue[CHUNK:]
             if chunk and time.monotonic() > self.starts_deadline:
                 return False
             if chunk:
                 proven &= self._level(fixed, chunk)
             fixed += [t for t in chunk if t in self.best]
-            refused |= {request_of[t] for t in chunk if t not in self.best}
+            refused |= {kind_of[t] for t in chunk if t not in self.best}
         return proven
 
     def _level(self, fixed: list[int], chunk: list[int]) -> bool:

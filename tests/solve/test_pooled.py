@@ -58,7 +58,7 @@ def apart(problem: Problem) -> Problem:
             if device.state in ask.weights
         }
         asks.append(replace(ask, slots=slots, groups=groups, weights=weights))
-    return problem_of(nodes, devices, asks)
+    return problem_of(nodes, devices, asks, problem.budgets)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from slurm_het.core.assignment.first_fit import value
 from slurm_het.core.assignment.problem import (
     Need,
+    PBudget,
     PDevice,
     PNode,
     PRequest,
@@ -34,9 +35,15 @@ class Ask:
     groups: tuple[frozenset[int], ...]
     weights: dict[int, float]
     worths: tuple[float, ...] = ()
+    uses: tuple[tuple[int, int], ...] = ()
 
 
-def problem_of(nodes: Sequence[PNode], devices: Sequence[PDevice], asks: Sequence[Ask]) -> Problem:
+def problem_of(
+    nodes: Sequence[PNode],
+    devices: Sequence[PDevice],
+    asks: Sequence[Ask],
+    budgets: tuple[PBudget, ...] = (),
+) -> Problem:
     """A problem in which equal asks share a request, and weights are shared too."""
     tables: list[dict[int, float]] = []
     requests: list[PRequest] = []
@@ -49,8 +56,10 @@ def problem_of(nodes: Sequence[PNode], devices: Sequence[PDevice], asks: Sequenc
         )
         if request not in requests:
             requests.append(request)
-        tasks.append(PTask(ask.key, requests.index(request)))
-    return Problem(tuple(nodes), tuple(devices), tuple(tasks), tuple(requests), tuple(tables))
+        tasks.append(PTask(ask.key, requests.index(request), ask.uses))
+    return Problem(
+        tuple(nodes), tuple(devices), tuple(tasks), tuple(requests), tuple(tables), budgets
+    )
 
 
 def asks_of(problem: Problem) -> tuple[Ask, ...]:
@@ -59,13 +68,13 @@ def asks_of(problem: Problem) -> tuple[Ask, ...]:
     for t, task in enumerate(problem.tasks):
         q = problem.request(t)
         weights = problem.weights[q.weights]
-        found.append(Ask(task.key, q.slots, q.memory_gib, q.groups, weights, q.worths))
+        found.append(Ask(task.key, q.slots, q.memory_gib, q.groups, weights, q.worths, task.uses))
     return tuple(found)
 
 
 def with_asks(problem: Problem, *asks: Ask) -> Problem:
     """The same cluster, other tasks."""
-    return problem_of(problem.nodes, problem.devices, asks)
+    return problem_of(problem.nodes, problem.devices, asks, problem.budgets)
 
 
 def trimmed(problem: Problem) -> Problem:
@@ -116,7 +125,23 @@ def random_problem(rng: random.Random) -> Problem:
     tasks = [_task(rng, len(nodes), len(devices), t) for t in range(rng.choice((0, 1, 3, 4, 4)))]
     if len(tasks) > 1 and rng.random() < 0.3:  # identical tasks have rules of their own
         tasks[0] = replace(tasks[-1], key="twin")
-    return trimmed(problem_of(nodes, devices, tasks))
+    return trimmed(_with_budgets(rng, problem_of(nodes, devices, tasks)))
+
+
+def _with_budgets(rng: random.Random, problem: Problem) -> Problem:
+    """Half of the problems with one or two budgets that some tasks use."""
+    budgets = tuple(
+        PBudget(f"b{b}", rng.choice((0, 1, 2, 3))) for b in range(rng.choice((0, 1, 2)))
+    )
+
+    def uses() -> tuple[tuple[int, int], ...]:
+        own = (b for b in range(len(budgets)) if rng.random() < 0.7)
+        return tuple((b, rng.choice((1, 1, 2))) for b in own)
+
+    if rng.random() < 0.5:
+        return problem
+    tasks = tuple(replace(task, uses=uses()) for task in problem.tasks)
+    return replace(problem, tasks=tasks, budgets=budgets)
 
 
 def _task(rng: random.Random, nodes: int, devices: int, t: int) -> Ask:
@@ -225,4 +250,4 @@ def random_crowd(rng: random.Random) -> Problem:
         gib = rng.choice((0, 0, 10, 24, 40))
         ask = Ask("", slots, gib, groups, weights, _worths(rng, slots, groups))
         asks += [replace(ask, key=f"{len(asks) + i}") for i in range(rng.choice((1, 2, 3)))]
-    return trimmed(problem_of(nodes, devices, asks[:5]))
+    return trimmed(_with_budgets(rng, problem_of(nodes, devices, asks[:5])))

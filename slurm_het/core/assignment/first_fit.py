@@ -25,15 +25,19 @@ def complete(problem: Problem, starts: Starts, only: Set[int] | None = None) -> 
     for t, choices in starts.items():
         remaining.take(problem.request(t), choices)
     started = dict(starts)
+    spent = problem.spent(started)
     choosers: dict[int, _Chooser] = {}
     for t, task in enumerate(problem.tasks):
         if t in started or (only is not None and t not in only):
+            continue
+        if any(spent[b] + use > problem.budgets[b].left for b, use in task.uses):
             continue
         if (chooser := choosers.get(task.request)) is None:
             chooser = _Chooser(problem.requests[task.request], remaining)
             choosers[task.request] = chooser
         if best := chooser.choose():
             remaining.take(chooser.request, best)
+            spent.update(dict(task.uses))
             started[t] = best
     started = dict(sorted(started.items()))
     return Solution(starts=started, status="greedy", objective=value(problem, started))

@@ -25,11 +25,13 @@ node n, memory M_j with U_j occupied, r_t GiB per requested device (M_j when it 
                 U_j + sum r_t x_tkij <= M_j                     each j
                 sum cpus_tkn z_tkn <= free CPUs of n            each n
                 sum memory_tkn z_tkn <= free host memory of n   each n
+                sum use_tl y_t <= left_l                        each budget l (of the site's limits)
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections import Counter
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -119,11 +121,23 @@ class PRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class PBudget:
+    """Budget l: what the tasks that use it may use together."""
+
+    name: str
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class PTask:
-    """Task t: its key, and the index of its request."""
+    """Task t: its key, the index of its request, and use_tl by index of the budget.
+
+    Tasks of one request with the same uses are identical.
+    """
 
     key: str
     request: int
+    uses: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +153,7 @@ class Problem:
     tasks: tuple[PTask, ...]
     requests: tuple[PRequest, ...]
     weights: tuple[dict[int, float], ...]
+    budgets: tuple[PBudget, ...] = ()
 
     def request(self, t: int) -> PRequest:
         """What task t asks."""
@@ -147,6 +162,22 @@ class Problem:
     def weight(self, t: int, j: int) -> float:
         """w_tj; raises KeyError if task t may not use device j."""
         return self.weights[self.request(t).weights][self.devices[j].state]
+
+    def kind(self, t: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """The same for all tasks that are identical to task t."""
+        return self.tasks[t].request, self.tasks[t].uses
+
+    def spent(self, tasks: Iterable[int]) -> Counter[int]:
+        """What these tasks use together, by budget."""
+        spent: Counter[int] = Counter()
+        for t in tasks:
+            for budget, use in self.tasks[t].uses:
+                spent[budget] += use
+        return spent
+
+    def overspent(self, tasks: Iterable[int]) -> list[int]:
+        """The budgets that are too small for these tasks together."""
+        return [b for b, spent in self.spent(tasks).items() if spent > self.budgets[b].left]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +232,9 @@ def violations(problem: Problem, solution: Solution) -> list[str]:
         node = problem.nodes[n]
         if not load.fits(node.cpus, node.memory_mib):
             broken.append(f"node {node.name}: {load.cpus} CPUs, {load.memory_mib} MiB are too many")
+    for b in problem.overspent(solution.starts):
+        budget = problem.budgets[b]
+        broken.append(f"{budget.name}: only {budget.left} are left")
     return broken
 
 

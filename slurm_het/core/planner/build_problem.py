@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from slurm_het.core.assignment.problem import Need, PRequest, Problem, PSlot, PTask
+from slurm_het.core.assignment.problem import Need, PBudget, PRequest, Problem, PSlot, PTask
 from slurm_het.core.cluster.device_class import DeviceClass
 from slurm_het.core.cluster.fit import fits_device, fitting_states, groups_of, need, rewritten_nodes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.policy import Policy
+from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.weights import (
@@ -77,10 +79,31 @@ def build(
                 break
             requests.append(making.request(request))
         ptasks.append(PTask(task.key, number))
+    budgets, with_uses = _with_budgets(tasks, ptasks)
     problem = Problem(
-        grid.pnodes, grid.pdevices, tuple(ptasks), tuple(requests), tuple(making.weights)
+        grid.pnodes, grid.pdevices, with_uses, tuple(requests), tuple(making.weights), budgets
     )
     return Built(problem, tasks[: len(ptasks)], grid.nodes, site)
+
+
+def _with_budgets(
+    tasks: Sequence[Task], ptasks: Sequence[PTask]
+) -> tuple[tuple[PBudget, ...], tuple[PTask, ...]]:
+    """The budgets that do not last for all of these first tasks, and what each uses of them."""
+    claimed: Counter[Budget] = Counter()
+    tasks = tasks[: len(ptasks)]
+    for task in tasks:
+        for budget, amount in task.claims:
+            claimed[budget] += amount
+    short = [budget for budget, amount in claimed.items() if amount > budget.left]
+    if not short:
+        return (), tuple(ptasks)
+    numbers = {budget: b for b, budget in enumerate(short)}
+    with_uses = tuple(
+        replace(ptask, uses=tuple((numbers[b], n) for b, n in task.claims if b in numbers))
+        for task, ptask in zip(tasks, ptasks, strict=True)
+    )
+    return tuple(PBudget(f"{b.reason} of {b.of}", b.left) for b in short), with_uses
 
 
 class _Options(NamedTuple):

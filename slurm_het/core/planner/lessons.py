@@ -28,7 +28,7 @@ _SCOPES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"Assoc", ("account", "user")),
     (r"QOSGrp", ("qos",)),
     (r"QOS.*(PerUser|PU)", ("qos", "user")),
-    (r"QOS.*(PerAccount|PA)", ("qos", "account")),
+    (r"QOS.*(PerAccount|PA)|Max.*PerAccount", ("qos", "account")),
     (r"QOS(?!NotAllowed)", ("qos",)),  # of one job
     (r"Licenses", ("licenses",)),
     (r"InvalidAccount|AccountNotAllowed", ("account",)),

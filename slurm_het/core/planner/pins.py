@@ -167,12 +167,12 @@ class Pins:
 
 
 # A job with one of these reasons starts on no node. The same goes for reasons that begin with one
-# of LIMITS: the limits of an association or a QOS.
+# of LIMITS: the limits of an association or a QOS, MaxGRESPerAccount for one.
 NO_START = frozenset({
     "BadConstraints", "Licenses", "Dependency", "DependencyNeverSatisfied", "JobHeldUser",
     "JobHeldAdmin", "InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed",
 })  # fmt: skip
-LIMITS = ("Assoc", "QOS")
+LIMITS = ("Assoc", "QOS", "Max")
 
 
 def does_not_start(job: Job) -> bool:

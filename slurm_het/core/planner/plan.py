@@ -6,6 +6,7 @@ will take, check every constraint, and explain why tasks wait. No I/O, no clock.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
@@ -14,6 +15,7 @@ from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.placement import common_pool, placement_of
+from slurm_het.core.limits.within import at_limit
 from slurm_het.core.model import Placement, Plan, Task
 from slurm_het.core.planner.build_problem import (
     Built,
@@ -24,7 +26,8 @@ from slurm_het.core.planner.build_problem import (
 from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.slurm_picks import pick_devices
 from slurm_het.core.policy import Policy
-from slurm_het.core.reasons import OutOfTime, PlanRefused
+from slurm_het.core.reasons import OutOfTime, PlanRefused, Reason
+from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.weights import placement_terms, terms
 
@@ -60,8 +63,13 @@ def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
     tasks = {task.key: task for task in built.tasks}
     placed, dropped = pick_devices(inventory, chosen, tasks)
     started = {p.key for p in placed}
+    spent: Counter[Budget] = Counter()
+    for claim in (c for p in placed for c in tasks[p.key].claims):
+        spent[claim.budget] += claim.amount
     waiting = {
-        task.key: dropped.get(task.key) or explain(task, inventory, placed, built.tasks)
+        task.key: dropped.get(task.key)
+        or _over_budget(task, spent)
+        or explain(task, inventory, placed, built.tasks)
         for task in built.tasks
         if task.key not in started
     }
@@ -74,6 +82,12 @@ def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
         gap=solution.gap,
         seconds=solution.seconds,
     )
+
+
+def _over_budget(task: Task, spent: Counter[Budget]) -> Reason | None:
+    """The limit that those who start leave too little of."""
+    over = (at_limit(claim, spent[claim.budget]) for claim in task.claims)
+    return next((reason for reason in over if reason), None)
 
 
 def _placement(built: Built, t: int, solution: Solution) -> Placement:

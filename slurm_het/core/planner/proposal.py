@@ -22,6 +22,7 @@ from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
+from slurm_het.core.limits.within import within_limits
 from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.lessons import Lessons
@@ -90,9 +91,9 @@ class Prepared:
 
     `pins` are the released jobs that are not seen running yet; `room` is what they leave free.
     `queue` has the gated jobs; `strays` are the ids of those that must be classified first.
-    `held` says, by key, which tasks a limit holds back that Slurm has told of. `ahead` says for
-    whom nodes are kept; its `tasks` may be planned now. `window` has those of them that this plan
-    looks at.
+    `held` says, by key, which tasks a limit holds back, a known one or one that Slurm has told of.
+    `ahead` says for whom nodes are kept; its `tasks` may be planned now. `window` has those of them
+    that this plan looks at.
     """
 
     snapshot: Snapshot
@@ -167,9 +168,11 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     due = memory.pins.due(queue.tasks, ticks, startable)
     tasks = tuple(task for task in due if task.job_id not in strays)
     jobs = {job.id: job for job in snapshot.jobs} if memory.lessons.known else {}
-    tasks, held = memory.lessons.heed(tasks, jobs, pins, ticks, startable)
+    within = within_limits(snapshot, tasks, pins, room, startable)
+    tasks, held = memory.lessons.heed(within.tasks, jobs, pins, ticks, startable)
+    held |= within.held
     ahead = look_ahead(snapshot, room, tasks, memory.pins.ahead(), policy, limits)
-    window = select(room, ahead.tasks, limits.window_tasks)
+    window = within.claiming(select(room, ahead.tasks, limits.window_tasks))
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(snapshot, inventory, policy, pins, room, queue, strays, held, ahead, window)

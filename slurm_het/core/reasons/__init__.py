@@ -28,6 +28,7 @@ from slurm_het.core.reasons.job import (
     TooManyNodes,
     Unreadable,
 )
+from slurm_het.core.reasons.limit import AtLimit
 from slurm_het.core.reasons.node import Misfit, Unfit
 from slurm_het.core.reasons.order import (
     All,
@@ -60,6 +61,7 @@ __all__ = [
     "All",
     "ArrayLimit",
     "AsksForSeveral",
+    "AtLimit",
     "CanStart",
     "ForReservation",
     "GoesToOthers",

@@ -62,6 +62,7 @@ class DetailedModel:
             self._task(t, must=t in must)
         self._identical()
         self._capacities()
+        self._budgets()
 
     def _binary(self, name: str, low: int = 0) -> Variable:
         return self.model.variable(low, 1, name)
@@ -123,13 +124,13 @@ class DetailedModel:
     def _identical(self) -> None:
         # Of identical tasks the one of higher priority starts first: swapping the two would be
         # feasible and lexicographically better, so this loses nothing.
-        latest: dict[int, int] = {}
+        latest: dict[tuple[object, ...], int] = {}
         for t in sorted(self.tasks):
-            request = self.problem.tasks[t].request
-            if (before := latest.get(request)) is not None:
+            kind = self.problem.kind(t)
+            if (before := latest.get(kind)) is not None:
                 name = f"same({self.names.tasks[before]},{self.names.tasks[t]})"
                 self.model.row([self.y[t], self.y[before]], [1, -1], "<", 0, name)
-            latest[request] = t
+            latest[kind] = t
 
     def _capacities(self) -> None:
         free = {
@@ -142,6 +143,12 @@ class DetailedModel:
             for index, (variables, amounts) in loads.items():
                 if sum(amounts) > (limit := free[resource][index]):
                     self.model.row(variables, amounts, "<", limit, f"{resource}({names[index]})")
+
+    def _budgets(self) -> None:
+        for b in self.problem.overspent(self.tasks):
+            uses = {t: use for t in self.tasks if (use := dict(self.problem.tasks[t].uses).get(b))}
+            left, name = self.problem.budgets[b].left, f"budget({b})"
+            self.model.row([self.y[t] for t in uses], list(uses.values()), "<", left, name)
 
     def weights(self) -> tuple[list[Variable], list[float]]:
         """The terms of the last level, sum w·x + sum v·h."""

@@ -12,6 +12,7 @@
                 sum_c GiB                <= all that the devices of the state have
                 sum_{c > half} z_c       <= nodes (devices) of the state, as two do not fit on one
                 sum_rg [m_r / 2] y_rg    <= pairs of slots that the nodes of such groups hold
+                sum_t use_tl y_t         <= left_l less what the f_r tasks use   each budget l
 
 It leaves out that slots do not divide up evenly among the nodes of a state. That makes it a
 relaxation: its optimum bounds every plan. The counts are then expanded to nodes and devices. What
@@ -80,6 +81,7 @@ class PooledModel:
         request = {t: self.problem.tasks[t].request for t in tasks}
         self.scope = Scope(
             tuple(sorted(set(request.values()))),
+            tuple(t for t in tasks if t in must),
             Counter(request[t] for t in tasks if t in must),
             tuple(t for t in tasks if t not in must),
         )

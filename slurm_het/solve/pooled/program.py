@@ -14,11 +14,12 @@ from slurm_het.solve.pooled.choices import Choice, Choices, Resource
 class Scope(NamedTuple):
     """Which tasks a program is about.
 
-    `requests` are those that they make, `fixed` is how many tasks of each must start, `open` are
-    the tasks that may start.
+    `requests` are those that they make, `must` are the tasks that must start, `fixed` is how many
+    of each request these are, `open` are the tasks that may start.
     """
 
     requests: tuple[int, ...]
+    must: tuple[int, ...]
     fixed: Counter[int]
     open: tuple[int, ...]
 
@@ -38,6 +39,7 @@ class PooledProgram:
         self.rows: dict[tuple[object, ...], Row] = {}
         self._starts(scope)
         self._capacities()
+        self._budgets(scope)
 
     def _row(self, key: tuple[object, ...], of: Sequence[Variable], by: Sequence[float],
              sense: Sense, limit: float) -> None:  # fmt: skip
@@ -70,11 +72,13 @@ class PooledProgram:
     def _open_starts(self, scope: Scope) -> dict[int, list[Variable]]:
         """The starts of the open tasks by request, in order."""
         starts: dict[int, list[Variable]] = defaultdict(list)
+        latest: dict[tuple[object, ...], Variable] = {}
         for t in scope.open:
-            mine = starts[self.problem.tasks[t].request]
-            if mine:  # of identical tasks the one of higher priority starts first
-                self._row(("same", t), [self.y[t], mine[-1]], [1, -1], "<", 0)
-            mine.append(self.y[t])
+            kind = self.problem.kind(t)
+            if kind in latest:  # of identical tasks the one of higher priority starts first
+                self._row(("same", t), [self.y[t], latest[kind]], [1, -1], "<", 0)
+            latest[kind] = self.y[t]
+            starts[self.problem.tasks[t].request].append(self.y[t])
         return starts
 
     def _pairs(self) -> None:
@@ -98,6 +102,14 @@ class PooledProgram:
         for resource, (variables, amounts) in loads.items():
             if largest[resource] > (limit := self.choices.limit(resource)):
                 self._row(resource, variables, amounts, "<", limit)
+
+    def _budgets(self, scope: Scope) -> None:
+        """Nobody takes more of a budget than is left; rows that cannot be exceeded are left out."""
+        tasks, spent = self.problem.tasks, self.problem.spent(scope.must)
+        for b in self.problem.overspent((*scope.must, *scope.open)):
+            uses = {t: use for t in scope.open if (use := dict(tasks[t].uses).get(b))}
+            left = self.problem.budgets[b].left - spent[b]
+            self._row(("budget", b), [self.y[t] for t in uses], list(uses.values()), "<", left)
 
     def maximise_weights(self) -> None:
         """Make sum w_c z_c + sum v_rg y_rg the objective."""

@@ -1,0 +1,237 @@
+"""What a task takes of the site's limits: which of them bear on it, in which order, and how much.
+
+As Slurm does it (src/slurmctld/acct_policy.c): the partition's QOS comes first, then the job's
+(the other way round if that has OverPartQOS), then the association of the user and the accounts
+above. What a QOS limits is not limited again by a later one: only the accounts' limits all hold.
+
+Not modelled, so that Slurm may hold back a job for them that we release: `node` of jobs that share
+nodes, CPUs and host memory that Slurm adds (whole cores, --exclusive), billing, energy, licences as
+TRES, Min* limits, UsageThreshold and UsageFactorSafe, MaxTRESRunMins of a user, and what depends on
+the number of submitted jobs, which Slurm checks itself as a job is submitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from slurm_het.core.model import Job, Task
+from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
+
+_SORTS = {"cpu": 0, "mem": 1, "node": 2}  # of TRES; what is none of these is a GRES
+_WORDS: dict[str, tuple[str, ...]] = {
+    "QOS GrpTRES": ("QOSGrpCpuLimit", "QOSGrpMemLimit", "QOSGrpNodeLimit", "QOSGrpGRES"),
+    "QOS GrpTRESMins": (
+        "QOSGrpCPUMinutesLimit", "QOSGrpMemoryMinutes", "QOSGrpNodeMinutes", "QOSGrpGRESMinutes",
+    ),
+    "QOS GrpTRESRunMins": (
+        "QOSGrpCPURunMinutesLimit", "QOSGrpMemoryRunMinutes", "QOSGrpNodeRunMinutes",
+        "QOSGrpGRESRunMinutes",
+    ),
+    "QOS MaxTRESPJ": (
+        "QOSMaxCpuPerJobLimit", "QOSMaxMemoryPerJob", "QOSMaxNodePerJobLimit", "QOSMaxGRESPerJob",
+    ),
+    "QOS MaxTRESPN": ("QOSMaxCpuPerNode", "QOSMaxMemoryPerNode", "", "QOSMaxGRESPerNode"),
+    "QOS MaxTRESMinsPJ": (
+        "QOSMaxCpuMinutesPerJobLimit", "QOSMaxMemoryMinutesPerJob", "QOSMaxNodeMinutesPerJob",
+        "QOSMaxGRESMinutesPerJob",
+    ),
+    "QOS MaxTRESPU": (
+        "QOSMaxCpuPerUserLimit", "QOSMaxMemoryPerUser", "QOSMaxNodePerUserLimit",
+        "QOSMaxGRESPerUser",
+    ),
+    "QOS MaxTRESPA": (
+        "MaxCpuPerAccount", "MaxMemoryPerAccount", "MaxNodePerAccount", "MaxGRESPerAccount",
+    ),
+    "QOS GrpJobs": ("QOSGrpJobsLimit",),
+    "QOS GrpWall": ("QOSGrpWallLimit",),
+    "QOS MaxJobsPU": ("QOSMaxJobsPerUserLimit",),
+    "QOS MaxJobsPA": ("MaxJobsPerAccount",),
+    "QOS MaxWallPJ": ("QOSMaxWallDurationPerJobLimit",),
+    "Assoc GrpTRES": ("AssocGrpCpuLimit", "AssocGrpMemLimit", "AssocGrpNodeLimit", "AssocGrpGRES"),
+    "Assoc GrpTRESMins": (
+        "AssocGrpCPUMinutesLimit", "AssocGrpMemMinutes", "AssocGrpNodeMinutes",
+        "AssocGrpGRESMinutes",
+    ),
+    "Assoc GrpTRESRunMins": (
+        "AssocGrpCPURunMinutesLimit", "AssocGrpMemRunMinutes", "AssocGrpNodeRunMinutes",
+        "AssocGrpGRESRunMinutes",
+    ),
+    "Assoc MaxTRESPJ": (
+        "AssocMaxCpuPerJobLimit", "AssocMaxMemPerJob", "AssocMaxNodePerJobLimit",
+        "AssocMaxGRESPerJob",
+    ),
+    "Assoc MaxTRESPN": ("AssocMaxCpuPerNode", "AssocMaxMemPerNode", "", "AssocMaxGRESPerNode"),
+    "Assoc MaxTRESMinsPJ": (
+        "AssocMaxCpuMinutesPerJobLimit", "AssocMaxMemMinutesPerJob",
+        "AssocMaxNodeMinutesPerJob", "AssocMaxGRESMinutesPerJob",
+    ),
+    "Assoc GrpJobs": ("AssocGrpJobsLimit",),
+    "Assoc GrpWall": ("AssocGrpWallLimit",),
+    "Assoc MaxJobs": ("AssocMaxJobsLimit",),
+    "Assoc MaxWallPJ": ("AssocMaxWallDurationPerJobLimit",),
+}  # fmt: skip
+"""Slurm's reason by limit; by what is limited (CPUs, host memory, nodes, GRES) where it says so."""
+
+_BEFORE = ("GrpJobs", "GrpWall", "MaxJobsPA", "MaxJobsPU", "MaxJobs", "MaxWallPJ")
+"""What Slurm looks at before it looks for nodes, and so tells first."""
+OF_JOB = frozenset({"MaxWallPJ", "MaxTRESPJ", "MaxTRESPN", "MaxTRESMinsPJ"})
+"""Limits of one job: of these nothing is used up."""
+
+
+class Bearing(NamedTuple):
+    """A limit that bears on a job: Slurm's reason if it holds it back, whose limit it is."""
+
+    reason: str
+    of: str
+    limit: Limit
+
+
+@dataclass(frozen=True)
+class Whose:
+    """All of a job that decides which limits bear on it, in a partition with this QOS."""
+
+    account: str
+    user: str
+    uid: int
+    qos: str
+    partition: str
+    partition_qos: str
+
+    @classmethod
+    def of(cls, job: Job, partition: str, partition_qos: str) -> Whose:
+        """The limits of a job, once it is in a partition."""
+        return cls(job.account, job.user, job.uid, job.qos, partition, partition_qos)
+
+
+class Register:
+    """The site's limits, by those they are for."""
+
+    def __init__(self, limits: SiteLimits) -> None:
+        self.qos = {qos.name: qos for qos in limits.qos}
+        self.associations = {(a.account, a.user, a.partition): a for a in limits.associations}
+
+    def bearing(self, whose: Whose) -> tuple[Bearing, ...]:
+        """The limits that bear on such jobs, in the order in which Slurm looks at them."""
+        found = list(self._of_qos(whose))
+        hidden = {(b.limit.word, b.limit.tres) for b in found}
+        if hidden & {("MaxJobsPU", ""), ("MaxJobsPA", "")}:
+            hidden.add(("MaxJobs", ""))
+        for association in self._chain(whose):
+            of = f"account {association.account}"
+            if association.user:
+                of = f"user {association.user} in {of}"
+            for limit in association.limits:
+                own = association.user or limit.word.startswith("Grp")  # Slurm hands Max* down
+                if own and (limit.word, limit.tres) not in hidden:
+                    found.append(Bearing(_reason("Assoc", limit), of, limit))
+        found = [bearing for bearing in found if bearing.reason]
+        return tuple(sorted(found, key=lambda b: b.limit.word not in _BEFORE))
+
+    def _of_qos(self, whose: Whose) -> Iterator[Bearing]:
+        seen: set[tuple[str, str]] = set()
+        for qos in self._layers(whose):
+            mine: list[tuple[str, Limit]] = [(f"QOS {qos.name}", one) for one in qos.limits]
+            account = qos.accounts.get(whose.account, qos.each_account)
+            mine += [(f"account {whose.account} in QOS {qos.name}", one) for one in account]
+            user = qos.users.get(whose.uid, qos.each_user)
+            mine += [(f"user {whose.user} in QOS {qos.name}", one) for one in user]
+            for of, limit in mine:
+                if (limit.word, limit.tres) not in seen:
+                    yield Bearing(_reason("QOS", limit), of, limit)
+            seen |= {(limit.word, limit.tres) for _, limit in mine}
+
+    def _layers(self, whose: Whose) -> list[Qos]:
+        own, over = self.qos.get(whose.qos), self.qos.get(whose.partition_qos)
+        first_own = own is not None and own.over_partition
+        layers = (own, over) if first_own else (over, own)
+        return list({qos.name: qos for qos in layers if qos}.values())
+
+    def _chain(self, whose: Whose) -> Iterator[Association]:
+        """The user's association, then the accounts above it."""
+        key = whose.account, whose.user
+        own = self.associations.get((*key, whose.partition)) or self.associations.get((*key, ""))
+        if own is None:
+            return
+        yield own
+        name, seen = own.account, set[str]()
+        while name and name not in seen and (above := self.associations.get((name, "", ""))):
+            seen.add(name)
+            yield above
+            name = above.parent
+
+
+def _reason(layer: str, limit: Limit) -> str:
+    """Slurm's reason; '' of a limit that is not modelled."""
+    words = _WORDS.get(f"{layer} {limit.word}", ())
+    if len(words) <= 1:
+        return "".join(words)
+    known = limit.tres in _SORTS or limit.tres.startswith("gres/")
+    return words[_SORTS.get(limit.tres, 3)] if known else ""
+
+
+def amount(limit: Limit, task: Task, device_type: str, *, safe: bool) -> int:
+    """How much of a limit a task takes on devices of a type; 0 if it does not count there, or if
+    nobody knows. Without `safe` the minutes that it may take do not count before they are used."""
+    minutes = task.minutes or 0
+    match limit.word:
+        case "GrpJobs" | "MaxJobsPU" | "MaxJobsPA" | "MaxJobs" | "GrpWall":
+            return 1
+        case "MaxWallPJ":
+            return minutes
+    count = _tres(limit.tres, task, device_type)
+    match limit.word:
+        case "GrpTRESMins":  # a job is held back once nothing is left, whatever it asks
+            return min(count, 1) if not safe else max(count * minutes, min(count, 1))
+        case "GrpTRESRunMins" | "MaxTRESMinsPJ":
+            return count * minutes
+        case "MaxTRESPN":
+            return count // len(task.slots)
+    return count
+
+
+def _tres(tres: str, task: Task, device_type: str) -> int:
+    name = task.asks.partition(":")[0] or "gpu"
+    match tres:
+        case "cpu":
+            return sum(slot.cpus for slot in task.slots)
+        case "mem":
+            return sum(slot.memory_mib for slot in task.slots)
+        case "node":
+            return len(task.slots) if task.exclusive else 0
+        case "gres/shard":
+            return task.memory_gib * len(task.slots) if task.takes_share else 0
+    if task.takes_share or tres not in {f"gres/{name}", f"gres/{name}:{device_type}"}:
+        return 0
+    return sum(slot.devices for slot in task.slots)
+
+
+def licences_of(job: Job) -> dict[str, int]:
+    """How many of each licence a job asks for; none if it has a choice (`a|b`): that is Slurm's."""
+    if "|" in job.licenses:
+        return {}
+    names = (word.strip().partition(":") for word in job.licenses.split(",") if word.strip())
+    return {name: int(count) if count.isdecimal() else 1 for name, _, count in names}
+
+
+def lasts(limit: Limit, *, safe: bool) -> bool:
+    """Whether what a task takes of it is gone for others while it runs."""
+    if limit.word == "GrpTRESMins":
+        return safe
+    return limit.word not in OF_JOB and limit.word != "GrpWall"
+
+
+def what(limit: Limit) -> str:
+    """What is limited, for a sentence that has the number before it."""
+    unit = "MiB of host memory" if limit.tres == "mem" else limit.tres
+    match limit.word:
+        case "GrpJobs" | "MaxJobsPU" | "MaxJobsPA" | "MaxJobs":
+            return "running jobs"
+        case "GrpWall" | "MaxWallPJ":
+            return "minutes"
+        case "GrpTRESMins" | "GrpTRESRunMins" | "MaxTRESMinsPJ":
+            return f"minutes of {unit}"
+        case "Licenses":
+            return f"licences {limit.tres}"
+    return unit

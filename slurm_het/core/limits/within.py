@@ -1,0 +1,235 @@
+"""Keeps the plan within the site's limits: who is at one alone, and what the others claim of them.
+
+In a DOWN partition Slurm names no limit, so a task that is at one must not be released: its pin
+would hold devices that others could use. Plain Slurm passes over such a job and goes on.
+
+Where a limit depends on the pool (its QOS) or on the device type (gres/gpu:TYPE), a task loses the
+pools and types where nothing is left for it. In those that remain it counts in full, although it
+will be in one of them only: the next cycle knows where it went.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.limits.claims import (
+    OF_JOB,
+    Bearing,
+    Register,
+    Whose,
+    amount,
+    lasts,
+    licences_of,
+    what,
+)
+from slurm_het.core.model import Job, Snapshot, Task
+from slurm_het.core.reasons import AtLimit, Reason
+from slurm_het.core.site_limits import Budget, Claim, Limit
+
+Option = tuple[str, str]
+"""A pool, and a type of devices there; '' if its devices are not known."""
+ANYWHERE: Option = "", ""
+"""All pools and types, where the same limits hold in all of them."""
+Options = dict[Option, tuple[Claim, ...]]
+"""Where a task may go, and what it claims there."""
+
+
+class Within(NamedTuple):
+    """The `tasks` that may be planned; by key, why the others wait, and what these claim."""
+
+    tasks: tuple[Task, ...]
+    held: dict[str, Reason]
+    claims: dict[str, tuple[Claim, ...]]
+
+    def claiming(self, tasks: Iterable[Task]) -> tuple[Task, ...]:
+        """The tasks with what they claim of the limits."""
+        return tuple(
+            replace(task, claims=claims) if (claims := self.claims.get(task.key)) else task
+            for task in tasks
+        )
+
+
+def within_limits(
+    snapshot: Snapshot,
+    tasks: tuple[Task, ...],
+    pins: Iterable[Pin],
+    room: Inventory,
+    could_start: Callable[[Task], bool],
+) -> Within:
+    """The tasks (in Slurm's priority order) that no limit holds back, each if it were alone.
+
+    What `pins` are released and not running yet takes counts as used.
+    """
+    within = Within(tasks, {}, {})
+    if not snapshot.limits:
+        return within
+    ledger = _Ledger(snapshot, pins, room)
+    spoken: Counter[Budget] = Counter()
+    allowed: list[Task] = []
+    for task in tasks:
+        options, why = ledger.options(task)
+        if why and not options:
+            within.held[task.key] = why
+            continue
+        if len(options) > 1:
+            options = _not_spoken_for(options, spoken)
+        if ANYWHERE not in options:
+            task = _narrowed(task, options, ledger)
+        allowed.append(task)
+        claims = within.claims[task.key] = _claimed(options)
+        if len(options) > 1 and could_start(task):
+            spoken.update(dict(claims))
+    return within._replace(tasks=tuple(allowed))
+
+
+def at_limit(claim: Claim, taken: int = 0) -> AtLimit | None:
+    """Why a task that makes the claim cannot start beside those that have taken so much of it."""
+    budget, asks = claim
+    if asks <= budget.most - budget.used - taken:
+        return None
+    used = budget.used + taken
+    return AtLimit(budget.reason, budget.of, budget.what, budget.most, used, asks)
+
+
+def _not_spoken_for(options: Options, spoken: Counter[Budget]) -> Options:
+    """The options that those before it may have left; all if there is none."""
+    free = {
+        option: claims
+        for option, claims in options.items()
+        if not any(at_limit(claim, spoken[claim.budget]) for claim in claims)
+    }
+    return free or options
+
+
+def _narrowed(task: Task, options: Options, ledger: _Ledger) -> Task:
+    """The task with these options alone."""
+    pools = tuple(pool for pool in task.pools if any(pool == p for p, _ in options))
+    lost = {t for _, t in ledger.places(task)} - {t for _, t in options}
+    return replace(task, pools=pools, types=task.types - lost)
+
+
+def _claimed(options: Options) -> tuple[Claim, ...]:
+    """What a task with these options claims in any of them."""
+    most: dict[Budget, int] = {}
+    for claims in options.values():
+        for budget, asks in claims:
+            if budget.lasting:
+                most[budget] = max(asks, most.get(budget, 0))
+    return tuple(map(Claim._make, most.items()))
+
+
+class _Account(NamedTuple):
+    """The budgets that bear on some jobs in some pools, in Slurm's order, and their limits.
+
+    `by_type`: one of them is about a type of devices. `licences` are what such a job asks of them.
+    """
+
+    entries: tuple[tuple[Budget, Limit], ...]
+    by_type: bool
+    licences: tuple[Claim, ...]
+
+
+class _Ledger:
+    """What is left of the limits, beside what released tasks will take."""
+
+    def __init__(self, snapshot: Snapshot, pins: Iterable[Pin], room: Inventory) -> None:
+        self.register = Register(snapshot.limits)
+        self.licences = {limit.tres: limit for limit in snapshot.limits.licenses}
+        self.safe = snapshot.limits.safe
+        self.room = room
+        self.jobs = {job.id: job for job in snapshot.jobs if job.state == "PENDING"}
+        self.partition_qos = {p.name: p.qos for p in snapshot.partitions}
+        self.promised: Counter[Bearing] = Counter()
+        self._types: dict[str, frozenset[str]] = {}
+        self._budgets: dict[Bearing, Budget] = {}
+        self._accounts: dict[tuple[object, ...], _Account] = {}
+        self._by_pool: dict[tuple[str, str, int, str, str, str], _Account] = {}
+        released = {job.key: job for job in self.jobs.values()}
+        for pin in pins:
+            job = released.get(pin.task.key)
+            # One that is pinned ahead takes nothing yet: as in plain Slurm, others may go before.
+            if job and not pin.start:
+                self._promise(pin, job)
+
+    def _promise(self, pin: Pin, job: Job) -> None:
+        pool, types = pin.placement.partition, pin.placement.types
+        device_type = types[0] if len(types) == 1 else ""
+        for bearing in self._bearing_on(job, pool):
+            self.promised[bearing] += amount(bearing.limit, pin.task, device_type, safe=self.safe)
+        self.promised.update(dict(self._licences(job)))
+
+    def options(self, task: Task) -> tuple[Options, AtLimit | None]:
+        """Where it would be within all limits if it were alone, with its claims there; and why it
+        would not be elsewhere."""
+        job = self.jobs.get(task.job_id)
+        if job is None:
+            return {ANYWHERE: ()}, None
+        accounts = {pool: self._account(job, pool) for pool in task.pools}
+        first = accounts[task.pools[0]]
+        places: Iterable[Option] = (ANYWHERE,)
+        if first.by_type or any(account is not first for account in accounts.values()):
+            places = self.places(task)
+        found: Options = {}
+        why: AtLimit | None = None
+        for place in places:
+            claims = self._claims(task, accounts.get(place[0], first), place[1])
+            blocked = next((at for claim in claims if (at := at_limit(claim))), None)
+            why = why or blocked
+            if not blocked:
+                found[place] = claims
+        return found, why
+
+    def places(self, task: Task) -> Iterator[Option]:
+        """The pools where the task may go, with the types of devices that it may get there."""
+        for pool in task.pools:
+            if pool not in self._types:
+                self._types[pool] = self.room.types_of(pool)
+            for device_type in sorted(task.types & self._types[pool]) or ("",):
+                yield pool, device_type
+
+    def _account(self, job: Job, pool: str) -> _Account:
+        key = job.account, job.user, job.uid, job.qos, job.licenses, pool
+        if key not in self._by_pool:
+            bearings = self._bearing_on(job, pool)
+            licences = tuple(Claim(self._budget(of), count) for of, count in self._licences(job))
+            same = bearings, licences
+            if same not in self._accounts:  # the same object wherever the same limits hold
+                entries = tuple((self._budget(bearing), bearing.limit) for bearing in bearings)
+                by_type = any(":" in limit.tres for _, limit in entries)
+                self._accounts[same] = _Account(entries, by_type, licences)
+            self._by_pool[key] = self._accounts[same]
+        return self._by_pool[key]
+
+    def _licences(self, job: Job) -> list[tuple[Bearing, int]]:
+        """The licences that a job asks for, and how many of each."""
+        if not job.licenses or not self.licences:
+            return []
+        wanted = licences_of(job)
+        known = {name: self.licences[name] for name in wanted if name in self.licences}
+        return [(Bearing("Licenses", "all jobs", known[name]), wanted[name]) for name in known]
+
+    def _bearing_on(self, job: Job, pool: str) -> tuple[Bearing, ...]:
+        return self.register.bearing(Whose.of(job, pool, self.partition_qos.get(pool, "")))
+
+    def _claims(self, task: Task, account: _Account, device_type: str) -> tuple[Claim, ...]:
+        claims = [
+            Claim(budget, count)
+            for budget, limit in account.entries
+            if (count := amount(limit, task, device_type, safe=self.safe))
+        ]
+        return (*claims, *account.licences)
+
+    def _budget(self, bearing: Bearing) -> Budget:
+        if bearing not in self._budgets:
+            reason, of, limit = bearing
+            lasting = lasts(limit, safe=self.safe)
+            used = 0 if limit.word in OF_JOB else limit.used
+            if lasting:
+                used += self.promised[bearing] + (limit.running if self.safe else 0)
+            self._budgets[bearing] = Budget(reason, of, what(limit), limit.most, used, lasting)
+        return self._budgets[bearing]

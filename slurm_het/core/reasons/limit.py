@@ -1,0 +1,28 @@
+"""Reasons that lie in the site's limits: of a QOS, of an account, of a user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slurm_het.core.reasons.base import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class AtLimit(Reason):
+    """A limit leaves too little for it: Slurm's `word` for that, whose it is, of what, how much.
+
+    `used` is in use or promised to released jobs, `asks` is what it needs.
+    """
+
+    code = "at-limit"
+    word: str
+    of: str
+    what: str
+    most: int
+    used: int
+    asks: int
+
+    def __str__(self) -> str:
+        taken = f", of which {self.used} are taken" if self.used else ""
+        has = f"{self.of} may have {self.most} {self.what}{taken}"
+        return f"{self.word}: {has}; it asks for {self.asks}"

@@ -1,0 +1,103 @@
+"""What a site lets its users have: Slurm's limits with their use, and what a task takes of them.
+
+The words are Slurm's own, as `scontrol show assoc_mgr` spells them: GrpTRES, MaxTRESPU, GrpJobs.
+Host memory (`mem`) is in MiB, times are in minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit: Slurm's `word` for it, of which `tres` ('' of jobs and wall time), how much.
+
+    `used` is what running jobs use now, or have used where minutes are limited. `running` are the
+    minutes that running jobs may still use, where that counts too.
+    """
+
+    word: str
+    tres: str
+    most: int
+    used: int = 0
+    running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """The limits of an account, or of a `user` in it, perhaps for one partition only.
+
+    `parent` is the account above an account; a user's is his account.
+    """
+
+    account: str
+    user: str = ""
+    partition: str = ""
+    parent: str = ""
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Qos:
+    """The limits of a QOS: of all its jobs, of each user (by uid), and of each account.
+
+    `each_user` and `each_account` are for those that are not listed: they use nothing.
+    `over_partition`: as the QOS of a job it comes before that of the partition (OverPartQOS).
+    """
+
+    name: str
+    over_partition: bool = False
+    limits: tuple[Limit, ...] = ()
+    each_user: tuple[Limit, ...] = ()
+    each_account: tuple[Limit, ...] = ()
+    users: Mapping[int, tuple[Limit, ...]] = field(default_factory=dict)
+    accounts: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteLimits:
+    """All limits that concern the waiting jobs; none where Slurm enforces none.
+
+    `safe`: a job starts only if the minutes that are left last to its end
+    (AccountingStorageEnforce). `licenses` are how many there are, and in use.
+    """
+
+    associations: tuple[Association, ...] = ()
+    qos: tuple[Qos, ...] = ()
+    safe: bool = False
+    licenses: tuple[Limit, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.associations or self.qos or self.licenses)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Budget:
+    """A limit as it bears on some tasks: Slurm's `reason` for a job that it holds back, whose it is
+    (`of`), of `what`, how much, and what is used or promised to released jobs.
+
+    `lasting`: what a task takes of it is gone for others while it runs. There is one object for
+    each limit in a cycle, and it equals no other one.
+    """
+
+    reason: str
+    of: str
+    what: str
+    most: int
+    used: int
+    lasting: bool = True
+
+    @property
+    def left(self) -> int:
+        """How much is left; below 0 if a limit was lowered."""
+        return self.most - self.used
+
+
+class Claim(NamedTuple):
+    """What a task takes of a budget once it starts."""
+
+    budget: Budget
+    amount: int

@@ -1,0 +1,279 @@
+"""The site's limits and their use, from `scontrol show assoc_mgr`; read where they are enforced.
+
+Its names (accounts, QOSs, users) are the admins'. The text is told apart by how far its lines are
+indented: a record begins at the margin, its fields have 4 blanks, an account or user under a QOS
+has 6, and the limits of that one have 8. It is the same on 22.05, 24.11 and 26.05, but for users
+under a QOS: `1`, from 24.11 on `daemon(1)`.
+
+An account or a user is listed under a QOS once it has a job there, pending ones included. What each
+may have who is not listed yet, and a QOS's flags, only sacctmgr tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
+from slurm_het.errors import SlurmError
+
+RULES_SECONDS = 600.0
+"""So long sacctmgr's answer is good for: a limit of who is listed is read anew each time."""
+RULES_PATIENCE = 2.0
+"""So long a snapshot waits for sacctmgr; slurmdbd may be down, and jobs run all the same."""
+MOST_NAMES = 400
+"""Of more accounts than that all are asked for: a command line has its bounds."""
+
+_FIELD = re.compile(r"(?:^|\s)([A-Z]\w*)=(\S*)")
+_AMOUNT = re.compile(r"([^=,()]+)=(\d+|N)(?:\((\d+)\))?")
+_COUNT = re.compile(r"(\d+)(?:\((\d+))?")  # MaxJobs=9(2), GrpWall=500(3.25), MaxWallPJ=60
+_UID = re.compile(r"(?:.*\()?(\d+)\)?")
+_PLAIN = re.compile(r"[^\s,=\x00-\x1f]+")
+_COUNTS = frozenset({"GrpJobs", "GrpWall", "MaxJobs", "MaxJobsPA", "MaxJobsPU", "MaxWallPJ"})
+_TRES = frozenset({
+    "GrpTRES", "GrpTRESMins", "GrpTRESRunMins", "MaxTRESPJ", "MaxTRESPN", "MaxTRESMinsPJ",
+    "MaxTRESPA", "MaxTRESPU",
+})  # fmt: skip
+_SIZES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}  # of host memory, in MiB
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What sacctmgr tells of a QOS: its flags, and what each user and each account may have."""
+
+    flags: frozenset[str] = frozenset()
+    each_user: tuple[Limit, ...] = ()
+    each_account: tuple[Limit, ...] = ()
+
+
+@dataclass
+class LimitReader:
+    """Reads what concerns the pending jobs; remembers who is above whom, and the QOSs' rules.
+
+    `run` runs one of Slurm's programs and gives its output; it raises SlurmError.
+    """
+
+    run: Callable[..., Awaitable[str]]
+    _parents: dict[str, str] = field(default_factory=dict)
+    _rules: dict[str, Rules] = field(default_factory=dict)
+    _asking: asyncio.Task[str] | None = None
+    _asked: float = float("-inf")
+
+    async def read(self, snapshot: Snapshot, conf: Mapping[str, str]) -> SiteLimits:
+        """The limits that bear on the snapshot's pending jobs; `conf` is slurmctld's.
+
+        They are read after the jobs: a released job that starts in between counts twice, which
+        costs a cycle, where the other way round one too many would be released.
+        """
+        waiting = [job for job in snapshot.jobs if job.state == "PENDING"]
+        words = set(conf.get("AccountingStorageEnforce", "").lower().split(","))
+        limits = SiteLimits()
+        try:
+            if words & {"limits", "safe"}:
+                limits = await self._of_accounts(snapshot, waiting, safe="safe" in words)
+            if any(job.licenses for job in waiting):
+                text = await self.run("scontrol", "-o", "show", "licenses")
+                limits = replace(limits, licenses=parse_licenses(text))
+        except SlurmError:  # hidden from us (PrivateData), or busy: Slurm itself keeps its limits
+            pass
+        return limits
+
+    async def _of_accounts(
+        self, snapshot: Snapshot, waiting: Iterable[Job], *, safe: bool
+    ) -> SiteLimits:
+        qos = {job.qos for job in waiting} | {p.qos for p in snapshot.partitions}
+        accounts = {job.account for job in waiting} - {""}
+        if not accounts:
+            return SiteLimits()
+        rules = await self._known_rules()
+        text = await self._ask(asked := self._with_those_above(accounts), qos - {""})
+        self._parents |= parents(text)
+        while unseen := self._with_those_above(accounts) - asked:
+            asked |= unseen
+            above = await self._ask(unseen, frozenset())
+            self._parents |= parents(above)
+            text += above
+        return parse_limits(text, waiting, rules, safe=safe)
+
+    def _with_those_above(self, accounts: Iterable[str]) -> set[str]:
+        """The accounts and those above them, as far as is known."""
+        found: set[str] = set()
+        for name in accounts:
+            while name and name not in found:
+                found.add(name)
+                name = self._parents.get(name, "")
+        return found
+
+    async def _ask(self, accounts: Set[str], qos: Set[str]) -> str:
+        asked = [f"accounts={','.join(names)}"] if (names := _plain(accounts)) else []
+        asked += [f"qos={','.join(names)}"] if (names := _plain(qos)) else []
+        kinds = [*["assoc"] * bool(accounts), *["qos"] * bool(qos)]
+        return await self.run("scontrol", "show", "assoc_mgr", f"flags={','.join(kinds)}", *asked)
+
+    async def _known_rules(self) -> Mapping[str, Rules]:
+        if self._asking is None and time.monotonic() > self._asked + RULES_SECONDS:
+            words = "Name,Flags,MaxJobsPU,MaxTRESPU,MaxJobsPA,MaxTRESPA"
+            ask = self.run("sacctmgr", "-nP", "show", "qos", f"format={words}")
+            self._asking = asyncio.ensure_future(ask)
+            self._asked = time.monotonic()
+            await asyncio.wait([self._asking], timeout=RULES_PATIENCE)
+        if self._asking is not None and self._asking.done():
+            with contextlib.suppress(SlurmError):
+                self._rules = parse_rules(self._asking.result())
+            self._asking = None
+        return self._rules
+
+
+def _plain(names: Set[str]) -> list[str]:
+    """The names as a list for scontrol; none where it must give all of them."""
+    plain = sorted(name for name in names if _PLAIN.fullmatch(name))
+    return plain if len(plain) <= MOST_NAMES else []
+
+
+def parse_rules(text: str) -> dict[str, Rules]:
+    """Read `sacctmgr -nP show qos` with Name, Flags, MaxJobsPU, MaxTRESPU, MaxJobsPA, MaxTRESPA."""
+    rules: dict[str, Rules] = {}
+    for line in text.splitlines():
+        words = line.split("|")
+        if len(words) == 6:
+            name, flags, jobs_pu, tres_pu, jobs_pa, tres_pa = words
+            each_user = _of_rule("PU", jobs_pu, tres_pu)
+            rules[name] = Rules(
+                frozenset(flags.split(",")), each_user, _of_rule("PA", jobs_pa, tres_pa)
+            )
+    return rules
+
+
+def _of_rule(whose: str, jobs: str, tres: str) -> tuple[Limit, ...]:
+    limits = [Limit(f"MaxJobs{whose}", "", int(jobs))] if jobs.isdecimal() else []
+    for name, _, amount in (word.partition("=") for word in tres.split(",")):
+        if match := re.fullmatch(r"(\d+(?:\.\d+)?)([KMGTP]?)", amount):
+            size = _SIZES[match.group(2)] if match.group(2) else 1
+            limits.append(Limit(f"MaxTRES{whose}", name, int(float(match.group(1)) * size)))
+    return tuple(limits)
+
+
+def parents(text: str) -> dict[str, str]:
+    """By account, the account above it, as far as assoc_mgr's text says."""
+    found = _associations(text, frozenset())
+    return {a.account: a.parent for a in found if a.parent and not a.user}
+
+
+def parse_limits(
+    text: str, waiting: Iterable[Job], rules: Mapping[str, Rules], *, safe: bool
+) -> SiteLimits:
+    """Read `scontrol show assoc_mgr flags=assoc,qos`, as far as it bears on the waiting jobs."""
+    jobs = list(waiting)
+    users, uids = {job.user for job in jobs}, {job.uid for job in jobs}
+    associations = tuple(a for a in _associations(text, users))
+    return SiteLimits(associations, tuple(_qos(text, uids, rules)), safe)
+
+
+def parse_licenses(text: str) -> tuple[Limit, ...]:
+    """Read `scontrol -o show licenses`: how many a job may have, reserved ones left out."""
+    found: list[Limit] = []
+    for line in text.splitlines():
+        fields = dict(_FIELD.findall(line))
+        name, used, free = (fields.get(key, "") for key in ("LicenseName", "Used", "Free"))
+        if name and used.isdecimal() and free.isdecimal():
+            found.append(Limit("Licenses", name, int(used) + int(free), int(used)))
+    return tuple(found)
+
+
+def _records(text: str, first: str) -> Iterator[list[str]]:
+    """The lines of each record whose first line begins so."""
+    record: list[str] | None = None
+    for line in text.splitlines():
+        if line[:1] not in {"", " "}:
+            if record:
+                yield record
+            record = [line] if line.startswith(first) else None
+        elif record is not None:
+            record.append(line)
+    if record:
+        yield record
+
+
+def _associations(text: str, users: Set[str]) -> Iterator[Association]:
+    """The accounts, and of the users' associations those of `users`."""
+    for head, *lines in _records(text, "ClusterName="):
+        fields = dict(_FIELD.findall(head))
+        user = fields.get("UserName", "").partition("(")[0]
+        if user and user not in users:
+            continue
+        above = next(
+            (f for line in lines if (f := dict(_FIELD.findall(line))) and "ParentAccount" in f), {}
+        )
+        yield Association(
+            fields.get("Account", ""),
+            user,
+            fields.get("Partition", ""),
+            above.get("ParentAccount", "").partition("(")[0],
+            _limits(lines),
+        )
+
+
+def _qos(text: str, uids: Set[int], rules: Mapping[str, Rules]) -> Iterator[Qos]:
+    for head, *lines in _records(text, "QOS="):
+        name = head.removeprefix("QOS=").rpartition("(")[0]
+        rule = rules.get(name, Rules())
+        own, accounts, users = _parts(lines)
+        by_uid = {int(m.group(1)): of for who, of in users.items() if (m := _UID.fullmatch(who))}
+        yield Qos(
+            name,
+            over_partition="OverPartQOS" in rule.flags,
+            limits=_limits(own),
+            each_user=_unused(users) or rule.each_user,
+            each_account=_unused(accounts) or rule.each_account,
+            users={uid: _limits(of) for uid, of in by_uid.items() if uid in uids},
+            accounts={account: _limits(of) for account, of in accounts.items()},
+        )
+
+
+def _parts(lines: Iterable[str]) -> tuple[list[str], dict[str, list[str]], dict[str, list[str]]]:
+    """The lines of a QOS: its own; by account; by user."""
+    own: list[str] = []
+    accounts: dict[str, list[str]] = {}
+    users: dict[str, list[str]] = {}
+    listed: dict[str, list[str]] = {}
+    of = own
+    for line in lines:
+        depth = len(line) - len(line.lstrip(" "))
+        if depth == 4 and line.endswith(" Limits"):
+            listed = users if "User" in line else accounts
+        elif depth == 6:
+            of = listed.setdefault(line.strip(), [])
+        elif depth in (4, 8) and "=" in line:
+            of.append(line)
+    return own, accounts, users
+
+
+def _unused(listed: Mapping[str, list[str]]) -> tuple[Limit, ...]:
+    """What each may have, from one that is listed."""
+    one = next(iter(listed.values()), [])
+    return tuple(replace(limit, used=0, running=0) for limit in _limits(one))
+
+
+def _limits(lines: Iterable[str]) -> tuple[Limit, ...]:
+    fields = {key: value for line in lines for key, value in _FIELD.findall(line)}
+    limits: list[Limit] = []
+    for word, value in fields.items():
+        if word in _COUNTS and (count := _COUNT.match(value)):
+            limits.append(Limit(word, "", int(count.group(1)), int(count.group(2) or 0)))
+        elif word in _TRES:
+            running = fields.get("GrpTRESRunMins", "") if word == "GrpTRESMins" else ""
+            limits += _of_tres(word, value, running)
+    return tuple(limits)
+
+
+def _of_tres(word: str, value: str, running: str) -> Iterator[Limit]:
+    limited = [m.groups() for m in _AMOUNT.finditer(value) if m.group(2) != "N"]
+    if limited:
+        minutes = {name: int(used or 0) for name, _, used in _AMOUNT.findall(running)}
+        for name, most, used in limited:
+            yield Limit(word, name, int(most), int(used or 0), minutes.get(name, 0))

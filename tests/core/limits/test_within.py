@@ -1,0 +1,232 @@
+"""Tasks within the site's limits: who is at one, by which of Slurm's rules, and what is claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.limits.within import within_limits
+from slurm_het.core.model import Job, Placement, Slot, Snapshot, Task
+from slurm_het.core.planner.plan import plan
+from slurm_het.core.reasons import AtLimit, Reason
+from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
+from tests.support import world
+
+ANN = Association("vision", "ann")
+VISION = Association("vision", parent="research")
+RESEARCH = Association("research", parent="root")
+PER_USER = Limit("MaxTRESPU", "gres/gpu", 4)
+NV, AMD = "train-nv", "train-amd"
+
+
+def site(*records: Qos | Association, safe: bool = True) -> SiteLimits:
+    """A site where ann is in vision, below research."""
+    associations = {(a.account, a.user): a for a in (ANN, VISION, RESEARCH)}
+    associations |= {(a.account, a.user): a for a in records if isinstance(a, Association)}
+    qos = tuple(q for q in records if isinstance(q, Qos))
+    return SiteLimits(tuple(associations.values()), qos, safe)
+
+
+def job(number: int, **fields: object) -> Job:
+    known: dict[str, object] = {"account": "vision", "qos": "normal"}
+    return world.gated(number, **(known | fields))
+
+
+def task(number: int, devices: int = 1, **fields: object) -> Task:
+    base: dict[str, object] = {"job_id": number, "minutes": 60, "slots": (Slot(devices, 2, 1024),)}
+    return world.task(str(number), **(base | fields))
+
+
+def snapshot(limits: SiteLimits, jobs: Iterable[Job], **partition_qos: str) -> Snapshot:
+    shot = world.snapshot(*jobs)
+    named = {name.replace("_", "-"): qos for name, qos in partition_qos.items()}
+    partitions = tuple(replace(p, qos=named.get(p.name, "")) for p in shot.partitions)
+    return replace(shot, limits=limits, partitions=partitions)
+
+
+def see(
+    limits: SiteLimits, *tasks: Task, pins: Iterable[Pin] = (), jobs: Iterable[Job] = (), **qos: str
+) -> tuple[tuple[Task, ...], dict[str, Reason]]:
+    known = {one.id: one for one in jobs}
+    known = {t.job_id: job(t.job_id) for t in tasks} | known
+    shot = snapshot(limits, known.values(), **qos)
+    within = within_limits(shot, tasks, pins, world.inventory(), lambda _: True)
+    return within.claiming(within.tasks), within.held
+
+
+def held_by(limits: SiteLimits, *tasks: Task, **qos: str) -> str:
+    """Slurm's reason for which a single task waits; '' if it may be planned."""
+    allowed, held = see(limits, *(tasks or (task(1),)), pins=(), jobs=(), **qos)
+    assert len(allowed) + len(held) == len(tasks or (1,))
+    reasons = list(held.values())
+    return reasons[0].word if reasons and isinstance(reasons[0], AtLimit) else ""
+
+
+def qos(*limits: Limit, name: str = "normal", over: bool = False) -> Qos:
+    """A QOS whose per-user and per-account limits are those of ann and of vision."""
+    users = tuple(one for one in limits if one.word.endswith("PU"))
+    accounts = tuple(one for one in limits if one.word.endswith("PA"))
+    own = tuple(one for one in limits if one not in (*users, *accounts))
+    return Qos(name, over, own, users={1000: users}, accounts={"vision": accounts})
+
+
+@pytest.mark.parametrize(
+    ("limit", "word"),
+    [
+        (Limit("MaxTRESPU", "gres/gpu", 4, 4), "QOSMaxGRESPerUser"),
+        (Limit("MaxTRESPU", "gres/gpu", 4, 3), ""),
+        (Limit("MaxTRESPU", "gres/gpu", 0), "QOSMaxGRESPerUser"),
+        (Limit("MaxTRESPU", "cpu", 8, 7), "QOSMaxCpuPerUserLimit"),
+        (Limit("MaxTRESPU", "cpu", 8, 6), ""),
+        (Limit("MaxTRESPA", "mem", 2048, 1025), "MaxMemoryPerAccount"),
+        (Limit("MaxTRESPA", "mem", 2048, 1024), ""),
+        (Limit("MaxJobsPU", "", 3, 3), "QOSMaxJobsPerUserLimit"),
+        (Limit("MaxJobsPA", "", 3, 3), "MaxJobsPerAccount"),
+        (Limit("GrpJobs", "", 3, 3), "QOSGrpJobsLimit"),
+        (Limit("GrpTRES", "gres/gpu", 4, 4), "QOSGrpGRES"),
+        (Limit("GrpTRES", "gres/gpu:a100", 4, 4), "QOSGrpGRES"),
+        (Limit("GrpTRES", "gres/gpu:mi300x", 4, 4), ""),
+        (Limit("GrpTRES", "billing", 4, 4), ""),
+        (Limit("GrpTRES", "license/matlab", 4, 4), ""),
+        (Limit("GrpTRES", "node", 2, 2), ""),  # it may be on one of the two
+        (Limit("GrpTRESMins", "gres/gpu", 100, 41), "QOSGrpGRESMinutes"),
+        (Limit("GrpTRESMins", "gres/gpu", 100, 40), ""),
+        (Limit("GrpTRESMins", "gres/gpu", 100, 0, 41), "QOSGrpGRESMinutes"),
+        (Limit("GrpTRESRunMins", "cpu", 500, 381), "QOSGrpCPURunMinutesLimit"),
+        (Limit("GrpWall", "", 500, 500), "QOSGrpWallLimit"),
+        (Limit("MaxWallPJ", "", 59), "QOSMaxWallDurationPerJobLimit"),
+        (Limit("MaxWallPJ", "", 60), ""),
+        (Limit("MaxTRESPJ", "gres/gpu", 0), "QOSMaxGRESPerJob"),
+        (Limit("MaxTRESPN", "gres/gpu", 0), "QOSMaxGRESPerNode"),
+        (Limit("MaxTRESMinsPJ", "cpu", 119), "QOSMaxCpuMinutesPerJobLimit"),
+        (Limit("MaxSubmitJobsPU", "", 1, 1), ""),
+    ],
+    ids=str,
+)
+def test_a_task_at_a_limit_of_its_qos_waits_and_names_it(limit: Limit, word: str) -> None:
+    assert held_by(site(qos(limit))) == word
+
+
+def test_minutes_count_once_they_are_used_where_slurm_is_not_safe() -> None:
+    assert not held_by(site(qos(Limit("GrpTRESMins", "gres/gpu", 100, 99, 50)), safe=False))
+    used_up = site(qos(Limit("GrpTRESMins", "gres/gpu", 100, 100)), safe=False)
+    assert held_by(used_up) == "QOSGrpGRESMinutes"
+
+
+@pytest.mark.parametrize(
+    ("association", "word"),
+    [
+        (replace(ANN, limits=(Limit("MaxJobs", "", 1, 1),)), "AssocMaxJobsLimit"),
+        (replace(VISION, limits=(Limit("MaxJobs", "", 1, 1),)), ""),  # handed down, or not his
+        (replace(ANN, limits=(Limit("GrpTRES", "gres/gpu", 2, 2),)), "AssocGrpGRES"),
+        (replace(VISION, limits=(Limit("GrpTRES", "cpu", 2, 1),)), "AssocGrpCpuLimit"),
+        (replace(RESEARCH, limits=(Limit("GrpJobs", "", 9, 9),)), "AssocGrpJobsLimit"),
+        (replace(RESEARCH, limits=(Limit("GrpTRESMins", "gres/gpu", 9, 9),)),
+         "AssocGrpGRESMinutes"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_limits_of_the_user_and_of_all_accounts_above_hold(
+    association: Association, word: str
+) -> None:
+    assert held_by(site(association)) == word
+
+
+def test_a_limit_of_the_qos_hides_the_same_one_of_the_account() -> None:
+    account = replace(VISION, limits=(Limit("GrpTRES", "gres/gpu", 2, 2),))
+    assert not held_by(site(qos(Limit("GrpTRES", "gres/gpu", 8, 2)), account))
+    assert held_by(site(qos(Limit("GrpTRES", "cpu", 8, 2)), account)) == "AssocGrpGRES"
+    few = replace(ANN, limits=(Limit("MaxJobs", "", 1, 1),))
+    assert not held_by(site(qos(Limit("MaxJobsPU", "", 3, 1)), few))
+
+
+def test_the_partitions_qos_comes_before_the_jobs_unless_that_says_otherwise() -> None:
+    job_at = Limit("MaxTRESPU", "gres/gpu", 4, 4)
+    pool = qos(Limit("MaxTRESPU", "gres/gpu", 8, 4), name="pool")
+    assert held_by(site(qos(job_at))) == "QOSMaxGRESPerUser"
+    assert not held_by(site(qos(job_at), pool), train_nv="pool")
+    assert held_by(site(qos(job_at, over=True), pool), train_nv="pool")
+
+
+def test_whoever_has_no_job_in_a_qos_yet_has_its_limit_all_the_same() -> None:
+    stranger = Qos("normal", each_user=(replace(PER_USER, most=0),))
+    assert held_by(site(stranger)) == "QOSMaxGRESPerUser"
+
+
+def test_an_association_for_the_partition_alone_comes_first() -> None:
+    own = Association("vision", "ann", NV, limits=(Limit("MaxJobs", "", 1, 1),))
+    limits = SiteLimits((own, ANN, VISION))
+    assert held_by(limits) == "AssocMaxJobsLimit"
+    allowed, _ = see(limits, task(1, pools=(NV, AMD), types=frozenset({"a100", "mi300x"})))
+    assert [t.pools for t in allowed] == [(AMD,)]
+    assert [sorted(t.types) for t in allowed] == [["mi300x"]]
+
+
+def test_a_released_job_counts_until_slurm_counts_it() -> None:
+    limits = site(qos(Limit("MaxTRESPU", "gres/gpu", 4, 2)))
+    where = Placement("9", NV, ("nv1",), ((0, 1),), ("a100",), 80)
+    released = job(9, partition=NV)
+    pin = Pin(task(9, devices=2), where, since=0.0)
+
+    def held(pin: Pin, released: Job) -> bool:
+        return bool(see(limits, task(1), pins=[pin], jobs=[released])[1])
+
+    assert held(pin, released)
+    assert not held(pin, replace(released, state="RUNNING"))
+    assert not held(replace(pin, start=99.0), released), "it is pinned ahead: it uses nothing yet"
+
+
+def test_a_pool_where_nothing_is_left_is_none_for_the_task() -> None:
+    anywhere = replace(task(1), pools=(NV, AMD), types=frozenset({"a100", "mi300x"}))
+    full = qos(Limit("GrpTRES", "gres/gpu", 2, 1), name="pool")
+    allowed, held = see(site(full), anywhere, replace(anywhere, key="2", job_id=2), train_nv="pool")
+    assert not held
+    # The first may take what is left there, so the second has to go elsewhere.
+    assert [t.pools for t in allowed] == [(NV, AMD), (AMD,)]
+    assert [sorted(t.types) for t in allowed] == [["a100", "mi300x"], ["mi300x"]]
+
+
+def test_the_plan_gives_out_no_more_than_what_is_left() -> None:
+    limits = site(qos(Limit("MaxTRESPU", "gres/gpu", 4, 1), Limit("MaxTRESPU", "cpu", 99, 1)))
+    others = [job(n, user="bob", uid=1001) for n in (4, 5)]
+    tasks, held = see(limits, *(task(n, devices=2 - n % 2) for n in range(1, 6)), jobs=others)
+    assert not held
+    made = plan(world.inventory(), tasks, world.policy(), greedy)
+    assert [p.key for p in made.placements] == ["1", "2", "4", "5"]
+    why = made.waiting["3"]
+    assert str(why) == (
+        "QOSMaxGRESPerUser: user ann in QOS normal may have 4 gres/gpu, of which 4 are taken;"
+        " it asks for 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asks", "word"),
+    [("matlab:2", ""), ("matlab:3", "Licenses"), ("abaqus,matlab:3", "Licenses"), ("matlab", ""),
+     ("abaqus:9", ""), ("matlab:3|abaqus", ""), ("matlab:x", ""), (",", ""), ("", "")],
+)  # fmt: skip
+def test_licences_are_a_limit_of_all(asks: str, word: str) -> None:
+    limits = SiteLimits(licenses=(Limit("Licenses", "matlab", 5, 3),))
+    _, held = see(limits, task(1), jobs=[job(1, licenses=asks)])
+    assert [getattr(why, "word", "") for why in held.values()] == ([word] if word else [])
+
+
+def test_two_tasks_do_not_share_a_licence() -> None:
+    limits = SiteLimits(licenses=(Limit("Licenses", "matlab", 5, 3),))
+    jobs = [job(n, licenses="matlab:2", user=f"user{n}") for n in (1, 2)]
+    tasks, _ = see(limits, task(1), task(2), jobs=jobs)
+    made = plan(world.inventory(), tasks, world.policy(), greedy)
+    assert [p.key for p in made.placements] == ["1"]
+    assert str(made.waiting["2"]) == (
+        "Licenses: all jobs may have 5 licences matlab, of which 5 are taken; it asks for 2"
+    )
+
+
+def test_a_site_without_limits_changes_nothing() -> None:
+    tasks = (task(1), task(2))
+    assert see(SiteLimits(), *tasks) == (tasks, {})
+    assert see(site(), *tasks) == (tasks, {})

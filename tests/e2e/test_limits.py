@@ -1,0 +1,101 @@
+"""End to end: jobs at a limit of the site's wait and name it, and leave the devices to others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from slurm_het.sandbox.cluster import Sandbox
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
+
+pytestmark = pytest.mark.slurm
+
+DEVICES = 16
+SITE = """
+nodes:
+- {name: "a[1-4]", type: a100, vendor: nvidia, devices: 4, memory_gib_per_device: 80,
+   cpus: 64, memory_gib: 512, pool: train-nv, scenario: training}
+accounting:
+  slurm_conf: {PriorityWeightQOS: 100000, SchedulerParameters: batch_sched_delay=0,
+               Licenses: "matlab:2"}
+  partitions:
+    train-nv: {QOS: pool}
+  qos:
+    pool: {MaxTRESPU: {cpu: 9}}
+    first: {Priority: 9}
+    devices: {Priority: 9, MaxTRESPU: {gres/gpu: 4}}
+    typed: {Priority: 9, GrpTRES: {"gres/gpu:a100": 5}}
+    jobs: {Priority: 9, MaxJobsPU: 3}
+    minutes: {Priority: 9, GrpTRESMins: {gres/gpu: 120}}
+    per-job: {Priority: 9, MaxTRESPerJob: {gres/gpu: 2}}
+  accounts:
+    research: {QOS: [normal, first, devices, typed, jobs, minutes, per-job]}
+    small: {Parent: research, GrpTRES: {gres/gpu: 5}}
+    one: {Parent: research}
+    others: {QOS: [normal]}
+  users:
+    daemon: [{Account: research}, {Account: small}, {Account: one, MaxJobs: 1}]
+    games: {Account: others}
+    mail: {Account: others}
+"""
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    with own_sandbox(SITE, accounting=True, overrides=AMPLE) as sandbox:
+        yield sandbox
+
+
+def running(cluster: Cluster, user: str = "") -> list[str]:
+    """The keys of the running jobs, of one user if one is given."""
+    whose = ("-u", user) if user else ()
+    return cluster.ok("squeue", "-h", "-t", "running", "-o", "%A", *whose).split()
+
+
+@pytest.mark.parametrize(
+    ("options", "most", "word"),
+    [
+        (("--qos=devices",), 4, "QOSMaxGRESPerUser"),
+        (("--qos=typed",), 5, "QOSGrpGRES"),
+        (("--qos=jobs",), 3, "QOSMaxJobsPerUserLimit"),
+        (("--qos=minutes",), 4, "QOSGrpGRESMinutes"),
+        (("--qos=first", "-A", "small"), 5, "AssocGrpGRES"),
+        (("--qos=first", "-A", "one"), 1, "AssocMaxJobsLimit"),
+        (("--qos=first", "-L", "matlab:1"), 2, "Licenses"),
+        (("--qos=first",), 9, "QOSMaxCpuPerUserLimit"),  # of the partition's QOS
+    ],
+    ids=lambda value: value.rpartition("=")[2] if isinstance(value, str) else None,
+)
+def test_jobs_at_a_limit_leave_the_devices_to_others(
+    cluster: Cluster, options: tuple[str, ...], most: int, word: str
+) -> None:
+    asks = ("--gres=gpu:1", "--mem=1G", "-t", "30")
+    head = [cluster.sbatch(*asks, *options, script="sleep 300", user="daemon") for _ in range(24)]
+    others = [
+        cluster.sbatch(*asks, script="sleep 300", user=user)
+        for user in ("games", "mail") * (DEVICES // 2)
+    ]
+    cluster.wait("every device is busy", lambda: len(running(cluster)) == DEVICES, seconds=20)
+    assert len(running(cluster, "daemon")) == most
+    told = cluster.tool("squeue", "--noheader", "-j", head[-1])
+    assert word in told, told
+    if word != "QOSGrpGRESMinutes":  # those do not come back
+        # Whoever is pinned ahead would start first.
+        cluster.ok("scancel", *(key for key in others if key not in running(cluster)))
+        first = running(cluster, "daemon")[0]
+        cluster.ok("scancel", first)
+        again = set(head[: most + 1]) - {first}
+        cluster.wait("the next one starts", lambda: set(running(cluster, "daemon")) == again)
+    returned = {key: cluster.outcomes(key) for key in (*head, *others)}
+    assert not {key: events for key, events in returned.items() if "returned" in events}
+
+
+def test_a_job_over_a_limit_of_its_own_has_no_nodes_kept_for_it(cluster: Cluster) -> None:
+    asks = ("--gres=gpu:4", "--mem=1G", "-t", "30")
+    never = cluster.sbatch(*asks, "--qos=per-job", script="sleep 300", user="daemon")
+    key = cluster.sbatch(*asks, script="sleep 300", user="games")
+    cluster.wait_started(key)
+    told = cluster.tool("squeue", "--noheader", "-j", never)
+    assert "QOSMaxGRESPerJob" in told, told
+    assert cluster.outcomes(never) == []
