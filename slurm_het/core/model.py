@@ -170,6 +170,29 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
+class ReservationRecord:
+    """One reservation of Slurm's, as `scontrol create reservation` makes it.
+
+    It has its `nodes` from `start` to `end` (epoch seconds; the next time, of one that comes again
+    and again), or only some cores or devices of them if it is `partial`. `users`, `groups` and
+    `accounts` say who may use it; a name behind a `-` may not, and an empty list lets in everybody.
+    """
+
+    name: str
+    start: float
+    end: float
+    nodes: tuple[str, ...] = ()
+    partial: bool = False
+    flags: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    qos: frozenset[str] = frozenset()
+    partitions: frozenset[str] = frozenset()
+    licenses: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All that a cycle reads from Slurm, at `time` (epoch seconds).
 
@@ -182,6 +205,7 @@ class Snapshot:
     partitions: tuple[Partition, ...]
     rewrites_gres: bool = False
     forgets_sharers: bool = False  # 22.05: see SlurmVersion.forgets_sharers
+    reservations: tuple[ReservationRecord, ...] = ()
 
 
 # --- what we make of it ----------------------------------------------------------------------
@@ -223,7 +247,8 @@ class Node:
     - `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE: jobs get it as a whole;
     - `forgets_sharers`: its Slurm does (SlurmVersion), so whole devices and shares must not be
       given out side by side;
-    - `promised_whole`: a job that is released to it has yet to take whole devices.
+    - `promised_whole`: a job that is released to it has yet to take whole devices;
+    - `reserved`: the reservation of Slurm's that has all of it now.
     """
 
     name: str
@@ -243,6 +268,7 @@ class Node:
     exclusive_only: bool = False
     forgets_sharers: bool = False
     promised_whole: bool = False
+    reserved: str = ""
     reason: str = ""
     switch: str = ""
 
@@ -301,6 +327,8 @@ class Task:
     an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
     It uses at most `threads_per_core` of each core that it is given; 0: all.
+
+    `reservation` is the one of Slurm's that it is for; `magnets` are those that draw it in unasked.
     """
 
     key: str
@@ -325,6 +353,8 @@ class Task:
     job_class: str = ""
     lot: int = 0
     threads_per_core: int = 0
+    reservation: str = ""
+    magnets: tuple[str, ...] = ()
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""

@@ -17,6 +17,7 @@ from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions, parse_switches
+from slurm_het.slurm.reservations import parse_reservations
 from slurm_het.slurm.versions import (
     RETRY_PAUSE,
     RETRY_SECONDS,
@@ -54,9 +55,10 @@ class CliSlurm:
         version, hidden = await self.version(), await self.hidden()
         tracked = "MEMORY" in (await self._conf()).get("SelectTypeParameters", "").upper()
         jobs = await self._run_bytes("squeue", "--all", version.squeue_json)
-        nodes, partitions = await asyncio.gather(
+        nodes, partitions, reservations = await asyncio.gather(
             self._show("node", may_hide="nodes" in hidden),
             self._show("partition", may_hide="partitions" in hidden),
+            self._show("reservation", may_hide="reservations" in hidden),
         )
         records = parse_nodes(nodes, forgets_devices=version.forgets_devices)
         switches = await self._switches()
@@ -69,6 +71,7 @@ class CliSlurm:
             partitions=parse_partitions(partitions),
             rewrites_gres=version.rewrites_gres,
             forgets_sharers=version.forgets_sharers,
+            reservations=parse_reservations(reservations, records),
         )
 
     async def _switches(self) -> dict[str, str]:
@@ -142,7 +145,7 @@ class CliSlurm:
         return self._config
 
     async def _show(self, what: str, *, may_hide: bool) -> str:
-        """All nodes or partitions as text; '' where Slurm keeps them from us."""
+        """All nodes, partitions or reservations as text; '' where Slurm keeps them from us."""
         try:
             return await self._run("scontrol", "-o", "-a", "-d", "show", what)  # -d: GresUsed
         except SlurmError as error:
@@ -184,7 +187,7 @@ class CliSlurm:
         """
         directory = self.settings.bin_dir
         path = str(directory / program) if directory else program
-        env = dict(os.environ, SLURM_TIME_FORMAT="standard")
+        env = dict(os.environ, SLURM_TIME_FORMAT="%s")  # epoch seconds
         if self.settings.conf:
             env["SLURM_CONF"] = str(self.settings.conf)
         async with self._slots:

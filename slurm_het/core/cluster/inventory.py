@@ -13,28 +13,34 @@ from functools import cached_property
 
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
-from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
+from slurm_het.core.model import Device, Job, Node, NodeRecord, ReservationRecord, Snapshot
 from slurm_het.core.policy import DeviceType, Policy, model_of
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import GresError, HetError
 
 _UNUSABLE = {
-    "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "MAINT", "NOT_RESPONDING",
-    "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "RESERVED", "UNKNOWN",
-    "INVALID_REG", "BLOCKED", "PERFCTRS", "UNREGISTERED",
+    "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "NOT_RESPONDING",
+    "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "UNKNOWN", "INVALID_REG",
+    "BLOCKED", "PERFCTRS", "UNREGISTERED",
 }  # fmt: skip
 # The same states as suffixes: no answer, powering down, maintenance, reboot. POWERED_DOWN and `~`
 # are usable: Slurm powers such a node up for the first job that it is given.
-_MARKS = frozenset("*!%$@^")
+_MARKS = frozenset("*!%@^")
+# Nodes of a reservation that lasts, even of one that has but a part of them (22.05, 24.11, 26.05).
+# Who may use them the reservation tells, if it is known; else nobody.
+_RESERVED = {"RESERVED", "MAINT", "MAINTENANCE"}
+_RESERVED_MARK = "$"
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The accelerator nodes by name. `warnings` are sentences on what could not be read."""
+    """The accelerator nodes by name. `warnings` are sentences on what could not be read;
+    `reservations` are Slurm's."""
 
     nodes: dict[str, Node]
     warnings: tuple[str, ...] = ()
+    reservations: tuple[ReservationRecord, ...] = ()
 
     @cached_property
     def grid(self) -> Grid:
@@ -81,16 +87,30 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
     use = _uses(snapshot.jobs, policy, warnings)
     exclusive = {p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)}
     nodes: dict[str, Node] = {}
+    known = frozenset(name for r in snapshot.reservations for name in r.nodes)
+    reserved = _reserved_now(snapshot)
     for record in snapshot.nodes:
         bare = bare_devices(record, policy, warnings)
         if bare:
             node = _node(record, bare, use.get(record.name, _Use()), policy)
             nodes[record.name] = replace(
                 node,
+                usable=_usable(record.state, reservation_known=record.name in known),
+                reserved=reserved.get(record.name, ""),
                 exclusive_only=bool(exclusive & set(record.partitions)),
                 forgets_sharers=snapshot.forgets_sharers,
             )
-    return Inventory(nodes, tuple(dict.fromkeys(warnings)))
+    return Inventory(nodes, tuple(dict.fromkeys(warnings)), snapshot.reservations)
+
+
+def _reserved_now(snapshot: Snapshot) -> dict[str, str]:
+    """By node, the reservation that has all of it now."""
+    return {
+        name: r.name
+        for r in snapshot.reservations
+        if not r.partial and r.start <= snapshot.time < r.end
+        for name in r.nodes
+    }
 
 
 def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
@@ -206,7 +226,7 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
                 left -= device.memory_gib if shared else 1
     return Node(
         name=record.name,
-        usable=_usable(record.state),
+        usable=False,  # take_inventory knows
         state=record.state,
         cpus=record.cpus,
         cpus_free=max(0, record.cpus - record.cpus_alloc),
@@ -225,9 +245,12 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
     )  # fmt: skip
 
 
-def _usable(state: str) -> bool:
+def _usable(state: str, *, reservation_known: bool) -> bool:
     """Whether Slurm may start jobs on a node in this state (`IDLE+DRAIN`, `DOWN*`, `MIXED-`)."""
-    return not (set(re.findall(r"[A-Z_]+", state.upper())) & _UNUSABLE or set(state) & _MARKS)
+    words = set(re.findall(r"[A-Z_]+", state.upper()))
+    if not reservation_known and (words & _RESERVED or _RESERVED_MARK in state):
+        return False
+    return not (words & _UNUSABLE or set(state) & _MARKS)
 
 
 def _occupied(device: Device, use: _Use) -> Device:
