@@ -54,6 +54,12 @@ def inside_of(record: ReservationRecord, inventory: Inventory) -> frozenset[tupl
     )
 
 
+def inside_named(name: str, inventory: Inventory) -> frozenset[tuple[str, str]]:
+    """`inside_of` the reservation of that name; none if there is no such."""
+    return next((inside_of(r, inventory) for r in inventory.reservations if r.name == name),
+                frozenset())  # fmt: skip
+
+
 def magnets_of(job: Job, records: Iterable[ReservationRecord]) -> tuple[str, ...]:
     """The MAGNETIC reservations that draw in a job without --reservation."""
     return tuple(
