@@ -1,4 +1,4 @@
-"""Slurm's own reservations: what they close is left alone, what they hold is used, as Slurm does."""
+"""Slurm's own reservations: what they close is left alone, and what they hold is used."""
 
 from __future__ import annotations
 
@@ -97,17 +97,17 @@ def test_a_job_of_a_reservation_runs_in_it(cluster: Cluster, planned: bool) -> N
     settings = ("StartTime=now+12", "Duration=30", "Nodes=nv2", "Users=root")
     with reservation(cluster, "course", *settings):
         inside = ask(cluster, 4, 10, "--reservation=course", seconds=30)
-        outside = [ask(cluster, 4, 10, seconds=30) for _ in range(3)]
+        outside = [ask(cluster, 4, 10, seconds=30) for _ in range(4)]
         for key in outside[:2]:
             assert cluster.wait_started(key)["NodeList"] == "nv1"
         if planned:
             why = "it is for the reservation course, which begins at "
             assert why in cluster.tool("squeue", "-j", inside)
         assert cluster.wait_started(inside)["NodeList"] == "nv2"
-        assert cluster.job(outside[2])["JobState"] == "PENDING", "four cards of nv2 are free"
+        assert cluster.job(outside[-1])["JobState"] == "PENDING", "four cards of nv2 are free"
         planned_and_kept(cluster, inside, planned)
         if planned:
-            assert "nv2 is reserved (course)" in cluster.tool("squeue", "-j", outside[2])
+            assert "nv2 is reserved (course)" in cluster.tool("squeue", "-j", outside[-1])
 
 
 def test_a_flexible_one_lets_its_jobs_begin_before(cluster: Cluster, planned: bool) -> None:
@@ -132,7 +132,8 @@ def test_a_magnetic_one_draws_in_the_jobs_of_its_user(cluster: Cluster, planned:
         assert cluster.job(others[1])["JobState"] == "PENDING"
 
 
-def test_one_of_a_part_of_a_node_leaves_the_rest_in_use(cluster: Cluster, planned: bool) -> None:
+@pytest.mark.usefixtures("planned")
+def test_one_of_a_part_of_a_node_leaves_the_rest_in_use(cluster: Cluster) -> None:
     settings = ("StartTime=now", "Duration=60", "Nodes=nv1", "CoreCnt=8", "Users=root")
     with reservation(cluster, "part", *settings):
         keys = [ask(cluster, 2, 10, seconds=20) for _ in range(8)]

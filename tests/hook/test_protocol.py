@@ -277,7 +277,8 @@ def test_a_user_kept_out_of_the_intake_passes(hook: HookFactory) -> None:
 @pytest.mark.parametrize(
     "fields",
     [{"het_job_offset": NO_VAL}, {"cron_job": False}, {"immediate": 0}, {"immediate": NO_VAL16},
-     {"partition": "accel"}, {"partition": "train-nv,infer"}, {"features": "a100|h100&ib"}, {"reservation": "course"}],
+     {"partition": "accel"}, {"partition": "train-nv,infer"}, {"features": "a100|h100&ib"},
+     {"reservation": "course"}],
 )  # fmt: skip
 def test_jobs_that_are_asked_about(hook: HookFactory, fields: dict[str, Any]) -> None:
     h = hook()

@@ -47,8 +47,9 @@ class JobRequest:
     """What is known of a job when it is classified and admitted.
 
     `partitions` are those that it names, `features` its --constraint expression, `nodes` how many
-    nodes it asks for at least, `reservation` the one of Slurm's that it is for. `original` has the user's own text of the fields that admission may
-    replace, by Slurm's names of them and without the empty ones: it is kept in the job.
+    nodes it asks for at least, `reservation` the one of Slurm's that it is for. `original` has the
+    user's own text of the fields that admission may replace, by Slurm's names of them and without
+    the empty ones: it is kept in the job.
     """
 
     user: str

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from slurm_het.core.cluster.fit import could_start
+from slurm_het.core.cluster.fit import could_start, fitting_states, grid_for
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, Partition, ReservationRecord, Snapshot, Task
@@ -94,6 +94,9 @@ class _Kind(NamedTuple):
     inside: str
 
 
+_Records = tuple[ReservationRecord, ...]
+
+
 @dataclass(frozen=True)
 class Closings:
     """The reservations of a snapshot. Times are epoch seconds.
@@ -102,16 +105,16 @@ class Closings:
     """
 
     now: float
-    records: tuple[ReservationRecord, ...] = ()
+    records: _Records = ()
     names: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
     partitions: Mapping[str, Partition] = field(default_factory=dict)
-    _known: dict[_Kind, frozenset[str]] = field(default_factory=dict)
+    _known: dict[tuple[_Kind, float], tuple[frozenset[str], _Records]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, snapshot: Snapshot, inventory: Inventory) -> Closings:
         """Those of a snapshot."""
-        nodes = inventory.nodes.values() if snapshot.reservations else ()
+        nodes = inventory.nodes.values()
         return cls(
             snapshot.time,
             snapshot.reservations,
@@ -152,16 +155,9 @@ class Closings:
                 yield record
 
     def _closed_now(self, task: Task, inside: str, *, within: bool = False) -> frozenset[str]:
-        kind = self._kind(task, inside)
-        if kind not in self._known:
-            self._known[kind] = frozenset(self._closed(kind, self.now))
-        closed = self._known[kind]
+        closed = self._closed(self._kind(task, inside), self.now)
         own = self._named(inside)
         return closed | self.names.difference(own.nodes) if within and own else closed
-
-    def closed(self, task: Task, start: float) -> frozenset[str]:
-        """The nodes on which the task must not start then."""
-        return frozenset(self._closed(self._kind(task, task.reservation), start))
 
     def _kind(self, task: Task, inside: str) -> _Kind:
         return _Kind(self._seconds(task), task.exclusive, inside)
@@ -176,26 +172,40 @@ class Closings:
             minutes = max(limits) if limits and len(limits) == len(pools) else None
         return None if minutes is None else minutes * 60 + STARTS_WITHIN
 
-    def _closed(self, kind: _Kind, start: float) -> set[str]:
+    def _closed(self, kind: _Kind, start: float) -> frozenset[str]:
+        """The nodes on which such a task must not start then."""
+        return self._at(kind, start)[0]
+
+    def _at(self, kind: _Kind, start: float) -> tuple[frozenset[str], _Records]:
+        """The same, and the reservations that others have and it would reach into."""
+        if (kind, start) not in self._known:
+            self._known[kind, start] = self._work_out(kind, start)
+        return self._known[kind, start]
+
+    def _work_out(self, kind: _Kind, start: float) -> tuple[frozenset[str], _Records]:
         own = self._named(kind.inside)
-        closed: set[str] = set()
         if kind.inside and (own is None or not _open(own, start)):
-            return set(self.names)
+            return self.names, ()
+        reached = tuple(
+            record
+            for record in self.records
+            if record is not own
+            and not (own and _ignores(own, record))
+            and self._reaches_into(record, kind, start)
+        )
+        closed: set[str] = set()
         if own and not own.flags & {"FLEX", "ANY_NODES"}:
             closed |= self.names.difference(own.nodes)
-        for record in self.records:
-            if record is own or (own and _ignores(own, record)):
-                continue
-            if self._reaches_into(record, kind, start):
-                if not record.partial:
-                    closed.update(record.nodes)
-                elif own is None:  # a part of a node is taken: none gets all of it
-                    closed.update(record.nodes if kind.whole_nodes
-                                  else self.whole.intersection(record.nodes))  # fmt: skip
-        return closed
+        for record in reached:
+            if not record.partial or (kind.whole_nodes and own is None):
+                closed.update(record.nodes)
+            elif own is None:  # a part of a node is taken: none gets all of it
+                closed |= self.whole.intersection(record.nodes)
+        return frozenset(closed), reached
 
     def _named(self, name: str) -> ReservationRecord | None:
-        return next((record for record in self.records if record.name == name), None)
+        named = (record for record in self.records if record.name == name)
+        return next(named, None) if name else None
 
     def _reaches_into(self, record: ReservationRecord, kind: _Kind, start: float) -> bool:
         begin, _ = self._next(record, start)
@@ -233,11 +243,8 @@ class Closings:
             return begin if begin is not None and begin > start else None
         ends = [
             self._next(record, start)[1]
-            for record in self.records
-            if record is not own
-            and not nodes.isdisjoint(record.nodes)
-            and "TIME_FLOAT" not in record.flags
-            and self._reaches_into(record, kind, start)
+            for record in self._at(kind, start)[1]
+            if "TIME_FLOAT" not in record.flags and not nodes.isdisjoint(record.nodes)
         ]
         return min(ends, default=None)
 
@@ -275,7 +282,11 @@ class Closings:
         waits = self._not_yet(task)
         if waits or could_start(kept_off, room) or not could_start(task, room):
             return waits
-        return None if task.reservation else self.why(task, self.names, self.now)
+        if task.reservation:
+            return None
+        grid = grid_for(task, room)
+        fits = {name for s in fitting_states(task, grid) for name in grid.states[s].names}
+        return self.why(task, fits & kept_off.exc_nodes - task.exc_nodes, self.now)
 
     def _not_yet(self, task: Task) -> OpensLater | None:
         own = self._named(task.reservation)
@@ -292,11 +303,9 @@ class Closings:
         kind = self._kind(task, task.reservation)
         times = (
             (begin, record)
-            for record in self.records
-            if record.name != task.reservation
-            and not wanted.isdisjoint(record.nodes)
+            for record in self._at(kind, start)[1]
+            if not wanted.isdisjoint(record.nodes)
             and (begin := self._next(record, start)[0]) is not None
-            and self._reaches_into(record, kind, start)
         )
         begin, first = min(times, key=lambda pair: pair[0])
         minutes = None if kind.seconds is None else int(kind.seconds // 60)
