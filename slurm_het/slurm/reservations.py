@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from slurm_het.core.model import NodeRecord, ReservationRecord
+from slurm_het.core.model import NodeRecord
+from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import hostlist
 from slurm_het.slurm.records import parse_fields
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from slurm_het.core.model import NodeRecord, ReservationRecord
+from slurm_het.core.model import NodeRecord
+from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.slurm.reservations import parse_reservations
 
 NODES = tuple(NodeRecord(f"nv{n}", "IDLE", cpus=64, threads_per_core=1) for n in (1, 2))

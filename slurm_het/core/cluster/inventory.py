@@ -13,8 +13,9 @@ from functools import cached_property
 
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
-from slurm_het.core.model import Device, Job, Node, NodeRecord, ReservationRecord, Snapshot
+from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.policy import DeviceType, Policy, model_of
+from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import GresError, HetError

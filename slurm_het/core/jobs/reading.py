@@ -20,7 +20,6 @@ from slurm_het.core.model import (
     Job,
     Node,
     Partition,
-    ReservationRecord,
     Snapshot,
     Task,
 )
@@ -37,6 +36,7 @@ from slurm_het.core.reasons import (
     Unreadable,
 )
 from slurm_het.core.reservations.closings import inside_of, magnets_of
+from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.worth.weights import Site, site_of

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from slurm_het.core.cluster.fit import could_start, fitting_states, grid_for
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
-from slurm_het.core.model import Job, Partition, ReservationRecord, Snapshot, Task
+from slurm_het.core.model import Job, Partition, Snapshot, Task
 from slurm_het.core.reasons import Closed, OpensLater, Reason
+from slurm_het.core.slurm_reservation import ReservationRecord
 
 STARTS_WITHIN = 5.0
 """Slurm starts a released task so many seconds later at most: it must end in time all the same."""

@@ -59,27 +59,23 @@ def look_ahead(
     `pins` are the tasks that are pinned ahead, `tasks` those that may be planned now, in Slurm's
     priority order; `room` is what is free beside the released ones.
     """
-    now, per_pool = snapshot.time, limits.reservations
+    now = snapshot.time
     standing = [Reservation(p.task, p.placement, p.start) for p in pins]
     coming = coming_free(snapshot, policy)
     closings = Closings.of(snapshot, room)
     tasks_then, tasks = tasks, closings.keep_off(tasks, room)
-    then = {task.key: task for task in tasks_then}
     move = tuple(r.task.key for r in standing if _sooner_elsewhere(r, room, coming, closings))
     taken = {pool for r in standing for pool in r.task.pools}
     reserved_nodes = frozenset(name for r in standing for name in r.placement.nodes)
     new: list[Reservation] = []
-    if per_pool:
-        patient = tuple(
-            t for t in tasks if t.since + limits.reserve_after_seconds <= now and not t.reservation
-        )
-        for task in _blocked(patient, room, taken, policy, per_pool):
-            wanted = then[task.key]  # what is closed to it now may be open then
-            elsewhere = replace(wanted, exc_nodes=wanted.exc_nodes | reserved_nodes)
-            reservation = reserve_ahead(elsewhere, room, coming, now, closings)
-            if reservation and reservation.start > now:
-                new.append(replace(reservation, task=wanted))
-                reserved_nodes |= set(reservation.placement.nodes)
+    patient = tuple(t for t in tasks if t.since + limits.reserve_after_seconds <= now)
+    then = {task.key: task for task in tasks_then}  # what is closed now may be open then
+    for task in _blocked(patient, room, taken, policy, limits.reservations):
+        elsewhere = replace(then[task.key], exc_nodes=then[task.key].exc_nodes | reserved_nodes)
+        reservation = reserve_ahead(elsewhere, room, coming, now, closings)
+        if reservation and reservation.start > now:
+            new.append(replace(reservation, task=then[task.key]))
+            reserved_nodes |= set(reservation.placement.nodes)
     # A Slurm that forgets sharers would start a pinned whole-device job beside them. There the
     # nodes are only kept, and nobody is pinned.
     pinned = tuple(r for r in new if not _would_start_beside_sharers(r, room))
@@ -103,13 +99,16 @@ def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bo
 def _blocked(
     tasks: tuple[Task, ...], room: Inventory, taken: set[str], policy: Policy, per_pool: int
 ) -> tuple[Task, ...]:
-    """The tasks to reserve for. It ends when every pool has its reservations."""
+    """The tasks to reserve for. It ends when every pool has its reservations.
+
+    What one of Slurm's reservations has is nobody else's: its jobs need none of ours.
+    """
     blocked: list[str] = []
     open_pools = {p.partition for p in policy.pools} - taken
-    for task in tasks:
+    for task in tasks if per_pool else ():
         if not open_pools:
             break
-        if not set(task.pools) <= open_pools:
+        if task.reservation or not set(task.pools) <= open_pools:
             continue
         if not could_start(task, room):
             blocked.append(task.key)

@@ -11,11 +11,12 @@ from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.admission import Passed, admit_record
 from slurm_het.core.jobs.task_pools import fill_task_pools
-from slurm_het.core.model import Job, Placement, ReservationRecord, Slot, Snapshot, Task
+from slurm_het.core.model import Job, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import Closed, OpensLater
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.look_ahead import Outlook, look_ahead
+from slurm_het.core.slurm_reservation import ReservationRecord
 from tests.support.world import gated, policy, running, snapshot, task
 
 NOW = 100_000.0
