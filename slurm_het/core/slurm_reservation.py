@@ -10,8 +10,9 @@ class ReservationRecord:
     """One reservation of Slurm's, as `scontrol create reservation` makes it.
 
     It has its `nodes` from `start` to `end` (epoch seconds; the next time, of one that comes again
-    and again), or only some cores or devices of them if it is `partial`. `users`, `groups` and
-    `accounts` say who may use it; a name behind a `-` may not, and an empty list lets in everybody.
+    and again), or if it is `partial` only so many `cores` of them, or some devices. `users`,
+    `groups` and `accounts` say who may use it; a name behind a `-` may not, and an empty list lets
+    in everybody. `qos` and `partitions` are those of its jobs.
     """
 
     name: str
@@ -19,6 +20,7 @@ class ReservationRecord:
     end: float
     nodes: tuple[str, ...] = ()
     partial: bool = False
+    cores: int = 0
     flags: frozenset[str] = frozenset()
     users: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()

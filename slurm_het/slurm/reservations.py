@@ -29,17 +29,18 @@ def parse_reservations(text: str, nodes: Iterable[NodeRecord]) -> tuple[Reservat
 
 
 def _record(f: Mapping[str, str], cores: Mapping[str, int]) -> ReservationRecord | None:
-    start, end = _seconds(f.get("StartTime")), _seconds(f.get("EndTime"))
+    start, end = _number(f.get("StartTime")), _number(f.get("EndTime"))
     if "ReservationName" not in f or start is None or end is None:
         return None
     nodes = hostlist.expand_readable("" if f.get("Nodes", "") in _NONE else f["Nodes"])
     whole = sum(cores.get(node, 0) for node in nodes)
-    reserved = _seconds(f.get("CoreCnt"))
+    reserved = _number(f.get("CoreCnt"))
     return ReservationRecord(
         name=f["ReservationName"],
         start=start,
         end=end,
         nodes=nodes,
+        cores=reserved or 0,
         partial="gres/" in f.get("TRES", "") or (reserved is not None and reserved < whole),
         flags=_names(f.get("Flags")),
         users=_names(f.get("Users")),
@@ -56,5 +57,5 @@ def _names(text: str | None) -> frozenset[str]:
     return frozenset(filter(None, names.split(",")))
 
 
-def _seconds(text: str | None) -> int | None:
+def _number(text: str | None) -> int | None:
     return int(text) if text and re.fullmatch(r"\d{1,12}", text, re.ASCII) else None

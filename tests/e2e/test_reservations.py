@@ -145,3 +145,13 @@ def test_one_of_a_part_of_a_node_leaves_the_rest_in_use(cluster: Cluster) -> Non
         cluster.ok("scancel", *keys)
         assert cluster.wait_started(inside)["NodeList"] == "nv1"
         assert cluster.outcomes(inside) == [], "the cores of the reservation are Slurm's to choose"
+
+
+def test_no_job_is_pinned_to_the_cores_of_a_part(cluster: Cluster, planned: bool) -> None:
+    """Four cores of nv1 are left beside eight cards: jobs of eight cores all go to nv2."""
+    settings = ("StartTime=now", "Duration=60", "Nodes=nv1", "CoreCnt=60", "Users=daemon")
+    with reservation(cluster, "part", *settings):
+        keys = [ask(cluster, 1, 10, "-c", "8", seconds=5) for _ in range(10)]
+        for key in keys:
+            assert cluster.wait_started(key)["NodeList"] == "nv2"
+            planned_and_kept(cluster, key, planned)

@@ -31,6 +31,7 @@ def test_each_version_is_read() -> None:
         1795874189,
         1795874789,
         ("nv1", "nv2"),
+        cores=128,
         flags=frozenset({"MAINT", "IGNORE_JOBS", "SPEC_NODES"}),
         users=frozenset({"root", "-ann"}),
     )
@@ -40,6 +41,7 @@ def test_each_version_is_read() -> None:
         1795875065,
         ("nv2",),
         partial=True,
+        cores=4,
         flags=frozenset({"DAILY"}),
         groups=frozenset({"staff"}),
         accounts=frozenset({"phys", "chem"}),

@@ -89,7 +89,7 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
     exclusive = {p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)}
     nodes: dict[str, Node] = {}
     known = frozenset(name for r in snapshot.reservations for name in r.nodes)
-    reserved = _reserved_now(snapshot)
+    reserved, cpus_kept = _reserved_now(snapshot), _cpus_kept(snapshot)
     for record in snapshot.nodes:
         bare = bare_devices(record, policy, warnings)
         if bare:
@@ -98,6 +98,7 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
                 node,
                 usable=_usable(record.state, reservation_known=record.name in known),
                 reserved=reserved.get(record.name, ""),
+                cpus_free=max(0, node.cpus_free - cpus_kept.get(record.name, 0)),
                 exclusive_only=bool(exclusive & set(record.partitions)),
                 forgets_sharers=snapshot.forgets_sharers,
             )
@@ -112,6 +113,28 @@ def _reserved_now(snapshot: Snapshot) -> dict[str, str]:
         if not r.partial and r.start <= snapshot.time < r.end
         for name in r.nodes
     }
+
+
+def _cpus_kept(snapshot: Snapshot) -> dict[str, int]:
+    """By node, the CPUs that reservations of a part of it keep from others' jobs now.
+
+    A reservation's cores are taken to be spread evenly over its nodes, as the CPUs of its jobs are.
+    """
+    threads = {node.name: node.threads_per_core for node in snapshot.nodes}
+    kept: dict[str, int] = {}
+    for r in snapshot.reservations:
+        if not r.partial or not r.start <= snapshot.time < r.end:
+            continue
+        used: dict[str, int] = {}
+        for job in snapshot.jobs:
+            if job.reservation == r.name and job.holds_nodes:
+                names = hostlist.expand_readable(job.nodes)
+                for name in names:
+                    used[name] = used.get(name, 0) + -(-job.cpus // len(names))
+        for name in r.nodes:
+            cpus = -(-r.cores // len(r.nodes)) * max(1, threads.get(name, 1))
+            kept[name] = kept.get(name, 0) + max(0, cpus - used.get(name, 0))
+    return kept
 
 
 def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:

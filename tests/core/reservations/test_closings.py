@@ -216,3 +216,17 @@ def test_a_reserved_node_is_closed_by_the_reservation_if_that_is_known(state: st
     hidden = take_inventory(replace(at, nodes=nodes, reservations=()), policy())
     assert known.nodes["nv2"].usable
     assert not hidden.nodes["nv2"].usable
+
+
+def test_the_cores_of_a_part_of_a_node_are_not_free_for_others() -> None:
+    """What its own jobs hold of them counts once."""
+    part = record(nodes=("nv2",), partial=True, begin=-60, cores=40)
+    job = running(9, "nv2", "gpu:a100:1(IDX:0)", cpus=10, reservation="maint")
+
+    def free(*jobs: Job, at: float = NOW) -> int:
+        now = replace(shot(part, jobs=jobs), time=at)
+        return take_inventory(now, policy()).nodes["nv2"].cpus_free
+
+    assert free() == 64 - 40
+    assert free(job) == 64 - 30, "the record of the node has its ten as taken besides"
+    assert free(at=NOW - 120) == 64
