@@ -121,12 +121,12 @@ def test_a_flexible_one_lets_its_jobs_begin_before(cluster: Cluster, planned: bo
 
 
 def test_a_magnetic_one_draws_in_the_jobs_of_its_user(cluster: Cluster, planned: bool) -> None:
-    settings = ("StartTime=now", "Duration=60", "Nodes=nv2", "Users=nobody", "Flags=MAGNETIC")
+    settings = ("StartTime=now", "Duration=60", "Nodes=nv2", "Users=daemon", "Flags=MAGNETIC")
     with reservation(cluster, "magnet", *settings):
         # Not root's: from 24.11 on root may use every reservation, and so they all draw it in.
-        others = [ask(cluster, 8, 10, seconds=30, user="daemon") for _ in range(2)]
+        others = [ask(cluster, 8, 10, seconds=30, user="nobody") for _ in range(2)]
         assert cluster.wait_started(others[0])["NodeList"] == "nv1"
-        drawn = [ask(cluster, 4, 10, seconds=20, user="nobody") for _ in range(2)]
+        drawn = [ask(cluster, 4, 10, seconds=20, user="daemon") for _ in range(2)]
         for key in drawn:
             assert cluster.wait_started(key)["NodeList"] == "nv2"
             planned_and_kept(cluster, key, planned)
