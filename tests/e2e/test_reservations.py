@@ -151,7 +151,7 @@ def test_no_job_is_pinned_to_the_cores_of_a_part(cluster: Cluster, planned: bool
     """Four cores of nv1 are left beside eight cards: jobs of eight cores all go to nv2."""
     settings = ("StartTime=now", "Duration=60", "Nodes=nv1", "CoreCnt=60", "Users=daemon")
     with reservation(cluster, "part", *settings):
-        keys = [ask(cluster, 1, 10, "-c", "8", seconds=5) for _ in range(10)]
+        keys = [ask(cluster, 1, 10, "-c", "8", seconds=15) for _ in range(8)]
         for key in keys:
             assert cluster.wait_started(key)["NodeList"] == "nv2"
             planned_and_kept(cluster, key, planned)
