@@ -34,7 +34,8 @@ local REQUEST = {
   -- pn_min_memory itself loses its low bits beside the per-CPU flag once it is a double.
   { "pn_min_memory", "min_mem_per_node", NO_VAL64 }, { "min_mem_per_cpu", "min_mem_per_cpu", NO_VAL64 },
   { "time_limit", "time_limit", NO_VAL }, { "array_inx", "array_inx", "whole" },
-  { "comment", "comment", "text" }, { "shared", "shared", NO_VAL16 },
+  { "comment", "comment", "text" }, { "reservation", "reservation", "whole" },
+  { "shared", "shared", NO_VAL16 },
 }
 
 -- What the daemon may set, in the order of assignment.
@@ -215,7 +216,6 @@ function M.pass_reason(job, part_list, cfg)
   if job.cron_job then return "scrontab job" end
   if not unset(job.het_job_offset, NO_VAL) then return "het job component" end
   if job.immediate == 1 then return "--immediate" end
-  if given(job.reservation) then return "--reservation" end
   if given(job.req_nodes) then return "--nodelist" end
   if names_no_gres(job) then return "--ntasks-per-gpu without --gpus" end
   local other = foreign_partition(job, cfg)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from slurm_het.core.reasons import Reason
 from slurm_het.core.site_limits import Claim, SiteLimits
+from slurm_het.core.slurm_reservation import ReservationRecord
 
 Scenario = Literal["training", "inference"]
 SCENARIOS: tuple[Scenario, ...] = ("training", "inference")
@@ -185,6 +186,7 @@ class Snapshot:
     rewrites_gres: bool = False
     forgets_sharers: bool = False  # 22.05: see SlurmVersion.forgets_sharers
     limits: SiteLimits = field(default_factory=SiteLimits)
+    reservations: tuple[ReservationRecord, ...] = ()
 
 
 # --- what we make of it ----------------------------------------------------------------------
@@ -226,7 +228,8 @@ class Node:
     - `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE: jobs get it as a whole;
     - `forgets_sharers`: its Slurm does (SlurmVersion), so whole devices and shares must not be
       given out side by side;
-    - `promised_whole`: a job that is released to it has yet to take whole devices.
+    - `promised_whole`: a job that is released to it has yet to take whole devices;
+    - `reserved`: the reservation of Slurm's that has all of it now.
     """
 
     name: str
@@ -246,6 +249,7 @@ class Node:
     exclusive_only: bool = False
     forgets_sharers: bool = False
     promised_whole: bool = False
+    reserved: str = ""
     reason: str = ""
     switch: str = ""
 
@@ -305,6 +309,8 @@ class Task:
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
     It uses at most `threads_per_core` of each core that it is given; 0: all. `claims` are what it
     takes of the site's limits.
+
+    `reservation` is the one of Slurm's that it is for; `magnets` are those that draw it in unasked.
     """
 
     key: str
@@ -330,6 +336,8 @@ class Task:
     lot: int = 0
     threads_per_core: int = 0
     claims: tuple[Claim, ...] = ()
+    reservation: str = ""
+    magnets: tuple[str, ...] = ()
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""

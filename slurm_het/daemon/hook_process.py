@@ -29,6 +29,7 @@ from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import admit_message
 from slurm_het.core.model import Node
+from slurm_het.core.reservations.closings import can_plan_inside
 from slurm_het.daemon.hook_server import HookServer, answer
 from slurm_het.daemon.logs import set_up_logging
 from slurm_het.errors import HetError
@@ -56,19 +57,29 @@ def offer(inventory: Inventory) -> Inventory:
     One node of each kind with one device of each kind, so that 1,000 nodes are asked as fast as 10.
     """
     nodes: dict[tuple[object, ...], Node] = {}
+    reservations = [
+        replace(r, start=0.0, end=0.0) for r in inventory.reservations if can_plan_inside(r)
+    ]
+    holders: dict[str, set[str]] = {}
+    for reservation in reservations:
+        for name in reservation.nodes:
+            holders.setdefault(name, set()).add(reservation.name)
     for node in inventory.nodes.values():
         devices = {(d.type, d.vendor, d.memory_gib, d.gres): d for d in node.devices}
-        key = (node.partitions, node.features, node.has_shards, frozenset(devices))
+        held = frozenset(holders.get(node.name, ()))
+        key = (node.partitions, node.features, node.has_shards, frozenset(devices), held)
         if key not in nodes:
             nodes[key] = replace(
                 node, usable=True, state="", cpus=0, cpus_free=0, memory_mib=0, memory_free_mib=0,
-                idle=True, reason="", held_exclusively=False, promised_whole=False,
+                idle=True, reason="", held_exclusively=False, promised_whole=False, reserved="",
                 devices=tuple(
                     replace(d, index=0, occupied_gib=0, holders=(), in_shares=False)
                     for _, d in sorted(devices.items())
                 ),
             )  # fmt: skip
-    return Inventory({node.name: node for node in nodes.values()})
+    chosen = {node.name: node for node in nodes.values()}
+    trimmed = (replace(r, nodes=tuple(n for n in r.nodes if n in chosen)) for r in reservations)
+    return Inventory(chosen, reservations=tuple(trimmed))
 
 
 class HookChild:

@@ -18,6 +18,7 @@ from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
 from slurm_het.slurm.records import parse_nodes, parse_partitions, parse_switches
+from slurm_het.slurm.reservations import parse_reservations
 from slurm_het.slurm.versions import (
     RETRY_PAUSE,
     RETRY_SECONDS,
@@ -56,9 +57,10 @@ class CliSlurm:
         version, hidden = await self.version(), await self.hidden()
         tracked = "MEMORY" in (await self._conf()).get("SelectTypeParameters", "").upper()
         jobs = await self._run_bytes("squeue", "--all", version.squeue_json)
-        nodes, partitions = await asyncio.gather(
+        nodes, partitions, reservations = await asyncio.gather(
             self._show("node", may_hide="nodes" in hidden),
             self._show("partition", may_hide="partitions" in hidden),
+            self._show("reservation", may_hide="reservations" in hidden),
         )
         records = parse_nodes(nodes, forgets_devices=version.forgets_devices)
         switches = await self._switches()
@@ -71,6 +73,7 @@ class CliSlurm:
             partitions=parse_partitions(partitions),
             rewrites_gres=version.rewrites_gres,
             forgets_sharers=version.forgets_sharers,
+            reservations=parse_reservations(reservations, records),
         )
         return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf()))
 
@@ -145,7 +148,7 @@ class CliSlurm:
         return self._config
 
     async def _show(self, what: str, *, may_hide: bool) -> str:
-        """All nodes or partitions as text; '' where Slurm keeps them from us."""
+        """All nodes, partitions or reservations as text; '' where Slurm keeps them from us."""
         try:
             return await self._run("scontrol", "-o", "-a", "-d", "show", what)  # -d: GresUsed
         except SlurmError as error:
@@ -187,7 +190,7 @@ class CliSlurm:
         """
         directory = self.settings.bin_dir
         path = str(directory / program) if directory else program
-        env = dict(os.environ, SLURM_TIME_FORMAT="standard")
+        env = dict(os.environ, SLURM_TIME_FORMAT="%s")  # epoch seconds
         if self.settings.conf:
             env["SLURM_CONF"] = str(self.settings.conf)
         async with self._slots:

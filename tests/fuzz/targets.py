@@ -28,6 +28,7 @@ from slurm_het.core.syntax.script import MAX_WORD, parse_gib, parse_hints, read_
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions
+from slurm_het.slurm.reservations import parse_reservations
 from tests.fuzz.hook import LuaHook
 from tests.fuzz.servers import Servers
 
@@ -139,6 +140,7 @@ def fuzz_records(data: bytes) -> None:
         parse_jobs(data, lambda _user: (), memory_tracked=True)
     parse_nodes(text_of(data))
     parse_partitions(text_of(data))
+    parse_reservations(text_of(data), ())
 
 
 def fuzz_wire(data: bytes) -> None:

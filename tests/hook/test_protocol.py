@@ -251,7 +251,6 @@ def test_a_job_without_accelerators_is_untouched_and_not_logged(hook: HookFactor
         ({"het_job_offset": 0}, "het job component"),
         ({"cron_job": True, "het_job_offset": 0}, "scrontab job"),
         ({"immediate": 1}, "--immediate"),
-        ({"reservation": "maint"}, "--reservation"),
         ({"req_nodes": "n1"}, "--nodelist"),
         ({"tres_per_node": None, "ntasks_per_tres": 2}, "--ntasks-per-gpu without --gpus"),
         ({"partition": "debug"}, "partition debug is not ours"),
@@ -278,7 +277,8 @@ def test_a_user_kept_out_of_the_intake_passes(hook: HookFactory) -> None:
 @pytest.mark.parametrize(
     "fields",
     [{"het_job_offset": NO_VAL}, {"cron_job": False}, {"immediate": 0}, {"immediate": NO_VAL16},
-     {"partition": "accel"}, {"partition": "train-nv,infer"}, {"features": "a100|h100&ib"}],
+     {"partition": "accel"}, {"partition": "train-nv,infer"}, {"features": "a100|h100&ib"},
+     {"reservation": "course"}],
 )  # fmt: skip
 def test_jobs_that_are_asked_about(hook: HookFactory, fields: dict[str, Any]) -> None:
     h = hook()

@@ -15,26 +15,33 @@ from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.policy import DeviceType, Policy, model_of
+from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import GresError, HetError
 
 _UNUSABLE = {
-    "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "MAINT", "NOT_RESPONDING",
-    "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "RESERVED", "UNKNOWN",
-    "INVALID_REG", "BLOCKED", "PERFCTRS", "UNREGISTERED",
+    "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "NOT_RESPONDING",
+    "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "UNKNOWN", "INVALID_REG",
+    "BLOCKED", "PERFCTRS", "UNREGISTERED",
 }  # fmt: skip
 # The same states as suffixes: no answer, powering down, maintenance, reboot. POWERED_DOWN and `~`
 # are usable: Slurm powers such a node up for the first job that it is given.
-_MARKS = frozenset("*!%$@^")
+_MARKS = frozenset("*!%@^")
+# Nodes of a reservation that lasts, even of one that has but a part of them (22.05, 24.11, 26.05).
+# Who may use them the reservation tells, if it is known; else nobody.
+_RESERVED = {"RESERVED", "MAINT", "MAINTENANCE"}
+_RESERVED_MARK = "$"
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The accelerator nodes by name. `warnings` are sentences on what could not be read."""
+    """The accelerator nodes by name. `warnings` are sentences on what could not be read;
+    `reservations` are Slurm's."""
 
     nodes: dict[str, Node]
     warnings: tuple[str, ...] = ()
+    reservations: tuple[ReservationRecord, ...] = ()
 
     @cached_property
     def grid(self) -> Grid:
@@ -81,16 +88,53 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
     use = _uses(snapshot.jobs, policy, warnings)
     exclusive = {p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)}
     nodes: dict[str, Node] = {}
+    known = frozenset(name for r in snapshot.reservations for name in r.nodes)
+    reserved, cpus_kept = _reserved_now(snapshot), _cpus_kept(snapshot)
     for record in snapshot.nodes:
         bare = bare_devices(record, policy, warnings)
         if bare:
             node = _node(record, bare, use.get(record.name, _Use()), policy)
             nodes[record.name] = replace(
                 node,
+                usable=_usable(record.state, reservation_known=record.name in known),
+                reserved=reserved.get(record.name, ""),
+                cpus_free=max(0, node.cpus_free - cpus_kept.get(record.name, 0)),
                 exclusive_only=bool(exclusive & set(record.partitions)),
                 forgets_sharers=snapshot.forgets_sharers,
             )
-    return Inventory(nodes, tuple(dict.fromkeys(warnings)))
+    return Inventory(nodes, tuple(dict.fromkeys(warnings)), snapshot.reservations)
+
+
+def _reserved_now(snapshot: Snapshot) -> dict[str, str]:
+    """By node, the reservation that has all of it now."""
+    return {
+        name: r.name
+        for r in snapshot.reservations
+        if not r.partial and r.start <= snapshot.time < r.end
+        for name in r.nodes
+    }
+
+
+def _cpus_kept(snapshot: Snapshot) -> dict[str, int]:
+    """By node, the CPUs that reservations of a part of it keep from others' jobs now.
+
+    A reservation's cores are taken to be spread evenly over its nodes, as the CPUs of its jobs are.
+    """
+    threads = {node.name: node.threads_per_core for node in snapshot.nodes}
+    kept: dict[str, int] = {}
+    for r in snapshot.reservations:
+        if not r.partial or not r.start <= snapshot.time < r.end:
+            continue
+        used: dict[str, int] = {}
+        for job in snapshot.jobs:
+            if job.reservation == r.name and job.holds_nodes:
+                names = hostlist.expand_readable(job.nodes)
+                for name in names:
+                    used[name] = used.get(name, 0) + -(-job.cpus // len(names))
+        for name in r.nodes:
+            cpus = -(-r.cores // len(r.nodes)) * max(1, threads.get(name, 1))
+            kept[name] = kept.get(name, 0) + max(0, cpus - used.get(name, 0))
+    return kept
 
 
 def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
@@ -206,7 +250,7 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
                 left -= device.memory_gib if shared else 1
     return Node(
         name=record.name,
-        usable=_usable(record.state),
+        usable=False,  # take_inventory knows
         state=record.state,
         cpus=record.cpus,
         cpus_free=max(0, record.cpus - record.cpus_alloc),
@@ -225,9 +269,12 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
     )  # fmt: skip
 
 
-def _usable(state: str) -> bool:
+def _usable(state: str, *, reservation_known: bool) -> bool:
     """Whether Slurm may start jobs on a node in this state (`IDLE+DRAIN`, `DOWN*`, `MIXED-`)."""
-    return not (set(re.findall(r"[A-Z_]+", state.upper())) & _UNUSABLE or set(state) & _MARKS)
+    words = set(re.findall(r"[A-Z_]+", state.upper()))
+    if not reservation_known and (words & _RESERVED or _RESERVED_MARK in state):
+        return False
+    return not (words & _UNUSABLE or set(state) & _MARKS)
 
 
 def _occupied(device: Device, use: _Use) -> Device:

@@ -26,7 +26,8 @@ from slurm_het.core.jobs.request import (
 )
 from slurm_het.core.model import Classification, Job, Node
 from slurm_het.core.policy import Policy, Pool
-from slurm_het.core.reasons import NoFittingDevice, Reason, Unreadable
+from slurm_het.core.reasons import ForReservation, NoFittingDevice, Reason, Unreadable
+from slurm_het.core.reservations.closings import inside_named
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import combine, parse_features
 from slurm_het.core.syntax.gres import Gres
@@ -106,6 +107,10 @@ def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admissio
     pools = fitting_pools(what, types, pool_types, policy)
     if not pools:
         return Passed(NoFittingDevice(what.evidence))
+    if request.reservation:
+        pairs = inside_named(request.reservation, inventory)
+        if not any((p.partition, t) in pairs for p in pools for t in types):
+            return Passed(ForReservation(request.reservation))
     if pools[0].scenario != what.scenario:
         remark = f"no {what.scenario} pool has a fitting device; using the others"
         what = replace(what, evidence=(*what.evidence, remark))

@@ -15,7 +15,14 @@ from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
 from slurm_het.core.jobs.request import GresRequests, gres_of, registered
 from slurm_het.core.jobs.waits import begins_later, slurm_waits
-from slurm_het.core.model import Classification, Job, Node, Partition, Snapshot, Task
+from slurm_het.core.model import (
+    Classification,
+    Job,
+    Node,
+    Partition,
+    Snapshot,
+    Task,
+)
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import (
     ForReservation,
@@ -28,6 +35,8 @@ from slurm_het.core.reasons import (
     Reason,
     Unreadable,
 )
+from slurm_het.core.reservations.closings import inside_of, magnets_of
+from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.worth.weights import Site, site_of
@@ -79,6 +88,17 @@ class ClusterFacts:
     def pool_types(self) -> dict[str, frozenset[str]]:
         """The device types of each pool, by its partition."""
         return {p.partition: self.inventory.types_of(p.partition) for p in self.policy.pools}
+
+    @cached_property
+    def inside(self) -> dict[str, frozenset[tuple[str, str]]]:
+        """By reservation of Slurm's, the partitions and device types that its jobs can be given."""
+        return {r.name: inside_of(r, self.inventory) for r in self.inventory.reservations}
+
+    @cached_property
+    def magnets(self) -> tuple[ReservationRecord, ...]:
+        """The reservations that draw in jobs; when does not matter here."""
+        timeless = (replace(r, start=0.0, end=0.0) for r in self.inventory.reservations)
+        return tuple(r for r in timeless if "MAGNETIC" in r.flags)
 
     @cached_property
     def site(self) -> Site:
@@ -137,7 +157,10 @@ class ClusterFacts:
         """
         if self.rewrites_gres and self.mixed_nodes:
             return None
-        return self.types, self.pool_types, self.node_shapes, self.partitions, self.rewrites_gres
+        return (
+            self.types, self.pool_types, self.node_shapes, self.partitions, self.rewrites_gres,
+            self.inside, self.magnets,
+        )  # fmt: skip
 
 
 class Reading(NamedTuple):
@@ -193,6 +216,11 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     pools = fitting_pools(what, types, facts.pool_types, facts.policy)
     if not pools:
         return NoFittingDevice(_needs(what))
+    if job.reservation:
+        pairs = facts.inside.get(job.reservation, frozenset())
+        pools = tuple(p for p in pools if any((p.partition, t) in pairs for t in types))
+        if not pools:
+            return _handover(job, ForReservation(job.reservation), facts)
     written = gres_of(job)
     asked = _before_release(job, written, types, facts)
     names = {p.partition for p in pools}
@@ -204,7 +232,9 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     if not usable.partitions:
         return NoUsablePool(usable.refuses)
     rewritten = asked is not written and not demand.takes_share
-    task = replace(_make_task(job, what, demand, types, usable.partitions), rewritten=rewritten)
+    magnets = () if job.reservation else magnets_of(job, facts.magnets)
+    task = _make_task(job, what, demand, types, usable.partitions)
+    task = replace(task, rewritten=rewritten, magnets=magnets)
     may = facts.rewrites_gres and may_rewrite(task, asked, facts.policy)
     return replace(task, rewrites=facts.rewrites(task)) if may else task
 
@@ -224,8 +254,6 @@ def _not_ours(job: Job, policy: Policy) -> Reason | None:
         return HeterogeneousJob()
     if job.req_nodes:
         return NamesNodes(job.req_nodes)
-    if job.reservation:
-        return ForReservation(job.reservation)
     return None if is_accelerator_job(job, policy) else NoAccelerator()
 
 
@@ -286,6 +314,7 @@ def _make_task(
         asks=demand.asks,
         lot=demand.lot,
         threads_per_core=job.threads_per_core,
+        reservation=job.reservation,
         job_class=what.job_class,
         since=job.eligible_time or job.submit_time,
     )

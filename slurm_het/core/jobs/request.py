@@ -47,8 +47,9 @@ class JobRequest:
     """What is known of a job when it is classified and admitted.
 
     `partitions` are those that it names, `features` its --constraint expression, `nodes` how many
-    nodes it asks for at least. `original` has the user's own text of the fields that admission may
-    replace, by Slurm's names of them and without the empty ones: it is kept in the job.
+    nodes it asks for at least, `reservation` the one of Slurm's that it is for. `original` has the
+    user's own text of the fields that admission may replace, by Slurm's names of them and without
+    the empty ones: it is kept in the job.
     """
 
     user: str
@@ -61,6 +62,7 @@ class JobRequest:
     nodes: int
     script: Script
     original: Mapping[str, str]
+    reservation: str = ""
 
     def whole_devices(self, policy: Policy) -> int:
         """How many whole devices its options name, added up."""
@@ -84,6 +86,7 @@ def from_message(sent: Mapping[str, str]) -> JobRequest:
         nodes=_number(sent.get("min_nodes", ""), 1),
         script=read_script(sent.get("script", "")),
         original={f: sent[f] for f in ("partition", "features", *TRES_FIELDS) if sent.get(f)},
+        reservation=sent.get("reservation", ""),
     )
 
 
@@ -108,6 +111,7 @@ def from_record(job: Job, script: str = "") -> JobRequest:
         nodes=job.nodes_min,
         script=read_script(script),
         original={f: text for f, text in written.items() if text},
+        reservation=job.reservation,
     )
 
 

@@ -8,12 +8,12 @@ from slurm_het.core.reasons import Held, Reason, SlurmWaits
 ELIGIBLE = frozenset({
     "None", "PartitionDown", "PartitionInactive", "Priority", "Resources", "JobArrayTaskLimit",
     "ReqNodeNotAvail", "Reserved_for_higher_priority_jobs", "BadConstraints", "Cleaning",
-    "NodeDown", "PartitionNodeLimit", "BeginTime",
+    "NodeDown", "PartitionNodeLimit", "BeginTime", "Reservation",
 })  # fmt: skip
 """The reasons that Slurm gives for jobs which may start; any other is its own word to wait.
 
 BeginTime may outlast the begin time, which is read itself: Slurm looks at nothing in a DOWN
-partition again.
+partition again. When a reservation begins is read from that.
 """
 
 AT_ONCE_SECONDS = 2

@@ -16,6 +16,7 @@ from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.repairs import LastPlan, Planned
 from slurm_het.core.policy import Policy
+from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.reservation import coming_free, reserve_ahead
 from slurm_het.core.syntax import gres, hostlist
 
@@ -233,9 +234,11 @@ def _start(
     Slurm's records do not say whether the task was pinned ahead.
     """
     room = Inventory({name: inventory.nodes[name] for name in nodes if name in inventory.nodes})
-    if could_start(task, room):
+    closings = Closings.of(snapshot, inventory)
+    if could_start(closings.keep_off((task,), room)[0], room):
         return 0.0
-    reservation = reserve_ahead(task, room, coming_free(snapshot, policy), snapshot.time)
+    coming = coming_free(snapshot, policy)
+    reservation = reserve_ahead(task, room, coming, snapshot.time, closings)
     return reservation.start if reservation else 0.0
 
 

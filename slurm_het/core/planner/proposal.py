@@ -38,6 +38,7 @@ from slurm_het.core.planner.repairs import (
 )
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason
+from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.look_ahead import Outlook, look_ahead
 from slurm_het.core.worth.forecast import Forecast
 
@@ -141,12 +142,15 @@ def _overdue(
 ) -> Iterator[TakeBack]:
     pins, jobs = memory.pins, {job.key: job for job in snapshot.jobs}
     ending = {key for key, job in jobs.items() if job.state == "COMPLETING"}
+    closings = Closings.of(snapshot, inventory)
     stranded = {key: why for key, why in pins.stranded(inventory).items() if key not in ending}
     late = {pin.task.key for pin in pins.late(ticks, snapshot.time)}
     for key, pin in pins.pins.items():
         job = jobs.get(key)
         if key in stranded:
             yield TakeBack(key, stranded[key], penalty=False)
+        elif key not in ending and (shut := closings.shut(pin)):
+            yield TakeBack(key, str(shut), penalty=False)
         elif job and does_not_start(job):
             # A limit is no fault of the job: it waits for a sign of change, as others like it do.
             learnt = memory.lessons.learn(pin, job, snapshot.jobs, ticks)

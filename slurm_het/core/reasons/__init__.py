@@ -7,6 +7,7 @@ programs; there is one to a class, and it is only ever added to. To add a reason
 from __future__ import annotations
 
 from slurm_het.core.reasons.base import FEW, MAX_SENTENCE, Reason, TellTime, few
+from slurm_het.core.reasons.closed import Closed, OpensLater
 from slurm_het.core.reasons.job import (
     ArrayLimit,
     AsksForSeveral,
@@ -63,6 +64,7 @@ __all__ = [
     "AsksForSeveral",
     "AtLimit",
     "CanStart",
+    "Closed",
     "ForReservation",
     "GoesToOthers",
     "Held",
@@ -83,6 +85,7 @@ __all__ = [
     "NodesTooSmall",
     "NotLookedAt",
     "NotTogether",
+    "OpensLater",
     "OutOfTime",
     "PartitionRefuses",
     "PlacedByNobody",

@@ -12,6 +12,7 @@ from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Snapshot, Task
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import All, Kept, NotLookedAt, Reason
+from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.reservation import (
     ComingFree,
     Reservation,
@@ -35,7 +36,8 @@ class Outlook:
     - `reserve`: new reservations;
     - `move`: keys of pins to take back, as other nodes have room for them sooner;
     - `tasks`: the tasks that may start now, kept off the nodes that are kept for others;
-    - `kept`: by key of a task that only these nodes hold back, which they are and for whom.
+    - `kept`: by key of a task that only these nodes hold back, or those that Slurm's reservations
+      close to it, which they are and for whom.
     """
 
     reserve: tuple[Reservation, ...]
@@ -57,21 +59,23 @@ def look_ahead(
     `pins` are the tasks that are pinned ahead, `tasks` those that may be planned now, in Slurm's
     priority order; `room` is what is free beside the released ones.
     """
-    now, per_pool = snapshot.time, limits.reservations
+    now = snapshot.time
     standing = [Reservation(p.task, p.placement, p.start) for p in pins]
     coming = coming_free(snapshot, policy)
-    move = tuple(r.task.key for r in standing if _sooner_elsewhere(r, room, coming, now))
+    closings = Closings.of(snapshot, room)
+    tasks_then, tasks = tasks, closings.keep_off(tasks, room)
+    move = tuple(r.task.key for r in standing if _sooner_elsewhere(r, room, coming, closings))
     taken = {pool for r in standing for pool in r.task.pools}
     reserved_nodes = frozenset(name for r in standing for name in r.placement.nodes)
     new: list[Reservation] = []
-    if per_pool:
-        patient = tuple(t for t in tasks if t.since + limits.reserve_after_seconds <= now)
-        for task in _blocked(patient, room, taken, policy, per_pool):
-            elsewhere = replace(task, exc_nodes=task.exc_nodes | reserved_nodes)
-            reservation = reserve_ahead(elsewhere, room, coming, now)
-            if reservation and reservation.start > now:
-                new.append(replace(reservation, task=task))
-                reserved_nodes |= set(reservation.placement.nodes)
+    patient = tuple(t for t in tasks if t.since + limits.reserve_after_seconds <= now)
+    then = {task.key: task for task in tasks_then}  # what is closed now may be open then
+    for task in _blocked(patient, room, taken, policy, limits.reservations):
+        elsewhere = replace(then[task.key], exc_nodes=then[task.key].exc_nodes | reserved_nodes)
+        reservation = reserve_ahead(elsewhere, room, coming, now, closings)
+        if reservation and reservation.start > now:
+            new.append(replace(reservation, task=then[task.key]))
+            reserved_nodes |= set(reservation.placement.nodes)
     # A Slurm that forgets sharers would start a pinned whole-device job beside them. There the
     # nodes are only kept, and nobody is pinned.
     pinned = tuple(r for r in new if not _would_start_beside_sharers(r, room))
@@ -83,7 +87,8 @@ def look_ahead(
     reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
     whole_for = {name: (key, 0.0) for name, key in owners.items()}
     steps = (_Step(others, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
-    return Outlook(pinned, move, kept_off, _kept(steps, room))
+    closed = closings.held_back(tasks_then, tasks, room)
+    return Outlook(pinned, move, kept_off, _kept(steps, room) | closed)
 
 
 def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bool:
@@ -94,13 +99,16 @@ def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bo
 def _blocked(
     tasks: tuple[Task, ...], room: Inventory, taken: set[str], policy: Policy, per_pool: int
 ) -> tuple[Task, ...]:
-    """The tasks to reserve for. It ends when every pool has its reservations."""
+    """The tasks to reserve for. It ends when every pool has its reservations.
+
+    What one of Slurm's reservations has is nobody else's: its jobs need none of ours.
+    """
     blocked: list[str] = []
     open_pools = {p.partition for p in policy.pools} - taken
-    for task in tasks:
+    for task in tasks if per_pool else ():
         if not open_pools:
             break
-        if not set(task.pools) <= open_pools:
+        if task.reservation or not set(task.pools) <= open_pools:
             continue
         if not could_start(task, room):
             blocked.append(task.key)
@@ -128,14 +136,17 @@ def first_blocked(
 
 
 def _sooner_elsewhere(
-    held: Reservation, room: Inventory, coming: dict[str, tuple[ComingFree, ...]], now: float
+    held: Reservation,
+    room: Inventory,
+    coming: dict[str, tuple[ComingFree, ...]],
+    closings: Closings,
 ) -> bool:
     """Whether the task would have room much sooner if one or more of its nodes were others."""
     names = held.placement.nodes
     own_nodes = replace(room, nodes={n: node for n, node in room.nodes.items() if n in names})
-    if could_start(held.task, own_nodes):
+    if could_start(closings.keep_off((held.task,), room)[0], own_nodes):
         return False  # Slurm starts it at its next pass
-    sooner = reserve_ahead(held.task, room, coming, now)
+    sooner = reserve_ahead(held.task, room, coming, closings.now, closings)
     return sooner is not None and sooner.start < held.start - WORTH_MOVING
 
 

@@ -16,6 +16,7 @@ from slurm_het.core.cluster.occupancy import give_back
 from slurm_het.core.cluster.placement import common_pool, placement_of
 from slurm_het.core.model import Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
+from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.syntax import hostlist
 
 
@@ -60,24 +61,33 @@ def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFre
 
 
 def reserve_ahead(
-    task: Task, inventory: Inventory, coming: dict[str, tuple[ComingFree, ...]], now: float
+    task: Task,
+    inventory: Inventory,
+    coming: dict[str, tuple[ComingFree, ...]],
+    now: float,
+    closings: Closings | None = None,
 ) -> Reservation | None:
-    """The soonest start of a task, and where; None if no set of nodes is ever free for it."""
+    """The soonest start of a task, and where; None if no set of nodes is ever free for it.
+
+    `closings` are those of Slurm's own reservations.
+    """
+    closings = closings or Closings(now)
     nodes = tuple(inventory.nodes.values())
     candidates = [n for n, node in enumerate(nodes) if not misfit(task, node)]
     slot = task.largest_slot
     ready: dict[int, tuple[float, Node]] = {}
     for n in candidates:
         start = soonest(task, slot, nodes[n], coming.get(nodes[n].name, ()), now)
-        if start:
-            ready[n] = start
+        opens = closings.opens(task, [nodes[n].name], start[0]) if start else None
+        if start and opens is not None:
+            ready[n] = opens, start[1]
     best: tuple[float, list[int]] | None = None
     for group in groups_of(task, nodes, candidates):
         able = sorted((n for n in group if n in ready), key=lambda n: (ready[n][0], n))
         if len(able) >= len(task.slots):
             chosen = able[: len(task.slots)]
-            last = ready[chosen[-1]][0]
-            if best is None or last < best[0]:
+            last = closings.opens(task, [nodes[n].name for n in chosen], ready[chosen[-1]][0])
+            if last is not None and (best is None or last < best[0]):
                 best = last, chosen
     if best is None:
         return None
@@ -136,4 +146,4 @@ def _kept_off(
         ends_before = task.minutes is not None and now + task.minutes * 60 <= reservation.start
         if not first and not ends_before and not pools.isdisjoint(task.pools):
             off |= set(reservation.placement.nodes)
-    return replace(task, exc_nodes=task.exc_nodes | off) if off else task
+    return task if off <= task.exc_nodes else replace(task, exc_nodes=task.exc_nodes | off)

@@ -52,9 +52,11 @@ def free_by_node(inventory: Inventory, policy: Policy) -> tuple[NodeFree, ...]:
 
 
 def _node(node: Node, pools: list[str]) -> NodeFree:
-    open_now = node.usable and not node.held_exclusively
+    open_now = node.usable and not node.held_exclusively and not node.reserved
     mine = [p for p in node.partitions if p in pools]
     note = node.reason if not node.usable else ""
+    if node.reserved:
+        note = f"reserved ({node.reserved})"
     if node.held_exclusively:
         note = "one job has the whole node"
     return NodeFree(
@@ -76,7 +78,7 @@ def free_by_pool(inventory: Inventory, policy: Policy) -> tuple[PoolFree, ...]:
     for item in free_by_node(inventory, policy):
         memory = min(d.memory_gib for d in inventory.nodes[item.node].devices)
         groups.setdefault((item.pool, item.types, memory), []).append(item)
-    unusable = {name for name, node in inventory.nodes.items() if not node.usable}
+    unusable = {n.name for n in inventory.nodes.values() if not n.usable or n.reserved}
     return tuple(_pool(memory, nodes, unusable, policy) for (_, _, memory), nodes in groups.items())
 
 

@@ -1,0 +1,348 @@
+"""Slurm's own reservations: which nodes they close to a task, at what times, and whom they draw in.
+
+Slurm starts no job on a node where its time limit reaches into somebody else's reservation. Without
+--reservation nobody gets in, but for the users of a MAGNETIC one. A job of a reservation gets its
+nodes alone, while it lasts; of a FLEX one earlier and elsewhere too.
+(reservation.c's job_test_resv, the same on 22.05, 24.11 and 26.05 in what is said here.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from slurm_het.core.cluster.fit import could_start, fitting_states, grid_for
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.model import Job, Partition, Snapshot, Task
+from slurm_het.core.reasons import Closed, OpensLater, Reason
+from slurm_het.core.slurm_reservation import ReservationRecord
+
+STARTS_WITHIN = 5.0
+"""Slurm starts a released task so many seconds later at most: it must end in time all the same."""
+FORWARD = 10
+"""So many reservations are waited for, one after the other; Slurm looks no further either."""
+HOUR = 3600.0
+PERIODS = {
+    "HOURLY": HOUR, "DAILY": 24 * HOUR, "WEEKDAY": 24 * HOUR, "WEEKEND": 24 * HOUR,
+    "WEEKLY": 7 * 24 * HOUR,
+}  # fmt: skip
+"""After how many seconds a reservation comes again. Of those of weekdays and of weekends it is only
+assumed, and keeps nobody from what is free now."""
+
+
+def can_plan_inside(record: ReservationRecord) -> bool:
+    """Whether jobs of the reservation can be planned: which cores or devices it has of its nodes is
+    not known, nor do jobs get into one whose time never comes."""
+    return bool(record.nodes) and not record.partial and "TIME_FLOAT" not in record.flags
+
+
+def inside_of(record: ReservationRecord, inventory: Inventory) -> frozenset[tuple[str, str]]:
+    """The partitions and device types (pairs of them) that jobs of the reservation can be given;
+    none if they cannot be planned."""
+    if not can_plan_inside(record):
+        return frozenset()
+    anywhere = record.flags & {"FLEX", "ANY_NODES"}
+    names = inventory.nodes if anywhere else record.nodes
+    nodes = (inventory.nodes[name] for name in names if name in inventory.nodes)
+    return frozenset(
+        (partition, device.type)
+        for node in nodes
+        for partition in node.partitions
+        if _lets_in(record.partitions, {partition})
+        for device in node.devices
+    )
+
+
+def inside_named(name: str, inventory: Inventory) -> frozenset[tuple[str, str]]:
+    """`inside_of` the reservation of that name; none if there is no such."""
+    return next((inside_of(r, inventory) for r in inventory.reservations if r.name == name),
+                frozenset())  # fmt: skip
+
+
+def magnets_of(job: Job, records: Iterable[ReservationRecord]) -> tuple[str, ...]:
+    """The MAGNETIC reservations that draw in a job without --reservation."""
+    return tuple(
+        r.name
+        for r in records
+        if "MAGNETIC" in r.flags and can_plan_inside(r) and _may_use(job, r)
+    )  # fmt: skip
+
+
+def _may_use(job: Job, record: ReservationRecord) -> bool:
+    return (
+        _lets_in(record.users, {job.user})
+        and _lets_in(record.groups, set(job.groups))
+        and _lets_in(record.accounts, {job.account})
+        and _lets_in(record.qos, {job.qos})
+    )
+
+
+def _lets_in(listed: frozenset[str], mine: set[str]) -> bool:
+    kept_out = {name[1:] for name in listed if name.startswith("-")}
+    if not kept_out.isdisjoint(mine):
+        return False
+    let_in = {name for name in listed if not name.startswith("-")}
+    return not let_in or not let_in.isdisjoint(mine)
+
+
+class _Kind(NamedTuple):
+    """All of a task that bears on what is closed to it; without `seconds` it may last for ever."""
+
+    seconds: float | None
+    whole_nodes: bool
+    inside: str
+
+
+_Records = tuple[ReservationRecord, ...]
+
+
+@dataclass(frozen=True)
+class Closings:
+    """The reservations of a snapshot. Times are epoch seconds.
+
+    `names` are all accelerator nodes, `whole` those that jobs get as a whole.
+    """
+
+    now: float
+    records: _Records = ()
+    names: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
+    partitions: Mapping[str, Partition] = field(default_factory=dict)
+    _known: dict[tuple[_Kind, float], tuple[frozenset[str], _Records]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, inventory: Inventory) -> Closings:
+        """Those of a snapshot."""
+        nodes = inventory.nodes.values()
+        return cls(
+            snapshot.time,
+            snapshot.reservations,
+            frozenset(node.name for node in nodes),
+            frozenset(node.name for node in nodes if node.exclusive_only),
+            {partition.name: partition for partition in snapshot.partitions},
+        )
+
+    def keep_off(self, tasks: tuple[Task, ...], room: Inventory) -> tuple[Task, ...]:
+        """The tasks, each kept off the nodes that are closed to it now.
+
+        One that a reservation draws in is kept inside while there is room for it.
+        """
+        if not self.records and not any(task.reservation for task in tasks):
+            return tasks
+        left: dict[str, int] = {}
+        return tuple(self._keep_off(task, room, left) for task in tasks)
+
+    def _keep_off(self, task: Task, room: Inventory, left: dict[str, int]) -> Task:
+        """`left` are the empty devices of reservations that nobody before it was drawn in to."""
+        for record in self._drawn_to(task):
+            inside = _without(task, self._closed_now(task, record.name, within=True))
+            free = left.setdefault(record.name, _free_devices(record, room))
+            wanted = 0 if task.takes_share else sum(slot.devices for slot in task.slots)
+            if wanted <= free and could_start(inside, room):
+                left[record.name] -= wanted
+                return inside
+        return _without(task, self._closed_now(task, task.reservation))
+
+    def _drawn_to(self, task: Task) -> Iterator[ReservationRecord]:
+        """The reservations that draw it in now: its own if that is FLEX, and the MAGNETIC ones in
+        which it would end in time."""
+        for record in self.records if task.reservation or task.magnets else ():
+            mine = record.name == task.reservation and "FLEX" in record.flags
+            ends = self.now + (self._seconds(task) or float("inf"))
+            in_time = record.start <= self.now and ends <= record.end
+            if mine or (record.name in task.magnets and in_time):
+                yield record
+
+    def _closed_now(self, task: Task, inside: str, *, within: bool = False) -> frozenset[str]:
+        closed = self._closed(self._kind(task, inside), self.now)
+        own = self._named(inside)
+        return closed | self.names.difference(own.nodes) if within and own else closed
+
+    def _kind(self, task: Task, inside: str) -> _Kind:
+        return _Kind(self._seconds(task), task.exclusive, inside)
+
+    def _seconds(self, task: Task) -> float | None:
+        """How long it may run: its limit, else that of the pools that it may use."""
+        minutes = task.minutes
+        if minutes is None:
+            pools = [self.partitions[pool].max_minutes for pool in task.pools
+                     if pool in self.partitions]  # fmt: skip
+            limits = [limit for limit in pools if limit is not None]
+            minutes = max(limits) if limits and len(limits) == len(pools) else None
+        return None if minutes is None else minutes * 60 + STARTS_WITHIN
+
+    def _closed(self, kind: _Kind, start: float) -> frozenset[str]:
+        """The nodes on which such a task must not start then."""
+        return self._at(kind, start)[0]
+
+    def _at(self, kind: _Kind, start: float) -> tuple[frozenset[str], _Records]:
+        """The same, and the reservations that others have and it would reach into."""
+        if (kind, start) not in self._known:
+            self._known[kind, start] = self._work_out(kind, start)
+        return self._known[kind, start]
+
+    def _work_out(self, kind: _Kind, start: float) -> tuple[frozenset[str], _Records]:
+        own = self._named(kind.inside)
+        if kind.inside and (own is None or not _open(own, start)):
+            return self.names, ()
+        reached = tuple(
+            record
+            for record in self.records
+            if record is not own
+            and not (own and _ignores(own, record))
+            and self._reaches_into(record, kind, start)
+        )
+        closed: set[str] = set()
+        if own and not own.flags & {"FLEX", "ANY_NODES"}:
+            closed |= self.names.difference(own.nodes)
+        for record in reached:
+            if not record.partial or (kind.whole_nodes and own is None):
+                closed.update(record.nodes)
+            elif own is None:  # a part of a node is taken: none gets all of it
+                closed |= self.whole.intersection(record.nodes)
+        return frozenset(closed), reached
+
+    def _named(self, name: str) -> ReservationRecord | None:
+        named = (record for record in self.records if record.name == name)
+        return next(named, None) if name else None
+
+    def _reaches_into(self, record: ReservationRecord, kind: _Kind, start: float) -> bool:
+        begin, _ = self._next(record, start)
+        end = float("inf") if kind.seconds is None else start + kind.seconds
+        return begin is not None and begin < end
+
+    def _next(self, record: ReservationRecord, at: float) -> tuple[float | None, float]:
+        """The first time, of those to come, that the reservation ends after `at`: from, to."""
+        if "TIME_FLOAT" in record.flags:  # always as far ahead
+            return record.start + at - self.now, record.end + at - self.now
+        return _occurrence(record, at)
+
+    # --- ahead ---------------------------------------------------------------------------------
+
+    def opens(self, task: Task, nodes: Iterable[str], start: float) -> float | None:
+        """When the task can start on all these nodes, from `start` on; None if that is never, or
+        far ahead."""
+        if not self.records:
+            return None if task.reservation else start
+        kind, wanted = self._kind(task, task.reservation), set(nodes)
+        for _ in range(FORWARD):
+            if wanted.isdisjoint(self._closed(kind, start)):
+                return start
+            later = self._when_that_ends(kind, wanted, start)
+            if later is None:
+                return None
+            start = later
+        return None
+
+    def _when_that_ends(self, kind: _Kind, nodes: set[str], start: float) -> float | None:
+        """The next time that what is closed to such a task on these nodes may be another."""
+        own = self._named(kind.inside)
+        if kind.inside and (own is None or not _open(own, start)):
+            begin = _occurrence(own, start)[0] if own else None
+            return begin if begin is not None and begin > start else None
+        ends = [
+            self._next(record, start)[1]
+            for record in self._at(kind, start)[1]
+            if "TIME_FLOAT" not in record.flags and not nodes.isdisjoint(record.nodes)
+        ]
+        return min(ends, default=None)
+
+    def shut(self, pin: Pin) -> Reason | None:
+        """Why a released task cannot start where and when it was to; None if it can."""
+        start = max(self.now, pin.start)
+        task, nodes = pin.task, pin.placement.nodes
+        if task.magnets or self.opens(task, nodes, start) == start:
+            return None
+        why = self.why(task, nodes, start)
+        return replace(why, begin=None)
+
+    # --- why -----------------------------------------------------------------------------------
+
+    def held_back(
+        self, before: Iterable[Task], after: Iterable[Task], room: Inventory
+    ) -> dict[str, Reason]:
+        """By key of a task that could start now but for what is closed to it: the reason.
+
+        `after` are the same tasks, kept off.
+        """
+        known: dict[tuple[Task, _Kind], Reason | None] = {}
+        out: dict[str, Reason] = {}
+        for task, kept_off in zip(before, after, strict=True):
+            if task is kept_off:
+                continue
+            key = task.request, self._kind(task, task.reservation)
+            if key not in known:
+                known[key] = self._held_back(task, kept_off, room)
+            if why := known[key]:
+                out[task.key] = why
+        return out
+
+    def _held_back(self, task: Task, kept_off: Task, room: Inventory) -> Reason | None:
+        waits = self._not_yet(task)
+        if waits or could_start(kept_off, room) or not could_start(task, room):
+            return waits
+        if task.reservation:
+            return None
+        grid = grid_for(task, room)
+        fits = {name for s in fitting_states(task, grid) for name in grid.states[s].names}
+        return self.why(task, fits & kept_off.exc_nodes - task.exc_nodes, self.now)
+
+    def _not_yet(self, task: Task) -> OpensLater | None:
+        own = self._named(task.reservation)
+        if not task.reservation or (own and _open(own, self.now)):
+            return None
+        begin = _occurrence(own, self.now)[0] if own else None
+        return OpensLater(task.reservation, begin)
+
+    def why(self, task: Task, nodes: Iterable[str], start: float) -> Closed | OpensLater:
+        """What closes some of the nodes to a task that were to start then."""
+        if waits := self._not_yet(task):
+            return waits
+        wanted = set(nodes)
+        kind = self._kind(task, task.reservation)
+        times = (
+            (begin, record)
+            for record in self._at(kind, start)[1]
+            if not wanted.isdisjoint(record.nodes)
+            and (begin := self._next(record, start)[0]) is not None
+        )
+        begin, first = min(times, key=lambda pair: pair[0])
+        minutes = None if kind.seconds is None else int(kind.seconds // 60)
+        on = tuple(sorted(wanted.intersection(first.nodes)))
+        return Closed(first.name, on, minutes, begin if begin > start else None)
+
+
+def _without(task: Task, closed: frozenset[str]) -> Task:
+    if not closed:
+        return task
+    # One set for all that are kept off the same nodes, where that will do: its hash is kept.
+    return replace(task, exc_nodes=task.exc_nodes | closed if task.exc_nodes else closed)
+
+
+def _free_devices(record: ReservationRecord, room: Inventory) -> int:
+    nodes = (room.nodes[name] for name in record.nodes if name in room.nodes)
+    return sum(device.empty for node in nodes for device in node.devices)
+
+
+def _open(own: ReservationRecord, at: float) -> bool:
+    """Whether jobs of the reservation may start then."""
+    begin, _ = _occurrence(own, at)
+    return "FLEX" in own.flags or (begin is not None and begin <= at)
+
+
+def _occurrence(record: ReservationRecord, at: float) -> tuple[float | None, float]:
+    """From when to when the reservation lasts, the first time that it ends after `at`."""
+    period = next((PERIODS[flag] for flag in sorted(record.flags & PERIODS.keys())), None)
+    if record.end > at:
+        return record.start, record.end
+    if period is None:
+        return None, record.end
+    times = (at - record.end) // period + 1
+    return record.start + times * period, record.end + times * period
+
+
+def _ignores(own: ReservationRecord, other: ReservationRecord) -> bool:
+    """Whether jobs of `own` may use the nodes that `other` has too."""
+    return "MAINT" in own.flags or ("OVERLAP" in own.flags and "MAINT" not in other.flags)
