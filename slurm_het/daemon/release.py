@@ -89,7 +89,7 @@ class Releaser:
             self.pins.pins.pop(key, None)  # the job did nothing wrong: it is due again at once
             return Outcome(key, Event.BUSY, error.message)
         except SlurmError as error:
-            log.info("job %s was not released: %s", key, error.message)
+            log.warning("job %s was not released: %s", key, error.message)
             # Refused is not undone: 22.05 has moved the job then, newer ones keep the node list.
             await self._take_back(TakeBack(key, error.message[-REASON_MOST:], penalty=True))
             return Outcome(key, Event.REFUSED, error.message)

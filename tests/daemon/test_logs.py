@@ -1,0 +1,41 @@
+"""hetd's log: a fault that lasts neither fills it nor hides the others."""
+
+from __future__ import annotations
+
+import logging
+
+from slurm_het.daemon.logs import Sparing
+
+
+def test_few_lines_of_a_kind_a_minute_and_the_next_one_has_their_number() -> None:
+    now = 0.0
+    sparing, written = Sparing(lambda: now), list[str]()
+
+    def log(level: int, text: str, *facts: object) -> None:
+        record = logging.LogRecord("hetd", level, "", 0, text, facts, None)
+        if sparing.filter(record):
+            written.append(record.getMessage())
+
+    for number in range(100):
+        log(logging.WARNING, "job %d was not released", number)
+    log(logging.WARNING, "another fault")
+    assert written == [*(f"job {n} was not released" for n in range(6)), "another fault"]
+    now = 61.0
+    log(logging.WARNING, "job %d was not released", 100)
+    assert written[-1] == "job 100 was not released (and 94 more like this before)"
+    for number in range(100):
+        log(logging.INFO, "planned %d", number)
+        log(logging.DEBUG, "seen %d", number)
+    assert sum(line.startswith("planned") for line in written) == 60
+    assert sum(line.startswith("seen") for line in written) == 100
+
+
+def test_what_is_in_a_line_is_no_format() -> None:
+    sparing = Sparing(lambda: 0.0)
+    for _ in range(7):
+        sparing.filter(logging.LogRecord("hetd", logging.ERROR, "", 0, "50 % of %s", ("%d",), None))
+    late = Sparing(lambda: 100.0)
+    late._left_out[("hetd", "50 % of %s")] = 1  # noqa: SLF001 - as if a minute had passed
+    record = logging.LogRecord("hetd", logging.ERROR, "", 0, "50 % of %s", ("%d",), None)
+    assert late.filter(record)
+    assert record.getMessage() == "50 % of %d (and 1 more like this before)"
