@@ -33,7 +33,9 @@ def test_few_lines_of_a_kind_a_minute_and_the_next_one_has_their_number() -> Non
 def test_what_is_in_a_line_is_no_format() -> None:
     sparing = Sparing(lambda: 0.0)
     for _ in range(7):
-        sparing.filter(logging.LogRecord("hetd", logging.ERROR, "", 0, "50 %% of %s", ("%d",), None))
+        sparing.filter(
+            logging.LogRecord("hetd", logging.ERROR, "", 0, "50 %% of %s", ("%d",), None)
+        )
     late = Sparing(lambda: 100.0)
     late._left_out[("hetd", "50 %% of %s")] = 1  # noqa: SLF001 - as if a minute had passed
     record = logging.LogRecord("hetd", logging.ERROR, "", 0, "50 %% of %s", ("%d",), None)

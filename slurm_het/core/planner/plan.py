@@ -7,7 +7,7 @@ will take, check every constraint, and explain why tasks wait. No I/O, no clock.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -32,6 +32,12 @@ from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.weights import placement_terms, terms
 
 Solve = Callable[[Problem], Solution]
+LEAST = 16
+"""A window has so many tasks for the same pools, however little is free: some will not fit."""
+ENOUGH = 2
+"""Or for so many times the devices that are free."""
+SHARES = 8
+"""So many shares may well be had of one device."""
 
 
 def plan(
@@ -118,3 +124,23 @@ def select(inventory: Inventory, tasks: Iterable[Task], limit: int) -> tuple[Tas
     """
     startable = (task for task in tasks if could_start(task, inventory))
     return tuple(islice(startable, limit))
+
+
+def in_turn(tasks: Iterable[Task], inventory: Inventory) -> Iterator[Task]:
+    """The tasks, but not many more of those that could start than their pools have devices free.
+
+    Else one user's thousand jobs for one free device would fill the window, and keep the jobs for
+    pools that are idle out of it.
+    """
+    free = Counter[str]()  # devices, by pool
+    for state in inventory.grid.states:
+        if state.node.usable:
+            devices = sum(1 for device in state.node.devices if device.free_gib)
+            free.update(dict.fromkeys(state.node.partitions, devices * state.count))
+    taken = Counter[tuple[str, ...]]()
+    for task in tasks:
+        by_device = SHARES if task.takes_share else 1
+        most = max(LEAST, ENOUGH * by_device * sum(free[pool] for pool in task.pools))
+        if taken[task.pools] < most:
+            taken[task.pools] += could_start(task, inventory)
+            yield task

@@ -28,7 +28,7 @@ from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.lessons import Lessons
 from slurm_het.core.planner.outcomes import Outcome
 from slurm_het.core.planner.pins import Pins, does_not_start
-from slurm_het.core.planner.plan import Solve, plan, select
+from slurm_het.core.planner.plan import Solve, in_turn, plan, select
 from slurm_het.core.planner.repairs import (
     Holdings,
     LastPlan,
@@ -176,7 +176,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     tasks, held = memory.lessons.heed(within.tasks, jobs, pins, ticks, startable)
     held |= within.held
     ahead = look_ahead(snapshot, room, tasks, memory.pins.ahead(), policy, limits)
-    window = within.claiming(select(room, ahead.tasks, limits.window_tasks))
+    window = within.claiming(select(room, in_turn(ahead.tasks, room), limits.window_tasks))
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(snapshot, inventory, policy, pins, room, queue, strays, held, ahead, window)

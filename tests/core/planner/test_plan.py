@@ -17,7 +17,7 @@ from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Node, Plan, Slot, Task
-from slurm_het.core.planner.plan import plan, select
+from slurm_het.core.planner.plan import in_turn, plan, select
 from slurm_het.core.reasons import NeedsWholeNode, OutOfTime
 from slurm_het.solve.solve import solve as solve_mip
 from tests.support.world import forgetful, gated, inventory, policy, running, snapshot, task
@@ -371,6 +371,19 @@ def test_an_exclusive_job_needs_as_many_cpus_as_it_asks(solve: Solve) -> None:
     for asked, starts in ((cpus, True), (cpus + 1, False)):
         made = planned(task("1", slots=(Slot(8, asked, 1024),), exclusive=True), solve=solve)
         assert bool(made.placements) is starts
+
+
+def test_a_thousand_jobs_for_one_free_device_leave_the_window_to_jobs_for_other_pools() -> None:
+    busy = inventory(
+        running(1, "nv1", "gpu:a100:8(IDX:0-7)"), running(2, "nv2", "gpu:a100:7(IDX:0-6)")
+    )
+    flood = [task(str(n), features=f"a100&x{n}" if n % 2 else "") for n in range(1000)]
+    other = task("other", types=frozenset({"l40s"}), pools=("infer-nv",))
+    window = select(busy, in_turn((*flood, other), busy), 64)
+    assert window[-1] is other
+    assert 2 <= len(window) < 20
+    empty = inventory()
+    assert len(select(empty, in_turn(flood[::2], empty), 32)) == 32
 
 
 def test_nodes_of_different_types_are_no_room_for_one_job() -> None:
