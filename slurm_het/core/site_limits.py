@@ -79,8 +79,9 @@ class Budget:
     """A limit as it bears on some tasks: Slurm's `reason` for a job that it holds back, whose it is
     (`of`), of `what`, how much, and what is used or promised to released jobs.
 
-    `lasting`: what a task takes of it is gone for others while it runs. There is one object for
-    each limit in a cycle, and it equals no other one.
+    `ahead` is what those take that are pinned ahead, and their priority. `lasting`: what a task
+    takes is gone for others while it runs. There is one object for each limit in a cycle, and it
+    equals no other one.
     """
 
     reason: str
@@ -88,12 +89,19 @@ class Budget:
     what: str
     most: int
     used: int
+    ahead: tuple[tuple[int, int], ...] = ()
     lasting: bool = True
 
-    @property
-    def left(self) -> int:
-        """How much is left; below 0 if a limit was lowered."""
-        return self.most - self.used
+    def left_for(self, asks: int, priority: int) -> int:
+        """How much is left for a task that asks for so much; below 0 if a limit was lowered.
+
+        Whoever is pinned ahead uses nothing yet. As in plain Slurm, what is smaller may go before.
+        What is not, may not: else it would take at once what the other one waits for.
+        """
+        left = self.most - self.used
+        if self.ahead:
+            left -= sum(n for n, above in self.ahead if n <= asks and above >= priority)
+        return left
 
 
 class Claim(NamedTuple):

@@ -117,7 +117,8 @@ class Search:
         """Search until everything is proven or the deadline."""
         try:
             able = self.formulation.able(self.deadline)
-            self.able = [t for t in able if not self.problem.overspent([t])]
+            short = self.problem.budgets
+            self.able = [t for t in able if not short or not self.problem.overspent([t])]
             if not self._everything():
                 self.levels_proven = self._levels()
                 self._last_level()

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from slurm_het.config import load_config
+from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import Sandbox
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
@@ -89,6 +91,19 @@ def test_jobs_at_a_limit_leave_the_devices_to_others(
         cluster.wait("the next one starts", lambda: set(running(cluster, "daemon")) == again)
     returned = {key: cluster.outcomes(key) for key in (*head, *others)}
     assert not {key: events for key, events in returned.items() if "returned" in events}
+
+
+def test_no_release_is_beyond_a_limit_while_jobs_come_and_go(cluster: Cluster) -> None:
+    asks = ("--gres=gpu:1", "--mem=1G", "-t", "30")
+    limited = [cluster.sbatch(*asks, "--qos=devices", user="daemon") for _ in range(16)]
+    for user in ("games", "mail") * 16:
+        cluster.sbatch(*asks, script="sleep 2", user=user)
+    for key in limited:
+        cluster.wait_state(key, "COMPLETED")
+    journal = Journal(load_config(cluster.box.config_path).paths.journal, read_only=True)
+    details = [detail for key in limited for _, _, detail in journal.outcomes_of(key)]
+    journal.close()
+    assert not [detail for detail in details if "QOS" in detail]
 
 
 def test_a_job_over_a_limit_of_its_own_has_no_nodes_kept_for_it(cluster: Cluster) -> None:

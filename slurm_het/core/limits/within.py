@@ -77,7 +77,7 @@ def within_limits(
             within.held[task.key] = why
             continue
         if len(options) > 1:
-            options = _not_spoken_for(options, spoken)
+            options = _not_spoken_for(options, task.priority, spoken)
         if ANYWHERE not in options:
             task = _narrowed(task, options, ledger)
         allowed.append(task)
@@ -87,21 +87,22 @@ def within_limits(
     return within._replace(tasks=tuple(allowed))
 
 
-def at_limit(claim: Claim, taken: int = 0) -> AtLimit | None:
+def at_limit(claim: Claim, priority: int, taken: int = 0) -> AtLimit | None:
     """Why a task that makes the claim cannot start beside those that have taken so much of it."""
     budget, asks = claim
-    if asks <= budget.most - budget.used - taken:
+    left = budget.left_for(asks, priority) - taken
+    if asks <= left:
         return None
-    used = budget.used + taken
+    used = budget.most - left
     return AtLimit(budget.reason, budget.of, budget.what, budget.most, used, asks)
 
 
-def _not_spoken_for(options: Options, spoken: Counter[Budget]) -> Options:
+def _not_spoken_for(options: Options, priority: int, spoken: Counter[Budget]) -> Options:
     """The options that those before it may have left; all if there is none."""
     free = {
         option: claims
         for option, claims in options.items()
-        if not any(at_limit(claim, spoken[claim.budget]) for claim in claims)
+        if not any(at_limit(claim, priority, spoken[claim.budget]) for claim in claims)
     }
     return free or options
 
@@ -145,6 +146,7 @@ class _Ledger:
         self.jobs = {job.id: job for job in snapshot.jobs if job.state == "PENDING"}
         self.partition_qos = {p.name: p.qos for p in snapshot.partitions}
         self.promised: Counter[Bearing] = Counter()
+        self.ahead: dict[Bearing, list[tuple[int, int]]] = {}
         self._types: dict[str, frozenset[str]] = {}
         self._budgets: dict[Bearing, Budget] = {}
         self._accounts: dict[tuple[object, ...], _Account] = {}
@@ -152,16 +154,20 @@ class _Ledger:
         released = {job.key: job for job in self.jobs.values()}
         for pin in pins:
             job = released.get(pin.task.key)
-            # One that is pinned ahead takes nothing yet: as in plain Slurm, others may go before.
-            if job and not pin.start:
+            if job:
                 self._promise(pin, job)
 
     def _promise(self, pin: Pin, job: Job) -> None:
         pool, types = pin.placement.partition, pin.placement.types
         device_type = types[0] if len(types) == 1 else ""
+        takes = dict(self._licences(job))
         for bearing in self._bearing_on(job, pool):
-            self.promised[bearing] += amount(bearing.limit, pin.task, device_type, safe=self.safe)
-        self.promised.update(dict(self._licences(job)))
+            takes[bearing] = amount(bearing.limit, pin.task, device_type, safe=self.safe)
+        for bearing, count in takes.items():
+            if pin.start:
+                self.ahead.setdefault(bearing, []).append((count, pin.task.priority))
+            else:
+                self.promised[bearing] += count
 
     def options(self, task: Task) -> tuple[Options, AtLimit | None]:
         """Where it would be within all limits if it were alone, with its claims there; and why it
@@ -178,7 +184,7 @@ class _Ledger:
         why: AtLimit | None = None
         for place in places:
             claims = self._claims(task, accounts.get(place[0], first), place[1])
-            blocked = next((at for claim in claims if (at := at_limit(claim))), None)
+            blocked = next((at for claim in claims if (at := at_limit(claim, task.priority))), None)
             why = why or blocked
             if not blocked:
                 found[place] = claims
@@ -231,5 +237,8 @@ class _Ledger:
             used = 0 if limit.word in OF_JOB else limit.used
             if lasting:
                 used += self.promised[bearing] + (limit.running if self.safe else 0)
-            self._budgets[bearing] = Budget(reason, of, what(limit), limit.most, used, lasting)
+            ahead = tuple(self.ahead.get(bearing, ())) if lasting else ()
+            self._budgets[bearing] = Budget(
+                reason, of, what(limit), limit.most, used, ahead, lasting
+            )
         return self._budgets[bearing]

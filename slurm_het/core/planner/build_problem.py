@@ -91,11 +91,14 @@ def _with_budgets(
 ) -> tuple[tuple[PBudget, ...], tuple[PTask, ...]]:
     """The budgets that do not last for all of these first tasks, and what each uses of them."""
     claimed: Counter[Budget] = Counter()
+    left: dict[Budget, int] = {}
     tasks = tasks[: len(ptasks)]
     for task in tasks:
         for budget, amount in task.claims:
             claimed[budget] += amount
-    short = [budget for budget, amount in claimed.items() if amount > budget.left]
+            left_for = budget.left_for(amount, task.priority)
+            left[budget] = max(left_for, left.get(budget, left_for))
+    short = [budget for budget, amount in claimed.items() if amount > left[budget]]
     if not short:
         return (), tuple(ptasks)
     numbers = {budget: b for b, budget in enumerate(short)}
@@ -103,7 +106,7 @@ def _with_budgets(
         replace(ptask, uses=tuple((numbers[b], n) for b, n in task.claims if b in numbers))
         for task, ptask in zip(tasks, ptasks, strict=True)
     )
-    return tuple(PBudget(f"{b.reason} of {b.of}", b.left) for b in short), with_uses
+    return tuple(PBudget(f"{b.reason} of {b.of}", left[b]) for b in short), with_uses
 
 
 class _Options(NamedTuple):

@@ -172,12 +172,16 @@ def test_a_released_job_counts_until_slurm_counts_it() -> None:
     released = job(9, partition=NV)
     pin = Pin(task(9, devices=2), where, since=0.0)
 
-    def held(pin: Pin, released: Job) -> bool:
-        return bool(see(limits, task(1), pins=[pin], jobs=[released])[1])
+    def held(pin: Pin, released: Job, devices: int = 1, priority: int = 0) -> bool:
+        waiting = task(1, devices, priority=priority)
+        return bool(see(limits, waiting, pins=[pin], jobs=[released])[1])
 
     assert held(pin, released)
     assert not held(pin, replace(released, state="RUNNING"))
-    assert not held(replace(pin, start=99.0), released), "it is pinned ahead: it uses nothing yet"
+    ahead = replace(pin, start=99.0)
+    assert not held(ahead, released), "what is smaller goes before, as in plain Slurm"
+    assert held(ahead, released, devices=2), "it would take what the other one waits for"
+    assert not held(ahead, released, devices=2, priority=1)
 
 
 def test_a_pool_where_nothing_is_left_is_none_for_the_task() -> None:
