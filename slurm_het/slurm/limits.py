@@ -90,7 +90,8 @@ class LimitReader:
         accounts = {job.account for job in waiting} - {""}
         if not accounts:
             return SiteLimits()
-        rules = await self._known_rules()
+        # Nobody is missing under the QOS of his own jobs: only a partition's may need the rules.
+        rules = await self._known_rules() if any(p.qos for p in snapshot.partitions) else {}
         text = await self._ask(asked := self._with_those_above(accounts), qos - {""})
         self._parents |= parents(text)
         while unseen := self._with_those_above(accounts) - asked:

@@ -93,6 +93,19 @@ def test_jobs_at_a_limit_leave_the_devices_to_others(
     assert not {key: events for key, events in returned.items() if "returned" in events}
 
 
+def test_the_tasks_of_an_array_at_a_limit_leave_the_devices_to_others(cluster: Cluster) -> None:
+    asks = ("--gres=gpu:1", "--mem=1G", "-t", "30")
+    array = ("--array=0-99", "--qos=devices")
+    head = cluster.sbatch(*asks, *array, script="sleep 300", user="daemon")
+    for user in ("games", "mail") * (DEVICES // 2):
+        cluster.sbatch(*asks, script="sleep 300", user=user)
+    cluster.wait("every device is busy", lambda: len(running(cluster)) == DEVICES, seconds=20)
+    assert len(running(cluster, "daemon")) == 4
+    told = cluster.tool("squeue", "--noheader", "-t", "pending", "-u", "daemon")
+    assert f"{head}_[4-99]" in told, told
+    assert "QOSMaxGRESPerUser" in told, told
+
+
 def test_no_release_is_beyond_a_limit_while_jobs_come_and_go(cluster: Cluster) -> None:
     asks = ("--gres=gpu:1", "--mem=1G", "-t", "30")
     limited = [cluster.sbatch(*asks, "--qos=devices", user="daemon") for _ in range(16)]

@@ -131,6 +131,13 @@ def test_what_the_waiting_jobs_concern_is_asked_for_and_no_more() -> None:
     assert later[-1][1] == "accounts=research,root"
 
 
+def test_slurmdbd_is_left_alone_where_no_partition_has_a_qos() -> None:
+    slurm = FakeSlurm()
+    shot = Snapshot(0.0, (WAITING,), (), (Partition("train-nv"),))
+    assert asyncio.run(LimitReader(slurm.run).read(shot, CONF))
+    assert {argv[0] for argv in slurm.asked} == {"scontrol"}
+
+
 @pytest.mark.parametrize("jobs", [(), (replace(WAITING, state="RUNNING"),)])
 def test_where_nobody_waits_nothing_is_asked(jobs: tuple[Job, ...]) -> None:
     slurm = FakeSlurm()
