@@ -30,7 +30,8 @@ class Limit:
 class Association:
     """The limits of an account, or of a `user` in it, perhaps for one partition only.
 
-    `parent` is the account above an account; a user's is his account.
+    `parent` is the account above an account; a user's is his account. `running` is how many of its
+    jobs run, at the moment when the limits' use was read.
     """
 
     account: str
@@ -38,6 +39,7 @@ class Association:
     partition: str = ""
     parent: str = ""
     limits: tuple[Limit, ...] = ()
+    running: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class LimitReader:
     async def read(self, snapshot: Snapshot, conf: Mapping[str, str]) -> SiteLimits:
         """The limits that bear on the snapshot's pending jobs; `conf` is slurmctld's.
 
-        They are read after the jobs: a released job that starts in between counts twice, which
+        They are read after the jobs: a released job that starts in between may count twice, which
         costs a cycle, where the other way round one too many would be released.
         """
         waiting = [job for job in snapshot.jobs if job.state == "PENDING"]
@@ -207,15 +207,15 @@ def _associations(text: str, users: Set[str]) -> Iterator[Association]:
         user = fields.get("UserName", "").partition("(")[0]
         if user and user not in users:
             continue
-        above = next(
-            (f for line in lines if (f := dict(_FIELD.findall(line))) and "ParentAccount" in f), {}
-        )
+        fields |= {key: value for line in lines for key, value in _FIELD.findall(line)}
+        running = _COUNT.match(fields.get("GrpJobs", "").replace("N", "0"))
         yield Association(
             fields.get("Account", ""),
             user,
             fields.get("Partition", ""),
-            above.get("ParentAccount", "").partition("(")[0],
+            fields.get("ParentAccount", "").partition("(")[0],
             _limits(lines),
+            int(running.group(2) or 0) if running else 0,
         )
 
 

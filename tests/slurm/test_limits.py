@@ -38,6 +38,7 @@ def test_limits_of_accounts_and_users_with_their_use(version: str) -> None:
     }  # fmt: skip
     assert found["research", ""].parent == "root"
     assert found["vision", ""].parent == "research"
+    assert [found[who].running for who in (("vision", ""), ("research", "daemon"))] == [1, 3]
     assert set(found["research", ""].limits) == {
         Limit("GrpTRES", "gres/gpu", 10, 4),
         Limit("GrpTRESMins", "gres/gpu", 5000, 0, 40),

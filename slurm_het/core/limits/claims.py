@@ -5,18 +5,21 @@ As Slurm does it (src/slurmctld/acct_policy.c): the partition's QOS comes first,
 above. What a QOS limits is not limited again by a later one: only the accounts' limits all hold.
 
 Not modelled, so that Slurm may hold back a job for them that we release: `node` of jobs that share
-nodes, CPUs and host memory that Slurm adds (whole cores, --exclusive), billing, energy, licences as
-TRES, Min* limits, UsageThreshold and UsageFactorSafe, MaxTRESRunMins of a user, and what depends on
-the number of submitted jobs, which Slurm checks itself as a job is submitted.
+nodes, billing, energy, licences as TRES, Min* limits, UsageThreshold and UsageFactorSafe,
+MaxTRESRunMins of a user; and NoReserve: nodes may be kept for such a job. What depends on the
+number of submitted jobs Slurm checks itself as a job is submitted.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from slurm_het.core.model import Job, Task
+from slurm_het.core.assignment.problem import Need
+from slurm_het.core.cluster.fit import need
+from slurm_het.core.model import Job, Node, Task
 from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
 
 _SORTS = {"cpu": 0, "mem": 1, "node": 2}  # of TRES; what is none of these is a GRES
@@ -111,6 +114,9 @@ class Register:
     def __init__(self, limits: SiteLimits) -> None:
         self.qos = {qos.name: qos for qos in limits.qos}
         self.associations = {(a.account, a.user, a.partition): a for a in limits.associations}
+        self.running = Counter[tuple[str, str]]()  # jobs by account and user
+        for association in limits.associations:
+            self.running[association.account, association.user] += association.running
 
     def bearing(self, whose: Whose) -> tuple[Bearing, ...]:
         """The limits that bear on such jobs, in the order in which Slurm looks at them."""
@@ -171,16 +177,26 @@ def _reason(layer: str, limit: Limit) -> str:
     return words[_SORTS.get(limit.tres, 3)] if known else ""
 
 
-def amount(limit: Limit, task: Task, device_type: str, *, safe: bool) -> int:
-    """How much of a limit a task takes on devices of a type; 0 if it does not count there, or if
-    nobody knows. Without `safe` the minutes that it may take do not count before they are used."""
+class Place(NamedTuple):
+    """Where a task may go: the type of its devices, '' if it is not sure; and a node of each shape
+    that is there, idle, which says what CPUs and host memory Slurm adds."""
+
+    device_type: str
+    shapes: tuple[Node, ...]
+
+
+def amount(limit: Limit, task: Task, place: Place, *, safe: bool) -> int:
+    """How much of a limit a task takes in a place; 0 if it does not count there, or nobody knows.
+
+    Without `safe` the minutes that it may take do not count before they are used.
+    """
     minutes = task.minutes or 0
     match limit.word:
         case "GrpJobs" | "MaxJobsPU" | "MaxJobsPA" | "MaxJobs" | "GrpWall":
             return 1
         case "MaxWallPJ":
             return minutes
-    count = _tres(limit.tres, task, device_type)
+    count = _tres(limit.tres, task, place)
     match limit.word:
         case "GrpTRESMins":  # a job is held back once nothing is left, whatever it asks
             return min(count, 1) if not safe else max(count * minutes, min(count, 1))
@@ -191,20 +207,30 @@ def amount(limit: Limit, task: Task, device_type: str, *, safe: bool) -> int:
     return count
 
 
-def _tres(tres: str, task: Task, device_type: str) -> int:
+def _tres(tres: str, task: Task, place: Place) -> int:
     name = task.asks.partition(":")[0] or "gpu"
     match tres:
         case "cpu":
-            return sum(slot.cpus for slot in task.slots)
+            return sum(need.cpus for need in _needs(task, place))
         case "mem":
-            return sum(slot.memory_mib for slot in task.slots)
+            return sum(need.memory_mib for need in _needs(task, place))
         case "node":
-            return len(task.slots) if task.exclusive else 0
+            shares = [node for node in place.shapes if not (task.exclusive or node.exclusive_only)]
+            return len(task.slots) if place.shapes and not shares else 0
         case "gres/shard":
             return task.memory_gib * len(task.slots) if task.takes_share else 0
-    if task.takes_share or tres not in {f"gres/{name}", f"gres/{name}:{device_type}"}:
+    if task.takes_share or tres not in {f"gres/{name}", f"gres/{name}:{place.device_type}"}:
         return 0
     return sum(slot.devices for slot in task.slots)
+
+
+def _needs(task: Task, place: Place) -> Iterator[Need]:
+    """What each slot takes at least, on one node or another."""
+    for slot in task.slots:
+        needs = [found for node in place.shapes if (found := need(task, slot, node))]
+        cpus = min((each.cpus for each in needs), default=slot.cpus)
+        memory_mib = min((each.memory_mib for each in needs), default=slot.memory_mib)
+        yield Need(cpus, memory_mib)
 
 
 def licences_of(job: Job) -> dict[str, int]:

@@ -20,6 +20,7 @@ from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.limits.claims import (
     OF_JOB,
     Bearing,
+    Place,
     Register,
     Whose,
     amount,
@@ -27,9 +28,12 @@ from slurm_het.core.limits.claims import (
     licences_of,
     what,
 )
-from slurm_het.core.model import Job, Snapshot, Task
+from slurm_het.core.model import Job, Node, Snapshot, Task
 from slurm_het.core.reasons import AtLimit, Reason
 from slurm_het.core.site_limits import Budget, Claim, Limit
+
+_COUNTED = frozenset({"RUNNING", "CONFIGURING", "SUSPENDED"})
+"""States of jobs that Slurm counts as running; no longer once they are COMPLETING."""
 
 Option = tuple[str, str]
 """A pool, and a type of devices there; '' if its devices are not known."""
@@ -124,6 +128,24 @@ def _claimed(options: Options) -> tuple[Claim, ...]:
     return tuple(map(Claim._make, most.items()))
 
 
+def _not_counted(
+    waiting: Iterable[tuple[Pin, Job]], snapshot: Snapshot, register: Register
+) -> Iterator[tuple[Pin, Job]]:
+    """The pins whose jobs Slurm does not count as running yet.
+
+    The jobs were read first: since then so many of a user's pinned ones have started as he has more
+    running jobs by the limits' use. Which is not said, so the small ones are taken for started.
+    """
+    started = register.running.copy()
+    started.subtract((job.account, job.user) for job in snapshot.jobs if job.state in _COUNTED)
+    small = sorted(waiting, key=lambda pair: sum(slot.devices for slot in pair[0].task.slots))
+    for pin, job in small:
+        if not pin.start and started[job.account, job.user] > 0:
+            started[job.account, job.user] -= 1
+        else:
+            yield pin, job
+
+
 class _Account(NamedTuple):
     """The budgets that bear on some jobs in some pools, in Slurm's order, and their limits.
 
@@ -148,21 +170,21 @@ class _Ledger:
         self.promised: Counter[Bearing] = Counter()
         self.ahead: dict[Bearing, list[tuple[int, int]]] = {}
         self._types: dict[str, frozenset[str]] = {}
+        self._known_shapes: dict[tuple[str, ...], tuple[Node, ...]] = {}
         self._budgets: dict[Bearing, Budget] = {}
         self._accounts: dict[tuple[object, ...], _Account] = {}
         self._by_pool: dict[tuple[str, str, int, str, str, str], _Account] = {}
         released = {job.key: job for job in self.jobs.values()}
-        for pin in pins:
-            job = released.get(pin.task.key)
-            if job:
-                self._promise(pin, job)
+        waiting = [(pin, job) for pin in pins if (job := released.get(pin.task.key))]
+        for pin, job in _not_counted(waiting, snapshot, self.register) if waiting else ():
+            self._promise(pin, job)
 
     def _promise(self, pin: Pin, job: Job) -> None:
         pool, types = pin.placement.partition, pin.placement.types
-        device_type = types[0] if len(types) == 1 else ""
+        place = Place(types[0] if len(types) == 1 else "", self._shapes((pool,)))
         takes = dict(self._licences(job))
         for bearing in self._bearing_on(job, pool):
-            takes[bearing] = amount(bearing.limit, pin.task, device_type, safe=self.safe)
+            takes[bearing] = amount(bearing.limit, pin.task, place, safe=self.safe)
         for bearing, count in takes.items():
             if pin.start:
                 self.ahead.setdefault(bearing, []).append((count, pin.task.priority))
@@ -182,12 +204,13 @@ class _Ledger:
             places = self.places(task)
         found: Options = {}
         why: AtLimit | None = None
-        for place in places:
-            claims = self._claims(task, accounts.get(place[0], first), place[1])
+        for pool, device_type in places:
+            shapes = self._shapes((pool,) if pool else task.pools)
+            claims = self._claims(task, accounts.get(pool, first), Place(device_type, shapes))
             blocked = next((at for claim in claims if (at := at_limit(claim, task.priority))), None)
             why = why or blocked
             if not blocked:
-                found[place] = claims
+                found[pool, device_type] = claims
         return found, why
 
     def places(self, task: Task) -> Iterator[Option]:
@@ -222,11 +245,25 @@ class _Ledger:
     def _bearing_on(self, job: Job, pool: str) -> tuple[Bearing, ...]:
         return self.register.bearing(Whose.of(job, pool, self.partition_qos.get(pool, "")))
 
-    def _claims(self, task: Task, account: _Account, device_type: str) -> tuple[Claim, ...]:
+    def _shapes(self, pools: tuple[str, ...]) -> tuple[Node, ...]:
+        """A node of each shape in these pools, as it is when it is idle."""
+        if pools not in self._known_shapes:
+            shapes: dict[tuple[object, ...], Node] = {}
+            for node in self.room.nodes.values():
+                if not set(pools).isdisjoint(node.partitions):
+                    key = node.cpus, node.memory_mib, node.threads_per_core, node.exclusive_only
+                    shapes.setdefault(key, node)
+            self._known_shapes[pools] = tuple(
+                replace(node, idle=True, held_exclusively=False, forgets_sharers=False)
+                for node in shapes.values()
+            )
+        return self._known_shapes[pools]
+
+    def _claims(self, task: Task, account: _Account, place: Place) -> tuple[Claim, ...]:
         claims = [
             Claim(budget, count)
             for budget, limit in account.entries
-            if (count := amount(limit, task, device_type, safe=self.safe))
+            if (count := amount(limit, task, place, safe=self.safe))
         ]
         return (*claims, *account.licences)
 

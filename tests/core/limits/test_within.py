@@ -118,6 +118,29 @@ def test_minutes_count_once_they_are_used_where_slurm_is_not_safe() -> None:
 
 
 @pytest.mark.parametrize(
+    ("limit", "fields", "word"),
+    [
+        # nv1 and nv2 have 64 CPUs, one thread to a core, and 512 GiB.
+        (Limit("MaxTRESPU", "cpu", 63), {"exclusive": True}, "QOSMaxCpuPerUserLimit"),
+        (Limit("MaxTRESPU", "cpu", 64), {"exclusive": True}, ""),
+        (Limit("MaxTRESPU", "node", 2, 2), {"exclusive": True}, "QOSMaxNodePerUserLimit"),
+        (Limit("MaxTRESPU", "mem", 500_000), {"all_memory": True}, "QOSMaxMemoryPerUser"),
+    ],
+)
+def test_what_slurm_adds_counts(limit: Limit, fields: dict[str, bool], word: str) -> None:
+    assert held_by(site(qos(limit)), task(1, **fields)) == word
+
+
+def test_cpus_are_counted_by_whole_cores() -> None:
+    shot = snapshot(site(qos(Limit("MaxTRESPU", "cpu", 3))), [job(1)])
+    room = world.inventory()
+    threads = {n: replace(node, threads_per_core=4) for n, node in room.nodes.items()}
+    room = replace(room, nodes=threads)
+    within = within_limits(shot, (task(1),), (), room, lambda _: True)
+    assert [str(why).split(":")[0] for why in within.held.values()] == ["QOSMaxCpuPerUserLimit"]
+
+
+@pytest.mark.parametrize(
     ("association", "word"),
     [
         (replace(ANN, limits=(Limit("MaxJobs", "", 1, 1),)), "AssocMaxJobsLimit"),
@@ -182,6 +205,19 @@ def test_a_released_job_counts_until_slurm_counts_it() -> None:
     assert not held(ahead, released), "what is smaller goes before, as in plain Slurm"
     assert held(ahead, released, devices=2), "it would take what the other one waits for"
     assert not held(ahead, released, devices=2, priority=1)
+
+
+def test_a_released_job_that_starts_while_we_read_counts_once() -> None:
+    where = Placement("9", NV, ("nv1",), ((0, 1),), ("a100",), 80)
+    pin, released = Pin(task(9, devices=2), where, since=0.0), job(9, partition=NV)
+    for running, used, started in ((0, 0, False), (1, 2, True)):
+        ann = replace(ANN, running=running)
+        limits = site(qos(Limit("MaxTRESPU", "gres/gpu", 3, used)), ann)
+        _, held = see(limits, task(1), task(2, devices=2), pins=[pin], jobs=[released])
+        assert set(held) == {"2"}, f"started: {started}"
+        runs = job(8, state="RUNNING")
+        _, held = see(limits, task(1), pins=[pin], jobs=[released, runs])
+        assert set(held) == ({"1"} if started else set()), "another one runs"
 
 
 def test_a_pool_where_nothing_is_left_is_none_for_the_task() -> None:
