@@ -55,6 +55,11 @@ def running(cluster: Cluster, user: str = "") -> list[str]:
     return cluster.ok("squeue", "-h", "-t", "running", "-o", "%A", *whose).split()
 
 
+def why(cluster: Cluster, *which: str) -> str:
+    """What het-squeue says of jobs."""
+    return cluster.tool("squeue", "--noheader", *which)
+
+
 @pytest.mark.parametrize(
     ("options", "most", "word"),
     [
@@ -80,8 +85,7 @@ def test_jobs_at_a_limit_leave_the_devices_to_others(
     ]
     cluster.wait("every device is busy", lambda: len(running(cluster)) == DEVICES, seconds=20)
     assert len(running(cluster, "daemon")) == most
-    told = cluster.tool("squeue", "--noheader", "-j", head[-1])
-    assert word in told, told
+    cluster.wait(f"{word} is named", lambda: word in why(cluster, "-j", head[-1]))
     if word != "QOSGrpGRESMinutes":  # those do not come back
         # Whoever is pinned ahead would start first.
         cluster.ok("scancel", *(key for key in others if key not in running(cluster)))
@@ -101,9 +105,9 @@ def test_the_tasks_of_an_array_at_a_limit_leave_the_devices_to_others(cluster: C
         cluster.sbatch(*asks, script="sleep 300", user=user)
     cluster.wait("every device is busy", lambda: len(running(cluster)) == DEVICES, seconds=20)
     assert len(running(cluster, "daemon")) == 4
-    told = cluster.tool("squeue", "--noheader", "-t", "pending", "-u", "daemon")
-    assert f"{head}_[4-99]" in told, told
-    assert "QOSMaxGRESPerUser" in told, told
+    waiting = ("-t", "pending", "-u", "daemon")
+    cluster.wait("the limit is named", lambda: "QOSMaxGRESPerUser" in why(cluster, *waiting))
+    assert f"{head}_[4-99]" in why(cluster, *waiting)
 
 
 def test_no_release_is_beyond_a_limit_while_jobs_come_and_go(cluster: Cluster) -> None:
@@ -124,6 +128,5 @@ def test_a_job_over_a_limit_of_its_own_has_no_nodes_kept_for_it(cluster: Cluster
     never = cluster.sbatch(*asks, "--qos=per-job", script="sleep 300", user="daemon")
     key = cluster.sbatch(*asks, script="sleep 300", user="games")
     cluster.wait_started(key)
-    told = cluster.tool("squeue", "--noheader", "-j", never)
-    assert "QOSMaxGRESPerJob" in told, told
+    cluster.wait("the limit is named", lambda: "QOSMaxGRESPerJob" in why(cluster, "-j", never))
     assert cluster.outcomes(never) == []
