@@ -72,8 +72,8 @@ def test_a_script_gets_what_the_table_says(
         pools.split(", ")
     )
     types = fitting_types(what, inventory().types(), policy())
-    pool_types = {p.partition: inventory().types_of(p.partition) for p in policy().pools}
-    found = {p.partition for p in fitting_pools(what, types, pool_types, policy())}
+    largest = {p.partition: inventory().largest_of(p.partition) for p in policy().pools}
+    found = {p.partition for p in fitting_pools(what, types, largest, policy())}
     by_features = reachable(sent.get("features", ""))
     assert found & by_features == set(pools.split(", "))
     for field in ("tres_per_node", "tres_per_job"):

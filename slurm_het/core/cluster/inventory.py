@@ -7,6 +7,7 @@ Occupancy is summed from the running jobs' GRES details, which is right on every
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -60,6 +61,15 @@ class Inventory:
     def devices(self) -> Iterable[Device]:
         """Every device, node by node."""
         return (device for node in self.nodes.values() for device in node.devices)
+
+    def largest_of(self, partition: str) -> dict[str, int]:
+        """By device type, the most that one node of a partition has."""
+        most: dict[str, int] = {}
+        for node in self.nodes.values():
+            if partition in node.partitions:
+                for name, count in Counter(d.type for d in node.devices).items():
+                    most[name] = max(count, most.get(name, 0))
+        return most
 
     def types_of(self, partition: str) -> frozenset[str]:
         """The device types on a partition's nodes."""

@@ -103,8 +103,8 @@ def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admissio
         return Passed(Unreadable(error.message))
     what = classify(request, policy)
     types = fitting_types(what, inventory.types(), policy)
-    pool_types = {p.partition: inventory.types_of(p.partition) for p in policy.pools}
-    pools = fitting_pools(what, types, pool_types, policy)
+    largest = {p.partition: inventory.largest_of(p.partition) for p in policy.pools}
+    pools = fitting_pools(what, types, largest, policy, request.least_on_a_node(policy))
     if not pools:
         return Passed(NoFittingDevice(what.evidence))
     if request.reservation:
@@ -112,7 +112,7 @@ def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admissio
         if not any((p.partition, t) in pairs for p in pools for t in types):
             return Passed(ForReservation(request.reservation))
     if pools[0].scenario != what.scenario:
-        remark = f"no {what.scenario} pool has a fitting device; using the others"
+        remark = f"no {what.scenario} pool has a node for it; using the others"
         what = replace(what, evidence=(*what.evidence, remark))
     fit = _Fit.of(types, pools, inventory)
     fields, evidence = _tres_fields(request, what, fit, policy)

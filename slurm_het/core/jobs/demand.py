@@ -70,7 +70,7 @@ def accelerators(asked: GresRequests, policy: Policy) -> GresRequests:
     """What a job asks for of accelerators or their shares, without the rest."""
     return GresRequests(
         *(tuple(g for g in items if g.name in policy.gres and g.count > 0) for items in asked)
-    )
+    ).counted()
 
 
 def is_accelerator_job(job: Job, policy: Policy) -> bool:

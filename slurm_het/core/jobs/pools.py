@@ -34,16 +34,28 @@ def _vendor(type_name: str, policy: Policy) -> str:
 def fitting_pools(
     what: Classification,
     types: frozenset[str],
-    pool_types: dict[str, frozenset[str]],
+    largest: Mapping[str, Mapping[str, int]],
     policy: Policy,
+    least: int = 1,
 ) -> tuple[Pool, ...]:
     """The pools for a classified job, in the policy's order.
 
     Training tasks go to training pools and inference tasks to inference pools. They use the other
-    scenario's pools only if no pool of their own has a device that they can run on.
+    scenario's pools only if no pool of their own has a node for them: one with `least` devices of
+    `types`. `largest` has, by partition, the most devices of each type that one of its nodes has.
     """
     named = [p for p in policy.pools if not what.partitions or p.partition in what.partitions]
-    able = tuple(p for p in named if pool_types.get(p.partition, frozenset()) & types)
+    for least_now in (least, 1):
+        able = tuple(
+            p
+            for p in named
+            if any(
+                name in types and count >= least_now
+                for name, count in largest.get(p.partition, {}).items()
+            )
+        )
+        if able:
+            break  # where no node can ever hold it: as if it asked for one device
     own = tuple(p for p in able if p.scenario == what.scenario)
     return own or able
 

@@ -85,9 +85,9 @@ class ClusterFacts:
         return self.inventory.types()
 
     @cached_property
-    def pool_types(self) -> dict[str, frozenset[str]]:
-        """The device types of each pool, by its partition."""
-        return {p.partition: self.inventory.types_of(p.partition) for p in self.policy.pools}
+    def largest(self) -> dict[str, dict[str, int]]:
+        """By a pool's partition and device type, the most that one of its nodes has."""
+        return {p.partition: self.inventory.largest_of(p.partition) for p in self.policy.pools}
 
     @cached_property
     def inside(self) -> dict[str, frozenset[tuple[str, str]]]:
@@ -158,7 +158,7 @@ class ClusterFacts:
         if self.rewrites_gres and self.mixed_nodes:
             return None
         return (
-            self.types, self.pool_types, self.node_shapes, self.partitions, self.rewrites_gres,
+            self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
             self.inside, self.magnets,
         )  # fmt: skip
 
@@ -213,7 +213,9 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     if foreign := _not_ours(job, facts.policy):
         return _handover(job, foreign, facts)
     types = fitting_types(what, facts.types, facts.policy)
-    pools = fitting_pools(what, types, facts.pool_types, facts.policy)
+    written = gres_of(job)
+    least = written.registered(facts.policy).least_on_a_node(facts.policy, job.nodes_max)
+    pools = fitting_pools(what, types, facts.largest, facts.policy, least)
     if not pools:
         return NoFittingDevice(_needs(what))
     if job.reservation:
@@ -221,7 +223,6 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
         pools = tuple(p for p in pools if any((p.partition, t) in pairs for t in types))
         if not pools:
             return _handover(job, ForReservation(job.reservation), facts)
-    written = gres_of(job)
     asked = _before_release(job, written, types, facts)
     names = {p.partition for p in pools}
     largest = facts.largest_node(job.features, names, types)

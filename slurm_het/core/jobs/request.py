@@ -5,7 +5,7 @@ Behind these two readers a request is typed; text is made of it only where admis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -41,13 +41,30 @@ class GresRequests(NamedTuple):
         """The same, by the names that the cluster registers."""
         return GresRequests(*(tuple([registered(g, policy) for g in items]) for items in self))
 
+    def counted(self) -> GresRequests:
+        """What Slurm counts: of what is named twice in one list the last (22.05, 24.11, 26.05).
+
+        `--gres=gpu:8 --gpus-per-node=8` is such a list: gpu:8,gpu:8.
+        """
+        last = ({(item.name, item.type): item for item in items} for items in self)
+        return GresRequests(*(tuple(items.values()) for items in last))
+
+    def least_on_a_node(self, policy: Policy, nodes_max: int) -> int:
+        """How many whole devices some node must have for it, as far as these options say.
+
+        `nodes_max` is how many nodes it may have at the most; 0 is any number.
+        """
+        node, job, task, socket = (_whole(items, policy) for items in self.counted())
+        return max(1, node, task, socket, -(-job // nodes_max) if nodes_max else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
     """What is known of a job when it is classified and admitted.
 
     `partitions` are those that it names, `features` its --constraint expression, `nodes` how many
-    nodes it asks for at least, `reservation` the one of Slurm's that it is for. `original` has the
+    nodes it asks for at least, `nodes_max` how many at the most (0: any number), `reservation` the
+    one of Slurm's that it is for. `original` has the
     user's own text of the fields that admission may replace, by Slurm's names of them and without
     the empty ones: it is kept in the job.
     """
@@ -63,11 +80,20 @@ class JobRequest:
     script: Script
     original: Mapping[str, str]
     reservation: str = ""
+    nodes_max: int = 0
 
     def whole_devices(self, policy: Policy) -> int:
         """How many whole devices its options name, added up."""
-        known = ((item.count, policy.gres.get(item.name)) for item in self.gres.all())
-        return sum(count for count, name in known if name and not name.shared)
+        return _whole(self.gres.counted().all(), policy)
+
+    def least_on_a_node(self, policy: Policy) -> int:
+        """As in GresRequests."""
+        return self.gres.registered(policy).least_on_a_node(policy, self.nodes_max)
+
+
+def _whole(items: Iterable[Gres], policy: Policy) -> int:
+    known = ((item.count, policy.gres.get(item.name)) for item in items)
+    return sum(count for count, name in known if name and not name.shared)
 
 
 def from_message(sent: Mapping[str, str]) -> JobRequest:
@@ -87,6 +113,7 @@ def from_message(sent: Mapping[str, str]) -> JobRequest:
         script=read_script(sent.get("script", "")),
         original={f: sent[f] for f in ("partition", "features", *TRES_FIELDS) if sent.get(f)},
         reservation=sent.get("reservation", ""),
+        nodes_max=_number(sent.get("max_nodes", ""), 0),
     )
 
 
@@ -112,6 +139,7 @@ def from_record(job: Job, script: str = "") -> JobRequest:
         script=read_script(script),
         original={f: text for f, text in written.items() if text},
         reservation=job.reservation,
+        nodes_max=job.nodes_max,
     )
 
 

@@ -181,10 +181,10 @@ class _Maker:
         types = self._fitting(job, what)
         inside = set(job.partition.split(","))
         if is_gated(job, self.policy):
-            pool_types = {
-                p.partition: self.inventory.types_of(p.partition) for p in self.policy.pools
+            largest = {
+                p.partition: self.inventory.largest_of(p.partition) for p in self.policy.pools
             }
-            pools = fitting_pools(what, types, pool_types, self.policy)
+            pools = fitting_pools(what, types, largest, self.policy)
             inside = {p.partition for p in pools}
         return [
             node

@@ -128,8 +128,30 @@ def test_a_job_whose_scenario_has_no_device_for_it_uses_other_pools(
     script: str, uses_others: bool
 ) -> None:
     evidence = submit(script=script).classification.evidence
-    told = "no inference pool has a fitting device; using the others" in evidence
+    told = "no inference pool has a node for it; using the others" in evidence
     assert told is uses_others
+
+
+@pytest.mark.parametrize(
+    ("sent", "pools"),
+    [
+        ({"tres_per_node": "gpu:4"}, "l40s"),
+        ({"tres_per_node": "gpu:8"}, "nv"),  # inference nodes have four
+        ({"tres_per_node": "gpu:4,gpu:8"}, "nv"),
+        ({"tres_per_node": "gpu:8,gpu:4"}, "l40s"),  # the last one counts
+        ({"tres_per_task": "gpu:8"}, "nv"),
+        ({"tres_per_job": "gpu:8", "max_nodes": "1"}, "nv"),
+        ({"tres_per_job": "gpu:8"}, "l40s"),  # over two nodes
+        ({"tres_per_node": "gpu:64"}, "l40s"),  # nowhere: Slurm refuses it
+    ],
+)
+def test_a_job_that_no_node_of_its_scenario_holds_uses_the_others(
+    sent: dict[str, str], pools: str
+) -> None:
+    answer = submit(script="module load cuda\nvllm serve m --tensor-parallel-size 8", **sent)
+    assert nodes_for(answer.fields["features"]) == {
+        f"{p}{i}" for p in pools.split() for i in (1, 2)
+    }
 
 
 def test_several_nodes_want_the_same_alternative() -> None:

@@ -108,6 +108,6 @@ def test_types_by_vendor_and_memory(what: Classification, types: str) -> None:
 )
 def test_pools_by_scenario_and_vendor(what: Classification, pools: str) -> None:
     types = fitting_types(what, inventory().types(), policy())
-    of = {p.partition: inventory().types_of(p.partition) for p in policy().pools}
+    of = {p.partition: inventory().largest_of(p.partition) for p in policy().pools}
     found = fitting_pools(what, types, of, policy())
     assert [p.partition for p in found] == pools.split()
