@@ -7,7 +7,7 @@ programs; there is one to a class, and it is only ever added to. To add a reason
 from __future__ import annotations
 
 from slurm_het.core.reasons.base import FEW, MAX_SENTENCE, Reason, TellTime, few
-from slurm_het.core.reasons.closed import Closed, OpensLater
+from slurm_het.core.reasons.closed import Closed, LeftOut, OpensLater
 from slurm_het.core.reasons.job import (
     ArrayLimit,
     AsksForSeveral,
@@ -72,6 +72,7 @@ __all__ = [
     "HeterogeneousJob",
     "HostTooSmall",
     "Kept",
+    "LeftOut",
     "Misfit",
     "MovedAway",
     "NamesNodes",

@@ -35,7 +35,7 @@ class Closed(Reason):
 
 @dataclass(frozen=True, slots=True)
 class OpensLater(Reason):
-    """It is for a reservation that begins at `begin` (epoch seconds), or is over or gone (None)."""
+    """It is for a reservation that begins at `begin` (epoch seconds), or is not in force (None)."""
 
     code = "opens-later"
     name: str
@@ -44,11 +44,23 @@ class OpensLater(Reason):
     def told(self, at: TellTime) -> str:
         """The sentence; the time as `at` writes it."""
         if self.begin is None:
-            return f"it is for the reservation {self.name}, which is over"
+            return f"it is for the reservation {self.name}, which is not in force"
         return f"it is for the reservation {self.name}, which begins at {at(self.begin)}"
 
     def __str__(self) -> str:
         return self.told(str)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut(Reason):
+    """It is for a reservation that has not, or no longer, these nodes."""
+
+    code = "left-out"
+    name: str
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"the reservation {self.name} has {few(self.nodes)} no more"
 
 
 def _are(names: tuple[str, ...]) -> str:

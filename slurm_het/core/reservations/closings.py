@@ -16,7 +16,7 @@ from slurm_het.core.cluster.fit import could_start, fitting_states, grid_for
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, Partition, Snapshot, Task
-from slurm_het.core.reasons import Closed, OpensLater, Reason
+from slurm_het.core.reasons import Closed, LeftOut, OpensLater, Reason
 from slurm_het.core.slurm_reservation import ReservationRecord
 
 STARTS_WITHIN = 5.0
@@ -146,12 +146,12 @@ class Closings:
         return _without(task, self._closed_now(task, task.reservation))
 
     def _drawn_to(self, task: Task) -> Iterator[ReservationRecord]:
-        """The reservations that draw it in now: its own if that is FLEX, and the MAGNETIC ones in
-        which it would end in time."""
+        """The reservations that draw it in now: its own if that is FLEX, and the MAGNETIC ones that
+        are FLEX or in which it would end in time."""
         for record in self.records if task.reservation or task.magnets else ():
             mine = record.name == task.reservation and "FLEX" in record.flags
             ends = self.now + (self._seconds(task) or float("inf"))
-            in_time = record.start <= self.now and ends <= record.end
+            in_time = "FLEX" in record.flags or (record.start <= self.now and ends <= record.end)
             if mine or (record.name in task.magnets and in_time):
                 yield record
 
@@ -255,7 +255,11 @@ class Closings:
         task, nodes = pin.task, pin.placement.nodes
         if task.magnets or self.opens(task, nodes, start) == start:
             return None
-        why = self.why(task, nodes, start)
+        if waits := self._not_yet(task):
+            return replace(waits, begin=None)
+        why = self._why(task, nodes, start)
+        if why is None:  # an admin has given it other nodes, or Slurm has, for some that broke
+            return LeftOut(task.reservation, tuple(nodes))
         return replace(why, begin=None)
 
     # --- why -----------------------------------------------------------------------------------
@@ -287,7 +291,7 @@ class Closings:
             return None
         grid = grid_for(task, room)
         fits = {name for s in fitting_states(task, grid) for name in grid.states[s].names}
-        return self.why(task, fits & kept_off.exc_nodes - task.exc_nodes, self.now)
+        return self._why(task, fits & kept_off.exc_nodes - task.exc_nodes, self.now)
 
     def _not_yet(self, task: Task) -> OpensLater | None:
         own = self._named(task.reservation)
@@ -296,19 +300,21 @@ class Closings:
         begin = _occurrence(own, self.now)[0] if own else None
         return OpensLater(task.reservation, begin)
 
-    def why(self, task: Task, nodes: Iterable[str], start: float) -> Closed | OpensLater:
-        """What closes some of the nodes to a task that were to start then."""
-        if waits := self._not_yet(task):
-            return waits
-        wanted = set(nodes)
+    def _why(self, task: Task, nodes: Iterable[str], start: float) -> Closed | None:
+        """The first reservation of others that closes some of the nodes to a task that were to
+        start then."""
         kind = self._kind(task, task.reservation)
+        closed, reached = self._at(kind, start)
+        wanted = closed.intersection(nodes)
         times = (
             (begin, record)
-            for record in self._at(kind, start)[1]
+            for record in reached
             if not wanted.isdisjoint(record.nodes)
             and (begin := self._next(record, start)[0]) is not None
         )
-        begin, first = min(times, key=lambda pair: pair[0])
+        begin, first = min(times, key=lambda pair: pair[0], default=(0.0, None))
+        if first is None:
+            return None
         minutes = None if kind.seconds is None else int(kind.seconds // 60)
         on = tuple(sorted(wanted.intersection(first.nodes)))
         return Closed(first.name, on, minutes, begin if begin > start else None)

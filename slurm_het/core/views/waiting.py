@@ -43,6 +43,7 @@ class Whys:
         self.tasks: dict[int, Task] = {}
         for task in prepared.queue.tasks:
             self.tasks.setdefault(task.job_id, task)  # one task of an array speaks for the rest
+        self._inside = {task.key: task for task in prepared.ahead.tasks if task.reservation}
         self._known: dict[Task, str] = {}
 
     def gated(self, job: Job) -> str:
@@ -61,6 +62,7 @@ class Whys:
         prepared = self.prepared
         if reason := prepared.held.get(task.key) or prepared.ahead.kept.get(task.key):
             return reason.told(self.at)
+        task = self._inside.get(task.key, task)  # kept off what its reservation does not have
         request = task.request
         if request not in self._known:
             self._known[request] = str(self._explain(task))

@@ -17,6 +17,7 @@ from slurm_het.core.reasons import Closed, OpensLater
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.look_ahead import Outlook, look_ahead
 from slurm_het.core.slurm_reservation import ReservationRecord
+from slurm_het.library import propose
 from tests.support.world import gated, policy, running, snapshot, task
 
 NOW = 100_000.0
@@ -119,6 +120,12 @@ def test_a_pin_that_a_new_reservation_shuts_out_comes_back() -> None:
     assert closings.shut(Pin(late, places["nv1"], 0.0, start=NOW + 1800 + HOUR)) is None
     assert closings.shut(Pin(late, places["nv2"], 0.0)) is None
     assert closings.shut(Pin(task("1", minutes=5), places["nv1"], 0.0)) is None
+    inside = task("1", minutes=5, reservation="maint")
+    assert "which is not in force" in str(closings.shut(Pin(inside, places["nv1"], 0.0)))
+    begun = Closings.of(replace(at, time=NOW + 1800), take_inventory(at, policy()))
+    assert begun.shut(Pin(inside, places["nv1"], 0.0)) is None
+    moved = str(begun.shut(Pin(inside, places["nv2"], 0.0)))
+    assert moved == "the reservation maint has nv2 no more"
 
 
 def test_a_job_of_a_reservation_has_its_nodes_while_it_lasts() -> None:
@@ -128,7 +135,7 @@ def test_a_job_of_a_reservation_has_its_nodes_while_it_lasts() -> None:
     assert kept_off(shot(later), inside) == {"nv1", "nv2"}
     assert view(shot(later), inside).kept == {"1": OpensLater("maint", NOW + 1800)}
     assert kept_off(shot(), inside) == {"nv1", "nv2"}
-    assert "which is over" in str(view(shot(), inside).kept["1"])
+    assert "which is not in force" in str(view(shot(), inside).kept["1"])
     again = replace(now, start=NOW - 7200, end=NOW - 3600, flags=frozenset({"DAILY"}))
     assert view(shot(again), inside).kept == {"1": OpensLater("maint", NOW - 7200 + DAY)}
 
@@ -230,3 +237,11 @@ def test_the_cores_of_a_part_of_a_node_are_not_free_for_others() -> None:
     assert free() == 64 - 40
     assert free(job) == 64 - 30, "the record of the node has its ten as taken besides"
     assert free(at=NOW - 120) == 64
+
+
+def test_a_job_inside_says_what_it_waits_for_there() -> None:
+    """Whatever is free elsewhere."""
+    full = running(9, "nv2", "gpu:a100:8(IDX:0-7)", cpus=8)
+    waits = gated(1, reservation="maint", tres_per_node="gpu:a100:2")
+    at = shot(record(begin=-60, nodes=("nv2",)), jobs=(full, waits))
+    assert "nv2" in propose(at, policy()).waiting["1"]
