@@ -22,6 +22,8 @@ from slurm_het.core.reservations.reservation import coming_free
 from slurm_het.core.syntax import gres, hostlist
 
 MAX_BACKOFF_STEPS = 6
+SCHED_INTERVAL = 60.0
+"""Seconds until Slurm looks at its queue, whatever happened (its default)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,12 @@ class Pins:
     def set_right(self, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> None:
         """Give the pins ahead the starts that follow from what holds their nodes by now.
 
-        A job may outlive its limit, or end long before it. Once the nodes are free, a pin is to
-        start as soon as any other.
+        A job may outlive its limit, or end long before it. Once the nodes are free, Slurm is to
+        start the task in a minute.
         """
         for key, pin in [(k, p) for k, p in self.pins.items() if p.start]:
             start = _start(pin.task, pin.placement.nodes, snapshot, inventory, policy)
-            start = start or min(pin.start, snapshot.time)
+            start = start or min(pin.start, snapshot.time + SCHED_INTERVAL)
             self.pins[key] = replace(pin, start=start)
 
     def observe(self, snapshot: Snapshot, policy: Policy, ticks: float) -> list[Outcome]:
