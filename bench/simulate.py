@@ -70,6 +70,7 @@ class Simulation:
     window: int = 64
     reservations: int = 1
     reserve_after: float = 0.0
+    protected: int = 0
     period: float = 0.0
     delay: float = 0.0
     forgets_sharers: bool = False
@@ -107,7 +108,7 @@ class Simulation:
 
     def _cycle(self) -> None:
         """Plan until nothing more starts, like hetd while its cycles find more to do."""
-        limits = Limits(self.window, self.reservations, self.reserve_after)
+        limits = Limits(self.window, self.reservations, self.reserve_after, self.protected)
         while self.waiting:
             # A job that the hook did not prepare is planned as it is: nobody is there to adopt it.
             memory = Memory(Pins(math.inf, 0.0), not_adopted=set(self.waiting))
@@ -151,7 +152,7 @@ class Simulation:
     def _start(self, arrival: Arrival, task: Task, placement: Placement, delay: float) -> None:
         start = self.now + delay
         end = start + arrival.seconds(placement)
-        limit = start + (task.minutes or 60) * 60
+        minutes = task.minutes or 60
         job = replace(
             arrival.job,
             state="RUNNING",
@@ -160,7 +161,8 @@ class Simulation:
             gres_detail=tuple(self._detail(task, placement)),
             cpus=sum(slot.cpus for slot in task.slots),
             start_time=int(start),
-            end_time=int(limit),
+            end_time=int(start + minutes * 60),
+            time_limit_minutes=minutes,
         )
         self.running[task.key] = job, task
         heapq.heappush(self.ends, (end, task.key))

@@ -35,7 +35,8 @@ class PlannerSettings:
 
     `gap`: a plan is good enough when its sum of weights is proven within this share of the best.
     `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest,
-    once they have been eligible for `reserve_after_seconds`.
+    once they have been eligible for `reserve_after_seconds`. So many more of all pools are
+    `protected`: no task below them takes what they are to start on, unless it ends in time.
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.
     `learn_days`: of how many days the journal tells what jobs to expect; 0: it is not asked.
     """
@@ -50,13 +51,16 @@ class PlannerSettings:
     retry_seconds: Seconds = 60.0
     reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
     reserve_after_seconds: Seconds = 60.0
+    protected: Annotated[int, Meta(ge=0, le=1000)] = 8
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
     learn_days: Annotated[float, Meta(ge=0, le=30)] = 7.0
 
     @property
     def limits(self) -> Limits:
         """How much one plan is about."""
-        return Limits(self.window_tasks, self.reservations, self.reserve_after_seconds)
+        return Limits(
+            self.window_tasks, self.reservations, self.reserve_after_seconds, self.protected
+        )
 
 
 @dataclass(frozen=True, slots=True)

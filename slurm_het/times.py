@@ -10,3 +10,8 @@ def local_time(seconds: float) -> str:
     then = time.localtime(seconds)
     today = time.localtime()[:3] == then[:3]
     return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M", then)
+
+
+def slurms_time(seconds: float) -> str:
+    """Epoch seconds as Slurm's tools print them: `2026-11-28T14:02:33`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from slurm_het.cli.render import cut, duration, pad
 from slurm_het.core.cluster.holdings import UNKNOWN, count_text, fold_held
+from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.job_rows import JobRow
 from slurm_het.errors import HetError
+from slurm_het.times import slurms_time
 
 STATE_CODES = {
     "PENDING": "PD", "RUNNING": "R", "SUSPENDED": "S", "COMPLETED": "CD", "CANCELLED": "CA",
@@ -86,6 +88,17 @@ def _reason_column(row: JobRow) -> str:
     return f"({row.reason})" if row.waits or (row.job.finished and not nodes) else nodes
 
 
+def _start(row: JobRow) -> str:
+    """When it starts, or started."""
+    at = row.expected.start if row.expected else 0 if row.waits else row.job.start_time
+    return slurms_time(at) if at else "N/A"
+
+
+def _planned(row: JobRow) -> str:
+    nodes = row.expected.nodes if row.expected else ()
+    return hostlist.fold(nodes) if nodes else _none(row)
+
+
 def _limit(row: JobRow) -> str:
     minutes = row.job.time_limit_minutes
     return "UNLIMITED" if minutes is None else duration(minutes * 60)
@@ -106,6 +119,8 @@ COLUMNS = (
     Column("nodes", "N", "NODELIST", lambda r: ",".join(r.nodes)),
     Column("nodecount", "D", "NODES", lambda r: str(len(r.nodes) or r.job.nodes_min), right=True),
     Column("cpus", "C", "CPUS", lambda r: str(r.job.cpus), right=True),
+    Column("start", "S", "START_TIME", _start),
+    Column("planned", "Y", "SCHEDNODES", _planned),
     Column("reason", "r", "REASON", lambda r: r.reason),
     Column("nodelist", "R", "NODELIST(REASON)", _reason_column),
     Column("jobid", "A", "JOBID", lambda r: str(r.job.id), right=True),
@@ -121,6 +136,9 @@ BY_NAME = {c.name: c for c in COLUMNS}
 BY_LETTER = {c.letter: c for c in COLUMNS if c.letter}
 DEFAULT = ("id", "user", "name", "scenario", "pool", "type", "count", "memory", "st", "time",
            "where")  # fmt: skip
+STARTS = ("id", "user", "name", "pool", "type", "count", "st", "start", "planned", "reason")
+EXPECTED = frozenset({"start", "planned"})
+"""The columns that are known once it has been worked out when the waiting jobs start."""
 
 
 def by_name(name: str) -> Column:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -18,7 +19,15 @@ from typing import Any
 
 import click
 
-from slurm_het.cli.columns import COLUMNS, format_lines, named, parse_format
+from slurm_het.cli.columns import (
+    COLUMNS,
+    EXPECTED,
+    STARTS,
+    Column,
+    format_lines,
+    named,
+    parse_format,
+)
 from slurm_het.cli.filters import Filters, choose, choose_devices
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.screen import job_lines, node_lines, pool_lines
@@ -27,6 +36,7 @@ from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.free import free_by_node, free_by_pool
 from slurm_het.core.views.job_rows import JobRow, make_view
+from slurm_het.core.views.starts import with_starts
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
@@ -49,9 +59,22 @@ class Options:
     header: bool
     as_json: bool
     why: bool
+    start: bool
     free: bool
     nodes: bool
     jobs: bool
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the job table; none are the default ones, fitted to the terminal."""
+        if self.format and "%" in self.format:
+            return tuple(field.column for field in parse_format(self.format) if field.column)
+        return named(self.format or (",".join(STARTS) if self.start else ""))
+
+    @property
+    def with_starts(self) -> bool:
+        """Whether it is to be worked out when the waiting jobs start."""
+        return self.jobs and (self.start or any(c.name in EXPECTED for c in self.columns))
 
 
 def _columns_help() -> str:
@@ -71,6 +94,7 @@ Examples:
   het-squeue -u alice --why            her jobs, and why each was classified so
   het-squeue -p accel                  what waits in the gate, and for what
   het-squeue --free                    what is free, by pool and type
+  het-squeue --start                   when and where what waits starts at the latest
   het-squeue -w nv1 -o id,user,devices who is on nv1
   het-squeue -o '%.10i %.8u %.20{{devices}} %R' -i 5
 
@@ -91,7 +115,8 @@ A width cuts and pads as in squeue: %.8i, %20{{devices}}.
 -j, -t, -o or --why asks for jobs. Keys are only ever added. A job has the keys
 id job_id array_job_id user account qos name partition pool scenario types
 devices memory_gib asks state seconds time_limit_minutes priority submit_time
-start_time reason slurm_reason evidence readable. What is free by pool: pool
+start_time reason slurm_reason evidence readable expected_start expected_nodes
+(null and [] unless --start asks for them). What is free by pool: pool
 scenario types memory_gib free total unusable best_node best shared best_gib.
 By node: pool node types free total free_gib shared state note.
 """
@@ -108,6 +133,7 @@ By node: pool node types free total free_gib shared state note.
 @click.option("-h", "--noheader", is_flag=True, help="No heading.")
 @click.option("-i", "--iterate", type=click.IntRange(min=1), metavar="SECONDS", help="Repeat.")
 @click.option("--why", is_flag=True, help="Below each job, the evidence for its classification.")
+@click.option("--start", is_flag=True, help="When and where the waiting jobs start at the latest.")
 @click.option("--free", is_flag=True, help="What is free by pool and type, in place of jobs.")
 @click.option("--nodes", is_flag=True, help="What is free by node, in place of jobs.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON with stable keys.")
@@ -117,8 +143,8 @@ By node: pool node types free total free_gib shared state note.
 @click.version_option(package_version("slurm-het"), "-V", "--version", prog_name="het-squeue")
 def squeue(
     users: str, me: bool, jobs: str, partition: str, states: str, nodelist: str, fmt: str | None,
-    noheader: bool, iterate: int | None, why: bool, free: bool, nodes: bool, as_json: bool,
-    config: Path | None,
+    noheader: bool, iterate: int | None, why: bool, start: bool, free: bool, nodes: bool,
+    as_json: bool, config: Path | None,
 ) -> None:  # fmt: skip
     """Show jobs by the accelerators they hold or wait for, and why they wait.
 
@@ -127,7 +153,7 @@ def squeue(
     """
     if me:
         users = str(os.getuid())
-    for_jobs = {"-u": users, "-j": jobs, "-t": states, "-o": fmt, "--why": why}
+    for_jobs = {"-u": users, "-j": jobs, "-t": states, "-o": fmt, "--why": why, "--start": start}
     asked = [name for name, given in for_jobs.items() if given]
     if (free or nodes) and asked and not as_json:
         said = ", ".join(asked)
@@ -137,7 +163,7 @@ def squeue(
         )
     choice = Filters(users, jobs, partition, states, nodelist)
     with_jobs = bool(asked) or not (free or nodes)
-    options = Options(choice, fmt, not noheader, as_json, why, free, nodes, with_jobs)
+    options = Options(choice, fmt, not noheader, as_json, why, start, free, nodes, with_jobs)
     settings = load_config(config)
     slurm = CliSlurm(settings.slurm)
     with asyncio.Runner() as runner:
@@ -174,7 +200,11 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     inventory = take_inventory(snapshot, settings.policy)
     limits = settings.planner.limits
     view = make_view(snapshot, settings.policy, limits, gate.memory, local_time)
+    if options.with_starts:
+        view = with_starts(view)
     rows = choose(view.rows, options.choice, snapshot)
+    if options.start:
+        rows = sorted((r for r in rows if r.waits), key=_by_start)
     _warn(view.warnings)
     for what, so in HIDDEN.items():
         if what in runner.run(slurm.hidden()):
@@ -220,13 +250,18 @@ def _job_table(rows: list[JobRow], options: Options) -> list[str]:
     terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if options.format and "%" in options.format:
         return format_lines(parse_format(options.format), rows, header=options.header)
-    columns = named(options.format) if options.format else None
+    columns = options.columns or None
     return job_lines(rows, columns, header=options.header, why=options.why, terminal=terminal)
+
+
+def _by_start(row: JobRow) -> float:
+    """Those of which it is not known come last."""
+    return row.expected.start if row.expected else math.inf
 
 
 def row_json(row: JobRow) -> dict[str, Any]:
     """A job's documented keys; texts are as Slurm has them (JSON escapes controls itself)."""
-    job, ask = row.job, row.ask
+    job, ask, expected = row.job, row.ask, row.expected
     asks = asdict(ask) if ask else None
     return {
         "id": row.id, "job_id": job.id, "array_job_id": job.array_job_id or None,
@@ -237,6 +272,8 @@ def row_json(row: JobRow) -> dict[str, Any]:
         "time_limit_minutes": job.time_limit_minutes, "priority": job.priority,
         "submit_time": job.submit_time, "start_time": job.start_time, "reason": row.reason,
         "slurm_reason": job.reason, "evidence": row.evidence, "readable": not row.unreadable,
+        "expected_start": int(expected.start) if expected else None,
+        "expected_nodes": sorted(expected.nodes) if expected else [],
     }  # fmt: skip
 
 

@@ -110,12 +110,13 @@ class Limits:
     """How much one plan is about: at most `window_tasks` tasks, and who nodes are kept for.
 
     `reservations` blocked tasks of each pool get nodes kept for them, once they have been eligible
-    for `reserve_after_seconds`.
+    for `reserve_after_seconds`. `protected` more are not delayed by tasks below them.
     """
 
     window_tasks: int = 64
     reservations: int = 1
     reserve_after_seconds: float = 60.0
+    protected: int = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,9 +103,11 @@ class Cycle:
         began = time.perf_counter()
         self.happened = []
         observed = await self._observe()
-        await self._settle(observed)
+        back = await self._settle(observed)
         if await self.gate.heed(self.gate.read(observed.snapshot)) is not GateOrder.PLAN:
             return await self._not_now()
+        if back:  # or others would get their places, before they can be planned anew
+            return True
         await self._have_devices_counted(observed)
         prepared = prepare(observed, self.config.planner.limits, self.memory, self.ticks())
         await self._see_to_the_queue(prepared)
@@ -113,8 +115,8 @@ class Cycle:
         decided = await asyncio.to_thread(self._decide, prepared, expected)
         self._record(prepared, decided, time.perf_counter() - began)
         await self.check_lead()
-        released = await self._apply(prepared, decided)
-        return self._more(prepared, released)
+        moved, released = await self._apply(prepared, decided)
+        return moved or self._more(prepared, released)
 
     async def look(self) -> None:
         """Take the inventory from Slurm, and change nothing. Raises SlurmError."""
@@ -140,12 +142,17 @@ class Cycle:
             log.warning("%s", warning)
         self._warned = set(observed.inventory.warnings)
 
-    async def _settle(self, observed: Observed) -> None:
-        """Journal the jobs that started or ended; take back those that did not start in time."""
+    async def _settle(self, observed: Observed) -> bool:
+        """Journal the jobs that started or ended; take back those that did not start in time.
+
+        Returns whether some of those are due at once: nothing speaks against other nodes.
+        """
         self.endings.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
         self._note(observed.snapshot, [*observed.outcomes, *returned])
         await self.strays.unbind(observed, self.clock())
+        blameless = {due.key for due in observed.take_back if not due.penalty}
+        return _came_back(outcome for outcome in returned if outcome.key in blameless)
 
     async def _not_now(self) -> bool:
         """Do what is left when the gate says not to plan; returns whether to look again at once,
@@ -221,17 +228,18 @@ class Cycle:
                 decided.gap * 100,
             )  # fmt: skip
 
-    async def _apply(self, prepared: Prepared, decided: Plan) -> list[Outcome]:
-        """Update the jobs that the plan moves; returns the outcomes of the releases."""
-        moves = [
-            TakeBack(key, "other nodes are free sooner", penalty=False)
-            for key in prepared.ahead.move
-        ]
+    async def _apply(self, prepared: Prepared, decided: Plan) -> tuple[bool, list[Outcome]]:
+        """Update the jobs that the plan moves.
+
+        Returns whether some are back in the gate, and what became of the releases.
+        """
+        moves = [TakeBack(key, why, penalty=False) for key, why in prepared.ahead.move.items()]
         outcomes = await self.releaser.take_back(moves)
+        moved = _came_back(outcomes)
         outcomes += await self.releaser.reserve(prepared)
         released = await self.releaser.release(decided.placements, prepared)
         self._note(prepared.snapshot, [*outcomes, *released])
-        return released
+        return moved, released
 
     def _note(self, snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
         self.journal.record_outcomes(self.clock(), outcomes)
@@ -244,3 +252,7 @@ class Cycle:
         left = len(prepared.ahead.tasks) > released
         full = released == self.config.planner.window_tasks
         return bool(prepared.strays) or (released > 0 and (left or full))
+
+
+def _came_back(outcomes: Iterable[Outcome]) -> bool:
+    return any(outcome.event is Event.RETURNED for outcome in outcomes)

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.syntax.printable import clean
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.slurm.versions import parse_version
-from tests.support.squeue_cluster import CONFIG, running, snapshot, view, waiting
+from slurm_het.times import slurms_time
+from tests.support.squeue_cluster import CONFIG, NOW, running, snapshot, view, waiting
 
 Serve = Callable[[bytes], Path]
 
@@ -282,7 +284,7 @@ KEYS = [
     "id", "job_id", "array_job_id", "user", "account", "qos", "name", "partition", "pool",
     "scenario", "types", "devices", "memory_gib", "asks", "state", "seconds",
     "time_limit_minutes", "priority", "submit_time", "start_time", "reason", "slurm_reason",
-    "evidence", "readable",
+    "evidence", "readable", "expected_start", "expected_nodes",
 ]  # fmt: skip
 
 
@@ -428,3 +430,38 @@ def test_call_is_bounded_in_time(tmp_path: Path) -> None:
         server.listen()
         with pytest.raises(HetError, match="no answer in time"):
             call(tmp_path / "c.sock", {"op": "status"}, timeout=0.1)
+
+
+def test_when_and_where_what_waits_starts(run: Callable[..., Result]) -> None:
+    """By the running jobs' limits, soonest first; N/A is not known, as in squeue."""
+    FakeSlurm.jobs = (
+        *TYPICAL,
+        waiting(113, "gpu:a100:8", name="behind", time_limit_minutes=60),
+        replace(waiting(114, "", partition="cpu", name="cpus"), start_time=NOW + 60),
+        replace(waiting(115, "", partition="cpu", name="past"), start_time=NOW - 60),
+    )
+    found = run("--start", "-o", "id,start,planned")
+    ends = slurms_time(NOW + 3600)
+    assert words(found.stdout) == [
+        ["JOBID", "START_TIME", "SCHEDNODES"],
+        ["111", slurms_time(NOW), "l40s1"],
+        ["113", slurms_time(NOW), "nv2"],
+        ["114", slurms_time(NOW + 60), "-"],
+        ["110", ends, "nv[1-2]"],
+        ["115", "N/A", "-"],
+        ["112_[3-9%3]", "N/A", "-"],
+    ]
+    heading, *lines = words(run("--start").stdout)
+    assert heading[-4:] == ["ST", "START_TIME", "SCHEDNODES", "REASON"]
+    assert [line[0] for line in lines][-3:] == ["110", "115", "112_[3-9%3]"]
+    jobs = {job["id"]: job for job in json.loads(run("--start", "--json").stdout)["jobs"]}
+    assert jobs["110"]["expected_start"] == NOW + 3600
+    assert jobs["110"]["expected_nodes"] == ["nv1", "nv2"]
+    assert {job["expected_start"] for job in json.loads(run("--json").stdout)["jobs"]} == {None}
+
+
+def test_while_the_gate_is_open_slurm_says_when_jobs_start(run: Callable[..., Result]) -> None:
+    FakeSlurm.jobs = (*TYPICAL[:5], replace(TYPICAL[5], start_time=NOW + 60))
+    FakeSlurm.intake = "UP"
+    found = words(run("--start", "-o", "id,start,planned").stdout)
+    assert found[1:] == [["111", slurms_time(NOW + 60), "-"], ["110", "N/A", "-"]]

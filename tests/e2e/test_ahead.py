@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -112,3 +113,77 @@ def test_a_pin_that_cannot_start_gives_its_nodes_back(cluster: Cluster, how: str
     assert cluster.job(pinned)["JobState"] == "PENDING"
     if how == "hold":
         assert cluster.job(pinned)["Priority"] == "0", "it is still held"
+
+
+def test_a_reservation_moves_away_from_a_node_that_is_drained(cluster: Cluster) -> None:
+    """It is dropped at the next look, in Slurm's record too, and made elsewhere."""
+    for minutes in ("4", "30"):
+        blocker = cluster.sbatch("--gres=gpu:8", "-t", minutes, script="echo dtk; sleep 300")
+        cluster.wait_state(blocker, "RUNNING")
+    big = cluster.sbatch("--gres=gpu:8", "-t", "5", script="echo dtk; sleep 1")
+    cluster.wait("it is pinned ahead", lambda: cluster.job(big)["ReqNodeList"] != "(null)", job=big)
+    first = cluster.job(big)["ReqNodeList"]
+    (other,) = {"dcu1", "dcu2"} - {first}
+    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="echo dtk; sleep 1")
+    cluster.ok("scontrol", "update", f"NodeName={first}", "State=DRAIN", "Reason=test")
+    try:
+        row = cluster.tool("squeue", "-j", f"{big},{late}")
+        assert "expected by" not in row or other in row
+        cluster.wait(
+            "it is pinned elsewhere", lambda: cluster.job(big)["ReqNodeList"] == other, job=big
+        )
+        assert cluster.outcomes(big)[:3] == ["reserved", "returned", "reserved"]
+        why = cluster.tool("squeue", "-j", late)
+        assert first not in why.split("kept for")[0]
+    finally:
+        cluster.ok("scontrol", "update", f"NodeName={first}", "State=RESUME")
+
+
+def test_who_can_never_start_stops_no_reservation(cluster: Cluster) -> None:
+    """Not while a job without a limit has one of the two nodes that it needs."""
+    blocker = cluster.sbatch("--gres=gpu:8", "-t", "30", script="echo dtk; sleep 300")
+    cluster.wait_state(blocker, "RUNNING")
+    forever = cluster.sbatch("--gres=gpu:8", "-t", "INFINITE", script="echo dtk; sleep 300")
+    cluster.wait_state(forever, "RUNNING")
+    two = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "5", script="echo dtk; sleep 1")
+    big = cluster.sbatch("--gres=gpu:8", "-t", "5", script="echo dtk; sleep 1")
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big), job=big)
+    assert cluster.outcomes(two) == []
+    assert cluster.job(big)["ReqNodeList"] == cluster.job(blocker)["NodeList"]
+
+
+def test_a_reservation_gives_way_to_a_job_of_higher_priority(cluster: Cluster) -> None:
+    """Plain Slurm makes its reservations anew each time, in the order of the day."""
+    for minutes in ("4", "30"):
+        blocker = cluster.sbatch("--gres=gpu:8", "-t", minutes, script="echo dtk; sleep 300")
+        cluster.wait_state(blocker, "RUNNING")
+    low = cluster.sbatch("--gres=gpu:8", "-t", "60", "--nice=100", script="echo dtk; sleep 1")
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(low), job=low)
+    first = cluster.job(low)["ReqNodeList"]
+    high = cluster.sbatch("--gres=gpu:8", "-t", "60", script="echo dtk; sleep 1")
+    cluster.wait("it has its place", lambda: cluster.job(high)["ReqNodeList"] == first, job=high)
+    assert cluster.job(low)["ReqNodeList"] == "(null)"
+    assert cluster.outcomes(low) == ["reserved", "returned"]
+
+
+def test_a_job_past_its_end_holds_no_reservation_up(cluster: Cluster) -> None:
+    """Slurm looks for such jobs twice a minute, and gives them 30 s more (KillWait)."""
+    late, forever = (
+        cluster.sbatch("--gres=gpu:8", "-t", limit, script="echo dtk; trap '' TERM; sleep 300")
+        for limit in ("10", "INFINITE")
+    )
+    for key in (late, forever):
+        cluster.wait_state(key, "RUNNING")
+    cluster.ok("scontrol", "update", f"JobId={late}", "EndTime=now+1")
+
+    def over() -> bool:
+        (job,) = (job for job in cluster.jobs() if job.key == late)
+        return job.state == "RUNNING" and job.end_time < time.time()
+
+    cluster.wait("its end is past", over, job=late)
+    big = cluster.sbatch("--gres=gpu:8", "-t", "5", script="echo dtk; sleep 1")
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big), 5, job=big)
+    assert cluster.job(big)["ReqNodeList"] == cluster.job(late)["NodeList"]
+    cluster.ok("scancel", "--full", "-s", "KILL", late)
+    cluster.wait_started(big)
+    assert "returned" not in cluster.outcomes(big)

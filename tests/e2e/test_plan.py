@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -51,7 +52,10 @@ def stage(cluster: Cluster) -> dict[str, str]:
     # Held, so that the hook classifies them and hetd plans none of them yet.
     blocked = cluster.sbatch("-H", "--gres=gpu:8", "-N2", script=CUDA)
     later = cluster.sbatch("-H", "--gres=gpu:8", "-N2", script="echo rocm-smi\ntorchrun")
-    more = [cluster.sbatch("-H", "--gres=gpu:1", script=CUDA) for _ in range(WINDOW + 2)]
+    more = [
+        cluster.sbatch("-H", "--gres=gpu:1", "-t", "5", script="echo rocm-smi\ntorchrun")
+        for _ in range(WINDOW + 2)
+    ]
     cluster.tool("admin", "bypass", "on")
     cluster.wait("the gate is open", lambda: cluster.gate() == "UP")
     cluster.box.stop_hetd()
@@ -120,8 +124,10 @@ def test_plan_decides_as_hetds_next_cycle_does(cluster: Cluster) -> None:
     assert by_key(made["placements"]) == placed
     assert len(placed) == WINDOW, told
     assert by_key(made["reserved"]) == pinned
-    assert set(pinned) == {jobs["later"]}, "it waits for the whole-node job, by its time limit"
-    assert jobs["blocked"] in made["waiting"], "the COMPLETING job still has its devices"
+    assert set(pinned) == {jobs["later"], jobs["blocked"]}
+    starts = {p["key"]: p["start"] - time.time() for p in made["reserved"]}
+    assert starts[jobs["later"]] > 1500, "it waits for the whole-node job, by its time limit"
+    assert starts[jobs["blocked"]] < 60, "the COMPLETING job still has its devices"
     assert jobs["moved"] in placed, "the leftover node list is ours"
     assert jobs["last"] in made["waiting"], "what is beyond the window is said to wait"
     assert jobs["last"] in told

@@ -46,7 +46,7 @@ def running(number: int, nodes: str, *detail: str, **changes: Any) -> Job:
     base = Job(
         number, user="ann", name=f"job{number}", partition="train-nv", state="RUNNING",
         priority=number, nodes=nodes, gres_detail=detail, start_time=NOW - 3600,
-        end_time=NOW + 3600,
+        end_time=NOW + 3600, time_limit_minutes=120,
     )  # fmt: skip
     return replace(base, **changes)
 

@@ -79,8 +79,10 @@ def forgetful(*jobs: Job) -> Inventory:
 
 
 def running(number: int, node: str, detail: str, **fields: Any) -> Job:
-    """A job running on one node with this GRES detail."""
-    return Job(id=number, state="RUNNING", nodes=node, gres_detail=(detail,), **fields)
+    """A job running on one node with this GRES detail; with an `end_time` it has a limit."""
+    base: dict[str, Any] = {"time_limit_minutes": 60 if fields.get("end_time") else None}
+    base |= {"state": "RUNNING", "nodes": node, "gres_detail": (detail,)}
+    return Job(id=number, **(base | fields))
 
 
 def task(key: str, **fields: Any) -> Task:

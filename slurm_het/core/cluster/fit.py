@@ -9,6 +9,7 @@ from dataclasses import replace
 from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import Grid
+from slurm_het.core.cluster.occupancy import emptied
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.reasons import Misfit, Unfit
 from slurm_het.core.syntax.constraint import Expression, parse_features
@@ -180,6 +181,40 @@ def _could_start(task: Task, inventory: Inventory) -> bool:
         return _holds(task, grid, fits, excluded)
     groups = groups_of(task, [state.node for state in grid.states], list(fits))
     return any(_holds(task, grid, group, excluded) for group in groups)
+
+
+def could_ever_start(task: Task, inventory: Inventory) -> bool:
+    """Whether it could start if nothing ran on the nodes that are usable now."""
+    known, request = inventory.grid.known.ever, task.request
+    if request not in known:
+        known[request] = _could_ever_start(request, inventory)
+    return known[request]
+
+
+def _could_ever_start(task: Task, inventory: Inventory) -> bool:
+    grid = grid_for(task, inventory)
+    known: dict[object, bool] = {}
+
+    def holds(s: int) -> bool:
+        node = grid.states[s].node
+        size = node.cpus, node.memory_mib, node.threads_per_core, node.exclusive_only
+        like = grid.natures[s], size, task.rewritten_on(node.name)
+        if like not in known:
+            known[like] = holds_when_empty(task, node)
+        return known[like]
+
+    holding = [s for s in fitting_states(task, grid) if holds(s)]
+    excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
+    groups = groups_of(task, [state.node for state in grid.states], holding)
+    return any(
+        sum(grid.states[s].count - excluded[s] for s in group) >= len(task.slots)
+        for group in groups
+    )
+
+
+def holds_when_empty(task: Task, node: Node) -> bool:
+    """Whether a candidate node would have room for any slot of the task if nothing ran there."""
+    return has_room(task, task.largest_slot, emptied(node))
 
 
 def _holds(task: Task, grid: Grid, states: Iterable[int], excluded: Mapping[int, int]) -> bool:

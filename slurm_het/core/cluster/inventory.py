@@ -280,10 +280,16 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
 
 
 def _usable(state: str, *, reservation_known: bool) -> bool:
-    """Whether Slurm may start jobs on a node in this state (`IDLE+DRAIN`, `DOWN*`, `MIXED-`)."""
+    """Whether Slurm may start jobs on a node in this state (`IDLE+DRAIN`, `DOWN*`, `MIXED-`).
+
+    It does while a node is to be rebooted or powered down once it is idle (REBOOT_REQUESTED,
+    POWER_DOWN), unless that says DRAIN too; and while one is powered up and does not answer yet.
+    """
     words = set(re.findall(r"[A-Z_]+", state.upper()))
     if not reservation_known and (words & _RESERVED or _RESERVED_MARK in state):
         return False
+    if "POWERING_UP" in words:
+        words.discard("NOT_RESPONDING")
     return not (words & _UNUSABLE or set(state) & _MARKS)
 
 

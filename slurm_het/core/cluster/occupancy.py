@@ -38,6 +38,24 @@ def without(device: Device, key: str) -> Device:
     return _held(device, occupied, left, device.in_shares and bool(left))
 
 
+def close(node: Node) -> Node:
+    """The node while nobody gets anything of it."""
+    return replace(node, held_exclusively=True, idle=False)
+
+
+def emptied(node: Node) -> Node:
+    """The node once all its jobs have ended."""
+    return replace(
+        node,
+        cpus_free=node.cpus,
+        memory_free_mib=node.memory_mib,
+        devices=tuple(_held(device, 0, (), False) for device in node.devices),
+        idle=True,
+        held_exclusively=False,
+        promised_whole=False,
+    )
+
+
 def _held(device: Device, occupied_gib: int, holders: tuple[str, ...], shared: bool) -> Device:
     return Device(  # several times faster than replace(), and there are thousands
         device.node, device.index, device.type, device.vendor, device.memory_gib,

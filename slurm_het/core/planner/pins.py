@@ -16,11 +16,14 @@ from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.repairs import LastPlan, Planned
 from slurm_het.core.policy import Policy
+from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
-from slurm_het.core.reservations.reservation import coming_free, reserve_ahead
+from slurm_het.core.reservations.reservation import coming_free
 from slurm_het.core.syntax import gres, hostlist
 
 MAX_BACKOFF_STEPS = 6
+SCHED_INTERVAL = 60.0
+"""Seconds until Slurm looks at its queue, whatever happened (its default)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +116,27 @@ class Pins:
         ]
 
     def stranded(self, inventory: Inventory) -> dict[str, str]:
-        """Pins to drained or dead nodes, where Slurm starts nothing any more: key to reason."""
+        """Pins to drained, dead or deleted nodes, where Slurm starts nothing: key to reason."""
         reasons: dict[str, str] = {}
         for key, pin in self.pins.items():
-            for node in map(inventory.nodes.get, pin.placement.nodes):
-                if node and not node.usable:
-                    reasons[key] = f"{node.name} is {node.state}"
+            for name in pin.placement.nodes:
+                node = inventory.nodes.get(name)
+                if node is None:
+                    reasons[key] = f"Slurm has no node {name} any more"
+                elif not node.usable:
+                    reasons[key] = f"{name} is {node.state}"
         return reasons
+
+    def set_right(self, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> None:
+        """Give the pins ahead the starts that follow from what holds their nodes by now.
+
+        A job may outlive its limit, or end long before it. Once the nodes are free, Slurm is to
+        start the task in a minute.
+        """
+        for key, pin in [(k, p) for k, p in self.pins.items() if p.start]:
+            start = _start(pin.task, pin.placement.nodes, snapshot, inventory, policy)
+            start = start or min(pin.start, snapshot.time + SCHED_INTERVAL)
+            self.pins[key] = replace(pin, start=start)
 
     def observe(self, snapshot: Snapshot, policy: Policy, ticks: float) -> list[Outcome]:
         """Compare the pins with Slurm's records; forget those that are settled. Returns what
@@ -238,7 +255,7 @@ def _start(
     if could_start(closings.keep_off((task,), room)[0], room):
         return 0.0
     coming = coming_free(snapshot, policy)
-    reservation = reserve_ahead(task, room, coming, snapshot.time, closings)
+    reservation = Axis(room, coming, snapshot.time, closings.opens).soonest(task)
     return reservation.start if reservation else 0.0
 
 

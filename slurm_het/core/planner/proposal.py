@@ -12,7 +12,7 @@ clock that never goes back) and the snapshot's time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -40,6 +40,7 @@ from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.look_ahead import Outlook, look_ahead
+from slurm_het.core.reservations.shield import Shield
 from slurm_het.core.worth.forecast import Forecast
 
 
@@ -127,6 +128,7 @@ def observe(
     recovered = memory.pins.recover(snapshot, inventory, policy, last_plan)
     for pin in recovered:
         memory.pins.add(pin.task, pin.placement, ticks, pin.start)
+    memory.pins.set_right(snapshot, inventory, policy)
     return Observed(
         snapshot,
         inventory,
@@ -175,8 +177,11 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     within = within_limits(snapshot, tasks, pins, room, startable)
     tasks, held = memory.lessons.heed(within.tasks, jobs, pins, ticks, startable)
     held |= within.held
-    ahead = look_ahead(snapshot, room, tasks, memory.pins.ahead(), policy, limits)
-    window = within.claiming(select(room, in_turn(ahead.tasks, room), limits.window_tasks))
+    ahead = look_ahead(snapshot, room, tasks, pins, policy, limits)
+    shield = Shield(ahead.axis, ahead.reservations, tasks, limits)
+    shielded = in_turn(map(shield.keep_off, ahead.tasks), room)
+    window = within.claiming(select(room, shielded, limits.window_tasks))
+    ahead = replace(ahead, kept=shield.kept | ahead.kept)
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(snapshot, inventory, policy, pins, room, queue, strays, held, ahead, window)

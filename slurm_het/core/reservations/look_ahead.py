@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from slurm_het.core.cluster.fit import could_start
+from slurm_het.core.cluster.fit import could_ever_start, could_start
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Snapshot, Task
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import All, Kept, NotLookedAt, Reason
+from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.reservation import (
-    ComingFree,
     Reservation,
     coming_free,
     keep_free,
-    reserve_ahead,
+    with_pins,
 )
 from slurm_het.core.reservations.whole_nodes import keep_whole
 
 WORTH_MOVING = 60.0
-"""A pin is taken back if it could start so many seconds earlier on other nodes."""
+"""A pin is taken back if it could start so many seconds earlier on other nodes, or a task of higher
+priority on its own."""
+TRIED = 32
+"""For so many different requests that cannot start nodes are sought in vain. Each costs some 10 ms
+on a large cluster."""
 EXPLAINED = 200
 """For so many different requests it is found out whether only kept nodes hold them back. Each costs
 some milliseconds on a large cluster."""
@@ -34,16 +39,20 @@ class Outlook:
     """What to do about the tasks that cannot start now.
 
     - `reserve`: new reservations;
-    - `move`: keys of pins to take back, as other nodes have room for them sooner;
+    - `move`: the keys of pins to take back, and why;
     - `tasks`: the tasks that may start now, kept off the nodes that are kept for others;
     - `kept`: by key of a task that only these nodes hold back, or those that Slurm's reservations
-      close to it, which they are and for whom.
+      close to it, which they are and for whom;
+    - `reservations`: all for whom nodes are kept, `reserve` among them;
+    - `axis`: what is free when, nothing of it given to them yet.
     """
 
     reserve: tuple[Reservation, ...]
-    move: tuple[str, ...]
+    move: dict[str, str]
     tasks: tuple[Task, ...]
     kept: dict[str, Reason]
+    reservations: tuple[Reservation, ...]
+    axis: Axis
 
 
 def look_ahead(
@@ -56,26 +65,25 @@ def look_ahead(
 ) -> Outlook:
     """Decide for whom nodes are kept, and which.
 
-    `pins` are the tasks that are pinned ahead, `tasks` those that may be planned now, in Slurm's
-    priority order; `room` is what is free beside the released ones.
+    `pins` are the tasks that are released and not seen running yet, `tasks` those that may be
+    planned now, in Slurm's priority order; `room` is what is free beside the released ones.
     """
     now = snapshot.time
-    standing = [Reservation(p.task, p.placement, p.start) for p in pins]
+    standing = _standing(pins, room)
     coming = coming_free(snapshot, policy)
     closings = Closings.of(snapshot, room)
+    # What is closed now may be open then. What one of Slurm's reservations has is nobody else's:
+    # its jobs need none of ours.
     tasks_then, tasks = tasks, closings.keep_off(tasks, room)
-    move = tuple(r.task.key for r in standing if _sooner_elsewhere(r, room, coming, closings))
-    taken = {pool for r in standing for pool in r.task.pools}
-    reserved_nodes = frozenset(name for r in standing for name in r.placement.nodes)
-    new: list[Reservation] = []
-    patient = tuple(t for t in tasks if t.since + limits.reserve_after_seconds <= now)
-    then = {task.key: task for task in tasks_then}  # what is closed now may be open then
-    for task in _blocked(patient, room, taken, policy, limits.reservations):
-        elsewhere = replace(then[task.key], exc_nodes=then[task.key].exc_nodes | reserved_nodes)
-        reservation = reserve_ahead(elsewhere, room, coming, now, closings)
-        if reservation and reservation.start > now:
-            new.append(replace(reservation, task=then[task.key]))
-            reserved_nodes |= set(reservation.placement.nodes)
+    look = _Look(Axis(room, coming, now, closings.opens), standing, closings)
+    patient = [
+        t for t in tasks_then if t.since + limits.reserve_after_seconds <= now and not t.reservation
+    ]
+    places = Counter({pool.partition: limits.reservations for pool in policy.pools})
+    places.subtract(pool for held in standing for pool in held.task.pools)
+    new = reserve_first(patient, places, look.blocked, look.soonest)
+    taken = frozenset(name for made in new for name in made.placement.nodes)
+    move = {r.task.key: why for r in standing if (why := look.why_move(r, taken, patient))}
     # A Slurm that forgets sharers would start a pinned whole-device job beside them. There the
     # nodes are only kept, and nobody is pinned.
     pinned = tuple(r for r in new if not _would_start_beside_sharers(r, room))
@@ -87,8 +95,79 @@ def look_ahead(
     reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
     whole_for = {name: (key, 0.0) for name, key in owners.items()}
     steps = (_Step(others, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
-    closed = closings.held_back(tasks_then, tasks, room)
-    return Outlook(pinned, move, kept_off, _kept(steps, room) | closed)
+    axis = look.axis.giving_back(with_pins(coming, pins, now))
+    kept = _kept(steps, room) | closings.held_back(tasks_then, tasks, room)
+    return Outlook(pinned, move, kept_off, kept, tuple(reservations), axis)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is free when, what is kept already, and what Slurm's reservations close."""
+
+    axis: Axis
+    standing: Sequence[Reservation]
+    closings: Closings
+
+    def blocked(self, task: Task) -> bool:
+        """Whether a task cannot start now, and could if nothing ran."""
+        room = self.axis.room
+        (now,) = self.closings.keep_off((task,), room)
+        return not could_start(now, room) and could_ever_start(task, room)
+
+    def soonest(
+        self, task: Task, taken: frozenset[str] = frozenset(), but: Collection[str] = ()
+    ) -> Reservation | None:
+        """The soonest start of a task, beside what is reserved for others and those nodes.
+
+        What is reserved for the keys of `but` counts as free.
+        """
+        mine = {task.key, *but}
+        kept = {n for r in self.standing if r.task.key not in mine for n in r.placement.nodes}
+        elsewhere = replace(task, exc_nodes=task.exc_nodes | kept | taken)
+        made = self.axis.soonest(elsewhere)
+        return made and replace(made, task=task)
+
+    def why_move(self, held: Reservation, taken: frozenset[str], tasks: Iterable[Task]) -> str:
+        """Why a task is not to stay where it is pinned; '' if it is. See the next two."""
+        if self.is_sooner_elsewhere(held, taken):
+            return "other nodes are free sooner"
+        if rival := self.rival_of(held, tasks):
+            return f"job {rival.key}, of higher priority, is to start there"
+        return ""
+
+    def is_sooner_elsewhere(self, held: Reservation, taken: frozenset[str]) -> bool:
+        """Whether the task would have room much sooner if one or more of its nodes were others.
+
+        Not those that others get now: they would take turns.
+        """
+        axis = self.axis
+        own = {name: axis.room.nodes[name] for name in held.placement.nodes}
+        room = replace(axis.room, nodes=own)
+        (now,) = self.closings.keep_off((held.task,), axis.room)
+        if could_start(now, room):
+            return False  # Slurm starts it at its next pass
+        there = Axis(room, axis.coming, axis.now, axis.opens).soonest(held.task)
+        sooner = self.soonest(held.task, taken)
+        if there is None:  # somebody without a time limit has got there first
+            return sooner is not None
+        return sooner is not None and sooner.start < there.start - WORTH_MOVING
+
+    def rival_of(self, held: Reservation, tasks: Iterable[Task]) -> Task | None:
+        """The first blocked task of higher priority that would start much sooner in its place."""
+        in_vain: set[Task] = set()
+        own = {held.task.key}
+        for task in tasks:
+            if task.priority <= held.task.priority or len(in_vain) == TRIED:
+                break
+            if set(task.pools).isdisjoint(held.task.pools) or not self.blocked(task):
+                continue
+            if task.request in in_vain:
+                continue
+            there, beside = self.soonest(task, but=own), self.soonest(task)
+            if there and (not beside or there.start < beside.start - WORTH_MOVING):
+                return task
+            in_vain.add(task.request)
+        return None
 
 
 def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bool:
@@ -96,58 +175,48 @@ def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bo
     return any(node.closed_to(shares=reservation.task.takes_share) for node in nodes)
 
 
-def _blocked(
-    tasks: tuple[Task, ...], room: Inventory, taken: set[str], policy: Policy, per_pool: int
-) -> tuple[Task, ...]:
-    """The tasks to reserve for. It ends when every pool has its reservations.
+def _standing(pins: Iterable[Pin], room: Inventory) -> list[Reservation]:
+    """The reservations of the tasks that are pinned ahead, as far as Slurm may start them there."""
+    ahead = (pin for pin in pins if pin.start and _stands(pin, room))
+    return [Reservation(pin.task, pin.placement, pin.start) for pin in ahead]
 
-    What one of Slurm's reservations has is nobody else's: its jobs need none of ours.
+
+def _stands(pin: Pin, room: Inventory) -> bool:
+    nodes = map(room.nodes.get, pin.placement.nodes)
+    return all(node is not None and node.usable for node in nodes)
+
+
+def reserve_first(
+    tasks: Iterable[Task],
+    places: Mapping[str, int],
+    blocked: Callable[[Task], bool],
+    soonest: Callable[[Task, frozenset[str]], Reservation | None],
+) -> list[Reservation]:
+    """In order, the first blocked tasks of each pool that can get nodes at some time.
+
+    `places` says for how many of each pool. A task of several pools takes a place in each; one that
+    gets no nodes takes none. `soonest` seeks nodes for a task beside those that others have got.
     """
-    blocked: list[str] = []
-    open_pools = {p.partition for p in policy.pools} - taken
-    for task in tasks if per_pool else ():
-        if not open_pools:
-            break
-        if task.reservation or not set(task.pools) <= open_pools:
-            continue
-        if not could_start(task, room):
-            blocked.append(task.key)
-            if per_pool == 1:
-                open_pools -= set(task.pools)
-    return first_blocked(tasks, blocked, taken, per_pool)
-
-
-def first_blocked(
-    tasks: Iterable[Task], blocked: Iterable[str], taken: set[str], per_pool: int
-) -> tuple[Task, ...]:
-    """The tasks to reserve for: in order, the first `per_pool` blocked ones of each pool.
-
-    Pools in `taken` have their reservations already. A task of several pools counts in each.
-    """
-    keys = set(blocked)
-    used: dict[str, int] = dict.fromkeys(taken, per_pool)
-    chosen: list[Task] = []
+    left = dict(places)
+    made: list[Reservation] = []
+    in_vain: set[Task] = set()
+    nodes = frozenset[str]()
     for task in tasks:
-        if task.key in keys and all(used.get(pool, 0) < per_pool for pool in task.pools):
-            chosen.append(task)
-            for pool in task.pools:
-                used[pool] = used.get(pool, 0) + 1
-    return tuple(chosen)
-
-
-def _sooner_elsewhere(
-    held: Reservation,
-    room: Inventory,
-    coming: dict[str, tuple[ComingFree, ...]],
-    closings: Closings,
-) -> bool:
-    """Whether the task would have room much sooner if one or more of its nodes were others."""
-    names = held.placement.nodes
-    own_nodes = replace(room, nodes={n: node for n, node in room.nodes.items() if n in names})
-    if could_start(closings.keep_off((held.task,), room)[0], own_nodes):
-        return False  # Slurm starts it at its next pass
-    sooner = reserve_ahead(held.task, room, coming, closings.now, closings)
-    return sooner is not None and sooner.start < held.start - WORTH_MOVING
+        if len(in_vain) == TRIED or not any(count > 0 for count in left.values()):
+            break
+        if not all(left[pool] > 0 for pool in task.pools) or not blocked(task):
+            continue
+        if task.request in in_vain:
+            continue
+        reservation = soonest(task, nodes)
+        if reservation is None:
+            in_vain.add(task.request)
+            continue
+        made.append(reservation)
+        nodes |= set(reservation.placement.nodes)
+        for pool in task.pools:
+            left[pool] -= 1
+    return made
 
 
 class _Step(NamedTuple):

@@ -6,18 +6,21 @@ soonest. There Slurm's backfill protects them. Lower ones are kept off, unless t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from slurm_het.core.cluster.fit import groups_of, has_room, misfit, serving
+from slurm_het.core.cluster.fit import has_room, serving
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import give_back
+from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.cluster.placement import common_pool, placement_of
-from slurm_het.core.model import Node, Placement, Slot, Snapshot, Task
+from slurm_het.core.model import Job, Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
-from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.syntax import hostlist
+
+SOON = 30.0
+"""Seconds until a job gives back what it holds that is past its end: Slurm's own KillWait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,53 +48,47 @@ class Reservation:
 def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFree, ...]]:
     """By node, what the running jobs give back, soonest first. A job without a limit never does.
 
+    One that is past its end (it is being killed, or cleans up) is taken to need as long again as it
+    has been for, and SOON at least: so nobody waits for it for ever where other nodes are free.
     Slurm's records do not say what a job holds on each of its nodes. Its CPUs are taken to be
     spread evenly; memory follows from what it asks per CPU, node or device.
     """
     by_node: dict[str, list[ComingFree]] = {}
     for job in snapshot.jobs:
-        if job.holds_nodes and job.end_time:
+        if job.holds_nodes and (end := _end(job, snapshot.time)):
             nodes = hostlist.expand_readable(job.nodes)  # take_inventory warns of bad lists
             held = held_indexes(job, policy)
             for node in nodes:
                 cpus = -(-job.cpus // len(nodes))
                 memory = job.memory_on_node(cpus, len(held.get(node, ())))
-                by_node.setdefault(node, []).append(ComingFree(job.end_time, job.key, cpus, memory))
+                by_node.setdefault(node, []).append(ComingFree(end, job.key, cpus, memory))
     return {node: tuple(sorted(there, key=lambda e: e.end)) for node, there in by_node.items()}
 
 
-def reserve_ahead(
-    task: Task,
-    inventory: Inventory,
-    coming: dict[str, tuple[ComingFree, ...]],
-    now: float,
-    closings: Closings | None = None,
-) -> Reservation | None:
-    """The soonest start of a task, and where; None if no set of nodes is ever free for it.
+def with_pins(
+    coming: Mapping[str, tuple[ComingFree, ...]], pins: Iterable[Pin], now: float
+) -> dict[str, tuple[ComingFree, ...]]:
+    """What is given back if the tasks that are about to start do so now."""
+    out = dict(coming)
+    for pin in pins:
+        if not pin.start and pin.task.minutes is not None:
+            for name, slot in zip(pin.placement.nodes, pin.task.slots, strict=False):
+                end = now + pin.task.minutes * 60
+                memory = None if pin.task.all_memory else slot.memory_mib
+                given = ComingFree(end, pin.task.key, slot.cpus, memory)
+                out[name] = tuple(sorted((*out.get(name, ()), given), key=lambda one: one.end))
+    return out
 
-    `closings` are those of Slurm's own reservations.
+
+def _end(job: Job, now: float) -> float:
+    """When a job that holds nodes gives them back at the latest (epoch seconds); 0: never.
+
+    Slurm lets a job without a limit end in a year. What has ended has an end, limit or not.
     """
-    closings = closings or Closings(now)
-    nodes = tuple(inventory.nodes.values())
-    candidates = [n for n, node in enumerate(nodes) if not misfit(task, node)]
-    slot = task.largest_slot
-    ready: dict[int, tuple[float, Node]] = {}
-    for n in candidates:
-        start = soonest(task, slot, nodes[n], coming.get(nodes[n].name, ()), now)
-        opens = closings.opens(task, [nodes[n].name], start[0]) if start else None
-        if start and opens is not None:
-            ready[n] = opens, start[1]
-    best: tuple[float, list[int]] | None = None
-    for group in groups_of(task, nodes, candidates):
-        able = sorted((n for n in group if n in ready), key=lambda n: (ready[n][0], n))
-        if len(able) >= len(task.slots):
-            chosen = able[: len(task.slots)]
-            last = closings.opens(task, [nodes[n].name for n in chosen], ready[chosen[-1]][0])
-            if last is not None and (best is None or last < best[0]):
-                best = last, chosen
-    if best is None:
-        return None
-    return Reservation(task, _placement(task, [ready[n][1] for n in best[1]]), best[0])
+    if not job.end_time or (job.time_limit_minutes is None and job.state != "COMPLETING"):
+        return 0.0
+    late = now - job.end_time
+    return float(job.end_time) if late < 0 else now + max(SOON, late)
 
 
 def soonest(
@@ -110,7 +107,8 @@ def soonest(
     return None
 
 
-def _placement(task: Task, nodes: list[Node]) -> Placement:
+def placement_on(task: Task, nodes: Sequence[Node]) -> Placement:
+    """The placement on nodes that have room for it, in Slurm's order of devices."""
     where = (
         (node.name, serving(task, node)[: slot.devices])
         for node, slot in zip(nodes, task.slots, strict=True)

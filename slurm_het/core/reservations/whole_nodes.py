@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from slurm_het.core.cluster.fit import could_start, fits_type, groups_of, misfit
+from slurm_het.core.cluster.fit import could_start, groups_of, holds_when_empty, misfit
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Node, Task
 from slurm_het.core.reservations.reservation import ComingFree, soonest
@@ -71,19 +71,12 @@ def _mixes(node: Node) -> bool:
 def _able(task: Task, room: Inventory) -> tuple[Node, ...]:
     """The nodes that could be some of the task's nodes if nothing else ran."""
     nodes = tuple(room.nodes.values())
-    holding = [n for n, node in enumerate(nodes) if not misfit(task, node) and _holds(task, node)]
+    holding = [
+        n for n, node in enumerate(nodes) if not misfit(task, node) and holds_when_empty(task, node)
+    ]
     groups = groups_of(task, nodes, holding)
     large = frozenset[int]().union(*(group for group in groups if len(group) >= len(task.slots)))
     return tuple(nodes[n] for n in sorted(large))
-
-
-def _holds(task: Task, node: Node) -> bool:
-    slot = task.largest_slot
-    return (
-        sum(fits_type(task, d) for d in node.devices) >= slot.devices
-        and slot.cpus <= node.cpus
-        and slot.memory_mib <= node.memory_mib
-    )
 
 
 def _rank(

@@ -20,6 +20,7 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason, TellTime
+from slurm_het.core.syntax import hostlist
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.errors import HetError
 
@@ -36,8 +37,20 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """When a waiting job starts at the latest (epoch seconds), and where as far as it is known."""
+
+    start: float
+    partition: str
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class JobRow:
-    """One job as operators see it. `types` are `vendor:type`, or vendors while it waits."""
+    """One job as operators see it. `types` are `vendor:type`, or vendors while it waits.
+
+    When it starts is known once starts.with_starts() has been asked.
+    """
 
     job: Job
     id: str
@@ -51,6 +64,7 @@ class JobRow:
     reason: str
     evidence: tuple[str, ...]
     unreadable: bool = False
+    expected: Expected | None = None
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -65,11 +79,15 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All rows, the intake's State (UP or DOWN) as Slurm has it, and what could not be read."""
+    """All rows, the intake's State (UP or DOWN) as Slurm has it, and what could not be read.
+
+    `prepared` is what they are made from.
+    """
 
     rows: tuple[JobRow, ...]
     intake: str
     warnings: tuple[str, ...]
+    prepared: Prepared
 
 
 def make_view(
@@ -85,7 +103,11 @@ def make_view(
     """
     # A job that the hook did not prepare is shown as it stands.
     known = Memory(Pins(0, 0), not_adopted={job.id for job in snapshot.jobs})
-    prepared = prepare(observe(snapshot, policy, known, 0.0), limits, known, 0.0)
+    observed = observe(snapshot, policy, known, 0.0)
+    for due in observed.take_back:
+        if not due.penalty:  # hetd's next look takes it back: nothing is kept for it
+            del known.pins.pins[due.key]
+    prepared = prepare(observed, limits, known, 0.0)
     states = {partition.name: partition.state for partition in snapshot.partitions}
     intake = states.get(policy.intake_partition, "missing")
     maker = _Maker(prepared, Whys(prepared, memory or Remembered(), at, intake), at)
@@ -99,7 +121,7 @@ def make_view(
         return rank, row.pool, row.waits, -row.job.priority, array, task
 
     warnings = dict.fromkeys((*prepared.inventory.warnings, *maker.warnings))
-    return View(tuple(sorted(rows, key=order)), intake, tuple(warnings))
+    return View(tuple(sorted(rows, key=order)), intake, tuple(warnings), prepared)
 
 
 class _Maker:
@@ -132,7 +154,7 @@ class _Maker:
             memory_gib=held.memory_gib,
             ask=asked,
             seconds=used_seconds(job, self.now),
-            reason=self.whys.gated(job) if gated else _slurms_reason(job, self.now, self.at),
+            reason=self.whys.gated(job) if gated else self._slurms_reason(job),
             evidence=what.evidence if what else (),
             unreadable=not readable,
         )
@@ -208,19 +230,20 @@ class _Maker:
         types = inside or fitting or frozenset(what.types)
         return tuple(sorted(self._vendor_type(t) for t in types)) or what.vendors
 
+    def _slurms_reason(self, job: Job) -> str:
+        """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
+        if job.state == "PENDING":
+            if MARK not in job.admin_comment or not job.req_nodes:
+                return job.reason
+            nodes = map(self.inventory.nodes.get, hostlist.expand_readable(job.req_nodes))
+            lost = [f"{node.name} is {node.state}" for node in nodes if node and not node.usable]
+            by = f", expected by {self.at(job.start_time)}" if job.start_time > self.now else ""
+            return f"{job.reason}; pinned to {job.req_nodes}{f', and {lost[0]}' if lost else by}"
+        return job.reason if job.finished and job.reason != "None" else ""
+
     def _vendor_type(self, name: str) -> str:
         known = self.policy.types.get(name)
         return f"{known.vendor if known else 'unknown'}:{name}"
-
-
-def _slurms_reason(job: Job, now: float, at: TellTime) -> str:
-    """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
-    if job.state == "PENDING":
-        if MARK not in job.admin_comment or not job.req_nodes:
-            return job.reason
-        by = f", expected by {at(job.start_time)}" if job.start_time > now else ""
-        return f"{job.reason}; pinned to {job.req_nodes}{by}"
-    return job.reason if job.finished and job.reason != "None" else ""
 
 
 def used_seconds(job: Job, now: float) -> int:

@@ -15,7 +15,7 @@ from slurm_het.core.model import Placement, Task
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.repairs import no_journal
-from slurm_het.core.reservations.reservation import reserve_ahead
+from slurm_het.core.reservations.axis import Axis
 from tests.support.world import gated, inventory, policy, snapshot, task
 
 ON_L40S: dict[str, Any] = {"types": frozenset({"l40s", "a100"}), "pools": ("infer-nv",)}
@@ -28,7 +28,7 @@ def planned(asked: Task) -> Placement:
 
 def reserved(asked: Task) -> Placement:
     """Where it is pinned ahead."""
-    made = reserve_ahead(asked, inventory(), {}, 0.0)
+    made = Axis(inventory(), {}, 0.0).soonest(asked)
     assert made is not None
     return made.placement
 

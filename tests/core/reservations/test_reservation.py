@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.model import Job, Slot
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.model import Job, Slot, Task
 from slurm_het.core.policy import Limits
-from slurm_het.core.reservations.look_ahead import first_blocked, look_ahead
-from slurm_het.core.reservations.reservation import coming_free, keep_free, reserve_ahead
+from slurm_het.core.reservations.axis import Axis
+from slurm_het.core.reservations.look_ahead import Outlook, look_ahead, reserve_first
+from slurm_het.core.reservations.reservation import (
+    SOON,
+    coming_free,
+    keep_free,
+)
 from tests.support.world import inventory, policy, running, snapshot, task
 
 NOW = 1000.0
@@ -24,10 +31,32 @@ def busy(number: int, node: str, devices: str, end: int) -> Job:
     return running(number, node, detail, end_time=end, cpus=4, memory_per_cpu_mib=1024)
 
 
+def outlook(
+    jobs: Sequence[Job],
+    *tasks: Task,
+    pins: tuple[Pin, ...] = (),
+    after: float = 0.0,
+    down: str = "",
+    places: int = 1,
+) -> Outlook:
+    """What look_ahead says at NOW; the node `down` is drained, each pool has so many `places`."""
+    at = replace(snapshot(*jobs), time=NOW)
+    drained = (replace(n, state="IDLE+DRAIN") if n.name == down else n for n in at.nodes)
+    at = replace(at, nodes=tuple(drained))
+    room = take_inventory(at, policy())
+    limits = Limits(reservations=places, reserve_after_seconds=after)
+    return look_ahead(at, room, tasks, pins, policy(), limits)
+
+
+def ahead(jobs: Sequence[Job], *tasks: Task, **fields: Any) -> list[str]:
+    """The tasks that nodes are kept for."""
+    return [made.task.key for made in outlook(jobs, *tasks, **fields).reserve]
+
+
 def reserve(whole: tuple[Slot, ...], *jobs: Job) -> tuple[tuple[str, ...], float] | None:
     """Nodes and start of a reservation for a task of these slots."""
-    coming = coming_free(snapshot(*jobs), policy())
-    made = reserve_ahead(task("9", slots=whole), inventory(*jobs), coming, NOW)
+    coming = coming_free(replace(snapshot(*jobs), time=NOW), policy())
+    made = Axis(inventory(*jobs), coming, NOW).soonest(task("9", slots=whole))
     return (made.placement.nodes, made.start) if made else None
 
 
@@ -46,9 +75,22 @@ def test_a_job_without_limit_gives_nothing_back() -> None:
     assert reserve(WHOLE, busy(1, "nv1", "0", 0), busy(2, "nv2", "0", 7000)) == (("nv2",), 7000)
 
 
-def test_a_late_job_counts_as_ending_now() -> None:
-    """Slurm kills it at its limit; its end may lie a moment in the past."""
-    assert reserve(WHOLE, busy(1, "nv1", "0", 900), busy(2, "nv2", "0", 0)) == (("nv1",), NOW)
+def test_a_job_past_its_end_gives_back_soon() -> None:
+    """It is being killed, or cleans up. One that has been for long may need as long again."""
+    forever = busy(2, "nv2", "0", 0)
+    assert reserve(WHOLE, busy(1, "nv1", "0", 990), forever) == (("nv1",), NOW + SOON)
+    assert reserve(WHOLE, busy(1, "nv1", "0", 1000), forever) == (("nv1",), NOW + SOON)
+    assert reserve(WHOLE, busy(1, "nv1", "0", 800), forever) == (("nv1",), NOW + 200)
+    other = busy(2, "nv2", "0", 1150)
+    assert reserve(WHOLE, busy(1, "nv1", "0", 800), other) == (("nv2",), 1150)
+
+
+def test_what_slurm_lets_end_in_a_year_has_no_limit() -> None:
+    year = 365 * 86_400
+    endless = replace(busy(1, "nv1", "0", year), time_limit_minutes=None)
+    assert reserve(WHOLE, endless, busy(2, "nv2", "0", 0)) is None
+    ended = replace(endless, state="COMPLETING", end_time=995)
+    assert reserve(WHOLE, ended, busy(2, "nv2", "0", 0)) == (("nv1",), NOW + SOON)
 
 
 def test_a_free_node_is_reserved_from_now() -> None:
@@ -59,7 +101,7 @@ def test_lower_tasks_fill_only_what_ends_in_time() -> None:
     jobs = (busy(1, "nv1", "0", 0), busy(2, "nv2", "0", 4600))
     coming = coming_free(snapshot(*jobs), policy())
     first = task("9", slots=WHOLE, priority=50)
-    reservation = reserve_ahead(first, inventory(*jobs), coming, NOW)
+    reservation = Axis(inventory(*jobs), coming, NOW).soonest(first)
     assert reservation is not None
     assert reservation.placement.nodes == ("nv2",)
     cases = {
@@ -79,7 +121,7 @@ def test_the_whole_node_is_kept_in_every_pool_it_is_in() -> None:
     full, ending = busy(1, "nv1", "0,1,2,3,4,5,6,7", 0), busy(2, "nv2", "0,1,2,3,4,5", 4600)
     coming = coming_free(snapshot(full, ending), policy())
     room = inventory(full, ending)
-    made = reserve_ahead(task("9", slots=(Slot(6, 1, 1024),), priority=50), room, coming, NOW)
+    made = Axis(room, coming, NOW).soonest(task("9", slots=(Slot(6, 1, 1024),), priority=50))
     assert made is not None
     assert (made.placement.nodes, made.start) == (("nv2",), 4600)
     others = set(room.nodes["nv2"].partitions) - {made.placement.partition}
@@ -91,39 +133,91 @@ def test_the_whole_node_is_kept_in_every_pool_it_is_in() -> None:
 
 
 def test_one_reservation_per_pool_in_priority_order() -> None:
+    def one(cpus: int) -> tuple[Slot]:
+        return (Slot(1, cpus, 1024),)
+
     queue = [
-        task("1", pools=("train-nv",)),
-        task("2", pools=("train-nv",)),
-        task("3", pools=("train-amd",)),
-        task("4", pools=("train-amd", "train-nv")),
-        task("5", pools=("infer-nv",)),
+        task("1", slots=one(1), pools=("train-nv",)),
+        task("2", slots=one(2), pools=("train-nv",)),
+        task("3", slots=one(3), pools=("train-amd",)),
+        task("4", slots=one(4), pools=("train-amd", "train-nv")),
+        task("5", slots=one(5), pools=("infer-nv",)),
     ]
-    keys = {t.key for t in queue}
-    assert [t.key for t in first_blocked(queue, keys, set(), 1)] == ["1", "3", "5"]
-    assert [t.key for t in first_blocked(queue, keys - {"1"}, set(), 1)] == ["2", "3", "5"]
-    assert [t.key for t in first_blocked(queue, keys, {"train-nv"}, 1)] == ["3", "5"]
-    assert [t.key for t in first_blocked(queue, keys, set(), 2)] == ["1", "2", "3", "5"]
+
+    def first(blocked: str, never: str = "", **places: int) -> str:
+        """The tasks that get nodes, if those of `blocked` cannot start now, or `never`."""
+        left = {pool.partition: 1 for pool in policy().pools}
+        left |= {pool.replace("_", "-"): count for pool, count in places.items()}
+        somewhere = Axis(inventory(), {}, NOW).soonest(queue[0])
+        made = reserve_first(
+            queue,
+            left,
+            lambda t: t.key in blocked,
+            lambda t, _: somewhere and replace(somewhere, task=t) if t.key not in never else None,
+        )
+        return "".join(r.task.key for r in made)
+
+    assert first("12345") == "135"
+    assert first("2345") == "235"
+    assert first("12345", train_nv=0) == "35"
+    assert first("12345", train_nv=2, train_amd=2, infer_nv=2) == "1235", "4 is of two pools"
+    assert first("12345", never="13") == "25", "who gets none takes nobody's place"
 
 
 def test_a_blocked_task_gets_its_reservation_once_it_has_waited() -> None:
-    full = [running(n, f"nv{n}", "gpu:a100:8(IDX:0-7)", end_time=500) for n in (1, 2)]
-    at = replace(snapshot(*full), time=100.0)
-    room = take_inventory(at, policy())
+    full = [busy(n, f"nv{n}", "0,1,2,3,4,5,6,7", 1500) for n in (1, 2)]
 
-    def reserved(since: float, after: float) -> tuple[str, ...]:
-        waits = task("7", slots=(Slot(8, 1, 1024),), since=since)
-        view = look_ahead(at, room, (waits,), (), policy(), Limits(reserve_after_seconds=after))
-        return tuple(made.task.key for made in view.reserve)
+    def reserved(since: float, after: float) -> list[str]:
+        return ahead(full, task("7", slots=WHOLE, since=since), after=after)
 
-    assert reserved(since=41.0, after=60.0) == ()
-    assert reserved(since=40.0, after=60.0) == ("7",)
-    assert reserved(since=100.0, after=0.0) == ("7",)
+    assert reserved(since=941.0, after=60.0) == []
+    assert reserved(since=940.0, after=60.0) == ["7"]
+    assert reserved(since=1000.0, after=0.0) == ["7"]
+
+
+def test_who_can_never_start_takes_nobodys_place() -> None:
+    """Nodes as large are not there, or they are down; or their jobs have no limit."""
+    full = [busy(1, "nv1", "0,1,2,3,4,5,6,7", 1500), busy(2, "nv2", "0,1,2,3,4,5,6,7", 0)]
+    large, waits = task("8", slots=(Slot(9, 8, 1024),)), task("9", slots=WHOLE)
+    assert ahead(full, large, waits) == ["9"]
+    assert ahead(full, task("8", slots=(Slot(1, 1000, 1024),)), waits) == ["9"]
+    assert ahead(full, task("8", slots=WHOLE * 3), waits) == ["9"], "of more nodes than there are"
+    assert ahead(full, task("8", slots=WHOLE * 2), waits) == ["9"], "one of the two has no limit"
+    assert ahead(full, task("8", slots=WHOLE, exc_nodes=frozenset({"nv1"})), waits) == ["9"]
+    assert ahead(full, task("8", slots=WHOLE), waits) == ["8"]
+    assert ahead(full, task("8", slots=WHOLE * 2), waits, down="nv2") == ["9"], "nv2 is drained"
+
+
+def test_no_reservation_stands_on_a_node_that_is_down() -> None:
+    """Its place is for the next look, and nobody is kept off for it."""
+    full = [busy(n, f"nv{n}", "0,1,2,3,4,5,6,7", 1000 + n * 500) for n in (1, 2)]
+    first, second = task("8", slots=WHOLE, priority=9), task("9", slots=WHOLE, priority=8)
+    view = outlook(full, first, second)
+    (made,) = view.reserve
+    assert made.placement.nodes == ("nv1",)
+    pin = Pin(first, made.placement, 0.0, made.start)
+    assert outlook(full, second, pins=(pin,)).reserve == ()
+    (other,) = outlook(full, second, pins=(pin,), down="nv1").reserve
+    assert (other.task.key, other.placement.nodes) == ("9", ("nv2",))
+
+
+def test_a_pin_behind_an_overdue_job_is_moved_to_what_is_free() -> None:
+    """Were it taken to end soon for ever, the pin would wait for it for ever."""
+    waits = task("8", slots=WHOLE)
+    at = [busy(1, "nv1", "0", 990), busy(2, "nv2", "0", 5000)]
+    (made,) = outlook(at, waits).reserve
+    assert (made.placement.nodes, made.start) == (("nv1",), NOW + SOON)
+    pin = Pin(waits, made.placement, 0.0, made.start)
+    assert outlook(at[:1], pins=(pin,)).move == {}
+    assert outlook([busy(1, "nv1", "0", 900)], pins=(pin,)).move.keys() == {"8"}
+    assert outlook([busy(1, "nv1", "0", 0)], pins=(pin,)).move.keys() == {"8"}
+    assert outlook([busy(1, "nv1", "0", 0), busy(2, "nv2", "0", 0)], pins=(pin,)).move == {}
 
 
 def test_a_whole_device_is_not_pinned_ahead_beside_sharers_where_slurm_forgets_them() -> None:
     """The room is kept all the same: lower tasks are kept off it."""
     jobs = [
-        replace(running(n, f"l40s{n}", "shard:12(IDX:0)"), end_time=2000, cpus=1) for n in (1, 2)
+        replace(running(n, f"l40s{n}", "shard:12(IDX:0)", end_time=2000), cpus=1) for n in (1, 2)
     ]
     shot = replace(snapshot(*jobs), time=NOW, forgets_sharers=True)
     room = take_inventory(shot, policy())
@@ -134,3 +228,33 @@ def test_a_whole_device_is_not_pinned_ahead_beside_sharers_where_slurm_forgets_t
     assert not view.reserve
     assert [t.key for t in view.tasks] == ["8", "9"]
     assert len(view.tasks[1].exc_nodes) == 1
+
+
+def test_who_comes_with_higher_priority_gets_what_is_kept_for_another() -> None:
+    """Else it would wait for that one to end, however long that runs."""
+    full = [busy(1, "nv1", "0", 2000), busy(2, "nv2", "0", 9000)]
+    low, high = task("8", slots=WHOLE, priority=1), task("9", slots=WHOLE, priority=9)
+    (made,) = outlook(full, low).reserve
+    pin = Pin(low, made.placement, 0.0, made.start)
+    assert outlook(full, high, pins=(pin,)).move.keys() == {"8"}
+    assert outlook(full, high, low).reserve[0].task.key == "9"
+    equal, elsewhere = replace(high, priority=1), replace(high, exc_nodes=frozenset({"nv1"}))
+    other_pool = replace(high, pools=("train-amd",))
+    for task_ in (equal, elsewhere, other_pool, replace(high, slots=WHOLE * 3)):
+        assert outlook(full, task_, pins=(pin,)).move == {}
+    assert outlook(full, high, pins=(pin,), after=1e9).move == {}
+    alike = [full[0], busy(2, "nv2", "0", 2030)]
+    assert outlook(alike, high, pins=(pin,)).move == {}, "the other node is free soon enough"
+
+
+def test_who_waits_for_nodes_does_not_take_turns_with_another() -> None:
+    """Each would have them sooner, one of them gets them, and then no other one is moved there."""
+    free_soon = [busy(1, "nv1", "0", 5000), busy(2, "nv2", "0", 2000)]
+    held, first = task("8", slots=WHOLE, priority=1), task("9", slots=WHOLE, priority=9)
+    (made,) = outlook([busy(1, "nv1", "0", 1900), free_soon[1]], held).reserve
+    assert made.placement.nodes == ("nv1",)
+    pin = Pin(held, made.placement, 0.0, made.start)
+    assert outlook(free_soon, pins=(pin,)).move.keys() == {"8"}
+    view = outlook(free_soon, first, pins=(pin,), places=2)
+    assert [(r.task.key, r.placement.nodes) for r in view.reserve] == [("9", ("nv2",))]
+    assert view.move == {}

@@ -299,6 +299,17 @@ def test_everybody_reads_for_whom_nodes_are_kept_and_until_when() -> None:
     assert [r.reason for r in rows if r.id == "4"] == ["can start now; waits for hetd"]
 
 
+def test_nothing_is_kept_and_no_time_stands_where_a_pinned_node_is_down() -> None:
+    half, whole = two_halves()
+    whole = replace(whole, start_time=NOW + 3600)
+    expected = [r.reason for r in view(half, whole).rows if r.id == "58"]
+    assert expected == [f"Resources; pinned to nv[1-2], expected by {NOW + 3600}"]
+    down = tuple(replace(n, state="DOWN*") if n.name == "nv1" else n for n in NODES)
+    rows = {r.id: r.reason for r in view(half, whole, kept_back(3), nodes=down).rows}
+    assert rows["58"] == "Resources; pinned to nv[1-2], and nv1 is DOWN*"
+    assert rows["3"] == "can start now; waits for hetd"
+
+
 def test_of_many_jobs_behind_one_reservation_none_reads_that_it_can_start() -> None:
     half, whole = two_halves()
     rows = view(half, whole, *(kept_back(n) for n in range(100, 305))).rows

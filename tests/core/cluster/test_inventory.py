@@ -1,0 +1,43 @@
+"""What Slurm's node records say of the inventory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slurm_het.core.cluster.inventory import take_inventory
+from tests.support.world import policy, snapshot
+
+# As `scontrol show node` of 22.05, 24.11 and 26.05 prints them, and whether a job that was sent
+# there was started or configured (tried on each of the three).
+STATES = {
+    "IDLE": True,
+    "MIXED": True,
+    "ALLOCATED": True,
+    "IDLE+PLANNED": True,
+    "IDLE+POWERED_DOWN": True,
+    "MIXED+POWER_DOWN": True,  # scontrol update state=POWER_DOWN, while a job runs there
+    "MIXED+REBOOT_REQUESTED": True,  # scontrol reboot, while a job runs there
+    "MIXED+NOT_RESPONDING+POWERING_UP": True,  # for the job that is there already
+    "MIXED+DRAIN+POWER_DOWN": False,  # state=POWER_DOWN_ASAP
+    "MIXED+DRAIN+REBOOT_REQUESTED": False,  # scontrol reboot ASAP
+    "MIXED+POWER_DOWN+NOT_RESPONDING": False,
+    "DOWN+REBOOT_ISSUED": False,
+    "IDLE+POWERING_DOWN": False,
+    "DOWN+POWERED_DOWN+NOT_RESPONDING": False,  # it did not come up in time
+    "DOWN": False,
+    "IDLE+DRAIN": False,
+    "IDLE+FAIL": False,
+    "IDLE+NOT_RESPONDING": False,
+    "UNKNOWN": False,
+    "IDLE+MAINT": False,
+    "DOWN*": False,
+}
+
+
+@pytest.mark.parametrize(("state", "usable"), STATES.items())
+def test_what_slurm_starts_jobs_on_is_usable(state: str, usable: bool) -> None:
+    shot = snapshot()
+    nodes = tuple(replace(n, state=state) if n.name == "nv1" else n for n in shot.nodes)
+    assert take_inventory(replace(shot, nodes=nodes), policy()).nodes["nv1"].usable is usable

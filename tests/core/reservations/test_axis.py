@@ -1,0 +1,123 @@
+"""The time axis: who gets what when, beside what runs, what is kept and who goes first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.model import Job, Slot, Task
+from slurm_het.core.reservations.axis import Axis
+from slurm_het.core.reservations.expected import expect
+from slurm_het.core.reservations.reservation import coming_free, with_pins
+from tests.support.world import inventory, policy, running, snapshot, task
+
+NOW = 1000.0
+
+
+def busy(number: int, node: str, devices: str, end: int) -> Job:
+    """A running job that holds A100s until `end` at the latest; 0 is no limit."""
+    detail = f"gpu:a100:{len(devices)}(IDX:{','.join(devices)})"
+    return running(number, node, detail, end_time=end, cpus=4, memory_per_cpu_mib=1024)
+
+
+ALL = "01234567"
+FULL = (busy(1, "nv1", ALL, 1600), busy(2, "nv2", ALL, 4600))
+
+
+def axis(*jobs: Job) -> Axis:
+    coming = coming_free(replace(snapshot(*jobs), time=NOW), policy())
+    return Axis(inventory(*jobs), coming, NOW)
+
+
+def wants(key: str, devices: int = 8, nodes: int = 1, minutes: int | None = 10) -> Task:
+    return task(key, slots=(Slot(devices, 1, 1024),) * nodes, minutes=minutes)
+
+
+def starts(it: Axis, *tasks: Task, most: int = 100) -> dict[str, tuple[float, str]]:
+    """By key, seconds from now and the nodes."""
+    found = expect(tasks, (), it, most)
+    return {
+        key: (made.start - NOW, ",".join(sorted(made.placement.nodes)))
+        for key, made in found.items()
+    }
+
+
+def test_each_gets_the_soonest_start_beside_those_before_it() -> None:
+    queue = [wants(key) for key in "abc"]
+    queue += [wants("d", devices=4, minutes=60), wants("e", devices=4), wants("f", nodes=2)]
+    assert starts(axis(*FULL), *queue) == {
+        "a": (600, "nv1"),
+        "b": (1200, "nv1"),
+        "c": (1800, "nv1"),
+        "d": (2400, "nv1"),
+        "e": (2400, "nv1"),
+        "f": (6000, "nv1,nv2"),
+    }
+
+
+def test_what_ends_in_time_goes_before_what_is_planned() -> None:
+    """Half of nv1 is free until the whole of it is wanted."""
+    half = busy(1, "nv1", "0123", 1600)
+    first = wants("a", minutes=60)
+    short, long = wants("b", devices=4), wants("c", devices=4, minutes=11)
+    assert starts(axis(half, FULL[1]), first, short, long) == {
+        "a": (600, "nv1"),
+        "b": (0, "nv1"),
+        "c": (3600, "nv2"),
+    }
+
+
+def test_without_a_limit_a_task_never_gives_back() -> None:
+    queue = [wants("a", minutes=None), wants("b", minutes=None), wants("c")]
+    assert starts(axis(*FULL), *queue) == {"a": (600, "nv1"), "b": (3600, "nv2")}
+    assert starts(axis(*FULL), wants("c"), *queue[:2])["a"] == (1200, "nv1")
+
+
+def test_who_never_has_room_takes_nobodys_place() -> None:
+    never = busy(2, "nv2", "0", 0)
+    queue = [wants("a", devices=9), wants("b", nodes=2), wants("c")]
+    assert starts(axis(FULL[0], never), *queue) == {"c": (600, "nv1")}
+
+
+def test_only_so_many_are_looked_at() -> None:
+    queue = [wants(key) for key in "abc"]
+    assert set(starts(axis(*FULL), *queue, most=2)) == {"a", "b"}
+
+
+def test_nobody_goes_beside_a_task_that_nodes_are_kept_for() -> None:
+    """Slurm's backfill protects nodes, not devices; before that, and after, they are for all."""
+    half = busy(1, "nv1", "0123", 1600)
+    it = axis(half, FULL[1])
+    kept = Axis(it.room, it.coming, NOW).soonest(wants("a", devices=6))
+    assert kept is not None
+    queue = [wants("b", devices=1), wants("c", devices=1, minutes=11)]
+    found = expect(queue, [kept], it)
+    assert {key: made.start - NOW for key, made in found.items()} == {"a": 600, "b": 0, "c": 1200}
+
+
+def test_what_is_released_gives_back_at_its_limit() -> None:
+    room = inventory(*FULL)
+    (made,) = expect([wants("a")], (), axis(FULL[1])).values()
+    pin = Pin(wants("a"), made.placement, 0.0)
+    (given,) = with_pins({}, [pin], NOW)["nv1"]
+    assert (given.end, given.key, given.memory_mib) == (NOW + 600, "a", 1024)
+    assert with_pins({}, [replace(pin, start=5000.0)], NOW) == {}
+    assert room.nodes["nv1"].devices[0].holders == ("1",)
+
+
+def test_nodes_may_be_closed_for_a_while() -> None:
+    """One is for 20 minutes from now on, and all are in an hour: a task has to end before that."""
+
+    def opens(asked: Task, nodes: Sequence[str], start: float) -> float | None:
+        start = max(start, NOW + 1200) if "nv1" in nodes else start
+        before = asked.minutes is not None and start + asked.minutes * 60 <= NOW + 3600
+        return start if before else max(start, NOW + 7200)
+
+    it = axis(*FULL)
+    it.opens = opens
+    assert starts(it, wants("a"), wants("b", minutes=41), wants("c", nodes=2)) == {
+        "a": (1200, "nv1"),
+        "b": (7200, "nv1"),
+        "c": (9660, "nv1,nv2"),
+    }

@@ -1,0 +1,81 @@
+"""Who starts now does not delay those above him that are not pinned ahead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from slurm_het.core.model import Job, Slot, Task
+from slurm_het.core.policy import Limits
+from slurm_het.core.reservations.axis import Axis
+from slurm_het.core.reservations.reservation import coming_free
+from slurm_het.core.reservations.shield import Shield
+from tests.support.world import inventory, policy, running, snapshot, task
+
+NOW = 1000.0
+
+
+def busy(number: int, node: str, devices: str, end: int) -> Job:
+    """A running job that holds A100s until `end` at the latest; 0 is no limit."""
+    detail = f"gpu:a100:{len(devices)}(IDX:{','.join(devices)})"
+    return running(number, node, detail, end_time=end, cpus=4, memory_per_cpu_mib=1024)
+
+
+HALVES = (busy(1, "nv1", "0123", 1600), busy(2, "nv2", "0123", 0))
+"""Half of nv1 is free for ever, the other one in ten minutes; nv2's never is."""
+
+
+def wants(key: str, devices: int, minutes: int | None = 60, since: float = 0.0) -> Task:
+    return task(key, slots=(Slot(devices, 1, 1024),), minutes=minutes, since=since)
+
+
+def shield(*jobs: Job, protected: int = 8, patience: float = 0.0) -> Shield:
+    coming = coming_free(replace(snapshot(*jobs), time=NOW), policy())
+    limits = Limits(protected=protected, reserve_after_seconds=patience)
+    return Shield(Axis(inventory(*jobs), coming, NOW), (), (), limits)
+
+
+def kept_off(it: Shield, *tasks: Task) -> dict[str, str]:
+    """By key, the nodes that a task is kept off."""
+    return {t.key: ",".join(sorted(it.keep_off(t).exc_nodes)) for t in tasks}
+
+
+def test_what_outlasts_the_wait_keeps_off() -> None:
+    queue = [wants("7", 8), wants("8", 4), wants("9", 4, minutes=10), wants("10", 1, minutes=None)]
+    assert kept_off(shield(*HALVES), *queue) == {"7": "", "8": "nv1", "9": "", "10": "nv1"}
+    assert kept_off(shield(*HALVES), *queue[1:], queue[0])["8"] == "", "it is above that"
+    assert kept_off(shield(*HALVES, protected=0), *queue)["8"] == ""
+
+
+def test_what_is_to_spare_is_given_out_once() -> None:
+    """Six of nv1's cards are wanted in ten minutes: two are for anybody, and nv2 is full."""
+    jobs = HALVES[0], busy(2, "nv2", "01234567", 0)
+    queue = [wants("7", 6), *(wants(key, 1) for key in ("8", "9", "10"))]
+    assert kept_off(shield(*jobs), *queue) == {"7": "", "8": "", "9": "", "10": "nv1"}
+
+
+def test_it_says_for_whom_and_until_when() -> None:
+    jobs = HALVES[0], busy(2, "nv2", "01234567", 0)
+    it = shield(*jobs)
+    kept_off(it, wants("7", 8), wants("8", 4), wants("9", 4, minutes=10))
+    assert {key: str(why) for key, why in it.kept.items()} == {
+        "8": "nv1 is kept for job 7 until 1600.0 at the latest, and this job might still run then"
+    }
+
+
+def test_who_has_just_come_or_can_never_start_is_not_protected() -> None:
+    low = wants("9", 4)
+    assert kept_off(shield(*HALVES, patience=60.0), wants("7", 8, since=NOW - 59), low)["9"] == ""
+    assert (
+        kept_off(shield(*HALVES, patience=60.0), wants("7", 8, since=NOW - 60), low)["9"] == "nv1"
+    )
+    assert kept_off(shield(*HALVES), wants("7", 9), low)["9"] == ""
+    never = [wants(key, 8) for key in "56"]
+    two = busy(1, "nv1", "0123", 0), HALVES[1]
+    assert kept_off(shield(*two), *never, low)["9"] == ""
+
+
+def test_only_so_many_are_protected() -> None:
+    both = HALVES[0], busy(2, "nv2", "0123", 1900)
+    queue = [wants("5", 8, minutes=10), wants("6", 8), wants("9", 4, minutes=30)]
+    assert kept_off(shield(*both, protected=1), *queue)["9"] == "nv1"
+    assert kept_off(shield(*both, protected=2), *queue)["9"] == "nv1,nv2"
