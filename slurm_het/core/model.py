@@ -21,6 +21,7 @@ FINISHED = frozenset({
     "DEADLINE", "OUT_OF_MEMORY", "REVOKED",
 })  # fmt: skip
 """States of a job that is over, and holds nothing any more."""
+LONGEST_TASKS = 60  # characters of an array's tasks in a label
 
 
 # --- what Slurm says -------------------------------------------------------------------------
@@ -102,8 +103,16 @@ class Job:
 
     @property
     def label(self) -> str:
-        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array."""
-        return f"{self.array_job_id}_[{self.array_tasks}]" if self.unsplit else self.key
+        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array.
+
+        A long list of tasks is shortened, as Slurm's own tools do.
+        """
+        if not self.unsplit:
+            return self.key
+        tasks, sign, limit = self.array_tasks.partition("%")
+        if len(tasks) > LONGEST_TASKS:
+            tasks = f"{tasks[:LONGEST_TASKS].rpartition(',')[0]},..."
+        return f"{self.array_job_id}_[{tasks}{sign}{limit}]"
 
     def memory_on_node(self, cpus: int, devices: int) -> int | None:
         """MiB on a node where it has so many CPUs and devices; None is all, 0 is not told."""
@@ -338,6 +347,7 @@ class Task:
     claims: tuple[Claim, ...] = ()
     reservation: str = ""
     magnets: tuple[str, ...] = ()
+    _request: Task | None = field(default=None, init=False, repr=False, compare=False)
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""
@@ -352,10 +362,17 @@ class Task:
 
     @property
     def request(self) -> Task:
-        """The same for all tasks that ask for the same, whoever's they are."""
-        return replace(
-            self, key="", job_id=0, user="", priority=0, minutes=None, since=0, claims=()
-        )
+        """The same for all tasks that ask for the same, whoever's they are.
+
+        It is kept, as a cycle asks each of its tasks several times.
+        """
+        if self._request is None:
+            like = replace(
+                self, key="", job_id=0, user="", priority=0, minutes=None, since=0, claims=()
+            )
+            object.__setattr__(self, "_request", like)  # frozen for all others
+            return like
+        return self._request
 
 
 # --- the plan --------------------------------------------------------------------------------
