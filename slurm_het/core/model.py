@@ -21,7 +21,6 @@ FINISHED = frozenset({
     "DEADLINE", "OUT_OF_MEMORY", "REVOKED",
 })  # fmt: skip
 """States of a job that is over, and holds nothing any more."""
-LONGEST_TASKS = 60  # characters of an array's tasks in a label
 
 
 # --- what Slurm says -------------------------------------------------------------------------
@@ -103,16 +102,11 @@ class Job:
 
     @property
     def label(self) -> str:
-        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array.
-
-        A long list of tasks is shortened, as Slurm's own tools do.
-        """
-        if not self.unsplit:
-            return self.key
-        tasks, sign, limit = self.array_tasks.partition("%")
-        if len(tasks) > LONGEST_TASKS:
-            tasks = f"{tasks[:LONGEST_TASKS].rpartition(',')[0]},..."
-        return f"{self.array_job_id}_[{tasks}{sign}{limit}]"
+        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array."""
+        tasks = self.array_tasks
+        if len(tasks) > 64:  # Slurm's own tools shorten them so, too
+            tasks = f"{tasks[:60].rpartition(',')[0]},..."
+        return f"{self.array_job_id}_[{tasks}]" if self.unsplit else self.key
 
     def memory_on_node(self, cpus: int, devices: int) -> int | None:
         """MiB on a node where it has so many CPUs and devices; None is all, 0 is not told."""
@@ -362,17 +356,13 @@ class Task:
 
     @property
     def request(self) -> Task:
-        """The same for all tasks that ask for the same, whoever's they are.
-
-        It is kept, as a cycle asks each of its tasks several times.
-        """
-        if self._request is None:
-            like = replace(
-                self, key="", job_id=0, user="", priority=0, minutes=None, since=0, claims=()
-            )
-            object.__setattr__(self, "_request", like)  # frozen for all others
-            return like
-        return self._request
+        """The same for all tasks that ask for the same, whoever's they are; made once."""
+        if self._request:
+            return self._request
+        own = {"key": "", "job_id": 0, "user": "", "priority": 0, "minutes": None, "since": 0}
+        like = replace(self, **own, claims=())  # type: ignore[arg-type]  # by name
+        object.__setattr__(self, "_request", like)  # frozen for all others
+        return like
 
 
 # --- the plan --------------------------------------------------------------------------------
