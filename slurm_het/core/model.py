@@ -103,7 +103,10 @@ class Job:
     @property
     def label(self) -> str:
         """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array."""
-        return f"{self.array_job_id}_[{self.array_tasks}]" if self.unsplit else self.key
+        tasks = self.array_tasks
+        if len(tasks) > 64:  # Slurm's own tools shorten them so, too
+            tasks = f"{tasks[:60].rpartition(',')[0]},..."
+        return f"{self.array_job_id}_[{tasks}]" if self.unsplit else self.key
 
     def memory_on_node(self, cpus: int, devices: int) -> int | None:
         """MiB on a node where it has so many CPUs and devices; None is all, 0 is not told."""
@@ -338,6 +341,7 @@ class Task:
     claims: tuple[Claim, ...] = ()
     reservation: str = ""
     magnets: tuple[str, ...] = ()
+    _request: Task | None = field(default=None, init=False, repr=False, compare=False)
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""
@@ -352,10 +356,13 @@ class Task:
 
     @property
     def request(self) -> Task:
-        """The same for all tasks that ask for the same, whoever's they are."""
-        return replace(
-            self, key="", job_id=0, user="", priority=0, minutes=None, since=0, claims=()
-        )
+        """The same for all tasks that ask for the same, whoever's they are; made once."""
+        if self._request:
+            return self._request
+        own = {"key": "", "job_id": 0, "user": "", "priority": 0, "minutes": None, "since": 0}
+        like = replace(self, **own, claims=())  # type: ignore[arg-type]  # by name
+        object.__setattr__(self, "_request", like)  # frozen for all others
+        return like
 
 
 # --- the plan --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pwd
 import time
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -15,6 +16,7 @@ from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError
 from slurm_het.settings import SlurmSettings
+from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, Reading
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
 from slurm_het.slurm.records import parse_nodes, parse_partitions, parse_switches
@@ -43,6 +45,7 @@ class CliSlurm:
         self._limits = LimitReader(self._run)
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
+        self.jobs = JobReader(self._run_bytes)
         self._silent_until = 0.0  # of time.monotonic()
         self.answered = 0.0  # when one of them last came to its end, of time.monotonic()
 
@@ -56,7 +59,8 @@ class CliSlurm:
         """All jobs, then the nodes and partitions: what starts in between counts on its node."""
         version, hidden = await self.version(), await self.hidden()
         tracked = "MEMORY" in (await self._conf()).get("SelectTypeParameters", "").upper()
-        jobs = await self._run_bytes("squeue", "--all", version.squeue_json)
+        groups = partial(user_groups, epoch=int(time.time() // GROUPS_SECONDS))
+        jobs = await self.jobs.read(Reading(version, groups, tracked))
         nodes, partitions, reservations = await asyncio.gather(
             self._show("node", may_hide="nodes" in hidden),
             self._show("partition", may_hide="partitions" in hidden),
@@ -64,11 +68,9 @@ class CliSlurm:
         )
         records = parse_nodes(nodes, forgets_devices=version.forgets_devices)
         switches = await self._switches()
-        groups = partial(user_groups, epoch=int(time.time() // GROUPS_SECONDS))
         snapshot = Snapshot(
             time=time.time(),
-            # In a thread: the look-up of groups may wait for a directory server.
-            jobs=await asyncio.to_thread(parse_jobs, jobs, groups, memory_tracked=tracked),
+            jobs=jobs,
             nodes=tuple(replace(n, switch=switches.get(n.name, "")) for n in records),
             partitions=parse_partitions(partitions),
             rewrites_gres=version.rewrites_gres,
@@ -112,6 +114,7 @@ class CliSlurm:
         Nor is it tried just after slurmctld did not answer: of 64 updates each eight would wait for
         the whole of their time, and a cycle for minutes.
         """
+        self.jobs.doubt(key)
         await self._scontrol_update(f"JobId={key}", fields, if_heard=True)
 
     async def set_partition_state(self, partition: str, state: str) -> None:
@@ -122,7 +125,7 @@ class CliSlurm:
         """The start of the batch script, as much as is read of it; '' for a job without one."""
         arguments = ("write", "batch_script", str(job_id), "-")
         try:
-            script = await self._run_bytes("scontrol", *arguments, limit=MAX_SCRIPT, cut=True)
+            script = await self._run_bytes("scontrol", *arguments, start=MAX_SCRIPT)
         except SlurmError:
             return ""
         return script.decode("utf-8", "replace")
@@ -180,41 +183,52 @@ class CliSlurm:
         self,
         program: str,
         *arguments: str,
-        limit: int = MAX_ANSWER,
-        cut: bool = False,
+        given: Given = NOTHING,
+        start: int = 0,
         if_heard: bool = False,
     ) -> bytes:
-        """Its output; of one longer than `limit` the start if `cut`, else SlurmError.
+        """Its output, or only so many bytes from its start; SlurmError if it is endless.
 
         With `if_heard` SlurmBusyError where slurmctld did not answer a moment ago.
         """
+        limit = start or MAX_ANSWER
         directory = self.settings.bin_dir
         path = str(directory / program) if directory else program
-        env = dict(os.environ, SLURM_TIME_FORMAT="%s")  # epoch seconds
-        if self.settings.conf:
-            env["SLURM_CONF"] = str(self.settings.conf)
         async with self._slots:
             if if_heard and time.monotonic() < self._silent_until:
                 raise SlurmBusyError("slurmctld did not answer a moment ago", "try again")
+            process = await self._start(path, *arguments, given=given)
+            feeding = asyncio.create_task(_feed(process, given.stdin))
             try:
-                process = await asyncio.create_subprocess_exec(
-                    path, *arguments, env=env, stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=CHUNK,
-                )  # fmt: skip
-            except OSError as error:
-                raise CannotRunError(
-                    f"cannot run {path}: {error.strerror}",
-                    "install slurm-client, or set slurm.bin_dir in the configuration",
-                ) from error
-            out, err = await self._communicate(process, path, limit)
+                out, err = await self._communicate(process, path, limit)
+            finally:
+                feeding.cancel()
         if len(out) > limit:
-            if not cut:
+            if not start:
                 raise SlurmError(f"{path} {arguments[0]} printed more than {limit} bytes")
             return out[:limit]
-        if process.returncode != 0:
+        if process.returncode != 0 and not given.may_fail:
             reason = err.decode("utf-8", "replace").strip()[-500:]
             raise SlurmError(f"{program} {' '.join(arguments[:3])}: {reason or 'failed'}")
         return out
+
+    async def _start(self, path: str, *arguments: str, given: Given) -> asyncio.subprocess.Process:
+        # What whoever started us likes to see of squeue is not what is asked here.
+        env = {k: v for k, v in os.environ.items() if not k.startswith("SQUEUE_")}
+        # Times in epoch seconds; the tasks of an array in full, not as `1,3,...`.
+        env |= {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0", **given.env}
+        if self.settings.conf:
+            env["SLURM_CONF"] = str(self.settings.conf)
+        try:
+            return await asyncio.create_subprocess_exec(
+                path, *arguments, env=env, stdin=PIPE if given.stdin else DEVNULL,
+                stdout=PIPE, stderr=PIPE, limit=CHUNK,
+            )  # fmt: skip
+        except OSError as error:
+            raise CannotRunError(
+                f"cannot run {path}: {error.strerror}",
+                "install slurm-client, or set slurm.bin_dir in the configuration",
+            ) from error
 
     async def _communicate(
         self, process: asyncio.subprocess.Process, path: str, limit: int
@@ -249,6 +263,15 @@ class CliSlurm:
 def _no_groups(_user: str) -> tuple[str, ...]:
     """They decide where a job may start, which is over for one that ended."""
     return ()
+
+
+async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:
+    if not process.stdin:
+        return
+    with contextlib.suppress(ConnectionError):  # it ended before it read all
+        process.stdin.write(text)
+        await process.stdin.drain()
+    process.stdin.close()
 
 
 async def _start_of(stream: asyncio.StreamReader, limit: int) -> bytes:

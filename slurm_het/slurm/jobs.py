@@ -6,7 +6,7 @@ JSON, because job names and comments are the users': in the text output a job na
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -100,6 +100,13 @@ def parse_jobs(
     except msgspec.DecodeError as error:
         raise SlurmError(f"cannot read squeue's JSON: {error}") from error
     return tuple(_job(raw, groups, memory_tracked) for raw in answer.jobs)
+
+
+def job_of(
+    record: Mapping[str, Any], groups: Callable[[str], tuple[str, ...]], *, memory_tracked: bool
+) -> Job:
+    """The job of one record in the form of the JSON, as `parse_jobs` makes it."""
+    return _job(msgspec.convert(record, _RawJob), groups, memory_tracked)
 
 
 def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked: bool) -> Job:

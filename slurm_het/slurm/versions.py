@@ -10,6 +10,7 @@ of another version than the commands does no harm.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,26 @@ class SlurmVersion:
         Without a version a Slurm gives its newest: of those from before 24.11 that is older.
         """
         return "--json" if self.tuple < (24, 11) else "--json=v0.0.42"
+
+    @property
+    def squeue_chooses(self) -> bool:
+        """Whether `squeue --json` heeds --jobs and --states. 22.05 prints all jobs it knows."""
+        return self.tuple >= (23, 2)
+
+    @property
+    def squeue_lines(self) -> Sequence[str]:
+        """squeue's options for a line of each record that its JSON has.
+
+        Else pending tasks of an array are told as if they were one, though each may have a record
+        of its own. 22.05's --array-unique keeps them apart; later ones have only --array, with a
+        line for each task. 22.05's JSON has jobs that ended, too.
+        """
+        return ("--array",) if self.squeue_chooses else ("--array-unique", "--states=all")
+
+    @property
+    def squeue_fields(self) -> Sequence[str]:
+        """Fields of `squeue -O` that 22.05 does not know: there %x of `squeue -o` tells them."""
+        return ("ExcNodes",) if self.squeue_chooses else ()
 
     @property
     def rewrites_gres(self) -> bool:

@@ -178,7 +178,7 @@ class Readings:
 
     def __init__(self) -> None:
         self._fingerprint: object = None
-        self._known: dict[Job, Reading] = {}
+        self._known: dict[int, tuple[Job, Reading]] = {}  # by job id: to hash a job takes longer
 
     def of(self, jobs: Iterable[Job], facts: ClusterFacts) -> Iterator[Reading]:
         """The reading of each job; from now on these are what is known."""
@@ -187,9 +187,10 @@ class Readings:
         before = self._known if same else {}
         self._fingerprint, self._known = fingerprint, {}
         for job in jobs:
-            reading = before.get(job) or read_job(job, facts)
+            known = before.get(job.id)
+            reading = known[1] if known and known[0] == job else read_job(job, facts)
             if not begins_later(job):  # else it is another one once its time has come
-                self._known[job] = reading
+                self._known[job.id] = job, reading
             yield reading
 
 

@@ -101,7 +101,7 @@ def _about_to_start(job: Job, policy: Policy) -> bool:
 
 def _allowed_tasks(job: Job, started: Counter[int]) -> int:
     """How many tasks a job stands for that may start, beside those of its array that have."""
-    tasks = max(1, array_size(job.array_tasks))
+    tasks = max(1, array_size(job.array_tasks)) if job.array_tasks else 1
     if not job.array_limit:
         return tasks
     return min(tasks, job.array_limit - started[job.array_job_id])

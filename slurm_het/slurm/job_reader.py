@@ -1,0 +1,196 @@
+"""Reads all jobs of Slurm: a line of each every time, full records of those that have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from slurm_het.core.model import Job
+from slurm_het.core.syntax.arrays import array_size
+from slurm_het.errors import SlurmError
+from slurm_het.slurm.jobs import job_of, parse_jobs
+from slurm_het.slurm.known_jobs import KnownJobs
+from slurm_het.slurm.lines import (
+    Line,
+    Marks,
+    NotUnderstoodError,
+    add_excluded,
+    excluded_format,
+    parse_lines,
+    squeue_format,
+)
+from slurm_het.slurm.text_records import commands, parse_records
+from slurm_het.slurm.versions import SlurmVersion
+
+log = logging.getLogger("slurm_het.jobs")
+
+AT_A_TIME = 500
+"""Full records in one call: squeue takes 0.16 MiB for each (24.11, 26.05)."""
+SIDE_BY_SIDE = 2  # of these calls
+MOST_AS_TEXT = 500
+"""Records on 22.05 beyond which all of them as JSON come sooner than these as text."""
+TRIES = 3  # lists in one reading, until a list and the records are of one moment
+MOST_TASKS = 50_000
+"""Array tasks without a record of their own beyond which a line for each costs more than the
+records of all jobs."""
+_NO_SUCH = ("Invalid job format specification", "unrecognized option")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a program is given beside its arguments; and whether it may say that it failed, as
+    scontrol does once one of the commands on its stdin has."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes = b""
+    may_fail: bool = False
+
+
+NOTHING = Given()
+
+
+class Run(Protocol):
+    """Runs one of Slurm's programs; raises SlurmError if it fails."""
+
+    async def __call__(self, program: str, *arguments: str, given: Given = NOTHING) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What must be known to read a record: see `parse_jobs`."""
+
+    version: SlurmVersion
+    groups: Callable[[str], tuple[str, ...]]
+    memory_tracked: bool
+
+    def json(self, answer: bytes) -> tuple[Job, ...]:
+        """The jobs of squeue's JSON. Raises SlurmError."""
+        return parse_jobs(answer, self.groups, memory_tracked=self.memory_tracked)
+
+    def text(
+        self, answer: bytes, lines: Mapping[int, Line], ids: Sequence[int], marks: Marks
+    ) -> tuple[Job, ...]:
+        """The jobs of scontrol's text. Raises NotUnderstoodError."""
+        records = parse_records(answer.decode("utf-8", "replace"), lines, ids, marks)
+        tracked = self.memory_tracked
+        return tuple(job_of(record, self.groups, memory_tracked=tracked) for record in records)
+
+
+class JobReader:
+    """All jobs of one Slurm, as `squeue --json` would give them, for a fraction of its cost.
+
+    What was read is kept from one call to the next. Where Slurm's answers are not what we know,
+    all is read by `squeue --json`.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._known = KnownJobs()
+        self._marks = Marks(f"f{secrets.token_hex(8)}", f"r{secrets.token_hex(8)}")
+        self._tasks = 0
+        self.fell_back = False  # once at least
+
+    def doubt(self, key: str) -> None:
+        """Read this job anew next time: it is being updated."""
+        self._known.doubt(key)
+
+    async def read(self, reading: Reading) -> tuple[Job, ...]:
+        """All jobs now. Raises SlurmError."""
+        try:
+            if self._tasks <= MOST_TASKS:
+                return self._count(await self._read_changed(reading))
+        except NotUnderstoodError as error:
+            if not self.fell_back:
+                log.warning("all jobs are read by squeue --json, which takes longer: %s", error)
+            self.fell_back = True
+        return self._count(await self.read_all(reading))
+
+    def _count(self, jobs: tuple[Job, ...]) -> tuple[Job, ...]:
+        self._tasks = sum(array_size(job.array_tasks) for job in jobs if job.unsplit)
+        return jobs
+
+    async def _read_changed(self, reading: Reading) -> tuple[Job, ...]:
+        lines: Mapping[int, Line] = {}
+        for _ in range(TRIES):
+            lines = await self._list(reading.version)
+            unread = self._known.unread(lines, time.monotonic())
+            jobs = await self._records(unread, lines, reading)
+            if self._known.learn(lines, unread, jobs, time.monotonic()):
+                break
+        return self._known.jobs(lines)
+
+    async def _list(self, version: SlurmVersion) -> dict[int, Line]:
+        options = ("--noheader", "--noconvert", "--sort=i", *version.squeue_lines)
+        fields = squeue_format(self._marks, version.squeue_fields)
+        asked = [self._squeue({"SQUEUE_FORMAT2": fields}, *options)]
+        if not version.squeue_fields:
+            asked.append(self._squeue({"SQUEUE_FORMAT": excluded_format(self._marks)}, *options))
+        return await asyncio.to_thread(_parse, await asyncio.gather(*asked), self._marks)
+
+    async def _records(
+        self, ids: Sequence[int], lines: Mapping[int, Line], reading: Reading
+    ) -> Sequence[Job]:
+        """Full records of at least these jobs; some may be gone by now."""
+        if not ids:
+            return ()
+        if reading.version.squeue_chooses:
+            return await self._as_json(ids, reading)
+        if len(ids) <= MOST_AS_TEXT:
+            with contextlib.suppress(NotUnderstoodError):  # one changed meanwhile, or is odd
+                return await self._as_text(ids, lines, reading)
+        return await self.read_all(reading)
+
+    async def _as_text(
+        self, ids: Sequence[int], lines: Mapping[int, Line], reading: Reading
+    ) -> Sequence[Job]:
+        given = Given(stdin=commands(lines, ids, self._marks), may_fail=True)
+        answer = await self._run("scontrol", "-o", "-d", given=given)
+        return await asyncio.to_thread(reading.text, answer, lines, ids, self._marks)
+
+    async def _as_json(self, ids: Sequence[int], reading: Reading) -> list[Job]:
+        slots = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def part(some: Sequence[int]) -> tuple[Job, ...]:
+            arguments = (reading.version.squeue_json, "--jobs", ",".join(map(str, some)))
+            async with slots:
+                try:
+                    answer = await self._squeue({}, *arguments)
+                except SlurmError as error:
+                    if "Invalid job id" in error.message:  # of a single one that is gone
+                        return ()
+                    raise
+                return await asyncio.to_thread(reading.json, answer)
+
+        parts = await asyncio.gather(*map(part, _parts(ids)))
+        return [job for jobs in parts for job in jobs]
+
+    async def read_all(self, reading: Reading) -> tuple[Job, ...]:
+        """The same by `squeue --json` alone. Raises SlurmError."""
+        answer = await self._squeue({}, reading.version.squeue_json)
+        return await asyncio.to_thread(reading.json, answer)
+
+    async def _squeue(self, env: Mapping[str, str], *arguments: str) -> bytes:
+        try:
+            return await self._run("squeue", "--all", *arguments, given=Given(env))
+        except SlurmError as error:
+            if any(text in error.message for text in _NO_SUCH):
+                raise NotUnderstoodError(error.message) from error
+            raise
+
+
+def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[start : start + AT_A_TIME] for start in range(0, len(ids), AT_A_TIME))
+
+
+def _parse(answers: Sequence[bytes], marks: Marks) -> dict[int, Line]:
+    listed, *excluded = (answer.decode("utf-8", "replace") for answer in answers)
+    lines = parse_lines(listed, marks)
+    for text in excluded:
+        add_excluded(lines, text, marks)
+    return lines

@@ -1,0 +1,76 @@
+"""The jobs whose full records were read, each with the line that it had then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice, takewhile
+
+from slurm_het.core.model import Job
+from slurm_het.slurm.lines import Line, as_of, following
+
+READ_AGAIN_SECONDS = 900.0
+"""A record counts as old then. It bounds how long a change that shows in no line goes unseen: of an
+array's limit of running tasks (24.11 on), of --mem to as much --mem-per-cpu, of no most number of
+nodes to the least one."""
+READ_AGAIN_MOST = 50  # old ones at a time
+
+
+class KnownJobs:
+    """Knows, of a list of all jobs, which are as they were, and what those are.
+
+    `unread` tells whose records must be read for a list; `learn` takes these; `jobs` then gives all
+    jobs of that list. Times are seconds that never go back.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[float, Line, Job]] = {}  # those read longest ago come first
+        self._doubted: set[str] = set()
+        self._passing: dict[int, Job] = {}  # changed between their line and their record
+
+    def doubt(self, key: str) -> None:
+        """Read this job anew next time: it was just updated."""
+        self._doubted.add(key)
+
+    def unread(self, lines: Mapping[int, Line], now: float) -> list[int]:
+        """The ids of the jobs that are new or have changed, and of some whose records are old."""
+        self._passing = {}
+        known = {}
+        for job_id, (read, then, job) in self._known.items():
+            line = lines.get(job_id)
+            if self._doubted and job.key in self._doubted:
+                continue
+            if line == then:
+                known[job_id] = read, then, job
+            elif line and (changed := as_of(job, then, line)):
+                known[job_id] = read, line, changed
+        self._known = known
+        self._doubted.clear()
+        new = [job_id for job_id in lines if job_id not in known]
+        old = takewhile(lambda item: item[1][0] < now - READ_AGAIN_SECONDS, known.items())
+        return [*new, *(job_id for job_id, _ in islice(old, READ_AGAIN_MOST))]
+
+    def learn(
+        self, lines: Mapping[int, Line], asked: Iterable[int], jobs: Sequence[Job], now: float
+    ) -> bool:
+        """Take the records that were just read of the jobs asked for, which may be gone by now.
+
+        Returns whether they are of one moment with the lines: else list all jobs again, for a
+        device may seem to have two holders.
+        """
+        found = {job.id: job for job in jobs}
+        at_once = True
+        for job_id in asked:
+            self._known.pop(job_id, None)
+            job, line = found.get(job_id), lines[job_id]
+            if job and job.state == line.state:
+                self._known[job_id] = now, line, following(job, line)
+                continue
+            at_once = False
+            if job:
+                self._passing[job_id] = job
+        return at_once
+
+    def jobs(self, lines: Mapping[int, Line]) -> tuple[Job, ...]:
+        """The jobs of the list whose lines `unread` was told last, in its order."""
+        found = (self._known[i][2] if i in self._known else self._passing.get(i) for i in lines)
+        return tuple(job for job in found if job)

@@ -1,0 +1,175 @@
+"""All jobs in a line each, by `squeue -O`: cheap to ask for, and enough to tell who has changed.
+
+A line is compared, not believed: what a job is comes from its full record (known_jobs.py). Only
+what Slurm itself changes all the time is taken from it: priority, reason, expected times and which
+tasks of an array are left.
+
+Job names, comments and the like are the users', so nothing they can write may pose as the end of a
+field. Hence each field ends in a mark that only we know (`Marks`): it is drawn at random and goes
+to squeue in its environment, which other users cannot read as they can its arguments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from slurm_het.core.model import Job
+
+_HEAD = ("JobID", "JobArrayID", "State", "PriorityLong", "StartTime", "EndTime", "Reason")
+_WATCHED = (
+    "UserID", "UserName", "Account", "QOS", "Name", "Partition", "HetJobID", "Dependency",
+    "Feature", "Prefer", "Reservation", "ReqNodes", "NodeList", "NumNodes", "MaxNodes", "NumCPUs",
+    "NumTasks", "MinCpus", "MinMemory", "mem-per-tres", "cpus-per-task", "cpus-per-tres",
+    "NTPerNode", "NTPerSocket", "NTPerCore", "Sockets", "Cores", "Threads", "OverSubscribe",
+    "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "tres-alloc", "TimeLimit",
+    "MinTime", "Deadline", "SubmitTime", "EligibleTime", "RestartCnt", "exit_code", "WCKey",
+    "AssocID", "MCSLabel", "AllocNodes", "Licenses", "Requeue", "ReqSwitch", "Contiguous",
+    "CoreSpec", "Nice", "BatchFlag", "Command", "admin_comment", "Comment",
+)  # fmt: skip
+FIELDS = (*_HEAD, *_WATCHED)
+"""What squeue is asked for, in this order: all that Slurm lets one change and we read, and more."""
+
+YEAR = 365 * 86_400
+CENTURY = 0xFFFFFFFF * 60 & 0xFFFFFFFF  # Slurm's unlimited minutes in seconds, cut to 32 bits
+_PLAIN = re.compile(r"[A-Za-z_]+\Z")  # a reason as a word, not as a sentence
+
+
+class NotUnderstoodError(Exception):
+    """Slurm's answer is not what we know; the jobs have to be read another way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What stands after each field of a line, and after the last one. Nobody else may know them.
+
+    They begin with a letter: a digit would be read as part of the field's width.
+    """
+
+    field: str
+    record: str
+
+
+@dataclass(slots=True)
+class Line:
+    """One job as squeue lists it.
+
+    `tasks` is its array's id with the tasks that it stands for (`7_[1-3,5%2]`; `7_1 7_2` where
+    squeue prints a line for each of them); `start` and `end` are epoch seconds as text. `rest` is
+    all that changes seldom, as it was printed; `excluded` the nodes that it may not have, where
+    they are listed apart (`excluded_format`).
+    """
+
+    tasks: str
+    state: str
+    priority: str
+    start: str
+    end: str
+    reason: str
+    rest: str
+    excluded: str = ""
+
+
+def squeue_format(marks: Marks, more: Iterable[str] = ()) -> str:
+    """The value of SQUEUE_FORMAT2 for `parse_lines`: fields in full (width 0), each marked."""
+    *others, last = [*FIELDS, *more]
+    return ",".join([*(f"{name}:0{marks.field}" for name in others), f"{last}:0{marks.record}"])
+
+
+def parse_lines(text: str, marks: Marks) -> dict[int, Line]:
+    """The lines by job id. Raises NotUnderstoodError, whose text tells no mark."""
+    *records, left = text.split(f"{marks.record}\n")
+    if left:
+        raise NotUnderstoodError(f"squeue's list ends amid a job ({len(left)} characters)")
+    lines: dict[int, Line] = {}
+    for record in records:
+        job_id, *fields = record.split(marks.field, len(_HEAD))
+        if len(fields) != len(_HEAD) or not job_id.isdecimal():
+            raise NotUnderstoodError(f"squeue's list has a job of {len(fields)} parts")
+        known = lines.setdefault(int(job_id), line := Line(*fields))
+        if known is not line:  # the next task of the same array
+            known.tasks += f" {line.tasks}"
+    return lines
+
+
+def excluded_format(marks: Marks) -> str:
+    """The value of SQUEUE_FORMAT for `add_excluded`, where squeue -O does not know ExcNodes."""
+    return f"%A{marks.field}%x{marks.record}"
+
+
+def add_excluded(lines: Mapping[int, Line], text: str, marks: Marks) -> None:
+    """Add what that list tells to the lines. Raises NotUnderstoodError."""
+    for record in text.split(f"{marks.record}\n")[:-1]:
+        job_id, found, nodes = record.partition(marks.field)
+        if not found or not job_id.isdecimal():
+            raise NotUnderstoodError("squeue's list of excluded nodes has another form")
+        if line := lines.get(int(job_id)):
+            line.excluded = nodes
+
+
+def rest_of(line: Line, marks: Marks) -> dict[str, str]:
+    """The fields of the line that change seldom, by their names. Raises NotUnderstoodError."""
+    values = line.rest.split(marks.field)
+    if len(values) != len(_WATCHED):
+        raise NotUnderstoodError(f"squeue's list has a job of {len(values)} fields")
+    return dict(zip(_WATCHED, values, strict=True))
+
+
+def as_of(job: Job, then: Line, now: Line) -> Job | None:
+    """A job that was as given when its line was `then`; None if its full record must be read."""
+    if (now.state, now.rest, now.excluded) != (then.state, then.rest, then.excluded):
+        return None
+    if now.reason != then.reason and not (job.state == "PENDING" and _PLAIN.match(now.reason)):
+        return None
+    if (now.start, now.end) != (then.start, then.end) and job.state != "PENDING":
+        return None
+    # The last task of an array may have become a job of its own: that shows in the record alone.
+    if now.tasks != then.tasks and not (job.unsplit and ("[" in now.tasks or " " in now.tasks)):
+        return None
+    return following(job, now)
+
+
+def following(job: Job, line: Line) -> Job:
+    """The job with what its line says of what Slurm changes all the time."""
+    changes: dict[str, object] = {"priority": _int(line.priority)}
+    if job.state == "PENDING":
+        changes |= {"start_time": _int(line.start), "end_time": end_of(line)}
+        if _PLAIN.match(line.reason):
+            changes["reason"] = line.reason
+    if job.unsplit:
+        changes["array_tasks"] = left_of_array(line.tasks, job.array_limit)
+    if all(getattr(job, name) == value for name, value in changes.items()):
+        return job
+    return replace(job, **changes)  # type: ignore[arg-type]  # by name
+
+
+def end_of(line: Line) -> int:
+    """Its end as its record has it: of a job without a time limit a year or a century ahead."""
+    if line.end != "NONE":
+        return _int(line.end)
+    return _int(line.start) + (CENTURY if line.state == "PENDING" else YEAR)
+
+
+def left_of_array(tasks: str, limit: int) -> str:
+    """`1-3,5%2` of `7_[1-3,5%2]`, or of `7_1 7_2 7_3 7_5` and the limit 2."""
+    names = [name.partition("_")[2] for name in tasks.split()]
+    if len(names) == 1:
+        text = names[0].strip("[]")
+    else:
+        text = ",".join(_spans(sorted(int(name) for name in names)))
+    return text if "%" in text or not limit else f"{text}%{limit}"
+
+
+def _spans(numbers: Iterable[int]) -> Iterable[str]:
+    first = last = -2
+    for number in [*numbers, -2]:
+        if number != last + 1:
+            if first >= 0:
+                yield str(first) if first == last else f"{first}-{last}"
+            first = number
+        last = number
+
+
+def _int(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

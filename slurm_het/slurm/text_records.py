@@ -1,0 +1,160 @@
+"""Full records of single jobs on a Slurm whose `squeue --json` always prints all of them (22.05).
+
+Most of a record is in its line (lines.py). What is not, `scontrol -o -d show job` tells: as text,
+in which a job may be named `x UserId=root(0)`. But before what is read there, all that a user can
+write is known from the line, so that the text is matched from its start, literally: whatever does
+not match is not understood, and then the job is read as JSON.
+
+scontrol reads its commands from stdin, so that one call reads many jobs. It is told to print a mark
+between them, which nobody else knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from slurm_het.core.syntax import hostlist
+from slurm_het.slurm.lines import Line, Marks, NotUnderstoodError, end_of, rest_of
+from slurm_het.slurm.records import parse_minutes
+
+_UNSET = {"(null)", "N/A", "*", "None", ""}
+_ON_NODES = re.compile(r"Nodes=(\S+) CPU_IDs=\S* Mem=\d+ GRES=(\S*) ")
+
+
+def commands(lines: Mapping[int, Line], ids: Iterable[int], marks: Marks) -> bytes:
+    """What scontrol is to read so that `parse_records` can read its answer."""
+    asked = (f"show job {_one(job_id, lines[job_id])}\n" for job_id in ids)
+    return "".join(f"show hostnames {marks.record}\n{one}" for one in asked).encode()
+
+
+def _one(job_id: int, line: Line) -> str:
+    """The name of the one record, where the id of an array names those of all its tasks."""
+    array, _, tasks = line.tasks.partition("_")
+    first = re.match(r"\[?(\d+)", tasks)
+    return f"{array}_{first.group(1)}" if first else str(job_id)
+
+
+def parse_records(
+    text: str, lines: Mapping[int, Line], ids: Iterable[int], marks: Marks
+) -> Iterator[dict[str, Any]]:
+    """The records in the form of 22.05's JSON; jobs that are gone are left out.
+
+    Raises NotUnderstoodError, also where a job has changed between its line and the text.
+    """
+    _, *parts = text.split(f"\n{marks.record}\n")
+    asked = list(ids)
+    if len(parts) != len(asked):
+        raise NotUnderstoodError(f"scontrol answered {len(parts)} of {len(asked)} questions")
+    for job_id, part in zip(asked, parts, strict=True):
+        start = part.find("JobId=")
+        if start >= 0:
+            yield _record(job_id, lines[job_id], marks, part[start:])
+
+
+def _record(job_id: int, line: Line, marks: Marks, text: str) -> dict[str, Any]:
+    told = rest_of(line, marks)
+    match = re.match(_start_of(job_id, told), text, re.DOTALL)
+    if not match:
+        raise NotUnderstoodError(f"scontrol's text of job {job_id} begins as none that is known")
+    state, throttle, excluded = match["state"], match["throttle"], match["excluded"]
+    rest = text[match.end() :].partition(" Features=")[0]
+    memory = re.search(r" MinMemory(CPU|Node)=", rest)
+    most = re.search(r" NumNodes=\d+(?:-(\d+))? ", rest)
+    if not memory or not most:
+        raise NotUnderstoodError(f"scontrol's text of job {job_id} tells no memory, or no nodes")
+    kind = "memory_per_cpu" if memory[1] == "CPU" else "memory_per_node"
+    by_node = {
+        node: gres
+        for nodes, gres in _ON_NODES.findall(rest)
+        for node in hostlist.expand_readable(nodes)
+    }
+    nodes = hostlist.expand_readable(told["NodeList"]) if by_node else ()
+    return {
+        **_from_line(job_id, line, told),
+        "job_state": state,
+        "array_job_id": int(match["array"] or 0),  # also of one whose tasks are all cancelled
+        "array_max_tasks": int(throttle or 0),
+        "excluded_nodes": _text(excluded),
+        "max_nodes": int(most[1] or 0),
+        kind: _megabytes(told["MinMemory"]) or None,
+        "gres_detail": [by_node[node] for node in nodes if by_node.get(node)],
+    }
+
+
+def _start_of(job_id: int, told: Mapping[str, str]) -> str:
+    """A pattern for the start of the text, up to the node lists."""
+    known = {name: re.escape(value) for name, value in told.items()}
+    label = "N/A" if told["MCSLabel"] in _UNSET else known["MCSLabel"]
+    return (
+        rf"JobId={job_id} "
+        r"(?:ArrayJobId=(?P<array>\d+) ArrayTaskId=\S+ (?:ArrayTaskThrottle=(?P<throttle>\d+) )?|"
+        rf"HetJobId=\d+ HetJobOffset=\d+ )?JobName={known['Name']} (?:HetJobIdSet=\S+ )?"
+        rf"UserId=[^ =]+\({known['UserID']}\) GroupId=[^=]+ MCS_label={label} "
+        rf"Priority=\d+ Nice=-?\d+ Account={known['Account']} QOS={known['QOS']} "
+        rf"(?:WCKey={known['WCKey']} )?JobState=(?P<state>\w+) Reason=.*? "
+        rf"AllocNode:Sid={known['AllocNodes']}:\d+ "
+        r"ReqNodeList=\S+ ExcNodeList=(?P<excluded>\S+) NodeList="
+    )
+
+
+def _from_line(job_id: int, line: Line, told: Mapping[str, str]) -> dict[str, Any]:
+    tasks = line.tasks.partition("_")[2]
+    listed = tasks.startswith("[")
+    unknown = told["UserName"] == "nobody"  # what squeue calls a user whom its host does not know
+    return {
+        "job_id": job_id,
+        "user_name": None if unknown and told["UserID"] != "65534" else told["UserName"],
+        "user_id": _count(told["UserID"]),
+        "array_task_id": None if listed or not tasks else _count(tasks),
+        "array_task_string": tasks.strip("[]") if listed else "",
+        "state_reason": _reason(line.reason),
+        "priority": _count(line.priority),
+        "start_time": _count(line.start),
+        "end_time": end_of(line),
+        "shared": "none" if told["OverSubscribe"] == "NO" else "",
+        "time_limit": parse_minutes(told["TimeLimit"]),
+        **{key: _text(told[name]) for key, name in _TEXTS.items()},
+        **{key: _count(told[name]) for key, name in _COUNTS.items()},
+    }
+
+
+_TEXTS = {
+    "account": "Account", "qos": "QOS", "name": "Name", "partition": "Partition",
+    "dependency": "Dependency", "features": "Feature", "resv_name": "Reservation",
+    "licenses": "Licenses",
+    "required_nodes": "ReqNodes", "nodes": "NodeList", "tres_per_node": "tres-per-node",
+    "tres_per_job": "tres-per-job", "tres_per_task": "tres-per-task",
+    "tres_per_socket": "tres-per-socket", "cpus_per_tres": "cpus-per-tres",
+    "memory_per_tres": "mem-per-tres", "admin_comment": "admin_comment", "comment": "Comment",
+}  # fmt: skip
+_COUNTS = {
+    "het_job_id": "HetJobID", "node_count": "NumNodes", "cpus": "NumCPUs", "tasks": "NumTasks",
+    "tasks_per_node": "NTPerNode", "sockets_per_node": "Sockets", "threads_per_core": "Threads",
+    "minimum_cpus_per_node": "MinCpus", "submit_time": "SubmitTime",
+    "eligible_time": "EligibleTime", "restart_cnt": "RestartCnt", "exit_code": "exit_code",
+}  # fmt: skip
+
+
+def _text(value: str) -> str:
+    return "" if value in _UNSET else value
+
+
+def _count(value: str) -> int:
+    """A number, 0 of what is not set. Raises NotUnderstoodError."""
+    if value in _UNSET:
+        return 0
+    if not value.isdecimal():
+        raise NotUnderstoodError("squeue prints something else where a number stood")
+    return int(value)
+
+
+def _megabytes(value: str) -> int:
+    return _count(value.removesuffix("M"))
+
+
+def _reason(text: str) -> str:
+    """The reason's word, where squeue prints a sentence that begins with it."""
+    match = re.match(r"\(?(\w+)", text)
+    return match.group(1) if match else "None"
