@@ -88,7 +88,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     het: dict[str, object] = {}
     sbatch: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
-    quick: float = 40.0
+    quick: float = 30.0
     busy_from: float = 0.0
     not_yet: str = ""
 
