@@ -96,6 +96,7 @@ def _one(found: Scenario, path: Path, logs: Path | None) -> Comparison:
 def _text(name: str, seen: Comparison, options: argparse.Namespace) -> str:
     found = seen.scenario
     about = f"Slurm {slurm_version().text}, {found.seconds:g} s, {seen.plain.devices} devices"
+    about += f"; the machine's load was {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs"
     if found.busy_from:
         about += f"; busy counts from {found.busy_from:g} s on"
     return f"{name}: {found.what}\n  {about}\n{report.text(seen, everything=options.all)}"
