@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from slurm_het.core.preemption import NO_PREEMPTION, Modes, Preemption
 from slurm_het.core.reasons import Reason
 from slurm_het.core.site_limits import Claim, SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
@@ -173,23 +174,24 @@ class Partition:
     reservation_required: bool = False
     default: bool = False
     qos: str = ""  # whose limits hold for all jobs in it
+    tier: int = 1  # this and what follows: see core/preemption.py
+    preempt_modes: Modes = frozenset()
+    grace_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a cycle reads from Slurm, at `time` (epoch seconds).
-
-    `rewrites_gres`: this Slurm lets the GRES of a pending job be replaced (not 22.05).
-    """
+    """All that a cycle reads from Slurm, at `time` (epoch seconds)."""
 
     time: float
     jobs: tuple[Job, ...]
     nodes: tuple[NodeRecord, ...]
     partitions: tuple[Partition, ...]
-    rewrites_gres: bool = False
+    rewrites_gres: bool = False  # not 22.05: the GRES of a pending job can be replaced
     forgets_sharers: bool = False  # 22.05: see SlurmVersion.forgets_sharers
     limits: SiteLimits = field(default_factory=SiteLimits)
     reservations: tuple[ReservationRecord, ...] = ()
+    preemption: Preemption = NO_PREEMPTION
 
 
 # --- what we make of it ----------------------------------------------------------------------
@@ -229,8 +231,7 @@ class Node:
     - `has_shards`: shares of its devices can be asked for;
     - `held_exclusively`: a job has it with --exclusive;
     - `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE: jobs get it as a whole;
-    - `forgets_sharers`: its Slurm does (SlurmVersion), so whole devices and shares must not be
-      given out side by side;
+    - `forgets_sharers`: its Slurm does (SlurmVersion): no whole devices beside shares;
     - `promised_whole`: a job that is released to it has yet to take whole devices;
     - `reserved`: the reservation of Slurm's that has all of it now.
     """

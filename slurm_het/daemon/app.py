@@ -36,6 +36,7 @@ from slurm_het.solve.worker import WorkerSolver
 log = logging.getLogger("hetd")
 # A released job starts at Slurm's next pass; look once it should have.
 RELEASE_WAKE = 1.0
+ALARM_LEAST = 0.2  # clocks differ: look again and again, but not all the time
 MAX_BACKOFF = 30.0
 # A planning cycle makes some 100,000 objects that live until its end, hardly any of them in
 # reference loops. To collect garbage as often as Python does by default takes a tenth of its time
@@ -186,6 +187,8 @@ class Daemon:
         poll, failures = self.config.planner.poll_seconds, self.health.failures
         starting = self.cycle.pins.starting() and not failures
         pause = min(RELEASE_WAKE, poll) if starting else poll
+        if self.cycle.alarm and not failures:
+            pause = min(pause, max(ALARM_LEAST, self.cycle.alarm - time.time()))
         return min(MAX_BACKOFF, pause * 2.0 ** min(failures, 8))
 
     def _last_progress(self) -> float:

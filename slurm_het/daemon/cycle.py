@@ -14,6 +14,7 @@ from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.model import Plan, Snapshot
+from slurm_het.core.planner.alarm import next_change
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import (
@@ -93,6 +94,7 @@ class Cycle:
         self.inventory = Inventory({})
         self.report = Report()
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
+        self.alarm: float | None = None  # when to look again at the latest; of the clock
         self._warned: set[str] = set()
         self._journaled: set[tuple[str, int, bool]] = set()
         self._expectation = Expectation(journal, config, clocks, self._relax)
@@ -101,7 +103,7 @@ class Cycle:
     async def run(self) -> bool:
         """Run one cycle; returns whether another may find more to do at once."""
         began = time.perf_counter()
-        self.happened = []
+        self.happened, self.alarm = [], None
         observed = await self._observe()
         back = await self._settle(observed)
         if await self.gate.heed(self.gate.read(observed.snapshot)) is not GateOrder.PLAN:
@@ -116,6 +118,7 @@ class Cycle:
         self._record(prepared, decided, time.perf_counter() - began)
         await self.check_lead()
         moved, released = await self._apply(prepared, decided)
+        self.alarm = next_change(prepared)
         return moved or self._more(prepared, released)
 
     async def look(self) -> None:
@@ -208,12 +211,16 @@ class Cycle:
     def _record(self, prepared: Prepared, decided: Plan, seconds: float) -> None:
         """Journal the plan before any of it is applied: if hetd dies halfway, it reads it back."""
         now, tasks = self.clock(), len(prepared.ahead.tasks) + prepared.queue.unlisted
-        reserved = prepared.ahead.reserve
+        reserved, evictions = prepared.ahead.reserve, prepared.way.evictions
+        if evictions:
+            preempting = Plan(tuple(made.placement for made in evictions), status="preempting")
+            self.journal.record_plan(now, 0.0, tasks, preempting)
         if reserved:
             starts = {r.task.key: r.start for r in reserved}
             ahead = Plan(tuple(r.placement for r in reserved), status="reserved")
             self.journal.record_plan(now, 0.0, tasks, ahead, starts)
-        reasons = {**decided.waiting, **prepared.ahead.kept, **prepared.held}
+        waits, kept, held = prepared.way.waits, prepared.ahead.kept, prepared.held
+        reasons = {**decided.waiting, **kept, **waits, **held}
         waiting = {key: reason.told(local_time) for key, reason in reasons.items()}
         users = {task.key: task.user for task in prepared.queue.tasks}
         self.report = Report(
@@ -233,11 +240,13 @@ class Cycle:
 
         Returns whether some are back in the gate, and what became of the releases.
         """
-        moves = [TakeBack(key, why, penalty=False) for key, why in prepared.ahead.move.items()]
+        why = dict.fromkeys(prepared.way.move, "there is room for it sooner") | prepared.ahead.move
+        moves = [TakeBack(key, reason, penalty=False) for key, reason in why.items()]
         outcomes = await self.releaser.take_back(moves)
         moved = _came_back(outcomes)
         outcomes += await self.releaser.reserve(prepared)
-        released = await self.releaser.release(decided.placements, prepared)
+        released = await self.releaser.preempt(prepared)
+        released += await self.releaser.release(decided.placements, prepared)
         self._note(prepared.snapshot, [*outcomes, *released])
         return moved, released
 

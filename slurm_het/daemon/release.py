@@ -13,6 +13,8 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Prepared, TakeBack
 from slurm_het.core.planner.updates import release_fields, return_fields
 from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import few
+from slurm_het.core.reservations.make_way import Eviction
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm import SlurmClient
 from slurm_het.times import local_time
@@ -50,6 +52,21 @@ class Releaser:
                 outcome = Outcome(outcome.key, Event.RESERVED, detail)
             outcomes.append(outcome)
         return outcomes
+
+    async def preempt(self, prepared: Prepared) -> list[Outcome]:
+        """Pin the tasks that may preempt to the nodes where Slurm is to make room for them."""
+        jobs = {job.id: job for job in prepared.snapshot.jobs}
+
+        async def pin(made: Eviction) -> Outcome:
+            outcome = await self._release(made.placement, made.task, jobs.get(made.task.job_id))
+            self.pins.await_room(outcome.key, made.victims, made.patience)
+            if outcome.event is not Event.RELEASED:
+                return outcome
+            detail = f"{outcome.detail}, once Slurm has preempted {few(made.victims)}"
+            log.info("job %s is pinned: %s", outcome.key, detail)
+            return outcome._replace(detail=detail)
+
+        return await asyncio.gather(*map(pin, prepared.way.evictions))
 
     async def take_back(self, due: Iterable[TakeBack]) -> list[Outcome]:
         """Return jobs to the gate, side by side: each may have to be tried again for seconds."""

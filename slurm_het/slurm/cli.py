@@ -19,6 +19,7 @@ from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, Reading
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
+from slurm_het.slurm.preemption import PreemptionReader
 from slurm_het.slurm.records import parse_nodes, parse_partitions, parse_switches
 from slurm_het.slurm.reservations import parse_reservations
 from slurm_het.slurm.versions import (
@@ -31,6 +32,7 @@ from slurm_het.slurm.versions import (
 
 # slurmctld itself looks its partitions' groups up anew every GroupUpdateTime, 600 s by default.
 GROUPS_SECONDS = 600
+CONFIG_SECONDS = 60.0  # so long slurmctld's configuration is taken to be as it was
 MAX_ANSWER = 1 << 30  # squeue --json is about 4 KB a job (22.05)
 CHUNK = 1 << 20
 
@@ -42,7 +44,9 @@ class CliSlurm:
         self.settings = settings or SlurmSettings()
         self._version: SlurmVersion | None = None
         self._config: dict[str, str] | None = None
+        self._config_until = 0.0  # of time.monotonic()
         self._limits = LimitReader(self._run)
+        self._preemption = PreemptionReader(self._run)
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
         self.jobs = JobReader(self._run_bytes)
@@ -76,6 +80,7 @@ class CliSlurm:
             rewrites_gres=version.rewrites_gres,
             forgets_sharers=version.forgets_sharers,
             reservations=parse_reservations(reservations, records),
+            preemption=await self._preemption.read(await self._conf()),
         )
         return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf()))
 
@@ -141,8 +146,9 @@ class CliSlurm:
         return frozenset(conf.get("PrivateData", "none").split(",")) - {"none"}
 
     async def _conf(self) -> dict[str, str]:
-        """slurmctld's configuration, read once: what we use of it takes a restart to change."""
-        if self._config is None:
+        """slurmctld's configuration, which `scontrol reconfigure` may change."""
+        if self._config is None or time.monotonic() > self._config_until:
+            self._config_until = time.monotonic() + CONFIG_SECONDS
             pairs = (
                 line.partition("=")
                 for line in (await self._run("scontrol", "show", "config")).splitlines()
@@ -247,7 +253,8 @@ class CliSlurm:
                 self.answered = time.monotonic()
                 return out, await errors
         except TimeoutError as error:
-            self._silent_until = time.monotonic() + RETRY_SECONDS
+            if not path.endswith("sacctmgr"):  # that slurmdbd does not answer is another matter
+                self._silent_until = time.monotonic() + RETRY_SECONDS
             raise SlurmError(
                 f"{path} did not answer within {seconds:g} s", "is slurmctld up and responsive?"
             ) from error

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from slurm_het.core.model import NodeRecord, Partition
 from slurm_het.core.syntax import hostlist
+from slurm_het.slurm.preemption import modes_of
 
 _KEY = re.compile(r"(?:^|\s)([A-Z][A-Za-z:/]*)=")
 _USED = re.compile(r"\(IDX:\d")  # in GresUsed: `gpu:a100:4(IDX:0-3)`; IDX:N/A of none
@@ -95,6 +96,9 @@ def _partition(f: dict[str, str]) -> Partition:
         exclusive=f.get("OverSubscribe") == "EXCLUSIVE",
         reservation_required=f.get("ReqResv") == "YES",
         default=f.get("Default") == "YES",
+        tier=_int(f.get("PriorityTier", "1")),
+        preempt_modes=modes_of(f.get("PreemptMode", "")),
+        grace_seconds=_int(f.get("GraceTime")),
         qos="" if f.get("QoS", "") in _NONE else f["QoS"],
     )
 

@@ -18,6 +18,8 @@ class Pin:
     `start` is 0 for a task that should start at once. A task that is pinned ahead, to nodes that
     are not free yet, starts at `start` (epoch seconds) at the latest. `nodes_min` is the least
     number of nodes that the job asked for, if its release raised that; 0 if not, or not known.
+    `preempts` are the keys of the jobs that Slurm is to preempt for it, and `patience` the seconds
+    that they are given to end.
     """
 
     task: Task
@@ -25,6 +27,8 @@ class Pin:
     since: float
     start: float = 0.0
     nodes_min: int = 0
+    preempts: tuple[str, ...] = ()
+    patience: float = 0.0
 
 
 def room_beside(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:

@@ -20,6 +20,7 @@ class Event(StrEnum):
     MOVED = "moved"  # somebody else sent it to another partition
     RETURNED = "returned"  # it was taken back into the gate
     KEPT = "kept"  # it could not be taken back
+    PREEMPTED = "preempted"  # it made room for another job, and waits again or has ended
     HANDED_OVER = "handed over"  # plain Slurm places it
 
 

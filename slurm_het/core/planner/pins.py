@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from slurm_het.core.cluster.fit import could_start
@@ -12,6 +12,7 @@ from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.cluster.placement import placement_of
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.reading import ClusterFacts, read_job
+from slurm_het.core.jobs.waits import begins_later
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.repairs import LastPlan, Planned
@@ -60,6 +61,11 @@ class Pins:
         `nodes_min` is what the job asked for, if the release sets another number of nodes.
         """
         self.pins[task.key] = Pin(task, placement, ticks, start, nodes_min)
+
+    def await_room(self, key: str, preempts: tuple[str, ...], patience: float) -> None:
+        """Note whom Slurm is to preempt for a pinned task, and how many seconds they may take."""
+        if pin := self.pins.get(key):
+            self.pins[key] = replace(pin, preempts=preempts, patience=patience)
 
     def ahead(self) -> tuple[Pin, ...]:
         """The pins whose nodes are not free yet."""
@@ -112,7 +118,9 @@ class Pins:
         """Pins past their grace time; `now` is epoch seconds."""
         grace = self.grace_seconds
         return [
-            p for p in self.pins.values() if ticks - p.since >= grace and now - p.start >= grace
+            p
+            for p in self.pins.values()
+            if ticks - p.since >= grace + p.patience and now - p.start >= grace
         ]
 
     def stranded(self, inventory: Inventory) -> dict[str, str]:
@@ -142,7 +150,7 @@ class Pins:
         """Compare the pins with Slurm's records; forget those that are settled. Returns what
         became of them."""
         jobs = {job.key: job for job in snapshot.jobs}
-        outcomes: list[Outcome] = []
+        outcomes = self._preempted(jobs)
         for key, pin in list(self.pins.items()):
             job = jobs.get(key)
             settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
@@ -163,6 +171,17 @@ class Pins:
                 del self.returned[key]
         return outcomes
 
+    def _preempted(self, jobs: Mapping[str, Job]) -> list[Outcome]:
+        """Who has made room for a pinned task since the last look; each is told of once."""
+        outcomes = []
+        for key, pin in self.pins.items():
+            made = tuple(k for k in pin.preempts if k in jobs and _was_preempted(jobs[k]))
+            detail = f"for job {key}, on {hostlist.fold(pin.placement.nodes)}"
+            outcomes += [Outcome(victim, Event.PREEMPTED, detail) for victim in made]
+            left = tuple(victim for victim in pin.preempts if victim not in made)
+            self.pins[key] = replace(pin, preempts=left)
+        return outcomes
+
     def recover(
         self, snapshot: Snapshot, inventory: Inventory, policy: Policy, last_plan: LastPlan
     ) -> list[Pin]:
@@ -171,14 +190,11 @@ class Pins:
         They were released before hetd restarted; or Slurm's answer was lost; or they ran and were
         requeued (`scontrol requeue`, a failed node), and Slurm kept their node list.
         """
-        pools = {p.partition for p in policy.pools}
         return [
             pin
             for job in snapshot.jobs
-            if job.state == "PENDING"
-            and job.partition in pools
-            and job.key not in self.pins
-            and _is_ours(job)
+            if job.key not in self.pins
+            and _is_pinned(job, policy)
             and not moved_away(job, inventory)
             and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job.key)))
         ]
@@ -196,12 +212,27 @@ LIMITS = ("Assoc", "QOS", "Max")
 def does_not_start(job: Job) -> bool:
     """Whether Slurm says that it will not start a pinned job, whatever becomes free.
 
-    A pin is a loan: the nodes of such a job go back at once. A requeued job is another case: it
-    keeps its pin until its begin time, which Slurm sets two minutes ahead.
+    A pin is a loan: the nodes of such a job go back at once.
     """
     if job.state != "PENDING":
         return False
     return job.reason in NO_START or job.reason.startswith(LIMITS)
+
+
+def begin_later(snapshot: Snapshot, policy: Policy) -> frozenset[str]:
+    """The keys of the released jobs that were requeued and have yet to wait (Slurm: 2 min).
+
+    Until then their nodes are of use to others; then others may be free sooner than their own.
+    """
+    return frozenset(
+        job.key
+        for job in snapshot.jobs
+        if job.eligible_time > snapshot.time and begins_later(job) and _is_pinned(job, policy)
+    )
+
+
+def _was_preempted(job: Job) -> bool:
+    return job.state == "PREEMPTED" or (job.state == "PENDING" and job.restarts > 0)
 
 
 def moved_away(job: Job, inventory: Inventory) -> bool:
@@ -214,6 +245,12 @@ def moved_away(job: Job, inventory: Inventory) -> bool:
     nodes = map(inventory.nodes.get, hostlist.expand_readable(job.req_nodes))
     partitions = set(job.partition.split(","))
     return any(node and not partitions & set(node.partitions) for node in nodes)
+
+
+def _is_pinned(job: Job, policy: Policy) -> bool:
+    """Whether a job waits where a release has sent it."""
+    in_pool = any(job.partition == pool.partition for pool in policy.pools)
+    return job.state == "PENDING" and in_pool and _is_ours(job)
 
 
 def _is_ours(job: Job) -> bool:

@@ -27,7 +27,7 @@ from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.lessons import Lessons
 from slurm_het.core.planner.outcomes import Outcome
-from slurm_het.core.planner.pins import Pins, does_not_start
+from slurm_het.core.planner.pins import Pins, begin_later, does_not_start
 from slurm_het.core.planner.plan import Solve, in_turn, plan, select
 from slurm_het.core.planner.repairs import (
     Holdings,
@@ -40,6 +40,7 @@ from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.look_ahead import Outlook, look_ahead
+from slurm_het.core.reservations.make_way import Way, make_way
 from slurm_het.core.reservations.shield import Shield
 from slurm_het.core.worth.forecast import Forecast
 
@@ -94,8 +95,8 @@ class Prepared:
     `pins` are the released jobs that are not seen running yet; `room` is what they leave free.
     `queue` has the gated jobs; `strays` are the ids of those that must be classified first.
     `held` says, by key, which tasks a limit holds back, a known one or one that Slurm has told of.
-    `ahead` says for whom nodes are kept; its `tasks` may be planned now. `window` has those of them
-    that this plan looks at.
+    `way` says who starts by preempting others, `ahead` for whom nodes are kept; its `tasks` may be
+    planned now. `window` has those of them that this plan looks at.
     """
 
     snapshot: Snapshot
@@ -106,6 +107,7 @@ class Prepared:
     queue: TaskPools
     strays: frozenset[int]
     held: dict[str, Reason]
+    way: Way
     ahead: Outlook
     window: tuple[Task, ...]
 
@@ -135,19 +137,24 @@ def observe(
         policy,
         tuple(outcomes),
         tuple(pin.task.key for pin in recovered),
-        tuple(_overdue(snapshot, inventory, memory, ticks)),
+        tuple(_overdue(snapshot, policy, inventory, memory, ticks)),
     )
 
 
 def _overdue(
-    snapshot: Snapshot, inventory: Inventory, memory: Memory, ticks: float
+    snapshot: Snapshot, policy: Policy, inventory: Inventory, memory: Memory, ticks: float
 ) -> Iterator[TakeBack]:
     pins, jobs = memory.pins, {job.key: job for job in snapshot.jobs}
     ending = {key for key, job in jobs.items() if job.state == "COMPLETING"}
     closings = Closings.of(snapshot, inventory)
     stranded = {key: why for key, why in pins.stranded(inventory).items() if key not in ending}
     late = {pin.task.key for pin in pins.late(ticks, snapshot.time)}
+    later = begin_later(snapshot, policy)
+    for key in later:
+        yield TakeBack(key, "it was requeued and begins later", penalty=False)
     for key, pin in pins.pins.items():
+        if key in later:
+            continue
         job = jobs.get(key)
         if key in stranded:
             yield TakeBack(key, stranded[key], penalty=False)
@@ -177,14 +184,18 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     within = within_limits(snapshot, tasks, pins, room, startable)
     tasks, held = memory.lessons.heed(within.tasks, jobs, pins, ticks, startable)
     held |= within.held
-    ahead = look_ahead(snapshot, room, tasks, pins, policy, limits)
-    shield = Shield(ahead.axis, ahead.reservations, tasks, limits)
-    shielded = in_turn(map(shield.keep_off, ahead.tasks), room)
-    window = within.claiming(select(room, shielded, limits.window_tasks))
+    tasks = within.claiming(tasks) if snapshot.preemption.by else tasks
+    way = make_way(snapshot, room, tasks, pins, policy)
+    ahead = look_ahead(snapshot, way.room, way.tasks, pins, policy, limits)
+    shield = Shield(ahead.axis, ahead.reservations, way.tasks, limits)
+    shielded = in_turn(map(shield.keep_off, ahead.tasks), way.room)
+    window = within.claiming(select(way.room, shielded, limits.window_tasks))
     ahead = replace(ahead, kept=shield.kept | ahead.kept)
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
-    return Prepared(snapshot, inventory, policy, pins, room, queue, strays, held, ahead, window)
+    return Prepared(
+        snapshot, inventory, policy, pins, way.room, queue, strays, held, way, ahead, window
+    )  # fmt: skip
 
 
 def _strays(snapshot: Snapshot, queue: TaskPools, policy: Policy, memory: Memory) -> frozenset[int]:

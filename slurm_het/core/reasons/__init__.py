@@ -40,7 +40,9 @@ from slurm_het.core.reasons.order import (
     NotLookedAt,
     OutOfTime,
     PlanRefused,
+    PreemptsFirst,
     ReturnedBefore,
+    RoomIsMade,
     SlurmsOrder,
 )
 from slurm_het.core.reasons.room import (
@@ -92,8 +94,10 @@ __all__ = [
     "PlacedByNobody",
     "PlacedBySlurm",
     "PlanRefused",
+    "PreemptsFirst",
     "Reason",
     "ReturnedBefore",
+    "RoomIsMade",
     "SlurmWaits",
     "SlurmsOrder",
     "TellTime",

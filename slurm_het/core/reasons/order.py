@@ -101,6 +101,30 @@ class SlurmsOrder(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class PreemptsFirst(Reason):
+    """It may preempt so many `jobs` on its `nodes`, and Slurm has yet to do that."""
+
+    code = "preempts-first"
+    jobs: int
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        jobs = f"{self.jobs} jobs are" if self.jobs > 1 else "1 job is"
+        return f"starts once {jobs} preempted on {few(self.nodes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class RoomIsMade(Reason):
+    """Others are preempted on `nodes` already, and what they leave is enough for it too."""
+
+    code = "room-is-made"
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"starts once the jobs that are being preempted on {few(self.nodes)} have ended"
+
+
+@dataclass(frozen=True, slots=True)
 class CanStart(Reason):
     """Nothing holds it back but that `whom` has not released it yet: the next plan, hetd."""
 

@@ -56,13 +56,21 @@ def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFre
     by_node: dict[str, list[ComingFree]] = {}
     for job in snapshot.jobs:
         if job.holds_nodes and (end := _end(job, snapshot.time)):
-            nodes = hostlist.expand_readable(job.nodes)  # take_inventory warns of bad lists
-            held = held_indexes(job, policy)
-            for node in nodes:
-                cpus = -(-job.cpus // len(nodes))
-                memory = job.memory_on_node(cpus, len(held.get(node, ())))
-                by_node.setdefault(node, []).append(ComingFree(end, job.key, cpus, memory))
+            for node, given in given_back(job, policy, end).items():
+                by_node.setdefault(node, []).append(given)
     return {node: tuple(sorted(there, key=lambda e: e.end)) for node, there in by_node.items()}
+
+
+def given_back(job: Job, policy: Policy, end: float = 0.0) -> dict[str, ComingFree]:
+    """By node, what a running job gives back when it ends."""
+    nodes = hostlist.expand_readable(job.nodes)  # take_inventory warns of bad lists
+    held = held_indexes(job, policy)
+    given: dict[str, ComingFree] = {}
+    for node in nodes:
+        cpus = -(-job.cpus // len(nodes))
+        memory = job.memory_on_node(cpus, len(held.get(node, ())))
+        given[node] = ComingFree(end, job.key, cpus, memory)
+    return given
 
 
 def with_pins(

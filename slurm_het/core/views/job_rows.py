@@ -20,6 +20,7 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason, TellTime
+from slurm_het.core.reservations.make_way import why_pinned
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.errors import HetError
@@ -106,7 +107,7 @@ def make_view(
     observed = observe(snapshot, policy, known, 0.0)
     for due in observed.take_back:
         if not due.penalty:  # hetd's next look takes it back: nothing is kept for it
-            del known.pins.pins[due.key]
+            known.pins.pins.pop(due.key, None)
     prepared = prepare(observed, limits, known, 0.0)
     states = {partition.name: partition.state for partition in snapshot.partitions}
     intake = states.get(policy.intake_partition, "missing")
@@ -135,6 +136,9 @@ class _Maker:
         self.at = at
         self.warnings: list[str] = []
         self.whys = whys
+        self.pinned = why_pinned(
+            prepared.snapshot, prepared.inventory, prepared.pins, prepared.policy
+        )
         self.tasks = whys.tasks | {pin.task.job_id: pin.task for pin in prepared.pins}
 
     def row(self, job: Job) -> JobRow:
@@ -238,6 +242,8 @@ class _Maker:
             nodes = map(self.inventory.nodes.get, hostlist.expand_readable(job.req_nodes))
             lost = [f"{node.name} is {node.state}" for node in nodes if node and not node.usable]
             by = f", expected by {self.at(job.start_time)}" if job.start_time > self.now else ""
+            if why := self.pinned.get(job.key):
+                by = f", {why}"
             return f"{job.reason}; pinned to {job.req_nodes}{f', and {lost[0]}' if lost else by}"
         return job.reason if job.finished and job.reason != "None" else ""
 

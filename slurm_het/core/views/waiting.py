@@ -60,8 +60,9 @@ class Whys:
 
     def _own(self, task: Task) -> str:
         prepared = self.prepared
-        if reason := prepared.held.get(task.key) or prepared.ahead.kept.get(task.key):
-            return reason.told(self.at)
+        for reasons in (prepared.held, prepared.way.waits, prepared.ahead.kept):
+            if reason := reasons.get(task.key):
+                return reason.told(self.at)
         task = self._inside.get(task.key, task)  # kept off what its reservation does not have
         request = task.request
         if request not in self._known:

@@ -1,0 +1,28 @@
+"""When something happens next that no event tells of: a job may begin, or may be preempted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from slurm_het.core.cluster.preemptable import Rules
+from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.planner.proposal import Prepared
+
+
+def next_change(prepared: Prepared) -> float | None:
+    """Epoch seconds; None if nothing is known to happen.
+
+    Plain Slurm would look by itself then, and a job should not wait longer for us.
+    """
+    now = prepared.snapshot.time
+    return min((at for at in _changes(prepared) if at > now), default=None)
+
+
+def _changes(prepared: Prepared) -> Iterator[float]:
+    snapshot = prepared.snapshot
+    for job in snapshot.jobs:
+        if is_gated(job, prepared.policy):
+            yield job.eligible_time
+    if snapshot.preemption.by and (prepared.queue.tasks or prepared.pins):
+        rules = Rules.of(snapshot)
+        yield from (rules.preemptable_at(job) for job in snapshot.jobs if job.state == "RUNNING")

@@ -1,0 +1,381 @@
+"""Who starts by preempting others, where, and whom that costs what they have done so far.
+
+Slurm preempts for a waiting job by itself, the jobs on the nodes that it is pinned to. So the plan
+chooses the nodes: those where the least is thrown away.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from slurm_het.core.cluster.fit import (
+    could_start,
+    fitting_states,
+    grid_for,
+    groups_of,
+    has_room,
+    need,
+    serving,
+)
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.occupancy import take
+from slurm_het.core.cluster.pinned import Pin, room_beside
+from slurm_het.core.cluster.preemptable import Rules, slurms_choice
+from slurm_het.core.model import Node, Placement, Slot, Snapshot, Task
+from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import PreemptsFirst, Reason, RoomIsMade
+from slurm_het.core.reservations.closings import Closings
+from slurm_het.core.reservations.reservation import Reservation, keep_free, placement_on
+from slurm_het.core.reservations.victims import (
+    Cost,
+    Victim,
+    cost_of,
+    least_cost,
+    victims_of,
+    without,
+)
+from slurm_het.core.site_limits import Budget
+
+MOST = 64
+"""So many tasks are given others' room in one cycle at most."""
+LOOK_SECONDS = 45.0
+"""Slurm ends a job whose grace time is over up to so much later (seen: 16 s; 22.05)."""
+SEATED_MOST = 64
+"""So many tasks that can start are given room before one that preempts looks for its own."""
+LOOKED_AT_MOST = 32
+"""So many different requests that find no room so are looked at in one cycle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """A task that starts where `victims` (the keys of their jobs) are to make room for it.
+
+    There are none where those that are preempted already leave it enough.
+    They have `grace_seconds` to end; `lost` are the device-seconds that are thrown away.
+    """
+
+    task: Task
+    placement: Placement
+    victims: tuple[str, ...]
+    grace_seconds: int
+    lost: float
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds more than others the task may wait where it is released to."""
+        return self.grace_seconds + LOOK_SECONDS if self.grace_seconds else 0.0
+
+    @property
+    def reason(self) -> Reason:
+        """Why the task waits until then."""
+        nodes = self.placement.nodes
+        return PreemptsFirst(len(self.victims), nodes) if self.victims else RoomIsMade(nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What preemption changes for a plan.
+
+    - `evictions`: the tasks that are released to nodes where others make room for them;
+    - `waits`: why these wait, and those that will have room when others have been preempted;
+    - `move`: keys of pins to take back, as they could start sooner;
+    - `tasks`: the others, in order; `room`: what is free for them.
+    """
+
+    tasks: tuple[Task, ...]
+    room: Inventory
+    evictions: tuple[Eviction, ...] = ()
+    waits: Mapping[str, Reason] = field(default_factory=dict)
+    move: tuple[str, ...] = ()
+
+
+def make_way(
+    snapshot: Snapshot,
+    room: Inventory,
+    tasks: tuple[Task, ...],
+    pins: Sequence[Pin],
+    policy: Policy,
+) -> Way:
+    """Decide which of the tasks that have no room start by preempting others.
+
+    `tasks` are in Slurm's priority order, `room` is what is free beside `pins`. A task that has
+    room preempts nobody.
+    """
+    if not snapshot.preemption.by:
+        return Way(tasks, room)
+    seekers = (*tasks, *(pin.task for pin in pins))
+    going = _Going(snapshot, room, tuple(victims_of(snapshot, seekers, policy)), pins)
+    if not going.victims:
+        return Way(tasks, room)
+    evictions: list[Eviction] = []
+    rest: list[Task] = []
+    waits: dict[str, Reason] = {}
+    in_vain: set[object] = set()
+    for task, now in zip(tasks, going.closings.keep_off(tasks, room), strict=True):
+        full = len(evictions) == MOST or len(in_vain) == LOOKED_AT_MOST
+        kind = now.request, going.kind(task)
+        if full or could_start(now, room):
+            going.before.append(now)
+            rest.append(task)
+        elif kind in in_vain or not going.has_victims(task) or not going.within_limits(task):
+            rest.append(task)
+        elif (made := going.seat(now)) is None:
+            in_vain.add(kind)
+            rest.append(task)
+        else:
+            evictions += [replace(made, task=task)] if made.victims else []
+            waits[task.key] = made.reason
+    new = [Pin(made.task, made.placement, 0.0) for made in evictions]
+    left = room_beside(room, new) if new else room
+    return Way(tuple(rest), left, tuple(evictions), waits, going.to_move(pins))
+
+
+def why_pinned(
+    snapshot: Snapshot, inventory: Inventory, pins: Iterable[Pin], policy: Policy
+) -> dict[str, Reason]:
+    """Why the pins wait whose nodes others have yet to make room on, by key."""
+    if not snapshot.preemption.by:
+        return {}
+    pins = tuple(pins)
+    seekers = (pin.task for pin in pins)
+    going = _Going(snapshot, inventory, tuple(victims_of(snapshot, seekers, policy)), ())
+    found = ((pin.task.key, going.on_its_nodes(pin)) for pin in pins)
+    return {key: made.reason for key, made in found if made and made.victims}
+
+
+class _Offer(NamedTuple):
+    """A node as it is once `victims` have left it, and the slot fits."""
+
+    node: Node
+    victims: tuple[Victim, ...]
+
+
+@dataclass
+class _Found:
+    """The nodes found so far for one task, and whom that preempts."""
+
+    pool: str
+    offers: list[_Offer] = field(default_factory=list)
+    victims: dict[str, Victim] = field(default_factory=dict)
+
+
+class _Going:
+    """Who is preempted in this cycle, and the nodes as they are once those are gone."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        room: Inventory,
+        victims: tuple[Victim, ...],
+        pins: Iterable[Pin],
+    ) -> None:
+        self.rules, self.room = Rules.of(snapshot), room
+        self.jobs = {job.id: job for job in snapshot.jobs}
+        self.victims = victims
+        self.nodes = dict(room.nodes)
+        self.reserved = [Reservation(p.task, p.placement, p.start) for p in pins if p.start]
+        self.closings = Closings.of(snapshot, room)
+        self.before: list[Task] = []
+        self.spent: Counter[Budget] = Counter()
+        self.gone: set[str] = set()
+        self._by_node: dict[str, list[Victim]] = {}
+        for victim in victims:
+            for name in victim.gives:
+                self._by_node.setdefault(name, []).append(victim)
+        self._bounds: dict[object, dict[str, Cost | None]] = {}
+        self._may: dict[object, frozenset[str]] = {}
+        leaving = {key for pin in pins for key in pin.preempts}
+        self._leave([victim for victim in victims if victim.key in leaving])
+
+    def kind(self, task: Task) -> object:
+        """The same for tasks that may preempt the same jobs."""
+        job = self.jobs.get(task.job_id)
+        return job and (job.qos, job.priority if self.rules.by_priority else 0)
+
+    def has_victims(self, task: Task) -> bool:
+        """Whether there is anybody that the task may preempt now."""
+        return any(self.may_preempt(task, pool) for pool in task.pools)
+
+    def within_limits(self, task: Task) -> bool:
+        """Whether the site's limits let a task start beside those that have been seated."""
+        return all(
+            asks <= budget.left_for(asks, task.priority) - self.spent[budget]
+            for budget, asks in task.claims
+        )
+
+    def may_preempt(self, task: Task, pool: str) -> frozenset[str]:
+        """The keys of those that the task may preempt from a pool."""
+        job, key = self.jobs.get(task.job_id), (pool, self.kind(task))
+        if job is None:
+            return frozenset()
+        if key not in self._may:
+            self._may[key] = frozenset(
+                victim.key
+                for victim in self.victims
+                if all(self.rules.may_preempt(job, pool, each) for each in victim.jobs)
+            )
+        return self._may[key]
+
+    def cheapest(self, task: Task) -> Eviction | None:
+        """Where the task costs others least; None if even preemption makes no room for it."""
+        nodes = [self.nodes[name] for name in self._candidates(self._kept_off(task))]
+        found: list[_Found] = []
+        for pool in task.pools:
+            inside = [n for n, node in enumerate(nodes) if pool in node.partitions]
+            for group in groups_of(replace(task, pools=(pool,)), nodes, inside):
+                one = self._find(task, pool, [nodes[n].name for n in sorted(group)])
+                found += [one] if one else []
+        if not found:
+            return None
+        best = min(found, key=lambda one: cost_of(one.victims.values()))
+        victims = best.victims.values()
+        there = placement_on(
+            replace(task, pools=(best.pool,)), [offer.node for offer in best.offers]
+        )
+        return Eviction(
+            task,
+            there,
+            tuple(job.key for victim in victims for job in victim.jobs),
+            max((victim.grace_seconds for victim in victims), default=0),
+            sum(victim.lost for victim in victims),
+        )
+
+    def _candidates(self, task: Task) -> list[str]:
+        grid = grid_for(task, self.room)
+        names = (name for s in fitting_states(task, grid) for name in grid.states[s].names)
+        return [name for name in names if name not in task.exc_nodes]
+
+    def _kept_off(self, task: Task) -> Task:
+        """The task, kept off the nodes of reservations that go before it."""
+        job = self.jobs[task.job_id]
+        before = [
+            r
+            for r in self.reserved
+            if not (other := self.jobs.get(r.task.job_id))
+            or not self.rules.outranks(job, task.pools[0], other)
+        ]
+        return keep_free((task,), before, self.room, self.rules.now)[0]
+
+    def _find(self, task: Task, pool: str, names: list[str]) -> _Found | None:
+        """The cheapest nodes of a group, each as cheap as those before it leave it.
+
+        Only what could be cheapest is looked at closely.
+        """
+        found, may = _Found(pool), self.may_preempt(task, pool)
+        bounds = self._bounds_of(task, pool)
+        heap = [(bound, name) for name in names if (bound := bounds(name))]
+        heapq.heapify(heap)
+        offers: dict[str, _Offer] = {}
+        while heap and len(found.offers) < len(task.slots):
+            cost, name = heapq.heappop(heap)
+            offer = offers.get(name)
+            if offer and cost_of(offer.victims) == cost:
+                new = {v.key: v for v in offer.victims}
+                found.offers.append(offer)
+                found.victims |= new
+                changed = {n for v in new.values() for n in v.gives if n != name}
+                heap = [(Cost() if n in changed else c, n) for c, n in heap if n != name]
+                heapq.heapify(heap)
+                offers = {n: o for n, o in offers.items() if n not in changed and n != name}
+            elif offer := self._offer(task, name, may, found.victims):
+                offers[name] = offer
+                heapq.heappush(heap, (cost_of(offer.victims), name))
+        return found if len(found.offers) == len(task.slots) else None
+
+    def _offer(
+        self, task: Task, name: str, may: frozenset[str], leave: Mapping[str, Victim]
+    ) -> _Offer | None:
+        """The node without those who leave anyway, and without whom Slurm takes besides."""
+        slot, node = task.largest_slot, self.nodes[name]
+        there = self._by_node.get(name, ())
+        for victim in there:
+            node = without(node, victim) if victim.key in leave else node
+        taken = slurms_choice(
+            node,
+            [v for v in there if v.key in may and v.key not in self.gone and v.key not in leave],
+            without,
+            lambda left: has_room(task, slot, left),
+            self.rules.preemption.reorder_count,
+        )
+        return _Offer(taken[1], taken[0]) if taken else None
+
+    def _bounds_of(self, task: Task, pool: str) -> Callable[[str], Cost | None]:
+        """What such tasks cost others at least, by node; None if there is no room in any case."""
+        slot, may = task.largest_slot, self.may_preempt(task, pool)
+        known = self._bounds.setdefault((task.request, pool, self.kind(task)), {})
+
+        def bound(name: str) -> Cost | None:
+            if name not in known:
+                known[name] = self._bound(task, slot, name, may)
+            return known[name]
+
+        return bound
+
+    def _bound(self, task: Task, slot: Slot, name: str, may: frozenset[str]) -> Cost | None:
+        node = self.nodes[name]
+        if has_room(task, slot, node):
+            return Cost()
+        there = [v for v in self._by_node.get(name, ()) if v.key in may and v.key not in self.gone]
+        return least_cost(there, name, slot.devices - len(serving(task, node)))
+
+    def seat(self, task: Task) -> Eviction | None:
+        """Find room for a task; those before it that can start have taken theirs first."""
+        for first in self.before[:SEATED_MOST]:
+            made = self.cheapest(first)
+            if made and not made.victims:
+                self._give(made)
+        self.before.clear()
+        found = self.cheapest(task)
+        if found:
+            self._give(found)
+            self.spent.update(dict(task.claims))
+        return found
+
+    def _give(self, made: Eviction) -> None:
+        self._leave([v for v in self.victims if v.key in made.victims])
+        where = zip(made.placement.nodes, made.placement.devices, made.task.slots, strict=True)
+        for name, indexes, slot in where:
+            node = self.nodes[name]
+            self._set(name, take(node, made.task, indexes, need(made.task, slot, node)))
+
+    def _leave(self, victims: Iterable[Victim]) -> None:
+        for victim in victims:
+            self.gone.add(victim.key)
+            for name in victim.gives:
+                if name in self.nodes:
+                    self._set(name, without(self.nodes[name], victim))
+
+    def _set(self, name: str, node: Node) -> None:
+        self.nodes[name] = node
+        for known in self._bounds.values():
+            known.pop(name, None)
+
+    def to_move(self, pins: Iterable[Pin]) -> tuple[str, ...]:
+        """The tasks that could start sooner than where they are pinned to."""
+        return tuple(pin.task.key for pin in pins if self._sooner(pin))
+
+    def _sooner(self, pin: Pin) -> bool:
+        """Whether a task is pinned ahead and may preempt now, or need not wait for a grace time.
+
+        Where it is pinned ahead Slurm would preempt by itself, some time (22.05: 10 to 20 s).
+        """
+        if pin.patience:
+            wait_for = (v.jobs[0] for v in self.victims if v.key in pin.preempts)
+            running = any(job.state == "RUNNING" for job in wait_for)
+            (task,) = self.closings.keep_off((pin.task,), self.room)
+            return running and could_start(task, self.room)
+        if not pin.start or not self.has_victims(pin.task):
+            return False
+        made = self.cheapest(self.closings.keep_off((pin.task,), self.room)[0])
+        return made is not None and bool(made.victims)
+
+    def on_its_nodes(self, pin: Pin) -> Eviction | None:
+        """Whom a pinned task preempts where it is pinned."""
+        if not self.has_victims(pin.task):
+            return None
+        others = frozenset(self.nodes).difference(pin.placement.nodes)
+        return self.cheapest(replace(pin.task, exc_nodes=pin.task.exc_nodes | others))
