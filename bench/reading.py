@@ -137,7 +137,8 @@ def peak(directory: Path) -> int:
 async def run(box: Sandbox, base: Path, options: argparse.Namespace) -> list[str]:
     """The rounds; the lines of the result."""
     config = load_config(box.config_path)
-    slurm = CliSlurm(replace(config.slurm, conf=Path(box.env["SLURM_CONF"])))
+    conf = Path(box.env["SLURM_CONF"])  # and JSON of all jobs takes long on a busy machine
+    slurm = CliSlurm(replace(config.slurm, conf=conf, timeout_seconds=60))
     journal = Journal(config.paths.journal)
     solver = WorkerSolver(config.planner.solver, config.planner.gap)
     gate = Gate(slurm, config.policy.intake_partition, config.paths.state_dir, Holds(base))
