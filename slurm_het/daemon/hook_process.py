@@ -39,7 +39,7 @@ from slurm_het.settings import Config
 log = logging.getLogger("hetd.hook")
 LENGTH = struct.Struct(">I")
 MAX_FRAME = 64 << 20
-READY, ADMITTED, KEPT = b"r", b"a", b"k"
+READY, ADMITTED, KEPT, URGENT = b"r", b"a", b"k", b"u"
 START_SECONDS = 20.0
 REMEMBERED = 64
 TELL_SECONDS = 0.02
@@ -83,12 +83,14 @@ def offer(inventory: Inventory) -> Inventory:
     return Inventory(chosen, reservations=tuple(trimmed))
 
 
+OnAdmit = Callable[[int, bool, bool], None]
+"""Called with how many jobs were admitted, and whether any reply is `kept`, any job `urgent`."""
+
+
 class HookChild:
     """The parent's end: starts the process, keeps its inventory fresh, hears of admissions."""
 
-    def __init__(
-        self, config: Config, on_admit: Callable[[int, bool], None], on_exit: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: Config, on_admit: OnAdmit, on_exit: Callable[[], None]) -> None:
         self.config = config
         self.on_admit = on_admit
         self.on_exit = on_exit
@@ -138,7 +140,7 @@ class HookChild:
 
     async def _listen(self, stdout: asyncio.StreamReader) -> None:
         while told := await stdout.read(4096):
-            self.on_admit(told.count(ADMITTED), KEPT in told)
+            self.on_admit(told.count(ADMITTED), KEPT in told, URGENT in told)
         log.error("the hook's process ended: hetd stops, the gate opens")
         self.on_exit()
 
@@ -153,14 +155,16 @@ class _Notice:
         self._untold = b""
         self._due: asyncio.TimerHandle | None = None
 
-    def admitted(self, kept: bool) -> None:
-        """One more; `kept`: the hook may admit others like it unasked."""
-        self._untold += ADMITTED + (KEPT if kept else b"")
-        if not self._due:
+    def admitted(self, kept: bool, urgent: bool) -> None:
+        """One more; `kept`: the hook may admit others like it unasked; `urgent`: srun, salloc."""
+        self._untold += ADMITTED + (KEPT if kept else b"") + (URGENT if urgent else b"")
+        if not self._due or urgent:
             self._tell()
 
     def _tell(self) -> None:
-        self._due = None
+        if self._due:
+            self._due.cancel()
+            self._due = None
         if not self._untold:
             return
         # Full: the parent is told already. Gone: this process ends soon, its answers are as good.
@@ -222,7 +226,8 @@ class _Serving:
         """The reply's frame to a request's body. Raises WireError."""
         keep = self.repeats.again(body, time.monotonic())
         reply = self._remembered(body, round(KEEP_SECONDS * 1000) if keep else 0)
-        self.notice.admitted(keep and b"action=admit" in reply)
+        admits = b"action=admit" in reply
+        self.notice.admitted(keep and admits, admits and b"&script=" not in body)
         return reply
 
     async def run(self) -> None:

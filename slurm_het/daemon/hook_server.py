@@ -15,6 +15,7 @@ from pathlib import Path
 
 from slurm_het import wire
 from slurm_het.core.jobs.admission import Admission, Passed
+from slurm_het.core.reasons import waits_in_the_gate
 from slurm_het.daemon.peers import claim_socket, uid_behind
 from slurm_het.errors import HetError
 
@@ -43,6 +44,8 @@ def answer(body: bytes, admit: Admit, keep_ms: int = 0) -> bytes:
     if isinstance(admission, Passed):
         return wire.encode(reply | {"action": "pass", "why": str(admission.why)[:MAX_WHY]})
     reply |= {"action": "admit", "why": admission.why[:MAX_WHY], **admission.fields}
+    if "script" not in request:  # srun and salloc wait, and print what Slurm says of the partition
+        reply["user_msg"] = waits_in_the_gate(admission.fields["partition"])
     return wire.encode(reply)
 
 

@@ -28,6 +28,7 @@ class Wakes:
         self.path, self.settle_seconds = event_socket, settle_seconds
         self.stop = asyncio.Event()
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._socket: socket | None = None
         self._admissions = 0
         self._flood_until = 0.0
@@ -59,12 +60,16 @@ class Wakes:
     def begin(self) -> None:
         """A cycle begins: what happens from now on is for the next one."""
         self._wake.clear()
+        self._urgent.clear()
 
-    def admitted(self, jobs: int, kept: bool) -> None:
-        """The hook admitted jobs; `kept`: it gives the last reply itself for a while."""
+    def admitted(self, jobs: int, kept: bool, urgent: bool) -> None:
+        """The hook admitted jobs; `kept`: it gives the last reply itself for a while; `urgent`:
+        somebody sits before a terminal, so nothing settles first."""
         self._admissions += jobs
         if kept:
             self._flood_until = time.monotonic() + KEEP_SECONDS
+        if urgent:  # no need to wait for the job: slurmctld makes it before it answers us
+            self._urgent.set()
         self.wake()
         for look in self._looks:
             look.cancel()
@@ -78,6 +83,7 @@ class Wakes:
         For at least as long as the last cycle took (seconds): a flood of events takes half of our
         time at most.
         """
+        until = time.monotonic() + min(took, MAX_SETTLE)
         stop = asyncio.create_task(self.stop.wait())
         wake = asyncio.create_task(self._wake.wait())
         await asyncio.wait({stop, wake}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -85,14 +91,22 @@ class Wakes:
         wake.cancel()
         if self._wake.is_set() and not self.stop.is_set():
             await self._settle(max(self.settle_seconds, min(took, MAX_SETTLE)))
+            if self._urgent.is_set():
+                await asyncio.sleep(max(0.0, until - time.monotonic()))
 
     async def _settle(self, seconds: float) -> None:
         until, before = time.monotonic() + seconds + FLOOD_SECONDS, self._admissions
-        await asyncio.sleep(seconds)
+        await self._pause(seconds)
         while (
             (self._admissions - before > FLOOD or time.monotonic() < self._flood_until)
             and time.monotonic() < until
             and not self.stop.is_set()
+            and not self._urgent.is_set()
         ):
             before = self._admissions
-            await asyncio.sleep(max(0.01, self.settle_seconds))
+            await self._pause(max(0.01, self.settle_seconds))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or until somebody before a terminal waits."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._urgent.wait(), seconds)

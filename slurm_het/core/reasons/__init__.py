@@ -28,6 +28,7 @@ from slurm_het.core.reasons.job import (
     TooManyDevices,
     TooManyNodes,
     Unreadable,
+    waits_in_the_gate,
 )
 from slurm_het.core.reasons.limit import AtLimit
 from slurm_het.core.reasons.node import Misfit, Unfit
@@ -111,4 +112,5 @@ __all__ = [
     "Wanted",
     "WouldMix",
     "few",
+    "waits_in_the_gate",
 ]

@@ -227,6 +227,14 @@ class PlacedByNobody(Reason):
         return f"{self.why}; plain Slurm may place it in no pool ({_list(self.refuses)})"
 
 
+def waits_in_the_gate(intake: str) -> str:
+    """For whoever waits before a terminal, where Slurm says no more than `Partition DOWN`."""
+    return (
+        f"partition {intake} is DOWN on purpose: jobs wait there until they are given devices, "
+        "mostly at once (het-squeue says why)"
+    )
+
+
 def _list(reasons: tuple[Reason, ...]) -> str:
     return "; ".join(map(str, reasons))
 
