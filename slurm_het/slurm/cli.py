@@ -140,6 +140,14 @@ class CliSlurm:
             return frozenset()
         return frozenset(conf.get("PrivateData", "none").split(",")) - {"none"}
 
+    async def configuration(self) -> dict[str, str]:
+        """What `scontrol show config` says, read once."""
+        return await self._conf()
+
+    async def ask(self, program: str, *arguments: str) -> str:
+        """What one of Slurm's programs prints, in bounded time. Raises SlurmError."""
+        return await self._run(program, *arguments)
+
     async def _conf(self) -> dict[str, str]:
         """slurmctld's configuration, read once: what we use of it takes a restart to change."""
         if self._config is None:
