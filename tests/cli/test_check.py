@@ -26,6 +26,7 @@ HOOK = {
     ETC / "het_protocol.lua": "",
     ETC / "het_transport.lua": "",
     ETC / "het_event.lua": "",
+    ETC / "het_chain.lua": "",
     ETC / "het_hook_config.lua": hook_config(Config(policy())),
 }
 OWN = "function slurm_job_submit() return 0 end  -- not het_, not slurm-het\n"
@@ -203,6 +204,20 @@ WRONG = {
     ),
     "the site's own, which does not call ours": (
         host(lua=moved(OWN)), "is the site's own and does not call the hook",
+    ),
+    "the site's own, which takes our place": (
+        host(lua=moved('dofile("/etc/slurm/slurm-het/het_chain.lua")\n' + OWN)),
+        "calls het_chain.lua before the site's own functions",
+    ),
+    "no chain": (
+        host(
+            lua={
+                path: text
+                for path, text in moved('dofile("/etc/slurm/slurm-het/het_chain.lua")').items()
+                if path.name != "het_chain.lua"
+            }
+        ),
+        "/etc/slurm/slurm-het/het_chain.lua: is missing",
     ),
     "no hetd": (host(hetd_silence="hetd is not answering"), "hetd: hetd is not answering"),
     "no supervisor": (host(supervised=False), "runs without systemd or slurm_het.supervise"),

@@ -47,13 +47,26 @@ def not_called(site: Site) -> Iterator[Finding]:
     if not host or not (text := _main(host)) or host.conf_dir in homes_of(host):
         return
     code = _COMMENT.sub("", text)
-    names = [home.name for home in homes_of(host)] or ["slurm-het", "slurm_het", "het_"]
+    homes = homes_of(host)
+    names = [home.name for home in homes] or ["slurm-het", "slurm_het", "het_"]
+    place, line = str(host.conf_dir / MAIN), f'dofile("{host.conf_dir}/{names[0]}/{CHAIN}")'
     if not any(name in code for name in names):
         yield Finding(
-            str(host.conf_dir / MAIN),
-            "is the site's own and does not call the hook: no job is placed",
-            f'end it with: dofile("{host.conf_dir}/{names[0]}/{CHAIN}") (docs/install.md, step 4)',
+            place, "is the site's own and does not call the hook: no job is placed",
+            f"have as its last line before `return`: {line} (docs/install.md, step 4)",
         )  # fmt: skip
+    elif CHAIN in code and code.rfind(CHAIN) < code.rfind("function slurm_job_"):
+        yield Finding(
+            place, f"calls {CHAIN} before the site's own functions, which then take the place of"
+            " the hook's",
+            f"have as its last line before `return`: {line}",
+        )  # fmt: skip
+    for home in homes if CHAIN in code else ():
+        if home / CHAIN not in host.lua:
+            yield Finding(
+                str(home / CHAIN), "is missing: slurmctld does not start without it",
+                "install it from job_submit/",
+            )  # fmt: skip
 
 
 def events(site: Site) -> Iterator[Finding]:
