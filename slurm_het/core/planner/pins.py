@@ -178,7 +178,7 @@ class Pins:
             if job.state == "PENDING"
             and job.partition in pools
             and job.key not in self.pins
-            and _is_ours(job)
+            and _is_ours(job, last_plan)
             and not moved_away(job, inventory)
             and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job.key)))
         ]
@@ -216,9 +216,19 @@ def moved_away(job: Job, inventory: Inventory) -> bool:
     return any(node and not partitions & set(node.partitions) for node in nodes)
 
 
-def _is_ours(job: Job) -> bool:
+def _is_ours(job: Job, last_plan: LastPlan) -> bool:
+    """Whether we released a pending job to the nodes that it asks for: it has our mark, or another
+    program has written its own over that, and it is where it was last planned."""
     held = job.reason in {"JobHeldUser", "JobHeldAdmin"}
-    return MARK in job.admin_comment and bool(job.req_nodes) and not job.het_job_id and not held
+    if not job.req_nodes or job.het_job_id or held:
+        return False
+    return MARK in job.admin_comment or _where_planned(job, last_plan(job.key))
+
+
+def _where_planned(job: Job, last: Planned | None) -> bool:
+    nodes = set(hostlist.expand_readable(job.req_nodes))
+    place = last and (last.placement.partition, set(last.placement.nodes))
+    return place == (job.partition, nodes)
 
 
 def _pin_of(
@@ -233,8 +243,7 @@ def _pin_of(
     nodes = hostlist.expand_readable(job.req_nodes)
     if not isinstance(task, Task) or not nodes:
         return None
-    last_place = last and (last.placement.partition, set(last.placement.nodes))
-    if last and last_place == (job.partition, set(nodes)):
+    if last and _where_planned(job, last):
         return Pin(task, last.placement, 0.0, last.start)
     # Which devices is not known: the first ones are as good a guess as any.
     counts = [slot.devices for slot in task.slots] + [0] * len(nodes)
