@@ -54,6 +54,14 @@ def test_an_old_script_that_names_the_old_partition_is_managed(cluster: Cluster)
     cluster.clear()
 
 
+def test_what_a_user_set_for_his_own_squeue_hides_nothing(cluster: Cluster) -> None:
+    key = cluster.sbatch("-p", "long", "-w", "a1", script="sleep 60", user=WHO)
+    cluster.wait_started(key, 30)
+    own = ("SQUEUE_STATES=PENDING", "SQUEUE_FEDERATION=1", "SLURM_CLUSTERS=other")
+    assert key in cluster.ok("env", *own, "het-squeue", "--json")
+    cluster.clear()
+
+
 def test_a_pin_is_known_again_though_its_comment_is_anothers(cluster: Cluster) -> None:
     """As where a prolog writes AdminComment: the job is requeued, and hetd restarted."""
     other = ("-w", "a2", "-p", "long", "--exclusive")  # left to plain Slurm
