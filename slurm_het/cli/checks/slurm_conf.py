@@ -25,9 +25,10 @@ def plugin(site: Site) -> Iterator[Finding]:
 
 
 def gres_types(site: Site) -> Iterator[Finding]:
-    """GRES names of ours that users could not write."""
+    """Aliases that users could not write; a name that a node has is there, or Slurm complains."""
     have = site.words("GresTypes")
-    if lost := [name for name in site.settings.policy.gres if name not in have]:
+    aliases = [name for name, entry in site.settings.policy.gres.items() if entry.alias_of]
+    if lost := [name for name in aliases if name not in have]:
         yield Finding(
             "slurm.conf, GresTypes",
             f"lacks {', '.join(lost)}: sbatch refuses a job that asks by that name before any hook"
