@@ -1,4 +1,4 @@
-"""End to end: `ReconfigFlags=KeepPartState`, with which a restarted slurmctld keeps the gate closed."""
+"""End to end: with `ReconfigFlags=KeepPartState` a restarted slurmctld keeps the gate closed."""
 
 from __future__ import annotations
 
