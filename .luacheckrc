@@ -1,7 +1,9 @@
 -- slurmctld's interpreter is Lua 5.1 in Debian; sites build against 5.1 to 5.4.
 std = "min"
 max_line_length = 120
-files["job_submit/job_submit.lua"] = {
-  read_globals = { "slurm" },                            -- set by slurmctld before the script runs
-  globals = { "slurm_job_submit", "slurm_job_modify" },  -- the entry points it calls
-}
+for _, name in ipairs({ "job_submit", "het_chain" }) do
+  files["job_submit/" .. name .. ".lua"] = {
+    read_globals = { "slurm" },                            -- set by slurmctld before the script runs
+    globals = { "slurm_job_submit", "slurm_job_modify" },  -- the entry points it calls
+  }
+end

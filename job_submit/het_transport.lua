@@ -102,9 +102,12 @@ end
 --- LuaSocket's parts that we use, or nil and why it cannot be loaded.
 function M.load_socket()
   local ok, socket = pcall(require, "socket")
-  if not ok then return nil, socket end
   local has_unix, unix = pcall(require, "socket.unix")
-  if not has_unix then return nil, unix end
+  if not ok or not has_unix then
+    -- Slurm may be built with another Lua than the one that LuaSocket was installed for.
+    local why = tostring(ok and unix or socket)
+    return nil, "this Slurm has " .. _VERSION .. ", and no LuaSocket for that is installed: " .. why
+  end
   -- LuaSocket before 3.0 returns the stream constructor itself.
   local stream = type(unix) == "table" and unix.stream or unix
   return { stream = stream, now = socket.gettime }

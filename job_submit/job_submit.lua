@@ -1,7 +1,7 @@
 --- Slurm's job-submit hook of slurm-het: asks hetd about accelerator jobs, and rewrites them.
 -- Install it beside het_protocol.lua, het_transport.lua and het_hook_config.lua; slurmctld reads
 -- them again when this file's mtime grows (touch it after a change to any of them).
--- A site with its own job_submit.lua can dofile() this one and call its slurm_job_submit.
+-- A site with a job_submit.lua of its own has het_chain.lua put this one behind it.
 
 local RETRY_SECONDS = 10
 

@@ -238,6 +238,7 @@ class Daemon:
             "leading": self.leading,
             "bypass": self.gate.bypass,
             "pid": os.getpid(),
+            "supervised": "NOTIFY_SOCKET" in os.environ,
             "uptime": round(time.time() - self.started, 1),
             "pinned": len(self.cycle.pins.pins),
             "cycle": {

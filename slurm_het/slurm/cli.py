@@ -145,6 +145,14 @@ class CliSlurm:
             return frozenset()
         return frozenset(conf.get("PrivateData", "none").split(",")) - {"none"}
 
+    async def configuration(self) -> dict[str, str]:
+        """What `scontrol show config` says, read once."""
+        return await self._conf()
+
+    async def ask(self, program: str, *arguments: str) -> str:
+        """What one of Slurm's programs prints, in bounded time. Raises SlurmError."""
+        return await self._run(program, *arguments)
+
     async def _conf(self) -> dict[str, str]:
         """slurmctld's configuration, which `scontrol reconfigure` may change."""
         if self._config is None or time.monotonic() > self._config_until:
@@ -219,12 +227,7 @@ class CliSlurm:
         return out
 
     async def _start(self, path: str, *arguments: str, given: Given) -> asyncio.subprocess.Process:
-        # What whoever started us likes to see of squeue is not what is asked here.
-        env = {k: v for k, v in os.environ.items() if not k.startswith("SQUEUE_")}
-        # Times in epoch seconds; the tasks of an array in full, not as `1,3,...`.
-        env |= {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0", **given.env}
-        if self.settings.conf:
-            env["SLURM_CONF"] = str(self.settings.conf)
+        env = environment(os.environ, self.settings) | dict(given.env)
         try:
             return await asyncio.create_subprocess_exec(
                 path, *arguments, env=env, stdin=PIPE if given.stdin else DEVNULL,
@@ -265,6 +268,17 @@ class CliSlurm:
                 await _end_of(process.stdout)  # a pipe that nobody reads would keep it from ending
                 await process.wait()
             errors.cancel()
+
+
+def environment(ours: Mapping[str, str], settings: SlurmSettings) -> dict[str, str]:
+    """The environment of Slurm's programs: times in epoch seconds, the tasks of an array in full,
+    this cluster alone, in a federation too. What whoever started us has set for his own squeue (a
+    filter, a format, another cluster) is not what is asked."""
+    own = ("SQUEUE_", "SCONTROL_", "SACCTMGR_")
+    kept = {k: v for k, v in ours.items() if not k.startswith(own) and k != "SLURM_CLUSTERS"}
+    kept |= {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
+    kept |= {"SQUEUE_LOCAL": "1", "SCONTROL_LOCAL": "1"}
+    return kept | ({"SLURM_CONF": str(settings.conf)} if settings.conf else {})
 
 
 def _no_groups(_user: str) -> tuple[str, ...]:

@@ -1,29 +1,323 @@
-"""slurm-het check: what is wrong with a configuration for a Slurm, in words."""
+"""slurm-het check: each mistake of a first installation is found, with its place and remedy."""
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from slurm_het.cli.check import findings
-from slurm_het.settings import Config
+import pytest
+
+from slurm_het.cli.checks import findings
+from slurm_het.cli.checks.reading import included, is_controller
+from slurm_het.cli.checks.site import Association, ControllerHost, Finding, Site
+from slurm_het.cli.checks.slurm_conf import partition_words
+from slurm_het.core.model import Partition
+from slurm_het.core.policy import Pool
+from slurm_het.settings import Config, PlannerSettings
+from slurm_het.templating import hook_config
 from tests.support.world import policy, snapshot
 
+ETC = Path("/etc/slurm")
+HOOK = {
+    ETC / "job_submit.lua": 'require("het_protocol")',
+    ETC / "het_protocol.lua": "",
+    ETC / "het_transport.lua": "",
+    ETC / "het_event.lua": "",
+    ETC / "het_chain.lua": "",
+    ETC / "het_hook_config.lua": hook_config(Config(policy())),
+}
+OWN = "function slurm_job_submit() return 0 end  -- not het_, not slurm-het\n"
 
-def test_an_intake_without_a_time_limit_before_pools_with_one() -> None:
-    shot = snapshot()
-    plain = tuple(replace(p, default_minutes=None, max_minutes=None) for p in shot.partitions)
-    limited = tuple(replace(p, max_minutes=60) if p.name == "train-nv" else p for p in plain)
-    for partitions, wrong in ((shot.partitions, 0), (plain, 0), (limited, 1)):
-        errors, _ = findings(Config(policy()), replace(shot, partitions=partitions))
-        assert len(errors) == wrong
-    assert "the intake accel has neither DefaultTime nor MaxTime" in errors[0]
-    assert "train-nv" in errors[0]
+
+def right() -> Site:
+    """A site at which nothing is wrong, nor worth a look."""
+    conf = {
+        "SchedulerParameters": "disable_job_shrink,batch_sched_delay=0",
+        "GresTypes": "gpu,shard,npu,mlu,dcu",
+        "JobSubmitPlugins": "lua",
+        "SelectTypeParameters": "CR_CORE_MEMORY",
+        "DefMemPerCPU": "1024",
+        "ReconfigFlags": "(null)",
+    }
+    event = ETC / "het_event.lua"
+    host = ControllerHost(ETC, HOOK, "PartitionName=accel Nodes=ALL State=UP", {event: ""})
+    return Site(Config(policy()), snapshot(), conf, controller=host)
 
 
-def test_devices_of_several_names_on_a_node() -> None:
-    shot = snapshot()
-    mixed = tuple(
-        replace(n, gres="gpu:a100:4,npu:910b:4") if n.name == "nv1" else n for n in shot.nodes
+def conf(**words: str) -> Callable[[Site], Site]:
+    return lambda site: replace(site, conf={**site.conf, **words})
+
+
+def host(**fields: Any) -> Callable[[Site], Site]:
+    def change(site: Site) -> Site:
+        assert site.controller
+        return replace(site, controller=replace(site.controller, **fields))
+
+    return change
+
+
+def partition(name: str, **fields: Any) -> Callable[[Site], Site]:
+    def change(site: Site) -> Site:
+        shot = site.snapshot
+        made = tuple(replace(p, **fields) if p.name == name else p for p in shot.partitions)
+        return replace(site, snapshot=replace(shot, partitions=made))
+
+    return change
+
+
+def also(extra: Partition) -> Callable[[Site], Site]:
+    def change(site: Site) -> Site:
+        made = (*site.snapshot.partitions, extra)
+        return replace(site, snapshot=replace(site.snapshot, partitions=made))
+
+    return change
+
+
+def node(name: str, **fields: Any) -> Callable[[Site], Site]:
+    def change(site: Site) -> Site:
+        made = tuple(replace(n, **fields) if n.name == name else n for n in site.snapshot.nodes)
+        return replace(site, snapshot=replace(site.snapshot, nodes=made))
+
+    return change
+
+
+def policies(**fields: Any) -> Callable[[Site], Site]:
+    return lambda site: replace(site, settings=Config(replace(policy(), **fields)))
+
+
+def grace(seconds: float) -> Callable[[Site], Site]:
+    settings = Config(policy(), planner=PlannerSettings(grace_seconds=seconds))
+    return lambda site: replace(site, settings=settings)
+
+
+def bound(*rows: Association) -> Callable[[Site], Site]:
+    return lambda site: replace(site, associations=rows)
+
+
+def without(name: str, **more: str) -> dict[Path, str]:
+    """The hook's files but one, and others."""
+    kept = {path: text for path, text in HOOK.items() if path.name != name}
+    return kept | {ETC / key: text for key, text in more.items()}
+
+
+def moved(text: str) -> dict[Path, str]:
+    """The hook in a directory of its own, and this as the site's job_submit.lua."""
+    beside = {ETC / "slurm-het" / path.name: text for path, text in HOOK.items()}
+    return {**beside, ETC / "job_submit.lua": text}
+
+
+HALF = tuple(pool for pool in policy().pools if "nvidia" not in pool.vendors)
+FEATURES = frozenset({"a100", "train-nv", "infer-nv"})
+OLD = Partition("gpu", nodes="nv1", max_minutes=10_080)
+
+WRONG = {
+    "no such partition": (
+        policies(pools=(*policy().pools, Pool("infer-x", "inference", ("nvidia",)))),
+        "Slurm has no partition 'infer-x'; it has: accel, cpu, ",
+    ),
+    "no time limit": (
+        lambda s: partition("train-nv", max_minutes=60)(
+            partition("accel", default_minutes=None, max_minutes=None)(s)
+        ),
+        "the intake accel has neither DefaultTime nor MaxTime",
+    ),
+    "a node outside the intake": (
+        partition("accel", nodes="nv2,amd[1-2],asc[1-2],dcu[1-2],l40s[1-2],mlu[1-2],inf[1-2]"),
+        "nodes nv1",
+    ),
+    "a pool that is down": (partition("train-nv", state="DOWN"), "this pool is DOWN"),
+    "an intake narrower than a pool": (
+        partition("accel", max_minutes=60), "MaxTime is 60 min, there it is none",
+    ),
+    "an intake narrower than the old partition": (
+        lambda s: partition("accel", max_nodes=1)(also(replace(OLD, max_nodes=2))(s)),
+        "is narrower than gpu: MaxNodes is 1 nodes, there it is 2 nodes",
+    ),
+    "pools narrower than the old partition": (
+        lambda s: partition("train-nv", max_minutes=60)(also(OLD)(s)),
+        "partition train-nv: no pool takes all that gpu takes: MaxTime is 60 min",
+    ),
+    "no default memory": (
+        conf(DefMemPerCPU="UNLIMITED"), "a job that names no memory takes all of its node",
+    ),
+    "associations of the old partition only": (
+        bound(Association("phys", "ann", "gpu"), Association("phys", "bob")),
+        "slurmdbd: the associations of ann of phys are bound to partitions, and none is to accel, ",
+    ),
+    "devices of several names": (
+        node("nv1", gres="gpu:a100:4,npu:910b:4"),
+        "node nv1: has devices of several names (gpu, npu)",
+    ),
+    "a node in pools of two scenarios": (
+        node("nv1", partitions=("accel", "train-nv", "infer-nv"), features=FEATURES),
+        "node nv1: is in several pools (train-nv, infer-nv)",
+    ),
+    "an unknown type": (
+        node("nv1", gres="gpu:zzz:8"), "node nv1: type 'zzz' is not known",
+    ),
+    "no feature of the type": (
+        node("nv1", features=frozenset({"train-nv"})), "node nv1: lacks the Feature 'a100'",
+    ),
+    "too few shards": (
+        node("l40s1", gres="gpu:l40s:4,shard:l40s:160"),
+        "node l40s1: has 160 shards for 4 l40s of 48 GiB, which are 192 GiB",
+    ),
+    "a default vendor without a pool": (
+        policies(pools=HALF, default_vendors=("nvidia",)), "no pool is for nvidia",
+    ),
+    "no lua": (conf(JobSubmitPlugins="(null)"), "JobSubmitPlugins: is empty"),
+    "another plugin alone": (conf(JobSubmitPlugins="all_partitions"), "is all_partitions"),
+    "an alias that Slurm refuses": (conf(GresTypes="gpu,shard,mlu,dcu"), "GresTypes: lacks npu"),
+    "an intake that is down in slurm.conf": (
+        host(slurm_conf="PartitionName=DEFAULT State=DOWN\nPartitionName=accel Nodes=ALL"),
+        "slurm.conf, PartitionName=accel: says State=DOWN",
+    ),
+    "jobs that shrink": (conf(SchedulerParameters="bf_interval=1"), "lacks disable_job_shrink"),
+    "a backfill that is too slow": (
+        conf(SchedulerParameters="disable_job_shrink,bf_interval=120"),
+        "grace_seconds: is 45 s, and bf_interval is 120 s",
+    ),
+    "a grace below Slurm's own interval": (grace(20), "is 20 s, and bf_interval is 30 s"),
+    "a scheduler that looks too seldom": (
+        conf(SchedulerParameters="disable_job_shrink,sched_interval=90"), "sched_interval is 90 s",
+    ),
+    "a start that is put off": (
+        conf(SchedulerParameters="disable_job_shrink,batch_sched_delay=50"),
+        "batch_sched_delay is 50 s",
+    ),
+    "no hook at all": (host(lua={}), "/etc/slurm/job_submit.lua: is not there"),
+    "a missing part": (
+        host(lua=without("het_transport.lua")), "/etc/slurm/het_transport.lua: is missing",
+    ),
+    "no configuration of the hook": (
+        host(lua=without("het_hook_config.lua")), "/etc/slurm/het_hook_config.lua: is missing",
+    ),
+    "another configuration of the hook": (
+        host(lua=without("", **{"het_hook_config.lua": "return {}"})),
+        "het_hook_config.lua: is not what this configuration says",
+    ),
+    "the site's own, alone": (
+        host(lua={ETC / "job_submit.lua": OWN}), "is in no directory beside it",
+    ),
+    "the site's own, which does not call ours": (
+        host(lua=moved(OWN)), "is the site's own and does not call the hook",
+    ),
+    "the site's own, which takes our place": (
+        host(lua=moved('dofile("/etc/slurm/slurm-het/het_chain.lua")\n' + OWN)),
+        "calls het_chain.lua before the site's own functions",
+    ),
+    "no chain": (
+        host(
+            lua={
+                path: text
+                for path, text in moved('dofile("/etc/slurm/slurm-het/het_chain.lua")').items()
+                if path.name != "het_chain.lua"
+            }
+        ),
+        "/etc/slurm/slurm-het/het_chain.lua: is missing",
+    ),
+    "no hetd": (host(hetd_silence="hetd is not answering"), "hetd: hetd is not answering"),
+    "no supervisor": (host(supervised=False), "runs without systemd or slurm_het.supervise"),
+    "what others may write": (
+        lambda s: replace(s, modes={ETC / "job_submit.lua": stat.S_IFREG | 0o666}),
+        "/etc/slurm/job_submit.lua: is -rw-rw-rw-",
+    ),
+}  # fmt: skip
+
+REMARKS = {
+    "no default time": (partition("accel", default_minutes=None), "has no DefaultTime"),
+    "groups": (
+        partition("train-nv", allow_groups=frozenset({"ml"})),
+        "partition train-nv: has AllowGroups=ml: no job of others is planned there",
+    ),
+    "in no pool": (node("nv1", partitions=("accel",)), "node nv1: has accelerators and is in no"),
+    "in two pools of one scenario": (
+        node("nv1", partitions=("accel", "train-nv", "train-amd"),
+             features=frozenset({"a100", "train-nv", "train-amd"})),
+        "is in several pools",
+    ),
+    "no feature of the pool": (
+        node("nv1", features=frozenset({"a100"})), "lacks the Feature 'train-nv'",
+    ),
+    "a kept state": (conf(ReconfigFlags="KeepPartState"), "ReconfigFlags: has KeepPartState"),
+    "a kept partition": (conf(ReconfigFlags="KeepPartInfo"), "has KeepPartInfo"),
+    "no events": (host(epilogs={}), "EpilogSlurmctld: is not set"),
+    "another's epilog": (
+        host(epilogs={ETC / "epilog.sh": "exit 0"}), "is /etc/slurm/epilog.sh, which does not call",
+    ),
+}  # fmt: skip
+
+
+def told(found: list[Finding]) -> list[str]:
+    return [f"{f.place}: {f.what}" for f in found]
+
+
+def test_nothing_is_said_where_nothing_is_wrong() -> None:
+    assert findings(right()) == []
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_mistake_has_its_place_and_remedy(case: str) -> None:
+    change, text = WRONG[case]
+    found = [f for f in findings(change(right())) if not f.remark]
+    assert any(text in line for line in told(found)), told(found)
+    assert all(f.place and f.remedy for f in found)
+
+
+@pytest.mark.parametrize("case", REMARKS)
+def test_what_is_worth_a_look_is_no_mistake(case: str) -> None:
+    change, text = REMARKS[case]
+    found = findings(change(right()))
+    assert any(text in line and f.remark for line, f in zip(told(found), found, strict=True))
+
+
+RIGHT = {
+    "ours in the site's own": host(lua=moved('dofile("/etc/slurm/slurm-het/het_chain.lua")')),
+    "an epilog that calls ours": host(epilogs={ETC / "e.sh": "/etc/slurm/het_event.lua"}),
+    "no controller host": lambda s: replace(s, controller=None),
+    "memory by the card": lambda s: replace(
+        conf(DefMemPerCPU="UNLIMITED")(s),
+        partition_words={
+            p.name: {"JobDefaults": "DefMemPerGPU=1000"} for p in s.snapshot.partitions
+        },
+    ),
+    "memory is not counted": conf(DefMemPerCPU="UNLIMITED", SelectTypeParameters="CR_CORE"),
+    "bound to all of ours": bound(
+        *(Association("phys", "ann", p.partition) for p in policy().pools),
+        Association("phys", "ann", "accel"),
+    ),
+    "an old partition without devices": also(Partition("old", nodes="cpu1", max_minutes=9)),
+    "no backfill": conf(SchedulerParameters="disable_job_shrink,bf_interval=-1"),
+}
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_what_is_right_in_another_way(case: str) -> None:
+    assert findings(RIGHT[case](right())) == []
+
+
+def test_nodes_with_the_same_mistake_are_said_once() -> None:
+    site = node("nv2", gres="gpu:zzz:8")(node("nv1", gres="gpu:zzz:8")(right()))
+    assert [t for t in told(findings(site)) if "zzz" in t] == [
+        "node nv[1-2]: type 'zzz' is not known"
+    ]
+
+
+def test_slurm_conf_as_slurm_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "parts.conf").write_text(
+        "partitionname=DEFAULT State=DOWN\nPartitionName=accel \\\n Nodes=ALL # State=UP\n"
+        "PartitionName=gpu state=UP\n"
     )
-    errors, _ = findings(Config(policy()), replace(shot, nodes=mixed))
-    assert any("node nv1 has devices of several names (gpu, npu)" in text for text in errors)
+    (tmp_path / "slurm.conf").write_text("ClusterName=x\nInclude parts.conf\nInclude gone.conf\n")
+    text = included(tmp_path / "slurm.conf", "x")
+    assert partition_words(text, "accel")["state"] == "DOWN"
+    assert partition_words(text, "gpu")["state"] == "UP"
+    assert partition_words(text, "other") == {}
+
+
+def test_a_host_without_slurmctld() -> None:
+    assert is_controller({"SlurmctldHost[0]": "localhost(127.0.0.1)"})
+    assert not is_controller({"SlurmctldHost[0]": "some-other-host"})

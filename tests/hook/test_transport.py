@@ -339,3 +339,11 @@ def test_a_full_event_socket_is_not_waited_for(bench: Bench, tmp_path: Path) -> 
         while True:
             client.sendto(b"end 1", str(bench.path))
     assert run_event(tmp_path, f"return {{event_socket = '{bench.path}'}}", "4711") < 30
+
+
+def test_a_lua_without_a_luasocket_of_its_version_is_named() -> None:
+    """Slurm may be built with another Lua than the one that LuaSocket was installed for."""
+    code = f"""package.path, package.cpath = "{HOOK}/?.lua", ""
+    print(select(2, require("het_transport").load_socket()))"""
+    done = subprocess.run([LUA, "-e", code], capture_output=True, text=True)
+    assert done.stdout.startswith("this Slurm has Lua 5.1, and no LuaSocket for that is installed:")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -177,15 +177,16 @@ class Lessons:
     def heed(
         self,
         tasks: tuple[Task, ...],
-        jobs: Mapping[int, Job],
+        records: Iterable[Job],
         pins: Iterable[Pin],
         ticks: float,
         could_start: Callable[[Task], bool],
     ) -> tuple[tuple[Task, ...], dict[str, Reason]]:
         """The tasks that may be planned, without the pools where they are held back, and why the
-        others may not. `jobs` are Slurm's records by id."""
+        others may not. `records` are Slurm's of all jobs."""
         if not self.known:
             return tasks, {}
+        jobs = {job.id: job for job in records}
         tried = Counter(
             lesson.scope
             for pin in pins

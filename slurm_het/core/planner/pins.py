@@ -15,7 +15,7 @@ from slurm_het.core.jobs.reading import ClusterFacts, read_job
 from slurm_het.core.jobs.waits import begins_later
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.outcomes import Event, Outcome
-from slurm_het.core.planner.repairs import LastPlan, Planned
+from slurm_het.core.planner.repairs import LastPlan, Planned, no_journal
 from slurm_het.core.policy import Policy
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
@@ -194,7 +194,7 @@ class Pins:
             pin
             for job in snapshot.jobs
             if job.key not in self.pins
-            and _is_pinned(job, policy)
+            and _is_pinned(job, policy, last_plan)
             and not moved_away(job, inventory)
             and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job.key)))
         ]
@@ -247,15 +247,25 @@ def moved_away(job: Job, inventory: Inventory) -> bool:
     return any(node and not partitions & set(node.partitions) for node in nodes)
 
 
-def _is_pinned(job: Job, policy: Policy) -> bool:
+def _is_pinned(job: Job, policy: Policy, last_plan: LastPlan = no_journal) -> bool:
     """Whether a job waits where a release has sent it."""
     in_pool = any(job.partition == pool.partition for pool in policy.pools)
-    return job.state == "PENDING" and in_pool and _is_ours(job)
+    return job.state == "PENDING" and in_pool and _is_ours(job, last_plan)
 
 
-def _is_ours(job: Job) -> bool:
+def _is_ours(job: Job, last_plan: LastPlan) -> bool:
+    """Whether we released a pending job to the nodes that it asks for: it has our mark, or another
+    program has written its own over that, and it is where it was last planned."""
     held = job.reason in {"JobHeldUser", "JobHeldAdmin"}
-    return MARK in job.admin_comment and bool(job.req_nodes) and not job.het_job_id and not held
+    if not job.req_nodes or job.het_job_id or held:
+        return False
+    return MARK in job.admin_comment or _where_planned(job, last_plan(job.key))
+
+
+def _where_planned(job: Job, last: Planned | None) -> bool:
+    nodes = set(hostlist.expand_readable(job.req_nodes))
+    place = last and (last.placement.partition, set(last.placement.nodes))
+    return place == (job.partition, nodes)
 
 
 def _pin_of(
@@ -270,8 +280,7 @@ def _pin_of(
     nodes = hostlist.expand_readable(job.req_nodes)
     if not isinstance(task, Task) or not nodes:
         return None
-    last_place = last and (last.placement.partition, set(last.placement.nodes))
-    if last and last_place == (job.partition, set(nodes)):
+    if last and _where_planned(job, last):
         return Pin(task, last.placement, 0.0, last.start)
     # Which devices is not known: the first ones are as good a guess as any.
     counts = [slot.devices for slot in task.slots] + [0] * len(nodes)

@@ -22,7 +22,7 @@ from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
-from slurm_het.core.limits.within import within_limits
+from slurm_het.core.limits.within import Within, within_limits
 from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.lessons import Lessons
@@ -177,14 +177,8 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     strays = _strays(snapshot, queue, policy, memory)
     pins = tuple(memory.pins.pins.values())
     room = room_beside(inventory, pins)
-    startable = partial(could_start, inventory=room)
-    due = memory.pins.due(queue.tasks, ticks, startable)
-    tasks = tuple(task for task in due if task.job_id not in strays)
-    jobs = {job.id: job for job in snapshot.jobs} if memory.lessons.known else {}
-    within = within_limits(snapshot, tasks, pins, room, startable)
-    tasks, held = memory.lessons.heed(within.tasks, jobs, pins, ticks, startable)
-    held |= within.held
-    tasks = within.claiming(tasks) if snapshot.preemption.by else tasks
+    within = _that_may_start(observed, queue, strays, memory, ticks)
+    tasks = within.claiming(within.tasks) if snapshot.preemption.by else within.tasks
     way = make_way(snapshot, room, tasks, pins, policy)
     ahead = look_ahead(snapshot, way.room, way.tasks, pins, policy, limits)
     shield = Shield(ahead.axis, ahead.reservations, way.tasks, limits)
@@ -194,8 +188,22 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(
-        snapshot, inventory, policy, pins, way.room, queue, strays, held, way, ahead, window
+        snapshot, inventory, policy, pins, way.room, queue, strays, within.held, way, ahead, window
     )  # fmt: skip
+
+
+def _that_may_start(
+    observed: Observed, queue: TaskPools, strays: frozenset[int], memory: Memory, ticks: float
+) -> Within:
+    """The tasks that nothing but room holds back: neither what they did before, nor a limit."""
+    snapshot, pins = observed.snapshot, tuple(memory.pins.pins.values())
+    room = room_beside(observed.inventory, pins)
+    startable = partial(could_start, inventory=room)
+    due = memory.pins.due(queue.tasks, ticks, startable)
+    tasks = tuple(task for task in due if task.job_id not in strays)
+    within = within_limits(snapshot, tasks, pins, room, startable)
+    tasks, held = memory.lessons.heed(within.tasks, snapshot.jobs, pins, ticks, startable)
+    return within._replace(tasks=tasks, held=held | within.held)
 
 
 def _strays(snapshot: Snapshot, queue: TaskPools, policy: Policy, memory: Memory) -> frozenset[int]:

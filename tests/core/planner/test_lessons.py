@@ -48,7 +48,7 @@ class Slurm:
         """The ids of the jobs that may be planned."""
         by_id = {one.id: one for one in jobs} | {p.task.job_id: job(p.task.job_id) for p in pins}
         tasks = tuple(task(one, devices) for one in jobs)
-        free, held = self.lessons.heed(tasks, by_id, pins, at, lambda _: True)
+        free, held = self.lessons.heed(tasks, by_id.values(), pins, at, lambda _: True)
         assert {t.key for t in free} | set(held) == {t.key for t in tasks}
         return [one.job_id for one in free]
 
@@ -128,7 +128,7 @@ def test_what_started_beside_the_refused_job_tells_of_no_room() -> None:
 def test_the_limit_of_one_pool_leaves_the_others_open() -> None:
     slurm = Slurm("QOSMaxGRESPerUser")
     both = task(job(2), pools=(TRAIN, "infer-nv"))
-    free, held = slurm.lessons.heed((both,), {2: job(2)}, (), 0.0, lambda _: True)
+    free, held = slurm.lessons.heed((both,), [job(2)], (), 0.0, lambda _: True)
     assert [t.pools for t in free] == [("infer-nv",)]
     assert not held
 
@@ -138,5 +138,5 @@ def test_a_job_that_has_no_room_is_no_try() -> None:
     slurm.lessons.look([], 1.0)
     tasks = (task(job(2)), task(job(3)), task(job(4)))
     jobs = {n: job(n) for n in (2, 3, 4)}
-    free, _ = slurm.lessons.heed(tasks, jobs, (), 0.0, lambda t: t.job_id != 2)
+    free, _ = slurm.lessons.heed(tasks, jobs.values(), (), 0.0, lambda t: t.job_id != 2)
     assert [t.job_id for t in free] == [2, 3]

@@ -224,3 +224,10 @@ def test_everybody_has_his_turn_while_plans_run_out_of_time() -> None:
         learn(memory, prepared, Plan(left_out=4))
     assert set().union(*looked_at) == {job.key for job in jobs}
     assert memory.passed_over == frozenset(), "all have had their turn: it begins anew"
+
+
+def test_a_pin_whose_mark_another_program_has_overwritten_is_known_from_the_journal() -> None:
+    job = replace(pinned(1, "nv1"), admin_comment="node=ip-10-0-0-1")
+    assert Hetd(planned("nv1", 0)).observe(job).recovered == ("1",)
+    assert Hetd(planned("nv2", 0)).observe(job).recovered == (), "its user wrote that list"
+    assert Hetd().observe(job).recovered == ()

@@ -1,0 +1,191 @@
+"""Whether the intake and the pools take what they are to take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from slurm_het.cli.checks.site import Association, Finding, Site
+from slurm_het.core.model import Partition
+from slurm_het.core.syntax import hostlist
+
+
+def missing(site: Site) -> Iterator[Finding]:
+    """Partitions that Slurm does not have."""
+    known = {p.name for p in site.snapshot.partitions}
+    policy = site.settings.policy
+    for name in (policy.intake_partition, *(pool.partition for pool in policy.pools)):
+        if name not in known:
+            yield Finding(
+                "het.yaml", f"Slurm has no partition {name!r}; it has: {', '.join(sorted(known))}",
+                "add it to slurm.conf, or name one that is there",
+            )  # fmt: skip
+
+
+def outside_the_intake(site: Site) -> Iterator[Finding]:
+    """Nodes of pools that the intake lacks."""
+    intake = site.intake()
+    if not intake:
+        return
+    inside = set(hostlist.expand(intake.nodes))
+    for pool in site.pools():
+        if nodes := sorted(set(hostlist.expand(pool.nodes)) - inside):
+            yield Finding(
+                f"partition {intake.name}",
+                f"nodes {hostlist.fold(nodes)} of {pool.name} are not in the intake {intake.name}:"
+                " with the gate open no job could use them",
+                "add them to its Nodes= in slurm.conf, and restart slurmctld",
+            )  # fmt: skip
+
+
+def no_default_time(site: Site) -> Iterator[Finding]:
+    """Jobs that name no time limit, in an intake without DefaultTime."""
+    intake = site.intake()
+    if not intake or intake.default_minutes is not None:
+        return
+    remedy = f"give {intake.name} a DefaultTime"
+    place = f"partition {intake.name}"
+    limited = [pool.name for pool in site.pools() if pool.max_minutes is not None]
+    if intake.max_minutes is None and limited:
+        what = (
+            f"the intake {intake.name} has neither DefaultTime nor MaxTime: Slurm shows a job that"
+            f" names no time as unlimited, and {', '.join(limited)} with a MaxTime would never take"
+            " it"
+        )
+        yield Finding(place, what, remedy)
+    else:
+        until = "its MaxTime" if intake.max_minutes is not None else "ever"
+        what = f"has no DefaultTime: a job that names no time is planned as if it ran for {until}"
+        yield Finding(place, what, remedy, remark=True)
+
+
+def not_up(site: Site) -> Iterator[Finding]:
+    """Pools in which Slurm starts nothing."""
+    for pool in site.pools():
+        if pool.state != "UP":
+            yield Finding(
+                f"partition {pool.name}", f"this pool is {pool.state}: nothing starts there",
+                f"scontrol update PartitionName={pool.name} State=UP; and in slurm.conf",
+            )  # fmt: skip
+
+
+_CHOOSY = (
+    ("AllowGroups", "allow_groups"), ("AllowAccounts", "allow_accounts"),
+    ("DenyAccounts", "deny_accounts"), ("AllowQos", "allow_qos"), ("DenyQos", "deny_qos"),
+)  # fmt: skip
+
+
+def not_for_everybody(site: Site) -> Iterator[Finding]:
+    """Pools and an intake that not everybody may use."""
+    intake = site.intake()
+    for record in site.ours():
+        for word, name in _CHOOSY:
+            who = getattr(record, name)
+            if who and (record is intake or not intake or who != getattr(intake, name)):
+                others = "jobs of others are left to plain Slurm" if record is intake else (
+                    "no job of others is planned there")  # fmt: skip
+                yield Finding(
+                    f"partition {record.name}", f"has {word}={','.join(sorted(who))}: {others}",
+                    f"take {word} out, unless that is what you want", remark=True,
+                )  # fmt: skip
+
+
+_LIMITS = (
+    ("MaxTime", "max_minutes", "min"),
+    ("MaxNodes", "max_nodes", "nodes"),
+    ("MaxCPUsPerNode", "max_cpus_per_node", "CPUs"),
+    ("MaxMemPerNode", "max_memory_per_node_mib", "MiB"),
+)
+
+
+def narrower(site: Site) -> Iterator[Finding]:
+    """Limits of ours that refuse what another partition of the same nodes takes."""
+    intake, pools = site.intake(), site.pools()
+    names = {record.name for record in site.ours()}
+    inside = {n.name for n in site.snapshot.nodes if n.gres}
+    others = [
+        p for p in site.snapshot.partitions
+        if p.name not in names and inside & set(hostlist.expand(p.nodes))
+    ]  # fmt: skip
+    found: dict[str, list[str]] = {}
+    for wider in (*pools, *others):
+        if intake and (words := _narrower(intake, wider)):
+            found.setdefault("; ".join(words), []).append(wider.name)
+    for text, wide in found.items():
+        yield Finding(
+            f"partition {site.settings.policy.intake_partition}",
+            f"is narrower than {', '.join(wide)}: {text}: jobs that run there are refused here or"
+            " wait for ever",
+            "give the intake the widest limits of its pools and of the old partitions",
+        )  # fmt: skip
+    for old in others:
+        nodes = set(hostlist.expand(old.nodes))
+        here = [pool for pool in pools if nodes & set(hostlist.expand(pool.nodes))]
+        lacks = [words for pool in here if (words := _narrower(pool, old))]
+        if here and len(lacks) == len(here):
+            yield Finding(
+                f"partition {', '.join(pool.name for pool in here)}",
+                f"no pool takes all that {old.name} takes: {'; '.join(lacks[0])}",
+                f"give the pools the limits of {old.name}",
+            )  # fmt: skip
+
+
+def _narrower(record: Partition, wider: Partition) -> list[str]:
+    words = []
+    for word, name, unit in _LIMITS:
+        mine, theirs = getattr(record, name), getattr(wider, name)
+        if mine is not None and (theirs is None or theirs > mine):
+            other = "none" if theirs is None else f"{theirs} {unit}"
+            words.append(f"{word} is {mine} {unit}, there it is {other}")
+    return words
+
+
+def no_default_memory(site: Site) -> Iterator[Finding]:
+    """Partitions in which a job that names no memory takes all of its node."""
+    if "MEMORY" not in site.conf.get("SelectTypeParameters", "").upper() or _default(site.conf):
+        return
+    bare = [
+        record.name for record in site.ours()
+        if not record.exclusive and not _default(site.partition_words.get(record.name, {}))
+    ]  # fmt: skip
+    if bare:
+        yield Finding(
+            f"partition {', '.join(bare)}",
+            "has no DefMemPerGPU, DefMemPerCPU or DefMemPerNode, nor has slurm.conf: a job that"
+            " names no memory takes all of its node, and nothing else runs there",
+            "add DefMemPerCPU= (MiB) to slurm.conf, or JobDefaults=DefMemPerGPU= to the partitions",
+        )  # fmt: skip
+
+
+def _default(shown: Mapping[str, str]) -> bool:
+    """Whether what Slurm shows, of itself or of a partition, has a default of memory."""
+    amounts = (shown.get(key, "UNLIMITED") for key in ("DefMemPerCPU", "DefMemPerNode"))
+    return any(a not in {"UNLIMITED", "0"} for a in amounts) or (
+        "DefMemPerGPU" in shown.get("JobDefaults", "")
+    )
+
+
+def bound_associations(site: Site) -> Iterator[Finding]:
+    """Users whose association holds only in other partitions than ours."""
+    ours = [record.name for record in site.ours()]
+    held: dict[tuple[str, str], set[str]] = {}
+    for association in site.associations:
+        held.setdefault((association.user, association.account), set()).add(association.partition)
+    shut: dict[tuple[str, ...], list[Association]] = {}
+    for (user, account), partitions in held.items():
+        lacking = tuple(name for name in ours if name not in partitions)
+        if "" not in partitions and lacking:
+            shut.setdefault(lacking, []).append(Association(account, user))
+    for lacking, who in shut.items():
+        first = ", ".join(f"{a.user} of {a.account}" for a in who[:3])
+        more = f" and {len(who) - 3} more" if len(who) > 3 else ""
+        yield Finding(
+            "slurmdbd", f"the associations of {first}{more} are bound to partitions, and none is to"
+            f" {', '.join(lacking)}: Slurm refuses their jobs there",
+            "sacctmgr add user NAME account=ACCOUNT (one without partition=), or one for each",
+        )  # fmt: skip
+
+
+CHECKS = (
+    missing, outside_the_intake, no_default_time, not_up, not_for_everybody, narrower,
+    no_default_memory, bound_associations,
+)  # fmt: skip

@@ -1,0 +1,110 @@
+"""Reads what the checks look at: Slurm, the files beside slurm.conf, and hetd."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from slurm_het.cli.checks.site import Association, ControllerHost, Site
+from slurm_het.cli.hetd_client import call
+from slurm_het.errors import HetError, SlurmError
+from slurm_het.settings import Config
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.records import parse_fields
+
+DEFAULT_CONF = "/etc/slurm/slurm.conf"
+MAX_FILE = 1 << 20
+MAX_DEPTH = 5  # of files that include others
+
+
+async def read_site(settings: Config) -> Site:
+    """All that the checks look at. Raises HetError where Slurm does not answer."""
+    slurm = CliSlurm(settings.slurm)
+    snapshot, conf = await slurm.snapshot(), await slurm.configuration()
+    shown = await slurm.ask("scontrol", "-o", "-a", "show", "partition")
+    words = {f["PartitionName"]: f for f in map(parse_fields, shown.splitlines()) if f}
+    etc = Path(settings.slurm.conf or os.environ.get("SLURM_CONF") or DEFAULT_CONF).parent
+    lua = {path: _text(path) for path in (*_glob(etc, "*.lua"), *_glob(etc, "*/*.lua"))}
+    return Site(
+        settings, snapshot, conf, words,
+        associations=await _associations(slurm, conf),
+        modes=_modes([*lua, *filter(None, [settings.source])]),
+        controller=_controller(settings, conf, etc, lua) if is_controller(conf) else None,
+    )  # fmt: skip
+
+
+def is_controller(conf: Mapping[str, str]) -> bool:
+    """Whether slurmctld runs, or may run, on this host."""
+    here = socket.gethostname()
+    hosts = {v.partition("(")[0] for k, v in conf.items() if k.startswith("SlurmctldHost")}
+    return bool(hosts & {here, here.partition(".")[0], "localhost"})
+
+
+def _controller(
+    settings: Config, conf: Mapping[str, str], etc: Path, lua: Mapping[Path, str]
+) -> ControllerHost:
+    scripts = (v for k, v in conf.items() if k.startswith("EpilogSlurmctld"))
+    epilogs = {Path(p): _text(Path(p)) for v in scripts for p in v.split(",") if p.startswith("/")}
+    silence, supervised = "", True
+    try:
+        status = call(settings.paths.control_socket, {"op": "status"})
+        supervised = status.get("supervised", True) is not False
+    except HetError as error:
+        silence = error.message
+    text = included(etc / "slurm.conf", conf.get("ClusterName", ""))
+    return ControllerHost(etc, lua, text, epilogs, silence, supervised)
+
+
+async def _associations(slurm: CliSlurm, conf: Mapping[str, str]) -> tuple[Association, ...]:
+    if "associations" not in conf.get("AccountingStorageEnforce", ""):
+        return ()
+    cluster = f"cluster={conf.get('ClusterName', '')}"
+    try:
+        shown = await slurm.ask(
+            "sacctmgr", "-n", "-P", "show", "assoc", "where", cluster,
+            "format=account,user,partition",
+        )  # fmt: skip
+    except SlurmError:  # slurmdbd is down: jobs run without it, and so does this
+        return ()
+    rows = (line.split("|") for line in shown.splitlines())
+    return tuple(Association(*row) for row in rows if len(row) == 3 and row[1])
+
+
+def included(path: Path, cluster: str, depth: int = 0) -> str:
+    """slurm.conf with the files that it includes; '' where it cannot be read."""
+    lines = []
+    for line in _text(path).splitlines():
+        key, _, name = line.strip().partition(" ")
+        if key.lower() == "include" and depth < MAX_DEPTH:
+            name = name.strip().replace("%c", cluster)
+            lines.append(included(path.parent / name, cluster, depth + 1))
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _glob(directory: Path, pattern: str) -> Iterator[Path]:
+    try:
+        yield from sorted(directory.glob(pattern))
+    except OSError:
+        return
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_FILE)
+    except OSError:
+        return ""
+
+
+def _modes(files: list[Path]) -> dict[Path, int]:
+    modes = {}
+    for path in dict.fromkeys(p for file in files for p in (file.parent, file)):
+        try:
+            modes[path] = path.stat().st_mode
+        except OSError:  # it is gone, or in a directory that is closed to who asks
+            continue
+    return modes

@@ -1,0 +1,90 @@
+"""What `slurm-het check` looks at, read before, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slurm_het.core.model import Partition, Snapshot
+from slurm_het.settings import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong, or only worth a look (`remark`): where, what, and what to do."""
+
+    place: str
+    what: str
+    remedy: str
+    remark: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerHost:
+    """What only a host of slurmctld has.
+
+    `conf_dir` is the directory of slurm.conf, `lua` the Lua files there and one directory deeper,
+    with their text. `slurm_conf` is slurm.conf with what it includes, '' where it cannot be read.
+    `epilogs` are the scripts of EpilogSlurmctld with their text. `hetd_silence` says why hetd gives
+    no answer, '' if it does; `supervised` is whether somebody restarts it.
+    """
+
+    conf_dir: Path
+    lua: Mapping[Path, str] = field(default_factory=dict)
+    slurm_conf: str = ""
+    epilogs: Mapping[Path, str] = field(default_factory=dict)
+    hetd_silence: str = ""
+    supervised: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """An association of slurmdbd; `partition` is '' where it holds in all of them."""
+
+    account: str
+    user: str
+    partition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A configuration and the Slurm that it is for.
+
+    `conf` is what `scontrol show config` says, `partition_words` what `show partition` says of
+    each. `associations` are those of users, where Slurm asks for one. `modes` are those of the
+    files that slurmctld and hetd obey, and of their directories. `controller` is None elsewhere.
+    """
+
+    settings: Config
+    snapshot: Snapshot
+    conf: Mapping[str, str] = field(default_factory=dict)
+    partition_words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    associations: tuple[Association, ...] = ()
+    modes: Mapping[Path, int] = field(default_factory=dict)
+    controller: ControllerHost | None = None
+
+    def intake(self) -> Partition | None:
+        """Slurm's record of the intake."""
+        return self._partition(self.settings.policy.intake_partition)
+
+    def pools(self) -> list[Partition]:
+        """Slurm's records of the pools that it has."""
+        found = (self._partition(pool.partition) for pool in self.settings.policy.pools)
+        return [record for record in found if record]
+
+    def ours(self) -> list[Partition]:
+        """The intake and the pools."""
+        intake = self.intake()
+        return ([intake] if intake else []) + self.pools()
+
+    def _partition(self, name: str) -> Partition | None:
+        return next((p for p in self.snapshot.partitions if p.name == name), None)
+
+    def words(self, key: str) -> list[str]:
+        """The words of a key of slurm.conf that is a list."""
+        value = self.conf.get(key, "")
+        return [] if value in {"", "(null)", "none", "NONE"} else value.split(",")
+
+
+Check = Callable[[Site], Iterator[Finding]]

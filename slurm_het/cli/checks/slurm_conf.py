@@ -1,0 +1,121 @@
+"""Whether slurm.conf lets slurm-het do its work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from slurm_het.cli.checks.site import Finding, Site
+
+BF_INTERVAL = 30  # Slurm's own defaults, in seconds
+BATCH_SCHED_DELAY = 3
+SCHED_INTERVAL = 60
+
+
+def plugin(site: Site) -> Iterator[Finding]:
+    """The job-submit plugin that runs the hook."""
+    words = site.words("JobSubmitPlugins")
+    if not any(word in {"lua", "job_submit/lua"} for word in words):
+        yield Finding(
+            "slurm.conf, JobSubmitPlugins",
+            f"is {','.join(words) or 'empty'}: no submission passes the hook, so nothing is placed",
+            f"JobSubmitPlugins={','.join([*words, 'lua'])}, once job_submit.lua is there; then"
+            " restart slurmctld",
+        )  # fmt: skip
+
+
+def gres_types(site: Site) -> Iterator[Finding]:
+    """Aliases that users could not write; a name that a node has is there, or Slurm complains."""
+    have = site.words("GresTypes")
+    aliases = [name for name, entry in site.settings.policy.gres.items() if entry.alias_of]
+    if lost := [name for name in aliases if name not in have]:
+        yield Finding(
+            "slurm.conf, GresTypes",
+            f"lacks {', '.join(lost)}: sbatch refuses a job that asks by that name before any hook"
+            " is asked",
+            f"GresTypes={','.join([*have, *lost])}, and restart slurmctld and the slurmds",
+        )  # fmt: skip
+
+
+def intake_state(site: Site) -> Iterator[Finding]:
+    """An intake that a restarted slurmctld would keep closed."""
+    intake = site.settings.policy.intake_partition
+    text = site.controller.slurm_conf if site.controller else ""
+    state = partition_words(text, intake).get("state", "UP").upper()
+    if state != "UP":
+        yield Finding(
+            f"slurm.conf, PartitionName={intake}",
+            f"says State={state}: a slurmctld that restarts without hetd starts none of its jobs",
+            "State=UP; it is hetd that sets it DOWN",
+        )  # fmt: skip
+
+
+def kept_state(site: Site) -> Iterator[Finding]:
+    """A slurmctld that keeps the gate closed over its restart."""
+    for word in site.words("ReconfigFlags"):
+        if word in {"KeepPartState", "KeepPartInfo"}:
+            yield Finding(
+                "slurm.conf, ReconfigFlags",
+                f"has {word}: a slurmctld that restarts keeps the gate as it was, closed maybe."
+                " hetd, its supervisor and `slurm-het bypass on` open it all the same",
+                f"take {word} out; or see that hetd is supervised on every controller host",
+                remark=True,
+            )  # fmt: skip
+
+
+def job_shrink(site: Site) -> Iterator[Finding]:
+    """A late update could take nodes from a job that runs."""
+    if "disable_job_shrink" not in _scheduler(site):
+        yield Finding(
+            "slurm.conf, SchedulerParameters",
+            "lacks disable_job_shrink: a node list that comes late could shrink a job that runs",
+            "add disable_job_shrink",
+        )  # fmt: skip
+
+
+def grace(site: Site) -> Iterator[Finding]:
+    """Pins that would be taken back before Slurm has had its turn to start them."""
+    words = _scheduler(site)
+    seconds = site.settings.planner.grace_seconds
+    turns = {
+        "bf_interval": _int(words, "bf_interval", BF_INTERVAL),
+        "batch_sched_delay": _int(words, "batch_sched_delay", BATCH_SCHED_DELAY),
+    }
+    if "sched_interval" in words:  # left alone, each change of a job has Slurm look at once
+        turns["sched_interval"] = _int(words, "sched_interval", SCHED_INTERVAL)
+    for word, turn in turns.items():
+        if turn >= seconds:
+            yield Finding(
+                "het.yaml, planner.grace_seconds",
+                f"is {seconds:g} s, and {word} is {turn} s: a released job is taken back before"
+                " Slurm has looked at it",
+                f"grace_seconds: {int(turn * 1.5)} at least, or a smaller {word}",
+            )  # fmt: skip
+
+
+def _scheduler(site: Site) -> dict[str, str]:
+    pairs = (word.partition("=") for word in site.words("SchedulerParameters"))
+    return {key.strip().lower(): value.strip() for key, _, value in pairs}
+
+
+def _int(words: dict[str, str], key: str, default: int) -> int:
+    value = words.get(key, "")
+    return int(value) if value.isascii() and value.isdigit() else default
+
+
+def partition_words(text: str, name: str) -> dict[str, str]:
+    """What slurm.conf says of a partition, DEFAULT's words included; keys in small letters."""
+    default: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for line in text.replace("\\\n", " ").splitlines():
+        pairs = (word.partition("=") for word in line.partition("#")[0].split())
+        words = {key.lower(): value for key, _, value in pairs}
+        who = words.get("partitionname", "")
+        if who.upper() == "DEFAULT":
+            default |= words
+        elif name in re.split(",", who):
+            found |= default | words
+    return found
+
+
+CHECKS = (plugin, gres_types, intake_state, kept_state, job_shrink, grace)
