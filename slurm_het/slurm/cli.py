@@ -8,7 +8,7 @@ import os
 import pwd
 import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 
@@ -71,12 +71,15 @@ class CliSlurm:
             self._show("reservation", may_hide="reservations" in hidden),
         )
         records = parse_nodes(nodes, forgets_devices=version.forgets_devices)
+        records_of_partitions = parse_partitions(partitions)
+        _refuse_nothing("node", records, hidden)
+        _refuse_nothing("partition", records_of_partitions, hidden)
         switches = await self._switches()
         snapshot = Snapshot(
             time=time.time(),
             jobs=jobs,
             nodes=tuple(replace(n, switch=switches.get(n.name, "")) for n in records),
-            partitions=parse_partitions(partitions),
+            partitions=records_of_partitions,
             rewrites_gres=version.rewrites_gres,
             forgets_sharers=version.forgets_sharers,
             reservations=parse_reservations(reservations, records),
@@ -279,6 +282,13 @@ def environment(ours: Mapping[str, str], settings: SlurmSettings) -> dict[str, s
     kept |= {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
     kept |= {"SQUEUE_LOCAL": "1", "SCONTROL_LOCAL": "1"}
     return kept | ({"SLURM_CONF": str(settings.conf)} if settings.conf else {})
+
+
+def _refuse_nothing(what: str, found: Sequence[object], hidden: frozenset[str]) -> None:
+    """Raise SlurmError for an answer without any node or partition: no Slurm has none."""
+    if not found and f"{what}s" not in hidden:
+        hint = "see slurmctld's log; `scontrol ping` says whether it answers"
+        raise SlurmError(f"scontrol show {what} printed no {what} at all", hint)
 
 
 def _no_groups(_user: str) -> tuple[str, ...]:

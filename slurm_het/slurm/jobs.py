@@ -82,6 +82,7 @@ class _RawJob(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     jobs: list[_RawJob] = []
+    errors: Any = ()
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -99,6 +100,8 @@ def parse_jobs(
         answer = _decoder.decode(payload.decode("utf-8", "replace"))
     except msgspec.DecodeError as error:
         raise SlurmError(f"cannot read squeue's JSON: {error}") from error
+    if answer.errors:  # 22.05 exits with 0 and an empty list of jobs where slurmctld is away
+        raise SlurmError(f"squeue: {str(answer.errors)[:200]}", "is slurmctld up and responsive?")
     return tuple(_job(raw, groups, memory_tracked) for raw in answer.jobs)
 
 

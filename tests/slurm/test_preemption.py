@@ -83,6 +83,8 @@ PROGRAMS = {
     "scontrol": """case "$*" in
         --version) echo slurm 24.11.5;;
         *config*) echo "PreemptType = preempt/qos"; echo "PreemptMode = REQUEUE";;
+        *node) echo "NodeName=a1 State=IDLE Partitions=a";;
+        *partition) echo "PartitionName=a State=UP";;
         esac""",
     "squeue": """echo '{"jobs": []}'""",
     "sacctmgr": """[ -e "$0.hangs" ] && exec sleep 60; echo "high|5|idle|cluster||00:00:00|" """,

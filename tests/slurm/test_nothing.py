@@ -1,0 +1,50 @@
+"""Nothing is no answer: what Slurm's programs print where slurmctld told them nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from slurm_het.errors import SlurmError
+from slurm_het.settings import SlurmSettings
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.jobs import parse_jobs
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def test_squeue_that_fails_with_exit_status_0_has_not_seen_an_empty_queue() -> None:
+    """22.05, where slurmctld does not answer."""
+    said = {"errors": [{"description": "Unable to contact slurm controller"}], "jobs": []}
+    with pytest.raises(SlurmError, match="Unable to contact slurm controller"):
+        parse_jobs(json.dumps(said).encode(), lambda _: (), memory_tracked=True)
+    assert parse_jobs(b'{"errors": [], "jobs": []}', lambda _: (), memory_tracked=True) == ()
+
+
+@pytest.mark.parametrize("what", ["node", "partition"])
+def test_a_slurm_without_any_node_or_partition_is_not_believed(tmp_path: Path, what: str) -> None:
+    answers = {
+        "node": (DATA / "nodes-24.11.txt").read_text(),
+        "partition": (DATA / "partitions-24.11.txt").read_text(),
+        "reservation": "No reservations in the system",
+    }
+    answers[what] = ""
+    for name, text in answers.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "scontrol").write_text(
+        f"""#!/bin/sh
+case "$*" in
+--version) echo slurm 24.11.5 ;;
+"show config") echo "SelectTypeParameters = CR_CORE_MEMORY" ;;
+*"show "*) for last; do :; done; cat {tmp_path}/$last ;;
+esac
+"""
+    )
+    (tmp_path / "squeue").write_text("#!/bin/sh\ncase \"$*\" in *json*) echo '{}' ;; esac\n")
+    for name in ("scontrol", "squeue"):
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(SlurmError, match=f"printed no {what} at all"):
+        asyncio.run(CliSlurm(SlurmSettings(bin_dir=tmp_path)).snapshot())
