@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from slurm_het.core.preemption import NO_PREEMPTION, Modes, Preemption
 from slurm_het.core.reasons import Reason
@@ -33,7 +33,8 @@ class Job:
 
     TRES strings are normalised (`gpu:a100:2`, no `gres:` prefix). `gres_detail` has one GRES
     string per allocated node, in the order of `nodes`. Memory: at most one of the three is set;
-    `memory_per_node_mib == 0` is `--mem=0`, all memory of the node.
+    `memory_per_node_mib == 0` is all memory of the node: `--mem=0`, or neither the user nor a
+    default of its partition says how much.
     """
 
     id: int
@@ -150,6 +151,20 @@ class NodeRecord:
     switch: str = ""  # the leaf switch it is under; unknown without topology/tree
 
 
+class MemoryDefaults(NamedTuple):
+    """What a partition gives a job whose user left its host memory open, in MiB; 0: it says none.
+
+    Slurm applies the first that there is, when it looks at the job in that partition.
+    """
+
+    per_gpu: int = 0
+    per_cpu: int = 0
+    per_node: int = 0
+
+
+NO_DEFAULTS = MemoryDefaults()
+
+
 @dataclass(frozen=True, slots=True)
 class Partition:
     """One partition record of Slurm, with what decides who may use it. Empty means everybody."""
@@ -173,6 +188,7 @@ class Partition:
     exclusive: bool = False
     reservation_required: bool = False
     default: bool = False
+    memory: MemoryDefaults = NO_DEFAULTS
     qos: str = ""  # whose limits hold for all jobs in it
     tier: int = 1  # this and what follows: see core/preemption.py
     preempt_modes: Modes = frozenset()

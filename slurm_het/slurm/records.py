@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from slurm_het.core.model import NodeRecord, Partition
+from slurm_het.core.model import MemoryDefaults, NodeRecord, Partition
 from slurm_het.core.syntax import hostlist
 from slurm_het.slurm.preemption import modes_of
 
@@ -96,11 +96,23 @@ def _partition(f: dict[str, str]) -> Partition:
         exclusive=f.get("OverSubscribe") == "EXCLUSIVE",
         reservation_required=f.get("ReqResv") == "YES",
         default=f.get("Default") == "YES",
+        memory=MemoryDefaults(
+            _int(dict(_pairs(f.get("JobDefaults", ""))).get("DefMemPerGPU")),
+            _int(f.get("DefMemPerCPU")),
+            _int(f.get("DefMemPerNode")),
+        ),
         tier=_int(f.get("PriorityTier", "1")),
         preempt_modes=modes_of(f.get("PreemptMode", "")),
         grace_seconds=_int(f.get("GraceTime")),
         qos="" if f.get("QoS", "") in _NONE else f["QoS"],
     )
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    """The keys and values of `DefCpuPerGPU=2,DefMemPerGPU=4096`."""
+    for item in text.split(","):
+        key, _, value = item.partition("=")
+        yield key, value
 
 
 def _names(text: str) -> frozenset[str]:

@@ -13,11 +13,12 @@ from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accele
 from slurm_het.core.jobs.gres_choice import as_admitted, choose_gres, may_rewrite
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
-from slurm_het.core.jobs.request import GresRequests, gres_of, registered
+from slurm_het.core.jobs.request import ALL_MEMORY, GresRequests, gres_of, registered
 from slurm_het.core.jobs.waits import begins_later, slurm_waits
 from slurm_het.core.model import (
     Classification,
     Job,
+    MemoryDefaults,
     Node,
     Partition,
     Snapshot,
@@ -224,6 +225,7 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
         pools = tuple(p for p in pools if any((p.partition, t) in pairs for t in types))
         if not pools:
             return _handover(job, ForReservation(job.reservation), facts)
+    job, pools = _as_in_the_pools(job, pools, facts)
     asked = _before_release(job, written, types, facts)
     names = {p.partition for p in pools}
     largest = facts.largest_node(job.features, names, types)
@@ -239,6 +241,33 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     task = replace(task, rewritten=rewritten, magnets=magnets)
     may = facts.rewrites_gres and may_rewrite(task, asked, facts.policy)
     return replace(task, rewrites=facts.rewrites(task)) if may else task
+
+
+def _as_in_the_pools(
+    job: Job, pools: tuple[Pool, ...], facts: ClusterFacts
+) -> tuple[Job, tuple[Pool, ...]]:
+    """The job as Slurm will see it in the pools, if its user left its host memory open.
+
+    There each partition's own default counts. (Where one has none, it would get all of a node's: a
+    pool with a default is better.)
+    """
+    if job.memory_per_node_mib != 0:
+        return job, pools
+    mark = decode_comment(job.admin_comment)
+    if mark is None or ALL_MEMORY in mark.original:
+        return job, pools
+    known = [(pool, facts.partitions.get(pool.partition)) for pool in pools]
+    giving = [(pool, p.memory) for pool, p in known if p and any(p.memory)]
+    if not giving:
+        return job, pools
+    most = MemoryDefaults(*map(max, zip(*(memory for _, memory in giving), strict=True)))
+    there = replace(
+        job,
+        memory_per_node_mib=None if most.per_gpu or most.per_cpu else most.per_node,
+        memory_per_gpu_mib=most.per_gpu or None,
+        memory_per_cpu_mib=None if most.per_gpu else most.per_cpu or None,
+    )
+    return there, tuple(pool for pool, _ in giving)
 
 
 def _needs(what: Classification) -> tuple[str, ...]:

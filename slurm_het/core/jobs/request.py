@@ -17,6 +17,9 @@ from slurm_het.core.syntax.script import Script, read_script
 
 TRES_FIELDS = ("tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socket")
 """Slurm's names of the fields that ask for GRES, in the order of GresRequests."""
+ALL_MEMORY = "pn_min_memory"
+"""Slurm's name of the field that is 0 for --mem=0: its record of the job does not tell that from a
+job whose user left the memory open."""
 MAX_DIGITS = 11
 """A longer number in the hook's message is none of Slurm's."""
 
@@ -111,7 +114,8 @@ def from_message(sent: Mapping[str, str]) -> JobRequest:
         gres=GresRequests(*(gres.parse(sent.get(field, "")) for field in TRES_FIELDS)),
         nodes=_number(sent.get("min_nodes", ""), 1),
         script=read_script(sent.get("script", "")),
-        original={f: sent[f] for f in ("partition", "features", *TRES_FIELDS) if sent.get(f)},
+        original={f: sent[f] for f in ("partition", "features", *TRES_FIELDS) if sent.get(f)}
+        | {f: "0" for f in (ALL_MEMORY,) if sent.get(f) == "0"},
         reservation=sent.get("reservation", ""),
         nodes_max=_number(sent.get("max_nodes", ""), 0),
     )
@@ -137,7 +141,8 @@ def from_record(job: Job, script: str = "") -> JobRequest:
         gres=gres_of(job),
         nodes=job.nodes_min,
         script=read_script(script),
-        original={f: text for f, text in written.items() if text},
+        original={f: text for f, text in written.items() if text}
+        | ({ALL_MEMORY: "0"} if job.memory_per_node_mib == 0 else {}),
         reservation=job.reservation,
         nodes_max=job.nodes_max,
     )
