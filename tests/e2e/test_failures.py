@@ -120,19 +120,15 @@ def test_devices_that_a_restarted_slurmctld_lost_are_found_again(cluster: Cluste
     assert cluster.wait_state(key, "RUNNING")["GRES"] == "gpu:mi300x:8(IDX:0-7)"
 
 
-def test_pinned_job_that_cannot_start_comes_back(cluster: Cluster) -> None:
-    """Drained between plan and start: after the grace time it is in the gate, Slurm's reason kept.
-
-    The job is pinned to a node that a reservation takes away: hetd does not see it, Slurm does.
-    """
+def test_nobody_is_pinned_to_nodes_that_a_reservation_has_taken(cluster: Cluster) -> None:
+    """Or whoever is, since hetd looked before, comes back; once it is over the job starts."""
     cluster.ok(
         "scontrol", "create", "reservation", "ReservationName=keep", "Nodes=dcu[1-2]",
         "StartTime=now", "Duration=60", "Users=daemon", "Flags=IGNORE_JOBS",
     )  # fmt: skip
     try:
         key = cluster.sbatch("--gres=gpu:1", "-p", "train-dcu", script="sleep 1")
-        # Once the nodes' state says RESERVED (within seconds), hetd sees it and does not pin.
-        seen = ("returned", "RESERVED")
+        seen = ("returned", "reserved (keep)", "reservation keep")
         cluster.wait(
             "it came back, or was not pinned",
             lambda: any(word in cluster.tool("admin", "why", key) for word in seen),
