@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults
 from slurm_het.core.preemption import NO_PREEMPTION, Modes, Preemption
 from slurm_het.core.reasons import Reason
 from slurm_het.core.site_limits import Claim, SiteLimits
@@ -149,20 +150,6 @@ class NodeRecord:
     reason: str = ""
     gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
     switch: str = ""  # the leaf switch it is under; unknown without topology/tree
-
-
-class MemoryDefaults(NamedTuple):
-    """What a partition gives a job whose user left its host memory open, in MiB; 0: it says none.
-
-    Slurm applies the first that there is, when it looks at the job in that partition.
-    """
-
-    per_gpu: int = 0
-    per_cpu: int = 0
-    per_node: int = 0
-
-
-NO_DEFAULTS = MemoryDefaults()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from slurm_het.core.model import MemoryDefaults, NodeRecord, Partition
+from slurm_het.core.memory_defaults import MemoryDefaults
+from slurm_het.core.model import NodeRecord, Partition
 from slurm_het.core.syntax import hostlist
 from slurm_het.slurm.preemption import modes_of
 

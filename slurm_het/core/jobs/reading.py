@@ -15,10 +15,10 @@ from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
 from slurm_het.core.jobs.request import ALL_MEMORY, GresRequests, gres_of, registered
 from slurm_het.core.jobs.waits import begins_later, slurm_waits
+from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import (
     Classification,
     Job,
-    MemoryDefaults,
     Node,
     Partition,
     Snapshot,
