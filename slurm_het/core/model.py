@@ -1,7 +1,6 @@
 """The nouns of the pipeline: what Slurm says (records), what we make of it, and the plan.
 
 Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits in minutes.
-All of it is plain frozen data, so that a snapshot dumped as JSON replays offline.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ FINISHED = frozenset({
 })  # fmt: skip
 """States of a job that is over, and holds nothing any more."""
 
-
 # --- what Slurm says -------------------------------------------------------------------------
 
 
@@ -34,8 +32,7 @@ class Job:
 
     TRES strings are normalised (`gpu:a100:2`, no `gres:` prefix). `gres_detail` has one GRES
     string per allocated node, in the order of `nodes`. Memory: at most one of the three is set;
-    `memory_per_node_mib == 0` is all memory of the node: `--mem=0`, or neither the user nor a
-    default of its partition says how much.
+    `memory_per_node_mib == 0` is all memory of the node: `--mem=0`, or no default there.
     """
 
     id: int
