@@ -72,6 +72,10 @@ class Gate:
         """Take the step; returns its order, carried out. Raises SlurmError if it cannot close."""
         before = self.state
         self.state, order = step(before, event)
+        if order in {GateOrder.CLOSE, GateOrder.PLAN}:
+            # Before it is closed, or where it was closed before this hetd came: whatever happens
+            # next, somebody knows what to open.
+            self.note(held=True)
         if order is GateOrder.CLOSE:
             await self._close()
         elif order is GateOrder.OPEN and not (event is GateEvent.BYPASS and self._seen == "UP"):
@@ -87,14 +91,16 @@ class Gate:
 
     def note(self, *, held: bool) -> None:
         """Note whether this host's hetd may hold the gate closed. Raises HetError."""
+        wanted = self.partition if held else ""
+        if self.holds.read("?") == wanted:
+            return
         try:
-            self.holds.write(self.partition if held else "")
+            self.holds.write(wanted)
         except OSError as error:
             hint = "paths.control_socket must be in a directory of SlurmUser's"
             raise HetError(f"cannot write {self.holds.path}: {error.strerror}", hint) from error
 
     async def _close(self) -> None:
-        self.note(held=True)  # before it is: whatever happens next, somebody knows what to open
         try:
             await self.slurm.set_partition_state(self.partition, "DOWN")
         except SlurmError:

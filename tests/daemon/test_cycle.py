@@ -81,6 +81,15 @@ def test_a_gate_found_open_is_closed_and_the_old_snapshot_is_not_planned(tmp_pat
     assert bench.sent("1")[0]["Partition"] == "train-nv"
 
 
+def test_it_is_noted_what_to_open_also_where_it_was_closed_before(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, gate="DOWN")
+    bench.run()
+    assert Holds(tmp_path).read("?") == "accel"
+    Holds(tmp_path).write("")  # an opener of the hetd before came late
+    bench.run()
+    assert Holds(tmp_path).read("?") == "accel"
+
+
 def test_devices_that_slurm_takes_for_used_are_counted_anew_now_and_then(tmp_path: Path) -> None:
     bench = Bench(tmp_path, marked(1))
     bench.run()
