@@ -35,6 +35,10 @@ class CannotRunError(SlurmError):
     """A program of Slurm's could not be started: the fault is this process's, or this host's."""
 
 
+class TooMuchError(SlurmError):
+    """A program of Slurm's printed more than is read of it."""
+
+
 class LeadError(HetError):
     """Another hetd plans for this Slurm now, or this one can no longer tell."""
 

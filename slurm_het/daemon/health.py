@@ -35,14 +35,18 @@ class Health:
         """A cycle that began then was given up: Slurm could not be read."""
         self._failing_since = self._failing_since if self.failures else began
         self.failures += 1
+        self._forget()  # what failed to be updated was no fault of the updates
+
+    def _forget(self) -> None:
+        self._vain_since, self._vain = None, 0
+        self._back.clear()
 
     def worked(self, happened: Iterable[tuple[Outcome, str]], now: float) -> None:
         """A cycle came to its end; what became of jobs in it, each with the job's user."""
         self.failures = 0
         for (_, event, detail), user in happened:
             if event in {Event.STARTED, Event.ELSEWHERE}:
-                self._vain_since, self._vain = None, 0
-                self._back.clear()
+                self._forget()
             elif event is Event.BACK:
                 self._back.add(user)
                 if len(self._back) >= BACK_USERS:

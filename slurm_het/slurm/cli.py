@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 
 from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.syntax.script import MAX_SCRIPT
-from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError
+from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, Reading
 from slurm_het.slurm.jobs import parse_jobs
@@ -33,7 +33,6 @@ from slurm_het.slurm.versions import (
 # slurmctld itself looks its partitions' groups up anew every GroupUpdateTime, 600 s by default.
 GROUPS_SECONDS = 600
 CONFIG_SECONDS = 60.0  # so long slurmctld's configuration is taken to be as it was
-MAX_ANSWER = 1 << 30  # squeue --json is about 4 KB a job (22.05)
 CHUNK = 1 << 20
 
 
@@ -208,7 +207,7 @@ class CliSlurm:
 
         With `if_heard` SlurmBusyError where slurmctld did not answer a moment ago.
         """
-        limit = start or MAX_ANSWER
+        limit = start or given.most
         directory = self.settings.bin_dir
         path = str(directory / program) if directory else program
         async with self._slots:
@@ -222,7 +221,7 @@ class CliSlurm:
                 feeding.cancel()
         if len(out) > limit:
             if not start:
-                raise SlurmError(f"{path} {arguments[0]} printed more than {limit} bytes")
+                raise TooMuchError(f"{path} {arguments[0]} printed more than {limit} bytes")
             return out[:limit]
         if process.returncode != 0 and not given.may_fail:
             reason = err.decode("utf-8", "replace").strip()[-500:]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from slurm_het.core.model import Job
 from slurm_het.core.syntax.arrays import array_size
-from slurm_het.errors import SlurmError
+from slurm_het.errors import SlurmError, TooMuchError
 from slurm_het.slurm.jobs import job_of, parse_jobs
 from slurm_het.slurm.known_jobs import KnownJobs
 from slurm_het.slurm.lines import (
@@ -39,17 +39,24 @@ TRIES = 3  # lists in one reading, until a list and the records are of one momen
 MOST_TASKS = 50_000
 """Array tasks without a record of their own beyond which a line for each costs more than the
 records of all jobs."""
+MAX_ANSWER = 1 << 30
+"""Bytes of an answer: squeue --json is about 4 KB a job (22.05)."""
+FIRST_LIST = 24 << 20
+"""Bytes of a list while it is not known how many jobs there are: an array of a million tasks may
+have a line for each."""
+LINE = 4096  # bytes, generously
 _NO_SUCH = ("Invalid job format specification", "unrecognized option")
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a program is given beside its arguments; and whether it may say that it failed, as
-    scontrol does once one of the commands on its stdin has."""
+    """What a program is given beside its arguments; whether it may say that it failed, as scontrol
+    does once one of the commands on its stdin has; and how many bytes it may print at the most."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
     may_fail: bool = False
+    most: int = MAX_ANSWER
 
 
 NOTHING = Given()
@@ -94,6 +101,7 @@ class JobReader:
         self._known = KnownJobs()
         self._marks = Marks(f"f{secrets.token_hex(8)}", f"r{secrets.token_hex(8)}")
         self._tasks = 0
+        self._most = FIRST_LIST
         self.fell_back = False  # once at least
 
     def doubt(self, key: str) -> None:
@@ -113,6 +121,7 @@ class JobReader:
 
     def _count(self, jobs: tuple[Job, ...]) -> tuple[Job, ...]:
         self._tasks = sum(array_size(job.array_tasks) for job in jobs if job.unsplit)
+        self._most = max(FIRST_LIST, LINE * 2 * len(jobs))
         return jobs
 
     async def _read_changed(self, reading: Reading) -> tuple[Job, ...]:
@@ -177,7 +186,12 @@ class JobReader:
 
     async def _squeue(self, env: Mapping[str, str], *arguments: str) -> bytes:
         try:
-            return await self._run("squeue", "--all", *arguments, given=Given(env))
+            most = self._most if env else MAX_ANSWER
+            return await self._run("squeue", "--all", *arguments, given=Given(env, most=most))
+        except TooMuchError as error:
+            if env:
+                raise NotUnderstoodError(error.message) from error
+            raise
         except SlurmError as error:
             if any(text in error.message for text in _NO_SUCH):
                 raise NotUnderstoodError(error.message) from error

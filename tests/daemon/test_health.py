@@ -54,6 +54,14 @@ def test_a_job_that_starts_shows_that_updates_have_an_effect() -> None:
     assert not health.useless(200.0)
 
 
+def test_a_slurmctld_that_was_away_is_no_fault_of_updates() -> None:
+    health = Health(3.0)
+    health.worked(2 * happened(Event.BUSY, "scontrol did not answer within 5 s"), 100.0)
+    health.failed(101.0)
+    health.worked(happened(Event.KEPT, "scontrol did not answer within 5 s"), 110.0)
+    assert not health.useless(110.0)
+
+
 def test_one_user_who_moves_his_jobs_back_is_no_fault() -> None:
     health = Health(30.0)
     for at in range(100, 200):

@@ -46,7 +46,7 @@ events:
                 Duration=5, Nodes=a1, Users=root]}
 submissions:
 - {name: tasks, user: daemon, sbatch: [--gres=gpu:1, --array=0-1], sleep: 2}
-- {name: two, at: 1, user: mail, sbatch: [--gres=gpu:2], verdict: refused}
+- {name: two, at: 1, user: mail, sbatch: [-p, nosuch, --gres=gpu:1], verdict: refused}
 - {name: cpu, sbatch: [-c2]}
 bounds: {busy: 9, as_many_start: true, same_verdict: true}
 """
@@ -98,7 +98,7 @@ def test_the_tool_tells_each_job_and_fails_by_a_broken_bound() -> None:
         assert jobs["cpu", 1][side]["runs"][0]["devices"] == 0
         refused = jobs["two", 1][side]
         assert not refused["accepted"]
-        assert "configuration is not available" in refused["said"]
+        assert "nvalid partition" in refused["said"]
         assert found["totals"][side]["busy_device_seconds"] >= 4
     assert found["totals"]["plain"]["refused"] == 1
 
