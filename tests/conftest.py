@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.layout import require_programs
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 from tests.support.sockets import short_dir
 
@@ -28,13 +29,19 @@ def pytest_configure() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--part K/N`: a share of the modules, so that N runs together make up the whole."""
+    """`--part K/N`: a share of the modules, so that N runs together make up the whole.
+
+    `--in-turn`: modules marked `in_turn(VERSION)` run on that Slurm alone, not on each.
+    """
     parser.addoption("--part", default="1/1", metavar="K/N", help="the K-th of N equal parts")
+    parser.addoption("--in-turn", action="store_true", help="leave out what another version runs")
 
 
 @pytest.hookimpl(trylast=True)  # of what -m and -k leave
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep one part: whole modules, dealt out so that the parts have about as many tests."""
+    if config.getoption("--in-turn"):
+        _keep_our_turn(config, items)
     mine, parts = map(int, config.getoption("--part").split("/"))
     tests = Counter(item.path for item in items)
     dealt: list[list[Path]] = [[] for _ in range(parts)]
@@ -43,6 +50,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     keep = set(dealt[mine - 1])
     config.hook.pytest_deselected(items=[item for item in items if item.path not in keep])
     items[:] = [item for item in items if item.path in keep]
+
+
+def _keep_our_turn(config: pytest.Config, items: list[pytest.Item]) -> None:
+    version = require_programs()
+    ours = f"{version.major}.{version.minor:02}"
+
+    def is_ours(item: pytest.Item) -> bool:
+        return all(ours in mark.args for mark in item.iter_markers("in_turn"))
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_ours(item)])
+    items[:] = [item for item in items if is_ours(item)]
 
 
 @pytest.fixture

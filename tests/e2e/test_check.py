@@ -12,7 +12,7 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import ACCOUNTING_PROGRAMS, search_path
 from tests.support.cluster import Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
 
 SITE = """
 nodes:

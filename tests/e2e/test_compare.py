@@ -24,13 +24,13 @@ HOLDING = [n for n in scenario.names() if not scenario.load(scenario.path_of(n))
 
 
 def in_turn() -> list[str]:
-    """Every fifth of those that hold, on each of the three Slurm versions another one.
+    """Every eighth of those that hold, on each of the three Slurm versions another one.
 
     A scenario takes a minute. `./dev compare all` runs all of them, whole, on any version.
     """
     if cannot_run_slurm():
         return HOLDING
-    return HOLDING[require_programs().major // 2 % 3 :: 5]
+    return HOLDING[require_programs().major // 2 % 3 :: 8]
 
 
 MINE = """

@@ -20,7 +20,7 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import program
 from tests.support.cluster import Cluster, sandbox_dir
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
 BOUND = 15.0  # seconds from the fault until the gate is open
 FAIL_OPEN = 10.0
 SLOW_BOUND = FAIL_OPEN + 5  # the same where reads or updates alone fail

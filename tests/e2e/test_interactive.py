@@ -10,7 +10,7 @@ import pytest
 from slurm_het.sandbox.layout import slurm_version
 from tests.support.cluster import Cluster
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 SRUN = ("srun", "--gres=gpu:1", "--mem=1000", "-t", "2")
 
 

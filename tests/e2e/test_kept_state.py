@@ -11,7 +11,7 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.slurm.versions import parse_version
 from tests.support.cluster import Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 
 SITE = """
 nodes:
@@ -81,15 +81,14 @@ def test_a_hetd_that_goes_on_plans_at_once_and_opens_when_it_stops(cluster: Clus
         cluster.box.start_hetd()
 
 
-def test_a_hetd_stopped_while_slurmctld_is_away_leaves_it_closed_until_bypass(
+def test_bypass_opens_what_a_hetd_left_that_was_stopped_while_slurmctld_was_away(
     cluster: Cluster,
 ) -> None:
-    """What is left to the admin: nobody is there any more to open it."""
+    """Its opener's last try may outlive it and reach slurmctld in time; else nobody is there."""
     closed(cluster)
     stop_slurmctld(cluster)
     cluster.box.stop_hetd()
     cluster.box.restart_slurmctld()
-    assert cluster.gate() == ("DOWN" if keeps(cluster) else "UP")
     cluster.box.run(["slurm-het", "bypass", "on", "--config", str(cluster.box.config_path)])
     assert cluster.gate() == "UP"
     cluster.box.run(["slurm-het", "bypass", "off", "--config", str(cluster.box.config_path)])

@@ -11,7 +11,7 @@ from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import Sandbox
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 
 DEVICES = 16
 SITE = """

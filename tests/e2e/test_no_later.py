@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.cluster import Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 NODES = """
 - {name: "nv[1-3]", type: a100, vendor: nvidia, devices: 4, memory_gib_per_device: 80,
    cpus: 16, memory_gib: 128, pool: train-nv, scenario: training}

@@ -12,7 +12,7 @@ from slurm_het.sandbox.layout import ACCOUNTING_PROGRAMS, search_path
 from slurm_het.slurm.records import parse_partitions
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 
 SITE = """
 nodes:

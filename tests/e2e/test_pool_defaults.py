@@ -9,7 +9,7 @@ import pytest
 from slurm_het.sandbox.cluster import Sandbox
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
 NODES = """
 - {name: "nv[1-4]", type: a100, vendor: nvidia, devices: 8, memory_gib_per_device: 80,
    cpus: 32, memory_gib: 64, pool: train-nv, scenario: training}

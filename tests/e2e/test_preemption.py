@@ -13,7 +13,7 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import ACCOUNTING_PROGRAMS, search_path
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
 
 NODES = """
 nodes:

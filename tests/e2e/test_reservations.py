@@ -11,7 +11,7 @@ import pytest
 from slurm_het.sandbox.cluster import Sandbox
 from tests.support.cluster import AMPLE, PATIENCE, Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 NODES = """\
 - {name: "nv[1-2]", type: a100, vendor: nvidia, devices: 8, memory_gib_per_device: 80,
    cpus: 64, memory_gib: 512, pool: train-nv, scenario: training}

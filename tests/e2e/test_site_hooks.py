@@ -12,7 +12,7 @@ import pytest
 from slurm_het.sandbox.cluster import Sandbox
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 SLURM_USER, ANN = "slurm", "nobody"
 OURS = "slurm-het"
 CUDA = "module load cuda\nsleep 30"
