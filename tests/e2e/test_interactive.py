@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-
 import pytest
 
 from slurm_het.sandbox.layout import slurm_version
@@ -31,23 +28,3 @@ def test_a_batch_job_is_told_nothing(cluster: Cluster) -> None:
     done = cluster.box.run(["sbatch", "-o", "/dev/null", "--gres=gpu:1", str(script)])
     assert done.returncode == 0
     assert not done.stderr
-
-
-def test_srun_starts_soon_on_an_idle_cluster(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Side by side with plain Slurm: the same srun in a partition that the hook lets pass.
-
-    A job that is moved waits for Slurm's next pass, a second at most; the rest is a cycle.
-    """
-    cluster.ok("scontrol", "create", "PartitionName=plain", "Nodes=nv[1-2]", "State=UP")
-    seconds: dict[str, list[float]] = {"accel": [], "plain": []}
-    for _ in range(20):
-        for partition, taken in seconds.items():
-            began = time.monotonic()
-            cluster.ok(*SRUN, "-p", partition, "true")
-            taken.append(time.monotonic() - began)
-    ours, plain = (statistics.median(seconds[name]) for name in ("accel", "plain"))
-    with capsys.disabled():
-        print(f"\nsrun: {ours:.2f} s, plain Slurm {plain:.2f} s: {ours / plain:.2f}")
-    assert ours < plain + 1.5
