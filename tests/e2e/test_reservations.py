@@ -90,8 +90,10 @@ def test_what_is_to_come_idles_nothing(cluster: Cluster, planned: bool, flags: s
             assert why in cluster.tool("admin", "why", long[-1])
         cluster.ok("scontrol", "delete", "ReservationName=maint")
         wait_until_over(cluster, long)
-    events = {event for key in long + short for event in cluster.outcomes(key)}
-    assert events <= {"released", "reserved", "started"}, "nothing came back"
+    for key in long + short:
+        if "returned" in cluster.outcomes(key):  # a pin ahead may move, once it is over
+            told = cluster.tool("admin", "why", key).splitlines()
+            assert all("sooner" in line for line in told if " returned: " in line), told
 
 
 def test_a_job_of_a_reservation_runs_in_it(cluster: Cluster, planned: bool) -> None:
