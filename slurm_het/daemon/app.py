@@ -132,6 +132,7 @@ class Daemon:
                     await self.hook.update(self.cycle.inventory)
         if not self.wakes.stop.is_set():
             self.leading = True
+            self.gate.note(held=True)  # whoever led before may have left it closed
             log.info("leading: this hetd holds %s", self.lease.path)
 
     async def _give_up_the_lead(self) -> None:

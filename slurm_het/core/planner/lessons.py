@@ -104,6 +104,8 @@ def scope_of(reason: str, job: Job, partition: str) -> Scope | None:
 def _common(reason: str) -> tuple[str, ...] | None:
     if "Min" in reason and "Minutes" not in reason:
         return None  # less is not too little: QOSMinGRES
+    if re.search("PerJob|PerNode|MaxWall", reason):
+        return None  # a limit of one job says nothing of others
     return next((fields for pattern, fields in _SCOPES if re.match(pattern, reason)), None)
 
 
