@@ -62,10 +62,6 @@ class Health:
         """Whether reads have failed for so long that the gate must not stay closed for it."""
         return self.failures > 0 and now - self._failing_since >= self.patience
 
-    def left(self, now: float) -> float:
-        """The seconds until `failing`, if nothing gets better."""
-        return max(0.0, self._failing_since + self.patience - now) if self.failures else 1e9
-
     def useless(self, now: float) -> str:
         """Why this hetd does no good: its updates have no effect. '' if they have some."""
         if self._vain_since is None or self._vain < 2 or now - self._vain_since < self.patience:

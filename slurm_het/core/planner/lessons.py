@@ -23,18 +23,21 @@ MOST = 1000
 ENOUGH = 64
 """A lesson is forgotten once so many could be tried at a time."""
 
-_SCOPES: tuple[tuple[str, tuple[str, ...]], ...] = (
+_SCOPES: tuple[tuple[str, tuple[str, ...] | None], ...] = (
+    (r".*(PerJob|PerNode|MaxWall)", None),  # a limit of one job says nothing of others
+    (r".*Min(?!utes)", None),  # less is not too little: QOSMinGRES
     (r"AssocGrp", ("account",)),
     (r"Assoc", ("account", "user")),
     (r"QOSGrp", ("qos",)),
     (r"QOS.*(PerUser|PU)", ("qos", "user")),
     (r"QOS.*(PerAccount|PA)|Max.*PerAccount", ("qos", "account")),
-    (r"QOS(?!NotAllowed)", ("qos",)),  # of one job
+    (r"QOS(?!NotAllowed)", ("qos",)),
     (r"Licenses", ("licenses",)),
     (r"InvalidAccount|AccountNotAllowed", ("account",)),
     (r"InvalidQOS|QOSNotAllowed", ("qos",)),
 )
-"""By reason (the first that matches): what the jobs have in common that it holds back.
+"""By reason (the first that matches): what the jobs have in common that it holds back; None: it is
+one job's alone.
 
 Source: the names of Slurm's job reasons, which say whose limit it is and of what.
 """
@@ -78,8 +81,8 @@ class Lesson:
     """Tasks in the scope of that size or a larger one are held back, as job `key` was at `since`
     (ticks), for the `times`-th time in a row.
 
-    `counted` are the jobs that ran in the scope then. `allowed` tasks may be tried once it is
-    `due`.
+    `counted` are the jobs that run in the scope. `allowed` tasks may be tried once it has `changed`,
+    or after a while.
     """
 
     scope: Scope
@@ -102,10 +105,6 @@ def scope_of(reason: str, job: Job, partition: str) -> Scope | None:
 
 @lru_cache(maxsize=256)
 def _common(reason: str) -> tuple[str, ...] | None:
-    if "Min" in reason and "Minutes" not in reason:
-        return None  # less is not too little: QOSMinGRES
-    if re.search("PerJob|PerNode|MaxWall", reason):
-        return None  # a limit of one job says nothing of others
     return next((fields for pattern, fields in _SCOPES if re.match(pattern, reason)), None)
 
 

@@ -177,7 +177,9 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     strays = _strays(snapshot, queue, policy, memory)
     pins = tuple(memory.pins.pins.values())
     room = room_beside(inventory, pins)
-    within = _that_may_start(observed, queue, strays, memory, ticks)
+    due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
+    tasks = tuple(task for task in due if task.job_id not in strays)
+    within = _within_limits(snapshot, tasks, room, memory, ticks)
     tasks = within.claiming(within.tasks) if snapshot.preemption.by else within.tasks
     way = make_way(snapshot, room, tasks, pins, policy)
     ahead = look_ahead(snapshot, way.room, way.tasks, pins, policy, limits)
@@ -192,15 +194,11 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     )  # fmt: skip
 
 
-def _that_may_start(
-    observed: Observed, queue: TaskPools, strays: frozenset[int], memory: Memory, ticks: float
+def _within_limits(
+    snapshot: Snapshot, tasks: tuple[Task, ...], room: Inventory, memory: Memory, ticks: float
 ) -> Within:
-    """The tasks that nothing but room holds back: neither what they did before, nor a limit."""
-    snapshot, pins = observed.snapshot, tuple(memory.pins.pins.values())
-    room = room_beside(observed.inventory, pins)
-    startable = partial(could_start, inventory=room)
-    due = memory.pins.due(queue.tasks, ticks, startable)
-    tasks = tuple(task for task in due if task.job_id not in strays)
+    """The tasks that no limit holds back, neither a known one nor one that Slurm has told of."""
+    pins, startable = tuple(memory.pins.pins.values()), partial(could_start, inventory=room)
     within = within_limits(snapshot, tasks, pins, room, startable)
     tasks, held = memory.lessons.heed(within.tasks, snapshot.jobs, pins, ticks, startable)
     return within._replace(tasks=tasks, held=held | within.held)
