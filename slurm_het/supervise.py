@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import yaml
 
 from slurm_het.opener import Holds, Opener
+from slurm_het.sparing import Sparing
 
 START_SECONDS = 60.0  # until READY=1; the watchdog counts from then on
 STOP_SECONDS = 5.0
@@ -249,21 +249,17 @@ class Log:
 
     def __init__(self) -> None:
         self._lines: queue.Queue[str | None] = queue.Queue(100)
-        self._recent: dict[str, list[float]] = {}
-        self._left_out: Counter[str] = Counter()
+        self._sparing = Sparing()
         self._thread = threading.Thread(target=self._write, daemon=True)
         self._thread.start()
 
     def line(self, text: str) -> None:
         """Write a line, soon; where there are too many it is only counted."""
-        now, kind = time.monotonic(), re.sub(r"[\d.]+", "#", text)[:100]
-        recent = [at for at in self._recent.get(kind, []) if now - at < 60]
-        self._recent[kind] = recent
-        if len(recent) >= self.MOST_A_MINUTE:
-            self._left_out[kind] += 1
+        kind = re.sub(r"[\d.]+", "#", text)[:100]
+        left_out = self._sparing.left_out(kind, self.MOST_A_MINUTE, time.monotonic())
+        if left_out is None:
             return
-        recent.append(now)
-        if left_out := self._left_out.pop(kind, 0):
+        if left_out:
             text += f" (and {left_out} times more since the last such line)"
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(text)

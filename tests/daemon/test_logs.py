@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from slurm_het.daemon.logs import Sparing
+from slurm_het.daemon.logs import SparingFilter
 
 
 def test_few_lines_of_a_kind_a_minute_and_the_next_one_has_their_number() -> None:
     now = 0.0
-    sparing, written = Sparing(lambda: now), list[str]()
+    sparing, written = SparingFilter(lambda: now), list[str]()
 
     def log(level: int, text: str, *facts: object) -> None:
         record = logging.LogRecord("hetd", level, "", 0, text, facts, None)
@@ -31,13 +31,13 @@ def test_few_lines_of_a_kind_a_minute_and_the_next_one_has_their_number() -> Non
 
 
 def test_what_is_in_a_line_is_no_format() -> None:
-    sparing = Sparing(lambda: 0.0)
+    now = 0.0
+    sparing = SparingFilter(lambda: now)
     for _ in range(7):
         sparing.filter(
             logging.LogRecord("hetd", logging.ERROR, "", 0, "50 %% of %s", ("%d",), None)
         )
-    late = Sparing(lambda: 100.0)
-    late._left_out[("hetd", "50 %% of %s")] = 1  # noqa: SLF001 - as if a minute had passed
+    now = 100.0
     record = logging.LogRecord("hetd", logging.ERROR, "", 0, "50 %% of %s", ("%d",), None)
-    assert late.filter(record)
+    assert sparing.filter(record)
     assert record.getMessage() == "50 % of %d (and 1 more like this before)"

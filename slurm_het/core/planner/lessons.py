@@ -81,8 +81,8 @@ class Lesson:
     """Tasks in the scope of that size or a larger one are held back, as job `key` was at `since`
     (ticks), for the `times`-th time in a row.
 
-    `counted` are the jobs that run in the scope. `allowed` tasks may be tried once it has `changed`,
-    or after a while.
+    `counted` are the jobs that run in the scope. `allowed` tasks may be tried once it has
+    `changed`, or after a while.
     """
 
     scope: Scope
