@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -13,8 +12,7 @@ from click.testing import CliRunner
 from slurm_het.cli.sandbox import sandbox as cli
 from slurm_het.sandbox import procs
 from slurm_het.sandbox.cluster import Sandbox
-from slurm_het.sandbox.layout import ACCOUNTING_PROGRAMS, search_path
-from tests.support.cluster import AMPLE, Cluster, own_sandbox
+from tests.support.cluster import AMPLE, Cluster, need_accounting, own_sandbox
 
 pytestmark = pytest.mark.slurm
 
@@ -42,9 +40,7 @@ WHO = "daemon"
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> None:
     """./dev setup installs what is missing; Slurm itself is `own_sandbox`'s to look for."""
-    missing = [p for p in ACCOUNTING_PROGRAMS if not shutil.which(p, path=search_path())]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)} (./dev setup installs them)")
+    need_accounting()
 
 
 @pytest.fixture(scope="module")

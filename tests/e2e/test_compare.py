@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +14,8 @@ import pytest
 
 from bench.compare import report, scenario
 from bench.compare.run import compare
-from slurm_het.sandbox.layout import ACCOUNTING_PROGRAMS, require_programs, search_path
-from tests.support.cluster import PATIENCE, cannot_run_slurm, sandbox_dir
+from slurm_het.sandbox.layout import require_programs
+from tests.support.cluster import PATIENCE, cannot_run_slurm, need_accounting, sandbox_dir
 
 pytestmark = pytest.mark.slurm
 
@@ -55,9 +54,7 @@ bounds: {busy: 9, as_many_start: true, same_verdict: true}
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> None:
     """./dev setup installs what is missing."""
-    missing = [p for p in ACCOUNTING_PROGRAMS if not shutil.which(p, path=search_path())]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)} (./dev setup installs them)")
+    need_accounting()
 
 
 @pytest.mark.parametrize("name", in_turn())

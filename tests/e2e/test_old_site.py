@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
-from slurm_het.sandbox.layout import ACCOUNTING_PROGRAMS, search_path
 from slurm_het.slurm.records import parse_partitions
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
@@ -32,9 +30,6 @@ OURS = {"intake_partition": "gpu", "planner": {"grace_seconds": 30}}
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Sandbox]:
-    missing = [p for p in ACCOUNTING_PROGRAMS if not shutil.which(p, path=search_path())]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)} (./dev setup installs them)")
     with own_sandbox(SITE, accounting=True, overrides={**AMPLE, **OURS}) as sandbox:
         cluster = Cluster(sandbox)
         cluster.wait("the gate is closed", lambda: state(cluster) == "DOWN")

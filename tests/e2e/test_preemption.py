@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from contextlib import contextmanager
 import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
-from slurm_het.sandbox.layout import ACCOUNTING_PROGRAMS, search_path
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
@@ -39,9 +37,6 @@ WHO = "daemon"
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Sandbox]:
-    missing = [p for p in ACCOUNTING_PROGRAMS if not shutil.which(p, path=search_path())]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)} (./dev setup installs them)")
     with own_sandbox(NODES + BY_QOS, accounting=True, overrides=AMPLE) as sandbox:
         yield sandbox
 

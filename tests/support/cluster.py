@@ -20,7 +20,7 @@ from slurm_het.core.model import Job, Placement
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import Sandbox
-from slurm_het.sandbox.layout import PROGRAMS, search_path
+from slurm_het.sandbox.layout import ACCOUNTING_PROGRAMS, PROGRAMS, search_path
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_fields, parse_partitions
 from slurm_het.slurm.versions import TRANSIENT, parse_version
@@ -54,12 +54,21 @@ def sandbox_dir() -> Iterator[Path]:
         yield base
 
 
+def need_accounting() -> None:
+    """Skip the test where slurmdbd or MariaDB is not installed."""
+    missing = [p for p in ACCOUNTING_PROGRAMS if not shutil.which(p, path=search_path())]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (./dev setup installs them)")
+
+
 @contextmanager
 def own_sandbox(nodes: str = "", **options: Any) -> Iterator[Sandbox]:
     """A sandbox for one module, the default one unless its topology file is to have these `nodes`.
 
     The other options are those of Sandbox.up. It is in a `sandbox_dir`.
     """
+    if options.get("accounting"):
+        need_accounting()
     with sandbox_dir() as base:
         topology = base / "topology.yaml" if nodes else None
         if topology:
