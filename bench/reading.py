@@ -37,7 +37,7 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import program, slurm_version
 from slurm_het.sandbox.topology import INTAKE
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.slurm.job_reader import Reading
+from slurm_het.slurm.job_reader import RecordParser
 from slurm_het.solve.worker import WorkerSolver
 
 PROCESSES = 4
@@ -61,7 +61,7 @@ class Way:
 
     name: str
     slurm: CliSlurm
-    read: Callable[[Reading], Awaitable[tuple[Job, ...]]]
+    read: Callable[[RecordParser], Awaitable[tuple[Job, ...]]]
     cycles: list[float] = field(default_factory=list)
     readings: list[float] = field(default_factory=list)
     cpu: list[tuple[float, float]] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Way:
         """Have the cycle's Slurm read so from now on."""
         self.slurm.jobs.read = self._timed  # type: ignore[method-assign]  # that is the point
 
-    async def _timed(self, reading: Reading) -> tuple[Job, ...]:
+    async def _timed(self, reading: RecordParser) -> tuple[Job, ...]:
         began = time.perf_counter()
         jobs = await self.read(reading)
         self.readings.append(time.perf_counter() - began)

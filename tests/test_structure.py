@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,13 @@ def test_the_project_keeps_to_its_limits(project: Structure, limit: str) -> None
     listed = TODAY[limit] | (set(MANY_PARAMETERS) if limit == "parameters" else set())
     assert not broken[limit] - listed, "over the limit"
     assert not listed - broken[limit], "over no limit: take it out of the list"
+
+
+def test_no_two_classes_have_one_name() -> None:
+    sources = (structure.ROOT / "slurm_het").rglob("*.py")
+    nodes = (node for path in sources for node in ast.walk(ast.parse(path.read_text())))
+    names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_there_is_something_to_measure(project: Structure) -> None:

@@ -12,7 +12,7 @@ import click
 
 from slurm_het.cli.checks import findings
 from slurm_het.cli.checks.reading import read_site
-from slurm_het.cli.checks.site import Finding, Site
+from slurm_het.cli.checks.site import Finding, Installation
 from slurm_het.config import load_config
 from slurm_het.core.syntax.printable import clean
 
@@ -38,7 +38,7 @@ def check(config: Path | None, as_json: bool) -> None:
     sys.exit(1 if any(not f.remark for f in found) else 0)
 
 
-def _document(site: Site, found: list[Finding]) -> dict[str, object]:
+def _document(site: Installation, found: list[Finding]) -> dict[str, object]:
     return {
         "config": str(site.settings.source),
         "controller_host": site.controller is not None,
@@ -46,7 +46,7 @@ def _document(site: Site, found: list[Finding]) -> dict[str, object]:
     }
 
 
-def _page(site: Site, found: list[Finding]) -> str:
+def _page(site: Installation, found: list[Finding]) -> str:
     lines = [line for finding in found for line in _lines(finding)]
     remarks = sum(f.remark for f in found)
     nodes = sum(bool(n.gres) for n in site.snapshot.nodes)

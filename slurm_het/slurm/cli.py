@@ -16,7 +16,7 @@ from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError
 from slurm_het.settings import SlurmSettings
-from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, Reading
+from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
 from slurm_het.slurm.preemption import PreemptionReader
@@ -63,7 +63,7 @@ class CliSlurm:
         version, hidden = await self.version(), await self.hidden()
         tracked = "MEMORY" in (await self._conf()).get("SelectTypeParameters", "").upper()
         groups = partial(user_groups, epoch=int(time.time() // GROUPS_SECONDS))
-        jobs = await self.jobs.read(Reading(version, groups, tracked))
+        jobs = await self.jobs.read(RecordParser(version, groups, tracked))
         nodes, partitions, reservations = await asyncio.gather(
             self._show("node", may_hide="nodes" in hidden),
             self._show("partition", may_hide="partitions" in hidden),

@@ -69,8 +69,8 @@ class Run(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What must be known to read a record: see `parse_jobs`."""
+class RecordParser:
+    """Makes jobs of Slurm's records; it knows what must be known for that: see `parse_jobs`."""
 
     version: SlurmVersion
     groups: Callable[[str], tuple[str, ...]]
@@ -108,7 +108,7 @@ class JobReader:
         """Read this job anew next time: it is being updated."""
         self._known.doubt(key)
 
-    async def read(self, reading: Reading) -> tuple[Job, ...]:
+    async def read(self, reading: RecordParser) -> tuple[Job, ...]:
         """All jobs now. Raises SlurmError."""
         try:
             if self._tasks <= MOST_TASKS:
@@ -124,7 +124,7 @@ class JobReader:
         self._most = max(FIRST_LIST, LINE * 2 * len(jobs))
         return jobs
 
-    async def _read_changed(self, reading: Reading) -> tuple[Job, ...]:
+    async def _read_changed(self, reading: RecordParser) -> tuple[Job, ...]:
         lines: Mapping[int, Line] = {}
         for _ in range(TRIES):
             lines = await self._list(reading.version)
@@ -143,7 +143,7 @@ class JobReader:
         return await asyncio.to_thread(_parse, await asyncio.gather(*asked), self._marks)
 
     async def _records(
-        self, ids: Sequence[int], lines: Mapping[int, Line], reading: Reading
+        self, ids: Sequence[int], lines: Mapping[int, Line], reading: RecordParser
     ) -> Sequence[Job]:
         """Full records of at least these jobs; some may be gone by now."""
         if not ids:
@@ -156,13 +156,13 @@ class JobReader:
         return await self.read_all(reading)
 
     async def _as_text(
-        self, ids: Sequence[int], lines: Mapping[int, Line], reading: Reading
+        self, ids: Sequence[int], lines: Mapping[int, Line], reading: RecordParser
     ) -> Sequence[Job]:
         given = Given(stdin=commands(lines, ids, self._marks), may_fail=True)
         answer = await self._run("scontrol", "-o", "-d", given=given)
         return await asyncio.to_thread(reading.text, answer, lines, ids, self._marks)
 
-    async def _as_json(self, ids: Sequence[int], reading: Reading) -> list[Job]:
+    async def _as_json(self, ids: Sequence[int], reading: RecordParser) -> list[Job]:
         slots = asyncio.Semaphore(SIDE_BY_SIDE)
 
         async def part(some: Sequence[int]) -> tuple[Job, ...]:
@@ -179,7 +179,7 @@ class JobReader:
         parts = await asyncio.gather(*map(part, _parts(ids)))
         return [job for jobs in parts for job in jobs]
 
-    async def read_all(self, reading: Reading) -> tuple[Job, ...]:
+    async def read_all(self, reading: RecordParser) -> tuple[Job, ...]:
         """The same by `squeue --json` alone. Raises SlurmError."""
         answer = await self._squeue({}, reading.version.squeue_json)
         return await asyncio.to_thread(reading.json, answer)

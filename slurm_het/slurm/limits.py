@@ -43,7 +43,7 @@ _SIZES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}  # of ho
 
 
 @dataclass(frozen=True)
-class Rules:
+class QosRules:
     """What sacctmgr tells of a QOS: its flags, and what each user and each account may have."""
 
     flags: frozenset[str] = frozenset()
@@ -60,7 +60,7 @@ class LimitReader:
 
     run: Callable[..., Awaitable[str]]
     _parents: dict[str, str] = field(default_factory=dict)
-    _rules: dict[str, Rules] = field(default_factory=dict)
+    _rules: dict[str, QosRules] = field(default_factory=dict)
     _asking: asyncio.Task[str] | None = None
     _asked: float = float("-inf")
 
@@ -116,7 +116,7 @@ class LimitReader:
         kinds = [*["assoc"] * bool(accounts), *["qos"] * bool(qos)]
         return await self.run("scontrol", "show", "assoc_mgr", f"flags={','.join(kinds)}", *asked)
 
-    async def _known_rules(self) -> Mapping[str, Rules]:
+    async def _known_rules(self) -> Mapping[str, QosRules]:
         if self._asking is None and time.monotonic() > self._asked + RULES_SECONDS:
             words = "Name,Flags,MaxJobsPU,MaxTRESPU,MaxJobsPA,MaxTRESPA"
             ask = self.run("sacctmgr", "-nP", "show", "qos", f"format={words}")
@@ -136,15 +136,15 @@ def _plain(names: Set[str]) -> list[str]:
     return plain if len(plain) <= MOST_NAMES else []
 
 
-def parse_rules(text: str) -> dict[str, Rules]:
+def parse_rules(text: str) -> dict[str, QosRules]:
     """Read `sacctmgr -nP show qos` with Name, Flags, MaxJobsPU, MaxTRESPU, MaxJobsPA, MaxTRESPA."""
-    rules: dict[str, Rules] = {}
+    rules: dict[str, QosRules] = {}
     for line in text.splitlines():
         words = line.split("|")
         if len(words) == 6:
             name, flags, jobs_pu, tres_pu, jobs_pa, tres_pa = words
             each_user = _of_rule("PU", jobs_pu, tres_pu)
-            rules[name] = Rules(
+            rules[name] = QosRules(
                 frozenset(flags.split(",")), each_user, _of_rule("PA", jobs_pa, tres_pa)
             )
     return rules
@@ -166,7 +166,7 @@ def parents(text: str) -> dict[str, str]:
 
 
 def parse_limits(
-    text: str, waiting: Iterable[Job], rules: Mapping[str, Rules], *, safe: bool
+    text: str, waiting: Iterable[Job], rules: Mapping[str, QosRules], *, safe: bool
 ) -> SiteLimits:
     """Read `scontrol show assoc_mgr flags=assoc,qos`, as far as it bears on the waiting jobs."""
     jobs = list(waiting)
@@ -219,10 +219,10 @@ def _associations(text: str, users: Set[str]) -> Iterator[Association]:
         )
 
 
-def _qos(text: str, uids: Set[int], rules: Mapping[str, Rules]) -> Iterator[Qos]:
+def _qos(text: str, uids: Set[int], rules: Mapping[str, QosRules]) -> Iterator[Qos]:
     for head, *lines in _records(text, "QOS="):
         name = head.removeprefix("QOS=").rpartition("(")[0]
-        rule = rules.get(name, Rules())
+        rule = rules.get(name, QosRules())
         own, accounts, users = _parts(lines)
         by_uid = {int(m.group(1)): of for who, of in users.items() if (m := _UID.fullmatch(who))}
         yield Qos(

@@ -12,7 +12,7 @@ import pytest
 
 from slurm_het.cli.checks import findings
 from slurm_het.cli.checks.reading import included, is_controller
-from slurm_het.cli.checks.site import Association, ControllerHost, Finding, Site
+from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Finding, Installation
 from slurm_het.cli.checks.slurm_conf import partition_words
 from slurm_het.core.model import Partition
 from slurm_het.core.policy import Pool
@@ -32,7 +32,7 @@ HOOK = {
 OWN = "function slurm_job_submit() return 0 end  -- not het_, not slurm-het\n"
 
 
-def right() -> Site:
+def right() -> Installation:
     """A site at which nothing is wrong, nor worth a look."""
     conf = {
         "SchedulerParameters": "disable_job_shrink,batch_sched_delay=0",
@@ -44,23 +44,23 @@ def right() -> Site:
     }
     event = ETC / "het_event.lua"
     host = ControllerHost(ETC, HOOK, "PartitionName=accel Nodes=ALL State=UP", {event: ""})
-    return Site(Config(policy()), snapshot(), conf, controller=host)
+    return Installation(Config(policy()), snapshot(), conf, controller=host)
 
 
-def conf(**words: str) -> Callable[[Site], Site]:
+def conf(**words: str) -> Callable[[Installation], Installation]:
     return lambda site: replace(site, conf={**site.conf, **words})
 
 
-def host(**fields: Any) -> Callable[[Site], Site]:
-    def change(site: Site) -> Site:
+def host(**fields: Any) -> Callable[[Installation], Installation]:
+    def change(site: Installation) -> Installation:
         assert site.controller
         return replace(site, controller=replace(site.controller, **fields))
 
     return change
 
 
-def partition(name: str, **fields: Any) -> Callable[[Site], Site]:
-    def change(site: Site) -> Site:
+def partition(name: str, **fields: Any) -> Callable[[Installation], Installation]:
+    def change(site: Installation) -> Installation:
         shot = site.snapshot
         made = tuple(replace(p, **fields) if p.name == name else p for p in shot.partitions)
         return replace(site, snapshot=replace(shot, partitions=made))
@@ -68,32 +68,32 @@ def partition(name: str, **fields: Any) -> Callable[[Site], Site]:
     return change
 
 
-def also(extra: Partition) -> Callable[[Site], Site]:
-    def change(site: Site) -> Site:
+def also(extra: Partition) -> Callable[[Installation], Installation]:
+    def change(site: Installation) -> Installation:
         made = (*site.snapshot.partitions, extra)
         return replace(site, snapshot=replace(site.snapshot, partitions=made))
 
     return change
 
 
-def node(name: str, **fields: Any) -> Callable[[Site], Site]:
-    def change(site: Site) -> Site:
+def node(name: str, **fields: Any) -> Callable[[Installation], Installation]:
+    def change(site: Installation) -> Installation:
         made = tuple(replace(n, **fields) if n.name == name else n for n in site.snapshot.nodes)
         return replace(site, snapshot=replace(site.snapshot, nodes=made))
 
     return change
 
 
-def policies(**fields: Any) -> Callable[[Site], Site]:
+def policies(**fields: Any) -> Callable[[Installation], Installation]:
     return lambda site: replace(site, settings=Config(replace(policy(), **fields)))
 
 
-def grace(seconds: float) -> Callable[[Site], Site]:
+def grace(seconds: float) -> Callable[[Installation], Installation]:
     settings = Config(policy(), planner=PlannerSettings(grace_seconds=seconds))
     return lambda site: replace(site, settings=settings)
 
 
-def bound(*rows: Association) -> Callable[[Site], Site]:
+def bound(*rows: AssociationKey) -> Callable[[Installation], Installation]:
     return lambda site: replace(site, associations=rows)
 
 
@@ -144,7 +144,7 @@ WRONG = {
         conf(DefMemPerCPU="UNLIMITED"), "a job that names no memory takes all of its node",
     ),
     "associations of the old partition only": (
-        bound(Association("phys", "ann", "gpu"), Association("phys", "bob")),
+        bound(AssociationKey("phys", "ann", "gpu"), AssociationKey("phys", "bob")),
         "slurmdbd: the associations of ann of phys are bound to partitions, and none is to accel, ",
     ),
     "devices of several names": (
@@ -286,8 +286,8 @@ RIGHT = {
     ),
     "memory is not counted": conf(DefMemPerCPU="UNLIMITED", SelectTypeParameters="CR_CORE"),
     "bound to all of ours": bound(
-        *(Association("phys", "ann", p.partition) for p in policy().pools),
-        Association("phys", "ann", "accel"),
+        *(AssociationKey("phys", "ann", p.partition) for p in policy().pools),
+        AssociationKey("phys", "ann", "accel"),
     ),
     "an old partition without devices": also(Partition("old", nodes="cpu1", max_minutes=9)),
     "no backfill": conf(SchedulerParameters="disable_job_shrink,bf_interval=-1"),

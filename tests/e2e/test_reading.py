@@ -15,7 +15,7 @@ from slurm_het.core.model import Job
 from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.slurm.job_reader import Reading
+from slurm_het.slurm.job_reader import RecordParser
 from tests.support.cluster import Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
@@ -76,14 +76,14 @@ def told(job: Job) -> Job:
     return replace(job, array_tasks=left, nodes_max=most)
 
 
-async def both(slurm: CliSlurm, reading: Reading) -> tuple[dict[int, Job], dict[int, Job]]:
+async def both(slurm: CliSlurm, reading: RecordParser) -> tuple[dict[int, Job], dict[int, Job]]:
     """The jobs the cheap way, and as JSON."""
     cheap = await slurm.jobs.read(reading)
     whole = await slurm.jobs.read_all(reading)
     return {job.id: told(job) for job in cheap}, {job.id: told(job) for job in whole}
 
 
-def check(slurm: CliSlurm, reading: Reading) -> None:
+def check(slurm: CliSlurm, reading: RecordParser) -> None:
     """Both are the same, at the latest when Slurm has come to rest: they are not read at once."""
     deadline = time.monotonic() + 15
     while True:
@@ -118,7 +118,7 @@ def test_the_cheap_reading_is_that_of_the_json(cluster: Cluster, seed: int) -> N
     conf = Path(cluster.box.env["SLURM_CONF"])
     slurm = CliSlurm(SlurmSettings(conf=conf))
     version = asyncio.run(slurm.version())
-    reading = Reading(version, lambda user: (user,), memory_tracked=True)
+    reading = RecordParser(version, lambda user: (user,), memory_tracked=True)
     for _ in range(ROUNDS):
         disturb(cluster, rng)
         check(slurm, reading)

@@ -10,7 +10,7 @@ import pytest
 from slurm_het.core.model import Job, Partition, Snapshot
 from slurm_het.core.site_limits import Limit, SiteLimits
 from slurm_het.errors import SlurmError
-from slurm_het.slurm.limits import LimitReader, Rules, parse_licenses, parse_limits, parse_rules
+from slurm_het.slurm.limits import LimitReader, QosRules, parse_licenses, parse_limits, parse_rules
 from tests.support.world import DATA
 
 VERSIONS = ("22.05", "24.11", "26.05")
@@ -83,7 +83,7 @@ def test_only_what_the_waiting_jobs_concern_is_kept(version: str) -> None:
 
 
 def test_sacctmgr_tells_what_each_may_have_who_has_no_job_there() -> None:
-    assert parse_rules(RULES)["pool"] == Rules(
+    assert parse_rules(RULES)["pool"] == QosRules(
         flags=frozenset({""}), each_user=(Limit("MaxTRESPU", "mem", 2048),)
     )
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from slurm_het.core.model import Job
 from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.errors import SlurmError
-from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, Reading
+from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.known_jobs import READ_AGAIN_MOST, READ_AGAIN_SECONDS, KnownJobs
 from slurm_het.slurm.lines import (
     FIELDS,
@@ -317,8 +317,8 @@ class Slurm:
         return {"name": fields.get("Name", "train")}
 
 
-def reading(version: Any = NEW) -> Reading:
-    return Reading(version, lambda _user: (), memory_tracked=True)
+def reading(version: Any = NEW) -> RecordParser:
+    return RecordParser(version, lambda _user: (), memory_tracked=True)
 
 
 def names(reader: JobReader, version: Any = NEW) -> list[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from slurm_het.cli.checks import hook, nodes, partitions, slurm_conf
-from slurm_het.cli.checks.site import Check, Finding, Site
+from slurm_het.cli.checks.site import Check, Finding, Installation
 
 CHECKS: tuple[Check, ...] = (
     *partitions.CHECKS, *nodes.CHECKS, *slurm_conf.CHECKS, *hook.CHECKS,
 )  # fmt: skip
 
 
-def findings(site: Site) -> list[Finding]:
+def findings(site: Installation) -> list[Finding]:
     """All that is found, what is wrong first."""
     found = [finding for check in CHECKS for finding in check(site)]
     return sorted(found, key=lambda finding: finding.remark)

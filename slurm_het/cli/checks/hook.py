@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from slurm_het.cli.checks.site import ControllerHost, Finding, Site
+from slurm_het.cli.checks.site import ControllerHost, Finding, Installation
 from slurm_het.templating import hook_config
 
 MAIN = "job_submit.lua"
@@ -18,7 +18,7 @@ PARTS = ("het_protocol.lua", "het_transport.lua", CONFIG)
 _COMMENT = re.compile(r"--\[\[.*?\]\]|--[^\n]*", re.DOTALL)
 
 
-def files(site: Site) -> Iterator[Finding]:
+def files(site: Installation) -> Iterator[Finding]:
     """Files of the hook that are missing."""
     host = site.controller
     if not host:
@@ -41,7 +41,7 @@ def files(site: Site) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
-def not_called(site: Site) -> Iterator[Finding]:
+def not_called(site: Installation) -> Iterator[Finding]:
     """A site's own job_submit.lua that has nothing of ours."""
     host = site.controller
     if not host or not (text := _main(host)) or host.conf_dir in homes_of(host):
@@ -69,7 +69,7 @@ def not_called(site: Site) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def events(site: Site) -> Iterator[Finding]:
+def events(site: Installation) -> Iterator[Finding]:
     """hetd learns that a job ended only at its next look."""
     host = site.controller
     if host and not any(path.name == EVENT or EVENT in text for path, text in host.epilogs.items()):
@@ -85,7 +85,7 @@ def events(site: Site) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def daemon(site: Site) -> Iterator[Finding]:
+def daemon(site: Installation) -> Iterator[Finding]:
     """hetd, and who restarts it."""
     host = site.controller
     if host and host.hetd_silence:
@@ -102,7 +102,7 @@ def daemon(site: Site) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def stale(site: Site) -> Iterator[Finding]:
+def stale(site: Installation) -> Iterator[Finding]:
     """A hook that reads something else than this configuration."""
     for path, text in (site.controller.lua if site.controller else {}).items():
         if path.name == CONFIG and text != hook_config(site.settings):
@@ -112,7 +112,7 @@ def stale(site: Site) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def open_files(site: Site) -> Iterator[Finding]:
+def open_files(site: Installation) -> Iterator[Finding]:
     """Files that slurmctld and hetd obey, and directories of theirs, that others may write."""
     for path, mode in site.modes.items():
         if mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from slurm_het.cli.checks.site import Finding, Site
+from slurm_het.cli.checks.site import Finding, Installation
 from slurm_het.core.model import NodeRecord
 from slurm_het.core.policy import Policy, Pool, model_of
 from slurm_het.core.syntax import gres, hostlist
@@ -14,7 +14,7 @@ Complaint = tuple[str, str, bool]
 """What, the remedy, and whether it is but a remark: of one node."""
 
 
-def of_nodes(site: Site) -> Iterator[Finding]:
+def of_nodes(site: Installation) -> Iterator[Finding]:
     """What is wrong with nodes, those that have the same as one."""
     policy = site.settings.policy
     found: dict[Complaint, list[str]] = {}
@@ -27,7 +27,7 @@ def of_nodes(site: Site) -> Iterator[Finding]:
         yield Finding(f"node {hostlist.fold(names)}", what, remedy, remark)
 
 
-def unused_pools(site: Site) -> Iterator[Finding]:
+def unused_pools(site: Installation) -> Iterator[Finding]:
     """Pools without a device."""
     policy = site.settings.policy
     used = {name for n in site.snapshot.nodes if _devices(n, policy) for name in n.partitions}
@@ -39,7 +39,7 @@ def unused_pools(site: Site) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def default_vendors(site: Site) -> Iterator[Finding]:
+def default_vendors(site: Installation) -> Iterator[Finding]:
     """Vendors that jobs go to by default, and that no pool is for."""
     policy = site.settings.policy
     served = {vendor for pool in policy.pools for vendor in pool.vendors}

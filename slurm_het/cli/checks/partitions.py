@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from slurm_het.cli.checks.site import Association, Finding, Site
+from slurm_het.cli.checks.site import AssociationKey, Finding, Installation
 from slurm_het.core.model import Partition
 from slurm_het.core.syntax import hostlist
 
 
-def missing(site: Site) -> Iterator[Finding]:
+def missing(site: Installation) -> Iterator[Finding]:
     """Partitions that Slurm does not have."""
     known = {p.name for p in site.snapshot.partitions}
     policy = site.settings.policy
@@ -21,7 +21,7 @@ def missing(site: Site) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def outside_the_intake(site: Site) -> Iterator[Finding]:
+def outside_the_intake(site: Installation) -> Iterator[Finding]:
     """Nodes of pools that the intake lacks."""
     intake = site.intake()
     if not intake:
@@ -37,7 +37,7 @@ def outside_the_intake(site: Site) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def no_default_time(site: Site) -> Iterator[Finding]:
+def no_default_time(site: Installation) -> Iterator[Finding]:
     """Jobs that name no time limit, in an intake without DefaultTime."""
     intake = site.intake()
     if not intake or intake.default_minutes is not None:
@@ -58,7 +58,7 @@ def no_default_time(site: Site) -> Iterator[Finding]:
         yield Finding(place, what, remedy, remark=True)
 
 
-def not_up(site: Site) -> Iterator[Finding]:
+def not_up(site: Installation) -> Iterator[Finding]:
     """Pools in which Slurm starts nothing."""
     for pool in site.pools():
         if pool.state != "UP":
@@ -74,7 +74,7 @@ _CHOOSY = (
 )  # fmt: skip
 
 
-def not_for_everybody(site: Site) -> Iterator[Finding]:
+def not_for_everybody(site: Installation) -> Iterator[Finding]:
     """Pools and an intake that not everybody may use."""
     intake = site.intake()
     for record in site.ours():
@@ -97,7 +97,7 @@ _LIMITS = (
 )
 
 
-def narrower(site: Site) -> Iterator[Finding]:
+def narrower(site: Installation) -> Iterator[Finding]:
     """Limits of ours that refuse what another partition of the same nodes takes."""
     intake, pools = site.intake(), site.pools()
     names = {record.name for record in site.ours()}
@@ -139,7 +139,7 @@ def _narrower(record: Partition, wider: Partition) -> list[str]:
     return words
 
 
-def no_default_memory(site: Site) -> Iterator[Finding]:
+def no_default_memory(site: Installation) -> Iterator[Finding]:
     """Partitions in which a job that names no memory takes all of its node."""
     if "MEMORY" not in site.conf.get("SelectTypeParameters", "").upper() or _default(site.conf):
         return
@@ -164,17 +164,17 @@ def _default(shown: Mapping[str, str]) -> bool:
     )
 
 
-def bound_associations(site: Site) -> Iterator[Finding]:
+def bound_associations(site: Installation) -> Iterator[Finding]:
     """Users whose association holds only in other partitions than ours."""
     ours = [record.name for record in site.ours()]
     held: dict[tuple[str, str], set[str]] = {}
     for association in site.associations:
         held.setdefault((association.user, association.account), set()).add(association.partition)
-    shut: dict[tuple[str, ...], list[Association]] = {}
+    shut: dict[tuple[str, ...], list[AssociationKey]] = {}
     for (user, account), partitions in held.items():
         lacking = tuple(name for name in ours if name not in partitions)
         if "" not in partitions and lacking:
-            shut.setdefault(lacking, []).append(Association(account, user))
+            shut.setdefault(lacking, []).append(AssociationKey(account, user))
     for lacking, who in shut.items():
         first = ", ".join(f"{a.user} of {a.account}" for a in who[:3])
         more = f" and {len(who) - 3} more" if len(who) > 3 else ""

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from slurm_het.cli.checks.site import Association, ControllerHost, Site
+from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Installation
 from slurm_het.cli.hetd_client import call
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.settings import Config
@@ -19,7 +19,7 @@ MAX_FILE = 1 << 20
 MAX_DEPTH = 5  # of files that include others
 
 
-async def read_site(settings: Config) -> Site:
+async def read_site(settings: Config) -> Installation:
     """All that the checks look at. Raises HetError where Slurm does not answer."""
     slurm = CliSlurm(settings.slurm)
     snapshot, conf = await slurm.snapshot(), await slurm.configuration()
@@ -27,7 +27,7 @@ async def read_site(settings: Config) -> Site:
     words = {f["PartitionName"]: f for f in map(parse_fields, shown.splitlines()) if f}
     etc = Path(settings.slurm.conf or os.environ.get("SLURM_CONF") or DEFAULT_CONF).parent
     lua = {path: _text(path) for path in (*_glob(etc, "*.lua"), *_glob(etc, "*/*.lua"))}
-    return Site(
+    return Installation(
         settings, snapshot, conf, words,
         associations=await _associations(slurm, conf),
         modes=_modes([*lua, *filter(None, [settings.source])]),
@@ -57,7 +57,7 @@ def _controller(
     return ControllerHost(etc, lua, text, epilogs, silence, supervised)
 
 
-async def _associations(slurm: CliSlurm, conf: Mapping[str, str]) -> tuple[Association, ...]:
+async def _associations(slurm: CliSlurm, conf: Mapping[str, str]) -> tuple[AssociationKey, ...]:
     if "associations" not in conf.get("AccountingStorageEnforce", ""):
         return ()
     cluster = f"cluster={conf.get('ClusterName', '')}"
@@ -69,7 +69,7 @@ async def _associations(slurm: CliSlurm, conf: Mapping[str, str]) -> tuple[Assoc
     except SlurmError:  # slurmdbd is down: jobs run without it, and so does this
         return ()
     rows = (line.split("|") for line in shown.splitlines())
-    return tuple(Association(*row) for row in rows if len(row) == 3 and row[1])
+    return tuple(AssociationKey(*row) for row in rows if len(row) == 3 and row[1])
 
 
 def included(path: Path, cluster: str, depth: int = 0) -> str:

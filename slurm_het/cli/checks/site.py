@@ -39,7 +39,7 @@ class ControllerHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Association:
+class AssociationKey:
     """An association of slurmdbd; `partition` is '' where it holds in all of them."""
 
     account: str
@@ -48,7 +48,7 @@ class Association:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Installation:
     """A configuration and the Slurm that it is for.
 
     `conf` is what `scontrol show config` says, `partition_words` what `show partition` says of
@@ -60,7 +60,7 @@ class Site:
     snapshot: Snapshot
     conf: Mapping[str, str] = field(default_factory=dict)
     partition_words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    associations: tuple[Association, ...] = ()
+    associations: tuple[AssociationKey, ...] = ()
     modes: Mapping[Path, int] = field(default_factory=dict)
     controller: ControllerHost | None = None
 
@@ -87,4 +87,4 @@ class Site:
         return [] if value in {"", "(null)", "none", "NONE"} else value.split(",")
 
 
-Check = Callable[[Site], Iterator[Finding]]
+Check = Callable[[Installation], Iterator[Finding]]

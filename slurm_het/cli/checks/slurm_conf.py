@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from slurm_het.cli.checks.site import Finding, Site
+from slurm_het.cli.checks.site import Finding, Installation
 
 BF_INTERVAL = 30  # Slurm's own defaults, in seconds
 BATCH_SCHED_DELAY = 3
 SCHED_INTERVAL = 60
 
 
-def plugin(site: Site) -> Iterator[Finding]:
+def plugin(site: Installation) -> Iterator[Finding]:
     """The job-submit plugin that runs the hook."""
     words = site.words("JobSubmitPlugins")
     if not any(word in {"lua", "job_submit/lua"} for word in words):
@@ -24,7 +24,7 @@ def plugin(site: Site) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def gres_types(site: Site) -> Iterator[Finding]:
+def gres_types(site: Installation) -> Iterator[Finding]:
     """Aliases that users could not write; a name that a node has is there, or Slurm complains."""
     have = site.words("GresTypes")
     aliases = [name for name, entry in site.settings.policy.gres.items() if entry.alias_of]
@@ -37,7 +37,7 @@ def gres_types(site: Site) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def intake_state(site: Site) -> Iterator[Finding]:
+def intake_state(site: Installation) -> Iterator[Finding]:
     """An intake that a restarted slurmctld would keep closed."""
     intake = site.settings.policy.intake_partition
     text = site.controller.slurm_conf if site.controller else ""
@@ -50,7 +50,7 @@ def intake_state(site: Site) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def kept_state(site: Site) -> Iterator[Finding]:
+def kept_state(site: Installation) -> Iterator[Finding]:
     """A slurmctld that keeps the gate closed over its restart."""
     for word in site.words("ReconfigFlags"):
         if word in {"KeepPartState", "KeepPartInfo"}:
@@ -63,7 +63,7 @@ def kept_state(site: Site) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def job_shrink(site: Site) -> Iterator[Finding]:
+def job_shrink(site: Installation) -> Iterator[Finding]:
     """A late update could take nodes from a job that runs."""
     if "disable_job_shrink" not in _scheduler(site):
         yield Finding(
@@ -73,7 +73,7 @@ def job_shrink(site: Site) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def grace(site: Site) -> Iterator[Finding]:
+def grace(site: Installation) -> Iterator[Finding]:
     """Pins that would be taken back before Slurm has had its turn to start them."""
     words = _scheduler(site)
     seconds = site.settings.planner.grace_seconds
@@ -93,7 +93,7 @@ def grace(site: Site) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _scheduler(site: Site) -> dict[str, str]:
+def _scheduler(site: Installation) -> dict[str, str]:
     pairs = (word.partition("=") for word in site.words("SchedulerParameters"))
     return {key.strip().lower(): value.strip() for key, _, value in pairs}
 

@@ -177,7 +177,7 @@ def _reason(layer: str, limit: Limit) -> str:
     return words[_SORTS.get(limit.tres, 3)] if known else ""
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """Where a task may go: the type of its devices, '' if it is not sure; and a node of each shape
     that is there, idle, which says what CPUs and host memory Slurm adds."""
 
@@ -185,7 +185,7 @@ class Place(NamedTuple):
     shapes: tuple[Node, ...]
 
 
-def amount(limit: Limit, task: Task, place: Place, *, safe: bool) -> int:
+def amount(limit: Limit, task: Task, place: Destination, *, safe: bool) -> int:
     """How much of a limit a task takes in a place; 0 if it does not count there, or nobody knows.
 
     Without `safe` the minutes that it may take do not count before they are used.
@@ -207,7 +207,7 @@ def amount(limit: Limit, task: Task, place: Place, *, safe: bool) -> int:
     return count
 
 
-def _tres(tres: str, task: Task, place: Place) -> int:
+def _tres(tres: str, task: Task, place: Destination) -> int:
     name = task.asks.partition(":")[0] or "gpu"
     match tres:
         case "cpu":
@@ -224,7 +224,7 @@ def _tres(tres: str, task: Task, place: Place) -> int:
     return sum(slot.devices for slot in task.slots)
 
 
-def _needs(task: Task, place: Place) -> Iterator[Need]:
+def _needs(task: Task, place: Destination) -> Iterator[Need]:
     """What each slot takes at least, on one node or another."""
     for slot in task.slots:
         needs = [found for node in place.shapes if (found := need(task, slot, node))]

@@ -20,7 +20,7 @@ from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.limits.claims import (
     OF_JOB,
     Bearing,
-    Place,
+    Destination,
     Register,
     Whose,
     amount,
@@ -181,7 +181,7 @@ class _Ledger:
 
     def _promise(self, pin: Pin, job: Job) -> None:
         pool, types = pin.placement.partition, pin.placement.types
-        place = Place(types[0] if len(types) == 1 else "", self._shapes((pool,)))
+        place = Destination(types[0] if len(types) == 1 else "", self._shapes((pool,)))
         takes = dict(self._licences(job))
         for bearing in self._bearing_on(job, pool):
             takes[bearing] = amount(bearing.limit, pin.task, place, safe=self.safe)
@@ -206,7 +206,7 @@ class _Ledger:
         why: AtLimit | None = None
         for pool, device_type in places:
             shapes = self._shapes((pool,) if pool else task.pools)
-            claims = self._claims(task, accounts.get(pool, first), Place(device_type, shapes))
+            claims = self._claims(task, accounts.get(pool, first), Destination(device_type, shapes))
             blocked = next((at for claim in claims if (at := at_limit(claim, task.priority))), None)
             why = why or blocked
             if not blocked:
@@ -259,7 +259,7 @@ class _Ledger:
             )
         return self._known_shapes[pools]
 
-    def _claims(self, task: Task, account: _Account, place: Place) -> tuple[Claim, ...]:
+    def _claims(self, task: Task, account: _Account, place: Destination) -> tuple[Claim, ...]:
         claims = [
             Claim(budget, count)
             for budget, limit in account.entries

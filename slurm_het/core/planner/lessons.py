@@ -55,7 +55,7 @@ _COUNTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """By reason: what of a job's size counts. A job that asks for less might still start."""
 
 
-class Scope(NamedTuple):
+class HeldScope(NamedTuple):
     """Slurm's reason in a partition, and what the jobs have in common that it holds back."""
 
     reason: str
@@ -85,7 +85,7 @@ class Lesson:
     `changed`, or after a while.
     """
 
-    scope: Scope
+    scope: HeldScope
     size: Size
     key: str
     since: float
@@ -95,12 +95,12 @@ class Lesson:
     changed: bool = False
 
 
-def scope_of(reason: str, job: Job, partition: str) -> Scope | None:
+def scope_of(reason: str, job: Job, partition: str) -> HeldScope | None:
     """Whom the reason holds back beside this job; None if it is this job's alone."""
     fields = _common(reason)
     if fields is None:
         return None
-    return Scope(reason, partition, tuple(str(getattr(job, name)) for name in fields))
+    return HeldScope(reason, partition, tuple(str(getattr(job, name)) for name in fields))
 
 
 @lru_cache(maxsize=256)
@@ -134,7 +134,7 @@ class Lessons:
 
     first_seconds: float
     retry_seconds: float
-    known: dict[Scope, Lesson] = field(default_factory=dict)
+    known: dict[HeldScope, Lesson] = field(default_factory=dict)
 
     def learn(self, pin: Pin, job: Job, jobs: Iterable[Job], ticks: float) -> bool:
         """Take note that Slurm does not start a pinned job; returns whether that holds for others.
@@ -225,7 +225,7 @@ class Lessons:
         return lesson.allowed if lesson.changed or ticks >= lesson.since + pause else 0
 
 
-def _counts(job: Job, scope: Scope) -> bool:
+def _counts(job: Job, scope: HeldScope) -> bool:
     """Whether a running job counts where the scope's do, in whatever partition it is."""
     if not job.holds_nodes:
         return False

@@ -19,7 +19,7 @@ from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.reservation import Reservation
 
 
-class _Known(NamedTuple):
+class _Alike(NamedTuple):
     """What holds of all tasks that ask alike, until the next place is given.
 
     `off` are the nodes where such a task has room now, that others want before its end. It `starts`
@@ -49,7 +49,7 @@ class Shield:
         self._owners: dict[str, list[Reservation]] = {}
         self._in_vain: set[Task] = set()
         self._reserved: set[str] = set()
-        self._known: dict[tuple[Task, int | None], _Known] = {}
+        self._known: dict[tuple[Task, int | None], _Alike] = {}
         for made in reservations:
             self.axis.take(made, whole_nodes=True)
             self._reserved.add(made.task.key)
@@ -89,14 +89,14 @@ class Shield:
                 self._take(made)
         return task
 
-    def _know(self, task: Task) -> _Known:
+    def _know(self, task: Task) -> _Alike:
         like = task.request, task.minutes
         if like not in self._known:
             grid = grid_for(task, self.room)
             fits = set(fitting_states(task, grid))
             mine = [n for n in self._owners if grid.state_of[n] in fits and n not in task.exc_nodes]
             off = frozenset(name for name in mine if self.axis.is_wanted(task, name))
-            self._known[like] = _Known(
+            self._known[like] = _Alike(
                 off,
                 not off or could_start(replace(task, exc_nodes=task.exc_nodes | off), self.room),
                 not could_start(replace(task, exc_nodes=task.exc_nodes.union(mine)), self.room),
