@@ -32,7 +32,9 @@ from slurm_het.core.model import Job, Node, Snapshot, Task
 from slurm_het.core.reasons import AtLimit, Reason
 from slurm_het.core.site_limits import Budget, Claim, Limit
 
-_COUNTED = frozenset({"RUNNING", "CONFIGURING", "SUSPENDED"})
+_COUNTED = frozenset({
+    "RUNNING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING",
+})  # fmt: skip
 """States of jobs that Slurm counts as running; no longer once they are COMPLETING."""
 
 Option = tuple[str, str]

@@ -111,6 +111,23 @@ def test_a_task_at_a_limit_of_its_qos_waits_and_names_it(limit: Limit, word: str
     assert held_by(site(qos(limit))) == word
 
 
+@pytest.mark.parametrize(
+    ("limit", "word"),
+    [
+        (Limit("GrpTRESMins", "gres/gpu", 10**6), "QOSGrpGRESMinutes"),
+        (Limit("GrpTRESRunMins", "cpu", 10**6), "QOSGrpCPURunMinutesLimit"),
+        (Limit("MaxTRESMinsPJ", "cpu", 10**6), "QOSMaxCpuMinutesPerJobLimit"),
+        (Limit("MaxWallPJ", "", 10**6), "QOSMaxWallDurationPerJobLimit"),
+        (Limit("GrpTRES", "gres/gpu", 4), ""),
+    ],
+    ids=str,
+)
+def test_a_task_without_a_time_limit_asks_for_more_minutes_than_there_are(
+    limit: Limit, word: str
+) -> None:
+    assert held_by(site(qos(limit)), task(1, minutes=None)) == word
+
+
 def test_minutes_count_once_they_are_used_where_slurm_is_not_safe() -> None:
     assert not held_by(site(qos(Limit("GrpTRESMins", "gres/gpu", 100, 99, 50)), safe=False))
     used_up = site(qos(Limit("GrpTRESMins", "gres/gpu", 100, 100)), safe=False)
