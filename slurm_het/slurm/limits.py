@@ -176,13 +176,15 @@ def parse_limits(
 
 
 def parse_licenses(text: str) -> tuple[Limit, ...]:
-    """Read `scontrol -o show licenses`: how many a job may have, reserved ones left out."""
+    """Read `scontrol -o show licenses`: how many there are, reserved ones included, less those that
+    a licence server has given to others than Slurm (LastDeficit, from 23.02 on)."""
     found: list[Limit] = []
     for line in text.splitlines():
         fields = dict(_FIELD.findall(line))
-        name, used, free = (fields.get(key, "") for key in ("LicenseName", "Used", "Free"))
-        if name and used.isdecimal() and free.isdecimal():
-            found.append(Limit("Licenses", name, int(used) + int(free), int(used)))
+        name, total, used = (fields.get(key, "") for key in ("LicenseName", "Total", "Used"))
+        gone = fields.get("LastDeficit", "0")
+        if name and total.isdecimal() and used.isdecimal() and gone.isdecimal():
+            found.append(Limit("Licenses", name, max(0, int(total) - int(gone)), int(used)))
     return tuple(found)
 
 

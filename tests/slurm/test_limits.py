@@ -164,7 +164,9 @@ def test_limits_that_are_hidden_from_us_are_left_to_slurm() -> None:
 
 def test_licences_are_asked_for_where_a_job_waits_for_one() -> None:
     printed = "LicenseName=matlab Total=5 Used=1 Free=2 Reserved=2 Remote=no\nNo licenses"
-    assert parse_licenses(printed) == (Limit("Licenses", "matlab", 3, 1),)
+    assert parse_licenses(printed) == (Limit("Licenses", "matlab", 5, 1),)
+    remote = "LicenseName=lsf@server Total=5 Used=1 Free=2 Reserved=0 Remote=yes LastDeficit=2"
+    assert parse_licenses(remote) == (Limit("Licenses", "lsf@server", 3, 1),)
     slurm = FakeSlurm()
     read_by(slurm, replace(WAITING, licenses="matlab:1"), AccountingStorageEnforce="none")
     assert slurm.asked == [("scontrol", "-o", "show", "licenses")]

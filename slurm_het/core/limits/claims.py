@@ -233,14 +233,6 @@ def _needs(task: Task, place: Destination) -> Iterator[Need]:
         yield Need(cpus, memory_mib)
 
 
-def licences_of(job: Job) -> dict[str, int]:
-    """How many of each licence a job asks for; none if it has a choice (`a|b`): that is Slurm's."""
-    if "|" in job.licenses:
-        return {}
-    names = (word.strip().partition(":") for word in job.licenses.split(",") if word.strip())
-    return {name: int(count) if count.isdecimal() else 1 for name, _, count in names}
-
-
 def lasts(limit: Limit, *, safe: bool) -> bool:
     """Whether what a task takes of it is gone for others while it runs."""
     if limit.word == "GrpTRESMins":
