@@ -19,7 +19,8 @@ from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
-from slurm_het.slurm.preemption import PreemptionReader
+from slurm_het.slurm.preemption import read_preemption
+from slurm_het.slurm.qos import QosReader
 from slurm_het.slurm.records import parse_nodes, parse_partitions, parse_switches
 from slurm_het.slurm.reservations import parse_reservations
 from slurm_het.slurm.versions import (
@@ -44,8 +45,8 @@ class CliSlurm:
         self._version: SlurmVersion | None = None
         self._config: dict[str, str] | None = None
         self._config_until = 0.0  # of time.monotonic()
-        self._limits = LimitReader(self._run)
-        self._preemption = PreemptionReader(self._run)
+        self._qos = QosReader(self._run)
+        self._limits = LimitReader(self._run, self._qos)
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
         self.jobs = JobReader(self._run_bytes)
@@ -82,7 +83,7 @@ class CliSlurm:
             rewrites_gres=version.rewrites_gres,
             forgets_sharers=version.forgets_sharers,
             reservations=parse_reservations(reservations, records),
-            preemption=await self._preemption.read(await self._conf()),
+            preemption=await read_preemption(await self._conf(), self._qos),
         )
         return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf()))
 
