@@ -107,7 +107,8 @@ class Cycle:
     async def run(self) -> bool:
         """Run one cycle; returns whether another may find more to do at once."""
         began = time.perf_counter()
-        self.happened, self.alarm, self.openings = [], None, None
+        self.happened, self.alarm = [], None
+        left, self.openings = self.openings, None
         since, placed = self.ticks(), self.placed()
         observed = await self._observe()
         back = await self._settle(observed)
@@ -122,7 +123,9 @@ class Cycle:
         decided = await asyncio.to_thread(self._decide, prepared, expected)
         self._record(prepared, decided, time.perf_counter() - began)
         await self.check_lead()
-        if self.placed() > placed:  # on nodes that this plan takes for free, maybe
+        gives = decided.placements or prepared.ahead.reserve or prepared.way.evictions
+        if gives and self.placed() > placed:  # on nodes that this plan takes for free, maybe
+            self.openings = left
             return True
         moved, released = await self._apply(prepared, decided)
         self.openings = openings_of(prepared, self.pins.pins.values(), since)

@@ -116,13 +116,14 @@ def test_one_line_says_why_the_partition_is_down(cluster: Cluster) -> None:
 
 def test_who_waits_goes_first_and_kept_nodes_stay_kept(cluster: Cluster, start: Start) -> None:
     calm(cluster)
-    runs = cluster.sbatch("--gres=gpu:1", "--mem=1000", "-t", "1", script="sleep 5")
+    runs = cluster.sbatch("--gres=gpu:1", "--mem=1000", "-t", "1", script="sleep 50")
     cluster.wait_started(runs)
     calm(cluster)
     big = cluster.sbatch("--gres=gpu:2", "-N2", "--mem=1000", "-t", "1", script="sleep 3")
     cluster.wait("nodes are kept", lambda: "reserved" in cluster.outcomes(big), job=big)
     lent = start("-t", "60", seconds=1)
     assert went_to(cluster) == "accel"
+    cluster.box.run(["scancel", runs])
     cluster.wait_started(big)
     assert cluster.job(lent)["JobState"] == "PENDING", "it would have outlasted the wait"
     cluster.wait_started(lent)
