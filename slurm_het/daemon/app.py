@@ -74,6 +74,7 @@ class Daemon:
         )  # fmt: skip
         self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
+        self.cycle.placed = lambda: self.hook.placed
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.started = time.time()
         self._cycle_began = time.monotonic()
@@ -172,7 +173,7 @@ class Daemon:
         at once."""
         try:
             more = await self.cycle.run()
-            await self.hook.update(self.cycle.inventory)
+            await self.hook.update(self.cycle.inventory, self.cycle.openings)
         except SlurmError as error:
             self.health.failed(self._cycle_began)
             log.error("cycle given up: %s", error.message)

@@ -12,9 +12,10 @@ from typing import Any
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
-from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.mark import MARK, at_once_mark
 from slurm_het.core.model import Plan, Snapshot
 from slurm_het.core.planner.alarm import next_change
+from slurm_het.core.planner.at_once import Openings, openings_of
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import (
@@ -92,6 +93,8 @@ class Cycle:
         self.strays = Strays(slurm, config.policy, self.memory, journal)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.inventory = Inventory({})
+        self.openings: Openings | None = None  # what the last cycle left for interactive jobs
+        self.placed: Callable[[], int] = lambda: 0  # how many of them the hook has given nodes
         self.report = Report()
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
         self.alarm: float | None = None  # when to look again at the latest; of the clock
@@ -99,11 +102,14 @@ class Cycle:
         self._journaled: set[tuple[str, int, bool]] = set()
         self._expectation = Expectation(journal, config, clocks, self._relax)
         self._counted = float("-inf")
+        self._at_once: set[int] = set()
 
     async def run(self) -> bool:
         """Run one cycle; returns whether another may find more to do at once."""
         began = time.perf_counter()
         self.happened, self.alarm = [], None
+        left, self.openings = self.openings, None
+        since, placed = self.ticks(), self.placed()
         observed = await self._observe()
         back = await self._settle(observed)
         if await self.gate.heed(self.gate.read(observed.snapshot)) is not GateOrder.PLAN:
@@ -117,7 +123,12 @@ class Cycle:
         decided = await asyncio.to_thread(self._decide, prepared, expected)
         self._record(prepared, decided, time.perf_counter() - began)
         await self.check_lead()
+        gives = decided.placements or prepared.ahead.reserve or prepared.way.evictions
+        if gives and self.placed() > placed:  # on nodes that this plan takes for free, maybe
+            self.openings = left
+            return True
         moved, released = await self._apply(prepared, decided)
+        self.openings = openings_of(prepared, self.pins.pins.values(), since)
         self.alarm = next_change(prepared)
         return moved or self._more(prepared, released)
 
@@ -186,8 +197,20 @@ class Cycle:
         }
         self.journal.record_jobs(gated[new] for new in gated.keys() - self._journaled)
         self._journaled = set(gated)
+        self._see_who_came_at_once(prepared.snapshot)
         await self.strays.hand_over(prepared.queue, self.clock(), self.ticks())
         await self.strays.adopt(prepared)
+
+    def _see_who_came_at_once(self, snapshot: Snapshot) -> None:
+        """Journal the interactive jobs that did not wait in the gate."""
+        here = {job.id: mark for job in snapshot.jobs if (mark := at_once_mark(job))}
+        new = [job for job in snapshot.jobs if job.id in here.keys() - self._at_once]
+        self._at_once = set(here)
+        if new:
+            self.journal.record_jobs((job, here[job.id].classification) for job in new)
+            detail = "it was given its nodes when it was submitted"
+            came = [Outcome(job.key, Event.AT_ONCE, detail) for job in new]
+            self.journal.record_outcomes(self.clock(), came)
 
     async def _expect(self, prepared: Prepared) -> Forecast:
         jobs = prepared.snapshot.jobs
