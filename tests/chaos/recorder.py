@@ -16,6 +16,7 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions
+from slurm_het.slurm.reservations import parse_reservations
 from slurm_het.slurm.versions import parse_version
 from tests.chaos.records import Action, Meta, Poll, line_of, write
 from tests.support.cluster import ENDED
@@ -33,6 +34,7 @@ class Recorder:
         self.marks.mkdir(parents=True)
         self.marks.chmod(0o777)  # the jobs are another user's
         self.version = parse_version(box.run(["scontrol", "--version"]).stdout)
+        self.env = box.env | {"SLURM_TIME_FORMAT": "%s"}
         self.last: Poll | None = None
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -68,6 +70,7 @@ class Recorder:
             jobs = self._ask("squeue", "--all", self.version.squeue_json)
             nodes = self._ask("scontrol", "-o", "-a", "-d", "show", "node")
             intake = parse_partitions(self._ask("scontrol", "-o", "show", "partition", INTAKE))
+            reserved = self._ask("scontrol", "-o", "-a", "show", "reservation")
             found = parse_jobs(jobs.encode(), lambda _user: (), memory_tracked=True)
         except (SlurmError, subprocess.TimeoutExpired):
             return None
@@ -75,10 +78,11 @@ class Recorder:
         found = tuple(job for job in found if job.state not in ENDED)  # 22.05 prints them all
         alive = self.box.hetd_pid() is not None
         records = parse_nodes(nodes, forgets_devices=self.version.forgets_devices)
-        return Poll(time.time(), state, alive, found, records)
+        reservations = parse_reservations(reserved, records)
+        return Poll(time.time(), state, alive, found, records, reservations)
 
     def _ask(self, *argv: str) -> str:
-        done = self.box.run(list(argv), timeout=5)
+        done = self.box.run(list(argv), timeout=5, env=self.env)
         if done.returncode != 0:
             raise SlurmError(done.stderr.strip()[-300:])
         return done.stdout

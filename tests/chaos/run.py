@@ -9,7 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from slurm_het.core.model import Job
 from slurm_het.core.syntax import hostlist
@@ -17,9 +20,11 @@ from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.sandbox.topology import load_topology
+from tests.chaos import site
 from tests.chaos.events import INFRASTRUCTURE, NODES, POOLS, TOPOLOGY, Event, event_list
 from tests.chaos.recorder import Recorder
 from tests.chaos.records import NAME, Action, Meta, submission_of
+from tests.chaos.site_hands import SiteHands
 
 SETTLE_SECONDS = 120.0
 KNOWN_SECONDS = 3.0  # how long a submit waits for the job that it depends on
@@ -45,22 +50,24 @@ mark end
 Say = Callable[[str], None]
 
 
-def run(
-    seed: int, minutes: float, directory: Path, box_dir: Path, say: Say, kills: int = 0
-) -> None:
+def run(meta: Meta, directory: Path, box_dir: Path, say: Say) -> None:
     """One run; its records are in `directory` then. The sandbox is taken down."""
     directory.mkdir(parents=True)
+    seed, minutes, kills, at_site = meta.seed, meta.minutes, meta.kills, meta.mode == "site"
     topology = directory / "topology.yaml"
-    topology.write_text(TOPOLOGY)
+    topology.write_text(site.topology(seed) if at_site else TOPOLOGY)
     events = event_list(seed, minutes, kills)
+    if at_site:
+        events = site.at_site(events, seed, minutes * 60)
     say(f"seed {seed}: {len(events)} events in {events[-1].at:.0f} s; records in {directory}")
     overrides = {"planner": PLANNER}
-    with Sandbox.up(box_dir, load_topology(topology), overrides=overrides) as box:
+    options: dict[str, Any] = {"overrides": overrides, "accounting": at_site}
+    with Sandbox.up(box_dir, load_topology(topology), **options) as box:
         recorder = Recorder(box, directory)
-        recorder.start(Meta(seed, minutes, kills, recorder.version.text))
+        recorder.start(replace(meta, slurm=recorder.version.text))
         left: tuple[Job, ...] = ()
         try:
-            hands = Hands(box, recorder, patient=bool(kills))
+            hands = Hands(box, recorder, patient=bool(kills), at_site=at_site)
             hands.do_all(events)
             left = hands.settle(say)
         finally:
@@ -73,18 +80,23 @@ class Hands:
     `patient`: a hetd that is restarting is waited for before it is killed again.
     """
 
-    def __init__(self, box: Sandbox, recorder: Recorder, patient: bool = False) -> None:
+    def __init__(
+        self, box: Sandbox, recorder: Recorder, patient: bool = False, at_site: bool = False
+    ) -> None:
         self.box, self.recorder, self.patient = box, recorder, patient
+        self.admin = SiteHands(box) if at_site else None
         self.ids: dict[int, int] = {}
         self.killed: set[str] = set()  # nodes whose slurmd we killed
 
     def do_all(self, events: list[Event]) -> None:
         """Every event at its time, or as soon after it as there is a hand free."""
         began = time.monotonic()
-        with ThreadPoolExecutor(1) as cluster, ThreadPoolExecutor(6) as jobs:
+        one = partial(ThreadPoolExecutor, 1)
+        with one() as cluster, one() as admin, ThreadPoolExecutor(6) as jobs:
+            hands = dict.fromkeys(INFRASTRUCTURE, cluster) | dict.fromkeys(site.VERBS, admin)
             for event in events:
                 time.sleep(max(0.0, began + event.at - time.monotonic()))
-                (cluster if event.verb in INFRASTRUCTURE else jobs).submit(self.do, event)
+                hands.get(event.verb, jobs).submit(self.do, event)
 
     def do(self, event: Event) -> None:
         """One event, recorded."""
@@ -93,6 +105,8 @@ class Hands:
             if event.verb == "submit":
                 ok, said = self._submit(event)
                 job = self.ids.get(event.target, 0)
+            elif self.admin and event.verb in site.VERBS:
+                ok, said = self.admin.do(event.verb, *event.args)
             elif event.verb in INFRASTRUCTURE:
                 ok, said = self._to_the_cluster(event)
             else:
@@ -114,7 +128,7 @@ class Hands:
         )
         options = [option.replace("{other}", other) for option in event.args]
         argv = ["sbatch", "--parsable", "-o", "/dev/null", "-J", f"{NAME}{event.target}", *options]
-        ok, said = self._slurm(*argv, user="nobody", input=script)
+        ok, said = self._slurm(*argv, user=event.user, input=script)
         first = said.split("\n")[0].split(";")[0]
         if ok and first.isdecimal():
             self.ids[event.target] = int(first)
@@ -207,6 +221,8 @@ class Hands:
             for job in left or ():
                 self._let_go(job)
             self.have_registered(left or ())
+            if self.admin:
+                self.admin.free()
             time.sleep(1.0)
 
     def _repair(self) -> None:
@@ -215,6 +231,8 @@ class Hands:
         for pool in POOLS:
             self.do(Event(0.0, "partition", args=(pool, "UP")))
         self.do(Event(0.0, "bypass", args=("off",)))
+        for event in site.repairs() if self.admin else ():
+            self.do(event)
         self.do(Event(0.0, "hetd-start"))
         time.sleep(1.0)
         for node in NODES:  # refused for a node that needs none
@@ -228,6 +246,8 @@ class Hands:
             self.do(Event(0.0, "release", index))
         if job.state == "PENDING" and job.eligible_time > time.time() + 2:
             self.do(Event(0.0, "hasten", index))
+        if job.state == "PENDING" and job.reservation:
+            self.do(Event(0.0, "update", index, ("ReservationName=",)))
 
     def have_registered(self, jobs: Iterable[Job]) -> None:
         """Have Slurm find out what was lost in a launch: see LAUNCHED_SECONDS."""
