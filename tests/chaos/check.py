@@ -8,7 +8,8 @@
 - `inverted`: a job started, and what it took was room for one of higher priority that still waits.
 - `crash`: hetd ended by a bug.
 
-Those of a site are in `site_check.py`: `over`, `entered`, `victim`, `pinned`.
+Those of a site are in `site_check.py`: `over`, `entered`, `victim`, `pinned`. That of faults is in
+`fault_check.py`: `shut`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from itertools import pairwise
 
 from slurm_het.core.syntax import hostlist
 from tests.chaos.deeds import Outage, Violation, outages
+from tests.chaos.fault_check import left_shut
 from tests.chaos.records import Action, Completion, Mark, Records, submission_of
 from tests.chaos.room import INTAKE, uses
 from tests.chaos.site_check import entered, over, stands, victims
@@ -30,6 +32,8 @@ def check(records: Records) -> list[Violation]:
         lost, double, overfull, bare, stuck_gate, lost_devices, stuck_jobs, inverted, crashes,
         over, entered, victims, stands,
     )  # fmt: skip
+    if records.meta.mode == "faults":  # what waits then is left_shut's
+        rules = (lost, double, overfull, bare, left_shut, crashes)
     found = [violation for rule in rules for violation in rule(records)]
     return sorted(found, key=lambda v: v.time)
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from slurm_het.core.model import Job
@@ -36,6 +36,7 @@ class Recorder:
         self.version = parse_version(box.run(["scontrol", "--version"]).stdout)
         self.env = box.env | {"SLURM_TIME_FORMAT": "%s"}
         self.last: Poll | None = None
+        self.alive: Callable[[], object] = lambda: box.hetd_pid() is not None
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -76,10 +77,10 @@ class Recorder:
             return None
         state = intake[0].state if intake else ""
         found = tuple(job for job in found if job.state not in ENDED)  # 22.05 prints them all
-        alive = self.box.hetd_pid() is not None
+        alive = self.alive()
         records = parse_nodes(nodes, forgets_devices=self.version.forgets_devices)
         reservations = parse_reservations(reserved, records)
-        return Poll(time.time(), state, alive, found, records, reservations)
+        return Poll(time.time(), state, bool(alive), found, records, reservations)
 
     def _ask(self, *argv: str) -> str:
         done = self.box.run(list(argv), timeout=5, env=self.env)

@@ -28,7 +28,8 @@ class Meta:
     minutes: float
     kills: int = 0
     slurm: str = ""
-    mode: str = ""  # site
+    mode: str = ""  # site, faults
+    pair: bool = False  # two hetds
 
 
 @dataclass(frozen=True, slots=True)

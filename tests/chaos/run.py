@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,9 @@ from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.sandbox.topology import load_topology
 from tests.chaos import site
 from tests.chaos.events import INFRASTRUCTURE, NODES, POOLS, TOPOLOGY, Event, event_list
+from tests.chaos.fault_hands import FaultHands, Ground
+from tests.chaos.faults import with_faults
+from tests.chaos.plants import sandbox_with
 from tests.chaos.recorder import Recorder
 from tests.chaos.records import NAME, Action, Meta, submission_of
 from tests.chaos.site_hands import SiteHands
@@ -50,28 +54,47 @@ mark end
 Say = Callable[[str], None]
 
 
-def run(meta: Meta, directory: Path, box_dir: Path, say: Say) -> None:
-    """One run; its records are in `directory` then. The sandbox is taken down."""
+def run(meta: Meta, directory: Path, box_dir: Path, say: Say, plant: str = "") -> None:
+    """One run; its records are in `directory` then. The sandbox is taken down.
+
+    `plant` is a fault of hetd or its supervisor that the check should find (plants.py).
+    """
     directory.mkdir(parents=True)
-    seed, minutes, kills, at_site = meta.seed, meta.minutes, meta.kills, meta.mode == "site"
     topology = directory / "topology.yaml"
-    topology.write_text(site.topology(seed) if at_site else TOPOLOGY)
-    events = event_list(seed, minutes, kills)
-    if at_site:
-        events = site.at_site(events, seed, minutes * 60)
-    say(f"seed {seed}: {len(events)} events in {events[-1].at:.0f} s; records in {directory}")
-    overrides = {"planner": PLANNER}
-    options: dict[str, Any] = {"overrides": overrides, "accounting": at_site}
-    with Sandbox.up(box_dir, load_topology(topology), **options) as box:
+    topology.write_text(site.topology(meta.seed) if meta.mode == "site" else TOPOLOGY)
+    events = events_of(meta)
+    say(f"seed {meta.seed}: {len(events)} events in {events[-1].at:.0f} s; records in {directory}")
+    options: dict[str, Any] = {"overrides": {"planner": PLANNER}}
+    options["accounting"] = meta.mode == "site"
+    with ExitStack() as undo:
+        ground: Ground | None = None
+        if meta.mode == "faults":
+            ground = Ground(box_dir.parent / "ground")
+            undo.callback(ground.close)
+            options |= {"overrides": ground.overrides, "slurm_user": "slurm"}
+        box = sandbox_with(plant).up(box_dir, load_topology(topology), **options)
+        undo.enter_context(box)
         recorder = Recorder(box, directory)
         recorder.start(replace(meta, slurm=recorder.version.text))
         left: tuple[Job, ...] = ()
         try:
-            hands = Hands(box, recorder, patient=bool(kills), at_site=at_site)
+            hands = Hands(box, recorder, patient=bool(meta.kills))
+            hands.admin = SiteHands(box) if meta.mode == "site" else None
+            if ground:
+                hands.faults = FaultHands(box, ground, meta.pair)
+                recorder.alive = hands.faults.hetds
             hands.do_all(events)
             left = hands.settle(say)
         finally:
             recorder.stop(left)
+
+
+def events_of(meta: Meta) -> list[Event]:
+    """What is to happen in a run."""
+    events, seconds = event_list(meta.seed, meta.minutes, meta.kills), meta.minutes * 60
+    if meta.mode == "site":
+        return site.at_site(events, meta.seed, seconds)
+    return with_faults(events, meta.seed, seconds) if meta.mode == "faults" else events
 
 
 class Hands:
@@ -80,20 +103,20 @@ class Hands:
     `patient`: a hetd that is restarting is waited for before it is killed again.
     """
 
-    def __init__(
-        self, box: Sandbox, recorder: Recorder, patient: bool = False, at_site: bool = False
-    ) -> None:
+    def __init__(self, box: Sandbox, recorder: Recorder, patient: bool = False) -> None:
         self.box, self.recorder, self.patient = box, recorder, patient
-        self.admin = SiteHands(box) if at_site else None
+        self.admin: SiteHands | None = None  # at a site
+        self.faults: FaultHands | None = None
         self.ids: dict[int, int] = {}
         self.killed: set[str] = set()  # nodes whose slurmd we killed
 
     def do_all(self, events: list[Event]) -> None:
         """Every event at its time, or as soon after it as there is a hand free."""
         began = time.monotonic()
-        one = partial(ThreadPoolExecutor, 1)
-        with one() as cluster, one() as admin, ThreadPoolExecutor(6) as jobs:
+        many, one = ThreadPoolExecutor, partial(ThreadPoolExecutor, 1)
+        with one() as cluster, one() as admin, many(3) as faults, many(6) as jobs:
             hands = dict.fromkeys(INFRASTRUCTURE, cluster) | dict.fromkeys(site.VERBS, admin)
+            hands["fault"] = faults
             for event in events:
                 time.sleep(max(0.0, began + event.at - time.monotonic()))
                 hands.get(event.verb, jobs).submit(self.do, event)
@@ -105,13 +128,15 @@ class Hands:
             if event.verb == "submit":
                 ok, said = self._submit(event)
                 job = self.ids.get(event.target, 0)
+            elif self.faults and event.verb == "fault":
+                ok, said = self.faults.do(event.args[0], event.seconds)
             elif self.admin and event.verb in site.VERBS:
                 ok, said = self.admin.do(event.verb, *event.args)
             elif event.verb in INFRASTRUCTURE:
                 ok, said = self._to_the_cluster(event)
             else:
                 ok, said = self._to_a_job(event)
-        except (HetError, OSError, subprocess.TimeoutExpired) as error:
+        except (HetError, OSError, subprocess.SubprocessError) as error:
             said = str(error)[-300:]
         self.recorder.did(Action(event, began, time.time(), ok, job, said))
 
@@ -230,6 +255,9 @@ class Hands:
             self.do(Event(0.0, "slurmd-start", args=(node,)))
         for pool in POOLS:
             self.do(Event(0.0, "partition", args=(pool, "UP")))
+        if self.faults:
+            with contextlib.suppress(HetError):
+                self.faults.start()
         self.do(Event(0.0, "bypass", args=("off",)))
         for event in site.repairs() if self.admin else ():
             self.do(event)

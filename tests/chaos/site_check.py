@@ -16,12 +16,12 @@ from tests.chaos.deeds import Outage, Violation, outages
 from tests.chaos.records import Poll, Records, submission_of
 from tests.chaos.room import NO_POOLS
 from tests.chaos.site import EXEMPT_SECONDS, PREEMPTS, SCAVENGE, by_tier, qos_of
-from tests.chaos.site_rules import RUNNING, Site, may_use, nodes_of, pinned, starts
+from tests.chaos.site_rules import RUNNING, Site, nodes_of, pinned, starts
 
 KNOWN_SECONDS = 3.0  # a reservation that was made later than this before a start is no barrier
 PIN_SECONDS = 15.0
 GAP_SECONDS = 4.0
-LIMIT_REASONS = ("QOS", "Assoc", "MaxJobs", "Licenses", "Reservation", "ReqNodeNotAvail")
+LIMIT_REASONS = ("QOS", "Assoc", "MaxJobs", "Licenses")
 
 
 def over(records: Records) -> Iterator[Violation]:
@@ -49,22 +49,24 @@ def over(records: Records) -> Iterator[Violation]:
                     yield Violation("over", job.key, poll.time, text)
 
 
-def _in_the_way(job: Job, poll: Poll, began: float) -> Iterator[ReservationRecord]:
+def _in_the_way(site: Site, job: Job, poll: Poll, began: float) -> Iterator[ReservationRecord]:
     """The reservations of its nodes that keep a job from running there from `began` on."""
     end = began + 60.0 * (job.time_limit_minutes or 1e6)
     for r in poll.reservations:
         apart = r.partial or "IGNORE_STATE" in r.flags or not set(r.nodes) & nodes_of(job)
-        if not apart and not may_use(job, r) and began < r.end and r.start < end:
+        if not apart and not site.may_use(job, r) and began < r.end and r.start < end:
             yield r
 
 
 def entered(records: Records) -> Iterator[Violation]:
     """No job starts on the nodes of a reservation that it may not use, if that was known."""
-    since: dict[ReservationRecord, float] = {}
+    site, since = Site.of(records), dict[ReservationRecord, float]()
     for _, poll, new in starts(records):
         since = {r: since.get(r, poll.time) for r in poll.reservations}
         for job in new:
-            for r in _in_the_way(job, poll, max(float(job.start_time), poll.time - GAP_SECONDS)):
+            for r in _in_the_way(
+                site, job, poll, max(float(job.start_time), poll.time - GAP_SECONDS)
+            ):
                 if since[r] < job.start_time - KNOWN_SECONDS:
                     text = (
                         f"started on {job.nodes} for {job.time_limit_minutes} min, in the way of"
@@ -78,7 +80,7 @@ def stands(records: Records) -> Iterator[Violation]:
     """No pin stands for long against a limit or into a reservation, while hetd plans."""
     since: dict[tuple[object, ...], float] = {}
     told: set[tuple[object, ...]] = set()
-    last = 0.0
+    last, site = 0.0, Site.of(records)
     for poll in records.polls:
         if poll.time - last > GAP_SECONDS or poll.gate != "DOWN" or not poll.hetd:
             since.clear()
@@ -86,7 +88,7 @@ def stands(records: Records) -> Iterator[Violation]:
         found = {}
         for job in poll.jobs:
             if pinned(job) and job.partition not in NO_POOLS and job.eligible_time <= poll.time:
-                for why in _against(job, poll):
+                for why in _against(site, job, poll):
                     found[job.id, job.restarts, job.req_nodes, why] = job
         since = {what: since.get(what, poll.time) for what in found}
         for what, job in found.items():
@@ -96,11 +98,11 @@ def stands(records: Records) -> Iterator[Violation]:
                 yield Violation("pinned", job.key, poll.time, text)
 
 
-def _against(job: Job, poll: Poll) -> Iterator[str]:
+def _against(site: Site, job: Job, poll: Poll) -> Iterator[str]:
     if job.reason.startswith(LIMIT_REASONS):
         yield job.reason
-    if not job.reservation:
-        yield from (f"reservation {r.name}" for r in _in_the_way(job, poll, poll.time))
+    expected = max(poll.time, float(job.start_time))  # a pin ahead is for after the reservation
+    yield from (f"reservation {r.name}" for r in _in_the_way(site, job, poll, expected))
 
 
 # --- who makes room ---

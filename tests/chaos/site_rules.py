@@ -15,7 +15,7 @@ from slurm_het.core.syntax import gres, hostlist
 from tests.chaos.events import Event
 from tests.chaos.records import Poll, Records, submission_of
 from tests.chaos.room import INTAKE, need_of
-from tests.chaos.site import LIMITS, NO_LIMIT, USERS, Limited, account_of, qos_of
+from tests.chaos.site import LIMITS, NO_LIMIT, Limited, account_of, qos_of
 
 HEARD_SECONDS = 15.0  # from sacctmgr's answer until slurmctld has acted on it
 EDGE_SECONDS = 90.0  # Slurm's backfill and the planner need not fill a gap to the second
@@ -76,6 +76,16 @@ class Site:
             any(min(found) < FOR_EVER for found in values),
             any(max(found) < FOR_EVER for found in values),
         )
+
+    def may_use(self, job: Job, reservation: ReservationRecord) -> bool:
+        """Whether its user asked for a reservation, or is drawn into this one.
+
+        Who is in one may have its nodes also where another one overlaps it, as those for MAINT do.
+        """
+        event = self.asked.get(submission_of(job.name))
+        if event is None or any(word.startswith("--reservation=") for word in event.args):
+            return True
+        return "MAGNETIC" in reservation.flags and event.user in reservation.users
 
     def used(self, limit: Limited, group: str, jobs: Iterable[Job]) -> int:
         """What these jobs use of it."""
@@ -146,15 +156,6 @@ def _amount(limit: Limited, job: Job) -> int:
 def pinned(job: Job) -> bool:
     """Whether it waits where a plan put it."""
     return job.state == "PENDING" and job.partition != INTAKE and bool(job.req_nodes)
-
-
-def may_use(job: Job, reservation: ReservationRecord) -> bool:
-    """Whether a job of our users may be in a reservation."""
-    if job.reservation:
-        return job.reservation == reservation.name
-    drawn = "MAGNETIC" in reservation.flags
-    user = job.user if job.user in USERS else ""
-    return drawn and (not reservation.users or user in reservation.users)
 
 
 def starts(records: Records) -> Iterator[tuple[Poll, Poll, list[Job]]]:

@@ -109,7 +109,7 @@ def stuck_jobs(records: Records) -> Iterator[Violation]:
         if before and poll.time - before.time > GAP_SECONDS:
             waits.clear()
         before = full
-        alone = _with_room_of_their_own(full, barred)
+        alone = with_room_of_their_own(full, barred)
         waits = {key: wait for key, wait in waits.items() if key in alone}
         for key, (job, nodes) in alone.items():
             wait = waits.get(key)
@@ -157,7 +157,7 @@ class Barred:
         return not plain and startable(job, poll.time) and not self.site.held(job, poll)
 
 
-def _with_room_of_their_own(poll: Poll, barred: Barred) -> dict[str, tuple[Job, frozenset[str]]]:
+def with_room_of_their_own(poll: Poll, barred: Barred) -> dict[str, tuple[Job, frozenset[str]]]:
     """The jobs that could start on nodes that nobody before them may want, and these nodes."""
     held = uses(poll)
     out: dict[str, tuple[Job, frozenset[str]]] = {}

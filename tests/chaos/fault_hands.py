@@ -1,0 +1,511 @@
+"""Makes the faults of faults.py in a sandbox, and mends them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from slurm_het.daemon.lease import lease_path
+from slurm_het.errors import HetError
+from slurm_het.sandbox import procs
+from slurm_het.sandbox.cluster import HETD_ARGV, Sandbox
+from slurm_het.sandbox.daemons import SUPERVISOR
+from slurm_het.sandbox.layout import program
+from tests.chaos.faults import FAIL_OPEN_SECONDS
+
+STEP = 0.5
+OWNER = "slurm"
+SECOND = "supervisor-2"
+WRAPPER = """#!/bin/sh
+# Slurm's {name}; it fails as the file `faults` beside it says: a line `what how`.
+real={path}
+what={name}
+case "$*" in
+  update*JobId=*) what=update ;;
+  update*PartitionName=*) what=gate ;;
+  *show*) [ "$what" = squeue ] || what=show ;;
+esac
+how=$(sed -n "s/^$what //p" {base}/faults 2>/dev/null)
+case "$how" in
+  fail) echo "broken for a test" >&2; exit 1 ;;
+  empty) exit 0 ;;
+  half) "$real" "$@" | head -c 300; exit 0 ;;
+  hang) sleep 40; exit 1 ;;
+  errors) echo '{{"errors": [{{"error": "slurm_load_jobs"}}], "jobs": []}}'; exit 0 ;;
+  denied) echo "Access/permission denied for job 1" >&2; exit 1 ;;
+  noop) exit 0 ;;
+  done-error) "$real" "$@"; echo "Unspecified error" >&2; exit 1 ;;
+  late) sleep 12 ;;
+  busy) echo "Resource temporarily unavailable" >&2; exit 1 ;;
+esac
+exec "$real" "$@"
+"""
+
+
+class Ground:
+    """What a sandbox with faults stands on: a file system for hetd's state, Slurm's programs.
+
+    Raises subprocess.CalledProcessError where no file system can be mounted.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self.base, self.state, self.bin = base, base / "state", base / "bin"
+        self.state.mkdir(parents=True)
+        self.bin.mkdir()
+        self.image = base / "state.img"
+        with self.image.open("wb") as file:
+            file.truncate(24 << 20)
+        self.run("mkfs.ext4", "-q", str(self.image))
+        self.run("mount", "-o", "loop", str(self.image), str(self.state))
+        shutil.chown(self.state, OWNER)
+        for name in ("scontrol", "squeue"):
+            text = WRAPPER.format(name=name, base=base, path=program(name))
+            (self.bin / name).write_text(text)
+            (self.bin / name).chmod(0o755)
+        self.broken: dict[str, str] = {}
+
+    def run(self, *argv: str) -> None:
+        """A command that must succeed."""
+        subprocess.run(argv, check=True, capture_output=True, timeout=30)
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What het.yaml says of it."""
+        return {
+            "paths": {"state_dir": str(self.state), "journal": str(self.state / "journal.db")},
+            "slurm": {"bin_dir": str(self.bin)},
+            "planner": {
+                "poll_seconds": 1.0, "grace_seconds": 3.0, "retry_seconds": 5.0,
+                "fail_open_seconds": FAIL_OPEN_SECONDS,
+            },
+        }  # fmt: skip
+
+    def fail(self, what: str, how: str = "") -> None:
+        """From now on Slurm's program fails so; '' is that it works."""
+        self.broken = {k: v for k, v in (self.broken | {what: how}).items() if v}
+        new = self.base / "faults.new"
+        new.write_text("".join(f"{k} {v}\n" for k, v in self.broken.items()))
+        new.replace(self.base / "faults")
+
+    def close(self) -> None:
+        """Take it away."""
+        for argv in (("fsfreeze", "-u", str(self.state)), ("umount", "-l", str(self.state))):
+            subprocess.run(argv, check=False, capture_output=True, timeout=30)
+
+
+class FaultHands:
+    """Each fault is a context manager by its name: made on the way in, mended on the way out."""
+
+    def __init__(self, box: Sandbox, ground: Ground, pair: bool = False) -> None:
+        self.box, self.ground, self.pair = box, ground, pair
+        self.second = box.dir / "second"
+        self.good = {self.box.config_path: box.config_path.read_text()}
+        if pair:
+            self._start_second()
+
+    def _start_second(self) -> None:
+        """A hetd of another controller: its own sockets and journal, the shared state directory."""
+        self.second.mkdir(exist_ok=True)
+        shutil.chown(self.second, OWNER)
+        config: dict[str, Any] = yaml.safe_load(self.box.config_path.read_text())
+        for key in ("hook_socket", "control_socket", "event_socket"):
+            config["paths"][key] = str(self.second / Path(config["paths"][key]).name)
+        config["paths"]["journal"] = str(self.ground.state / "second.db")
+        path = self.second / "het.yaml"
+        self.good[path] = yaml.safe_dump(config)
+        path.write_text(self.good[path])
+        argv = [sys.executable, "-m", "slurm_het.supervise", "--config", str(path)]
+        argv += ["--status-file", str(self.second / "hetd.status"), "--restart-seconds", "2", "--"]
+        argv += [*HETD_ARGV, "--config", str(path)]
+        self.box._spawn(SECOND, argv, user=OWNER)  # noqa: SLF001  # as the first is started
+
+    def hetds(self) -> list[int]:
+        """The hetds that live."""
+        found = [self.box.hetd_pid() or 0]
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            found.append(int((self.second / "hetd.status").read_text().split()[0]))
+        return [pid for pid in found if pid and procs.start_time(pid)]
+
+    def _hetd(self) -> int:
+        """The one that leads, or else any; 0 if there is none."""
+        living = self.hetds()
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            leader = int(lease_path(self.ground.state).read_text().split()[1])
+            if leader in living:
+                return leader
+        return living[0] if living else 0
+
+    def do(self, name: str, seconds: float) -> tuple[bool, str]:
+        """One fault for so long."""
+        part, _, how = name.partition("-")
+        if part in {"squeue", "show", "update"}:
+            fault = self._slurm_fails(part, how)
+        else:
+            fault = getattr(self, name.replace("-", "_"))()
+        with fault:
+            time.sleep(seconds)
+        return True, ""
+
+    @contextmanager
+    def _slurm_fails(self, what: str, how: str) -> Iterator[None]:
+        self.ground.fail(what, how)
+        try:
+            yield
+        finally:
+            self.ground.fail(what)
+
+    # --- storage ---
+
+    @contextmanager
+    def storage_hangs(self) -> Iterator[None]:
+        """Whoever writes there hangs, and cannot even be killed."""
+        self.ground.run("fsfreeze", "-f", str(self.ground.state))
+        try:
+            yield
+        finally:
+            self.ground.run("fsfreeze", "-u", str(self.ground.state))
+
+    @contextmanager
+    def storage_readonly(self) -> Iterator[None]:
+        """As after an error of the disk."""
+        where = str(self.ground.state)
+        self._kill(signal.SIGSTOP)  # who has files open for writing keeps it writable
+        self._kill(signal.SIGKILL)
+        for _ in range(20):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                self.ground.run("mount", "-o", "remount,ro", where)
+                break
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            self.ground.run("mount", "-o", "remount,rw", where)
+
+    @contextmanager
+    def storage_full(self) -> Iterator[None]:
+        """Nothing can be written any more."""
+        filler = self.ground.state / "filler"
+        subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=1M"], check=False,
+                       capture_output=True, timeout=60)  # fmt: skip
+        self._kill(signal.SIGKILL)
+        try:
+            yield
+        finally:
+            filler.unlink(missing_ok=True)
+
+    @contextmanager
+    def state_closed(self) -> Iterator[None]:
+        """hetd may not enter the directory."""
+        self.ground.state.chmod(0)
+        self._kill(signal.SIGKILL)
+        try:
+            yield
+        finally:
+            self.ground.state.chmod(0o755)
+
+    @contextmanager
+    def lease_gone(self) -> Iterator[None]:
+        """Somebody has deleted it."""
+        lease_path(self.ground.state).unlink(missing_ok=True)
+        yield
+
+    @contextmanager
+    def lease_of_another(self) -> Iterator[None]:
+        """As where locks are none; the other one is gone again at once."""
+        with contextlib.suppress(FileNotFoundError), lease_path(self.ground.state).open("r+") as f:
+            f.write("elsewhere 1 x")
+            f.truncate()
+        yield
+
+    # --- supervisor ---
+
+    def _supervisor(self) -> int:
+        found = [p.pid for p in self.box.daemons() if p.name in {SUPERVISOR, SECOND} and p.alive]
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{self._hetd()}/stat").read_text()
+            parent = int(stat.rpartition(")")[2].split()[1])
+            found.sort(key=lambda pid: pid != parent)
+        if not found:
+            raise HetError("there is no supervisor", "it is being started")
+        return found[0]
+
+    def _limit(self, pid: int, what: str, soft: str) -> None:
+        user = ["setpriv", "--reuid", OWNER, "--regid", OWNER, "--clear-groups"]
+        argv = [*user, "prlimit", "--pid", str(pid), f"--{what}={soft}:"]
+        subprocess.run(argv, check=False, capture_output=True, timeout=10)
+
+    @contextmanager
+    def _lacking(self, what: str, least: str) -> Iterator[None]:
+        pid = self._supervisor()
+        self._limit(pid, what, least)
+        self._kill(signal.SIGKILL)
+        try:
+            yield
+        finally:
+            self._limit(pid, what, "512")
+
+    def supervisor_no_descriptors(self) -> contextlib.AbstractContextManager[None]:
+        """It can open nothing, and hetd is killed."""
+        return self._lacking("nofile", "3")
+
+    def supervisor_no_processes(self) -> contextlib.AbstractContextManager[None]:
+        """It can start nothing, and hetd is killed."""
+        return self._lacking("nproc", "1")
+
+    @contextmanager
+    def supervisor_killed(self) -> Iterator[None]:
+        """It is killed; hetd ends by itself."""
+        os.kill(self._supervisor(), signal.SIGKILL)
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextmanager
+    def both_killed(self) -> Iterator[None]:
+        """hetd hangs, and its supervisor is killed."""
+        hetd, pid = self._hetd(), self._supervisor()
+        self._kill(signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        try:
+            yield
+        finally:
+            if hetd:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(hetd, signal.SIGKILL)
+            self.start()
+
+    @contextmanager
+    def supervisor_hangup(self) -> Iterator[None]:
+        """SIGHUP."""
+        os.kill(self._supervisor(), signal.SIGHUP)
+        yield
+
+    def start(self) -> None:
+        """Have a supervisor."""
+        if not any(p.alive for p in self.box.daemons() if p.name == SUPERVISOR):
+            self.box.stop_hetd()  # its records
+            self.box.start_hetd()
+        if self.pair and not any(p.alive for p in self.box.daemons() if p.name == SECOND):
+            self._start_second()
+
+    # --- hetd ---
+
+    def _kill(self, number: int) -> None:
+        if pid := self._hetd():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    @contextmanager
+    def _signalled(self, number: int) -> Iterator[None]:
+        self._kill(number)
+        yield
+
+    def hetd_killed(self) -> contextlib.AbstractContextManager[None]:
+        """SIGKILL."""
+        return self._signalled(signal.SIGKILL)
+
+    def hetd_stopped(self) -> contextlib.AbstractContextManager[None]:
+        """SIGSTOP: it hangs."""
+        return self._signalled(signal.SIGSTOP)
+
+    def hetd_hangup(self) -> contextlib.AbstractContextManager[None]:
+        """SIGHUP."""
+        return self._signalled(signal.SIGHUP)
+
+    def hetd_ended(self) -> contextlib.AbstractContextManager[None]:
+        """SIGTERM."""
+        return self._signalled(signal.SIGTERM)
+
+    @contextmanager
+    def hetd_no_descriptors(self) -> Iterator[None]:
+        """It can open hardly anything more."""
+        pid = self._hetd()
+        if pid:
+            self._limit(pid, "nofile", str(len(os.listdir(f"/proc/{pid}/fd")) + 1))
+        yield
+
+    @contextmanager
+    def hetd_no_memory(self) -> Iterator[None]:
+        """It gets no more memory."""
+        pid = self._hetd()
+        if pid:
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+            self._limit(pid, "as", str(pages * 4096 + (1 << 20)))
+        yield
+
+    def _children(self, word: str) -> list[int]:
+        """The processes that hetd has started whose command line has that word."""
+        pid = self._hetd()
+        found = []
+        for task in Path(f"/proc/{pid}/task").iterdir() if pid else ():
+            for child in (task / "children").read_text().split():
+                with contextlib.suppress(OSError):
+                    if word in Path(f"/proc/{child}/cmdline").read_text():
+                        found.append(int(child))
+        return found
+
+    def _each(self, word: str, number: int) -> None:
+        with contextlib.suppress(OSError):
+            for pid in self._children(word):
+                os.kill(pid, number)
+
+    @contextmanager
+    def worker_killed(self) -> Iterator[None]:
+        """The solver's process dies as often as it is started."""
+        for _ in range(6):
+            self._each("solve", signal.SIGKILL)
+            time.sleep(STEP)
+        yield
+
+    @contextmanager
+    def hook_killed(self) -> Iterator[None]:
+        """The process that answers the hook dies."""
+        self._each("hook", signal.SIGKILL)
+        yield
+
+    @contextmanager
+    def hook_stopped(self) -> Iterator[None]:
+        """The process that answers the hook hangs."""
+        pids = self._children("hook")
+        self._each("hook", signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    # --- configuration ---
+
+    @contextmanager
+    def _configured(self, change: Callable[[str], str | None]) -> Iterator[None]:
+        first, second = self.box.config_path, self.second / "het.yaml"
+        led_by_second = str(second) in self._words(self._hetd())
+        path = second if led_by_second and second in self.good else first
+        text = change(self.good[path])
+        if text is None:
+            path.unlink()
+        else:
+            path.write_text(text)
+        self._kill(signal.SIGKILL)
+        try:
+            yield
+        finally:
+            path.write_text(self.good[path])
+
+    def _words(self, pid: int) -> list[str]:
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        return []
+
+    def config_wrong(self) -> contextlib.AbstractContextManager[None]:
+        """A key that there is not."""
+        return self._configured(lambda text: text + "\nno_such_key: 1\n")
+
+    def config_gone(self) -> contextlib.AbstractContextManager[None]:
+        """No file."""
+        return self._configured(lambda _: None)
+
+    def config_other_intake(self) -> contextlib.AbstractContextManager[None]:
+        """Another intake, that there is not."""
+        old, new = "intake_partition: accel", "intake_partition: elsewhere"
+        return self._configured(lambda text: text.replace(old, new))
+
+    @contextmanager
+    def gate_order_fails(self) -> Iterator[None]:
+        """hetd cannot be started any more, and the order to open fails at first."""
+        self.ground.fail("gate", "fail")
+        with self._configured(lambda _: "no: [yaml"):
+            try:
+                time.sleep(4.0)
+            finally:
+                self.ground.fail("gate")
+            yield
+
+    # --- sockets and journal ---
+
+    @contextmanager
+    def sockets_gone(self) -> Iterator[None]:
+        """Somebody has deleted those that hetd listens on."""
+        for name in ("hook.sock", "event.sock", "control.sock"):
+            (self.box.layout.run / name).unlink(missing_ok=True)
+        yield
+
+    @contextmanager
+    def notify_gone(self) -> Iterator[None]:
+        """Somebody has deleted the supervisor's."""
+        (self.box.layout.run / "notify.sock").unlink(missing_ok=True)
+        yield
+
+    @contextmanager
+    def journal_garbage(self) -> Iterator[None]:
+        """Pages of it are overwritten."""
+        path = self.ground.state / "journal.db"
+        with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+            file.seek(4096)
+            file.write(os.urandom(8192))
+        yield
+
+    @contextmanager
+    def journal_short(self) -> Iterator[None]:
+        """It is cut off."""
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(self.ground.state / "journal.db", 3000)
+        yield
+
+    @contextmanager
+    def journal_gone(self) -> Iterator[None]:
+        """Somebody has deleted it."""
+        for path in self.ground.state.glob("journal.db*"):
+            path.unlink(missing_ok=True)
+        yield
+
+    @contextmanager
+    def journal_locked(self) -> Iterator[None]:
+        """Another program writes into it."""
+        db = sqlite3.connect(self.ground.state / "journal.db", timeout=3, isolation_level=None)
+        with contextlib.closing(db):
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("BEGIN IMMEDIATE")
+            yield
+
+    # --- Slurm ---
+
+    @contextmanager
+    def _stopped(self, name: str) -> Iterator[None]:
+        pids = [p.pid for p in self.box.daemons() if p.name == name and p.alive]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def slurmctld_stopped(self) -> contextlib.AbstractContextManager[None]:
+        """SIGSTOP."""
+        return self._stopped("slurmctld")
+
+    def munge_stopped(self) -> contextlib.AbstractContextManager[None]:
+        """SIGSTOP."""
+        return self._stopped("munged")
+
+    @contextmanager
+    def slurmctld_restarted(self) -> Iterator[None]:
+        """As an admin does."""
+        self.box.restart_slurmctld()
+        yield
