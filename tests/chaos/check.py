@@ -21,7 +21,7 @@ from slurm_het.core.syntax import hostlist
 from tests.chaos.deeds import Outage, Violation, outages
 from tests.chaos.fault_check import left_shut
 from tests.chaos.records import Action, Completion, Mark, Records, submission_of
-from tests.chaos.room import INTAKE, uses
+from tests.chaos.room import NO_POOLS, uses
 from tests.chaos.site_check import entered, over, stands, victims
 from tests.chaos.waits import inverted, lost_devices, stuck_gate, stuck_jobs
 
@@ -152,7 +152,8 @@ def _nodes_of(records: Records, mark: Mark) -> set[str]:
 def overfull(records: Records) -> Iterator[Violation]:
     """No device is over its memory or has a second job beside one that took it whole.
 
-    Where the last to come was placed by plain Slurm (it runs in the intake, the gate was open)
+    Where the last to come was placed by plain Slurm (it runs in the intake, the gate was open, or
+    in a partition that is no pool)
     that is Slurm's own: on 22.05 an unpinned two-node job was given a card that sharers held.
     """
     seen: set[tuple[str, int, tuple[str, ...]]] = set()
@@ -168,7 +169,7 @@ def overfull(records: Records) -> Iterator[Violation]:
                     newest = max(
                         (j for j in poll.jobs if j.key in keys), key=lambda j: j.start_time
                     )
-                    if newest.partition == INTAKE:
+                    if newest.partition in NO_POOLS:
                         continue
                     text = f"held by {', '.join(keys)}: {device.taken} of {memory[node]} GiB shared"
                     yield Violation("overfull", f"{node}:{index}", poll.time, text)
@@ -189,7 +190,7 @@ def bare(records: Records) -> Iterator[Violation]:
         seen = [p.time for p in records.polls for j in p.jobs if j.id == mark.job
                 and j.partition == pool and j.restarts <= mark.restart]  # fmt: skip
         before = any(r.began < mark.time and seen and seen[0] < r.ended for r in restarts)
-        if pool not in {"", INTAKE} and not before:
+        if pool not in {"", *NO_POOLS} and not before:
             text = f"submission {mark.submission}: released to {pool}, runs without devices"
             yield Violation("bare", f"{mark.job}_{mark.task} on {mark.node}", mark.time, text)
 

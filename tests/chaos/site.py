@@ -172,7 +172,9 @@ def _reservation(rng: Random, at: float, number: int) -> list[Event]:
 
 
 def _inside(rng: Random, at: float, number: int, name: str, user: str) -> Event:
-    options = (f"--gres=gpu:{rng.choice((1, 2))}", f"--reservation={name}", "-t", "1", "--requeue")
+    # To the intake: a reservation that hetd has not seen yet is plain Slurm's to deal with.
+    options = (f"--gres=gpu:{rng.choice((1, 2))}", f"--reservation={name}", "-p", "accel",
+               "-t", "1", "--requeue")  # fmt: skip
     hint = rng.choice(("training", "inference"))
     return Event(
         at, "submit", RESERVED_FROM + number, options, f"#HET scenario={hint} vendors=any",

@@ -68,7 +68,7 @@ class Site:
         values = [
             self.values(other, *span)
             for other in self.limits
-            if other.word == limit.word
+            if other.word.removesuffix("PU") == limit.word.removesuffix("PU")
             and ORDER.index(other.kind) < ORDER.index(limit.kind)
             and self.group(other, job, partition) is not None
         ]
