@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slurm_het.core.model import Job
 from tests.chaos.deeds import Violation
 from tests.chaos.faults import BY_NAME, OPEN_SECONDS, SLOW_SECONDS
 from tests.chaos.records import Action, Poll, Records
-from tests.chaos.room import INTAKE, detailed
+from tests.chaos.room import detailed
 from tests.chaos.site_rules import Site
 from tests.chaos.waits import GAP_SECONDS, Barred, with_room_of_their_own
 
@@ -18,7 +17,7 @@ LATE_SECONDS = 1.5  # a look comes so late
 def left_shut(records: Records) -> Iterator[Violation]:
     """Somebody plans, or the gate is open, soon after each fault.
 
-    Nobody plans where no hetd lives, or where a job waits beside room and none at all is released.
+    Nobody plans where no hetd lives, or where a job waits beside room and none at all starts.
     """
     barred = Barred([], {}, Site.of(records))
     faults = [a for a in records.actions if a.event.verb == "fault"]
@@ -47,14 +46,7 @@ def _bound(faults: list[Action], began: float, ended: float) -> tuple[float, str
 
 
 def _busy(before: Poll | None, poll: Poll, barred: Barred) -> bool:
-    """Whether a job was released or started since the last look, or none could be."""
-    old = {j.id: _where(j) for j in before.jobs} if before else {}
-    moved = any(
-        old.get(j.id, (INTAKE, "", False)) != _where(j) and (j.partition != INTAKE or j.holds_nodes)
-        for j in poll.jobs
-    )
-    return moved or not with_room_of_their_own(poll, barred)
-
-
-def _where(job: Job) -> tuple[str, str, bool]:
-    return job.partition, job.req_nodes, job.holds_nodes
+    """Whether a job has started since the last look, or none could."""
+    ran = {j.id for j in before.jobs if j.holds_nodes} if before else set()
+    started = any(j.holds_nodes and j.id not in ran for j in poll.jobs)
+    return started or not with_room_of_their_own(poll, barred)
