@@ -22,7 +22,7 @@ from tests.chaos.deeds import Outage, Violation, outages
 from tests.chaos.fault_check import left_shut
 from tests.chaos.records import Action, Completion, Mark, Records, submission_of
 from tests.chaos.room import NO_POOLS, uses
-from tests.chaos.site_check import entered, over, stands, victims
+from tests.chaos.site_check import entered, over, stands, untrue, victims
 from tests.chaos.waits import inverted, lost_devices, stuck_gate, stuck_jobs
 
 
@@ -30,7 +30,7 @@ def check(records: Records) -> list[Violation]:
     """All violations, by time."""
     rules: tuple[Callable[[Records], Iterable[Violation]], ...] = (
         lost, double, overfull, bare, stuck_gate, lost_devices, stuck_jobs, inverted, crashes,
-        over, entered, victims, stands,
+        over, entered, victims, stands, untrue,
     )  # fmt: skip
     if records.meta.mode == "faults":  # what waits then is left_shut's
         rules = (lost, double, overfull, bare, left_shut, crashes)

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from slurm_het.cli.hetd_client import call
 from slurm_het.core.model import Job
-from slurm_het.errors import SlurmError
+from slurm_het.errors import HetError, SlurmError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.slurm.jobs import parse_jobs
@@ -22,6 +23,7 @@ from tests.chaos.records import Action, Meta, Poll, line_of, write
 from tests.support.cluster import ENDED
 
 POLL_SECONDS = 0.4
+ASK_EVERY = 4  # looks
 INTAKE = "accel"
 
 
@@ -37,6 +39,7 @@ class Recorder:
         self.env = box.env | {"SLURM_TIME_FORMAT": "%s"}
         self.last: Poll | None = None
         self.alive: Callable[[], object] = lambda: box.hetd_pid() is not None
+        self._looks = 0
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -80,7 +83,18 @@ class Recorder:
         alive = self.alive()
         records = parse_nodes(nodes, forgets_devices=self.version.forgets_devices)
         reservations = parse_reservations(reserved, records)
-        return Poll(time.time(), state, bool(alive), found, records, reservations)
+        waiting = self._why() if state == "DOWN" and alive else None
+        return Poll(time.time(), state, bool(alive), found, records, reservations, waiting)
+
+    def _why(self) -> dict[str, str] | None:
+        """What hetd says of those that wait, now and then."""
+        self._looks += 1
+        if self._looks % ASK_EVERY:
+            return None
+        with contextlib.suppress(HetError):
+            status = call(self.box.layout.run / "control.sock", {"op": "status"}, timeout=1.0)
+            return {key: str(why) for key, why in status["waiting"].items()}
+        return None
 
     def _ask(self, *argv: str) -> str:
         done = self.box.run(list(argv), timeout=5, env=self.env)

@@ -50,7 +50,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """One look at Slurm, at `time`: active jobs, nodes, the intake's state; is hetd alive?"""
+    """One look at Slurm, at `time`: active jobs, nodes, the intake's state; is hetd alive?
+
+    `waiting` is why hetd says that jobs wait, by key; None if it was not asked or did not answer.
+    """
 
     time: float
     gate: str
@@ -58,6 +61,7 @@ class Poll:
     jobs: tuple[Job, ...]
     nodes: tuple[NodeRecord, ...]
     reservations: tuple[ReservationRecord, ...] = ()
+    waiting: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@
 - `entered`: a job started where a reservation that it may not use was, or into which it reaches.
 - `victim`: a job was ended to make room, and no rule lets the other one preempt it.
 - `pinned`: a job stood pinned against a limit, or into a reservation.
+- `untrue`: hetd said for long that a job waits for a limit or a reservation that there was not.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from slurm_het.core.model import Job
@@ -16,10 +18,11 @@ from tests.chaos.deeds import Outage, Violation, outages
 from tests.chaos.records import Poll, Records, submission_of
 from tests.chaos.room import NO_POOLS
 from tests.chaos.site import EXEMPT_SECONDS, PREEMPTS, SCAVENGE, by_tier, qos_of
-from tests.chaos.site_rules import RUNNING, Site, nodes_of, pinned, starts
+from tests.chaos.site_rules import HEARD_SECONDS, RUNNING, Site, nodes_of, pinned, starts
 
 KNOWN_SECONDS = 3.0  # a reservation that was made later than this before a start is no barrier
 PIN_SECONDS = 15.0
+SAID_SECONDS = 10.0
 GAP_SECONDS = 4.0
 LIMIT_REASONS = ("QOS", "Assoc", "MaxJobs", "Licenses")
 
@@ -103,6 +106,46 @@ def _against(site: Site, job: Job, poll: Poll) -> Iterator[str]:
         yield job.reason
     expected = max(poll.time, float(job.start_time))  # a pin ahead is for after the reservation
     yield from (f"reservation {r.name}" for r in _in_the_way(site, job, poll, expected))
+
+
+# --- what is said ---
+
+_SAID_LIMIT = re.compile(r"(?:QOS|Assoc)\w+: .* may have (\d+) ")
+_SAID_RESERVATION = re.compile(r"\((r\d+)\)|the reservation (r\d+)")
+
+
+def untrue(records: Records) -> Iterator[Violation]:
+    """Why a job waits is true: such a limit holds for it, such a reservation is there."""
+    site = Site.of(records)
+    since: dict[tuple[str, str], float] = {}
+    told: set[tuple[str, str]] = set()
+    there: dict[str, float] = {}
+    for poll in records.polls:
+        there |= {r.name: poll.time for r in poll.reservations}
+        if poll.waiting is None:
+            continue
+        jobs = {job.key: job for job in poll.jobs if job.state == "PENDING"}
+        wrong = {
+            (key, why)
+            for key, why in poll.waiting.items()
+            if key in jobs and not _true(site, jobs[key], why, poll, there)
+        }
+        since = {what: since.get(what, poll.time) for what in wrong}
+        for key, why in wrong:
+            if poll.time - since[key, why] > SAID_SECONDS and (key, why) not in told:
+                told.add((key, why))
+                yield Violation("untrue", key, poll.time, f"is said to wait: {why[:150]}")
+
+
+def _true(site: Site, job: Job, why: str, poll: Poll, there: dict[str, float]) -> bool:
+    """Whether that may be so."""
+    if found := _SAID_LIMIT.match(why):
+        span, most = (poll.time - HEARD_SECONDS, poll.time), int(found.group(1))
+        return any(most in site.values(limit, *span) for limit in site.limits)
+    names = [first or second for first, second in _SAID_RESERVATION.findall(why)]
+    return all(
+        name == job.reservation or poll.time - there.get(name, 0.0) < SAID_SECONDS for name in names
+    )
 
 
 # --- who makes room ---

@@ -154,6 +154,28 @@ def test_a_pin_against_a_limit_or_into_a_reservation_is_found() -> None:
     assert rules(records(*pinned(18, "Resources", **ahead))) == set()
 
 
+@pytest.mark.parametrize(
+    ("why", "found"),
+    [
+        (
+            "QOSMaxGRESPerUser: QOS x for daemon may have 6 gres/gpu, of which 6 are taken",
+            False,
+        ),
+        (
+            "QOSMaxGRESPerUser: QOS x for daemon may have 7 gres/gpu, of which 6 are taken",
+            True,
+        ),
+        ("nv1 is reserved (r1)", False),
+        ("its limit of 60 min reaches into the reservation r2 (from 14:30, nv1)", True),
+        ("it waits for 8 devices", False),
+    ],
+)
+def test_a_reason_that_is_not_true_is_found(why: str, found: bool) -> None:
+    told: Any = {"reservations": (RESERVED,), "waiting": {"1": why}}
+    looks = [look(20.0 + s, job(1), running(2, 5, *range(8)), **told) for s in range(13)]
+    assert rules(records(*looks)) == ({"untrue"} if found else set())
+
+
 def preempted(qos: str, ran: float = 20.0, seed: int = 2, *options: str) -> Records:
     theirs = submitted(1, f"--qos={qos}", *options)
     ours = submitted(2, "--qos=urgent")
