@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from slurm_het import opener, supervise
 from slurm_het.core.limits.within import Within
 from slurm_het.core.model import Job, Placement, Snapshot
@@ -95,16 +97,14 @@ def takes_wrong_victims() -> None:
 # --- in the supervisor ---
 
 
-def gives_up() -> None:
-    """The opener does not try again."""
-    real = opener.Opener._again  # noqa: SLF001
+def reads_anew() -> None:
+    """The opener goes by het.yaml as it is when it opens."""
 
-    def again(self: opener.Opener, now: float, why: str) -> str:
-        said = real(self, now, why)
-        self.wanted = False
-        return said
+    def read(_self: opener.Holds, configured: str) -> str:
+        path = Path(sys.argv[sys.argv.index("--config") + 1])
+        return str(yaml.safe_load(path.read_text()).get("intake_partition", configured))
 
-    opener.Opener._again = again  # type: ignore[method-assign]  # noqa: SLF001
+    vars(opener)["Holds"].read = read
 
 
 def waits_for_the_dead() -> None:
@@ -129,7 +129,7 @@ HETD: dict[str, Callable[[], None]] = {
     "limits": breaks_limits, "reservations": enters_reservations, "victims": takes_wrong_victims,
 }  # fmt: skip
 SUPERVISOR: dict[str, Callable[[], None]] = {
-    "gives-up": gives_up, "waits": waits_for_the_dead, "alone": opens_nothing_alone,
+    "reads-anew": reads_anew, "waits": waits_for_the_dead, "alone": opens_nothing_alone,
 }  # fmt: skip
 NAMES = (*HETD, *SUPERVISOR)
 

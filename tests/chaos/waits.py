@@ -236,9 +236,20 @@ def _overtaken(window: list[Look]) -> Iterator[Violation]:
             continue
         for victim in victims:
             took = set(hostlist.expand(job.nodes)) & wanted_nodes(victim, second)
-            if took and victim.priority > job.priority:
+            if took and victim.priority > job.priority and not _ahead(victim, took, second, ran):
                 text = (
                     f"started on {job.nodes} (priority {job.priority}) though {_key(victim)}"
                     f" (priority {victim.priority}) had room there and waits"
                 )
                 yield Violation("inverted", job.key, second.time, text)
+
+
+def _ahead(victim: Job, nodes: set[str], poll: Poll, ran: set[str]) -> bool:
+    """Whether one that comes before the victim has started there too: what it left was no room."""
+    return any(
+        job.holds_nodes
+        and job.key not in ran
+        and _order(job) < _order(victim)
+        and nodes & set(hostlist.expand(job.nodes))
+        for job in poll.jobs
+    )
