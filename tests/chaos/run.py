@@ -23,8 +23,9 @@ from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.sandbox.topology import load_topology
 from tests.chaos import site
 from tests.chaos.events import INFRASTRUCTURE, NODES, POOLS, TOPOLOGY, Event, event_list
-from tests.chaos.fault_hands import FaultHands, Ground
+from tests.chaos.fault_hands import FaultHands
 from tests.chaos.faults import with_faults
+from tests.chaos.ground import Ground
 from tests.chaos.plants import sandbox_with
 from tests.chaos.recorder import Recorder
 from tests.chaos.records import NAME, Action, Meta, submission_of
