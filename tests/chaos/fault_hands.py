@@ -22,9 +22,11 @@ from slurm_het.errors import HetError
 from slurm_het.sandbox import procs
 from slurm_het.sandbox.cluster import HETD_ARGV, Sandbox
 from slurm_het.sandbox.daemons import SUPERVISOR
+from tests.chaos.backup import Backup, can_have_hosts
 from tests.chaos.ground import OWNER, Ground
 
 STEP = 0.5
+AWAY_SECONDS = 25.0  # the backup waits for 10, and takes some to get ready
 SECOND = "supervisor-2"
 
 
@@ -35,8 +37,16 @@ class FaultHands:
         self.box, self.ground, self.pair = box, ground, pair
         self.second = box.dir / "second"
         self.good = {self.box.config_path: box.config_path.read_text()}
+        self.backup: Backup | None = None
         if pair:
+            self.second.mkdir(exist_ok=True)
+            self.backup = Backup(box, (box.layout.run, self.second)) if can_have_hosts() else None
             self._start_second()
+
+    def close(self) -> None:
+        """End what the sandbox does not know of."""
+        if self.backup:
+            self.backup.close()
 
     def _start_second(self) -> None:
         """A hetd of another controller: its own sockets and journal, the shared state directory."""
@@ -410,6 +420,8 @@ class FaultHands:
     @contextmanager
     def _stopped(self, name: str) -> Iterator[None]:
         pids = [p.pid for p in self.box.daemons() if p.name == name and p.alive]
+        if self.backup and name == "slurmctld":
+            pids = self.backup.pids()
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -429,6 +441,11 @@ class FaultHands:
 
     @contextmanager
     def slurmctld_restarted(self) -> Iterator[None]:
-        """As an admin does."""
-        self.box.restart_slurmctld()
-        yield
+        """As an admin does; with a backup, the backup takes over meanwhile."""
+        if self.backup:
+            with self.backup.first_away():
+                time.sleep(AWAY_SECONDS)
+                yield
+        else:
+            self.box.restart_slurmctld()
+            yield

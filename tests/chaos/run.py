@@ -83,6 +83,7 @@ def run(meta: Meta, directory: Path, box_dir: Path, say: Say, plant: str = "") -
             hands.admin = SiteHands(box) if meta.mode == "site" else None
             if ground:
                 hands.faults = FaultHands(box, ground, meta.pair)
+                undo.callback(hands.faults.close)
                 recorder.alive = hands.faults.hetds
             hands.do_all(events)
             left = hands.settle(say)
