@@ -352,10 +352,13 @@ class FaultHands:
         """No file."""
         return self._configured(lambda _: None)
 
-    def config_other_intake(self) -> contextlib.AbstractContextManager[None]:
-        """Another intake, that there is not."""
+    @contextmanager
+    def config_other_intake(self) -> Iterator[None]:
+        """Another intake, that there is not; hetd has to be started anew when that is put right."""
         old, new = "intake_partition: accel", "intake_partition: elsewhere"
-        return self._configured(lambda text: text.replace(old, new))
+        with self._configured(lambda text: text.replace(old, new)):
+            yield
+        self._kill(signal.SIGKILL)
 
     @contextmanager
     def gate_order_fails(self) -> Iterator[None]:
