@@ -276,8 +276,10 @@ class Hands:
             self.do(Event(0.0, "release", index))
         if job.state == "PENDING" and job.eligible_time > time.time() + 2:
             self.do(Event(0.0, "hasten", index))
-        if job.state == "PENDING" and job.reservation:
+        waits = job.state in {"PENDING", "RESV_DEL_HOLD"}
+        if waits and (job.reservation or job.reason == "ReservationDeleted"):
             self.do(Event(0.0, "update", index, ("ReservationName=",)))
+            self.do(Event(0.0, "release", index))  # Slurm holds it when its reservation goes
 
     def have_registered(self, jobs: Iterable[Job]) -> None:
         """Have Slurm find out what was lost in a launch: see LAUNCHED_SECONDS."""
