@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from slurm_het.cli.hetd_client import call
@@ -20,6 +21,7 @@ from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.reservations import parse_reservations
 from slurm_het.slurm.versions import parse_version
 from tests.chaos.records import Action, Meta, Poll, line_of, write
+from tests.chaos.site import limits_in
 from tests.support.cluster import ENDED
 
 POLL_SECONDS = 0.4
@@ -83,14 +85,21 @@ class Recorder:
         alive = self.alive()
         records = parse_nodes(nodes, forgets_devices=self.version.forgets_devices)
         reservations = parse_reservations(reserved, records)
-        waiting = self._why() if state == "DOWN" and alive else None
-        return Poll(time.time(), state, bool(alive), found, records, reservations, waiting)
+        seen = Poll(time.time(), state, bool(alive), found, records, reservations)
+        self._looks += 1
+        return seen if self._looks % ASK_EVERY else self._asked(seen)
+
+    def _asked(self, poll: Poll) -> Poll:
+        """The look with what is asked now and then."""
+        with contextlib.suppress(SlurmError, subprocess.TimeoutExpired):
+            text = self._ask("scontrol", "-o", "show", "assoc_mgr", "flags=qos,assoc")
+            poll = replace(poll, limits=limits_in(text))
+        if poll.gate == "DOWN" and poll.hetd:
+            poll = replace(poll, waiting=self._why())
+        return poll
 
     def _why(self) -> dict[str, str] | None:
-        """What hetd says of those that wait, now and then."""
-        self._looks += 1
-        if self._looks % ASK_EVERY:
-            return None
+        """What hetd says of those that wait."""
         with contextlib.suppress(HetError):
             status = call(self.box.layout.run / "control.sock", {"op": "status"}, timeout=1.0)
             return {key: str(why) for key, why in status["waiting"].items()}

@@ -52,7 +52,8 @@ class Action:
 class Poll:
     """One look at Slurm, at `time`: active jobs, nodes, the intake's state; is hetd alive?
 
-    `waiting` is why hetd says that jobs wait, by key; None if it was not asked or did not answer.
+    `waiting` is why hetd says that jobs wait, by key; `limits` what slurmctld says of those in
+    site.LIMITS, as far as it shows them. None if these were not asked or did not answer.
     """
 
     time: float
@@ -62,6 +63,7 @@ class Poll:
     nodes: tuple[NodeRecord, ...]
     reservations: tuple[ReservationRecord, ...] = ()
     waiting: dict[str, str] | None = None
+    limits: dict[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ reservations come and go, slurmdbd and its database fail. All of it follows from
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
@@ -63,6 +64,26 @@ LIMITS = (
     Limited("user", "games", "MaxJobs", 4, (1, 2, 6)),
     Limited("partition", "amd", "MaxTRESPU", 5, (2, 4), partition="train-amd"),
 )
+
+
+def limits_in(text: str) -> dict[int, int]:
+    """What `scontrol -o show assoc_mgr` says of LIMITS, by index.
+
+    A limit of each user is shown for those alone who use something.
+    """
+    found = {}
+    for index, limit in enumerate(LIMITS):
+        record = {
+            "account": rf"^ClusterName=\S+ Account={limit.name} UserName= .*",
+            "user": rf"^ClusterName=\S+ Account=\S+ UserName={limit.name}\(.*",
+        }.get(limit.kind, rf"^QOS={limit.name}\(.*")
+        value = rf"\b{limit.word}=[^ }}]*?gres/gpu=(N|\d+)\(" if limit.of_devices else (
+            rf"\b{limit.word}=(N|\d+|(?= ))")  # fmt: skip
+        line = re.search(record, text, re.MULTILINE)
+        if line and (shown := re.search(value, line.group())):
+            found[index] = int(shown.group(1)) if shown.group(1).isdigit() else NO_LIMIT
+    return found
+
 
 _NODES = ",".join(NODES)
 _COMMON = """

@@ -1,6 +1,7 @@
 """What a site allowed, and when: from what its admins did and what Slurm showed (pure).
 
-A limit that changes is both for a while: nobody says when slurmctld has heard of it.
+A limit that changes is both for a while: nobody says when slurmctld has heard of it. (On 22.05 it
+heard nothing for minutes of what sacctmgr had `Modified` after slurmdbd was killed and came back.)
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tests.chaos.room import INTAKE, need_of
 from tests.chaos.site import LIMITS, NO_LIMIT, Limited, account_of, qos_of
 
 HEARD_SECONDS = 15.0  # from sacctmgr's answer until slurmctld has acted on it
+SEEN_SECONDS = 60.0
 EDGE_SECONDS = 90.0  # Slurm's backfill and the planner need not fill a gap to the second
 RUNNING = {"RUNNING", "SUSPENDED", "CONFIGURING"}
 FOR_EVER = float("inf")
@@ -30,6 +32,7 @@ class Site:
 
     asked: dict[int, Event] = field(default_factory=dict)  # by submission
     limits: dict[Limited, list[tuple[float, float, float]]] = field(default_factory=dict)
+    seen: dict[Limited, list[tuple[float, float]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Records) -> Site:
@@ -37,13 +40,19 @@ class Site:
         asked = {a.event.target: a.event for a in records.actions if a.event.verb == "submit"}
         if records.meta.mode != "site":
             return cls(asked)
-        return cls(
-            asked, {limit: list(_spans(limit, n, records)) for n, limit in enumerate(LIMITS)}
-        )
+        spans = {limit: list(_spans(limit, n, records)) for n, limit in enumerate(LIMITS)}
+        return cls(asked, spans, _seen(records))
 
     def values(self, limit: Limited, began: float, ended: float) -> list[float]:
-        """What a limit may have been at some time from `began` to `ended`."""
-        return [value for a, b, value in self.limits[limit] if a <= ended and began <= b]
+        """What a limit may have been at some time from `began` to `ended`.
+
+        What slurmctld said about then counts too: it may not have heard of what sacctmgr has done.
+        """
+        told = [value for a, b, value in self.limits[limit] if a <= ended and began <= b]
+        seen = self.seen.get(limit, [])
+        before = [value for time, value in seen if began - SEEN_SECONDS <= time < began][-1:]
+        after = [value for time, value in seen if ended < time <= ended + SEEN_SECONDS][:1]
+        return told + before + after + [value for t, value in seen if began <= t <= ended]
 
     def group(self, limit: Limited, job: Job, partition: str = "") -> str | None:
         """With whom a job counts there ('' is everybody whom it is for); None if it does not."""
@@ -127,6 +136,16 @@ class Site:
             if limit.partition and self._reached(limit, job, counted, poll.time):
                 shut |= {n.name for n in poll.nodes if limit.partition in n.partitions}
         return frozenset(shut)
+
+
+def _seen(records: Records) -> dict[Limited, list[tuple[float, float]]]:
+    """When slurmctld said what of each limit."""
+    out: dict[Limited, list[tuple[float, float]]] = {}
+    for poll in records.polls:
+        for index, value in (poll.limits or {}).items():
+            most = FOR_EVER if value == NO_LIMIT else float(value)
+            out.setdefault(LIMITS[index], []).append((poll.time, most))
+    return out
 
 
 def _spans(limit: Limited, index: int, records: Records) -> Iterator[tuple[float, float, float]]:

@@ -267,3 +267,26 @@ def test_what_is_planted_is_run_in_place_of_what_is_delivered(name: str) -> None
     assert sum(f"({name!r})" in word for word in found) == 1
     assert plants.planted(argv, "") == argv
     assert plants.planted(["slurmd"], name) == ["slurmd"]
+
+
+ASSOC_MGR = """Current Association Manager state
+QOS Records
+QOS=normal(1) GrpTRES=cpu=N(0),gres/gpu=N(0) Priority=10 Account Limits=No Accounts User Limits= \
+8={MaxJobsPU=N(1) MaxTRESPU=cpu=N(1),gres/gpu=6(4),gres/gpu:a100=N(4)}
+QOS=idle(2) GrpTRES=cpu=N(1),gres/gpu=N(4),gres/shard=N(0) User Limits=No Users
+QOS=urgent(4) User Limits= 1={MaxJobsPU=3(0) MaxTRESPU=cpu=N(0),gres/gpu=N(0)}
+ClusterName=het Account=teaching UserName= Partition= GrpTRES=cpu=N(1),gres/gpu=5(4) MaxJobs=
+ClusterName=het Account=teaching UserName=mail(8) Partition= GrpTRES=cpu=N(1),gres/gpu=N(4) MaxJobs=
+ClusterName=het Account=vision UserName=games(5) GrpTRES=gres/gpu=N(0) MaxJobs=4(0) MaxJobsAccrue= \
+
+"""
+
+
+def test_what_slurmctld_says_of_the_limits() -> None:
+    assert site.limits_in(ASSOC_MGR) == {0: 6, 1: 3, 2: site.NO_LIMIT, 3: 5, 4: 4}
+
+
+def test_slurmctld_may_not_have_heard_of_a_limit() -> None:
+    six = [running(n, 10, n - 1) for n in range(1, 7)]
+    looks = look(10, *six, limits={0: 9}), look(11, *six, running(7, 11, 6))
+    assert rules(records(*looks, actions=MANY)) == set()
