@@ -265,6 +265,8 @@ class Hands:
             self.do(event)
         self.do(Event(0.0, "hetd-start"))
         time.sleep(1.0)
+        if self.admin and self.admin.unheard():
+            self.do(Event(0.0, "slurmctld-restart"))
         for node in NODES:  # refused for a node that needs none
             self.do(Event(0.0, "node", args=(node, "RESUME")))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from slurm_het.sandbox.cluster import Sandbox
-from tests.chaos.site import LIMITS
+from tests.chaos.site import LIMITS, NO_LIMIT, limits_in
 
 SACCTMGR_SECONDS = 12  # slurmdbd may be away
 Done = tuple[bool, str]
@@ -34,6 +34,15 @@ class SiteHands:
             "db-start": self._start_database,
         }
         return verbs[verb](*args)
+
+    def unheard(self) -> bool:
+        """Whether slurmctld has a limit yet that sacctmgr has taken away.
+
+        One that finds no slurmdbd as it starts reads its associations from a file (22.05), and
+        hears of no change then, until it is started anew.
+        """
+        shown = self.box.run(["scontrol", "-o", "show", "assoc_mgr", "flags=qos,assoc"]).stdout
+        return any(value != NO_LIMIT for value in limits_in(shown).values())
 
     def free(self) -> None:
         """Delete the reservations, as far as Slurm does that: it keeps those that jobs wait for."""

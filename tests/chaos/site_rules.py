@@ -1,7 +1,7 @@
 """What a site allowed, and when: from what its admins did and what Slurm showed (pure).
 
 A limit that changes is both for a while: nobody says when slurmctld has heard of it. (On 22.05 it
-heard nothing for minutes of what sacctmgr had `Modified` after slurmdbd was killed and came back.)
+hears nothing of what sacctmgr has `Modified` once it was started while slurmdbd was away.)
 """
 
 from __future__ import annotations
