@@ -23,7 +23,7 @@ from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.health import Health
 from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.lease import Lease
-from slurm_het.daemon.logs import set_up_logging
+from slurm_het.daemon.logs import say_os_errors, set_up_logging
 from slurm_het.daemon.notify import notify, tell_watchdog
 from slurm_het.daemon.wakes import Wakes
 from slurm_het.errors import CannotRunError, HetError, LeadError, LeadTakenError, SlurmError
@@ -84,6 +84,7 @@ class Daemon:
     async def run(self) -> None:
         """Get ready, take the lead, close the gate, plan until told to stop, open the gate."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(say_os_errors)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.wakes.stop.set)
         beside: list[asyncio.Task[None]] = []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from slurm_het.core.syntax.printable import clean, clean_lines
 from slurm_het.sparing import Sparing
+
+log = logging.getLogger("hetd")
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -48,6 +52,18 @@ class SparingFilter(logging.Filter):
             record.msg = f"{record.getMessage()} (and {left_out} more like this before)"
             record.args = ()
         return left_out is not None
+
+
+def say_os_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the event loop could not do for want of something (descriptors): a line, no traceback.
+
+    An exception handler for `loop.set_exception_handler`.
+    """
+    error = context.get("exception")
+    if isinstance(error, OSError):
+        log.error("%s: %s", context["message"], error.strerror)
+    else:
+        loop.default_exception_handler(context)
 
 
 def set_up_logging(*, verbose: bool = False) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
-from slurm_het.daemon.logs import SparingFilter
+import pytest
+
+from slurm_het.daemon.logs import SparingFilter, say_os_errors
 
 
 def test_few_lines_of_a_kind_a_minute_and_the_next_one_has_their_number() -> None:
@@ -41,3 +44,19 @@ def test_what_is_in_a_line_is_no_format() -> None:
     record = logging.LogRecord("hetd", logging.ERROR, "", 0, "50 %% of %s", ("%d",), None)
     assert sparing.filter(record)
     assert record.getMessage() == "50 % of %d (and 1 more like this before)"
+
+
+def test_what_the_loop_lacks_is_a_line_and_a_bug_of_ours_has_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """asyncio itself logs a traceback for each client while there are no descriptors."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(say_os_errors)
+    lacking = OSError(24, "Too many open files")
+    loop.call_exception_handler({"message": "socket.accept() failed", "exception": lacking})
+    loop.call_exception_handler({"message": "a task failed", "exception": KeyError("x")})
+    loop.close()
+    first, second = caplog.records
+    assert first.getMessage() == "socket.accept() failed: Too many open files"
+    assert not first.exc_info
+    assert second.exc_info
