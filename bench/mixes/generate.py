@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 HOURS = 6 * 3600.0
+SMALL, LARGE = (1, 1, 1, 1, 2, 2, 4, 4, 8), (1, 1, 2, 2, 4, 4, 8, 8, 8)
+"""How many devices a job asks of a node, by how large the cluster is."""
 USERS = ("daemon", "mail", "games", "news", "lp", "man")
 
 
@@ -92,7 +94,7 @@ def _site(rng: random.Random, most_nodes: int) -> _Site:
     vendors = ["nvidia"] if rng.random() < 0.5 else rng.sample(["nvidia", "amd", "ascend"], k=2)
     known = [kind for kind in TYPES if kind.vendor in vendors]
     types = rng.sample(known, k=min(len(known), rng.choice((2, 3, 3, 4))))
-    nodes = rng.randint(4, most_nodes)
+    nodes = 4 + int((most_nodes - 3) * rng.random() ** 2)
     cuts = [rng.random() + 0.3 for _ in types]
     counts = [
         (max(1, round(nodes * cut / sum(cuts))), rng.choice(kind.devices))
@@ -147,11 +149,11 @@ def _submissions(
     site: _Site, seconds: float, qos: Sequence[str]
 ) -> tuple[list[dict[str, Any]], float]:
     rng = site.rng
-    jobs = rng.randint(50, 150)
+    jobs = rng.randint(50, 100) + min(50, site.devices // 2)
     drafts: list[dict[str, Any]] = []
     while sum(draft["count"] for draft in drafts) < jobs:
         drafts.append(_draft(site, len(drafts), qos))
-    load = rng.uniform(0.8, 1.6)
+    load = rng.uniform(0.9, 1.7)
     work = sum(draft["count"] * draft["size"] * draft["length"] for draft in drafts)
     scale = load * site.devices * seconds / work
     burst = rng.random() < 0.3
@@ -174,9 +176,10 @@ def _draft(site: _Site, number: int, qos: Sequence[str]) -> dict[str, Any]:
             t = rng.choice(types)
             types, kind = [t], f":{site.types[t].name}"
         most = max(site.counts[t][1] for t in types)
-        devices = rng.choice([n for n in (1, 1, 1, 1, 2, 2, 4, 4, 8) if n <= most])
+        sizes = SMALL if site.devices < 50 else LARGE
+        devices = rng.choice([n for n in sizes if n <= most])
         able = [t for t in types if site.counts[t][1] >= devices]
-        if devices >= 4 and rng.random() < 0.25:
+        if devices >= 4 and rng.random() < (0.2 if site.devices < 50 else 0.4):
             nodes = min(rng.choice((2, 2, 3)), max(site.counts[t][0] for t in able))
         gres, size = f"gpu{kind}:{devices}", float(devices * nodes)
         cpus = devices * rng.choice((1, 2, 4, 8))

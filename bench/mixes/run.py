@@ -25,6 +25,7 @@ class Outcome:
     busy: float
     starts: dict[int, float | None]
     where: dict[int, tuple[str, ...]]
+    cycles: int = 0
 
     @property
     def started(self) -> int:
@@ -118,7 +119,7 @@ class Side:
             run.spec.id: run.start if run.where else None for run in self.slurm.jobs.values()
         }
         where = {run.spec.id: tuple(run.where) for run in self.slurm.jobs.values() if run.where}
-        return Outcome(busy, starts, where)
+        return Outcome(busy, starts, where, self.hetd.cycles if self.hetd else 0)
 
 
 def _devices(run: JobRun, slurm: Slurm) -> float:
