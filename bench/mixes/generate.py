@@ -180,7 +180,10 @@ def _draft(site: _Site, number: int, qos: Sequence[str]) -> dict[str, Any]:
         devices = rng.choice([n for n in sizes if n <= most])
         able = [t for t in types if site.counts[t][1] >= devices]
         if devices >= 4 and rng.random() < (0.2 if site.devices < 50 else 0.4):
-            nodes = min(rng.choice((2, 2, 3)), max(site.counts[t][0] for t in able))
+            # Nobody trains over two types at once: who asks for several nodes names one.
+            types = [rng.choice(able)]
+            kind = f":{site.types[types[0]].name}"
+            nodes = min(rng.choice((2, 2, 3)), site.counts[types[0]][0])
         gres, size = f"gpu{kind}:{devices}", float(devices * nodes)
         cpus = devices * rng.choice((1, 2, 4, 8))
     words = ["-p", partition, f"--gres={gres}", "-c", str(cpus), "--mem", str(2000 * cpus)]

@@ -3,7 +3,7 @@
 The cycle is the daemon's (slurm_het.daemon.cycle): the three verbs, the releases, the take-backs, the
 journal, with the production settings. Only when it runs is told here, as daemon/app.py and
 daemon/wakes.py have it, but for two things: a look and its updates take LOOK_SECONDS in
-all, and between events hetd looks each IDLE_SECONDS, not each 5 s.
+all, and where nothing has changed since the last look hetd looks each IDLE_SECONDS, not each 5 s.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Hetd:
         self.due = 0.0
         self.cycles = 0
         self._at_once = 0
+        self._looked = 0.0
 
     def close(self) -> None:
         """Release what it holds."""
@@ -113,10 +114,17 @@ class Hetd:
         """Something has happened."""
         self.due = min(self.due, self.slurm.now + self.config.planner.settle_seconds + LOOK_SECONDS)
 
+    @property
+    def next_look(self) -> float:
+        """When it looks next: soon if something has changed that no event tells of, a start."""
+        poll = self._looked + self.config.planner.poll_seconds
+        return min(self.due, poll) if self.slurm.changed > self._looked else self.due
+
     def look(self) -> None:
         """Run one cycle now."""
         self.cycles += 1
         more = self.runner.run(self.cycle.run())
+        self._looked = self.slurm.now
         self._at_once = self._at_once + 1 if more else 0
         if more and self._at_once < MOST_AT_ONCE:
             self.due = self.slurm.now + LOOK_SECONDS

@@ -70,7 +70,7 @@ class Side:
                 woken = True
             if woken and hetd:
                 hetd.wake()
-            if hetd and hetd.due <= slurm.now:
+            if hetd and hetd.next_look <= slurm.now:
                 hetd.look()
             if slurm.sched_due <= slurm.now:
                 self._note(slurm.schedule())
@@ -89,7 +89,7 @@ class Side:
             self._ends[0][0] if self._ends else NEVER,
             self.slurm.sched_due,
             self._backfill_due(),
-            self.hetd.due if self.hetd else NEVER,
+            self.hetd.next_look if self.hetd else NEVER,
         )
 
     def _note(self, started: Iterable[JobRun]) -> None:
