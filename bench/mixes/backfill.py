@@ -3,6 +3,7 @@ delay those before it starts."""
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from bench.mixes.choice import choose, ends_looked_at, free_from
@@ -12,6 +13,7 @@ from bench.mixes.world import Ask, JobRun, Machine
 RESOLUTION = 60.0
 """bf_resolution: the times of what is planned are multiples of that."""
 MOST_TRIES = 40
+NEVER = float("inf")
 MAX_JOB_TEST = 500
 
 
@@ -33,6 +35,7 @@ class Backfill:
     last: float = -1.0
     _planned: list[_Planned] = field(default_factory=list)
     _free: dict[tuple[str, Ask], float | None] = field(default_factory=dict)
+    _before: dict[object, float] = field(default_factory=dict)
 
     def wanted(self) -> bool:
         """Whether anything has changed since the last pass."""
@@ -42,7 +45,7 @@ class Backfill:
         """One pass; returns what it started."""
         slurm = self.slurm
         self.last, self.due = slurm.now, slurm.now + slurm.settings.bf_interval
-        self._planned, self._free = [], {}
+        self._planned, self._free, self._before = [], {}, {}
         started: list[JobRun] = []
         for tested, (run, partition) in enumerate(list(slurm.queue())):
             if tested >= MAX_JOB_TEST:
@@ -58,9 +61,12 @@ class Backfill:
 
     def _one(self, run: JobRun, partition: str) -> bool:
         """Start or plan one job; whether it has started."""
-        slurm, at = self.slurm, self.slurm.now
-        length = run.spec.minutes * 60
-        for _ in range(MOST_TRIES):
+        spec, slurm = run.spec, self.slurm
+        # What is planned only grows: who asks for the same starts no sooner than the one before.
+        like = partition, run.features, spec.ask, spec.nodes, spec.minutes, run.req_nodes
+        at = self._before.get(like, slurm.now)
+        length = spec.minutes * 60
+        for _ in range(MOST_TRIES if at < NEVER else 0):
             usable, overlap = slurm.usable(run, partition, at)
             later = self._next_change(at, overlap)
             names = {
@@ -68,9 +74,11 @@ class Backfill:
                 for name in usable - self._taken(at, at + length)
                 if not slurm.machines[name].down
             }
-            found = self._soonest(run, names) if len(names) >= run.spec.nodes else None
+            self._before[like] = at
+            found = self._soonest(run, names) if len(names) >= spec.nodes else None
             if found is None:
                 if later is None:
+                    self._before[like] = NEVER
                     return False
                 at = later
                 continue
@@ -107,7 +115,7 @@ class Backfill:
             times += [kept.end + 1 for kept in self.slurm.kept if kept.end > at]
         return min(times, default=None)
 
-    def _soonest(self, run: JobRun, names: set[str]) -> tuple[float, list[str]] | None:
+    def _soonest(self, run: JobRun, names: Set[str]) -> tuple[float, list[str]] | None:
         """When and where it could start on these nodes as running jobs end, by their limits."""
         slurm, spec = self.slurm, run.spec
         if now := slurm.select(run, names):

@@ -114,7 +114,7 @@ class Side:
         busy = 0.0
         for run in self.slurm.jobs.values():
             if run.where:
-                busy += _devices(run, self.slurm) * (min(run.end, seconds) - run.start)
+                busy += devices_of(run, self.world) * (min(run.end, seconds) - run.start)
         starts = {job.id: None for job in self.world.jobs} | {
             run.spec.id: run.start if run.where else None for run in self.slurm.jobs.values()
         }
@@ -122,14 +122,13 @@ class Side:
         return Outcome(busy, starts, where, self.hetd.cycles if self.hetd else 0)
 
 
-def _devices(run: JobRun, slurm: Slurm) -> float:
-    """Whole devices; a share by its part of one."""
+def devices_of(run: JobRun, world: World) -> float:
+    """Whole devices; a share by its part of the largest device, wherever it is: what a job takes
+    does not depend on where it runs."""
     ask = run.spec.ask
     if not ask.share:
         return float(ask.devices * run.spec.nodes)
-    return sum(
-        ask.share / slurm.machines[name].group.shards_per_device for name in run.where
-    )
+    return run.spec.nodes * ask.share / max(g.shards_per_device for g in world.topology.groups)
 
 
 def plain(world: World, settings: Settings) -> Outcome:

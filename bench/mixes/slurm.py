@@ -55,6 +55,7 @@ class Slurm:
     last_sched: float = -60.0
     changed: float = 0.0
     """When anything last did, so that backfill has work."""
+    _known: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.machines = self.world.machines()
@@ -160,30 +161,35 @@ class Slurm:
             return "reserved" if overlap else "never"
         return "busy" if self.could_ever(run, usable & avail) else "drained"
 
-    def usable(self, run: JobRun, partition: str, at: float) -> tuple[set[str], bool]:
+    def usable(self, run: JobRun, partition: str, at: float) -> tuple[frozenset[str], bool]:
         """The nodes that a job may have from then on, whoever holds them; and whether
         reservations of others keep it from some."""
-        allows = parse_features(run.features).allows
-        names = {
-            name for name in self.world.partitions[partition] if allows(self.machines[name].features)
-        }
+        names = self._with_features(partition, run.features)
         if run.req_nodes:
-            names &= run.req_nodes
+            names = names & run.req_nodes
         end = at + run.spec.minutes * 60
         if run.spec.reservation:
             own = next((k for k in self.kept if k.name == run.spec.reservation), None)
             if own is None or not own.start <= at < own.end or end > own.end:
-                return set(), True
+                return frozenset(), True
             return names & own.nodes, False
         closed = {n for k in self.kept if k.start < end and k.end > at for n in k.nodes}
         return names - closed, bool(names & closed)
+
+    def _with_features(self, partition: str, features: str) -> frozenset[str]:
+        key = partition, features
+        if key not in self._known:
+            allows = parse_features(features).allows
+            names = self.world.partitions[partition]
+            self._known[key] = frozenset(n for n in names if allows(self.machines[n].features))
+        return self._known[key]
 
     def could_ever(self, run: JobRun, names: Iterable[str]) -> bool:
         """Whether so many of the nodes would have room if nothing ran."""
         count = sum(self.machines[name].could_ever(run.spec.ask) for name in names)
         return count >= run.spec.nodes
 
-    def select(self, run: JobRun, names: set[str]) -> list[str] | None:
+    def select(self, run: JobRun, names: Iterable[str]) -> list[str] | None:
         """The nodes where it starts now; None if there is no room."""
         fitting = [
             (machine.index, machine.name, machine.cpus_free)
