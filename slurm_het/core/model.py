@@ -1,4 +1,4 @@
-"""The nouns of the pipeline: what Slurm says (records), what we make of it, and the plan.
+"""The nouns of the pipeline: what Slurm says (to Snapshot), what we make of it, and the plan.
 
 Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits in minutes.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults
+from slurm_het.core.network import ANYHOW, Layout, Network, Parts
 from slurm_het.core.preemption import NO_PREEMPTION, Modes, Preemption
 from slurm_het.core.reasons import Reason
 from slurm_het.core.site_limits import Claim, SiteLimits
@@ -22,8 +23,6 @@ FINISHED = frozenset({
     "DEADLINE", "OUT_OF_MEMORY", "REVOKED",
 })  # fmt: skip
 """States of a job that is over, and holds nothing any more."""
-
-# --- what Slurm says -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,7 @@ class Job:
     memory_per_cpu_mib: int | None = None
     memory_per_gpu_mib: int | None = None
     exclusive: bool = False
+    layout: Layout = ANYHOW
     time_limit_minutes: int | None = None
     submit_time: int = 0
     eligible_time: int = 0
@@ -146,7 +146,7 @@ class NodeRecord:
     partitions: tuple[str, ...] = ()
     reason: str = ""
     gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
-    switch: str = ""  # the leaf switch it is under; unknown without topology/tree
+    weight: int = 1  # Slurm takes nodes of a low one first
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,7 @@ class Partition:
     tier: int = 1  # this and what follows: see core/preemption.py
     preempt_modes: Modes = frozenset()
     grace_seconds: int = 0
+    topology: str = ""  # the name of its own; '' is the cluster's
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +193,7 @@ class Snapshot:
     limits: SiteLimits = field(default_factory=SiteLimits)
     reservations: tuple[ReservationRecord, ...] = ()
     preemption: Preemption = NO_PREEMPTION
-
-
-# --- what we make of it ----------------------------------------------------------------------
+    networks: Mapping[str, Network] = field(default_factory=dict)  # by Partition.topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +254,8 @@ class Node:
     promised_whole: bool = False
     reserved: str = ""
     reason: str = ""
-    switch: str = ""
+    parts: Parts = ()  # of the network
+    weight: int = 1
 
     @property
     def powered_down(self) -> bool:
@@ -313,8 +313,8 @@ class Task:
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
     It uses at most `threads_per_core` of each core that it is given; 0: all. `claims` are what it
     takes of the site's limits.
-
     `reservation` is the one of Slurm's that it is for; `magnets` are those that draw it in unasked.
+    With `one_leaf` its nodes are all under one leaf switch.
     """
 
     key: str
@@ -342,6 +342,7 @@ class Task:
     claims: tuple[Claim, ...] = ()
     reservation: str = ""
     magnets: tuple[str, ...] = ()
+    one_leaf: bool = False
     _request: Task | None = field(default=None, init=False, repr=False, compare=False)
 
     def rewritten_on(self, node: str) -> str:
@@ -364,9 +365,6 @@ class Task:
         like = replace(self, **own, claims=())  # type: ignore[arg-type]  # by name
         object.__setattr__(self, "_request", like)  # frozen for all others
         return like
-
-
-# --- the plan --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,14 @@ class SlurmVersion:
         return self.tuple < (24, 5)
 
     @property
+    def needs_network(self) -> bool:
+        """Whether a node that is in no part of the topology gets no job, not even one of one node.
+
+        26.05 starts those there.
+        """
+        return self.tuple < (25, 5)
+
+    @property
     def forgets_devices(self) -> bool:
         """Whether a restarted slurmctld does not know a node's devices until its slurmd registers.
 

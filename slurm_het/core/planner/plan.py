@@ -29,7 +29,7 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import OutOfTime, PlanRefused, Reason
 from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
-from slurm_het.core.worth.weights import placement_terms, terms
+from slurm_het.core.worth.weights import locality, placement_terms, terms
 
 Solve = Callable[[Problem], Solution]
 LEAST = 16
@@ -101,8 +101,8 @@ def _placement(built: Built, t: int, solution: Solution) -> Placement:
     nodes = [built.nodes[c.node] for c in choices]
     devices = [[built.device(j) for j in c.devices] for c in choices]
     first = terms(task, devices[0][0], nodes[0], built.site)
-    if len(nodes) > 1 and any(node.switch for node in nodes):
-        first |= placement_terms(nodes, built.site)
+    if len(nodes) > 1 and any(node.parts for node in nodes):
+        first |= placement_terms(locality(nodes), built.site)
     return placement_of(
         task,
         common_pool(task, nodes),

@@ -17,6 +17,7 @@ from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Node, Plan, Slot, Task
+from slurm_het.core.network import ANY_NUMBER, Part
 from slurm_het.core.planner.plan import in_turn, plan, select
 from slurm_het.core.reasons import NeedsWholeNode, OutOfTime
 from slurm_het.solve.solve import solve as solve_mip
@@ -497,12 +498,13 @@ def test_what_slurm_deals_out_goes_by_the_cores_of_a_task_that_uses_one_thread_o
 
 
 def under_switches(*switches: str) -> Inventory:
-    """The default cluster's A100 node four times, each under one of these switches."""
+    """The default cluster's A100 node as often, each under one of these switches; '' is none."""
     node = inventory().nodes["nv1"]
 
     def like(name: str, switch: str) -> Node:
         devices = tuple(replace(d, node=name) for d in node.devices)
-        return replace(node, name=name, switch=switch, devices=devices)
+        parts = (Part(switch), Part("top", ANY_NUMBER)) if switch else ()
+        return replace(node, name=name, parts=parts, devices=devices)
 
     return Inventory({f"n{i}": like(f"n{i}", switch) for i, switch in enumerate(switches)})
 
