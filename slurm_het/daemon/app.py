@@ -77,7 +77,7 @@ class Daemon:
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.started = time.time()
         self._cycle_began = time.monotonic()
-        self.health = Health(config.planner.fail_open_seconds)
+        self.health = Health(config.planner.fail_open_seconds, 2 * config.planner.retry_seconds)
         self._unable: HetError | None = None
 
     async def run(self) -> None:
