@@ -388,7 +388,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The result of a cycle: who starts where, who waits and why, and how good that is."""
+    """The result of a cycle: who starts where, who waits and why, and how good that is.
+
+    `refused`: what is wrong with the solver's solution, in whose place first-fit's is.
+    """
 
     placements: tuple[Placement, ...] = ()
     waiting: Mapping[str, Reason] = field(default_factory=dict)
@@ -398,3 +401,4 @@ class Plan:
     gap: float = 0.0
     seconds: float = 0.0
     left_out: int = 0
+    refused: str = ""

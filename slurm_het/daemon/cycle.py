@@ -209,6 +209,11 @@ class Cycle:
         deadline = Deadline(self.solver, self.config.planner.deadline_seconds)
         decided = decide(prepared, expected, deadline.solve, deadline.hurry)
         learn(self.memory, prepared, decided)
+        if decided.refused:
+            log.error(
+                "the solver's plan was refused, first-fit's is used: %s; please report this",
+                decided.refused,
+            )
         if decided.left_out:
             log.warning(
                 "%d of %d jobs were not looked at: the plan's time (%g s) was up; raise"

@@ -24,6 +24,7 @@ from slurm_het.errors import LeadError, LeadTakenError
 CHECK_SECONDS = 5.0
 RELEASE_SECONDS = 1.0
 T = TypeVar("T")
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -56,6 +57,9 @@ class Lease:
         except BlockingIOError:
             os.close(fd)
             return False
+        except OSError as error:
+            os.close(fd)
+            raise self._unusable(error) from error
         self._fd = fd
         return True
 
@@ -100,6 +104,16 @@ class Lease:
                 os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
+
+    def _unusable(self, error: OSError) -> LeadError:
+        if error.errno in _NO_LOCKS:
+            hint = (
+                "only a lock says who plans: mount it with locks (Lustre: flock, NFS: without"
+                " nolock), or let paths.state_dir lie on another file system"
+            )
+            return LeadError(f"the file system of {self.path} has no locks: {error.strerror}", hint)
+        hint = "paths.state_dir must be SlurmUser's, and `lease` in it a plain file"
+        return LeadError(f"cannot use {self.path}: {error.strerror}", hint)
 
     def _write(self, fd: int) -> None:
         try:
