@@ -1,7 +1,6 @@
 """The nouns of the pipeline: what Slurm says (to Snapshot), what we make of it, and the plan.
 
-Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits in minutes.
-"""
+Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits in minutes."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ Scenario = Literal["training", "inference"]
 SCENARIOS: tuple[Scenario, ...] = ("training", "inference")
 FINISHED = frozenset({
     "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
-    "DEADLINE", "OUT_OF_MEMORY", "REVOKED",
-})  # fmt: skip
+    "DEADLINE", "OUT_OF_MEMORY", "REVOKED"})  # fmt: skip
 """States of a job that is over, and holds nothing any more."""
 
 
@@ -386,7 +384,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The result of a cycle: who starts where, who waits and why, and how good that is."""
+    """The result of a cycle: who starts where, who waits and why, and how good that is.
+
+    `refused`: what is wrong with the solver's solution, in whose place first-fit's is.
+    """
 
     placements: tuple[Placement, ...] = ()
     waiting: Mapping[str, Reason] = field(default_factory=dict)
@@ -396,3 +397,4 @@ class Plan:
     gap: float = 0.0
     seconds: float = 0.0
     left_out: int = 0
+    refused: str = ""

@@ -212,7 +212,7 @@ class CliSlurm:
         path = str(directory / program) if directory else program
         async with self._slots:
             if if_heard and time.monotonic() < self._silent_until:
-                raise SlurmBusyError("slurmctld did not answer a moment ago", "try again")
+                raise SlurmBusyError("not sent: slurmctld was silent a moment ago", "try again")
             process = await self._start(path, *arguments, given=given)
             feeding = asyncio.create_task(_feed(process, given.stdin))
             try:

@@ -43,7 +43,22 @@ def test_what_is_in_a_line_is_no_format() -> None:
     now = 100.0
     record = logging.LogRecord("hetd", logging.ERROR, "", 0, "50 %% of %s", ("%d",), None)
     assert sparing.filter(record)
-    assert record.getMessage() == "50 % of %d (and 1 more like this before)"
+    assert record.getMessage() == "50 % of %d (and 6 more like this before)"
+
+
+def test_the_same_words_of_a_fault_come_once_a_minute() -> None:
+    now = 0.0
+    sparing = SparingFilter(lambda: now)
+    written = list[str]()
+    for second in range(130):
+        now = float(second)
+        for text in ("the journal %s is locked", "it is %s"):
+            record = logging.LogRecord("hetd", logging.ERROR, "", 0, text, ("here",), None)
+            if sparing.filter(record):
+                written.append(record.getMessage())
+    assert written[:2] == ["the journal here is locked", "it is here"]
+    assert len(written) == 6
+    assert written[-1] == "it is here (and 59 more like this before)"
 
 
 def test_what_the_loop_lacks_is_a_line_and_a_bug_of_ours_has_its_traceback(

@@ -200,7 +200,7 @@ class Pins:
             if job.key not in self.pins
             and _is_pinned(job, policy, last_plan)
             and not moved_away(job, inventory)
-            and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job.key)))
+            and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job)))
         ]
 
 
@@ -263,7 +263,7 @@ def _is_ours(job: Job, last_plan: LastPlan) -> bool:
     held = job.reason in {"JobHeldUser", "JobHeldAdmin"}
     if not job.req_nodes or job.het_job_id or held:
         return False
-    return MARK in job.admin_comment or _where_planned(job, last_plan(job.key))
+    return MARK in job.admin_comment or _where_planned(job, last_plan(job))
 
 
 def _where_planned(job: Job, last: Planned | None) -> bool:

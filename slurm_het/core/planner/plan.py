@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
+from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory
@@ -60,11 +61,13 @@ def plan(
 
 
 def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
-    """Turn a solution into placements. A solution that breaks a constraint places nothing."""
-    broken = violations(built.problem, solution)
-    if broken:
-        refused = {task.key: PlanRefused(broken[0]) for task in built.tasks}
-        return Plan(waiting=refused, status="refused", seconds=solution.seconds)
+    """Turn a solution into placements. In place of one that breaks a constraint is first-fit's."""
+    refused = next(iter(violations(built.problem, solution)), "")
+    if refused:
+        solution = replace(greedy(built.problem), seconds=solution.seconds)
+        if broken := violations(built.problem, solution):
+            refusals = {task.key: PlanRefused(broken[0]) for task in built.tasks}
+            return Plan(waiting=refusals, status="refused", refused=refused)
     chosen = [_placement(built, t, solution) for t in sorted(solution.starts)]
     tasks = {task.key: task for task in built.tasks}
     placed, dropped = pick_devices(inventory, chosen, tasks)
@@ -87,6 +90,7 @@ def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
         bound=solution.bound,
         gap=solution.gap,
         seconds=solution.seconds,
+        refused=refused,
     )
 
 

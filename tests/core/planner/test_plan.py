@@ -269,17 +269,29 @@ def test_a_drained_node_is_no_candidate_and_is_named() -> None:
     assert str(found.waiting["t"]) == "needs 1 free on one node; nv1, nv2 are IDLE+DRAIN"
 
 
-def test_a_broken_solution_places_nothing() -> None:
-    def overbooks(_problem: Problem) -> Solution:
-        return Solution(starts={t: (SlotChoice(0, (0,)),) for t in range(2)}, status="optimal")
+@pytest.mark.parametrize(
+    "starts",
+    [
+        {t: (SlotChoice(0, (0,)),) for t in range(2)},
+        {7: (SlotChoice(0, (0,)),)},
+        {0: (SlotChoice(99, (0,)),)},
+        {0: (SlotChoice(0, (-1,)),)},
+        {0: ()},
+    ],
+)
+def test_in_place_of_a_broken_solution_first_fit_places(
+    starts: dict[int, tuple[SlotChoice, ...]],
+) -> None:
+    def wrong(_problem: Problem) -> Solution:
+        return Solution(starts=starts, status="optimal")
 
     first = next(iter(inventory().nodes))
     pool = inventory().nodes[first].partitions[-1]
     fields = {"pools": (pool,), "types": inventory().types()}
-    found = planned(task("a", **fields), task("b", **fields), solve=overbooks)
-    assert found.status == "refused"
-    assert found.placements == ()
-    assert "the solver's plan was refused" in str(found.waiting["a"])
+    found = planned(task("a", **fields), task("b", **fields), solve=wrong)
+    assert found.refused
+    assert found.status == "greedy"
+    assert [p.key for p in found.placements] == ["a", "b"]
 
 
 @pytest.mark.parametrize("solve", SOLVERS)
