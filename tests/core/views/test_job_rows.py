@@ -289,14 +289,14 @@ def kept_back(number: int) -> Job:
 def test_everybody_reads_for_whom_nodes_are_kept_and_until_when() -> None:
     """The pin is in Slurm's own record: nobody has to ask hetd."""
     half, whole = two_halves()
-    made = view(half, whole, kept_back(3), at=lambda t: f"t+{t - NOW:.0f}")
-    (reason,) = (r.reason for r in made.rows if r.id == "3")
+    made = view(half, whole, kept_back(63), at=lambda t: f"t+{t - NOW:.0f}")
+    (reason,) = (r.reason for r in made.rows if r.id == "63")
     assert reason == (
         "nv1, nv2 are kept for job 58 until t+3600 at the latest, and this job might still run then"
     )
-    in_time = replace(kept_back(4), time_limit_minutes=50)
+    in_time = replace(kept_back(64), time_limit_minutes=50)
     rows = view(half, whole, in_time).rows
-    assert [r.reason for r in rows if r.id == "4"] == ["can start now; waits for hetd"]
+    assert [r.reason for r in rows if r.id == "64"] == ["can start now; waits for hetd"]
 
 
 def test_nothing_is_kept_and_no_time_stands_where_a_pinned_node_is_down() -> None:
@@ -322,7 +322,7 @@ def test_of_many_jobs_behind_one_reservation_none_reads_that_it_can_start() -> N
 def test_what_is_not_looked_at_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slurm_het.core.reservations.look_ahead.EXPLAINED", 3)
     half, whole = two_halves()
-    jobs = [replace(kept_back(n), min_cpus_per_node=n) for n in range(1, 11)]
+    jobs = [replace(kept_back(100 + n), min_cpus_per_node=n) for n in range(1, 11)]
     rows = view(half, whole, *jobs).rows
     reasons = [r.reason for r in rows if r.pool == "gate"]
     assert sum("kept for job 58" in reason for reason in reasons) == 3
