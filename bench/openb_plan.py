@@ -24,7 +24,8 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import taken_by
 from slurm_het.core.model import Device, Node, Placement, Slot, Task
 from slurm_het.core.planner.plan import Solve, plan, select
-from slurm_het.core.policy import DeviceType, Policy, Pool
+from slurm_het.core.catalog import DeviceType
+from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.worth.forecast import Forecast, forecast
 from slurm_het.core.worth.fragmentation import Mix
 from slurm_het.core.worth.full_cluster import held_on, with_parts

@@ -15,7 +15,8 @@ from functools import cached_property
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
-from slurm_het.core.policy import DeviceType, Policy, model_of
+from slurm_het.core.catalog import DeviceType, model_of
+from slurm_het.core.policy import Policy
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
@@ -57,6 +58,23 @@ class Inventory:
             if node.switch:
                 under.setdefault(node.switch, set()).add(node.name)
         return {switch: frozenset(names) for switch, names in under.items()}
+
+    @cached_property
+    def kinds(self) -> dict[frozenset[str], frozenset[str]]:
+        """The device types on the nodes with the same features, by those."""
+        kinds: dict[frozenset[str], frozenset[str]] = {}
+        for node in self.nodes.values():
+            there = frozenset(d.type for d in node.devices)
+            kinds[node.features] = kinds.get(node.features, frozenset()) | there
+        return kinds
+
+    @cached_property
+    def vendors(self) -> dict[str, frozenset[str]]:
+        """The device types of each vendor."""
+        types: dict[str, frozenset[str]] = {}
+        for device in self.devices():
+            types[device.vendor] = types.get(device.vendor, frozenset()) | {device.type}
+        return types
 
     def devices(self) -> Iterable[Device]:
         """Every device, node by node."""

@@ -101,7 +101,7 @@ def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admissio
         parse_features(request.features)
     except HetError as error:
         return Passed(Unreadable(error.message))
-    what = classify(request, policy)
+    what = classify(request, policy, inventory)
     types = fitting_types(what, inventory.types(), policy)
     largest = {p.partition: inventory.largest_of(p.partition) for p in policy.pools}
     pools = fitting_pools(what, types, largest, policy, request.least_on_a_node(policy))

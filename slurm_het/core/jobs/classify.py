@@ -11,14 +11,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.constraint_hints import Meant, meant_by, memory_in_gres
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import JobRequest, from_record
+from slurm_het.core.jobs.signs import weigh
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario
-from slurm_het.core.policy import Policy, Rule, model_of
+from slurm_het.core.catalog import model_of
+from slurm_het.core.policy import Policy, Rule
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.syntax.script import parse_gib, parse_hints
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass
@@ -61,15 +64,20 @@ class _Draft:
             self.evidence.append(f"class {name}: {why}")
 
 
-def classify(request: JobRequest, policy: Policy) -> Classification:
+def classify(
+    request: JobRequest, policy: Policy, inventory: Inventory | None = None
+) -> Classification:
     """Classify a job; never raises on what users write: odd directives become evidence."""
     draft = _Draft()
+    meant = meant_by(request.features, inventory, policy)
     for item in request.gres.all():
         _from_gres(draft, item, policy)
     _from_partitions(draft, request, policy)
-    _from_constraint(draft, request, policy)
     _from_directives(draft, request, policy)
     _from_rules(draft, request, policy)
+    _from_signs(draft, request, policy)
+    _from_constraint(draft, request, meant)
+    _memory_hints(draft, request, meant, policy)
     _from_shape(draft, request, policy)
     _from_defaults(draft, policy)
     return Classification(
@@ -120,15 +128,22 @@ def _from_partitions(draft: _Draft, request: JobRequest, policy: Policy) -> None
     draft.any_vendor = True  # whoever names a pool has chosen its vendor
 
 
-def _from_constraint(draft: _Draft, request: JobRequest, policy: Policy) -> None:
-    words = set(_NAME.findall(request.features))
-    if not words or draft.vendors:
+def _from_constraint(draft: _Draft, request: JobRequest, meant: Meant) -> None:
+    if not meant.vendors:
         return
-    known = set(policy.types) | policy.vendors() | {p.partition for p in policy.pools}
-    named = ", ".join(sorted(words & known))
-    if named:
-        draft.any_vendor = True
-        draft.evidence.append(f"vendors: left to --constraint, which names {named}")
+    where = f"--constraint={request.features[:40]}"
+    common = meant.vendors & set(draft.vendors)
+    if draft.vendors and common != set(draft.vendors):
+        draft.vendors = tuple(sorted(common or meant.vendors))
+        draft.evidence.append(f"vendors {'|'.join(draft.vendors)}: no other node meets {where}")
+    elif not draft.any_vendor:
+        draft.set_vendors(tuple(meant.vendors), f"the nodes that meet {where} are theirs")
+
+
+def _memory_hints(draft: _Draft, request: JobRequest, meant: Meant, policy: Policy) -> None:
+    in_gres = memory_in_gres(request.gres.all(), policy.gres)
+    draft.set_memory(in_gres, "a GRES of the site names device memory")
+    draft.set_memory(meant.memory_gib, f"--constraint={request.features[:40]}")
 
 
 def _from_directives(draft: _Draft, request: JobRequest, policy: Policy) -> None:
@@ -248,6 +263,15 @@ def _match(rule: Rule, request: JobRequest) -> str:
         line, word = min(hits)
         why.append(f"line {line} has {word!r}")
     return ", ".join(why) if len(why) > 1 else ""
+
+
+def _from_signs(draft: _Draft, request: JobRequest, policy: Policy) -> None:
+    weighed = weigh(request.script, policy.signs)
+    draft.set_scenario(weighed.scenario, str(weighed.scenario_by))
+    if not draft.vendors and not draft.any_vendor and weighed.vendors:
+        draft.set_vendors(weighed.vendors, str(weighed.vendors_by))
+        if against := weighed.vendors_against:
+            draft.evidence.append(f"outweighed, {'|'.join(against.sign.vendors)}: {against}")
 
 
 def _from_shape(draft: _Draft, request: JobRequest, policy: Policy) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.request import from_message
 from slurm_het.core.model import Classification
-from slurm_het.core.policy import model_of
+from slurm_het.core.catalog import model_of
 from slurm_het.core.syntax.script import parse_gib, parse_hints, read_script
 from tests.support.world import policy
 
