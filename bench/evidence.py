@@ -7,6 +7,7 @@ or alone: plain Slurm's), vendors (`amd|hygon`, or any), GiB of a device (or -),
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import shlex
 import statistics
@@ -19,6 +20,7 @@ from typing import NamedTuple
 from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.jobs.classify import classify
+from slurm_het.core.jobs.constraint_hints import meant_by
 from slurm_het.core.jobs.request import from_message
 from slurm_het.core.model import Classification, NodeRecord, Partition, Snapshot
 from slurm_het.core.policy import GresName, Policy
@@ -32,9 +34,9 @@ _SHORT = {
 }  # fmt: skip
 _FIELDS = {
     "--partition": "partition", "--constraint": "features", "--gres": "tres_per_node",
-    "--gpus-per-node": "tres_per_node", "--gpus": "tres_per_job", "--gpus-per-task": "tres_per_task",
-    "--gpus-per-socket": "tres_per_socket", "--job-name": "name", "--account": "account",
-    "--comment": "comment", "--nodes": "min_nodes",
+    "--gpus-per-node": "tres_per_node", "--gpus": "tres_per_job",
+    "--gpus-per-task": "tres_per_task", "--gpus-per-socket": "tres_per_socket",
+    "--job-name": "name", "--account": "account", "--comment": "comment", "--nodes": "min_nodes",
 }  # fmt: skip
 
 
@@ -86,7 +88,11 @@ def message_of(text: str) -> dict[str, str]:
     while at < len(arguments):
         name, equals, value = arguments[at].partition("=")
         if not name.startswith("--"):
-            name, value, equals = _SHORT.get(name[:2], name), arguments[at][2:].lstrip("="), name[2:]
+            name, value, equals = (
+                _SHORT.get(name[:2], name),
+                arguments[at][2:].lstrip("="),
+                name[2:],
+            )
         if name in _FIELDS and not equals:
             at += 1
             value = arguments[at] if at < len(arguments) else ""
@@ -122,10 +128,10 @@ def cluster(policy: Policy) -> Inventory:
         features = {"gpu", "intel" if number % 2 else "amd", name, f"gpu{gib}g", f"hbm{gib}g",
                     f"{gib}gb", f"{name}-{gib}g", f"vram{gib}"}  # fmt: skip
         features |= {arch[name]} if name in arch else set()
-        partitions = tuple(p.partition for p in policy.pools if kind.vendor in p.vendors)
+        inside = tuple(p.partition for p in policy.pools if kind.vendor in p.vendors)
         nodes.append(
             NodeRecord(f"n{number}", "IDLE", f"gpu:{name}:8", 128, memory_mib=1 << 20,
-                       features=frozenset(features), partitions=partitions)
+                       features=frozenset(features), partitions=inside)
         )  # fmt: skip
     partitions = tuple(Partition(p.partition) for p in policy.pools)
     return take_inventory(Snapshot(0.0, (), tuple(nodes), partitions), policy)
@@ -145,7 +151,11 @@ def judge(case: Case, policy: Policy, inventory: Inventory) -> Verdict:
         kind = "wrong vendor"
     elif case.vendors and not vendors:
         kind = "may land on a wrong vendor"
-    elif vendors and not case.vendors:
+    elif (
+        vendors
+        and not case.vendors
+        and vendors != meant_by(request.features, inventory, policy).vendors
+    ):
         kind = "vendor kept from others"
     elif case.scenario not in {"either", got.scenario}:
         kind = "scenario"
@@ -170,7 +180,9 @@ def main() -> int:
     for folder in options.sets:
         verdicts = [judge(case, policy, inventory) for case in read_cases(folder)]
         kinds = Counter(v.kind for v in verdicts)
-        print(f"{folder}: {len(verdicts)} scripts; " + ", ".join(f"{k} {n}" for k, n in kinds.items()))
+        print(
+            f"{folder}: {len(verdicts)} scripts; " + ", ".join(f"{k} {n}" for k, n in kinds.items())
+        )
         for v in verdicts:
             if v.kind != "ok":
                 _print(v)
@@ -183,7 +195,9 @@ def main() -> int:
 
 def _print(verdict: Verdict) -> None:
     case, got = verdict.case, verdict.got
-    expected = f"{case.scenario}, {'|'.join(sorted(case.vendors)) or 'any'}, {case.memory_gib or '-'}"
+    expected = (
+        f"{case.scenario}, {'|'.join(sorted(case.vendors)) or 'any'}, {case.memory_gib or '-'}"
+    )
     said = "unreadable"
     if got:
         said = f"{got.scenario}, {'|'.join(got.vendors) or 'any'}, {got.memory_gib or '-'}"
@@ -195,10 +209,8 @@ def _print(verdict: Verdict) -> None:
 def _seconds(case: Case, policy: Policy, inventory: Inventory) -> float:
     sent = message_of(case.text)
     started = time.perf_counter()
-    try:
+    with contextlib.suppress(HetError):
         classify(from_message(sent), policy, inventory)
-    except HetError:
-        pass
     return time.perf_counter() - started
 
 

@@ -14,9 +14,10 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from slurm_het.core.model import Scenario
 from slurm_het.core.catalog import Catalog, DeviceType
-from slurm_het.core.policy import STRENGTHS, ExpectedJob, GresName, Policy, Pool, Rule, Sign, SignTable, Weights
+from slurm_het.core.model import Scenario
+from slurm_het.core.policy import ExpectedJob, GresName, Policy, Pool, Rule, Weights
+from slurm_het.core.sign import STRENGTHS, Sign, SignTable
 from slurm_het.errors import ConfigError
 from slurm_het.settings import (
     Config,
@@ -60,8 +61,8 @@ _PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 
 KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
-    "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths", "slurm",
-    "operators",
+    "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths",
+    "slurm", "operators",
 )  # fmt: skip
 
 
@@ -313,7 +314,9 @@ class _Reader:
                 self.choices(item, f"signs[{number}].strength", [sign.strength], STRENGTHS)
                 self.choices(item, f"signs[{number}].vendors", sign.vendors, vendors)
                 if bool(sign.vendors) == bool(sign.scenario):
-                    raise self.error(item, f"signs[{number}]", "says vendors, or a scenario: one of both")
+                    raise self.error(
+                        item, f"signs[{number}]", "has vendors or a scenario, not both"
+                    )
                 rows.append(sign)
         return SignTable(tuple(rows))
 

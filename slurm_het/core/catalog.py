@@ -58,6 +58,14 @@ class Catalog(Mapping[str, DeviceType]):
             raise KeyError(name)
         return built
 
+    def __or__(self, models: Mapping[str, DeviceType]) -> Catalog:
+        return Catalog(self._models | dict(models))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Catalog) and self._models == other._models
+
+    __hash__ = None  # type: ignore[assignment]  # as a dict: it equals by what it has
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._models)
 
@@ -77,11 +85,13 @@ class Catalog(Mapping[str, DeviceType]):
         model, others = self._model(parts)
         if slice_ is None:
             memory = [int(m.group(1)) for m in map(_MEMORY.fullmatch, others) if m]
-            size = {"memory_gib": memory[0]} if memory else {}
-            return replace(model, name=name, also=(), **size) if model else None
+            gib = memory[0] if memory else (model.memory_gib if model else 0)
+            return replace(model, name=name, memory_gib=gib, also=()) if model else None
         sevenths, gib = int(slice_.group(1)), max(1, int(slice_.group(2)))
         whole = model or DeviceType(name, "nvidia", 7 * gib)
-        return replace(whole, name=name, memory_gib=gib, tflops=whole.tflops * sevenths / 7, also=())
+        return replace(
+            whole, name=name, memory_gib=gib, tflops=whole.tflops * sevenths / 7, also=()
+        )
 
     def _model(self, parts: list[str]) -> tuple[DeviceType | None, list[str]]:
         """The model that is spelled by the most parts that stand together, and the other parts."""

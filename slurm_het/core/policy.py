@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from slurm_het.core.catalog import Catalog
 from slurm_het.core.model import SCENARIOS, Scenario
+from slurm_het.core.sign import SignTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,46 +53,6 @@ class Rule:
     memory_gib: int = 0
     share: bool = False
     job_class: str = ""
-
-
-STRENGTHS = ("hint", "likely", "sure")
-"""How sure a sign is, weakest first. sure: only these vendors' software has it; likely: whoever
-writes it means these; hint: others read it too, or write it for another reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """What in a script says on which vendors it can run, or which scenario it is, and why.
-
-    `over`: the vendors whose software theirs was made from, so that signs of those beside this one
-    say nothing. Each place has patterns in lower case, with `*`, `?` and `[0-9]` as in a shell; what the places
-    are: docs/evidence.md.
-    """
-
-    name: str
-    why: str
-    strength: str = "sure"
-    vendors: tuple[str, ...] = ()
-    over: tuple[str, ...] = ()
-    scenario: Scenario | None = None
-    modules: tuple[str, ...] = ()
-    images: tuple[str, ...] = ()
-    variables: tuple[str, ...] = ()
-    programs: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-    arguments: tuple[str, ...] = ()
-    imports: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    urls: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class SignTable:
-    """The signs, the site's own first. It is itself and equals no other: what is worked out of it
-    is kept by it."""
-
-    rows: tuple[Sign, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +120,7 @@ class Policy:
     default_vendors: tuple[str, ...] = ()
     default_scenario: Scenario = "training"
     rules: tuple[Rule, ...] = ()
-    signs: SignTable = SignTable()
+    signs: SignTable = field(default_factory=SignTable)
     weights: Weights = field(default_factory=Weights)
     preference: dict[str, float] = field(default_factory=dict)
     throughput: dict[str, dict[str, float]] = field(default_factory=dict)

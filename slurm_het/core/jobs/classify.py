@@ -11,17 +11,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from slurm_het.core.catalog import model_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.constraint_hints import Meant, meant_by, memory_in_gres
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import JobRequest, from_record
 from slurm_het.core.jobs.signs import weigh
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario
-from slurm_het.core.catalog import model_of
 from slurm_het.core.policy import Policy, Rule
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.syntax.script import parse_gib, parse_hints
-
 
 
 @dataclass
@@ -92,13 +91,15 @@ def classify(
     )
 
 
-def classification_of(job: Job, policy: Policy) -> Classification:
+def classification_of(
+    job: Job, policy: Policy, inventory: Inventory | None = None
+) -> Classification:
     """What a job in the queue is, by its admin_comment; else by its record, without a script.
 
     Raises GresError.
     """
     mark = decode_comment(job.admin_comment)
-    return mark.classification if mark else classify(from_record(job), policy)
+    return mark.classification if mark else classify(from_record(job), policy, inventory)
 
 
 def _from_gres(draft: _Draft, asked: Gres, policy: Policy) -> None:
@@ -129,6 +130,11 @@ def _from_partitions(draft: _Draft, request: JobRequest, policy: Policy) -> None
 
 
 def _from_constraint(draft: _Draft, request: JobRequest, meant: Meant) -> None:
+    if meant.named and not draft.vendors:
+        draft.any_vendor = True
+        draft.evidence.append(
+            f"vendors: left to --constraint, which names {', '.join(meant.named)}"
+        )
     if not meant.vendors:
         return
     where = f"--constraint={request.features[:40]}"

@@ -12,6 +12,7 @@ from slurm_het.core.syntax.constraint import Expression, parse_features
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import HetError
 
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MEMORY = re.compile(
     r"(?:.*[_.:-])?(?P<word>gpu|vram|hbm|gmem|gpumem|gpu_?mem|gpu_memory|mem_?gpu)?[_:=-]*"
     r"(?P<gib>\d{1,4})(?:g|gb|gib)?",
@@ -23,12 +24,13 @@ _GRES_NAMES = re.compile(r"(?:min[_-]?)?(?:v|g|gpu|device|dev|hbm)[_-]?(?:ram|me
 
 
 class Meant(NamedTuple):
-    """Vendors and types of the nodes that a constraint allows (empty: it tells nothing), and the
-    GiB that each device must have by its words."""
+    """Whose devices the nodes have that a constraint allows (empty: it does not tell vendors
+    apart), and the GiB that each device must have by its words. `named`: the types, vendors and
+    pools in it, where no inventory tells which nodes those are."""
 
     vendors: frozenset[str] = frozenset()
-    types: frozenset[str] = frozenset()
     memory_gib: int = 0
+    named: tuple[str, ...] = ()
 
 
 def meant_by(features: str, inventory: Inventory | None, policy: Policy) -> Meant:
@@ -41,42 +43,26 @@ def meant_by(features: str, inventory: Inventory | None, policy: Policy) -> Mean
     if not any(expression.parts for expression in wanted.alternatives):
         return Meant()
     if inventory is None:
-        return _by_name(wanted.alternatives, policy)
+        return _by_name(features, policy)
     kinds = inventory.kinds
-    all_types = frozenset().union(*kinds.values()) if kinds else frozenset[str]()
     allowed = frozenset().union(*(types for have, types in kinds.items() if wanted.allows(have)))
     if not allowed:
         return Meant()  # Slurm knows what to say of it
     sizes = {d.memory_gib for d in inventory.devices() if d.type in allowed}
     memory = min((_memory_of(e, sizes) for e in wanted.alternatives), default=0)
     vendors = {v for v, types in inventory.vendors.items() if types & allowed}
-    narrows = allowed < all_types
     return Meant(
         frozenset(vendors) if vendors < set(inventory.vendors) else frozenset(),
-        allowed if narrows else frozenset(),
         memory if memory <= max(sizes) else 0,
     )
 
 
-def _by_name(alternatives: Iterable[Expression], policy: Policy) -> Meant:
-    """Without an inventory: the types that its words name, if each alternative has one."""
-    vendors: set[str] = set()
-    for expression in alternatives:
-        named = _types_named(expression, policy)
-        if not named:
-            return Meant()
-        vendors |= named
-    return Meant(frozenset(vendors))
-
-
-def _types_named(part: Expression | str, policy: Policy) -> set[str]:
-    if isinstance(part, str):
-        known = policy.types.get(part)
-        return {known.vendor} if known else set()
-    named = [_types_named(p, policy) for p in part.parts]
-    if part.any_of and not all(named):
-        return set()
-    return set().union(*named)
+def _by_name(features: str, policy: Policy) -> Meant:
+    """Without an inventory: whether it names types, vendors or pools, and so leaves us no say."""
+    pools = {p.partition for p in policy.pools}
+    words = sorted(set(_NAME.findall(features)))
+    named = [w for w in words if w in policy.types or w in policy.vendors() or w in pools]
+    return Meant(named=tuple(named))
 
 
 def _memory_of(part: Expression | str, sizes: Iterable[int]) -> int:

@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from slurm_het.core.sign import Place
 from slurm_het.core.syntax.script import Command, Script, loaded_modules
-
-Place = Literal[
-    "modules", "images", "variables", "programs", "words", "options", "arguments", "imports",
-    "paths", "urls",
-]  # fmt: skip
-"""Where a sign can stand; docs/evidence.md tells what each is."""
 
 
 class Shown(NamedTuple):
@@ -27,15 +22,25 @@ class Shown(NamedTuple):
     line: int
 
 
-_PASSED_OVER = frozenset(
-    "srun mpirun mpiexec mpiexec.hydra orterun prun prrte ibrun jsrun aprun time nohup exec env "
-    "sudo timeout nice stdbuf numactl taskset xvfb-run if then else elif do while until ! { eval "
-    "command catchsegv dplace unbuffer script singularity apptainer docker podman podman-hpc "
-    "shifter enroot sarus charliecloud ch-run conda mamba micromamba poetry uv pipenv pixi hatch "
-    "parallel xargs set_affinity nsys ncu omnitrace rocprof rocprofv2 vtune wandb mlflow ray sh "
-    "bash zsh dash start run exec launch shell profile".split()
-)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PASSED_OVER = _names("""
+    srun mpirun mpiexec mpiexec.hydra orterun prun prrte ibrun jsrun aprun time nohup exec
+    env sudo timeout nice stdbuf numactl taskset xvfb-run if then else elif do while until !
+    { eval command catchsegv dplace unbuffer script singularity apptainer docker podman
+    podman-hpc shifter enroot sarus charliecloud ch-run conda mamba micromamba poetry uv
+    pipenv pixi hatch parallel xargs set_affinity nsys ncu omnitrace rocprof rocprofv2 vtune
+    wandb mlflow ray sh bash zsh dash start run exec launch shell profile
+""")
 """What runs another program, which comes later in the same command."""
+_LAUNCHERS = _names("""
+    torchrun accelerate deepspeed horovodrun msrun torch.distributed.run torchrun_main
+    torch.distributed.launch torch_xla.distributed.xla_multiprocessing gaudi_spawn.py
+    intel_extension_for_pytorch.cpu.launch habana_run colossalai composer
+""")
+"""Launchers of distributed programs: what they launch comes after them."""
 _PYTHON = re.compile(r"(?:python|pypy|ipython|conda-python)[\w.-]*")
 _SCRIPT = re.compile(r".*\.(?:py|sh|bash|lua|jl|r|pl|ipynb)", re.IGNORECASE)
 _PARTS = re.compile(r"[^a-z0-9.]+")
@@ -49,7 +54,9 @@ _CONTAINERS = _BY_NAME | {"singularity", "apptainer"}
 _REGISTRIES = ("docker://", "oras://", "library://", "nvcr.io")
 _IMAGE_OPTIONS = ("--container-image", "--image", "--environment")
 _INSTALLS = frozenset({"pip", "pip3", "conda", "mamba", "uv"})
-_SAYS_NOTHING = frozenset("echo printf unset cat which type ls rm mkdir git wget curl make".split())
+_SAYS_NOTHING = _names("""
+    echo printf unset cat which type ls rm mkdir git wget curl make
+""")
 _NAMES_MODULE = frozenset({"-m", "--module"})
 
 
@@ -126,14 +133,6 @@ def _passes_on(word: str) -> bool:
 def _is_image(word: str, container: str) -> bool:
     by_name = container in _BY_NAME and ("/" in word or ":" in word)
     return by_name or bool(_IMAGE.fullmatch(word)) or word.startswith(_REGISTRIES)
-
-
-_LAUNCHERS = frozenset(
-    "torchrun accelerate deepspeed horovodrun msrun torch.distributed.run torchrun_main "
-    "torch.distributed.launch torch_xla.distributed.xla_multiprocessing gaudi_spawn.py "
-    "intel_extension_for_pytorch.cpu.launch habana_run colossalai composer".split()
-)
-"""Launchers of distributed programs: what they launch comes after them."""
 
 
 def _program(word: str, line: int) -> Iterator[Shown]:

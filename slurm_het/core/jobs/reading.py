@@ -199,7 +199,7 @@ def read_job(job: Job, facts: ClusterFacts) -> Reading:
     """Read a gated job."""
     what = None
     try:
-        what = classification_of(job, facts.policy)
+        what = classification_of(job, facts.policy, facts.inventory)
         return Reading(what, _outcome(job, what, facts))
     except HetError as error:
         return Reading(what, _handover(job, Unreadable(error.message), facts))

@@ -7,18 +7,26 @@ the software of several vendors reads. The table is data/signs.yaml and the site
 
 from __future__ import annotations
 
-import fnmatch
-import re
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
-from slurm_het.core.jobs.launched import Place, Shown, shown_by
+from slurm_het.core.jobs.launched import Shown, shown_by
 from slurm_het.core.model import Scenario
-from slurm_het.core.policy import STRENGTHS, Sign, SignTable
+from slurm_het.core.sign import STRENGTHS, Place, Sign, SignTable
 from slurm_het.core.syntax.script import Script
 
-PLACES: tuple[Place, ...] = get_args(Place)
+_SHOWS: dict[Place, str] = {
+    "modules": "loads",
+    "images": "uses the image or environment",
+    "variables": "sets",
+    "programs": "runs",
+    "words": "runs a program whose name says",
+    "options": "runs",
+    "arguments": "gives a program",
+    "imports": "imports",
+    "paths": "has the path",
+    "urls": "installs from",
+}
+"""How a sign in each place is told."""
 
 
 class Found(NamedTuple):
@@ -29,7 +37,7 @@ class Found(NamedTuple):
     shown: Shown
 
     def __str__(self) -> str:
-        return f"line {self.shown.line} has {self.shown.text[:40]!r}"
+        return f"line {self.shown.line} {_SHOWS[self.shown.place]} {self.shown.text[:40]}"
 
 
 class Weighed(NamedTuple):
@@ -64,13 +72,9 @@ def weigh(script: Script, table: SignTable) -> Weighed:
 
 def find(script: Script, table: SignTable) -> list[Found]:
     """The signs in a script, each at the first line that shows it."""
-    matchers = _matchers(table)
     found: dict[int, Found] = {}
     for shown in shown_by(script):
-        matcher = matchers.get(shown.place)
-        if matcher is None:
-            continue
-        for row in matcher.rows(shown.text):
+        for row in table.patterns[shown.place].rows(shown.text):
             found.setdefault(row, Found(row, table.rows[row], shown))
     return list(found.values())  # in the order of the lines
 
@@ -89,36 +93,3 @@ def _together(said: list[tuple[str, ...]]) -> tuple[str, ...]:
         return ()
     common = set(said[0]).intersection(*said[1:])
     return tuple(sorted(common or set().union(*said)))
-
-
-class _Matcher:
-    """The patterns of one place: exact ones by a table, the others by one expression each."""
-
-    def __init__(self, place: Place, rows: Iterable[Sign]) -> None:
-        self.exact: dict[str, list[int]] = {}
-        globs: list[tuple[str, int]] = []
-        for number, sign in enumerate(rows):
-            for pattern in getattr(sign, place):
-                if place in {"paths", "urls"}:
-                    globs.append((f"*{pattern}*", number))
-                elif re.search(r"[*?\[]", pattern):
-                    globs.append((pattern, number))
-                else:
-                    self.exact.setdefault(pattern, []).append(number)
-        by_row: dict[int, list[str]] = {}
-        for pattern, number in globs:
-            by_row.setdefault(number, []).append(fnmatch.translate(pattern))
-        self.globs = [(re.compile("|".join(p)), number) for number, p in by_row.items()]
-        self.any_glob = re.compile("|".join(fnmatch.translate(p) for p, _ in globs) or r"(?!)")
-
-    def rows(self, text: str) -> list[int]:
-        """The rows of the table that a text is a sign of."""
-        rows = self.exact.get(text, [])
-        if self.any_glob.match(text):
-            rows = rows + [number for pattern, number in self.globs if pattern.match(text)]
-        return rows
-
-
-@lru_cache(maxsize=16)
-def _matchers(table: SignTable) -> dict[Place, _Matcher]:
-    return {place: _Matcher(place, table.rows) for place in PLACES}

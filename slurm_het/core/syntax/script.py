@@ -1,4 +1,4 @@
-"""A job script, read as far as it says what it runs: its commands, its `#HET` directives, its words.
+"""A job script, read as far as it says what it runs: its commands, directives and words.
 
 This is no shell. It takes apart what people write into job scripts, one line after the other, in
 time that is linear in the text, and nothing that stands there can make it fail.
@@ -108,20 +108,18 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _commands(number: int, line: str, depth: int = 0) -> list[Command]:
     found: list[Command] = []
-    tokens: list[str] = []
-    for token in (*_TOKEN.findall(line), ";"):
-        if token.startswith("#"):
-            token = ";"
-            line = ""
-        if token not in _BETWEEN:
-            tokens.append(token)
+    words: list[str] = []
+    for written in _TOKEN.findall(line):
+        comment = written.startswith("#")
+        if not comment and written not in _BETWEEN:
+            words.append(written)
             continue
-        if tokens:
-            found += _command(number, tokens, depth)
-            tokens = []
-        if not line:
+        if words:
+            found += _command(number, words, depth)
+            words = []
+        if comment:
             break
-    return found
+    return found + (_command(number, words, depth) if words else [])
 
 
 def _command(number: int, tokens: list[str], depth: int) -> list[Command]:

@@ -173,7 +173,7 @@ class _Maker:
             if not asks and not held.types:
                 return None, None, True
             known = self.queue.classifications.get(job.label)
-            what = known or classification_of(job, self.policy)
+            what = known or classification_of(job, self.policy, self.inventory)
             waits = asks and job.state == "PENDING"
             return what, self._ask(job, what) if waits else None, True
         except HetError as error:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slurm_het.core.catalog import model_of
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.request import from_message
 from slurm_het.core.model import Classification
-from slurm_het.core.catalog import model_of
 from slurm_het.core.syntax.script import parse_gib, parse_hints, read_script
 from tests.support.world import policy
 
@@ -69,8 +69,8 @@ def test_realistic_scripts(script: str, scenario: str, vendors: str) -> None:
 
 def test_the_evidence_names_the_line_and_the_word() -> None:
     what = of("#!/bin/bash\nmodule load rocm/6.0\nvllm serve x")
-    assert "line 3 has 'vllm'" in " ".join(what.evidence)
-    assert "line 2 has 'module:rocm'" in " ".join(what.evidence)
+    assert "line 3 runs vllm" in " ".join(what.evidence)
+    assert "line 2 loads rocm" in " ".join(what.evidence)
 
 
 @pytest.mark.parametrize(
