@@ -194,7 +194,7 @@ def _hint_types(draft: _Draft, value: str, where: str, policy: Policy) -> str:
     types = _listed(value)
     if not types:
         return f"types={value} names none"
-    if unknown := set(types) - set(policy.types):
+    if unknown := {name for name in types if name not in policy.types}:
         return f"types={value}; {', '.join(sorted(unknown))} not known here"
     draft.set_types(types, where)
     draft.set_vendors(tuple(policy.types[name].vendor for name in types), where)

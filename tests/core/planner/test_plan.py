@@ -274,7 +274,7 @@ def test_a_broken_solution_places_nothing() -> None:
 
     first = next(iter(inventory().nodes))
     pool = inventory().nodes[first].partitions[-1]
-    fields = {"pools": (pool,), "types": inventory().types()}
+    fields = {"pools": (pool,), "types": frozenset(inventory().types)}
     found = planned(task("a", **fields), task("b", **fields), solve=overbooks)
     assert found.status == "refused"
     assert found.placements == ()
