@@ -18,9 +18,8 @@ from slurm_het.core.slurm_reservation import ReservationRecord
 Scenario = Literal["training", "inference"]
 SCENARIOS: tuple[Scenario, ...] = ("training", "inference")
 FINISHED = frozenset({
-    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
-    "DEADLINE", "OUT_OF_MEMORY", "REVOKED",
-})  # fmt: skip
+    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE",
+    "OUT_OF_MEMORY", "REVOKED"})  # fmt: skip
 """States of a job that is over, and holds nothing any more."""
 
 # --- what Slurm says -------------------------------------------------------------------------
@@ -273,7 +272,8 @@ class Node:
 class Classification:
     """What a job is: its fitting scenario, vendors and types, and the evidence for each.
 
-    `job_class` is the row of the site's `throughput:` table that tells its speed; '' is none.
+    `job_class` is its row of the site's `throughput:`, or ''. `problems` of its directives are told
+    to its user at submit, and not kept.
     """
 
     scenario: Scenario
@@ -284,6 +284,7 @@ class Classification:
     share: bool = False
     evidence: tuple[str, ...] = ()
     job_class: str = ""
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

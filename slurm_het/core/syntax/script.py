@@ -18,7 +18,8 @@ MAX_LINES = 1000
 MAX_LINE = 4096
 MAX_WORD = 64
 _WORD = re.compile(r"[a-z0-9_][a-z0-9_.+-]*")
-_DIRECTIVE = re.compile(r"#HET\s+(.+)")
+# `#HET vendors=amd`, and as people also write it: #het, # HET, #HET: vendors = amd
+_DIRECTIVE = re.compile(r"#\s*HET\b\s*:?\s*(.*=.*)", re.IGNORECASE)
 _COMMENT = re.compile(r"\s#.*")
 # A word of the shell with the quoted parts in it, or what stands between commands.
 _TOKEN = re.compile(
@@ -180,14 +181,21 @@ def _plain(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word for word in words if not word.startswith("-"))
 
 
-def parse_hints(text: str) -> dict[str, str]:
-    """Read `key=value key=value` (or separated by `;`); odd items are left out."""
+def parse_hints(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Read `key=value key=value` (or separated by `;`), and the items that are none.
+
+    Blanks around `=` and after commas are as if they were not there.
+    """
     hints: dict[str, str] = {}
-    for item in re.split(r"[\s;]+", text):
+    odd: list[str] = []
+    close = re.sub(r"\s*=\s*", "=", re.sub(r"\s*([,|])\s*", r"\1", text))
+    for item in filter(None, re.split(r"[\s;]+", close)):
         key, equals, value = item.partition("=")
         if equals and key and value:
             hints[key.lower()] = value.lower()
-    return hints
+        else:
+            odd.append(item)
+    return hints, tuple(odd)
 
 
 def parse_gib(text: str) -> int | None:
