@@ -1,7 +1,6 @@
 """The nouns of the pipeline: what Slurm says (records), what we make of it, and the plan.
 
-Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits in minutes.
-"""
+Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits in minutes."""
 
 from __future__ import annotations
 
@@ -18,8 +17,8 @@ from slurm_het.core.slurm_reservation import ReservationRecord
 Scenario = Literal["training", "inference"]
 SCENARIOS: tuple[Scenario, ...] = ("training", "inference")
 FINISHED = frozenset({
-    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE",
-    "OUT_OF_MEMORY", "REVOKED"})  # fmt: skip
+    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
+    "DEADLINE", "OUT_OF_MEMORY", "REVOKED"})  # fmt: skip
 """States of a job that is over, and holds nothing any more."""
 
 # --- what Slurm says -------------------------------------------------------------------------
