@@ -101,6 +101,8 @@ def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admissio
         parse_features(request.features)
     except HetError as error:
         return Passed(Unreadable(error.message))
+    if names := request.gres.under_two_names(policy):
+        return Passed(Unreadable(f"{names} are two names of the same devices here: use one"))
     what = classify(request, policy, inventory)
     types = fitting_types(what, inventory.types, policy)
     largest = {p.partition: inventory.largest_of(p.partition) for p in policy.pools}
