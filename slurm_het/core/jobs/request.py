@@ -53,7 +53,7 @@ class GresRequests(NamedTuple):
             names: dict[tuple[str, str], str] = {}
             for item in items:
                 new = registered(item, policy)
-                first = names.setdefault((new.name, new.type), item.name)
+                first = names.setdefault((new.name, new.type or ""), item.name)
                 if first != item.name:
                     return f"{first},{item.name}"
         return ""
