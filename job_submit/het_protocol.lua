@@ -38,10 +38,21 @@ local REQUEST = {
   { "shared", "shared", NO_VAL16 },
 }
 
+-- What else bears on when or where a job may start: {job_desc field, "text" or the smallest unset
+-- value}. Of srun's and salloc's jobs hetd is told which of these they have: those wait for its look.
+local UNLIKE = {
+  { "exc_nodes", "text" }, { "prefer", "text" }, { "licenses", "text" }, { "dependency", "text" },
+  { "burst_buffer", "text" }, { "clusters", "text" }, { "begin_time", NO_VAL }, { "deadline", NO_VAL },
+  { "time_min", NO_VAL }, { "req_switch", NO_VAL }, { "contiguous", NO_VAL16 }, { "reboot", NO_VAL16 },
+  { "threads_per_core", NO_VAL16 }, { "ntasks_per_core", NO_VAL16 }, { "ntasks_per_socket", NO_VAL16 },
+  { "ntasks_per_tres", NO_VAL16 }, { "sockets_per_node", NO_VAL16 }, { "cores_per_socket", NO_VAL16 },
+  { "core_spec", NO_VAL16 }, { "pn_min_tmp_disk", NO_VAL },
+}
+
 -- What the daemon may set, in the order of assignment.
 local SETTABLE = {
   "features", "tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socket",
-  "comment", "admin_comment", "partition",
+  "comment", "admin_comment", "req_nodes", "partition",
 }
 
 local ACTIONS = { admit = true, pass = true, reject = true }
@@ -238,6 +249,18 @@ local function wire_value(value, kind)
   return tostring(value):sub(1, M.MAX_VALUE)
 end
 
+--- The names of what makes a job unlike a simple one, or nil.
+local function unlike(job)
+  local names = {}
+  if not unset(job.priority, NO_VAL) then names[1] = "priority" end  -- 0 is --hold
+  for _, row in ipairs(UNLIKE) do
+    local value = job[row[1]]
+    local has = type(value) == "number" and row[2] ~= "text" and value > 0 and value < row[2]
+    if has or (row[2] == "text" and given(value)) then names[#names + 1] = row[1] end
+  end
+  return names[1] and table.concat(names, ",")
+end
+
 --- The request body for a job.
 function M.request(job, submit_uid, cfg)
   local out = { { "v", "1" }, { "op", "admit" }, { "submit_uid", string.format("%.0f", submit_uid) } }
@@ -246,7 +269,12 @@ function M.request(job, submit_uid, cfg)
     if given(value) then out[#out + 1] = { row[1], value } end
   end
   local script = job.script
-  if given(script) then out[#out + 1] = { "script", script:sub(1, cfg.max_script_bytes) } end
+  if given(script) then
+    out[#out + 1] = { "script", script:sub(1, cfg.max_script_bytes) }
+  else
+    local names = unlike(job)
+    if names then out[#out + 1] = { "unlike", names } end
+  end
   return M.encode(out)
 end
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Hashable
 
+MOST_KINDS = 1000  # that are remembered
+
 
 class Sparing:
     """Counts the lines of each kind. Times are seconds of a clock that never goes back."""
@@ -18,6 +20,10 @@ class Sparing:
 
         `most` of a kind are written a minute.
         """
+        if kind not in self._recent and len(self._recent) >= MOST_KINDS:
+            oldest = next(iter(self._recent))
+            del self._recent[oldest]
+            self._left_out.pop(oldest, None)
         recent = self._recent.setdefault(kind, deque(maxlen=most))
         if len(recent) == most and now - recent[0] < 60:
             self._left_out[kind] += 1

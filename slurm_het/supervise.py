@@ -85,11 +85,18 @@ def opener_of(config: dict[str, Any]) -> Opener:
     """The opener for het.yaml as it was read, unchecked. Raises KeyError, TypeError."""
     slurm = config.get("slurm") or {}
     return Opener(
-        configured=str(config["intake_partition"]),
-        scontrol=os.path.join(slurm.get("bin_dir") or "", "scontrol"),
+        configured=_text(config["intake_partition"]),
+        scontrol=os.path.join(_text(slurm.get("bin_dir") or ""), "scontrol"),
         holds=Holds(_run_dir(config)),
-        slurm_conf=slurm.get("conf") or "",
+        slurm_conf=_text(slurm.get("conf") or ""),
     )
+
+
+def _text(value: object) -> str:
+    """A value that goes to other programs. Raises TypeError for what is no plain word."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or "\0" in str(value):
+        raise TypeError(f"{value!r} is not a word")
+    return str(value)
 
 
 def open_gate(opener: Opener, seconds: float = OPEN_SECONDS) -> bool:
@@ -141,7 +148,8 @@ class Supervisor:
         try:
             child = Child(self.command, self.notify_path, self.watchdog_seconds)
         except OSError as error:
-            self.log.line(f"cannot start {self.command[0]}: {error.strerror}")
+            where = f" ({error.filename})" if error.filename else ""
+            self.log.line(f"cannot start {self.command[0]}: {error.strerror or error}{where}")
             self.opener.want(time.monotonic())
             return None
         self.log.line(f"started {self.command[0]} as {child.pid}")

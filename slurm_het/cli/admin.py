@@ -9,6 +9,7 @@ import click
 from slurm_het.cli.bypass import bypass
 from slurm_het.cli.check import check
 from slurm_het.cli.hook_config import hook_config
+from slurm_het.cli.journal import journal
 from slurm_het.cli.plan import plan
 from slurm_het.cli.sandbox import sandbox
 from slurm_het.cli.systemd_unit import systemd_unit
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (check, why, plan, bypass, hook_config, systemd_unit, sandbox):
+for command in (check, why, plan, bypass, journal, hook_config, systemd_unit, sandbox):
     cli.add_command(command)
 
 

@@ -10,7 +10,7 @@ import click
 
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
-from slurm_het.daemon.gate import Gate
+from slurm_het.daemon.gate import Gate, bypass_flag
 from slurm_het.errors import HetError, SilenceError, SlurmError
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
@@ -69,7 +69,7 @@ def _gate(settings: Config) -> Gate:
 
 def _holds(settings: Config) -> bool:
     try:
-        return _gate(settings).bypass
+        return bypass_flag(settings.paths.state_dir).exists()
     except PermissionError:
         return bool(call(settings.paths.control_socket, {"op": "status"}).get("bypass"))
 

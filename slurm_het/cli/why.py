@@ -52,7 +52,7 @@ def why(job_id: str, config: Path | None) -> None:
     try:
         # The id of one task alone, as squeue -o %A prints it, is not what the journal knows it by.
         single = jobs[0].key if jobs and not array and "_" not in job_id else job_id
-        history = _recall(single, settings)
+        history = _own(_recall(single, settings), jobs)
     except HetError as error:
         if not jobs:
             raise HetError(f"Slurm knows no job {job_id}; {error.message}", error.hint) from error
@@ -146,6 +146,17 @@ def _reasons(snapshot: Snapshot, settings: Config) -> dict[int, str]:
     limits = settings.planner.limits
     rows = make_view(snapshot, settings.policy, limits, memory, local_time).rows
     return {row.job.id: row.reason for row in rows}
+
+
+def _own(history: History, jobs: list[Job]) -> History:
+    """The history, if it is of the job that Slurm has now: ids come again."""
+    # One that was requeued is submitted anew, and is the same.
+    other = any(
+        job.user != history.user
+        or (history.submitted and not job.restarts and job.submit_time > history.submitted)
+        for job in jobs
+    )
+    return History() if history.user and other else history
 
 
 def _recall(key: str, settings: Config) -> History:

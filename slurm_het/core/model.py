@@ -1,4 +1,4 @@
-"""The nouns of the pipeline: what Slurm says (records), what we make of it, and the plan.
+"""The nouns of the pipeline: what Slurm says (to Snapshot), what we make of it, and the plan.
 
 Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits in minutes."""
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults
+from slurm_het.core.network import ANYHOW, Layout, Network, Parts
 from slurm_het.core.preemption import NO_PREEMPTION, Modes, Preemption
 from slurm_het.core.reasons import Reason
 from slurm_het.core.site_limits import Claim, SiteLimits
@@ -20,8 +21,6 @@ FINISHED = frozenset({
     "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
     "DEADLINE", "OUT_OF_MEMORY", "REVOKED"})  # fmt: skip
 """States of a job that is over, and holds nothing any more."""
-
-# --- what Slurm says -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +72,7 @@ class Job:
     memory_per_cpu_mib: int | None = None
     memory_per_gpu_mib: int | None = None
     exclusive: bool = False
+    layout: Layout = ANYHOW
     time_limit_minutes: int | None = None
     submit_time: int = 0
     eligible_time: int = 0
@@ -144,7 +144,7 @@ class NodeRecord:
     partitions: tuple[str, ...] = ()
     reason: str = ""
     gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
-    switch: str = ""  # the leaf switch it is under; unknown without topology/tree
+    weight: int = 1  # Slurm takes nodes of a low one first
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,7 @@ class Partition:
     tier: int = 1  # this and what follows: see core/preemption.py
     preempt_modes: Modes = frozenset()
     grace_seconds: int = 0
+    topology: str = ""  # the name of its own; '' is the cluster's
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +191,7 @@ class Snapshot:
     limits: SiteLimits = field(default_factory=SiteLimits)
     reservations: tuple[ReservationRecord, ...] = ()
     preemption: Preemption = NO_PREEMPTION
-
-
-# --- what we make of it ----------------------------------------------------------------------
+    networks: Mapping[str, Network] = field(default_factory=dict)  # by Partition.topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +252,8 @@ class Node:
     promised_whole: bool = False
     reserved: str = ""
     reason: str = ""
-    switch: str = ""
+    parts: Parts = ()  # of the network
+    weight: int = 1
 
     @property
     def powered_down(self) -> bool:
@@ -269,11 +269,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What a job is: its fitting scenario, vendors and types, and the evidence for each.
-
-    `job_class` is its row of the site's `throughput:`, or ''. `problems` of its directives are told
-    to its user at submit, and not kept.
-    """
+    """What a job is, and the evidence for it. `job_class` is its row of the site's `throughput:`,
+    or ''. `problems` of its directives are told to its user at submit, and not kept."""
 
     scenario: Scenario
     vendors: tuple[str, ...] = ()
@@ -311,10 +308,9 @@ class Task:
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
     an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
-    It uses at most `threads_per_core` of each core that it is given; 0: all. `claims` are what it
-    takes of the site's limits.
-
-    `reservation` is the one of Slurm's that it is for; `magnets` are those that draw it in unasked.
+    It uses at most `threads_per_core` of each core that it is given; 0: all. It takes `claims` of
+    the site's limits. `reservation` is the one of Slurm's that it is for; `magnets` draw it in
+    unasked. With `one_leaf` its nodes are all under one leaf switch.
     """
 
     key: str
@@ -342,6 +338,7 @@ class Task:
     claims: tuple[Claim, ...] = ()
     reservation: str = ""
     magnets: tuple[str, ...] = ()
+    one_leaf: bool = False
     _request: Task | None = field(default=None, init=False, repr=False, compare=False)
 
     def rewritten_on(self, node: str) -> str:
@@ -366,9 +363,6 @@ class Task:
         return like
 
 
-# --- the plan --------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where one task starts: partition, nodes and, per node, the device indexes.
@@ -388,7 +382,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The result of a cycle: who starts where, who waits and why, and how good that is."""
+    """The result of a cycle: who starts where, who waits and why, and how good that is.
+
+    `refused`: what is wrong with the solver's solution, in whose place first-fit's is.
+    """
 
     placements: tuple[Placement, ...] = ()
     waiting: Mapping[str, Reason] = field(default_factory=dict)
@@ -398,3 +395,4 @@ class Plan:
     gap: float = 0.0
     seconds: float = 0.0
     left_out: int = 0
+    refused: str = ""

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+UNLIMITED_MINUTES = 0xFFFFFFFF
+"""What a job without a time limit takes of minutes: Slurm counts it as so many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:

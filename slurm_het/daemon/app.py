@@ -23,11 +23,11 @@ from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.health import Health
 from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.lease import Lease
-from slurm_het.daemon.logs import set_up_logging
+from slurm_het.daemon.logs import say_os_errors, set_up_logging
 from slurm_het.daemon.notify import notify, tell_watchdog
 from slurm_het.daemon.wakes import Wakes
 from slurm_het.errors import CannotRunError, HetError, LeadError, LeadTakenError, SlurmError
-from slurm_het.journal import Journal
+from slurm_het.journal import Keeper
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
@@ -44,6 +44,7 @@ MAX_BACKOFF = 30.0
 GC_THRESHOLD = (200_000, 10, 10)
 LEASE_SECONDS = 0.5
 LOOK_SECONDS = 0.5
+HISTORY_SECONDS = 3.0  # whoever asks for a job's waits no longer
 
 
 def stuck_seconds(config: Config) -> float:
@@ -65,7 +66,7 @@ class Daemon:
         holds = Holds(config.paths.control_socket.parent)
         self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir, holds)
         self.solver = WorkerSolver(config.planner.solver, config.planner.gap)
-        self.journal = Journal(config.paths.journal)
+        self.journal = Keeper(config.paths.journal)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
         self.cycle = Cycle(
@@ -74,15 +75,17 @@ class Daemon:
         )  # fmt: skip
         self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
+        self.cycle.placed = lambda: self.hook.placed
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.started = time.time()
         self._cycle_began = time.monotonic()
-        self.health = Health(config.planner.fail_open_seconds)
+        self.health = Health(config.planner.fail_open_seconds, 2 * config.planner.retry_seconds)
         self._unable: HetError | None = None
 
     async def run(self) -> None:
         """Get ready, take the lead, close the gate, plan until told to stop, open the gate."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(say_os_errors)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.wakes.stop.set)
         beside: list[asyncio.Task[None]] = []
@@ -117,7 +120,7 @@ class Daemon:
     async def _stand_by(self) -> None:
         """Wait for the lead. Until then answer the hook (slurmctld may be here); update nothing."""
         looked = time.monotonic()
-        while not self.wakes.stop.is_set() and not await asyncio.to_thread(self.lease.take):
+        while not self.wakes.stop.is_set() and not await self.lease.taken():
             if self.leading is None:
                 self.leading = False
                 self.gate.note(held=False)
@@ -138,7 +141,7 @@ class Daemon:
     async def _give_up_the_lead(self) -> None:
         if self.leading:
             await self.gate.heed(GateEvent.STOP)
-        self.lease.release()
+        await self.lease.released()
 
     async def _open_in_time(self) -> None:
         """Open the gate once cycles have failed for too long, whatever the present one waits for.
@@ -157,7 +160,6 @@ class Daemon:
         while not self.wakes.stop.is_set():
             self.wakes.begin()
             self._cycle_began = time.monotonic()
-            self.journal.prune(time.time())
             if await self._cycle():
                 self.wakes.wake()
             if not self.health.failures and self.gate.state in {GateState.CLOSED, GateState.OPEN}:
@@ -172,7 +174,7 @@ class Daemon:
         at once."""
         try:
             more = await self.cycle.run()
-            await self.hook.update(self.cycle.inventory)
+            await self.hook.update(self.cycle.inventory, self.cycle.openings)
         except SlurmError as error:
             self.health.failed(self._cycle_began)
             log.error("cycle given up: %s", error.message)
@@ -207,22 +209,27 @@ class Daemon:
             self.leading = False  # maybe another one leads: whoever outlives us finds out
             raise
 
-    def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:
+    async def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:
         if request.op == "history":
-            return self._history(request.job, caller)
+            return await self._history(request.job, caller)
         if request.op == "status":
             return self._status(caller)
         if request.op == "memory":
             return self.cycle.told()
         if request.op == "bypass":
             log.info("bypass %s, by %s", "on" if request.on else "off", caller.name or caller.uid)
-            self.gate.set_bypass(on=request.on)
+            await self.gate.keep_bypass(on=request.on)
         self.wakes.wake()
         return {}
 
-    def _history(self, key: str, caller: Caller) -> dict[str, Any]:
+    async def _history(self, key: str, caller: Caller) -> dict[str, Any]:
         """What the journal has of a job, for its user and for admins."""
-        history = self.journal.history(key)
+        await self.journal.written()
+        history = await self.journal.ask(
+            lambda journal: journal.history(key), None, HISTORY_SECONDS
+        )
+        if history is None:
+            raise HetError("the journal does not answer", "see hetd's log, and paths.journal")
         if not caller.admin and (not caller.name or history.user != caller.name):
             raise HetError(f"job {key[:40]} is not yours", "its user and admins may ask")
         return {"history": msgspec.to_builtins(history)}

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import pwd
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from socket import SOCK_STREAM
@@ -43,7 +43,7 @@ class Caller:
     admin: bool
 
 
-Handler = Callable[[ControlRequest, Caller], dict[str, Any]]
+Handler = Callable[[ControlRequest, Caller], Awaitable[dict[str, Any]]]
 
 
 class ControlServer:
@@ -74,7 +74,8 @@ class ControlServer:
                 return
             line = await asyncio.wait_for(reader.readline(), READ_SECONDS)
             caller = await asyncio.to_thread(self._caller, peer_uid(writer))
-            writer.write(json.dumps(self._answer(line, caller)).encode() + b"\n")
+            answer = await self._answer(line, caller)
+            writer.write(json.dumps(answer).encode() + b"\n")
             await asyncio.wait_for(writer.drain(), READ_SECONDS)
         except (ValueError, TimeoutError, ConnectionError) as error:
             log.debug("a control connection gave no request: %s", error)
@@ -92,7 +93,7 @@ class ControlServer:
             name = ""
         return Caller(uid, name, uid in {0, os.getuid()} or name in self.operators)
 
-    def _answer(self, line: bytes, caller: Caller) -> dict[str, Any]:
+    async def _answer(self, line: bytes, caller: Caller) -> dict[str, Any]:
         try:
             request = msgspec.json.decode(line, type=ControlRequest)
         except (msgspec.DecodeError, RecursionError):
@@ -105,6 +106,6 @@ class ControlServer:
             who = "root, SlurmUser and the configuration's operators"
             return {"ok": False, "error": f"{request.op} is for {who}", "hint": "use sudo"}
         try:
-            return {"ok": True, **self.handler(request, caller)}
+            return {"ok": True, **await self.handler(request, caller)}
         except HetError as error:
             return {"ok": False, "error": error.message, "hint": error.hint}

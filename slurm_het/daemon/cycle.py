@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
-from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.mark import MARK, at_once_mark
+from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Plan, Snapshot
 from slurm_het.core.planner.alarm import next_change
+from slurm_het.core.planner.at_once import Openings, openings_of
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import (
@@ -33,10 +35,12 @@ from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.endings import Endings
 from slurm_het.daemon.expectation import Expectation
 from slurm_het.daemon.gate import Gate
+from slurm_het.daemon.last_plans import LastPlans
+from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
 from slurm_het.daemon.release import Releaser
 from slurm_het.daemon.strays import Strays
 from slurm_het.daemon.told import tell
-from slurm_het.journal import Journal
+from slurm_het.journal import Planning, Records
 from slurm_het.settings import Config
 from slurm_het.slurm import SlurmClient
 from slurm_het.solve import Deadline, Solver
@@ -45,6 +49,7 @@ from slurm_het.times import local_time
 log = logging.getLogger("hetd.cycle")
 
 CheckLead = Callable[[], Awaitable[None]]
+NOTHING: Mapping[str, float] = {}
 RECOUNT_SECONDS = 30.0  # where one recount did not help, another right after it will not either
 
 
@@ -77,7 +82,7 @@ class Cycle:
         config: Config,
         slurm: SlurmClient,
         gate: Gate,
-        journal: Journal,
+        journal: Records,
         solver: Solver,
         clocks: Clocks = Clocks(),  # noqa: B008  # frozen
         check_lead: CheckLead = _alone,
@@ -91,7 +96,10 @@ class Cycle:
         self.releaser = Releaser(slurm, config.policy, self.pins, self.ticks)
         self.strays = Strays(slurm, config.policy, self.memory, journal)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
+        self.last_plans = LastPlans(journal, config.policy)
         self.inventory = Inventory({})
+        self.openings: Openings | None = None  # what the last cycle left for interactive jobs
+        self.placed: Callable[[], int] = lambda: 0  # how many of them the hook has given nodes
         self.report = Report()
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
         self.alarm: float | None = None  # when to look again at the latest; of the clock
@@ -99,13 +107,17 @@ class Cycle:
         self._journaled: set[tuple[str, int, bool]] = set()
         self._expectation = Expectation(journal, config, clocks, self._relax)
         self._counted = float("-inf")
+        self._at_once: set[int] = set()
 
     async def run(self) -> bool:
         """Run one cycle; returns whether another may find more to do at once."""
         began = time.perf_counter()
         self.happened, self.alarm = [], None
+        left, self.openings = self.openings, None
+        since, placed = self.ticks(), self.placed()
         observed = await self._observe()
         back = await self._settle(observed)
+        await self.gate.look()
         if await self.gate.heed(self.gate.read(observed.snapshot)) is not GateOrder.PLAN:
             return await self._not_now()
         if back:  # or others would get their places, before they can be planned anew
@@ -116,8 +128,14 @@ class Cycle:
         expected = await self._expect(prepared)
         decided = await asyncio.to_thread(self._decide, prepared, expected)
         self._record(prepared, decided, time.perf_counter() - began)
+        await self.journal.written()
         await self.check_lead()
+        gives = decided.placements or prepared.ahead.reserve or prepared.way.evictions
+        if gives and self.placed() > placed:  # on nodes that this plan takes for free, maybe
+            self.openings = left
+            return True
         moved, released = await self._apply(prepared, decided)
+        self.openings = openings_of(prepared, self.pins.pins.values(), since)
         self.alarm = next_change(prepared)
         return moved or self._more(prepared, released)
 
@@ -132,7 +150,8 @@ class Cycle:
 
     async def _observe(self) -> Observed:
         snapshot = await self.slurm.snapshot()
-        observed = observe(snapshot, self.policy, self.memory, self.ticks(), self.journal.last_plan)
+        last_plan = await self.last_plans.of(snapshot)
+        observed = observe(snapshot, self.policy, self.memory, self.ticks(), last_plan)
         self._take_over(observed)
         for key in observed.recovered:
             log.info("job %s is pinned and waits: it was released before, or requeued", key)
@@ -176,18 +195,32 @@ class Cycle:
             await self.gate.repeat()
 
     async def _see_to_the_queue(self, prepared: Prepared) -> None:
-        """Journal the jobs' classes; hand over jobs that are not ours; classify those that came
-        past the hook."""
+        """Journal whose jobs are gated, and their classes; hand over jobs that are not ours;
+        classify those that came past the hook."""
         classified = prepared.queue.classifications
         gated = {
-            (job.key, job.submit_time, MARK in job.admin_comment): (job, classified[job.label])
+            (job.key, job.submit_time, MARK in job.admin_comment): (job, classified.get(job.label))
             for job in prepared.snapshot.jobs
-            if job.label in classified
+            if job.label in classified or is_gated(job, self.policy)
         }
-        self.journal.record_jobs(gated[new] for new in gated.keys() - self._journaled)
+        if new := [gated[name] for name in gated.keys() - self._journaled]:
+            self.journal.write(lambda journal: journal.record_jobs(new))
         self._journaled = set(gated)
-        await self.strays.hand_over(prepared.queue, self.clock(), self.ticks())
+        self._see_who_came_at_once(prepared.snapshot)
+        await self.strays.hand_over(prepared, self.clock(), self.ticks())
         await self.strays.adopt(prepared)
+
+    def _see_who_came_at_once(self, snapshot: Snapshot) -> None:
+        """Journal the interactive jobs that did not wait in the gate."""
+        here = {job.id: mark for job in snapshot.jobs if (mark := at_once_mark(job))}
+        new = [job for job in snapshot.jobs if job.id in here.keys() - self._at_once]
+        self._at_once = set(here)
+        if new:
+            known = [(job, here[job.id].classification) for job in new]
+            self.journal.write(lambda journal: journal.record_jobs(known))
+            detail = "it was given its nodes when it was submitted"
+            came = [Outcome(job.key, Event.AT_ONCE, detail) for job in new]
+            journal_outcomes(self.journal, self.clock(), came, snapshot)
 
     async def _expect(self, prepared: Prepared) -> Forecast:
         jobs = prepared.snapshot.jobs
@@ -200,6 +233,11 @@ class Cycle:
         deadline = Deadline(self.solver, self.config.planner.deadline_seconds)
         decided = decide(prepared, expected, deadline.solve, deadline.hurry)
         learn(self.memory, prepared, decided)
+        if decided.refused:
+            log.error(
+                "the solver's plan was refused, first-fit's is used: %s; please report this",
+                decided.refused,
+            )
         if decided.left_out:
             log.warning(
                 "%d of %d jobs were not looked at: the plan's time (%g s) was up; raise"
@@ -214,11 +252,11 @@ class Cycle:
         reserved, evictions = prepared.ahead.reserve, prepared.way.evictions
         if evictions:
             preempting = Plan(tuple(made.placement for made in evictions), status="preempting")
-            self.journal.record_plan(now, 0.0, tasks, preempting)
+            self._journal_plan(prepared, preempting, 0.0)
         if reserved:
             starts = {r.task.key: r.start for r in reserved}
             ahead = Plan(tuple(r.placement for r in reserved), status="reserved")
-            self.journal.record_plan(now, 0.0, tasks, ahead, starts)
+            self._journal_plan(prepared, ahead, 0.0, starts)
         waits, kept, held = prepared.way.waits, prepared.ahead.kept, prepared.held
         reasons = {**decided.waiting, **kept, **waits, **held}
         waiting = {key: reason.told(local_time) for key, reason in reasons.items()}
@@ -228,12 +266,21 @@ class Cycle:
             waiting, users,
         )  # fmt: skip
         if decided.placements or decided.status == "refused":
-            self.journal.record_plan(now, seconds, tasks, decided)
+            self._journal_plan(prepared, decided, seconds)
             log.info(
                 "planned %d of %d tasks in %.0f ms (%s, gap %.2f %%)",
                 len(decided.placements), tasks, seconds * 1e3, decided.status,
                 decided.gap * 100,
             )  # fmt: skip
+
+    def _journal_plan(
+        self, prepared: Prepared, plan: Plan, seconds: float, starts: Mapping[str, float] = NOTHING
+    ) -> None:
+        now, tasks = self.clock(), len(prepared.ahead.tasks) + prepared.queue.unlisted
+        planned = {placement.key for placement in plan.placements}
+        beside = Planning(submitted_of(planned, prepared.snapshot), starts)
+        self.last_plans.made(plan, beside)
+        self.journal.write(lambda journal: journal.record_plan(now, seconds, tasks, plan, beside))
 
     async def _apply(self, prepared: Prepared, decided: Plan) -> tuple[bool, list[Outcome]]:
         """Update the jobs that the plan moves.
@@ -251,8 +298,8 @@ class Cycle:
         return moved, released
 
     def _note(self, snapshot: Snapshot, outcomes: Sequence[Outcome]) -> None:
-        self.journal.record_outcomes(self.clock(), outcomes)
         if outcomes:
+            journal_outcomes(self.journal, self.clock(), outcomes, snapshot)
             users = {job.key: job.user for job in snapshot.jobs}
             self.happened += [(outcome, users.get(outcome.key, "")) for outcome in outcomes]
 

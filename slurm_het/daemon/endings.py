@@ -12,7 +12,7 @@ from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.errors import SlurmError
-from slurm_het.journal import Journal
+from slurm_het.journal import Records
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.endings")
@@ -29,7 +29,7 @@ class Endings:
     """
 
     def __init__(
-        self, slurm: SlurmClient, policy: Policy, journal: Journal, ticks: Callable[[], float]
+        self, slurm: SlurmClient, policy: Policy, journal: Records, ticks: Callable[[], float]
     ) -> None:
         self.slurm, self.policy, self.journal, self.ticks = slurm, policy, journal, ticks
         self._ours: set[int] = set()  # the ids of the jobs that are seen
@@ -86,4 +86,4 @@ class Endings:
     def _journal(self, jobs: Iterable[Job]) -> None:
         ends = [end for job in jobs if (end := end_of(job))]
         if ends:
-            self.journal.record_ends(ends)
+            self.journal.write(lambda journal: journal.record_ends(ends))

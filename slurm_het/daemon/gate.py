@@ -6,6 +6,7 @@ import contextlib
 import logging
 from pathlib import Path
 
+from slurm_het.aside import Aside
 from slurm_het.core.gate import GateEvent, GateOrder, GateState, step
 from slurm_het.core.model import Snapshot
 from slurm_het.errors import HetError, SlurmError
@@ -13,6 +14,7 @@ from slurm_het.opener import Holds
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.gate")
+STORAGE_SECONDS = 2.0  # so long the state directory may take to answer
 _SEEN = {"UP": GateEvent.UP, "DOWN": GateEvent.DOWN, "INACTIVE": GateEvent.DOWN}
 
 
@@ -32,6 +34,8 @@ class Gate:
         self.partition = partition
         self.holds = holds
         self.flag = bypass_flag(state_dir)
+        self.bypass = False  # whether `slurm-het bypass on` holds
+        self._storage = Aside("bypass")
         self.state = GateState.RECOVERING
         self.refusal: SlurmError | None = None  # why it could not be opened, at the last try
         self._seen = ""
@@ -41,13 +45,24 @@ class Gate:
         """Whether the intake was UP when it was last seen or set."""
         return self._seen == "UP"
 
-    @property
-    def bypass(self) -> bool:
-        """Whether `slurm-het bypass on` holds."""
-        return self.flag.exists()
+    async def look(self) -> None:
+        """See whether bypass is on; as it was while the state directory does not answer."""
+        try:
+            self.bypass = await self._storage.run(self.flag.exists, STORAGE_SECONDS)
+        except (TimeoutError, OSError) as error:
+            why = getattr(error, "strerror", None) or f"no answer in {STORAGE_SECONDS:g} s"
+            log.error("cannot see %s (%s): bypass is taken to be as it was", self.flag, why)
+
+    async def keep_bypass(self, *, on: bool) -> None:
+        """`set_bypass` in bounded time. Raises HetError."""
+        try:
+            await self._storage.run(lambda: self.set_bypass(on=on), STORAGE_SECONDS)
+        except TimeoutError as error:
+            raise HetError(f"{self.flag} does not answer", "see to paths.state_dir") from error
 
     def set_bypass(self, *, on: bool) -> None:
         """Keep what `slurm-het bypass` says. Raises HetError if it cannot be kept."""
+        self.bypass = on
         try:
             if on:
                 self.flag.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from slurm_het.core.planner.outcomes import Event, Outcome
 
@@ -12,24 +13,49 @@ OWN_FAULT = (
 )  # fmt: skip
 """Slurm's words about a refused update that say nothing about the job: no job would be moved."""
 NOT_DONE = frozenset({Event.REFUSED, Event.BUSY, Event.KEPT})
+DONE = frozenset({Event.RELEASED, Event.RESERVED, Event.RETURNED})  # Slurm took the update
+STARTED = frozenset({Event.STARTED, Event.ELSEWHERE})
 BACK_USERS = 2
 """A job that is back in the gate may have been put there by its user; jobs of two, hardly."""
+
+
+@dataclass
+class _Vain:
+    """Updates without effect in a row: how many, since when, and when the last one was."""
+
+    times: int = 0
+    since: float = 0.0
+    last: float = 0.0
+    words: str = ""
+    users: set[str] = field(default_factory=set)
+
+    def add(self, words: str, user: str, now: float, spacing: float) -> None:
+        if not self.times or now - self.last > spacing:
+            self.times, self.since = 0, now
+            self.users.clear()
+        self.times, self.last, self.words = self.times + 1, now, words
+        self.users.add(user)
+
+    def lasts(self, patience: float, spacing: float, now: float) -> bool:
+        return self.times >= 2 and now - self.since >= patience and now - self.last <= spacing
 
 
 class Health:
     """What failed, and since when; times are seconds of a clock that never goes back.
 
     `patience` is how long reads, or updates, may all fail before the gate must not stay closed.
+    Updates that fail more than `spacing` apart have nothing to do with each other: what is refused
+    is tried again sooner.
     """
 
-    def __init__(self, patience: float) -> None:
-        self.patience = patience
+    def __init__(self, patience: float, spacing: float) -> None:
+        self.patience, self.spacing = patience, max(spacing, 2 * patience)
         self.failures = 0
         self._failing_since = 0.0
-        self._vain_since: float | None = None
-        self._vain = 0
-        self._back: set[str] = set()  # users
-        self._words = ""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._refused, self._back = _Vain(), _Vain()
 
     def failed(self, began: float) -> None:
         """A cycle that began then was given up: Slurm could not be read."""
@@ -37,26 +63,19 @@ class Health:
         self.failures += 1
         self._forget()  # what failed to be updated was no fault of the updates
 
-    def _forget(self) -> None:
-        self._vain_since, self._vain = None, 0
-        self._back.clear()
-
     def worked(self, happened: Iterable[tuple[Outcome, str]], now: float) -> None:
         """A cycle came to its end; what became of jobs in it, each with the job's user."""
         self.failures = 0
         for (_, event, detail), user in happened:
-            if event in {Event.STARTED, Event.ELSEWHERE}:
+            if event in STARTED:
                 self._forget()
+            elif event in DONE:
+                self._refused = _Vain()
             elif event is Event.BACK:
-                self._back.add(user)
-                if len(self._back) >= BACK_USERS:
-                    self._in_vain("released jobs are in the intake again", now)
+                words = "released jobs are in the intake again"
+                self._back.add(words, user, now, self.spacing)
             elif event in NOT_DONE and any(word in detail for word in OWN_FAULT):
-                self._in_vain(detail, now)
-
-    def _in_vain(self, words: str, now: float) -> None:
-        self._vain_since = now if self._vain_since is None else self._vain_since
-        self._vain, self._words = self._vain + 1, words
+                self._refused.add(detail, user, now, self.spacing)
 
     def failing(self, now: float) -> bool:
         """Whether reads have failed for so long that the gate must not stay closed for it."""
@@ -64,9 +83,11 @@ class Health:
 
     def useless(self, now: float) -> str:
         """Why this hetd does no good: its updates have no effect. '' if they have some."""
-        if self._vain_since is None or self._vain < 2 or now - self._vain_since < self.patience:
-            return ""
-        return (
-            f"{self._vain} updates of jobs in {now - self._vain_since:.0f} s had no effect"
-            f" ({self._words[-120:]}): the gate is left to plain Slurm"
-        )
+        counted = [self._refused] + [self._back] * (len(self._back.users) >= BACK_USERS)
+        for vain in counted:
+            if vain.lasts(self.patience, self.spacing, now):
+                return (
+                    f"{vain.times} updates of jobs in {now - vain.since:.0f} s had no effect"
+                    f" ({vain.words[-120:]}): the gate is left to plain Slurm"
+                )
+        return ""

@@ -2,8 +2,9 @@
 
 Measured with planning in the same process: one hook call in a hundred of a burst of 200 took the
 whole 50 ms deadline, waiting for Python's interpreter lock. The parent sends the inventory when
-what it offers changes; the child says when it is ready and when it admitted a job. Either ends
-when the other does: no admission without a planner, no planner without admission.
+what it offers changes, and what each cycle leaves for interactive jobs; the child says when it is
+ready and when it admitted a job. Either ends when the other does: no admission without a planner,
+no planner without admission.
 
 The hook keeps the reply to a request that comes again and again, for KEEP_SECONDS: asking took
 2.5 % of a flood's CPU time, and slurmctld holds its locks meanwhile (`./dev bench submit`, 22.05).
@@ -19,7 +20,7 @@ import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,8 +29,9 @@ import msgspec
 
 from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.admission import admit_message
+from slurm_het.core.jobs.admission import Admission, Admitted, admit_message
 from slurm_het.core.model import Node
+from slurm_het.core.planner.at_once import AtOnce, Openings
 from slurm_het.core.reservations.closings import can_plan_inside
 from slurm_het.daemon.hook_server import HookServer, answer
 from slurm_het.daemon.logs import set_up_logging
@@ -39,7 +41,7 @@ from slurm_het.settings import Config
 log = logging.getLogger("hetd.hook")
 LENGTH = struct.Struct(">I")
 MAX_FRAME = 64 << 20
-READY, ADMITTED, KEPT, URGENT = b"r", b"a", b"k", b"u"
+READY, ADMITTED, KEPT, URGENT, AT_ONCE = b"r", b"a", b"k", b"u", b"o"
 START_SECONDS = 20.0
 REMEMBERED = 64
 TELL_SECONDS = 0.02
@@ -50,6 +52,15 @@ APART seconds after the one before. Whoever submits a few jobs a second is plann
 """
 KEPT_BYTES = 16384
 """The longest request whose reply the hook keeps (MAX_KEPT_BYTES in het_transport.lua)."""
+LATE_SECONDS = 2.0
+"""A cycle that ends so long after it was due does not hang."""
+
+
+class Offered(msgspec.Struct):
+    """What the parent sends: the inventory if it has changed, and what the last cycle left."""
+
+    inventory: Inventory | None = None
+    openings: Openings | None = None
 
 
 def offer(inventory: Inventory) -> Inventory:
@@ -84,7 +95,8 @@ def offer(inventory: Inventory) -> Inventory:
 
 
 OnAdmit = Callable[[int, bool, bool], None]
-"""Called with how many jobs were admitted, and whether any reply is `kept`, any job `urgent`."""
+"""Called with how many jobs went to the gate (0: those that came have their nodes already), and
+whether any reply is `kept`, any job `urgent`."""
 
 
 class HookChild:
@@ -94,8 +106,9 @@ class HookChild:
         self.config = config
         self.on_admit = on_admit
         self.on_exit = on_exit
+        self.placed = 0  # so many interactive jobs did not wait in the gate
         self._process: asyncio.subprocess.Process | None = None
-        self._sent: Inventory | None = None
+        self._sent = Offered()
         self._listener: asyncio.Task[None] | None = None
 
     async def start(self, inventory: Inventory) -> None:
@@ -114,17 +127,18 @@ class HookChild:
             raise HetError("the hook's process did not start", "its reason stands above in the log")
         self._listener = asyncio.create_task(self._listen(self._process.stdout))
 
-    async def update(self, inventory: Inventory) -> None:
-        """Send the inventory if what it offers changed."""
-        offered = offer(inventory)
+    async def update(self, inventory: Inventory, openings: Openings | None = None) -> None:
+        """Send the inventory if what it offers changed, and what the cycle left."""
+        offered, sent = offer(inventory), self._sent
+        new = Offered(None if offered == sent.inventory else offered, openings)
         stdin = self._process.stdin if self._process else None
-        if offered == self._sent or stdin is None:
+        if stdin is None or (new.inventory is None and openings is None and not sent.openings):
             return
-        payload = msgspec.msgpack.encode(offered)
+        payload = msgspec.msgpack.encode(new)
         stdin.write(LENGTH.pack(len(payload)) + payload)
         with contextlib.suppress(ConnectionError):  # its end is heard by _listen
             await stdin.drain()
-        self._sent = offered
+        self._sent = Offered(offered, openings)
 
     async def stop(self) -> None:
         """End it: it removes its socket, so that the hook fails at once, not late."""
@@ -140,6 +154,7 @@ class HookChild:
 
     async def _listen(self, stdout: asyncio.StreamReader) -> None:
         while told := await stdout.read(4096):
+            self.placed += told.count(AT_ONCE)
             self.on_admit(told.count(ADMITTED), KEPT in told, URGENT in told)
         log.error("the hook's process ended: hetd stops, the gate opens")
         self.on_exit()
@@ -157,8 +172,15 @@ class _Notice:
 
     def admitted(self, kept: bool, urgent: bool) -> None:
         """One more; `kept`: the hook may admit others like it unasked; `urgent`: srun, salloc."""
-        self._untold += ADMITTED + (KEPT if kept else b"") + (URGENT if urgent else b"")
-        if not self._due or urgent:
+        self._add(ADMITTED + (KEPT if kept else b"") + (URGENT if urgent else b""), urgent)
+
+    def placed(self) -> None:
+        """One more, which did not go to the gate."""
+        self._add(AT_ONCE, True)
+
+    def _add(self, notice: bytes, at_once: bool) -> None:
+        self._untold += notice
+        if not self._due or at_once:
             self._tell()
 
     def _tell(self) -> None:
@@ -205,7 +227,14 @@ class _Serving:
         self.server = HookServer(config.paths.hook_socket, self.answer)
         self.notice = _Notice()
         self.repeats = Repeats()
+        self.at_once = AtOnce(config.policy, config.planner.poll_seconds + LATE_SECONDS)
         self.offered(Inventory({}))
+
+    def heard(self, offered: Offered) -> None:
+        """Take over what the parent sent."""
+        self.at_once.openings = offered.openings
+        if offered.inventory:
+            self.offered(offered.inventory)
 
     def offered(self, inventory: Inventory) -> None:
         """Admit by this inventory from now on.
@@ -213,7 +242,7 @@ class _Serving:
         Whoever submits much submits the same script again and again, and it is read once: the
         replies to the last REMEMBERED requests, of at most 256 KiB each, are kept.
         """
-        self.inventory = inventory
+        self.inventory = self.at_once.known = inventory
 
         @lru_cache(maxsize=REMEMBERED)
         def remembered(body: bytes, keep_ms: int) -> bytes:
@@ -224,18 +253,38 @@ class _Serving:
 
     def answer(self, body: bytes) -> bytes:
         """The reply's frame to a request's body. Raises WireError."""
-        keep = self.repeats.again(body, time.monotonic())
+        now, interactive = time.monotonic(), b"&script=" not in body
+        if interactive and (reply := self._answer_at_once(body, now)):
+            self.notice.placed()
+            return reply
+        keep = self.repeats.again(body, now)
         reply = self._remembered(body, round(KEEP_SECONDS * 1000) if keep else 0)
         admits = b"action=admit" in reply
-        self.notice.admitted(keep and admits, admits and b"&script=" not in body)
+        if admits:
+            self.at_once.somebody_waits(now)
+        self.notice.admitted(keep and admits, admits and interactive)
         return reply
+
+    def _answer_at_once(self, body: bytes, now: float) -> bytes:
+        """The reply that starts the job; empty if it has to wait."""
+        placed = False
+
+        def admit(sent: Mapping[str, str]) -> Admission:
+            nonlocal placed
+            made = admit_message(sent, self.config.policy, self.inventory)
+            there = self.at_once.place(sent, made, now) if isinstance(made, Admitted) else None
+            placed = there is not None
+            return there or made
+
+        reply = answer(body, admit) if self.at_once.any_left(now) else b""
+        return reply if placed else b""
 
     async def run(self) -> None:
         os.set_blocking(1, False)
         reader = asyncio.StreamReader(limit=1 << 20)
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        decoder = msgspec.msgpack.Decoder(Inventory)
+        decoder = msgspec.msgpack.Decoder(Offered)
         serving = False
         try:
             with contextlib.suppress(asyncio.IncompleteReadError):
@@ -243,7 +292,7 @@ class _Serving:
                     (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
                     if length > MAX_FRAME:
                         raise HetError(f"an inventory of {length} bytes is too large")
-                    self.offered(decoder.decode(await reader.readexactly(length)))
+                    self.heard(decoder.decode(await reader.readexactly(length)))
                     if not serving:
                         serving = True
                         await self.server.start()

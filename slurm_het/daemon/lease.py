@@ -8,18 +8,23 @@ locks, so the holder writes its name into the file and reads it again before it 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import fcntl
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+from slurm_het.aside import Aside
 from slurm_het.errors import LeadError, LeadTakenError
 
 CHECK_SECONDS = 5.0
+RELEASE_SECONDS = 1.0
+T = TypeVar("T")
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -36,6 +41,7 @@ class Lease:
         # The random part: pids and host names repeat.
         self.name = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(8)}\n".encode()
         self._fd = -1
+        self._storage = Aside("lease")
 
     def take(self) -> bool:
         """Take the lead if nobody has it. Raises LeadError if the file cannot be used."""
@@ -51,6 +57,9 @@ class Lease:
         except BlockingIOError:
             os.close(fd)
             return False
+        except OSError as error:
+            os.close(fd)
+            raise self._unusable(error) from error
         self._fd = fd
         return True
 
@@ -68,12 +77,25 @@ class Lease:
         who = found.decode("ascii", "replace").split(" ")[0][:64]
         raise LeadTakenError(f"the lead is lost: {self.path} is {who!r}'s")
 
+    async def taken(self) -> bool:
+        """`take` in bounded time, beside the event loop."""
+        return await self._in_time(self.take)
+
     async def checked(self) -> None:
         """`check` in bounded time, beside the event loop."""
+        await self._in_time(self.check)
+
+    async def released(self) -> None:
+        """`release`, if its storage answers soon; else the end of this process does it."""
+        with contextlib.suppress(TimeoutError):
+            await self._storage.run(self.release, RELEASE_SECONDS)
+
+    async def _in_time(self, what: Callable[[], T]) -> T:
         try:
-            await asyncio.wait_for(asyncio.to_thread(self.check), CHECK_SECONDS)
+            return await self._storage.run(what, CHECK_SECONDS)
         except TimeoutError as error:
-            raise LeadError(f"{self.path} did not answer for {CHECK_SECONDS:g} s") from error
+            why = f"{self.path} did not answer for {CHECK_SECONDS:g} s"
+            raise LeadError(why, "see to the storage of paths.state_dir") from error
 
     def release(self) -> None:
         """Give the lead to whoever asks next."""
@@ -82,6 +104,16 @@ class Lease:
                 os.ftruncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
+
+    def _unusable(self, error: OSError) -> LeadError:
+        if error.errno in _NO_LOCKS:
+            hint = (
+                "only a lock says who plans: mount it with locks (Lustre: flock, NFS: without"
+                " nolock), or let paths.state_dir lie on another file system"
+            )
+            return LeadError(f"the file system of {self.path} has no locks: {error.strerror}", hint)
+        hint = "paths.state_dir must be SlurmUser's, and `lease` in it a plain file"
+        return LeadError(f"cannot use {self.path}: {error.strerror}", hint)
 
     def _write(self, fd: int) -> None:
         try:

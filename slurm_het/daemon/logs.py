@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from slurm_het.core.syntax.printable import clean, clean_lines
 from slurm_het.sparing import Sparing
+
+log = logging.getLogger("hetd")
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -26,7 +30,7 @@ class CleanFormatter(logging.Formatter):
 
 
 MOST_A_MINUTE = {logging.INFO: 60, logging.WARNING: 6, logging.ERROR: 6, logging.CRITICAL: 6}
-"""Of one kind, which is what one statement of ours logs."""
+"""Of one kind, which is what one statement of ours logs. Of a fault the same words come once."""
 
 
 class SparingFilter(logging.Filter):
@@ -42,12 +46,33 @@ class SparingFilter(logging.Filter):
         most = MOST_A_MINUTE.get(record.levelno)
         if most is None:
             return True
-        kind = record.name, str(record.msg)[:200]
-        left_out = self._sparing.left_out(kind, most, self.ticks())
-        if left_out:
-            record.msg = f"{record.getMessage()} (and {left_out} more like this before)"
+        words, kind = record.getMessage()[:300], str(record.msg)[:200]
+        same: int | None = 0
+        if record.levelno >= logging.WARNING and words != kind:
+            same = self._sparing.left_out((record.name, 1, words), 1, self.ticks())
+        most = 1 if words == kind and record.levelno >= logging.WARNING else most
+        if same is None:
+            return False
+        left_out = self._sparing.left_out((record.name, most, kind), most, self.ticks())
+        if left_out is None:
+            return False
+        if left_out or same:
+            more = left_out + same
+            record.msg = f"{record.getMessage()} (and {more} more like this before)"
             record.args = ()
-        return left_out is not None
+        return True
+
+
+def say_os_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the event loop could not do for want of something (descriptors): a line, no traceback.
+
+    An exception handler for `loop.set_exception_handler`.
+    """
+    error = context.get("exception")
+    if isinstance(error, OSError):
+        log.error("%s: %s", context["message"], error.strerror)
+    else:
+        loop.default_exception_handler(context)
 
 
 def set_up_logging(*, verbose: bool = False) -> None:

@@ -25,7 +25,28 @@ def uid_behind(sock: socket.socket) -> int:
 
 
 def claim_socket(path: Path, kind: socket.SocketKind, mode: int) -> socket.socket:
-    """Bind a unix socket, taking over what a dead daemon left. Raises HetError if one is alive."""
+    """Bind a unix socket, taking over what a dead daemon left. Raises HetError if one is alive, or
+    if it cannot be had."""
+    try:
+        return _claimed(path, kind, mode)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise HetError(
+            f"cannot listen on {path}: {error.strerror or error}{where}",
+            f"{path.parent} must be SlurmUser's own directory; systemd makes /run/slurm-het",
+        ) from error
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to (device, inode); None if there is none, or one cannot tell."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _claimed(path: Path, kind: socket.SocketKind, mode: int) -> socket.socket:
     if not path.parent.exists():
         path.parent.mkdir(parents=True)
         path.parent.chmod(0o755)  # whatever our umask: the socket's own mode says who may
@@ -43,9 +64,9 @@ def claim_socket(path: Path, kind: socket.SocketKind, mode: int) -> socket.socke
     before = os.umask(0o777 & ~mode)
     try:
         sock.bind(str(path))
-    except OSError as error:
+    except OSError:
         sock.close()
-        raise HetError(f"cannot listen on {path}: {error.strerror}") from error
+        raise
     finally:
         os.umask(before)
     return sock

@@ -9,7 +9,6 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import Admission, Passed, admit_record
 from slurm_het.core.jobs.mark import MAX_COMMENT, decode_comment, without_mark
 from slurm_het.core.jobs.reading import Handover
-from slurm_het.core.jobs.task_pools import TaskPools
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import moved_away
@@ -17,8 +16,9 @@ from slurm_het.core.planner.proposal import Memory, Observed, Prepared
 from slurm_het.core.planner.updates import return_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import MovedAway, PlacedBySlurm
+from slurm_het.daemon.outcomes import journal_outcomes
 from slurm_het.errors import SlurmBusyError, SlurmError
-from slurm_het.journal import Journal
+from slurm_het.journal import Records
 from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.intake")
@@ -29,18 +29,19 @@ class Strays:
     """Hands over what plain Slurm places, and classifies what came past the hook."""
 
     def __init__(
-        self, slurm: SlurmClient, policy: Policy, memory: Memory, journal: Journal
+        self, slurm: SlurmClient, policy: Policy, memory: Memory, journal: Records
     ) -> None:
         self.slurm, self.policy = slurm, policy
         self.memory, self.journal = memory, journal
 
-    async def hand_over(self, queue: TaskPools, now: float, ticks: float) -> None:
+    async def hand_over(self, prepared: Prepared, now: float, ticks: float) -> None:
         """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
+        queue = prepared.queue
         due = [k for k in queue.handovers if self.memory.pins.may_try(k, ticks)][:MAX_AT_ONCE]
         outcomes = await asyncio.gather(
             *(self._hand_over_one(key, queue.handovers[key], ticks) for key in due)
         )
-        self.journal.record_outcomes(now, outcomes)
+        journal_outcomes(self.journal, now, outcomes, prepared.snapshot)
 
     async def _hand_over_one(self, key: str, handover: Handover, ticks: float) -> Outcome:
         why = str(PlacedBySlurm(handover.why))
@@ -67,7 +68,7 @@ class Strays:
         jobs = [job for job in observed.snapshot.jobs if job.partition in pools]
         moved = [job for job in jobs if moved_away(job, observed.inventory)]
         outcomes = await asyncio.gather(*(self._unbind_one(job) for job in moved[:MAX_AT_ONCE]))
-        self.journal.record_outcomes(now, outcomes)
+        journal_outcomes(self.journal, now, outcomes, observed.snapshot)
 
     async def _unbind_one(self, job: Job) -> Outcome:
         mark = decode_comment(job.admin_comment)

@@ -63,8 +63,12 @@ class Wakes:
         self._urgent.clear()
 
     def admitted(self, jobs: int, kept: bool, urgent: bool) -> None:
-        """The hook admitted jobs; `kept`: it gives the last reply itself for a while; `urgent`:
-        somebody sits before a terminal, so nothing settles first."""
+        """The hook sent jobs to the gate; `kept`: it gives the last reply itself for a while;
+        `urgent`: somebody sits before a terminal, so nothing settles first."""
+        loop = asyncio.get_running_loop()
+        if not jobs:  # all have their nodes: hetd looks once it takes nothing from their start
+            loop.call_later(ADMISSION_WAKES[-1], self.wake)
+            return
         self._admissions += jobs
         if kept:
             self._flood_until = time.monotonic() + KEEP_SECONDS
@@ -73,7 +77,6 @@ class Wakes:
         self.wake()
         for look in self._looks:
             look.cancel()
-        loop = asyncio.get_running_loop()
         later = KEEP_SECONDS if kept else 0.0
         self._looks = [loop.call_later(later + delay, self.wake) for delay in ADMISSION_WAKES]
 

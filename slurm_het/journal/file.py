@@ -1,4 +1,4 @@
-"""The journal's file: its tables, and what happens when it cannot be written or read."""
+"""The journal's file: how it is opened, and what happens when it cannot be written or read."""
 
 from __future__ import annotations
 
@@ -13,54 +13,38 @@ from typing import Self
 import msgspec
 
 from slurm_het.errors import HetError
+from slurm_het.journal.schema import bring_up, cover_up, refuse_newer, version_of
 
 log = logging.getLogger("hetd.journal")
 COMPLAIN_SECONDS = 60.0
+LOCKED_SECONDS = 2.0  # so long another program may have the file locked
+WAL_BYTES = 64 << 20  # the write-ahead log is cut to this after it was larger
+SMALL_BYTES = 64 << 20  # an older file of this size is rewritten so that it can give space back
 REMEDY = "see paths.journal; it is for SlurmUser and root, others ask hetd"
-UNREADABLE = (OSError, sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError)
+UNREADABLE = (OSError, sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError, KeyError)
 """What reading an entry may raise: the file is gone or damaged, or holds what we did not write."""
-
-# Tables are only ever added: the file of an older hetd gets those that it has not, and a column
-# that holds JSON may have keys that older entries have not.
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS job (
-    key TEXT, submitted INTEGER, user TEXT, classification TEXT, PRIMARY KEY (key, submitted));
-CREATE TABLE IF NOT EXISTS cycle (
-    id INTEGER PRIMARY KEY, time REAL, seconds REAL, solve_seconds REAL, status TEXT, gap REAL,
-    objective REAL, bound REAL, tasks INTEGER, placed INTEGER);
-CREATE TABLE IF NOT EXISTS placement (
-    cycle INTEGER, time REAL, key TEXT, placement TEXT);
-CREATE INDEX IF NOT EXISTS placement_key ON placement (key);
-CREATE TABLE IF NOT EXISTS demand (
-    key TEXT, time REAL, demand TEXT, minutes REAL, PRIMARY KEY (key, demand));
-CREATE TABLE IF NOT EXISTS outcome (time REAL, key TEXT, event TEXT, detail TEXT);
-CREATE INDEX IF NOT EXISTS outcome_key ON outcome (key);
-CREATE TABLE IF NOT EXISTS job_end (
-    key TEXT, submitted INTEGER, time REAL, job_end TEXT, PRIMARY KEY (key, submitted));
-"""
-TABLES_WITH_TIME = ("cycle", "placement", "outcome", "demand", "job_end")
 
 
 class JournalFile:
-    """The database of the journal.
+    """The database of the journal, opened when it is first needed.
 
     hetd's own never raises for want of a disk: it says so and tries again with the next entry. A
-    damaged file is put aside for a new one. Read only, HetError says why it cannot be read.
+    damaged file is put aside for a new one; one that was removed or replaced is opened anew. Read
+    only, HetError says why it cannot be read. One thread at a time may use it.
     """
 
-    _db: sqlite3.Connection | None = None
-    _complain_at = 0.0
-
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.path = path
+        self.path, self.read_only = path, read_only
+        self.trouble = ""  # why it does not work; '' when it did the last time
+        self._db: sqlite3.Connection | None = None
+        self._file = self._wal = (0, 0)  # device and inode
+        self._complain_at = 0.0
+        self._left_out = 0
         if read_only:
             try:
-                self._db = _opened_read_only(path)
+                _ = self.db
             except (OSError, sqlite3.Error) as error:
                 raise self.unreadable(error) from error
-        else:
-            with self.writing():
-                pass
 
     @classmethod
     def copy_of(cls, path: Path | None) -> Self:
@@ -68,32 +52,44 @@ class JournalFile:
 
         What is written to it is gone with it. Raises HetError if the file cannot be read.
         """
-        copy = cls.__new__(cls)
-        copy.path = Path(":memory:")
-        database = copy._db = sqlite3.connect(":memory:", check_same_thread=False)  # noqa: SLF001
+        copy = cls(Path(":memory:"))
+        copy._db = sqlite3.connect(":memory:", check_same_thread=False)
         if path:
             original = cls(path, read_only=True)
             try:
-                original.db.backup(database)
+                original.db.backup(copy._db)
             except sqlite3.Error as error:
                 raise original.unreadable(error) from error
             finally:
                 original.close()
-        database.executescript(SCHEMA)
+        bring_up(copy._db)
         return copy
 
     @property
     def db(self) -> sqlite3.Connection:
         """The database, opened when it is needed. Raises sqlite3.Error or OSError."""
+        if self._db is not None and self._file != (0, 0) and self._file != _identity(self.path):
+            log.warning("the journal %s was removed or replaced: it is opened anew", self.path)
+            self._leave()
         if self._db is None:
-            self._db = _opened(self.path)
+            self._db = (_opened_read_only if self.read_only else _opened)(self.path)
+            self._file, self._wal = _identity(self.path), _identity(_beside(self.path, "-wal"))
         return self._db
 
     def close(self) -> None:
         """Close the database."""
         if self._db is not None:
-            self._db.close()
-            self._db = None
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db, self._file = None, (0, 0)
+
+    def _leave(self) -> None:
+        """Close a file that is no longer ours. What was written ahead belongs to it: SQLite would
+        take it for that of the file that is there now."""
+        ours = self._wal
+        self.close()
+        if not self.read_only and ours == _identity(_beside(self.path, "-wal")):
+            _drop_log(self.path)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -103,7 +99,7 @@ class JournalFile:
         except (OSError, sqlite3.Error) as error:
             self.complain(error)
             db = sqlite3.connect(":memory:")
-            db.executescript(SCHEMA)
+            bring_up(db)
             yield db
             db.close()
             return
@@ -112,18 +108,43 @@ class JournalFile:
                 yield db
         except sqlite3.Error as error:
             self.complain(error)
+        else:
+            self.trouble = ""
 
     def complain(self, error: Exception) -> None:
         """Say that the journal does not work, once in a while."""
+        self.trouble = str(error)
         if _is_damage(error):
             self.close()  # opening it again puts it aside
+        self._left_out += 1
         if time.monotonic() >= self._complain_at:
-            log.error("the journal does not work, planning goes on without it: %s", error)
+            log.error(
+                "the journal %s does not work, planning goes on without it: %s%s", self.path, error,
+                f" ({self._left_out} times by now)" if self._left_out > 1 else "",
+            )  # fmt: skip
             self._complain_at = time.monotonic() + COMPLAIN_SECONDS
+            self._left_out = 0
 
     def unreadable(self, error: Exception) -> HetError:
         """The error for whoever asked for what cannot be read."""
         return HetError(f"cannot read the journal {self.path}: {error}", REMEDY)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 1)  # none
+    return found.st_dev, found.st_ino
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _drop_log(path: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        _beside(path, suffix).unlink(missing_ok=True)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -136,28 +157,49 @@ def _opened(path: Path) -> sqlite3.Connection:
         aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
         log.error("the journal %s is damaged (%s): it is kept as %s", path, error, aside)
         path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _drop_log(path)
         return _prepared(path)
 
 
 def _prepared(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=2)
+    db = sqlite3.connect(path, timeout=LOCKED_SECONDS, check_same_thread=False)
     try:
-        db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
-        db.executescript(SCHEMA)
+        refuse_newer(db)
+        db.executescript(
+            "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+            f"PRAGMA journal_size_limit={WAL_BYTES};"
+        )
+        older = version_of(db) == 0 and path.stat().st_size > 0
+        bring_up(db)
+        if older and db.execute("PRAGMA auto_vacuum").fetchone() == (0,):
+            _let_give_back(db, path)
     except sqlite3.Error:
         db.close()
         raise
     return db
 
 
+def _let_give_back(db: sqlite3.Connection, path: Path) -> None:
+    """An older file can give no space back before it is rewritten, which takes a large one long."""
+    size = path.stat().st_size
+    if size <= SMALL_BYTES:
+        db.executescript("PRAGMA auto_vacuum=INCREMENTAL; VACUUM;")
+    else:
+        log.info(
+            "the journal %s keeps its size of %d MiB: `slurm-het journal --vacuum` rewrites it,"
+            " with hetd stopped", path, size >> 20,
+        )  # fmt: skip
+
+
 def _opened_read_only(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)
-    db.execute("SELECT 1 FROM job LIMIT 1")
-    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'job_end'").fetchone():
-        # The file of an older hetd that still runs: no end is known. A temporary table is ours.
-        db.execute("CREATE TEMP TABLE job_end (key, submitted, time, job_end)")
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, timeout=LOCKED_SECONDS, check_same_thread=False)
+    try:
+        db.execute("SELECT 1 FROM job LIMIT 1")
+        cover_up(db)
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 

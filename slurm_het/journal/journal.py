@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,7 +15,8 @@ from slurm_het.core.model import Classification, Job, Placement, Plan
 from slurm_het.core.planner.repairs import Planned
 from slurm_het.core.worth.forecast import MOST
 from slurm_het.core.worth.profiles import TaskProfile
-from slurm_het.journal.file import TABLES_WITH_TIME, UNREADABLE, JournalFile
+from slurm_het.journal.file import UNREADABLE, JournalFile
+from slurm_het.journal.forgetting import MOST_BYTES, forget, give_back, note_day
 from slurm_het.journal.history import (
     History,
     newest_plan,
@@ -24,42 +25,76 @@ from slurm_het.journal.history import (
     read_history,
 )
 
-KEEP_SECONDS = 30 * 86400
-PRUNE_SECONDS = 86400
+T = TypeVar("T")
+NOBODY: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """What is kept of a plan beside it, by job key.
+
+    `submitted`: when the jobs were submitted; `starts`: when those pinned ahead start (both epoch
+    seconds).
+    """
+
+    submitted: Mapping[str, int] = field(default_factory=dict)
+    starts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Journal(JournalFile):
-    """Appends to the journal, and answers `slurm-het why`."""
+    """Appends to the journal, and answers `slurm-het why`.
 
-    _pruned = 0.0
+    `write` and `ask` do at once what a Keeper does beside.
+    """
 
-    def prune(self, now: float) -> None:
-        """Forget what is older than KEEP_SECONDS; at most once a day."""
-        if abs(now - self._pruned) < PRUNE_SECONDS:  # the clock may have been set back
-            return
-        self._pruned = now
-        before = now - KEEP_SECONDS
+    def write(self, entry: Callable[[Journal], object]) -> None:
+        """Write something: see Keeper.write."""
+        entry(self)
+
+    async def ask(self, question: Callable[[Journal], T], otherwise: T, patience: float = 0.0) -> T:
+        """The answer: see Keeper.ask."""
+        del otherwise, patience
+        return question(self)
+
+    async def written(self) -> bool:
+        """Whether all of it is written: see Keeper.written."""
+        return not self.trouble
+
+    def prune(self, now: float, most_bytes: int = MOST_BYTES) -> bool:
+        """Forget a piece of what is too old or too much; returns whether there may be more."""
+        more = False
         with self.writing() as db:
-            for table in TABLES_WITH_TIME:
-                db.execute(f"DELETE FROM {table} WHERE time < ?", (before,))  # noqa: S608 - ours
-            db.execute("DELETE FROM job WHERE submitted < ?", (int(before),))
+            note_day(db, now)
+            more = forget(db, most_bytes)
+        if more or self.trouble:
+            return more
+        try:
+            return give_back(self.db)
+        except UNREADABLE as error:
+            self.complain(error)
+            return False
 
-    def record_jobs(self, jobs: Iterable[tuple[Job, Classification]]) -> None:
-        """Keep what jobs are classified as, and what they asked before that was rewritten."""
+    def record_jobs(self, jobs: Iterable[tuple[Job, Classification | None]]) -> None:
+        """Keep whose jobs are, what they are classified as, and what they asked before that was
+        rewritten. Without a class they are plain Slurm's to place."""
+        nothing: dict[str, Any] = {}
         with self.writing() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO job (key, submitted, user, classification, restarts)"
+                " VALUES (?, ?, ?, ?, ?)",
                 [
-                    (job.key, job.submit_time, job.user, json.dumps(asdict(what) | _asked(job)))
+                    (job.key, job.submit_time, job.user,
+                     json.dumps((asdict(what) if what else nothing) | _asked(job)), job.restarts)
                     for job, what in jobs
                 ],
-            )
+            )  # fmt: skip
 
     def record_ends(self, ends: Iterable[JobEnd]) -> None:
         """Keep how jobs ended."""
         with self.writing() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO job_end VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO job_end (key, submitted, time, job_end)"
+                " VALUES (?, ?, ?, ?)",
                 [(e.key, e.submitted, float(e.ended), json.dumps(asdict(e))) for e in ends],
             )
 
@@ -67,7 +102,7 @@ class Journal(JournalFile):
         """Keep what tasks ask (key, demand, time limit in minutes); a task that waits, once."""
         with self.writing() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO demand VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO demand (key, time, demand, minutes) VALUES (?, ?, ?, ?)",
                 [(key, now, json.dumps(demand), minutes) for key, demand, minutes in demands],
             )
 
@@ -76,7 +111,7 @@ class Journal(JournalFile):
         hour = f"hour {int(now // 3600)}"  # no task's key: many jobs are few rows
         with self.writing() as db:
             db.executemany(
-                "INSERT INTO demand VALUES (?, ?, ?, ?)"
+                "INSERT INTO demand (key, time, demand, minutes) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (key, demand) DO UPDATE"
                 " SET minutes = minutes + excluded.minutes, time = excluded.time",
                 [(hour, now, json.dumps(demand), time) for demand, time in minutes.items()],
@@ -124,21 +159,14 @@ class Journal(JournalFile):
             return {}
 
     def record_plan(
-        self,
-        now: float,
-        seconds: float,
-        tasks: int,
-        plan: Plan,
-        starts: Mapping[str, float] | None = None,
+        self, now: float, seconds: float, tasks: int, plan: Plan, beside: Planning = Planning()
     ) -> None:
-        """Keep a cycle and its placements, in one transaction, before any of it is applied.
-
-        `starts` are the start times (epoch seconds) of what is pinned ahead.
-        """
+        """Keep a cycle and its placements, in one transaction, before any of it is applied."""
         rows = [
-            (p.key, json.dumps(asdict(p) | {"start": (starts or {}).get(p.key, 0.0)}))
+            (p.key, json.dumps(asdict(p) | {"start": beside.starts.get(p.key, 0.0)}),
+             beside.submitted.get(p.key, 0))
             for p in plan.placements
-        ]
+        ]  # fmt: skip
         with self.writing() as db:
             cursor = db.execute(
                 "INSERT INTO cycle (time, seconds, solve_seconds, status, gap, objective, bound,"
@@ -147,14 +175,26 @@ class Journal(JournalFile):
                  tasks, len(plan.placements)),
             )  # fmt: skip
             db.executemany(
-                "INSERT INTO placement VALUES (?, ?, ?, ?)",
+                "INSERT INTO placement (cycle, time, key, placement, submitted)"
+                " VALUES (?, ?, ?, ?, ?)",
                 [(cursor.lastrowid, now, *row) for row in rows],
             )
 
-    def record_outcomes(self, now: float, outcomes: Iterable[tuple[str, str, str]]) -> None:
-        """Keep (key, event, detail) triples."""
+    def record_outcomes(
+        self,
+        now: float,
+        outcomes: Iterable[tuple[str, str, str]],
+        submitted: Mapping[str, int] = NOBODY,
+    ) -> None:
+        """Keep (key, event, detail) triples. `submitted`: when the jobs were, as far as Slurm tells
+        it; else it is the job that was planned last under that key."""
         with self.writing() as db:
-            db.executemany("INSERT INTO outcome VALUES (?, ?, ?, ?)", [(now, *o) for o in outcomes])
+            db.executemany(
+                "INSERT INTO outcome (time, key, event, detail, submitted) VALUES (?1, ?2, ?3, ?4,"
+                " COALESCE(?5, (SELECT submitted FROM placement WHERE key = ?2"
+                " ORDER BY rowid DESC LIMIT 1), 0))",
+                [(now, key, event, detail, submitted.get(key)) for key, event, detail in outcomes],
+            )
 
     def history(self, key: str) -> History:
         """All there is of a job or an array. Raises HetError when the journal cannot be read."""
@@ -167,17 +207,21 @@ class Journal(JournalFile):
         """The newest placement planned for a job."""
         return placement_of(self.db, key)
 
-    def last_plan(self, key: str) -> Planned | None:
+    def last_plan(self, job: Job) -> Planned | None:
         """What was last planned for a job; None also while the journal cannot be read."""
         try:
-            row = newest_plan(self.db, key)
+            row = newest_plan(self.db, job)
             if not row:
                 return None
             data = json.loads(row)
             return Planned(msgspec.convert(data, Placement), float(data.get("start", 0.0)))
-        except UNREADABLE as error:
+        except (*UNREADABLE, AttributeError) as error:
             self.complain(error)
             return None
+
+    def last_plans(self, jobs: Iterable[Job]) -> dict[tuple[str, int], Planned | None]:
+        """What was last planned for jobs, by key and submit time."""
+        return {(job.key, job.submit_time): self.last_plan(job) for job in jobs}
 
     def placements(self) -> list[Placement]:
         """Every planned placement, oldest first."""

@@ -139,10 +139,18 @@ class Daemons:
         self._spawn(f"slurmd-{node}", [program("slurmd"), "-D", "-N", node])
         return True
 
-    def start_mariadbd(self) -> None:
-        """Start the database and wait until it listens on its socket."""
+    def start_mariadbd(self) -> bool:
+        """Start the database unless it runs, and wait until it listens; whether it had to be."""
+        if self._alive("mariadbd"):
+            return False
+        self.layout.database_socket.unlink(missing_ok=True)
         self._spawn("mariadbd", database.server(self.layout, self.slurm_user), self.slurm_user)
         self._wait_for("mariadbd listens", "mariadbd", self.layout.database_socket.exists)
+        return True
+
+    def kill_mariadbd(self) -> bool:
+        """Kill -9 the database, as if its host had died; whether it was alive."""
+        return self._kill("mariadbd")
 
     def start_slurmdbd(self) -> bool:
         """Start slurmdbd unless it runs, and wait until it answers; whether it had to be."""

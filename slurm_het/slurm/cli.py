@@ -19,9 +19,11 @@ from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
-from slurm_het.slurm.preemption import PreemptionReader
-from slurm_het.slurm.records import parse_nodes, parse_partitions, parse_switches
+from slurm_het.slurm.preemption import read_preemption
+from slurm_het.slurm.qos import QosReader
+from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.reservations import parse_reservations
+from slurm_het.slurm.topology import NetworkReader, without_network
 from slurm_het.slurm.versions import (
     RETRY_PAUSE,
     RETRY_SECONDS,
@@ -44,8 +46,9 @@ class CliSlurm:
         self._version: SlurmVersion | None = None
         self._config: dict[str, str] | None = None
         self._config_until = 0.0  # of time.monotonic()
-        self._limits = LimitReader(self._run)
-        self._preemption = PreemptionReader(self._run)
+        self._qos = QosReader(self._run)
+        self._limits = LimitReader(self._run, self._qos)
+        self._networks = NetworkReader(self._run)
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
         self.jobs = JobReader(self._run_bytes)
@@ -73,24 +76,21 @@ class CliSlurm:
         records_of_partitions = parse_partitions(partitions)
         _refuse_nothing("node", records, hidden)
         _refuse_nothing("partition", records_of_partitions, hidden)
-        switches = await self._switches()
+        networks = await self._networks.read(p.topology for p in records_of_partitions)
+        if version.needs_network:
+            records = without_network(records, networks[""])
         snapshot = Snapshot(
             time=time.time(),
             jobs=jobs,
-            nodes=tuple(replace(n, switch=switches.get(n.name, "")) for n in records),
+            nodes=records,
             partitions=records_of_partitions,
             rewrites_gres=version.rewrites_gres,
             forgets_sharers=version.forgets_sharers,
             reservations=parse_reservations(reservations, records),
-            preemption=await self._preemption.read(await self._conf()),
+            networks=networks,
+            preemption=await read_preemption(await self._conf(), self._qos),
         )
         return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf()))
-
-    async def _switches(self) -> dict[str, str]:
-        """The leaf switch of each node; none where the topology is no tree."""
-        if "tree" not in (await self._conf()).get("TopologyPlugin", ""):
-            return {}
-        return parse_switches(await self._run("scontrol", "show", "topology"))
 
     async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
         """The jobs that ended and that Slurm still remembers: of these ids, or all.
@@ -212,7 +212,7 @@ class CliSlurm:
         path = str(directory / program) if directory else program
         async with self._slots:
             if if_heard and time.monotonic() < self._silent_until:
-                raise SlurmBusyError("slurmctld did not answer a moment ago", "try again")
+                raise SlurmBusyError("not sent: slurmctld was silent a moment ago", "try again")
             process = await self._start(path, *arguments, given=given)
             feeding = asyncio.create_task(_feed(process, given.stdin))
             try:

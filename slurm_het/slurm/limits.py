@@ -11,21 +11,15 @@ may have who is not listed yet, and a QOS's flags, only sacctmgr tells.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
 from slurm_het.errors import SlurmError
+from slurm_het.slurm.qos import QosFields, QosReader
 
-RULES_SECONDS = 600.0
-"""So long sacctmgr's answer is good for: a limit of who is listed is read anew each time."""
-RULES_PATIENCE = 2.0
-"""So long a snapshot waits for sacctmgr; slurmdbd may be down, and jobs run all the same."""
 MOST_NAMES = 400
 """Of more accounts than that all are asked for: a command line has its bounds."""
 
@@ -53,16 +47,15 @@ class QosRules:
 
 @dataclass
 class LimitReader:
-    """Reads what concerns the pending jobs; remembers who is above whom, and the QOSs' rules.
+    """Reads what concerns the pending jobs; remembers who is above whom.
 
-    `run` runs one of Slurm's programs and gives its output; it raises SlurmError.
+    `run` runs one of Slurm's programs and gives its output; it raises SlurmError. `qos` tells what
+    slurmdbd says of the QOSs.
     """
 
     run: Callable[..., Awaitable[str]]
+    qos: QosReader
     _parents: dict[str, str] = field(default_factory=dict)
-    _rules: dict[str, QosRules] = field(default_factory=dict)
-    _asking: asyncio.Task[str] | None = None
-    _asked: float = float("-inf")
 
     async def read(self, snapshot: Snapshot, conf: Mapping[str, str]) -> SiteLimits:
         """The limits that bear on the snapshot's pending jobs; `conf` is slurmctld's.
@@ -91,7 +84,8 @@ class LimitReader:
         if not accounts:
             return SiteLimits()
         # Nobody is missing under the QOS of his own jobs: only a partition's may need the rules.
-        rules = await self._known_rules() if any(p.qos for p in snapshot.partitions) else {}
+        known = await self.qos.read() if any(p.qos for p in snapshot.partitions) else {}
+        rules = {name: rules_of(fields) for name, fields in known.items()}
         text = await self._ask(asked := self._with_those_above(accounts), qos - {""})
         self._parents |= parents(text)
         while unseen := self._with_those_above(accounts) - asked:
@@ -116,19 +110,6 @@ class LimitReader:
         kinds = [*["assoc"] * bool(accounts), *["qos"] * bool(qos)]
         return await self.run("scontrol", "show", "assoc_mgr", f"flags={','.join(kinds)}", *asked)
 
-    async def _known_rules(self) -> Mapping[str, QosRules]:
-        if self._asking is None and time.monotonic() > self._asked + RULES_SECONDS:
-            words = "Name,Flags,MaxJobsPU,MaxTRESPU,MaxJobsPA,MaxTRESPA"
-            ask = self.run("sacctmgr", "-nP", "show", "qos", f"format={words}")
-            self._asking = asyncio.ensure_future(ask)
-            self._asked = time.monotonic()
-            await asyncio.wait([self._asking], timeout=RULES_PATIENCE)
-        if self._asking is not None and self._asking.done():
-            with contextlib.suppress(SlurmError):
-                self._rules = parse_rules(self._asking.result())
-            self._asking = None
-        return self._rules
-
 
 def _plain(names: Set[str]) -> list[str]:
     """The names as a list for scontrol; none where it must give all of them."""
@@ -136,18 +117,13 @@ def _plain(names: Set[str]) -> list[str]:
     return plain if len(plain) <= MOST_NAMES else []
 
 
-def parse_rules(text: str) -> dict[str, QosRules]:
-    """Read `sacctmgr -nP show qos` with Name, Flags, MaxJobsPU, MaxTRESPU, MaxJobsPA, MaxTRESPA."""
-    rules: dict[str, QosRules] = {}
-    for line in text.splitlines():
-        words = line.split("|")
-        if len(words) == 6:
-            name, flags, jobs_pu, tres_pu, jobs_pa, tres_pa = words
-            each_user = _of_rule("PU", jobs_pu, tres_pu)
-            rules[name] = QosRules(
-                frozenset(flags.split(",")), each_user, _of_rule("PA", jobs_pa, tres_pa)
-            )
-    return rules
+def rules_of(qos: QosFields) -> QosRules:
+    """What sacctmgr says of a QOS, as rules."""
+    return QosRules(
+        frozenset(qos["Flags"].split(",")),
+        _of_rule("PU", qos["MaxJobsPU"], qos["MaxTRESPU"]),
+        _of_rule("PA", qos["MaxJobsPA"], qos["MaxTRESPA"]),
+    )
 
 
 def _of_rule(whose: str, jobs: str, tres: str) -> tuple[Limit, ...]:
@@ -176,13 +152,15 @@ def parse_limits(
 
 
 def parse_licenses(text: str) -> tuple[Limit, ...]:
-    """Read `scontrol -o show licenses`: how many a job may have, reserved ones left out."""
+    """Read `scontrol -o show licenses`: how many there are, reserved ones included, less those that
+    a licence server has given to others than Slurm (LastDeficit, from 23.02 on)."""
     found: list[Limit] = []
     for line in text.splitlines():
         fields = dict(_FIELD.findall(line))
-        name, used, free = (fields.get(key, "") for key in ("LicenseName", "Used", "Free"))
-        if name and used.isdecimal() and free.isdecimal():
-            found.append(Limit("Licenses", name, int(used) + int(free), int(used)))
+        name, total, used = (fields.get(key, "") for key in ("LicenseName", "Total", "Used"))
+        gone = fields.get("LastDeficit", "0")
+        if name and total.isdecimal() and used.isdecimal() and gone.isdecimal():
+            found.append(Limit("Licenses", name, max(0, int(total) - int(gone)), int(used)))
     return tuple(found)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import NodeRecord, Partition
-from slurm_het.core.syntax import hostlist
 from slurm_het.slurm.preemption import modes_of
 
 _KEY = re.compile(r"(?:^|\s)([A-Z][A-Za-z:/]*)=")
@@ -57,18 +56,9 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
         features=_names(features),
         partitions=tuple(p for p in f.get("Partitions", "").split(",") if p),
         reason=f.get("Reason", ""),
+        weight=_int(f.get("Weight")) or 1,
         gres_stale=_int(f.get("CPUAlloc")) == 0 and bool(_USED.search(f.get("GresUsed", ""))),
     )
-
-
-def parse_switches(text: str) -> dict[str, str]:
-    """The leaf switch of each node, from `scontrol show topology` (topology/tree, all versions)."""
-    leaf: dict[str, str] = {}
-    for fields in map(parse_fields, text.splitlines()):
-        if fields.get("Level") == "0":
-            names = hostlist.expand_readable(fields.get("Nodes", ""))
-            leaf |= dict.fromkeys(names, fields.get("SwitchName", ""))
-    return leaf
 
 
 def parse_partitions(text: str) -> tuple[Partition, ...]:
@@ -105,6 +95,7 @@ def _partition(f: dict[str, str]) -> Partition:
         tier=_int(f.get("PriorityTier", "1")),
         preempt_modes=modes_of(f.get("PreemptMode", "")),
         grace_seconds=_int(f.get("GraceTime")),
+        topology="" if f.get("Topology", "") in _NONE else f["Topology"],
         qos="" if f.get("QoS", "") in _NONE else f["QoS"],
     )
 

@@ -154,7 +154,19 @@ def _megabytes(value: str) -> int:
     return _count(value.removesuffix("M"))
 
 
+_SENTENCES = {
+    "Nodes required for job are DOWN": "Resources",
+    "job requeued in ": "JobHeldUser",
+    "launch failed requeued held": "JobHeldUser",
+}
+"""By how the sentence begins that squeue prints instead of a reason: the reason."""
+
+
 def _reason(text: str) -> str:
-    """The reason's word, where squeue prints a sentence that begins with it."""
-    match = re.match(r"\(?(\w+)", text)
-    return match.group(1) if match else "None"
+    """The reason's word, also where squeue prints a sentence. Raises NotUnderstoodError."""
+    if match := re.match(r"\(?(\w+)(?=[,(:)]|$)", text):
+        return match.group(1)
+    for start, reason in _SENTENCES.items():
+        if text.startswith(start):
+            return reason
+    raise NotUnderstoodError("squeue gives a reason in words that are not known")

@@ -91,6 +91,14 @@ class SlurmVersion:
         return self.tuple < (24, 5)
 
     @property
+    def needs_network(self) -> bool:
+        """Whether a node that is in no part of the topology gets no job, not even one of one node.
+
+        26.05 starts those there.
+        """
+        return self.tuple < (25, 5)
+
+    @property
     def forgets_devices(self) -> bool:
         """Whether a restarted slurmctld does not know a node's devices until its slurmd registers.
 
@@ -156,14 +164,20 @@ def exit_status(value: Any) -> tuple[int, int]:
     return (0, status & 0x7F) if status & 0x7F else (status >> 8 & 0xFF, 0)
 
 
+_FLAGS = (
+    "COMPLETING", "STAGE_OUT", "CONFIGURING", "EXPEDITING", "RESIZING", "REQUEUED", "REQUEUE_FED",
+    "REQUEUE_HOLD", "SPECIAL_EXIT", "STOPPED", "REVOKED", "RESV_DEL_HOLD", "SIGNALING",
+)  # fmt: skip
+"""Of a state's flags the first one here is the word for it in squeue's lists, and in 22.05's JSON
+(Slurm's job_state_string; EXPEDITING from 26.05 on)."""
+
+
 def word(value: Any) -> str:
-    """A state. 22.05 prints a word; later ones a list, whose first word is the base state."""
+    """A state. 22.05 prints a word; later ones a list: the base state, then its flags."""
     if isinstance(value, list):
         words = [str(v) for v in value]
-        for flag in ("COMPLETING", "CONFIGURING", "STAGE_OUT", "RESIZING"):
-            if flag in words:
-                return flag
-        return words[0] if words else ""
+        flag = next((flag for flag in _FLAGS if flag in words), "")
+        return flag or (words[0] if words else "")
     return str(value or "")
 
 

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -136,7 +137,7 @@ class WorkerSolver:
         with self._lock:
             try:
                 pipes = self._ask(ProgramRequest(program, until), until)
-                return _reply(pipes, until + seconds * LATE).values
+                return _values_of(program, _reply(pipes, until + seconds * LATE))
             except FAILURES as error:
                 self._give_up(error)
                 return None
@@ -206,6 +207,15 @@ def _reply(pipes: Pipes, until: float) -> Reply:
     if reply.failure:
         raise FrameError(reply.failure)
     return reply
+
+
+def _values_of(program: LinearProgram, reply: Reply) -> tuple[float, ...] | None:
+    values = reply.values
+    if values is not None and (
+        len(values) != len(program.columns) or not all(map(isfinite, values))
+    ):
+        raise FrameError(f"{len(values)} values for {len(program.columns)} columns, or no numbers")
+    return values
 
 
 def main() -> None:

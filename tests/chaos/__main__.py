@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 from slurm_het.sandbox import root as slurm_root
+from tests.chaos import plants
 from tests.chaos.check import check
 from tests.chaos.deeds import Violation
-from tests.chaos.records import Records, load
+from tests.chaos.records import Meta, Records, load
 from tests.chaos.run import run
 
 EXAMPLES = """examples:
@@ -34,6 +35,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--kills", type=int, default=0, help="only kill hetd, so often, under load")
+    parser.add_argument("--site", action="store_true", help="with accounts, limits, reservations"
+                        " and preemption")  # fmt: skip
+    parser.add_argument("--faults", action="store_true", help="faults of what hetd stands on, two"
+                        " at a time; is the gate open soon?")  # fmt: skip
+    parser.add_argument("--pair", action="store_true", help="--faults, with two hetds")
+    parser.add_argument("--plant", choices=plants.NAMES, default="", help="a fault in hetd or its"
+                        " supervisor, which the check should find")  # fmt: skip
     parser.add_argument("--records", type=Path, help="a new directory for the records")
     parser.add_argument("--check", type=Path, metavar="DIR", help="check records, run nothing")
     parser.add_argument("--root", type=Path, help="a Debian tree with another Slurm")
@@ -50,7 +58,9 @@ def main() -> int:
         parser.error(f"--records: the jobs, which write there, run as nobody; {closed} is closed")
     with tempfile.TemporaryDirectory(prefix="het-") as base:
         Path(base).chmod(0o755)
-        run(options.seed, options.minutes, directory, Path(base) / "box", say, options.kills)
+        mode = "site" if options.site else "faults" if options.faults else ""
+        meta = Meta(options.seed, options.minutes, options.kills, mode=mode, pair=options.pair)
+        run(meta, directory, Path(base) / "box", say, options.plant)
     return report(load(directory))
 
 
@@ -80,6 +90,8 @@ def report(records: Records) -> int:
         print(line_of(violation))
     meta = records.meta
     kills = f" --kills {meta.kills}" if meta.kills else ""
+    kills += f" --{meta.mode}" if meta.mode else ""
+    kills += " --pair" if meta.pair else ""
     print(f"{len(found)} violations in seed {meta.seed} on Slurm {meta.slurm}", end="")
     print(f"; again: ./dev chaos --seed {meta.seed} --minutes {meta.minutes:g}{kills}")
     return 1 if found else 0
@@ -93,6 +105,8 @@ def summary(records: Records) -> str:
     for action in done:
         verbs[action.event.verb] = verbs.get(action.event.verb, 0) + 1
     ran = sum(m.what == "end" for m in records.marks)
+    if records.preempted:
+        verbs["preempted"] = len(records.preempted)
     return (
         f"{len(submits)} jobs ({sum(a.event.tasks for a in submits)} tasks), {ran} runs to the end,"
         f" {len(records.polls)} looks; "

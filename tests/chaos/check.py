@@ -7,6 +7,9 @@
 - `stuck`: the gate stayed closed without hetd, or a job waited beside room that nobody else wanted.
 - `inverted`: a job started, and what it took was room for one of higher priority that still waits.
 - `crash`: hetd ended by a bug.
+
+Those of a site are in `site_check.py`: `over`, `entered`, `victim`, `pinned`. That of faults is in
+`fault_check.py`: `shut`.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from itertools import pairwise
 
 from slurm_het.core.syntax import hostlist
 from tests.chaos.deeds import Outage, Violation, outages
+from tests.chaos.fault_check import left_shut
 from tests.chaos.records import Action, Completion, Mark, Records, submission_of
-from tests.chaos.room import INTAKE, uses
+from tests.chaos.room import NO_POOLS, uses
+from tests.chaos.site_check import entered, over, stands, untrue, victims
 from tests.chaos.waits import inverted, lost_devices, stuck_gate, stuck_jobs
 
 
@@ -25,7 +30,10 @@ def check(records: Records) -> list[Violation]:
     """All violations, by time."""
     rules: tuple[Callable[[Records], Iterable[Violation]], ...] = (
         lost, double, overfull, bare, stuck_gate, lost_devices, stuck_jobs, inverted, crashes,
+        over, entered, victims, stands, untrue,
     )  # fmt: skip
+    if records.meta.mode == "faults":  # what waits then is left_shut's
+        rules = (lost, double, overfull, bare, left_shut, crashes)
     found = [violation for rule in rules for violation in rule(records)]
     return sorted(found, key=lambda v: v.time)
 
@@ -71,7 +79,7 @@ def lost(records: Records) -> Iterator[Violation]:
                 continue
             if any(c.event.args[0] in {"", str(task)} for c in cancels.get(event.target, ())):
                 continue
-            if not event.requeue and any(_on_failed(c, found) for c in ends.get(what, ())):
+            if not event.requeue and any(_ended(c, found) for c in ends.get(what, ())):
                 continue
             job = left.get(what) or left.get((event.target, None))
             fate = (
@@ -83,7 +91,10 @@ def lost(records: Records) -> Iterator[Violation]:
             yield Violation("lost", f"{action.job}_{task}", action.began, text)
 
 
-def _on_failed(done: Completion, found: list[Outage]) -> bool:
+def _ended(done: Completion, found: list[Outage]) -> bool:
+    """Whether it was preempted (whether rightly is another rule's), or its node failed by us."""
+    if done.state == "PREEMPTED":
+        return True
     nodes = hostlist.expand(done.nodes)
     return done.state == "NODE_FAIL" and any(o.node in nodes for o in found)
 
@@ -110,12 +121,20 @@ def double(records: Records) -> Iterator[Violation]:
             requeued = any(first.time - 2 <= a.began <= second.time for a in asked)
             nodes = {first.node, *_nodes_of(records, first)}
             failed = _failed(nodes, first.time, second.time, found)
+            requeued = requeued or _preempted(records, first, second)
             if not (requeued or failed):
                 text = f"submission {index}: began again, and nobody requeued it"
                 yield Violation("double", what, second.time, text)
             elif ends.get(first.restart, 0.0) > second.time and not failed:
                 text = f"submission {index}: two runs at once from {until:.0f} on"
                 yield Violation("double", what, second.time, text)
+
+
+def _preempted(records: Records, first: Mark, second: Mark) -> bool:
+    return any(
+        p.victim in {first.job, second.job} and first.time - 2 <= p.time <= second.time
+        for p in records.preempted
+    )
 
 
 def _nodes_of(records: Records, mark: Mark) -> set[str]:
@@ -133,7 +152,8 @@ def _nodes_of(records: Records, mark: Mark) -> set[str]:
 def overfull(records: Records) -> Iterator[Violation]:
     """No device is over its memory or has a second job beside one that took it whole.
 
-    Where the last to come was placed by plain Slurm (it runs in the intake, the gate was open)
+    Where the last to come was placed by plain Slurm (it runs in the intake, the gate was open, or
+    in a partition that is no pool)
     that is Slurm's own: on 22.05 an unpinned two-node job was given a card that sharers held.
     """
     seen: set[tuple[str, int, tuple[str, ...]]] = set()
@@ -149,7 +169,7 @@ def overfull(records: Records) -> Iterator[Violation]:
                     newest = max(
                         (j for j in poll.jobs if j.key in keys), key=lambda j: j.start_time
                     )
-                    if newest.partition == INTAKE:
+                    if newest.partition in NO_POOLS:
                         continue
                     text = f"held by {', '.join(keys)}: {device.taken} of {memory[node]} GiB shared"
                     yield Violation("overfull", f"{node}:{index}", poll.time, text)
@@ -170,7 +190,7 @@ def bare(records: Records) -> Iterator[Violation]:
         seen = [p.time for p in records.polls for j in p.jobs if j.id == mark.job
                 and j.partition == pool and j.restarts <= mark.restart]  # fmt: skip
         before = any(r.began < mark.time and seen and seen[0] < r.ended for r in restarts)
-        if pool not in {"", INTAKE} and not before:
+        if pool not in {"", *NO_POOLS} and not before:
             text = f"submission {mark.submission}: released to {pool}, runs without devices"
             yield Violation("bare", f"{mark.job}_{mark.task} on {mark.node}", mark.time, text)
 

@@ -73,7 +73,7 @@ class Event:
     """What is done `at` seconds from the start. `target` is the submission it is about, or -1.
 
     Of a submit, `args` are sbatch's options, in which `{other}` stands for the job that `other`
-    became; `script` is the hint, and the job runs `seconds`.
+    became; `script` is the hint, and the job runs `seconds`; `user` submits it.
     """
 
     at: float
@@ -86,6 +86,7 @@ class Event:
     requeue: bool = False
     other: int = -1
     kind: str = ""
+    user: str = "nobody"
 
 
 def event_list(seed: int, minutes: float, kills: int = 0) -> list[Event]:

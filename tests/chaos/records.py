@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from slurm_het.core.model import Job, NodeRecord
+from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.slurm.records import parse_fields
 from tests.chaos.events import Event
 
@@ -26,6 +28,8 @@ class Meta:
     minutes: float
     kills: int = 0
     slurm: str = ""
+    mode: str = ""  # site, faults
+    pair: bool = False  # two hetds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,20 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """One look at Slurm, at `time`: active jobs, nodes, the intake's state; is hetd alive?"""
+    """One look at Slurm, at `time`: active jobs, nodes, the intake's state; is hetd alive?
+
+    `waiting` is why hetd says that jobs wait, by key; `limits` what slurmctld says of those in
+    site.LIMITS, as far as it shows them. None if these were not asked or did not answer.
+    """
 
     time: float
     gate: str
     hetd: bool
     jobs: tuple[Job, ...]
     nodes: tuple[NodeRecord, ...]
+    reservations: tuple[ReservationRecord, ...] = ()
+    waiting: dict[str, str] | None = None
+    limits: dict[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,15 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Preempted:
+    """A line of slurmctld's log: job `victim` (an id) was ended to make room for job `by`."""
+
+    time: float
+    victim: int
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
 class Records:
     """All of a run."""
 
@@ -92,6 +112,7 @@ class Records:
     completions: tuple[Completion, ...] = ()
     left: tuple[Job, ...] = field(default=())  # what had not ended when the run gave up waiting
     crashes: tuple[str, ...] = ()  # lines of hetd's log that tell of a bug
+    preempted: tuple[Preempted, ...] = ()
 
 
 def submission_of(name: str) -> int:
@@ -125,6 +146,7 @@ def load(directory: Path) -> Records:
         completions=tuple(_completions(directory / "jobcomp.log")),
         left=msgspec.json.decode((directory / "left.json").read_bytes(), type=tuple[Job, ...]),
         crashes=tuple(_crashes(log.read_text(errors="replace") if log.exists() else "")),
+        preempted=tuple(_preempted(directory / "slurmctld.log")),
     )
 
 
@@ -155,6 +177,24 @@ def _completions(path: Path) -> Iterable[Completion]:
                 nodes=fields.get("NodeList", ""),
                 partition=fields.get("Partition", ""),
             )
+
+
+_PREEMPTED = re.compile(
+    r"\[([\d:.T-]+)\].* preempted (\S+) has been (?:\w+) to reclaim resources for (\S+)"
+)
+
+
+def _preempted(path: Path) -> Iterable[Preempted]:
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        if found := _PREEMPTED.match(line):
+            when, victim, by = found.groups()
+            stamp = datetime.fromisoformat(when).timestamp()
+            yield Preempted(stamp, _id_of(victim), _id_of(by))
+
+
+def _id_of(told: str) -> int:
+    """The id in `JobId=12` or `JobId=12_3(15)`."""
+    return int(re.findall(r"\d+", told)[-1])
 
 
 def _crashes(log: str) -> Iterable[str]:

@@ -12,9 +12,11 @@ from slurm_het.core.model import Job, NodeRecord
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.constraint import parse_features
 from tests.chaos.records import Poll
+from tests.chaos.site import SCAVENGE
 
 USABLE = {"IDLE", "MIXED", "ALLOCATED"}
 INTAKE = "accel"
+NO_POOLS = {INTAKE, SCAVENGE}
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ def detailed(poll: Poll, before: Poll | None) -> Poll:
         if old and job.holds_nodes and not job.gres_detail and job.nodes == old.nodes:
             job = _with_detail(job, old.gres_detail)
         jobs.append(job)
-    return Poll(poll.time, poll.gate, poll.hetd, tuple(jobs), poll.nodes)
+    return replace(poll, jobs=tuple(jobs))
 
 
 def _with_detail(job: Job, detail: tuple[str, ...]) -> Job:
@@ -152,5 +154,5 @@ def fits(job: Job, need: Need, free: frozenset[str], poll: Poll) -> bool:
     for node in poll.nodes:
         if node.name in free:
             for name in node.partitions:
-                pools[name] = pools.get(name, 0) + (name != INTAKE)
+                pools[name] = pools.get(name, 0) + (name not in NO_POOLS)
     return any(count >= need.nodes for count in pools.values())

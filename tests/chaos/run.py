@@ -9,7 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from slurm_het.core.model import Job
 from slurm_het.core.syntax import hostlist
@@ -17,9 +21,15 @@ from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.sandbox.topology import load_topology
+from tests.chaos import site
 from tests.chaos.events import INFRASTRUCTURE, NODES, POOLS, TOPOLOGY, Event, event_list
+from tests.chaos.fault_hands import FaultHands
+from tests.chaos.faults import with_faults
+from tests.chaos.ground import Ground
+from tests.chaos.plants import sandbox_with
 from tests.chaos.recorder import Recorder
 from tests.chaos.records import NAME, Action, Meta, submission_of
+from tests.chaos.site_hands import SiteHands
 
 SETTLE_SECONDS = 120.0
 KNOWN_SECONDS = 3.0  # how long a submit waits for the job that it depends on
@@ -45,26 +55,48 @@ mark end
 Say = Callable[[str], None]
 
 
-def run(
-    seed: int, minutes: float, directory: Path, box_dir: Path, say: Say, kills: int = 0
-) -> None:
-    """One run; its records are in `directory` then. The sandbox is taken down."""
+def run(meta: Meta, directory: Path, box_dir: Path, say: Say, plant: str = "") -> None:
+    """One run; its records are in `directory` then. The sandbox is taken down.
+
+    `plant` is a fault of hetd or its supervisor that the check should find (plants.py).
+    """
     directory.mkdir(parents=True)
     topology = directory / "topology.yaml"
-    topology.write_text(TOPOLOGY)
-    events = event_list(seed, minutes, kills)
-    say(f"seed {seed}: {len(events)} events in {events[-1].at:.0f} s; records in {directory}")
-    overrides = {"planner": PLANNER}
-    with Sandbox.up(box_dir, load_topology(topology), overrides=overrides) as box:
+    topology.write_text(site.topology(meta.seed) if meta.mode == "site" else TOPOLOGY)
+    events = events_of(meta)
+    say(f"seed {meta.seed}: {len(events)} events in {events[-1].at:.0f} s; records in {directory}")
+    options: dict[str, Any] = {"overrides": {"planner": PLANNER}}
+    options["accounting"] = meta.mode == "site"
+    with ExitStack() as undo:
+        ground: Ground | None = None
+        if meta.mode == "faults":
+            ground = Ground(box_dir.parent / "ground")
+            undo.callback(ground.close)
+            options |= {"overrides": ground.overrides, "slurm_user": "slurm"}
+        box = sandbox_with(plant).up(box_dir, load_topology(topology), **options)
+        undo.enter_context(box)
         recorder = Recorder(box, directory)
-        recorder.start(Meta(seed, minutes, kills, recorder.version.text))
+        recorder.start(replace(meta, slurm=recorder.version.text))
         left: tuple[Job, ...] = ()
         try:
-            hands = Hands(box, recorder, patient=bool(kills))
+            hands = Hands(box, recorder, patient=bool(meta.kills))
+            hands.admin = SiteHands(box) if meta.mode == "site" else None
+            if ground:
+                hands.faults = FaultHands(box, ground, meta.pair)
+                undo.callback(hands.faults.close)
+                recorder.alive = hands.faults.hetds
             hands.do_all(events)
             left = hands.settle(say)
         finally:
             recorder.stop(left)
+
+
+def events_of(meta: Meta) -> list[Event]:
+    """What is to happen in a run."""
+    events, seconds = event_list(meta.seed, meta.minutes, meta.kills), meta.minutes * 60
+    if meta.mode == "site":
+        return site.at_site(events, meta.seed, seconds)
+    return with_faults(events, meta.seed, seconds) if meta.mode == "faults" else events
 
 
 class Hands:
@@ -75,16 +107,21 @@ class Hands:
 
     def __init__(self, box: Sandbox, recorder: Recorder, patient: bool = False) -> None:
         self.box, self.recorder, self.patient = box, recorder, patient
+        self.admin: SiteHands | None = None  # at a site
+        self.faults: FaultHands | None = None
         self.ids: dict[int, int] = {}
         self.killed: set[str] = set()  # nodes whose slurmd we killed
 
     def do_all(self, events: list[Event]) -> None:
         """Every event at its time, or as soon after it as there is a hand free."""
         began = time.monotonic()
-        with ThreadPoolExecutor(1) as cluster, ThreadPoolExecutor(6) as jobs:
+        many, one = ThreadPoolExecutor, partial(ThreadPoolExecutor, 1)
+        with one() as cluster, one() as admin, many(3) as faults, many(6) as jobs:
+            hands = dict.fromkeys(INFRASTRUCTURE, cluster) | dict.fromkeys(site.VERBS, admin)
+            hands["fault"] = faults
             for event in events:
                 time.sleep(max(0.0, began + event.at - time.monotonic()))
-                (cluster if event.verb in INFRASTRUCTURE else jobs).submit(self.do, event)
+                hands.get(event.verb, jobs).submit(self.do, event)
 
     def do(self, event: Event) -> None:
         """One event, recorded."""
@@ -93,11 +130,15 @@ class Hands:
             if event.verb == "submit":
                 ok, said = self._submit(event)
                 job = self.ids.get(event.target, 0)
+            elif self.faults and event.verb == "fault":
+                ok, said = self.faults.do(event.args[0], event.seconds)
+            elif self.admin and event.verb in site.VERBS:
+                ok, said = self.admin.do(event.verb, *event.args)
             elif event.verb in INFRASTRUCTURE:
                 ok, said = self._to_the_cluster(event)
             else:
                 ok, said = self._to_a_job(event)
-        except (HetError, OSError, subprocess.TimeoutExpired) as error:
+        except (HetError, OSError, subprocess.SubprocessError) as error:
             said = str(error)[-300:]
         self.recorder.did(Action(event, began, time.time(), ok, job, said))
 
@@ -114,7 +155,7 @@ class Hands:
         )
         options = [option.replace("{other}", other) for option in event.args]
         argv = ["sbatch", "--parsable", "-o", "/dev/null", "-J", f"{NAME}{event.target}", *options]
-        ok, said = self._slurm(*argv, user="nobody", input=script)
+        ok, said = self._slurm(*argv, user=event.user, input=script)
         first = said.split("\n")[0].split(";")[0]
         if ok and first.isdecimal():
             self.ids[event.target] = int(first)
@@ -207,6 +248,8 @@ class Hands:
             for job in left or ():
                 self._let_go(job)
             self.have_registered(left or ())
+            if self.admin:
+                self.admin.free()
             time.sleep(1.0)
 
     def _repair(self) -> None:
@@ -214,9 +257,16 @@ class Hands:
             self.do(Event(0.0, "slurmd-start", args=(node,)))
         for pool in POOLS:
             self.do(Event(0.0, "partition", args=(pool, "UP")))
+        if self.faults:
+            with contextlib.suppress(HetError):
+                self.faults.start()
         self.do(Event(0.0, "bypass", args=("off",)))
+        for event in site.repairs() if self.admin else ():
+            self.do(event)
         self.do(Event(0.0, "hetd-start"))
         time.sleep(1.0)
+        if self.admin and self.admin.unheard():
+            self.do(Event(0.0, "slurmctld-restart"))
         for node in NODES:  # refused for a node that needs none
             self.do(Event(0.0, "node", args=(node, "RESUME")))
 
@@ -228,6 +278,10 @@ class Hands:
             self.do(Event(0.0, "release", index))
         if job.state == "PENDING" and job.eligible_time > time.time() + 2:
             self.do(Event(0.0, "hasten", index))
+        waits = job.state in {"PENDING", "RESV_DEL_HOLD"}
+        if waits and (job.reservation or job.reason == "ReservationDeleted"):
+            self.do(Event(0.0, "update", index, ("ReservationName=",)))
+            self.do(Event(0.0, "release", index))  # Slurm holds it when its reservation goes
 
     def have_registered(self, jobs: Iterable[Job]) -> None:
         """Have Slurm find out what was lost in a launch: see LAUNCHED_SECONDS."""

@@ -274,7 +274,7 @@ def test_a_short_run_on_real_slurm(capsys: pytest.CaptureFixture[str]) -> None:
     """No violation; and what is planted into its records is found."""
     with sandbox_dir() as base:
         directory = base / "records"
-        run(3, 0.75, directory, base / "box", print)
+        run(Meta(3, 0.75), directory, base / "box", print)
         capsys.readouterr()
         records = load(directory)
         assert check(records) == []

@@ -9,7 +9,19 @@ from slurm_het.core.model import Job
 from slurm_het.core.syntax import hostlist
 from tests.chaos.deeds import Outage, Violation, closed_pools, outages
 from tests.chaos.records import Poll, Records
-from tests.chaos.room import INTAKE, detailed, fits, free_nodes, need_of, uses, wanted_nodes
+from tests.chaos.room import (
+    INTAKE,
+    Need,
+    Use,
+    detailed,
+    fits,
+    free_nodes,
+    need_of,
+    uses,
+    wanted_nodes,
+)
+from tests.chaos.site import SCAVENGE
+from tests.chaos.site_rules import Site
 
 GATE_SECONDS = 10.0  # hetd is dead: the gate is open by then
 OPEN_SECONDS = 10.0  # the gate is open and there is room: a job has started by then
@@ -90,14 +102,14 @@ def stuck_jobs(records: Records) -> Iterator[Violation]:
     """No job waits long beside room for it, on the same nodes all the time, that no job of higher
     priority may want: those are whom plain Slurm's backfill and our reservations keep room for."""
     found, waits = outages(records), dict[str, _Wait]()
-    partitions = closed_pools(records)
+    barred = Barred(found, closed_pools(records), Site.of(records))
     before: Poll | None = None
     for poll in records.polls:
         full = detailed(poll, before)
         if before and poll.time - before.time > GAP_SECONDS:
             waits.clear()
         before = full
-        alone = _with_room_of_their_own(full, found, partitions)
+        alone = with_room_of_their_own(full, barred)
         waits = {key: wait for key, wait in waits.items() if key in alone}
         for key, (job, nodes) in alone.items():
             wait = waits.get(key)
@@ -121,20 +133,41 @@ def _fold(nodes: Iterable[str]) -> str:
     return hostlist.fold(nodes)
 
 
-def _with_room_of_their_own(
-    poll: Poll, found: list[Outage], closed: dict[str, list[tuple[float, float]]]
-) -> dict[str, tuple[Job, frozenset[str]]]:
+@dataclass(frozen=True)
+class Barred:
+    """What keeps jobs from nodes beside other jobs: what we did to nodes and pools, and the site's
+    rules."""
+
+    outages: list[Outage]
+    closed: dict[str, list[tuple[float, float]]]
+    site: Site
+
+    def free(self, job: Job, need: Need, poll: Poll, held: dict[str, list[Use]]) -> frozenset[str]:
+        """The nodes on which nothing keeps it."""
+        bad = {o.node for o in self.outages if o.began <= poll.time <= o.ended}
+        shut = {n for n, spans in self.closed.items() if any(a <= poll.time <= b for a, b in spans)}
+        if shut & set(job.partition.split(",")):
+            return frozenset()
+        bad |= {node.name for node in poll.nodes if shut & set(node.partitions)}
+        return free_nodes(job, need, poll, held) - bad - self.site.closed(job, poll)
+
+    def startable(self, job: Job, poll: Poll) -> bool:
+        """Whether only room may be missing. What is plain Slurm's alone is not looked at."""
+        plain = job.reservation or job.partition == SCAVENGE
+        return not plain and startable(job, poll.time) and not self.site.held(job, poll)
+
+
+def with_room_of_their_own(poll: Poll, barred: Barred) -> dict[str, tuple[Job, frozenset[str]]]:
     """The jobs that could start on nodes that nobody before them may want, and these nodes."""
     held = uses(poll)
     out: dict[str, tuple[Job, frozenset[str]]] = {}
     wanted: set[str] = set()
-    bad = {o.node for o in found if o.began <= poll.time <= o.ended}
     for job in sorted((j for j in poll.jobs if j.state == "PENDING"), key=_order):
         need = need_of(job)
         if not startable(job, poll.time) or need is None:
             continue
-        nodes = free_nodes(job, need, poll, held) - wanted - bad
-        if fits(job, need, nodes, poll) and not _closed(job, nodes, poll, closed):
+        nodes = barred.free(job, need, poll, held) - wanted
+        if barred.startable(job, poll) and fits(job, need, nodes, poll):
             out[_key(job)] = job, nodes
         wanted |= wanted_nodes(job, poll)
     return out
@@ -142,16 +175,6 @@ def _with_room_of_their_own(
 
 def _key(job: Job) -> str:
     return f"{job.array_job_id}_[]" if job.array_job_id and job.array_task_id is None else job.key
-
-
-def _closed(
-    job: Job, nodes: frozenset[str], poll: Poll, closed: dict[str, list[tuple[float, float]]]
-) -> bool:
-    """Whether a pool that the job needs was closed by us just then."""
-    names = {p for n in poll.nodes if n.name in nodes for p in n.partitions} - {INTAKE}
-    if job.partition != INTAKE:
-        names |= set(job.partition.split(","))
-    return any(a <= poll.time <= b for name in names for a, b in closed.get(name, ()))
 
 
 # --- priority ---
@@ -164,7 +187,7 @@ def inverted(records: Records) -> Iterator[Violation]:
     So backfill is allowed (room that the higher job cannot use), and reservations (a pinned job
     fits only where it is pinned), and what was decided before the higher job had its turn.
     """
-    found, closed = outages(records), closed_pools(records)
+    barred = Barred(outages(records), closed_pools(records), Site.of(records))
     settled: dict[str, tuple[object, float]] = {}
     window: list[tuple[Poll, dict[str, Job], set[str]]] = []
     before: Poll | None = None
@@ -174,21 +197,20 @@ def inverted(records: Records) -> Iterator[Violation]:
             settled.clear()
             window.clear()
         before = full
-        pending = {_key(j): j for j in full.jobs if startable(j, full.time)}
+        pending = {_key(j): j for j in full.jobs if barred.startable(j, full)}
         settled = {
             key: settled[key] if key in settled and settled[key][0] == _self(job)
             else (_self(job), full.time)
             for key, job in pending.items()
         }  # fmt: skip
-        bad = {o.node for o in found if o.began <= full.time <= o.ended}
         held = uses(full)
         fitting = set()
         for key, job in pending.items():
             need = need_of(job)
-            if need and full.time - settled[key][1] > SETTLED_SECONDS:
-                nodes = free_nodes(job, need, full, held) - bad
-                if fits(job, need, nodes, full) and not _closed(job, nodes, full, closed):
-                    fitting.add(key)
+            if not need or full.time - settled[key][1] <= SETTLED_SECONDS:
+                continue
+            if fits(job, need, barred.free(job, need, full, held), full):
+                fitting.add(key)
         window = [*window[-3:], (full, pending, fitting)]
         if len(window) == 4:
             yield from _overtaken(window)
@@ -214,9 +236,20 @@ def _overtaken(window: list[Look]) -> Iterator[Violation]:
             continue
         for victim in victims:
             took = set(hostlist.expand(job.nodes)) & wanted_nodes(victim, second)
-            if took and victim.priority > job.priority:
+            if took and victim.priority > job.priority and not _ahead(victim, took, second, ran):
                 text = (
                     f"started on {job.nodes} (priority {job.priority}) though {_key(victim)}"
                     f" (priority {victim.priority}) had room there and waits"
                 )
                 yield Violation("inverted", job.key, second.time, text)
+
+
+def _ahead(victim: Job, nodes: set[str], poll: Poll, ran: set[str]) -> bool:
+    """Whether one that comes before the victim has started there too: what it left was no room."""
+    return any(
+        job.holds_nodes
+        and job.key not in ran
+        and _order(job) < _order(victim)
+        and nodes & set(hostlist.expand(job.nodes))
+        for job in poll.jobs
+    )

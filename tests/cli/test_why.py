@@ -45,6 +45,7 @@ class FakeSlurm:
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     made = Journal(tmp_path / "journal.db")
+    assert made.db
     yield made
     made.close()
 
@@ -248,3 +249,14 @@ def test_a_request_that_cannot_be_read_hides_nothing_else(why: Why) -> None:
         "job 7 of ann: RUNNING in train-nv, Slurm's reason None",
         "  what it was taken for is not known: hetd never saw it in the gate",
     ]
+
+
+def test_another_job_of_that_id_is_not_told_under_the_one_that_slurm_has(
+    why: Why, journal: Journal
+) -> None:
+    """Of another user, or of the same; one that was requeued is the same."""
+    record(journal, over(job(7)))
+    for new in (job(7, user="bob"), job(7, submit_time=NOW - 60)):
+        assert not [line for line in told(why("7", new)) if "planned" in line or "started" in line]
+    requeued = job(7, submit_time=NOW - 60, restarts=1)
+    assert [line for line in told(why("7", requeued)) if "started" in line]

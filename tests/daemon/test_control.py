@@ -38,7 +38,7 @@ POOLS = (
 )
 
 
-def granted(request: ControlRequest, who: Caller) -> dict[str, Any]:
+async def granted(request: ControlRequest, who: Caller) -> dict[str, Any]:
     """What a handler answers that grants everything."""
     return {"did": request.op, "name": who.name, "admin": who.admin}
 
@@ -112,7 +112,7 @@ def test_who_is_an_admin(door: Door) -> None:
 
 
 def test_a_refusal_of_ours_is_an_answer(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(request: ControlRequest, who: Caller) -> dict[str, Any]:
+    async def refuse(request: ControlRequest, who: Caller) -> dict[str, Any]:
         raise HetError(f"job {request.job} is not {who.name}'s", "ask an admin")
 
     monkeypatch.setattr(door, "handler", refuse)

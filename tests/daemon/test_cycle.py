@@ -363,7 +363,8 @@ def test_a_journal_on_a_full_disk_stops_no_planning(
     bench.run()
     assert bench.sent("1")
     assert [r.message for r in caplog.records if "journal" in r.message] == [
-        "the journal does not work, planning goes on without it: database or disk is full"
+        f"the journal {bench.journal.path} does not work, planning goes on without it: database or"
+        " disk is full"
     ]
     bench.journal.db.execute("PRAGMA max_page_count = 100000")
     bench.slurm.jobs = (marked(50),)
@@ -377,18 +378,6 @@ def test_a_journal_that_became_read_only_stops_no_planning(tmp_path: Path) -> No
     bench.run()
     assert bench.sent("1")
     assert bench.journal.placement_of("1") is None
-
-
-def test_old_entries_of_the_journal_go_once_a_day(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.db")
-    journal.record_outcomes(0.0, [("1", "started", "")])
-    journal.prune(31 * 86400.0)
-    assert journal.outcomes_of("1") == []
-    journal.record_outcomes(0.0, [("1", "started", "")])
-    journal.prune(31 * 86400.0 + 60)
-    assert len(journal.outcomes_of("1")) == 1
-    journal.prune(32 * 86400.0 + 60)
-    assert journal.outcomes_of("1") == []
 
 
 def test_nothing_is_remembered_of_jobs_that_are_gone(
@@ -406,13 +395,13 @@ def test_nothing_is_remembered_of_jobs_that_are_gone(
     memory = bench.cycle.memory
     bench.run()
     bench.run()
-    assert (len(memory.not_adopted), journaled) == (29, [29, 0])
+    assert (len(memory.not_adopted), journaled) == (29, [29])
     bench.slurm.jobs = ()
     bench.run()
     assert not any((memory.not_adopted, memory.holdings))
     bench.slurm.jobs = waiting
     bench.run()
-    assert journaled == [29, 0, 0, 29], "it was not known any more that they had been"
+    assert journaled == [29, 29], "it was not known any more that they had been"
 
 
 @pytest.mark.parametrize("array", [False, True])
@@ -514,14 +503,6 @@ def test_a_step_of_the_clock_neither_hastens_nor_delays(tmp_path: Path, step: fl
     bench.run()
     assert bench.sent("1")[1:] == [{"Partition": "accel", "ReqNodeList": ""}]
     assert bench.sent("2")[2]["Partition"] == "train-nv"
-
-
-def test_pruning_survives_a_clock_that_was_far_ahead(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.db")
-    journal.prune(4e9)
-    journal.record_outcomes(100.0, [("1", "started", "")])
-    journal.prune(100.0 + 31 * 86400)
-    assert journal.outcomes_of("1") == []
 
 
 def test_a_job_that_ended_at_once_was_started(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import msgspec
 
 from slurm_het import wire
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.daemon.hook_process import offer
+from slurm_het.core.planner.at_once import Openings
+from slurm_het.daemon.hook_process import Offered, offer
 from tests.support.world import config_text, inventory
 
 REQUEST = {"op": "admit", "user_id": "1000", "tres_per_node": "gpu:1", "script": "#!/bin/sh\n"}
@@ -34,10 +35,12 @@ def ask(path: Path, **changed: str) -> dict[str, str]:
         return wire.decode(reply)
 
 
-def send(process: subprocess.Popen[bytes], found: Inventory) -> None:
+def send(
+    process: subprocess.Popen[bytes], found: Inventory, openings: Openings | None = None
+) -> None:
     """As hetd does."""
     assert process.stdin
-    payload = msgspec.msgpack.encode(offer(found))
+    payload = msgspec.msgpack.encode(Offered(offer(found), openings))
     process.stdin.write(struct.pack(">I", len(payload)) + payload)
     process.stdin.flush()
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +77,55 @@ def test_a_lost_lead_is_noticed(tmp_path: Path, damage: str) -> None:
         close_behind(lease.path)
     with pytest.raises(LeadError, match="the lead is lost"):
         asyncio.run(lease.checked())
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [(errno.ENOSYS, "has no locks"), (errno.ENOLCK, "has no locks"), (errno.EIO, "cannot use")],
+)
+def test_a_file_system_without_locks_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, says: str
+) -> None:
+    def flock(_fd: int, _how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(LeadError, match=says) as raised:
+        Lease(tmp_path).take()
+    assert str(tmp_path / "lease") in str(raised.value)
+    assert "paths.state_dir" in raised.value.hint
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory"])
+def test_a_lease_that_is_no_file_is_named(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "lease"
+    path.mkdir() if kind == "directory" else os.mkfifo(path)
+    with pytest.raises(LeadError, match="lease"):
+        Lease(tmp_path).take()
+
+
+def test_storage_that_hangs_is_no_lead_and_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slurm_het.daemon.lease.CHECK_SECONDS", 0.1)
+    monkeypatch.setattr("slurm_het.daemon.lease.RELEASE_SECONDS", 0.1)
+    thawed = threading.Event()
+    lease = Lease(tmp_path)
+
+    async def use() -> float:
+        assert await lease.taken()
+        monkeypatch.setattr(lease, "check", lambda: thawed.wait(20))
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(LeadError, match="did not answer"):
+                await lease.checked()
+        await lease.released()
+        return time.monotonic() - began
+
+    assert asyncio.run(use()) < 5
+    thawed.set()
 
 
 def test_a_state_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
-from slurm_het.daemon.logs import SparingFilter
+import pytest
+
+from slurm_het.daemon.logs import SparingFilter, say_os_errors
 
 
 def test_few_lines_of_a_kind_a_minute_and_the_next_one_has_their_number() -> None:
@@ -40,4 +43,35 @@ def test_what_is_in_a_line_is_no_format() -> None:
     now = 100.0
     record = logging.LogRecord("hetd", logging.ERROR, "", 0, "50 %% of %s", ("%d",), None)
     assert sparing.filter(record)
-    assert record.getMessage() == "50 % of %d (and 1 more like this before)"
+    assert record.getMessage() == "50 % of %d (and 6 more like this before)"
+
+
+def test_the_same_words_of_a_fault_come_once_a_minute() -> None:
+    now = 0.0
+    sparing = SparingFilter(lambda: now)
+    written = list[str]()
+    for second in range(130):
+        now = float(second)
+        for text in ("the journal %s is locked", "it is %s"):
+            record = logging.LogRecord("hetd", logging.ERROR, "", 0, text, ("here",), None)
+            if sparing.filter(record):
+                written.append(record.getMessage())
+    assert written[:2] == ["the journal here is locked", "it is here"]
+    assert len(written) == 6
+    assert written[-1] == "it is here (and 59 more like this before)"
+
+
+def test_what_the_loop_lacks_is_a_line_and_a_bug_of_ours_has_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """asyncio itself logs a traceback for each client while there are no descriptors."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(say_os_errors)
+    lacking = OSError(24, "Too many open files")
+    loop.call_exception_handler({"message": "socket.accept() failed", "exception": lacking})
+    loop.call_exception_handler({"message": "a task failed", "exception": KeyError("x")})
+    loop.close()
+    first, second = caplog.records
+    assert first.getMessage() == "socket.accept() failed: Too many open files"
+    assert not first.exc_info
+    assert second.exc_info

@@ -124,3 +124,29 @@ def test_the_cheap_reading_is_that_of_the_json(cluster: Cluster, seed: int) -> N
         check(slurm, reading)
     assert not slurm.jobs.fell_back
     cluster.box.run(["scancel", "-u", "root"])
+
+
+def states(cluster: Cluster, slurm: CliSlurm, reading: RecordParser) -> tuple[str, str]:
+    """Each job's state: as a list of squeue's has it, and as it was read."""
+    listed = cluster.ok("squeue", "-ha", "--sort=i", "-O", "JobID:12,State:20").split()
+    jobs = sorted(asyncio.run(slurm.jobs.read_all(reading)), key=lambda job: job.id)
+    return " ".join(listed), " ".join(f"{j.id} {j.state}" for j in jobs if not j.finished)
+
+
+def test_a_state_is_the_word_that_squeue_lists(cluster: Cluster) -> None:
+    """Else the record seems to have changed since the line, and all is read three times."""
+    cluster.clear()
+    special, stopped, suspended = (
+        cluster.sbatch("-p", "cpu", "--mem=1", script="sleep 300") for _ in range(3)
+    )
+    for key in (special, stopped, suspended):
+        cluster.wait_state(key, "RUNNING")
+    cluster.ok("scontrol", "requeuehold", "State=SpecialExit", special)
+    cluster.ok("scancel", "-s", "STOP", stopped)
+    cluster.ok("scontrol", "suspend", suspended)
+    slurm = CliSlurm(SlurmSettings(conf=Path(cluster.box.env["SLURM_CONF"])))
+    reading = RecordParser(asyncio.run(slurm.version()), lambda _: (), memory_tracked=True)
+    line = f"{special} SPECIAL_EXIT {stopped} STOPPED {suspended} SUSPENDED"
+    cluster.wait(line, lambda: states(cluster, slurm, reading)[0] == line)
+    assert states(cluster, slurm, reading) == (line, line)
+    check(slurm, reading)

@@ -23,6 +23,9 @@ CUDA = "module load cuda; torchrun train.py; sleep {}"
 def box() -> Iterator[Sandbox]:
     planner = {"planner": {"reserve_after_seconds": 0, "poll_seconds": 1.0}}
     with own_sandbox(NODES, overrides=AMPLE | planner) as sandbox:
+        conf = sandbox.layout.slurm_conf
+        conf.write_text(f"{conf.read_text()}Licenses=solver:4\n")
+        assert sandbox.run(["scontrol", "reconfigure"]).returncode == 0
         yield sandbox
 
 
@@ -157,3 +160,45 @@ def test_no_job_is_pinned_to_the_cores_of_a_part(cluster: Cluster, planned: bool
         for key in keys:
             assert cluster.wait_started(key)["NodeList"] == "nv2"
             planned_and_kept(cluster, key, planned)
+
+
+def test_licences_of_a_reservation_are_for_its_jobs(cluster: Cluster, planned: bool) -> None:
+    """Its own jobs have them all. For the others they count as taken, and once more once used."""
+    held = ("Licenses=solver:2", "Users=daemon")
+    with reservation(cluster, "course", "StartTime=now", "Duration=60", "Nodes=nv2", *held):
+        few = ("-L", "solver:1")
+        outside = [ask(cluster, 1, 10, *few, seconds=60) for _ in range(3)]
+        for key in outside[:2]:
+            cluster.wait_started(key)
+        asks = ("-L", "solver:2", "--reservation=course")
+        inside = ask(cluster, 1, 10, *asks, seconds=60, user="daemon")
+        assert cluster.wait_started(inside)["NodeList"] == "nv2"
+        planned_and_kept(cluster, inside, planned)
+        assert cluster.job(outside[2])["JobState"] == "PENDING"
+        if planned:
+            told = "Licenses: jobs outside course may have 2 licences solver, of which 4 are taken"
+            cluster.wait(told, lambda: told in cluster.tool("squeue", "-j", outside[2]))
+        cluster.ok("scancel", *outside[:2])
+        cluster.wait_state(outside[0], "CANCELLED")
+        beside = ask(cluster, 1, 10, seconds=60)
+        cluster.wait_started(beside)  # Slurm, or hetd, has looked
+        assert cluster.job(outside[2])["JobState"] == "PENDING"
+        cluster.ok("scancel", inside)
+        cluster.wait_started(outside[2])
+        planned_and_kept(cluster, outside[2], planned)
+
+
+def test_licences_of_a_reservation_to_come_are_for_what_ends_before(
+    cluster: Cluster, planned: bool
+) -> None:
+    settings = ("StartTime=now+20minutes", "Duration=60", "Nodes=nv2", "Users=daemon")
+    with reservation(cluster, "course", *settings, "Licenses=solver:4"):
+        long = ask(cluster, 1, 30, "-L", "solver:1", seconds=30)
+        short = ask(cluster, 1, 10, "-L", "solver:4", seconds=30)
+        cluster.wait_started(short)
+        planned_and_kept(cluster, short, planned)
+        assert cluster.job(long)["JobState"] == "PENDING"
+        if planned:
+            told = "Licenses: jobs outside course may have 0 licences solver"
+            assert told in cluster.tool("squeue", "-j", long)
+            assert cluster.outcomes(long) == []

@@ -1,4 +1,4 @@
-"""Slurm's topology/tree: the nodes of a job are under one leaf switch if that is to be had."""
+"""Slurm's topology: a job's nodes are in as few leaves as can be, and where Slurm takes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.slurm.versions import parse_version
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
@@ -22,20 +23,27 @@ SwitchName=top Switches=leaf[1-2]
 """
 
 
+SCRIPT = "module load cuda\ntorchrun train.py\nsleep 60"
+
+
 @pytest.fixture(scope="module")
 def box() -> Iterator[Sandbox]:
     with own_sandbox(NODES, overrides=AMPLE, hetd=False) as sandbox:
-        conf = sandbox.layout.slurm_conf
-        conf.write_text(conf.read_text() + "\nTopologyPlugin=topology/tree\n")
-        (conf.parent / "topology.conf").write_text(TREE)
-        sandbox.restart_slurmctld()
-        sandbox.start_hetd()
+        use(sandbox, "TopologyPlugin=topology/tree", "topology.conf", TREE)
         yield sandbox
 
 
+def use(sandbox: Sandbox, line: str, name: str, topology: str) -> None:
+    """Give Slurm that topology, and start hetd."""
+    conf = sandbox.layout.slurm_conf
+    (conf.parent / name).write_text(topology)
+    conf.write_text(f"{conf.read_text()}\n{line}\n")
+    sandbox.restart_slurmctld()
+    sandbox.start_hetd()
+
+
 def test_two_nodes_are_under_one_switch(cluster: Cluster) -> None:
-    script = "module load cuda\ntorchrun train.py\nsleep 60"
-    pairs = [cluster.sbatch("--gres=gpu:4", "-N2", script=script) for _ in range(2)]
+    pairs = [cluster.sbatch("--gres=gpu:4", "-N2", script=SCRIPT) for _ in range(2)]
     found = {cluster.wait_started(key)["NodeList"] for key in pairs}
     assert found == {"nv[1,3]", "nv[2,4]"}
     for key in pairs:
@@ -43,3 +51,31 @@ def test_two_nodes_are_under_one_switch(cluster: Cluster) -> None:
         assert plan is not None
         assert plan.terms["locality"] > 0
         assert "locality" in cluster.tool("admin", "why", key)
+    cluster.clear()
+
+
+# By name, n1 and n2 would be the first; Slurm takes no job of two nodes in two blocks.
+BLOCK = """
+BlockName=b1 Nodes=nv[1,3]
+BlockName=b2 Nodes=nv[2,4]
+BlockSizes=2
+"""
+
+
+def test_a_job_is_inside_a_block(cluster: Cluster) -> None:
+    """A pin across blocks ends in BadConstraints, with priority 0 (24.11, 26.05)."""
+    if parse_version(cluster.ok("scontrol", "--version")).tuple < (23, 11):
+        pytest.skip("topology/block is of 23.11 on")
+    with own_sandbox(NODES, overrides=AMPLE, hetd=False) as sandbox:
+        use(sandbox, "TopologyPlugin=topology/block", "topology.conf", BLOCK)
+        cluster = Cluster(sandbox)
+        one = cluster.sbatch("--gres=gpu:4", script=SCRIPT)
+        cluster.wait_started(one)
+        pairs = [cluster.sbatch("--gres=gpu:4", "-N2", "-t5", script=SCRIPT) for _ in range(2)]
+        cluster.wait_started(pairs[0])
+        cluster.ok("scancel", one)
+        found = {cluster.wait_started(key)["NodeList"] for key in pairs}
+        assert found == {"nv[1,3]", "nv[2,4]"}
+        three = cluster.sbatch("--gres=gpu:4", "-N3", "-t5", script=SCRIPT)
+        cluster.ok("scancel", *pairs)
+        assert cluster.wait_started(three)["NumNodes"] == "3"

@@ -14,7 +14,7 @@ from tests.support import world
 from tests.support.sockets import exchange, serving, short_dir
 
 
-def _handle(request: ControlRequest, caller: Caller) -> dict[str, Any]:
+async def _handle(request: ControlRequest, caller: Caller) -> dict[str, Any]:
     return {"op": request.op, "admin": caller.admin}
 
 

@@ -13,7 +13,7 @@ from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.model import Classification, Job, Placement, Plan
 from slurm_het.errors import HetError
-from slurm_het.journal import Journal
+from slurm_het.journal import Journal, Planning, schema
 from slurm_het.journal.history import MAX_TASKS
 
 TRAINING = Classification("training", ("nvidia",), evidence=("rule nvidia",))
@@ -41,10 +41,11 @@ INSERT INTO demand VALUES ('7', 11.0, '[["a100"], ["train-nv"], 1, 1, 0, false, 
 """
 
 
-def place(journal: Journal, time: float, *keys: str, node: str = "nv1") -> None:
+def place(journal: Journal, time: float, *keys: str, node: str = "nv1", submitted: int = 0) -> None:
     """A plan for these jobs in the journal."""
     placements = (Placement(k, "train-nv", (node,), ((0,),), ("a100",), 80) for k in keys)
-    journal.record_plan(time, 0.1, len(keys), Plan(tuple(placements)))
+    beside = Planning(dict.fromkeys(keys, submitted))
+    journal.record_plan(time, 0.1, len(keys), Plan(tuple(placements)), beside)
 
 
 def end(key: str, submitted: int, ended: int, **fields: object) -> JobEnd:
@@ -94,7 +95,8 @@ def test_a_journal_without_a_directory_is_tried_again(
     (tmp_path / "state").write_text("a file where the directory should be")
     journal = Journal(tmp_path / "state" / "journal.db")
     job_row(journal, "7", 10, "ann")
-    assert [r.message[:28] for r in caplog.records] == ["the journal does not work, p"]
+    (said,) = (r.message for r in caplog.records)
+    assert f"{journal.path} does not work, planning goes on without it" in said
     with pytest.raises(HetError, match="cannot read the journal"):
         journal.history("7")
     (tmp_path / "state").unlink()
@@ -199,9 +201,7 @@ def test_an_end_is_that_of_the_last_submission(tmp_path: Path) -> None:
 
 def test_the_file_of_an_older_hetd_is_extended_in_place(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    with sqlite3.connect(path) as old:
-        old.executescript(OLD_SCHEMA)
-    old.close()
+    old_file(path)
     reader = Journal(path, read_only=True)  # the old hetd still runs
     told = reader.history("7")
     reader.close()
@@ -212,7 +212,7 @@ def test_the_file_of_an_older_hetd_is_extended_in_place(tmp_path: Path) -> None:
     assert [profile.devices for profile in journal.demands(0.0)] == [1]
     journal.record_ends([end("7", 10, 20)])
     assert journal.history("7").end == end("7", 10, 20)
-    last = journal.last_plan("7")
+    last = journal.last_plan(Job(7, submit_time=10))
     assert last
     assert last.placement.terms == {"scenario_fit": 4.0}
     journal.close()
@@ -223,6 +223,143 @@ def test_an_entry_that_we_did_not_write_is_an_error_with_a_remedy(tmp_path: Path
     journal = Journal(tmp_path / "journal.db")
     for text in ("7", "{", '{"scenario": 7}', json.dumps(asdict(TRAINING) | {"asked": [1]})):
         with journal.writing() as db:
-            db.execute("INSERT OR REPLACE INTO job VALUES ('7', 10, 'ann', ?)", (text,))
+            db.execute("INSERT OR REPLACE INTO job VALUES ('7', 10, 'ann', ?, 0)", (text,))
         with pytest.raises(HetError, match="cannot read the journal"):
             journal.history("7")
+
+
+def test_what_came_of_another_job_of_that_id_is_told_to_nobody(tmp_path: Path) -> None:
+    """Also where the clock was set back meanwhile, and where hers was not ours to plan."""
+    journal = Journal(tmp_path / "journal.db")
+    journal.record_jobs([(Job(7, user="ann", submit_time=10), TRAINING)])
+    place(journal, 11.0, "7", submitted=10)
+    journal.record_outcomes(12.0, [("7", "released", "hers")], {"7": 10})
+    journal.record_jobs([(Job(7, user="bob", submit_time=30), None)])
+    journal.record_outcomes(5.0, [("7", "handed over", "his")], {"7": 30})
+    told = journal.history("7")
+    assert (told.user, told.submitted) == ("bob", 30)
+    assert (told.placement, told.classification) == (None, None)
+    assert [detail for _, _, detail in told.outcomes] == ["his"]
+
+
+def test_a_second_job_of_the_same_user_has_a_story_of_its_own(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    for submitted in (10, 30):
+        journal.record_jobs([(Job(7, user="ann", submit_time=submitted), TRAINING)])
+        journal.record_outcomes(31.0, [("7", "released", f"{submitted}")], {"7": submitted})
+    assert [detail for _, _, detail in journal.history("7").outcomes] == ["30"]
+
+
+def test_a_job_that_was_requeued_is_the_same(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    for restarts, submitted in enumerate((10, 30, 50)):
+        job = Job(7, user="ann", submit_time=submitted, restarts=restarts)
+        journal.record_jobs([(job, TRAINING)])
+        place(journal, submitted + 1.0, "7", node=f"nv{restarts}", submitted=submitted)
+        journal.record_outcomes(60.0, [("7", "released", str(restarts))], {"7": submitted})
+    assert [detail for _, _, detail in journal.history("7").outcomes] == ["0", "1", "2"]
+    last = journal.last_plan(Job(7, submit_time=70, restarts=3))
+    assert last
+    assert last.placement.nodes == ("nv2",)
+
+
+def test_a_plan_is_that_of_the_job_and_not_of_its_id(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    place(journal, 11.0, "7", submitted=10)
+    assert journal.last_plan(Job(7, submit_time=10))
+    assert journal.last_plan(Job(7, submit_time=30)) is None, "its user may have written that list"
+
+
+def test_a_job_that_left_the_queue_is_the_one_that_was_planned(tmp_path: Path) -> None:
+    """Slurm does not tell any more when it was submitted."""
+    journal = Journal(tmp_path / "journal.db")
+    job_row(journal, "7", 10, "ann")
+    place(journal, 11.0, "7", submitted=10)
+    journal.record_outcomes(12.0, [("7", "gone", "")])
+    assert [event for _, event, _ in journal.history("7").outcomes] == ["gone"]
+
+
+def old_file(path: Path) -> None:
+    """A journal as the first slurm-het made it."""
+    with sqlite3.connect(path) as old:
+        old.executescript(OLD_SCHEMA)
+    old.close()
+
+
+def test_a_journal_goes_down_to_an_older_schema_and_up_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    old_file(path)
+    journal = Journal(path)
+    assert schema.version_of(journal.db) == schema.VERSION
+    assert journal.db.execute("PRAGMA auto_vacuum").fetchone() == (2,), "it can give space back"
+    assert journal.db.execute("SELECT day FROM day").fetchall() == [(0,)]
+    place(journal, 12.0, "8", submitted=12)
+    before = journal.history("7")
+    schema.bring_to(journal.db, 0)
+    journal.close()
+    with sqlite3.connect(path) as old:  # as the older one writes
+        old.execute("INSERT INTO outcome VALUES (13.0, '7', 'started', 'by the older one')")
+        old.execute("INSERT INTO placement VALUES (2, 13.0, '9', '{}')")
+        old.execute("INSERT INTO job VALUES ('9', 12, 'bob', '{}')")
+    old.close()
+    again = Journal(path).history("7")
+    assert (again.user, again.placement) == (before.user, before.placement)
+    assert [event for _, event, _ in again.outcomes] == ["released", "started"]
+
+
+def test_a_newer_journal_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    place(journal, 11.0, "7")
+    journal.db.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    journal.close()
+    was = path.read_bytes()
+    for key in ("8", "9"):
+        place(journal, 12.0, key)
+    (said,) = (r.message for r in caplog.records if r.levelname == "ERROR")
+    assert str(path) in said
+    assert "a newer slurm-het made it" in said
+    assert path.read_bytes() == was
+    with pytest.raises(HetError, match="a newer slurm-het made it"):
+        Journal(path, read_only=True)
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_journal_that_is_taken_away_is_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    job_row(journal, "7", 10, "ann")
+    if how == "removed":
+        path.unlink()
+    else:
+        other = Journal(tmp_path / "other.db")
+        job_row(other, "6", 10, "eve")
+        other.close()
+        other.path.rename(path)
+    job_row(journal, "8", 10, "bob")
+    assert "was removed or replaced" in caplog.text
+    reader = Journal(path, read_only=True)
+    assert (reader.history("8").user, reader.history("7").user) == ("bob", "")
+    assert reader.history("6").user == ("" if how == "removed" else "eve")
+    reader.close()
+
+
+def test_a_journal_that_another_has_locked_is_one_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slurm_het.journal.file.LOCKED_SECONDS", 0.05)
+    journal = Journal(tmp_path / "journal.db")
+    job_row(journal, "7", 10, "ann")
+    other = sqlite3.connect(journal.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for key in ("8", "9"):
+        job_row(journal, key, 10, "bob")
+    assert "locked" in journal.trouble
+    assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 1
+    other.execute("COMMIT")
+    other.close()
+    job_row(journal, "10", 10, "bob")
+    assert not journal.trouble
+    assert journal.history("10").user == "bob"

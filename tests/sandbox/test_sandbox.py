@@ -351,6 +351,12 @@ def test_the_gate_opens_when_the_child_fails(cluster: Sandbox, ending: str, logg
         (None, "cannot read {path}: No such file or directory"),
         ("", "{path} names no intake_partition that can be read"),
         ("pools: {}", "{path} names no intake_partition that can be read"),
+        ("intake_partition: [accel]", "{path} names no intake_partition that can be read"),
+        (
+            "intake_partition: accel\nslurm: {conf: [1]}",
+            "{path} names no intake_partition that can",
+        ),
+        ("intake_partition: accel\nslurm: {bin_dir: 1.5}", "{path} names no intake_partition that"),
         ("a: [", "{path} names no intake_partition that can be read"),
         ("intake_partition: a\npaths: {control_socket: /proc/x/c.sock}", "cannot make /proc/x: "),
     ],

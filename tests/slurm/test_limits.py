@@ -10,16 +10,21 @@ import pytest
 from slurm_het.core.model import Job, Partition, Snapshot
 from slurm_het.core.site_limits import Limit, SiteLimits
 from slurm_het.errors import SlurmError
-from slurm_het.slurm.limits import LimitReader, QosRules, parse_licenses, parse_limits, parse_rules
+from slurm_het.slurm.limits import LimitReader, QosRules, parse_licenses, parse_limits, rules_of
+from slurm_het.slurm.qos import QosReader, parse_qos
 from tests.support.world import DATA
 
 VERSIONS = ("22.05", "24.11", "26.05")
 WAITING = Job(4, user="daemon", uid=1, account="research", qos="limited")
-RULES = """normal||||||
-limited|DenyOnLimit,OverPartQOS|3|cpu=100,gres/gpu=4|5|gres/gpu=12
-pool|||mem=2G||
+RULES = """normal||||||||||
+limited|DenyOnLimit,OverPartQOS||||||3|cpu=100,gres/gpu=4|5|gres/gpu=12
+pool||||||||mem=2G||
 """
 CONF = {"AccountingStorageEnforce": "associations,limits,qos,safe"}
+
+
+def rules(printed: str) -> dict[str, QosRules]:
+    return {name: rules_of(fields) for name, fields in parse_qos(printed).items()}
 
 
 def text(version: str) -> str:
@@ -27,7 +32,7 @@ def text(version: str) -> str:
 
 
 def read(version: str, *waiting: Job) -> SiteLimits:
-    return parse_limits(text(version), waiting or (WAITING,), parse_rules(RULES), safe=True)
+    return parse_limits(text(version), waiting or (WAITING,), rules(RULES), safe=True)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -83,7 +88,7 @@ def test_only_what_the_waiting_jobs_concern_is_kept(version: str) -> None:
 
 
 def test_sacctmgr_tells_what_each_may_have_who_has_no_job_there() -> None:
-    assert parse_rules(RULES)["pool"] == QosRules(
+    assert rules(RULES)["pool"] == QosRules(
         flags=frozenset({""}), each_user=(Limit("MaxTRESPU", "mem", 2048),)
     )
 
@@ -92,7 +97,7 @@ def test_sacctmgr_tells_what_each_may_have_who_has_no_job_there() -> None:
     "broken", ["", "QOS=", "ClusterName=", "QOS=x\n        MaxTRESPU=y\n", "\n\n"]
 )
 def test_any_text_is_read(broken: str) -> None:
-    parse_limits(broken, (WAITING,), parse_rules("a|b\n|||||\nx||y|=|z|a=1Q"), safe=False)
+    parse_limits(broken, (WAITING,), rules("a|b\n|||||\nx||y||=||z|y|=|z|a=1Q"), safe=False)
 
 
 class FakeSlurm:
@@ -113,7 +118,7 @@ def read_by(slurm: FakeSlurm, *jobs: Job, times: int = 1, **conf: str) -> SiteLi
     shot = Snapshot(0.0, jobs, (), (Partition("train-nv", qos="pool"),))
 
     async def reads() -> SiteLimits:
-        reader = LimitReader(slurm.run)
+        reader = LimitReader(slurm.run, QosReader(slurm.run))
         for _ in range(times):
             found = await reader.read(shot, {**CONF, **conf})
         return found
@@ -135,7 +140,7 @@ def test_what_the_waiting_jobs_concern_is_asked_for_and_no_more() -> None:
 def test_slurmdbd_is_left_alone_where_no_partition_has_a_qos() -> None:
     slurm = FakeSlurm()
     shot = Snapshot(0.0, (WAITING,), (), (Partition("train-nv"),))
-    assert asyncio.run(LimitReader(slurm.run).read(shot, CONF))
+    assert asyncio.run(LimitReader(slurm.run, QosReader(slurm.run)).read(shot, CONF))
     assert {argv[0] for argv in slurm.asked} == {"scontrol"}
 
 
@@ -164,7 +169,9 @@ def test_limits_that_are_hidden_from_us_are_left_to_slurm() -> None:
 
 def test_licences_are_asked_for_where_a_job_waits_for_one() -> None:
     printed = "LicenseName=matlab Total=5 Used=1 Free=2 Reserved=2 Remote=no\nNo licenses"
-    assert parse_licenses(printed) == (Limit("Licenses", "matlab", 3, 1),)
+    assert parse_licenses(printed) == (Limit("Licenses", "matlab", 5, 1),)
+    remote = "LicenseName=lsf@server Total=5 Used=1 Free=2 Reserved=0 Remote=yes LastDeficit=2"
+    assert parse_licenses(remote) == (Limit("Licenses", "lsf@server", 3, 1),)
     slurm = FakeSlurm()
     read_by(slurm, replace(WAITING, licenses="matlab:1"), AccountingStorageEnforce="none")
     assert slurm.asked == [("scontrol", "-o", "show", "licenses")]

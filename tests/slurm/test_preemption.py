@@ -11,14 +11,15 @@ import pytest
 from slurm_het.core.preemption import NO_PREEMPTION, QosPreemption
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.slurm.preemption import QOS_PATIENCE, parse_qos, parse_seconds, preemption_of
+from slurm_het.slurm.preemption import parse_seconds, preemption_of, qos_of
+from slurm_het.slurm.qos import PATIENCE, parse_qos
 from slurm_het.slurm.records import parse_partitions
 
 PRINTED = """\
-normal|0||cluster||00:00:00|
-idle|1||cancel|1-00:01:00|00:00:20|OverPartQOS,DenyOnLimit
-off|1||off|||
-high|100|idle,off|requeue,within||00:00:00|
+normal||0||cluster||00:00:00||||
+idle|OverPartQOS,DenyOnLimit|1||cancel|1-00:01:00|00:00:20||||
+off||1||off||||||
+high||100|idle,off|requeue,within||00:00:00||||
 torn|
 """
 CONF = {
@@ -30,7 +31,7 @@ CONF = {
 
 
 def test_qos_as_sacctmgr_prints_them() -> None:
-    assert parse_qos(PRINTED) == {
+    assert {name: qos_of(said) for name, said in parse_qos(PRINTED).items()} == {
         "normal": QosPreemption(),
         "idle": QosPreemption(
             1, modes=frozenset({"CANCEL"}), exempt_seconds=86_460, grace_seconds=20,
@@ -87,7 +88,7 @@ PROGRAMS = {
         *partition) echo "PartitionName=a State=UP";;
         esac""",
     "squeue": """echo '{"jobs": []}'""",
-    "sacctmgr": """[ -e "$0.hangs" ] && exec sleep 60; echo "high|5|idle|cluster||00:00:00|" """,
+    "sacctmgr": """[ -e "$0.hangs" ] && exec sleep 60; echo "high||5|idle|cluster||||||" """,
 }
 
 
@@ -107,6 +108,6 @@ def test_nothing_waits_for_a_slurmdbd_that_does_not_answer(tmp_path: Path) -> No
 
     hangs.touch()
     (first, none), (second, _) = asyncio.run(look())
-    assert (none, first < 2 * QOS_PATIENCE, second < QOS_PATIENCE) == (0, True, True)
+    assert (none, first < 2 * PATIENCE, second < PATIENCE) == (0, True, True)
     hangs.unlink()
     assert [known for _, known in asyncio.run(look())] == [1, 1]

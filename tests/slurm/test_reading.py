@@ -240,6 +240,23 @@ def test_a_record_from_text() -> None:
     assert (record["job_state"], record["cpus"], record["time_limit"]) == ("RUNNING", 4, 60)
 
 
+@pytest.mark.parametrize(("listed_as", "reason"), [
+    ("QOSMaxGRESPerUser", "QOSMaxGRESPerUser"),
+    ("ReqNodeNotAvail, UnavailableNodes:nv1", "ReqNodeNotAvail"),
+    ("ReqNodeNotAvail(Unavailable:nv1)", "ReqNodeNotAvail"),
+    ("Nodes required for job are DOWN, DRAINED or reserved for jobs in", "Resources"),
+    ("job requeued in special exit state", "JobHeldUser"),
+    ("Reservation r, which this job was running under, has ended", None),
+])  # fmt: skip
+def test_a_sentence_is_told_by_its_reason(listed_as: str, reason: str | None) -> None:
+    if reason is None:
+        with pytest.raises(NotUnderstoodError):
+            read_as_text(shown(), line(Reason=listed_as))
+    else:
+        (record,) = read_as_text(shown(), line(Reason=listed_as))
+        assert record["state_reason"] == reason
+
+
 @given(ANYTHING, ANYTHING, st.text(max_size=40))
 def test_no_name_poses_as_a_field(name: str, account: str, after: str) -> None:
     posing = f"{name} UserId=root(0) Account=x QOS=y JobState=RUNNING MinMemoryNode=9G "

@@ -169,6 +169,21 @@ def test_infinite_and_unset_numbers() -> None:
     assert (job.time_limit_minutes, job.priority, job.groups) == (None, 0, ("g",))
 
 
+@pytest.mark.parametrize(
+    ("listed", "state"),
+    [
+        (["PENDING"], "PENDING"),
+        (["PENDING", "SPECIAL_EXIT"], "SPECIAL_EXIT"),
+        (["RUNNING", "STOPPED"], "STOPPED"),
+        (["RUNNING", "POWER_UP_NODE", "CONFIGURING"], "CONFIGURING"),
+        (["COMPLETED", "COMPLETING", "STAGE_OUT"], "COMPLETING"),
+        ([], ""),
+    ],
+)
+def test_a_state_is_the_first_of_its_flags_in_slurms_order(listed: list[str], state: str) -> None:
+    assert read(job_state=listed).state == state
+
+
 def read(**fields: object) -> Job:
     record = {"job_id": 1, "job_state": "PENDING"} | fields
     (job,) = parse_jobs(json.dumps({"jobs": [record]}).encode(), lambda _: (), memory_tracked=True)

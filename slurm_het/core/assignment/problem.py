@@ -208,7 +208,9 @@ class Solution:
 
 def violations(problem: Problem, solution: Solution) -> list[str]:
     """Every constraint that a solution breaks, in words; an empty list means it is feasible."""
-    broken: list[str] = []
+    broken = _unknown(problem, solution)
+    if broken:
+        return broken
     used_gib: dict[int, int] = {}  # by device
     loads: dict[int, Need] = {}  # by node
     for t, choices in solution.starts.items():
@@ -236,6 +238,19 @@ def violations(problem: Problem, solution: Solution) -> list[str]:
         budget = problem.budgets[b]
         broken.append(f"{budget.name}: only {budget.left} are left")
     return broken
+
+
+def _unknown(problem: Problem, solution: Solution) -> list[str]:
+    """What a solution names and the problem does not have."""
+    for t, choices in solution.starts.items():
+        if not 0 <= t < len(problem.tasks):
+            return [f"it names task {t} of {len(problem.tasks)}"]
+        for choice in choices:
+            if not 0 <= choice.node < len(problem.nodes):
+                return [f"it names node {choice.node} of {len(problem.nodes)}"]
+            if any(not 0 <= j < len(problem.devices) for j in choice.devices):
+                return [f"it names devices {choice.devices} of {len(problem.devices)}"]
+    return []
 
 
 def _shape_violations(

@@ -11,13 +11,15 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.cluster.occupancy import emptied
 from slurm_het.core.model import Device, Node, Slot, Task
+from slurm_het.core.network import kept_inside, leaf_of
 from slurm_het.core.reasons import Misfit, Unfit
 from slurm_het.core.syntax.constraint import Expression, parse_features
 
 
 def grid_for(task: Task, inventory: Inventory) -> Grid:
     """The grid where nodes of one state are the same to the task, except for its `exc_nodes`."""
-    return inventory.grid.split(rewritten_nodes(task))
+    several = inventory.leaves if len(task.slots) > 1 else ()
+    return inventory.grid.split([*rewritten_nodes(task), *several])
 
 
 def rewritten_nodes(task: Task) -> list[frozenset[str]]:
@@ -146,19 +148,27 @@ def groups_of(
     """The sets of candidates (indexes into `nodes`) of which a task uses one.
 
     All of a set are in one pool. For a task of several nodes they also have devices of the same
-    types, and satisfy the same alternative of a matching-OR constraint.
+    types, satisfy the same alternative of a matching-OR constraint, and are in one part of the
+    network that Slurm keeps such a job inside, or under one leaf switch if the task asks for that.
     """
-    groups: dict[tuple[str, frozenset[str], int], set[int]] = {}
+    groups: dict[tuple[str, frozenset[str], int, str], set[int]] = {}
     alternatives: tuple[Expression, ...] = parse_features(task.features).alternatives
     for n in candidates:
         node = nodes[n]
-        types = frozenset(d.type for d in node.devices) if len(task.slots) > 1 else frozenset()
+        several = len(task.slots) > 1
+        types = frozenset(d.type for d in node.devices) if several else frozenset()
+        part = _part(task, node) if several else ""
         for pool in task.pools:
             for a, alternative in enumerate(alternatives):
                 if pool in node.partitions and alternative.holds(node.features):
-                    key = (pool, types, a if len(task.slots) > 1 else 0)
+                    key = (pool, types, a if several else 0, part)
                     groups.setdefault(key, set()).add(n)
     return tuple(frozenset(g) for g in groups.values())
+
+
+def _part(task: Task, node: Node) -> str:
+    """The part of the network that the task does not leave if it is on the node; '' is none."""
+    return leaf_of(node.parts) if task.one_leaf else kept_inside(node.parts, len(task.slots))
 
 
 def could_start(task: Task, inventory: Inventory) -> bool:

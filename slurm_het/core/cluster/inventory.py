@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from slurm_het.core.catalog import DeviceType, model_of
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
+from slurm_het.core.network import ANY_NUMBER, NO_NETWORK, Network, Part, Parts, leaf_of
 from slurm_het.core.policy import Policy
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
@@ -26,7 +27,7 @@ from slurm_het.errors import GresError, HetError
 _UNUSABLE = {
     "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "NOT_RESPONDING",
     "POWERING_DOWN", "REBOOT", "REBOOT_ISSUED", "UNKNOWN", "INVALID_REG",
-    "BLOCKED", "PERFCTRS", "UNREGISTERED",
+    "BLOCKED", "PERFCTRS", "UNREGISTERED", "OUTSIDE_TOPOLOGY",
 }  # fmt: skip
 # The same states as suffixes: no answer, powering down, maintenance, reboot. POWERED_DOWN and `~`
 # are usable: Slurm powers such a node up for the first job that it is given.
@@ -59,13 +60,13 @@ class Inventory:
         return grid_of(self.nodes.values())
 
     @cached_property
-    def switches(self) -> dict[str, frozenset[str]]:
-        """The nodes under each leaf switch, as far as it is known."""
+    def leaves(self) -> tuple[frozenset[str], ...]:
+        """The nodes under each leaf switch or in each base block, as far as they are known."""
         under: dict[str, set[str]] = {}
         for node in self.nodes.values():
-            if node.switch:
-                under.setdefault(node.switch, set()).add(node.name)
-        return {switch: frozenset(names) for switch, names in under.items()}
+            if node.parts:
+                under.setdefault(leaf_of(node.parts), set()).add(node.name)
+        return tuple(map(frozenset, under.values()))
 
     @cached_property
     def kinds(self) -> dict[frozenset[str], frozenset[str]]:
@@ -132,6 +133,7 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
     nodes: dict[str, Node] = {}
     known = frozenset(name for r in snapshot.reservations for name in r.nodes)
     reserved, cpus_kept = _reserved_now(snapshot), _cpus_kept(snapshot)
+    network_of = _networks(snapshot, policy)
     for record in snapshot.nodes:
         bare = bare_devices(record, policy, warnings)
         if bare:
@@ -143,8 +145,25 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
                 cpus_free=max(0, node.cpus_free - cpus_kept.get(record.name, 0)),
                 exclusive_only=bool(exclusive & set(record.partitions)),
                 forgets_sharers=snapshot.forgets_sharers,
+                parts=_parts(record.name, network_of(record)),
             )
     return Inventory(nodes, tuple(dict.fromkeys(warnings)), snapshot.reservations)
+
+
+def _networks(snapshot: Snapshot, policy: Policy) -> Callable[[NodeRecord], Network]:
+    """What gives the network of a node: that of the first pool that it is in."""
+    topologies = {p.name: p.topology for p in snapshot.partitions}
+
+    def network_of(record: NodeRecord) -> Network:
+        pools = (p.partition for p in policy.pools if p.partition in record.partitions)
+        return snapshot.networks.get(topologies.get(next(pools, ""), ""), NO_NETWORK)
+
+    return network_of
+
+
+def _parts(name: str, network: Network) -> Parts:
+    """A node that nothing is connected to is a part of its own."""
+    return network.get(name, (Part(name, ANY_NUMBER),)) if network else ()
 
 
 def _reserved_now(snapshot: Snapshot) -> dict[str, str]:
@@ -308,7 +327,7 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
         memory_free_mib=max(0, record.memory_mib - record.memory_alloc_mib),
         threads_per_core=max(1, record.threads_per_core),
         features=record.features,
-        switch=record.switch,
+        weight=record.weight,
         partitions=record.partitions,
         devices=tuple(devices),
         idle=record.cpus_alloc == 0 and not any(d.holders for d in devices),

@@ -19,7 +19,8 @@ class Pin:
     are not free yet, starts at `start` (epoch seconds) at the latest. `nodes_min` is the least
     number of nodes that the job asked for, if its release raised that; 0 if not, or not known.
     `preempts` are the keys of the jobs that Slurm is to preempt for it, and `patience` the seconds
-    that they are given to end.
+    that they are given to end. A `tentative` one was given its nodes by the hook, as the cycle
+    before it had left them.
     """
 
     task: Task
@@ -29,6 +30,7 @@ class Pin:
     nodes_min: int = 0
     preempts: tuple[str, ...] = ()
     patience: float = 0.0
+    tentative: bool = False
 
 
 def room_beside(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:

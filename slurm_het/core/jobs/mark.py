@@ -6,24 +6,31 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from slurm_het.core.model import SCENARIOS, Classification
+from slurm_het.core.model import SCENARIOS, Classification, Job
 
 MARK = "het1:"
 MAX_COMMENT = 900
+_AT_ONCE = "now"
 
 
 class Mark(NamedTuple):
-    """What admission left in a job: what it is, and the user's own text (JobRequest.original)."""
+    """What admission left in a job: what it is, and the user's own text (JobRequest.original).
+
+    `at_once`: it was given its nodes when it was submitted.
+    """
 
     classification: Classification
     original: dict[str, str]
+    at_once: bool = False
 
 
-def encode_comment(what: Classification, original: Mapping[str, str]) -> str:
+def encode_comment(
+    what: Classification, original: Mapping[str, str], *, at_once: bool = False
+) -> str:
     """Classification and original request as text, so that Slurm's records are enough.
 
-    `original` is JobRequest.original. If the text is too long, the evidence is left out, then the
-    original too; '' if that does not help.
+    `original` is JobRequest.original, `at_once` as in Mark. If the text is too long, the evidence
+    is left out, then the original too; '' if that does not help.
     """
     data = {
         "s": what.scenario,
@@ -33,6 +40,7 @@ def encode_comment(what: Classification, original: Mapping[str, str]) -> str:
         "m": what.memory_gib,
         "sh": int(what.share),
         **({"c": what.job_class} if what.job_class else {}),
+        **({_AT_ONCE: 1} if at_once else {}),
         "orig": dict(original),
         "why": list(what.evidence),
     }
@@ -69,9 +77,17 @@ def decode_comment(text: str) -> Mark | None:
         )
         if what.memory_gib < 0:
             return None
-        return Mark(what, {str(k): str(v) for k, v in data["orig"].items()})
+        original = {str(k): str(v) for k, v in data["orig"].items()}
+        return Mark(what, original, bool(data.get(_AT_ONCE)))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+def at_once_mark(job: Job) -> Mark | None:
+    """The mark of a job that was given its nodes when it was submitted; None of all others."""
+    text = job.admin_comment
+    mark = decode_comment(text) if f'"{_AT_ONCE}":1' in text else None  # most are not worth reading
+    return mark if mark and mark.at_once else None
 
 
 def _words(value: Any) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.fit import need
 from slurm_het.core.model import Job, Node, Task
-from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
+from slurm_het.core.site_limits import UNLIMITED_MINUTES, Association, Limit, Qos, SiteLimits
 
 _SORTS = {"cpu": 0, "mem": 1, "node": 2}  # of TRES; what is none of these is a GRES
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -190,7 +190,7 @@ def amount(limit: Limit, task: Task, place: Destination, *, safe: bool) -> int:
 
     Without `safe` the minutes that it may take do not count before they are used.
     """
-    minutes = task.minutes or 0
+    minutes = UNLIMITED_MINUTES if task.minutes is None else task.minutes
     match limit.word:
         case "GrpJobs" | "MaxJobsPU" | "MaxJobsPA" | "MaxJobs" | "GrpWall":
             return 1
@@ -231,14 +231,6 @@ def _needs(task: Task, place: Destination) -> Iterator[Need]:
         cpus = min((each.cpus for each in needs), default=slot.cpus)
         memory_mib = min((each.memory_mib for each in needs), default=slot.memory_mib)
         yield Need(cpus, memory_mib)
-
-
-def licences_of(job: Job) -> dict[str, int]:
-    """How many of each licence a job asks for; none if it has a choice (`a|b`): that is Slurm's."""
-    if "|" in job.licenses:
-        return {}
-    names = (word.strip().partition(":") for word in job.licenses.split(",") if word.strip())
-    return {name: int(count) if count.isdecimal() else 1 for name, _, count in names}
 
 
 def lasts(limit: Limit, *, safe: bool) -> bool:

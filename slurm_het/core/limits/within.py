@@ -25,14 +25,16 @@ from slurm_het.core.limits.claims import (
     Whose,
     amount,
     lasts,
-    licences_of,
     what,
 )
+from slurm_het.core.limits.licences import Asked, Licences
 from slurm_het.core.model import Job, Node, Snapshot, Task
 from slurm_het.core.reasons import AtLimit, Reason
 from slurm_het.core.site_limits import Budget, Claim, Limit
 
-_COUNTED = frozenset({"RUNNING", "CONFIGURING", "SUSPENDED"})
+_COUNTED = frozenset({
+    "RUNNING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING",
+})  # fmt: skip
 """States of jobs that Slurm counts as running; no longer once they are COMPLETING."""
 
 Option = tuple[str, str]
@@ -162,7 +164,7 @@ class _Ledger:
 
     def __init__(self, snapshot: Snapshot, pins: Iterable[Pin], room: Inventory) -> None:
         self.register = Register(snapshot.limits)
-        self.licences = {limit.tres: limit for limit in snapshot.limits.licenses}
+        self.licences = Licences(snapshot)
         self.safe = snapshot.limits.safe
         self.room = room
         self.jobs = {job.id: job for job in snapshot.jobs if job.state == "PENDING"}
@@ -173,7 +175,7 @@ class _Ledger:
         self._known_shapes: dict[tuple[str, ...], tuple[Node, ...]] = {}
         self._budgets: dict[Bearing, Budget] = {}
         self._accounts: dict[tuple[object, ...], _Account] = {}
-        self._by_pool: dict[tuple[str, str, int, str, str, str], _Account] = {}
+        self._by_pool: dict[tuple[object, ...], _Account] = {}
         released = {job.key: job for job in self.jobs.values()}
         waiting = [(pin, job) for pin in pins if (job := released.get(pin.task.key))]
         for pin, job in _not_counted(waiting, snapshot, self.register) if waiting else ():
@@ -182,7 +184,7 @@ class _Ledger:
     def _promise(self, pin: Pin, job: Job) -> None:
         pool, types = pin.placement.partition, pin.placement.types
         place = Destination(types[0] if len(types) == 1 else "", self._shapes((pool,)))
-        takes = dict(self._licences(job))
+        takes = dict(self.licences.asked(job, pin.task))
         for bearing in self._bearing_on(job, pool):
             takes[bearing] = amount(bearing.limit, pin.task, place, safe=self.safe)
         for bearing, count in takes.items():
@@ -197,7 +199,8 @@ class _Ledger:
         job = self.jobs.get(task.job_id)
         if job is None:
             return {ANYWHERE: ()}, None
-        accounts = {pool: self._account(job, pool) for pool in task.pools}
+        licences = self.licences.asked(job, task)
+        accounts = {pool: self._account(job, licences, pool) for pool in task.pools}
         first = accounts[task.pools[0]]
         places: Iterable[Option] = (ANYWHERE,)
         if first.by_type or any(account is not first for account in accounts.values()):
@@ -221,11 +224,11 @@ class _Ledger:
             for device_type in sorted(task.types & self._types[pool]) or ("",):
                 yield pool, device_type
 
-    def _account(self, job: Job, pool: str) -> _Account:
-        key = job.account, job.user, job.uid, job.qos, job.licenses, pool
+    def _account(self, job: Job, asked: Asked, pool: str) -> _Account:
+        key = job.account, job.user, job.uid, job.qos, asked, pool
         if key not in self._by_pool:
             bearings = self._bearing_on(job, pool)
-            licences = tuple(Claim(self._budget(of), count) for of, count in self._licences(job))
+            licences = tuple(Claim(self._budget(of), count) for of, count in asked)
             same = bearings, licences
             if same not in self._accounts:  # the same object wherever the same limits hold
                 entries = tuple((self._budget(bearing), bearing.limit) for bearing in bearings)
@@ -233,14 +236,6 @@ class _Ledger:
                 self._accounts[same] = _Account(entries, by_type, licences)
             self._by_pool[key] = self._accounts[same]
         return self._by_pool[key]
-
-    def _licences(self, job: Job) -> list[tuple[Bearing, int]]:
-        """The licences that a job asks for, and how many of each."""
-        if not job.licenses or not self.licences:
-            return []
-        wanted = licences_of(job)
-        known = {name: self.licences[name] for name in wanted if name in self.licences}
-        return [(Bearing("Licenses", "all jobs", known[name]), wanted[name]) for name in known]
 
     def _bearing_on(self, job: Job, pool: str) -> tuple[Bearing, ...]:
         return self.register.bearing(Whose.of(job, pool, self.partition_qos.get(pool, "")))
@@ -270,11 +265,13 @@ class _Ledger:
     def _budget(self, bearing: Bearing) -> Budget:
         if bearing not in self._budgets:
             reason, of, limit = bearing
+            # Whoever takes a licence, it is gone for those inside and outside of reservations.
+            taken = self.licences.of_all(limit.tres) if limit.word == "Licenses" else bearing
             lasting = lasts(limit, safe=self.safe)
             used = 0 if limit.word in OF_JOB else limit.used
             if lasting:
-                used += self.promised[bearing] + (limit.running if self.safe else 0)
-            ahead = tuple(self.ahead.get(bearing, ())) if lasting else ()
+                used += self.promised[taken] + (limit.running if self.safe else 0)
+            ahead = tuple(self.ahead.get(taken, ())) if lasting else ()
             self._budgets[bearing] = Budget(
                 reason, of, what(limit), limit.most, used, ahead, lasting
             )

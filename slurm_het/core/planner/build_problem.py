@@ -13,6 +13,7 @@ from slurm_het.core.cluster.fit import fits_device, fitting_states, groups_of, n
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.model import Device, Node, Slot, Task
+from slurm_het.core.network import Parts, leaf_of, nearest
 from slurm_het.core.policy import Policy
 from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
@@ -20,6 +21,7 @@ from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.weights import (
     Site,
     class_terms,
+    nearness,
     placement_terms,
     quota,
     site_of,
@@ -28,6 +30,8 @@ from slurm_het.core.worth.weights import (
 )
 
 Hurry = Callable[[], bool]
+MOST_NEAR = 64
+"""So many sets of near nodes are proposed for a group at most."""
 
 
 def never() -> bool:
@@ -64,7 +68,7 @@ def build(
     """
     named = [names for task in tasks for names in (task.exc_nodes, *rewritten_nodes(task))]
     if any(len(task.slots) > 1 for task in tasks):
-        named += inventory.switches.values()
+        named += inventory.leaves
     grid = inventory.grid.split(named)
     site = site_of(inventory, policy, expected)
     making = _Requests(grid, site)
@@ -201,31 +205,35 @@ class _Requests:
         self.weights.append(weights)
         groups = groups_of(task, [state.node for state in states], candidates)
         able = [group for group in groups if self._enough_nodes(task, group)]
-        near = self._under_one_switch(task, able)
+        near = self._near(task, able) if len(task.slots) > 1 else {}
         worths = [0.0] * len(able) + list(near.values()) if near else []
         return _Options(candidates, (*able, *near), len(self.weights) - 1, tuple(worths))
 
     def _enough_nodes(self, task: Task, group: Set[int]) -> bool:
         return sum(self.grid.states[s].count for s in group) >= len(task.slots)
 
-    def _under_one_switch(
-        self, task: Task, groups: Sequence[frozenset[int]]
-    ) -> dict[frozenset[int], float]:
-        """The parts of groups that are near to each other, with what that is worth to a task."""
-        if len(task.slots) == 1:
-            return {}
+    def _near(self, task: Task, groups: Sequence[frozenset[int]]) -> dict[frozenset[int], float]:
+        """The parts of groups whose nodes are near to each other, with what that is worth to a
+        task: those in as few leaves of the network as can be."""
         devices = sum(slot.devices for slot in task.slots)
         near: dict[frozenset[int], float] = {}
         for group in groups:
-            parts: dict[str, set[int]] = {}
+            by_leaf: dict[str, set[int]] = {}
             for s in group:
-                parts.setdefault(self.grid.states[s].node.switch, set()).add(s)
-            for part in map(frozenset, parts.values()):
-                nodes = [self.grid.states[s].node for s in part]
-                worth = devices * sum(placement_terms(nodes, self.site).values())
-                if worth and self._enough_nodes(task, part):
-                    near[part] = worth
+                by_leaf.setdefault(leaf_of(self.grid.states[s].node.parts), set()).add(s)
+            if "" in by_leaf:
+                continue
+            leaves = {leaf: self._leaf(states) for leaf, states in by_leaf.items()}
+            for names in nearest(leaves, len(task.slots), MOST_NEAR):
+                terms = placement_terms(nearness(len(names), len(task.slots)), self.site)
+                if (worth := devices * sum(terms.values())) > 0:
+                    near[frozenset().union(*(by_leaf[name] for name in names))] = worth
         return near
+
+    def _leaf(self, states: Set[int]) -> tuple[Parts, int]:
+        """The parts of the network that a leaf is in, and how many nodes it has in these states."""
+        those = [self.grid.states[s] for s in states]
+        return those[0].node.parts, sum(state.count for state in those)
 
     def _slot(self, task: Task, slot: Slot, candidates: list[int]) -> PSlot:
         states = self.grid.states

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, Task
 from slurm_het.core.reasons import HeldAlike, Reason
+from slurm_het.core.site_limits import UNLIMITED_MINUTES
 
 MOST = 1000
 """So many lessons are kept; of more the oldest are forgotten."""
@@ -82,7 +83,8 @@ class Lesson:
     (ticks), for the `times`-th time in a row.
 
     `counted` are the jobs that run in the scope. `allowed` tasks may be tried once it has
-    `changed`, or after a while.
+    `changed`, or after a while: those first that were not tried `in_vain` (keys) since the last one
+    that started.
     """
 
     scope: HeldScope
@@ -93,6 +95,7 @@ class Lesson:
     counted: frozenset[str] = frozenset()
     allowed: int = 1
     changed: bool = False
+    in_vain: frozenset[str] = frozenset()
 
 
 def scope_of(reason: str, job: Job, partition: str) -> HeldScope | None:
@@ -119,7 +122,7 @@ def size_of(reason: str, task: Task) -> Size:
         "devices": sum(slot.devices for slot in task.slots),
         "cpus": sum(slot.cpus for slot in task.slots),
         "nodes": len(task.slots),
-        "minutes": task.minutes or 0,
+        "minutes": UNLIMITED_MINUTES if task.minutes is None else task.minutes,
     }
     return Size(**{name: whole[name] for name in _counted(reason)})
 
@@ -150,7 +153,11 @@ class Lessons:
         if before and size.covers(before.size):
             size = before.size
         counted = frozenset(other.key for other in jobs if _counts(other, scope))
-        self.known[scope] = Lesson(scope, size, job.key, ticks, times, counted)
+        in_vain = before.in_vain if before else frozenset()
+        if before and pin.since > before.since:  # it was a try
+            in_vain |= {job.key}
+        lesson = Lesson(scope, size, job.key, ticks, times, counted, in_vain=in_vain)
+        self.known[scope] = lesson
         while len(self.known) > MOST:
             del self.known[next(iter(self.known))]
         return True
@@ -171,8 +178,9 @@ class Lessons:
             if allowed > ENOUGH:
                 del self.known[scope]
             elif counted != lesson.counted:
+                in_vain = frozenset() if tried else lesson.in_vain
                 self.known[scope] = replace(
-                    lesson, counted=counted, allowed=allowed, changed=changed
+                    lesson, counted=counted, allowed=allowed, changed=changed, in_vain=in_vain
                 )
 
     def heed(
@@ -191,15 +199,19 @@ class Lessons:
         tried = Counter(
             lesson.scope
             for pin in pins
-            if (job := jobs.get(pin.task.job_id))
-            for lesson in self._holding(pin.task, job, (pin.placement.partition,))
+            for lesson in self._holding(pin.task, jobs, (pin.placement.partition,))
         )
+        holding = [(task, tuple(self._holding(task, jobs, task.pools))) for task in tasks]
+        others = self._others_first(holding, tried, ticks, could_start)
         free: list[Task] = []
         held: dict[str, Reason] = {}
-        for task in tasks:
-            job = jobs.get(task.job_id)
-            lessons = list(self._holding(task, job, task.pools)) if job else []
-            closed = [x for x in lessons if tried[x.scope] >= self._allowed(x, ticks)]
+        for task, lessons in holding:
+            closed = [
+                x
+                for x in lessons
+                if tried[x.scope] >= self._allowed(x, ticks)
+                or (task.key in x.in_vain and x.scope in others)
+            ]
             shut = {lesson.scope.partition for lesson in closed}
             pools = tuple(pool for pool in task.pools if pool not in shut)
             if not pools:
@@ -210,8 +222,33 @@ class Lessons:
                 tried.update(x.scope for x in lessons if x.scope.partition not in shut)
         return tuple(free), held
 
-    def _holding(self, task: Task, job: Job, pools: Iterable[str]) -> Iterator[Lesson]:
+    def _others_first(
+        self,
+        holding: Iterable[tuple[Task, Sequence[Lesson]]],
+        tried: Mapping[HeldScope, int],
+        ticks: float,
+        could_start: Callable[[Task], bool],
+    ) -> set[HeldScope]:
+        """The scopes with a try left, and a task for it that was not tried in vain."""
+        left = {
+            x.scope
+            for x in self.known.values()
+            if x.in_vain and tried.get(x.scope, 0) < self._allowed(x, ticks)
+        }
+        found: set[HeldScope] = set()
+        for task, lessons in holding if left else ():
+            new = {x.scope for x in lessons if x.scope in left and task.key not in x.in_vain}
+            if new - found and could_start(task):
+                found |= new
+        return found
+
+    def _holding(
+        self, task: Task, jobs: Mapping[int, Job], pools: Iterable[str]
+    ) -> Iterator[Lesson]:
         """The lessons that say that Slurm will not start such a task in these pools."""
+        job = jobs.get(task.job_id)
+        if job is None:
+            return
         for reason in {scope.reason for scope in self.known}:
             for pool in pools:
                 scope = scope_of(reason, job, pool)

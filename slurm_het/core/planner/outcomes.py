@@ -13,6 +13,7 @@ class Event(StrEnum):
     RESERVED = "reserved"  # the same, to nodes that are free later
     REFUSED = "refused"  # Slurm did not take the update
     BUSY = "busy"  # Slurm had no time for the update: it is sent again
+    AT_ONCE = "at once"  # interactive, it did not wait in the gate
     STARTED = "started"
     ELSEWHERE = "elsewhere"  # it started on other nodes than planned
     GONE = "gone"  # it ended without having started, or has left Slurm's queue

@@ -10,7 +10,7 @@ from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.cluster.placement import placement_of
-from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.mark import MARK, at_once_mark
 from slurm_het.core.jobs.reading import ClusterFacts, read_job
 from slurm_het.core.jobs.waits import begins_later
 from slurm_het.core.model import Job, Placement, Snapshot, Task
@@ -23,6 +23,8 @@ from slurm_het.core.reservations.reservation import coming_free
 from slurm_het.core.syntax import gres, hostlist
 
 MAX_BACKOFF_STEPS = 6
+TENTATIVE_SECONDS = 5.0
+"""A job that the hook gave nodes starts so soon, or goes to the gate: others may be free."""
 SCHED_INTERVAL = 60.0
 """Seconds until Slurm looks at its queue, whatever happened (its default)."""
 
@@ -117,11 +119,13 @@ class Pins:
     def late(self, ticks: float, now: float) -> list[Pin]:
         """Pins past their grace time; `now` is epoch seconds."""
         grace = self.grace_seconds
-        return [
-            p
-            for p in self.pins.values()
-            if ticks - p.since >= grace + p.patience and now - p.start >= grace
-        ]
+
+        def is_late(pin: Pin) -> bool:
+            if pin.tentative:
+                return pin.start > 0 or ticks - pin.since >= TENTATIVE_SECONDS
+            return ticks - pin.since >= grace + pin.patience and now - pin.start >= grace
+
+        return [pin for pin in self.pins.values() if is_late(pin)]
 
     def stranded(self, inventory: Inventory) -> dict[str, str]:
         """Pins to drained, dead or deleted nodes, where Slurm starts nothing: key to reason."""
@@ -196,7 +200,7 @@ class Pins:
             if job.key not in self.pins
             and _is_pinned(job, policy, last_plan)
             and not moved_away(job, inventory)
-            and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job.key)))
+            and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job)))
         ]
 
 
@@ -259,7 +263,7 @@ def _is_ours(job: Job, last_plan: LastPlan) -> bool:
     held = job.reason in {"JobHeldUser", "JobHeldAdmin"}
     if not job.req_nodes or job.het_job_id or held:
         return False
-    return MARK in job.admin_comment or _where_planned(job, last_plan(job.key))
+    return MARK in job.admin_comment or _where_planned(job, last_plan(job))
 
 
 def _where_planned(job: Job, last: Planned | None) -> bool:
@@ -282,11 +286,13 @@ def _pin_of(
         return None
     if last and _where_planned(job, last):
         return Pin(task, last.placement, 0.0, last.start)
+    tentative = last is None and at_once_mark(job) is not None
     # Which devices is not known: the first ones are as good a guess as any.
     counts = [slot.devices for slot in task.slots] + [0] * len(nodes)
     first = ((name, tuple(range(count))) for name, count in zip(nodes, counts, strict=False))
     placement = placement_of(task, job.partition, first, inventory.nodes)
-    return Pin(task, placement, 0.0, _start(task, nodes, snapshot, inventory, policy))
+    start = _start(task, nodes, snapshot, inventory, policy)
+    return Pin(task, placement, 0.0, start, tentative=tentative)
 
 
 def _start(

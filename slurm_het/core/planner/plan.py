@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
+from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory
@@ -29,7 +30,7 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import OutOfTime, PlanRefused, Reason
 from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
-from slurm_het.core.worth.weights import placement_terms, terms
+from slurm_het.core.worth.weights import locality, placement_terms, terms
 
 Solve = Callable[[Problem], Solution]
 LEAST = 16
@@ -60,11 +61,13 @@ def plan(
 
 
 def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
-    """Turn a solution into placements. A solution that breaks a constraint places nothing."""
-    broken = violations(built.problem, solution)
-    if broken:
-        refused = {task.key: PlanRefused(broken[0]) for task in built.tasks}
-        return Plan(waiting=refused, status="refused", seconds=solution.seconds)
+    """Turn a solution into placements. In place of one that breaks a constraint is first-fit's."""
+    refused = next(iter(violations(built.problem, solution)), "")
+    if refused:
+        solution = replace(greedy(built.problem), seconds=solution.seconds)
+        if broken := violations(built.problem, solution):
+            refusals = {task.key: PlanRefused(broken[0]) for task in built.tasks}
+            return Plan(waiting=refusals, status="refused", refused=refused)
     chosen = [_placement(built, t, solution) for t in sorted(solution.starts)]
     tasks = {task.key: task for task in built.tasks}
     placed, dropped = pick_devices(inventory, chosen, tasks)
@@ -87,6 +90,7 @@ def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
         bound=solution.bound,
         gap=solution.gap,
         seconds=solution.seconds,
+        refused=refused,
     )
 
 
@@ -101,8 +105,8 @@ def _placement(built: Built, t: int, solution: Solution) -> Placement:
     nodes = [built.nodes[c.node] for c in choices]
     devices = [[built.device(j) for j in c.devices] for c in choices]
     first = terms(task, devices[0][0], nodes[0], built.site)
-    if len(nodes) > 1 and any(node.switch for node in nodes):
-        first |= placement_terms(nodes, built.site)
+    if len(nodes) > 1 and any(node.parts for node in nodes):
+        first |= placement_terms(locality(nodes), built.site)
     return placement_of(
         task,
         common_pool(task, nodes),

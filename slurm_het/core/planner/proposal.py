@@ -129,7 +129,7 @@ def observe(
     memory.lessons.look(snapshot.jobs, ticks)
     recovered = memory.pins.recover(snapshot, inventory, policy, last_plan)
     for pin in recovered:
-        memory.pins.add(pin.task, pin.placement, ticks, pin.start)
+        memory.pins.pins[pin.task.key] = replace(pin, since=ticks)
     memory.pins.set_right(snapshot, inventory, policy)
     return Observed(
         snapshot,
@@ -165,7 +165,7 @@ def _overdue(
             learnt = memory.lessons.learn(pin, job, snapshot.jobs, ticks)
             yield TakeBack(key, job.reason, penalty=not learnt)
         elif key in late:
-            yield TakeBack(key, job.reason if job else "unknown", penalty=True)
+            yield TakeBack(key, job.reason if job else "unknown", penalty=not pin.tentative)
 
 
 def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) -> Prepared:

@@ -25,13 +25,21 @@ class Planned:
     start: float = 0.0
 
 
-LastPlan = Callable[[str], Planned | None]
-"""The last plan of a job by its key, from the journal."""
+LastPlan = Callable[[Job], Planned | None]
+"""The last plan of a job, from the journal."""
 
 
-def no_journal(_key: str) -> Planned | None:
+def no_journal(_job: Job) -> Planned | None:
     """The last plan of a job where there is no journal."""
     return None
+
+
+def may_ask_for_plan(job: Job, policy: Policy) -> bool:
+    """Whether the last plan of such a job may be asked for, here or to find pins again."""
+    if job.state == "COMPLETING":
+        return not job.gres_detail
+    in_pool = any(job.partition == pool.partition for pool in policy.pools)
+    return bool(job.req_nodes) and (is_gated(job, policy) or (in_pool and job.state == "PENDING"))
 
 
 def with_details(
@@ -48,8 +56,8 @@ def with_details(
     what was last planned for it. That is not asked for jobs in `pinned`: those have their room.
     """
 
-    def planned(key: str) -> Planned | None:
-        return None if key in pinned else last_plan(key)
+    def planned(job: Job) -> Planned | None:
+        return None if job.key in pinned else last_plan(job)
 
     jobs = tuple(_with_detail(job, policy, holdings, planned) for job in snapshot.jobs)
     held = {
@@ -65,7 +73,7 @@ def _with_detail(job: Job, policy: Policy, holdings: Holdings, last_plan: LastPl
         return job
     before = holdings.get(job.id)
     if before is None and job.state == "COMPLETING":
-        before = _as_planned(job, last_plan(job.key), policy)
+        before = _as_planned(job, last_plan(job), policy)
     names = hostlist.expand_readable(job.nodes)
     if not before or any(name not in before for name in names):
         return job
@@ -97,7 +105,7 @@ def without_leftovers(snapshot: Snapshot, policy: Policy, last_plan: LastPlan) -
     def cleared(job: Job) -> Job:
         if not (job.req_nodes and is_gated(job, policy) and MARK in job.admin_comment):
             return job
-        last = last_plan(job.key)
+        last = last_plan(job)
         ours = last and set(last.placement.nodes) == set(hostlist.expand_readable(job.req_nodes))
         return replace(job, req_nodes="") if ours else job
 

@@ -81,13 +81,13 @@ class OutOfTime(Reason):
 
 @dataclass(frozen=True, slots=True)
 class PlanRefused(Reason):
-    """The solver's plan breaks a constraint, and nothing of it is done."""
+    """The plan breaks a constraint, first-fit's in its place too: nothing of it is done."""
 
     code = "plan-refused"
     broken: str
 
     def __str__(self) -> str:
-        return f"the solver's plan was refused: {self.broken}"
+        return f"the plan was refused: {self.broken}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ devices, CPUs and memory from its start until its time limit, and one without a 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import (
@@ -22,6 +23,7 @@ from slurm_het.core.cluster.fit import (
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import close, give_back, take
 from slurm_het.core.model import Node, Slot, Task
+from slurm_het.core.reservations.in_vain import InVain, seconds_of
 from slurm_het.core.reservations.reservation import ComingFree, Reservation, placement_on
 
 
@@ -42,6 +44,24 @@ class Window(NamedTuple):
 
     first: float
     last: float
+
+
+class _Sought(NamedTuple):
+    """What room is sought for: any of a task's slots, for so many seconds, before `until`."""
+
+    task: Task
+    slot: Slot
+    seconds: float
+    until: float
+
+    @classmethod
+    def of(cls, task: Task, until: float = math.inf) -> _Sought:
+        return cls(task, task.largest_slot, seconds_of(task), until)
+
+    def has_room(self, one: Stretch) -> bool:
+        task, slot = self.task, self.slot
+        enough = one.gib >= task.memory_gib if task.takes_share else one.empty >= slot.devices
+        return enough and has_room(task, slot, one.node)
 
 
 Opens = Callable[[Task, Sequence[str], float], float | None]
@@ -68,13 +88,16 @@ class Axis:
         opens: Opens = always,
     ) -> None:
         self.room, self.coming, self.now, self.opens = room, coming, now, opens
+        self.in_vain = InVain()
         self._lines: dict[str, list[Stretch]] = {}
         self._groups: dict[Task, tuple[tuple[str, ...], ...]] = {}
+        self._not_before: dict[tuple[Task, int | None], float] = {}
 
     def copy(self) -> Axis:
         """Another one with the same places taken."""
         other = Axis(self.room, self.coming, self.now, self.opens)
         other._lines, other._groups = dict(self._lines), self._groups
+        other.in_vain, other._not_before = self.in_vain.copy(), dict(self._not_before)
         return other
 
     def giving_back(self, coming: Mapping[str, tuple[ComingFree, ...]]) -> Axis:
@@ -84,25 +107,40 @@ class Axis:
         other._lines, other._groups = {n: self._lines[n] for n in same}, self._groups
         return other
 
-    def is_wanted(self, task: Task, name: str) -> bool:
-        """Whether a node has room for a task's largest slot now, and not to the task's end."""
-        slot, end = task.largest_slot, self.now + _seconds(task)
-        first, *later = self._line(name)
-        return _has_room(task, slot, first) and not all(
-            _has_room(task, slot, one) for one in later if one.start < end
-        )
+    def room_until(self, task: Task, name: str) -> float:
+        """Until when a node has room for a task's largest slot, from now on; 0: it has none now."""
+        sought, line = _Sought.of(task), self._line(name)
+        full = (one.start for one in line if not sought.has_room(one))
+        first = next(full, math.inf)
+        return first if first > line[0].start else 0.0
 
     def soonest(self, task: Task) -> Reservation | None:
         """The soonest start of a task, and where; None if it never has room, as far as is known."""
-        count, seconds = len(task.slots), _seconds(task)
+        if task in self.in_vain:
+            return None
+        # Room only gets less, as places are taken: who asks the same starts no sooner than those
+        # before him.
+        like = task.request, task.minutes
+        made = self._search(task, math.inf, self._not_before.get(like, self.now))
+        if made is None:
+            self.in_vain.add(task)
+        else:
+            self._not_before[like] = made.start
+        return made
+
+    def at_once(self, task: Task) -> Reservation | None:
+        """Where a task has room from now on to its end; None if it has not."""
+        soon = math.nextafter(self.now, math.inf)
+        return self._search(task, soon, self.now) if task not in self.in_vain else None
+
+    def _search(self, task: Task, until: float, enough: float) -> Reservation | None:
+        """The soonest start before `until`, or one that is soon `enough`."""
         best: tuple[float, tuple[str, ...]] | None = None
+        search = self._first if len(task.slots) == 1 else self._together
         for group in self._groups_of(task):
-            until = best[0] if best else math.inf
-            if count == 1:
-                found = self._first(task, group, seconds, until)
-            else:
-                found = self._together(task, group, seconds, until)
-            best = found or best
+            best = search(_Sought.of(task, best[0] if best else until), group, enough) or best
+            if best and best[0] <= enough:
+                break
         if best is None:
             return None
         start, names = best
@@ -112,7 +150,7 @@ class Axis:
     def take(self, made: Reservation, *, whole_nodes: bool = False) -> None:
         """Give the task its place. With `whole_nodes` nobody else has room beside it."""
         task, start = made.task, made.start
-        end = start + _seconds(task)
+        end = start + seconds_of(task)
         for name, slot in zip(made.placement.nodes, task.slots, strict=False):
             if name in self.room.nodes:
                 line = _cut(_cut(self._line(name), start), end)
@@ -124,55 +162,62 @@ class Axis:
                 ]
 
     def _first(
-        self, task: Task, names: Iterable[str], seconds: float, until: float
+        self, sought: _Sought, names: Iterable[str], enough: float
     ) -> tuple[float, tuple[str, ...]] | None:
-        """The first start before `until` on one of the nodes, and which."""
+        """The first start on one of the nodes, or one that is soon enough, and which."""
         best = None
         for name in names:
-            window = next(self._windows(task, name, seconds, until), None)
-            if window and window.first < until:
-                until, best = window.first, name
-                if until <= self.now:
+            if window := next(self._windows(sought, name), None):
+                sought, best = sought._replace(until=window.first), name
+                if window.first <= enough:
                     break
-        return (until, (best,)) if best else None
+        return (sought.until, (best,)) if best else None
 
     def _together(
-        self, task: Task, names: Iterable[str], seconds: float, until: float
+        self, sought: _Sought, names: Iterable[str], _enough: float
     ) -> tuple[float, tuple[str, ...]] | None:
-        """The first start before `until` on as many of the nodes as the task needs, and which."""
-        windows = [(w, n) for n in names for w in self._windows(task, n, seconds, until)]
-        steps = sorted(
-            [(w.first, 0, 1) for w, _ in windows] + [(w.last, 1, -1) for w, _ in windows]
-        )
-        counts = accumulate(step for _, _, step in steps)
-        wanted = len(task.slots)
-        for start in (at for (at, *_), n in zip(steps, counts, strict=True) if n >= wanted):
-            able = sorted((w, n) for w, n in windows if w.first <= start <= w.last)[:wanted]
-            chosen = tuple(name for _, name in able)
-            at = self.opens(task, chosen, start)
-            if at is not None and at < until and all(at <= w.last for w, _ in able):
-                return at, chosen
+        """The first start on as many of the nodes as the task needs, and which."""
+        windows = sorted((w, name) for name in names for w in self._windows(sought, name))
+        wanted, begun, over = len(sought.task.slots), 0, 0
+        lasts = sorted(w.last for w, _ in windows)
+        able: list[tuple[Window, str]] = []
+        for at in sorted({w.first for w, _ in windows}.union(lasts)):
+            while begun < len(windows) and windows[begun][0].first <= at:
+                insort(able, windows[begun])
+                begun += 1
+            if lasts[over] < at:
+                over = bisect_left(lasts, at)
+                able = [one for one in able if one[0].last >= at]
+            if len(able) < wanted:
+                continue
+            chosen = tuple(name for _, name in able[:wanted])
+            start = self.opens(sought.task, chosen, at)
+            if start is None or start >= sought.until:
+                continue
+            if all(start <= w.last for w, _ in able[:wanted]):
+                return start, chosen
         return None
 
-    def _windows(self, task: Task, name: str, seconds: float, until: float) -> Iterator[Window]:
+    def _windows(self, sought: _Sought, name: str) -> Iterator[Window]:
         """When a node has room for any of the task's slots to its end, as far as before `until`."""
         first: float | None = None
-        slot = task.largest_slot
         for one in self._line(name):
-            if first is None and one.start >= until:
+            if first is None and one.start >= sought.until:
                 return
-            if _has_room(task, slot, one):
+            if sought.has_room(one):
                 first = one.start if first is None else first
             elif first is not None:
-                yield from self._open(task, name, Window(first, one.start - seconds))
+                yield from self._open(sought, name, Window(first, one.start - sought.seconds))
                 first = None
         if first is not None:
-            yield from self._open(task, name, Window(first, math.inf))
+            yield from self._open(sought, name, Window(first, math.inf))
 
-    def _open(self, task: Task, name: str, room: Window) -> Iterator[Window]:
+    def _open(self, sought: _Sought, name: str, room: Window) -> Iterator[Window]:
         """What is left of a window where the node is open to the task."""
-        first = self.opens(task, (name,), room.first) if room.first <= room.last else None
-        if first is not None and first <= room.last:
+        if room.first > room.last:
+            return
+        first = self.opens(sought.task, (name,), room.first)
+        if first is not None and first <= room.last and first < sought.until:
             yield Window(first, room.last)
 
     def _groups_of(self, task: Task) -> tuple[tuple[str, ...], ...]:
@@ -202,10 +247,6 @@ class Axis:
         return next(one.node for one in reversed(self._line(name)) if one.start <= when)
 
 
-def _seconds(task: Task) -> float:
-    return math.inf if task.minutes is None else task.minutes * 60.0
-
-
 def _stretch(start: float, node: Node) -> Stretch:
     empty = sum(device.empty for device in node.devices)
     return Stretch(start, node, empty, max((d.free_gib for d in node.devices), default=0))
@@ -222,8 +263,3 @@ def _cut(line: list[Stretch], at: float) -> list[Stretch]:
 def _held(one: Stretch, task: Task, slot: Slot) -> Node:
     indexes = serving(task, one.node)[: slot.devices]
     return take(one.node, task, indexes, need(task, slot, one.node))
-
-
-def _has_room(task: Task, slot: Slot, one: Stretch) -> bool:
-    enough = one.gib >= task.memory_gib if task.takes_share else one.empty >= slot.devices
-    return enough and has_room(task, slot, one.node)

@@ -26,14 +26,8 @@ def expect(
     for reservation in kept:
         axis.take(reservation, whole_nodes=True)
         found[reservation.task.key] = reservation
-    in_vain: set[Task] = set()
     for task in islice(tasks, most):
-        if task.key in found or task.request in in_vain:
-            continue
-        made = axis.soonest(task)
-        if made is None:
-            in_vain.add(task.request)
-        else:
+        if task.key not in found and (made := axis.soonest(task)):
             axis.take(made)
             found[task.key] = made
     return found

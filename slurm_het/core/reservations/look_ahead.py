@@ -15,6 +15,7 @@ from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import All, Kept, NotLookedAt, Reason
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
+from slurm_het.core.reservations.in_vain import InVain
 from slurm_het.core.reservations.reservation import (
     Reservation,
     coming_free,
@@ -26,9 +27,6 @@ from slurm_het.core.reservations.whole_nodes import keep_whole
 WORTH_MOVING = 60.0
 """A pin is taken back if it could start so many seconds earlier on other nodes, or a task of higher
 priority on its own."""
-TRIED = 32
-"""For so many different requests that cannot start nodes are sought in vain. Each costs some 10 ms
-on a large cluster."""
 EXPLAINED = 200
 """For so many different requests it is found out whether only kept nodes hold them back. Each costs
 some milliseconds on a large cluster."""
@@ -154,19 +152,18 @@ class _Look:
 
     def rival_of(self, held: Reservation, tasks: Iterable[Task]) -> Task | None:
         """The first blocked task of higher priority that would start much sooner in its place."""
-        in_vain: set[Task] = set()
-        own = {held.task.key}
+        in_vain, own = InVain(), {held.task.key}
         for task in tasks:
-            if task.priority <= held.task.priority or len(in_vain) == TRIED:
+            if task.priority <= held.task.priority or in_vain.enough:
                 break
             if set(task.pools).isdisjoint(held.task.pools) or not self.blocked(task):
                 continue
-            if task.request in in_vain:
+            if task in in_vain:
                 continue
             there, beside = self.soonest(task, but=own), self.soonest(task)
             if there and (not beside or there.start < beside.start - WORTH_MOVING):
                 return task
-            in_vain.add(task.request)
+            in_vain.add(task)
         return None
 
 
@@ -199,18 +196,18 @@ def reserve_first(
     """
     left = dict(places)
     made: list[Reservation] = []
-    in_vain: set[Task] = set()
+    in_vain = InVain()
     nodes = frozenset[str]()
     for task in tasks:
-        if len(in_vain) == TRIED or not any(count > 0 for count in left.values()):
+        if in_vain.enough or not any(count > 0 for count in left.values()):
             break
         if not all(left[pool] > 0 for pool in task.pools) or not blocked(task):
             continue
-        if task.request in in_vain:
+        if task in in_vain:
             continue
         reservation = soonest(task, nodes)
         if reservation is None:
-            in_vain.add(task.request)
+            in_vain.add(task)
             continue
         made.append(reservation)
         nodes |= set(reservation.placement.nodes)

@@ -129,9 +129,9 @@ def keep_free(
 ) -> tuple[Task, ...]:
     """The tasks, each kept off the nodes of the reservations that start before it would end.
 
-    A task with priority over the reserved one is not kept off. The others are, in every pool that
-    the nodes are in: Slurm's backfill protects nodes, not devices, and starts nothing there that
-    would outlast the wait, whatever else is free (22.05, 24.11, 26.05).
+    A task that Slurm comes to before the reserved one is not kept off. The others are, in every
+    pool that the nodes are in: Slurm's backfill protects nodes, not devices, and starts nothing
+    there that would outlast the wait, whatever else is free (22.05, 24.11, 26.05).
     """
     with_pools = [(reservation, _pools(reservation, room)) for reservation in reservations]
     return tuple(_kept_off(task, with_pools, now) for task in tasks)
@@ -148,8 +148,13 @@ def _kept_off(
     off: set[str] = set()
     for reservation, pools in with_pools:
         reserved = reservation.task
-        first = task.key == reserved.key or task.priority > reserved.priority
+        first = task.key == reserved.key or _turn(task) < _turn(reserved)
         ends_before = task.minutes is not None and now + task.minutes * 60 <= reservation.start
         if not first and not ends_before and not pools.isdisjoint(task.pools):
             off |= set(reservation.placement.nodes)
     return task if off <= task.exc_nodes else replace(task, exc_nodes=task.exc_nodes | off)
+
+
+def _turn(task: Task) -> tuple[int, int]:
+    """When Slurm comes to it in its queue: of equal priority the job that came first is first."""
+    return -task.priority, task.job_id

@@ -16,6 +16,7 @@ from slurm_het.core.model import Task
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import All, Kept, Reason
 from slurm_het.core.reservations.axis import Axis
+from slurm_het.core.reservations.in_vain import seconds_of
 from slurm_het.core.reservations.reservation import Reservation
 
 
@@ -29,6 +30,16 @@ class _Alike(NamedTuple):
     off: frozenset[str]
     starts: bool
     on_theirs: bool
+
+
+class _Spare(NamedTuple):
+    """The nodes where others have places and some task fits, and until when it has room there.
+
+    Where a place was given since, that is not known.
+    """
+
+    names: tuple[str, ...]
+    until: dict[str, float]
 
 
 class Shield:
@@ -47,9 +58,10 @@ class Shield:
         self._left, self._patience = limits.protected, limits.reserve_after_seconds
         self._tasks = {task.key: task for task in tasks}
         self._owners: dict[str, list[Reservation]] = {}
-        self._in_vain: set[Task] = set()
         self._reserved: set[str] = set()
         self._known: dict[tuple[Task, int | None], _Alike] = {}
+        self._spare: dict[Task, _Spare] = {}
+        self._reasons: dict[frozenset[str], Reason] = {}
         for made in reservations:
             self.axis.take(made, whole_nodes=True)
             self._reserved.add(made.task.key)
@@ -65,52 +77,71 @@ class Shield:
         return task
 
     def _protect(self, task: Task) -> None:
-        request = task.request
-        if request in self._in_vain or not could_ever_start(task, self.room):
+        if self.axis.in_vain.enough or not could_ever_start(task, self.room):
             return
         made = self.axis.soonest(task)
         if made is None:
-            self._in_vain.add(request)
             return
         self._left -= 1
         self._take(made)
         for name in made.placement.nodes:
             self._owners.setdefault(name, []).append(made)
+        self._spare.clear()
+        self._reasons.clear()
 
     def _start(self, task: Task) -> Task:
-        known = self._know(task)
+        like = task.request, task.minutes
+        if like not in self._known:
+            self._known[like] = self._work_out(task)
+        known = self._known[like]
         if known.off:
             task = replace(task, exc_nodes=task.exc_nodes | known.off)
         if not known.starts:
             self.kept[task.key] = self._reason(known.off)
         elif known.on_theirs:  # what it takes, the next ones cannot have
-            made = self.axis.soonest(task)
-            if made and made.start <= self.axis.now:
+            if made := self.axis.at_once(task):
                 self._take(made)
+            else:  # all that was to spare is given out, for those that ask alike too
+                self._known[like] = known._replace(on_theirs=False)
         return task
 
-    def _know(self, task: Task) -> _Alike:
-        like = task.request, task.minutes
-        if like not in self._known:
+    def _work_out(self, task: Task) -> _Alike:
+        spare, end = self._spare_for(task), self.axis.now + seconds_of(task)
+        off = frozenset(name for name, until in spare.items() if 0 < until < end)
+        elsewhere = task.exc_nodes.union(spare)
+        return _Alike(
+            off,
+            not off or could_start(replace(task, exc_nodes=task.exc_nodes | off), self.room),
+            not could_start(replace(task, exc_nodes=elsewhere), self.room),
+        )
+
+    def _spare_for(self, task: Task) -> dict[str, float]:
+        """By node where others have places, until when there is room for such a task."""
+        request = task.request
+        if request not in self._spare:
             grid = grid_for(task, self.room)
             fits = set(fitting_states(task, grid))
-            mine = [n for n in self._owners if grid.state_of[n] in fits and n not in task.exc_nodes]
-            off = frozenset(name for name in mine if self.axis.is_wanted(task, name))
-            self._known[like] = _Alike(
-                off,
-                not off or could_start(replace(task, exc_nodes=task.exc_nodes | off), self.room),
-                not could_start(replace(task, exc_nodes=task.exc_nodes.union(mine)), self.room),
-            )
-        return self._known[like]
+            mine = (n for n in self._owners if grid.state_of[n] in fits and n not in task.exc_nodes)
+            self._spare[request] = _Spare(tuple(mine), {})
+        names, until = self._spare[request]
+        for name in names:
+            if name not in until:
+                until[name] = self.axis.room_until(task, name)
+        return until
 
     def _take(self, made: Reservation) -> None:
         self.axis.take(made)
         self._known.clear()
+        for _, until in self._spare.values():
+            for name in made.placement.nodes:
+                until.pop(name, None)
 
     def _reason(self, off: frozenset[str]) -> Reason:
-        nodes: dict[tuple[str, float], list[str]] = {}
-        for name in sorted(off):
-            first = min(self._owners[name], key=lambda made: made.start)
-            nodes.setdefault((first.task.key, first.start), []).append(name)
-        reasons = tuple(Kept(tuple(names), *owner) for owner, names in nodes.items())
-        return reasons[0] if len(reasons) == 1 else All(reasons)
+        if off not in self._reasons:
+            nodes: dict[tuple[str, float], list[str]] = {}
+            for name in sorted(off):
+                first = min(self._owners[name], key=lambda made: made.start)
+                nodes.setdefault((first.task.key, first.start), []).append(name)
+            reasons = tuple(Kept(tuple(names), *owner) for owner, names in nodes.items())
+            self._reasons[off] = reasons[0] if len(reasons) == 1 else All(reasons)
+        return self._reasons[off]

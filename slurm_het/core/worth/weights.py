@@ -16,6 +16,7 @@ from slurm_het.core.catalog import DeviceType
 from slurm_het.core.cluster.device_class import DeviceClass, Offer, offer_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Device, Node, Task
+from slurm_het.core.network import leaf_of
 from slurm_het.core.policy import Policy
 from slurm_het.core.worth.forecast import Forecast
 
@@ -149,19 +150,28 @@ def weight(task: Task, device: Device, node: Node, site: Site) -> float:
     return sum(terms(task, device, node, site).values())
 
 
-def placement_terms(nodes: Sequence[Node], site: Site) -> dict[str, float]:
+def placement_terms(near: float, site: Site) -> dict[str, float]:
     """The weighted terms of a whole placement by name, those that count: v of a group of nodes.
 
-    Each counts once for every device that is placed, so that it is of the size of the others.
+    `near` is its `locality`. Each counts once for every device that is placed, so that it is of
+    the size of the others.
     """
-    raw = {"locality": locality(nodes)}
+    raw = {"locality": near}
     return {name: site.scale[name] * value for name, value in raw.items() if site.scale[name]}
 
 
 def locality(nodes: Sequence[Node]) -> float:
-    """1 if all the nodes of a placement are under one leaf switch, else 0 (also if unknown)."""
-    switches = {node.switch for node in nodes}
-    return float(len(switches) == 1 and "" not in switches)
+    """How near the nodes of a placement are to each other, 0..1; 0 if that is unknown.
+
+    1 if all are under one leaf switch or in one base block, 0 if each is in another.
+    """
+    leaves = {leaf_of(node.parts) for node in nodes}
+    return 0.0 if "" in leaves else nearness(len(leaves), len(nodes))
+
+
+def nearness(leaves: int, nodes: int) -> float:
+    """`locality` of so many nodes in so many leaves."""
+    return (nodes - leaves) / (nodes - 1) if nodes > 1 else 1.0
 
 
 def site_of(inventory: Inventory, policy: Policy, expected: Forecast | None = None) -> Site:

@@ -14,6 +14,7 @@ from slurm_het.core.model import Job, Placement, Slot, Snapshot, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.reasons import AtLimit, Reason
 from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
+from slurm_het.core.slurm_reservation import ReservationRecord
 from tests.support import world
 
 ANN = Association("vision", "ann")
@@ -109,6 +110,23 @@ def qos(*limits: Limit, name: str = "normal", over: bool = False) -> Qos:
 )
 def test_a_task_at_a_limit_of_its_qos_waits_and_names_it(limit: Limit, word: str) -> None:
     assert held_by(site(qos(limit))) == word
+
+
+@pytest.mark.parametrize(
+    ("limit", "word"),
+    [
+        (Limit("GrpTRESMins", "gres/gpu", 10**6), "QOSGrpGRESMinutes"),
+        (Limit("GrpTRESRunMins", "cpu", 10**6), "QOSGrpCPURunMinutesLimit"),
+        (Limit("MaxTRESMinsPJ", "cpu", 10**6), "QOSMaxCpuMinutesPerJobLimit"),
+        (Limit("MaxWallPJ", "", 10**6), "QOSMaxWallDurationPerJobLimit"),
+        (Limit("GrpTRES", "gres/gpu", 4), ""),
+    ],
+    ids=str,
+)
+def test_a_task_without_a_time_limit_asks_for_more_minutes_than_there_are(
+    limit: Limit, word: str
+) -> None:
+    assert held_by(site(qos(limit)), task(1, minutes=None)) == word
 
 
 def test_minutes_count_once_they_are_used_where_slurm_is_not_safe() -> None:
@@ -253,6 +271,48 @@ def test_licences_are_a_limit_of_all(asks: str, word: str) -> None:
     limits = SiteLimits(licenses=(Limit("Licenses", "matlab", 5, 3),))
     _, held = see(limits, task(1), jobs=[job(1, licenses=asks)])
     assert [getattr(why, "word", "") for why in held.values()] == ([word] if word else [])
+
+
+COURSE = ReservationRecord("course", 3600, 7200, licenses="matlab:2")
+
+
+@pytest.mark.parametrize(
+    ("record", "minutes", "free", "waits"),
+    [
+        (COURSE, 59, 3, False),  # it ends before that begins
+        (COURSE, 60, 3, True),
+        (COURSE, 61, 4, False),  # two are left to it
+        (COURSE, None, 3, True),
+        (replace(COURSE, start=-60), 1, 3, True),
+        (replace(COURSE, start=-60, end=0), 1, 3, False),  # over
+        (replace(COURSE, flags=frozenset({"TIME_FLOAT"})), 61, 3, False),
+        (replace(COURSE, licenses="abaqus:5"), 61, 3, False),
+    ],
+)
+def test_licences_of_a_reservation_are_taken_for_whoever_reaches_into_it(
+    record: ReservationRecord, minutes: int | None, free: int, waits: bool
+) -> None:
+    limits = SiteLimits(licenses=(Limit("Licenses", "matlab", 5, 5 - free),))
+    asks = job(1, licenses="matlab:2")
+    shot = replace(snapshot(limits, [asks]), reservations=(record,))
+    for inside in (False, True):
+        (allowed, held, _) = within_limits(
+            replace(shot, jobs=(replace(asks, reservation="course" if inside else ""),)),
+            (task(1, minutes=minutes),), (), world.inventory(), lambda _: True,
+        )  # fmt: skip
+        assert len(allowed) + len(held) == 1
+        assert bool(held) == (waits and not inside)
+        assert not held or "jobs outside course may have 3 licences matlab" in str(held["1"])
+
+
+def test_licences_that_pins_inside_take_are_gone_for_those_outside() -> None:
+    limits = SiteLimits(licenses=(Limit("Licenses", "matlab", 5, 0),))
+    jobs = [job(1, licenses="matlab:2"), job(2, licenses="matlab:2", reservation="course")]
+    shot = replace(snapshot(limits, jobs), reservations=(replace(COURSE, start=-60),))
+    place = Placement("2", NV, ("nv1",), ((0,),), ("a100",), 80)
+    for pins in ((), (Pin(task(2), place, 0.0),)):
+        within = within_limits(shot, (task(1),), pins, world.inventory(), lambda _: True)
+        assert bool(within.held) == bool(pins)
 
 
 def test_two_tasks_do_not_share_a_licence() -> None:

@@ -38,9 +38,10 @@ class Slurm:
         self.running = [job(90, "RUNNING")]
         self.refuse(reason, devices=devices)
 
-    def refuse(self, reason: str, at: float = 0.0, devices: int = 1) -> None:
-        refused = job(1, reason=reason)
-        self.learnt = self.lessons.learn(pin(refused, devices), refused, self.running, at)
+    def refuse(self, reason: str, at: float = 0.0, devices: int = 1, number: int = 1) -> None:
+        refused = job(number, reason=reason)
+        pinned = replace(pin(refused, devices), since=at - 0.5)
+        self.learnt = self.lessons.learn(pinned, refused, self.running, at)
 
     def tried(
         self, jobs: Iterable[Job], at: float = 0.0, pins: Iterable[Pin] = (), devices: int = 1
@@ -97,6 +98,35 @@ def test_one_job_is_tried_after_a_while_and_later_each_time() -> None:
     slurm.refuse("QOSMaxGRESPerUser", at=12.0)
     assert slurm.tried([job(2), job(3)], at=31.0) == []
     assert slurm.tried([job(2), job(3)], at=32.0) == [2]
+
+
+def test_a_job_that_was_tried_in_vain_is_tried_again_after_the_others() -> None:
+    slurm = Slurm(reason := "QOSMaxGRESPerUser")
+    waiting = [job(1), job(2), job(3)]
+    assert slurm.tried(waiting, at=10.0) == [1]  # refused once before, but that was no try
+    slurm.refuse(reason, at=12.0)
+    assert slurm.tried(waiting, at=40.0) == [2]
+    slurm.refuse(reason, at=42.0, number=2)
+    slurm.lessons.look([], 43.0)  # one ends
+    assert slurm.tried(waiting, at=43.0) == [3]
+    slurm.refuse(reason, at=44.0, number=3)
+    assert slurm.tried(waiting, at=200.0) == [1]
+
+
+def test_a_try_that_starts_gives_the_others_their_turn_again() -> None:
+    slurm = Slurm(reason := "QOSMaxGRESPerUser")
+    slurm.refuse(reason, at=12.0)
+    slurm.lessons.look([*slurm.running, job(2, "RUNNING")], 40.0)
+    assert slurm.tried([job(1), job(3), job(4)], at=40.0) == [1, 3]
+
+
+def test_what_never_ends_asks_for_more_minutes_than_anything() -> None:
+    slurm = Slurm("QOSGrpGRESMinutes")  # a job without a time limit was refused
+    assert slurm.tried([job(2)]) == []
+    free, _ = slurm.lessons.heed(
+        (replace(task(job(3)), minutes=9999),), [job(3)], (), 0.0, lambda _: True
+    )
+    assert len(free) == 1
 
 
 def test_one_job_is_tried_when_one_that_counts_ends_and_twice_as_many_once_it_starts() -> None:

@@ -17,6 +17,7 @@ from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Node, Plan, Slot, Task
+from slurm_het.core.network import ANY_NUMBER, Part
 from slurm_het.core.planner.plan import in_turn, plan, select
 from slurm_het.core.reasons import NeedsWholeNode, OutOfTime
 from slurm_het.solve.solve import solve as solve_mip
@@ -268,17 +269,29 @@ def test_a_drained_node_is_no_candidate_and_is_named() -> None:
     assert str(found.waiting["t"]) == "needs 1 free on one node; nv1, nv2 are IDLE+DRAIN"
 
 
-def test_a_broken_solution_places_nothing() -> None:
-    def overbooks(_problem: Problem) -> Solution:
-        return Solution(starts={t: (SlotChoice(0, (0,)),) for t in range(2)}, status="optimal")
+@pytest.mark.parametrize(
+    "starts",
+    [
+        {t: (SlotChoice(0, (0,)),) for t in range(2)},
+        {7: (SlotChoice(0, (0,)),)},
+        {0: (SlotChoice(99, (0,)),)},
+        {0: (SlotChoice(0, (-1,)),)},
+        {0: ()},
+    ],
+)
+def test_in_place_of_a_broken_solution_first_fit_places(
+    starts: dict[int, tuple[SlotChoice, ...]],
+) -> None:
+    def wrong(_problem: Problem) -> Solution:
+        return Solution(starts=starts, status="optimal")
 
     first = next(iter(inventory().nodes))
     pool = inventory().nodes[first].partitions[-1]
     fields = {"pools": (pool,), "types": frozenset(inventory().types)}
-    found = planned(task("a", **fields), task("b", **fields), solve=overbooks)
-    assert found.status == "refused"
-    assert found.placements == ()
-    assert "the solver's plan was refused" in str(found.waiting["a"])
+    found = planned(task("a", **fields), task("b", **fields), solve=wrong)
+    assert found.refused
+    assert found.status == "greedy"
+    assert [p.key for p in found.placements] == ["a", "b"]
 
 
 @pytest.mark.parametrize("solve", SOLVERS)
@@ -497,12 +510,13 @@ def test_what_slurm_deals_out_goes_by_the_cores_of_a_task_that_uses_one_thread_o
 
 
 def under_switches(*switches: str) -> Inventory:
-    """The default cluster's A100 node four times, each under one of these switches."""
+    """The default cluster's A100 node as often, each under one of these switches; '' is none."""
     node = inventory().nodes["nv1"]
 
     def like(name: str, switch: str) -> Node:
         devices = tuple(replace(d, node=name) for d in node.devices)
-        return replace(node, name=name, switch=switch, devices=devices)
+        parts = (Part(switch), Part("top", ANY_NUMBER)) if switch else ()
+        return replace(node, name=name, parts=parts, devices=devices)
 
     return Inventory({f"n{i}": like(f"n{i}", switch) for i, switch in enumerate(switches)})
 

@@ -55,7 +55,7 @@ def with_drained(taken: Snapshot, names: Iterable[str]) -> Snapshot:
 
 def planned(node: str, *devices: int, gib: int = 80, start: float = 0.0) -> LastPlan:
     """A journal that has this plan for every job."""
-    return lambda key: Planned(Placement(key, "train-nv", (node,), (devices,), (), gib), start)
+    return lambda job: Planned(Placement(job.key, "train-nv", (node,), (devices,), (), gib), start)
 
 
 def pinned(number: int, nodes: str, **fields: object) -> Job:

@@ -26,7 +26,7 @@ from slurm_het.core.worth.forecast import (
 )
 from slurm_het.core.worth.profiles import TaskProfile, profile_of
 from slurm_het.errors import ConfigError
-from slurm_het.journal.journal import KEEP_SECONDS, Journal
+from slurm_het.journal import Journal
 from tests.support.world import inventory, policy, running, task
 
 BOTH = ("infer-nv", "train-nv")
@@ -226,6 +226,4 @@ def test_the_journal_learns_what_is_asked(tmp_path: Path) -> None:
     journal.record_demands(200.0, [("1", A100, 60)])
     assert journal.demands(0.0) == {A100: 90.0, EITHER: 10.0}
     assert journal.demands(150.0) == {A100: 60.0}
-    journal.prune(150.0 + KEEP_SECONDS)
-    assert journal.demands(0.0) == {A100: 60.0}
     journal.close()

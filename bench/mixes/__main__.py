@@ -1,0 +1,136 @@
+"""The command line: `./dev bench mixes --seeds 101-600`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from bench.mixes import report, run
+from bench.mixes.generate import HOURS, generate
+from bench.mixes.report import Row
+from bench.mixes.slurm import SANDBOX, Settings
+from bench.mixes.world import read_world
+from bench.results import numbers
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.solve import Solver
+from slurm_het.solve.worker import WorkerSolver
+
+EXAMPLES = """examples:
+  ./dev bench mixes --seeds 1-20
+  ./dev bench mixes --seeds 101-600 --out mixes.jsonl   # goes on where it was stopped
+  ./dev bench mixes --seeds 7 --write 7.yaml            # the mix as a scenario of ./dev compare
+
+exit status: 1 if a bound is broken
+"""
+
+
+class FirstFit:
+    """A Solver that is none."""
+
+    def solve(self, problem: Problem, _seconds: float) -> Solution:
+        """The first-fit plan."""
+        return greedy(problem)
+
+    def solve_program(self, _program: LinearProgram, _seconds: float) -> None:
+        """No prices."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def main() -> int:
+    """Run the mixes, print what they came to."""
+    options = _options()
+    if options.write:
+        mix = generate(options.seeds[0], options.seconds, options.nodes)
+        options.write.write_text(yaml.safe_dump(mix, sort_keys=False))
+        return 0
+    rows = {row.seed: row for row in _known(options.out)}
+    wanted = [seed for seed in options.seeds if seed not in rows]
+    began = time.monotonic()
+    for row in _all(options, wanted):
+        rows[row.seed] = row
+        if options.out:
+            with options.out.open("ab") as file:
+                file.write(msgspec.json.encode(row) + b"\n")
+        print(row.text(), flush=True)
+    shown = [rows[seed] for seed in options.seeds]
+    print(*report.text(shown), sep="\n")
+    print(f"{time.monotonic() - began:.0f} s; load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    return int(bool(report.broken(shown)))
+
+
+def _all(options: argparse.Namespace, seeds: list[int]) -> Iterator[Row]:
+    one = partial(row_of, seconds=options.seconds, nodes=options.nodes, solver=options.solver)
+    if options.processes == 1 or len(seeds) < 2:
+        yield from map(one, seeds)
+        return
+    with multiprocessing.Pool(options.processes, initializer=os.nice, initargs=(5,)) as pool:
+        yield from pool.imap_unordered(one, seeds)
+
+
+def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
+    """One mix both ways."""
+    logging.disable(logging.WARNING)
+    began = time.process_time()
+    world = read_world(generate(seed, seconds, nodes), f"mix {seed}")
+    settings = Settings() if seconds >= HOURS / 4 else SANDBOX
+    plain = run.plain(world, settings)
+    ours = run.ours(world, settings, _solver(solver))
+    return Row(
+        seed, world.scenario.what, plain.busy, ours.busy, world.devices * seconds,
+        (plain.started, ours.started), len(world.jobs), ours.cycles,
+        round(time.process_time() - began, 2),
+    )  # fmt: skip
+
+
+_solvers: dict[str, Solver] = {}
+
+
+def _solver(name: str) -> Solver:
+    if name not in _solvers:
+        if name == "first-fit":
+            _solvers[name] = FirstFit()
+        else:
+            worker = WorkerSolver()
+            worker.warm()
+            _solvers[name] = worker
+    return _solvers[name]
+
+
+def _known(path: Path | None) -> list[Row]:
+    if not path or not path.exists():
+        return []
+    return [msgspec.json.decode(line, type=Row) for line in path.read_bytes().splitlines()]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./dev bench mixes", description="Generated mixes in simulated time: plain Slurm's"
+        " model beside hetd's own cycle on the same model.", epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=numbers, default=numbers("1-20"), help="first-last (1-20)")
+    parser.add_argument("--seconds", type=float, default=HOURS, help="of a mix (six hours)")
+    parser.add_argument("--nodes", type=int, default=24, help="at most so many (24)")
+    parser.add_argument("--solver", choices=("highs", "first-fit"), default="highs")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="keep a line of JSON for each; go on from there")
+    parser.add_argument("--write", type=Path, help="write the first mix as a scenario, and end")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""slurm-het on a simulated Slurm: the hook's answer, and hetd's own cycle in simulated time.
+
+The cycle is the daemon's (slurm_het.daemon.cycle): the three verbs, the releases, the take-backs, the
+journal, with the production settings. Only when it runs is told here, as daemon/app.py and
+daemon/wakes.py have it, but for two things: a look and its updates take LOOK_SECONDS in
+all, and where nothing has changed since the last look hetd looks each IDLE_SECONDS, not each 5 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import yaml
+
+from bench.mixes.records import EPOCH, Records
+from bench.mixes.slurm import Slurm
+from bench.mixes.world import JobRun, JobSpec
+from slurm_het.config import parse_config
+from slurm_het.core.jobs.admission import Admitted, admit_message
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.daemon.app import ALARM_LEAST, RELEASE_WAKE
+from slurm_het.daemon.clocks import Clocks
+from slurm_het.daemon.cycle import Cycle
+from slurm_het.daemon.gate import Gate
+from slurm_het.errors import SlurmError
+from slurm_het.journal import Journal
+from slurm_het.opener import Holds
+from slurm_het.sandbox.render import accelerators, deep_merge
+from slurm_het.sandbox.topology import INTAKE
+from slurm_het.settings import Config
+from slurm_het.solve import Solver
+
+LOOK_SECONDS = 0.4
+IDLE_SECONDS = 60.0
+MOST_AT_ONCE = 50
+"""So many cycles may follow each other without a pause: more is a fault of hetd's."""
+
+
+class SimulatedSlurm:
+    """What hetd's cycle needs of Slurm (slurm_het.slurm.SlurmClient)."""
+
+    def __init__(self, slurm: Slurm) -> None:
+        self.slurm = slurm
+        self.records = Records(slurm)
+
+    async def snapshot(self) -> Snapshot:
+        """All jobs, nodes and partitions, now."""
+        return self.records.snapshot()
+
+    async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
+        """None: how jobs ended changes no plan."""
+        return ()
+
+    async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
+        """As scontrol update."""
+        if said := self.slurm.update(self.slurm.jobs[int(key)], dict(fields)):
+            raise SlurmError(said)
+
+    async def set_partition_state(self, partition: str, state: str) -> None:
+        """Open or close the gate."""
+        self.slurm.partition_up[partition] = state == "UP"
+
+    async def batch_script(self, job_id: int) -> str:
+        """The job's script."""
+        return self.slurm.jobs[job_id].spec.script
+
+
+class Hetd:
+    """The daemon beside a simulated Slurm; `due` is when it looks next."""
+
+    def __init__(self, slurm: Slurm, solver: Solver, directory: Path) -> None:
+        self.slurm = slurm
+        self.config = config_of(slurm)
+        slurm.shut()
+        self.client = SimulatedSlurm(slurm)
+        self.inventory = take_inventory(self.client.records.snapshot(), self.config.policy)
+        self.journal = Journal(directory / "journal.db")
+        gate = Gate(self.client, INTAKE, directory, Holds(directory))
+        clocks = Clocks(lambda: EPOCH + slurm.now, lambda: slurm.now)
+        self.cycle = Cycle(self.config, self.client, gate, self.journal, solver, clocks)
+        self.runner = asyncio.Runner()
+        self.due = 0.0
+        self.cycles = 0
+        self._at_once = 0
+        self._looked = 0.0
+
+    def close(self) -> None:
+        """Release what it holds."""
+        self.runner.run(self.cycle.endings.stop())
+        self.runner.close()
+        self.journal.close()
+
+    def admit(self, spec: JobSpec) -> JobRun:
+        """Submit a job as the hook leaves it."""
+        run = self.slurm.submit(spec)
+        sent = {
+            "user_name": spec.user, "account": spec.account, "name": spec.submission,
+            "partition": ",".join(spec.partitions), "features": spec.features,
+            "tres_per_node": spec.gres, "min_nodes": str(spec.nodes),
+            "max_nodes": str(spec.nodes), "script": spec.script, "reservation": spec.reservation,
+        }  # fmt: skip
+        admission = admit_message(sent, self.config.policy, self.inventory)
+        if isinstance(admission, Admitted):
+            run.partitions = (INTAKE,)
+            run.features = admission.fields.get("features", run.features)
+            run.gres = admission.fields.get("tres_per_node", run.gres)
+            run.comment = admission.fields["admin_comment"]
+        return run
+
+    def wake(self) -> None:
+        """Something has happened."""
+        self.due = min(self.due, self.slurm.now + self.config.planner.settle_seconds + LOOK_SECONDS)
+
+    @property
+    def next_look(self) -> float:
+        """When it looks next: soon if something has changed that no event tells of, a start."""
+        poll = self._looked + self.config.planner.poll_seconds
+        return min(self.due, poll) if self.slurm.changed > self._looked else self.due
+
+    def look(self) -> None:
+        """Run one cycle now."""
+        self.cycles += 1
+        more = self.runner.run(self.cycle.run())
+        self._looked = self.slurm.now
+        self._at_once = self._at_once + 1 if more else 0
+        if more and self._at_once < MOST_AT_ONCE:
+            self.due = self.slurm.now + LOOK_SECONDS
+            return
+        pause = RELEASE_WAKE if self.cycle.pins.starting() else IDLE_SECONDS
+        if self.cycle.alarm:
+            pause = min(pause, max(ALARM_LEAST, self.cycle.alarm - EPOCH - self.slurm.now))
+        self.due = self.slurm.now + pause
+
+
+def config_of(slurm: Slurm) -> Config:
+    """het.yaml as `./dev compare` has it: the cluster's pools and types, the delivered settings."""
+    topology = slurm.world.topology
+    told = accelerators(topology)
+    raw = {
+        "intake_partition": INTAKE,
+        "gres": {"gpu": {}, "shard": {"shared": True}},
+        "pools": {
+            name: {"scenario": scenario, "vendors": list(vendors)}
+            for name, (scenario, vendors) in told["pools"].items()
+        },
+        "types": {
+            name: {"vendor": cards.vendor, "memory_gib": cards.memory_gib_per_device}
+            for name, cards in told["types"].items()
+        },
+        "default_vendors": [topology.accelerator_groups[0].vendor],
+    }
+    merged = deep_merge(raw, slurm.world.scenario.het)
+    return parse_config(yaml.safe_dump(merged, sort_keys=False))

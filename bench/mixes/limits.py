@@ -1,0 +1,145 @@
+"""The site's limits in the simulation: which a job would break, and how Slurm tells of their use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from bench.mixes.world import JobRun, JobSpec
+from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
+from slurm_het.sandbox.accounting import Accounting, Words
+
+_USER = ("MaxTRESPU", "MaxJobsPU")
+_ACCOUNT = ("MaxTRESPA", "MaxJobsPA")
+_ALL = ("GrpTRES", "GrpJobs", "MaxJobs", "MaxTRESPJ")
+KNOWN = (*_USER, *_ACCOUNT, *_ALL)
+"""The limits that the simulation keeps, by Slurm's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A limit, and whose jobs count: of this `qos`, `account`, `user` ('' is any).
+
+    `each` says that each user, or each account, has so much of it.
+    """
+
+    limit: Limit
+    qos: str = ""
+    account: str = ""
+    user: str = ""
+    each: str = ""
+
+    def bears_on(self, job: JobSpec) -> bool:
+        """Whether the job counts."""
+        return (
+            self.qos in ("", job.qos)
+            and self.account in ("", job.account)
+            and self.user in ("", job.user)
+        )
+
+    def used(self, running: Iterable[JobRun], who: str) -> int:
+        """What these use of it; `who` is the user, or the account, where each has his own."""
+        return sum(
+            amount(self.limit, run.spec, run)
+            for run in running
+            if self.bears_on(run.spec) and (not self.each or getattr(run.spec, self.each) == who)
+        )
+
+    def allows(self, job: JobSpec, running: Iterable[JobRun]) -> bool:
+        """Whether the job may start beside these."""
+        if not self.bears_on(job):
+            return True
+        asks = amount(self.limit, job)
+        if self.limit.word == "MaxTRESPJ":
+            return asks <= self.limit.most
+        used = self.used(running, getattr(job, self.each) if self.each else "")
+        return asks == 0 or used + asks <= self.limit.most
+
+
+def amount(limit: Limit, job: JobSpec, run: JobRun | None = None) -> int:
+    """What a job takes of a limit; devices of a type count where it names it, or has it."""
+    if not limit.tres:
+        return 1
+    if limit.tres == "cpu":
+        return job.nodes * job.ask.cpus
+    if limit.tres == "gres/shard":
+        return job.ask.share * job.nodes
+    if job.ask.share or limit.tres != "gres/gpu":
+        return 0
+    return job.nodes * job.ask.devices
+
+
+class Limits:
+    """All limits of a site."""
+
+    def __init__(self, accounting: Accounting) -> None:
+        self.accounting = accounting
+        self.rules = tuple(_rules(accounting)) if "limits" in accounting.enforce else ()
+
+    def allow(self, job: JobSpec, running: Iterable[JobRun]) -> bool:
+        """Whether none holds the job back."""
+        return all(rule.allows(job, running) for rule in self.rules)
+
+    def told(self, uids: dict[str, int], running: tuple[JobRun, ...]) -> SiteLimits:
+        """As slurmctld tells of them, with their use."""
+        if not self.rules:
+            return SiteLimits()
+        names = ["normal", *self.accounting.qos]
+        return SiteLimits(
+            tuple(self._associations(running)),
+            tuple(self._qos(name, uids, running) for name in dict.fromkeys(names)),
+        )
+
+    def _qos(self, name: str, uids: dict[str, int], running: tuple[JobRun, ...]) -> Qos:
+        mine = [rule for rule in self.rules if rule.qos == name]
+
+        def of(each: str, who: str) -> tuple[Limit, ...]:
+            rules = (rule for rule in mine if rule.each == each)
+            return tuple(replace(r.limit, used=r.used(running, who)) for r in rules)
+
+        accounts = self.accounting.accounts
+        return Qos(
+            name,
+            limits=of("", ""),
+            each_user=tuple(rule.limit for rule in mine if rule.each == "user"),
+            each_account=tuple(rule.limit for rule in mine if rule.each == "account"),
+            users={uid: of("user", user) for user, uid in uids.items()},
+            accounts={account: of("account", account) for account in accounts},
+        )
+
+    def _associations(self, running: tuple[JobRun, ...]) -> Iterator[Association]:
+        yield Association("root")
+        for account in self.accounting.accounts:
+            yield Association(account, parent="root", limits=self._of(account, "", running))
+        for user in self.accounting.users:
+            account = str(self.accounting.entries(user)[0]["Account"])
+            count = sum(run.spec.user == user for run in running)
+            limits = self._of(account, user, running)
+            yield Association(account, user, limits=limits, running=count)
+
+    def _of(self, account: str, user: str, running: tuple[JobRun, ...]) -> tuple[Limit, ...]:
+        rules = (
+            r for r in self.rules if not r.qos and (r.account, r.user) == (account, user)
+        )
+        return tuple(replace(rule.limit, used=rule.used(running, "")) for rule in rules)
+
+
+def _rules(accounting: Accounting) -> Iterator[Rule]:
+    for name, words in accounting.qos.items():
+        for limit in _limits(words):
+            each = "user" if limit.word in _USER else "account" if limit.word in _ACCOUNT else ""
+            yield Rule(limit, qos=name, each=each)
+    for name, words in accounting.accounts.items():
+        yield from (Rule(limit, account=name) for limit in _limits(words))
+    for user in accounting.users:
+        words = accounting.entries(user)[0]
+        for limit in _limits(words):
+            yield Rule(limit, account=str(words["Account"]), user=user)
+
+
+def _limits(words: Words) -> Iterator[Limit]:
+    for word, value in words.items():
+        if word in KNOWN and isinstance(value, dict):
+            yield from (Limit(word, tres, int(most)) for tres, most in value.items())
+        elif word in KNOWN:
+            yield Limit(word, "", int(str(value)))

@@ -1,0 +1,123 @@
+"""The simulated Slurm as hetd reads it: jobs, nodes, partitions, limits, reservations."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Iterator
+from functools import cached_property
+
+from bench.mixes.slurm import Slurm
+from bench.mixes.world import JobRun, Kept, Machine
+from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
+from slurm_het.core.slurm_reservation import ReservationRecord
+from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.gres import Gres
+
+EPOCH = 1_700_000_000.0
+"""When a mix begins, in Slurm's time."""
+
+
+class Records:
+    """Snapshots of a simulated Slurm."""
+
+    def __init__(self, slurm: Slurm) -> None:
+        self.slurm = slurm
+
+    def snapshot(self) -> Snapshot:
+        """All that hetd reads, now."""
+        slurm = self.slurm
+        running = tuple(slurm.running.values())
+        jobs = (
+            *(self.job(run) for run in slurm.pending.values()),
+            *(self.job(run) for run in running),
+        )
+        return Snapshot(
+            EPOCH + slurm.now,
+            jobs,
+            tuple(self._node(machine) for machine in slurm.machines.values()),
+            self._partitions(),
+            limits=slurm.limits.told(self.uids, running),
+            reservations=tuple(map(_reservation, slurm.kept)),
+        )
+
+    @cached_property
+    def uids(self) -> dict[str, int]:
+        """The users of the mix."""
+        names = sorted({job.user for job in self.slurm.world.jobs})
+        return {name: _uid(name, 1000 + n) for n, name in enumerate(names)}
+
+    def job(self, run: JobRun) -> Job:
+        """A job's record."""
+        spec, ask = run.spec, run.spec.ask
+        names = sorted(run.where, key=lambda name: self.slurm.machines[name].index)
+        folded = hostlist.fold(names)
+        submitted = int(EPOCH + spec.at)
+        return Job(
+            spec.id, spec.user, self.uids[spec.user], account=spec.account, qos=spec.qos,
+            name=spec.submission, partition=run.partition or ",".join(run.partitions),
+            state=run.state, reason=run.reason, priority=run.priority, features=run.features,
+            reservation=spec.reservation, req_nodes=",".join(sorted(run.req_nodes)),
+            tres_per_node=run.gres, nodes_min=spec.nodes, nodes_max=spec.nodes,
+            cpus=spec.nodes * ask.cpus, tasks=spec.nodes, cpus_per_task=ask.cpus,
+            memory_per_node_mib=ask.memory_mib, time_limit_minutes=spec.minutes,
+            submit_time=submitted, eligible_time=submitted,
+            start_time=int(EPOCH + run.start) if run.where else 0,
+            end_time=int(EPOCH + run.limit_end) if run.where else 0,
+            nodes=folded, gres_detail=tuple(self._details(run, folded)),
+            admin_comment=run.comment,
+        )  # fmt: skip
+
+    @staticmethod
+    def _details(run: JobRun, folded: str) -> Iterator[str]:
+        ask = run.spec.ask
+        for name in hostlist.expand(folded) if folded else ():
+            indexes = run.where[name]
+            if ask.share:
+                yield str(Gres("shard", None, ask.share, indexes=indexes))
+            else:
+                yield str(Gres("gpu", ask.type, len(indexes), indexes=indexes))
+
+    def _node(self, machine: Machine) -> NodeRecord:
+        group = machine.group
+        used = group.cpus - machine.cpus_free
+        memory = group.memory_gib * 1024
+        state = "IDLE" if not used else "MIXED" if machine.cpus_free else "ALLOCATED"
+        return NodeRecord(
+            machine.name, state + "+DRAIN" * machine.down, group.gres, group.cpus, used,
+            memory, memory - machine.memory_free, 1, machine.features,
+            self._partitions_of[machine.name],
+        )  # fmt: skip
+
+    @cached_property
+    def _partitions_of(self) -> dict[str, tuple[str, ...]]:
+        parts = self.slurm.world.partitions
+        return {
+            name: tuple(part for part, names in parts.items() if name in names)
+            for name in self.slurm.machines
+        }
+
+    def _partitions(self) -> tuple[Partition, ...]:
+        slurm = self.slurm
+        return tuple(
+            Partition(name, "UP" if slurm.partition_up[name] else "DOWN", self._folded[name],
+                      default_minutes=60)
+            for name in slurm.world.partitions
+        )  # fmt: skip
+
+    @cached_property
+    def _folded(self) -> dict[str, str]:
+        return {name: hostlist.fold(nodes) for name, nodes in self.slurm.world.partitions.items()}
+
+
+def _uid(name: str, other: int) -> int:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return other
+
+
+def _reservation(kept: Kept) -> ReservationRecord:
+    return ReservationRecord(
+        kept.name, EPOCH + kept.start, EPOCH + kept.end, tuple(sorted(kept.nodes)),
+        flags=kept.flags, users=kept.users,
+    )  # fmt: skip

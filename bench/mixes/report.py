@@ -1,0 +1,68 @@
+"""What many mixes came to: the ratio of each, the totals, the seeds that fared worst."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.compare.verdict import share
+
+EACH, MEAN = 0.98, 1.03
+"""The bounds: least device-seconds with us as a share of plain Slurm's, in each mix and in the
+mean."""
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mix: device-seconds in use, jobs that started of how many, and what it cost us."""
+
+    seed: int
+    what: str
+    plain: float
+    ours: float
+    capacity: float
+    started: tuple[int, int]
+    jobs: int
+    cycles: int
+    seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours as a share of plain Slurm's."""
+        return share(self.ours, self.plain)
+
+    def text(self) -> str:
+        """In a line."""
+        plain, ours = self.plain / self.capacity, self.ours / self.capacity
+        return (
+            f"seed {self.seed:>4}: {self.ratio:.3f}  busy {plain:.3f} plain, {ours:.3f} ours;"
+            f" started {self.started[0]}, {self.started[1]} of {self.jobs}; {self.what}"
+        )
+
+
+def broken(rows: Sequence[Row]) -> list[str]:
+    """The bounds that do not hold."""
+    ratios = [row.ratio for row in rows]
+    below = sorted(row.seed for row in rows if row.ratio < EACH)
+    found = [f"each: {len(below)} below {EACH}: {', '.join(map(str, below))}"] if below else []
+    mean = statistics.fmean(ratios)
+    return [*found, f"mean: {mean:.4f}; at least {MEAN}"] if mean < MEAN else found
+
+
+def text(rows: Sequence[Row]) -> Iterator[str]:
+    """The totals, the worst seeds, the bounds."""
+    ratios = sorted(row.ratio for row in rows)
+    yield (
+        f"{len(rows)} mixes: device-seconds with slurm-het, plain Slurm's = 1: least"
+        f" {ratios[0]:.3f}, p5 {ratios[len(ratios) // 20]:.3f}, median"
+        f" {statistics.median(ratios):.3f}, mean {statistics.fmean(ratios):.3f}, most"
+        f" {ratios[-1]:.3f}"
+    )
+    yield f"the worst {SHOWN}:"
+    yield from (row.text() for row in sorted(rows, key=lambda row: row.ratio)[:SHOWN])
+    wrong = broken(rows)
+    yield from (f"BROKEN {one}" for one in wrong)
+    if not wrong:
+        yield "all bounds hold"

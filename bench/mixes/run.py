@@ -1,0 +1,146 @@
+"""Both sides of a mix in simulated time: events in their order, and who ran when."""
+
+from __future__ import annotations
+
+import heapq
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.mixes.backfill import Backfill
+from bench.mixes.hetd import Hetd
+from bench.mixes.slurm import Settings, Slurm
+from bench.mixes.world import JobRun, World, reservation_of
+from slurm_het.solve import Solver
+
+NEVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mix on one side: device-seconds in use within the scenario's time, how many
+    jobs started, and for each job when (None: never)."""
+
+    busy: float
+    starts: dict[int, float | None]
+    where: dict[int, tuple[str, ...]]
+    cycles: int = 0
+
+    @property
+    def started(self) -> int:
+        """How many jobs started."""
+        return sum(start is not None for start in self.starts.values())
+
+
+@dataclass
+class Side:
+    """A simulated Slurm, with hetd or without."""
+
+    world: World
+    settings: Settings
+    hetd: Hetd | None = None
+    slurm: Slurm = field(init=False)
+    _ends: list[tuple[float, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.slurm = self.hetd.slurm if self.hetd else Slurm(self.world, self.settings)
+        self.backfill = Backfill(self.slurm)
+
+    def run(self) -> Outcome:
+        """All of it, to the scenario's end."""
+        slurm, hetd, seconds = self.slurm, self.hetd, self.world.scenario.seconds
+        jobs = sorted(self.world.jobs, key=lambda job: (-job.at, -job.id))
+        happens = sorted(self._changes(), reverse=True)
+        while True:
+            slurm.now = self._next(jobs[-1].at if jobs else NEVER, happens[-1] if happens else NEVER)
+            if slurm.now >= seconds:
+                return self._outcome(seconds)
+            woken = False
+            while happens and happens[-1] <= slurm.now:
+                happens.pop()
+                self._reservations()
+                woken = True
+            while self._ends and self._ends[0][0] <= slurm.now:
+                slurm.finish(slurm.running[heapq.heappop(self._ends)[1]])
+                woken = True
+            while jobs and jobs[-1].at <= slurm.now:
+                spec = jobs.pop()
+                _ = hetd.admit(spec) if hetd else slurm.submit(spec)
+                woken = True
+            if woken and hetd:
+                hetd.wake()
+            if hetd and hetd.next_look <= slurm.now:
+                hetd.look()
+            if slurm.sched_due <= slurm.now:
+                self._note(slurm.schedule())
+            if self._backfill_due() <= slurm.now:
+                self._note(self.backfill.run())
+
+    def _backfill_due(self) -> float:
+        """Backfill looks each second whether it has work, once its interval is over."""
+        if not self.backfill.wanted():
+            return NEVER
+        return max(self.backfill.due, float(int(self.slurm.changed) + 1))
+
+    def _next(self, *others: float) -> float:
+        return min(
+            *others,
+            self._ends[0][0] if self._ends else NEVER,
+            self.slurm.sched_due,
+            self._backfill_due(),
+            self.hetd.next_look if self.hetd else NEVER,
+        )
+
+    def _note(self, started: Iterable[JobRun]) -> None:
+        for run in started:
+            heapq.heappush(self._ends, (run.end, run.spec.id))
+
+    def _changes(self) -> list[float]:
+        """When reservations are made, begin and end."""
+        kept = [(event.at, reservation_of(event)) for event in self.world.scenario.events]
+        return [t for at, one in kept for t in (at, one.start, one.end)]
+
+    def _reservations(self) -> None:
+        made = [
+            reservation_of(event)
+            for event in self.world.scenario.events
+            if event.at <= self.slurm.now
+        ]
+        self.slurm.kept = [one for one in made if one.end > self.slurm.now]
+        self.slurm.touch()
+
+    def _outcome(self, seconds: float) -> Outcome:
+        busy = 0.0
+        for run in self.slurm.jobs.values():
+            if run.where:
+                busy += devices_of(run, self.world) * (min(run.end, seconds) - run.start)
+        starts = {job.id: None for job in self.world.jobs} | {
+            run.spec.id: run.start if run.where else None for run in self.slurm.jobs.values()
+        }
+        where = {run.spec.id: tuple(run.where) for run in self.slurm.jobs.values() if run.where}
+        return Outcome(busy, starts, where, self.hetd.cycles if self.hetd else 0)
+
+
+def devices_of(run: JobRun, world: World) -> float:
+    """Whole devices; a share by its part of the largest device, wherever it is: what a job takes
+    does not depend on where it runs."""
+    ask = run.spec.ask
+    if not ask.share:
+        return float(ask.devices * run.spec.nodes)
+    return run.spec.nodes * ask.share / max(g.shards_per_device for g in world.topology.groups)
+
+
+def plain(world: World, settings: Settings) -> Outcome:
+    """The mix under plain Slurm."""
+    return Side(world, settings).run()
+
+
+def ours(world: World, settings: Settings, solver: Solver) -> Outcome:
+    """The mix with slurm-het."""
+    with tempfile.TemporaryDirectory(prefix="het-") as directory:
+        hetd = Hetd(Slurm(world, settings), solver, Path(directory))
+        try:
+            return Side(world, settings, hetd).run()
+        finally:
+            hetd.close()

@@ -1,0 +1,222 @@
+"""A model of slurmctld in simulated time: the main scheduler, and what users and hetd tell it.
+
+What is modelled is what sched/backfill and select/cons_tres of 22.05 do with the jobs of a mix
+(its sources say so, and replays on a real one: docs/compare.md). A pass of the main scheduler
+goes through the queue by priority; whoever finds no room closes his partition for all below him, a
+job with a node list only those nodes. Jobs at a limit are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from bench.mixes.choice import choose
+from bench.mixes.limits import Limits
+from bench.mixes.world import JobRun, JobSpec, Kept, Machine, World
+from slurm_het.core.syntax.constraint import parse_features
+from slurm_het.core.syntax.hostlist import expand
+from slurm_het.sandbox.topology import INTAKE
+
+QUEUE_DEPTH = 100
+"""So many jobs a pass looks at that a submission or an end has called for (Slurm's default)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """slurm.conf's SchedulerParameters, in seconds: as Slurm has them by default, or a sandbox."""
+
+    bf_interval: float = 30.0
+    bf_window: float = 86_400.0
+    sched_delay: float = 3.0
+    sched_interval: float = 60.0
+    queue_depth: int = QUEUE_DEPTH
+
+
+SANDBOX = Settings(bf_interval=1.0, sched_delay=0.0, queue_depth=1000)
+"""As slurm_het.sandbox.render has them."""
+
+
+@dataclass
+class Slurm:
+    """The state of slurmctld. `now` is moved by the simulation."""
+
+    world: World
+    settings: Settings
+    now: float = 0.0
+    machines: dict[str, Machine] = field(init=False)
+    limits: Limits = field(init=False)
+    partition_up: dict[str, bool] = field(init=False)
+    jobs: dict[int, JobRun] = field(default_factory=dict)
+    pending: dict[int, JobRun] = field(default_factory=dict)
+    running: dict[int, JobRun] = field(default_factory=dict)
+    kept: list[Kept] = field(default_factory=list)
+    sched_due: float = float("inf")
+    last_sched: float = -60.0
+    changed: float = 0.0
+    """When anything last did, so that backfill has work."""
+    _known: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.machines = self.world.machines()
+        self.limits = Limits(self.world.accounting)
+        self.partition_up = dict.fromkeys(self.world.partitions, True)
+        self._order = sorted(self.machines.values(), key=lambda machine: machine.index)
+        priorities = self.world.accounting.qos
+        self._most = max((int(str(w.get("Priority", 0))) for w in priorities.values()), default=0)
+        weight = self.world.accounting.slurm_conf.get("PriorityWeightQOS", 0)
+        self._weight = int(str(weight))
+
+    # --- what users, jobs and hetd do ---
+
+    def submit(self, spec: JobSpec) -> JobRun:
+        """A job comes."""
+        run = JobRun(spec, spec.partitions, spec.features, self._priority(spec), spec.gres)
+        self.jobs[spec.id] = self.pending[spec.id] = run
+        self.touch()
+        return run
+
+    def finish(self, run: JobRun) -> None:
+        """A running job has ended."""
+        del self.running[run.spec.id]
+        for name, devices in run.where.items():
+            self.machines[name].take(run.spec.ask, devices, -1)
+            del self.machines[name].jobs[run.spec.id]
+        run.state = "COMPLETED"
+        self.touch()
+
+    def update(self, run: JobRun, fields: dict[str, str]) -> str:
+        """scontrol update; returns why it is refused, '' if it is not."""
+        if run.state != "PENDING":
+            return "Job is no longer pending execution"
+        if "Partition" in fields:
+            run.partitions = tuple(fields["Partition"].split(","))
+        if "ReqNodeList" in fields:
+            run.req_nodes = frozenset(expand(fields["ReqNodeList"]))
+        run.features = fields.get("Features", run.features)
+        run.comment = fields.get("AdminComment", run.comment)
+        run.reason = "None"
+        self.touch()
+        return ""
+
+    def touch(self) -> None:
+        """Something has changed: the main scheduler looks, in its next second."""
+        self.changed = self.now
+        due = max(float(int(self.now) + 1), self.last_sched + self.settings.sched_delay)
+        self.sched_due = min(self.sched_due, due)
+
+    def _priority(self, spec: JobSpec) -> int:
+        own = int(str(self.world.accounting.qos.get(spec.qos, {}).get("Priority", 0)))
+        return 1 + (self._weight * own // self._most if self._most else 0)
+
+    # --- the main scheduler ---
+
+    def schedule(self) -> list[JobRun]:
+        """One pass; returns what it started."""
+        full = self.now >= self.last_sched + self.settings.sched_interval
+        self.last_sched, self.sched_due = self.now, self.now + self.settings.sched_interval
+        avail = {machine.name for machine in self._order if not machine.down}
+        failed: set[str] = set()
+        failed_kept: set[str] = set()
+        started: list[JobRun] = []
+        for depth, (run, partition) in enumerate(list(self.queue())):
+            if not full and depth >= self.settings.queue_depth:
+                break
+            named = run.spec.reservation
+            if run.state != "PENDING" or named in failed_kept or (partition in failed and not named):
+                continue
+            if not self.limits.allow(run.spec, self.running.values()):
+                continue
+            names = self.world.partitions[partition]
+            if len(avail & names) < run.spec.nodes:
+                failed.add(partition)
+                avail -= names
+                continue
+            why = self._try(run, partition, avail)
+            if not why:
+                started.append(run)
+                continue
+            if run.req_nodes:
+                avail -= run.req_nodes
+            elif why == "busy" and named:
+                failed_kept.add(named)
+            elif why == "busy":
+                failed.add(partition)
+                avail -= names
+        return started
+
+    def queue(self) -> Iterator[tuple[JobRun, str]]:
+        """What waits, each in each of its partitions that is up, by priority."""
+        runs = sorted(self.pending.values(), key=lambda run: (-run.priority, run.spec.id))
+        return ((run, name) for run in runs for name in run.partitions if self.partition_up[name])
+
+    def _try(self, run: JobRun, partition: str, avail: set[str]) -> str:
+        """Start it, or say why not: busy, drained, reserved."""
+        usable, overlap = self.usable(run, partition, self.now)
+        nodes = self.select(run, usable & avail)
+        if nodes:
+            self.start(run, partition, nodes)
+            return ""
+        if not self.could_ever(run, usable):
+            return "reserved" if overlap else "never"
+        return "busy" if self.could_ever(run, usable & avail) else "drained"
+
+    def usable(self, run: JobRun, partition: str, at: float) -> tuple[frozenset[str], bool]:
+        """The nodes that a job may have from then on, whoever holds them; and whether
+        reservations of others keep it from some."""
+        names = self._with_features(partition, run.features)
+        if run.req_nodes:
+            names = names & run.req_nodes
+        end = at + run.spec.minutes * 60
+        if run.spec.reservation:
+            own = next((k for k in self.kept if k.name == run.spec.reservation), None)
+            if own is None or not own.start <= at < own.end or end > own.end:
+                return frozenset(), True
+            return names & own.nodes, False
+        closed = {n for k in self.kept if k.start < end and k.end > at for n in k.nodes}
+        return names - closed, bool(names & closed)
+
+    def _with_features(self, partition: str, features: str) -> frozenset[str]:
+        key = partition, features
+        if key not in self._known:
+            allows = parse_features(features).allows
+            names = self.world.partitions[partition]
+            self._known[key] = frozenset(n for n in names if allows(self.machines[n].features))
+        return self._known[key]
+
+    def could_ever(self, run: JobRun, names: Iterable[str]) -> bool:
+        """Whether so many of the nodes would have room if nothing ran."""
+        count = sum(self.machines[name].could_ever(run.spec.ask) for name in names)
+        return count >= run.spec.nodes
+
+    def select(self, run: JobRun, names: Iterable[str]) -> list[str] | None:
+        """The nodes where it starts now; None if there is no room."""
+        fitting = [
+            (machine.index, machine.name, machine.cpus_free)
+            for machine in map(self.machines.__getitem__, names)
+            if not machine.down and machine.pick(run.spec.ask) is not None
+        ]
+        if len(fitting) < run.spec.nodes:
+            return None
+        return choose(fitting, run.spec.nodes, run.spec.nodes * run.spec.ask.cpus)
+
+    def start(self, run: JobRun, partition: str, nodes: Iterable[str]) -> None:
+        """It starts there."""
+        ask = run.spec.ask
+        for name in nodes:
+            machine = self.machines[name]
+            devices = machine.pick(ask)
+            assert devices is not None  # noqa: S101  # select() has just said so
+            machine.take(ask, devices)
+            machine.jobs[run.spec.id] = run
+            run.where[name] = devices
+        del self.pending[run.spec.id]
+        self.running[run.spec.id] = run
+        run.state, run.partition, run.start = "RUNNING", partition, self.now
+        run.limit_end = self.now + run.spec.minutes * 60
+        run.end = min(self.now + run.spec.seconds, run.limit_end)
+        self.changed = self.now
+
+    def shut(self, partition: str = INTAKE) -> None:
+        """Close the gate."""
+        self.partition_up[partition] = False

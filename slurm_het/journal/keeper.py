@@ -1,0 +1,157 @@
+"""The journal as hetd has it: threads write and read it, and no cycle waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from slurm_het.aside import Aside, FullError
+from slurm_het.errors import HetError
+from slurm_het.journal.file import UNREADABLE
+from slurm_het.journal.journal import Journal
+
+log = logging.getLogger("hetd.journal")
+T = TypeVar("T")
+WAIT_SECONDS = 0.5  # a plan that is not on the disk by then is applied all the same
+MOST_WAITING = 1000  # entries
+MOST_QUESTIONS = 8
+PRUNE_SECONDS = 3600.0
+CLOSE_SECONDS = 2.0
+
+
+class Records(Protocol):
+    """What hetd needs of a journal: a Keeper, or a Journal itself, which does all at once."""
+
+    def write(self, entry: Callable[[Journal], object]) -> None:
+        """Have something written, soon."""
+
+    async def written(self) -> bool:
+        """Whether all of it is written, after a moment at most."""
+
+    async def ask(
+        self, question: Callable[[Journal], T], otherwise: T, patience: float = WAIT_SECONDS
+    ) -> T:
+        """The answer of the journal; `otherwise` if there is none in `patience` seconds."""
+
+
+class Keeper:
+    """Writes in one thread, reads in others: what takes long is not in the way of what is quick."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._journal = Journal(path)
+        self._prune_at = 0.0
+        self._writing = Aside("journal", MOST_WAITING, self._tidy)
+        self._quick, self._slow = _ReadingThread(path), _ReadingThread(path)
+        self._last: Future[None] | None = None
+        self._left_out = 0
+        self._late: Future[None] | None = None  # what was not written in time
+        self.write(lambda journal: journal.db)
+        self._opening = self._last
+
+    @property
+    def trouble(self) -> str:
+        """Why the journal does not work; '' if it does."""
+        if self._left_out:
+            return f"its storage does not keep up: {self._left_out} entries were left out"
+        if self._late and not self._late.done():
+            return f"its storage did not take an entry for {WAIT_SECONDS:g} s"
+        return self._journal.trouble
+
+    def write(self, entry: Callable[[Journal], object]) -> None:
+        """Have something written, soon. Where too much waits already, it is left out."""
+
+        def write() -> None:
+            try:
+                entry(self._journal)
+            except Exception as error:  # noqa: BLE001  # whatever it is, planning goes on
+                self._journal.complain(error)
+
+        try:
+            self._last = self._writing.give(write)
+        except FullError:
+            self._left_out += 1
+            log.error("the journal %s does not keep up: entries are left out", self.path)
+
+    async def written(self) -> bool:
+        """Whether all of it is written, after WAIT_SECONDS at most.
+
+        Who was late once is not waited for again before it has caught up.
+        """
+        last = self._last
+        if self._late and self._late.done():
+            self._late = None
+        if last and last.done():
+            self._left_out = 0
+        if last and not last.done() and not self._late:
+            await asyncio.wait({asyncio.wrap_future(last)}, timeout=WAIT_SECONDS)
+            if not last.done():
+                self._late = last
+                log.error(
+                    "the journal %s did not take the plan in %g s: it is applied all the same; see"
+                    " to the storage of paths.journal", self.path, WAIT_SECONDS,
+                )  # fmt: skip
+        return not self.trouble
+
+    async def ask(
+        self, question: Callable[[Journal], T], otherwise: T, patience: float = WAIT_SECONDS
+    ) -> T:
+        """The answer; `otherwise` if there is none in `patience` seconds.
+
+        Raises HetError where the question itself does.
+        """
+        reader = self._quick if patience <= WAIT_SECONDS else self._slow
+        if self._opening and not self._opening.done():  # it may have to be made, or brought up
+            await asyncio.wait({asyncio.wrap_future(self._opening)}, timeout=patience)
+        try:
+            return await reader.thread.run(lambda: reader.answer(question), patience)
+        except TimeoutError:
+            return otherwise
+        except _UnreadableError as error:
+            self._journal.complain(error)
+            return otherwise
+
+    def close(self) -> None:
+        """Write what waits, in bounded time."""
+        with contextlib.suppress(FullError):
+            self._writing.give(self._journal.close)
+        for thread in (self._writing, self._quick.thread, self._slow.thread):
+            thread.close(CLOSE_SECONDS)
+
+    def _tidy(self) -> bool:
+        """When nothing waits: forget a piece of what is due; returns whether there is more."""
+        if time.monotonic() < self._prune_at:
+            return False
+        more = False
+        with contextlib.suppress(*UNREADABLE):
+            more = self._journal.prune(time.time())
+        if not more:
+            self._prune_at = time.monotonic() + PRUNE_SECONDS
+        return more
+
+
+class _UnreadableError(Exception):
+    """The journal cannot be opened."""
+
+
+class _ReadingThread:
+    """A connection of its own, which a thread of its own uses."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.thread = Aside("journal reader", MOST_QUESTIONS)
+        self._journal: Journal | None = None
+
+    def answer(self, question: Callable[[Journal], T]) -> T:
+        if self._journal is None:
+            try:
+                self._journal = Journal(self.path, read_only=True)
+            except HetError as error:
+                raise _UnreadableError(error.message) from error
+        return question(self._journal)

@@ -1,0 +1,106 @@
+"""The journal's tables, by the version of their schema, and the way from each to the next.
+
+A file tells its version by `PRAGMA user_version`. An older one is brought up in place when hetd
+opens it, which takes a moment whatever its size; `slurm-het journal --schema N` brings one down
+for an older slurm-het. One that is newer than this code is left alone. To change the schema: a step
+up, and one down.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+# A column that holds JSON may have keys that older entries have not.
+FIRST = """
+CREATE TABLE IF NOT EXISTS job (
+    key TEXT, submitted INTEGER, user TEXT, classification TEXT, PRIMARY KEY (key, submitted));
+CREATE TABLE IF NOT EXISTS cycle (
+    id INTEGER PRIMARY KEY, time REAL, seconds REAL, solve_seconds REAL, status TEXT, gap REAL,
+    objective REAL, bound REAL, tasks INTEGER, placed INTEGER);
+CREATE TABLE IF NOT EXISTS placement (
+    cycle INTEGER, time REAL, key TEXT, placement TEXT);
+CREATE INDEX IF NOT EXISTS placement_key ON placement (key);
+CREATE TABLE IF NOT EXISTS demand (
+    key TEXT, time REAL, demand TEXT, minutes REAL, PRIMARY KEY (key, demand));
+CREATE TABLE IF NOT EXISTS outcome (time REAL, key TEXT, event TEXT, detail TEXT);
+CREATE INDEX IF NOT EXISTS outcome_key ON outcome (key);
+CREATE TABLE IF NOT EXISTS job_end (
+    key TEXT, submitted INTEGER, time REAL, job_end TEXT, PRIMARY KEY (key, submitted));
+"""
+UP = (
+    # 1: an entry is of an id and its submit time (0: not known); `restarts` tells a job that was
+    # requeued from another one of the same id. `day`: on which days this journal was written.
+    """
+    ALTER TABLE placement ADD COLUMN submitted INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outcome ADD COLUMN submitted INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE job ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE day (day INTEGER PRIMARY KEY);
+    INSERT INTO day WITH RECURSIVE
+        span (first, last) AS (SELECT
+            (SELECT CAST(time / 86400 AS INTEGER) FROM cycle ORDER BY id LIMIT 1),
+            (SELECT CAST(time / 86400 AS INTEGER) FROM cycle ORDER BY id DESC LIMIT 1)),
+        days (day) AS (
+            SELECT MAX(first, last - 60) FROM span WHERE first <= last
+            UNION ALL SELECT day + 1 FROM days, span WHERE day < last)
+        SELECT day FROM days;
+    """,
+)
+DOWN = (
+    """
+    ALTER TABLE placement DROP COLUMN submitted;
+    ALTER TABLE outcome DROP COLUMN submitted;
+    ALTER TABLE job DROP COLUMN restarts;
+    DROP TABLE day;
+    """,
+)
+VERSION = len(UP)
+OLDER = (
+    # What a version 0 lacks, for whoever reads it as it is.
+    """
+    CREATE TEMP VIEW placement AS SELECT rowid AS rowid, *, 0 AS submitted FROM main.placement;
+    CREATE TEMP VIEW outcome AS SELECT rowid AS rowid, *, 0 AS submitted FROM main.outcome;
+    CREATE TEMP VIEW job AS SELECT *, 0 AS restarts FROM main.job;
+    """,
+)
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """The version of the file's schema."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def bring_up(db: sqlite3.Connection) -> None:
+    """Make the tables, and those of an older file what they are today. Raises sqlite3.Error."""
+    db.executescript(FIRST)
+    bring_to(db, VERSION)
+
+
+def refuse_newer(db: sqlite3.Connection) -> None:
+    """Raise sqlite3.NotSupportedError for a file that a newer slurm-het has made."""
+    if (version := version_of(db)) > VERSION:
+        raise sqlite3.NotSupportedError(
+            f"a newer slurm-het made it (schema {version}, this one knows {VERSION}); move it"
+            f" away, or let the newer one do: slurm-het journal --schema {VERSION}"
+        )
+
+
+def bring_to(db: sqlite3.Connection, version: int) -> None:
+    """Change the schema to this version, step by step, each of them whole or not at all."""
+    while (now := version_of(db)) != version:
+        after = now + 1 if now < version else now - 1
+        script = UP[now] if now < version else DOWN[after]
+        try:
+            db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {after}; COMMIT;")
+        except sqlite3.Error:
+            if db.in_transaction:
+                db.rollback()
+            raise
+
+
+def cover_up(db: sqlite3.Connection) -> None:
+    """Let an older file, which is only read, look as one of today. Raises sqlite3.Error."""
+    refuse_newer(db)
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'job_end'").fetchone():
+        db.execute("CREATE TEMP TABLE job_end (key, submitted, time, job_end)")  # no end is known
+    for script in OLDER[version_of(db) :]:
+        db.executescript(script)

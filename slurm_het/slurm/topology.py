@@ -1,0 +1,86 @@
+"""The network from `scontrol show topology`: topology/tree, topology/block (24.11 on), neither.
+
+Since 26.05 a topology.yaml may name several topologies, and a partition one of them. What
+`scontrol show config` says of the plugin is then that of another one, so nobody asks it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from slurm_het.core.model import NodeRecord
+from slurm_het.core.network import ANY_NUMBER, Network, Part
+from slurm_het.core.syntax import hostlist
+from slurm_het.errors import SlurmError
+from slurm_het.slurm.records import parse_fields
+
+NETWORK_SECONDS = 60.0
+"""So long a network is taken to be as it was: it changes with slurmctld's configuration."""
+
+
+@dataclass
+class NetworkReader:
+    """Reads networks and remembers them for a while. `run` runs one of Slurm's programs."""
+
+    run: Callable[..., Awaitable[str]]
+    _known: dict[str, Network] = field(default_factory=dict)
+    _until: float = 0.0  # of time.monotonic()
+
+    async def read(self, topologies: Iterable[str]) -> Mapping[str, Network]:
+        """The network of each of these topologies by its name; '' is the cluster's own.
+
+        One that Slurm does not tell is taken to be none.
+        """
+        if time.monotonic() > self._until:
+            self._known, self._until = {}, time.monotonic() + NETWORK_SECONDS
+        for name in {"", *topologies} - self._known.keys():
+            try:
+                text = await self.run("scontrol", "show", "topology", *([name] if name else []))
+            except SlurmError:
+                text = ""
+            self._known[name] = parse_topology(text)
+        return dict(self._known)
+
+
+def without_network(records: tuple[NodeRecord, ...], network: Network) -> tuple[NodeRecord, ...]:
+    """The nodes; those that are in no part of the network are OUTSIDE_TOPOLOGY: nothing starts
+    there, unless the network is none (SlurmVersion.needs_network)."""
+    return tuple(
+        replace(record, state=f"{record.state}+OUTSIDE_TOPOLOGY")
+        if network and record.name not in network
+        else record
+        for record in records
+    )
+
+
+def parse_topology(text: str) -> Network:
+    """By node, the parts of the network that it is in, smallest first. Empty if there is none.
+
+    In a tree no job leaves what is below one of the topmost switches. In blocks a job stays inside
+    the smallest block (of BlockSizes) that has as many nodes as it needs.
+    """
+    parts: dict[str, list[tuple[int, Part]]] = {}
+    for fields in map(parse_fields, text.splitlines()):
+        names = hostlist.expand_readable(fields.get("Nodes", ""))
+        if block := fields.get("BlockName") or fields.get("AggregatedBlock"):
+            size = fields.get("BlockSize", "")
+            rank = holds = int(size) if size.isdecimal() else 0
+            part = Part(block, holds)
+        elif switch := fields.get("SwitchName"):
+            level = fields.get("Level", "")
+            rank = int(level) if level.isdecimal() else 0
+            part = Part(switch)
+        else:
+            continue
+        for name in names:
+            parts.setdefault(name, []).append((rank, part))
+    return {name: _ordered(those) for name, those in parts.items()}
+
+
+def _ordered(ranked: list[tuple[int, Part]]) -> tuple[Part, ...]:
+    ordered = [part for _, part in sorted(ranked)]
+    if not any(part.holds for part in ordered):  # a tree
+        ordered[-1] = ordered[-1]._replace(holds=ANY_NUMBER)
+    return tuple(ordered)
