@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from bench.fgd import Chooser, Move, fragmentation_cost
 from bench.openb_policy import solved
+from slurm_het.core.catalog import Catalog, DeviceType
 from slurm_het.core.cluster.device_class import DeviceClass, device_class_of
 from slurm_het.core.cluster.gaps import (
     WHOLE,
@@ -24,7 +25,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import taken_by
 from slurm_het.core.model import Device, Node, Placement, Slot, Task
 from slurm_het.core.planner.plan import Solve, plan, select
-from slurm_het.core.policy import DeviceType, Policy, Pool
+from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.worth.forecast import Forecast, forecast
 from slurm_het.core.worth.fragmentation import Mix
 from slurm_het.core.worth.full_cluster import held_on, with_parts
@@ -41,7 +42,7 @@ class Outlook:
         self.nodes = {node.name: node for node in made}
         self.models = frozenset(model.model for model in nodes)
         types = {model: DeviceType(model, "vendor", WHOLE) for model in self.models}
-        self.policy = Policy("accel", (Pool(POOL, "training", ("vendor",)),), {}, types)
+        self.policy = Policy("accel", (Pool(POOL, "training", ("vendor",)),), {}, Catalog(types))
         weights: Counter[TaskProfile] = Counter()
         for shape, share in mix.items():
             weights[profile_of(self.task("", shape))] += share  # type: ignore[assignment]

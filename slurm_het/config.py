@@ -14,8 +14,10 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from slurm_het.core.catalog import Catalog, DeviceType
 from slurm_het.core.model import Scenario
-from slurm_het.core.policy import DeviceType, ExpectedJob, GresName, Policy, Pool, Rule, Weights
+from slurm_het.core.policy import ExpectedJob, GresName, Policy, Pool, Rule, Weights
+from slurm_het.core.sign import STRENGTHS, Sign, SignTable
 from slurm_het.errors import ConfigError
 from slurm_het.settings import (
     Config,
@@ -46,6 +48,7 @@ class _TypeFields:
     training: Fraction | None = None
     inference: Fraction | None = None
     tflops: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+    also: tuple[str, ...] | None = None
 
 
 # What a bare number may be: nothing in the configuration is negative or endless.
@@ -58,8 +61,8 @@ _PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 
 KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
-    "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths", "slurm",
-    "operators",
+    "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths",
+    "slurm", "operators",
 )  # fmt: skip
 
 
@@ -185,6 +188,7 @@ class _Reader:
             gres=gres,
             types=types,
             rules=self.rules(top.get("rules"), vendors, types, simple["throughput"]),
+            signs=self.signs(top.get("signs"), vendors),
             expected_jobs=self.expected(top.get("expected_jobs"), types, pools),
             **simple,
         )
@@ -247,7 +251,7 @@ class _Reader:
         if not _PARTITION.fullmatch(name):
             raise self.error(node, path, f"is {name!r}, which cannot be a partition's name")
 
-    def types(self, node: yaml.Node | None) -> dict[str, DeviceType]:
+    def types(self, node: yaml.Node | None) -> Catalog:
         """The built-in catalogue with the site's types laid over it."""
         out: dict[str, DeviceType] = {}
         for source in (_builtin("catalog.yaml"), node):
@@ -258,7 +262,7 @@ class _Reader:
                     for f in fields(given)
                     if getattr(given, f.name) is not None
                 }
-                known = out.get(key)
+                known = out.get(key) or Catalog(out).get(key)  # nvidia_a100-sxm4-80gb: an a100
                 base = {f.name: getattr(known, f.name) for f in fields(known)} if known else {}
                 merged = base | changes | {"name": key}
                 for need in ("vendor", "memory_gib"):
@@ -267,7 +271,7 @@ class _Reader:
                             entry, f"types.{key}", f"needs {need!r}: the type is not built in"
                         )
                 out[key] = DeviceType(**merged)
-        return out
+        return Catalog(out)
 
     def expected(
         self, node: yaml.Node | None, types: Mapping[str, DeviceType], pools: list[Pool]
@@ -292,16 +296,29 @@ class _Reader:
         classes: Mapping[str, Any],
     ) -> tuple[Rule, ...]:
         out: list[Rule] = []
-        for source in (node, _builtin("rules.yaml")):
-            for number, item in enumerate(self.items(source, "rules")):
-                rule = self.record(item, f"rules[{number}]", Rule)
-                self.choices(item, f"rules[{number}].types", rule.types, types)
-                if rule.job_class:
-                    self.choices(item, f"rules[{number}].job_class", [rule.job_class], classes)
-                if source is node:  # built-in rules may name vendors this site does not have
-                    self.choices(item, f"rules[{number}].vendors", rule.vendors, vendors)
-                out.append(rule)
+        for number, item in enumerate(self.items(node, "rules")):
+            rule = self.record(item, f"rules[{number}]", Rule)
+            self.choices(item, f"rules[{number}].types", rule.types, types)
+            if rule.job_class:
+                self.choices(item, f"rules[{number}].job_class", [rule.job_class], classes)
+            self.choices(item, f"rules[{number}].vendors", rule.vendors, vendors)
+            out.append(rule)
         return tuple(out)
+
+    def signs(self, node: yaml.Node | None, vendors: set[str]) -> SignTable:
+        """The site's signs, then the built-in ones."""
+        rows: list[Sign] = []
+        for source in (node, _builtin("signs.yaml")):
+            for number, item in enumerate(self.items(source, "signs")):
+                sign = self.record(item, f"signs[{number}]", Sign)
+                self.choices(item, f"signs[{number}].strength", [sign.strength], STRENGTHS)
+                self.choices(item, f"signs[{number}].vendors", sign.vendors, vendors)
+                if bool(sign.vendors) == bool(sign.scenario):
+                    raise self.error(
+                        item, f"signs[{number}]", "has vendors or a scenario, not both"
+                    )
+                rows.append(sign)
+        return SignTable(tuple(rows))
 
     def items(self, node: yaml.Node | None, path: str) -> list[yaml.Node]:
         if node is None:

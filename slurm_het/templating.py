@@ -84,3 +84,9 @@ def hook_config(config: Config) -> str:
         breaker_seconds=hook.breaker_seconds,
         max_script_bytes=hook.max_script_bytes,
     )
+
+
+def gres_aliases(config: Config) -> str:
+    """het_gres_aliases.lua, which lies beside cli_filter.lua."""
+    names = {name: gres.alias_of for name, gres in config.policy.gres.items() if gres.alias_of}
+    return render("het_gres_aliases.lua.j2", aliases=names)

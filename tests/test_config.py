@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm_het.config import load_config, parse_config
+from slurm_het.core.sign import PLACES
 from slurm_het.errors import ConfigError
 from slurm_het.settings import Config
 
@@ -27,7 +28,8 @@ def test_the_least_configuration_has_the_defaults() -> None:
     assert set(config.policy.gres) == {"gpu", "shard"}
     assert config.policy.gres["shard"].shared
     assert config.policy.types["h100"].memory_gib == 80
-    assert config.policy.rules
+    assert config.policy.signs.rows
+    assert not config.policy.rules
 
 
 def test_a_site_type_is_laid_over_the_catalogue() -> None:
@@ -37,10 +39,17 @@ def test_a_site_type_is_laid_over_the_catalogue() -> None:
     assert types.policy.types["x9"].vendor == "x"
 
 
-def test_site_rules_come_before_the_built_in_ones() -> None:
-    rules = parse_config(BASE + "rules: [{name: mine, words: [go]}]").policy.rules
-    assert rules[0].name == "mine"
-    assert len(rules) > 1
+def test_site_signs_come_before_the_built_in_ones() -> None:
+    text = "signs: [{name: mine, why: we say so, vendors: [amd], modules: [ours]}]"
+    signs = parse_config(BASE + text).policy.signs.rows
+    assert signs[0].name == "mine"
+    assert len(signs) > 1
+
+
+def test_each_built_in_sign_has_its_reason_and_something_to_look_for() -> None:
+    for sign in parse_config(BASE).policy.signs.rows:
+        assert sign.why
+        assert any(getattr(sign, place) for place in PLACES), sign.name
 
 
 def test_a_type_named_by_a_number_works_as_a_key_everywhere() -> None:

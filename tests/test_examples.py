@@ -71,7 +71,7 @@ def test_a_script_gets_what_the_table_says(
     assert reachable(answer.fields.get("features", sent.get("features", ""))) >= set(
         pools.split(", ")
     )
-    types = fitting_types(what, inventory().types(), policy())
+    types = fitting_types(what, inventory().types, policy())
     largest = {p.partition: inventory().largest_of(p.partition) for p in policy().pools}
     found = {p.partition for p in fitting_pools(what, types, largest, policy())}
     by_features = reachable(sent.get("features", ""))

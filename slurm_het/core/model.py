@@ -269,10 +269,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What a job is: its fitting scenario, vendors and types, and the evidence for each.
-
-    `job_class` is the row of the site's `throughput:` table that tells its speed; '' is none.
-    """
+    """What a job is, and the evidence for it. `job_class` is its row of the site's `throughput:`,
+    or ''. `problems` of its directives are told to its user at submit, and not kept."""
 
     scenario: Scenario
     vendors: tuple[str, ...] = ()
@@ -282,6 +280,7 @@ class Classification:
     share: bool = False
     evidence: tuple[str, ...] = ()
     job_class: str = ""
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,10 +308,9 @@ class Task:
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
     an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
-    It uses at most `threads_per_core` of each core that it is given; 0: all. `claims` are what it
-    takes of the site's limits.
-    `reservation` is the one of Slurm's that it is for; `magnets` are those that draw it in unasked.
-    With `one_leaf` its nodes are all under one leaf switch.
+    It uses at most `threads_per_core` of each core that it is given; 0: all. It takes `claims` of
+    the site's limits. `reservation` is the one of Slurm's that it is for; `magnets` draw it in
+    unasked. With `one_leaf` its nodes are all under one leaf switch.
     """
 
     key: str

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container
 from dataclasses import dataclass, field
 
+from slurm_het.core.catalog import Catalog
 from slurm_het.core.model import SCENARIOS, Scenario
+from slurm_het.core.sign import SignTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +19,6 @@ class Pool:
     partition: str
     scenario: Scenario
     vendors: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceType:
-    """A model of accelerator: `memory_gib` of one schedulable device, fits in 0..1, TFLOPS."""
-
-    name: str
-    vendor: str
-    memory_gib: int
-    training: float = 1.0
-    inference: float = 1.0
-    tflops: float = 100.0
-
-    def fit(self, scenario: Scenario) -> float:
-        """How well the type fits a scenario, 0 (not at all) to 1."""
-        return self.training if scenario == "training" else self.inference
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +116,11 @@ class Policy:
     intake_partition: str
     pools: tuple[Pool, ...]
     gres: dict[str, GresName]
-    types: dict[str, DeviceType]
+    types: Catalog
     default_vendors: tuple[str, ...] = ()
     default_scenario: Scenario = "training"
     rules: tuple[Rule, ...] = ()
+    signs: SignTable = field(default_factory=SignTable)
     weights: Weights = field(default_factory=Weights)
     preference: dict[str, float] = field(default_factory=dict)
     throughput: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -153,15 +138,3 @@ class Policy:
     def pool(self, partition: str) -> Pool | None:
         """The pool that a partition is, or None."""
         return next((p for p in self.pools if p.partition == partition), None)
-
-
-_EXACT = re.compile(r"(.+)_\d+\Z")
-
-
-def model_of(name: str, known: Container[str]) -> str:
-    """The model behind a GRES type: `a100_2`, a device of its own type, is an `a100`.
-
-    But `rtx_3090` is what it says, unless the catalogue (`known`) has an `rtx` and no such type.
-    """
-    match = _EXACT.match(name)
-    return match.group(1) if match and name not in known and match.group(1) in known else name

@@ -129,7 +129,7 @@ def fuzz_script(data: bytes) -> None:
     assert all(len(w) <= MAX_WORD and 1 <= n <= lines for w, n in script.words.items())
     assert all(len(d) <= 256 for _, d in script.directives)
     for _, directive in script.directives:
-        for value in parse_hints(directive).values():
+        for value in parse_hints(directive)[0].values():
             gib = parse_gib(value)
             assert gib is None or gib >= 0
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from slurm_het.cli.checks.site import Finding, Installation
+from slurm_het.core.catalog import model_of
 from slurm_het.core.model import NodeRecord
-from slurm_het.core.policy import Policy, Pool, model_of
+from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
 

@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
+from slurm_het.core.catalog import DeviceType, model_of
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.network import ANY_NUMBER, NO_NETWORK, Network, Part, Parts, leaf_of
-from slurm_het.core.policy import DeviceType, Policy, model_of
+from slurm_het.core.policy import Policy
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
@@ -34,6 +36,13 @@ _MARKS = frozenset("*!%@^")
 # Who may use them the reservation tells, if it is known; else nobody.
 _RESERVED = {"RESERVED", "MAINT", "MAINTENANCE"}
 _RESERVED_MARK = "$"
+
+
+class TypeThere(NamedTuple):
+    """Of a device type that the cluster has: whose it is, and the most memory that one has."""
+
+    vendor: str
+    memory_gib: int
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,23 @@ class Inventory:
                 under.setdefault(leaf_of(node.parts), set()).add(node.name)
         return tuple(map(frozenset, under.values()))
 
+    @cached_property
+    def kinds(self) -> dict[frozenset[str], frozenset[str]]:
+        """The device types on the nodes with the same features, by those."""
+        kinds: dict[frozenset[str], frozenset[str]] = {}
+        for node in self.nodes.values():
+            there = frozenset(d.type for d in node.devices)
+            kinds[node.features] = kinds.get(node.features, frozenset()) | there
+        return kinds
+
+    @cached_property
+    def vendors(self) -> dict[str, frozenset[str]]:
+        """The device types of each vendor."""
+        types: dict[str, frozenset[str]] = {}
+        for device in self.devices():
+            types[device.vendor] = types.get(device.vendor, frozenset()) | {device.type}
+        return types
+
     def devices(self) -> Iterable[Device]:
         """Every device, node by node."""
         return (device for node in self.nodes.values() for device in node.devices)
@@ -78,9 +104,15 @@ class Inventory:
             d.type for n in self.nodes.values() if partition in n.partitions for d in n.devices
         )
 
-    def types(self) -> frozenset[str]:
+    @cached_property
+    def types(self) -> dict[str, TypeThere]:
         """Every device type of the cluster."""
-        return frozenset(d.type for d in self.devices())
+        there: dict[str, TypeThere] = {}
+        for device in self.devices():
+            known = there.get(device.type)
+            if known is None or known.memory_gib < device.memory_gib:
+                there[device.type] = TypeThere(device.vendor, device.memory_gib)
+        return there
 
 
 @dataclass
@@ -189,7 +221,7 @@ def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tup
     total = sum(g.count for g in whole)
     devices: list[Device] = []
     for item in whole:
-        model = _device_type(item, policy, warnings)
+        model = _device_type(item, record.partitions, policy, warnings)
         asked_as = f"{item.name}:{item.type}" if item.type else item.name
         for _ in range(min(item.count, gres.MAX_INDEX)):
             memory = shards // total if shards and total else model.memory_gib
@@ -206,13 +238,21 @@ def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tup
     return tuple(devices)
 
 
-def _device_type(item: Gres, policy: Policy, warnings: list[str]) -> DeviceType:
+def _device_type(
+    item: Gres, partitions: Iterable[str], policy: Policy, warnings: list[str]
+) -> DeviceType:
+    """The type of a device. One that nobody describes is its GRES name's vendor's, or its pool's.
+
+    How much memory it has is then not known: 1 GiB here, so that it counts as taken when it is, and
+    is given to no job that asks for memory.
+    """
     name = model_of(item.type or item.name, policy.types)
     if known := policy.types.get(name):
         return known
-    vendors = policy.gres[item.name].vendors
+    pools = {p.vendors for p in map(policy.pool, partitions) if p}
+    vendors = policy.gres[item.name].vendors or (pools.pop() if len(pools) == 1 else ())
     warnings.append(f"type {name!r} is in no catalogue: describe it under types:")
-    return DeviceType(name, vendors[0] if vendors else "unknown", 1)
+    return DeviceType(name, vendors[0] if len(vendors) == 1 else "unknown", 1)
 
 
 def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str, _Use]:

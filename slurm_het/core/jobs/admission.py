@@ -101,8 +101,10 @@ def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admissio
         parse_features(request.features)
     except HetError as error:
         return Passed(Unreadable(error.message))
-    what = classify(request, policy)
-    types = fitting_types(what, inventory.types(), policy)
+    if names := request.gres.under_two_names(policy):
+        return Passed(Unreadable(f"{names} are two names of the same devices here: use one"))
+    what = classify(request, policy, inventory)
+    types = fitting_types(what, inventory.types, policy)
     largest = {p.partition: inventory.largest_of(p.partition) for p in policy.pools}
     pools = fitting_pools(what, types, largest, policy, request.least_on_a_node(policy))
     if not pools:
@@ -179,7 +181,14 @@ def _features(request: JobRequest, fit: _Fit, policy: Policy) -> str:
         text = combine(text, fit.partitions, one_for_all=one_for_all)
     if by_type:
         text = combine(text, wanted, one_for_all=one_for_all)
-    return text
+    unmet = text != request.features and not _met(text, fit) and _met(request.features, fit)
+    return request.features if unmet else text
+
+
+def _met(features: str, fit: _Fit) -> bool:
+    """Whether any node meets a constraint."""
+    wanted = parse_features(features)
+    return any(wanted.allows(node.features) for node in (*fit.inside, *fit.outside))
 
 
 def _types_are_features(nodes: Iterable[Node], wanted: frozenset[str]) -> bool:

@@ -8,17 +8,20 @@ script's words, the shape of the request, and the site's defaults.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
+from slurm_het.core.catalog import model_of
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.constraint_hints import Meant, meant_by, memory_in_gres
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import JobRequest, from_record
+from slurm_het.core.jobs.signs import weigh
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario
-from slurm_het.core.policy import Policy, Rule, model_of
+from slurm_het.core.policy import Policy, Rule
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.syntax.script import parse_gib, parse_hints
-
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass
@@ -32,6 +35,7 @@ class _Draft:
     memory_gib: int = 0
     share: bool = False
     evidence: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     any_vendor: bool = False
     job_class: str = ""
 
@@ -61,15 +65,20 @@ class _Draft:
             self.evidence.append(f"class {name}: {why}")
 
 
-def classify(request: JobRequest, policy: Policy) -> Classification:
+def classify(
+    request: JobRequest, policy: Policy, inventory: Inventory | None = None
+) -> Classification:
     """Classify a job; never raises on what users write: odd directives become evidence."""
     draft = _Draft()
+    meant = meant_by(request.features, inventory, policy)
     for item in request.gres.all():
         _from_gres(draft, item, policy)
     _from_partitions(draft, request, policy)
-    _from_constraint(draft, request, policy)
     _from_directives(draft, request, policy)
     _from_rules(draft, request, policy)
+    _from_signs(draft, request, policy)
+    _from_constraint(draft, request, meant)
+    _memory_hints(draft, request, meant, policy)
     _from_shape(draft, request, policy)
     _from_defaults(draft, policy)
     return Classification(
@@ -81,16 +90,19 @@ def classify(request: JobRequest, policy: Policy) -> Classification:
         share=draft.share,
         evidence=tuple(draft.evidence),
         job_class=draft.job_class,
+        problems=tuple(draft.problems),
     )
 
 
-def classification_of(job: Job, policy: Policy) -> Classification:
+def classification_of(
+    job: Job, policy: Policy, inventory: Inventory | None = None
+) -> Classification:
     """What a job in the queue is, by its admin_comment; else by its record, without a script.
 
     Raises GresError.
     """
     mark = decode_comment(job.admin_comment)
-    return mark.classification if mark else classify(from_record(job), policy)
+    return mark.classification if mark else classify(from_record(job), policy, inventory)
 
 
 def _from_gres(draft: _Draft, asked: Gres, policy: Policy) -> None:
@@ -120,15 +132,27 @@ def _from_partitions(draft: _Draft, request: JobRequest, policy: Policy) -> None
     draft.any_vendor = True  # whoever names a pool has chosen its vendor
 
 
-def _from_constraint(draft: _Draft, request: JobRequest, policy: Policy) -> None:
-    words = set(_NAME.findall(request.features))
-    if not words or draft.vendors:
-        return
-    known = set(policy.types) | policy.vendors() | {p.partition for p in policy.pools}
-    named = ", ".join(sorted(words & known))
-    if named:
+def _from_constraint(draft: _Draft, request: JobRequest, meant: Meant) -> None:
+    if meant.named and not draft.vendors:
         draft.any_vendor = True
-        draft.evidence.append(f"vendors: left to --constraint, which names {named}")
+        draft.evidence.append(
+            f"vendors: left to --constraint, which names {', '.join(meant.named)}"
+        )
+    if not meant.vendors:
+        return
+    where = f"--constraint={request.features[:40]}"
+    common = meant.vendors & set(draft.vendors)
+    if draft.vendors and common != set(draft.vendors):
+        draft.vendors = tuple(sorted(common or meant.vendors))
+        draft.evidence.append(f"vendors {'|'.join(draft.vendors)}: no other node meets {where}")
+    elif not draft.any_vendor:
+        draft.set_vendors(tuple(meant.vendors), f"the nodes that meet {where} are theirs")
+
+
+def _memory_hints(draft: _Draft, request: JobRequest, meant: Meant, policy: Policy) -> None:
+    in_gres = memory_in_gres(request.gres.all(), policy.gres)
+    draft.set_memory(in_gres, "a GRES of the site names device memory")
+    draft.set_memory(meant.memory_gib, f"--constraint={request.features[:40]}")
 
 
 def _from_directives(draft: _Draft, request: JobRequest, policy: Policy) -> None:
@@ -136,23 +160,35 @@ def _from_directives(draft: _Draft, request: JobRequest, policy: Policy) -> None
     if request.comment.startswith("het:"):
         sources.insert(0, ("--comment", request.comment[4:]))
     for where, text in sources:
-        for key, value in parse_hints(text).items():
-            problem = _apply_hint(draft, key, value, where, policy)
-            if problem:
-                draft.evidence.append(f"ignored {where}: {problem}")
+        hints, odd = parse_hints(text)
+        problems = [_apply_hint(draft, key, value, where, policy) for key, value in hints.items()]
+        problems += [f"{item[:40]!r} is no key=value" for item in odd[:4]]
+        for problem in filter(None, problems):
+            draft.problems.append(f"{where}: {problem}")
+            draft.evidence.append(f"ignored {where}: {problem}")
 
 
 def _apply_hint(draft: _Draft, key: str, value: str, where: str, policy: Policy) -> str:
     """Apply one directive; returns what is wrong with it, or ''."""
+    key = _ALSO.get(key, key)
     if key not in _HINTS:
-        return f"{key}=...; valid: {', '.join(_HINTS)}"
+        return f"{key[:40]}= is no directive{_nearest(key, _HINTS)}; valid: {', '.join(_HINTS)}"
     return _HINTS[key](draft, value, where, policy)
+
+
+def _nearest(word: str, valid: Iterable[str]) -> str:
+    """What was meant, if that can be guessed."""
+    near = get_close_matches(word[:40], sorted(valid), n=1)
+    return f", did you mean {near[0]}?" if near else ""
 
 
 def _hint_scenario(draft: _Draft, value: str, where: str, _policy: Policy) -> str:
     scenario = next((s for s in SCENARIOS if s == value), None)
     draft.set_scenario(scenario, where)
-    return "" if scenario else f"scenario={value}; valid: {', '.join(SCENARIOS)}"
+    if scenario:
+        return ""
+    near = _nearest(value, SCENARIOS)
+    return f"scenario={value[:40]} is none{near}; valid: {', '.join(SCENARIOS)}"
 
 
 def _hint_vendors(draft: _Draft, value: str, where: str, policy: Policy) -> str:
@@ -163,8 +199,12 @@ def _hint_vendors(draft: _Draft, value: str, where: str, policy: Policy) -> str:
         draft.any_vendor = draft.any_vendor or not draft.vendors
         draft.evidence.append(f"vendors any: {where}")
         return ""
-    if set(vendors) - policy.vendors():
-        return f"vendors={value}; valid: any, {', '.join(sorted(policy.vendors()))}"
+    if unknown := sorted(set(vendors) - policy.vendors()):
+        here = sorted({v for pool in policy.pools for v in pool.vendors})
+        near = _nearest(unknown[0], policy.vendors())
+        return (
+            f"vendors={value[:40]}: {unknown[0][:40]} is none{near}; here: any, {', '.join(here)}"
+        )
     draft.set_vendors(vendors, where)
     return ""
 
@@ -173,8 +213,9 @@ def _hint_types(draft: _Draft, value: str, where: str, policy: Policy) -> str:
     types = _listed(value)
     if not types:
         return f"types={value} names none"
-    if unknown := set(types) - set(policy.types):
-        return f"types={value}; {', '.join(sorted(unknown))} not known here"
+    if unknown := {name for name in types if name not in policy.types}:
+        name = min(unknown)
+        return f"types={value[:40]}: {name[:40]} is not known here{_nearest(name, policy.types)}"
     draft.set_types(types, where)
     draft.set_vendors(tuple(policy.types[name].vendor for name in types), where)
     return ""
@@ -183,13 +224,17 @@ def _hint_types(draft: _Draft, value: str, where: str, policy: Policy) -> str:
 def _hint_memory(draft: _Draft, value: str, where: str, _policy: Policy) -> str:
     gib = parse_gib(value)
     draft.set_memory(gib or 0, where)
-    return "" if gib else f"memory={value}; such as 24G"
+    return "" if gib else f"memory={value[:40]} is no amount; such as memory=24G"
 
 
 def _hint_class(draft: _Draft, value: str, where: str, policy: Policy) -> str:
     known = policy.job_classes()
     draft.set_class(value if value in known else "", where)
-    return "" if value in known else f"class={value}; valid: {', '.join(known) or 'none'}"
+    if value in known:
+        return ""
+    return (
+        f"class={value[:40]} is none{_nearest(value, known)}; valid: {', '.join(known) or 'none'}"
+    )
 
 
 def _hint_share(draft: _Draft, value: str, _where: str, _policy: Policy) -> str:
@@ -197,6 +242,11 @@ def _hint_share(draft: _Draft, value: str, _where: str, _policy: Policy) -> str:
     return "" if value in _YES | _NO else "share is yes or no"
 
 
+_ALSO = {
+    "vendor": "vendors", "type": "types", "mem": "memory", "vram": "memory", "gpu_mem": "memory",
+    "gpu_memory": "memory", "gpumem": "memory", "shared": "share", "sharing": "share",
+}  # fmt: skip
+"""Other words that people write for the keys of a directive."""
 _YES, _NO = frozenset({"yes", "true", "1"}), frozenset({"no", "false", "0"})
 _HINTS: dict[str, Callable[[_Draft, str, str, Policy], str]] = {
     "scenario": _hint_scenario,
@@ -248,6 +298,15 @@ def _match(rule: Rule, request: JobRequest) -> str:
         line, word = min(hits)
         why.append(f"line {line} has {word!r}")
     return ", ".join(why) if len(why) > 1 else ""
+
+
+def _from_signs(draft: _Draft, request: JobRequest, policy: Policy) -> None:
+    weighed = weigh(request.script, policy.signs)
+    draft.set_scenario(weighed.scenario, str(weighed.scenario_by))
+    if not draft.vendors and not draft.any_vendor and weighed.vendors:
+        draft.set_vendors(weighed.vendors, str(weighed.vendors_by))
+        if against := weighed.vendors_against:
+            draft.evidence.append(f"outweighed, {'|'.join(against.sign.vendors)}: {against}")
 
 
 def _from_shape(draft: _Draft, request: JobRequest, policy: Policy) -> None:

@@ -5,30 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from slurm_het.core.cluster.inventory import TypeThere
 from slurm_het.core.jobs.demand import Demand
 from slurm_het.core.model import Classification, Job, Partition
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import NoSuchPartition, PartitionRefuses, Reason
 
 
-def fitting_types(what: Classification, present: frozenset[str], policy: Policy) -> frozenset[str]:
+def fitting_types(
+    what: Classification, present: Mapping[str, TypeThere], policy: Policy
+) -> frozenset[str]:
     """The device types, of those present, that a classified job can run on.
 
     A speed of 0 in the table of its class says that it cannot.
     """
     return frozenset(
         name
-        for name in present
+        for name, there in present.items()
         if (not what.types or name in what.types)
-        and (not what.vendors or _vendor(name, policy) in what.vendors)
-        and (name not in policy.types or policy.types[name].memory_gib >= what.memory_gib)
+        and (not what.vendors or there.vendor in what.vendors)
+        and what.memory_gib <= max(there.memory_gib, _in_catalog(name, policy))
         and policy.throughput.get(what.job_class, {}).get(name) != 0
     )
 
 
-def _vendor(type_name: str, policy: Policy) -> str:
+def _in_catalog(type_name: str, policy: Policy) -> int:
     known = policy.types.get(type_name)
-    return known.vendor if known else "unknown"
+    return known.memory_gib if known else 0
 
 
 def fitting_pools(

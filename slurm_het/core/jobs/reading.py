@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.inventory import Inventory, TypeThere
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.gres_choice import as_admitted, choose_gres, may_rewrite
@@ -81,9 +81,9 @@ class ClusterFacts:
         return cls(inventory, policy, partitions, snapshot.time, snapshot.rewrites_gres)
 
     @cached_property
-    def types(self) -> frozenset[str]:
+    def types(self) -> dict[str, TypeThere]:
         """The device types that there are."""
-        return self.inventory.types()
+        return self.inventory.types
 
     @cached_property
     def largest(self) -> dict[str, dict[str, int]]:
@@ -199,7 +199,7 @@ def read_job(job: Job, facts: ClusterFacts) -> Reading:
     """Read a gated job."""
     what = None
     try:
-        what = classification_of(job, facts.policy)
+        what = classification_of(job, facts.policy, facts.inventory)
         return Reading(what, _outcome(job, what, facts))
     except HetError as error:
         return Reading(what, _handover(job, Unreadable(error.message), facts))

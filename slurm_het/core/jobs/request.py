@@ -44,6 +44,20 @@ class GresRequests(NamedTuple):
         """The same, by the names that the cluster registers."""
         return GresRequests(*(tuple([registered(g, policy) for g in items]) for items in self))
 
+    def under_two_names(self, policy: Policy) -> str:
+        """What it asks for under two names in one list, such as gpu,npu; else ''.
+
+        Where npu is an alias of gpu that would become gpu,gpu, of which Slurm counts the last.
+        """
+        for items in self:
+            names: dict[tuple[str, str], str] = {}
+            for item in items:
+                new = registered(item, policy)
+                first = names.setdefault((new.name, new.type or ""), item.name)
+                if first != item.name:
+                    return f"{first},{item.name}"
+        return ""
+
     def counted(self) -> GresRequests:
         """What Slurm counts: of what is named twice in one list the last (22.05, 24.11, 26.05).
 

@@ -1,70 +1,201 @@
-"""The words of a job script, with the line each stands on, and its `#HET` directives."""
+"""A job script, read as far as it says what it runs: its commands, directives and words.
+
+This is no shell. It takes apart what people write into job scripts, one line after the other, in
+time that is linear in the text, and nothing that stands there can make it fail.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 
 MAX_SCRIPT = 65536
+"""The characters of a script that are read."""
+MAX_LINES = 1000
+"""The different lines that are read, and the commands: more says nothing of what a job runs."""
+MAX_LINE = 4096
 MAX_WORD = 64
 _WORD = re.compile(r"[a-z0-9_][a-z0-9_.+-]*")
-_MODULE = re.compile(r"(?:^|[;&]|\bthen\b)\s*(?:module\s+(?:load|add|swap|switch)|ml)\s+([^;&|]+)")
+# `#HET vendors=amd`, and as people also write it: #het, # HET, #HET: vendors = amd
+_DIRECTIVE = re.compile(r"#\s*HET\b\s*:?\s*(.*=.*)", re.IGNORECASE)
 _COMMENT = re.compile(r"\s#.*")
-_DIRECTIVE = re.compile(r"#HET\s+(.+)")
+# A word of the shell with the quoted parts in it, or what stands between commands.
+_TOKEN = re.compile(
+    r"""(?:[^\s"'`;&|()\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+|&&|\|\||[;&|()`]""", re.DOTALL
+)
+_BETWEEN = frozenset({"&&", "||", ";", "&", "|", "(", ")", "`"})
+_QUOTES = re.compile(r"""["'\\]""")
+_ASSIGNED = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
+_SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh"})
+_SETS_VARIABLES = frozenset({"export", "declare", "typeset", "local", "readonly", "env"})
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """`words` maps each lower-case word to the first line it stands on; directives as written."""
+class Command:
+    """One command: the line that it begins on, the variables that it sets, and its words.
 
-    words: dict[str, int]
-    directives: tuple[tuple[int, str], ...]
+    Quotes are taken off the words. `export A=1` is a command that sets A and has no words.
+    """
+
+    line: int
+    variables: tuple[tuple[str, str], ...]
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Script:
+    """The commands of a script, its directives with their lines as written, and its text."""
+
+    commands: tuple[Command, ...] = ()
+    directives: tuple[tuple[int, str], ...] = ()
+    text: str = field(default="", repr=False)
+
+    @cached_property
+    def words(self) -> dict[str, int]:
+        """Each lower-case word with the first line it stands on; comments do not count.
+
+        `rocm/6.0` gives rocm and 6.0; `vllm.entrypoints` gives also vllm; `train.py` gives also
+        train; `module load rocm/6.0` gives also `module:rocm`.
+        """
+        found: dict[str, int] = {}
+        for number, line in _lines(self.text):
+            if not line.startswith("#"):
+                for written in _WORD.findall(_COMMENT.sub("", line.lower())):
+                    word = written.rstrip(".+-")[:MAX_WORD]
+                    found.setdefault(word, number)
+                    found.setdefault(word.split(".", 1)[0], number)
+        for command in self.commands:
+            for module in loaded_modules(command):
+                found.setdefault(f"module:{module.split('/')[0].lower()}"[:MAX_WORD], command.line)
+        return found
 
 
 def read_script(text: str) -> Script:
-    """Collect words from commands (comments do not count) and `#HET key=value` directives.
-
-    `rocm/6.0` gives rocm and 6.0; `vllm.entrypoints` gives also vllm; `train.py` gives also
-    train; `module load rocm/6.0` gives also `module:rocm`. One pass, linear in the text.
-    """
-    words: dict[str, int] = {}
+    """The commands and the `#HET key=value` directives of a script. Linear in the text."""
+    text = text[:MAX_SCRIPT]
+    commands: list[Command] = []
     directives: list[tuple[int, str]] = []
-    seen = {""}  # a line that came before says nothing new
-    for number, line in enumerate(text[:MAX_SCRIPT].splitlines(), 1):
-        stripped = line.strip()
-        if stripped in seen:
-            continue
-        seen.add(stripped)
-        if stripped.startswith("#"):
-            match = _DIRECTIVE.match(stripped)
+    for number, line in _lines(text):
+        if line.startswith("#"):
+            match = _DIRECTIVE.match(line)
             if match and len(directives) < 32:
                 directives.append((number, match.group(1).strip()[:256]))
+        elif len(commands) < MAX_LINES:
+            commands += _commands(number, line)
+    return Script(tuple(commands[:MAX_LINES]), tuple(directives), text)
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The different lines, continued ones put together, each with the number of its first one."""
+    seen = {""}  # a line that came before says nothing new
+    begun, first = "", 0
+    for number, line in enumerate(text.splitlines(), 1):
+        first = first if begun else number
+        stripped = (begun + line).strip()
+        if stripped.endswith("\\") and not stripped.startswith("#") and len(stripped) < MAX_LINE:
+            begun = stripped[:-1] + " "
             continue
-        for word in _line_words(_COMMENT.sub("", stripped.lower())):
-            words.setdefault(word, number)
-    return Script(words, tuple(directives))
+        begun = ""
+        if stripped not in seen:
+            seen.add(stripped)
+            yield first, stripped[:MAX_LINE]
+            if len(seen) > MAX_LINES:
+                return
+    if begun:
+        yield first, begun.strip()
 
 
-def _line_words(line: str) -> set[str]:
-    found: set[str] = set()
-    for written in set(_WORD.findall(line)):
-        word = written.rstrip(".+-")[:MAX_WORD]
-        found.add(word)
-        if "." in word:
-            found.add(word.split(".", 1)[0])
-    for modules in _MODULE.finditer(line):
-        found |= {f"module:{m.split('/')[0]}"[:MAX_WORD] for m in set(modules.group(1).split())}
-    return found
+def _commands(number: int, line: str, depth: int = 0) -> list[Command]:
+    found: list[Command] = []
+    words: list[str] = []
+    for written in _TOKEN.findall(line):
+        comment = written.startswith("#")
+        if not comment and written not in _BETWEEN:
+            words.append(written)
+            continue
+        if words:
+            found += _command(number, words, depth)
+            words = []
+        if comment:
+            break
+    return found + (_command(number, words, depth) if words else [])
 
 
-def parse_hints(text: str) -> dict[str, str]:
-    """Read `key=value key=value` (or separated by `;`); odd items are left out."""
+def _command(number: int, tokens: list[str], depth: int) -> list[Command]:
+    variables: list[tuple[str, str]] = []
+    words: list[str] = []
+    setting = True
+    for token in tokens:
+        word = _QUOTES.sub("", token)
+        assigned = _ASSIGNED.match(word) if setting else None
+        if assigned:
+            variables.append((assigned.group(1), assigned.group(2)))
+        elif setting and word in _SETS_VARIABLES:
+            continue
+        else:
+            setting = False
+            words.append(word)
+    if words and words[0] in {"setenv", "set-env"} and len(words) > 1:
+        return [Command(number, ((words[1], " ".join(words[2:])),), ())]
+    command = Command(number, tuple(variables), tuple(words))
+    inner = _inner(words, tokens) if depth < 2 else ""
+    return [command, *(_commands(number, inner, depth + 1) if inner else ())]
+
+
+def _inner(words: list[str], tokens: list[str]) -> str:
+    """What a shell in the command is given to run: of `srun bash -c 'python x.py'` the latter."""
+    offset = len(tokens) - len(words)
+    for at, word in enumerate(words[:-1]):
+        if word.rpartition("/")[2] in _SHELLS:
+            rest = range(at + 1, len(words) - 1)
+            flag = next((i for i in rest if re.fullmatch(r"-\w*c", words[i])), None)
+            if flag is not None:
+                quoted = tokens[offset + flag + 1]
+                return quoted[1:-1] if quoted[:1] in {'"', "'"} else quoted
+    return ""
+
+
+def loaded_modules(command: Command) -> tuple[str, ...]:
+    """The modules that a command loads, as written; those that it unloads are left out."""
+    words = command.words
+    for at, word in enumerate(words):
+        rest = words[at + 1 :]
+        if word == "module" and rest[:1] and rest[0] in {"load", "add", "swap", "switch"}:
+            loaded = rest[1:]
+            return loaded[-1:] if rest[0] in {"swap", "switch"} else _plain(loaded)
+        if word == "ml" and not (rest[:1] and rest[0] in _ML_COMMANDS):
+            return _plain(rest[1:] if rest[:1] == ("load",) else rest)
+        if word == "spack" and rest[:1] == ("load",):
+            return _plain(rest[1:])
+    return ()
+
+
+_ML_COMMANDS = frozenset(
+    {"purge", "unload", "rm", "del", "list", "avail", "av", "spider", "use", "show", "keyword"}
+)
+
+
+def _plain(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for word in words if not word.startswith("-"))
+
+
+def parse_hints(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Read `key=value key=value` (or separated by `;`), and the items that are none.
+
+    Blanks around `=` and after commas are as if they were not there.
+    """
     hints: dict[str, str] = {}
-    for item in re.split(r"[\s;]+", text):
+    odd: list[str] = []
+    close = re.sub(r"\s*=\s*", "=", re.sub(r"\s*([,|])\s*", r"\1", text))
+    for item in filter(None, re.split(r"[\s;]+", close)):
         key, equals, value = item.partition("=")
         if equals and key and value:
             hints[key.lower()] = value.lower()
-    return hints
+        else:
+            odd.append(item)
+    return hints, tuple(odd)
 
 
 def parse_gib(text: str) -> int | None:

@@ -173,7 +173,7 @@ class _Maker:
             if not asks and not held.types:
                 return None, None, True
             known = self.queue.classifications.get(job.label)
-            what = known or classification_of(job, self.policy)
+            what = known or classification_of(job, self.policy, self.inventory)
             waits = asks and job.state == "PENDING"
             return what, self._ask(job, what) if waits else None, True
         except HetError as error:
@@ -220,10 +220,10 @@ class _Maker:
 
     def _fitting(self, job: Job, what: Classification) -> frozenset[str]:
         """The types it can run on, where it may run: in its pool, or anywhere from the gate."""
-        present = self.inventory.types()
+        present = self.inventory.types
         if not is_gated(job, self.policy):
             named = [self.inventory.types_of(p) for p in job.partition.split(",")]
-            present = frozenset().union(*named)
+            present = {name: present[name] for name in frozenset().union(*named)}
         return fitting_types(what, present, self.policy)
 
     def _may_get(self, job: Job, what: Classification) -> tuple[str, ...]:
@@ -248,7 +248,8 @@ class _Maker:
         return job.reason if job.finished and job.reason != "None" else ""
 
     def _vendor_type(self, name: str) -> str:
-        known = self.policy.types.get(name)
+        there = self.inventory.types.get(name)
+        known = there or self.policy.types.get(name)
         return f"{known.vendor if known else 'unknown'}:{name}"
 
 

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
+from slurm_het.core.catalog import DeviceType
 from slurm_het.core.cluster.device_class import DeviceClass, Offer, offer_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Device, Node, Task
 from slurm_het.core.network import leaf_of
-from slurm_het.core.policy import DeviceType, Policy
+from slurm_het.core.policy import Policy
 from slurm_het.core.worth.forecast import Forecast
 
 

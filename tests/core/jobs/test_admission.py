@@ -218,6 +218,19 @@ def test_the_comment_is_read_back_and_bounded(
 FIELDS = ("scenario", "vendors", "types", "partitions", "memory_gib", "share")
 
 
+@pytest.mark.parametrize("asked", ["gpu:1,npu:1", "npu:1,gpu:2", "gpu:910b:1,npu:910b:1"])
+def test_devices_under_two_names_are_left_to_slurm_and_never_named_twice(asked: str) -> None:
+    """Of gpu:1,gpu:1 Slurm counts the last (22.05, 24.11, 26.05): the job would get one of two."""
+    answer = answer_to(tres_per_node=asked)
+    assert isinstance(answer, Passed)
+    assert "two names" in str(answer.why)
+
+
+def test_no_constraint_is_written_that_no_node_meets() -> None:
+    answer = submit(features="rack7|mi300x", script="module load cuda")
+    assert nodes_for(answer.fields.get("features", "rack7|mi300x"))
+
+
 def test_a_long_history_costs_the_evidence_first() -> None:
     what = Classification("training", ("amd",), evidence=("x" * 2000,))
     kept = decode_comment(encode_comment(what, {"partition": "p"}))

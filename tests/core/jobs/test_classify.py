@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slurm_het.core.catalog import model_of
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.request import from_message
 from slurm_het.core.model import Classification
-from slurm_het.core.policy import model_of
 from slurm_het.core.syntax.script import parse_gib, parse_hints, read_script
 from tests.support.world import policy
 
@@ -69,8 +69,8 @@ def test_realistic_scripts(script: str, scenario: str, vendors: str) -> None:
 
 def test_the_evidence_names_the_line_and_the_word() -> None:
     what = of("#!/bin/bash\nmodule load rocm/6.0\nvllm serve x")
-    assert "line 3 has 'vllm'" in " ".join(what.evidence)
-    assert "line 2 has 'module:rocm'" in " ".join(what.evidence)
+    assert "line 3 runs vllm" in " ".join(what.evidence)
+    assert "line 2 loads rocm" in " ".join(what.evidence)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ def test_directives(directive: str, expected: dict[str, object], where: str) -> 
     ("directive", "part"),
     [
         ("scenario=serving", "valid: training, inference"),
-        ("vendors=nvidai", "valid: any, "),
-        ("types=a1000", "a1000 not known here"),
-        ("memory=much", "such as 24G"),
-        ("memory=-3", "such as 24G"),
+        ("vendors=nvidai", "here: any, "),
+        ("types=a1000", "a1000 is not known here"),
+        ("memory=much", "such as memory=24G"),
+        ("memory=-3", "such as memory=24G"),
         ("share=maybe", "share is yes or no"),
         ("color=red", "valid: scenario, vendors, types, memory, class, share"),
         ("vendors=,", "names none"),
@@ -289,4 +289,31 @@ def test_amounts_of_memory(text: str, gib: int | None) -> None:
 
 
 def test_hints_leave_odd_items_out() -> None:
-    assert parse_hints("a=1;b  c= =d e=F=G") == {"a": "1", "e": "f=g"}
+    assert parse_hints("a=1;b;=d e=F=G") == ({"a": "1", "e": "f=g"}, ("b", "=d"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["#HET vendors=amd", "#het vendors=amd", "# HET vendors=amd", "#HET: vendors=amd",
+     "#HET vendor=amd", "#HET vendors = amd", "#HET vendors =amd;scenario=inference",
+     "#HET  vendors=amd memory=24G"],
+)  # fmt: skip
+def test_a_directive_is_read_as_people_write_it(line: str) -> None:
+    assert of(line).vendors == ("amd",)
+    assert of("#HET vendors=amd, nvidia").vendors == ("amd", "nvidia")
+    assert of("# het is what we call our cluster").problems == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("#HET vendors=nvidai", "line 1: vendors=nvidai: nvidai is none, did you mean nvidia?"),
+        ("#HET sceanrio=training", "sceanrio= is no directive, did you mean scenario?; valid: sc"),
+        ("#HET scenario=infernce", "scenario=infernce is none, did you mean inference?"),
+        ("#HET memory=lots", "memory=lots is no amount; such as memory=24G"),
+        ("#HET vendors=amd fast", "'fast' is no key=value"),
+    ],
+)
+def test_a_wrong_directive_is_told_with_what_was_meant(line: str, told: str) -> None:
+    (problem,) = of(line).problems
+    assert told in problem

@@ -91,7 +91,7 @@ def test_usable_pools_come_with_the_refusals_of_the_others() -> None:
     ],
 )
 def test_types_by_vendor_and_memory(what: Classification, types: str) -> None:
-    assert fitting_types(what, inventory().types(), policy()) == frozenset(types.split())
+    assert fitting_types(what, inventory().types, policy()) == frozenset(types.split())
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_types_by_vendor_and_memory(what: Classification, types: str) -> None:
     ],
 )
 def test_pools_by_scenario_and_vendor(what: Classification, pools: str) -> None:
-    types = fitting_types(what, inventory().types(), policy())
+    types = fitting_types(what, inventory().types, policy())
     of = {p.partition: inventory().largest_of(p.partition) for p in policy().pools}
     found = fitting_pools(what, types, of, policy())
     assert [p.partition for p in found] == pools.split()

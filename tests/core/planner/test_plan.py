@@ -287,7 +287,7 @@ def test_in_place_of_a_broken_solution_first_fit_places(
 
     first = next(iter(inventory().nodes))
     pool = inventory().nodes[first].partitions[-1]
-    fields = {"pools": (pool,), "types": inventory().types()}
+    fields = {"pools": (pool,), "types": frozenset(inventory().types)}
     found = planned(task("a", **fields), task("b", **fields), solve=wrong)
     assert found.refused
     assert found.status == "greedy"

@@ -1,0 +1,128 @@
+"""Device types, and what a type's name says: a model, its memory, the slice of it.
+
+Slurm's types are what a site's gres.conf says, or what NVML calls the device there:
+`a100`, `nvidia_a100-sxm4-80gb`, `nvidia_h100_80gb_hbm3_3g.40gb`, `1g.10gb`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+MAX_NAME = 128
+"""A longer type's name is taken as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceType:
+    """A model of accelerator: `memory_gib` of one schedulable device, fits in 0..1, TFLOPS.
+
+    `also` are other spellings of its name, without signs between the parts (titanxpascal).
+    """
+
+    name: str
+    vendor: str
+    memory_gib: int
+    training: float = 1.0
+    inference: float = 1.0
+    tflops: float = 100.0
+    also: tuple[str, ...] = ()
+
+    def fit(self, scenario: Literal["training", "inference"]) -> float:
+        """How well the type fits a scenario, 0 (not at all) to 1."""
+        return self.training if scenario == "training" else self.inference
+
+
+class Catalog(Mapping[str, DeviceType]):
+    """The known device types by name. Asked for a name that is built from one, it tells that too.
+
+    Iterating it gives the known models only.
+    """
+
+    def __init__(self, models: Mapping[str, DeviceType]) -> None:
+        self._models = dict(models)
+        self._spelled = {spelling: m for m in models.values() for spelling in _spellings(m)}
+        self._read: dict[str, DeviceType | None] = {}
+
+    def __getitem__(self, name: str) -> DeviceType:
+        if known := self._models.get(name):
+            return known
+        if name not in self._read:
+            if len(self._read) >= 4096:  # names come from users too
+                self._read.clear()
+            self._read[name] = self._built(name) if len(name) <= MAX_NAME else None
+        built = self._read[name]
+        if built is None:
+            raise KeyError(name)
+        return built
+
+    def __or__(self, models: Mapping[str, DeviceType]) -> Catalog:
+        return Catalog(self._models | dict(models))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Catalog) and self._models == other._models
+
+    __hash__ = None  # type: ignore[assignment]  # as a dict: it equals by what it has
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def __repr__(self) -> str:
+        return f"Catalog of {len(self)} types"
+
+    def _built(self, name: str) -> DeviceType | None:
+        """The type that a name is built from: its model, its memory, its share of a MIG device."""
+        own = _DEVICE_OF_ITS_OWN.fullmatch(name)
+        if own and own.group(1) in self:
+            return None  # of that one the model is asked for: model_of
+        slice_ = _SLICE.search(name.lower())
+        parts = [p for p in _BETWEEN.split(_SLICE.sub("", name.lower())) if p]
+        model, others = self._model(parts)
+        if slice_ is None:
+            memory = [int(m.group(1)) for m in map(_MEMORY.fullmatch, others) if m]
+            gib = memory[0] if memory else (model.memory_gib if model else 0)
+            return replace(model, name=name, memory_gib=gib, also=()) if model else None
+        sevenths, gib = int(slice_.group(1)), max(1, int(slice_.group(2)))
+        whole = model or DeviceType(name, "nvidia", 7 * gib)
+        return replace(
+            whole, name=name, memory_gib=gib, tflops=whole.tflops * sevenths / 7, also=()
+        )
+
+    def _model(self, parts: list[str]) -> tuple[DeviceType | None, list[str]]:
+        """The model that is spelled by the most parts that stand together, and the other parts."""
+        for length in range(min(5, len(parts)), 0, -1):
+            for start in range(len(parts) - length + 1):
+                spelled = "".join(parts[start : start + length])
+                known = self._spelled.get(spelled) or self._spelled.get(_BRAND.sub("", spelled))
+                if known:
+                    return known, parts[:start] + parts[start + length :]
+        return None, parts
+
+
+# A slice of NVIDIA's MIG: sevenths of the compute, GiB of memory (MIG User Guide, "MIG profiles").
+_SLICE = re.compile(r"(?<![a-z0-9])([1-7])g\.(\d{1,4})gb(?:\+\S+|\.me)?")
+_MEMORY = re.compile(r"(\d{2,3})(?:gb?)?")
+_BRAND = re.compile(r"\A(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|huawei|ascend)+")
+_BETWEEN = re.compile(r"[^a-z0-9]+")
+_DEVICE_OF_ITS_OWN = re.compile(r"(.+)_\d+")
+
+
+def _spellings(model: DeviceType) -> tuple[str, ...]:
+    return _BETWEEN.sub("", model.name.lower()), *model.also
+
+
+def model_of(name: str, known: Container[str]) -> str:
+    """The model behind a GRES type: `a100_2`, a device of its own type, is an `a100`.
+
+    But `rtx_3090` is what it says, unless the catalogue (`known`) has an `rtx` and no such type.
+    """
+    match = _DEVICE_OF_ITS_OWN.fullmatch(name)
+    if not match or name in known:
+        return name
+    model = name.rpartition("_")[0]
+    return model if model in known else name

@@ -1,0 +1,211 @@
+"""What a job script shows of the software that it uses, place by place.
+
+`torchrun train.py` launches train.py, and passes torchrun on the way; `cp train.py old/` launches
+nothing. What is echoed, installed, unset or only looked at is not shown at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from slurm_het.core.sign import Place
+from slurm_het.core.syntax.script import Command, Script, loaded_modules
+
+
+class Shown(NamedTuple):
+    """One thing that a script shows: where, its text in lower case, and the line."""
+
+    place: Place
+    text: str
+    line: int
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PASSED_OVER = _names("""
+    srun mpirun mpiexec mpiexec.hydra orterun prun prrte ibrun jsrun aprun time nohup exec
+    env sudo timeout nice stdbuf numactl taskset xvfb-run if then else elif do while until !
+    { eval command catchsegv dplace unbuffer script singularity apptainer docker podman
+    podman-hpc shifter enroot sarus charliecloud ch-run conda mamba micromamba poetry uv
+    pipenv pixi hatch parallel xargs set_affinity nsys ncu omnitrace rocprof rocprofv2 vtune
+    wandb mlflow ray sh bash zsh dash start run exec launch shell profile
+""")
+"""What runs another program, which comes later in the same command."""
+_LAUNCHERS = _names("""
+    torchrun accelerate deepspeed horovodrun msrun torch.distributed.run torchrun_main
+    torch.distributed.launch torch_xla.distributed.xla_multiprocessing gaudi_spawn.py
+    intel_extension_for_pytorch.cpu.launch habana_run colossalai composer
+""")
+"""Launchers of distributed programs: what they launch comes after them."""
+_PYTHON = re.compile(r"(?:python|pypy|ipython|conda-python)[\w.-]*")
+_SCRIPT = re.compile(r".*\.(?:py|sh|bash|lua|jl|r|pl|ipynb)", re.IGNORECASE)
+_PARTS = re.compile(r"[^a-z0-9.]+")
+_NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+[a-z]+")
+_VARIABLE = re.compile(r"\$\{?(\w+)\}?\Z")
+_IMAGE = re.compile(r".*\.(?:sif|simg|img|sqsh|sqfs)", re.IGNORECASE)
+_IMPORTED = re.compile(r"\b(?:import|from)\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
+_OWN = re.compile(r"(?:/home/|/users/|/u/|~|\$\{?HOME\b)[^/]*", re.IGNORECASE)
+_BY_NAME = frozenset({"docker", "podman", "podman-hpc", "shifter"})
+_CONTAINERS = _BY_NAME | {"singularity", "apptainer"}
+_REGISTRIES = ("docker://", "oras://", "library://", "nvcr.io")
+_IMAGE_OPTIONS = ("--container-image", "--image", "--environment")
+_INSTALLS = frozenset({"pip", "pip3", "conda", "mamba", "uv"})
+_SAYS_NOTHING = _names("""
+    echo printf unset cat which type ls rm mkdir git wget curl make
+""")
+_NAMES_MODULE = frozenset({"-m", "--module"})
+
+
+def shown_by(script: Script) -> Iterator[Shown]:
+    """All that a script shows, in the order of its lines."""
+    variables: dict[str, str] = {}
+    for command in script.commands:
+        variables.update(command.variables)
+        for name, value in command.variables:
+            yield Shown("variables", name.lower(), command.line)
+            yield from _paths(value, command.line)
+            yield from _image(value, command.line)
+        if command.words and command.words[0] not in _SAYS_NOTHING:
+            yield from _of_command(command, variables)
+
+
+def _of_command(command: Command, variables: dict[str, str]) -> Iterator[Shown]:
+    words, line = command.words, command.line
+    for module in loaded_modules(command):
+        yield from _parts("modules", re.split(r"~\w+", module)[0], line)
+    if words[0] in {"import", "from"} and len(words) > 1:
+        yield from _imports(words, line)
+        return
+    first = _base(words[0])
+    if first in {"source", "."} or words[1:2] == ("activate",):
+        yield from _environment(words[1:], line)
+        return
+    if first in _INSTALLS and "install" in words[1:3]:
+        for word in words:
+            if "://" in word:
+                yield Shown("urls", word.lower(), line)
+        return
+    yield from _launch(_expanded(words, variables), line)
+
+
+def _expanded(words: tuple[str, ...], variables: dict[str, str]) -> tuple[str, ...]:
+    """The words with a variable that is the program replaced by what the script puts into it."""
+    match = _VARIABLE.match(words[0])
+    value = variables.get(match.group(1), "") if match else ""
+    return (*value.split()[:32], *words[1:]) if value else words
+
+
+def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
+    """The programs of one command: those passed on the way, and the one that is launched."""
+    container = before = ""
+    for at, word in enumerate(words):
+        base = _base(word)
+        if word.startswith("-"):
+            if container:
+                yield Shown("options", f"{container} {word.partition('=')[0].lower()}", line)
+            yield from _image_option(words, at, line)
+            if word == "-c" and _PYTHON.fullmatch(_base(before)):
+                yield from _inline(" ".join(words[at + 1 : at + 2]), line)
+        elif _is_image(word, container):
+            yield from _parts("images", word, line)
+        else:
+            yield from _paths(word, line)
+            yield from _program(word, line)
+            container = base if base in _CONTAINERS else container
+            named = before in _NAMES_MODULE or _SCRIPT.fullmatch(base)
+            if not _passes_on(word) and (named or not before.startswith("-") or "=" in before):
+                yield from _arguments(words[at + 1 :], line)
+                return
+        before = word
+
+
+def _passes_on(word: str) -> bool:
+    base = _base(word)
+    return base in _PASSED_OVER | _LAUNCHERS or bool(
+        _PYTHON.fullmatch(base) or _VARIABLE.match(word)
+    )
+
+
+def _is_image(word: str, container: str) -> bool:
+    by_name = container in _BY_NAME and ("/" in word or ":" in word)
+    return by_name or bool(_IMAGE.fullmatch(word)) or word.startswith(_REGISTRIES)
+
+
+def _program(word: str, line: int) -> Iterator[Shown]:
+    base = _base(word)
+    yield Shown("programs", base.lower(), line)
+    stem = base
+    if _SCRIPT.fullmatch(base):
+        stem = base.rpartition(".")[0]
+        yield Shown("programs", stem.lower(), line)
+    elif "." in base:
+        yield Shown("programs", base.lower().split(".", 1)[0], line)
+        stem = base.rpartition(".")[2]
+    if _SCRIPT.fullmatch(base) or "." in base:
+        for part in _NAME_WORDS.findall(stem):
+            yield Shown("words", part.lower(), line)
+
+
+def _arguments(words: tuple[str, ...], line: int) -> Iterator[Shown]:
+    for at, word in enumerate(words[:64]):
+        if word.startswith("-"):
+            name, equals, value = word.lower().partition("=")
+            given = value if equals else (words[at + 1].lower() if at + 1 < len(words) else "")
+            yield Shown("arguments", name.lstrip("-").replace("-", "_"), line)
+            yield Shown("arguments", f"{name.lstrip('-').replace('-', '_')} {given}", line)
+
+
+def _imports(words: tuple[str, ...], line: int) -> Iterator[Shown]:
+    for name in (words[1], *(words[1] + "." + w for w in words[3:4] if words[0] == "from")):
+        yield Shown("imports", name.rstrip(",").lower(), line)
+
+
+def _inline(program: str, line: int) -> Iterator[Shown]:
+    """The imports of `python -c PROGRAM`."""
+    for names in _IMPORTED.findall(program[:1024]):
+        for name in names.split(","):
+            yield Shown("imports", name.strip().lower(), line)
+
+
+def _environment(words: tuple[str, ...], line: int) -> Iterator[Shown]:
+    for word in words:
+        yield from _paths(word, line)
+        parts = [p for p in word.split("/") if p not in {"bin", "activate", ""}]
+        if parts and not parts[-1].endswith(".sh"):
+            yield from _parts("images", parts[-1], line)
+
+
+def _image_option(words: tuple[str, ...], at: int, line: int) -> Iterator[Shown]:
+    name, equals, value = words[at].partition("=")
+    if name in _IMAGE_OPTIONS:
+        yield from _parts("images", value if equals else "".join(words[at + 1 : at + 2]), line)
+
+
+def _image(value: str, line: int) -> Iterator[Shown]:
+    if _is_image(value, ""):
+        yield from _parts("images", value, line)
+
+
+def _parts(place: Place, name: str, line: int) -> Iterator[Shown]:
+    """The parts of the name of software: pytorch, 2.7.0, rocm, 6.2.4; of an image without path."""
+    text = re.sub(r"\.(?:sif|simg|img|sqsh|sqfs|toml)\Z", "", name.lower())
+    if place == "images" and text.startswith(("/", "~", "$", ".")):
+        text = text.rpartition("/")[2]
+    for part in _PARTS.split(text)[:32]:
+        if part:
+            yield Shown(place, part, line)
+
+
+def _paths(text: str, line: int) -> Iterator[Shown]:
+    if "/" in text:
+        for path in re.split(r"[:=]", text)[:16]:
+            if "/" in path and not _OWN.match(path):
+                yield Shown("paths", path.lower()[:256] + "/", line)
+
+
+def _base(word: str) -> str:
+    return word.rstrip("/").rpartition("/")[2]

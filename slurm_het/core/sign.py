@@ -1,0 +1,90 @@
+"""Signs: what in a job's script says where it can run, or what it is. The nouns; data/signs.yaml
+and the site's `signs:` fill the table, core/jobs/signs.py looks for them."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+from slurm_het.core.model import Scenario
+
+Place = Literal[
+    "modules", "images", "variables", "programs", "words", "options", "arguments", "imports",
+    "paths", "urls",
+]  # fmt: skip
+"""Where a sign can stand; docs/evidence.md tells what each is."""
+PLACES: tuple[Place, ...] = get_args(Place)
+_ANYWHERE: frozenset[Place] = frozenset({"paths", "urls"})
+"""Places where a pattern may match any part of what stands there."""
+STRENGTHS = ("hint", "likely", "sure")
+"""How sure a sign is, weakest first. sure: only these vendors' software has it; likely: whoever
+writes it means these; hint: others read it too, or write it for another reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What in a script says on which vendors it can run, or which scenario it is, and why.
+
+    `over`: the vendors whose software theirs was made from, so that signs of those beside this one
+    say nothing. Each place has patterns in lower case, with `*`, `?` and `[0-9]` as in a shell;
+    what the places are: docs/evidence.md.
+    """
+
+    name: str
+    why: str
+    strength: str = "sure"
+    vendors: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
+    scenario: Scenario | None = None
+    modules: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+
+
+class Patterns:
+    """The patterns of one place, ready to be looked for: exact ones in a table, the others as one
+    expression that says quickly whether any matches."""
+
+    def __init__(self, place: Place, rows: Iterable[Sign]) -> None:
+        self._exact: dict[str, list[int]] = {}
+        globs: dict[int, list[str]] = {}
+        for number, sign in enumerate(rows):
+            for pattern in getattr(sign, place):
+                if place in _ANYWHERE:
+                    globs.setdefault(number, []).append(fnmatch.translate(f"*{pattern}*"))
+                elif re.search(r"[*?\[]", pattern):
+                    globs.setdefault(number, []).append(fnmatch.translate(pattern))
+                else:
+                    self._exact.setdefault(pattern, []).append(number)
+        self._globs = [(re.compile("|".join(several)), row) for row, several in globs.items()]
+        self._any = re.compile("|".join(p for several in globs.values() for p in several) or "(?!)")
+
+    def rows(self, text: str) -> list[int]:
+        """The rows of the table that a text in lower case is a sign of."""
+        rows = self._exact.get(text, [])
+        if self._any.match(text):
+            rows = rows + [row for pattern, row in self._globs if pattern.match(text)]
+        return rows
+
+
+@dataclass(frozen=True)
+class SignTable:
+    """The signs, the site's own first."""
+
+    rows: tuple[Sign, ...] = ()
+
+    @cached_property
+    def patterns(self) -> dict[Place, Patterns]:
+        """The patterns of each place."""
+        return {place: Patterns(place, self.rows) for place in PLACES}
