@@ -6,6 +6,8 @@ JSON, because job names and comments are the users': in the text output a job na
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +25,8 @@ from slurm_het.slurm.versions import (
     tres_count,
     word,
 )
+
+log = logging.getLogger("slurm_het.jobs")
 
 
 class _RawJob(msgspec.Struct):
@@ -96,13 +100,45 @@ def parse_jobs(
     `memory_tracked` is whether Slurm allocates host memory (SelectTypeParameters has Memory):
     if so, a job with no memory set takes all of its nodes' memory.
     """
-    try:  # Slurm takes any bytes in a job's name and passes them on as they are
-        answer = _decoder.decode(payload.decode("utf-8", "replace"))
+    text = payload.decode("utf-8", "replace")  # Slurm passes any bytes in a job's name on
+    try:
+        answer = _decoder.decode(text)
     except msgspec.DecodeError as error:
-        raise SlurmError(f"cannot read squeue's JSON: {error}") from error
+        answer = _one_by_one(text, error)
     if answer.errors:  # 22.05 exits with 0 and an empty list of jobs where slurmctld is away
         raise SlurmError(f"squeue: {str(answer.errors)[:200]}", "is slurmctld up and responsive?")
     return tuple(_job(raw, groups, memory_tracked) for raw in answer.jobs)
+
+
+def _one_by_one(text: str, why: msgspec.DecodeError) -> _Answer:
+    """The answer where some job has what is no JSON of ours: NaN, null, half a character.
+
+    Such a field counts as not there; a job that still cannot be read is left out, and named.
+    """
+    try:
+        answer = json.loads(text, parse_constant=lambda _: None)  # NaN, Infinity
+        records, errors = list(answer["jobs"]), answer.get("errors", ())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise SlurmError(f"cannot read squeue's JSON: {why}") from error
+    jobs: list[_RawJob] = []
+    for record in records:
+        try:
+            jobs.append(msgspec.convert(_sound(record), _RawJob))
+        except (msgspec.ValidationError, AttributeError, RecursionError) as error:
+            name = record.get("job_id") if isinstance(record, dict) else "?"
+            log.warning("job %s is left out, its record cannot be read: %s", name, error)
+    if records and not jobs:  # then it is the answer that is odd, and no job
+        raise SlurmError(f"cannot read squeue's JSON: {why}") from why
+    return _Answer(jobs, errors)
+
+
+def _sound(record: dict[str, Any]) -> dict[str, Any]:
+    """What of a record says something, in whole characters."""
+    return {
+        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for key, value in record.items()
+        if value is not None and not (isinstance(value, dict) and None in value.values())
+    }
 
 
 def job_of(

@@ -336,3 +336,28 @@ def newer(code: int | None, signal: int | None) -> dict[str, Any]:
 def test_the_exit_status_of_every_version(printed: Any, status: tuple[int, int]) -> None:
     """`exit 3`, `kill -9 $$` and scancel, as the three versions printed them."""
     assert exit_status(printed) == status
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"priority": NaN', '"priority": {"set": true, "number": Infinity}', '"account": null',
+        '"comment": "half \\ud800 a character"', '"restart_cnt": -Infinity',
+    ],
+)  # fmt: skip
+def test_what_is_no_json_costs_a_field_and_no_snapshot(field: str) -> None:
+    record = '{"job_id": 7, "name": "x", "job_state": "PENDING", %s}'
+    text = f'{{"jobs": [{record % field}, {{"job_id": 8}}], "errors": []}}'
+    jobs = parse_jobs(text.encode(), lambda _: (), memory_tracked=True)
+    assert [(job.id, job.name) for job in jobs] == [(7, "x"), (8, "")]
+    assert "\ud800" not in jobs[0].comment
+
+
+@pytest.mark.parametrize("bad", ['{"job_id": "seven"}', "[]", "7", '{"job_id": 9, "nodes": {}}'])
+def test_a_record_that_cannot_be_read_costs_that_job(
+    bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = f'{{"jobs": [{bad}, {{"job_id": 8}}]}}'
+    jobs = parse_jobs(text.encode(), lambda _: (), memory_tracked=True)
+    assert [job.id for job in jobs] == [8]
+    assert "is left out" in caplog.text
