@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from slurm_het.cli.ask import ask
 from slurm_het.cli.bypass import bypass
 from slurm_het.cli.check import check
 from slurm_het.cli.hook_config import hook_config
@@ -27,13 +28,14 @@ def cli() -> None:
     Examples:
       slurm-het check                  is the configuration right for this cluster?
       slurm-het why 1234               why is this job where it is?
+      slurm-het ask 1234 vendors=amd   ask for something else of a queued job of yours
       slurm-het bypass on              let plain Slurm schedule everything
       slurm-het plan --dump-lp         what would be planned now, as the formula
       slurm-het sandbox up             a whole emulated cluster on this machine
     """
 
 
-for command in (check, why, plan, bypass, journal, hook_config, systemd_unit, sandbox):
+for command in (check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox):
     cli.add_command(command)
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from slurm_het.config import load_config
 from slurm_het.core.gate import GateEvent, GateState
+from slurm_het.daemon.asks import Asks
 from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
@@ -77,6 +78,7 @@ class Daemon:
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
         self.cycle.placed = lambda: self.hook.placed
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
+        self.asks = Asks(self.slurm, config.policy, self.cycle.releaser)
         self.started = time.time()
         self._cycle_began = time.monotonic()
         self.health = Health(config.planner.fail_open_seconds, 2 * config.planner.retry_seconds)
@@ -214,6 +216,11 @@ class Daemon:
             return await self._history(request.job, caller)
         if request.op == "status":
             return self._status(caller)
+        if request.op == "ask":
+            await self._check_lead()
+            made = await self.asks.ask(request.job, request.words, caller)
+            self.wakes.wake()
+            return made
         if request.op == "memory":
             return self.cycle.told()
         if request.op == "bypass":

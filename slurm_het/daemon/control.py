@@ -23,14 +23,17 @@ log = logging.getLogger("hetd.control")
 MAX_LINE = 65536
 MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
-FOR_ADMINS = {"status": False, "history": False, "memory": True, "wake": True, "bypass": True}
+FOR_ADMINS = {
+    "status": False, "history": False, "ask": False, "memory": True, "wake": True, "bypass": True,
+}  # fmt: skip
 
 
 class ControlRequest(msgspec.Struct):
-    """What may be asked. `job` goes with history, `on` with bypass."""
+    """What may be asked. `job` goes with history and ask, `words` with ask, `on` with bypass."""
 
     op: str
     job: str = ""
+    words: str = ""
     on: bool = False
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.gres_choice import only_gres
-from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.jobs.mark import decode_comment, encode_comment
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
@@ -90,6 +90,27 @@ def admit_record(job: Job, script: str, policy: Policy, inventory: Inventory) ->
     """`admit` for a job that is in the queue already, and its batch script."""
     try:
         request = from_record(job, script)
+    except HetError as error:
+        return Passed(Unreadable(error.message))
+    return admit(request, policy, inventory)
+
+
+def admit_anew(
+    job: Job, script: str, asked: str, policy: Policy, inventory: Inventory
+) -> Admission:
+    """`admit` for a job in the intake whose user asks for something else since.
+
+    `asked` has the words of a directive. It is read as its user wrote it, before our rewrite.
+    """
+    mark = decode_comment(job.admin_comment)
+    written = mark.original if mark else {}
+    node, per_job, task, socket = (written.get(field, "") for field in TRES_FIELDS)
+    before = replace(
+        job, partition=written.get("partition", ""), features=written.get("features", ""),
+        tres_per_node=node, tres_per_job=per_job, tres_per_task=task, tres_per_socket=socket,
+    ) if mark else job  # fmt: skip
+    try:
+        request = replace(from_record(before, script), asked=asked, original=dict(written))
     except HetError as error:
         return Passed(Unreadable(error.message))
     return admit(request, policy, inventory)

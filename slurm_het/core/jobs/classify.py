@@ -159,6 +159,8 @@ def _from_directives(draft: _Draft, request: JobRequest, policy: Policy) -> None
     sources = [(f"#HET on line {n}", text) for n, text in request.script.directives]
     if request.comment.startswith("het:"):
         sources.insert(0, ("--comment", request.comment[4:]))
+    if request.asked:
+        sources.insert(0, ("slurm-het ask", request.asked))
     for where, text in sources:
         hints, odd = parse_hints(text)
         problems = [_apply_hint(draft, key, value, where, policy) for key, value in hints.items()]

@@ -81,7 +81,7 @@ class JobRequest:
 
     `partitions` are those that it names, `features` its --constraint expression, `nodes` how many
     nodes it asks for at least, `nodes_max` how many at the most (0: any number), `reservation` the
-    one of Slurm's that it is for. `original` has the
+    one of Slurm's that it is for; `asked` what its user has asked for since. `original` has the
     user's own text of the fields that admission may replace, by Slurm's names of them and without
     the empty ones: it is kept in the job.
     """
@@ -98,6 +98,7 @@ class JobRequest:
     original: Mapping[str, str]
     reservation: str = ""
     nodes_max: int = 0
+    asked: str = ""
 
     def whole_devices(self, policy: Policy) -> int:
         """How many whole devices its options name, added up."""

@@ -1,0 +1,41 @@
+"""slurm-het ask: ask for something else of a job that is queued."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from slurm_het.cli.hetd_client import call
+from slurm_het.config import load_config
+from slurm_het.core.syntax.printable import clean
+from slurm_het.errors import HetError
+
+SECONDS = 20.0
+"""hetd reads the queue and updates the job meanwhile."""
+
+
+@click.command()
+@click.argument("job_id")
+@click.argument("words", nargs=-1, required=True)
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+def ask(job_id: str, words: tuple[str, ...], config: Path | None) -> None:
+    """Ask for something else of your job while it waits: the words of a #HET directive.
+
+    The rest is as it was submitted. What cannot be is refused, and nothing is changed.
+
+    \b
+    Example:
+      slurm-het ask 1234 vendors=amd memory=40G
+      slurm-het ask 1234 vendors=any
+    """
+    if not re.fullmatch(r"\d{1,10}(_\d{1,8})?", job_id):
+        raise HetError(f"not a job id: {job_id[:40]!r}", "such as 1234 or 1234_7")
+    socket = load_config(config).paths.control_socket
+    made = call(socket, {"op": "ask", "job": job_id, "words": " ".join(words)}, SECONDS)
+    devices = "|".join(made["types"] or made["vendors"]) or "any vendor's"
+    memory = f" of {made['memory_gib']} GiB or more" if made["memory_gib"] else ""
+    click.echo(clean(f"job {job_id} is {made['scenario']} on {devices} devices{memory} now"))
+    for line in made["evidence"]:
+        click.echo(clean(f"  {line}"))

@@ -1,0 +1,50 @@
+"""End to end: a user asks for something else of a queued job (`slurm-het ask`)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
+
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
+ANN, BOB = "nobody", "daemon"
+
+
+@pytest.fixture(scope="module")
+def it() -> Iterator[Cluster]:
+    with own_sandbox(overrides=AMPLE, slurm_user="slurm") as box:
+        cluster = Cluster(box)
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+        yield cluster
+        cluster.clear()
+
+
+def ask(it: Cluster, key: str, *words: str, user: str = ANN) -> tuple[int, str]:
+    done = it.box.run([sys.executable, "-m", "slurm_het.cli.admin", "ask", key, *words], user=user)
+    return done.returncode, f"{done.stdout}{done.stderr}"
+
+
+def test_a_queued_job_goes_where_its_user_says_now(it: Cluster) -> None:
+    """Refused is what is wrong, what cannot be, and what others ask; then nothing is changed."""
+    full = it.sbatch("-N2", "--gres=gpu:a100:8", "--exclusive", script="sleep 300")
+    it.wait_started(full)
+    key = it.sbatch("--gres=gpu:8", script="module load cuda\nsleep 60", user=ANN)
+    before = it.job(key)["AdminComment"]
+    for user, words, told in (
+        (ANN, "vendors=nvdia", "did you mean nvidia?"),
+        (ANN, "fast", "no key=value"),
+        (ANN, "memory=900G", "no pool has a device"),
+        (BOB, "vendors=amd", "you have no job"),
+    ):
+        code, text = ask(it, key, words, user=user)
+        assert (code, told in text) == (1, True), text
+    assert it.job(key)["AdminComment"] == before
+    code, text = ask(it, key, "vendors=amd")
+    assert (code, "on amd devices now" in text) == (0, True), text
+    assert it.wait_started(key)["Partition"] == "train-amd"
+    assert "slurm-het ask" in it.tool("admin", "why", key)
+    code, text = ask(it, key, "vendors=nvidia")
+    assert (code, "does not wait for a plan" in text) == (1, True), text
