@@ -74,6 +74,8 @@ class CliSlurm:
         )
         records = parse_nodes(nodes, forgets_devices=version.forgets_devices)
         records_of_partitions = parse_partitions(partitions)
+        future = tuple(n for n in records if "FUTURE" in n.state)
+        records = tuple(n for n in records if "FUTURE" not in n.state)
         _refuse_nothing("node", records, hidden)
         _refuse_nothing("partition", records_of_partitions, hidden)
         networks = await self._networks.read(p.topology for p in records_of_partitions)
@@ -89,6 +91,8 @@ class CliSlurm:
             reservations=parse_reservations(reservations, records),
             networks=networks,
             preemption=await read_preemption(await self._conf(), self._qos),
+            future=future,
+            submit_rules=version.submit_rules((await self._conf()).get("EnforcePartLimits", "NO")),
         )
         return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf()))
 
@@ -169,7 +173,8 @@ class CliSlurm:
     async def _show(self, what: str, *, may_hide: bool) -> str:
         """All nodes, partitions or reservations as text; '' where Slurm keeps them from us."""
         try:
-            return await self._run("scontrol", "-o", "-a", "-d", "show", what)  # -d: GresUsed
+            # -d: GresUsed; -F: nodes of state FUTURE too
+            return await self._run("scontrol", "-o", "-a", "-d", "-F", "show", what)
         except SlurmError as error:
             if may_hide and "Access/permission denied" in error.message:
                 return ""

@@ -54,7 +54,10 @@ def test_a_rule_or_a_hint_names_the_class(sent: dict[str, str], name: str) -> No
 def test_an_unknown_class_is_evidence() -> None:
     made = classify(from_message({"script": "#HET class=resnt"}), world())
     assert made.job_class == ""
-    assert any("class=resnt is none, did you mean resnet?; valid: resnet, npu-only" in line for line in made.evidence)
+    assert any(
+        "class=resnt is none, did you mean resnet?; valid: resnet, npu-only" in line
+        for line in made.evidence
+    )
 
 
 def speed(type_: str, job_class: str) -> float:
