@@ -18,6 +18,7 @@ SLOW_SECONDS = FAIL_OPEN_SECONDS + 5.0 + 5.0  # the same where only these fail; 
 HANG_SECONDS = 15.0 + 5.0 + 5.0  # as above, but they fail only after slurm.timeout_seconds
 ROWS = 2
 PAUSE = (12.0, 16.0)
+USERS = "nobody", "daemon", "mail"  # what one alone does may be his own doing: daemon/health.py
 SUBMIT_EVERY = 2  # of the usual submissions one is left in so many
 
 
@@ -82,6 +83,8 @@ def with_faults(
     known = {e.target for e in submits}
     submits = [replace(e, other=-1, args=_alone(e.args)) if e.other not in known else e
                for e in submits]  # fmt: skip
+    rng = Random(f"users {seed}")
+    submits = [replace(e, user=rng.choice(USERS)) for e in submits]
     kinds = [fault for fault in FAULTS if pair or not fault.paired]
     found = sorted(_faults(Random(f"faults {seed}"), seconds, kinds), key=lambda e: e.at)
     return sorted([*submits, *found], key=lambda e: (e.at, e.verb, e.target))
