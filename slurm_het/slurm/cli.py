@@ -36,6 +36,7 @@ from slurm_het.slurm.versions import (
 GROUPS_SECONDS = 600
 CONFIG_SECONDS = 60.0  # so long slurmctld's configuration is taken to be as it was
 CHUNK = 1 << 20
+KILL_SECONDS = 1.0
 
 
 class CliSlurm:
@@ -270,10 +271,7 @@ class CliSlurm:
             ) from error
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await _end_of(process.stdout)  # a pipe that nobody reads would keep it from ending
-                await process.wait()
+                await _kill(process, process.stdout)
             errors.cancel()
 
 
@@ -314,6 +312,21 @@ async def _start_of(stream: asyncio.StreamReader, limit: int) -> bytes:
     while len(out) < limit and (part := await stream.read(min(CHUNK, limit - len(out)))):
         out += part
     return bytes(out)
+
+
+async def _kill(process: asyncio.subprocess.Process, stdout: asyncio.StreamReader) -> None:
+    """End a program that was too slow, in bounded time.
+
+    A wrapper in its place may have started another one, which lives on and keeps the pipe open.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    try:
+        async with asyncio.timeout(KILL_SECONDS):
+            await _end_of(stdout)  # a pipe that nobody reads would keep it from ending
+            await process.wait()
+    except TimeoutError:
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
 
 
 async def _end_of(stream: asyncio.StreamReader) -> bytes:
