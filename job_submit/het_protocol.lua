@@ -9,7 +9,7 @@ M.MAX_VALUE = 1024
 M.MAX_ADMIN_COMMENT = 1000
 M.MAX_LOG = 400
 
-local NO_VAL16, NO_VAL = 65534, 4294967294
+local NO_VAL16, NO_VAL, INFINITE = 65534, 4294967294, 4294967295
 -- Slurm's 64-bit NO_VAL and flag bits arrive as doubles around 2^63; no real amount is near.
 local NO_VAL64 = 2 ^ 62
 
@@ -33,7 +33,12 @@ local REQUEST = {
   { "ntasks_per_node", "ntasks_per_node", NO_VAL16 }, { "pn_min_cpus", "pn_min_cpus", NO_VAL16 },
   -- pn_min_memory itself loses its low bits beside the per-CPU flag once it is a double.
   { "pn_min_memory", "min_mem_per_node", NO_VAL64 }, { "min_mem_per_cpu", "min_mem_per_cpu", NO_VAL64 },
-  { "time_limit", "time_limit", NO_VAL }, { "array_inx", "array_inx", "whole" },
+  { "min_cpus", "min_cpus", NO_VAL }, { "exc_nodes", "exc_nodes", "text" },
+  { "req_nodes", "req_nodes", "text" },
+  { "threads_per_core", "threads_per_core", NO_VAL16 },
+  { "priority", "priority", NO_VAL },
+  { "time_limit", "time_limit", NO_VAL }, { "time_min", "time_min", NO_VAL },
+  { "array_inx", "array_inx", "whole" },
   { "comment", "comment", "text" }, { "reservation", "reservation", "whole" },
   { "shared", "shared", NO_VAL16 },
 }
@@ -221,17 +226,19 @@ local function too_long(job)
   return nil
 end
 
---- Why an accelerator job is none of our business, or nil.
+--- Why an accelerator job is none of our business, or nil; and whether it goes where we close all
+-- that there is: there Slurm looks at no node (24.11 on), so whether it ever fits is for us to say.
 function M.pass_reason(job, part_list, cfg)
   -- Before het jobs: a scrontab job comes with het_job_offset 0.
   if job.cron_job then return "scrontab job" end
   if not unset(job.het_job_offset, NO_VAL) then return "het job component" end
   if job.immediate == 1 then return "--immediate" end
-  if given(job.req_nodes) then return "--nodelist" end
+  local gated = given(job.partition) and not foreign_partition(job, cfg)
+  if given(job.req_nodes) then return "--nodelist", gated end
   if names_no_gres(job) then return "--ntasks-per-gpu without --gpus" end
   local other = foreign_partition(job, cfg)
   if other then return "partition " .. other .. " is not ours" end
-  if (job.features or ""):find("[%*%[]") then return "features with counts or brackets" end
+  if (job.features or ""):find("[%*%[]") then return "features with counts or brackets", gated end
   if part_list and not part_list[cfg.intake] then return "user may not use partition " .. cfg.intake end
   local field = too_long(job)
   return field and (field .. " is too long") or nil
@@ -261,13 +268,14 @@ local function unlike(job)
   return names[1] and table.concat(names, ",")
 end
 
---- The request body for a job.
-function M.request(job, submit_uid, cfg)
-  local out = { { "v", "1" }, { "op", "admit" }, { "submit_uid", string.format("%.0f", submit_uid) } }
+--- The request body for a job; `op` is admit, or judge: whether plain Slurm would refuse it.
+function M.request(job, submit_uid, cfg, op)
+  local out = { { "v", "1" }, { "op", op or "admit" }, { "submit_uid", string.format("%.0f", submit_uid) } }
   for _, row in ipairs(REQUEST) do
     local value = wire_value(job[row[2]], row[3])
     if given(value) then out[#out + 1] = { row[1], value } end
   end
+  if job.time_limit == INFINITE then out[#out + 1] = { "time_limit", "unlimited" } end
   local script = job.script
   if given(script) then
     out[#out + 1] = { "script", script:sub(1, cfg.max_script_bytes) }
@@ -284,6 +292,8 @@ function M.reply(body)
   if not fields then return nil, err end
   if not ACTIONS[fields.action or ""] then return nil, "unknown action" end
   local reply = { action = fields.action, why = fields.why or "", user_msg = fields.user_msg, set = {} }
+  -- Slurm's number of the error, by which its programs tell the user what they always tell.
+  reply.errno = tonumber((fields.errno or ""):match("^%d%d%d%d$"))
   if reply.action ~= "admit" then return reply end
   for _, field in ipairs(SETTABLE) do
     local value = fields[field]
@@ -354,11 +364,13 @@ end
 -- A decision is {verb=, text=, set=, reject=, user=, asked=}; nothing is assigned here.
 function M.decide(job, part_list, submit_uid, cfg, call)
   if not M.is_accelerator(job, cfg.gres_names) then return nil end
-  local why = M.pass_reason(job, part_list, cfg)
-  if why then return { verb = "pass", text = ": " .. why, set = {} } end
-  local body, err = call(function() return M.request(job, submit_uid, cfg) end)
+  local why, judged = M.pass_reason(job, part_list, cfg)
+  local pass = why and { verb = "pass", text = ": " .. why, set = {} }
+  if pass and (not judged or too_long(job)) then return pass end
+  local body, err = call(function() return M.request(job, submit_uid, cfg, pass and "judge") end)
   local reply
   if body then reply, err = M.reply(body) end
+  if pass and not (reply and reply.action == "reject") then return pass end
   if not reply then return M.failed(job, part_list, cfg, err) end
   local other = unusable_partition(reply, part_list)
   if other then return M.failed(job, part_list, cfg, "no partition " .. other .. " for this user") end
@@ -371,7 +383,8 @@ function M.decide(job, part_list, submit_uid, cfg, call)
     decision.text = ": " .. reply.why
   end
   if reply.action == "reject" then
-    decision.reject, decision.user = true, given(reply.user_msg) and reply.user_msg or reply.why
+    decision.reject, decision.errno = true, reply.errno
+    decision.user = given(reply.user_msg) and reply.user_msg or reply.why
   end
   return decision
 end

@@ -80,7 +80,7 @@ local function submit(job, part_list, uid)
     apply(job, decision.set)
   end
   report(decision, uid, (hook.now() - started) * 1e6)
-  return decision.reject and slurm.ERROR or slurm.SUCCESS
+  return decision.reject and (decision.errno or slurm.ERROR) or slurm.SUCCESS
 end
 
 --- Called by slurmctld for each submission.

@@ -1,4 +1,4 @@
-"""What a partition gives a job whose user left its host memory open."""
+"""What a partition gives a job whose user left its host memory, or its time, open."""
 
 from __future__ import annotations
 
@@ -17,3 +17,6 @@ class MemoryDefaults(NamedTuple):
 
 
 NO_DEFAULTS = MemoryDefaults()
+
+TimeLimits = tuple[tuple[str, int | None], ...]
+"""By partition, minutes; None is no limit."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults
+from slurm_het.core.capacity import PLAIN_RULES, SubmitRules
+from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults, TimeLimits
 from slurm_het.core.network import ANYHOW, Layout, Network, Parts
 from slurm_het.core.preemption import NO_PREEMPTION, Modes, Preemption
 from slurm_het.core.reasons import Reason
@@ -124,8 +125,7 @@ class Job:
         """Whether the job occupies its nodes (running, or not yet cleaned up)."""
         return bool(self.nodes) and self.state in {
             "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING",
-            "STOPPED", "RESIZING",
-        }  # fmt: skip
+            "STOPPED", "RESIZING"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,7 @@ class NodeRecord:
     features: frozenset[str] = frozenset()
     partitions: tuple[str, ...] = ()
     reason: str = ""
+    configured: tuple[int, int] = (0, 0)  # CPUs, MiB, with what jobs cannot have; 0: not told
     gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
     weight: int = 1  # Slurm takes nodes of a low one first
 
@@ -171,6 +172,7 @@ class Partition:
     reservation_required: bool = False
     default: bool = False
     memory: MemoryDefaults = NO_DEFAULTS
+    cpus_per_gpu: int = 0  # DefCpuPerGPU; 0: none
     qos: str = ""  # whose limits hold for all jobs in it
     tier: int = 1  # this and what follows: see core/preemption.py
     preempt_modes: Modes = frozenset()
@@ -191,6 +193,8 @@ class Snapshot:
     limits: SiteLimits = field(default_factory=SiteLimits)
     reservations: tuple[ReservationRecord, ...] = ()
     preemption: Preemption = NO_PREEMPTION
+    future: tuple[NodeRecord, ...] = ()  # of state FUTURE: Slurm's verdict at submit counts them
+    submit_rules: SubmitRules = PLAIN_RULES
     networks: Mapping[str, Network] = field(default_factory=dict)  # by Partition.topology
 
 
@@ -225,8 +229,7 @@ class Device:
 class Node:
     """A node with its devices and what is free on it now.
 
-    - `has_shards`: shares of its devices can be asked for;
-    - `held_exclusively`: a job has it with --exclusive;
+    - `has_shards`: shares can be asked for; `held_exclusively`: a job has it with --exclusive;
     - `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE: jobs get it as a whole;
     - `forgets_sharers`: its Slurm does (SlurmVersion): no whole devices beside shares;
     - `promised_whole`: a job that is released to it has yet to take whole devices;
@@ -286,7 +289,6 @@ class Classification:
 @dataclass(frozen=True, slots=True)
 class Slot:
     """What a task asks of one of its nodes: devices, CPUs, host memory (MiB).
-
     `memory_mib` is for these CPUs; Slurm adds `memory_per_cpu_mib` for each CPU it rounds up by.
     """
 
@@ -339,6 +341,7 @@ class Task:
     reservation: str = ""
     magnets: tuple[str, ...] = ()
     one_leaf: bool = False
+    time_limits: TimeLimits = ()  # the one to be given in each pool, where its user left it open
     _request: Task | None = field(default=None, init=False, repr=False, compare=False)
 
     def rewritten_on(self, node: str) -> str:
@@ -358,7 +361,7 @@ class Task:
         if self._request:
             return self._request
         own = {"key": "", "job_id": 0, "user": "", "priority": 0, "minutes": None, "since": 0}
-        like = replace(self, **own, claims=())  # type: ignore[arg-type]  # by name
+        like = replace(self, **own, claims=(), time_limits=())  # type: ignore[arg-type]  # by name
         object.__setattr__(self, "_request", like)  # frozen for all others
         return like
 
@@ -383,7 +386,6 @@ class Placement:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The result of a cycle: who starts where, who waits and why, and how good that is.
-
     `refused`: what is wrong with the solver's solution, in whose place first-fit's is.
     """
 

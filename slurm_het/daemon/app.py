@@ -116,7 +116,7 @@ class Daemon:
         await asyncio.to_thread(self.solver.warm)
         await self.cycle.look()
         await self.control.start()
-        await self.hook.start(self.cycle.inventory)
+        await self.hook.start(self.cycle.inventory, self.cycle.capacity)
         self.wakes.listen()
 
     async def _stand_by(self) -> None:
@@ -134,7 +134,7 @@ class Daemon:
                 looked = self._cycle_began
                 with contextlib.suppress(SlurmError):  # an older inventory serves the hook as well
                     await self.cycle.look()
-                    await self.hook.update(self.cycle.inventory)
+                    await self.hook.update(self.cycle.inventory, self.cycle.capacity)
         if not self.wakes.stop.is_set():
             self.leading = True
             self.gate.note(held=True)  # whoever led before may have left it closed
@@ -176,7 +176,7 @@ class Daemon:
         at once."""
         try:
             more = await self.cycle.run()
-            await self.hook.update(self.cycle.inventory, self.cycle.openings)
+            await self.hook.update(self.cycle.inventory, self.cycle.capacity, self.cycle.openings)
         except SlurmError as error:
             self.health.failed(self._cycle_began)
             log.error("cycle given up: %s", error.message)

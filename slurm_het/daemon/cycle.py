@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.capacity import UNKNOWN
+from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
 from slurm_het.core.jobs.mark import MARK, at_once_mark
@@ -97,7 +99,7 @@ class Cycle:
         self.strays = Strays(slurm, config.policy, self.memory, journal)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.last_plans = LastPlans(journal, config.policy)
-        self.inventory = Inventory({})
+        self.inventory, self.capacity = Inventory({}), UNKNOWN
         self.openings: Openings | None = None  # what the last cycle left for interactive jobs
         self.placed: Callable[[], int] = lambda: 0  # how many of them the hook has given nodes
         self.report = Report()
@@ -160,6 +162,7 @@ class Cycle:
 
     def _take_over(self, observed: Observed) -> None:
         self.inventory = observed.inventory
+        self.capacity = capacity_of(observed.snapshot, self.policy)
         for warning in set(observed.inventory.warnings) - self._warned:
             log.warning("%s", warning)
         self._warned = set(observed.inventory.warnings)

@@ -28,8 +28,9 @@ from pathlib import Path
 import msgspec
 
 from slurm_het.config import load_config
+from slurm_het.core.capacity import UNKNOWN, Capacity
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.admission import Admission, Admitted, admit_message
+from slurm_het.core.jobs.admission import Admitted, Verdict, admit_message
 from slurm_het.core.model import Node
 from slurm_het.core.planner.at_once import AtOnce, Openings
 from slurm_het.core.reservations.closings import can_plan_inside
@@ -50,6 +51,8 @@ KEEP_SECONDS = 0.25
 """The hook gives a reply itself for so long, once its request has come REPEATS times, each at most
 APART seconds after the one before. Whoever submits a few jobs a second is planned at once instead.
 """
+FRESH_POLLS = 6
+"""What no node can hold is refused only while hetd reads Slurm's nodes: for so many polls after."""
 KEPT_BYTES = 16384
 """The longest request whose reply the hook keeps (MAX_KEPT_BYTES in het_transport.lua)."""
 LATE_SECONDS = 2.0
@@ -57,9 +60,10 @@ LATE_SECONDS = 2.0
 
 
 class Offered(msgspec.Struct):
-    """What the parent sends: the inventory if it has changed, and what the last cycle left."""
+    """What the parent sends: what has changed of the first two, and what the last cycle left."""
 
     inventory: Inventory | None = None
+    capacity: Capacity | None = None
     openings: Openings | None = None
 
 
@@ -111,13 +115,13 @@ class HookChild:
         self._sent = Offered()
         self._listener: asyncio.Task[None] | None = None
 
-    async def start(self, inventory: Inventory) -> None:
+    async def start(self, inventory: Inventory, capacity: Capacity) -> None:
         """Start it, and wait until it listens. Raises HetError."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "slurm_het.daemon.hook_process", str(self.config.source),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
-        await self.update(inventory)
+        await self.update(inventory, capacity)
         assert self._process.stdout  # noqa: S101 - asked for above
         try:
             said = await asyncio.wait_for(self._process.stdout.read(1), START_SECONDS)
@@ -127,18 +131,24 @@ class HookChild:
             raise HetError("the hook's process did not start", "its reason stands above in the log")
         self._listener = asyncio.create_task(self._listen(self._process.stdout))
 
-    async def update(self, inventory: Inventory, openings: Openings | None = None) -> None:
-        """Send the inventory if what it offers changed, and what the cycle left."""
-        offered, sent = offer(inventory), self._sent
-        new = Offered(None if offered == sent.inventory else offered, openings)
+    async def update(
+        self, inventory: Inventory, capacity: Capacity, openings: Openings | None = None
+    ) -> None:
+        """Send what changed of that, and that the rest still holds."""
+        offered, sent = Offered(offer(inventory), capacity), self._sent
         stdin = self._process.stdin if self._process else None
-        if stdin is None or (new.inventory is None and openings is None and not sent.openings):
+        if stdin is None:
             return
+        new = Offered(
+            inventory=None if offered.inventory == sent.inventory else offered.inventory,
+            capacity=None if capacity == sent.capacity else capacity,
+            openings=openings,
+        )
         payload = msgspec.msgpack.encode(new)
         stdin.write(LENGTH.pack(len(payload)) + payload)
         with contextlib.suppress(ConnectionError):  # its end is heard by _listen
             await stdin.drain()
-        self._sent = Offered(offered, openings)
+        self._sent = offered
 
     async def stop(self) -> None:
         """End it: it removes its socket, so that the hook fails at once, not late."""
@@ -228,13 +238,16 @@ class _Serving:
         self.notice = _Notice()
         self.repeats = Repeats()
         self.at_once = AtOnce(config.policy, config.planner.poll_seconds + LATE_SECONDS)
+        self.capacity, self.heard_at = UNKNOWN, 0.0
         self.offered(Inventory({}))
 
     def heard(self, offered: Offered) -> None:
         """Take over what the parent sent."""
+        self.heard_at = time.monotonic()
         self.at_once.openings = offered.openings
-        if offered.inventory:
-            self.offered(offered.inventory)
+        self.capacity = self.capacity if offered.capacity is None else offered.capacity
+        if offered.inventory or offered.capacity:
+            self.offered(offered.inventory or self.inventory)
 
     def offered(self, inventory: Inventory) -> None:
         """Admit by this inventory from now on.
@@ -245,9 +258,12 @@ class _Serving:
         self.inventory = self.at_once.known = inventory
 
         @lru_cache(maxsize=REMEMBERED)
-        def remembered(body: bytes, keep_ms: int) -> bytes:
+        def remembered(body: bytes, keep_ms: int, known: bool) -> bytes:
             policy = self.config.policy
-            return answer(body, lambda sent: admit_message(sent, policy, inventory), keep_ms)
+            capacity = self.capacity if known else UNKNOWN
+            return answer(
+                body, lambda sent: admit_message(sent, policy, inventory, capacity), keep_ms
+            )
 
         self._remembered = remembered
 
@@ -258,20 +274,25 @@ class _Serving:
             self.notice.placed()
             return reply
         keep = self.repeats.again(body, now)
-        reply = self._remembered(body, round(KEEP_SECONDS * 1000) if keep else 0)
+        reply = self._remembered(body, round(KEEP_SECONDS * 1000) if keep else 0, self._known(now))
         admits = b"action=admit" in reply
         if admits:
             self.at_once.somebody_waits(now)
         self.notice.admitted(keep and admits, admits and interactive)
         return reply
 
+    def _known(self, now: float) -> bool:
+        """Whether the nodes are known: of what hetd last heard long ago nobody is refused."""
+        return now - self.heard_at < FRESH_POLLS * self.config.planner.poll_seconds
+
     def _answer_at_once(self, body: bytes, now: float) -> bytes:
         """The reply that starts the job; empty if it has to wait."""
         placed = False
 
-        def admit(sent: Mapping[str, str]) -> Admission:
+        def admit(sent: Mapping[str, str]) -> Verdict:
             nonlocal placed
-            made = admit_message(sent, self.config.policy, self.inventory)
+            known = self.capacity if self._known(now) else UNKNOWN
+            made = admit_message(sent, self.config.policy, self.inventory, known)
             there = self.at_once.place(sent, made, now) if isinstance(made, Admitted) else None
             placed = there is not None
             return there or made

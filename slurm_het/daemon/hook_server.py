@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from slurm_het import wire
-from slurm_het.core.jobs.admission import Admission, Passed
+from slurm_het.core.jobs.admission import Passed, Refused, Verdict
 from slurm_het.core.reasons import waits_in_the_gate
 from slurm_het.daemon.peers import claim_socket, uid_behind
 from slurm_het.errors import HetError
@@ -27,13 +27,13 @@ CHUNK = 1 << 16
 MAX_WHY = 200
 """The hook is told so many characters of a reason, for slurmctld's log."""
 
-Admit = Callable[[Mapping[str, str]], Admission]
+Admit = Callable[[Mapping[str, str]], Verdict]
 
 
 def answer(body: bytes, admit: Admit, keep_ms: int = 0) -> bytes:
     """The reply's frame to a request's body, which counts for `keep_ms`. Raises WireError."""
     request = wire.decode(body)
-    if request.get("op") != "admit":
+    if request.get("op") not in ("admit", "judge"):
         return wire.encode({"action": "pass", "why": f"unknown op {request.get('op', '')[:20]!r}"})
     try:
         admission = admit(request)
@@ -41,6 +41,9 @@ def answer(body: bytes, admit: Admit, keep_ms: int = 0) -> bytes:
         log.error("cannot classify a job of uid %s: %s", request.get("user_id"), error.message)
         return wire.encode({"action": "pass", "why": error.message[:MAX_WHY]})
     reply = {"keep_ms": str(keep_ms)} if keep_ms else {}
+    if isinstance(admission, Refused):
+        said = {"why": str(admission.why)[:MAX_WHY], "user_msg": str(admission.why)}
+        return wire.encode(reply | {"action": "reject", "errno": str(admission.why.errno)} | said)
     if isinstance(admission, Passed):
         return wire.encode(reply | {"action": "pass", "why": str(admission.why)[:MAX_WHY]})
     reply |= {"action": "admit", "why": admission.why[:MAX_WHY], **admission.fields}

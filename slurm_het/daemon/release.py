@@ -97,7 +97,7 @@ class Releaser:
         if job is None:
             return Outcome(key, Event.REFUSED, "not in the snapshot")
         wanted = rewritten_gres(task, placement)
-        fields = release_fields(placement, job, wanted)
+        fields = release_fields(placement, job, wanted, task.time_limits)
         raised = fields.get("NumNodes", str(job.nodes_min)) != str(job.nodes_min)
         self.pins.add(task, placement, self.ticks(), start, job.nodes_min if raised else 0)
         try:

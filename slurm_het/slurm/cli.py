@@ -36,6 +36,7 @@ from slurm_het.slurm.versions import (
 GROUPS_SECONDS = 600
 CONFIG_SECONDS = 60.0  # so long slurmctld's configuration is taken to be as it was
 CHUNK = 1 << 20
+KILL_SECONDS = 1.0
 
 
 class CliSlurm:
@@ -74,6 +75,8 @@ class CliSlurm:
         )
         records = parse_nodes(nodes, forgets_devices=version.forgets_devices)
         records_of_partitions = parse_partitions(partitions)
+        future = tuple(n for n in records if "FUTURE" in n.state)
+        records = tuple(n for n in records if "FUTURE" not in n.state)
         _refuse_nothing("node", records, hidden)
         _refuse_nothing("partition", records_of_partitions, hidden)
         networks = await self._networks.read(p.topology for p in records_of_partitions)
@@ -89,6 +92,8 @@ class CliSlurm:
             reservations=parse_reservations(reservations, records),
             networks=networks,
             preemption=await read_preemption(await self._conf(), self._qos),
+            future=future,
+            submit_rules=version.submit_rules((await self._conf()).get("EnforcePartLimits", "NO")),
         )
         return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf()))
 
@@ -169,7 +174,8 @@ class CliSlurm:
     async def _show(self, what: str, *, may_hide: bool) -> str:
         """All nodes, partitions or reservations as text; '' where Slurm keeps them from us."""
         try:
-            return await self._run("scontrol", "-o", "-a", "-d", "show", what)  # -d: GresUsed
+            # -d: GresUsed; -F: nodes of state FUTURE too
+            return await self._run("scontrol", "-o", "-a", "-d", "-F", "show", what)
         except SlurmError as error:
             if may_hide and "Access/permission denied" in error.message:
                 return ""
@@ -265,10 +271,7 @@ class CliSlurm:
             ) from error
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await _end_of(process.stdout)  # a pipe that nobody reads would keep it from ending
-                await process.wait()
+                await _kill(process, process.stdout)
             errors.cancel()
 
 
@@ -309,6 +312,21 @@ async def _start_of(stream: asyncio.StreamReader, limit: int) -> bytes:
     while len(out) < limit and (part := await stream.read(min(CHUNK, limit - len(out)))):
         out += part
     return bytes(out)
+
+
+async def _kill(process: asyncio.subprocess.Process, stdout: asyncio.StreamReader) -> None:
+    """End a program that was too slow, in bounded time.
+
+    A wrapper in its place may have started another one, which lives on and keeps the pipe open.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    try:
+        async with asyncio.timeout(KILL_SECONDS):
+            await _end_of(stdout)  # a pipe that nobody reads would keep it from ending
+            await process.wait()
+    except TimeoutError:
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
 
 
 async def _end_of(stream: asyncio.StreamReader) -> bytes:

@@ -57,6 +57,7 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
         partitions=tuple(p for p in f.get("Partitions", "").split(",") if p),
         reason=f.get("Reason", ""),
         weight=_int(f.get("Weight")) or 1,
+        configured=(_int(f.get("CPUTot")), _int(f.get("RealMemory"))),
         gres_stale=_int(f.get("CPUAlloc")) == 0 and bool(_USED.search(f.get("GresUsed", ""))),
     )
 
@@ -92,6 +93,7 @@ def _partition(f: dict[str, str]) -> Partition:
             _int(f.get("DefMemPerCPU")),
             _int(f.get("DefMemPerNode")),
         ),
+        cpus_per_gpu=_int(dict(_pairs(f.get("JobDefaults", ""))).get("DefCpuPerGPU")),
         tier=_int(f.get("PriorityTier", "1")),
         preempt_modes=modes_of(f.get("PreemptMode", "")),
         grace_seconds=_int(f.get("GraceTime")),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from slurm_het.core.capacity import SubmitRules
 from slurm_het.errors import SlurmError
 
 TRANSIENT = ("Resource temporarily unavailable", "Unable to contact slurm controller")
@@ -108,6 +109,13 @@ class SlurmVersion:
         partition's state. 24.11 and 26.05 remember the devices.
         """
         return self.tuple < (24, 5)
+
+    def submit_rules(self, enforces: str) -> SubmitRules:
+        """By what slurmctld goes at submit; `enforces` is EnforcePartLimits of its configuration.
+
+        26.05 accepts `-N1 --gpus=9` where nodes have eight devices; 22.05 and 24.11 refuse it.
+        """
+        return SubmitRules(enforces.upper(), bounds_gpus=self.tuple <= (24, 11))
 
     @property
     def cgroup_plugin(self) -> str:

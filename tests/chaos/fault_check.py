@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.chaos.deeds import Violation
-from tests.chaos.faults import BY_NAME, OPEN_SECONDS, SLOW_SECONDS
+from tests.chaos.faults import BY_NAME, OPEN_SECONDS
 from tests.chaos.records import Action, Poll, Records
 from tests.chaos.room import detailed
 from tests.chaos.site_rules import Site
@@ -41,7 +41,7 @@ def _bound(faults: list[Action], began: float, ended: float) -> tuple[float, str
     """Within how long it must open, and what was at fault."""
     found = [a for a in faults if a.began <= ended and began - OPEN_SECONDS <= a.ended]
     names = [a.event.args[0] for a in found]
-    bound = SLOW_SECONDS if any(BY_NAME[name].slow for name in names) else OPEN_SECONDS
+    bound = max((BY_NAME[name].bound for name in names), default=OPEN_SECONDS)
     return bound + 5.0 * ("gate-order-fails" in names), ", ".join(names) or "no fault"
 
 

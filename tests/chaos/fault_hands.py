@@ -83,6 +83,8 @@ class FaultHands:
     def do(self, name: str, seconds: float) -> tuple[bool, str]:
         """One fault for so long."""
         part, _, how = name.partition("-")
+        if part == "storage" and not self.ground.mounted:
+            return False, "hetd has no file system of its own: the machine's would fail"
         if part in {"squeue", "show", "update"}:
             fault = self._slurm_fails(part, how)
         else:

@@ -1,7 +1,7 @@
 """Faults of what hetd and its supervisor stand on, as events: which, when, for how long.
 
-They come in one or two rows; in two rows two last at a time, of different `parts`. Each is made,
-lasts and is mended; then there is time to plan again before the row's next one.
+They come in two rows, so that two last at a time, of different `parts`. Each is made, lasts and is
+mended; then there is time to plan again before the row's next one.
 """
 
 from __future__ import annotations
@@ -15,24 +15,38 @@ from tests.chaos.events import Event
 OPEN_SECONDS = 15.0  # from a fault until the gate is open
 FAIL_OPEN_SECONDS = 10.0  # of het.yaml: reads or updates may all fail for so long
 SLOW_SECONDS = FAIL_OPEN_SECONDS + 5.0 + 5.0  # the same where only these fail; a look is late
+HANG_SECONDS = 15.0 + 5.0 + 5.0  # as above, but they fail only after slurm.timeout_seconds
+ROWS = 2
 PAUSE = (12.0, 16.0)
+USERS = "nobody", "daemon", "mail"  # what one alone does may be his own doing: daemon/health.py
 SUBMIT_EVERY = 2  # of the usual submissions one is left in so many
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A kind of fault: what it is a fault of, and how long it lasts (seconds)."""
+    """A kind of fault: what it is a fault of, and how long it lasts (seconds).
+
+    `slow`: only reads or updates fail. `paired`: it makes sense with two hetds alone.
+    """
 
     name: str
     part: str
     seconds: float
     slow: bool = False
+    paired: bool = False
+
+    @property
+    def bound(self) -> float:
+        """Within how many seconds the gate is open, or somebody plans again."""
+        if self.name.endswith("-hang"):
+            return HANG_SECONDS
+        return SLOW_SECONDS if self.slow else OPEN_SECONDS
 
 
 FAULTS = (
     Fault("storage-hangs", "storage", 25), Fault("storage-readonly", "storage", 18),
     Fault("storage-full", "storage", 18), Fault("state-closed", "storage", 18),
-    Fault("lease-gone", "storage", 1), Fault("lease-of-another", "storage", 1),
+    Fault("lease-gone", "storage", 1), Fault("lease-of-another", "storage", 1, paired=True),
     Fault("supervisor-no-descriptors", "supervisor", 18),
     Fault("supervisor-no-processes", "supervisor", 18),
     Fault("supervisor-killed", "supervisor", 8), Fault("both-killed", "supervisor", 20),
@@ -48,10 +62,10 @@ FAULTS = (
     Fault("journal-garbage", "journal", 15), Fault("journal-short", "journal", 15),
     Fault("journal-gone", "journal", 15), Fault("journal-locked", "journal", 18),
     Fault("squeue-fail", "squeue", 25, slow=True), Fault("squeue-empty", "squeue", 25, slow=True),
-    Fault("squeue-half", "squeue", 25, slow=True), Fault("squeue-hang", "squeue", 30, slow=True),
+    Fault("squeue-half", "squeue", 25, slow=True), Fault("squeue-hang", "squeue", 32, slow=True),
     Fault("squeue-errors", "squeue", 25, slow=True),
     Fault("show-fail", "show", 25, slow=True), Fault("show-empty", "show", 25, slow=True),
-    Fault("show-half", "show", 25, slow=True), Fault("show-hang", "show", 30, slow=True),
+    Fault("show-half", "show", 25, slow=True), Fault("show-hang", "show", 32, slow=True),
     Fault("update-denied", "update", 25, slow=True), Fault("update-noop", "update", 25, slow=True),
     Fault("update-done-error", "update", 25, slow=True),
     Fault("update-late", "update", 25, slow=True), Fault("update-busy", "update", 25, slow=True),
@@ -61,13 +75,18 @@ FAULTS = (
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
-def with_faults(events: list[Event], seed: int, seconds: float, rows: int = 2) -> list[Event]:
+def with_faults(
+    events: list[Event], seed: int, seconds: float, *, pair: bool = False
+) -> list[Event]:
     """Some of the submissions, and the faults among them."""
     submits = [e for e in events if e.verb == "submit" and e.target % SUBMIT_EVERY == 0]
     known = {e.target for e in submits}
     submits = [replace(e, other=-1, args=_alone(e.args)) if e.other not in known else e
                for e in submits]  # fmt: skip
-    found = sorted(_faults(Random(f"faults {seed}"), seconds, rows), key=lambda e: e.at)
+    rng = Random(f"users {seed}")
+    submits = [replace(e, user=rng.choice(USERS)) for e in submits]
+    kinds = [fault for fault in FAULTS if pair or not fault.paired]
+    found = sorted(_faults(Random(f"faults {seed}"), seconds, kinds), key=lambda e: e.at)
     return sorted([*submits, *found], key=lambda e: (e.at, e.verb, e.target))
 
 
@@ -75,14 +94,14 @@ def _alone(args: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word for word in args if "{other}" not in word)
 
 
-def _faults(rng: Random, seconds: float, rows: int) -> Iterator[Event]:
+def _faults(rng: Random, seconds: float, kinds: list[Fault]) -> Iterator[Event]:
     """Each row takes the next one when it is free, of a part that is not at fault then."""
-    free = [rng.uniform(3, 6) + 7 * n for n in range(rows)]
+    free = [rng.uniform(3, 6) + 7 * n for n in range(ROWS)]
     busy: list[tuple[float, str]] = []  # until when which part
     while (at := min(free)) < seconds:
         busy = [(end, part) for end, part in busy if end > at]
         at_fault = {part for _, part in busy}
-        fault = rng.choice([fault for fault in FAULTS if fault.part not in at_fault])
+        fault = rng.choice([fault for fault in kinds if fault.part not in at_fault])
         yield Event(at, "fault", args=(fault.name,), seconds=fault.seconds)
         busy.append((at + fault.seconds + 5.0, fault.part))
         free[free.index(at)] = at + fault.seconds + rng.uniform(*PAUSE)

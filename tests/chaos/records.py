@@ -94,7 +94,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Preempted:
-    """A line of slurmctld's log: job `victim` (an id) was ended to make room for job `by`."""
+    """A line of slurmctld's log: job `victim` (an id) was ended to make room for job `by`.
+
+    `by` is 0 where the victim may not be requeued: Slurm does not say then for whom it was.
+    """
 
     time: float
     victim: int
@@ -180,7 +183,8 @@ def _completions(path: Path) -> Iterable[Completion]:
 
 
 _PREEMPTED = re.compile(
-    r"\[([\d:.T-]+)\].* preempted (\S+) has been (?:\w+) to reclaim resources for (\S+)"
+    r"\[([\d:.T-]+)\].* preempted (\S+) "
+    r"(?:has been \w+ to reclaim resources for (\S+)|had to be killed)"
 )
 
 
@@ -189,7 +193,7 @@ def _preempted(path: Path) -> Iterable[Preempted]:
         if found := _PREEMPTED.match(line):
             when, victim, by = found.groups()
             stamp = datetime.fromisoformat(when).timestamp()
-            yield Preempted(stamp, _id_of(victim), _id_of(by))
+            yield Preempted(stamp, _id_of(victim), _id_of(by) if by else 0)
 
 
 def _id_of(told: str) -> int:

@@ -96,7 +96,9 @@ def events_of(meta: Meta) -> list[Event]:
     events, seconds = event_list(meta.seed, meta.minutes, meta.kills), meta.minutes * 60
     if meta.mode == "site":
         return site.at_site(events, meta.seed, seconds)
-    return with_faults(events, meta.seed, seconds) if meta.mode == "faults" else events
+    if meta.mode == "faults":
+        return with_faults(events, meta.seed, seconds, pair=meta.pair)
+    return events
 
 
 class Hands:

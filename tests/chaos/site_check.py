@@ -168,24 +168,28 @@ def _wrong(records: Records) -> Iterator[Violation]:
             seen |= {job.id: job for job in poll.jobs if job.state == "PENDING" and pinned(job)}
             poll = next(polls, None)
         victim, by = seen.get(event.victim), seen.get(event.by)
-        if victim and by and (why := _not_his(site, records.meta.seed, victim, by, event.time)):
-            text = f"preempted for {by.key}: {why}"
+        known = victim and (by or not event.by)
+        if known and victim and (why := _not_his(site, records, victim, by, event.time)):
+            text = f"preempted for {by.key if by else 'one that is not told'}: {why}"
             yield Violation("victim", victim.key, event.time, text)
 
 
-def _not_his(site: Site, seed: int, victim: Job, by: Job, when: float) -> str:
-    theirs, ours = (site.asked.get(submission_of(j.name)) for j in (victim, by))
-    if theirs is None or ours is None:
-        return "" if by_tier(seed) else "it is none of our jobs"
+def _not_his(site: Site, records: Records, victim: Job, by: Job | None, when: float) -> str:
+    """Why nobody may preempt it, or not `by`; '' if he may."""
+    theirs = site.asked.get(submission_of(victim.name))
+    ours = site.asked.get(submission_of(by.name)) if by else None
+    if theirs is None:
+        return ""
     exempt = EXEMPT_SECONDS.get(qos_of(theirs), 0)
     if victim.state in RUNNING and when - victim.start_time < exempt - 1.5:
         return f"it had run for {when - victim.start_time:.0f} s, and is exempt for {exempt} s"
-    if by_tier(seed):
-        lower, higher = SCAVENGE in theirs.args, SCAVENGE not in ours.args
+    if by_tier(records.meta.seed):
+        lower, higher = SCAVENGE in theirs.args, not ours or SCAVENGE not in ours.args
         return "" if lower and higher else "it is in no lower tier"
-    if qos_of(theirs) in PREEMPTS.get(qos_of(ours), ()):
+    mine = [qos_of(ours)] if ours else list(PREEMPTS)
+    if any(qos_of(theirs) in PREEMPTS.get(qos, ()) for qos in mine):
         return ""
-    return f"QOS {qos_of(ours)} may not preempt {qos_of(theirs)}"
+    return f"QOS {' or '.join(mine)} may not preempt {qos_of(theirs)}"
 
 
 def _unexplained(records: Records) -> Iterator[Violation]:

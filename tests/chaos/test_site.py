@@ -14,7 +14,9 @@ from slurm_het.sandbox.cluster import HETD_ARGV
 from tests.chaos import plants, site
 from tests.chaos.check import check
 from tests.chaos.events import Event, event_list
-from tests.chaos.faults import BY_NAME, with_faults
+from tests.chaos.fault_hands import FaultHands
+from tests.chaos.faults import BY_NAME, FAULTS, Fault, with_faults
+from tests.chaos.ground import WRAPPER
 from tests.chaos.records import Action, Completion, Mark, Meta, Poll, Preempted, Records
 
 NODE = NodeRecord(
@@ -290,3 +292,12 @@ def test_slurmctld_may_not_have_heard_of_a_limit() -> None:
     six = [running(n, 10, n - 1) for n in range(1, 7)]
     looks = look(10, *six, limits={0: 9}), look(11, *six, running(7, 11, 6))
     assert rules(records(*looks, actions=MANY)) == set()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_every_fault_can_be_made(fault: Fault) -> None:
+    part, _, how = fault.name.partition("-")
+    if part in {"squeue", "show", "update"}:
+        assert f"  {how})" in WRAPPER
+    else:
+        assert callable(getattr(FaultHands, fault.name.replace("-", "_")))

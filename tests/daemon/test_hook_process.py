@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 
 from slurm_het import wire
+from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.planner.at_once import Openings
 from slurm_het.daemon.hook_process import Offered, offer
-from tests.support.world import config_text, inventory
+from tests.support.world import config_text, inventory, policy, snapshot
 
 REQUEST = {"op": "admit", "user_id": "1000", "tres_per_node": "gpu:1", "script": "#!/bin/sh\n"}
 
@@ -40,7 +41,10 @@ def send(
 ) -> None:
     """As hetd does."""
     assert process.stdin
-    payload = msgspec.msgpack.encode(Offered(offer(found), openings))
+    offered = Offered(
+        inventory=offer(found), capacity=capacity_of(snapshot(), policy()), openings=openings
+    )
+    payload = msgspec.msgpack.encode(offered)
     process.stdin.write(struct.pack(">I", len(payload)) + payload)
     process.stdin.flush()
 
@@ -114,4 +118,15 @@ def test_it_goes_on_when_the_accelerators_come_after_it(short_path: Path) -> Non
         while ask(short_path / "hook.sock").get("action") != "admit":
             assert time.monotonic() < deadline
             time.sleep(0.05)
+        assert process.poll() is None
+
+
+def test_it_refuses_what_no_node_can_hold_in_a_sentence_and_by_slurms_number(
+    short_path: Path,
+) -> None:
+    with hook_process(short_path) as process:
+        reply = ask(short_path / "hook.sock", tres_per_node="gpu:64")
+        assert reply["action"] == "reject"
+        assert reply["errno"] == "2014"
+        assert "no node has 64 GPUs; the largest" in reply["user_msg"]
         assert process.poll() is None

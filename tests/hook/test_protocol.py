@@ -303,6 +303,7 @@ def test_the_request_holds_allowed_and_bounded_fields_only(hook: HookFactory) ->
         "v": "1", "op": "admit", "submit_uid": "1000", "user_id": "1000", "name": "n" * 1024,
         "tres_per_node": "gpu:2", "mem_per_tres": "gpu:1024", "min_nodes": "2",
         "ntasks_per_node": "4", "min_mem_per_cpu": "2048", "comment": job["comment"],
+        "time_limit": "unlimited",
     }  # fmt: skip
 
 
@@ -499,3 +500,23 @@ def test_a_job_that_is_moved_gets_its_own_features_back(
     assert job_desc["features"] == (expected or change.get("features"))
     plain = it.lua.table_from({**record, "admin_comment": None})
     assert modify(it.lua.globals().job_desc(it.lua.table_from(change)), plain, None, uid) == 0
+
+
+def test_what_passes_into_a_closed_partition_is_judged_all_the_same(hook: HookFactory) -> None:
+    """Only a refusal counts, by Slurm's number; whatever else is answered, it passes as it is."""
+    job = {"tres_per_node": "gres:gpu:9", "partition": "accel", "req_nodes": "nv1"}
+    h = hook("reject")
+    seen = h.submit(dict(job), {"action": "reject", "errno": "2014", "user_msg": "no such"})
+    assert seen["rc"] == 2014
+    assert h.texts("user") == ["slurm-het: no such"]
+    assert dict(parse_qsl(h.texts("sent")[0]))["op"] == "judge"
+    for reply in ({"action": "pass", "why": "x"}, ADMIT, "garbage", None):
+        assert h.submit(dict(job), reply) == job | {"rc": 0}
+    h.submit(job | {"partition": "debug"})
+    assert len(h.texts("sent")) == 5, "a partition that is not ours is Slurm's to judge"
+
+
+@pytest.mark.parametrize("errno", ["", "no", "99999", "-1"])
+def test_a_refusal_without_slurms_number_is_one_all_the_same(hook: HookFactory, errno: str) -> None:
+    seen = hook().submit(dict(GPU_JOB), {"action": "reject", "errno": errno, "why": "x"})
+    assert seen["rc"] == -1

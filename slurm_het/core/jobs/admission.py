@@ -7,14 +7,16 @@ open. What is written into it at its release: planner/updates.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from slurm_het.core.capacity import UNKNOWN, Capacity
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.gres_choice import only_gres
 from slurm_het.core.jobs.mark import decode_comment, encode_comment
+from slurm_het.core.jobs.never import holder, never
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
@@ -26,7 +28,15 @@ from slurm_het.core.jobs.request import (
 )
 from slurm_het.core.model import Classification, Job, Node
 from slurm_het.core.policy import Policy, Pool
-from slurm_het.core.reasons import ForReservation, NoFittingDevice, Reason, Unreadable
+from slurm_het.core.reasons import (
+    ForReservation,
+    Never,
+    NoFittingDevice,
+    NoPoolHolds,
+    NotOurs,
+    Reason,
+    Unreadable,
+)
 from slurm_het.core.reservations.closings import inside_named
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import combine, parse_features
@@ -57,7 +67,17 @@ class Passed:
     why: Reason
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Slurm could never start the job, and plain Slurm would refuse it."""
+
+    why: Never
+
+
 Admission = Admitted | Passed
+Holds = Callable[[str, frozenset[str]], bool]
+"""Whether a partition's nodes with devices of some types could ever hold the job."""
+Verdict = Admission | Refused
 
 
 class _Fit(NamedTuple):
@@ -77,13 +97,23 @@ class _Fit(NamedTuple):
         return cls(types, partitions, tuple(inside), tuple(outside))
 
 
-def admit_message(sent: Mapping[str, str], policy: Policy, inventory: Inventory) -> Admission:
-    """`admit` for the hook's message: a request that cannot be read passes as it is."""
+def admit_message(
+    sent: Mapping[str, str], policy: Policy, inventory: Inventory, capacity: Capacity = UNKNOWN
+) -> Verdict:
+    """`admit` for the hook's message: a request that cannot be read passes as it is.
+
+    What plain Slurm would refuse is refused, as far as the `capacity` is known. With the `op` judge
+    that is all there is to say: the job stays as it is for another reason.
+    """
     try:
         request = from_message(sent)
     except HetError as error:
         return Passed(Unreadable(error.message))
-    return admit(request, policy, inventory)
+    if why := never(sent, request, capacity, policy):
+        return Refused(why)
+    if sent.get("op") == "judge":
+        return Passed(NotOurs())
+    return admit(request, policy, inventory, holder(sent, request, capacity, policy))
 
 
 def admit_record(job: Job, script: str, policy: Policy, inventory: Inventory) -> Admission:
@@ -116,8 +146,14 @@ def admit_anew(
     return admit(request, policy, inventory)
 
 
-def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admission:
-    """Decide on a job: it passes as it is, or goes to the intake with these fields."""
+def admit(
+    request: JobRequest, policy: Policy, inventory: Inventory, holds: Holds = lambda *_: True
+) -> Admission:
+    """Decide on a job: it passes as it is, or goes to the intake with these fields.
+
+    `holds` says whether a partition's nodes with devices of some types could ever hold it. What it
+    was read as counts for nothing where only other devices could.
+    """
     try:
         parse_features(request.features)
     except HetError as error:
@@ -125,11 +161,18 @@ def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admissio
     if names := request.gres.under_two_names(policy):
         return Passed(Unreadable(f"{names} are two names of the same devices here: use one"))
     what = classify(request, policy, inventory)
-    types = fitting_types(what, inventory.types, policy)
-    largest = {p.partition: inventory.largest_of(p.partition) for p in policy.pools}
-    pools = fitting_pools(what, types, largest, policy, request.least_on_a_node(policy))
+    types, pools = _fitting(request, what, policy, inventory)
     if not pools:
         return Passed(NoFittingDevice(what.evidence))
+    able = tuple(p for p in pools if holds(p.partition, types))
+    if not able:
+        remark = f"nothing else could hold it than what is no {'|'.join(what.vendors) or 'fit'}"
+        what = replace(what, vendors=(), types=(), evidence=(*what.evidence, remark))
+        types, pools = _fitting(request, what, policy, inventory)
+        able = tuple(p for p in pools if holds(p.partition, types))
+    if not able:
+        return Passed(NoPoolHolds())
+    pools = able
     if request.reservation:
         pairs = inside_named(request.reservation, inventory)
         if not any((p.partition, t) in pairs for p in pools for t in types):
@@ -146,6 +189,16 @@ def admit(request: JobRequest, policy: Policy, inventory: Inventory) -> Admissio
         fields["features"] = features
     fields["admin_comment"] = encode_comment(what, request.original)
     return Admitted(fields, what)
+
+
+def _fitting(
+    request: JobRequest, what: Classification, policy: Policy, inventory: Inventory
+) -> tuple[frozenset[str], tuple[Pool, ...]]:
+    """The device types and the pools for what it was read as."""
+    types = fitting_types(what, inventory.types, policy)
+    largest = {p.partition: inventory.largest_of(p.partition) for p in policy.pools}
+    least = request.least_on_a_node(policy)
+    return types, fitting_pools(what, types, largest, policy, least)
 
 
 def _tres_fields(

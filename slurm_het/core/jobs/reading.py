@@ -12,10 +12,10 @@ from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.gres_choice import as_admitted, choose_gres, may_rewrite
 from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.pool_defaults import as_in_the_pools
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
-from slurm_het.core.jobs.request import ALL_MEMORY, GresRequests, gres_of, registered
+from slurm_het.core.jobs.request import GresRequests, gres_of, registered
 from slurm_het.core.jobs.waits import begins_later, slurm_waits
-from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import (
     Classification,
     Job,
@@ -225,7 +225,8 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
         pools = tuple(p for p in pools if any((p.partition, t) in pairs for t in types))
         if not pools:
             return _handover(job, ForReservation(job.reservation), facts)
-    job, pools = _as_in_the_pools(job, pools, facts)
+    there = as_in_the_pools(job, pools, facts.partitions, facts.policy.intake_partition)
+    job, pools = there.job, there.pools
     asked = _before_release(job, written, types, facts)
     names = {p.partition for p in pools}
     largest = facts.largest_node(job.features, names, types)
@@ -238,36 +239,12 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     rewritten = asked is not written and not demand.takes_share
     magnets = () if job.reservation else magnets_of(job, facts.magnets)
     task = _make_task(job, what, demand, types, usable.partitions)
-    task = replace(task, rewritten=rewritten, magnets=magnets)
+    minutes = there.minutes(usable.partitions)
+    task = replace(
+        task, rewritten=rewritten, magnets=magnets, minutes=minutes, time_limits=there.time_limits
+    )
     may = facts.rewrites_gres and may_rewrite(task, asked, facts.policy)
     return replace(task, rewrites=facts.rewrites(task)) if may else task
-
-
-def _as_in_the_pools(
-    job: Job, pools: tuple[Pool, ...], facts: ClusterFacts
-) -> tuple[Job, tuple[Pool, ...]]:
-    """The job as Slurm will see it in the pools, if its user left its host memory open.
-
-    There each partition's own default counts. (Where one has none, it would get all of a node's: a
-    pool with a default is better.)
-    """
-    if job.memory_per_node_mib != 0:
-        return job, pools
-    mark = decode_comment(job.admin_comment)
-    if mark is None or ALL_MEMORY in mark.original:
-        return job, pools
-    known = [(pool, facts.partitions.get(pool.partition)) for pool in pools]
-    giving = [(pool, p.memory) for pool, p in known if p and any(p.memory)]
-    if not giving:
-        return job, pools
-    most = MemoryDefaults(*map(max, zip(*(memory for _, memory in giving), strict=True)))
-    there = replace(
-        job,
-        memory_per_node_mib=None if most.per_gpu or most.per_cpu else most.per_node,
-        memory_per_gpu_mib=most.per_gpu or None,
-        memory_per_cpu_mib=None if most.per_gpu else most.per_cpu or None,
-    )
-    return there, tuple(pool for pool, _ in giving)
 
 
 def _needs(what: Classification) -> tuple[str, ...]:

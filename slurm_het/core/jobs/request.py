@@ -20,6 +20,10 @@ TRES_FIELDS = ("tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socke
 ALL_MEMORY = "pn_min_memory"
 """Slurm's name of the field that is 0 for --mem=0: its record of the job does not tell that from a
 job whose user left the memory open."""
+TIME_LIMIT = "time_limit"
+"""Slurm's name of the field; it stands in JobRequest.original, empty, where the user gave none."""
+CPUS_PER_TASK, CPUS_PER_TRES, TIME_MIN = "cpus_per_task", "cpus_per_tres", "time_min"
+"""Slurm's names of what stands there where the user gave it: no record of the job tells that."""
 MAX_DIGITS = 11
 """A longer number in the hook's message is none of Slurm's."""
 
@@ -83,7 +87,7 @@ class JobRequest:
     nodes it asks for at least, `nodes_max` how many at the most (0: any number), `reservation` the
     one of Slurm's that it is for; `asked` what its user has asked for since. `original` has the
     user's own text of the fields that admission may replace, by Slurm's names of them and without
-    the empty ones: it is kept in the job.
+    the empty ones, and what of the partition's defaults he left open: it is kept in the job.
     """
 
     user: str
@@ -127,12 +131,14 @@ def from_message(sent: Mapping[str, str]) -> JobRequest:
         features=sent.get("features", ""),
         comment=sent.get("comment", ""),
         gres=GresRequests(*(gres.parse(sent.get(field, "")) for field in TRES_FIELDS)),
-        nodes=_number(sent.get("min_nodes", ""), 1),
+        nodes=number_of(sent.get("min_nodes", ""), 1),
         script=read_script(sent.get("script", "")),
         original={f: sent[f] for f in ("partition", "features", *TRES_FIELDS) if sent.get(f)}
-        | {f: "0" for f in (ALL_MEMORY,) if sent.get(f) == "0"},
+        | {f: "0" for f in (ALL_MEMORY,) if sent.get(f) == "0"}
+        | {f: sent[f] for f in (CPUS_PER_TASK, CPUS_PER_TRES, TIME_MIN) if sent.get(f)}
+        | {f: "" for f in (TIME_LIMIT,) if not sent.get(f)},
         reservation=sent.get("reservation", ""),
-        nodes_max=_number(sent.get("max_nodes", ""), 0),
+        nodes_max=number_of(sent.get("max_nodes", ""), 0),
     )
 
 
@@ -179,5 +185,6 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
 
 
-def _number(text: str, default: int) -> int:
+def number_of(text: str, default: int) -> int:
+    """A number of the hook's message."""
     return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else default

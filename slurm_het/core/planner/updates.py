@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from slurm_het.core.memory_defaults import TimeLimits
 from slurm_het.core.model import Job, Placement
 from slurm_het.core.policy import Policy
 
 
-def release_fields(placement: Placement, job: Job, wanted: str = "") -> dict[str, str]:
+def release_fields(
+    placement: Placement, job: Job, wanted: str = "", limits: TimeLimits = ()
+) -> dict[str, str]:
     """The fields of the one update that starts a job where the plan says.
 
     They name another partition than the job is in, so that Slurm refuses the update as a whole if
     the job has started meanwhile; `ReqNodeList` alone would shrink it. `wanted` is the GRES that it
-    must ask for there, if that is another than it does.
+    must ask for there, if that is another than it does; `limits` are a task's time_limits.
     """
     fields = {
         "Partition": placement.partition,
@@ -23,6 +26,9 @@ def release_fields(placement: Placement, job: Job, wanted: str = "") -> dict[str
         fields = {"NumNodes": str(len(placement.nodes)), **fields}
     if wanted and job.tres_per_job:
         fields["TresPerJob"] = ""  # else "with and without type identification" (24.11, 26.05)
+    for partition, minutes in limits:
+        if partition == placement.partition and minutes != job.time_limit_minutes:
+            fields["TimeLimit"] = "UNLIMITED" if minutes is None else str(minutes)
     return fields | ({"Gres": wanted} if wanted else {})
 
 

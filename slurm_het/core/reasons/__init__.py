@@ -31,6 +31,15 @@ from slurm_het.core.reasons.job import (
     waits_in_the_gate,
 )
 from slurm_het.core.reasons.limit import AtLimit
+from slurm_het.core.reasons.never import (
+    Never,
+    NodeHasNot,
+    NoNodeHas,
+    NoPoolHolds,
+    NotOurs,
+    NotSoMany,
+    PartitionNever,
+)
 from slurm_het.core.reasons.node import Misfit, Unfit
 from slurm_het.core.reasons.order import (
     All,
@@ -80,17 +89,24 @@ __all__ = [
     "MovedAway",
     "NamesNodes",
     "NeedsWholeNode",
+    "Never",
     "NoAccelerator",
     "NoCandidate",
     "NoFittingDevice",
+    "NoNodeHas",
+    "NoPoolHolds",
     "NoSuchPartition",
     "NoUsablePool",
+    "NodeHasNot",
     "NodeTaken",
     "NodesTooSmall",
     "NotLookedAt",
+    "NotOurs",
+    "NotSoMany",
     "NotTogether",
     "OpensLater",
     "OutOfTime",
+    "PartitionNever",
     "PartitionRefuses",
     "PlacedByNobody",
     "PlacedBySlurm",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.jobs.admission import Admission, Admitted, Passed, admit_message
+from slurm_het.core.jobs.admission import Admitted, Passed, Verdict, admit_message
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.mark import MAX_COMMENT, decode_comment, encode_comment
 from slurm_het.core.model import SCENARIOS, Classification, Placement
@@ -19,7 +19,7 @@ from slurm_het.daemon.hook_process import offer
 from tests.support.world import gated, inventory, policy, running
 
 
-def answer_to(**sent: str) -> Admission:
+def answer_to(**sent: str) -> Verdict:
     """The answer for a submission of one GPU, unless the fields say otherwise."""
     if not any(key.startswith("tres_") for key in sent):
         sent["tres_per_node"] = "gpu:1"
@@ -50,6 +50,7 @@ def test_an_accelerator_job_goes_to_the_intake_with_its_classification() -> None
         "partition": "train-amd",
         "features": "mi300x",
         "tres_per_node": "gpu:1",
+        "time_limit": "",
     }
 
 

@@ -26,7 +26,9 @@ def test_both_readers_give_the_same_record(sent: dict[str, str], nodes: int) -> 
     fields = {("user" if key == "user_name" else key): text for key, text in sent.items()}
     script = fields.pop("script")
     job = Job(1, nodes_min=nodes, **fields)  # type: ignore[arg-type]
-    assert from_record(job, script) == from_message(sent | {"min_nodes": str(nodes)})
+    assert from_record(job, script) == from_message(
+        sent | {"min_nodes": str(nodes), "time_limit": "60"}
+    )
 
 
 def test_each_option_asks_for_itself() -> None:
@@ -41,7 +43,9 @@ def test_the_users_own_text_is_kept_where_it_may_be_replaced() -> None:
     request = from_message(
         {"partition": "accel", "features": "", "tres_per_node": "gpu:no_consume:2", "name": "x"}
     )
-    assert request.original == {"partition": "accel", "tres_per_node": "gpu:no_consume:2"}
+    assert request.original == {
+        "partition": "accel", "tres_per_node": "gpu:no_consume:2", "time_limit": "",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

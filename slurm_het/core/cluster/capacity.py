@@ -1,0 +1,59 @@
+"""From Slurm's records to what its nodes could hold if nothing ran and none were down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from slurm_het.core.capacity import Capacity, NodeKind, PartitionBounds
+from slurm_het.core.cluster.inventory import bare_devices, read_gres
+from slurm_het.core.model import NodeRecord, Snapshot
+from slurm_het.core.policy import Policy
+
+
+def capacity_of(snapshot: Snapshot, policy: Policy) -> Capacity:
+    """The capacity of all nodes, those of state FUTURE with them, as Slurm counts at submit."""
+    alike: dict[object, list[NodeRecord]] = {}
+    nodes, cpus = Counter[str](), Counter[str]()
+    for record in (*snapshot.nodes, *snapshot.future):
+        for name in record.partitions:
+            nodes[name] += 1
+            cpus[name] += record.configured[0] or record.cpus
+        like = (
+            record.gres, record.partitions, record.features, record.configured,
+            record.cpus, record.memory_mib, record.threads_per_core,
+        )  # fmt: skip
+        alike.setdefault(like, []).append(record)
+    partitions = {
+        p.name: PartitionBounds(
+            nodes[p.name], cpus[p.name], p.max_minutes, p.max_nodes, p.max_memory_per_node_mib
+        )
+        for p in snapshot.partitions
+    }
+    kinds = (_kind(records, policy) for records in alike.values())
+    return Capacity(tuple(k for k in kinds if k.devices), partitions, snapshot.submit_rules)
+
+
+def _kind(records: Sequence[NodeRecord], policy: Policy) -> NodeKind:
+    """The kind of nodes that are alike."""
+    first = records[0]
+    cpus, memory_mib = first.configured
+    return NodeKind(
+        names=tuple(record.name for record in records),
+        partitions=first.partitions,
+        features=first.features,
+        devices=_devices(first, policy),
+        cpus=cpus or first.cpus,
+        memory_mib=memory_mib or first.memory_mib,
+        threads=max(1, first.threads_per_core),
+        types=frozenset(device.type for device in bare_devices(first, policy, [])),
+    )
+
+
+def _devices(record: NodeRecord, policy: Policy) -> tuple[tuple[str, int], ...]:
+    counts = Counter[str]()
+    for item in read_gres(record.gres, "", []):
+        known = policy.gres.get(item.name)
+        if known and not known.shared:
+            counts[f"{item.name}:{item.type}" if item.type else item.name] += item.count
+    return tuple(counts.items())

@@ -1,0 +1,332 @@
+"""What no node can ever hold, or no partition ever allows, is refused at submit as by plain Slurm.
+
+In a DOWN partition, as the intake is, Slurm from 24.11 on looks at no node at submit: such a job
+would wait for ever. So the hook says what Slurm would say of the partitions that the user named.
+Here is only what is certain, of nodes in any state; whatever is not certain is not refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from slurm_het.core.capacity import Capacity, NodeKind, PartitionBounds
+from slurm_het.core.jobs.request import GresRequests, JobRequest, number_of
+from slurm_het.core.policy import Policy
+from slurm_het.core.reasons.base import few
+from slurm_het.core.reasons.never import (
+    MEMORY,
+    NODE_COUNT,
+    TIME_LIMIT,
+    TOO_MANY_CPUS,
+    Never,
+    NodeHasNot,
+    NoNodeHas,
+    NotSoMany,
+    PartitionNever,
+)
+from slurm_het.core.syntax import gres, hostlist
+from slurm_het.core.syntax.constraint import parse_features
+from slurm_het.core.syntax.gres import Gres
+from slurm_het.errors import HetError
+
+MAX_NAMES = 1000
+"""The hook sends so much of --exclude; what may be cut is not heeded."""
+_COUNT = re.compile(r"([\w.-]{1,64})\*(\d{1,6})")
+_COUNTED = re.compile(r"\[?[\w.-]{1,64}\*\d{1,6}(?:&[\w.-]{1,64}\*\d{1,6})*\]?")
+MAX_NODES = 1 << 30
+"""More than there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSize:
+    """How large a job is at least, by the hook's message; 0 is not told, and holds anywhere.
+
+    `cpus` is the least in all, the others of CPUs and memory (MiB) are of a node, a CPU, a device.
+    """
+
+    devices: GresRequests
+    nodes: int
+    nodes_max: int
+    tasks: int
+    cpus: int
+    cpus_on_node: int
+    cpus_per_device: int
+    memory_mib: int
+    memory_per_cpu_mib: int
+    memory_per_device_mib: int
+    minutes: int
+    threads: int
+    excluded: frozenset[str]
+    named: frozenset[str]
+    features: str
+
+    @property
+    def devices_on_node(self) -> int:
+        """How many devices each of its nodes must have."""
+        own = self.devices.node + self.devices.task + self.devices.socket
+        return max((item.count for item in own), default=1)
+
+
+def size_of_message(sent: Mapping[str, str], request: JobRequest, policy: Policy) -> JobSize:
+    """Read the hook's message."""
+
+    def told(field: str) -> int:
+        return number_of(sent.get(field, ""), 0)
+
+    whole = (
+        tuple(g for g in items if g.count > 0 and _is_whole(g, policy))
+        for items in request.gres.registered(policy).counted()
+    )
+    per_node = max(told("pn_min_cpus"), told("cpus_per_task"))
+    return JobSize(
+        devices=GresRequests(*whole),
+        nodes=request.nodes,
+        nodes_max=request.nodes_max,
+        tasks=told("num_tasks"),
+        cpus=told("min_cpus"),
+        cpus_on_node=per_node,
+        cpus_per_device=_per_device(sent.get("cpus_per_tres", "")),
+        memory_mib=told("pn_min_memory"),
+        memory_per_cpu_mib=told("min_mem_per_cpu"),
+        memory_per_device_mib=_per_device(sent.get("mem_per_tres", "")),
+        minutes=told("time_limit"),
+        threads=told("threads_per_core"),
+        excluded=_names(sent.get("exc_nodes", "")),
+        named=_names(sent.get("req_nodes", "")),
+        features=request.features,
+    )
+
+
+def never(
+    sent: Mapping[str, str], request: JobRequest, capacity: Capacity, policy: Policy
+) -> Never | None:
+    """Why plain Slurm would refuse the job; None if it would not, or that is not certain.
+
+    Slurm tests neither a job that is submitted held, nor do we one in a reservation.
+    """
+    if not capacity.kinds or sent.get("priority") == "0" or request.reservation:
+        return None
+    size = size_of_message(sent, request, policy)
+    named = request.partitions or (policy.intake_partition, *(p.partition for p in policy.pools))
+    if any(name not in capacity.partitions for name in named):
+        return None
+    limits = {name: _beyond(size, name, capacity.partitions[name]) for name in named}
+    broken = [limit for limit in limits.values() if limit]
+    if broken and capacity.rules.enforces not in ("ANY", "ALL"):
+        return None  # the limit lets it wait then, whatever the nodes have
+    if broken and request.partitions and capacity.rules.enforces == "ALL":
+        return broken[0]
+    first: Never | None = None
+    for name, limit in limits.items():
+        why = limit or _unable(size, name, capacity, policy)
+        if not why:
+            return None
+        first = first or why
+    return first
+
+
+def holder(
+    sent: Mapping[str, str], request: JobRequest, capacity: Capacity, policy: Policy
+) -> Callable[[str, frozenset[str]], bool]:
+    """Tells whether a partition's nodes with devices of these types could ever hold the job.
+
+    Of what is not known it is said that they could.
+    """
+    size = size_of_message(sent, request, policy)
+
+    def holds(partition: str, types: frozenset[str]) -> bool:
+        return not capacity.kinds or not _unable(size, partition, capacity, policy, types)
+
+    return holds
+
+
+def _beyond(size: JobSize, name: str, bounds: PartitionBounds) -> PartitionNever | None:
+    """What of a partition's size and limits the job is beyond; Slurm looks at these first."""
+    nodes = bounds.nodes if bounds.max_nodes is None else min(bounds.nodes, bounds.max_nodes)
+    limits = (
+        (size.minutes, bounds.max_minutes, "min", TIME_LIMIT),
+        (size.nodes, nodes, "nodes", NODE_COUNT),
+        (size.cpus, bounds.cpus, "CPUs", TOO_MANY_CPUS),
+        (size.memory_mib, bounds.max_memory_mib, "MiB on a node", MEMORY),
+    )
+    for asked, most, unit, number in limits:
+        if most is not None and asked > most:
+            return PartitionNever(f"{asked} {unit}", name, str(most), number)
+    return None
+
+
+class _Ask(NamedTuple):
+    """One thing that each node must have: as people read it, how much, how much each kind has."""
+
+    text: str
+    least: int
+    has: Sequence[int]
+    told: Callable[[int], str] = str
+
+
+def _unable(
+    size: JobSize,
+    partition: str,
+    capacity: Capacity,
+    policy: Policy,
+    types: frozenset[str] | None = None,
+) -> Never | None:
+    """Why no nodes of a partition (with devices of these types) can hold the job, whatever runs."""
+    within = "" if partition == policy.intake_partition else partition
+    kinds = [k for k in capacity.kinds if partition in k.partitions]
+    if types is not None:
+        kinds = [k for k in kinds if types & k.types]
+    if size.excluded:
+        kept = (
+            replace(k, names=tuple(n for n in k.names if n not in size.excluded)) for k in kinds
+        )
+        kinds = [k for k in kept if k.names]
+    if not kinds:
+        return NoNodeHas("a device and is not in --exclude", within)
+    allowed = _with_features(size.features, kinds)
+    if not allowed:
+        return NoNodeHas(f"the features {size.features!r}", within)
+    able = allowed
+    for ask in _asks(size, allowed):
+        held = {id(kind) for kind, has in zip(allowed, ask.has, strict=True) if has >= ask.least}
+        before, able = able, [kind for kind in able if id(kind) in held]
+        for kind in before:
+            if id(kind) not in held and (names := size.named.intersection(kind.names)):
+                return NodeHasNot(min(names), ask.text)
+        if not able:
+            return _no_node(ask, allowed, before, within, policy)
+    return _not_together(size, able, within, capacity)
+
+
+def _no_node(
+    ask: _Ask, kinds: Sequence[NodeKind], before: Sequence[NodeKind], within: str, policy: Policy
+) -> NoNodeHas:
+    """Of the nodes that have all else (`before`), the largest, and what it has."""
+    mine = {id(kind) for kind in before}
+    had, largest = max(
+        ((has, kind) for has, kind in zip(ask.has, kinds, strict=True) if id(kind) in mine),
+        key=lambda pair: pair[0],
+    )
+    if not had:  # a type that none of them has
+        there = sorted({text.partition(":")[2] or text for k in before for text, _ in k.devices})
+        return NoNodeHas(ask.text, within, few(there))
+    pools = [p.partition for p in policy.pools if p.partition in largest.partitions]
+    where = f"{pools[0]}: {few(largest.names)}" if pools else few(largest.names)
+    return NoNodeHas(ask.text, within, where, ask.told(had))
+
+
+def _with_features(text: str, kinds: Sequence[NodeKind]) -> list[NodeKind]:
+    try:
+        wanted = parse_features(text)
+    except HetError:
+        return list(kinds)  # with counts, for one
+    return [kind for kind in kinds if wanted.allows(kind.features)]
+
+
+def _asks(size: JobSize, kinds: Sequence[NodeKind]) -> Iterator[_Ask]:
+    of_all = [replace(item, count=1) for item in size.devices.job]
+    for item in (*size.devices._replace(job=()).all(), *of_all):
+        has = [_count(kind, item) for kind in kinds]
+        yield _Ask(_devices(item.count, item), item.count, has)
+    cpus = max(size.cpus_on_node, size.cpus_per_device * size.devices_on_node)
+    if cpus:
+        yield _Ask(f"{cpus} CPUs", cpus, [kind.cpus for kind in kinds])
+    memory = max(
+        size.memory_mib,
+        size.memory_per_cpu_mib * max(1, size.cpus_on_node),
+        size.memory_per_device_mib * size.devices_on_node,
+    )
+    if size.threads:
+        has = [kind.threads for kind in kinds]
+        yield _Ask(f"{size.threads} threads in a core", size.threads, has)
+    if memory:
+        has = [kind.memory_mib for kind in kinds]
+        yield _Ask(f"{_gib(memory)} of memory", memory, has, _gib)
+
+
+def _not_together(
+    size: JobSize, able: Sequence[NodeKind], within: str, capacity: Capacity
+) -> NotSoMany | None:
+    """Why those that could each hold a part of it are too few, or have too little."""
+    for feature, count in _counted_features(size.features):
+        have = sum(len(kind.names) for kind in able if feature in kind.features)
+        if have < count:
+            return NotSoMany(f"{count} nodes with {feature}", f"{have} such", within)
+    nodes = sum(len(kind.names) for kind in able)
+    if size.nodes > nodes:
+        return NotSoMany(f"{size.nodes} such nodes", f"{nodes} of them", within)
+    for item in size.devices.job:
+        most = size.nodes_max if capacity.rules.bounds_gpus else 0
+        total = _total(((_count(kind, item), len(kind.names)) for kind in able), most)
+        if total < item.count:
+            on = f" on {most} nodes" if most else ""
+            return NotSoMany(_devices(item.count, item) + on, str(total), within)
+    for item in size.devices.task:
+        lots = _total(((_count(k, item) // item.count, len(k.names)) for k in able), size.nodes_max)
+        if lots < size.tasks:
+            asked = f"{size.tasks} tasks with {_devices(item.count, item)} each"
+            return NotSoMany(asked, f"room for {lots}", within)
+    cpus = max(size.cpus, size.cpus_per_device * sum(i.count for i in size.devices.job))
+    total = _total(((kind.cpus, len(kind.names)) for kind in able), size.nodes_max)
+    if cpus > total:
+        on = f" on {size.nodes_max} nodes" if size.nodes_max else ""
+        return NotSoMany(f"{cpus} CPUs{on}", str(total), within)
+    return None
+
+
+def _counted_features(text: str) -> list[tuple[str, int]]:
+    """The features and counts of `[a100*3&l40s*1]`; none of anything else."""
+    if not _COUNTED.fullmatch(text):
+        return []
+    return [(name, int(count)) for name, count in _COUNT.findall(text)]
+
+
+def _total(amounts: Iterable[tuple[int, int]], nodes: int) -> int:
+    """The total of (amount, how many nodes have it), of the largest so many nodes; 0: of all."""
+    total, left = 0, nodes or MAX_NODES
+    for amount, count in sorted(amounts, reverse=True):
+        total += amount * min(left, count)
+        left -= min(left, count)
+    return total
+
+
+def _count(kind: NodeKind, item: Gres) -> int:
+    """How many devices of a node a request reaches. Slurm takes a type as it is written."""
+    wanted = f"{item.name}:{item.type}" if item.type else ""
+    return sum(
+        count
+        for gres_text, count in kind.devices
+        if gres_text == wanted or (not wanted and gres_text.partition(":")[0] == item.name)
+    )
+
+
+def _devices(count: int, item: Gres) -> str:
+    if item.type:
+        return f"{count} {item.type}"
+    noun = "GPU" if item.name == "gpu" else item.name
+    return f"{count} {noun}s" if count != 1 and item.name == "gpu" else f"{count} {noun}"
+
+
+def _gib(mib: int) -> str:
+    return f"{mib / 1024:.4g} GiB"
+
+
+def _is_whole(item: Gres, policy: Policy) -> bool:
+    known = policy.gres.get(item.name)
+    return bool(known and not known.shared)
+
+
+def _per_device(text: str) -> int:
+    """The amount of `gpu:4`; 0 where nothing is told, or it cannot be read."""
+    try:
+        items = gres.parse(text)
+    except HetError:
+        return 0
+    return max((item.count for item in items if item.name == "gpu"), default=0)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(hostlist.expand_readable(text)) if len(text) < MAX_NAMES else frozenset()

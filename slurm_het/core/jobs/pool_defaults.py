@@ -1,0 +1,119 @@
+"""What a user left open of memory, CPUs and time: each pool's partition has defaults of its own.
+
+Slurm applies those of the partition where a job is tested: of memory and CPUs after a move too, but
+not of time. A time limit that the intake gave stays, and one that nobody gave becomes MaxTime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from slurm_het.core.jobs.mark import Mark, decode_comment
+from slurm_het.core.jobs.request import (
+    ALL_MEMORY,
+    CPUS_PER_TASK,
+    CPUS_PER_TRES,
+    TIME_LIMIT,
+    TIME_MIN,
+    number_of,
+)
+from slurm_het.core.memory_defaults import MemoryDefaults, TimeLimits
+from slurm_het.core.model import Job, Partition
+from slurm_het.core.policy import Pool
+
+
+class InPools(NamedTuple):
+    """A job as Slurm will see it in the pools, and the pools that suit it so.
+
+    `time_limits` are the limits that it is to be given by pool, where its user left that open. Then
+    the job itself has one that no pool refuses: the least of them, or its --time-min.
+    """
+
+    job: Job
+    pools: tuple[Pool, ...]
+    time_limits: TimeLimits = ()
+    shortens: bool = False
+
+    def minutes(self, usable: Iterable[str]) -> int | None:
+        """The minutes to plan with in these of the pools; None is no limit.
+
+        Of a job with --time-min the least: Slurm's backfill shortens it to what fits.
+        """
+        if self.shortens or not self.time_limits:
+            return self.job.time_limit_minutes
+        found = [minutes for pool, minutes in self.time_limits if pool in usable]
+        return max((m for m in found if m is not None), default=None) if None not in found else None
+
+
+def as_in_the_pools(
+    job: Job, pools: tuple[Pool, ...], partitions: Mapping[str, Partition], intake: str
+) -> InPools:
+    """The job with the pools' defaults for what the hook has marked as left open by its user."""
+    mark = decode_comment(job.admin_comment)
+    if mark is None:
+        return InPools(job, pools)
+    job, pools = _with_memory(job, mark, pools, partitions)
+    known = [p for pool in pools if (p := partitions.get(pool.partition))]
+    if not {CPUS_PER_TASK, CPUS_PER_TRES} & mark.original.keys():
+        most = max((p.cpus_per_gpu for p in known), default=0)
+        job = replace(job, cpus_per_gpu=most or job.cpus_per_gpu)
+    if least := _time_min(job, mark):
+        limits = tuple((p.name, _within(job.time_limit_minutes, p)) for p in known)
+        return InPools(replace(job, time_limit_minutes=least), pools, limits, shortens=True)
+    if not known or not _time_is_open(job, mark, (partitions.get(intake), *partitions.values())):
+        return InPools(job, pools)
+    limits = tuple((p.name, time_limit_in(p)) for p in known)
+    shortest = min((m for _, m in limits if m is not None), default=None)
+    return InPools(replace(job, time_limit_minutes=shortest), pools, limits)
+
+
+def time_limit_in(partition: Partition) -> int | None:
+    """The minutes that a job without a time limit gets in a partition; None is no limit."""
+    if partition.default_minutes is not None:
+        return partition.default_minutes
+    return partition.max_minutes
+
+
+def _time_min(job: Job, mark: Mark) -> int:
+    """The minutes of --time-min, if its limit is longer; else 0."""
+    least = number_of(mark.original.get(TIME_MIN, ""), 0)
+    return least if job.time_limit_minutes is None or least < job.time_limit_minutes else 0
+
+
+def _within(minutes: int | None, partition: Partition) -> int | None:
+    """A time limit, shortened to the partition's MaxTime."""
+    found = [m for m in (minutes, partition.max_minutes) if m is not None]
+    return min(found, default=None)
+
+
+def _time_is_open(job: Job, mark: Mark, partitions: Iterable[Partition | None]) -> bool:
+    """Whether its user gave no time: neither at submit nor by an update since."""
+    if mark.original.get(TIME_LIMIT) != "":
+        return False
+    given = job.time_limit_minutes
+    return given is None or any(p and time_limit_in(p) == given for p in partitions)
+
+
+def _with_memory(
+    job: Job, mark: Mark, pools: tuple[Pool, ...], partitions: Mapping[str, Partition]
+) -> tuple[Job, tuple[Pool, ...]]:
+    """The job with the pools' defaults of host memory.
+
+    (Where a partition has none, it would get all of a node's: a pool with a default is better.)
+    """
+    if job.memory_per_node_mib != 0 or ALL_MEMORY in mark.original:
+        return job, pools
+    known = [(pool, partitions.get(pool.partition)) for pool in pools]
+    giving = [(pool, p.memory) for pool, p in known if p and any(p.memory)]
+    if not giving:
+        return job, pools
+    most = MemoryDefaults(*map(max, zip(*(memory for _, memory in giving), strict=True)))
+    there = replace(
+        job,
+        memory_per_node_mib=None if most.per_gpu or most.per_cpu else most.per_node,
+        memory_per_gpu_mib=most.per_gpu or None,
+        memory_per_cpu_mib=None if most.per_gpu else most.per_cpu or None,
+    )
+    return there, tuple(pool for pool, _ in giving)

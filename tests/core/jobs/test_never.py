@@ -1,0 +1,175 @@
+"""What is refused at submit: the verdicts of real Slurm (22.05, 24.11, 26.05), case by case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slurm_het.core.capacity import UNKNOWN, Capacity, SubmitRules
+from slurm_het.core.cluster.capacity import capacity_of
+from slurm_het.core.jobs.admission import Admitted, Passed, Refused, admit_message
+from slurm_het.core.model import NodeRecord, Partition, Snapshot
+from slurm_het.core.reasons import NoPoolHolds
+from tests.support.world import inventory, policy
+
+ACCEL = "accel"
+
+
+def node(name: str, gres: str, pool: str, memory_gib: int) -> NodeRecord:
+    return NodeRecord(
+        name, "DOWN*", gres, 64, memory_mib=memory_gib * 1024 - 8000,
+        configured=(64, memory_gib * 1024), partitions=(ACCEL, pool),
+        features=frozenset({gres.split(":")[1], pool}),
+    )  # fmt: skip
+
+
+NODES = (
+    node("a1", "gpu:a100:8,shard:a100:640", "train-nv", 512),
+    node("a2", "gpu:a100:8,shard:a100:640", "train-nv", 512),
+    node("l1", "gpu:l40s:4", "infer-nv", 256),
+    node("l2", "gpu:l40s:4", "infer-nv", 256),
+    node("m1", "gpu:mi300x:8", "train-amd", 512),
+)
+DAY = 24 * 60
+PARTITIONS = (
+    Partition(ACCEL, "DOWN", max_minutes=DAY),
+    Partition("train-nv", max_minutes=DAY),
+    Partition("infer-nv", max_minutes=120),
+    Partition("train-amd", max_minutes=DAY),
+)
+
+
+def capacity(enforces: str = "ANY", *, bounds_gpus: bool = True) -> Capacity:
+    rules = SubmitRules(enforces, bounds_gpus)
+    return capacity_of(Snapshot(0.0, (), NODES, PARTITIONS, submit_rules=rules), policy())
+
+
+def said(sent: dict[str, str], known: Capacity) -> str:
+    """The refusal's sentence; '' if it is not refused."""
+    verdict = admit_message({"partition": ACCEL} | sent, policy(), inventory(), known)
+    return str(verdict.why) if isinstance(verdict, Refused) else ""
+
+
+REFUSED = {
+    "no node has 9 GPUs; the largest (train-nv: a1, a2) has 8": {"tres_per_node": "gpu:9"},
+    "no node has 1 h999; there are a100, l40s, mi300x": {"tres_per_node": "gpu:h999:1"},
+    "no node has 5 l40s; the largest (infer-nv: l1, l2) has 4": {"tres_per_node": "gpu:l40s:5"},
+    "no node of infer-nv has 5 GPUs; the largest (infer-nv: l1, l2) has 4":
+        {"tres_per_node": "gpu:5", "partition": "infer-nv"},
+    "it asks for 33 GPUs, and the nodes have 32": {"tres_per_job": "gpu:33"},
+    "it asks for 17 a100, and the nodes have 16": {"tres_per_job": "gpu:a100:17"},
+    "it asks for 17 GPUs on 2 nodes, and the nodes have 16":
+        {"tres_per_job": "gpu:17", "min_nodes": "1", "max_nodes": "2"},
+    "it asks for 4 tasks with 8 GPUs each, and the nodes have room for 3":
+        {"tres_per_task": "gpu:8", "num_tasks": "4"},
+    "no node has 900 GiB of memory; the largest (train-nv: a1, a2) has 512 GiB":
+        {"tres_per_node": "gpu:1", "pn_min_memory": str(900 * 1024)},
+    "no node has 300 GiB of memory; the largest (infer-nv: l1, l2) has 256 GiB":
+        {"tres_per_node": "gpu:l40s:1", "pn_min_memory": str(300 * 1024)},
+    "no node has 600 GiB of memory; the largest (infer-nv: l1, l2) has 256 GiB":
+        {"tres_per_node": "gpu:l40s:1", "min_mem_per_cpu": str(60 * 1024), "pn_min_cpus": "10"},
+    "no node has 65 CPUs; the largest (train-nv: a1, a2) has 64":
+        {"tres_per_node": "gpu:1", "pn_min_cpus": "65", "min_cpus": "65"},
+    "no node has 160 CPUs; the largest (train-nv: a1, a2) has 64":
+        {"tres_per_node": "gpu:8", "cpus_per_tres": "gpu:20"},
+    "it asks for 160 CPUs on 1 nodes, and the nodes have 64":
+        {"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20", "max_nodes": "1"},
+    "it asks for 4 such nodes, and the nodes have 3 of them":
+        {"tres_per_node": "gpu:8", "min_nodes": "4"},
+    "no node of train-nv has the features 'l40s'":
+        {"tres_per_node": "gpu:1", "features": "l40s", "partition": "train-nv"},
+    "no node of train-nv has a device and is not in --exclude":
+        {"tres_per_node": "gpu:1", "exc_nodes": "a[1-2]", "partition": "train-nv"},
+}  # fmt: skip
+"""Whatever EnforcePartLimits says."""
+
+ENFORCED = {
+    "it asks for 6 nodes, and accel allows 5": {"tres_per_node": "gpu:1", "min_nodes": "6"},
+    "it asks for 321 CPUs, and accel allows 320": {"tres_per_node": "gpu:1", "min_cpus": "321"},
+    "it asks for 1441 min, and accel allows 1440": {"tres_per_node": "gpu:1", "time_limit": "1441"},
+    "it asks for 300 min, and infer-nv allows 120":
+        {"tres_per_node": "gpu:1", "time_limit": "300", "partition": "infer-nv"},
+}  # fmt: skip
+"""With EnforcePartLimits=NO it waits for the partition to change."""
+
+ACCEPTED = (
+    {"tres_per_node": "gpu:8"},
+    {"tres_per_node": "gpu:8", "pn_min_memory": str(512 * 1024), "pn_min_cpus": "64"},
+    {"tres_per_job": "gpu:32"},
+    {"tres_per_job": "gpu:16", "max_nodes": "2"},
+    {"tres_per_task": "gpu:8", "num_tasks": "3"},
+    {"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20"},
+    {"tres_per_node": "gpu:1", "min_nodes": "5", "min_cpus": "320"},
+    {"tres_per_node": "gpu:1", "num_tasks": "1000", "min_cpus": "1"},  # --overcommit
+    {"tres_per_node": "gpu:8", "partition": "infer-nv,train-nv"},
+    {"tres_per_node": "gpu:1", "time_limit": "300", "partition": "infer-nv,train-nv"},
+    {"tres_per_node": "gpu:mi300x:8", "partition": ""},
+    {"tres_per_node": "gpu:64", "priority": "0"},  # --hold
+    {"tres_per_node": "shard:500"},
+    {"tres_per_node": "gpu:0,shard:a100:4"},
+    {"tres_per_node": "gpu:64", "reservation": "r"},
+    {"tres_per_node": "gpu:64", "partition": "nosuch"},
+    {"tres_per_node": "gpu:8", "exc_nodes": "["},
+)
+
+
+@pytest.mark.parametrize("enforces", ["NO", "ANY", "ALL"])
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_what_no_node_holds_is_refused(sentence: str, enforces: str) -> None:
+    assert said(REFUSED[sentence], capacity(enforces)) == sentence
+
+
+@pytest.mark.parametrize("sentence", ENFORCED)
+def test_a_partitions_limit_refuses_if_slurm_enforces_it(sentence: str) -> None:
+    assert said(ENFORCED[sentence], capacity("ANY")) == sentence
+    assert said(ENFORCED[sentence], capacity("ALL")) == sentence
+    assert not said(ENFORCED[sentence], capacity("NO"))
+
+
+def test_with_all_one_of_several_partitions_is_enough() -> None:
+    two = {"tres_per_node": "gpu:1", "time_limit": "300", "partition": "train-nv,infer-nv"}
+    assert said(two, capacity("ALL")) == "it asks for 300 min, and infer-nv allows 120"
+    assert not said(two, capacity("ANY"))
+
+
+def test_a_limit_that_lets_it_wait_hides_what_the_nodes_have() -> None:
+    job = {"tres_per_node": "gpu:64", "time_limit": "2000"}
+    assert not said(job, capacity("NO"))
+
+
+@pytest.mark.parametrize("sent", ACCEPTED, ids=str)
+def test_what_plain_slurm_accepts_is_not_refused(sent: dict[str, str]) -> None:
+    assert said(sent, capacity()) == ""
+
+
+@pytest.mark.parametrize("sent", [*REFUSED.values(), *ENFORCED.values()], ids=str)
+def test_without_a_capacity_nothing_is_refused(sent: dict[str, str]) -> None:
+    assert said(sent, UNKNOWN) == ""
+
+
+def test_26_05_lets_gpus_of_more_nodes_than_allowed_wait() -> None:
+    job = {"tres_per_job": "gpu:9", "max_nodes": "1"}
+    assert said(job, capacity())
+    assert not said(job, capacity(bounds_gpus=False))
+
+
+def test_a_future_node_counts() -> None:
+    more = node("b1", "gpu:a100:16", "train-nv", 512)
+    found = Snapshot(0.0, (), NODES, PARTITIONS, future=(replace(more, state="FUTURE"),))
+    assert not said({"tres_per_node": "gpu:16"}, capacity_of(found, policy()))
+
+
+def test_what_only_others_could_hold_goes_to_them_whatever_its_script_says() -> None:
+    sent = {"tres_per_node": "gpu:8", "exc_nodes": "a[1-2]", "script": "module load cuda"}
+    made = admit_message({"partition": ACCEL} | sent, policy(), inventory(), capacity())
+    assert isinstance(made, Admitted)
+    assert not made.classification.vendors
+    usual = admit_message(sent | {"exc_nodes": ""}, policy(), inventory(), capacity())
+    assert isinstance(usual, Admitted)
+    assert usual.classification.vendors == ("nvidia",)
+
+
+def test_what_only_several_pools_hold_together_stays_as_it_is() -> None:
+    sent = {"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20", "partition": ACCEL}
+    assert admit_message(sent, policy(), inventory(), capacity()) == Passed(NoPoolHolds())

@@ -1,0 +1,92 @@
+"""What a user left open becomes what each pool's partition gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from slurm_het.core.jobs.admission import Admitted, admit_message
+from slurm_het.core.jobs.pool_defaults import InPools, as_in_the_pools
+from slurm_het.core.model import Job, Partition, Placement
+from slurm_het.core.planner.updates import release_fields
+from tests.support.world import gated, inventory, policy
+
+PARTITIONS = {
+    p.name: p
+    for p in (
+        Partition("accel", default_minutes=10, max_minutes=600),
+        Partition("train-nv", default_minutes=30, max_minutes=60, cpus_per_gpu=4),
+        Partition("infer-nv", max_minutes=120, cpus_per_gpu=2),
+    )
+}
+POOLS = tuple(p for p in policy().pools if p.partition in PARTITIONS)
+NAMES = ("train-nv", "infer-nv")
+
+
+def submitted(sent: dict[str, str], **record: Any) -> Job:
+    """A gated job that was submitted with these fields."""
+    message = {"tres_per_node": "gpu:1", "user_name": "ann"} | sent
+    made = admit_message(message, policy(), inventory())
+    assert isinstance(made, Admitted)
+    return gated(7, admin_comment=made.fields["admin_comment"], **record)
+
+
+def there(job: Job) -> InPools:
+    return as_in_the_pools(job, POOLS, PARTITIONS, "accel")
+
+
+@pytest.mark.parametrize("given", [10, None, 30, 120])
+def test_an_open_time_is_each_pools_own(given: int | None) -> None:
+    """As the intake gave it, or as the release to a pool before did."""
+    seen = there(submitted({}, time_limit_minutes=given))
+    assert dict(seen.time_limits) == {"train-nv": 30, "infer-nv": 120}
+    assert seen.job.time_limit_minutes == 30
+    assert seen.minutes(NAMES) == 120
+    assert seen.minutes(("train-nv",)) == 30
+
+
+@pytest.mark.parametrize(
+    ("sent", "given"),
+    [({"time_limit": "10"}, 10), ({"time_limit": "unlimited"}, None), ({}, 45)],
+    ids=["as the intake's", "-t 0", "updated since"],
+)
+def test_a_time_that_somebody_gave_stays(sent: dict[str, str], given: int | None) -> None:
+    seen = there(submitted(sent, time_limit_minutes=given))
+    assert not seen.time_limits
+    assert seen.minutes(NAMES) == given
+
+
+def test_a_job_without_our_mark_is_as_it_is() -> None:
+    job = gated(7, time_limit_minutes=10)
+    assert there(job) == InPools(job, POOLS)
+
+
+def test_time_min_is_planned_with_and_the_rest_is_cut_to_the_pools_most() -> None:
+    seen = there(submitted({"time_limit": "90", "time_min": "20"}, time_limit_minutes=90))
+    assert dict(seen.time_limits) == {"train-nv": 60, "infer-nv": 90}
+    assert seen.minutes(NAMES) == 20
+
+
+def test_cpus_that_come_with_devices_unless_the_user_said_how_many() -> None:
+    assert there(submitted({})).job.cpus_per_gpu == 4
+    assert there(submitted({"cpus_per_task": "1"})).job.cpus_per_gpu == 0
+    job = submitted({"cpus_per_tres": "gpu:3"}, cpus_per_gpu=3)
+    assert there(job).job.cpus_per_gpu == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ((("train-nv", 30),), "30"),
+        ((("train-nv", None),), "UNLIMITED"),
+        ((("train-nv", 60),), None),  # it has that
+        ((("infer-nv", 30),), None),
+        ((), None),
+    ],
+)
+def test_the_release_sets_the_time_of_its_pool(limits: Any, told: str | None) -> None:
+    placement = Placement("7", "train-nv", ("nv1",), ((0,),), ("a100",), 80)
+    job = replace(gated(7), time_limit_minutes=60)
+    assert release_fields(placement, job, limits=limits).get("TimeLimit") == told
