@@ -268,6 +268,20 @@ local function unlike(job)
   return names[1] and table.concat(names, ",")
 end
 
+--- What srun and salloc are to run, as a line of a script; nil where that is not told.
+local function command(job, limit)
+  local argv = job.argv  -- from 0 on; salloc has none, 22.05's srun the first word alone
+  if type(argv) ~= "table" then return nil end
+  local words, length, i = {}, 0, 0
+  while argv[i] do
+    local word = tostring(argv[i])
+    length, i = length + #word + 3, i + 1
+    if length > limit then break end
+    words[i] = word:find("[%s'\"]") and "'" .. word:gsub("'", " ") .. "'" or word
+  end
+  return words[1] and table.concat(words, " ")
+end
+
 --- The request body for a job; `op` is admit, or judge: whether plain Slurm would refuse it.
 function M.request(job, submit_uid, cfg, op)
   local out = { { "v", "1" }, { "op", op or "admit" }, { "submit_uid", string.format("%.0f", submit_uid) } }
@@ -280,6 +294,8 @@ function M.request(job, submit_uid, cfg, op)
   if given(script) then
     out[#out + 1] = { "script", script:sub(1, cfg.max_script_bytes) }
   else
+    local line = command(job, M.MAX_VALUE)
+    if line then out[#out + 1] = { "command", line } end
     local names = unlike(job)
     if names then out[#out + 1] = { "unlike", names } end
   end

@@ -17,7 +17,8 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
-    """The hook: deadline of the whole exchange (ms), what to do when it fails, the breaker.
+    """The hook: deadline of the whole exchange (ms), what to do when it fails, the breaker; what
+    users are told at submit.
 
     The bounds are those of job_submit/het_protocol.lua, which refuses a configuration beyond them.
     """
@@ -27,6 +28,7 @@ class HookSettings:
     breaker_failures: Annotated[int, Meta(ge=1, le=1000)] = 3
     breaker_seconds: Annotated[int, Meta(ge=1, le=3600)] = 10
     max_script_bytes: Annotated[int, Meta(ge=1, le=256 << 10)] = 65536
+    tell: Literal["problems", "all", "nothing"] = "problems"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Asks:
         self._turn = asyncio.Lock()
 
     async def ask(self, key: str, words: str, caller: Caller) -> dict[str, Any]:
-        """What the job is from now on. Raises HetError if that cannot be; nothing is changed then."""
+        """What the job is from now on. Raises HetError where it is not changed."""
         hints, odd = parse_hints(words[:MAX_WORDS])
         if odd or not hints:
             raise HetError(f"{words[:40]!r} is no key=value", "such as vendors=amd memory=40G")

@@ -262,8 +262,9 @@ class _Serving:
             policy = self.config.policy
             capacity = self.capacity if known else UNKNOWN
             return answer(
-                body, lambda sent: admit_message(sent, policy, inventory, capacity), keep_ms
-            )
+                body, lambda sent: admit_message(sent, policy, inventory, capacity), keep_ms,
+                self.config.hook.tell,
+            )  # fmt: skip
 
         self._remembered = remembered
 
@@ -297,7 +298,8 @@ class _Serving:
             placed = there is not None
             return there or made
 
-        reply = answer(body, admit) if self.at_once.any_left(now) else b""
+        tell = self.config.hook.tell
+        reply = answer(body, admit, tell=tell) if self.at_once.any_left(now) else b""
         return reply if placed else b""
 
     async def run(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from slurm_het import wire
 from slurm_het.core.jobs.admission import Passed, Refused, Verdict
+from slurm_het.core.jobs.told import Tell, told
 from slurm_het.core.reasons import waits_in_the_gate
 from slurm_het.daemon.peers import claim_socket, uid_behind
 from slurm_het.errors import HetError
@@ -30,7 +31,7 @@ MAX_WHY = 200
 Admit = Callable[[Mapping[str, str]], Verdict]
 
 
-def answer(body: bytes, admit: Admit, keep_ms: int = 0) -> bytes:
+def answer(body: bytes, admit: Admit, keep_ms: int = 0, tell: Tell = "problems") -> bytes:
     """The reply's frame to a request's body, which counts for `keep_ms`. Raises WireError."""
     request = wire.decode(body)
     if request.get("op") not in ("admit", "judge"):
@@ -44,13 +45,17 @@ def answer(body: bytes, admit: Admit, keep_ms: int = 0) -> bytes:
     if isinstance(admission, Refused):
         said = {"why": str(admission.why)[:MAX_WHY], "user_msg": str(admission.why)}
         return wire.encode(reply | {"action": "reject", "errno": str(admission.why.errno)} | said)
+    lines = list(told(admission, tell))
     if isinstance(admission, Passed):
-        return wire.encode(reply | {"action": "pass", "why": str(admission.why)[:MAX_WHY]})
+        said = {"user_msg": "\n".join(lines)} if lines else {}
+        return wire.encode(reply | {"action": "pass", "why": str(admission.why)[:MAX_WHY]} | said)
     reply |= {"action": "admit", "why": admission.why[:MAX_WHY], **admission.fields}
     if (
         "script" not in request and "req_nodes" not in admission.fields
     ):  # srun and salloc wait, and print what Slurm says of the partition
-        reply["user_msg"] = waits_in_the_gate(admission.fields["partition"])
+        lines.append(waits_in_the_gate(admission.fields["partition"]))
+    if lines:
+        reply["user_msg"] = "\n".join(lines)
     return wire.encode(reply)
 
 

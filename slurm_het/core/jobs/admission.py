@@ -59,12 +59,18 @@ class Admitted:
         """The first evidence for what it is."""
         return self.classification.evidence[0] if self.classification.evidence else ""
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with its directives."""
+        return self.classification.problems
+
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The job stays as it is: plain Slurm places it."""
+    """The job stays as it is: plain Slurm places it. `problems` are told to its user."""
 
     why: Reason
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class Refused:
     """Slurm could never start the job, and plain Slurm would refuse it."""
 
     why: Never
+    problems: tuple[str, ...] = ()
 
 
 Admission = Admitted | Passed
@@ -162,8 +169,13 @@ def admit(
         return Passed(Unreadable(f"{names} are two names of the same devices here: use one"))
     what = classify(request, policy, inventory)
     types, pools = _fitting(request, what, policy, inventory)
+    if not pools and (largest := _too_much_memory(what, policy, inventory)):
+        # Nobody can have so much: better the largest device than a partition without any.
+        told = (*what.problems, largest)
+        what = replace(what, memory_gib=0, problems=told, evidence=(*what.evidence, largest))
+        types, pools = _fitting(request, what, policy, inventory)
     if not pools:
-        return Passed(NoFittingDevice(what.evidence))
+        return Passed(NoFittingDevice(what.evidence), what.problems)
     able = tuple(p for p in pools if holds(p.partition, types))
     if not able:
         remark = f"nothing else could hold it than what is no {'|'.join(what.vendors) or 'fit'}"
@@ -189,6 +201,17 @@ def admit(
         fields["features"] = features
     fields["admin_comment"] = encode_comment(what, request.original)
     return Admitted(fields, what)
+
+
+def _too_much_memory(what: Classification, policy: Policy, inventory: Inventory) -> str:
+    """What was asked for in vain, if that is the memory of a device; else ''."""
+    others = fitting_types(replace(what, memory_gib=0), inventory.types, policy)
+    if not what.memory_gib or not others:
+        return ""
+    largest = max(others, key=lambda name: (inventory.types[name].memory_gib, name))
+    asked = next((e for e in what.evidence if " GiB per device: " in e), "")
+    has = inventory.types[largest].memory_gib
+    return f"{asked}, but the largest that it may use ({largest}) has {has} GiB: as if not said"
 
 
 def _fitting(

@@ -121,6 +121,7 @@ def _whole(items: Iterable[Gres], policy: Policy) -> int:
 def from_message(sent: Mapping[str, str]) -> JobRequest:
     """Read what the hook sent: text by field, TRES values without `gres:` or `gres/`.
 
+    Without a script there may be the command of srun or salloc, which is read as a line of one.
     Raises GresError. A number of nodes that is none counts as 1.
     """
     return JobRequest(
@@ -132,7 +133,7 @@ def from_message(sent: Mapping[str, str]) -> JobRequest:
         comment=sent.get("comment", ""),
         gres=GresRequests(*(gres.parse(sent.get(field, "")) for field in TRES_FIELDS)),
         nodes=number_of(sent.get("min_nodes", ""), 1),
-        script=read_script(sent.get("script", "")),
+        script=read_script(sent.get("script") or sent.get("command", "")),
         original={f: sent[f] for f in ("partition", "features", *TRES_FIELDS) if sent.get(f)}
         | {f: "0" for f in (ALL_MEMORY,) if sent.get(f) == "0"}
         | {f: sent[f] for f in (CPUS_PER_TASK, CPUS_PER_TRES, TIME_MIN) if sent.get(f)}

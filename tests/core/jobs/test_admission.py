@@ -176,7 +176,6 @@ def test_a_job_that_may_share_gets_a_share() -> None:
         ({"tres_per_node": "gpu:t4:1"}, "no pool has a device"),
         ({"tres_per_node": "gpu:a:b:c"}, "gpu:a:b:c"),
         ({"features": "a100*2"}, "counts"),
-        ({"tres_per_node": "gpu:1", "script": "#HET memory=500G"}, "no pool has a device"),
     ],
 )
 def test_what_we_cannot_serve_passes_as_it_is(sent: dict[str, str], part: str) -> None:
