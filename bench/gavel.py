@@ -105,7 +105,11 @@ def site(works: Sequence[Work], overrides: Mapping[str, object]) -> Policy:
     text = yaml.safe_dump({
         "intake_partition": "accel",
         "pools": {"train": {"scenario": "training", "vendors": ["nvidia"]}},
-        "types": {t: {"vendor": "nvidia", "memory_gib": gib} for t, gib in TYPES.items()},
+        # All fit training: what decides is the measured speed.
+        "types": {
+            t: {"vendor": "nvidia", "memory_gib": gib, "training": 1.0, "tflops": 100}
+            for t, gib in TYPES.items()
+        },
         "throughput": rows,
         **overrides,
     })  # fmt: skip
