@@ -348,8 +348,6 @@ class Task:
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""
-        if not self.rewrites:
-            return ""
         return next((gres for name, gres in self.rewrites if name == node), "")
 
     @property
