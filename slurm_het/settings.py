@@ -38,7 +38,9 @@ class PlannerSettings:
     `gap`: a plan is good enough when its sum of weights is proven within this share of the best.
     `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest,
     once they have been eligible for `reserve_after_seconds`. So many more of all pools are
-    `protected`: no task below them takes what they are to start on, unless it ends in time.
+    `protected`: no task below them takes what they are to start on, unless it ends in time. None
+    of these is one whom Slurm's own backfill would pass over (bf_max_job_test, bf_max_job_user,
+    bf_window).
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.
     `learn_days`: of how many days the journal tells what jobs to expect; 0: it is not asked.
     """

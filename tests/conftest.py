@@ -52,6 +52,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item.path in keep]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test marked `both_ways` runs with and without slurmdbd: jobs with an association, and jobs
+    without one, which 24.11 and 26.05 say "try again" of. The former in turn."""
+    if metafunc.definition.get_closest_marker("both_ways"):
+        site = pytest.param("site_box", id="slurmdbd", marks=pytest.mark.in_turn("26.05"))
+        metafunc.parametrize("cluster", [pytest.param("box", id="alone"), site], indirect=True)
+
+
 def _keep_our_turn(config: pytest.Config, items: list[pytest.Item]) -> None:
     version = require_programs()
     ours = f"{version.major}.{version.minor:02}"
@@ -77,9 +85,16 @@ def box() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture(scope="session")
+def site_box() -> Iterator[Sandbox]:
+    """The default sandbox as a site: slurmdbd, its associations and limits, fair share."""
+    with own_sandbox(overrides=AMPLE, accounting=True) as sandbox:
+        yield sandbox
+
+
 @pytest.fixture
-def cluster(box: Sandbox) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The sandbox with verbs; cleared afterwards. A module with a `box` of its own has that one."""
-    it = Cluster(box)
+    it = Cluster(request.getfixturevalue(getattr(request, "param", "box")))
     yield it
     it.clear()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.capacity import PLAIN_RULES, SubmitRules
 from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults, TimeLimits
 from slurm_het.core.network import ANYHOW, Layout, Network, Parts
@@ -196,6 +197,7 @@ class Snapshot:
     future: tuple[NodeRecord, ...] = ()  # of state FUTURE: Slurm's verdict at submit counts them
     submit_rules: SubmitRules = PLAIN_RULES
     networks: Mapping[str, Network] = field(default_factory=dict)  # by Partition.topology
+    backfill: Backfill = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,8 +348,6 @@ class Task:
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""
-        if not self.rewrites:
-            return ""
         return next((gres for name, gres in self.rewrites if name == node), "")
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.catalog import Catalog
 from slurm_het.core.model import SCENARIOS, Scenario
 from slurm_het.core.sign import SignTable
@@ -94,13 +95,15 @@ class Limits:
     """How much one plan is about: at most `window_tasks` tasks, and who nodes are kept for.
 
     `reservations` blocked tasks of each pool get nodes kept for them, once they have been eligible
-    for `reserve_after_seconds`. `protected` more are not delayed by tasks below them.
+    for `reserve_after_seconds`. `protected` more are not delayed by tasks below them, as far as
+    Slurm's `backfill` would wait for them: whom it passes over starts no later than under it.
     """
 
     window_tasks: int = 64
     reservations: int = 1
     reserve_after_seconds: float = 0.0
     protected: int = 8
+    backfill: Backfill = USUAL
 
 
 @dataclass(frozen=True, slots=True)

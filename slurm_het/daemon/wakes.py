@@ -17,6 +17,9 @@ ADMISSION_WAKES = (0.15, 0.6)
 # most FLOOD_SECONDS: cycles would take the CPUs from those who submit, and plan a few jobs at a
 # time. (Slurm's own batch_sched_delay is 3 s for the same reason.)
 FLOOD, FLOOD_SECONDS = 1, 2.0
+# The jobs of a burst end one after the other: who ends first waits so long for those that follow,
+# as one cycle more for them would take longer. Where a cycle takes long, no longer than this.
+BURST_SECONDS = 0.2
 MAX_SETTLE = 1.0
 MAX_READ = 256  # datagrams read at once, and bytes of each
 
@@ -29,6 +32,7 @@ class Wakes:
         self.stop = asyncio.Event()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._ended = False  # a job has: its devices are idle
         self._socket: socket | None = None
         self._admissions = 0
         self._flood_until = 0.0
@@ -42,6 +46,7 @@ class Wakes:
             with contextlib.suppress(BlockingIOError):
                 for _ in range(MAX_READ):
                     sock.recv(MAX_READ)
+            self._ended = True
             self.wake()
 
         asyncio.get_running_loop().add_reader(sock, readable)
@@ -61,6 +66,7 @@ class Wakes:
         """A cycle begins: what happens from now on is for the next one."""
         self._wake.clear()
         self._urgent.clear()
+        self._ended = False
 
     def admitted(self, jobs: int, kept: bool, urgent: bool) -> None:
         """The hook sent jobs to the gate; `kept`: it gives the last reply itself for a while;
@@ -83,8 +89,8 @@ class Wakes:
     async def wait(self, seconds: float, took: float) -> None:
         """Wait for an event, at most so long; then let a burst of events settle.
 
-        For at least as long as the last cycle took (seconds): a flood of events takes half of our
-        time at most.
+        The last cycle `took` so many seconds. The next one begins as long after it at the soonest:
+        a flood of events takes half of our time at most.
         """
         until = time.monotonic() + min(took, MAX_SETTLE)
         stop = asyncio.create_task(self.stop.wait())
@@ -93,9 +99,8 @@ class Wakes:
         stop.cancel()
         wake.cancel()
         if self._wake.is_set() and not self.stop.is_set():
-            await self._settle(max(self.settle_seconds, min(took, MAX_SETTLE)))
-            if self._urgent.is_set():
-                await asyncio.sleep(max(0.0, until - time.monotonic()))
+            await self._settle(max(self.settle_seconds, min(took, BURST_SECONDS)))
+            await asyncio.sleep(max(0.0, until - time.monotonic()))
 
     async def _settle(self, seconds: float) -> None:
         until, before = time.monotonic() + seconds + FLOOD_SECONDS, self._admissions
@@ -105,6 +110,7 @@ class Wakes:
             and time.monotonic() < until
             and not self.stop.is_set()
             and not self._urgent.is_set()
+            and not self._ended
         ):
             before = self._admissions
             await self._pause(max(0.01, self.settle_seconds))

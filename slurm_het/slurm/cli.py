@@ -16,6 +16,7 @@ from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError
 from slurm_het.settings import SlurmSettings
+from slurm_het.slurm.backfill import backfill_of
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
@@ -91,6 +92,7 @@ class CliSlurm:
             forgets_sharers=version.forgets_sharers,
             reservations=parse_reservations(reservations, records),
             networks=networks,
+            backfill=backfill_of((await self._conf()).get("SchedulerParameters", "")),
             preemption=await read_preemption(await self._conf(), self._qos),
             future=future,
             submit_rules=version.submit_rules((await self._conf()).get("EnforcePartLimits", "NO")),

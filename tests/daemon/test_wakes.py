@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from socket import AF_UNIX, SOCK_DGRAM, socket
 
 import pytest
 
-from slurm_het.daemon.wakes import Wakes
+from slurm_het.daemon.wakes import BURST_SECONDS, Wakes
 
 SETTLE = 0.4
 
@@ -42,3 +43,41 @@ def test_an_interactive_job_is_planned_ahead_of_the_settle_time(flood: int) -> N
 
 def test_interactive_jobs_too_leave_half_of_the_time_to_others() -> None:
     assert waited(urgent=True, took=0.3) >= 0.3
+
+
+def idle(event_after: float, took: float) -> float:
+    """For how long planning waits in all for an event that comes so much later."""
+
+    async def main() -> float:
+        wakes = Wakes(Path("unused"), 0.05)
+        wakes.begin()
+        began = time.monotonic()
+        asyncio.get_running_loop().call_later(event_after, wakes.wake)
+        await wakes.wait(5.0, took)
+        return time.monotonic() - began
+
+    return asyncio.run(main())
+
+
+def test_an_event_after_a_while_does_not_wait_for_as_long_as_a_cycle() -> None:
+    assert idle(event_after=0.0, took=0.8) >= 0.8
+    assert idle(event_after=0.8, took=0.8) < 0.8 + BURST_SECONDS + 0.3
+
+
+def test_a_job_that_ends_amid_a_flood_has_its_devices_planned_at_once(short_path: Path) -> None:
+    async def main() -> float:
+        wakes = Wakes(short_path / "events", 0.05)
+        wakes.listen()
+        wakes.begin()
+        began = time.monotonic()
+        loop = asyncio.get_running_loop()
+        for number in range(40):
+            loop.call_later(0.03 * number, wakes.admitted, 2, False, False)
+        sender = socket(AF_UNIX, SOCK_DGRAM)
+        loop.call_later(0.2, sender.sendto, b"x", str(wakes.path))
+        await wakes.wait(5.0, 0.0)
+        sender.close()
+        wakes.close()
+        return time.monotonic() - began
+
+    assert 0.2 <= asyncio.run(main()) < 1.0

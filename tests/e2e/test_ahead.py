@@ -95,6 +95,7 @@ def test_a_node_is_kept_free_of_shares_for_a_whole_device(cluster: Cluster) -> N
     cluster.wait_started(late)
 
 
+@pytest.mark.both_ways
 @pytest.mark.parametrize("how", ["hold", "Dependency"])
 def test_a_pin_that_cannot_start_gives_its_nodes_back(cluster: Cluster, how: str) -> None:
     """Its owner may hold it, or have it wait for another job: nobody else is to wait for that."""
@@ -115,6 +116,7 @@ def test_a_pin_that_cannot_start_gives_its_nodes_back(cluster: Cluster, how: str
         assert cluster.job(pinned)["Priority"] == "0", "it is still held"
 
 
+@pytest.mark.both_ways
 def test_a_reservation_moves_away_from_a_node_that_is_drained(cluster: Cluster) -> None:
     """It is dropped at the next look, in Slurm's record too, and made elsewhere."""
     for minutes in ("4", "30"):
@@ -152,6 +154,7 @@ def test_who_can_never_start_stops_no_reservation(cluster: Cluster) -> None:
     assert cluster.job(big)["ReqNodeList"] == cluster.job(blocker)["NodeList"]
 
 
+@pytest.mark.both_ways
 def test_a_reservation_gives_way_to_a_job_of_higher_priority(cluster: Cluster) -> None:
     """Plain Slurm makes its reservations anew each time, in the order of the day."""
     for minutes in ("4", "30"):

@@ -110,6 +110,7 @@ def test_a_job_without_devices_in_a_pool_is_untouched_and_learned(cluster: Clust
     cluster.wait("it is learned", known)
 
 
+@pytest.mark.both_ways
 def test_srun_salloc_and_arrays(cluster: Cluster) -> None:
     assert cluster.ok("srun", "--gres=gpu:1", "hostname").strip()
     assert cluster.ok("salloc", "--gres=gpu:2", "true") is not None
@@ -173,17 +174,18 @@ def test_shares_never_exceed_a_device(cluster: Cluster) -> None:
     cluster.wait("all shares have run", all_started)
 
 
+@pytest.mark.both_ways
 def test_users_update_of_a_gated_job_goes_through(cluster: Cluster) -> None:
     blocker = cluster.sbatch("--gres=gpu:8", "-N2", script="module load cuda\nsleep 300")
     cluster.wait_state(blocker, "RUNNING")
     first = cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 1")
-    key = cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 1", user="nobody")
+    key = cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 1", user="daemon")
     cluster.wait("it is gated", lambda: cluster.job(key).get("Reason") == "PartitionDown")
     cluster.wait("the first is pinned ahead", lambda: "reserved" in cluster.outcomes(first))
-    cluster.ok("scontrol", "update", f"JobId={key}", "TimeLimit=5", user="nobody")
+    cluster.ok("scontrol", "update", f"JobId={key}", "TimeLimit=5", user="daemon")
     assert cluster.job(key)["TimeLimit"] == "00:05:00"
     cluster.ok("scancel", blocker)
-    assert cluster.wait_started(key)["UserId"].startswith("nobody")
+    assert cluster.wait_started(key)["UserId"].startswith("daemon(")
 
 
 def test_host_limits_count(cluster: Cluster) -> None:

@@ -37,6 +37,9 @@ _COUNTED = frozenset({
 })  # fmt: skip
 """States of jobs that Slurm counts as running; no longer once they are COMPLETING."""
 
+ENOUGH = 2
+"""So many times what a limit leaves may be asked for in a plan."""
+
 Option = tuple[str, str]
 """A pool, and a type of devices there; '' if its devices are not known."""
 ANYWHERE: Option = "", ""
@@ -67,7 +70,9 @@ def within_limits(
     room: Inventory,
     could_start: Callable[[Task], bool],
 ) -> Within:
-    """The tasks (in Slurm's priority order) that no limit holds back, each if it were alone.
+    """The tasks (in Slurm's priority order) that no limit holds back, each if it were alone, but
+    not many more of those that could start than a limit has room for: they would take the places of
+    others in the plan.
 
     What `pins` are released and not running yet takes counts as used.
     """
@@ -84,11 +89,15 @@ def within_limits(
             continue
         if len(options) > 1:
             options = _not_spoken_for(options, task.priority, spoken)
+        claims = _claimed(options)
+        if behind := _behind(claims, task.priority, spoken):
+            within.held[task.key] = behind
+            continue
         if ANYWHERE not in options:
             task = _narrowed(task, options, ledger)
         allowed.append(task)
-        claims = within.claims[task.key] = _claimed(options)
-        if len(options) > 1 and could_start(task):
+        within.claims[task.key] = claims
+        if claims and could_start(task):
             spoken.update(dict(claims))
     return within._replace(tasks=tuple(allowed))
 
@@ -101,6 +110,16 @@ def at_limit(claim: Claim, priority: int, taken: int = 0) -> AtLimit | None:
         return None
     used = budget.most - left
     return AtLimit(budget.reason, budget.of, budget.what, budget.most, used, asks)
+
+
+def _behind(claims: Iterable[Claim], priority: int, spoken: Counter[Budget]) -> AtLimit | None:
+    """Why a task waits if those before it that could start ask for all that a limit leaves, and as
+    much again: some of them may find no place."""
+    for claim in claims:
+        left = claim.budget.left_for(claim.amount, priority)
+        if spoken[claim.budget] >= ENOUGH * left:
+            return at_limit(claim, priority, left)
+    return None
 
 
 def _not_spoken_for(options: Options, priority: int, spoken: Counter[Budget]) -> Options:

@@ -1,4 +1,5 @@
-"""When something happens next that no event tells of: a job may begin, or may be preempted."""
+"""When something happens next that no event tells of: a job may begin, or may be preempted, or its
+nodes are done with it."""
 
 from __future__ import annotations
 
@@ -7,6 +8,11 @@ from collections.abc import Iterator
 from slurm_het.core.cluster.preemptable import Rules
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.planner.proposal import Prepared
+
+
+COMPLETING_LEAST = 0.5
+"""Slurm says that a job ends when its nodes' Epilogs begin. So many seconds later they may be done;
+if not, it is looked again when they have taken twice as long."""
 
 
 def next_change(prepared: Prepared) -> float | None:
@@ -23,6 +29,8 @@ def _changes(prepared: Prepared) -> Iterator[float]:
     for job in snapshot.jobs:
         if is_gated(job, prepared.policy):
             yield job.eligible_time
+        elif job.state == "COMPLETING" and prepared.queue.tasks:
+            yield snapshot.time + max(COMPLETING_LEAST, snapshot.time - job.end_time)
     if snapshot.preemption.by and (prepared.queue.tasks or prepared.pins):
         rules = Rules.of(snapshot)
         yield from (rules.preemptable_at(job) for job in snapshot.jobs if job.state == "RUNNING")

@@ -171,6 +171,7 @@ def _overdue(
 def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) -> Prepared:
     """Read the gated jobs as tasks, decide for whom to keep nodes, choose the tasks to plan."""
     snapshot, inventory, policy = observed.snapshot, observed.inventory, observed.policy
+    limits = replace(limits, backfill=snapshot.backfill)
     queue = fill_task_pools(
         snapshot, inventory, policy, limit=limits.window_tasks, readings=memory.readings
     )

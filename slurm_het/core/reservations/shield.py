@@ -7,6 +7,7 @@ what it takes is theirs to spare.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
@@ -55,7 +56,9 @@ class Shield:
     ) -> None:
         self.axis, self.room = axis.copy(), axis.room
         self.kept: dict[str, Reason] = {}
-        self._left, self._patience = limits.protected, limits.reserve_after_seconds
+        self._backfill, self._patience = limits.backfill, limits.reserve_after_seconds
+        self._left = min(limits.protected, limits.backfill.jobs)
+        self._of_user = Counter[str]()
         self._tasks = {task.key: task for task in tasks}
         self._owners: dict[str, list[Reservation]] = {}
         self._reserved: set[str] = set()
@@ -77,12 +80,19 @@ class Shield:
         return task
 
     def _protect(self, task: Task) -> None:
+        if 0 < self._backfill.of_user <= self._of_user[task.user]:
+            return
         if self.axis.in_vain.enough or not could_ever_start(task, self.room):
             return
         made = self.axis.soonest(task)
-        if made is None:
-            return
+        if made and made.start > self.axis.now + self._backfill.window_seconds:
+            self.axis.in_vain.add(task)
+        elif made:
+            self._give_place(made)
+
+    def _give_place(self, made: Reservation) -> None:
         self._left -= 1
+        self._of_user[made.task.user] += 1
         self._take(made)
         for name in made.placement.nodes:
             self._owners.setdefault(name, []).append(made)

@@ -330,3 +330,25 @@ def test_a_site_without_limits_changes_nothing() -> None:
     tasks = (task(1), task(2))
     assert see(SiteLimits(), *tasks) == (tasks, {})
     assert see(site(), *tasks) == (tasks, {})
+
+
+def test_who_is_behind_all_that_a_limit_leaves_takes_nobodys_place_in_the_plan() -> None:
+    """Of a user's many tasks that are within his limit alone, twice as many are planned as fit."""
+    limits = site(qos(Limit("MaxTRESPU", "gres/gpu", 4, 2)))
+    mine = [task(n) for n in range(1, 60)]
+    others = [task(n) for n in range(60, 70)]
+    jobs = [job(t.job_id, user="bob", uid=1001, qos="high") for t in others]
+    allowed, held = see(limits, *mine, *others, jobs=jobs)
+    assert [t.key for t in allowed] == ["1", "2", "3", "4", *(t.key for t in others)]
+    assert str(held["5"]) == (
+        "QOSMaxGRESPerUser: user ann in QOS normal may have 4 gres/gpu, of which 4 are taken;"
+        " it asks for 1"
+    )
+
+
+def test_who_could_not_start_anyway_keeps_nobody_of_the_same_limit_waiting() -> None:
+    limits = site(qos(Limit("MaxTRESPU", "gres/gpu", 4, 3)))
+    tasks = tuple(task(n) for n in range(1, 9))
+    shot = snapshot(limits, [job(t.job_id) for t in tasks])
+    within = within_limits(shot, tasks, (), world.inventory(), lambda t: t.job_id > 6)
+    assert len(within.tasks) == len(tasks)

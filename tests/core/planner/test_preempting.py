@@ -95,3 +95,11 @@ def test_when_to_look_again() -> None:
     assert change(waits, busy(11), busy(12, start_time=9600)) == 10_100
     later = replace(waits, submit_time=9_990, eligible_time=10_050)
     assert change(later, busy(11)) == 10_050
+
+
+def test_it_looks_again_when_the_nodes_may_be_done_with_a_job() -> None:
+    waits = gated(1, tres_per_node="gpu:8")
+    for ended, again in ((10_000, 10_000.5), (9_999, 10_001), (9_960, 10_040)):
+        ending = replace(busy(11), state="COMPLETING", end_time=ended)
+        assert change(waits, ending) == again
+        assert change(ending) is None

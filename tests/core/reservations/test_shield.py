@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.model import Job, Slot, Task
 from slurm_het.core.policy import Limits
 from slurm_het.core.reservations.axis import Axis
@@ -28,9 +29,11 @@ def wants(key: str, devices: int, minutes: int | None = 60, since: float = 0.0) 
     return task(key, slots=(Slot(devices, 1, 1024),), minutes=minutes, since=since)
 
 
-def shield(*jobs: Job, protected: int = 8, patience: float = 0.0) -> Shield:
+def shield(
+    *jobs: Job, protected: int = 8, patience: float = 0.0, backfill: Backfill = USUAL
+) -> Shield:
     coming = coming_free(replace(snapshot(*jobs), time=NOW), policy())
-    limits = Limits(protected=protected, reserve_after_seconds=patience)
+    limits = Limits(protected=protected, reserve_after_seconds=patience, backfill=backfill)
     return Shield(Axis(inventory(*jobs), coming, NOW), (), (), limits)
 
 
@@ -79,3 +82,18 @@ def test_only_so_many_are_protected() -> None:
     queue = [wants("5", 8, minutes=10), wants("6", 8), wants("9", 4, minutes=30)]
     assert kept_off(shield(*both, protected=1), *queue)["9"] == "nv1"
     assert kept_off(shield(*both, protected=2), *queue)["9"] == "nv1,nv2"
+
+
+def test_nobody_waits_for_whom_slurms_backfill_passes_over() -> None:
+    both = HALVES[0], busy(2, "nv2", "0123", 1900)
+    queue = [wants("5", 8, minutes=10), wants("6", 8), wants("9", 4, minutes=30)]
+    mails = [queue[0], replace(queue[1], user="mail"), queue[2]]
+
+    def off(backfill: Backfill, tasks: list[Task] = queue) -> str:
+        return kept_off(shield(*both, backfill=backfill), *tasks)["9"]
+
+    assert off(USUAL) == off(Backfill(jobs=2, of_user=2)) == "nv1,nv2"
+    assert off(Backfill(jobs=1)) == off(Backfill(of_user=1)) == "nv1"
+    assert off(Backfill(of_user=1), mails) == "nv1,nv2"
+    assert off(Backfill(window_seconds=600.0)) == "nv1"
+    assert off(Backfill(window_seconds=599.0)) == ""

@@ -1,0 +1,24 @@
+"""SchedulerParameters as `scontrol show config` prints it: how far Slurm's backfill looks."""
+
+from __future__ import annotations
+
+import pytest
+
+from slurm_het.core.backfill import USUAL, Backfill
+from slurm_het.slurm.backfill import backfill_of
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ("(null)", USUAL),
+        ("", USUAL),
+        ("batch_sched_delay=0,bf_interval=30", USUAL),
+        ("bf_window=4320,bf_max_job_test=1000,bf_max_job_user=2", Backfill(1000, 2, 259_200.0)),
+        ("BF_MAX_JOB_TEST=7,bf_max_job_user_part=3", Backfill(jobs=7)),
+        ("bf_max_job_test=0,bf_window=0,bf_max_job_user=-1", USUAL),
+        ("xbf_max_job_test=9,bf_max_job_test=", USUAL),
+    ],
+)
+def test_how_far_it_looks(parameters: str, expected: Backfill) -> None:
+    assert backfill_of(parameters) == expected
