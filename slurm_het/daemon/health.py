@@ -58,8 +58,14 @@ class Health:
         self._refused, self._back = _Vain(), _Vain()
 
     def failed(self, began: float) -> None:
-        """A cycle that began then was given up: Slurm could not be read."""
-        self._failing_since = self._failing_since if self.failures else began
+        """A cycle that began then was given up: Slurm could not be read.
+
+        Where updates were refused until then, it is since the first of these that nothing works.
+        """
+        if not self.failures:
+            vain = self._refused
+            lately = vain.times >= 2 and began - vain.last <= self.patience
+            self._failing_since = vain.since if lately else began
         self.failures += 1
         self._forget()  # what failed to be updated was no fault of the updates
 

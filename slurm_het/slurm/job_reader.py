@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from slurm_het.core.model import Job
+from slurm_het.core.model import FINISHED, Job
 from slurm_het.core.syntax.arrays import array_size
 from slurm_het.errors import SlurmError, TooMuchError
 from slurm_het.slurm.jobs import job_of, parse_jobs
@@ -45,6 +46,8 @@ FIRST_LIST = 24 << 20
 """Bytes of a list while it is not known how many jobs there are: an array of a million tasks may
 have a line for each."""
 LINE = 4096  # bytes, generously
+ASKED_AFTER = 3  # jobs, where squeue suddenly shows none
+_STATE = re.compile(r"\bJobState=([A-Z_]+)")
 _NO_SUCH = ("Invalid job format specification", "unrecognized option")
 
 
@@ -102,6 +105,7 @@ class JobReader:
         self._marks = Marks(f"f{secrets.token_hex(8)}", f"r{secrets.token_hex(8)}")
         self._tasks = 0
         self._most = FIRST_LIST
+        self._active: list[int] = []  # of those that waited or ran when all was read, the last ones
         self.fell_back = False  # once at least
 
     def doubt(self, key: str) -> None:
@@ -109,7 +113,27 @@ class JobReader:
         self._known.doubt(key)
 
     async def read(self, reading: RecordParser) -> tuple[Job, ...]:
-        """All jobs now. Raises SlurmError."""
+        """All jobs now. Raises SlurmError, also where squeue has lost them all."""
+        jobs = await self._read(reading)
+        active = [job.id for job in jobs if not job.finished]
+        if self._active and not active:
+            await self._confirm_loss()
+        self._active = active[-ASKED_AFTER:]
+        return jobs
+
+    async def _confirm_loss(self) -> None:
+        """Raise SlurmError if scontrol knows a job that waits or runs, and squeue none at all.
+
+        Users can write what looks like a state: only what all of it says counts.
+        """
+        for job_id in self._active:
+            given = Given(may_fail=True)
+            answer = await self._run("scontrol", "-o", "show", "job", str(job_id), given=given)
+            states = set(_STATE.findall(answer.decode("utf-8", "replace")))
+            if states and not states & FINISHED:
+                raise SlurmError(f"squeue shows no job, and scontrol knows job {job_id}")
+
+    async def _read(self, reading: RecordParser) -> tuple[Job, ...]:
         try:
             if self._tasks <= MOST_TASKS:
                 return self._count(await self._read_changed(reading))

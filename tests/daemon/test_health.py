@@ -98,3 +98,14 @@ def test_two_failures_far_apart_have_nothing_to_do_with_each_other() -> None:
     health.worked(happened(Event.REFUSED, DENIED), 4 * 86400.0 + 100)
     assert health.useless(4 * 86400.0 + 100)
     assert not health.useless(5 * 86400.0), "nothing has been tried since"
+
+
+def test_reads_that_fail_where_updates_did_fail_since_these() -> None:
+    for refused, lasting in ((1, False), (2, True)):
+        health = Health(30.0, 120.0)
+        for number in range(refused):
+            health.worked(happened(Event.REFUSED, DENIED), 100.0 + number)
+        health.failed(120.0)
+        assert not health.failing(129.0)
+        assert health.failing(130.0) == lasting
+        assert health.failing(150.0)

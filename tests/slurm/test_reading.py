@@ -301,9 +301,12 @@ class Slurm:
         self.jobs = {int(name[1:]): fields for name, fields in jobs.items()}
         self.asked: list[list[int] | None] = []
         self.list_fails = ""
+        self.shown: dict[str, str] = {}
         self.text = ""
 
     async def __call__(self, program: str, *arguments: str, given: Given = NOTHING) -> bytes:
+        if program == "scontrol" and "show" in arguments:
+            return self.shown.get(arguments[-1], "").encode()
         if program == "scontrol":
             mark = given.stdin.split()[2].decode()
             return f"x\n{mark}\nx\n{self.text}".encode()
@@ -366,6 +369,32 @@ def test_a_slurm_that_does_not_answer_is_an_error() -> None:
     slurm.list_fails = "squeue did not answer within 15 s"
     with pytest.raises(SlurmError, match="did not answer"):
         names(JobReader(slurm))
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "lost"),
+    [
+        ("train", "PENDING", True),
+        ("train", "RUNNING", True),
+        ("train", "CANCELLED", False),
+        ("JobState=PENDING Reason=x", "COMPLETED", False),
+        ("JobState=COMPLETED", "PENDING", False),  # its user's own loss
+    ],
+)
+def test_a_squeue_that_suddenly_shows_no_job_is_not_believed(
+    name: str, state: str, lost: bool
+) -> None:
+    slurm = Slurm(j7={}, j8={})
+    reader = JobReader(slurm)
+    assert len(names(reader)) == 2
+    slurm.jobs.clear()
+    slurm.shown = {"8": shown(name, state=state, ids="JobId=8")}
+    if lost:
+        for _ in range(2):
+            with pytest.raises(SlurmError, match="squeue shows no job, and scontrol knows job 8"):
+                names(reader)
+        slurm.shown = {}
+    assert names(reader) == names(reader) == []
 
 
 def test_22_05_reads_one_job_as_text_and_an_odd_one_among_all() -> None:
