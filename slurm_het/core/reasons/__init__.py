@@ -43,6 +43,7 @@ from slurm_het.core.reasons.never import (
 from slurm_het.core.reasons.node import Misfit, Unfit
 from slurm_het.core.reasons.order import (
     All,
+    BehindTheLine,
     CanStart,
     GoesToOthers,
     HeldAlike,
@@ -75,6 +76,7 @@ __all__ = [
     "ArrayLimit",
     "AsksForSeveral",
     "AtLimit",
+    "BehindTheLine",
     "CanStart",
     "Closed",
     "ForReservation",
