@@ -37,8 +37,8 @@ from slurm_het.core.planner.repairs import (
     without_leftovers,
 )
 from slurm_het.core.planner.slurms_line import (
-    SlurmsLine,
     Rivals,
+    SlurmsLine,
     line_up,
     rivals_of,
     why_leave,

@@ -31,6 +31,9 @@ STAYS_SECONDS = 60.0
 AT_ONCE = 50
 """So many tasks are put into Slurm's line in one cycle, at most: each is an update."""
 
+COMPETING = frozenset({"None", "Priority", "Resources", "Reserved_for_higher_priority_jobs"})
+"""Slurm's reasons of jobs that start as soon as there is room for them."""
+
 Rivals = Mapping[str, str]
 """By a pool's partition, one that is no pool, whose jobs wait for the same nodes."""
 
@@ -70,6 +73,8 @@ def rivals_of(snapshot: Snapshot, inventory: Inventory, policy: Policy) -> Rival
 
 
 def _competes(job: Job, now: float, policy: Policy) -> bool:
+    if job.reason not in COMPETING:
+        return False
     try:
         return slurm_waits(job, now) is None and is_accelerator_job(job, policy)
     except HetError:
