@@ -22,7 +22,7 @@ from slurm_het.core.jobs.waits import slurm_waits
 from slurm_het.core.limits.within import at_limit
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.policy import Policy
-from slurm_het.core.reasons import BehindTheLine, Reason
+from slurm_het.core.reasons import BehindTheLine, InSlurmsLine, Reason
 from slurm_het.core.site_limits import Budget
 from slurm_het.errors import HetError
 
@@ -43,7 +43,7 @@ class SlurmsLine(NamedTuple):
 
     - `tasks`: those that are planned as ever;
     - `joins`: those that are released to their pools without any nodes;
-    - `waits`: by key, why others stay in the gate;
+    - `waits`: by key, why these and those that stay in the gate wait;
     - `move`: the keys of pins ahead to take back, for they had better stand in line, and why;
     - `pools`: those where there is such a line.
     """
@@ -115,6 +115,7 @@ def line_up(
             continue
         elif len(joins) < AT_ONCE and any(asked[pool] < there[pool] for pool in task.pools):
             joins.append(task)
+            waits[task.key] = InSlurmsLine()
             asked.update(dict.fromkeys(task.pools, _devices(task)))
         else:
             waits[task.key] = BehindTheLine()

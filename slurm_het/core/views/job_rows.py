@@ -20,7 +20,7 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
 from slurm_het.core.planner.slurms_line import stands_in_line
 from slurm_het.core.policy import Limits, Policy
-from slurm_het.core.reasons import Reason, TellTime
+from slurm_het.core.reasons import InSlurmsLine, Reason, TellTime
 from slurm_het.core.reservations.make_way import why_pinned
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.views.waiting import Remembered, Whys
@@ -239,7 +239,7 @@ class _Maker:
         """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
         if job.state == "PENDING":
             if stands_in_line(job, self.policy):
-                return f"{job.reason}; in Slurm's own line, for others wait for its nodes too"
+                return f"{job.reason}; {InSlurmsLine()}"
             if MARK not in job.admin_comment or not job.req_nodes:
                 return job.reason
             nodes = map(self.inventory.nodes.get, hostlist.expand_readable(job.req_nodes))
