@@ -89,12 +89,12 @@ def test_each_has_devices_of_its_own_and_who_finds_none_waits(
     """Between two cycles the hook's process itself counts what it has given."""
     calm(cluster)
     keys = []
-    for _ in range(3):  # six of eight devices
-        keys.append(start("--gres=gpu:2"))
+    for _ in range(3):
+        keys.append(start())
         assert went_to(cluster) == "train-nv"
     for key in keys:
         cluster.wait_started(key)
-    last = start("--gres=gpu:4")
+    last = start("-N2", "--gres=gpu:4")
     assert went_to(cluster) == "accel"
     assert cluster.job(last)["JobState"] == "PENDING"
     cluster.box.run(["scancel", *keys])
