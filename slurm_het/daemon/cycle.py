@@ -14,7 +14,7 @@ from slurm_het.core.capacity import UNKNOWN
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
-from slurm_het.core.jobs.mark import MARK, at_once_mark
+from slurm_het.core.jobs.mark import MARK, mark_of_sent
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Plan, Snapshot
 from slurm_het.core.planner.alarm import next_change
@@ -215,7 +215,7 @@ class Cycle:
 
     def _see_who_came_at_once(self, snapshot: Snapshot) -> None:
         """Journal the interactive jobs that did not wait in the gate."""
-        here = {job.id: mark for job in snapshot.jobs if (mark := at_once_mark(job))}
+        here = {job.id: mark for job in snapshot.jobs if (mark := mark_of_sent(job, "at once"))}
         new = [job for job in snapshot.jobs if job.id in here.keys() - self._at_once]
         self._at_once = set(here)
         if new:
@@ -294,6 +294,7 @@ class Cycle:
         moves = [TakeBack(key, reason, penalty=False) for key, reason in why.items()]
         outcomes = await self.releaser.take_back(moves)
         moved = _came_back(outcomes)
+        outcomes += await self.releaser.line_up(prepared)
         outcomes += await self.releaser.reserve(prepared)
         released = await self.releaser.preempt(prepared)
         released += await self.releaser.release(decided.placements, prepared)

@@ -11,6 +11,7 @@ from slurm_het.core.model import Job, Placement, Task
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Prepared, TakeBack
+from slurm_het.core.planner.slurms_line import in_line, line_fields
 from slurm_het.core.planner.updates import release_fields, return_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import few
@@ -52,6 +53,21 @@ class Releaser:
                 outcome = Outcome(outcome.key, Event.RESERVED, detail)
             outcomes.append(outcome)
         return outcomes
+
+    async def line_up(self, prepared: Prepared) -> list[Outcome]:
+        """Put tasks into Slurm's own line: it places them."""
+        jobs = {job.id: job for job in prepared.snapshot.jobs}
+
+        async def join(task: Task) -> Outcome:
+            job = jobs.get(task.job_id)
+            fields = line_fields(task, job) if job else {}
+            if not fields:
+                return Outcome(task.key, Event.REFUSED, "it cannot be put into Slurm's line")
+            self.pins.add(task, in_line(task), self.ticks())
+            detail = f"{fields['Partition']}, in Slurm's line: others wait for its nodes too"
+            return await self._send(task.key, fields) or Outcome(task.key, Event.RELEASED, detail)
+
+        return await asyncio.gather(*map(join, prepared.line.joins))
 
     async def preempt(self, prepared: Prepared) -> list[Outcome]:
         """Pin the tasks that may preempt to the nodes where Slurm is to make room for them."""
@@ -100,6 +116,12 @@ class Releaser:
         fields = release_fields(placement, job, wanted, task.time_limits)
         raised = fields.get("NumNodes", str(job.nodes_min)) != str(job.nodes_min)
         self.pins.add(task, placement, self.ticks(), start, job.nodes_min if raised else 0)
+        where = f"{placement.partition} {','.join(placement.nodes)}"
+        detail = f"{where} as {wanted}" if wanted else where
+        return await self._send(key, fields) or Outcome(key, Event.RELEASED, detail)
+
+    async def _send(self, key: str, fields: dict[str, str]) -> Outcome | None:
+        """Send the update that releases a pinned job; the outcome if Slurm did not take it."""
         try:
             await self.slurm.update_job(key, fields)
         except SlurmBusyError as error:
@@ -110,5 +132,4 @@ class Releaser:
             # Refused is not undone: 22.05 has moved the job then, newer ones keep the node list.
             await self._take_back(TakeBack(key, error.message[-REASON_MOST:], penalty=True))
             return Outcome(key, Event.REFUSED, error.message)
-        where = f"{placement.partition} {','.join(placement.nodes)}"
-        return Outcome(key, Event.RELEASED, f"{where} as {wanted}" if wanted else where)
+        return None

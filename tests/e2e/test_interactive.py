@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 SRUN = ("srun", "--gres=gpu:1", "--mem=1000", "-t", "2")
 NODES = """
 nodes:
-- {name: "a[1-2]", type: a100, vendor: nvidia, devices: 2, memory_gib_per_device: 80, cpus: 8,
+- {name: "a[1-2]", type: a100, vendor: nvidia, devices: 4, memory_gib_per_device: 80, cpus: 8,
    memory_gib: 64, pool: train-nv, scenario: training}
 """
 Start = Callable[..., str]
@@ -89,12 +89,12 @@ def test_each_has_devices_of_its_own_and_who_finds_none_waits(
     """Between two cycles the hook's process itself counts what it has given."""
     calm(cluster)
     keys = []
-    for _ in range(3):  # of four devices
+    for _ in range(3):
         keys.append(start())
         assert went_to(cluster) == "train-nv"
     for key in keys:
         cluster.wait_started(key)
-    last = start("--gres=gpu:2")
+    last = start("-N2", "--gres=gpu:4")
     assert went_to(cluster) == "accel"
     assert cluster.job(last)["JobState"] == "PENDING"
     cluster.box.run(["scancel", *keys])
@@ -119,7 +119,7 @@ def test_who_waits_goes_first_and_kept_nodes_stay_kept(cluster: Cluster, start: 
     runs = cluster.sbatch("--gres=gpu:1", "--mem=1000", "-t", "1", script="sleep 50")
     cluster.wait_started(runs)
     calm(cluster)
-    big = cluster.sbatch("--gres=gpu:2", "-N2", "--mem=1000", "-t", "1", script="sleep 3")
+    big = cluster.sbatch("--gres=gpu:4", "-N2", "--mem=1000", "-t", "1", script="sleep 3")
     cluster.wait("nodes are kept", lambda: "reserved" in cluster.outcomes(big), job=big)
     lent = start("-t", "60", seconds=1)
     assert went_to(cluster) == "accel"
@@ -131,7 +131,7 @@ def test_who_waits_goes_first_and_kept_nodes_stay_kept(cluster: Cluster, start: 
 
 def test_hetd_is_restarted_while_one_runs(cluster: Cluster, start: Start) -> None:
     calm(cluster)
-    first = start("--gres=gpu:2")
+    first = start("--gres=gpu:4")
     before = cluster.box.hetd_pid()
     cluster.box.kill_hetd()
     cluster.wait("hetd is back", lambda: cluster.box.hetd_pid() not in {None, before})
@@ -148,8 +148,8 @@ def test_where_its_node_is_not_free_after_all_it_gets_another(
 ) -> None:
     """Somebody has taken what the last cycle left, past the hook: --nodelist is plain Slurm's."""
     calm(cluster)
-    cluster.sbatch("--gres=gpu:2", "-w", "a1", script="sleep 60")
-    cluster.sbatch("--gres=gpu:1", "-w", "a2", script="sleep 60")
+    cluster.sbatch("--gres=gpu:4", "-w", "a1", script="sleep 60")
+    cluster.sbatch("--gres=gpu:3", "-w", "a2", script="sleep 60")
     key = start()
     assert cluster.wait_started(key, 15)["NodeList"] == "a2"
 

@@ -32,6 +32,11 @@ class Pin:
     patience: float = 0.0
     tentative: bool = False
 
+    @property
+    def in_line(self) -> bool:
+        """Whether it was released without any nodes: Slurm places it."""
+        return not self.placement.nodes
+
 
 def room_beside(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
     """The inventory with the pins' devices, CPUs and host memory taken.

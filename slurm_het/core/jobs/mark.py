@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from slurm_het.core.model import SCENARIOS, Classification, Job
 
 MARK = "het1:"
 MAX_COMMENT = 900
-_AT_ONCE = "now"
+Sent = Literal["", "at once", "in line"]
+"""It was given its nodes when it was submitted; or it waits in Slurm's line, and has none."""
+
+
+_SENT: dict[str, Sent] = {"at once": "at once", "in line": "in line"}
 
 
 class Mark(NamedTuple):
     """What admission left in a job: what it is, and the user's own text (JobRequest.original).
 
-    `at_once`: it was given its nodes when it was submitted.
+    `sent` says how it came into a pool, if hetd's plan did not send it.
     """
 
     classification: Classification
     original: dict[str, str]
-    at_once: bool = False
+    sent: Sent = ""
 
 
-def encode_comment(
-    what: Classification, original: Mapping[str, str], *, at_once: bool = False
-) -> str:
+def encode_comment(what: Classification, original: Mapping[str, str], sent: Sent = "") -> str:
     """Classification and original request as text, so that Slurm's records are enough.
 
-    `original` is JobRequest.original, `at_once` as in Mark. If the text is too long, the evidence
+    `original` is JobRequest.original, `sent` as in Mark. If the text is too long, the evidence
     is left out, then the original too; '' if that does not help.
     """
     data = {
@@ -40,7 +42,7 @@ def encode_comment(
         "m": what.memory_gib,
         "sh": int(what.share),
         **({"c": what.job_class} if what.job_class else {}),
-        **({_AT_ONCE: 1} if at_once else {}),
+        **({"sent": sent} if sent else {}),
         "orig": dict(original),
         "why": list(what.evidence),
     }
@@ -78,16 +80,16 @@ def decode_comment(text: str) -> Mark | None:
         if what.memory_gib < 0:
             return None
         original = {str(k): str(v) for k, v in data["orig"].items()}
-        return Mark(what, original, bool(data.get(_AT_ONCE)))
+        return Mark(what, original, _SENT.get(str(data.get("sent")), ""))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
-def at_once_mark(job: Job) -> Mark | None:
-    """The mark of a job that was given its nodes when it was submitted; None of all others."""
-    text = job.admin_comment
-    mark = decode_comment(text) if f'"{_AT_ONCE}":1' in text else None  # most are not worth reading
-    return mark if mark and mark.at_once else None
+def mark_of_sent(job: Job, sent: Sent) -> Mark | None:
+    """The mark of a job that was sent into a pool that way; None of all others."""
+    # Most are not worth reading.
+    mark = decode_comment(job.admin_comment) if f'"sent":"{sent}"' in job.admin_comment else None
+    return mark if mark and mark.sent == sent else None
 
 
 def _words(value: Any) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ def openings_of(prepared: Prepared, pins: Iterable[Pin], since: float) -> Openin
     waiting = [task for task in prepared.queue.tasks if task.key not in done]
     if prepared.strays or prepared.queue.unlisted:
         return None  # nobody knows yet which pools they wait for
-    busy = {pool for task in waiting for pool in task.pools}
+    busy = {pool for task in waiting for pool in task.pools} | prepared.line.pools
     open_to_all = tuple(
         partition
         for partition in prepared.snapshot.partitions
@@ -157,7 +157,7 @@ def _sent_there(made: Admitted, placement: Placement) -> Admitted | None:
     mark = decode_comment(made.fields["admin_comment"])
     why = f"interactive, and {placement.partition} {nodes} was free: it did not wait in the gate"
     what = replace(made.classification, evidence=(*made.classification.evidence, why))
-    comment = mark and encode_comment(what, mark.original, at_once=True)
+    comment = mark and encode_comment(what, mark.original, "at once")
     if not comment or len(nodes) > MAX_FEATURES:
         return None
     place = {"partition": placement.partition, "req_nodes": nodes, "admin_comment": comment}

@@ -10,12 +10,13 @@ from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.cluster.placement import placement_of
-from slurm_het.core.jobs.mark import MARK, at_once_mark
+from slurm_het.core.jobs.mark import MARK, mark_of_sent
 from slurm_het.core.jobs.reading import ClusterFacts, read_job
 from slurm_het.core.jobs.waits import begins_later
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.repairs import LastPlan, Planned, no_journal
+from slurm_het.core.planner.slurms_line import in_line, stands_in_line
 from slurm_het.core.policy import Policy
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
@@ -114,13 +115,15 @@ class Pins:
 
     def starting(self) -> bool:
         """Whether a pin should start at Slurm's next pass."""
-        return any(not pin.start for pin in self.pins.values())
+        return any(not (pin.start or pin.in_line) for pin in self.pins.values())
 
     def late(self, ticks: float, now: float) -> list[Pin]:
         """Pins past their grace time; `now` is epoch seconds."""
         grace = self.grace_seconds
 
         def is_late(pin: Pin) -> bool:
+            if pin.in_line:
+                return False
             if pin.tentative:
                 return pin.start > 0 or ticks - pin.since >= TENTATIVE_SECONDS
             return ticks - pin.since >= grace + pin.patience and now - pin.start >= grace
@@ -198,7 +201,7 @@ class Pins:
             pin
             for job in snapshot.jobs
             if job.key not in self.pins
-            and _is_pinned(job, policy, last_plan)
+            and (_is_pinned(job, policy, last_plan) or stands_in_line(job, policy))
             and not moved_away(job, inventory)
             and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job)))
         ]
@@ -282,11 +285,13 @@ def _pin_of(
     )  # fmt: skip
     task = read_job(as_gated, ClusterFacts.of(snapshot, inventory, policy)).outcome
     nodes = hostlist.expand_readable(job.req_nodes)
-    if not isinstance(task, Task) or not nodes:
+    if not isinstance(task, Task):
         return None
+    if not nodes:
+        return Pin(task, in_line(task), 0.0)
     if last and _where_planned(job, last):
         return Pin(task, last.placement, 0.0, last.start)
-    tentative = last is None and at_once_mark(job) is not None
+    tentative = last is None and mark_of_sent(job, "at once") is not None
     # Which devices is not known: the first ones are as good a guess as any.
     counts = [slot.devices for slot in task.slots] + [0] * len(nodes)
     first = ((name, tuple(range(count))) for name, count in zip(nodes, counts, strict=False))
@@ -318,7 +323,9 @@ def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[
     if job.state == "PENDING":
         if job.partition == policy.intake_partition:
             return Event.BACK, f"it is in the intake again ({job.reason})"
-        if job.partition != pin.placement.partition:
+        if job.partition != pin.placement.partition and not (
+            pin.in_line and set(job.partition.split(",")) <= set(pin.task.pools)
+        ):
             return Event.MOVED, f"to {job.partition}, by somebody else"
         return None
     actual = held_indexes(job, policy)
@@ -329,6 +336,8 @@ def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[
         return (Event.STARTED, "it is ending") if overdue else None
     if not job.nodes:
         return Event.GONE, f"it is {job.state} without having started"
+    if pin.in_line:
+        return Event.STARTED, _show(actual)
     if set(hostlist.expand_readable(job.nodes)) != set(pin.placement.nodes):
         return Event.ELSEWHERE, f"on {job.nodes}, planned {hostlist.fold(pin.placement.nodes)}"
     planned = dict(zip(pin.placement.nodes, pin.placement.devices, strict=True))

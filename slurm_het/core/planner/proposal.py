@@ -36,6 +36,13 @@ from slurm_het.core.planner.repairs import (
     with_details,
     without_leftovers,
 )
+from slurm_het.core.planner.slurms_line import (
+    Rivals,
+    SlurmsLine,
+    line_up,
+    rivals_of,
+    why_leave,
+)
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason
 from slurm_het.core.reservations.closings import Closings
@@ -86,6 +93,7 @@ class Observed:
     outcomes: tuple[Outcome, ...] = ()
     recovered: tuple[str, ...] = ()
     take_back: tuple[TakeBack, ...] = ()
+    rivals: Rivals = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,8 @@ class Prepared:
     `queue` has the gated jobs; `strays` are the ids of those that must be classified first.
     `held` says, by key, which tasks a limit holds back, a known one or one that Slurm has told of.
     `way` says who starts by preempting others, `ahead` for whom nodes are kept; its `tasks` may be
-    planned now. `window` has those of them that this plan looks at.
+    planned now. `window` has those of them that this plan looks at. `line` says who is put into
+    Slurm's own line.
     """
 
     snapshot: Snapshot
@@ -110,6 +119,7 @@ class Prepared:
     way: Way
     ahead: Outlook
     window: tuple[Task, ...]
+    line: SlurmsLine
 
 
 def observe(
@@ -131,25 +141,25 @@ def observe(
     for pin in recovered:
         memory.pins.pins[pin.task.key] = replace(pin, since=ticks)
     memory.pins.set_right(snapshot, inventory, policy)
-    return Observed(
+    observed = Observed(
         snapshot,
         inventory,
         policy,
         tuple(outcomes),
         tuple(pin.task.key for pin in recovered),
-        tuple(_overdue(snapshot, policy, inventory, memory, ticks)),
+        rivals=rivals_of(snapshot, inventory, policy),
     )
+    return replace(observed, take_back=tuple(_overdue(observed, memory, ticks)))
 
 
-def _overdue(
-    snapshot: Snapshot, policy: Policy, inventory: Inventory, memory: Memory, ticks: float
-) -> Iterator[TakeBack]:
+def _overdue(observed: Observed, memory: Memory, ticks: float) -> Iterator[TakeBack]:
+    snapshot, inventory = observed.snapshot, observed.inventory
     pins, jobs = memory.pins, {job.key: job for job in snapshot.jobs}
     ending = {key for key, job in jobs.items() if job.state == "COMPLETING"}
     closings = Closings.of(snapshot, inventory)
     stranded = {key: why for key, why in pins.stranded(inventory).items() if key not in ending}
     late = {pin.task.key for pin in pins.late(ticks, snapshot.time)}
-    later = begin_later(snapshot, policy)
+    later = begin_later(snapshot, observed.policy)
     for key in later:
         yield TakeBack(key, "it was requeued and begins later", penalty=False)
     for key, pin in pins.pins.items():
@@ -164,6 +174,8 @@ def _overdue(
             # A limit is no fault of the job: it waits for a sign of change, as others like it do.
             learnt = memory.lessons.learn(pin, job, snapshot.jobs, ticks)
             yield TakeBack(key, job.reason, penalty=not learnt)
+        elif key not in ending and (why := why_leave(pin, inventory, observed.rivals, ticks)):
+            yield TakeBack(key, why, penalty=False)
         elif key in late:
             yield TakeBack(key, job.reason if job else "unknown", penalty=not pin.tentative)
 
@@ -183,15 +195,20 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     within = _within_limits(snapshot, tasks, room, memory, ticks)
     tasks = within.claiming(within.tasks) if snapshot.preemption.by else within.tasks
     way = make_way(snapshot, room, tasks, pins, policy)
-    ahead = look_ahead(snapshot, way.room, way.tasks, pins, policy, limits)
-    shield = Shield(ahead.axis, ahead.reservations, way.tasks, limits)
+    line = line_up(within.claiming(way.tasks), pins, way.room, observed.rivals)
+    planned = line.tasks if line.pools else way.tasks
+    ahead = look_ahead(snapshot, way.room, planned, pins, policy, limits)
+    shield = Shield(ahead.axis, ahead.reservations, planned, limits)
     shielded = in_turn(map(shield.keep_off, ahead.tasks), way.room)
     window = within.claiming(select(way.room, shielded, limits.window_tasks))
-    ahead = replace(ahead, kept=shield.kept | ahead.kept)
+    ahead = replace(
+        ahead, kept={**line.waits, **shield.kept, **ahead.kept}, move={**ahead.move, **line.move}
+    )
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(
-        snapshot, inventory, policy, pins, way.room, queue, strays, within.held, way, ahead, window
+        snapshot, inventory, policy, pins, way.room, queue, strays, within.held, way, ahead, window,
+        line,
     )  # fmt: skip
 
 

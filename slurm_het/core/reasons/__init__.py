@@ -43,9 +43,11 @@ from slurm_het.core.reasons.never import (
 from slurm_het.core.reasons.node import Misfit, Unfit
 from slurm_het.core.reasons.order import (
     All,
+    BehindTheLine,
     CanStart,
     GoesToOthers,
     HeldAlike,
+    InSlurmsLine,
     Kept,
     NotLookedAt,
     OutOfTime,
@@ -75,6 +77,7 @@ __all__ = [
     "ArrayLimit",
     "AsksForSeveral",
     "AtLimit",
+    "BehindTheLine",
     "CanStart",
     "Closed",
     "ForReservation",
@@ -83,6 +86,7 @@ __all__ = [
     "HeldAlike",
     "HeterogeneousJob",
     "HostTooSmall",
+    "InSlurmsLine",
     "Kept",
     "LeftOut",
     "Misfit",

@@ -70,6 +70,27 @@ class NotLookedAt(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class InSlurmsLine(Reason):
+    """Jobs of a partition that is no pool wait for its nodes, and Slurm is to start it before them
+    if it comes first."""
+
+    code = "in-slurms-line"
+
+    def __str__(self) -> str:
+        return "in Slurm's own line, for jobs of other partitions wait for its nodes too"
+
+
+@dataclass(frozen=True, slots=True)
+class BehindTheLine(Reason):
+    """Others stand in Slurm's line for its pools, and it is to join them later."""
+
+    code = "behind-the-line"
+
+    def __str__(self) -> str:
+        return "waits behind jobs that Slurm starts as soon as it can, before those of others"
+
+
+@dataclass(frozen=True, slots=True)
 class OutOfTime(Reason):
     """The time for the plan was up before its place in it was worked out."""
 

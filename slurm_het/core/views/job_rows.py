@@ -18,8 +18,9 @@ from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
+from slurm_het.core.planner.slurms_line import stands_in_line
 from slurm_het.core.policy import Limits, Policy
-from slurm_het.core.reasons import Reason, TellTime
+from slurm_het.core.reasons import InSlurmsLine, Reason, TellTime
 from slurm_het.core.reservations.make_way import why_pinned
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.views.waiting import Remembered, Whys
@@ -237,6 +238,8 @@ class _Maker:
     def _slurms_reason(self, job: Job) -> str:
         """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
         if job.state == "PENDING":
+            if stands_in_line(job, self.policy):
+                return f"{job.reason}; {InSlurmsLine()}"
             if MARK not in job.admin_comment or not job.req_nodes:
                 return job.reason
             nodes = map(self.inventory.nodes.get, hostlist.expand_readable(job.req_nodes))

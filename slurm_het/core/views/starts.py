@@ -44,6 +44,6 @@ def starts_of(prepared: Prepared) -> dict[str, Reservation]:
     now, ahead = prepared.snapshot.time, prepared.ahead
     waiting = (task for task in prepared.queue.tasks if task.key not in prepared.held)
     found = expect(waiting, ahead.reservations, ahead.axis.copy())
-    released = (pin for pin in prepared.pins if not pin.start)
+    released = (pin for pin in prepared.pins if not (pin.start or pin.in_line))
     at_once = {pin.task.key: Reservation(pin.task, pin.placement, now) for pin in released}
     return {key: made for key, made in (at_once | found).items() if made.start < math.inf}
