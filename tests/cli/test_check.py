@@ -220,6 +220,7 @@ WRONG = {
         "/etc/slurm/slurm-het/het_chain.lua: is missing",
     ),
     "no hetd": (host(hetd_silence="hetd is not answering"), "hetd: hetd is not answering"),
+    "a trouble of hetd's": (host(troubles=("the journal /j is off: locked",)), "journal /j is off"),
     "no supervisor": (host(supervised=False), "runs without systemd or slurm_het.supervise"),
     "what others may write": (
         lambda s: replace(s, modes={ETC / "job_submit.lua": stat.S_IFREG | 0o666}),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slurm_het.cli.checks.site import ControllerHost, Finding, Installation
+from slurm_het.cli.hetd_status import idle
 from slurm_het.templating import hook_config
 
 MAIN = "job_submit.lua"
@@ -102,6 +103,17 @@ def daemon(site: Installation) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def troubles(site: Installation) -> Iterator[Finding]:
+    """What does not work at present, in hetd's own words."""
+    host, intake = site.controller, site.intake()
+    if not host:
+        return
+    for sentence in host.troubles:
+        yield Finding("hetd", sentence, "see hetd's log (journalctl -u hetd)")
+    if intake and (sentence := idle(intake.name, intake.state, host.hetd_gate)):
+        yield Finding("hetd", sentence, "look again in a minute; slurm-het bypass on opens it")
+
+
 def stale(site: Installation) -> Iterator[Finding]:
     """A hook that reads something else than this configuration."""
     for path, text in (site.controller.lua if site.controller else {}).items():
@@ -135,4 +147,4 @@ def _main(host: ControllerHost) -> str:
     return host.lua.get(host.conf_dir / MAIN, "")
 
 
-CHECKS = (files, not_called, events, daemon, stale, open_files)
+CHECKS = (files, not_called, events, daemon, troubles, stale, open_files)
