@@ -32,6 +32,7 @@ from slurm_het.errors import CannotRunError, HetError, LeadError, LeadTakenError
 from slurm_het.journal import Keeper
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
+from slurm_het.sizes import limit_mib
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.solve.worker import WorkerSolver
 
@@ -310,6 +311,7 @@ class Daemon:
             "uptime": round(time.time() - self.started, 1),
             "pinned": len(self.cycle.pins.pins),
             "troubles": self._troubles(),
+            "memory_max_mib": limit_mib(),
             "cycle": {
                 "time": report.time, "seconds": round(report.seconds, 4), "status": report.status,
                 "gap": report.gap, "placed": report.placed,

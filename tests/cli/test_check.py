@@ -229,6 +229,12 @@ WRONG = {
 }  # fmt: skip
 
 REMARKS = {
+    "little memory": (
+        lambda site: host(memory_max_mib=1000)(
+            conf(MaxJobCount="100000", SLURM_VERSION="24.11.5")(site)
+        ),
+        "reading the MaxJobCount=100000 jobs may take 17699 MiB",
+    ),
     "no default time": (partition("accel", default_minutes=None), "has no DefaultTime"),
     "groups": (
         partition("train-nv", allow_groups=frozenset({"ml"})),
