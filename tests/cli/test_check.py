@@ -51,6 +51,11 @@ def conf(**words: str) -> Callable[[Installation], Installation]:
     return lambda site: replace(site, conf={**site.conf, **words})
 
 
+def little_memory(site: Installation) -> Installation:
+    site = conf(MaxJobCount="100000", SLURM_VERSION="24.11.5")(site)
+    return host(memory_max_mib=1000)(site)
+
+
 def host(**fields: Any) -> Callable[[Installation], Installation]:
     def change(site: Installation) -> Installation:
         assert site.controller
@@ -229,12 +234,7 @@ WRONG = {
 }  # fmt: skip
 
 REMARKS = {
-    "little memory": (
-        lambda site: host(memory_max_mib=1000)(
-            conf(MaxJobCount="100000", SLURM_VERSION="24.11.5")(site)
-        ),
-        "reading the MaxJobCount=100000 jobs may take 17699 MiB",
-    ),
+    "little memory": (little_memory, "reading the MaxJobCount=100000 jobs may take 17699 MiB"),
     "no default time": (partition("accel", default_minutes=None), "has no DefaultTime"),
     "groups": (
         partition("train-nv", allow_groups=frozenset({"ml"})),

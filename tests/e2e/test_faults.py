@@ -32,8 +32,8 @@ SLOW_BOUND = FAIL_OPEN + 5  # the same where reads or updates alone fail
 WRAPPER = """#!/bin/sh
 # Slurm's {name}, which fails while a file says so.
 [ -e {base}/no-{name} ] && {{ echo "broken for a test" >&2; exit 1; }}
-case "$*" in update*JobId=*) [ -e {base}/denied ] && {{
-    echo "Access/permission denied for job 1" >&2; exit 1; }} ;; esac
+[ $# = 0 ] && [ -e {base}/denied ] && {{  # an update of a job, on stdin
+    echo "Access/permission denied for job 1" >&2; exit 1; }}
 exec {path} "$@"
 """
 SMALL = """
