@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slurm_het.core.jobs.mark import decode_comment, encode_comment
+from slurm_het.core.jobs.mark import Mark, decode_comment, encode_comment
 from slurm_het.core.model import Classification
 from slurm_het.slurm.spoken import LONGEST, update_line
 
@@ -33,7 +33,7 @@ def test_a_comment_of_ours_is_one_word_and_reads_the_same() -> None:
     update, key, said, last = parts(line)
     assert (update, key, last) == ("update", "JobId=7_1", "Partition=accel")
     assert decode_comment(said) == decode_comment(comment)
-    assert decode_comment(said) == (WHAT, original)
+    assert decode_comment(said) == Mark(WHAT, original)
 
 
 def test_words_to_people_are_one_word_in_quotes() -> None:
