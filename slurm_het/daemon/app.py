@@ -104,7 +104,9 @@ class Daemon:
                     tell_watchdog(self._last_progress, lambda: stuck_seconds(self.config))
                 ),
                 asyncio.create_task(self._open_in_time()),
-                asyncio.create_task(self.doors.watch(lambda: self.cycle.inventory)),
+                asyncio.create_task(
+                    self.doors.watch(lambda: (self.cycle.inventory, self.cycle.capacity))
+                ),
             ]
             await self._stand_by()
             await self._cycles()
@@ -167,7 +169,7 @@ class Daemon:
         self._use(config)
         try:
             await self.cycle.look()
-            await self.hook.again(self.cycle.inventory)
+            await self.hook.again(self.cycle.inventory, self.cycle.capacity)
         except HetError as error:  # the next cycle says more, or a look at the hook's socket
             log.error("SIGHUP: %s", error.message)
         log.info("SIGHUP: %s is read anew, and counts from now on", config.source)
@@ -263,9 +265,11 @@ class Daemon:
         if request.op == "history":
             return await self._history(request.job, caller)
         if request.op == "status":
-            return self._status(caller)
+            async with self.cycle.thinking:
+                return self._status(caller)
         if request.op == "memory":
-            return self.cycle.told()
+            async with self.cycle.thinking:
+                return self.cycle.told()
         if request.op == "bypass":
             log.info("bypass %s, by %s", "on" if request.on else "off", caller.name or caller.uid)
             await self.gate.keep_bypass(on=request.on)

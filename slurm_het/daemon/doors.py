@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from slurm_het import wire
+from slurm_het.core.capacity import Capacity
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.daemon.control import ControlServer
 from slurm_het.daemon.hook_process import HookChild
@@ -33,13 +34,13 @@ class Doors:
         self.trouble = ""
         self._silences = 0
 
-    async def watch(self, inventory: Callable[[], Inventory]) -> None:
-        """Look until cancelled; a new hook process gets this inventory."""
+    async def watch(self, offered: Callable[[], tuple[Inventory, Capacity]]) -> None:
+        """Look until cancelled; what a new hook process is to know is `offered`."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await self.look(inventory())
+            await self.look(*offered())
 
-    async def look(self, inventory: Inventory) -> None:
+    async def look(self, inventory: Inventory, capacity: Capacity) -> None:
         """Look once, and mend what is lost."""
         self.trouble = ""
         with self._said():
@@ -59,7 +60,7 @@ class Doors:
         self.trouble = f"the hook gets no answer at {self.hook.path}: {why}"
         log.error("%s; its process is started anew", self.trouble)
         with self._said():
-            await self.hook.again(inventory)
+            await self.hook.again(inventory, capacity)
             self.trouble, self._silences = "", 0
 
     @contextlib.contextmanager
