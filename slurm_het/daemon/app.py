@@ -16,6 +16,8 @@ import click
 import msgspec
 
 from slurm_het.config import load_config
+from slurm_het.core.capacity import Capacity
+from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.gate import GateEvent, GateState
 from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.cycle import Cycle
@@ -104,9 +106,7 @@ class Daemon:
                     tell_watchdog(self._last_progress, lambda: stuck_seconds(self.config))
                 ),
                 asyncio.create_task(self._open_in_time()),
-                asyncio.create_task(
-                    self.doors.watch(lambda: (self.cycle.inventory, self.cycle.capacity))
-                ),
+                asyncio.create_task(self.doors.watch(self._offered)),
             ]
             await self._stand_by()
             await self._cycles()
@@ -150,6 +150,9 @@ class Daemon:
             self.leading = True
             self.gate.note(held=True)  # whoever led before may have left it closed
             log.info("leading: this hetd holds %s", self.lease.path)
+
+    def _offered(self) -> tuple[Inventory, Capacity]:
+        return self.cycle.inventory, self.cycle.capacity
 
     def _told_to_reload(self) -> None:
         self._reload = True
