@@ -375,15 +375,16 @@ local function unusable_partition(reply, part_list)
   return nil
 end
 
---- Decide about one submission; nil if it is no accelerator job. `call(make)` asks the daemon with
--- the body that make() returns.
+--- Decide about one submission; nil if it is no accelerator job. `call(make, user)` asks the daemon
+-- for a user with the body that make() returns.
 -- A decision is {verb=, text=, set=, reject=, user=, asked=}; nothing is assigned here.
 function M.decide(job, part_list, submit_uid, cfg, call)
   if not M.is_accelerator(job, cfg.gres_names) then return nil end
   local why, judged = M.pass_reason(job, part_list, cfg)
   local pass = why and { verb = "pass", text = ": " .. why, set = {} }
   if pass and (not judged or too_long(job)) then return pass end
-  local body, err = call(function() return M.request(job, submit_uid, cfg, pass and "judge") end)
+  local function make() return M.request(job, submit_uid, cfg, pass and "judge") end
+  local body, err = call(make, submit_uid)
   local reply
   if body then reply, err = M.reply(body) end
   if pass and not (reply and reply.action == "reject") then return pass end

@@ -27,6 +27,40 @@ function M.breaker(failures, seconds, now)
   return self
 end
 
+M.MAX_USERS = 1000
+
+--- Breakers: one for each user, and one for all. Who alone makes the daemon fail, by scripts that
+-- take it long, is refused alone; all are once submissions of two users have failed in a row.
+function M.breakers(failures, seconds, now)
+  local self, all, own, count = {}, M.breaker(1, seconds, now), {}, 0
+  local failed, last, several = 0, nil, false
+
+  --- Whether a call for this user may be made now.
+  function self.allows(user)
+    return all.allows() and (not own[user] or own[user].allows())
+  end
+
+  --- Record the outcome of a call for a user.
+  function self.record(user, ok)
+    if ok then
+      failed, last, several = 0, nil, false
+      if own[user] then own[user], count = nil, count - 1 end
+      all.record(true)
+      return
+    end
+    several = several or (last ~= nil and last ~= user)
+    failed, last = failed + 1, user
+    if not own[user] then
+      if count == M.MAX_USERS then own, count = {}, 0 end
+      own[user], count = M.breaker(failures, seconds, now), count + 1
+    end
+    own[user].record(false)
+    if several and failed >= failures then all.record(false) end
+  end
+
+  return self
+end
+
 M.MAX_KEPT, M.MAX_KEPT_BYTES = 16, 16384
 
 --- Replies by the body they answer, each for as long as it says itself (`keep_ms=N&` in front):
@@ -113,18 +147,19 @@ function M.load_socket()
   return { stream = stream, now = socket.gettime }
 end
 
---- A client for the hook: `call(make)` returns the reply to the body that `make()` returns, or nil
--- and why not. While the breaker is open no body is made: a script of 64 KiB takes a while.
+--- A client for the hook: `call(make, user)` returns the reply to the body that `make()` returns, or
+-- nil and why not. While the breaker is open no body is made: a script of 64 KiB takes a while.
 function M.client(cfg, lib)
-  local breaker = M.breaker(cfg.breaker_failures, cfg.breaker_seconds, lib.now)
+  local breakers = M.breakers(cfg.breaker_failures, cfg.breaker_seconds, lib.now)
   local memory = M.memory(lib.now)
-  return function(make)
-    if not breaker.allows() then return nil, "daemon not asked, it failed before" end
+  return function(make, user)
+    user = user or ""
+    if not breakers.allows(user) then return nil, "daemon not asked, it failed before" end
     local body = make()
     local kept = memory.recall(body)
     if kept then return kept end
     local reply, err = M.exchange(cfg.socket, body, cfg.deadline_ms, lib)
-    breaker.record(reply ~= nil)
+    breakers.record(user, reply ~= nil)
     if reply then memory.keep(body, reply) end
     return reply, err
   end

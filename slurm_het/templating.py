@@ -14,6 +14,7 @@ import jinja2
 from slurm_het.config import DEFAULT_PATH
 from slurm_het.resources import data_dir
 from slurm_het.settings import Config
+from slurm_het.sizes import JOBS, needed_mib
 
 
 def render(template: str, **values: object) -> str:
@@ -45,8 +46,8 @@ def unit_words(value: str | Sequence[str]) -> str:
     return escaped if re.fullmatch(r"[A-Za-z0-9_./:=@+-]+", value) else f'"{escaped}"'
 
 
-def systemd_unit(config: Config, user: str, group: str) -> str:
-    """hetd.service for this configuration, run by the Python that runs this."""
+def systemd_unit(config: Config, user: str, group: str, jobs: int = JOBS) -> str:
+    """hetd.service for this configuration and so many jobs, run by the Python that runs this."""
     paths = config.paths
     writes = {paths.state_dir, paths.journal.parent}
     writes |= {p.parent for p in (paths.hook_socket, paths.control_socket, paths.event_socket)}
@@ -64,6 +65,8 @@ def systemd_unit(config: Config, user: str, group: str) -> str:
         partition=config.policy.intake_partition,
         writes=[str(path) for path in sorted(writes - own)],
         mounts=sorted({str(paths.state_dir), str(paths.journal.parent)}),
+        jobs=jobs,
+        memory_mib=needed_mib(jobs),
         in_home=sys.executable.startswith(("/home/", "/root/")),
     )
 

@@ -26,29 +26,39 @@ class _Status(msgspec.Struct):
 
     gate: str = "unknown"
     bypass: bool = False
+    leading: bool | None = None
+    troubles: list[str] = []
     waiting: dict[str, str] = {}
     returned: dict[str, _Returned] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class HetdStatus:
-    """hetd's word on the gate, or why there is none (`silence`); whether its socket is here."""
+    """hetd's word on the gate, or why there is none (`silence`); whether its socket is here.
+
+    `leads`: it does not stand by. `troubles` are sentences on what does not work at present.
+    """
 
     state: str = ""
     bypass: bool = False
     silence: str = ""
     here: bool = True
     memory: Remembered = field(default_factory=Remembered)
+    leads: bool = True
+    troubles: tuple[str, ...] = ()
 
     def note(self, intake: str, slurm_state: str) -> str:
         """One line for the operator; empty when all is as it should be."""
+        return "; ".join(filter(None, (self._of_the_gate(intake, slurm_state), *self.troubles)))
+
+    def _of_the_gate(self, intake: str, slurm_state: str) -> str:
         if self.silence:
             meaning = _meaning(intake, slurm_state, here=self.here)
             return f"{self.silence}: gate state from Slurm alone: {meaning}"
         if slurm_state == "UP":
             why = "bypass is on" if self.bypass else f"hetd says {self.state}"
             return f"the gate is open ({why}): plain Slurm schedules"
-        return ""
+        return idle(intake, slurm_state, self.state) if self.leads else ""
 
     def as_json(self, intake: str, slurm_state: str) -> dict[str, Any]:
         """The documented keys of `gate`."""
@@ -59,6 +69,13 @@ class HetdStatus:
             "intake_state": slurm_state,
             "hetd": not self.silence,
         }
+
+
+def idle(intake: str, slurm_state: str, state: str) -> str:
+    """Where the gate is closed and hetd does not plan: that, else ''."""
+    if slurm_state == "UP" or state not in {"recovering", "open"}:
+        return ""
+    return f"the intake {intake} is {slurm_state}, and hetd, which is {state}, plans nothing yet"
 
 
 def _meaning(intake: str, state: str, *, here: bool) -> str:
@@ -84,4 +101,5 @@ def ask_hetd(socket: Path) -> HetdStatus:
         return HetdStatus(silence=f"hetd's status cannot be read ({error})")
     returned = {key: (r.reason, r.times) for key, r in status.returned.items()}
     memory = Remembered(True, status.waiting, returned)
-    return HetdStatus(status.gate, status.bypass, memory=memory)
+    leads, troubles = status.leading is not False, tuple(status.troubles)
+    return HetdStatus(status.gate, status.bypass, memory=memory, leads=leads, troubles=troubles)

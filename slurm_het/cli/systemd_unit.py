@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from slurm_het.config import load_config
+from slurm_het.sizes import JOBS
 from slurm_het.templating import systemd_unit as render_unit
 
 
@@ -14,7 +15,11 @@ from slurm_het.templating import systemd_unit as render_unit
 @click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
 @click.option("--user", default="slurm", show_default=True, help="SlurmUser of slurm.conf.")
 @click.option("--group", help="Its group.  [default: as the user]")
-def systemd_unit(config: Path | None, user: str, group: str | None) -> None:
+@click.option(
+    "--jobs", type=click.IntRange(1), default=JOBS, show_default=True,
+    help="For so many jobs its memory is enough: slurm.conf's MaxJobCount.",
+)  # fmt: skip
+def systemd_unit(config: Path | None, user: str, group: str | None, jobs: int) -> None:
     """Print a systemd unit for hetd: notify, watchdog, and the gate opened whenever it ends.
 
     \b
@@ -22,4 +27,4 @@ def systemd_unit(config: Path | None, user: str, group: str | None) -> None:
       slurm-het systemd-unit > /etc/systemd/system/hetd.service
       systemctl enable --now hetd
     """
-    click.echo(render_unit(load_config(config), user, group or user), nl=False)
+    click.echo(render_unit(load_config(config), user, group or user, jobs), nl=False)

@@ -16,21 +16,26 @@ import click
 import msgspec
 
 from slurm_het.config import load_config
+from slurm_het.core.capacity import Capacity
+from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.gate import GateEvent, GateState
 from slurm_het.daemon.asks import Asks
 from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.cycle import Cycle
+from slurm_het.daemon.doors import Doors
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.health import Health
 from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import say_os_errors, set_up_logging
 from slurm_het.daemon.notify import notify, tell_watchdog
+from slurm_het.daemon.reload import read_again
 from slurm_het.daemon.wakes import Wakes
 from slurm_het.errors import CannotRunError, HetError, LeadError, LeadTakenError, SlurmError
 from slurm_het.journal import Keeper
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
+from slurm_het.sizes import limit_mib
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.solve.worker import WorkerSolver
 
@@ -58,6 +63,11 @@ def stuck_seconds(config: Config) -> float:
     return MAX_BACKOFF + 2 * program_and_call
 
 
+def _health(config: Config) -> Health:
+    planner = config.planner
+    return Health(planner.fail_open_seconds, 2 * planner.retry_seconds)
+
+
 class Daemon:
     """The resident process. `run` returns after SIGTERM; any bug ends it, which opens the gate."""
 
@@ -70,18 +80,16 @@ class Daemon:
         self.journal = Keeper(config.paths.journal)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
-        self.cycle = Cycle(
-            config, self.slurm, self.gate, self.journal, self.solver,
-            check_lead=self._check_lead,
-        )  # fmt: skip
+        self.cycle = self._new_cycle()
+        self.asks = Asks(self.slurm, config.policy, self.cycle.releaser)
         self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
-        self.cycle.placed = lambda: self.hook.placed
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
-        self.asks = Asks(self.slurm, config.policy, self.cycle.releaser)
+        self.doors = Doors(self.hook, self.control, self.wakes)
+        self._reload = False  # whether SIGHUP came
         self.started = time.time()
         self._cycle_began = time.monotonic()
-        self.health = Health(config.planner.fail_open_seconds, 2 * config.planner.retry_seconds)
+        self.health = _health(config)
         self._unable: HetError | None = None
 
     async def run(self) -> None:
@@ -90,13 +98,16 @@ class Daemon:
         loop.set_exception_handler(say_os_errors)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.wakes.stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
         beside: list[asyncio.Task[None]] = []
         try:
             await self._get_ready()
-            stuck = stuck_seconds(self.config)
             beside += [
-                asyncio.create_task(tell_watchdog(self._last_progress, stuck)),
+                asyncio.create_task(
+                    tell_watchdog(self._last_progress, lambda: stuck_seconds(self.config))
+                ),
                 asyncio.create_task(self._open_in_time()),
+                asyncio.create_task(self.doors.watch(self._offered)),
             ]
             await self._stand_by()
             await self._cycles()
@@ -129,6 +140,7 @@ class Daemon:
                 log.info("standing by: another hetd leads (%s)", self.lease.path)
                 notify("READY=1\nSTATUS=standing by")
             await asyncio.sleep(LEASE_SECONDS)
+            await self._reload_if_told()
             self._cycle_began = time.monotonic()
             if self._cycle_began - looked > self.config.planner.poll_seconds:
                 looked = self._cycle_began
@@ -139,6 +151,50 @@ class Daemon:
             self.leading = True
             self.gate.note(held=True)  # whoever led before may have left it closed
             log.info("leading: this hetd holds %s", self.lease.path)
+
+    def _offered(self) -> tuple[Inventory, Capacity]:
+        return self.cycle.inventory, self.cycle.capacity
+
+    def _told_to_reload(self) -> None:
+        self._reload = True
+        self.wakes.wake()
+
+    async def _reload_if_told(self) -> None:
+        """Take over what het.yaml says now, as a hetd that starts would; or say why not."""
+        if not self._reload:
+            return
+        self._reload = False
+        try:
+            config = await read_again(self.config)
+        except HetError as error:
+            log.error("SIGHUP: the configuration stays as it was: %s", " ".join(str(error).split()))
+            return
+        await self.cycle.endings.stop()
+        self._use(config)
+        try:
+            await self.cycle.look()
+            await self.hook.again(self.cycle.inventory, self.cycle.capacity)
+        except HetError as error:  # the next cycle says more, or a look at the hook's socket
+            log.error("SIGHUP: %s", error.message)
+        log.info("SIGHUP: %s is read anew, and counts from now on", config.source)
+
+    def _use(self, config: Config) -> None:
+        self.config = self.hook.config = config
+        self.solver.use(config.planner.solver, config.planner.gap)
+        self.wakes.settle_seconds = config.planner.settle_seconds
+        self.control.operators = config.operators
+        self.health = _health(config)
+        self.cycle = self._new_cycle()
+        self.asks = Asks(self.slurm, config.policy, self.cycle.releaser)
+
+    def _new_cycle(self) -> Cycle:
+        """A cycle that remembers nothing: Slurm and the journal tell it all."""
+        cycle = Cycle(
+            self.config, self.slurm, self.gate, self.journal, self.solver,
+            check_lead=self._check_lead,
+        )  # fmt: skip
+        cycle.placed = lambda: self.hook.placed
+        return cycle
 
     async def _give_up_the_lead(self) -> None:
         if self.leading:
@@ -161,6 +217,7 @@ class Daemon:
     async def _cycles(self) -> None:
         while not self.wakes.stop.is_set():
             self.wakes.begin()
+            await self._reload_if_told()
             self._cycle_began = time.monotonic()
             if await self._cycle():
                 self.wakes.wake()
@@ -215,14 +272,16 @@ class Daemon:
         if request.op == "history":
             return await self._history(request.job, caller)
         if request.op == "status":
-            return self._status(caller)
+            async with self.cycle.thinking:
+                return self._status(caller)
         if request.op == "ask":
             await self._check_lead()
             made = await self.asks.ask(request.job, request.words, caller)
             self.wakes.wake()
             return made
         if request.op == "memory":
-            return self.cycle.told()
+            async with self.cycle.thinking:
+                return self.cycle.told()
         if request.op == "bypass":
             log.info("bypass %s, by %s", "on" if request.on else "off", caller.name or caller.uid)
             await self.gate.keep_bypass(on=request.on)
@@ -241,6 +300,17 @@ class Daemon:
             raise HetError(f"job {key[:40]} is not yours", "its user and admins may ask")
         return {"history": msgspec.to_builtins(history)}
 
+    def _troubles(self) -> list[str]:
+        """What the operator has to know while it lasts, a sentence each, and nothing of jobs."""
+        gate, journal = self.gate.refusal, self.journal.trouble
+        found = (
+            f"the gate cannot be opened: {gate.message}" if gate else "",
+            self.health.told(time.monotonic()),
+            self.doors.trouble,
+            f"the journal {self.journal.path} is off: {journal}" if journal else "",
+        )
+        return [sentence for sentence in found if sentence]
+
     def _status(self, caller: Caller) -> dict[str, Any]:
         """The state of hetd, and why jobs wait: all jobs for admins, their own for users."""
         report = self.cycle.report
@@ -256,6 +326,8 @@ class Daemon:
             "supervised": "NOTIFY_SOCKET" in os.environ,
             "uptime": round(time.time() - self.started, 1),
             "pinned": len(self.cycle.pins.pins),
+            "troubles": self._troubles(),
+            "memory_max_mib": limit_mib(),
             "cycle": {
                 "time": report.time, "seconds": round(report.seconds, 4), "status": report.status,
                 "gap": report.gap, "placed": report.placed,
@@ -280,6 +352,7 @@ def main(config: Path | None, verbose: bool) -> None:
     Example:
       hetd --config /etc/slurm-het/het.yaml
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is listened for
     os.umask(0o077)  # the journal says whose jobs did what
     set_up_logging(verbose=verbose)
     gc.set_threshold(*GC_THRESHOLD)

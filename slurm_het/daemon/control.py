@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from slurm_het.daemon.peers import claim_socket, peer_uid
+from slurm_het.daemon.peers import claim_socket, identity, peer_uid
 from slurm_het.errors import HetError
 
 log = logging.getLogger("hetd.control")
@@ -58,17 +58,24 @@ class ControlServer:
         self.handler = handler
         self._server: asyncio.Server | None = None
         self._open = 0
+        self._bound: tuple[int, int] | None = None
 
     async def start(self) -> None:
         """Listen."""
         sock = claim_socket(self.path, SOCK_STREAM, 0o666)
         self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=MAX_LINE)
+        self._bound = identity(self.path)
+
+    def lost(self) -> bool:
+        """Whether nobody finds it any more: its socket was removed, or replaced."""
+        return self._server is not None and identity(self.path) != self._bound
 
     async def stop(self) -> None:
         """Stop listening and remove the socket."""
         if self._server:
             self._server.close()
-            self.path.unlink(missing_ok=True)
+            if not self.lost():
+                self.path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.capacity import UNKNOWN
@@ -52,6 +52,7 @@ log = logging.getLogger("hetd.cycle")
 
 CheckLead = Callable[[], Awaitable[None]]
 NOTHING: Mapping[str, float] = {}
+T = TypeVar("T")
 RECOUNT_SECONDS = 30.0  # where one recount did not help, another right after it will not either
 
 
@@ -99,6 +100,7 @@ class Cycle:
         self.strays = Strays(slurm, config.policy, self.memory, journal)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.last_plans = LastPlans(journal, config.policy)
+        self.thinking = asyncio.Lock()  # held while the memory changes
         self.inventory, self.capacity = Inventory({}), UNKNOWN
         self.openings: Openings | None = None  # what the last cycle left for interactive jobs
         self.placed: Callable[[], int] = lambda: 0  # how many of them the hook has given nodes
@@ -125,10 +127,12 @@ class Cycle:
         if back:  # or others would get their places, before they can be planned anew
             return True
         await self._have_devices_counted(observed)
-        prepared = prepare(observed, self.config.planner.limits, self.memory, self.ticks())
+        prepared = await self._think(
+            lambda: prepare(observed, self.config.planner.limits, self.memory, self.ticks())
+        )
         await self._see_to_the_queue(prepared)
         expected = await self._expect(prepared)
-        decided = await asyncio.to_thread(self._decide, prepared, expected)
+        decided = await self._think(lambda: self._decide(prepared, expected))
         self._record(prepared, decided, time.perf_counter() - began)
         await self.journal.written()
         await self.check_lead()
@@ -140,6 +144,12 @@ class Cycle:
         self.openings = openings_of(prepared, self.pins.pins.values(), since)
         self.alarm = next_change(prepared)
         return moved or self._more(prepared, released)
+
+    async def _think(self, work: Callable[[], T]) -> T:
+        """Do what may take long, for it works on what users wrote, beside the loop that feeds the
+        watchdog and answers."""
+        async with self.thinking:
+            return await asyncio.to_thread(work)
 
     async def look(self) -> None:
         """Take the inventory from Slurm, and change nothing. Raises SlurmError."""
@@ -153,7 +163,9 @@ class Cycle:
     async def _observe(self) -> Observed:
         snapshot = await self.slurm.snapshot()
         last_plan = await self.last_plans.of(snapshot)
-        observed = observe(snapshot, self.policy, self.memory, self.ticks(), last_plan)
+        observed = await self._think(
+            lambda: observe(snapshot, self.policy, self.memory, self.ticks(), last_plan)
+        )
         self._take_over(observed)
         for key in observed.recovered:
             log.info("job %s is pinned and waits: it was released before, or requeued", key)

@@ -87,6 +87,16 @@ class Health:
         """Whether reads have failed for so long that the gate must not stay closed for it."""
         return self.failures > 0 and now - self._failing_since >= self.patience
 
+    def told(self, now: float) -> str:
+        """What fails at present, in words that name no job; '' if nothing does."""
+        if self.failures > 1:
+            return f"Slurm could not be read {self.failures} times in a row"
+        refused = self._refused
+        if refused.times < 2 or now - refused.last > self.spacing:
+            return ""
+        why = next(word for word in OWN_FAULT if word in refused.words)
+        return f"{refused.times} updates of jobs in a row were refused ({why})"
+
     def useless(self, now: float) -> str:
         """Why this hetd does no good: its updates have no effect. '' if they have some."""
         counted = [self._refused] + [self._back] * (len(self._back.users) >= BACK_USERS)

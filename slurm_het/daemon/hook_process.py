@@ -131,6 +131,17 @@ class HookChild:
             raise HetError("the hook's process did not start", "its reason stands above in the log")
         self._listener = asyncio.create_task(self._listen(self._process.stdout))
 
+    @property
+    def path(self) -> Path:
+        """Where it is asked."""
+        return self.config.paths.hook_socket
+
+    async def again(self, inventory: Inventory, capacity: Capacity) -> None:
+        """End it, however it hangs, and start another. Raises HetError."""
+        await self.stop()
+        self._sent = Offered()
+        await self.start(inventory, capacity)
+
     async def update(
         self, inventory: Inventory, capacity: Capacity, openings: Openings | None = None
     ) -> None:

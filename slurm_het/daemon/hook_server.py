@@ -34,6 +34,8 @@ Admit = Callable[[Mapping[str, str]], Verdict]
 def answer(body: bytes, admit: Admit, keep_ms: int = 0, tell: Tell = "problems") -> bytes:
     """The reply's frame to a request's body, which counts for `keep_ms`. Raises WireError."""
     request = wire.decode(body)
+    if request.get("op") == "ping":  # hetd asks whether it is heard here
+        return wire.encode({"action": "pass", "why": "it listens"})
     if request.get("op") not in ("admit", "judge"):
         return wire.encode({"action": "pass", "why": f"unknown op {request.get('op', '')[:20]!r}"})
     try:

@@ -30,14 +30,16 @@ def watchdog_seconds() -> float | None:
     return int(microseconds) / 2e6 if microseconds.isdecimal() else None
 
 
-async def tell_watchdog(last_progress: Callable[[], float], stuck_seconds: float) -> None:
+async def tell_watchdog(
+    last_progress: Callable[[], float], stuck_seconds: Callable[[], float]
+) -> None:
     """Tell the watchdog that we live, until cancelled; returns at once where there is none.
 
     Nothing is told, so that the watchdog ends us, while `last_progress()` (seconds of
-    time.monotonic()) is longer ago than `stuck_seconds`.
+    time.monotonic()) is longer ago than `stuck_seconds()`.
     """
     period = watchdog_seconds()
     while period:
-        if time.monotonic() - last_progress() < stuck_seconds:
+        if time.monotonic() - last_progress() < stuck_seconds():
             notify("WATCHDOG=1")
         await asyncio.sleep(period)

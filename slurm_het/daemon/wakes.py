@@ -9,7 +9,7 @@ from pathlib import Path
 from socket import SOCK_DGRAM, socket
 
 from slurm_het.daemon.hook_process import KEEP_SECONDS
-from slurm_het.daemon.peers import claim_socket
+from slurm_het.daemon.peers import claim_socket, identity
 
 # The hook asks before Slurm has made the job: look when it should be there, then again.
 ADMISSION_WAKES = (0.15, 0.6)
@@ -34,6 +34,7 @@ class Wakes:
         self._urgent = asyncio.Event()
         self._ended = False  # a job has: its devices are idle
         self._socket: socket | None = None
+        self._bound: tuple[int, int] | None = None
         self._admissions = 0
         self._flood_until = 0.0
         self._looks: list[asyncio.TimerHandle] = []
@@ -41,6 +42,7 @@ class Wakes:
     def listen(self) -> None:
         """Take end-of-job events from EpilogSlurmctld; only that they come matters."""
         self._socket = sock = claim_socket(self.path, SOCK_DGRAM, 0o600)
+        self._bound = identity(self.path)
 
         def readable() -> None:
             with contextlib.suppress(BlockingIOError):
@@ -51,12 +53,18 @@ class Wakes:
 
         asyncio.get_running_loop().add_reader(sock, readable)
 
+    def lost(self) -> bool:
+        """Whether nobody finds it any more: its socket was removed, or replaced."""
+        return self._socket is not None and identity(self.path) != self._bound
+
     def close(self) -> None:
         """Stop listening, and remove the socket."""
         if self._socket:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
-            self.path.unlink(missing_ok=True)
+            if not self.lost():
+                self.path.unlink(missing_ok=True)
+            self._socket = None
 
     def wake(self) -> None:
         """Something happened: plan soon."""

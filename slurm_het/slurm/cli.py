@@ -24,6 +24,7 @@ from slurm_het.slurm.preemption import read_preemption
 from slurm_het.slurm.qos import QosReader
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.reservations import parse_reservations
+from slurm_het.slurm.spoken import update_line
 from slurm_het.slurm.topology import NetworkReader, without_network
 from slurm_het.slurm.versions import (
     RETRY_PAUSE,
@@ -129,11 +130,17 @@ class CliSlurm:
         the whole of their time, and a cycle for minutes.
         """
         self.jobs.doubt(key)
-        await self._scontrol_update(f"JobId={key}", fields, if_heard=True)
+        line = update_line(key, fields)  # what users wrote is nobody's: arguments are public
+        if line is None:
+            words = ["update", f"JobId={key}", *(f"{k}={v}" for k, v in fields.items())]
+            await self._repeated(words, if_heard=True)
+        else:
+            given = Given(stdin=line, called=f"update JobId={key}")
+            await self._repeated((), given, if_heard=True)
 
     async def set_partition_state(self, partition: str, state: str) -> None:
         """Set a partition's State: UP or DOWN."""
-        await self._scontrol_update(f"PartitionName={partition}", {"State": state})
+        await self._repeated(("update", f"PartitionName={partition}", f"State={state}"))
 
     async def batch_script(self, job_id: int) -> str:
         """The start of the batch script, as much as is read of it; '' for a job without one."""
@@ -183,14 +190,14 @@ class CliSlurm:
                 return ""
             raise
 
-    async def _scontrol_update(
-        self, what: str, fields: Mapping[str, str], *, if_heard: bool = False
+    async def _repeated(
+        self, arguments: Sequence[str], given: Given = NOTHING, *, if_heard: bool = False
     ) -> None:
-        arguments = ["update", what, *(f"{name}={value}" for name, value in fields.items())]
+        """Have scontrol do something. What may pass is tried again, then SlurmBusyError."""
         deadline = time.monotonic() + RETRY_SECONDS
         while True:
             try:
-                await self._run_bytes("scontrol", *arguments, if_heard=if_heard)
+                await self._run_bytes("scontrol", *arguments, given=given, if_heard=if_heard)
             except SlurmError as error:
                 if not any(text in error.message for text in TRANSIENT):
                     raise
@@ -229,11 +236,14 @@ class CliSlurm:
                 feeding.cancel()
         if len(out) > limit:
             if not start:
-                raise TooMuchError(f"{path} {arguments[0]} printed more than {limit} bytes")
+                raise TooMuchError(
+                    f"{path} {(*arguments, given.called)[0]} printed more than {limit} bytes"
+                )
             return out[:limit]
         if process.returncode != 0 and not given.may_fail:
             reason = err.decode("utf-8", "replace").strip()[-500:]
-            raise SlurmError(f"{program} {' '.join(arguments[:3])}: {reason or 'failed'}")
+            called = given.called or " ".join(arguments[:3])
+            raise SlurmError(f"{program} {called}: {reason or 'failed'}")
         return out
 
     async def _start(self, path: str, *arguments: str, given: Given) -> asyncio.subprocess.Process:

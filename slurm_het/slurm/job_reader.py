@@ -54,12 +54,14 @@ _NO_SUCH = ("Invalid job format specification", "unrecognized option")
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a program is given beside its arguments; whether it may say that it failed, as scontrol
-    does once one of the commands on its stdin has; and how many bytes it may print at the most."""
+    does once one of the commands on its stdin has; how many bytes it may print at the most; and
+    what is said of it if it fails, where its arguments do not say it."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
     may_fail: bool = False
     most: int = MAX_ANSWER
+    called: str = ""
 
 
 NOTHING = Given()

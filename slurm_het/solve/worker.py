@@ -142,6 +142,13 @@ class WorkerSolver:
                 self._give_up(error)
                 return None
 
+    def use(self, solver: SolverName, gap: float) -> None:
+        """Solve by these from now on."""
+        self.gap = gap
+        if solver != self.solver:
+            self.solver = solver
+            self.close()
+
     def close(self) -> None:
         """End the worker."""
         with self._lock:

@@ -51,6 +51,11 @@ def conf(**words: str) -> Callable[[Installation], Installation]:
     return lambda site: replace(site, conf={**site.conf, **words})
 
 
+def little_memory(site: Installation) -> Installation:
+    site = conf(MaxJobCount="100000", SLURM_VERSION="24.11.5")(site)
+    return host(memory_max_mib=1000)(site)
+
+
 def host(**fields: Any) -> Callable[[Installation], Installation]:
     def change(site: Installation) -> Installation:
         assert site.controller
@@ -220,6 +225,7 @@ WRONG = {
         "/etc/slurm/slurm-het/het_chain.lua: is missing",
     ),
     "no hetd": (host(hetd_silence="hetd is not answering"), "hetd: hetd is not answering"),
+    "a trouble of hetd's": (host(troubles=("the journal /j is off: locked",)), "journal /j is off"),
     "no supervisor": (host(supervised=False), "runs without systemd or slurm_het.supervise"),
     "what others may write": (
         lambda s: replace(s, modes={ETC / "job_submit.lua": stat.S_IFREG | 0o666}),
@@ -228,6 +234,7 @@ WRONG = {
 }  # fmt: skip
 
 REMARKS = {
+    "little memory": (little_memory, "reading the MaxJobCount=100000 jobs may take 17699 MiB"),
     "no default time": (partition("accel", default_minutes=None), "has no DefaultTime"),
     "groups": (
         partition("train-nv", allow_groups=frozenset({"ml"})),

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slurm
 CUDA = "module load cuda\n"
 WRAPPER = """#!/bin/sh
 # scontrol; the first release of a job runs BASE/before, once; BASE/busy holds how often to refuse.
+set -f; [ $# != 0 ] || {{ read -r line; set -- $line; }}  # updates of jobs come on stdin
 case "$*" in
 "update JobId="*ReqNodeList=?*)
     export JOB=$(echo "$*" | sed 's/.*JobId=\\([0-9_]*\\).*/\\1/')

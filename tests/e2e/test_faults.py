@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -15,7 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
+from slurm_het.cli.hetd_client import call
+from slurm_het.config import load_config
+from slurm_het.daemon.doors import ask
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import program
 from tests.support.cluster import Cluster, sandbox_dir
@@ -27,8 +32,8 @@ SLOW_BOUND = FAIL_OPEN + 5  # the same where reads or updates alone fail
 WRAPPER = """#!/bin/sh
 # Slurm's {name}, which fails while a file says so.
 [ -e {base}/no-{name} ] && {{ echo "broken for a test" >&2; exit 1; }}
-case "$*" in update*JobId=*) [ -e {base}/denied ] && {{
-    echo "Access/permission denied for job 1" >&2; exit 1; }} ;; esac
+[ $# = 0 ] && [ -e {base}/denied ] && {{  # an update of a job, on stdin
+    echo "Access/permission denied for job 1" >&2; exit 1; }}
 exec {path} "$@"
 """
 SMALL = """
@@ -239,4 +244,63 @@ def test_updates_that_fail_open_the_gate(cluster: Cluster) -> None:
     assert "had no effect (" in log
     assert log.count("was not released") < 20
     assert "Traceback" not in log
+    cluster.clear()
+
+
+def log_of(cluster: Cluster) -> str:
+    return cluster.box.layout.output_of("supervisor").read_text()
+
+
+def test_lost_sockets_and_a_hook_process_that_hangs_are_mended(cluster: Cluster) -> None:
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+    hetd, paths = cluster.box.hetd_pid(), load_config(cluster.box.config_path).paths
+    sockets = (paths.hook_socket, paths.event_socket, paths.control_socket)
+    for path in sockets:
+        path.unlink()
+    cluster.wait("all are there again", lambda: all(path.exists() for path in sockets), 60)
+    assert call(paths.control_socket, {"op": "status"})["pid"] == hetd
+    children = Path(f"/proc/{hetd}/task/{hetd}/children").read_text().split()
+    (hook,) = (
+        int(c) for c in children if b"hook_process" in Path(f"/proc/{c}/cmdline").read_bytes()
+    )
+    os.kill(hook, signal.SIGSTOP)
+    cluster.wait("it is replaced", lambda: not Path(f"/proc/{hook}").exists(), 60)
+    cluster.wait("the hook is heard", lambda: not asyncio.run(ask(paths.hook_socket)), 30)
+    cluster.wait_started(cluster.sbatch("--gres=gpu:1", script="module load cuda", user="nobody"))
+    assert cluster.box.hetd_pid() == hetd
+    log = log_of(cluster)
+    assert str(paths.event_socket) in log
+    assert f"the hook gets no answer at {paths.hook_socket}" in log
+    assert "Traceback" not in log
+
+
+def test_sighup_takes_a_new_configuration_or_says_why_not(cluster: Cluster) -> None:
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+    hetd, path = cluster.box.hetd_pid(), cluster.box.config_path
+    assert hetd
+    before = path.read_text()
+    data = yaml.safe_load(before)
+
+    def told(text: str, says: str) -> None:
+        path.write_text(text)
+        os.kill(hetd, signal.SIGHUP)
+        cluster.wait(says, lambda: says in log_of(cluster), 30)
+
+    try:
+        told("pools: [", "SIGHUP: the configuration stays as it was")
+        told(yaml.safe_dump(data | {"intake_partition": "accel2"}), "needs a restart")
+        planner = data["planner"] | {"reservations": 0}
+        told(yaml.safe_dump(data | {"planner": planner}), "counts from now on")
+        blocker = cluster.sbatch("-N2", "--gres=gpu:2", "-t9", script="module load cuda\nsleep 60")
+        cluster.wait_started(blocker)
+        waits = cluster.sbatch("--gres=gpu:2", "-t9", script="module load cuda")
+        time.sleep(4.0)
+        assert "reserved" not in cluster.outcomes(waits), "the new configuration counts"
+        cluster.ok("scancel", blocker)
+        cluster.wait_started(waits)
+    finally:
+        path.write_text(before)
+        os.kill(hetd, signal.SIGHUP)
+    assert cluster.box.hetd_pid() == hetd
+    assert "Traceback" not in log_of(cluster)
     cluster.clear()

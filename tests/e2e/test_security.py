@@ -312,3 +312,39 @@ def test_what_a_user_writes_into_a_node_list_stops_nothing(cluster: Cluster) -> 
     cluster.wait_started(other)
     assert "released" in cluster.outcomes(other), "it was planned: the gate is closed"
     assert cluster.box.hetd_pid() == pid, "hetd did not end"
+
+
+WATCH = """
+import glob, sys, time
+seen = set()
+end = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            seen.add(open(path, "rb").read())
+        except OSError:
+            pass
+print([line for line in seen if b"scontrol" in line or b"squeue" in line])
+"""
+
+
+def test_the_hosts_processes_tell_nobody_what_users_wrote_or_where_they_go(
+    cluster: Cluster,
+) -> None:
+    """On a controller where users log in, arguments of programs are for all to read."""
+    argv = ["/usr/bin/python3", "-c", WATCH, "8"]
+    with subprocess.Popen(
+        ["setpriv", "--reuid", BOB, "--regid", BOB, "--clear-groups", *argv], stdout=subprocess.PIPE
+    ) as watch:
+        words = ["secretproject", "#HET scenario=secretproject"]
+        keys = [
+            cluster.sbatch("--gres=gpu:1", *options, script=f"{words[1]}\n{CUDA}", user=ANN)
+            for _ in range(6)
+            for options in ((), ("--comment=secretproject",))
+        ]
+        for key in keys:
+            cluster.wait_started(key)
+        seen = watch.communicate(timeout=60)[0]
+    assert b"show" in seen, "it did see hetd's programs"
+    for word in (b"secretproject", b"ReqNodeList", b"AdminComment", b"nv1"):
+        assert word not in seen, word

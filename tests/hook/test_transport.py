@@ -26,7 +26,7 @@ SLACK_MS = 60  # a busy two-core machine schedules late; a missed deadline would
 REPLY = b"action=pass&why=ok"
 
 # arg: socket path, deadline, bytes of the request, number of calls, seconds between them, and
-# whether its clock is one that nothing moves but these.
+# whether its clock is one that nothing moves but these; and by whom each call is, a letter each.
 DRIVER = """
 package.path = "%s/?.lua;" .. package.path
 local transport = require("het_transport")
@@ -41,12 +41,12 @@ if arg[6] == "still" then
 end
 local call = transport.client(cfg, lib)
 local made = 0
-for _ = 1, tonumber(arg[4]) do
+for i = 1, tonumber(arg[4]) do
   local start = lib.now()
   local reply, err = call(function()
     made = made + 1
     return string.rep("x", tonumber(arg[3]))
-  end)
+  end, arg[7] and arg[7]:sub(i, i))
   local ms = (lib.now() - start) * 1000
   print(string.format("%%.3f\\t%%s\\t%%s\\t%%d", ms, reply or "", err or "", made))
   pause(tonumber(arg[5]))
@@ -109,10 +109,10 @@ class Bench:
 
     def call(
         self, size: int = 100, calls: int = 1, pause: float = 0,
-        deadline_ms: int = AMPLE_MS, clock: str = "",
+        deadline_ms: int = AMPLE_MS, clock: str = "", users: str = "",
     ) -> list[Call]:  # fmt: skip
         args = [LUA, str(self.driver), str(self.path), str(deadline_ms)]
-        args += [str(size), str(calls), str(pause), clock]
+        args += [str(size), str(calls), str(pause), clock, *filter(None, [users])]
         out = subprocess.run(args, capture_output=True, text=True, timeout=120, check=True).stdout
         rows = [line.split("\t") for line in out.splitlines()]
         return [Call(float(ms), reply, error, int(made)) for ms, reply, error, made in rows]
@@ -269,6 +269,22 @@ def test_the_breaker_needs_failures_in_a_row(bench: Bench) -> None:
     bench.serve(lambda conn: send(frame(body) if (body := next(turns)) else b"")(conn))
     calls = bench.call(calls=9)
     assert [bool(c.reply) for c in calls] == [False, False, True] * 3
+
+
+def test_one_user_whose_scripts_take_long_opens_no_breaker_for_others(bench: Bench) -> None:
+    turns = iter("fff.f.f.")  # of those who are asked
+    bench.serve(lambda conn: send(frame(REPLY) if next(turns, ".") == "." else b"")(conn))
+    calls = bench.call(calls=10, users="aaaabaabab", clock="still")
+    assert [bool(c.reply) for c in calls[:5]] == [False] * 4 + [True]
+    assert "not asked" in calls[3].error
+    assert ["not asked" in c.error for c in calls[5:]] == [True, True, False, True, False]
+
+
+def test_a_daemon_that_fails_several_users_is_not_asked_for_any(bench: Bench) -> None:
+    bench.serve(lambda conn: send(b"")(conn))
+    calls = bench.call(calls=6, users="abcdef", clock="still")
+    assert ["not asked" in c.error for c in calls] == [False] * 3 + [True] * 3
+    assert bench.connections == 3
 
 
 def test_a_reply_is_kept_for_as_long_as_it_says(bench: Bench) -> None:

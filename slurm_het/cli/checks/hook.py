@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slurm_het.cli.checks.site import ControllerHost, Finding, Installation
+from slurm_het.cli.hetd_status import idle
+from slurm_het.sizes import needed_mib
+from slurm_het.slurm.versions import parse_version
 from slurm_het.templating import hook_config
 
 MAIN = "job_submit.lua"
@@ -102,6 +105,35 @@ def daemon(site: Installation) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def troubles(site: Installation) -> Iterator[Finding]:
+    """What does not work at present, in hetd's own words."""
+    host, intake = site.controller, site.intake()
+    if not host:
+        return
+    for sentence in host.troubles:
+        yield Finding("hetd", sentence, "see hetd's log (journalctl -u hetd)")
+    if intake and (sentence := idle(intake.name, intake.state, host.hetd_gate)):
+        yield Finding("hetd", sentence, "look again in a minute; slurm-het bypass on opens it")
+
+
+def memory(site: Installation) -> Iterator[Finding]:
+    """Less memory for hetd than reading the jobs may take."""
+    allowed = site.controller.memory_max_mib if site.controller else None
+    if not allowed:
+        return
+    version = parse_version(f"slurm {site.conf.get('SLURM_VERSION', '')}").tuple
+    here, most = len(site.snapshot.jobs), int(site.conf.get("MaxJobCount", "0") or 0)
+    for jobs, what in ((here, f"{here} jobs that are there"), (most, f"MaxJobCount={most} jobs")):
+        if (needed := needed_mib(jobs, version)) > allowed:
+            yield Finding(
+                "hetd.service, MemoryMax",
+                f"is {allowed} MiB, and reading the {what} may take {needed} MiB",
+                f"slurm-het systemd-unit --jobs {max(here, most)}",
+                remark=jobs == most,
+            )
+            return
+
+
 def stale(site: Installation) -> Iterator[Finding]:
     """A hook that reads something else than this configuration."""
     for path, text in (site.controller.lua if site.controller else {}).items():
@@ -135,4 +167,4 @@ def _main(host: ControllerHost) -> str:
     return host.lua.get(host.conf_dir / MAIN, "")
 
 
-CHECKS = (files, not_called, events, daemon, stale, open_files)
+CHECKS = (files, not_called, events, daemon, troubles, memory, stale, open_files)

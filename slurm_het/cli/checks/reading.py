@@ -47,14 +47,19 @@ def _controller(
 ) -> ControllerHost:
     scripts = (v for k, v in conf.items() if k.startswith("EpilogSlurmctld"))
     epilogs = {Path(p): _text(Path(p)) for v in scripts for p in v.split(",") if p.startswith("/")}
-    silence, supervised = "", True
+    silence, supervised, gate = "", True, ""
+    troubles: tuple[str, ...] = ()
+    allowed: int | None = None
     try:
         status = call(settings.paths.control_socket, {"op": "status"})
         supervised = status.get("supervised", True) is not False
+        gate = "" if status.get("leading") is False else str(status.get("gate", ""))
+        allowed = status.get("memory_max_mib")
+        troubles = tuple(map(str, status.get("troubles", ())))
     except HetError as error:
         silence = error.message
     text = included(etc / "slurm.conf", conf.get("ClusterName", ""))
-    return ControllerHost(etc, lua, text, epilogs, silence, supervised)
+    return ControllerHost(etc, lua, text, epilogs, silence, supervised, gate, troubles, allowed)
 
 
 async def _associations(slurm: CliSlurm, conf: Mapping[str, str]) -> tuple[AssociationKey, ...]:

@@ -27,7 +27,9 @@ class ControllerHost:
     `conf_dir` is the directory of slurm.conf, `lua` the Lua files there and one directory deeper,
     with their text. `slurm_conf` is slurm.conf with what it includes, '' where it cannot be read.
     `epilogs` are the scripts of EpilogSlurmctld with their text. `hetd_silence` says why hetd gives
-    no answer, '' if it does; `supervised` is whether somebody restarts it.
+    no answer, '' if it does; `supervised` is whether somebody restarts it; `hetd_gate` is the
+    gate's state to it if it leads, and `troubles` are its sentences on what does not work now,
+    `memory_max_mib` is what systemd allows it (None: no limit).
     """
 
     conf_dir: Path
@@ -36,6 +38,9 @@ class ControllerHost:
     epilogs: Mapping[Path, str] = field(default_factory=dict)
     hetd_silence: str = ""
     supervised: bool = True
+    hetd_gate: str = ""
+    troubles: tuple[str, ...] = ()
+    memory_max_mib: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

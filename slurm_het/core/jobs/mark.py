@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -58,6 +59,13 @@ def encode_comment(what: Classification, original: Mapping[str, str], sent: Sent
 def without_mark(text: str) -> str:
     """The text without our mark; inside JSON it still reads the same."""
     return text.replace(MARK, MARK[:-1] + "\\u003a")
+
+
+def without_blanks(comment: str) -> str:
+    """A comment of encode_comment without blanks, and with quotes only around JSON's strings; it
+    reads the same."""
+    escapes = {" ": "\\u0020", "'": "\\u0027", '\\"': "\\u0022"}
+    return re.sub(r"\\.|[ ']", lambda found: escapes.get(found.group(), found.group()), comment)
 
 
 def decode_comment(text: str) -> Mark | None:

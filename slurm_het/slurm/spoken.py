@@ -1,0 +1,38 @@
+"""An update of a job as a line on scontrol's stdin: arguments of a program are public (/proc).
+
+scontrol takes such a line apart at blanks that are not between quotes, and keeps the quotes. Its
+line editor takes some bytes for commands, so that only plain ASCII goes this way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from slurm_het.core.jobs.mark import MARK, without_blanks
+
+LONGEST = 4000  # bytes; a scontrol without readline reads 4095
+
+
+def update_line(key: str, fields: Mapping[str, str]) -> bytes | None:
+    """The line; None where scontrol would read something else, or would not read it all."""
+    words = [f"JobId={key}", *(f"{name}={_sayable(name, value)}" for name, value in fields.items())]
+    line = " ".join(("update", *words))
+    plain = line.isascii() and line.isprintable() and len(line) <= LONGEST
+    return f"{line}\n".encode() if plain and all(map(_one_word, words)) else None
+
+
+def _sayable(name: str, value: str) -> str:
+    if name != "AdminComment":
+        return value
+    if value.startswith(MARK):
+        return without_blanks(value)
+    # Words to people: the quotes stay.
+    plain = value.encode("ascii", "replace").decode().replace("'", "`").replace('"', "`")
+    return f'"{plain}"'
+
+
+def _one_word(word: str) -> bool:
+    if " " in word:
+        return bool(re.fullmatch(r"""\w+="[^"']*\"""", word))
+    return word.count('"') % 2 == 0 == word.count("'") % 2
