@@ -129,7 +129,9 @@ def _accounting(rng: random.Random, site: _Site) -> tuple[dict[str, Any], list[s
              {"GrpTRES": {"gres/gpu": few * 2}})
         )  # fmt: skip
     low = {"Priority": 0}
-    accounts: dict[str, Any] = {name: {"QOS": ["normal", "first", "low"]} for name in ("one", "two")}
+    accounts: dict[str, Any] = {
+        name: {"QOS": ["normal", "first", "low"]} for name in ("one", "two")
+    }
     if rng.random() < 0.4:
         accounts["two"] |= rng.choice(
             ({"GrpTRES": {"gres/gpu": few}}, {"GrpJobs": rng.randint(3, 10)})

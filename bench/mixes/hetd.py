@@ -18,8 +18,8 @@ from bench.mixes.records import EPOCH, Records
 from bench.mixes.slurm import Slurm
 from bench.mixes.world import JobRun, JobSpec
 from slurm_het.config import parse_config
-from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.daemon.app import ALARM_LEAST, RELEASE_WAKE
 from slurm_het.daemon.clocks import Clocks
