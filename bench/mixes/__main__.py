@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
@@ -85,15 +86,23 @@ def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
     """One mix both ways."""
     logging.disable(logging.WARNING)
     began = time.process_time()
-    world = read_world(generate(seed, seconds, nodes), f"mix {seed}")
+    mix = generate(seed, seconds, nodes)
+    world = read_world(mix, f"mix {seed}")
     settings = Settings() if seconds >= HOURS / 4 else SANDBOX
     plain = run.plain(world, settings)
     ours = run.ours(world, settings, _solver(solver))
+    chance = run.plain(read_world(_reversed(mix)), settings)
     return Row(
         seed, world.scenario.what, plain.busy, ours.busy, world.devices * seconds,
         (plain.started, ours.started), len(world.jobs), ours.cycles,
-        round(time.process_time() - began, 2),
+        round(time.process_time() - began, 2), chance.busy,
     )  # fmt: skip
+
+
+def _reversed(mix: dict[str, Any]) -> dict[str, Any]:
+    """The same with the groups of nodes in the opposite order."""
+    cluster = mix["cluster"]
+    return mix | {"cluster": cluster | {"nodes": cluster["nodes"][::-1]}}
 
 
 _solvers: dict[str, Solver] = {}

@@ -1,9 +1,9 @@
 """slurm-het on a simulated Slurm: the hook's answer, and hetd's own cycle in simulated time.
 
-The cycle is the daemon's (slurm_het.daemon.cycle): the three verbs, the releases, the take-backs, the
-journal, with the production settings. Only when it runs is told here, as daemon/app.py and
-daemon/wakes.py have it, but for two things: a look and its updates take LOOK_SECONDS in
-all, and where nothing has changed since the last look hetd looks each IDLE_SECONDS, not each 5 s.
+The cycle is the daemon's (slurm_het.daemon.cycle): the three verbs, the releases, the take-backs,
+the journal, with the production settings. Only when it runs is told here, as daemon/app.py and
+daemon/wakes.py have it, but for two things: a look and its updates take LOOK_SECONDS in all, and
+where nothing has changed since the last look hetd looks each IDLE_SECONDS, not each 5 s.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class SimulatedSlurm:
         return self.records.snapshot()
 
     async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
-        """None: how jobs ended changes no plan."""
+        """None of these: how jobs ended changes no plan."""
+        del ids
         return ()
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:

@@ -116,7 +116,7 @@ def test_what_the_simulation_does_not_know_is_refused() -> None:
 
 
 def row(ours: run.Outcome, plain: run.Outcome) -> Row:
-    return Row(1, "", plain.busy, ours.busy, 8 * HOUR, (0, 0), 0, 0, 0.0)
+    return Row(1, "", plain.busy, ours.busy, 8 * HOUR, (0, 0), 0, 0, 0.0, plain.busy)
 
 
 def test_a_planner_that_idles_breaks_the_bound_and_ours_does_not() -> None:
