@@ -18,8 +18,8 @@ SHOWN = 10
 class Row:
     """One mix: device-seconds in use, jobs that started of how many, and what it cost us.
 
-    `chance` is plain Slurm's with the types of nodes in the opposite order in slurm.conf: by so much
-    a mix varies that nobody plans.
+    `chance` is plain Slurm's with the types of nodes in the opposite order in slurm.conf: so much a
+    mix varies that nobody plans.
     """
 
     seed: int
