@@ -6,16 +6,18 @@ import argparse
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
 
-from bench.mixes import report, run
+from bench.mixes import replay, report, run
 from bench.mixes.generate import HOURS, generate
 from bench.mixes.report import Row
 from bench.mixes.slurm import SANDBOX, Settings
@@ -31,8 +33,9 @@ EXAMPLES = """examples:
   ./dev bench mixes --seeds 1-20
   ./dev bench mixes --seeds 101-600 --out mixes.jsonl   # goes on where it was stopped
   ./dev bench mixes --seeds 7 --write 7.yaml            # the mix as a scenario of ./dev compare
+  ./dev bench mixes --seeds 101-120 --replay            # 90 s each on a real Slurm (root)
 
-exit status: 1 if a bound is broken
+exit status: 1 if a bound is broken; with --replay if the model is far from the real plain Slurm
 """
 
 
@@ -57,6 +60,8 @@ def main() -> int:
         mix = generate(options.seeds[0], options.seconds, options.nodes)
         options.write.write_text(yaml.safe_dump(mix, sort_keys=False))
         return 0
+    if options.replay:
+        return _replay(options)
     rows = {row.seed: row for row in _known(options.out)}
     wanted = [seed for seed in options.seeds if seed not in rows]
     began = time.monotonic()
@@ -85,15 +90,41 @@ def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
     """One mix both ways."""
     logging.disable(logging.WARNING)
     began = time.process_time()
-    world = read_world(generate(seed, seconds, nodes), f"mix {seed}")
+    mix = generate(seed, seconds, nodes)
+    world = read_world(mix, f"mix {seed}")
     settings = Settings() if seconds >= HOURS / 4 else SANDBOX
     plain = run.plain(world, settings)
     ours = run.ours(world, settings, _solver(solver))
+    chance = run.plain(read_world(_reversed(mix)), settings)
     return Row(
         seed, world.scenario.what, plain.busy, ours.busy, world.devices * seconds,
         (plain.started, ours.started), len(world.jobs), ours.cycles,
-        round(time.process_time() - began, 2),
+        round(time.process_time() - began, 2), chance.busy,
     )  # fmt: skip
+
+
+def _reversed(mix: dict[str, Any]) -> dict[str, Any]:
+    """The same with the groups of nodes in the opposite order."""
+    cluster = mix["cluster"]
+    return mix | {"cluster": cluster | {"nodes": cluster["nodes"][::-1]}}
+
+
+def _replay(options: argparse.Namespace) -> int:
+    """Run the mixes on a real Slurm, one after the other."""
+    os.umask(0o022)  # the jobs' users enter what is made here
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the sandboxes go down with us
+    logging.disable(logging.WARNING)
+    off = 0
+    for seed in options.seeds:
+        mix = generate(seed, replay.SECONDS, replay.NODES)
+        if not replay.told_apart(mix):
+            continue
+        seen = replay.replay(
+            mix, _solver(options.solver), lambda line: print(line, file=sys.stderr)
+        )
+        off += not seen.model_holds
+        print(f"{seen.text()}; load {os.getloadavg()[0]:.1f}", flush=True)
+    return int(off > 0)
 
 
 _solvers: dict[str, Solver] = {}
@@ -128,6 +159,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--solver", choices=("highs", "first-fit"), default="highs")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, help="keep a line of JSON for each; go on from there")
+    parser.add_argument("--replay", action="store_true", help="on a real Slurm")
     parser.add_argument("--write", type=Path, help="write the first mix as a scenario, and end")
     return parser.parse_args()
 

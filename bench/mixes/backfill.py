@@ -50,9 +50,7 @@ class Backfill:
         for tested, (run, partition) in enumerate(list(slurm.queue())):
             if tested >= MAX_JOB_TEST:
                 break
-            if run.state != "PENDING" or not slurm.limits.allow(
-                run.spec, slurm.running.values()
-            ):
+            if run.state != "PENDING" or not slurm.limits.allow(run.spec, slurm.running.values()):
                 continue
             if self._one(run, partition):
                 started.append(run)

@@ -17,9 +17,7 @@ class _Run:
         return sum(cpus for _, _, cpus in self.nodes)
 
 
-def choose(
-    fitting: Iterable[tuple[int, str, int]], nodes: int, cpus: int
-) -> list[str] | None:
+def choose(fitting: Iterable[tuple[int, str, int]], nodes: int, cpus: int) -> list[str] | None:
     """The names of `nodes` nodes; `fitting` are all with room: index, name, free CPUs.
 
     `cpus` are those of the whole job. Slurm takes of the runs of neighbours the tightest that is

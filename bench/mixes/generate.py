@@ -129,7 +129,9 @@ def _accounting(rng: random.Random, site: _Site) -> tuple[dict[str, Any], list[s
              {"GrpTRES": {"gres/gpu": few * 2}})
         )  # fmt: skip
     low = {"Priority": 0}
-    accounts: dict[str, Any] = {name: {"QOS": ["normal", "first", "low"]} for name in ("one", "two")}
+    accounts: dict[str, Any] = {
+        name: {"QOS": ["normal", "first", "low"]} for name in ("one", "two")
+    }
     if rng.random() < 0.4:
         accounts["two"] |= rng.choice(
             ({"GrpTRES": {"gres/gpu": few}}, {"GrpJobs": rng.randint(3, 10)})
@@ -149,7 +151,7 @@ def _submissions(
     site: _Site, seconds: float, qos: Sequence[str]
 ) -> tuple[list[dict[str, Any]], float]:
     rng = site.rng
-    jobs = rng.randint(50, 100) + min(50, site.devices // 2)
+    jobs = rng.randint(50, 90) + min(60, site.devices)
     drafts: list[dict[str, Any]] = []
     while sum(draft["count"] for draft in drafts) < jobs:
         drafts.append(_draft(site, len(drafts), qos))
@@ -191,7 +193,7 @@ def _draft(site: _Site, number: int, qos: Sequence[str]) -> dict[str, Any]:
     words += [f"--qos={qos[user]}"]
     return {
         "name": f"s{number}", "user": USERS[user], "count": rng.choice((1, 1, 2, 3, 5, 8)),
-        "sbatch": words, "size": size, "length": math.exp(rng.gauss(0.0, 0.9)),
+        "sbatch": words, "size": size, "length": math.exp(rng.gauss(0.0, 0.7)),
     }  # fmt: skip
 
 
@@ -209,7 +211,7 @@ def _finished(
     draft: dict[str, Any], rng: random.Random, seconds: float, scale: float, *, burst: bool
 ) -> dict[str, Any]:
     """The submission itself."""
-    length = min(max(draft.pop("length") * scale, 0.01 * seconds), 0.6 * seconds)
+    length = min(max(draft.pop("length") * scale, 0.01 * seconds), 0.4 * seconds)
     del draft["size"]
     limit = length * rng.choice((1.05, 1.3, 2.0, 3.0))
     step = 1 if limit < 1800 else 5

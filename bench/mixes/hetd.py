@@ -1,9 +1,9 @@
 """slurm-het on a simulated Slurm: the hook's answer, and hetd's own cycle in simulated time.
 
-The cycle is the daemon's (slurm_het.daemon.cycle): the three verbs, the releases, the take-backs, the
-journal, with the production settings. Only when it runs is told here, as daemon/app.py and
-daemon/wakes.py have it, but for two things: a look and its updates take LOOK_SECONDS in
-all, and where nothing has changed since the last look hetd looks each IDLE_SECONDS, not each 5 s.
+The cycle is the daemon's (slurm_het.daemon.cycle): the three verbs, the releases, the take-backs,
+the journal, with the production settings. Only when it runs is told here, as daemon/app.py and
+daemon/wakes.py have it, but for two things: a look and its updates take LOOK_SECONDS in all, and
+where nothing has changed since the last look hetd looks each IDLE_SECONDS, not each 5 s.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from bench.mixes.records import EPOCH, Records
 from bench.mixes.slurm import Slurm
 from bench.mixes.world import JobRun, JobSpec
 from slurm_het.config import parse_config
-from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.daemon.app import ALARM_LEAST, RELEASE_WAKE
 from slurm_het.daemon.clocks import Clocks
@@ -51,7 +51,8 @@ class SimulatedSlurm:
         return self.records.snapshot()
 
     async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
-        """None: how jobs ended changes no plan."""
+        """None of these: how jobs ended changes no plan."""
+        del ids
         return ()
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The site's limits in the simulation: which a job would break, and how Slurm tells of their use."""
+"""The site's limits in the simulation: which a job would break, and how Slurm tells their use."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Rule:
     def used(self, running: Iterable[JobRun], who: str) -> int:
         """What these use of it; `who` is the user, or the account, where each has his own."""
         return sum(
-            amount(self.limit, run.spec, run)
+            amount(self.limit, run.spec)
             for run in running
             if self.bears_on(run.spec) and (not self.each or getattr(run.spec, self.each) == who)
         )
@@ -56,8 +56,8 @@ class Rule:
         return asks == 0 or used + asks <= self.limit.most
 
 
-def amount(limit: Limit, job: JobSpec, run: JobRun | None = None) -> int:
-    """What a job takes of a limit; devices of a type count where it names it, or has it."""
+def amount(limit: Limit, job: JobSpec) -> int:
+    """What a job takes of a limit."""
     if not limit.tres:
         return 1
     if limit.tres == "cpu":
@@ -118,9 +118,7 @@ class Limits:
             yield Association(account, user, limits=limits, running=count)
 
     def _of(self, account: str, user: str, running: tuple[JobRun, ...]) -> tuple[Limit, ...]:
-        rules = (
-            r for r in self.rules if not r.qos and (r.account, r.user) == (account, user)
-        )
+        rules = (r for r in self.rules if not r.qos and (r.account, r.user) == (account, user))
         return tuple(replace(rule.limit, used=rule.used(running, "")) for rule in rules)
 
 

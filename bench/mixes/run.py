@@ -53,7 +53,9 @@ class Side:
         jobs = sorted(self.world.jobs, key=lambda job: (-job.at, -job.id))
         happens = sorted(self._changes(), reverse=True)
         while True:
-            slurm.now = self._next(jobs[-1].at if jobs else NEVER, happens[-1] if happens else NEVER)
+            slurm.now = self._next(
+                jobs[-1].at if jobs else NEVER, happens[-1] if happens else NEVER
+            )
             if slurm.now >= seconds:
                 return self._outcome(seconds)
             woken = False

@@ -123,7 +123,11 @@ class Slurm:
             if not full and depth >= self.settings.queue_depth:
                 break
             named = run.spec.reservation
-            if run.state != "PENDING" or named in failed_kept or (partition in failed and not named):
+            if (
+                run.state != "PENDING"
+                or named in failed_kept
+                or (partition in failed and not named)
+            ):
                 continue
             if not self.limits.allow(run.spec, self.running.values()):
                 continue

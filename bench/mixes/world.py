@@ -145,7 +145,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class World:
-    """A mix, read. `partitions` have the names of their nodes; the intake's are all with devices."""
+    """A mix, read. `partitions` have the names of their nodes; the intake has all with devices."""
 
     scenario: Scenario
     topology: Topology
@@ -221,9 +221,7 @@ def _options() -> argparse.ArgumentParser:
 _PARSER = _options()
 
 
-def _job(
-    submission: Submission, at: float, scenario: Scenario, accounting: Accounting
-) -> JobSpec:
+def _job(submission: Submission, at: float, scenario: Scenario, accounting: Accounting) -> JobSpec:
     told = _PARSER.parse_args([*scenario.sbatch, *submission.sbatch])
     items = gres.parse(told.gres)
     if len(items) != 1 or items[0].name not in ("gpu", "shard"):

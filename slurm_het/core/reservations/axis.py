@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import nsmallest
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -190,11 +191,13 @@ class Axis:
                 able = [one for one in able if one[0].last >= at]
             if len(able) < wanted:
                 continue
-            chosen = tuple(name for _, name in able[:wanted])
+            # Of use to others until then is what is free before: the task gets what comes last.
+            last = sorted(nsmallest(wanted, able, key=lambda one: (-one[0].first, one[1])))
+            chosen = tuple(name for _, name in last)
             start = self.opens(sought.task, chosen, at)
             if start is None or start >= sought.until:
                 continue
-            if all(start <= w.last for w, _ in able[:wanted]):
+            if all(start <= w.last for w, _ in last):
                 return start, chosen
         return None
 

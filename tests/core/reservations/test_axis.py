@@ -56,6 +56,16 @@ def test_each_gets_the_soonest_start_beside_those_before_it() -> None:
     }
 
 
+def test_several_nodes_are_those_that_come_free_last() -> None:
+    """Another one that is free already would stand idle until then."""
+    it = axis(busy(2, "nv2", ALL, 1600))
+    nodes = {**it.room.nodes, "nv3": replace(it.room.nodes["nv2"], name="nv3")}
+    coming = {**it.coming, "nv3": it.coming["nv2"]}
+    made = Axis(replace(it.room, nodes=nodes), coming, NOW).soonest(wants("a", nodes=2))
+    assert made is not None
+    assert (made.placement.nodes, made.start) == (("nv2", "nv3"), 1600)
+
+
 def test_what_ends_in_time_goes_before_what_is_planned() -> None:
     """Half of nv1 is free until the whole of it is wanted."""
     half = busy(1, "nv1", "0123", 1600)

@@ -109,6 +109,8 @@ def test_lower_tasks_fill_only_what_ends_in_time() -> None:
         "ends late": (task("b", priority=10, minutes=61), frozenset({"nv2"})),
         "has no limit": (task("c", priority=10, minutes=None), frozenset({"nv2"})),
         "is more important": (task("d", priority=51, minutes=None), frozenset()),
+        "came before": (task("e", job_id=0, priority=50, minutes=None), frozenset()),
+        "came after": (task("f", job_id=2, priority=50, minutes=None), frozenset({"nv2"})),
     }
     for name, (low, kept_off) in cases.items():
         (kept,) = keep_free([low], [reservation], inventory(*jobs), NOW)

@@ -1,0 +1,133 @@
+"""Generated mixes in simulated time: the model of plain Slurm, and that a bad planner is caught."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bench.compare import scenario
+from bench.mixes import report, run
+from bench.mixes.__main__ import FirstFit
+from bench.mixes.choice import choose, ends_looked_at
+from bench.mixes.generate import generate
+from bench.mixes.report import Row
+from bench.mixes.slurm import SANDBOX, Settings
+from bench.mixes.world import read_world
+from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.errors import HetError
+
+HOUR = 3600.0
+
+
+class Idler(FirstFit):
+    """A planner that starts nothing."""
+
+    def solve(self, _problem: Problem, _seconds: float) -> Solution:
+        return Solution({})
+
+
+def mix(*submissions: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """Two nodes of four A100s for an hour."""
+    node = {
+        "name": "a[1-2]", "type": "a100", "vendor": "nvidia", "devices": 4, "cpus": 32,
+        "memory_gib_per_device": 80, "memory_gib": 256, "pool": "train", "scenario": "training",
+    }  # fmt: skip
+    section = {
+        "slurm_conf": {"PriorityWeightQOS": 1000},
+        "qos": {"first": {"Priority": 10, "MaxTRESPU": {"gres/gpu": 4}}},
+        "accounts": {"one": {"QOS": ["normal", "first"]}},
+        "users": {"mail": {"Account": "one"}, "games": {"Account": "one"}},
+    }
+    named = [{"name": f"s{n}", "user": "mail"} | one for n, one in enumerate(submissions)]
+    return {
+        "what": "a mix", "cluster": {"nodes": [node], "accounting": section}, "seconds": HOUR,
+        "sbatch": ["-p", "train", "--mem", "1000"], "submissions": named, "bounds": {"busy": 0.98},
+        **fields,
+    }  # fmt: skip
+
+
+def wants(gpus: int, minutes: int, *more: str) -> list[str]:
+    return [f"--gres=gpu:{gpus}", "-t", str(minutes), *more]
+
+
+def starts(raw: dict[str, Any], settings: Settings = SANDBOX) -> list[float | None]:
+    """When the jobs start under plain Slurm, in the order of their submission."""
+    return list(run.plain(read_world(raw), settings).starts.values())
+
+
+def test_a_mix_is_its_seeds_and_a_scenario(tmp_path: Path) -> None:
+    assert generate(7) == generate(7) != generate(8)
+    path = tmp_path / "mix.yaml"
+    for seed in range(5):
+        path.write_text(yaml.safe_dump(generate(seed)))
+        scenario.load(path)
+
+
+def test_who_is_blocked_is_not_delayed_by_what_is_backfilled() -> None:
+    first = {"sbatch": wants(4, 20), "count": 1, "sleep": 1200.0}
+    big = {"sbatch": wants(4, 20, "-N", "2"), "at": 10.0, "sleep": 600.0}
+    short = {"sbatch": wants(2, 10), "at": 20.0, "sleep": 600.0}
+    long = {"sbatch": wants(2, 40), "at": 20.0, "sleep": 600.0}
+    assert starts(mix(first, big, short, long)) == [1, 1202, 21, 1802]
+
+
+def test_who_is_at_a_limit_keeps_nobody_from_starting() -> None:
+    head = {"sbatch": wants(4, 30, "--qos=first"), "count": 2, "sleep": 600.0}
+    other = {"sbatch": wants(4, 30), "user": "games", "sleep": 600.0}
+    assert starts(mix(head, other)) == [1, 601, 1]
+
+
+def test_no_job_runs_into_a_reservation_of_others() -> None:
+    made = ["scontrol", "create", "reservation", "ReservationName=r", "StartTime=now+20minutes",
+            "Duration=10", "Nodes=a[1-2]", "Users=root", "Flags=MAINT"]  # fmt: skip
+    long, short = {"sbatch": wants(4, 30), "sleep": 60.0}, {"sbatch": wants(4, 10), "sleep": 60.0}
+    assert starts(mix(long, short, events=[{"run": made}])) == [1801, 1]
+
+
+@pytest.mark.parametrize(
+    ("fitting", "nodes", "taken"),
+    [
+        ([(0, "a", 8), (1, "b", 4), (2, "c", 6)], 1, ["b"]),
+        ([(0, "a", 4), (2, "c", 4), (3, "d", 4)], 1, ["a"]),
+        ([(0, "a", 4), (2, "c", 4), (3, "d", 4)], 2, ["c", "d"]),
+        ([(0, "a", 4), (2, "c", 5)], 2, ["c", "a"]),
+        ([(0, "a", 4)], 2, None),
+    ],
+    ids=["the fewest free CPUs", "the tightest run", "a run that is enough", "the largest", "few"],
+)
+def test_which_nodes_slurm_takes(
+    fitting: Sequence[tuple[int, str, int]], nodes: int, taken: list[str] | None
+) -> None:
+    assert choose(fitting, nodes, 4 * nodes) == taken
+
+
+def test_backfill_looks_less_finely_the_further_ahead() -> None:
+    assert ends_looked_at([600.0, 610.0, 900.0, 4000.0, 4100.0]) == [610.0, 900.0, 4100.0]
+
+
+def test_what_the_simulation_does_not_know_is_refused() -> None:
+    for words in (["--gres=gpu:1", "--exclusive"], ["--gres=npu:1"], ["-t", "x"]):
+        with pytest.raises(HetError):
+            read_world(mix({"sbatch": words}))
+
+
+def row(ours: run.Outcome, plain: run.Outcome) -> Row:
+    return Row(1, "", plain.busy, ours.busy, 8 * HOUR, (0, 0), 0, 0, 0.0, plain.busy)
+
+
+def test_a_planner_that_idles_breaks_the_bound_and_ours_does_not() -> None:
+    many = [
+        {"sbatch": wants(gpus, 20, "-c", str(gpus)), "count": 6, "user": user, "sleep": 700.0}
+        for gpus in (1, 2)
+        for user in ("mail", "games")
+    ]
+    world = read_world(mix(*many))
+    plain = run.plain(world, SANDBOX)
+    ours, idle = (run.ours(world, SANDBOX, solver) for solver in (FirstFit(), Idler()))
+    assert ours.started >= plain.started
+    assert row(ours, plain).ratio >= report.EACH
+    assert report.broken([row(idle, plain)])[0].startswith("each: 1 below")
