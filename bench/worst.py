@@ -247,7 +247,7 @@ def main() -> None:
     rows = []
     for name in args.case or CASES:
         given = CASES[name](Size(args.nodes, args.jobs))
-        profile = cProfile.Profile(time.process_time)
+        profile = cProfile.Profile()
         if args.profile:
             profile.enable()
         spent = cost(given)

@@ -134,7 +134,8 @@ def keep_free(
     would outlast the wait, whatever else is free (22.05, 24.11, 26.05).
     """
     with_pools = [(reservation, _pools(reservation, room)) for reservation in reservations]
-    return tuple(_kept_off(task, with_pools, now) for task in tasks)
+    sets: dict[tuple[int, ...], frozenset[str]] = {}  # most tasks are kept off the same ones
+    return tuple(_kept_off(task, with_pools, now, sets) for task in tasks)
 
 
 def _pools(reservation: Reservation, room: Inventory) -> frozenset[str]:
@@ -143,13 +144,30 @@ def _pools(reservation: Reservation, room: Inventory) -> frozenset[str]:
 
 
 def _kept_off(
-    task: Task, with_pools: Iterable[tuple[Reservation, frozenset[str]]], now: float
+    task: Task,
+    with_pools: Sequence[tuple[Reservation, frozenset[str]]],
+    now: float,
+    sets: dict[tuple[int, ...], frozenset[str]],
 ) -> Task:
-    off: set[str] = set()
-    for reservation, pools in with_pools:
+    before = []
+    for i, (reservation, pools) in enumerate(with_pools):
         reserved = reservation.task
         first = task.key == reserved.key or task.priority > reserved.priority
         ends_before = task.minutes is not None and now + task.minutes * 60 <= reservation.start
         if not first and not ends_before and not pools.isdisjoint(task.pools):
-            off |= set(reservation.placement.nodes)
-    return task if off <= task.exc_nodes else replace(task, exc_nodes=task.exc_nodes | off)
+            before.append(i)
+    if not before:
+        return task
+    off = sets.get(which := tuple(before))
+    if off is None:
+        off = frozenset(n for i in before for n in with_pools[i][0].placement.nodes)
+        sets[which] = off
+    return without_nodes(task, off)
+
+
+def without_nodes(task: Task, names: frozenset[str]) -> Task:
+    """The task, kept off these nodes too."""
+    if names <= task.exc_nodes:
+        return task
+    # One set for all that are kept off the same nodes, where that will do: its hash is kept.
+    return replace(task, exc_nodes=task.exc_nodes | names if task.exc_nodes else names)
