@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults
@@ -343,6 +344,17 @@ class Task:
     reservation: str = ""
     magnets: tuple[str, ...] = ()
     _request: Task | None = field(default=None, init=False, repr=False, compare=False)
+    _off: tuple[frozenset[str], Task] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        """Worked out once: tasks are what most of a cycle's memories go by."""
+        if not self._hash:
+            object.__setattr__(self, "_hash", hash((self.key, self.types, self.slots, self.pools,
+                self.features, self.exc_nodes, self.memory_gib, self.minutes, self.asks)))  # fmt: skip
+        return self._hash
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""
@@ -361,9 +373,26 @@ class Task:
         if self._request:
             return self._request
         own = {"key": "", "job_id": 0, "user": "", "priority": 0, "minutes": None, "since": 0}
-        like = replace(self, **own, claims=())  # type: ignore[arg-type]  # by name
+        like = _one_of(replace(self, **own, claims=()))  # type: ignore[arg-type]  # by name
         object.__setattr__(self, "_request", like)  # frozen for all others
         return like
+
+    def off(self, names: frozenset[str]) -> Task:
+        """The same task, kept off these nodes too; made once for the last ones it was kept off."""
+        if names <= self.exc_nodes:
+            return self
+        if self._off and self._off[0] == names:
+            return self._off[1]
+        # One set for all that are kept off the same nodes, where that will do.
+        without = replace(self, exc_nodes=self.exc_nodes | names if self.exc_nodes else names)
+        object.__setattr__(self, "_off", (names, without))
+        return without
+
+
+@lru_cache(maxsize=50_000)
+def _one_of(request: Task) -> Task:
+    """The first of equal ones: to be found again it need not be compared."""
+    return request
 
 
 # --- the plan --------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, Partition, Snapshot, Task
 from slurm_het.core.reasons import Closed, LeftOut, OpensLater, Reason
-from slurm_het.core.reservations.reservation import without_nodes
 from slurm_het.core.slurm_reservation import ReservationRecord
 
 STARTS_WITHIN = 5.0
@@ -140,13 +139,13 @@ class Closings:
     def _keep_off(self, task: Task, room: Inventory, left: dict[str, int]) -> Task:
         """`left` are the empty devices of reservations that nobody before it was drawn in to."""
         for record in self._drawn_to(task):
-            inside = without_nodes(task, self._closed_now(task, record.name, within=True))
+            inside = task.off(self._closed_now(task, record.name, within=True))
             free = left.setdefault(record.name, _free_devices(record, room))
             wanted = 0 if task.takes_share else sum(slot.devices for slot in task.slots)
             if wanted <= free and could_start(inside, room):
                 left[record.name] -= wanted
                 return inside
-        return without_nodes(task, self._closed_now(task, task.reservation))
+        return task.off(self._closed_now(task, task.reservation))
 
     def _drawn_to(self, task: Task) -> Iterator[ReservationRecord]:
         """The reservations that draw it in now: its own if that is FLEX, and the MAGNETIC ones that

@@ -397,4 +397,4 @@ class _Going:
         if not self.has_victims(pin.task):
             return None
         others = frozenset(self.nodes).difference(pin.placement.nodes)
-        return self.cheapest(replace(pin.task, exc_nodes=pin.task.exc_nodes | others))
+        return self.cheapest(pin.task.off(others))

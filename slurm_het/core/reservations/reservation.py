@@ -162,12 +162,4 @@ def _kept_off(
     if off is None:
         off = frozenset(n for i in before for n in with_pools[i][0].placement.nodes)
         sets[which] = off
-    return without_nodes(task, off)
-
-
-def without_nodes(task: Task, names: frozenset[str]) -> Task:
-    """The task, kept off these nodes too."""
-    if names <= task.exc_nodes:
-        return task
-    # One set for all that are kept off the same nodes, where that will do: its hash is kept.
-    return replace(task, exc_nodes=task.exc_nodes | names if task.exc_nodes else names)
+    return task.off(off)
