@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
-from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults
-from slurm_het.core.preemption import NO_PREEMPTION, Modes, Preemption
+from slurm_het.core.partition import Partition as Partition
+from slurm_het.core.preemption import NO_PREEMPTION, Preemption
 from slurm_het.core.reasons import Reason
 from slurm_het.core.site_limits import Claim, SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
@@ -148,36 +148,6 @@ class NodeRecord:
     reason: str = ""
     gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
     switch: str = ""  # the leaf switch it is under; unknown without topology/tree
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """One partition record of Slurm, with what decides who may use it. Empty means everybody."""
-
-    name: str
-    state: str = "UP"
-    nodes: str = ""
-    allow_groups: frozenset[str] = frozenset()
-    allow_accounts: frozenset[str] = frozenset()
-    deny_accounts: frozenset[str] = frozenset()
-    allow_qos: frozenset[str] = frozenset()
-    deny_qos: frozenset[str] = frozenset()
-    max_minutes: int | None = None
-    default_minutes: int | None = None
-    max_nodes: int | None = None
-    min_nodes: int = 0
-    max_cpus_per_node: int | None = None
-    max_memory_per_node_mib: int | None = None
-    root_only: bool = False
-    root_disabled: bool = False
-    exclusive: bool = False
-    reservation_required: bool = False
-    default: bool = False
-    memory: MemoryDefaults = NO_DEFAULTS
-    qos: str = ""  # whose limits hold for all jobs in it
-    tier: int = 1  # this and what follows: see core/preemption.py
-    preempt_modes: Modes = frozenset()
-    grace_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,8 +322,8 @@ class Task:
     def __hash__(self) -> int:
         """Worked out once: tasks are what most of a cycle's memories go by."""
         if not self._hash:
-            object.__setattr__(self, "_hash", hash((self.key, self.types, self.slots, self.pools,
-                self.features, self.exc_nodes, self.memory_gib, self.minutes, self.asks)))  # fmt: skip
+            most = self.key, self.types, self.slots, self.pools, self.features, self.exc_nodes
+            object.__setattr__(self, "_hash", hash((*most, self.memory_gib, self.minutes)))
         return self._hash
 
     def rewritten_on(self, node: str) -> str:

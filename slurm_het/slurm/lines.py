@@ -12,7 +12,7 @@ to squeue in its environment, which other users cannot read as they can its argu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, replace
 
 from slurm_het.core.model import Job

@@ -7,7 +7,7 @@ soonest. There Slurm's backfill protects them. Lower ones are kept off, unless t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from slurm_het.core.cluster.fit import has_room, serving
 from slurm_het.core.cluster.holdings import held_indexes
