@@ -109,17 +109,17 @@ def identical(size: Size) -> Snapshot:
 
 
 def every_time_limit(size: Size) -> Snapshot:
-    """Blocked jobs of many nodes each, and behind them short ones of a hundred time limits."""
+    """Blocked jobs that want all nodes in an hour, and behind them jobs of a thousand time limits."""
     given = cluster(size, lambda n, d: None if d else NOW + HOUR + n * MINUTE)
-    big = [waiting(i, 8, 40, 600) for i in range(9)]
-    short = [waiting(i, 1 + i % 4, 1, 100 + i % 997) for i in range(9, size.jobs)]
-    return queued(given, [*big, *short])
+    big = [waiting(i, 8, size.nodes // 14, 600) for i in range(9)]
+    rest = [waiting(i, 1 + i % 4, 1, 30 + i % 997) for i in range(9, size.jobs)]
+    return queued(given, [*big, *rest])
 
 
 def every_request(size: Size) -> Snapshot:
-    """No job asks for as much host memory as another one, and blocked ones stand before them."""
+    """The same, and no job asks for as much host memory as another one."""
     given = cluster(size, lambda n, d: None if d > 5 else NOW + HOUR + n * MINUTE + d)
-    big = [waiting(i, 8, 40, 600) for i in range(9)]
+    big = [waiting(i, 8, size.nodes // 14, 600) for i in range(9)]
     rest = [
         replace(waiting(i, 1 + i % 4, 1, 30 + i % 997), memory_per_node_mib=1000 + i)
         for i in range(9, size.jobs)
@@ -171,8 +171,8 @@ def preempters(size: Size) -> Snapshot:
 
 def preempters_in_vain(size: Size) -> Snapshot:
     """The same where they need more than even that would free, and each asks for another amount."""
-    given = cluster(size, lambda n, d: NOW + HOUR if d else None, partition="train")
-    lesser = cluster(size, lambda n, d: None if d else NOW + HOUR).jobs
+    given = cluster(size, lambda _, d: NOW + HOUR if d else None, partition="train")
+    lesser = cluster(size, lambda _, d: None if d else NOW + HOUR).jobs
     jobs = [
         replace(waiting(i, 8 - i % 4, 1 + i % 16, 60 + i % 97), memory_per_node_mib=1000 + i)
         for i in range(size.jobs)
@@ -183,9 +183,7 @@ def preempters_in_vain(size: Size) -> Snapshot:
 def startable_preempters(size: Size) -> Snapshot:
     """Those that may preempt come behind many that can start, whose room is found for each."""
     given = cluster(size, lambda n, d: NOW + HOUR + n * MINUTE + d if d else None)
-    jobs = [
-        waiting(i, 8 if i % 10 == 9 else 1, 1 + i % 4, 60 + i % 97) for i in range(size.jobs)
-    ]
+    jobs = [waiting(i, 8 if i % 10 == 9 else 1, 1 + i % 4, 60 + i % 97) for i in range(size.jobs)]
     return _preempting(queued(given, jobs))
 
 
@@ -215,7 +213,7 @@ def parts(
     prepared = prepare(observed, limits, memory, 0.0)
     yield "prepare", time.process_time() - began, prepared
     began = time.process_time()
-    decide(prepared, Forecast(()), greedy)
+    decide(prepared, Forecast({}), greedy)
     yield "decide", time.process_time() - began, prepared
 
 
@@ -224,12 +222,12 @@ def cost(given: Snapshot) -> dict[str, float]:
     rules, memory, spent = policy(), Memory(Pins(0.0, 0.0)), {"first": 0.0}
     gc.collect()
     spent["first"] = sum(seconds for _, seconds, _ in parts(given, rules, memory))
-    prepared = None
+    made: list[Prepared] = []
     for name, seconds, prepared in parts(given, rules, memory):
         spent[name] = seconds
+        made += [prepared] if prepared else []
     began = time.process_time()
-    if prepared:
-        starts_of(prepared)
+    starts_of(made[-1])
     return spent | {"--start": time.process_time() - began}
 
 
@@ -247,7 +245,7 @@ def main() -> None:
     rows = []
     for name in args.case or CASES:
         given = CASES[name](Size(args.nodes, args.jobs))
-        profile = cProfile.Profile(time.process_time)
+        profile = cProfile.Profile()
         if args.profile:
             profile.enable()
         spent = cost(given)

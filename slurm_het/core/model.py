@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.capacity import PLAIN_RULES, SubmitRules
-from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults, TimeLimits
+from slurm_het.core.memory_defaults import TimeLimits
 from slurm_het.core.network import ANYHOW, Layout, Network, Parts
-from slurm_het.core.preemption import NO_PREEMPTION, Modes, Preemption
+from slurm_het.core.partition import Partition as Partition
+from slurm_het.core.preemption import NO_PREEMPTION, Preemption
 from slurm_het.core.reasons import Reason
 from slurm_het.core.site_limits import Claim, SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
@@ -147,38 +149,6 @@ class NodeRecord:
     configured: tuple[int, int] = (0, 0)  # CPUs, MiB, with what jobs cannot have; 0: not told
     gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
     weight: int = 1  # Slurm takes nodes of a low one first
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """One partition record of Slurm, with what decides who may use it. Empty means everybody."""
-
-    name: str
-    state: str = "UP"
-    nodes: str = ""
-    allow_groups: frozenset[str] = frozenset()
-    allow_accounts: frozenset[str] = frozenset()
-    deny_accounts: frozenset[str] = frozenset()
-    allow_qos: frozenset[str] = frozenset()
-    deny_qos: frozenset[str] = frozenset()
-    max_minutes: int | None = None
-    default_minutes: int | None = None
-    max_nodes: int | None = None
-    min_nodes: int = 0
-    max_cpus_per_node: int | None = None
-    max_memory_per_node_mib: int | None = None
-    root_only: bool = False
-    root_disabled: bool = False
-    exclusive: bool = False
-    reservation_required: bool = False
-    default: bool = False
-    memory: MemoryDefaults = NO_DEFAULTS
-    cpus_per_gpu: int = 0  # DefCpuPerGPU; 0: none
-    qos: str = ""  # whose limits hold for all jobs in it
-    tier: int = 1  # this and what follows: see core/preemption.py
-    preempt_modes: Modes = frozenset()
-    grace_seconds: int = 0
-    topology: str = ""  # the name of its own; '' is the cluster's
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +315,17 @@ class Task:
     one_leaf: bool = False
     time_limits: TimeLimits = ()  # the one to be given in each pool, where its user left it open
     _request: Task | None = field(default=None, init=False, repr=False, compare=False)
+    _off: tuple[frozenset[str], Task] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        """Worked out once: tasks are what most of a cycle's memories go by."""
+        if not self._hash:
+            most = self.key, self.types, self.slots, self.pools, self.features, self.exc_nodes
+            object.__setattr__(self, "_hash", hash((*most, self.memory_gib, self.minutes)))
+        return self._hash
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""
@@ -361,9 +342,26 @@ class Task:
         if self._request:
             return self._request
         own = {"key": "", "job_id": 0, "user": "", "priority": 0, "minutes": None, "since": 0}
-        like = replace(self, **own, claims=(), time_limits=())  # type: ignore[arg-type]  # by name
+        like = _one_of(replace(self, **own, claims=(), time_limits=()))  # type: ignore[arg-type]  # by name
         object.__setattr__(self, "_request", like)  # frozen for all others
         return like
+
+    def off(self, names: frozenset[str]) -> Task:
+        """The same task, kept off these nodes too; made once for the last ones it was kept off."""
+        if names <= self.exc_nodes:
+            return self
+        if self._off and self._off[0] == names:
+            return self._off[1]
+        # One set for all that are kept off the same nodes, where that will do.
+        without = replace(self, exc_nodes=self.exc_nodes | names if self.exc_nodes else names)
+        object.__setattr__(self, "_off", (names, without))
+        return without
+
+
+@lru_cache(maxsize=50_000)
+def _one_of(request: Task) -> Task:
+    """The first of equal ones: to be found again it need not be compared."""
+    return request
 
 
 @dataclass(frozen=True, slots=True)

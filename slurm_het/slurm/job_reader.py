@@ -21,6 +21,7 @@ from slurm_het.slurm.lines import (
     Line,
     Marks,
     NotUnderstoodError,
+    Parsed,
     add_excluded,
     excluded_format,
     parse_lines,
@@ -104,6 +105,7 @@ class JobReader:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._known = KnownJobs()
+        self._parsed: Parsed = {}
         self._marks = Marks(f"f{secrets.token_hex(8)}", f"r{secrets.token_hex(8)}")
         self._tasks = 0
         self._most = FIRST_LIST
@@ -166,7 +168,14 @@ class JobReader:
         asked = [self._squeue({"SQUEUE_FORMAT2": fields}, *options)]
         if not version.squeue_fields:
             asked.append(self._squeue({"SQUEUE_FORMAT": excluded_format(self._marks)}, *options))
-        return await asyncio.to_thread(_parse, await asyncio.gather(*asked), self._marks)
+        return await asyncio.to_thread(self._parse, await asyncio.gather(*asked))
+
+    def _parse(self, answers: Sequence[bytes]) -> dict[int, Line]:
+        listed, *excluded = (answer.decode("utf-8", "replace") for answer in answers)
+        lines = parse_lines(listed, self._marks, self._parsed)
+        for text in excluded:
+            add_excluded(lines, text, self._marks)
+        return lines
 
     async def _records(
         self, ids: Sequence[int], lines: Mapping[int, Line], reading: RecordParser
@@ -226,11 +235,3 @@ class JobReader:
 
 def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (ids[start : start + AT_A_TIME] for start in range(0, len(ids), AT_A_TIME))
-
-
-def _parse(answers: Sequence[bytes], marks: Marks) -> dict[int, Line]:
-    listed, *excluded = (answer.decode("utf-8", "replace") for answer in answers)
-    lines = parse_lines(listed, marks)
-    for text in excluded:
-        add_excluded(lines, text, marks)
-    return lines

@@ -35,11 +35,14 @@ class KnownJobs:
         """The ids of the jobs that are new or have changed, and of some whose records are old."""
         self._passing = {}
         known = {}
-        for job_id, (read, then, job) in self._known.items():
+        for job_id, one in self._known.items():
+            read, then, job = one
             line = lines.get(job_id)
             if self._doubted and job.key in self._doubted:
                 continue
-            if line == then:
+            if line is then:  # parse_lines tells what is the same text
+                known[job_id] = one
+            elif line == then:
                 known[job_id] = read, then, job
             elif line and (changed := as_of(job, then, line)):
                 known[job_id] = read, line, changed

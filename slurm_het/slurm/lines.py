@@ -12,7 +12,7 @@ to squeue in its environment, which other users cannot read as they can its argu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, replace
 
 from slurm_het.core.model import Job
@@ -33,6 +33,7 @@ FIELDS = (*_HEAD, *_WATCHED)
 
 YEAR = 365 * 86_400
 CENTURY = 0xFFFFFFFF * 60 & 0xFFFFFFFF  # Slurm's unlimited minutes in seconds, cut to 32 bits
+_NONE = {"", "(null)"}
 _PLAIN = re.compile(r"[A-Za-z_]+\Z")  # a reason as a word, not as a sentence
 
 
@@ -51,7 +52,7 @@ class Marks:
     record: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One job as squeue lists it.
 
@@ -77,20 +78,37 @@ def squeue_format(marks: Marks, more: Iterable[str] = ()) -> str:
     return ",".join([*(f"{name}:0{marks.field}" for name in others), f"{last}:0{marks.record}"])
 
 
-def parse_lines(text: str, marks: Marks) -> dict[int, Line]:
-    """The lines by job id. Raises NotUnderstoodError, whose text tells no mark."""
+Parsed = dict[str, tuple[int, Line]]
+"""A job id and its line, by the text that they were read from."""
+
+
+def parse_lines(text: str, marks: Marks, before: Parsed | None = None) -> dict[int, Line]:
+    """The lines by job id. Raises NotUnderstoodError, whose text tells no mark.
+
+    Of the list `before` is what is the same text is the same object; it is brought up to date.
+    """
     *records, left = text.split(f"{marks.record}\n")
     if left:
         raise NotUnderstoodError(f"squeue's list ends amid a job ({len(left)} characters)")
+    known = before or {}
+    parsed = {record: known.get(record) or _parse(record, marks) for record in records}
     lines: dict[int, Line] = {}
     for record in records:
-        job_id, *fields = record.split(marks.field, len(_HEAD))
-        if len(fields) != len(_HEAD) or not job_id.isdecimal():
-            raise NotUnderstoodError(f"squeue's list has a job of {len(fields)} parts")
-        known = lines.setdefault(int(job_id), line := Line(*fields))
-        if known is not line:  # the next task of the same array
-            known.tasks += f" {line.tasks}"
+        job_id, line = parsed[record]
+        if job_id in lines:  # the next task of the same array
+            line = replace(lines[job_id], tasks=f"{lines[job_id].tasks} {line.tasks}")
+        lines[job_id] = line
+    if before is not None:
+        before.clear()
+        before.update(parsed)
     return lines
+
+
+def _parse(record: str, marks: Marks) -> tuple[int, Line]:
+    job_id, *fields = record.split(marks.field, len(_HEAD))
+    if len(fields) != len(_HEAD) or not job_id.isdecimal():
+        raise NotUnderstoodError(f"squeue's list has a job of {len(fields)} parts")
+    return int(job_id), Line(*fields)
 
 
 def excluded_format(marks: Marks) -> str:
@@ -98,14 +116,14 @@ def excluded_format(marks: Marks) -> str:
     return f"%A{marks.field}%x{marks.record}"
 
 
-def add_excluded(lines: Mapping[int, Line], text: str, marks: Marks) -> None:
+def add_excluded(lines: MutableMapping[int, Line], text: str, marks: Marks) -> None:
     """Add what that list tells to the lines. Raises NotUnderstoodError."""
     for record in text.split(f"{marks.record}\n")[:-1]:
         job_id, found, nodes = record.partition(marks.field)
         if not found or not job_id.isdecimal():
             raise NotUnderstoodError("squeue's list of excluded nodes has another form")
-        if line := lines.get(int(job_id)):
-            line.excluded = nodes
+        if nodes not in _NONE and (line := lines.get(int(job_id))):
+            lines[int(job_id)] = replace(line, excluded=nodes)
 
 
 def rest_of(line: Line, marks: Marks) -> dict[str, str]:

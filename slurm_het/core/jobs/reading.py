@@ -189,7 +189,10 @@ class Readings:
         self._fingerprint, self._known = fingerprint, {}
         for job in jobs:
             known = before.get(job.id)
-            reading = known[1] if known and known[0] == job else read_job(job, facts)
+            if known and (known[0] is job or known[0] == job):
+                reading = known[1]
+            else:
+                reading = read_job(job, facts)
             if not begins_later(job):  # else it is another one once its time has come
                 self._known[job.id] = job, reading
             yield reading

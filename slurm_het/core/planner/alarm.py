@@ -9,7 +9,6 @@ from slurm_het.core.cluster.preemptable import Rules
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.planner.proposal import Prepared
 
-
 COMPLETING_LEAST = 0.5
 """Slurm says that a job ends when its nodes' Epilogs begin. So many seconds later they may be done;
 if not, it is looked again when they have taken twice as long."""

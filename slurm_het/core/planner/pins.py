@@ -99,7 +99,7 @@ class Pins:
         # Not for ever: a task that could start elsewhere need not be planned there. After that, the
         # nodes where it did not start are better than none.
         if ticks < returned.since + 2 * self.retry_seconds:
-            elsewhere = replace(task, exc_nodes=task.exc_nodes | returned.nodes)
+            elsewhere = task.off(returned.nodes)
             if could_start(elsewhere):
                 return elsewhere
         self.returned[task.key] = replace(returned, nodes=frozenset())

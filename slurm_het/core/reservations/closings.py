@@ -8,8 +8,9 @@ nodes alone, while it lasts; of a FLEX one earlier and elsewhere too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import could_start, fitting_states, grid_for
@@ -111,6 +112,7 @@ class Closings:
     whole: frozenset[str] = frozenset()
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     _known: dict[tuple[_Kind, float], tuple[frozenset[str], _Records]] = field(default_factory=dict)
+    _sets: dict[tuple[object, ...], frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, snapshot: Snapshot, inventory: Inventory) -> Closings:
@@ -137,13 +139,13 @@ class Closings:
     def _keep_off(self, task: Task, room: Inventory, left: dict[str, int]) -> Task:
         """`left` are the empty devices of reservations that nobody before it was drawn in to."""
         for record in self._drawn_to(task):
-            inside = _without(task, self._closed_now(task, record.name, within=True))
+            inside = task.off(self._closed_now(task, record.name, within=True))
             free = left.setdefault(record.name, _free_devices(record, room))
             wanted = 0 if task.takes_share else sum(slot.devices for slot in task.slots)
             if wanted <= free and could_start(inside, room):
                 left[record.name] -= wanted
                 return inside
-        return _without(task, self._closed_now(task, task.reservation))
+        return task.off(self._closed_now(task, task.reservation))
 
     def _drawn_to(self, task: Task) -> Iterator[ReservationRecord]:
         """The reservations that draw it in now: its own if that is FLEX, and the MAGNETIC ones that
@@ -187,13 +189,26 @@ class Closings:
         own = self._named(kind.inside)
         if kind.inside and (own is None or not _open(own, start)):
             return self.names, ()
-        reached = tuple(
+        reached = self._reached(kind, start, self.records)
+        # Of a thousand time limits most reach into the same ones: one set for all of these.
+        same = kind.whole_nodes, kind.inside, *(record.name for record in reached)
+        if same not in self._sets:
+            self._sets[same] = self._closed_by(kind, own, reached)
+        return self._sets[same], reached
+
+    def _reached(self, kind: _Kind, start: float, records: Iterable[ReservationRecord]) -> _Records:
+        own = self._named(kind.inside)
+        return tuple(
             record
-            for record in self.records
+            for record in records
             if record is not own
             and not (own and _ignores(own, record))
             and self._reaches_into(record, kind, start)
         )
+
+    def _closed_by(
+        self, kind: _Kind, own: ReservationRecord | None, reached: _Records
+    ) -> frozenset[str]:
         closed: set[str] = set()
         if own and not own.flags & {"FLEX", "ANY_NODES"}:
             closed |= self.names.difference(own.nodes)
@@ -202,11 +217,22 @@ class Closings:
                 closed.update(record.nodes)
             elif own is None:  # a part of a node is taken: none gets all of it
                 closed |= self.whole.intersection(record.nodes)
-        return frozenset(closed), reached
+        return frozenset(closed)
+
+    @cached_property
+    def _by_name(self) -> dict[str, ReservationRecord]:
+        return {record.name: record for record in reversed(self.records)}
+
+    @cached_property
+    def _by_node(self) -> dict[str, _Records]:
+        by_node: dict[str, list[ReservationRecord]] = {}
+        for record in self.records:
+            for name in record.nodes:
+                by_node.setdefault(name, []).append(record)
+        return {name: tuple(there) for name, there in by_node.items()}
 
     def _named(self, name: str) -> ReservationRecord | None:
-        named = (record for record in self.records if record.name == name)
-        return next(named, None) if name else None
+        return self._by_name.get(name) if name else None
 
     def _reaches_into(self, record: ReservationRecord, kind: _Kind, start: float) -> bool:
         begin, _ = self._next(record, start)
@@ -221,33 +247,51 @@ class Closings:
 
     # --- ahead ---------------------------------------------------------------------------------
 
-    def opens(self, task: Task, nodes: Iterable[str], start: float) -> float | None:
+    def opens(self, task: Task, nodes: Sequence[str], start: float) -> float | None:
         """When the task can start on all these nodes, from `start` on; None if that is never, or
         far ahead."""
         if not self.records:
             return None if task.reservation else start
-        kind, wanted = self._kind(task, task.reservation), set(nodes)
+        kind, there = self._kind(task, task.reservation), self._bearing_on(nodes)
+        own = self._named(kind.inside)
         for _ in range(FORWARD):
-            if wanted.isdisjoint(self._closed(kind, start)):
-                return start
-            later = self._when_that_ends(kind, wanted, start)
+            if kind.inside and (own is None or not _open(own, start)):
+                begin = _occurrence(own, start)[0] if own else None
+                later = begin if begin is not None and begin > start else None
+            else:
+                reached = self._reached(kind, start, there)
+                if not self._shuts(kind, own, reached, nodes):
+                    return start
+                changes = (r for r in reached if "TIME_FLOAT" not in r.flags)
+                later = min((self._next(record, start)[1] for record in changes), default=None)
             if later is None:
                 return None
             start = later
         return None
 
-    def _when_that_ends(self, kind: _Kind, nodes: set[str], start: float) -> float | None:
-        """The next time that what is closed to such a task on these nodes may be another."""
-        own = self._named(kind.inside)
-        if kind.inside and (own is None or not _open(own, start)):
-            begin = _occurrence(own, start)[0] if own else None
-            return begin if begin is not None and begin > start else None
-        ends = [
-            self._next(record, start)[1]
-            for record in self._at(kind, start)[1]
-            if "TIME_FLOAT" not in record.flags and not nodes.isdisjoint(record.nodes)
-        ]
-        return min(ends, default=None)
+    def _bearing_on(self, nodes: Sequence[str]) -> Iterable[ReservationRecord]:
+        """The reservations that have any of the nodes."""
+        if len(nodes) == 1:
+            return self._by_node.get(nodes[0], ())
+        there = (record for name in nodes for record in self._by_node.get(name, ()))
+        return {record.name: record for record in there}.values()
+
+    def _shuts(
+        self,
+        kind: _Kind,
+        own: ReservationRecord | None,
+        reached: _Records,
+        nodes: Sequence[str],
+    ) -> bool:
+        """Whether any of the nodes is closed to such a task by those that it would reach into."""
+        if own is None:
+            if any(not record.partial or kind.whole_nodes for record in reached):
+                return True
+            given_whole = self.whole.intersection(nodes) if reached else ()
+            return any(r in self._by_node.get(name, ()) for name in given_whole for r in reached)
+        flexible = own.flags & {"FLEX", "ANY_NODES"}
+        outside = not flexible and any(own not in self._by_node.get(name, ()) for name in nodes)
+        return outside or any(not record.partial for record in reached)
 
     def shut(self, pin: Pin) -> Reason | None:
         """Why a released task cannot start where and when it was to; None if it can."""
@@ -320,13 +364,6 @@ class Closings:
         return Closed(first.name, on, minutes, begin if begin > start else None)
 
 
-def _without(task: Task, closed: frozenset[str]) -> Task:
-    if not closed:
-        return task
-    # One set for all that are kept off the same nodes, where that will do: its hash is kept.
-    return replace(task, exc_nodes=task.exc_nodes | closed if task.exc_nodes else closed)
-
-
 def _free_devices(record: ReservationRecord, room: Inventory) -> int:
     nodes = (room.nodes[name] for name in record.nodes if name in room.nodes)
     return sum(device.empty for node in nodes for device in node.devices)
@@ -340,9 +377,9 @@ def _open(own: ReservationRecord, at: float) -> bool:
 
 def _occurrence(record: ReservationRecord, at: float) -> tuple[float | None, float]:
     """From when to when the reservation lasts, the first time that it ends after `at`."""
-    period = next((PERIODS[flag] for flag in sorted(record.flags & PERIODS.keys())), None)
     if record.end > at:
         return record.start, record.end
+    period = next((PERIODS[flag] for flag in sorted(record.flags & PERIODS.keys())), None)
     if period is None:
         return None, record.end
     times = (at - record.end) // period + 1

@@ -1,4 +1,4 @@
-"""For whom room was sought in vain: nobody who asks for as much, and as long, is sought room again."""
+"""For whom room was sought in vain: who asks for as much, for as long, need not be looked at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ cluster."""
 
 
 class InVain:
-    """Tasks that get no room; a task is among them too if it asks the same for as long or longer."""
+    """Tasks that get no room, and all that ask the same for as long or longer."""
 
     def __init__(self) -> None:
         self._least: dict[Task, float] = {}

@@ -121,7 +121,7 @@ class _Look:
         """
         mine = {task.key, *but}
         kept = {n for r in self.standing if r.task.key not in mine for n in r.placement.nodes}
-        elsewhere = replace(task, exc_nodes=task.exc_nodes | kept | taken)
+        elsewhere = task.off(taken.union(kept))
         made = self.axis.soonest(elsewhere)
         return made and replace(made, task=task)
 

@@ -17,6 +17,7 @@ from slurm_het.core.cluster.fit import (
     fitting_states,
     grid_for,
     groups_of,
+    has_host_room,
     has_room,
     need,
     serving,
@@ -44,10 +45,11 @@ MOST = 64
 """So many tasks are given others' room in one cycle at most."""
 LOOK_SECONDS = 45.0
 """Slurm ends a job whose grace time is over up to so much later (seen: 16 s; 22.05)."""
-SEATED_MOST = 64
-"""So many tasks that can start are given room before one that preempts looks for its own."""
-LOOKED_AT_MOST = 32
-"""So many different requests that find no room so are looked at in one cycle."""
+SOUGHT_MOST = 128
+"""For so many tasks it is looked in one cycle where they cost others least, those that can start
+among them: they take their room before one that preempts looks for its own."""
+NODES_MOST = 3000
+"""And so many times it is looked whom Slurm would choose on a node. Each costs 0.3 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,11 @@ def make_way(
     waits: dict[str, Reason] = {}
     in_vain: set[object] = set()
     for task, now in zip(tasks, going.closings.keep_off(tasks, room), strict=True):
-        full = len(evictions) == MOST or len(in_vain) == LOOKED_AT_MOST
+        if len(evictions) == MOST or going.sought_enough:
+            rest.append(task)
+            continue
         kind = now.request, going.kind(task)
-        if full or could_start(now, room):
+        if could_start(now, room):
             going.before.append(now)
             rest.append(task)
         elif kind in in_vain or not going.has_victims(task) or not going.within_limits(task):
@@ -186,10 +190,18 @@ class _Going:
         for victim in victims:
             for name in victim.gives:
                 self._by_node.setdefault(name, []).append(victim)
+        self.sought = self.nodes_tried = 0
         self._bounds: dict[object, dict[str, Cost | None]] = {}
         self._may: dict[object, frozenset[str]] = {}
+        self._none: dict[tuple[str, str], int] = {}
+        self._by_key = {victim.key: victim for victim in victims}
         leaving = {key for pin in pins for key in pin.preempts}
         self._leave([victim for victim in victims if victim.key in leaving])
+
+    @property
+    def sought_enough(self) -> bool:
+        """Whether as much was sought as one cycle has time for."""
+        return self.sought >= SOUGHT_MOST or self.nodes_tried >= NODES_MOST
 
     def kind(self, task: Task) -> object:
         """The same for tasks that may preempt the same jobs."""
@@ -210,7 +222,7 @@ class _Going:
     def may_preempt(self, task: Task, pool: str) -> frozenset[str]:
         """The keys of those that the task may preempt from a pool."""
         job, key = self.jobs.get(task.job_id), (pool, self.kind(task))
-        if job is None:
+        if job is None or job.priority <= self._none.get((pool, job.qos), -1):
             return frozenset()
         if key not in self._may:
             self._may[key] = frozenset(
@@ -218,10 +230,13 @@ class _Going:
                 for victim in self.victims
                 if all(self.rules.may_preempt(job, pool, each) for each in victim.jobs)
             )
+            if not self._may[key]:  # nor may those of lower priority
+                self._none[pool, job.qos] = job.priority
         return self._may[key]
 
     def cheapest(self, task: Task) -> Eviction | None:
         """Where the task costs others least; None if even preemption makes no room for it."""
+        self.sought += 1
         nodes = [self.nodes[name] for name in self._candidates(self._kept_off(task))]
         found: list[_Found] = []
         for pool in task.pools:
@@ -290,6 +305,7 @@ class _Going:
         self, task: Task, name: str, may: frozenset[str], leave: Mapping[str, Victim]
     ) -> _Offer | None:
         """The node without those who leave anyway, and without whom Slurm takes besides."""
+        self.nodes_tried += 1
         slot, node = task.largest_slot, self.nodes[name]
         there = self._by_node.get(name, ())
         for victim in there:
@@ -317,14 +333,17 @@ class _Going:
 
     def _bound(self, task: Task, slot: Slot, name: str, may: frozenset[str]) -> Cost | None:
         node = self.nodes[name]
-        if has_room(task, slot, node):
+        missing = slot.devices - len(serving(task, node))
+        if missing <= 0 and has_host_room(task, slot, node):
             return Cost()
         there = [v for v in self._by_node.get(name, ()) if v.key in may and v.key not in self.gone]
-        return least_cost(there, name, slot.devices - len(serving(task, node)))
+        return least_cost(there, name, missing)
 
     def seat(self, task: Task) -> Eviction | None:
         """Find room for a task; those before it that can start have taken theirs first."""
-        for first in self.before[:SEATED_MOST]:
+        for first in self.before:
+            if self.sought_enough:
+                break
             made = self.cheapest(first)
             if made and not made.victims:
                 self._give(made)
@@ -336,7 +355,7 @@ class _Going:
         return found
 
     def _give(self, made: Eviction) -> None:
-        self._leave([v for v in self.victims if v.key in made.victims])
+        self._leave(self._by_key[key] for key in made.victims if key in self._by_key)
         where = zip(made.placement.nodes, made.placement.devices, made.task.slots, strict=True)
         for name, indexes, slot in where:
             node = self.nodes[name]
@@ -378,4 +397,4 @@ class _Going:
         if not self.has_victims(pin.task):
             return None
         others = frozenset(self.nodes).difference(pin.placement.nodes)
-        return self.cheapest(replace(pin.task, exc_nodes=pin.task.exc_nodes | others))
+        return self.cheapest(pin.task.off(others))

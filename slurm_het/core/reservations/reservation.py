@@ -7,7 +7,7 @@ soonest. There Slurm's backfill protects them. Lower ones are kept off, unless t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from slurm_het.core.cluster.fit import has_room, serving
 from slurm_het.core.cluster.holdings import held_indexes
@@ -134,7 +134,8 @@ def keep_free(
     there that would outlast the wait, whatever else is free (22.05, 24.11, 26.05).
     """
     with_pools = [(reservation, _pools(reservation, room)) for reservation in reservations]
-    return tuple(_kept_off(task, with_pools, now) for task in tasks)
+    sets: dict[tuple[int, ...], frozenset[str]] = {}  # most tasks are kept off the same ones
+    return tuple(_kept_off(task, with_pools, now, sets) for task in tasks)
 
 
 def _pools(reservation: Reservation, room: Inventory) -> frozenset[str]:
@@ -143,16 +144,25 @@ def _pools(reservation: Reservation, room: Inventory) -> frozenset[str]:
 
 
 def _kept_off(
-    task: Task, with_pools: Iterable[tuple[Reservation, frozenset[str]]], now: float
+    task: Task,
+    with_pools: Sequence[tuple[Reservation, frozenset[str]]],
+    now: float,
+    sets: dict[tuple[int, ...], frozenset[str]],
 ) -> Task:
-    off: set[str] = set()
-    for reservation, pools in with_pools:
+    before = []
+    for i, (reservation, pools) in enumerate(with_pools):
         reserved = reservation.task
         first = task.key == reserved.key or _turn(task) < _turn(reserved)
         ends_before = task.minutes is not None and now + task.minutes * 60 <= reservation.start
         if not first and not ends_before and not pools.isdisjoint(task.pools):
-            off |= set(reservation.placement.nodes)
-    return task if off <= task.exc_nodes else replace(task, exc_nodes=task.exc_nodes | off)
+            before.append(i)
+    if not before:
+        return task
+    off = sets.get(which := tuple(before))
+    if off is None:
+        off = frozenset(n for i in before for n in with_pools[i][0].placement.nodes)
+        sets[which] = off
+    return task.off(off)
 
 
 def _turn(task: Task) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import could_ever_start, could_start, fitting_states, grid_for
@@ -104,8 +103,7 @@ class Shield:
         if like not in self._known:
             self._known[like] = self._work_out(task)
         known = self._known[like]
-        if known.off:
-            task = replace(task, exc_nodes=task.exc_nodes | known.off)
+        task = task.off(known.off)
         if not known.starts:
             self.kept[task.key] = self._reason(known.off)
         elif known.on_theirs:  # what it takes, the next ones cannot have
@@ -118,11 +116,11 @@ class Shield:
     def _work_out(self, task: Task) -> _Alike:
         spare, end = self._spare_for(task), self.axis.now + seconds_of(task)
         off = frozenset(name for name, until in spare.items() if 0 < until < end)
-        elsewhere = task.exc_nodes.union(spare)
+        elsewhere = task.request.off(frozenset(spare))
         return _Alike(
             off,
-            not off or could_start(replace(task, exc_nodes=task.exc_nodes | off), self.room),
-            not could_start(replace(task, exc_nodes=elsewhere), self.room),
+            not off or could_start(task.off(off), self.room),
+            not could_start(elsewhere, self.room),
         )
 
     def _spare_for(self, task: Task) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import NamedTuple
 
 from slurm_het.core.cluster.holdings import held_indexes
@@ -136,16 +137,19 @@ def least_cost(victims: Collection[Victim], node: str, devices: int) -> Cost | N
 
     It is soon worked out: large clusters have many nodes, and most cost more than that elsewhere.
     """
-    lost = 0.0
-    for each, has in sorted(
-        (v.lost / v.devices[node], v.devices[node]) for v in victims if v.devices[node]
-    ):
-        lost += each * min(has, max(0, devices))
-        devices -= has
-    if devices > 0 or not victims:
+    holding = [(v.lost / has, has) for v in victims if (has := v.devices.get(node))]
+    lost, left = 0.0, devices
+    for each, has in sorted(holding):
+        lost += each * min(has, max(0, left))
+        left -= has
+    if left > 0 or not victims:
         return None
+    jobs, left = 1, devices
+    for _, has in sorted(holding, key=itemgetter(1), reverse=True):
+        left -= has
+        jobs += left > 0
     ranks, graces = min(v.rank for v in victims) + 1, min(v.grace_seconds for v in victims)
-    return Cost(ranks, graces, lost, 1)
+    return Cost(ranks, graces, lost, jobs)
 
 
 def without(node: Node, victim: Victim) -> Node:

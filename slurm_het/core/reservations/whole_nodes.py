@@ -7,7 +7,6 @@ task for whole devices would then wait until a reservation keeps a node free for
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from slurm_het.core.cluster.fit import could_start, groups_of, holds_when_empty, misfit
 from slurm_het.core.cluster.inventory import Inventory
@@ -39,8 +38,8 @@ def keep_whole(
     owners: dict[str, str] = {}
     kept_off: list[Task] = []
     for task in tasks:
-        if task.takes_share and owners:
-            task = replace(task, exc_nodes=task.exc_nodes.union(owners))
+        if task.takes_share:
+            task = task.off(frozenset(owners))
         kept_off.append(task)
         if task.takes_share or open_pools.isdisjoint(task.pools):
             continue

@@ -1,0 +1,40 @@
+"""What Slurm says of a partition: a record, like those in model.py, which has it too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults
+from slurm_het.core.preemption import Modes
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition record of Slurm, with what decides who may use it. Empty means everybody."""
+
+    name: str
+    state: str = "UP"
+    nodes: str = ""
+    allow_groups: frozenset[str] = frozenset()
+    allow_accounts: frozenset[str] = frozenset()
+    deny_accounts: frozenset[str] = frozenset()
+    allow_qos: frozenset[str] = frozenset()
+    deny_qos: frozenset[str] = frozenset()
+    max_minutes: int | None = None
+    default_minutes: int | None = None
+    max_nodes: int | None = None
+    min_nodes: int = 0
+    max_cpus_per_node: int | None = None
+    max_memory_per_node_mib: int | None = None
+    root_only: bool = False
+    root_disabled: bool = False
+    exclusive: bool = False
+    reservation_required: bool = False
+    default: bool = False
+    memory: MemoryDefaults = NO_DEFAULTS
+    cpus_per_gpu: int = 0  # DefCpuPerGPU; 0: none
+    qos: str = ""  # whose limits hold for all jobs in it
+    tier: int = 1  # this and what follows: see core/preemption.py
+    preempt_modes: Modes = frozenset()
+    grace_seconds: int = 0
+    topology: str = ""  # the name of its own; '' is the cluster's
