@@ -312,7 +312,7 @@ class Task:
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
     It uses at most `threads_per_core` of each core that it is given; 0: all. It takes `claims` of
     the site's limits. `reservation` is the one of Slurm's that it is for; `magnets` draw it in
-    unasked. With `one_leaf` its nodes are all under one leaf switch.
+    unasked. With a `leaf_patience` (seconds that it waits for that) one leaf switch has its nodes.
     """
 
     key: str
@@ -340,7 +340,7 @@ class Task:
     claims: tuple[Claim, ...] = ()
     reservation: str = ""
     magnets: tuple[str, ...] = ()
-    one_leaf: bool = False
+    leaf_patience: int | None = None
     time_limits: TimeLimits = ()  # the one to be given in each pool, where its user left it open
     _request: Task | None = field(default=None, init=False, repr=False, compare=False)
 

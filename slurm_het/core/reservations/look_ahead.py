@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from slurm_het.core.cluster.fit import could_ever_start, could_start
+from slurm_het.core.cluster.fit import could_ever_start, could_start, waits_for_a_leaf
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Snapshot, Task
@@ -110,7 +110,9 @@ class _Look:
         """Whether a task cannot start now, and could if nothing ran."""
         room = self.axis.room
         (now,) = self.closings.keep_off((task,), room)
-        return not could_start(now, room) and could_ever_start(task, room)
+        if could_start(now, room) or waits_for_a_leaf(now, room):
+            return False
+        return could_ever_start(task, room)
 
     def soonest(
         self, task: Task, taken: frozenset[str] = frozenset(), but: Collection[str] = ()
@@ -123,6 +125,10 @@ class _Look:
         kept = {n for r in self.standing if r.task.key not in mine for n in r.placement.nodes}
         elsewhere = replace(task, exc_nodes=task.exc_nodes | kept | taken)
         made = self.axis.soonest(elsewhere)
+        if (patience := elsewhere.leaf_patience) is not None:
+            spread = self.axis.soonest(replace(elsewhere, leaf_patience=None))
+            if spread and (made is None or spread.start + patience < made.start):
+                made = replace(spread, start=spread.start + patience)
         return made and replace(made, task=task)
 
     def why_move(self, held: Reservation, taken: frozenset[str], tasks: Iterable[Task]) -> str:
