@@ -36,6 +36,8 @@ _MARKS = frozenset("*!%@^")
 # Who may use them the reservation tells, if it is known; else nobody.
 _RESERVED = {"RESERVED", "MAINT", "MAINTENANCE"}
 _RESERVED_MARK = "$"
+MPS = "mps"
+"""Slurm's GRES for parts of a card by NVIDIA's MPS. We plan none of these."""
 
 
 class TypeThere(NamedTuple):
@@ -133,21 +135,49 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
     nodes: dict[str, Node] = {}
     known = frozenset(name for r in snapshot.reservations for name in r.nodes)
     reserved, cpus_kept = _reserved_now(snapshot), _cpus_kept(snapshot)
-    network_of = _networks(snapshot, policy)
+    network_of, capped = _networks(snapshot, policy), _cpu_caps(snapshot, policy)
     for record in snapshot.nodes:
         bare = bare_devices(record, policy, warnings)
         if bare:
             node = _node(record, bare, use.get(record.name, _Use()), policy)
+            most, left = capped.get(record.name, (node.cpus, node.cpus_free))
             nodes[record.name] = replace(
                 node,
+                cpus=min(node.cpus, most),
                 usable=_usable(record.state, reservation_known=record.name in known),
                 reserved=reserved.get(record.name, ""),
-                cpus_free=max(0, node.cpus_free - cpus_kept.get(record.name, 0)),
+                cpus_free=max(0, min(left, node.cpus_free - cpus_kept.get(record.name, 0))),
                 exclusive_only=bool(exclusive & set(record.partitions)),
                 forgets_sharers=snapshot.forgets_sharers,
                 parts=_parts(record.name, network_of(record)),
             )
     return Inventory(nodes, tuple(dict.fromkeys(warnings)), snapshot.reservations)
+
+
+def _cpu_caps(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[int, int]]:
+    """By node where it is less than all, how many CPUs the jobs of a pool may have, and how many
+    are left of that: MaxCPUsPerNode is a sum over them. Of several pools the one that leaves most.
+
+    A job's CPUs are taken to be spread evenly over its nodes.
+    """
+    caps = {
+        p.name: p.max_cpus_per_node
+        for p in snapshot.partitions
+        if p.max_cpus_per_node is not None and policy.pool(p.name)
+    }
+    if not caps:
+        return {}
+    used: Counter[tuple[str, str]] = Counter()
+    for job in snapshot.jobs:
+        if job.partition in caps and job.holds_nodes:
+            names = hostlist.expand_readable(job.nodes)
+            used.update({(job.partition, name): -(-job.cpus // len(names)) for name in names})
+    out: dict[str, tuple[int, int]] = {}
+    for record in snapshot.nodes:
+        pools = [name for name in record.partitions if policy.pool(name)]
+        if pools and all(pool in caps for pool in pools):
+            out[record.name] = max((caps[p], caps[p] - used[p, record.name]) for p in pools)
+    return out
 
 
 def _networks(snapshot: Snapshot, policy: Policy) -> Callable[[NodeRecord], Network]:
@@ -276,7 +306,18 @@ def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str,
                 for item in items:
                     if item.name in policy.gres and item.count:
                         _hold(use, job.key, item, shared=policy.gres[item.name].shared)
+                    elif item.name == MPS:
+                        for index in _in_part(item):
+                            use.whole.setdefault(index, []).append(job.key)
     return uses
+
+
+def _in_part(item: Gres) -> Iterable[int]:
+    """The devices of which a job has a part: Slurm gives those to nobody who wants them whole, nor
+    to whoever shares in another way."""
+    if item.shares is not None:
+        return [index for index, (taken, _) in enumerate(item.shares) if taken]
+    return item.indexes or ()
 
 
 def read_gres(text: str, whose: str, warnings: list[str]) -> tuple[Gres, ...]:
