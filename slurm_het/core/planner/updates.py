@@ -34,9 +34,9 @@ def release_fields(
 
 def spread_fields(task: Task, job: Job) -> dict[str, str]:
     """The field with which a task that has waited for one leaf switch long enough is released:
-    Slurm would begin to wait for it anew."""
+    Slurm would begin to wait for it anew. (`Switches=0` may leave it waiting for ever: 26.05.)"""
     waits = task.leaf_patience is not None
-    return {"Switches": "0"} if job.layout.switches and not waits else {}
+    return {"Switches": f"{job.layout.switches}@0"} if job.layout.switches and not waits else {}
 
 
 def return_fields(policy: Policy, nodes_min: int = 0, wanted: str = "") -> dict[str, str]:

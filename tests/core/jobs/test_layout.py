@@ -137,7 +137,7 @@ def test_the_wait_for_one_switch_counts_from_when_others_would_do() -> None:
     waits.over((), (), 62.0, split)
     assert waits.since == {}
     assert spread_fields(task, record) == {}
-    assert spread_fields(replace(task, leaf_patience=None), record) == {"Switches": "0"}
+    assert spread_fields(replace(task, leaf_patience=None), record) == {"Switches": "1@0"}
     assert spread_fields(replace(task, leaf_patience=None), job()) == {}
 
 
