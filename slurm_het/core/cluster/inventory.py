@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from slurm_het.core.catalog import DeviceType, model_of
+from slurm_het.core.cluster.host_cpus import cpus_of
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
@@ -134,50 +135,23 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
     exclusive = {p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)}
     nodes: dict[str, Node] = {}
     known = frozenset(name for r in snapshot.reservations for name in r.nodes)
-    reserved, cpus_kept = _reserved_now(snapshot), _cpus_kept(snapshot)
-    network_of, capped = _networks(snapshot, policy), _cpu_caps(snapshot, policy)
+    reserved, cpus = _reserved_now(snapshot), cpus_of(snapshot, policy)
+    network_of = _networks(snapshot, policy)
     for record in snapshot.nodes:
         bare = bare_devices(record, policy, warnings)
         if bare:
             node = _node(record, bare, use.get(record.name, _Use()), policy)
-            most, left = capped.get(record.name, (node.cpus, node.cpus_free))
             nodes[record.name] = replace(
                 node,
-                cpus=min(node.cpus, most),
+                cpus=cpus[record.name].most,
+                cpus_free=cpus[record.name].free,
                 usable=_usable(record.state, reservation_known=record.name in known),
                 reserved=reserved.get(record.name, ""),
-                cpus_free=max(0, min(left, node.cpus_free - cpus_kept.get(record.name, 0))),
                 exclusive_only=bool(exclusive & set(record.partitions)),
                 forgets_sharers=snapshot.forgets_sharers,
                 parts=_parts(record.name, network_of(record)),
             )
     return Inventory(nodes, tuple(dict.fromkeys(warnings)), snapshot.reservations)
-
-
-def _cpu_caps(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[int, int]]:
-    """By node where it is less than all, how many CPUs the jobs of a pool may have, and how many
-    are left of that: MaxCPUsPerNode is a sum over them. Of several pools the one that leaves most.
-
-    A job's CPUs are taken to be spread evenly over its nodes.
-    """
-    caps = {
-        p.name: p.max_cpus_per_node
-        for p in snapshot.partitions
-        if p.max_cpus_per_node is not None and policy.pool(p.name)
-    }
-    if not caps:
-        return {}
-    used: Counter[tuple[str, str]] = Counter()
-    for job in snapshot.jobs:
-        if job.partition in caps and job.holds_nodes:
-            names = hostlist.expand_readable(job.nodes)
-            used.update({(job.partition, name): -(-job.cpus // len(names)) for name in names})
-    out: dict[str, tuple[int, int]] = {}
-    for record in snapshot.nodes:
-        pools = [name for name in record.partitions if policy.pool(name)]
-        if pools and all(pool in caps for pool in pools):
-            out[record.name] = max((caps[p], caps[p] - used[p, record.name]) for p in pools)
-    return out
 
 
 def _networks(snapshot: Snapshot, policy: Policy) -> Callable[[NodeRecord], Network]:
@@ -204,28 +178,6 @@ def _reserved_now(snapshot: Snapshot) -> dict[str, str]:
         if not r.partial and r.start <= snapshot.time < r.end
         for name in r.nodes
     }
-
-
-def _cpus_kept(snapshot: Snapshot) -> dict[str, int]:
-    """By node, the CPUs that reservations of a part of it keep from others' jobs now.
-
-    A reservation's cores are taken to be spread evenly over its nodes, as the CPUs of its jobs are.
-    """
-    threads = {node.name: node.threads_per_core for node in snapshot.nodes}
-    kept: dict[str, int] = {}
-    for r in snapshot.reservations:
-        if not r.partial or not r.start <= snapshot.time < r.end:
-            continue
-        used: dict[str, int] = {}
-        for job in snapshot.jobs:
-            if job.reservation == r.name and job.holds_nodes:
-                names = hostlist.expand_readable(job.nodes)
-                for name in names:
-                    used[name] = used.get(name, 0) + -(-job.cpus // len(names))
-        for name in r.nodes:
-            cpus = -(-r.cores // len(r.nodes)) * max(1, threads.get(name, 1))
-            kept[name] = kept.get(name, 0) + max(0, cpus - used.get(name, 0))
-    return kept
 
 
 def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
@@ -363,7 +315,7 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
         usable=False,  # take_inventory knows
         state=record.state,
         cpus=record.cpus,
-        cpus_free=max(0, record.cpus - record.cpus_alloc),
+        cpus_free=0,  # take_inventory knows
         memory_mib=record.memory_mib,
         memory_free_mib=max(0, record.memory_mib - record.memory_alloc_mib),
         threads_per_core=max(1, record.threads_per_core),

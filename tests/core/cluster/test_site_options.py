@@ -35,6 +35,21 @@ def test_max_cpus_per_node_is_a_sum_over_the_jobs_of_the_partition() -> None:
     assert nv1(one, most=12).cpus == 12
 
 
+def test_where_cpus_are_shared_by_force_two_jobs_may_have_one() -> None:
+    """OverSubscribe=FORCE:2 (22.05): a node whose CPUs are all allocated takes as many again."""
+    found = snapshot(
+        running(1, "nv1", "gpu:a100:1(IDX:0)", partition="train-nv", cpus=60),
+        running(2, "nv1", "gpu:a100:1(IDX:1)", partition="train-nv", cpus=60),
+    )
+    forced = tuple(replace(p, oversubscribe=2) for p in found.partitions)
+    all_taken = tuple(replace(n, cpus_alloc=n.cpus) for n in found.nodes)
+    for jobs, free in (((), 64), (found.jobs[:1], 64), (found.jobs, 8)):
+        now = replace(found, jobs=jobs, partitions=forced, nodes=all_taken)
+        assert take_inventory(now, policy()).nodes["nv1"].cpus_free == free
+    plain = replace(found, nodes=all_taken)
+    assert take_inventory(plain, policy()).nodes["nv1"].cpus_free == 0
+
+
 @pytest.mark.parametrize("detail", ["mps:50(IDX:2)", "mps:50(0/100,0/100,50/100,0/100)"])
 def test_a_card_under_mps_is_nobody_elses(detail: str) -> None:
     """22.05 tells its index, 24.11 and 26.05 what is used of each."""
