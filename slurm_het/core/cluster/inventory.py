@@ -18,7 +18,15 @@ from slurm_het.core.cluster.host_cpus import cpus_of
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
-from slurm_het.core.network import ANY_NUMBER, NO_NETWORK, Network, Part, Parts, leaf_of
+from slurm_het.core.network import (
+    ANY_NUMBER,
+    EXCLUSIVE_LEAF,
+    NO_NETWORK,
+    Network,
+    Part,
+    Parts,
+    leaf_of,
+)
 from slurm_het.core.policy import Policy
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
@@ -151,7 +159,23 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
                 forgets_sharers=snapshot.forgets_sharers,
                 parts=_parts(record.name, network_of(record)),
             )
+    _close_leaves(nodes, snapshot.jobs)
     return Inventory(nodes, tuple(dict.fromkeys(warnings)), snapshot.reservations)
+
+
+def _close_leaves(nodes: dict[str, Node], jobs: Iterable[Job]) -> None:
+    """Close what is in one leaf with a job of --exclusive=topo: Slurm gives nobody else a node
+    there (24.11, 26.05)."""
+    taken = {
+        leaf_of(nodes[name].parts)
+        for job in jobs
+        if EXCLUSIVE_LEAF in job.layout.by_slurm and job.holds_nodes
+        for name in hostlist.expand_readable(job.nodes)
+        if name in nodes
+    }
+    for name, node in nodes.items():
+        if node.parts and leaf_of(node.parts) in taken:
+            nodes[name] = replace(node, held_exclusively=True)
 
 
 def _networks(snapshot: Snapshot, policy: Policy) -> Callable[[NodeRecord], Network]:

@@ -8,7 +8,9 @@ import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.owned import off_others_nodes
 from slurm_het.core.model import Job, Node, Slot
+from slurm_het.core.network import EXCLUSIVE_LEAF, EXCLUSIVE_USER, Layout, Part
 from slurm_het.core.planner.plan import plan
 from tests.support.world import policy, running, snapshot, task
 
@@ -71,3 +73,23 @@ def test_of_equal_nodes_those_of_a_low_weight_come_first() -> None:
             replace(nodes[first], weight=100),
             replace(nodes[other], weight=10),
         )
+
+
+def test_a_leaf_that_a_job_has_alone_is_closed() -> None:
+    """--exclusive=topo (24.11, 26.05)."""
+    alone = replace(
+        running(1, "nv1", "gpu:a100:1(IDX:0)"), layout=Layout(by_slurm=(EXCLUSIVE_LEAF,))
+    )
+    network = {"nv1": (Part("a", 2),), "nv2": (Part("a", 2),), "amd1": (Part("b", 2),)}
+    found = replace(snapshot(alone), networks={"": network})
+    nodes = take_inventory(found, policy()).nodes
+    assert {n for n in network if nodes[n].held_exclusively} == {"nv1", "nv2"}
+
+
+def test_nodes_that_a_user_has_alone_are_kept_from_others() -> None:
+    alone = replace(running(1, "nv1", "gpu:a100:1(IDX:0)", user="ann"),
+                    layout=Layout(by_slurm=(EXCLUSIVE_USER,)))  # fmt: skip
+    hers, his = off_others_nodes((task("1"), task("2", user="bob")), (alone,))
+    assert not hers.exc_nodes
+    assert his.exc_nodes == {"nv1"}
+    assert off_others_nodes((task("1"),), ()) == (task("1"),)
