@@ -306,7 +306,6 @@ class Task:
     `memory_gib` is what each device must offer; `takes_share` takes just that much of it, otherwise
     the device is taken whole. `pools` are the partitions it may use, best first. It has been
     eligible `since` (epoch seconds). `job_class` is as in Classification.
-
     `asks` is the GRES name it asks for, with the type if it names one; '' reaches any device.
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
     an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
