@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from slurm_het.core.network import Network, leaf_of
 from slurm_het.core.syntax import hostlist
 
 SACCT_FIELDS = ("JobID", "State", "Submit", "Start", "End", "Partition", "NodeList", "AllocTRES")
@@ -161,6 +162,7 @@ class Side:
     devices: int
     busy_from: float = 0.0
     """From when `busy` counts."""
+    network: Network = field(default_factory=dict)
 
     @property
     def runs(self) -> Iterator[Run]:
@@ -181,6 +183,13 @@ class Side:
     def requeues(self) -> int:
         """Runs that were cut short."""
         return sum(run.state in CUT_SHORT for run in self.runs)
+
+    @property
+    def leaves(self) -> float:
+        """In how many leaves of the network the runs on several nodes are in the mean; 0: none."""
+        wide = [run.nodes for run in self.runs if len(run.nodes) > 1]
+        found = [len({leaf_of(self.network.get(n, ())) for n in nodes}) for nodes in wide]
+        return sum(found) / len(found) if found and self.network else 0.0
 
     def busy_over_time(self, steps: int) -> list[float]:
         """The mean share of devices in use in each of so many equal parts of the time."""

@@ -83,6 +83,7 @@ def totals(side: Side) -> dict[str, float]:
         "devices_busy": round(side.busy / max(side.seconds - side.busy_from, 1e-9), 2),
         "runs_cut_short": side.requeues,
         "lost_device_seconds": round(side.lost, 1),
+        **({"leaves_per_wide_job": round(side.leaves, 2)} if side.network else {}),
     }
 
 

@@ -60,6 +60,8 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         the k-th under plain Slurm; one number, or one for each submission that is named.
     as_many_start: as many jobs start, of every submission, or of those that are named.
     same_verdict: sbatch accepts and refuses the same.
+    leaves: jobs of several nodes are in at most so many leaf switches or base blocks in the mean,
+        as a share of plain Slurm's.
     lost: most device-seconds of runs that were cut short, as a share of plain Slurm's.
     """
 
@@ -68,6 +70,7 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     as_many_start: bool | tuple[str, ...] = False
     same_verdict: bool = False
     lost: float | None = None
+    leaves: float | None = None
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

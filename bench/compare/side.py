@@ -18,6 +18,7 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.render import deep_merge
 from slurm_het.sandbox.topology import Topology
 from slurm_het.settings import PlannerSettings
+from slurm_het.slurm.topology import parse_topology
 
 RECORDS_SECONDS = 30.0
 """How long slurmctld's records may take to reach slurmdbd after the end."""
@@ -77,7 +78,10 @@ class Driver:
         self._read(Window(start, self.scenario.seconds, shards))
         devices = sum(len(g.nodes) * sum(c.devices for c in g.cards) for g in self.topology.groups)
         scenario = self.scenario
-        return records.Side(name, tuple(self.jobs), scenario.seconds, devices, scenario.busy_from)
+        network = parse_topology(self.topology.network)
+        return records.Side(
+            name, tuple(self.jobs), scenario.seconds, devices, scenario.busy_from, network
+        )
 
     def _wait_until(self, when: float) -> None:
         if self.stop.wait(max(0.0, when - time.time())):

@@ -125,6 +125,9 @@ def _totals(seen: Comparison, bounds: Bounds) -> Iterator[tuple[str, str]]:
     if bounds.lost is not None and seen.ours.lost > bounds.lost * seen.plain.lost:
         lost = f"{seen.ours.lost:.0f} device-seconds lost; under plain Slurm {seen.plain.lost:.0f}"
         yield "lost", f"{lost}; at most {bounds.lost:g} of that"
+    if bounds.leaves is not None and seen.ours.leaves > bounds.leaves * seen.plain.leaves:
+        mean = f"{seen.ours.leaves:.2f} for a job of several nodes"
+        yield "leaves", f"{mean}; under plain Slurm {seen.plain.leaves:.2f}"
 
 
 def _each(seen: Comparison, bounds: Bounds) -> Iterator[tuple[str, str]]:

@@ -277,14 +277,13 @@ class Task:
     `memory_gib` is what each device must offer; `takes_share` takes just that much of it, otherwise
     the device is taken whole. `pools` are the partitions it may use, best first. It has been
     eligible `since` (epoch seconds). `job_class` is as in Classification.
-
     `asks` is the GRES name it asks for, with the type if it names one; '' reaches any device.
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
     an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
     It uses at most `threads_per_core` of each core that it is given; 0: all. It takes `claims` of
     the site's limits. `reservation` is the one of Slurm's that it is for; `magnets` draw it in
-    unasked. With `one_leaf` its nodes are all under one leaf switch.
+    unasked. With a `leaf_patience` (seconds that it waits for that) one leaf switch has its nodes.
     """
 
     key: str
@@ -312,7 +311,7 @@ class Task:
     claims: tuple[Claim, ...] = ()
     reservation: str = ""
     magnets: tuple[str, ...] = ()
-    one_leaf: bool = False
+    leaf_patience: int | None = None
     time_limits: TimeLimits = ()  # the one to be given in each pool, where its user left it open
     _request: Task | None = field(default=None, init=False, repr=False, compare=False)
     _off: tuple[frozenset[str], Task] | None = field(

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 ANY_NUMBER = 1 << 30
+EXCLUSIVE_LEAF, EXCLUSIVE_USER = "--exclusive=topo", "--exclusive=user"
+"""Options by which a job keeps all others off its leaves, those of other users off its nodes."""
 
 
 class Part(NamedTuple):
@@ -34,13 +36,15 @@ NO_NETWORK: Network = MappingProxyType({})
 class Layout:
     """How its user wants a job's nodes to lie.
 
-    Under at most so many leaf `switches` (0: any number), unless that has to wait for more than
-    `wait_seconds`. `by_slurm` are options that Slurm keeps only if it chooses the nodes itself.
+    Under at most so many leaf `switches` (0: any number), unless it has to wait for that for more
+    than `wait_seconds`. `by_slurm` are options that Slurm keeps only if it chooses the nodes.
+    `fewest`: of a range of numbers of nodes the least.
     """
 
     switches: int = 0
     wait_seconds: int = 0
     by_slurm: tuple[str, ...] = ()
+    fewest: bool = False
 
 
 ANYHOW = Layout()
@@ -49,6 +53,11 @@ ANYHOW = Layout()
 def leaf_of(parts: Parts) -> str:
     """The leaf switch or base block; '' where there is no network."""
     return parts[0].name if parts else ""
+
+
+def in_a_tree(parts: Parts) -> bool:
+    """Whether it is switches that the parts are, and not blocks."""
+    return bool(parts) and parts[0].holds in {0, ANY_NUMBER}
 
 
 def kept_inside(parts: Parts, nodes: int) -> str:

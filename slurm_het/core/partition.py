@@ -37,4 +37,5 @@ class Partition:
     tier: int = 1  # this and what follows: see core/preemption.py
     preempt_modes: Modes = frozenset()
     grace_seconds: int = 0
+    oversubscribe: int = 1  # FORCE:2: so many jobs may have one CPU at a time
     topology: str = ""  # the name of its own; '' is the cluster's

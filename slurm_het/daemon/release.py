@@ -12,7 +12,7 @@ from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Prepared, TakeBack
 from slurm_het.core.planner.slurms_line import in_line, line_fields
-from slurm_het.core.planner.updates import release_fields, return_fields
+from slurm_het.core.planner.updates import release_fields, return_fields, spread_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import few
 from slurm_het.core.reservations.make_way import Eviction
@@ -114,6 +114,7 @@ class Releaser:
             return Outcome(key, Event.REFUSED, "not in the snapshot")
         wanted = rewritten_gres(task, placement)
         fields = release_fields(placement, job, wanted, task.time_limits)
+        fields |= spread_fields(task, job)
         raised = fields.get("NumNodes", str(job.nodes_min)) != str(job.nodes_min)
         self.pins.add(task, placement, self.ticks(), start, job.nodes_min if raised else 0)
         where = f"{placement.partition} {','.join(placement.nodes)}"

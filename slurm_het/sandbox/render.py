@@ -80,6 +80,8 @@ def write_all(plan: SandboxPlan) -> None:
     if plan.hook:
         _write_hook(plan)
     (etc / "slurm.conf").write_text(_slurm_conf(plan))
+    if plan.topology.network:
+        (etc / "topology.conf").write_text(plan.topology.network)
     if plan.accounting:
         _write_accounting(plan)
     flags = {c.vendor: _ENV_FLAGS.get(c.vendor, "no_gpu_env") for c in plan.topology.cards()}
@@ -138,6 +140,8 @@ def _slurm_conf(plan: SandboxPlan) -> str:
         nodes=nodes,
         partitions=_partitions(plan),
     )
+    if topology.network:
+        text += f"\nTopologyPlugin={topology.network_plugin}\n"
     return _with_accounting(text, plan) if plan.accounting else text
 
 

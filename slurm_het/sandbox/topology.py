@@ -91,10 +91,20 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Topology(msgspec.Struct, frozen=True):
-    """All node groups of a sandbox, and its site's accounting if the file has any."""
+    """All node groups of a sandbox, its site's accounting and its network if the file has any.
+
+    `network` is the text of topology.conf: switches, or blocks.
+    """
 
     groups: tuple[Group, ...]
     accounting: Accounting | None = None
+    network: str = ""
+
+    @property
+    def network_plugin(self) -> str:
+        """Slurm's plugin for the network; '' where there is none."""
+        kind = "block" if "BlockName=" in self.network else "tree"
+        return f"topology/{kind}" if self.network else ""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -154,6 +164,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     nodes: tuple[Group, ...]
     accounting: Accounting | None = None
+    network: str = ""
 
 
 def load_topology(path: Path) -> Topology:
@@ -173,7 +184,8 @@ def topology_of(raw: object, path: Path) -> Topology:
         read = msgspec.convert(raw, tuple[Group, ...] | _File)
     except msgspec.ValidationError as error:
         raise HetError(f"topology {path}: {error}", _hint(path)) from error
-    topology = Topology(read.nodes, read.accounting) if isinstance(read, _File) else Topology(read)
+    groups = (read.nodes, read.accounting, read.network) if isinstance(read, _File) else (read,)
+    topology = Topology(*groups)
     problems = _problems(topology)
     if not problems and topology.accounting:
         problems = topology.accounting_problems(topology.accounting)

@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from slurm_het.core.model import FINISHED, Job
@@ -17,6 +17,7 @@ from slurm_het.core.syntax.arrays import array_size
 from slurm_het.errors import SlurmError, TooMuchError
 from slurm_het.slurm.jobs import job_of, parse_jobs
 from slurm_het.slurm.known_jobs import KnownJobs
+from slurm_het.slurm.layouts import TOLD, with_told
 from slurm_het.slurm.lines import (
     Line,
     Marks,
@@ -26,6 +27,7 @@ from slurm_het.slurm.lines import (
     excluded_format,
     parse_lines,
     squeue_format,
+    told_of,
 )
 from slurm_het.slurm.text_records import commands, parse_records
 from slurm_het.slurm.versions import SlurmVersion
@@ -157,7 +159,7 @@ class JobReader:
         for _ in range(TRIES):
             lines = await self._list(reading.version)
             unread = self._known.unread(lines, time.monotonic())
-            jobs = await self._records(unread, lines, reading)
+            jobs = self._with_layouts(await self._records(unread, lines, reading), lines, reading)
             if self._known.learn(lines, unread, jobs, time.monotonic()):
                 break
         return self._known.jobs(lines)
@@ -189,6 +191,23 @@ class JobReader:
             with contextlib.suppress(NotUnderstoodError):  # one changed meanwhile, or is odd
                 return await self._as_text(ids, lines, reading)
         return await self.read_all(reading)
+
+    def _with_layouts(
+        self, jobs: Sequence[Job], lines: Mapping[int, Line], reading: RecordParser
+    ) -> Sequence[Job]:
+        """The jobs with what of their layout their lines alone tell. Raises NotUnderstoodError."""
+        more = reading.version.squeue_fields
+        if reading.version.squeue_chooses and "SegmentSize" not in more:
+            return jobs
+        told = {
+            job.id: told_of(line, self._marks, more, TOLD)
+            for job in jobs
+            if (line := lines.get(job.id))
+        }
+        return [
+            replace(job, layout=with_told(job.layout, told[job.id])) if job.id in told else job
+            for job in jobs
+        ]
 
     async def _as_text(
         self, ids: Sequence[int], lines: Mapping[int, Line], reading: RecordParser

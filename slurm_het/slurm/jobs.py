@@ -15,6 +15,7 @@ import msgspec
 
 from slurm_het.core.model import Job
 from slurm_het.errors import SlurmError
+from slurm_het.slurm.layouts import layout_of
 from slurm_het.slurm.versions import (
     array_task_id,
     exit_status,
@@ -71,6 +72,10 @@ class _RawJob(msgspec.Struct):
     memory_per_node: Any = None
     memory_per_cpu: Any = None
     shared: Any = None
+    contiguous: bool = False
+    flags: Any = ()
+    required_switches: Any = None
+    maximum_switch_wait_time: Any = None
     time_limit: Any = None
     submit_time: Any = None
     eligible_time: Any = None
@@ -213,6 +218,7 @@ def _request(raw: _RawJob) -> dict[str, Any]:
         "min_cpus_per_node": short(raw.minimum_cpus_per_node) or 1,
         "cpus_per_gpu": tres_count(raw.cpus_per_tres) or 0,
         "exclusive": word(raw.shared) == "none",
+        "layout": layout_of(raw),
     }
 
 

@@ -12,7 +12,7 @@ to squeue in its environment, which other users cannot read as they can its argu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
 from slurm_het.core.model import Job
@@ -25,7 +25,8 @@ _WATCHED = (
     "NTPerNode", "NTPerSocket", "NTPerCore", "Sockets", "Cores", "Threads", "OverSubscribe",
     "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "tres-alloc", "TimeLimit",
     "MinTime", "Deadline", "SubmitTime", "EligibleTime", "RestartCnt", "exit_code", "WCKey",
-    "AssocID", "MCSLabel", "AllocNodes", "Licenses", "Requeue", "ReqSwitch", "Contiguous",
+    "AssocID", "MCSLabel", "AllocNodes", "Licenses", "Requeue", "ReqSwitch", "Wait4Switch",
+    "Contiguous",
     "CoreSpec", "Nice", "BatchFlag", "Command", "admin_comment", "Comment",
 )  # fmt: skip
 FIELDS = (*_HEAD, *_WATCHED)
@@ -124,6 +125,15 @@ def add_excluded(lines: MutableMapping[int, Line], text: str, marks: Marks) -> N
             raise NotUnderstoodError("squeue's list of excluded nodes has another form")
         if nodes not in _NONE and (line := lines.get(int(job_id))):
             lines[int(job_id)] = replace(line, excluded=nodes)
+
+
+def told_of(line: Line, marks: Marks, more: Sequence[str], names: Iterable[str]) -> dict[str, str]:
+    """These fields of the line, as far as it has them; `more` are those that squeue_format got."""
+    values = line.rest.split(marks.field)
+    fields = (*_WATCHED, *more)
+    if len(values) != len(fields):
+        raise NotUnderstoodError(f"squeue's list has a job of {len(values)} fields")
+    return {name: values[fields.index(name)] for name in names if name in fields}
 
 
 def rest_of(line: Line, marks: Marks) -> dict[str, str]:

@@ -97,6 +97,7 @@ def _partition(f: dict[str, str]) -> Partition:
         tier=_int(f.get("PriorityTier", "1")),
         preempt_modes=modes_of(f.get("PreemptMode", "")),
         grace_seconds=_int(f.get("GraceTime")),
+        oversubscribe=max(1, _int(f.get("OverSubscribe", "").removeprefix("FORCE:"))),
         topology="" if f.get("Topology", "") in _NONE else f["Topology"],
         qos="" if f.get("QoS", "") in _NONE else f["QoS"],
     )

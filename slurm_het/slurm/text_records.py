@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from slurm_het.core.syntax import hostlist
+from slurm_het.slurm.layouts import flags_of
 from slurm_het.slurm.lines import Line, Marks, NotUnderstoodError, end_of, rest_of
 from slurm_het.slurm.records import parse_minutes
 
@@ -78,6 +79,7 @@ def _record(job_id: int, line: Line, marks: Marks, text: str) -> dict[str, Any]:
         "array_max_tasks": int(throttle or 0),
         "excluded_nodes": _text(excluded),
         "max_nodes": int(most[1] or 0),
+        "flags": flags_of(text[match.end() :]),
         kind: _megabytes(told["MinMemory"]) or None,
         "gres_detail": [by_node[node] for node in nodes if by_node.get(node)],
     }
@@ -113,13 +115,15 @@ def _from_line(job_id: int, line: Line, told: Mapping[str, str]) -> dict[str, An
         "priority": _count(line.priority),
         "start_time": _count(line.start),
         "end_time": end_of(line),
-        "shared": "none" if told["OverSubscribe"] == "NO" else "",
+        "shared": _SHARED.get(told["OverSubscribe"], ""),
+        "contiguous": told["Contiguous"] == "1",
         "time_limit": parse_minutes(told["TimeLimit"]),
         **{key: _text(told[name]) for key, name in _TEXTS.items()},
         **{key: _count(told[name]) for key, name in _COUNTS.items()},
     }
 
 
+_SHARED = {"NO": "none", "USER": "user", "MCS": "mcs"}
 _TEXTS = {
     "account": "Account", "qos": "QOS", "name": "Name", "partition": "Partition",
     "dependency": "Dependency", "features": "Feature", "resv_name": "Reservation",

@@ -71,8 +71,10 @@ class SlurmVersion:
 
     @property
     def squeue_fields(self) -> Sequence[str]:
-        """Fields of `squeue -O` that 22.05 does not know: there %x of `squeue -o` tells them."""
-        return ("ExcNodes",) if self.squeue_chooses else ()
+        """Fields of `squeue -O` that older ones do not know: in 22.05 %x of `squeue -o` tells the
+        excluded nodes."""
+        segments = ("SegmentSize",) if self.tuple >= (26, 5) else ()
+        return ("ExcNodes", *segments) if self.squeue_chooses else ()
 
     @property
     def rewrites_gres(self) -> bool:

@@ -79,3 +79,36 @@ def test_a_job_is_inside_a_block(cluster: Cluster) -> None:
         three = cluster.sbatch("--gres=gpu:4", "-N3", "-t5", script=SCRIPT)
         cluster.ok("scancel", *pairs)
         assert cluster.wait_started(three)["NumNodes"] == "3"
+
+
+def test_a_job_waits_for_one_switch_as_long_as_it_says(cluster: Cluster) -> None:
+    cluster.clear()
+    held = [cluster.sbatch("--gres=gpu:4", "-t5", script="sleep 300") for _ in range(4)]
+    where = {cluster.wait_started(key)["NodeList"]: key for key in held}
+    pair = ("--gres=gpu:4", "-N2", "-t5")
+    patient = cluster.sbatch(*pair, "--switches=1@01:00", script=SCRIPT)
+    cluster.ok("scancel", where["nv1"], where["nv2"])  # under two switches
+    hasty = cluster.sbatch(*pair, "--switches=1@00:03", script=SCRIPT)
+    assert cluster.wait_started(hasty)["NodeList"] == "nv[1-2]"
+    assert cluster.job(patient)["JobState"] == "PENDING"
+    cluster.ok("scancel", hasty, where["nv3"])
+    assert cluster.wait_started(patient)["NodeList"] == "nv[1,3]"
+    cluster.clear()
+
+
+OPTIONS = ("--contiguous", "--spread-job", "--gres-flags=enforce-binding", "--exclusive=user")
+
+
+def test_slurm_chooses_the_nodes_where_only_it_keeps_an_option(cluster: Cluster) -> None:
+    keys = {
+        option: cluster.sbatch("--gres=gpu:1", "-n2", "-N2", option, script="sleep 1")
+        for option in OPTIONS
+    }
+    for key in keys.values():
+        assert cluster.wait_started(key)["ReqNodeList"] == "(null)"
+    cluster.clear()
+    keys["--nodes=2-4"] = cluster.sbatch("--gres=gpu:1", "-N2-4", script="sleep 1")
+    assert cluster.wait_started(keys["--nodes=2-4"])["NumNodes"] == "4"
+    for option, key in keys.items():
+        assert cluster.outcomes(key) == ["handed over"]
+        assert option in cluster.tool("admin", "why", key)

@@ -168,7 +168,9 @@ def groups_of(
 
 def _part(task: Task, node: Node) -> str:
     """The part of the network that the task does not leave if it is on the node; '' is none."""
-    return leaf_of(node.parts) if task.one_leaf else kept_inside(node.parts, len(task.slots))
+    if task.leaf_patience is not None:
+        return leaf_of(node.parts)
+    return kept_inside(node.parts, len(task.slots))
 
 
 def could_start(task: Task, inventory: Inventory) -> bool:
@@ -191,6 +193,16 @@ def _could_start(task: Task, inventory: Inventory) -> bool:
         return _holds(task, grid, fits, excluded)
     groups = groups_of(task, [state.node for state in grid.states], list(fits))
     return any(_holds(task, grid, group, excluded) for group in groups)
+
+
+def waits_for_a_leaf(task: Task, inventory: Inventory) -> bool:
+    """Whether it could start, if its nodes need not be under one leaf switch.
+
+    It waits of its own accord then, and keeps nobody off anything.
+    """
+    if task.leaf_patience is None or could_start(task, inventory):
+        return False
+    return could_start(replace(task, leaf_patience=None), inventory)
 
 
 def could_ever_start(task: Task, inventory: Inventory) -> bool:

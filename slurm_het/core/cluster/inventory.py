@@ -14,10 +14,19 @@ from functools import cached_property
 from typing import NamedTuple
 
 from slurm_het.core.catalog import DeviceType, model_of
+from slurm_het.core.cluster.host_cpus import cpus_of
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
-from slurm_het.core.network import ANY_NUMBER, NO_NETWORK, Network, Part, Parts, leaf_of
+from slurm_het.core.network import (
+    ANY_NUMBER,
+    EXCLUSIVE_LEAF,
+    NO_NETWORK,
+    Network,
+    Part,
+    Parts,
+    leaf_of,
+)
 from slurm_het.core.policy import Policy
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
@@ -36,6 +45,8 @@ _MARKS = frozenset("*!%@^")
 # Who may use them the reservation tells, if it is known; else nobody.
 _RESERVED = {"RESERVED", "MAINT", "MAINTENANCE"}
 _RESERVED_MARK = "$"
+MPS = "mps"
+"""Slurm's GRES for parts of a card by NVIDIA's MPS. We plan none of these."""
 
 
 class TypeThere(NamedTuple):
@@ -132,7 +143,7 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
     exclusive = {p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)}
     nodes: dict[str, Node] = {}
     known = frozenset(name for r in snapshot.reservations for name in r.nodes)
-    reserved, cpus_kept = _reserved_now(snapshot), _cpus_kept(snapshot)
+    reserved, cpus = _reserved_now(snapshot), cpus_of(snapshot, policy)
     network_of = _networks(snapshot, policy)
     for record in snapshot.nodes:
         bare = bare_devices(record, policy, warnings)
@@ -140,14 +151,31 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
             node = _node(record, bare, use.get(record.name, _Use()), policy)
             nodes[record.name] = replace(
                 node,
+                cpus=cpus[record.name].most,
+                cpus_free=cpus[record.name].free,
                 usable=_usable(record.state, reservation_known=record.name in known),
                 reserved=reserved.get(record.name, ""),
-                cpus_free=max(0, node.cpus_free - cpus_kept.get(record.name, 0)),
                 exclusive_only=bool(exclusive & set(record.partitions)),
                 forgets_sharers=snapshot.forgets_sharers,
                 parts=_parts(record.name, network_of(record)),
             )
+    _close_leaves(nodes, snapshot.jobs)
     return Inventory(nodes, tuple(dict.fromkeys(warnings)), snapshot.reservations)
+
+
+def _close_leaves(nodes: dict[str, Node], jobs: Iterable[Job]) -> None:
+    """Close what is in one leaf with a job of --exclusive=topo: Slurm gives nobody else a node
+    there (24.11, 26.05)."""
+    taken = {
+        leaf_of(nodes[name].parts)
+        for job in jobs
+        if EXCLUSIVE_LEAF in job.layout.by_slurm and job.holds_nodes
+        for name in hostlist.expand_readable(job.nodes)
+        if name in nodes
+    }
+    for name, node in nodes.items():
+        if node.parts and leaf_of(node.parts) in taken:
+            nodes[name] = replace(node, held_exclusively=True)
 
 
 def _networks(snapshot: Snapshot, policy: Policy) -> Callable[[NodeRecord], Network]:
@@ -174,28 +202,6 @@ def _reserved_now(snapshot: Snapshot) -> dict[str, str]:
         if not r.partial and r.start <= snapshot.time < r.end
         for name in r.nodes
     }
-
-
-def _cpus_kept(snapshot: Snapshot) -> dict[str, int]:
-    """By node, the CPUs that reservations of a part of it keep from others' jobs now.
-
-    A reservation's cores are taken to be spread evenly over its nodes, as the CPUs of its jobs are.
-    """
-    threads = {node.name: node.threads_per_core for node in snapshot.nodes}
-    kept: dict[str, int] = {}
-    for r in snapshot.reservations:
-        if not r.partial or not r.start <= snapshot.time < r.end:
-            continue
-        used: dict[str, int] = {}
-        for job in snapshot.jobs:
-            if job.reservation == r.name and job.holds_nodes:
-                names = hostlist.expand_readable(job.nodes)
-                for name in names:
-                    used[name] = used.get(name, 0) + -(-job.cpus // len(names))
-        for name in r.nodes:
-            cpus = -(-r.cores // len(r.nodes)) * max(1, threads.get(name, 1))
-            kept[name] = kept.get(name, 0) + max(0, cpus - used.get(name, 0))
-    return kept
 
 
 def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
@@ -276,7 +282,18 @@ def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str,
                 for item in items:
                     if item.name in policy.gres and item.count:
                         _hold(use, job.key, item, shared=policy.gres[item.name].shared)
+                    elif item.name == MPS:
+                        for index in _in_part(item):
+                            use.whole.setdefault(index, []).append(job.key)
     return uses
+
+
+def _in_part(item: Gres) -> Iterable[int]:
+    """The devices of which a job has a part: Slurm gives those to nobody who wants them whole, nor
+    to whoever shares in another way."""
+    if item.shares is not None:
+        return [index for index, (taken, _) in enumerate(item.shares) if taken]
+    return item.indexes or ()
 
 
 def read_gres(text: str, whose: str, warnings: list[str]) -> tuple[Gres, ...]:
@@ -322,7 +339,7 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Polic
         usable=False,  # take_inventory knows
         state=record.state,
         cpus=record.cpus,
-        cpus_free=max(0, record.cpus - record.cpus_alloc),
+        cpus_free=0,  # take_inventory knows
         memory_mib=record.memory_mib,
         memory_free_mib=max(0, record.memory_mib - record.memory_alloc_mib),
         threads_per_core=max(1, record.threads_per_core),

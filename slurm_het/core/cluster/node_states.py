@@ -138,7 +138,7 @@ def _node_key(node: Node) -> tuple[object, ...]:
     return (
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
         node.features, node.partitions, node.usable, node.state, node.idle, node.has_shards,
-        node.held_exclusively, node.exclusive_only,
+        node.held_exclusively, node.exclusive_only, node.weight,
         node.closed_to(shares=True), node.closed_to(shares=False),
         *sorted(map(_device_key, node.devices)),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from slurm_het.core.cluster.inventory import Inventory, TypeThere
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.gres_choice import as_admitted, choose_gres, may_rewrite
+from slurm_het.core.jobs.layout import leaf_patience, slurm_chooses
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pool_defaults import as_in_the_pools
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
@@ -24,6 +25,7 @@ from slurm_het.core.model import (
     Snapshot,
     Task,
 )
+from slurm_het.core.network import in_a_tree
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import (
     ForReservation,
@@ -34,6 +36,7 @@ from slurm_het.core.reasons import (
     NoUsablePool,
     PlacedByNobody,
     Reason,
+    SlurmChooses,
     Unreadable,
 )
 from slurm_het.core.reservations.closings import inside_of, magnets_of
@@ -102,6 +105,12 @@ class ClusterFacts:
         return tuple(r for r in timeless if "MAGNETIC" in r.flags)
 
     @cached_property
+    def leaves(self) -> int:
+        """How many leaf switches there are; 0 where the network is no tree."""
+        in_trees = any(in_a_tree(node.parts) for node in self.inventory.nodes.values())
+        return len(self.inventory.leaves) if in_trees else 0
+
+    @cached_property
     def site(self) -> Site:
         """What the weights go by."""
         return site_of(self.inventory, self.policy)
@@ -160,7 +169,7 @@ class ClusterFacts:
             return None
         return (
             self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
-            self.inside, self.magnets,
+            self.inside, self.magnets, self.leaves,
         )  # fmt: skip
 
 
@@ -236,6 +245,9 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     demand = count_demand(job, asked, facts.policy, largest)
     if isinstance(demand, Reason):
         return _handover(job, demand, facts, pools)
+    slots = len(demand.slots)
+    if options := slurm_chooses(job, written, slots, facts.leaves):
+        return _handover(job, SlurmChooses(options), facts, pools)
     usable = usable_pools(job, demand, pools, facts.partitions)
     if not usable.partitions:
         return NoUsablePool(usable.refuses)
@@ -244,8 +256,9 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     task = _make_task(job, what, demand, types, usable.partitions)
     minutes = there.minutes(usable.partitions)
     task = replace(
-        task, rewritten=rewritten, magnets=magnets, minutes=minutes, time_limits=there.time_limits
-    )
+        task, rewritten=rewritten, magnets=magnets, minutes=minutes, time_limits=there.time_limits,
+        leaf_patience=leaf_patience(job.layout, slots, facts.leaves),
+    )  # fmt: skip
     may = facts.rewrites_gres and may_rewrite(task, asked, facts.policy)
     return replace(task, rewrites=facts.rewrites(task)) if may else task
 

@@ -24,6 +24,9 @@ TIME_LIMIT = "time_limit"
 """Slurm's name of the field; it stands in JobRequest.original, empty, where the user gave none."""
 CPUS_PER_TASK, CPUS_PER_TRES, TIME_MIN = "cpus_per_task", "cpus_per_tres", "time_min"
 """Slurm's names of what stands there where the user gave it: no record of the job tells that."""
+NODES = "nodes"
+"""The name by which the numbers of nodes of `--nodes=2-4` are kept: Slurm's record tells but one of
+them, and starts the job on any number between (22.05, 24.11, 26.05)."""
 MAX_DIGITS = 11
 """A longer number in the hook's message is none of Slurm's."""
 
@@ -137,7 +140,8 @@ def from_message(sent: Mapping[str, str]) -> JobRequest:
         original={f: sent[f] for f in ("partition", "features", *TRES_FIELDS) if sent.get(f)}
         | {f: "0" for f in (ALL_MEMORY,) if sent.get(f) == "0"}
         | {f: sent[f] for f in (CPUS_PER_TASK, CPUS_PER_TRES, TIME_MIN) if sent.get(f)}
-        | {f: "" for f in (TIME_LIMIT,) if not sent.get(f)},
+        | {f: "" for f in (TIME_LIMIT,) if not sent.get(f)}
+        | _range_of_nodes(sent),
         reservation=sent.get("reservation", ""),
         nodes_max=number_of(sent.get("max_nodes", ""), 0),
     )
@@ -180,6 +184,14 @@ def registered(asked: Gres, policy: Policy) -> Gres:
     """The GRES by the name that the cluster registers (gpu for its alias npu); else as it is."""
     name = policy.gres.get(asked.name)
     return replace(asked, name=name.alias_of) if name and name.alias_of else asked
+
+
+def _range_of_nodes(sent: Mapping[str, str]) -> dict[str, str]:
+    """The range of numbers of nodes, if it is one. 26.05 sends the number of tasks for the most
+    nodes where the user has named none."""
+    least, most = number_of(sent.get("min_nodes", ""), 1), number_of(sent.get("max_nodes", ""), 0)
+    unnamed = least == 1 and most == number_of(sent.get("num_tasks", ""), 1)
+    return {NODES: f"{least}-{most}"} if most > least and not unnamed else {}
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -20,11 +20,13 @@ from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.owned import off_others_nodes
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.limits.within import Within, within_limits
 from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
+from slurm_het.core.planner.leaf_waits import LeafWaits
 from slurm_het.core.planner.lessons import Lessons
 from slurm_het.core.planner.outcomes import Outcome
 from slurm_het.core.planner.pins import Pins, begin_later, does_not_start
@@ -66,6 +68,7 @@ class Memory:
     not_adopted: set[int] = field(default_factory=set)
     passed_over: frozenset[str] = frozenset()
     readings: Readings = field(default_factory=Readings)
+    leaf_waits: LeafWaits = field(default_factory=LeafWaits)
     lessons: Lessons = field(init=False)
 
     def __post_init__(self) -> None:
@@ -191,6 +194,8 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     pins = tuple(memory.pins.pins.values())
     room = room_beside(inventory, pins)
     due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
+    due = off_others_nodes(due, snapshot.jobs)
+    due = memory.leaf_waits.over(due, pins, ticks, room)
     tasks = tuple(task for task in due if task.job_id not in strays)
     within = _within_limits(snapshot, tasks, room, memory, ticks)
     tasks = within.claiming(within.tasks) if snapshot.preemption.by else within.tasks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slurm_het.core.memory_defaults import TimeLimits
-from slurm_het.core.model import Job, Placement
+from slurm_het.core.model import Job, Placement, Task
 from slurm_het.core.policy import Policy
 
 
@@ -30,6 +30,13 @@ def release_fields(
         if partition == placement.partition and minutes != job.time_limit_minutes:
             fields["TimeLimit"] = "UNLIMITED" if minutes is None else str(minutes)
     return fields | ({"Gres": wanted} if wanted else {})
+
+
+def spread_fields(task: Task, job: Job) -> dict[str, str]:
+    """The field with which a task that has waited for one leaf switch long enough is released:
+    Slurm would begin to wait for it anew. (`Switches=0` may leave it waiting for ever: 26.05.)"""
+    waits = task.leaf_patience is not None
+    return {"Switches": f"{job.layout.switches}@0"} if job.layout.switches and not waits else {}
 
 
 def return_fields(policy: Policy, nodes_min: int = 0, wanted: str = "") -> dict[str, str]:

@@ -146,6 +146,17 @@ class ForReservation(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class SlurmChooses(Reason):
+    """It has `options` that Slurm keeps only where it chooses the nodes itself."""
+
+    code = "slurm-chooses"
+    options: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"Slurm itself has to choose its nodes ({', '.join(self.options)})"
+
+
+@dataclass(frozen=True, slots=True)
 class AsksForSeveral(Reason):
     """It asks for devices in several ways at once; `things` says which, as in "GRES names"."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from slurm_het.core.cluster.fit import could_ever_start, could_start
+from slurm_het.core.cluster.fit import could_ever_start, could_start, waits_for_a_leaf
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Snapshot, Task
@@ -110,7 +110,9 @@ class _Look:
         """Whether a task cannot start now, and could if nothing ran."""
         room = self.axis.room
         (now,) = self.closings.keep_off((task,), room)
-        return not could_start(now, room) and could_ever_start(task, room)
+        if could_start(now, room) or waits_for_a_leaf(now, room):
+            return False
+        return could_ever_start(task, room)
 
     def soonest(
         self, task: Task, taken: frozenset[str] = frozenset(), but: Collection[str] = ()
@@ -122,16 +124,23 @@ class _Look:
         mine = {task.key, *but}
         kept = {n for r in self.standing if r.task.key not in mine for n in r.placement.nodes}
         elsewhere = task.off(taken.union(kept))
-        made = self.axis.soonest(elsewhere)
+        made = _soonest(self.axis, elsewhere)
         return made and replace(made, task=task)
 
     def why_move(self, held: Reservation, taken: frozenset[str], tasks: Iterable[Task]) -> str:
-        """Why a task is not to stay where it is pinned; '' if it is. See the next two."""
+        """Why a task is not to stay where it is pinned; '' if it is. See the next ones."""
+        if waits_for_a_leaf(held.task, self.own_room(held)):
+            return "it waits to be under one leaf switch"  # and keeps nobody off until then
         if self.is_sooner_elsewhere(held, taken):
             return "other nodes are free sooner"
         if rival := self.rival_of(held, tasks):
             return f"job {rival.key}, of higher priority, is to start there"
         return ""
+
+    def own_room(self, held: Reservation) -> Inventory:
+        """What is free on the nodes that are kept for it."""
+        room = self.axis.room
+        return replace(room, nodes={name: room.nodes[name] for name in held.placement.nodes})
 
     def is_sooner_elsewhere(self, held: Reservation, taken: frozenset[str]) -> bool:
         """Whether the task would have room much sooner if one or more of its nodes were others.
@@ -139,12 +148,11 @@ class _Look:
         Not those that others get now: they would take turns.
         """
         axis = self.axis
-        own = {name: axis.room.nodes[name] for name in held.placement.nodes}
-        room = replace(axis.room, nodes=own)
+        room = self.own_room(held)
         (now,) = self.closings.keep_off((held.task,), axis.room)
         if could_start(now, room):
             return False  # Slurm starts it at its next pass
-        there = Axis(room, axis.coming, axis.now, axis.opens).soonest(held.task)
+        there = _soonest(Axis(room, axis.coming, axis.now, axis.opens), held.task)
         sooner = self.soonest(held.task, taken)
         if there is None:  # somebody without a time limit has got there first
             return sooner is not None
@@ -165,6 +173,16 @@ class _Look:
                 return task
             in_vain.add(task)
         return None
+
+
+def _soonest(axis: Axis, task: Task) -> Reservation | None:
+    """The soonest start of a task: under one leaf switch, or once it has waited for that."""
+    made = axis.soonest(task)
+    if (patience := task.leaf_patience) is not None:
+        spread = axis.soonest(replace(task, leaf_patience=None))
+        if spread and (made is None or spread.start + patience < made.start):
+            return replace(spread, start=spread.start + patience)
+    return made
 
 
 def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bool:

@@ -11,7 +11,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from slurm_het.core.cluster.fit import could_ever_start, could_start, fitting_states, grid_for
+from slurm_het.core.cluster.fit import (
+    could_ever_start,
+    could_start,
+    fitting_states,
+    grid_for,
+    waits_for_a_leaf,
+)
 from slurm_het.core.model import Task
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import All, Kept, Reason
@@ -73,6 +79,8 @@ class Shield:
         own place."""
         if could_start(task, self.room):
             return self._start(task) if self._owners else task
+        if waits_for_a_leaf(task, self.room):
+            return task
         late = task.since + self._patience <= self.axis.now
         if late and self._left > 0 and task.key not in self._reserved:
             self._protect(self._tasks.get(task.key, task))

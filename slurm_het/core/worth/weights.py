@@ -8,7 +8,7 @@ of a whole placement: v, not w (`placement_terms`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -23,12 +23,14 @@ from slurm_het.core.worth.forecast import Forecast
 
 @dataclass(frozen=True)
 class Site:
-    """What the terms need to know of the whole cluster: largest memory, highest speed, its jobs."""
+    """What the terms need to know of the whole cluster: largest memory, highest speed, its jobs,
+    how heavy nodes of each Weight are, 0..1."""
 
     policy: Policy
     largest_gib: int
     fastest_tflops: float
     forecast: Forecast = field(default_factory=Forecast)
+    heaviness: Mapping[int, float] = field(default_factory=dict)
 
     @cached_property
     def scale(self) -> dict[str, float]:
@@ -101,6 +103,8 @@ def scarcity(task: Task, device_class: DeviceClass, site: Site) -> float:
 
 POWERED_DOWN = -0.1
 """Preference for a node that Slurm has to power up before it can be used."""
+HEAVIEST = -0.05
+"""Preference for a node of the highest Weight in slurm.conf: Slurm takes those last."""
 
 
 def preference(device_class: DeviceClass, site: Site) -> float:
@@ -109,11 +113,12 @@ def preference(device_class: DeviceClass, site: Site) -> float:
 
 
 def weighted_readiness(node: Node, site: Site) -> float:
-    """What a node that is powered down adds to `preference`, as it counts.
+    """What of a node itself adds to `preference`, as it counts.
 
-    Of equal nodes those that are up thus come first.
+    Of equal nodes those that are up thus come first, then those of a low Weight.
     """
-    return site.scale["preference"] * POWERED_DOWN if node.powered_down else 0.0
+    down = POWERED_DOWN if node.powered_down else 0.0
+    return site.scale["preference"] * (down + HEAVIEST * site.heaviness.get(node.weight, 0.0))
 
 
 def class_terms(task: Task, device_class: DeviceClass, site: Site) -> dict[str, float]:
@@ -177,10 +182,12 @@ def nearness(leaves: int, nodes: int) -> float:
 def site_of(inventory: Inventory, policy: Policy, expected: Forecast | None = None) -> Site:
     """The cluster-wide figures the weights are relative to, and the jobs it expects."""
     sizes = inventory.grid.sizes
+    heavy = sorted({state.node.weight for state in inventory.grid.states})
     speeds = (policy.types[name].tflops for name, _ in sizes if name in policy.types)
     return Site(
         policy=policy,
         largest_gib=max((gib for _, gib in sizes), default=1),
         fastest_tflops=max(speeds, default=1),
         forecast=expected or Forecast(),
+        heaviness={weight: n / max(1, len(heavy) - 1) for n, weight in enumerate(heavy)},
     )

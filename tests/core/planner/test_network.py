@@ -55,7 +55,7 @@ def blocks(*sizes: int) -> Network:
     }
 
 
-def wide(nodes: int, **more: bool) -> Task:
+def wide(nodes: int, **more: int) -> Task:
     return replace(task("wide", slots=(Slot(8, 8, 1024),) * nodes), **more)  # type: ignore[arg-type]
 
 
@@ -136,10 +136,10 @@ def test_a_node_that_nothing_is_connected_to_takes_part_in_no_job_of_several() -
 @pytest.mark.parametrize("solve", SOLVERS)
 def test_a_task_that_asks_for_one_leaf_starts_under_no_more(solve: Solve) -> None:
     two = tree(a=2, b=2)
-    assert leaves_of(cluster(two, "a1"), wide(2, one_leaf=True), solve) == ["b", "b"]
-    assert not could_start(wide(2, one_leaf=True), cluster(two, "a1 b1"))
+    assert leaves_of(cluster(two, "a1"), wide(2, leaf_patience=60), solve) == ["b", "b"]
+    assert not could_start(wide(2, leaf_patience=60), cluster(two, "a1 b1"))
     assert could_start(wide(2), cluster(two, "a1 b1"))
-    assert not could_ever_start(wide(3, one_leaf=True), cluster(two))
+    assert not could_ever_start(wide(3, leaf_patience=60), cluster(two))
 
 
 def test_large_clusters_are_planned_so_too() -> None:

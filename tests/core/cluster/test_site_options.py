@@ -1,0 +1,95 @@
+"""What a site's partitions and cards leave of a node: MaxCPUsPerNode, cards under MPS, Weight."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.owned import off_others_nodes
+from slurm_het.core.model import Job, Node, Slot
+from slurm_het.core.network import EXCLUSIVE_LEAF, EXCLUSIVE_USER, Layout, Part
+from slurm_het.core.planner.plan import plan
+from tests.support.world import policy, running, snapshot, task
+
+
+def nv1(*jobs: Job, most: int | None = None) -> Node:
+    """Node nv1 in a pool with that MaxCPUsPerNode."""
+    found = snapshot(*jobs)
+    capped = tuple(
+        replace(p, max_cpus_per_node=most if p.name == "train-nv" else None)
+        for p in found.partitions
+    )
+    return take_inventory(replace(found, partitions=capped), policy()).nodes["nv1"]
+
+
+def test_max_cpus_per_node_is_a_sum_over_the_jobs_of_the_partition() -> None:
+    free = nv1().cpus_free
+    assert nv1(most=12).cpus_free == 12
+    one = running(1, "nv1", "gpu:a100:1(IDX:0)", partition="train-nv", cpus=8)
+    two = running(2, "nv[1-2]", "gpu:a100:1(IDX:1)", partition="train-nv", cpus=6)
+    assert nv1(one, most=12).cpus_free == 4
+    assert nv1(one, two, most=12).cpus_free == 1
+    assert nv1(replace(one, partition="cpu"), most=12).cpus_free == 12
+    assert nv1(one, most=1000).cpus_free == free
+    assert nv1(one, most=12).cpus == 12
+
+
+def test_where_cpus_are_shared_by_force_two_jobs_may_have_one() -> None:
+    """OverSubscribe=FORCE:2 (22.05): a node whose CPUs are all allocated takes as many again."""
+    found = snapshot(
+        running(1, "nv1", "gpu:a100:1(IDX:0)", partition="train-nv", cpus=60),
+        running(2, "nv1", "gpu:a100:1(IDX:1)", partition="train-nv", cpus=60),
+    )
+    forced = tuple(replace(p, oversubscribe=2) for p in found.partitions)
+    all_taken = tuple(replace(n, cpus_alloc=n.cpus) for n in found.nodes)
+    for jobs, free in (((), 64), (found.jobs[:1], 64), (found.jobs, 8)):
+        now = replace(found, jobs=jobs, partitions=forced, nodes=all_taken)
+        assert take_inventory(now, policy()).nodes["nv1"].cpus_free == free
+    plain = replace(found, nodes=all_taken)
+    assert take_inventory(plain, policy()).nodes["nv1"].cpus_free == 0
+
+
+@pytest.mark.parametrize("detail", ["mps:50(IDX:2)", "mps:50(0/100,0/100,50/100,0/100)"])
+def test_a_card_under_mps_is_nobody_elses(detail: str) -> None:
+    """22.05 tells its index, 24.11 and 26.05 what is used of each."""
+    held = [d.index for d in nv1(running(1, "nv1", detail)).devices if not d.empty]
+    assert held == [2]
+
+
+def test_of_equal_nodes_those_of_a_low_weight_come_first() -> None:
+    found = take_inventory(snapshot(), policy())
+    nodes = {
+        name: replace(node, weight={"nv1": 100, "nv2": 10}.get(name, 50))
+        for name, node in found.nodes.items()
+    }
+    asked = task("1", slots=(Slot(8, 8, 1024),))
+    for first, other in (("nv2", "nv1"), ("nv1", "nv2")):
+        placed = plan(replace(found, nodes=nodes), (asked,), policy(), greedy).placements
+        assert placed[0].nodes == (first,)
+        nodes[first], nodes[other] = (
+            replace(nodes[first], weight=100),
+            replace(nodes[other], weight=10),
+        )
+
+
+def test_a_leaf_that_a_job_has_alone_is_closed() -> None:
+    """--exclusive=topo (24.11, 26.05)."""
+    alone = replace(
+        running(1, "nv1", "gpu:a100:1(IDX:0)"), layout=Layout(by_slurm=(EXCLUSIVE_LEAF,))
+    )
+    network = {"nv1": (Part("a", 2),), "nv2": (Part("a", 2),), "amd1": (Part("b", 2),)}
+    found = replace(snapshot(alone), networks={"": network})
+    nodes = take_inventory(found, policy()).nodes
+    assert {n for n in network if nodes[n].held_exclusively} == {"nv1", "nv2"}
+
+
+def test_nodes_that_a_user_has_alone_are_kept_from_others() -> None:
+    alone = replace(running(1, "nv1", "gpu:a100:1(IDX:0)", user="ann"),
+                    layout=Layout(by_slurm=(EXCLUSIVE_USER,)))  # fmt: skip
+    hers, his = off_others_nodes((task("1"), task("2", user="bob")), (alone,))
+    assert not hers.exc_nodes
+    assert his.exc_nodes == {"nv1"}
+    assert off_others_nodes((task("1"),), ()) == (task("1"),)

@@ -1,0 +1,146 @@
+"""How a job's nodes are to lie: what is planned, and what Slurm itself has to choose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.jobs.reading import ClusterFacts, Handover, read_job
+from slurm_het.core.jobs.request import from_message
+from slurm_het.core.model import Classification, Job, Task
+from slurm_het.core.network import ANY_NUMBER, ANYHOW, Layout, Part
+from slurm_het.core.planner.leaf_waits import LeafWaits
+from slurm_het.core.planner.updates import spread_fields
+from slurm_het.core.reasons import SlurmChooses
+from tests.support.world import gated, inventory, policy, snapshot
+
+
+def facts(*leaves: str) -> ClusterFacts:
+    """The default cluster's A100 node as often, each under one of these leaf switches."""
+    node = inventory().nodes["nv1"]
+    nodes = {
+        f"n{n}": replace(
+            node,
+            name=f"n{n}",
+            parts=(Part(leaf), Part("top", ANY_NUMBER)),
+            devices=tuple(replace(d, node=f"n{n}") for d in node.devices),
+        )
+        for n, leaf in enumerate(leaves)
+    }
+    found = ClusterFacts.of(snapshot(), inventory(), policy())
+    return replace(found, inventory=Inventory(nodes)) if nodes else found
+
+
+def job(layout: Layout = ANYHOW, **fields: Any) -> Job:
+    given = {"tres_per_node": "gpu:2", "nodes_min": 2, "nodes_max": 2, "tasks": 2} | fields
+    return replace(gated(7, **given), layout=layout)
+
+
+def chosen_by_slurm(one: Job, where: ClusterFacts) -> tuple[str, ...]:
+    outcome = read_job(one, where).outcome
+    if isinstance(outcome, Handover):
+        assert isinstance(outcome.why, SlurmChooses)
+        return outcome.why.options
+    assert isinstance(outcome, Task)
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("options", "fields", "left"),
+    [
+        (("--contiguous",), {}, ("--contiguous",)),
+        (("--contiguous",), {"nodes_min": 1, "nodes_max": 1, "tasks": 1}, ()),
+        (("--segment=2",), {}, ("--segment=2",)),
+        (("--segment=2",), {"nodes_min": 1, "nodes_max": 0, "tasks": 1}, ()),
+        (("--spread-job",), {"nodes_min": 1, "nodes_max": 0, "tasks": 4}, ("--spread-job",)),
+        (("--spread-job",), {"nodes_min": 1, "nodes_max": 1, "tasks": 4}, ()),
+        (("--exclusive=user",), {"nodes_min": 1, "nodes_max": 1}, ("--exclusive=user",)),
+    ],
+)  # fmt: skip
+def test_options_that_slurm_keeps_only_where_it_chooses(
+    options: tuple[str, ...], fields: dict[str, Any], left: tuple[str, ...]
+) -> None:
+    assert chosen_by_slurm(job(Layout(by_slurm=options), **fields), facts()) == left
+
+
+@pytest.mark.parametrize(
+    ("sent", "fields", "left"),
+    [
+        ({"min_nodes": "2", "max_nodes": "4"}, {}, ("--nodes=2-4",)),
+        ({"min_nodes": "2", "max_nodes": "4", "num_tasks": "4"}, {}, ("--nodes=2-4",)),
+        ({"min_nodes": "2", "max_nodes": "2"}, {}, ()),
+        ({"min_nodes": "1", "max_nodes": "4", "num_tasks": "4"}, {}, ()),  # 26.05: only -n4
+        ({"max_nodes": "4"}, {}, ("--nodes=1-4",)),
+        ({"min_nodes": "2", "max_nodes": "4"}, {"tres_per_node": "", "tres_per_job": "gpu:8"}, ()),
+    ],
+)
+def test_a_range_of_nodes_is_slurms_where_each_gives_as_many_devices(
+    sent: dict[str, str], fields: dict[str, Any], left: tuple[str, ...]
+) -> None:
+    """Slurm takes as many of `--nodes=2-4` as are free; a job's record tells but one number."""
+    request = from_message({"tres_per_node": "gpu:2", **sent})
+    comment = encode_comment(Classification("training"), request.original)
+    assert chosen_by_slurm(job(admin_comment=comment, **fields), facts()) == left
+
+
+def test_a_range_is_seen_without_a_mark_too() -> None:
+    unmarked: dict[str, Any] = {"admin_comment": ""}
+    assert chosen_by_slurm(job(nodes_min=2, nodes_max=4, **unmarked), facts()) == ("--nodes=2-4",)
+    assert chosen_by_slurm(job(nodes_min=4, nodes_max=4, **unmarked), facts()) == ("--nodes=?-4",)
+    assert chosen_by_slurm(job(nodes_min=1, nodes_max=2, **unmarked), facts()) == ()
+    fewest = Layout(fewest=True)
+    assert chosen_by_slurm(job(fewest, nodes_min=2, nodes_max=4, **unmarked), facts()) == ()
+
+
+def test_one_switch_is_planned_and_more_are_slurms() -> None:
+    two, three = facts("a", "a", "b", "b"), facts("a", "a", "b", "c")
+    asks = Layout(switches=1, wait_seconds=60)
+    task = read_job(job(asks), two).outcome
+    assert isinstance(task, Task)
+    assert task.leaf_patience == 60
+    single = read_job(job(asks, nodes_min=1, nodes_max=1, tasks=1), two).outcome
+    assert isinstance(single, Task)
+    assert single.leaf_patience is None
+    wide: dict[str, Any] = {"nodes_min": 3, "nodes_max": 3, "tasks": 3}
+    assert chosen_by_slurm(job(Layout(switches=2), **wide), two) == ()
+    assert chosen_by_slurm(job(Layout(switches=2), **wide), three) == ("--switches=2",)
+    assert chosen_by_slurm(job(Layout(switches=2), **wide), facts()) == ()
+
+
+def test_the_wait_for_one_switch_counts_from_when_others_would_do() -> None:
+    apart, record = facts("a", "b"), job(Layout(switches=1, wait_seconds=60))
+    together = facts("a", "a", "b", "b").inventory
+    task = read_job(record, facts("a", "a", "b", "b")).outcome
+    assert isinstance(task, Task)
+    waits, full = (
+        LeafWaits(),
+        Inventory(
+            {"n0": apart.inventory.nodes["n0"]}
+            | {
+                name: replace(node, usable=False)
+                for name, node in together.nodes.items()
+                if name != "n0"
+            }
+        ),
+    )
+    split = Inventory({name: replace(node, held_exclusively=name in {"n1", "n3"}, idle=False)
+                       for name, node in together.nodes.items()})  # fmt: skip
+    assert could_be_spread(waits, task, 0.0, split) is False
+    assert could_be_spread(waits, task, 59.0, split) is False
+    assert could_be_spread(waits, task, 60.0, split) is True
+    assert could_be_spread(waits, task, 61.0, together) is False, "there is room under one"
+    assert could_be_spread(LeafWaits(), task, 0.0, full) is True, "no switch has as many nodes"
+    waits.over((), (), 62.0, split)
+    assert waits.since == {}
+    assert spread_fields(task, record) == {}
+    assert spread_fields(replace(task, leaf_patience=None), record) == {"Switches": "1@0"}
+    assert spread_fields(replace(task, leaf_patience=None), job()) == {}
+
+
+def could_be_spread(waits: LeafWaits, task: Task, ticks: float, room: Inventory) -> bool:
+    (now,) = waits.over((task,), (), ticks, room)
+    return now.leaf_patience is None

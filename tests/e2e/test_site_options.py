@@ -1,0 +1,64 @@
+"""Options of partitions and of jobs that docs/site-options.md says are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from slurm_het.sandbox.cluster import Sandbox
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
+
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
+NODES = """
+- {name: "nv[1-2]", type: a100, vendor: nvidia, devices: 4, memory_gib_per_device: 80,
+   cpus: 4, memory_gib: 64, pool: shared, scenario: training}
+- {name: h1, type: h100, vendor: nvidia, devices: 4, memory_gib_per_device: 80,
+   cpus: 16, memory_gib: 64, pool: capped, scenario: training}
+"""
+OPTIONS = {"shared": "OverSubscribe=FORCE:2", "capped": "MaxCPUsPerNode=6"}
+SCRIPT = "module load cuda\ntorchrun train.py\nsleep 60"
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    with own_sandbox(NODES, overrides=AMPLE, hetd=False) as sandbox:
+        conf = sandbox.layout.slurm_conf
+        text = conf.read_text()
+        for name, option in OPTIONS.items():
+            text = text.replace(f"PartitionName={name} ", f"PartitionName={name} {option} ")
+        conf.write_text(text)
+        sandbox.restart_slurmctld()
+        sandbox.start_hetd()
+        yield sandbox
+
+
+def test_cpus_that_are_shared_by_force_are_used_twice(cluster: Cluster) -> None:
+    keys = [cluster.sbatch("--gres=gpu:a100:1", "-c4", "-t5", script=SCRIPT) for _ in range(4)]
+    nodes = [cluster.wait_started(key)["NodeList"] for key in keys]
+    assert sorted(nodes) == ["nv1", "nv1", "nv2", "nv2"]
+    cluster.ok("scancel", *keys)
+
+
+def test_a_partitions_cpus_on_a_node_are_a_sum_over_its_jobs(cluster: Cluster) -> None:
+    first = cluster.sbatch("--gres=gpu:h100:1", "-c4", "-t5", script=SCRIPT)
+    cluster.wait_started(first)
+    second = cluster.sbatch("--gres=gpu:h100:1", "-c4", "-t5", script=SCRIPT)
+    small = cluster.sbatch("--gres=gpu:h100:1", "-c2", "-t1", script="sleep 1")
+    assert cluster.wait_started(small)["NodeList"] == "h1"
+    assert "released" not in cluster.outcomes(second), "Slurm would not start it"
+    cluster.ok("scancel", first)
+    cluster.wait_started(second)
+
+
+def test_options_that_need_nothing_from_the_plan(cluster: Cluster) -> None:
+    cluster.clear()
+    for options in (
+        ("--gres=gpu:1", "--exclude=nv1, nv2"),
+        ("--gpus=2", "--ntasks-per-gpu=2", "--gpu-bind=closest"),
+        ("--gres=gpu:1", "--deadline=now+1hour", "--gres-flags=disable-binding"),
+    ):
+        key = cluster.sbatch(*options, "-t5", script="sleep 1")
+        record = cluster.wait_started(key)
+        assert record["ReqNodeList"] == record["NodeList"], options
+        assert "exclude" not in options[1] or record["NodeList"] == "h1"
