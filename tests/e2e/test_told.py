@@ -26,7 +26,7 @@ def it() -> Iterator[Cluster]:
         (["--gres=gpu:1"], "module load rocm\npython train.py",
          "slurm-het: training, on amd devices (line 2 loads rocm)"),
         (["--gres=gpu:1"], "#HET vendor = nvdia\npython train.py",
-         "vendors=nvdia: nvdia is none, did you mean nvidia?"),
+         "vendors=nvdia: nvdia is no vendor, did you mean nvidia?"),
         (["--gres=gpu:1"], "#HET memory=900G\nmodule load cuda",
          "but the largest that it may use"),
     ],

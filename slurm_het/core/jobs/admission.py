@@ -166,7 +166,8 @@ def admit(
     except HetError as error:
         return Passed(Unreadable(error.message))
     if names := request.gres.under_two_names(policy):
-        return Passed(Unreadable(f"{names} are two names of the same devices here: use one"))
+        why = f"{names} are two names of the same devices here: use one"
+        return Passed(Unreadable(why), (why,))
     what = classify(request, policy, inventory)
     types, pools = _fitting(request, what, policy, inventory)
     if not pools and (largest := _too_much_memory(what, policy, inventory)):
@@ -211,7 +212,9 @@ def _too_much_memory(what: Classification, policy: Policy, inventory: Inventory)
     largest = max(others, key=lambda name: (inventory.types[name].memory_gib, name))
     asked = next((e for e in what.evidence if " GiB per device: " in e), "")
     has = inventory.types[largest].memory_gib
-    return f"{asked}, but the largest that it may use ({largest}) has {has} GiB: as if not said"
+    return (
+        f"{asked}, but the largest that it may use ({largest}) has {has} GiB: it counts as not said"
+    )
 
 
 def _fitting(

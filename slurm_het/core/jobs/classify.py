@@ -190,7 +190,7 @@ def _hint_scenario(draft: _Draft, value: str, where: str, _policy: Policy) -> st
     if scenario:
         return ""
     near = _nearest(value, SCENARIOS)
-    return f"scenario={value[:40]} is none{near}; valid: {', '.join(SCENARIOS)}"
+    return f"scenario={value[:40]} is no scenario{near}; valid: {', '.join(SCENARIOS)}"
 
 
 def _hint_vendors(draft: _Draft, value: str, where: str, policy: Policy) -> str:
@@ -204,9 +204,8 @@ def _hint_vendors(draft: _Draft, value: str, where: str, policy: Policy) -> str:
     if unknown := sorted(set(vendors) - policy.vendors()):
         here = sorted({v for pool in policy.pools for v in pool.vendors})
         near = _nearest(unknown[0], policy.vendors())
-        return (
-            f"vendors={value[:40]}: {unknown[0][:40]} is none{near}; here: any, {', '.join(here)}"
-        )
+        valid = ", ".join(["any", *here])
+        return f"vendors={value[:40]}: {unknown[0][:40]} is no vendor{near}; here: {valid}"
     draft.set_vendors(vendors, where)
     return ""
 
@@ -234,9 +233,7 @@ def _hint_class(draft: _Draft, value: str, where: str, policy: Policy) -> str:
     draft.set_class(value if value in known else "", where)
     if value in known:
         return ""
-    return (
-        f"class={value[:40]} is none{_nearest(value, known)}; valid: {', '.join(known) or 'none'}"
-    )
+    return f"class={value[:40]} is no class{_nearest(value, known)}; valid: {', '.join(known) or 'none'}"
 
 
 def _hint_share(draft: _Draft, value: str, _where: str, _policy: Policy) -> str:

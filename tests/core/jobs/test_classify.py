@@ -307,9 +307,12 @@ def test_a_directive_is_read_as_people_write_it(line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("#HET vendors=nvidai", "line 1: vendors=nvidai: nvidai is none, did you mean nvidia?"),
+        (
+            "#HET vendors=nvidai",
+            "line 1: vendors=nvidai: nvidai is no vendor, did you mean nvidia?",
+        ),
         ("#HET sceanrio=training", "sceanrio= is no directive, did you mean scenario?; valid: sc"),
-        ("#HET scenario=infernce", "scenario=infernce is none, did you mean inference?"),
+        ("#HET scenario=infernce", "scenario=infernce is no scenario, did you mean inference?"),
         ("#HET memory=lots", "memory=lots is no amount; such as memory=24G"),
         ("#HET vendors=amd fast", "'fast' is no key=value"),
     ],

@@ -24,11 +24,11 @@ def lines(script: str, tell: Tell = "problems", **sent: str) -> tuple[str, ...]:
          ("training, on amd devices of 40 GiB or more (#HET on line 1)",)),
         ("#HET vendors=nvidai", "nothing", ()),
         ("#HET scenario=infernce", "problems",
-         ("#HET on line 1: scenario=infernce is none, did you mean inference?;"
+         ("#HET on line 1: scenario=infernce is no scenario, did you mean inference?;"
           " valid: training, inference",)),
         ("#HET memory=900G", "problems",
          ("900 GiB per device: #HET on line 1, but the largest that it may use (a100) has 80 GiB:"
-          " as if not said",)),
+          " it counts as not said",)),
     ],
 )  # fmt: skip
 def test_a_line_or_two_where_the_answer_matters(

@@ -55,7 +55,7 @@ def test_an_unknown_class_is_evidence() -> None:
     made = classify(from_message({"script": "#HET class=resnt"}), world())
     assert made.job_class == ""
     (problem,) = made.problems
-    assert "class=resnt is none, did you mean resnet?; valid: resnet, npu-only" in problem
+    assert "class=resnt is no class, did you mean resnet?; valid: resnet, npu-only" in problem
 
 
 def speed(type_: str, job_class: str) -> float:
