@@ -168,6 +168,25 @@ def admit(
     if names := request.gres.under_two_names(policy):
         why = f"{names} are two names of the same devices here: use one"
         return Passed(Unreadable(why), (why,))
+    found = _where(request, policy, inventory, holds)
+    if isinstance(found, Passed):
+        return found
+    what, types, pools = found
+    fit = _Fit.of(types, pools, inventory)
+    fields, evidence = _tres_fields(request, what, fit, policy)
+    what = replace(what, evidence=(*what.evidence, *evidence))
+    fields["partition"] = policy.intake_partition
+    features = _features(request, fit, policy)
+    if features != request.features and len(features) <= MAX_FEATURES:
+        fields["features"] = features
+    fields["admin_comment"] = encode_comment(what, request.original)
+    return Admitted(fields, what)
+
+
+def _where(
+    request: JobRequest, policy: Policy, inventory: Inventory, holds: Holds
+) -> Passed | tuple[Classification, frozenset[str], tuple[Pool, ...]]:
+    """What a job is, and the device types and pools for it."""
     what = classify(request, policy, inventory)
     types, pools = _fitting(request, what, policy, inventory)
     if not pools and (largest := _too_much_memory(what, policy, inventory)):
@@ -185,23 +204,14 @@ def admit(
         able = tuple(p for p in pools if holds(p.partition, types))
     if not able:
         return Passed(NoPoolHolds())
-    pools = able
     if request.reservation:
         pairs = inside_named(request.reservation, inventory)
-        if not any((p.partition, t) in pairs for p in pools for t in types):
+        if not any((p.partition, t) in pairs for p in able for t in types):
             return Passed(ForReservation(request.reservation))
-    if pools[0].scenario != what.scenario:
+    if able[0].scenario != what.scenario:
         remark = f"no {what.scenario} pool has a node for it; using the others"
         what = replace(what, evidence=(*what.evidence, remark))
-    fit = _Fit.of(types, pools, inventory)
-    fields, evidence = _tres_fields(request, what, fit, policy)
-    what = replace(what, evidence=(*what.evidence, *evidence))
-    fields["partition"] = policy.intake_partition
-    features = _features(request, fit, policy)
-    if features != request.features and len(features) <= MAX_FEATURES:
-        fields["features"] = features
-    fields["admin_comment"] = encode_comment(what, request.original)
-    return Admitted(fields, what)
+    return what, types, able
 
 
 def _too_much_memory(what: Classification, policy: Policy, inventory: Inventory) -> str:

@@ -233,7 +233,8 @@ def _hint_class(draft: _Draft, value: str, where: str, policy: Policy) -> str:
     draft.set_class(value if value in known else "", where)
     if value in known:
         return ""
-    return f"class={value[:40]} is no class{_nearest(value, known)}; valid: {', '.join(known) or 'none'}"
+    valid = ", ".join(known) or "none"
+    return f"class={value[:40]} is no class{_nearest(value, known)}; valid: {valid}"
 
 
 def _hint_share(draft: _Draft, value: str, _where: str, _policy: Policy) -> str:
