@@ -11,7 +11,7 @@ from slurm_het.sandbox import procs
 from slurm_het.sandbox.cluster import Sandbox
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
-pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 NODE = """
 nodes:
 - {name: "%s[1-2]", type: a100, vendor: nvidia, devices: 8, memory_gib_per_device: 80,
@@ -74,6 +74,7 @@ def test_a_job_starts_on_whichever_cluster_has_room(cluster: Cluster) -> None:
         cluster.wait("hetd heard", lambda: cluster.end(away) is not None, 20)
         assert away not in cluster.tool("squeue")
         cluster.ok("scancel", "-M", "other", "-u", "root")
+        cluster.wait("its record goes on", lambda: _state(cluster, away) != "REVOKED", 30)
 
 
 def _synced(cluster: Cluster) -> bool:
