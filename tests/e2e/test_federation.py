@@ -51,8 +51,9 @@ def box() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def test_a_job_starts_on_whichever_cluster_has_room(cluster: Cluster) -> None:
+def test_a_job_starts_on_whichever_cluster_has_room(box: Sandbox) -> None:
     """Plain Slurm's has it at once; where that is full, ours places it as ever."""
+    cluster = Cluster(box)  # which ends with its jobs: a revoked one's record stays for long
     with other_cluster(cluster.box) as other:
         there = Cluster(other)
         cluster.wait("they know each other", lambda: _synced(cluster), 30)
@@ -73,8 +74,6 @@ def test_a_job_starts_on_whichever_cluster_has_room(cluster: Cluster) -> None:
         cluster.wait("it is revoked here", lambda: _state(cluster, away) == "REVOKED", 30)
         cluster.wait("hetd heard", lambda: cluster.end(away) is not None, 20)
         assert away not in cluster.tool("squeue")
-        cluster.ok("scancel", "-M", "other", "-u", "root")
-        cluster.wait("its record goes on", lambda: _state(cluster, away) != "REVOKED", 30)
 
 
 def _synced(cluster: Cluster) -> bool:
