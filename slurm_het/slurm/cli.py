@@ -39,6 +39,7 @@ GROUPS_SECONDS = 600
 CONFIG_SECONDS = 60.0  # so long slurmctld's configuration is taken to be as it was
 CHUNK = 1 << 20
 KILL_SECONDS = 1.0
+FEDERATED = 1 << 26  # from here on a job's id has the number of its cluster in a federation
 
 
 class CliSlurm:
@@ -130,13 +131,16 @@ class CliSlurm:
         the whole of their time, and a cycle for minutes.
         """
         self.jobs.doubt(key)
+        cluster: tuple[str, ...] = ()
+        if int(key.partition("_")[0]) >= FEDERATED:  # else it counts the siblings' copies, too
+            cluster = "-M", (await self._conf()).get("ClusterName", "")
         line = update_line(key, fields)  # what users wrote is nobody's: arguments are public
         if line is None:
             words = ["update", f"JobId={key}", *(f"{k}={v}" for k, v in fields.items())]
-            await self._repeated(words, if_heard=True)
+            await self._repeated([*cluster, *words], if_heard=True)
         else:
             given = Given(stdin=line, called=f"update JobId={key}")
-            await self._repeated((), given, if_heard=True)
+            await self._repeated(cluster, given, if_heard=True)
 
     async def set_partition_state(self, partition: str, state: str) -> None:
         """Set a partition's State: UP or DOWN."""

@@ -25,7 +25,9 @@ async def read_site(settings: Config) -> Installation:
     snapshot, conf = await slurm.snapshot(), await slurm.configuration()
     shown = await slurm.ask("scontrol", "-o", "-a", "show", "partition")
     words = {f["PartitionName"]: f for f in map(parse_fields, shown.splitlines()) if f}
-    etc = Path(settings.slurm.conf or os.environ.get("SLURM_CONF") or DEFAULT_CONF).parent
+    # slurmctld's own path: a configless host has a copy elsewhere, and without the hook's files.
+    named = conf.get("SLURM_CONF") or settings.slurm.conf or os.environ.get("SLURM_CONF")
+    etc = Path(named or DEFAULT_CONF).parent
     lua = {path: _text(path) for path in (*_glob(etc, "*.lua"), *_glob(etc, "*/*.lua"))}
     return Installation(
         settings, snapshot, conf, words,
