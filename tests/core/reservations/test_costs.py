@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import pytest
 
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.cluster.preemptable import slurms_choice
-from slurm_het.core.model import Job, Node, Slot, Task
+from slurm_het.core.model import Job, Slot, Task
 from slurm_het.core.policy import Limits
 from slurm_het.core.preemption import Preemption, QosPreemption
 from slurm_het.core.reservations import make_way as making
@@ -19,7 +17,7 @@ from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.expected import expect
 from slurm_het.core.reservations.in_vain import TRIED, InVain
-from slurm_het.core.reservations.make_way import SOUGHT_MOST, make_way
+from slurm_het.core.reservations.make_way import make_way
 from slurm_het.core.reservations.reservation import coming_free, keep_free
 from slurm_het.core.reservations.shield import Shield
 from slurm_het.core.slurm_reservation import ReservationRecord
@@ -133,13 +131,6 @@ def test_tasks_kept_off_the_same_nodes_share_them() -> None:
 
 def test_making_way_has_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before each that preempts come many that can start, and whose room is found first."""
-    looked_at = Counter[str]()
-
-    def watched(node: Node, *others: Any) -> Any:
-        looked_at[node.name] += 1
-        return slurms_choice(node, *others)
-
-    monkeypatch.setattr(making, "slurms_choice", watched)
     rules = {"high": QosPreemption(9, frozenset({"low"})), "low": QosPreemption(1)}
     preemption = Preemption("qos", frozenset({"REQUEUE"}), qos=rules)
     low = [busy(n, f"nv{n}", "0123456", 4600, qos="low", partition="train-nv") for n in (1, 2)]
@@ -147,7 +138,16 @@ def test_making_way_has_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     shot = replace(snapshot(*low, *waiting), time=NOW, preemption=preemption)
     slots = ((Slot(1, 1, 1024) if n % 40 else Slot(7, 1, 1024 + n),) for n in range(1, 400))
     tasks = tuple(task(str(900 + n), job_id=900 + n, slots=s) for n, s in enumerate(slots, 1))
-    way = make_way(shot, take_inventory(shot, policy()), tasks, (), policy())
-    assert len(way.tasks) + len(way.waits) == len(tasks)
-    assert way.evictions
-    assert looked_at.total() <= 2 * SOUGHT_MOST, "two nodes of a pool each"
+    room = take_inventory(shot, policy())
+
+    def evicted() -> int:
+        way = make_way(shot, room, tasks, (), policy())
+        assert len(way.tasks) + len(way.waits) == len(tasks), "nobody is lost"
+        return len(way.evictions)
+
+    assert evicted() == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "SOUGHT_MOST", 40)  # 39 that start, and the first that preempts
+        assert evicted() == 1, "the next one is for the next cycle"
+    monkeypatch.setattr(making, "NODES_MOST", 1)
+    assert evicted() == 1
