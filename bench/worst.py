@@ -109,7 +109,7 @@ def identical(size: Size) -> Snapshot:
 
 
 def every_time_limit(size: Size) -> Snapshot:
-    """Blocked jobs that want all nodes in an hour, and behind them jobs of a thousand time limits."""
+    """Blocked jobs want all nodes in an hour; behind them come a thousand time limits."""
     given = cluster(size, lambda n, d: None if d else NOW + HOUR + n * MINUTE)
     big = [waiting(i, 8, size.nodes // 14, 600) for i in range(9)]
     rest = [waiting(i, 1 + i % 4, 1, 30 + i % 997) for i in range(9, size.jobs)]

@@ -16,7 +16,7 @@ from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
 from slurm_het.core.jobs.mark import MARK, mark_of_sent
 from slurm_het.core.jobs.task_pools import is_gated
-from slurm_het.core.model import Plan, Snapshot
+from slurm_het.core.model import Classification, Job, Plan, Snapshot
 from slurm_het.core.planner.alarm import next_change
 from slurm_het.core.planner.at_once import Openings, openings_of
 from slurm_het.core.planner.outcomes import Event, Outcome
@@ -108,7 +108,7 @@ class Cycle:
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
         self.alarm: float | None = None  # when to look again at the latest; of the clock
         self._warned: set[str] = set()
-        self._journaled: set[tuple[str, int, bool]] = set()
+        self._journaled: dict[int, tuple[Job, tuple[str, int, bool]]] = {}
         self._expectation = Expectation(journal, config, clocks, self._relax)
         self._counted = float("-inf")
         self._at_once: set[int] = set()
@@ -212,18 +212,27 @@ class Cycle:
     async def _see_to_the_queue(self, prepared: Prepared) -> None:
         """Journal whose jobs are gated, and their classes; hand over jobs that are not ours;
         classify those that came past the hook."""
-        classified = prepared.queue.classifications
-        gated = {
-            (job.key, job.submit_time, MARK in job.admin_comment): (job, classified.get(job.label))
-            for job in prepared.snapshot.jobs
-            if job.label in classified or is_gated(job, self.policy)
-        }
-        if new := [gated[name] for name in gated.keys() - self._journaled]:
+        if new := self._not_journaled(prepared):
             self.journal.write(lambda journal: journal.record_jobs(new))
-        self._journaled = set(gated)
         self._see_who_came_at_once(prepared.snapshot)
         await self.strays.hand_over(prepared, self.clock(), self.ticks())
         await self.strays.adopt(prepared)
+
+    def _not_journaled(self, prepared: Prepared) -> list[tuple[Job, Classification | None]]:
+        """The gated jobs that are not journaled as they are now, with their classes."""
+        classified, before = prepared.queue.classifications, self._journaled
+        self._journaled = {}
+        new: list[tuple[Job, Classification | None]] = []
+        for job in prepared.snapshot.jobs:
+            known = before.get(job.id)
+            if known and known[0] is job:  # most are as they were in the last cycle
+                self._journaled[job.id] = known
+            elif (what := classified.get(job.label)) or is_gated(job, self.policy):
+                told = job.key, job.submit_time, MARK in job.admin_comment
+                self._journaled[job.id] = job, told
+                if not known or known[1] != told:
+                    new.append((job, what))
+        return new
 
     def _see_who_came_at_once(self, snapshot: Snapshot) -> None:
         """Journal the interactive jobs that did not wait in the gate."""

@@ -22,6 +22,7 @@ from slurm_het.slurm.lines import (
     Line,
     Marks,
     NotUnderstoodError,
+    Parsed,
     add_excluded,
     as_of,
     left_of_array,
@@ -163,6 +164,23 @@ def test_the_tasks_that_are_left_of_an_array(left: set[int], limit: int) -> None
 def test_an_array_of_which_each_task_is_listed_is_one_job() -> None:
     tasks = [listed(JobArrayID=f"7_{number}") for number in (1, 2, 5)]
     assert parse_lines("".join(tasks), MARKS)[7].tasks == "7_1 7_2 7_5"
+
+
+def test_what_is_the_same_text_is_the_same_line() -> None:
+    """Of an array too, which has a line for each of its tasks in an older Slurm."""
+    before: Parsed = {}
+    same = listed(JobID="8", JobArrayID="8")
+    array = [listed(JobID="7", JobArrayID=f"7_{n}") for n in (1, 2)]
+    first = parse_lines("".join([same, *array]), MARKS, before)
+    next_one = parse_lines("".join([same, array[0]]), MARKS, before)
+    assert next_one[8] is first[8]
+    assert (first[7].tasks, next_one[7].tasks) == ("7_1 7_2", "7_1")
+    assert len(before) == 2, "what is gone is forgotten"
+    changed = parse_lines(listed(JobID="8", JobArrayID="8", Comment="x"), MARKS, before)
+    assert changed[8] != first[8]
+    excluded = parse_lines(same, MARKS, before)
+    add_excluded(excluded, "8f0123nv1r4567\n", MARKS)
+    assert (excluded[8].excluded, first[8].excluded) == ("nv1", ""), "the list before keeps its own"
 
 
 def test_excluded_nodes_that_are_listed_apart() -> None:

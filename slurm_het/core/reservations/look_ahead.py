@@ -249,16 +249,20 @@ def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, Reason]:
     """By key of a task that only kept nodes hold back: which they are, and for whom."""
     looked_at: set[Task] = set()
     out: dict[str, Reason] = {}
+    known: dict[tuple[frozenset[str], ...], Reason] = {}
     for i, (before, after) in enumerate(zip(steps[0].before, steps[-1].after, strict=True)):
-        if before.exc_nodes == after.exc_nodes:
+        if before is after or before.exc_nodes == after.exc_nodes:
             continue
         if len(looked_at) < EXPLAINED:
             looked_at.add(after.request)
         if after.request not in looked_at:
             out[before.key] = NotLookedAt()
         elif not could_start(after, room) and could_start(before, room):
-            kept = tuple(one for step in steps for one in _reasons(step, i))
-            out[before.key] = kept[0] if len(kept) == 1 else All(kept)
+            off = before.exc_nodes, *(step.after[i].exc_nodes for step in steps)
+            if off not in known:
+                kept = tuple(one for step in steps for one in _reasons(step, i))
+                known[off] = kept[0] if len(kept) == 1 else All(kept)
+            out[before.key] = known[off]
     return out
 
 
