@@ -188,11 +188,14 @@ class CliSlurm:
         """All nodes, partitions or reservations as text; '' where Slurm keeps them from us."""
         try:
             # -d: GresUsed; -F: nodes of state FUTURE too
-            return await self._run("scontrol", "-o", "-a", "-d", "-F", "show", what)
+            text = await self._run("scontrol", "-o", "-a", "-d", "-F", "show", what)
         except SlurmError as error:
             if may_hide and "Access/permission denied" in error.message:
                 return ""
             raise
+        if text and not text.endswith("\n"):
+            raise SlurmError(f"scontrol's answer ends amid a {what} ({len(text)} characters)")
+        return text
 
     async def _repeated(
         self, arguments: Sequence[str], given: Given = NOTHING, *, if_heard: bool = False
@@ -342,6 +345,8 @@ async def _kill(process: asyncio.subprocess.Process, stdout: asyncio.StreamReade
             await _end_of(stdout)  # a pipe that nobody reads would keep it from ending
             await process.wait()
     except TimeoutError:
+        pass
+    finally:  # also amid the end of hetd
         process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
 
 

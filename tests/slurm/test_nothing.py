@@ -25,13 +25,18 @@ def test_squeue_that_fails_with_exit_status_0_has_not_seen_an_empty_queue() -> N
 
 
 @pytest.mark.parametrize("what", ["node", "partition"])
-def test_a_slurm_without_any_node_or_partition_is_not_believed(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize(
+    ("left", "said"), [(0, "printed no {} at all"), (300, "answer ends amid a {}")]
+)
+def test_a_slurm_without_any_or_with_half_of_them_is_not_believed(
+    tmp_path: Path, what: str, left: int, said: str
+) -> None:
     answers = {
         "node": (DATA / "nodes-24.11.txt").read_text(),
         "partition": (DATA / "partitions-24.11.txt").read_text(),
-        "reservation": "No reservations in the system",
+        "reservation": "No reservations in the system\n",
     }
-    answers[what] = ""
+    answers[what] = answers[what][:left]
     for name, text in answers.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "scontrol").write_text(
@@ -46,5 +51,5 @@ esac
     (tmp_path / "squeue").write_text("#!/bin/sh\ncase \"$*\" in *json*) echo '{}' ;; esac\n")
     for name in ("scontrol", "squeue"):
         (tmp_path / name).chmod(0o755)
-    with pytest.raises(SlurmError, match=f"printed no {what} at all"):
+    with pytest.raises(SlurmError, match=said.format(what)):
         asyncio.run(CliSlurm(SlurmSettings(bin_dir=tmp_path)).snapshot())
