@@ -16,7 +16,7 @@ import yaml
 
 from bench.mixes.records import EPOCH, Records
 from bench.mixes.slurm import Slurm
-from bench.mixes.world import JobRun, JobSpec
+from bench.mixes.world import JobRun
 from slurm_het.config import parse_config
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.admission import Admitted, admit_message
@@ -94,9 +94,9 @@ class Hetd:
         self.runner.close()
         self.journal.close()
 
-    def admit(self, spec: JobSpec) -> JobRun:
-        """Submit a job as the hook leaves it."""
-        run = self.slurm.submit(spec)
+    def admit(self, run: JobRun) -> None:
+        """The hook's answer for a job that is submitted."""
+        spec = run.spec
         sent = {
             "user_name": spec.user, "account": spec.account, "name": spec.submission,
             "partition": ",".join(spec.partitions), "features": spec.features,
@@ -109,7 +109,6 @@ class Hetd:
             run.features = admission.fields.get("features", run.features)
             run.gres = admission.fields.get("tres_per_node", run.gres)
             run.comment = admission.fields["admin_comment"]
-        return run
 
     def wake(self) -> None:
         """Something has happened."""

@@ -67,8 +67,8 @@ class Side:
                 slurm.finish(slurm.running[heapq.heappop(self._ends)[1]])
                 woken = True
             while jobs and jobs[-1].at <= slurm.now:
-                spec = jobs.pop()
-                _ = hetd.admit(spec) if hetd else slurm.submit(spec)
+                come = slurm.submit(jobs.pop(), hetd.admit if hetd else None)
+                self._note([come] if come.where else [])
                 woken = True
             if woken and hetd:
                 hetd.wake()

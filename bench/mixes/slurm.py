@@ -8,7 +8,7 @@ job with a node list only those nodes. Jobs at a limit are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bench.mixes.choice import choose
@@ -20,6 +20,10 @@ from slurm_het.sandbox.topology import INTAKE
 
 QUEUE_DEPTH = 100
 """So many jobs a pass looks at that a submission or an end has called for (Slurm's default)."""
+
+
+Hook = Callable[[JobRun], None]
+"""What changes a job as it is submitted."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,32 @@ class Slurm:
 
     # --- what users, jobs and hetd do ---
 
-    def submit(self, spec: JobSpec) -> JobRun:
-        """A job comes."""
+    def submit(self, spec: JobSpec, hook: Hook | None = None) -> JobRun:
+        """A job comes, as the hook leaves it. It starts at once if there is room, and nobody who
+        could start has a higher priority."""
         run = JobRun(spec, spec.partitions, spec.features, self._priority(spec), spec.gres)
+        if hook:
+            hook(run)
+        first = not any(self._goes_first(other, run) for other in self.pending.values())
         self.jobs[spec.id] = self.pending[spec.id] = run
+        if first and self.limits.allow(spec, self.running.values()):
+            up = {machine.name for machine in self._order if not machine.down}
+            for partition in run.partitions:
+                if self.partition_up[partition] and not self._try(run, partition, up):
+                    break
         self.touch()
         return run
+
+    def _goes_first(self, other: JobRun, run: JobRun) -> bool:
+        """Whether a job that waits is to start before another one that comes."""
+        of = self.world.partitions
+        there, here = (of[one.partitions[0]] for one in (other, run))
+        return (
+            other.priority > run.priority
+            and other.spec.reservation == run.spec.reservation
+            and not there.isdisjoint(here)
+            and self.limits.allow(other.spec, self.running.values())
+        )
 
     def finish(self, run: JobRun) -> None:
         """A running job has ended."""

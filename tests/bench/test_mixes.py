@@ -38,8 +38,8 @@ def mix(*submissions: dict[str, Any], **fields: Any) -> dict[str, Any]:
     }  # fmt: skip
     section = {
         "slurm_conf": {"PriorityWeightQOS": 1000},
-        "qos": {"first": {"Priority": 10, "MaxTRESPU": {"gres/gpu": 4}}},
-        "accounts": {"one": {"QOS": ["normal", "first"]}},
+        "qos": {"first": {"Priority": 10, "MaxTRESPU": {"gres/gpu": 4}}, "high": {"Priority": 20}},
+        "accounts": {"one": {"QOS": ["normal", "first", "high"]}},
         "users": {"mail": {"Account": "one"}, "games": {"Account": "one"}},
     }
     named = [{"name": f"s{n}", "user": "mail"} | one for n, one in enumerate(submissions)]
@@ -69,23 +69,31 @@ def test_a_mix_is_its_seeds_and_a_scenario(tmp_path: Path) -> None:
 
 def test_who_is_blocked_is_not_delayed_by_what_is_backfilled() -> None:
     first = {"sbatch": wants(4, 20), "count": 1, "sleep": 1200.0}
-    big = {"sbatch": wants(4, 20, "-N", "2"), "at": 10.0, "sleep": 600.0}
+    big = {"sbatch": wants(4, 20, "-N", "2", "--qos=high"), "at": 10.0, "sleep": 600.0}
     short = {"sbatch": wants(2, 10), "at": 20.0, "sleep": 600.0}
     long = {"sbatch": wants(2, 40), "at": 20.0, "sleep": 600.0}
-    assert starts(mix(first, big, short, long)) == [1, 1202, 21, 1802]
+    assert starts(mix(first, big, short, long)) == [0, 1201, 21, 1801]
+
+
+def test_who_comes_starts_at_once_unless_somebody_of_higher_priority_waits() -> None:
+    """Of equal priority nobody is in the way: not even a job that is blocked (22.05)."""
+    first = {"sbatch": wants(4, 20), "sleep": 1200.0}
+    big = {"sbatch": wants(4, 20, "-N", "2"), "at": 10.0, "sleep": 60.0}
+    long = {"sbatch": wants(2, 40), "at": 20.0, "sleep": 600.0}
+    assert starts(mix(first, big, long)) == [0, 1201, 20]
 
 
 def test_who_is_at_a_limit_keeps_nobody_from_starting() -> None:
     head = {"sbatch": wants(4, 30, "--qos=first"), "count": 2, "sleep": 600.0}
     other = {"sbatch": wants(4, 30), "user": "games", "sleep": 600.0}
-    assert starts(mix(head, other)) == [1, 601, 1]
+    assert starts(mix(head, other)) == [0, 601, 0]
 
 
 def test_no_job_runs_into_a_reservation_of_others() -> None:
     made = ["scontrol", "create", "reservation", "ReservationName=r", "StartTime=now+20minutes",
             "Duration=10", "Nodes=a[1-2]", "Users=root", "Flags=MAINT"]  # fmt: skip
     long, short = {"sbatch": wants(4, 30), "sleep": 60.0}, {"sbatch": wants(4, 10), "sleep": 60.0}
-    assert starts(mix(long, short, events=[{"run": made}])) == [1801, 1]
+    assert starts(mix(long, short, events=[{"run": made}])) == [1801, 0]
 
 
 @pytest.mark.parametrize(
