@@ -47,9 +47,8 @@ def answer(body: bytes, admit: Admit, keep_ms: int = 0) -> bytes:
     if isinstance(admission, Passed):
         return wire.encode(reply | {"action": "pass", "why": str(admission.why)[:MAX_WHY]})
     reply |= {"action": "admit", "why": admission.why[:MAX_WHY], **admission.fields}
-    if (
-        "script" not in request and "req_nodes" not in admission.fields
-    ):  # srun and salloc wait, and print what Slurm says of the partition
+    # srun and salloc that have to wait print what Slurm says of the partition.
+    if "script" not in request and "req_nodes" not in admission.fields:
         reply["user_msg"] = waits_in_the_gate(admission.fields["partition"])
     return wire.encode(reply)
 
