@@ -281,7 +281,8 @@ class _Serving:
 
     def answer(self, body: bytes) -> bytes:
         """The reply's frame to a request's body. Raises WireError."""
-        now, interactive = time.monotonic(), b"&script=" not in body
+        now = time.monotonic()
+        interactive = b"&op=admit&" in body and b"&script=" not in body
         if interactive and (reply := self._answer_at_once(body, now)):
             self.notice.placed()
             return reply

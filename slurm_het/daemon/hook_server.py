@@ -52,9 +52,8 @@ def answer(body: bytes, admit: Admit, keep_ms: int = 0, tell: Tell = "problems")
         said = {"user_msg": "\n".join(lines)} if lines else {}
         return wire.encode(reply | {"action": "pass", "why": str(admission.why)[:MAX_WHY]} | said)
     reply |= {"action": "admit", "why": admission.why[:MAX_WHY], **admission.fields}
-    if (
-        "script" not in request and "req_nodes" not in admission.fields
-    ):  # srun and salloc wait, and print what Slurm says of the partition
+    # srun and salloc that have to wait print what Slurm says of the partition.
+    if "script" not in request and "req_nodes" not in admission.fields:
         lines.append(waits_in_the_gate(admission.fields["partition"]))
     if lines:
         reply["user_msg"] = "\n".join(lines)

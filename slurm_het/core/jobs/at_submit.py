@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from slurm_het.core.jobs.admission import Admitted
-from slurm_het.core.jobs.request import MAX_DIGITS
+from slurm_het.core.jobs.request import MAX_DIGITS, TIME_LIMIT, number_of
 from slurm_het.core.model import Job
 
 NOT_SIMPLE = ("script", "reservation", "array_inx", "unlike")
@@ -16,12 +16,10 @@ EXCLUSIVE, OVERSUBSCRIBE = "0", "1"
 """What the hook tells as `shared`; 2 is --exclusive=user, and so on."""
 
 
-def record_of(
-    sent: Mapping[str, str], made: Admitted, number: int, minutes: int | None
-) -> Job | None:
+def record_of(sent: Mapping[str, str], made: Admitted, number: int) -> Job | None:
     """The record of an interactive job that is to wait in the intake; None if it is not simple.
 
-    `number` stands for the job's id, `minutes` is the time limit if it names none.
+    `number` stands for the job's id.
     """
     if any(sent.get(name) for name in NOT_SIMPLE):
         return None
@@ -54,14 +52,13 @@ def record_of(
         memory_per_cpu_mib=per_cpu or None,
         memory_per_gpu_mib=per_gpu or None,
         exclusive=sent.get("shared") == EXCLUSIVE,
-        time_limit_minutes=_amount(sent, "time_limit") or minutes,
+        time_limit_minutes=_amount(sent, TIME_LIMIT) or None,
         admin_comment=now["admin_comment"],
     )
 
 
 def _amount(sent: Mapping[str, str], name: str, default: int = 0) -> int:
-    text = sent.get(name, "")
-    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else default
+    return number_of(sent.get(name, ""), default)
 
 
 def _each_gpu(sent: Mapping[str, str], name: str) -> int:

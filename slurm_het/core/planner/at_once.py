@@ -137,8 +137,7 @@ class AtOnce:
 
     def _task(self, sent: Mapping[str, str], made: Admitted, openings: Openings) -> Task | None:
         self._number -= 1  # no job of Slurm's has such an id
-        limits = [partition.default_minutes or 0 for partition in openings.partitions]
-        job = record_of(sent, made, self._number, max(limits) if all(limits) else None)
+        job = record_of(sent, made, self._number)
         if job is None:
             return None
         # What exists decides over the pools, and how large a node is over the number of nodes.
