@@ -52,7 +52,7 @@ def why(cluster: Cluster, key: str, user: str = ANN) -> list[str]:
 
 WHAT = [
     "  classified: training; vendors nvidia; types any; memory per device any",
-    "    because vendors nvidia: rule nvidia, line 2 has 'module:cuda'",
+    "    because vendors nvidia: line 2 loads cuda",
     "    because training: the site's default_scenario",
 ]
 ASKED = "  asked for: tres_per_node=gpu:1"
