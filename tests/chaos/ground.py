@@ -15,9 +15,9 @@ WRAPPER = """#!/bin/sh
 # Slurm's {name}; it fails as the file `faults` beside it says: a line `what how`.
 real={path}
 what={name}
-case "$*" in
-  update*JobId=*) what=update ;;
-  update*PartitionName=*) what=gate ;;
+case "$#$*" in
+  0) what=update ;;  # of a job: told on stdin
+  *update*PartitionName=*) what=gate ;;
   *show*) [ "$what" = squeue ] || what=show ;;
 esac
 how=$(sed -n "s/^$what //p" {base}/faults 2>/dev/null)
