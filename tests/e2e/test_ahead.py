@@ -20,7 +20,7 @@ def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
 
     def stream() -> None:
         while not stop.is_set() and len(small) < 160:
-            small.append(cluster.sbatch("--gres=gpu:2", "-t", "1", script="echo dtk; sleep 12"))
+            small.append(cluster.sbatch("--gres=gpu:2", "-t", "1", script="module load dtk; sleep 12"))
             stop.wait(0.7)  # so they end one by one, too
 
     def running() -> int:
@@ -31,7 +31,7 @@ def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
     try:
         cluster.wait("the pool is full", lambda: running() == 8)
         before = len(small)
-        key = cluster.sbatch("--gres=gpu:8", "-t", "1", script="echo dtk; torchrun; sleep 3")
+        key = cluster.sbatch("--gres=gpu:8", "-t", "1", script="module load dtk; torchrun; sleep 3")
         cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(key), job=key)
         record = cluster.wait_started(key)
         assert len(small) > before, "small jobs kept coming"
@@ -46,12 +46,12 @@ def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
 
 def test_what_ends_in_time_fills_the_gap(cluster: Cluster) -> None:
     """A reserved node is not left idle for tasks that end before it is needed."""
-    blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "30", script="echo dtk; sleep 300")
+    blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "30", script="module load dtk; sleep 300")
     cluster.wait_state(blocker, "RUNNING")
-    big = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "5", script="echo dtk; sleep 1")
+    big = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "5", script="module load dtk; sleep 1")
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big))
-    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="echo dtk; sleep 1")
-    in_time = cluster.sbatch("--gres=gpu:1", "-t", "5", script="echo dtk; sleep 1")
+    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="module load dtk; sleep 1")
+    in_time = cluster.sbatch("--gres=gpu:1", "-t", "5", script="module load dtk; sleep 1")
     cluster.wait_started(in_time)
     assert cluster.job(late)["JobState"] == "PENDING"
     kept = f"kept for job {big} until"
@@ -63,13 +63,13 @@ def test_what_ends_in_time_fills_the_gap(cluster: Cluster) -> None:
 
 def test_nothing_that_outlasts_the_wait_goes_beside_it(cluster: Cluster) -> None:
     """Two cards of the node would be spare, but Slurm's backfill keeps the whole node free."""
-    full = cluster.sbatch("--gres=gpu:8", "-t", "60", script="echo dtk; sleep 300")
-    ending = cluster.sbatch("--gres=gpu:4", "-t", "4", script="echo dtk; sleep 300")
+    full = cluster.sbatch("--gres=gpu:8", "-t", "60", script="module load dtk; sleep 300")
+    ending = cluster.sbatch("--gres=gpu:4", "-t", "4", script="module load dtk; sleep 300")
     for key in (full, ending):
         cluster.wait_state(key, "RUNNING")
-    big = cluster.sbatch("--gres=gpu:6", "-t", "5", script="echo dtk; sleep 1")
+    big = cluster.sbatch("--gres=gpu:6", "-t", "5", script="module load dtk; sleep 1")
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big))
-    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="echo dtk; sleep 1")
+    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="module load dtk; sleep 1")
     kept = f"kept for job {big} until"
     cluster.wait("it is kept off", lambda: kept in cluster.tool("squeue", "-j", late))
     cluster.ok("scancel", ending)
@@ -99,15 +99,15 @@ def test_a_node_is_kept_free_of_shares_for_a_whole_device(cluster: Cluster) -> N
 @pytest.mark.parametrize("how", ["hold", "Dependency"])
 def test_a_pin_that_cannot_start_gives_its_nodes_back(cluster: Cluster, how: str) -> None:
     """Its owner may hold it, or have it wait for another job: nobody else is to wait for that."""
-    blocker = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "30", script="echo dtk; sleep 300")
+    blocker = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "30", script="module load dtk; sleep 300")
     cluster.wait_state(blocker, "RUNNING")
-    pinned = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "60", script="echo dtk; sleep 1")
+    pinned = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "60", script="module load dtk; sleep 1")
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(pinned))
     if how == "hold":
         cluster.ok("scontrol", "hold", pinned)
     else:
         cluster.ok("scontrol", "update", f"JobId={pinned}", f"Dependency=after:{blocker}+600")
-    other = cluster.sbatch("--gres=gpu:8", "-t", "60", script="echo dtk; sleep 1")
+    other = cluster.sbatch("--gres=gpu:8", "-t", "60", script="module load dtk; sleep 1")
     cluster.ok("scancel", blocker)
     cluster.wait_started(other)
     assert "returned" in cluster.outcomes(pinned)
@@ -120,13 +120,13 @@ def test_a_pin_that_cannot_start_gives_its_nodes_back(cluster: Cluster, how: str
 def test_a_reservation_moves_away_from_a_node_that_is_drained(cluster: Cluster) -> None:
     """It is dropped at the next look, in Slurm's record too, and made elsewhere."""
     for minutes in ("4", "30"):
-        blocker = cluster.sbatch("--gres=gpu:8", "-t", minutes, script="echo dtk; sleep 300")
+        blocker = cluster.sbatch("--gres=gpu:8", "-t", minutes, script="module load dtk; sleep 300")
         cluster.wait_state(blocker, "RUNNING")
-    big = cluster.sbatch("--gres=gpu:8", "-t", "5", script="echo dtk; sleep 1")
+    big = cluster.sbatch("--gres=gpu:8", "-t", "5", script="module load dtk; sleep 1")
     cluster.wait("it is pinned ahead", lambda: cluster.job(big)["ReqNodeList"] != "(null)", job=big)
     first = cluster.job(big)["ReqNodeList"]
     (other,) = {"dcu1", "dcu2"} - {first}
-    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="echo dtk; sleep 1")
+    late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="module load dtk; sleep 1")
     cluster.ok("scontrol", "update", f"NodeName={first}", "State=DRAIN", "Reason=test")
     try:
         row = cluster.tool("squeue", "-j", f"{big},{late}")
@@ -143,12 +143,12 @@ def test_a_reservation_moves_away_from_a_node_that_is_drained(cluster: Cluster) 
 
 def test_who_can_never_start_stops_no_reservation(cluster: Cluster) -> None:
     """Not while a job without a limit has one of the two nodes that it needs."""
-    blocker = cluster.sbatch("--gres=gpu:8", "-t", "30", script="echo dtk; sleep 300")
+    blocker = cluster.sbatch("--gres=gpu:8", "-t", "30", script="module load dtk; sleep 300")
     cluster.wait_state(blocker, "RUNNING")
-    forever = cluster.sbatch("--gres=gpu:8", "-t", "INFINITE", script="echo dtk; sleep 300")
+    forever = cluster.sbatch("--gres=gpu:8", "-t", "INFINITE", script="module load dtk; sleep 300")
     cluster.wait_state(forever, "RUNNING")
-    two = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "5", script="echo dtk; sleep 1")
-    big = cluster.sbatch("--gres=gpu:8", "-t", "5", script="echo dtk; sleep 1")
+    two = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "5", script="module load dtk; sleep 1")
+    big = cluster.sbatch("--gres=gpu:8", "-t", "5", script="module load dtk; sleep 1")
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big), job=big)
     assert cluster.outcomes(two) == []
     assert cluster.job(big)["ReqNodeList"] == cluster.job(blocker)["NodeList"]
@@ -158,12 +158,12 @@ def test_who_can_never_start_stops_no_reservation(cluster: Cluster) -> None:
 def test_a_reservation_gives_way_to_a_job_of_higher_priority(cluster: Cluster) -> None:
     """Plain Slurm makes its reservations anew each time, in the order of the day."""
     for minutes in ("4", "30"):
-        blocker = cluster.sbatch("--gres=gpu:8", "-t", minutes, script="echo dtk; sleep 300")
+        blocker = cluster.sbatch("--gres=gpu:8", "-t", minutes, script="module load dtk; sleep 300")
         cluster.wait_state(blocker, "RUNNING")
-    low = cluster.sbatch("--gres=gpu:8", "-t", "60", "--nice=100", script="echo dtk; sleep 1")
+    low = cluster.sbatch("--gres=gpu:8", "-t", "60", "--nice=100", script="module load dtk; sleep 1")
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(low), job=low)
     first = cluster.job(low)["ReqNodeList"]
-    high = cluster.sbatch("--gres=gpu:8", "-t", "60", script="echo dtk; sleep 1")
+    high = cluster.sbatch("--gres=gpu:8", "-t", "60", script="module load dtk; sleep 1")
     cluster.wait("it has its place", lambda: cluster.job(high)["ReqNodeList"] == first, job=high)
     assert cluster.job(low)["ReqNodeList"] == "(null)"
     assert cluster.outcomes(low) == ["reserved", "returned"]
@@ -172,7 +172,7 @@ def test_a_reservation_gives_way_to_a_job_of_higher_priority(cluster: Cluster) -
 def test_a_job_past_its_end_holds_no_reservation_up(cluster: Cluster) -> None:
     """Slurm looks for such jobs twice a minute, and gives them 30 s more (KillWait)."""
     late, forever = (
-        cluster.sbatch("--gres=gpu:8", "-t", limit, script="echo dtk; trap '' TERM; sleep 300")
+        cluster.sbatch("--gres=gpu:8", "-t", limit, script="module load dtk; trap '' TERM; sleep 300")
         for limit in ("10", "INFINITE")
     )
     for key in (late, forever):
@@ -184,7 +184,7 @@ def test_a_job_past_its_end_holds_no_reservation_up(cluster: Cluster) -> None:
         return job.state == "RUNNING" and job.end_time < time.time()
 
     cluster.wait("its end is past", over, job=late)
-    big = cluster.sbatch("--gres=gpu:8", "-t", "5", script="echo dtk; sleep 1")
+    big = cluster.sbatch("--gres=gpu:8", "-t", "5", script="module load dtk; sleep 1")
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big), 5, job=big)
     assert cluster.job(big)["ReqNodeList"] == cluster.job(late)["NodeList"]
     cluster.ok("scancel", "--full", "-s", "KILL", late)
