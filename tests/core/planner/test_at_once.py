@@ -55,7 +55,7 @@ def test_on_an_idle_cluster_it_gets_a_pool_and_a_node() -> None:
     job = Job(1, admin_comment=fields["admin_comment"])
     mark = mark_of_sent(job, "at once")
     assert mark is not None
-    assert mark.original == {"tres_per_node": "gpu:1"}
+    assert mark.original == {"tres_per_node": "gpu:1", "time_limit": ""}
     assert "did not wait in the gate" in mark.classification.evidence[-1]
 
 
