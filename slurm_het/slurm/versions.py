@@ -115,7 +115,8 @@ class SlurmVersion:
     def submit_rules(self, enforces: str) -> SubmitRules:
         """By what slurmctld goes at submit; `enforces` is EnforcePartLimits of its configuration.
 
-        26.05 accepts `-N1 --gpus=9` where nodes have eight devices; 22.05 and 24.11 refuse it.
+        26.05 accepts `-N1 --gpus=9` where nodes have eight devices; 22.05 and 24.11 refuse it, and
+        all refuse `-N2 --gpus=17`.
         """
         return SubmitRules(enforces.upper(), bounds_gpus=self.tuple <= (24, 11))
 

@@ -259,7 +259,7 @@ def _not_together(
     if size.nodes > nodes:
         return NotSoMany(f"{size.nodes} such nodes", f"{nodes} of them", within)
     for item in size.devices.job:
-        most = size.nodes_max if capacity.rules.bounds_gpus else 0
+        most = size.nodes_max if capacity.rules.bounds_gpus or size.nodes_max > 1 else 0
         total = _total(((_count(kind, item), len(kind.names)) for kind in able), most)
         if total < item.count:
             on = f" on {most} nodes" if most else ""

@@ -148,10 +148,12 @@ def test_without_a_capacity_nothing_is_refused(sent: dict[str, str]) -> None:
     assert said(sent, UNKNOWN) == ""
 
 
-def test_26_05_lets_gpus_of_more_nodes_than_allowed_wait() -> None:
+def test_26_05_lets_more_gpus_than_one_node_has_wait() -> None:
     job = {"tres_per_job": "gpu:9", "max_nodes": "1"}
     assert said(job, capacity())
     assert not said(job, capacity(bounds_gpus=False))
+    two = {"tres_per_job": "gpu:17", "max_nodes": "2"}
+    assert said(two, capacity(bounds_gpus=False))
 
 
 def test_a_future_node_counts() -> None:
