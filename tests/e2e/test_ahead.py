@@ -20,7 +20,9 @@ def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
 
     def stream() -> None:
         while not stop.is_set() and len(small) < 160:
-            small.append(cluster.sbatch("--gres=gpu:2", "-t", "1", script="module load dtk; sleep 12"))
+            small.append(
+                cluster.sbatch("--gres=gpu:2", "-t", "1", script="module load dtk; sleep 12")
+            )
             stop.wait(0.7)  # so they end one by one, too
 
     def running() -> int:
@@ -160,7 +162,9 @@ def test_a_reservation_gives_way_to_a_job_of_higher_priority(cluster: Cluster) -
     for minutes in ("4", "30"):
         blocker = cluster.sbatch("--gres=gpu:8", "-t", minutes, script="module load dtk; sleep 300")
         cluster.wait_state(blocker, "RUNNING")
-    low = cluster.sbatch("--gres=gpu:8", "-t", "60", "--nice=100", script="module load dtk; sleep 1")
+    low = cluster.sbatch(
+        "--gres=gpu:8", "-t", "60", "--nice=100", script="module load dtk; sleep 1"
+    )
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(low), job=low)
     first = cluster.job(low)["ReqNodeList"]
     high = cluster.sbatch("--gres=gpu:8", "-t", "60", script="module load dtk; sleep 1")
@@ -172,7 +176,9 @@ def test_a_reservation_gives_way_to_a_job_of_higher_priority(cluster: Cluster) -
 def test_a_job_past_its_end_holds_no_reservation_up(cluster: Cluster) -> None:
     """Slurm looks for such jobs twice a minute, and gives them 30 s more (KillWait)."""
     late, forever = (
-        cluster.sbatch("--gres=gpu:8", "-t", limit, script="module load dtk; trap '' TERM; sleep 300")
+        cluster.sbatch(
+            "--gres=gpu:8", "-t", limit, script="module load dtk; trap '' TERM; sleep 300"
+        )
         for limit in ("10", "INFINITE")
     )
     for key in (late, forever):
