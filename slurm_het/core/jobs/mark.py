@@ -96,7 +96,7 @@ def decode_comment(text: str) -> Mark | None:
 def mark_of_sent(job: Job, sent: Sent) -> Mark | None:
     """The mark of a job that was sent into a pool that way; None of all others."""
     # Most are not worth reading.
-    mark = decode_comment(job.admin_comment) if f'"sent":"{sent}"' in job.admin_comment else None
+    mark = decode_comment(job.admin_comment) if '"sent":' in job.admin_comment else None
     return mark if mark and mark.sent == sent else None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from slurm_het.core.jobs.mark import without_blanks
 from slurm_het.core.model import Job, Partition, Placement, Snapshot
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Observed, Prepared, observe, prepare
@@ -57,7 +58,10 @@ def in_line(job: Job) -> Job:
     assert set(fields) == {"Partition", "AdminComment"}
     partition = fields["Partition"]
     return replace(
-        job, partition=partition, admin_comment=fields["AdminComment"], reason="Resources"
+        job,
+        partition=partition,
+        admin_comment=without_blanks(fields["AdminComment"]),
+        reason="Resources",
     )
 
 
