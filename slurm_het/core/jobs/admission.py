@@ -7,7 +7,7 @@ open. What is written into it at its release: planner/updates.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -187,6 +187,9 @@ def _where(
     request: JobRequest, policy: Policy, inventory: Inventory, holds: Holds
 ) -> Passed | tuple[Classification, frozenset[str], tuple[Pool, ...]]:
     """What a job is, and the device types and pools for it."""
+    most = max((there.memory_gib for there in inventory.types.values()), default=0)
+    if any(share > most for share in _shares(request, policy)):
+        return Passed(NoFittingDevice((f"a share of more than {most} GiB",)))
     what = classify(request, policy, inventory)
     types, pools = _fitting(request, what, policy, inventory)
     if not pools and (largest := _too_much_memory(what, policy, inventory)):
@@ -225,6 +228,13 @@ def _too_much_memory(what: Classification, policy: Policy, inventory: Inventory)
     return (
         f"{asked}, but the largest that it may use ({largest}) has {has} GiB: it counts as not said"
     )
+
+
+def _shares(request: JobRequest, policy: Policy) -> Iterator[int]:
+    """The shares of devices that it asks for, GiB."""
+    for item in request.gres.all():
+        if (known := policy.gres.get(item.name)) and known.shared:
+            yield item.count
 
 
 def _fitting(
