@@ -39,7 +39,7 @@ def what_lines(
     asked = kept.original if kept else history.asked
     if asked is None:
         return [*lines, "  the hook did not see this job (passed through, or hetd was down)"]
-    words = " ".join(f"{key}={value}" for key, value in asked.items())
+    words = " ".join(f"{key}={value}" for key, value in asked.items() if value)
     now = f"; features now {features}" if features else ""
     return [*lines, f"  asked for: {words or '(nothing but devices)'}{now}"]
 

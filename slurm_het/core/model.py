@@ -256,6 +256,7 @@ class Classification:
     evidence: tuple[str, ...] = ()
     job_class: str = ""
     problems: tuple[str, ...] = ()
+    named: bool = False  # whether its user named vendors or types; not kept either
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,7 @@ def _where(
     if not pools:
         return Passed(NoFittingDevice(what.evidence), what.problems)
     able = tuple(p for p in pools if holds(p.partition, types))
-    if not able:
+    if not able and not what.named:
         remark = f"nothing else could hold it than what is no {'|'.join(what.vendors) or 'fit'}"
         what = replace(what, vendors=(), types=(), evidence=(*what.evidence, remark))
         types, pools = _fitting(request, what, policy, inventory)

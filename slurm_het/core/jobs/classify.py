@@ -36,6 +36,7 @@ class _Draft:
     share: bool = False
     evidence: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    named: bool = False
     any_vendor: bool = False
     job_class: str = ""
 
@@ -75,6 +76,7 @@ def classify(
         _from_gres(draft, item, policy)
     _from_partitions(draft, request, policy)
     _from_directives(draft, request, policy)
+    draft.named = bool(draft.vendors or draft.types)
     _from_rules(draft, request, policy)
     _from_signs(draft, request, policy)
     _from_constraint(draft, request, meant)
@@ -91,6 +93,7 @@ def classify(
         evidence=tuple(draft.evidence),
         job_class=draft.job_class,
         problems=tuple(draft.problems),
+        named=draft.named,
     )
 
 

@@ -178,7 +178,7 @@ def _unable(
     within = "" if partition == policy.intake_partition else partition
     kinds = [k for k in capacity.kinds if partition in k.partitions]
     if types is not None:
-        kinds = [k for k in kinds if types & k.types]
+        kinds = [_by_any_name(k, size) for k in kinds if types & k.types]
     if size.excluded:
         kept = (
             replace(k, names=tuple(n for n in k.names if n not in size.excluded)) for k in kinds
@@ -199,6 +199,15 @@ def _unable(
         if not able:
             return _no_node(ask, allowed, before, within, policy)
     return _not_together(size, able, within, capacity)
+
+
+def _by_any_name(kind: NodeKind, size: JobSize) -> NodeKind:
+    """The kind as we ask for its devices: where no type is named, by the name that they have."""
+    asked = {item.name for item in size.devices.all() if not item.type}
+    own = {text.partition(":")[0] for text, _ in kind.devices}
+    others = ((text.partition(":")[2], count) for text, count in kind.devices)
+    more = tuple((f"{n}:{t}", count) for t, count in others for n in asked - own)
+    return replace(kind, devices=(*kind.devices, *more))
 
 
 def _no_node(

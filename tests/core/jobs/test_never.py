@@ -9,7 +9,10 @@ import pytest
 from slurm_het.core.capacity import UNKNOWN, Capacity, SubmitRules
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, admit_message
+from slurm_het.core.jobs.never import holder
+from slurm_het.core.jobs.request import from_message
 from slurm_het.core.model import NodeRecord, Partition, Snapshot
+from slurm_het.core.policy import GresName
 from slurm_het.core.reasons import NoPoolHolds
 from tests.support.world import inventory, policy
 
@@ -175,3 +178,26 @@ def test_what_only_others_could_hold_goes_to_them_whatever_its_script_says() -> 
 def test_what_only_several_pools_hold_together_stays_as_it_is() -> None:
     sent = {"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20", "partition": ACCEL}
     assert admit_message(sent, policy(), inventory(), capacity()) == Passed(NoPoolHolds())
+
+
+@pytest.mark.parametrize(
+    ("script", "passes"), [("#HET vendors=amd", True), ("module load rocm", False)]
+)
+def test_what_a_script_shows_gives_way_to_what_can_hold_the_job_but_no_word_of_its_user(
+    script: str, passes: bool
+) -> None:
+    """A job is not sent to devices that its user has excluded: plain Slurm has it then."""
+    sent = {"tres_per_node": "gpu:8", "min_nodes": "2", "partition": ACCEL, "script": script}
+    verdict = admit_message(sent, policy(), inventory(), capacity())
+    assert isinstance(verdict, Passed) == passes
+
+
+def test_devices_of_another_gres_name_count_for_a_request_without_a_type() -> None:
+    """`gpu:2` of a job for Ascend becomes npu:910b:2 where that is what its cards are called."""
+    npus = replace(NODES[0], name="n1", gres="npu:910b:4", partitions=(ACCEL, "train-ascend"))
+    names = replace(policy(), gres=policy().gres | {"npu": GresName(vendors=("ascend",))})
+    known = capacity_of(Snapshot(0.0, (), (*NODES, npus), PARTITIONS), names)
+    for count, holds in ((2, True), (5, False)):
+        sent = {"tres_per_node": f"gpu:{count}", "partition": ACCEL}
+        can = holder(sent, from_message(sent), known, names)
+        assert can("train-ascend", frozenset({"910b"})) == holds
