@@ -45,15 +45,15 @@ def stage(cluster: Cluster) -> dict[str, str]:
     ending = cluster.sbatch(
         "--gres=gpu:4", script=f"{CUDA}trap '' TERM\nsleep 300 & wait; sleep 300"
     )
-    full = cluster.sbatch("--gres=gpu:8", "-t", "30", script="echo rocm-smi\ntorchrun\nsleep 300")
+    full = cluster.sbatch("--gres=gpu:8", "-t", "30", script="module load rocm\ntorchrun\nsleep 300")
     for key in (moved, ending, full):
         cluster.wait_state(key, "RUNNING")
         cluster.wait("hetd saw it start", partial(_started, cluster, key))
     # Held, so that the hook classifies them and hetd plans none of them yet.
     blocked = cluster.sbatch("-H", "--gres=gpu:8", "-N2", script=CUDA)
-    later = cluster.sbatch("-H", "--gres=gpu:8", "-N2", script="echo rocm-smi\ntorchrun")
+    later = cluster.sbatch("-H", "--gres=gpu:8", "-N2", script="module load rocm\ntorchrun")
     more = [
-        cluster.sbatch("-H", "--gres=gpu:1", "-t", "5", script="echo rocm-smi\ntorchrun")
+        cluster.sbatch("-H", "--gres=gpu:1", "-t", "5", script="module load rocm\ntorchrun")
         for _ in range(WINDOW + 2)
     ]
     cluster.tool("admin", "bypass", "on")
