@@ -45,7 +45,7 @@ class Asks:
             if isinstance(admission, Passed):
                 raise HetError(f"job {key} is left as it is: {admission.why}")
             what = admission.classification
-            if wrong := [p for p in what.problems if p.startswith("slurm-het ask: ")]:
+            if wrong := [p for p in what.problems if "slurm-het ask" in p]:
                 raise HetError(wrong[0].removeprefix("slurm-het ask: "), "nothing is changed")
             fields = self._fields(job, admission.fields, snapshot)
             await self._take_back(job)

@@ -36,7 +36,7 @@ def test_a_queued_job_goes_where_its_user_says_now(it: Cluster) -> None:
     for user, words, told in (
         (ANN, "vendors=nvdia", "did you mean nvidia?"),
         (ANN, "fast", "no key=value"),
-        (ANN, "memory=900G", "no pool has a device"),
+        (ANN, "memory=900G", "the largest that it may use"),
         (BOB, "vendors=amd", "you have no job"),
     ):
         code, text = ask(it, key, words, user=user)

@@ -45,7 +45,9 @@ def stage(cluster: Cluster) -> dict[str, str]:
     ending = cluster.sbatch(
         "--gres=gpu:4", script=f"{CUDA}trap '' TERM\nsleep 300 & wait; sleep 300"
     )
-    full = cluster.sbatch("--gres=gpu:8", "-t", "30", script="module load rocm\ntorchrun\nsleep 300")
+    full = cluster.sbatch(
+        "--gres=gpu:8", "-t", "30", script="module load rocm\ntorchrun\nsleep 300"
+    )
     for key in (moved, ending, full):
         cluster.wait_state(key, "RUNNING")
         cluster.wait("hetd saw it start", partial(_started, cluster, key))
