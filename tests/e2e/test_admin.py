@@ -64,7 +64,7 @@ def test_why_tells_the_whole_story(cluster: Cluster) -> None:
     for part in (
         "training",
         "vendors amd",
-        "module:rocm",
+        "loads rocm",
         "planned: train-amd",
         "weight",
         "started",
