@@ -95,7 +95,8 @@ def _of_a_type(node: NodeRecord, policy: Policy) -> Iterator[Complaint]:
         known = policy.types.get(name)
         if known is None:
             yield (
-                f"type {name!r} is not known",
+                f"type {name!r} is not known: it is taken for its pool's vendor's, and jobs that"
+                " ask for memory do not get it",
                 "describe it under types: (vendor, memory_gib) in het.yaml", False,
             )  # fmt: skip
             continue
