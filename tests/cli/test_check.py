@@ -309,7 +309,8 @@ def test_what_is_right_in_another_way(case: str) -> None:
 def test_nodes_with_the_same_mistake_are_said_once() -> None:
     site = node("nv2", gres="gpu:zzz:8")(node("nv1", gres="gpu:zzz:8")(right()))
     assert [t for t in told(findings(site)) if "zzz" in t] == [
-        "node nv[1-2]: type 'zzz' is not known"
+        "node nv[1-2]: type 'zzz' is not known: it is taken for its pool's vendor's, and jobs that"
+        " ask for memory do not get it"
     ]
 
 
