@@ -46,8 +46,12 @@ def meant_by(features: str, inventory: Inventory | None, policy: Policy) -> Mean
         return _by_name(features, policy)
     kinds = inventory.kinds
     allowed = frozenset().union(*(types for have, types in kinds.items() if wanted.allows(have)))
-    if not allowed:
-        return Meant()  # Slurm knows what to say of it
+    if not allowed:  # Slurm refuses it, unless nodes get these features later: by its words alone
+        vendors = {
+            known.vendor for known in map(policy.types.get, _NAME.findall(features)) if known
+        }
+        words = min((_memory_of(e, ()) for e in wanted.alternatives), default=0)
+        return Meant(frozenset(vendors), words)
     sizes = {d.memory_gib for d in inventory.devices() if d.type in allowed}
     memory = min((_memory_of(e, sizes) for e in wanted.alternatives), default=0)
     vendors = {v for v, types in inventory.vendors.items() if types & allowed}

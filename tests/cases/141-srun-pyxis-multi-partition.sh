@@ -1,0 +1,1 @@
+#CMD-ONLY: srun -K --job-name=pretrain --partition=A100-80GB,H100,H200,RTXA6000 --gpus=1 --cpus-per-task=8 --mem=200G --container-image=/enroot/nvcr.io_nvidia_pytorch_23.07-py3.sqsh --container-workdir=/work --container-mounts=/ds:/ds --export="NCCL_SOCKET_IFNAME=bond,NCCL_IB_HCA=mlx5" python cluster_pretraining.py
