@@ -84,7 +84,7 @@ def test_a_node_is_kept_free_of_shares_for_a_whole_device(cluster: Cluster) -> N
     """Both nodes of the pool have sharers: the next shares keep off one until the card is taken."""
     if not parse_version(cluster.ok("scontrol", "--version")).forgets_sharers:
         pytest.skip("this Slurm gives out whole devices beside sharers")
-    script = "#HET scenario=inference\necho neuware; python infer.py; sleep {}"
+    script = "#HET scenario=inference\nmodule load neuware; python infer.py; sleep {}"
     for node in ("mlu1", "mlu2"):
         sharer = cluster.sbatch("--gres=shard:8", "-x", node, script=script.format(300))
         cluster.wait_state(sharer, "RUNNING")
