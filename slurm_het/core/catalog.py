@@ -78,15 +78,18 @@ class Catalog(Mapping[str, DeviceType]):
     def _built(self, name: str) -> DeviceType | None:
         """The type that a name is built from: its model, its memory, its share of a MIG device."""
         own = _DEVICE_OF_ITS_OWN.fullmatch(name)
-        if own and own.group(1) in self:
+        if own and own.group(1) in self and not _MEMORY.fullmatch(name.rpartition("_")[2]):
             return None  # of that one the model is asked for: model_of
         slice_ = _SLICE.search(name.lower())
         parts = [p for p in _BETWEEN.split(_SLICE.sub("", name.lower())) if p]
         model, others = self._model(parts)
         if slice_ is None:
-            memory = [int(m.group(1)) for m in map(_MEMORY.fullmatch, others) if m]
-            gib = memory[0] if memory else (model.memory_gib if model else 0)
-            return replace(model, name=name, memory_gib=gib, also=()) if model else None
+            said = [int(m.group(1) or m.group(2)) for m in map(_MEMORY.fullmatch, others) if m]
+            if model is None:
+                return None
+            # No variant has more than three times the least: gh200_480gb tells its CPU's memory.
+            gib = said[0] if said and said[0] <= 3 * model.memory_gib else model.memory_gib
+            return replace(model, name=name, memory_gib=gib, also=())
         sevenths, gib = int(slice_.group(1)), max(1, int(slice_.group(2)))
         whole = model or DeviceType(name, "nvidia", 7 * gib)
         return replace(
@@ -106,7 +109,7 @@ class Catalog(Mapping[str, DeviceType]):
 
 # A slice of NVIDIA's MIG: sevenths of the compute, GiB of memory (MIG User Guide, "MIG profiles").
 _SLICE = re.compile(r"(?<![a-z0-9])([1-7])g\.(\d{1,4})gb(?:\+\S+|\.me)?")
-_MEMORY = re.compile(r"(\d{2,3})(?:gb?)?")
+_MEMORY = re.compile(r"(\d{1,3})gb?|(16|24|32|40|48|64|80)")  # without a unit only usual sizes
 _BRAND = re.compile(r"\A(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|huawei|ascend)+")
 _BETWEEN = re.compile(r"[^a-z0-9]+")
 _DEVICE_OF_ITS_OWN = re.compile(r"(.+)_\d+")

@@ -24,7 +24,9 @@ TYPES = parse_config(
         ("nvidia_geforce_rtx_2080_ti", "nvidia", 11), ("titanxpascal", "nvidia", 12),
         ("quadro_rtx_6000", "nvidia", 24), ("nvidia_rtx_a6000", "nvidia", 48),
         ("nvidia_rtx_6000_ada_generation", "nvidia", 48), ("gtx1080ti", "nvidia", 11),
-        ("nvidia_gh200_120gb", "nvidia", 120), ("amd_instinct_mi210", "amd", 64),
+        ("nvidia_gh200_144g_hbm3e", "nvidia", 144), ("nvidia_gh200_480gb", "nvidia", 96),
+        ("nvidia_a100-pg509-200", "nvidia", 40), ("v100_16", "nvidia", 16),
+        ("amd_instinct_mi210", "amd", 64),
         ("mi300a", "amd", 128), ("HL-225", "habana", 96), ("pvc", "intel", 64),
         # Slices: the memory is the name's, also where it does not tell the model.
         ("1g.10gb", "nvidia", 10), ("a100_1g.5gb", "nvidia", 5),

@@ -78,7 +78,7 @@ def classify(
     _from_directives(draft, request, policy)
     draft.named = bool(draft.vendors or draft.types)
     _from_rules(draft, request, policy)
-    _from_signs(draft, request, policy)
+    _from_signs(draft, request, policy, inventory)
     _from_constraint(draft, request, meant)
     _memory_hints(draft, request, meant, policy)
     _from_shape(draft, request, policy)
@@ -303,8 +303,10 @@ def _match(rule: Rule, request: JobRequest) -> str:
     return ", ".join(why) if len(why) > 1 else ""
 
 
-def _from_signs(draft: _Draft, request: JobRequest, policy: Policy) -> None:
-    weighed = weigh(request.script, policy.signs)
+def _from_signs(
+    draft: _Draft, request: JobRequest, policy: Policy, inventory: Inventory | None
+) -> None:
+    weighed = weigh(request.script, policy.signs, inventory.vendors if inventory else ())
     draft.set_scenario(weighed.scenario, str(weighed.scenario_by))
     if not draft.vendors and not draft.any_vendor and weighed.vendors:
         draft.set_vendors(weighed.vendors, str(weighed.vendors_by))

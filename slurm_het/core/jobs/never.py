@@ -92,7 +92,8 @@ def size_of_message(sent: Mapping[str, str], request: JobRequest, policy: Policy
         memory_mib=told("pn_min_memory"),
         memory_per_cpu_mib=told("min_mem_per_cpu"),
         memory_per_device_mib=_per_device(sent.get("mem_per_tres", "")),
-        minutes=told("time_limit"),
+        # A QOS may lift a partition's MaxTime (PartitionTimeLimit); with --time-min that must fit.
+        minutes=0 if sent.get("qos") else told("time_min") or told("time_limit"),
         threads=told("threads_per_core"),
         excluded=_names(sent.get("exc_nodes", "")),
         named=_names(sent.get("req_nodes", "")),

@@ -7,6 +7,7 @@ the software of several vendors reads. The table is data/signs.yaml and the site
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from slurm_het.core.jobs.launched import Shown, shown_by
@@ -51,9 +52,15 @@ class Weighed(NamedTuple):
     scenario_by: Found | None
 
 
-def weigh(script: Script, table: SignTable) -> Weighed:
-    """Find the signs in a script and weigh them."""
+def weigh(script: Script, table: SignTable, here: Collection[str] = ()) -> Weighed:
+    """Find the signs in a script and weigh them.
+
+    Of vendors alone that are not `here` (none named: all are) a sign says nothing: it is of another
+    program with the same name, or of a script that runs elsewhere too.
+    """
     found = find(script, table)
+    if here:
+        found = [f for f in found if not f.sign.vendors or not set(here).isdisjoint(f.sign.vendors)]
     strongest = _strongest([f for f in found if f.sign.vendors])
     over = {vendor for f in strongest for vendor in f.sign.over}
     deciding = [f for f in strongest if not over.issuperset(f.sign.vendors)] or strongest

@@ -162,7 +162,13 @@ def line_fields(task: Task, job: Job) -> dict[str, str]:
     """The update that puts a gated job into Slurm's line; none if it has no mark of ours."""
     mark = decode_comment(job.admin_comment)
     comment = mark and encode_comment(mark.classification, mark.original, "in line")
-    return {"Partition": ",".join(task.pools), "AdminComment": comment} if comment else {}
+    if not comment:
+        return {}
+    limits = {minutes for pool, minutes in task.time_limits if pool in task.pools}
+    fields = {"Partition": ",".join(task.pools), "AdminComment": comment}
+    for minutes in limits:  # one, or none: else it may not join
+        fields["TimeLimit"] = "UNLIMITED" if minutes is None else str(minutes)
+    return fields
 
 
 def _may_join(task: Task, lines: Iterable[str], room: Inventory) -> bool:
@@ -171,6 +177,8 @@ def _may_join(task: Task, lines: Iterable[str], room: Inventory) -> bool:
         return False
     if task.reservation or task.magnets or task.rewrites or task.rewritten:
         return False
+    if len({minutes for pool, minutes in task.time_limits if pool in task.pools}) > 1:
+        return False  # one job has one time limit, whichever pool it starts in
     nodes = (n for n in room.nodes.values() if not set(task.pools).isdisjoint(n.partitions))
     return not any(node.closed_to(shares=task.takes_share) for node in nodes)
 

@@ -19,7 +19,7 @@ MAX_LINE = 4096
 MAX_WORD = 64
 _WORD = re.compile(r"[a-z0-9_][a-z0-9_.+-]*")
 # `#HET vendors=amd`, and as people also write it: #het, # HET, #HET: vendors = amd
-_DIRECTIVE = re.compile(r"#\s*HET\b\s*:?\s*(.*=.*)", re.IGNORECASE)
+_DIRECTIVE = re.compile(r"#\s{0,8}HET\b", re.IGNORECASE)
 _COMMENT = re.compile(r"\s#.*")
 # A word of the shell with the quoted parts in it, or what stands between commands.
 _TOKEN = re.compile(
@@ -28,6 +28,7 @@ _TOKEN = re.compile(
 _BETWEEN = frozenset({"&&", "||", ";", "&", "|", "(", ")", "`"})
 _QUOTES = re.compile(r"""["'\\]""")
 _ASSIGNED = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
+_RUN = re.compile(r"-\w{0,8}c")
 _SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh"})
 _SETS_VARIABLES = frozenset({"export", "declare", "typeset", "local", "readonly", "env"})
 
@@ -80,8 +81,8 @@ def read_script(text: str) -> Script:
     for number, line in _lines(text):
         if line.startswith("#"):
             match = _DIRECTIVE.match(line)
-            if match and len(directives) < 32:
-                directives.append((number, match.group(1).strip()[:256]))
+            if match and "=" in line and len(directives) < 32:
+                directives.append((number, line[match.end() :].lstrip(" \t:").strip()[:256]))
         elif len(commands) < MAX_LINES:
             commands += _commands(number, line)
     return Script(tuple(commands[:MAX_LINES]), tuple(directives), text)
@@ -146,15 +147,14 @@ def _command(number: int, tokens: list[str], depth: int) -> list[Command]:
 
 def _inner(words: list[str], tokens: list[str]) -> str:
     """What a shell in the command is given to run: of `srun bash -c 'python x.py'` the latter."""
-    offset = len(tokens) - len(words)
-    for at, word in enumerate(words[:-1]):
-        if word.rpartition("/")[2] in _SHELLS:
-            rest = range(at + 1, len(words) - 1)
-            flag = next((i for i in rest if re.fullmatch(r"-\w*c", words[i])), None)
-            if flag is not None:
-                quoted = tokens[offset + flag + 1]
-                return quoted[1:-1] if quoted[:1] in {'"', "'"} else quoted
-    return ""
+    shell = next((i for i, w in enumerate(words) if w.rpartition("/")[2] in _SHELLS), None)
+    if shell is None:
+        return ""
+    flag = next((i for i in range(shell + 1, len(words) - 1) if _RUN.fullmatch(words[i])), None)
+    if flag is None:
+        return ""
+    quoted = tokens[len(tokens) - len(words) + flag + 1]
+    return quoted[1:-1] if quoted[:1] in {'"', "'"} else quoted
 
 
 def loaded_modules(command: Command) -> tuple[str, ...]:
