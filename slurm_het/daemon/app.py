@@ -81,7 +81,8 @@ class Daemon:
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
         self.cycle = self._new_cycle()
-        self.asks = Asks(self.slurm, config.policy, self.cycle.releaser)
+        self.turn = asyncio.Lock()  # a cycle's, or that of a user who asks
+        self.asks = Asks(self.slurm, config.policy, self.cycle.releaser, self.turn)
         self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
@@ -170,11 +171,16 @@ class Daemon:
             log.error("SIGHUP: the configuration stays as it was: %s", " ".join(str(error).split()))
             return
         await self.cycle.endings.stop()
+        known = self._offered()
         self._use(config)
         try:
             await self.cycle.look()
-            await self.hook.again(self.cycle.inventory, self.cycle.capacity)
-        except HetError as error:  # the next cycle says more, or a look at the hook's socket
+            known = self._offered()
+        except HetError as error:  # the next cycle says more
+            log.error("SIGHUP: %s", error.message)
+        try:
+            await self.hook.again(*known)
+        except HetError as error:  # a look at the hook's socket says more
             log.error("SIGHUP: %s", error.message)
         log.info("SIGHUP: %s is read anew, and counts from now on", config.source)
 
@@ -185,7 +191,7 @@ class Daemon:
         self.control.operators = config.operators
         self.health = _health(config)
         self.cycle = self._new_cycle()
-        self.asks = Asks(self.slurm, config.policy, self.cycle.releaser)
+        self.asks = Asks(self.slurm, config.policy, self.cycle.releaser, self.turn)
 
     def _new_cycle(self) -> Cycle:
         """A cycle that remembers nothing: Slurm and the journal tell it all."""
@@ -232,7 +238,8 @@ class Daemon:
         """Run one cycle, and tell the gate if it fails; returns whether another may find more to do
         at once."""
         try:
-            more = await self.cycle.run()
+            async with self.turn:
+                more = await self.cycle.run()
             await self.hook.update(self.cycle.inventory, self.cycle.capacity, self.cycle.openings)
         except SlurmError as error:
             self.health.failed(self._cycle_began)
@@ -275,7 +282,8 @@ class Daemon:
             async with self.cycle.thinking:
                 return self._status(caller)
         if request.op == "ask":
-            await self._check_lead()
+            if self.leading is not True:
+                raise HetError("this hetd does not plan now", "try again in a moment")
             made = await self.asks.ask(request.job, request.words, caller)
             self.wakes.wake()
             return made

@@ -44,6 +44,7 @@ LENGTH = struct.Struct(">I")
 MAX_FRAME = 64 << 20
 READY, ADMITTED, KEPT, URGENT, AT_ONCE = b"r", b"a", b"k", b"u", b"o"
 START_SECONDS = 20.0
+SEND_SECONDS = 1.0
 REMEMBERED = 64
 TELL_SECONDS = 0.02
 REPEATS, APART = 4, 0.07
@@ -113,15 +114,21 @@ class HookChild:
         self.placed = 0  # so many interactive jobs did not wait in the gate
         self._process: asyncio.subprocess.Process | None = None
         self._sent = Offered()
+        self._turn = asyncio.Lock()  # a new process must not take another's news for its own
         self._listener: asyncio.Task[None] | None = None
 
     async def start(self, inventory: Inventory, capacity: Capacity) -> None:
         """Start it, and wait until it listens. Raises HetError."""
+        async with self._turn:
+            await self._start(inventory, capacity)
+
+    async def _start(self, inventory: Inventory, capacity: Capacity) -> None:
+        self._sent = Offered()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "slurm_het.daemon.hook_process", str(self.config.source),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
-        await self.update(inventory, capacity)
+        await self._send(inventory, capacity, None)
         assert self._process.stdout  # noqa: S101 - asked for above
         try:
             said = await asyncio.wait_for(self._process.stdout.read(1), START_SECONDS)
@@ -138,18 +145,24 @@ class HookChild:
 
     async def again(self, inventory: Inventory, capacity: Capacity) -> None:
         """End it, however it hangs, and start another. Raises HetError."""
-        await self.stop()
-        self._sent = Offered()
-        await self.start(inventory, capacity)
+        async with self._turn:
+            await self.stop()
+            await self._start(inventory, capacity)
 
     async def update(
         self, inventory: Inventory, capacity: Capacity, openings: Openings | None = None
     ) -> None:
         """Send what changed of that, and that the rest still holds."""
+        async with self._turn:
+            await self._send(inventory, capacity, openings)
+
+    async def _send(
+        self, inventory: Inventory, capacity: Capacity, openings: Openings | None
+    ) -> None:
         offered, sent = Offered(offer(inventory), capacity), self._sent
         stdin = self._process.stdin if self._process else None
-        if stdin is None:
-            return
+        if stdin is None or stdin.transport.get_write_buffer_size():
+            return  # it does not read: only the newest counts, and whoever looks after it sees that
         new = Offered(
             inventory=None if offered.inventory == sent.inventory else offered.inventory,
             capacity=None if capacity == sent.capacity else capacity,
@@ -157,8 +170,8 @@ class HookChild:
         )
         payload = msgspec.msgpack.encode(new)
         stdin.write(LENGTH.pack(len(payload)) + payload)
-        with contextlib.suppress(ConnectionError):  # its end is heard by _listen
-            await stdin.drain()
+        with contextlib.suppress(ConnectionError, TimeoutError):  # its end is heard by _listen
+            await asyncio.wait_for(stdin.drain(), SEND_SECONDS)
         self._sent = offered
 
     async def stop(self) -> None:

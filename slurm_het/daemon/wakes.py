@@ -35,12 +35,14 @@ class Wakes:
         self._ended = False  # a job has: its devices are idle
         self._socket: socket | None = None
         self._bound: tuple[int, int] | None = None
+        self._wanted = False
         self._admissions = 0
         self._flood_until = 0.0
         self._looks: list[asyncio.TimerHandle] = []
 
     def listen(self) -> None:
         """Take end-of-job events from EpilogSlurmctld; only that they come matters."""
+        self._wanted = True
         self._socket = sock = claim_socket(self.path, SOCK_DGRAM, 0o600)
         self._bound = identity(self.path)
 
@@ -55,7 +57,7 @@ class Wakes:
 
     def lost(self) -> bool:
         """Whether nobody finds it any more: its socket was removed, or replaced."""
-        return self._socket is not None and identity(self.path) != self._bound
+        return self._wanted and (self._socket is None or identity(self.path) != self._bound)
 
     def close(self) -> None:
         """Stop listening, and remove the socket."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.inventory import Inventory
@@ -41,6 +42,10 @@ class Openings:
     partitions: tuple[Partition, ...]
 
 
+MOST = 64
+"""So many nodes are offered: more states of nodes than that cost the hook its time."""
+
+
 def openings_of(prepared: Prepared, pins: Iterable[Pin], since: float) -> Openings | None:
     """What is left once the plan is carried out: `pins` are those released by now.
 
@@ -64,7 +69,7 @@ def openings_of(prepared: Prepared, pins: Iterable[Pin], since: float) -> Openin
     kept |= {name for record in prepared.snapshot.reservations for name in record.nodes}
     room = room_beside(prepared.inventory, pins)
     nodes = _some({p.name for p in open_to_all}, kept, room)
-    chosen = {node.name: node for node in nodes}
+    chosen = {node.name: node for node in islice(nodes, MOST)}  # the hook has 50 ms in all
     return Openings(since, Inventory(chosen), open_to_all) if chosen else None
 
 
