@@ -301,7 +301,7 @@ def test_steps_of_hetds_clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
             offset.write_text(str(seconds))
             other = cluster.sbatch("--gres=gpu:2", script="module load rocm\n" + SEEN)
             cluster.wait_started(other)
-            assert cluster.planned(other)
+            cluster.wait("its plan is told", lambda k=other: cluster.planned(k))  # type: ignore[misc]  # bound now
             assert cluster.box.hetd_pid() == pid
             if number == 1:
                 with cluster.gate_opens():
