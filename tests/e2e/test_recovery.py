@@ -37,10 +37,10 @@ exec {path} "$@"
 
 @contextmanager
 def tmpfs(path: Path) -> Iterator[None]:
-    """A file system of 1 MiB there."""
+    """A file system of 4 MiB there: the journal of the whole module is on it."""
     path.mkdir()
     libc = ctypes.CDLL(None, use_errno=True)  # a minimal Debian has no mount(8)
-    if libc.mount(b"tmpfs", bytes(path), b"tmpfs", 0, b"size=1m,mode=0755"):
+    if libc.mount(b"tmpfs", bytes(path), b"tmpfs", 0, b"size=4m,mode=0755"):
         pytest.skip(f"cannot mount a tmpfs: {os.strerror(ctypes.get_errno())}")
     try:
         yield
@@ -50,7 +50,7 @@ def tmpfs(path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Sandbox]:
-    """A sandbox with its journal on a tmpfs of 1 MiB, and Slurm's programs behind wrappers."""
+    """A sandbox with its journal on a tmpfs of 4 MiB, and Slurm's programs behind wrappers."""
     with sandbox_dir() as base, tmpfs(base / "small"):
         bin_dir = base / "bin"
         bin_dir.mkdir()
@@ -112,7 +112,7 @@ def test_a_full_disk_stops_no_planning_and_corrupts_nothing(cluster: Cluster) ->
     cluster.wait("it is in the journal", lambda: "started" in cluster.outcomes(before))
     filler = journal.parent / "filler"
     with pytest.raises(OSError, match="No space"):
-        filler.write_bytes(b"x" * (1 << 20))
+        filler.write_bytes(b"x" * (4 << 20))
     keys = []
     for _ in range(3):
         keys += [cluster.sbatch("--gres=gpu:1", script=CUDA) for _ in range(8)]
@@ -147,7 +147,7 @@ def test_a_log_on_a_full_disk_keeps_no_gate_closed(cluster: Cluster) -> None:
         cluster.box.start_hetd()
         for path in (small.with_name("filler"), small):
             with path.open("ab", buffering=0) as file:
-                assert file.write(b"x" * (1 << 20)) < 1 << 20, "it is full now"
+                assert file.write(b"x" * (4 << 20)) < 4 << 20, "it is full now"
         for number in (signal.SIGKILL, signal.SIGSTOP):
             wait_ready(cluster)
             old = cluster.box.hetd_pid()
