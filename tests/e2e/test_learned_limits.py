@@ -48,7 +48,8 @@ def test_jobs_at_a_limit_that_is_not_modelled_leave_the_devices_to_others(cluste
     assert len(counted) == 2
     waiting = next(key for key in head if key not in counted)
     told = cluster.tool("admin", "why", waiting)
-    assert "QOSGrpBilling: Slurm did not start job" in told, told
+    # Why it waits, or why it came back: what is first depends on what else there is for it.
+    assert "QOSGrpBilling" in told, told
 
     # Whoever is pinned ahead would start first.
     cluster.ok("scancel", counted[0], *(key for key in behind if key not in running(cluster)))
