@@ -17,12 +17,15 @@ from typing import Any
 from slurm_het.core.capacity import SubmitRules
 from slurm_het.errors import SlurmError
 
-TRANSIENT = ("Resource temporarily unavailable", "Unable to contact slurm controller")
+TRANSIENT = (
+    "Resource temporarily unavailable", "Interrupted system call",
+    "Unable to contact slurm controller",
+)  # fmt: skip
 """Errors of an update that goes through when it is sent again.
 
 Without slurmdbd a job has no association; then 24.11 and 26.05 answer a change of partition with
 whatever errno their thread had last (src/slurmctld/job_mgr.c, `_update_job`: `error_code = errno`
-where `_retrieve_new_assoc` gives none), most often EAGAIN. Seen: up to 7 refusals in a row, each
+where `_retrieve_new_assoc` gives none), most often EAGAIN, seen EINTR too (24.11). Seen: up to 7 refusals in a row, each
 try refused by 7 in 10 on 26.05. It says nothing about the job, so waiting longer helps nothing.
 """
 RETRY_SECONDS = 3.0
