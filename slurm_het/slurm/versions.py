@@ -25,8 +25,9 @@ TRANSIENT = (
 
 Without slurmdbd a job has no association; then 24.11 and 26.05 answer a change of partition with
 whatever errno their thread had last (src/slurmctld/job_mgr.c, `_update_job`: `error_code = errno`
-where `_retrieve_new_assoc` gives none), most often EAGAIN, EINTR too (24.11). Seen: up to 7 refusals
-in a row, each try refused by 7 in 10 on 26.05. It says nothing about the job, so waiting longer helps nothing.
+where `_retrieve_new_assoc` gives none), most often EAGAIN, EINTR too (24.11). Seen: up to 7 in a
+row, each try refused by 7 in 10 on 26.05. It says nothing about the job, so waiting longer helps
+nothing.
 """
 RETRY_SECONDS = 3.0
 RETRY_PAUSE = 0.05
