@@ -290,6 +290,7 @@ function M.request(job, submit_uid, cfg, op)
     if given(value) then out[#out + 1] = { row[1], value } end
   end
   if job.time_limit == INFINITE then out[#out + 1] = { "time_limit", "unlimited" } end
+  if op == "judge" then return M.encode(out) end  -- what it runs decides nothing then
   local script = job.script
   if given(script) then
     out[#out + 1] = { "script", script:sub(1, cfg.max_script_bytes) }

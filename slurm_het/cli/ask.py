@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
 
+from slurm_het.cli.filters import one_job
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.core.syntax.printable import clean
-from slurm_het.errors import HetError
 
 SECONDS = 20.0
 """hetd reads the queue and updates the job meanwhile."""
@@ -30,8 +29,7 @@ def ask(job_id: str, words: tuple[str, ...], config: Path | None) -> None:
       slurm-het ask 1234 vendors=amd memory=40G
       slurm-het ask 1234 vendors=any
     """
-    if not re.fullmatch(r"\d{1,10}(_\d{1,8})?", job_id):
-        raise HetError(f"not a job id: {job_id[:40]!r}", "such as 1234 or 1234_7")
+    job_id = one_job(job_id)
     socket = load_config(config).paths.control_socket
     made = call(socket, {"op": "ask", "job": job_id, "words": " ".join(words)}, SECONDS)
     devices = "|".join(made["types"] or made["vendors"]) or "any vendor's"

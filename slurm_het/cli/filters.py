@@ -122,3 +122,10 @@ def _is(row: JobRow, number: int, tasks: frozenset[int]) -> bool:
     if job.array_task_id is not None:
         return job.array_task_id in tasks
     return not tasks.isdisjoint(array_indexes(job.array_tasks, MAX_TASKS))
+
+
+def one_job(text: str) -> str:
+    """The id of one job or task, as it is written. Raises HetError for anything else."""
+    if not re.fullmatch(r"\d{1,10}(_\d{1,8})?", text):
+        raise HetError(f"not a job id: {text[:40]!r}", "such as 1234 or 1234_7")
+    return text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import click
 import msgspec
 
 from slurm_het.cli import story
+from slurm_het.cli.filters import one_job
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.config import load_config
@@ -43,8 +43,7 @@ def why(job_id: str, config: Path | None) -> None:
       slurm-het why 1234
       slurm-het why 1234_7
     """
-    if not re.fullmatch(r"\d{1,10}(_\d{1,8})?", job_id):
-        raise HetError(f"not a job id: {job_id[:40]!r}", "such as 1234 or 1234_7")
+    job_id = one_job(job_id)
     settings = load_config(config)
     snapshot, jobs = asyncio.run(_records(CliSlurm(settings.slurm), job_id))
     array = "_" not in job_id and any(str(job.array_job_id) == job_id for job in jobs)

@@ -8,5 +8,5 @@
 #SBATCH -G nvidia-a100:1
 #SBATCH --array=0-4
 source venv/bin/activate
-export nnUNet_preprocessed=/work/prep
+export nnUNet_preprocessed=/data/prep
 nnUNetv2_train 501 3d_fullres $SLURM_ARRAY_TASK_ID

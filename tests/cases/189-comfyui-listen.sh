@@ -6,4 +6,4 @@
 #SBATCH -t 8:00:00
 cd ComfyUI
 source venv/bin/activate
-python main.py --listen 0.0.0.0 --port 8188 --output-directory /work/out
+python main.py --listen 0.0.0.0 --port 8188 --output-directory /data/out

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,17 @@ from tests.chaos.ground import OWNER, Ground
 STEP = 0.5
 AWAY_SECONDS = 25.0  # the backup waits for 10, and takes some to get ready
 SECOND = "supervisor-2"
+
+
+@contextmanager
+def _going_on(pids: Iterable[int]) -> Iterator[None]:
+    """Afterwards these go on, as far as they are still there."""
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 class FaultHands:
@@ -316,12 +327,8 @@ class FaultHands:
         """The process that answers the hook hangs."""
         pids = self._children("hook")
         self._each("hook", signal.SIGSTOP)
-        try:
+        with _going_on(pids):
             yield
-        finally:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
 
     # --- configuration ---
 
@@ -429,12 +436,8 @@ class FaultHands:
             pids = self.backup.pids()
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        try:
+        with _going_on(pids):
             yield
-        finally:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
 
     def slurmctld_stopped(self) -> contextlib.AbstractContextManager[None]:
         """SIGSTOP."""

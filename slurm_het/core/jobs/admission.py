@@ -16,7 +16,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.gres_choice import only_gres
 from slurm_het.core.jobs.mark import decode_comment, encode_comment
-from slurm_het.core.jobs.never import holder, never
+from slurm_het.core.jobs.never import holder, never, size_of_message
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
@@ -116,11 +116,12 @@ def admit_message(
         request = from_message(sent)
     except HetError as error:
         return Passed(Unreadable(error.message))
-    if why := never(sent, request, capacity, policy):
+    size = size_of_message(sent, request, policy)
+    if why := never(sent, request, size, capacity, policy):
         return Refused(why)
     if sent.get("op") == "judge":
         return Passed(NotOurs())
-    return admit(request, policy, inventory, holder(sent, request, capacity, policy))
+    return admit(request, policy, inventory, holder(size, capacity, policy))
 
 
 def admit_record(job: Job, script: str, policy: Policy, inventory: Inventory) -> Admission:

@@ -307,7 +307,8 @@ def _from_signs(
     draft: _Draft, request: JobRequest, policy: Policy, inventory: Inventory | None
 ) -> None:
     weighed = weigh(request.script, policy.signs, inventory.vendors if inventory else ())
-    draft.set_scenario(weighed.scenario, str(weighed.scenario_by))
+    if by := weighed.scenario_by:
+        draft.set_scenario(by.sign.scenario, str(by))
     if not draft.vendors and not draft.any_vendor and weighed.vendors:
         draft.set_vendors(weighed.vendors, str(weighed.vendors_by))
         if against := weighed.vendors_against:

@@ -102,7 +102,7 @@ def size_of_message(sent: Mapping[str, str], request: JobRequest, policy: Policy
 
 
 def never(
-    sent: Mapping[str, str], request: JobRequest, capacity: Capacity, policy: Policy
+    sent: Mapping[str, str], request: JobRequest, size: JobSize, capacity: Capacity, policy: Policy
 ) -> Never | None:
     """Why plain Slurm would refuse the job; None if it would not, or that is not certain.
 
@@ -110,7 +110,6 @@ def never(
     """
     if not capacity.kinds or sent.get("priority") == "0" or request.reservation:
         return None
-    size = size_of_message(sent, request, policy)
     named = request.partitions or (policy.intake_partition, *(p.partition for p in policy.pools))
     if any(name not in capacity.partitions for name in named):
         return None
@@ -130,13 +129,12 @@ def never(
 
 
 def holder(
-    sent: Mapping[str, str], request: JobRequest, capacity: Capacity, policy: Policy
+    size: JobSize, capacity: Capacity, policy: Policy
 ) -> Callable[[str, frozenset[str]], bool]:
     """Tells whether a partition's nodes with devices of these types could ever hold the job.
 
     Of what is not known it is said that they could.
     """
-    size = size_of_message(sent, request, policy)
 
     def holds(partition: str, types: frozenset[str]) -> bool:
         return not capacity.kinds or not _unable(size, partition, capacity, policy, types)

@@ -11,7 +11,6 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from slurm_het.core.jobs.launched import Shown, shown_by
-from slurm_het.core.model import Scenario
 from slurm_het.core.sign import STRENGTHS, Place, Sign, SignTable
 from slurm_het.core.syntax.script import Script
 
@@ -43,12 +42,11 @@ class Found(NamedTuple):
 
 class Weighed(NamedTuple):
     """What the strongest signs say, and which: the vendors (none said: empty) with the first sign
-    that decided and the first that was outweighed; the scenario with its sign."""
+    that decided and the first that was outweighed; the sign that tells the scenario."""
 
     vendors: tuple[str, ...]
     vendors_by: Found | None
     vendors_against: Found | None
-    scenario: Scenario | None
     scenario_by: Found | None
 
 
@@ -72,7 +70,6 @@ def weigh(script: Script, table: SignTable, here: Collection[str] = ()) -> Weigh
         vendors,
         deciding[0] if deciding else None,
         next((f for f in found if f.sign.vendors and not set(f.sign.vendors) & set(vendors)), None),
-        first.sign.scenario if first else None,
         first,
     )
 

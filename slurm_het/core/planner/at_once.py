@@ -105,6 +105,7 @@ class AtOnce:
         self.policy, self.patience = policy, patience
         self.known = Inventory({})
         self.openings: Openings | None = None
+        self._facts: tuple[Inventory, Openings, ClusterFacts] | None = None
         self._given: list[Pin] = []
         self._waits_since = float("-inf")
         self._number = 0
@@ -145,14 +146,24 @@ class AtOnce:
         job = record_of(sent, made, self._number)
         if job is None:
             return None
-        # What exists decides over the pools, and how large a node is over the number of nodes.
-        there = replace(self.known, nodes=self.known.nodes | openings.room.nodes)
-        partitions = {partition.name: partition for partition in openings.partitions}
-        task = read_job(job, ClusterFacts(there, self.policy, partitions, 0.0, False)).outcome
+        task = read_job(job, self._facts_of(openings)).outcome
         if not isinstance(task, Task) or task.magnets or task.lot:
             return None
         nodes = len(task.slots)
         return task if nodes == 1 or job.nodes_min == job.nodes_max == nodes else None
+
+    def _facts_of(self, openings: Openings) -> ClusterFacts:
+        """What jobs are held against, worked out once for as long as nothing else is heard.
+
+        What exists decides over the pools, and how large a node is over the number of nodes.
+        """
+        if self._facts and self._facts[0] is self.known and self._facts[1] is openings:
+            return self._facts[2]
+        there = replace(self.known, nodes=self.known.nodes | openings.room.nodes)
+        partitions = {partition.name: partition for partition in openings.partitions}
+        facts = ClusterFacts(there, self.policy, partitions, 0.0, False)
+        self._facts = self.known, openings, facts
+        return facts
 
 
 def _sent_there(made: Admitted, placement: Placement) -> Admitted | None:

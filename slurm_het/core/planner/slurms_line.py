@@ -21,6 +21,7 @@ from slurm_het.core.jobs.mark import decode_comment, encode_comment, mark_of_sen
 from slurm_het.core.jobs.waits import slurm_waits
 from slurm_het.core.limits.within import at_limit
 from slurm_het.core.model import Job, Placement, Snapshot, Task
+from slurm_het.core.planner.updates import time_limit_text
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import BehindTheLine, InSlurmsLine, Reason
 from slurm_het.core.site_limits import Budget
@@ -164,10 +165,9 @@ def line_fields(task: Task, job: Job) -> dict[str, str]:
     comment = mark and encode_comment(mark.classification, mark.original, "in line")
     if not comment:
         return {}
-    limits = {minutes for pool, minutes in task.time_limits if pool in task.pools}
     fields = {"Partition": ",".join(task.pools), "AdminComment": comment}
-    for minutes in limits:  # one, or none: else it may not join
-        fields["TimeLimit"] = "UNLIMITED" if minutes is None else str(minutes)
+    for minutes in _limits(task):  # one, or none: else it may not join
+        fields["TimeLimit"] = time_limit_text(minutes)
     return fields
 
 
@@ -177,10 +177,15 @@ def _may_join(task: Task, lines: Iterable[str], room: Inventory) -> bool:
         return False
     if task.reservation or task.magnets or task.rewrites or task.rewritten:
         return False
-    if len({minutes for pool, minutes in task.time_limits if pool in task.pools}) > 1:
+    if len(_limits(task)) > 1:
         return False  # one job has one time limit, whichever pool it starts in
     nodes = (n for n in room.nodes.values() if not set(task.pools).isdisjoint(n.partitions))
     return not any(node.closed_to(shares=task.takes_share) for node in nodes)
+
+
+def _limits(task: Task) -> set[int | None]:
+    """The time limits that its pools would give it, where its user left that open."""
+    return {minutes for pool, minutes in task.time_limits if pool in task.pools}
 
 
 def _over(task: Task, spent: Counter[Budget]) -> Reason | None:

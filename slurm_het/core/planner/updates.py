@@ -28,8 +28,13 @@ def release_fields(
         fields["TresPerJob"] = ""  # else "with and without type identification" (24.11, 26.05)
     for partition, minutes in limits:
         if partition == placement.partition and minutes != job.time_limit_minutes:
-            fields["TimeLimit"] = "UNLIMITED" if minutes is None else str(minutes)
+            fields["TimeLimit"] = time_limit_text(minutes)
     return fields | ({"Gres": wanted} if wanted else {})
+
+
+def time_limit_text(minutes: int | None) -> str:
+    """A time limit as scontrol takes it."""
+    return "UNLIMITED" if minutes is None else str(minutes)
 
 
 def spread_fields(task: Task, job: Job) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from slurm_het.core.capacity import UNKNOWN, Capacity, SubmitRules
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, admit_message
-from slurm_het.core.jobs.never import holder
+from slurm_het.core.jobs.never import holder, size_of_message
 from slurm_het.core.jobs.request import from_message
 from slurm_het.core.model import NodeRecord, Partition, Snapshot
 from slurm_het.core.policy import GresName
@@ -199,5 +199,6 @@ def test_devices_of_another_gres_name_count_for_a_request_without_a_type() -> No
     known = capacity_of(Snapshot(0.0, (), (*NODES, npus), PARTITIONS), names)
     for count, holds in ((2, True), (5, False)):
         sent = {"tres_per_node": f"gpu:{count}", "partition": ACCEL}
-        can = holder(sent, from_message(sent), known, names)
+        size = size_of_message(sent, from_message(sent), names)
+        can = holder(size, known, names)
         assert can("train-ascend", frozenset({"910b"})) == holds

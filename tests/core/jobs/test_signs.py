@@ -20,7 +20,8 @@ def vendors(text: str) -> str:
 
 
 def scenario(text: str) -> str | None:
-    return weigh(read_script(text), TABLE).scenario
+    by = weigh(read_script(text), TABLE).scenario_by
+    return by.sign.scenario if by else None
 
 
 @pytest.mark.parametrize(
