@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ import msgspec
 import yaml
 
 from bench.mixes import replay, report, run
-from bench.mixes.generate import HOURS, generate
-from bench.mixes.report import Row
+from bench.mixes.generate import HOURS, generate, rendition
+from bench.mixes.report import EACH, RENDITIONS, Row
+from bench.mixes.run import Outcome
 from bench.mixes.slurm import SANDBOX, Settings
 from bench.mixes.world import read_world
 from bench.results import numbers
@@ -87,20 +89,27 @@ def _all(options: argparse.Namespace, seeds: list[int]) -> Iterator[Row]:
 
 
 def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
-    """One mix both ways."""
+    """One mix both ways; in more renditions if it is below the bound."""
     logging.disable(logging.WARNING)
     began = time.process_time()
     mix = generate(seed, seconds, nodes)
     world = read_world(mix, f"mix {seed}")
     settings = Settings() if seconds >= HOURS / 4 else SANDBOX
-    plain = run.plain(world, settings)
-    ours = run.ours(world, settings, _solver(solver))
-    chance = run.plain(read_world(_reversed(mix)), settings)
-    return Row(
+    plain, ours = _both(mix, settings, solver)
+    row = Row(
         seed, world.scenario.what, plain.busy, ours.busy, world.devices * seconds,
-        (plain.started, ours.started), len(world.jobs), ours.cycles,
-        round(time.process_time() - began, 2), chance.busy,
+        (plain.started, ours.started), len(world.jobs), ours.cycles, 0.0,
+        run.plain(read_world(_reversed(mix)), settings).busy, run.eager(world, settings).busy,
     )  # fmt: skip
+    again = range(1, RENDITIONS + 1) if row.once < EACH else ()
+    both = [_both(rendition(mix, number), settings, solver) for number in again]
+    spent = round(time.process_time() - began, 2)
+    return replace(row, seconds=spent, again=tuple((p.busy, o.busy) for p, o in both))
+
+
+def _both(mix: Mapping[str, Any], settings: Settings, solver: str) -> tuple[Outcome, Outcome]:
+    world = read_world(mix)
+    return run.plain(world, settings), run.ours(world, settings, _solver(solver))
 
 
 def _reversed(mix: dict[str, Any]) -> dict[str, Any]:

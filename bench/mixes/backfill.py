@@ -28,9 +28,11 @@ class _Planned:
 
 @dataclass
 class Backfill:
-    """Passes of the backfill scheduler over a Slurm."""
+    """Passes of the backfill scheduler over a Slurm. Unless it `protects`, nobody who waits is
+    planned: whoever has room starts."""
 
     slurm: Slurm
+    protects: bool = True
     due: float = 0.0
     last: float = -1.0
     _planned: list[_Planned] = field(default_factory=list)
@@ -98,6 +100,8 @@ class Backfill:
         return False
 
     def _plan(self, begin: float, end: float, nodes: list[str]) -> None:
+        if not self.protects:
+            return
         begin = max(begin // RESOLUTION * RESOLUTION, self.slurm.now)
         end = max(end // RESOLUTION * RESOLUTION, begin + RESOLUTION)
         self._planned.append(_Planned(begin, end, frozenset(nodes)))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 HOURS = 6 * 3600.0
+LATER = 120.0
+"""So many seconds later at most a submission comes in another rendition of a mix."""
 SMALL, LARGE = (1, 1, 1, 1, 2, 2, 4, 4, 8), (1, 1, 2, 2, 4, 4, 8, 8, 8)
 """How many devices a job asks of a node, by how large the cluster is."""
 USERS = ("daemon", "mail", "games", "news", "lp", "man")
@@ -88,6 +90,16 @@ def generate(seed: int, seconds: float = HOURS, most_nodes: int = 24) -> dict[st
         "events": events,
         "bounds": {"busy": 0.98},
     }
+
+
+def rendition(mix: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The same mix by a little chance: each submission comes up to LATER seconds later."""
+    rng = random.Random(number)
+    late = [
+        submission | {"at": round(submission["at"] + rng.uniform(0.0, LATER), 1)}
+        for submission in mix["submissions"]
+    ]
+    return {**mix, "submissions": late}
 
 
 def _site(rng: random.Random, most_nodes: int) -> _Site:

@@ -40,12 +40,13 @@ class Side:
     world: World
     settings: Settings
     hetd: Hetd | None = None
+    protects: bool = True
     slurm: Slurm = field(init=False)
     _ends: list[tuple[float, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.slurm = self.hetd.slurm if self.hetd else Slurm(self.world, self.settings)
-        self.backfill = Backfill(self.slurm)
+        self.backfill = Backfill(self.slurm, self.protects)
 
     def run(self) -> Outcome:
         """All of it, to the scenario's end."""
@@ -136,6 +137,12 @@ def devices_of(run: JobRun, world: World) -> float:
 def plain(world: World, settings: Settings) -> Outcome:
     """The mix under plain Slurm."""
     return Side(world, settings).run()
+
+
+def eager(world: World, settings: Settings) -> Outcome:
+    """The mix under a plain Slurm that keeps nothing free for those who wait: about the most that
+    can be busy without turning the order of the queue round."""
+    return Side(world, settings, protects=False).run()
 
 
 def ours(world: World, settings: Settings, solver: Solver) -> Outcome:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.solve.detailed.model import Detailed, variables
 from slurm_het.solve.mip_model import SolverName, usable
+from slurm_het.solve.pooled.expand import together
 from slurm_het.solve.pooled.formulation import Pooled
 from slurm_het.solve.search import DEFAULT_GAP, Search, Tell, tell_nobody
 
@@ -36,8 +39,12 @@ def solve(
     `gap` as in Search. `tell` hears of each plan that is better than the one before, the first-fit
     plan not included.
     """
+
+    def tidy(solution: Solution) -> Solution:
+        return replace(solution, starts=together(problem, solution.starts))
+
     formulation = (Detailed if variables(problem) <= DETAILED_MOST else Pooled)(problem, solver)
-    return Search(problem, seconds, formulation, gap, tell).run()
+    return tidy(Search(problem, seconds, formulation, gap, lambda found: tell(tidy(found))).run())
 
 
 def dump_lp(problem: Problem) -> str:

@@ -23,6 +23,28 @@ def expand(problem: Problem, counts: Mapping[Choice, float], wanted: Sequence[in
     return {t: choices for t in tasks if (choices := expansion.start(t))}
 
 
+def together(problem: Problem, starts: Starts) -> dict[int, tuple[SlotChoice, ...]]:
+    """The same tasks on nodes and devices of the same states, on as few nodes as that takes.
+
+    To Σ w·x nodes in one state are one as good as the other. To the tasks that come they are not:
+    what is left whole has room for large ones.
+    """
+    counts: Counter[Choice] = Counter()
+    for t, choices in starts.items():
+        r, request = problem.tasks[t].request, problem.request(t)
+        places = [_place(problem, choice) for choice in choices]
+        group = request.best_group({place.state for place in places})
+        for slot, place in zip(request.slots, places, strict=True):
+            counts[Choice(r, group, request.slots.index(slot), place)] += 1
+    moved = expand(problem, counts, list(starts))
+    return dict(moved if len(moved) == len(starts) else starts)
+
+
+def _place(problem: Problem, choice: SlotChoice) -> Place:
+    states = Counter(problem.devices[j].state for j in choice.devices)
+    return Place(0.0, problem.nodes[choice.node].state, tuple(sorted(states.items())))
+
+
 def _copies(counts: Mapping[Choice, float]) -> list[tuple[Choice, float]]:
     """Each choice as often as its count says, with 1; and once with the fraction that is left."""
     copies: list[tuple[Choice, float]] = []
