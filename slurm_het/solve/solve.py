@@ -41,6 +41,8 @@ def solve(
     """
 
     def tidy(solution: Solution) -> Solution:
+        if solution.status == "greedy":  # first-fit has done so
+            return solution
         return replace(solution, starts=together(problem, solution.starts))
 
     formulation = (Detailed if variables(problem) <= DETAILED_MOST else Pooled)(problem, solver)

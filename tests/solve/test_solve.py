@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from bench.solve_naive import instance
 from slurm_het.core.assignment.first_fit import complete, greedy, value
 from slurm_het.core.assignment.problem import (
     Need,
+    PDevice,
+    PNode,
     Problem,
     PSlot,
     SlotChoice,
@@ -23,8 +26,18 @@ from slurm_het.core.assignment.problem import (
     violations,
 )
 from slurm_het.solve.mip_model import SolverName
+from slurm_het.solve.pooled.expand import together
 from slurm_het.solve.solve import dump_lp, solve
-from tests.support.problems import Ask, asks_of, oracle, problems, simple, trimmed, with_asks
+from tests.support.problems import (
+    Ask,
+    asks_of,
+    oracle,
+    problem_of,
+    problems,
+    simple,
+    trimmed,
+    with_asks,
+)
 
 SOLVERS: tuple[SolverName, ...] = ("highs", "cbc")
 property_test = settings(
@@ -254,3 +267,40 @@ def test_no_model_ends_amid_a_declaration_that_cffi_parses() -> None:
     """There the process would wait for itself for ever."""
     done = subprocess.run([sys.executable, "-c", AMID_PARSING], capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def idle_nodes(asked: Sequence[int]) -> Problem:
+    """Three idle nodes of eight devices, all alike, and tasks that ask for so many."""
+    nodes = [PNode(f"n{n}", 64, 64, tuple(range(8 * n, 8 * n + 8)), 0) for n in range(3)]
+    devices = [PDevice(j // 8, j % 8, 80, 0, whole=True, state=0) for j in range(24)]
+    asks = [
+        Ask(f"t{t}", (PSlot(count, {0: Need(1, 1)}),), 0, (frozenset({0}),), {0: 1.0})
+        for t, count in enumerate(asked)
+    ]
+    return problem_of(nodes, devices, asks)
+
+
+def nodes_used(found: Solution) -> set[int]:
+    return {choice.node for choices in found.starts.values() for choice in choices}
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_of_equal_nodes_as_few_are_used_as_it_takes(solver: SolverName) -> None:
+    """What is left whole has room for the large ones that come; to the sum of weights it is one."""
+    small = idle_nodes([1, 2, 4, 1])
+    assert [len(nodes_used(found)) for found in (greedy(small), solve(small, 10, solver))] == [1, 1]
+    badly = {t: (SlotChoice(t % 3, small.nodes[t % 3].devices[: (1, 2, 4, 1)[t]]),) for t in (0, 1)}
+    moved = Solution(starts=together(small, badly))
+    assert (list(moved.starts), len(nodes_used(moved))) == ([0, 1], 1)
+    assert violations(small, moved) == []
+    assert len(nodes_used(solve(idle_nodes([3, 5, 4, 4]), 10, solver))) == 2
+
+
+@property_test
+@given(problems())
+def test_moving_tasks_together_loses_nothing(problem: Problem) -> None:
+    found = greedy(problem)
+    moved = Solution(starts=together(problem, found.starts))
+    assert violations(problem, moved) == []
+    assert list(moved.starts) == list(found.starts)
+    assert value(problem, moved.starts) == pytest.approx(value(problem, found.starts))

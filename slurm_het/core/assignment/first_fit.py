@@ -240,12 +240,13 @@ class _Ranking:
         self.caught_up = 0  # how many of the touched nodes are in it, or were
 
     def best(self, taken: set[int]) -> tuple[float, int] | None:
-        """The worth and the node of the best place outside `taken`."""
+        """The worth and the node of the best place outside `taken`; of equal ones a used node's, so
+        that others stay whole."""
         self._catch_up()
         fresh = self._best_fresh(taken)
         confirmed: list[tuple[float, int]] = []
         best: tuple[float, int] | None = None
-        while self.used and best is None and (fresh is None or self.used[0] <= fresh):
+        while self.used and best is None and (fresh is None or self.used[0][0] <= fresh[0]):
             stale = heapq.heappop(self.used)
             worth = self.remaining.worth(self.request, self.slot, stale[1])
             if worth is None:

@@ -48,7 +48,7 @@ from slurm_het.core.planner.slurms_line import (
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason
 from slurm_het.core.reservations.closings import Closings
-from slurm_het.core.reservations.look_ahead import Outlook, look_ahead
+from slurm_het.core.reservations.look_ahead import Outlook, at_hand, look_ahead
 from slurm_het.core.reservations.make_way import Way, make_way
 from slurm_het.core.reservations.shield import Shield
 from slurm_het.core.worth.forecast import Forecast
@@ -192,17 +192,18 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     )
     strays = _strays(snapshot, queue, policy, memory)
     pins = tuple(memory.pins.pins.values())
-    room = room_beside(inventory, pins)
+    released = at_hand(pins, inventory, Closings.of(snapshot, inventory))
+    room = room_beside(inventory, released)
     due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
     due = off_others_nodes(due, snapshot.jobs)
     due = memory.leaf_waits.over(due, pins, ticks, room)
     tasks = tuple(task for task in due if task.job_id not in strays)
     within = _within_limits(snapshot, tasks, room, memory, ticks)
     tasks = within.claiming(within.tasks) if snapshot.preemption.by else within.tasks
-    way = make_way(snapshot, room, tasks, pins, policy)
-    line = line_up(within.claiming(way.tasks), pins, way.room, observed.rivals)
+    way = make_way(snapshot, room, tasks, released, policy)
+    line = line_up(within.claiming(way.tasks), released, way.room, observed.rivals)
     planned = line.tasks if line.pools else way.tasks
-    ahead = look_ahead(snapshot, way.room, planned, pins, policy, limits)
+    ahead = look_ahead(snapshot, way.room, planned, released, policy, limits)
     shield = Shield(ahead.axis, ahead.reservations, planned, limits)
     shielded = in_turn(map(shield.keep_off, ahead.tasks), way.room)
     window = within.claiming(select(way.room, shielded, limits.window_tasks))

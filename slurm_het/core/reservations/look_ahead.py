@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import could_ever_start, could_start, waits_for_a_leaf
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.model import Snapshot, Task
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import All, Kept, NotLookedAt, Reason
@@ -139,8 +139,7 @@ class _Look:
 
     def own_room(self, held: Reservation) -> Inventory:
         """What is free on the nodes that are kept for it."""
-        room = self.axis.room
-        return replace(room, nodes={name: room.nodes[name] for name in held.placement.nodes})
+        return _only(self.axis.room, held.placement.nodes)
 
     def is_sooner_elsewhere(self, held: Reservation, taken: frozenset[str]) -> bool:
         """Whether the task would have room much sooner if one or more of its nodes were others.
@@ -188,6 +187,30 @@ def _soonest(axis: Axis, task: Task) -> Reservation | None:
 def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bool:
     nodes = (room.nodes[name] for name in reservation.placement.nodes)
     return any(node.closed_to(shares=reservation.task.takes_share) for node in nodes)
+
+
+def at_hand(pins: Iterable[Pin], inventory: Inventory, closings: Closings) -> tuple[Pin, ...]:
+    """The pins, as they are by now: one ahead whose nodes have room for it starts at Slurm's next
+    pass, and is one as any other. Nobody need be kept off its nodes as a whole."""
+    pins = tuple(pins)
+    if not any(pin.start for pin in pins):
+        return pins
+    room = room_beside(inventory, pins)
+    return tuple(
+        replace(pin, start=0.0) if pin.start and _has_room(pin, room, closings) else pin
+        for pin in pins
+    )
+
+
+def _has_room(pin: Pin, room: Inventory, closings: Closings) -> bool:
+    if not all(name in room.nodes for name in pin.placement.nodes):
+        return False
+    (task,) = closings.keep_off((pin.task,), room)
+    return could_start(task, _only(room, pin.placement.nodes))
+
+
+def _only(room: Inventory, names: Iterable[str]) -> Inventory:
+    return replace(room, nodes={name: room.nodes[name] for name in names})
 
 
 def _standing(pins: Iterable[Pin], room: Inventory) -> list[Reservation]:

@@ -37,7 +37,7 @@ def together(problem: Problem, starts: Starts) -> dict[int, tuple[SlotChoice, ..
         for slot, place in zip(request.slots, places, strict=True):
             counts[Choice(r, group, request.slots.index(slot), place)] += 1
     moved = expand(problem, counts, list(starts))
-    return dict(moved if len(moved) == len(starts) else starts)
+    return {t: moved[t] if len(moved) == len(starts) else starts[t] for t in starts}
 
 
 def _place(problem: Problem, choice: SlotChoice) -> Place:

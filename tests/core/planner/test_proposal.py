@@ -173,6 +173,17 @@ def test_a_pin_has_its_journals_devices_and_start_where_its_nodes_are_those() ->
     assert (pin.placement.nodes, pin.placement.devices, pin.start) == (("nv1",), ((0,),), 0.0)
 
 
+def test_a_pin_ahead_whose_node_is_free_by_now_keeps_nobody_off_the_rest_of_it() -> None:
+    """Slurm starts it at its next pass; until then small tasks would break other nodes."""
+    hetd = Hetd(planned("nv1", 6, start=7000.0))
+    elsewhere = running(3, "nv2", FULL, end_time=99999)
+    found = hetd.prepare(pinned(1, "nv1"), marked(2, tres_per_node="gpu:2"), elsewhere)
+    assert [pin.start for pin in found.pins] == [1060.0]
+    made = decide(found, Forecast(), greedy)
+    assert [(p.key, p.nodes) for p in made.placements] == [("2", ("nv1",))]
+    assert 6 not in made.placements[0].devices[0]
+
+
 def test_late_and_stranded_pins_are_taken_back_never_one_that_is_completing() -> None:
     hetd = Hetd()
     late, stranded, ending = pinned(1, "nv1"), pinned(2, "nv2"), pinned(3, "nv2")
