@@ -62,7 +62,7 @@ _PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
     "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths",
-    "slurm", "operators",
+    "slurm", "operators", "history_days",
 )  # fmt: skip
 
 
@@ -212,6 +212,9 @@ class _Reader:
             out["default_scenario"] = self.value(
                 top["default_scenario"], "default_scenario", Scenario
             )
+        if "history_days" in top:
+            days = Annotated[float, Meta(ge=0, le=30)]
+            out["history_days"] = self.value(top["history_days"], "history_days", days)
         if "weights" in top:
             out["weights"] = self.record(top["weights"], "weights", Weights)
         if "preference" in top:

@@ -245,7 +245,8 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Classification:
     """What a job is, and the evidence for it. `job_class` is its row of the site's `throughput:`,
-    or ''. `problems` of its directives are told to its user at submit, and not kept."""
+    or ''. `problems` of its directives are told to its user at submit, and not kept. `program` is
+    the name of what it launches (core/jobs/trials.py), or ''."""
 
     scenario: Scenario
     vendors: tuple[str, ...] = ()
@@ -257,6 +258,7 @@ class Classification:
     job_class: str = ""
     problems: tuple[str, ...] = ()
     named: bool = False  # whether its user named vendors or types; not kept either
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,8 @@ class Policy:
     `preference` is by device type, -1..1. `throughput[row][type]` is a speed in 0..1; a row is a
     scenario or a class of jobs, and what a class says of a type goes before its scenario. A type
     in neither counts by its TFLOPS relative to the fastest type. Without `expected_jobs` the
-    journal tells what to expect.
+    journal tells what to expect. For `history_days` it counts how a user's program fared on a
+    vendor's devices; 0: not at all.
     """
 
     intake_partition: str
@@ -128,6 +129,7 @@ class Policy:
     preference: dict[str, float] = field(default_factory=dict)
     throughput: dict[str, dict[str, float]] = field(default_factory=dict)
     expected_jobs: tuple[ExpectedJob, ...] = ()
+    history_days: float = 30.0
 
     def job_classes(self) -> tuple[str, ...]:
         """The rows of `throughput` that are no scenario."""

@@ -85,6 +85,7 @@ class Daemon:
         self.asks = Asks(self.slurm, config.policy, self.cycle.releaser, self.turn)
         self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
+        self.hook.trials = self.cycle.trials
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.doors = Doors(self.hook, self.control, self.wakes)
         self._reload = False  # whether SIGHUP came
@@ -127,6 +128,7 @@ class Daemon:
     async def _get_ready(self) -> None:
         await asyncio.to_thread(self.solver.warm)
         await self.cycle.look()
+        await self.cycle.trials.look()
         await self.control.start()
         await self.hook.start(self.cycle.inventory, self.cycle.capacity)
         self.wakes.listen()
@@ -175,6 +177,7 @@ class Daemon:
         self._use(config)
         try:
             await self.cycle.look()
+            await self.cycle.trials.look()
             known = self._offered()
         except HetError as error:  # the next cycle says more
             log.error("SIGHUP: %s", error.message)
@@ -191,6 +194,7 @@ class Daemon:
         self.control.operators = config.operators
         self.health = _health(config)
         self.cycle = self._new_cycle()
+        self.hook.trials = self.cycle.trials
         self.asks = Asks(self.slurm, config.policy, self.cycle.releaser, self.turn)
 
     def _new_cycle(self) -> Cycle:

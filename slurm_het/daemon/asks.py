@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.admission import Admission, Passed, admit_anew
+from slurm_het.core.jobs.admission import Admission, Anew, Passed, admit_anew
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import TRES_FIELDS
 from slurm_het.core.jobs.task_pools import is_gated
@@ -91,7 +91,7 @@ class Asks:
 
     def _anew(self, snapshot: Snapshot, job: Job, script: str, words: str) -> Admission:
         inventory = take_inventory(snapshot, self.policy)
-        return admit_anew(job, script, words, self.policy, inventory)
+        return admit_anew(Anew(job, script, words), self.policy, inventory)
 
     def _owned(self, key: str, snapshot: Snapshot, caller: Caller) -> Job:
         job = next((job for job in snapshot.jobs if job.key == key or str(job.id) == key), None)

@@ -26,6 +26,7 @@ from slurm_het.core.jobs.request import (
     from_record,
     registered,
 )
+from slurm_het.core.jobs.trials import NO_TRIALS, Trials, program_of
 from slurm_het.core.model import Classification, Job, Node
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import (
@@ -105,12 +106,17 @@ class _Fit(NamedTuple):
 
 
 def admit_message(
-    sent: Mapping[str, str], policy: Policy, inventory: Inventory, capacity: Capacity = UNKNOWN
+    sent: Mapping[str, str],
+    policy: Policy,
+    inventory: Inventory,
+    capacity: Capacity = UNKNOWN,
+    trials: Trials = NO_TRIALS,
 ) -> Verdict:
     """`admit` for the hook's message: a request that cannot be read passes as it is.
 
     What plain Slurm would refuse is refused, as far as the `capacity` is known. With the `op` judge
-    that is all there is to say: the job stays as it is for another reason.
+    that is all there is to say: the job stays as it is for another reason. `trials` are how
+    programs fared before.
     """
     try:
         request = from_message(sent)
@@ -121,25 +127,46 @@ def admit_message(
         return Refused(why)
     if sent.get("op") == "judge":
         return Passed(NotOurs())
+    request = _remembering(request, policy, inventory, trials)
     return admit(request, policy, inventory, holder(size, capacity, policy))
 
 
-def admit_record(job: Job, script: str, policy: Policy, inventory: Inventory) -> Admission:
+def _remembering(
+    request: JobRequest, policy: Policy, inventory: Inventory, trials: Trials
+) -> JobRequest:
+    """The request with what is known of how its program fared before."""
+    if not policy.history_days:
+        return request
+    program = program_of(request.script)
+    known = trials.of(request.user, program, inventory.vendors)
+    return replace(request, program=program, trials=known)
+
+
+def admit_record(
+    job: Job, script: str, policy: Policy, inventory: Inventory, trials: Trials = NO_TRIALS
+) -> Admission:
     """`admit` for a job that is in the queue already, and its batch script."""
     try:
         request = from_record(job, script)
     except HetError as error:
         return Passed(Unreadable(error.message))
-    return admit(request, policy, inventory)
+    return admit(_remembering(request, policy, inventory, trials), policy, inventory)
+
+
+class Anew(NamedTuple):
+    """A job in the intake whose user asks for something else since: its batch script, and what is
+    asked for, in the words of a directive."""
+
+    job: Job
+    script: str
+    asked: str
 
 
 def admit_anew(
-    job: Job, script: str, asked: str, policy: Policy, inventory: Inventory
+    anew: Anew, policy: Policy, inventory: Inventory, trials: Trials = NO_TRIALS
 ) -> Admission:
-    """`admit` for a job in the intake whose user asks for something else since.
-
-    `asked` has the words of a directive. It is read as its user wrote it, before our rewrite.
-    """
+    """`admit` for what is asked for anew: the job is read as its user wrote it, not as we did."""
+    job, script, asked = anew
     mark = decode_comment(job.admin_comment)
     written = mark.original if mark else {}
     node, per_job, task, socket = (written.get(field, "") for field in TRES_FIELDS)
@@ -151,7 +178,7 @@ def admit_anew(
         request = replace(from_record(before, script), asked=asked, original=dict(written))
     except HetError as error:
         return Passed(Unreadable(error.message))
-    return admit(request, policy, inventory)
+    return admit(_remembering(request, policy, inventory, trials), policy, inventory)
 
 
 def admit(
@@ -193,6 +220,9 @@ def _where(
         return Passed(NoFittingDevice((f"a share of more than {most} GiB",)))
     what = classify(request, policy, inventory)
     types, pools = _fitting(request, what, policy, inventory)
+    if request.trials and not any(holds(p.partition, types) for p in pools):
+        # Better where it failed than nowhere.
+        return _where(replace(request, trials=()), policy, inventory, holds)
     if not pools and (largest := _too_much_memory(what, policy, inventory)):
         # Nobody can have so much: better the largest device than a partition without any.
         told = (*what.problems, largest)
