@@ -41,21 +41,23 @@ class TrialKeeper:
         gone = [forgotten(trial) for trial in self.known.before(oldest)]
         for trial in gone:
             self.known.put(trial)
-        self._keep(gone)
+        self._keep(gone, gone)
 
     def heard(self, jobs: Iterable[Job], inventory: Inventory) -> None:
         """Learn from jobs that ended."""
         if not self.policy.history_days:
             return
-        changed: list[Trial] = []
+        changed, news = list[Trial](), list[Trial]()
         for job in sorted(jobs, key=lambda job: job.end_time):
             mark = decode_comment(job.admin_comment)
             vendor = vendor_of(job, inventory)
             if mark and mark.classification.program and vendor:
-                trial = self.known.after(job, mark.classification.program, vendor)
-                if trial:
-                    changed += [trial, *self.known.put(trial)]
-        self._keep(changed)
+                before, after = self.known.after(job, mark.classification.program, vendor)
+                if after != before:
+                    gone = self.known.put(after)
+                    changed += [after, *gone]
+                    news += [after, *gone] if after.says != before.says else gone
+        self._keep(changed, news)
 
     def news(self) -> list[Trial]:
         """What changed since it was asked for last: some of it, the rest the next time."""
@@ -69,10 +71,10 @@ class TrialKeeper:
         self._news.clear()
         return self.known.all()
 
-    def _keep(self, changed: list[Trial]) -> None:
+    def _keep(self, changed: list[Trial], news: list[Trial]) -> None:
         if changed:
             self.journal.write(lambda journal: journal.record_trials(changed))
-            self._tell(changed)
+            self._tell(news)
 
     def _tell(self, trials: Iterable[Trial]) -> None:
         self._news.update({(t.user, t.program, t.vendor): t for t in trials})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from slurm_het.core.jobs.launched import shown_by
 from slurm_het.core.model import Job
@@ -30,6 +30,9 @@ _CRASHES = frozenset({4, 6, 7, 8, 11})
 """Signals by which a program itself ends: ILL, ABRT, BUS, FPE, SEGV."""
 
 
+Says = Literal["failed", "worked", ""]
+
+
 class Trial(NamedTuple):
     """How a user's program fared on a vendor's devices.
 
@@ -48,14 +51,11 @@ class Trial(NamedTuple):
     job: str = ""
 
     @property
-    def failed(self) -> bool:
-        """Whether it speaks against the vendor."""
-        return self.failures >= (AFRESH if self.well else 1)
-
-    @property
-    def worked(self) -> bool:
-        """Whether it speaks for the vendor."""
-        return self.well and not self.failed
+    def says(self) -> Says:
+        """Whether it speaks for the vendor, or against it."""
+        if self.failures >= (AFRESH if self.well else 1):
+            return "failed"
+        return "worked" if self.well else ""
 
 
 def program_of(script: Script) -> str:
@@ -124,24 +124,24 @@ class Trials:
             gone.append(self._drop_first(next(iter(self._of_user))))
         return gone
 
-    def after(self, job: Job, program: str, vendor: str) -> Trial | None:
-        """The trial after a job of a program has ended there; None if that changes nothing.
+    def after(self, job: Job, program: str, vendor: str) -> tuple[Trial, Trial]:
+        """The trial before and after a job of a program has ended there.
 
         What has been taken in already may come again. An array that fails has failed once.
         """
         well = went_well(job)
-        if well is None or not (0 < len(job.user) <= MAX_NAME and len(vendor) <= MAX_NAME):
-            return None
         known = self._of_user.get(job.user, {}).get((program, vendor))
         before = known or Trial(job.user, program, vendor)
+        if well is None or not (0 < len(job.user) <= MAX_NAME and len(vendor) <= MAX_NAME):
+            return before, before
         if job.end_time < before.time or (not well and job.submit_time == before.submitted):
-            return None
+            return before, before
         after = before._replace(
             time=float(job.end_time), well=before.well or well, job=job.key,
             failures=0 if well else min(before.failures + 1, AFRESH),
             submitted=before.submitted if well else job.submit_time,
         )  # fmt: skip
-        return after if after != before else None
+        return before, after
 
     def _drop_first(self, user: str) -> Trial:
         known = self._of_user[user]
@@ -168,8 +168,8 @@ def weigh_trials(allowed: Collection[str], trials: Iterable[Trial]) -> tuple[tup
     none of them has been tried with success, and another has, it goes there.
     """
     trials = tuple(trials)
-    failed = [t for t in trials if t.failed and t.vendor in allowed]
-    worked = [t for t in trials if t.worked]
+    failed = [t for t in trials if t.says == "failed" and t.vendor in allowed]
+    worked = [t for t in trials if t.says == "worked"]
     left = set(allowed) - {t.vendor for t in failed}
     if worked and left.isdisjoint(t.vendor for t in worked):
         return tuple(t.vendor for t in worked), f"it ran well there ({_jobs(worked)})"
