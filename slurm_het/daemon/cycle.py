@@ -98,9 +98,9 @@ class Cycle:
         self.pins = Pins(config.planner.grace_seconds, config.planner.retry_seconds)
         self.memory = Memory(self.pins)
         self.releaser = Releaser(slurm, config.policy, self.pins, self.ticks)
-        self.strays = Strays(slurm, config.policy, self.memory, journal)
-        self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.trials = TrialKeeper(config.policy, journal, clocks.wall)
+        self.strays = Strays(slurm, config.policy, self.memory, journal, self.trials)
+        self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.endings.heard = lambda jobs: self.trials.heard(jobs, self.inventory)
         self.last_plans = LastPlans(journal, config.policy)
         self.thinking = asyncio.Lock()  # held while the memory changes

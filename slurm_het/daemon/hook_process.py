@@ -306,11 +306,16 @@ class _Serving:
         """The reply's frame to a request's body. Raises WireError."""
         now = time.monotonic()
         interactive = b"&op=admit&" in body and b"&script=" not in body
-        if interactive and (reply := self._answer_at_once(body, now)):
-            self.notice.placed()
-            return reply
+        reply = b""
+        if interactive and self.at_once.any_left(now):
+            reply, placed = self._answer_at_once(body, now)
+            if placed:
+                self.notice.placed()
+                return reply
         keep = self.repeats.again(body, now)
-        reply = self._remembered(body, round(KEEP_SECONDS * 1000) if keep else 0, self._known(now))
+        if keep or not reply:
+            keep_ms = round(KEEP_SECONDS * 1000) if keep else 0
+            reply = self._remembered(body, keep_ms, self._known(now))
         admits = b"action=admit" in reply
         if admits:
             self.at_once.somebody_waits(now)
@@ -326,8 +331,8 @@ class _Serving:
         """Whether the nodes are known: of what hetd last heard long ago nobody is refused."""
         return now - self.heard_at < FRESH_POLLS * self.config.planner.poll_seconds
 
-    def _answer_at_once(self, body: bytes, now: float) -> bytes:
-        """The reply that starts the job; empty if it has to wait."""
+    def _answer_at_once(self, body: bytes, now: float) -> tuple[bytes, bool]:
+        """The reply, and whether it starts the job."""
         placed = False
 
         def admit(sent: Mapping[str, str]) -> Verdict:
@@ -337,9 +342,8 @@ class _Serving:
             placed = there is not None
             return there or made
 
-        tell = self.config.hook.tell
-        reply = answer(body, admit, tell=tell) if self.at_once.any_left(now) else b""
-        return reply if placed else b""
+        reply = answer(body, admit, tell=self.config.hook.tell)
+        return reply, placed
 
     async def run(self) -> None:
         os.set_blocking(1, False)
