@@ -245,8 +245,7 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Classification:
     """What a job is, and the evidence for it. `job_class` is its row of the site's `throughput:`,
-    or ''. `problems` of its directives are told to its user at submit, and not kept. `program` is
-    the name of what it launches (core/jobs/trials.py), or ''."""
+    or ''. `problems` of its directives are told to its user at submit, and not kept."""
 
     scenario: Scenario
     vendors: tuple[str, ...] = ()
@@ -258,7 +257,8 @@ class Classification:
     job_class: str = ""
     problems: tuple[str, ...] = ()
     named: bool = False  # whether its user named vendors or types; not kept either
-    program: str = ""
+    memory_named: bool = False  # the same of the memory, in a directive
+    program: str = ""  # the name of what it launches: core/jobs/trials.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from slurm_het.core.reasons import (
     NoPoolHolds,
     NotOurs,
     Reason,
+    TooMuchMemory,
     Unreadable,
 )
 from slurm_het.core.reservations.closings import inside_named
@@ -50,10 +51,14 @@ MAX_FEATURES = 1023
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The job goes to the intake: the fields to assign, and what it is."""
+    """The job goes to the intake: the fields to assign, and what it is.
+
+    `too_much` says which memory its user asked for in vain.
+    """
 
     fields: dict[str, str]
     classification: Classification
+    too_much: str = ""
 
     @property
     def why(self) -> str:
@@ -105,6 +110,15 @@ class _Fit(NamedTuple):
         return cls(types, partitions, tuple(inside), tuple(outside))
 
 
+class _Suited(NamedTuple):
+    """What a job is, the device types and pools for it, and as in Admitted."""
+
+    what: Classification
+    types: frozenset[str]
+    pools: tuple[Pool, ...]
+    too_much: str = ""
+
+
 def admit_message(
     sent: Mapping[str, str],
     policy: Policy,
@@ -128,7 +142,10 @@ def admit_message(
     if sent.get("op") == "judge":
         return Passed(NotOurs())
     request = _remembering(request, policy, inventory, trials)
-    return admit(request, policy, inventory, holder(size, capacity, policy))
+    made = admit(request, policy, inventory, holder(size, capacity, policy))
+    if isinstance(made, Admitted) and made.too_much and policy.impossible_memory == "refuse":
+        return Refused(TooMuchMemory(made.too_much))
+    return made
 
 
 def _remembering(
@@ -199,7 +216,7 @@ def admit(
     found = _where(request, policy, inventory, holds)
     if isinstance(found, Passed):
         return found
-    what, types, pools = found
+    what, types, pools, too_much = found
     fit = _Fit.of(types, pools, inventory)
     fields, evidence = _tres_fields(request, what, fit, policy)
     what = replace(what, evidence=(*what.evidence, *evidence))
@@ -208,13 +225,12 @@ def admit(
     if features != request.features and len(features) <= MAX_FEATURES:
         fields["features"] = features
     fields["admin_comment"] = encode_comment(what, request.original)
-    return Admitted(fields, what)
+    return Admitted(fields, what, too_much)
 
 
 def _where(
     request: JobRequest, policy: Policy, inventory: Inventory, holds: Holds
-) -> Passed | tuple[Classification, frozenset[str], tuple[Pool, ...]]:
-    """What a job is, and the device types and pools for it."""
+) -> Passed | _Suited:
     most = max((there.memory_gib for there in inventory.types.values()), default=0)
     if any(share > most for share in _shares(request, policy)):
         return Passed(NoFittingDevice((f"a share of more than {most} GiB",)))
@@ -223,11 +239,9 @@ def _where(
     if request.trials and not any(holds(p.partition, types) for p in pools):
         # Better where it failed than nowhere.
         return _where(replace(request, trials=()), policy, inventory, holds)
-    if not pools and (largest := _too_much_memory(what, policy, inventory)):
-        # Nobody can have so much: better the largest device than a partition without any.
-        told = (*what.problems, largest)
-        what = replace(what, memory_gib=0, problems=told, evidence=(*what.evidence, largest))
-        types, pools = _fitting(request, what, policy, inventory)
+    too_much = ""
+    if not pools:
+        what, types, pools, too_much = _with_less_memory(request, what, policy, inventory, holds)
     if not pools:
         return Passed(NoFittingDevice(what.evidence), what.problems)
     able = tuple(p for p in pools if holds(p.partition, types))
@@ -245,20 +259,35 @@ def _where(
     if able[0].scenario != what.scenario:
         remark = f"no {what.scenario} pool has a node for it; using the others"
         what = replace(what, evidence=(*what.evidence, remark))
-    return what, types, able
+    return _Suited(what, types, able, too_much)
 
 
-def _too_much_memory(what: Classification, policy: Policy, inventory: Inventory) -> str:
-    """What was asked for in vain, if that is the memory of a device; else ''."""
+def _with_less_memory(
+    request: JobRequest, what: Classification, policy: Policy, inventory: Inventory, holds: Holds
+) -> _Suited:
+    """The same of a job that no device has the memory for: the largest is better than none."""
     others = fitting_types(replace(what, memory_gib=0), inventory.types, policy)
     if not what.memory_gib or not others:
-        return ""
-    largest = max(others, key=lambda name: (inventory.types[name].memory_gib, name))
+        return _Suited(what, frozenset(), ())
+    sizes = {inventory.types[name].memory_gib: name for name in sorted(others)}
+    most = max(sizes)
     asked = next((e for e in what.evidence if " GiB per device: " in e), "")
-    has = inventory.types[largest].memory_gib
-    return (
-        f"{asked}, but the largest that it may use ({largest}) has {has} GiB: it counts as not said"
-    )
+    has = f"the largest that it may use ({sizes[most]}) has {most} GiB"
+    beyond = most < what.memory_gib
+    told = f"{asked}, but {has if beyond else 'no pool has so many of them on a node'}"
+    read_as = 0
+    for gib in () if policy.impossible_memory == "ignore" else sorted(sizes, reverse=True):
+        types, pools = _fitting(request, replace(what, memory_gib=gib), policy, inventory)
+        if gib < what.memory_gib and any(holds(p.partition, types) for p in pools):
+            read_as = gib
+            break
+    remark = f"{told}: it " + (f"is read as {read_as}G" if read_as else "counts as not said")
+    what = replace(
+        what, memory_gib=read_as, problems=(*what.problems, remark),
+        evidence=(*what.evidence, remark),
+    )  # fmt: skip
+    fitting = _fitting(request, what, policy, inventory)
+    return _Suited(what, *fitting, told if beyond and what.memory_named else "")
 
 
 def _shares(request: JobRequest, policy: Policy) -> Iterator[int]:

@@ -77,7 +77,9 @@ def classify(
     for item in request.gres.all():
         _from_gres(draft, item, policy)
     _from_partitions(draft, request, policy)
+    in_request = draft.memory_gib
     _from_directives(draft, request, policy)
+    memory_named = draft.memory_gib > in_request
     draft.named = bool(draft.vendors or draft.types)
     _from_rules(draft, request, policy)
     settled = bool(draft.vendors or draft.types or draft.any_vendor)
@@ -99,6 +101,7 @@ def classify(
         job_class=draft.job_class,
         problems=tuple(draft.problems),
         named=draft.named,
+        memory_named=memory_named,
         program=request.program,
     )
 
