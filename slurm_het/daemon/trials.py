@@ -13,6 +13,7 @@ from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
 from slurm_het.journal import Records
 
+RETRY_SECONDS = 60.0
 MOST_NEWS = 500
 """So many trials are told at a time: the hook's process answers nobody while it reads them."""
 
@@ -23,7 +24,7 @@ class TrialKeeper:
     def __init__(self, policy: Policy, journal: Records, clock: Callable[[], float]) -> None:
         self.policy, self.journal, self.clock = policy, journal, clock
         self.known = Trials()
-        self._loaded = not policy.history_days
+        self._loaded, self._load_at = False, float("-inf")
         self._news: dict[tuple[str, str, str], Trial] = {}
 
     async def look(self) -> None:
@@ -31,7 +32,8 @@ class TrialKeeper:
         if not self.policy.history_days:
             return
         oldest = self.clock() - self.policy.history_days * DAY
-        if not self._loaded:
+        if not self._loaded and self.clock() >= self._load_at:
+            self._load_at = self.clock() + RETRY_SECONDS  # no cycle waits for a slow disk again
             kept = await self.journal.ask(lambda journal: journal.trials(oldest), None)
             if kept is not None:
                 self._loaded = True
