@@ -60,8 +60,15 @@ _SAYS_NOTHING = _names("""
 _NAMES_MODULE = frozenset({"-m", "--module"})
 
 
-def shown_by(script: Script) -> Iterator[Shown]:
-    """All that a script shows, in the order of its lines."""
+def shown_by(script: Script) -> tuple[Shown, ...]:
+    """All that a script shows, in the order of its lines. It is worked out once."""
+    if "shown" not in script.memo:
+        script.memo["shown"] = tuple(_shown(script))
+    shown: tuple[Shown, ...] = script.memo["shown"]
+    return shown
+
+
+def _shown(script: Script) -> Iterator[Shown]:
     variables: dict[str, str] = {}
     for command in script.commands:
         variables.update(command.variables)

@@ -63,10 +63,12 @@ def program_of(script: Script) -> str:
 
     Variables, arguments and comments do not count, nor how often a thing is launched.
     """
-    shown = dict.fromkeys((s.place, s.text) for s in shown_by(script) if s.place in _OF_PROGRAMS)
+    shown = dict.fromkeys(
+        place + text for place, text, _ in shown_by(script) if place in _OF_PROGRAMS
+    )
     if not shown:
         return ""
-    text = "\n".join(f"{place} {text}" for place, text in shown)
+    text = "\n".join(shown)
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
