@@ -43,3 +43,11 @@ def test_what_failed_on_one_vendor_goes_to_another_the_second_time(it: Cluster) 
     )
     assert run(it, ANN, 4, "#HET vendors=amd")[1] == "train-amd"
     assert run(it, ANN, 5)[1] == "train-nv"
+
+
+def test_who_asks_for_memory_that_no_device_has_gets_the_largest(it: Cluster) -> None:
+    """Of those that the job may use; the default of `impossible_memory`."""
+    script = "#HET memory=100G vendors=nvidia scenario=inference"
+    key = it.sbatch("--gres=gpu:1", script=script, user=BOB)
+    assert it.wait_started(key)["NodeList"].startswith("nv")
+    assert "it is read as 80G" in it.tool("admin", "why", key)
