@@ -263,7 +263,7 @@ class Repeats:
         return times >= REPEATS
 
 
-class _Serving:
+class Serving:
     """The child: the newest inventory, and the server."""
 
     def __init__(self, config: Config) -> None:
@@ -373,7 +373,7 @@ def main() -> None:
     os.umask(0o077)
     set_up_logging()
     try:
-        asyncio.run(_Serving(load_config(Path(sys.argv[1]))).run())
+        asyncio.run(Serving(load_config(Path(sys.argv[1]))).run())
     except HetError as error:
         raise SystemExit(f"hetd hook: {error}") from error
 
