@@ -124,13 +124,14 @@ def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
             yield from _program(word, line)
             container = base if base in _CONTAINERS else container
             named = before in _NAMES_MODULE or _SCRIPT.fullmatch(base)
-            if not _passes_on(word) and (named or not before.startswith("-") or "=" in before):
+            if not passes_on(word) and (named or not before.startswith("-") or "=" in before):
                 yield from _arguments(words[at + 1 :], line)
                 return
         before = word
 
 
-def _passes_on(word: str) -> bool:
+def passes_on(word: str) -> bool:
+    """Whether a program runs others, or what it is given, and says nothing by itself."""
     base = _base(word)
     return base in _PASSED_OVER | _LAUNCHERS or bool(
         _PYTHON.fullmatch(base) or _VARIABLE.match(word)

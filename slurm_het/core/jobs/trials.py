@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
-from slurm_het.core.jobs.launched import shown_by
+from slurm_het.core.jobs.launched import passes_on, shown_by
 from slurm_het.core.model import Job
 from slurm_het.core.syntax.script import Script
 
@@ -61,14 +61,13 @@ class Trial(NamedTuple):
 def program_of(script: Script) -> str:
     """A short name for what a script launches, and with which software; '' if that is nothing.
 
-    Variables, arguments and comments do not count, nor how often a thing is launched.
+    Variables, arguments and comments do not count, nor how often a thing is launched. A shell or an
+    interpreter alone is no program: one session of it is not like the next.
     """
-    shown = dict.fromkeys(
-        place + text for place, text, _ in shown_by(script) if place in _OF_PROGRAMS
-    )
-    if not shown:
+    shown = [s for s in shown_by(script) if s.place in _OF_PROGRAMS]
+    if not any(s.place == "programs" and not passes_on(s.text) for s in shown):
         return ""
-    text = "\n".join(shown)
+    text = "\n".join(dict.fromkeys(s.place + s.text for s in shown))
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
@@ -134,7 +133,8 @@ class Trials:
         well = went_well(job)
         known = self._of_user.get(job.user, {}).get((program, vendor))
         before = known or Trial(job.user, program, vendor)
-        if well is None or not (0 < len(job.user) <= MAX_NAME and len(vendor) <= MAX_NAME):
+        names = (job.user, program, vendor)
+        if well is None or not all(0 < len(name) <= MAX_NAME for name in names):
             return before, before
         if job.end_time < before.time or (not well and job.submit_time == before.submitted):
             return before, before

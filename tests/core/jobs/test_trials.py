@@ -82,9 +82,16 @@ def test_a_program_is_known_by_what_is_launched(other: str, same: bool) -> None:
     assert (program_of(read_script(other)) == program_of(read_script(PROGRAM))) is same
 
 
-@pytest.mark.parametrize("text", ["", "#!/bin/bash\n#SBATCH -n1", "X=1", "\udcff\x00"])
-def test_nothing_launched_or_odd_bytes_are_no_error(text: str) -> None:
-    assert len(program_of(read_script(text))) in {0, 12}
+@pytest.mark.parametrize(
+    "text",
+    ["", "#!/bin/bash\n#SBATCH -n1", "X=1", "bash", "srun --pty zsh"],
+)
+def test_a_session_is_no_program(text: str) -> None:
+    assert program_of(read_script(text)) == ""
+
+
+def test_odd_bytes_are_no_error() -> None:
+    assert len(program_of(read_script("\udcff\x00 x"))) == 12
 
 
 def test_a_later_success_outweighs_a_failure_and_many_failures_a_success() -> None:
