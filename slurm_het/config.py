@@ -62,7 +62,7 @@ _PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
     "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths",
-    "slurm", "operators",
+    "slurm", "operators", "history_days", "impossible_memory",
 )  # fmt: skip
 
 
@@ -208,10 +208,9 @@ class _Reader:
                 top["default_vendors"], "default_vendors", tuple[str, ...]
             )
             self.choices(top["default_vendors"], "default_vendors", out["default_vendors"], vendors)
-        if "default_scenario" in top:
-            out["default_scenario"] = self.value(
-                top["default_scenario"], "default_scenario", Scenario
-            )
+        kinds = get_type_hints(Policy) | {"history_days": Annotated[float, Meta(ge=0, le=30)]}
+        for key in top.keys() & {"default_scenario", "history_days", "impossible_memory"}:
+            out[key] = self.value(top[key], key, kinds[key])
         if "weights" in top:
             out["weights"] = self.record(top["weights"], "weights", Weights)
         if "preference" in top:

@@ -22,18 +22,17 @@ SECONDS = 20.0
 def ask(job_id: str, words: tuple[str, ...], config: Path | None) -> None:
     """Ask for something else of your job while it waits: the words of a #HET directive.
 
-    The rest is as it was submitted. What cannot be is refused, and nothing is changed.
+    Of an array's id it is for all its tasks that wait. The rest is as it was submitted. What cannot
+    be is refused, and nothing is changed.
 
     \b
     Example:
       slurm-het ask 1234 vendors=amd memory=40G
-      slurm-het ask 1234 vendors=any
+      slurm-het ask 1234_7 vendors=any
     """
     job_id = one_job(job_id)
     socket = load_config(config).paths.control_socket
     made = call(socket, {"op": "ask", "job": job_id, "words": " ".join(words)}, SECONDS)
-    devices = "|".join(made["types"] or made["vendors"]) or "any vendor's"
-    memory = f" of {made['memory_gib']} GiB or more" if made["memory_gib"] else ""
-    click.echo(clean(f"job {job_id} is {made['scenario']} on {devices} devices{memory} now"))
-    for line in made["evidence"]:
+    click.echo(clean(f"job {job_id} is now: {made['understood']}"))
+    for line in (*made["evidence"], *made["left"]):
         click.echo(clean(f"  {line}"))

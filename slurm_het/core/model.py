@@ -257,6 +257,8 @@ class Classification:
     job_class: str = ""
     problems: tuple[str, ...] = ()
     named: bool = False  # whether its user named vendors or types; not kept either
+    memory_named: bool = False  # the same of the memory, in a directive
+    program: str = ""  # the name of what it launches: core/jobs/trials.py
 
 
 @dataclass(frozen=True, slots=True)

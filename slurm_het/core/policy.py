@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.catalog import Catalog
@@ -106,6 +107,9 @@ class Limits:
     backfill: Backfill = USUAL
 
 
+ImpossibleMemory = Literal["largest", "ignore", "refuse"]
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Everything the pure core needs of the configuration.
@@ -113,7 +117,9 @@ class Policy:
     `preference` is by device type, -1..1. `throughput[row][type]` is a speed in 0..1; a row is a
     scenario or a class of jobs, and what a class says of a type goes before its scenario. A type
     in neither counts by its TFLOPS relative to the fastest type. Without `expected_jobs` the
-    journal tells what to expect.
+    journal tells what to expect. For `history_days` it counts how a user's program fared on a
+    vendor's devices; 0: not at all. `impossible_memory`: a job whose directive asks for more than
+    any device has that it may use gets the largest, or any, or is refused at submit.
     """
 
     intake_partition: str
@@ -128,6 +134,8 @@ class Policy:
     preference: dict[str, float] = field(default_factory=dict)
     throughput: dict[str, dict[str, float]] = field(default_factory=dict)
     expected_jobs: tuple[ExpectedJob, ...] = ()
+    history_days: float = 30.0
+    impossible_memory: ImpossibleMemory = "largest"
 
     def job_classes(self) -> tuple[str, ...]:
         """The rows of `throughput` that are no scenario."""

@@ -82,14 +82,16 @@ class Daemon:
         self.leading: bool | None = None  # None: not known yet
         self.cycle = self._new_cycle()
         self.turn = asyncio.Lock()  # a cycle's, or that of a user who asks
-        self.asks = Asks(self.slurm, config.policy, self.cycle.releaser, self.turn)
+        self.asks = self._new_asks()
         self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
+        self.hook.trials = self.cycle.trials
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.doors = Doors(self.hook, self.control, self.wakes)
         self._reload = False  # whether SIGHUP came
         self.started = time.time()
-        self._cycle_began = time.monotonic()
+        self._cycle_began = self._planned_at = time.monotonic()
+        self._planning = False
         self.health = _health(config)
         self._unable: HetError | None = None
 
@@ -127,6 +129,7 @@ class Daemon:
     async def _get_ready(self) -> None:
         await asyncio.to_thread(self.solver.warm)
         await self.cycle.look()
+        await self.cycle.trials.look()
         await self.control.start()
         await self.hook.start(self.cycle.inventory, self.cycle.capacity)
         self.wakes.listen()
@@ -175,6 +178,7 @@ class Daemon:
         self._use(config)
         try:
             await self.cycle.look()
+            await self.cycle.trials.look()
             known = self._offered()
         except HetError as error:  # the next cycle says more
             log.error("SIGHUP: %s", error.message)
@@ -191,7 +195,12 @@ class Daemon:
         self.control.operators = config.operators
         self.health = _health(config)
         self.cycle = self._new_cycle()
-        self.asks = Asks(self.slurm, config.policy, self.cycle.releaser, self.turn)
+        self.hook.trials = self.cycle.trials
+        self.asks = self._new_asks()
+
+    def _new_asks(self) -> Asks:
+        cycle, policy = self.cycle, self.config.policy
+        return Asks(self.slurm, policy, cycle.releaser, cycle.trials, self.turn)
 
     def _new_cycle(self) -> Cycle:
         """A cycle that remembers nothing: Slurm and the journal tell it all."""
@@ -238,8 +247,7 @@ class Daemon:
         """Run one cycle, and tell the gate if it fails; returns whether another may find more to do
         at once."""
         try:
-            async with self.turn:
-                more = await self.cycle.run()
+            more = await self._plan()
             await self.hook.update(self.cycle.inventory, self.cycle.capacity, self.cycle.openings)
         except SlurmError as error:
             self.health.failed(self._cycle_began)
@@ -252,6 +260,15 @@ class Daemon:
             raise HetError(why, "see what slurmctld's log says of them; is hetd's user SlurmUser?")
         return more
 
+    async def _plan(self) -> bool:
+        """Run the cycle, once users who ask have had their turn."""
+        self._planning = True
+        try:
+            async with self.turn:
+                return await self.cycle.run()
+        finally:
+            self._planning, self._planned_at = False, time.monotonic()
+
     def _pause(self) -> float:
         poll, failures = self.config.planner.poll_seconds, self.health.failures
         starting = self.cycle.pins.starting() and not failures
@@ -261,8 +278,10 @@ class Daemon:
         return min(MAX_BACKOFF, pause * 2.0 ** min(failures, 8))
 
     def _last_progress(self) -> float:
-        # A cycle that makes many slow calls of Slurm does not hang as long as each is answered.
-        return max(self._cycle_began, self.slurm.answered)
+        # A cycle that makes many slow calls of Slurm does not hang as long as each is answered, nor
+        # one that waits for a user's. Beside it their calls do not tell that cycles come to an end.
+        calls = self.slurm.answered if self._planning or not self.leading else 0.0
+        return max(self._cycle_began, self._planned_at, calls)
 
     async def _check_lead(self) -> None:
         try:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.admission import Admission, Passed, admit_anew
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.jobs.admission import Admitted, Anew, Passed, admit_anew
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import TRES_FIELDS
 from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.jobs.told import understood
 from slurm_het.core.model import Classification, Job, Snapshot
 from slurm_het.core.planner.outcomes import Event
 from slurm_het.core.planner.proposal import TakeBack
 from slurm_het.core.policy import Policy
+from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.core.syntax.script import parse_hints
 from slurm_het.daemon.control import Caller
 from slurm_het.daemon.release import Releaser
+from slurm_het.daemon.trials import TrialKeeper
 from slurm_het.errors import HetError
 from slurm_het.slurm import SlurmClient
 
@@ -25,6 +29,15 @@ log = logging.getLogger("hetd.asks")
 MAX_WORDS = 256
 TURN_SECONDS = 15.0
 MOST_AT_ONCE = 8
+MOST_PARTS = 100
+MOST_TASKS = 1_000_000
+
+
+class _Part(NamedTuple):
+    """A record of Slurm's that is asked for, and the key of what of it is."""
+
+    job: Job
+    key: str
 
 
 class Asks:
@@ -34,14 +47,22 @@ class Asks:
     """
 
     def __init__(
-        self, slurm: SlurmClient, policy: Policy, releaser: Releaser, turn: asyncio.Lock
+        self,
+        slurm: SlurmClient,
+        policy: Policy,
+        releaser: Releaser,
+        trials: TrialKeeper,
+        turn: asyncio.Lock,
     ) -> None:
-        self.slurm, self.policy, self.releaser = slurm, policy, releaser
+        self.slurm, self.policy, self.releaser, self.trials = slurm, policy, releaser, trials
         self._turn = turn
         self._asking: set[int] = set()
 
     async def ask(self, key: str, words: str, caller: Caller) -> dict[str, Any]:
-        """What the job is from now on. Raises HetError where it is not changed."""
+        """What the job, the array's tasks that wait, or the task of one are from now on.
+
+        Raises HetError where nothing is changed.
+        """
         hints, odd = parse_hints(words[:MAX_WORDS])
         if odd or not hints:
             raise HetError(f"{words[:40]!r} is no key=value", "such as vendors=amd memory=40G")
@@ -52,7 +73,7 @@ class Asks:
             async with asyncio.timeout(TURN_SECONDS):
                 await self._turn.acquire()
             try:
-                what = await self._change(key, words[:MAX_WORDS], caller)
+                what, left = await self._change(key, words[:MAX_WORDS], caller)
             finally:
                 self._turn.release()
         except TimeoutError:
@@ -61,51 +82,66 @@ class Asks:
             self._asking.discard(caller.uid)
         log.info("job %s is asked for anew by %s: %s", key, caller.name or caller.uid, words[:80])
         return {
-            "scenario": what.scenario,
-            "vendors": list(what.vendors),
-            "types": list(what.types),
-            "memory_gib": what.memory_gib,
+            "understood": understood(what),
             "evidence": list(what.evidence),
+            "left": left,
         }
 
-    async def _change(self, key: str, words: str, caller: Caller) -> Classification:
+    async def _change(
+        self, key: str, words: str, caller: Caller
+    ) -> tuple[Classification, list[str]]:
+        """What the parts are from now on, and why some are left as they are."""
         snapshot = await self.slurm.snapshot()
-        job = self._owned(key, snapshot, caller)
-        mark = decode_comment(job.admin_comment)
+        parts = self._owned(key, snapshot, caller)
+        first = parts[0].job
+        script = await self.slurm.batch_script(first.array_job_id or first.id)
+        inventory = await asyncio.to_thread(take_inventory, snapshot, self.policy)
+        due = [(part, await self._anew(part, script, words, inventory)) for part in parts]
+        left: list[str] = []
+        for part, made in due:
+            try:
+                fields = self._fields(part.job, made.fields, snapshot)
+                await self._take_back(part.job)
+                await self.slurm.update_job(part.key, fields)
+            except HetError as error:
+                if len(left) + 1 == len(due):
+                    raise
+                left.append(f"{part.key} is left as it is: {error.message}")
+        return due[0][1].classification, left
+
+    async def _anew(self, part: _Part, script: str, words: str, inventory: Inventory) -> Admitted:
+        mark = decode_comment(part.job.admin_comment)
         if mark is None or not mark.original:
-            raise HetError(f"how job {key} was submitted is not known", "cancel it, submit it anew")
-        script = await self.slurm.batch_script(job.id)
-        admission = await asyncio.to_thread(self._anew, snapshot, job, script, words)
-        if isinstance(admission, Passed):
-            raise HetError(f"job {key} is left as it is: {admission.why}")
-        what = admission.classification
-        if wrong := [p for p in what.problems if "slurm-het ask" in p]:
+            told = f"how job {part.key} was submitted is not known"
+            raise HetError(told, "cancel it, submit it anew")
+        anew, trials = Anew(part.job, script, words), self.trials.known
+        made = await asyncio.to_thread(admit_anew, anew, self.policy, inventory, trials)
+        if isinstance(made, Passed):
+            raise HetError(f"job {part.key} is left as it is: {made.why}")
+        if wrong := [p for p in made.classification.problems if "slurm-het ask" in p]:
             raise HetError(wrong[0].removeprefix("slurm-het ask: "), "nothing is changed")
-        if not admission.fields["admin_comment"]:
+        if not made.fields["admin_comment"]:
             raise HetError("what it would be does not fit into its record", "nothing is changed")
-        constraint = mark.original.get("features", "")
-        fields = self._fields(job, admission.fields, constraint, snapshot)
-        await self._take_back(job)
-        await self.slurm.update_job(job.key, fields)
-        return what
+        return made
 
-    def _anew(self, snapshot: Snapshot, job: Job, script: str, words: str) -> Admission:
-        inventory = take_inventory(snapshot, self.policy)
-        return admit_anew(job, script, words, self.policy, inventory)
-
-    def _owned(self, key: str, snapshot: Snapshot, caller: Caller) -> Job:
-        job = next((job for job in snapshot.jobs if job.key == key or str(job.id) == key), None)
-        if job is None or not (caller.admin or caller.uid == job.uid):
+    def _owned(self, key: str, snapshot: Snapshot, caller: Caller) -> list[_Part]:
+        """What the key names of the caller's jobs, as far as it waits."""
+        named = _named(key, snapshot.jobs)
+        if not named or not (caller.admin or caller.uid == named[0].job.uid):
             raise HetError(f"you have no job {key}", "squeue --me lists yours")
-        if job.array_job_id:  # an update of its id is one of all its tasks, where some may run
-            raise HetError(f"job {key} is of an array", "cancel what waits of it, submit it anew")
-        ours = is_gated(job, self.policy) or self._pinned(job)
-        if job.state != "PENDING" or not ours:
+        waits = [part for part in named if part.job.state == "PENDING" and self._ours(part.job)]
+        if not waits:
+            job = named[0].job
             raise HetError(
                 f"job {key} does not wait for a plan: it is {job.state} in {job.partition}",
                 "only jobs that wait in the gate, or for their nodes, can be asked for anew",
             )
-        return job
+        if len(waits) > MOST_PARTS:
+            raise HetError(f"{len(waits)} tasks of {key} wait one by one", "ask for each of them")
+        return waits
+
+    def _ours(self, job: Job) -> bool:
+        return is_gated(job, self.policy) or self._pinned(job)
 
     def _pinned(self, job: Job) -> bool:
         return job.key in self.releaser.pins.pins
@@ -118,10 +154,9 @@ class Asks:
             if outcome.event is not Event.RETURNED:
                 raise HetError(f"job {job.key} is left as it is: {outcome.detail}")
 
-    def _fields(
-        self, job: Job, fields: dict[str, str], constraint: str, snapshot: Snapshot
-    ) -> dict[str, str]:
+    def _fields(self, job: Job, fields: dict[str, str], snapshot: Snapshot) -> dict[str, str]:
         """The update: with its partition, so that Slurm refuses it once the job has started."""
+        mark = decode_comment(job.admin_comment)
         asks = {f: fields[f] for f in TRES_FIELDS if f in fields and fields[f] != getattr(job, f)}
         if asks and not snapshot.rewrites_gres:
             raise HetError(
@@ -133,6 +168,27 @@ class Asks:
         update = {
             "Partition": self.policy.intake_partition,
             "AdminComment": fields["admin_comment"],
-            "Features": fields.get("features", constraint),
+            "Features": fields.get("features", mark.original.get("features", "") if mark else ""),
         }
         return update | ({"Gres": asks["tres_per_node"]} if asks else {})
+
+
+def _named(key: str, jobs: Iterable[Job]) -> list[_Part]:
+    """The records that a key names: a job, all of an array, or one of its tasks.
+
+    What has no record of its own yet is named by its numbers: an update of the array's id alone
+    would be one of all its tasks, those that run too.
+    """
+    array, _, task = key.partition("_")
+    family = [job for job in jobs if str(job.array_job_id or job.id) == array]
+    if not task:
+        return [_Part(job, f"{array}_[{_tasks(job)}]" if job.unsplit else job.key)
+                for job in family or [job for job in jobs if str(job.id) == key]]  # fmt: skip
+    own = [_Part(job, key) for job in family if job.key == key]
+    rest = (j for j in family if j.unsplit and int(task) in array_indexes(_tasks(j), MOST_TASKS))
+    return own or [_Part(job, key) for job in rest]
+
+
+def _tasks(job: Job) -> str:
+    """The numbers of the tasks that a record stands for: `0-9,12` of `0-9,12%4`."""
+    return job.array_tasks.partition("%")[0]

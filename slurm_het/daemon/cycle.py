@@ -42,6 +42,7 @@ from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
 from slurm_het.daemon.release import Releaser
 from slurm_het.daemon.strays import Strays
 from slurm_het.daemon.told import tell
+from slurm_het.daemon.trials import TrialKeeper
 from slurm_het.journal import Planning, Records
 from slurm_het.settings import Config
 from slurm_het.slurm import SlurmClient
@@ -97,8 +98,10 @@ class Cycle:
         self.pins = Pins(config.planner.grace_seconds, config.planner.retry_seconds)
         self.memory = Memory(self.pins)
         self.releaser = Releaser(slurm, config.policy, self.pins, self.ticks)
-        self.strays = Strays(slurm, config.policy, self.memory, journal)
+        self.trials = TrialKeeper(config.policy, journal, clocks.wall)
+        self.strays = Strays(slurm, config.policy, self.memory, journal, self.trials)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
+        self.endings.heard = lambda jobs: self.trials.heard(jobs, self.inventory)
         self.last_plans = LastPlans(journal, config.policy)
         self.thinking = asyncio.Lock()  # held while the memory changes
         self.inventory, self.capacity = Inventory({}), UNKNOWN
@@ -184,6 +187,7 @@ class Cycle:
 
         Returns whether some of those are due at once: nothing speaks against other nodes.
         """
+        await self.trials.look()
         self.endings.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
         self._note(observed.snapshot, [*observed.outcomes, *returned])

@@ -32,6 +32,7 @@ class Endings:
         self, slurm: SlurmClient, policy: Policy, journal: Records, ticks: Callable[[], float]
     ) -> None:
         self.slurm, self.policy, self.journal, self.ticks = slurm, policy, journal, ticks
+        self.heard: Callable[[list[Job]], None] = lambda _jobs: None  # called with those that ended
         self._ours: set[int] = set()  # the ids of the jobs that are seen
         self._gone: set[int] = set()  # of those that are to be asked for
         self._all = True
@@ -84,6 +85,8 @@ class Endings:
             log.info("Slurm has forgotten how %d of our jobs ended", len(forgotten))
 
     def _journal(self, jobs: Iterable[Job]) -> None:
-        ends = [end for job in jobs if (end := end_of(job))]
-        if ends:
+        ended = [(job, end) for job in jobs if (end := end_of(job))]
+        if ended:
+            ends = [end for _, end in ended]
             self.journal.write(lambda journal: journal.record_ends(ends))
+            self.heard([job for job, _ in ended])

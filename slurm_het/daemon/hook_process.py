@@ -31,11 +31,13 @@ from slurm_het.config import load_config
 from slurm_het.core.capacity import UNKNOWN, Capacity
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import Admitted, Verdict, admit_message
+from slurm_het.core.jobs.trials import Trial, Trials
 from slurm_het.core.model import Node
 from slurm_het.core.planner.at_once import AtOnce, Openings
 from slurm_het.core.reservations.closings import can_plan_inside
 from slurm_het.daemon.hook_server import HookServer, answer
 from slurm_het.daemon.logs import set_up_logging
+from slurm_het.daemon.trials import TrialKeeper
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
 
@@ -61,11 +63,12 @@ LATE_SECONDS = 2.0
 
 
 class Offered(msgspec.Struct):
-    """What the parent sends: what has changed of the first two, and what the last cycle left."""
+    """What the parent sends: what has changed, and the openings that the last cycle left."""
 
     inventory: Inventory | None = None
     capacity: Capacity | None = None
     openings: Openings | None = None
+    trials: list[Trial] = []
 
 
 def offer(inventory: Inventory) -> Inventory:
@@ -111,6 +114,7 @@ class HookChild:
         self.config = config
         self.on_admit = on_admit
         self.on_exit = on_exit
+        self.trials: TrialKeeper | None = None  # what it tells of how programs fared
         self.placed = 0  # so many interactive jobs did not wait in the gate
         self._process: asyncio.subprocess.Process | None = None
         self._sent = Offered()
@@ -167,12 +171,18 @@ class HookChild:
             inventory=None if offered.inventory == sent.inventory else offered.inventory,
             capacity=None if capacity == sent.capacity else capacity,
             openings=openings,
+            trials=self._trials(afresh=sent.inventory is None),
         )
         payload = msgspec.msgpack.encode(new)
         stdin.write(LENGTH.pack(len(payload)) + payload)
         with contextlib.suppress(ConnectionError, TimeoutError):  # its end is heard by _listen
             await asyncio.wait_for(stdin.drain(), SEND_SECONDS)
         self._sent = offered
+
+    def _trials(self, *, afresh: bool) -> list[Trial]:
+        if self.trials is None:
+            return []
+        return self.trials.afresh() if afresh else self.trials.news()
 
     async def stop(self) -> None:
         """End it: it removes its socket, so that the hook fails at once, not late."""
@@ -253,7 +263,7 @@ class Repeats:
         return times >= REPEATS
 
 
-class _Serving:
+class Serving:
     """The child: the newest inventory, and the server."""
 
     def __init__(self, config: Config) -> None:
@@ -263,6 +273,7 @@ class _Serving:
         self.repeats = Repeats()
         self.at_once = AtOnce(config.policy, config.planner.poll_seconds + LATE_SECONDS)
         self.capacity, self.heard_at = UNKNOWN, 0.0
+        self.trials = Trials()
         self.offered(Inventory({}))
 
     def heard(self, offered: Offered) -> None:
@@ -270,7 +281,9 @@ class _Serving:
         self.heard_at = time.monotonic()
         self.at_once.openings = offered.openings
         self.capacity = self.capacity if offered.capacity is None else offered.capacity
-        if offered.inventory or offered.capacity:
+        for trial in offered.trials:
+            self.trials.put(trial)
+        if offered.inventory or offered.capacity or offered.trials:
             self.offered(offered.inventory or self.inventory)
 
     def offered(self, inventory: Inventory) -> None:
@@ -283,12 +296,9 @@ class _Serving:
 
         @lru_cache(maxsize=REMEMBERED)
         def remembered(body: bytes, keep_ms: int, known: bool) -> bytes:
-            policy = self.config.policy
-            capacity = self.capacity if known else UNKNOWN
             return answer(
-                body, lambda sent: admit_message(sent, policy, inventory, capacity), keep_ms,
-                self.config.hook.tell,
-            )  # fmt: skip
+                body, lambda sent: self._admission(sent, known), keep_ms, self.config.hook.tell
+            )
 
         self._remembered = remembered
 
@@ -296,36 +306,44 @@ class _Serving:
         """The reply's frame to a request's body. Raises WireError."""
         now = time.monotonic()
         interactive = b"&op=admit&" in body and b"&script=" not in body
-        if interactive and (reply := self._answer_at_once(body, now)):
-            self.notice.placed()
-            return reply
+        reply = b""
+        if interactive and self.at_once.any_left(now):
+            reply, placed = self._answer_at_once(body, now)
+            if placed:
+                self.notice.placed()
+                return reply
         keep = self.repeats.again(body, now)
-        reply = self._remembered(body, round(KEEP_SECONDS * 1000) if keep else 0, self._known(now))
+        if keep or not reply:
+            keep_ms = round(KEEP_SECONDS * 1000) if keep else 0
+            reply = self._remembered(body, keep_ms, self._known(now))
         admits = b"action=admit" in reply
         if admits:
             self.at_once.somebody_waits(now)
         self.notice.admitted(keep and admits, admits and interactive)
         return reply
 
+    def _admission(self, sent: Mapping[str, str], known: bool) -> Verdict:
+        """`known`: whether the nodes are."""
+        capacity = self.capacity if known else UNKNOWN
+        return admit_message(sent, self.config.policy, self.inventory, capacity, self.trials)
+
     def _known(self, now: float) -> bool:
         """Whether the nodes are known: of what hetd last heard long ago nobody is refused."""
         return now - self.heard_at < FRESH_POLLS * self.config.planner.poll_seconds
 
-    def _answer_at_once(self, body: bytes, now: float) -> bytes:
-        """The reply that starts the job; empty if it has to wait."""
+    def _answer_at_once(self, body: bytes, now: float) -> tuple[bytes, bool]:
+        """The reply, and whether it starts the job."""
         placed = False
 
         def admit(sent: Mapping[str, str]) -> Verdict:
             nonlocal placed
-            known = self.capacity if self._known(now) else UNKNOWN
-            made = admit_message(sent, self.config.policy, self.inventory, known)
+            made = self._admission(sent, self._known(now))
             there = self.at_once.place(sent, made, now) if isinstance(made, Admitted) else None
             placed = there is not None
             return there or made
 
-        tell = self.config.hook.tell
-        reply = answer(body, admit, tell=tell) if self.at_once.any_left(now) else b""
-        return reply if placed else b""
+        reply = answer(body, admit, tell=self.config.hook.tell)
+        return reply, placed
 
     async def run(self) -> None:
         os.set_blocking(1, False)
@@ -355,7 +373,7 @@ def main() -> None:
     os.umask(0o077)
     set_up_logging()
     try:
-        asyncio.run(_Serving(load_config(Path(sys.argv[1]))).run())
+        asyncio.run(Serving(load_config(Path(sys.argv[1]))).run())
     except HetError as error:
         raise SystemExit(f"hetd hook: {error}") from error
 

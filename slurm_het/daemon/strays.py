@@ -17,6 +17,7 @@ from slurm_het.core.planner.updates import return_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import MovedAway, PlacedBySlurm
 from slurm_het.daemon.outcomes import journal_outcomes
+from slurm_het.daemon.trials import TrialKeeper
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.journal import Records
 from slurm_het.slurm import SlurmClient
@@ -29,9 +30,14 @@ class Strays:
     """Hands over what plain Slurm places, and classifies what came past the hook."""
 
     def __init__(
-        self, slurm: SlurmClient, policy: Policy, memory: Memory, journal: Records
+        self,
+        slurm: SlurmClient,
+        policy: Policy,
+        memory: Memory,
+        journal: Records,
+        trials: TrialKeeper,
     ) -> None:
-        self.slurm, self.policy = slurm, policy
+        self.slurm, self.policy, self.trials = slurm, policy, trials
         self.memory, self.journal = memory, journal
 
     async def hand_over(self, prepared: Prepared, now: float, ticks: float) -> None:
@@ -93,7 +99,7 @@ class Strays:
 
     async def _adopt_one(self, job: Job, inventory: Inventory) -> None:
         script = await self.slurm.batch_script(job.id)
-        admission = admit_record(job, script, self.policy, inventory)
+        admission = admit_record(job, script, self.policy, inventory, self.trials.known)
         try:
             await self.slurm.update_job(str(job.id), _adoption_fields(admission))
         except SlurmBusyError:

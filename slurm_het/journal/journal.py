@@ -11,6 +11,8 @@ import msgspec
 
 from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.trials import MOST as MOST_TRIALS
+from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Classification, Job, Placement, Plan
 from slurm_het.core.planner.repairs import Planned
 from slurm_het.core.worth.forecast import MOST
@@ -97,6 +99,30 @@ class Journal(JournalFile):
                 " VALUES (?, ?, ?, ?)",
                 [(e.key, e.submitted, float(e.ended), json.dumps(asdict(e))) for e in ends],
             )
+
+    def record_trials(self, trials: Iterable[Trial]) -> None:
+        """Keep how programs fared; drop those of whom there is nothing to know any longer."""
+        kept, gone = list[Trial](), list[Trial]()
+        for trial in trials:
+            (kept if trial.well or trial.failures else gone).append(trial)
+        with self.writing() as db:
+            db.executemany("INSERT OR REPLACE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?)", kept)
+            db.executemany(
+                "DELETE FROM trial WHERE user = ? AND program = ? AND vendor = ?",
+                [(t.user, t.program, t.vendor) for t in gone],
+            )
+
+    def trials(self, since: float) -> list[Trial] | None:
+        """How programs have fared since then, oldest first; None if that cannot be read."""
+        try:
+            rows = self.db.execute(
+                "SELECT user, program, vendor, time, well, failures, submitted, job FROM trial"
+                " WHERE time >= ? ORDER BY time DESC LIMIT ?", (since, MOST_TRIALS),
+            ).fetchall()  # fmt: skip
+            return [msgspec.convert(row, Trial, strict=False) for row in reversed(rows)]
+        except UNREADABLE as error:
+            self.complain(error)
+            return None
 
     def record_demands(self, now: float, demands: Iterable[tuple[str, TaskProfile, float]]) -> None:
         """Keep what tasks ask (key, demand, time limit in minutes); a task that waits, once."""

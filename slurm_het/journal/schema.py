@@ -44,6 +44,12 @@ UP = (
             UNION ALL SELECT day + 1 FROM days, span WHERE day < last)
         SELECT day FROM days;
     """,
+    # 2: how users' programs fared on vendors' devices (core/jobs/trials.py).
+    """
+    CREATE TABLE trial (
+        user TEXT, program TEXT, vendor TEXT, time REAL, well INTEGER, failures INTEGER,
+        submitted INTEGER, job TEXT, PRIMARY KEY (user, program, vendor));
+    """,
 )
 DOWN = (
     """
@@ -52,14 +58,19 @@ DOWN = (
     ALTER TABLE job DROP COLUMN restarts;
     DROP TABLE day;
     """,
+    "DROP TABLE trial;",
 )
 VERSION = len(UP)
 OLDER = (
-    # What a version 0 lacks, for whoever reads it as it is.
+    # What each version lacks of the next, for whoever reads it as it is.
     """
     CREATE TEMP VIEW placement AS SELECT rowid AS rowid, *, 0 AS submitted FROM main.placement;
     CREATE TEMP VIEW outcome AS SELECT rowid AS rowid, *, 0 AS submitted FROM main.outcome;
     CREATE TEMP VIEW job AS SELECT *, 0 AS restarts FROM main.job;
+    """,
+    """
+    CREATE TEMP TABLE trial (
+        user, program, vendor, time, well, failures, submitted, job);
     """,
 )
 

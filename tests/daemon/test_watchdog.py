@@ -121,3 +121,28 @@ def test_a_cycle_that_hangs_is_no_life(
             await running
 
     asyncio.run(live())
+
+
+@pytest.mark.usefixtures("as_before")
+def test_what_users_ask_of_slurm_is_no_life_of_the_cycles(
+    short_path: Path, watchdog: Watchdog, slurm: HangingSlurm
+) -> None:
+    """Their calls beside cycles that come no more do not feed the watchdog."""
+    text = config_text(short_path).replace("poll_seconds: 5", "poll_seconds: 30")
+    (short_path / "het.yaml").write_text(text)
+
+    async def live() -> None:
+        daemon = Daemon(load_config(short_path / "het.yaml"))
+        running = asyncio.create_task(daemon.run())
+        try:
+            await until(watchdog.signs)
+            async with asyncio.timeout(PATIENCE):
+                while not await watchdog.silent():
+                    pass  # the gate is being closed
+            slurm.answered = time.monotonic()
+            assert await watchdog.silent()
+        finally:
+            daemon.wakes.stop.set()
+            await running
+
+    asyncio.run(live())

@@ -43,8 +43,29 @@ def test_a_queued_job_goes_where_its_user_says_now(it: Cluster) -> None:
         assert (code, told in text) == (1, True), text
     assert it.job(key)["AdminComment"] == before
     code, text = ask(it, key, "vendors=amd")
-    assert (code, "on amd devices now" in text) == (0, True), text
+    assert (code, "training, on amd devices" in text) == (0, True), text
     assert it.wait_started(key)["Partition"] == "train-amd"
     assert "slurm-het ask" in it.tool("admin", "why", key)
     code, text = ask(it, key, "vendors=nvidia")
     assert (code, "does not wait for a plan" in text) == (1, True), text
+
+
+def test_the_tasks_of_an_array_are_asked_for_together_or_one_by_one(it: Cluster) -> None:
+    """Those that wait, and have no record of their own yet, as well; those that run go on."""
+    it.clear()
+    full = it.sbatch("-N2", "--gres=gpu:a100:8", "--exclusive", script="sleep 300")
+    it.wait_started(full)
+    array = it.sbatch(
+        "--array=0-3%4", "--gres=gpu:4", script="module load cuda\nsleep 60", user=ANN
+    )
+    code, text = ask(it, f"{array}_2", "vendors=ascend")
+    assert (code, f"job {array}_2 is now: training, on ascend" in text) == (0, True), text
+    assert it.wait_started(f"{array}_2")["Partition"] == "train-ascend"
+    assert it.job(f"{array}_1")["JobState"] == "PENDING"
+    code, text = ask(it, array, "vendors=amd")
+    assert (code, "training, on amd devices" in text) == (0, True), text
+    for task in (0, 1, 3):
+        assert it.wait_started(f"{array}_{task}")["Partition"] == "train-amd"
+    assert it.job(f"{array}_2")["Partition"] == "train-ascend"
+    code, text = ask(it, f"{array}_1", "vendors=any", user=BOB)
+    assert (code, "you have no job" in text) == (1, True), text

@@ -11,6 +11,7 @@ import pytest
 
 from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.jobs.trials import Trial, forgotten
 from slurm_het.core.model import Classification, Job, Placement, Plan
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal, Planning, schema
@@ -305,6 +306,36 @@ def test_a_journal_goes_down_to_an_older_schema_and_up_again(tmp_path: Path) -> 
     again = Journal(path).history("7")
     assert (again.user, again.placement) == (before.user, before.placement)
     assert [event for _, event, _ in again.outcomes] == ["released", "started"]
+
+
+def test_how_programs_fared_is_kept_until_it_says_nothing_any_more(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    old = Trial("ann", "p", "amd", 10.0, well=True, job="7")
+    new = Trial("ann", "p", "nvidia", 20.0, failures=1, submitted=15, job="8_2")
+    journal.record_trials([new, old])
+    journal.record_trials([new])
+    assert journal.trials(0.0) == [old, new]
+    assert journal.trials(15.0) == [new]
+    journal.record_trials([forgotten(new)])
+    assert journal.trials(0.0) == [old]
+
+
+def test_how_programs_fared_is_forgotten_with_all_else_and_before_it_was_kept(
+    tmp_path: Path,
+) -> None:
+    """An older journal is read as it is, and goes down and up with the others."""
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    journal.record_trials([Trial("ann", "p", "amd", 10.0, well=True)])
+    schema.bring_to(journal.db, 1)
+    assert Journal(path, read_only=True).trials(0.0) == []
+    journal.close()
+    again = Journal(path)
+    assert again.trials(0.0) == []
+    again.record_trials([Trial("ann", "p", "amd", 10.0, well=True)])
+    for day in range(40):
+        again.prune(day * 86400.0)
+    assert again.trials(0.0) == []
 
 
 def test_a_newer_journal_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -26,6 +26,7 @@ from slurm_het.core.jobs.request import (
     from_record,
     registered,
 )
+from slurm_het.core.jobs.trials import NO_TRIALS, Trials, program_of
 from slurm_het.core.model import Classification, Job, Node
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import (
@@ -35,6 +36,7 @@ from slurm_het.core.reasons import (
     NoPoolHolds,
     NotOurs,
     Reason,
+    TooMuchMemory,
     Unreadable,
 )
 from slurm_het.core.reservations.closings import inside_named
@@ -49,10 +51,14 @@ MAX_FEATURES = 1023
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The job goes to the intake: the fields to assign, and what it is."""
+    """The job goes to the intake: the fields to assign, and what it is.
+
+    `too_much` says which memory its user asked for in vain.
+    """
 
     fields: dict[str, str]
     classification: Classification
+    too_much: str = ""
 
     @property
     def why(self) -> str:
@@ -104,13 +110,27 @@ class _Fit(NamedTuple):
         return cls(types, partitions, tuple(inside), tuple(outside))
 
 
+class _Suited(NamedTuple):
+    """What a job is, the device types and pools for it, and as in Admitted."""
+
+    what: Classification
+    types: frozenset[str]
+    pools: tuple[Pool, ...]
+    too_much: str = ""
+
+
 def admit_message(
-    sent: Mapping[str, str], policy: Policy, inventory: Inventory, capacity: Capacity = UNKNOWN
+    sent: Mapping[str, str],
+    policy: Policy,
+    inventory: Inventory,
+    capacity: Capacity = UNKNOWN,
+    trials: Trials = NO_TRIALS,
 ) -> Verdict:
     """`admit` for the hook's message: a request that cannot be read passes as it is.
 
     What plain Slurm would refuse is refused, as far as the `capacity` is known. With the `op` judge
-    that is all there is to say: the job stays as it is for another reason.
+    that is all there is to say: the job stays as it is for another reason. `trials` are how
+    programs fared before.
     """
     try:
         request = from_message(sent)
@@ -121,25 +141,49 @@ def admit_message(
         return Refused(why)
     if sent.get("op") == "judge":
         return Passed(NotOurs())
-    return admit(request, policy, inventory, holder(size, capacity, policy))
+    request = _remembering(request, policy, inventory, trials)
+    made = admit(request, policy, inventory, holder(size, capacity, policy))
+    if isinstance(made, Admitted) and made.too_much and policy.impossible_memory == "refuse":
+        return Refused(TooMuchMemory(made.too_much))
+    return made
 
 
-def admit_record(job: Job, script: str, policy: Policy, inventory: Inventory) -> Admission:
+def _remembering(
+    request: JobRequest, policy: Policy, inventory: Inventory, trials: Trials
+) -> JobRequest:
+    """The request with what is known of how its program fared before."""
+    if not policy.history_days:
+        return request
+    program = program_of(request.script)
+    known = trials.of(request.user, program, inventory.vendors)
+    return replace(request, program=program, trials=known)
+
+
+def admit_record(
+    job: Job, script: str, policy: Policy, inventory: Inventory, trials: Trials = NO_TRIALS
+) -> Admission:
     """`admit` for a job that is in the queue already, and its batch script."""
     try:
         request = from_record(job, script)
     except HetError as error:
         return Passed(Unreadable(error.message))
-    return admit(request, policy, inventory)
+    return admit(_remembering(request, policy, inventory, trials), policy, inventory)
+
+
+class Anew(NamedTuple):
+    """A job in the intake whose user asks for something else since: its batch script, and what is
+    asked for, in the words of a directive."""
+
+    job: Job
+    script: str
+    asked: str
 
 
 def admit_anew(
-    job: Job, script: str, asked: str, policy: Policy, inventory: Inventory
+    anew: Anew, policy: Policy, inventory: Inventory, trials: Trials = NO_TRIALS
 ) -> Admission:
-    """`admit` for a job in the intake whose user asks for something else since.
-
-    `asked` has the words of a directive. It is read as its user wrote it, before our rewrite.
-    """
+    """`admit` for what is asked for anew: the job is read as its user wrote it, not as we did."""
+    job, script, asked = anew
     mark = decode_comment(job.admin_comment)
     written = mark.original if mark else {}
     node, per_job, task, socket = (written.get(field, "") for field in TRES_FIELDS)
@@ -151,7 +195,7 @@ def admit_anew(
         request = replace(from_record(before, script), asked=asked, original=dict(written))
     except HetError as error:
         return Passed(Unreadable(error.message))
-    return admit(request, policy, inventory)
+    return admit(_remembering(request, policy, inventory, trials), policy, inventory)
 
 
 def admit(
@@ -172,7 +216,7 @@ def admit(
     found = _where(request, policy, inventory, holds)
     if isinstance(found, Passed):
         return found
-    what, types, pools = found
+    what, types, pools, too_much = found
     fit = _Fit.of(types, pools, inventory)
     fields, evidence = _tres_fields(request, what, fit, policy)
     what = replace(what, evidence=(*what.evidence, *evidence))
@@ -181,23 +225,23 @@ def admit(
     if features != request.features and len(features) <= MAX_FEATURES:
         fields["features"] = features
     fields["admin_comment"] = encode_comment(what, request.original)
-    return Admitted(fields, what)
+    return Admitted(fields, what, too_much)
 
 
 def _where(
     request: JobRequest, policy: Policy, inventory: Inventory, holds: Holds
-) -> Passed | tuple[Classification, frozenset[str], tuple[Pool, ...]]:
-    """What a job is, and the device types and pools for it."""
+) -> Passed | _Suited:
     most = max((there.memory_gib for there in inventory.types.values()), default=0)
     if any(share > most for share in _shares(request, policy)):
         return Passed(NoFittingDevice((f"a share of more than {most} GiB",)))
     what = classify(request, policy, inventory)
     types, pools = _fitting(request, what, policy, inventory)
-    if not pools and (largest := _too_much_memory(what, policy, inventory)):
-        # Nobody can have so much: better the largest device than a partition without any.
-        told = (*what.problems, largest)
-        what = replace(what, memory_gib=0, problems=told, evidence=(*what.evidence, largest))
-        types, pools = _fitting(request, what, policy, inventory)
+    if request.trials and not any(holds(p.partition, types) for p in pools):
+        # Better where it failed than nowhere.
+        return _where(replace(request, trials=()), policy, inventory, holds)
+    too_much = ""
+    if not pools:
+        what, types, pools, too_much = _with_less_memory(request, what, policy, inventory, holds)
     if not pools:
         return Passed(NoFittingDevice(what.evidence), what.problems)
     able = tuple(p for p in pools if holds(p.partition, types))
@@ -215,20 +259,35 @@ def _where(
     if able[0].scenario != what.scenario:
         remark = f"no {what.scenario} pool has a node for it; using the others"
         what = replace(what, evidence=(*what.evidence, remark))
-    return what, types, able
+    return _Suited(what, types, able, too_much)
 
 
-def _too_much_memory(what: Classification, policy: Policy, inventory: Inventory) -> str:
-    """What was asked for in vain, if that is the memory of a device; else ''."""
+def _with_less_memory(
+    request: JobRequest, what: Classification, policy: Policy, inventory: Inventory, holds: Holds
+) -> _Suited:
+    """The same of a job that no device has the memory for: the largest is better than none."""
     others = fitting_types(replace(what, memory_gib=0), inventory.types, policy)
     if not what.memory_gib or not others:
-        return ""
-    largest = max(others, key=lambda name: (inventory.types[name].memory_gib, name))
+        return _Suited(what, frozenset(), ())
+    sizes = {inventory.types[name].memory_gib: name for name in sorted(others)}
+    most = max(sizes)
     asked = next((e for e in what.evidence if " GiB per device: " in e), "")
-    has = inventory.types[largest].memory_gib
-    return (
-        f"{asked}, but the largest that it may use ({largest}) has {has} GiB: it counts as not said"
-    )
+    has = f"the largest that it may use ({sizes[most]}) has {most} GiB"
+    beyond = most < what.memory_gib
+    told = f"{asked}, but {has if beyond else 'no pool has so many of them on a node'}"
+    read_as = 0
+    for gib in () if policy.impossible_memory == "ignore" else sorted(sizes, reverse=True):
+        types, pools = _fitting(request, replace(what, memory_gib=gib), policy, inventory)
+        if gib < what.memory_gib and any(holds(p.partition, types) for p in pools):
+            read_as = gib
+            break
+    remark = f"{told}: it " + (f"is read as {read_as}G" if read_as else "counts as not said")
+    what = replace(
+        what, memory_gib=read_as, problems=(*what.problems, remark),
+        evidence=(*what.evidence, remark),
+    )  # fmt: skip
+    fitting = _fitting(request, what, policy, inventory)
+    return _Suited(what, *fitting, told if beyond and what.memory_named else "")
 
 
 def _shares(request: JobRequest, policy: Policy) -> Iterator[int]:

@@ -2,7 +2,8 @@
 
 Order of trust, strongest first: what the request itself names (type, GRES name, partition), what
 the user says in a directive (`#HET scenario=inference` or `--comment het:...`), the rules on the
-script's words, the shape of the request, and the site's defaults.
+script's words, the sure signs, how the program fared before, the other signs, the shape of the
+request, and the site's defaults.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from slurm_het.core.jobs.constraint_hints import Meant, meant_by, memory_in_gres
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import JobRequest, from_record
 from slurm_het.core.jobs.signs import weigh
+from slurm_het.core.jobs.trials import weigh_trials
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario
 from slurm_het.core.policy import Policy, Rule
 from slurm_het.core.syntax.gres import Gres
@@ -75,11 +77,16 @@ def classify(
     for item in request.gres.all():
         _from_gres(draft, item, policy)
     _from_partitions(draft, request, policy)
+    in_request = draft.memory_gib
     _from_directives(draft, request, policy)
+    memory_named = draft.memory_gib > in_request
     draft.named = bool(draft.vendors or draft.types)
     _from_rules(draft, request, policy)
-    _from_signs(draft, request, policy, inventory)
+    settled = bool(draft.vendors or draft.types or draft.any_vendor)
+    settled |= _from_signs(draft, request, policy, inventory)
     _from_constraint(draft, request, meant)
+    if inventory and not (settled or meant.named or meant.vendors):
+        _from_trials(draft, request, policy, inventory)
     _memory_hints(draft, request, meant, policy)
     _from_shape(draft, request, policy)
     _from_defaults(draft, policy)
@@ -94,6 +101,8 @@ def classify(
         job_class=draft.job_class,
         problems=tuple(draft.problems),
         named=draft.named,
+        memory_named=memory_named,
+        program=request.program,
     )
 
 
@@ -305,7 +314,8 @@ def _match(rule: Rule, request: JobRequest) -> str:
 
 def _from_signs(
     draft: _Draft, request: JobRequest, policy: Policy, inventory: Inventory | None
-) -> None:
+) -> bool:
+    """Heed the signs; returns whether a sure one has decided over the vendors."""
     weighed = weigh(request.script, policy.signs, inventory.vendors if inventory else ())
     if by := weighed.scenario_by:
         draft.set_scenario(by.sign.scenario, str(by))
@@ -313,6 +323,17 @@ def _from_signs(
         draft.set_vendors(weighed.vendors, str(weighed.vendors_by))
         if against := weighed.vendors_against:
             draft.evidence.append(f"outweighed, {'|'.join(against.sign.vendors)}: {against}")
+        return bool(weighed.vendors_by and weighed.vendors_by.sign.strength == "sure")
+    return False
+
+
+def _from_trials(draft: _Draft, request: JobRequest, policy: Policy, inventory: Inventory) -> None:
+    in_pools = {vendor for pool in policy.pools for vendor in pool.vendors}
+    allowed = draft.vendors or policy.default_vendors or in_pools.intersection(inventory.vendors)
+    vendors, why = weigh_trials(allowed, request.trials)
+    if why:
+        draft.vendors = ()
+        draft.set_vendors(vendors, why)
 
 
 def _from_shape(draft: _Draft, request: JobRequest, policy: Policy) -> None:

@@ -60,8 +60,15 @@ _SAYS_NOTHING = _names("""
 _NAMES_MODULE = frozenset({"-m", "--module"})
 
 
-def shown_by(script: Script) -> Iterator[Shown]:
-    """All that a script shows, in the order of its lines."""
+def shown_by(script: Script) -> tuple[Shown, ...]:
+    """All that a script shows, in the order of its lines. It is worked out once."""
+    if "shown" not in script.memo:
+        script.memo["shown"] = tuple(_shown(script))
+    shown: tuple[Shown, ...] = script.memo["shown"]
+    return shown
+
+
+def _shown(script: Script) -> Iterator[Shown]:
     variables: dict[str, str] = {}
     for command in script.commands:
         variables.update(command.variables)
@@ -117,13 +124,14 @@ def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
             yield from _program(word, line)
             container = base if base in _CONTAINERS else container
             named = before in _NAMES_MODULE or _SCRIPT.fullmatch(base)
-            if not _passes_on(word) and (named or not before.startswith("-") or "=" in before):
+            if not passes_on(word) and (named or not before.startswith("-") or "=" in before):
                 yield from _arguments(words[at + 1 :], line)
                 return
         before = word
 
 
-def _passes_on(word: str) -> bool:
+def passes_on(word: str) -> bool:
+    """Whether a program runs others, or what it is given, and says nothing by itself."""
     base = _base(word)
     return base in _PASSED_OVER | _LAUNCHERS or bool(
         _PYTHON.fullmatch(base) or _VARIABLE.match(word)

@@ -43,6 +43,7 @@ def encode_comment(what: Classification, original: Mapping[str, str], sent: Sent
         "m": what.memory_gib,
         "sh": int(what.share),
         **({"c": what.job_class} if what.job_class else {}),
+        **({"f": what.program} if what.program else {}),
         **({"sent": sent} if sent else {}),
         "orig": dict(original),
         "why": list(what.evidence),
@@ -84,6 +85,7 @@ def decode_comment(text: str) -> Mark | None:
             share=bool(data["sh"]),
             evidence=_words(data["why"]),
             job_class=str(data.get("c", "")),
+            program=str(data.get("f", "")),
         )
         if what.memory_gib < 0:
             return None

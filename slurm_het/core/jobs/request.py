@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import gres
@@ -88,7 +89,8 @@ class JobRequest:
 
     `partitions` are those that it names, `features` its --constraint expression, `nodes` how many
     nodes it asks for at least, `nodes_max` how many at the most (0: any number), `reservation` the
-    one of Slurm's that it is for; `asked` what its user has asked for since. `original` has the
+    one of Slurm's that it is for; `asked` what its user has asked for since; `program` the name of
+    what it launches, `trials` how that fared for its user before. `original` has the
     user's own text of the fields that admission may replace, by Slurm's names of them and without
     the empty ones, and what of the partition's defaults he left open: it is kept in the job.
     """
@@ -106,6 +108,8 @@ class JobRequest:
     reservation: str = ""
     nodes_max: int = 0
     asked: str = ""
+    program: str = ""
+    trials: tuple[Trial, ...] = ()
 
     def whole_devices(self, policy: Policy) -> int:
         """How many whole devices its options name, added up."""

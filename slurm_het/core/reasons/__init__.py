@@ -40,6 +40,7 @@ from slurm_het.core.reasons.never import (
     NotOurs,
     NotSoMany,
     PartitionNever,
+    TooMuchMemory,
 )
 from slurm_het.core.reasons.node import Misfit, Unfit
 from slurm_het.core.reasons.order import (
@@ -129,6 +130,7 @@ __all__ = [
     "TooFewNodes",
     "TooManyDevices",
     "TooManyNodes",
+    "TooMuchMemory",
     "Unfit",
     "Unreadable",
     "Wanted",

@@ -90,6 +90,17 @@ class NodeHasNot(Never):
 
 
 @dataclass(frozen=True, slots=True)
+class TooMuchMemory(Never):
+    """No device has the memory that its user asked for, and the site refuses such jobs."""
+
+    code = "too-much-memory"
+    asked: str
+
+    def __str__(self) -> str:
+        return self.asked[:MAX_SENTENCE]
+
+
+@dataclass(frozen=True, slots=True)
 class NoPoolHolds(Reason):
     """No pool could ever hold it by itself, and the nodes of several might."""
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 MAX_SCRIPT = 65536
 """The characters of a script that are read."""
@@ -52,6 +53,8 @@ class Script:
     commands: tuple[Command, ...] = ()
     directives: tuple[tuple[int, str], ...] = ()
     text: str = field(default="", repr=False)
+    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What others have worked out of it, to be used again."""
 
     @cached_property
     def words(self) -> dict[str, int]:

@@ -1,0 +1,93 @@
+"""How programs fared: learned from how jobs ended, journaled, told to the hook's process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.trials import DAY, Trial, Trials, forgotten
+from slurm_het.core.model import Job
+from slurm_het.core.policy import Policy
+from slurm_het.core.syntax import hostlist
+from slurm_het.errors import HetError
+from slurm_het.journal import Records
+
+RETRY_SECONDS = 60.0
+MOST_NEWS = 500
+"""So many trials are told at a time: the hook's process answers nobody while it reads them."""
+
+
+class TrialKeeper:
+    """All trials that count. `clock` tells epoch seconds."""
+
+    def __init__(self, policy: Policy, journal: Records, clock: Callable[[], float]) -> None:
+        self.policy, self.journal, self.clock = policy, journal, clock
+        self.known = Trials()
+        self._loaded, self._load_at = False, float("-inf")
+        self._news: dict[tuple[str, str, str], Trial] = {}
+
+    async def look(self) -> None:
+        """Read what the journal has, once it can be read; forget what is too old."""
+        if not self.policy.history_days:
+            return
+        oldest = self.clock() - self.policy.history_days * DAY
+        if not self._loaded and self.clock() >= self._load_at:
+            self._load_at = self.clock() + RETRY_SECONDS  # no cycle waits for a slow disk again
+            kept = await self.journal.ask(lambda journal: journal.trials(oldest), None)
+            if kept is not None:
+                self._loaded = True
+                newer = self.known.all()
+                self.known = Trials((*kept, *newer))
+                self._tell(kept)
+        gone = [forgotten(trial) for trial in self.known.before(oldest)]
+        for trial in gone:
+            self.known.put(trial)
+        self._keep(gone, gone)
+
+    def heard(self, jobs: Iterable[Job], inventory: Inventory) -> None:
+        """Learn from jobs that ended."""
+        if not self.policy.history_days:
+            return
+        changed, news = list[Trial](), list[Trial]()
+        for job in sorted(jobs, key=lambda job: job.end_time):
+            mark = decode_comment(job.admin_comment)
+            vendor = vendor_of(job, inventory)
+            if mark and mark.classification.program and vendor:
+                before, after = self.known.after(job, mark.classification.program, vendor)
+                if after != before:
+                    gone = self.known.put(after)
+                    changed += [after, *gone]
+                    news += [after, *gone] if after.says != before.says else gone
+        self._keep(changed, news)
+
+    def news(self) -> list[Trial]:
+        """What changed since it was asked for last: some of it, the rest the next time."""
+        some = list(self._news.items())[:MOST_NEWS]
+        for key, _ in some:
+            del self._news[key]
+        return [trial for _, trial in some]
+
+    def afresh(self) -> list[Trial]:
+        """All there is to tell to somebody who knows nothing."""
+        self._news.clear()
+        return self.known.all()
+
+    def _keep(self, changed: list[Trial], news: list[Trial]) -> None:
+        if changed:
+            self.journal.write(lambda journal: journal.record_trials(changed))
+            self._tell(news)
+
+    def _tell(self, trials: Iterable[Trial]) -> None:
+        self._news.update({(t.user, t.program, t.vendor): t for t in trials})
+
+
+def vendor_of(job: Job, inventory: Inventory) -> str:
+    """Whose devices a job ran on; '' if that is not certain."""
+    try:
+        names = hostlist.expand(job.nodes)
+    except HetError:
+        return ""
+    nodes = [inventory.nodes.get(name) for name in names]
+    vendors = {device.vendor for node in nodes if node for device in node.devices}
+    return vendors.pop() if len(vendors) == 1 and None not in nodes else ""

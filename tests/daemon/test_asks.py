@@ -1,0 +1,123 @@
+"""Users who ask for something else of what they have in the queue: whose, which parts, and what."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm_het.core.model import Job
+from slurm_het.core.planner.pins import Pins
+from slurm_het.daemon.asks import Asks
+from slurm_het.daemon.control import Caller
+from slurm_het.daemon.release import Releaser
+from slurm_het.daemon.trials import TrialKeeper
+from slurm_het.errors import HetError, SlurmError
+from slurm_het.journal import Journal
+from tests.support.fake_slurm import FakeSlurm
+from tests.support.world import marked, policy
+
+ANN, BOB, ADMIN = Caller(1000, "ann", False), Caller(1001, "bob", False), Caller(0, "root", True)
+ARRAY = 100
+
+
+def task(number: int, **fields: Any) -> Job:
+    """A task of an array that waits in the gate, with a record of its own."""
+    job = replace(marked(ARRAY + number, **fields), array_job_id=ARRAY, array_task_id=number)
+    return replace(job, state=fields.get("state", "PENDING"))
+
+
+def rest(tasks: str) -> Job:
+    """What has no record of its own yet of the array."""
+    return replace(marked(ARRAY), state="PENDING", array_job_id=ARRAY, array_tasks=tasks)
+
+
+class Refusing(FakeSlurm):
+    """A Slurm that refuses the updates of some keys, as of jobs that have just started."""
+
+    async def update_job(self, key: str, fields: Any) -> None:
+        if key in self.refuse:
+            raise SlurmError(f"job {key} is no longer pending execution")
+        await super().update_job(key, fields)
+
+
+class Desk:
+    """hetd's end of `slurm-het ask`."""
+
+    def __init__(self, path: Path, *jobs: Job) -> None:
+        self.slurm = Refusing(*(replace(j, state=j.state or "PENDING") for j in jobs))
+        releaser = Releaser(self.slurm, policy(), Pins(45, 60), lambda: 0.0)
+        trials = TrialKeeper(policy(), Journal(path / "journal.db"), lambda: 0.0)
+        self.asks = Asks(self.slurm, policy(), releaser, trials, asyncio.Lock())
+
+    def ask(self, key: str, words: str = "vendors=amd", who: Caller = ANN) -> dict[str, Any]:
+        return asyncio.run(self.asks.ask(key, words, who))
+
+    @property
+    def updated(self) -> list[str]:
+        """The keys that were updated; each in the gate, as it has to be."""
+        assert all(fields["Partition"] == "accel" for _, fields in self.slurm.updates)
+        return [key for key, _ in self.slurm.updates]
+
+
+@pytest.mark.parametrize(
+    ("key", "updated"),
+    [
+        ("100", ["100_2", "100_[4-9]"]),
+        ("100_2", ["100_2"]),
+        ("100_5", ["100_5"]),
+        ("102", ["100_2"]),  # its own id, as squeue -o %A prints it
+        ("77", ["77"]),
+    ],
+)
+def test_what_waits_of_what_is_named_is_changed(
+    tmp_path: Path, key: str, updated: list[str]
+) -> None:
+    jobs = (task(1, state="RUNNING"), task(2), rest("4-9%2"), replace(marked(77), state="PENDING"))
+    desk = Desk(tmp_path, *jobs)
+    made = desk.ask(key)
+    assert made["understood"].startswith("training, on amd devices")
+    assert (desk.updated, made["left"]) == (updated, [])
+
+
+@pytest.mark.parametrize(
+    ("key", "who", "told"),
+    [
+        ("100", BOB, "you have no job 100"),
+        ("100_5", BOB, "you have no job 100_5"),
+        ("100_3", ANN, "you have no job 100_3"),
+        ("100_1", ANN, "does not wait for a plan: it is RUNNING"),
+        ("99", ANN, "you have no job 99"),
+    ],
+)
+def test_nobody_changes_what_is_not_his_or_does_not_wait(
+    tmp_path: Path, key: str, who: Caller, told: str
+) -> None:
+    desk = Desk(tmp_path, task(1, state="RUNNING"), task(2), rest("4-9"))
+    with pytest.raises(HetError, match=told):
+        desk.ask(key, who=who)
+    assert desk.updated == []
+
+
+def test_what_is_wrong_changes_nothing_of_an_array(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, task(2), rest("4-9"))
+    with pytest.raises(HetError, match="did you mean nvidia"):
+        desk.ask("100", "vendors=nvdia")
+    with pytest.raises(HetError, match="the largest that it may use"):
+        desk.ask("100", "memory=900G")
+    assert desk.updated == []
+    assert desk.ask("100", who=ADMIN)["left"] == []
+
+
+def test_of_those_that_start_meanwhile_it_is_told(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, task(2), rest("4-9"))
+    desk.slurm.refuse = {"100_2"}
+    (left,) = desk.ask("100")["left"]
+    assert left.startswith("100_2 is left as it is: job 100_2 is no longer pending")
+    assert desk.updated == ["100_[4-9]"]
+    desk.slurm.refuse = {"100_2", "100_[4-9]"}
+    with pytest.raises(HetError, match="no longer pending"):
+        desk.ask("100")

@@ -1,0 +1,53 @@
+"""End to end: a program that failed on one vendor's devices goes to another's the next time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
+
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
+ANN, BOB = "nobody", "daemon"
+BOTH = {"default_vendors": ["amd", "nvidia"]}
+
+
+@pytest.fixture(scope="module")
+def it() -> Iterator[Cluster]:
+    with own_sandbox(overrides=AMPLE | BOTH) as box:
+        cluster = Cluster(box)
+        cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+        yield cluster
+
+
+def run(it: Cluster, user: str, seed: int, text: str = "") -> tuple[str, str]:
+    """Run a program that can use NVIDIA's devices alone, which nothing in its script says; the
+    job's id and its partition, once hetd knows how it ended."""
+    program = "simulate() { case $SLURMD_NODENAME in nv*) ;; *) exit 1;; esac; }"
+    key = it.sbatch("--gres=gpu:2", script=f"{text}\n{program}\nsimulate --seed {seed}", user=user)
+    where = it.wait_state(key, "FAILED", "COMPLETED")["Partition"]
+    it.wait("hetd knows how it ended", lambda: it.end(key))
+    return key, where
+
+
+def test_what_failed_on_one_vendor_goes_to_another_the_second_time(it: Cluster) -> None:
+    """Nobody else's job goes there for it, and its user has the last word."""
+    first, where = run(it, ANN, 1)
+    assert where == "train-amd"
+    assert run(it, BOB, 2)[1] == "train-amd"
+    second, where = run(it, ANN, 3)
+    told = it.tool("admin", "why", second)
+    assert (where, f"failed within moments on amd (job {first})" in told) == ("train-nv", True), (
+        told
+    )
+    assert run(it, ANN, 4, "#HET vendors=amd")[1] == "train-amd"
+    assert run(it, ANN, 5)[1] == "train-nv"
+
+
+def test_who_asks_for_memory_that_no_device_has_gets_the_largest(it: Cluster) -> None:
+    """Of those that the job may use; the default of `impossible_memory`."""
+    script = "#HET memory=100G vendors=nvidia scenario=inference"
+    key = it.sbatch("--gres=gpu:1", script=script, user=BOB)
+    assert it.wait_started(key)["NodeList"].startswith("nv")
+    assert "it is read as 80G" in it.tool("admin", "why", key)
