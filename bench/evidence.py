@@ -35,7 +35,7 @@ _SHORT = {
 _FIELDS = {
     "--partition": "partition", "--constraint": "features", "--gres": "tres_per_node",
     "--gpus-per-node": "tres_per_node", "--gpus": "tres_per_job",
-    "--gpus-per-task": "tres_per_task", "--gpus-per-socket": "tres_per_socket",
+    "--gpus-per-task": "tres_per_task", "--tres-per-task": "tres_per_task", "--gpus-per-socket": "tres_per_socket",
     "--job-name": "name", "--account": "account", "--comment": "comment", "--nodes": "min_nodes",
 }  # fmt: skip
 
@@ -116,7 +116,7 @@ def _split(text: str) -> list[str]:
 
 
 def _gres(item: str, option: str) -> str:
-    return item if option == "--gres" else f"gpu:{item}"
+    return item if option in {"--gres", "--tres-per-task"} else f"gpu:{item}"
 
 
 def cluster(policy: Policy) -> Inventory:
@@ -172,7 +172,8 @@ def main() -> int:
     parser.add_argument("sets", nargs="*", type=Path, default=[Path("tests/cases")])
     parser.add_argument("--config", type=Path, default=Path("examples/het.yaml"))
     options = parser.parse_args()
-    policy = replace(load_config(options.config).policy, default_vendors=())
+    # What a site's rules say is its admin's word, and no sign.
+    policy = replace(load_config(options.config).policy, default_vendors=(), rules=())
     own = {name: GresName(alias_of="gpu", vendors=(vendor,)) for name, vendor in _NAMES.items()}
     policy = replace(policy, gres=own | policy.gres)
     inventory = cluster(policy)

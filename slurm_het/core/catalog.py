@@ -97,7 +97,16 @@ class Catalog(Mapping[str, DeviceType]):
         )
 
     def _model(self, parts: list[str]) -> tuple[DeviceType | None, list[str]]:
-        """The model that is spelled by the most parts that stand together, and the other parts."""
+        """The model that is spelled by the most parts that stand together, and the other parts.
+
+        A memory may stand behind the model without a sign between: `pvc128g`.
+        """
+        if len(parts) == 1 and (glued := _GLUED.fullmatch(parts[0])):
+            model, others = self._model([glued[1]])
+            return (model, [glued[2], *others]) if model else self._spelled_by(parts)
+        return self._spelled_by(parts)
+
+    def _spelled_by(self, parts: list[str]) -> tuple[DeviceType | None, list[str]]:
         for length in range(min(5, len(parts)), 0, -1):
             for start in range(len(parts) - length + 1):
                 spelled = "".join(parts[start : start + length])
@@ -110,6 +119,7 @@ class Catalog(Mapping[str, DeviceType]):
 # A slice of NVIDIA's MIG: sevenths of the compute, GiB of memory (MIG User Guide, "MIG profiles").
 _SLICE = re.compile(r"(?<![a-z0-9])([1-7])g\.(\d{1,4})gb(?:\+\S+|\.me)?")
 _MEMORY = re.compile(r"(\d{1,3})gb?|(16|24|32|40|48|64|80)")  # without a unit only usual sizes
+_GLUED = re.compile(r"(.*[a-z]\w*?)([1-9]\d{1,2}gb?)")
 _BRAND = re.compile(r"\A(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|huawei|ascend)+")
 _BETWEEN = re.compile(r"[^a-z0-9]+")
 _DEVICE_OF_ITS_OWN = re.compile(r"(.+)_\d+")

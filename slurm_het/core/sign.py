@@ -14,10 +14,11 @@ from slurm_het.core.model import Scenario
 
 Place = Literal[
     "modules", "images", "variables", "programs", "words", "options", "arguments", "imports",
-    "paths", "urls",
+    "paths", "urls", "types",
 ]  # fmt: skip
 """Where a sign can stand; docs/evidence.md tells what each is."""
 PLACES: tuple[Place, ...] = get_args(Place)
+MAX_NAME = 128
 _ANYWHERE: frozenset[Place] = frozenset({"paths", "urls"})
 """Places where a pattern may match any part of what stands there."""
 STRENGTHS = ("hint", "likely", "sure")
@@ -50,6 +51,7 @@ class Sign:
     imports: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
 
 
 class Patterns:
@@ -88,3 +90,8 @@ class SignTable:
     def patterns(self) -> dict[Place, Patterns]:
         """The patterns of each place."""
         return {place: Patterns(place, self.rows) for place in PLACES}
+
+    def asked_for(self, name: str) -> list[Sign]:
+        """What the parts of the name of a type or a feature are signs of."""
+        parts = re.split(r"[^a-z0-9]+", name.lower()[:MAX_NAME])
+        return [self.rows[row] for part in parts for row in self.patterns["types"].rows(part)]

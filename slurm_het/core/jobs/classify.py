@@ -14,7 +14,12 @@ from difflib import get_close_matches
 
 from slurm_het.core.catalog import model_of
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.constraint_hints import Meant, meant_by, memory_in_gres
+from slurm_het.core.jobs.constraint_hints import (
+    Meant,
+    meant_by,
+    memory_in_gres,
+    vendors_named,
+)
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import JobRequest, from_record
 from slurm_het.core.jobs.signs import weigh
@@ -73,14 +78,14 @@ def classify(
     draft = _Draft()
     meant = meant_by(request.features, inventory, policy)
     for item in request.gres.all():
-        _from_gres(draft, item, policy)
+        _from_gres(draft, item, policy, inventory)
     _from_partitions(draft, request, policy)
     _from_directives(draft, request, policy)
     draft.named = bool(draft.vendors or draft.types)
+    _memory_hints(draft, request, meant, policy)
     _from_rules(draft, request, policy)
     _from_signs(draft, request, policy, inventory)
     _from_constraint(draft, request, meant)
-    _memory_hints(draft, request, meant, policy)
     _from_shape(draft, request, policy)
     _from_defaults(draft, policy)
     return Classification(
@@ -108,19 +113,29 @@ def classification_of(
     return mark.classification if mark else classify(from_record(job), policy, inventory)
 
 
-def _from_gres(draft: _Draft, asked: Gres, policy: Policy) -> None:
+def _from_gres(draft: _Draft, asked: Gres, policy: Policy, inventory: Inventory | None) -> None:
     name = policy.gres.get(asked.name)
     if name is None:
         return
     if asked.type:
         model = model_of(asked.type, policy.types)
         draft.set_types((model,), f"the request names {asked}")
-        if model in policy.types:
-            draft.set_vendors((policy.types[model].vendor,), f"the request names {asked}")
+        draft.set_vendors(_whose(model, policy, inventory), f"the request names {asked}")
     draft.set_vendors(name.vendors, f"the request names {asked.name}")
     if name.shared:
         draft.set_scenario("inference", f"a share of a device is asked for ({asked})")
         draft.set_memory(asked.count, f"the request is {asked}, one {asked.name} per GiB")
+
+
+def _whose(model: str, policy: Policy, inventory: Inventory | None) -> tuple[str, ...]:
+    """Whose devices a type is: what the catalogue or the cluster says, else the words in its name.
+
+    A type that the cluster has is what its nodes' pool says, whatever its name.
+    """
+    if model not in policy.types and inventory and (there := inventory.types.get(model)):
+        return (there.vendor,) if there.vendor in policy.vendors() else ()
+    named = model.lower() if model.lower() in policy.vendors() else ""
+    return (named,) if named else tuple(vendors_named([model], policy))
 
 
 def _from_partitions(draft: _Draft, request: JobRequest, policy: Policy) -> None:

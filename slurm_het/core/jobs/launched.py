@@ -32,7 +32,8 @@ _PASSED_OVER = _names("""
     { eval command catchsegv dplace unbuffer script singularity apptainer docker podman
     podman-hpc shifter enroot sarus charliecloud ch-run conda mamba micromamba poetry uv
     pipenv pixi hatch parallel xargs set_affinity nsys ncu omnitrace rocprof rocprofv2 vtune
-    wandb mlflow ray sh bash zsh dash start run exec launch shell profile
+    wandb mlflow ray sh bash zsh dash start run exec launch shell profile instance create
+    trtllm-llmapi-launch
 """)
 """What runs another program, which comes later in the same command."""
 _LAUNCHERS = _names("""
@@ -41,22 +42,28 @@ _LAUNCHERS = _names("""
     intel_extension_for_pytorch.cpu.launch habana_run colossalai composer
 """)
 """Launchers of distributed programs: what they launch comes after them."""
-_PYTHON = re.compile(r"(?:python|pypy|ipython|conda-python)[\w.-]*")
+_INTERPRETER = re.compile(r"(?:python|pypy|ipython|conda-python|julia|Rscript)[\w.-]*")
 _SCRIPT = re.compile(r".*\.(?:py|sh|bash|lua|jl|r|pl|ipynb)", re.IGNORECASE)
 _PARTS = re.compile(r"[^a-z0-9.]+")
 _NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+[a-z]+")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?\Z")
 _IMAGE = re.compile(r".*\.(?:sif|simg|img|sqsh|sqfs)", re.IGNORECASE)
-_IMPORTED = re.compile(r"\b(?:import|from)\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
+_INLINE = frozenset({"-c", "-e", "-E"})
+_IMPORTED = re.compile(r"\b(?:import|from|using)\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
 _OWN = re.compile(r"(?:/home/|/users/|/u/|~|\$\{?HOME\b)[^/]*", re.IGNORECASE)
 _BY_NAME = frozenset({"docker", "podman", "podman-hpc", "shifter"})
 _CONTAINERS = _BY_NAME | {"singularity", "apptainer"}
-_REGISTRIES = ("docker://", "oras://", "library://", "nvcr.io")
+_REGISTRIES = ("docker://", "oras://", "library://", "instance://", "nvcr.io")
 _IMAGE_OPTIONS = ("--container-image", "--image", "--environment")
 _INSTALLS = frozenset({"pip", "pip3", "conda", "mamba", "uv"})
 _SAYS_NOTHING = _names("""
-    echo printf unset cat which type ls rm mkdir git wget curl make
+    echo printf unset cat which type ls rm mkdir git wget curl make cd pushd cp mv ln tar rsync scp
+    chmod touch find grep sed awk head tail tee test [ [[ for case set read return exit sleep wait
+    trap date hostname sbatch scancel squeue sinfo ssh function
 """)
+_TOLD = re.compile(r"[a-z]{2,24}")
+MAX_VALUE = 96
+"""The characters of a variable's value that are looked at."""
 _NAMES_MODULE = frozenset({"-m", "--module"})
 
 
@@ -67,6 +74,7 @@ def shown_by(script: Script) -> Iterator[Shown]:
         variables.update(command.variables)
         for name, value in command.variables:
             yield Shown("variables", name.lower(), command.line)
+            yield Shown("variables", f"{name} {value[:MAX_VALUE]}".lower(), command.line)
             yield from _paths(value, command.line)
             yield from _image(value, command.line)
         if command.words and command.words[0] not in _SAYS_NOTHING:
@@ -101,21 +109,22 @@ def _expanded(words: tuple[str, ...], variables: dict[str, str]) -> tuple[str, .
 
 def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
     """The programs of one command: those passed on the way, and the one that is launched."""
-    container = before = ""
+    container = before = interpreter = ""
     for at, word in enumerate(words):
         base = _base(word)
         if word.startswith("-"):
             if container:
                 yield Shown("options", f"{container} {word.partition('=')[0].lower()}", line)
             yield from _image_option(words, at, line)
-            if word == "-c" and _PYTHON.fullmatch(_base(before)):
+            if interpreter and word in _INLINE:
                 yield from _inline(" ".join(words[at + 1 : at + 2]), line)
-        elif _is_image(word, container):
+        elif _is_image(word, container) or _is_bare_image(words, at, container):
             yield from _parts("images", word, line)
         else:
             yield from _paths(word, line)
             yield from _program(word, line)
             container = base if base in _CONTAINERS else container
+            interpreter = base if _INTERPRETER.fullmatch(base) else interpreter
             named = before in _NAMES_MODULE or _SCRIPT.fullmatch(base)
             if not _passes_on(word) and (named or not before.startswith("-") or "=" in before):
                 yield from _arguments(words[at + 1 :], line)
@@ -126,13 +135,24 @@ def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
 def _passes_on(word: str) -> bool:
     base = _base(word)
     return base in _PASSED_OVER | _LAUNCHERS or bool(
-        _PYTHON.fullmatch(base) or _VARIABLE.match(word)
+        _INTERPRETER.fullmatch(base) or _VARIABLE.match(word)
     )
 
 
 def _is_image(word: str, container: str) -> bool:
     by_name = container in _BY_NAME and ("/" in word or ":" in word)
     return by_name or bool(_IMAGE.fullmatch(word)) or word.startswith(_REGISTRIES)
+
+
+def _is_bare_image(words: tuple[str, ...], at: int, container: str) -> bool:
+    """`docker run mine python a.py`: what stands before the interpreter is an image."""
+    follows = words[at + 1] if at + 1 < len(words) else ""
+    return (
+        container in _BY_NAME
+        and not _passes_on(words[at])
+        and bool(_INTERPRETER.fullmatch(_base(follows)))
+        and not words[at - 1].startswith("-")
+    )
 
 
 def _program(word: str, line: int) -> Iterator[Shown]:
@@ -151,6 +171,9 @@ def _program(word: str, line: int) -> Iterator[Shown]:
 
 
 def _arguments(words: tuple[str, ...], line: int) -> Iterator[Shown]:
+    """What a program is told to do, by its first argument (`yolo predict`), and its options."""
+    if words and _TOLD.fullmatch(words[0]):
+        yield Shown("words", words[0], line)
     for at, word in enumerate(words[:64]):
         if word.startswith("-"):
             name, equals, value = word.lower().partition("=")
@@ -165,7 +188,7 @@ def _imports(words: tuple[str, ...], line: int) -> Iterator[Shown]:
 
 
 def _inline(program: str, line: int) -> Iterator[Shown]:
-    """The imports of `python -c PROGRAM`."""
+    """The imports of `python -c PROGRAM` and `julia -e PROGRAM`."""
     for names in _IMPORTED.findall(program[:1024]):
         for name in names.split(","):
             yield Shown("imports", name.strip().lower(), line)

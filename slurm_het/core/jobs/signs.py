@@ -25,6 +25,7 @@ _SHOWS: dict[Place, str] = {
     "imports": "imports",
     "paths": "has the path",
     "urls": "installs from",
+    "types": "asks for",
 }
 """How a sign in each place is told."""
 

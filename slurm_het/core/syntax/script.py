@@ -20,6 +20,8 @@ MAX_WORD = 64
 _WORD = re.compile(r"[a-z0-9_][a-z0-9_.+-]*")
 # `#HET vendors=amd`, and as people also write it: #het, # HET, #HET: vendors = amd
 _DIRECTIVE = re.compile(r"#\s{0,8}HET\b", re.IGNORECASE)
+# Options of Slurm's plugins for containers, which say what each step runs in.
+_CONTAINER = re.compile(r"#SBATCH\s+--(?:container-image|image|environment|module)[= ]\S")
 _COMMENT = re.compile(r"\s#.*")
 # A word of the shell with the quoted parts in it, or what stands between commands.
 _TOKEN = re.compile(
@@ -83,6 +85,8 @@ def read_script(text: str) -> Script:
             match = _DIRECTIVE.match(line)
             if match and "=" in line and len(directives) < 32:
                 directives.append((number, line[match.end() :].lstrip(" \t:").strip()[:256]))
+            elif _CONTAINER.match(line) and len(commands) < MAX_LINES:
+                commands += _commands(number, f"srun {line[7:]}")
         elif len(commands) < MAX_LINES:
             commands += _commands(number, line)
     return Script(tuple(commands[:MAX_LINES]), tuple(directives), text)
