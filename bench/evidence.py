@@ -35,7 +35,8 @@ _SHORT = {
 _FIELDS = {
     "--partition": "partition", "--constraint": "features", "--gres": "tres_per_node",
     "--gpus-per-node": "tres_per_node", "--gpus": "tres_per_job",
-    "--gpus-per-task": "tres_per_task", "--tres-per-task": "tres_per_task", "--gpus-per-socket": "tres_per_socket",
+    "--gpus-per-task": "tres_per_task", "--tres-per-task": "tres_per_task",
+    "--gpus-per-socket": "tres_per_socket",
     "--job-name": "name", "--account": "account", "--comment": "comment", "--nodes": "min_nodes",
 }  # fmt: skip
 

@@ -47,9 +47,8 @@ def meant_by(features: str, inventory: Inventory | None, policy: Policy) -> Mean
     kinds = inventory.kinds
     allowed = frozenset().union(*(types for have, types in kinds.items() if wanted.allows(have)))
     if not allowed:  # Slurm refuses it, unless nodes get these features later: by its words alone
-        vendors = vendors_named(_NAME.findall(features), policy)
         words = min((_memory_of(e, ()) for e in wanted.alternatives), default=0)
-        return Meant(frozenset(vendors), words)
+        return Meant(vendors_named(_NAME.findall(features), policy), words)
     sizes = {d.memory_gib for d in inventory.devices() if d.type in allowed}
     memory = min((_memory_of(e, sizes) for e in wanted.alternatives), default=0)
     vendors = {v for v, types in inventory.vendors.items() if types & allowed}

@@ -47,14 +47,18 @@ _SCRIPT = re.compile(r".*\.(?:py|sh|bash|lua|jl|r|pl|ipynb)", re.IGNORECASE)
 _PARTS = re.compile(r"[^a-z0-9.]+")
 _NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+[a-z]+")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?\Z")
-_IMAGE = re.compile(r".*\.(?:sif|simg|img|sqsh|sqfs)", re.IGNORECASE)
+_IMAGE = re.compile(r".*\.(?:sif|simg|img|sqsh|sqfs|squashfs)", re.IGNORECASE)
 _INLINE = frozenset({"-c", "-e", "-E"})
+_ASSIGNED = re.compile(r"(\w+)=(.*)")
 _IMPORTED = re.compile(r"\b(?:import|from|using)\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
 _OWN = re.compile(r"(?:/home/|/users/|/u/|~|\$\{?HOME\b)[^/]*", re.IGNORECASE)
 _BY_NAME = frozenset({"docker", "podman", "podman-hpc", "shifter"})
 _CONTAINERS = _BY_NAME | {"singularity", "apptainer"}
 _REGISTRIES = ("docker://", "oras://", "library://", "instance://", "nvcr.io")
-_IMAGE_OPTIONS = ("--container-image", "--image", "--environment")
+_IMAGE_OPTIONS = ("--container-image", "--image", "--environment", "--uenv")
+_SETS = frozenset({"-e", "--env", "-x", "--export"})
+"""Options of containers and launchers that set a variable."""
+_WRAPS = re.compile(r".*(?:wrap|bind|affinity|select_gpu|launcher).*")
 _INSTALLS = frozenset({"pip", "pip3", "conda", "mamba", "uv"})
 _SAYS_NOTHING = _names("""
     echo printf unset cat which type ls rm mkdir git wget curl make cd pushd cp mv ln tar rsync scp
@@ -73,10 +77,7 @@ def shown_by(script: Script) -> Iterator[Shown]:
     for command in script.commands:
         variables.update(command.variables)
         for name, value in command.variables:
-            yield Shown("variables", name.lower(), command.line)
-            yield Shown("variables", f"{name} {value[:MAX_VALUE]}".lower(), command.line)
-            yield from _paths(value, command.line)
-            yield from _image(value, command.line)
+            yield from _variable(name, value, command.line)
         if command.words and command.words[0] not in _SAYS_NOTHING:
             yield from _of_command(command, variables)
 
@@ -113,8 +114,7 @@ def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
     for at, word in enumerate(words):
         base = _base(word)
         if word.startswith("-"):
-            if container:
-                yield Shown("options", f"{container} {word.partition('=')[0].lower()}", line)
+            yield from _option(words, at, container, line)
             yield from _image_option(words, at, line)
             if interpreter and word in _INLINE:
                 yield from _inline(" ".join(words[at + 1 : at + 2]), line)
@@ -134,14 +134,36 @@ def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
 
 def _passes_on(word: str) -> bool:
     base = _base(word)
-    return base in _PASSED_OVER | _LAUNCHERS or bool(
-        _INTERPRETER.fullmatch(base) or _VARIABLE.match(word)
+    return (
+        base in _PASSED_OVER
+        or base in _LAUNCHERS
+        or bool(_INTERPRETER.fullmatch(base) or _WRAPS.fullmatch(base) or _VARIABLE.match(word))
     )
 
 
 def _is_image(word: str, container: str) -> bool:
     by_name = container in _BY_NAME and ("/" in word or ":" in word)
     return by_name or bool(_IMAGE.fullmatch(word)) or word.startswith(_REGISTRIES)
+
+
+def _option(words: tuple[str, ...], at: int, container: str, line: int) -> Iterator[Shown]:
+    """An option on the way to the program: of a container, or one that sets variables."""
+    name, equals, value = words[at].partition("=")
+    value = value if equals else "".join(words[at + 1 : at + 2])
+    if container:
+        yield Shown("options", f"{container} {name.lower()}", line)
+        yield Shown("options", f"{container} {name.lower()} {value[:MAX_VALUE].lower()}", line)
+    if name in _SETS:
+        for item in value.split(",")[:16]:
+            if assigned := _ASSIGNED.match(item):
+                yield from _variable(assigned[1], assigned[2], line)
+
+
+def _variable(name: str, value: str, line: int) -> Iterator[Shown]:
+    yield Shown("variables", name.lower(), line)
+    yield Shown("variables", f"{name} {value[:MAX_VALUE]}".lower(), line)
+    yield from _paths(value, line)
+    yield from _image(value, line)
 
 
 def _is_bare_image(words: tuple[str, ...], at: int, container: str) -> bool:
@@ -165,7 +187,7 @@ def _program(word: str, line: int) -> Iterator[Shown]:
     elif "." in base:
         yield Shown("programs", base.lower().split(".", 1)[0], line)
         stem = base.rpartition(".")[2]
-    if _SCRIPT.fullmatch(base) or "." in base:
+    if re.search(r"[._-]", base):
         for part in _NAME_WORDS.findall(stem):
             yield Shown("words", part.lower(), line)
 
@@ -215,7 +237,7 @@ def _image(value: str, line: int) -> Iterator[Shown]:
 
 def _parts(place: Place, name: str, line: int) -> Iterator[Shown]:
     """The parts of the name of software: pytorch, 2.7.0, rocm, 6.2.4; of an image without path."""
-    text = re.sub(r"\.(?:sif|simg|img|sqsh|sqfs|toml)\Z", "", name.lower())
+    text = re.sub(r"\.(?:sif|simg|img|sqsh|sqfs|squashfs|toml)\Z", "", name.lower())
     if place == "images" and text.startswith(("/", "~", "$", ".")):
         text = text.rpartition("/")[2]
     for part in _PARTS.split(text)[:32]:

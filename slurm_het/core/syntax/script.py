@@ -21,7 +21,7 @@ _WORD = re.compile(r"[a-z0-9_][a-z0-9_.+-]*")
 # `#HET vendors=amd`, and as people also write it: #het, # HET, #HET: vendors = amd
 _DIRECTIVE = re.compile(r"#\s{0,8}HET\b", re.IGNORECASE)
 # Options of Slurm's plugins for containers, which say what each step runs in.
-_CONTAINER = re.compile(r"#SBATCH\s+--(?:container-image|image|environment|module)[= ]\S")
+_CONTAINER = re.compile(r"#SBATCH\s+--(?:container-image|image|environment|uenv|module)[= ]\S")
 _COMMENT = re.compile(r"\s#.*")
 # A word of the shell with the quoted parts in it, or what stands between commands.
 _TOKEN = re.compile(
