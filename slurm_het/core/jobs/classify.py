@@ -309,8 +309,7 @@ def _match(rule: Rule, request: JobRequest) -> str:
         if condition:
             why.append(value[:40])
     if rule.words:
-        lines = request.script.words
-        hits = [(lines[word], word) for word in rule.words if word in lines]
+        hits = request.script.first_lines(rule.words)
         if not hits:
             return ""
         line, word = min(hits)
