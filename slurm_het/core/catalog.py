@@ -75,26 +75,43 @@ class Catalog(Mapping[str, DeviceType]):
     def __repr__(self) -> str:
         return f"Catalog of {len(self)} types"
 
+    def means(self, asked: str, name: str) -> bool:
+        """Whether who asks for a model means a type by it: `a100` is `nvidia_a100-sxm4-80gb` too,
+        but no slice of one, and `a100-40gb` is not; `3g.40gb` is that slice of any model."""
+        if asked == name:
+            return True
+        known, there = self.get(asked), self.get(name)
+        if known is None or there is None:
+            return False
+        (model, said, slice_), (other, _, other_slice) = self._parts(asked), self._parts(name)
+        same = model in {None, other} and slice_ == other_slice
+        return same and (not said or known.memory_gib == there.memory_gib)
+
     def _built(self, name: str) -> DeviceType | None:
         """The type that a name is built from: its model, its memory, its share of a MIG device."""
         own = _DEVICE_OF_ITS_OWN.fullmatch(name)
         if own and own.group(1) in self and not _MEMORY.fullmatch(name.rpartition("_")[2]):
             return None  # of that one the model is asked for: model_of
-        slice_ = _SLICE.search(name.lower())
-        parts = [p for p in _BETWEEN.split(_SLICE.sub("", name.lower())) if p]
-        model, others = self._model(parts)
-        if slice_ is None:
-            said = [int(m.group(1) or m.group(2)) for m in map(_MEMORY.fullmatch, others) if m]
+        model, said, slice_ = self._parts(name)
+        if not slice_:
             if model is None:
                 return None
             # No variant has more than three times the least: gh200_480gb tells its CPU's memory.
             gib = said[0] if said and said[0] <= 3 * model.memory_gib else model.memory_gib
             return replace(model, name=name, memory_gib=gib, also=())
-        sevenths, gib = int(slice_.group(1)), max(1, int(slice_.group(2)))
+        sevenths, gib = slice_[0], max(1, slice_[1])
         whole = model or DeviceType(name, "nvidia", 7 * gib)
         return replace(
             whole, name=name, memory_gib=gib, tflops=whole.tflops * sevenths / 7, also=()
         )
+
+    def _parts(self, name: str) -> tuple[DeviceType | None, list[int], tuple[int, int] | None]:
+        """Of a type's name: the model, the GiB that it says, and the slice: sevenths and GiB."""
+        low = name.lower()
+        model, others = self._model([p for p in _BETWEEN.split(_SLICE.sub("", low)) if p])
+        said = [int(m.group(1) or m.group(2)) for m in map(_MEMORY.fullmatch, others) if m]
+        cut = _SLICE.search(low)
+        return model, said, (int(cut.group(1)), int(cut.group(2))) if cut else None
 
     def _model(self, parts: list[str]) -> tuple[DeviceType | None, list[str]]:
         """The model that is spelled by the most parts that stand together, and the other parts.

@@ -8,7 +8,7 @@ script's words, the shape of the request, and the site's defaults.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -31,8 +31,12 @@ from slurm_het.core.syntax.script import parse_gib, parse_hints
 
 @dataclass
 class _Draft:
-    """The classification while it is being made; the first to set a field wins."""
+    """The classification while it is being made; the first to set a field wins.
 
+    `here` are the device types of the cluster.
+    """
+
+    here: Collection[str] = ()
     scenario: Scenario | None = None
     vendors: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
@@ -75,7 +79,7 @@ def classify(
     request: JobRequest, policy: Policy, inventory: Inventory | None = None
 ) -> Classification:
     """Classify a job; never raises on what users write: odd directives become evidence."""
-    draft = _Draft()
+    draft = _Draft(inventory.types if inventory else ())
     meant = meant_by(request.features, inventory, policy)
     for item in request.gres.all():
         _from_gres(draft, item, policy, inventory)
@@ -235,9 +239,15 @@ def _hint_types(draft: _Draft, value: str, where: str, policy: Policy) -> str:
     if unknown := {name for name in types if name not in policy.types}:
         name = min(unknown)
         return f"types={value[:40]}: {name[:40]} is not known here{_nearest(name, policy.types)}"
-    draft.set_types(types, where)
+    draft.set_types(_spelled_here(types, draft, policy), where)
     draft.set_vendors(tuple(policy.types[name].vendor for name in types), where)
     return ""
+
+
+def _spelled_here(types: tuple[str, ...], draft: _Draft, policy: Policy) -> tuple[str, ...]:
+    """The types as the cluster spells them: of `a100` also `nvidia_a100-sxm4-80gb`."""
+    spelled = {name for asked in types for name in draft.here if policy.types.means(asked, name)}
+    return tuple(sorted(spelled)) or types
 
 
 def _hint_memory(draft: _Draft, value: str, where: str, _policy: Policy) -> str:
@@ -288,7 +298,7 @@ def _from_rules(draft: _Draft, request: JobRequest, policy: Policy) -> None:
             continue
         draft.set_scenario(rule.scenario, why)
         draft.set_vendors(rule.vendors, why)
-        draft.set_types(rule.types, why)
+        draft.set_types(_spelled_here(rule.types, draft, policy), why)
         draft.set_memory(rule.memory_gib, why)
         draft.set_class(rule.job_class, why)
         if rule.share and not draft.share:

@@ -47,7 +47,7 @@ _SCRIPT = re.compile(r".*\.(?:py|sh|bash|lua|jl|r|pl|ipynb)", re.IGNORECASE)
 _PARTS = re.compile(r"[^a-z0-9.]+")
 _NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+[a-z]+")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?\Z")
-_IMAGE = re.compile(r".*\.(?:sif|simg|img|sqsh|sqfs|squashfs)", re.IGNORECASE)
+_IMAGES = (".sif", ".simg", ".img", ".sqsh", ".sqfs", ".squashfs")
 _INLINE = frozenset({"-c", "-e", "-E"})
 _ASSIGNED = re.compile(r"(\w+)=(.*)")
 _IMPORTED = re.compile(r"\b(?:import|from|using)\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
@@ -56,9 +56,10 @@ _BY_NAME = frozenset({"docker", "podman", "podman-hpc", "shifter"})
 _CONTAINERS = _BY_NAME | {"singularity", "apptainer"}
 _REGISTRIES = ("docker://", "oras://", "library://", "instance://", "nvcr.io")
 _IMAGE_OPTIONS = ("--container-image", "--image", "--environment", "--uenv")
+_SUFFIX = re.compile(r"\.(?:sif|simg|img|sqsh|sqfs|squashfs|toml)\Z")
 _SETS = frozenset({"-e", "--env", "-x", "--export"})
 """Options of containers and launchers that set a variable."""
-_WRAPS = re.compile(r".*(?:wrap|bind|affinity|select_gpu|launcher).*")
+_WRAPS = re.compile(r"wrap|bind|affinity|select_gpu|launcher")
 _INSTALLS = frozenset({"pip", "pip3", "conda", "mamba", "uv"})
 _SAYS_NOTHING = _names("""
     echo printf unset cat which type ls rm mkdir git wget curl make cd pushd cp mv ln tar rsync scp
@@ -137,13 +138,13 @@ def _passes_on(word: str) -> bool:
     return (
         base in _PASSED_OVER
         or base in _LAUNCHERS
-        or bool(_INTERPRETER.fullmatch(base) or _WRAPS.fullmatch(base) or _VARIABLE.match(word))
+        or bool(_INTERPRETER.fullmatch(base) or _WRAPS.search(base) or _VARIABLE.match(word))
     )
 
 
 def _is_image(word: str, container: str) -> bool:
     by_name = container in _BY_NAME and ("/" in word or ":" in word)
-    return by_name or bool(_IMAGE.fullmatch(word)) or word.startswith(_REGISTRIES)
+    return by_name or word.lower().endswith(_IMAGES) or word.startswith(_REGISTRIES)
 
 
 def _option(words: tuple[str, ...], at: int, container: str, line: int) -> Iterator[Shown]:
@@ -237,7 +238,7 @@ def _image(value: str, line: int) -> Iterator[Shown]:
 
 def _parts(place: Place, name: str, line: int) -> Iterator[Shown]:
     """The parts of the name of software: pytorch, 2.7.0, rocm, 6.2.4; of an image without path."""
-    text = re.sub(r"\.(?:sif|simg|img|sqsh|sqfs|squashfs|toml)\Z", "", name.lower())
+    text = _SUFFIX.sub("", name.lower())
     if place == "images" and text.startswith(("/", "~", "$", ".")):
         text = text.rpartition("/")[2]
     for part in _PARTS.split(text)[:32]:

@@ -13,12 +13,12 @@ from functools import cached_property
 
 MAX_SCRIPT = 65536
 """The characters of a script that are read."""
-MAX_LINES = 3000
+MAX_LINES = 2000
 """The lines that are looked at."""
-HEAD, BETWEEN, TAIL = 160, 40, 80
+HEAD, BETWEEN, TAIL = 120, 30, 60
 """The different lines that are read, if a script has more: at its beginning and its end, and those
 between them that load or launch something."""
-MAX_COMMANDS = 320
+MAX_COMMANDS = 240
 MAX_DIRECTIVES = 16
 MAX_LINE = 4096
 MAX_WORD = 64
