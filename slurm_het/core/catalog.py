@@ -135,8 +135,9 @@ class Catalog(Mapping[str, DeviceType]):
 
 # A slice of NVIDIA's MIG: sevenths of the compute, GiB of memory (MIG User Guide, "MIG profiles").
 _SLICE = re.compile(r"(?<![a-z0-9])([1-7])g\.(\d{1,4})gb(?:\+\S+|\.me)?")
-_MEMORY = re.compile(r"(\d{1,3})gb?|(16|24|32|40|48|64|80)")  # without a unit only usual sizes
-_GLUED = re.compile(r"(.*[a-z]\w*?)([1-9]\d{1,2}gb?)")
+# Without a unit only usual sizes; q and c are of NVIDIA's vGPU profiles (a100-40c).
+_MEMORY = re.compile(r"(\d{1,3})(?:gb?|[cq])|(16|24|32|40|48|64|80)")
+_GLUED = re.compile(r"(.*[a-z]\w*?)([1-9]\d{1,2}(?:gb?|[cq]))")
 _BRAND = re.compile(r"\A(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|huawei|ascend)+")
 _BETWEEN = re.compile(r"[^a-z0-9]+")
 _DEVICE_OF_ITS_OWN = re.compile(r"(.+)_\d+")
