@@ -75,29 +75,55 @@ class Catalog(Mapping[str, DeviceType]):
     def __repr__(self) -> str:
         return f"Catalog of {len(self)} types"
 
+    def means(self, asked: str, name: str) -> bool:
+        """Whether who asks for a model means a type by it: `a100` is `nvidia_a100-sxm4-80gb` too,
+        but no slice of one, and `a100-40gb` is not; `3g.40gb` is that slice of any model."""
+        if asked == name:
+            return True
+        known, there = self.get(asked), self.get(name)
+        if known is None or there is None:
+            return False
+        (model, said, slice_), (other, _, other_slice) = self._parts(asked), self._parts(name)
+        same = model in {None, other} and slice_ == other_slice
+        return same and (not said or known.memory_gib == there.memory_gib)
+
     def _built(self, name: str) -> DeviceType | None:
         """The type that a name is built from: its model, its memory, its share of a MIG device."""
         own = _DEVICE_OF_ITS_OWN.fullmatch(name)
         if own and own.group(1) in self and not _MEMORY.fullmatch(name.rpartition("_")[2]):
             return None  # of that one the model is asked for: model_of
-        slice_ = _SLICE.search(name.lower())
-        parts = [p for p in _BETWEEN.split(_SLICE.sub("", name.lower())) if p]
-        model, others = self._model(parts)
-        if slice_ is None:
-            said = [int(m.group(1) or m.group(2)) for m in map(_MEMORY.fullmatch, others) if m]
+        model, said, slice_ = self._parts(name)
+        if not slice_:
             if model is None:
                 return None
             # No variant has more than three times the least: gh200_480gb tells its CPU's memory.
             gib = said[0] if said and said[0] <= 3 * model.memory_gib else model.memory_gib
             return replace(model, name=name, memory_gib=gib, also=())
-        sevenths, gib = int(slice_.group(1)), max(1, int(slice_.group(2)))
+        sevenths, gib = slice_[0], max(1, slice_[1])
         whole = model or DeviceType(name, "nvidia", 7 * gib)
         return replace(
             whole, name=name, memory_gib=gib, tflops=whole.tflops * sevenths / 7, also=()
         )
 
+    def _parts(self, name: str) -> tuple[DeviceType | None, list[int], tuple[int, int] | None]:
+        """Of a type's name: the model, the GiB that it says, and the slice: sevenths and GiB."""
+        low = name.lower()
+        model, others = self._model([p for p in _BETWEEN.split(_SLICE.sub("", low)) if p])
+        said = [int(m.group(1) or m.group(2)) for m in map(_MEMORY.fullmatch, others) if m]
+        cut = _SLICE.search(low)
+        return model, said, (int(cut.group(1)), int(cut.group(2))) if cut else None
+
     def _model(self, parts: list[str]) -> tuple[DeviceType | None, list[str]]:
-        """The model that is spelled by the most parts that stand together, and the other parts."""
+        """The model that is spelled by the most parts that stand together, and the other parts.
+
+        A memory may stand behind the model without a sign between: `pvc128g`.
+        """
+        if len(parts) == 1 and (glued := _GLUED.fullmatch(parts[0])):
+            model, others = self._model([glued[1]])
+            return (model, [glued[2], *others]) if model else self._spelled_by(parts)
+        return self._spelled_by(parts)
+
+    def _spelled_by(self, parts: list[str]) -> tuple[DeviceType | None, list[str]]:
         for length in range(min(5, len(parts)), 0, -1):
             for start in range(len(parts) - length + 1):
                 spelled = "".join(parts[start : start + length])
@@ -109,7 +135,9 @@ class Catalog(Mapping[str, DeviceType]):
 
 # A slice of NVIDIA's MIG: sevenths of the compute, GiB of memory (MIG User Guide, "MIG profiles").
 _SLICE = re.compile(r"(?<![a-z0-9])([1-7])g\.(\d{1,4})gb(?:\+\S+|\.me)?")
-_MEMORY = re.compile(r"(\d{1,3})gb?|(16|24|32|40|48|64|80)")  # without a unit only usual sizes
+# Without a unit only usual sizes; q and c are of NVIDIA's vGPU profiles (a100-40c).
+_MEMORY = re.compile(r"(\d{1,3})(?:gb?|[cq])|(16|24|32|40|48|64|80)")
+_GLUED = re.compile(r"(.*[a-z]\w*?)([1-9]\d{1,2}(?:gb?|[cq]))")
 _BRAND = re.compile(r"\A(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|huawei|ascend)+")
 _BETWEEN = re.compile(r"[^a-z0-9]+")
 _DEVICE_OF_ITS_OWN = re.compile(r"(.+)_\d+")

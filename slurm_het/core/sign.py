@@ -7,17 +7,19 @@ import fnmatch
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain
 from typing import Literal, get_args
 
 from slurm_het.core.model import Scenario
 
 Place = Literal[
     "modules", "images", "variables", "programs", "words", "options", "arguments", "imports",
-    "paths", "urls",
+    "paths", "urls", "types",
 ]  # fmt: skip
 """Where a sign can stand; docs/evidence.md tells what each is."""
 PLACES: tuple[Place, ...] = get_args(Place)
+MAX_NAME = 128
 _ANYWHERE: frozenset[Place] = frozenset({"paths", "urls"})
 """Places where a pattern may match any part of what stands there."""
 STRENGTHS = ("hint", "likely", "sure")
@@ -50,32 +52,60 @@ class Sign:
     imports: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
 
 
 class Patterns:
-    """The patterns of one place, ready to be looked for: exact ones in a table, the others as one
-    expression that says quickly whether any matches."""
+    """The patterns of one place, ready to be looked for: exact ones in a table, the others by the
+    two letters that they begin with, so that most texts are held against none."""
 
     def __init__(self, place: Place, rows: Iterable[Sign]) -> None:
         self._exact: dict[str, list[int]] = {}
-        globs: dict[int, list[str]] = {}
+        globs: dict[str, list[tuple[str, int]]] = {}
         for number, sign in enumerate(rows):
             for pattern in getattr(sign, place):
                 if place in _ANYWHERE:
-                    globs.setdefault(number, []).append(fnmatch.translate(f"*{pattern}*"))
-                elif re.search(r"[*?\[]", pattern):
-                    globs.setdefault(number, []).append(fnmatch.translate(pattern))
+                    globs.setdefault("", []).append((_anywhere(pattern), number))
+                elif special := re.search(r"[*?\[]", pattern):
+                    start = pattern[:2] if special.start() >= 2 else ""
+                    globs.setdefault(start, []).append((fnmatch.translate(pattern), number))
                 else:
                     self._exact.setdefault(pattern, []).append(number)
-        self._globs = [(re.compile("|".join(several)), row) for row, several in globs.items()]
-        self._any = re.compile("|".join(p for several in globs.values() for p in several) or "(?!)")
+        self._starts = {start: _Globs(several) for start, several in globs.items() if start}
+        self._any = _Globs(globs.get("", []), anywhere=place in _ANYWHERE)
 
     def rows(self, text: str) -> list[int]:
         """The rows of the table that a text in lower case is a sign of."""
         rows = self._exact.get(text, [])
-        if self._any.match(text):
-            rows = rows + [row for pattern, row in self._globs if pattern.match(text)]
-        return rows
+        if some := self._starts.get(text[:2]):
+            rows = rows + some.rows(text)
+        return rows + self._any.rows(text)
+
+
+class _Globs:
+    """Patterns, each with the row that it is of."""
+
+    def __init__(self, several: Iterable[tuple[str, int]], *, anywhere: bool = False) -> None:
+        by_row: dict[int, list[str]] = {}
+        for pattern, row in several:
+            by_row.setdefault(row, []).append(pattern)
+        holds = re.Pattern.search if anywhere else re.Pattern.match
+        self._rows = [
+            (partial(holds, re.compile("|".join(patterns))), row)
+            for row, patterns in by_row.items()
+        ]
+        self._first = partial(holds, re.compile("|".join(chain(*by_row.values())) or "(?!)"))
+
+    def rows(self, text: str) -> list[int]:
+        """The rows of the patterns that a text matches."""
+        if not self._first(text):
+            return []
+        return [row for holds, row in self._rows if holds(text)]
+
+
+def _anywhere(pattern: str) -> str:
+    """A pattern that may stand in any part of a text: nothing is asked of what is around it."""
+    return fnmatch.translate(pattern).removesuffix(r"\Z").removesuffix(r"\z")
 
 
 @dataclass(frozen=True)
@@ -88,3 +118,8 @@ class SignTable:
     def patterns(self) -> dict[Place, Patterns]:
         """The patterns of each place."""
         return {place: Patterns(place, self.rows) for place in PLACES}
+
+    def asked_for(self, name: str) -> list[Sign]:
+        """What the parts of the name of a type or a feature are signs of."""
+        parts = re.split(r"[^a-z0-9]+", name.lower()[:MAX_NAME])
+        return [self.rows[row] for part in parts for row in self.patterns["types"].rows(part)]

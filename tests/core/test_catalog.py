@@ -28,6 +28,7 @@ TYPES = parse_config(
         ("nvidia_a100-pg509-200", "nvidia", 40), ("v100_16", "nvidia", 16),
         ("amd_instinct_mi210", "amd", 64),
         ("mi300a", "amd", 128), ("HL-225", "habana", 96), ("pvc", "intel", 64),
+        ("pvc128g", "intel", 128), ("a10080gb", "nvidia", 80), ("v10032g", "nvidia", 32),
         # Slices: the memory is the name's, also where it does not tell the model.
         ("1g.10gb", "nvidia", 10), ("a100_1g.5gb", "nvidia", 5),
         ("nvidia_a100_1g.10gb", "nvidia", 10), ("nvidia_h100_80gb_pcie_3g.40gb", "nvidia", 40),
@@ -42,6 +43,21 @@ def test_a_name_is_read_by_its_parts(name: str, vendor: str, gib: int) -> None:
 @pytest.mark.parametrize("name", ["a100_2", "tesla", "gpu", "xyz", "", "8g.10gb", "0g.5gb", "12"])
 def test_a_name_that_says_nothing_is_unknown(name: str) -> None:
     assert TYPES.get(name) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "means"),
+    [
+        ("a100", "nvidia_a100-sxm4-80gb", True), ("a100", "a100", True),
+        ("nvidia_a100", "a100-sxm4-40gb", True), ("A100-80gb", "nvidia_a100_80gb_pcie", True),
+        ("a100-40gb", "nvidia_a100_80gb_pcie", False), ("a100", "nvidia_a100_3g.40gb", False),
+        ("3g.40gb", "nvidia_a100_3g.40gb", True), ("a100_3g.40gb", "h100_3g.40gb", False),
+        ("rtx6000", "nvidia_rtx_6000_ada_generation", False), ("a100", "h100", False),
+        ("mystery", "mystery", True), ("mystery", "a100", False), ("a100", "mystery", False),
+    ],
+)  # fmt: skip
+def test_who_asks_for_a_model_means_each_spelling_of_it(asked: str, name: str, means: bool) -> None:
+    assert TYPES.means(asked, name) is means
 
 
 def test_a_slice_has_its_part_of_the_speed() -> None:

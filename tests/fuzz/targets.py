@@ -24,7 +24,7 @@ from slurm_het.core.jobs.mark import (
 from slurm_het.core.model import SCENARIOS, Classification
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.constraint import combine, parse_features
-from slurm_het.core.syntax.script import MAX_WORD, parse_gib, parse_hints, read_script
+from slurm_het.core.syntax.script import parse_gib, parse_hints, read_script
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_nodes, parse_partitions
@@ -126,7 +126,7 @@ def fuzz_script(data: bytes) -> None:
     text = text_of(data)
     script = read_script(text)
     lines = len(text.splitlines())
-    assert all(len(w) <= MAX_WORD and 1 <= n <= lines for w, n in script.words.items())
+    assert all(1 <= n <= lines for n, _ in script.first_lines(["train", "cuda", "module:cuda"]))
     assert all(len(d) <= 256 for _, d in script.directives)
     for _, directive in script.directives:
         for value in parse_hints(directive)[0].values():

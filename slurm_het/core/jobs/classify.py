@@ -9,13 +9,18 @@ request, and the site's defaults.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from slurm_het.core.catalog import model_of
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.constraint_hints import Meant, meant_by, memory_in_gres
+from slurm_het.core.jobs.constraint_hints import (
+    Meant,
+    meant_by,
+    memory_in_gres,
+    vendors_named,
+)
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import JobRequest, from_record
 from slurm_het.core.jobs.signs import weigh
@@ -28,8 +33,12 @@ from slurm_het.core.syntax.script import parse_gib, parse_hints
 
 @dataclass
 class _Draft:
-    """The classification while it is being made; the first to set a field wins."""
+    """The classification while it is being made; the first to set a field wins.
 
+    `here` are the device types of the cluster.
+    """
+
+    here: Collection[str] = ()
     scenario: Scenario | None = None
     vendors: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
@@ -72,22 +81,22 @@ def classify(
     request: JobRequest, policy: Policy, inventory: Inventory | None = None
 ) -> Classification:
     """Classify a job; never raises on what users write: odd directives become evidence."""
-    draft = _Draft()
+    draft = _Draft(inventory.types if inventory else ())
     meant = meant_by(request.features, inventory, policy)
     for item in request.gres.all():
-        _from_gres(draft, item, policy)
+        _from_gres(draft, item, policy, inventory)
     _from_partitions(draft, request, policy)
     in_request = draft.memory_gib
     _from_directives(draft, request, policy)
     memory_named = draft.memory_gib > in_request
     draft.named = bool(draft.vendors or draft.types)
+    _memory_hints(draft, request, meant, policy)
     _from_rules(draft, request, policy)
     settled = bool(draft.vendors or draft.types or draft.any_vendor)
     settled |= _from_signs(draft, request, policy, inventory)
     _from_constraint(draft, request, meant)
     if inventory and not (settled or meant.named or meant.vendors):
         _from_trials(draft, request, policy, inventory)
-    _memory_hints(draft, request, meant, policy)
     _from_shape(draft, request, policy)
     _from_defaults(draft, policy)
     return Classification(
@@ -117,19 +126,29 @@ def classification_of(
     return mark.classification if mark else classify(from_record(job), policy, inventory)
 
 
-def _from_gres(draft: _Draft, asked: Gres, policy: Policy) -> None:
+def _from_gres(draft: _Draft, asked: Gres, policy: Policy, inventory: Inventory | None) -> None:
     name = policy.gres.get(asked.name)
     if name is None:
         return
     if asked.type:
         model = model_of(asked.type, policy.types)
         draft.set_types((model,), f"the request names {asked}")
-        if model in policy.types:
-            draft.set_vendors((policy.types[model].vendor,), f"the request names {asked}")
+        draft.set_vendors(_whose(model, policy, inventory), f"the request names {asked}")
     draft.set_vendors(name.vendors, f"the request names {asked.name}")
     if name.shared:
         draft.set_scenario("inference", f"a share of a device is asked for ({asked})")
         draft.set_memory(asked.count, f"the request is {asked}, one {asked.name} per GiB")
+
+
+def _whose(model: str, policy: Policy, inventory: Inventory | None) -> tuple[str, ...]:
+    """Whose devices a type is: what the catalogue or the cluster says, else the words in its name.
+
+    A type that the cluster has is what its nodes' pool says, whatever its name.
+    """
+    if model not in policy.types and inventory and (there := inventory.types.get(model)):
+        return (there.vendor,) if there.vendor in policy.vendors() else ()
+    named = model.lower() if model.lower() in policy.vendors() else ""
+    return (named,) if named else tuple(vendors_named([model], policy))
 
 
 def _from_partitions(draft: _Draft, request: JobRequest, policy: Policy) -> None:
@@ -229,9 +248,15 @@ def _hint_types(draft: _Draft, value: str, where: str, policy: Policy) -> str:
     if unknown := {name for name in types if name not in policy.types}:
         name = min(unknown)
         return f"types={value[:40]}: {name[:40]} is not known here{_nearest(name, policy.types)}"
-    draft.set_types(types, where)
+    draft.set_types(_spelled_here(types, draft, policy), where)
     draft.set_vendors(tuple(policy.types[name].vendor for name in types), where)
     return ""
+
+
+def _spelled_here(types: tuple[str, ...], draft: _Draft, policy: Policy) -> tuple[str, ...]:
+    """The types as the cluster spells them: of `a100` also `nvidia_a100-sxm4-80gb`."""
+    spelled = {name for asked in types for name in draft.here if policy.types.means(asked, name)}
+    return tuple(sorted(spelled)) or types
 
 
 def _hint_memory(draft: _Draft, value: str, where: str, _policy: Policy) -> str:
@@ -282,7 +307,7 @@ def _from_rules(draft: _Draft, request: JobRequest, policy: Policy) -> None:
             continue
         draft.set_scenario(rule.scenario, why)
         draft.set_vendors(rule.vendors, why)
-        draft.set_types(rule.types, why)
+        draft.set_types(_spelled_here(rule.types, draft, policy), why)
         draft.set_memory(rule.memory_gib, why)
         draft.set_class(rule.job_class, why)
         if rule.share and not draft.share:
@@ -303,8 +328,7 @@ def _match(rule: Rule, request: JobRequest) -> str:
         if condition:
             why.append(value[:40])
     if rule.words:
-        lines = request.script.words
-        hits = [(lines[word], word) for word in rule.words if word in lines]
+        hits = request.script.first_lines(rule.words)
         if not hits:
             return ""
         line, word = min(hits)

@@ -14,7 +14,7 @@ from slurm_het.errors import HetError
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MEMORY = re.compile(
-    r"(?:.*[_.:-])?(?P<word>gpu|vram|hbm|gmem|gpumem|gpu_?mem|gpu_memory|mem_?gpu)?[_:=-]*"
+    r"(?:.*?[_.:-])??(?P<word>gpu|vram|hbm|gmem|gpumem|gpu_?mem|gpu_memory|mem_?gpu)?[_:=-]*"
     r"(?P<gib>\d{1,4})(?:g|gb|gib)?",
     re.IGNORECASE,
 )
@@ -47,11 +47,8 @@ def meant_by(features: str, inventory: Inventory | None, policy: Policy) -> Mean
     kinds = inventory.kinds
     allowed = frozenset().union(*(types for have, types in kinds.items() if wanted.allows(have)))
     if not allowed:  # Slurm refuses it, unless nodes get these features later: by its words alone
-        vendors = {
-            known.vendor for known in map(policy.types.get, _NAME.findall(features)) if known
-        }
         words = min((_memory_of(e, ()) for e in wanted.alternatives), default=0)
-        return Meant(frozenset(vendors), words)
+        return Meant(vendors_named(_NAME.findall(features), policy), words)
     sizes = {d.memory_gib for d in inventory.devices() if d.type in allowed}
     memory = min((_memory_of(e, sizes) for e in wanted.alternatives), default=0)
     vendors = {v for v, types in inventory.vendors.items() if types & allowed}
@@ -59,6 +56,18 @@ def meant_by(features: str, inventory: Inventory | None, policy: Policy) -> Mean
         frozenset(vendors) if vendors < set(inventory.vendors) else frozenset(),
         memory if memory <= max(sizes) else 0,
     )
+
+
+def vendors_named(names: Iterable[str], policy: Policy) -> frozenset[str]:
+    """Whose devices names of types, of generations and brands are: `a100`, `hopper`, `GeForce`."""
+    vendors: set[str] = set()
+    for name in names:
+        if known := policy.types.get(name):
+            vendors.add(known.vendor)
+            continue
+        for row in policy.signs.asked_for(name):
+            vendors |= set(row.vendors)
+    return frozenset(vendors)
 
 
 def _by_name(features: str, policy: Policy) -> Meant:

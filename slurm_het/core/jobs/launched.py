@@ -32,7 +32,8 @@ _PASSED_OVER = _names("""
     { eval command catchsegv dplace unbuffer script singularity apptainer docker podman
     podman-hpc shifter enroot sarus charliecloud ch-run conda mamba micromamba poetry uv
     pipenv pixi hatch parallel xargs set_affinity nsys ncu omnitrace rocprof rocprofv2 vtune
-    wandb mlflow ray sh bash zsh dash start run exec launch shell profile
+    wandb mlflow ray sh bash zsh dash start run exec launch shell profile instance create
+    trtllm-llmapi-launch
 """)
 """What runs another program, which comes later in the same command."""
 _LAUNCHERS = _names("""
@@ -41,22 +42,33 @@ _LAUNCHERS = _names("""
     intel_extension_for_pytorch.cpu.launch habana_run colossalai composer
 """)
 """Launchers of distributed programs: what they launch comes after them."""
-_PYTHON = re.compile(r"(?:python|pypy|ipython|conda-python)[\w.-]*")
+_INTERPRETER = re.compile(r"(?:python|pypy|ipython|conda-python|julia|Rscript)[\w.-]*")
 _SCRIPT = re.compile(r".*\.(?:py|sh|bash|lua|jl|r|pl|ipynb)", re.IGNORECASE)
 _PARTS = re.compile(r"[^a-z0-9.]+")
 _NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+[a-z]+")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?\Z")
-_IMAGE = re.compile(r".*\.(?:sif|simg|img|sqsh|sqfs)", re.IGNORECASE)
-_IMPORTED = re.compile(r"\b(?:import|from)\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
+_IMAGES = (".sif", ".simg", ".img", ".sqsh", ".sqfs", ".squashfs")
+_INLINE = frozenset({"-c", "-e", "-E"})
+_ASSIGNED = re.compile(r"(\w+)=(.*)")
+_IMPORTED = re.compile(r"\b(?:import|from|using)\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
 _OWN = re.compile(r"(?:/home/|/users/|/u/|~|\$\{?HOME\b)[^/]*", re.IGNORECASE)
 _BY_NAME = frozenset({"docker", "podman", "podman-hpc", "shifter"})
 _CONTAINERS = _BY_NAME | {"singularity", "apptainer"}
-_REGISTRIES = ("docker://", "oras://", "library://", "nvcr.io")
-_IMAGE_OPTIONS = ("--container-image", "--image", "--environment")
+_REGISTRIES = ("docker://", "oras://", "library://", "instance://", "nvcr.io")
+_IMAGE_OPTIONS = ("--container-image", "--image", "--environment", "--uenv")
+_SUFFIX = re.compile(r"\.(?:sif|simg|img|sqsh|sqfs|squashfs|toml)\Z")
+_SETS = frozenset({"-e", "--env", "-x", "--export"})
+"""Options of containers and launchers that set a variable."""
+_WRAPS = re.compile(r"wrap|bind|affinity|select_gpu|launcher")
 _INSTALLS = frozenset({"pip", "pip3", "conda", "mamba", "uv"})
 _SAYS_NOTHING = _names("""
-    echo printf unset cat which type ls rm mkdir git wget curl make
+    echo printf unset cat which type ls rm mkdir git wget curl make cd pushd cp mv ln tar rsync scp
+    chmod touch find grep sed awk head tail tee test [ [[ for case set read return exit sleep wait
+    trap date hostname sbatch scancel squeue sinfo ssh function
 """)
+_TOLD = re.compile(r"[a-z]{2,24}")
+MAX_VALUE = 96
+"""The characters of a variable's value that are looked at."""
 _NAMES_MODULE = frozenset({"-m", "--module"})
 
 
@@ -73,9 +85,7 @@ def _shown(script: Script) -> Iterator[Shown]:
     for command in script.commands:
         variables.update(command.variables)
         for name, value in command.variables:
-            yield Shown("variables", name.lower(), command.line)
-            yield from _paths(value, command.line)
-            yield from _image(value, command.line)
+            yield from _variable(name, value, command.line)
         if command.words and command.words[0] not in _SAYS_NOTHING:
             yield from _of_command(command, variables)
 
@@ -108,21 +118,21 @@ def _expanded(words: tuple[str, ...], variables: dict[str, str]) -> tuple[str, .
 
 def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
     """The programs of one command: those passed on the way, and the one that is launched."""
-    container = before = ""
+    container = before = interpreter = ""
     for at, word in enumerate(words):
         base = _base(word)
         if word.startswith("-"):
-            if container:
-                yield Shown("options", f"{container} {word.partition('=')[0].lower()}", line)
+            yield from _option(words, at, container, line)
             yield from _image_option(words, at, line)
-            if word == "-c" and _PYTHON.fullmatch(_base(before)):
+            if interpreter and word in _INLINE:
                 yield from _inline(" ".join(words[at + 1 : at + 2]), line)
-        elif _is_image(word, container):
+        elif _is_image(word, container) or _is_bare_image(words, at, container):
             yield from _parts("images", word, line)
         else:
             yield from _paths(word, line)
             yield from _program(word, line)
             container = base if base in _CONTAINERS else container
+            interpreter = base if _INTERPRETER.fullmatch(base) else interpreter
             named = before in _NAMES_MODULE or _SCRIPT.fullmatch(base)
             if not passes_on(word) and (named or not before.startswith("-") or "=" in before):
                 yield from _arguments(words[at + 1 :], line)
@@ -133,14 +143,47 @@ def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
 def passes_on(word: str) -> bool:
     """Whether a program runs others, or what it is given, and says nothing by itself."""
     base = _base(word)
-    return base in _PASSED_OVER | _LAUNCHERS or bool(
-        _PYTHON.fullmatch(base) or _VARIABLE.match(word)
+    return (
+        base in _PASSED_OVER
+        or base in _LAUNCHERS
+        or bool(_INTERPRETER.fullmatch(base) or _WRAPS.search(base) or _VARIABLE.match(word))
     )
 
 
 def _is_image(word: str, container: str) -> bool:
     by_name = container in _BY_NAME and ("/" in word or ":" in word)
-    return by_name or bool(_IMAGE.fullmatch(word)) or word.startswith(_REGISTRIES)
+    return by_name or word.lower().endswith(_IMAGES) or word.startswith(_REGISTRIES)
+
+
+def _option(words: tuple[str, ...], at: int, container: str, line: int) -> Iterator[Shown]:
+    """An option on the way to the program: of a container, or one that sets variables."""
+    name, equals, value = words[at].partition("=")
+    value = value if equals else "".join(words[at + 1 : at + 2])
+    if container:
+        yield Shown("options", f"{container} {name.lower()}", line)
+        yield Shown("options", f"{container} {name.lower()} {value[:MAX_VALUE].lower()}", line)
+    if name in _SETS:
+        for item in value.split(",")[:16]:
+            if assigned := _ASSIGNED.match(item):
+                yield from _variable(assigned[1], assigned[2], line)
+
+
+def _variable(name: str, value: str, line: int) -> Iterator[Shown]:
+    yield Shown("variables", name.lower(), line)
+    yield Shown("variables", f"{name} {value[:MAX_VALUE]}".lower(), line)
+    yield from _paths(value, line)
+    yield from _image(value, line)
+
+
+def _is_bare_image(words: tuple[str, ...], at: int, container: str) -> bool:
+    """`docker run mine python a.py`: what stands before the interpreter is an image."""
+    follows = words[at + 1] if at + 1 < len(words) else ""
+    return (
+        container in _BY_NAME
+        and not passes_on(words[at])
+        and bool(_INTERPRETER.fullmatch(_base(follows)))
+        and not words[at - 1].startswith("-")
+    )
 
 
 def _program(word: str, line: int) -> Iterator[Shown]:
@@ -153,12 +196,15 @@ def _program(word: str, line: int) -> Iterator[Shown]:
     elif "." in base:
         yield Shown("programs", base.lower().split(".", 1)[0], line)
         stem = base.rpartition(".")[2]
-    if _SCRIPT.fullmatch(base) or "." in base:
+    if re.search(r"[._-]", base):
         for part in _NAME_WORDS.findall(stem):
             yield Shown("words", part.lower(), line)
 
 
 def _arguments(words: tuple[str, ...], line: int) -> Iterator[Shown]:
+    """What a program is told to do, by its first argument (`yolo predict`), and its options."""
+    if words and _TOLD.fullmatch(words[0]):
+        yield Shown("words", words[0], line)
     for at, word in enumerate(words[:64]):
         if word.startswith("-"):
             name, equals, value = word.lower().partition("=")
@@ -173,7 +219,7 @@ def _imports(words: tuple[str, ...], line: int) -> Iterator[Shown]:
 
 
 def _inline(program: str, line: int) -> Iterator[Shown]:
-    """The imports of `python -c PROGRAM`."""
+    """The imports of `python -c PROGRAM` and `julia -e PROGRAM`."""
     for names in _IMPORTED.findall(program[:1024]):
         for name in names.split(","):
             yield Shown("imports", name.strip().lower(), line)
@@ -200,7 +246,7 @@ def _image(value: str, line: int) -> Iterator[Shown]:
 
 def _parts(place: Place, name: str, line: int) -> Iterator[Shown]:
     """The parts of the name of software: pytorch, 2.7.0, rocm, 6.2.4; of an image without path."""
-    text = re.sub(r"\.(?:sif|simg|img|sqsh|sqfs|toml)\Z", "", name.lower())
+    text = _SUFFIX.sub("", name.lower())
     if place == "images" and text.startswith(("/", "~", "$", ".")):
         text = text.rpartition("/")[2]
     for part in _PARTS.split(text)[:32]:

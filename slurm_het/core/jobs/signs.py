@@ -25,6 +25,7 @@ _SHOWS: dict[Place, str] = {
     "imports": "imports",
     "paths": "has the path",
     "urls": "installs from",
+    "types": "asks for",
 }
 """How a sign in each place is told."""
 
@@ -77,7 +78,12 @@ def weigh(script: Script, table: SignTable, here: Collection[str] = ()) -> Weigh
 def find(script: Script, table: SignTable) -> list[Found]:
     """The signs in a script, each at the first line that shows it."""
     found: dict[int, Found] = {}
+    seen: set[tuple[Place, str]] = set()
     for shown in shown_by(script):
+        before = len(seen)
+        seen.add(shown[:2])
+        if len(seen) == before:
+            continue  # it stood on a line before
         for row in table.patterns[shown.place].rows(shown.text):
             found.setdefault(row, Found(row, table.rows[row], shown))
     return list(found.values())  # in the order of the lines

@@ -7,20 +7,31 @@ time that is linear in the text, and nothing that stands there can make it fail.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 MAX_SCRIPT = 65536
 """The characters of a script that are read."""
-MAX_LINES = 1000
-"""The different lines that are read, and the commands: more says nothing of what a job runs."""
+MAX_LINES = 2000
+"""The lines that are looked at."""
+HEAD, BETWEEN, TAIL = 120, 30, 60
+"""The different lines that are read, if a script has more: at its beginning and its end, and those
+between them that load or launch something."""
+MAX_COMMANDS = 240
+MAX_DIRECTIVES = 16
 MAX_LINE = 4096
 MAX_WORD = 64
 _WORD = re.compile(r"[a-z0-9_][a-z0-9_.+-]*")
 # `#HET vendors=amd`, and as people also write it: #het, # HET, #HET: vendors = amd
 _DIRECTIVE = re.compile(r"#\s{0,8}HET\b", re.IGNORECASE)
+# Options of Slurm's plugins for containers, which say what each step runs in.
+_CONTAINER = re.compile(r"#SBATCH\s+--(?:container-image|image|environment|uenv|module)[= ]\S")
+_TELLS = re.compile(
+    r"(?:module|ml|spack|source|srun|mpirun|mpiexec|singularity|apptainer|docker|podman|enroot"
+    r"|torchrun|accelerate|deepspeed|python3?|conda|mamba)\s"
+)
 _COMMENT = re.compile(r"\s#.*")
 # A word of the shell with the quoted parts in it, or what stands between commands.
 _TOKEN = re.compile(
@@ -48,67 +59,99 @@ class Command:
 
 @dataclass(frozen=True)
 class Script:
-    """The commands of a script, its directives with their lines as written, and its text."""
+    """The lines of a script that are read, its commands, and its directives as written."""
 
     commands: tuple[Command, ...] = ()
     directives: tuple[tuple[int, str], ...] = ()
-    text: str = field(default="", repr=False)
+    lines: tuple[tuple[int, str], ...] = field(default=(), repr=False)
     memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What others have worked out of it, to be used again."""
 
-    @cached_property
-    def words(self) -> dict[str, int]:
-        """Each lower-case word with the first line it stands on; comments do not count.
+    def first_lines(self, words: Iterable[str]) -> list[tuple[int, str]]:
+        """Of these words those that are in the script, each with the first line it stands on.
 
-        `rocm/6.0` gives rocm and 6.0; `vllm.entrypoints` gives also vllm; `train.py` gives also
-        train; `module load rocm/6.0` gives also `module:rocm`.
+        Comments do not count. `rocm/6.0` has the words rocm and 6.0; `vllm.entrypoints` has also
+        vllm; `train.py` has also train; `module load rocm/6.0` has also `module:rocm`.
         """
-        found: dict[str, int] = {}
-        for number, line in _lines(self.text):
-            if not line.startswith("#"):
-                for written in _WORD.findall(_COMMENT.sub("", line.lower())):
-                    word = written.rstrip(".+-")[:MAX_WORD]
-                    found.setdefault(word, number)
-                    found.setdefault(word.split(".", 1)[0], number)
-        for command in self.commands:
-            for module in loaded_modules(command):
-                found.setdefault(f"module:{module.split('/')[0].lower()}"[:MAX_WORD], command.line)
+        found = []
+        for word in words:
+            if word.startswith("module:"):
+                lines: Iterable[int] = (n for n, module in self._modules if module == word[7:])
+            else:
+                lines = (n for n, line in self._lowered if word in line and word in _words(line))
+            if line := next(iter(lines), 0):
+                found.append((line, word))
         return found
+
+    @cached_property
+    def _lowered(self) -> list[tuple[int, str]]:
+        return [(number, line.lower()) for number, line in self.lines]
+
+    @cached_property
+    def _modules(self) -> list[tuple[int, str]]:
+        return [
+            (command.line, module.split("/")[0].lower())
+            for command in self.commands
+            for module in loaded_modules(command)
+        ]
+
+
+def _words(line: str) -> set[str]:
+    """The words of a line in lower case."""
+    written = {word.rstrip(".+-")[:MAX_WORD] for word in _WORD.findall(_COMMENT.sub("", line))}
+    return written | {word.split(".", 1)[0] for word in written}
 
 
 def read_script(text: str) -> Script:
     """The commands and the `#HET key=value` directives of a script. Linear in the text."""
-    text = text[:MAX_SCRIPT]
-    commands: list[Command] = []
+    all_lines = _lines(text[:MAX_SCRIPT])
+    comments = [(number, line) for number, line in all_lines if line.startswith("#")]
+    lines = _telling([numbered for numbered in all_lines if not numbered[1].startswith("#")])
     directives: list[tuple[int, str]] = []
-    for number, line in _lines(text):
-        if line.startswith("#"):
-            match = _DIRECTIVE.match(line)
-            if match and "=" in line and len(directives) < 32:
-                directives.append((number, line[match.end() :].lstrip(" \t:").strip()[:256]))
-        elif len(commands) < MAX_LINES:
-            commands += _commands(number, line)
-    return Script(tuple(commands[:MAX_LINES]), tuple(directives), text)
+    commands: list[Command] = []
+    for number, line in comments:
+        match = _DIRECTIVE.match(line)
+        if match and "=" in line and len(directives) < MAX_DIRECTIVES:
+            directives.append((number, line[match.end() :].lstrip(" \t:").strip()[:256]))
+        elif len(commands) < MAX_DIRECTIVES and _CONTAINER.match(line):
+            commands += _commands(number, f"srun {line[7:]}")
+    for number, line in lines:
+        if len(commands) >= MAX_COMMANDS:
+            break
+        commands += _commands(number, line)
+    return Script(tuple(commands[:MAX_COMMANDS]), tuple(directives), tuple(lines))
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The different lines, continued ones put together, each with the number of its first one."""
-    seen = {""}  # a line that came before says nothing new
+def _lines(text: str) -> list[tuple[int, str]]:
+    """The different lines, continued ones put together, each with the number of its first one.
+
+    Of more than MAX_LINES the first and the last.
+    """
+    numbered = list(enumerate(text.splitlines(), 1))
+    if len(numbered) > MAX_LINES:
+        numbered = numbered[: MAX_LINES // 2] + numbered[-MAX_LINES // 2 :]
+    found: dict[str, int] = {}  # a line that came before says nothing new
     begun, first = "", 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in numbered:
         first = first if begun else number
         stripped = (begun + line).strip()
         if stripped.endswith("\\") and not stripped.startswith("#") and len(stripped) < MAX_LINE:
             begun = stripped[:-1] + " "
             continue
         begun = ""
-        if stripped not in seen:
-            seen.add(stripped)
-            yield first, stripped[:MAX_LINE]
-            if len(seen) > MAX_LINES:
-                return
-    if begun:
-        yield first, begun.strip()
+        found.setdefault(stripped[:MAX_LINE], first)
+    found.setdefault(begun.strip(), first)
+    found.pop("", None)
+    return [(first, line) for line, first in found.items()]
+
+
+def _telling(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Of many lines those that say what a script runs: it loads modules at its beginning, launches
+    something at its end; between them those that do either."""
+    if len(lines) <= HEAD + TAIL:
+        return lines
+    between = [(n, line) for n, line in lines[HEAD:-TAIL] if _TELLS.match(line)]
+    return lines[:HEAD] + between[:BETWEEN] + lines[-TAIL:]
 
 
 def _commands(number: int, line: str, depth: int = 0) -> list[Command]:
@@ -122,7 +165,7 @@ def _commands(number: int, line: str, depth: int = 0) -> list[Command]:
         if words:
             found += _command(number, words, depth)
             words = []
-        if comment:
+        if comment or len(found) >= MAX_COMMANDS:
             break
     return found + (_command(number, words, depth) if words else [])
 
@@ -163,8 +206,8 @@ def _inner(words: list[str], tokens: list[str]) -> str:
 def loaded_modules(command: Command) -> tuple[str, ...]:
     """The modules that a command loads, as written; those that it unloads are left out."""
     words = command.words
-    for at, word in enumerate(words):
-        rest = words[at + 1 :]
+    for at in [at for at, word in enumerate(words) if word in _LOADS]:
+        word, rest = words[at], words[at + 1 :]
         if word == "module" and rest[:1] and rest[0] in {"load", "add", "swap", "switch"}:
             loaded = rest[1:]
             return loaded[-1:] if rest[0] in {"swap", "switch"} else _plain(loaded)
@@ -175,6 +218,7 @@ def loaded_modules(command: Command) -> tuple[str, ...]:
     return ()
 
 
+_LOADS = frozenset({"module", "ml", "spack"})
 _ML_COMMANDS = frozenset(
     {"purge", "unload", "rm", "del", "list", "avail", "av", "spider", "use", "show", "keyword"}
 )

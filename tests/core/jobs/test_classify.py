@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm_het.core.catalog import model_of
+from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.request import from_message
-from slurm_het.core.model import Classification
+from slurm_het.core.model import Classification, NodeRecord, Snapshot
+from slurm_het.core.policy import Rule
 from slurm_het.core.syntax.script import parse_gib, parse_hints, read_script
-from tests.support.world import policy
+from tests.support.world import partitions, policy
 
 
 def of(script: str = "", **sent: str) -> Classification:
@@ -206,6 +208,47 @@ def test_the_shape_decides_when_nothing_else_does(sent: dict[str, str], why: str
     assert why in what.evidence[0]
 
 
+def test_types_are_asked_for_by_the_model_whatever_the_cluster_calls_it() -> None:
+    nodes = (
+        NodeRecord("n1", "IDLE", "gpu:nvidia_a100-sxm4-80gb:8", 64, partitions=("train-nv",)),
+        NodeRecord("n2", "IDLE", "gpu:a100_3g.40gb:2", 64, partitions=("train-nv",)),
+        NodeRecord("n3", "IDLE", "gpu:mi300x:8", 64, partitions=("train-amd",)),
+    )
+    here = take_inventory(Snapshot(0.0, (), nodes, partitions()), policy())
+    sent = {"tres_per_node": "gpu:1", "script": "#HET types=a100,mi300x\npython main.py"}
+    what = classify(from_message(sent), policy(), here)
+    assert what.types == ("mi300x", "nvidia_a100-sxm4-80gb")
+    assert what.vendors == ("amd", "nvidia")
+    # A request is held against the nodes by Slurm, which knows but the name.
+    named = classify(from_message({"tres_per_node": "gpu:a100:1"}), policy(), here)
+    assert named.types == ("a100",)
+
+
+@pytest.mark.parametrize(
+    ("name", "vendors"),
+    [("tesla", ("nvidia",)), ("Pascal", ("nvidia",)), ("amd", ("amd",)), ("amdgpu", ("amd",)),
+     ("full", ())],
+)  # fmt: skip
+def test_a_brand_or_a_generation_for_a_type_tells_the_vendor(
+    name: str, vendors: tuple[str, ...]
+) -> None:
+    assert of("python main.py", tres_per_node=f"gpu:{name}:1").vendors == vendors
+
+
+def test_what_the_cluster_says_of_a_type_goes_before_its_name() -> None:
+    nodes = (NodeRecord("n1", "IDLE", "gpu:ada:8", 64, partitions=("train-ascend",)),)
+    here = take_inventory(Snapshot(0.0, (), nodes, partitions()), policy())
+    what = classify(from_message({"tres_per_node": "gpu:ada:1"}), policy(), here)
+    assert (what.types, what.vendors) == (("ada",), ("ascend",))
+
+
+def test_words_of_memory_in_the_request_go_before_a_rule() -> None:
+    sent = {"tres_per_node": "gpu:1,vram:24G"}
+    known = replace(policy(), rules=(Rule("small", words=("a",), memory_gib=10),))
+    what = classify(from_message(sent | {"script": "a"}), known)
+    assert what.memory_gib == 24
+
+
 def test_unknown_gres_names_say_nothing() -> None:
     assert of("python main.py", tres_per_node="license:3").types == ()
 
@@ -276,7 +319,8 @@ def test_no_text_of_a_user_raises(script: str, comment: str, features: str) -> N
     ],
 )
 def test_the_words_of_a_line(text: str, words: set[str]) -> None:
-    assert set(read_script(text).words) == words
+    others = {"train", "rocm", "6", "cuda", "dtk", "x", "mod", "module:gcc", "module:rocm"}
+    assert {word for _, word in read_script(text).first_lines(words | others)} == words
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,29 @@ def scenario(text: str) -> str | None:
         ("from numba import cuda", "nvidia"),
         ("srun pmemd.cuda -O -i x", "nvidia"),
         ("pip install torch --index-url https://download.pytorch.org/whl/rocm6.2", "amd"),
+        # Options of Slurm's plugins, of containers and of launchers.
+        ("#SBATCH --container-image=nvcr.io#nvidia/pytorch:24.01\npython a.py", "nvidia"),
+        ("#SBATCH --uenv=/store/x-gh200-cuda12.8.squashfs\n./a", "nvidia"),
+        ("#SBATCH --job-name=rocm\n./a", ""),
+        ("docker run --runtime=habana mine python a.py", "habana"),
+        ("docker run --runtime nvidia mine python a.py", "nvidia"),
+        ("docker run -e MIOPEN_LOG_LEVEL=4 x/y python a.py", "amd"),
+        ("mpirun -x PT_HPU_LAZY_MODE=1 python a.py", "habana"),
+        ("srun --export=ALL,MIOPEN_FIND_MODE=1 python a.py", "amd"),
+        ("apptainer instance start --nv x.sif one", "nvidia"),
+        ("enroot create --name a ../nvidia+pytorch+23.10.sqsh", "nvidia"),
+        # What compilers are told to build for; the values of variables; other languages.
+        ("icpx -fsycl -fsycl-targets=nvptx64-nvidia-cuda a.cpp", "nvidia"),
+        ("ifx -fopenmp-targets=spir64 a.f90", "intel"),
+        ("export ONEAPI_DEVICE_SELECTOR=level_zero:gpu", "intel"),
+        ("export ONEAPI_DEVICE_SELECTOR=cuda:0", "nvidia"),
+        ("export JAX_PLATFORMS=rocm", "amd"),
+        ("julia --project -e 'using CUDA; f()'", "nvidia"),
+        ("julia -e 'using AMDGPU'", "amd"),
+        ("export PYTORCH_ROCM_ARCH=gfx90a", "amd"),
+        ("export MCCL_DEBUG=INFO", "metax|moorethreads"),
+        ("export MCCL_DEBUG=INFO MUSA_VISIBLE_DEVICES=0", "moorethreads"),
+        ("python a.py --device cuda:0", "amd|hygon|nvidia"),
         # What says nothing.
         ("echo module load rocm", ""),
         ("unset ASCEND_RT_VISIBLE_DEVICES", ""),
@@ -90,6 +113,15 @@ def test_which_vendors_a_script_can_run_on(text: str, expected: str) -> None:
         ("torchrun example_chat_completion.py", "inference"),
         ("torchrun --nproc_per_node 8 train_gpt.py", "training"),
         ("torchrun main.py", "training"),
+        ("yolo train data=x.yaml", "training"),
+        ("yolo predict model=x.pt", "inference"),
+        ("python main.py transcribe talks", "inference"),
+        ("alpaca_eval --model_configs m", "inference"),
+        ("srun container_wrapper exec accelerate launch run_evals.py", "inference"),
+        ("cd train", None),
+        ("sbatch train.sh", None),
+        ("python main.py --mode train --listen", "training"),
+        ("python main.py --listen 0.0.0.0", "inference"),
         ("accelerate launch --mixed_precision fp16 translate.py --data x", "inference"),
         ("deepspeed --num_gpus 4 inference-test.py", "inference"),
         ("srun lm_eval --model vllm --tasks mmlu", "inference"),
@@ -109,6 +141,18 @@ def test_which_vendors_a_script_can_run_on(text: str, expected: str) -> None:
 )
 def test_the_scenario_is_that_of_what_is_launched(text: str, expected: str | None) -> None:
     assert scenario(text) == expected
+
+
+def test_a_long_script_is_read_at_both_ends_and_where_it_loads() -> None:
+    filling = [f"step_{n} --option {n}" for n in range(900)]
+    middle = [*filling[:450], "module load rocm", *filling[450:]]
+    lines = ["#!/bin/bash", *middle, "#HET memory=24G", *filling[:3], "python train.py"]
+    script = read_script("\n".join(lines))
+    weighed = weigh(script, TABLE)
+    assert weighed.vendors == ("amd",)
+    assert str(weighed.vendors_by).startswith(f"line {lines.index('module load rocm') + 1} loads")
+    assert str(weighed.scenario_by).startswith(f"line {len(lines)} runs")
+    assert script.directives == ((lines.index("#HET memory=24G") + 1, "memory=24G"),)
 
 
 def test_the_evidence_tells_the_line_and_what_was_outweighed() -> None:
