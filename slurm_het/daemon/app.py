@@ -336,6 +336,7 @@ class Daemon:
             "pinned": len(self.cycle.pins.pins),
             "troubles": self._troubles(),
             "memory_max_mib": limit_mib(),
+            "journal_waited": round(self.journal.waited, 3),
             "cycle": {
                 "time": report.time, "seconds": round(report.seconds, 4), "status": report.status,
                 "gap": report.gap, "placed": report.placed,
