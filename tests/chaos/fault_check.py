@@ -19,22 +19,29 @@ def left_shut(records: Records) -> Iterator[Violation]:
 
     Nobody plans where no hetd lives, or where a job waits beside room and none at all starts.
     """
-    barred = Barred([], {}, Site.of(records))
     faults = [a for a in records.actions if a.event.verb == "fault"]
-    since, told = 0.0, False
+    told = 0.0
+    for poll, since in shut(records):
+        bound, during = _bound(faults, since, poll.time)
+        if poll.time - since > bound + LATE_SECONDS and told != since:
+            told = since
+            hetd = "hetd lives" if poll.hetd else "no hetd"
+            text = f"shut for {poll.time - since:.0f} s and nobody plans ({hetd}): {during}"
+            yield Violation("shut", "gate", since, text)
+
+
+def shut(records: Records) -> Iterator[tuple[Poll, float]]:
+    """Each look, and since when the gate is shut while nobody plans: its own time if it is not."""
+    barred = Barred([], {}, Site.of(records))
+    since = 0.0
     before: Poll | None = None
     for poll in records.polls:
         full = detailed(poll, before)
         apart = before is None or full.time - before.time > GAP_SECONDS
         if apart or full.gate != "DOWN" or (full.hetd and _busy(before, full, barred)):
-            since, told = full.time, False
+            since = full.time
         before = full
-        bound, during = _bound(faults, since, full.time)
-        if full.time - since > bound + LATE_SECONDS and not told:
-            told = True
-            hetd = "hetd lives" if full.hetd else "no hetd"
-            text = f"shut for {full.time - since:.0f} s and nobody plans ({hetd}): {during}"
-            yield Violation("shut", "gate", since, text)
+        yield full, since
 
 
 def _bound(faults: list[Action], began: float, ended: float) -> tuple[float, str]:

@@ -75,19 +75,39 @@ FAULTS = (
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
+EACH_PAUSE = 15.0
+SINGLE = [fault for fault in FAULTS if not fault.paired]
+EACH_SECONDS = sum(fault.seconds + EACH_PAUSE for fault in SINGLE) + 10.0
+
+
+def with_each_fault(events: list[Event], seed: int) -> list[Event]:
+    """Some of the submissions, and every fault among them once, alone; each is looked at, as an
+    operator would, while it lasts."""
+    out, at = _submits(events, seed), 10.0
+    for fault in SINGLE:
+        out.append(Event(at, "fault", args=(fault.name,), seconds=fault.seconds))
+        out.append(Event(at + min(12.0, max(5.0, fault.seconds - 2)), "look", args=(fault.name,)))
+        at += fault.seconds + EACH_PAUSE
+    return sorted(out, key=lambda e: (e.at, e.verb, e.target))
+
+
 def with_faults(
     events: list[Event], seed: int, seconds: float, *, pair: bool = False
 ) -> list[Event]:
     """Some of the submissions, and the faults among them."""
+    submits = _submits(events, seed)
+    kinds = [fault for fault in FAULTS if pair or not fault.paired]
+    found = sorted(_faults(Random(f"faults {seed}"), seconds, kinds), key=lambda e: e.at)
+    return sorted([*submits, *found], key=lambda e: (e.at, e.verb, e.target))
+
+
+def _submits(events: list[Event], seed: int) -> list[Event]:
     submits = [e for e in events if e.verb == "submit" and e.target % SUBMIT_EVERY == 0]
     known = {e.target for e in submits}
     submits = [replace(e, other=-1, args=_alone(e.args)) if e.other not in known else e
                for e in submits]  # fmt: skip
     rng = Random(f"users {seed}")
-    submits = [replace(e, user=rng.choice(USERS)) for e in submits]
-    kinds = [fault for fault in FAULTS if pair or not fault.paired]
-    found = sorted(_faults(Random(f"faults {seed}"), seconds, kinds), key=lambda e: e.at)
-    return sorted([*submits, *found], key=lambda e: (e.at, e.verb, e.target))
+    return [replace(e, user=rng.choice(USERS)) for e in submits]
 
 
 def _alone(args: tuple[str, ...]) -> tuple[str, ...]:
