@@ -28,12 +28,12 @@ from slurm_het.daemon.health import Health
 from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import say_os_errors, set_up_logging
-from slurm_het.daemon.notify import notify, tell_watchdog
+from slurm_het.daemon.notify import Watcher, notify, tell_watchdog
 from slurm_het.daemon.reload import read_again
 from slurm_het.daemon.wakes import Wakes
 from slurm_het.errors import CannotRunError, HetError, LeadError, LeadTakenError, SlurmError
 from slurm_het.journal import Keeper
-from slurm_het.opener import Holds
+from slurm_het.opener import Holds, opens
 from slurm_het.settings import Config
 from slurm_het.sizes import limit_mib
 from slurm_het.slurm.cli import CliSlurm
@@ -61,6 +61,12 @@ def stuck_seconds(config: Config) -> float:
     """
     program_and_call = config.planner.deadline_seconds + config.slurm.timeout_seconds
     return MAX_BACKOFF + 2 * program_and_call
+
+
+def _watcher(config: Config) -> Watcher:
+    slurm = config.slurm
+    scontrol = str((slurm.bin_dir or Path()) / "scontrol")
+    return Watcher(opens(config.policy.intake_partition, scontrol, str(slurm.conf or "")))
 
 
 def _health(config: Config) -> Health:
@@ -91,6 +97,7 @@ class Daemon:
         self.started = time.time()
         self._cycle_began = time.monotonic()
         self.health = _health(config)
+        self.watcher = _watcher(config)
         self._unable: HetError | None = None
 
     async def run(self) -> None:
@@ -105,7 +112,9 @@ class Daemon:
             await self._get_ready()
             beside += [
                 asyncio.create_task(
-                    tell_watchdog(self._last_progress, lambda: stuck_seconds(self.config))
+                    tell_watchdog(
+                        self.watcher, self._last_progress, lambda: stuck_seconds(self.config)
+                    )
                 ),
                 asyncio.create_task(self._open_in_time()),
                 asyncio.create_task(self.doors.watch(self._offered)),
@@ -315,6 +324,7 @@ class Daemon:
             f"the gate cannot be opened: {gate.message}" if gate else "",
             self.health.told(time.monotonic()),
             self.doors.trouble,
+            self.watcher.trouble,
             f"the journal {self.journal.path} is off: {journal}" if journal else "",
         )
         return [sentence for sentence in found if sentence]

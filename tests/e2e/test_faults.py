@@ -304,3 +304,36 @@ def test_sighup_takes_a_new_configuration_or_says_why_not(cluster: Cluster) -> N
     assert cluster.box.hetd_pid() == hetd
     assert "Traceback" not in log_of(cluster)
     cluster.clear()
+
+
+def troubles(cluster: Cluster) -> list[str]:
+    socket = load_config(cluster.box.config_path).paths.control_socket
+    return list(call(socket, {"op": "status"})["troubles"])
+
+
+def test_a_supervisor_that_is_stopped_or_older_is_told(cluster: Cluster) -> None:
+    """By hetd: in het-squeue, in `slurm-het check` and in its log."""
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+    pid = supervisor(cluster)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        cluster.wait("it is told", lambda: "it is stopped" in str(troubles(cluster)), 30)
+        said = cluster.box.run([sys.executable, "-m", "slurm_het.cli.squeue"]).stderr
+        assert "the supervisor does not hear hetd (it is stopped): restart it" in said
+        found = cluster.box.run([sys.executable, "-m", "slurm_het.cli.admin", "check"]).stdout
+        assert "the supervisor does not hear hetd" in found
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    cluster.wait("all is well", lambda: not troubles(cluster), 30)
+    assert log_of(cluster).count("the supervisor does not hear hetd") == 1
+
+    before = cluster.box.config_path.read_text()
+    bin_dir = cluster.box.dir.parent / "bin"
+    try:
+        cluster.box.config_path.write_text(before.replace(str(bin_dir), f"{bin_dir}/../bin"))
+        cluster.box.kill_hetd()
+        cluster.wait("hetd is back", lambda: cluster.gate() == "DOWN" and cluster.box.hetd_pid())
+        assert "the supervisor has an older configuration" in str(troubles(cluster))
+    finally:
+        cluster.box.config_path.write_text(before)
+        cluster.box.kill_hetd()
