@@ -26,6 +26,7 @@ from slurm_het.daemon.doors import Doors
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.health import Health
 from slurm_het.daemon.hook_process import HookChild
+from slurm_het.daemon.last_words import last_words
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import say_os_errors, set_up_logging
 from slurm_het.daemon.notify import Watcher, notify, tell_watchdog
@@ -375,10 +376,8 @@ def main(config: Path | None, verbose: bool) -> None:
     os.umask(0o077)  # the journal says whose jobs did what
     set_up_logging(verbose=verbose)
     gc.set_threshold(*GC_THRESHOLD)
-    try:
+    with last_words("hetd"):
         asyncio.run(Daemon(load_config(config)).run())
-    except HetError as error:
-        raise SystemExit(f"hetd: {error}") from error
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.chaos.deeds import Violation
-from tests.chaos.faults import BY_NAME, OPEN_SECONDS
+from tests.chaos.faults import BY_NAME, LATE_SECONDS, OPEN_SECONDS, SLOW_SECONDS
 from tests.chaos.records import Action, Poll, Records
 from tests.chaos.room import detailed
 from tests.chaos.site_rules import Site
 from tests.chaos.waits import GAP_SECONDS, Barred, with_room_of_their_own
 
-LATE_SECONDS = 1.5  # a look comes so late
+LOOK_SECONDS = 1.5  # a look comes so late
 
 
 def left_shut(records: Records) -> Iterator[Violation]:
@@ -23,7 +23,7 @@ def left_shut(records: Records) -> Iterator[Violation]:
     told = 0.0
     for poll, since in shut(records):
         bound, during = _bound(faults, since, poll.time)
-        if poll.time - since > bound + LATE_SECONDS and told != since:
+        if poll.time - since > bound + LOOK_SECONDS and told != since:
             told = since
             hetd = "hetd lives" if poll.hetd else "no hetd"
             text = f"shut for {poll.time - since:.0f} s and nobody plans ({hetd}): {during}"
@@ -49,7 +49,9 @@ def _bound(faults: list[Action], began: float, ended: float) -> tuple[float, str
     found = [a for a in faults if a.began <= ended and began - OPEN_SECONDS <= a.ended]
     names = [a.event.args[0] for a in found]
     bound = max((BY_NAME[name].bound for name in names), default=OPEN_SECONDS)
-    return bound + 5.0 * ("gate-order-fails" in names), ", ".join(names) or "no fault"
+    bound += 5.0 * ("gate-order-fails" in names)
+    bound += LATE_SECONDS * ("update-late" in names and bound > SLOW_SECONDS)
+    return bound, ", ".join(names) or "no fault"
 
 
 def _busy(before: Poll | None, poll: Poll, barred: Barred) -> bool:

@@ -16,6 +16,7 @@ OPEN_SECONDS = 15.0  # from a fault until the gate is open
 FAIL_OPEN_SECONDS = 10.0  # of het.yaml: reads or updates may all fail for so long
 SLOW_SECONDS = FAIL_OPEN_SECONDS + 5.0 + 5.0  # the same where only these fail; a look is late
 HANG_SECONDS = 15.0 + 5.0 + 5.0  # as above, but they fail only after slurm.timeout_seconds
+LATE_SECONDS = 12.0  # an update may take so long where updates are late, and reads fail after it
 ROWS = 2
 PAUSE = (12.0, 16.0)
 USERS = "nobody", "daemon", "mail"  # what one alone does may be his own doing: daemon/health.py
