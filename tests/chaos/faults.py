@@ -46,7 +46,8 @@ class Fault:
 
 FAULTS = (
     Fault("storage-hangs", "storage", 25), Fault("storage-readonly", "storage", 18),
-    Fault("storage-full", "storage", 18), Fault("state-closed", "storage", 18),
+    Fault("storage-full", "storage", 18), Fault("storage-away", "storage", 18),
+    Fault("state-closed", "storage", 18),
     Fault("lease-gone", "storage", 1), Fault("lease-of-another", "storage", 1, paired=True),
     Fault("supervisor-no-descriptors", "supervisor", 18),
     Fault("supervisor-no-processes", "supervisor", 18),
@@ -61,7 +62,8 @@ FAULTS = (
     Fault("config-other-intake", "config", 18), Fault("gate-order-fails", "config", 22),
     Fault("sockets-gone", "sockets", 15), Fault("notify-gone", "sockets", 15),
     Fault("journal-garbage", "journal", 15), Fault("journal-short", "journal", 15),
-    Fault("journal-gone", "journal", 15), Fault("journal-locked", "journal", 18),
+    Fault("journal-gone", "journal", 15), Fault("journal-map-short", "journal", 15),
+    Fault("journal-locked", "journal", 18),
     Fault("squeue-fail", "squeue", 25, slow=True), Fault("squeue-empty", "squeue", 25, slow=True),
     Fault("squeue-half", "squeue", 25, slow=True), Fault("squeue-hang", "squeue", 32, slow=True),
     Fault("squeue-errors", "squeue", 25, slow=True),

@@ -52,14 +52,25 @@ class Storage:
         with self.image.open("wb") as file:
             file.truncate(16 << 20)
         path.mkdir()
+        self.disk = path.with_suffix(".disk")
+        self.disk.mkdir()
         self._run("mkfs.ext4", "-q", str(self.image))
-        self._run("mount", "-o", "loop", str(self.image), str(path))
+        self._run("mount", "-o", "loop", str(self.image), str(self.disk))
+        self.attach()
         shutil.chown(path, "slurm")
 
     def _run(self, *argv: str) -> None:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode:
             pytest.skip(f"{' '.join(argv)}: {done.stderr.strip()}")
+
+    def attach(self) -> None:
+        """Have it in its place."""
+        self._run("mount", "--bind", str(self.disk), str(self.path))
+
+    def detach(self) -> None:
+        """Take it from its place, as a file server goes; who has files open keeps these."""
+        self._run("umount", "-l", str(self.path))
 
     def freeze(self) -> None:
         """Whoever writes there from now on hangs, and cannot even be killed."""
@@ -75,7 +86,8 @@ class Storage:
     def close(self) -> None:
         """Take it away."""
         self.thaw()
-        subprocess.run(["umount", "-l", str(self.path)], check=False, timeout=30)
+        for path in (self.path, self.disk):
+            subprocess.run(["umount", "-l", str(path)], check=False, timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +216,30 @@ def test_storage_that_hangs_keeps_no_gate_closed(storage: Storage) -> None:
         cluster.wait("hetd plans again", lambda: cluster.gate() == "DOWN", 30)
         key = cluster.sbatch("--gres=gpu:1", script="module load cuda\nsleep 1", user="nobody")
         cluster.wait_started(key)
+
+
+def test_a_mount_that_goes_away_and_what_was_mapped_from_it(storage: Storage) -> None:
+    """Also the pages of the journal that hetd has mapped: to touch these is SIGBUS."""
+
+    def starts() -> None:
+        script = "module load cuda\nsleep 1"
+        cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=script, user="nobody"), BOUND)
+
+    with boxed(storage.path) as sandbox:
+        cluster = Cluster(sandbox)
+        starts()
+        try:
+            opened_within(cluster, storage.detach)
+            starts()
+        finally:
+            storage.attach()
+        cluster.wait("hetd plans again", lambda: cluster.gate() == "DOWN", 30)
+        starts()
+        os.truncate(storage.path / "journal.db-shm", 0)
+        starts()
+        cluster.wait("hetd plans", lambda: cluster.gate() == "DOWN", 30)
+        starts()
+        assert "Traceback" not in log_of(cluster)
 
 
 def test_a_hetd_without_descriptors_ends_and_the_gate_opens(cluster: Cluster) -> None:
