@@ -32,7 +32,7 @@ from slurm_het.daemon.logs import say_os_errors, set_up_logging
 from slurm_het.daemon.notify import Watcher, notify, tell_watchdog
 from slurm_het.daemon.reload import read_again
 from slurm_het.daemon.wakes import Wakes
-from slurm_het.errors import CannotRunError, HetError, LeadError, LeadTakenError, SlurmError
+from slurm_het.errors import CannotRunError, HetError, LeadError, SlurmError
 from slurm_het.journal import Keeper
 from slurm_het.opener import Holds, opens
 from slurm_het.settings import Config
@@ -277,12 +277,9 @@ class Daemon:
     async def _check_lead(self) -> None:
         try:
             await self.lease.checked()
-        except LeadTakenError:
-            self.gate.note(held=False)
-            self.leading = False  # another hetd leads: we must not open its gate
-            raise
         except LeadError:
-            self.leading = False  # maybe another one leads: whoever outlives us finds out
+            self.leading = False
+            # Maybe another one leads: then it closes the gate again, which our supervisor opens.
             raise
 
     async def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:
