@@ -43,9 +43,5 @@ class LeadError(HetError):
     """Another hetd plans for this Slurm now, or this one can no longer tell."""
 
 
-class LeadTakenError(LeadError):
-    """Another hetd plans for this Slurm now."""
-
-
 class SilenceError(HetError):
     """hetd does not answer on its control socket, or there is none."""

@@ -18,6 +18,8 @@ from pathlib import Path
 
 PARTITION = re.compile(r"[\w.@+-]{1,128}")
 NOTHING = "-"
+OPENS = "SLURM_HET_OPENS"
+"""In the environment of a supervised hetd: `opens` of the opener that stands by for it."""
 TRY_SECONDS = 5.0
 LONGEST_PAUSE = 10.0
 
@@ -27,6 +29,11 @@ read -r told || read -r told <"$2" || told=$1
 """
 """A shell's program: told a partition it becomes scontrol, which opens it; told `-` it ends. At the
 end of its input, when nobody is left to tell it, it goes by the note $2, else it opens $1."""
+
+
+def opens(partition: str, scontrol: str, slurm_conf: str) -> str:
+    """What an opener opens, and by what, in words."""
+    return f"{partition} by {scontrol}" + (f", {slurm_conf}" if slurm_conf else "")
 
 
 class Holds:
@@ -67,6 +74,7 @@ class Opener:
 
     def __init__(self, configured: str, scontrol: str, holds: Holds, slurm_conf: str = "") -> None:
         self.configured, self.scontrol, self.holds = configured, scontrol, holds
+        self.opens = opens(configured, scontrol, slurm_conf)
         self.env = os.environ | ({"SLURM_CONF": slurm_conf} if slurm_conf else {})
         self.wanted = False
         self.tries = 0

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from slurm_het.opener import Holds, Opener
+from slurm_het.opener import OPENS, Holds, Opener
 from slurm_het.sparing import Sparing
 
 START_SECONDS = 60.0  # until READY=1; the watchdog counts from then on
@@ -86,9 +86,9 @@ def opener_of(config: dict[str, Any]) -> Opener:
     slurm = config.get("slurm") or {}
     return Opener(
         configured=_text(config["intake_partition"]),
-        scontrol=os.path.join(_text(slurm.get("bin_dir") or ""), "scontrol"),
+        scontrol=str(Path(_text(slurm.get("bin_dir") or "")) / "scontrol"),
         holds=Holds(_run_dir(config)),
-        slurm_conf=_text(slurm.get("conf") or ""),
+        slurm_conf=str(Path(_text(slurm["conf"]))) if slurm.get("conf") else "",
     )
 
 
@@ -146,7 +146,8 @@ class Supervisor:
 
     def _start(self) -> Child | None:
         try:
-            child = Child(self.command, self.notify_path, self.watchdog_seconds)
+            told = {OPENS: self.opener.opens}
+            child = Child(self.command, self.notify_path, self.watchdog_seconds, told)
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             self.log.line(f"cannot start {self.command[0]}: {error.strerror or error}{where}")
@@ -210,7 +211,13 @@ class Supervisor:
 class Child:
     """The program as it runs, and the socket on which it tells how it is. Raises OSError."""
 
-    def __init__(self, command: list[str], notify_path: Path, watchdog_seconds: float) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        notify_path: Path,
+        watchdog_seconds: float,
+        told: dict[str, str] | None = None,
+    ) -> None:
         # A socket of its own, made anew: somebody may have removed the directory.
         notify_path.parent.mkdir(parents=True, exist_ok=True)
         notify_path.unlink(missing_ok=True)
@@ -222,7 +229,10 @@ class Child:
         try:
             self.notifications.bind(str(notify_path))
             self.process = subprocess.Popen(
-                argv, env=os.environ | notify, stdin=subprocess.DEVNULL, start_new_session=True
+                argv,
+                env=os.environ | notify | (told or {}),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         except OSError:
             self.notifications.close()

@@ -96,7 +96,7 @@ def rendition(mix: Mapping[str, Any], number: int) -> dict[str, Any]:
     """The same mix by a little chance: each submission comes up to LATER seconds later."""
     rng = random.Random(number)
     late = [
-        submission | {"at": round(submission["at"] + rng.uniform(0.0, LATER), 1)}
+        submission | {"at": round(submission.get("at", 0.0) + rng.uniform(0.0, LATER), 1)}
         for submission in mix["submissions"]
     ]
     return {**mix, "submissions": late}

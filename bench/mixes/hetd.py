@@ -60,6 +60,9 @@ class SimulatedSlurm:
         if said := self.slurm.update(self.slurm.jobs[int(key)], dict(fields)):
             raise SlurmError(said)
 
+    async def partition_of(self, _key: str) -> str:
+        return ""
+
     async def set_partition_state(self, partition: str, state: str) -> None:
         """Open or close the gate."""
         self.slurm.partition_up[partition] = state == "UP"

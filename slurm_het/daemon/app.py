@@ -26,14 +26,15 @@ from slurm_het.daemon.doors import Doors
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.health import Health
 from slurm_het.daemon.hook_process import HookChild
+from slurm_het.daemon.last_words import last_words
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import say_os_errors, set_up_logging
-from slurm_het.daemon.notify import notify, tell_watchdog
+from slurm_het.daemon.notify import Watcher, notify, tell_watchdog
 from slurm_het.daemon.reload import read_again
 from slurm_het.daemon.wakes import Wakes
-from slurm_het.errors import CannotRunError, HetError, LeadError, LeadTakenError, SlurmError
+from slurm_het.errors import CannotRunError, HetError, LeadError, SlurmError
 from slurm_het.journal import Keeper
-from slurm_het.opener import Holds
+from slurm_het.opener import Holds, opens
 from slurm_het.settings import Config
 from slurm_het.sizes import limit_mib
 from slurm_het.slurm.cli import CliSlurm
@@ -61,6 +62,12 @@ def stuck_seconds(config: Config) -> float:
     """
     program_and_call = config.planner.deadline_seconds + config.slurm.timeout_seconds
     return MAX_BACKOFF + 2 * program_and_call
+
+
+def _watcher(config: Config) -> Watcher:
+    slurm = config.slurm
+    scontrol = str((slurm.bin_dir or Path()) / "scontrol")
+    return Watcher(opens(config.policy.intake_partition, scontrol, str(slurm.conf or "")))
 
 
 def _health(config: Config) -> Health:
@@ -93,6 +100,7 @@ class Daemon:
         self._cycle_began = self._planned_at = time.monotonic()
         self._planning = False
         self.health = _health(config)
+        self.watcher = _watcher(config)
         self._unable: HetError | None = None
 
     async def run(self) -> None:
@@ -107,7 +115,9 @@ class Daemon:
             await self._get_ready()
             beside += [
                 asyncio.create_task(
-                    tell_watchdog(self._last_progress, lambda: stuck_seconds(self.config))
+                    tell_watchdog(
+                        self.watcher, self._last_progress, lambda: stuck_seconds(self.config)
+                    )
                 ),
                 asyncio.create_task(self._open_in_time()),
                 asyncio.create_task(self.doors.watch(self._offered)),
@@ -286,12 +296,9 @@ class Daemon:
     async def _check_lead(self) -> None:
         try:
             await self.lease.checked()
-        except LeadTakenError:
-            self.gate.note(held=False)
-            self.leading = False  # another hetd leads: we must not open its gate
-            raise
         except LeadError:
-            self.leading = False  # maybe another one leads: whoever outlives us finds out
+            self.leading = False
+            # Maybe another one leads: then it closes the gate again, which our supervisor opens.
             raise
 
     async def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:
@@ -334,6 +341,7 @@ class Daemon:
             f"the gate cannot be opened: {gate.message}" if gate else "",
             self.health.told(time.monotonic()),
             self.doors.trouble,
+            self.watcher.trouble,
             f"the journal {self.journal.path} is off: {journal}" if journal else "",
         )
         return [sentence for sentence in found if sentence]
@@ -355,6 +363,7 @@ class Daemon:
             "pinned": len(self.cycle.pins.pins),
             "troubles": self._troubles(),
             "memory_max_mib": limit_mib(),
+            "journal_waited": round(self.journal.waited, 3),
             "cycle": {
                 "time": report.time, "seconds": round(report.seconds, 4), "status": report.status,
                 "gap": report.gap, "placed": report.placed,
@@ -383,10 +392,8 @@ def main(config: Path | None, verbose: bool) -> None:
     os.umask(0o077)  # the journal says whose jobs did what
     set_up_logging(verbose=verbose)
     gc.set_threshold(*GC_THRESHOLD)
-    try:
+    with last_words("hetd"):
         asyncio.run(Daemon(load_config(config)).run())
-    except HetError as error:
-        raise SystemExit(f"hetd: {error}") from error
 
 
 if __name__ == "__main__":

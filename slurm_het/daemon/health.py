@@ -10,6 +10,7 @@ from slurm_het.core.planner.outcomes import Event, Outcome
 OWN_FAULT = (
     "Access/permission denied", "Invalid user id", "authentication", "cannot run",
     "did not answer", "Unable to contact", "Resource temporarily unavailable",
+    "did not move the job",
 )  # fmt: skip
 """Slurm's words about a refused update that say nothing about the job: no job would be moved."""
 NOT_DONE = frozenset({Event.REFUSED, Event.BUSY, Event.KEPT})

@@ -36,6 +36,7 @@ from slurm_het.core.model import Node
 from slurm_het.core.planner.at_once import AtOnce, Openings
 from slurm_het.core.reservations.closings import can_plan_inside
 from slurm_het.daemon.hook_server import HookServer, answer
+from slurm_het.daemon.last_words import last_words
 from slurm_het.daemon.logs import set_up_logging
 from slurm_het.daemon.trials import TrialKeeper
 from slurm_het.errors import HetError
@@ -372,10 +373,8 @@ def main() -> None:
     """Serve until the parent is gone."""
     os.umask(0o077)
     set_up_logging()
-    try:
+    with last_words("hetd hook"):
         asyncio.run(Serving(load_config(Path(sys.argv[1]))).run())
-    except HetError as error:
-        raise SystemExit(f"hetd hook: {error}") from error
 
 
 if __name__ == "__main__":

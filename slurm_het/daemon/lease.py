@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from slurm_het.aside import Aside
-from slurm_het.errors import LeadError, LeadTakenError
+from slurm_het.errors import LeadError
 
 CHECK_SECONDS = 5.0
 RELEASE_SECONDS = 1.0
@@ -64,10 +64,7 @@ class Lease:
         return True
 
     def check(self) -> None:
-        """Raise LeadError unless the lead is still ours, LeadTakenError if another has it.
-
-        Slow storage makes it slow.
-        """
+        """Raise LeadError unless the lead is still ours. Slow storage makes it slow."""
         try:
             found = self.path.read_bytes()  # opened anew: only then does NFS look past its cache
             if found in {self.name, b""}:
@@ -75,7 +72,7 @@ class Lease:
         except OSError as error:
             raise LeadError(f"the lead is lost: {self.path}: {error.strerror}") from error
         who = found.decode("ascii", "replace").split(" ")[0][:64]
-        raise LeadTakenError(f"the lead is lost: {self.path} is {who!r}'s")
+        raise LeadError(f"the lead is lost: {self.path} is {who!r}'s")
 
     async def taken(self) -> bool:
         """`take` in bounded time, beside the event loop."""

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import os
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+from slurm_het.opener import OPENS
+
+log = logging.getLogger("hetd.watcher")
 
 
-def notify(state: str) -> None:
-    """Send READY=1, WATCHDOG=1, STOPPING=1 or STATUS=… to $NOTIFY_SOCKET, if there is one."""
+def notify(state: str) -> str:
+    """Send READY=1, WATCHDOG=1, STOPPING=1 or STATUS=… to $NOTIFY_SOCKET, if there is one.
+
+    Returns why nobody hears it, or ''.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
-        return
+        return ""
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with (
-        contextlib.suppress(OSError),
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock,
-    ):
-        sock.sendto(state.encode(), address)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+            sock.sendto(state.encode(), address)
+    except BlockingIOError:
+        return "it reads nothing any more"
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def watchdog_seconds() -> float | None:
@@ -30,8 +41,50 @@ def watchdog_seconds() -> float | None:
     return int(microseconds) / 2e6 if microseconds.isdecimal() else None
 
 
+class Watcher:
+    """Who watches over hetd, as hetd knows it: systemd, or our supervisor, which tells what it
+    opens (`opener.OPENS`). `opens` is what it would say with today's het.yaml."""
+
+    def __init__(self, opens: str) -> None:
+        self._unheard = ""
+        told = os.environ.get(OPENS, opens)
+        self._older = told if told != opens else ""
+        self._opens = opens
+        if self.trouble:
+            log.error("%s", self.trouble)
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it, or ''."""
+        if self._unheard:
+            return f"the supervisor does not hear hetd ({self._unheard}): restart it"
+        if self._older:
+            return (
+                f"the supervisor has an older configuration (it opens {self._older}; het.yaml says"
+                f" {self._opens}): restart it"
+            )
+        return ""
+
+    def tell(self, state: str) -> None:
+        """Tell it; said once where it does not hear it."""
+        before, self._unheard = self._unheard, notify(state) or _stopped()
+        if self._unheard and not before:
+            log.error("%s", self.trouble)
+
+
+def _stopped() -> str:
+    """Whether our own supervisor is stopped: what it is sent finds room for many minutes yet."""
+    if OPENS not in os.environ:
+        return ""
+    try:
+        text = Path(f"/proc/{os.getppid()}/stat").read_text(errors="replace")
+    except OSError:
+        return ""
+    return "it is stopped" if text.rpartition(")")[2].split()[0] in {"T", "t"} else ""
+
+
 async def tell_watchdog(
-    last_progress: Callable[[], float], stuck_seconds: Callable[[], float]
+    watcher: Watcher, last_progress: Callable[[], float], stuck_seconds: Callable[[], float]
 ) -> None:
     """Tell the watchdog that we live, until cancelled; returns at once where there is none.
 
@@ -41,5 +94,5 @@ async def tell_watchdog(
     period = watchdog_seconds()
     while period:
         if time.monotonic() - last_progress() < stuck_seconds():
-            notify("WATCHDOG=1")
+            watcher.tell("WATCHDOG=1")
         await asyncio.sleep(period)

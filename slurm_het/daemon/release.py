@@ -21,6 +21,9 @@ from slurm_het.slurm import SlurmClient
 from slurm_het.times import local_time
 
 log = logging.getLogger("hetd.release")
+NO_EFFECT = "did not move the job"
+IN_VAIN = ("in the intake again", NO_EFFECT)
+"""Why jobs came back, which may mean that updates have no effect: then Slurm is asked at once."""
 REASON_MOST = 120  # characters of Slurm's words that are remembered of a refusal: their end
 
 
@@ -125,6 +128,8 @@ class Releaser:
         """Send the update that releases a pinned job; the outcome if Slurm did not take it."""
         try:
             await self.slurm.update_job(key, fields)
+            if await self._in_vain(key):
+                raise SlurmError(f"Slurm took the update and {NO_EFFECT} out of the intake")
         except SlurmBusyError as error:
             self.pins.pins.pop(key, None)  # the job did nothing wrong: it is due again at once
             return Outcome(key, Event.BUSY, error.message)
@@ -134,3 +139,11 @@ class Releaser:
             await self._take_back(TakeBack(key, error.message[-REASON_MOST:], penalty=True))
             return Outcome(key, Event.REFUSED, error.message)
         return None
+
+    async def _in_vain(self, key: str) -> bool:
+        """Whether an update that Slurm has just taken did nothing. Asked where a job came back: its
+        user may have moved it, but hardly within milliseconds, each time."""
+        back = any(
+            word in known.reason for known in self.pins.returned.values() for word in IN_VAIN
+        )
+        return back and await self.slurm.partition_of(key) == self.policy.intake_partition

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -52,6 +52,7 @@ class Keeper:
         self._last: Future[None] | None = None
         self._left_out = 0
         self._late: Future[None] | None = None  # what was not written in time
+        self.waited = 0.0  # the longest that a cycle has waited for it, seconds
         self.write(lambda journal: journal.db)
         self._opening = self._last
 
@@ -90,7 +91,8 @@ class Keeper:
         if last and last.done():
             self._left_out = 0
         if last and not last.done() and not self._late:
-            await asyncio.wait({asyncio.wrap_future(last)}, timeout=WAIT_SECONDS)
+            with self._waiting():
+                await asyncio.wait({asyncio.wrap_future(last)}, timeout=WAIT_SECONDS)
             if not last.done():
                 self._late = last
                 log.error(
@@ -106,7 +108,18 @@ class Keeper:
 
         Raises HetError where the question itself does.
         """
-        reader = self._quick if patience <= WAIT_SECONDS else self._slow
+        if patience > WAIT_SECONDS:
+            return await self._answer(self._slow, question, otherwise, patience)
+        with self._waiting():
+            return await self._answer(self._quick, question, otherwise, patience)
+
+    async def _answer(
+        self,
+        reader: _ReadingThread,
+        question: Callable[[Journal], T],
+        otherwise: T,
+        patience: float,
+    ) -> T:
         if self._opening and not self._opening.done():  # it may have to be made, or brought up
             await asyncio.wait({asyncio.wrap_future(self._opening)}, timeout=patience)
         try:
@@ -116,6 +129,14 @@ class Keeper:
         except _UnreadableError as error:
             self._journal.complain(error)
             return otherwise
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited = max(self.waited, time.monotonic() - began)
 
     def close(self) -> None:
         """Write what waits, in bounded time."""

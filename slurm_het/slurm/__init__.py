@@ -26,6 +26,10 @@ class SlurmClient(Protocol):
         """`scontrol update JobId=key field=value ...`, as one update, whole or not at all."""
         ...
 
+    async def partition_of(self, key: str) -> str:
+        """The partition that a job stands in now; '' if Slurm does not say."""
+        ...
+
     async def set_partition_state(self, partition: str, state: str) -> None:
         """Set a partition UP or DOWN."""
         ...

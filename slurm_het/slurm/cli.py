@@ -142,6 +142,15 @@ class CliSlurm:
             given = Given(stdin=line, called=f"update JobId={key}")
             await self._repeated(cluster, given, if_heard=True)
 
+    async def partition_of(self, key: str) -> str:
+        """The partition that a job stands in now; '' if Slurm does not say."""
+        try:  # squeue, for in scontrol's text users' words may look like a field
+            text = await self._run("squeue", "-h", "-a", "-o", "%P", "-j", key)
+        except SlurmError:
+            return ""
+        found = set(text.split())
+        return found.pop() if len(found) == 1 else ""
+
     async def set_partition_state(self, partition: str, state: str) -> None:
         """Set a partition's State: UP or DOWN."""
         await self._repeated(("update", f"PartitionName={partition}", f"State={state}"))

@@ -50,6 +50,9 @@ FIRST_LIST = 24 << 20
 have a line for each."""
 LINE = 4096  # bytes, generously
 ASKED_AFTER = 3  # jobs, where squeue suddenly shows none
+BELIEVED = 5.0
+"""Seconds that an empty list of squeue's counts for once scontrol has said the same."""
+_JOB = re.compile(r"JobId=(\d+)")
 _STATE = re.compile(r"\bJobState=([A-Z_]+)")
 _NO_SUCH = ("Invalid job format specification", "unrecognized option")
 
@@ -111,7 +114,8 @@ class JobReader:
         self._marks = Marks(f"f{secrets.token_hex(8)}", f"r{secrets.token_hex(8)}")
         self._tasks = 0
         self._most = FIRST_LIST
-        self._active: list[int] = []  # of those that waited or ran when all was read, the last ones
+        self._asked: list[int] = []  # the last ones of those that waited or ran when all was read
+        self._empty_until = float("-inf")  # by scontrol's word, on a clock that never goes back
         self.fell_back = False  # once at least
 
     def doubt(self, key: str) -> None:
@@ -119,25 +123,32 @@ class JobReader:
         self._known.doubt(key)
 
     async def read(self, reading: RecordParser) -> tuple[Job, ...]:
-        """All jobs now. Raises SlurmError, also where squeue has lost them all."""
+        """All jobs now. Raises SlurmError, also where squeue shows none and scontrol knows one."""
         jobs = await self._read(reading)
-        active = [job.id for job in jobs if not job.finished]
-        if self._active and not active:
-            await self._confirm_loss()
-        self._active = active[-ASKED_AFTER:]
+        if not _active(jobs) and (known := await self._missed()):
+            jobs = await self._read(reading)  # it may have come just now
+            if not _active(jobs):
+                raise SlurmError(f"squeue shows no job, and scontrol knows job {known}")
+        self._asked = _active(jobs)[-ASKED_AFTER:]
         return jobs
 
-    async def _confirm_loss(self) -> None:
-        """Raise SlurmError if scontrol knows a job that waits or runs, and squeue none at all.
+    async def _missed(self) -> str:
+        """A job that waits or runs by scontrol's word, or ''; of those that there were when all
+        was read, else of any.
 
-        Users can write what looks like a state: only what all of it says counts.
+        Users can write what looks like a state: only what all of a line says counts.
         """
-        for job_id in self._active:
+        if not self._asked and time.monotonic() < self._empty_until:
+            return ""
+        for which in [[str(job_id)] for job_id in self._asked] or [[]]:
             given = Given(may_fail=True)
-            answer = await self._run("scontrol", "-o", "show", "job", str(job_id), given=given)
-            states = set(_STATE.findall(answer.decode("utf-8", "replace")))
-            if states and not states & FINISHED:
-                raise SlurmError(f"squeue shows no job, and scontrol knows job {job_id}")
+            answer = await self._run("scontrol", "-o", "show", "job", *which, given=given)
+            for line in answer.decode("utf-8", "replace").splitlines():
+                states = set(_STATE.findall(line))
+                if (known := _JOB.match(line)) and states and not states & FINISHED:
+                    return known[1]
+        self._empty_until = time.monotonic() + BELIEVED
+        return ""
 
     async def _read(self, reading: RecordParser) -> tuple[Job, ...]:
         try:
@@ -250,6 +261,10 @@ class JobReader:
             if any(text in error.message for text in _NO_SUCH):
                 raise NotUnderstoodError(error.message) from error
             raise
+
+
+def _active(jobs: Sequence[Job]) -> list[int]:
+    return [job.id for job in jobs if not job.finished]
 
 
 def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -13,7 +13,7 @@ from bench.compare import scenario
 from bench.mixes import report, run
 from bench.mixes.__main__ import FirstFit
 from bench.mixes.choice import choose, ends_looked_at
-from bench.mixes.generate import generate
+from bench.mixes.generate import LATER, generate, rendition
 from bench.mixes.report import Row
 from bench.mixes.slurm import SANDBOX, Settings
 from bench.mixes.world import read_world
@@ -124,7 +124,7 @@ def test_what_the_simulation_does_not_know_is_refused() -> None:
 
 
 def row(ours: run.Outcome, plain: run.Outcome) -> Row:
-    return Row(1, "", plain.busy, ours.busy, 8 * HOUR, (0, 0), 0, 0, 0.0, plain.busy)
+    return Row(1, "", plain.busy, ours.busy, 8 * HOUR, (0, 0), 0, 0, 0.0, plain.busy, plain.busy)
 
 
 def test_a_planner_that_idles_breaks_the_bound_and_ours_does_not() -> None:
@@ -139,3 +139,26 @@ def test_a_planner_that_idles_breaks_the_bound_and_ours_does_not() -> None:
     assert ours.started >= plain.started
     assert row(ours, plain).ratio >= report.EACH
     assert report.broken([row(idle, plain)])[0].startswith("each: 1 below")
+
+
+def test_a_mix_below_the_bound_is_judged_by_its_other_renditions() -> None:
+    made = mix({"sbatch": wants(1, 20), "count": 3, "user": "mail", "sleep": 700.0})
+    one, same, other = (rendition(made, number) for number in (1, 1, 2))
+    assert one == same
+    assert one["submissions"] != other["submissions"]
+    assert 0 < one["submissions"][0]["at"] <= LATER
+    chance = Row(1, "", 100.0, 90.0, 200.0, (0, 0), 0, 0, 0.0, 100.0, 100.0, ((100.0, 99.0),))
+    assert (chance.once, chance.ratio) == (0.9, 0.99)
+    assert not any("below" in wrong for wrong in report.broken([chance]))
+
+
+def test_an_eager_slurm_lets_a_small_job_go_before_a_large_one_that_waits() -> None:
+    jobs = [
+        {"sbatch": wants(4, 20), "count": 1, "user": "mail", "sleep": 900.0},
+        {"sbatch": wants(4, 20, "-N", "2"), "count": 1, "sleep": 900.0, "at": 60.0},
+        {"sbatch": wants(4, 300), "count": 1, "user": "games", "sleep": 9000.0, "at": 120.0},
+    ]
+    world = read_world(mix(*jobs))
+    last = max(job.id for job in world.jobs)
+    plain, eager = run.plain(world, SANDBOX), run.eager(world, SANDBOX)
+    assert (eager.starts[last] or 0.0) < 200.0 < (plain.starts[last] or 10_000.0)

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 from slurm_het.sandbox import root as slurm_root
-from tests.chaos import plants
+from tests.chaos import plants, table
 from tests.chaos.check import check
 from tests.chaos.deeds import Violation
+from tests.chaos.faults import EACH_SECONDS
 from tests.chaos.records import Meta, Records, load
 from tests.chaos.run import run
 
@@ -39,6 +40,10 @@ def main() -> int:
                         " and preemption")  # fmt: skip
     parser.add_argument("--faults", action="store_true", help="faults of what hetd stands on, two"
                         " at a time; is the gate open soon?")  # fmt: skip
+    parser.add_argument("--each", action="store_true", help="--faults, each alone and once, for"
+                        " --table")  # fmt: skip
+    parser.add_argument("--table", type=Path, nargs="+", metavar="DIR", help="what runs with --each"
+                        " showed, as docs/faults.md has it; run nothing")  # fmt: skip
     parser.add_argument("--pair", action="store_true", help="--faults, with two hetds")
     parser.add_argument("--plant", choices=plants.NAMES, default="", help="a fault in hetd or its"
                         " supervisor, which the check should find")  # fmt: skip
@@ -48,6 +53,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.check:
         return report(load(options.check))
+    if options.table:
+        print("\n".join(table.lines(options.table)))
+        return 0
     if options.root and slurm_root.current() != str(options.root.resolve()):
         slurm_root.enter(options.root.resolve(), "tests.chaos", sys.argv[1:])
     os.umask(0o022)  # the jobs, which run as nobody, enter what is made here
@@ -59,7 +67,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="het-") as base:
         Path(base).chmod(0o755)
         mode = "site" if options.site else "faults" if options.faults else ""
-        meta = Meta(options.seed, options.minutes, options.kills, mode=mode, pair=options.pair)
+        minutes = EACH_SECONDS / 60 if options.each else options.minutes
+        more = {"mode": mode, "pair": options.pair, "each": options.each}
+        meta = Meta(options.seed, minutes, options.kills, **more)
         run(meta, directory, Path(base) / "box", say, options.plant)
     return report(load(directory))
 
@@ -92,6 +102,7 @@ def report(records: Records) -> int:
     kills = f" --kills {meta.kills}" if meta.kills else ""
     kills += f" --{meta.mode}" if meta.mode else ""
     kills += " --pair" if meta.pair else ""
+    kills += " --each" if meta.each else ""
     print(f"{len(found)} violations in seed {meta.seed} on Slurm {meta.slurm}", end="")
     print(f"; again: ./dev chaos --seed {meta.seed} --minutes {meta.minutes:g}{kills}")
     return 1 if found else 0

@@ -152,6 +152,15 @@ class FaultHands:
             filler.unlink(missing_ok=True)
 
     @contextmanager
+    def storage_away(self) -> Iterator[None]:
+        """Its mount is gone, and comes back."""
+        self.ground.detach()
+        try:
+            yield
+        finally:
+            self.ground.attach()
+
+    @contextmanager
     def state_closed(self) -> Iterator[None]:
         """hetd may not enter the directory."""
         self.ground.state.chmod(0)
@@ -416,6 +425,13 @@ class FaultHands:
         """Somebody has deleted it."""
         for path in self.ground.state.glob("journal.db*"):
             path.unlink(missing_ok=True)
+        yield
+
+    @contextmanager
+    def journal_map_short(self) -> Iterator[None]:
+        """What hetd has mapped into its memory is not there any more: SIGBUS."""
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(self.ground.state / "journal.db-shm", 0)
         yield
 
     @contextmanager

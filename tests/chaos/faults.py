@@ -16,6 +16,7 @@ OPEN_SECONDS = 15.0  # from a fault until the gate is open
 FAIL_OPEN_SECONDS = 10.0  # of het.yaml: reads or updates may all fail for so long
 SLOW_SECONDS = FAIL_OPEN_SECONDS + 5.0 + 5.0  # the same where only these fail; a look is late
 HANG_SECONDS = 15.0 + 5.0 + 5.0  # as above, but they fail only after slurm.timeout_seconds
+LATE_SECONDS = 12.0  # an update may take so long where updates are late, and reads fail after it
 ROWS = 2
 PAUSE = (12.0, 16.0)
 USERS = "nobody", "daemon", "mail"  # what one alone does may be his own doing: daemon/health.py
@@ -45,7 +46,8 @@ class Fault:
 
 FAULTS = (
     Fault("storage-hangs", "storage", 25), Fault("storage-readonly", "storage", 18),
-    Fault("storage-full", "storage", 18), Fault("state-closed", "storage", 18),
+    Fault("storage-full", "storage", 18), Fault("storage-away", "storage", 18),
+    Fault("state-closed", "storage", 18),
     Fault("lease-gone", "storage", 1), Fault("lease-of-another", "storage", 1, paired=True),
     Fault("supervisor-no-descriptors", "supervisor", 18),
     Fault("supervisor-no-processes", "supervisor", 18),
@@ -60,7 +62,8 @@ FAULTS = (
     Fault("config-other-intake", "config", 18), Fault("gate-order-fails", "config", 22),
     Fault("sockets-gone", "sockets", 15), Fault("notify-gone", "sockets", 15),
     Fault("journal-garbage", "journal", 15), Fault("journal-short", "journal", 15),
-    Fault("journal-gone", "journal", 15), Fault("journal-locked", "journal", 18),
+    Fault("journal-gone", "journal", 15), Fault("journal-map-short", "journal", 15),
+    Fault("journal-locked", "journal", 18),
     Fault("squeue-fail", "squeue", 25, slow=True), Fault("squeue-empty", "squeue", 25, slow=True),
     Fault("squeue-half", "squeue", 25, slow=True), Fault("squeue-hang", "squeue", 32, slow=True),
     Fault("squeue-errors", "squeue", 25, slow=True),
@@ -75,19 +78,39 @@ FAULTS = (
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
+EACH_PAUSE = 15.0
+SINGLE = [fault for fault in FAULTS if not fault.paired]
+EACH_SECONDS = sum(fault.seconds + EACH_PAUSE for fault in SINGLE) + 10.0
+
+
+def with_each_fault(events: list[Event], seed: int) -> list[Event]:
+    """Some of the submissions, and every fault among them once, alone; each is looked at, as an
+    operator would, while it lasts."""
+    out, at = _submits(events, seed), 10.0
+    for fault in SINGLE:
+        out.append(Event(at, "fault", args=(fault.name,), seconds=fault.seconds))
+        out.append(Event(at + min(12.0, max(5.0, fault.seconds - 2)), "look", args=(fault.name,)))
+        at += fault.seconds + EACH_PAUSE
+    return sorted(out, key=lambda e: (e.at, e.verb, e.target))
+
+
 def with_faults(
     events: list[Event], seed: int, seconds: float, *, pair: bool = False
 ) -> list[Event]:
     """Some of the submissions, and the faults among them."""
+    submits = _submits(events, seed)
+    kinds = [fault for fault in FAULTS if pair or not fault.paired]
+    found = sorted(_faults(Random(f"faults {seed}"), seconds, kinds), key=lambda e: e.at)
+    return sorted([*submits, *found], key=lambda e: (e.at, e.verb, e.target))
+
+
+def _submits(events: list[Event], seed: int) -> list[Event]:
     submits = [e for e in events if e.verb == "submit" and e.target % SUBMIT_EVERY == 0]
     known = {e.target for e in submits}
     submits = [replace(e, other=-1, args=_alone(e.args)) if e.other not in known else e
                for e in submits]  # fmt: skip
     rng = Random(f"users {seed}")
-    submits = [replace(e, user=rng.choice(USERS)) for e in submits]
-    kinds = [fault for fault in FAULTS if pair or not fault.paired]
-    found = sorted(_faults(Random(f"faults {seed}"), seconds, kinds), key=lambda e: e.at)
-    return sorted([*submits, *found], key=lambda e: (e.at, e.verb, e.target))
+    return [replace(e, user=rng.choice(USERS)) for e in submits]
 
 
 def _alone(args: tuple[str, ...]) -> tuple[str, ...]:

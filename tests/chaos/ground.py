@@ -55,13 +55,24 @@ class Ground:
             with image.open("wb") as file:
                 file.truncate(24 << 20)
             self.run("mkfs.ext4", "-q", str(image))
-            self.run("mount", "-o", "loop", str(image), str(self.state))
+            self.disk = base / "disk"
+            self.disk.mkdir()
+            self.run("mount", "-o", "loop", str(image), str(self.disk))
+            self.attach()
         shutil.chown(self.state, OWNER)
         for name in ("scontrol", "squeue"):
             text = WRAPPER.format(name=name, base=base, path=program(name))
             (self.bin / name).write_text(text)
             (self.bin / name).chmod(0o755)
         self.broken: dict[str, str] = {}
+
+    def attach(self) -> None:
+        """Have the file system in its place."""
+        self.run("mount", "--bind", str(self.disk), str(self.state))
+
+    def detach(self) -> None:
+        """Take it away, as a file server goes; who has files open keeps these."""
+        self.run("umount", "-l", str(self.state))
 
     def run(self, *argv: str) -> None:
         """A command that must succeed."""
@@ -90,5 +101,10 @@ class Ground:
         """Take it away."""
         if not self.mounted:
             return
-        for argv in (("fsfreeze", "-u", str(self.state)), ("umount", "-l", str(self.state))):
+        undo = (
+            ("fsfreeze", "-u", self.disk),
+            ("umount", "-l", self.state),
+            ("umount", "-l", self.disk),
+        )
+        for argv in (list(map(str, words)) for words in undo):
             subprocess.run(argv, check=False, capture_output=True, timeout=30)

@@ -24,7 +24,7 @@ from slurm_het.sandbox.topology import load_topology
 from tests.chaos import site
 from tests.chaos.events import INFRASTRUCTURE, NODES, POOLS, TOPOLOGY, Event, event_list
 from tests.chaos.fault_hands import FaultHands
-from tests.chaos.faults import with_faults
+from tests.chaos.faults import with_each_fault, with_faults
 from tests.chaos.ground import Ground
 from tests.chaos.plants import sandbox_with
 from tests.chaos.recorder import Recorder
@@ -97,6 +97,8 @@ def events_of(meta: Meta) -> list[Event]:
     if meta.mode == "site":
         return site.at_site(events, meta.seed, seconds)
     if meta.mode == "faults":
+        if meta.each:
+            return with_each_fault(events, meta.seed)
         return with_faults(events, meta.seed, seconds, pair=meta.pair)
     return events
 
@@ -120,7 +122,7 @@ class Hands:
         many, one = ThreadPoolExecutor, partial(ThreadPoolExecutor, 1)
         with one() as cluster, one() as admin, many(3) as faults, many(6) as jobs:
             hands = dict.fromkeys(INFRASTRUCTURE, cluster) | dict.fromkeys(site.VERBS, admin)
-            hands["fault"] = faults
+            hands["fault"] = hands["look"] = faults
             for event in events:
                 time.sleep(max(0.0, began + event.at - time.monotonic()))
                 hands.get(event.verb, jobs).submit(self.do, event)
@@ -132,6 +134,8 @@ class Hands:
             if event.verb == "submit":
                 ok, said = self._submit(event)
                 job = self.ids.get(event.target, 0)
+            elif event.verb == "look":
+                ok, said = True, self._operator_reads()
             elif self.faults and event.verb == "fault":
                 ok, said = self.faults.do(event.args[0], event.seconds)
             elif self.admin and event.verb in site.VERBS:
@@ -143,6 +147,11 @@ class Hands:
         except (HetError, OSError, subprocess.SubprocessError) as error:
             said = str(error)[-300:]
         self.recorder.did(Action(event, began, time.time(), ok, job, said))
+
+    def _operator_reads(self) -> str:
+        """What het-squeue says above its table."""
+        argv = [sys.executable, "-m", "slurm_het.cli.squeue"]
+        return str(self.box.run(argv, timeout=30).stderr).strip()[:400]
 
     def _slurm(self, *argv: str, user: str | None = None, **kw: str) -> tuple[bool, str]:
         done = self.box.run(list(argv), user=user, timeout=30, **kw)

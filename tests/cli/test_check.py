@@ -234,6 +234,9 @@ WRONG = {
 }  # fmt: skip
 
 REMARKS = {
+    "nobody's name": (
+        host(strangers=("*",)), "operators: this host has no user '*', who may give hetd orders"
+    ),
     "little memory": (little_memory, "reading the MaxJobCount=100000 jobs may take 17699 MiB"),
     "no default time": (partition("accel", default_minutes=None), "has no DefaultTime"),
     "groups": (

@@ -20,6 +20,7 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
+from slurm_het.daemon.health import Health
 from slurm_het.journal import Journal
 from slurm_het.opener import Holds
 from slurm_het.settings import Config, Paths, PlannerSettings
@@ -176,6 +177,22 @@ def test_a_refused_release_is_undone(tmp_path: Path) -> None:
     assert undo == {"Partition": "accel", "ReqNodeList": ""}
     assert bench.cycle.pins.pins == {}
     assert "not available" in bench.cycle.pins.returned["1"].reason
+
+
+@pytest.mark.parametrize("stuck", [True, False])
+def test_updates_that_do_nothing_are_told_from_a_user_who_moves_his_job_back(
+    tmp_path: Path, stuck: bool
+) -> None:
+    bench = Bench(tmp_path, marked(1), marked(2))
+    bench.slurm.stuck = {"1", "2"} if stuck else set()
+    health = Health(10.0, 240.0)
+    for _ in range(8):
+        bench.run()
+        health.worked(bench.cycle.happened, bench.ticked)
+        bench.wait(30)
+    assert ("did not move the job" in health.useless(bench.ticked - 30)) == stuck
+    if stuck:
+        assert "did not move the job" in bench.cycle.pins.returned["1"].reason
 
 
 def test_a_requeued_job_that_kept_its_pin_comes_back_to_the_gate(tmp_path: Path) -> None:

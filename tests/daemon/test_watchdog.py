@@ -14,6 +14,8 @@ import pytest
 from slurm_het.config import load_config
 from slurm_het.core.model import Snapshot
 from slurm_het.daemon.app import Daemon
+from slurm_het.daemon.notify import Watcher
+from slurm_het.opener import OPENS, opens
 from tests.support.fake_slurm import FakeSlurm
 from tests.support.world import config_text
 
@@ -146,3 +148,25 @@ def test_what_users_ask_of_slurm_is_no_life_of_the_cycles(
             await running
 
     asyncio.run(live())
+
+
+def test_a_supervisor_that_does_not_hear_or_is_older_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none.sock"))
+    monkeypatch.setenv(OPENS, opens("accel", "scontrol", ""))
+    assert Watcher(opens("accel2", "scontrol", "")).trouble == (
+        "the supervisor has an older configuration (it opens accel by scontrol; het.yaml says"
+        " accel2 by scontrol): restart it"
+    )
+    watcher = Watcher(opens("accel", "scontrol", ""))
+    assert not watcher.trouble
+    for _ in range(3):
+        watcher.tell("WATCHDOG=1")
+        assert "does not hear hetd (No such file" in watcher.trouble
+    assert len(caplog.records) == 2, "each is said once"
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    watcher.tell("WATCHDOG=1")
+    assert not watcher.trouble
+    monkeypatch.delenv(OPENS)
+    assert not Watcher("accel by scontrol").trouble, "systemd reads het.yaml when it opens"

@@ -52,14 +52,25 @@ class Storage:
         with self.image.open("wb") as file:
             file.truncate(16 << 20)
         path.mkdir()
+        self.disk = path.with_suffix(".disk")
+        self.disk.mkdir()
         self._run("mkfs.ext4", "-q", str(self.image))
-        self._run("mount", "-o", "loop", str(self.image), str(path))
+        self._run("mount", "-o", "loop", str(self.image), str(self.disk))
+        self.attach()
         shutil.chown(path, "slurm")
 
     def _run(self, *argv: str) -> None:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode:
             pytest.skip(f"{' '.join(argv)}: {done.stderr.strip()}")
+
+    def attach(self) -> None:
+        """Have it in its place."""
+        self._run("mount", "--bind", str(self.disk), str(self.path))
+
+    def detach(self) -> None:
+        """Take it from its place, as a file server goes; who has files open keeps these."""
+        self._run("umount", "-l", str(self.path))
 
     def freeze(self) -> None:
         """Whoever writes there from now on hangs, and cannot even be killed."""
@@ -75,7 +86,8 @@ class Storage:
     def close(self) -> None:
         """Take it away."""
         self.thaw()
-        subprocess.run(["umount", "-l", str(self.path)], check=False, timeout=30)
+        for path in (self.path, self.disk):
+            subprocess.run(["umount", "-l", str(path)], check=False, timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +218,30 @@ def test_storage_that_hangs_keeps_no_gate_closed(storage: Storage) -> None:
         cluster.wait_started(key)
 
 
+def test_a_mount_that_goes_away_and_what_was_mapped_from_it(storage: Storage) -> None:
+    """Also the pages of the journal that hetd has mapped: to touch these is SIGBUS."""
+
+    def starts() -> None:
+        script = "module load cuda\nsleep 1"
+        cluster.wait_started(cluster.sbatch("--gres=gpu:1", script=script, user="nobody"), BOUND)
+
+    with boxed(storage.path) as sandbox:
+        cluster = Cluster(sandbox)
+        starts()
+        try:
+            opened_within(cluster, storage.detach)
+            starts()
+        finally:
+            storage.attach()
+        cluster.wait("hetd plans again", lambda: cluster.gate() == "DOWN", 30)
+        starts()
+        os.truncate(storage.path / "journal.db-shm", 0)
+        starts()
+        cluster.wait("hetd plans", lambda: cluster.gate() == "DOWN", 30)
+        starts()
+        assert "Traceback" not in log_of(cluster)
+
+
 def test_a_hetd_without_descriptors_ends_and_the_gate_opens(cluster: Cluster) -> None:
     hetd = cluster.box.hetd_pid()
     assert hetd
@@ -304,3 +340,36 @@ def test_sighup_takes_a_new_configuration_or_says_why_not(cluster: Cluster) -> N
     assert cluster.box.hetd_pid() == hetd
     assert "Traceback" not in log_of(cluster)
     cluster.clear()
+
+
+def troubles(cluster: Cluster) -> list[str]:
+    socket = load_config(cluster.box.config_path).paths.control_socket
+    return list(call(socket, {"op": "status"})["troubles"])
+
+
+def test_a_supervisor_that_is_stopped_or_older_is_told(cluster: Cluster) -> None:
+    """By hetd: in het-squeue, in `slurm-het check` and in its log."""
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+    pid = supervisor(cluster)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        cluster.wait("it is told", lambda: "it is stopped" in str(troubles(cluster)), 30)
+        said = cluster.box.run([sys.executable, "-m", "slurm_het.cli.squeue"]).stderr
+        assert "the supervisor does not hear hetd (it is stopped): restart it" in said
+        found = cluster.box.run([sys.executable, "-m", "slurm_het.cli.admin", "check"]).stdout
+        assert "the supervisor does not hear hetd" in found
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    cluster.wait("all is well", lambda: not troubles(cluster), 30)
+    assert log_of(cluster).count("the supervisor does not hear hetd") == 1
+
+    before = cluster.box.config_path.read_text()
+    bin_dir = cluster.box.dir.parent / "bin"
+    try:
+        cluster.box.config_path.write_text(before.replace(str(bin_dir), f"{bin_dir}/../bin"))
+        cluster.box.kill_hetd()
+        cluster.wait("hetd is back", lambda: cluster.gate() == "DOWN" and cluster.box.hetd_pid())
+        assert "the supervisor has an older configuration" in str(troubles(cluster))
+    finally:
+        cluster.box.config_path.write_text(before)
+        cluster.box.kill_hetd()

@@ -27,6 +27,20 @@ def box() -> Iterator[Sandbox]:
         yield box
 
 
+def test_older_jobs_start_before_what_is_passed_to_their_pool(cluster: Cluster) -> None:
+    for key in [cluster.sbatch(*ONE, script="sleep 6") for _ in range(2)]:
+        cluster.wait_started(key)
+    passed = (*ONE, "-p", "train-nv", "-C", "[a100*1]")
+    script = "module load cuda\nsleep 4"
+    older = [cluster.sbatch(*ONE, script=script, user="nobody") for _ in range(4)]
+    later = [cluster.sbatch(*passed, script=script, user="daemon") for _ in range(4)]
+    for key in older + later:
+        cluster.wait_state(key, "COMPLETED")
+    starts = {key: cluster.job(key)["StartTime"] for key in older + later}
+    assert max(starts[key] for key in older) <= min(starts[key] for key in later), starts
+    cluster.clear()
+
+
 def test_a_job_of_a_higher_tier_gets_what_is_free_first(cluster: Cluster) -> None:
     running = [cluster.sbatch(*ONE, script="sleep 100") for _ in range(2)]
     for key in running:

@@ -321,9 +321,11 @@ class Slurm:
         self.list_fails = ""
         self.shown: dict[str, str] = {}
         self.text = ""
+        self.then: dict[int, dict[str, str]] = {}  # that come once scontrol was asked
 
     async def __call__(self, program: str, *arguments: str, given: Given = NOTHING) -> bytes:
         if program == "scontrol" and "show" in arguments:
+            self.jobs |= self.then
             return self.shown.get(arguments[-1], "").encode()
         if program == "scontrol":
             mark = given.stdin.split()[2].decode()
@@ -413,6 +415,33 @@ def test_a_squeue_that_suddenly_shows_no_job_is_not_believed(
                 names(reader)
         slurm.shown = {}
     assert names(reader) == names(reader) == []
+
+
+@pytest.mark.parametrize("came", [False, True])
+def test_an_empty_list_is_not_believed_at_the_start_either(
+    came: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm = Slurm()
+    slurm.shown = {"job": shown(state="COMPLETED", ids="JobId=7") + shown(ids="JobId=8")}
+    reader = JobReader(slurm)
+    if came:  # a moment after squeue had been asked
+        slurm.then = {8: {}}
+        assert names(reader) == ["train"]
+        return
+    for _ in range(2):
+        with pytest.raises(SlurmError, match="squeue shows no job, and scontrol knows job 8"):
+            names(reader)
+    slurm.shown = {}
+    assert names(reader) == []
+    slurm.shown = {"job": shown(ids="JobId=9")}
+    assert names(reader) == [], "it was empty a moment ago"
+    monkeypatch.setattr("slurm_het.slurm.job_reader.BELIEVED", 0.0)
+    reader = JobReader(slurm)
+    slurm.shown = {}
+    assert names(reader) == []
+    slurm.shown = {"job": shown(ids="JobId=9")}
+    with pytest.raises(SlurmError, match="scontrol knows job 9"):
+        names(reader)
 
 
 def test_22_05_reads_one_job_as_text_and_an_odd_one_among_all() -> None:

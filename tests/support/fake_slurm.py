@@ -20,6 +20,7 @@ class FakeSlurm:
         self.refuse: set[str] = set()
         self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
         self.drained: set[str] = set()
+        self.stuck: set[str] = set()  # jobs that stay in the intake whatever is sent
         self.closed = 0
         self.time = 0.0
 
@@ -44,6 +45,9 @@ class FakeSlurm:
         self.updates.append((key, dict(fields)))
         if key in self.refuse and "accel" not in fields.values():
             raise SlurmError("Requested partition configuration not available now")
+
+    async def partition_of(self, key: str) -> str:
+        return "accel" if key in self.stuck else ""
 
     async def set_partition_state(self, partition: str, state: str) -> None:
         assert partition == "accel"

@@ -154,6 +154,16 @@ def open_files(site: Installation) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def strangers(site: Installation) -> Iterator[Finding]:
+    """Names that may give orders to hetd, and are nobody's."""
+    for name in site.controller.strangers if site.controller else ():
+        yield Finding(
+            "operators", f"this host has no user {name!r}, who may give hetd orders",
+            "names of users, each exactly as `id` knows it; there is no name for everybody",
+            remark=True,
+        )  # fmt: skip
+
+
 def homes_of(host: ControllerHost) -> list[Path]:
     """The directories that have the hook, or parts of it; slurm.conf's own first."""
     homes = {
@@ -167,4 +177,4 @@ def _main(host: ControllerHost) -> str:
     return host.lua.get(host.conf_dir / MAIN, "")
 
 
-CHECKS = (files, not_called, events, daemon, troubles, memory, stale, open_files)
+CHECKS = (files, not_called, events, daemon, troubles, memory, stale, open_files, strangers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -61,7 +62,18 @@ def _controller(
     except HetError as error:
         silence = error.message
     text = included(etc / "slurm.conf", conf.get("ClusterName", ""))
-    return ControllerHost(etc, lua, text, epilogs, silence, supervised, gate, troubles, allowed)
+    strangers = tuple(name for name in sorted(settings.operators) if not _known(name))
+    return ControllerHost(
+        etc, lua, text, epilogs, silence, supervised, gate, troubles, allowed, strangers
+    )
+
+
+def _known(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except (KeyError, ValueError):
+        return False
+    return True
 
 
 async def _associations(slurm: CliSlurm, conf: Mapping[str, str]) -> tuple[AssociationKey, ...]:

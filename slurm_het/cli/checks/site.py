@@ -29,7 +29,8 @@ class ControllerHost:
     `epilogs` are the scripts of EpilogSlurmctld with their text. `hetd_silence` says why hetd gives
     no answer, '' if it does; `supervised` is whether somebody restarts it; `hetd_gate` is the
     gate's state to it if it leads, and `troubles` are its sentences on what does not work now,
-    `memory_max_mib` is what systemd allows it (None: no limit).
+    `memory_max_mib` is what systemd allows it (None: no limit). `strangers` are `operators:` that
+    this host has no user of.
     """
 
     conf_dir: Path
@@ -41,6 +42,7 @@ class ControllerHost:
     hetd_gate: str = ""
     troubles: tuple[str, ...] = ()
     memory_max_mib: int | None = None
+    strangers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

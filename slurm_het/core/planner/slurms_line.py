@@ -5,6 +5,9 @@ there Slurm gives to them at once, long before hetd has seen it and moved a task
 would have put first. So the first tasks of such a pool are released to it without any nodes: Slurm
 starts them where and when it would without us. There is little to be planned on a cluster that
 others wait for; the tasks behind the first ones stay in the gate.
+
+So it is with a job that the hook passed to a pool, or that its user moved there: those who came
+before it, by Slurm's priority, would start before it if they were not in the gate.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from slurm_het.core.cluster.fit import could_start, serving
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.demand import is_accelerator_job
-from slurm_het.core.jobs.mark import decode_comment, encode_comment, mark_of_sent
+from slurm_het.core.jobs.mark import MARK, decode_comment, encode_comment, mark_of_sent
 from slurm_het.core.jobs.waits import slurm_waits
 from slurm_het.core.limits.within import at_limit
 from slurm_het.core.model import Job, Placement, Snapshot, Task
@@ -25,6 +28,7 @@ from slurm_het.core.planner.updates import time_limit_text
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import BehindTheLine, InSlurmsLine, Reason
 from slurm_het.core.site_limits import Budget
+from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
 
 STAYS_SECONDS = 60.0
@@ -35,8 +39,22 @@ AT_ONCE = 50
 COMPETING = frozenset({"None", "Priority", "Resources", "Reserved_for_higher_priority_jobs"})
 """Slurm's reasons of jobs that start as soon as there is room for them."""
 
-Rivals = Mapping[str, str]
-"""By a pool's partition, one that is no pool, whose jobs wait for the same nodes."""
+EVALUATED = COMPETING - {"None"}  # it was not only just submitted
+
+
+class Rival(NamedTuple):
+    """Who waits for a pool's nodes in Slurm's line.
+
+    In a partition of the pool's own, tasks of more than `priority` are to start before it; it is 0
+    for those of other partitions, where tiers decide. It waits for these `nodes` alone; none: any.
+    """
+
+    priority: int = 0
+    nodes: frozenset[str] = frozenset()
+
+
+Rivals = Mapping[str, Rival]
+"""By a pool's partition."""
 
 
 class SlurmsLine(NamedTuple):
@@ -58,19 +76,42 @@ class SlurmsLine(NamedTuple):
 
 def rivals_of(snapshot: Snapshot, inventory: Inventory, policy: Policy) -> Rivals:
     """Where jobs that plain Slurm places wait for devices, and only others' jobs hold them back."""
-    own = {policy.intake_partition, *(pool.partition for pool in policy.pools)}
+    pools = {pool.partition for pool in policy.pools}
+    own = {policy.intake_partition, *pools}
     up = {partition.name for partition in snapshot.partitions if partition.state == "UP"}
     waiting: set[str] = set()
+    rivals: dict[str, Rival] = {}
     for job in snapshot.jobs:
         named = set(job.partition.split(",")) if job.state == "PENDING" else set()
-        new = (named & up) - waiting
-        if new and named.isdisjoint(own) and _competes(job, snapshot.time, policy):
+        apart = named.isdisjoint(own)
+        new = (named & up) - waiting if apart else named & up & pools
+        if not new or not (apart or _passed(job, named, policy)):
+            continue
+        if not _competes(job, snapshot.time, policy):
+            continue
+        if apart:
             waiting |= new
-    rivals: dict[str, str] = {}
+        else:
+            rivals |= {pool: _first(rivals.get(pool), job) for pool in new}
     for node in inventory.nodes.values() if waiting else ():
-        for rival in waiting.intersection(node.partitions):
-            rivals |= dict.fromkeys(own.intersection(node.partitions), rival)
+        if waiting.intersection(node.partitions):
+            rivals |= dict.fromkeys(own.intersection(node.partitions), Rival())
     return rivals
+
+
+def _passed(job: Job, named: set[str], policy: Policy) -> bool:
+    """Whether a job of a pool's partition is not one that hetd sent there."""
+    here = policy.intake_partition not in named and job.reason in EVALUATED
+    return here and MARK not in job.admin_comment
+
+
+def _first(other: Rival | None, job: Job) -> Rival:
+    """Of the rivals in one pool: whom most tasks are before, and the nodes of them all."""
+    nodes = frozenset(hostlist.expand_readable(job.req_nodes))
+    if other is None:
+        return Rival(job.priority, nodes)
+    both = other.nodes | nodes if other.nodes and nodes else frozenset()
+    return Rival(min(other.priority, job.priority), both)
 
 
 def _competes(job: Job, now: float, policy: Policy) -> bool:
@@ -99,15 +140,13 @@ def line_up(
     lines = rivals.keys() | asked.keys()
     if not lines:
         return SlurmsLine(tasks)
-    there: Counter[str] = Counter()
-    for node in room.nodes.values():
-        there.update(dict.fromkeys(node.partitions, len(node.devices)))
+    there = _contested(room, rivals)
     spent: Counter[Budget] = Counter()
     planned: list[Task] = []
     joins: list[Task] = []
     waits: dict[str, Reason] = {}
     for task in tasks:
-        may = _may_join(task, lines, room)
+        may = _may_join(task, {pool for pool in lines if _before(task, pool, rivals)}, room)
         stands = any(asked[pool] for pool in task.pools)
         if not may or (not stands and could_start(task, room)):
             planned.append(task)
@@ -124,9 +163,24 @@ def line_up(
         for claim in task.claims:
             spent[claim.budget] += claim.amount
     why = "jobs of other partitions wait for its nodes: it is to be in line with them"
-    ahead = (pin for pin in pins if pin.start and _may_join(pin.task, lines, room))
+    others = {pool for pool in lines if pool not in rivals or not rivals[pool].priority}
+    ahead = (pin for pin in pins if pin.start and _may_join(pin.task, others, room))
     move = {pin.task.key: why for pin in ahead}
     return SlurmsLine(tuple(planned), tuple(joins), waits, move, frozenset(lines))
+
+
+def _before(task: Task, pool: str, rivals: Rivals) -> bool:
+    return pool not in rivals or task.priority > rivals[pool].priority
+
+
+def _contested(room: Inventory, rivals: Rivals) -> Counter[str]:
+    """How many devices of each partition those in Slurm's line wait for."""
+    there: Counter[str] = Counter()
+    for node in room.nodes.values():
+        for name in node.partitions:
+            only = rivals[name].nodes if name in rivals else frozenset()
+            there[name] += len(node.devices) if not only or node.name in only else 0
+    return there
 
 
 def why_leave(pin: Pin, inventory: Inventory, rivals: Rivals, ticks: float) -> str:

@@ -71,13 +71,13 @@ class NotLookedAt(Reason):
 
 @dataclass(frozen=True, slots=True)
 class InSlurmsLine(Reason):
-    """Jobs of a partition that is no pool wait for its nodes, and Slurm is to start it before them
-    if it comes first."""
+    """Jobs that hetd does not place wait for its nodes, and Slurm is to start it before them if it
+    comes first."""
 
     code = "in-slurms-line"
 
     def __str__(self) -> str:
-        return "in Slurm's own line, for jobs of other partitions wait for its nodes too"
+        return "in Slurm's own line, for jobs that slurm-het does not place wait for its nodes too"
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,10 @@ def test_where_others_wait_for_its_nodes_it_stands_in_line_with_them() -> None:
         {"priority": 0},
         {"tres_per_node": ""},
         {"partition": "cpu"},
-        {"partition": "scavenge,train-nv"},
+        {"partition": "scavenge,train-nv", "priority": 10**6},  # before it in any case
+        {"partition": "train-nv", "priority": 10**6},
+        {"partition": "train-nv", "reason": "None"},  # just submitted: it may start at once
+        {"partition": "train-nv,accel"},
         {"state": "RUNNING", "nodes": "nv1"},
     ],
 )
@@ -89,6 +92,21 @@ def test_who_is_no_rival(fields: dict[str, Any]) -> None:
     found = Hetd().prepare(*FULL, scavenger(**fields), marked(7))
     assert not found.line.joins
     assert [made.task.key for made in found.ahead.reserve] == ["7"]
+
+
+@pytest.mark.parametrize("nodes", ["", "nv1"])
+def test_older_jobs_go_before_one_that_was_passed_to_their_pool(nodes: str) -> None:
+    """In its order: no more of them than could take what it waits for."""
+    passed = scavenger(partition="train-nv", priority=50, req_nodes=nodes)
+    gated = [marked(n, tres_per_node="gpu:a100:4", priority=100 - n) for n in range(10, 20)]
+    found = Hetd().prepare(*FULL, passed, *gated, marked(60, priority=40))
+    expected = ["10", "11"] if nodes else ["10", "11", "12", "13"]
+    assert [task.key for task in found.line.joins] == expected
+    pinned = Hetd()
+    (made,) = pinned.prepare(*FULL, marked(7)).ahead.reserve
+    pinned.memory.pins.add(made.task, made.placement, 0.0, made.start)
+    ahead = marked(7, partition="train-nv", req_nodes=made.placement.nodes[0], reason="Resources")
+    assert not pinned.prepare(*FULL, passed, ahead).ahead.move, "it has its claim already"
 
 
 def test_what_is_free_for_it_now_is_planned() -> None:
