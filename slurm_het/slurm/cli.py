@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import os
 import pwd
+import resource
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from typing import Self
 
 from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.syntax.script import MAX_SCRIPT
@@ -235,12 +237,14 @@ class CliSlurm:
         async with self._slots:
             if if_heard and time.monotonic() < self._silent_until:
                 raise SlurmBusyError("not sent: slurmctld was silent a moment ago", "try again")
-            process = await self._start(path, *arguments, given=given)
-            feeding = asyncio.create_task(_feed(process, given.stdin))
-            try:
-                out, err = await self._communicate(process, path, limit)
-            finally:
-                feeding.cancel()
+            with _Printed(limit) as printed:
+                process = await self._start(path, *arguments, given=given, printed=printed)
+                feeding = asyncio.create_task(_feed(process, given.stdin))
+                try:
+                    err = await self._end(process, path)
+                finally:
+                    feeding.cancel()
+                out = printed.read()
         if len(out) > limit:
             if not start:
                 raise TooMuchError(
@@ -253,35 +257,33 @@ class CliSlurm:
             raise SlurmError(f"{program} {called}: {reason or 'failed'}")
         return out
 
-    async def _start(self, path: str, *arguments: str, given: Given) -> asyncio.subprocess.Process:
+    async def _start(
+        self, path: str, *arguments: str, given: Given, printed: _Printed
+    ) -> asyncio.subprocess.Process:
         env = environment(os.environ, self.settings) | dict(given.env)
         try:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 path, *arguments, env=env, stdin=PIPE if given.stdin else DEVNULL,
-                stdout=PIPE, stderr=PIPE, limit=CHUNK,
+                stdout=printed.file, stderr=PIPE, limit=CHUNK,
             )  # fmt: skip
         except OSError as error:
             raise CannotRunError(
                 f"cannot run {path}: {error.strerror}",
                 "install slurm-client, or set slurm.bin_dir in the configuration",
             ) from error
+        printed.limit(process.pid)
+        return process
 
-    async def _communicate(
-        self, process: asyncio.subprocess.Process, path: str, limit: int
-    ) -> tuple[bytes, bytes]:
-        """At most `limit` bytes and one of its output, and the end of its complaints, in time."""
+    async def _end(self, process: asyncio.subprocess.Process, path: str) -> bytes:
+        """Wait until it ends, in time; the end of its complaints."""
         seconds = self.settings.timeout_seconds
-        assert process.stdout  # noqa: S101 - asked for above
-        assert process.stderr  # noqa: S101 - same
+        assert process.stderr  # noqa: S101 - asked for above
         errors = asyncio.create_task(_end_of(process.stderr))
         try:
             async with asyncio.timeout(seconds):
-                out = await _start_of(process.stdout, limit + 1)
-                if len(out) > limit:
-                    return out, b""
                 await process.wait()
                 self.answered = time.monotonic()
-                return out, await errors
+                return await errors
         except TimeoutError as error:
             if not path.endswith("sacctmgr"):  # that slurmdbd does not answer is another matter
                 self._silent_until = time.monotonic() + RETRY_SECONDS
@@ -290,7 +292,7 @@ class CliSlurm:
             ) from error
         finally:
             if process.returncode is None:
-                await _kill(process, process.stdout)
+                await _kill(process)
             errors.cancel()
 
 
@@ -326,14 +328,32 @@ async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:
     process.stdin.close()
 
 
-async def _start_of(stream: asyncio.StreamReader, limit: int) -> bytes:
-    out = bytearray()
-    while len(out) < limit and (part := await stream.read(min(CHUNK, limit - len(out)))):
-        out += part
-    return bytes(out)
+class _Printed:
+    """What a program prints, in memory, at most `most` bytes and one: of a list of all jobs a pipe
+    costs us a look at each 4 KiB, more than all that is made of it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def __enter__(self) -> Self:
+        self.file = os.memfd_create("answer")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.file)
+
+    def limit(self, pid: int) -> None:
+        """Have the program ended once it has printed more."""
+        with contextlib.suppress(OSError):  # it has ended
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (self.most + 1, self.most + 1))
+
+    def read(self) -> bytes:
+        """All that it has printed."""
+        return os.pread(self.file, self.most + 1, 0)
 
 
-async def _kill(process: asyncio.subprocess.Process, stdout: asyncio.StreamReader) -> None:
+async def _kill(process: asyncio.subprocess.Process) -> None:
     """End a program that was too slow, in bounded time.
 
     A wrapper in its place may have started another one, which lives on and keeps the pipe open.
@@ -342,7 +362,6 @@ async def _kill(process: asyncio.subprocess.Process, stdout: asyncio.StreamReade
         process.kill()
     try:
         async with asyncio.timeout(KILL_SECONDS):
-            await _end_of(stdout)  # a pipe that nobody reads would keep it from ending
             await process.wait()
     except TimeoutError:
         pass

@@ -204,16 +204,19 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     planned = line.tasks if line.pools else way.tasks
     ahead = look_ahead(snapshot, way.room, planned, pins, policy, limits)
     shield = Shield(ahead.axis, ahead.reservations, planned, limits)
-    shielded = in_turn(map(shield.keep_off, ahead.tasks), way.room)
-    window = within.claiming(select(way.room, shielded, limits.window_tasks))
+    shielded = within.in_turn(
+        ahead.tasks, shield.keep_off, partial(could_start, inventory=way.room)
+    )
+    chosen = select(way.room, in_turn(shielded, way.room), limits.window_tasks)
+    window = within.claiming(chosen)
+    held = within.held_beside(shield.kept.keys() | ahead.kept.keys() | {t.key for t in chosen})
     ahead = replace(
         ahead, kept={**line.waits, **shield.kept, **ahead.kept}, move={**ahead.move, **line.move}
     )
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(
-        snapshot, inventory, policy, pins, way.room, queue, strays, within.held, way, ahead, window,
-        line,
+        snapshot, inventory, policy, pins, way.room, queue, strays, held, way, ahead, window, line,
     )  # fmt: skip
 
 
@@ -221,7 +224,11 @@ def _within_limits(
     snapshot: Snapshot, tasks: tuple[Task, ...], room: Inventory, memory: Memory, ticks: float
 ) -> Within:
     """The tasks that no limit holds back, neither a known one nor one that Slurm has told of."""
-    pins, startable = tuple(memory.pins.pins.values()), partial(could_start, inventory=room)
+    pins, closings = tuple(memory.pins.pins.values()), Closings.of(snapshot, room)
+
+    def startable(task: Task) -> bool:
+        return could_start(closings.keep_off((task,), room)[0], room)
+
     within = within_limits(snapshot, tasks, pins, room, startable)
     tasks, held = memory.lessons.heed(within.tasks, snapshot.jobs, pins, ticks, startable)
     return within._replace(tasks=tasks, held=held | within.held)
