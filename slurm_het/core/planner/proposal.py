@@ -20,7 +20,6 @@ from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.mark import MARK
-from slurm_het.core.jobs.owned import off_others_nodes
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.limits.within import Within, within_limits
@@ -194,7 +193,6 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     pins = tuple(memory.pins.pins.values())
     room = room_beside(inventory, pins)
     due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
-    due = off_others_nodes(due, snapshot.jobs)
     due = memory.leaf_waits.over(due, pins, ticks, room)
     tasks = tuple(task for task in due if task.job_id not in strays)
     within = _within_limits(snapshot, tasks, room, memory, ticks)
