@@ -49,10 +49,14 @@ from slurm_het.errors import HetError
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A gated job that is eligible but not ours to plan: plain Slurm places it in `partitions`."""
+    """A gated job that is eligible but not ours to plan: plain Slurm places it in `partitions`.
+
+    `time_limits` has the one (minutes; None: none) that it is to be given, where its user left it
+    open."""
 
     partitions: tuple[str, ...]
     why: Reason
+    time_limits: tuple[int | None, ...] = ()
 
 
 class _NodeShape(NamedTuple):
@@ -290,10 +294,16 @@ def _handover(
     """
     if waits := slurm_waits(job, facts.now):
         return waits
-    usable = usable_pools(job, None, pools or facts.policy.pools, facts.partitions)
+    pools = pools or facts.policy.pools
+    there = as_in_the_pools(job, pools, facts.partitions, facts.policy.intake_partition)
+    usable = usable_pools(there.job, None, pools, facts.partitions)
     if not usable.partitions:
         return PlacedByNobody(why, usable.refuses)
-    return Handover(usable.partitions, why)
+    if there.shortens or not there.time_limits:
+        return Handover(usable.partitions, why)
+    minutes = there.minutes(usable.partitions)  # the most: none is to end it sooner than its own
+    given = usable_pools(replace(job, time_limit_minutes=minutes), None, pools, facts.partitions)
+    return Handover(given.partitions, why, (minutes,))
 
 
 def _before_release(
