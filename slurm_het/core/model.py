@@ -14,6 +14,7 @@ from slurm_het.core.capacity import PLAIN_RULES, SubmitRules
 from slurm_het.core.memory_defaults import TimeLimits
 from slurm_het.core.network import ANYHOW, Layout, Network, Parts
 from slurm_het.core.partition import Partition as Partition
+from slurm_het.core.partition import QosFlags
 from slurm_het.core.preemption import NO_PREEMPTION, Preemption
 from slurm_het.core.reasons import Reason
 from slurm_het.core.site_limits import Claim, SiteLimits
@@ -168,6 +169,7 @@ class Snapshot:
     submit_rules: SubmitRules = PLAIN_RULES
     networks: Mapping[str, Network] = field(default_factory=dict)  # by Partition.topology
     backfill: Backfill = USUAL
+    qos_flags: QosFlags = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

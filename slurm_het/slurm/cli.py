@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import os
 import pwd
-import resource
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Self
 
 from slurm_het.core.model import FINISHED, Job, Snapshot
+from slurm_het.core.partition import QosFlags
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError
 from slurm_het.settings import SlurmSettings
@@ -23,7 +22,8 @@ from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
 from slurm_het.slurm.preemption import read_preemption
-from slurm_het.slurm.qos import QosReader
+from slurm_het.slurm.printed import Printed
+from slurm_het.slurm.qos import QosReader, flags_of
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.reservations import parse_reservations
 from slurm_het.slurm.spoken import update_line
@@ -99,9 +99,15 @@ class CliSlurm:
             backfill=backfill_of((await self._conf()).get("SchedulerParameters", "")),
             preemption=await read_preemption(await self._conf(), self._qos),
             future=future,
+            qos_flags=await self._qos_flags(),
             submit_rules=version.submit_rules((await self._conf()).get("EnforcePartLimits", "NO")),
         )
         return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf()))
+
+    async def _qos_flags(self) -> QosFlags:
+        if "slurmdbd" not in (await self._conf()).get("AccountingStorageType", ""):
+            return {}
+        return flags_of(await self._qos.read())
 
     async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
         """The jobs that ended and that Slurm still remembers: of these ids, or all.
@@ -237,7 +243,7 @@ class CliSlurm:
         async with self._slots:
             if if_heard and time.monotonic() < self._silent_until:
                 raise SlurmBusyError("not sent: slurmctld was silent a moment ago", "try again")
-            with _Printed(limit) as printed:
+            with Printed(limit) as printed:
                 process = await self._start(path, *arguments, given=given, printed=printed)
                 feeding = asyncio.create_task(_feed(process, given.stdin))
                 try:
@@ -258,7 +264,7 @@ class CliSlurm:
         return out
 
     async def _start(
-        self, path: str, *arguments: str, given: Given, printed: _Printed
+        self, path: str, *arguments: str, given: Given, printed: Printed
     ) -> asyncio.subprocess.Process:
         env = environment(os.environ, self.settings) | dict(given.env)
         try:
@@ -326,31 +332,6 @@ async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:
         process.stdin.write(text)
         await process.stdin.drain()
     process.stdin.close()
-
-
-class _Printed:
-    """What a program prints, in memory, at most `most` bytes and one: of a list of all jobs a pipe
-    costs us a look at each 4 KiB, more than all that is made of it.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-
-    def __enter__(self) -> Self:
-        self.file = os.memfd_create("answer")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.file)
-
-    def limit(self, pid: int) -> None:
-        """Have the program ended once it has printed more."""
-        with contextlib.suppress(OSError):  # it has ended
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (self.most + 1, self.most + 1))
-
-    def read(self) -> bytes:
-        """All that it has printed."""
-        return os.pread(self.file, self.most + 1, 0)
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:

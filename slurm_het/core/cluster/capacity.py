@@ -31,7 +31,8 @@ def capacity_of(snapshot: Snapshot, policy: Policy) -> Capacity:
         for p in snapshot.partitions
     }
     kinds = (_kind(records, policy) for records in alike.values())
-    return Capacity(tuple(k for k in kinds if k.devices), partitions, snapshot.submit_rules)
+    able, rules = tuple(k for k in kinds if k.devices), snapshot.submit_rules
+    return Capacity(able, partitions, rules, frozenset().union(*snapshot.qos_flags.values()))
 
 
 def _kind(records: Sequence[NodeRecord], policy: Policy) -> NodeKind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from slurm_het.core.model import (
     Task,
 )
 from slurm_het.core.network import in_a_tree
+from slurm_het.core.partition import LIFTED, QosFlags, lifted
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import (
     ForReservation,
@@ -80,12 +81,25 @@ class ClusterFacts:
     partitions: dict[str, Partition]
     now: float
     rewrites_gres: bool
+    qos_flags: QosFlags = field(default_factory=dict)
 
     @classmethod
     def of(cls, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> ClusterFacts:
         """The facts of a snapshot."""
         partitions = {p.name: p for p in snapshot.partitions}
-        return cls(inventory, policy, partitions, snapshot.time, snapshot.rewrites_gres)
+        rewrites, flags = snapshot.rewrites_gres, snapshot.qos_flags
+        return cls(inventory, policy, partitions, snapshot.time, rewrites, flags)
+
+    def partitions_for(self, job: Job) -> dict[str, Partition]:
+        """The partitions as they are for jobs of its QOS."""
+        flags = self.qos_flags.get(job.qos, frozenset()).intersection(LIFTED)
+        if flags not in self._lifted:
+            self._lifted[flags] = {n: lifted(p, flags) for n, p in self.partitions.items()}
+        return self._lifted[flags]
+
+    @cached_property
+    def _lifted(self) -> dict[frozenset[str], dict[str, Partition]]:
+        return {frozenset(): self.partitions}
 
     @cached_property
     def types(self) -> dict[str, TypeThere]:
@@ -173,7 +187,7 @@ class ClusterFacts:
             return None
         return (
             self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
-            self.inside, self.magnets, self.leaves,
+            self.inside, self.magnets, self.leaves, self.qos_flags,
         )  # fmt: skip
 
 
@@ -252,7 +266,7 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     slots = len(demand.slots)
     if options := slurm_chooses(job, written, slots, facts.leaves):
         return _handover(job, SlurmChooses(options), facts, pools)
-    usable = usable_pools(job, demand, pools, facts.partitions)
+    usable = usable_pools(job, demand, pools, facts.partitions_for(job))
     if not usable.partitions:
         return NoUsablePool(usable.refuses)
     rewritten = asked is not written and not demand.takes_share
@@ -294,15 +308,15 @@ def _handover(
     """
     if waits := slurm_waits(job, facts.now):
         return waits
-    pools = pools or facts.policy.pools
+    pools, partitions = pools or facts.policy.pools, facts.partitions_for(job)
     there = as_in_the_pools(job, pools, facts.partitions, facts.policy.intake_partition)
-    usable = usable_pools(there.job, None, pools, facts.partitions)
+    usable = usable_pools(there.job, None, pools, partitions)
     if not usable.partitions:
         return PlacedByNobody(why, usable.refuses)
     if there.shortens or not there.time_limits:
         return Handover(usable.partitions, why)
     minutes = there.minutes(usable.partitions)  # the most: none is to end it sooner than its own
-    given = usable_pools(replace(job, time_limit_minutes=minutes), None, pools, facts.partitions)
+    given = usable_pools(replace(job, time_limit_minutes=minutes), None, pools, partitions)
     return Handover(given.partitions, why, (minutes,))
 
 
