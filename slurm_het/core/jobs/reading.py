@@ -82,13 +82,24 @@ class ClusterFacts:
     now: float
     rewrites_gres: bool
     qos_flags: QosFlags = field(default_factory=dict)
+    could_have: frozenset[frozenset[str]] = frozenset()
 
     @classmethod
     def of(cls, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> ClusterFacts:
         """The facts of a snapshot."""
         partitions = {p.name: p for p in snapshot.partitions}
         rewrites, flags = snapshot.rewrites_gres, snapshot.qos_flags
-        return cls(inventory, policy, partitions, snapshot.time, rewrites, flags)
+        rebooted = frozenset(n.features | n.could_have for n in snapshot.nodes if n.could_have)
+        return cls(inventory, policy, partitions, snapshot.time, rewrites, flags, rebooted)
+
+    def needs_reboot(self, features: str) -> bool:
+        """Whether no node meets a constraint now, and one would once Slurm has rebooted it."""
+        if not features or not self.could_have:
+            return False
+        wanted = parse_features(features)
+        return not any(map(wanted.allows, self.inventory.kinds)) and any(
+            map(wanted.allows, self.could_have)
+        )
 
     def partitions_for(self, job: Job) -> dict[str, Partition]:
         """The partitions as they are for jobs of its QOS."""
@@ -187,7 +198,8 @@ class ClusterFacts:
             return None
         return (
             self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
-            self.inside, self.magnets, self.leaves, self.qos_flags,
+            self.inside, self.magnets, self.leaves, self.qos_flags, self.could_have,
+            self.could_have and frozenset(self.inventory.kinds),
         )  # fmt: skip
 
 
@@ -242,7 +254,7 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     """
     if waits := slurm_waits(job, facts.now):
         return waits
-    if foreign := _not_ours(job, facts.policy):
+    if foreign := _not_ours(job, facts):
         return _handover(job, foreign, facts)
     types = fitting_types(what, facts.types, facts.policy)
     written = gres_of(job)
@@ -287,7 +299,7 @@ def _needs(what: Classification) -> tuple[str, ...]:
     return (device, f"at least {what.memory_gib} GiB") if what.memory_gib else (device,)
 
 
-def _not_ours(job: Job, policy: Policy) -> Reason | None:
+def _not_ours(job: Job, facts: ClusterFacts) -> Reason | None:
     """Why a job that is in the gate all the same is none that we plan; None if it is.
 
     The hook lets such jobs pass; users put them there with `-p accel`, or by a later update.
@@ -296,7 +308,10 @@ def _not_ours(job: Job, policy: Policy) -> Reason | None:
         return HeterogeneousJob()
     if job.req_nodes:
         return NamesNodes(job.req_nodes)
-    return None if is_accelerator_job(job, policy) else NoAccelerator()
+    if not is_accelerator_job(job, facts.policy):
+        return NoAccelerator()
+    reboot = facts.needs_reboot(job.features)
+    return SlurmChooses((f"--constraint={job.features}",)) if reboot else None
 
 
 def _handover(

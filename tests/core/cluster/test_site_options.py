@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.reading import ClusterFacts
+from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Node, Slot
 from slurm_het.core.network import EXCLUSIVE_LEAF, EXCLUSIVE_USER, Layout, Part
 from slurm_het.core.planner.at_once import openings_of
@@ -123,3 +126,25 @@ def test_a_job_waits_for_a_node_that_another_user_has_alone() -> None:
     openings = openings_of(prepared, (), 0.0)
     assert openings is not None
     assert not {"nv1", "nv2"} & openings.room.nodes.keys()
+
+
+def test_a_node_in_no_block_makes_no_tree_of_the_network() -> None:
+    blocks = {name: (Part("b1", 4), Part("b", 8)) for name in ("nv1", "amd1")}
+    taken = replace(snapshot(), networks={"": blocks})
+    assert ClusterFacts.of(taken, take_inventory(taken, policy()), policy()).leaves == 0
+
+
+@pytest.mark.parametrize("features", ["mig", "a100&mig"])
+def test_a_job_for_a_feature_that_a_node_gets_by_a_reboot_is_slurms(features: str) -> None:
+    """NodeFeaturesPlugins: Slurm reboots a node into it, if a job asks for that."""
+    for could in (True, False):
+        job = replace(marked(7), features=features)
+        taken = snapshot(job)
+        may = frozenset({"mig"}) if could else frozenset[str]()
+        nodes = tuple(replace(n, could_have=may if n.name == "nv1" else n.could_have)
+                      for n in taken.nodes)  # fmt: skip
+        taken = replace(taken, nodes=nodes)
+        queue = fill_task_pools(taken, take_inventory(taken, policy()), policy())
+        assert bool(queue.handovers) == could
+        kinds = capacity_of(taken, policy()).kinds
+        assert any("mig" in kind.features for kind in kinds) == could
