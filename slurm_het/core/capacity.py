@@ -52,11 +52,15 @@ class PartitionBounds:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The kinds of nodes, the bounds by partition, Slurm's rules. One without kinds is unknown."""
+    """The kinds of nodes, the bounds by partition, Slurm's rules. One without kinds is unknown.
+
+    `lifts` are the flags of all QOSs: a job may be in one that is not told.
+    """
 
     kinds: tuple[NodeKind, ...] = ()
     partitions: dict[str, PartitionBounds] = field(default_factory=dict)
     rules: SubmitRules = PLAIN_RULES
+    lifts: frozenset[str] = frozenset()
 
 
 UNKNOWN = Capacity()

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 ANY_NUMBER = 1 << 30
+ALONE = ANY_NUMBER - 1
+"""What the part of a node holds that nothing is connected to: no job gets it and another one."""
 EXCLUSIVE_LEAF, EXCLUSIVE_USER = "--exclusive=topo", "--exclusive=user"
 """Options by which a job keeps all others off its leaves, those of other users off its nodes."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults
 from slurm_het.core.preemption import Modes
@@ -39,3 +41,20 @@ class Partition:
     grace_seconds: int = 0
     oversubscribe: int = 1  # FORCE:2: so many jobs may have one CPU at a time
     topology: str = ""  # the name of its own; '' is the cluster's
+
+
+LIFTED: Mapping[str, Mapping[str, Any]] = {
+    "PartitionTimeLimit": {"max_minutes": None},
+    "PartitionMaxNodes": {"max_nodes": None},
+    "PartitionMinNodes": {"min_nodes": 0},
+}
+"""By flag of a QOS: what of a partition does not hold for its jobs."""
+
+QosFlags = Mapping[str, frozenset[str]]
+"""By name of a QOS, its flags."""
+
+
+def lifted(partition: Partition, flags: Iterable[str]) -> Partition:
+    """The partition as it is for jobs of a QOS with these flags."""
+    changes = {name: value for flag in flags for name, value in LIFTED.get(flag, {}).items()}
+    return replace(partition, **changes) if changes else partition

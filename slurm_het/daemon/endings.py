@@ -41,7 +41,7 @@ class Endings:
 
     def see(self, snapshot: Snapshot) -> None:
         """Journal the ends that a snapshot shows, and begin to ask for those that it does not."""
-        self._journal(job for job in snapshot.jobs if job.id in self._ours)
+        self._journal(job for job in snapshot.jobs if job.finished and job.id in self._ours)
         here = {job.id for job in snapshot.jobs}
         ours = {job.id for job in snapshot.jobs if not job.finished and self._is_ours(job)}
         self._gone = (self._gone | (self._ours - here)) - ours

@@ -13,7 +13,7 @@ from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import moved_away
 from slurm_het.core.planner.proposal import Memory, Observed, Prepared
-from slurm_het.core.planner.updates import return_fields
+from slurm_het.core.planner.updates import return_fields, time_limit_text
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import MovedAway, PlacedBySlurm
 from slurm_het.daemon.outcomes import journal_outcomes
@@ -55,6 +55,8 @@ class Strays:
             "Partition": ",".join(handover.partitions),
             "AdminComment": f"slurm-het: {without_mark(why)}"[:MAX_COMMENT],
         }
+        for minutes in handover.time_limits:
+            fields["TimeLimit"] = time_limit_text(minutes)
         try:
             await self.slurm.update_job(key, fields)
         except SlurmBusyError as error:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 from slurm_het.core.model import FINISHED, Job, Snapshot
+from slurm_het.core.partition import QosFlags
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError
 from slurm_het.settings import SlurmSettings
@@ -21,7 +22,8 @@ from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
 from slurm_het.slurm.preemption import read_preemption
-from slurm_het.slurm.qos import QosReader
+from slurm_het.slurm.printed import Printed
+from slurm_het.slurm.qos import QosReader, flags_of
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.slurm.reservations import parse_reservations
 from slurm_het.slurm.spoken import update_line
@@ -97,9 +99,15 @@ class CliSlurm:
             backfill=backfill_of((await self._conf()).get("SchedulerParameters", "")),
             preemption=await read_preemption(await self._conf(), self._qos),
             future=future,
+            qos_flags=await self._qos_flags(),
             submit_rules=version.submit_rules((await self._conf()).get("EnforcePartLimits", "NO")),
         )
         return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf()))
+
+    async def _qos_flags(self) -> QosFlags:
+        if "slurmdbd" not in (await self._conf()).get("AccountingStorageType", ""):
+            return {}
+        return flags_of(await self._qos.read())
 
     async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
         """The jobs that ended and that Slurm still remembers: of these ids, or all.
@@ -244,12 +252,14 @@ class CliSlurm:
         async with self._slots:
             if if_heard and time.monotonic() < self._silent_until:
                 raise SlurmBusyError("not sent: slurmctld was silent a moment ago", "try again")
-            process = await self._start(path, *arguments, given=given)
-            feeding = asyncio.create_task(_feed(process, given.stdin))
-            try:
-                out, err = await self._communicate(process, path, limit)
-            finally:
-                feeding.cancel()
+            with Printed(limit) as printed:
+                process = await self._start(path, *arguments, given=given, printed=printed)
+                feeding = asyncio.create_task(_feed(process, given.stdin))
+                try:
+                    err = await self._end(process, path)
+                finally:
+                    feeding.cancel()
+                out = printed.read()
         if len(out) > limit:
             if not start:
                 raise TooMuchError(
@@ -262,35 +272,33 @@ class CliSlurm:
             raise SlurmError(f"{program} {called}: {reason or 'failed'}")
         return out
 
-    async def _start(self, path: str, *arguments: str, given: Given) -> asyncio.subprocess.Process:
+    async def _start(
+        self, path: str, *arguments: str, given: Given, printed: Printed
+    ) -> asyncio.subprocess.Process:
         env = environment(os.environ, self.settings) | dict(given.env)
         try:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 path, *arguments, env=env, stdin=PIPE if given.stdin else DEVNULL,
-                stdout=PIPE, stderr=PIPE, limit=CHUNK,
+                stdout=printed.file, stderr=PIPE, limit=CHUNK,
             )  # fmt: skip
         except OSError as error:
             raise CannotRunError(
                 f"cannot run {path}: {error.strerror}",
                 "install slurm-client, or set slurm.bin_dir in the configuration",
             ) from error
+        printed.limit(process.pid)
+        return process
 
-    async def _communicate(
-        self, process: asyncio.subprocess.Process, path: str, limit: int
-    ) -> tuple[bytes, bytes]:
-        """At most `limit` bytes and one of its output, and the end of its complaints, in time."""
+    async def _end(self, process: asyncio.subprocess.Process, path: str) -> bytes:
+        """Wait until it ends, in time; the end of its complaints."""
         seconds = self.settings.timeout_seconds
-        assert process.stdout  # noqa: S101 - asked for above
-        assert process.stderr  # noqa: S101 - same
+        assert process.stderr  # noqa: S101 - asked for above
         errors = asyncio.create_task(_end_of(process.stderr))
         try:
             async with asyncio.timeout(seconds):
-                out = await _start_of(process.stdout, limit + 1)
-                if len(out) > limit:
-                    return out, b""
                 await process.wait()
                 self.answered = time.monotonic()
-                return out, await errors
+                return await errors
         except TimeoutError as error:
             if not path.endswith("sacctmgr"):  # that slurmdbd does not answer is another matter
                 self._silent_until = time.monotonic() + RETRY_SECONDS
@@ -299,7 +307,7 @@ class CliSlurm:
             ) from error
         finally:
             if process.returncode is None:
-                await _kill(process, process.stdout)
+                await _kill(process)
             errors.cancel()
 
 
@@ -335,14 +343,7 @@ async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:
     process.stdin.close()
 
 
-async def _start_of(stream: asyncio.StreamReader, limit: int) -> bytes:
-    out = bytearray()
-    while len(out) < limit and (part := await stream.read(min(CHUNK, limit - len(out)))):
-        out += part
-    return bytes(out)
-
-
-async def _kill(process: asyncio.subprocess.Process, stdout: asyncio.StreamReader) -> None:
+async def _kill(process: asyncio.subprocess.Process) -> None:
     """End a program that was too slow, in bounded time.
 
     A wrapper in its place may have started another one, which lives on and keeps the pipe open.
@@ -351,7 +352,6 @@ async def _kill(process: asyncio.subprocess.Process, stdout: asyncio.StreamReade
         process.kill()
     try:
         async with asyncio.timeout(KILL_SECONDS):
-            await _end_of(stdout)  # a pipe that nobody reads would keep it from ending
             await process.wait()
     except TimeoutError:
         pass

@@ -59,3 +59,9 @@ def parse_qos(text: str) -> dict[str, QosFields]:
     lines = (line.split("|") for line in text.splitlines())
     return {line[0]: dict(zip(FIELDS, line, strict=True)) for line in lines
             if len(line) == len(FIELDS) and line[0]}  # fmt: skip
+
+
+def flags_of(known: Mapping[str, QosFields]) -> dict[str, frozenset[str]]:
+    """The flags of those QOSs that have any."""
+    flags = {name: frozenset(said["Flags"].split(",")) - {""} for name, said in known.items()}
+    return {name: mine for name, mine in flags.items() if mine}

@@ -40,7 +40,8 @@ def parse_nodes(text: str, *, forgets_devices: bool = False) -> tuple[NodeRecord
 
 
 def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
-    features = f.get("ActiveFeatures") or f.get("AvailableFeatures") or ""
+    available = _names(f.get("AvailableFeatures", ""))
+    features = _names(f.get("ActiveFeatures", "")) or available
     total = _int(f.get("CPUEfctv")) or _int(f.get("CPUTot")) or 1
     unheard = forgets_devices and f.get("SlurmdStartTime") == "None"
     return NodeRecord(
@@ -53,7 +54,8 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
         memory_mib=max(0, _int(f.get("RealMemory")) - _int(f.get("MemSpecLimit"))),
         memory_alloc_mib=_int(f.get("AllocMem")),
         threads_per_core=_int(f.get("ThreadsPerCore")) or 1,
-        features=_names(features),
+        features=features,
+        could_have=available - features,
         partitions=tuple(p for p in f.get("Partitions", "").split(",") if p),
         reason=f.get("Reason", ""),
         weight=_int(f.get("Weight")) or 1,

@@ -30,6 +30,7 @@ class Pipes:
     def __init__(self, incoming: int, outgoing: int) -> None:
         self.incoming = incoming
         self.outgoing = outgoing
+        self._begun = bytearray()  # of the next frame: it may have been late
         os.set_blocking(incoming, False)
         os.set_blocking(outgoing, False)
 
@@ -48,24 +49,26 @@ class Pipes:
                 raise FrameError(f"the other side is gone: {error.strerror}") from error
 
     def receive(self, deadline: float = math.inf) -> bytes:
-        """Read one frame."""
-        (length,) = LENGTH.unpack(self._read(LENGTH.size, deadline))
+        """Read one frame. Of one that is late the rest is read by the next call."""
+        self._read(LENGTH.size, deadline)
+        (length,) = LENGTH.unpack_from(self._begun)
         if length > MAX_FRAME:
             raise FrameError(f"a frame of {length} bytes is too long")
-        return self._read(length, deadline)
+        self._read(LENGTH.size + length, deadline)
+        frame, self._begun = self._begun, bytearray()
+        return bytes(frame[LENGTH.size :])
 
-    def _read(self, size: int, deadline: float) -> bytes:
-        received = bytearray()
-        while len(received) < size:
+    def _read(self, size: int, deadline: float) -> None:
+        """Have so many bytes of the frame."""
+        while len(self._begun) < size:
             _wait(self.incoming, select.POLLIN, deadline)
             try:
-                some = os.read(self.incoming, size - len(received))
+                some = os.read(self.incoming, size - len(self._begun))
             except BlockingIOError:
                 continue
             if not some:
                 raise FrameError("the other side is gone")
-            received += some
-        return bytes(received)
+            self._begun += some
 
 
 def _wait(fd: int, event: int, deadline: float) -> None:

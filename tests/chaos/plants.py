@@ -62,7 +62,7 @@ def _with_fields(more: Callable[[Placement, Job], Mapping[str, str]]) -> None:
 
 def breaks_limits() -> None:
     """It plans without limits, and gives the jobs another QOS that has none."""
-    vars(proposal)["within_limits"] = lambda _s, tasks, *_: Within(tasks, {}, {})
+    vars(proposal)["within_limits"] = lambda _s, tasks, *_: Within(tasks, {}, {}, {})
     _with_fields(lambda _p, job: {"QOS": "calm"} if job.qos == "normal" else {})
 
 

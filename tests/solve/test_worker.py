@@ -22,7 +22,7 @@ from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.solve import Deadline, Solver
 from slurm_het.solve.detailed.model import variables
-from slurm_het.solve.pipes import Pipes
+from slurm_het.solve.pipes import LateError, Pipes
 from slurm_het.solve.search import DEFAULT_GAP
 from slurm_het.solve.solve import DETAILED_MOST
 from slurm_het.solve.worker import Reply, SolveRequest, WorkerSolver
@@ -359,3 +359,16 @@ def test_without_highs_cbc_plans(
     assert solution.status == "optimal"
     assert of_many.status in ("optimal", "incumbent")
     assert "CBC is used" in capfd.readouterr().err
+
+
+def test_a_frame_that_is_late_is_read_to_its_end_by_the_next_call() -> None:
+    ours, theirs = os.pipe()
+    pipes = Pipes(ours, os.open(os.devnull, os.O_WRONLY))
+    for part in (b"\0\0\0\5he", b"ll"):
+        os.write(theirs, part)
+        with pytest.raises(LateError):
+            pipes.receive(time.monotonic() + 0.01)
+    os.write(theirs, b"o\0\0\0\1x")
+    assert (pipes.receive(), pipes.receive()) == (b"hello", b"x")
+    for end in (ours, theirs, pipes.outgoing):
+        os.close(end)

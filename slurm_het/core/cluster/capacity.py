@@ -21,7 +21,7 @@ def capacity_of(snapshot: Snapshot, policy: Policy) -> Capacity:
             cpus[name] += record.configured[0] or record.cpus
         like = (
             record.gres, record.partitions, record.features, record.configured,
-            record.cpus, record.memory_mib, record.threads_per_core,
+            record.cpus, record.memory_mib, record.threads_per_core, record.could_have,
         )  # fmt: skip
         alike.setdefault(like, []).append(record)
     partitions = {
@@ -31,7 +31,8 @@ def capacity_of(snapshot: Snapshot, policy: Policy) -> Capacity:
         for p in snapshot.partitions
     }
     kinds = (_kind(records, policy) for records in alike.values())
-    return Capacity(tuple(k for k in kinds if k.devices), partitions, snapshot.submit_rules)
+    able, rules = tuple(k for k in kinds if k.devices), snapshot.submit_rules
+    return Capacity(able, partitions, rules, frozenset().union(*snapshot.qos_flags.values()))
 
 
 def _kind(records: Sequence[NodeRecord], policy: Policy) -> NodeKind:
@@ -41,7 +42,7 @@ def _kind(records: Sequence[NodeRecord], policy: Policy) -> NodeKind:
     return NodeKind(
         names=tuple(record.name for record in records),
         partitions=first.partitions,
-        features=first.features,
+        features=first.features | first.could_have,
         devices=_devices(first, policy),
         cpus=cpus or first.cpus,
         memory_mib=memory_mib or first.memory_mib,

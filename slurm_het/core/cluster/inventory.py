@@ -19,7 +19,7 @@ from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.network import (
-    ANY_NUMBER,
+    ALONE,
     EXCLUSIVE_LEAF,
     NO_NETWORK,
     Network,
@@ -191,7 +191,7 @@ def _networks(snapshot: Snapshot, policy: Policy) -> Callable[[NodeRecord], Netw
 
 def _parts(name: str, network: Network) -> Parts:
     """A node that nothing is connected to is a part of its own."""
-    return network.get(name, (Part(name, ANY_NUMBER),)) if network else ()
+    return network.get(name, (Part(name, ALONE),)) if network else ()
 
 
 def _reserved_now(snapshot: Snapshot) -> dict[str, str]:

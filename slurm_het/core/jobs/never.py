@@ -8,12 +8,13 @@ Here is only what is certain, of nodes in any state; whatever is not certain is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from slurm_het.core.capacity import Capacity, NodeKind, PartitionBounds
 from slurm_het.core.jobs.request import GresRequests, JobRequest, number_of
+from slurm_het.core.partition import LIFTED
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons.base import few
 from slurm_het.core.reasons.never import (
@@ -92,8 +93,7 @@ def size_of_message(sent: Mapping[str, str], request: JobRequest, policy: Policy
         memory_mib=told("pn_min_memory"),
         memory_per_cpu_mib=told("min_mem_per_cpu"),
         memory_per_device_mib=_per_device(sent.get("mem_per_tres", "")),
-        # A QOS may lift a partition's MaxTime (PartitionTimeLimit); with --time-min that must fit.
-        minutes=0 if sent.get("qos") else told("time_min") or told("time_limit"),
+        minutes=told("time_min") or told("time_limit"),
         threads=told("threads_per_core"),
         excluded=_names(sent.get("exc_nodes", "")),
         named=_names(sent.get("req_nodes", "")),
@@ -113,7 +113,8 @@ def never(
     named = request.partitions or (policy.intake_partition, *(p.partition for p in policy.pools))
     if any(name not in capacity.partitions for name in named):
         return None
-    limits = {name: _beyond(size, name, capacity.partitions[name]) for name in named}
+    lifts = capacity.lifts.union(LIFTED if sent.get("qos") else ())
+    limits = {name: _beyond(size, name, capacity.partitions[name], lifts) for name in named}
     broken = [limit for limit in limits.values() if limit]
     if broken and capacity.rules.enforces not in ("ANY", "ALL"):
         return None  # the limit lets it wait then, whatever the nodes have
@@ -142,11 +143,18 @@ def holder(
     return holds
 
 
-def _beyond(size: JobSize, name: str, bounds: PartitionBounds) -> PartitionNever | None:
-    """What of a partition's size and limits the job is beyond; Slurm looks at these first."""
-    nodes = bounds.nodes if bounds.max_nodes is None else min(bounds.nodes, bounds.max_nodes)
+def _beyond(
+    size: JobSize, name: str, bounds: PartitionBounds, lifts: Set[str]
+) -> PartitionNever | None:
+    """What of a partition's size and limits the job is beyond; Slurm looks at these first.
+
+    `lifts` are the flags that its QOS may have.
+    """
+    minutes = None if "PartitionTimeLimit" in lifts else bounds.max_minutes
+    most = None if "PartitionMaxNodes" in lifts else bounds.max_nodes
+    nodes = bounds.nodes if most is None else min(bounds.nodes, most)
     limits = (
-        (size.minutes, bounds.max_minutes, "min", TIME_LIMIT),
+        (size.minutes, minutes, "min", TIME_LIMIT),
         (size.nodes, nodes, "nodes", NODE_COUNT),
         (size.cpus, bounds.cpus, "CPUs", TOO_MANY_CPUS),
         (size.memory_mib, bounds.max_memory_mib, "MiB on a node", MEMORY),

@@ -17,6 +17,7 @@ from slurm_het.core.jobs.request import (
     CPUS_PER_TRES,
     TIME_LIMIT,
     TIME_MIN,
+    UNTOLD,
     number_of,
 )
 from slurm_het.core.memory_defaults import MemoryDefaults, TimeLimits
@@ -52,17 +53,21 @@ def as_in_the_pools(
 ) -> InPools:
     """The job with the pools' defaults for what the hook has marked as left open by its user."""
     mark = decode_comment(job.admin_comment)
-    if mark is None:
-        return InPools(job, pools)
-    job, pools = _with_memory(job, mark, pools, partitions)
+    if mark:
+        job, pools = _with_memory(job, mark, pools, partitions)
     known = [p for pool in pools if (p := partitions.get(pool.partition))]
-    if not {CPUS_PER_TASK, CPUS_PER_TRES} & mark.original.keys():
+    if mark and not {CPUS_PER_TASK, CPUS_PER_TRES} & mark.original.keys():
         most = max((p.cpus_per_gpu for p in known), default=0)
         job = replace(job, cpus_per_gpu=most or job.cpus_per_gpu)
-    if least := _time_min(job, mark):
+    if mark and (least := _time_min(job, mark)):
         limits = tuple((p.name, _within(job.time_limit_minutes, p)) for p in known)
         return InPools(replace(job, time_limit_minutes=least), pools, limits, shortens=True)
-    if not known or not _time_is_open(job, mark, (partitions.get(intake), *partitions.values())):
+    said = mark.original.get(TIME_LIMIT) if mark else UNTOLD
+    if said == UNTOLD:
+        is_open = _may_be_open(job, known, partitions.get(intake))
+    else:
+        is_open = said == "" and _is_as_slurm_gave(job, partitions.values())
+    if not known or not is_open:
         return InPools(job, pools)
     limits = tuple((p.name, time_limit_in(p)) for p in known)
     shortest = min((m for _, m in limits if m is not None), default=None)
@@ -88,12 +93,18 @@ def _within(minutes: int | None, partition: Partition) -> int | None:
     return min(found, default=None)
 
 
-def _time_is_open(job: Job, mark: Mark, partitions: Iterable[Partition | None]) -> bool:
-    """Whether its user gave no time: neither at submit nor by an update since."""
-    if mark.original.get(TIME_LIMIT) != "":
-        return False
+def _is_as_slurm_gave(job: Job, partitions: Iterable[Partition]) -> bool:
+    """Whether its time limit is one that a partition gives: nobody has set it by an update."""
     given = job.time_limit_minutes
-    return given is None or any(p and time_limit_in(p) == given for p in partitions)
+    return given is None or any(time_limit_in(p) == given for p in partitions)
+
+
+def _may_be_open(job: Job, pools: Iterable[Partition], intake: Partition | None) -> bool:
+    """Whether the time limit of a job that came past the hook may be the intake's own, and suits
+    none of its pools: it would wait for ever. Else it stays, for its user may have given it."""
+    given = job.time_limit_minutes
+    by_intake = intake is not None and time_limit_in(intake) == given
+    return by_intake and not any(_within(given, pool) == given for pool in pools)
 
 
 def _with_memory(

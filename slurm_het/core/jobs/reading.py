@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from slurm_het.core.model import (
     Task,
 )
 from slurm_het.core.network import in_a_tree
+from slurm_het.core.partition import LIFTED, QosFlags, lifted
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import (
     ForReservation,
@@ -49,10 +50,14 @@ from slurm_het.errors import HetError
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A gated job that is eligible but not ours to plan: plain Slurm places it in `partitions`."""
+    """A gated job that is eligible but not ours to plan: plain Slurm places it in `partitions`.
+
+    `time_limits` has the one (minutes; None: none) that it is to be given, where its user left it
+    open."""
 
     partitions: tuple[str, ...]
     why: Reason
+    time_limits: tuple[int | None, ...] = ()
 
 
 class _NodeShape(NamedTuple):
@@ -76,12 +81,36 @@ class ClusterFacts:
     partitions: dict[str, Partition]
     now: float
     rewrites_gres: bool
+    qos_flags: QosFlags = field(default_factory=dict)
+    could_have: frozenset[frozenset[str]] = frozenset()
 
     @classmethod
     def of(cls, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> ClusterFacts:
         """The facts of a snapshot."""
         partitions = {p.name: p for p in snapshot.partitions}
-        return cls(inventory, policy, partitions, snapshot.time, snapshot.rewrites_gres)
+        rewrites, flags = snapshot.rewrites_gres, snapshot.qos_flags
+        rebooted = frozenset(n.features | n.could_have for n in snapshot.nodes if n.could_have)
+        return cls(inventory, policy, partitions, snapshot.time, rewrites, flags, rebooted)
+
+    def needs_reboot(self, features: str) -> bool:
+        """Whether no node meets a constraint now, and one would once Slurm has rebooted it."""
+        if not features or not self.could_have:
+            return False
+        wanted = parse_features(features)
+        return not any(map(wanted.allows, self.inventory.kinds)) and any(
+            map(wanted.allows, self.could_have)
+        )
+
+    def partitions_for(self, job: Job) -> dict[str, Partition]:
+        """The partitions as they are for jobs of its QOS."""
+        flags = self.qos_flags.get(job.qos, frozenset()).intersection(LIFTED)
+        if flags not in self._lifted:
+            self._lifted[flags] = {n: lifted(p, flags) for n, p in self.partitions.items()}
+        return self._lifted[flags]
+
+    @cached_property
+    def _lifted(self) -> dict[frozenset[str], dict[str, Partition]]:
+        return {frozenset(): self.partitions}
 
     @cached_property
     def types(self) -> dict[str, TypeThere]:
@@ -169,7 +198,8 @@ class ClusterFacts:
             return None
         return (
             self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
-            self.inside, self.magnets, self.leaves,
+            self.inside, self.magnets, self.leaves, self.qos_flags, self.could_have,
+            self.could_have and frozenset(self.inventory.kinds),
         )  # fmt: skip
 
 
@@ -224,7 +254,7 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     """
     if waits := slurm_waits(job, facts.now):
         return waits
-    if foreign := _not_ours(job, facts.policy):
+    if foreign := _not_ours(job, facts):
         return _handover(job, foreign, facts)
     types = fitting_types(what, facts.types, facts.policy)
     written = gres_of(job)
@@ -248,7 +278,7 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     slots = len(demand.slots)
     if options := slurm_chooses(job, written, slots, facts.leaves):
         return _handover(job, SlurmChooses(options), facts, pools)
-    usable = usable_pools(job, demand, pools, facts.partitions)
+    usable = usable_pools(job, demand, pools, facts.partitions_for(job))
     if not usable.partitions:
         return NoUsablePool(usable.refuses)
     rewritten = asked is not written and not demand.takes_share
@@ -269,7 +299,7 @@ def _needs(what: Classification) -> tuple[str, ...]:
     return (device, f"at least {what.memory_gib} GiB") if what.memory_gib else (device,)
 
 
-def _not_ours(job: Job, policy: Policy) -> Reason | None:
+def _not_ours(job: Job, facts: ClusterFacts) -> Reason | None:
     """Why a job that is in the gate all the same is none that we plan; None if it is.
 
     The hook lets such jobs pass; users put them there with `-p accel`, or by a later update.
@@ -278,7 +308,10 @@ def _not_ours(job: Job, policy: Policy) -> Reason | None:
         return HeterogeneousJob()
     if job.req_nodes:
         return NamesNodes(job.req_nodes)
-    return None if is_accelerator_job(job, policy) else NoAccelerator()
+    if not is_accelerator_job(job, facts.policy):
+        return NoAccelerator()
+    reboot = facts.needs_reboot(job.features)
+    return SlurmChooses((f"--constraint={job.features}",)) if reboot else None
 
 
 def _handover(
@@ -290,10 +323,16 @@ def _handover(
     """
     if waits := slurm_waits(job, facts.now):
         return waits
-    usable = usable_pools(job, None, pools or facts.policy.pools, facts.partitions)
+    pools, partitions = pools or facts.policy.pools, facts.partitions_for(job)
+    there = as_in_the_pools(job, pools, facts.partitions, facts.policy.intake_partition)
+    usable = usable_pools(there.job, None, pools, partitions)
     if not usable.partitions:
         return PlacedByNobody(why, usable.refuses)
-    return Handover(usable.partitions, why)
+    if there.shortens or not there.time_limits:
+        return Handover(usable.partitions, why)
+    minutes = there.minutes(usable.partitions)  # the most: none is to end it sooner than its own
+    given = usable_pools(replace(job, time_limit_minutes=minutes), None, pools, partitions)
+    return Handover(given.partitions, why, (minutes,))
 
 
 def _before_release(

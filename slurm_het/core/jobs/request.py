@@ -23,6 +23,8 @@ ALL_MEMORY = "pn_min_memory"
 job whose user left the memory open."""
 TIME_LIMIT = "time_limit"
 """Slurm's name of the field; it stands in JobRequest.original, empty, where the user gave none."""
+UNTOLD = "?"
+"""Stands there where nobody knows: a record of Slurm's has the limit that the intake gave."""
 CPUS_PER_TASK, CPUS_PER_TRES, TIME_MIN = "cpus_per_task", "cpus_per_tres", "time_min"
 """Slurm's names of what stands there where the user gave it: no record of the job tells that."""
 NODES = "nodes"
@@ -172,7 +174,8 @@ def from_record(job: Job, script: str = "") -> JobRequest:
         nodes=job.nodes_min,
         script=read_script(script),
         original={f: text for f, text in written.items() if text}
-        | ({ALL_MEMORY: "0"} if job.memory_per_node_mib == 0 else {}),
+        | ({ALL_MEMORY: "0"} if job.memory_per_node_mib == 0 else {})
+        | {TIME_LIMIT: UNTOLD},
         reservation=job.reservation,
         nodes_max=job.nodes_max,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.reading import ClusterFacts, Handover, Readings
@@ -61,7 +62,8 @@ def fill_task_pools(
     tasks: list[Task] = []
     unlisted = 0
     gated = [job for job in snapshot.jobs if is_gated(job, policy)]
-    gated.sort(key=lambda job: (-job.priority, job.id, job.array_task_id or 0))
+    gated.sort(key=attrgetter("id"))
+    gated.sort(key=attrgetter("priority"), reverse=True)  # of equal ones the first stays first
     read = (readings or Readings()).of(gated, facts)
     for job, (what, outcome) in zip(gated, read, strict=True):
         if what:

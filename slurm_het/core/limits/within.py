@@ -11,7 +11,7 @@ will be in one of them only: the next cycle knows where it went.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -49,11 +49,16 @@ Options = dict[Option, tuple[Claim, ...]]
 
 
 class Within(NamedTuple):
-    """The `tasks` that may be planned; by key, why the others wait, and what these claim."""
+    """The `tasks` that may be planned; by key, why the others wait, and what these claim.
+
+    `behind`, by key, are those of the tasks that come after enough others for what a limit leaves,
+    if these can start.
+    """
 
     tasks: tuple[Task, ...]
     held: dict[str, Reason]
     claims: dict[str, tuple[Claim, ...]]
+    behind: dict[str, Reason]
 
     def claiming(self, tasks: Iterable[Task]) -> tuple[Task, ...]:
         """The tasks with what they claim of the limits."""
@@ -61,6 +66,28 @@ class Within(NamedTuple):
             replace(task, claims=claims) if (claims := self.claims.get(task.key)) else task
             for task in tasks
         )
+
+    def in_turn(
+        self,
+        tasks: Iterable[Task],
+        keep_off: Callable[[Task], Task],
+        could_start: Callable[[Task], bool],
+    ) -> Iterator[Task]:
+        """The tasks, each kept off the nodes that others want first, but not many more of those
+        that can start all the same than a limit has room for."""
+        spoken: Counter[Budget] = Counter()
+        for task in tasks:
+            claims = self.claims.get(task.key, ())
+            if task.key in self.behind and _behind(claims, task.priority, spoken):
+                continue
+            task = keep_off(task)
+            if claims and could_start(task):
+                spoken.update(dict(claims))
+            yield task
+
+    def held_beside(self, others: Container[str]) -> dict[str, Reason]:
+        """Whom a limit holds back, but for those others."""
+        return {key: why for key, why in self.behind.items() if key not in others} | self.held
 
 
 def within_limits(
@@ -70,13 +97,13 @@ def within_limits(
     room: Inventory,
     could_start: Callable[[Task], bool],
 ) -> Within:
-    """The tasks (in Slurm's priority order) that no limit holds back, each if it were alone, but
-    not many more of those that could start than a limit has room for: they would take the places of
-    others in the plan.
+    """The tasks (in Slurm's priority order) that no limit holds back, each if it were alone. Of
+    those that come after enough others for a limit, only the ones that could start: they may, if
+    nodes that are kept hold the others back (`Within.in_turn`).
 
     What `pins` are released and not running yet takes counts as used.
     """
-    within = Within(tasks, {}, {})
+    within = Within(tasks, {}, {}, {})
     if not snapshot.limits:
         return within
     ledger = _Ledger(snapshot, pins, room)
@@ -90,14 +117,17 @@ def within_limits(
         if len(options) > 1:
             options = _not_spoken_for(options, task.priority, spoken)
         claims = _claimed(options)
-        if behind := _behind(claims, task.priority, spoken):
+        behind, startable = _behind(claims, task.priority, spoken), claims and could_start(task)
+        if behind and not startable:
             within.held[task.key] = behind
             continue
         if ANYWHERE not in options:
             task = _narrowed(task, options, ledger)
         allowed.append(task)
         within.claims[task.key] = claims
-        if claims and could_start(task):
+        if behind:
+            within.behind[task.key] = behind
+        elif startable:
             spoken.update(dict(claims))
     return within._replace(tasks=tuple(allowed))
 

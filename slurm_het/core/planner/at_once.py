@@ -22,6 +22,7 @@ from slurm_het.core.model import Node, Partition, Placement, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.policy import Policy
+from slurm_het.core.reservations.owned import owners_of
 
 ALIKE = 8
 """So many free nodes of one state are offered; more will not be asked for between two cycles."""
@@ -66,6 +67,7 @@ def openings_of(prepared: Prepared, pins: Iterable[Pin], since: float) -> Openin
     )
     kept = {name for made in prepared.ahead.reservations for name in made.placement.nodes}
     kept |= {n for pin in pins if pin.start or pin.preempts for n in pin.placement.nodes}
+    kept |= owners_of(prepared.snapshot).keys()
     kept |= {name for record in prepared.snapshot.reservations for name in record.nodes}
     room = room_beside(prepared.inventory, pins)
     nodes = _some({p.name for p in open_to_all}, kept, room)

@@ -169,14 +169,19 @@ class Pins:
                     del self.pins[key]
                 if settled[0] in {Event.STARTED, Event.ELSEWHERE, Event.GONE}:
                     self.returned.pop(key, None)
-        known = {j.key for j in snapshot.jobs if j.state == "PENDING"}
-        arrays = {
-            str(j.array_job_id) for j in snapshot.jobs if j.state == "PENDING" and j.array_tasks
-        }
+        self._forget_the_gone(snapshot)
+        return outcomes
+
+    def _forget_the_gone(self, snapshot: Snapshot) -> None:
+        """Forget what came back to the gate and waits no more."""
+        if not self.returned:
+            return
+        waiting = [job for job in snapshot.jobs if job.state == "PENDING"]
+        known = {job.key for job in waiting}
+        arrays = {str(job.array_job_id) for job in waiting if job.array_tasks}
         for key in list(self.returned):
             if key not in known and key.split("_")[0] not in arrays:
                 del self.returned[key]
-        return outcomes
 
     def _preempted(self, jobs: Mapping[str, Job]) -> list[Outcome]:
         """Who has made room for a pinned task since the last look; each is told of once."""
@@ -200,8 +205,8 @@ class Pins:
         return [
             pin
             for job in snapshot.jobs
-            if job.key not in self.pins
-            and (_is_pinned(job, policy, last_plan) or stands_in_line(job, policy))
+            if (_is_pinned(job, policy, last_plan) or stands_in_line(job, policy))
+            and job.key not in self.pins
             and not moved_away(job, inventory)
             and (pin := _pin_of(job, snapshot, inventory, policy, last_plan(job)))
         ]
@@ -256,8 +261,10 @@ def moved_away(job: Job, inventory: Inventory) -> bool:
 
 def _is_pinned(job: Job, policy: Policy, last_plan: LastPlan = no_journal) -> bool:
     """Whether a job waits where a release has sent it."""
+    if job.state != "PENDING" or not job.req_nodes:  # nearly all that wait: no more is asked
+        return False
     in_pool = any(job.partition == pool.partition for pool in policy.pools)
-    return job.state == "PENDING" and in_pool and _is_ours(job, last_plan)
+    return in_pool and _is_ours(job, last_plan)
 
 
 def _is_ours(job: Job, last_plan: LastPlan) -> bool:

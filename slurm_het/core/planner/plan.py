@@ -141,10 +141,12 @@ def in_turn(tasks: Iterable[Task], inventory: Inventory) -> Iterator[Task]:
         if state.node.usable:
             devices = sum(1 for device in state.node.devices if device.free_gib)
             free.update(dict.fromkeys(state.node.partitions, devices * state.count))
+    most: dict[tuple[tuple[str, ...], int], int] = {}
     taken = Counter[tuple[str, ...]]()
     for task in tasks:
-        by_device = SHARES if task.takes_share else 1
-        most = max(LEAST, ENOUGH * by_device * sum(free[pool] for pool in task.pools))
-        if taken[task.pools] < most:
+        like = task.pools, SHARES if task.takes_share else 1
+        if like not in most:
+            most[like] = max(LEAST, ENOUGH * like[1] * sum(free[pool] for pool in task.pools))
+        if taken[task.pools] < most[like]:
             taken[task.pools] += could_start(task, inventory)
             yield task

@@ -20,7 +20,6 @@ from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.mark import MARK
-from slurm_het.core.jobs.owned import off_others_nodes
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.limits.within import Within, within_limits
@@ -195,7 +194,6 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     released = at_hand(pins, inventory, Closings.of(snapshot, inventory))
     room = room_beside(inventory, released)
     due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
-    due = off_others_nodes(due, snapshot.jobs)
     due = memory.leaf_waits.over(due, pins, ticks, room)
     tasks = tuple(task for task in due if task.job_id not in strays)
     within = _within_limits(snapshot, tasks, room, memory, ticks)
@@ -205,16 +203,19 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     planned = line.tasks if line.pools else way.tasks
     ahead = look_ahead(snapshot, way.room, planned, released, policy, limits)
     shield = Shield(ahead.axis, ahead.reservations, planned, limits)
-    shielded = in_turn(map(shield.keep_off, ahead.tasks), way.room)
-    window = within.claiming(select(way.room, shielded, limits.window_tasks))
+    shielded = within.in_turn(
+        ahead.tasks, shield.keep_off, partial(could_start, inventory=way.room)
+    )
+    chosen = select(way.room, in_turn(shielded, way.room), limits.window_tasks)
+    window = within.claiming(chosen)
+    held = within.held_beside(shield.kept.keys() | ahead.kept.keys() | {t.key for t in chosen})
     ahead = replace(
         ahead, kept={**line.waits, **shield.kept, **ahead.kept}, move={**ahead.move, **line.move}
     )
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(
-        snapshot, inventory, policy, pins, way.room, queue, strays, within.held, way, ahead, window,
-        line,
+        snapshot, inventory, policy, pins, way.room, queue, strays, held, way, ahead, window, line,
     )  # fmt: skip
 
 
@@ -222,7 +223,11 @@ def _within_limits(
     snapshot: Snapshot, tasks: tuple[Task, ...], room: Inventory, memory: Memory, ticks: float
 ) -> Within:
     """The tasks that no limit holds back, neither a known one nor one that Slurm has told of."""
-    pins, startable = tuple(memory.pins.pins.values()), partial(could_start, inventory=room)
+    pins, closings = tuple(memory.pins.pins.values()), Closings.of(snapshot, room)
+
+    def startable(task: Task) -> bool:
+        return could_start(closings.keep_off((task,), room)[0], room)
+
     within = within_limits(snapshot, tasks, pins, room, startable)
     tasks, held = memory.lessons.heed(within.tasks, snapshot.jobs, pins, ticks, startable)
     return within._replace(tasks=tasks, held=held | within.held)

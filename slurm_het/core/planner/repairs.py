@@ -38,8 +38,10 @@ def may_ask_for_plan(job: Job, policy: Policy) -> bool:
     """Whether the last plan of such a job may be asked for, here or to find pins again."""
     if job.state == "COMPLETING":
         return not job.gres_detail
+    if not job.req_nodes:
+        return False
     in_pool = any(job.partition == pool.partition for pool in policy.pools)
-    return bool(job.req_nodes) and (is_gated(job, policy) or (in_pool and job.state == "PENDING"))
+    return is_gated(job, policy) or (in_pool and job.state == "PENDING")
 
 
 def with_details(

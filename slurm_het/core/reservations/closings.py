@@ -1,4 +1,5 @@
 """Slurm's own reservations: which nodes they close to a task, at what times, and whom they draw in.
+So do nodes that another user has alone, until his jobs end.
 
 Slurm starts no job on a node where its time limit reaches into somebody else's reservation. Without
 --reservation nobody gets in, but for the users of a MAGNETIC one. A job of a reservation gets its
@@ -8,6 +9,7 @@ nodes alone, while it lasts; of a FLEX one earlier and elsewhere too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,19 +20,14 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, Partition, Snapshot, Task
 from slurm_het.core.reasons import Closed, LeftOut, OpensLater, Reason
+from slurm_het.core.reservations.occurrences import is_open, occurrence
+from slurm_het.core.reservations.owned import Owners, owners_of
 from slurm_het.core.slurm_reservation import ReservationRecord
 
 STARTS_WITHIN = 5.0
 """Slurm starts a released task so many seconds later at most: it must end in time all the same."""
 FORWARD = 10
 """So many reservations are waited for, one after the other; Slurm looks no further either."""
-HOUR = 3600.0
-PERIODS = {
-    "HOURLY": HOUR, "DAILY": 24 * HOUR, "WEEKDAY": 24 * HOUR, "WEEKEND": 24 * HOUR,
-    "WEEKLY": 7 * 24 * HOUR,
-}  # fmt: skip
-"""After how many seconds a reservation comes again. Of those of weekdays and of weekends it is only
-assumed, and keeps nobody from what is free now."""
 
 
 def can_plan_inside(record: ReservationRecord) -> bool:
@@ -103,7 +100,8 @@ _Records = tuple[ReservationRecord, ...]
 class Closings:
     """The reservations of a snapshot. Times are epoch seconds.
 
-    `names` are all accelerator nodes, `whole` those that jobs get as a whole.
+    `names` are all accelerator nodes, `whole` those that jobs get as a whole; `owners` have theirs
+    to themselves.
     """
 
     now: float
@@ -111,6 +109,7 @@ class Closings:
     names: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
     partitions: Mapping[str, Partition] = field(default_factory=dict)
+    owners: Owners = field(default_factory=dict)
     _known: dict[tuple[_Kind, float], tuple[frozenset[str], _Records]] = field(default_factory=dict)
     _sets: dict[tuple[object, ...], frozenset[str]] = field(default_factory=dict)
 
@@ -124,6 +123,7 @@ class Closings:
             frozenset(node.name for node in nodes),
             frozenset(node.name for node in nodes if node.exclusive_only),
             {partition.name: partition for partition in snapshot.partitions},
+            owners_of(snapshot),
         )
 
     def keep_off(self, tasks: tuple[Task, ...], room: Inventory) -> tuple[Task, ...]:
@@ -131,7 +131,7 @@ class Closings:
 
         One that a reservation draws in is kept inside while there is room for it.
         """
-        if not self.records and not any(task.reservation for task in tasks):
+        if not (self.records or self.owners or any(task.reservation for task in tasks)):
             return tasks
         left: dict[str, int] = {}
         return tuple(self._keep_off(task, room, left) for task in tasks)
@@ -139,13 +139,23 @@ class Closings:
     def _keep_off(self, task: Task, room: Inventory, left: dict[str, int]) -> Task:
         """`left` are the empty devices of reservations that nobody before it was drawn in to."""
         for record in self._drawn_to(task):
-            inside = task.off(self._closed_now(task, record.name, within=True))
+            closed = self._closed_now(task, record.name, within=True)
+            inside = task.off(closed | self._others(task.user))
             free = left.setdefault(record.name, _free_devices(record, room))
             wanted = 0 if task.takes_share else sum(slot.devices for slot in task.slots)
             if wanted <= free and could_start(inside, room):
                 left[record.name] -= wanted
                 return inside
-        return task.off(self._closed_now(task, task.reservation))
+        closed = self._closed_now(task, task.reservation)
+        return task.off(closed | self._others(task.user) if self.owners else closed)
+
+    def _others(self, user: str) -> frozenset[str]:
+        """The nodes that other users have alone now."""
+        key = "owners", user
+        if key not in self._sets:
+            theirs = (name for name, owner in self.owners.items() if owner.user != user)
+            self._sets[key] = frozenset(theirs)
+        return self._sets[key]
 
     def _drawn_to(self, task: Task) -> Iterator[ReservationRecord]:
         """The reservations that draw it in now: its own if that is FLEX, and the MAGNETIC ones that
@@ -187,7 +197,7 @@ class Closings:
 
     def _work_out(self, kind: _Kind, start: float) -> tuple[frozenset[str], _Records]:
         own = self._named(kind.inside)
-        if kind.inside and (own is None or not _open(own, start)):
+        if kind.inside and (own is None or not is_open(own, start)):
             return self.names, ()
         reached = self._reached(kind, start, self.records)
         # Of a thousand time limits most reach into the same ones: one set for all of these.
@@ -243,20 +253,26 @@ class Closings:
         """The first time, of those to come, that the reservation ends after `at`: from, to."""
         if "TIME_FLOAT" in record.flags:  # always as far ahead
             return record.start + at - self.now, record.end + at - self.now
-        return _occurrence(record, at)
+        return occurrence(record, at)
 
     # --- ahead ---------------------------------------------------------------------------------
 
     def opens(self, task: Task, nodes: Sequence[str], start: float) -> float | None:
         """When the task can start on all these nodes, from `start` on; None if that is never, or
         far ahead."""
+        owners = (self.owners[name] for name in nodes if name in self.owners)
+        until = max((o.until for o in owners if o.user != task.user), default=start)
+        return None if until == math.inf else self._opens(task, nodes, max(start, until))
+
+    def _opens(self, task: Task, nodes: Sequence[str], start: float) -> float | None:
+        """The same as far as reservations go."""
         if not self.records:
             return None if task.reservation else start
         kind, there = self._kind(task, task.reservation), self._bearing_on(nodes)
         own = self._named(kind.inside)
         for _ in range(FORWARD):
-            if kind.inside and (own is None or not _open(own, start)):
-                begin = _occurrence(own, start)[0] if own else None
+            if kind.inside and (own is None or not is_open(own, start)):
+                begin = occurrence(own, start)[0] if own else None
                 later = begin if begin is not None and begin > start else None
             else:
                 reached = self._reached(kind, start, there)
@@ -297,7 +313,7 @@ class Closings:
         """Why a released task cannot start where and when it was to; None if it can."""
         start = max(self.now, pin.start)
         task, nodes = pin.task, pin.placement.nodes
-        if task.magnets or self.opens(task, nodes, start) == start:
+        if task.magnets or self._opens(task, nodes, start) == start:
             return None
         if waits := self._not_yet(task):
             return replace(waits, begin=None)
@@ -339,9 +355,9 @@ class Closings:
 
     def _not_yet(self, task: Task) -> OpensLater | None:
         own = self._named(task.reservation)
-        if not task.reservation or (own and _open(own, self.now)):
+        if not task.reservation or (own and is_open(own, self.now)):
             return None
-        begin = _occurrence(own, self.now)[0] if own else None
+        begin = occurrence(own, self.now)[0] if own else None
         return OpensLater(task.reservation, begin)
 
     def _why(self, task: Task, nodes: Iterable[str], start: float) -> Closed | None:
@@ -367,23 +383,6 @@ class Closings:
 def _free_devices(record: ReservationRecord, room: Inventory) -> int:
     nodes = (room.nodes[name] for name in record.nodes if name in room.nodes)
     return sum(device.empty for node in nodes for device in node.devices)
-
-
-def _open(own: ReservationRecord, at: float) -> bool:
-    """Whether jobs of the reservation may start then."""
-    begin, _ = _occurrence(own, at)
-    return "FLEX" in own.flags or (begin is not None and begin <= at)
-
-
-def _occurrence(record: ReservationRecord, at: float) -> tuple[float | None, float]:
-    """From when to when the reservation lasts, the first time that it ends after `at`."""
-    if record.end > at:
-        return record.start, record.end
-    period = next((PERIODS[flag] for flag in sorted(record.flags & PERIODS.keys())), None)
-    if period is None:
-        return None, record.end
-    times = (at - record.end) // period + 1
-    return record.start + times * period, record.end + times * period
 
 
 def _ignores(own: ReservationRecord, other: ReservationRecord) -> bool:

@@ -235,14 +235,14 @@ def reserve_first(
     `places` says for how many of each pool. A task of several pools takes a place in each; one that
     gets no nodes takes none. `soonest` seeks nodes for a task beside those that others have got.
     """
-    left = dict(places)
+    left = Counter({pool: count for pool, count in places.items() if count > 0})
     made: list[Reservation] = []
     in_vain = InVain()
     nodes = frozenset[str]()
     for task in tasks:
-        if in_vain.enough or not any(count > 0 for count in left.values()):
+        if in_vain.enough or not left:
             break
-        if not all(left[pool] > 0 for pool in task.pools) or not blocked(task):
+        if not left.keys() >= set(task.pools) or not blocked(task):
             continue
         if task in in_vain:
             continue
@@ -252,8 +252,7 @@ def reserve_first(
             continue
         made.append(reservation)
         nodes |= set(reservation.placement.nodes)
-        for pool in task.pools:
-            left[pool] -= 1
+        left -= Counter(task.pools)  # those without a place left are gone from it
     return made
 
 

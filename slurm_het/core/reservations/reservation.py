@@ -55,7 +55,7 @@ def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFre
     """
     by_node: dict[str, list[ComingFree]] = {}
     for job in snapshot.jobs:
-        if job.holds_nodes and (end := _end(job, snapshot.time)):
+        if job.holds_nodes and (end := end_of(job, snapshot.time)):
             for node, given in given_back(job, policy, end).items():
                 by_node.setdefault(node, []).append(given)
     return {node: tuple(sorted(there, key=lambda e: e.end)) for node, there in by_node.items()}
@@ -88,7 +88,7 @@ def with_pins(
     return out
 
 
-def _end(job: Job, now: float) -> float:
+def end_of(job: Job, now: float) -> float:
     """When a job that holds nodes gives them back at the latest (epoch seconds); 0: never.
 
     Slurm lets a job without a limit end in a year. What has ended has an end, limit or not.

@@ -7,12 +7,19 @@ from dataclasses import replace
 import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.owned import off_others_nodes
+from slurm_het.core.jobs.reading import ClusterFacts
+from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Node, Slot
 from slurm_het.core.network import EXCLUSIVE_LEAF, EXCLUSIVE_USER, Layout, Part
+from slurm_het.core.planner.at_once import openings_of
+from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.plan import plan
-from tests.support.world import policy, running, snapshot, task
+from slurm_het.core.planner.proposal import Memory, observe, prepare
+from slurm_het.core.policy import Limits
+from slurm_het.core.reservations.closings import Closings
+from tests.support.world import marked, policy, running, snapshot, task
 
 
 def nv1(*jobs: Job, most: int | None = None) -> Node:
@@ -86,10 +93,58 @@ def test_a_leaf_that_a_job_has_alone_is_closed() -> None:
     assert {n for n in network if nodes[n].held_exclusively} == {"nv1", "nv2"}
 
 
-def test_nodes_that_a_user_has_alone_are_kept_from_others() -> None:
-    alone = replace(running(1, "nv1", "gpu:a100:1(IDX:0)", user="ann"),
-                    layout=Layout(by_slurm=(EXCLUSIVE_USER,)))  # fmt: skip
-    hers, his = off_others_nodes((task("1"), task("2", user="bob")), (alone,))
-    assert not hers.exc_nodes
-    assert his.exc_nodes == {"nv1"}
-    assert off_others_nodes((task("1"),), ()) == (task("1"),)
+def test_nodes_that_a_user_has_alone_are_closed_to_others_until_his_job_ends() -> None:
+    alone = replace(
+        running(1, "nv1", "gpu:a100:1(IDX:0)", user="ann", end_time=1600),
+        layout=Layout(by_slurm=(EXCLUSIVE_USER,)),
+    )
+    taken = replace(snapshot(alone), time=1000.0)
+    room = take_inventory(taken, policy())
+    closings = Closings.of(taken, room)
+    tasks = task("1"), task("2", user="bob")
+    hers, his = closings.keep_off(tasks, room)
+    assert (hers.exc_nodes, his.exc_nodes) == (frozenset(), frozenset({"nv1"}))
+    assert [closings.opens(one, ("nv1",), 1000.0) for one in tasks] == [1000.0, 1600.0]
+    for_ever = Closings.of(replace(taken, jobs=(replace(alone, time_limit_minutes=None),)), room)
+    assert for_ever.opens(tasks[1], ("nv1",), 1000.0) is None
+
+
+def test_a_job_waits_for_a_node_that_another_user_has_alone() -> None:
+    """A reservation is made there, as Slurm's backfill would; nothing is offered there at once."""
+    alone = [
+        replace(
+            running(n, f"nv{n}", "gpu:a100:1(IDX:0)", user="ann", end_time=1000 + 600 * n),
+            layout=Layout(by_slurm=(EXCLUSIVE_USER,)),
+        )
+        for n in (1, 2)
+    ]
+    his = marked(7, user="bob", uid=1001, features="a100", eligible_time=1)
+    taken, memory = replace(snapshot(*alone, his), time=1000.0), Memory(Pins(10.0, 60.0))
+    prepared = prepare(observe(taken, policy(), memory, 0.0), Limits(), memory, 0.0)
+    (made,) = prepared.ahead.reserve
+    assert (made.placement.nodes, made.start) == (("nv1",), 1600.0)
+    openings = openings_of(prepared, (), 0.0)
+    assert openings is not None
+    assert not {"nv1", "nv2"} & openings.room.nodes.keys()
+
+
+def test_a_node_in_no_block_makes_no_tree_of_the_network() -> None:
+    blocks = {name: (Part("b1", 4), Part("b", 8)) for name in ("nv1", "amd1")}
+    taken = replace(snapshot(), networks={"": blocks})
+    assert ClusterFacts.of(taken, take_inventory(taken, policy()), policy()).leaves == 0
+
+
+@pytest.mark.parametrize("features", ["mig", "a100&mig"])
+def test_a_job_for_a_feature_that_a_node_gets_by_a_reboot_is_slurms(features: str) -> None:
+    """NodeFeaturesPlugins: Slurm reboots a node into it, if a job asks for that."""
+    for could in (True, False):
+        job = replace(marked(7), features=features)
+        taken = snapshot(job)
+        may = frozenset({"mig"}) if could else frozenset[str]()
+        nodes = tuple(replace(n, could_have=may if n.name == "nv1" else n.could_have)
+                      for n in taken.nodes)  # fmt: skip
+        taken = replace(taken, nodes=nodes)
+        queue = fill_task_pools(taken, take_inventory(taken, policy()), policy())
+        assert bool(queue.handovers) == could
+        kinds = capacity_of(taken, policy()).kinds
+        assert any("mig" in kind.features for kind in kinds) == could

@@ -130,6 +130,25 @@ def test_a_partitions_limit_refuses_if_slurm_enforces_it(sentence: str) -> None:
     assert not said(ENFORCED[sentence], capacity("NO"))
 
 
+@pytest.mark.parametrize(
+    ("flag", "sent"),
+    [
+        ("PartitionTimeLimit", {"time_limit": "300"}),
+        ("PartitionMaxNodes", {"min_nodes": "2"}),
+    ],
+)
+def test_a_limit_that_a_qos_lifts_refuses_nobody_who_may_be_in_it(
+    flag: str, sent: dict[str, str]
+) -> None:
+    asks = sent | {"tres_per_node": "gpu:1", "partition": "infer-nv"}
+    known = capacity()
+    tight = replace(known.partitions["infer-nv"], max_nodes=1)
+    known = replace(known, partitions=known.partitions | {"infer-nv": tight})
+    assert said(asks, known)
+    assert not said(asks, replace(known, lifts=frozenset({flag})))
+    assert not said(asks | {"qos": "long"}, known), "its flags are not told"
+
+
 def test_with_all_one_of_several_partitions_is_enough() -> None:
     two = {"tres_per_node": "gpu:1", "time_limit": "300", "partition": "train-nv,infer-nv"}
     assert said(two, capacity("ALL")) == "it asks for 300 min, and infer-nv allows 120"

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from slurm_het.core.jobs.admission import Admitted, admit_message
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.admission import Admitted, admit_message, admit_record
 from slurm_het.core.jobs.pool_defaults import InPools, as_in_the_pools
+from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Partition, Placement
 from slurm_het.core.planner.updates import release_fields
-from tests.support.world import gated, inventory, policy
+from tests.support.world import gated, inventory, policy, snapshot
 
 PARTITIONS = {
     p.name: p
@@ -29,6 +31,13 @@ def submitted(sent: dict[str, str], **record: Any) -> Job:
     """A gated job that was submitted with these fields."""
     message = {"tres_per_node": "gpu:1", "user_name": "ann"} | sent
     made = admit_message(message, policy(), inventory())
+    assert isinstance(made, Admitted)
+    return gated(7, admin_comment=made.fields["admin_comment"], **record)
+
+
+def stray(**record: Any) -> Job:
+    """A gated job that came past the hook, adopted since."""
+    made = admit_record(gated(7, **record), "", policy(), inventory())
     assert isinstance(made, Admitted)
     return gated(7, admin_comment=made.fields["admin_comment"], **record)
 
@@ -90,3 +99,38 @@ def test_the_release_sets_the_time_of_its_pool(limits: Any, told: str | None) ->
     placement = Placement("7", "train-nv", ("nv1",), ((0,),), ("a100",), 80)
     job = replace(gated(7), time_limit_minutes=60)
     assert release_fields(placement, job, limits=limits).get("TimeLimit") == told
+
+
+@pytest.mark.parametrize("make", [stray, gated], ids=["adopted", "not yet"])
+@pytest.mark.parametrize(
+    ("default", "given", "limits"),
+    [
+        (240, 240, {"train-nv": 30, "infer-nv": 120}),  # the intake's, and too long for every pool
+        (100, 100, {}),  # one of its pools takes it: its user may have given it
+        (240, 300, {}),  # its user's own: that it waits is Slurm's answer too
+    ],
+)
+def test_a_strays_time_is_open_if_it_is_the_intakes_and_suits_no_pool(
+    make: Any, default: int, given: int, limits: dict[str, int]
+) -> None:
+    job = make(time_limit_minutes=given) if make is stray else gated(7, time_limit_minutes=given)
+    intake = replace(PARTITIONS["accel"], default_minutes=default)
+    seen = as_in_the_pools(job, POOLS, PARTITIONS | {"accel": intake}, "accel")
+    assert dict(seen.time_limits) == limits
+
+
+def test_a_job_that_is_handed_over_gets_a_time_limit_that_its_pools_take() -> None:
+    intake = replace(PARTITIONS["accel"], default_minutes=240)
+    partitions = (intake, *(p for p in PARTITIONS.values() if p.name != "accel"))
+    for number, given in ((1, 240), (2, 60), (3, 300)):
+        job = gated(number, time_limit_minutes=given, req_nodes="nv1")
+        taken = replace(snapshot(job), partitions=partitions)
+        queue = fill_task_pools(taken, take_inventory(taken, policy()), policy())
+        if number == 3:
+            assert not queue.handovers, "no pool takes what its user asks for"
+        else:
+            made = queue.handovers[job.key]
+            assert made.time_limits == {1: (120,), 2: ()}[number]
+            assert set(made.partitions) == (
+                {"infer-nv"} if number == 1 else {"train-nv", "infer-nv"}
+            )

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.demand import Demand
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, refusal_of, usable_pools
+from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Classification, Job, Partition, Slot
-from tests.support.world import inventory, policy
+from tests.support.world import inventory, marked, policy, snapshot
 
 JOB = Job(
     id=1, user="ann", uid=1000, groups=("phys",), account="lab", qos="normal", time_limit_minutes=60
@@ -64,6 +66,25 @@ def test_every_limit_of_a_partition(
     }
     refusal = refusal_of(replace(JOB, **job), TWO, Partition("p", **sets))
     assert (refusal.setting if refusal else "") == why
+
+
+@pytest.mark.parametrize(
+    ("flag", "sets"),
+    [
+        ("PartitionTimeLimit", {"max_minutes": 30}),
+        ("PartitionMaxNodes", {"max_nodes": 1}),
+        ("PartitionMinNodes", {"min_nodes": 3}),
+    ],
+)
+def test_a_qos_may_lift_a_limit_of_the_partitions(flag: str, sets: dict[str, Any]) -> None:
+    job = marked(1, nodes_min=2, nodes_max=2, qos="long", features="a100")
+    for flags, planned in (({flag}, True), ({"DenyOnLimit"}, False), (set(), False)):
+        taken = snapshot(job)
+        bounded = tuple(replace(p, **sets) for p in taken.partitions)
+        named = {"long": frozenset(flags), "other": frozenset({flag})}
+        taken = replace(taken, partitions=bounded, qos_flags=named)
+        queue = fill_task_pools(taken, take_inventory(taken, policy()), policy())
+        assert bool(queue.tasks) == planned
 
 
 def test_usable_pools_come_with_the_refusals_of_the_others() -> None:

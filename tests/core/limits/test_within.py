@@ -56,7 +56,8 @@ def see(
     known = {t.job_id: job(t.job_id) for t in tasks} | known
     shot = snapshot(limits, known.values(), **qos)
     within = within_limits(shot, tasks, pins, world.inventory(), lambda _: True)
-    return within.claiming(within.tasks), within.held
+    first = tuple(within.in_turn(within.tasks, lambda task: task, lambda _: True))
+    return within.claiming(first), within.held_beside({task.key for task in first})
 
 
 def held_by(limits: SiteLimits, *tasks: Task, **qos: str) -> str:
@@ -296,7 +297,7 @@ def test_licences_of_a_reservation_are_taken_for_whoever_reaches_into_it(
     asks = job(1, licenses="matlab:2")
     shot = replace(snapshot(limits, [asks]), reservations=(record,))
     for inside in (False, True):
-        (allowed, held, _) = within_limits(
+        allowed, held, *_ = within_limits(
             replace(shot, jobs=(replace(asks, reservation="course" if inside else ""),)),
             (task(1, minutes=minutes),), (), world.inventory(), lambda _: True,
         )  # fmt: skip

@@ -1,0 +1,142 @@
+"""What Slurm says of a job and of a node: records, which model.py has too.
+
+Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits in minutes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slurm_het.core.network import ANYHOW, Layout
+
+FINISHED = frozenset({
+    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
+    "DEADLINE", "OUT_OF_MEMORY", "REVOKED"})  # fmt: skip
+"""States of a job that is over, and holds nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job record of Slurm, the same shape for every Slurm version.
+
+    TRES strings are normalised (`gpu:a100:2`, no `gres:` prefix). `gres_detail` has one GRES
+    string per allocated node, in the order of `nodes`. Memory: at most one of the three is set;
+    `memory_per_node_mib == 0` is all memory of the node: `--mem=0`, or no default there.
+    """
+
+    id: int
+    user: str = ""
+    uid: int = 0
+    groups: tuple[str, ...] = ()
+    account: str = ""
+    qos: str = ""
+    name: str = ""
+    partition: str = ""
+    state: str = "PENDING"
+    reason: str = "None"
+    priority: int = 0
+    array_job_id: int = 0
+    array_task_id: int | None = None
+    array_tasks: str = ""
+    array_limit: int = 0
+    het_job_id: int = 0
+    dependency: str = ""
+    features: str = ""
+    reservation: str = ""
+    licenses: str = ""
+    req_nodes: str = ""
+    exc_nodes: str = ""
+    tres_per_node: str = ""
+    tres_per_job: str = ""
+    tres_per_task: str = ""
+    tres_per_socket: str = ""
+    nodes_min: int = 1
+    nodes_max: int = 0
+    cpus: int = 1
+    tasks: int = 1
+    cpus_per_task: int = 1
+    ntasks_per_node: int = 0
+    sockets_per_node: int = 0
+    threads_per_core: int = 0
+    min_cpus_per_node: int = 1
+    cpus_per_gpu: int = 0
+    memory_per_node_mib: int | None = None
+    memory_per_cpu_mib: int | None = None
+    memory_per_gpu_mib: int | None = None
+    exclusive: bool = False
+    layout: Layout = ANYHOW
+    time_limit_minutes: int | None = None
+    submit_time: int = 0
+    eligible_time: int = 0
+    start_time: int = 0
+    end_time: int = 0
+    restarts: int = 0
+    exit_code: int = 0
+    exit_signal: int = 0
+    nodes: str = ""
+    gres_detail: tuple[str, ...] = ()
+    admin_comment: str = ""
+    comment: str = ""
+
+    @property
+    def key(self) -> str:
+        """How Slurm's tools name the job: `123`, or `123_4` for one task of an array."""
+        if self.array_job_id and self.array_task_id is not None:
+            return f"{self.array_job_id}_{self.array_task_id}"
+        return str(self.id)
+
+    @property
+    def unsplit(self) -> bool:
+        """Whether it stands for all tasks of an array that have no record of their own yet."""
+        return bool(self.array_job_id and self.array_task_id is None and self.array_tasks)
+
+    @property
+    def label(self) -> str:
+        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array."""
+        tasks = self.array_tasks
+        if len(tasks) > 64:  # Slurm's own tools shorten them so, too
+            tasks = f"{tasks[:60].rpartition(',')[0]},..."
+        return f"{self.array_job_id}_[{tasks}]" if self.unsplit else self.key
+
+    def memory_on_node(self, cpus: int, devices: int) -> int | None:
+        """MiB on a node where it has so many CPUs and devices; None is all, 0 is not told."""
+        if self.memory_per_node_mib is not None:
+            return self.memory_per_node_mib or None
+        if self.memory_per_gpu_mib is not None:
+            return self.memory_per_gpu_mib * devices
+        return (self.memory_per_cpu_mib or 0) * cpus
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job is over."""
+        return self.state in FINISHED
+
+    @property
+    def holds_nodes(self) -> bool:
+        """Whether the job occupies its nodes (running, or not yet cleaned up)."""
+        return bool(self.nodes) and self.state in {
+            "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING",
+            "STOPPED", "RESIZING"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """One node record of Slurm. `gres` is the configured GRES string.
+
+    `could_have` are features that it lacks and gets by a reboot, if a job asks for them.
+    """
+
+    name: str
+    state: str
+    gres: str = ""
+    cpus: int = 1
+    cpus_alloc: int = 0
+    memory_mib: int = 0
+    memory_alloc_mib: int = 0
+    threads_per_core: int = 1
+    features: frozenset[str] = frozenset()
+    partitions: tuple[str, ...] = ()
+    reason: str = ""
+    configured: tuple[int, int] = (0, 0)  # CPUs, MiB, with what jobs cannot have; 0: not told
+    gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
+    weight: int = 1  # Slurm takes nodes of a low one first
+    could_have: frozenset[str] = frozenset()
