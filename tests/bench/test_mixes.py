@@ -155,7 +155,7 @@ def test_a_mix_below_the_bound_is_judged_by_its_other_renditions() -> None:
 def test_an_eager_slurm_lets_a_small_job_go_before_a_large_one_that_waits() -> None:
     jobs = [
         {"sbatch": wants(4, 20), "count": 1, "user": "mail", "sleep": 900.0},
-        {"sbatch": wants(4, 20, "-N", "2"), "count": 1, "sleep": 900.0, "at": 60.0},
+        {"sbatch": wants(4, 20, "-N", "2", "--qos=high"), "count": 1, "sleep": 900.0, "at": 60.0},
         {"sbatch": wants(4, 300), "count": 1, "user": "games", "sleep": 9000.0, "at": 120.0},
     ]
     world = read_world(mix(*jobs))
