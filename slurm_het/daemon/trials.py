@@ -13,7 +13,7 @@ from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
 from slurm_het.journal import Records
 
-RETRY_SECONDS = 60.0
+RETRY_SECONDS, FORGET_SECONDS = 60.0, 600.0
 MOST_NEWS = 500
 """So many trials are told at a time: the hook's process answers nobody while it reads them."""
 
@@ -24,7 +24,8 @@ class TrialKeeper:
     def __init__(self, policy: Policy, journal: Records, clock: Callable[[], float]) -> None:
         self.policy, self.journal, self.clock = policy, journal, clock
         self.known = Trials()
-        self._loaded, self._load_at = False, float("-inf")
+        self._loaded = False
+        self._load_at = self._forget_at = float("-inf")
         self._news: dict[tuple[str, str, str], Trial] = {}
 
     async def look(self) -> None:
@@ -37,13 +38,14 @@ class TrialKeeper:
             kept = await self.journal.ask(lambda journal: journal.trials(oldest), None)
             if kept is not None:
                 self._loaded = True
-                newer = self.known.all()
-                self.known = Trials((*kept, *newer))
-                self._tell(kept)
-        gone = [forgotten(trial) for trial in self.known.before(oldest)]
-        for trial in gone:
-            self.known.put(trial)
-        self._keep(gone, gone)
+                self.known = Trials((*kept, *self.known.all()))  # what was learned since is newer
+                self._tell(self.known.all())
+        if self.clock() >= self._forget_at:
+            self._forget_at = self.clock() + FORGET_SECONDS
+            gone = list(map(forgotten, self.known.outside(oldest, self.clock() + DAY)))
+            for trial in gone:
+                self.known.put(trial)
+            self._keep(gone, gone)
 
     def heard(self, jobs: Iterable[Job], inventory: Inventory) -> None:
         """Learn from jobs that ended."""

@@ -90,6 +90,14 @@ def test_it_is_known_to_the_hetd_that_comes_after_for_so_many_days(path: Path) -
     assert [t.vendor for t in Hetd(path).keeper.afresh()] == ["amd"]
 
 
+def test_what_a_clock_far_ahead_has_noted_is_forgotten(path: Path) -> None:
+    """Or nothing newer would ever count."""
+    Hetd(path).heard(ended(1, end_time=10**10, **(FAILED | {"start_time": 10**10 - 1})))
+    hetd = Hetd(path)
+    assert hetd.keeper.afresh() == []
+    assert hetd.heard(ended(2)) == [("p", "nvidia", "worked")]
+
+
 def test_news_come_in_bounded_pieces(path: Path) -> None:
     hetd = Hetd(path)
     jobs = [ended(n, f"p{n % 100}", user=f"u{n // 100}") for n in range(MOST_NEWS + 10)]

@@ -105,9 +105,9 @@ class Trials:
         """All of them, each user's oldest first."""
         return [trial for known in self._of_user.values() for trial in known.values()]
 
-    def before(self, time: float) -> list[Trial]:
-        """Those whose last job ended before then (epoch seconds)."""
-        return [trial for trial in self.all() if trial.time < time]
+    def outside(self, oldest: float, newest: float) -> list[Trial]:
+        """Those whose last job ended at no time between these (epoch seconds)."""
+        return [trial for trial in self.all() if not oldest <= trial.time <= newest]
 
     def put(self, trial: Trial) -> list[Trial]:
         """Know this of it, in place of what was known; returns what is forgotten for that."""
