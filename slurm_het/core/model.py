@@ -123,7 +123,7 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Classification:
     """What a job is, and the evidence for it. `job_class` is its row of the site's `throughput:`,
-    or ''. `problems` of its directives are told to its user at submit, and not kept."""
+    or ''. `problems` are told to its user at submit, mostly of its directives, and not kept."""
 
     scenario: Scenario
     vendors: tuple[str, ...] = ()

@@ -358,6 +358,9 @@ def _from_trials(draft: _Draft, request: JobRequest, policy: Policy, inventory: 
     if why:
         draft.vendors = ()
         draft.set_vendors(vendors, why)
+        if not set(allowed).issubset(vendors):  # or whoever mended a slip would wonder
+            on = "|".join(vendors)
+            draft.problems.append(f"on {on} devices: {why}; #HET vendors=any lets it go anywhere")
 
 
 def _from_shape(draft: _Draft, request: JobRequest, policy: Policy) -> None:

@@ -180,6 +180,8 @@ def test_where_it_failed_it_does_not_go_again_and_why_says_so() -> None:
     what = submitted(known_of(("nvidia", "failed")))
     assert what.vendors == ("amd",)
     assert "vendors amd: it failed within moments on nvidia (job 7)" in what.evidence
+    (told,) = what.problems
+    assert told.startswith("on amd devices: it failed within moments on nvidia (job 7); #HET")
 
 
 def test_without_defaults_all_that_are_here_remain() -> None:
