@@ -161,7 +161,8 @@ def _option(words: tuple[str, ...], at: int, container: str, line: int) -> Itera
     value = value if equals else "".join(words[at + 1 : at + 2])
     if container:
         yield Shown("options", f"{container} {name.lower()}", line)
-        yield Shown("options", f"{container} {name.lower()} {value[:MAX_VALUE].lower()}", line)
+        given = f"{name.lstrip('-')} {value[:MAX_VALUE]}".lower()
+        yield Shown("arguments", given.replace("-", "_"), line)
     if name in _SETS:
         for item in value.split(",")[:16]:
             if assigned := _ASSIGNED.match(item):
