@@ -120,6 +120,11 @@ def _gres(item: str, option: str) -> str:
     return item if option in {"--gres", "--tres-per-task"} else f"gpu:{item}"
 
 
+def own_names() -> dict[str, GresName]:
+    """The vendors' own GRES names, as a site has them that takes them for gpu."""
+    return {name: GresName(alias_of="gpu", vendors=(vendor,)) for name, vendor in _NAMES.items()}
+
+
 def cluster(policy: Policy) -> Inventory:
     """A node of each type of the catalogue, with the features that sites give them."""
     arch = {"mi210": "gfx90a", "mi250x": "gfx90a", "mi300x": "gfx942"}
@@ -198,8 +203,7 @@ def main() -> int:
     options = parser.parse_args()
     # What a site's rules say is its admin's word, and no sign.
     policy = replace(load_config(options.config).policy, default_vendors=(), rules=())
-    own = {name: GresName(alias_of="gpu", vendors=(vendor,)) for name, vendor in _NAMES.items()}
-    policy = replace(policy, gres=own | policy.gres)
+    policy = replace(policy, gres=own_names() | policy.gres)
     inventory = cluster(policy)
     wrong = 0
     print_types(policy)

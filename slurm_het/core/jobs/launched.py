@@ -43,7 +43,7 @@ _LAUNCHERS = _names("""
 """)
 """Launchers of distributed programs: what they launch comes after them."""
 _INTERPRETER = re.compile(r"(?:python|pypy|ipython|conda-python|julia|Rscript)[\w.-]*")
-_SCRIPT = re.compile(r".*\.(?:py|sh|bash|lua|jl|r|pl|ipynb)", re.IGNORECASE)
+_SCRIPTS = (".py", ".sh", ".bash", ".lua", ".jl", ".r", ".pl", ".ipynb")
 _PARTS = re.compile(r"[^a-z0-9.]+")
 _NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+[a-z]+")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?\Z")
@@ -133,7 +133,7 @@ def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
             yield from _program(word, line)
             container = base if base in _CONTAINERS else container
             interpreter = base if _INTERPRETER.fullmatch(base) else interpreter
-            named = before in _NAMES_MODULE or _SCRIPT.fullmatch(base)
+            named = before in _NAMES_MODULE or base.lower().endswith(_SCRIPTS)
             if not passes_on(word) and (named or not before.startswith("-") or "=" in before):
                 yield from _arguments(words[at + 1 :], line)
                 return
@@ -161,7 +161,8 @@ def _option(words: tuple[str, ...], at: int, container: str, line: int) -> Itera
     value = value if equals else "".join(words[at + 1 : at + 2])
     if container:
         yield Shown("options", f"{container} {name.lower()}", line)
-        yield Shown("options", f"{container} {name.lower()} {value[:MAX_VALUE].lower()}", line)
+        given = f"{name.lstrip('-')} {value[:MAX_VALUE]}".lower()
+        yield Shown("arguments", given.replace("-", "_"), line)
     if name in _SETS:
         for item in value.split(",")[:16]:
             if assigned := _ASSIGNED.match(item):
@@ -187,16 +188,16 @@ def _is_bare_image(words: tuple[str, ...], at: int, container: str) -> bool:
 
 
 def _program(word: str, line: int) -> Iterator[Shown]:
-    base = _base(word)
-    yield Shown("programs", base.lower(), line)
-    stem = base
-    if _SCRIPT.fullmatch(base):
+    base = stem = _base(word)
+    low = base.lower()
+    yield Shown("programs", low, line)
+    if low.endswith(_SCRIPTS):
         stem = base.rpartition(".")[0]
         yield Shown("programs", stem.lower(), line)
     elif "." in base:
-        yield Shown("programs", base.lower().split(".", 1)[0], line)
+        yield Shown("programs", low.split(".", 1)[0], line)
         stem = base.rpartition(".")[2]
-    if re.search(r"[._-]", base):
+    if "." in base or "_" in base or "-" in base:
         for part in _NAME_WORDS.findall(stem):
             yield Shown("words", part.lower(), line)
 

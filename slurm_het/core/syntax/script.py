@@ -16,10 +16,10 @@ MAX_SCRIPT = 65536
 """The characters of a script that are read."""
 MAX_LINES = 2000
 """The lines that are looked at."""
-HEAD, BETWEEN, TAIL = 120, 30, 60
+HEAD, BETWEEN, TAIL = 100, 20, 40
 """The different lines that are read, if a script has more: at its beginning and its end, and those
 between them that load or launch something."""
-MAX_COMMANDS = 240
+MAX_COMMANDS = 200
 MAX_DIRECTIVES = 16
 MAX_LINE = 4096
 MAX_WORD = 64
@@ -193,9 +193,10 @@ def _command(number: int, tokens: list[str], depth: int) -> list[Command]:
 
 def _inner(words: list[str], tokens: list[str]) -> str:
     """What a shell in the command is given to run: of `srun bash -c 'python x.py'` the latter."""
-    shell = next((i for i, w in enumerate(words) if w.rpartition("/")[2] in _SHELLS), None)
-    if shell is None:
+    shells = [i for i, w in enumerate(words) if w.endswith("sh") and w.split("/")[-1] in _SHELLS]
+    if not shells:
         return ""
+    shell = shells[0]
     flag = next((i for i in range(shell + 1, len(words) - 1) if _RUN.fullmatch(words[i])), None)
     if flag is None:
         return ""

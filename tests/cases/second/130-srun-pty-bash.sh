@@ -1,0 +1,1 @@
+#CMD-ONLY: srun --gres=gpu:1 --pty bash
