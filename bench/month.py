@@ -144,6 +144,7 @@ def report(box: Sandbox, seen: Seen, seconds: float) -> None:
     lines = log.read_text(errors="replace").splitlines()
     print(f"hetd's log: {len(lines)} lines, {size} bytes = {size / seconds * DAY / 1e6:.1f} MB a"
           " day")  # fmt: skip
+    print("hetd, MiB by minute:", " ".join(f"{size:.0f}" for _, size in seen.samples["hetd"][::6]))
     for line in [line for line in lines if "journal" in line or "ERROR" in line][:20]:
         print(f"  {line}")
 

@@ -89,7 +89,11 @@ class Releaser:
 
     async def take_back(self, due: Iterable[TakeBack]) -> list[Outcome]:
         """Return jobs to the gate, side by side: each may have to be tried again for seconds."""
-        return await asyncio.gather(*map(self._take_back, due))
+        outcomes = await asyncio.gather(*map(self._take_back, due))
+        for key, event, reason in outcomes:
+            if event is Event.RETURNED:
+                log.info("job %s is back in the gate: %s", key, reason)
+        return outcomes
 
     async def _take_back(self, due: TakeBack) -> Outcome:
         key, reason, penalty = due
@@ -106,7 +110,6 @@ class Releaser:
             self.pins.take_back(key, reason, self.ticks())
         else:
             self.pins.pins.pop(key, None)
-        log.info("job %s is back in the gate: %s", key, reason)
         return Outcome(key, Event.RETURNED, reason)
 
     async def _release(

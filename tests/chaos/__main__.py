@@ -14,7 +14,7 @@ from slurm_het.sandbox import root as slurm_root
 from tests.chaos import plants, table
 from tests.chaos.check import check
 from tests.chaos.deeds import Violation
-from tests.chaos.faults import EACH_SECONDS
+from tests.chaos.faults import BY_NAME, SINGLE, each_seconds
 from tests.chaos.records import Meta, Records, load
 from tests.chaos.run import run
 
@@ -40,8 +40,8 @@ def main() -> int:
                         " and preemption")  # fmt: skip
     parser.add_argument("--faults", action="store_true", help="faults of what hetd stands on, two"
                         " at a time; is the gate open soon?")  # fmt: skip
-    parser.add_argument("--each", action="store_true", help="--faults, each alone and once, for"
-                        " --table")  # fmt: skip
+    parser.add_argument("--each", nargs="*", metavar="NAME", choices=[*BY_NAME, []], default=None,
+                        help="--faults, each (of these) alone and once, for --table")  # fmt: skip
     parser.add_argument("--table", type=Path, nargs="+", metavar="DIR", help="what runs with --each"
                         " showed, as docs/faults.md has it; run nothing")  # fmt: skip
     parser.add_argument("--pair", action="store_true", help="--faults, with two hetds")
@@ -67,8 +67,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="het-") as base:
         Path(base).chmod(0o755)
         mode = "site" if options.site else "faults" if options.faults else ""
-        minutes = EACH_SECONDS / 60 if options.each else options.minutes
-        more = {"mode": mode, "pair": options.pair, "each": options.each}
+        each: tuple[str, ...] = ()
+        if options.each is not None:
+            each = tuple(options.each) or tuple(fault.name for fault in SINGLE)
+        minutes = each_seconds(each) / 60 if each else options.minutes
+        more = {"mode": mode, "pair": options.pair, "each": each}
         meta = Meta(options.seed, minutes, options.kills, **more)
         run(meta, directory, Path(base) / "box", say, options.plant)
     return report(load(directory))
@@ -102,7 +105,7 @@ def report(records: Records) -> int:
     kills = f" --kills {meta.kills}" if meta.kills else ""
     kills += f" --{meta.mode}" if meta.mode else ""
     kills += " --pair" if meta.pair else ""
-    kills += " --each" if meta.each else ""
+    kills += " --each" * bool(meta.each)
     print(f"{len(found)} violations in seed {meta.seed} on Slurm {meta.slurm}", end="")
     print(f"; again: ./dev chaos --seed {meta.seed} --minutes {meta.minutes:g}{kills}")
     return 1 if found else 0

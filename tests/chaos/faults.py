@@ -6,7 +6,7 @@ mended; then there is time to plan again before the row's next one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -41,6 +41,8 @@ class Fault:
         """Within how many seconds the gate is open, or somebody plans again."""
         if self.name.endswith("-hang"):
             return HANG_SECONDS
+        if self.name == "update-late":  # and Slurm may be busy once it comes: it is sent again
+            return 2 * LATE_SECONDS + 5.0
         return SLOW_SECONDS if self.slow else OPEN_SECONDS
 
 
@@ -80,14 +82,18 @@ BY_NAME = {fault.name: fault for fault in FAULTS}
 
 EACH_PAUSE = 15.0
 SINGLE = [fault for fault in FAULTS if not fault.paired]
-EACH_SECONDS = sum(fault.seconds + EACH_PAUSE for fault in SINGLE) + 10.0
 
 
-def with_each_fault(events: list[Event], seed: int) -> list[Event]:
-    """Some of the submissions, and every fault among them once, alone; each is looked at, as an
+def each_seconds(names: Iterable[str]) -> float:
+    """How long that takes."""
+    return sum(BY_NAME[name].seconds + EACH_PAUSE for name in names) + 10.0
+
+
+def with_each_fault(events: list[Event], seed: int, names: Iterable[str]) -> list[Event]:
+    """Some of the submissions, and these faults among them once, alone; each is looked at, as an
     operator would, while it lasts."""
     out, at = _submits(events, seed), 10.0
-    for fault in SINGLE:
+    for fault in map(BY_NAME.__getitem__, names):
         out.append(Event(at, "fault", args=(fault.name,), seconds=fault.seconds))
         out.append(Event(at + min(12.0, max(5.0, fault.seconds - 2)), "look", args=(fault.name,)))
         at += fault.seconds + EACH_PAUSE

@@ -30,7 +30,7 @@ class Meta:
     slurm: str = ""
     mode: str = ""  # site, faults
     pair: bool = False  # two hetds
-    each: bool = False  # of the faults, one after the other
+    each: tuple[str, ...] = ()  # these faults, one after the other
 
 
 @dataclass(frozen=True, slots=True)

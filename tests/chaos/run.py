@@ -98,7 +98,7 @@ def events_of(meta: Meta) -> list[Event]:
         return site.at_site(events, meta.seed, seconds)
     if meta.mode == "faults":
         if meta.each:
-            return with_each_fault(events, meta.seed)
+            return with_each_fault(events, meta.seed, meta.each)
         return with_faults(events, meta.seed, seconds, pair=meta.pair)
     return events
 

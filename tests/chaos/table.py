@@ -79,7 +79,10 @@ class Seen:
 
 def lines(directories: Sequence[Path]) -> Iterator[str]:
     """The Markdown table."""
-    runs = {load(d).meta.slurm: seen(d) for d in directories}
+    runs: dict[str, dict[str, Seen]] = {}
+    for directory in directories:  # what was run again counts instead
+        version = load(directory).meta.slurm
+        runs[version] = runs.get(version, {}) | seen(directory)
     columns = " | ".join(f"{slurm}, s" for slurm in runs)
     yield f"| fault | before | {columns} | lines | what is read |"
     yield "|---|---|" + "---:|" * (len(runs) + 1) + "---|"
@@ -92,7 +95,7 @@ def lines(directories: Sequence[Path]) -> Iterator[str]:
         ]
         most = str(max(one.lines for one in each))
         most += ", traceback" if any(one.tracebacks for one in each) else ""
-        reads = max((one.reads for one in each), key=len).replace("|", "/")
+        reads = next((one.reads for one in each if one.reads), "").replace("|", "/")
         before = BEFORE.get(fault.name, "–")
         yield f"| {fault.name} | {before} | {' | '.join(times)} | {most} | {reads} |"
 
@@ -139,7 +142,11 @@ def most_of_a_kind(log: Sequence[tuple[float, str]], fault: Action) -> int:
 
 def read(note: str, during: Sequence[str]) -> str:
     """het-squeue's words while it lasted, or else the log's first line that is no usual one."""
-    if note:
-        return "het-squeue: " + " ".join(note.removeprefix("het-squeue: ").split())[:160]
+    if note and "timed out after" not in note:
+        return _short("het-squeue: " + note.removeprefix("het-squeue: "))
     odd = (text for text in during if not _USUAL.search(text) and not text.startswith(" "))
-    return " ".join(next(odd, "").split())[:160]
+    return _short(next(odd, ""))
+
+
+def _short(text: str) -> str:
+    return re.sub(r"\S*/(ground|box)/", "/", " ".join(text.split()))[:200]
