@@ -123,8 +123,7 @@ class JobRequest:
 
 
 def _whole(items: Iterable[Gres], policy: Policy) -> int:
-    known = ((item.count, policy.gres.get(item.name)) for item in items)
-    return sum(count for count, name in known if name and not name.shared)
+    return sum(item.count for item in items if policy.is_whole(item.name))
 
 
 def from_message(sent: Mapping[str, str]) -> JobRequest:
