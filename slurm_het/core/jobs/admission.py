@@ -133,7 +133,7 @@ def admit_message(
     programs fared before.
     """
     try:
-        request = from_message(sent)
+        request = from_message(sent, names_most=capacity.rules.bounds_gpus)
     except HetError as error:
         return Passed(Unreadable(error.message))
     size = size_of_message(sent, request, policy)

@@ -43,6 +43,7 @@ def record_of(sent: Mapping[str, str], made: Admitted, number: int) -> Job | Non
         nodes_min=_amount(sent, "min_nodes", 1),
         nodes_max=_amount(sent, "max_nodes"),
         tasks=_amount(sent, "num_tasks", 1),
+        cpus=_amount(sent, "min_cpus", _amount(sent, "num_tasks", 1)),
         cpus_per_task=_amount(sent, "cpus_per_task", 1),
         ntasks_per_node=_amount(sent, "ntasks_per_node"),
         min_cpus_per_node=_amount(sent, "pn_min_cpus", 1),
