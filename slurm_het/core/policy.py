@@ -141,6 +141,15 @@ class Policy:
         """The rows of `throughput` that are no scenario."""
         return tuple(name for name in self.throughput if name not in SCENARIOS)
 
+    def is_whole(self, gres_name: str) -> bool:
+        """Whether a GRES of that name is a device as a whole; no other site's GRES is."""
+        known = self.gres.get(gres_name)
+        return known is not None and not known.shared
+
+    def is_share(self, gres_name: str) -> bool:
+        """Whether a GRES of that name is a share of a device, GiB by GiB."""
+        return gres_name in self.gres and not self.is_whole(gres_name)
+
     def vendors(self) -> frozenset[str]:
         """Every vendor that some pool or type names."""
         named = {v for pool in self.pools for v in pool.vendors}

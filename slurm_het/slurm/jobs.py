@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from slurm_het.core.model import Job
+from slurm_het.core.syntax.gres import per_gpu
 from slurm_het.errors import SlurmError
 from slurm_het.slurm.layouts import layout_of
 from slurm_het.slurm.versions import (
@@ -23,7 +24,6 @@ from slurm_het.slurm.versions import (
     normalise_tres,
     number,
     short,
-    tres_count,
     word,
 )
 
@@ -216,7 +216,7 @@ def _request(raw: _RawJob) -> dict[str, Any]:
         "sockets_per_node": short(raw.sockets_per_node) or 0,
         "threads_per_core": short(raw.threads_per_core) or 0,
         "min_cpus_per_node": short(raw.minimum_cpus_per_node) or 1,
-        "cpus_per_gpu": tres_count(raw.cpus_per_tres) or 0,
+        "cpus_per_gpu": per_gpu(raw.cpus_per_tres) or 0,
         "exclusive": word(raw.shared) == "none",
         "layout": layout_of(raw),
     }
@@ -224,7 +224,7 @@ def _request(raw: _RawJob) -> dict[str, Any]:
 
 def _memory(raw: _RawJob, memory_tracked: bool) -> dict[str, Any]:
     cpu_mib, node_mib = number(raw.memory_per_cpu), number(raw.memory_per_node)
-    gpu_mib = tres_count(raw.memory_per_tres)
+    gpu_mib = per_gpu(raw.memory_per_tres)
     if not memory_tracked:
         cpu_mib = node_mib = gpu_mib = None
     elif gpu_mib is not None:

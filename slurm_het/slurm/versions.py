@@ -213,9 +213,3 @@ def normalise_tres(text: str) -> str:
     """`gpu:2` of `gres:gpu:2` (22.05) and `gres/gpu:2`; what is no GRES (`cpu=2`) is dropped."""
     kept = [t for t in (text or "").split(",") if _PREFIX.match(t) or ("=" not in t and t)]
     return ",".join(_PREFIX.sub("", t) for t in kept)
-
-
-def tres_count(text: str) -> int | None:
-    """The count of `gres:gpu:4` (22.05) or `gres/gpu=4` in cpus_per_tres and memory_per_tres."""
-    match = re.search(r"gpu(?::[^,:=]+)?[:=](\d+)", text or "")
-    return int(match.group(1)) if match else None

@@ -54,7 +54,6 @@ def _kind(records: Sequence[NodeRecord], policy: Policy) -> NodeKind:
 def _devices(record: NodeRecord, policy: Policy) -> tuple[tuple[str, int], ...]:
     counts = Counter[str]()
     for item in read_gres(record.gres, "", []):
-        known = policy.gres.get(item.name)
-        if known and not known.shared:
+        if policy.is_whole(item.name):
             counts[f"{item.name}:{item.type}" if item.type else item.name] += item.count
     return tuple(counts.items())

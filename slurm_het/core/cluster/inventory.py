@@ -222,8 +222,8 @@ def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
 def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tuple[Device, ...]:
     """The devices that a node is configured with, numbered as Slurm numbers them, all empty."""
     items = read_gres(record.gres, f"node {record.name}", warnings)
-    whole = [g for g in items if g.name in policy.gres and not policy.gres[g.name].shared]
-    shards = sum(g.count for g in items if g.name in policy.gres and policy.gres[g.name].shared)
+    whole = [g for g in items if policy.is_whole(g.name)]
+    shards = sum(g.count for g in items if policy.is_share(g.name))
     total = sum(g.count for g in whole)
     devices: list[Device] = []
     for item in whole:

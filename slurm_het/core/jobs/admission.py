@@ -133,7 +133,7 @@ def admit_message(
     programs fared before.
     """
     try:
-        request = from_message(sent)
+        request = from_message(sent, names_most=capacity.rules.bounds_gpus)
     except HetError as error:
         return Passed(Unreadable(error.message))
     size = size_of_message(sent, request, policy)
@@ -293,7 +293,7 @@ def _with_less_memory(
 def _shares(request: JobRequest, policy: Policy) -> Iterator[int]:
     """The shares of devices that it asks for, GiB."""
     for item in request.gres.all():
-        if (known := policy.gres.get(item.name)) and known.shared:
+        if policy.is_share(item.name):
             yield item.count
 
 

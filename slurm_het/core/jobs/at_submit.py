@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from slurm_het.core.jobs.admission import Admitted
-from slurm_het.core.jobs.request import MAX_DIGITS, TIME_LIMIT, number_of
+from slurm_het.core.jobs.request import TIME_LIMIT, number_of
 from slurm_het.core.model import Job
+from slurm_het.core.syntax.gres import per_gpu
 
 NOT_SIMPLE = ("script", "reservation", "array_inx", "unlike")
 """With one of these a job waits for hetd, which sees its record. In `unlike` the hook lists what
@@ -26,7 +26,7 @@ def record_of(sent: Mapping[str, str], made: Admitted, number: int) -> Job | Non
     if sent.get("shared", OVERSUBSCRIBE) not in {EXCLUSIVE, OVERSUBSCRIBE}:
         return None
     now = {**sent, **made.fields}
-    per_gpu, per_cpu = _each_gpu(sent, "mem_per_tres"), _amount(sent, "min_mem_per_cpu")
+    each_gpu, each_cpu = per_gpu(sent.get("mem_per_tres", "")), _amount(sent, "min_mem_per_cpu")
     return Job(
         number,
         user=sent.get("user_name", ""),
@@ -43,14 +43,15 @@ def record_of(sent: Mapping[str, str], made: Admitted, number: int) -> Job | Non
         nodes_min=_amount(sent, "min_nodes", 1),
         nodes_max=_amount(sent, "max_nodes"),
         tasks=_amount(sent, "num_tasks", 1),
+        cpus=_amount(sent, "min_cpus", _amount(sent, "num_tasks", 1)),
         cpus_per_task=_amount(sent, "cpus_per_task", 1),
         ntasks_per_node=_amount(sent, "ntasks_per_node"),
         min_cpus_per_node=_amount(sent, "pn_min_cpus", 1),
-        cpus_per_gpu=_each_gpu(sent, "cpus_per_tres"),
+        cpus_per_gpu=per_gpu(sent.get("cpus_per_tres", "")) or 0,
         # Nothing said is read as --mem=0, until the partition's default is known.
-        memory_per_node_mib=None if per_gpu or per_cpu else _amount(sent, "pn_min_memory"),
-        memory_per_cpu_mib=per_cpu or None,
-        memory_per_gpu_mib=per_gpu or None,
+        memory_per_node_mib=None if each_gpu or each_cpu else _amount(sent, "pn_min_memory"),
+        memory_per_cpu_mib=each_cpu or None,
+        memory_per_gpu_mib=each_gpu or None,
         exclusive=sent.get("shared") == EXCLUSIVE,
         time_limit_minutes=_amount(sent, TIME_LIMIT) or None,
         admin_comment=now["admin_comment"],
@@ -59,9 +60,3 @@ def record_of(sent: Mapping[str, str], made: Admitted, number: int) -> Job | Non
 
 def _amount(sent: Mapping[str, str], name: str, default: int = 0) -> int:
     return number_of(sent.get(name, ""), default)
-
-
-def _each_gpu(sent: Mapping[str, str], name: str) -> int:
-    """The count of `gpu:4`, as in cpus_per_tres."""
-    found = re.search(r"gpu(?::[^,:=]+)?[:=](\d+)", sent.get(name, ""))
-    return int(found[1]) if found and len(found[1]) <= MAX_DIGITS else 0

@@ -191,6 +191,8 @@ def _nodes_for_tasks(job: Job, cpus_per_node: int) -> int:
 
     Until it runs, Slurm counts a job's nodes by the largest of its partition, whatever its type.
     """
+    if _overcommits(job):
+        return max(1, job.nodes_min)
     tasks = max(1, job.tasks)
     room = max(1, cpus_per_node // max(1, job.cpus_per_task))
     each = min(job.ntasks_per_node or tasks, room)
@@ -205,7 +207,7 @@ def _slots(job: Job, devices: Sequence[int]) -> Iterator[Slot]:
         cpus = max(
             1,
             job.min_cpus_per_node,
-            _tasks_on(job, number, nodes) * max(1, job.cpus_per_task),
+            0 if _overcommits(job) else _tasks_on(job, number, nodes) * max(1, job.cpus_per_task),
             count * job.cpus_per_gpu,
             -(-job.cpus // nodes),
         )
@@ -216,6 +218,12 @@ def _slots(job: Job, devices: Sequence[int]) -> Iterator[Slot]:
         else:
             per_cpu = job.memory_per_cpu_mib or 0
             yield Slot(count, cpus, per_cpu * cpus, per_cpu)
+
+
+def _overcommits(job: Job) -> bool:
+    """Whether its tasks share CPUs (--overcommit): no record says so, but it asks for less CPUs
+    than it has tasks then, and only then (22.05, 24.11, 26.05)."""
+    return 0 < job.cpus < job.tasks
 
 
 def _tasks_on(job: Job, number: int, nodes: int) -> int:

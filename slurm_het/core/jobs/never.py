@@ -28,9 +28,9 @@ from slurm_het.core.reasons.never import (
     NotSoMany,
     PartitionNever,
 )
-from slurm_het.core.syntax import gres, hostlist
+from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.constraint import parse_features
-from slurm_het.core.syntax.gres import Gres
+from slurm_het.core.syntax.gres import Gres, per_gpu
 from slurm_het.errors import HetError
 
 MAX_NAMES = 1000
@@ -78,7 +78,7 @@ def size_of_message(sent: Mapping[str, str], request: JobRequest, policy: Policy
         return number_of(sent.get(field, ""), 0)
 
     whole = (
-        tuple(g for g in items if g.count > 0 and _is_whole(g, policy))
+        tuple(g for g in items if g.count > 0 and policy.is_whole(g.name))
         for items in request.gres.registered(policy).counted()
     )
     per_node = max(told("pn_min_cpus"), told("cpus_per_task"))
@@ -89,10 +89,10 @@ def size_of_message(sent: Mapping[str, str], request: JobRequest, policy: Policy
         tasks=told("num_tasks"),
         cpus=told("min_cpus"),
         cpus_on_node=per_node,
-        cpus_per_device=_per_device(sent.get("cpus_per_tres", "")),
+        cpus_per_device=per_gpu(sent.get("cpus_per_tres", "")) or 0,
         memory_mib=told("pn_min_memory"),
         memory_per_cpu_mib=told("min_mem_per_cpu"),
-        memory_per_device_mib=_per_device(sent.get("mem_per_tres", "")),
+        memory_per_device_mib=per_gpu(sent.get("mem_per_tres", "")) or 0,
         minutes=told("time_min") or told("time_limit"),
         threads=told("threads_per_core"),
         excluded=_names(sent.get("exc_nodes", "")),
@@ -271,11 +271,13 @@ def _not_together(
         have = sum(len(kind.names) for kind in able if feature in kind.features)
         if have < count:
             return NotSoMany(f"{count} nodes with {feature}", f"{have} such", within)
+    # Where the user named no most number of nodes, 26.05 sends that of the tasks.
+    named = capacity.rules.bounds_gpus or size.nodes > 1 or size.nodes_max > max(1, size.tasks)
+    most = size.nodes_max if named else 0
     nodes = sum(len(kind.names) for kind in able)
     if size.nodes > nodes:
         return NotSoMany(f"{size.nodes} such nodes", f"{nodes} of them", within)
     for item in size.devices.job:
-        most = size.nodes_max if capacity.rules.bounds_gpus or size.nodes_max > 1 else 0
         total = _total(((_count(kind, item), len(kind.names)) for kind in able), most)
         if total < item.count:
             on = f" on {most} nodes" if most else ""
@@ -286,9 +288,9 @@ def _not_together(
             asked = f"{size.tasks} tasks with {_devices(item.count, item)} each"
             return NotSoMany(asked, f"room for {lots}", within)
     cpus = max(size.cpus, size.cpus_per_device * sum(i.count for i in size.devices.job))
-    total = _total(((kind.cpus, len(kind.names)) for kind in able), size.nodes_max)
+    total = _total(((kind.cpus, len(kind.names)) for kind in able), most)
     if cpus > total:
-        on = f" on {size.nodes_max} nodes" if size.nodes_max else ""
+        on = f" on {most} nodes" if most else ""
         return NotSoMany(f"{cpus} CPUs{on}", str(total), within)
     return None
 
@@ -328,20 +330,6 @@ def _devices(count: int, item: Gres) -> str:
 
 def _gib(mib: int) -> str:
     return f"{mib / 1024:.4g} GiB"
-
-
-def _is_whole(item: Gres, policy: Policy) -> bool:
-    known = policy.gres.get(item.name)
-    return bool(known and not known.shared)
-
-
-def _per_device(text: str) -> int:
-    """The amount of `gpu:4`; 0 where nothing is told, or it cannot be read."""
-    try:
-        items = gres.parse(text)
-    except HetError:
-        return 0
-    return max((item.count for item in items if item.name == "gpu"), default=0)
 
 
 def _names(text: str) -> frozenset[str]:

@@ -123,13 +123,13 @@ class JobRequest:
 
 
 def _whole(items: Iterable[Gres], policy: Policy) -> int:
-    known = ((item.count, policy.gres.get(item.name)) for item in items)
-    return sum(count for count, name in known if name and not name.shared)
+    return sum(item.count for item in items if policy.is_whole(item.name))
 
 
-def from_message(sent: Mapping[str, str]) -> JobRequest:
+def from_message(sent: Mapping[str, str], *, names_most: bool = False) -> JobRequest:
     """Read what the hook sent: text by field, TRES values without `gres:` or `gres/`.
 
+    With `names_most` a most number of nodes is its user's own (22.05, 24.11).
     Without a script there may be the command of srun or salloc, which is read as a line of one.
     Raises GresError. A number of nodes that is none counts as 1.
     """
@@ -147,7 +147,7 @@ def from_message(sent: Mapping[str, str]) -> JobRequest:
         | {f: "0" for f in (ALL_MEMORY,) if sent.get(f) == "0"}
         | {f: sent[f] for f in (CPUS_PER_TASK, CPUS_PER_TRES, TIME_MIN) if sent.get(f)}
         | {f: "" for f in (TIME_LIMIT,) if not sent.get(f)}
-        | _range_of_nodes(sent),
+        | _range_of_nodes(sent, names_most),
         reservation=sent.get("reservation", ""),
         nodes_max=number_of(sent.get("max_nodes", ""), 0),
     )
@@ -193,11 +193,11 @@ def registered(asked: Gres, policy: Policy) -> Gres:
     return replace(asked, name=name.alias_of) if name and name.alias_of else asked
 
 
-def _range_of_nodes(sent: Mapping[str, str]) -> dict[str, str]:
+def _range_of_nodes(sent: Mapping[str, str], names_most: bool) -> dict[str, str]:
     """The range of numbers of nodes, if it is one. 26.05 sends the number of tasks for the most
     nodes where the user has named none."""
     least, most = number_of(sent.get("min_nodes", ""), 1), number_of(sent.get("max_nodes", ""), 0)
-    unnamed = least == 1 and most == number_of(sent.get("num_tasks", ""), 1)
+    unnamed = not names_most and least == 1 and most == number_of(sent.get("num_tasks", ""), 1)
     return {NODES: f"{least}-{most}"} if most > least and not unnamed else {}
 
 

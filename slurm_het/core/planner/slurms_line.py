@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from slurm_het.core.cluster.fit import could_start, serving
+from slurm_het.core.cluster.fit import as_written, could_start, reaches_gres, serving
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.demand import is_accelerator_job
@@ -29,6 +29,7 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import BehindTheLine, InSlurmsLine, Reason
 from slurm_het.core.site_limits import Budget
 from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.errors import HetError
 
 STAYS_SECONDS = 60.0
@@ -233,8 +234,25 @@ def _may_join(task: Task, lines: Iterable[str], room: Inventory) -> bool:
         return False
     if len(_limits(task)) > 1:
         return False  # one job has one time limit, whichever pool it starts in
-    nodes = (n for n in room.nodes.values() if not set(task.pools).isdisjoint(n.partitions))
-    return not any(node.closed_to(shares=task.takes_share) for node in nodes)
+    known, request = room.grid.known.left_alone, task.request
+    if request not in known:
+        known[request] = _suits_slurm(request, room)
+    return known[request]
+
+
+def _suits_slurm(task: Task, room: Inventory) -> bool:
+    """Whether Slurm gives it what fits wherever in its pools it may start it."""
+    features = parse_features(task.features)
+    for state in room.grid.states:
+        node = state.node
+        if set(task.pools).isdisjoint(node.partitions) or not features.allows(node.features):
+            continue
+        if node.closed_to(shares=task.takes_share):
+            return False
+        reached = any(reaches_gres(task.asks, device.gres) for device in node.devices)
+        if reached and not as_written(task, node):
+            return False
+    return True
 
 
 def _limits(task: Task) -> set[int | None]:

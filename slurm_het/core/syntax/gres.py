@@ -24,6 +24,7 @@ _COUNT = re.compile(r"(\d{1,19})([kmgtpKMGTP]?)\Z")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\Z")
 _ITEM = re.compile(r"([^(]*(?:\(null\)[^(]*)?)(?:\(([^()]*)\))?\Z")
 _NO_TYPE = {"", "(null)"}
+_PER_GPU = re.compile(r"(?:^|[,:/])gpu(?::[^,:=]+)?[:=](\d{1,11})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +187,10 @@ def format_indexes(indexes: Iterable[int]) -> str:
 def format_places(devices: Iterable[tuple[str, Iterable[int]]]) -> str:
     """Write devices by node as `nv1:0-3 nv2:0,5`."""
     return " ".join(f"{node}:{format_indexes(indexes)}" for node, indexes in devices)
+
+
+def per_gpu(text: str) -> int | None:
+    """What is asked for beside each GPU, as in cpus_per_tres and memory_per_tres: the amount of
+    `gpu:4`, `gres:gpu:4` (22.05) or `gres/gpu=4`; of several the first. None if none is told."""
+    found = _PER_GPU.search(text)
+    return int(found[1]) if found else None

@@ -44,7 +44,7 @@ def demand(devices_per_node: int = 8, **fields: Any) -> Demand:
         ({"tres_per_task": "gpu:4", "tasks": 3}, [8, 4]),
         ({"tres_per_task": "gpu:2", "tasks": 3, "nodes_min": 2}, [4, 2]),
         ({"tres_per_task": "gpu:3", "tasks": 4}, [6, 6]),
-        ({"tres_per_node": "gpu:2", "tasks": 9, "ntasks_per_node": 8}, [2, 2]),
+        ({"tres_per_node": "gpu:2", "tasks": 9, "cpus": 9, "ntasks_per_node": 8}, [2, 2]),
         ({"tres_per_socket": "gpu:2", "sockets_per_node": 2}, [4]),
         ({"tres_per_socket": "gpu:1"}, [1]),
         # --gpus-per-node beside --gpus-per-task: the node's figure is the larger promise.
@@ -61,6 +61,8 @@ def test_devices_of_each_node(fields: dict[str, Any], devices: list[int]) -> Non
         ({"cpus": 1}, 1, 1024),
         ({"cpus": 8, "cpus_per_task": 8}, 8, 8192),
         ({"tasks": 4, "cpus": 4}, 4, 4096),
+        ({"tasks": 128, "cpus": 1}, 1, 1024),  # --overcommit: they share it
+        ({"tasks": 2, "cpus": 1, "min_cpus_per_node": 20, "cpus_per_task": 20}, 20, 20480),
         ({"tasks": 4, "cpus_per_task": 3, "cpus": 12}, 12, 12288),
         ({"ntasks_per_node": 4, "tasks": 8, "cpus_per_task": 3, "cpus": 24, "nodes_min": 2},
          12, 12288),
@@ -118,6 +120,8 @@ def test_exclusive_and_all_memory() -> None:
         ({"tasks": 96, "cpus": 96, "nodes_max": 1}, 1),
         ({"tasks": 96, "cpus": 96, "nodes_min": 1, "nodes_max": 4}, 2),
         ({"tasks": 65, "cpus": 65}, 2),
+        ({"tasks": 65, "cpus": 1}, 1),  # --overcommit
+        ({"tasks": 4, "cpus": 2, "nodes_min": 2}, 2),
         ({"tasks": 8, "cpus_per_task": 24, "cpus": 192}, 4),
         ({"tasks": 1, "cpus_per_task": 96, "cpus": 96}, 1),  # no task is spread
         ({"tasks": 64, "cpus": 64}, 1),
@@ -168,8 +172,8 @@ def test_devices_whose_memory_or_cpus_have_no_room_on_one_node(
         # Any number costs nothing: users may write it.
         ({"tres_per_job": "gpu:9000000000000"}, "needs 1125000000000 nodes"),
         ({"tres_per_node": "gpu:1", "nodes_min": 2_000_000_000}, "needs 2000000000 nodes"),
-        ({"tres_per_task": "gpu:1", "tasks": 2_000_000_000}, "needs 250000000 nodes"),
-        ({"tres_per_node": "gpu:1", "tasks": 2_000_000_000, "ntasks_per_node": 1}, "nodes"),
+        ({"tres_per_task": "gpu:1", "tasks": 2_000_000_000, "cpus": 2_000_000_000}, "nodes"),
+        ({"tasks": 2_000_000_000, "cpus": 2_000_000_000, "ntasks_per_node": 1}, "nodes"),
     ],
 )
 def test_what_cannot_be_planned_is_said(fields: dict[str, Any], part: str) -> None:

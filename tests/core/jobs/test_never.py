@@ -170,6 +170,13 @@ def test_without_a_capacity_nothing_is_refused(sent: dict[str, str]) -> None:
     assert said(sent, UNKNOWN) == ""
 
 
+def test_on_26_05_the_number_of_tasks_is_no_bound_to_where_cpus_are() -> None:
+    job = {"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20", "num_tasks": "1", "max_nodes": "1"}
+    assert said(job, capacity())
+    assert not said(job, capacity(bounds_gpus=False))
+    assert said(job | {"max_nodes": "2", "tres_per_job": "gpu:16"}, capacity(bounds_gpus=False))
+
+
 def test_26_05_lets_more_gpus_than_one_node_has_wait() -> None:
     job = {"tres_per_job": "gpu:9", "max_nodes": "1"}
     assert said(job, capacity())

@@ -75,3 +75,12 @@ def test_an_alias_asks_for_what_the_cluster_registers() -> None:
 def test_shares_and_other_gres_are_no_whole_devices() -> None:
     sent = {"tres_per_node": "gpu:2,scratch:9", "tres_per_job": "shard:24", "tres_per_task": "npu"}
     assert from_message(sent).whole_devices(policy()) == 3
+
+
+@pytest.mark.parametrize(("names_most", "kept"), [(True, "1-4"), (False, "")])
+def test_a_range_up_to_the_number_of_tasks_is_one_where_that_stands_for_nothing_else(
+    names_most: bool, kept: str
+) -> None:
+    """`-N1-4 -n4`: Slurm gives it as many nodes as it can (22.05, 24.11, 26.05)."""
+    sent = {"tres_per_node": "gpu:1", "min_nodes": "1", "max_nodes": "4", "num_tasks": "4"}
+    assert from_message(sent, names_most=names_most).original.get("nodes", "") == kept

@@ -166,3 +166,16 @@ def test_a_pin_whose_devices_others_took_is_tried_elsewhere_at_once() -> None:
     assert not hetd.observe(FULL[0], scavenger(), pinned).take_back
     due = hetd.observe(*FULL, scavenger(), pinned).take_back
     assert [(one.key, one.penalty) for one in due] == [("7", False)]
+
+
+def test_who_could_be_given_a_type_that_does_not_fit_does_not_stand_in_line() -> None:
+    """Only one of its pool's types has enough memory, and its request does not say so."""
+    mixed, job = Hetd(), marked(7, comment="het:mem=60")
+    taken = site(*FULL, scavenger(), job)
+    for other, joins in (("gpu:a100:8", ["7"]), ("gpu:l40s:8", [])):
+        nodes = [replace(n, gres=other) if n.name == "nv2" else n for n in taken.nodes]
+        held = (f"{other}(IDX:0-7)",)
+        jobs = [replace(j, gres_detail=held) if j.nodes == "nv2" else j for j in taken.jobs]
+        seen = replace(taken, nodes=tuple(nodes), jobs=tuple(jobs))
+        found = prepare(observe(seen, policy(), mixed.memory, 0.0), Limits(), mixed.memory, 0.0)
+        assert [task.key for task in found.line.joins] == joins
