@@ -49,6 +49,8 @@ MAX_BACKOFF = 30.0
 # reference loops. To collect garbage as often as Python does by default takes a tenth of its time
 # (with 10,000 devices).
 GC_THRESHOLD = (200_000, 10, 10)
+# On a small cluster that comes once in a quarter of an hour, and memory would grow until then.
+TIDY_SECONDS = 60.0
 LEASE_SECONDS = 0.5
 LOOK_SECONDS = 0.5
 HISTORY_SECONDS = 3.0  # whoever asks for a job's waits no longer
@@ -97,7 +99,7 @@ class Daemon:
         self.doors = Doors(self.hook, self.control, self.wakes)
         self._reload = False  # whether SIGHUP came
         self.started = time.time()
-        self._cycle_began = self._planned_at = time.monotonic()
+        self._cycle_began = self._planned_at = self._tidy_at = time.monotonic()
         self._planning = False
         self.health = _health(config)
         self.watcher = _watcher(config)
@@ -249,9 +251,16 @@ class Daemon:
             if not self.health.failures and self.gate.state in {GateState.CLOSED, GateState.OPEN}:
                 notify("READY=1\nSTATUS=leading")
             took = time.monotonic() - self._cycle_began
+            self._tidy()
             await self.wakes.wait(self._pause(), took)
         if self._unable:
             raise self._unable
+
+    def _tidy(self) -> None:
+        """Collect what has become garbage lately; what has outlived that once is left alone."""
+        if self._cycle_began >= self._tidy_at:
+            self._tidy_at = self._cycle_began + TIDY_SECONDS
+            gc.collect(1)
 
     async def _cycle(self) -> bool:
         """Run one cycle, and tell the gate if it fails; returns whether another may find more to do
