@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from slurm_het.errors import lacks
 from slurm_het.opener import OPENS
 
 log = logging.getLogger("hetd.watcher")
@@ -30,8 +31,8 @@ def notify(state: str) -> str:
             sock.sendto(state.encode(), address)
     except BlockingIOError:
         return "it reads nothing any more"
-    except OSError as error:
-        return error.strerror or str(error)
+    except OSError as error:  # what hetd itself has no more of is no fault of the other side's
+        return "" if lacks(error) else error.strerror or str(error)
     return ""
 
 
