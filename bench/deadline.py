@@ -22,7 +22,7 @@ from slurm_het.core.model import Snapshot, Task
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.plan import plan, select
 from slurm_het.core.worth.forecast import Forecast
-from slurm_het.daemon.app import GC_THRESHOLD
+from slurm_het.daemon.tidying import THRESHOLD
 from slurm_het.solve import Deadline
 from slurm_het.solve.worker import WorkerSolver
 
@@ -49,7 +49,7 @@ def instances(args: argparse.Namespace) -> dict[str, tuple[Snapshot, tuple[Task,
 def main() -> None:
     """Print the table, and put it into RESULTS.md."""
     args = parse()
-    gc.set_threshold(*GC_THRESHOLD)
+    gc.set_threshold(*THRESHOLD)
     worker, rules = WorkerSolver(), policy()
     worker.warm()
     rows = []

@@ -50,7 +50,7 @@ from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.worth.forecast import Forecast, forecast
 from slurm_het.core.worth.full_cluster import with_parts
 from slurm_het.core.worth.profiles import profile_of
-from slurm_het.daemon.app import GC_THRESHOLD
+from slurm_het.daemon.tidying import THRESHOLD
 from slurm_het.solve.detailed.model import Detailed
 from slurm_het.solve.linear import solve_program
 from slurm_het.solve.search import Search
@@ -321,7 +321,7 @@ def main() -> None:
     parser.add_argument("--naive", action="store_true", help="the naive model too (slow)")
     parser.add_argument("--case", type=int, action="append", help="only this one, from 0")
     args = parser.parse_args()
-    gc.set_threshold(*GC_THRESHOLD)
+    gc.set_threshold(*THRESHOLD)
     first, _, last = args.seeds.partition("-")
     worker = WorkerSolver()
     worker.warm()

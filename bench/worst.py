@@ -30,7 +30,7 @@ from slurm_het.core.preemption import Preemption
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.views.starts import starts_of
 from slurm_het.core.worth.forecast import Forecast
-from slurm_het.daemon.app import GC_THRESHOLD
+from slurm_het.daemon.tidying import THRESHOLD
 
 NOW = 1e9
 HOUR, MINUTE = 3600, 60
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=CASES)
     parser.add_argument("--profile", action="store_true", help="print a profile of each case too")
     args = parser.parse_args()
-    gc.set_threshold(*GC_THRESHOLD)
+    gc.set_threshold(*THRESHOLD)
     rows = []
     for name in args.case or CASES:
         given = CASES[name](Size(args.nodes, args.jobs))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}
+
 
 class HetError(Exception):
     """A failure with a message for the user and a hint of what to do about it."""
@@ -45,3 +49,14 @@ class LeadError(HetError):
 
 class SilenceError(HetError):
     """hetd does not answer on its control socket, or there is none."""
+
+
+def lacks(error: BaseException) -> str:
+    """What there is no more of, in words; '' if that is not why it failed."""
+    if isinstance(error, MemoryError):
+        return "there is no memory left for it"
+    if isinstance(error, OSError) and error.errno in _SCARCE:
+        return f"{error.strerror}" + (f": {error.filename}" if error.filename else "")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return "no memory or no process is left for it: a thread cannot be started"
+    return ""

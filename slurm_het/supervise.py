@@ -27,6 +27,7 @@ START_SECONDS = 60.0  # until READY=1; the watchdog counts from then on
 STOP_SECONDS = 5.0
 DIE_SECONDS = 1.0  # after SIGKILL; who lives on waits for storage that hangs
 OPEN_SECONDS = 7.0  # how long --open-gate tries; the supervisor tries for ever
+LONGEST_PAUSES = 4  # times --restart-seconds, between starts that come to nothing
 TICK = 0.1
 DEFAULT_RUN_DIR = "/run/slurm-het"
 
@@ -130,12 +131,16 @@ class Supervisor:
 
     def run(self) -> None:
         """Start, watch, open the gate, pause, start again; returns after `stop`."""
+        pause = self.restart_seconds
         while not self.stopping:
-            child = self._start()
+            child, ready = self._start(), False
             if child:
-                self._watch(child)
+                ready = self._watch(child)
                 self._end(child)
-            self._wait(self.restart_seconds, lambda: self.stopping)
+            # One that does not even get ready says the same thing each time: it may wait longer.
+            longer = min(2 * pause, LONGEST_PAUSES * self.restart_seconds)
+            self._wait(self.restart_seconds if ready else pause, lambda: self.stopping)
+            pause = self.restart_seconds if ready else longer
         self._wait(OPEN_SECONDS, lambda: not self.opener.wanted)
         self.opener.close()
         self.log.close()
@@ -157,8 +162,8 @@ class Supervisor:
         self._write_status(f"{child.pid} starting")
         return child
 
-    def _watch(self, child: Child) -> None:
-        """Return when the child has ended, or must be ended."""
+    def _watch(self, child: Child) -> bool:
+        """Return when the child has ended, or must be ended; whether it had been ready."""
         deadline, ready = time.monotonic() + START_SECONDS, False
         while child.lives() and not self.stopping:
             message = child.message(TICK)
@@ -170,8 +175,9 @@ class Supervisor:
                 deadline = time.monotonic() + self.watchdog_seconds
             if time.monotonic() > deadline:
                 self.log.line("missed its watchdog" if ready else "was not ready in time")
-                return
+                break
             self._tick()
+        return ready
 
     def _end(self, child: Child) -> None:
         """End the child, in bounded time, and have the gate opened."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -29,12 +28,13 @@ from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.last_words import last_words
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import say_os_errors, set_up_logging
-from slurm_het.daemon.notify import Watcher, notify, tell_watchdog
+from slurm_het.daemon.notify import Watcher, notify, opened_by, tell_watchdog
 from slurm_het.daemon.reload import read_again
+from slurm_het.daemon.tidying import Tidying
 from slurm_het.daemon.wakes import Wakes
 from slurm_het.errors import CannotRunError, HetError, LeadError, SlurmError
 from slurm_het.journal import Keeper
-from slurm_het.opener import Holds, opens
+from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.sizes import limit_mib
 from slurm_het.slurm.cli import CliSlurm
@@ -45,10 +45,6 @@ log = logging.getLogger("hetd")
 RELEASE_WAKE = 1.0
 ALARM_LEAST = 0.2  # clocks differ: look again and again, but not all the time
 MAX_BACKOFF = 30.0
-# A planning cycle makes some 100,000 objects that live until its end, hardly any of them in
-# reference loops. To collect garbage as often as Python does by default takes a tenth of its time
-# (with 10,000 devices).
-GC_THRESHOLD = (200_000, 10, 10)
 LEASE_SECONDS = 0.5
 LOOK_SECONDS = 0.5
 HISTORY_SECONDS = 3.0  # whoever asks for a job's waits no longer
@@ -62,12 +58,6 @@ def stuck_seconds(config: Config) -> float:
     """
     program_and_call = config.planner.deadline_seconds + config.slurm.timeout_seconds
     return MAX_BACKOFF + 2 * program_and_call
-
-
-def _watcher(config: Config) -> Watcher:
-    slurm = config.slurm
-    scontrol = str((slurm.bin_dir or Path()) / "scontrol")
-    return Watcher(opens(config.policy.intake_partition, scontrol, str(slurm.conf or "")))
 
 
 def _health(config: Config) -> Health:
@@ -100,7 +90,8 @@ class Daemon:
         self._cycle_began = self._planned_at = time.monotonic()
         self._planning = False
         self.health = _health(config)
-        self.watcher = _watcher(config)
+        self.watcher = Watcher(opened_by(config))
+        self.tidying = Tidying()
         self._unable: HetError | None = None
 
     async def run(self) -> None:
@@ -249,6 +240,7 @@ class Daemon:
             if not self.health.failures and self.gate.state in {GateState.CLOSED, GateState.OPEN}:
                 notify("READY=1\nSTATUS=leading")
             took = time.monotonic() - self._cycle_began
+            self.tidying.look(self._cycle_began)
             await self.wakes.wait(self._pause(), took)
         if self._unable:
             raise self._unable
@@ -391,7 +383,6 @@ def main(config: Path | None, verbose: bool) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is listened for
     os.umask(0o077)  # the journal says whose jobs did what
     set_up_logging(verbose=verbose)
-    gc.set_threshold(*GC_THRESHOLD)
     with last_words("hetd"):
         asyncio.run(Daemon(load_config(config)).run())
 

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from slurm_het.core.syntax.printable import clean, clean_lines
+from slurm_het.errors import lacks
 from slurm_het.sparing import Sparing
 
 log = logging.getLogger("hetd")
+CHAIN = 10  # exceptions, each amid the handling of the next
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -68,9 +70,15 @@ def say_os_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
 
     An exception handler for `loop.set_exception_handler`.
     """
-    error = context.get("exception")
-    if isinstance(error, OSError):
-        log.error("%s: %s", context["message"], error.strerror)
+    error: BaseException | None = context.get("exception")
+    chain = [error]
+    while (last := chain[-1]) and last.__context__ and len(chain) < CHAIN:
+        chain.append(last.__context__)
+    why = next((what for one in chain if one and (what := lacks(one))), "")
+    if isinstance(error, OSError) or why:
+        log.error(
+            "%s: %s", context["message"].split("\n")[0], why or getattr(error, "strerror", "")
+        )
     else:
         loop.default_exception_handler(context)
 

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from slurm_het.opener import OPENS
+from slurm_het.errors import lacks
+from slurm_het.opener import OPENS, opens
+from slurm_het.settings import Config
 
 log = logging.getLogger("hetd.watcher")
 
@@ -30,8 +32,8 @@ def notify(state: str) -> str:
             sock.sendto(state.encode(), address)
     except BlockingIOError:
         return "it reads nothing any more"
-    except OSError as error:
-        return error.strerror or str(error)
+    except OSError as error:  # what hetd itself has no more of is no fault of the other side's
+        return "" if lacks(error) else error.strerror or str(error)
     return ""
 
 
@@ -39,6 +41,12 @@ def watchdog_seconds() -> float | None:
     """How often to send WATCHDOG=1: half of what the supervisor allows; None without one."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     return int(microseconds) / 2e6 if microseconds.isdecimal() else None
+
+
+def opened_by(config: Config) -> str:
+    """What a supervisor that has read this configuration says that it opens."""
+    scontrol = (config.slurm.bin_dir or Path()) / "scontrol"
+    return opens(config.policy.intake_partition, str(scontrol), str(config.slurm.conf or ""))
 
 
 class Watcher:

@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.partition import QosFlags
 from slurm_het.core.syntax.script import MAX_SCRIPT
-from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError
+from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError, lacks
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.backfill import backfill_of
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
@@ -281,9 +281,11 @@ class CliSlurm:
                 path, *arguments, env=env, stdin=PIPE if given.stdin else DEVNULL,
                 stdout=printed.file, stderr=PIPE, limit=CHUNK,
             )  # fmt: skip
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            if not (why := lacks(error) or getattr(error, "strerror", "")):
+                raise
             raise CannotRunError(
-                f"cannot run {path}: {error.strerror}",
+                f"cannot run {path}: {why}",
                 "install slurm-client, or set slurm.bin_dir in the configuration",
             ) from error
         printed.limit(process.pid)

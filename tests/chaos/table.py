@@ -27,6 +27,7 @@ BEFORE = {
     "hetd-killed": "0.5 s",
     "hetd-stopped": "8.9 s",
     "hetd-hangup": "hetd ended",
+    "hetd-ended": "0.2 s",
     "hetd-no-descriptors": "shut as long as it lasted (120 s)",
     "hetd-no-memory": "9.8 s",
     "worker-killed": "first-fit at once",

@@ -70,8 +70,13 @@ def test_what_the_loop_lacks_is_a_line_and_a_bug_of_ours_has_its_traceback(
     lacking = OSError(24, "Too many open files")
     loop.call_exception_handler({"message": "socket.accept() failed", "exception": lacking})
     loop.call_exception_handler({"message": "a task failed", "exception": KeyError("x")})
+    amid = asyncio.CancelledError()
+    amid.__context__ = RuntimeError("can't start new thread")
+    loop.call_exception_handler({"message": "never retrieved\nfuture: x", "exception": amid})
     loop.close()
-    first, second = caplog.records
+    first, second, third = caplog.records
+    assert third.getMessage().startswith("never retrieved: no memory or no process is left")
+    assert not third.exc_info
     assert first.getMessage() == "socket.accept() failed: Too many open files"
     assert not first.exc_info
     assert second.exc_info

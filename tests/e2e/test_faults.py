@@ -347,21 +347,24 @@ def troubles(cluster: Cluster) -> list[str]:
     return list(call(socket, {"op": "status"})["troubles"])
 
 
+UNHEARD = "the supervisor does not hear hetd"
+
+
 def test_a_supervisor_that_is_stopped_or_older_is_told(cluster: Cluster) -> None:
     """By hetd: in het-squeue, in `slurm-het check` and in its log."""
     cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
-    pid = supervisor(cluster)
+    pid, said_before = supervisor(cluster), log_of(cluster).count(UNHEARD)
     os.kill(pid, signal.SIGSTOP)
     try:
         cluster.wait("it is told", lambda: "it is stopped" in str(troubles(cluster)), 30)
         said = cluster.box.run([sys.executable, "-m", "slurm_het.cli.squeue"]).stderr
-        assert "the supervisor does not hear hetd (it is stopped): restart it" in said
+        assert f"{UNHEARD} (it is stopped): restart it" in said
         found = cluster.box.run([sys.executable, "-m", "slurm_het.cli.admin", "check"]).stdout
-        assert "the supervisor does not hear hetd" in found
+        assert UNHEARD in found
     finally:
         os.kill(pid, signal.SIGCONT)
     cluster.wait("all is well", lambda: not troubles(cluster), 30)
-    assert log_of(cluster).count("the supervisor does not hear hetd") == 1
+    assert log_of(cluster).count(UNHEARD) == said_before + 1
 
     before = cluster.box.config_path.read_text()
     bin_dir = cluster.box.dir.parent / "bin"
