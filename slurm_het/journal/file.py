@@ -195,7 +195,7 @@ def _opened_read_only(path: Path) -> sqlite3.Connection:
     uri = f"{path.resolve().as_uri()}?mode=ro"
     db = sqlite3.connect(uri, uri=True, timeout=LOCKED_SECONDS, check_same_thread=False)
     try:
-        db.execute("PRAGMA temp_store = MEMORY")  # later it would drop what was made beside the file
+        db.execute("PRAGMA temp_store = MEMORY")  # first: it drops what is beside the file
         db.execute("SELECT 1 FROM job LIMIT 1")
         cover_up(db)
     except sqlite3.Error:
