@@ -31,8 +31,9 @@ accounting:
     jobs: {Priority: 9, MaxJobsPU: 3}
     minutes: {Priority: 9, GrpTRESMins: {gres/gpu: 120}}
     per-job: {Priority: 9, MaxTRESPerJob: {gres/gpu: 2}}
+    long: {Flags: PartitionTimeLimit}
   accounts:
-    research: {QOS: [normal, first, devices, typed, jobs, minutes, per-job]}
+    research: {QOS: [normal, first, devices, typed, jobs, minutes, per-job, long]}
     small: {Parent: research, GrpTRES: {gres/gpu: 5}}
     one: {Parent: research}
     others: {QOS: [normal]}
@@ -130,3 +131,34 @@ def test_a_job_over_a_limit_of_its_own_has_no_nodes_kept_for_it(cluster: Cluster
     cluster.wait_started(key)
     cluster.wait("the limit is named", lambda: "QOSMaxGRESPerJob" in why(cluster, "-j", never))
     assert cluster.outcomes(never) == []
+
+
+def test_jobs_that_a_maintenance_keeps_from_starting_use_up_no_limit(cluster: Cluster) -> None:
+    when = "StartTime=now+30minutes", "Duration=60"
+    whose = "Nodes=ALL", "Users=root", "Flags=MAINT"
+    cluster.ok("scontrol", "create", "reservation", "ReservationName=maint", *when, *whose)
+    try:
+        asks = ("--gres=gpu:1", "--mem=1G", "--qos=devices")
+        long = [cluster.sbatch(*asks, "-t", "60", user="daemon") for _ in range(12)]
+        short = [
+            cluster.sbatch(*asks, "-t", "5", script="sleep 300", user="daemon") for _ in range(6)
+        ]
+        cluster.wait("four of them run", lambda: len(running(cluster)) == 4, job=short[0])
+        assert set(running(cluster)) <= set(short)
+        assert not any(cluster.outcomes(key) for key in long)
+    finally:
+        cluster.ok("scancel", "-u", "daemon")
+        cluster.wait("they are gone", lambda: not running(cluster))
+        cluster.ok("scontrol", "delete", "ReservationName=maint")
+
+
+def test_a_qos_lifts_the_time_limit_of_a_pool(cluster: Cluster) -> None:
+    cluster.ok("scontrol", "update", "PartitionName=train-nv", "MaxTime=10")
+    try:
+        asks = ("--gres=gpu:1", "--mem=1G", "-t", "30")
+        plain = cluster.sbatch(*asks, script="sleep 300", user="daemon")
+        key = cluster.sbatch(*asks, "--qos=long", script="sleep 300", user="daemon")
+        cluster.wait_started(key)
+        cluster.wait("why is said", lambda: "MaxTime=10" in why(cluster, "-j", plain))
+    finally:
+        cluster.ok("scontrol", "update", "PartitionName=train-nv", "MaxTime=UNLIMITED")
