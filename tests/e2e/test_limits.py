@@ -133,25 +133,6 @@ def test_a_job_over_a_limit_of_its_own_has_no_nodes_kept_for_it(cluster: Cluster
     assert cluster.outcomes(never) == []
 
 
-def test_jobs_that_a_maintenance_keeps_from_starting_use_up_no_limit(cluster: Cluster) -> None:
-    when = "StartTime=now+30minutes", "Duration=60"
-    whose = "Nodes=ALL", "Users=root", "Flags=MAINT"
-    cluster.ok("scontrol", "create", "reservation", "ReservationName=maint", *when, *whose)
-    try:
-        asks = ("--gres=gpu:1", "--mem=1G", "--qos=devices")
-        long = [cluster.sbatch(*asks, "-t", "60", user="daemon") for _ in range(12)]
-        short = [
-            cluster.sbatch(*asks, "-t", "5", script="sleep 300", user="daemon") for _ in range(6)
-        ]
-        cluster.wait("four of them run", lambda: len(running(cluster)) == 4, job=short[0])
-        assert set(running(cluster)) <= set(short)
-        assert not any(cluster.outcomes(key) for key in long)
-    finally:
-        cluster.ok("scancel", "-u", "daemon")
-        cluster.wait("they are gone", lambda: not running(cluster))
-        cluster.ok("scontrol", "delete", "ReservationName=maint")
-
-
 def test_a_qos_lifts_the_time_limit_of_a_pool(cluster: Cluster) -> None:
     cluster.ok("scontrol", "update", "PartitionName=train-nv", "MaxTime=10")
     try:
