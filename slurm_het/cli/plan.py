@@ -72,12 +72,12 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
 
 
 def _journal(settings: Config) -> Journal:
-    """A copy, in which as much may be noted as hetd would."""
+    """The journal, beside which as much may be noted as hetd would note in it."""
     try:
-        return Journal.copy_of(settings.paths.journal)
+        return Journal.noting_beside(settings.paths.journal)
     except HetError as error:
         click.echo(f"slurm-het plan: planned without the journal: {error}", err=True)
-        return Journal.copy_of(None)
+        return Journal.noting_beside(None)
 
 
 def _ask_hetd(settings: Config) -> Told | None:

@@ -22,6 +22,7 @@ class Partition:
     deny_accounts: frozenset[str] = frozenset()
     allow_qos: frozenset[str] = frozenset()
     deny_qos: frozenset[str] = frozenset()
+    alloc_nodes: frozenset[str] = frozenset()  # where its jobs are submitted
     max_minutes: int | None = None
     default_minutes: int | None = None
     max_nodes: int | None = None

@@ -76,6 +76,7 @@ class Job:
     gres_detail: tuple[str, ...] = ()
     admin_comment: str = ""
     comment: str = ""
+    alloc_node: str = ""  # where it was submitted; '' if that is not told
 
     @property
     def key(self) -> str:

@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 
 from slurm_het.errors import HetError
-from slurm_het.journal.schema import bring_up, cover_up, refuse_newer, version_of
+from slurm_het.journal.schema import bring_up, cover_up, note_beside, refuse_newer, version_of
 
 log = logging.getLogger("hetd.journal")
 COMPLAIN_SECONDS = 60.0
@@ -47,23 +47,23 @@ class JournalFile:
                 raise self.unreadable(error) from error
 
     @classmethod
-    def copy_of(cls, path: Path | None) -> Self:
-        """A journal in memory that begins as the one in the file; without a file it is empty.
+    def noting_beside(cls, path: Path | None) -> Self:
+        """A journal that begins as the one in the file, which is read as it is; without a file it
+        is empty. What tasks ask for can be noted in it: that is in memory, and gone with it.
 
-        What is written to it is gone with it. Raises HetError if the file cannot be read.
+        Raises HetError if the file cannot be read.
         """
-        copy = cls(Path(":memory:"))
-        copy._db = sqlite3.connect(":memory:", check_same_thread=False)
-        if path:
-            original = cls(path, read_only=True)
-            try:
-                original.db.backup(copy._db)
-            except sqlite3.Error as error:
-                raise original.unreadable(error) from error
-            finally:
-                original.close()
-        bring_up(copy._db)
-        return copy
+        journal = cls(path or Path(":memory:"), read_only=path is not None)
+        try:
+            if path:
+                note_beside(journal.db)
+            else:
+                journal._db = sqlite3.connect(":memory:", check_same_thread=False)
+                bring_up(journal._db)
+        except sqlite3.Error as error:
+            journal.close()
+            raise journal.unreadable(error) from error
+        return journal
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -195,6 +195,7 @@ def _opened_read_only(path: Path) -> sqlite3.Connection:
     uri = f"{path.resolve().as_uri()}?mode=ro"
     db = sqlite3.connect(uri, uri=True, timeout=LOCKED_SECONDS, check_same_thread=False)
     try:
+        db.execute("PRAGMA temp_store = MEMORY")  # first: it drops what is beside the file
         db.execute("SELECT 1 FROM job LIMIT 1")
         cover_up(db)
     except sqlite3.Error:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import sqlite3
 
 # A column that holds JSON may have keys that older entries have not.
-FIRST = """
+DEMAND = "(key TEXT, time REAL, demand TEXT, minutes REAL, PRIMARY KEY (key, demand))"
+FIRST = f"""
 CREATE TABLE IF NOT EXISTS job (
     key TEXT, submitted INTEGER, user TEXT, classification TEXT, PRIMARY KEY (key, submitted));
 CREATE TABLE IF NOT EXISTS cycle (
@@ -20,8 +21,7 @@ CREATE TABLE IF NOT EXISTS cycle (
 CREATE TABLE IF NOT EXISTS placement (
     cycle INTEGER, time REAL, key TEXT, placement TEXT);
 CREATE INDEX IF NOT EXISTS placement_key ON placement (key);
-CREATE TABLE IF NOT EXISTS demand (
-    key TEXT, time REAL, demand TEXT, minutes REAL, PRIMARY KEY (key, demand));
+CREATE TABLE IF NOT EXISTS demand {DEMAND};
 CREATE TABLE IF NOT EXISTS outcome (time REAL, key TEXT, event TEXT, detail TEXT);
 CREATE INDEX IF NOT EXISTS outcome_key ON outcome (key);
 CREATE TABLE IF NOT EXISTS job_end (
@@ -115,3 +115,11 @@ def cover_up(db: sqlite3.Connection) -> None:
         db.execute("CREATE TEMP TABLE job_end (key, submitted, time, job_end)")  # no end is known
     for script in OLDER[version_of(db) :]:
         db.executescript(script)
+
+
+def note_beside(db: sqlite3.Connection) -> None:
+    """Let what tasks ask for be noted in memory beside a file that is only read: of all tables only
+    that one is copied. Raises sqlite3.Error."""
+    db.execute(f"CREATE TEMP TABLE demand {DEMAND}")
+    with db:
+        db.execute("INSERT INTO temp.demand SELECT * FROM main.demand")

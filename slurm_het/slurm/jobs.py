@@ -87,6 +87,7 @@ class _RawJob(msgspec.Struct):
     gres_detail: Any = ()
     admin_comment: str = ""
     comment: str = ""
+    allocating_node: str = ""
 
 
 class _Answer(msgspec.Struct):
@@ -179,6 +180,7 @@ def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked:
         gres_detail=tuple(raw.gres_detail or ()),
         admin_comment=raw.admin_comment,
         comment=raw.comment,
+        alloc_node=raw.allocating_node,
         **_array(raw),
         **_request(raw),
         **_memory(raw, memory_tracked),

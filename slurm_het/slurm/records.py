@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import NodeRecord, Partition
+from slurm_het.core.syntax import hostlist
 from slurm_het.slurm.preemption import modes_of
 
 _KEY = re.compile(r"(?:^|\s)([A-Z][A-Za-z:/]*)=")
@@ -79,6 +80,7 @@ def _partition(f: dict[str, str]) -> Partition:
         deny_accounts=_names(f.get("DenyAccounts", "")),
         allow_qos=_names(f.get("AllowQos", "")),
         deny_qos=_names(f.get("DenyQos", "")),
+        alloc_nodes=_hosts(f.get("AllocNodes", "")),
         max_minutes=parse_minutes(f.get("MaxTime", "UNLIMITED")),
         default_minutes=parse_minutes(f.get("DefaultTime", "NONE")),
         max_nodes=None if f.get("MaxNodes") == "UNLIMITED" else _int(f.get("MaxNodes")) or None,
@@ -114,6 +116,10 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 def _names(text: str) -> frozenset[str]:
     return frozenset() if text in _NONE else frozenset(n for n in text.split(",") if n)
+
+
+def _hosts(text: str) -> frozenset[str]:
+    return frozenset() if text in _NONE else frozenset(hostlist.expand_readable(text))
 
 
 def _int(text: str | None) -> int:

@@ -31,8 +31,9 @@ accounting:
     jobs: {Priority: 9, MaxJobsPU: 3}
     minutes: {Priority: 9, GrpTRESMins: {gres/gpu: 120}}
     per-job: {Priority: 9, MaxTRESPerJob: {gres/gpu: 2}}
+    long: {Flags: PartitionTimeLimit}
   accounts:
-    research: {QOS: [normal, first, devices, typed, jobs, minutes, per-job]}
+    research: {QOS: [normal, first, devices, typed, jobs, minutes, per-job, long]}
     small: {Parent: research, GrpTRES: {gres/gpu: 5}}
     one: {Parent: research}
     others: {QOS: [normal]}
@@ -130,3 +131,15 @@ def test_a_job_over_a_limit_of_its_own_has_no_nodes_kept_for_it(cluster: Cluster
     cluster.wait_started(key)
     cluster.wait("the limit is named", lambda: "QOSMaxGRESPerJob" in why(cluster, "-j", never))
     assert cluster.outcomes(never) == []
+
+
+def test_a_qos_lifts_the_time_limit_of_a_pool(cluster: Cluster) -> None:
+    cluster.ok("scontrol", "update", "PartitionName=train-nv", "MaxTime=10")
+    try:
+        asks = ("--gres=gpu:1", "--mem=1G", "-t", "30")
+        plain = cluster.sbatch(*asks, script="sleep 300", user="daemon")
+        key = cluster.sbatch(*asks, "--qos=long", script="sleep 300", user="daemon")
+        cluster.wait_started(key)
+        cluster.wait("why is said", lambda: "MaxTime=10" in why(cluster, "-j", plain))
+    finally:
+        cluster.ok("scontrol", "update", "PartitionName=train-nv", "MaxTime=UNLIMITED")

@@ -13,6 +13,7 @@ from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.jobs.trials import Trial, forgotten
 from slurm_het.core.model import Classification, Job, Placement, Plan
+from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal, Planning, schema
 from slurm_het.journal.history import MAX_TASKS
@@ -394,3 +395,31 @@ def test_a_journal_that_another_has_locked_is_one_sentence(
     job_row(journal, "10", 10, "bob")
     assert not journal.trouble
     assert journal.history("10").user == "bob"
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["of today", "older"])
+def test_what_is_noted_beside_a_file_is_not_in_it_and_little_of_it_is_copied(
+    tmp_path: Path, old: bool
+) -> None:
+    path = tmp_path / "journal.db"
+    profile = TaskProfile(("a100",), ("train-nv",), 1, 1, 0, False, 1, 1024)
+    if old:
+        with sqlite3.connect(path) as db:
+            db.executescript(OLD_SCHEMA)
+    else:
+        journal = Journal(path)
+        place(journal, 11.0, "7")
+        journal.record_demands(11.0, [("7", profile, 60.0)])
+        journal.close()
+    noted = Journal.noting_beside(path)
+    noted.record_demands(12.0, [("8", profile, 30.0), ("7", profile, 40.0)])
+    noted.add_demands(12.0, {profile: 5.0})
+    noted.add_demands(13.0, {profile: 5.0})
+    assert sum(noted.demands(0.0).values()) == 80.0
+    assert noted.placement_of("7") is not None
+    copied = noted.db.execute("SELECT name FROM sqlite_temp_master WHERE type = 'table'").fetchall()
+    assert {name for (name,) in copied} <= {"demand", "job_end", "trial"}
+    assert not noted.trouble
+    noted.close()
+    kept = Journal(path, read_only=True)
+    assert sum(kept.demands(0.0).values()) == 60.0

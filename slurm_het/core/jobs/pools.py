@@ -10,6 +10,7 @@ from slurm_het.core.jobs.demand import Demand
 from slurm_het.core.model import Classification, Job, Partition
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import NoSuchPartition, PartitionRefuses, Reason
+from slurm_het.core.syntax import hostlist
 
 
 def fitting_types(
@@ -110,6 +111,9 @@ def _access_limit(job: Job, partition: Partition) -> str:
         return f"AllowQos={','.join(sorted(partition.allow_qos))}"
     if job.qos and job.qos in partition.deny_qos:
         return f"DenyQos={job.qos}"
+    here = partition.alloc_nodes
+    if here and job.uid != 0 and job.alloc_node and job.alloc_node not in here:
+        return f"AllocNodes={hostlist.fold(sorted(here))}"
     if job.uid == 0 and partition.root_disabled:
         return "DisableRootJobs"
     if job.uid != 0 and partition.root_only:

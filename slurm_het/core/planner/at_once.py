@@ -81,7 +81,7 @@ def _takes_everybody(partition: Partition) -> bool:
     access = (
         partition.allow_groups, partition.allow_accounts, partition.deny_accounts,
         partition.allow_qos, partition.deny_qos, partition.root_only, partition.root_disabled,
-        partition.reservation_required, partition.qos,
+        partition.reservation_required, partition.qos, partition.alloc_nodes,
     )  # fmt: skip
     return partition.state == "UP" and not any(access)
 

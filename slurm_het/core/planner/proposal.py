@@ -25,6 +25,7 @@ from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.limits.within import Within, within_limits
 from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
+from slurm_het.core.planner.given_up import give_up
 from slurm_het.core.planner.leaf_waits import LeafWaits
 from slurm_het.core.planner.lessons import Lessons
 from slurm_het.core.planner.outcomes import Outcome
@@ -189,6 +190,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     queue = fill_task_pools(
         snapshot, inventory, policy, limit=limits.window_tasks, readings=memory.readings
     )
+    queue = give_up(queue, memory.pins.returned)
     strays = _strays(snapshot, queue, policy, memory)
     pins = tuple(memory.pins.pins.values())
     released = at_hand(pins, inventory, Closings.of(snapshot, inventory))

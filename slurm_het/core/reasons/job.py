@@ -157,6 +157,20 @@ class SlurmChooses(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class RefusesNodes(Reason):
+    """Slurm said `word` of the nodes that it was given, so many `times`."""
+
+    code = "refuses-nodes"
+    word: str
+    times: int
+
+    def __str__(self) -> str:
+        return (
+            f"Slurm does not start it on the nodes chosen for it ({self.word}, {self.times} times)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AsksForSeveral(Reason):
     """It asks for devices in several ways at once; `things` says which, as in "GRES names"."""
 

@@ -41,6 +41,10 @@ TWO = Demand(
         ({}, {"root_disabled": True}, ""),
         ({}, {"root_only": True}, "RootOnly"),
         ({"uid": 0}, {"root_only": True}, ""),
+        ({"alloc_node": "web"}, {"alloc_nodes": {"login1", "login2"}}, "AllocNodes=login[1-2]"),
+        ({"alloc_node": "login1"}, {"alloc_nodes": {"login1", "login2"}}, ""),
+        ({"alloc_node": "web", "uid": 0}, {"alloc_nodes": {"login1"}}, ""),
+        ({}, {"alloc_nodes": {"login1"}}, ""),  # where is not told
         ({}, {"reservation_required": True}, "ReqResv"),
         ({"reservation": "r1"}, {"reservation_required": True}, ""),
         ({}, {"max_minutes": 59}, "MaxTime=59 min"),

@@ -242,3 +242,16 @@ def test_a_pin_whose_mark_another_program_has_overwritten_is_known_from_the_jour
     assert Hetd(planned("nv1", 0)).observe(job).recovered == ("1",)
     assert Hetd(planned("nv2", 0)).observe(job).recovered == (), "its user wrote that list"
     assert Hetd().observe(job).recovered == ()
+
+
+def test_a_job_that_slurm_starts_on_no_nodes_it_is_given_is_slurms_in_the_end() -> None:
+    """Its --segment stands in no record of it (24.11)."""
+    hetd, job = Hetd(), marked(7)
+    for number in (1, 2):
+        assert keys(hetd.prepare(job)) == ["7"]
+        stuck = replace(pinned(7, f"nv{number}"), reason="BadConstraints", priority=0)
+        (due,) = hetd.observe(stuck).take_back
+        hetd.memory.pins.take_back(due.key, due.reason, -1000.0)
+    prepared = hetd.prepare(job)
+    assert not keys(prepared)
+    assert prepared.queue.handovers["7"].partitions == ("train-nv",)
