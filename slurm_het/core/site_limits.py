@@ -6,6 +6,7 @@ Host memory (`mem`) is in MiB, times are in minutes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -84,7 +85,8 @@ class Budget:
     """A limit as it bears on some tasks: Slurm's `reason` for a job that it holds back, whose it is
     (`of`), of `what`, how much, and what is used or promised to released jobs.
 
-    `ahead` is what those take that are pinned ahead, and their priority. `lasting`: what a task
+    `ahead` is what those take that are pinned ahead, their priority, and the seconds until they
+    start at the latest. `lasting`: what a task
     takes is gone for others while it runs. There is one object for each limit in a cycle, and it
     equals no other one.
     """
@@ -94,18 +96,23 @@ class Budget:
     what: str
     most: int
     used: int
-    ahead: tuple[tuple[int, int], ...] = ()
+    ahead: tuple[tuple[int, int, float], ...] = ()
     lasting: bool = True
 
-    def left_for(self, asks: int, priority: int) -> int:
-        """How much is left for a task that asks for so much; below 0 if a limit was lowered.
+    def left_for(self, asks: int, priority: int, seconds: float = math.inf) -> int:
+        """How much is left for a task that asks for so much, and runs for so many seconds at the
+        most; below 0 if a limit was lowered.
 
-        Whoever is pinned ahead uses nothing yet. As in plain Slurm, what is smaller may go before.
-        What is not, may not: else it would take at once what the other one waits for.
+        Whoever is pinned ahead uses nothing yet. As in plain Slurm, what is smaller may go before,
+        and what ends in time. What is not, may not: else it would take at once what the other one
+        waits for.
         """
         left = self.most - self.used
         if self.ahead:
-            left -= sum(n for n, above in self.ahead if n <= asks and above >= priority)
+            left -= sum(
+                n for n, above, until in self.ahead
+                if n <= asks and above >= priority and until < seconds
+            )  # fmt: skip
         return left
 
 

@@ -30,6 +30,7 @@ from slurm_het.core.limits.claims import (
 from slurm_het.core.limits.licences import Asked, Licences
 from slurm_het.core.model import Job, Node, Snapshot, Task
 from slurm_het.core.reasons import AtLimit, Reason
+from slurm_het.core.reservations.in_vain import seconds_of
 from slurm_het.core.site_limits import Budget, Claim, Limit
 
 _COUNTED = frozenset({
@@ -78,7 +79,7 @@ class Within(NamedTuple):
         spoken: Counter[Budget] = Counter()
         for task in tasks:
             claims = self.claims.get(task.key, ())
-            if task.key in self.behind and _behind(claims, task.priority, spoken):
+            if task.key in self.behind and _behind(claims, task, spoken):
                 continue
             task = keep_off(task)
             if claims and could_start(task):
@@ -115,9 +116,9 @@ def within_limits(
             within.held[task.key] = why
             continue
         if len(options) > 1:
-            options = _not_spoken_for(options, task.priority, spoken)
+            options = _not_spoken_for(options, task, spoken)
         claims = _claimed(options)
-        behind, startable = _behind(claims, task.priority, spoken), claims and could_start(task)
+        behind, startable = _behind(claims, task, spoken), claims and could_start(task)
         if behind and not startable:
             within.held[task.key] = behind
             continue
@@ -132,32 +133,32 @@ def within_limits(
     return within._replace(tasks=tuple(allowed))
 
 
-def at_limit(claim: Claim, priority: int, taken: int = 0) -> AtLimit | None:
+def at_limit(claim: Claim, task: Task, taken: int = 0) -> AtLimit | None:
     """Why a task that makes the claim cannot start beside those that have taken so much of it."""
     budget, asks = claim
-    left = budget.left_for(asks, priority) - taken
+    left = budget.left_for(asks, task.priority, seconds_of(task)) - taken
     if asks <= left:
         return None
     used = budget.most - left
     return AtLimit(budget.reason, budget.of, budget.what, budget.most, used, asks)
 
 
-def _behind(claims: Iterable[Claim], priority: int, spoken: Counter[Budget]) -> AtLimit | None:
+def _behind(claims: Iterable[Claim], task: Task, spoken: Counter[Budget]) -> AtLimit | None:
     """Why a task waits if those before it that could start ask for all that a limit leaves, and as
     much again: some of them may find no place."""
     for claim in claims:
-        left = claim.budget.left_for(claim.amount, priority)
+        left = claim.budget.left_for(claim.amount, task.priority, seconds_of(task))
         if spoken[claim.budget] >= ENOUGH * left:
-            return at_limit(claim, priority, left)
+            return at_limit(claim, task, left)
     return None
 
 
-def _not_spoken_for(options: Options, priority: int, spoken: Counter[Budget]) -> Options:
+def _not_spoken_for(options: Options, task: Task, spoken: Counter[Budget]) -> Options:
     """The options that those before it may have left; all if there is none."""
     free = {
         option: claims
         for option, claims in options.items()
-        if not any(at_limit(claim, priority, spoken[claim.budget]) for claim in claims)
+        if not any(at_limit(claim, task, spoken[claim.budget]) for claim in claims)
     }
     return free or options
 
@@ -215,11 +216,11 @@ class _Ledger:
         self.register = Register(snapshot.limits)
         self.licences = Licences(snapshot)
         self.safe = snapshot.limits.safe
-        self.room = room
+        self.room, self.now = room, snapshot.time
         self.jobs = {job.id: job for job in snapshot.jobs if job.state == "PENDING"}
         self.partition_qos = {p.name: p.qos for p in snapshot.partitions}
         self.promised: Counter[Bearing] = Counter()
-        self.ahead: dict[Bearing, list[tuple[int, int]]] = {}
+        self.ahead: dict[Bearing, list[tuple[int, int, float]]] = {}
         self._types: dict[str, frozenset[str]] = {}
         self._known_shapes: dict[tuple[str, ...], tuple[Node, ...]] = {}
         self._budgets: dict[Bearing, Budget] = {}
@@ -238,7 +239,8 @@ class _Ledger:
             takes[bearing] = amount(bearing.limit, pin.task, place, safe=self.safe)
         for bearing, count in takes.items():
             if pin.start:
-                self.ahead.setdefault(bearing, []).append((count, pin.task.priority))
+                until = pin.start - self.now
+                self.ahead.setdefault(bearing, []).append((count, pin.task.priority, until))
             else:
                 self.promised[bearing] += count
 
@@ -259,7 +261,7 @@ class _Ledger:
         for pool, device_type in places:
             shapes = self._shapes((pool,) if pool else task.pools)
             claims = self._claims(task, accounts.get(pool, first), Destination(device_type, shapes))
-            blocked = next((at for claim in claims if (at := at_limit(claim, task.priority))), None)
+            blocked = next((at for claim in claims if (at := at_limit(claim, task))), None)
             why = why or blocked
             if not blocked:
                 found[pool, device_type] = claims

@@ -15,6 +15,7 @@ from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.network import Parts, leaf_of, nearest
 from slurm_het.core.policy import Policy
+from slurm_het.core.reservations.in_vain import seconds_of
 from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.profiles import TaskProfile
@@ -100,7 +101,7 @@ def _with_budgets(
     for task in tasks:
         for budget, amount in task.claims:
             claimed[budget] += amount
-            left_for = budget.left_for(amount, task.priority)
+            left_for = budget.left_for(amount, task.priority, seconds_of(task))
             left[budget] = max(left_for, left.get(budget, left_for))
     short = [budget for budget, amount in claimed.items() if amount > left[budget]]
     if not short:

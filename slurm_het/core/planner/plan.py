@@ -96,7 +96,7 @@ def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
 
 def _over_budget(task: Task, spent: Counter[Budget]) -> Reason | None:
     """The limit that those who start leave too little of."""
-    over = (at_limit(claim, task.priority, spent[claim.budget]) for claim in task.claims)
+    over = (at_limit(claim, task, spent[claim.budget]) for claim in task.claims)
     return next((reason for reason in over if reason), None)
 
 

@@ -261,7 +261,7 @@ def _limits(task: Task) -> set[int | None]:
 
 
 def _over(task: Task, spent: Counter[Budget]) -> Reason | None:
-    over = (at_limit(claim, task.priority, spent[claim.budget]) for claim in task.claims)
+    over = (at_limit(claim, task, spent[claim.budget]) for claim in task.claims)
     return next((reason for reason in over if reason), None)
 
 

@@ -30,7 +30,7 @@ from slurm_het.core.model import Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import PreemptsFirst, Reason, RoomIsMade
 from slurm_het.core.reservations.closings import Closings
-from slurm_het.core.reservations.in_vain import TRIED
+from slurm_het.core.reservations.in_vain import TRIED, seconds_of
 from slurm_het.core.reservations.reservation import Reservation, keep_free, placement_on
 from slurm_het.core.reservations.victims import (
     Cost,
@@ -216,7 +216,7 @@ class _Going:
     def within_limits(self, task: Task) -> bool:
         """Whether the site's limits let a task start beside those that have been seated."""
         return all(
-            asks <= budget.left_for(asks, task.priority) - self.spent[budget]
+            asks <= budget.left_for(asks, task.priority, seconds_of(task)) - self.spent[budget]
             for budget, asks in task.claims
         )
 

@@ -214,8 +214,8 @@ def test_a_released_job_counts_until_slurm_counts_it() -> None:
     released = job(9, partition=NV)
     pin = Pin(task(9, devices=2), where, since=0.0)
 
-    def held(pin: Pin, released: Job, devices: int = 1, priority: int = 0) -> bool:
-        waiting = task(1, devices, priority=priority)
+    def held(pin: Pin, released: Job, devices: int = 1, **fields: int) -> bool:
+        waiting = task(1, devices, **fields)
         return bool(see(limits, waiting, pins=[pin], jobs=[released])[1])
 
     assert held(pin, released)
@@ -224,6 +224,8 @@ def test_a_released_job_counts_until_slurm_counts_it() -> None:
     assert not held(ahead, released), "what is smaller goes before, as in plain Slurm"
     assert held(ahead, released, devices=2), "it would take what the other one waits for"
     assert not held(ahead, released, devices=2, priority=1)
+    assert not held(ahead, released, devices=2, minutes=1), "it ends before that"
+    assert held(ahead, released, devices=2, minutes=2)
 
 
 def test_a_released_job_that_starts_while_we_read_counts_once() -> None:
