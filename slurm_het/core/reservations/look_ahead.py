@@ -82,9 +82,12 @@ def look_ahead(
     new = reserve_first(patient, places, look.blocked, look.soonest)
     taken = frozenset(name for made in new for name in made.placement.nodes)
     move = {r.task.key: why for r in standing if (why := look.why_move(r, taken, patient))}
-    # A Slurm that forgets sharers would start a pinned whole-device job beside them. There the
-    # nodes are only kept, and nobody is pinned.
-    pinned = tuple(r for r in new if not _would_start_beside_sharers(r, room))
+    # A Slurm that forgets sharers would start a pinned whole-device job beside them. And whoever is
+    # pinned to nodes that a reservation closes keeps those below him off them until that begins.
+    # There the nodes are only kept, and nobody is pinned.
+    pinned = tuple(
+        r for r in new if not _would_start_beside_sharers(r, room) and look.is_open_to(r)
+    )
     pinned_keys = {r.task.key for r in pinned}
     others = tuple(t for t in tasks if t.key not in pinned_keys)
     reservations = [*standing, *new]
@@ -113,6 +116,12 @@ class _Look:
         if could_start(now, room) or waits_for_a_leaf(now, room):
             return False
         return could_ever_start(task, room)
+
+    def is_open_to(self, made: Reservation) -> bool:
+        """Whether no reservation of Slurm's closes the nodes to the task now. For nodes that another
+        user has alone it waits as for any that are busy."""
+        (now,) = replace(self.closings, owners={}).keep_off((made.task,), self.axis.room)
+        return now.exc_nodes.isdisjoint(made.placement.nodes)
 
     def soonest(
         self, task: Task, taken: frozenset[str] = frozenset(), but: Collection[str] = ()

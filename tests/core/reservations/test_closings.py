@@ -99,15 +99,19 @@ def test_it_says_which_reservation_and_when() -> None:
     ],
 )
 def test_a_task_that_waits_is_reserved_for_when_the_nodes_open(fields: Any, start: Any) -> None:
-    """The HOURLY one lasts an hour: between two of them no job of an hour has room."""
-    made = view(shot(record(**fields)), task("1", minutes=60), after=0).reserve
-    assert [r.start for r in made] == ([NOW + start] if start else [])
+    """The HOURLY one lasts an hour: between two of them no job of an hour has room.
+
+    Nobody is pinned there before: Slurm would keep all of lower priority off those nodes, also who
+    ends in time."""
+    seen = view(shot(record(**fields)), task("1", minutes=60), after=0)
+    assert [r.start for r in seen.reservations] == ([NOW + start] if start else [])
+    assert seen.reserve == ()
 
 
 def test_a_task_of_two_nodes_waits_until_both_are_open() -> None:
     first, second = record("a", nodes=("nv1",)), record("b", begin=2 * HOUR, nodes=("nv2",))
     wanted = task("1", minutes=90, slots=(Slot(8, 1, 1),) * 2)
-    (made,) = view(shot(first, second), wanted, after=0).reserve
+    (made,) = view(shot(first, second), wanted, after=0).reservations
     assert made.start == NOW + 3 * HOUR
 
 
