@@ -118,8 +118,10 @@ class _Look:
         return could_ever_start(task, room)
 
     def is_open_to(self, made: Reservation) -> bool:
-        """Whether no reservation of Slurm's closes the nodes to the task now. For nodes that another
-        user has alone it waits as for any that are busy."""
+        """Whether no reservation of Slurm's closes the nodes to the task now.
+
+        For nodes that another user has alone it waits as for any that are busy.
+        """
         (now,) = replace(self.closings, owners={}).keep_off((made.task,), self.axis.room)
         return now.exc_nodes.isdisjoint(made.placement.nodes)
 
