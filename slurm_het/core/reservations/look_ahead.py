@@ -82,12 +82,7 @@ def look_ahead(
     new = reserve_first(patient, places, look.blocked, look.soonest)
     taken = frozenset(name for made in new for name in made.placement.nodes)
     move = {r.task.key: why for r in standing if (why := look.why_move(r, taken, patient))}
-    # A Slurm that forgets sharers would start a pinned whole-device job beside them. And whoever is
-    # pinned to nodes that a reservation closes keeps those below him off them until that begins.
-    # There the nodes are only kept, and nobody is pinned.
-    pinned = tuple(
-        r for r in new if not _would_start_beside_sharers(r, room) and look.is_open_to(r)
-    )
+    pinned = tuple(filter(look.may_be_pinned, new))
     pinned_keys = {r.task.key for r in pinned}
     others = tuple(t for t in tasks if t.key not in pinned_keys)
     reservations = [*standing, *new]
@@ -117,13 +112,17 @@ class _Look:
             return False
         return could_ever_start(task, room)
 
-    def is_open_to(self, made: Reservation) -> bool:
-        """Whether no reservation of Slurm's closes the nodes to the task now.
+    def may_be_pinned(self, made: Reservation) -> bool:
+        """Whether its task is pinned to the nodes; else they are only kept for it.
 
-        For nodes that another user has alone it waits as for any that are busy.
+        A Slurm that forgets sharers would start a whole-device job beside them. And who is pinned
+        to nodes that a reservation of Slurm's closes keeps those below him off them, also who ends
+        in time. For nodes that another user has alone he waits as for any that are busy.
         """
-        (now,) = replace(self.closings, owners={}).keep_off((made.task,), self.axis.room)
-        return now.exc_nodes.isdisjoint(made.placement.nodes)
+        room = self.axis.room
+        (now,) = replace(self.closings, owners={}).keep_off((made.task,), room)
+        closed = not now.exc_nodes.isdisjoint(made.placement.nodes)
+        return not closed and not _would_start_beside_sharers(made, room)
 
     def soonest(
         self, task: Task, taken: frozenset[str] = frozenset(), but: Collection[str] = ()
