@@ -73,7 +73,8 @@ def look_ahead(
     # What is closed now may be open then. What one of Slurm's reservations has is nobody else's:
     # its jobs need none of ours.
     tasks_then, tasks = tasks, closings.keep_off(tasks, room)
-    look = _Look(Axis(room, coming, now, closings.opens), standing, closings)
+    axis = Axis(room, with_pins(coming, pins, now), now, closings.opens)
+    look = _Look(axis, standing, closings)
     patient = [
         t for t in tasks_then if t.since + limits.reserve_after_seconds <= now and not t.reservation
     ]
@@ -91,7 +92,6 @@ def look_ahead(
     reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
     whole_for = {name: (key, 0.0) for name, key in owners.items()}
     steps = (_Step(others, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
-    axis = look.axis.giving_back(with_pins(coming, pins, now))
     kept = _kept(steps, room) | closings.held_back(tasks_then, tasks, room)
     return Outlook(pinned, move, kept_off, kept, tuple(reservations), axis)
 

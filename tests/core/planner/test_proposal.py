@@ -184,6 +184,17 @@ def test_a_pin_ahead_whose_node_is_free_by_now_keeps_nobody_off_the_rest_of_it()
     assert 6 not in made.placements[0].devices[0]
 
 
+def test_a_large_task_gets_its_nodes_while_one_that_was_pinned_ahead_starts() -> None:
+    """Else the small ones that come after it are pinned ahead one by one, and it never is."""
+    hetd = Hetd(planned("nv1", 6, start=7000.0))
+    full = running(3, "nv2", FULL, end_time=5000), running(4, "nv1", "gpu:a100:6(IDX:0-5)")
+    full = full[0], replace(full[1], end_time=6000, time_limit_minutes=90)
+    large = marked(2, tres_per_node="gpu:8", nodes_min=2, nodes_max=2)
+    found = hetd.prepare(*full, pinned(1, "nv1"), large, marked(5, tres_per_node="gpu:8"))
+    (made,) = found.ahead.reserve
+    assert (made.task.key, set(made.placement.nodes)) == ("2", {"nv1", "nv2"})
+
+
 def test_late_and_stranded_pins_are_taken_back_never_one_that_is_completing() -> None:
     hetd = Hetd()
     late, stranded, ending = pinned(1, "nv1"), pinned(2, "nv2"), pinned(3, "nv2")
