@@ -271,13 +271,11 @@ def _not_together(
         have = sum(len(kind.names) for kind in able if feature in kind.features)
         if have < count:
             return NotSoMany(f"{count} nodes with {feature}", f"{have} such", within)
-    # Where the user named no most number of nodes, 26.05 sends that of the tasks.
-    named = capacity.rules.bounds_gpus or size.nodes > 1 or size.nodes_max > max(1, size.tasks)
-    most = size.nodes_max if named else 0
     nodes = sum(len(kind.names) for kind in able)
     if size.nodes > nodes:
         return NotSoMany(f"{size.nodes} such nodes", f"{nodes} of them", within)
     for item in size.devices.job:
+        most = size.nodes_max if capacity.rules.bounds_gpus or size.nodes_max > 1 else 0
         total = _total(((_count(kind, item), len(kind.names)) for kind in able), most)
         if total < item.count:
             on = f" on {most} nodes" if most else ""
@@ -288,9 +286,9 @@ def _not_together(
             asked = f"{size.tasks} tasks with {_devices(item.count, item)} each"
             return NotSoMany(asked, f"room for {lots}", within)
     cpus = max(size.cpus, size.cpus_per_device * sum(i.count for i in size.devices.job))
-    total = _total(((kind.cpus, len(kind.names)) for kind in able), most)
+    total = _total(((kind.cpus, len(kind.names)) for kind in able), size.nodes_max)
     if cpus > total:
-        on = f" on {most} nodes" if most else ""
+        on = f" on {size.nodes_max} nodes" if size.nodes_max else ""
         return NotSoMany(f"{cpus} CPUs{on}", str(total), within)
     return None
 

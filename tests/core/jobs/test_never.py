@@ -170,11 +170,12 @@ def test_without_a_capacity_nothing_is_refused(sent: dict[str, str]) -> None:
     assert said(sent, UNKNOWN) == ""
 
 
-def test_on_26_05_the_number_of_tasks_is_no_bound_to_where_cpus_are() -> None:
+def test_26_05_looks_for_the_cpus_on_as_many_nodes_as_there_are_tasks() -> None:
+    """It sends that number for the most nodes, and refuses -n1 or -n2 with these (seen)."""
     job = {"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20", "num_tasks": "1", "max_nodes": "1"}
     assert said(job, capacity())
-    assert not said(job, capacity(bounds_gpus=False))
-    assert said(job | {"max_nodes": "2", "tres_per_job": "gpu:16"}, capacity(bounds_gpus=False))
+    assert said(job, capacity(bounds_gpus=False))
+    assert said(job | {"num_tasks": "65", "max_nodes": "1"}, capacity(bounds_gpus=False))
 
 
 def test_26_05_lets_more_gpus_than_one_node_has_wait() -> None:
