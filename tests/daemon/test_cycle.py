@@ -289,10 +289,10 @@ def test_a_job_keeps_off_where_it_did_not_start_for_a_while() -> None:
 
 
 def test_a_pin_takes_other_devices_where_its_own_are_taken(tmp_path: Path) -> None:
-    """A requeued job: its devices of before are somebody else's."""
+    """A requeued job, without a time limit: its devices of before are somebody else's."""
     pin = replace(
         marked(1, tres_per_node="gpu:a100:2"), partition="train-nv", req_nodes="nv1",
-        reason="Resources", priority=2000,
+        reason="Resources", priority=2000, time_limit_minutes=None,
     )  # fmt: skip
     other = running(9, "nv1", "gpu:a100:2(IDX:0-1)")
     full = running(8, "nv2", "gpu:a100:8(IDX:0-7)")
