@@ -20,7 +20,7 @@ class Pin:
     number of nodes that the job asked for, if its release raised that; 0 if not, or not known.
     `preempts` are the keys of the jobs that Slurm is to preempt for it, and `patience` the seconds
     that they are given to end. A `tentative` one was given its nodes by the hook, as the cycle
-    before it had left them.
+    before it had left them. One that is `due` was pinned ahead, and its nodes are free by now.
     """
 
     task: Task
@@ -31,6 +31,7 @@ class Pin:
     preempts: tuple[str, ...] = ()
     patience: float = 0.0
     tentative: bool = False
+    due: bool = False
 
     @property
     def in_line(self) -> bool:

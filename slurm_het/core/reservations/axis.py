@@ -101,6 +101,13 @@ class Axis:
         other.in_vain, other._not_before = self.in_vain.copy(), dict(self._not_before)
         return other
 
+    def giving_back(self, coming: Mapping[str, tuple[ComingFree, ...]]) -> Axis:
+        """Another one where that is given back, and no place is taken yet."""
+        other = Axis(self.room, coming, self.now, self.opens)
+        same = (name for name in self._lines if self.coming.get(name) is coming.get(name))
+        other._lines, other._groups = {n: self._lines[n] for n in same}, self._groups
+        return other
+
     def room_until(self, task: Task, name: str) -> float:
         """Until when a node has room for a task's largest slot, from now on; 0: it has none now."""
         sought, line = _Sought.of(task), self._line(name)

@@ -73,8 +73,10 @@ def look_ahead(
     # What is closed now may be open then. What one of Slurm's reservations has is nobody else's:
     # its jobs need none of ours.
     tasks_then, tasks = tasks, closings.keep_off(tasks, room)
-    axis = Axis(room, with_pins(coming, pins, now), now, closings.opens)
-    look = _Look(axis, standing, closings)
+    # A large task waits for those, too, that were pinned ahead and start now: one comes after the
+    # other. Of what is released afresh the next look tells more.
+    due = with_pins(coming, (pin for pin in pins if pin.due), now)
+    look = _Look(Axis(room, due, now, closings.opens), standing, closings)
     patient = [
         t for t in tasks_then if t.since + limits.reserve_after_seconds <= now and not t.reservation
     ]
@@ -92,6 +94,7 @@ def look_ahead(
     reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
     whole_for = {name: (key, 0.0) for name, key in owners.items()}
     steps = (_Step(others, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
+    axis = look.axis.giving_back(with_pins(coming, pins, now))
     kept = _kept(steps, room) | closings.held_back(tasks_then, tasks, room)
     return Outlook(pinned, move, kept_off, kept, tuple(reservations), axis)
 
@@ -207,7 +210,7 @@ def at_hand(pins: Iterable[Pin], inventory: Inventory, closings: Closings) -> tu
         return pins
     room = room_beside(inventory, pins)
     return tuple(
-        replace(pin, start=0.0) if pin.start and _has_room(pin, room, closings) else pin
+        replace(pin, start=0.0, due=True) if pin.start and _has_room(pin, room, closings) else pin
         for pin in pins
     )
 
