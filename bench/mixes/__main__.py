@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from bench.mixes.generate import HOURS, generate, rendition
 from bench.mixes.report import EACH, RENDITIONS, Row
 from bench.mixes.run import Outcome
 from bench.mixes.slurm import SANDBOX, Settings
-from bench.mixes.world import read_world
+from bench.mixes.world import World, read_world
 from bench.results import numbers
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.linear_program import LinearProgram
@@ -95,20 +95,19 @@ def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
     mix = generate(seed, seconds, nodes)
     world = read_world(mix, f"mix {seed}")
     settings = Settings() if seconds >= HOURS / 4 else SANDBOX
-    plain, ours = _both(mix, settings, solver)
+    plain, ours = _both(world, settings, solver)
     row = Row(
         seed, world.scenario.what, plain.busy, ours.busy, world.devices * seconds,
         (plain.started, ours.started), len(world.jobs), ours.cycles, 0.0,
         run.plain(read_world(_reversed(mix)), settings).busy, run.eager(world, settings).busy,
     )  # fmt: skip
     again = range(1, RENDITIONS + 1) if row.once < EACH else ()
-    both = [_both(rendition(mix, number), settings, solver) for number in again]
+    both = [_both(read_world(rendition(mix, n)), settings, solver) for n in again]
     spent = round(time.process_time() - began, 2)
     return replace(row, seconds=spent, again=tuple((p.busy, o.busy) for p, o in both))
 
 
-def _both(mix: Mapping[str, Any], settings: Settings, solver: str) -> tuple[Outcome, Outcome]:
-    world = read_world(mix)
+def _both(world: World, settings: Settings, solver: str) -> tuple[Outcome, Outcome]:
     return run.plain(world, settings), run.ours(world, settings, _solver(solver))
 
 

@@ -61,6 +61,7 @@ class SimulatedSlurm:
             raise SlurmError(said)
 
     async def partition_of(self, _key: str) -> str:
+        """Not told: here no update is without effect."""
         return ""
 
     async def set_partition_state(self, partition: str, state: str) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,21 @@ def as_before() -> Iterator[None]:
     signal.signal(signal.SIGTERM, handler)
 
 
+@asynccontextmanager
+async def hetd(path: Path, slurm: HangingSlurm, poll_seconds: float) -> AsyncIterator[None]:
+    """A running hetd that looks that often; at its end Slurm answers again."""
+    text = config_text(path).replace("poll_seconds: 5", f"poll_seconds: {poll_seconds}")
+    (path / "het.yaml").write_text(text)
+    daemon = Daemon(load_config(path / "het.yaml"))
+    running = asyncio.create_task(daemon.run())
+    try:
+        yield
+    finally:
+        slurm.hangs = False
+        daemon.wakes.stop.set()
+        await running
+
+
 async def until(true: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not true():
@@ -100,13 +116,9 @@ def test_a_cycle_that_hangs_is_no_life(
     short_path: Path, watchdog: Watchdog, slurm: HangingSlurm
 ) -> None:
     """The event loop runs on, and plans nothing."""
-    text = config_text(short_path).replace("poll_seconds: 5", "poll_seconds: 0.05")
-    (short_path / "het.yaml").write_text(text)
 
     async def live() -> None:
-        daemon = Daemon(load_config(short_path / "het.yaml"))
-        running = asyncio.create_task(daemon.run())
-        try:
+        async with hetd(short_path, slurm, poll_seconds=0.05):
             await until(watchdog.signs)
             slurm.hangs = True
             await until(lambda: slurm.waited_for)
@@ -117,10 +129,6 @@ def test_a_cycle_that_hangs_is_no_life(
             slurm.hangs = False
             await watchdog.silent()
             await until(watchdog.signs)  # it came to an end after all, and others after it
-        finally:
-            slurm.hangs = False
-            daemon.wakes.stop.set()
-            await running
 
     asyncio.run(live())
 
@@ -130,22 +138,15 @@ def test_what_users_ask_of_slurm_is_no_life_of_the_cycles(
     short_path: Path, watchdog: Watchdog, slurm: HangingSlurm
 ) -> None:
     """Their calls beside cycles that come no more do not feed the watchdog."""
-    text = config_text(short_path).replace("poll_seconds: 5", "poll_seconds: 30")
-    (short_path / "het.yaml").write_text(text)
 
     async def live() -> None:
-        daemon = Daemon(load_config(short_path / "het.yaml"))
-        running = asyncio.create_task(daemon.run())
-        try:
+        async with hetd(short_path, slurm, poll_seconds=30):
             await until(watchdog.signs)
             async with asyncio.timeout(PATIENCE):
                 while not await watchdog.silent():
                     pass  # the gate is being closed
             slurm.answered = time.monotonic()
             assert await watchdog.silent()
-        finally:
-            daemon.wakes.stop.set()
-            await running
 
     asyncio.run(live())
 

@@ -193,7 +193,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     queue = give_up(queue, memory.pins.returned)
     strays = _strays(snapshot, queue, policy, memory)
     pins = tuple(memory.pins.pins.values())
-    released = at_hand(pins, inventory, Closings.of(snapshot, inventory))
+    released = at_hand(pins, snapshot, inventory)
     room = room_beside(inventory, released)
     due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
     due = memory.leaf_waits.over(due, pins, ticks, room)

@@ -202,13 +202,12 @@ def _would_start_beside_sharers(reservation: Reservation, room: Inventory) -> bo
     return any(node.closed_to(shares=reservation.task.takes_share) for node in nodes)
 
 
-def at_hand(pins: Iterable[Pin], inventory: Inventory, closings: Closings) -> tuple[Pin, ...]:
+def at_hand(pins: tuple[Pin, ...], snapshot: Snapshot, inventory: Inventory) -> tuple[Pin, ...]:
     """The pins, as they are by now: one ahead whose nodes have room for it starts at Slurm's next
     pass, and is one as any other. Nobody need be kept off its nodes as a whole."""
-    pins = tuple(pins)
     if not any(pin.start for pin in pins):
         return pins
-    room = room_beside(inventory, pins)
+    room, closings = room_beside(inventory, pins), Closings.of(snapshot, inventory)
     return tuple(
         replace(pin, start=0.0, due=True) if pin.start and _has_room(pin, room, closings) else pin
         for pin in pins

@@ -10,5 +10,5 @@ set -e
 source /usr/local/Ascend/ascend-toolkit/set_env.sh
 unset ASCEND_RT_VISIBLE_DEVICES
 export OMP_NUM_THREADS=4
-cd /work/project
+cd /data/project
 .venv/bin/python train.py --config c.yaml

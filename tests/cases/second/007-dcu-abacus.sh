@@ -5,7 +5,7 @@
 #SBATCH --ntasks-per-node=32
 #SBATCH --gres=gpu:4
 #SBATCH --time=01:00:00
-abacus=/work/home/me/abacus/build/abacus_pw
+abacus=/public/home/me/abacus/build/abacus_pw
 module purge
 module load compiler/devtoolset/7.3.1
 module load compiler/rocm/dtk-22.10
