@@ -388,7 +388,10 @@ function M.decide(job, part_list, submit_uid, cfg, call)
   local body, err = call(make, submit_uid)
   local reply
   if body then reply, err = M.reply(body) end
-  if pass and not (reply and reply.action == "reject") then return pass end
+  if pass then  -- it may still be refused, or go where the nodes of all pools are
+    if not reply or reply.action == "pass" then return pass end
+    reply.set = { partition = reply.set.partition }
+  end
   if not reply then return M.failed(job, part_list, cfg, err) end
   local other = unusable_partition(reply, part_list)
   if other then return M.failed(job, part_list, cfg, "no partition " .. other .. " for this user") end

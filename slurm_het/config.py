@@ -62,7 +62,7 @@ _PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
     "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths",
-    "slurm", "operators", "history_days", "impossible_memory",
+    "slurm", "operators", "history_days", "impossible_memory", "spanning_partition",
 )  # fmt: skip
 
 
@@ -182,6 +182,10 @@ class _Reader:
         simple = self.simple(top, vendors, types)
         intake = self.value(top["intake_partition"], "intake_partition", str)
         self.partition(top["intake_partition"], "intake_partition", intake)
+        spanning = ""
+        if "spanning_partition" in top:
+            spanning = self.value(top["spanning_partition"], "spanning_partition", str)
+            self.partition(top["spanning_partition"], "spanning_partition", spanning)
         policy = Policy(
             intake_partition=intake,
             pools=tuple(pools),
@@ -190,12 +194,14 @@ class _Reader:
             rules=self.rules(top.get("rules"), vendors, types, simple["throughput"]),
             signs=self.signs(top.get("signs"), vendors),
             expected_jobs=self.expected(top.get("expected_jobs"), types, pools),
+            spanning_partition=spanning,
             **simple,
         )
-        if policy.pool(policy.intake_partition):
-            raise self.error(
-                top["intake_partition"], "intake_partition", "cannot be one of the pools"
-            )
+        for key in ("intake_partition", "spanning_partition"):
+            if policy.pool(getattr(policy, key)):
+                raise self.error(top[key], key, "cannot be one of the pools")
+        if spanning == intake:
+            raise self.error(top["spanning_partition"], "spanning_partition", "is the intake")
         return policy
 
     def simple(

@@ -119,7 +119,9 @@ class Policy:
     in neither counts by its TFLOPS relative to the fastest type. Without `expected_jobs` the
     journal tells what to expect. For `history_days` it counts how a user's program fared on a
     vendor's devices; 0: not at all. `impossible_memory`: a job whose directive asks for more than
-    any device has that it may use gets the largest, or any, or is refused at submit.
+    any device has that it may use gets the largest, or any, or is refused at submit. In the
+    `spanning_partition`, over the nodes of several pools, plain Slurm places what no pool can hold
+    alone; none: it waits.
     """
 
     intake_partition: str
@@ -136,6 +138,7 @@ class Policy:
     expected_jobs: tuple[ExpectedJob, ...] = ()
     history_days: float = 30.0
     impossible_memory: ImpossibleMemory = "largest"
+    spanning_partition: str = ""
 
     def job_classes(self) -> tuple[str, ...]:
         """The rows of `throughput` that are no scenario."""
@@ -154,6 +157,12 @@ class Policy:
         """Every vendor that some pool or type names."""
         named = {v for pool in self.pools for v in pool.vendors}
         return frozenset(named | {t.vendor for t in self.types.values()})
+
+    @property
+    def spanning(self) -> tuple[Pool, ...]:
+        """The spanning partition as if it were a pool; nothing is planned there."""
+        name = self.spanning_partition
+        return (Pool(name, self.default_scenario, tuple(self.vendors())),) if name else ()
 
     def pool(self, partition: str) -> Pool | None:
         """The pool that a partition is, or None."""

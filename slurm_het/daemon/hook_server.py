@@ -50,7 +50,9 @@ def answer(body: bytes, admit: Admit, keep_ms: int = 0, tell: Tell = "problems")
     lines = list(told(admission, tell))
     if isinstance(admission, Passed):
         said = {"user_msg": "\n".join(lines)} if lines else {}
-        return wire.encode(reply | {"action": "pass", "why": str(admission.why)[:MAX_WHY]} | said)
+        goes = {"action": "admit", "partition": admission.partition}
+        said |= goes if admission.partition else {"action": "pass"}
+        return wire.encode(reply | {"why": str(admission.why)[:MAX_WHY]} | said)
     reply |= {"action": "admit", "why": admission.why[:MAX_WHY], **admission.fields}
     # srun and salloc that have to wait print what Slurm says of the partition.
     if "script" not in request and "req_nodes" not in admission.fields:

@@ -123,6 +123,15 @@ WRONG = {
         policies(pools=(*policy().pools, Pool("infer-x", "inference", ("nvidia",)))),
         "Slurm has no partition 'infer-x'; it has: accel, cpu, ",
     ),
+    "no such spanning partition": (policies(spanning_partition="any"), "has no partition 'any'"),
+    "a spanning partition that lacks nodes": (
+        lambda s: also(Partition("any", nodes="nv1"))(policies(spanning_partition="any")(s)),
+        "partition any: is to have the nodes of all pools, and lacks",
+    ),
+    "a spanning partition that is down": (
+        lambda s: also(Partition("any", "DOWN"))(policies(spanning_partition="any")(s)),
+        "partition any: is DOWN: what no pool can hold alone starts nowhere",
+    ),
     "no time limit": (
         lambda s: partition("train-nv", max_minutes=60)(
             partition("accel", default_minutes=None, max_minutes=None)(s)
@@ -299,6 +308,9 @@ RIGHT = {
         *(AssociationKey("phys", "ann", p.partition) for p in policy().pools),
         AssociationKey("phys", "ann", "accel"),
     ),
+    "a spanning partition": lambda s: also(
+        Partition("any", nodes=",".join(n.name for n in s.snapshot.nodes), max_minutes=10_080)
+    )(policies(spanning_partition="any")(s)),
     "an old partition without devices": also(Partition("old", nodes="cpu1", max_minutes=9)),
     "no backfill": conf(SchedulerParameters="disable_job_shrink,bf_interval=-1"),
 }

@@ -503,15 +503,18 @@ def test_a_job_that_is_moved_gets_its_own_features_back(
 
 
 def test_what_passes_into_a_closed_partition_is_judged_all_the_same(hook: HookFactory) -> None:
-    """Only a refusal counts, by Slurm's number; whatever else is answered, it passes as it is."""
+    """A refusal counts, by Slurm's number, and another partition; nothing else that is answered."""
     job = {"tres_per_node": "gres:gpu:9", "partition": "accel", "req_nodes": "nv1"}
     h = hook("reject")
     seen = h.submit(dict(job), {"action": "reject", "errno": "2014", "user_msg": "no such"})
     assert seen["rc"] == 2014
     assert h.texts("user") == ["slurm-het: no such"]
     assert dict(parse_qsl(h.texts("sent")[0]))["op"] == "judge"
-    for reply in ({"action": "pass", "why": "x"}, ADMIT, "garbage", None):
+    for reply in ({"action": "pass", "why": "x"}, "garbage", None):
         assert h.submit(dict(job), reply) == job | {"rc": 0}
+    elsewhere = {"partition": "infer"}
+    seen = h.submit(dict(job), ADMIT | elsewhere | {"req_nodes": "x", "tres_per_node": "gpu:1"})
+    assert seen == job | elsewhere | {"rc": 0}
     h.submit(job | {"partition": "debug"})
     assert len(h.texts("sent")) == 5, "a partition that is not ours is Slurm's to judge"
 

@@ -13,7 +13,8 @@ def missing(site: Installation) -> Iterator[Finding]:
     """Partitions that Slurm does not have."""
     known = {p.name for p in site.snapshot.partitions}
     policy = site.settings.policy
-    for name in (policy.intake_partition, *(pool.partition for pool in policy.pools)):
+    pools = (*policy.pools, *policy.spanning)
+    for name in (policy.intake_partition, *(pool.partition for pool in pools)):
         if name not in known:
             yield Finding(
                 "het.yaml", f"Slurm has no partition {name!r}; it has: {', '.join(sorted(known))}",
@@ -35,6 +36,26 @@ def outside_the_intake(site: Installation) -> Iterator[Finding]:
                 " with the gate open no job could use them",
                 "add them to its Nodes= in slurm.conf, and restart slurmctld",
             )  # fmt: skip
+
+
+def outside_the_spanning(site: Installation) -> Iterator[Finding]:
+    """Nodes of pools that the spanning partition lacks; and one that starts nothing."""
+    spanning = site.spanning()
+    if not spanning:
+        return
+    place, inside = f"partition {spanning.name}", set(hostlist.expand(spanning.nodes))
+    outside = {node for pool in site.pools() for node in hostlist.expand(pool.nodes)} - inside
+    if outside:
+        yield Finding(
+            place, f"is to have the nodes of all pools, and lacks {hostlist.fold(sorted(outside))}:"
+            " a job that needs them beside others' would wait for ever",
+            "add them to its Nodes= in slurm.conf, and restart slurmctld",
+        )  # fmt: skip
+    if spanning.state != "UP":
+        yield Finding(
+            place, f"is {spanning.state}: what no pool can hold alone starts nowhere",
+            f"scontrol update PartitionName={spanning.name} State=UP; and in slurm.conf",
+        )  # fmt: skip
 
 
 def no_default_time(site: Installation) -> Iterator[Finding]:
@@ -100,7 +121,7 @@ _LIMITS = (
 def narrower(site: Installation) -> Iterator[Finding]:
     """Limits of ours that refuse what another partition of the same nodes takes."""
     intake, pools = site.intake(), site.pools()
-    names = {record.name for record in site.ours()}
+    names = {record.name for record in (*site.ours(), site.spanning()) if record}
     inside = {n.name for n in site.snapshot.nodes if n.gres}
     others = [
         p for p in site.snapshot.partitions
@@ -186,6 +207,6 @@ def bound_associations(site: Installation) -> Iterator[Finding]:
 
 
 CHECKS = (
-    missing, outside_the_intake, no_default_time, not_up, not_for_everybody, narrower,
-    no_default_memory, bound_associations,
+    missing, outside_the_intake, outside_the_spanning, no_default_time, not_up, not_for_everybody,
+    narrower, no_default_memory, bound_associations,
 )  # fmt: skip

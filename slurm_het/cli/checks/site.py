@@ -85,6 +85,10 @@ class Installation:
         intake = self.intake()
         return ([intake] if intake else []) + self.pools()
 
+    def spanning(self) -> Partition | None:
+        """Slurm's record of the spanning partition."""
+        return self._partition(self.settings.policy.spanning_partition)
+
     def _partition(self, name: str) -> Partition | None:
         return next((p for p in self.snapshot.partitions if p.name == name), None)
 

@@ -73,10 +73,14 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The job stays as it is: plain Slurm places it. `problems` are told to its user."""
+    """The job stays as it is: plain Slurm places it, in `partition` if one is given.
+
+    `problems` are told to its user.
+    """
 
     why: Reason
     problems: tuple[str, ...] = ()
+    partition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +143,29 @@ def admit_message(
     size = size_of_message(sent, request, policy)
     if why := never(sent, request, size, capacity, policy):
         return Refused(why)
+    holds = holder(size, capacity, policy)
     if sent.get("op") == "judge":
-        return Passed(NotOurs())
+        return _judged(request, policy, inventory, holds)
     request = _remembering(request, policy, inventory, trials)
-    made = admit(request, policy, inventory, holder(size, capacity, policy))
+    made = admit(request, policy, inventory, holds)
     if isinstance(made, Admitted) and made.too_much and policy.impossible_memory == "refuse":
         return Refused(TooMuchMemory(made.too_much))
     return made
+
+
+def _judged(request: JobRequest, policy: Policy, inventory: Inventory, holds: Holds) -> Passed:
+    """What becomes of a job that is not ours to plan, and goes where we close all there is."""
+    types = frozenset(inventory.types)
+    if request.reservation or any(holds(pool.partition, types) for pool in policy.pools):
+        return Passed(NotOurs())
+    return Passed(NoPoolHolds(), (), _spanning(request, types, policy, holds))
+
+
+def _spanning(request: JobRequest, types: frozenset[str], policy: Policy, holds: Holds) -> str:
+    """The partition for a job that no pool can hold alone; '' if its user named the pools."""
+    named = request.partitions and policy.intake_partition not in request.partitions
+    partition = policy.spanning_partition
+    return partition if partition and not named and holds(partition, types) else ""
 
 
 def _remembering(
@@ -251,7 +271,8 @@ def _where(
         types, pools = _fitting(request, what, policy, inventory)
         able = tuple(p for p in pools if holds(p.partition, types))
     if not able:
-        return Passed(NoPoolHolds())
+        spanning = _spanning(request, types, policy, holds)
+        return Passed(NoPoolHolds(), what.problems, spanning)
     if request.reservation:
         pairs = inside_named(request.reservation, inventory)
         if not any((p.partition, t) in pairs for p in able for t in types):

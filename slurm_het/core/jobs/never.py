@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 from slurm_het.core.capacity import Capacity, NodeKind, PartitionBounds
@@ -138,7 +139,11 @@ def holder(
     """
 
     def holds(partition: str, types: frozenset[str]) -> bool:
-        return not capacity.kinds or not _unable(size, partition, capacity, policy, types)
+        if not capacity.kinds:
+            return True
+        here = (k.names for k in capacity.kinds if partition in k.partitions)
+        named = size.named <= frozenset(chain.from_iterable(here))
+        return named and not _unable(size, partition, capacity, policy, types)
 
     return holds
 

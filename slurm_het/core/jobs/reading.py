@@ -319,19 +319,21 @@ def _handover(
 ) -> Handover | Reason:
     """Give a job that we cannot plan to plain Slurm, in those of the pools that it may use.
 
-    Without `pools`: of all. If it may use none, or is to wait, it stays in the gate.
+    Without `pools`: of all. If it may use none, or is to wait, it stays in the gate. The nodes of
+    several together may be what it needs: it may start in the partition that has them all.
     """
     if waits := slurm_waits(job, facts.now):
         return waits
     pools, partitions = pools or facts.policy.pools, facts.partitions_for(job)
     there = as_in_the_pools(job, pools, facts.partitions, facts.policy.intake_partition)
-    usable = usable_pools(there.job, None, pools, partitions)
+    whole = (*pools, *facts.policy.spanning)
+    usable = usable_pools(there.job, None, whole, partitions)
     if not usable.partitions:
         return PlacedByNobody(why, usable.refuses)
     if there.shortens or not there.time_limits:
         return Handover(usable.partitions, why)
     minutes = there.minutes(usable.partitions)  # the most: none is to end it sooner than its own
-    given = usable_pools(replace(job, time_limit_minutes=minutes), None, pools, partitions)
+    given = usable_pools(replace(job, time_limit_minutes=minutes), None, whole, partitions)
     return Handover(given.partitions, why, (minutes,))
 
 

@@ -207,6 +207,39 @@ def test_what_only_several_pools_hold_together_stays_as_it_is() -> None:
     assert admit_message(sent, policy(), inventory(), capacity()) == Passed(NoPoolHolds())
 
 
+@pytest.mark.parametrize("op", ["admit", "judge"])
+@pytest.mark.parametrize(
+    ("asks", "goes"),
+    [
+        ({"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20"}, True),
+        ({"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20", "partition": ""}, True),
+        ({"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:20", "partition": "train-nv"}, False),
+        ({"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:2"}, False),
+    ],
+)
+def test_what_only_several_pools_hold_goes_where_all_their_nodes_are(
+    asks: dict[str, str], goes: bool, op: str
+) -> None:
+    nodes = tuple(replace(n, partitions=(*n.partitions, "any")) for n in NODES)
+    known = capacity_of(Snapshot(0.0, (), nodes, (*PARTITIONS, Partition("any"))), policy())
+    sent = {"op": op, "partition": ACCEL} | asks
+    for spanning in ("", "any"):
+        site = replace(policy(), spanning_partition=spanning)
+        made = admit_message(sent, site, inventory(), known)
+        assert getattr(made, "partition", "") == (spanning if goes else "")
+
+
+def test_nodes_named_in_several_pools_are_where_all_nodes_are() -> None:
+    nodes = tuple(replace(n, partitions=(*n.partitions, "any")) for n in NODES)
+    known = capacity_of(Snapshot(0.0, (), nodes, (*PARTITIONS, Partition("any"))), policy())
+    site = replace(policy(), spanning_partition="any")
+    for names, goes in (("a1,l1", "any"), ("a[1-2]", ""), ("a1,x9", "")):
+        sent = {"op": "judge", "partition": ACCEL, "tres_per_node": "gpu:1", "req_nodes": names}
+        made = admit_message(sent, site, inventory(), known)
+        assert isinstance(made, Passed)
+        assert made.partition == goes, names
+
+
 @pytest.mark.parametrize(
     ("script", "passes"), [("#HET vendors=amd", True), ("module load rocm", False)]
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
-from slurm_het.core.model import Job
+from slurm_het.core.model import Job, Partition
 from slurm_het.core.reasons import ArrayLimit
 from slurm_het.core.syntax.arrays import array_indexes
 from tests.support.world import gated, inventory, partitions, policy, running, snapshot
@@ -115,6 +115,10 @@ def test_a_handover_keeps_to_the_pools_that_fit_and_that_the_job_may_use() -> No
     (job,) = fill(gated(1, tres_per_node="gpu:a100:1,gpu:a100s:1")).handovers.values()
     assert job.partitions == ("train-nv",)
     shot = snapshot(gated(1, req_nodes="amd1"))
+    wide = replace(policy(), spanning_partition="any")
+    beside = replace(shot, partitions=(*shot.partitions, Partition("any")))
+    over = fill_task_pools(beside, inventory(), wide).handovers["1"]
+    assert over.partitions[-1] == "any", "it may need nodes of several pools"
     closed = tuple(
         replace(p, allow_groups=frozenset({"x"})) if p.name == "train-nv" else p
         for p in shot.partitions
