@@ -95,7 +95,10 @@ def _document(text: str, source: Path | None) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{source or 'config'} is not YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)  # most have one, and say more in lines
+        line = f":{mark.line + 1}" if mark else ""
+        why = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise ConfigError(f"{source or 'config'}{line} is not YAML: {why}") from error
 
 
 def _builtin(name: str) -> yaml.Node | None:
