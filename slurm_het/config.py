@@ -95,7 +95,10 @@ def _document(text: str, source: Path | None) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{source or 'config'} is not YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)  # most have one, and say more in lines
+        line = f":{mark.line + 1}" if mark else ""
+        why = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise ConfigError(f"{source or 'config'}{line} is not YAML: {why}") from error
 
 
 def _builtin(name: str) -> yaml.Node | None:
@@ -180,27 +183,24 @@ class _Reader:
         if not pools:
             raise self.error(top["pools"], "pools", "names no pool; at least one is needed")
         simple = self.simple(top, vendors, types)
-        intake = self.value(top["intake_partition"], "intake_partition", str)
-        self.partition(top["intake_partition"], "intake_partition", intake)
-        spanning = ""
-        if "spanning_partition" in top:
-            spanning = self.value(top["spanning_partition"], "spanning_partition", str)
-            self.partition(top["spanning_partition"], "spanning_partition", spanning)
+        ours = {}
+        for key in top.keys() & {"intake_partition", "spanning_partition"}:
+            ours[key] = self.value(top[key], key, str)
+            self.partition(top[key], key, ours[key])
         policy = Policy(
-            intake_partition=intake,
             pools=tuple(pools),
             gres=gres,
             types=types,
             rules=self.rules(top.get("rules"), vendors, types, simple["throughput"]),
             signs=self.signs(top.get("signs"), vendors),
             expected_jobs=self.expected(top.get("expected_jobs"), types, pools),
-            spanning_partition=spanning,
+            **ours,
             **simple,
         )
-        for key in ("intake_partition", "spanning_partition"):
-            if policy.pool(getattr(policy, key)):
+        for key, partition in ours.items():
+            if policy.pool(partition):
                 raise self.error(top[key], key, "cannot be one of the pools")
-        if spanning == intake:
+        if policy.spanning_partition == policy.intake_partition:
             raise self.error(top["spanning_partition"], "spanning_partition", "is the intake")
         return policy
 

@@ -145,6 +145,7 @@ def test_a_mistake_is_named_with_its_key_line_and_the_valid_values(
         ("intake_partition: a\npools: {p: {vendors: [amd]}}", "needs 'scenario'"),
         ("- a", "is not a table"),
         ("a: [", "is not YAML"),
+        ("a: 1\n- b\n", "config:2 is not YAML: expected <block end>, but found '-'"),
         ("\x00", "is not YAML"),
         ("[" * 5000, "is not YAML"),
         ("# " + "x" * (4 << 20), "at most"),
@@ -154,6 +155,7 @@ def test_files_that_are_no_configuration(text: str, part: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(text)
     assert part in str(caught.value)
+    assert "\n" not in caught.value.message
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

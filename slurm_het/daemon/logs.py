@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +33,9 @@ class CleanFormatter(logging.Formatter):
 
 
 MOST_A_MINUTE = {logging.INFO: 60, logging.WARNING: 6, logging.ERROR: 6, logging.CRITICAL: 6}
-"""Of one kind, which is what one statement of ours logs. Of a fault the same words come once."""
+"""Of one kind, which is what one statement of ours logs. Of a fault the same words come once,
+whichever jobs it meets: a hetd that ends and is started again for it says them once more."""
+_JOB = re.compile(r"(\bjob |\bJobId=)[\d_]+(\[[^\]]*\])?")
 
 
 class SparingFilter(logging.Filter):
@@ -48,7 +51,7 @@ class SparingFilter(logging.Filter):
         most = MOST_A_MINUTE.get(record.levelno)
         if most is None:
             return True
-        words, kind = record.getMessage()[:300], str(record.msg)[:200]
+        words, kind = _JOB.sub(r"\1#", record.getMessage()[:300]), str(record.msg)[:200]
         same: int | None = 0
         if record.levelno >= logging.WARNING and words != kind:
             same = self._sparing.left_out((record.name, 1, words), 1, self.ticks())

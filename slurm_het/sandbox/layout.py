@@ -108,7 +108,7 @@ class SandboxLayout:
         return "\n".join([f"--- end of {path}", *last, "---"])
 
     def make_dirs(self, nodes: tuple[str, ...], owner: int = 0) -> None:
-        """Create every directory; other users may read, and write in `work` only.
+        """Create every directory; other users may read, but no logs, and write in `work` only.
 
         What slurmctld and hetd write in belongs to `owner`, SlurmUser.
         """
@@ -116,6 +116,7 @@ class SandboxLayout:
             path.mkdir(exist_ok=True)
             path.chmod(0o755)
         self.work.chmod(0o1777)
+        self.log.chmod(0o700)  # they tell whose jobs did what, which PrivateData may hide
         (self.dir / "munge").mkdir(mode=0o700)
         for inner in ("state/slurmctld", *(f"spool/{node}" for node in nodes)):
             (self.dir / inner).mkdir(parents=True)

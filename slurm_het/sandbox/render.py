@@ -34,6 +34,7 @@ SCHEDULER_PARAMETERS = ",".join(
         "default_queue_depth=1000",  # a pinned job may sit behind many that wait in the intake
     )
 )
+LONGEST_TIME = "365-0"  # without one two jobs can hang 24.11.5: cli/checks/partitions.py
 STANDINS = (
     "accelerate", "deepspeed", "lmdeploy", "mindie_server", "mindieservice_daemon", "module",
     "msrun", "python", "sglang", "torchrun", "trtllm-serve", "tritonserver", "vllm",
@@ -164,7 +165,7 @@ def _partitions(plan: SandboxPlan) -> dict[str, dict[str, str]]:
     nodes = topology.partitions()
     default = next(iter([*topology.cpu_partitions(), *nodes]))
     intake = ",".join(group.name for group in topology.accelerator_groups)
-    common = {"MaxTime": "INFINITE", "DefaultTime": "60"}
+    common = {"MaxTime": LONGEST_TIME, "DefaultTime": "60"}
     lines = {INTAKE: {"Nodes": intake, **common, "State": "UP"}}
     for name, hosts in nodes.items():
         is_default = "YES" if name == default else "NO"

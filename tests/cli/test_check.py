@@ -248,6 +248,9 @@ REMARKS = {
     ),
     "little memory": (little_memory, "reading the MaxJobCount=100000 jobs may take 17699 MiB"),
     "no default time": (partition("accel", default_minutes=None), "has no DefaultTime"),
+    "no MaxTime on 24.11": (
+        conf(SLURM_VERSION="24.11.5"), "more: has no MaxTime: on Slurm 24.11 two jobs",
+    ),
     "groups": (
         partition("train-nv", allow_groups=frozenset({"ml"})),
         "partition train-nv: has AllowGroups=ml: no job of others is planned there",

@@ -20,17 +20,33 @@ def test_few_lines_of_a_kind_a_minute_and_the_next_one_has_their_number() -> Non
             written.append(record.getMessage())
 
     for number in range(100):
-        log(logging.WARNING, "job %d was not released", number)
+        log(logging.WARNING, "node %d is not there", number)
     log(logging.WARNING, "another fault")
-    assert written == [*(f"job {n} was not released" for n in range(6)), "another fault"]
+    assert written == [*(f"node {n} is not there" for n in range(6)), "another fault"]
     now = 61.0
-    log(logging.WARNING, "job %d was not released", 100)
-    assert written[-1] == "job 100 was not released (and 94 more like this before)"
+    log(logging.WARNING, "node %d is not there", 100)
+    assert written[-1] == "node 100 is not there (and 94 more like this before)"
     for number in range(100):
         log(logging.INFO, "planned %d", number)
         log(logging.DEBUG, "seen %d", number)
     assert sum(line.startswith("planned") for line in written) == 60
     assert sum(line.startswith("seen") for line in written) == 100
+
+
+def test_what_is_wrong_with_every_job_is_said_once_a_minute() -> None:
+    now = 0.0
+    sparing, written = SparingFilter(lambda: now), list[str]()
+    for second in range(70):
+        now = float(second)
+        for why in ("denied", "busy"):
+            facts = (f"{second}_{second}", second, why)
+            text = "job %s was not released: scontrol update JobId=%d: %s"
+            record = logging.LogRecord("hetd", logging.WARNING, "", 0, text, facts, None)
+            if sparing.filter(record):
+                written.append(record.getMessage())
+    assert len(written) == 4
+    assert written[1] == "job 0_0 was not released: scontrol update JobId=0: busy"
+    assert written[2].endswith("JobId=60: denied (and 59 more like this before)")
 
 
 def test_what_is_in_a_line_is_no_format() -> None:

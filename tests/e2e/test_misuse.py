@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 
 import pytest
 
+from slurm_het.config import load_config
 from slurm_het.sandbox.cluster import Sandbox
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
@@ -16,6 +20,7 @@ nodes:
    memory_gib: 64, pool: train-nv, scenario: training}
 - {name: l40s1, type: l40s, vendor: nvidia, devices: 2, memory_gib_per_device: 48, cpus: 8,
    memory_gib: 64, pool: infer-nv, scenario: inference}
+- {name: cpu1, cpus: 32, memory_gib: 128, pool: cpu}
 """
 ABUSER, OTHER = "nobody", "daemon"
 SOON = 20.0  # a second without the abuser; the machines that test are slow at times
@@ -65,3 +70,55 @@ def test_a_flood_for_one_pool_keeps_nobody_from_another(cluster: Cluster) -> Non
     waiting = cluster.ok("squeue", "-h", "-t", "PD", "-o", "%i", "-u", ABUSER).split()
     assert len(waiting) > 80, "the flood still waits"
     cluster.clear()
+
+
+def test_giant_time_limits_hang_nobody(cluster: Cluster) -> None:
+    """Two such jobs that run have the backfill of 24.11.5 spin, with slurmctld's locks held."""
+    for options in (("-n1", "-t", "1000000000"), ("-n1", "-t", "UNLIMITED"), ("-n32", "-t5")):
+        argv = ["sbatch", "-p", "cpu", "--mem=100", *options, "--wrap", "sleep 60"]
+        cluster.box.run(argv, user=ABUSER)  # refused at submit, or accepted: both will do
+    for _ in range(3):
+        cluster.wait_started(cluster.sbatch(*SMALL, script=CUDA, user=OTHER), SOON)
+    cluster.clear()
+
+
+@pytest.mark.parametrize("wanted", ["l40s", "l40s|a100", "a100"])
+def test_a_constraint_on_devices_of_the_other_scenario_is_heeded(
+    cluster: Cluster, wanted: str
+) -> None:
+    """The site's usual scenario is training, and l40s are for inference alone."""
+    key = cluster.sbatch("-C", wanted, *SMALL, script="nvidia-smi\nsleep 1", user=OTHER)
+    nodes = cluster.wait_started(key, SOON)["NodeList"]
+    assert nodes[:2] in {name[:2] for name in wanted.replace("a100", "nv").split("|")}
+
+
+def test_who_holds_all_connections_keeps_nobody_from_het_squeue(cluster: Cluster) -> None:
+    hetd = cluster.box.hetd_pid()
+    path = load_config(cluster.box.config_path).paths.control_socket
+    with ExitStack() as held:
+        for _ in range(200):
+            line = held.enter_context(socket.socket(socket.AF_UNIX))
+            line.setblocking(False)
+            with suppress(BlockingIOError):  # the queue is full
+                line.connect(str(path))
+        key = cluster.sbatch(*SMALL, script=CUDA, user=OTHER)
+        argv = [sys.executable, "-m", "slurm_het.cli.squeue", "-h", "-o", "%i"]
+        done = cluster.box.run(argv, user=OTHER)
+        assert done.returncode == 0
+        assert key in done.stdout.split()
+        cluster.wait_started(key, SOON)
+        cluster.tool("admin", "bypass", "on")
+        assert cluster.gate() == "UP", "admins open the gate all the same"
+        cluster.tool("admin", "bypass", "off")
+    cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+    said = cluster.tool("squeue", "-h")
+    assert "not answering" not in said
+    assert cluster.box.hetd_pid() == hetd
+
+
+def test_the_sandboxs_logs_are_for_its_own_users(cluster: Cluster) -> None:
+    """They name whose jobs did what, which PrivateData may hide."""
+    cluster.wait_started(cluster.sbatch(*SMALL, script=CUDA, user=OTHER))
+    for path in (cluster.box.layout.log_of("jobcomp"), cluster.box.layout.output_of("supervisor")):
+        assert path.exists()
+        assert cluster.box.run(["cat", str(path)], user=ABUSER).returncode != 0

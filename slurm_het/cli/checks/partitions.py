@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from slurm_het.cli.checks.site import AssociationKey, Finding, Installation
 from slurm_het.core.model import Partition
+from slurm_het.core.reasons import few
 from slurm_het.core.syntax import hostlist
 
 
@@ -77,6 +78,19 @@ def no_default_time(site: Installation) -> Iterator[Finding]:
         until = "its MaxTime" if intake.max_minutes is not None else "ever"
         what = f"has no DefaultTime: a job that names no time is planned as if it ran for {until}"
         yield Finding(place, what, remedy, remark=True)
+
+
+def endless(site: Installation) -> Iterator[Finding]:
+    """Partitions in which two jobs with giant limits hang slurmctld: its backfill counts through
+    their minutes, with all locks held. Seen on 24.11.5, not on 22.05.8 and 26.05.5."""
+    open_ended = [p.name for p in site.snapshot.partitions if p.max_minutes is None]
+    if open_ended and site.conf.get("SLURM_VERSION", "").startswith("24.11."):
+        yield Finding(
+            f"partition {few(open_ended)}",
+            "has no MaxTime: on Slurm 24.11 two jobs that run there, with -t UNLIMITED and"
+            " -t 1000000000, make slurmctld hang until it is killed, whoever's they are",
+            "give each partition a MaxTime, such as 365-0", remark=True,
+        )  # fmt: skip
 
 
 def not_up(site: Installation) -> Iterator[Finding]:
@@ -207,6 +221,6 @@ def bound_associations(site: Installation) -> Iterator[Finding]:
 
 
 CHECKS = (
-    missing, outside_the_intake, outside_the_spanning, no_default_time, not_up, not_for_everybody,
-    narrower, no_default_memory, bound_associations,
+    missing, outside_the_intake, outside_the_spanning, no_default_time, endless, not_up,
+    not_for_everybody, narrower, no_default_memory, bound_associations,
 )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from slurm_het.core.capacity import UNKNOWN, Capacity
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.classify import classify
+from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.gres_choice import only_gres
 from slurm_het.core.jobs.mark import decode_comment, encode_comment
 from slurm_het.core.jobs.never import holder, never, size_of_message
@@ -323,9 +324,10 @@ def _fitting(
 ) -> tuple[frozenset[str], tuple[Pool, ...]]:
     """The device types and the pools for what it was read as."""
     types = fitting_types(what, inventory.types, policy)
+    inside = where_allowed(types, request.features, inventory)
     largest = {p.partition: inventory.largest_of(p.partition) for p in policy.pools}
     least = request.least_on_a_node(policy)
-    return types, fitting_pools(what, types, largest, policy, least)
+    return types, fitting_pools(what, inside, largest, policy, least)
 
 
 def _tres_fields(

@@ -44,8 +44,7 @@ def meant_by(features: str, inventory: Inventory | None, policy: Policy) -> Mean
         return Meant()
     if inventory is None:
         return _by_name(features, policy)
-    kinds = inventory.kinds
-    allowed = frozenset().union(*(types for have, types in kinds.items() if wanted.allows(have)))
+    allowed = _types_inside(features, inventory)
     if not allowed:  # Slurm refuses it, unless nodes get these features later: by its words alone
         words = min((_memory_of(e, ()) for e in wanted.alternatives), default=0)
         return Meant(vendors_named(_NAME.findall(features), policy), words)
@@ -56,6 +55,20 @@ def meant_by(features: str, inventory: Inventory | None, policy: Policy) -> Mean
         frozenset(vendors) if vendors < set(inventory.vendors) else frozenset(),
         memory if memory <= max(sizes) else 0,
     )
+
+
+def where_allowed(types: frozenset[str], features: str, inventory: Inventory) -> frozenset[str]:
+    """Those of some device types that nodes have which a constraint allows; all where none has one,
+    or it cannot be read."""
+    try:
+        return types & _types_inside(features, inventory) or types
+    except HetError:
+        return types
+
+
+def _types_inside(features: str, inventory: Inventory) -> frozenset[str]:
+    wanted, kinds = parse_features(features), inventory.kinds.items()
+    return frozenset().union(*(types for have, types in kinds if wanted.allows(have)))
 
 
 def vendors_named(names: Iterable[str], policy: Policy) -> frozenset[str]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory, TypeThere
 from slurm_het.core.jobs.classify import classification_of
+from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.gres_choice import as_admitted, choose_gres, may_rewrite
 from slurm_het.core.jobs.layout import leaf_patience, slurm_chooses
@@ -259,7 +260,8 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     types = fitting_types(what, facts.types, facts.policy)
     written = gres_of(job)
     least = written.registered(facts.policy).least_on_a_node(facts.policy, job.nodes_max)
-    pools = fitting_pools(what, types, facts.largest, facts.policy, least)
+    inside = where_allowed(types, job.features, facts.inventory)
+    pools = fitting_pools(what, inside, facts.largest, facts.policy, least)
     if not pools:
         return NoFittingDevice(_needs(what))
     if job.reservation:

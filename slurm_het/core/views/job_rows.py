@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from slurm_het.core.cluster.holdings import HeldDevices, Holding, holding_of
 from slurm_het.core.jobs.classify import classification_of
+from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
@@ -211,7 +212,8 @@ class _Maker:
             largest = {
                 p.partition: self.inventory.largest_of(p.partition) for p in self.policy.pools
             }
-            pools = fitting_pools(what, types, largest, self.policy)
+            inside_it = where_allowed(types, job.features, self.inventory)
+            pools = fitting_pools(what, inside_it, largest, self.policy)
             inside = {p.partition for p in pools}
         return [
             node

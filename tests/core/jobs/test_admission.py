@@ -94,6 +94,9 @@ def test_a_request_without_an_alias_is_not_touched() -> None:
         ({"min_nodes": "2", "tres_per_node": "gpu:8", "script": "#HET vendors=any"},
          "nv amd asc dcu"),
         ({"partition": "train-dcu", "features": "hygon"}, "dcu"),
+        ({"features": "l40s"}, "l40s"),  # which no pool of its scenario has
+        ({"features": "l40s|a100"}, "nv"),
+        ({"features": "nosuch"}, ""),
     ],
 )  # fmt: skip
 def test_plain_slurm_would_place_it_on_the_same_nodes(sent: dict[str, str], pools: str) -> None:
