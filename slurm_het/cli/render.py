@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
@@ -37,6 +38,11 @@ def pad(text: str, cells: int, *, right: bool = False) -> str:
     """The text filled with blanks to so many cells, on the left if it goes to the right."""
     blanks = " " * max(0, cells - width(text))
     return blanks + text if right else text + blanks
+
+
+def wrapped(text: str, cells: int) -> list[str]:
+    """The text in lines of at most so many cells, as far as its words let it."""
+    return textwrap.wrap(text, max(1, cells), break_on_hyphens=False)
 
 
 def table(

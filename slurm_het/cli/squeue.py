@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import logging
 import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -30,10 +27,10 @@ from slurm_het.cli.columns import (
 )
 from slurm_het.cli.filters import Filters, choose, choose_devices
 from slurm_het.cli.hetd_status import ask_hetd
+from slurm_het.cli.program import run_program, say, say_hidden, warn
 from slurm_het.cli.screen import job_lines, node_lines, pool_lines
 from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.free import free_by_node, free_by_pool
 from slurm_het.core.views.job_rows import JobRow, make_view
 from slurm_het.core.views.starts import with_starts
@@ -42,12 +39,7 @@ from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.times import local_time
 
-MAX_WARNINGS = 5
-HIDDEN = {
-    "jobs": "devices that others hold look free",
-    "nodes": "types and what is free are not known",
-    "partitions": "the gate's state is not known",
-}
+PROGRAM = "het-squeue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +176,7 @@ def _repeat(
             try:
                 show(settings, slurm, runner, options)
             except HetError as error:
-                _say(str(error))
+                say(PROGRAM, str(error))
             if not options.as_json:
                 click.echo()
             sys.stdout.flush()
@@ -205,13 +197,11 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     rows = choose(view.rows, options.choice, snapshot)
     if options.start:
         rows = sorted((r for r in rows if r.waits), key=_by_start)
-    _warn(view.warnings)
-    for what, so in HIDDEN.items():
-        if what in runner.run(slurm.hidden()):
-            _say(f"Slurm may keep {what} from you (PrivateData): {so}")
+    warn(PROGRAM, view.warnings)
+    say_hidden(PROGRAM, runner.run(slurm.hidden()))
     note = gate.note(settings.policy.intake_partition, view.intake)
     if note:
-        _say(note)
+        say(PROGRAM, note)
     shown = choose_devices(inventory, options.choice, snapshot)
     by_pool = free_by_pool(shown, settings.policy) if options.free else ()
     by_node = free_by_node(shown, settings.policy) if options.nodes else ()
@@ -237,13 +227,6 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
         blocks.append(node_lines(by_node, header=options.header))
     blocks = blocks or [_job_table(rows, options)]
     click.echo("\n\n".join("\n".join(lines) for lines in blocks if lines))
-
-
-def _warn(warnings: Sequence[str]) -> None:
-    for text in warnings[:MAX_WARNINGS]:
-        _say(f"warning: {text}")
-    if len(warnings) > MAX_WARNINGS:
-        _say(f"warning: and {len(warnings) - MAX_WARNINGS} more like these")
 
 
 def _job_table(rows: list[JobRow], options: Options) -> list[str]:
@@ -277,23 +260,9 @@ def row_json(row: JobRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _say(text: str) -> None:
-    lines = [clean(line) for line in text.splitlines()]
-    click.echo("\n".join([f"het-squeue: {lines[0]}", *lines[1:]]), err=True)
-
-
 def main() -> None:
     """Entry point: errors of ours are messages, not tracebacks."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a job's name may not fit the terminal's charset
-            stream.reconfigure(errors="replace")
-    # Ctrl-C while squeue runs: asyncio would warn of the child that the terminal has ended too.
-    logging.getLogger("asyncio").setLevel(logging.ERROR)
-    try:
-        squeue(standalone_mode=True)
-    except HetError as error:
-        _say(str(error))
-        sys.exit(1)
+    run_program(PROGRAM, squeue)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,10 @@ class FakeSlurm:
         """Nothing."""
         return frozenset()
 
+    async def configuration(self) -> dict[str, str]:
+        """Nothing out of the ordinary."""
+        return {"SelectTypeParameters": "CR_CORE"}
+
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:

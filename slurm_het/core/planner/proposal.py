@@ -108,7 +108,7 @@ class Prepared:
     `held` says, by key, which tasks a limit holds back, a known one or one that Slurm has told of.
     `way` says who starts by preempting others, `ahead` for whom nodes are kept; its `tasks` may be
     planned now. `window` has those of them that this plan looks at. `line` says who is put into
-    Slurm's own line.
+    Slurm's own line. `shield` knows the places of those that must wait.
     """
 
     snapshot: Snapshot
@@ -123,6 +123,7 @@ class Prepared:
     ahead: Outlook
     window: tuple[Task, ...]
     line: SlurmsLine
+    shield: Shield
 
 
 def observe(
@@ -218,6 +219,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))
     return Prepared(
         snapshot, inventory, policy, pins, way.room, queue, strays, held, way, ahead, window, line,
+        shield,
     )  # fmt: skip
 
 

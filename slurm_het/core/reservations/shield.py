@@ -86,6 +86,16 @@ class Shield:
             self._protect(self._tasks.get(task.key, task))
         return task
 
+    def further(self, task: Task) -> Task:
+        """One that comes after all of them, kept off the same way; it is given nothing."""
+        if not self._owners or not could_start(task, self.room):
+            return task
+        return task.off(self._work_out(task).off)
+
+    def first_on(self, name: str) -> Reservation | None:
+        """The place that is given soonest on a node; None if none is."""
+        return min(self._owners.get(name, ()), key=lambda made: made.start, default=None)
+
     def _protect(self, task: Task) -> None:
         if 0 < self._backfill.of_user <= self._of_user[task.user]:
             return
@@ -156,8 +166,8 @@ class Shield:
         if off not in self._reasons:
             nodes: dict[tuple[str, float], list[str]] = {}
             for name in sorted(off):
-                first = min(self._owners[name], key=lambda made: made.start)
-                nodes.setdefault((first.task.key, first.start), []).append(name)
+                if first := self.first_on(name):
+                    nodes.setdefault((first.task.key, first.start), []).append(name)
             reasons = tuple(Kept(tuple(names), *owner) for owner, names in nodes.items())
             self._reasons[off] = reasons[0] if len(reasons) == 1 else All(reasons)
         return self._reasons[off]

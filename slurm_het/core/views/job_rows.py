@@ -104,13 +104,7 @@ def make_view(
 
     It is made from what hetd's next cycle would plan from; `at` writes times.
     """
-    # A job that the hook did not prepare is shown as it stands.
-    known = Memory(Pins(0, 0), not_adopted={job.id for job in snapshot.jobs})
-    observed = observe(snapshot, policy, known, 0.0)
-    for due in observed.take_back:
-        if not due.penalty:  # hetd's next look takes it back: nothing is kept for it
-            known.pins.pins.pop(due.key, None)
-    prepared = prepare(observed, limits, known, 0.0)
+    prepared = as_planned(snapshot, policy, limits)
     states = {partition.name: partition.state for partition in snapshot.partitions}
     intake = states.get(policy.intake_partition, "missing")
     maker = _Maker(prepared, Whys(prepared, memory or Remembered(), at, intake), at)
@@ -125,6 +119,17 @@ def make_view(
 
     warnings = dict.fromkeys((*prepared.inventory.warnings, *maker.warnings))
     return View(tuple(sorted(rows, key=order)), intake, tuple(warnings), prepared)
+
+
+def as_planned(snapshot: Snapshot, policy: Policy, limits: Limits) -> Prepared:
+    """What hetd's next cycle would plan from, as far as Slurm's records tell."""
+    # A job that the hook did not prepare is shown as it stands.
+    known = Memory(Pins(0, 0), not_adopted={job.id for job in snapshot.jobs})
+    observed = observe(snapshot, policy, known, 0.0)
+    for due in observed.take_back:
+        if not due.penalty:  # hetd's next look takes it back: nothing is kept for it
+            known.pins.pins.pop(due.key, None)
+    return prepare(observed, limits, known, 0.0)
 
 
 class _Maker:

@@ -1,0 +1,68 @@
+"""What het-squeue and het-sinfo have in common as programs: messages, warnings, their end."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Collection, Sequence
+
+import click
+
+from slurm_het.core.syntax.printable import clean
+from slurm_het.errors import HetError
+
+MAX_WARNINGS = 5
+HIDDEN = {
+    "jobs": "devices that others hold look free",
+    "nodes": "types and what is free are not known",
+    "partitions": "the gate's state is not known",
+}
+
+
+def say(program: str, text: str) -> None:
+    """A message to whoever called, in a line or several; made harmless."""
+    lines = [clean(line) for line in text.splitlines()]
+    click.echo("\n".join([f"{program}: {lines[0]}", *lines[1:]]), err=True)
+
+
+def warn(program: str, warnings: Sequence[str]) -> None:
+    """The first few warnings, and how many more there are."""
+    for text in warnings[:MAX_WARNINGS]:
+        say(program, f"warning: {text}")
+    if len(warnings) > MAX_WARNINGS:
+        say(program, f"warning: and {len(warnings) - MAX_WARNINGS} more like these")
+
+
+def say_hidden(program: str, hidden: Collection[str]) -> None:
+    """What Slurm may keep from whoever called, and what follows from that."""
+    for what, so in HIDDEN.items():
+        if what in hidden:
+            say(program, f"Slurm may keep {what} from you (PrivateData): {so}")
+
+
+def has_blocks() -> bool:
+    """Whether whoever reads the output can be shown more than ASCII.
+
+    Python takes the C locale for UTF-8 by itself: the environment says what the terminal is.
+    """
+    coerced = os.environ.get("LC_CTYPE", "")
+    said = os.environ.get("LC_ALL") or ("" if coerced == "C.UTF-8" else coerced)
+    said = (said or os.environ.get("LANG", "")).upper().replace("-", "")
+    encoding = (getattr(sys.stdout, "encoding", None) or "").upper().replace("-", "")
+    return "UTF8" in said and encoding == "UTF8"
+
+
+def run_program(program: str, command: click.Command) -> None:
+    """Run a command: errors of ours are messages, not tracebacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a job's name may not fit the terminal's charset
+            stream.reconfigure(errors="replace")
+    # Ctrl-C while squeue runs: asyncio would warn of the child that the terminal has ended too.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    try:
+        command(standalone_mode=True)
+    except HetError as error:
+        say(program, str(error))
+        sys.exit(1)

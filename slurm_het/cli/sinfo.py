@@ -1,0 +1,164 @@
+"""het-sinfo: sinfo in terms of devices: how full they are, why some are idle, what starts now."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from slurm_het.cli.documents import map_document
+from slurm_het.cli.filters import Filters, choose_devices
+from slurm_het.cli.hetd_status import ask_hetd
+from slurm_het.cli.map_screen import MapLook, legend, map_lines, type_lines
+from slurm_het.cli.program import has_blocks, run_program, say, say_hidden, warn
+from slurm_het.config import load_config
+from slurm_het.core.memory_defaults import MemoryDefaults
+from slurm_het.core.views.device_map import MapOptions, device_map
+from slurm_het.core.views.job_rows import as_planned
+from slurm_het.core.views.probes import ProbeOptions
+from slurm_het.errors import HetError
+from slurm_het.settings import Config
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.records import parse_minutes
+from slurm_het.times import local_time
+
+PROGRAM = "het-sinfo"
+
+_EPILOG = """\b
+Examples:
+  het-sinfo                 the map of all pools
+  het-sinfo -p train-nv     of one pool
+  het-sinfo -s              by pool and type alone
+  het-sinfo -t 4:00:00      what would start that runs for four hours
+
+\b
+A cell for each device. One in use shows how full its memory is; an idle one
+shows why it is idle:
+  .  usable now; who waits for it needs more        -  nobody waits for it
+  h  held for a job: who ends before that may start
+  c  no core is free beside it    m  too little host memory is free beside it
+  d  its node is drained or down  r  reserved       p  its pool is closed
+  f  used by what is no job of Slurm's              u  unhealthy
+LARGEST JOB NOW is what `--gres=gpu:TYPE:N` (and -N, for 2x8) starts with at
+once, with one CPU for each node and the host memory that Slurm gives by itself;
+limits of users and accounts are not looked at.
+--json prints the same; its schema is in docs/schemas/het-sinfo.json.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What to print and how."""
+
+    choice: Filters
+    minutes: int | None
+    summary: bool
+    header: bool
+    as_json: bool
+
+
+@click.command(context_settings={"help_option_names": ["--help"]}, epilog=_EPILOG)
+@click.option("-p", "--partition", default="", help="Of these pools (a list).")
+@click.option("-n", "--nodes", "nodelist", default="", help="These nodes: nv[1-2],amd1.")
+@click.option("-t", "--time", "limit", default="", help="For jobs of this time limit (sbatch -t).")
+@click.option("-s", "--summarize", is_flag=True, help="By pool and type alone, without the map.")
+@click.option("-h", "--noheader", is_flag=True, help="No headings.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON with stable keys.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="het.yaml; else $HET_CONFIG, /etc/slurm-het."
+)
+@click.version_option(package_version("slurm-het"), "-V", "--version", prog_name=PROGRAM)
+def sinfo(
+    partition: str, nodelist: str, limit: str, summarize: bool, noheader: bool, as_json: bool,
+    config: Path | None,
+) -> None:  # fmt: skip
+    """Show the devices: how full they are, why idle ones are idle, what would start now.
+
+    Works without hetd: everything comes from Slurm itself.
+    """
+    minutes = _minutes(limit) if limit else None
+    choice = Filters(partitions=partition, nodes=nodelist)
+    shown = _Shown(choice, minutes, summarize, not noheader, as_json)
+    asyncio.run(_show(load_config(config), shown))
+
+
+async def _show(settings: Config, shown: _Shown) -> None:
+    slurm = CliSlurm(settings.slurm)
+    snapshot = await slurm.snapshot()
+    memory = memory_defaults(await slurm.configuration())
+    prepared = as_planned(snapshot, settings.policy, settings.planner.limits)
+    intake = settings.policy.intake_partition
+    states = {p.name: p.state for p in snapshot.partitions}
+    gate = ask_hetd(settings.paths.control_socket)
+    options = MapOptions(
+        ProbeOptions(shown.minutes, memory, states.get(intake) == "UP"),
+        shown=frozenset(choose_devices(prepared.inventory, shown.choice, snapshot).nodes),
+    )
+    made = device_map(prepared, options)
+    warn(PROGRAM, prepared.inventory.warnings)
+    say_hidden(PROGRAM, await slurm.hidden())
+    if note := gate.note(intake, states.get(intake, "missing")):
+        say(PROGRAM, note)
+    if shown.as_json:
+        source: dict[str, Any] = {
+            "time": int(snapshot.time),
+            "slurm": (await slurm.version()).text,
+            "config": str(settings.source),
+            "warnings": prepared.inventory.warnings,
+        }
+        click.echo(json.dumps(map_document(made, source, local_time)))
+        return
+    terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    look = MapLook(has_blocks(), terminal, shown.header, local_time)
+    lines = type_lines(made.types, look)
+    if not shown.summary:
+        lines += ["", *map_lines(made, look)]
+        lines += ["", *legend(made, look)] if shown.header else []
+    click.echo("\n".join(lines))
+
+
+def memory_defaults(conf: Mapping[str, str]) -> MemoryDefaults | None:
+    """The cluster's defaults of host memory; None where Slurm does not deal that out."""
+    if "MEMORY" not in conf.get("SelectTypeParameters", "").upper():
+        return None
+
+    def mib(text: str) -> int:
+        return int(text) if text.isdecimal() else 0
+
+    by_gpu = re.search(r"DefMemPerGPU=(\d+)", conf.get("JobDefaults", ""))
+    return MemoryDefaults(
+        int(by_gpu.group(1)) if by_gpu else 0,
+        mib(conf.get("DefMemPerCPU", "")),
+        mib(conf.get("DefMemPerNode", "")),
+    )
+
+
+def _minutes(text: str) -> int | None:
+    """The minutes of a time limit as sbatch's -t takes it; None is no limit."""
+    days, dash, hours = text.partition("-")
+    if text.isdecimal():
+        return int(text)
+    if dash and days.isdecimal() and hours.isdecimal():
+        return int(days) * 1440 + int(hours) * 60
+    found = parse_minutes(text)
+    if found is None and text.upper() not in {"UNLIMITED", "INFINITE"}:
+        raise HetError(f"not a time limit: {text[:40]!r}", "such as 30, 4:00:00 or 1-12:00:00")
+    return found
+
+
+def main() -> None:
+    """Entry point: errors of ours are messages, not tracebacks."""
+    run_program(PROGRAM, sinfo)
+
+
+if __name__ == "__main__":
+    main()

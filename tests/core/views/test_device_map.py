@@ -1,0 +1,166 @@
+"""The device map: each idle device has exactly one cause, and what starts now does start."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
+from slurm_het.core.policy import Limits
+from slurm_het.core.reasons.idle import Cause, Idle
+from slurm_het.core.slurm_reservation import ReservationRecord
+from slurm_het.core.views.device_map import DeviceMap, MapOptions, device_map
+from slurm_het.core.views.job_rows import as_planned
+from slurm_het.core.views.probes import ProbeOptions
+from tests.support.squeue_cluster import NODES, NOW, POLICY, running, snapshot, waiting
+
+
+def made(taken: Snapshot, **options: object) -> DeviceMap:
+    """The map of a snapshot; memory is not dealt out unless that is asked for."""
+    chosen = MapOptions(ProbeOptions(memory=None), **options)  # type: ignore[arg-type]
+    return device_map(as_planned(taken, POLICY, Limits()), chosen)
+
+
+def causes(shown: DeviceMap, name: str) -> list[Idle | None]:
+    """Of a node's devices."""
+    return [d.idle for n in shown.nodes if n.node == name for d in n.devices]
+
+
+def with_node(name: str, **changes: object) -> tuple[NodeRecord, ...]:
+    """The nodes, one of them changed."""
+    return tuple(replace(n, **changes) if n.name == name else n for n in NODES)  # type: ignore[arg-type]
+
+
+def test_what_runs_is_not_idle_and_nobody_waits_for_the_rest() -> None:
+    shown = made(snapshot(running(1, "nv1", "gpu:a100:2(IDX:0-1)")))
+    assert causes(shown, "nv1") == [None, None, *[Idle(Cause.UNWANTED)] * 6]
+    (a100,) = (t for t in shown.types if t.type == "a100")
+    assert (a100.devices, a100.idle, a100.starts_now) == (16, 14, 14)
+    assert (a100.largest.devices, a100.largest.nodes) == (8, 1)
+
+
+def test_who_waits_for_more_leaves_the_rest_usable() -> None:
+    busy = [running(n, f"nv{n}", "gpu:a100:7(IDX:0-6)", time_limit_minutes=None) for n in (1, 2)]
+    shown = made(snapshot(*busy, waiting(3, "gpu:a100:2", time_limit_minutes=60)))
+    assert causes(shown, "nv1")[7] == Idle(Cause.USABLE)
+    assert causes(shown, "amd1")[0] == Idle(Cause.UNWANTED)
+
+
+def test_a_kept_node_is_held_for_longer_jobs() -> None:
+    large = waiting(9, "gpu:a100:8", nodes_min=2, tasks=2, cpus=2, time_limit_minutes=60)
+    taken = snapshot(running(1, "nv1", "gpu:a100:8(IDX:0-7)"), large)
+    assert causes(made(taken), "nv2") == [Idle(Cause.HELD, job="9", time=NOW + 3600)] * 8
+    prepared = as_planned(taken, POLICY, Limits())
+    short = device_map(prepared, MapOptions(ProbeOptions(30, memory=None)))
+    assert {i.cause for i in causes(short, "nv2") if i} == {Cause.USABLE}
+    assert next(t for t in short.types if t.type == "a100").largest.on == ("nv2",)
+
+
+def test_what_the_next_plan_gives_away_is_held() -> None:
+    shown = made(snapshot(waiting(9, "gpu:mi300x:8")))
+    held = [
+        name for name in ("amd1", "amd2") if causes(shown, name)[0] == Idle(Cause.HELD, job="9")
+    ]
+    assert len(held) == 1
+
+
+def test_the_node_decides() -> None:
+    nodes = with_node("nv1", state="IDLE+DRAIN", reason="bad fan")
+    (drained, *_) = causes(made(snapshot(nodes=nodes)), "nv1")
+    assert drained == Idle(Cause.DRAINED, "drained: bad fan")
+    nodes = with_node("nv1", cpus_alloc=64)
+    assert causes(made(snapshot(nodes=nodes)), "nv1")[0] == Idle(Cause.NO_CORES)
+    nodes = with_node("nv1", memory_alloc_mib=512 << 10)
+    prepared = as_planned(snapshot(nodes=nodes), POLICY, Limits())
+    assert causes(device_map(prepared, MapOptions()), "nv1")[0] == Idle(Cause.NO_MEMORY)
+
+
+def test_reservations_of_slurms() -> None:
+    now = ReservationRecord("upkeep", NOW - 60, NOW + 3600, ("nv1",))
+    later = ReservationRecord("later", NOW + 600, NOW + 3600, ("nv2",))
+    taken = replace(snapshot(), reservations=(now, later))
+    assert causes(made(taken), "nv1")[0] == Idle(Cause.RESERVED, "upkeep")
+    assert causes(made(taken), "nv2")[0] == Idle(Cause.RESERVED, "later", time=NOW + 600)
+
+
+def test_a_closed_pool_and_what_telemetry_knows() -> None:
+    taken = snapshot()
+    closed = tuple(
+        replace(p, state="DOWN") if p.name == "train-amd" else p for p in taken.partitions
+    )
+    ill = {("nv1", 3): Idle(Cause.UNHEALTHY, "XID 79"), ("amd1", 0): Idle(Cause.FOREIGN)}
+    shown = made(replace(taken, partitions=closed), telemetry=ill)
+    assert causes(shown, "amd1") == [Idle(Cause.CLOSED, "pool train-amd is DOWN")] * 8
+    assert causes(shown, "nv1")[3] == ill["nv1", 3]
+    assert causes(shown, "nv1")[2] == Idle(Cause.UNWANTED)
+
+
+def test_with_the_gate_open_slurm_holds() -> None:
+    nodes = with_node("nv2", state="IDLE+PLANNED")
+    large = waiting(9, "gpu:a100:8", nodes_min=2, tasks=2, cpus=2, time_limit_minutes=60)
+    taken = snapshot(running(1, "nv1", "gpu:a100:8(IDX:0-7)"), large, intake="UP", nodes=nodes)
+    shown = device_map(
+        as_planned(taken, POLICY, Limits()),
+        MapOptions(ProbeOptions(memory=None, gate_open=True)),
+    )
+    (held, *_) = causes(shown, "nv2")
+    assert held
+    assert (held.cause, held.job) == (Cause.HELD, "")
+
+
+def _random_state(seed: int) -> Snapshot:
+    rng = random.Random(seed)
+    jobs: list[Job] = []
+    nodes = []
+    for node in NODES:
+        state = rng.choice(["IDLE"] * 6 + ["IDLE+DRAIN", "DOWN*", "MIXED"])
+        count = 4 if node.name == "l40s1" else 8
+        used = rng.sample(range(count), rng.randint(0, count))
+        gres = node.gres.partition(",")[0].split(":")[1]
+        for index in used:
+            detail = f"gpu:{gres}:1(IDX:{index})"
+            if node.name == "l40s1":
+                detail = f"shard:{rng.randint(1, 48)}(IDX:{index})"
+            limit = rng.choice([None, 120, 120])
+            jobs.append(
+                running(len(jobs) + 1, node.name, detail, partition=node.partitions[-1],
+                        time_limit_minutes=limit, exclusive=rng.random() < 0.02)
+            )  # fmt: skip
+        cpus = rng.choice([len(used), len(used), 64])
+        memory = rng.choice([0, 0, node.memory_mib])
+        nodes.append(replace(node, state=state, cpus_alloc=cpus, memory_alloc_mib=memory))
+    for number in range(rng.randint(0, 6)):
+        asked = rng.choice(["gpu:a100:8", "gpu:2", "gpu:mi300x:4", "shard:24", "gpu:a100:1"])
+        jobs.append(waiting(100 + number, asked, nodes_min=rng.choice([1, 1, 2]),
+                            time_limit_minutes=rng.choice([30, 600])))  # fmt: skip
+    start = NOW + rng.choice([-60, 1200])
+    reservations = (ReservationRecord("upkeep", start, NOW + 7200, (rng.choice(NODES).name,)),)
+    taken = snapshot(*jobs, nodes=tuple(nodes))
+    partitions = tuple(
+        Partition(p.name, "DOWN") if p.name != "accel" and rng.random() < 0.1 else p
+        for p in taken.partitions
+    )
+    chosen = reservations if rng.random() < 0.3 else ()
+    return replace(taken, partitions=partitions, reservations=chosen)
+
+
+def test_each_idle_device_of_random_states_has_one_cause() -> None:
+    found: set[Cause] = set()
+    for seed in range(200):
+        shown = made(_random_state(seed))
+        for node in shown.nodes:
+            for device in node.devices:
+                assert (device.idle is None) == bool(device.holders), (seed, node.node)
+                found |= {device.idle.cause} if device.idle else set()
+        for kind in shown.types:
+            assert kind.idle >= kind.starts_now
+            # What a single device of the pool can start, the largest job says, and nothing else.
+            ready = any(
+                d.idle and d.idle.cause.starts_now and d.type == kind.type
+                for n in shown.nodes
+                if kind.pool in n.pools
+                for d in n.devices
+            )
+            assert ready >= bool(kind.largest.devices), (seed, kind)
+            assert ready <= bool(kind.largest.devices or kind.largest.share_gib), (seed, kind)
+    assert found == set(Cause) - {Cause.FOREIGN, Cause.UNHEALTHY, Cause.NO_MEMORY}
