@@ -27,6 +27,7 @@ from slurm_het.settings import (
     PlannerSettings,
     SlurmSettings,
 )
+from slurm_het.vendors import catalogue, load_vendors
 
 DEFAULT_PATH = Path("/etc/slurm-het/het.yaml")
 _DATA = Path(__file__).resolve().parent / "data"
@@ -257,25 +258,24 @@ class _Reader:
             raise self.error(node, path, f"is {name!r}, which cannot be a partition's name")
 
     def types(self, node: yaml.Node | None) -> Catalog:
-        """The built-in catalogue with the site's types laid over it."""
-        out: dict[str, DeviceType] = {}
-        for source in (_builtin("catalog.yaml"), node):
-            for key, (_, entry) in self.mapping(source, "types").items():
-                given = self.record(entry, f"types.{key}", _TypeFields)
-                changes = {
-                    f.name: getattr(given, f.name)
-                    for f in fields(given)
-                    if getattr(given, f.name) is not None
-                }
-                known = out.get(key) or Catalog(out).get(key)  # nvidia_a100-sxm4-80gb: an a100
-                base = {f.name: getattr(known, f.name) for f in fields(known)} if known else {}
-                merged = base | changes | {"name": key}
-                for need in ("vendor", "memory_gib"):
-                    if need not in merged:
-                        raise self.error(
-                            entry, f"types.{key}", f"needs {need!r}: the type is not built in"
-                        )
-                out[key] = DeviceType(**merged)
+        """The vendors' types with the site's own laid over them."""
+        out = catalogue(load_vendors())
+        for key, (_, entry) in self.mapping(node, "types").items():
+            given = self.record(entry, f"types.{key}", _TypeFields)
+            changes = {
+                f.name: getattr(given, f.name)
+                for f in fields(given)
+                if getattr(given, f.name) is not None
+            }
+            known = out.get(key) or Catalog(out).get(key)  # nvidia_a100-sxm4-80gb: an a100
+            base = {f.name: getattr(known, f.name) for f in fields(known)} if known else {}
+            merged = base | changes | {"name": key}
+            for need in ("vendor", "memory_gib"):
+                if need not in merged:
+                    raise self.error(
+                        entry, f"types.{key}", f"needs {need!r}: the type is not built in"
+                    )
+            out[key] = DeviceType(**merged)
         return Catalog(out)
 
     def expected(

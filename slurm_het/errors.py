@@ -47,6 +47,10 @@ class LeadError(HetError):
     """Another hetd plans for this Slurm now, or this one can no longer tell."""
 
 
+class ProbeError(HetError):
+    """The devices of a vendor cannot be read: no driver, no program, no answer."""
+
+
 class SilenceError(HetError):
     """hetd does not answer on its control socket, or there is none."""
 

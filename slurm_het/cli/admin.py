@@ -9,6 +9,7 @@ import click
 from slurm_het.cli.ask import ask
 from slurm_het.cli.bypass import bypass
 from slurm_het.cli.check import check
+from slurm_het.cli.devices import devices
 from slurm_het.cli.hook_config import hook_config
 from slurm_het.cli.journal import journal
 from slurm_het.cli.plan import plan
@@ -31,11 +32,14 @@ def cli() -> None:
       slurm-het ask 1234 vendors=amd   ask for something else of a queued job of yours
       slurm-het bypass on              let plain Slurm schedule everything
       slurm-het plan --dump-lp         what would be planned now, as the formula
+      slurm-het devices                what this host's accelerators say of themselves
       slurm-het sandbox up             a whole emulated cluster on this machine
     """
 
 
-for command in (check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox):
+for command in (
+    check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
+):  # fmt: skip
     cli.add_command(command)
 
 

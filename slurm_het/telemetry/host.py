@@ -1,0 +1,171 @@
+"""Every device of this host, each vendor's read in a child process that has a deadline."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import msgspec
+
+from slurm_het.telemetry import pci
+from slurm_het.telemetry.child import Answer
+from slurm_het.telemetry.device import DeviceReading
+from slurm_het.vendors import Vendor, load_vendors
+
+SECONDS = 10.0
+MAX_ANSWER_BYTES = 4 << 20
+_COMMAND = (sys.executable, "-m", "slurm_het.telemetry.child")
+
+
+class Host:
+    """Reads again and again, one child for each vendor; one that hangs is not joined by more."""
+
+    def __init__(
+        self,
+        vendors: Mapping[str, Vendor],
+        sysfs: Path = pci.SYSFS,
+        command: tuple[str, ...] = _COMMAND,
+    ) -> None:
+        self._vendors = vendors
+        self._sysfs = sysfs
+        self._command = command
+        self._stuck: dict[str, subprocess.Popen[bytes]] = {}
+        self._seen: dict[str, tuple[DeviceReading, ...]] = {}
+
+    def read(
+        self, seconds: float = SECONDS, only: Iterable[str] | None = None
+    ) -> tuple[DeviceReading, ...]:
+        """The devices of all vendors whose cards are on the bus, or of those that are named.
+
+        What a vendor's driver does not tell within `seconds` is there, and unhealthy; so is what
+        was read before and is gone.
+        """
+        cards = {name: pci.cards(vendor, self._sysfs) for name, vendor in self._vendors.items()}
+        asked = [name for name in self._vendors if cards[name] or name in self._seen]
+        chosen = asked if only is None else [name for name in self._vendors if name in {*only}]
+        answers = self._answers(chosen, seconds)
+        readings: list[DeviceReading] = []
+        for name in chosen:
+            told = with_unread(name, answers[name], cards[name])
+            told = with_gone(self._seen.get(name, ()), told)
+            if told:
+                self._seen[name] = told
+            readings += told
+        return tuple(readings)
+
+    def _answers(self, names: Iterable[str], seconds: float) -> dict[str, Answer]:
+        until = time.monotonic() + seconds
+        children = {name: self._started(name) for name in names}
+        return {
+            name: child if isinstance(child, Answer) else self._heard(name, child, until)
+            for name, child in children.items()
+        }
+
+    def _started(self, name: str) -> subprocess.Popen[bytes] | Answer:
+        probes = self._vendors[name].probes
+        if not probes:
+            return Answer(failed="nothing reads this vendor's devices yet")
+        stuck = self._stuck.get(name)
+        if stuck is not None and stuck.poll() is None:
+            return Answer(failed="its driver hangs: who asked it before is not back")
+        self._stuck.pop(name, None)
+        try:
+            return subprocess.Popen(
+                [*self._command, name, *probes],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # it and the program that it asks are killed as one
+            )
+        except OSError as error:
+            return Answer(failed=f"cannot ask: {error}")
+
+    def _heard(self, name: str, child: subprocess.Popen[bytes], until: float) -> Answer:
+        text, whole = _output(child, until)
+        _kill(child)
+        try:
+            child.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:  # it is in the driver, and not even killed
+            self._stuck[name] = child
+        if not whole:
+            return Answer(failed="its driver does not answer in time")
+        try:
+            return msgspec.json.decode(text, type=Answer)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return Answer(failed="who asked its driver ended without an answer")
+
+
+def read_devices(seconds: float = SECONDS) -> tuple[DeviceReading, ...]:
+    """Every device of this host, once."""
+    return Host(load_vendors()).read(seconds)
+
+
+def with_unread(
+    vendor: str, answer: Answer, cards: tuple[pci.Card, ...]
+) -> tuple[DeviceReading, ...]:
+    """The readings, and an unhealthy one for each card on the bus that they do not tell of.
+
+    Where no reading has an address they are counted instead.
+    """
+    told = {reading.address for reading in answer.devices}
+    if answer.devices and told.isdisjoint(card.address for card in cards):
+        return answer.devices
+    silent = [card for card in cards if card.address not in told]
+    # A reading that has no address is of one of those already: a lost device tells nothing else.
+    nameless = sum(1 for reading in answer.devices if not reading.address)
+    used = {reading.index for reading in answer.devices}
+    free = (index for index in count() if index not in used)
+    why = answer.failed or "its driver does not tell of it"
+    missing = [
+        DeviceReading(next(free), vendor, card.address, unhealthy=why) for card in silent[nameless:]
+    ]
+    return tuple(sorted((*answer.devices, *missing), key=lambda reading: reading.index))
+
+
+def with_gone(
+    before: tuple[DeviceReading, ...], now: tuple[DeviceReading, ...]
+) -> tuple[DeviceReading, ...]:
+    """The readings of now, and of what was there before and is not: unhealthy, with its index."""
+    there = {reading.address for reading in now} - {""}
+    used = {reading.index for reading in now}
+    gone = [
+        replace(
+            old, memory_used_mib=None, processes=(), utilization=None,
+            unhealthy="it is gone: not on the bus, and its driver does not tell of it",
+        )
+        for old in before
+        if old.index not in used and old.address not in there
+    ]  # fmt: skip
+    return tuple(sorted((*now, *gone), key=lambda reading: reading.index))
+
+
+def _output(child: subprocess.Popen[bytes], until: float) -> tuple[bytes, bool]:
+    """What a child writes, and whether it came to its end within the time and the size."""
+    assert child.stdout is not None  # noqa: S101 - it was started with a pipe
+    text = b""
+    with selectors.DefaultSelector() as selector, child.stdout as pipe:
+        selector.register(pipe, selectors.EVENT_READ)
+        while len(text) <= MAX_ANSWER_BYTES:
+            left = until - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                return text, False
+            part = os.read(pipe.fileno(), 1 << 16)
+            if not part:
+                return text, True
+            text += part
+    return text, False
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        child.kill()

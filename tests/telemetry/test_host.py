@@ -1,0 +1,142 @@
+"""All devices of a host, within a deadline, whatever their drivers do."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slurm_het.telemetry.child import Answer
+from slurm_het.telemetry.device import DeviceReading
+from slurm_het.telemetry.host import Host, with_gone, with_unread
+from slurm_het.telemetry.pci import Card, normal_address
+from slurm_het.vendors import load_vendors
+
+A, B = (Card("nvidia", f"0000:{bus}:00.0") for bus in ("3b", "5e"))
+
+
+def reading(index: int, address: str = "", **told: object) -> DeviceReading:
+    return DeviceReading(index, "nvidia", address, **told)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path) -> Path:
+    """A bus with two cards of NVIDIA, an Ascend, and Intel's graphics of a CPU."""
+    devices = {
+        "0000:5e:00.0": ("0x10de", "0x030200"),
+        "0000:3b:00.0": ("0x10de", "0x030200"),
+        "0000:3b:00.1": ("0x10de", "0x040300"),  # its sound
+        "0000:81:00.0": ("0x19e5", "0x120000"),
+        "0000:00:02.0": ("0x8086", "0x030000"),
+    }
+    for address, (vendor, kind) in devices.items():
+        (tmp_path / address).mkdir()
+        (tmp_path / address / "vendor").write_text(f"{vendor}\n")
+        (tmp_path / address / "class").write_text(f"{kind}\n")
+    return tmp_path
+
+
+def host(sysfs: Path, script: str) -> Host:
+    """A host whose children run this Python text, with the vendor as argument."""
+    return Host(load_vendors(), sysfs, (sys.executable, "-c", script))
+
+
+def test_without_an_answer_the_cards_on_the_bus_are_unhealthy(sysfs: Path) -> None:
+    readings = host(sysfs, "raise SystemExit(1)").read(20)
+    assert [(one.vendor, one.index, one.address) for one in readings] == [
+        ("ascend", 0, "0000:81:00.0"),
+        ("nvidia", 0, "0000:3b:00.0"),
+        ("nvidia", 1, "0000:5e:00.0"),
+    ]
+    assert all("ended without an answer" in one.unhealthy for one in readings)
+
+
+def test_a_driver_that_hangs_hangs_nobody(sysfs: Path) -> None:
+    started = time.monotonic()
+    readings = host(sysfs, "import time; time.sleep(60)").read(0.5)
+    assert time.monotonic() - started < 5
+    assert len(readings) == 3
+    assert all("in time" in one.unhealthy for one in readings)
+
+
+def test_who_is_killed_takes_its_program_with_it(sysfs: Path, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = (
+        "import subprocess, sys; p = subprocess.Popen(['sleep', '60']);"
+        f"open({str(pid)!r} + sys.argv[1], 'w').write(str(p.pid)); p.wait()"
+    )
+    host(sysfs, script).read(2)
+    killed = int((tmp_path / "pidnvidia").read_text())
+    until = time.monotonic() + 5
+    while _runs(killed) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _runs(killed)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "print('x' * 9_000_000)",
+        'print(\'{"devices": [{"index": "one"}]}\')',
+        "import sys; sys.stdout.buffer.write(b'\\xff\\x00')",
+        "print('[' * 100000)",
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_none(sysfs: Path, script: str) -> None:
+    readings = host(sysfs, script).read(20)
+    assert len(readings) == 3
+    assert not any(one.healthy for one in readings)
+
+
+def test_a_card_that_goes_is_unhealthy_from_then_on(sysfs: Path) -> None:
+    told = (
+        "import sys; print('{\"devices\": [' + (sys.argv[1] == 'nvidia') * "
+        '\'{"index": 0, "vendor": "nvidia", "address": "0000:3b:00.0"},'
+        '{"index": 1, "vendor": "nvidia", "address": "0000:5e:00.0"}\' + "]}")'
+    )
+    watched = host(sysfs, told)
+    assert [one.healthy for one in watched.read(20, ["nvidia"])] == [True, True]
+    gone = reading(1, B.address, memory_total_mib=40960, memory_used_mib=3)
+    now = with_gone((reading(0, A.address), gone), (reading(0, A.address),))
+    assert [one.healthy for one in now] == [True, False]
+    assert now[1].memory_total_mib == 40960
+    assert now[1].memory_used_mib is None
+
+
+def test_a_card_that_its_driver_does_not_tell_of_has_the_index_that_is_left() -> None:
+    answer = Answer((reading(1, B.address),))
+    first, second = with_unread("nvidia", answer, (A, B))
+    assert (first.index, first.address, first.healthy) == (0, A.address, False)
+    assert second.healthy
+
+
+def test_readings_without_addresses_are_not_doubled() -> None:
+    answer = Answer((reading(0), reading(1)))
+    assert with_unread("nvidia", answer, (A, B)) == answer.devices
+    lost = Answer((reading(0, A.address), reading(1, unhealthy="lost")))
+    assert with_unread("nvidia", lost, (A, B)) == lost.devices
+
+
+@pytest.mark.parametrize(
+    ("told", "normal"),
+    [
+        ("00000000:3B:00.0", "0000:3b:00.0"),
+        ("0000:3b:00.0", "0000:3b:00.0"),
+        ("10000:3b:00.0", "10000:3b:00.0"),
+        (" GPU-12 ", "GPU-12"),
+        ("", ""),
+    ],
+)
+def test_pci_addresses_are_written_as_sysfs_does(told: str, normal: str) -> None:
+    assert normal_address(told) == normal
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return (Path("/proc") / str(pid) / "stat").read_text().split()[2] != "Z"

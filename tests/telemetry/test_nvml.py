@@ -1,0 +1,99 @@
+"""NVIDIA's devices, read from what NVML told of real ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm_het.errors import ProbeError
+from slurm_het.telemetry.device import DeviceProcess, DeviceReading
+from slurm_het.telemetry.probes.nvml import Nvml
+from tests.support.fake_nvml import FakeNvml, NvmlError
+
+CAPTURED = Path(__file__).parents[1] / "data" / "devices" / "nvidia-a5000.json"
+
+
+@pytest.fixture
+def cards() -> list[dict[str, Any]]:
+    """Two RTX A5000; the one with the lower PCI address is /dev/nvidia1."""
+    found: list[dict[str, Any]] = json.loads(CAPTURED.read_text())["devices"]
+    return found
+
+
+def test_every_field_is_read(cards: list[dict[str, Any]]) -> None:
+    first, second = Nvml(FakeNvml(*cards)).read()
+    assert second == DeviceReading(
+        1, "nvidia", "0000:81:00.0", "NVIDIA RTX A5000", 24564, 22437,
+        (DeviceProcess(100477, 22430),), 0.0,
+    )  # fmt: skip
+    assert (first.index, first.memory_used_mib, first.processes) == (0, 17253, ())
+    assert first.healthy
+
+
+def test_devices_are_counted_by_their_files_not_by_their_pci_addresses(
+    cards: list[dict[str, Any]],
+) -> None:
+    """Slurm's `File=/dev/nvidia[0-1]` counts minor numbers, NVML counts PCI addresses."""
+    readings = Nvml(FakeNvml(*cards)).read()
+    assert [(one.index, one.address) for one in readings] == [
+        (0, "0000:c1:00.0"),
+        (1, "0000:81:00.0"),
+    ]
+
+
+def test_a_lost_card_is_there_and_unhealthy(cards: list[dict[str, Any]]) -> None:
+    lost = {"lost": "GPU is lost"}
+    readings = Nvml(FakeNvml(lost, cards[1])).read()
+    assert [(one.index, one.healthy) for one in readings] == [(0, True), (1, False)]
+    assert "GPU is lost" in readings[1].unhealthy
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"recovery": 1}, "needs a reset"),
+        ({"recovery": 2}, "reboot"),
+        ({"rows": [1, 9, 0, 1]}, "no spare rows"),
+        ({"total_mib": NvmlError("Unknown Error")}, "cannot read it: Unknown Error"),
+    ],
+)
+def test_why_a_card_is_unhealthy(
+    cards: list[dict[str, Any]], told: dict[str, Any], why: str
+) -> None:
+    reading = Nvml(FakeNvml(cards[1] | told)).read()[0]
+    assert why in reading.unhealthy
+
+
+def test_what_an_old_driver_does_not_tell_is_unknown() -> None:
+    """A Kepler tells neither utilization nor remapped rows, and only the first form of memory."""
+    library = FakeNvml({"minor": 0, "total_mib": 4742, "used_mib": 10, "reserved_mib": 3})
+    del FakeNvml.nvmlMemory_v2
+    try:
+        reading = Nvml(library).read()[0]
+    finally:
+        FakeNvml.nvmlMemory_v2 = 0x02000028
+    assert (reading.memory_used_mib, reading.utilization, reading.address) == (13, None, "")
+    assert reading.healthy
+
+
+def test_slices_are_devices_of_their_own(cards: list[dict[str, Any]]) -> None:
+    one = {"uuid": "MIG-1", "name": "A100 MIG 3g.20gb", "total_mib": 20000, "used_mib": 0}
+    two = {"uuid": b"MIG-2", "name": "A100 MIG 3g.20gb", "total_mib": 20000, "used_mib": 100}
+    readings = Nvml(FakeNvml(cards[0] | {"slices": [one, two]}, cards[1])).read()
+    assert [(one.index, one.address, one.model) for one in readings] == [
+        (0, "0000:c1:00.0", "NVIDIA RTX A5000"),
+        (1, "0000:81:00.0", "A100 MIG 3g.20gb"),
+        (2, "0000:81:00.0", "A100 MIG 3g.20gb"),
+    ]
+
+
+def test_without_a_driver_it_says_so() -> None:
+    class Driverless(FakeNvml):
+        def nvmlInit(self) -> None:
+            raise NvmlError("Driver Not Loaded")
+
+    with pytest.raises(ProbeError, match="Driver Not Loaded"):
+        Nvml(Driverless()).read()
