@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet
 
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
+from slurm_het.node_files import device_files, gres_conf, task_prolog
 from slurm_het.resources import data_dir
 from slurm_het.sandbox.accounting import Accounting
 from slurm_het.sandbox.layout import SandboxLayout, account
-from slurm_het.sandbox.topology import ALIASES, INTAKE, Topology
+from slurm_het.sandbox.topology import INTAKE, Topology
 from slurm_het.slurm.versions import SlurmVersion
 from slurm_het.templating import hook_config, render
+from slurm_het.vendors import load_vendors
 
 SCHEDULER_PARAMETERS = ",".join(
     (
@@ -41,12 +44,6 @@ STANDINS = (
 )  # fmt: skip
 OWN_PROGRAMS = ("het-squeue", "slurm-het", "hetd")
 
-_ENV_FLAGS = {"nvidia": "nvidia_gpu_env", "amd": "amd_gpu_env"}  # of gres.conf; others: none
-_VARIABLES = {
-    "ascend": "ASCEND_RT_VISIBLE_DEVICES",
-    "cambricon": "MLU_VISIBLE_DEVICES",
-    "hygon": "HIP_VISIBLE_DEVICES",
-}
 _NULL_DEVICE = os.makedev(1, 3)
 
 
@@ -85,17 +82,12 @@ def write_all(plan: SandboxPlan) -> None:
         (etc / "topology.conf").write_text(plan.topology.network)
     if plan.accounting:
         _write_accounting(plan)
-    flags = {c.vendor: _ENV_FLAGS.get(c.vendor, "no_gpu_env") for c in plan.topology.cards()}
-    groups = plan.topology.accelerator_groups
-    gres = render("sandbox_gres.conf.j2", groups=groups, flags=flags, dev=plan.layout.dir / "dev")
-    (etc / "gres.conf").write_text(gres)
+    vendors = load_vendors()
+    kinds = [group.kind for group in plan.topology.accelerator_groups]
+    (etc / "gres.conf").write_text(gres_conf(kinds, vendors, str(plan.layout.dir / "dev")))
     (etc / "cgroup.conf").write_text(f"CgroupPlugin={plan.version.cgroup_plugin}\n")
     prolog = etc / "task_prolog"
-    prolog.write_text(
-        render(
-            "sandbox_task_prolog.sh.j2", bin=plan.layout.bin, groups=groups, variables=_VARIABLES
-        )
-    )
+    prolog.write_text(task_prolog(kinds, vendors, str(plan.layout.bin)))
     prolog.chmod(0o755)
 
 
@@ -173,11 +165,16 @@ def _partitions(plan: SandboxPlan) -> dict[str, dict[str, str]]:
     return plan.accounting.partition_lines(lines) if plan.accounting else lines
 
 
+def _aliases() -> dict[str, str]:
+    """GRES names that users may write though all cards are registered as gpu; their vendors."""
+    return {gres: name for name, vendor in load_vendors().items() for gres in vendor.gres}
+
+
 def _gres_types(topology: Topology) -> str:
     # npu, mlu and dcu may have no devices: listed, sbatch lets users ask by these names and the
     # hook turns them into gpu. Not listed, sbatch refuses them before any hook is asked.
     shards = ["shard"] if any(group.shards for group in topology.groups) else []
-    return ",".join(dict.fromkeys(["gpu", *shards, *ALIASES, *topology.gres_names()]))
+    return ",".join(dict.fromkeys(["gpu", *shards, *_aliases(), *topology.gres_names()]))
 
 
 def accelerators(topology: Topology) -> dict[str, Any]:
@@ -186,7 +183,7 @@ def accelerators(topology: Topology) -> dict[str, Any]:
     return {
         "pools": topology.pools(),
         "types": topology.types(),
-        "aliases": {n: v for n, v in ALIASES.items() if n not in names},
+        "aliases": {gres: vendor for gres, vendor in _aliases().items() if gres not in names},
         "registered": {c.gres: c.vendor for c in topology.cards() if c.gres != "gpu"},
     }
 
@@ -219,14 +216,12 @@ def _write_hook(plan: SandboxPlan) -> None:
 
 
 def _write_devices(plan: SandboxPlan) -> None:
-    directory = plan.layout.dir / "dev"
-    directory.mkdir()
+    vendors = load_vendors()
     for group in plan.topology.accelerator_groups:
-        # Slurm tells jobs the number in the file's name: so it counts over all cards of a node.
-        total = sum(cards.devices for cards in group.cards)
-        for vendor in {cards.vendor for cards in group.cards}:
-            for index in range(total):
-                path = directory / f"{vendor}{index}"
+        for files in device_files(group.kind, vendors):
+            for name in NodeSet(files.removeprefix("/dev/"), resolver=RESOLVER_NOGROUP):
+                path = plan.layout.dir / "dev" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
                 if not path.exists():
                     os.mknod(path, stat.S_IFCHR | 0o666, _NULL_DEVICE)
 

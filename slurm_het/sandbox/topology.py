@@ -11,6 +11,7 @@ from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetParseError
 from yaml import YAMLError
 
 from slurm_het.errors import HetError
+from slurm_het.node_files import NodeCards, NodesAlike
 from slurm_het.sandbox.accounting import DEFAULT_ACCOUNTING, Accounting, load_accounting
 from slurm_het.sandbox.accounting import problems as accounting_problems
 
@@ -19,9 +20,6 @@ DEFAULT_TOPOLOGY = Path(__file__).resolve().parent.parent / "data" / "sandbox_to
 MAX_NODES = 200
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-ALIASES = {"npu": "ascend", "mlu": "cambricon", "dcu": "hygon"}
-"""GRES names users may write although the cluster registers all cards as gpu, and their vendors."""
-
 _ACCEL_FIELDS = ("type", "vendor", "scenario", "memory_gib_per_device")
 
 
@@ -82,6 +80,12 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def shards(self) -> int:
         """How many shards one node has."""
         return sum(c.devices for c in self.cards if c.gres == "gpu") * self.shards_per_device
+
+    @property
+    def kind(self) -> NodesAlike:
+        """What decides the nodes' lines in gres.conf."""
+        cards = tuple(NodeCards(c.type, c.vendor, c.devices, c.gres) for c in self.cards)
+        return NodesAlike(self.nodes, self.name, cards, self.shards)
 
     @property
     def features(self) -> str:

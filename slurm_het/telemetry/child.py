@@ -16,24 +16,24 @@ from slurm_het.telemetry.device import DeviceReading
 from slurm_het.telemetry.probes import probe_named
 
 
-class ProbeReply(msgspec.Struct, frozen=True):
+class ChildAnswer(msgspec.Struct, frozen=True):
     """What a child writes: the readings, or why there are none."""
 
     devices: tuple[DeviceReading, ...] = ()
     failed: str = ""
 
 
-def answer(vendor: str, probes: list[str]) -> ProbeReply:
+def answer(vendor: str, probes: list[str]) -> ChildAnswer:
     """Of the first probe that reads; the last one's failure if none does."""
     failed = f"there is no probe for {vendor}"
     for name in probes:
         try:
-            return ProbeReply(probe_named(name, vendor).read())
+            return ChildAnswer(probe_named(name, vendor).read())
         except ProbeError as error:
             failed = error.message
         except Exception as error:  # noqa: BLE001 - a vendor's library may raise anything
             failed = f"{name}: {type(error).__name__}: {error}"
-    return ProbeReply(failed=failed[:500])
+    return ChildAnswer(failed=failed[:500])
 
 
 def main() -> None:

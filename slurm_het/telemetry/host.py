@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from slurm_het.telemetry import pci
-from slurm_het.telemetry.child import ProbeReply
+from slurm_het.telemetry.child import ChildAnswer
 from slurm_het.telemetry.device import DeviceReading
 from slurm_het.vendors import Vendor, load_vendors
 
@@ -61,21 +61,21 @@ class Host:
             readings += told
         return tuple(readings)
 
-    def _answers(self, names: Iterable[str], seconds: float) -> dict[str, ProbeReply]:
+    def _answers(self, names: Iterable[str], seconds: float) -> dict[str, ChildAnswer]:
         until = time.monotonic() + seconds
         children = {name: self._started(name) for name in names}
         return {
-            name: child if isinstance(child, ProbeReply) else self._heard(name, child, until)
+            name: child if isinstance(child, ChildAnswer) else self._heard(name, child, until)
             for name, child in children.items()
         }
 
-    def _started(self, name: str) -> subprocess.Popen[bytes] | ProbeReply:
+    def _started(self, name: str) -> subprocess.Popen[bytes] | ChildAnswer:
         probes = self._vendors[name].probes
         if not probes:
-            return ProbeReply(failed="nothing reads this vendor's devices yet")
+            return ChildAnswer(failed="nothing reads this vendor's devices yet")
         stuck = self._stuck.get(name)
         if stuck is not None and stuck.poll() is None:
-            return ProbeReply(failed="its driver hangs: who asked it before is not back")
+            return ChildAnswer(failed="its driver hangs: who asked it before is not back")
         self._stuck.pop(name, None)
         try:
             return subprocess.Popen(
@@ -86,9 +86,9 @@ class Host:
                 start_new_session=True,  # it and the program that it asks are killed as one
             )
         except OSError as error:
-            return ProbeReply(failed=f"cannot ask: {error}")
+            return ChildAnswer(failed=f"cannot ask: {error}")
 
-    def _heard(self, name: str, child: subprocess.Popen[bytes], until: float) -> ProbeReply:
+    def _heard(self, name: str, child: subprocess.Popen[bytes], until: float) -> ChildAnswer:
         text, whole = _output(child, until)
         _kill(child)
         try:
@@ -96,11 +96,11 @@ class Host:
         except subprocess.TimeoutExpired:  # it is in the driver, and not even killed
             self._stuck[name] = child
         if not whole:
-            return ProbeReply(failed="its driver does not answer in time")
+            return ChildAnswer(failed="its driver does not answer in time")
         try:
-            return msgspec.json.decode(text, type=ProbeReply)
+            return msgspec.json.decode(text, type=ChildAnswer)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return ProbeReply(failed="who asked its driver ended without an answer")
+            return ChildAnswer(failed="who asked its driver ended without an answer")
 
 
 def read_devices(seconds: float = SECONDS) -> tuple[DeviceReading, ...]:
@@ -109,7 +109,7 @@ def read_devices(seconds: float = SECONDS) -> tuple[DeviceReading, ...]:
 
 
 def with_unread(
-    vendor: str, answer: ProbeReply, cards: tuple[pci.Card, ...]
+    vendor: str, answer: ChildAnswer, cards: tuple[pci.Card, ...]
 ) -> tuple[DeviceReading, ...]:
     """The readings, and an unhealthy one for each card on the bus that they do not tell of.
 

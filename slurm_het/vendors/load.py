@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from slurm_het.vendors.profile import Vendor
 
 BUILT_IN = Path(__file__).resolve().parent.parent / "data" / "vendors"
 MAX_PROFILE_BYTES = 1 << 20
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_FILE = re.compile(r"/dev/(?:[A-Za-z0-9_.-]+/)?[A-Za-z0-9_.-]+\{\}")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C: a sixth of the time
 
 
@@ -78,4 +82,15 @@ def _profile(text: Any, path: Path) -> Vendor:
     except msgspec.ValidationError as error:
         hint = f"compare it with those in {BUILT_IN}"
         raise ConfigError(f"vendor's profile {path}: {error}", hint) from error
+    for text, form in _written(vendor):  # these come to stand in a shell script and in gres.conf
+        if not form.fullmatch(text):
+            raise ConfigError(f"vendor's profile {path}: {text!r} cannot be written there")
     return vendor
+
+
+def _written(vendor: Vendor) -> Iterator[tuple[str, re.Pattern[str]]]:
+    env = vendor.environment
+    yield vendor.vendor, _WORD
+    yield vendor.devices.each, _FILE
+    yield from ((name, _VARIABLE) for name in (*env.visible, *env.fixed, *env.unset))
+    yield from ((word, _WORD) for word in (*env.fixed.values(), *vendor.gres))

@@ -7,7 +7,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-SlurmFlag = Literal["nvidia_gpu_env", "amd_gpu_env", "intel_gpu_env", "no_gpu_env"]
+SlurmFlag = Literal["nvidia_gpu_env", "amd_gpu_env", "intel_gpu_env", "opencl_env"]
+
+SLURM_SETS: Mapping[SlurmFlag, str] = {
+    "nvidia_gpu_env": "CUDA_VISIBLE_DEVICES",
+    "amd_gpu_env": "ROCR_VISIBLE_DEVICES",
+    "intel_gpu_env": "ZE_AFFINITY_MASK",
+    "opencl_env": "GPU_DEVICE_ORDINAL",
+}
+"""The words of gres.conf's `Flags=`, and the variable that Slurm sets by each for a task's gpu."""
 
 
 class Pci(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,16 +47,16 @@ class DeviceFiles(Struct, frozen=True, forbid_unknown_fields=True):
 class Environment(Struct, frozen=True, forbid_unknown_fields=True):
     """The variables by which a program is told its devices.
 
-    `slurm_flag` is the word of gres.conf by which Slurm sets one of them itself. `visible` get the
-    devices' indexes, `fixed` are set as they are, `unset` must not be there beside them.
-    `renumbered`: a program that may open only its own devices counts these from 0.
+    `slurm_flag`: the word of gres.conf by which Slurm sets one of them itself; for a vendor that
+    Slurm does not know that of OpenCL, whose value the TaskProlog gives to the right variable.
+    `visible` get the devices' indexes, `fixed` are set as they are, `unset` must not be there
+    beside them.
     """
 
     slurm_flag: SlurmFlag
     visible: tuple[str, ...]
     fixed: Mapping[str, str] = {}
     unset: tuple[str, ...] = ()
-    renumbered: bool = True
 
 
 class Metric(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,9 +133,3 @@ def variables(vendors: Iterable[Vendor]) -> tuple[str, ...]:
         )
     )  # fmt: skip
     return tuple(dict.fromkeys(words))
-
-
-def to_unset(vendor: Vendor, vendors: Iterable[Vendor]) -> tuple[str, ...]:
-    """What must not be set for a program on this vendor's devices: all that is the others'."""
-    own = {*vendor.environment.visible, *vendor.environment.fixed}
-    return tuple(name for name in variables(vendors) if name not in own)

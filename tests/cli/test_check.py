@@ -36,7 +36,7 @@ def right() -> Installation:
     """A site at which nothing is wrong, nor worth a look."""
     conf = {
         "SchedulerParameters": "disable_job_shrink,batch_sched_delay=0",
-        "GresTypes": "gpu,shard,npu,mlu,dcu",
+        "GresTypes": "gpu,shard,npu,mlu,dcu,gcu,hpu,xpu",
         "JobSubmitPlugins": "lua",
         "SelectTypeParameters": "CR_CORE_MEMORY",
         "DefMemPerCPU": "1024",
@@ -184,7 +184,9 @@ WRONG = {
     ),
     "no lua": (conf(JobSubmitPlugins="(null)"), "JobSubmitPlugins: is empty"),
     "another plugin alone": (conf(JobSubmitPlugins="all_partitions"), "is all_partitions"),
-    "an alias that Slurm refuses": (conf(GresTypes="gpu,shard,mlu,dcu"), "GresTypes: lacks npu"),
+    "an alias that Slurm refuses": (
+        conf(GresTypes="gpu,shard,mlu,dcu,gcu,hpu,xpu"), "GresTypes: lacks npu",
+    ),
     "an intake that is down in slurm.conf": (
         host(slurm_conf="PartitionName=DEFAULT State=DOWN\nPartitionName=accel Nodes=ALL"),
         "slurm.conf, PartitionName=accel: says State=DOWN",

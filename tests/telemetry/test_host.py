@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slurm_het.telemetry.child import ProbeReply
+from slurm_het.telemetry.child import ChildAnswer
 from slurm_het.telemetry.device import DeviceReading
 from slurm_het.telemetry.host import Host, with_gone, with_unread
 from slurm_het.telemetry.pci import Card, normal_address
@@ -107,16 +107,16 @@ def test_a_card_that_goes_is_unhealthy_from_then_on(sysfs: Path) -> None:
 
 
 def test_a_card_that_its_driver_does_not_tell_of_has_the_index_that_is_left() -> None:
-    answer = ProbeReply((reading(1, B.address),))
+    answer = ChildAnswer((reading(1, B.address),))
     first, second = with_unread("nvidia", answer, (A, B))
     assert (first.index, first.address, first.healthy) == (0, A.address, False)
     assert second.healthy
 
 
 def test_readings_without_addresses_are_not_doubled() -> None:
-    answer = ProbeReply((reading(0), reading(1)))
+    answer = ChildAnswer((reading(0), reading(1)))
     assert with_unread("nvidia", answer, (A, B)) == answer.devices
-    lost = ProbeReply((reading(0, A.address), reading(1, unhealthy="lost")))
+    lost = ChildAnswer((reading(0, A.address), reading(1, unhealthy="lost")))
     assert with_unread("nvidia", lost, (A, B)) == lost.devices
 
 
