@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
+import yaml
 
 from slurm_het.config import DEFAULT_PATH
 from slurm_het.resources import data_dir
@@ -28,6 +29,7 @@ def render(template: str, **values: object) -> str:
     )
     environment.filters["lua"] = lua_literal
     environment.filters["unit"] = unit_words
+    environment.filters["yaml"] = yaml_word
     return environment.get_template(template).render(values)
 
 
@@ -36,6 +38,12 @@ def lua_literal(value: str | Sequence[str]) -> str:
     if isinstance(value, str):
         return json.dumps(value)
     return "{" + ", ".join(json.dumps(item) for item in value) + "}"
+
+
+def yaml_word(value: str) -> str:
+    """A string as YAML: as it is where that is read as the same string (not so: no, 1e3, a: b)."""
+    simple = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", value) and yaml.safe_load(value) == value
+    return value if simple else json.dumps(value)
 
 
 def unit_words(value: str | Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from slurm_het.cli.bypass import bypass
 from slurm_het.cli.check import check
 from slurm_het.cli.devices import devices
 from slurm_het.cli.hook_config import hook_config
+from slurm_het.cli.init import init
 from slurm_het.cli.journal import journal
 from slurm_het.cli.plan import plan
 from slurm_het.cli.sandbox import sandbox
@@ -27,6 +28,7 @@ def cli() -> None:
 
     \b
     Examples:
+      slurm-het init /etc/slurm-het    a first configuration, from the Slurm that runs here
       slurm-het check                  is the configuration right for this cluster?
       slurm-het why 1234               why is this job where it is?
       slurm-het ask 1234 vendors=amd   ask for something else of a queued job of yours
@@ -39,6 +41,7 @@ def cli() -> None:
 
 for command in (
     check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
+    init,
 ):  # fmt: skip
     cli.add_command(command)
 

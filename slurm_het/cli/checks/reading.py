@@ -24,8 +24,7 @@ async def read_site(settings: Config) -> Installation:
     """All that the checks look at. Raises HetError where Slurm does not answer."""
     slurm = CliSlurm(settings.slurm)
     snapshot, conf = await slurm.snapshot(), await slurm.configuration()
-    shown = await slurm.ask("scontrol", "-o", "-a", "show", "partition")
-    words = {f["PartitionName"]: f for f in map(parse_fields, shown.splitlines()) if f}
+    words = await partition_words(slurm)
     # slurmctld's own path: a configless host has a copy elsewhere, and without the hook's files.
     named = conf.get("SLURM_CONF") or settings.slurm.conf or os.environ.get("SLURM_CONF")
     etc = Path(named or DEFAULT_CONF).parent
@@ -36,6 +35,12 @@ async def read_site(settings: Config) -> Installation:
         modes=_modes([*lua, *filter(None, [settings.source])]),
         controller=_controller(settings, conf, etc, lua) if is_controller(conf) else None,
     )  # fmt: skip
+
+
+async def partition_words(slurm: CliSlurm) -> dict[str, dict[str, str]]:
+    """All that Slurm tells of each partition, by its words. Raises SlurmError."""
+    shown = await slurm.ask("scontrol", "-o", "-a", "show", "partition")
+    return {f["PartitionName"]: f for f in map(parse_fields, shown.splitlines()) if f}
 
 
 def is_controller(conf: Mapping[str, str]) -> bool:

@@ -1,0 +1,87 @@
+"""The texts of a proposal: het.yaml, and the lines for slurm.conf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from slurm_het.core.syntax import hostlist
+from slurm_het.setup.proposal import Proposal, ProposedPartition
+from slurm_het.templating import render
+
+NO_SHRINK = "disable_job_shrink"
+LIMITS = (
+    "MaxTime", "DefaultTime", "MinNodes", "MaxNodes", "MaxCPUsPerNode", "DefMemPerCPU",
+    "DefMemPerNode", "MaxMemPerCPU", "MaxMemPerNode", "JobDefaults", "OverSubscribe",
+    "PriorityTier", "PriorityJobFactor", "PreemptMode", "GraceTime", "OverTimeLimit", "QoS",
+    "TRESBillingWeights", "SelectTypeParameters",
+)  # fmt: skip
+"""What a new partition takes over from the one that it is like."""
+_USUAL = {
+    "", "NONE", "N/A", "(null)", "UNLIMITED", "INFINITE", "NO", "OFF", "0", "1",
+}  # fmt: skip
+
+
+def het_yaml(proposal: Proposal) -> str:
+    """het.yaml, with what is guessed marked so."""
+    return render(
+        "site_het.yaml.j2",
+        intake=proposal.intake,
+        pools=[(pool, hostlist.fold(pool.partition.nodes)) for pool in proposal.pools],
+        registered=proposal.registered,
+        shared=proposal.shares,
+        aliases=proposal.aliases,
+        types=proposal.types,
+        default_vendor=proposal.default_vendor,
+        spanning=proposal.spanning,
+        left_out=proposal.left_out,
+    )
+
+
+def conf_lines(
+    proposal: Proposal, conf: Mapping[str, str], shown: Mapping[str, Mapping[str, str]]
+) -> str:
+    """The lines that slurm.conf needs.
+
+    `conf` is what `scontrol show config` says, `shown` what `scontrol show partition` says of each.
+    """
+    pools = [pool.partition for pool in proposal.pools]
+    partitions = [proposal.intake, *pools, *filter(None, [proposal.spanning])]
+    return render(
+        "site_slurm.conf.j2",
+        features=[(hostlist.fold(nodes), words) for nodes, words in proposal.features],
+        partitions=[
+            {"name": p.name, "nodes": hostlist.fold(p.nodes), "limits": _limits(p, shown)}
+            for p in partitions if p.new
+        ],
+        settings=list(_settings(proposal, conf)),
+    )  # fmt: skip
+
+
+def _limits(partition: ProposedPartition, shown: Mapping[str, Mapping[str, str]]) -> str:
+    words = shown.get(partition.like.name, {}) if partition.like else {}
+    told = (f" {key}={words[key]}" for key in LIMITS if words.get(key, "") not in _USUAL)
+    return "".join(told)
+
+
+def _settings(proposal: Proposal, conf: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Keys of slurm.conf that are to be as these, and why; none that are so already."""
+    types = _words(conf, "GresTypes")
+    if lost := [name for name in proposal.aliases if name not in types]:
+        why = "These names users may write; sbatch refuses what is not listed before the hook."
+        yield "GresTypes", ",".join([*types, *lost]), why
+    scheduler = _words(conf, "SchedulerParameters")
+    missing = [] if NO_SHRINK in scheduler else [NO_SHRINK]
+    if not any(word.startswith("batch_sched_delay=") for word in scheduler):
+        missing.append("batch_sched_delay=0")
+    if missing:
+        why = "A job that we release starts at once; a late update never shrinks one that runs."
+        yield "SchedulerParameters", ",".join([*scheduler, *missing]), why
+    plugins = _words(conf, "JobSubmitPlugins")
+    if not {"lua", "job_submit/lua"} & set(plugins):
+        why = "The hook; set it once job_submit.lua is there (docs/install.md, step 4)."
+        yield "JobSubmitPlugins", ",".join([*plugins, "lua"]), why
+
+
+def _words(conf: Mapping[str, str], key: str) -> list[str]:
+    value = conf.get(key, "")
+    return [] if value in {"", "(null)"} else [w.strip() for w in value.split(",") if w.strip()]

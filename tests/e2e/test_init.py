@@ -1,0 +1,84 @@
+"""End to end: from a Slurm with its own partitions to planned jobs, by `slurm-het init`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from slurm_het.sandbox.cluster import Sandbox
+from tests.support.cluster import Cluster, own_sandbox
+
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
+
+SITE = """
+nodes:
+- {name: "a[1-2]", type: a100, vendor: nvidia, devices: 4, memory_gib_per_device: 80,
+   cpus: 64, memory_gib: 512, pool: old, scenario: training}
+- {name: "b[1-2]", type: l40s, vendor: nvidia, devices: 4, memory_gib_per_device: 48,
+   cpus: 64, memory_gib: 512, pool: old, scenario: training}
+"""
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    with own_sandbox(SITE) as sandbox:
+        yield sandbox
+
+
+def with_lines(text: str, more: str) -> str:
+    """slurm.conf with the lines of slurm.conf.add, as an admin puts them in."""
+    words = {}
+    nodes = ""
+    for line in more.splitlines():
+        if line.startswith("# To the NodeName lines of "):
+            nodes = line.removeprefix("# To the NodeName lines of ").rstrip(":")
+        elif line.startswith("#   Feature=...,"):
+            words[nodes] = line.removeprefix("#   Feature=...,")
+    lines = []
+    for line in text.splitlines():
+        name = line.split()[0].removeprefix("NodeName=") if line.strip() else ""
+        add = words.get(name)
+        lines.append(line.replace("Feature=", f"Feature={add},") if add else line)
+    return "\n".join([*lines, more])
+
+
+def test_a_site_of_its_own_is_planned(box: Sandbox, tmp_path: Path) -> None:
+    cluster = Cluster(box)
+    out = tmp_path / "site"
+    said = cluster.ok("slurm-het", "init", str(out))
+    assert "intake: old; pools: train-nvidia, infer-nvidia; 2 of them new" in said
+    again = box.run(["slurm-het", "init", str(out)])
+    assert again.returncode != 0
+    assert "het.yaml" in again.stderr
+    assert "is there already" in again.stderr
+
+    box.stop_hetd()
+    conf = box.layout.etc / "slurm.conf"
+    conf.write_text(with_lines(conf.read_text(), (out / "slurm.conf.add").read_text()))
+    cluster.ok("scontrol", "reconfigure")
+    cluster.wait("the pools are there", lambda: "infer-nvidia" in cluster.ok("sinfo", "-h"), 20)
+    before = yaml.safe_load(box.config_path.read_text())
+    made = yaml.safe_load((out / "het.yaml").read_text())
+    box.config_path.write_text(yaml.safe_dump(made | {"paths": before["paths"]}))
+    hook = box.layout.etc / "het_hook_config.lua"
+    hook.write_text(cluster.ok("slurm-het", "hook-config", "--config", str(box.config_path)))
+    (box.layout.etc / "job_submit.lua").touch()
+    box.start_hetd()
+    checked = box.run(["slurm-het", "check", "--config", str(box.config_path)])
+    wrong = [line for line in checked.stdout.splitlines() if line.startswith("wrong:")]
+    assert wrong == []
+
+    train = cluster.ok("sbatch", "--parsable", "-p", "old", "--gres=gpu:4", "--wrap",
+                       "torchrun train.py; sleep 60")  # fmt: skip
+    infer = cluster.ok("sbatch", "--parsable", "-p", "old", "--gres=gpu:1", "--wrap",
+                       "vllm serve x; sleep 60")  # fmt: skip
+    wanted = {train.strip(): "train-nvidia", infer.strip(): "infer-nvidia"}
+
+    def pools() -> bool:
+        rows = cluster.ok("squeue", "-h", "-t", "R", "-o", "%i %P").splitlines()
+        return dict(row.split() for row in rows) == wanted
+
+    cluster.wait("both run, each in its pool", pools, 30)

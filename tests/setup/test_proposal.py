@@ -1,0 +1,131 @@
+"""What becomes of a site's partitions, and that what is written is read again as it was meant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from slurm_het.config import parse_config
+from slurm_het.core.catalog import Catalog
+from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
+from slurm_het.errors import HetError
+from slurm_het.setup.files import conf_lines, het_yaml
+from slurm_het.setup.proposal import Names, Proposal, propose_site
+from slurm_het.templating import yaml_word
+from slurm_het.vendors import catalogue, load_vendors
+from tests.support import world
+
+VENDORS = load_vendors()
+NAMES = Names({"gpu": "", **{n: v.vendor for v in VENDORS.values() for n in v.gres}})
+CATALOG = Catalog(catalogue(VENDORS))
+GRES = {"a": "gpu:a100:8", "l": "gpu:l40s:4", "m": "gpu:mi300x:8", "c": "", "u": "gpu:rtx_x:2"}
+
+
+def site(*partitions: Partition, jobs: tuple[Job, ...] = ()) -> Snapshot:
+    """Nodes by the letters of their names; each partition names its own, one by one."""
+    names = sorted({name for p in partitions for name in p.nodes.split(",")})
+    nodes = tuple(
+        NodeRecord(
+            name, "IDLE", GRES[name[0]], 64,
+            partitions=tuple(p.name for p in partitions if name in p.nodes.split(",")),
+        )
+        for name in names
+    )  # fmt: skip
+    return Snapshot(0.0, jobs, nodes, partitions)
+
+
+def proposed(*partitions: Partition, jobs: tuple[Job, ...] = ()) -> Proposal:
+    return propose_site(site(*partitions, jobs=jobs), CATALOG, NAMES)
+
+
+def pools(found: Proposal) -> dict[str, tuple[str, tuple[str, ...]]]:
+    return {p.partition.name: (p.scenario, p.partition.nodes) for p in found.pools}
+
+
+GPU = Partition("gpu", nodes="a1,a2,l1", max_minutes=600)
+
+
+def test_partitions_that_are_there_are_taken() -> None:
+    found = proposed(GPU, Partition("big", nodes="a1,a2"), Partition("small", nodes="l1"),
+                     Partition("debug", nodes="a1"), Partition("cpu", nodes="c1"))  # fmt: skip
+    assert (found.intake.name, found.intake.new) == ("gpu", False)
+    assert pools(found) == {"big": ("training", ("a1", "a2")), "small": ("inference", ("l1",))}
+    assert [line.split()[1] for line in found.left_out] == ["debug"]
+
+
+def test_what_no_partition_is_for_gets_new_ones_by_vendor_and_scenario() -> None:
+    found = proposed(replace(GPU, nodes="a1,a2,l1,m1"), Partition("train-nvidia", nodes="c1"))
+    assert pools(found) == {
+        "train-nvidia-2": ("training", ("a1", "a2")),
+        "infer-nvidia": ("inference", ("l1",)),
+        "train-amd": ("training", ("m1",)),
+    }
+    assert found.spanning
+    assert (found.spanning.name, found.spanning.new) == ("accel-any", True)
+
+
+@pytest.mark.parametrize(
+    ("partition", "intake"),
+    [
+        (replace(GPU, nodes="a1,a2,l1,c1"), "accel"),  # closing it would stop jobs on c1
+        (replace(GPU, allow_accounts=frozenset({"x"})), "accel"),
+        (replace(GPU, name="accel", root_only=True), "accel-2"),
+        (GPU, "gpu"),
+    ],
+)
+def test_closing_the_intake_stops_nobody_else(partition: Partition, intake: str) -> None:
+    assert proposed(partition, Partition("cpu", nodes="c1")).intake.name == intake
+
+
+def test_the_intake_is_the_partition_that_jobs_are_sent_to() -> None:
+    other = replace(GPU, name="other")
+    jobs = (Job(1, partition="gpu"), Job(2, partition="gpu"), Job(3, partition="other"))
+    found = proposed(other, GPU, jobs=jobs)
+    assert found.intake.name == "gpu"
+    assert found.spanning
+    assert (found.spanning.name, found.spanning.new) == ("other", False)
+
+
+def test_what_is_written_is_read_as_it_was_meant() -> None:
+    partitions = (Partition("no", nodes="a1,l1,u1", max_minutes=60), Partition("1e3", nodes="u1"))
+    found = proposed(*partitions)
+    policy = parse_config(het_yaml(found)).policy
+    assert policy.intake_partition == "no"
+    assert {p.partition: p.scenario for p in policy.pools} == {
+        p.partition.name: p.scenario for p in found.pools
+    }
+    assert "1e3" in {p.partition for p in policy.pools}
+    assert policy.types["rtx_x"].vendor == "nvidia"
+    assert policy.gres["npu"].alias_of == "gpu"
+    assert policy.spanning_partition == "accel-any"
+
+
+def test_slurm_conf_gets_what_it_lacks_and_keeps_what_it_has() -> None:
+    found = proposed(GPU)
+    shown = {"gpu": {"MaxTime": "10:00:00", "PriorityTier": "1", "QoS": "gpuq", "Nodes": "x"}}
+    conf = {"GresTypes": "gpu", "SchedulerParameters": "bf_interval=30", "JobSubmitPlugins": "x"}
+    lines = conf_lines(found, conf, shown).splitlines()
+    assert "PartitionName=train-nvidia Nodes=a[1-2] MaxTime=10:00:00 QoS=gpuq State=UP" in lines
+    assert "SchedulerParameters=bf_interval=30,disable_job_shrink,batch_sched_delay=0" in lines
+    assert "JobSubmitPlugins=x,lua" in lines
+    assert "#   Feature=...,a100,train-nvidia" in lines
+    assert not any(line.startswith("PartitionName=gpu ") for line in lines)
+
+
+def test_the_sandbox_is_found_as_it_is() -> None:
+    found = propose_site(world.snapshot(), CATALOG, NAMES)
+    assert found.intake.name == world.policy().intake_partition
+    assert {p.partition.name for p in found.pools} == {p.partition for p in world.policy().pools}
+    assert found.left_out == ()
+
+
+def test_a_cluster_without_accelerators_is_told() -> None:
+    with pytest.raises(HetError, match="no node has an accelerator"):
+        proposed(Partition("cpu", nodes="c1"))
+
+
+@pytest.mark.parametrize("word", ["gpu", "no", "1e3", "a: b", "on", "~", "train-nv", "x#y", "é"])
+def test_a_word_is_read_from_yaml_as_it_is(word: str) -> None:
+    assert yaml.safe_load(f"key: {yaml_word(word)}") == {"key": word}
