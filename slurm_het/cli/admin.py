@@ -12,6 +12,7 @@ from slurm_het.cli.check import check
 from slurm_het.cli.devices import devices
 from slurm_het.cli.hook_config import hook_config
 from slurm_het.cli.journal import journal
+from slurm_het.cli.node_files import gres_conf, task_prolog
 from slurm_het.cli.plan import plan
 from slurm_het.cli.sandbox import sandbox
 from slurm_het.cli.systemd_unit import systemd_unit
@@ -39,6 +40,7 @@ def cli() -> None:
 
 for command in (
     check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
+    gres_conf, task_prolog,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -18,7 +18,7 @@ import msgspec
 from slurm_het.telemetry import pci
 from slurm_het.telemetry.child import ChildAnswer
 from slurm_het.telemetry.device import DeviceReading
-from slurm_het.vendors import Vendor, load_vendors
+from slurm_het.vendors import SITE, Vendor, load_vendors
 
 SECONDS = 10.0
 MAX_ANSWER_BYTES = 4 << 20
@@ -105,7 +105,7 @@ class Host:
 
 def read_devices(seconds: float = SECONDS) -> tuple[DeviceReading, ...]:
     """Every device of this host, once."""
-    return Host(load_vendors()).read(seconds)
+    return Host(load_vendors(SITE)).read(seconds)
 
 
 def with_unread(
