@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -264,20 +264,14 @@ class _Reader:
         """The vendors' types with the site's own laid over them."""
         out = catalogue(self.vendors)
         for key, (_, entry) in self.mapping(node, "types").items():
-            given = self.record(entry, f"types.{key}", _TypeFields)
-            changes = {
-                f.name: getattr(given, f.name)
-                for f in fields(given)
-                if getattr(given, f.name) is not None
-            }
+            given = asdict(self.record(entry, f"types.{key}", _TypeFields))
+            changes = {name: value for name, value in given.items() if value is not None}
             known = out.get(key) or Catalog(out).get(key)  # nvidia_a100-sxm4-80gb: an a100
-            base = {f.name: getattr(known, f.name) for f in fields(known)} if known else {}
-            merged = base | changes | {"name": key}
+            merged = (asdict(known) if known else {}) | changes | {"name": key}
             for need in ("vendor", "memory_gib"):
                 if need not in merged:
-                    raise self.error(
-                        entry, f"types.{key}", f"needs {need!r}: the type is not built in"
-                    )
+                    what = f"needs {need!r}: the type is not built in"
+                    raise self.error(entry, f"types.{key}", what)
             out[key] = DeviceType(**merged)
         return Catalog(out)
 

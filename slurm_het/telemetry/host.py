@@ -55,6 +55,7 @@ class Host:
         readings: list[DeviceReading] = []
         for name in chosen:
             told = with_unread(name, answers[name], cards[name])
+            told = counted(told, self._vendors[name], self._sysfs, self._seen.get(name, ()))
             told = with_gone(self._seen.get(name, ()), told)
             if told:
                 self._seen[name] = told
@@ -128,6 +129,37 @@ def with_unread(
         DeviceReading(next(free), vendor, card.address, unhealthy=why) for card in silent[nameless:]
     ]
     return tuple(sorted((*answer.devices, *missing), key=lambda reading: reading.index))
+
+
+def counted(
+    readings: tuple[DeviceReading, ...],
+    vendor: Vendor,
+    sysfs: Path = pci.SYSFS,
+    before: tuple[DeviceReading, ...] = (),
+) -> tuple[DeviceReading, ...]:
+    """The readings with the indexes that Slurm has: those of `/dev/dri/renderD128` and up.
+
+    A device that was read before keeps its index: where one is lost, a driver counts the others
+    anew. Readings whose addresses are not known, or not one for each, stay as they are.
+    """
+    addresses = [reading.address for reading in readings]
+    if "" in addresses or len(set(addresses)) < len(addresses):
+        return readings
+    known = {old.address: old.index for old in before}
+    if not known and "renderD" in vendor.devices.each:
+        numbers = {address: pci.render_node(address, sysfs) for address in addresses}
+        ordered = sorted(numbers, key=lambda address: numbers[address] or 0)
+        if None not in numbers.values():
+            known = {address: index for index, address in enumerate(ordered)}
+    if not known:
+        return readings
+    taken = {known[address] for address in addresses if address in known}
+    fresh = (index for index in count() if index not in taken)
+    now = [
+        replace(one, index=known[one.address] if one.address in known else next(fresh))
+        for one in readings
+    ]
+    return tuple(sorted(now, key=lambda reading: reading.index))
 
 
 def with_gone(
