@@ -31,12 +31,15 @@ def devices(as_json: bool, only: tuple[str, ...], seconds: float, site: Path) ->
     vendors = load_vendors(site)
     if lost := [name for name in only if name not in vendors]:
         raise click.UsageError(f"no vendor {lost[0]!r}; valid: {', '.join(vendors)}")
-    readings = Host(vendors).read(seconds, only or None)
+    host = Host(vendors)
+    readings = host.read(seconds, only or None)
+    for name, why in host.failed.items():
+        click.echo(f"slurm-het: {name}: {clean(why)}", err=True)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(readings)).decode())
         return
     if not readings:
-        click.echo("no accelerator is on this host's PCI bus")
+        click.echo("no accelerator is on this host's PCI bus" if not only else "no device")
         return
     rows = [_HEAD, *(_row(reading) for reading in readings)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]

@@ -39,6 +39,8 @@ class Host:
         self._command = command
         self._stuck: dict[str, subprocess.Popen[bytes]] = {}
         self._seen: dict[str, tuple[DeviceReading, ...]] = {}
+        self.failed: dict[str, str] = {}
+        """Of the last read: why a vendor's devices could not be read."""
 
     def read(
         self, seconds: float = SECONDS, only: Iterable[str] | None = None
@@ -52,6 +54,7 @@ class Host:
         asked = [name for name in self._vendors if cards[name] or name in self._seen]
         chosen = asked if only is None else [name for name in self._vendors if name in {*only}]
         answers = self._answers(chosen, seconds)
+        self.failed = {name: told.failed for name, told in answers.items() if told.failed}
         readings: list[DeviceReading] = []
         for name in chosen:
             told = with_unread(name, answers[name], cards[name])
