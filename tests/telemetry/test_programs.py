@@ -142,6 +142,8 @@ def test_gpustack() -> None:
         0, "moorethreads", "0000:3b:00.0", "MTT S4000", 49152, 1024, (), 0.5
     )
     assert (second.index, second.address, second.healthy) == (1, "u", False)
+    bad = device("mthreads", 0, memory_status=SimpleNamespace(value="unhealthy"))
+    assert "memory fails" in Gpustack("moorethreads", lambda: [bad]).read()[0].unhealthy
     with pytest.raises(ProbeError, match="no device of hygon"):
         Gpustack("hygon", lambda: found).read()
 

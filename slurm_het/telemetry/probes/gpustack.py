@@ -34,6 +34,8 @@ class Gpustack:
         appendix = one.appendix if isinstance(one.appendix, Mapping) else {}
         bus = appendix.get("bdf") or appendix.get("pci_bus_id")
         total = mib(one.memory)
+        status = getattr(one, "memory_status", "")
+        unwell = str(getattr(status, "value", status)) == "unhealthy"
         return DeviceReading(
             whole(one.index) or 0,
             self.vendor,
@@ -42,7 +44,9 @@ class Gpustack:
             memory_total_mib=total or None,
             memory_used_mib=mib(one.memory_used),
             utilization=fraction(one.cores_utilization),
-            unhealthy="" if total else "gpustack-runtime does not tell its memory",
+            unhealthy="gpustack-runtime says that its memory fails"
+            if unwell
+            else ("" if total else "gpustack-runtime does not tell its memory"),
         )
 
 
