@@ -14,6 +14,7 @@ import pytest
 from slurm_het.errors import ProbeError
 from slurm_het.telemetry.child import tidy
 from slurm_het.telemetry.device import DeviceProcess, DeviceReading
+from slurm_het.telemetry.probes.amd_smi import AmdSmi
 from slurm_het.telemetry.probes.cnmon import Cnmon
 from slurm_het.telemetry.probes.gpustack import Gpustack
 from slurm_het.telemetry.probes.hl_smi import HlSmi
@@ -40,15 +41,16 @@ def hygon(text: str) -> RocmSmi:
     return RocmSmi("hygon", text)
 
 
-def intel() -> XpuSmi:
-    told = json.loads((CAPTURED / "xpu-smi-max1100.json").read_text())
+def asked(name: str) -> Callable[..., str]:
+    """A program that prints what stands in the file for the words, and else fails."""
+    told = json.loads((CAPTURED / name).read_text())
 
-    def asked(*words: str) -> str:
+    def answer(*words: str) -> str:
         if " ".join(words) not in told:
-            raise ProbeError("xpu-smi ended with 1")
+            raise ProbeError("it ended with 1")
         return json.dumps(told[" ".join(words)])
 
-    return XpuSmi(asked)
+    return answer
 
 
 def test_amd() -> None:
@@ -59,6 +61,29 @@ def test_amd() -> None:
     assert [one.address for one in others] == ["0000:a3:00.0", "0000:c3:00.0", "0000:e3:00.0"]
     busy = amd(printed("rocm-smi-rx7800xt.txt")).read()[0]
     assert (busy.memory_total_mib, busy.memory_used_mib, busy.utilization) == (16368, 11077, 1.0)
+
+
+def test_amd_by_its_newer_program() -> None:
+    first, second = AmdSmi(asked("amd-smi.json")).read()
+    assert first == DeviceReading(
+        0, "amd", "0000:83:00.0", "", 32704, 4096, (DeviceProcess(4711, 4000),), 0.47
+    )
+    assert (second.index, second.address, second.processes) == (1, "0000:c4:00.0", ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "5", "[]", "[5]", "{}", '{"gpu_data": {}}', '[{"gpu": "x"}]', "[" * 100_000,
+     '[{"gpu": 0, "usage": [], "mem_usage": {"total_vram": {"value": {}, "unit": []}}}]',
+     '[{"gpu": 0, "process_list": [{"process_info": {"pid": -5}}, 7]}]'],
+)  # fmt: skip
+def test_hostile_json_of_programs_that_are_asked_for_more(text: str) -> None:
+    for probe in (AmdSmi(lambda *_: text), XpuSmi(lambda *_: text)):
+        try:
+            readings = probe.read()
+        except ProbeError:
+            continue
+        assert all(sound(tidy(one)) and not one.healthy for one in readings)
 
 
 def test_hygon_whose_json_lacks_commas() -> None:
@@ -118,7 +143,7 @@ def test_gaudi() -> None:
 
 
 def test_intel() -> None:
-    first, second = intel().read()
+    first, second = XpuSmi(asked("xpu-smi-max1100.json")).read()
     assert first == DeviceReading(
         0, "intel", "0000:29:00.0", "Intel(R) Data Center GPU Max 1100", 49136, 229, (), 0.0
     )

@@ -13,6 +13,7 @@ from slurm_het.telemetry.device import Probe
 
 MODULES: Mapping[str, str] = {
     "nvml": "nvml",
+    "amd-smi": "amd_smi",
     "rocm-smi": "rocm_smi",
     "hy-smi": "rocm_smi",
     "xpu-smi": "xpu_smi",
