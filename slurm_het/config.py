@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -27,7 +27,7 @@ from slurm_het.settings import (
     PlannerSettings,
     SlurmSettings,
 )
-from slurm_het.vendors import catalogue, load_vendors
+from slurm_het.vendors import Vendor, catalogue, load_vendors
 
 DEFAULT_PATH = Path("/etc/slurm-het/het.yaml")
 _DATA = Path(__file__).resolve().parent / "data"
@@ -126,6 +126,7 @@ class _Reader:
     def __init__(self, root: yaml.Node | None, name: str) -> None:
         self.root = root
         self.name = name
+        self.vendors: dict[str, Vendor] = {}
 
     def config(self, source: Path | None) -> Config:
         top = self.mapping(self.root, "")
@@ -133,11 +134,13 @@ class _Reader:
         for key in ("intake_partition", "pools"):
             if key not in top:
                 raise ConfigError(f"{self.name}: the key {key!r} is missing", "see examples/")
+        paths = self.paths(top)
+        self.vendors = load_vendors(paths.vendors)
         return Config(
             policy=self.policy({k: node for k, (_, node) in top.items()}),
             hook=self.section(top, "hook", HookSettings),
             planner=self.section(top, "planner", PlannerSettings),
-            paths=self.paths(top),
+            paths=paths,
             slurm=self.section(top, "slurm", SlurmSettings),
             operators=self.operators(top),
             source=source,
@@ -259,22 +262,16 @@ class _Reader:
 
     def types(self, node: yaml.Node | None) -> Catalog:
         """The vendors' types with the site's own laid over them."""
-        out = catalogue(load_vendors())
+        out = catalogue(self.vendors)
         for key, (_, entry) in self.mapping(node, "types").items():
-            given = self.record(entry, f"types.{key}", _TypeFields)
-            changes = {
-                f.name: getattr(given, f.name)
-                for f in fields(given)
-                if getattr(given, f.name) is not None
-            }
+            given = asdict(self.record(entry, f"types.{key}", _TypeFields))
+            changes = {name: value for name, value in given.items() if value is not None}
             known = out.get(key) or Catalog(out).get(key)  # nvidia_a100-sxm4-80gb: an a100
-            base = {f.name: getattr(known, f.name) for f in fields(known)} if known else {}
-            merged = base | changes | {"name": key}
+            merged = (asdict(known) if known else {}) | changes | {"name": key}
             for need in ("vendor", "memory_gib"):
                 if need not in merged:
-                    raise self.error(
-                        entry, f"types.{key}", f"needs {need!r}: the type is not built in"
-                    )
+                    what = f"needs {need!r}: the type is not built in"
+                    raise self.error(entry, f"types.{key}", what)
             out[key] = DeviceType(**merged)
         return Catalog(out)
 

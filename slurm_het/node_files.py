@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from slurm_het.core.catalog import DeviceType, is_slice, model_of
+from slurm_het.core.policy import Policy
+from slurm_het.core.syntax import gres, hostlist
+from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import HetError
 from slurm_het.templating import render
 from slurm_het.vendors import Vendor
@@ -35,10 +39,48 @@ class NodesAlike:
     shards: int = 0
 
 
+def alike(nodes: Iterable[tuple[str, str]], policy: Policy) -> list[NodesAlike]:
+    """Nodes by what they have, from their names and the `Gres=` that Slurm has for them.
+
+    Only GRES that the configuration knows is looked at; nodes without any are left out. Raises
+    HetError where a card's type is missing or unknown.
+    """
+    by_gres: dict[str, list[str]] = {}
+    for name, text in nodes:
+        by_gres.setdefault(text, []).append(name)
+    kinds = []
+    for text, names in by_gres.items():
+        host_list = hostlist.fold(names)
+        have = gres.parse(text)
+        own = [one for one in have if one.name in policy.gres]
+        shared = [one.count for one in own if policy.gres[one.name].shared]
+        cards = tuple(
+            _node_cards(one, host_list, policy.types)
+            for one in own
+            if not policy.gres[one.name].shared
+        )
+        if cards:
+            kinds.append(NodesAlike(tuple(names), host_list, cards, sum(shared)))
+    return kinds
+
+
+def _node_cards(have: Gres, host_list: str, types: Mapping[str, DeviceType]) -> NodeCards:
+    name = have.type or ""
+    known = types.get(name) or types.get(model_of(name, types))
+    if known is None:
+        what = f"no vendor has a type {name!r}" if name else "its cards have no type"
+        raise HetError(
+            f"node {host_list}, {have}: {what}", "describe it under `types:` of het.yaml"
+        )
+    return NodeCards(name, known.vendor, have.count, have.name)
+
+
 def gres_conf(kinds: Iterable[NodesAlike], vendors: Mapping[str, Vendor], dev: str = "/dev") -> str:
     """gres.conf. `dev` is where the device files are. Raises HetError for an unknown vendor."""
+    kinds = list(kinds)
     lines = [line for kind in kinds for line in _gres_lines(kind, vendors, dev)]
-    return render("gres.conf.j2", lines=lines)
+    nodes = [(kind.host_list, features(kind)) for kind in kinds]
+    return render("gres.conf.j2", lines=lines, nodes=nodes)
 
 
 def task_prolog(
@@ -52,19 +94,19 @@ def task_prolog(
     `constrained`: cgroup.conf says ConstrainDevices=yes, so a task counts its own devices from 0.
     """
     kinds = [kind for kind in kinds if _gpu_cards(kind)]
-    alike: dict[str, list[str]] = {}
+    of_one: dict[str, list[str]] = {}
     mixed = []
     for kind in kinds:
         names = {cards.vendor for cards in _gpu_cards(kind)}
         if len(names) == 1:
-            alike.setdefault(names.pop(), []).extend(kind.nodes)
+            of_one.setdefault(names.pop(), []).extend(kind.nodes)
         else:
             mixed.append((kind.nodes, _parts(kind, vendors)))
     return render(
         "task_prolog.sh.j2",
         path=path,
         every=variables(vendors.values()),
-        alike=[(nodes, _known(name, vendors)) for name, nodes in alike.items()],
+        of_one=[(nodes, _known(name, vendors)) for name, nodes in of_one.items()],
         mixed=mixed,
         slurm_sets=SLURM_SETS,
         constrained=constrained,
@@ -92,12 +134,21 @@ def device_files(kind: NodesAlike, vendors: Mapping[str, Vendor]) -> tuple[str, 
 
 def _gres_lines(kind: NodesAlike, vendors: Mapping[str, Vendor], dev: str) -> Iterable[str]:
     files = device_files(kind, vendors)
+    if any(is_slice(cards.type) for cards in kind.cards):
+        library = _known(kind.cards[0].vendor, vendors).autodetect  # it alone tells their files
+        yield f"NodeName={kind.host_list} AutoDetect={library}"
+        return
     for cards, file in zip(kind.cards, files, strict=True):
         where = dev.rstrip("/") + file.removeprefix("/dev")
         words = f" Flags={flag(kind, vendors)}" if cards.gres == "gpu" else ""
         yield f"NodeName={kind.host_list} Name={cards.gres} Type={cards.type} File={where}{words}"
     if kind.shards:
         yield f"NodeName={kind.host_list} Name=shard Count={kind.shards}"
+
+
+def features(kind: NodesAlike) -> str:
+    """What stands in the nodes' `Features=`, so that plain Slurm finds a type and a vendor too."""
+    return ",".join(dict.fromkeys(w for cards in kind.cards for w in (cards.type, cards.vendor)))
 
 
 def _gpu_cards(kind: NodesAlike) -> tuple[NodeCards, ...]:

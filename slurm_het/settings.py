@@ -69,7 +69,7 @@ class PlannerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Sockets, the journal, and the state directory (bypass flag, lease).
+    """Sockets, the journal, the state directory (bypass flag, lease), the site's own profiles.
 
     With several controller hosts they share `state_dir`; all else is each host's own.
     """
@@ -79,6 +79,7 @@ class Paths:
     event_socket: Path = Path("/run/slurm-het/event.sock")
     journal: Path = Path("/var/lib/slurm-het/journal.db")
     state_dir: Path = Path("/var/lib/slurm-het")
+    vendors: Path = Path("/etc/slurm-het/vendors")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import msgspec
 from slurm_het.core.syntax.printable import clean
 from slurm_het.telemetry.device import DeviceReading
 from slurm_het.telemetry.host import SECONDS, Host
-from slurm_het.vendors import load_vendors
+from slurm_het.vendors import SITE, load_vendors
 
 _HEAD = ("DEVICE", "ADDRESS", "MODEL", "MEMORY", "BUSY", "PROCESSES", "STATE")
 
@@ -23,20 +23,23 @@ _HEAD = ("DEVICE", "ADDRESS", "MODEL", "MEMORY", "BUSY", "PROCESSES", "STATE")
     help="How long a driver has to answer.",
 )  # fmt: skip
 @click.option(
-    "--vendors", "site", type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="A directory of profiles laid over the built-in ones.",
+    "--vendors", "site", type=click.Path(path_type=Path, file_okay=False), default=SITE,
+    show_default=True, help="A directory of profiles laid over the built-in ones.",
 )  # fmt: skip
-def devices(as_json: bool, only: tuple[str, ...], seconds: float, site: Path | None) -> None:
+def devices(as_json: bool, only: tuple[str, ...], seconds: float, site: Path) -> None:
     """Print the accelerators of this host as their drivers tell of them."""
     vendors = load_vendors(site)
     if lost := [name for name in only if name not in vendors]:
         raise click.UsageError(f"no vendor {lost[0]!r}; valid: {', '.join(vendors)}")
-    readings = Host(vendors).read(seconds, only or None)
+    host = Host(vendors)
+    readings = host.read(seconds, only or None)
+    for name, why in host.failed.items():
+        click.echo(f"slurm-het: {name}: {clean(why)}", err=True)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(readings)).decode())
         return
     if not readings:
-        click.echo("no accelerator is on this host's PCI bus")
+        click.echo("no accelerator is on this host's PCI bus" if not only else "no device")
         return
     rows = [_HEAD, *(_row(reading) for reading in readings)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]

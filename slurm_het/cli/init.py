@@ -13,7 +13,7 @@ from slurm_het.core.syntax.printable import clean_lines
 from slurm_het.errors import HetError
 from slurm_het.settings import SlurmSettings
 from slurm_het.setup.files import conf_lines, het_yaml
-from slurm_het.setup.proposal import Names, Proposal, propose_site
+from slurm_het.setup.proposal import Names, SiteProposal, propose_site
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.vendors import catalogue, load_vendors
 
@@ -47,7 +47,7 @@ def init(directory: Path | None, slurm_conf: Path | None, force: bool) -> None:
         click.echo(clean_lines(line))
 
 
-async def _propose(path: Path | None) -> tuple[Proposal, dict[str, str]]:
+async def _propose(path: Path | None) -> tuple[SiteProposal, dict[str, str]]:
     slurm = CliSlurm(SlurmSettings(conf=path))
     vendors = load_vendors()
     names = Names({"gpu": "", **{n: v.vendor for v in vendors.values() for n in v.gres}})
@@ -70,7 +70,7 @@ def _write(directory: Path, texts: dict[str, str], force: bool) -> None:
         raise HetError(f"cannot write {error.filename or directory}: {error.strerror}") from error
 
 
-def _summary(proposal: Proposal, directory: Path) -> list[str]:
+def _summary(proposal: SiteProposal, directory: Path) -> list[str]:
     intake, new = proposal.intake, [p for p in proposal.pools if p.partition.new]
     pools = ", ".join(pool.partition.name for pool in proposal.pools)
     return [

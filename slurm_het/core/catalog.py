@@ -147,6 +147,11 @@ def _spellings(model: DeviceType) -> tuple[str, ...]:
     return _BETWEEN.sub("", model.name.lower()), *model.also
 
 
+def is_slice(name: str) -> bool:
+    """Whether a type's name is that of a slice of a device: `1g.10gb`."""
+    return _SLICE.search(name.lower()) is not None
+
+
 def model_of(name: str, known: Container[str]) -> str:
     """The model behind a GRES type: `a100_2`, a device of its own type, is an `a100`.
 

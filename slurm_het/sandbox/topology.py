@@ -10,10 +10,12 @@ import msgspec
 from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetParseError
 from yaml import YAMLError
 
+from slurm_het.core.catalog import Catalog, model_of
 from slurm_het.errors import HetError
 from slurm_het.node_files import NodeCards, NodesAlike
 from slurm_het.sandbox.accounting import DEFAULT_ACCOUNTING, Accounting, load_accounting
 from slurm_het.sandbox.accounting import problems as accounting_problems
+from slurm_het.vendors import catalogue, load_vendors
 
 INTAKE = "accel"
 DEFAULT_TOPOLOGY = Path(__file__).resolve().parent.parent / "data" / "sandbox_topology.yaml"
@@ -24,20 +26,32 @@ _ACCEL_FIELDS = ("type", "vendor", "scenario", "memory_gib_per_device")
 
 
 class Cards(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The cards of one type in a node; `gres` is the name they are registered by."""
+    """The cards of one type in a node; `gres` is the name they are registered by.
+
+    Of a type that a vendor's profile has, its vendor and memory may be left to that.
+    """
 
     type: str
-    vendor: str
     devices: int
-    memory_gib_per_device: int
+    vendor: str = ""
+    memory_gib_per_device: int = 0
     gres: str = "gpu"
+
+    def completed(self, types: Catalog) -> Cards:
+        """These cards, with what is known of their type where they do not say it."""
+        known = types.get(self.type) or types.get(model_of(self.type, types))
+        return msgspec.structs.replace(
+            self,
+            vendor=self.vendor or (known.vendor if known else ""),
+            memory_gib_per_device=self.memory_gib_per_device or (known.memory_gib if known else 0),
+        )
 
 
 class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Nodes that are alike; memory in GiB, `devices` and `cpus` per node.
 
     `more` are cards of other types beside the first ones. `gres_name` is what these are
-    registered by; only gpu can have shards.
+    registered by; only gpu can have shards. Of a known type vendor and memory may be left out.
     """
 
     name: str
@@ -189,13 +203,26 @@ def topology_of(raw: object, path: Path) -> Topology:
     except msgspec.ValidationError as error:
         raise HetError(f"topology {path}: {error}", _hint(path)) from error
     groups = (read.nodes, read.accounting, read.network) if isinstance(read, _File) else (read,)
-    topology = Topology(*groups)
+    types = Catalog(catalogue(load_vendors()))
+    topology = Topology(tuple(_completed(group, types) for group in groups[0]), *groups[1:])
     problems = _problems(topology)
     if not problems and topology.accounting:
         problems = topology.accounting_problems(topology.accounting)
     if problems:
         raise HetError("\n".join(f"topology {path}: {text}" for text in problems), _hint(path))
     return topology
+
+
+def _completed(group: Group, types: Catalog) -> Group:
+    if not group.cards:
+        return group
+    first, *more = (cards.completed(types) for cards in group.cards)
+    return msgspec.structs.replace(
+        group,
+        vendor=first.vendor,
+        memory_gib_per_device=first.memory_gib_per_device,
+        more=tuple(more),
+    )
 
 
 def _hint(path: Path) -> str:
@@ -261,6 +288,11 @@ def _group_problems(group: Group) -> list[str]:
     if group.devices:
         problems += [
             f"devices need {field}" for field in _ACCEL_FIELDS if not getattr(group, field)
+        ]
+        problems += [
+            f"cards under more need {field}"
+            for field in ("type", "vendor", "memory_gib_per_device")
+            if not all(getattr(cards, field) for cards in group.more)
         ]
         if any(not 1 <= cards.devices <= 64 for cards in group.more):
             problems.append("devices under more must be 1 to 64")

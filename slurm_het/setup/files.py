@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from slurm_het.core.syntax import hostlist
-from slurm_het.setup.proposal import Proposal, ProposedPartition
+from slurm_het.setup.proposal import ProposedPartition, SiteProposal
 from slurm_het.templating import render
 
 NO_SHRINK = "disable_job_shrink"
@@ -21,7 +21,7 @@ _USUAL = {
 }  # fmt: skip
 
 
-def het_yaml(proposal: Proposal) -> str:
+def het_yaml(proposal: SiteProposal) -> str:
     """het.yaml, with what is guessed marked so."""
     return render(
         "site_het.yaml.j2",
@@ -38,7 +38,7 @@ def het_yaml(proposal: Proposal) -> str:
 
 
 def conf_lines(
-    proposal: Proposal, conf: Mapping[str, str], shown: Mapping[str, Mapping[str, str]]
+    proposal: SiteProposal, conf: Mapping[str, str], shown: Mapping[str, Mapping[str, str]]
 ) -> str:
     """The lines that slurm.conf needs.
 
@@ -63,7 +63,7 @@ def _limits(partition: ProposedPartition, shown: Mapping[str, Mapping[str, str]]
     return "".join(told)
 
 
-def _settings(proposal: Proposal, conf: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _settings(proposal: SiteProposal, conf: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Keys of slurm.conf that are to be as these, and why; none that are so already."""
     types = _words(conf, "GresTypes")
     if lost := [name for name in proposal.aliases if name not in types]:

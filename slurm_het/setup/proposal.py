@@ -82,7 +82,7 @@ class ProposedType:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class SiteProposal:
     """What het.yaml is to say.
 
     `registered` has the GRES names that the nodes have, and whose cards each is for; `left_out` are
@@ -101,7 +101,7 @@ class Proposal:
     features: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
 
 
-def propose_site(snapshot: Snapshot, catalog: Catalog, names: Names) -> Proposal:
+def propose_site(snapshot: Snapshot, catalog: Catalog, names: Names) -> SiteProposal:
     """A configuration for the site. Raises HetError if no node has an accelerator."""
     found = _look(snapshot, catalog, names)
     if not found.nodes:
@@ -117,7 +117,7 @@ def propose_site(snapshot: Snapshot, catalog: Catalog, names: Names) -> Proposal
     ours |= {spanning.name} if spanning else set()
     named = {name: names.vendors[name] for name in found.registered if name in names.vendors}
     devices = Counter(d.vendor for n in found.nodes.values() for d in n.devices)
-    return Proposal(
+    return SiteProposal(
         intake,
         pools,
         named,

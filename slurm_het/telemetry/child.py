@@ -8,12 +8,19 @@ It is a process of its own because a driver that hangs hangs who asks it, and ca
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import msgspec
 
+from slurm_het.core.syntax.printable import clean
 from slurm_het.errors import ProbeError
 from slurm_het.telemetry.device import DeviceReading
 from slurm_het.telemetry.probes import probe_named
+
+MAX_DEVICES = 256
+MAX_PROCESSES = 4096
+MAX_TEXT = 200
+MAX_MIB = 1 << 30
 
 
 class ChildAnswer(msgspec.Struct, frozen=True):
@@ -28,12 +35,30 @@ def answer(vendor: str, probes: list[str]) -> ChildAnswer:
     failed = f"there is no probe for {vendor}"
     for name in probes:
         try:
-            return ChildAnswer(probe_named(name, vendor).read())
+            readings = probe_named(name, vendor).read()[:MAX_DEVICES]
+            return ChildAnswer(tuple(map(tidy, readings)))
         except ProbeError as error:
             failed = error.message
         except Exception as error:  # noqa: BLE001 - a vendor's library may raise anything
             failed = f"{name}: {type(error).__name__}: {error}"
-    return ChildAnswer(failed=failed[:500])
+    return ChildAnswer(failed=clean(failed[:MAX_TEXT]))
+
+
+def tidy(reading: DeviceReading) -> DeviceReading:
+    """A reading that nobody stumbles over: short printable texts, numbers that can be."""
+    total, used = (
+        mib if mib is None or 0 <= mib <= MAX_MIB else None
+        for mib in (reading.memory_total_mib, reading.memory_used_mib)
+    )
+    return replace(
+        reading,
+        address=clean(reading.address[:MAX_TEXT]),
+        model=clean(reading.model[:MAX_TEXT]),
+        unhealthy=clean(reading.unhealthy[:MAX_TEXT]),
+        memory_total_mib=total,
+        memory_used_mib=used,
+        processes=reading.processes[:MAX_PROCESSES],
+    )
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import msgspec
 from slurm_het.telemetry import pci
 from slurm_het.telemetry.child import ChildAnswer
 from slurm_het.telemetry.device import DeviceReading
-from slurm_het.vendors import Vendor, load_vendors
+from slurm_het.vendors import SITE, Vendor, load_vendors
 
 SECONDS = 10.0
 MAX_ANSWER_BYTES = 4 << 20
@@ -39,6 +39,8 @@ class Host:
         self._command = command
         self._stuck: dict[str, subprocess.Popen[bytes]] = {}
         self._seen: dict[str, tuple[DeviceReading, ...]] = {}
+        self.failed: dict[str, str] = {}
+        """Of the last read: why a vendor's devices could not be read."""
 
     def read(
         self, seconds: float = SECONDS, only: Iterable[str] | None = None
@@ -52,9 +54,11 @@ class Host:
         asked = [name for name in self._vendors if cards[name] or name in self._seen]
         chosen = asked if only is None else [name for name in self._vendors if name in {*only}]
         answers = self._answers(chosen, seconds)
+        self.failed = {name: told.failed for name, told in answers.items() if told.failed}
         readings: list[DeviceReading] = []
         for name in chosen:
             told = with_unread(name, answers[name], cards[name])
+            told = counted(told, self._vendors[name], self._sysfs, self._seen.get(name, ()))
             told = with_gone(self._seen.get(name, ()), told)
             if told:
                 self._seen[name] = told
@@ -105,7 +109,7 @@ class Host:
 
 def read_devices(seconds: float = SECONDS) -> tuple[DeviceReading, ...]:
     """Every device of this host, once."""
-    return Host(load_vendors()).read(seconds)
+    return Host(load_vendors(SITE)).read(seconds)
 
 
 def with_unread(
@@ -128,6 +132,37 @@ def with_unread(
         DeviceReading(next(free), vendor, card.address, unhealthy=why) for card in silent[nameless:]
     ]
     return tuple(sorted((*answer.devices, *missing), key=lambda reading: reading.index))
+
+
+def counted(
+    readings: tuple[DeviceReading, ...],
+    vendor: Vendor,
+    sysfs: Path = pci.SYSFS,
+    before: tuple[DeviceReading, ...] = (),
+) -> tuple[DeviceReading, ...]:
+    """The readings with the indexes that Slurm has: those of `/dev/dri/renderD128` and up.
+
+    A device that was read before keeps its index: where one is lost, a driver counts the others
+    anew. Readings whose addresses are not known, or not one for each, stay as they are.
+    """
+    addresses = [reading.address for reading in readings]
+    if "" in addresses or len(set(addresses)) < len(addresses):
+        return readings
+    known = {old.address: old.index for old in before}
+    if not known and "renderD" in vendor.devices.each:
+        numbers = {address: pci.render_node(address, sysfs) for address in addresses}
+        ordered = sorted(numbers, key=lambda address: numbers[address] or 0)
+        if None not in numbers.values():
+            known = {address: index for index, address in enumerate(ordered)}
+    if not known:
+        return readings
+    taken = {known[address] for address in addresses if address in known}
+    fresh = (index for index in count() if index not in taken)
+    now = [
+        replace(one, index=known[one.address] if one.address in known else next(fresh))
+        for one in readings
+    ]
+    return tuple(sorted(now, key=lambda reading: reading.index))
 
 
 def with_gone(

@@ -46,6 +46,13 @@ def cards(vendor: Vendor, sysfs: Path = SYSFS) -> tuple[Card, ...]:
     return tuple(found)
 
 
+def render_node(address: str, sysfs: Path = SYSFS) -> int | None:
+    """The number of a card's render node, /dev/dri/renderDN; None unless it has exactly one."""
+    found = [place.name for place in (sysfs / address / "drm").glob("renderD*")]
+    number = found[0].removeprefix("renderD") if len(found) == 1 else ""
+    return int(number) if re.fullmatch("[0-9]{1,6}", number) else None
+
+
 def _order(address: str) -> tuple[int, ...]:
     found = _ADDRESS.fullmatch(address)
     return tuple(int(part, 16) for part in found.groups()) if found else (1 << 32,)

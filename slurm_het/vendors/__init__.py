@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slurm_het.vendors.load import catalogue, load_vendors
+from slurm_het.vendors.load import SITE, catalogue, load_vendors
 from slurm_het.vendors.profile import Vendor
 
-__all__ = ["Vendor", "catalogue", "load_vendors"]
+__all__ = ["SITE", "Vendor", "catalogue", "load_vendors"]

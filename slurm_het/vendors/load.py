@@ -16,6 +16,7 @@ from slurm_het.errors import ConfigError
 from slurm_het.vendors.profile import Vendor
 
 BUILT_IN = Path(__file__).resolve().parent.parent / "data" / "vendors"
+SITE = Path("/etc/slurm-het/vendors")
 MAX_PROFILE_BYTES = 1 << 20
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")

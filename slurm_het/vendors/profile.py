@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 SlurmFlag = Literal["nvidia_gpu_env", "amd_gpu_env", "intel_gpu_env", "opencl_env"]
 
@@ -35,7 +37,7 @@ class DeviceFiles(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     each: str
-    first: int = 0
+    first: Annotated[int, Meta(ge=0, le=4096)] = 0
     common: tuple[str, ...] = ()
 
     def numbered(self, count: int, start: int = 0) -> str:
@@ -92,12 +94,12 @@ class ModelFacts(Struct, frozen=True, forbid_unknown_fields=True):
     fields whose figure was not seen in one of the vendor's `sources`. The fits are estimates.
     """
 
-    memory_gib: int
-    training: float
-    inference: float
-    tflops: float
+    memory_gib: Annotated[int, Meta(ge=1, le=65536)]
+    training: Share
+    inference: Share
+    tflops: Annotated[float, Meta(gt=0, le=1e6)]
     also: tuple[str, ...] = ()
-    dies: int = 1
+    dies: Annotated[int, Meta(ge=1, le=16)] = 1
     whole_cards: bool = False
     unverified: tuple[str, ...] = ()
 

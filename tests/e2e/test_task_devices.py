@@ -136,6 +136,17 @@ def test_a_node_of_two_vendors(told: dict[tuple[str, str], Told]) -> None:
     assert steps["one"] == {"CUDA_VISIBLE_DEVICES": "1"} | order
 
 
+def test_the_admins_commands_make_the_files_of_this_cluster(cluster: Cluster) -> None:
+    """From what Slurm has of its nodes they are what the sandbox wrote from its topology."""
+    etc = cluster.box.layout.etc
+    written = (etc / "gres.conf").read_text().replace(str(cluster.box.layout.dir / "dev"), "/dev")
+    printed = cluster.tool("admin", "gres-conf")
+    assert sorted(printed.splitlines()) == sorted(written.splitlines())
+    prolog = (etc / "task_prolog").read_text().splitlines()
+    ours = cluster.tool("admin", "task-prolog").splitlines()
+    assert sorted(ours) == sorted(line for line in prolog if "export PATH" not in line)
+
+
 def _expected(vendor: str, devices: str) -> dict[str, str]:
     """What is set: the vendor's own variables, and no other's."""
     env = load_vendors()[vendor].environment

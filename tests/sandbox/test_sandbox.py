@@ -79,6 +79,21 @@ def mentions(directory: Path) -> list[str]:
 # Without Slurm -----------------------------------------------------------------------------------
 
 
+def test_a_known_type_needs_neither_vendor_nor_memory(tmp_path: Path) -> None:
+    path = tmp_path / "topology.yaml"
+    common = "cpus: 8, memory_gib: 64, devices: 2, pool: p, scenario: training"
+    path.write_text(
+        f"- {{name: a1, type: 910c, {common}}}\n"
+        f"- {{name: b1, type: a100_0, memory_gib_per_device: 80, {common}}}\n"
+    )
+    ascend, own = load_topology(path).groups
+    assert (ascend.vendor, ascend.memory_gib_per_device) == ("ascend", 64)
+    assert (own.vendor, own.memory_gib_per_device) == ("nvidia", 80)
+    path.write_text(f"- {{name: c1, type: q9, {common}}}\n")
+    with pytest.raises(HetError, match="devices need vendor"):
+        load_topology(path)
+
+
 def test_the_default_topology() -> None:
     topology = load_topology(DEFAULT_TOPOLOGY)
     assert len([node for group in topology.accelerator_groups for node in group.nodes]) == 14

@@ -12,7 +12,7 @@ from slurm_het.core.catalog import Catalog
 from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
 from slurm_het.errors import HetError
 from slurm_het.setup.files import conf_lines, het_yaml
-from slurm_het.setup.proposal import Names, Proposal, propose_site
+from slurm_het.setup.proposal import Names, SiteProposal, propose_site
 from slurm_het.templating import yaml_word
 from slurm_het.vendors import catalogue, load_vendors
 from tests.support import world
@@ -36,11 +36,11 @@ def site(*partitions: Partition, jobs: tuple[Job, ...] = ()) -> Snapshot:
     return Snapshot(0.0, jobs, nodes, partitions)
 
 
-def proposed(*partitions: Partition, jobs: tuple[Job, ...] = ()) -> Proposal:
+def proposed(*partitions: Partition, jobs: tuple[Job, ...] = ()) -> SiteProposal:
     return propose_site(site(*partitions, jobs=jobs), CATALOG, NAMES)
 
 
-def pools(found: Proposal) -> dict[str, tuple[str, tuple[str, ...]]]:
+def pools(found: SiteProposal) -> dict[str, tuple[str, tuple[str, ...]]]:
     return {p.partition.name: (p.scenario, p.partition.nodes) for p in found.pools}
 
 

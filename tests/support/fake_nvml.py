@@ -9,7 +9,11 @@ _MIB = 1 << 20
 
 
 class NvmlError(Exception):
-    """Raised as pynvml raises its errors."""
+    """Raised as pynvml raises its errors: `value` is NVML's number, 3 for what is unsupported."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.value = 3 if text == "Not Supported" else 999
 
 
 class FakeNvml:

@@ -11,7 +11,7 @@ import pytest
 
 from slurm_het.telemetry.child import ChildAnswer
 from slurm_het.telemetry.device import DeviceReading
-from slurm_het.telemetry.host import Host, with_gone, with_unread
+from slurm_het.telemetry.host import Host, counted, with_gone, with_unread
 from slurm_het.telemetry.pci import Card, normal_address
 from slurm_het.vendors import load_vendors
 
@@ -111,6 +111,28 @@ def test_a_card_that_its_driver_does_not_tell_of_has_the_index_that_is_left() ->
     first, second = with_unread("nvidia", answer, (A, B))
     assert (first.index, first.address, first.healthy) == (0, A.address, False)
     assert second.healthy
+
+
+def test_render_nodes_decide_where_they_are_the_device_files(tmp_path: Path) -> None:
+    """rocm-smi counts by PCI address; gres.conf's /dev/dri/renderD[128-129] by render node."""
+    amd = load_vendors()["amd"]
+    for address, node in (("0000:83:00.0", 129), ("0000:a3:00.0", 128)):
+        (tmp_path / address / "drm" / f"renderD{node}").mkdir(parents=True)
+        (tmp_path / address / "drm" / f"card{node - 127}").mkdir()
+    told = (reading(0, "0000:83:00.0"), reading(1, "0000:a3:00.0"))
+    now = counted(told, amd, tmp_path)
+    assert [(one.index, one.address) for one in now] == [(0, "0000:a3:00.0"), (1, "0000:83:00.0")]
+    assert counted(told, amd, tmp_path / "nowhere") == told
+    assert counted(told, load_vendors()["nvidia"], tmp_path) == told
+
+
+def test_where_one_is_lost_the_others_keep_their_indexes() -> None:
+    before = (reading(0, "a"), reading(1, "b"), reading(2, "c"))
+    now = counted((reading(0, "b"), reading(1, "c")), load_vendors()["ascend"], before=before)
+    assert [(one.index, one.address) for one in now] == [(1, "b"), (2, "c")]
+    assert [one.healthy for one in with_gone(before, now)] == [False, True, True]
+    new = counted((reading(0, "b"), reading(1, "d")), load_vendors()["ascend"], before=before)
+    assert [(one.index, one.address) for one in new] == [(0, "d"), (1, "b")]
 
 
 def test_readings_without_addresses_are_not_doubled() -> None:

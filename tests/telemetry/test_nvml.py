@@ -79,6 +79,11 @@ def test_what_an_old_driver_does_not_tell_is_unknown() -> None:
     assert reading.healthy
 
 
+def test_a_device_that_shares_its_cpus_memory_is_well() -> None:
+    reading = Nvml(FakeNvml({"minor": 0, "name": "NVIDIA GB10"})).read()[0]
+    assert (reading.memory_total_mib, reading.healthy) == (None, True)
+
+
 def test_slices_are_devices_of_their_own(cards: list[dict[str, Any]]) -> None:
     one = {"uuid": "MIG-1", "name": "A100 MIG 3g.20gb", "total_mib": 20000, "used_mib": 0}
     two = {"uuid": b"MIG-2", "name": "A100 MIG 3g.20gb", "total_mib": 20000, "used_mib": 100}

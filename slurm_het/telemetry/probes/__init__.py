@@ -13,6 +13,14 @@ from slurm_het.telemetry.device import Probe
 
 MODULES: Mapping[str, str] = {
     "nvml": "nvml",
+    "amd-smi": "amd_smi",
+    "rocm-smi": "rocm_smi",
+    "hy-smi": "rocm_smi",
+    "xpu-smi": "xpu_smi",
+    "npu-smi": "npu_smi",
+    "cnmon": "cnmon",
+    "hl-smi": "hl_smi",
+    "gpustack": "gpustack",
 }
 """A probe's name to its module here, which has `probe(vendor)`. It is imported when asked for."""
 

@@ -11,6 +11,7 @@ from slurm_het.telemetry.device import DeviceProcess, DeviceReading
 from slurm_het.telemetry.pci import normal_address
 
 _MIB = 1 << 20
+_NOT_SUPPORTED = 3
 # NVML's words for what must happen before a device is used again (GPU recovery action).
 _RECOVERY = {
     1: "needs a reset", 2: "needs a reboot of its node", 4: "is to be drained and reset",
@@ -80,7 +81,9 @@ class Nvml:
         try:
             return nvml.nvmlDeviceGetMemoryInfo(handle), ""
         except nvml.NVMLError as error:
-            return None, f"NVML cannot read it: {error}"
+            # A device that shares its CPU's memory (GB10) has none of its own to tell of.
+            shared = getattr(error, "value", None) == _NOT_SUPPORTED
+            return None, "" if shared else f"NVML cannot read it: {error}"
 
     def _unwell(self, handle: Any) -> str:
         nvml = self._nvml

@@ -1,0 +1,58 @@
+"""slurm-het gres-conf and task-prolog: Slurm's files for the nodes that it has."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from slurm_het.config import load_config
+from slurm_het.node_files import NodesAlike, alike
+from slurm_het.node_files import gres_conf as render_gres_conf
+from slurm_het.node_files import task_prolog as render_task_prolog
+from slurm_het.settings import Config
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.vendors import load_vendors
+
+_CONFIG = click.option(
+    "--config", type=click.Path(path_type=Path), help="The configuration (het.yaml)."
+)
+
+
+@click.command("gres-conf")
+@_CONFIG
+def gres_conf(config: Path | None) -> None:
+    """Print gres.conf for the nodes of slurm.conf: device files and Flags of each vendor.
+
+    \b
+    Example, before the nodes' slurmds are started anew:
+      slurm-het gres-conf > /etc/slurm/gres.conf
+    """
+    settings = load_config(config)
+    kinds, _ = asyncio.run(_asked(settings))
+    click.echo(render_gres_conf(kinds, load_vendors(settings.paths.vendors)), nl=False)
+
+
+@click.command("task-prolog")
+@_CONFIG
+def task_prolog(config: Path | None) -> None:
+    """Print a TaskProlog: each task's devices in its vendor's variable, and no other's.
+
+    \b
+    Example, with TaskProlog=/etc/slurm/task_prolog in slurm.conf:
+      slurm-het task-prolog > /etc/slurm/task_prolog; chmod 755 /etc/slurm/task_prolog
+    """
+    settings = load_config(config)
+    kinds, constrained = asyncio.run(_asked(settings))
+    vendors = load_vendors(settings.paths.vendors)
+    click.echo(render_task_prolog(kinds, vendors, constrained=constrained), nl=False)
+
+
+async def _asked(settings: Config) -> tuple[list[NodesAlike], bool]:
+    """The nodes with devices, and whether a task can open its own devices only."""
+    slurm = CliSlurm(settings.slurm)
+    nodes = (await slurm.snapshot()).nodes
+    conf = await slurm.configuration()
+    kinds = alike([(node.name, node.gres) for node in nodes], settings.policy)
+    return kinds, conf.get("ConstrainDevices", "no") == "yes"
