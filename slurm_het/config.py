@@ -26,6 +26,7 @@ from slurm_het.settings import (
     Paths,
     PlannerSettings,
     SlurmSettings,
+    TelemetrySettings,
 )
 from slurm_het.vendors import catalogue, load_vendors
 
@@ -64,6 +65,7 @@ KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
     "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths",
     "slurm", "operators", "history_days", "impossible_memory", "spanning_partition",
+    "telemetry",
 )  # fmt: skip
 
 
@@ -139,6 +141,7 @@ class _Reader:
             planner=self.section(top, "planner", PlannerSettings),
             paths=self.paths(top),
             slurm=self.section(top, "slurm", SlurmSettings),
+            telemetry=self.section(top, "telemetry", TelemetrySettings),
             operators=self.operators(top),
             source=source,
         )

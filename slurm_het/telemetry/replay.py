@@ -1,0 +1,34 @@
+"""Readings from a file, in place of a host's drivers: for tests, the sandbox and demonstrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from slurm_het.errors import HetError
+from slurm_het.telemetry.device import DeviceReading
+
+MAX_BYTES = 4 << 20
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """What the file says: the devices, and how many seconds ago they were read."""
+
+    devices: tuple[DeviceReading, ...] = ()
+    age: float = 0.0
+
+
+def replayed(path: Path) -> Recording:
+    """Read the file (YAML or JSON) anew: a table with `devices`, or their list alone.
+
+    Raises HetError.
+    """
+    try:
+        with path.open("rb") as file:
+            raw: Any = yaml.safe_load(file.read(MAX_BYTES))
+        return msgspec.convert({"devices": raw} if isinstance(raw, list) else raw, Recording)
+    except (OSError, yaml.YAMLError, RecursionError, msgspec.ValidationError) as error:
+        raise HetError(f"no readings in {path}: {error}") from error
