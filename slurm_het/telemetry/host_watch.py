@@ -16,15 +16,15 @@ from slurm_het.telemetry.report import HostReport, JobUse, short
 
 log = logging.getLogger("het-exporter")
 LOST = "its driver does not find it any more"
-ReadDevices = Callable[[float], "Reading"]
+ReadDevices = Callable[[float], "HostReading"]
 """Reads all devices within so many seconds. Raises HetError."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class HostReading:
     """The devices of this host as they were `age` seconds ago."""
 
-    devices: tuple[DeviceReading, ...]
+    devices: tuple[DeviceReading, ...] = ()
     age: float = 0.0
 
 

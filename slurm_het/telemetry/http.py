@@ -14,14 +14,14 @@ MAX_HEADERS = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """The body, and what time it was for whoever answered (epoch seconds; None if not told)."""
 
     body: bytes
     date: float | None = None
 
 
-async def get(url: str, seconds: float, most: int) -> Answer:
+async def get(url: str, seconds: float, most: int) -> HttpAnswer:
     """What is there, at most so many bytes. Raises HetError with what is wrong."""
     try:
         return await asyncio.wait_for(_get(url, most), seconds)
@@ -31,7 +31,7 @@ async def get(url: str, seconds: float, most: int) -> Answer:
         raise HetError(str(error)[:200] or type(error).__name__) from error
 
 
-async def _get(url: str, most: int) -> Answer:
+async def _get(url: str, most: int) -> HttpAnswer:
     parts = urlsplit(url)
     tls = parts.scheme == "https"
     reader, writer = await asyncio.open_connection(
@@ -53,7 +53,7 @@ async def _get(url: str, most: int) -> Answer:
         writer.close()
         with contextlib.suppress(OSError):
             await asyncio.wait_for(writer.wait_closed(), 1.0)
-    return Answer(bytes(body), _date(_checked(head)))
+    return HttpAnswer(bytes(body), _date(_checked(head)))
 
 
 def _checked(head: str) -> str:

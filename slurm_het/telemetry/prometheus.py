@@ -16,7 +16,7 @@ import yaml
 from slurm_het.core.cluster.ailing import Sample
 from slurm_het.errors import HetError
 from slurm_het.resources import data_dir
-from slurm_het.telemetry.http import Answer, get
+from slurm_het.telemetry.http import HttpAnswer, get
 from slurm_het.telemetry.report import MAX_MIB, HostReport, short
 
 MAX_BYTES = 256 << 20
@@ -84,7 +84,7 @@ class _Device:
     at: float = math.inf
 
 
-async def ask(server: str, words: Mapping[str, Words], within: float, seconds: float) -> Answer:
+async def ask(server: str, words: Mapping[str, Words], within: float, seconds: float) -> HttpAnswer:
     """All samples of the last `within` seconds, answered in so many `seconds`. Raises HetError."""
     names = sorted({name for one in words.values() for name in one.metrics()})
     query = f'{{__name__=~"{"|".join(names)}"}}[{max(1, round(within))}s]'
@@ -92,7 +92,7 @@ async def ask(server: str, words: Mapping[str, Words], within: float, seconds: f
     return await get(url, seconds, MAX_BYTES)
 
 
-def reports_of(answer: Answer, words: Mapping[str, Words], now: float) -> dict[str, HostReport]:
+def reports_of(answer: HttpAnswer, words: Mapping[str, Words], now: float) -> dict[str, HostReport]:
     """By node, what the server has of its devices. `now` is used where it does not tell its time.
 
     Raises HetError.

@@ -9,19 +9,12 @@ import msgspec
 import yaml
 
 from slurm_het.errors import HetError
-from slurm_het.telemetry.device import DeviceReading
+from slurm_het.telemetry.host_watch import HostReading
 
 MAX_BYTES = 4 << 20
 
 
-class Recording(msgspec.Struct, frozen=True):
-    """What the file says: the devices, and how many seconds ago they were read."""
-
-    devices: tuple[DeviceReading, ...] = ()
-    age: float = 0.0
-
-
-def replayed(path: Path) -> Recording:
+def replayed(path: Path) -> HostReading:
     """Read the file (YAML or JSON) anew: a table with `devices`, or their list alone.
 
     Raises HetError.
@@ -29,6 +22,6 @@ def replayed(path: Path) -> Recording:
     try:
         with path.open("rb") as file:
             raw: Any = yaml.safe_load(file.read(MAX_BYTES))
-        return msgspec.convert({"devices": raw} if isinstance(raw, list) else raw, Recording)
+        return msgspec.convert({"devices": raw} if isinstance(raw, list) else raw, HostReading)
     except (OSError, yaml.YAMLError, RecursionError, msgspec.ValidationError) as error:
         raise HetError(f"no readings in {path}: {error}") from error

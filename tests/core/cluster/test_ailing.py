@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def a_node(*jobs: Job) -> Node:
     return world.inventory(*jobs).nodes["l40s1"]
 
 
-def sample(used_gib: float, place: int = 0, **more: int) -> Sample:
+def sample(used_gib: float, place: int = 0, **more: Any) -> Sample:
     return Sample(place, "nvidia", int(used_gib * GIB), 48 * GIB, **more)
 
 
