@@ -95,8 +95,8 @@ class TelemetrySettings:
     """Who tells hetd what devices say of themselves; without any source it goes by Slurm alone.
 
     `exporters`: the address of het-exporter by host list, `{node}` in it being the node's name.
-    `prometheus`: the URL of a server that has what exporters say; `metrics`: a file of their names,
-    beside those that are known. Both are asked each `every_seconds`, and have `deadline_seconds`.
+    `prometheus`: the URL of a server that has what they or the vendors' own exporters say
+    (data/vendors/ has their words). Each is asked every `every_seconds`, for `deadline_seconds`.
     What a node said longer than `stale_seconds` ago does not count. `tolerance_gib`: so much more
     may be in use on a device than Slurm has given away; what is above that counts once it has been
     there for `steady_seconds`.
@@ -104,7 +104,6 @@ class TelemetrySettings:
 
     exporters: dict[str, str] = field(default_factory=dict)
     prometheus: str = ""
-    metrics: Path | None = None
     every_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 4.0
     deadline_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 3.0
     stale_seconds: Annotated[float, Meta(ge=1, le=3600)] = 45.0

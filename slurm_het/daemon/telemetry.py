@@ -202,8 +202,8 @@ def sources_of(settings: TelemetrySettings) -> Sources:
         for name in hostlist.expand(names)
     }
     return Sources(
-        exporters, settings.prometheus, settings.metrics, settings.every_seconds,
-        settings.deadline_seconds, settings.stale_seconds,
+        exporters, settings.prometheus, settings.every_seconds, settings.deadline_seconds,
+        settings.stale_seconds,
     )  # fmt: skip
 
 

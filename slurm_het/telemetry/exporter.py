@@ -5,7 +5,6 @@ It reads devices, and needs no other right. /metrics is for Prometheus, /devices
 
 from __future__ import annotations
 
-import importlib
 import logging
 import signal
 import sys
@@ -20,8 +19,10 @@ import click
 import msgspec
 
 from slurm_het.errors import HetError
+from slurm_het.telemetry.host import Host
 from slurm_het.telemetry.host_watch import HostReading, HostWatch, ReadDevices
-from slurm_het.telemetry.replay import replayed
+from slurm_het.telemetry.replay import Replay
+from slurm_het.vendors import load_vendors
 
 PORT = 9788
 HANDLER_SECONDS = 10.0  # whoever asks and then says nothing keeps a thread so long
@@ -74,11 +75,9 @@ def serve(watch: HostWatch, address: str, port: int) -> WSGIServer:
 def reader_of(replay: Path | None) -> ReadDevices:
     """What reads the devices: a recording, or the probes of this host."""
     if replay:
-        path = replay
-
-        return lambda _seconds: replayed(path)
-    host = importlib.import_module("slurm_het.telemetry.host")
-    return lambda seconds: HostReading(tuple(host.read_devices(seconds)))
+        return Replay(replay).read
+    host = Host(load_vendors())
+    return lambda seconds: HostReading(host.read(seconds))
 
 
 def _listen(text: str) -> tuple[str, int]:

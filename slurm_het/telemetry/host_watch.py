@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from slurm_het.core.cluster.ailing import Sample
 from slurm_het.errors import HetError
@@ -15,7 +15,6 @@ from slurm_het.telemetry.owners import JobOf, job_of
 from slurm_het.telemetry.report import HostReport, JobUse, short
 
 log = logging.getLogger("het-exporter")
-LOST = "its driver does not find it any more"
 ReadDevices = Callable[[float], "HostReading"]
 """Reads all devices within so many seconds. Raises HetError."""
 
@@ -29,16 +28,13 @@ class HostReading:
 
 
 class HostWatch:
-    """The latest reading. What could not be read anew stays, and grows old.
-
-    A device that was there and is not any more is lost: it stays, and must not be used.
-    """
+    """The latest reading. What could not be read anew stays, and grows old."""
 
     def __init__(
         self, read: ReadDevices, every: float, deadline: float, owner: JobOf = job_of
     ) -> None:
         self.read, self.every, self.deadline, self.owner = read, every, deadline, owner
-        self._known: dict[tuple[str, int], DeviceReading] = {}
+        self._devices: tuple[DeviceReading, ...] = ()
         self._report, self._read_at = HostReport(failure="nothing was read yet"), time.monotonic()
         self._stop = threading.Event()
 
@@ -59,8 +55,8 @@ class HostWatch:
         )
 
     def readings(self) -> tuple[DeviceReading, ...]:
-        """The devices as last read, in order."""
-        return tuple(self._known[key] for key in sorted(self._known))
+        """The devices as last read."""
+        return self._devices
 
     def look(self) -> None:
         """Read the devices once."""
@@ -72,15 +68,9 @@ class HostWatch:
             held = self._report
             self._report = HostReport(held.age, held.devices, held.jobs, error.message)
             return
-        here = {(device.vendor, device.index): device for device in reading.devices}
-        lost = {
-            key: replace(device, unhealthy=LOST, memory_used_mib=None, processes=())
-            for key, device in self._known.items()
-            if key not in here
-        }
-        self._known = {**here, **lost}
+        self._devices = reading.devices
         jobs = {p.pid: self.owner(p.pid) for d in reading.devices for p in d.processes}
-        samples = tuple(_sample(device, jobs) for device in self.readings())
+        samples = tuple(_sample(device, jobs) for device in reading.devices)
         self._report = HostReport(reading.age, samples, _uses(reading.devices, jobs))
         self._read_at = time.monotonic()
 

@@ -13,7 +13,6 @@ import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 
 import msgspec
 
@@ -21,6 +20,7 @@ from slurm_het.errors import HetError
 from slurm_het.telemetry import prometheus
 from slurm_het.telemetry.http import get
 from slurm_het.telemetry.report import HostReport, hear
+from slurm_het.vendors import load_vendors
 
 LENGTH = struct.Struct(">I")
 AT_ONCE = 128  # exporters that are asked at one time
@@ -33,7 +33,6 @@ class Sources(msgspec.Struct, frozen=True):
 
     exporters: dict[str, str]
     prometheus: str
-    metrics: Path | None
     every: float
     deadline: float
     stale: float
@@ -81,9 +80,9 @@ def _news(told: Iterable[tuple[str, HostReport | str]]) -> News:
 async def from_prometheus(sources: Sources) -> News:
     """Ask the Prometheus server once."""
     try:
-        words = prometheus.read_words(sources.metrics)
-        answer = await prometheus.ask(sources.prometheus, words, sources.stale, sources.deadline)
-        return _news(prometheus.reports_of(answer, words, time.time()).items())
+        read = prometheus.meanings(load_vendors().values())
+        answer = await prometheus.ask(sources.prometheus, read, sources.stale, sources.deadline)
+        return _news(prometheus.reports_of(answer, read, time.time()).items())
     except HetError as error:
         return News(failures={"": error.message})
 

@@ -9,9 +9,26 @@ import msgspec
 import yaml
 
 from slurm_het.errors import HetError
+from slurm_het.telemetry.device import DeviceReading
+from slurm_het.telemetry.host import with_gone
 from slurm_het.telemetry.host_watch import HostReading
 
 MAX_BYTES = 4 << 20
+
+
+class Replay:
+    """Reads the file anew each time, as a host is read. What it told of and does not any more is
+    gone, as a card that falls off its bus."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[DeviceReading, ...] = ()
+
+    def read(self, _seconds: float) -> HostReading:
+        """The devices. Raises HetError."""
+        told = replayed(self.path)
+        self._seen = with_gone(self._seen, told.devices)
+        return HostReading(self._seen, told.age)
 
 
 def replayed(path: Path) -> HostReading:

@@ -24,6 +24,7 @@ TOPOLOGY = """
 """
 NODES = {"l1": ("nvidia", 2, 48), "l2": ("nvidia", 2, 48), "t1": ("nvidia", 4, 80)}
 STALE = 4
+GONE = "it is gone: not on the bus, and its driver does not tell of it"
 IN_TIME = 10.0
 
 
@@ -104,9 +105,9 @@ def whole(it: Told, devices: int) -> str:
 def test_a_card_that_is_lost_is_not_planned_until_it_is_there_again(it: Told) -> None:
     it.told.say("t1", lost=(2,))
     it.soon("hetd knows", lambda: it.ails("t1"))
-    assert it.ails("t1") == {2: "its driver does not find it any more"}
+    assert it.ails("t1") == {2: GONE}
     four = whole(it, 4)
-    it.soon("why", lambda: "t1:2 (its driver does not find it any more)" in it.why(four))
+    it.soon("why", lambda: f"t1:2 ({GONE})" in it.why(four))
     two = it.cluster.wait_started(whole(it, 2))
     assert "IDX:0-1" in two["GRES"]
     third = whole(it, 1)  # Slurm would give it t1:2
