@@ -54,10 +54,12 @@ class Telemetry:
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.recorded, self.wake, self.ticks = recorded, wake, ticks
+        self.reader: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
-        self._begin(settings)
+        self.begin(settings)
 
-    def _begin(self, settings: TelemetrySettings) -> None:
+    def begin(self, settings: TelemetrySettings) -> None:
+        """Know nothing yet."""
         self.settings = settings
         self.heard: dict[str, tuple[float, HostReport]] = {}
         self.failures: dict[str, str] = {}
@@ -82,7 +84,7 @@ class Telemetry:
         """Ask by these settings from now on."""
         if settings != self.settings:
             await self.stop()
-            self._begin(settings)
+            self.begin(settings)
             self.start()
 
     def measured(self) -> Measurements:
@@ -177,6 +179,7 @@ class Telemetry:
             sys.executable, "-m", "slurm_het.telemetry.reader",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        self.reader = child
         try:
             if child.stdin is None or child.stdout is None:
                 raise HetError("the reader has no pipes")

@@ -12,6 +12,7 @@ from slurm_het.core.syntax.printable import clean
 MAX_DEVICES = 1024
 MAX_TEXT = 120
 MAX_MIB = 1 << 40
+MAX_JOB = (1 << 32) - 1
 
 
 class JobUse(msgspec.Struct, frozen=True):
@@ -43,9 +44,15 @@ def hear(body: bytes) -> HostReport:
     told = msgspec.json.decode(body, type=HostReport)
     if not 0 <= told.age < float("inf"):
         raise msgspec.ValidationError(f"an age of {told.age} s")
-    devices = tuple(_plain(sample) for sample in told.devices[:MAX_DEVICES])
-    jobs = tuple(use for use in told.jobs[:MAX_DEVICES] if 0 <= use.used_mib < MAX_MIB)
+    some = told.devices[:MAX_DEVICES]
+    devices = tuple(_plain(sample) for sample in some if 0 <= sample.place < MAX_DEVICES)
+    jobs = tuple(use for use in told.jobs[:MAX_DEVICES] if _can_be(use))
     return HostReport(told.age, devices, jobs, short(told.failure))
+
+
+def _can_be(use: JobUse) -> bool:
+    places = 0 <= use.place < MAX_DEVICES and len(use.vendor) <= MAX_TEXT
+    return places and 0 < use.job <= MAX_JOB and 0 <= use.used_mib < MAX_MIB
 
 
 def _plain(sample: Sample) -> Sample:
