@@ -26,6 +26,7 @@ from slurm_het.settings import (
     Paths,
     PlannerSettings,
     SlurmSettings,
+    TelemetrySettings,
 )
 from slurm_het.vendors import Vendor, catalogue, load_vendors
 
@@ -63,7 +64,7 @@ _PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
     "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths",
-    "slurm", "operators", "history_days", "impossible_memory", "spanning_partition",
+    "slurm", "operators", "history_days", "impossible_memory", "spanning_partition", "telemetry",
 )  # fmt: skip
 
 
@@ -142,6 +143,7 @@ class _Reader:
             planner=self.section(top, "planner", PlannerSettings),
             paths=paths,
             slurm=self.section(top, "slurm", SlurmSettings),
+            telemetry=self.section(top, "telemetry", TelemetrySettings),
             operators=self.operators(top),
             source=source,
         )
@@ -328,8 +330,6 @@ class _Reader:
         if not isinstance(node, yaml.SequenceNode):
             raise self.error(node, path, f"is a list of {path.replace('_', ' ')}")
         return list(node.value)
-
-    # --- YAML nodes to values, with places in the messages ---
 
     def section(self, top: dict[str, tuple[yaml.Node, yaml.Node]], key: str, cls: type[T]) -> T:
         return self.record(top[key][1], key, cls) if key in top else cls()

@@ -92,6 +92,32 @@ class SlurmSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """Who tells hetd what devices say of themselves; without any source it goes by Slurm alone.
+
+    `exporters`: the address of het-exporter by host list, `{node}` in it being the node's name.
+    `prometheus`: the URL of a server that has what they or the vendors' own exporters say
+    (data/vendors/ has their words). Each is asked every `every_seconds`, for `deadline_seconds`.
+    What a node said longer than `stale_seconds` ago does not count. `tolerance_gib`: so much more
+    may be in use on a device than Slurm has given away; what is above that counts once it has been
+    there for `steady_seconds`.
+    """
+
+    exporters: dict[str, str] = field(default_factory=dict)
+    prometheus: str = ""
+    every_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 4.0
+    deadline_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 3.0
+    stale_seconds: Annotated[float, Meta(ge=1, le=3600)] = 45.0
+    steady_seconds: Seconds = 3.0
+    tolerance_gib: Annotated[int, Meta(ge=0, le=1024)] = 4
+
+    @property
+    def on(self) -> bool:
+        """Whether anybody is asked."""
+        return bool(self.exporters or self.prometheus)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, checked."""
 
@@ -100,5 +126,6 @@ class Config:
     planner: PlannerSettings = field(default_factory=PlannerSettings)
     paths: Paths = field(default_factory=Paths)
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     operators: tuple[str, ...] = ()
     source: Path | None = None

@@ -79,6 +79,16 @@ def systemd_unit(config: Config, user: str, group: str, jobs: int = JOBS) -> str
     )
 
 
+def exporter_unit(listen: str) -> str:
+    """het-exporter.service, run by the Python that runs this."""
+    return render(
+        "het-exporter.service.j2",
+        python=sys.executable,
+        listen=listen,
+        in_home=sys.executable.startswith(("/home/", "/root/")),
+    )
+
+
 def hook_config(config: Config) -> str:
     """het_hook_config.lua, which lies beside job_submit.lua."""
     hook = config.hook

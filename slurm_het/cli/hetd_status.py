@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from slurm_het.cli.hetd_client import call
+from slurm_het.core.measured import Measured
+from slurm_het.core.model import Snapshot
 from slurm_het.core.views.waiting import Remembered
 from slurm_het.errors import HetError
 
@@ -21,6 +24,10 @@ class _Returned(msgspec.Struct):
     times: int = 1
 
 
+class _Heard(msgspec.Struct, frozen=True):
+    on: bool = False
+
+
 class _Status(msgspec.Struct):
     """What of hetd's status we use; the rest may grow."""
 
@@ -30,6 +37,10 @@ class _Status(msgspec.Struct):
     troubles: list[str] = []
     waiting: dict[str, str] = {}
     returned: dict[str, _Returned] = {}
+    telemetry: _Heard = _Heard()
+
+
+Row = tuple[int, int | None, int | None, int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,11 @@ class HetdStatus:
     memory: Remembered = field(default_factory=Remembered)
     leads: bool = True
     troubles: tuple[str, ...] = ()
+    measured: Mapping[str, tuple[Measured, ...]] = field(default_factory=dict)
+
+    def with_devices(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with what devices say of themselves, as far as hetd has heard."""
+        return replace(snapshot, measured=self.measured) if self.measured else snapshot
 
     def note(self, intake: str, slurm_state: str) -> str:
         """One line for the operator; empty when all is as it should be."""
@@ -102,4 +118,18 @@ def ask_hetd(socket: Path) -> HetdStatus:
     returned = {key: (r.reason, r.times) for key, r in status.returned.items()}
     memory = Remembered(True, status.waiting, returned)
     leads, troubles = status.leading is not False, tuple(status.troubles)
-    return HetdStatus(status.gate, status.bypass, memory=memory, leads=leads, troubles=troubles)
+    measured = ask_devices(socket) if status.telemetry.on else {}
+    return HetdStatus(
+        status.gate, status.bypass, memory=memory, leads=leads, troubles=troubles,
+        measured=measured,
+    )  # fmt: skip
+
+
+def ask_devices(socket: Path) -> dict[str, tuple[Measured, ...]]:
+    """What devices say of themselves, by node; nothing where hetd does not answer that."""
+    try:
+        reply = call(socket, {"op": "devices"}, SECONDS)
+        rows = msgspec.convert(reply.get("devices"), dict[str, list[Row]])
+    except (HetError, msgspec.ValidationError):
+        return {}
+    return {name: tuple(Measured(*row) for row in those) for name, those in rows.items()}

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from slurm_het.cli.hetd_client import call
+from slurm_het.cli.hetd_status import ask_devices
 from slurm_het.config import load_config
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.jobs.admission import Admitted, admit_record
@@ -101,9 +102,10 @@ def _prepared(settings: Config, told: Told | None, journal: Journal) -> tuple[Pr
     slurm = CliSlurm(settings.slurm)
 
     async def read() -> Prepared:
-        observed = observe(
-            await slurm.snapshot(), settings.policy, memory, ticks, journal.last_plan
-        )
+        snapshot = await slurm.snapshot()
+        if told and settings.telemetry.on:
+            snapshot = replace(snapshot, measured=ask_devices(settings.paths.control_socket))
+        observed = observe(snapshot, settings.policy, memory, ticks, journal.last_plan)
         for due in observed.take_back:  # as if Slurm took the update
             memory.pins.pins.pop(due.key, None)
         prepared = prepare(observed, planner.limits, memory, ticks)

@@ -110,7 +110,8 @@ devices memory_gib asks state seconds time_limit_minutes priority submit_time
 start_time reason slurm_reason evidence readable expected_start expected_nodes
 (null and [] unless --start asks for them). What is free by pool: pool
 scenario types memory_gib free total unusable best_node best shared best_gib.
-By node: pool node types free total free_gib shared state note.
+By node: pool node types free total free_gib shared state note devices
+(index given_gib used_gib ails, of those that tell of themselves).
 """
 
 
@@ -189,6 +190,7 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     """Read Slurm and hetd once, and print what was chosen."""
     snapshot = runner.run(slurm.snapshot())
     gate = ask_hetd(settings.paths.control_socket)
+    snapshot = gate.with_devices(snapshot)
     inventory = take_inventory(snapshot, settings.policy)
     limits = settings.planner.limits
     view = make_view(snapshot, settings.policy, limits, gate.memory, local_time)

@@ -8,6 +8,7 @@ import click
 
 from slurm_het.config import load_config
 from slurm_het.sizes import JOBS
+from slurm_het.templating import exporter_unit
 from slurm_het.templating import systemd_unit as render_unit
 
 
@@ -19,7 +20,13 @@ from slurm_het.templating import systemd_unit as render_unit
     "--jobs", type=click.IntRange(1), default=JOBS, show_default=True,
     help="For so many jobs its memory is enough: slurm.conf's MaxJobCount.",
 )  # fmt: skip
-def systemd_unit(config: Path | None, user: str, group: str | None, jobs: int) -> None:
+@click.option(
+    "--exporter", metavar="[ADDRESS]:PORT",
+    help="In place of it het-exporter's, for compute nodes; it listens there.",
+)  # fmt: skip
+def systemd_unit(
+    config: Path | None, user: str, group: str | None, jobs: int, exporter: str | None
+) -> None:
     """Print a systemd unit for hetd: notify, watchdog, and the gate opened whenever it ends.
 
     \b
@@ -27,4 +34,7 @@ def systemd_unit(config: Path | None, user: str, group: str | None, jobs: int) -
       slurm-het systemd-unit > /etc/systemd/system/hetd.service
       systemctl enable --now hetd
     """
+    if exporter is not None:
+        click.echo(exporter_unit(exporter), nl=False)
+        return
     click.echo(render_unit(load_config(config), user, group or user, jobs), nl=False)

@@ -141,9 +141,9 @@ def _by_record(job: Job, policy: Policy) -> Classification | None:
 
 def _reasons(snapshot: Snapshot, settings: Config) -> dict[int, str]:
     """Why jobs wait, by id, in the words of het-squeue."""
-    memory = ask_hetd(settings.paths.control_socket).memory
-    limits = settings.planner.limits
-    rows = make_view(snapshot, settings.policy, limits, memory, local_time).rows
+    hetd = ask_hetd(settings.paths.control_socket)
+    snapshot, limits = hetd.with_devices(snapshot), settings.planner.limits
+    rows = make_view(snapshot, settings.policy, limits, hetd.memory, local_time).rows
     return {row.job.id: row.reason for row in rows}
 
 

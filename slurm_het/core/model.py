@@ -12,6 +12,7 @@ from typing import Literal
 
 from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.capacity import PLAIN_RULES, SubmitRules
+from slurm_het.core.measured import Measured
 from slurm_het.core.memory_defaults import TimeLimits
 from slurm_het.core.network import Network, Parts
 from slurm_het.core.partition import Partition as Partition
@@ -46,13 +47,16 @@ class Snapshot:
     networks: Mapping[str, Network] = field(default_factory=dict)  # by Partition.topology
     backfill: Backfill = USUAL
     qos_flags: QosFlags = field(default_factory=dict)
+    measured: Mapping[str, tuple[Measured, ...]] = field(default_factory=dict)  # by node
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One accelerator j: M_j is `memory_gib`, U_j is `occupied_gib` (all of it if held whole).
+    """One accelerator j: M_j is `memory_gib`. U_j is `occupied_gib`, which Slurm has given away
+    (all of it if held whole), and `excess_gib`, which is really in use beyond that.
 
-    `gres` is the GRES that asks for just such a one: `gpu:a100`, `gpu:a100_2`, `npu:910b`.
+    `trouble` says why it must not be used, '' if it may. `gres` is the GRES that asks for just such
+    a one: `gpu:a100`, `gpu:a100_2`, `npu:910b`.
     `in_shares`: its holders have shares of it, none has all of it.
     """
 
@@ -65,14 +69,16 @@ class Device:
     holders: tuple[str, ...] = ()
     gres: str = ""
     in_shares: bool = False
+    excess_gib: int = 0
+    trouble: str = ""
 
     @property
     def free_gib(self) -> int:
-        return max(0, self.memory_gib - self.occupied_gib)
+        return max(0, self.memory_gib - self.occupied_gib - self.excess_gib)
 
     @property
     def empty(self) -> bool:
-        return not self.holders and self.occupied_gib == 0
+        return not self.holders and self.occupied_gib + self.excess_gib == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,8 @@ class Node:
     - `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE: jobs get it as a whole;
     - `forgets_sharers`: its Slurm does (SlurmVersion): no whole devices beside shares;
     - `promised_whole`: a job that is released to it has yet to take whole devices;
-    - `reserved`: the reservation of Slurm's that has all of it now.
+    - `reserved`: the reservation of Slurm's that has all of it now;
+    - `ailing`: a device is fuller than Slurm knows, or must not be used.
     """
 
     name: str
@@ -107,6 +114,7 @@ class Node:
     reason: str = ""
     parts: Parts = ()  # of the network
     weight: int = 1
+    ailing: bool = False
 
     @property
     def powered_down(self) -> bool:

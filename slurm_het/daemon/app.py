@@ -30,6 +30,7 @@ from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import say_os_errors, set_up_logging
 from slurm_het.daemon.notify import Watcher, notify, opened_by, tell_watchdog
 from slurm_het.daemon.reload import read_again
+from slurm_het.daemon.telemetry import Telemetry
 from slurm_het.daemon.tidying import Tidying
 from slurm_het.daemon.wakes import Wakes
 from slurm_het.errors import CannotRunError, HetError, LeadError, SlurmError
@@ -81,6 +82,7 @@ class Daemon:
         self.turn = asyncio.Lock()  # a cycle's, or that of a user who asks
         self.asks = self._new_asks()
         self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
+        self.telemetry = Telemetry(config.telemetry, lambda: self.cycle.recorded, self.wakes.wake)
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
         self.hook.trials = self.cycle.trials
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
@@ -104,6 +106,7 @@ class Daemon:
         beside: list[asyncio.Task[None]] = []
         try:
             await self._get_ready()
+            self.telemetry.start()
             beside += [
                 asyncio.create_task(
                     tell_watchdog(
@@ -123,6 +126,7 @@ class Daemon:
             await self.control.stop()
             self.wakes.close()
             await self._give_up_the_lead()
+            await self.telemetry.stop()
             await self.cycle.endings.stop()
             self.solver.close()
             self.journal.close()
@@ -175,6 +179,7 @@ class Daemon:
             log.error("SIGHUP: the configuration stays as it was: %s", " ".join(str(error).split()))
             return
         await self.cycle.endings.stop()
+        await self.telemetry.use(config.telemetry)
         known = self._offered()
         self._use(config)
         try:
@@ -210,6 +215,7 @@ class Daemon:
             check_lead=self._check_lead,
         )  # fmt: skip
         cycle.placed = lambda: self.hook.placed
+        cycle.measured = lambda: self.telemetry.measured()
         return cycle
 
     async def _give_up_the_lead(self) -> None:
@@ -296,6 +302,8 @@ class Daemon:
     async def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:
         if request.op == "history":
             return await self._history(request.job, caller)
+        if request.op == "devices":
+            return self.telemetry.told()
         if request.op == "status":
             async with self.cycle.thinking:
                 return self._status(caller)
@@ -334,6 +342,7 @@ class Daemon:
             self.health.told(time.monotonic()),
             self.doors.trouble,
             self.watcher.trouble,
+            self.telemetry.trouble,
             f"the journal {self.journal.path} is off: {journal}" if journal else "",
         )
         return [sentence for sentence in found if sentence]
@@ -353,7 +362,7 @@ class Daemon:
             "supervised": "NOTIFY_SOCKET" in os.environ,
             "uptime": round(time.time() - self.started, 1),
             "pinned": len(self.cycle.pins.pins),
-            "troubles": self._troubles(),
+            "troubles": self._troubles(), "telemetry": self.telemetry.status(),
             "memory_max_mib": limit_mib(),
             "journal_waited": round(self.journal.waited, 3),
             "cycle": {

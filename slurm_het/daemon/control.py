@@ -24,7 +24,8 @@ MAX_LINE = 65536
 MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
 FOR_ADMINS = {
-    "status": False, "history": False, "ask": False, "memory": True, "wake": True, "bypass": True,
+    "status": False, "devices": False, "history": False, "ask": False, "memory": True,
+    "wake": True, "bypass": True,
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from slurm_het.core.assignment.linear_program import LinearProgram
@@ -41,6 +41,7 @@ from slurm_het.daemon.last_plans import LastPlans
 from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
 from slurm_het.daemon.release import Releaser
 from slurm_het.daemon.strays import Strays
+from slurm_het.daemon.telemetry import Measurements, Recorded
 from slurm_het.daemon.told import tell
 from slurm_het.daemon.trials import TrialKeeper
 from slurm_het.journal import Planning, Records
@@ -107,6 +108,8 @@ class Cycle:
         self.inventory, self.capacity = Inventory({}), UNKNOWN
         self.openings: Openings | None = None  # what the last cycle left for interactive jobs
         self.placed: Callable[[], int] = lambda: 0  # how many of them the hook has given nodes
+        self.measured: Callable[[], Measurements] = dict  # what devices say of themselves
+        self.recorded = Recorded(self.inventory, float("-inf"))
         self.report = Report()
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
         self.alarm: float | None = None  # when to look again at the latest; of the clock
@@ -164,12 +167,14 @@ class Cycle:
         return tell(self.memory, self.ticks(), self._expectation.weights)
 
     async def _observe(self) -> Observed:
-        snapshot = await self.slurm.snapshot()
+        ticks = self.ticks()
+        snapshot = replace(await self.slurm.snapshot(), measured=self.measured())
         last_plan = await self.last_plans.of(snapshot)
         observed = await self._think(
             lambda: observe(snapshot, self.policy, self.memory, self.ticks(), last_plan)
         )
         self._take_over(observed)
+        self.recorded = Recorded(observed.inventory, ticks)
         for key in observed.recovered:
             log.info("job %s is pinned and waits: it was released before, or requeued", key)
         await self.check_lead()

@@ -88,7 +88,16 @@ def offer(inventory: Inventory) -> Inventory:
             holders.setdefault(name, set()).add(reservation.name)
     for node in inventory.nodes.values():
         devices = Counter(
-            replace(d, node="", index=0, occupied_gib=0, holders=(), in_shares=False)
+            replace(
+                d,
+                node="",
+                index=0,
+                occupied_gib=0,
+                holders=(),
+                in_shares=False,
+                excess_gib=0,
+                trouble="",
+            )
             for d in node.devices
         )
         held = frozenset(holders.get(node.name, ()))
@@ -97,6 +106,7 @@ def offer(inventory: Inventory) -> Inventory:
             nodes[key] = replace(
                 node, usable=True, state="", cpus=0, cpus_free=0, memory_mib=0, memory_free_mib=0,
                 idle=True, reason="", held_exclusively=False, promised_whole=False, reserved="",
+                ailing=False,
                 devices=tuple(sorted(devices.elements(), key=lambda d: (d.type, d.gres))),
             )  # fmt: skip
     chosen = {node.name: node for node in nodes.values()}

@@ -14,6 +14,7 @@ from slurm_het.cli.checks import findings
 from slurm_het.cli.checks.reading import included, is_controller
 from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Finding, Installation
 from slurm_het.cli.checks.slurm_conf import partition_words
+from slurm_het.core.measured import Measured
 from slurm_het.core.model import Partition
 from slurm_het.core.policy import Pool
 from slurm_het.settings import Config, PlannerSettings
@@ -349,3 +350,40 @@ def test_slurm_conf_as_slurm_reads_it(tmp_path: Path) -> None:
 def test_a_host_without_slurmctld() -> None:
     assert is_controller({"SlurmctldHost[0]": "localhost(127.0.0.1)"})
     assert not is_controller({"SlurmctldHost[0]": "some-other-host"})
+
+
+def says(*measured: Measured) -> Callable[[Installation], Installation]:
+    """What the devices of nv1, eight A100 of 80 GiB, say of themselves."""
+
+    def change(site: Installation) -> Installation:
+        return replace(site, snapshot=replace(site.snapshot, measured={"nv1": measured}))
+
+    return change
+
+
+def like(gib: int, model: str, count: int = 8, trouble: str = "") -> tuple[Measured, ...]:
+    return tuple(Measured(n, 0, gib, 0, trouble, model) for n in range(count))
+
+
+@pytest.mark.parametrize(
+    ("measured", "finding"),
+    [
+        (like(80, "NVIDIA A100-SXM4-80GB"), ""),
+        (like(75, "NVIDIA A100-SXM4-80GB"), ""),
+        (like(80, "what nobody knows"), ""),
+        (like(0, ""), ""),
+        (like(40, "NVIDIA A100-SXM4-40GB"), "node nv1: a a100 there has 40 GiB by its driver, and"
+         " is planned as one of 80 GiB"),
+        (like(80, "NVIDIA H100 80GB HBM3"), "node nv1: a a100 there is a 'NVIDIA H100 80GB HBM3' by"
+         " its driver"),
+        (like(80, "NVIDIA A100-SXM4-80GB", 7), "node nv1: Slurm has 8 devices, and its drivers tell"
+         " of 7"),
+        (like(80, "", trouble="Xid 79"), "node nv1, device 0: is not planned: Xid 79"),
+    ],
+)  # fmt: skip
+def test_devices_are_what_slurm_takes_them_for(
+    measured: tuple[Measured, ...], finding: str
+) -> None:
+    assert [t for t in told(findings(says(*measured)(right()))) if "nv1" in t][:1] == (
+        [finding] if finding else []
+    )

@@ -297,7 +297,7 @@ POOL_KEYS = [
     "shared", "best_gib",
 ]  # fmt: skip
 NODE_KEYS = [
-    "pool", "node", "types", "free", "total", "free_gib", "shared", "state", "note",
+    "pool", "node", "types", "free", "total", "free_gib", "shared", "state", "note", "devices",
 ]  # fmt: skip
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from slurm_het.cli.checks import hook, nodes, partitions, slurm_conf
+from slurm_het.cli.checks import devices, hook, nodes, partitions, slurm_conf
 from slurm_het.cli.checks.site import Check, Finding, Installation
 
 CHECKS: tuple[Check, ...] = (
-    *partitions.CHECKS, *nodes.CHECKS, *slurm_conf.CHECKS, *hook.CHECKS,
+    *partitions.CHECKS, *nodes.CHECKS, *devices.CHECKS, *slurm_conf.CHECKS, *hook.CHECKS,
 )  # fmt: skip
 
 

@@ -6,10 +6,12 @@ import os
 import pwd
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Installation
 from slurm_het.cli.hetd_client import call
+from slurm_het.cli.hetd_status import ask_devices
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
@@ -24,6 +26,8 @@ async def read_site(settings: Config) -> Installation:
     """All that the checks look at. Raises HetError where Slurm does not answer."""
     slurm = CliSlurm(settings.slurm)
     snapshot, conf = await slurm.snapshot(), await slurm.configuration()
+    if settings.telemetry.on:
+        snapshot = replace(snapshot, measured=ask_devices(settings.paths.control_socket))
     words = await partition_words(slurm)
     # slurmctld's own path: a configless host has a copy elsewhere, and without the hook's files.
     named = conf.get("SLURM_CONF") or settings.slurm.conf or os.environ.get("SLURM_CONF")

@@ -48,7 +48,7 @@ def free_on(device_class: DeviceClass, node: Node) -> Free:
     """What is free on a node, with the gaps of its devices of one class (thousandths of each)."""
     gib = device_class.memory_gib
     gaps = [  # as `milli` has it; written out, since it is done for every state of nodes
-        WHOLE * max(0, gib - d.occupied_gib) // gib
+        WHOLE * max(0, gib - d.occupied_gib - d.excess_gib) // gib
         for d in node.devices
         if d.type == device_class.type and d.memory_gib == gib
     ]

@@ -111,6 +111,26 @@ def serving(task: Task, node: Node) -> tuple[int, ...]:
     return tuple(device.index for device in node.devices if fits_device(task, device))
 
 
+def gets_ailing(task: Task, slot: Slot, node: Node) -> Device | None:
+    """The device that Slurm would give the task there, and that cannot serve it; None if there is
+    none.
+
+    Slurm takes those that it counts as free by their indexes, and does not know what ails one. So
+    what lies behind such a device cannot be had.
+    """
+    asks = task.rewritten_on(node.name) or task.asks
+    taken = [d for d in node.devices if reaches_gres(asks, d.gres) and _slurm_gives(task, d)]
+    return next((d for d in taken[: slot.devices] if not fits_device(task, d)), None)
+
+
+def _slurm_gives(task: Task, device: Device) -> bool:
+    """Whether the device has room for the task by Slurm's own records."""
+    if not task.takes_share:
+        return not device.holders and not device.occupied_gib
+    held_whole = bool(device.holders) and not device.in_shares
+    return not held_whole and device.memory_gib - device.occupied_gib >= task.memory_gib
+
+
 def need(task: Task, slot: Slot, node: Node) -> Need | None:
     """What a slot takes of a node, even if that is more than is free; None if it may not start.
 
@@ -119,7 +139,7 @@ def need(task: Task, slot: Slot, node: Node) -> Need | None:
     partition take the whole node, which must be idle; --mem=0 takes all its memory.
     """
     exclusive = task.exclusive or node.exclusive_only
-    if node.closed_to(shares=task.takes_share):
+    if node.closed_to(shares=task.takes_share) or (node.ailing and gets_ailing(task, slot, node)):
         return None
     if node.held_exclusively or (exclusive and not node.idle):
         return None

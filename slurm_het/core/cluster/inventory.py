@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 from slurm_het.core.catalog import DeviceType, model_of
+from slurm_het.core.cluster.ailing import with_measured
 from slurm_het.core.cluster.host_cpus import cpus_of
 from slurm_het.core.cluster.node_states import Grid, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
+from slurm_het.core.measured import Measured
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.network import (
     ALONE,
@@ -59,11 +61,12 @@ class TypeThere(NamedTuple):
 @dataclass(frozen=True)
 class Inventory:
     """The accelerator nodes by name. `warnings` are sentences on what could not be read;
-    `reservations` are Slurm's."""
+    `reservations` are Slurm's; `measured` is what devices say of themselves, by node."""
 
     nodes: dict[str, Node]
     warnings: tuple[str, ...] = ()
     reservations: tuple[ReservationRecord, ...] = ()
+    measured: Mapping[str, tuple[Measured, ...]] = field(default_factory=dict)
 
     @cached_property
     def grid(self) -> Grid:
@@ -159,8 +162,11 @@ def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
                 forgets_sharers=snapshot.forgets_sharers,
                 parts=_parts(record.name, network_of(record)),
             )
+            if measured := snapshot.measured.get(record.name):
+                nodes[record.name] = with_measured(nodes[record.name], measured)
     _close_leaves(nodes, snapshot.jobs)
-    return Inventory(nodes, tuple(dict.fromkeys(warnings)), snapshot.reservations)
+    warned = tuple(dict.fromkeys(warnings))
+    return Inventory(nodes, warned, snapshot.reservations, snapshot.measured)
 
 
 def _close_leaves(nodes: dict[str, Node], jobs: Iterable[Job]) -> None:

@@ -49,12 +49,12 @@ class NodeState:
         return tuple(offer_of(state.device, self.node) for state in self.device_states)
 
     @cached_property
-    def needs_key(self) -> tuple[int | bool, ...]:
+    def needs_key(self) -> tuple[int | bool | str, ...]:
         """All that decides what a task needs of such a node: see fit.need."""
         n = self.node
         return (
             n.cpus, n.memory_mib, n.threads_per_core, n.exclusive_only, n.held_exclusively, n.idle,
-            n.closed_to(shares=True), n.closed_to(shares=False),
+            n.closed_to(shares=True), n.closed_to(shares=False), _own(n),
         )  # fmt: skip
 
 
@@ -141,16 +141,24 @@ def _node_key(node: Node) -> tuple[object, ...]:
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
         node.features, node.partitions, node.usable, node.state, node.idle, node.has_shards,
         node.held_exclusively, node.exclusive_only, node.weight,
-        node.closed_to(shares=True), node.closed_to(shares=False),
+        node.closed_to(shares=True), node.closed_to(shares=False), _own(node),
         *sorted(map(_device_key, node.devices)),
     )  # fmt: skip
 
 
-_DeviceKey = tuple[str, str, int, int, bool]
+def _own(node: Node) -> str:
+    """A node with an ailing device is like no other: the order of its devices decides."""
+    return node.name if node.ailing else ""
+
+
+_DeviceKey = tuple[str, str, int, int, int, bool]
 
 
 def _device_key(device: Device) -> _DeviceKey:
-    return device.gres, device.type, device.memory_gib, device.occupied_gib, not device.holders
+    return (
+        device.gres, device.type, device.memory_gib, device.occupied_gib, device.excess_gib,
+        not device.holders,
+    )  # fmt: skip
 
 
 def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
@@ -172,7 +180,8 @@ def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
         start, mine = len(pdevices), numbers[s]
         for d in node.devices:
             number = mine[_device_key(d)]
-            pdevices.append(PDevice(n, d.index, d.memory_gib, d.occupied_gib, d.empty, number))
+            used = min(d.memory_gib, d.occupied_gib + d.excess_gib)
+            pdevices.append(PDevice(n, d.index, d.memory_gib, used, d.empty, number))
         devices = tuple(range(start, len(pdevices)))
         cpus, memory_mib = max(0, node.cpus_free), max(0, node.memory_free_mib)
         pnodes.append(PNode(node.name, cpus, memory_mib, devices, s))

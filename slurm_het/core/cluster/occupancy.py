@@ -59,7 +59,7 @@ def emptied(node: Node) -> Node:
 def _held(device: Device, occupied_gib: int, holders: tuple[str, ...], shared: bool) -> Device:
     return Device(  # several times faster than replace(), and there are thousands
         device.node, device.index, device.type, device.vendor, device.memory_gib,
-        occupied_gib, holders, device.gres, shared,
+        occupied_gib, holders, device.gres, shared, device.excess_gib, device.trouble,
     )  # fmt: skip
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from slurm_het.core.cluster.fit import need, serving
+from slurm_het.core.cluster.fit import gets_ailing, need, serving
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.cluster.occupancy import promise, take
-from slurm_het.core.model import Node, Placement, Slot, Task
+from slurm_het.core.cluster.occupancy import emptied, promise, take
+from slurm_het.core.model import Device, Node, Placement, Slot, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,18 @@ class Pin:
     def in_line(self) -> bool:
         """Whether it was released without any nodes: Slurm places it."""
         return not self.placement.nodes
+
+
+def ailing_for(pin: Pin, name: str, node: Node) -> Device | None:
+    """The device that Slurm would give the task on one of its nodes, and that cannot serve it.
+
+    Of one that is pinned ahead, once those who are there have ended.
+    """
+    if not node.ailing:
+        return None
+    slots = dict(zip(pin.placement.nodes, pin.task.slots, strict=False))
+    there = emptied(node) if pin.start else node
+    return gets_ailing(pin.task, slots[name], there) if name in slots else None
 
 
 def room_beside(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:

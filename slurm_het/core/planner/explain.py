@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from slurm_het.core.cluster.ailing import ails, what_ails
 from slurm_het.core.cluster.fit import (
     fits_device,
     fits_type,
     fitting_states,
+    gets_ailing,
     grid_for,
     has_host_room,
     misfit,
@@ -17,6 +19,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import NodeState
 from slurm_het.core.model import Device, Placement, Slot, Task
 from slurm_het.core.reasons import (
+    BesideAiling,
     CanStart,
     GoesToOthers,
     HostTooSmall,
@@ -26,6 +29,7 @@ from slurm_het.core.reasons import (
     NodesTooSmall,
     NodeTaken,
     NotTogether,
+    OnlyBehindAiling,
     Reason,
     TooFewFree,
     TooFewNodes,
@@ -42,6 +46,23 @@ def explain(
     tasks: Iterable[Task] = (),
 ) -> Reason:
     """The reason. `placed` are this cycle's placements: they may have taken what was free."""
+    reason = _explain(task, inventory, placed, tasks)
+    ailing = tuple(_ailing(task, inventory)) if isinstance(reason, _OF_DEVICES) else ()
+    return BesideAiling(reason, ailing) if ailing else reason
+
+
+def _ailing(task: Task, inventory: Inventory) -> Iterator[str]:
+    """The devices that could serve it, were they what Slurm takes them for."""
+    for node in inventory.nodes.values():
+        if node.ailing and not misfit(task, node):
+            for device in node.devices:
+                if ails(device) and fits_type(task, device) and not fits_device(task, device):
+                    yield f"{node.name}:{device.index} ({what_ails(device)})"
+
+
+def _explain(
+    task: Task, inventory: Inventory, placed: Iterable[Placement], tasks: Iterable[Task]
+) -> Reason:
     slot = max(task.slots, key=lambda s: s.devices)
     grid = grid_for(task, inventory)
     fits = [grid.states[s] for s in fitting_states(task, grid)]
@@ -63,6 +84,10 @@ def explain(
     if ahead := _ahead(task, placed, tasks, set(names)):
         return GoesToOthers(wanted, ahead)
     return CanStart("the next plan") if len(task.slots) == 1 else NotTogether(wanted)
+
+
+_OF_DEVICES = (TooFewFree, TooFewNodes, OnlyBehindAiling)
+"""The reasons that may lie in ailing devices."""
 
 
 def _names(state: NodeState, task: Task) -> list[str]:
@@ -105,12 +130,13 @@ def _host_nearest(task: Task, states: list[NodeState]) -> Reason:
         return NeedsWholeNode(free[0].name)
     if all(node.closed_to(shares=task.takes_share) for node in free):
         return WouldMix(tuple(_all_names(states, task)), task.takes_share)
+    slot = _hungriest(task)
+    if all(node.ailing and gets_ailing(task, slot, node) for node in free):
+        return OnlyBehindAiling(tuple(_all_names(states, task)))
     open_to_others = [n for n in free if not n.held_exclusively]
     if not open_to_others:
         return NodeTaken(free[0].name)
-    able = [
-        (node, needs) for node in open_to_others if (needs := need(task, _hungriest(task), node))
-    ]
+    able = [(node, needs) for node in open_to_others if (needs := need(task, slot, node))]
     if not able:
         return NeedsWholeNode(open_to_others[0].name)
     best, needs = max(able, key=lambda pair: (pair[0].cpus_free, pair[0].memory_free_mib))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from slurm_het.core.cluster.ailing import what_ails
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.cluster.pinned import Pin, ailing_for
 from slurm_het.core.cluster.placement import placement_of
 from slurm_het.core.jobs.mark import MARK, mark_of_sent
 from slurm_het.core.jobs.reading import ClusterFacts, read_job
@@ -131,7 +132,8 @@ class Pins:
         return [pin for pin in self.pins.values() if is_late(pin)]
 
     def stranded(self, inventory: Inventory) -> dict[str, str]:
-        """Pins to drained, dead or deleted nodes, where Slurm starts nothing: key to reason."""
+        """Pins to drained, dead or deleted nodes, where Slurm starts nothing, and to devices that
+        must not be given out: key to reason."""
         reasons: dict[str, str] = {}
         for key, pin in self.pins.items():
             for name in pin.placement.nodes:
@@ -140,6 +142,8 @@ class Pins:
                     reasons[key] = f"Slurm has no node {name} any more"
                 elif not node.usable:
                     reasons[key] = f"{name} is {node.state}"
+                elif device := ailing_for(pin, name, node):
+                    reasons[key] = f"{name}:{device.index}: {what_ails(device)}"
         return reasons
 
     def set_right(self, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> None:

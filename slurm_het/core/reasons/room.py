@@ -130,6 +130,30 @@ class WouldMix(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class OnlyBehindAiling(Reason):
+    """Devices are free, but Slurm would give it one that is not what it takes it for."""
+
+    code = "only-behind-ailing"
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        first = "but Slurm would first give one of those that it must not have"
+        return f"devices are free on {few(self.nodes)}, {first}"
+
+
+@dataclass(frozen=True, slots=True)
+class BesideAiling(Reason):
+    """Another reason, and the devices that would do if they were what Slurm takes them for."""
+
+    code = "beside-ailing"
+    reason: Reason
+    devices: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.reason}; not planned: {few(self.devices)}"
+
+
+@dataclass(frozen=True, slots=True)
 class HostTooSmall(Reason):
     """CPUs or host memory (MiB) are short beside the free devices; `node` has most of them."""
 

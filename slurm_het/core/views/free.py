@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from slurm_het.core.cluster.ailing import ails, what_ails
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.measured import Measured
 from slurm_het.core.model import Node
 from slurm_het.core.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceUse:
+    """One device: GiB that Slurm has given away, and that are really in use (None: not told).
+
+    `ails`: why it is not what Slurm takes it for, '' if it is.
+    """
+
+    index: int
+    given_gib: int
+    used_gib: int | None = None
+    ails: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFree:
-    """One node: empty devices, and where devices are shared the GiB free on each."""
+    """One node: empty devices, and where devices are shared the GiB free on each.
+
+    `devices` are told of where they tell of themselves.
+    """
 
     pool: str
     node: str
@@ -22,6 +41,7 @@ class NodeFree:
     shared: bool
     state: str
     note: str
+    devices: tuple[DeviceUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +68,12 @@ def free_by_node(inventory: Inventory, policy: Policy) -> tuple[NodeFree, ...]:
     def rank(item: NodeFree) -> tuple[int, str]:
         return order.index(item.pool) if item.pool in order else len(order), item.pool
 
-    return tuple(sorted((_node(n, order) for n in inventory.nodes.values()), key=rank))
+    measured = inventory.measured
+    nodes = (_node(n, order, measured.get(n.name, ())) for n in inventory.nodes.values())
+    return tuple(sorted(nodes, key=rank))
 
 
-def _node(node: Node, pools: list[str]) -> NodeFree:
+def _node(node: Node, pools: list[str], measured: Iterable[Measured]) -> NodeFree:
     open_now = node.usable and not node.held_exclusively and not node.reserved
     mine = [p for p in node.partitions if p in pools]
     note = node.reason if not node.usable else ""
@@ -59,6 +81,7 @@ def _node(node: Node, pools: list[str]) -> NodeFree:
         note = f"reserved ({node.reserved})"
     if node.held_exclusively:
         note = "one job has the whole node"
+    ailing = "; ".join(f"{d.index}: {what_ails(d)}" for d in node.devices if ails(d))
     return NodeFree(
         pool=",".join(mine) or "-",
         node=node.name,
@@ -68,8 +91,16 @@ def _node(node: Node, pools: list[str]) -> NodeFree:
         free_gib=tuple(d.free_gib if open_now else 0 for d in node.devices),
         shared=node.has_shards,
         state=node.state.lower(),
-        note=note,
+        note="; ".join(filter(None, (note, ailing))),
+        devices=tuple(_uses(node, measured)),
     )
+
+
+def _uses(node: Node, measured: Iterable[Measured]) -> Iterator[DeviceUse]:
+    by_index = {m.index: m for m in measured}
+    for device in node.devices:
+        if said := by_index.get(device.index):
+            yield DeviceUse(device.index, device.occupied_gib, said.used_gib, what_ails(device))
 
 
 def free_by_pool(inventory: Inventory, policy: Policy) -> tuple[PoolFree, ...]:

@@ -1,0 +1,68 @@
+"""Whether devices are what Slurm and the configuration take them for, by what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from slurm_het.cli.checks.site import Finding, Installation
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.measured import Measured
+from slurm_het.core.model import Device, Node
+from slurm_het.core.policy import Policy
+from slurm_het.core.syntax import hostlist
+
+NEAR = 0.1
+"""So much less than a card's name says its driver may give: an L40S of 48 GiB has 45."""
+
+
+def of_devices(site: Installation) -> Iterator[Finding]:
+    """Devices of another memory or model than they are registered with, those alike as one."""
+    policy = site.settings.policy
+    found: dict[tuple[str, str], list[str]] = {}
+    for node in take_inventory(site.snapshot, policy).nodes.values():
+        said = {m.index: m for m in site.snapshot.measured.get(node.name, ())}
+        for device in node.devices if said else ():
+            if measured := said.get(device.index):
+                for complaint in _wrong(device, measured, policy):
+                    found.setdefault(complaint, []).append(node.name)
+        if said and len(said) < len(node.devices):
+            found.setdefault(_too_few(node, len(said)), []).append(node.name)
+    for (what, remedy), names in found.items():
+        yield Finding(f"node {hostlist.fold(dict.fromkeys(names))}", what, remedy)
+
+
+def _wrong(device: Device, measured: Measured, policy: Policy) -> Iterator[tuple[str, str]]:
+    gib = measured.total_gib
+    if gib and abs(gib - device.memory_gib) > NEAR * device.memory_gib:
+        yield (
+            f"a {device.type} there has {gib} GiB by its driver, and is planned as one of"
+            f" {device.memory_gib} GiB",
+            "correct memory_gib under types: in het.yaml, or the count of shards",
+        )
+    known = policy.types.get(measured.model) if measured.model else None
+    if known and device.type in policy.types and not policy.types.means(device.type, known.name):
+        yield (
+            f"a {device.type} there is a {measured.model!r} by its driver",
+            "correct its type in Gres= and gres.conf",
+        )
+
+
+def _too_few(node: Node, told: int) -> tuple[str, str]:
+    return (
+        f"Slurm has {len(node.devices)} devices, and its drivers tell of {told}",
+        "see `slurm-het devices` there; correct Gres= and gres.conf, or the vendor's driver",
+    )
+
+
+def troubles(site: Installation) -> Iterator[Finding]:
+    """Devices that must not be used."""
+    for name, measured in site.snapshot.measured.items():
+        for one in measured:
+            if one.trouble:
+                yield Finding(
+                    f"node {name}, device {one.index}", f"is not planned: {one.trouble}",
+                    "mend it, or drain the node", remark=True,
+                )  # fmt: skip
+
+
+CHECKS = (of_devices, troubles)

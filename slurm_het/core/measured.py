@@ -1,0 +1,27 @@
+"""What devices say of themselves, as far as the planner and those who look need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Of one device of a node, by its index there: GiB that are really in use, and in all.
+
+    None is not known. `excess_gib`: so much more is in use than Slurm has given away, for long
+    enough to count; 0: no more. `trouble` says why it must not be used, '' if it may. `model`: as
+    its driver spells it.
+    """
+
+    index: int
+    used_gib: int | None = None
+    total_gib: int | None = None
+    excess_gib: int = 0
+    trouble: str = ""
+    model: str = ""
+
+    @property
+    def ails(self) -> bool:
+        """Whether it is not what Slurm takes it for."""
+        return bool(self.excess_gib or self.trouble)

@@ -1,0 +1,228 @@
+"""What devices say of themselves, beside the cycle: it takes what is there, and waits for nobody.
+
+A child process asks the nodes. Here their answers are held against the last cycle's inventory; what
+counts of them the next cycle puts into its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass
+
+import msgspec
+
+from slurm_het.core.cluster.ailing import Excesses, base_of, devices_of
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.measured import Measured
+from slurm_het.core.syntax import hostlist
+from slurm_het.errors import HetError
+from slurm_het.settings import TelemetrySettings
+from slurm_het.telemetry.reader import LENGTH, News, Sources
+from slurm_het.telemetry.report import HostReport
+
+log = logging.getLogger("hetd.telemetry")
+MAX_FRAME = 256 << 20
+RESTART_SECONDS = 5.0
+BASE_SECONDS = 30.0
+Measurements = Mapping[str, tuple[Measured, ...]]
+"""By node."""
+NONE: Measurements = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The inventory that Slurm's records gave, and when (ticks) they were read."""
+
+    inventory: Inventory
+    ticks: float
+
+
+class Telemetry:
+    """The latest of every node. `recorded` gives the last cycle's inventory, `wake` another cycle
+    where what counts has changed."""
+
+    def __init__(
+        self,
+        settings: TelemetrySettings,
+        recorded: Callable[[], Recorded],
+        wake: Callable[[], None],
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.recorded, self.wake, self.ticks = recorded, wake, ticks
+        self.reader: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.begin(settings)
+
+    def begin(self, settings: TelemetrySettings) -> None:
+        """Know nothing yet."""
+        self.settings = settings
+        self.heard: dict[str, tuple[float, HostReport]] = {}
+        self.failures: dict[str, str] = {}
+        self._counts: dict[str, tuple[Measured, ...]] = {}
+        self._excesses = Excesses(settings.tolerance_gib, settings.steady_seconds)
+        self._based = float("-inf")
+
+    def start(self) -> None:
+        """Have the nodes asked, if there is anybody to ask."""
+        if self.settings.on:
+            self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Ask nobody any more."""
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def use(self, settings: TelemetrySettings) -> None:
+        """Ask by these settings from now on."""
+        if settings != self.settings:
+            await self.stop()
+            self.begin(settings)
+            self.start()
+
+    def measured(self) -> Measurements:
+        """By node, what its devices say and what counts of it; nodes that are silent are left out.
+
+        Slurm's records alone count for those.
+        """
+        if not self._counts:
+            return NONE
+        oldest = self.ticks() - self.settings.stale_seconds
+        for name in [n for n, (taken, _) in self.heard.items() if taken < oldest]:
+            self._forget(name)
+        return dict(self._counts)
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the sources as a whole; '' if some node is heard."""
+        if not self.settings.on or self._counts or not self.failures:
+            return ""
+        name, why = next(iter(self.failures.items()))
+        return f"no device is heard of ({name or 'Prometheus'}: {why}): Slurm's records alone count"
+
+    def status(self) -> dict[str, object]:
+        """How many nodes are heard, and why others are not."""
+        silent = {n: why for n, why in self.failures.items() if n not in self._counts}
+        return {"on": self.settings.on, "heard": len(self._counts), "silent": silent}
+
+    def told(self) -> dict[str, object]:
+        """What counts, for the control socket: a row per device, as Measured has it."""
+        rows = {name: [astuple(m) for m in those] for name, those in self.measured().items()}
+        return {"devices": rows}
+
+    def hear(self, news: News) -> None:
+        """Take over what is new, and see what counts of it."""
+        before = {name: _ailing(self._counts.get(name, ())) for name in news.reports}
+        for name, why in news.failures.items():
+            if name not in self.failures:
+                log.warning("no word of %s's devices: %s", name or "Prometheus", why)
+            self.failures[name] = why
+        if news.reports:
+            self.failures.pop("", None)
+        recorded = self.recorded()
+        self._base(recorded.inventory)
+        for name, (taken, report) in news.reports.items():
+            self.failures.pop(name, None)
+            if taken >= self.ticks() - self.settings.stale_seconds:
+                self.heard[name] = taken, report
+                self._look(name, recorded)
+        changed = [n for n, was in before.items() if _ailing(self._counts.get(n, ())) != was]
+        for name in changed:
+            was = {index for index, _, _ in before[name]}
+            for measured in self._counts.get(name, ()):
+                if measured.ails or measured.index in was:
+                    log.warning("%s:%d %s", name, measured.index, told(measured))
+        if changed:
+            self.wake()
+
+    def _look(self, name: str, recorded: Recorded) -> None:
+        taken, report = self.heard[name]
+        if node := recorded.inventory.nodes.get(name):
+            self._counts[name] = self._excesses.see(node, report.devices, taken, recorded.ticks)
+
+    def _base(self, inventory: Inventory) -> None:
+        """What idle devices have in use for themselves, once in a while: it does not change."""
+        if self.ticks() < self._based + BASE_SECONDS and self._excesses.base_mib:
+            return
+        self._based = self.ticks()
+        seen = (
+            both
+            for name, (_, report) in self.heard.items()
+            if name in inventory.nodes
+            for both in devices_of(report.devices, inventory.nodes[name])
+        )
+        self._excesses.base_mib = base_of(seen)
+
+    def _forget(self, name: str) -> None:
+        _, report = self.heard.pop(name)
+        self._counts.pop(name, None)
+        self._excesses.forget(name, len(report.devices))
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._ask()
+            except (OSError, HetError, msgspec.MsgspecError, asyncio.IncompleteReadError) as error:
+                log.warning("the reader of exporters ended: %s; another is started", error)
+            await asyncio.sleep(RESTART_SECONDS)
+
+    async def _ask(self) -> None:
+        """Start a reader, and hear it to its end."""
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "slurm_het.telemetry.reader",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        self.reader = child
+        try:
+            if child.stdin is None or child.stdout is None:
+                raise HetError("the reader has no pipes")
+            child.stdin.write(msgspec.json.encode(sources_of(self.settings)) + b"\n")
+            await child.stdin.drain()
+            while True:
+                (length,) = LENGTH.unpack(await child.stdout.readexactly(LENGTH.size))
+                if length > MAX_FRAME:
+                    raise HetError(f"a frame of {length} bytes is too long")
+                frame = await child.stdout.readexactly(length)
+                self.hear(msgspec.msgpack.decode(frame, type=News))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+
+
+def sources_of(settings: TelemetrySettings) -> Sources:
+    """Whom the reader is to ask. Raises HetError for a host list that is none."""
+    exporters = {
+        name: address_of(url, name)
+        for names, url in settings.exporters.items()
+        for name in hostlist.expand(names)
+    }
+    return Sources(
+        exporters, settings.prometheus, settings.every_seconds, settings.deadline_seconds,
+        settings.stale_seconds,
+    )  # fmt: skip
+
+
+def address_of(url: str, node: str) -> str:
+    """Where a node's exporter tells of its devices."""
+    url = url.replace("{node}", node)
+    return f"{url if '://' in url else f'http://{url}'}/devices"
+
+
+def _ailing(measured: tuple[Measured, ...]) -> tuple[tuple[int, int, str], ...]:
+    return tuple((m.index, m.excess_gib, m.trouble) for m in measured if m.ails)
+
+
+def told(measured: Measured) -> str:
+    """What ails a device, in words."""
+    if measured.trouble:
+        return f"must not be used: {measured.trouble}"
+    beyond = f"{measured.excess_gib} of them beyond what Slurm gave away"
+    return f"has {measured.used_gib} GiB in use, {beyond}" if measured.ails else "is well again"

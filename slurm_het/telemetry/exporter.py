@@ -1,0 +1,120 @@
+"""het-exporter: tells Prometheus and hetd what the devices of this host say of themselves.
+
+It reads devices, and needs no other right. /metrics is for Prometheus, /devices for hetd.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import click
+import msgspec
+
+from slurm_het.errors import HetError
+from slurm_het.telemetry.host import Host
+from slurm_het.telemetry.host_watch import HostReading, HostWatch, ReadDevices
+from slurm_het.telemetry.replay import Replay
+from slurm_het.vendors import load_vendors
+
+PORT = 9788
+HANDLER_SECONDS = 10.0  # whoever asks and then says nothing keeps a thread so long
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = HANDLER_SECONDS
+
+    def log_message(self, *_arguments: object) -> None:
+        """A line for each request is of no use to anybody."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+def application(watch: HostWatch) -> WsgiApp:
+    """What answers requests. Raises HetError where prometheus-client is not installed."""
+    try:
+        from prometheus_client import CollectorRegistry, make_wsgi_app
+    except ImportError as error:
+        raise HetError(
+            "het-exporter needs prometheus-client", "pip install 'slurm-het[exporter]'"
+        ) from error
+    from slurm_het.telemetry.metrics import DeviceCollector
+
+    registry = CollectorRegistry()
+    registry.register(DeviceCollector(watch))
+    metrics = make_wsgi_app(registry)
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") != "/devices":
+            told: Iterable[bytes] = metrics(environ, start)
+            return told
+        start("200 OK", [("Content-Type", "application/json")])
+        return [msgspec.json.encode(watch.report())]
+
+    return answer
+
+
+def serve(watch: HostWatch, address: str, port: int) -> WSGIServer:
+    """A server that listens; `serve_forever` answers. Raises HetError."""
+    try:
+        return make_server(address, port, application(watch), _Server, _Handler)
+    except OSError as error:
+        raise HetError(f"cannot listen at {address}:{port}: {error.strerror}") from error
+
+
+def reader_of(replay: Path | None) -> ReadDevices:
+    """What reads the devices: a recording, or the probes of this host."""
+    if replay:
+        return Replay(replay).read
+    host = Host(load_vendors())
+    return lambda seconds: HostReading(host.read(seconds))
+
+
+def _listen(text: str) -> tuple[str, int]:
+    address, _, port = text.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"{text} is no ADDRESS:PORT", param_hint="--listen")
+    return address.strip("[]"), int(port)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--listen", default=f"127.0.0.1:{PORT}", show_default=True,
+    help="ADDRESS:PORT; `:9788` is every address of this host.",
+)  # fmt: skip
+@click.option("--every", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True,
+              help="Read the devices so often (seconds).")  # fmt: skip
+@click.option("--deadline", type=click.FloatRange(0.1, 600), default=5.0, show_default=True,
+              help="A driver may take so long (seconds).")  # fmt: skip
+@click.option("--replay", type=click.Path(path_type=Path),
+              help="Read a file of readings in place of the drivers.")  # fmt: skip
+def main(listen: str, every: float, deadline: float, replay: Path | None) -> None:
+    """Tell Prometheus and hetd what this host's devices say of themselves.
+
+    \b
+    Example:
+      het-exporter --listen :9788
+    """
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    watch = HostWatch(reader_of(replay), every, deadline)
+    try:
+        server = serve(watch, *_listen(listen))
+    except HetError as error:
+        sys.exit(f"het-exporter: {error}")
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    watch.start()
+    server.serve_forever(poll_interval=0.5)
+
+
+if __name__ == "__main__":
+    main()

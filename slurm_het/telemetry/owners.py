@@ -1,0 +1,30 @@
+"""To which job of Slurm's a process belongs: its cgroup says so, else its environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+JobOf = Callable[[int], int | None]
+"""By process id: the job's id, 0 for a process of no job, None where that cannot be told."""
+
+_IN_CGROUP = re.compile(r"/job_(\d{1,10})(?:/|$)", re.MULTILINE)
+_IN_ENVIRONMENT = re.compile(rb"(?:^|\0)SLURM_JOB_ID=(\d{1,10})(?:\0|$)")
+MOST = 1 << 20
+
+
+def job_of(pid: int, proc: Path = Path("/proc")) -> int | None:
+    """The job that a process belongs to. Slurm puts jobs into cgroups where ProctrackType says so;
+    elsewhere only root and the job's user may read what they started it with."""
+    home = proc / str(pid)
+    try:
+        if inside := _IN_CGROUP.search((home / "cgroup").read_text(errors="replace")):
+            return int(inside.group(1))
+        with (home / "environ").open("rb") as file:
+            told = _IN_ENVIRONMENT.search(file.read(MOST))
+    except FileNotFoundError:  # it has ended
+        return None
+    except OSError:
+        return None
+    return int(told.group(1)) if told else 0

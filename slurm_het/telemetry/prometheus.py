@@ -1,0 +1,195 @@
+"""What a Prometheus server has of the devices, in whatever words their exporters tell it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from slurm_het.core.cluster.ailing import Sample
+from slurm_het.errors import HetError
+from slurm_het.telemetry.http import HttpAnswer, get
+from slurm_het.telemetry.report import MAX_MIB, HostReport, short
+from slurm_het.vendors.profile import Exporter, Metric, Vendor
+
+MAX_BYTES = 256 << 20
+NODE_LABELS = ("node", "Hostname", "hostname", "instance")
+UNWELL = "its exporter says that it is not well"
+AGE = "slurm_het_devices_age_seconds"
+OURS = Exporter(
+    "het-exporter",
+    index="device",
+    memory_used=Metric("slurm_het_device_memory_used_bytes", "B"),
+    memory_total=Metric("slurm_het_device_memory_total_bytes", "B"),
+    health=(Metric("slurm_het_device_healthy", "1", well=(1.0,)),),
+)
+OURS_BESIDE = {
+    "foreign": Metric("slurm_het_device_memory_foreign_bytes", "B"),
+    "reason": Metric("slurm_het_device_trouble", "1"),
+}
+"""What only het-exporter tells; it tells the vendor too, by a label."""
+
+_PLACE = re.compile(r"(\d{1,4})$")
+_MIB = {"MiB": 1.0, "KiB": 1 / 1024, "B": 1 / (1 << 20)}
+
+
+class Meaning(NamedTuple):
+    """What a metric is of a device: of which vendor ('': its label tells), by which label."""
+
+    what: str
+    metric: Metric
+    label: str
+    vendor: str
+
+
+Meanings = Mapping[str, Meaning]
+"""By the metrics' names."""
+
+
+class _Series(msgspec.Struct):
+    metric: dict[str, str]
+    values: list[tuple[float, str]]
+
+    @property
+    def scrape(self) -> tuple[str, str]:
+        """What it was read with: such series have the same times."""
+        return self.metric.get("job", ""), self.metric.get("instance", "")
+
+    def last(self) -> tuple[float, float] | None:
+        """The time and the value of the last sample, if they are numbers."""
+        try:
+            at, amount = self.values[-1][0], float(self.values[-1][1])
+        except (IndexError, ValueError):
+            return None
+        return (at, amount) if math.isfinite(at) and math.isfinite(amount) else None
+
+
+class _Result(msgspec.Struct):
+    result: list[_Series]
+
+
+class _QueryReply(msgspec.Struct):
+    data: _Result
+
+
+@dataclass
+class _Told:
+    """What is told of one device: amounts by what they are, as of the oldest one's time."""
+
+    mib: dict[str, int] = field(default_factory=dict)
+    unwell: bool = False
+    reason: str = ""
+    at: float = math.inf
+
+
+def meanings(vendors: Iterable[Vendor]) -> dict[str, Meaning]:
+    """All metrics that are read: those of het-exporter, and of the vendors' own exporters."""
+    read = dict(_of(OURS, "")) | {
+        metric.name: Meaning(what, metric, OURS.index, "") for what, metric in OURS_BESIDE.items()
+    }
+    for vendor in vendors:
+        if vendor.exporter and vendor.exporter.index:
+            read |= dict(_of(vendor.exporter, vendor.vendor))
+    return read
+
+
+def _of(exporter: Exporter, vendor: str) -> Iterable[tuple[str, Meaning]]:
+    amounts = {
+        "used": exporter.memory_used, "total": exporter.memory_total, "free": exporter.memory_free,
+    }  # fmt: skip
+    for what, metric in amounts.items():
+        if metric and metric.unit in _MIB:
+            yield metric.name, Meaning(what, metric, exporter.index, vendor)
+    for metric in exporter.health:
+        if metric.well:
+            yield metric.name, Meaning("health", metric, exporter.index, vendor)
+
+
+async def ask(server: str, read: Meanings, within: float, seconds: float) -> HttpAnswer:
+    """All samples of the last `within` seconds, answered in so many `seconds`. Raises HetError."""
+    names = "|".join(map(re.escape, sorted({*read, AGE})))
+    query = f'{{__name__=~"{names}"}}[{max(1, round(within))}s]'
+    url = f"{server.rstrip('/')}/api/v1/query?query={quote(query, safe='')}"
+    return await get(url, seconds, MAX_BYTES)
+
+
+def reports_of(answer: HttpAnswer, read: Meanings, now: float) -> dict[str, HostReport]:
+    """By node, what the server has of its devices. `now` is used where it does not tell its time.
+
+    Raises HetError.
+    """
+    try:
+        series = msgspec.json.decode(answer.body, type=_QueryReply).data.result
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise HetError(f"it is no answer of Prometheus: {error}") from error
+    told: dict[tuple[str, str, int], _Told] = {}
+    ages: dict[str, float] = {}
+    newest: dict[tuple[str, str], float] = {}
+    for one in series:
+        if last := one.last():
+            newest[one.scrape] = max(last[0], newest.get(one.scrape, 0.0))
+    for one in series:
+        name, node, last = one.metric.get("__name__", ""), _node(one.metric), one.last()
+        # What the last scrape has not any more is over, such as the reason of a trouble.
+        if not node or last is None or last[0] < newest[one.scrape]:
+            continue
+        if name == AGE:
+            ages[node] = last[1]
+        elif (meaning := read.get(name)) and (key := _device(node, meaning, one.metric)):
+            _take(told.setdefault(key, _Told()), meaning, last, one.metric)
+    return _by_node(told, ages, answer.date or now)
+
+
+def _device(node: str, meaning: Meaning, labels: Mapping[str, str]) -> tuple[str, str, int] | None:
+    place = _PLACE.search(labels.get(meaning.label, ""))
+    if place is None or any(labels.get(k) != v for k, v in meaning.metric.labels.items()):
+        return None
+    vendor = meaning.vendor or short(labels.get("vendor", ""))
+    return node, vendor, int(place.group(1))
+
+
+def _take(
+    told: _Told, meaning: Meaning, last: tuple[float, float], labels: Mapping[str, str]
+) -> None:
+    at, amount = last
+    what, metric = meaning.what, meaning.metric
+    told.at = min(told.at, at)
+    if what == "reason":
+        told.reason = short(labels.get("reason", ""))
+    elif what == "health":
+        told.unwell |= amount not in metric.well
+    elif 0 <= (mib := amount * _MIB[metric.unit]) < MAX_MIB:
+        told.mib[what] = round(mib)
+
+
+def _by_node(
+    told: Mapping[tuple[str, str, int], _Told], ages: Mapping[str, float], now: float
+) -> dict[str, HostReport]:
+    samples: dict[str, list[Sample]] = {}
+    oldest: dict[str, float] = {}
+    for (node, vendor, place), device in told.items():
+        samples.setdefault(node, []).append(_sample(place, vendor, device))
+        oldest[node] = min(device.at, oldest.get(node, math.inf))
+    return {
+        node: HostReport(max(0.0, now - oldest[node]) + max(0.0, ages.get(node, 0.0)), tuple(those))
+        for node, those in samples.items()
+    }
+
+
+def _sample(place: int, vendor: str, told: _Told) -> Sample:
+    used, total, free = (told.mib.get(what) for what in ("used", "total", "free"))
+    if total is None and used is not None and free is not None:
+        total = used + free
+    trouble = (told.reason or UNWELL) if told.unwell else ""
+    return Sample(place, vendor, used, total, told.mib.get("foreign"), trouble)
+
+
+def _node(labels: Mapping[str, str]) -> str:
+    """The short name of the host that a series is of."""
+    name = next((labels[label] for label in NODE_LABELS if labels.get(label)), "")
+    return name.partition(":")[0].partition(".")[0]

@@ -1,0 +1,76 @@
+"""What het-exporter tells hetd of its host: one JSON document, at /devices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+
+from slurm_het.core.cluster.ailing import Sample
+from slurm_het.core.syntax.printable import clean
+
+MAX_DEVICES = 1024
+MAX_TEXT = 120
+MAX_MIB = 1 << 40
+MAX_JOB = (1 << 32) - 1
+
+
+class JobUse(msgspec.Struct, frozen=True):
+    """What the processes of one job of Slurm's have of one device, in MiB."""
+
+    job: int
+    place: int
+    vendor: str
+    used_mib: int
+
+
+class HostReport(msgspec.Struct, frozen=True):
+    """The devices of a host as they were `age` seconds ago, and what jobs have of them.
+
+    `failure`: why they could not be read anew since; '' if they could.
+    """
+
+    age: float = 0.0
+    devices: tuple[Sample, ...] = ()
+    jobs: tuple[JobUse, ...] = ()
+    failure: str = ""
+
+
+def hear(body: bytes) -> HostReport:
+    """Read a report. What no driver says is left out of it: a host is not to be trusted.
+
+    Raises msgspec.MsgspecError.
+    """
+    told = msgspec.json.decode(body, type=HostReport)
+    if not 0 <= told.age < float("inf"):
+        raise msgspec.ValidationError(f"an age of {told.age} s")
+    some = told.devices[:MAX_DEVICES]
+    devices = tuple(_plain(sample) for sample in some if 0 <= sample.place < MAX_DEVICES)
+    jobs = tuple(use for use in told.jobs[:MAX_DEVICES] if _can_be(use))
+    return HostReport(told.age, devices, jobs, short(told.failure))
+
+
+def _can_be(use: JobUse) -> bool:
+    places = 0 <= use.place < MAX_DEVICES and len(use.vendor) <= MAX_TEXT
+    return places and 0 < use.job <= MAX_JOB and 0 <= use.used_mib < MAX_MIB
+
+
+def _plain(sample: Sample) -> Sample:
+    return replace(
+        sample,
+        vendor=short(sample.vendor),
+        used_mib=_amount(sample.used_mib),
+        total_mib=_amount(sample.total_mib),
+        foreign_mib=_amount(sample.foreign_mib),
+        trouble=short(sample.trouble),
+        model=short(sample.model),
+    )
+
+
+def _amount(mib: int | None) -> int | None:
+    return mib if mib is not None and 0 <= mib < MAX_MIB else None
+
+
+def short(text: str) -> str:
+    """A text of a driver's, harmless and not long."""
+    return clean(text[:MAX_TEXT])

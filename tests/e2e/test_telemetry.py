@@ -1,0 +1,139 @@
+"""End to end: devices that are not what Slurm takes them for, by replayed readings."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from slurm_het.sandbox.cluster import Sandbox
+from tests.support.cluster import AMPLE, Cluster, sandbox_dir
+from tests.support.exporters import Exporters, exporters
+
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
+TOPOLOGY = """
+- {name: "l[1-2]", type: l40s, vendor: nvidia, devices: 2, memory_gib_per_device: 48,
+   shards_per_device: 48, cpus: 16, memory_gib: 64, pool: infer-nv, scenario: inference}
+- {name: t1, type: a100, vendor: nvidia, devices: 4, memory_gib_per_device: 80,
+   cpus: 16, memory_gib: 64, pool: train-nv, scenario: training}
+"""
+NODES = {"l1": ("nvidia", 2, 48), "l2": ("nvidia", 2, 48), "t1": ("nvidia", 4, 80)}
+STALE = 4
+GONE = "it is gone: not on the bus, and its driver does not tell of it"
+IN_TIME = 10.0
+
+
+class Told:
+    """A cluster whose devices tell of themselves."""
+
+    def __init__(self, cluster: Cluster, told: Exporters) -> None:
+        self.cluster, self.told = cluster, told
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """het-squeue --nodes, by node."""
+        document = json.loads(self.cluster.tool("squeue", "--nodes", "--json"))
+        return {node["node"]: node for node in document["nodes"]}
+
+    def ails(self, node: str) -> dict[int, str]:
+        """What ails the devices of a node."""
+        return {d["index"]: d["ails"] for d in self.nodes()[node]["devices"] if d["ails"]}
+
+    def soon(self, what: str, true: Callable[[], object]) -> None:
+        """Wait until true; no longer than IN_TIME."""
+        self.cluster.wait(what, true, IN_TIME)
+
+    def why(self, key: str) -> str:
+        """slurm-het why."""
+        return self.cluster.tool("admin", "why", key)
+
+
+@pytest.fixture(scope="module")
+def module() -> Iterator[Told]:
+    with sandbox_dir() as base, exporters(base, NODES) as told:
+        (base / "topology.yaml").write_text(TOPOLOGY)
+        overrides = AMPLE | {"telemetry": told.settings(stale_seconds=STALE)}
+        with Sandbox.up(base / "box", base / "topology.yaml", overrides=overrides) as box:
+            cluster = Cluster(box)
+            cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
+            yield Told(cluster, told)
+
+
+@pytest.fixture
+def it(module: Told) -> Iterator[Told]:
+    module.cluster.wait("all are heard", lambda: all(n["devices"] for n in module.nodes().values()))
+    yield module
+    for node in NODES:
+        module.told.say(node)
+    module.cluster.clear()
+    module.cluster.wait("all are well", lambda: not any(map(module.ails, NODES)))
+
+
+def share(it: Told, gib: int) -> str:
+    return it.cluster.sbatch(f"--gres=shard:{gib}", script="vllm serve m\nsleep 300")
+
+
+def test_what_a_stranger_has_of_a_card_is_not_given_to_a_share(it: Told) -> None:
+    strange = os.getpid()  # of no job
+    it.told.say("l1", {0: 30.0}, processes={0: [(strange, 30.0)]})
+    it.soon("hetd knows", lambda: it.ails("l1"))
+    assert it.ails("l1") == {0: "30 GiB in use beyond the 0 that Slurm gave away"}
+    assert it.nodes()["l1"]["devices"][0] | {"ails": ""} == {
+        "index": 0, "given_gib": 0, "used_gib": 30, "ails": "",
+    }  # fmt: skip
+    assert it.nodes()["l1"]["free_gib"] == [18, 48]
+    # Slurm would give l1:0, the first that it takes for free: so all of l1 is closed to those.
+    for gib in (24, 40, 24):
+        assert it.cluster.wait_started(share(it, gib))["NodeList"] == "l2"
+    small = it.cluster.wait_started(share(it, 10))
+    assert (small["NodeList"], it.nodes()["l1"]["free_gib"]) == ("l1", [8, 48])
+    waits = share(it, 24)
+    it.soon("why", lambda: "l1:0 (30 GiB in use beyond the 10 that" in it.why(waits))
+    it.told.say("l1", {0: 10.0})
+    it.soon("it is given back", lambda: it.cluster.job(waits)["JobState"] == "RUNNING")
+    assert it.cluster.job(waits)["NodeList"] == "l1"
+
+
+def whole(it: Told, devices: int) -> str:
+    return it.cluster.sbatch(f"--gres=gpu:{devices}", script="python train.py\nsleep 300")
+
+
+def test_a_card_that_is_lost_is_not_planned_until_it_is_there_again(it: Told) -> None:
+    it.told.say("t1", lost=(2,))
+    it.soon("hetd knows", lambda: it.ails("t1"))
+    assert it.ails("t1") == {2: GONE}
+    four = whole(it, 4)
+    it.soon("why", lambda: f"t1:2 ({GONE})" in it.why(four))
+    two = it.cluster.wait_started(whole(it, 2))
+    assert "IDX:0-1" in two["GRES"]
+    third = whole(it, 1)  # Slurm would give it t1:2
+    it.soon("why", lambda: "t1:2" in it.why(third))
+    it.told.say("t1")  # a reset
+    it.soon("it is used again", lambda: it.cluster.job(third)["JobState"] == "RUNNING")
+
+
+def test_what_nobody_tells_any_more_counts_no_more(it: Told) -> None:
+    """A hanging exporter delays nobody, and once its samples are old Slurm's records count."""
+    it.told.say("t1", lost=(0,))
+    it.soon("hetd knows", lambda: it.ails("t1"))
+    hanging = it.told.running["t1"]
+    hanging.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        it.cluster.wait_started(share(it, 10))
+        assert time.monotonic() - began < 5.0
+        key = whole(it, 1)
+        it.soon("Slurm's records count", lambda: it.cluster.job(key)["JobState"] == "RUNNING")
+        assert not it.nodes()["t1"]["devices"]
+    finally:
+        hanging.send_signal(signal.SIGCONT)
+
+
+def test_samples_from_the_past_do_not_count(it: Told) -> None:
+    it.told.say("t1", {0: 40.0}, age=600)
+    it.cluster.wait("t1 is silent", lambda: not it.nodes()["t1"]["devices"], IN_TIME)
+    assert it.cluster.wait_started(whole(it, 1))["NodeList"] == "t1"
