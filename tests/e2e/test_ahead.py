@@ -147,7 +147,7 @@ def test_who_can_never_start_stops_no_reservation(cluster: Cluster) -> None:
     """Not while a job without a limit has one of the two nodes that it needs."""
     blocker = cluster.sbatch("--gres=gpu:8", "-t", "30", script="module load dtk; sleep 300")
     cluster.wait_state(blocker, "RUNNING")
-    forever = without_a_limit(cluster, "module load dtk; sleep 300")
+    without_a_limit(cluster, "module load dtk; sleep 300")
     two = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "5", script="module load dtk; sleep 1")
     big = cluster.sbatch("--gres=gpu:8", "-t", "5", script="module load dtk; sleep 1")
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big), job=big)
