@@ -347,6 +347,14 @@ def troubles(cluster: Cluster) -> list[str]:
     return list(call(socket, {"op": "status"})["troubles"])
 
 
+def restarted(cluster: Cluster) -> None:
+    """Kill hetd, and wait for the next one to plan."""
+    old = cluster.box.hetd_pid()
+    cluster.box.kill_hetd()
+    cluster.wait("another hetd is there", lambda: cluster.box.hetd_pid() not in {None, old})
+    cluster.wait("it plans", lambda: cluster.gate() == "DOWN")
+
+
 UNHEARD = "the supervisor does not hear hetd"
 
 
@@ -370,9 +378,8 @@ def test_a_supervisor_that_is_stopped_or_older_is_told(cluster: Cluster) -> None
     bin_dir = cluster.box.dir.parent / "bin"
     try:
         cluster.box.config_path.write_text(before.replace(str(bin_dir), f"{bin_dir}/../bin"))
-        cluster.box.kill_hetd()
-        cluster.wait("hetd is back", lambda: cluster.gate() == "DOWN" and cluster.box.hetd_pid())
+        restarted(cluster)
         assert "the supervisor has an older configuration" in str(troubles(cluster))
     finally:
         cluster.box.config_path.write_text(before)
-        cluster.box.kill_hetd()
+        restarted(cluster)

@@ -179,7 +179,9 @@ def test_users_update_of_a_gated_job_goes_through(cluster: Cluster) -> None:
     blocker = cluster.sbatch("--gres=gpu:8", "-N2", script="module load cuda\nsleep 300")
     cluster.wait_state(blocker, "RUNNING")
     first = cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 1")
-    key = cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 1", user="daemon")
+    # Behind it whatever the users' fair shares are: the first in order is pinned ahead.
+    after = ("--gres=gpu:8", "--nice=1000000")
+    key = cluster.sbatch(*after, script="module load cuda\nsleep 1", user="daemon")
     cluster.wait("it is gated", lambda: cluster.job(key).get("Reason") == "PartitionDown")
     cluster.wait("the first is pinned ahead", lambda: "reserved" in cluster.outcomes(first))
     cluster.ok("scontrol", "update", f"JobId={key}", "TimeLimit=5", user="daemon")

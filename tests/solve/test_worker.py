@@ -344,6 +344,25 @@ def test_the_worker_dies_with_its_parent_amid_a_solve() -> None:
     assert not _alive(pid)
 
 
+def test_solved_models_leave_no_memory_behind() -> None:
+    """A model is a reference loop that holds the solver's memory."""
+
+    def kib(pid: int) -> int:
+        text = Path(f"/proc/{pid}/status").read_text()
+        return int(next(li for li in text.splitlines() if li.startswith("VmRSS")).split()[1])
+
+    solver = WorkerSolver()
+    problems = [instance(4, 6, 0.5, seed) for seed in range(10)]
+    for problem in problems * 3:
+        solver.solve(problem, 10.0)
+    before = kib(_pid(solver))
+    for problem in problems * 10:
+        solver.solve(problem, 10.0)
+    grown = kib(_pid(solver)) - before
+    solver.close()
+    assert grown < 1500
+
+
 def test_without_highs_cbc_plans(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.limits.within import Within, within_limits
 from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
-from slurm_het.core.planner.given_up import give_up
+from slurm_het.core.planner.given_up import doubted_last, give_up
 from slurm_het.core.planner.leaf_waits import LeafWaits
 from slurm_het.core.planner.lessons import Lessons
 from slurm_het.core.planner.outcomes import Outcome
@@ -191,12 +191,13 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     queue = fill_task_pools(
         snapshot, inventory, policy, limit=limits.window_tasks, readings=memory.readings
     )
-    queue = give_up(queue, memory.pins.returned)
+    waiting, queue = queue.tasks, give_up(queue, memory.pins.returned)
     strays = _strays(snapshot, queue, policy, memory)
     pins = tuple(memory.pins.pins.values())
     released = at_hand(pins, snapshot, inventory)
     room = room_beside(inventory, released)
     due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
+    due = doubted_last(due, waiting, memory.pins.returned)
     due = memory.leaf_waits.over(due, pins, ticks, room)
     tasks = tuple(task for task in due if task.job_id not in strays)
     within = _within_limits(snapshot, tasks, room, memory, ticks)

@@ -266,3 +266,17 @@ def test_a_job_that_slurm_starts_on_no_nodes_it_is_given_is_slurms_in_the_end() 
     prepared = hetd.prepare(job)
     assert not keys(prepared)
     assert prepared.queue.handovers["7"].partitions == ("train-nv",)
+
+
+def test_what_is_like_a_job_that_slurm_will_never_start_comes_last() -> None:
+    """Else each of a user's hundred such jobs held the idle nodes for a cycle, one by one."""
+    whole = {"tres_per_node": "gpu:8", "nodes_min": 2}
+    his = [marked(n, priority=1000 - n, **whole) for n in (1, 2, 3)]
+    small = marked(4, priority=500)
+    hers = marked(5, priority=1, user="bob", uid=1001, tres_per_node="gpu:2")
+    hetd = Hetd()
+    hetd.memory.pins.take_back("1", "Priority", 0.0)
+    assert keys(hetd.prepare(*his, small, hers)) == ["2", "3", "4", "5"]
+    hetd.memory.pins.take_back("1", "BadConstraints", 0.0)
+    assert keys(hetd.prepare(*his, small, hers)) == ["4", "5", "2", "3"]
+    assert keys(hetd.prepare(*his[1:], small, hers)) == ["2", "3", "4", "5"], "it is gone"
