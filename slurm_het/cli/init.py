@@ -13,7 +13,7 @@ from slurm_het.core.syntax.printable import clean_lines
 from slurm_het.errors import HetError
 from slurm_het.settings import SlurmSettings
 from slurm_het.setup.files import conf_lines, het_yaml
-from slurm_het.setup.proposal import Names, SiteProposal, propose_site
+from slurm_het.setup.proposal import GresVendors, SiteProposal, propose_site
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.vendors import catalogue, load_vendors
 
@@ -50,7 +50,7 @@ def init(directory: Path | None, slurm_conf: Path | None, force: bool) -> None:
 async def _propose(path: Path | None) -> tuple[SiteProposal, dict[str, str]]:
     slurm = CliSlurm(SlurmSettings(conf=path))
     vendors = load_vendors()
-    names = Names({"gpu": "", **{n: v.vendor for v in vendors.values() for n in v.gres}})
+    names = GresVendors({"gpu": "", **{n: v.vendor for v in vendors.values() for n in v.gres}})
     snapshot, conf = await slurm.snapshot(), await slurm.configuration()
     proposal = propose_site(snapshot, Catalog(catalogue(vendors)), names)
     lines = conf_lines(proposal, conf, await partition_words(slurm))

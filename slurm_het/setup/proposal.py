@@ -28,7 +28,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class GresVendors:
     """What GRES names mean: by name, the vendor whose cards it is for; '' for gpu, which is of all.
 
     `aliases` are those that users may write where the cluster registers gpu.
@@ -101,7 +101,7 @@ class SiteProposal:
     features: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
 
 
-def propose_site(snapshot: Snapshot, catalog: Catalog, names: Names) -> SiteProposal:
+def propose_site(snapshot: Snapshot, catalog: Catalog, names: GresVendors) -> SiteProposal:
     """A configuration for the site. Raises HetError if no node has an accelerator."""
     found = _look(snapshot, catalog, names)
     if not found.nodes:
@@ -136,7 +136,7 @@ def propose_site(snapshot: Snapshot, catalog: Catalog, names: Names) -> SiteProp
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Accelerators:
     """The accelerator nodes; of each partition those in it, how many others, how many jobs."""
 
     nodes: Mapping[str, Node]
@@ -161,7 +161,7 @@ class _Found:
         return scenario, "-".join(sorted({d.vendor for d in devices}))
 
 
-def _look(snapshot: Snapshot, catalog: Catalog, names: Names) -> _Found:
+def _look(snapshot: Snapshot, catalog: Catalog, names: GresVendors) -> _Accelerators:
     registered = tuple(dict.fromkeys(n for r in snapshot.nodes for n in _gres_names(r.gres)))
     known = {n: GresName(vendors=(v,) if v else ()) for n, v in names.vendors.items()}
     known |= {name: GresName(shared=True) for name in SHARED}
@@ -181,7 +181,7 @@ def _look(snapshot: Snapshot, catalog: Catalog, names: Names) -> _Found:
     nodes = {name: _with_vendor(node) for name, node in inventory.nodes.items()}
     jobs = Counter(name for job in snapshot.jobs for name in job.partition.split(","))
     frozen = {name: frozenset(nodes) for name, nodes in inside.items()}
-    return _Found(nodes, registered, catalog, frozen, others, jobs)
+    return _Accelerators(nodes, registered, catalog, frozen, others, jobs)
 
 
 def _with_vendor(node: Node) -> Node:
@@ -199,7 +199,7 @@ def _gres_names(text: str) -> Iterator[str]:
         return
 
 
-def _intake(snapshot: Snapshot, found: _Found) -> ProposedPartition:
+def _intake(snapshot: Snapshot, found: _Accelerators) -> ProposedPartition:
     every = frozenset(found.nodes)
     able = [
         p for p in _open(snapshot)
@@ -215,7 +215,7 @@ def _intake(snapshot: Snapshot, found: _Found) -> ProposedPartition:
     return ProposedPartition(_free(NEW_INTAKE, names), tuple(sorted(every)), why, True, widest)
 
 
-def _overlap(found: _Found, partition: Partition, nodes: frozenset[str]) -> tuple[int, bool]:
+def _overlap(found: _Accelerators, partition: Partition, nodes: frozenset[str]) -> tuple[int, bool]:
     return len(found.by_partition.get(partition.name, frozenset()) & nodes), _lax(partition)[0]
 
 
@@ -237,7 +237,7 @@ def _open(snapshot: Snapshot) -> list[Partition]:
 
 
 def _pools(
-    snapshot: Snapshot, found: _Found, intake: ProposedPartition
+    snapshot: Snapshot, found: _Accelerators, intake: ProposedPartition
 ) -> tuple[ProposedPool, ...]:
     left = set(found.nodes)
     pools: list[ProposedPool] = []
@@ -266,7 +266,7 @@ def _pools(
     return tuple(pools)
 
 
-def _pool(partition: ProposedPartition, found: _Found) -> ProposedPool:
+def _pool(partition: ProposedPartition, found: _Accelerators) -> ProposedPool:
     devices = [d for name in partition.nodes for d in found.nodes[name].devices]
     scenario = found.kind(partition.nodes[0])[0]
     suits = sum(d.memory_gib for d in devices if found.suits(d.type) == scenario)
@@ -280,7 +280,10 @@ def _pool(partition: ProposedPartition, found: _Found) -> ProposedPool:
 
 
 def _spanning(
-    snapshot: Snapshot, found: _Found, intake: ProposedPartition, pools: Sequence[ProposedPool]
+    snapshot: Snapshot,
+    found: _Accelerators,
+    intake: ProposedPartition,
+    pools: Sequence[ProposedPool],
 ) -> ProposedPartition | None:
     """A partition beside intake and pools that has the nodes of all; none where one pool has."""
     if len(pools) < 2:
@@ -298,7 +301,7 @@ def _spanning(
     return ProposedPartition(name, every, "none has the nodes of all pools", True, intake.like)
 
 
-def _types(found: _Found) -> Iterator[ProposedType]:
+def _types(found: _Accelerators) -> Iterator[ProposedType]:
     """The types that no catalogue has, or whose cards have another memory here."""
     seen: dict[str, Device] = {}
     for node in found.nodes.values():
@@ -314,7 +317,7 @@ def _types(found: _Found) -> Iterator[ProposedType]:
 
 
 def _features(
-    found: _Found, pools: Iterable[ProposedPool]
+    found: _Accelerators, pools: Iterable[ProposedPool]
 ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     """By the features that nodes lack (their types and their pool's name), those nodes."""
     lacking: dict[tuple[str, ...], list[str]] = {}

@@ -12,13 +12,13 @@ from slurm_het.core.catalog import Catalog
 from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
 from slurm_het.errors import HetError
 from slurm_het.setup.files import conf_lines, het_yaml
-from slurm_het.setup.proposal import Names, SiteProposal, propose_site
+from slurm_het.setup.proposal import GresVendors, SiteProposal, propose_site
 from slurm_het.templating import yaml_word
 from slurm_het.vendors import catalogue, load_vendors
 from tests.support import world
 
 VENDORS = load_vendors()
-NAMES = Names({"gpu": "", **{n: v.vendor for v in VENDORS.values() for n in v.gres}})
+NAMES = GresVendors({"gpu": "", **{n: v.vendor for v in VENDORS.values() for n in v.gres}})
 CATALOG = Catalog(catalogue(VENDORS))
 GRES = {"a": "gpu:a100:8", "l": "gpu:l40s:4", "m": "gpu:mi300x:8", "c": "", "u": "gpu:rtx_x:2"}
 

@@ -44,9 +44,7 @@ def doubted_last(
     its user, with as many devices. Each may well hold idle devices in vain, one after the other.
     """
     doubted = {
-        _kind(task)
-        for task in waiting
-        if (back := returned.get(task.key)) and back.reason == WORD
+        _kind(task) for task in waiting if (back := returned.get(task.key)) and back.reason == WORD
     }
     return tuple(sorted(tasks, key=lambda task: _kind(task) in doubted) if doubted else tasks)
 
