@@ -15,6 +15,7 @@ from slurm_het.cli.init import init
 from slurm_het.cli.journal import journal
 from slurm_het.cli.node_files import gres_conf, task_prolog
 from slurm_het.cli.plan import plan
+from slurm_het.cli.rendered import rendered
 from slurm_het.cli.sandbox import sandbox
 from slurm_het.cli.systemd_unit import systemd_unit
 from slurm_het.cli.why import why
@@ -42,7 +43,7 @@ def cli() -> None:
 
 for command in (
     check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
-    gres_conf, task_prolog, init,
+    gres_conf, task_prolog, init, rendered,
 ):  # fmt: skip
     cli.add_command(command)
 

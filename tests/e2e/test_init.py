@@ -71,6 +71,16 @@ def test_a_site_of_its_own_is_planned(box: Sandbox, tmp_path: Path) -> None:
     wrong = [line for line in checked.stdout.splitlines() if line.startswith("wrong:")]
     assert wrong == []
 
+    files = tmp_path / "files"
+    told = cluster.ok("slurm-het", "render", str(files), "--config", str(box.config_path))
+    assert f"het_hook_config.lua -> {hook}" in told
+    for name in ("het_hook_config.lua", "job_submit.lua", "het_protocol.lua", "het_event.lua"):
+        assert (files / name).read_text() == (box.layout.etc / name).read_text(), name
+    differs = box.run(["slurm-het", "render", "--diff", "--config", str(box.config_path)])
+    assert differs.returncode == 1
+    assert "missing: /etc/systemd/system/hetd.service" in differs.stdout
+    assert "het_protocol.lua" not in differs.stdout
+
     train = cluster.ok("sbatch", "--parsable", "-p", "old", "--gres=gpu:4", "--wrap",
                        "torchrun train.py; sleep 60")  # fmt: skip
     infer = cluster.ok("sbatch", "--parsable", "-p", "old", "--gres=gpu:1", "--wrap",

@@ -1,0 +1,142 @@
+"""slurm-het render: every file that a site installs, for its configuration; what differs."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from slurm_het.cli.checks.reading import DEFAULT_CONF
+from slurm_het.config import load_config
+from slurm_het.core.syntax.printable import clean_lines
+from slurm_het.errors import HetError
+from slurm_het.node_files import alike, gres_conf, task_prolog
+from slurm_het.resources import data_dir
+from slurm_het.settings import Config
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.telemetry.exporter import PORT
+from slurm_het.templating import exporter_unit, gres_aliases, hook_config, systemd_unit
+from slurm_het.vendors import load_vendors
+
+UNITS = Path("/etc/systemd/system")
+OWN_ROOM = "slurm-het"  # beside slurm.conf, where the site has a job_submit.lua of its own
+MAX_FILE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A file: its name below the directory, its text, where it is installed, and whether it runs.
+
+    Only what is `needed` is looked for on this host.
+    """
+
+    name: str
+    text: str
+    place: Path
+    runs: bool = False
+    needed: bool = True
+
+
+@click.command("render")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), required=False)
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@click.option("--user", default="slurm", show_default=True, help="SlurmUser of slurm.conf.")
+@click.option("--diff", is_flag=True, help="Write nothing; print what the installed files lack.")
+def rendered(directory: Path | None, config: Path | None, user: str, *, diff: bool) -> None:
+    """Write every file of a site, from het.yaml and the Slurm that runs: the hook, gres.conf, the
+    TaskProlog, the systemd units.
+
+    It installs nothing: each line says where a file belongs. With --diff the files that are
+    installed on this host are compared, and the exit code is 1 if one differs or is missing.
+
+    \b
+    Examples:
+      slurm-het render /tmp/site
+      slurm-het render --diff
+    """
+    files = asyncio.run(_render(load_config(config), user))
+    if diff:
+        lines = [line for file in files for line in _difference(file)]
+        click.echo(clean_lines("\n".join(lines)) if lines else "all that is installed is as here")
+        sys.exit(1 if lines else 0)
+    if directory is None:
+        raise HetError("no directory is named", "slurm-het render DIR, or slurm-het render --diff")
+    for file in files:
+        click.echo(clean_lines(f"{_written(file, directory)} -> {file.place}"))
+
+
+async def _render(settings: Config, user: str) -> list[Rendered]:
+    slurm = CliSlurm(settings.slurm)
+    snapshot, conf = await slurm.snapshot(), await slurm.configuration()
+    named = conf.get("SLURM_CONF") or settings.slurm.conf or os.environ.get("SLURM_CONF")
+    etc = Path(named or DEFAULT_CONF).parent
+    kinds = alike([(node.name, node.gres) for node in snapshot.nodes], settings.policy)
+    vendors = load_vendors(settings.paths.vendors)
+    prolog = conf.get("TaskProlog", "(null)")
+    constrained = conf.get("ConstrainDevices", "no") == "yes"
+    return [
+        *_hook(settings, etc),
+        Rendered("gres.conf", gres_conf(kinds, vendors), etc / "gres.conf"),
+        Rendered(
+            "task_prolog", task_prolog(kinds, vendors, constrained=constrained),
+            Path(prolog) if prolog.startswith("/") else etc / "task_prolog", runs=True,
+        ),
+        Rendered("hetd.service", systemd_unit(settings, user, user), UNITS / "hetd.service"),
+        Rendered(
+            "het-exporter.service", exporter_unit(f":{PORT}"),
+            UNITS / "het-exporter.service", needed=False,  # it is for compute nodes
+        ),
+    ]  # fmt: skip
+
+
+def _hook(settings: Config, etc: Path) -> Iterator[Rendered]:
+    """The Lua files; where the site has a job_submit.lua of its own, in a room beside it."""
+    scripts = {path.name: _text(path) for path in sorted(data_dir("job_submit").glob("*.lua"))}
+    there = _text(etc / "job_submit.lua")
+    beside = (etc / OWN_ROOM).is_dir() or (there and "het_" not in there)
+    room = etc / OWN_ROOM if beside else etc
+    for name, text in scripts.items():
+        optional = name in {"cli_filter.lua", "het_gres_steps.lua", "het_chain.lua"}
+        yield Rendered(name, text, room / name, runs=True, needed=not optional)
+    yield Rendered("het_hook_config.lua", hook_config(settings), room / "het_hook_config.lua")
+    aliases = "het_gres_aliases.lua"
+    yield Rendered(aliases, gres_aliases(settings), etc / aliases, needed=False)
+
+
+def _difference(file: Rendered) -> Iterator[str]:
+    try:
+        with file.place.open(encoding="utf-8", errors="replace") as opened:
+            there = opened.read(MAX_FILE)
+    except FileNotFoundError:
+        if file.needed:
+            yield f"missing: {file.place}"
+        return
+    except OSError as error:
+        raise HetError(f"cannot read {file.place}: {error.strerror}") from error
+    yield from difflib.unified_diff(
+        there.splitlines(), file.text.splitlines(), str(file.place), file.name, lineterm=""
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _written(file: Rendered, directory: Path) -> Path:
+    path = directory / file.name
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text(file.text, encoding="utf-8")
+        path.chmod(0o755 if file.runs else 0o644)
+    except OSError as error:
+        raise HetError(f"cannot write {path}: {error.strerror}") from error
+    return path
