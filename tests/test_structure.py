@@ -20,7 +20,6 @@ PARAMETERS = 5
 MANY_PARAMETERS = {
     "slurm_het.cli.sandbox.up": "click passes each option as a parameter",
     "slurm_het.cli.sinfo.sinfo": "click passes each option as a parameter",
-    "slurm_het.cli.squeue.squeue": "click passes each option as a parameter",
     "slurm_het.core.planner.plan.plan": "what there is, who waits, how to solve it",
     "slurm_het.core.reservations.look_ahead.look_ahead": "six kinds of things decide who is next",
     "slurm_het.daemon.cycle.Cycle.__init__": "all of hetd's outside, each a fake in its tests",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from slurm_het.cli.render import cut, duration, pad
 from slurm_het.core.cluster.holdings import UNKNOWN, count_text, fold_held
@@ -27,13 +29,17 @@ _SPEC = re.compile(r"%(\.?)(\d{0,4})(?:([a-zA-Z])|\{([^}]*)\}|(%))")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name for -o, squeue's letter if it has one, heading, text, alignment."""
+    """A column: its name for -o, squeue's letter if it has one, heading, text, alignment.
+
+    `key` is what it is sorted by, if that is not the text.
+    """
 
     name: str
     letter: str
     heading: str
     text: Callable[[JobRow], str]
     right: bool = False
+    key: Callable[[JobRow], float | tuple[int, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,43 +105,123 @@ def _planned(row: JobRow) -> str:
     return hostlist.fold(nodes) if nodes else _none(row)
 
 
+def _limit_minutes(row: JobRow) -> float:
+    minutes = row.job.time_limit_minutes
+    return math.inf if minutes is None else minutes
+
+
+def _wait(row: JobRow) -> str:
+    """squeue's PendingTime: from its submission until it started, or until now."""
+    return duration(row.waited)
+
+
+def _task_of(row: JobRow) -> str:
+    if row.job.array_task_id is not None:
+        return str(row.job.array_task_id)
+    return row.job.array_tasks or "N/A"
+
+
+def _devices_in_all(row: JobRow) -> float:
+    return sum(row.ask.devices if row.ask else ()) if row.waits else sum(h.count for h in row.held)
+
+
+def _gib(row: JobRow) -> float:
+    return (row.ask.memory_gib if row.ask else 0) if row.waits else row.memory_gib
+
+
 def _limit(row: JobRow) -> str:
     minutes = row.job.time_limit_minutes
     return "UNLIMITED" if minutes is None else duration(minutes * 60)
 
 
+def _at(seconds: float) -> str:
+    return slurms_time(seconds) if seconds else "N/A"
+
+
+def _left(row: JobRow) -> str:
+    """What of its limit a job has left, as squeue counts it."""
+    minutes = row.job.time_limit_minutes
+    if minutes is None:
+        return "UNLIMITED"
+    left = minutes * 60 - row.seconds
+    return duration(left) if left >= 0 else f"-{duration(-left)}"
+
+
+def _or_null(text: str) -> str:
+    return text or "(null)"
+
+
+def _id(row: JobRow) -> tuple[int, ...]:
+    task = row.job.array_task_id
+    last = 1 << 30 if row.job.unsplit else 0  # what is left of an array comes last, as in squeue
+    return row.job.array_job_id or row.job.id, last if task is None else task
+
+
+def _least_memory(row: JobRow) -> str:
+    """squeue's MIN_MEMORY; 0 is all of a node's, or none dealt out."""
+    job = row.job
+    mib = job.memory_per_cpu_mib or job.memory_per_node_mib or job.memory_per_gpu_mib or 0
+    return f"{mib >> 10}G" if mib and not mib & 1023 else f"{mib}M" if mib else "0"
+
+
+def _account_or_null(row: JobRow) -> str:
+    return _or_null(row.job.account)
+
+
 COLUMNS = (
-    Column("id", "i", "JOBID", lambda r: r.id, right=True),
+    Column("id", "i", "JOBID", lambda r: r.id, right=True, key=_id),
     Column("user", "u", "USER", lambda r: r.job.user),
     Column("name", "j", "NAME", lambda r: r.job.name),
     Column("partition", "P", "PARTITION", lambda r: r.job.partition),
-    Column("account", "a", "ACCOUNT", lambda r: r.job.account),
-    Column("qos", "q", "QOS", lambda r: r.job.qos),
-    Column("priority", "Q", "PRIORITY", lambda r: str(r.job.priority), right=True),
+    Column("account", "a", "ACCOUNT", _account_or_null),
+    Column("qos", "q", "QOS", lambda r: _or_null(r.job.qos)),
+    Column("priority", "Q", "PRIORITY", lambda r: str(r.job.priority), right=True,
+           key=lambda r: r.job.priority),
     Column("state", "T", "STATE", lambda r: r.job.state),
     Column("st", "t", "ST", lambda r: STATE_CODES.get(r.job.state, r.job.state)),
-    Column("time", "M", "TIME", lambda r: duration(r.seconds), right=True),
-    Column("limit", "l", "TIME_LIMIT", _limit, right=True),
+    Column("time", "M", "TIME", lambda r: duration(r.seconds), right=True,
+           key=lambda r: r.seconds),
+    Column("limit", "l", "TIME_LIMIT", _limit, right=True, key=_limit_minutes),
     Column("nodes", "N", "NODELIST", lambda r: ",".join(r.nodes)),
-    Column("nodecount", "D", "NODES", lambda r: str(len(r.nodes) or r.job.nodes_min), right=True),
-    Column("cpus", "C", "CPUS", lambda r: str(r.job.cpus), right=True),
+    Column("nodecount", "D", "NODES", lambda r: str(len(r.nodes) or r.job.nodes_min), right=True,
+           key=lambda r: len(r.nodes) or r.job.nodes_min),
+    Column("cpus", "C", "CPUS", lambda r: str(r.job.cpus), right=True, key=lambda r: r.job.cpus),
     Column("start", "S", "START_TIME", _start),
     Column("planned", "Y", "SCHEDNODES", _planned),
     Column("reason", "r", "REASON", lambda r: r.reason),
     Column("nodelist", "R", "NODELIST(REASON)", _reason_column),
-    Column("jobid", "A", "JOBID", lambda r: str(r.job.id), right=True),
+    Column("jobid", "A", "JOBID", lambda r: str(r.job.id), right=True, key=lambda r: r.job.id),
+    Column("array", "F", "ARRAY_JOB_ID", lambda r: str(r.job.array_job_id or r.job.id), right=True,
+           key=lambda r: r.job.array_job_id or r.job.id),
+    Column("task", "K", "ARRAY_TASK_ID", lambda r: _task_of(r), right=True),
+    Column("uid", "U", "UID", lambda r: str(r.job.uid), right=True, key=lambda r: r.job.uid),
+    Column("submitted", "V", "SUBMIT_TIME", lambda r: _at(r.job.submit_time)),
+    Column("end", "e", "END_TIME", lambda r: _at(0 if r.waits else r.job.end_time)),
+    Column("left", "L", "TIME_LEFT", _left, right=True),
+    Column("reservation", "v", "RESERVATION", lambda r: _or_null(r.job.reservation)),
+    Column("dependency", "E", "DEPENDENCY", lambda r: _or_null(r.job.dependency)),
+    Column("features", "f", "FEATURES", lambda r: _or_null(r.job.features)),
+    Column("excluded", "x", "EXC_NODES", lambda r: r.job.exc_nodes),
+    Column("licenses", "W", "LICENSES", lambda r: _or_null(r.job.licenses)),
+    Column("minmemory", "m", "MIN_MEMORY", _least_memory, right=True),
+    Column("tres", "b", "TRES_PER_NODE", lambda r: r.job.tres_per_node or "N/A"),
+    Column("wait", "", "WAIT", _wait, right=True, key=lambda r: r.waited),
+    Column("spent", "", "RUN|WAIT", lambda r: duration(r.waited if r.waits else r.seconds),
+           right=True, key=lambda r: r.waited if r.waits else r.seconds),
     Column("scenario", "", "SCENARIO", lambda r: r.scenario or _none(r)),
     Column("pool", "", "POOL", lambda r: r.pool),
     Column("type", "", "VENDOR:TYPE", _types),
     Column("devices", "", "DEVICES", _devices),
-    Column("count", "", "DEV", _count, right=True),
-    Column("memory", "", "GIB", _memory, right=True),
+    Column("count", "", "DEV", _count, right=True, key=_devices_in_all),
+    Column("memory", "", "GIB", _memory, right=True, key=_gib),
     Column("where", "", "DEVICES(REASON)", _where),
 )  # fmt: skip
 BY_NAME = {c.name: c for c in COLUMNS}
 BY_LETTER = {c.letter: c for c in COLUMNS if c.letter}
 DEFAULT = ("id", "user", "name", "scenario", "pool", "type", "count", "memory", "st", "time",
-           "where")  # fmt: skip
+           "wait", "where")  # fmt: skip
+LONG = ("id", "partition", "name", "user", "account", "state", "type", "devices", "memory", "time",
+        "limit", "wait", "nodecount", "where")  # fmt: skip
 STARTS = ("id", "user", "name", "pool", "type", "count", "st", "start", "planned", "reason")
 EXPECTED = frozenset({"start", "planned"})
 """The columns that are known once it has been worked out when the waiting jobs start."""
@@ -151,6 +237,18 @@ def by_name(name: str) -> Column:
 def named(text: str) -> tuple[Column, ...]:
     """The columns of a comma-separated list of names."""
     return tuple(by_name(name.strip().lower()) for name in text.split(",") if name.strip())
+
+
+def sorted_by(text: str, rows: Sequence[JobRow]) -> list[JobRow]:
+    """The rows in the order of squeue's -S: letters or names of columns, each with + or - before
+    it; rows that are equal in all of these stay as they are."""
+    out = list(rows)
+    for word in reversed([w.strip() for w in text.split(",") if w.strip()]):
+        name = word.lstrip("+-")
+        column = BY_LETTER.get(name) or by_name(name.lower())
+        key: Callable[[JobRow], Any] = column.key or column.text
+        out.sort(key=key, reverse=word.startswith("-"))
+    return out
 
 
 def parse_format(text: str) -> tuple[Field, ...]:

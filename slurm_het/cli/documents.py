@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
+from slurm_het.core.cluster.holdings import HeldDevices
 from slurm_het.core.reasons import TellTime
 from slurm_het.core.reasons.idle import Cause, Idle
 from slurm_het.core.views.device_map import DeviceMap
+from slurm_het.core.views.free import NodeFree, PoolFree
+from slurm_het.core.views.job_rows import Ask
 
 
 class SourceDocument(Struct, kw_only=True):
@@ -96,7 +99,60 @@ class MapDocument(Struct, kw_only=True):
     source: SourceDocument
 
 
-DOCUMENTS: dict[str, type[Struct]] = {"het-sinfo": MapDocument}
+class JobDocument(Struct, kw_only=True):
+    """One job. Times are epoch seconds, 0 where Slurm has none; `waited_seconds` is squeue's
+    PendingTime; what is expected is null and [] unless --start asks for it."""
+
+    id: str
+    job_id: int
+    array_job_id: int | None
+    user: str
+    account: str
+    qos: str
+    name: str
+    partition: str
+    pool: str
+    scenario: str | None
+    types: list[str]
+    devices: list[HeldDevices]
+    memory_gib: int
+    asks: Ask | None
+    state: str
+    seconds: int
+    waited_seconds: int
+    time_limit_minutes: int | None
+    priority: int
+    submit_time: int
+    start_time: int
+    reason: str
+    slurm_reason: str
+    evidence: list[str]
+    readable: bool
+    expected_start: int | None
+    expected_nodes: list[str]
+
+
+class GateDocument(Struct, kw_only=True):
+    """The gate: as hetd has it, or as Slurm alone shows it where `hetd` is false."""
+
+    state: str
+    bypass: bool
+    intake: str
+    intake_state: str
+    hetd: bool
+
+
+class QueueDocument(Struct, kw_only=True):
+    """het-squeue --json. What was not asked for is left out."""
+
+    jobs: list[JobDocument] | UnsetType = UNSET
+    free: list[PoolFree] | UnsetType = UNSET
+    nodes: list[NodeFree] | UnsetType = UNSET
+    gate: GateDocument
+    source: SourceDocument
+
+
+DOCUMENTS: dict[str, type[Struct]] = {"het-sinfo": MapDocument, "het-squeue": QueueDocument}
 """By program, what it prints with --json."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pwd
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from slurm_het.cli.columns import STATE_CODES
@@ -28,6 +28,9 @@ class Filters:
     partitions: str = ""
     states: str = ""
     nodes: str = ""
+    accounts: str = ""
+    names: str = ""
+    qos: str = ""
 
 
 def choose(rows: Iterable[JobRow], choice: Filters, snapshot: Snapshot) -> list[JobRow]:
@@ -45,9 +48,27 @@ def choose(rows: Iterable[JobRow], choice: Filters, snapshot: Snapshot) -> list[
     if choice.partitions:
         names = _known(choice.partitions, [p.name for p in snapshot.partitions], "partition")
         kept = [r for r in kept if names & {r.pool, *r.job.partition.split(",")}]
+    if accounts := _split(choice.accounts):
+        kept = [r for r in kept if r.job.account in accounts]
+    if named := _split(choice.names):
+        kept = [r for r in kept if r.job.name in named]
+    if qos := _split(choice.qos):
+        kept = [r for r in kept if r.job.qos in qos]
     if choice.nodes:
         kept = list(rows_on(kept, _nodes(choice.nodes, snapshot)))
     return kept
+
+
+def each_task(rows: Iterable[JobRow]) -> Iterator[JobRow]:
+    """The rows, with one for each task of an array that waits (at most MAX_TASKS of it)."""
+    for row in rows:
+        job = row.job
+        if not job.unsplit:
+            yield row
+            continue
+        for index in sorted(array_indexes(job.array_tasks, MAX_TASKS)):
+            task = replace(job, array_task_id=index, array_tasks="")
+            yield replace(row, job=task, id=task.key)
 
 
 def choose_devices(inventory: Inventory, choice: Filters, snapshot: Snapshot) -> Inventory:

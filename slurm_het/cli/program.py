@@ -27,19 +27,20 @@ def say(program: str, text: str) -> None:
     click.echo("\n".join([f"{program}: {lines[0]}", *lines[1:]]), err=True)
 
 
-def warn(program: str, warnings: Sequence[str]) -> None:
+def warnings_told(warnings: Sequence[str]) -> list[str]:
     """The first few warnings, and how many more there are."""
-    for text in warnings[:MAX_WARNINGS]:
-        say(program, f"warning: {text}")
-    if len(warnings) > MAX_WARNINGS:
-        say(program, f"warning: and {len(warnings) - MAX_WARNINGS} more like these")
+    told = [f"warning: {text}" for text in warnings[:MAX_WARNINGS]]
+    more = len(warnings) - MAX_WARNINGS
+    return [*told, f"warning: and {more} more like these"] if more > 0 else told
 
 
-def say_hidden(program: str, hidden: Collection[str]) -> None:
+def hidden_told(hidden: Collection[str]) -> list[str]:
     """What Slurm may keep from whoever called, and what follows from that."""
-    for what, so in HIDDEN.items():
-        if what in hidden:
-            say(program, f"Slurm may keep {what} from you (PrivateData): {so}")
+    return [
+        f"Slurm may keep {what} from you (PrivateData): {so}"
+        for what, so in HIDDEN.items()
+        if what in hidden
+    ]
 
 
 def has_blocks() -> bool:

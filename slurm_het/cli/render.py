@@ -7,6 +7,24 @@ import unicodedata
 from collections.abc import Sequence
 
 
+class Styled(str):
+    """A line with the colour that a terminal is to show it in: numbers of ANSI's SGR."""
+
+    __slots__ = ("style",)
+    style: str
+
+    def __new__(cls, text: str, style: str = "") -> Styled:
+        """The text, with its style."""
+        made = super().__new__(cls, text)
+        made.style = style
+        return made
+
+
+def style_of(line: str) -> str:
+    """The style of a line; '' if it has none."""
+    return line.style if isinstance(line, Styled) else ""
+
+
 def width(text: str) -> int:
     """How many terminal cells the (clean) text takes."""
     if text.isascii():

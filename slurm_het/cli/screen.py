@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from slurm_het.cli.columns import BY_NAME, DEFAULT, Column
-from slurm_het.cli.render import cut, table, width
+from slurm_het.cli.render import Styled, cut, style_of, table, width, wrapped
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import format_indexes
 from slurm_het.core.syntax.printable import clean
@@ -16,6 +15,8 @@ from slurm_het.core.views.job_rows import JobRow
 
 MARK = "…"
 ROOM = 24  # cells for the last column below which its long texts go to a line of their own
+STYLES = {"PENDING": "33", "COMPLETED": "2", "CANCELLED": "2"}
+"""Colours by state, as ANSI's numbers; what went wrong is red, what runs as it is."""
 _HEADS = {"scenario": "SCEN", "type": "TYPE"}  # of the short spellings
 _SHORT = {"training": "train", "inference": "infer"}
 
@@ -39,7 +40,9 @@ def _brief(text: str) -> str:
 
 _SMALL = {"user": 8, "name": 8}
 _TRAIN: dict[str, Callable[[str], str]] = {"scenario": _brief}
-_SLIM = tuple(n for n in DEFAULT if n not in {"scenario", "count"})
+_SLIM = tuple(
+    "spent" if n == "time" else n for n in DEFAULT if n not in {"scenario", "count", "wait"}
+)
 LAYOUTS = (
     ScreenLayout(DEFAULT, {"user": 16, "name": 24}, {}),
     ScreenLayout(DEFAULT, {"user": 8, "name": 16}, _TRAIN),
@@ -62,7 +65,8 @@ def job_lines(
     chosen = columns or [BY_NAME[name] for name in DEFAULT]
     cells = [[clean(c.text(row)) for c in chosen] for row in rows]
     lines = table([c.heading for c in chosen], cells, [c.right for c in chosen])
-    return _woven(lines, [_evidence(row, None) if why else [] for row in rows], header=header)
+    notes = [_evidence(row, None) if why else [] for row in rows]
+    return _woven(coloured(lines, rows), notes, header=header)
 
 
 def _fitted(rows: Sequence[JobRow], terminal: int, *, header: bool, why: bool) -> list[str]:
@@ -83,7 +87,8 @@ def _fitted(rows: Sequence[JobRow], terminal: int, *, header: bool, why: bool) -
             line[-1] = ""
         notes.append(note)
     lines = table(headings, cells, [c.right for c in columns])
-    return _woven([cut(line, terminal, MARK) for line in lines], notes, header=header)
+    lines = coloured([cut(line, terminal, MARK) for line in lines], rows)
+    return _woven(lines, notes, header=header)
 
 
 def _cells(row: JobRow, columns: Sequence[Column], layout: ScreenLayout) -> list[str]:
@@ -102,15 +107,29 @@ def _evidence(row: JobRow, terminal: int | None) -> list[str]:
 
 
 def _wrapped(text: str, terminal: int) -> list[str]:
-    lines = textwrap.wrap(text, max(20, terminal - 5), break_on_hyphens=False) or [""]
+    lines = wrapped(text, max(20, terminal - 5)) or [""]
     return [cut(f"    {line}", terminal, MARK) for line in lines]
+
+
+def in_blocks(blocks: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of all blocks, an empty one between them."""
+    lines: list[str] = []
+    for block in blocks:
+        lines += [*([""] if lines and block else []), *block]
+    return lines
+
+
+def coloured(lines: Sequence[str], rows: Sequence[JobRow]) -> list[str]:
+    """A heading and a line for each row, each with its colour."""
+    styles = [STYLES.get(row.job.state, "31" if row.job.finished else "") for row in rows]
+    return [Styled(line, style) for line, style in zip(lines, ["1", *styles], strict=True)]
 
 
 def _woven(lines: list[str], notes: list[list[str]], *, header: bool) -> list[str]:
     """The table's lines with each row's notes below it."""
     out = lines[:1] if header else []
     for line, note in zip(lines[1:], notes, strict=True):
-        out += [line, *note]
+        out += [line, *(Styled(text, style_of(line)) for text in note)]
     return out
 
 

@@ -18,8 +18,9 @@ import click
 from slurm_het.cli.documents import map_document
 from slurm_het.cli.filters import Filters, choose_devices
 from slurm_het.cli.hetd_status import ask_hetd
+from slurm_het.cli.live import Live, Screen, patience, print_once, show_again
 from slurm_het.cli.map_screen import MapLook, legend, map_lines, type_lines
-from slurm_het.cli.program import has_blocks, run_program, say, say_hidden, warn
+from slurm_het.cli.program import has_blocks, hidden_told, run_program, warnings_told
 from slurm_het.config import load_config
 from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.views.device_map import MapOptions, device_map
@@ -72,6 +73,13 @@ class _Shown:
 @click.option("-t", "--time", "limit", default="", help="For jobs of this time limit (sbatch -t).")
 @click.option("-s", "--summarize", is_flag=True, help="By pool and type alone, without the map.")
 @click.option("-h", "--noheader", is_flag=True, help="No headings.")
+@click.option(
+    "-i",
+    "--iterate",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="Repeat, in place.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON with stable keys.")
 @click.option(
     "--config", type=click.Path(path_type=Path), help="het.yaml; else $HET_CONFIG, /etc/slurm-het."
@@ -79,7 +87,7 @@ class _Shown:
 @click.version_option(package_version("slurm-het"), "-V", "--version", prog_name=PROGRAM)
 def sinfo(
     partition: str, nodelist: str, limit: str, summarize: bool, noheader: bool, as_json: bool,
-    config: Path | None,
+    iterate: int | None, config: Path | None,
 ) -> None:  # fmt: skip
     """Show the devices: how full they are, why idle ones are idle, what would start now.
 
@@ -88,11 +96,22 @@ def sinfo(
     minutes = _minutes(limit) if limit else None
     choice = Filters(partitions=partition, nodes=nodelist)
     shown = _Shown(choice, minutes, summarize, not noheader, as_json)
-    asyncio.run(_show(load_config(config), shown))
-
-
-async def _show(settings: Config, shown: _Shown) -> None:
+    settings = load_config(config)
     slurm = CliSlurm(settings.slurm)
+    with asyncio.Runner() as runner:
+
+        def make() -> Screen:
+            return runner.run(_show(settings, slurm, shown))
+
+        if iterate is None:
+            print_once(PROGRAM, make())
+            return
+        slurm.spare(patience(iterate))
+        title = " ".join([PROGRAM, *sys.argv[1:]])
+        show_again(Live(PROGRAM, iterate, "" if shown.as_json else title), make)
+
+
+async def _show(settings: Config, slurm: CliSlurm, shown: _Shown) -> Screen:
     snapshot = await slurm.snapshot()
     memory = memory_defaults(await slurm.configuration())
     prepared = as_planned(snapshot, settings.policy, settings.planner.limits)
@@ -104,10 +123,8 @@ async def _show(settings: Config, shown: _Shown) -> None:
         shown=frozenset(choose_devices(prepared.inventory, shown.choice, snapshot).nodes),
     )
     made = device_map(prepared, options)
-    warn(PROGRAM, prepared.inventory.warnings)
-    say_hidden(PROGRAM, await slurm.hidden())
-    if note := gate.note(intake, states.get(intake, "missing")):
-        say(PROGRAM, note)
+    notes = [*warnings_told(prepared.inventory.warnings), *hidden_told(await slurm.hidden())]
+    notes += filter(None, [gate.note(intake, states.get(intake, "missing"))])
     if shown.as_json:
         source: dict[str, Any] = {
             "time": int(snapshot.time),
@@ -115,15 +132,14 @@ async def _show(settings: Config, shown: _Shown) -> None:
             "config": str(settings.source),
             "warnings": prepared.inventory.warnings,
         }
-        click.echo(json.dumps(map_document(made, source, local_time)))
-        return
+        return Screen(notes, [json.dumps(map_document(made, source, local_time))])
     terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     look = MapLook(has_blocks(), terminal, shown.header, local_time)
     lines = type_lines(made.types, look)
     if not shown.summary:
         lines += ["", *map_lines(made, look)]
         lines += ["", *legend(made, look)] if shown.header else []
-    click.echo("\n".join(lines))
+    return Screen(notes, lines)
 
 
 def memory_defaults(conf: Mapping[str, str]) -> MemoryDefaults | None:

@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import sys
-import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -19,22 +19,25 @@ import click
 from slurm_het.cli.columns import (
     COLUMNS,
     EXPECTED,
+    LONG,
     STARTS,
     Column,
     format_lines,
     named,
     parse_format,
+    sorted_by,
 )
-from slurm_het.cli.filters import Filters, choose, choose_devices
+from slurm_het.cli.filters import Filters, choose, choose_devices, each_task
 from slurm_het.cli.hetd_status import ask_hetd
-from slurm_het.cli.program import run_program, say, say_hidden, warn
-from slurm_het.cli.screen import job_lines, node_lines, pool_lines
+from slurm_het.cli.live import Live, Screen, patience, print_once, show_again
+from slurm_het.cli.program import hidden_told, run_program, warnings_told
+from slurm_het.cli.screen import coloured, in_blocks, job_lines, node_lines, pool_lines
 from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.model import Snapshot
 from slurm_het.core.views.free import free_by_node, free_by_pool
-from slurm_het.core.views.job_rows import JobRow, make_view
+from slurm_het.core.views.job_rows import JobRow, View, make_view
 from slurm_het.core.views.starts import with_starts
-from slurm_het.errors import HetError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.times import local_time
@@ -55,18 +58,24 @@ class Options:
     free: bool
     nodes: bool
     jobs: bool
+    long: bool = False
+    sort: str = ""
+    array: bool = False
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns of the job table; none are the default ones, fitted to the terminal."""
         if self.format and "%" in self.format:
             return tuple(field.column for field in parse_format(self.format) if field.column)
-        return named(self.format or (",".join(STARTS) if self.start else ""))
+        usual = STARTS if self.start else LONG if self.long else ()
+        return named(self.format or ",".join(usual))
 
     @property
     def with_starts(self) -> bool:
         """Whether it is to be worked out when the waiting jobs start."""
-        return self.jobs and (self.start or any(c.name in EXPECTED for c in self.columns))
+        sorts = {word.strip().lstrip("+-") for word in self.sort.split(",")}
+        wanted = {c.name for c in self.columns} | sorts
+        return self.jobs and (self.start or not wanted.isdisjoint({*EXPECTED, "S", "Y"}))
 
 
 def _columns_help() -> str:
@@ -103,12 +112,14 @@ A width cuts and pads as in squeue: %.8i, %20{{devices}}.
 
 \b
 --json prints {{"jobs": [...], "gate": {{...}}, "source": {{...}}}}; with --free and
---nodes it prints "free" and "nodes" in place of "jobs", and "jobs" too where -u,
--j, -t, -o or --why asks for jobs. Keys are only ever added. A job has the keys
+--nodes it prints "free" and "nodes" in place of "jobs", and "jobs" too where
+other options ask for jobs. Keys are only ever added; docs/schemas/het-squeue.json
+is the JSON schema. A job has the keys
 id job_id array_job_id user account qos name partition pool scenario types
 devices memory_gib asks state seconds time_limit_minutes priority submit_time
 start_time reason slurm_reason evidence readable expected_start expected_nodes
-(null and [] unless --start asks for them). What is free by pool: pool
+waited_seconds (squeue's PendingTime). What is expected is null and [] unless
+--start asks for it. What is free by pool: pool
 scenario types memory_gib free total unusable best_node best shared best_gib.
 By node: pool node types free total free_gib shared state note devices
 (index given_gib used_gib ails, of those that tell of themselves).
@@ -122,9 +133,21 @@ By node: pool node types free total free_gib shared state note devices
 @click.option("-p", "--partition", default="", help="In these partitions (pools, the intake).")
 @click.option("-t", "--states", "--state", default="", help="In these states, or all.")
 @click.option("-w", "--nodelist", default="", help="Holding any of these nodes: nv[1-2],amd1.")
+@click.option("-A", "--account", default="", help="Of these accounts.")
+@click.option("-n", "--name", default="", help="Of these names.")
+@click.option("-q", "--qos", default="", help="Of these QOS.")
+@click.option("-r", "--array", is_flag=True, help="A line for each task of an array.")
+@click.option("-S", "--sort", default="", help="By columns, as squeue: -p,i or wait,-priority.")
+@click.option("-l", "--long", is_flag=True, help="More columns: account, limit, node count.")
 @click.option("-o", "--format", "fmt", help="Columns: id,user,devices or '%.8i %u %{devices}'.")
 @click.option("-h", "--noheader", is_flag=True, help="No heading.")
-@click.option("-i", "--iterate", type=click.IntRange(min=1), metavar="SECONDS", help="Repeat.")
+@click.option(
+    "-i",
+    "--iterate",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="Repeat, in place.",
+)
 @click.option("--why", is_flag=True, help="Below each job, the evidence for its classification.")
 @click.option("--start", is_flag=True, help="When and where the waiting jobs start at the latest.")
 @click.option("--free", is_flag=True, help="What is free by pool and type, in place of jobs.")
@@ -134,77 +157,66 @@ By node: pool node types free total free_gib shared state note devices
     "--config", type=click.Path(path_type=Path), help="het.yaml; else $HET_CONFIG, /etc/slurm-het."
 )
 @click.version_option(package_version("slurm-het"), "-V", "--version", prog_name="het-squeue")
-def squeue(
-    users: str, me: bool, jobs: str, partition: str, states: str, nodelist: str, fmt: str | None,
-    noheader: bool, iterate: int | None, why: bool, start: bool, free: bool, nodes: bool,
-    as_json: bool, config: Path | None,
-) -> None:  # fmt: skip
+def squeue(config: Path | None, iterate: int | None, **given: Any) -> None:
     """Show jobs by the accelerators they hold or wait for, and why they wait.
 
     Works without hetd: everything comes from Slurm itself; hetd adds the gate's
     state and what it remembers of jobs that Slurm would not start.
     """
-    if me:
-        users = str(os.getuid())
-    for_jobs = {"-u": users, "-j": jobs, "-t": states, "-o": fmt, "--why": why, "--start": start}
-    asked = [name for name, given in for_jobs.items() if given]
+    options = _options(given)
+    settings = load_config(config)
+    slurm = CliSlurm(settings.slurm)
+    with asyncio.Runner() as runner:
+
+        def make() -> Screen:
+            return show(settings, slurm, runner, options)
+
+        if iterate is None:
+            print_once(PROGRAM, make())
+            return
+        slurm.spare(patience(iterate))
+        title = " ".join([PROGRAM, *sys.argv[1:]])
+        show_again(Live(PROGRAM, iterate, "" if options.as_json else title), make)
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    users = str(os.getuid()) if given["me"] else given["users"]
+    for_jobs = {"-u": users, "-j": given["jobs"], "-t": given["states"], "-o": given["fmt"],
+                "--why": given["why"], "--start": given["start"], "-A": given["account"],
+                "-n": given["name"], "-q": given["qos"], "-r": given["array"],
+                "-S": given["sort"], "-l": given["long"]}  # fmt: skip
+    asked = [name for name, value in for_jobs.items() if value]
+    free, nodes, as_json = given["free"], given["nodes"], given["as_json"]
     if (free or nodes) and asked and not as_json:
         said = ", ".join(asked)
         raise click.UsageError(
             f"--free and --nodes show no jobs, which {said} is for; -p and -w choose pools and"
             f" nodes; with --json, {said} adds the jobs"
         )
-    choice = Filters(users, jobs, partition, states, nodelist)
-    with_jobs = bool(asked) or not (free or nodes)
-    options = Options(choice, fmt, not noheader, as_json, why, start, free, nodes, with_jobs)
-    settings = load_config(config)
-    slurm = CliSlurm(settings.slurm)
-    with asyncio.Runner() as runner:
-        if iterate is None:
-            show(settings, slurm, runner, options)
-            return
-        _repeat(settings, slurm, runner, options, iterate)
+    choice = Filters(
+        users, given["jobs"], given["partition"], given["states"], given["nodelist"],
+        given["account"], given["name"], given["qos"],
+    )  # fmt: skip
+    return Options(
+        choice, given["fmt"], not given["noheader"], as_json, given["why"], given["start"],
+        free, nodes, bool(asked) or not (free or nodes), given["long"], given["sort"],
+        given["array"],
+    )  # fmt: skip
 
 
-def _repeat(
-    settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Options, seconds: int
-) -> None:
-    """Show again and again until Ctrl-C; Slurm being away for a while does not end it."""
-    try:
-        while True:
-            if not options.as_json:
-                click.echo(time.strftime("%a %b %d %H:%M:%S %Y"))
-            try:
-                show(settings, slurm, runner, options)
-            except HetError as error:
-                say(PROGRAM, str(error))
-            if not options.as_json:
-                click.echo()
-            sys.stdout.flush()
-            time.sleep(seconds)
-    except KeyboardInterrupt:
-        return
-
-
-def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Options) -> None:
-    """Read Slurm and hetd once, and print what was chosen."""
+def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Options) -> Screen:
+    """Read Slurm and hetd once: what was chosen, as it is to be shown."""
     snapshot = runner.run(slurm.snapshot())
     gate = ask_hetd(settings.paths.control_socket)
     snapshot = gate.with_devices(snapshot)
-    inventory = take_inventory(snapshot, settings.policy)
     limits = settings.planner.limits
     view = make_view(snapshot, settings.policy, limits, gate.memory, local_time)
     if options.with_starts:
         view = with_starts(view)
-    rows = choose(view.rows, options.choice, snapshot)
-    if options.start:
-        rows = sorted((r for r in rows if r.waits), key=_by_start)
-    warn(PROGRAM, view.warnings)
-    say_hidden(PROGRAM, runner.run(slurm.hidden()))
-    note = gate.note(settings.policy.intake_partition, view.intake)
-    if note:
-        say(PROGRAM, note)
-    shown = choose_devices(inventory, options.choice, snapshot)
+    rows = _chosen(view, options, snapshot)
+    notes = [*warnings_told(view.warnings), *hidden_told(runner.run(slurm.hidden()))]
+    notes += filter(None, [gate.note(settings.policy.intake_partition, view.intake)])
+    shown = choose_devices(take_inventory(snapshot, settings.policy), options.choice, snapshot)
     by_pool = free_by_pool(shown, settings.policy) if options.free else ()
     by_node = free_by_node(shown, settings.policy) if options.nodes else ()
     if options.as_json:
@@ -222,19 +234,28 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
             "config": str(settings.source),
             "warnings": view.warnings,
         }
-        click.echo(json.dumps(document))
-        return
+        return Screen(notes, [json.dumps(document)])
     blocks = [pool_lines(by_pool, header=options.header)] if options.free else []
     if options.nodes:
         blocks.append(node_lines(by_node, header=options.header))
     blocks = blocks or [_job_table(rows, options)]
-    click.echo("\n\n".join("\n".join(lines) for lines in blocks if lines))
+    return Screen(notes, in_blocks(blocks))
+
+
+def _chosen(view: View, options: Options, snapshot: Snapshot) -> list[JobRow]:
+    """The rows that were asked for, in the order that was asked for."""
+    rows = choose(view.rows, options.choice, snapshot)
+    if options.start:
+        rows = sorted((r for r in rows if r.waits), key=_by_start)
+    rows = sorted_by(options.sort, rows)
+    return choose(each_task(rows), options.choice, snapshot) if options.array else rows
 
 
 def _job_table(rows: list[JobRow], options: Options) -> list[str]:
     terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if options.format and "%" in options.format:
-        return format_lines(parse_format(options.format), rows, header=options.header)
+        lines = format_lines(parse_format(options.format), rows, header=True)
+        return coloured(lines, rows)[0 if options.header else 1 :]
     columns = options.columns or None
     return job_lines(rows, columns, header=options.header, why=options.why, terminal=terminal)
 
@@ -259,6 +280,7 @@ def row_json(row: JobRow) -> dict[str, Any]:
         "slurm_reason": job.reason, "evidence": row.evidence, "readable": not row.unreadable,
         "expected_start": int(expected.start) if expected else None,
         "expected_nodes": sorted(expected.nodes) if expected else [],
+        "waited_seconds": row.waited,
     }  # fmt: skip
 
 

@@ -59,7 +59,14 @@ class CliSlurm:
         self._slots = asyncio.Semaphore(8)
         self.jobs = JobReader(self._run_bytes)
         self._silent_until = 0.0  # of time.monotonic()
+        self._patience: Mapping[str, float] = {}
+        self._shown: dict[str, tuple[float, str]] = {}
         self.answered = 0.0  # when one of them last came to its end, of time.monotonic()
+
+    def spare(self, patience: Mapping[str, float]) -> None:
+        """Ask less, for who looks again and again: an answer on a node, partition or reservation
+        holds for so many seconds."""
+        self._patience, self.jobs.sparing = patience, True
 
     async def version(self) -> SlurmVersion:
         """The version of the Slurm commands (and, in one release, of the controller)."""
@@ -203,6 +210,8 @@ class CliSlurm:
 
     async def _show(self, what: str, *, may_hide: bool) -> str:
         """All nodes, partitions or reservations as text; '' where Slurm keeps them from us."""
+        if what in self._shown and time.monotonic() < self._shown[what][0]:
+            return self._shown[what][1]
         try:
             # -d: GresUsed; -F: nodes of state FUTURE too
             text = await self._run("scontrol", "-o", "-a", "-d", "-F", "show", what)
@@ -212,6 +221,8 @@ class CliSlurm:
             raise
         if text and not text.endswith("\n"):
             raise SlurmError(f"scontrol's answer ends amid a {what} ({len(text)} characters)")
+        if patience := self._patience.get(what):
+            self._shown[what] = time.monotonic() + patience, text
         return text
 
     async def _repeated(

@@ -117,6 +117,9 @@ class JobReader:
         self._asked: list[int] = []  # the last ones of those that waited or ran when all was read
         self._empty_until = float("-inf")  # by scontrol's word, on a clock that never goes back
         self.fell_back = False  # once at least
+        # For who only looks, on 22.05: what nodes jobs exclude is asked when other things changed.
+        self.sparing = False
+        self._last: tuple[bytes, bytes] | None = None
 
     def doubt(self, key: str) -> None:
         """Read this job anew next time: it is being updated."""
@@ -177,11 +180,16 @@ class JobReader:
 
     async def _list(self, version: SlurmVersion) -> dict[int, Line]:
         options = ("--noheader", "--noconvert", "--sort=i", *version.squeue_lines)
-        fields = squeue_format(self._marks, version.squeue_fields)
-        asked = [self._squeue({"SQUEUE_FORMAT2": fields}, *options)]
-        if not version.squeue_fields:
-            asked.append(self._squeue({"SQUEUE_FORMAT": excluded_format(self._marks)}, *options))
-        return await asyncio.to_thread(self._parse, await asyncio.gather(*asked))
+        fields = {"SQUEUE_FORMAT2": squeue_format(self._marks, version.squeue_fields)}
+        excluded = {"SQUEUE_FORMAT": excluded_format(self._marks)}
+        formats = [fields] if version.squeue_fields else [fields, excluded]
+        if self.sparing and len(formats) > 1:
+            listed = await self._squeue(fields, *options)
+            if not self._last or self._last[0] != listed:
+                self._last = listed, await self._squeue(excluded, *options)
+            return await asyncio.to_thread(self._parse, self._last)
+        answers = await asyncio.gather(*(self._squeue(env, *options) for env in formats))
+        return await asyncio.to_thread(self._parse, answers)
 
     def _parse(self, answers: Sequence[bytes]) -> dict[int, Line]:
         listed, *excluded = (answer.decode("utf-8", "replace") for answer in answers)

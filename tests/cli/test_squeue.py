@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -11,13 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
 from slurm_het.cli import squeue as module
 from slurm_het.cli.columns import STATE_CODES, format_lines, parse_format
 from slurm_het.cli.hetd_client import MAX_REQUEST, call
-from slurm_het.cli.render import cut, duration, pad, table, width
+from slurm_het.cli.live import Frame, Live, Screen, composed
+from slurm_het.cli.render import Styled, cut, duration, pad, style_of, table, width
 from slurm_het.cli.screen import job_lines
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.syntax.printable import clean
@@ -38,16 +41,16 @@ TYPICAL = (
     waiting(112, "gpu:1", array_job_id=112, array_tasks="3-9%3", reason="Dependency"),
 )
 TABLE = """\
-       JOBID USER NAME     SCENARIO  POOL      VENDOR:TYPE DEV    GIB ST    TIME DEVICES(REASON)
-         101 ann  pretrain training  train-nv  nvidia:a100   4    320 R  1:00:00 nv1:0-3
-         102 ann  job102   training  train-amd amd:mi300x  2x6   2304 R  1:00:00 amd[1-2]:0-5
-         103 ann  chat-7b  inference infer-nv  nvidia:l40s   1     30 R  1:00:00 l40s1:0
-         104 ann  prep     -         cpu       -             -      - R  1:00:00 cpu1
-         110 bob  big      training  gate      nvidia:a100 2x8 (1280) PD    0:00 (needs 8 free on\
- each of 2 nodes; only 1 such: nv2)
-         111 bob  vllm     inference gate      any           1   (24) PD    0:00 (can start now; \
-waits for hetd)
-112_[3-9%3] bob  job112   training  gate      any           1  (80+) PD    0:00 (Dependency)
+      JOBID USER NAME    SCENARIO  POOL      VENDOR:TYPE DEV    GIB ST    TIME WAIT DEVICES(REASON)
+         101 ann  pretrain training  train-nv  nvidia:a100   4    320 R  1:00:00 0:00 nv1:0-3
+         102 ann  job102   training  train-amd amd:mi300x  2x6   2304 R  1:00:00 0:00 amd[1-2]:0-5
+         103 ann  chat-7b  inference infer-nv  nvidia:l40s   1     30 R  1:00:00 0:00 l40s1:0
+         104 ann  prep     -         cpu       -             -      - R  1:00:00 0:00 cpu1
+         110 bob  big      training  gate      nvidia:a100 2x8 (1280) PD    0:00 0:00 (needs 8 \
+free on each of 2 nodes; only 1 such: nv2)
+         111 bob  vllm     inference gate      any           1   (24) PD    0:00 0:00 (can start \
+now; waits for hetd)
+112_[3-9%3] bob  job112   training  gate      any           1  (80+) PD    0:00 0:00 (Dependency)
 """
 
 
@@ -78,6 +81,9 @@ class FakeSlurm:
     async def configuration(self) -> dict[str, str]:
         """Nothing out of the ordinary."""
         return {"SelectTypeParameters": "CR_CORE"}
+
+    def spare(self, patience: object) -> None:
+        """It costs nothing."""
 
 
 @pytest.fixture
@@ -288,7 +294,7 @@ KEYS = [
     "id", "job_id", "array_job_id", "user", "account", "qos", "name", "partition", "pool",
     "scenario", "types", "devices", "memory_gib", "asks", "state", "seconds",
     "time_limit_minutes", "priority", "submit_time", "start_time", "reason", "slurm_reason",
-    "evidence", "readable", "expected_start", "expected_nodes",
+    "evidence", "readable", "expected_start", "expected_nodes", "waited_seconds",
 ]  # fmt: skip
 
 
@@ -469,3 +475,50 @@ def test_while_the_gate_is_open_slurm_says_when_jobs_start(run: Callable[..., Re
     FakeSlurm.intake = "UP"
     found = words(run("--start", "-o", "id,start,planned").stdout)
     assert found[1:] == [["111", slurms_time(NOW + 60), "-"], ["110", "N/A", "-"]]
+
+
+@pytest.mark.parametrize("more", [(), ("--start",), ("--free",), ("--nodes", "-l")])
+def test_json_is_as_its_schema_says(run: Callable[..., Result], more: tuple[str, ...]) -> None:
+    schema = Path(__file__).parents[2] / "docs" / "schemas" / "het-squeue.json"
+    jsonschema.validate(json.loads(run("--json", *more).stdout), json.loads(schema.read_text()))
+
+
+def test_order_accounts_names_and_tasks(run: Callable[..., Result]) -> None:
+    def ids(*arguments: str) -> list[str]:
+        return run("-h", "-o", "%i", *arguments).stdout.split()
+
+    assert ids("-S", "-priority,i")[:2] == ["104", "103"]
+    assert ids("-S", "-count")[0] == "110"
+    assert ids("-n", "vllm,prep", "-S", "i") == ["104", "111"]
+    assert ids("-r", "-j", "112") == [f"112_{n}" for n in range(3, 10)]
+    assert ids("-A", "nobody") == []
+    assert "no column" in str(run("-S", "unheard").exception)
+
+
+def test_a_screen_is_redrawn_in_place() -> None:
+    frame, size = Frame(), os.terminal_size((40, 5))
+    lines = [Styled("clock 10:00:01", "1"), Styled("waits  0:01", "33"), "█ nv1  0:07"]
+    first = frame.changes(lines, size)
+    assert "\x1b[2J" not in first
+    assert first.startswith("\x1b[1;1H\x1b[0;1mclock 10:00:01\x1b[K")
+    assert frame.changes(lines, size) == ""
+    later = [Styled("clock 10:00:03", "1"), Styled("waits  0:03", "33"), "█ nv1  0:10"]
+    assert frame.changes(later, size) == (
+        "\x1b[1;14H\x1b[0;1m3\x1b[2;11H\x1b[0;33m3\x1b[3;10H\x1b[0m10"
+    )
+    assert frame.changes(later[:2], size) == "\x1b[3;1H\x1b[K"
+    assert "clock" in frame.changes(later[:2], os.terminal_size((50, 5)))
+
+
+def test_what_does_not_fit_a_terminal_is_counted() -> None:
+    live = Live("het-squeue", 2, "het-squeue -i 2")
+    lines = composed(live, Screen(["hetd is away"], [str(n) for n in range(9)]),
+                     os.terminal_size((40, 6)))  # fmt: skip
+    assert [str(line) for line in lines[1:]] == ["hetd is away", "0", "1", "2", "and 6 more lines"]
+
+
+def test_colours_only_on_a_terminal(run: Callable[..., Result]) -> None:
+    assert "\x1b" not in run().stdout
+    table = job_lines(view(*TYPICAL).rows, None, header=True, why=False, terminal=100)
+    assert [style_of(line) for line in table][:2] == ["1", ""]
+    assert style_of(table[-1]) == "33"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
+import select
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -193,3 +196,79 @@ def test_slurm_away_is_a_message(cluster: tuple[Sandbox, dict[str, str]]) -> Non
     assert done.returncode == 1
     assert done.stderr.startswith("het-squeue: ")
     assert "Traceback" not in done.stderr
+
+
+def calls(sandbox: Sandbox) -> int:
+    """How often slurmctld was asked for anything since `sdiag -r`, by others than sdiag itself."""
+    found = re.findall(r"^\s+(REQUEST_\w*INFO\w*)\s+\(\s*\d+\) count:(\d+)",
+                       sandbox.run(["sdiag"]).stdout, re.M)  # fmt: skip
+    return sum(int(count) for name, count in dict(found).items() if "STATS" not in name)
+
+
+def watched(sandbox: Sandbox, seconds: float, *argv: str) -> list[bytes]:
+    """What a program writes to a terminal of 24 by 80, one element for each time it writes."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        env = sandbox.env | {"TERM": "xterm", "LC_ALL": "C.UTF-8", "LINES": "24", "COLUMNS": "80"}
+        os.execvpe(argv[0], list(argv), env)  # noqa: S606  # in a terminal of its own
+    end, parts, part = time.monotonic() + seconds, [], b""
+    while time.monotonic() < end:
+        if select.select([fd], [], [], 0.2)[0]:
+            part += os.read(fd, 65536)
+        elif part:
+            parts.append(part)
+            part = b""
+    os.kill(pid, signal.SIGINT)
+    while select.select([fd], [], [], 2)[0]:
+        try:
+            part += os.read(fd, 65536)
+        except OSError:  # it has ended
+            break
+    os.waitpid(pid, 0)
+    return [*parts, part]
+
+
+def test_the_live_view_is_sparing(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, _ = cluster
+    sandbox.run(["sdiag", "-r"])
+    het(sandbox)
+    once = calls(sandbox)  # with the configuration, and 22.05's record of each job
+    sandbox.run(["sdiag", "-r"])
+    parts = watched(sandbox, 13, sys.executable, "-m", "slurm_het.cli.squeue", "-i", "2")
+    screen = next(n for n, part in enumerate(parts) if b"JOBID" in part)
+    ours, refreshes, sent = calls(sandbox), len(parts) - screen - 1, b"".join(parts)
+    assert refreshes >= 4
+    assert b"\x1b[2J" not in sent
+    assert max(map(len, parts[screen + 1 :])) < 300, [len(part) for part in parts]
+    assert sent.count(b"JOBID") == 1  # the heading stays where it is
+    sandbox.run(["sdiag", "-r"])
+    for _ in range(refreshes):
+        sandbox.run(["squeue"])
+        sandbox.run(["scontrol", "show", "node"])
+    theirs = calls(sandbox)
+    assert ours - once <= theirs, (ours, once, theirs)
+
+
+def test_squeues_letters_say_what_squeue_says(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, _ = cluster
+    letters = "|".join(f"%{letter}" for letter in "iuPqQTtlDCFKUVvEfxmA")
+    ours = set(het(sandbox, "-h", "-tall", "-o", letters).splitlines())
+    theirs = set(squeue(sandbox, "-tall", "-o", letters).splitlines())
+    assert sorted(ours - theirs) == sorted(theirs - ours)
+
+
+def test_order_and_tasks_are_squeues(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, ids = cluster
+    for order in ("i", "-i", "P,-i", "-Q,i", "-t,i"):
+        ours = het(sandbox, "-h", "-r", "-S", order, "-o", "%i").split()
+        assert ours == squeue(sandbox, "-r", "-S", order, "-o", "%i").split(), order
+    named = het(sandbox, "-h", "-n", "whole,cpu", "-o", "%i").split()
+    assert set(named) == {ids["whole"], ids["cpu"]}
+
+
+def test_wait_is_squeues_pending_time(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    sandbox, ids = cluster
+    theirs = int(sandbox.run(["squeue", "-h", "-j", ids["tooBig"], "-O", "PendingTime"]).stdout)
+    text = het(sandbox, "-h", "-j", ids["tooBig"], "-o", "wait").strip()
+    minutes, seconds = text.split(":")
+    assert 0 <= int(minutes) * 60 + int(seconds) - theirs <= 10

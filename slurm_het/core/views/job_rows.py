@@ -52,7 +52,8 @@ class Expected:
 class JobRow:
     """One job as operators see it. `types` are `vendor:type`, or vendors while it waits.
 
-    When it starts is known once starts.with_starts() has been asked.
+    It ran for `seconds`, and was queued for `waited`, from its submission on. When it starts is
+    known once starts.with_starts() has been asked.
     """
 
     job: Job
@@ -64,6 +65,7 @@ class JobRow:
     memory_gib: int
     ask: Ask | None
     seconds: int
+    waited: int
     reason: str
     evidence: tuple[str, ...]
     unreadable: bool = False
@@ -165,6 +167,7 @@ class _Maker:
             memory_gib=held.memory_gib,
             ask=asked,
             seconds=used_seconds(job, self.now),
+            waited=queued_seconds(job, self.now),
             reason=self.whys.gated(job) if gated else self._slurms_reason(job),
             evidence=what.evidence if what else (),
             unreadable=not readable,
@@ -270,6 +273,12 @@ def used_seconds(job: Job, now: float) -> int:
     over = job.finished or job.state == "COMPLETING"
     end = job.end_time if over and job.end_time else int(now)
     return max(0, end - job.start_time)
+
+
+def queued_seconds(job: Job, now: float) -> int:
+    """How long the job has been in the queue, or was before it started (squeue's PendingTime)."""
+    until = job.start_time if job.state != "PENDING" and job.start_time else int(now)
+    return max(0, until - job.submit_time) if job.submit_time else 0
 
 
 def rows_on(rows: Iterable[JobRow], nodes: frozenset[str]) -> Iterator[JobRow]:
