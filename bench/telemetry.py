@@ -91,7 +91,7 @@ class Bench:
         self.given, self.rules = given, policy()
         self.memory = Memory(Pins(0.0, 0.0))
         self.recorded = Recorded(observe(given, self.rules, self.memory, 0.0).inventory, 0.0)
-        self.telemetry = Telemetry(settings, lambda: self.recorded, lambda: None)
+        self.telemetry = Telemetry(settings, lambda: self.recorded)
         self.forecast: Forecast | None = None
         self.ailing = 0
 

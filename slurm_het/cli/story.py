@@ -69,7 +69,8 @@ def end_line(end: JobEnd | None) -> str:
     if end is None:
         return f"  {UNKNOWN_END}: hetd did not see it end, and Slurm has forgotten it"
     run = f" after {_elapsed(end.ended - end.started)} on {end.nodes}" if end.nodes else ""
-    return f"  ended {_stamp(end.ended)}: {_state(end)}{run}"
+    peak = f"; it took at most {end.peak_mib / 1024:.1f} GiB of a device" if end.peak_mib else ""
+    return f"  ended {_stamp(end.ended)}: {_state(end)}{run}{peak}"
 
 
 def _state(end: JobEnd) -> str:

@@ -106,6 +106,8 @@ def _job(
         if is_gated(job, settings.policy):
             lines.append(f"  waits: {_reasons(snapshot, settings).get(job.id, job.reason)}")
         end = end_of(job)
+        if end and history.end and end.ended == history.end.ended:  # Slurm does not tell of devices
+            end = history.end
     else:
         owner = f" of {history.user}" if history.user else ""
         lines = [f"job {job_id}{owner} is not in Slurm's queue any more"]

@@ -41,7 +41,8 @@ class Rule:
     """If a job looks like this, then it is that. The first rule that says something wins.
 
     A rule matches if any of its `words` is in the job's script and each of the other given
-    conditions holds. `module:NAME` as a word matches `module load NAME/version`.
+    conditions holds. `module:NAME` as a word matches `module load NAME/version`. `memory_auto`: the
+    memory is what the user's program took before.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Rule:
     vendors: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     memory_gib: int = 0
+    memory_auto: bool = False
     share: bool = False
     job_class: str = ""
 

@@ -78,13 +78,13 @@ class Daemon:
         self.journal = Keeper(config.paths.journal)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
+        self.telemetry = Telemetry(config.telemetry, lambda: self.cycle.recorded)
         self.cycle = self._new_cycle()
         self.turn = asyncio.Lock()  # a cycle's, or that of a user who asks
         self.asks = self._new_asks()
         self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
-        self.telemetry = Telemetry(config.telemetry, lambda: self.cycle.recorded, self.wakes.wake)
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
-        self.hook.trials = self.cycle.trials
+        self.hook.trials, self.telemetry.wake = self.cycle.trials, self.wakes.wake
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
         self.doors = Doors(self.hook, self.control, self.wakes)
         self._reload = False  # whether SIGHUP came
@@ -215,7 +215,7 @@ class Daemon:
             check_lead=self._check_lead,
         )  # fmt: skip
         cycle.placed = lambda: self.hook.placed
-        cycle.measured = lambda: self.telemetry.measured()
+        cycle.measured, cycle.endings.peak_of = self.telemetry.measured, self.telemetry.peak_of
         return cycle
 
     async def _give_up_the_lead(self) -> None:

@@ -102,7 +102,7 @@ class Cycle:
         self.trials = TrialKeeper(config.policy, journal, clocks.wall)
         self.strays = Strays(slurm, config.policy, self.memory, journal, self.trials)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
-        self.endings.heard = lambda jobs: self.trials.heard(jobs, self.inventory)
+        self.endings.heard = lambda jobs, peaks: self.trials.heard(jobs, self.inventory, peaks)
         self.last_plans = LastPlans(journal, config.policy)
         self.thinking = asyncio.Lock()  # held while the memory changes
         self.inventory, self.capacity = Inventory({}), UNKNOWN

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from slurm_het.core.jobs.ending import end_of
 from slurm_het.core.jobs.mark import MARK
@@ -17,6 +18,8 @@ from slurm_het.slurm import SlurmClient
 
 log = logging.getLogger("hetd.endings")
 PAUSE_SECONDS = 5.0  # between two questions; Slurm remembers a job for MinJobAge, 300 s by default
+Peaks = Mapping[int, int]
+"""By job id, the most MiB that it was seen to take of one device."""
 MAX_IDS = 1000  # in one question; of more jobs, all that ended are asked for
 
 
@@ -32,7 +35,8 @@ class Endings:
         self, slurm: SlurmClient, policy: Policy, journal: Records, ticks: Callable[[], float]
     ) -> None:
         self.slurm, self.policy, self.journal, self.ticks = slurm, policy, journal, ticks
-        self.heard: Callable[[list[Job]], None] = lambda _jobs: None  # called with those that ended
+        self.heard: Callable[[list[Job], Peaks], None] = lambda *_: None  # of those that ended
+        self.peak_of: Callable[[int], int] = lambda _job: 0  # MiB, as its devices tell
         self._ours: set[int] = set()  # the ids of the jobs that are seen
         self._gone: set[int] = set()  # of those that are to be asked for
         self._all = True
@@ -87,6 +91,7 @@ class Endings:
     def _journal(self, jobs: Iterable[Job]) -> None:
         ended = [(job, end) for job in jobs if (end := end_of(job))]
         if ended:
-            ends = [end for _, end in ended]
+            peaks = {job.id: peak for job, _ in ended if (peak := self.peak_of(job.id))}
+            ends = [replace(end, peak_mib=peaks.get(job.id, 0)) for job, end in ended]
             self.journal.write(lambda journal: journal.record_ends(ends))
-            self.heard([job for job, _ in ended])
+            self.heard([job for job, _ in ended], peaks)

@@ -29,6 +29,7 @@ log = logging.getLogger("hetd.telemetry")
 MAX_FRAME = 256 << 20
 RESTART_SECONDS = 5.0
 BASE_SECONDS = 30.0
+MOST_PEAKS = 50_000
 Measurements = Mapping[str, tuple[Measured, ...]]
 """By node."""
 NONE: Measurements = {}
@@ -43,17 +44,17 @@ class Recorded:
 
 
 class Telemetry:
-    """The latest of every node. `recorded` gives the last cycle's inventory, `wake` another cycle
-    where what counts has changed."""
+    """The latest of every node. `recorded` gives the last cycle's inventory; `wake` is called where
+    what counts has changed, for another cycle."""
 
     def __init__(
         self,
         settings: TelemetrySettings,
         recorded: Callable[[], Recorded],
-        wake: Callable[[], None],
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.recorded, self.wake, self.ticks = recorded, wake, ticks
+        self.recorded, self.ticks = recorded, ticks
+        self.wake: Callable[[], None] = lambda: None
         self.reader: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self.begin(settings)
@@ -63,6 +64,7 @@ class Telemetry:
         self.settings = settings
         self.heard: dict[str, tuple[float, HostReport]] = {}
         self.failures: dict[str, str] = {}
+        self.peaks: dict[int, int] = {}  # MiB of one device, by job id; the newest are the last
         self._counts: dict[str, tuple[Measured, ...]] = {}
         self._excesses = Excesses(settings.tolerance_gib, settings.steady_seconds)
         self._based = float("-inf")
@@ -99,6 +101,10 @@ class Telemetry:
             self._forget(name)
         return dict(self._counts)
 
+    def peak_of(self, job: int) -> int:
+        """The most MiB that a job was seen to take of one device; 0: not known."""
+        return self.peaks.get(job, 0)
+
     @property
     def trouble(self) -> str:
         """What is wrong with the sources as a whole; '' if some node is heard."""
@@ -132,6 +138,7 @@ class Telemetry:
             self.failures.pop(name, None)
             if taken >= self.ticks() - self.settings.stale_seconds:
                 self.heard[name] = taken, report
+                self._note_peaks(report)
                 self._look(name, recorded)
         changed = [n for n, was in before.items() if _ailing(self._counts.get(n, ())) != was]
         for name in changed:
@@ -146,6 +153,12 @@ class Telemetry:
         taken, report = self.heard[name]
         if node := recorded.inventory.nodes.get(name):
             self._counts[name] = self._excesses.see(node, report.devices, taken, recorded.ticks)
+
+    def _note_peaks(self, report: HostReport) -> None:
+        for use in report.jobs:
+            self.peaks[use.job] = max(use.used_mib, self.peaks.pop(use.job, 0))
+        while len(self.peaks) > MOST_PEAKS:
+            del self.peaks[next(iter(self.peaks))]
 
     def _base(self, inventory: Inventory) -> None:
         """What idle devices have in use for themselves, once in a while: it does not change."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.mark import decode_comment
@@ -14,6 +14,7 @@ from slurm_het.errors import HetError
 from slurm_het.journal import Records
 
 RETRY_SECONDS, FORGET_SECONDS = 60.0, 600.0
+NO_PEAKS: Mapping[int, int] = {}
 MOST_NEWS = 500
 """So many trials are told at a time: the hook's process answers nobody while it reads them."""
 
@@ -47,8 +48,10 @@ class TrialKeeper:
                 self.known.put(trial)
             self._keep(gone, gone)
 
-    def heard(self, jobs: Iterable[Job], inventory: Inventory) -> None:
-        """Learn from jobs that ended."""
+    def heard(
+        self, jobs: Iterable[Job], inventory: Inventory, peaks: Mapping[int, int] = NO_PEAKS
+    ) -> None:
+        """Learn from jobs that ended, and from their `peaks` (MiB) by job id."""
         if not self.policy.history_days:
             return
         changed, news = list[Trial](), list[Trial]()
@@ -56,11 +59,13 @@ class TrialKeeper:
             mark = decode_comment(job.admin_comment)
             vendor = vendor_of(job, inventory)
             if mark and mark.classification.program and vendor:
-                before, after = self.known.after(job, mark.classification.program, vendor)
+                program, peak = mark.classification.program, peaks.get(job.id, 0)
+                before, after = self.known.after(job, program, vendor, peak)
                 if after != before:
                     gone = self.known.put(after)
                     changed += [after, *gone]
-                    news += [after, *gone] if after.says != before.says else gone
+                    told = (after.says, after.peaks) != (before.says, before.peaks)
+                    news += [after, *gone] if told else gone
         self._keep(changed, news)
 
     def news(self) -> list[Trial]:

@@ -106,7 +106,10 @@ class Journal(JournalFile):
         for trial in trials:
             (kept if trial.well or trial.failures else gone).append(trial)
         with self.writing() as db:
-            db.executemany("INSERT OR REPLACE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?)", kept)
+            db.executemany(
+                "INSERT OR REPLACE INTO trial VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(*trial[:-1], json.dumps(trial.peaks)) for trial in kept],
+            )
             db.executemany(
                 "DELETE FROM trial WHERE user = ? AND program = ? AND vendor = ?",
                 [(t.user, t.program, t.vendor) for t in gone],
@@ -116,10 +119,11 @@ class Journal(JournalFile):
         """How programs have fared since then, oldest first; None if that cannot be read."""
         try:
             rows = self.db.execute(
-                "SELECT user, program, vendor, time, well, failures, submitted, job FROM trial"
-                " WHERE time >= ? ORDER BY time DESC LIMIT ?", (since, MOST_TRIALS),
+                "SELECT user, program, vendor, time, well, failures, submitted, job, peaks"
+                " FROM trial WHERE time >= ? ORDER BY time DESC LIMIT ?", (since, MOST_TRIALS),
             ).fetchall()  # fmt: skip
-            return [msgspec.convert(row, Trial, strict=False) for row in reversed(rows)]
+            read = [(*row[:-1], json.loads(row[-1])) for row in reversed(rows)]
+            return [msgspec.convert(row, Trial, strict=False) for row in read]
         except UNREADABLE as error:
             self.complain(error)
             return None

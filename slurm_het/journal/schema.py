@@ -50,6 +50,8 @@ UP = (
         user TEXT, program TEXT, vendor TEXT, time REAL, well INTEGER, failures INTEGER,
         submitted INTEGER, job TEXT, PRIMARY KEY (user, program, vendor));
     """,
+    # 3: how much memory of a device these took (core/jobs/sizes.py), as a list in JSON.
+    "ALTER TABLE trial ADD COLUMN peaks TEXT NOT NULL DEFAULT '[]';",
 )
 DOWN = (
     """
@@ -59,6 +61,7 @@ DOWN = (
     DROP TABLE day;
     """,
     "DROP TABLE trial;",
+    "ALTER TABLE trial DROP COLUMN peaks;",
 )
 VERSION = len(UP)
 OLDER = (
@@ -70,8 +73,9 @@ OLDER = (
     """,
     """
     CREATE TEMP TABLE trial (
-        user, program, vendor, time, well, failures, submitted, job);
+        user, program, vendor, time, well, failures, submitted, job, peaks);
     """,
+    "CREATE TEMP VIEW IF NOT EXISTS trial AS SELECT *, '[]' AS peaks FROM main.trial;",
 )
 
 

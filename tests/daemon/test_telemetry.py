@@ -29,7 +29,8 @@ class Bench:
     def __init__(self, **settings: Any) -> None:
         self.now, self.woken = 100.0, 0
         given = TelemetrySettings({"l40s[1-2]": "{node}:9"}, **settings)
-        self.telemetry = Telemetry(given, self.recorded, self.wake, lambda: self.now)
+        self.telemetry = Telemetry(given, self.recorded, lambda: self.now)
+        self.telemetry.wake = self.wake
 
     def recorded(self) -> Recorded:
         return Recorded(world.inventory(), self.now)
@@ -90,7 +91,7 @@ def test_nodes_that_slurm_has_not_are_nobodys() -> None:
 
 def test_without_a_source_nothing_is_asked_or_told() -> None:
     async def run() -> None:
-        telemetry = Telemetry(TelemetrySettings(), lambda: Recorded(Inventory({}), 0.0), print)
+        telemetry = Telemetry(TelemetrySettings(), lambda: Recorded(Inventory({}), 0.0))
         telemetry.start()
         assert telemetry.status() == {"on": False, "heard": 0, "silent": {}}
         assert (telemetry.trouble, dict(telemetry.measured())) == ("", {})
@@ -129,7 +130,7 @@ def test_a_reader_that_dies_is_started_anew(monkeypatch: pytest.MonkeyPatch) -> 
     async def run() -> None:
         settings = TelemetrySettings({"l40s1": address}, every_seconds=0.2)
         recorded = Recorded(world.inventory(), 0.0)
-        telemetry = Telemetry(settings, lambda: recorded, lambda: None)
+        telemetry = Telemetry(settings, lambda: recorded)
         serving = asyncio.create_task(asyncio.to_thread(server.serve_forever))
         telemetry.start()
         await _until(lambda: telemetry.heard)

@@ -137,3 +137,31 @@ def test_samples_from_the_past_do_not_count(it: Told) -> None:
     it.told.say("t1", {0: 40.0}, age=600)
     it.cluster.wait("t1 is silent", lambda: not it.nodes()["t1"]["devices"], IN_TIME)
     assert it.cluster.wait_started(whole(it, 1))["NodeList"] == "t1"
+
+
+AUTO = "#HET memory=auto share=yes scenario=inference vendors=nvidia"
+
+
+def test_a_share_is_as_large_as_what_its_program_took_before(it: Told) -> None:
+    """Three runs on whole cards are enough, which take 20 GiB each."""
+    work = it.cluster.box.layout.work
+    wait = f"while [ ! -e {work}/go ]; do sleep 0.3; done"
+    script = f"{AUTO}\necho $$ > {work}/pid.$SLURM_JOB_ID\nvllm serve auto\n{wait}"
+    first = [it.cluster.sbatch("--gres=gpu:1", script=script) for _ in range(3)]
+    taken: dict[str, dict[int, list[tuple[int, float]]]] = {}
+    for key in first:
+        record, file = it.cluster.wait_started(key), work / f"pid.{key}"
+        it.cluster.wait("its pid", file.exists)
+        index = int(record["GRES"].partition("IDX:")[2].rstrip(")"))
+        taken.setdefault(record["NodeList"], {})[index] = [(int(file.read_text()), 20.0)]
+    for node, processes in taken.items():
+        it.told.say(node, dict.fromkeys(processes, 20.0), processes=processes)
+    time.sleep(4)  # it is read each second, and asked for each second
+    (work / "go").touch()
+    for key in first:
+        it.cluster.wait_state(key, "COMPLETED")
+    it.soon("their peaks", lambda: all("took at most 20.0 GiB" in it.why(key) for key in first))
+    for node in taken:
+        it.told.say(node)
+    key = it.cluster.sbatch("--gres=gpu:1", script=script)
+    assert "shard:23" in it.cluster.job(key)["TresPerNode"]

@@ -24,7 +24,8 @@ from slurm_het.core.jobs.constraint_hints import (
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import JobRequest, from_record
 from slurm_het.core.jobs.signs import weigh
-from slurm_het.core.jobs.trials import weigh_trials
+from slurm_het.core.jobs.sizes import LEAST_RUNS
+from slurm_het.core.jobs.trials import learned_gib, weigh_trials
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario
 from slurm_het.core.policy import Policy, Rule
 from slurm_het.core.syntax.gres import Gres
@@ -50,6 +51,7 @@ class _Draft:
     named: bool = False
     any_vendor: bool = False
     job_class: str = ""
+    memory_auto: str = ""
 
     def set_scenario(self, scenario: Scenario | None, why: str) -> None:
         if self.scenario is None and scenario is not None:
@@ -92,6 +94,7 @@ def classify(
     draft.named = bool(draft.vendors or draft.types)
     _memory_hints(draft, request, meant, policy)
     _from_rules(draft, request, policy)
+    _from_runs(draft, request)
     settled = bool(draft.vendors or draft.types or draft.any_vendor)
     settled |= _from_signs(draft, request, policy, inventory)
     _from_constraint(draft, request, meant)
@@ -260,9 +263,12 @@ def _spelled_here(types: tuple[str, ...], draft: _Draft, policy: Policy) -> tupl
 
 
 def _hint_memory(draft: _Draft, value: str, where: str, _policy: Policy) -> str:
+    if value == "auto":
+        draft.memory_auto = draft.memory_auto or where
+        return ""
     gib = parse_gib(value)
     draft.set_memory(gib or 0, where)
-    return "" if gib else f"memory={value[:40]} is no amount; such as memory=24G"
+    return "" if gib else f"memory={value[:40]} is no amount; such as memory=24G, or auto"
 
 
 def _hint_class(draft: _Draft, value: str, where: str, policy: Policy) -> str:
@@ -309,10 +315,24 @@ def _from_rules(draft: _Draft, request: JobRequest, policy: Policy) -> None:
         draft.set_vendors(rule.vendors, why)
         draft.set_types(_spelled_here(rule.types, draft, policy), why)
         draft.set_memory(rule.memory_gib, why)
+        draft.memory_auto = draft.memory_auto or (why if rule.memory_auto else "")
         draft.set_class(rule.job_class, why)
         if rule.share and not draft.share:
             draft.share = True
             draft.evidence.append(f"may share a device: {why}")
+
+
+def _from_runs(draft: _Draft, request: JobRequest) -> None:
+    """The memory that the program took before, where that is asked for."""
+    if not draft.memory_auto or draft.memory_gib:
+        return
+    if gib := learned_gib(request.trials):
+        draft.set_memory(gib, f"memory=auto ({draft.memory_auto}), by its runs before")
+    else:
+        draft.evidence.append(
+            f"a whole device: memory=auto ({draft.memory_auto}), and fewer than {LEAST_RUNS} of its"
+            " runs are known"
+        )
 
 
 def _match(rule: Rule, request: JobRequest) -> str:

@@ -13,7 +13,8 @@ class JobEnd:
 
     `key` is as `Job.label` has it: the tasks of an array that ended before Slurm split them off
     have one record (`123_[4-9]`). `state` is Slurm's word (COMPLETED, FAILED, …). Of `exit_code`
-    and `signal` at most one is not 0. A job that never started has no `nodes`.
+    and `signal` at most one is not 0. A job that never started has no `nodes`. `peak_mib` is the
+    most that it was seen to take of one device; 0: not known.
     """
 
     key: str
@@ -25,6 +26,7 @@ class JobEnd:
     nodes: str = ""
     exit_code: int = 0
     signal: int = 0
+    peak_mib: int = 0
 
 
 def end_of(job: Job) -> JobEnd | None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
 from slurm_het.core.jobs.launched import passes_on, shown_by
+from slurm_het.core.jobs.sizes import size_of_runs, with_run
 from slurm_het.core.model import Job
 from slurm_het.core.syntax.script import Script
 
@@ -38,7 +39,8 @@ class Trial(NamedTuple):
 
     `well`: it has run well there; `failures`: so many submissions have failed within moments since;
     without either there is nothing to know. `time`: when the last of its `job`s ended, `submitted`:
-    when the last one that failed was submitted (both epoch seconds).
+    when the last one that failed was submitted (both epoch seconds). `peaks`: the MiB of one device
+    that its last runs took at their peaks, as far as devices tell.
     """
 
     user: str
@@ -49,6 +51,7 @@ class Trial(NamedTuple):
     failures: int = 0
     submitted: int = 0
     job: str = ""
+    peaks: tuple[int, ...] = ()
 
     @property
     def says(self) -> Says:
@@ -125,8 +128,8 @@ class Trials:
             gone.append(self._drop_first(next(iter(self._of_user))))
         return gone
 
-    def after(self, job: Job, program: str, vendor: str) -> tuple[Trial, Trial]:
-        """The trial before and after a job of a program has ended there.
+    def after(self, job: Job, program: str, vendor: str, peak_mib: int = 0) -> tuple[Trial, Trial]:
+        """The trial before and after a job of a program has ended there; 0: its peak is not known.
 
         What has been taken in already may come again. An array that fails has failed once.
         """
@@ -136,12 +139,15 @@ class Trials:
         names = (job.user, program, vendor)
         if well is None or not all(0 < len(name) <= MAX_NAME for name in names):
             return before, before
-        if job.end_time < before.time or (not well and job.submit_time == before.submitted):
+        if (job.end_time, job.key) == (before.time, before.job) or job.end_time < before.time:
+            return before, before
+        if not well and job.submit_time == before.submitted:
             return before, before
         after = before._replace(
             time=float(job.end_time), well=before.well or well, job=job.key,
             failures=0 if well else min(before.failures + 1, AFRESH),
             submitted=before.submitted if well else job.submit_time,
+            peaks=with_run(before.peaks, peak_mib) if well and peak_mib else before.peaks,
         )  # fmt: skip
         return before, after
 
@@ -179,6 +185,11 @@ def weigh_trials(allowed: Collection[str], trials: Iterable[Trial]) -> tuple[tup
         where = "|".join(t.vendor for t in failed)
         return tuple(sorted(left)), f"it failed within moments on {where} ({_jobs(failed)})"
     return tuple(sorted(allowed)), ""
+
+
+def learned_gib(trials: Iterable[Trial]) -> int:
+    """The GiB of a device that such a job is given by how it ran before, wherever; 0: not known."""
+    return max((size_of_runs(trial.peaks) for trial in trials), default=0)
 
 
 def _jobs(trials: Iterable[Trial]) -> str:
