@@ -347,6 +347,6 @@ def test_the_hosts_processes_tell_nobody_what_users_wrote_or_where_they_go(
         for key in keys:
             cluster.wait_started(key)
         seen = watch.communicate(timeout=60)[0]
-    assert b"show" in seen, "it did see hetd's programs"
+    assert b"scontrol" in seen, "it did see hetd's programs"
     for word in (b"secretproject", b"ReqNodeList", b"AdminComment", b"nv1"):
         assert word not in seen, word
