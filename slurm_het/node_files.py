@@ -19,6 +19,9 @@ from slurm_het.vendors import Vendor
 from slurm_het.vendors.profile import SLURM_SETS, variables
 
 
+DEV = "/dev"
+
+
 @dataclass(frozen=True, slots=True)
 class NodeCards:
     """The devices of one type in a node, and the GRES name that they are registered by."""
@@ -75,8 +78,11 @@ def _node_cards(have: Gres, host_list: str, types: Mapping[str, DeviceType]) -> 
     return NodeCards(name, known.vendor, have.count, have.name)
 
 
-def gres_conf(kinds: Iterable[NodesAlike], vendors: Mapping[str, Vendor], dev: str = "/dev") -> str:
-    """gres.conf. `dev` is where the device files are. Raises HetError for an unknown vendor."""
+def gres_conf(kinds: Iterable[NodesAlike], vendors: Mapping[str, Vendor], dev: str = DEV) -> str:
+    """gres.conf. `dev` is where the device files are; elsewhere than in /dev they are emulated ones.
+
+    Raises HetError for an unknown vendor.
+    """
     kinds = list(kinds)
     lines = [line for kind in kinds for line in _gres_lines(kind, vendors, dev)]
     nodes = [(kind.host_list, features(kind)) for kind in kinds]
@@ -134,7 +140,7 @@ def device_files(kind: NodesAlike, vendors: Mapping[str, Vendor]) -> tuple[str, 
 
 def _gres_lines(kind: NodesAlike, vendors: Mapping[str, Vendor], dev: str) -> Iterable[str]:
     files = device_files(kind, vendors)
-    if any(is_slice(cards.type) for cards in kind.cards):
+    if dev == DEV and any(is_slice(cards.type) for cards in kind.cards):
         library = _known(kind.cards[0].vendor, vendors).autodetect  # it alone tells their files
         yield f"NodeName={kind.host_list} AutoDetect={library}"
         return

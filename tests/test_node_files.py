@@ -64,7 +64,10 @@ def test_devices_of_their_own_type_are_counted_through(policy: Policy) -> None:
 
 
 def test_slices_are_left_to_nvml(policy: Policy) -> None:
-    assert lines(*alike([("m1", "gpu:1g.10gb:7")], policy)) == ["NodeName=m1 AutoDetect=nvml"]
+    kinds = alike([("m1", "gpu:1g.10gb:7")], policy)
+    assert lines(*kinds) == ["NodeName=m1 AutoDetect=nvml"]
+    emulated = gres_conf(kinds, VENDORS, "/tmp/dev")
+    assert "NodeName=m1 Name=gpu Type=1g.10gb File=/tmp/dev/nvidia[0-6] " in emulated
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import click
@@ -13,7 +14,9 @@ from slurm_het.node_files import gres_conf as render_gres_conf
 from slurm_het.node_files import task_prolog as render_task_prolog
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.vendors import load_vendors
+from slurm_het.telemetry.gres_lines import gres_lines
+from slurm_het.telemetry.host import Host
+from slurm_het.vendors import SITE, load_vendors
 
 _CONFIG = click.option(
     "--config", type=click.Path(path_type=Path), help="The configuration (het.yaml)."
@@ -22,13 +25,21 @@ _CONFIG = click.option(
 
 @click.command("gres-conf")
 @_CONFIG
-def gres_conf(config: Path | None) -> None:
+@click.option("--here", is_flag=True, help="Of this host alone, from what its devices tell.")
+def gres_conf(config: Path | None, here: bool) -> None:
     """Print gres.conf for the nodes of slurm.conf: device files and Flags of each vendor.
 
     \b
-    Example, before the nodes' slurmds are started anew:
+    Examples, before the nodes' slurmds are started anew:
       slurm-het gres-conf > /etc/slurm/gres.conf
+      slurm-het gres-conf --here          on a compute node, which needs no configuration
     """
+    if here:
+        vendors = load_vendors(SITE)
+        name = socket.gethostname().split(".")[0]
+        for line in gres_lines(name, Host(vendors).read(), vendors):
+            click.echo(line)
+        return
     settings = load_config(config)
     kinds, _ = asyncio.run(_asked(settings))
     click.echo(render_gres_conf(kinds, load_vendors(settings.paths.vendors)), nl=False)

@@ -87,6 +87,10 @@ class Catalog(Mapping[str, DeviceType]):
         same = model in {None, other} and slice_ == other_slice
         return same and (not said or known.memory_gib == there.memory_gib)
 
+    def model(self, name: str) -> DeviceType | None:
+        """The known model that a name is built from, as the catalogue has it."""
+        return self._parts(name)[0] if len(name) <= MAX_NAME else None
+
     def _built(self, name: str) -> DeviceType | None:
         """The type that a name is built from: its model, its memory, its share of a MIG device."""
         own = _DEVICE_OF_ITS_OWN.fullmatch(name)

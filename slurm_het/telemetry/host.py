@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import count
@@ -169,7 +170,8 @@ def with_gone(
     before: tuple[DeviceReading, ...], now: tuple[DeviceReading, ...]
 ) -> tuple[DeviceReading, ...]:
     """The readings of now, and of what was there before and is not: unhealthy, with its index."""
-    there = {reading.address for reading in now} - {""}
+    there = Counter(reading.address for reading in now)
+    was = Counter(reading.address for reading in before)  # the dies of a card may share one
     used = {reading.index for reading in now}
     gone = [
         replace(
@@ -177,7 +179,7 @@ def with_gone(
             unhealthy="it is gone: not on the bus, and its driver does not tell of it",
         )
         for old in before
-        if old.index not in used and old.address not in there
+        if old.index not in used and (not old.address or there[old.address] < was[old.address])
     ]  # fmt: skip
     return tuple(sorted((*now, *gone), key=lambda reading: reading.index))
 
@@ -189,8 +191,8 @@ def _output(child: subprocess.Popen[bytes], until: float) -> tuple[bytes, bool]:
     with selectors.DefaultSelector() as selector, child.stdout as pipe:
         selector.register(pipe, selectors.EVENT_READ)
         while len(text) <= MAX_ANSWER_BYTES:
-            left = until - time.monotonic()
-            if left <= 0 or not selector.select(left):
+            left = max(0.0, until - time.monotonic())  # who is late may have written in time
+            if not selector.select(left):
                 return text, False
             part = os.read(pipe.fileno(), 1 << 16)
             if not part:

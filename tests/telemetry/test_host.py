@@ -62,6 +62,29 @@ def test_a_driver_that_hangs_hangs_nobody(sysfs: Path) -> None:
     assert all("in time" in one.unhealthy for one in readings)
 
 
+def test_a_driver_that_hangs_takes_no_time_from_another(sysfs: Path) -> None:
+    script = (
+        "import sys, time; sys.argv[1] == 'ascend' and time.sleep(60);"
+        'print(\'{"devices": [{"index": 0, "vendor": "nvidia", "address": "0000:3b:00.0"}]}\')'
+    )
+    readings = {f"{one.vendor}:{one.index}": one for one in host(sysfs, script).read(2)}
+    assert "in time" in readings["ascend:0"].unhealthy
+    assert readings["nvidia:0"].healthy
+
+
+def test_a_driver_that_cannot_even_be_killed_is_not_asked_again(
+    sysfs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    script = f"import time; open({str(started)!r}, 'a').write('x'); time.sleep(8)"
+    monkeypatch.setattr("slurm_het.telemetry.host._kill", lambda _child: None)
+    watched = host(sysfs, script)
+    for _ in range(3):
+        last = watched.read(1, ["nvidia"])
+    assert all("hangs" in one.unhealthy for one in last)
+    assert started.read_text() == "x"
+
+
 def test_who_is_killed_takes_its_program_with_it(sysfs: Path, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     script = (
@@ -133,6 +156,13 @@ def test_where_one_is_lost_the_others_keep_their_indexes() -> None:
     assert [one.healthy for one in with_gone(before, now)] == [False, True, True]
     new = counted((reading(0, "b"), reading(1, "d")), load_vendors()["ascend"], before=before)
     assert [(one.index, one.address) for one in new] == [(0, "d"), (1, "b")]
+
+
+def test_a_die_that_is_lost_is_gone_though_another_has_its_address() -> None:
+    before = (reading(0, "a"), reading(1, "a"), reading(2, "b"))
+    now = with_gone(before, (reading(0, "a"), reading(2, "b")))
+    assert [(one.index, one.healthy) for one in now] == [(0, True), (1, False), (2, True)]
+    assert with_gone(before, before) == before
 
 
 def test_readings_without_addresses_are_not_doubled() -> None:

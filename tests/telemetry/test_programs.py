@@ -114,6 +114,15 @@ def test_ascend_of_two_dies_by_their_physical_numbers() -> None:
     assert [die.index for die in NpuSmi(without_the_second).read()] == [0, 2, 3]
 
 
+def test_ascend_of_inference_whose_chips_have_one_address() -> None:
+    first, second = NpuSmi(printed("npu-smi-310p3-duo.txt")).read()
+    assert (first.index, first.memory_total_mib, first.memory_used_mib) == (0, 44278, 1448)
+    assert (second.index, second.memory_total_mib) == (1, 43693)
+    assert first.address == second.address == "0000:01:00.0"
+    old = NpuSmi(printed("npu-smi-310.txt")).read()
+    assert [(chip.index, chip.memory_used_mib) for chip in old] == [(3, 2703), (4, 2867)]
+
+
 @pytest.mark.parametrize("health", ["Alarm", "Critical", "UNKNOWN", ""])
 def test_ascend_that_is_unwell(health: str) -> None:
     text = printed("npu-smi-910a.txt").replace("| Warning ", f"| {health:8}")
