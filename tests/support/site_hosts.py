@@ -39,16 +39,11 @@ class Site:
         self.shared.mkdir()
         _write_image(base / "image")
         self.switch = subprocess.Popen(["unshare", "--net", "sleep", "900"])
-        ours = os.stat("/proc/self/ns/net")
-        where = f"/proc/{self.switch.pid}/ns/net"
-        _until("the switch has its network", lambda: not os.path.samestat(os.stat(where), ours))
-        self._cabled("link", "add", "switch", "type", "bridge")
-        self._cabled("link", "set", "switch", "up")
 
     def boot(self, *names: str) -> None:
         """Boot hosts, side by side, and plug them in. Raises CannotBootError."""
+        self._have_switch()
         for name, host in zip(names, self._each(names, self._boot), strict=True):
-            self.hosts[name] = host
             self._cabled(
                 "link", "add", name, "type", "veth", "peer", "eth0", "netns", str(host.pid)
             )
@@ -99,8 +94,17 @@ class Site:
         layers = (self.base / "image", tree)
         units = {"service.d/log.conf": LOGS}
         host = SystemdHost(self.base / name, Machine(units, binds, name, layers))
+        self.hosts[name] = host
         host.run("systemd-tmpfiles", "--create")  # as its boot would, but nothing is started there
         return host
+
+    def _have_switch(self) -> None:
+        ours = os.stat("/proc/self/ns/net")
+        where = f"/proc/{self.switch.pid}/ns/net"
+        _until("the switch has its network", lambda: not os.path.samestat(os.stat(where), ours))
+        if self._ip("link", "show", "switch").returncode:
+            self._cabled("link", "add", "switch", "type", "bridge")
+            self._cabled("link", "set", "switch", "up")
 
     def _provision(self, name: str) -> SystemdHost:
         script = "/vagrant/vagrant/provision/host.sh"

@@ -10,5 +10,16 @@ controller() {
     systemctl stop hetd 2>/dev/null || true # one that has been there: the gate opens meanwhile
     install_hook
     running slurmctld
+    wait_for_slurmctld
     start_hetd
+}
+
+wait_for_slurmctld() { # systemd calls it started before it answers
+    local _
+    for _ in {1..60}; do
+        scontrol ping | grep -q " at $(uname -n) is UP" && return
+        sleep 0.5
+    done
+    echo "slurmctld does not answer: see /var/log/slurm/slurmctld.log" >&2
+    return 1
 }
