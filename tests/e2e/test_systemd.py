@@ -20,7 +20,7 @@ from slurm_het.resources import data_dir
 from slurm_het.settings import Paths, SlurmSettings
 from slurm_het.templating import systemd_unit, unit_words
 from tests.support.cluster import Cluster, own_sandbox
-from tests.support.systemd_host import CannotBootError, SystemdHost
+from tests.support.systemd_host import CannotBootError, Machine, SystemdHost
 
 EXAMPLE = data_dir("examples") / "het.yaml"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -99,7 +99,7 @@ def host() -> Iterator[tuple[SystemdHost, Cluster]]:
             "hetd.service.d/test.conf": test_only,
         }
         try:
-            systemd = SystemdHost(box.dir.parent, box.dir, units)
+            systemd = SystemdHost(box.dir.parent, Machine(units, {box.dir: str(box.dir)}))
         except CannotBootError as error:
             pytest.skip(str(error))
         try:

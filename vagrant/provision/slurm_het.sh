@@ -1,0 +1,25 @@
+# slurm-het itself. Sourced by host.sh. docs/install.md has each `# step` word for word;
+# tests/test_vagrant.py compares them.
+# shellcheck shell=bash
+
+install_package() {
+    [[ -x /opt/slurm-het/bin/hetd ]] && return
+    # step: the package
+    python3 -m venv /opt/slurm-het && /opt/slurm-het/bin/pip install .      # in a checkout
+    ln -sf /opt/slurm-het/bin/{slurm-het,het-squeue,het-sinfo,hetd} /usr/local/bin/
+    # end
+}
+
+install_hook() {
+    # step: the hook
+    install -m 755 job_submit/*.lua /etc/slurm/
+    slurm-het hook-config > /etc/slurm/het_hook_config.lua
+    # end
+}
+
+start_hetd() {
+    # step: the daemon
+    slurm-het systemd-unit --user slurm > /etc/systemd/system/hetd.service
+    systemctl daemon-reload && systemctl enable --now hetd
+    # end
+}
