@@ -18,7 +18,6 @@ from slurm_het.templating import render
 from slurm_het.vendors import Vendor
 from slurm_het.vendors.profile import SLURM_SETS, variables
 
-
 DEV = "/dev"
 
 
@@ -79,7 +78,7 @@ def _node_cards(have: Gres, host_list: str, types: Mapping[str, DeviceType]) -> 
 
 
 def gres_conf(kinds: Iterable[NodesAlike], vendors: Mapping[str, Vendor], dev: str = DEV) -> str:
-    """gres.conf. `dev` is where the device files are; elsewhere than in /dev they are emulated ones.
+    """gres.conf. `dev` is where the device files are; those elsewhere than in /dev are emulated.
 
     Raises HetError for an unknown vendor.
     """
