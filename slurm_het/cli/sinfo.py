@@ -112,12 +112,12 @@ def sinfo(
 
 
 async def _show(settings: Config, slurm: CliSlurm, shown: _Shown) -> Screen:
-    snapshot = await slurm.snapshot()
+    gate = ask_hetd(settings.paths.control_socket)
+    snapshot = gate.with_devices(await slurm.snapshot())
     memory = memory_defaults(await slurm.configuration())
     prepared = as_planned(snapshot, settings.policy, settings.planner.limits)
     intake = settings.policy.intake_partition
     states = {p.name: p.state for p in snapshot.partitions}
-    gate = ask_hetd(settings.paths.control_socket)
     options = MapOptions(
         ProbeOptions(shown.minutes, memory, states.get(intake) == "UP"),
         shown=frozenset(choose_devices(prepared.inventory, shown.choice, snapshot).nodes),

@@ -4,7 +4,7 @@ job that would start now."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from slurm_het.core.cluster.fit import need
@@ -25,8 +25,6 @@ from slurm_het.core.views.probes import (
     wanted_types,
 )
 
-Telemetry = Mapping[tuple[str, int], Idle]
-"""By node and index, what telemetry holds against a device: UNHEALTHY or FOREIGN."""
 _RESERVED = ("RESERVED", "MAINT")
 
 
@@ -88,14 +86,13 @@ class MapOptions:
     """How to make it: `shown` has the nodes to show, None: all."""
 
     probes: ProbeOptions = field(default_factory=ProbeOptions)
-    telemetry: Telemetry = field(default_factory=dict)
     shown: frozenset[str] | None = None
 
 
 def device_map(prepared: Prepared, options: MapOptions) -> DeviceMap:
     """The map of a snapshot, as what waits leaves it."""
     probes = Probes(prepared, options.probes)
-    causes = _Causes(prepared, probes, options.telemetry)
+    causes = _Causes(prepared, probes)
     order = [pool.partition for pool in prepared.policy.pools]
 
     def rank(node: MapNode) -> int:
@@ -152,11 +149,18 @@ def _types(prepared: Prepared, probes: Probes, nodes: list[MapNode]) -> Iterator
             )  # fmt: skip
 
 
+def _ailing(device: Device) -> Idle | None:
+    """What telemetry holds against a device that Slurm takes for idle."""
+    if device.trouble:
+        return Idle(Cause.UNHEALTHY, device.trouble)
+    return Idle(Cause.FOREIGN, f"{device.excess_gib} GiB") if device.excess_gib else None
+
+
 class _Causes:
     """Finds why devices are idle."""
 
-    def __init__(self, prepared: Prepared, probes: Probes, telemetry: Telemetry) -> None:
-        self.prepared, self.probes, self.telemetry = prepared, probes, telemetry
+    def __init__(self, prepared: Prepared, probes: Probes) -> None:
+        self.prepared, self.probes = prepared, probes
         self.states = {p.name: p.state for p in prepared.snapshot.partitions}
         self.shared = share_name(prepared.policy)
         requests = requests_waiting(prepared, probes.starting)
@@ -166,14 +170,14 @@ class _Causes:
     def of(self, node: Node) -> dict[int, Idle]:
         """The cause of each idle device of a node, by index."""
         there = self.probes.room.nodes[node.name]
-        idle = [device for device in node.devices if device.empty]
+        idle = [d for d in node.devices if not (d.holders or d.occupied_gib)]
         known: dict[tuple[str, str], Idle] = {}
         found: dict[int, Idle] = {}
         whole = self._of_node(node) if idle else None
         for device in idle:
             then = there.devices[device.index]
             like = device.type, device.gres
-            if cause := whole or self.telemetry.get((node.name, device.index)):
+            if cause := whole or _ailing(device):
                 found[device.index] = cause
             elif not then.empty:  # promised to one that is released, or is next
                 found[device.index] = Idle(Cause.HELD, job=then.holders[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from slurm_het.core.measured import Measured
 from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons.idle import Cause, Idle
@@ -88,10 +89,14 @@ def test_a_closed_pool_and_what_telemetry_knows() -> None:
     closed = tuple(
         replace(p, state="DOWN") if p.name == "train-amd" else p for p in taken.partitions
     )
-    ill = {("nv1", 3): Idle(Cause.UNHEALTHY, "XID 79"), ("amd1", 0): Idle(Cause.FOREIGN)}
-    shown = made(replace(taken, partitions=closed), telemetry=ill)
+    ill = {
+        "nv1": (Measured(3, trouble="XID 79"), Measured(4, excess_gib=30)),
+        "amd1": (Measured(0, excess_gib=9),),
+    }
+    shown = made(replace(taken, partitions=closed, measured=ill))
     assert causes(shown, "amd1") == [Idle(Cause.CLOSED, "pool train-amd is DOWN")] * 8
-    assert causes(shown, "nv1")[3] == ill["nv1", 3]
+    assert causes(shown, "nv1")[3] == Idle(Cause.UNHEALTHY, "XID 79")
+    assert causes(shown, "nv1")[4] == Idle(Cause.FOREIGN, "30 GiB")
     assert causes(shown, "nv1")[2] == Idle(Cause.UNWANTED)
 
 
