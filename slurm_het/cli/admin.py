@@ -13,6 +13,7 @@ from slurm_het.cli.devices import devices
 from slurm_het.cli.hook_config import hook_config
 from slurm_het.cli.init import init
 from slurm_het.cli.journal import journal
+from slurm_het.cli.metrics import metrics
 from slurm_het.cli.node_files import gres_conf, task_prolog
 from slurm_het.cli.plan import plan
 from slurm_het.cli.rendered import rendered
@@ -43,7 +44,7 @@ def cli() -> None:
 
 for command in (
     check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
-    gres_conf, task_prolog, init, rendered,
+    gres_conf, task_prolog, init, rendered, metrics,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -64,10 +64,10 @@ def application(watch: HostWatch) -> WsgiApp:
     return answer
 
 
-def serve(watch: HostWatch, address: str, port: int) -> WSGIServer:
+def serve(answer: WsgiApp, address: str, port: int) -> WSGIServer:
     """A server that listens; `serve_forever` answers. Raises HetError."""
     try:
-        return make_server(address, port, application(watch), _Server, _Handler)
+        return make_server(address, port, answer, _Server, _Handler)
     except OSError as error:
         raise HetError(f"cannot listen at {address}:{port}: {error.strerror}") from error
 
@@ -80,7 +80,8 @@ def reader_of(replay: Path | None) -> ReadDevices:
     return lambda seconds: HostReading(host.read(seconds))
 
 
-def _listen(text: str) -> tuple[str, int]:
+def address_of(text: str) -> tuple[str, int]:
+    """ADDRESS:PORT of an option. Raises BadParameter."""
     address, _, port = text.rpartition(":")
     if not port.isdigit() or int(port) > 65535:
         raise click.BadParameter(f"{text} is no ADDRESS:PORT", param_hint="--listen")
@@ -108,7 +109,7 @@ def main(listen: str, every: float, deadline: float, replay: Path | None) -> Non
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     watch = HostWatch(reader_of(replay), every, deadline)
     try:
-        server = serve(watch, *_listen(listen))
+        server = serve(application(watch), *address_of(listen))
     except HetError as error:
         sys.exit(f"het-exporter: {error}")
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())

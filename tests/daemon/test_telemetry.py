@@ -14,7 +14,7 @@ from slurm_het.core.measured import Measured
 from slurm_het.daemon.telemetry import Recorded, Telemetry, sources_of
 from slurm_het.errors import HetError
 from slurm_het.settings import TelemetrySettings
-from slurm_het.telemetry.exporter import serve
+from slurm_het.telemetry.exporter import application, serve
 from slurm_het.telemetry.host_watch import HostReading, HostWatch
 from slurm_het.telemetry.reader import News
 from slurm_het.telemetry.report import HostReport
@@ -124,7 +124,7 @@ async def _until(true: Callable[[], object]) -> None:
 def test_a_reader_that_dies_is_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a process of its own, and hetd's end is its end."""
     monkeypatch.setattr("slurm_het.daemon.telemetry.RESTART_SECONDS", 0.1)
-    server = serve(HostWatch(lambda _: HostReading(), 60, 1), "127.0.0.1", 0)
+    server = serve(application(HostWatch(lambda _: HostReading(), 60, 1)), "127.0.0.1", 0)
     address = f"127.0.0.1:{server.server_port}"
 
     async def run() -> None:

@@ -15,7 +15,7 @@ import pytest
 from slurm_het.core.cluster.ailing import Sample
 from slurm_het.errors import HetError
 from slurm_het.telemetry.device import DeviceProcess, DeviceReading
-from slurm_het.telemetry.exporter import serve
+from slurm_het.telemetry.exporter import application, serve
 from slurm_het.telemetry.host_watch import HostReading, HostWatch
 from slurm_het.telemetry.metrics import bounded
 from slurm_het.telemetry.owners import job_of
@@ -81,7 +81,7 @@ def test_what_cannot_be_read_anew_grows_old() -> None:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    server = serve(watching(Host()), "127.0.0.1", 0)
+    server = serve(application(watching(Host())), "127.0.0.1", 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"127.0.0.1:{server.server_port}"
     server.shutdown()

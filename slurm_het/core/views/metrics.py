@@ -1,0 +1,137 @@
+"""The cluster in numbers, for Prometheus: devices, what waits and runs, the gate.
+
+No label grows without bound: none is a user, a job or a node, and reasons are fixed codes. Each
+device and each task counts once, so that a sum over labels means something.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from slurm_het.core.gate import GateState
+from slurm_het.core.reasons.idle import Cause
+from slurm_het.core.syntax.arrays import array_size
+from slurm_het.core.views.device_map import DeviceMap, MapDevice
+from slurm_het.core.views.job_rows import GATE, JobRow, View
+
+PREFIX = "slurm_het_"
+GIB = 1 << 30
+Samples = Mapping[tuple[str, ...], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A gauge: its name without the prefix, what it says, its labels, a value for each of them."""
+
+    name: str
+    text: str
+    labels: tuple[str, ...]
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class HetdFacts:
+    """What hetd says of itself; `answers`: somebody does, else the rest is not known.
+
+    `cycle_time` is when the last cycle ended (epoch seconds; 0: none did), `cycle_seconds` how
+    long it took; `troubles`, how many things do not work.
+    """
+
+    answers: bool = False
+    gate: str = ""
+    leads: bool = False
+    troubles: int = 0
+    cycle_time: float = 0.0
+    cycle_seconds: float = 0.0
+    pinned: int = 0
+
+
+def families(view: View, shown: DeviceMap, hetd: HetdFacts) -> Iterator[Family]:
+    """All gauges of a view of the cluster."""
+    yield from _of_devices(shown)
+    pools = {pool.partition for pool in view.prepared.policy.pools}
+    yield from _of_tasks(view.rows, pools | {GATE})
+    up = float(view.intake == "UP")
+    yield Family("intake_open", "1 if the intake is UP: plain Slurm schedules.", (), {(): up})
+    yield Family(
+        "records_unreadable", "Records of Slurm that could not be read.", (),
+        {(): float(len(view.warnings))},
+    )  # fmt: skip
+    yield from of_hetd(hetd)
+
+
+def of_hetd(hetd: HetdFacts) -> Iterator[Family]:
+    """What is known of hetd alone."""
+    yield Family("up", "1 if hetd answers on this host.", (), {(): float(hetd.answers)})
+    if not hetd.answers:
+        return
+    states: Samples = {(str(state),): float(hetd.gate == state) for state in GateState}
+    yield Family("gate_state", "1 for the state that the gate is in.", ("state",), states)
+    yield Family("leader", "1 if this hetd plans, 0 if it stands by.", (), {(): float(hetd.leads)})
+    yield Family("troubles", "What does not work at present.", (), {(): float(hetd.troubles)})
+    yield Family("pinned_tasks", "Tasks released, not running yet.", (), {(): float(hetd.pinned)})
+    if hetd.cycle_time:
+        when, took = "last_cycle_timestamp_seconds", "last_cycle_duration_seconds"
+        yield Family(when, "When the last cycle ended.", (), {(): hetd.cycle_time})
+        yield Family(took, "How long the last cycle took.", (), {(): hetd.cycle_seconds})
+
+
+def _of_devices(shown: DeviceMap) -> Iterator[Family]:
+    devices: Counter[tuple[str, ...]] = Counter()
+    memory: Counter[tuple[str, ...]] = Counter()
+    given: Counter[tuple[str, ...]] = Counter()
+    idle: Counter[tuple[str, ...]] = Counter()
+    for node in shown.nodes:
+        pool = node.pools[0] if node.pools else "none"
+        for device in node.devices:
+            kind = (pool, device.vendor, device.type)
+            devices[*kind, _state(device)] += 1
+            memory[kind] += device.memory_gib * GIB
+            given[kind] += device.occupied_gib * GIB
+            if device.idle:
+                idle[pool, device.idle.cause.value] += 1
+    for pool in {pool for pool, *_ in devices}:
+        for cause in Cause:  # a cause that is gone is 0, no series that has ended
+            idle.setdefault((pool, cause.value), 0)
+    kind_labels = ("pool", "vendor", "type")
+    yield Family("devices", "Devices by what they are.", (*kind_labels, "state"), devices)
+    yield Family("device_memory_bytes", "Memory of the devices.", kind_labels, memory)
+    yield Family(
+        "device_memory_given_bytes", "Of that, what Slurm has given away.", kind_labels, given
+    )
+    yield Family("idle_devices", "Idle devices by the one cause.", ("pool", "cause"), idle)
+    largest: Samples = {
+        (t.pool, t.type, str(t.memory_gib)): float(t.largest.devices * max(1, t.largest.nodes))
+        for t in shown.types
+    }
+    yield Family(
+        "largest_job_devices", "The most devices of a job that would start now.",
+        ("pool", "type", "memory_gib"), largest,
+    )  # fmt: skip
+
+
+def _state(device: MapDevice) -> str:
+    if not device.holders:
+        return "idle"
+    return "whole" if device.occupied_gib >= device.memory_gib else "shared"
+
+
+def _of_tasks(rows: tuple[JobRow, ...], pools: Set[str]) -> Iterator[Family]:
+    tasks: Counter[tuple[str, ...]] = Counter()
+    oldest: dict[tuple[str, ...], float] = {}
+    for row in rows:
+        if row.job.finished:
+            continue
+        scenario = row.scenario or "none"
+        state = "waiting" if row.waits else "running"
+        many = array_size(row.job.array_tasks) if row.job.unsplit else 1
+        tasks[row.pool if row.pool in pools else "other", scenario, state] += many
+        if row.waits:
+            key = (scenario,)
+            oldest[key] = max(oldest.get(key, 0.0), float(row.waited))
+    yield Family("tasks", "Tasks in the queue.", ("pool", "scenario", "state"), tasks)
+    yield Family(
+        "oldest_wait_seconds", "The longest wait of those that wait now.", ("scenario",), oldest
+    )
