@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ OPEN_SECONDS = 7.0  # how long --open-gate tries; the supervisor tries for ever
 LONGEST_PAUSES = 4  # times --restart-seconds, between starts that come to nothing
 TICK = 0.1
 DEFAULT_RUN_DIR = "/run/slurm-het"
+PID_FILE = "supervise.pid"  # beside hetd's sockets: `slurm-het status` looks whether it lives
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -74,7 +75,18 @@ def main(argv: list[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing is read anew, and nothing ends
-    supervisor.run()
+    with _known_by(run_dir / PID_FILE):
+        supervisor.run()
+
+
+@contextlib.contextmanager
+def _known_by(path: Path) -> Iterator[None]:
+    """Our process's number is there meanwhile."""
+    with contextlib.suppress(OSError):  # a full disk is no reason to leave hetd unwatched
+        path.write_text(f"{os.getpid()}\n")
+    yield
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _run_dir(config: dict[str, Any]) -> Path:

@@ -18,6 +18,7 @@ from slurm_het.cli.node_files import gres_conf, task_prolog
 from slurm_het.cli.plan import plan
 from slurm_het.cli.rendered import rendered
 from slurm_het.cli.sandbox import sandbox
+from slurm_het.cli.status import status
 from slurm_het.cli.systemd_unit import systemd_unit
 from slurm_het.cli.why import why
 from slurm_het.core.syntax.printable import clean_lines
@@ -32,6 +33,7 @@ def cli() -> None:
     \b
     Examples:
       slurm-het init /etc/slurm-het    a first configuration, from the Slurm that runs here
+      slurm-het status                 is all well now?
       slurm-het check                  is the configuration right for this cluster?
       slurm-het why 1234               why is this job where it is?
       slurm-het ask 1234 vendors=amd   ask for something else of a queued job of yours
@@ -43,6 +45,7 @@ def cli() -> None:
 
 
 for command in (
+    status,
     check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
     gres_conf, task_prolog, init, rendered, metrics,
 ):  # fmt: skip

@@ -19,6 +19,7 @@ from slurm_het.core.reasons.idle import Cause, Idle
 from slurm_het.core.views.device_map import DeviceMap
 from slurm_het.core.views.free import NodeFree, PoolFree
 from slurm_het.core.views.job_rows import Ask
+from slurm_het.core.views.totals import Summary, Totals
 
 
 class SourceDocument(Struct, kw_only=True):
@@ -148,11 +149,28 @@ class QueueDocument(Struct, kw_only=True):
     jobs: list[JobDocument] | UnsetType = UNSET
     free: list[PoolFree] | UnsetType = UNSET
     nodes: list[NodeFree] | UnsetType = UNSET
+    totals: Totals | UnsetType = UNSET
     gate: GateDocument
     source: SourceDocument
 
 
-DOCUMENTS: dict[str, type[Struct]] = {"het-sinfo": MapDocument, "het-squeue": QueueDocument}
+class StatusDocument(Struct, kw_only=True):
+    """slurm-het status --json. `code` is its exit code; the intake's State is null while slurmctld
+    is silent, and so is the summary."""
+
+    state: str
+    code: int
+    words: str
+    intake: str
+    intake_state: str | None
+    summary: Summary | None
+
+
+DOCUMENTS: dict[str, type[Struct]] = {
+    "het-sinfo": MapDocument,
+    "het-squeue": QueueDocument,
+    "slurm-het-status": StatusDocument,
+}
 """By program, what it prints with --json."""
 
 

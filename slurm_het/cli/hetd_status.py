@@ -28,6 +28,16 @@ class _Heard(msgspec.Struct, frozen=True):
     on: bool = False
 
 
+class LastCycle(msgspec.Struct, frozen=True):
+    """When hetd's last cycle was (epoch seconds; 0: none yet), and how many seconds it took."""
+
+    time: float = 0.0
+    seconds: float = 0.0
+
+
+NO_CYCLE = LastCycle()
+
+
 class _Status(msgspec.Struct):
     """What of hetd's status we use; the rest may grow."""
 
@@ -38,6 +48,7 @@ class _Status(msgspec.Struct):
     waiting: dict[str, str] = {}
     returned: dict[str, _Returned] = {}
     telemetry: _Heard = _Heard()
+    cycle: LastCycle = NO_CYCLE
 
 
 Row = tuple[int, int | None, int | None, int, str, str]
@@ -58,6 +69,7 @@ class HetdStatus:
     leads: bool = True
     troubles: tuple[str, ...] = ()
     measured: Mapping[str, tuple[Measured, ...]] = field(default_factory=dict)
+    cycle: LastCycle = NO_CYCLE
 
     def with_devices(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what devices say of themselves, as far as hetd has heard."""
@@ -121,7 +133,7 @@ def ask_hetd(socket: Path) -> HetdStatus:
     measured = ask_devices(socket) if status.telemetry.on else {}
     return HetdStatus(
         status.gate, status.bypass, memory=memory, leads=leads, troubles=troubles,
-        measured=measured,
+        measured=measured, cycle=status.cycle,
     )  # fmt: skip
 
 

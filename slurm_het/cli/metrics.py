@@ -59,7 +59,7 @@ def metrics(
     """
     if (textfile and listen) or (every and not textfile):
         raise click.UsageError("--every belongs to --textfile, and that excludes --listen")
-    reader = _Reader(load_config(config))
+    reader = _Exposer(load_config(config))
     if listen:
         _serve(reader, listen)
     elif textfile:
@@ -68,7 +68,7 @@ def metrics(
         click.echo(reader.text(), nl=False)
 
 
-class _Reader:
+class _Exposer:
     """Reads Slurm and hetd at most once in KEEP_SECONDS; one who asks meanwhile waits for it."""
 
     def __init__(self, settings: Config) -> None:
@@ -136,7 +136,7 @@ def _exposition(found: Iterable[Family]) -> bytes:
             "slurm-het metrics needs prometheus-client", "pip install 'slurm-het[exporter]'"
         ) from error
 
-    class Found(Collector):
+    class Gauges(Collector):
         def collect(self) -> Iterator[Metric]:
             for family in found:
                 made = GaugeMetricFamily(PREFIX + family.name, family.text, labels=family.labels)
@@ -145,14 +145,14 @@ def _exposition(found: Iterable[Family]) -> bytes:
                 yield made
 
     registry = CollectorRegistry()
-    registry.register(Found())
+    registry.register(Gauges())
     return generate_latest(registry)
 
 
-def _serve(reader: _Reader, listen: str) -> None:
+def _serve(reader: _Exposer, listen: str) -> None:
     def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != "/metrics":
-            start("404 Not Found", [("Content-Type", "text/plain")])
+            start("404 Not Gauges", [("Content-Type", "text/plain")])
             return [b"/metrics\n"]
         start("200 OK", [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")])
         return [reader.answer()]
@@ -162,7 +162,7 @@ def _serve(reader: _Reader, listen: str) -> None:
     server.serve_forever(poll_interval=0.5)
 
 
-def _write_on(reader: _Reader, path: Path, every: float | None) -> None:
+def _write_on(reader: _Exposer, path: Path, every: float | None) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     while True:

@@ -28,16 +28,25 @@ from slurm_het.cli.columns import (
     sorted_by,
 )
 from slurm_het.cli.filters import Filters, choose, choose_devices, each_task
-from slurm_het.cli.hetd_status import ask_hetd
+from slurm_het.cli.health import header_lines, verdict_on
+from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.live import Live, Screen, patience, print_once, show_again
 from slurm_het.cli.program import hidden_told, run_program, warnings_told
-from slurm_het.cli.screen import coloured, in_blocks, job_lines, node_lines, pool_lines
+from slurm_het.cli.screen import (
+    coloured,
+    in_blocks,
+    job_lines,
+    node_lines,
+    pool_lines,
+)
+from slurm_het.cli.total_lines import total_lines
 from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.model import Snapshot
 from slurm_het.core.views.free import free_by_node, free_by_pool
 from slurm_het.core.views.job_rows import JobRow, View, make_view
 from slurm_het.core.views.starts import with_starts
+from slurm_het.core.views.totals import summary_of, totals_of
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.times import local_time
@@ -61,6 +70,7 @@ class Options:
     long: bool = False
     sort: str = ""
     array: bool = False
+    totals: bool = False
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -150,6 +160,7 @@ By node: pool node types free total free_gib shared state note devices
 )
 @click.option("--why", is_flag=True, help="Below each job, the evidence for its classification.")
 @click.option("--start", is_flag=True, help="When and where the waiting jobs start at the latest.")
+@click.option("--totals", is_flag=True, help="Sums by user and account, in place of jobs.")
 @click.option("--free", is_flag=True, help="What is free by pool and type, in place of jobs.")
 @click.option("--nodes", is_flag=True, help="What is free by node, in place of jobs.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON with stable keys.")
@@ -200,7 +211,7 @@ def _options(given: Mapping[str, Any]) -> Options:
     return Options(
         choice, given["fmt"], not given["noheader"], as_json, given["why"], given["start"],
         free, nodes, bool(asked) or not (free or nodes), given["long"], given["sort"],
-        given["array"],
+        given["array"], given["totals"],
     )  # fmt: skip
 
 
@@ -215,14 +226,19 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
         view = with_starts(view)
     rows = _chosen(view, options, snapshot)
     notes = [*warnings_told(view.warnings), *hidden_told(runner.run(slurm.hidden()))]
-    notes += filter(None, [gate.note(settings.policy.intake_partition, view.intake)])
-    shown = choose_devices(take_inventory(snapshot, settings.policy), options.choice, snapshot)
+    inventory = take_inventory(snapshot, settings.policy)
+    head = _header(settings, options, gate, view)
+    note = "" if head else gate.note(settings.policy.intake_partition, view.intake)
+    notes += [note] if note else []
+    shown = choose_devices(inventory, options.choice, snapshot)
     by_pool = free_by_pool(shown, settings.policy) if options.free else ()
     by_node = free_by_node(shown, settings.policy) if options.nodes else ()
     if options.as_json:
         document: dict[str, Any] = {}
         if options.jobs:
             document["jobs"] = [row_json(r) for r in rows]
+        if options.totals:
+            document["totals"] = asdict(totals_of(rows))
         if options.free:
             document["free"] = [asdict(p) for p in by_pool]
         if options.nodes:
@@ -238,8 +254,21 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     blocks = [pool_lines(by_pool, header=options.header)] if options.free else []
     if options.nodes:
         blocks.append(node_lines(by_node, header=options.header))
-    blocks = blocks or [_job_table(rows, options)]
+    if options.totals:
+        blocks.append(total_lines(totals_of(rows), header=options.header))
+    blocks = [head, *(blocks or [_job_table(rows, options)])]
     return Screen(notes, in_blocks(blocks))
+
+
+def _header(settings: Config, options: Options, gate: HetdStatus, view: View) -> list[str]:
+    """The three lines above the jobs, on a terminal."""
+    plain = options.as_json or options.format or options.free or options.nodes
+    if plain or not (options.header and sys.stdout.isatty()):
+        return []
+    prepared = view.prepared
+    summary = summary_of(view.rows, prepared.inventory, settings.policy)
+    verdict = verdict_on(gate, view.intake, settings.paths, prepared.snapshot.time)
+    return header_lines(verdict, summary, shutil.get_terminal_size().columns)
 
 
 def _chosen(view: View, options: Options, snapshot: Snapshot) -> list[JobRow]:

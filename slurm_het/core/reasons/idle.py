@@ -14,8 +14,8 @@ class Cause(StrEnum):
     DRAINED = "drained"  # Slurm starts nothing on its node
     RESERVED = "reserved"  # by a reservation of Slurm's, now or from a time on
     CLOSED = "pool-closed"  # its pool's partition is not UP, or it is in no pool
-    UNHEALTHY = "unhealthy"  # the device itself, as telemetry tells
-    FOREIGN = "foreign-use"  # somebody uses it who is no job of Slurm's, as telemetry tells
+    UNHEALTHY = "unhealthy"  # the device itself says so
+    FOREIGN = "foreign-use"  # the device tells of memory in use that no job of Slurm's has
     NO_CORES = "no-cores"  # no core is free beside it
     NO_MEMORY = "no-memory"  # too little host memory is free beside it
     HELD = "held"  # for a job, until a time: who ends before that may start
@@ -68,7 +68,7 @@ _SAID = {
     Cause.DRAINED: "",
     Cause.CLOSED: "",
     Cause.UNHEALTHY: "unhealthy",
-    Cause.FOREIGN: "used by what is no job of Slurm's",
+    Cause.FOREIGN: "in use by what is no job of Slurm's",
     Cause.NO_CORES: "no free core",
     Cause.NO_MEMORY: "too little free host memory",
     Cause.USABLE: "usable now",
