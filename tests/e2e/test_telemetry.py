@@ -24,6 +24,7 @@ TOPOLOGY = """
 """
 NODES = {"l1": ("nvidia", 2, 48), "l2": ("nvidia", 2, 48), "t1": ("nvidia", 4, 80)}
 STALE = 4
+FENCE = {"fence": "end", "fence_seconds": 3}
 GONE = "it is gone: not on the bus, and its driver does not tell of it"
 IN_TIME = 10.0
 
@@ -56,7 +57,7 @@ class Told:
 def module() -> Iterator[Told]:
     with sandbox_dir() as base, exporters(base, NODES) as told:
         (base / "topology.yaml").write_text(TOPOLOGY)
-        overrides = AMPLE | {"telemetry": told.settings(stale_seconds=STALE)}
+        overrides = AMPLE | {"telemetry": told.settings(stale_seconds=STALE, **FENCE)}
         with Sandbox.up(base / "box", base / "topology.yaml", overrides=overrides) as box:
             cluster = Cluster(box)
             cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
@@ -165,3 +166,18 @@ def test_a_share_is_as_large_as_what_its_program_took_before(it: Told) -> None:
         it.told.say(node)
     key = it.cluster.sbatch("--gres=gpu:1", script=script)
     assert "shard:23" in it.cluster.job(key)["TresPerNode"]
+
+
+def test_who_takes_more_than_his_share_is_ended_and_his_neighbour_is_not(it: Told) -> None:
+    file = it.cluster.box.layout.work / "over"
+    over = it.cluster.sbatch("--gres=shard:10", script=f"echo $$ > {file}; vllm serve m\nsleep 300")
+    neighbour = share(it, 10)
+    for key in (over, neighbour):
+        assert it.cluster.wait_started(key)["NodeList"] == "l1"
+    it.cluster.wait("its pid", file.exists)
+    it.told.say("l1", {0: 45.0}, processes={0: [(int(file.read_text()), 35.0), (1, 0.0)]})
+    it.cluster.wait_state(over, "CANCELLED", seconds=30)
+    told = it.why(over)
+    assert "overruns: has 35.0 GiB of l1:0, and its share is 10; if it still has in 3 s" in told
+    assert "ended: it has 35.0 GiB of l1:0" in told
+    assert it.cluster.job(neighbour)["JobState"] == "RUNNING"
