@@ -66,6 +66,9 @@ class SimulatedSlurm:
     async def end_job(self, key: str) -> None:
         """No job here takes more than its share."""
 
+    async def requeue_job(self, key: str) -> None:
+        """No job here dies of its share."""
+
     async def partition_of(self, _key: str) -> str:
         """Not told: here no update is without effect."""
         return ""

@@ -41,6 +41,7 @@ from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.last_plans import LastPlans
 from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
 from slurm_het.daemon.release import Releaser
+from slurm_het.daemon.retries import Retries
 from slurm_het.daemon.strays import Strays
 from slurm_het.daemon.telemetry import Devices, Recorded, Silent
 from slurm_het.daemon.told import tell
@@ -103,7 +104,8 @@ class Cycle:
         self.trials = TrialKeeper(config.policy, journal, clocks.wall)
         self.strays = Strays(slurm, config.policy, self.memory, journal, self.trials)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
-        self.endings.heard = lambda jobs, peaks: self.trials.heard(jobs, self.inventory, peaks)
+        self.endings.heard = self._heard
+        self.retries = Retries(config.telemetry, config.policy, slurm)
         self.last_plans = LastPlans(journal, config.policy)
         self.thinking = asyncio.Lock()  # held while the memory changes
         self.inventory, self.capacity = Inventory({}), UNKNOWN
@@ -199,10 +201,15 @@ class Cycle:
         self.endings.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
         over = await self.fence.look(observed.snapshot, self.devices.uses())
-        self._note(observed.snapshot, [*observed.outcomes, *returned, *over])
+        again = await self.retries.give()
+        self._note(observed.snapshot, [*observed.outcomes, *returned, *over, *again])
         await self.strays.unbind(observed, self.clock())
         blameless = {due.key for due in observed.take_back if not due.penalty}
         return _came_back(outcome for outcome in returned if outcome.key in blameless)
+
+    def _heard(self, ended: list[Job], peaks: Mapping[int, int]) -> None:
+        self.trials.heard(ended, self.inventory, peaks)
+        self.retries.heard(ended, peaks, self.inventory)
 
     async def _not_now(self) -> bool:
         """Do what is left when the gate says not to plan; returns whether to look again at once,

@@ -34,6 +34,10 @@ class SlurmClient(Protocol):
         """End one job, or one task of an array (`scancel`)."""
         ...
 
+    async def requeue_job(self, key: str) -> None:
+        """Have a batch job that has ended wait again, with the same id (`scontrol requeue`)."""
+        ...
+
     async def partition_of(self, key: str) -> str:
         """The partition that a job stands in now; '' if Slurm does not say."""
         ...

@@ -165,6 +165,10 @@ class CliSlurm:
         """End one job, or one task of an array: by the id of its array all tasks would be ended."""
         await self._run("scancel", key)
 
+    async def requeue_job(self, key: str) -> None:
+        """Have a batch job that has ended wait again."""
+        await self._run("scontrol", "requeue", key)
+
     async def partition_of(self, key: str) -> str:
         """The partition that a job stands in now; '' if Slurm does not say."""
         try:  # squeue, for in scontrol's text users' words may look like a field

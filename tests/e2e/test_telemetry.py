@@ -181,3 +181,29 @@ def test_who_takes_more_than_his_share_is_ended_and_his_neighbour_is_not(it: Tol
     assert "overruns: has 35.0 GiB of l1:0, and its share is 10; if it still has in 3 s" in told
     assert "ended: it has 35.0 GiB of l1:0" in told
     assert it.cluster.job(neighbour)["JobState"] == "RUNNING"
+
+
+def test_who_dies_of_his_share_runs_again_with_a_larger_one_once(it: Told) -> None:
+    work = it.cluster.box.layout.work
+    script = (
+        f"#HET retry=yes\nvllm serve m\nme={work}/run.$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}\n"
+        "echo $$ > $me\nwhile [ ! -e $me.go ]; do sleep 0.3; done\nexit 1"
+    )
+    key = it.cluster.sbatch("--gres=shard:10", script=script)
+
+    def dies(run: int, gib: float) -> None:
+        file = work / f"run.{key}.{run}"
+        it.cluster.wait("its pid", lambda: file.exists() and file.read_text().strip())
+        it.told.say("l1", {0: gib}, processes={0: [(int(file.read_text()), gib)]})
+        time.sleep(4)  # it is read each second, and asked for each second
+        file.with_name(f"{file.name}.go").touch()
+
+    dies(0, 9.5)
+    it.cluster.wait("it runs again", (work / f"run.{key}.1").exists, job=key)
+    assert it.cluster.job(key)["TresPerNode"].endswith("shard:15")
+    told = it.why(key)
+    assert "resubmitted: with shard:15: it failed with 9.5 GiB of a device, of shard:10" in told
+    dies(1, 14.5)
+    it.cluster.wait_state(key, "FAILED")
+    time.sleep(7)  # a cycle, and the question how it ended
+    assert it.cluster.job(key)["JobState"] == "FAILED"

@@ -23,6 +23,7 @@ class FakeSlurm:
         self.stuck: set[str] = set()  # jobs that stay in the intake whatever is sent
         self.told: list[tuple[int, str]] = []
         self.ended: list[str] = []
+        self.requeued: list[str] = []
         self.closed = 0
         self.time = 0.0
 
@@ -53,6 +54,11 @@ class FakeSlurm:
 
     async def end_job(self, key: str) -> None:
         self.ended.append(key)
+
+    async def requeue_job(self, key: str) -> None:
+        if key in self.refuse:
+            raise SlurmError("Requested operation is presently disabled")
+        self.requeued.append(key)
 
     async def partition_of(self, key: str) -> str:
         return "accel" if key in self.stuck else ""

@@ -25,6 +25,7 @@ class Event(StrEnum):
     HANDED_OVER = "handed over"  # plain Slurm places it
     OVERRUNS = "overruns"  # it has more of a shared device than its share
     ENDED = "ended"  # for that, after a warning
+    RESUBMITTED = "resubmitted"  # it died of its share's size, and has a larger one
 
 
 class Outcome(NamedTuple):
