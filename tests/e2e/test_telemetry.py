@@ -27,6 +27,7 @@ STALE = 4
 FENCE = {"fence": "end", "fence_seconds": 3}
 GONE = "it is gone: not on the bus, and its driver does not tell of it"
 IN_TIME = 10.0
+READ = 2.0  # it is read twice a second, and asked for twice a second
 
 
 class Told:
@@ -57,7 +58,10 @@ class Told:
 def module() -> Iterator[Told]:
     with sandbox_dir() as base, exporters(base, NODES) as told:
         (base / "topology.yaml").write_text(TOPOLOGY)
-        overrides = AMPLE | {"telemetry": told.settings(stale_seconds=STALE, **FENCE)}
+        overrides = AMPLE | {
+            "telemetry": told.settings(stale_seconds=STALE, **FENCE),
+            "planner": {"poll_seconds": 1},
+        }
         with Sandbox.up(base / "box", base / "topology.yaml", overrides=overrides) as box:
             cluster = Cluster(box)
             cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
@@ -157,7 +161,7 @@ def test_a_share_is_as_large_as_what_its_program_took_before(it: Told) -> None:
         taken.setdefault(record["NodeList"], {})[index] = [(int(file.read_text()), 20.0)]
     for node, processes in taken.items():
         it.told.say(node, dict.fromkeys(processes, 20.0), processes=processes)
-    time.sleep(4)  # it is read each second, and asked for each second
+    time.sleep(READ)
     (work / "go").touch()
     for key in first:
         it.cluster.wait_state(key, "COMPLETED")
@@ -195,7 +199,7 @@ def test_who_dies_of_his_share_runs_again_with_a_larger_one_once(it: Told) -> No
         file = work / f"run.{key}.{run}"
         it.cluster.wait("its pid", lambda: file.exists() and file.read_text().strip())
         it.told.say("l1", {0: gib}, processes={0: [(int(file.read_text()), gib)]})
-        time.sleep(4)  # it is read each second, and asked for each second
+        time.sleep(READ)
         file.with_name(f"{file.name}.go").touch()
 
     dies(0, 9.5)
