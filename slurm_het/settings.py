@@ -100,7 +100,10 @@ class TelemetrySettings:
     (data/vendors/ has their words). Each is asked every `every_seconds`, for `deadline_seconds`.
     What a node said longer than `stale_seconds` ago does not count. `tolerance_gib`: so much more
     may be in use on a device than Slurm has given away; what is above that counts once it has been
-    there for `steady_seconds`.
+    there for `steady_seconds`. `fence`: of a job that has more than its share of a device, tell it
+    and the journal, or end it too, `fence_seconds` later. `resubmit`: whether a job that died of
+    its share's size runs once more with a larger one, if its script asks for that (retry=yes), or
+    always.
     """
 
     exporters: dict[str, str] = field(default_factory=dict)
@@ -110,6 +113,9 @@ class TelemetrySettings:
     stale_seconds: Annotated[float, Meta(ge=1, le=3600)] = 45.0
     steady_seconds: Seconds = 3.0
     tolerance_gib: Annotated[int, Meta(ge=0, le=1024)] = 4
+    fence: Literal["off", "tell", "end"] = "tell"
+    fence_seconds: Annotated[float, Meta(ge=1, le=86400)] = 60.0
+    resubmit: Literal["never", "asked", "always"] = "asked"
 
     @property
     def on(self) -> bool:

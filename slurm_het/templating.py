@@ -81,10 +81,12 @@ def systemd_unit(config: Config, user: str, group: str, jobs: int = JOBS) -> str
 
 def exporter_unit(listen: str) -> str:
     """het-exporter.service, run by the Python that runs this."""
+    port = listen.rpartition(":")[2]
     return render(
         "het-exporter.service.j2",
         python=sys.executable,
         listen=listen,
+        privileged=port.isdigit() and int(port) < 1024,
         in_home=sys.executable.startswith(("/home/", "/root/")),
     )
 

@@ -60,6 +60,15 @@ class SimulatedSlurm:
         if said := self.slurm.update(self.slurm.jobs[int(key)], dict(fields)):
             raise SlurmError(said)
 
+    async def tell_job(self, job_id: int, text: str) -> None:
+        """Nobody reads it here."""
+
+    async def end_job(self, key: str) -> None:
+        """No job here takes more than its share."""
+
+    async def requeue_job(self, key: str) -> None:
+        """No job here dies of its share."""
+
     async def partition_of(self, _key: str) -> str:
         """Not told: here no update is without effect."""
         return ""

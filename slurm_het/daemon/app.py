@@ -215,7 +215,7 @@ class Daemon:
             check_lead=self._check_lead,
         )  # fmt: skip
         cycle.placed = lambda: self.hook.placed
-        cycle.measured, cycle.endings.peak_of = self.telemetry.measured, self.telemetry.peak_of
+        cycle.devices = self.telemetry
         return cycle
 
     async def _give_up_the_lead(self) -> None:

@@ -36,12 +36,14 @@ from slurm_het.core.worth.forecast import Forecast
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.endings import Endings
 from slurm_het.daemon.expectation import Expectation
+from slurm_het.daemon.fence import Fence
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.last_plans import LastPlans
 from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
 from slurm_het.daemon.release import Releaser
+from slurm_het.daemon.retries import Retries
 from slurm_het.daemon.strays import Strays
-from slurm_het.daemon.telemetry import Measurements, Recorded
+from slurm_het.daemon.telemetry import Devices, Recorded, Silent
 from slurm_het.daemon.told import tell
 from slurm_het.daemon.trials import TrialKeeper
 from slurm_het.journal import Planning, Records
@@ -102,13 +104,16 @@ class Cycle:
         self.trials = TrialKeeper(config.policy, journal, clocks.wall)
         self.strays = Strays(slurm, config.policy, self.memory, journal, self.trials)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
-        self.endings.heard = lambda jobs, peaks: self.trials.heard(jobs, self.inventory, peaks)
+        self.endings.heard = self._heard
+        self.retries = Retries(config.telemetry, config.policy, slurm)
         self.last_plans = LastPlans(journal, config.policy)
         self.thinking = asyncio.Lock()  # held while the memory changes
         self.inventory, self.capacity = Inventory({}), UNKNOWN
         self.openings: Openings | None = None  # what the last cycle left for interactive jobs
         self.placed: Callable[[], int] = lambda: 0  # how many of them the hook has given nodes
-        self.measured: Callable[[], Measurements] = dict  # what devices say of themselves
+        self.devices: Devices = Silent()
+        self.endings.peak_of = lambda job: self.devices.peak_of(job)
+        self.fence = Fence(config.telemetry, config.policy, slurm, self.ticks)
         self.recorded = Recorded(self.inventory, float("-inf"))
         self.report = Report()
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
@@ -168,7 +173,7 @@ class Cycle:
 
     async def _observe(self) -> Observed:
         ticks = self.ticks()
-        snapshot = replace(await self.slurm.snapshot(), measured=self.measured())
+        snapshot = replace(await self.slurm.snapshot(), measured=self.devices.measured())
         last_plan = await self.last_plans.of(snapshot)
         observed = await self._think(
             lambda: observe(snapshot, self.policy, self.memory, self.ticks(), last_plan)
@@ -195,10 +200,16 @@ class Cycle:
         await self.trials.look()
         self.endings.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
-        self._note(observed.snapshot, [*observed.outcomes, *returned])
+        over = await self.fence.look(observed.snapshot, self.devices.uses())
+        again = await self.retries.give()
+        self._note(observed.snapshot, [*observed.outcomes, *returned, *over, *again])
         await self.strays.unbind(observed, self.clock())
         blameless = {due.key for due in observed.take_back if not due.penalty}
         return _came_back(outcome for outcome in returned if outcome.key in blameless)
+
+    def _heard(self, ended: list[Job], peaks: Mapping[int, int]) -> None:
+        self.trials.heard(ended, self.inventory, peaks)
+        self.retries.heard(ended, peaks, self.inventory)
 
     async def _not_now(self) -> bool:
         """Do what is left when the gate says not to plan; returns whether to look again at once,

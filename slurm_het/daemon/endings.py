@@ -36,7 +36,7 @@ class Endings:
     ) -> None:
         self.slurm, self.policy, self.journal, self.ticks = slurm, policy, journal, ticks
         self.heard: Callable[[list[Job], Peaks], None] = lambda *_: None  # of those that ended
-        self.peak_of: Callable[[int], int] = lambda _job: 0  # MiB, as its devices tell
+        self.peak_of: Callable[[Job], int] = lambda _job: 0  # MiB, as its devices tell
         self._ours: set[int] = set()  # the ids of the jobs that are seen
         self._gone: set[int] = set()  # of those that are to be asked for
         self._all = True
@@ -91,7 +91,7 @@ class Endings:
     def _journal(self, jobs: Iterable[Job]) -> None:
         ended = [(job, end) for job in jobs if (end := end_of(job))]
         if ended:
-            peaks = {job.id: peak for job, _ in ended if (peak := self.peak_of(job.id))}
+            peaks = {job.id: peak for job, _ in ended if (peak := self.peak_of(job))}
             ends = [replace(end, peak_mib=peaks.get(job.id, 0)) for job, end in ended]
             self.journal.write(lambda journal: journal.record_ends(ends))
             self.heard([job for job, _ in ended], peaks)

@@ -11,14 +11,17 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
+from typing import Protocol
 
 import msgspec
 
 from slurm_het.core.cluster.ailing import Excesses, base_of, devices_of
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.overruns import Use
 from slurm_het.core.measured import Measured
+from slurm_het.core.model import Job
 from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
 from slurm_het.settings import TelemetrySettings
@@ -43,6 +46,35 @@ class Recorded:
     ticks: float
 
 
+class Devices(Protocol):
+    """What a cycle takes of what devices say."""
+
+    def measured(self) -> Measurements:
+        """What counts, by node."""
+
+    def uses(self) -> Iterable[Use]:
+        """What jobs have of shared devices."""
+
+    def peak_of(self, job: Job) -> int:
+        """The most MiB of one device that a job was seen to take; 0: not known."""
+
+
+class Silent:
+    """Devices that say nothing."""
+
+    def measured(self) -> Measurements:
+        """Nothing."""
+        return NONE
+
+    def uses(self) -> Iterable[Use]:
+        """None."""
+        return ()
+
+    def peak_of(self, _job: Job) -> int:
+        """Not known."""
+        return 0
+
+
 class Telemetry:
     """The latest of every node. `recorded` gives the last cycle's inventory; `wake` is called where
     what counts has changed, for another cycle."""
@@ -64,7 +96,7 @@ class Telemetry:
         self.settings = settings
         self.heard: dict[str, tuple[float, HostReport]] = {}
         self.failures: dict[str, str] = {}
-        self.peaks: dict[int, int] = {}  # MiB of one device, by job id; the newest are the last
+        self.peaks: dict[tuple[int, int], int] = {}  # MiB of one device, by job id and user
         self._counts: dict[str, tuple[Measured, ...]] = {}
         self._excesses = Excesses(settings.tolerance_gib, settings.steady_seconds)
         self._based = float("-inf")
@@ -101,9 +133,21 @@ class Telemetry:
             self._forget(name)
         return dict(self._counts)
 
-    def peak_of(self, job: int) -> int:
+    def peak_of(self, job: Job) -> int:
         """The most MiB that a job was seen to take of one device; 0: not known."""
-        return self.peaks.get(job, 0)
+        return self.peaks.get((job.id, job.uid), 0)
+
+    def uses(self) -> Iterator[Use]:
+        """What jobs have of devices that are shared, where that is told."""
+        inventory = self.recorded().inventory
+        for name, (taken, report) in self.heard.items():
+            node = inventory.nodes.get(name)
+            if not report.jobs or not node or not any(d.in_shares for d in node.devices):
+                continue
+            index_of = {(s.place, s.vendor): d.index for s, d in devices_of(report.devices, node)}
+            for use in report.jobs:
+                if (index := index_of.get((use.place, use.vendor))) is not None:
+                    yield Use(name, index, use.job, use.uid, use.used_mib, taken)
 
     @property
     def trouble(self) -> str:
@@ -156,7 +200,8 @@ class Telemetry:
 
     def _note_peaks(self, report: HostReport) -> None:
         for use in report.jobs:
-            self.peaks[use.job] = max(use.used_mib, self.peaks.pop(use.job, 0))
+            key = use.job, use.uid
+            self.peaks[key] = max(use.used_mib, self.peaks.pop(key, 0))  # the newest are the last
         while len(self.peaks) > MOST_PEAKS:
             del self.peaks[next(iter(self.peaks))]
 

@@ -26,6 +26,18 @@ class SlurmClient(Protocol):
         """`scontrol update JobId=key field=value ...`, as one update, whole or not at all."""
         ...
 
+    async def tell_job(self, job_id: int, text: str) -> None:
+        """Have a line written to the job's standard error (`scontrol notify`)."""
+        ...
+
+    async def end_job(self, key: str) -> None:
+        """End one job, or one task of an array (`scancel`)."""
+        ...
+
+    async def requeue_job(self, key: str) -> None:
+        """Have a batch job that has ended wait again, with the same id (`scontrol requeue`)."""
+        ...
+
     async def partition_of(self, key: str) -> str:
         """The partition that a job stands in now; '' if Slurm does not say."""
         ...

@@ -157,6 +157,18 @@ class CliSlurm:
             given = Given(stdin=line, called=f"update JobId={key}")
             await self._repeated(cluster, given, if_heard=True)
 
+    async def tell_job(self, job_id: int, text: str) -> None:
+        """Have a line written to the job's standard error."""
+        await self._run("scontrol", "notify", str(job_id), text)
+
+    async def end_job(self, key: str) -> None:
+        """End one job, or one task of an array: by the id of its array all tasks would be ended."""
+        await self._run("scancel", key)
+
+    async def requeue_job(self, key: str) -> None:
+        """Have a batch job that has ended wait again."""
+        await self._run("scontrol", "requeue", key)
+
     async def partition_of(self, key: str) -> str:
         """The partition that a job stands in now; '' if Slurm does not say."""
         try:  # squeue, for in scontrol's text users' words may look like a field

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from slurm_het.core.cluster.ailing import Sample
 from slurm_het.errors import HetError
 from slurm_het.telemetry.device import DeviceReading
-from slurm_het.telemetry.owners import JobOf, job_of
+from slurm_het.telemetry.owners import JobOf, ProcessOwner, owner_of
 from slurm_het.telemetry.report import HostReport, JobUse, short
 
 log = logging.getLogger("het-exporter")
@@ -31,7 +31,7 @@ class HostWatch:
     """The latest reading. What could not be read anew stays, and grows old."""
 
     def __init__(
-        self, read: ReadDevices, every: float, deadline: float, owner: JobOf = job_of
+        self, read: ReadDevices, every: float, deadline: float, owner: JobOf = owner_of
     ) -> None:
         self.read, self.every, self.deadline, self.owner = read, every, deadline, owner
         self._devices: tuple[DeviceReading, ...] = ()
@@ -69,9 +69,9 @@ class HostWatch:
             self._report = HostReport(held.age, held.devices, held.jobs, error.message)
             return
         self._devices = reading.devices
-        jobs = {p.pid: self.owner(p.pid) for d in reading.devices for p in d.processes}
-        samples = tuple(_sample(device, jobs) for device in reading.devices)
-        self._report = HostReport(reading.age, samples, _uses(reading.devices, jobs))
+        owners = {p.pid: self.owner(p.pid) for d in reading.devices for p in d.processes}
+        samples = tuple(_sample(device, owners) for device in reading.devices)
+        self._report = HostReport(reading.age, samples, _uses(reading.devices, owners))
         self._read_at = time.monotonic()
 
     def _run(self) -> None:
@@ -79,29 +79,33 @@ class HostWatch:
             self.look()
 
 
-Owners = dict[int, int | None]
-"""The job of each process."""
+Owners = dict[int, ProcessOwner | None]
+"""Whose each process is."""
 
 
-def _sample(device: DeviceReading, jobs: Owners) -> Sample:
+def _sample(device: DeviceReading, owners: Owners) -> Sample:
     return Sample(
         device.index, device.vendor, device.memory_used_mib, device.memory_total_mib,
-        _foreign(device, jobs), short(device.unhealthy), short(device.model),
+        _foreign(device, owners), short(device.unhealthy), short(device.model),
     )  # fmt: skip
 
 
-def _foreign(device: DeviceReading, jobs: Owners) -> int | None:
+def _foreign(device: DeviceReading, owners: Owners) -> int | None:
     """What processes of no job have of it; None if that is not known of any of them."""
-    if any(p.memory_mib is None or jobs[p.pid] is None for p in device.processes):
-        return None
-    return sum(p.memory_mib or 0 for p in device.processes if jobs[p.pid] == 0)
+    total = 0
+    for process in device.processes:
+        owner = owners[process.pid]
+        if process.memory_mib is None or owner is None:
+            return None
+        total += process.memory_mib if not owner.job else 0
+    return total
 
 
-def _uses(devices: Iterable[DeviceReading], jobs: Owners) -> tuple[JobUse, ...]:
-    used: dict[tuple[int, int, str], int] = {}
+def _uses(devices: Iterable[DeviceReading], owners: Owners) -> tuple[JobUse, ...]:
+    used: dict[tuple[int, int, int, str], int] = {}
     for device in devices:
         for process in device.processes:
-            if (job := jobs[process.pid]) and process.memory_mib:
-                key = job, device.index, device.vendor
+            if (owner := owners[process.pid]) and owner.job and process.memory_mib:
+                key = *owner, device.index, device.vendor
                 used[key] = used.get(key, 0) + process.memory_mib
     return tuple(JobUse(*key, mib) for key, mib in used.items())

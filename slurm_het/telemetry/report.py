@@ -12,13 +12,17 @@ from slurm_het.core.syntax.printable import clean
 MAX_DEVICES = 1024
 MAX_TEXT = 120
 MAX_MIB = 1 << 40
-MAX_JOB = (1 << 32) - 1
+MAX_NUMBER = (1 << 32) - 1  # of jobs and users
 
 
 class JobUse(msgspec.Struct, frozen=True):
-    """What the processes of one job of Slurm's have of one device, in MiB."""
+    """What a user's processes, as those of one job of Slurm's, have of one device, in MiB.
+
+    A process may say that it is of another's job: its user is what the kernel says.
+    """
 
     job: int
+    uid: int
     place: int
     vendor: str
     used_mib: int
@@ -51,8 +55,9 @@ def hear(body: bytes) -> HostReport:
 
 
 def _can_be(use: JobUse) -> bool:
-    places = 0 <= use.place < MAX_DEVICES and len(use.vendor) <= MAX_TEXT
-    return places and 0 < use.job <= MAX_JOB and 0 <= use.used_mib < MAX_MIB
+    numbers = 0 < use.job <= MAX_NUMBER and 0 <= use.uid <= MAX_NUMBER
+    where = 0 <= use.place < MAX_DEVICES and len(use.vendor) <= MAX_TEXT
+    return numbers and where and 0 <= use.used_mib < MAX_MIB
 
 
 def _plain(sample: Sample) -> Sample:

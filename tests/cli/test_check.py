@@ -17,7 +17,7 @@ from slurm_het.cli.checks.slurm_conf import partition_words
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Partition
 from slurm_het.core.policy import Pool
-from slurm_het.settings import Config, PlannerSettings
+from slurm_het.settings import Config, PlannerSettings, TelemetrySettings
 from slurm_het.templating import hook_config
 from tests.support.world import policy, snapshot
 
@@ -387,3 +387,22 @@ def test_devices_are_what_slurm_takes_them_for(
     assert [t for t in told(findings(says(*measured)(right()))) if "nv1" in t][:1] == (
         [finding] if finding else []
     )
+
+
+@pytest.mark.parametrize(
+    ("exporters", "fence", "found"),
+    [
+        ({"nv[1-2]": "{node}:9788"}, "end", True),
+        ({"nv[1-2]": "https://{node}"}, "end", True),
+        ({"nv[1-2]": "{node}:987"}, "end", False),
+        ({"nv[1-2]": "{node}:9788"}, "tell", False),
+        ({}, "end", False),
+    ],
+)
+def test_jobs_are_ended_by_the_word_of_root_alone(
+    exporters: dict[str, str], fence: Any, found: bool
+) -> None:
+    telemetry = TelemetrySettings(exporters, fence=fence)
+    site = right()
+    site = replace(site, settings=replace(site.settings, telemetry=telemetry))
+    assert any("any user of the node may" in text for text in told(findings(site))) is found

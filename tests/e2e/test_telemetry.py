@@ -24,8 +24,10 @@ TOPOLOGY = """
 """
 NODES = {"l1": ("nvidia", 2, 48), "l2": ("nvidia", 2, 48), "t1": ("nvidia", 4, 80)}
 STALE = 4
+FENCE = {"fence": "end", "fence_seconds": 3}
 GONE = "it is gone: not on the bus, and its driver does not tell of it"
 IN_TIME = 10.0
+READ = 2.0  # it is read twice a second, and asked for twice a second
 
 
 class Told:
@@ -56,7 +58,10 @@ class Told:
 def module() -> Iterator[Told]:
     with sandbox_dir() as base, exporters(base, NODES) as told:
         (base / "topology.yaml").write_text(TOPOLOGY)
-        overrides = AMPLE | {"telemetry": told.settings(stale_seconds=STALE)}
+        overrides = AMPLE | {
+            "telemetry": told.settings(stale_seconds=STALE, **FENCE),
+            "planner": {"poll_seconds": 1},
+        }
         with Sandbox.up(base / "box", base / "topology.yaml", overrides=overrides) as box:
             cluster = Cluster(box)
             cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
@@ -156,7 +161,7 @@ def test_a_share_is_as_large_as_what_its_program_took_before(it: Told) -> None:
         taken.setdefault(record["NodeList"], {})[index] = [(int(file.read_text()), 20.0)]
     for node, processes in taken.items():
         it.told.say(node, dict.fromkeys(processes, 20.0), processes=processes)
-    time.sleep(4)  # it is read each second, and asked for each second
+    time.sleep(READ)
     (work / "go").touch()
     for key in first:
         it.cluster.wait_state(key, "COMPLETED")
@@ -165,3 +170,44 @@ def test_a_share_is_as_large_as_what_its_program_took_before(it: Told) -> None:
         it.told.say(node)
     key = it.cluster.sbatch("--gres=gpu:1", script=script)
     assert "shard:23" in it.cluster.job(key)["TresPerNode"]
+
+
+def test_who_takes_more_than_his_share_is_ended_and_his_neighbour_is_not(it: Told) -> None:
+    file = it.cluster.box.layout.work / "over"
+    over = it.cluster.sbatch("--gres=shard:10", script=f"echo $$ > {file}; vllm serve m\nsleep 300")
+    neighbour = share(it, 10)
+    for key in (over, neighbour):
+        assert it.cluster.wait_started(key)["NodeList"] == "l1"
+    it.cluster.wait("its pid", file.exists)
+    it.told.say("l1", {0: 45.0}, processes={0: [(int(file.read_text()), 35.0), (1, 0.0)]})
+    it.cluster.wait_state(over, "CANCELLED", seconds=30)
+    told = it.why(over)
+    assert "overruns: has 35.0 GiB of l1:0, and its share is 10; if it still has in 3 s" in told
+    assert "ended: it has 35.0 GiB of l1:0" in told
+    assert it.cluster.job(neighbour)["JobState"] == "RUNNING"
+
+
+def test_who_dies_of_his_share_runs_again_with_a_larger_one_once(it: Told) -> None:
+    work = it.cluster.box.layout.work
+    script = (
+        f"#HET retry=yes\nvllm serve m\nme={work}/run.$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}\n"
+        "echo $$ > $me\nwhile [ ! -e $me.go ]; do sleep 0.3; done\nexit 1"
+    )
+    key = it.cluster.sbatch("--gres=shard:10", script=script)
+
+    def dies(run: int, gib: float) -> None:
+        file = work / f"run.{key}.{run}"
+        it.cluster.wait("its pid", lambda: file.exists() and file.read_text().strip())
+        it.told.say("l1", {0: gib}, processes={0: [(int(file.read_text()), gib)]})
+        time.sleep(READ)
+        file.with_name(f"{file.name}.go").touch()
+
+    dies(0, 9.5)
+    it.cluster.wait("it runs again", (work / f"run.{key}.1").exists, job=key)
+    assert it.cluster.job(key)["TresPerNode"].endswith("shard:15")
+    told = it.why(key)
+    assert "resubmitted: with shard:15: it failed with 9.5 GiB of a device, of shard:10" in told
+    dies(1, 14.5)
+    it.cluster.wait_state(key, "FAILED")
+    time.sleep(7)  # a cycle, and the question how it ended
+    assert it.cluster.job(key)["JobState"] == "FAILED"

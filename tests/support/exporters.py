@@ -12,7 +12,7 @@ from typing import Any
 
 from slurm_het.sandbox.layout import free_ports
 
-EVERY = 0.5
+EVERY = 0.25
 
 
 class Exporters:
@@ -27,7 +27,7 @@ class Exporters:
     def settings(self, **more: Any) -> dict[str, Any]:
         """The section `telemetry:` of het.yaml that asks them."""
         exporters = {node: f"127.0.0.1:{port}" for node, port in self.ports.items()}
-        return {"exporters": exporters, "every_seconds": 1, "steady_seconds": 2, **more}
+        return {"exporters": exporters, "every_seconds": 0.5, "steady_seconds": 1, **more}
 
     def say(
         self,

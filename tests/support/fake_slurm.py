@@ -21,6 +21,9 @@ class FakeSlurm:
         self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
         self.drained: set[str] = set()
         self.stuck: set[str] = set()  # jobs that stay in the intake whatever is sent
+        self.told: list[tuple[int, str]] = []
+        self.ended: list[str] = []
+        self.requeued: list[str] = []
         self.closed = 0
         self.time = 0.0
 
@@ -45,6 +48,17 @@ class FakeSlurm:
         self.updates.append((key, dict(fields)))
         if key in self.refuse and "accel" not in fields.values():
             raise SlurmError("Requested partition configuration not available now")
+
+    async def tell_job(self, job_id: int, text: str) -> None:
+        self.told.append((job_id, text))
+
+    async def end_job(self, key: str) -> None:
+        self.ended.append(key)
+
+    async def requeue_job(self, key: str) -> None:
+        if key in self.refuse:
+            raise SlurmError("Requested operation is presently disabled")
+        self.requeued.append(key)
 
     async def partition_of(self, key: str) -> str:
         return "accel" if key in self.stuck else ""

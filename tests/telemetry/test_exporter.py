@@ -18,17 +18,24 @@ from slurm_het.telemetry.device import DeviceProcess, DeviceReading
 from slurm_het.telemetry.exporter import application, serve
 from slurm_het.telemetry.host_watch import HostReading, HostWatch
 from slurm_het.telemetry.metrics import bounded
-from slurm_het.telemetry.owners import job_of
+from slurm_het.telemetry.owners import ProcessOwner, owner_of
 from slurm_het.telemetry.reader import Sources, from_exporters
 from slurm_het.telemetry.replay import Replay
 from slurm_het.telemetry.report import HostReport, JobUse, hear
 
 GIB = 1024
-OWNERS = {10: 7, 11: 7, 12: 8, 20: 0, 30: None}
+OWNERS = {
+    10: ProcessOwner(7, 1000),
+    11: ProcessOwner(7, 1000),
+    12: ProcessOwner(7, 1001),
+    20: ProcessOwner(0, 0),
+    30: None,
+}
 CARDS = (
     DeviceReading(
         0, "nvidia", "0000:3b:00.0", "NVIDIA A100", 80 * GIB, 50 * GIB,
-        (DeviceProcess(10, GIB), DeviceProcess(11, 2 * GIB), DeviceProcess(20, 30 * GIB)), 0.5,
+        (DeviceProcess(10, GIB), DeviceProcess(11, 2 * GIB), DeviceProcess(12, 5),
+         DeviceProcess(20, 30 * GIB)), 0.5,
     ),
     DeviceReading(1, "nvidia", memory_used_mib=4, processes=(DeviceProcess(30, 4),)),
     DeviceReading(2, "nvidia", unhealthy="Xid 79 at 0xdeadbeef: fallen off\x1b[31m the bus"),
@@ -61,7 +68,9 @@ def test_what_hetd_is_told_of_a_host() -> None:
         Sample(1, "nvidia", 4, None, None),  # whose that process is, nobody knows
         Sample(2, "nvidia", None, None, 0, "Xid 79 at 0xdeadbeef: fallen off?[31m the bus"),
     )
-    assert set(report.jobs) == {JobUse(7, 0, "nvidia", 3 * GIB)}
+    assert set(report.jobs) == {
+        JobUse(7, 1000, 0, "nvidia", 3 * GIB), JobUse(7, 1001, 0, "nvidia", 5),
+    }  # fmt: skip
     assert hear(msgspec.json.encode(report)).devices == report.devices
 
 
@@ -96,7 +105,7 @@ def test_prometheus_is_told_in_its_own_words(url: str) -> None:
     assert f"slurm_het_device_memory_used_bytes{here} 5.36870912e+10" in lines
     assert f"slurm_het_device_memory_foreign_bytes{here} 3.221225472e+10" in lines
     assert f"slurm_het_device_utilization_ratio{here} 0.5" in lines
-    assert f"slurm_het_device_processes{here} 3.0" in lines
+    assert f"slurm_het_device_processes{here} 4.0" in lines
     assert 'slurm_het_device_healthy{device="2",vendor="nvidia"} 0.0' in lines
     assert not [x for x in lines if "total_bytes" in x and 'device="1"' in x]  # not known
     (trouble,) = (line for line in lines if line.startswith("slurm_het_device_trouble"))
@@ -129,8 +138,8 @@ def test_whose_a_process_is(tmp_path: Path, cgroup: str, environ: bytes, job: in
     (tmp_path / "5").mkdir()
     (tmp_path / "5" / "cgroup").write_text(cgroup)
     (tmp_path / "5" / "environ").write_bytes(environ)
-    assert job_of(5, tmp_path) == job
-    assert job_of(6, tmp_path) is None
+    assert owner_of(5, tmp_path) == (job, tmp_path.stat().st_uid)
+    assert owner_of(6, tmp_path) is None
 
 
 def ask(**urls: str) -> tuple[dict[str, HostReport], dict[str, str]]:
@@ -186,8 +195,14 @@ def test_what_no_driver_says_is_left_out() -> None:
            "trouble": "\x1b]0;x\x07" + "y" * 1000}  # fmt: skip
     body = msgspec.json.encode({"devices": [odd] * 5000, "more": 1})
     assert len(hear(body).devices) == 1024
-    use = {"job": 1, "place": 0, "vendor": "v", "used_mib": 1}
-    uses = [use, use | {"job": 0}, use | {"job": 1 << 40}, use | {"used_mib": -1}]
+    use = {"job": 1, "uid": 2, "place": 0, "vendor": "v", "used_mib": 1}
+    uses = [
+        use,
+        use | {"uid": -1},
+        use | {"job": 0},
+        use | {"job": 1 << 40},
+        use | {"used_mib": -1},
+    ]
     places = b"99999999999999999999999", b"-1", b"1024"
     body = b'{"devices": [%s%s], "jobs": %s}' % (
         msgspec.json.encode(odd),
@@ -196,7 +211,7 @@ def test_what_no_driver_says_is_left_out() -> None:
     )
     report = hear(body)
     msgspec.msgpack.encode(report)
-    assert (len(report.devices), report.jobs) == (1, (JobUse(1, 0, "v", 1),))
+    assert (len(report.devices), report.jobs) == (1, (JobUse(1, 2, 0, "v", 1),))
     one = report.devices[0]
     assert (one.used_mib, one.total_mib, len(one.vendor)) == (None, None, 120)
     assert "\x1b" not in one.trouble

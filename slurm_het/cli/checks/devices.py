@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from slurm_het.cli.checks.site import Finding, Installation
 from slurm_het.core.cluster.inventory import take_inventory
@@ -11,6 +12,8 @@ from slurm_het.core.model import Device, Node
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
 
+PRIVILEGED = 1024
+"""Ports below are for root, and for whom systemd lets use one."""
 NEAR = 0.1
 """So much less than a card's name says its driver may give: an L40S of 48 GiB has 45."""
 
@@ -65,4 +68,26 @@ def troubles(site: Installation) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
-CHECKS = (of_devices, troubles)
+def forged(site: Installation) -> Iterator[Finding]:
+    """Exporters whom a user of the node could stand in for, where jobs are ended by their word."""
+    telemetry = site.settings.telemetry
+    ports = {url: _port(url) for url in telemetry.exporters.values()}
+    high = sorted(url for url, port in ports.items() if port is None or port >= PRIVILEGED)
+    if telemetry.fence == "end" and high:
+        yield Finding(
+            "het.yaml, telemetry.fence",
+            f"end goes by the word of whoever listens at {high[0]}: while het-exporter is down"
+            " any user of the node may, and have others' jobs ended",
+            f"have het-exporter listen at a port below {PRIVILEGED} (slurm-het systemd-unit"
+            " --exporter :987), or fence: tell",
+        )  # fmt: skip
+
+
+def _port(url: str) -> int | None:
+    try:
+        return urlsplit(url if "://" in url else f"http://{url}").port
+    except ValueError:  # `{node}` may stand for it
+        return None
+
+
+CHECKS = (of_devices, troubles, forged)

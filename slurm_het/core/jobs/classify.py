@@ -298,6 +298,7 @@ _HINTS: dict[str, Callable[[_Draft, str, str, Policy], str]] = {
     "memory": _hint_memory,
     "class": _hint_class,
     "share": _hint_share,
+    "retry": lambda _d, value, *_: "" if value in _YES | _NO else "retry is yes or no",  # larger.py
 }
 """The keys of a directive. Each takes the draft, the value, where it stands, and the policy."""
 

@@ -23,6 +23,9 @@ class Event(StrEnum):
     KEPT = "kept"  # it could not be taken back
     PREEMPTED = "preempted"  # it made room for another job, and waits again or has ended
     HANDED_OVER = "handed over"  # plain Slurm places it
+    OVERRUNS = "overruns"  # it has more of a shared device than its share
+    ENDED = "ended"  # for that, after a warning
+    RESUBMITTED = "resubmitted"  # it died of its share's size, and has a larger one
 
 
 class Outcome(NamedTuple):

@@ -1,0 +1,60 @@
+"""A job that died of its share of a device's memory: it may have a larger one, once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from slurm_het.core.jobs.mark import decode_comment, encode_comment
+from slurm_het.core.model import Job
+from slurm_het.core.policy import Policy
+from slurm_het.core.syntax import gres
+from slurm_het.core.syntax.script import parse_hints, read_script
+from slurm_het.errors import GresError
+
+NEARLY = 0.9
+"""Who failed and had so much of his share most likely failed for want of more."""
+RAISE = 1.5
+MIB = 1024  # in a GiB
+_YES = frozenset({"yes", "true", "1"})
+
+
+def larger_share(job: Job, peak_mib: int, most_gib: int, policy: Policy) -> str:
+    """What the job is to ask for instead (`shard:24`); '' if it did not die of its share's size, or
+    was given another chance before, or there is no larger one (`most_gib` is)."""
+    if job.state != "FAILED" or job.restarts or not job.nodes:
+        return ""
+    try:
+        items = gres.parse(job.tres_per_node)
+    except GresError:
+        return ""
+    if len(items) != 1 or not policy.is_share(items[0].name):
+        return ""
+    share = items[0].count
+    raised = min(most_gib, math.ceil(RAISE * share))
+    if peak_mib < NEARLY * share * MIB or raised <= share:
+        return ""
+    return str(replace(items[0], count=raised))
+
+
+def asks_for_retry(script: str, comment: str) -> bool:
+    """Whether its user wants that: retry=yes in a directive, or in a comment that is one."""
+    texts = [text for _, text in read_script(script).directives]
+    texts += [comment[4:]] if comment.startswith("het:") else []
+    return any(parse_hints(text)[0].get("retry") in _YES for text in texts)
+
+
+def retry_fields(job: Job, larger: str, why: str, policy: Policy) -> dict[str, str]:
+    """The update that sends it, once it is requeued, back into the gate with its larger share. {}
+    if it is none of ours."""
+    mark = decode_comment(job.admin_comment)
+    if mark is None:
+        return {}
+    gib = gres.parse(larger)[0].count
+    what = replace(
+        mark.classification, memory_gib=gib, evidence=(why, *mark.classification.evidence)
+    )
+    return {
+        "Partition": policy.intake_partition, "ReqNodeList": "", "Gres": larger,
+        "StartTime": "now", "AdminComment": encode_comment(what, mark.original),
+    }  # fmt: skip

@@ -1,0 +1,90 @@
+"""A job that died of its share's size has another chance with a larger one, once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from slurm_het.core.jobs.mark import decode_comment, encode_comment
+from slurm_het.core.model import Classification, Job
+from slurm_het.daemon.retries import Retries
+from slurm_het.settings import TelemetrySettings
+from tests.support.fake_slurm import FakeSlurm
+from tests.support.world import inventory, policy
+
+GIB = 1024
+COMMENT = encode_comment(Classification("inference", memory_gib=20, share=True), {"a": "b"})
+
+
+def dead(number: int = 7, **fields: Any) -> Job:
+    base: dict[str, Any] = {
+        "state": "FAILED", "nodes": "l40s1", "user": "ann", "tres_per_node": "shard:20",
+        "exit_code": 1, "admin_comment": COMMENT, "comment": "het: retry=yes",
+        "partition": "infer-nv",
+    }  # fmt: skip
+    return Job(number, **(base | fields))
+
+
+def tried(job: Job, peak_gib: float = 19, refuse: str = "", **settings: Any) -> FakeSlurm:
+    """What Slurm is asked for once that job has ended."""
+    slurm = FakeSlurm()
+    slurm.refuse = {refuse}
+    retries = Retries(TelemetrySettings(**settings), policy(), slurm)
+    retries.heard([job], {job.id: int(peak_gib * GIB)}, inventory())
+    asyncio.run(retries.give())
+    return slurm
+
+
+def test_it_goes_back_into_the_gate_with_half_as_much_again() -> None:
+    slurm = tried(dead())
+    assert slurm.requeued == ["7"]
+    ((key, fields),) = slurm.updates
+    comment = fields.pop("AdminComment")
+    assert (key, fields) == (
+        "7", {"Partition": "accel", "ReqNodeList": "", "Gres": "shard:30", "StartTime": "now"},
+    )  # fmt: skip
+    mark = decode_comment(comment)
+    assert mark is not None
+    assert (mark.classification.memory_gib, mark.original) == (30, {"a": "b"})
+    assert mark.classification.evidence[0] == (
+        "shard:30: it failed with 19.0 GiB of a device, of shard:20"
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "peak_gib", "settings"),
+    [
+        (dead(restarts=1), 19, {}),  # it had its chance
+        (dead(state="COMPLETED"), 19, {}),
+        (dead(state="CANCELLED"), 19, {}),
+        (dead(state="TIMEOUT"), 19, {}),
+        (dead(), 12, {}),  # it died of something else
+        (dead(), 0, {}),
+        (dead(tres_per_node="gpu:1"), 48, {}),
+        (dead(tres_per_node="shard:20,gpu:1"), 19, {}),
+        (dead(tres_per_node="shard:192"), 191, {}),  # no device has more
+        (dead(tres_per_node="\x00"), 19, {}),
+        (dead(comment=""), 19, {}),  # nobody asked for it
+        (dead(comment="retry=yes"), 19, {}),
+        (dead(comment="het: retry=no"), 19, {}),
+        (dead(admin_comment=""), 19, {}),  # it is none of ours
+        (dead(), 19, {"resubmit": "never"}),
+    ],
+)
+def test_nobody_else_does(job: Job, peak_gib: float, settings: dict[str, Any]) -> None:
+    slurm = tried(job, peak_gib, **settings)
+    assert (slurm.requeued, slurm.updates) == ([], [])
+
+
+def test_a_site_may_have_it_for_all() -> None:
+    assert tried(dead(comment=""), resubmit="always").requeued == ["7"]
+
+
+def test_of_an_array_one_task_runs_again() -> None:
+    assert tried(dead(array_job_id=7, array_task_id=3)).requeued == ["7_3"]
+
+
+def test_who_wants_no_requeue_has_none() -> None:
+    assert tried(dead(), refuse="7").updates == []
