@@ -31,7 +31,7 @@ class ApiProcess:
     """
 
     def __init__(self, env: dict[str, str], seconds: float) -> None:
-        self._env, self._seconds = env, seconds
+        self._env, self.seconds = env, seconds
         self._decoder = msgspec.msgpack.Decoder(ToldJobs)
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: Pipes | None = None
@@ -45,7 +45,7 @@ class ApiProcess:
     def ask(self, question: Question) -> ToldJobs:
         """Its answer. Raises NoAnswerError, and then the process is gone."""
         with self._lock:
-            until = time.monotonic() + self._seconds
+            until = time.monotonic() + self.seconds
             try:
                 pipes = self._pipes or self._start(until)
                 pipes.send(msgspec.msgpack.encode(question), until)

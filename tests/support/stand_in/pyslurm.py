@@ -2,7 +2,7 @@
 
 The real one reads shares without their devices, task 0 of an array as None, and raises where a name
 is not UTF-8 or a text has another form than it knows. With PYSLURM_FAULT in the environment it does
-what the real one may do: `crash`, `hang`, `raise`, `garble`.
+what the real one may do: `crash`, `exit`, `hang`, `raise`, `garble`, `absent`.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ class Jobs(dict[int, Job]):
             fault = Path(fault).read_text()
         if fault == "crash":
             ctypes.string_at(0)
+        if fault == "exit":  # as libslurm where it finds no slurm.conf
+            os._exit(1)
         if fault == "hang":
             time.sleep(600)
         if fault == "raise":
