@@ -84,7 +84,13 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class SlurmSettings:
-    """Where Slurm's programs are (`bin_dir`, else PATH) and how long one may take (seconds)."""
+    """Where Slurm's programs are (`bin_dir`, else PATH) and how long one may take (seconds).
+
+    With the backend pyslurm hetd has the records of jobs told by Slurm's C library, where that
+    tells the same as the command line; all else, updates above all, is the command line's.
+    """
+
+    backend: Literal["cli", "pyslurm"] = "cli"
 
     bin_dir: Path | None = None
     conf: Path | None = None

@@ -72,6 +72,8 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.slurm = CliSlurm(config.slurm)
+        if config.slurm.backend == "pyslurm":
+            self.slurm.ask_library()
         holds = Holds(config.paths.control_socket.parent)
         self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir, holds)
         self.solver = WorkerSolver(config.planner.solver, config.planner.gap)

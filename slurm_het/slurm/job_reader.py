@@ -8,13 +8,14 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from slurm_het.core.model import FINISHED, Job
 from slurm_het.core.syntax.arrays import array_size
 from slurm_het.errors import SlurmError, TooMuchError
+from slurm_het.slurm.api.source import ApiSource, Wanted
 from slurm_het.slurm.jobs import job_of, parse_jobs
 from slurm_het.slurm.known_jobs import KnownJobs
 from slurm_het.slurm.layouts import TOLD, with_told
@@ -95,7 +96,10 @@ class RecordParser:
         self, answer: bytes, lines: Mapping[int, Line], ids: Sequence[int], marks: Marks
     ) -> tuple[Job, ...]:
         """The jobs of scontrol's text. Raises NotUnderstoodError."""
-        records = parse_records(answer.decode("utf-8", "replace"), lines, ids, marks)
+        return self.records(parse_records(answer.decode("utf-8", "replace"), lines, ids, marks))
+
+    def records(self, records: Iterable[Mapping[str, Any]]) -> tuple[Job, ...]:
+        """The jobs of records in the form of the JSON."""
         tracked = self.memory_tracked
         return tuple(job_of(record, self.groups, memory_tracked=tracked) for record in records)
 
@@ -120,6 +124,7 @@ class JobReader:
         # For who only looks, on 22.05: what nodes jobs exclude is asked when other things changed.
         self.sparing = False
         self._last: tuple[bytes, bytes] | None = None
+        self.source: ApiSource | None = None  # of records, beside Slurm's programs
 
     def doubt(self, key: str) -> None:
         """Read this job anew next time: it is being updated."""
@@ -205,11 +210,25 @@ class JobReader:
         if not ids:
             return ()
         if reading.version.squeue_chooses:
-            return await self._as_json(ids, reading)
+            return await self._by_source(ids, lines, reading)
         if len(ids) <= MOST_AS_TEXT:
             with contextlib.suppress(NotUnderstoodError):  # one changed meanwhile, or is odd
                 return await self._as_text(ids, lines, reading)
         return await self.read_all(reading)
+
+    async def _by_source(
+        self, ids: Sequence[int], lines: Mapping[int, Line], reading: RecordParser
+    ) -> Sequence[Job]:
+        """Those that the source knows by its word, all others by squeue's."""
+        if not self.source:
+            return await self._as_json(ids, reading)
+        more = reading.version.squeue_fields
+        told = await self.source.read(Wanted(ids, lines, self._marks, more, reading.records))
+        known = {job.id for job in told.jobs}
+        jobs = await self._as_json([i for i in ids if i not in known], reading)
+        for key in self.source.compare(told, jobs, lines):
+            self.doubt(key)
+        return [*told.jobs, *jobs]
 
     def _with_layouts(
         self, jobs: Sequence[Job], lines: Mapping[int, Line], reading: RecordParser

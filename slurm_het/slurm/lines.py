@@ -129,19 +129,16 @@ def add_excluded(lines: MutableMapping[int, Line], text: str, marks: Marks) -> N
 
 def told_of(line: Line, marks: Marks, more: Sequence[str], names: Iterable[str]) -> dict[str, str]:
     """These fields of the line, as far as it has them; `more` are those that squeue_format got."""
-    values = line.rest.split(marks.field)
-    fields = (*_WATCHED, *more)
+    told = rest_of(line, marks, more)
+    return {name: told[name] for name in names if name in told}
+
+
+def rest_of(line: Line, marks: Marks, more: Sequence[str] = ()) -> dict[str, str]:
+    """The fields of the line that change seldom, by their names. Raises NotUnderstoodError."""
+    fields, values = (*_WATCHED, *more), line.rest.split(marks.field)
     if len(values) != len(fields):
         raise NotUnderstoodError(f"squeue's list has a job of {len(values)} fields")
-    return {name: values[fields.index(name)] for name in names if name in fields}
-
-
-def rest_of(line: Line, marks: Marks) -> dict[str, str]:
-    """The fields of the line that change seldom, by their names. Raises NotUnderstoodError."""
-    values = line.rest.split(marks.field)
-    if len(values) != len(_WATCHED):
-        raise NotUnderstoodError(f"squeue's list has a job of {len(values)} fields")
-    return dict(zip(_WATCHED, values, strict=True))
+    return dict(zip(fields, values, strict=True))
 
 
 def as_of(job: Job, then: Line, now: Line) -> Job | None:

@@ -73,7 +73,8 @@ def _record(job_id: int, line: Line, marks: Marks, text: str) -> dict[str, Any]:
     }
     nodes = hostlist.expand_readable(told["NodeList"]) if by_node else ()
     return {
-        **_from_line(job_id, line, told),
+        **from_line(job_id, line, told),
+        **_task_of(line),
         "job_state": state,
         "array_job_id": int(match["array"] or 0),  # also of one whose tasks are all cancelled
         "array_max_tasks": int(throttle or 0),
@@ -101,16 +102,25 @@ def _start_of(job_id: int, told: Mapping[str, str]) -> str:
     )
 
 
-def _from_line(job_id: int, line: Line, told: Mapping[str, str]) -> dict[str, Any]:
+def _task_of(line: Line) -> dict[str, Any]:
     tasks = line.tasks.partition("_")[2]
     listed = tasks.startswith("[")
+    return {
+        "array_task_id": None if listed or not tasks else _count(tasks),
+        "array_task_string": tasks.strip("[]") if listed else "",
+    }
+
+
+def from_line(job_id: int, line: Line, told: Mapping[str, str]) -> dict[str, Any]:
+    """What a line tells of a record; `told` are its fields that change seldom, by their names.
+
+    Raises NotUnderstoodError.
+    """
     unknown = told["UserName"] == "nobody"  # what squeue calls a user whom its host does not know
     return {
         "job_id": job_id,
         "user_name": None if unknown and told["UserID"] != "65534" else told["UserName"],
         "user_id": _count(told["UserID"]),
-        "array_task_id": None if listed or not tasks else _count(tasks),
-        "array_task_string": tasks.strip("[]") if listed else "",
         "state_reason": _reason(line.reason),
         "priority": _count(line.priority),
         "start_time": _count(line.start),
@@ -118,12 +128,13 @@ def _from_line(job_id: int, line: Line, told: Mapping[str, str]) -> dict[str, An
         "shared": _SHARED.get(told["OverSubscribe"], ""),
         "contiguous": told["Contiguous"] == "1",
         "time_limit": parse_minutes(told["TimeLimit"]),
+        "exit_code": _status(told["exit_code"]),
         **{key: _text(told[name]) for key, name in _TEXTS.items()},
         **{key: _count(told[name]) for key, name in _COUNTS.items()},
     }
 
 
-_SHARED = {"NO": "none", "USER": "user", "MCS": "mcs"}
+_SHARED = {"NO": "none", "USER": "user", "MCS": "mcs", "TOPO": "topo"}
 _TEXTS = {
     "account": "Account", "qos": "QOS", "name": "Name", "partition": "Partition",
     "dependency": "Dependency", "features": "Feature", "resv_name": "Reservation",
@@ -137,7 +148,7 @@ _COUNTS = {
     "het_job_id": "HetJobID", "node_count": "NumNodes", "cpus": "NumCPUs", "tasks": "NumTasks",
     "tasks_per_node": "NTPerNode", "sockets_per_node": "Sockets", "threads_per_core": "Threads",
     "minimum_cpus_per_node": "MinCpus", "submit_time": "SubmitTime",
-    "eligible_time": "EligibleTime", "restart_cnt": "RestartCnt", "exit_code": "exit_code",
+    "eligible_time": "EligibleTime", "restart_cnt": "RestartCnt",
 }  # fmt: skip
 
 
@@ -152,6 +163,12 @@ def _count(value: str) -> int:
     if not value.isdecimal():
         raise NotUnderstoodError("squeue prints something else where a number stood")
     return int(value)
+
+
+def _status(value: str) -> int:
+    """What wait() gives. 22.05 prints just that, later ones `CODE:SIGNAL`."""
+    code, colon, signal = value.partition(":")
+    return _count(code) << 8 | _count(signal) if colon else _count(value)
 
 
 def _megabytes(value: str) -> int:

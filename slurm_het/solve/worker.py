@@ -24,7 +24,7 @@ import msgspec
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution
-from slurm_het.solve.pipes import FrameError, LateError, Pipes
+from slurm_het.pipes import FrameError, LateError, Pipes, own_pipes
 from slurm_het.solve.search import DEFAULT_GAP
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def _values_of(program: LinearProgram, reply: Reply) -> tuple[float, ...] | None
 def main() -> None:
     """Answer requests until the parent closes the pipe or dies."""
     os.nice(NICENESS)
-    pipes = _own_pipes()
+    pipes = own_pipes()
     threading.Thread(target=_die_with_parent, args=(pipes.outgoing,), daemon=True).start()
     # Imported here: the parent imports this module too, and must not load the solvers' libraries.
     from slurm_het.solve.linear import solve_program
@@ -262,15 +262,6 @@ def main() -> None:
                 reply = Reply(solution=answer)
         except Exception:  # noqa: BLE001  # a process boundary: the parent logs it and goes on
             reply = Reply(failure=traceback.format_exc())
-
-
-def _own_pipes() -> Pipes:
-    """Keep stdin and stdout to ourselves: the solvers' libraries print to file descriptor 1."""
-    pipes = Pipes(os.dup(0), os.dup(1))
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    return pipes
 
 
 def _die_with_parent(outgoing: int) -> None:

@@ -20,9 +20,9 @@ import pytest
 from bench.solve_naive import instance
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution, violations
+from slurm_het.pipes import LateError, Pipes
 from slurm_het.solve import Deadline, Solver
 from slurm_het.solve.detailed.model import variables
-from slurm_het.solve.pipes import LateError, Pipes
 from slurm_het.solve.search import DEFAULT_GAP
 from slurm_het.solve.solve import DETAILED_MOST
 from slurm_het.solve.worker import Reply, SolveRequest, WorkerSolver
@@ -40,7 +40,7 @@ worker.solve(instance(28, 200, 0.0, 3), 60)
 
 STAND_IN = """#!{python}
 import time
-from slurm_het.solve.pipes import Pipes
+from slurm_het.pipes import Pipes
 pipes, (ready, answer) = Pipes(0, 1), {frames}
 pipes.send(ready)
 pipes.receive()
@@ -269,7 +269,7 @@ def test_what_a_worker_raised_is_logged(
 def test_a_problem_too_large_for_a_frame_is_not_sent(
     worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("slurm_het.solve.pipes.MAX_FRAME", 1000)
+    monkeypatch.setattr("slurm_het.pipes.MAX_FRAME", 1000)
     assert worker.solve(_hard(), 5).status == "greedy"
     assert "too long" in caplog.text
 

@@ -71,6 +71,15 @@ class Pipes:
             self._begun += some
 
 
+def own_pipes() -> Pipes:
+    """Keep stdin and stdout to ourselves: a library in C may print to file descriptor 1."""
+    pipes = Pipes(os.dup(0), os.dup(1))
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    return pipes
+
+
 def _wait(fd: int, event: int, deadline: float) -> None:
     poll = select.poll()
     poll.register(fd, event)

@@ -1,0 +1,164 @@
+"""Which jobs' records pyslurm may tell: those of kinds that it has told as squeue's JSON does.
+
+A job's kind is what is set in its record. The first jobs of a kind are read both ways, so all that
+there are at the start; on a difference that stays pyslurm is left for good. Nothing that it tells
+counts before it is proven.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from slurm_het.core.model import Job
+from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
+from slurm_het.slurm.api.records import record_of
+from slurm_het.slurm.api.wire import Question, ToldJob
+from slurm_het.slurm.lines import Line, Marks, NotUnderstoodError, following, rest_of
+
+log = logging.getLogger("slurm_het.jobs")
+
+SECONDS = 5.0
+"""For an answer; 10,000 jobs take a tenth of it. The first one may take as long to start."""
+PAUSE, LONGEST_PAUSE = 1.0, 300.0  # seconds before it is asked again; doubled each time
+TRIES = 3
+"""Readings in a row in which the same of a job must differ: it may change between the two ways."""
+FREE_TEXT = ("comment", "admin_comment")
+_UNSET = {"", "(null)", "N/A", "None", "*"}  # what a line has for no text, and users may write
+
+Kind = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The jobs whose records are wanted, the list they were found in (`marks` and `more` as in
+    lines.py), and what makes jobs of records."""
+
+    ids: Sequence[int]
+    lines: Mapping[int, Line]
+    marks: Marks
+    more: Sequence[str]
+    parse: Callable[[Iterable[Mapping[str, Any]]], Sequence[Job]]
+
+
+@dataclass(slots=True)
+class Told:
+    """What was told: jobs that can be believed, and others by their ids, to be compared."""
+
+    jobs: list[Job] = field(default_factory=list)
+    unproven: dict[int, tuple[Kind, Job]] = field(default_factory=dict)
+
+
+class ApiSource:
+    """Tells records of jobs by pyslurm. Whatever becomes of it, it raises nothing."""
+
+    def __init__(self, env: dict[str, str], seconds: float = SECONDS) -> None:
+        self.process = ApiProcess(env, seconds)
+        self.left = ""  # why it is asked no more
+        self._proven: set[Kind] = set()
+        self._odd: Counter[tuple[int, Kind]] = Counter()
+        self._pause = PAUSE
+        self._silent_until = float("-inf")  # of time.monotonic()
+        self.believed = 0  # records, of the last answer
+
+    async def read(self, wanted: Wanted) -> Told:
+        """What it tells of these jobs; nothing of those that it cannot tell well."""
+        if self.left or time.monotonic() < self._silent_until:
+            return Told()
+        try:
+            return await asyncio.to_thread(self._read, wanted)
+        except NoAnswerError as error:
+            self._failed(error)
+            return Told()
+
+    def _read(self, wanted: Wanted) -> Told:
+        answer = self.process.ask(Question(list(wanted.ids)))
+        self._pause, told = PAUSE, Told()
+        records = []
+        for one in answer.jobs:
+            try:
+                line = wanted.lines[one.id]
+                known = rest_of(line, wanted.marks, wanted.more)
+                records.append((_kind(one, known), record_of(one, line, known)))
+            except (NotUnderstoodError, KeyError):
+                continue  # squeue's JSON tells
+        jobs = wanted.parse(record for _, record in records)
+        for (kind, _), job in zip(records, jobs, strict=True):
+            if kind in self._proven:
+                told.jobs.append(job)
+            else:
+                told.unproven[job.id] = kind, following(job, wanted.lines[job.id])
+        self.believed = len(told.jobs)
+        return told
+
+    def compare(self, told: Told, jobs: Sequence[Job], lines: Mapping[int, Line]) -> list[str]:
+        """Learn from the same jobs as squeue's JSON has them; the keys of those that differ, to be
+        read anew."""
+        differing, same = [], set()
+        for theirs in jobs:
+            if theirs.id not in told.unproven:
+                continue
+            kind, ours = told.unproven[theirs.id]
+            names = _differing(ours, following(theirs, lines[theirs.id]))
+            if names:
+                differing.append((theirs, kind, names))
+                self._note(ours, theirs, names)
+            else:
+                same.add(kind)
+        self._proven |= same - {kind for _, kind, _ in differing}
+        seen = {(theirs.id, names) for theirs, _, names in differing}
+        self._odd = Counter({one: n for one, n in self._odd.items() if one in seen})
+        return [theirs.key for theirs, _, _ in differing]
+
+    def close(self) -> None:
+        """End its process."""
+        self.process.close()
+
+    def _note(self, ours: Job, theirs: Job, names: Kind) -> None:
+        self._odd[theirs.id, names] += 1
+        if self._odd[theirs.id, names] == TRIES and not self.left:
+            told = ", ".join(
+                f"{name} is {getattr(theirs, name)!r:.80}, not {getattr(ours, name)!r:.80}"
+                for name in names[:3]
+            )
+            self._leave(f"of job {theirs.key} it tells otherwise than squeue: {told}")
+
+    def _failed(self, error: NoAnswerError) -> None:
+        if error.useless:
+            self._leave(f"it cannot be used: {error.message:.300}")
+            return
+        self._silent_until = time.monotonic() + self._pause
+        log.warning(
+            "pyslurm gives no answer, the command line is read for %g s: %.300s",
+            self._pause, error.message,
+        )  # fmt: skip
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _leave(self, why: str) -> None:
+        self.left = why
+        self.process.close()
+        log.warning("pyslurm is left, the command line is read from now on: %s", why)
+
+
+def _kind(told: ToldJob, line: Mapping[str, str]) -> Kind:
+    """The fields that are set, but for those that Slurm gives every job; its state."""
+    own = (name for name in ToldJob.__struct_fields__ if getattr(told, name) not in (0, "", ()))
+    listed = (name for name, value in line.items() if value not in _UNSET and value != "0")
+    return told.state, *told.flags, *own, *listed
+
+
+def _differing(ours: Job, theirs: Job) -> Kind:
+    """The fields in which they differ. A comment `None` may count as none."""
+    if ours == theirs:
+        return ()
+    pairs = ((f.name, getattr(ours, f.name), getattr(theirs, f.name)) for f in fields(Job))
+    return tuple(
+        name
+        for name, one, other in pairs
+        if one != other and not (name in FREE_TEXT and {one, other} <= _UNSET)
+    )
