@@ -15,15 +15,20 @@ from tests.support.systemd_host import CannotBootError
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 
-TAKEOVER_SECONDS = 30.0
-"""SlurmctldTimeout is 10 s in vagrant/etc; the backup looks every third of it or so."""
+TAKEOVER_SECONDS = 40.0
+"""SlurmctldTimeout is 10 s in vagrant/etc; in charge after 16 s was seen."""
+PLANNED_SECONDS = 20.0
+"""Until a job has started then. Each of Slurm's commands asks the dead host first, for 2 s."""
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     """All machines, provisioned in Vagrant's order, but those without an order side by side."""
     with sandbox_dir() as base:
-        site = Site(base)
+        try:
+            site = Site(base)
+        except CannotBootError as error:
+            pytest.skip(str(error))
         try:
             site.boot(*site.roles)
             first = ("db", "ctl1")
@@ -48,7 +53,7 @@ def wait(what: str, true: Callable[[], object], seconds: float = 60) -> float:
 
 def sbatch(site: Site, *options: str, seconds: float = 1) -> str:
     """Submit as alice on the login host; the job id."""
-    argv = ["sbatch", "--parsable", "--chdir=/tmp", "--output=/dev/null", *options]
+    argv = ["sbatch", "--parsable", "--chdir=/tmp", "--output=/dev/null", "-p", "accel", *options]
     return site.ok(
         "login", "runuser", "-u", "alice", "--", *argv, f"--wrap=sleep {seconds}"
     ).strip()
@@ -87,53 +92,45 @@ def test_jobs_of_both_vendors_are_placed(site: Site) -> None:
     assert "het1:" in job(site, shown.splitlines()[1].split()[0])["AdminComment"]
 
 
-def test_provisioning_again_ends_no_job(site: Site) -> None:
-    running = sbatch(site, "-p", "accel", "--gres=gpu:a100:1", seconds=8)
+def test_a_rack_loses_power(site: Site) -> None:
+    """A controller dies, slurmctld and hetd at once, and a compute host is cut off; jobs wait.
+
+    Nothing is lost, nobody waits longer than the takeover, and the compute host comes back.
+    """
+    cut = sbatch(site, "--gres=gpu:mi300x:4", seconds=600)
+    running = sbatch(site, "--gres=gpu:a100:4", seconds=12)
+    reaches(site, cut, "RUNNING")
     reaches(site, running, "RUNNING")
-    site.provision("nv1", "login")
-    ends(site, running)
-    assert job(site, running)["Restarts"] == "0"
-
-
-def test_a_compute_host_is_cut_off_and_comes_back(site: Site) -> None:
-    """Its job is run again there when it is back; who can go elsewhere goes elsewhere at once."""
-    lost = sbatch(site, "-p", "accel", "--gres=gpu:mi300x:4", seconds=600)
-    reaches(site, lost, "RUNNING")
-    site.plug("am1", "down")
-    noticed = wait("Slurm sees it", lambda: node(site, "am1").startswith("down"))
-    print(f"seen after {noticed:.1f} s; {job(site, lost)}")
-    other = sbatch(site, "-p", "accel", "--gres=gpu:1", "--comment=x")
-    ends(site, other)
-    site.plug("am1", "up")
-    back = wait("it is back", lambda: node(site, "am1") == "idle")
-    print(f"back after {back:.1f} s; {job(site, lost)}")
-    new = sbatch(site, "-p", "accel", "--gres=gpu:mi300x:1")
-    ends(site, new)
-
-
-def test_a_controller_dies_with_jobs_waiting(site: Site) -> None:
-    """slurmctld and hetd at once: nothing is lost, nobody waits longer than the takeover."""
-    types = ("a100", "mi300x")
-    running = [sbatch(site, "-p", "accel", f"--gres=gpu:{t}:4", seconds=6) for t in types]
-    for key in running:
-        reaches(site, key, "RUNNING")
-    waiting = [
-        sbatch(site, "-p", "accel", "-J", f"waits{n}", f"--gres=gpu:{t}:2")
-        for t in types
-        for n in range(4)
-    ]
+    site.provision("nv1", "login")  # again: it ends no job
+    waiting = [sbatch(site, "-J", f"waits{n}", "--gres=gpu:a100:2") for n in range(2)]
     state = site.shared / "slurmctld" / "job_state"
-    wait("Slurm saved them", lambda: saved(state, b"waits3"))
+    wait("Slurm saved them", lambda: saved(state, b"waits1"))
+
+    site.plug("am1", "down")
     site.power_off("ctl1")
     died = time.time()
-    takeover = wait("the backup answers", lambda: job(site, waiting[0]), TAKEOVER_SECONDS)
-    late = sbatch(site, "-p", "accel", "--gres=gpu:1")
-    ends(site, *running, *waiting, late)
-    leads = "leading: this hetd holds" in site.ok("ctl2", "cat", "/var/log/hetd.service.log")
-    assert leads
-    starts = {key: started(site, key) - died for key in (*waiting, late)}
-    print(f"takeover {takeover:.1f} s; starts {starts}")
-    assert all(job(site, key)["Restarts"] == "0" for key in (*running, *waiting, late))
+    takeover = wait("the backup answers", lambda: job(site, running), TAKEOVER_SECONDS)
+    late = sbatch(site, "--gres=shard:16")
+    ends(site, running, *waiting, late)
+    print(f"in charge after {takeover:.1f} s")
+    for key in (*waiting, late):
+        record = job(site, key)
+        waited = started(record) - died
+        print(f"{key} started after {waited:.1f} s")
+        assert record["Restarts"] == "0"
+        assert "het1:" in record["AdminComment"]
+        assert waited < takeover + PLANNED_SECONDS, site.logs("ctl2")
+    assert job(site, running)["Restarts"] == "0"
+    assert "leading: this hetd holds" in site.ok("ctl2", "cat", "/var/log/hetd.service.log")
+
+    wait("Slurm misses it", lambda: node(site, "am1").startswith("down"))
+    print(f"seen to be gone after {time.time() - died:.1f} s")
+    record = job(site, cut)
+    assert (record["JobState"], record["Restarts"]) == ("PENDING", "1"), "it is to run again"
+    site.plug("am1", "up")
+    back = wait("it is back", lambda: node(site, "am1") == "idle")
+    print(f"back after {back:.1f} s")
+    ends(site, sbatch(site, "--gres=gpu:mi300x:1"))
 
 
 def saved(state: Path, name: bytes) -> bool:
@@ -144,7 +141,6 @@ def saved(state: Path, name: bytes) -> bool:
         return False
 
 
-def started(site: Site, key: str) -> float:
+def started(record: dict[str, str]) -> float:
     """When a job started, in seconds of the epoch."""
-    text = job(site, key)["StartTime"]
-    return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+    return time.mktime(time.strptime(record["StartTime"], "%Y-%m-%dT%H:%M:%S"))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.support.systemd_host import Machine, SystemdHost
+from tests.support.systemd_host import CannotBootError, Machine, SystemdHost
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOGS = "[Service]\nStandardOutput=append:/var/log/%n.log\nStandardError=inherit\n"
@@ -26,10 +26,17 @@ SECONDS = 120
 
 
 class Site:
-    """Make it with `Site(base)`, `boot` hosts, `provision` them; `stop` ends them all."""
+    """Make it with `Site(base)`, `boot` hosts, `provision` them; `stop` ends them all.
+
+    Raises CannotBootError where the packages are missing, which no host can fetch.
+    """
 
     def __init__(self, base: Path) -> None:
         self.base = base
+        self.tree = Path(os.environ.get("SLURM_HET_ROOT", "/"))
+        for path in ("usr/lib/systemd/system/mariadb.service", "usr/bin/mount", "usr/sbin/ip"):
+            if not (self.tree / path).exists():
+                raise CannotBootError(f"there is no /{path} in {self.tree}")
         lines = (CHECKOUT / "vagrant" / "hosts").read_text().splitlines()
         words = [line.split() for line in lines if line and not line.startswith("#")]
         self.addresses = {name: address for name, address, _ in words}
@@ -90,8 +97,7 @@ class Site:
         binds = {Path(sys.prefix): "/venv"}
         if self.roles[name] in {"database", "controller"}:
             binds[self.shared] = "/shared"
-        tree = Path(os.environ.get("SLURM_HET_ROOT", "/"))
-        layers = (self.base / "image", tree)
+        layers = (self.base / "image", self.tree)
         units = {"service.d/log.conf": LOGS}
         host = SystemdHost(self.base / name, Machine(units, binds, name, layers))
         self.hosts[name] = host
