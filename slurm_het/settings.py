@@ -69,7 +69,8 @@ class PlannerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Sockets, the journal, the state directory (bypass flag, lease), the site's own profiles.
+    """Sockets, the journal, the state directory (bypass flag, lease), the site's own profiles
+    and its own words for why jobs wait.
 
     With several controller hosts they share `state_dir`; all else is each host's own.
     """
@@ -80,6 +81,7 @@ class Paths:
     journal: Path = Path("/var/lib/slurm-het/journal.db")
     state_dir: Path = Path("/var/lib/slurm-het")
     vendors: Path = Path("/etc/slurm-het/vendors")
+    reasons: Path = Path("/etc/slurm-het/reasons.yaml")
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,8 @@ COLUMNS = (
     Column("start", "S", "START_TIME", _start),
     Column("planned", "Y", "SCHEDNODES", _planned),
     Column("reason", "r", "REASON", lambda r: r.reason),
+    Column("code", "", "CODE", lambda r: r.code or "-"),
+    Column("action", "", "WHAT TO DO", lambda r: r.action or "-"),
     Column("nodelist", "R", "NODELIST(REASON)", _reason_column),
     Column("jobid", "A", "JOBID", lambda r: str(r.job.id), right=True, key=lambda r: r.job.id),
     Column("array", "F", "ARRAY_JOB_ID", lambda r: str(r.job.array_job_id or r.job.id), right=True,

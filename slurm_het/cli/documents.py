@@ -131,6 +131,8 @@ class JobDocument(Struct, kw_only=True):
     readable: bool
     expected_start: int | None
     expected_nodes: list[str]
+    reason_code: str | None
+    action: str
 
 
 class GateDocument(Struct, kw_only=True):

@@ -47,6 +47,7 @@ class _Status(msgspec.Struct):
     troubles: list[str] = []
     waiting: dict[str, str] = {}
     returned: dict[str, _Returned] = {}
+    codes: dict[str, str] = {}
     telemetry: _Heard = _Heard()
     cycle: LastCycle = NO_CYCLE
 
@@ -128,7 +129,7 @@ def ask_hetd(socket: Path) -> HetdStatus:
     except msgspec.ValidationError as error:
         return HetdStatus(silence=f"hetd's status cannot be read ({error})")
     returned = {key: (r.reason, r.times) for key, r in status.returned.items()}
-    memory = Remembered(True, status.waiting, returned)
+    memory = Remembered(True, status.waiting, returned, status.codes)
     leads, troubles = status.leading is not False, tuple(status.troubles)
     measured = ask_devices(socket) if status.telemetry.on else {}
     return HetdStatus(

@@ -40,6 +40,7 @@ from slurm_het.cli.screen import (
     pool_lines,
 )
 from slurm_het.cli.total_lines import total_lines
+from slurm_het.cli.wording import load_wording, reworded
 from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.model import Snapshot
@@ -128,8 +129,8 @@ is the JSON schema. A job has the keys
 id job_id array_job_id user account qos name partition pool scenario types
 devices memory_gib asks state seconds time_limit_minutes priority submit_time
 start_time reason slurm_reason evidence readable expected_start expected_nodes
-waited_seconds (squeue's PendingTime). What is expected is null and [] unless
---start asks for it. What is free by pool: pool
+waited_seconds reason_code action. The wait is squeue's PendingTime; what is
+expected is null and [] unless --start asks for it. What is free by pool: pool
 scenario types memory_gib free total unusable best_node best shared best_gib.
 By node: pool node types free total free_gib shared state note devices
 (index given_gib used_gib ails, of those that tell of themselves).
@@ -222,6 +223,7 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     snapshot = gate.with_devices(snapshot)
     limits = settings.planner.limits
     view = make_view(snapshot, settings.policy, limits, gate.memory, local_time)
+    view = reworded(view, load_wording(settings.paths.reasons))
     if options.with_starts:
         view = with_starts(view)
     rows = _chosen(view, options, snapshot)
@@ -309,7 +311,7 @@ def row_json(row: JobRow) -> dict[str, Any]:
         "slurm_reason": job.reason, "evidence": row.evidence, "readable": not row.unreadable,
         "expected_start": int(expected.start) if expected else None,
         "expected_nodes": sorted(expected.nodes) if expected else [],
-        "waited_seconds": row.waited,
+        "waited_seconds": row.waited, "reason_code": row.code or None, "action": row.action,
     }  # fmt: skip
 
 

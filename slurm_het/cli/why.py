@@ -14,15 +14,15 @@ from slurm_het.cli import story
 from slurm_het.cli.filters import one_job
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_hetd
+from slurm_het.cli.wording import load_wording, reworded
 from slurm_het.config import load_config
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.ending import end_of
-from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Classification, Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.core.syntax.printable import clean
-from slurm_het.core.views.job_rows import make_view
+from slurm_het.core.views.job_rows import JobRow, make_view
 from slurm_het.errors import HetError
 from slurm_het.journal import History, Journal
 from slurm_het.settings import Config
@@ -103,8 +103,9 @@ def _job(
         lines += [f"  requeued {times}"] if job.restarts else []
         features = "" if job.finished else job.features
         lines += story.what_lines(job, history, _by_record(job, settings.policy), features)
-        if is_gated(job, settings.policy):
-            lines.append(f"  waits: {_reasons(snapshot, settings).get(job.id, job.reason)}")
+        if job.state == "PENDING":
+            row = next(r for r in _rows(snapshot, settings) if r.job.id == job.id)
+            lines += [f"  waits: {row.reason}", f"  do: {row.action}"]
         end = end_of(job)
         if end and history.end and end.ended == history.end.ended:  # Slurm does not tell of devices
             end = history.end
@@ -141,12 +142,17 @@ def _by_record(job: Job, policy: Policy) -> Classification | None:
         return None
 
 
+def _rows(snapshot: Snapshot, settings: Config) -> tuple[JobRow, ...]:
+    """The jobs as het-squeue shows them."""
+    memory = ask_hetd(settings.paths.control_socket).memory
+    limits = settings.planner.limits
+    view = make_view(snapshot, settings.policy, limits, memory, local_time)
+    return reworded(view, load_wording(settings.paths.reasons)).rows
+
+
 def _reasons(snapshot: Snapshot, settings: Config) -> dict[int, str]:
     """Why jobs wait, by id, in the words of het-squeue."""
-    hetd = ask_hetd(settings.paths.control_socket)
-    snapshot, limits = hetd.with_devices(snapshot), settings.planner.limits
-    rows = make_view(snapshot, settings.policy, limits, hetd.memory, local_time).rows
-    return {row.job.id: row.reason for row in rows}
+    return {row.job.id: row.reason for row in _rows(snapshot, settings)}
 
 
 def _own(history: History, jobs: list[Job]) -> History:

@@ -254,8 +254,7 @@ class Daemon:
             raise self._unable
 
     async def _cycle(self) -> bool:
-        """Run one cycle, and tell the gate if it fails; returns whether another may find more to do
-        at once."""
+        """Run one cycle, and tell the gate if it fails; whether another may find more at once."""
         try:
             more = await self._plan()
             await self.hook.update(self.cycle.inventory, self.cycle.capacity, self.cycle.openings)
@@ -373,6 +372,7 @@ class Daemon:
                 "waiting": max(0, report.tasks - report.placed),
             },
             "waiting": {key: why for key, why in report.waiting.items() if may_see(key)},
+            "codes": {key: code for key, code in report.codes.items() if may_see(key)},
             "returned": {
                 key: {"reason": returned.reason, "times": returned.times}
                 for key, returned in self.cycle.pins.returned.items()

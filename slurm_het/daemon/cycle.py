@@ -31,6 +31,7 @@ from slurm_het.core.planner.proposal import (
     observe,
     prepare,
 )
+from slurm_het.core.reasons.codes import code_of
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.daemon.clocks import Clocks
@@ -66,7 +67,7 @@ async def _alone() -> None:
 
 @dataclass
 class Report:
-    """What the last cycle did, for the control socket; `waiting` and `users` are by job key."""
+    """What the last cycle did, for the control socket; `waiting`, `users`, `codes` by job key."""
 
     time: float = 0.0
     seconds: float = 0.0
@@ -76,6 +77,7 @@ class Report:
     placed: int = 0
     waiting: dict[str, str] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, str] = field(default_factory=dict)
 
 
 class Cycle:
@@ -307,7 +309,7 @@ class Cycle:
         users = {task.key: task.user for task in prepared.queue.tasks}
         self.report = Report(
             now, seconds, decided.status, decided.gap, tasks, len(decided.placements),
-            waiting, users,
+            waiting, users, {key: code_of(reason) for key, reason in reasons.items()},
         )  # fmt: skip
         if decided.placements or decided.status == "refused":
             self._journal_plan(prepared, decided, seconds)

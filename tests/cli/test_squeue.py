@@ -295,6 +295,7 @@ KEYS = [
     "scenario", "types", "devices", "memory_gib", "asks", "state", "seconds",
     "time_limit_minutes", "priority", "submit_time", "start_time", "reason", "slurm_reason",
     "evidence", "readable", "expected_start", "expected_nodes", "waited_seconds",
+    "reason_code", "action",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from slurm_het.core.cluster.holdings import HeldDevices, Holding, holding_of
 from slurm_het.core.jobs.classify import classification_of
@@ -21,7 +22,8 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
 from slurm_het.core.planner.slurms_line import stands_in_line
 from slurm_het.core.policy import Limits, Policy
-from slurm_het.core.reasons import InSlurmsLine, Reason, TellTime
+from slurm_het.core.reasons import InSlurmsLine, Reason, TellTime, few
+from slurm_het.core.reasons.codes import ACTIONS, Waits, code_of_word
 from slurm_het.core.reservations.make_way import why_pinned
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.views.waiting import Remembered, Whys
@@ -52,8 +54,9 @@ class Expected:
 class JobRow:
     """One job as operators see it. `types` are `vendor:type`, or vendors while it waits.
 
-    It ran for `seconds`, and was queued for `waited`, from its submission on. When it starts is
-    known once starts.with_starts() has been asked.
+    It ran for `seconds`, and was queued for `waited`, from its submission on. `code` is that of its
+    reason, `action` what to do about that; '' unless it waits. When it starts is known once
+    starts.with_starts() has been asked.
     """
 
     job: Job
@@ -70,6 +73,8 @@ class JobRow:
     evidence: tuple[str, ...]
     unreadable: bool = False
     expected: Expected | None = None
+    code: str = ""
+    action: str = ""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -138,7 +143,7 @@ class _Maker:
     """Makes rows of one snapshot; collects what could not be read."""
 
     def __init__(self, prepared: Prepared, whys: Whys, at: TellTime) -> None:
-        self.now = prepared.snapshot.time
+        self.now, self.jobs = prepared.snapshot.time, prepared.snapshot.jobs
         self.inventory, self.policy, self.queue = (
             prepared.inventory, prepared.policy, prepared.queue
         )  # fmt: skip
@@ -157,6 +162,7 @@ class _Maker:
         if what and not types and job.state == "PENDING":
             types = self._may_get(job, what)
         gated = is_gated(job, self.policy)
+        why = self.whys.waits(job) if gated else self._slurms(job)
         return JobRow(
             job=job,
             id=job.label,
@@ -168,7 +174,9 @@ class _Maker:
             ask=asked,
             seconds=used_seconds(job, self.now),
             waited=queued_seconds(job, self.now),
-            reason=self.whys.gated(job) if gated else self._slurms_reason(job),
+            reason=why.text,
+            code=why.code if job.state == "PENDING" else "",
+            action=ACTIONS.get(why.code, "") if job.state == "PENDING" else "",
             evidence=what.evidence if what else (),
             unreadable=not readable,
         )
@@ -245,6 +253,15 @@ class _Maker:
         types = inside or fitting or frozenset(what.types)
         return tuple(sorted(self._vendor_type(t) for t in types)) or what.vendors
 
+    def _slurms(self, job: Job) -> Waits:
+        code = code_of_word(job.reason)
+        if code == "slurm" and stands_in_line(job, self.policy):
+            code = "behind"
+        elif code == "slurm" and MARK in job.admin_comment and job.req_nodes:
+            ahead = job.start_time > self.now  # its nodes are busy until then
+            code = "behind" if job.key in self.pinned else "busy" if ahead else "starting"
+        return Waits(code, self._slurms_reason(job))
+
     def _slurms_reason(self, job: Job) -> str:
         """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
         if job.state == "PENDING":
@@ -255,10 +272,26 @@ class _Maker:
             nodes = map(self.inventory.nodes.get, hostlist.expand_readable(job.req_nodes))
             lost = [f"{node.name} is {node.state}" for node in nodes if node and not node.usable]
             by = f", expected by {self.at(job.start_time)}" if job.start_time > self.now else ""
+            by += self._who_is_there(job) if by else ""
             if why := self.pinned.get(job.key):
                 by = f", {why}"
             return f"{job.reason}; pinned to {job.req_nodes}{f', and {lost[0]}' if lost else by}"
         return job.reason if job.finished and job.reason != "None" else ""
+
+    def _who_is_there(self, job: Job) -> str:
+        """The jobs on the nodes that a job is pinned to."""
+        nodes = hostlist.expand_readable(job.req_nodes)
+        there = dict.fromkeys(key for name in nodes for key in self.on_node.get(name, ()))
+        return f" ({few(tuple(there))} {'are' if len(there) > 1 else 'is'} there)" if there else ""
+
+    @cached_property
+    def on_node(self) -> dict[str, list[str]]:
+        """By node, the keys of the jobs that hold it."""
+        out: dict[str, list[str]] = {}
+        for job in self.jobs:
+            for name in hostlist.expand_readable(job.nodes) if job.holds_nodes else ():
+                out.setdefault(name, []).append(job.key)
+        return out
 
     def _vendor_type(self, name: str) -> str:
         there = self.inventory.types.get(name)

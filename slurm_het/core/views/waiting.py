@@ -12,18 +12,21 @@ from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.reasons import CanStart, Reason, ReturnedBefore, TellTime
+from slurm_het.core.reasons.codes import Waits, code_of, code_of_word
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """What hetd adds, if it `answers`.
 
-    By job key: why tasks wait; of those returned, what Slurm said and how many times they were.
+    By job key: why tasks wait, and the codes of that; of those returned, what Slurm said and how
+    many times they were.
     """
 
     answers: bool = False
     waiting: Mapping[str, str] = field(default_factory=dict)
     returned: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    codes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Whys:
@@ -44,29 +47,40 @@ class Whys:
         for task in prepared.queue.tasks:
             self.tasks.setdefault(task.job_id, task)  # one task of an array speaks for the rest
         self._inside = {task.key: task for task in prepared.ahead.tasks if task.reservation}
-        self._known: dict[Task, str] = {}
+        self._known: dict[Task, Waits] = {}
 
     def gated(self, job: Job) -> str:
         """Why a job waits in the gate."""
+        return self.waits(job).text
+
+    def waits(self, job: Job) -> Waits:
+        """The same, with its code."""
         task = self.tasks.get(job.id)
+        slurms = Waits(code_of_word(job.reason), job.reason)
         if self.intake == "UP" and not (task and job.reason == "Resources"):
-            return job.reason
+            return slurms
         if task is None:
-            return str(self.prepared.queue.blocked.get(job.label, job.reason))
-        why = self.memory.waiting.get(task.key) or self._own(task)
+            blocked = self.prepared.queue.blocked.get(job.label)
+            return Waits(code_of(blocked), str(blocked)) if blocked else slurms
+        known = self.memory.waiting.get(task.key)
+        why = Waits(self.memory.codes.get(task.key, "slurm"), known) if known else self._own(task)
         if self.intake == "UP":
-            return f"{job.reason}; {why}"
+            return why._replace(text=f"{job.reason}; {why.text}")
         return self._after_return(job, task, why)
 
-    def _own(self, task: Task) -> str:
+    def _own(self, task: Task) -> Waits:
         prepared = self.prepared
         for reasons in (prepared.held, prepared.way.waits, prepared.ahead.kept):
             if reason := reasons.get(task.key):
-                return reason.told(self.at)
+                return Waits(code_of(reason), reason.told(self.at))
         task = self._inside.get(task.key, task)  # kept off what its reservation does not have
         request = task.request
         if request not in self._known:
-            self._known[request] = str(self._explain(task))
+            reason = self._explain(task)
+            code = code_of(reason)
+            if code == "next" and not self.memory.answers:
+                code = "no-plan"
+            self._known[request] = Waits(code, str(reason))
         return self._known[request]
 
     def _explain(self, task: Task) -> Reason:
@@ -80,10 +94,13 @@ class Whys:
             return could_start(task, room)
         return bool(plan(room, (task,), self.prepared.policy, greedy).placements)
 
-    def _after_return(self, job: Job, task: Task, why: str) -> str:
+    def _after_return(self, job: Job, task: Task, why: Waits) -> Waits:
         returned = self.memory.returned
         reason_and_times = returned.get(task.key)
         if reason_and_times is None and job.array_tasks:
             prefix = f"{job.array_job_id}_"
             reason_and_times = next((r for k, r in returned.items() if k.startswith(prefix)), None)
-        return str(ReturnedBefore(*reason_and_times, why)) if reason_and_times else why
+        if reason_and_times is None:
+            return why
+        reason = ReturnedBefore(*reason_and_times, why.text)
+        return Waits(code_of(reason), str(reason))

@@ -303,7 +303,9 @@ def test_nothing_is_kept_and_no_time_stands_where_a_pinned_node_is_down() -> Non
     half, whole = two_halves()
     whole = replace(whole, start_time=NOW + 3600)
     expected = [r.reason for r in view(half, whole).rows if r.id == "58"]
-    assert expected == [f"Resources; pinned to nv[1-2], expected by {NOW + 3600}"]
+    (half_id,) = {str(half.id)}
+    by = f"expected by {NOW + 3600} ({half_id} is there)"
+    assert expected == [f"Resources; pinned to nv[1-2], {by}"]
     down = tuple(replace(n, state="DOWN*") if n.name == "nv1" else n for n in NODES)
     rows = {r.id: r.reason for r in view(half, whole, kept_back(3), nodes=down).rows}
     assert rows["58"] == "Resources; pinned to nv[1-2], and nv1 is DOWN*"

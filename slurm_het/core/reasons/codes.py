@@ -1,0 +1,76 @@
+"""Why a job waits, in at most twenty fixed codes for operators and their programs, and what to do.
+
+Behind each stand one or more reasons, whose sentences say whose and what. docs/operators.md has the
+codes one by one. A code is only ever added.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from slurm_het.core.reasons.base import Reason
+
+ACTIONS: Mapping[str, str] = {
+    "busy": "wait, or ask for fewer devices, other types, or less memory of each",
+    "host": "ask for fewer CPUs or less host memory beside the devices",
+    "whole-node": "wait until a node is empty, or ask without --exclusive",
+    "behind": "wait: jobs of higher priority go first; a shorter time limit may let it in before",
+    "kept": "a time limit that ends before the time told lets it start",
+    "reserved": "a time limit that ends before the reservation lets it start; scontrol show res",
+    "next": "nothing: it is released by the next plan",
+    "starting": "nothing: Slurm starts it on its nodes",
+    "no-plan": "start hetd, or let plain Slurm place it: slurm-het bypass on",
+    "no-node": "the nodes that fit are down, drained or excluded: see het-sinfo",
+    "ailing": "look at the devices that the sentence names; drain the node or end the process",
+    "never": "ask for what there is: no wait helps; see het-sinfo for types and sizes",
+    "limit": "wait until jobs that count against it end, or have the limit raised",
+    "held": "scontrol release it, or ask who holds it",
+    "dependency": "nothing until the jobs that it depends on end",
+    "begin": "nothing until its begin time; scontrol update StartTime=now brings that forward",
+    "array": "raise its array's limit: scontrol update ArrayTaskThrottle=",
+    "slurm-places": "nothing: plain Slurm places it, by its own rules",
+    "returned": "see Slurm's reason in the sentence: the job was released, and did not start",
+    "slurm": "see Slurm's own reason",
+}
+"""By code, what its user or an operator can do."""
+
+_OF_REASONS: Mapping[str, str] = {
+    "too-few-free": "busy", "too-few-nodes": "busy", "not-together": "busy",
+    "host-too-small": "host",
+    "needs-whole-node": "whole-node", "node-taken": "whole-node", "would-mix": "whole-node",
+    "goes-to-others": "behind", "slurms-order": "behind", "preempts-first": "behind",
+    "room-is-made": "behind", "behind-the-line": "behind", "in-slurms-line": "behind",
+    "not-looked-at": "behind", "kept": "kept", "all": "kept",
+    "closed": "reserved", "opens-later": "reserved", "left-out": "reserved",
+    "can-start": "next", "out-of-time": "next", "plan-refused": "next",
+    "no-candidate": "no-node", "beside-ailing": "ailing", "only-behind-ailing": "ailing",
+    "no-fitting-device": "never", "nodes-too-small": "never", "no-usable-pool": "never",
+    "no-such-partition": "never", "partition-refuses": "never", "placed-by-nobody": "never",
+    "at-limit": "limit", "held-alike": "limit", "held": "held", "array-limit": "array",
+    "placed-by-slurm": "slurm-places", "returned-before": "returned", "refuses-nodes": "returned",
+}  # fmt: skip
+_OF_SLURM: tuple[tuple[str, str], ...] = (
+    (r"JobHeld|Held", "held"), (r"Dependency|DependencyNeverSatisfied", "dependency"),
+    (r"BeginTime", "begin"), (r"JobArrayTaskLimit", "array"), (r"Reservation|ReqNodeNotAvail",
+     "reserved"), (r"QOS|Assoc|Licenses|Max\w+Per|Partition\w*Limit", "limit"),
+)  # fmt: skip
+
+
+class Waits(NamedTuple):
+    """Why a job waits: the code, and the sentence."""
+
+    code: str
+    text: str
+
+
+def code_of(reason: Reason) -> str:
+    """The code of a reason; Slurm's own word has that of the word."""
+    word = getattr(reason, "word", "") if reason.code == "slurm-waits" else ""
+    return code_of_word(word) if word else _OF_REASONS.get(reason.code, "slurm")
+
+
+def code_of_word(word: str) -> str:
+    """The code of a reason as Slurm spells it."""
+    return next((code for pattern, code in _OF_SLURM if re.match(pattern, word)), "slurm")
