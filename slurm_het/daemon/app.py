@@ -326,9 +326,7 @@ class Daemon:
     async def _history(self, key: str, caller: Caller) -> dict[str, Any]:
         """What the journal has of a job, for its user and for admins."""
         await self.journal.written()
-        history = await self.journal.ask(
-            lambda journal: journal.history(key), None, HISTORY_SECONDS
-        )
+        history = await self.journal.ask(lambda kept: kept.history(key), None, HISTORY_SECONDS)
         if history is None:
             raise HetError("the journal does not answer", "see hetd's log, and paths.journal")
         if not caller.admin and (not caller.name or history.user != caller.name):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pwd
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 
 from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.partition import QosFlags
@@ -19,6 +18,7 @@ from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuch
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.api.source import ApiSource
 from slurm_het.slurm.backfill import backfill_of
+from slurm_het.slurm.groups import user_groups
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
@@ -394,23 +394,3 @@ async def _end_of(stream: asyncio.StreamReader) -> bytes:
     while part := await stream.read(CHUNK):
         out = (out + part)[-4096:]
     return out
-
-
-@lru_cache(maxsize=4096)
-def user_groups(user: str, epoch: int = 0) -> tuple[str, ...]:
-    """The names of a user's groups, for AllowGroups; none for a user this host does not know.
-
-    They are looked up again when `epoch` changes.
-    """
-    del epoch
-    import grp
-
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        return ()
-    names = []
-    for gid in os.getgrouplist(user, entry.pw_gid):
-        with contextlib.suppress(KeyError):
-            names.append(grp.getgrgid(gid).gr_name)
-    return tuple(names)
