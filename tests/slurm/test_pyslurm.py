@@ -249,5 +249,3 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
