@@ -38,7 +38,7 @@ from slurm_het.journal import Keeper
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.sizes import limit_mib
-from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.backend import client_of
 from slurm_het.solve.worker import WorkerSolver
 
 log = logging.getLogger("hetd")
@@ -71,9 +71,7 @@ class Daemon:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.slurm = CliSlurm(config.slurm)
-        if config.slurm.backend == "pyslurm":
-            self.slurm.ask_library()
+        self.slurm = client_of(config.slurm)
         holds = Holds(config.paths.control_socket.parent)
         self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir, holds)
         self.solver = WorkerSolver(config.planner.solver, config.planner.gap)

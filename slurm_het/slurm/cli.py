@@ -16,7 +16,6 @@ from slurm_het.core.partition import QosFlags
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError, lacks
 from slurm_het.settings import SlurmSettings
-from slurm_het.slurm.api.source import ApiSource
 from slurm_het.slurm.backfill import backfill_of
 from slurm_het.slurm.groups import user_groups
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
@@ -68,10 +67,6 @@ class CliSlurm:
         """Ask less, for who looks again and again: an answer on a node, partition or reservation
         holds for so many seconds."""
         self._patience, self.jobs.sparing = patience, True
-
-    def ask_library(self) -> None:
-        """Have pyslurm tell records of jobs from now on, as far as it tells them right."""
-        self.jobs.source = ApiSource(environment(os.environ, self.settings))
 
     async def version(self) -> SlurmVersion:
         """The version of the Slurm commands (and, in one release, of the controller)."""

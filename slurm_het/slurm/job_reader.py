@@ -211,6 +211,8 @@ class JobReader:
             return ()
         if reading.version.squeue_chooses:
             return await self._by_source(ids, lines, reading)
+        if self.source:
+            self.source.leave(f"with Slurm {reading.version.text} it tells other things")
         if len(ids) <= MOST_AS_TEXT:
             with contextlib.suppress(NotUnderstoodError):  # one changed meanwhile, or is odd
                 return await self._as_text(ids, lines, reading)

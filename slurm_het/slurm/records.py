@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import NodeRecord, Partition
@@ -127,6 +128,7 @@ def _int(text: str | None) -> int:
     return int(match.group()) if match else 0
 
 
+@lru_cache(maxsize=4096)
 def parse_minutes(text: str) -> int | None:
     """Slurm's `D-HH:MM:SS`, `HH:MM:SS` or `MM:SS` in whole minutes; None is no limit."""
     match = re.match(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?\Z", text)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from slurm_het.core.capacity import SubmitRules
@@ -151,6 +152,8 @@ def number(value: Any) -> int | None:
     22.05 prints it plain, with null for unset *and for zero*; later ones {"set":…, "infinite":…,
     "number":…}.
     """
+    if type(value) is int:  # the most
+        return None if value in _UNSET else value
     if isinstance(value, dict):
         if not value.get("set", True) or value.get("infinite"):
             return None
@@ -209,6 +212,7 @@ def array_task_id(task_id: Any, array_job_id: Any, tasks: str) -> int | None:
     return found
 
 
+@lru_cache(maxsize=4096)
 def normalise_tres(text: str) -> str:
     """`gpu:2` of `gres:gpu:2` (22.05) and `gres/gpu:2`; what is no GRES (`cpu=2`) is dropped."""
     kept = [t for t in (text or "").split(",") if _PREFIX.match(t) or ("=" not in t and t)]

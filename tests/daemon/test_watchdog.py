@@ -77,7 +77,7 @@ def watchdog(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watc
 def slurm(monkeypatch: pytest.MonkeyPatch) -> HangingSlurm:
     """The Slurm of every hetd that is made."""
     made = HangingSlurm()
-    monkeypatch.setattr("slurm_het.daemon.app.CliSlurm", lambda _settings: made)
+    monkeypatch.setattr("slurm_het.daemon.app.client_of", lambda _settings: made)
     monkeypatch.setattr("slurm_het.daemon.app.stuck_seconds", lambda _config: STUCK)
     return made
 

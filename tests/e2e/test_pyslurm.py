@@ -7,6 +7,8 @@ import importlib.util
 import logging
 import os
 import random
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,10 +17,12 @@ import pytest
 
 from slurm_het.core.model import Job
 from slurm_het.settings import SlurmSettings
+from slurm_het.slurm.api.source import PAUSE
+from slurm_het.slurm.backend import client_of
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.job_reader import RecordParser
 from tests.e2e.test_reading import NAMES, SUBMISSIONS, told
-from tests.support.cluster import Cluster, own_sandbox
+from tests.support.cluster import PATIENCE, Cluster, own_sandbox
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 
@@ -54,9 +58,8 @@ def slurm(
     if request.param == "stand-in":
         path = f"{STAND_IN}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         monkeypatch.setenv("PYTHONPATH", path)
-    slurm = CliSlurm(SlurmSettings(conf=Path(cluster.box.env["SLURM_CONF"])))
-    slurm.ask_library()
-    return slurm
+    conf = Path(cluster.box.env["SLURM_CONF"])
+    return client_of(SlurmSettings(backend="pyslurm", conf=conf))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,11 @@ def jobs(cluster: Cluster) -> None:
         assert done.returncode == 0, (options, done.stderr)
     gone = cluster.sbatch("-p", "cpu", script="true")
     cluster.wait("it ended", lambda: not cluster.box.run(["squeue", "-hj", gone]).stdout)
+
+
+def alone(cluster: Cluster) -> CliSlurm:
+    """One that asks Slurm's programs only."""
+    return CliSlurm(SlurmSettings(conf=Path(cluster.box.env["SLURM_CONF"])))
 
 
 def read(slurm: CliSlurm, times: int = 1) -> dict[int, Job]:
@@ -97,7 +105,66 @@ def test_60_jobs_are_the_same_both_ways(
     read(slurm)
     by_pyslurm = read(slurm)
     assert not source.left, caplog.text
-    alone = CliSlurm(SlurmSettings(conf=Path(cluster.box.env["SLURM_CONF"])))
-    assert differing(by_pyslurm, read(alone)) == []
+    assert differing(by_pyslurm, read(alone(cluster))) == []
     assert source.believed > JOBS // 2
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    source.close()
+
+
+@pytest.mark.usefixtures("jobs")
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGSTOP])
+def test_whatever_becomes_of_its_process_the_jobs_are_read(
+    cluster: Cluster, slurm: CliSlurm, number: signal.Signals
+) -> None:
+    source = slurm.jobs.source
+    assert source
+    source.process.seconds = PATIENCE
+    expected = read(alone(cluster))
+    assert differing(read(slurm), expected) == []
+    source.process.seconds, pid = 2.0, source.process.pid
+    assert pid
+    os.kill(pid, number)
+    began = time.monotonic()
+    assert differing(read(slurm), expected) == []
+    assert time.monotonic() - began < PATIENCE
+    assert source.process.pid is None
+    time.sleep(PAUSE)
+    source.process.seconds = PATIENCE
+    assert differing(read(slurm), expected) == []
+    assert source.process.pid not in (None, pid)
+    source.close()
+
+
+@pytest.fixture(scope="module")
+def hetd() -> Iterator[Cluster]:
+    """A sandbox whose hetd asks the stand-in."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = f"{STAND_IN}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        patch.setenv("PYTHONPATH", path)
+        with own_sandbox(overrides={"slurm": {"backend": "pyslurm"}}) as box:
+            yield Cluster(box)
+
+
+def child_of(cluster: Cluster) -> int | None:
+    """The process with pyslurm of the sandbox's hetd."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            command = (path.parent / "cmdline").read_text()
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if "slurm_het.slurm.api.child" in command and parent == cluster.box.hetd_pid():
+            return int(path.parent.name)
+    return None
+
+
+def test_hetd_plans_on_while_its_process_dies(hetd: Cluster) -> None:
+    first = hetd.sbatch("--gres=gpu:1", script="sleep 300")
+    hetd.wait_state(first, "RUNNING")
+    hetd.wait("pyslurm is asked", lambda: child_of(hetd) is not None)
+    os.kill(child_of(hetd) or 0, signal.SIGSEGV)
+    second = hetd.sbatch("--gres=gpu:1", script="sleep 300")
+    hetd.wait_state(second, "RUNNING")
+    log = hetd.box.layout.output_of("supervisor").read_text()
+    assert log.count("pyslurm gives no answer, the command line is read for 1 s") == 1
+    assert "pyslurm is left" not in log

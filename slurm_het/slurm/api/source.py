@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import msgspec
+
 from slurm_het.core.model import Job
 from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
 from slurm_het.slurm.api.records import record_of
@@ -29,9 +31,13 @@ PAUSE, LONGEST_PAUSE = 1.0, 300.0  # seconds before it is asked again; doubled e
 TRIES = 3
 """Readings in a row in which the same of a job must differ: it may change between the two ways."""
 FREE_TEXT = ("comment", "admin_comment")
-_UNSET = {"", "(null)", "N/A", "None", "*"}  # what a line has for no text, and users may write
+_UNSET = frozenset({"", "(null)", "N/A", "None", "*"})
+"""What a line has for no text, and users may write."""
+_blank = (_UNSET | {"0", 0, ()}).__contains__
 
-Kind = tuple[str, ...]
+Kind = tuple[object, ...]
+Names = tuple[str, ...]
+"""Of the fields of a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class ApiSource:
         self.process = ApiProcess(env, seconds)
         self.left = ""  # why it is asked no more
         self._proven: set[Kind] = set()
-        self._odd: Counter[tuple[int, Kind]] = Counter()
+        self._odd: Counter[tuple[int, Names]] = Counter()
         self._pause = PAUSE
         self._silent_until = float("-inf")  # of time.monotonic()
         self.believed = 0  # records, of the last answer
@@ -119,18 +125,18 @@ class ApiSource:
         """End its process."""
         self.process.close()
 
-    def _note(self, ours: Job, theirs: Job, names: Kind) -> None:
+    def _note(self, ours: Job, theirs: Job, names: Names) -> None:
         self._odd[theirs.id, names] += 1
-        if self._odd[theirs.id, names] == TRIES and not self.left:
+        if self._odd[theirs.id, names] == TRIES:
             told = ", ".join(
                 f"{name} is {getattr(theirs, name)!r:.80}, not {getattr(ours, name)!r:.80}"
                 for name in names[:3]
             )
-            self._leave(f"of job {theirs.key} it tells otherwise than squeue: {told}")
+            self.leave(f"of job {theirs.key} it tells otherwise than squeue: {told}")
 
     def _failed(self, error: NoAnswerError) -> None:
         if error.useless:
-            self._leave(f"it cannot be used: {error.message:.300}")
+            self.leave(f"it cannot be used: {error.message:.300}")
             return
         self._silent_until = time.monotonic() + self._pause
         log.warning(
@@ -139,20 +145,22 @@ class ApiSource:
         )  # fmt: skip
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
-    def _leave(self, why: str) -> None:
+    def leave(self, why: str) -> None:
+        """Ask it no more."""
+        if self.left:
+            return
         self.left = why
         self.process.close()
         log.warning("pyslurm is left, the command line is read from now on: %s", why)
 
 
 def _kind(told: ToldJob, line: Mapping[str, str]) -> Kind:
-    """The fields that are set, but for those that Slurm gives every job; its state."""
-    own = (name for name in ToldJob.__struct_fields__ if getattr(told, name) not in (0, "", ()))
-    listed = (name for name, value in line.items() if value not in _UNSET and value != "0")
-    return told.state, *told.flags, *own, *listed
+    """Its state, its flags, and which fields are not set."""
+    own, listed = msgspec.structs.astuple(told), line.values()
+    return told.state, told.flags, *map(_blank, own), *map(_blank, listed)
 
 
-def _differing(ours: Job, theirs: Job) -> Kind:
+def _differing(ours: Job, theirs: Job) -> Names:
     """The fields in which they differ. A comment `None` may count as none."""
     if ours == theirs:
         return ()
