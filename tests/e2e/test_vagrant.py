@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 
 TAKEOVER_SECONDS = 40.0
 """SlurmctldTimeout is 10 s in vagrant/etc; in charge after 16 s was seen."""
-PLANNED_SECONDS = 20.0
-"""Until a job has started then. Each of Slurm's commands asks the dead host first, for 2 s."""
+PLANNED_SECONDS = 40.0
+"""In which a job starts then: each of Slurm's commands asks the dead host first (docs/gate.md)."""
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,8 @@ def test_jobs_of_both_vendors_are_placed(site: Site) -> None:
 def test_a_rack_loses_power(site: Site) -> None:
     """A controller dies, slurmctld and hetd at once, and a compute host is cut off; jobs wait.
 
-    Nothing is lost, nobody waits longer than the takeover, and the compute host comes back.
+    Nothing is lost, what waited starts once the backup is in charge, and the compute host comes
+    back.
     """
     cut = sbatch(site, "--gres=gpu:mi300x:4", seconds=600)
     running = sbatch(site, "--gres=gpu:a100:4", seconds=12)
@@ -110,16 +111,17 @@ def test_a_rack_loses_power(site: Site) -> None:
     site.power_off("ctl1")
     died = time.time()
     takeover = wait("the backup answers", lambda: job(site, running), TAKEOVER_SECONDS)
+    asked = time.time()
     late = sbatch(site, "--gres=shard:16")
     ends(site, running, *waiting, late)
     print(f"in charge after {takeover:.1f} s")
     for key in (*waiting, late):
         record = job(site, key)
-        waited = started(record) - died
-        print(f"{key} started after {waited:.1f} s")
+        waited = started(record) - (asked if key == late else died + takeover)
+        print(f"{key} started {waited:.1f} s later")
         assert record["Restarts"] == "0"
         assert "het1:" in record["AdminComment"]
-        assert waited < takeover + PLANNED_SECONDS, site.logs("ctl2")
+        assert waited < PLANNED_SECONDS, site.logs("ctl2")
     assert job(site, running)["Restarts"] == "0"
     assert "leading: this hetd holds" in site.ok("ctl2", "cat", "/var/log/hetd.service.log")
 

@@ -52,11 +52,9 @@ done <<< "$BINDS"
 rm -rf "$root"/lib/systemd/system/*.wants "$root"/etc/systemd/system/*.wants
 cp -r "$UNITS/." "$root/etc/systemd/system/"
 cd "$root"
-mkdir oldroot
-pivot_root . oldroot
-umount -l oldroot
+mount --move . / # not pivot_root(8), which Debian testing has not
 export container=other
-exec /lib/systemd/systemd --system --unit=idle.target --log-target=console --show-status=no
+exec chroot . /lib/systemd/systemd --system --unit=idle.target --log-target=console --show-status=no
 """
 IDLE = "[Unit]\nDescription=Nothing\nDefaultDependencies=no\n"
 

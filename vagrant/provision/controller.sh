@@ -11,6 +11,12 @@ controller() {
     install_hook
     running slurmctld
     wait_for_slurmctld
+    # A new cluster's slurmctld writes this at its end, or after five minutes. Until then 26.05's
+    # backup cannot take over: "No Assoc usage file to recover".
+    if [[ ! -e /shared/slurmctld/assoc_usage ]]; then
+        systemctl restart slurmctld
+        wait_for_slurmctld
+    fi
     start_hetd
 }
 
