@@ -41,7 +41,7 @@ Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RecordsWanted:
     """The jobs whose records are wanted, the list they were found in (`marks` and `more` as in
     lines.py), and what makes jobs of records."""
 
@@ -53,7 +53,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Told:
+class RecordsTold:
     """What was told: jobs that can be believed, and others by their ids, to be compared."""
 
     jobs: list[Job] = field(default_factory=list)
@@ -72,19 +72,19 @@ class ApiSource:
         self._silent_until = float("-inf")  # of time.monotonic()
         self.believed = 0  # records, of the last answer
 
-    async def read(self, wanted: Wanted) -> Told:
+    async def read(self, wanted: RecordsWanted) -> RecordsTold:
         """What it tells of these jobs; nothing of those that it cannot tell well."""
         if self.left or time.monotonic() < self._silent_until:
-            return Told()
+            return RecordsTold()
         try:
             return await asyncio.to_thread(self._read, wanted)
         except NoAnswerError as error:
             self._failed(error)
-            return Told()
+            return RecordsTold()
 
-    def _read(self, wanted: Wanted) -> Told:
+    def _read(self, wanted: RecordsWanted) -> RecordsTold:
         answer = self.process.ask(Question(list(wanted.ids)))
-        self._pause, told = PAUSE, Told()
+        self._pause, told = PAUSE, RecordsTold()
         records = []
         for one in answer.jobs:
             try:
@@ -102,7 +102,9 @@ class ApiSource:
         self.believed = len(told.jobs)
         return told
 
-    def compare(self, told: Told, jobs: Sequence[Job], lines: Mapping[int, Line]) -> list[str]:
+    def compare(
+        self, told: RecordsTold, jobs: Sequence[Job], lines: Mapping[int, Line]
+    ) -> list[str]:
         """Learn from the same jobs as squeue's JSON has them; the keys of those that differ, to be
         read anew."""
         differing, same = [], set()
