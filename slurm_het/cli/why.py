@@ -144,9 +144,9 @@ def _by_record(job: Job, policy: Policy) -> Classification | None:
 
 def _rows(snapshot: Snapshot, settings: Config) -> tuple[JobRow, ...]:
     """The jobs as het-squeue shows them."""
-    memory = ask_hetd(settings.paths.control_socket).memory
-    limits = settings.planner.limits
-    view = make_view(snapshot, settings.policy, limits, memory, local_time)
+    hetd, limits = ask_hetd(settings.paths.control_socket), settings.planner.limits
+    snapshot = hetd.with_devices(snapshot)
+    view = make_view(snapshot, settings.policy, limits, hetd.memory, local_time)
     return reworded(view, load_wording(settings.paths.reasons)).rows
 
 

@@ -97,7 +97,9 @@ def test_what_a_stranger_has_of_a_card_is_not_given_to_a_share(it: Told) -> None
     small = it.cluster.wait_started(share(it, 10))
     assert (small["NodeList"], it.nodes()["l1"]["free_gib"]) == ("l1", [8, 48])
     waits = share(it, 24)
-    it.soon("why", lambda: "l1:0 (30 GiB in use beyond the 10 that" in it.why(waits))
+    it.cluster.wait(
+        "why", lambda: "l1:0 (30 GiB in use beyond the 10 that" in it.why(waits), 30, waits
+    )
     it.told.say("l1", {0: 10.0})
     it.soon("it is given back", lambda: it.cluster.job(waits)["JobState"] == "RUNNING")
     assert it.cluster.job(waits)["NodeList"] == "l1"
@@ -112,11 +114,11 @@ def test_a_card_that_is_lost_is_not_planned_until_it_is_there_again(it: Told) ->
     it.soon("hetd knows", lambda: it.ails("t1"))
     assert it.ails("t1") == {2: GONE}
     four = whole(it, 4)
-    it.soon("why", lambda: f"t1:2 ({GONE})" in it.why(four))
+    it.cluster.wait("why", lambda: f"t1:2 ({GONE})" in it.why(four), 30, four)
     two = it.cluster.wait_started(whole(it, 2))
     assert "IDX:0-1" in two["GRES"]
     third = whole(it, 1)  # Slurm would give it t1:2
-    it.soon("why", lambda: "t1:2" in it.why(third))
+    it.cluster.wait("why", lambda: "t1:2" in it.why(third), 30, third)
     it.told.say("t1")  # a reset
     it.soon("it is used again", lambda: it.cluster.job(third)["JobState"] == "RUNNING")
 
