@@ -67,7 +67,11 @@ def job(site: Site, key: str) -> dict[str, str]:
 
 def reaches(site: Site, key: str, state: str, seconds: float = 60) -> None:
     """Wait until a job is in a state."""
-    wait(f"job {key} is {state}", lambda: job(site, key).get("JobState") == state, seconds)
+    try:
+        wait(f"job {key} is {state}", lambda: job(site, key).get("JobState") == state, seconds)
+    except AssertionError as error:
+        error.add_note(f"{job(site, key)}\n{site.ok('login', 'sinfo', '-N')}{site.logs('ctl2')}")
+        raise
 
 
 def ends(site: Site, *keys: str, seconds: float = 60) -> None:
@@ -84,6 +88,7 @@ def node(site: Site, name: str) -> str:
 def test_jobs_of_both_vendors_are_placed(site: Site) -> None:
     assert "0 wrong, 0 remarks" in site.ok("ctl1", "slurm-het", "check")
     assert "0 wrong, 0 remarks" in site.ok("ctl2", "slurm-het", "check")
+    assert site.ok("nv1", "systemctl", "is-active", "het-exporter") == "active\n"
     shown = site.ok("login", "bash", "/vagrant/vagrant/show.sh", "1")
     lines = dict(line.split()[1:3] for line in shown.splitlines())
     assert lines["train-nvidia"] == "train-nv"

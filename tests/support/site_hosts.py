@@ -69,8 +69,9 @@ class Site:
         self._cabled("link", "set", name, state)
 
     def power_off(self, name: str) -> None:
-        """All of it is gone at once."""
+        """All of it is gone at once; `boot` has a new machine of that name."""
         self.hosts.pop(name).stop()
+        (self.base / name).rename(self.base / f"{name}.{time.monotonic_ns()}")
 
     def ok(self, name: str, *argv: str) -> str:
         """Run a command that must succeed on a host, as root; its output."""

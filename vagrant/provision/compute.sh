@@ -7,6 +7,8 @@ compute() {
     echo "CgroupPlugin=$(cgroup_plugin)" >/etc/slurm/cgroup.conf
     make_devices
     running slurmd
+    install_package
+    start_exporter
 }
 
 cgroup_plugin() { # the devices are none: nothing is to be fenced

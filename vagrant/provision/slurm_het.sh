@@ -1,5 +1,5 @@
-# slurm-het itself. Sourced by host.sh. docs/install.md has each `# step` word for word;
-# tests/test_vagrant.py compares them.
+# slurm-het itself. Sourced by host.sh. docs/install.md and telemetry.md have each `# step` word for
+# word; tests/test_vagrant.py compares them.
 # shellcheck shell=bash
 
 install_package() {
@@ -14,6 +14,13 @@ install_hook() {
     # step: the hook
     install -m 755 job_submit/*.lua /etc/slurm/
     slurm-het hook-config > /etc/slurm/het_hook_config.lua
+    # end
+}
+
+start_exporter() { # what the node's devices say of themselves; Prometheus may read it too
+    # step: the exporter
+    slurm-het systemd-unit --exporter :9788 > /etc/systemd/system/het-exporter.service
+    systemctl daemon-reload && systemctl enable --now het-exporter
     # end
 }
 
