@@ -37,6 +37,7 @@ def told_job(job: Any) -> ToldJob:
         switches_wait=_number(job.max_wait_time_switches),
         flags=tuple(_flags(job)),
         gres=tuple(_gres(job.get_resource_layout_per_node())) if running else (),
+        shared=job.resource_sharing or "",
     )
 
 

@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import msgspec
@@ -41,7 +41,7 @@ Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class RecordsWanted:
+class WantedRecords:
     """The jobs whose records are wanted, the list they were found in (`marks` and `more` as in
     lines.py), and what makes jobs of records."""
 
@@ -53,7 +53,7 @@ class RecordsWanted:
 
 
 @dataclass(slots=True)
-class RecordsTold:
+class ToldRecords:
     """What was told: jobs that can be believed, and others by their ids, to be compared."""
 
     jobs: list[Job] = field(default_factory=list)
@@ -72,19 +72,19 @@ class ApiSource:
         self._silent_until = float("-inf")  # of time.monotonic()
         self.believed = 0  # records, of the last answer
 
-    async def read(self, wanted: RecordsWanted) -> RecordsTold:
+    async def read(self, wanted: WantedRecords) -> ToldRecords:
         """What it tells of these jobs; nothing of those that it cannot tell well."""
         if self.left or time.monotonic() < self._silent_until:
-            return RecordsTold()
+            return ToldRecords()
         try:
             return await asyncio.to_thread(self._read, wanted)
         except NoAnswerError as error:
             self._failed(error)
-            return RecordsTold()
+            return ToldRecords()
 
-    def _read(self, wanted: RecordsWanted) -> RecordsTold:
+    def _read(self, wanted: WantedRecords) -> ToldRecords:
         answer = self.process.ask(Question(list(wanted.ids)))
-        self._pause, told = PAUSE, RecordsTold()
+        self._pause, told = PAUSE, ToldRecords()
         records = []
         for one in answer.jobs:
             try:
@@ -103,7 +103,7 @@ class ApiSource:
         return told
 
     def compare(
-        self, told: RecordsTold, jobs: Sequence[Job], lines: Mapping[int, Line]
+        self, told: ToldRecords, jobs: Sequence[Job], lines: Mapping[int, Line]
     ) -> list[str]:
         """Learn from the same jobs as squeue's JSON has them; the keys of those that differ, to be
         read anew."""
@@ -163,9 +163,13 @@ def _kind(told: ToldJob, line: Mapping[str, str]) -> Kind:
 
 
 def _differing(ours: Job, theirs: Job) -> Names:
-    """The fields in which they differ. A comment `None` may count as none."""
+    """The fields in which they differ in effect: a comment `None` may count as none, and
+    --use-min-nodes is nothing to a job that gets one node (others are not told: records.py)."""
     if ours == theirs:
         return ()
+    ours, theirs = (
+        replace(job, layout=replace(job.layout, fewest=False)) for job in (ours, theirs)
+    )
     pairs = ((f.name, getattr(ours, f.name), getattr(theirs, f.name)) for f in fields(Job))
     return tuple(
         name
