@@ -22,7 +22,7 @@ from slurm_het.core.network import Layout
 from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
 from slurm_het.slurm.api.records import record_of
 from slurm_het.slurm.api.source import TRIES, ApiSource, ToldRecords
-from slurm_het.slurm.api.wire import Question, ToldJob
+from slurm_het.slurm.api.wire import Question, ToldJob, ToldJobs
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.lines import Marks, NotUnderstoodError, following, parse_lines, rest_of
@@ -222,6 +222,29 @@ def test_without_pyslurm_there_is_one_line(
         assert reader.read() == by_squeue()
     (line,) = warnings(caplog)
     assert "it cannot be used: ImportError: libslurm.so.43" in line
+
+
+def test_jobs_that_pyslurm_cannot_read_are_read_by_squeue(
+    reader: Reader, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "fault").write_text("unreadable")
+    for _ in range(2):
+        jobs = reader.read()
+        assert sorted(jobs, key=id_of) == sorted(by_squeue(), key=id_of)
+    running = sum(job.state == "RUNNING" for job in jobs)
+    assert running <= reader.squeue.asked < ALL
+    assert warnings(caplog) == []
+
+
+def test_one_that_tells_what_no_job_has_is_left(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = ToldJobs((msgspec.structs.replace(TOLD, id=6, array_tasks=7),))
+    monkeypatch.setattr(reader.source.process, "ask", lambda _question: told)
+    for _ in range(2):
+        assert reader.read() == by_squeue()
+    (line,) = warnings(caplog)
+    assert "what it tells cannot be read: TypeError" in line
 
 
 def test_with_an_older_slurm_it_is_not_asked(

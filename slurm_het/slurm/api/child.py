@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -73,10 +74,13 @@ def _held(name: str, what: Any) -> tuple[str, int, str | None]:
 
 
 def answer(pyslurm: Any, question: Question) -> ToldJobs:
-    """The jobs that it asks for."""
-    wanted = set(question.ids)
-    jobs = pyslurm.Jobs.load().values()
-    return ToldJobs(tuple(told_job(job) for job in jobs if job.id in wanted))
+    """The jobs that it asks for, less those that pyslurm cannot read."""
+    wanted, told = set(question.ids), []
+    for job in pyslurm.Jobs.load().values():
+        if job.id in wanted:
+            with suppress(Exception):  # of this job: squeue tells it
+                told.append(told_job(job))
+    return ToldJobs(tuple(told))
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from slurm_het.core.model import Job
+from slurm_het.errors import HetError
 from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
 from slurm_het.slurm.api.records import record_of
 from slurm_het.slurm.api.wire import Question, ToldJob
@@ -30,6 +31,7 @@ SECONDS = 5.0
 PAUSE, LONGEST_PAUSE = 1.0, 300.0  # seconds before it is asked again; doubled each time
 TRIES = 3
 """Readings in a row in which the same of a job must differ: it may change between the two ways."""
+MOST_KINDS = 5000  # that are remembered; users make them
 FREE_TEXT = ("comment", "admin_comment")
 _UNSET = frozenset({"", "(null)", "N/A", "None", "*"})
 """What a line has for no text, and users may write."""
@@ -61,7 +63,7 @@ class ToldRecords:
 
 
 class ApiSource:
-    """Tells records of jobs by pyslurm. Whatever becomes of it, it raises nothing."""
+    """Tells records of jobs by pyslurm. Whatever it does, nothing is raised here."""
 
     def __init__(self, env: dict[str, str], seconds: float = SECONDS) -> None:
         self.process = ApiProcess(env, seconds)
@@ -80,7 +82,9 @@ class ApiSource:
             return await asyncio.to_thread(self._read, wanted)
         except NoAnswerError as error:
             self._failed(error)
-            return ToldRecords()
+        except (HetError, ValueError, TypeError, KeyError) as error:  # msgspec's are ValueErrors
+            self.leave(f"what it tells cannot be read: {type(error).__name__}: {error!s:.200}")
+        return ToldRecords()
 
     def _read(self, wanted: WantedRecords) -> ToldRecords:
         answer = self.process.ask(Question(list(wanted.ids)))
@@ -118,6 +122,8 @@ class ApiSource:
                 self._note(ours, theirs, names)
             else:
                 same.add(kind)
+        if len(self._proven) > MOST_KINDS:
+            self._proven.clear()
         self._proven |= same - {kind for _, kind, _ in differing}
         seen = {(theirs.id, names) for theirs, _, names in differing}
         self._odd = Counter({one: n for one, n in self._odd.items() if one in seen})
@@ -140,6 +146,7 @@ class ApiSource:
         if error.useless:
             self.leave(f"it cannot be used: {error.message:.300}")
             return
+        self._proven.clear()  # the next process may have another library
         self._silent_until = time.monotonic() + self._pause
         log.warning(
             "pyslurm gives no answer, the command line is read for %g s: %.300s",
