@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from slurm_het.core.model import FINISHED, Job
 from slurm_het.core.syntax.arrays import array_size
 from slurm_het.errors import SlurmError, TooMuchError
-from slurm_het.slurm.api.source import ApiSource, WantedRecords
+from slurm_het.slurm.api.source import ApiSource, RecordsWanted
 from slurm_het.slurm.jobs import job_of, parse_jobs
 from slurm_het.slurm.known_jobs import KnownJobs
 from slurm_het.slurm.layouts import TOLD, with_told
@@ -225,7 +225,7 @@ class JobReader:
         if not self.source:
             return await self._as_json(ids, reading)
         more = reading.version.squeue_fields
-        told = await self.source.read(WantedRecords(ids, lines, self._marks, more, reading.records))
+        told = await self.source.read(RecordsWanted(ids, lines, self._marks, more, reading.records))
         known = {job.id for job in told.jobs}
         jobs = await self._as_json([i for i in ids if i not in known], reading)
         for key in self.source.compare(told, jobs, lines):

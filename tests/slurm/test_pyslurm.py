@@ -21,7 +21,7 @@ from slurm_het.core.model import Job
 from slurm_het.core.network import Layout
 from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
 from slurm_het.slurm.api.records import record_of
-from slurm_het.slurm.api.source import TRIES, ApiSource, ToldRecords
+from slurm_het.slurm.api.source import TRIES, ApiSource, RecordsTold
 from slurm_het.slurm.api.wire import Question, ToldJob, ToldJobs
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
@@ -270,7 +270,7 @@ def test_with_an_older_slurm_it_is_not_asked(
 ])  # fmt: skip
 def test_what_is_the_same_in_effect_is_no_difference(theirs: Job, same: bool) -> None:
     source, lines = ApiSource({}), {7: parse_lines(reading_tests.listed(), reading_tests.MARKS)[7]}
-    told = ToldRecords(unproven={7: (("PENDING",), following(Job(7), lines[7]))})
+    told = RecordsTold(unproven={7: (("PENDING",), following(Job(7), lines[7]))})
     for _ in range(TRIES):
         assert source.compare(told, [theirs], lines) == ([] if same else ["7"])
     assert bool(source.left) == (not same)

@@ -43,7 +43,7 @@ Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class WantedRecords:
+class RecordsWanted:
     """The jobs whose records are wanted, the list they were found in (`marks` and `more` as in
     lines.py), and what makes jobs of records."""
 
@@ -55,7 +55,7 @@ class WantedRecords:
 
 
 @dataclass(slots=True)
-class ToldRecords:
+class RecordsTold:
     """What was told: jobs that can be believed, and others by their ids, to be compared."""
 
     jobs: list[Job] = field(default_factory=list)
@@ -74,21 +74,21 @@ class ApiSource:
         self._silent_until = float("-inf")  # of time.monotonic()
         self.believed = 0  # records, of the last answer
 
-    async def read(self, wanted: WantedRecords) -> ToldRecords:
+    async def read(self, wanted: RecordsWanted) -> RecordsTold:
         """What it tells of these jobs; nothing of those that it cannot tell well."""
         if self.left or time.monotonic() < self._silent_until:
-            return ToldRecords()
+            return RecordsTold()
         try:
             return await asyncio.to_thread(self._read, wanted)
         except NoAnswerError as error:
             self._failed(error)
         except (HetError, ValueError, TypeError, KeyError) as error:  # msgspec's are ValueErrors
             self.leave(f"what it tells cannot be read: {type(error).__name__}: {error!s:.200}")
-        return ToldRecords()
+        return RecordsTold()
 
-    def _read(self, wanted: WantedRecords) -> ToldRecords:
+    def _read(self, wanted: RecordsWanted) -> RecordsTold:
         answer = self.process.ask(Question(list(wanted.ids)))
-        self._pause, told = PAUSE, ToldRecords()
+        self._pause, told = PAUSE, RecordsTold()
         records = []
         for one in answer.jobs:
             try:
@@ -107,7 +107,7 @@ class ApiSource:
         return told
 
     def compare(
-        self, told: ToldRecords, jobs: Sequence[Job], lines: Mapping[int, Line]
+        self, told: RecordsTold, jobs: Sequence[Job], lines: Mapping[int, Line]
     ) -> list[str]:
         """Learn from the same jobs as squeue's JSON has them; the keys of those that differ, to be
         read anew."""
