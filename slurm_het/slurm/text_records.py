@@ -125,7 +125,7 @@ def from_line(job_id: int, line: Line, told: Mapping[str, str]) -> dict[str, Any
         "priority": _count(line.priority),
         "start_time": _count(line.start),
         "end_time": end_of(line),
-        "shared": _SHARED.get(told["OverSubscribe"], ""),
+        "shared": SHARED.get(told["OverSubscribe"], ""),
         "contiguous": told["Contiguous"] == "1",
         "time_limit": parse_minutes(told["TimeLimit"]),
         "exit_code": _status(told["exit_code"]),
@@ -134,7 +134,7 @@ def from_line(job_id: int, line: Line, told: Mapping[str, str]) -> dict[str, Any
     }
 
 
-_SHARED = {"NO": "none", "USER": "user", "MCS": "mcs", "TOPO": "topo"}
+SHARED = {"NO": "none", "USER": "user", "MCS": "mcs", "TOPO": "topo"}
 _TEXTS = {
     "account": "Account", "qos": "QOS", "name": "Name", "partition": "Partition",
     "dependency": "Dependency", "features": "Feature", "resv_name": "Reservation",

@@ -54,7 +54,7 @@ def slurm(
 ) -> CliSlurm:
     """A client that asks pyslurm: the real one where there is one for this Slurm."""
     if request.param == "real" and not importlib.util.find_spec("pyslurm"):
-        pytest.skip("no pyslurm for this Slurm can be installed here: only its stand-in is tested")
+        pytest.skip("no pyslurm of this Slurm is installed here: only its stand-in is tested")
     if request.param == "stand-in":
         path = f"{STAND_IN}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         monkeypatch.setenv("PYTHONPATH", path)

@@ -18,14 +18,16 @@ import msgspec
 import pytest
 
 from slurm_het.core.model import Job
+from slurm_het.core.network import Layout
 from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
 from slurm_het.slurm.api.records import record_of
-from slurm_het.slurm.api.source import TRIES, ApiSource
-from slurm_het.slurm.api.wire import Question, ToldJob
+from slurm_het.slurm.api.source import TRIES, ApiSource, RecordsTold
+from slurm_het.slurm.api.wire import Question, ToldJob, ToldJobs
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.lines import Marks, NotUnderstoodError, following, parse_lines, rest_of
 from slurm_het.slurm.versions import parse_version
+from tests.slurm import test_reading as reading_tests
 
 TESTS = Path(__file__).parents[1]
 RECORDED = json.loads((TESTS / "data" / "pyslurm_25_11.json").read_text())
@@ -81,11 +83,9 @@ TOLD = ToldJob(7, "RUNNING", nodes="nv1", gres=((("gpu:a100", 2, "0-1"),),))
 def test_what_is_not_of_one_moment_or_too_little_is_left_to_the_json(
     changed: dict[str, Any],
 ) -> None:
-    from tests.slurm import test_reading as reading
-
-    text = reading.listed(State="RUNNING", NodeList="nv1", RestartCnt="0")
-    line = parse_lines(text, reading.MARKS)[7]
-    fields = rest_of(line, reading.MARKS) | {"ExcNodes": ""}
+    text = reading_tests.listed(State="RUNNING", NodeList="nv1", RestartCnt="0")
+    line = parse_lines(text, reading_tests.MARKS)[7]
+    fields = rest_of(line, reading_tests.MARKS) | {"ExcNodes": ""}
     assert record_of(TOLD, line, fields)["gres_detail"] == ["gpu:a100:2(IDX:0-1)"]
     with pytest.raises(NotUnderstoodError):
         record_of(msgspec.structs.replace(TOLD, **changed), line, fields)
@@ -222,6 +222,58 @@ def test_without_pyslurm_there_is_one_line(
         assert reader.read() == by_squeue()
     (line,) = warnings(caplog)
     assert "it cannot be used: ImportError: libslurm.so.43" in line
+
+
+def test_jobs_that_pyslurm_cannot_read_are_read_by_squeue(
+    reader: Reader, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "fault").write_text("unreadable")
+    for _ in range(2):
+        jobs = reader.read()
+        assert sorted(jobs, key=id_of) == sorted(by_squeue(), key=id_of)
+    running = sum(job.state == "RUNNING" for job in jobs)
+    assert running <= reader.squeue.asked < ALL
+    assert warnings(caplog) == []
+
+
+def test_one_that_tells_what_no_job_has_is_left(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = ToldJobs((msgspec.structs.replace(TOLD, id=6, array_tasks=7),))
+    monkeypatch.setattr(reader.source.process, "ask", lambda _question: told)
+    for _ in range(2):
+        assert reader.read() == by_squeue()
+    (line,) = warnings(caplog)
+    assert "what it tells cannot be read: TypeError" in line
+
+
+def test_with_an_older_slurm_it_is_not_asked(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = RecordParser(parse_version("slurm-wlm 22.05.8"), READING.groups, memory_tracked=True)
+    jobs = JobReader(reader.squeue)
+    jobs.source = reader.source
+    for _ in range(2):
+        asyncio.run(jobs.read(old))
+    (line,) = [line for line in warnings(caplog) if "pyslurm" in line]
+    assert line.endswith("with Slurm 22.05.8 it tells other things")
+    assert reader.source.process.pid is None
+
+
+@pytest.mark.parametrize(("theirs", "same"), [
+    (Job(7, comment="(null)"), True),
+    (Job(7, comment="None"), True),
+    (Job(7, comment="None of these"), False),
+    (Job(7, name="None"), False),
+    (Job(7, layout=Layout(fewest=True)), True),
+    (Job(7, nodes_max=9), False),
+])  # fmt: skip
+def test_what_is_the_same_in_effect_is_no_difference(theirs: Job, same: bool) -> None:
+    source, lines = ApiSource({}), {7: parse_lines(reading_tests.listed(), reading_tests.MARKS)[7]}
+    told = RecordsTold(unproven={7: (("PENDING",), following(Job(7), lines[7]))})
+    for _ in range(TRIES):
+        assert source.compare(told, [theirs], lines) == ([] if same else ["7"])
+    assert bool(source.left) == (not same)
 
 
 def test_one_that_dies_is_asked_again_after_a_pause_that_grows(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ def told_job(job: Any) -> ToldJob:
         switches_wait=_number(job.max_wait_time_switches),
         flags=tuple(_flags(job)),
         gres=tuple(_gres(job.get_resource_layout_per_node())) if running else (),
+        shared=job.resource_sharing or "",
     )
 
 
@@ -72,10 +74,13 @@ def _held(name: str, what: Any) -> tuple[str, int, str | None]:
 
 
 def answer(pyslurm: Any, question: Question) -> ToldJobs:
-    """The jobs that it asks for."""
-    wanted = set(question.ids)
-    jobs = pyslurm.Jobs.load().values()
-    return ToldJobs(tuple(told_job(job) for job in jobs if job.id in wanted))
+    """The jobs that it asks for, less those that pyslurm cannot read."""
+    wanted, told = set(question.ids), []
+    for job in pyslurm.Jobs.load().values():
+        if job.id in wanted:
+            with suppress(Exception):  # of this job: squeue tells it
+                told.append(told_job(job))
+    return ToldJobs(tuple(told))
 
 
 def main() -> None:

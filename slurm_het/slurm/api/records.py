@@ -1,7 +1,8 @@
 """Records of jobs in the form of squeue's JSON, from a line of squeue and what pyslurm tells.
 
 The line has what pyslurm does not: --gpus, --gpus-per-socket, --cpus-per-gpu, --mem-per-gpu, names
-that are not UTF-8, exit codes above 127. What neither has is left to squeue's JSON.
+that are not UTF-8, exit codes above 127. What neither has is left to squeue's JSON: the devices of
+shares, and --use-min-nodes.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from slurm_het.core.jobs.request import NODES
 from slurm_het.slurm.api.wire import ToldJob
 from slurm_het.slurm.lines import Line, NotUnderstoodError
-from slurm_het.slurm.text_records import from_line
+from slurm_het.slurm.text_records import SHARED, from_line
 
 KNOWN_STATES = {"PENDING", "RUNNING"}
 """Of others, few and short, it is not known what pyslurm tells of their devices."""
@@ -27,7 +29,7 @@ def record_of(told: ToldJob, line: Line, fields: Mapping[str, str]) -> dict[str,
     record = from_line(told.id, line, fields)
     if record["nodes"] != told.nodes:
         raise NotUnderstoodError("it has changed since its line")
-    if told.state == "PENDING" and told.max_nodes > record["node_count"]:
+    if told.state == "PENDING" and _may_vary(told, record):
         raise NotUnderstoodError("nobody tells whether it is to get the fewest nodes")
     limit = f"%{told.array_limit}" if told.array_limit else ""
     return record | {
@@ -41,6 +43,7 @@ def record_of(told: ToldJob, line: Line, fields: Mapping[str, str]) -> dict[str,
         "allocating_node": _text(fields["AllocNodes"]),
         "cpus_per_task": int(per) if (per := fields["cpus-per-task"]).isdecimal() else 0,
         "max_nodes": told.max_nodes,
+        "shared": SHARED.get(told.shared, ""),
         "memory_per_cpu": told.memory_per_cpu or None,
         "memory_per_node": told.memory_per_node or None,
         "required_switches": told.switches,
@@ -48,6 +51,12 @@ def record_of(told: ToldJob, line: Line, fields: Mapping[str, str]) -> dict[str,
         "flags": told.flags,
         "gres_detail": [_detail(on_node) for on_node in told.gres] if any(told.gres) else (),
     }
+
+
+def _may_vary(told: ToldJob, record: Mapping[str, Any]) -> bool:
+    """Whether it may get one number of nodes or another: now, or before it was released."""
+    several = max(told.max_nodes, record["node_count"]) > 1
+    return several or f'"{NODES}"' in record["admin_comment"]
 
 
 def _text(value: str) -> str:

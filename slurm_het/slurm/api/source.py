@@ -12,12 +12,13 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import msgspec
 
 from slurm_het.core.model import Job
+from slurm_het.errors import HetError
 from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
 from slurm_het.slurm.api.records import record_of
 from slurm_het.slurm.api.wire import Question, ToldJob
@@ -30,6 +31,7 @@ SECONDS = 5.0
 PAUSE, LONGEST_PAUSE = 1.0, 300.0  # seconds before it is asked again; doubled each time
 TRIES = 3
 """Readings in a row in which the same of a job must differ: it may change between the two ways."""
+MOST_KINDS = 5000  # that are remembered; users make them
 FREE_TEXT = ("comment", "admin_comment")
 _UNSET = frozenset({"", "(null)", "N/A", "None", "*"})
 """What a line has for no text, and users may write."""
@@ -61,7 +63,7 @@ class RecordsTold:
 
 
 class ApiSource:
-    """Tells records of jobs by pyslurm. Whatever becomes of it, it raises nothing."""
+    """Tells records of jobs by pyslurm. Whatever it does, nothing is raised here."""
 
     def __init__(self, env: dict[str, str], seconds: float = SECONDS) -> None:
         self.process = ApiProcess(env, seconds)
@@ -80,7 +82,9 @@ class ApiSource:
             return await asyncio.to_thread(self._read, wanted)
         except NoAnswerError as error:
             self._failed(error)
-            return RecordsTold()
+        except (HetError, ValueError, TypeError, KeyError) as error:  # msgspec's are ValueErrors
+            self.leave(f"what it tells cannot be read: {type(error).__name__}: {error!s:.200}")
+        return RecordsTold()
 
     def _read(self, wanted: RecordsWanted) -> RecordsTold:
         answer = self.process.ask(Question(list(wanted.ids)))
@@ -118,6 +122,8 @@ class ApiSource:
                 self._note(ours, theirs, names)
             else:
                 same.add(kind)
+        if len(self._proven) > MOST_KINDS:
+            self._proven.clear()
         self._proven |= same - {kind for _, kind, _ in differing}
         seen = {(theirs.id, names) for theirs, _, names in differing}
         self._odd = Counter({one: n for one, n in self._odd.items() if one in seen})
@@ -140,6 +146,7 @@ class ApiSource:
         if error.useless:
             self.leave(f"it cannot be used: {error.message:.300}")
             return
+        self._proven.clear()  # the next process may have another library
         self._silent_until = time.monotonic() + self._pause
         log.warning(
             "pyslurm gives no answer, the command line is read for %g s: %.300s",
@@ -163,9 +170,13 @@ def _kind(told: ToldJob, line: Mapping[str, str]) -> Kind:
 
 
 def _differing(ours: Job, theirs: Job) -> Names:
-    """The fields in which they differ. A comment `None` may count as none."""
+    """The fields in which they differ in effect: a comment `None` may count as none, and
+    --use-min-nodes is nothing to a job that gets one node (others are not told: records.py)."""
     if ours == theirs:
         return ()
+    ours, theirs = (
+        replace(job, layout=replace(job.layout, fewest=False)) for job in (ours, theirs)
+    )
     pairs = ((f.name, getattr(ours, f.name), getattr(theirs, f.name)) for f in fields(Job))
     return tuple(
         name

@@ -34,6 +34,7 @@ class ToldJob(msgspec.Struct, frozen=True, array_like=True):
     switches_wait: int = 0
     flags: tuple[str, ...] = ()
     gres: tuple[tuple[tuple[str, int, str | None], ...], ...] = ()
+    shared: str = ""
 
 
 class ToldJobs(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 The real one reads shares without their devices, task 0 of an array as None, and raises where a name
 is not UTF-8 or a text has another form than it knows. With PYSLURM_FAULT in the environment it does
-what the real one may do: `crash`, `exit`, `hang`, `raise`, `garble`, `absent`.
+what the real one may do: `crash`, `exit`, `hang`, `raise`, `garble`, `unreadable`,
+`absent`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ if os.environ.get("PYSLURM_FAULT") == "absent":
 
 __version__ = "25.11.2"
 FLAGS = ("COMPLETING", "CONFIGURING", "SIGNALING", "STOPPED", "REQUEUED", "SPECIAL_EXIT")
+
+
+def _fault() -> str:
+    fault = os.environ.get("PYSLURM_FAULT", "")
+    return Path(fault).read_text() if Path(fault).is_file() else fault  # one that comes and goes
 
 
 def _number(value: Any) -> int | None:
@@ -50,6 +56,7 @@ class Job:
         self.memory_per_node = _number(record["memory_per_node"])
         self.required_switches = _number(record["required_switches"])
         self.max_wait_time_switches = _number(record["maximum_switch_wait_time"])
+        self.resource_sharing = (record["shared"] or ["ok"])[0].replace("none", "no").upper()
         flags = record["flags"]
         self.spreads_over_nodes = "SPREAD_JOB" in flags
         binds = {"GRES_ENFORCE_BIND", "GRES_BINDING_ENFORCED"} & set(flags)
@@ -60,6 +67,8 @@ class Job:
         raise UnicodeDecodeError("utf-8", b"", 0, 1, "hetd does not ask for it")
 
     def get_resource_layout_per_node(self) -> dict[str, dict[str, Any]]:
+        if _fault() == "unreadable":
+            raise ValueError("Unable to create hostlist.")
         return {str(i): {"gres": _gres(text)} for i, text in enumerate(self._record["gres_detail"])}
 
 
@@ -79,9 +88,7 @@ class Jobs(dict[int, Job]):
 
     @staticmethod
     def load() -> Jobs:
-        fault = os.environ.get("PYSLURM_FAULT", "")
-        if Path(fault).is_file():  # one that comes and goes
-            fault = Path(fault).read_text()
+        fault = _fault()
         if fault == "crash":
             ctypes.string_at(0)
         if fault == "exit":  # as libslurm where it finds no slurm.conf
