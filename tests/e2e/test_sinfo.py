@@ -4,6 +4,7 @@ job that it names starts, one device more waits."""
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -103,6 +104,7 @@ def test_who_ends_before_the_held_time_starts(cluster: Cluster) -> None:
     assert [t["largest"]["devices"] for t in shorter] == [7]
 
 
+@pytest.mark.skipif(not shutil.which("script"), reason="script (util-linux) is missing")
 def test_the_screen_is_80_columns_wide_without_utf_8(cluster: Cluster) -> None:
     command = f"stty cols 80; LC_ALL=C {sys.executable} -m slurm_het.cli.sinfo"
     done = cluster.ok("script", "-qec", command, "/dev/null")
