@@ -18,6 +18,7 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.reservations.in_vain import seconds_of
 from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
+from slurm_het.core.worth.pricing import prices_now
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.weights import (
     Site,
@@ -85,9 +86,13 @@ def build(
             requests.append(making.request(request))
         ptasks.append(PTask(task.key, number))
     budgets, with_uses = _with_budgets(tasks, ptasks)
+    prices = None
+    if appraisal := site.forecast.appraisal:
+        prices = prices_now(appraisal, grid, site.scale["fragmentation"])
     problem = Problem(
-        grid.pnodes, grid.pdevices, with_uses, tuple(requests), tuple(making.weights), budgets
-    )
+        grid.pnodes, grid.pdevices, with_uses, tuple(requests), tuple(making.weights), budgets,
+        prices,
+    )  # fmt: skip
     return Built(problem, tasks[: len(ptasks)], grid.nodes, site)
 
 
@@ -152,7 +157,7 @@ class _Requests:
         coarse = replace(task.request, slots=slots, exclusive=False, all_memory=False)
         if coarse not in self._coarse:
             self._coarse[coarse] = self._work_out(coarse)
-        profile = self.site.forecast.planned_as(task)
+        profile = None if self.site.forecast.appraisal else self.site.forecast.planned_as(task)
         if profile is None or not profile.cpus:
             return self._coarse[coarse]
         if (coarse, profile) not in self._fine:

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from slurm_het.core.assignment.memo import Memo
 from slurm_het.core.cluster.device_class import DeviceClass, Offer, device_class_of, milli, milli_up
 from slurm_het.core.cluster.gaps import WHOLE, Free, Shape
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.worth.fragmentation import Measure, Mix
-from slurm_het.core.worth.memo import Memo
+from slurm_het.core.worth.pricing import Appraisal
 from slurm_het.core.worth.profiles import TaskProfile, profile_of
 
 MOST = 256
@@ -86,6 +87,7 @@ class Forecast:
     devices: Mapping[DeviceClass, int] = field(default_factory=dict)
     parts: PlannedParts = field(default_factory=dict)
     held: RunningNow = field(default_factory=dict)
+    appraisal: Appraisal | None = None
     _answers: _Answers = field(default_factory=_Answers, compare=False, repr=False)
     _astray: Memo[Key, float] = field(default_factory=Memo, compare=False, repr=False)
 

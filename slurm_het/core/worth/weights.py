@@ -89,7 +89,7 @@ def quota(task: Task, device_class: DeviceClass, site: Site) -> float:
     others ask for by name, and what needs many CPUs goes where they are plentiful. Until there is
     a plan: minus the part of such devices that jobs with fewer alternatives are to need.
     """
-    if not site.forecast:
+    if not site.forecast or site.forecast.appraisal:
         return 0.0
     return -site.forecast.astray(task, device_class)
 
@@ -135,7 +135,7 @@ def class_terms(task: Task, device_class: DeviceClass, site: Site) -> dict[str, 
 
 def weighted_fragmentation(task: Task, offer: Offer, node: Node, site: Site) -> float:
     """The term `fragmentation` as it counts."""
-    scale = site.scale["fragmentation"]
+    scale = 0.0 if site.forecast.appraisal else site.scale["fragmentation"]
     return scale * fragmentation(task, offer, node, site) if scale else 0.0
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.cluster.device_class import device_class_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Slot, Task
@@ -25,14 +27,18 @@ from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.expectation import Expectation
 from slurm_het.journal import Journal
 from slurm_het.settings import Config, Paths
+from slurm_het.solve.fluid import solve_fluid
 from slurm_het.solve.linear import solve_program
-from slurm_het.solve.worker import WorkerSolver
 from tests.core.worth.test_forecast import A100, BOTH, EITHER, device_of, either
 from tests.support.world import inventory, policy, running, task
 
 
 def relax(program: LinearProgram) -> tuple[float, ...] | None:
     return solve_program(program, 10)
+
+
+def price(fluid: Fluid) -> Prices | None:
+    return solve_fluid(fluid, 10)
 
 
 def planned(weights: dict[TaskProfile, float]) -> Forecast:
@@ -135,17 +141,14 @@ def test_a_new_hetd_knows_from_the_journal_what_runs(tmp_path: Path) -> None:
     config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
 
     def look(tasks: list[Task], here: Inventory) -> Forecast:
-        new = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), relax)
+        new = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), price)
         return asyncio.run(new.of(tasks, (), here))
 
     before = look([either("1")], inventory())
-    assert not before.held
-    assert before.parts
-    holders = inventory(
-        running(1, "nv1", "gpu:a100:1(IDX:0)"), running(9, "nv1", "gpu:a100:1(IDX:1)")
-    )
-    after = look([], holders)
-    assert after.held[profile_of(either())] == {device_class_of(*device_of("nv1")): 1}
+    assert before.appraisal
+    after = look([], inventory(running(1, "nv1", "gpu:a100:1(IDX:0)")))
+    assert after.weights == before.weights
+    assert after.appraisal
     journal.close()
 
 
@@ -153,7 +156,7 @@ def test_what_runs_without_devices_beside_them_is_learned(tmp_path: Path) -> Non
     """Once a job, however often it is seen; not what runs where there are no devices."""
     journal = Journal(tmp_path / "journal.db")
     config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
-    hetd = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), relax)
+    hetd = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), price)
     base = {"partition": "train-nv", "memory_per_cpu_mib": 1000}
     first = running(1, "nv[1-2]", "", cpus=10, time_limit_minutes=30, **base)
     jobs = [
@@ -190,7 +193,7 @@ def test_a_completing_job_says_nothing_of_its_devices(tmp_path: Path) -> None:
     """22.05 shows none of them: first seen then, it would pass for one without devices."""
     journal = Journal(tmp_path / "journal.db")
     config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
-    hetd = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), relax)
+    hetd = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), price)
     ending = replace(running(1, "nv1", "", partition="train-nv", cpus=4), state="COMPLETING")
     asyncio.run(hetd.of([], (ending,), inventory()))
     assert journal.demands(0.0) == {}
@@ -205,25 +208,7 @@ def test_a_new_hetd_counts_what_runs_beside_them_once(tmp_path: Path) -> None:
     first = replace(first, start_time=1000)
     later = replace(first, id=2, start_time=1200)
     for now, jobs in ((1100.0, (first,)), (1300.0, (first, later)), (1400.0, (first, later))):
-        hetd = Expectation(journal, config, Clocks(partial(float, now), lambda: 1.0), relax)
+        hetd = Expectation(journal, config, Clocks(partial(float, now), lambda: 1.0), price)
         asyncio.run(hetd.of([], jobs, inventory()))
     assert list(journal.demands(0.0).values()) == [60.0]
     journal.close()
-
-
-@pytest.mark.parametrize("solver", ["highs", "cbc"])
-def test_the_worker_solves_programs_and_problems_in_turn(solver: str) -> None:
-    program = parts_program(forecast({A100: 1.0, EITHER: 1.0}, inventory())).program
-    worker = WorkerSolver(solver)  # type: ignore[arg-type]
-    try:
-        values = worker.solve_program(program, 10)
-        assert values is not None
-        gain = sum(c.gain * x for c, x in zip(program.columns, values, strict=True))
-        alone = solve_program(program, 10)
-        assert alone is not None
-        best = sum(c.gain * x for c, x in zip(program.columns, alone, strict=True))
-        assert gain == pytest.approx(best)
-        for column, x in zip(program.columns, values, strict=True):
-            assert -1e-6 <= x <= column.upper + 1e-6
-    finally:
-        worker.close()
