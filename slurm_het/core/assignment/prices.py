@@ -15,6 +15,7 @@ fluid.py has the program that the tables come from.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,6 +58,10 @@ class Table:
     def row(self, free_gib: int, whole: bool) -> int:
         """The row of a device of which so much is free."""
         return self.steps + 1 if whole else min(free_gib // self.step, self.steps)
+
+
+Whole = tuple[tuple[int, int], ...]
+"""Of each table that has some, how many whole devices."""
 
 
 class Places(NamedTuple):
@@ -113,6 +118,10 @@ class Prices:
         return Memo(LOSSES)
 
     @cached_property
+    def _held(self) -> Memo[tuple[int, Whole], tuple[int, ...]]:
+        return Memo()
+
+    @cached_property
     def _host(self) -> Memo[tuple[int, int], Vector]:
         return Memo()
 
@@ -136,13 +145,20 @@ class Prices:
         """What a node is worth to the tasks to be expected, in devices."""
         return min(self.vector(cpus, memory_mib, devices))
 
-    def held(self, room: Room) -> list[int]:
+    def held(self, cpus: int, whole: Whole) -> tuple[int, ...]:
         """How many places a node has for each of the protected, were it for them alone."""
-        held = []
-        for one in self.protected:
-            whole = sum(t in one.tables and self.is_whole(t, r) for t, r in room.devices)
-            held.append(one.held(room.cpus, whole) if whole >= one.devices else 0)
-        return held
+        key = cpus, whole
+        found = self._held.get(key)
+        if found is None:
+            found = self._held[key] = tuple(
+                one.held(cpus, sum([n for table, n in whole if table in one.tables]))
+                for one in self.protected
+            )
+        return found
+
+    def whole(self, cells: Iterable[Cell]) -> Whole:
+        """How many devices of each table may be taken whole."""
+        return tuple(sorted(Counter(t for t, row in cells if self.is_whole(t, row)).items()))
 
     def is_whole(self, table: int, row: int) -> bool:
         """Whether a row of a table is that of devices that may be taken whole."""
@@ -171,11 +187,10 @@ class Prices:
             ties = TIGHTEST * left / here.steps if len(taken) == 1 else 0.0
         after = map(sub, after, self.host(asked.cpus, asked.memory_mib))
         ties += FULLER * sum(min(1.0, row / self.tables[table].steps) for table, row in rest)
-        then = Room(room.cpus - asked.cpus, room.memory_mib - asked.memory_mib, tuple(rest))
-        places = enumerate(zip(self.held(room), self.held(then), strict=True))
-        return Loss(
-            min(before) - min(after) + ties, tuple((k, b - a) for k, (b, a) in places if b != a)
-        )
+        then = self.held(room.cpus - asked.cpus, self.whole(rest))
+        held = zip(self.held(room.cpus, self.whole(room.devices)), then, strict=True)
+        places = tuple((k, b - a) for k, (b, a) in enumerate(held) if b != a)
+        return Loss(min(before) - min(after) + ties, places)
 
 
 class NodePrices(NamedTuple):

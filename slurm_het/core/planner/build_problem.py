@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from slurm_het.core.assignment.problem import Need, PBudget, PRequest, Problem, PSlot, PTask
+from slurm_het.core.assignment.remaining import Remaining
 from slurm_het.core.cluster.device_class import DeviceClass
 from slurm_het.core.cluster.fit import fits_device, fitting_states, groups_of, need, rewritten_nodes
 from slurm_het.core.cluster.inventory import Inventory
@@ -41,7 +43,7 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Built:
     """A problem, and what its indexes stand for. `devices` are those of the grid's nodes."""
 
@@ -49,6 +51,11 @@ class Built:
     tasks: tuple[Task, ...]
     nodes: tuple[Node, ...]
     site: Site
+
+    @cached_property
+    def alone(self) -> Remaining:
+        """What is free before any task starts."""
+        return Remaining(self.problem)
 
     def device(self, j: int) -> Device:
         """Device j."""

@@ -13,7 +13,6 @@ from itertools import islice
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution, violations
-from slurm_het.core.assignment.remaining import Remaining
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.placement import common_pool, placement_of
@@ -107,7 +106,7 @@ def _placement(built: Built, t: int, solution: Solution) -> Placement:
     devices = [[built.device(j) for j in c.devices] for c in choices]
     first = terms(task, devices[0][0], nodes[0], built.site)
     if built.problem.prices:
-        first["fragmentation"] = Remaining(built.problem).term(built.problem.request(t), choices[0])
+        first["fragmentation"] = built.alone.term(built.problem.request(t), choices[0])
     if len(nodes) > 1 and any(node.parts for node in nodes):
         first |= placement_terms(locality(nodes), built.site)
     return placement_of(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from slurm_het.core.assignment.fluid import DeviceSort, Fluid, Kind, NodeGroup
-from slurm_het.core.assignment.prices import NodePrices, Places, Prices, Room, at_least
+from slurm_het.core.assignment.prices import NodePrices, Places, Prices, Whole, at_least
 from slurm_het.core.cluster.device_class import DeviceClass
 from slurm_het.core.cluster.node_states import Grid, NodeState
 from slurm_het.core.worth.profiles import TaskProfile
@@ -234,19 +234,6 @@ def _median(values: Sequence[float], weights: Sequence[float]) -> float:
     return values[-1]
 
 
-def room_of(state: NodeState, tables: Mapping[int, int], prices: Prices) -> Room:
-    """What is free on a node of a state, as the prices have it; `tables` by state of devices."""
-    devices = [
-        (table, prices.tables[table].row(device.free_gib, device.empty))
-        for number, device, per_node in state.device_states
-        if (table := tables.get(number)) is not None
-        for _ in range(per_node)
-    ]
-    node = state.node
-    memory = max(0, node.memory_free_mib) if any(prices.memory) else 0
-    return Room(max(0, node.cpus_free), memory, tuple(sorted(devices)))
-
-
 def prices_now(appraisal: Appraisal, grid: Grid, counts: float) -> NodePrices:
     """The prices of a plan on what is free now (Littlewood's rule for the protected places)."""
     prices = appraisal.prices
@@ -258,10 +245,19 @@ def prices_now(appraisal: Appraisal, grid: Grid, counts: float) -> NodePrices:
         if (table := numbers.get(offer.device_class)) is not None
     }
     states = usable(grid)
+    alike: Counter[tuple[int, Whole]] = Counter()
+    for state in states if prices.protected else ():
+        whole = tuple(
+            (tables[number], per_node)
+            for number, device, per_node in state.device_states
+            if device.empty and number in tables
+        )
+        if whole:
+            alike[max(0, state.node.cpus_free), whole] += state.count
     left = [0] * len(prices.protected)
-    for state in states if left else ():
-        for k, held in enumerate(prices.held(room_of(state, tables, prices))):
-            left[k] += held * state.count
+    for (cpus, whole), count in alike.items():
+        for k, held in enumerate(prices.held(cpus, whole)):
+            left[k] += held * count
     scale = free_devices(states) / appraisal.asked
     scarce = tuple(
         rare.earns * at_least(rare.weight * scale, places)
