@@ -1,35 +1,33 @@
-"""slurm-het's own `plan()` on openb: inventory, tasks, forecast, weights, first-fit or the MIP.
+"""hetd's planner on openb: inventory, tasks, forecast, prices, first-fit or the solver.
 
-A thousandth of a device counts as a GiB of it, a thousandth of a CPU as a CPU. slurm-het places no
-jobs without devices, but its forecast knows of them: here they go to the class of devices where the
-plan for a full cluster has them, and there to where they cost the least by FGD's measure.
+A thousandth of a device counts as a GiB of it, a thousandth of a CPU as a CPU. hetd places no jobs
+without devices, but its forecast knows of them: here they go to where they cost the least by its
+prices, those of a window before the others. The prices are found anew every EVERY pods.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bench.fgd import Chooser, Move, fragmentation_cost
-from bench.openb_policy import solved
-from slurm_het.core.assignment.prices import Asked, NodePrices, Prices, Room
-from slurm_het.core.catalog import Catalog, DeviceType
-from slurm_het.core.cluster.device_class import DeviceClass, device_class_of
-from slurm_het.core.cluster.gaps import (
+from bench.fgd import Move
+from bench.fragmentation import Mix
+from bench.gaps import (
     WHOLE,
     Free,
     NodeModel,
     Shape,
 )
+from slurm_het.core.assignment.prices import Asked, NodePrices, Prices, Room
+from slurm_het.core.catalog import Catalog, DeviceType
+from slurm_het.core.cluster.device_class import DeviceClass, device_class_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import taken_by
 from slurm_het.core.model import Device, Node, Placement, Slot, Task
 from slurm_het.core.planner.plan import Solve, plan, select
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.worth.forecast import Forecast, forecast
-from slurm_het.core.worth.fragmentation import Mix
-from slurm_het.core.worth.full_cluster import with_parts
 from slurm_het.core.worth.pricing import prices_now, question
 from slurm_het.core.worth.profiles import TaskProfile, profile_of
 from slurm_het.solve.fluid import solve_fluid
@@ -50,8 +48,7 @@ class Outlook:
         weights: Counter[TaskProfile] = Counter()
         for shape, share in mix.items():
             weights[profile_of(self.task("", shape))] += share  # type: ignore[assignment]
-        self.forecast: Forecast = with_parts(forecast(weights, Inventory(self.nodes)), solved)
-        self.cpu_chooser = Chooser(fragmentation_cost(mix))
+        self.forecast: Forecast = forecast(weights)
 
     def task(self, key: str, pod: Shape) -> Task:
         """A pod as a task."""
@@ -81,14 +78,12 @@ class Planner:
     def __init__(self, outlook: Outlook, solve: Solve) -> None:
         self.outlook, self.solve = outlook, solve
         self.nodes = dict(outlook.nodes)
-        self.profiles: dict[str, TaskProfile] = {}
         self.expected = outlook.forecast
         self.renew_at = 0
         self.rooms: dict[str, Room] = {}
         self.prices: Prices
         self.classes: tuple[DeviceClass, ...] = ()
         self.now: NodePrices
-        self.without: dict[TaskProfile, Counter[DeviceClass]] = defaultdict(Counter)
         self.count = 0
 
     def window(self, pods: list[Shape]) -> list[tuple[int, Move]]:
@@ -122,7 +117,6 @@ class Planner:
         found = []
         for placement in made.placements:
             task = asked[placement.key]
-            self.profiles[task.key] = profile_of(task)
             found.append((int(task.key) - first, self._take(task, placement)))
         return found
 
@@ -134,8 +128,8 @@ class Planner:
 
     def _cpu(self, pod: Shape) -> Move | None:
         asked = Asked(0, 0, pod.cpus, 0)
-        best = None
-        tried = {}
+        best: tuple[float, Node] | None = None
+        tried: set[Room] = set()
         for node in self.nodes.values():
             if node.cpus_free >= pod.cpus and node.memory_free_mib >= pod.memory_mib:
                 room = self.rooms.get(node.name)
@@ -143,7 +137,8 @@ class Planner:
                     room = self.rooms[node.name] = self._room(node)
                 if room in tried:
                     continue
-                cost = tried[room] = self.now.cost(asked, room, ())
+                tried.add(room)
+                cost = self.now.cost(asked, room, ())
                 if best is None or cost < best[0]:
                     best = cost, node
         return self._change(best[1], pod.cpus, pod.memory_mib) if best else None

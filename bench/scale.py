@@ -212,7 +212,7 @@ def expected(inventory: Inventory, tasks: Iterable[Task]) -> Forecast:
     asked = question(weights, inventory.grid)
     prices = solve_fluid(asked.fluid, 30.0) if asked else None
     appraisal = asked.appraisal(prices) if asked and prices else None
-    return replace(forecast(weights, inventory), appraisal=appraisal)
+    return replace(forecast(weights), appraisal=appraisal)
 
 
 def naive(problem: Problem, seconds: float) -> Solution:

@@ -65,7 +65,7 @@ def propose(
     observed = observe(snapshot, policy, memory, 0.0)
     prepared = prepare(observed, limits, memory, 0.0)
     weights = given(policy)
-    expected = forecast(weights, prepared.room) if weights else Forecast()
+    expected = forecast(weights) if weights else Forecast()
     made = decide(prepared, expected, solve)
     told = {key: reason.told(local_time) for key, reason in made.waiting.items()}
     whys = Whys(prepared, Remembered(True, told), local_time)

@@ -113,7 +113,7 @@ class Expectation:
         await self._learn_beside(jobs, inventory)
         if self.ticks() >= self._renew_at:
             self._renew_at = self.ticks() + RENEW_SECONDS
-            await self._renew(inventory)
+            await self._renew()
         if self._told_appraisal:
             return replace(self._forecast, appraisal=self._told_appraisal)
         await self._see_to_prices(inventory)
@@ -141,7 +141,7 @@ class Expectation:
         prices = await asyncio.to_thread(self.price, asked.fluid)
         return asked.appraisal(prices) if prices else None
 
-    async def _renew(self, inventory: Inventory) -> None:
+    async def _renew(self) -> None:
         """Make the forecast anew. Where the journal is long the answer comes later, for a cycle
         to come; until then what was expected before is."""
         if self._given is not None:
@@ -160,7 +160,7 @@ class Expectation:
             if (answer := question.result()) is None:
                 return
             weights = answer
-        self._forecast = replace(forecast(weights, inventory), appraisal=self._forecast.appraisal)
+        self._forecast = replace(forecast(weights), appraisal=self._forecast.appraisal)
 
     @property
     def appraisal(self) -> Appraisal | None:

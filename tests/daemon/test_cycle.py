@@ -548,4 +548,4 @@ def test_what_came_is_expected_again(tmp_path: Path) -> None:
     again.run()
     placement = again.journal.placement_of("4")
     assert placement
-    assert "quota" in placement.terms
+    assert "fragmentation" in placement.terms

@@ -249,9 +249,9 @@ def collecting(self, text):
     return parse(self, text)
 
 Parser._parse = collecting
-from slurm_het.core.worth.relaxation import LinearProgram
+from bench.linear import solve_program
+from bench.linear_program import LinearProgram
 from slurm_het.solve.solve import solve
-from slurm_het.solve.linear import solve_program
 from tests.support.problems import random_crowd
 
 program = LinearProgram()

@@ -72,8 +72,8 @@ def question(weights: Weights, grid: Grid) -> Question | None:
     states = usable(grid)
     numbers: dict[DeviceClass, int] = {}
     for state in states:
-        for offer in state.offers:
-            numbers.setdefault(offer.device_class, len(numbers))
+        for one in state.classes:
+            numbers.setdefault(one, len(numbers))
     classes = tuple(numbers)
     kinds = _kinds(weights, classes)
     if not kinds:
@@ -162,7 +162,7 @@ def _groups(
     for state in states:
         free = free_devices([state]) / state.count
         if free > 0:
-            make = frozenset(classes[offer.device_class] for offer in state.offers)
+            make = frozenset(classes[one] for one in state.classes)
             by_make[make].append((max(0, state.node.cpus_free) / free, state))
         else:
             full += max(0, state.node.cpus_free) * state.count
@@ -192,9 +192,9 @@ def _group(states: Sequence[NodeState], classes: Mapping[DeviceClass, int]) -> N
     for state in states:
         cpus += max(0, state.node.cpus_free) * state.count
         memory += max(0, state.node.memory_free_mib) * state.count
-        for (_, device, per_node), offer in zip(state.device_states, state.offers, strict=True):
+        for (_, device, per_node), one in zip(state.device_states, state.classes, strict=True):
             if device.free_gib:
-                row = classes[offer.device_class], device.free_gib, device.empty
+                row = classes[one], device.free_gib, device.empty
                 rows[row] += per_node * state.count
     return NodeGroup(cpus, memory, tuple((*row, count) for row, count in rows.items()))
 
@@ -241,8 +241,8 @@ def prices_now(appraisal: Appraisal, grid: Grid, counts: float) -> NodePrices:
     tables = {
         number: table
         for state in grid.states
-        for (number, _, _), offer in zip(state.device_states, state.offers, strict=True)
-        if (table := numbers.get(offer.device_class)) is not None
+        for (number, _, _), one in zip(state.device_states, state.classes, strict=True)
+        if (table := numbers.get(one)) is not None
     }
     states = usable(grid)
     alike: Counter[tuple[int, Whole]] = Counter()

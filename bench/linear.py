@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from slurm_het.core.assignment.linear_program import LinearProgram
+from bench.linear_program import LinearProgram
 from slurm_het.solve.mip_model import MipModel, SolverName, Variable
 
 

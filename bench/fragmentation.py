@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from bench.gaps import Free, Shape
 from slurm_het.core.assignment.memo import Memo
-from slurm_het.core.cluster.gaps import Free, Shape
 
 Mix = Mapping["Shape", float]
 """How frequent each shape of job is; the shares add up to 1."""
