@@ -19,7 +19,7 @@ from bench.gaps import (
     NodeModel,
     Shape,
 )
-from slurm_het.core.assignment.prices import Asked, NodePrices, Prices, Room
+from slurm_het.core.assignment.prices import Load, NodePrices, Prices, Room
 from slurm_het.core.catalog import Catalog, DeviceType
 from slurm_het.core.cluster.device_class import DeviceClass, device_class_of
 from slurm_het.core.cluster.inventory import Inventory
@@ -127,7 +127,7 @@ class Planner:
         return self._change(node, slot.cpus, slot.memory_mib, devices)
 
     def _cpu(self, pod: Shape) -> Move | None:
-        asked = Asked(0, 0, pod.cpus, 0)
+        asked = Load(0, 0, pod.cpus, 0)
         best: tuple[float, Node] | None = None
         tried: set[Room] = set()
         for node in self.nodes.values():

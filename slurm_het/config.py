@@ -54,9 +54,6 @@ class _TypeFields:
 
 
 # What a bare number may be: nothing in the configuration is negative or endless.
-RETIRED = {"weights": ("quota",)}
-"""Keys of a section that once meant something, and are passed over: `fragmentation` says it."""
-
 _BOUNDED: dict[Any, Any] = {
     float: Annotated[float, Meta(ge=0, le=1e6)],
     int: Annotated[int, Meta(ge=0, le=1 << 31)],
@@ -340,8 +337,8 @@ class _Reader:
     def record(self, node: yaml.Node, path: str, cls: type[T]) -> T:
         """A mapping as a dataclass: unknown keys refused, values of the field's type."""
         entries = self.mapping(node, path)
-        for key in RETIRED.get(path, ()):
-            entries.pop(key, None)
+        if path == "weights":
+            entries.pop("quota", None)  # once a term; `fragmentation` says it now
         names = [f.name for f in fields(cls)]  # type: ignore[arg-type]  # T is always a dataclass
         self.known(entries, names, path)
         hints = get_type_hints(cls, include_extras=True)

@@ -77,7 +77,7 @@ class Places(NamedTuple):
         return min(places, cpus // self.cpus) if self.cpus else places
 
 
-class Asked(NamedTuple):
+class Load(NamedTuple):
     """What is to be placed on a node: devices, GiB of each (0: whole), CPUs and host memory."""
 
     devices: int
@@ -114,7 +114,7 @@ class Prices:
     protected: tuple[Places, ...] = ()
 
     @cached_property
-    def _losses(self) -> Memo[tuple[Asked, Room, tuple[Cell, ...]], Loss]:
+    def _losses(self) -> Memo[tuple[Load, Room, tuple[Cell, ...]], Loss]:
         return Memo(LOSSES)
 
     @cached_property
@@ -164,7 +164,7 @@ class Prices:
         """Whether a row of a table is that of devices that may be taken whole."""
         return row > self.tables[table].steps
 
-    def loss(self, asked: Asked, room: Room, taken: tuple[Cell, ...]) -> Loss:
+    def loss(self, asked: Load, room: Room, taken: tuple[Cell, ...]) -> Loss:
         """What it takes to put a task, which fits, on these devices (table, row) of a node.
 
         It is remembered: the same is asked in plan after plan.
@@ -175,7 +175,7 @@ class Prices:
             found = self._losses[key] = self._loss(asked, room, taken)
         return found
 
-    def _loss(self, asked: Asked, room: Room, taken: tuple[Cell, ...]) -> Loss:
+    def _loss(self, asked: Load, room: Room, taken: tuple[Cell, ...]) -> Loss:
         before = self.vector(*room)
         after: Iterable[float] = before
         ties, rest = 0.0, list(room.devices)
@@ -205,14 +205,14 @@ class NodePrices(NamedTuple):
     scarce: Vector
     counts: float
 
-    def cost(self, asked: Asked, room: Room, taken: tuple[Cell, ...]) -> float:
+    def cost(self, asked: Load, room: Room, taken: tuple[Cell, ...]) -> float:
         """What it costs, in devices, to put a task on these devices of a node: see Prices.loss."""
         fall, places = self.prices.loss(asked, room, taken)
         for k, lost in places:
             fall += self.scarce[k] * lost
         return fall
 
-    def weight(self, asked: Asked, room: Room, taken: tuple[Cell, ...]) -> float:
+    def weight(self, asked: Load, room: Room, taken: tuple[Cell, ...]) -> float:
         """The same as a weight: minus what is lost for each device that the task takes, squeezed.
 
         0: nobody wants it. -1: just what the task takes is lost; at most -2.

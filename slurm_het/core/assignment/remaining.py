@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slurm_het.core.assignment.prices import Asked, Cell, NodePrices, Room
+from slurm_het.core.assignment.prices import Cell, Load, NodePrices, Room
 from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, SlotChoice
 
 
@@ -134,7 +134,7 @@ class Remaining:
             return 0.0
         need = slot.need[self.problem.nodes[n].state]
         memory_mib = need.memory_mib if any(prices.prices.memory) else 0
-        asked = Asked(slot.devices, request.memory_gib, need.cpus, memory_mib)
+        asked = Load(slot.devices, request.memory_gib, need.cpus, memory_mib)
         return prices.weight(asked, self._room(prices, n), taken)
 
     def term(self, request: PRequest, choice: SlotChoice) -> float:

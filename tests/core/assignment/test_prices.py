@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.fluid import DeviceSort, Fluid, Kind, NodeGroup, Sacks, Tables
 from slurm_het.core.assignment.prices import (
-    Asked,
+    Load,
     NodePrices,
     Places,
     Prices,
@@ -118,7 +118,7 @@ def test_placing_something_never_makes_a_node_more_valuable(
         if kind.cpus <= cpus:
             after = room(prices, cpus - kind.cpus, MIB - kind.memory_mib, list(left))
             assert prices.value(*after) <= before + 1e-12
-    asked = Asked(1, 3, 0, 0)
+    asked = Load(1, 3, 0, 0)
     here = room(prices, cpus, MIB, free)
     for place in set(here.devices):
         if place[1] >= 1:
@@ -132,7 +132,7 @@ def test_equal_nodes_cost_the_same_whatever_the_order_of_their_devices() -> None
     assert one == other
     now = NodePrices(prices, {0: 0}, (0.5,), 1.0)
     taken = (one.devices[0],)
-    assert now.cost(Asked(1, 3, 2, 0), one, taken) == now.cost(Asked(1, 3, 2, 0), other, taken)
+    assert now.cost(Load(1, 3, 2, 0), one, taken) == now.cost(Load(1, 3, 2, 0), other, taken)
 
 
 def test_twice_the_room_is_worth_twice_as_much() -> None:
@@ -165,7 +165,7 @@ def test_a_share_breaks_no_whole_device_that_others_need() -> None:
     assert prices
     here = room(prices, 8, 0, [6, GIB])
     broken, whole = here.devices
-    asked = Asked(1, 3, 1, 0)
+    asked = Load(1, 3, 1, 0)
     assert prices.loss(asked, here, (broken,)).fall < prices.loss(asked, here, (whole,)).fall
     poor = room(prices, 0, 0, [GIB, GIB])
     rich = room(prices, 16, 0, [GIB, GIB])
@@ -175,9 +175,9 @@ def test_a_share_breaks_no_whole_device_that_others_need() -> None:
 def test_places_have_a_price_before_they_run_out() -> None:
     prices = tables_at([Kind(1, 3, 1, 0, 0.25, 9.0, ON)], [0.25])
     here = room(prices, 16, 0, [3, GIB, GIB])
-    loss = prices.loss(Asked(1, 3, 0, 0), here, (here.devices[-1],))
+    loss = prices.loss(Load(1, 3, 0, 0), here, (here.devices[-1],))
     assert loss.places == ((0, 1),)
-    assert prices.loss(Asked(1, 3, 0, 0), here, (here.devices[0],)).places == ()
+    assert prices.loss(Load(1, 3, 0, 0), here, (here.devices[0],)).places == ()
     assert at_least(2.0, 20) < 1e-6 < at_least(2.0, 3) < at_least(2.0, 1) < at_least(2.0, 0) == 1
     assert at_least(1000.0, 900) > 0.99 > at_least(1000.0, 1100)
     assert at_least(0.0, 1) == 0
