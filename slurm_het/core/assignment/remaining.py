@@ -86,40 +86,24 @@ class Remaining:
         return best[0] if best else None
 
     def best(self, request: PRequest, slot: PSlot, n: int) -> tuple[float, tuple[int, ...]] | None:
-        """What the best devices of node n are worth to a slot, and which they are."""
+        """What the best devices of node n are worth to a slot, and which they are; with prices the
+        first ones."""
         if not self.holds(slot, n):
             return None
         serving = self.serving(request, n)
         if len(serving) < slot.devices:
             return None
         weights, devices = self.problem.weights[request.weights], self.problem.devices
-        if self.problem.prices:
-            return self._priced(self.problem.prices, request, slot, n, serving)
-        if len(serving) > 1:
-            serving.sort(key=lambda j: -weights[devices[j].state])
-        chosen = tuple(serving[: slot.devices])
-        return sum([weights[devices[j].state] for j in chosen]), chosen
-
-    def _priced(
-        self, prices: NodePrices, request: PRequest, slot: PSlot, n: int, serving: list[int]
-    ) -> tuple[float, tuple[int, ...]]:
-        """The same with prices: of one device each that is unlike others is tried, of several the
-        tightest of those with the highest weights."""
-        weights, devices = self.problem.weights[request.weights], self.problem.devices
-        like: dict[tuple[float, Cell], list[int]] = {}
-        for j in serving:
-            like.setdefault((weights[devices[j].state], self._place(prices, j)), []).append(j)
-        ranked = sorted(like, key=lambda key: (-key[0], key[1]))
-        options = [[key] for key in ranked] if slot.devices == 1 else [ranked]
-        best: tuple[float, tuple[int, ...]] | None = None
-        for keys in options:
-            those = [(key, j) for key in keys for j in like[key]][: slot.devices]
-            taken = tuple([key[1] for key, _ in those])
-            price = self._price(prices, request, slot, n, taken)
-            worth = sum([key[0] for key, _ in those]) + slot.devices * price
-            if best is None or worth > best[0]:
-                best = worth, tuple([j for _, j in those])
-        return best or (0.0, ())
+        prices = self.problem.prices
+        if prices:  # Slurm takes the first that serve, so what these cost is what it will cost
+            chosen = tuple(serving[: slot.devices])
+            taken = tuple([self._place(prices, j) for j in chosen])
+            price = slot.devices * self._price(prices, request, slot, n, taken)
+        else:
+            if len(serving) > 1:
+                serving.sort(key=lambda j: -weights[devices[j].state])
+            chosen, price = tuple(serving[: slot.devices]), 0.0
+        return price + sum([weights[devices[j].state] for j in chosen]), chosen
 
     def _price(
         self,
@@ -144,7 +128,7 @@ class Remaining:
         if prices is None or slot is None:
             return 0.0
         mine = self.open(n)
-        taken = tuple(sorted(self._place(prices, j) for j in choice.devices if j in mine))
+        taken = tuple(self._place(prices, j) for j in choice.devices if j in mine)
         return self._price(prices, request, slot, n, taken)
 
     def _place(self, prices: NodePrices, j: int) -> Cell:

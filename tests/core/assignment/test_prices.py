@@ -219,6 +219,8 @@ def test_one_task_on_one_pool_is_the_method_as_it_was_published(
     """Maximise sum w_j x_j over x in {0, 1} with sum x_j = n and U_j + r <= M_j: the weight of a
     device has what it takes from others as one of its terms."""
     slot = 1 if gib else slot
+    # Of the devices of one node Slurm takes the first that serves.
+    free = free if slot > 1 else [[f] for mine in free for f in mine]
     prices = tables_at(some, [0.0] * len(some))
     # Of several whole devices of a node none is unlike the others.
     weights = {} if slot > 1 else dict(enumerate(extra))
