@@ -241,7 +241,8 @@ class Search:
             return replace(self.first_fit, seconds=seconds)
         objective = value(self.problem, self.best)
         bound = min(self._loose_bound(), self.last.bound if self.last else math.inf)
-        bound = max(bound, objective)
+        # Prices are no part of Σ w·x: where they say where, nothing is proven of it.
+        bound = objective if self.problem.prices else max(bound, objective)
         proven = self.levels_proven and self.last is not None and self.last.proven
         return Solution(
             starts=dict(sorted(self.best.items())),

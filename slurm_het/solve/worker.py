@@ -76,8 +76,8 @@ class WorkerSolver:
     """A Solver whose work is done by a child process that is replaced when it fails.
 
     Whatever happens to the child, `solve` answers: with the best plan it has told of, or the
-    first-fit plan, and a warning that says why. Calls from several threads take turns. `gap` as in
-    Search.
+    first-fit plan, and a warning that says why. Calls from several threads take turns, but none
+    waits while it is `pricing`. `gap` as in Search.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class WorkerSolver:
         self._ready = False
         self._start_by = 0.0
         self._lock = threading.Lock()
-        self._pricing = False
+        self.pricing = False
 
     @property
     def pid(self) -> int | None:
@@ -118,7 +118,7 @@ class WorkerSolver:
         where there are less than SHORTEST seconds.
         """
         began, best, first = time.monotonic(), None, None
-        if seconds < SHORTEST or self._pricing:
+        if seconds < SHORTEST or self.pricing:
             return greedy(problem)
         if problem.prices:  # where all start, a solver has nothing to add to first-fit by prices
             first = greedy(problem)
@@ -144,7 +144,7 @@ class WorkerSolver:
         """
         until = time.monotonic() + seconds
         with self._lock:
-            self._pricing = True
+            self.pricing = True
             try:
                 pipes = self._ask(PricesRequest(fluid, until - seconds * (1 - IN_TIME)), until)
                 return _reply(pipes, until + seconds * LATE).prices
@@ -152,7 +152,7 @@ class WorkerSolver:
                 self._give_up(error)
                 return None
             finally:
-                self._pricing = False
+                self.pricing = False
 
     def use(self, solver: SolverName, gap: float) -> None:
         """Solve by these from now on."""
