@@ -22,7 +22,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -46,8 +46,7 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.plan import plan, select
 from slurm_het.core.planner.proposal import Memory, decide, observe, prepare
 from slurm_het.core.policy import Limits, Policy
-from slurm_het.core.worth.forecast import Forecast, forecast
-from slurm_het.core.worth.pricing import question
+from slurm_het.core.worth.forecast import Forecast, appraised, forecast
 from slurm_het.core.worth.profiles import profile_of
 from slurm_het.daemon.tidying import THRESHOLD
 from slurm_het.solve.detailed.model import Detailed
@@ -208,11 +207,8 @@ def planned(
 
 def expected(inventory: Inventory, tasks: Iterable[Task]) -> Forecast:
     """Jobs as these, with their prices: hetd finds them beside its cycles, in the worker."""
-    weights = Counter(map(profile_of, tasks))
-    asked = question(weights, inventory.grid)
-    prices = solve_fluid(asked.fluid, 30.0) if asked else None
-    appraisal = asked.appraisal(prices) if asked and prices else None
-    return replace(forecast(weights), appraisal=appraisal)
+    expected_jobs = forecast(Counter(map(profile_of, tasks)))
+    return appraised(expected_jobs, inventory.grid, partial(solve_fluid, seconds=30.0))
 
 
 def naive(problem: Problem, seconds: float) -> Solution:

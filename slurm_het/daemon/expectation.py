@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from slurm_het.core.assignment.fluid import Fluid
-from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Job, Task
-from slurm_het.core.worth.forecast import Forecast, forecast, given
-from slurm_het.core.worth.pricing import Appraisal, Question, free_devices, question, usable
+from slurm_het.core.worth.forecast import Forecast, Price, appraised, forecast, given
+from slurm_het.core.worth.pricing import Appraisal, free_devices, usable
 from slurm_het.core.worth.profiles import TaskProfile, profile_beside, profile_of
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.journal import Records
 from slurm_het.settings import Config
+
+log = logging.getLogger("hetd.expectation")
 
 DAY = 86400.0
 RENEW_SECONDS = 300.0
@@ -62,9 +63,6 @@ def _free(inventory: Inventory) -> dict[str, float]:
 
 
 NOTHING_TOLD = Forecast()
-
-Price = Callable[[Fluid], Prices | None]
-"""Solves a fluid program."""
 
 
 class Expectation:
@@ -126,8 +124,7 @@ class Expectation:
         """
         if self._pricing is None and self._priced.due(self._forecast, inventory, self.ticks()):
             self._priced = Priced.of(self._forecast, inventory, self.ticks())
-            asked = question(self._forecast.weights, inventory.grid)
-            self._pricing = asyncio.create_task(self._answer(asked)) if asked else None
+            self._pricing = asyncio.create_task(self._find(inventory))
         if self._pricing is None:
             return
         if self._forecast.appraisal is None:
@@ -137,9 +134,14 @@ class Expectation:
             if found:
                 self._forecast = replace(self._forecast, appraisal=found)
 
-    async def _answer(self, asked: Question) -> Appraisal | None:
-        prices = await asyncio.to_thread(self.price, asked.fluid)
-        return asked.appraisal(prices) if prices else None
+    async def _find(self, inventory: Inventory) -> Appraisal | None:
+        """The prices; None without any. A cycle must not fail for want of them."""
+        try:
+            found = await asyncio.to_thread(appraised, self._forecast, inventory.grid, self.price)
+        except Exception:
+            log.exception("no prices could be found, the ones before are used; please report this")
+            return None
+        return found.appraisal
 
     async def _renew(self) -> None:
         """Make the forecast anew. Where the journal is long the answer comes later, for a cycle

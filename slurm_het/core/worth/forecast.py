@@ -6,11 +6,14 @@ only: a wrong one costs quality and breaks no constraint.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
+from slurm_het.core.assignment.fluid import Fluid
+from slurm_het.core.assignment.prices import Prices
+from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.policy import Policy
-from slurm_het.core.worth.pricing import Appraisal
+from slurm_het.core.worth.pricing import Appraisal, question
 from slurm_het.core.worth.profiles import TaskProfile
 
 MOST = 256
@@ -58,3 +61,14 @@ def forecast(weights: Mapping[TaskProfile, float]) -> Forecast:
     kept = [profile for profile in heaviest if profile.devices][:MOST]
     kept += [profile for profile in heaviest if not profile.devices][:BESIDE_MOST]
     return Forecast({p: weights[p] for p in kept if weights[p] > 0})
+
+
+Price = Callable[[Fluid], Prices | None]
+"""Solves a fluid program; None without an answer in time."""
+
+
+def appraised(expected: Forecast, grid: Grid, price: Price) -> Forecast:
+    """The forecast with its prices on what is free; as it is where there are none."""
+    asked = question(expected.weights, grid)
+    prices = price(asked.fluid) if asked else None
+    return replace(expected, appraisal=asked.appraisal(prices)) if asked and prices else expected

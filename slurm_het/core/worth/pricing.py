@@ -14,6 +14,7 @@ from slurm_het.core.assignment.fluid import DeviceSort, Fluid, Kind, NodeGroup
 from slurm_het.core.assignment.prices import NodePrices, Places, Prices, Whole, at_least
 from slurm_het.core.cluster.device_class import DeviceClass
 from slurm_het.core.cluster.node_states import Grid, NodeState
+from slurm_het.core.model import Device
 from slurm_het.core.worth.profiles import TaskProfile
 
 CPU_PRICES = (
@@ -89,7 +90,7 @@ def question(weights: Weights, grid: Grid) -> Question | None:
     places, rare = _rare(weights, classes)
     fluid = Fluid(
         tuple(kind._replace(expected=kind.expected * scale) for kind in kinds),
-        tuple(DeviceSort(c.memory_gib, c.cpus, c.memory_mib, c.per_node) for c in classes),
+        tuple(DeviceSort(max(1, c.memory_gib), c.cpus, c.memory_mib, c.per_node) for c in classes),
         groups, full, (beside, mib, BESIDE * fair), *_prices(states, kinds, fair), places,
     )  # fmt: skip
     return Question(fluid, classes, rare, asked)
@@ -111,17 +112,22 @@ def _devices(states: Iterable[NodeState]) -> int:
 def free_devices(states: Iterable[NodeState]) -> float:
     """What is free of all devices."""
     return sum(
-        state.count * per_node * device.free_gib / device.memory_gib
+        state.count * per_node * _free(device)
         for state in states
         for _, device, per_node in state.device_states
     )
+
+
+def _free(device: Device) -> float:
+    """What is free of a device; of one whose memory is not known all or nothing."""
+    return device.free_gib / device.memory_gib if device.memory_gib else float(device.empty)
 
 
 def earns(profile: TaskProfile, on: Iterable[DeviceClass]) -> float:
     """What a task takes of devices on each node, where it takes least."""
     if not profile.takes_share:
         return float(profile.devices)
-    return profile.devices * profile.memory_gib / max(one.memory_gib for one in on)
+    return profile.devices * profile.memory_gib / max(1, *(one.memory_gib for one in on))
 
 
 def _kinds(weights: Weights, names: Sequence[DeviceClass]) -> list[Kind]:
@@ -129,7 +135,7 @@ def _kinds(weights: Weights, names: Sequence[DeviceClass]) -> list[Kind]:
     found: dict[Kind, float] = defaultdict(float)
     for profile, weight in weights.items():
         on = frozenset(c for c, one in enumerate(names) if profile.goes_to(one))
-        if profile.devices and on:
+        if profile.devices and on and (profile.memory_gib or not profile.takes_share):
             gib = profile.memory_gib if profile.takes_share else 0
             earned = earns(profile, [names[c] for c in on])
             kind = Kind(profile.devices, gib, profile.cpus, profile.memory_mib, earned, 0.0, on)
@@ -193,7 +199,7 @@ def _group(states: Sequence[NodeState], classes: Mapping[DeviceClass, int]) -> N
         cpus += max(0, state.node.cpus_free) * state.count
         memory += max(0, state.node.memory_free_mib) * state.count
         for (_, device, per_node), one in zip(state.device_states, state.classes, strict=True):
-            if device.free_gib:
+            if _free(device):
                 row = classes[one], device.free_gib, device.empty
                 rows[row] += per_node * state.count
     return NodeGroup(cpus, memory, tuple((*row, count) for row, count in rows.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from slurm_het.core.model import Slot
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.policy import Weights
-from slurm_het.core.worth.forecast import Forecast, forecast
+from slurm_het.core.worth.forecast import Forecast, appraised, forecast
 from slurm_het.core.worth.pricing import prices_now, question
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.weights import weight
@@ -29,10 +30,9 @@ NONE = Weights(scenario_fit=0, throughput=0, fragmentation=0, scarcity=0, prefer
 
 def priced(weights: dict[TaskProfile, float], on: Inventory | None = None) -> Forecast:
     """The forecast with its prices."""
-    asked = question(weights, (on or inventory()).grid)
-    prices = solve_fluid(asked.fluid, 10.0) if asked else None
-    found = asked.appraisal(prices) if asked and prices else None
-    return replace(forecast(weights), appraisal=found)
+    return appraised(
+        forecast(weights), (on or inventory()).grid, partial(solve_fluid, seconds=10.0)
+    )
 
 
 def placed_on(weights: Weights, expected: Forecast) -> str:
@@ -93,6 +93,18 @@ def test_the_problem_has_the_weights_that_why_shows() -> None:
 def test_nothing_that_can_go_nowhere_is_asked() -> None:
     assert question({TaskProfile(("h100",), BOTH): 1.0}, inventory().grid) is None
     assert question({}, inventory().grid) is None
+    nothing = EITHER._replace(takes_share=True)  # of a device
+    assert question({nothing: 1.0}, inventory().grid) is None
+
+
+def test_devices_of_unknown_memory_have_prices_too() -> None:
+    there = inventory()
+    for name, node in [(n, node) for n, node in there.nodes.items() if n.startswith("l40s")]:
+        devices = tuple(replace(device, memory_gib=0) for device in node.devices)
+        there.nodes[name] = replace(node, devices=devices)
+    expected = priced({EITHER: 1.0}, there)
+    assert expected.appraisal
+    assert plan(there, (either(),), policy(), greedy, expected).placements
 
 
 profiles = st.builds(
