@@ -1,4 +1,4 @@
-"""Solves the linear program behind the quotas."""
+"""Solves the linear programs behind the bounds."""
 
 from __future__ import annotations
 

@@ -144,9 +144,10 @@ async def _expected(
     def price(fluid: Fluid) -> Prices | None:
         return solver.price(fluid, settings.planner.deadline_seconds)
 
-    own = Forecast(dict(told.weights), appraisal=told.appraisal) if told else Forecast()
+    own = Forecast(dict(told.weights), appraisal=told.appraisal) if told else None
     expectation = Expectation(journal, settings, Clocks(), price, own)
-    return await expectation.of(prepared.queue.tasks, prepared.snapshot.jobs, prepared.room)
+    expected = await expectation.of(prepared.queue.tasks, prepared.snapshot.jobs, prepared.room)
+    return await expectation.settled(expected)
 
 
 def _model(prepared: Prepared, expected: Forecast) -> str:

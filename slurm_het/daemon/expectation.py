@@ -62,9 +62,6 @@ def _free(inventory: Inventory) -> dict[str, float]:
     }
 
 
-NOTHING_TOLD = Forecast()
-
-
 class Expectation:
     """Journals what jobs ask for, and makes a forecast from that every RENEW_SECONDS.
 
@@ -79,19 +76,18 @@ class Expectation:
         config: Config,
         clocks: Clocks,
         price: Price,
-        told: Forecast = NOTHING_TOLD,
+        told: Forecast | None = None,
     ) -> None:
         self.price = price
-        self._given = (
-            given(config.policy) if config.policy.expected_jobs else (told.weights or None)
-        )
+        self._told = told
+        learned = told.weights if told else None
+        self._given = given(config.policy) if config.policy.expected_jobs else learned
         self.journal, self.policy = journal, config.policy
         self.days = config.planner.learn_days
         self.clock, self.ticks = clocks.wall, clocks.ticks
         self._forecast = Forecast()
         self._renew_at = 0.0
         self._pricing: asyncio.Task[Appraisal | None] | None = None
-        self._told_appraisal = told.appraisal
         self._priced = Priced()
         self._asked: set[str] = set()
         self._demands: dict[str, TaskProfile] = {}  # of the tasks that wait, and of those that run
@@ -112,10 +108,15 @@ class Expectation:
         if self.ticks() >= self._renew_at:
             self._renew_at = self.ticks() + RENEW_SECONDS
             await self._renew()
-        if self._told_appraisal:
-            return replace(self._forecast, appraisal=self._told_appraisal)
+        if self._told:
+            return replace(self._forecast, appraisal=self._told.appraisal)
         await self._see_to_prices(inventory)
         return self._forecast
+
+    async def settled(self, expected: Forecast) -> Forecast:
+        """The same with the prices that are being found, however long that takes."""
+        found = await self._pricing if self._pricing else None
+        return replace(expected, appraisal=found) if found else expected
 
     async def _see_to_prices(self, inventory: Inventory) -> None:
         """Take over the prices that are found, and have them found anew when it is time.

@@ -90,7 +90,7 @@ class WorkerSolver:
         self._ready = False
         self._start_by = 0.0
         self._lock = threading.Lock()
-        self.pricing = False
+        self.pricing = self._closing = False
 
     @property
     def pid(self) -> int | None:
@@ -149,7 +149,8 @@ class WorkerSolver:
                 pipes = self._ask(PricesRequest(fluid, until - seconds * (1 - IN_TIME)), until)
                 return _reply(pipes, until + seconds * LATE).prices
             except FAILURES as error:
-                self._give_up(error)
+                if not self._closing:
+                    self._give_up(error)
                 return None
             finally:
                 self.pricing = False
@@ -162,9 +163,13 @@ class WorkerSolver:
             self.close()
 
     def close(self) -> None:
-        """End the worker."""
+        """End the worker, which may be amid finding prices."""
+        self._closing = True
+        if self.pricing and (process := self._process):
+            process.kill()
         with self._lock:
             self._end()
+            self._closing = False
 
     def _ask(self, request: SolveRequest | PricesRequest, until: float) -> Pipes:
         pipes = self._started(until)

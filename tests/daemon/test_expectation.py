@@ -136,6 +136,9 @@ def test_prices_are_found_beside_the_cycles(tmp_path: Path) -> None:
         assert (await hetd.of([], (), empty)).appraisal is first
         assert len(asked) == 1
         await hetd.of([], (), busy)
+        settled = await hetd.settled(await hetd.of([], (), busy))
+        assert settled.appraisal
+        assert settled.appraisal is not first
         while hetd.appraisal is first:
             await asyncio.sleep(0.01)
             await hetd.of([], (), busy)

@@ -255,6 +255,23 @@ def test_no_plan_waits_for_prices(stand_in: StandIn) -> None:
     assert not _alive(process), "and who finds none in time is replaced"
 
 
+def test_a_worker_amid_finding_prices_can_be_ended(
+    stand_in: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = stand_in(Reply(more=True))
+    process = _pid(worker)
+    os.kill(process, signal.SIGSTOP)
+    pricing = threading.Thread(target=worker.price, args=(program(), 60))
+    pricing.start()
+    while not worker.pricing:
+        time.sleep(0.01)
+    worker.close()
+    pricing.join(10)
+    assert not pricing.is_alive()
+    assert worker.pid is None
+    assert not caplog.records
+
+
 def test_a_plan_is_there_by_its_deadline_whatever_it_is_made_of(
     worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
