@@ -23,7 +23,7 @@ RENEW_SECONDS = 300.0
 QUESTION_SECONDS = 120.0  # so long the journal may take to tell what came in days
 WAIT_SECONDS = 0.3  # so long a cycle waits for that; after AGAIN_SECONDS one looks again
 AGAIN_SECONDS = 5.0
-PRICES_SECONDS = 10.0  # prices are found so far apart at least
+PRICES_SECONDS = 30.0  # prices are found so far apart at least
 MOVED = 0.05  # part of all devices: prices are found anew once so much has started or ended
 DEFAULT_MINUTES = 60.0  # of a job without a time limit
 
@@ -121,16 +121,14 @@ class Expectation:
     async def _see_to_prices(self, inventory: Inventory) -> None:
         """Take over the prices that are found, and have them found anew when it is time.
 
-        The first ones are worth a short wait.
+        The first ones are worth a short wait, once.
         """
         if self._pricing is None and self._priced.due(self._forecast, inventory, self.ticks()):
             self._priced = Priced.of(self._forecast, inventory, self.ticks())
             self._pricing = asyncio.create_task(self._find(inventory))
-        if self._pricing is None:
-            return
-        if self._forecast.appraisal is None:
-            await asyncio.wait({self._pricing}, timeout=WAIT_SECONDS)
-        if self._pricing.done():
+            if self._forecast.appraisal is None:
+                await asyncio.wait({self._pricing}, timeout=WAIT_SECONDS)
+        if self._pricing and self._pricing.done():
             found, self._pricing = self._pricing.result(), None
             if found:
                 self._forecast = replace(self._forecast, appraisal=found)

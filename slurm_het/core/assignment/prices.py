@@ -29,7 +29,7 @@ TIGHTEST = 0.03
 FULLER = 0.003 / 8
 """Of equal nodes a task takes the fuller one: cost of a free device on it."""
 
-LOSSES = 100_000
+LOSSES = 50_000
 """So many costs are remembered."""
 
 Vector = tuple[float, ...]

@@ -92,8 +92,9 @@ def build(
         ptasks.append(PTask(task.key, number))
     budgets, with_uses = _with_budgets(tasks, ptasks)
     prices = None
-    if appraisal := site.forecast.appraisal:
-        prices = prices_now(appraisal, grid, site.scale["fragmentation"])
+    counts = site.scale["fragmentation"]
+    if counts and (appraisal := site.forecast.appraisal):
+        prices = prices_now(appraisal, grid, counts)
     problem = Problem(
         grid.pnodes, grid.pdevices, with_uses, tuple(requests), tuple(making.weights), budgets,
         prices,
