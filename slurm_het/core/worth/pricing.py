@@ -208,9 +208,10 @@ def _group(states: Sequence[NodeState], classes: Mapping[DeviceClass, int]) -> N
 def _rare(
     weights: Weights, names: Sequence[DeviceClass]
 ) -> tuple[tuple[Places, ...], tuple[Rare, ...]]:
-    """Who needs several devices of one node, or can go to fewer classes than others there."""
+    """Who needs several devices of one node, or can go to fewer classes than others there: for
+    the devices that it asks, or because elsewhere nodes are too small."""
     on = {
-        profile: frozenset(c for c, one in enumerate(names) if profile.goes_to(one))
+        profile: frozenset(c for c, one in enumerate(names) if _fits(profile, one))
         for profile in weights
         if profile.devices
     }
@@ -229,6 +230,16 @@ def _rare(
         places.append(Places(devices, int(cpus), mine))
         rare.append(Rare(earned, sum(shares)))
     return tuple(places), tuple(rare)
+
+
+def _fits(profile: TaskProfile, one: DeviceClass) -> bool:
+    """Whether an empty node with such devices holds such a task."""
+    return (
+        profile.goes_to(one)
+        and profile.devices <= one.per_node
+        and profile.cpus <= one.cpus
+        and profile.memory_mib <= one.memory_mib
+    )
 
 
 def _median(values: Sequence[float], weights: Sequence[float]) -> float:

@@ -65,6 +65,19 @@ def test_places_cost_the_more_the_fewer_there_are() -> None:
     assert 0 < then.scarce[0] < now.scarce[0]
 
 
+def test_the_only_nodes_that_are_large_enough_are_kept_for_those_that_need_them() -> None:
+    """An A100 node with as many CPUs as no other has."""
+    there = inventory()
+    large = there.nodes["nv2"]
+    there.nodes["nv2"] = replace(large, cpus=2 * large.cpus, cpus_free=2 * large.cpus)
+    hungry = A100._replace(cpus=2 * large.cpus)
+    expected = priced({hungry: 8.0, A100: 8.0}, there)
+    for order in (("nv1", "nv2"), ("nv2", "nv1")):
+        nodes = {name: there.nodes[name] for name in order}
+        made = plan(Inventory(nodes), (task("1"),), policy(), greedy, expected)
+        assert made.placements[0].nodes == ("nv1",)
+
+
 def test_the_term_is_named_in_the_plan_and_counts_as_it_is_weighted() -> None:
     expected = priced({A100._replace(devices=8): 1.0, A100: 4.0})
     made = plan(inventory(), (task("1"),), policy(), greedy, expected)
