@@ -52,7 +52,7 @@ class Appraisal:
     asked: float
 
 
-class Question(NamedTuple):
+class Inquiry(NamedTuple):
     """A fluid program, and what is beside its prices in the appraisal."""
 
     fluid: Fluid
@@ -65,7 +65,7 @@ class Question(NamedTuple):
         return Appraisal(prices, self.classes, self.rare, self.asked)
 
 
-def question(weights: Weights, grid: Grid) -> Question | None:
+def question(weights: Weights, grid: Grid) -> Inquiry | None:
     """The program of the expected tasks on what is free; None if none of them can go anywhere.
 
     As many come as it takes to fill that, in the proportions of their weights.
@@ -93,7 +93,7 @@ def question(weights: Weights, grid: Grid) -> Question | None:
         tuple(DeviceSort(max(1, c.memory_gib), c.cpus, c.memory_mib, c.per_node) for c in classes),
         groups, full, (beside, mib, BESIDE * fair), *_prices(states, kinds, fair), places,
     )  # fmt: skip
-    return Question(fluid, classes, rare, asked)
+    return Inquiry(fluid, classes, rare, asked)
 
 
 def usable(grid: Grid) -> list[NodeState]:
