@@ -29,16 +29,16 @@ from pathlib import Path
 
 import yaml
 
+from bench.linear import solve_program
+from bench.linear_program import LinearProgram
 from bench.results import head, numbers, record, table
 from bench.simulate import Arrival, Outcome, Simulation
 from bench.traces import MissingTrace
 from slurm_het.config import parse_config
-from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, SlotChoice, Solution
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement
 from slurm_het.core.planner.plan import Solve
 from slurm_het.core.policy import Policy
-from slurm_het.solve.linear import solve_program
 from slurm_het.solve.solve import solve as solve_milp
 
 SOURCE = "https://github.com/stanford-futuredata/gavel (scheduler/)"

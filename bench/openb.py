@@ -1,15 +1,13 @@
 """openb: how much of a production cluster's devices each policy allocates, side by side.
 
-    ./dev bench openb --traces DIR [--trace default] [--seeds 42-51] [--windows 64] [--load 1.1]
+    ./dev bench openb --traces DIR [--trace default] [--seeds 42-46] [--windows 64] [--policy hetd]
 
-`slurm-het` is the policy of bench/openb_policy.py, pod by pod; `plan()` is hetd's own planner.
-
-One pod at a time nobody may turn down a pod that fits. In polling windows the policy sees so many
-pods at once and may turn some down for good, as late as it can, for those that are still to come
-(`--load`: the demand it expects, in devices of the cluster). Every placement of every policy is
-checked by an independent referee. `LP bound`: what no policy can exceed, even one that knows all
-pods beforehand and moves them at will (CPUs and memory summed over the nodes of a model); of the
-first `--bounds` seeds.
+`hetd` is the planner as hetd runs it, with what it expects known, in windows of so many pods and
+one at a time: first-fit by prices, and its solver where not all of a window start. `first-fit`:
+without the solver. Nobody may turn down a pod that fits. Every placement of every policy is checked
+by an independent referee. `LP bound`: what no policy can exceed, even one that knows all pods
+beforehand and moves them at will (CPUs and memory summed over the nodes of a model); of the first
+`--bounds` seeds.
 """
 
 from __future__ import annotations
@@ -23,17 +21,22 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.fgd import Chooser, Move, OneByOne, best_fit, fgd
+from bench.gaps import WHOLE, Free, Shape
+from bench.linear import solve_program
 from bench.openb_plan import Outlook, Planner
-from bench.openb_policy import FullPlan, Planned, as_it_is, solved
 from bench.plots import Series, draw
+from bench.relaxation import relaxation, total_free
 from bench.results import head, numbers, record, table
 from bench.traces import Curve, Trace, arrivals, curve, names, read_openb
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.cluster.gaps import WHOLE, Free, Shape
-from slurm_het.core.worth.relaxation import relaxation, total_free
+from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.solve import Solver
+from slurm_het.solve.worker import WorkerSolver
 
 AT = (80, 95, 100, 130)
 COLUMNS = ("trace, policy", *(f"@{p}" for p in AT), "infeasible", "s/run")
+SECONDS = 1.0  # the solver's time for a window
+LP_SECONDS = 120.0
 BIN_PARTS = 5  # the bound of a whole per cent is that of so many parts of it, each at its end
 
 
@@ -95,24 +98,24 @@ Entry = tuple[str, int, Callable[[int], Policy]]
 """A line of the table: name, window size, the policy for a seed."""
 
 
-def entries(trace: Trace, windows: int, load: float) -> list[Entry]:
-    """The policies to compare on a trace, those that share a plan or prices sharing them."""
+def entries(trace: Trace, windows: int, worker: Solver) -> list[Entry]:
+    """The policies to compare on a trace."""
     mix = trace.mix()
     costs = {"FGD": Chooser(fgd(mix)), "BestFit": Chooser(best_fit(mix))}
-    plan = FullPlan(trace.nodes, mix)
+    outlook = Outlook(trace.nodes, mix)
 
     def theirs(name: str) -> Callable[[int], Policy]:
         return lambda seed: OneByOne(trace.nodes, costs[name], seed)
 
-    found: list[Entry] = [(name, 1, theirs(name)) for name in costs]
-    found.append(("slurm-het", 1, lambda _: Planned(plan)))
-    if windows:
-        outlook = Outlook(trace.nodes, mix)
-        found.append((f"plan(), windows of {windows}", windows, lambda _: Planner(outlook, greedy)))
-        ahead = FullPlan(trace.nodes, mix, load)
-        title = f"slurm-het, windows of {windows}, load {load:g}"
-        found.append((title, windows, lambda _: Planned(ahead, choosy=True)))
-    return found
+    def as_hetd(problem: Problem) -> Solution:
+        return worker.solve(problem, SECONDS)
+
+    return [
+        *((name, 1, theirs(name)) for name in costs),
+        (f"hetd, windows of {windows}", windows, lambda _: Planner(outlook, as_hetd)),
+        (f"first-fit, windows of {windows}", windows, lambda _: Planner(outlook, greedy)),
+        ("hetd, one at a time", 1, lambda _: Planner(outlook, as_hetd)),
+    ]
 
 
 def measure(
@@ -165,8 +168,10 @@ def _most(trace: Trace, pods: Sequence[Shape], share: float) -> float:
             break
         expected[pod] += 1
     free = {model: total_free({model.empty(): count}) for model, count in trace.nodes.items()}
-    lp = relaxation(free, expected, as_it_is, devices_only=True).program
-    values = solved(lp)
+    lp = relaxation(free, expected).program
+    values = solve_program(lp, LP_SECONDS)
+    if values is None:
+        raise SystemExit(f"the linear program was not solved in {LP_SECONDS:.0f} s")
     return WHOLE * sum(c.gain * x for c, x in zip(lp.columns, values, strict=True))
 
 
@@ -191,9 +196,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--traces", type=Path, required=True, help="directory of the openb files")
     parser.add_argument("--trace", action="append", help="a trace's name, or `all`")
-    parser.add_argument("--seeds", type=numbers, default=numbers("42-51"), help="first-last")
-    parser.add_argument("--windows", type=int, default=64, help="pods per window; 0: leave it out")
-    parser.add_argument("--load", type=float, default=1.1, help="expected demand in windows")
+    parser.add_argument("--seeds", type=numbers, default=numbers("42-46"), help="first-last")
+    parser.add_argument("--windows", type=int, default=64, help="pods per window")
     parser.add_argument("--policy", action="append", help="only those with this in their names")
     parser.add_argument("--bounds", type=int, default=3, help="seeds of which to find the bound")
     parser.add_argument("--no-record", action="store_true", help="print only")
@@ -205,7 +209,7 @@ def main() -> None:
     options = parse()
     chosen = options.trace or ["default", "gpuspec33"]
     seeds = options.seeds
-    flags = f"--seeds {seeds[0]}-{seeds[-1]} --windows {options.windows} --load {options.load:g}"
+    flags = f"--seeds {seeds[0]}-{seeds[-1]} --windows {options.windows}"
     flags += "".join(f" --trace {name}" for name in options.trace or ())
     flags += "".join(f" --policy '{name}'" for name in options.policy or ())
     lines = [
@@ -213,9 +217,11 @@ def main() -> None:
         "Allocated % of the devices when requests for so many % have arrived: mean of "
         f"{len(seeds)} seeds (lowest–highest).",
     ]
+    worker = WorkerSolver()
+    worker.warm()
     for name in names(options.traces) if chosen == ["all"] else chosen:
         trace = read_openb(options.traces, name)
-        every = entries(trace, options.windows, options.load)
+        every = entries(trace, options.windows, worker)
         wanted = [e for e in every if any(p in e[0] for p in options.policy or [""])]
         rows, curves = measure(trace, seeds, wanted)
         if options.bounds:
@@ -223,6 +229,7 @@ def main() -> None:
         lines += ["", *table(COLUMNS, rows)]
         if not options.no_record:
             lines += ["", f"![{name}]({plot(trace, curves).name})"]
+    worker.close()
     print("\n".join(lines))
     if not options.no_record:
         record(lines)

@@ -1,37 +1,39 @@
-"""slurm-het's own `plan()` on openb: inventory, tasks, forecast, weights, first-fit or the MIP.
+"""hetd's planner on openb: inventory, tasks, forecast, prices, first-fit or the solver.
 
-A thousandth of a device counts as a GiB of it, a thousandth of a CPU as a CPU. slurm-het places no
-jobs without devices, but its forecast knows of them: here they go to the class of devices where the
-plan for a full cluster has them, and there to where they cost the least by FGD's measure.
+A thousandth of a device counts as a GiB of it, a thousandth of a CPU as a CPU. hetd places no jobs
+without devices, but its forecast knows of them: here they go to where they cost the least by its
+prices, those of a window before the others. The prices are found anew every EVERY pods.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bench.fgd import Chooser, Move, fragmentation_cost
-from bench.openb_policy import solved
-from slurm_het.core.catalog import Catalog, DeviceType
-from slurm_het.core.cluster.device_class import DeviceClass, device_class_of
-from slurm_het.core.cluster.gaps import (
+from bench.fgd import Move
+from bench.fragmentation import Mix
+from bench.gaps import (
     WHOLE,
     Free,
     NodeModel,
     Shape,
 )
+from slurm_het.core.assignment.prices import Load, NodePrices, Prices, Room
+from slurm_het.core.catalog import Catalog, DeviceType
+from slurm_het.core.cluster.device_class import DeviceClass, device_class_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import taken_by
 from slurm_het.core.model import Device, Node, Placement, Slot, Task
 from slurm_het.core.planner.plan import Solve, plan, select
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.worth.forecast import Forecast, forecast
-from slurm_het.core.worth.fragmentation import Mix
-from slurm_het.core.worth.full_cluster import held_on, with_parts
+from slurm_het.core.worth.pricing import prices_now, question
 from slurm_het.core.worth.profiles import TaskProfile, profile_of
+from slurm_het.solve.fluid import solve_fluid
 
 POOL = "pool"
+EVERY = 500
 
 
 class Outlook:
@@ -46,8 +48,7 @@ class Outlook:
         weights: Counter[TaskProfile] = Counter()
         for shape, share in mix.items():
             weights[profile_of(self.task("", shape))] += share  # type: ignore[assignment]
-        self.forecast: Forecast = with_parts(forecast(weights, Inventory(self.nodes)), solved)
-        self.cpu_chooser = Chooser(fragmentation_cost(mix))
+        self.forecast: Forecast = forecast(weights)
 
     def task(self, key: str, pod: Shape) -> Task:
         """A pod as a task."""
@@ -77,27 +78,45 @@ class Planner:
     def __init__(self, outlook: Outlook, solve: Solve) -> None:
         self.outlook, self.solve = outlook, solve
         self.nodes = dict(outlook.nodes)
-        self.profiles: dict[str, TaskProfile] = {}
-        self.without: dict[TaskProfile, Counter[DeviceClass]] = defaultdict(Counter)
+        self.expected = outlook.forecast
+        self.renew_at = 0
+        self.rooms: dict[str, Room] = {}
+        self.prices: Prices
+        self.classes: tuple[DeviceClass, ...] = ()
+        self.now: NodePrices
         self.count = 0
 
     def window(self, pods: list[Shape]) -> list[tuple[int, Move]]:
         """The pods placed, by index, and how."""
+        if self.count >= self.renew_at:
+            self.renew_at += EVERY
+            self._renew()
         moves = [(i, move) for i, p in enumerate(pods) if not p.devices and (move := self._cpu(p))]
         return moves + self._accelerated(pods)
 
+    def _renew(self) -> None:
+        grid = Inventory(dict(self.nodes)).grid
+        asked = question(self.outlook.forecast.weights, grid)
+        prices = solve_fluid(asked.fluid, 60.0) if asked else None
+        if asked and prices:
+            known = asked.appraisal(prices)
+            self.expected = replace(self.outlook.forecast, appraisal=known)
+            self.now = prices_now(known, grid, 1.0)
+            self.prices, self.classes, self.rooms = prices, asked.classes, {}
+
     def _accelerated(self, pods: list[Shape]) -> list[tuple[int, Move]]:
         outlook, inventory = self.outlook, Inventory(dict(self.nodes))
+        expected = self.expected
+        if expected.appraisal:
+            self.now = prices_now(expected.appraisal, inventory.grid, 1.0)
         first, self.count = self.count, self.count + len(pods)
         tasks = [outlook.task(f"{first + i}", p) for i, p in enumerate(pods) if p.devices]
-        expected = outlook.forecast.now(held_on(inventory, self.profiles))
         window = select(inventory, tasks, len(tasks))
         made = plan(inventory, window, outlook.policy, self.solve, expected)
         asked = {task.key: task for task in window}
         found = []
         for placement in made.placements:
             task = asked[placement.key]
-            self.profiles[task.key] = profile_of(task)
             found.append((int(task.key) - first, self._take(task, placement)))
         return found
 
@@ -108,18 +127,28 @@ class Planner:
         return self._change(node, slot.cpus, slot.memory_mib, devices)
 
     def _cpu(self, pod: Shape) -> Move | None:
-        task = self.outlook.task("", pod)
-        profile = profile_of(task)
-        expected = self.outlook.forecast.now({profile: self.without[profile]})
-        states: dict[DeviceClass, dict[Free, Node]] = defaultdict(dict)
+        asked = Load(0, 0, pod.cpus, 0)
+        best: tuple[float, Node] | None = None
+        tried: set[Room] = set()
         for node in self.nodes.values():
-            states[device_class_of(node.devices[0], node)][_free(node)] = node
-        for device_class in sorted(expected.devices, key=lambda one: expected.astray(task, one)):
-            here = states[device_class]
-            if move := self.outlook.cpu_chooser.best(dict.fromkeys(here, 1), pod):
-                self.without[profile][device_class] += 1
-                return self._change(here[move[0]], pod.cpus, pod.memory_mib)
-        return None
+            if node.cpus_free >= pod.cpus and node.memory_free_mib >= pod.memory_mib:
+                room = self.rooms.get(node.name)
+                if room is None:
+                    room = self.rooms[node.name] = self._room(node)
+                if room in tried:
+                    continue
+                tried.add(room)
+                cost = self.now.cost(asked, room, ())
+                if best is None or cost < best[0]:
+                    best = cost, node
+        return self._change(best[1], pod.cpus, pod.memory_mib) if best else None
+
+    def _room(self, node: Node) -> Room:
+        prices, classes = self.prices, self.classes
+        table = classes.index(device_class_of(node.devices[0], node))
+        rows = sorted((table, prices.tables[table].row(d.free_gib, d.empty)) for d in node.devices)
+        memory = node.memory_free_mib if any(prices.memory) else 0
+        return Room(node.cpus_free, memory, tuple(rows))
 
     def _change(
         self, node: Node, cpus: int, memory: int, devices: tuple[Device, ...] | None = None
@@ -129,6 +158,7 @@ class Planner:
             devices=devices or node.devices,
         )  # fmt: skip
         self.nodes[node.name] = after
+        self.rooms.pop(node.name, None)
         return _free(node), _free(after)
 
 

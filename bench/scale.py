@@ -28,7 +28,6 @@ from pathlib import Path
 
 from slurm_het.config import parse_config
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.assignment.linear_program import LinearProgram
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.jobs.mark import encode_comment
@@ -47,12 +46,11 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.plan import plan, select
 from slurm_het.core.planner.proposal import Memory, decide, observe, prepare
 from slurm_het.core.policy import Limits, Policy
-from slurm_het.core.worth.forecast import Forecast, forecast
-from slurm_het.core.worth.full_cluster import with_parts
+from slurm_het.core.worth.forecast import Forecast, appraised, forecast
 from slurm_het.core.worth.profiles import profile_of
 from slurm_het.daemon.tidying import THRESHOLD
 from slurm_het.solve.detailed.model import Detailed
-from slurm_het.solve.linear import solve_program
+from slurm_het.solve.fluid import solve_fluid
 from slurm_het.solve.search import Search
 from slurm_het.solve.worker import WorkerSolver
 
@@ -208,13 +206,9 @@ def planned(
 
 
 def expected(inventory: Inventory, tasks: Iterable[Task]) -> Forecast:
-    """Jobs as these, so that the weights look at all that they can."""
-    return with_parts(forecast(Counter(map(profile_of, tasks)), inventory), relax)
-
-
-def relax(program: LinearProgram) -> tuple[float, ...] | None:
-    """As hetd does it in the solver's worker, every few minutes."""
-    return solve_program(program, 10.0)
+    """Jobs as these, with their prices: hetd finds them beside its cycles, in the worker."""
+    expected_jobs = forecast(Counter(map(profile_of, tasks)))
+    return appraised(expected_jobs, inventory.grid, partial(solve_fluid, seconds=30.0))
 
 
 def naive(problem: Problem, seconds: float) -> Solution:

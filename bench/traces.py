@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slurm_het.core.cluster.gaps import WHOLE, NodeModel, Shape
+from bench.gaps import WHOLE, NodeModel, Shape
 
 SOURCE = "https://github.com/hkust-adsl/kubernetes-scheduler-simulator (data/csv)"
 INFLATION = 130

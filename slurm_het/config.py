@@ -337,6 +337,8 @@ class _Reader:
     def record(self, node: yaml.Node, path: str, cls: type[T]) -> T:
         """A mapping as a dataclass: unknown keys refused, values of the field's type."""
         entries = self.mapping(node, path)
+        if path == "weights":
+            entries.pop("quota", None)  # once a term; `fragmentation` says it now
         names = [f.name for f in fields(cls)]  # type: ignore[arg-type]  # T is always a dataclass
         self.known(entries, names, path)
         hints = get_type_hints(cls, include_extras=True)

@@ -20,7 +20,7 @@ from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, p
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reservations.reservation import Reservation
 from slurm_het.core.views.waiting import Remembered, Whys
-from slurm_het.core.worth.forecast import Forecast, forecast, given
+from slurm_het.core.worth.forecast import Price, appraised, forecast, given
 from slurm_het.times import local_time
 
 __all__ = [
@@ -54,18 +54,22 @@ def propose(
     policy: Policy,
     solve: Solve = greedy,
     limits: Limits = Limits(window_tasks=1000, reserve_after_seconds=0.0),  # noqa: B008  # frozen
+    price: Price | None = None,
 ) -> Proposal:
     """Plan the gated jobs of a snapshot.
 
     `solve` is the first-fit plan, or a solver: `Deadline(WorkerSolver(), seconds=1.0).solve` of
-    slurm_het.solve. What to expect is what the policy's `expected_jobs` say.
+    slurm_het.solve. What to expect is what the policy's `expected_jobs` say; with a `price`, as
+    `solve_fluid` of slurm_het.solve.fluid with some seconds, placements cost what they take of it.
     """
     # A job that no hook has classified is planned as its record stands.
     memory = Memory(Pins(0.0, 0.0), not_adopted={job.id for job in snapshot.jobs})
     observed = observe(snapshot, policy, memory, 0.0)
     prepared = prepare(observed, limits, memory, 0.0)
     weights = given(policy)
-    expected = forecast(weights, prepared.room) if weights else Forecast()
+    expected = forecast(weights)
+    if price:
+        expected = appraised(expected, prepared.room.grid, price)
     made = decide(prepared, expected, solve)
     told = {key: reason.told(local_time) for key, reason in made.waiting.items()}
     whys = Whys(prepared, Remembered(True, told), local_time)

@@ -26,7 +26,7 @@ from bench.mixes.slurm import SANDBOX, Settings
 from bench.mixes.world import World, read_world
 from bench.results import numbers
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.solve import Solver
 from slurm_het.solve.worker import WorkerSolver
@@ -48,7 +48,7 @@ class FirstFit:
         """The first-fit plan."""
         return greedy(problem)
 
-    def solve_program(self, _program: LinearProgram, _seconds: float) -> None:
+    def price(self, _fluid: Fluid, _seconds: float) -> None:
         """No prices."""
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ import msgspec
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_devices
 from slurm_het.config import load_config
-from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.assignment.fluid import Fluid
+from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Placement, Plan, Snapshot
@@ -140,12 +141,13 @@ async def _expected(
 ) -> Forecast:
     """What hetd expects: by its own forecast if it told that, else as if it had just started."""
 
-    def relax(program: LinearProgram) -> Sequence[float] | None:
-        return solver.solve_program(program, settings.planner.deadline_seconds)
+    def price(fluid: Fluid) -> Prices | None:
+        return solver.price(fluid, settings.planner.deadline_seconds)
 
-    weights = dict(told.weights) if told else None
-    expectation = Expectation(journal, settings, Clocks(), relax, weights)
-    return await expectation.of(prepared.queue.tasks, prepared.snapshot.jobs, prepared.room)
+    own = Forecast(dict(told.weights), appraisal=told.appraisal) if told else None
+    expectation = Expectation(journal, settings, Clocks(), price, own)
+    expected = await expectation.of(prepared.queue.tasks, prepared.snapshot.jobs, prepared.room)
+    return await expectation.settled(expected)
 
 
 def _model(prepared: Prepared, expected: Forecast) -> str:

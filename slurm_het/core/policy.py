@@ -87,7 +87,6 @@ class Weights:
     scenario_fit: float = 4.0
     throughput: float = 1.0
     fragmentation: float = 2.0
-    quota: float = 3.0
     scarcity: float = 2.0
     locality: float = 1.0
     preference: float = 1.0

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.assignment.fluid import Fluid
+from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.capacity import UNKNOWN
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.cluster.inventory import Inventory, devices_lost
@@ -58,6 +59,7 @@ log = logging.getLogger("hetd.cycle")
 CheckLead = Callable[[], Awaitable[None]]
 NOTHING: Mapping[str, float] = {}
 T = TypeVar("T")
+PRICE_SECONDS = 30.0  # for finding prices, beside the cycles; with less it is fewer rounds
 RECOUNT_SECONDS = 30.0  # where one recount did not help, another right after it will not either
 
 
@@ -122,7 +124,7 @@ class Cycle:
         self.alarm: float | None = None  # when to look again at the latest; of the clock
         self._warned: set[str] = set()
         self._journaled: dict[int, tuple[Job, tuple[str, int, bool]]] = {}
-        self._expectation = Expectation(journal, config, clocks, self._relax)
+        self._expectation = Expectation(journal, config, clocks, self._price)
         self._counted = float("-inf")
         self._at_once: set[int] = set()
 
@@ -171,7 +173,9 @@ class Cycle:
 
     def told(self) -> dict[str, Any]:
         """What the next cycle begins from, in addition to Slurm's records: see daemon/told.py."""
-        return tell(self.memory, self.ticks(), self._expectation.weights)
+        return tell(
+            self.memory, self.ticks(), self._expectation.weights, self._expectation.appraisal
+        )
 
     async def _observe(self) -> Observed:
         ticks = self.ticks()
@@ -272,8 +276,8 @@ class Cycle:
         jobs = prepared.snapshot.jobs
         return await self._expectation.of(prepared.queue.tasks, jobs, prepared.room)
 
-    def _relax(self, program: LinearProgram) -> Sequence[float] | None:
-        return self.solver.solve_program(program, self.config.planner.deadline_seconds)
+    def _price(self, fluid: Fluid) -> Prices | None:
+        return self.solver.price(fluid, PRICE_SECONDS)
 
     def _decide(self, prepared: Prepared, expected: Forecast) -> Plan:
         deadline = Deadline(self.solver, self.config.planner.deadline_seconds)

@@ -3,29 +3,71 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Job, Task
-from slurm_het.core.worth.forecast import Forecast, forecast, given
-from slurm_het.core.worth.full_cluster import Relax, held_on, with_parts
+from slurm_het.core.worth.forecast import Forecast, Price, appraised, forecast, given
+from slurm_het.core.worth.pricing import Appraisal, free_devices, usable
 from slurm_het.core.worth.profiles import TaskProfile, profile_beside, profile_of
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.journal import Records
 from slurm_het.settings import Config
+
+log = logging.getLogger("hetd.expectation")
 
 DAY = 86400.0
 RENEW_SECONDS = 300.0
 QUESTION_SECONDS = 120.0  # so long the journal may take to tell what came in days
 WAIT_SECONDS = 0.3  # so long a cycle waits for that; after AGAIN_SECONDS one looks again
 AGAIN_SECONDS = 5.0
+PRICES_SECONDS = 30.0  # prices are found so far apart at least
+MOVED = 0.05  # part of all devices: prices are found anew once so much has started or ended
 DEFAULT_MINUTES = 60.0  # of a job without a time limit
+
+
+@dataclass(frozen=True)
+class Priced:
+    """For what the last prices were found: what was expected, what was free, and when."""
+
+    weights: Mapping[TaskProfile, float] = field(default_factory=dict)
+    free: Mapping[str, float] = field(default_factory=dict)
+    at: float = float("-inf")
+
+    @classmethod
+    def of(cls, expected: Forecast, inventory: Inventory, now: float) -> Priced:
+        """As it is now."""
+        return cls(expected.weights, _free(inventory), now)
+
+    def due(self, expected: Forecast, inventory: Inventory, now: float) -> bool:
+        """Whether they should be found anew."""
+        if not expected or now < self.at + PRICES_SECONDS:
+            return False
+        if expected.weights is not self.weights:
+            return True
+        now_free = _free(inventory)
+        names = {*now_free, *self.free}
+        moved = sum(abs(now_free.get(n, 0.0) - self.free.get(n, 0.0)) for n in names)
+        return moved >= MOVED * max(1, sum(len(node.devices) for node in inventory.nodes.values()))
+
+
+def _free(inventory: Inventory) -> dict[str, float]:
+    """How many devices are free, by name of the node."""
+    return {
+        name: free_devices([state]) / state.count
+        for state in usable(inventory.grid)
+        for name in state.names
+    }
 
 
 class Expectation:
     """Journals what jobs ask for, and makes a forecast from that every RENEW_SECONDS.
 
-    `relax` may take long: it runs in a thread. `weights`, if given, replace what would be learned.
+    Its prices are found beside the cycles: `price` may take seconds, and runs in a thread. They
+    are found anew with the forecast, and when much has started or ended since. The weights and
+    the appraisal of what hetd `told`, if it did, replace what would be learned.
     """
 
     def __init__(
@@ -33,16 +75,20 @@ class Expectation:
         journal: Records,
         config: Config,
         clocks: Clocks,
-        relax: Relax,
-        weights: Mapping[TaskProfile, float] | None = None,
+        price: Price,
+        told: Forecast | None = None,
     ) -> None:
-        self.relax = relax
-        self._given = given(config.policy) if config.policy.expected_jobs else weights
+        self.price = price
+        self._told = told
+        learned = told.weights if told else None
+        self._given = given(config.policy) if config.policy.expected_jobs else learned
         self.journal, self.policy = journal, config.policy
         self.days = config.planner.learn_days
         self.clock, self.ticks = clocks.wall, clocks.ticks
         self._forecast = Forecast()
         self._renew_at = 0.0
+        self._pricing: asyncio.Task[Appraisal | None] | None = None
+        self._priced = Priced()
         self._asked: set[str] = set()
         self._demands: dict[str, TaskProfile] = {}  # of the tasks that wait, and of those that run
         self._question: asyncio.Task[dict[TaskProfile, float] | None] | None = None
@@ -61,10 +107,42 @@ class Expectation:
         await self._learn_beside(jobs, inventory)
         if self.ticks() >= self._renew_at:
             self._renew_at = self.ticks() + RENEW_SECONDS
-            await self._renew(inventory)
-        return self._forecast.now(held_on(inventory, self._demands))
+            await self._renew()
+        if self._told:
+            return replace(self._forecast, appraisal=self._told.appraisal)
+        await self._see_to_prices(inventory)
+        return self._forecast
 
-    async def _renew(self, inventory: Inventory) -> None:
+    async def settled(self, expected: Forecast) -> Forecast:
+        """The same with the prices that are being found, however long that takes."""
+        found = await self._pricing if self._pricing else None
+        return replace(expected, appraisal=found) if found else expected
+
+    async def _see_to_prices(self, inventory: Inventory) -> None:
+        """Take over the prices that are found, and have them found anew when it is time.
+
+        The first ones are worth a short wait, once.
+        """
+        if self._pricing is None and self._priced.due(self._forecast, inventory, self.ticks()):
+            self._priced = Priced.of(self._forecast, inventory, self.ticks())
+            self._pricing = asyncio.create_task(self._find(inventory))
+            if self._forecast.appraisal is None:
+                await asyncio.wait({self._pricing}, timeout=WAIT_SECONDS)
+        if self._pricing and self._pricing.done():
+            found, self._pricing = self._pricing.result(), None
+            if found:
+                self._forecast = replace(self._forecast, appraisal=found)
+
+    async def _find(self, inventory: Inventory) -> Appraisal | None:
+        """The prices; None without any. A cycle must not fail for want of them."""
+        try:
+            found = await asyncio.to_thread(appraised, self._forecast, inventory.grid, self.price)
+        except Exception:
+            log.exception("no prices could be found, the ones before are used; please report this")
+            return None
+        return found.appraisal
+
+    async def _renew(self) -> None:
         """Make the forecast anew. Where the journal is long the answer comes later, for a cycle
         to come; until then what was expected before is."""
         if self._given is not None:
@@ -83,8 +161,12 @@ class Expectation:
             if (answer := question.result()) is None:
                 return
             weights = answer
-        renewed = forecast(weights, inventory)
-        self._forecast = await asyncio.to_thread(with_parts, renewed, self.relax)
+        self._forecast = replace(forecast(weights), appraisal=self._forecast.appraisal)
+
+    @property
+    def appraisal(self) -> Appraisal | None:
+        """The prices that were found last."""
+        return self._forecast.appraisal
 
     @property
     def weights(self) -> Mapping[TaskProfile, float]:

@@ -12,11 +12,13 @@ from slurm_het.core.planner.lessons import Lesson
 from slurm_het.core.planner.pins import Pins, Returned
 from slurm_het.core.planner.proposal import Memory
 from slurm_het.core.planner.repairs import Holdings
+from slurm_het.core.worth.pricing import Appraisal
 from slurm_het.core.worth.profiles import TaskProfile
 
 
 class Told(msgspec.Struct):
-    """The memory as JSON has it; `ticks` are hetd's own, `weights` those of its forecast."""
+    """The memory as JSON has it; `ticks` are hetd's own, `weights` those of its forecast,
+    `appraisal` its prices."""
 
     ticks: float
     pins: dict[str, Pin]
@@ -26,6 +28,7 @@ class Told(msgspec.Struct):
     passed_over: frozenset[str]
     lessons: list[Lesson]
     weights: list[tuple[TaskProfile, float]]
+    appraisal: Appraisal | None = None
 
     def memory(self, grace_seconds: float, retry_seconds: float) -> Memory:
         """The memory from which hetd's next cycle begins."""
@@ -36,7 +39,12 @@ class Told(msgspec.Struct):
         return memory
 
 
-def tell(memory: Memory, ticks: float, weights: Mapping[TaskProfile, float]) -> dict[str, Any]:
+def tell(
+    memory: Memory,
+    ticks: float,
+    weights: Mapping[TaskProfile, float],
+    appraisal: Appraisal | None = None,
+) -> dict[str, Any]:
     """The reply of the control socket."""
     told = Told(
         ticks,
@@ -47,6 +55,7 @@ def tell(memory: Memory, ticks: float, weights: Mapping[TaskProfile, float]) -> 
         memory.passed_over,
         list(memory.lessons.known.values()),
         list(weights.items()),
+        appraisal,
     )
     built = msgspec.to_builtins(told, str_keys=True)
     if not isinstance(built, dict):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Protocol
 
-from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.assignment.fluid import Fluid
+from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.assignment.problem import Problem, Solution
 
 
@@ -17,8 +17,8 @@ class Solver(Protocol):
         """The best solution found; its status says what is proven about it."""
         ...
 
-    def solve_program(self, program: LinearProgram, seconds: float) -> Sequence[float] | None:
-        """The values of the program's columns at its optimum; None without one in time."""
+    def price(self, fluid: Fluid, seconds: float) -> Prices | None:
+        """The prices of a fluid program; None without any in time."""
         ...
 
     def close(self) -> None:

@@ -74,6 +74,20 @@ class MipModel:
         # The constructor is several times faster than xsum and comparisons of expressions.
         return self._model.constrs.add(mip.LinExpr(variables, factors, -limit, sense), name)
 
+    def column(
+        self,
+        gain: float,
+        rows: Sequence[Row],
+        factors: Sequence[float],
+        upper: float = math.inf,
+    ) -> Variable:
+        """A new variable, not whole, in rows that are there already."""
+        return self._model.add_var(obj=gain, ub=upper, column=mip.Column(list(rows), list(factors)))
+
+    def limit(self, row: Row, limit: float) -> None:
+        """Give a row another limit."""
+        row.rhs = limit
+
     def maximise(self, variables: Collection[Variable], gains: Collection[float]) -> None:
         """Make Σ gain·variable the objective."""
         self._model.objective = mip.LinExpr(variables, gains)

@@ -9,6 +9,9 @@ The levels are solved one after the other, on models that hold only the tasks st
    starts is fixed; what it does not start is refused, and so are later identical tasks. First-fit
    fills up behind each level, so that many levels are decided without a solve.
 4. The last level maximises sum w·x over the tasks that start.
+
+Where the problem has prices, what a placement costs depends on the others on its node, and the last
+level is first-fit's by these: see `arranged`.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from slurm_het.core.assignment.first_fit import Starts, complete, greedy, value
+from slurm_het.core.assignment.first_fit import Starts, arranged, complete, greedy, value
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.settings import PlannerSettings
 
@@ -119,9 +122,12 @@ class Search:
             able = self.formulation.able(self.deadline)
             short = self.problem.budgets
             self.able = [t for t in able if not short or not self.problem.overspent([t])]
+            if self.problem.prices and len(self.best) == len(self.able):
+                return self._solution()
             if not self._everything():
                 self.levels_proven = self._levels()
-                self._last_level()
+                if not self.problem.prices:
+                    self._last_level()
         except OutOfTimeError:
             log.info("the deadline passed: the best feasible plan so far is used")
         return self._solution()
@@ -136,6 +142,8 @@ class Search:
         if broken := violations(self.problem, Solution(starts=dict(starts))):
             log.warning("the solver's answer is infeasible and not used: %s", broken[0])
             return False
+        if self.problem.prices:
+            starts = arranged(self.problem, starts.keys(), self.best.keys()) or starts
         self.best = starts
         self.improved = True
         self.tell(self._solution())
@@ -233,7 +241,8 @@ class Search:
             return replace(self.first_fit, seconds=seconds)
         objective = value(self.problem, self.best)
         bound = min(self._loose_bound(), self.last.bound if self.last else math.inf)
-        bound = max(bound, objective)
+        # Prices are no part of Σ w·x: where they say where, nothing is proven of it.
+        bound = objective if self.problem.prices else max(bound, objective)
         proven = self.levels_proven and self.last is not None and self.last.proven
         return Solution(
             starts=dict(sorted(self.best.items())),

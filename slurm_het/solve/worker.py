@@ -16,13 +16,13 @@ import threading
 import time
 import traceback
 from dataclasses import replace
-from math import isfinite
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.assignment.fluid import Fluid
+from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.pipes import FrameError, LateError, Pipes, own_pipes
 from slurm_het.solve.search import DEFAULT_GAP
@@ -52,22 +52,22 @@ class SolveRequest(msgspec.Struct, frozen=True, tag=True):
     gap: float
 
 
-class ProgramRequest(msgspec.Struct, frozen=True, tag=True):
-    """Asks the worker to solve a linear program by then."""
+class PricesRequest(msgspec.Struct, frozen=True, tag=True):
+    """Asks the worker for the prices of a fluid program by then."""
 
-    program: LinearProgram
+    fluid: Fluid
     until: float
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The worker's answer: a solution, or a program's values, or in words why there is neither.
+    """The worker's answer: a solution, or a program's prices, or in words why there is neither.
 
     An empty one says that the worker is ready. With `more` the solution is the best so far, and
     another reply follows.
     """
 
     solution: Solution | None = None
-    values: tuple[float, ...] | None = None
+    prices: Prices | None = None
     failure: str = ""
     more: bool = False
 
@@ -76,8 +76,8 @@ class WorkerSolver:
     """A Solver whose work is done by a child process that is replaced when it fails.
 
     Whatever happens to the child, `solve` answers: with the best plan it has told of, or the
-    first-fit plan, and a warning that says why. Calls from several threads take turns. `gap` as in
-    Search.
+    first-fit plan, and a warning that says why. Calls from several threads take turns, but none
+    waits while it is `pricing`. `gap` as in Search.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class WorkerSolver:
         self._ready = False
         self._start_by = 0.0
         self._lock = threading.Lock()
+        self.pricing = self._closing = False
 
     @property
     def pid(self) -> int | None:
@@ -116,32 +117,43 @@ class WorkerSolver:
         plan is the answer while the worker starts, which takes about a second (see `warm`), and
         where there are less than SHORTEST seconds.
         """
-        began, best = time.monotonic(), None
-        if seconds < SHORTEST:
+        began, best, first = time.monotonic(), None, None
+        if seconds < SHORTEST or self.pricing:
             return greedy(problem)
+        if problem.prices:  # where all start, a solver has nothing to add to first-fit by prices
+            first = greedy(problem)
+            if len(first.starts) == len(problem.tasks):
+                return replace(first, seconds=time.monotonic() - began)
         with self._lock:
             try:
                 request = SolveRequest(problem, began + seconds * IN_TIME, self.gap)
                 pipes = self._ask(request, began + seconds)
-                best, more = greedy(problem), True
+                best, more = first or greedy(problem), True
                 while more:
                     reply = _reply(pipes, began + seconds * (1 + LATE))
                     best, more = reply.solution or best, reply.more
                 return best
             except FAILURES as error:
                 self._give_up(error)
-        return replace(best or greedy(problem), seconds=time.monotonic() - began)
+        return replace(best or first or greedy(problem), seconds=time.monotonic() - began)
 
-    def solve_program(self, program: LinearProgram, seconds: float) -> tuple[float, ...] | None:
-        """The values of the program's columns at its optimum; None without one in time."""
+    def price(self, fluid: Fluid, seconds: float) -> Prices | None:
+        """The prices of a fluid program; None without any in time.
+
+        A problem that is to be solved meanwhile does not wait for that: its answer is first-fit's.
+        """
         until = time.monotonic() + seconds
         with self._lock:
+            self.pricing = True
             try:
-                pipes = self._ask(ProgramRequest(program, until), until)
-                return _values_of(program, _reply(pipes, until + seconds * LATE))
+                pipes = self._ask(PricesRequest(fluid, until - seconds * (1 - IN_TIME)), until)
+                return _reply(pipes, until + seconds * LATE).prices
             except FAILURES as error:
-                self._give_up(error)
+                if not self._closing:
+                    self._give_up(error)
                 return None
+            finally:
+                self.pricing = False
 
     def use(self, solver: SolverName, gap: float) -> None:
         """Solve by these from now on."""
@@ -151,11 +163,15 @@ class WorkerSolver:
             self.close()
 
     def close(self) -> None:
-        """End the worker."""
+        """End the worker, which may be amid finding prices."""
+        self._closing = True
+        if self.pricing and (process := self._process):
+            process.kill()
         with self._lock:
             self._end()
+            self._closing = False
 
-    def _ask(self, request: SolveRequest | ProgramRequest, until: float) -> Pipes:
+    def _ask(self, request: SolveRequest | PricesRequest, until: float) -> Pipes:
         pipes = self._started(until)
         pipes.send(msgspec.msgpack.encode(request), until)
         return pipes
@@ -217,22 +233,13 @@ def _reply(pipes: Pipes, until: float) -> Reply:
     return reply
 
 
-def _values_of(program: LinearProgram, reply: Reply) -> tuple[float, ...] | None:
-    values = reply.values
-    if values is not None and (
-        len(values) != len(program.columns) or not all(map(isfinite, values))
-    ):
-        raise FrameError(f"{len(values)} values for {len(program.columns)} columns, or no numbers")
-    return values
-
-
 def main() -> None:
     """Answer requests until the parent closes the pipe or dies."""
     os.nice(NICENESS)
     pipes = own_pipes()
     threading.Thread(target=_die_with_parent, args=(pipes.outgoing,), daemon=True).start()
     # Imported here: the parent imports this module too, and must not load the solvers' libraries.
-    from slurm_het.solve.linear import solve_program
+    from slurm_het.solve.fluid import solve_fluid
     from slurm_het.solve.mip_model import usable
     from slurm_het.solve.solve import solve
 
@@ -240,7 +247,7 @@ def main() -> None:
         pipes.send(msgspec.msgpack.encode(Reply(solution, more=True)))
 
     solver = usable("cbc" if sys.argv[1:] == ["cbc"] else "highs")
-    decoder = msgspec.msgpack.Decoder(SolveRequest | ProgramRequest)
+    decoder = msgspec.msgpack.Decoder(SolveRequest | PricesRequest)
     reply = Reply()
     gc.freeze()  # what is there now stays
     while True:
@@ -255,8 +262,8 @@ def main() -> None:
         try:
             request = decoder.decode(frame)
             left = max(0.0, request.until - time.monotonic())
-            if isinstance(request, ProgramRequest):
-                reply = Reply(values=solve_program(request.program, left, solver))
+            if isinstance(request, PricesRequest):
+                reply = Reply(prices=solve_fluid(request.fluid, left, solver))
             else:
                 answer = solve(request.problem, left, solver, request.gap, better)
                 reply = Reply(solution=answer)

@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 
 from bench.fgd import Chooser, OneByOne, best_fit, fgd
+from bench.gaps import Free, NodeModel, Shape
 from bench.openb import AT, COLUMNS, allowed, bound, entries, measure, replay
-from bench.openb_policy import FullPlan, Planned
+from bench.openb_plan import Outlook, Planner
 from bench.plots import Series, draw
 from bench.traces import Curve, MissingTrace, Trace, arrivals, names, read_openb
-from slurm_het.core.cluster.gaps import Free, NodeModel, Shape
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.fluid import Fluid
+from slurm_het.core.assignment.prices import Prices
+from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.solve.fluid import solve_fluid
 
 ANY: frozenset[str] = frozenset()
 T4 = frozenset({"T4"})
@@ -24,6 +29,21 @@ PODS = (
     "p0,2000,2048,1,500,T4|G2,LS\n"
     "p2,4000,1024,0,0,,BE\n"
 )
+
+
+class InProcess:
+    """A Solver that is first-fit."""
+
+    def solve(self, problem: Problem, _seconds: float) -> Solution:
+        """The first-fit plan."""
+        return greedy(problem)
+
+    def price(self, fluid: Fluid, seconds: float) -> Prices | None:
+        """Found here."""
+        return solve_fluid(fluid, seconds)
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 def _synthetic(seed: int) -> Trace:
@@ -105,7 +125,7 @@ def test_the_referee_refuses_a_model_that_was_not_asked_for() -> None:
 def test_no_policy_ever_places_infeasibly(seed: int) -> None:
     trace = _synthetic(seed)
     pods = arrivals(trace, seed)
-    for _, size, make in entries(trace, 16, 1.2):
+    for _, size, make in entries(trace, 16, InProcess()):
         found, infeasible = replay(trace, pods, make(seed), size)
         assert infeasible == 0
         assert 0 < found.allocated <= trace.milli
@@ -114,7 +134,7 @@ def test_no_policy_ever_places_infeasibly(seed: int) -> None:
 def test_one_at_a_time_a_pod_that_fits_is_never_turned_down() -> None:
     trace = _synthetic(5)
     policies = (
-        Planned(FullPlan(trace.nodes, trace.mix())),
+        Planner(Outlook(trace.nodes, trace.mix()), greedy),
         OneByOne(trace.nodes, Chooser(fgd(trace.mix())), 1),
         OneByOne(trace.nodes, Chooser(best_fit(trace.mix())), 1),
     )
@@ -127,13 +147,13 @@ def test_typed_pods_find_the_scarce_model_kept_for_them() -> None:
     nodes = {NodeModel("T4", 32000, 32768, 2): 2, NodeModel("G2", 32000, 32768, 2): 2}
     flexible, typed = Shape(1000, 1024, 1, 1000, ANY), Shape(1000, 1024, 1, 1000, T4)
     trace = Trace("typed", nodes, (flexible,) * 4 + (typed,) * 4)
-    found, _ = replay(trace, list(trace.pods), Planned(FullPlan(nodes, trace.mix())))
+    found, _ = replay(trace, list(trace.pods), Planner(Outlook(nodes, trace.mix()), greedy))
     assert found.at(100) == 100
 
 
 def test_the_table_has_a_row_per_policy(tmp_path: Path) -> None:
     trace = _synthetic(3)
-    rows, curves = measure(trace, [42, 43], entries(trace, 8, 1.1)[:1])
+    rows, curves = measure(trace, [42, 43], entries(trace, 8, InProcess())[:1])
     assert [row[0] for row in rows] == ["synthetic, FGD"]
     assert len(rows[0]) == len(COLUMNS)
     assert len(curves["FGD"]) == 2
@@ -149,6 +169,6 @@ def test_no_policy_exceeds_the_bound(seed: int) -> None:
     for percent in (80, 130):
         most = bound(trace, pods, percent)
         assert most <= 100 + 1e-6
-        for _, size, make in entries(trace, 16, 1.1):
+        for _, size, make in entries(trace, 16, InProcess()):
             found, _ = replay(trace, pods, make(seed), size)
             assert found.at(percent) <= most + 100 * 2000 / trace.milli  # a pod skips bins

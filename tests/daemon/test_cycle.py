@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.assignment.linear_program import LinearProgram
+from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.model import Classification, Job, Placement
@@ -50,8 +50,8 @@ class Bench:
         assert seconds >= 0
         return greedy(problem)
 
-    def solve_program(self, _program: LinearProgram, _seconds: float) -> None:
-        """Without a plan for a full cluster the weights go by what is simple to say."""
+    def price(self, _fluid: Fluid, _seconds: float) -> None:
+        """No prices: the weights go by what is simple to say."""
 
     def no_time(self) -> None:
         """Plans have no time at all from now on."""
@@ -548,4 +548,4 @@ def test_what_came_is_expected_again(tmp_path: Path) -> None:
     again.run()
     placement = again.journal.placement_of("4")
     assert placement
-    assert "quota" in placement.terms
+    assert "fragmentation" in placement.terms

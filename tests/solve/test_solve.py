@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from bench.solve_naive import instance
-from slurm_het.core.assignment.first_fit import complete, greedy, value
+from slurm_het.core.assignment.first_fit import arranged, complete, greedy, value
 from slurm_het.core.assignment.problem import (
     Need,
     PDevice,
@@ -31,6 +31,7 @@ from slurm_het.solve.solve import dump_lp, solve
 from tests.support.problems import (
     Ask,
     asks_of,
+    free_of_charge,
     oracle,
     problem_of,
     problems,
@@ -127,6 +128,35 @@ def test_packing_that_first_fit_misses(solver: SolverName) -> None:
     found = solve(problem, 10, solver)
     assert list(found.starts) == [0, 1]
     assert found.status == "optimal"
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_with_prices_the_solver_says_who_starts_and_first_fit_where(solver: SolverName) -> None:
+    """The small task comes first, and takes the device that both could use."""
+    small, big = asks_of(simple(tasks=2, devices=1, memory_gib=10))
+    problem = simple(devices=1)
+    devices = (problem.devices[0], replace(problem.devices[1], memory_gib=16))
+    problem = trimmed(
+        with_asks(replace(problem, devices=devices), small, replace(big, memory_gib=72))
+    )
+    problem = replace(problem, prices=free_of_charge())
+    assert list(greedy(problem).starts) == [0]
+    found = solve(problem, 10, solver)
+    assert list(found.starts) == [0, 1]
+    assert found.gap == 0
+    assert violations(problem, found) == []
+
+
+@property_test
+@given(problems())
+def test_prices_change_nobody_s_start_but_where(problem: Problem) -> None:
+    priced = replace(problem, prices=free_of_charge())
+    found = greedy(priced)
+    assert violations(priced, found) == []
+    wanted = set(found.starts)
+    again = arranged(priced, wanted, wanted)
+    assert again is not None
+    assert set(again) == wanted
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -249,9 +279,9 @@ def collecting(self, text):
     return parse(self, text)
 
 Parser._parse = collecting
-from slurm_het.core.worth.relaxation import LinearProgram
+from bench.linear import solve_program
+from bench.linear_program import LinearProgram
 from slurm_het.solve.solve import solve
-from slurm_het.solve.linear import solve_program
 from tests.support.problems import random_crowd
 
 program = LinearProgram()

@@ -19,14 +19,16 @@ import pytest
 
 from bench.solve_naive import instance
 from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.fluid import DeviceSort, Fluid, Kind, NodeGroup
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.pipes import LateError, Pipes
 from slurm_het.solve import Deadline, Solver
 from slurm_het.solve.detailed.model import variables
+from slurm_het.solve.fluid import solve_fluid
 from slurm_het.solve.search import DEFAULT_GAP
 from slurm_het.solve.solve import DETAILED_MOST
 from slurm_het.solve.worker import Reply, SolveRequest, WorkerSolver
-from tests.support.problems import simple
+from tests.support.problems import free_of_charge, simple
 
 PARENT = """
 import sys
@@ -102,6 +104,16 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandI
 
     yield made
     solver.close()
+
+
+def program() -> Fluid:
+    """A small fluid program."""
+    kinds = (
+        Kind(1, 0, 4, 0, 1.0, 8.0, frozenset({0})), Kind(1, 20, 1, 0, 0.25, 8.0, frozenset({0})),
+    )  # fmt: skip
+    group = NodeGroup(32, 0, ((0, 80, True, 8),))
+    sorts = (DeviceSort(80, 32, 0, 8),)
+    return Fluid(kinds, sorts, (group,), 0, (0.0, 0.0, 0.0), (0.0, 0.1), (0.0, 0.0))
 
 
 def _hard() -> Problem:
@@ -211,6 +223,53 @@ def test_what_a_late_worker_found_is_used(stand_in: StandIn) -> None:
     found = worker.solve(simple(), 2)
     assert replace(found, seconds=0.0) == replace(better, seconds=0.0)
     assert not _alive(first)
+
+
+def test_the_worker_finds_prices_and_plans_in_turn() -> None:
+    fluid = program()
+    worker = WorkerSolver()
+    try:
+        assert worker.price(fluid, 60) == solve_fluid(fluid, 60)
+        assert worker.solve(simple(tasks=5), 60).status == "optimal"
+        priced = replace(simple(tasks=2), prices=free_of_charge())
+        first = _pid(worker)
+        os.kill(first, signal.SIGSTOP)
+        assert len(worker.solve(priced, 60).starts) == 2, "all start: it is not asked"
+        os.kill(first, signal.SIGCONT)
+    finally:
+        worker.close()
+
+
+def test_no_plan_waits_for_prices(stand_in: StandIn) -> None:
+    worker = stand_in(Reply(more=True))
+    process = _pid(worker)
+    os.kill(process, signal.SIGSTOP)
+    pricing = threading.Thread(target=worker.price, args=(program(), 5))
+    pricing.start()
+    while not worker.pricing:
+        time.sleep(0.01)
+    began = time.monotonic()
+    assert worker.solve(simple(tasks=5), 60).status == "greedy"
+    assert time.monotonic() - began < 4
+    pricing.join()
+    assert not _alive(process), "and who finds none in time is replaced"
+
+
+def test_a_worker_amid_finding_prices_can_be_ended(
+    stand_in: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = stand_in(Reply(more=True))
+    process = _pid(worker)
+    os.kill(process, signal.SIGSTOP)
+    pricing = threading.Thread(target=worker.price, args=(program(), 60))
+    pricing.start()
+    while not worker.pricing:
+        time.sleep(0.01)
+    worker.close()
+    pricing.join(10)
+    assert not pricing.is_alive()
+    assert worker.pid is None
+    assert not caplog.records
 
 
 def test_a_plan_is_there_by_its_deadline_whatever_it_is_made_of(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 
 from slurm_het.core.assignment.first_fit import value
+from slurm_het.core.assignment.prices import NodePrices, Prices
 from slurm_het.core.assignment.problem import (
     Need,
     PBudget,
@@ -23,6 +24,11 @@ from slurm_het.core.assignment.problem import (
     Solution,
     violations,
 )
+
+
+def free_of_charge() -> NodePrices:
+    """Prices by which nothing costs anything."""
+    return NodePrices(Prices((0.0,), (0.0,), ()), {}, (), 1.0)
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 
 from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, SlotChoice, Solution
+from slurm_het.core.assignment.remaining import Remaining
 
 Starts = Mapping[int, tuple[SlotChoice, ...]]
 """By task that starts (its index), a choice per slot."""
 
 
+TRIES = 3
+"""How often those that found no place are put first, and all the others anew."""
+
+
 def greedy(problem: Problem) -> Solution:
-    """Start tasks in priority order, each on the feasible choice with the highest Σ w."""
+    """Start tasks in priority order, each on the feasible choice with the highest Σ w.
+
+    Where the problem has prices, that is the choice that costs the least.
+    """
     return complete(problem, {})
 
 
-def complete(problem: Problem, starts: Starts, only: Set[int] | None = None) -> Solution:
+def arranged(problem: Problem, wanted: Set[int], before: Set[int]) -> Starts | None:
+    """The `wanted` tasks first-fit, all of them; None if that finds no place for one.
+
+    Those that were not among the ones placed `before` go first, then any that still find none.
+    """
+    first = [t for t in wanted if t not in before]
+    for _ in range(TRIES):
+        order = [*first, *(t for t in sorted(wanted) if t not in first)]
+        starts = complete(problem, {}, order=order).starts
+        if len(starts) == len(order):
+            return starts
+        first = [*(t for t in order if t not in starts), *first]
+        first = list(dict.fromkeys(first))
+    return None
+
+
+def complete(
+    problem: Problem,
+    starts: Starts,
+    only: Set[int] | None = None,
+    order: Sequence[int] | None = None,
+) -> Solution:
     """Keep `starts`, which must be feasible, and start what still fits beside it, by priority.
 
-    With `only`, no other tasks than these are started.
+    With `only`, no other tasks than these are started; with an `order`, these in that order.
     """
     remaining = Remaining(problem)
     for t, choices in starts.items():
@@ -27,7 +56,8 @@ def complete(problem: Problem, starts: Starts, only: Set[int] | None = None) -> 
     started = dict(starts)
     spent = problem.spent(started)
     choosers: dict[int, _Chooser] = {}
-    for t, task in enumerate(problem.tasks):
+    for t in range(len(problem.tasks)) if order is None else order:
+        task = problem.tasks[t]
         if t in started or (only is not None and t not in only):
             continue
         if any(spent[b] + use > problem.budgets[b].left for b, use in task.uses):
@@ -54,115 +84,6 @@ def value(problem: Problem, starts: Starts) -> float:
             states = {problem.nodes[choice.node].state for choice in choices}
             total += request.worths[request.best_group(states)]
     return total
-
-
-class Remaining:
-    """What is still free while tasks are put somewhere one by one.
-
-    `cpus` and `memory_mib` are by node. `free_gib` and `whole` (whether it may be taken whole) are
-    by device, of the nodes that were looked at: see `open`. `fresh[s]` are the nodes of state s
-    that nothing was put on, the first one last; `touched` are all others, in the order in which
-    they were first used.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self.cpus = [node.cpus for node in problem.nodes]
-        self.memory_mib = [node.memory_mib for node in problem.nodes]
-        self.free_gib: dict[int, int] = {}
-        self.whole: dict[int, bool] = {}
-        self.fresh: dict[int, list[int]] = {}
-        for n in range(len(problem.nodes) - 1, -1, -1):
-            self.fresh.setdefault(problem.nodes[n].state, []).append(n)
-        self.touched: list[int] = []
-        # What a fresh node is worth: by the table of weights, the number of devices, its state.
-        self._fresh_worth: dict[tuple[int, int, int], float | None] = {}
-
-    def open(self, n: int) -> tuple[int, ...]:
-        """The devices of node n; from now on they are in `free_gib` and `whole`.
-
-        Of a large cluster few nodes are ever looked at.
-        """
-        mine = self.problem.nodes[n].devices
-        if mine and mine[0] not in self.free_gib:
-            for j in mine:
-                device = self.problem.devices[j]
-                self.free_gib[j] = device.free_gib
-                self.whole[j] = device.whole
-        return mine
-
-    def take(self, request: PRequest, choices: tuple[SlotChoice, ...]) -> None:
-        """Put a task where `choices` says."""
-        for slot, choice in zip(request.slots, choices, strict=True):
-            n = choice.node
-            state = self.problem.nodes[n].state
-            if n in (fresh := self.fresh[state]):
-                fresh.remove(n)
-                self.touched.append(n)
-            need = slot.need[state]
-            self.cpus[n] -= need.cpus
-            self.memory_mib[n] -= need.memory_mib
-            self.open(n)
-            for j in choice.devices:
-                self.whole[j] = False
-                self.free_gib[j] -= request.memory_gib or self.free_gib[j]
-
-    def holds(self, slot: PSlot, n: int) -> bool:
-        """Whether node n has the CPUs and host memory for a slot."""
-        return slot.need[self.problem.nodes[n].state].fits(self.cpus[n], self.memory_mib[n])
-
-    def serving(self, request: PRequest, n: int) -> list[int]:
-        """The devices of node n that can still serve a request, in their order."""
-        mine, asked, devices = self.open(n), request.memory_gib, self.problem.devices
-        weights = self.problem.weights[request.weights]
-        if asked:
-            free_gib = self.free_gib
-            return [j for j in mine if free_gib[j] >= asked and devices[j].state in weights]
-        whole = self.whole
-        return [j for j in mine if whole[j] and devices[j].state in weights]
-
-    def devices(self, request: PRequest, slot: PSlot, n: int) -> tuple[int, ...] | None:
-        """The devices of node n with the highest weights, or None if the slot does not fit."""
-        if not self.holds(slot, n):
-            return None
-        serving = self.serving(request, n)
-        if len(serving) < slot.devices:
-            return None
-        if len(serving) > 1:
-            weights, devices = self.problem.weights[request.weights], self.problem.devices
-            serving.sort(key=lambda j: -weights[devices[j].state])
-        return tuple(serving[: slot.devices])
-
-    def worth(self, request: PRequest, slot: PSlot, n: int) -> float | None:
-        """What node n is worth to a slot: Σ w of those devices. None if the slot does not fit."""
-        devices = self.devices(request, slot, n)
-        if devices is None:
-            return None
-        weights, all_devices = self.problem.weights[request.weights], self.problem.devices
-        return sum([weights[all_devices[j].state] for j in devices])
-
-    def fresh_worth(self, request: PRequest, slot: PSlot, s: int) -> float | None:
-        """What a fresh node of a state is worth to a slot. None if the slot does not fit.
-
-        It is remembered, since many requests ask it.
-        """
-        if not (fresh := self.fresh[s]):
-            return None
-        key = (request.weights, slot.devices, s)
-        if key not in self._fresh_worth:
-            self._fresh_worth[key] = self._alone(request, slot.devices, fresh[-1])
-        return self._fresh_worth[key]
-
-    def _alone(self, request: PRequest, count: int, n: int) -> float | None:
-        weights, devices = self.problem.weights[request.weights], self.problem.devices
-        worth = [
-            weights[state]
-            for j in self.problem.nodes[n].devices
-            if (state := devices[j].state) in weights
-        ]
-        if len(worth) < count:
-            return None
-        return sum(worth if len(worth) == count else sorted(worth, reverse=True)[:count])
 
 
 class _Chooser:
@@ -221,8 +142,9 @@ class _Chooser:
 class _Ranking:
     """The nodes for one slot, best first: fresh ones by state, used ones in a heap.
 
-    Taking resources only ever lowers what a node is worth, so stale values are enough: the best
-    used node is valued anew and either confirmed or sunk. Entries are (-worth, state or node).
+    Without prices, taking resources only ever lowers what a node is worth, so stale values are
+    enough: the best used node is valued anew and either confirmed or sunk. With prices a used node
+    may be worth more, so each is valued at once. Entries are (-worth, state or node, version).
     """
 
     def __init__(
@@ -236,7 +158,7 @@ class _Ranking:
                 self.states.append((-worth, s))
         self.states.sort(reverse=True)
         self.when_fresh = {s: entry for entry, s in self.states}
-        self.used: list[tuple[float, int]] = []  # a heap
+        self.used: list[tuple[float, int, int]] = []  # a heap
         self.caught_up = 0  # how many of the touched nodes are in it, or were
 
     def best(self, taken: set[int]) -> tuple[float, int] | None:
@@ -244,20 +166,23 @@ class _Ranking:
         that others stay whole."""
         self._catch_up()
         fresh = self._best_fresh(taken)
-        confirmed: list[tuple[float, int]] = []
+        confirmed: list[tuple[float, int, int]] = []
         best: tuple[float, int] | None = None
+        version = self.remaining.version
         while self.used and best is None and (fresh is None or self.used[0][0] <= fresh[0]):
             stale = heapq.heappop(self.used)
+            if stale[2] != version[stale[1]]:
+                continue
             worth = self.remaining.worth(self.request, self.slot, stale[1])
             if worth is None:
                 continue
-            entry = (-worth, stale[1])
+            entry = (-worth, *stale[1:])
             if entry > stale:
                 heapq.heappush(self.used, entry)
                 continue
             confirmed.append(entry)
             if entry[1] not in taken:
-                best = entry
+                best = entry[:2]
         for entry in confirmed:
             heapq.heappush(self.used, entry)
         best = best or fresh
@@ -274,9 +199,16 @@ class _Ranking:
         return None
 
     def _catch_up(self) -> None:
-        nodes = self.remaining.problem.nodes
-        for n in self.remaining.touched[self.caught_up :]:
+        remaining, nodes = self.remaining, self.remaining.problem.nodes
+        for n in dict.fromkeys(remaining.touched[self.caught_up :]):
             s = nodes[n].state
-            if s in self.slot.need and s in self.group:
-                heapq.heappush(self.used, (self.when_fresh.get(s, -float("inf")), n))
-        self.caught_up = len(self.remaining.touched)
+            if s not in self.slot.need or s not in self.group:
+                continue
+            bound = self.when_fresh.get(s, -float("inf"))
+            if remaining.problem.prices:
+                worth = remaining.worth(self.request, self.slot, n)
+                if worth is None:
+                    continue
+                bound = -worth
+            heapq.heappush(self.used, (bound, n, remaining.version[n]))
+        self.caught_up = len(remaining.touched)

@@ -35,6 +35,8 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from slurm_het.core.assignment.prices import NodePrices
+
 
 @dataclass(frozen=True, slots=True)
 class PDevice:
@@ -144,6 +146,9 @@ class PTask:
 class Problem:
     """Tasks in Slurm's priority order, highest first; `weights` are tables of w by state of device.
 
+    With `prices` the tables lack what a placement takes from the tasks to be expected: that
+    depends on all that is free on the node.
+
     Where a task fits if it is alone, a slot's `need` and a request's table of weights say: they
     have just those states. Nobody works it out from the numbers again.
     """
@@ -154,6 +159,7 @@ class Problem:
     requests: tuple[PRequest, ...]
     weights: tuple[dict[int, float], ...]
     budgets: tuple[PBudget, ...] = ()
+    prices: NodePrices | None = None
 
     def request(self, t: int) -> PRequest:
         """What task t asks."""

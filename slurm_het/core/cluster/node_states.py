@@ -14,7 +14,7 @@ from itertools import count
 from typing import NamedTuple
 
 from slurm_het.core.assignment.problem import PDevice, PNode
-from slurm_het.core.cluster.device_class import Offer, offer_of
+from slurm_het.core.cluster.device_class import DeviceClass, device_class_of
 from slurm_het.core.model import Device, Node, Task
 
 
@@ -44,9 +44,9 @@ class NodeState:
         return len(self.names)
 
     @cached_property
-    def offers(self) -> tuple[Offer, ...]:
-        """What the weights know of each of `device_states`."""
-        return tuple(offer_of(state.device, self.node) for state in self.device_states)
+    def classes(self) -> tuple[DeviceClass, ...]:
+        """The class of each of `device_states`."""
+        return tuple(device_class_of(state.device, self.node) for state in self.device_states)
 
     @cached_property
     def needs_key(self) -> tuple[int | bool | str, ...]:

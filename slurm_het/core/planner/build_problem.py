@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from slurm_het.core.assignment.problem import Need, PBudget, PRequest, Problem, PSlot, PTask
+from slurm_het.core.assignment.remaining import Remaining
 from slurm_het.core.cluster.device_class import DeviceClass
 from slurm_het.core.cluster.fit import fits_device, fitting_states, groups_of, need, rewritten_nodes
 from slurm_het.core.cluster.inventory import Inventory
@@ -18,13 +20,12 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.reservations.in_vain import seconds_of
 from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
-from slurm_het.core.worth.profiles import TaskProfile
+from slurm_het.core.worth.pricing import prices_now
 from slurm_het.core.worth.weights import (
     Site,
     class_terms,
     nearness,
     placement_terms,
-    quota,
     site_of,
     weighted_fragmentation,
     weighted_readiness,
@@ -40,7 +41,7 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Built:
     """A problem, and what its indexes stand for. `devices` are those of the grid's nodes."""
 
@@ -48,6 +49,11 @@ class Built:
     tasks: tuple[Task, ...]
     nodes: tuple[Node, ...]
     site: Site
+
+    @cached_property
+    def alone(self) -> Remaining:
+        """What is free before any task starts."""
+        return Remaining(self.problem)
 
     def device(self, j: int) -> Device:
         """Device j."""
@@ -85,9 +91,14 @@ def build(
             requests.append(making.request(request))
         ptasks.append(PTask(task.key, number))
     budgets, with_uses = _with_budgets(tasks, ptasks)
+    prices = None
+    counts = site.scale["fragmentation"]
+    if counts and (appraisal := site.forecast.appraisal):
+        prices = prices_now(appraisal, grid, counts)
     problem = Problem(
-        grid.pnodes, grid.pdevices, with_uses, tuple(requests), tuple(making.weights), budgets
-    )
+        grid.pnodes, grid.pdevices, with_uses, tuple(requests), tuple(making.weights), budgets,
+        prices,
+    )  # fmt: skip
     return Built(problem, tasks[: len(ptasks)], grid.nodes, site)
 
 
@@ -134,9 +145,6 @@ class _Requests:
         self.grid, self.site = grid, site
         self.weights: list[dict[int, float]] = []
         self._coarse: dict[Task, _Options] = {}
-        self._fine: dict[tuple[Task, TaskProfile], _Options] = {}
-        self._tables: dict[tuple[int, frozenset[tuple[DeviceClass, float]]], int] = {}
-        self._classes: dict[int, DeviceClass] = {}  # by state of device
         # States in which a task needs the same of a node are many: one node stands for them.
         self._stand_ins = {state.needs_key: state.node for state in reversed(grid.states)}
 
@@ -147,32 +155,12 @@ class _Requests:
         return PRequest(slots, task.memory_gib if task.takes_share else 0, groups, table, worths)
 
     def _options(self, task: Task) -> _Options:
-        """The options of a task, whose CPUs and host memory bear on the quotas alone."""
+        """The options of a task; its CPUs and host memory do not bear on them."""
         slots = tuple(Slot(slot.devices, 0, 0) for slot in task.slots)
         coarse = replace(task.request, slots=slots, exclusive=False, all_memory=False)
         if coarse not in self._coarse:
             self._coarse[coarse] = self._work_out(coarse)
-        profile = self.site.forecast.planned_as(task)
-        if profile is None or not profile.cpus:
-            return self._coarse[coarse]
-        if (coarse, profile) not in self._fine:
-            self._fine[coarse, profile] = self._with_own_quotas(task, coarse)
-        return self._fine[coarse, profile]
-
-    def _with_own_quotas(self, task: Task, coarse: Task) -> _Options:
-        """The options of a coarse task, where the quotas are those of the task itself."""
-        options = self._coarse[coarse]
-        scale = self.site.scale["quota"]
-        more = {
-            one: scale * (quota(task, one, self.site) - quota(coarse, one, self.site))
-            for one in {self._classes[state] for state in self.weights[options.table]}
-        }
-        key = options.table, frozenset(more.items())
-        if key not in self._tables:
-            weights = self.weights[options.table]
-            self._tables[key] = len(self.weights)
-            self.weights.append({d: w + more[self._classes[d]] for d, w in weights.items()})
-        return options._replace(table=self._tables[key])
+        return self._coarse[coarse]
 
     def _work_out(self, task: Task) -> _Options:
         states = self.grid.states
@@ -185,24 +173,21 @@ class _Requests:
             if state.node.name in task.exc_nodes:  # then all of this state are: see Grid.split
                 continue
             serving = [
-                (number, per_node, offer)
-                for (number, device, per_node), offer in zip(
-                    state.device_states, state.offers, strict=True
-                )
-                if fits_device(task, device)
+                (known, device_class)
+                for known, device_class in zip(state.device_states, state.classes, strict=True)
+                if fits_device(task, known.device)
             ]
-            if sum([per_node for _, per_node, _ in serving]) < least:
+            if sum([known.per_node for known, _ in serving]) < least:
                 continue
             candidates.append(s)
-            for number, _, offer in serving:
-                device_class = self._classes[number] = offer.device_class
+            for known, device_class in serving:
                 if device_class not in by_class:
                     by_class[device_class] = sum(
                         class_terms(task, device_class, self.site).values()
                     )
-                pieces = weighted_fragmentation(task, offer, state.node, self.site)
+                pieces = weighted_fragmentation(task, known.device, state.node, self.site)
                 ready = weighted_readiness(state.node, self.site)
-                weights[number] = by_class[device_class] + pieces + ready
+                weights[known.number] = by_class[device_class] + pieces + ready
         self.weights.append(weights)
         groups = groups_of(task, [state.node for state in states], candidates)
         able = [group for group in groups if self._enough_nodes(task, group)]

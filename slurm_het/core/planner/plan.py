@@ -105,6 +105,8 @@ def _placement(built: Built, t: int, solution: Solution) -> Placement:
     nodes = [built.nodes[c.node] for c in choices]
     devices = [[built.device(j) for j in c.devices] for c in choices]
     first = terms(task, devices[0][0], nodes[0], built.site)
+    if built.problem.prices:
+        first["fragmentation"] = built.alone.term(built.problem.request(t), choices[0])
     if len(nodes) > 1 and any(node.parts for node in nodes):
         first |= placement_terms(locality(nodes), built.site)
     return placement_of(

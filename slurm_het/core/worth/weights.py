@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 from slurm_het.core.catalog import DeviceType
-from slurm_het.core.cluster.device_class import DeviceClass, Offer, offer_of
+from slurm_het.core.cluster.device_class import DeviceClass, device_class_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Device, Node, Task
 from slurm_het.core.network import leaf_of
@@ -59,18 +59,8 @@ def throughput(task: Task, device_class: DeviceClass, site: Site) -> float:
     return site.type(device_class.type).tflops / site.fastest_tflops
 
 
-def fragmentation(task: Task, offer: Offer, node: Node, site: Site) -> float:
-    """Minus the price of the pieces it leaves to the jobs that the site expects, -1..1.
-
-    While nothing is known of those, `leftovers`.
-    """
-    if site.forecast:
-        return -site.forecast.price(task, offer)
-    return leftovers(task, offer.device, node)
-
-
-def leftovers(task: Task, device: Device, node: Node) -> float:
-    """Minus what the placement leaves in pieces, -1..0.
+def fragmentation(task: Task, device: Device, node: Node) -> float:
+    """Minus what the placement leaves in pieces, -1..0, while nothing is known of the jobs to come.
 
     Whole devices: the share of the node's devices left free beside the task, so that small tasks
     fill broken nodes and whole nodes stay whole. Shared: the share of the device's memory left.
@@ -80,18 +70,6 @@ def leftovers(task: Task, device: Device, node: Node) -> float:
     free = sum(d.empty for d in node.devices)
     asked = max(s.devices for s in task.slots)
     return -max(0, free - asked) / len(node.devices)
-
-
-def quota(task: Task, device_class: DeviceClass, site: Site) -> float:
-    """Minus how little such devices are meant for such tasks, -1..0: see Forecast.astray.
-
-    The plan for a full cluster of the expected jobs says it. Flexible jobs thus stay off what
-    others ask for by name, and what needs many CPUs goes where they are plentiful. Until there is
-    a plan: minus the part of such devices that jobs with fewer alternatives are to need.
-    """
-    if not site.forecast:
-        return 0.0
-    return -site.forecast.astray(task, device_class)
 
 
 def scarcity(task: Task, device_class: DeviceClass, site: Site) -> float:
@@ -126,24 +104,25 @@ def class_terms(task: Task, device_class: DeviceClass, site: Site) -> dict[str, 
     raw = {
         "scenario_fit": scenario_fit(task, device_class, site),
         "throughput": throughput(task, device_class, site),
-        "quota": quota(task, device_class, site),
         "scarcity": scarcity(task, device_class, site),
         "preference": preference(device_class, site),
     }
     return {name: site.scale[name] * value for name, value in raw.items()}
 
 
-def weighted_fragmentation(task: Task, offer: Offer, node: Node, site: Site) -> float:
-    """The term `fragmentation` as it counts."""
-    scale = site.scale["fragmentation"]
-    return scale * fragmentation(task, offer, node, site) if scale else 0.0
+def weighted_fragmentation(task: Task, device: Device, node: Node, site: Site) -> float:
+    """The term `fragmentation` as it counts; 0 where the problem's prices say it."""
+    scale = 0.0 if site.forecast.appraisal else site.scale["fragmentation"]
+    return scale * fragmentation(task, device, node) if scale else 0.0
 
 
 def terms(task: Task, device: Device, node: Node, site: Site) -> dict[str, float]:
-    """The weighted terms by name, those that count; w_tj is their sum."""
-    offer = offer_of(device, node)
-    weighted = class_terms(task, offer.device_class, site)
-    weighted["fragmentation"] = weighted_fragmentation(task, offer, node, site)
+    """The weighted terms by name, those that count; w_tj is their sum.
+
+    Where there are prices, `fragmentation` is theirs to say (Remaining.term), and 0 here.
+    """
+    weighted = class_terms(task, device_class_of(device, node), site)
+    weighted["fragmentation"] = weighted_fragmentation(task, device, node, site)
     weighted["preference"] += weighted_readiness(node, site)
     return {
         name: weighted[name] for name, scale in site.scale.items() if scale and name in weighted

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from slurm_het.core.assignment.first_fit import Remaining, Starts
+from slurm_het.core.assignment.first_fit import Starts
 from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, SlotChoice
+from slurm_het.core.assignment.remaining import Remaining
 from slurm_het.solve.pooled.choices import Choice, Place
 
 

@@ -1,10 +1,10 @@
-"""Solves the linear program behind the quotas."""
+"""Solves the linear programs behind the bounds."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
-from slurm_het.core.assignment.linear_program import LinearProgram
+from bench.linear_program import LinearProgram
 from slurm_het.solve.mip_model import MipModel, SolverName, Variable
 
 

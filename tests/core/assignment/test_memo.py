@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from slurm_het.core.worth import memo
-from slurm_het.core.worth.memo import Memo
+from slurm_het.core.assignment import memo
+from slurm_het.core.assignment.memo import Memo
 
 
 def test_a_memo_stays_small_and_keeps_what_came_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A linear program as plain data; somebody else solves it (solve/linear.py)."""
+"""A linear program as plain data; linear.py solves it."""
 
 from __future__ import annotations
 

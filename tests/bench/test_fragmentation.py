@@ -1,4 +1,4 @@
-"""The price of fragmentation and the quotas, as pure functions."""
+"""FGD's measure of fragmentation, and the relaxation behind the bound, as pure functions."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.openb_policy import Ledger, Quotas, as_it_is
-from slurm_het.core.cluster.gaps import (
+from bench.fragmentation import Measure, Mix
+from bench.gaps import (
     Free,
     NodeModel,
     Shape,
     options,
 )
-from slurm_het.core.worth.fragmentation import Measure, Mix
-from slurm_het.core.worth.relaxation import relaxation, total_free
+from bench.relaxation import relaxation, total_free
 
 ANY: frozenset[str] = frozenset()
 BIG = NodeModel("a100", 64, 512, 4)
@@ -114,7 +113,7 @@ def test_room_adds_nodes_up() -> None:
 
 def test_the_relaxation_counts_shares_by_gap() -> None:
     # From one empty device: the flow 1000 -> 500 -> 0, all for the one size there is.
-    lp = relaxation({BIG: total_free({BIG.empty(): 1})}, {HALF: 10.0}, as_it_is)
+    lp = relaxation({BIG: total_free({BIG.empty(): 1})}, {HALF: 10.0})
     column = lp.program.columns[lp.uses[HALF, BIG]]
     assert column.gain == 0.5
     flows = [c for c in lp.program.columns if c.gain == 0 and c.upper == float("inf")]
@@ -123,38 +122,5 @@ def test_the_relaxation_counts_shares_by_gap() -> None:
 
 
 def test_what_can_never_fit_is_no_column() -> None:
-    lp = relaxation(
-        {BIG: total_free({BIG.empty(): 1})}, {TYPED: 1.0, WHOLE_JOB: 1.0, CPU_JOB: 0.0}, as_it_is
-    )
+    lp = relaxation({BIG: total_free({BIG.empty(): 1})}, {TYPED: 1.0, WHOLE_JOB: 1.0, CPU_JOB: 0.0})
     assert set(lp.uses) == {(WHOLE_JOB, BIG)}
-
-
-def _quotas() -> Quotas:
-    return Quotas({(WHOLE_JOB, BIG): 3.0, (WHOLE_JOB, SMALL): 1.0, (TYPED, SMALL): 2.0})
-
-
-def test_the_model_furthest_behind_comes_first() -> None:
-    ledger = Ledger(_quotas(), (SMALL, BIG))
-    chosen = []
-    for _ in range(4):
-        ledger.arrive(WHOLE_JOB)
-        chosen.append(ledger.order(WHOLE_JOB)[0])
-        ledger.place(WHOLE_JOB, chosen[-1])
-    assert chosen.count(BIG) == 3
-    assert chosen[0] == BIG
-
-
-def test_a_shape_without_plan_is_not_wanted_but_has_an_order() -> None:
-    ledger = Ledger(_quotas(), (SMALL, BIG))
-    ledger.arrive(CPU_JOB)
-    ledger.place(CPU_JOB, BIG)
-    assert not ledger.wanted(CPU_JOB)
-    assert set(ledger.order(CPU_JOB)) == {SMALL, BIG}
-
-
-def test_the_mix_of_a_model_is_mostly_what_is_planned_there() -> None:
-    overall = {WHOLE_JOB: 0.5, TYPED: 0.2, CPU_JOB: 0.3}
-    mix = _quotas().mix(SMALL, overall)
-    assert sum(mix.values()) == pytest.approx(1)
-    assert mix[TYPED] == pytest.approx(0.9 * 2 / 3 + 0.1 * 0.2)
-    assert mix[CPU_JOB] == pytest.approx(0.03)

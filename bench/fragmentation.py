@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from slurm_het.core.cluster.gaps import Free, Shape
-from slurm_het.core.worth.memo import Memo
+from bench.gaps import Free, Shape
+from slurm_het.core.assignment.memo import Memo
 
 Mix = Mapping["Shape", float]
 """How frequent each shape of job is; the shares add up to 1."""

@@ -1,0 +1,1 @@
+"""Tests of slurm_het/core/worth."""
