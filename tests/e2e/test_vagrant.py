@@ -97,6 +97,14 @@ def test_jobs_of_both_vendors_are_placed(site: Site) -> None:
     assert "het1:" in job(site, shown.splitlines()[1].split()[0])["AdminComment"]
 
 
+def test_provisioning_again_ends_no_job(site: Site) -> None:
+    running = sbatch(site, "--gres=gpu:a100:1", seconds=5)
+    reaches(site, running, "RUNNING")
+    site.provision("nv1", "login")
+    ends(site, running)
+    assert job(site, running)["Restarts"] == "0"
+
+
 def test_a_rack_loses_power(site: Site) -> None:
     """A controller dies, slurmctld and hetd at once, and a compute host is cut off; jobs wait.
 
@@ -104,10 +112,9 @@ def test_a_rack_loses_power(site: Site) -> None:
     back.
     """
     cut = sbatch(site, "--gres=gpu:mi300x:4", seconds=600)
-    running = sbatch(site, "--gres=gpu:a100:4", seconds=12)
+    running = sbatch(site, "--gres=gpu:a100:4", seconds=25)
     reaches(site, cut, "RUNNING")
     reaches(site, running, "RUNNING")
-    site.provision("nv1", "login")  # again: it ends no job
     waiting = [sbatch(site, "-J", f"waits{n}", "--gres=gpu:a100:2") for n in range(2)]
     state = site.shared / "slurmctld" / "job_state"
     wait("Slurm saved them", lambda: saved(state, b"waits1"))
