@@ -13,7 +13,7 @@ from tests.support.cluster import sandbox_dir
 from tests.support.site_hosts import Site
 from tests.support.systemd_host import CannotBootError
 
-# Seven machines for 100 s are no part of the whole suite: `./dev matrix 24.11 -k vagrant` runs them.
+# Seven machines for 100 s are no part of the whole suite: ./dev matrix 24.11 -k vagrant
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("by hand")]
 
 TAKEOVER_SECONDS = 40.0
