@@ -208,10 +208,10 @@ def _group(states: Sequence[NodeState], classes: Mapping[DeviceClass, int]) -> N
 def _rare(
     weights: Weights, names: Sequence[DeviceClass]
 ) -> tuple[tuple[Places, ...], tuple[Rare, ...]]:
-    """Who needs several devices of one node, or can go to fewer classes than others there: for
-    the devices that it asks, or because elsewhere nodes are too small."""
+    """Who needs several devices of one node, by the classes with nodes that are large enough, or
+    can go to fewer classes than others there."""
     on = {
-        profile: frozenset(c for c, one in enumerate(names) if _fits(profile, one))
+        profile: frozenset(c for c, one in enumerate(names) if _needs(profile, one))
         for profile in weights
         if profile.devices
     }
@@ -232,14 +232,18 @@ def _rare(
     return tuple(places), tuple(rare)
 
 
-def _fits(profile: TaskProfile, one: DeviceClass) -> bool:
-    """Whether an empty node with such devices holds such a task."""
-    return (
-        profile.goes_to(one)
-        and profile.devices <= one.per_node
+def _needs(profile: TaskProfile, one: DeviceClass) -> bool:
+    """Whether such a task can go to such devices: if it needs several, of an empty node of theirs.
+
+    Who needs one finds room on nodes that others broke: told apart by size, too many places would
+    have a price.
+    """
+    large_enough = (
+        profile.devices <= one.per_node
         and profile.cpus <= one.cpus
         and profile.memory_mib <= one.memory_mib
     )
+    return profile.goes_to(one) and (profile.devices == 1 or large_enough)
 
 
 def _median(values: Sequence[float], weights: Sequence[float]) -> float:

@@ -70,7 +70,7 @@ def test_the_only_nodes_that_are_large_enough_are_kept_for_those_that_need_them(
     there = inventory()
     large = there.nodes["nv2"]
     there.nodes["nv2"] = replace(large, cpus=2 * large.cpus, cpus_free=2 * large.cpus)
-    hungry = A100._replace(cpus=2 * large.cpus)
+    hungry = A100._replace(devices=2, cpus=2 * large.cpus)
     expected = priced({hungry: 8.0, A100: 8.0}, there)
     for order in (("nv1", "nv2"), ("nv2", "nv1")):
         nodes = {name: there.nodes[name] for name in order}
