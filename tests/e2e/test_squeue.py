@@ -209,6 +209,7 @@ def watched(sandbox: Sandbox, seconds: float, *argv: str) -> list[bytes]:
     """What a program writes to a terminal of 24 by 80, one element for each time it writes."""
     pid, fd = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
         env = sandbox.env | {"TERM": "xterm", "LC_ALL": "C.UTF-8", "LINES": "24", "COLUMNS": "80"}
         os.execvpe(argv[0], list(argv), env)  # noqa: S606  # in a terminal of its own
     end, parts, part = time.monotonic() + seconds, [], b""
@@ -219,12 +220,18 @@ def watched(sandbox: Sandbox, seconds: float, *argv: str) -> list[bytes]:
             parts.append(part)
             part = b""
     os.kill(pid, signal.SIGINT)
-    while select.select([fd], [], [], 2)[0]:
+    end = time.monotonic() + 10
+    while time.monotonic() < end and select.select([fd], [], [], 5)[0]:
         try:
             part += os.read(fd, 65536)
         except OSError:  # it has ended
             break
-    os.waitpid(pid, 0)
+    while not (ended := os.waitpid(pid, os.WNOHANG)[0]) and time.monotonic() < end + 5:
+        time.sleep(0.05)
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert ended, "Ctrl-C ends it"
     return [*parts, part]
 
 
