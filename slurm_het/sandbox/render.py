@@ -42,7 +42,7 @@ STANDINS = (
     "accelerate", "deepspeed", "lmdeploy", "mindie_server", "mindieservice_daemon", "module",
     "msrun", "python", "sglang", "torchrun", "trtllm-serve", "tritonserver", "vllm",
 )  # fmt: skip
-OWN_PROGRAMS = ("het-squeue", "slurm-het", "hetd")
+OWN_PROGRAMS = ("het-squeue", "het-sinfo", "slurm-het", "hetd")
 
 _NULL_DEVICE = os.makedev(1, 3)
 
