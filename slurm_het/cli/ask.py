@@ -8,6 +8,7 @@ import click
 
 from slurm_het.cli.filters import one_job
 from slurm_het.cli.hetd_client import call
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.core.syntax.printable import clean
 
@@ -18,7 +19,7 @@ SECONDS = 20.0
 @click.command()
 @click.argument("job_id")
 @click.argument("words", nargs=-1, required=True)
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 def ask(job_id: str, words: tuple[str, ...], config: Path | None) -> None:
     """Ask for something else of your job while it waits: the words of a #HET directive.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from slurm_het.cli.hetd_client import call
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.daemon.gate import Gate, bypass_flag
 from slurm_het.errors import HetError, SilenceError, SlurmError
@@ -19,7 +20,7 @@ from slurm_het.slurm.cli import CliSlurm
 
 @click.command()
 @click.argument("state", type=click.Choice(["on", "off", "status"]))
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 def bypass(state: str, config: Path | None) -> None:
     """Switch planning off (on) or back on (off).
 

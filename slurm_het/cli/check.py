@@ -13,12 +13,13 @@ import click
 from slurm_het.cli.checks import findings
 from slurm_het.cli.checks.reading import read_site
 from slurm_het.cli.checks.site import Finding, Installation
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.core.syntax.printable import clean
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def check(config: Path | None, as_json: bool) -> None:
     """Compare the configuration with the live Slurm, the hook's files and hetd.

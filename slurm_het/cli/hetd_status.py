@@ -50,6 +50,7 @@ class _Status(msgspec.Struct):
     codes: dict[str, str] = {}
     telemetry: _Heard = _Heard()
     cycle: LastCycle = NO_CYCLE
+    pinned: int = 0
 
 
 Row = tuple[int, int | None, int | None, int, str, str]
@@ -59,7 +60,9 @@ Row = tuple[int, int | None, int | None, int, str, str]
 class HetdStatus:
     """hetd's word on the gate, or why there is none (`silence`); whether its socket is here.
 
-    `leads`: it does not stand by. `troubles` are sentences on what does not work at present.
+    `leads`: it does not stand by. `plans`: it has the lead; one that starts does not know yet.
+    `troubles` are sentences on what does not work at present, `pinned` counts tasks that are
+    released and not running yet.
     """
 
     state: str = ""
@@ -71,6 +74,8 @@ class HetdStatus:
     troubles: tuple[str, ...] = ()
     measured: Mapping[str, tuple[Measured, ...]] = field(default_factory=dict)
     cycle: LastCycle = NO_CYCLE
+    plans: bool = False
+    pinned: int = 0
 
     def with_devices(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what devices say of themselves, as far as hetd has heard."""
@@ -134,7 +139,7 @@ def ask_hetd(socket: Path) -> HetdStatus:
     measured = ask_devices(socket) if status.telemetry.on else {}
     return HetdStatus(
         status.gate, status.bypass, memory=memory, leads=leads, troubles=troubles,
-        measured=measured, cycle=status.cycle,
+        measured=measured, cycle=status.cycle, plans=status.leading is True, pinned=status.pinned,
     )  # fmt: skip
 
 

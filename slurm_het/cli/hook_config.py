@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.templating import gres_aliases
 from slurm_het.templating import hook_config as render_hook_config
 
 
 @click.command("hook-config")
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 @click.option("--aliases", is_flag=True, help="Print het_gres_aliases.lua, for cli_filter.lua.")
 def hook_config(config: Path | None, *, aliases: bool) -> None:
     """Print het_hook_config.lua for this configuration.

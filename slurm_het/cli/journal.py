@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal
@@ -18,7 +19,7 @@ STOP_FIRST = "stop hetd first: systemctl stop hetd"
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 @click.option("--schema", type=click.IntRange(0, VERSION), help="Bring it to that schema version.")
 @click.option("--vacuum", is_flag=True, help="Rewrite the file, without the space that is free.")
 def journal(config: Path | None, schema: int | None, vacuum: bool) -> None:

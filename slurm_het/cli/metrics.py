@@ -15,9 +15,8 @@ from typing import Any
 
 import click
 
-from slurm_het.cli.hetd_client import call
-from slurm_het.cli.hetd_status import SECONDS, ask_hetd
-from slurm_het.cli.sinfo import memory_defaults
+from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.core.views.device_map import MapOptions, device_map
 from slurm_het.core.views.job_rows import make_view
@@ -26,6 +25,7 @@ from slurm_het.core.views.probes import ProbeOptions
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.records import memory_defaults
 from slurm_het.telemetry.exporter import address_of, serve
 
 KEEP_SECONDS = 10.0
@@ -33,7 +33,7 @@ KEEP_SECONDS = 10.0
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 @click.option(
     "--textfile", type=click.Path(path_type=Path, dir_okay=False),
     help="Write them here, whole or not at all: for node_exporter's textfile collector.",
@@ -90,9 +90,9 @@ class _Exposer:
 
 
 async def _families(settings: Config, slurm: CliSlurm) -> list[Family]:
-    hetd = _facts(settings)
+    status = ask_hetd(settings.paths.control_socket)
+    hetd = _facts(status)
     try:
-        status = ask_hetd(settings.paths.control_socket)
         snapshot = status.with_devices(await slurm.snapshot())
         memory = memory_defaults(await slurm.configuration())
         view = make_view(snapshot, settings.policy, settings.planner.limits, status.memory)
@@ -109,21 +109,13 @@ async def _families(settings: Config, slurm: CliSlurm) -> list[Family]:
     ]
 
 
-def _facts(settings: Config) -> HetdFacts:
-    try:
-        status = call(settings.paths.control_socket, {"op": "status"}, SECONDS)
-    except HetError:
+def _facts(status: HetdStatus) -> HetdFacts:
+    if status.silence:
         return HetdFacts()
-    cycle = status.get("cycle") or {}
     return HetdFacts(
-        True,
-        str(status.get("gate", "")),
-        status.get("leading") is True,
-        len(status.get("troubles") or ()),
-        float(cycle.get("time", 0.0)),
-        float(cycle.get("seconds", 0.0)),
-        int(status.get("pinned", 0)),
-    )
+        True, status.state, status.plans, len(status.troubles), status.cycle.time,
+        status.cycle.seconds, status.pinned,
+    )  # fmt: skip
 
 
 def _exposition(found: Iterable[Family]) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.node_files import NodesAlike, alike
 from slurm_het.node_files import gres_conf as render_gres_conf
@@ -18,13 +19,9 @@ from slurm_het.telemetry.gres_lines import gres_lines
 from slurm_het.telemetry.host import Host
 from slurm_het.vendors import SITE, load_vendors
 
-_CONFIG = click.option(
-    "--config", type=click.Path(path_type=Path), help="The configuration (het.yaml)."
-)
-
 
 @click.command("gres-conf")
-@_CONFIG
+@CONFIG
 @click.option("--here", is_flag=True, help="Of this host alone, from what its devices tell.")
 def gres_conf(config: Path | None, here: bool) -> None:
     """Print gres.conf for the nodes of slurm.conf: device files and Flags of each vendor.
@@ -41,12 +38,12 @@ def gres_conf(config: Path | None, here: bool) -> None:
             click.echo(line)
         return
     settings = load_config(config)
-    kinds, _ = asyncio.run(_asked(settings))
+    kinds, _ = asyncio.run(ask_nodes(CliSlurm(settings.slurm), settings))
     click.echo(render_gres_conf(kinds, load_vendors(settings.paths.vendors)), nl=False)
 
 
 @click.command("task-prolog")
-@_CONFIG
+@CONFIG
 def task_prolog(config: Path | None) -> None:
     """Print a TaskProlog: each task's devices in its vendor's variable, and no other's.
 
@@ -55,14 +52,13 @@ def task_prolog(config: Path | None) -> None:
       slurm-het task-prolog > /etc/slurm/task_prolog; chmod 755 /etc/slurm/task_prolog
     """
     settings = load_config(config)
-    kinds, constrained = asyncio.run(_asked(settings))
+    kinds, constrained = asyncio.run(ask_nodes(CliSlurm(settings.slurm), settings))
     vendors = load_vendors(settings.paths.vendors)
     click.echo(render_task_prolog(kinds, vendors, constrained=constrained), nl=False)
 
 
-async def _asked(settings: Config) -> tuple[list[NodesAlike], bool]:
+async def ask_nodes(slurm: CliSlurm, settings: Config) -> tuple[list[NodesAlike], bool]:
     """The nodes with devices, and whether a task can open its own devices only."""
-    slurm = CliSlurm(settings.slurm)
     nodes = (await slurm.snapshot()).nodes
     conf = await slurm.configuration()
     kinds = alike([(node.name, node.gres) for node in nodes], settings.policy)

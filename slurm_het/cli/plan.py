@@ -14,6 +14,7 @@ import msgspec
 
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_devices
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.prices import Prices
@@ -40,7 +41,7 @@ from slurm_het.times import local_time
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 @click.option("--dump-lp", is_flag=True, help="Print the model in LP format instead of solving it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:

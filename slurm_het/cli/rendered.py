@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +11,13 @@ from pathlib import Path
 
 import click
 
-from slurm_het.cli.checks.reading import DEFAULT_CONF
+from slurm_het.cli.checks.reading import MAX_FILE, conf_dir, text_of
+from slurm_het.cli.node_files import ask_nodes
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.core.syntax.printable import clean_lines
 from slurm_het.errors import HetError
-from slurm_het.node_files import alike, gres_conf, task_prolog
+from slurm_het.node_files import gres_conf, task_prolog
 from slurm_het.resources import data_dir
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
@@ -26,7 +27,6 @@ from slurm_het.vendors import load_vendors
 
 UNITS = Path("/etc/systemd/system")
 OWN_ROOM = "slurm-het"  # beside slurm.conf, where the site has a job_submit.lua of its own
-MAX_FILE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Rendered:
 
 @click.command("render")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), required=False)
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 @click.option("--user", default="slurm", show_default=True, help="SlurmUser of slurm.conf.")
 @click.option("--diff", is_flag=True, help="Write nothing; print what the installed files lack.")
 def rendered(directory: Path | None, config: Path | None, user: str, *, diff: bool) -> None:
@@ -73,13 +73,11 @@ def rendered(directory: Path | None, config: Path | None, user: str, *, diff: bo
 
 async def _render(settings: Config, user: str) -> list[Rendered]:
     slurm = CliSlurm(settings.slurm)
-    snapshot, conf = await slurm.snapshot(), await slurm.configuration()
-    named = conf.get("SLURM_CONF") or settings.slurm.conf or os.environ.get("SLURM_CONF")
-    etc = Path(named or DEFAULT_CONF).parent
-    kinds = alike([(node.name, node.gres) for node in snapshot.nodes], settings.policy)
+    kinds, constrained = await ask_nodes(slurm, settings)
+    conf = await slurm.configuration()
+    etc = conf_dir(settings, conf)
     vendors = load_vendors(settings.paths.vendors)
     prolog = conf.get("TaskProlog", "(null)")
-    constrained = conf.get("ConstrainDevices", "no") == "yes"
     return [
         *_hook(settings, etc),
         Rendered("gres.conf", gres_conf(kinds, vendors), etc / "gres.conf"),
@@ -97,8 +95,8 @@ async def _render(settings: Config, user: str) -> list[Rendered]:
 
 def _hook(settings: Config, etc: Path) -> Iterator[Rendered]:
     """The Lua files; where the site has a job_submit.lua of its own, in a room beside it."""
-    scripts = {path.name: _text(path) for path in sorted(data_dir("job_submit").glob("*.lua"))}
-    there = _text(etc / "job_submit.lua")
+    scripts = {path.name: text_of(path) for path in sorted(data_dir("job_submit").glob("*.lua"))}
+    there = text_of(etc / "job_submit.lua")
     beside = (etc / OWN_ROOM).is_dir() or (there and "het_" not in there)
     room = etc / OWN_ROOM if beside else etc
     for name, text in scripts.items():
@@ -122,13 +120,6 @@ def _difference(file: Rendered) -> Iterator[str]:
     yield from difflib.unified_diff(
         there.splitlines(), file.text.splitlines(), str(file.place), file.name, lineterm=""
     )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _written(file: Rendered, directory: Path) -> Path:

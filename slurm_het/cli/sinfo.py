@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -20,16 +18,16 @@ from slurm_het.cli.filters import Filters, choose_devices
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.live import Live, Screen, patience, print_once, show_again
 from slurm_het.cli.map_screen import MapLook, legend, map_lines, type_lines
+from slurm_het.cli.options import ITERATE, VIEW_CONFIG
 from slurm_het.cli.program import has_blocks, hidden_told, run_program, warnings_told
 from slurm_het.config import load_config
-from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.views.device_map import MapOptions, device_map
 from slurm_het.core.views.job_rows import as_planned
 from slurm_het.core.views.probes import ProbeOptions
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.slurm.records import parse_minutes
+from slurm_het.slurm.records import memory_defaults, parse_minutes
 from slurm_het.times import local_time
 
 PROGRAM = "het-sinfo"
@@ -73,17 +71,9 @@ class _Shown:
 @click.option("-t", "--time", "limit", default="", help="For jobs of this time limit (sbatch -t).")
 @click.option("-s", "--summarize", is_flag=True, help="By pool and type alone, without the map.")
 @click.option("-h", "--noheader", is_flag=True, help="No headings.")
-@click.option(
-    "-i",
-    "--iterate",
-    type=click.IntRange(min=1),
-    metavar="SECONDS",
-    help="Repeat, in place.",
-)
+@ITERATE
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON with stable keys.")
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="het.yaml; else $HET_CONFIG, /etc/slurm-het."
-)
+@VIEW_CONFIG
 @click.version_option(package_version("slurm-het"), "-V", "--version", prog_name=PROGRAM)
 def sinfo(
     partition: str, nodelist: str, limit: str, summarize: bool, noheader: bool, as_json: bool,
@@ -140,22 +130,6 @@ async def _show(settings: Config, slurm: CliSlurm, shown: _Shown) -> Screen:
         lines += ["", *map_lines(made, look)]
         lines += ["", *legend(made, look)] if shown.header else []
     return Screen(notes, lines)
-
-
-def memory_defaults(conf: Mapping[str, str]) -> MemoryDefaults | None:
-    """The cluster's defaults of host memory; None where Slurm does not deal that out."""
-    if "MEMORY" not in conf.get("SelectTypeParameters", "").upper():
-        return None
-
-    def mib(text: str) -> int:
-        return int(text) if text.isdecimal() else 0
-
-    by_gpu = re.search(r"DefMemPerGPU=(\d+)", conf.get("JobDefaults", ""))
-    return MemoryDefaults(
-        int(by_gpu.group(1)) if by_gpu else 0,
-        mib(conf.get("DefMemPerCPU", "")),
-        mib(conf.get("DefMemPerNode", "")),
-    )
 
 
 def _minutes(text: str) -> int | None:

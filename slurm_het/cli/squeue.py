@@ -31,6 +31,7 @@ from slurm_het.cli.filters import Filters, choose, choose_devices, each_task
 from slurm_het.cli.health import header_lines, verdict_on
 from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.live import Live, Screen, patience, print_once, show_again
+from slurm_het.cli.options import ITERATE, VIEW_CONFIG
 from slurm_het.cli.program import hidden_told, run_program, warnings_told
 from slurm_het.cli.screen import (
     coloured,
@@ -152,22 +153,14 @@ By node: pool node types free total free_gib shared state note devices
 @click.option("-l", "--long", is_flag=True, help="More columns: account, limit, node count.")
 @click.option("-o", "--format", "fmt", help="Columns: id,user,devices or '%.8i %u %{devices}'.")
 @click.option("-h", "--noheader", is_flag=True, help="No heading.")
-@click.option(
-    "-i",
-    "--iterate",
-    type=click.IntRange(min=1),
-    metavar="SECONDS",
-    help="Repeat, in place.",
-)
+@ITERATE
 @click.option("--why", is_flag=True, help="Below each job, the evidence for its classification.")
 @click.option("--start", is_flag=True, help="When and where the waiting jobs start at the latest.")
 @click.option("--totals", is_flag=True, help="Sums by user and account, in place of jobs.")
 @click.option("--free", is_flag=True, help="What is free by pool and type, in place of jobs.")
 @click.option("--nodes", is_flag=True, help="What is free by node, in place of jobs.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON with stable keys.")
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="het.yaml; else $HET_CONFIG, /etc/slurm-het."
-)
+@VIEW_CONFIG
 @click.version_option(package_version("slurm-het"), "-V", "--version", prog_name="het-squeue")
 def squeue(config: Path | None, iterate: int | None, **given: Any) -> None:
     """Show jobs by the accelerators they hold or wait for, and why they wait.

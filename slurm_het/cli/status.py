@@ -15,6 +15,7 @@ import click
 from slurm_het.cli.health import HealthCode, Verdict, columns_of_terminal, header_lines, verdict_on
 from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.live import Screen, print_once
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.views.job_rows import make_view
@@ -31,7 +32,7 @@ SECONDS = 1.5
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON with stable keys.")
 @click.option("-q", "--quick", is_flag=True, help="The state alone, without counting jobs.")
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 def status(as_json: bool, quick: bool, config: Path | None) -> None:
     """Show whether all is well, what runs and waits, and the use of the devices.
 

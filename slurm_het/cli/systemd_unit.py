@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.sizes import JOBS
 from slurm_het.templating import exporter_unit
@@ -13,7 +14,7 @@ from slurm_het.templating import systemd_unit as render_unit
 
 
 @click.command("systemd-unit")
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 @click.option("--user", default="slurm", show_default=True, help="SlurmUser of slurm.conf.")
 @click.option("--group", help="Its group.  [default: as the user]")
 @click.option(

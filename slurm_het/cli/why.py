@@ -14,6 +14,7 @@ from slurm_het.cli import story
 from slurm_het.cli.filters import one_job
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_hetd
+from slurm_het.cli.options import CONFIG
 from slurm_het.cli.wording import load_wording, reworded
 from slurm_het.config import load_config
 from slurm_het.core.jobs.classify import classification_of
@@ -32,7 +33,7 @@ from slurm_het.times import local_time
 
 @click.command()
 @click.argument("job_id")
-@click.option("--config", type=click.Path(path_type=Path), help="The configuration (het.yaml).")
+@CONFIG
 def why(job_id: str, config: Path | None) -> None:
     """Show why a job waits, why it is where it is, or how it ended.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from slurm_het.core.syntax import hostlist
 from slurm_het.setup.proposal import ProposedPartition, SiteProposal
+from slurm_het.slurm.records import conf_words
 from slurm_het.templating import render
 
 NO_SHRINK = "disable_job_shrink"
@@ -65,23 +66,18 @@ def _limits(partition: ProposedPartition, shown: Mapping[str, Mapping[str, str]]
 
 def _settings(proposal: SiteProposal, conf: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Keys of slurm.conf that are to be as these, and why; none that are so already."""
-    types = _words(conf, "GresTypes")
+    types = conf_words(conf, "GresTypes")
     if lost := [name for name in proposal.aliases if name not in types]:
         why = "These names users may write; sbatch refuses what is not listed before the hook."
         yield "GresTypes", ",".join([*types, *lost]), why
-    scheduler = _words(conf, "SchedulerParameters")
+    scheduler = conf_words(conf, "SchedulerParameters")
     missing = [] if NO_SHRINK in scheduler else [NO_SHRINK]
     if not any(word.startswith("batch_sched_delay=") for word in scheduler):
         missing.append("batch_sched_delay=0")
     if missing:
         why = "A job that we release starts at once; a late update never shrinks one that runs."
         yield "SchedulerParameters", ",".join([*scheduler, *missing]), why
-    plugins = _words(conf, "JobSubmitPlugins")
+    plugins = conf_words(conf, "JobSubmitPlugins")
     if not {"lua", "job_submit/lua"} & set(plugins):
         why = "The hook; set it once job_submit.lua is there (docs/install.md, step 4)."
         yield "JobSubmitPlugins", ",".join([*plugins, "lua"]), why
-
-
-def _words(conf: Mapping[str, str], key: str) -> list[str]:
-    value = conf.get(key, "")
-    return [] if value in {"", "(null)"} else [w.strip() for w in value.split(",") if w.strip()]

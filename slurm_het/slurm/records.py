@@ -7,7 +7,7 @@ free text (Reason, Comment, Extra) comes after what we read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from slurm_het.core.memory_defaults import MemoryDefaults
@@ -93,11 +93,7 @@ def _partition(f: dict[str, str]) -> Partition:
         exclusive=f.get("OverSubscribe") == "EXCLUSIVE",
         reservation_required=f.get("ReqResv") == "YES",
         default=f.get("Default") == "YES",
-        memory=MemoryDefaults(
-            _int(dict(_pairs(f.get("JobDefaults", ""))).get("DefMemPerGPU")),
-            _int(f.get("DefMemPerCPU")),
-            _int(f.get("DefMemPerNode")),
-        ),
+        memory=_memory(f),
         cpus_per_gpu=_int(dict(_pairs(f.get("JobDefaults", ""))).get("DefCpuPerGPU")),
         tier=_int(f.get("PriorityTier", "1")),
         preempt_modes=modes_of(f.get("PreemptMode", "")),
@@ -106,6 +102,26 @@ def _partition(f: dict[str, str]) -> Partition:
         topology="" if f.get("Topology", "") in _NONE else f["Topology"],
         qos="" if f.get("QoS", "") in _NONE else f["QoS"],
     )
+
+
+def _memory(words: Mapping[str, str]) -> MemoryDefaults:
+    return MemoryDefaults(
+        _int(dict(_pairs(words.get("JobDefaults", ""))).get("DefMemPerGPU")),
+        _int(words.get("DefMemPerCPU")),
+        _int(words.get("DefMemPerNode")),
+    )
+
+
+def memory_defaults(conf: Mapping[str, str]) -> MemoryDefaults | None:
+    """The cluster's defaults of host memory; None where Slurm does not deal that out."""
+    deals = "MEMORY" in conf.get("SelectTypeParameters", "").upper()
+    return _memory(conf) if deals else None
+
+
+def conf_words(conf: Mapping[str, str], key: str) -> list[str]:
+    """The words of a key of slurm.conf that is a list, as `scontrol show config` has it."""
+    value = conf.get(key, "")
+    return [] if value in {"", "(null)", "none", "NONE"} else value.split(",")
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:

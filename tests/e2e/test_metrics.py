@@ -19,6 +19,7 @@ import pytest
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import free_ports
 from tests.support.cluster import AMPLE, Cluster, own_sandbox, sandbox_dir
+from tests.support.prometheus import prometheus
 from tests.test_monitoring import RULES, panels
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
@@ -48,33 +49,24 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def it() -> Iterator[Watched]:
-    program = shutil.which("prometheus")
-    if not program:
-        pytest.skip("not installed: prometheus (./dev setup installs it)")
     with own_sandbox(overrides=AMPLE) as box, sandbox_dir() as base:
-        told, served = free_ports(2)
+        (told,) = free_ports(1)
+        target = {"targets": [f"127.0.0.1:{told}"]}
+        scrape = {"job_name": "het", "scrape_interval": "5s", "scrape_timeout": "5s"}
         conf = {
             "global": {"evaluation_interval": "1s"},
             "rule_files": [str(RULES)],
-            "scrape_configs": [
-                {"job_name": "het", "scrape_interval": "5s", "scrape_timeout": "5s",
-                 "static_configs": [{"targets": [f"127.0.0.1:{told}"]}]}
-            ],
-        }  # fmt: skip
-        (base / "prometheus.yml").write_text(json.dumps(conf))
+            "scrape_configs": [scrape | {"static_configs": [target]}],
+        }
         argv = [sys.executable, "-m", "slurm_het.cli.admin", "metrics"]
         argv += ["--config", str(box.config_path), "--listen", f"127.0.0.1:{told}"]
         scraped = subprocess.Popen(argv, env=box.env)
-        server = subprocess.Popen(
-            [program, f"--config.file={base}/prometheus.yml", f"--storage.tsdb.path={base}/db",
-             f"--web.listen-address=127.0.0.1:{served}", "--log.level=warn"]
-        )  # fmt: skip
         try:
-            yield Watched(box, f"http://127.0.0.1:{served}")
+            with prometheus(base, conf) as url:
+                yield Watched(box, url)
         finally:
-            for process in (server, scraped):
-                process.terminate()
-                process.wait(20)
+            scraped.terminate()
+            scraped.wait(20)
 
 
 def test_each_panel_has_something_to_show_and_nothing_is_alarming(it: Watched) -> None:

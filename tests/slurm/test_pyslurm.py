@@ -22,7 +22,7 @@ from slurm_het.core.network import Layout
 from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
 from slurm_het.slurm.api.records import record_of
 from slurm_het.slurm.api.source import TRIES, ApiSource, RecordsTold
-from slurm_het.slurm.api.wire import Question, ToldJob, ToldJobs
+from slurm_het.slurm.api.wire import JobsAsked, ToldJob, ToldJobs
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.lines import Marks, NotUnderstoodError, following, parse_lines, rest_of
@@ -116,18 +116,18 @@ def test_a_fault_ends_only_the_process_and_the_next_one_answers(
     fault: str, seconds: float, said: str, env: dict[str, str], tmp_path: Path
 ) -> None:
     process = ApiProcess(env, PATIENCE)
-    assert [job.id for job in process.ask(Question([6])).jobs] == [6]
+    assert [job.id for job in process.ask(JobsAsked([6])).jobs] == [6]
     (tmp_path / "fault").write_text(fault)
     process.seconds, first, began = seconds, process.pid, time.monotonic()
     with pytest.raises(NoAnswerError, match=said):
-        process.ask(Question([6]))
+        process.ask(JobsAsked([6]))
     assert time.monotonic() - began < seconds + 2
     assert process.pid is None
     with pytest.raises(ProcessLookupError):
         os.kill(first or 0, 0)
     (tmp_path / "fault").write_text("")
     process.seconds = PATIENCE
-    assert [job.id for job in process.ask(Question([6])).jobs] == [6]
+    assert [job.id for job in process.ask(JobsAsked([6])).jobs] == [6]
     process.close()
     assert process.pid is None
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,12 +13,12 @@ import pytest
 
 from slurm_het.core.cluster.ailing import Sample
 from slurm_het.errors import HetError
-from slurm_het.sandbox.layout import free_ports
 from slurm_het.telemetry.http import HttpAnswer
 from slurm_het.telemetry.prometheus import UNWELL, meanings, reports_of
 from slurm_het.telemetry.reader import News, Sources, from_prometheus
 from slurm_het.vendors import load_vendors
 from tests.support.exporters import Exporters, exporters
+from tests.support.prometheus import prometheus
 
 # As these exporters print it (their own documents), a device or two of each.
 PAGES = {
@@ -77,20 +75,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporters]:
 @pytest.fixture(scope="module")
 def server(told: Exporters, pages: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus server that scrapes all of them each second."""
-    program = shutil.which("prometheus")
-    if not program:
-        pytest.skip("not installed: prometheus (./dev setup installs it)")
-    base = tmp_path_factory.mktemp("prometheus")
-    (port,) = free_ports(1)
-    (base / "prometheus.yml").write_text(json.dumps(_scrapes(told, pages)))
-    argv = [program, f"--config.file={base / 'prometheus.yml'}", f"--storage.tsdb.path={base}/db"]
-    argv += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
-    process = subprocess.Popen(argv)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
+    with prometheus(tmp_path_factory.mktemp("prometheus"), _scrapes(told, pages)) as url:
+        yield url
 
 
 def _scrapes(told: Exporters, pages: int) -> dict[str, object]:

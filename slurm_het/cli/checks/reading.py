@@ -29,16 +29,23 @@ async def read_site(settings: Config) -> Installation:
     if settings.telemetry.on:
         snapshot = replace(snapshot, measured=ask_devices(settings.paths.control_socket))
     words = await partition_words(slurm)
-    # slurmctld's own path: a configless host has a copy elsewhere, and without the hook's files.
-    named = conf.get("SLURM_CONF") or settings.slurm.conf or os.environ.get("SLURM_CONF")
-    etc = Path(named or DEFAULT_CONF).parent
-    lua = {path: _text(path) for path in (*_glob(etc, "*.lua"), *_glob(etc, "*/*.lua"))}
+    etc = conf_dir(settings, conf)
+    lua = {path: text_of(path) for path in (*_glob(etc, "*.lua"), *_glob(etc, "*/*.lua"))}
     return Installation(
         settings, snapshot, conf, words,
         associations=await _associations(slurm, conf),
         modes=_modes([*lua, *filter(None, [settings.source])]),
         controller=_controller(settings, conf, etc, lua) if is_controller(conf) else None,
     )  # fmt: skip
+
+
+def conf_dir(settings: Config, conf: Mapping[str, str]) -> Path:
+    """Where slurm.conf is, and what lies beside it.
+
+    slurmctld's own path: a configless host has a copy elsewhere, and without the hook's files.
+    """
+    named = conf.get("SLURM_CONF") or settings.slurm.conf or os.environ.get("SLURM_CONF")
+    return Path(named or DEFAULT_CONF).parent
 
 
 async def partition_words(slurm: CliSlurm) -> dict[str, dict[str, str]]:
@@ -58,7 +65,8 @@ def _controller(
     settings: Config, conf: Mapping[str, str], etc: Path, lua: Mapping[Path, str]
 ) -> ControllerHost:
     scripts = (v for k, v in conf.items() if k.startswith("EpilogSlurmctld"))
-    epilogs = {Path(p): _text(Path(p)) for v in scripts for p in v.split(",") if p.startswith("/")}
+    named = (Path(p) for v in scripts for p in v.split(",") if p.startswith("/"))
+    epilogs = {path: text_of(path) for path in named}
     silence, supervised, gate = "", True, ""
     troubles: tuple[str, ...] = ()
     allowed: int | None = None
@@ -103,7 +111,7 @@ async def _associations(slurm: CliSlurm, conf: Mapping[str, str]) -> tuple[Assoc
 def included(path: Path, cluster: str, depth: int = 0) -> str:
     """slurm.conf with the files that it includes; '' where it cannot be read."""
     lines = []
-    for line in _text(path).splitlines():
+    for line in text_of(path).splitlines():
         key, _, name = line.strip().partition(" ")
         if key.lower() == "include" and depth < MAX_DEPTH:
             name = name.strip().replace("%c", cluster)
@@ -120,7 +128,8 @@ def _glob(directory: Path, pattern: str) -> Iterator[Path]:
         return
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """A file's text, as much as counts; '' where it cannot be read."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return file.read(MAX_FILE)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slurm_het.core.model import Partition, Snapshot
 from slurm_het.settings import Config
+from slurm_het.slurm.records import conf_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,7 @@ class Installation:
 
     def words(self, key: str) -> list[str]:
         """The words of a key of slurm.conf that is a list."""
-        value = self.conf.get(key, "")
-        return [] if value in {"", "(null)", "none", "NONE"} else value.split(",")
+        return conf_words(self.conf, key)
 
 
 Check = Callable[[Installation], Iterator[Finding]]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from slurm_het.core.gate import GateState
 from slurm_het.core.reasons.idle import Cause
-from slurm_het.core.syntax.arrays import array_size
 from slurm_het.core.views.device_map import DeviceMap, MapDevice
 from slurm_het.core.views.job_rows import GATE, JobRow, View
+from slurm_het.core.views.totals import tasks_of
 
 PREFIX = "slurm_het_"
 GIB = 1 << 30
@@ -126,8 +126,7 @@ def _of_tasks(rows: tuple[JobRow, ...], pools: Set[str]) -> Iterator[Family]:
             continue
         scenario = row.scenario or "none"
         state = "waiting" if row.waits else "running"
-        many = array_size(row.job.array_tasks) if row.job.unsplit else 1
-        tasks[row.pool if row.pool in pools else "other", scenario, state] += many
+        tasks[row.pool if row.pool in pools else "other", scenario, state] += tasks_of(row)
         if row.waits:
             key = (scenario,)
             oldest[key] = max(oldest.get(key, 0.0), float(row.waited))

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from slurm_het.pipes import FrameError, own_pipes
-from slurm_het.slurm.api.wire import Question, ToldJob, ToldJobs
+from slurm_het.slurm.api.wire import JobsAsked, ToldJob, ToldJobs
 
 _INDEXES = re.compile(r"[0-9,-]+\Z")
 
@@ -73,7 +73,7 @@ def _held(name: str, what: Any) -> tuple[str, int, str | None]:
     return name, int(what["count"]), indexes if _INDEXES.match(indexes) else None
 
 
-def answer(pyslurm: Any, question: Question) -> ToldJobs:
+def answer(pyslurm: Any, question: JobsAsked) -> ToldJobs:
     """The jobs that it asks for, less those that pyslurm cannot read."""
     wanted, told = set(question.ids), []
     for job in pyslurm.Jobs.load().values():
@@ -85,7 +85,7 @@ def answer(pyslurm: Any, question: Question) -> ToldJobs:
 
 def main() -> None:
     """Answer questions until the other side closes the pipe."""
-    pipes, decoder = own_pipes(), msgspec.msgpack.Decoder(Question)
+    pipes, decoder = own_pipes(), msgspec.msgpack.Decoder(JobsAsked)
     try:
         import pyslurm
     except Exception as error:  # noqa: BLE001  # not there, of another Slurm, half installed

@@ -11,7 +11,7 @@ import msgspec
 
 from slurm_het.errors import HetError
 from slurm_het.pipes import FrameError, Pipes
-from slurm_het.slurm.api.wire import Question, ToldJobs
+from slurm_het.slurm.api.wire import JobsAsked, ToldJobs
 
 FAILURES = (FrameError, OSError, msgspec.MsgspecError)
 
@@ -42,7 +42,7 @@ class ApiProcess:
         """Its process id, or None while there is none."""
         return self._process.pid if self._process else None
 
-    def ask(self, question: Question) -> ToldJobs:
+    def ask(self, question: JobsAsked) -> ToldJobs:
         """Its answer. Raises NoAnswerError, and then the process is gone."""
         with self._lock:
             until = time.monotonic() + self.seconds

@@ -21,7 +21,7 @@ from slurm_het.core.model import Job
 from slurm_het.errors import HetError
 from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
 from slurm_het.slurm.api.records import record_of
-from slurm_het.slurm.api.wire import Question, ToldJob
+from slurm_het.slurm.api.wire import JobsAsked, ToldJob
 from slurm_het.slurm.lines import Line, Marks, NotUnderstoodError, following, rest_of
 
 log = logging.getLogger("slurm_het.jobs")
@@ -87,7 +87,7 @@ class ApiSource:
         return RecordsTold()
 
     def _read(self, wanted: RecordsWanted) -> RecordsTold:
-        answer = self.process.ask(Question(list(wanted.ids)))
+        answer = self.process.ask(JobsAsked(list(wanted.ids)))
         self._pause, told = PAUSE, RecordsTold()
         records = []
         for one in answer.jobs:

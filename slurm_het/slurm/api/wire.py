@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Question(msgspec.Struct, frozen=True):
+class JobsAsked(msgspec.Struct, frozen=True):
     """Asks for these jobs; those that are gone have no answer."""
 
     ids: list[int]
