@@ -122,8 +122,11 @@ def _meaning(intake: str, state: str, *, here: bool) -> str:
     return f"the intake {intake} is {state} = its jobs wait (slurm-het bypass on lets them go)"
 
 
-def ask_hetd(socket: Path) -> HetdStatus:
-    """hetd's status; its silence, or an answer we cannot read, is a status that says so."""
+def ask_hetd(socket: Path, *, devices: bool = True) -> HetdStatus:
+    """hetd's status; its silence, or an answer we cannot read, is a status that says so.
+
+    With `devices` also what they say of themselves.
+    """
     try:
         status = msgspec.convert(call(socket, {"op": "status"}, SECONDS), _Status)
     except HetError as error:
@@ -136,7 +139,7 @@ def ask_hetd(socket: Path) -> HetdStatus:
     returned = {key: (r.reason, r.times) for key, r in status.returned.items()}
     memory = Remembered(True, status.waiting, returned, status.codes)
     leads, troubles = status.leading is not False, tuple(status.troubles)
-    measured = ask_devices(socket) if status.telemetry.on else {}
+    measured = ask_devices(socket) if devices and status.telemetry.on else {}
     return HetdStatus(
         status.gate, status.bypass, memory=memory, leads=leads, troubles=troubles,
         measured=measured, cycle=status.cycle, plans=status.leading is True, pinned=status.pinned,

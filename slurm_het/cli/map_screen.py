@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from slurm_het.cli.render import cut, table, width, wrapped
+from slurm_het.cli.screen import brief
 from slurm_het.core.reasons import TellTime
 from slurm_het.core.reasons.idle import Cause
 from slurm_het.core.syntax import hostlist
@@ -31,7 +32,6 @@ MANY = 32
 """Of more devices on a node the cells are counted."""
 NODES = 20
 """So many characters of a list of nodes stand in a narrow table."""
-_SHORT = {"training": "train", "inference": "infer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def type_lines(types: Sequence[PoolType], look: MapLook) -> list[str]:
     rights = [False, False, False, True, True, True, True, False]
     cells = [
         [
-            t.pool, _SHORT.get(t.scenario, t.scenario), t.type, str(t.memory_gib), str(t.devices),
+            t.pool, brief(t.scenario), t.type, str(t.memory_gib), str(t.devices),
             str(t.idle), str(t.starts_now),
             _largest(t.largest) if t.state == "UP" else f"none: {t.pool} is {t.state}",
         ]

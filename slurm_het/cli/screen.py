@@ -34,12 +34,13 @@ def _model(text: str) -> str:
     return "|".join(t.rpartition(":")[2] for t in text.split("|"))
 
 
-def _brief(text: str) -> str:
+def brief(text: str) -> str:
+    """A scenario's short word."""
     return _SHORT.get(text, text)
 
 
 _SMALL = {"user": 8, "name": 8}
-_TRAIN: dict[str, Callable[[str], str]] = {"scenario": _brief}
+_TRAIN: dict[str, Callable[[str], str]] = {"scenario": brief}
 _SLIM = tuple(
     "spent" if n == "time" else n for n in DEFAULT if n not in {"scenario", "count", "wait"}
 )

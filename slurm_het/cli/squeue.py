@@ -43,7 +43,6 @@ from slurm_het.cli.screen import (
 from slurm_het.cli.total_lines import total_lines
 from slurm_het.cli.wording import load_wording, reworded
 from slurm_het.config import load_config
-from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.model import Snapshot
 from slurm_het.core.views.free import free_by_node, free_by_pool
 from slurm_het.core.views.job_rows import JobRow, View, make_view
@@ -221,11 +220,10 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
         view = with_starts(view)
     rows = _chosen(view, options, snapshot)
     notes = [*warnings_told(view.warnings), *hidden_told(runner.run(slurm.hidden()))]
-    inventory = take_inventory(snapshot, settings.policy)
     head = _header(settings, options, gate, view)
     note = "" if head else gate.note(settings.policy.intake_partition, view.intake)
     notes += [note] if note else []
-    shown = choose_devices(inventory, options.choice, snapshot)
+    shown = choose_devices(view.prepared.inventory, options.choice, snapshot)
     by_pool = free_by_pool(shown, settings.policy) if options.free else ()
     by_node = free_by_node(shown, settings.policy) if options.nodes else ()
     if options.as_json:

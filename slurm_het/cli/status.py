@@ -17,7 +17,6 @@ from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.live import Screen, print_once
 from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
-from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.views.job_rows import make_view
 from slurm_het.core.views.totals import Summary, summary_of
 from slurm_het.errors import SlurmError
@@ -51,7 +50,7 @@ def status(as_json: bool, quick: bool, config: Path | None) -> None:
       slurm-het status -q || mail -s "slurm-het" root
     """
     settings = load_config(config)
-    verdict, told, intake = asyncio.run(_state(settings))
+    verdict, told, intake = asyncio.run(_state(settings, devices=not quick))
     summary = None
     if not quick and intake is not None:
         try:
@@ -67,11 +66,11 @@ def status(as_json: bool, quick: bool, config: Path | None) -> None:
     sys.exit(verdict.health)
 
 
-async def _state(settings: Config) -> tuple[Verdict, HetdStatus, str | None]:
+async def _state(settings: Config, *, devices: bool) -> tuple[Verdict, HetdStatus, str | None]:
     """The state, by what hetd and slurmctld say within two seconds."""
     limits = replace(settings.slurm, timeout_seconds=min(SECONDS, settings.slurm.timeout_seconds))
     told, intake = await asyncio.gather(
-        asyncio.to_thread(ask_hetd, settings.paths.control_socket),
+        asyncio.to_thread(ask_hetd, settings.paths.control_socket, devices=devices),
         _intake(CliSlurm(limits), settings.policy.intake_partition),
     )
     return verdict_on(told, intake, settings.paths, time.time()), told, intake
@@ -90,7 +89,7 @@ async def _summary(settings: Config, told: HetdStatus) -> Summary:
     slurm = CliSlurm(settings.slurm)
     snapshot = told.with_devices(await slurm.snapshot())
     view = make_view(snapshot, settings.policy, settings.planner.limits)
-    return summary_of(view.rows, take_inventory(snapshot, settings.policy), settings.policy)
+    return summary_of(view.rows, view.prepared.inventory, settings.policy)
 
 
 def document_of(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MIB = 1024  # in a GiB
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:

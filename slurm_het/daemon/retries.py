@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.larger import asks_for_retry, larger_share, retry_fields
+from slurm_het.core.measured import MIB
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.policy import Policy
@@ -18,7 +19,6 @@ from slurm_het.slurm import SlurmClient
 log = logging.getLogger("hetd.retries")
 AT_ONCE = 8  # in one cycle
 MOST_TRIES = 10  # of an update, while Slurm is busy
-MIB = 1024  # in a GiB
 
 
 class Retry(NamedTuple):

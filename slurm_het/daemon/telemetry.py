@@ -24,12 +24,12 @@ from slurm_het.core.measured import Measured
 from slurm_het.core.model import Job
 from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
+from slurm_het.pipes import LENGTH, MAX_FRAME
 from slurm_het.settings import TelemetrySettings
-from slurm_het.telemetry.reader import LENGTH, News, Sources
+from slurm_het.telemetry.reader import News, Sources
 from slurm_het.telemetry.report import HostReport
 
 log = logging.getLogger("hetd.telemetry")
-MAX_FRAME = 256 << 20
 RESTART_SECONDS = 5.0
 BASE_SECONDS = 30.0
 MOST_PEAKS = 50_000

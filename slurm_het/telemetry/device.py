@@ -1,7 +1,7 @@
 """One device as its driver tells of it, whoever its vendor is; and who reads it.
 
-`host.read_devices(seconds)` gives every device of this host, within a deadline. The readings are
-plain data: `msgspec.json` writes and reads them as they are.
+`host.Host(vendors).read(seconds)` gives every device of this host, within a deadline. The readings
+are plain data: `msgspec.json` writes and reads them as they are.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import msgspec
 from slurm_het.telemetry import pci
 from slurm_het.telemetry.child import ChildAnswer
 from slurm_het.telemetry.device import DeviceReading
-from slurm_het.vendors import SITE, Vendor, load_vendors
+from slurm_het.vendors import Vendor
 
 SECONDS = 10.0
 MAX_ANSWER_BYTES = 4 << 20
@@ -51,7 +51,8 @@ class Host:
         What a vendor's driver does not tell within `seconds` is there, and unhealthy; so is what
         was read before and is gone.
         """
-        cards = {name: pci.cards(vendor, self._sysfs) for name, vendor in self._vendors.items()}
+        bus = pci.on_bus(self._sysfs)
+        cards = {name: pci.cards(vendor, bus) for name, vendor in self._vendors.items()}
         asked = [name for name in self._vendors if cards[name] or name in self._seen]
         chosen = asked if only is None else [name for name in self._vendors if name in {*only}]
         answers = self._answers(chosen, seconds)
@@ -106,11 +107,6 @@ class Host:
             return msgspec.json.decode(text, type=ChildAnswer)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return ChildAnswer(failed="who asked its driver ended without an answer")
-
-
-def read_devices(seconds: float = SECONDS) -> tuple[DeviceReading, ...]:
-    """Every device of this host, once."""
-    return Host(load_vendors(SITE)).read(seconds)
 
 
 def with_unread(

@@ -36,16 +36,11 @@ class HostWatch:
         self.read, self.every, self.deadline, self.owner = read, every, deadline, owner
         self._devices: tuple[DeviceReading, ...] = ()
         self._report, self._read_at = HostReport(failure="nothing was read yet"), time.monotonic()
-        self._stop = threading.Event()
 
     def start(self) -> None:
         """Read once, then again and again in a thread of its own."""
         self.look()
         threading.Thread(target=self._run, name="devices", daemon=True).start()
-
-    def stop(self) -> None:
-        """Read no more."""
-        self._stop.set()
 
     def report(self) -> HostReport:
         """What there is to tell now."""
@@ -75,7 +70,8 @@ class HostWatch:
         self._read_at = time.monotonic()
 
     def _run(self) -> None:
-        while not self._stop.wait(self.every):
+        while True:
+            time.sleep(self.every)
             self.look()
 
 

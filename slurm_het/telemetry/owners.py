@@ -32,8 +32,6 @@ def owner_of(pid: int, proc: Path = Path("/proc")) -> ProcessOwner | None:
             return ProcessOwner(int(inside.group(1)), uid)
         with (home / "environ").open("rb") as file:
             told = _IN_ENVIRONMENT.search(file.read(MOST))
-    except FileNotFoundError:  # it has ended
-        return None
-    except OSError:
+    except OSError:  # it has ended, or is not ours to read
         return None
     return ProcessOwner(int(told.group(1)) if told else 0, uid)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from slurm_het.vendors.profile import Vendor
 
@@ -29,21 +31,32 @@ def normal_address(told: str) -> str:
     return f"{domain:04x}:{bus:02x}:{device:02x}.{function:x}"
 
 
-def cards(vendor: Vendor, sysfs: Path = SYSFS) -> tuple[Card, ...]:
-    """A vendor's accelerators in the order of their addresses; none where there is no sysfs."""
-    ids = {word.lower() for word in vendor.pci.ids}
-    classes = {word.lower() for word in vendor.pci.classes}
-    found = []
+class OnBus(NamedTuple):
+    """What is on the bus: its address, the maker's id, its class; '' where that is not told."""
+
+    address: str
+    maker: str
+    kind: str
+
+
+def on_bus(sysfs: Path = SYSFS) -> tuple[OnBus, ...]:
+    """All that is on the bus, in the order of addresses; nothing where there is no sysfs."""
     try:
         places = sorted(sysfs.iterdir(), key=lambda place: _order(place.name))
     except OSError:
         return ()
-    for place in places:
-        if _said(place / "vendor") in ids:
-            kind = _said(place / "class")
-            if not classes or kind[:4] in classes:
-                found.append(Card(vendor.vendor, place.name.lower()))
-    return tuple(found)
+    return tuple(OnBus(p.name.lower(), _said(p / "vendor"), _said(p / "class")) for p in places)
+
+
+def cards(vendor: Vendor, bus: Iterable[OnBus]) -> tuple[Card, ...]:
+    """A vendor's accelerators, of what is on the bus."""
+    ids = {word.lower() for word in vendor.pci.ids}
+    classes = {word.lower() for word in vendor.pci.classes}
+    return tuple(
+        Card(vendor.vendor, there.address)
+        for there in bus
+        if there.maker in ids and (not classes or there.kind[:4] in classes)
+    )
 
 
 def render_node(address: str, sysfs: Path = SYSFS) -> int | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -17,12 +16,12 @@ from collections.abc import AsyncIterator, Iterable
 import msgspec
 
 from slurm_het.errors import HetError
+from slurm_het.pipes import LENGTH
 from slurm_het.telemetry import prometheus
 from slurm_het.telemetry.http import get
 from slurm_het.telemetry.report import HostReport, hear
 from slurm_het.vendors import load_vendors
 
-LENGTH = struct.Struct(">I")
 AT_ONCE = 128  # exporters that are asked at one time
 MAX_REPORT = 4 << 20
 FRAME_SECONDS = 0.25  # what comes within this time is told together

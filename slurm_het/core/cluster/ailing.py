@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from slurm_het.core.measured import Measured
+from slurm_het.core.measured import MIB, Measured
 from slurm_het.core.model import Device, Node
 
-MIB = 1024  # in a GiB
 MOST_BASE = 0.1  # of a device's memory: what more is in use on an idle one is somebody's
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from slurm_het.core.cluster.inventory import read_gres
+from slurm_het.core.measured import MIB
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
 
-MIB = 1024  # in a GiB
 SLACK = 1.1
 """A driver's own part of what a process has is no fault of the process: so much more is none, nor
 is one GiB."""

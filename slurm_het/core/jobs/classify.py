@@ -29,7 +29,7 @@ from slurm_het.core.jobs.trials import learned_gib, weigh_trials
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario
 from slurm_het.core.policy import Policy, Rule
 from slurm_het.core.syntax.gres import Gres
-from slurm_het.core.syntax.script import parse_gib, parse_hints
+from slurm_het.core.syntax.script import directives_of, parse_gib, parse_hints
 
 
 @dataclass
@@ -190,9 +190,7 @@ def _memory_hints(draft: _Draft, request: JobRequest, meant: Meant, policy: Poli
 
 
 def _from_directives(draft: _Draft, request: JobRequest, policy: Policy) -> None:
-    sources = [(f"#HET on line {n}", text) for n, text in request.script.directives]
-    if request.comment.startswith("het:"):
-        sources.insert(0, ("--comment", request.comment[4:]))
+    sources = directives_of(request.script, request.comment)
     if request.asked:
         sources.insert(0, ("slurm-het ask", request.asked))
     for where, text in sources:
@@ -281,8 +279,8 @@ def _hint_class(draft: _Draft, value: str, where: str, policy: Policy) -> str:
 
 
 def _hint_share(draft: _Draft, value: str, _where: str, _policy: Policy) -> str:
-    draft.share = draft.share or value in _YES
-    return "" if value in _YES | _NO else "share is yes or no"
+    draft.share = draft.share or value in YES
+    return "" if value in YES | NO else "share is yes or no"
 
 
 _ALSO = {
@@ -290,7 +288,7 @@ _ALSO = {
     "gpu_memory": "memory", "gpumem": "memory", "shared": "share", "sharing": "share",
 }  # fmt: skip
 """Other words that people write for the keys of a directive."""
-_YES, _NO = frozenset({"yes", "true", "1"}), frozenset({"no", "false", "0"})
+YES, NO = frozenset({"yes", "true", "1"}), frozenset({"no", "false", "0"})
 _HINTS: dict[str, Callable[[_Draft, str, str, Policy], str]] = {
     "scenario": _hint_scenario,
     "vendors": _hint_vendors,
@@ -298,7 +296,7 @@ _HINTS: dict[str, Callable[[_Draft, str, str, Policy], str]] = {
     "memory": _hint_memory,
     "class": _hint_class,
     "share": _hint_share,
-    "retry": lambda _d, value, *_: "" if value in _YES | _NO else "retry is yes or no",  # larger.py
+    "retry": lambda _d, value, *_: "" if value in YES | NO else "retry is yes or no",  # larger.py
 }
 """The keys of a directive. Each takes the draft, the value, where it stands, and the policy."""
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from slurm_het.core.jobs.classify import YES
 from slurm_het.core.jobs.mark import decode_comment, encode_comment
+from slurm_het.core.measured import MIB
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import gres
-from slurm_het.core.syntax.script import parse_hints, read_script
+from slurm_het.core.syntax.script import directives_of, parse_hints, read_script
 from slurm_het.errors import GresError
 
 NEARLY = 0.9
 """Who failed and had so much of his share most likely failed for want of more."""
 RAISE = 1.5
-MIB = 1024  # in a GiB
-_YES = frozenset({"yes", "true", "1"})
 
 
 def larger_share(job: Job, peak_mib: int, most_gib: int, policy: Policy) -> str:
@@ -39,9 +39,8 @@ def larger_share(job: Job, peak_mib: int, most_gib: int, policy: Policy) -> str:
 
 def asks_for_retry(script: str, comment: str) -> bool:
     """Whether its user wants that: retry=yes in a directive, or in a comment that is one."""
-    texts = [text for _, text in read_script(script).directives]
-    texts += [comment[4:]] if comment.startswith("het:") else []
-    return any(parse_hints(text)[0].get("retry") in _YES for text in texts)
+    sources = directives_of(read_script(script), comment)
+    return any(parse_hints(text)[0].get("retry") in YES for _, text in sources)
 
 
 def retry_fields(job: Job, larger: str, why: str, policy: Policy) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from slurm_het.core.measured import MIB
+
 LEAST_RUNS = 3
 """From fewer runs nothing is learned: the program gets a whole device."""
 MOST_RUNS = 32
@@ -11,7 +13,6 @@ MOST_RUNS = 32
 QUANTILE = 0.99
 HEADROOM = 1.15
 """So much more is asked for: what it needs is read every few seconds, and grows between."""
-MIB = 1024  # in a GiB
 
 
 def with_run(peaks: tuple[int, ...], mib: int) -> tuple[int, ...]:

@@ -229,6 +229,12 @@ def _plain(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word for word in words if not word.startswith("-"))
 
 
+def directives_of(script: Script, comment: str) -> list[tuple[str, str]]:
+    """Where each directive stands, and its text; a comment that is one comes first."""
+    sources = [(f"#HET on line {n}", text) for n, text in script.directives]
+    return [("--comment", comment[4:]), *sources] if comment.startswith("het:") else sources
+
+
 def parse_hints(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """Read `key=value key=value` (or separated by `;`), and the items that are none.
 
