@@ -122,7 +122,7 @@ class WorkerSolver:
             return greedy(problem)
         if problem.prices:  # where all start, a solver has nothing to add to first-fit by prices
             first = greedy(problem)
-            if len(first.starts) == len(problem.tasks):
+            if len(problem.tasks) < 2:
                 return replace(first, seconds=time.monotonic() - began)
         with self._lock:
             try:

@@ -116,10 +116,26 @@ class Remaining:
         """The weight, by the prices, of each device that a slot takes of node n."""
         if any(table < 0 for table, _ in taken):
             return 0.0
+        asked = self._load(prices, request, slot, n)
+        return prices.weight(asked, self._room(prices, n), taken)
+
+    def _load(self, prices: NodePrices, request: PRequest, slot: PSlot, n: int) -> Load:
         need = slot.need[self.problem.nodes[n].state]
         memory_mib = need.memory_mib if any(prices.prices.memory) else 0
-        asked = Load(slot.devices, request.memory_gib, need.cpus, memory_mib)
-        return prices.weight(asked, self._room(prices, n), taken)
+        return Load(slot.devices, request.memory_gib, need.cpus, memory_mib)
+
+    def cost(self, request: PRequest, slot: PSlot, choice: SlotChoice) -> float:
+        """What it costs by the prices, as a weight, to put a slot on what is still free; 0 without
+        prices."""
+        prices, n = self.problem.prices, choice.node
+        if prices is None:
+            return 0.0
+        self.open(n)
+        taken = tuple([self._place(prices, j) for j in choice.devices])
+        if any(table < 0 for table, _ in taken):
+            return 0.0
+        asked = self._load(prices, request, slot, n)
+        return prices.counts * prices.cost(asked, self._room(prices, n), taken)
 
     def term(self, request: PRequest, choice: SlotChoice) -> float:
         """What of the weight of each device of a choice the prices say; 0 without any."""
