@@ -145,8 +145,7 @@ async def _expected(
     def price(fluid: Fluid) -> Prices | None:
         return solver.price(fluid, settings.planner.deadline_seconds)
 
-    own = Forecast(dict(told.weights), appraisal=told.appraisal) if told else None
-    expectation = Expectation(journal, settings, Clocks(), price, own)
+    expectation = Expectation(journal, settings, Clocks(), price, told.expected if told else None)
     expected = await expectation.of(prepared.queue.tasks, prepared.snapshot.jobs, prepared.room)
     return await expectation.settled(expected)
 
