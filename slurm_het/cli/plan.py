@@ -186,6 +186,7 @@ def _text(prepared: Prepared, made: Plan, waiting: Mapping[str, str]) -> str:
     for p in made.placements:
         terms = " ".join(f"{name}={value:+.2f}" for name, value in p.terms.items())
         lines.append(f"  {p.key:<12} {p.partition:<14} {_where(p):<28} {terms}")
+        lines += [f"  {'':<12} it {p.spared.told(local_time)}"] if p.spared else []
     for r in prepared.ahead.reserve:
         where = f"{r.placement.partition:<14} {_where(r.placement):<28}"
         by = local_time(r.start)

@@ -9,7 +9,7 @@ import msgspec
 
 from slurm_het.core.worth.forecast import MOST
 from slurm_het.core.worth.profiles import TaskProfile
-from slurm_het.core.worth.rates import HOUR_SECONDS, WEEK, WEEK_SECONDS, Held, Past, Seen
+from slurm_het.core.worth.rates import HOUR_SECONDS, WEEK, WEEK_SECONDS, Ended, Past, Seen
 
 ADDED = "hour *"
 """The keys under which an hour's demands are added up: which tasks they were nobody asks, and each
@@ -26,7 +26,7 @@ _SEEN = f"""{_HEAVY}
         SUM(CASE WHEN key GLOB :added THEN minutes / 60 ELSE 1 END), SUM(minutes)
     FROM demand JOIN heavy USING (demand) WHERE time >= :since GROUP BY demand, weeks_ago, hour
 """  # noqa: S608 - ours
-_HELD = f"""{_HEAVY}
+_ENDED = f"""{_HEAVY}
     SELECT demand, SUM(minutes),
         SUM(json_extract(job_end, '$.ended') - json_extract(job_end, '$.started')) / 60.0
     FROM demand JOIN heavy USING (demand) JOIN job_end USING (key)
@@ -49,8 +49,8 @@ def read_past(db: sqlite3.Connection, since: float, now: float) -> Past:
     seen: dict[TaskProfile, list[Seen]] = {}
     for text, *row in db.execute(_SEEN, values):
         seen.setdefault(_profile(text), []).append(Seen(*row))
-    held = {_profile(text): Held(asked, held) for text, asked, held in db.execute(_HELD, values)}
-    return Past(math.inf if first is None else first, seen, held)
+    ended = {_profile(text): Ended(*row) for text, *row in db.execute(_ENDED, values)}
+    return Past(math.inf if first is None else first, seen, ended)
 
 
 def _profile(text: str) -> TaskProfile:

@@ -44,7 +44,7 @@ class Seen(NamedTuple):
     minutes: float
 
 
-class Held(NamedTuple):
+class Ended(NamedTuple):
     """Tasks that have ended: the sum of their limits, and for how long they held room (minutes)."""
 
     asked: float
@@ -57,7 +57,7 @@ class Past:
 
     first: float = math.inf
     seen: Mapping[TaskProfile, Sequence[Seen]] = field(default_factory=dict)
-    held: Mapping[TaskProfile, Held] = field(default_factory=dict)
+    ended: Mapping[TaskProfile, Ended] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def coming(past: Past, now: float) -> Coming:
     """What is to be expected while room that is taken now is held, in the mean of all devices."""
     hours_like = exposure(past.first, now)
     rates = {profile: _Rate.of(seen, hours_like) for profile, seen in past.seen.items()}
-    held = _hours_held(rates, past.held)
+    held = _hours_held(rates, past.ended)
     ahead = _hours_ahead(rates, held)
     first = int(now // HOUR_SECONDS)
     tasks = {
@@ -132,14 +132,14 @@ class _Rate(NamedTuple):
 
 
 def _hours_held(
-    rates: Mapping[TaskProfile, _Rate], held: Mapping[TaskProfile, Held]
+    rates: Mapping[TaskProfile, _Rate], ended: Mapping[TaskProfile, Ended]
 ) -> dict[TaskProfile, float]:
     """For how many hours a task of each profile holds room: a part of its limit."""
-    asked = sum(one.asked for one in held.values())
-    usual = sum(one.minutes for one in held.values()) / asked if asked else 1.0
+    asked = sum(one.asked for one in ended.values())
+    usual = sum(one.minutes for one in ended.values()) / asked if asked else 1.0
     hours: dict[TaskProfile, float] = {}
     for profile, rate in rates.items():
-        mine = held.get(profile, Held(0.0, 0.0))
+        mine = ended.get(profile, Ended(0.0, 0.0))
         prior = PRIOR * rate.limit
         part = (mine.minutes + prior * usual) / (mine.asked + prior)
         hours[profile] = max(LEAST_MINUTES, rate.limit * part) / 60.0

@@ -18,7 +18,7 @@ from slurm_het.core.worth.rates import (
     MOST_AHEAD,
     WEEK,
     WEEK_SECONDS,
-    Held,
+    Ended,
     Past,
     Seen,
     coming,
@@ -84,7 +84,7 @@ def test_what_a_task_holds_is_learned_from_those_that_ended() -> None:
     times = [NOW - n * HOUR_SECONDS for n in range(1, WEEK)]
     came = {ONE: seen(times, 600.0), EIGHT: seen(times, 600.0)}
     by_limit = coming(Past(MONTH, came), NOW)
-    ended = {ONE: Held(WEEK * 600.0, WEEK * 60.0)}
+    ended = {ONE: Ended(WEEK * 600.0, WEEK * 60.0)}
     learned = coming(Past(MONTH, came, ended), NOW)
     assert (by_limit.until, learned.until) == (NOW + 10 * HOUR_SECONDS, NOW + HOUR_SECONDS)
     for profile in came:
@@ -109,7 +109,7 @@ def test_what_a_task_holds_is_learned_from_those_that_ended() -> None:
 def test_whatever_was_seen_the_answer_is_finite(
     came: dict[TaskProfile, list[Seen]], age: float, part: float
 ) -> None:
-    ends = {p: Held(100.0, 100.0 * part) for p in came if p.devices == 8}
+    ends = {p: Ended(100.0, 100.0 * part) for p in came if p.devices == 8}
     found = coming(Past(NOW - age, came, ends), NOW)
     assert found.until <= NOW + MOST_AHEAD * HOUR_SECONDS
     for numbers in (found.tasks, found.load):
@@ -148,5 +148,5 @@ def test_the_journal_tells_when_tasks_came_and_what_they_held(tmp_path: Path) ->
         Seen(1, int(friday // HOUR_SECONDS) % WEEK, 1, 60.0),
     ]
     assert [one.tasks for one in past.seen[ONE._replace(devices=0)]] == [1.5]
-    assert past.held == {ONE: Held(60.0, 10.0), EIGHT: Held(60.0, 60.0)}
+    assert past.ended == {ONE: Ended(60.0, 10.0), EIGHT: Ended(60.0, 60.0)}
     journal.close()
