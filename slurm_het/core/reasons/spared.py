@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slurm_het.core.reasons.base import TellTime
+from slurm_het.core.reasons.base import FEW, TellTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,14 @@ class Spared:
         return f"{does} {self._room()} for {self._jobs()}{self._expected(at)}"
 
     def _room(self) -> str:
-        count, types = self.places + self.took, "|".join(self.types)
+        count = self.places + self.took
         plural = "" if count == 1 else "s"
+        types = f"{'|'.join(self.types)} " if len(self.types) <= FEW else ""
         if self.whole:
-            return f"{count} whole {types} node{plural}"
+            return f"{count} whole {types}node{plural}"
         if self.devices == 1:
-            return f"{count} free {types} device{plural}"
-        return f"{count} place{plural} for {self.devices} {types} devices on one node"
+            return f"{count} free {types}device{plural}"
+        return f"{count} place{plural} for {self.devices} {types}devices on one node"
 
     def _jobs(self) -> str:
         if self.devices == 1:
