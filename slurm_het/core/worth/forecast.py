@@ -16,6 +16,7 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.worth.pricing import Appraisal, question
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.rates import Past, coming
+from slurm_het.core.worth.speeds import Speeds
 
 MOST = 256
 """How many profiles with devices are kept, the heaviest first."""
@@ -31,13 +32,14 @@ class Forecast:
     `weights` say how many of each run at a time, in any unit; `tasks` how many come until `until`
     (epoch seconds), where that is learned. A forecast that expects nothing is false, and nothing is
     to be concluded from it. While it has no `appraisal`, a placement is priced by what it leaves in
-    pieces alone.
+    pieces alone. `speeds` are those of users' programs, as far as they are known with certainty.
     """
 
     weights: Mapping[TaskProfile, float] = field(default_factory=dict)
     tasks: Mapping[TaskProfile, float] = field(default_factory=dict)
     until: float = 0.0
     appraisal: Appraisal | None = None
+    speeds: Speeds = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.weights)
