@@ -15,6 +15,7 @@ from slurm_het.cli import why as module
 from slurm_het.core.jobs.ending import end_of
 from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.model import Classification, Job, Placement, Plan, Snapshot
+from slurm_het.core.reasons import Spared
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal
 from tests.support.squeue_cluster import CONFIG, NOW, running, snapshot, waiting
@@ -118,6 +119,18 @@ def test_a_forgotten_job_keeps_its_whole_story(why: Why, journal: Journal) -> No
         "  ended T: FAILED with exit code 3 after 0:01:00 on nv1",
     ]
     assert f"  ended {stamp(NOW - 3540)}: FAILED" in result.stdout
+
+
+def test_what_the_prices_kept_free_is_told_with_the_plan(why: Why, journal: Journal) -> None:
+    one = job(7)
+    journal.record_jobs([(one, WHAT)])
+    spared = Spared(8, 0, 8, ("a100",), True, 3.2, NOW + 3600.0)
+    placed = Placement("7", "train-nv", ("nv1",), ((0,),), ("a100",), 80, {}, spared)
+    journal.record_plan(float(NOW - 3650), 0.1, 1, Plan((placed,)))
+    assert (
+        "    keeps 8 whole a100 nodes for jobs of 8 devices, about 3 of which are expected by"
+        f" {stamp(NOW + 3600)}"
+    ) in why("7", one).stdout.splitlines()
 
 
 def test_a_job_that_slurm_remembers_tells_its_end_without_hetd(why: Why, journal: Journal) -> None:

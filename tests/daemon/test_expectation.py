@@ -21,6 +21,7 @@ from slurm_het.journal import Journal
 from slurm_het.settings import Config, Paths
 from slurm_het.solve.fluid import solve_fluid
 from tests.core.worth.test_forecast import A100, EITHER, either
+from tests.support.asked import asked
 from tests.support.world import inventory, policy, running
 
 
@@ -71,7 +72,7 @@ def test_what_runs_without_devices_beside_them_is_learned(tmp_path: Path) -> Non
     expected = TaskProfile(
         tuple(sorted(policy().types)), ("train-nv",), 0, 2, cpus=8, memory_mib=8192
     )
-    assert journal.demands(0.0) == {expected: 30.0 + 60.0}
+    assert asked(journal) == {expected: 30.0 + 60.0}
     assert question({expected: 1.0, A100: 1.0}, inventory().grid)
     assert question({expected: 1.0}, inventory().grid) is None, "nobody asks for devices"
     journal.close()
@@ -95,7 +96,7 @@ def test_a_completing_job_says_nothing_of_its_devices(tmp_path: Path) -> None:
     hetd = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), price)
     ending = replace(running(1, "nv1", "", partition="train-nv", cpus=4), state="COMPLETING")
     asyncio.run(hetd.of([], (ending,), inventory()))
-    assert journal.demands(0.0) == {}
+    assert asked(journal) == {}
     journal.close()
 
 
@@ -109,7 +110,7 @@ def test_a_new_hetd_counts_what_runs_beside_them_once(tmp_path: Path) -> None:
     for now, jobs in ((1100.0, (first,)), (1300.0, (first, later)), (1400.0, (first, later))):
         hetd = Expectation(journal, config, Clocks(partial(float, now), lambda: 1.0), price)
         asyncio.run(hetd.of([], jobs, inventory()))
-    assert list(journal.demands(0.0).values()) == [60.0]
+    assert list(asked(journal).values()) == [60.0]
     journal.close()
 
 
@@ -131,7 +132,7 @@ def test_prices_are_found_beside_the_cycles(tmp_path: Path) -> None:
         go.set()
         while not (await hetd.of([], (), empty)).appraisal:
             await asyncio.sleep(0.01)
-        first = hetd.appraisal
+        first = hetd.latest.appraisal
         ticks[0] += PRICES_SECONDS
         assert (await hetd.of([], (), empty)).appraisal is first
         assert len(asked) == 1
@@ -139,7 +140,7 @@ def test_prices_are_found_beside_the_cycles(tmp_path: Path) -> None:
         settled = await hetd.settled(await hetd.of([], (), busy))
         assert settled.appraisal
         assert settled.appraisal is not first
-        while hetd.appraisal is first:
+        while hetd.latest.appraisal is first:
             await asyncio.sleep(0.01)
             await hetd.of([], (), busy)
         assert len(asked) == 2

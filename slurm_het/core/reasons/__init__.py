@@ -74,6 +74,7 @@ from slurm_het.core.reasons.room import (
     Wanted,
     WouldMix,
 )
+from slurm_het.core.reasons.spared import Spared
 
 __all__ = [
     "FEW",
@@ -130,6 +131,7 @@ __all__ = [
     "SlurmChooses",
     "SlurmWaits",
     "SlurmsOrder",
+    "Spared",
     "TellTime",
     "TooFewDevices",
     "TooFewFree",
