@@ -6,7 +6,7 @@ they take nobody's place before him.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,10 +18,10 @@ from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason
+from slurm_het.core.reservations import expected
 from slurm_het.core.reservations.axis import Axis
-from slurm_het.core.reservations.expected import expect
+from slurm_het.core.reservations.reservation import Reservation
 from slurm_het.core.views.job_rows import as_planned
-from slurm_het.core.views.starts import starts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +68,26 @@ class WhatIf:
         task = next((t for t in prepared.queue.tasks if t.job_id == job.id), None)
         if task is None:
             return Verdict(blocked=prepared.queue.blocked.get(job.label))
-        now = prepared.snapshot.time
+        if held := prepared.held.get(task.key):
+            return Verdict(blocked=held)
         made = plan(prepared.room, prepared.window, self.policy, greedy).placements
         if at_once := next((p for p in made if p.key == task.key), None):
-            return Verdict(now, at_once)
-        if then := starts_of(prepared).get(task.key):
-            return Verdict(max(now, then.start), then.placement)
-        return Verdict()
+            return Verdict(self.now, at_once)
+        kept = next((r for r in prepared.ahead.reserve if r.task.key == task.key), None)
+        then = kept or self._then(task)
+        return Verdict(max(self.now, then.start), then.placement) if then else Verdict()
 
     def estimate(self, job: Job) -> float | None:
         """The same start, found on the look ahead alone: cheap, and not yet proved."""
         outcome = read_job(job, self.facts).outcome
         made = self._ahead.soonest(outcome) if isinstance(outcome, Task) else None
         return made and made.start
+
+    def _then(self, task: Task) -> Reservation | None:
+        """Its place beside all those before it; not known where they are too many."""
+        known = len(self.without.queue.tasks) <= expected.MOST
+        made = self._ahead.soonest(task) if known else None
+        return made if made and made.start < math.inf else None
 
     def _prepared(self, *job: Job) -> Prepared:
         snapshot = replace(self._others, jobs=(*self._others.jobs, *job))
@@ -101,13 +108,9 @@ class WhatIf:
         """What is free when, once all those before him have their places."""
         prepared = self.without
         axis = prepared.ahead.axis.copy()
-        expect(_may_start(prepared), prepared.ahead.reservations, axis)
+        waiting = (task for task in prepared.queue.tasks if task.key not in prepared.held)
+        expected.expect(waiting, prepared.ahead.reservations, axis)
         return axis
-
-
-def _may_start(prepared: Prepared) -> Iterator[Task]:
-    """Those that wait for room alone."""
-    return (task for task in prepared.queue.tasks if task.key not in prepared.held)
 
 
 def as_gated(job: Job, policy: Policy) -> Job:
