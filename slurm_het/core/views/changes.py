@@ -16,7 +16,7 @@ from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import TIME_MIN, JobRequest, gres_of
 from slurm_het.core.jobs.waits import begins_later
-from slurm_het.core.model import Classification, Job, Task
+from slurm_het.core.model import SCENARIOS, Classification, Job, Task
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.printable import clean
@@ -46,13 +46,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """Changes of one kind. `values` go from what is nearest to the job as it is, which has
-    `current`, to what asks for least; `at` makes the change to a value, or raises HetError.
+    """Changes of one kind, of which one is enough. `values` go from what is nearest to the job as
+    it is, which has `current`, to what asks for least; `at` makes the change to a value, or raises
+    HetError.
 
     A value is rounded down to the largest of `steps` that loses no more than a part in LOSES;
     `margin` is what it is to stay below the largest that works.
     """
 
+    kind: str
     at: Callable[[int], Change]
     values: Sequence[int] = (0,)
     current: int = 0
@@ -94,6 +96,7 @@ class Changes:
         yield from self._memory()
         yield from self._cpus()
         yield from self._share()
+        yield from self._scenario()
         yield from self._device_memory()
         yield from self._devices()
         yield from self._nodes()
@@ -106,13 +109,13 @@ class Changes:
         if begins_later(job):
             price = "it begins before the time that was set for it"
             now = replace(job, eligible_time=job.submit_time)
-            yield Knob(lambda _: self._scontrol("StartTime=now", price, now))
+            yield Knob("begin", lambda _: self._scontrol("StartTime=now", price, now))
 
     def _excluded(self) -> Iterator[Knob]:
         if names := self.job.exc_nodes:
             price = f"also on {clean(names[:60])}, which --exclude names"
             anywhere = replace(self.job, exc_nodes="")
-            yield Knob(lambda _: self._scontrol("ExcNodeList=", price, anywhere))
+            yield Knob("exclude", lambda _: self._scontrol("ExcNodeList=", price, anywhere))
 
     def _time(self) -> Iterator[Knob]:
         if self.mark and TIME_MIN in self.mark.original:  # Slurm shortens it by itself
@@ -128,13 +131,13 @@ class Changes:
 
         values = range(longest - 1, max(1, longest // SHORTEST) - 1, -1)
         if values:
-            yield Knob(at, values, longest, ROUND_MINUTES, PASTE_MINUTES)
+            yield Knob("time", at, values, longest, ROUND_MINUTES, PASTE_MINUTES)
 
     def _cpus(self) -> Iterator[Knob]:
         job, own = self.job, self.job.cpus_per_task
 
         def at(cpus: int) -> Change:
-            price = f"{cpus} CPUs for a task, not {own}"
+            price = f"{_count(cpus, 'CPU')} for a task, not {own}"
             fewer = replace(
                 job, cpus_per_task=cpus, cpus=job.tasks * cpus,
                 min_cpus_per_node=min(cpus, job.min_cpus_per_node),
@@ -142,7 +145,7 @@ class Changes:
             return self._scontrol(f"CPUsPerTask={cpus} NumCPUs={fewer.cpus}", price, fewer)
 
         if own > 1 and job.cpus == job.tasks * own:
-            yield Knob(at, range(own - 1, 0, -1), own)
+            yield Knob("cpus", at, range(own - 1, 0, -1), own)
 
     def _memory(self) -> Iterator[Knob]:
         if own := self.job.memory_per_node_mib:
@@ -157,7 +160,7 @@ class Changes:
             less = replace(self.job, **{field: mib})  # type: ignore[arg-type]  # by name
             return self._scontrol(f"{name}={mib}", price, less)
 
-        return Knob(at, range(own - 1, 0, -1) or (own,), own, ROUND_MIB)
+        return Knob("host memory", at, range(own - 1, 0, -1) or (own,), own, ROUND_MIB)
 
     def _devices(self) -> Iterator[Knob]:
         """Fewer devices on each node, or a smaller share; 22.05 lets nobody change that."""
@@ -172,7 +175,7 @@ class Changes:
             return self._scontrol(f"Gres={less}", price, replace(self.job, tres_per_node=str(less)))
 
         if item.count > 1:
-            yield Knob(at, range(item.count - 1, 0, -1), item.count)
+            yield Knob("devices", at, range(item.count - 1, 0, -1), item.count)
 
     def _nodes(self) -> Iterator[Knob]:
         job, own = self.job, self.job.nodes_min
@@ -180,10 +183,10 @@ class Changes:
         def at(nodes: int) -> Change:
             most = nodes if job.nodes_max else 0
             fewer = replace(job, nodes_min=nodes, nodes_max=most)
-            return self._scontrol(f"NumNodes={nodes}", f"{nodes} nodes, not {own}", fewer)
+            return self._scontrol(f"NumNodes={nodes}", f"{_count(nodes, 'node')}, not {own}", fewer)
 
         if own > 1:
-            yield Knob(at, range(own - 1, 0, -1), own)
+            yield Knob("nodes", at, range(own - 1, 0, -1), own)
 
     def _vendors(self) -> Iterator[Knob]:
         """Another vendor's devices, where nothing but the site's default speaks against them."""
@@ -198,13 +201,27 @@ class Changes:
         for vendor in sorted(here - set(self.policy.default_vendors)):
             words = f"vendors={','.join((*self.policy.default_vendors, vendor))}"
             price = f"nothing tells whether it runs on {vendor} devices"
-            yield Knob(lambda _, words=words, price=price: self._ask(words, price))  # type: ignore[misc]
+            yield Knob("vendors", lambda _, words=words, price=price: self._ask(words, price))  # type: ignore[misc]
 
     def _share(self) -> Iterator[Knob]:
         what = self.mark and self.mark.classification
         if what and what.memory_gib and not what.share and self._request():
             price = f"it gets {what.memory_gib} GiB of a device that others use too"
-            yield Knob(lambda _: self._ask("share=yes", price))
+            yield Knob("share", lambda _: self._ask("share=yes", price))
+
+    def _scenario(self) -> Iterator[Knob]:
+        """The pools of another scenario, where nothing but the site's default says which it is."""
+        request = self._request()
+        for other in SCENARIOS if request else ():
+            opened = replace(self.policy, default_scenario=other)
+            if other != self.policy.default_scenario and (
+                classify(request, opened, self.inventory).scenario
+                == other
+                != self._classified(request).scenario
+            ):
+                price = f"it counts as {other}, and runs in the pools for that"
+                words = f"scenario={other}"
+                yield Knob("scenario", lambda _, words=words, price=price: self._ask(words, price))
 
     def _device_memory(self) -> Iterator[Knob]:
         """Devices with less memory, where it was its user who named what it needs."""
@@ -220,7 +237,7 @@ class Changes:
             return self._ask(f"memory={gib}G", f"devices of {gib} GiB, not {own}")
 
         if less:
-            yield Knob(at, less, own)
+            yield Knob("memory", at, less, own)
 
     def _ask(self, words: str, price: str) -> Change:
         """Raises HetError for what `slurm-het ask` would refuse."""
@@ -262,6 +279,10 @@ def duration(minutes: int) -> str:
     days, rest = divmod(minutes, DAY)
     hours = f"{rest // 60:02d}" if days else f"{rest // 60}"
     return f"{f'{days}-' if days else ''}{hours}:{rest % 60:02d}:00"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _mib(mib: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.model import Task
@@ -19,10 +20,10 @@ WORTH = 60.0
 """A change is worth its price if the job starts so many seconds sooner."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proved:
+class Proved(NamedTuple):
     """A change, and when the job starts with it."""
 
+    kind: str
     change: Change
     verdict: Verdict
 
@@ -50,14 +51,16 @@ def sooner(whatif: WhatIf, script: str, hurry: Hurry = never) -> Sooner:
         return Sooner(as_it_is)
     promising = sorted(_promising(whatif, script, as_it_is, hurry), key=lambda one: one[0])
     proved: list[Proved] = []
-    for _, change in promising:
+    for _, kind, change in promising:
         if len(proved) == MOST:
             break
+        if any(kind == one.kind for one in proved):
+            continue
         if hurry():
             return Sooner(as_it_is, _in_order(proved), cut_short=True)
         verdict = whatif.verdict(change.job)
         if verdict.sooner_than(as_it_is, WORTH):
-            proved.append(Proved(change, verdict))
+            proved.append(Proved(kind, change, verdict))
     return Sooner(as_it_is, _in_order(proved))
 
 
@@ -67,7 +70,7 @@ def _in_order(proved: list[Proved]) -> tuple[Proved, ...]:
 
 def _promising(
     whatif: WhatIf, script: str, as_it_is: Verdict, hurry: Hurry
-) -> Iterator[tuple[float, Change]]:
+) -> Iterator[tuple[float, str, Change]]:
     """Of each knob the least change that makes most of it, by the look ahead alone; and the start
     that it promises."""
     outcome = read_job(whatif.job, whatif.facts).outcome
@@ -86,7 +89,7 @@ def _promising(
         best = start(knob.values[-1])
         if best is not None and Verdict(best).sooner_than(as_it_is, WORTH):
             most = _least_change(knob, start, best)
-            yield best, knob.at(knob.rounded(most))
+            yield best, knob.kind, knob.at(knob.rounded(most))
 
 
 def _least_change(knob: Knob, start: Callable[[int], float | None], best: float) -> int:
