@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 
+import msgspec
+
+from slurm_het.cli.hetd_client import call
 from slurm_het.cli.program import has_blocks
+from slurm_het.core.jobs.trials import Trial, Trials
 from slurm_het.core.model import Job
-from slurm_het.core.policy import Limits
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import format_places
+from slurm_het.core.views.changes import Known
 from slurm_het.core.views.job_rows import View
 from slurm_het.core.views.sooner import Sooner, sooner
 from slurm_het.core.views.whatif import Verdict, WhatIf
+from slurm_het.errors import HetError
+from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.times import local_time
 
+ASK_SECONDS = 1.0
 SECONDS = 2.0
 """So long it is sought at most."""
 
 
-def sooner_lines(job: Job, view: View, limits: Limits, slurm: CliSlurm) -> list[str]:
+def sooner_lines(job: Job, view: View, settings: Config, slurm: CliSlurm) -> list[str]:
     """When a waiting job starts as it is, and at most three changes that start it sooner.
 
     Nothing of one that Slurm places, or lets wait by itself, or while the gate is open.
@@ -32,10 +40,22 @@ def sooner_lines(job: Job, view: View, limits: Limits, slurm: CliSlurm) -> list[
     script, hidden = asyncio.run(_asked(job, slurm))
     if "jobs" in hidden:
         return ["  sooner: not to be told, as Slurm keeps others' jobs from you (PrivateData)"]
-    whatif = WhatIf(prepared.snapshot, job, prepared.policy, limits)
+    whatif = WhatIf(prepared.snapshot, job, prepared.policy, settings.planner.limits)
+    known = Known(script, trials_of(job.user, settings))
     until = time.monotonic() + SECONDS
-    made = sooner(whatif, script, lambda: time.monotonic() > until)
+    made = sooner(whatif, known, lambda: time.monotonic() > until)
     return [f"  {line}" for line in _told(made, whatif.now)]
+
+
+def trials_of(user: str, settings: Config) -> Trials | None:
+    """How a user's programs fared before, by hetd; None where that is not told to us."""
+    try:
+        reply = call(settings.paths.control_socket, {"op": "trials", "user": user}, ASK_SECONDS)
+        trials = msgspec.convert(reply.get("trials"), list[Trial])
+    except (HetError, msgspec.ValidationError):
+        return None
+    whose = os.getuid() == 0 or not trials or trials[0].user == user
+    return Trials(trials) if whose else None
 
 
 def _is_planned(job: Job, view: View) -> bool:

@@ -109,7 +109,7 @@ def _job(
             view = _view(snapshot, settings)
             row = next(r for r in view.rows if r.job.id == job.id)
             lines += [f"  waits: {row.reason}", f"  do: {row.action}"]
-            lines += sooner_lines(row.job, view, settings.planner.limits, CliSlurm(settings.slurm))
+            lines += sooner_lines(row.job, view, settings, CliSlurm(settings.slurm))
         end = end_of(job)
         if end and history.end and end.ended == history.end.ended:  # Slurm does not tell of devices
             end = history.end

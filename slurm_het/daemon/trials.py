@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.mark import decode_comment
@@ -47,6 +50,10 @@ class TrialKeeper:
             for trial in gone:
                 self.known.put(trial)
             self._keep(gone, gone)
+
+    def told(self, user: str) -> dict[str, Any]:
+        """The reply of the control socket: how this user's programs fared."""
+        return {"trials": msgspec.to_builtins(self.known.of_user(user))}
 
     def heard(
         self, jobs: Iterable[Job], inventory: Inventory, peaks: Mapping[int, int] = NO_PEAKS

@@ -104,6 +104,10 @@ class Trials:
         found = (known.get((program, vendor)) for vendor in sorted(vendors))
         return tuple(trial for trial in found if trial)
 
+    def of_user(self, user: str) -> list[Trial]:
+        """All of a user, the oldest first."""
+        return list(self._of_user.get(user, {}).values())
+
     def all(self) -> list[Trial]:
         """All of them, each user's oldest first."""
         return [trial for known in self._of_user.values() for trial in known.values()]

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import NamedTuple
 
+from slurm_het.core.jobs.admission import remembering
 from slurm_het.core.jobs.asked import Anew, asked_anew, request_of, update_of, updated
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import TIME_MIN, JobRequest, gres_of
+from slurm_het.core.jobs.trials import NO_TRIALS, Trials
 from slurm_het.core.jobs.waits import begins_later
 from slurm_het.core.model import SCENARIOS, Classification, Job, Task
 from slurm_het.core.planner.proposal import Prepared
@@ -32,6 +36,14 @@ SHORTEST = 20
 LOSES = 8
 PASTE_MINUTES = 2
 """Until a command is pasted, and heeded: a gap is so much shorter by then."""
+
+
+class Known(NamedTuple):
+    """What is known of a job beside its record: its batch script, and how its user's programs fared
+    before. Where either is not known, there is no asking for another kind of device."""
+
+    script: str = ""
+    trials: Trials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +90,11 @@ class Changes:
     """Makes the knobs of one job.
 
     `job` is the record as it is in the gate, `task` what it is planned as (None: it is not planned
-    as it stands), `script` its batch script, or the start of it.
+    as it stands).
     """
 
-    def __init__(self, job: Job, task: Task | None, prepared: Prepared, script: str) -> None:
-        self.job, self.task, self.script = job, task, script
+    def __init__(self, job: Job, task: Task | None, prepared: Prepared, known: Known) -> None:
+        self.job, self.task, self.known = job, task, known
         self.policy, self.inventory = prepared.policy, prepared.inventory
         self.rewrites = prepared.snapshot.rewrites_gres
         self.mark = decode_comment(job.admin_comment)
@@ -109,13 +121,13 @@ class Changes:
         if begins_later(job):
             price = "it begins before the time that was set for it"
             now = replace(job, eligible_time=job.submit_time)
-            yield Knob("begin", lambda _: self._scontrol("StartTime=now", price, now))
+            yield _one("begin", partial(self._scontrol, "StartTime=now", price, now))
 
     def _excluded(self) -> Iterator[Knob]:
         if names := self.job.exc_nodes:
             price = f"also on {clean(names[:60])}, which --exclude names"
             anywhere = replace(self.job, exc_nodes="")
-            yield Knob("exclude", lambda _: self._scontrol("ExcNodeList=", price, anywhere))
+            yield _one("exclude", partial(self._scontrol, "ExcNodeList=", price, anywhere))
 
     def _time(self) -> Iterator[Knob]:
         if self.mark and TIME_MIN in self.mark.original:  # Slurm shortens it by itself
@@ -190,42 +202,46 @@ class Changes:
 
     def _vendors(self) -> Iterator[Knob]:
         """Another vendor's devices, where nothing but the site's default speaks against them."""
-        request = self._request()
-        if not (request and self.mark and _only_by_default(self._classified(request), self.policy)):
+        if not (request := self._request):
             return
-        if classify(request, replace(self.policy, default_vendors=()), self.inventory).vendors:
+        untried, unbound = replace(request, trials=()), replace(self.policy, default_vendors=())
+        only_by_default = _by_default(self._classified(untried), self.policy)
+        if not only_by_default or classify(untried, unbound, self.inventory).vendors:
             return
         here = {v for pool in self.policy.pools for v in pool.vendors}.intersection(
             self.inventory.vendors
         )
+        tried = {trial.vendor: trial for trial in request.trials}
         for vendor in sorted(here - set(self.policy.default_vendors)):
+            trial = tried.get(vendor)
+            if trial and trial.says == "failed":
+                continue
             words = f"vendors={','.join((*self.policy.default_vendors, vendor))}"
             price = f"nothing tells whether it runs on {vendor} devices"
-            yield Knob("vendors", lambda _, words=words, price=price: self._ask(words, price))  # type: ignore[misc]
+            if trial and trial.says == "worked":
+                price = f"on {vendor} devices it ran well (job {trial.job})"
+            yield _one("vendors", partial(self._ask, words, price))
 
     def _share(self) -> Iterator[Knob]:
         what = self.mark and self.mark.classification
-        if what and what.memory_gib and not what.share and self._request():
+        if what and what.memory_gib and not what.share and self._request:
             price = f"it gets {what.memory_gib} GiB of a device that others use too"
-            yield Knob("share", lambda _: self._ask("share=yes", price))
+            yield _one("share", partial(self._ask, "share=yes", price))
 
     def _scenario(self) -> Iterator[Knob]:
         """The pools of another scenario, where nothing but the site's default says which it is."""
-        request = self._request()
-        for other in SCENARIOS if request else ():
+        if not (request := self._request):
+            return
+        own = self._classified(request).scenario
+        for other in SCENARIOS:
             opened = replace(self.policy, default_scenario=other)
-            if other != self.policy.default_scenario and (
-                classify(request, opened, self.inventory).scenario
-                == other
-                != self._classified(request).scenario
-            ):
+            if classify(request, opened, self.inventory).scenario == other != own:
                 price = f"it counts as {other}, and runs in the pools for that"
-                words = f"scenario={other}"
-                yield Knob("scenario", lambda _, words=words, price=price: self._ask(words, price))
+                yield _one("scenario", partial(self._ask, f"scenario={other}", price))
 
     def _device_memory(self) -> Iterator[Knob]:
         """Devices with less memory, where it was its user who named what it needs."""
-        request = self._request()
+        request = self._request
         what = request and self._classified(request)
         if not (what and what.memory_named):
             return
@@ -241,26 +257,34 @@ class Changes:
 
     def _ask(self, words: str, price: str) -> Change:
         """Raises HetError for what `slurm-het ask` would refuse."""
-        anew = Anew(self.job, self.script, words)
-        made = asked_anew(anew, self.policy, self.inventory)
+        anew = Anew(self.job, self.known.script, words)
+        made = asked_anew(anew, self.policy, self.inventory, self.known.trials or NO_TRIALS)
         update = update_of(self.job, made.fields, self.policy, rewrites=self.rewrites)
         name = self.job.array_job_id if self.job.unsplit else self.job.key
         return Change(f"slurm-het ask {name} {words}", price, updated(self.job, update))
 
+    @cached_property
     def _request(self) -> JobRequest | None:
         """The job as its user wrote it; None where that is not known, and there is no asking."""
-        if not self.script:
+        script, trials = self.known
+        if not script or trials is None:
             return None
         try:
-            return request_of(Anew(self.job, self.script))
+            written = request_of(Anew(self.job, script))
         except HetError:
             return None
+        return remembering(written, self.policy, self.inventory, trials)
 
     def _classified(self, request: JobRequest) -> Classification:
         return classify(request, self.policy, self.inventory)
 
 
-def _only_by_default(what: Classification, policy: Policy) -> bool:
+def _one(kind: str, make: Callable[[], Change]) -> Knob:
+    """A kind of which there is only one change."""
+    return Knob(kind, lambda _: make())
+
+
+def _by_default(what: Classification, policy: Policy) -> bool:
     """Whether its vendors are the site's default; its user has named neither those nor types."""
     default = tuple(sorted(set(policy.default_vendors)))
     return bool(default) and what.vendors == default and not (what.types or what.named)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.model import Task
 from slurm_het.core.planner.build_problem import Hurry, never
-from slurm_het.core.views.changes import Change, Changes, Knob
+from slurm_het.core.views.changes import Change, Changes, Knob, Known
 from slurm_het.core.views.whatif import Verdict, WhatIf
 from slurm_het.errors import HetError
 
@@ -40,16 +40,15 @@ class Sooner:
     cut_short: bool = False
 
 
-def sooner(whatif: WhatIf, script: str, hurry: Hurry = never) -> Sooner:
+def sooner(whatif: WhatIf, known: Known, hurry: Hurry = never) -> Sooner:
     """Find what the user of the job can change, one thing at a time, so that it starts sooner.
 
-    `script` is the job's batch script, '' if that is not known; then nothing is said of vendors.
     Once `hurry` says so, what is found by then is all.
     """
     as_it_is = whatif.verdict(whatif.job)
     if as_it_is.start == whatif.now:
         return Sooner(as_it_is)
-    promising = sorted(_promising(whatif, script, as_it_is, hurry), key=lambda one: one[0])
+    promising = sorted(_promising(whatif, known, as_it_is, hurry), key=lambda one: one[0])
     proved: list[Proved] = []
     for _, kind, change in promising:
         if len(proved) == MOST:
@@ -69,13 +68,13 @@ def _in_order(proved: list[Proved]) -> tuple[Proved, ...]:
 
 
 def _promising(
-    whatif: WhatIf, script: str, as_it_is: Verdict, hurry: Hurry
+    whatif: WhatIf, known: Known, as_it_is: Verdict, hurry: Hurry
 ) -> Iterator[tuple[float, str, Change]]:
     """Of each knob the least change that makes most of it, by the look ahead alone; and the start
     that it promises."""
     outcome = read_job(whatif.job, whatif.facts).outcome
     task = outcome if isinstance(outcome, Task) else None
-    for knob in Changes(whatif.job, task, whatif.without, script).knobs():
+    for knob in Changes(whatif.job, task, whatif.without, known).knobs():
         if hurry():
             return
 

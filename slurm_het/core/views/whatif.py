@@ -81,7 +81,7 @@ class WhatIf:
         """The same start, found on the look ahead alone: cheap, and not yet proved."""
         outcome = read_job(job, self.facts).outcome
         made = self._ahead.soonest(outcome) if isinstance(outcome, Task) else None
-        return made and made.start
+        return made.start if made else None
 
     def _then(self, task: Task) -> Reservation | None:
         """Its place beside all those before it; not known where they are too many."""

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from slurm_het.core.jobs.admission import Admitted, admit_record
+from slurm_het.core.jobs.trials import NO_TRIALS, Trial, Trials, program_of
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Limits
 from slurm_het.core.slurm_reservation import ReservationRecord
+from slurm_het.core.syntax.script import read_script
+from slurm_het.core.views.changes import Known
 from slurm_het.core.views.sooner import MOST, WORTH, Sooner, sooner
 from slurm_het.core.views.whatif import WhatIf
 from slurm_het.library import propose
@@ -22,6 +25,7 @@ NOW = 100_000.0
 HOUR = 3600
 PLAIN = "#!/bin/sh\n./simulate --steps 5\n"
 CUDA = "#!/bin/sh\nmodule load cuda\n./simulate\n"
+VENDORS = ("amd", "ascend", "hygon", "cambricon")
 A100S = "gpu:a100:8(IDX:0-7)"
 
 
@@ -46,8 +50,10 @@ def on(*jobs: Job, reserved: tuple[ReservationRecord, ...] = (), **changes: Any)
     return replace(taken, **changes)
 
 
-def told(taken: Snapshot, job: Job, script: str = PLAIN) -> Sooner:
-    return sooner(WhatIf(taken, job, policy(), Limits()), script)
+def told(
+    taken: Snapshot, job: Job, script: str = PLAIN, trials: Trials | None = NO_TRIALS
+) -> Sooner:
+    return sooner(WhatIf(taken, job, policy(), Limits()), Known(script, trials))
 
 
 def starts_at_once(taken: Snapshot, job: Job) -> bool:
@@ -230,15 +236,30 @@ def test_no_vendor_is_named_that_the_evidence_forbids(script: str, fields: dict[
     assert any("vendors=" in c.change.command for c in free.changes)  # as nothing forbids it
 
 
-def test_nothing_is_said_of_vendors_while_the_script_is_not_known() -> None:
+def test_nothing_is_said_of_vendors_while_script_or_history_are_not_known() -> None:
     job = submitted(7)
-    assert told(on(*full("nv1", "nv2"), job), job, "").changes == ()
+    taken = on(*full("nv1", "nv2"), job)
+    assert told(taken, job, "").changes == told(taken, job, PLAIN, None).changes == ()
+
+
+def test_where_the_program_failed_before_it_is_not_sent_where_it_ran_well_is_told() -> None:
+    job = submitted(7)
+    taken, program = on(*full("nv1", "nv2"), job), program_of(read_script(PLAIN))
+    failed = [Trial("ann", program, vendor, 1.0, failures=1, job="3") for vendor in VENDORS]
+    made = told(taken, job, trials=Trials(failed))
+    assert not [c for c in made.changes if "vendors=" in c.change.command]
+    well = Trial("ann", program, "ascend", 1.0, well=True, job="4")
+    (one,) = (
+        c for c in told(taken, job, trials=Trials([*failed, well])).changes if c.kind == "vendors"
+    )
+    assert one.change.command.endswith("vendors=nvidia,ascend")
+    assert one.change.price == "on ascend devices it ran well (job 4)"
 
 
 def test_once_there_is_no_time_left_what_is_found_is_all() -> None:
     job = submitted(7)
     taken = on(*full("nv1", "nv2"), job)
-    made = sooner(WhatIf(taken, job, policy(), Limits()), PLAIN, lambda: True)
+    made = sooner(WhatIf(taken, job, policy(), Limits()), Known(PLAIN, NO_TRIALS), lambda: True)
     assert made.changes == ()
     assert made.as_it_is.start
     assert made.as_it_is.start >= NOW + WORTH
