@@ -305,6 +305,8 @@ class Daemon:
             return self.telemetry.told()
         if request.op == "learned":
             return self.cycle.trials.told(None if caller.admin else caller.name)
+        if request.op == "trials":
+            return self.cycle.trials.told_trials(caller.speaks_for(request.user))
         if request.op == "status":
             async with self.cycle.thinking:
                 return self._status(caller)

@@ -24,19 +24,22 @@ MAX_LINE = 65536
 MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
 FOR_ADMINS = {
-    "status": False, "devices": False, "history": False, "ask": False, "memory": True,
-    "learned": False,
-    "wake": True, "bypass": True,
+    "status": False, "devices": False, "history": False, "ask": False, "trials": False,
+    "learned": False, "memory": True, "wake": True, "bypass": True,
 }  # fmt: skip
 
 
 class ControlRequest(msgspec.Struct):
-    """What may be asked. `job` goes with history and ask, `words` with ask, `on` with bypass."""
+    """What may be asked. `job` goes with history and ask, `words` with ask, `on` with bypass.
+
+    `user` goes with trials: admins may name another than themselves.
+    """
 
     op: str
     job: str = ""
     words: str = ""
     on: bool = False
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class Caller:
     uid: int
     name: str
     admin: bool
+
+    def speaks_for(self, user: str) -> str:
+        """Of whom it is told what each may know of his own jobs: himself, where he is no admin."""
+        return user if self.admin and user else self.name
 
 
 Handler = Callable[[ControlRequest, Caller], Awaitable[dict[str, Any]]]

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.paces import Pace, Paces, without_runs
@@ -58,6 +60,10 @@ class TrialKeeper:
             for pace in too_old:
                 self.paces.put(pace)
             self._keep_paces(too_old)
+
+    def told_trials(self, user: str) -> dict[str, Any]:
+        """How this user's programs fared, for who asks it over the control socket."""
+        return {"trials": msgspec.to_builtins(self.known.of_user(user))}
 
     def heard(
         self, jobs: Iterable[Job], inventory: Inventory, peaks: Mapping[int, int] = NO_PEAKS

@@ -30,6 +30,7 @@ class FakeSlurm:
 
     jobs: tuple[Job, ...] = ()
     ended: tuple[Job, ...] = ()
+    hides: frozenset[str] = frozenset()
 
     def __init__(self, _settings: object) -> None:
         pass
@@ -41,6 +42,14 @@ class FakeSlurm:
     async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
         """Those that it still remembers."""
         return tuple(j for j in FakeSlurm.ended if {j.id, j.array_job_id} & set(ids))
+
+    async def batch_script(self, _number: int) -> str:
+        """Nothing that tells of a vendor."""
+        return "#!/bin/sh\n./simulate\n"
+
+    async def hidden(self) -> frozenset[str]:
+        """What PrivateData keeps from us."""
+        return FakeSlurm.hides
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
+from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
@@ -128,10 +129,16 @@ def make_view(
     return View(tuple(sorted(rows, key=order)), intake, tuple(warnings), prepared)
 
 
-def as_planned(snapshot: Snapshot, policy: Policy, limits: Limits) -> Prepared:
-    """What hetd's next cycle would plan from, as far as Slurm's records tell."""
+def as_planned(
+    snapshot: Snapshot, policy: Policy, limits: Limits, readings: Readings | None = None
+) -> Prepared:
+    """What hetd's next cycle would plan from, as far as Slurm's records tell.
+
+    With `readings` what was read of the jobs of the last snapshot need not be read again.
+    """
     # A job that the hook did not prepare is shown as it stands.
     known = Memory(Pins(0, 0), not_adopted={job.id for job in snapshot.jobs})
+    known.readings = readings or known.readings
     observed = observe(snapshot, policy, known, 0.0)
     for due in observed.take_back:
         if not due.penalty:  # hetd's next look takes it back: nothing is kept for it

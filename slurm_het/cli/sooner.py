@@ -1,0 +1,92 @@
+"""What would start a waiting job sooner, as `slurm-het why` tells it: commands to paste."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from slurm_het.cli.hetd_client import call
+from slurm_het.cli.program import has_blocks
+from slurm_het.core.jobs.trials import Trial, Trials
+from slurm_het.core.model import Job
+from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.gres import format_places
+from slurm_het.core.views.changes import Known
+from slurm_het.core.views.job_rows import View
+from slurm_het.core.views.sooner import Sooner, sooner
+from slurm_het.core.views.whatif import Verdict, WhatIf
+from slurm_het.errors import HetError
+from slurm_het.settings import Config
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.times import local_time
+
+ASK_SECONDS = 1.0
+SECONDS = 2.0
+"""So long it is sought at most."""
+
+
+def sooner_lines(job: Job, view: View, settings: Config, slurm: CliSlurm) -> list[str]:
+    """When a waiting job starts as it is, and at most three changes that start it sooner.
+
+    Nothing of one that Slurm places, or lets wait by itself, or while the gate is open.
+    """
+    prepared = view.prepared
+    if view.intake == "UP" or not _is_planned(job, view):
+        return []
+    script, hidden = asyncio.run(_asked(job, slurm))
+    if "jobs" in hidden:
+        return ["  sooner: not to be told, as Slurm keeps others' jobs from you (PrivateData)"]
+    whatif = WhatIf(prepared.snapshot, job, prepared.policy, settings.planner.limits)
+    known = Known(script, trials_of(job.user, settings))
+    until = time.monotonic() + SECONDS
+    made = sooner(whatif, known, lambda: time.monotonic() > until)
+    return [f"  {line}" for line in _told(made, whatif.now)]
+
+
+def trials_of(user: str, settings: Config) -> Trials | None:
+    """How a user's programs fared before, by hetd; None where that is not told to us."""
+    try:
+        reply = call(settings.paths.control_socket, {"op": "trials", "user": user}, ASK_SECONDS)
+        trials = msgspec.convert(reply.get("trials"), list[Trial])
+    except (HetError, msgspec.ValidationError):
+        return None
+    whose = os.getuid() == 0 or not trials or trials[0].user == user
+    return Trials(trials) if whose else None
+
+
+def _is_planned(job: Job, view: View) -> bool:
+    """Whether the job waits for a plan, in the gate or for the nodes that it is pinned to."""
+    gated = job.partition == view.prepared.policy.intake_partition
+    return gated or any(pin.task.key == job.key and pin.start for pin in view.prepared.pins)
+
+
+async def _asked(job: Job, slurm: CliSlurm) -> tuple[str, frozenset[str]]:
+    """The batch script, '' where it is not shown to us; what Slurm may hide from us."""
+    return await slurm.batch_script(job.array_job_id or job.id), await slurm.hidden()
+
+
+def _told(made: Sooner, now: float) -> Iterator[str]:
+    if made.as_it_is.start == now:
+        return
+    yield f"starts: {start_told(made.as_it_is, now)}, as things stand"
+    arrow = "→" if has_blocks() else "->"
+    if made.changes:
+        yield f"sooner, each alone, with all else as it was at {local_time(now)}:"
+    for _, change, verdict in made.changes:
+        yield f"  {change.command} {arrow} {start_told(verdict, now)}; {change.price}"
+    if made.cut_short:
+        yield f"more may help: after {SECONDS:g} s no more was tried"
+
+
+def start_told(verdict: Verdict, now: float) -> str:
+    """`now on nv2:0-1`, `by 14:20:11 on nv2`."""
+    place = verdict.placement
+    if verdict.start is None or place is None:
+        return "nobody knows when"
+    if verdict.start > now:
+        return f"by {local_time(verdict.start)} on {hostlist.fold(place.nodes)}"
+    return f"now on {format_places(zip(place.nodes, place.devices, strict=True))}"

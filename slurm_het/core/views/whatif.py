@@ -1,0 +1,124 @@
+"""When a job would start if it asked for something else: the cycle, asked again with that.
+
+Nothing is changed; all else is held as the snapshot has it. Jobs of lower priority are left out:
+they take nobody's place before him.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.jobs.reading import ClusterFacts, Readings, read_job
+from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.model import Job, Placement, Snapshot, Task
+from slurm_het.core.planner.plan import plan
+from slurm_het.core.planner.proposal import Prepared
+from slurm_het.core.policy import Limits, Policy
+from slurm_het.core.reasons import Reason
+from slurm_het.core.reservations import expected
+from slurm_het.core.reservations.axis import Axis
+from slurm_het.core.reservations.reservation import Reservation
+from slurm_het.core.views.job_rows import as_planned
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """When a job starts at the latest, and where.
+
+    `start` are epoch seconds: the snapshot's own for a job that starts in the next plan; None where
+    no time is known. `blocked` says why it is not planned at all.
+    """
+
+    start: float | None = None
+    placement: Placement | None = None
+    blocked: Reason | None = None
+
+    def sooner_than(self, other: Verdict, seconds: float) -> bool:
+        """Whether this start is known, and so many seconds before the other."""
+        if self.start is None:
+            return False
+        return other.start is None or self.start <= other.start - seconds
+
+
+class WhatIf:
+    """Asks about one waiting job, or one that nobody has submitted yet."""
+
+    def __init__(self, snapshot: Snapshot, job: Job, policy: Policy, limits: Limits) -> None:
+        self.policy, self.limits = policy, limits
+        self.job = as_gated(job, policy)
+        kept = (one for one in snapshot.jobs if one.id != job.id and not self._comes_later(one))
+        self._others = replace(snapshot, jobs=tuple(kept))
+        self._readings = Readings()
+
+    @property
+    def now(self) -> float:
+        """The snapshot's time, epoch seconds."""
+        return self._others.time
+
+    def _comes_later(self, other: Job) -> bool:
+        mine = -self.job.priority, self.job.id
+        return is_gated(other, self.policy) and (-other.priority, other.id) > mine
+
+    def verdict(self, job: Job) -> Verdict:
+        """When it starts if it is this record: the whole cycle says so."""
+        prepared = self._prepared(job)
+        task = next((t for t in prepared.queue.tasks if t.job_id == job.id), None)
+        if task is None:
+            return Verdict(blocked=prepared.queue.blocked.get(job.label))
+        if held := prepared.held.get(task.key):
+            return Verdict(blocked=held)
+        made = plan(prepared.room, prepared.window, self.policy, greedy).placements
+        if at_once := next((p for p in made if p.key == task.key), None):
+            return Verdict(self.now, at_once)
+        kept = next((r for r in prepared.ahead.reserve if r.task.key == task.key), None)
+        then = kept or self._then(task)
+        return Verdict(max(self.now, then.start), then.placement) if then else Verdict()
+
+    def estimate(self, job: Job) -> float | None:
+        """The same start, found on the look ahead alone: cheap, and not yet proved."""
+        outcome = read_job(job, self.facts).outcome
+        made = self._ahead.soonest(outcome) if isinstance(outcome, Task) else None
+        return made.start if made else None
+
+    def _then(self, task: Task) -> Reservation | None:
+        """Its place beside all those before it; not known where they are too many."""
+        known = len(self.without.queue.tasks) <= expected.MOST
+        made = self._ahead.soonest(task) if known else None
+        return made if made and made.start < math.inf else None
+
+    def _prepared(self, *job: Job) -> Prepared:
+        snapshot = replace(self._others, jobs=(*self._others.jobs, *job))
+        return as_planned(snapshot, self.policy, self.limits, self._readings)
+
+    @cached_property
+    def without(self) -> Prepared:
+        """What is prepared for all those before him."""
+        return self._prepared()
+
+    @cached_property
+    def facts(self) -> ClusterFacts:
+        """What every record is held against."""
+        return ClusterFacts.of(self.without.snapshot, self.without.inventory, self.policy)
+
+    @cached_property
+    def _ahead(self) -> Axis:
+        """What is free when, once all those before him have their places."""
+        prepared = self.without
+        axis = prepared.ahead.axis.copy()
+        waiting = (task for task in prepared.queue.tasks if task.key not in prepared.held)
+        expected.expect(waiting, prepared.ahead.reservations, axis)
+        return axis
+
+
+def as_gated(job: Job, policy: Policy) -> Job:
+    """The record of a waiting job as it is in the gate, also of one that is pinned ahead: what
+    changes it, or frees other nodes sooner, takes it back there."""
+    if job.partition == policy.intake_partition or not job.req_nodes:
+        return job
+    return replace(
+        job, partition=policy.intake_partition, req_nodes="", reason="None",
+        priority=max(1, job.priority),
+    )  # fmt: skip
