@@ -33,6 +33,18 @@ def render(template: str, **values: object) -> str:
     return environment.get_template(template).render(values)
 
 
+def render_html(template: str, **values: object) -> str:
+    """A template of HTML: every value is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_dir("templates")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+    return environment.get_template(template).render(values)
+
+
 def lua_literal(value: str | Sequence[str]) -> str:
     """A string or a list of strings as Lua source."""
     if isinstance(value, str):
