@@ -71,6 +71,7 @@ def systemd_unit(config: Config, user: str, group: str, jobs: int = JOBS) -> str
     paths = config.paths
     writes = {paths.state_dir, paths.journal.parent}
     writes |= {p.parent for p in (paths.hook_socket, paths.control_socket, paths.event_socket)}
+    writes |= {Path(config.page.dir)} if config.page.dir else set()
     own = {Path("/run/slurm-het"), Path("/var/lib/slurm-het")}  # systemd makes these
     bin_dir = config.slurm.bin_dir
     scontrol = bin_dir / "scontrol" if bin_dir else shutil.which("scontrol") or "/usr/bin/scontrol"
@@ -86,7 +87,7 @@ def systemd_unit(config: Config, user: str, group: str, jobs: int = JOBS) -> str
         writes=[str(path) for path in sorted(writes - own)],
         mounts=sorted({str(paths.state_dir), str(paths.journal.parent)}),
         jobs=jobs,
-        memory_mib=needed_mib(jobs),
+        memory_mib=needed_mib(jobs, readers=config.readers),
         in_home=sys.executable.startswith(("/home/", "/root/")),
     )
 

@@ -46,7 +46,7 @@ class Plot(NamedTuple):
     last: str
 
 
-class Run(NamedTuple):
+class Cells(NamedTuple):
     """Devices side by side that look alike: their class, and a character for each."""
 
     look: str
@@ -76,9 +76,9 @@ def html_of(page: PageDocument) -> str:
     )
 
 
-def _runs(cells: str) -> Iterator[Run]:
+def _runs(cells: str) -> Iterator[Cells]:
     for cell, those in itertools.groupby(cells):
-        yield Run(_look(cell), "".join(those).replace(".", "·"))
+        yield Cells(_look(cell), "".join(those).replace(".", "·"))
 
 
 def _look(cell: str) -> str:
@@ -94,7 +94,7 @@ def _why(group: PageNodes) -> str:
     return "; ".join(i.text if alike else f"{i.devices} {i.text}" for i in group.idle)
 
 
-def _legend(page: PageDocument) -> list[tuple[Run, str]]:
+def _legend(page: PageDocument) -> list[tuple[Cells, str]]:
     causes = {idle.cause for group in page.nodes for idle in group.idle}
     cells = [(LETTERS[cause], NAMES[cause]) for cause in Cause if cause in causes]
     return [(run, name) for cell, name in cells for run in _runs(cell)]
