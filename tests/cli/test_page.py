@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,7 @@ from tests.support.squeue_cluster import (
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "slurm-het-page.json"
 HOSTILE = "</td></table><script>alert(1)</script><img src=//x onerror='a()'>\"&\x1b[2J\u202e"
+CHROMIUM = shutil.which("chromium") or ""
 WELL = Verdict(HealthCode.WELL, "gate closed; hetd leads, last plan 2 s ago, in 0.04 s")
 
 
@@ -103,14 +105,9 @@ class Tags(HTMLParser):
 
 def named(number: int) -> list[Job]:
     """A job that waits and one that runs, with names of their own and hostile ones."""
-    names = {
-        "user": f"user{number}x",
-        "name": f"job{number}x {HOSTILE}",
-        "account": f"acc{number}x",
-    }
     return [
-        replace(waiting(1000 + number, "gpu:2"), **names),
-        replace(running(2000 + number, "nv1"), **names),
+        replace(job, user=f"user{number}x", account=f"acc{number}x", name=f"job{number}x {HOSTILE}")
+        for job in (waiting(1000 + number, "gpu:2"), running(2000 + number, "nv1"))
     ]
 
 
@@ -173,6 +170,26 @@ def test_it_says_from_when_on_it_is_old() -> None:
     by_hand = msgspec.structs.replace(page, renewed_seconds=None)
     assert "Made by hand" in html_of(by_hand)
     assert "refresh" not in html_of(by_hand)
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="there is no chromium here: apt-get install chromium")
+@pytest.mark.parametrize("late", [-30, 30])
+def test_a_browser_tells_that_it_is_old(late: int, tmp_path: Path) -> None:
+    page = made(snapshot(*named(1)))
+    page = msgspec.structs.replace(page, old_after=int(time.time()) - late, renewed_seconds=None)
+    file = tmp_path / "index.html"
+    file.write_text(html_of(page))
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+         "--disable-background-networking", f"--user-data-dir={tmp_path}/profile",
+         "--enable-logging=stderr", "--dump-dom", file.as_uri()],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    html, *_ = Tags(done.stdout).tags
+    assert html[1].get("class", "") == ("old" if late > 0 else "")
+    assert "data-made" in done.stdout
+    assert " h ago</span>" in done.stdout  # the script ran: the page's own policy lets it
+    assert "CONSOLE" not in done.stderr
 
 
 def test_in_slurms_silence_it_shows_what_was() -> None:
