@@ -132,6 +132,15 @@ class TelemetrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PageSettings:
+    """The page (`slurm-het page`): the directory that hetd has it written to, so often; without
+    one it writes none."""
+
+    dir: Annotated[str, Meta(pattern="^(/.*)?$")] = ""
+    every_seconds: Annotated[float, Meta(ge=5, le=3600)] = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, checked."""
 
@@ -141,5 +150,11 @@ class Config:
     paths: Paths = field(default_factory=Paths)
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    page: PageSettings = field(default_factory=PageSettings)
     operators: tuple[str, ...] = ()
     source: Path | None = None
+
+    @property
+    def readers(self) -> int:
+        """How many of hetd's processes read all jobs: itself, and who writes the page."""
+        return 2 if self.page.dir else 1

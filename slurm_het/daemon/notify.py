@@ -15,6 +15,18 @@ from slurm_het.opener import OPENS, opens
 from slurm_het.settings import Config
 
 log = logging.getLogger("hetd.watcher")
+MAX_BACKOFF = 30.0
+"""The longest pause (seconds) between cycles that fail."""
+
+
+def stuck_seconds(config: Config) -> float:
+    """The seconds after which a cycle that has not ended counts as hanging.
+
+    This is more than the configuration allows for two linear programs and two calls of Slurm in
+    turn, and for the pause that follows.
+    """
+    program_and_call = config.planner.deadline_seconds + config.slurm.timeout_seconds
+    return MAX_BACKOFF + 2 * program_and_call
 
 
 def notify(state: str) -> str:
