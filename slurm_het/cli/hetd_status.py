@@ -13,6 +13,7 @@ import msgspec
 from slurm_het.cli.hetd_client import call
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Snapshot
+from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.waiting import Remembered
 from slurm_het.errors import HetError
 
@@ -51,6 +52,7 @@ class _Status(msgspec.Struct):
     telemetry: _Heard = _Heard()
     cycle: LastCycle = NO_CYCLE
     pinned: int = 0
+    told: Accuracy | None = None
 
 
 Row = tuple[int, int | None, int | None, int, str, str]
@@ -62,7 +64,7 @@ class HetdStatus:
 
     `leads`: it does not stand by. `plans`: it has the lead; one that starts does not know yet.
     `troubles` are sentences on what does not work at present, `pinned` counts tasks that are
-    released and not running yet.
+    released and not running yet. `accuracy` says how good told start times were.
     """
 
     state: str = ""
@@ -76,6 +78,7 @@ class HetdStatus:
     cycle: LastCycle = NO_CYCLE
     plans: bool = False
     pinned: int = 0
+    accuracy: Accuracy | None = None
 
     def with_devices(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what devices say of themselves, as far as hetd has heard."""
@@ -143,6 +146,7 @@ def ask_hetd(socket: Path, *, devices: bool = True) -> HetdStatus:
     return HetdStatus(
         status.gate, status.bypass, memory=memory, leads=leads, troubles=troubles,
         measured=measured, cycle=status.cycle, plans=status.leading is True, pinned=status.pinned,
+        accuracy=status.told,
     )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ class Daemon:
             self.wakes.close()
             await self._give_up_the_lead()
             await self.telemetry.stop()
-            await self.cycle.endings.stop()
+            await self.cycle.stop()
             self.solver.close()
             self.journal.close()
 
@@ -178,7 +178,7 @@ class Daemon:
         except HetError as error:
             log.error("SIGHUP: the configuration stays as it was: %s", " ".join(str(error).split()))
             return
-        await self.cycle.endings.stop()
+        await self.cycle.stop()
         await self.telemetry.use(config.telemetry)
         known = self._offered()
         self._use(config)
@@ -367,6 +367,7 @@ class Daemon:
                 "gap": report.gap, "placed": report.placed,
                 "waiting": max(0, report.tasks - report.placed),
             },
+            "told": self.cycle.start_times.status(),
             "waiting": {key: why for key, why in report.waiting.items() if may_see(key)},
             "codes": {key: code for key, code in report.codes.items() if may_see(key)},
             "returned": {

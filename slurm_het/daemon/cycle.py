@@ -44,6 +44,7 @@ from slurm_het.daemon.last_plans import LastPlans
 from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
 from slurm_het.daemon.release import Releaser
 from slurm_het.daemon.retries import Retries
+from slurm_het.daemon.start_times import StartTimes
 from slurm_het.daemon.strays import Strays
 from slurm_het.daemon.telemetry import Devices, Recorded, Silent
 from slurm_het.daemon.told import tell
@@ -112,6 +113,7 @@ class Cycle:
         self.retries = Retries(config.telemetry, config.policy, slurm)
         self.last_plans = LastPlans(journal, config.policy)
         self.thinking = asyncio.Lock()  # held while the memory changes
+        self.start_times = StartTimes(journal, self.ticks, self.thinking.locked)
         self.inventory, self.capacity = Inventory({}), UNKNOWN
         self.openings: Openings | None = None  # what the last cycle left for interactive jobs
         self.placed: Callable[[], int] = lambda: 0  # how many of them the hook has given nodes
@@ -158,6 +160,7 @@ class Cycle:
         moved, released = await self._apply(prepared, decided)
         self.openings = openings_of(prepared, self.pins.pins.values(), since)
         self.alarm = next_change(prepared)
+        self.start_times.tell(prepared, decided)
         return moved or self._more(prepared, released)
 
     async def _think(self, work: Callable[[], T]) -> T:
@@ -170,6 +173,11 @@ class Cycle:
         """Take the inventory from Slurm, and change nothing. Raises SlurmError."""
         memory = Memory(Pins(0, 0))
         self._take_over(observe(await self.slurm.snapshot(), self.policy, memory, self.ticks()))
+
+    async def stop(self) -> None:
+        """Ask and tell no more."""
+        await self.endings.stop()
+        await self.start_times.stop()
 
     def told(self) -> dict[str, Any]:
         """What the next cycle begins from, in addition to Slurm's records: see daemon/told.py."""
@@ -205,6 +213,7 @@ class Cycle:
         """
         await self.trials.look()
         self.endings.see(observed.snapshot)
+        self.start_times.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
         over = await self.fence.look(observed.snapshot, self.devices.uses())
         again = await self.retries.give()
@@ -214,6 +223,7 @@ class Cycle:
         return _came_back(outcome for outcome in returned if outcome.key in blameless)
 
     def _heard(self, ended: list[Job], peaks: Mapping[int, int]) -> None:
+        self.start_times.heard(ended)
         self.trials.heard(ended, self.inventory, peaks)
         self.retries.heard(ended, peaks, self.inventory)
 

@@ -15,6 +15,8 @@ from slurm_het.core.jobs.trials import MOST as MOST_TRIALS
 from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Classification, Job, Placement, Plan
 from slurm_het.core.planner.repairs import Planned
+from slurm_het.core.views.accuracy import MOST as MOST_TOLD
+from slurm_het.core.views.accuracy import ToldStart
 from slurm_het.core.worth.forecast import MOST
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.journal.file import UNREADABLE, JournalFile
@@ -225,6 +227,42 @@ class Journal(JournalFile):
                 " ORDER BY rowid DESC LIMIT 1), 0))",
                 [(now, key, event, detail, submitted.get(key)) for key, event, detail in outcomes],
             )
+
+    def record_told(
+        self,
+        now: float,
+        starts: Iterable[tuple[str, int, float]],
+        void: Iterable[tuple[str, int]] = (),
+    ) -> None:
+        """Keep when jobs are told to start: (key, submitted, start). Of each the first time and the
+        last one are kept. Of those in `void` that have not started nothing is."""
+        with self.writing() as db:
+            db.executemany("DELETE FROM told WHERE key = ? AND submitted = ? AND started = 0", void)
+            db.executemany(
+                "INSERT INTO told VALUES (?1, ?2, ?3, ?4, ?3, ?4, 0) ON CONFLICT (key, submitted)"
+                " DO UPDATE SET last_time = excluded.time, last = excluded.last WHERE started = 0",
+                [(key, submitted, now, start) for key, submitted, start in starts],
+            )
+
+    def record_starts(self, starts: Iterable[tuple[str, int, float]]) -> None:
+        """Keep when jobs started that were told a time: (key, submitted, start)."""
+        with self.writing() as db:
+            db.executemany(
+                "UPDATE told SET started = ?3 WHERE key = ?1 AND submitted = ?2 AND started = 0",
+                [(key, submitted, start) for key, submitted, start in starts],
+            )
+
+    def told_starts(self, most: int = MOST_TOLD) -> list[ToldStart]:
+        """The told times of those that started last."""
+        try:
+            rows = self.db.execute(
+                "SELECT time, first, last_time, last, started FROM told WHERE started > 0"
+                " ORDER BY started DESC LIMIT ?", (most,),
+            ).fetchall()  # fmt: skip
+            return [ToldStart(*row) for row in rows]
+        except UNREADABLE as error:
+            self.complain(error)
+            return []
 
     def history(self, key: str) -> History:
         """All there is of a job or an array. Raises HetError when the journal cannot be read."""

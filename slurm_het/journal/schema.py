@@ -52,6 +52,14 @@ UP = (
     """,
     # 3: how much memory of a device these took (core/jobs/sizes.py), as a list in JSON.
     "ALTER TABLE trial ADD COLUMN peaks TEXT NOT NULL DEFAULT '[]';",
+    # 4: when jobs were told to start (core/views/accuracy.py). The index finds those that started
+    # last; those that have not are not in it.
+    """
+    CREATE TABLE told (
+        key TEXT, submitted INTEGER, time REAL, first REAL, last_time REAL, last REAL,
+        started REAL, PRIMARY KEY (key, submitted));
+    CREATE INDEX told_started ON told (started) WHERE started > 0;
+    """,
 )
 DOWN = (
     """
@@ -62,6 +70,7 @@ DOWN = (
     """,
     "DROP TABLE trial;",
     "ALTER TABLE trial DROP COLUMN peaks;",
+    "DROP TABLE told;",
 )
 VERSION = len(UP)
 OLDER = (
@@ -76,6 +85,7 @@ OLDER = (
         user, program, vendor, time, well, failures, submitted, job, peaks);
     """,
     "CREATE TEMP VIEW IF NOT EXISTS trial AS SELECT *, '[]' AS peaks FROM main.trial;",
+    "CREATE TEMP TABLE told (key, submitted, time, first, last_time, last, started);",
 )
 
 
