@@ -114,7 +114,8 @@ def _job(
         owner = f" of {history.user}" if history.user else ""
         lines = [f"job {job_id}{owner} is not in Slurm's queue any more"]
         lines += story.what_lines(None, history, None)
-    lines += [*story.planned_lines(history), *story.outcome_lines(history)]
+    lines += [*story.planned_lines(history), *story.told_line(history)]
+    lines += [*story.outcome_lines(history), *story.waited_line(end, job, history)]
     return [*lines, story.end_line(end)] if end or not job else lines
 
 

@@ -75,7 +75,7 @@ class Daemon:
         holds = Holds(config.paths.control_socket.parent)
         self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir, holds)
         self.solver = WorkerSolver(config.planner.solver, config.planner.gap)
-        self.journal = Keeper(config.paths.journal)
+        self.journal = Keeper(config.paths.journal, config.planner.keep_days)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
         self.telemetry = Telemetry(config.telemetry, lambda: self.cycle.recorded)
@@ -198,6 +198,7 @@ class Daemon:
         self.config = self.hook.config = config
         self.solver.use(config.planner.solver, config.planner.gap)
         self.wakes.settle_seconds = config.planner.settle_seconds
+        self.journal.keep_days = config.planner.keep_days
         self.control.operators = config.operators
         self.health = _health(config)
         self.cycle = self._new_cycle()

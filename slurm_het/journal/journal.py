@@ -20,7 +20,7 @@ from slurm_het.core.views.accuracy import ToldStart
 from slurm_het.core.worth.forecast import MOST
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.journal.file import UNREADABLE, JournalFile
-from slurm_het.journal.forgetting import MOST_BYTES, forget, give_back, note_day
+from slurm_het.journal.forgetting import KEEP_DAYS, MOST_BYTES, forget, give_back, note_day
 from slurm_het.journal.history import (
     History,
     newest_plan,
@@ -64,12 +64,12 @@ class Journal(JournalFile):
         """Whether all of it is written: see Keeper.written."""
         return not self.trouble
 
-    def prune(self, now: float, most_bytes: int = MOST_BYTES) -> bool:
+    def prune(self, now: float, most_bytes: int = MOST_BYTES, keep_days: int = KEEP_DAYS) -> bool:
         """Forget a piece of what is too old or too much; returns whether there may be more."""
         more = False
         with self.writing() as db:
             note_day(db, now)
-            more = forget(db, most_bytes)
+            more = forget(db, most_bytes, keep_days)
         if more or self.trouble:
             return more
         try:
@@ -92,6 +92,19 @@ class Journal(JournalFile):
                     for job, what in jobs
                 ],
             )  # fmt: skip
+
+    def known(self, jobs: Iterable[Job]) -> set[int]:
+        """The ids of those jobs that were recorded."""
+        by_name = {(job.key, job.submit_time): job.id for job in jobs}
+        try:
+            rows = self.db.execute(
+                "SELECT key, submitted FROM job WHERE key IN (SELECT value FROM json_each(?))",
+                (json.dumps([key for key, _ in by_name]),),
+            ).fetchall()
+        except UNREADABLE as error:
+            self.complain(error)
+            return set()
+        return {by_name[row] for row in rows if row in by_name}
 
     def record_ends(self, ends: Iterable[JobEnd]) -> None:
         """Keep how jobs ended."""
