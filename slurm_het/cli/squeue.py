@@ -212,16 +212,16 @@ def _options(given: Mapping[str, Any]) -> Options:
 def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Options) -> Screen:
     """Read Slurm and hetd once: what was chosen, as it is to be shown."""
     snapshot = runner.run(slurm.snapshot())
-    gate = ask_hetd(settings.paths.control_socket)
+    hidden = runner.run(slurm.hidden())
+    gate = ask_hetd(settings.paths.control_socket, hidden=hidden)
     snapshot = gate.with_devices(snapshot)
-    limits = settings.planner.limits
-    view = make_view(snapshot, settings.policy, limits, gate.memory, local_time)
+    memory, limits = gate.remembers(settings, hidden), settings.planner.limits
+    view = make_view(snapshot, settings.policy, limits, memory, local_time)
     view = reworded(view, load_wording(settings.paths.reasons))
     if options.with_starts:
         view = with_starts(view)
     rows = _chosen(view, options, snapshot)
-    hidden = hidden_told(runner.run(slurm.hidden()))
-    notes = [*warnings_told(view.warnings), *hidden, *_good_so_far(gate, options)]
+    notes = [*warnings_told(view.warnings), *hidden_told(hidden), *_good_so_far(gate, options)]
     head = _header(settings, options, gate, view)
     note = "" if head else gate.note(settings.policy.intake_partition, view.intake)
     notes += [note] if note else []

@@ -146,9 +146,11 @@ def _by_record(job: Job, policy: Policy) -> Classification | None:
 
 def _rows(snapshot: Snapshot, settings: Config) -> tuple[JobRow, ...]:
     """The jobs as het-squeue shows them."""
-    hetd, limits = ask_hetd(settings.paths.control_socket), settings.planner.limits
+    hidden = asyncio.run(CliSlurm(settings.slurm).hidden())
+    hetd = ask_hetd(settings.paths.control_socket, hidden=hidden)
+    memory, limits = hetd.remembers(settings, hidden), settings.planner.limits
     snapshot = hetd.with_devices(snapshot)
-    view = make_view(snapshot, settings.policy, limits, hetd.memory, local_time)
+    view = make_view(snapshot, settings.policy, limits, memory, local_time)
     return reworded(view, load_wording(settings.paths.reasons)).rows
 
 

@@ -256,6 +256,7 @@ class Daemon:
         """Run one cycle, and tell the gate if it fails; whether another may find more at once."""
         try:
             more = await self._plan()
+            self.control.mark()
             await self.hook.update(self.cycle.inventory, self.cycle.capacity, self.cycle.openings)
         except SlurmError as error:
             self.health.failed(self._cycle_began)
@@ -304,6 +305,8 @@ class Daemon:
             return await self._history(request.job, caller)
         if request.op == "devices":
             return self.telemetry.told()
+        if request.op == "reasons":
+            return {"reasons": await self.cycle.own_reasons(caller.name)}
         if request.op == "status":
             async with self.cycle.thinking:
                 return self._status(caller)
@@ -356,13 +359,10 @@ class Daemon:
             "gate": self.gate.state,
             "leading": self.leading,
             "bypass": self.gate.bypass,
-            "pid": os.getpid(),
-            "supervised": "NOTIFY_SOCKET" in os.environ,
-            "uptime": round(time.time() - self.started, 1),
-            "pinned": len(self.cycle.pins.pins),
+            "pid": os.getpid(), "supervised": "NOTIFY_SOCKET" in os.environ,
+            "uptime": round(time.time() - self.started, 1), "pinned": len(self.cycle.pins.pins),
             "troubles": self._troubles(), "telemetry": self.telemetry.status(),
-            "memory_max_mib": limit_mib(),
-            "journal_waited": round(self.journal.waited, 3),
+            "memory_max_mib": limit_mib(), "journal_waited": round(self.journal.waited, 3),
             "cycle": {
                 "time": report.time, "seconds": round(report.seconds, 4), "status": report.status,
                 "gap": report.gap, "placed": report.placed,

@@ -42,6 +42,7 @@ from slurm_het.daemon.fence import Fence
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.last_plans import LastPlans
 from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
+from slurm_het.daemon.own_reasons import OwnReasons
 from slurm_het.daemon.release import Releaser
 from slurm_het.daemon.retries import Retries
 from slurm_het.daemon.start_times import StartTimes
@@ -121,6 +122,7 @@ class Cycle:
         self.endings.peak_of = lambda job: self.devices.peak_of(job)
         self.fence = Fence(config.telemetry, config.policy, slurm, self.ticks)
         self.recorded = Recorded(self.inventory, float("-inf"))
+        self.reasons = OwnReasons()
         self.report = Report()
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
         self.alarm: float | None = None  # when to look again at the latest; of the clock
@@ -178,6 +180,10 @@ class Cycle:
         """Ask and tell no more."""
         await self.endings.stop()
         await self.start_times.stop()
+
+    async def own_reasons(self, user: str) -> dict[str, tuple[str, str]]:
+        """Why a user's jobs wait after the last plan: code and sentence by key."""
+        return await self.reasons.of(user, self.thinking.locked)
 
     def told(self) -> dict[str, Any]:
         """What the next cycle begins from, in addition to Slurm's records: see daemon/told.py."""
@@ -325,6 +331,7 @@ class Cycle:
             now, seconds, decided.status, decided.gap, tasks, len(decided.placements),
             waiting, users, {key: code_of(reason) for key, reason in reasons.items()},
         )  # fmt: skip
+        self.reasons.planned(prepared, waiting, self.report.codes)
         if decided.placements or decided.status == "refused":
             self._journal_plan(prepared, decided, seconds)
             log.info(

@@ -41,6 +41,10 @@ class FakeSlurm:
         """Those that it still remembers."""
         return tuple(j for j in FakeSlurm.ended if {j.id, j.array_job_id} & set(ids))
 
+    async def hidden(self) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()
+
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
