@@ -43,6 +43,8 @@ class PlannerSettings:
     bf_window).
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.
     `learn_days`: of how many days the journal tells what jobs to expect; 0: it is not asked.
+    `keep_days`: on how many days on which hetd ran the journal looks back; what is older it
+    forgets.
     """
 
     solver: Literal["highs", "cbc"] = "highs"
@@ -58,6 +60,7 @@ class PlannerSettings:
     protected: Annotated[int, Meta(ge=0, le=1000)] = 8
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
     learn_days: Annotated[float, Meta(ge=0, le=30)] = 28.0
+    keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30
 
     @property
     def limits(self) -> Limits:
