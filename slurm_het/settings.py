@@ -57,7 +57,7 @@ class PlannerSettings:
     retry_seconds: Seconds = 60.0
     reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
     reserve_after_seconds: Seconds = 0.0  # as Slurm: who is blocked is protected at once
-    protected: Annotated[int, Meta(ge=0, le=1000)] = 8
+    protected: Annotated[int, Meta(ge=0, le=1000)] = 32
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
     learn_days: Annotated[float, Meta(ge=0, le=30)] = 28.0
     keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30

@@ -10,16 +10,18 @@ from typing import NamedTuple
 from slurm_het.core.cluster.fit import could_ever_start, could_start, waits_for_a_leaf
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
-from slurm_het.core.model import Snapshot, Task
+from slurm_het.core.model import Job, Snapshot, Task
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import All, Kept, NotLookedAt, Reason
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.in_vain import InVain
 from slurm_het.core.reservations.reservation import (
+    ComingFree,
     Reservation,
     coming_free,
     keep_free,
+    turn,
     with_pins,
 )
 from slurm_het.core.reservations.whole_nodes import keep_whole
@@ -60,11 +62,13 @@ def look_ahead(
     pins: tuple[Pin, ...],
     policy: Policy,
     limits: Limits,
+    at_limit: tuple[Task, ...] = (),
 ) -> Outlook:
     """Decide for whom nodes are kept, and which.
 
     `pins` are the tasks that are released and not seen running yet, `tasks` those that may be
     planned now, in Slurm's priority order; `room` is what is free beside the released ones.
+    `at_limit` are the tasks that a limit of the site holds back.
     """
     now = snapshot.time
     standing = _standing(pins, room)
@@ -76,7 +80,8 @@ def look_ahead(
     # A large task waits for those, too, that were pinned ahead and start now: one comes after the
     # other. Of what is released afresh the next look tells more.
     due = with_pins(coming, (pin for pin in pins if pin.due), now)
-    look = _Look(Axis(room, due, now, closings.opens), standing, closings)
+    unbound = _Unbound.of(snapshot, at_limit, due)
+    look = _Look(Axis(room, due, now, closings.opens), standing, closings, unbound)
     patient = [
         t for t in tasks_then if t.since + limits.reserve_after_seconds <= now and not t.reservation
     ]
@@ -88,7 +93,8 @@ def look_ahead(
     pinned = tuple(filter(look.may_be_pinned, new))
     pinned_keys = {r.task.key for r in pinned}
     others = tuple(t for t in tasks if t.key not in pinned_keys)
-    reservations = [*standing, *new]
+    instead = [made for r in standing if r.task.key in move and (made := look.instead(r, taken))]
+    reservations = [*standing, *new, *instead]
     unreserved = keep_free(others, reservations, room, now)
     kept_off, owners = keep_whole(unreserved, room, coming)
     reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
@@ -100,12 +106,64 @@ def look_ahead(
 
 
 @dataclass(frozen=True, slots=True)
+class _Unbound:
+    """Whom the end of a running job may free of a limit: he may come first where the job was.
+
+    `at_limit` are the tasks that a limit holds back, each with whom it counts with: his user, his
+    account, his QOS. `running` has those of the jobs on a node.
+    """
+
+    at_limit: tuple[tuple[Task, frozenset[tuple[str, str]]], ...]
+    running: Mapping[str, frozenset[tuple[str, str]]]
+
+    @classmethod
+    def of(
+        cls,
+        snapshot: Snapshot,
+        at_limit: tuple[Task, ...],
+        coming: Mapping[str, tuple[ComingFree, ...]],
+    ) -> _Unbound:
+        """By Slurm's records."""
+        if not at_limit:
+            return cls((), {})
+        whose = {job.key: _whose(job) for job in snapshot.jobs}
+        tasks = {job.id: _whose(job) for job in snapshot.jobs if job.state == "PENDING"}
+        return cls(
+            tuple((task, tasks.get(task.job_id, frozenset())) for task in at_limit),
+            {
+                node: frozenset().union(*(whose.get(one.key, ()) for one in there))
+                for node, there in coming.items()
+            },
+        )
+
+    def first(self, task: Task, nodes: Iterable[str]) -> Task | None:
+        """One whose turn is before, who may be free to start on these nodes when they are."""
+        ending = frozenset().union(*(self.running.get(name, ()) for name in nodes))
+        return next(
+            (
+                other
+                for other, whose in self.at_limit
+                if turn(other) < turn(task)
+                and not set(other.pools).isdisjoint(task.pools)
+                and not whose.isdisjoint(ending)
+            ),
+            None,
+        )
+
+
+def _whose(job: Job) -> frozenset[tuple[str, str]]:
+    named = ("user", job.user), ("account", job.account), ("qos", job.qos)
+    return frozenset(one for one in named if one[1])
+
+
+@dataclass(frozen=True, slots=True)
 class _Look:
     """What is free when, what is kept already, and what Slurm's reservations close."""
 
     axis: Axis
     standing: Sequence[Reservation]
     closings: Closings
+    unbound: _Unbound
 
     def blocked(self, task: Task) -> bool:
         """Whether a task cannot start now, and could if nothing ran."""
@@ -120,8 +178,11 @@ class _Look:
 
         A Slurm that forgets sharers would start a whole-device job beside them. And who is pinned
         to nodes that a reservation of Slurm's closes keeps those below him off them, also who ends
-        in time. For nodes that another user has alone he waits as for any that are busy.
+        in time. For nodes that another user has alone he waits as for any that are busy. Where what
+        ends may free one of higher priority of a limit, that one goes first: a pin would not wait.
         """
+        if self.unbound.first(made.task, made.placement.nodes):
+            return False
         room = self.axis.room
         (now,) = replace(self.closings, owners={}).keep_off((made.task,), room)
         closed = not now.exc_nodes.isdisjoint(made.placement.nodes)
@@ -148,7 +209,15 @@ class _Look:
             return "other nodes are free sooner"
         if rival := self.rival_of(held, tasks):
             return f"job {rival.key}, of higher priority, is to start there"
+        if rival := self.unbound.first(held.task, held.placement.nodes):
+            return f"job {rival.key}, of higher priority, waits for a limit that is held there"
         return ""
+
+    def instead(self, held: Reservation, taken: frozenset[str]) -> Reservation | None:
+        """Where a task will start once its pin is taken back, if that is at once: until then the
+        tasks below it are kept off."""
+        made = self.soonest(held.task, taken)
+        return made if made and made.start <= self.axis.now else None
 
     def own_room(self, held: Reservation) -> Inventory:
         """What is free on the nodes that are kept for it."""
