@@ -99,6 +99,7 @@ class Limits:
     `reservations` blocked tasks of each pool get nodes kept for them, once they have been eligible
     for `reserve_after_seconds`. `protected` more are not delayed by tasks below them, as far as
     Slurm's `backfill` would wait for them: whom it passes over starts no later than under it.
+    `speed_patience` is the part of the time saved on a faster type for which a task waits for it.
     """
 
     window_tasks: int = 64
@@ -106,6 +107,7 @@ class Limits:
     reserve_after_seconds: float = 0.0
     protected: int = 8
     backfill: Backfill = USUAL
+    speed_patience: float = 0.0
 
 
 ImpossibleMemory = Literal["largest", "ignore", "refuse"]

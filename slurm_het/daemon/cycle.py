@@ -205,6 +205,7 @@ class Cycle:
         Returns whether some of those are due at once: nothing speaks against other nodes.
         """
         await self.trials.look()
+        self.memory.paces = self.trials.paces
         self.endings.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
         over = await self.fence.look(observed.snapshot, self.devices.uses())
@@ -276,7 +277,7 @@ class Cycle:
     async def _expect(self, prepared: Prepared) -> Forecast:
         jobs = prepared.snapshot.jobs
         expected = await self._expectation.of(prepared.queue.tasks, jobs, prepared.room)
-        return replace(expected, speeds=speeds_of(prepared.window, self.trials.paces))
+        return replace(expected, speeds=speeds_of(prepared.window, self.memory.paces))
 
     def _price(self, fluid: Fluid) -> Prices | None:
         return self.solver.price(fluid, PRICE_SECONDS)

@@ -59,6 +59,7 @@ from slurm_het.core.reasons.order import (
     ReturnedBefore,
     RoomIsMade,
     SlurmsOrder,
+    WaitsForSpeed,
 )
 from slurm_het.core.reasons.room import (
     BesideAiling,
@@ -139,6 +140,7 @@ __all__ = [
     "TooMuchMemory",
     "Unfit",
     "Unreadable",
+    "WaitsForSpeed",
     "Wanted",
     "WouldMix",
     "few",

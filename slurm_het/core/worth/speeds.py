@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import NamedTuple
 
 from slurm_het.core.model import Task
@@ -50,11 +51,13 @@ class TypeTimes(NamedTuple):
 class Timing:
     """How long the same program takes on so many devices of each type.
 
-    `variance` is that of the logarithm of one run's time.
+    `variance` is that of the logarithm of one run's time, which is a part of its limit if that is
+    what is known (`of_limit`).
     """
 
     samples: Mapping[str, TypeTimes] = field(default_factory=dict)
     variance: float = NOISE**2
+    of_limit: bool = False
 
     @property
     def certain(self) -> bool:
@@ -71,6 +74,19 @@ class Timing:
         """The standard error of that ratio's logarithm."""
         one, other = self.samples[type_], self.samples[than]
         return math.sqrt(self.variance * (1 / one.runs + 1 / other.runs))
+
+    def seconds(self, minutes: int | None, types: Iterable[str]) -> dict[str, float]:
+        """How many seconds a run is expected to take on each of these types, as far as they are
+        known. `minutes` are its limit."""
+        if self.of_limit and not minutes:
+            return {}
+        unit = 60.0 * (minutes or 0) if self.of_limit else 1.0
+        known = ((name, self.samples[name]) for name in types if name in self.samples)
+        return {
+            name: unit * math.exp(sample.mean + self.variance / 2)
+            for name, sample in known
+            if sample.runs >= LEAST_RUNS
+        }
 
     def corrections(self, promised: Mapping[str, float]) -> dict[str, float]:
         """By type, how many times faster it is than what the types promise of it.
@@ -100,22 +116,22 @@ def timing_of(runs: Mapping[str, Sequence[PastRun]]) -> Timing:
     """
     compared = {name: [run for run in those if run.compares] for name, those in runs.items()}
     runs = {name: those for name, those in compared.items() if those}
-    ways = [{name: [math.log(run.seconds) for run in those] for name, those in runs.items()}]
+    ways = [_timing(runs, of_limit=False)]
     if all(run.limit_seconds for those in runs.values() for run in those):
-        ways.append({name: list(map(_log_part, those)) for name, those in runs.items()})
-    return min(map(_timing, ways), key=lambda timing: timing.variance)
+        ways.append(_timing(runs, of_limit=True))
+    return min(ways, key=lambda timing: timing.variance)
 
 
-def _log_part(run: PastRun) -> float:
-    return math.log(run.seconds / run.limit_seconds)
-
-
-def _timing(logs: Mapping[str, list[float]]) -> Timing:
-    samples = {name: TypeTimes(len(those), sum(those) / len(those)) for name, those in logs.items()}
+def _timing(runs: Mapping[str, Sequence[PastRun]], *, of_limit: bool) -> Timing:
+    logs = {
+        name: [math.log(run.seconds / (run.limit_seconds if of_limit else 1)) for run in those]
+        for name, those in runs.items()
+    }
+    samples = {name: TypeTimes(len(those), fmean(those)) for name, those in logs.items()}
     squares = sum((x - samples[name].mean) ** 2 for name, those in logs.items() for x in those)
     beyond = sum(sample.runs - 1 for sample in samples.values())
     variance = (NOISE_RUNS * NOISE**2 + squares) / (NOISE_RUNS + beyond)
-    return Timing(samples, variance)
+    return Timing(samples, variance, of_limit)
 
 
 Speeds = Mapping[str, Timing]
