@@ -185,8 +185,9 @@ def limit_minutes(seconds: Mapping[str, float], rng: random.Random) -> int:
 
 
 def _what(work: Work, *, given: bool) -> Classification:
-    named = {"job_class" if given else "program": work.job_class}
-    return Classification("training", ("nvidia",), tuple(work.seconds), **named)
+    what = Classification("training", ("nvidia",), tuple(work.seconds))
+    name = work.job_class
+    return replace(what, job_class=name) if given else replace(what, program=name)
 
 
 def run(

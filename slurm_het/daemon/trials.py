@@ -40,9 +40,8 @@ class TrialKeeper:
         oldest = self.clock() - self.policy.history_days * DAY
         if not self._loaded and self.clock() >= self._load_at:
             self._load_at = self.clock() + RETRY_SECONDS  # no cycle waits for a slow disk again
-            trials, paces = await self.journal.ask(
-                lambda journal: (journal.trials(oldest), journal.paces(oldest)), (None, None)
-            )
+            trials = await self.journal.ask(lambda journal: journal.trials(oldest), None)
+            paces = await self.journal.ask(lambda journal: journal.paces(oldest), None)
             if trials is not None and paces is not None:
                 self._loaded = True
                 self.known = Trials((*trials, *self.known.all()))  # what was learned since is newer
