@@ -304,7 +304,7 @@ class Daemon:
         if request.op == "devices":
             return self.telemetry.told()
         if request.op == "learned":
-            return self.cycle.trials.told(None if caller.admin else caller.name)
+            return self.cycle.paces.told(None if caller.admin else caller.name)
         if request.op == "status":
             async with self.cycle.thinking:
                 return self._status(caller)

@@ -43,6 +43,7 @@ from slurm_het.daemon.fence import Fence
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.last_plans import LastPlans
 from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
+from slurm_het.daemon.paces import PaceKeeper
 from slurm_het.daemon.release import Releaser
 from slurm_het.daemon.retries import Retries
 from slurm_het.daemon.strays import Strays
@@ -107,6 +108,7 @@ class Cycle:
         self.memory = Memory(self.pins)
         self.releaser = Releaser(slurm, config.policy, self.pins, self.ticks)
         self.trials = TrialKeeper(config.policy, journal, clocks.wall)
+        self.paces = PaceKeeper(config.policy, journal, clocks.wall)
         self.strays = Strays(slurm, config.policy, self.memory, journal, self.trials)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.endings.heard = self._heard
@@ -205,7 +207,8 @@ class Cycle:
         Returns whether some of those are due at once: nothing speaks against other nodes.
         """
         await self.trials.look()
-        self.memory.paces = self.trials.paces
+        await self.paces.look()
+        self.memory.paces = self.paces.known
         self.endings.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
         over = await self.fence.look(observed.snapshot, self.devices.uses())
@@ -217,6 +220,7 @@ class Cycle:
 
     def _heard(self, ended: list[Job], peaks: Mapping[int, int]) -> None:
         self.trials.heard(ended, self.inventory, peaks)
+        self.paces.heard(ended, self.inventory)
         self.retries.heard(ended, peaks, self.inventory)
 
     async def _not_now(self) -> bool:

@@ -19,6 +19,7 @@ from slurm_het.core.model import Classification, Job, Placement, Plan
 from slurm_het.core.planner.repairs import Planned
 from slurm_het.core.worth.forecast import MOST
 from slurm_het.core.worth.profiles import TaskProfile
+from slurm_het.core.worth.speeds import PastRun
 from slurm_het.journal.file import UNREADABLE, JournalFile
 from slurm_het.journal.forgetting import MOST_BYTES, forget, give_back, note_day
 from slurm_het.journal.history import (
@@ -30,6 +31,7 @@ from slurm_het.journal.history import (
 )
 
 T = TypeVar("T")
+_PAST_RUNS = msgspec.json.Decoder(tuple[PastRun, ...])
 NOBODY: Mapping[str, int] = {}
 
 
@@ -154,8 +156,8 @@ class Journal(JournalFile):
                 "SELECT user, program, type, devices, time, job, runs FROM pace WHERE time >= ?"
                 " ORDER BY time DESC LIMIT ?", (since, MOST_PACES),
             ).fetchall()  # fmt: skip
-            read = [(*row[:-1], json.loads(row[-1])) for row in reversed(rows)]
-            return [msgspec.convert(row, Pace, strict=False) for row in read]
+            read = _PAST_RUNS.decode
+            return [Pace(*row[:-1], read(row[-1])) for row in reversed(rows)]
         except UNREADABLE as error:
             self.complain(error)
             return None
