@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from slurm_het.core.worth.speeds import LEAST_RUNS
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
@@ -68,3 +69,28 @@ def test_how_long_a_programs_jobs_run_is_learned(it: Cluster) -> None:
     assert 3 / 60 <= mine["usual"] <= mine["likely"] <= 20 / 60
     assert mine["program"] in it.tool("admin", "learned")
     assert BOB not in it.tool("admin", "learned", "-u", ANN)
+
+
+def test_a_program_goes_where_its_runs_were_fast(it: Cluster) -> None:
+    """Another user's does not, for whom a MI300X promises more."""
+    program = "crunch() { case $SLURMD_NODENAME in nv*) sleep 1;; *) sleep 5;; esac; }\ncrunch"
+
+    def where(user: str, *options: str) -> str:
+        key = it.sbatch("--gres=gpu:1", *options, script=program, user=user)
+        return it.wait_state(key, "COMPLETED", "RUNNING")["Partition"]
+
+    assert where(ANN) == "train-amd"
+    elsewhere = ("--exclude=amd[1-2]", "--exclude=nv[1-2]")
+    jobs = [
+        it.sbatch("--gres=gpu:1", off, script=program, user=ANN)
+        for off in elsewhere for _ in range(LEAST_RUNS)
+    ]  # fmt: skip
+    for key in jobs:
+        it.wait_state(key, "COMPLETED")
+    it.wait("hetd knows how they ended", lambda: all(map(it.end, jobs)))
+    told = json.loads(it.tool("admin", "learned", "-u", ANN, "--json"))["programs"]
+    (size,) = next(row["sizes"] for row in told if row["job"] in jobs)
+    speeds = {one["type"]: one["speed"] for one in size["speeds"]}
+    assert all(one["used"] for one in size["speeds"]), told
+    assert speeds["a100"] > 1.5 * speeds["mi300x"]
+    assert (where(ANN), where(BOB)) == ("train-nv", "train-amd")
