@@ -157,7 +157,7 @@ class Journal(JournalFile):
                 " ORDER BY time DESC LIMIT ?", (since, MOST_PACES),
             ).fetchall()  # fmt: skip
             read = _PAST_RUNS.decode
-            return [Pace(*row[:-1], read(row[-1])) for row in reversed(rows)]
+            return [Pace._make((*row[:-1], read(row[-1]))) for row in reversed(rows)]
         except UNREADABLE as error:
             self.complain(error)
             return None
