@@ -307,6 +307,8 @@ class Daemon:
             return self.telemetry.told()
         if request.op == "reasons":
             return {"reasons": await self.cycle.own_reasons(caller.name)}
+        if request.op == "learned":
+            return self.cycle.trials.told(None if caller.admin else caller.name)
         if request.op == "status":
             async with self.cycle.thinking:
                 return self._status(caller)
@@ -356,9 +358,7 @@ class Daemon:
             return caller.admin or (caller.name != "" and report.users.get(key) == caller.name)
 
         return {
-            "gate": self.gate.state,
-            "leading": self.leading,
-            "bypass": self.gate.bypass,
+            "gate": self.gate.state, "leading": self.leading, "bypass": self.gate.bypass,
             "pid": os.getpid(), "supervised": "NOTIFY_SOCKET" in os.environ,
             "uptime": round(time.time() - self.started, 1), "pinned": len(self.cycle.pins.pins),
             "troubles": self._troubles(), "telemetry": self.telemetry.status(),

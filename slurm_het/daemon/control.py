@@ -24,8 +24,8 @@ MAX_LINE = 65536
 MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
 FOR_ADMINS = {
-    "status": False, "devices": False, "history": False, "reasons": False, "ask": False,
-    "memory": True, "wake": True, "bypass": True,
+    "status": False, "devices": False, "history": False, "reasons": False, "learned": False,
+    "ask": False, "memory": True, "wake": True, "bypass": True,
 }  # fmt: skip
 
 
