@@ -12,9 +12,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from slurm_het.core.model import Job, NodeRecord, Snapshot
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.model import Job, NodeRecord, Placement, Snapshot
+from slurm_het.core.planner.proposal import decide
 from slurm_het.core.policy import Limits
+from slurm_het.core.reasons import GoesToOthers
+from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.views.job_rows import JobRow, make_view
+from slurm_het.core.worth.forecast import Forecast
 from tests.support.squeue_cluster import NODES, NOW, POLICY, running, snapshot, waiting
 
 CPUS, GIB = 64, 48
@@ -74,10 +79,10 @@ class Ask:
         return -self.job.priority, self.job.id
 
     @property
-    def end(self) -> float:
-        """When it ends at the latest, if it starts now."""
+    def seconds(self) -> float:
+        """For how long it runs at most."""
         minutes = self.job.time_limit_minutes
-        return float("inf") if minutes is None else NOW + 60 * minutes
+        return float("inf") if minutes is None else 60.0 * minutes
 
 
 class Scene:
@@ -88,6 +93,9 @@ class Scene:
         self.nodes = {record.name: self._node(record) for record in NODES}
         self.running = tuple(self._running())
         self.asks = {f"{n}": self._ask(n) for n in range(500, 500 + self.rng.randint(1, 9))}
+        begin, name = NOW + self.rng.choice([-60, 1200]), self.rng.choice(NODES).name
+        upkeep = ReservationRecord("upkeep", begin, NOW + 7200, (name,))
+        self.reservations = (upkeep,) if self.rng.random() < 0.4 else ()
 
     def _node(self, record: NodeRecord) -> Truth:
         rng, kind = self.rng, record.gres.split(":")[1]
@@ -135,7 +143,15 @@ class Scene:
             )
             for record in NODES
         )  # fmt: skip
-        return snapshot(*self.running, *(a.job for a in self.asks.values()), nodes=records)
+        taken = snapshot(*self.running, *(a.job for a in self.asks.values()), nodes=records)
+        return replace(taken, reservations=self.reservations)
+
+    def place(self, placement: Placement) -> None:
+        """Have a job start there."""
+        ask = self.asks[placement.key]
+        for name, indexes in zip(placement.nodes, placement.devices, strict=True):
+            gib = ask.gib if ask.kind == "shard" else None
+            self.nodes[name].held += [Held(index, gib, None) for index in indexes]
 
     def fitting(self, ask: Ask) -> list[Truth]:
         """The nodes of its pool."""
@@ -146,22 +162,26 @@ class Scene:
     ) -> bool:
         """Whether it could start at a time beside those that run now, without some nodes.
 
-        `empty`: if nothing ran; `all_up`: if no node were drained.
+        `empty`: if nothing ran; `all_up`: if no node were drained; `unreserved`: if Slurm had no
+        reservation.
         """
         empty, all_up = how.get("empty", False), how.get("all_up", False)
+        kept = () if how.get("unreserved", False) else self.reservations
+        closed = {n for r in kept if r.start < at + ask.seconds and at < r.end for n in r.nodes}
         able = [
             node
             for node in self.fitting(ask)
             if (node.up or all_up)
-            and node.name not in but
+            and node.name not in closed | but
             and node.can_hold(ask.number, ask.gib, at, empty=empty)
         ]
         return len(able) >= ask.nodes
 
     def soonest(self, ask: Ask) -> float:
         """When it could start at the earliest, if nobody else waited."""
-        ends = sorted({h.end for node in self.fitting(ask) for h in node.held if h.end})
-        return next((at for at in (NOW, *ends) if self.starts(ask, at)), float("inf"))
+        ends = {h.end for node in self.fitting(ask) for h in node.held if h.end}
+        ends |= {r.end for r in self.reservations}
+        return next((at for at in (NOW, *sorted(ends)) if self.starts(ask, at)), float("inf"))
 
 
 class Derived:
@@ -177,13 +197,22 @@ class Derived:
         assert self.ask.job.dependency
 
     def never(self) -> None:
-        assert not self.scene.starts(self.ask, empty=True, all_up=True)
+        assert not self.scene.starts(self.ask, empty=True, all_up=True, unreserved=True)
+
+    def reserved(self) -> None:
+        """It fits but for a reservation, into which it would run."""
+        scene, ask = self.scene, self.ask
+        assert not scene.starts(ask)
+        assert scene.starts(ask, unreserved=True)
+        (upkeep,) = scene.reservations
+        assert upkeep.name in self.said
+        assert upkeep.nodes[0] in self.said
 
     def no_node(self) -> None:
         """Jobs that end would not help: nodes that the sentence names would."""
         scene, ask = self.scene, self.ask
-        assert not scene.starts(ask, empty=True)
-        assert scene.starts(ask, empty=True, all_up=True)
+        assert not scene.starts(ask, empty=True, unreserved=True)
+        assert scene.starts(ask, empty=True, all_up=True, unreserved=True)
         named = re.search(r"; ((?:\w+(?:, )?)+) (?:is|are) IDLE\+DRAIN", self.said)
         assert named
         assert all(not scene.nodes[name].up for name in named[1].split(", "))
@@ -191,8 +220,8 @@ class Derived:
     def busy(self) -> None:
         """Jobs that end would help; it names what comes nearest."""
         scene, ask = self.scene, self.ask
-        assert not scene.starts(ask)
-        assert scene.starts(ask, empty=True)
+        assert not scene.starts(ask, unreserved=True)
+        assert scene.starts(ask, empty=True, unreserved=True)
         free = {node.name: node.free() for node in scene.fitting(ask) if node.up}
         best = re.search(r"best is (\w+)(?::\d)? with (\d+)( GiB)?$", self.said)
         if best and not best[3]:
@@ -205,7 +234,7 @@ class Derived:
     def host(self) -> None:
         """The devices are there, the CPUs are not."""
         scene, ask = self.scene, self.ask
-        assert not scene.starts(ask)
+        assert not scene.starts(ask, unreserved=True)
         able = [node for node in scene.fitting(ask) if node.up]
         assert ask.kind == "shard" or sum(n.free() >= ask.number for n in able) >= ask.nodes
         assert any(node.others + len(node.held) >= CPUS for node in able)
@@ -214,7 +243,7 @@ class Derived:
         """It fits, and not without the nodes that are named; whoever has them goes first, cannot
         start yet, nor before the time told, and this job would still run then."""
         scene, ask = self.scene, self.ask
-        assert scene.starts(ask)
+        assert scene.starts(ask, unreserved="upkeep" in self.said)
         pattern = r"((?:\w+(?:, )?)+) (?:is|are) kept for job (\d+) until (\d+)"
         found = re.findall(pattern, self.said)
         assert not scene.starts(ask, but=frozenset(", ".join(n for n, *_ in found).split(", ")))
@@ -222,14 +251,14 @@ class Derived:
             owner = scene.asks[key]
             assert owner.turn < ask.turn
             assert not scene.starts(owner)
-            assert scene.soonest(owner) <= float(until) < ask.end
+            assert scene.soonest(owner) <= float(until) < NOW + ask.seconds
             assert all(scene.nodes[name].kind == owner.kind for name in names.split(", "))
 
     def no_plan(self) -> None:
         assert self.scene.starts(self.ask)
 
 
-CODES = ("held", "dependency", "never", "no-node", "busy", "host", "kept", "no-plan")
+CODES = ("held", "dependency", "never", "reserved", "no-node", "busy", "host", "kept", "no-plan")
 
 
 def test_each_reason_of_random_queues_is_derived_again() -> None:
@@ -247,3 +276,26 @@ def test_each_reason_of_random_queues_is_derived_again() -> None:
                 pytest.fail(f"seed {seed}, job {row.id}, {row.code}: {row.reason}: {error!r}")
     assert min(found[code] for code in CODES) >= 20, found
     assert set(found) == set(CODES)
+
+
+def test_what_a_plan_gives_to_others_is_not_enough_for_who_waits_for_that() -> None:
+    """Each job that can start is placed, or those that are placed leave it too little beside the
+    nodes that are kept for others."""
+    found = 0
+    for seed in range(300):
+        scene = Scene(seed)
+        prepared = make_view(scene.snapshot(), POLICY, Limits()).prepared
+        plan = decide(prepared, Forecast(), greedy)
+        fits = {key for key, ask in scene.asks.items() if scene.starts(ask)}
+        assert {placement.key for placement in plan.placements} <= fits, seed
+        for placement in plan.placements:
+            scene.place(placement)
+        off = {task.key: task.exc_nodes for task in prepared.window}
+        for key, reason in plan.waiting.items():
+            ask = scene.asks[key]
+            assert not scene.starts(ask, but=off[key]), (seed, key, str(reason))
+            if isinstance(reason, GoesToOthers):
+                found += 1
+                assert key in fits, (seed, key)
+                assert all(scene.asks[other].turn < ask.turn for other in reason.jobs), (seed, key)
+    assert found >= 20
