@@ -240,6 +240,7 @@ class Cycle:
         if self.gate.bypass:  # plain Slurm may have better nodes for what is pinned ahead
             ahead = [TakeBack(p.task.key, "bypass is on", penalty=False) for p in self.pins.ahead()]
             await self.releaser.take_back(ahead)
+            self.start_times.withdraw()
         return self.gate.state in {GateState.CLOSING, GateState.RECOVERING}
 
     async def _have_devices_counted(self, observed: Observed) -> None:

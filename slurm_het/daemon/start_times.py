@@ -61,6 +61,12 @@ class StartTimes:
         if starts:
             self.journal.write(lambda journal: journal.record_starts(starts))
 
+    def withdraw(self) -> None:
+        """Take back what was told of all that wait: an admin has opened the gate."""
+        void, self._told = list(self._told), {}
+        if void:
+            self.journal.write(lambda journal: journal.record_told(0.0, (), void))
+
     def status(self) -> dict[str, Any]:
         """How good the told times were, for the control socket."""
         return asdict(self.accuracy)
@@ -79,7 +85,9 @@ class StartTimes:
     async def stop(self) -> None:
         """Tell no more."""
         self._stopped = True
-        await self.settled()
+        if self._work:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
 
     async def _tell(self, prepared: Prepared, plan: Plan) -> None:
         began = time.monotonic()

@@ -480,11 +480,13 @@ def test_what_waits_has_a_time_or_the_cause_why_none_is_known(run: Callable[...,
         *TYPICAL, for_ever,
         waiting(117, "", reason="Dependency", dependency="afterok:101"),
         replace(waiting(118, "", partition="cpu", name="past"), start_time=NOW - 60),
+        waiting(119, "gpu:a100:9"),
     )  # fmt: skip
     jobs = json.loads(run("--start", "--json").stdout)["jobs"]
     assert all((job["expected_start"] is None) != (job["expected_cause"] is None) for job in jobs)
     cause = {job["id"]: job["expected_cause"] for job in jobs}
-    assert "held by jobs without a time limit" in cause["110"], "it needs two nodes"
+    assert "jobs without a time limit hold what it needs" in cause["110"], "it needs two nodes"
+    assert cause["119"] == "needs 9 free on one node; the largest node, nv1, has 8"
     assert cause["118"] == "PartitionDown"
     shown = next(line for line in run("--start").stdout.splitlines() if " 110 " in f" {line}")
     assert "best is nv1 with 4" in shown

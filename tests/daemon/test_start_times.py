@@ -132,6 +132,13 @@ def test_what_was_told_of_a_job_that_its_user_holds_is_taken_back(telling: Telli
     assert told.first_at == NOW + 30
 
 
+def test_what_was_told_before_an_admin_opened_the_gate_is_taken_back(telling: Telling) -> None:
+    telling.look(waits(1), waits(2))
+    telling.look(waits(1), ran(waits(2), NOW + 15))
+    telling.times.withdraw()
+    assert telling.names() == {"2"}
+
+
 def test_it_rests_between_and_gives_way_to_a_cycle(telling: Telling) -> None:
     telling.look(waits(1))
     telling.look(waits(1), waits(2), after=1.0)

@@ -15,7 +15,7 @@ from slurm_het.core.reservations.reservation import Reservation
 from slurm_het.core.views.job_rows import Expected, JobRow, View
 
 NOT_AMONG = f"no time is worked out but for the first {MOST}"
-NEVER_FREE = "no time is known: what it needs is down, or held by jobs without a time limit"
+NEVER_FREE = "no time is known: jobs without a time limit hold what it needs"
 GATE_OPEN = "while the gate is open Slurm alone knows"
 
 
@@ -66,6 +66,8 @@ class _Teller:
         """Most reasons say by themselves why no time is known."""
         if self.open and is_gated(row.job, self.prepared.policy):
             return GATE_OPEN
+        if row.code in {"never", "no-node"}:
+            return row.reason
         return self.why_not.get(key, row.reason)
 
 
