@@ -45,6 +45,8 @@ class PlannerSettings:
     `speed_patience`: a task that is known to end sooner on another type than on what is free waits
     for it at most for this part of the time which that saves; 0: it starts at once, as under Slurm.
     `learn_days`: of how many days the journal tells what jobs to expect; 0: it is not asked.
+    `keep_days`: on how many days on which hetd ran the journal looks back; what is older it
+    forgets.
     """
 
     solver: Literal["highs", "cbc"] = "highs"
@@ -61,6 +63,7 @@ class PlannerSettings:
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
     learn_days: Annotated[float, Meta(ge=0, le=30)] = 7.0
     speed_patience: Fraction = 0.0
+    keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30
 
     @property
     def limits(self) -> Limits:

@@ -105,6 +105,11 @@ def _planned(row: JobRow) -> str:
     return hostlist.fold(nodes) if nodes else _none(row)
 
 
+def _cause(row: JobRow) -> str:
+    """Why it waits, and why no time is known if that does not say it."""
+    return row.reason if row.untold in {"", row.reason} else f"{row.reason}; {row.untold}"
+
+
 def _limit_minutes(row: JobRow) -> float:
     minutes = row.job.time_limit_minutes
     return math.inf if minutes is None else minutes
@@ -189,6 +194,7 @@ COLUMNS = (
     Column("start", "S", "START_TIME", _start),
     Column("planned", "Y", "SCHEDNODES", _planned),
     Column("reason", "r", "REASON", lambda r: r.reason),
+    Column("cause", "", "REASON", _cause),
     Column("code", "", "CODE", lambda r: r.code or "-"),
     Column("action", "", "WHAT TO DO", lambda r: r.action or "-"),
     Column("nodelist", "R", "NODELIST(REASON)", _reason_column),
@@ -224,8 +230,8 @@ DEFAULT = ("id", "user", "name", "scenario", "pool", "type", "count", "memory", 
            "wait", "where")  # fmt: skip
 LONG = ("id", "partition", "name", "user", "account", "state", "type", "devices", "memory", "time",
         "limit", "wait", "nodecount", "where")  # fmt: skip
-STARTS = ("id", "user", "name", "pool", "type", "count", "st", "start", "planned", "reason")
-EXPECTED = frozenset({"start", "planned"})
+STARTS = ("id", "user", "name", "pool", "type", "count", "st", "start", "planned", "cause")
+EXPECTED = frozenset({"start", "planned", "cause"})
 """The columns that are known once it has been worked out when the waiting jobs start."""
 
 

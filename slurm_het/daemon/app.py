@@ -75,7 +75,7 @@ class Daemon:
         holds = Holds(config.paths.control_socket.parent)
         self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir, holds)
         self.solver = WorkerSolver(config.planner.solver, config.planner.gap)
-        self.journal = Keeper(config.paths.journal)
+        self.journal = Keeper(config.paths.journal, config.planner.keep_days)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
         self.telemetry = Telemetry(config.telemetry, lambda: self.cycle.recorded)
@@ -127,7 +127,7 @@ class Daemon:
             self.wakes.close()
             await self._give_up_the_lead()
             await self.telemetry.stop()
-            await self.cycle.endings.stop()
+            await self.cycle.stop()
             self.solver.close()
             self.journal.close()
 
@@ -178,7 +178,7 @@ class Daemon:
         except HetError as error:
             log.error("SIGHUP: the configuration stays as it was: %s", " ".join(str(error).split()))
             return
-        await self.cycle.endings.stop()
+        await self.cycle.stop()
         await self.telemetry.use(config.telemetry)
         known = self._offered()
         self._use(config)
@@ -198,6 +198,7 @@ class Daemon:
         self.config = self.hook.config = config
         self.solver.use(config.planner.solver, config.planner.gap)
         self.wakes.settle_seconds = config.planner.settle_seconds
+        self.journal.keep_days = config.planner.keep_days
         self.control.operators = config.operators
         self.health = _health(config)
         self.cycle = self._new_cycle()
@@ -255,6 +256,7 @@ class Daemon:
         """Run one cycle, and tell the gate if it fails; whether another may find more at once."""
         try:
             more = await self._plan()
+            self.control.mark()
             await self.hook.update(self.cycle.inventory, self.cycle.capacity, self.cycle.openings)
         except SlurmError as error:
             self.health.failed(self._cycle_began)
@@ -303,6 +305,8 @@ class Daemon:
             return await self._history(request.job, caller)
         if request.op == "devices":
             return self.telemetry.told()
+        if request.op == "reasons":
+            return {"reasons": await self.cycle.own_reasons(caller.name)}
         if request.op == "learned":
             return self.cycle.paces.told(None if caller.admin else caller.name)
         if request.op == "status":
@@ -354,21 +358,17 @@ class Daemon:
             return caller.admin or (caller.name != "" and report.users.get(key) == caller.name)
 
         return {
-            "gate": self.gate.state,
-            "leading": self.leading,
-            "bypass": self.gate.bypass,
-            "pid": os.getpid(),
-            "supervised": "NOTIFY_SOCKET" in os.environ,
-            "uptime": round(time.time() - self.started, 1),
-            "pinned": len(self.cycle.pins.pins),
+            "gate": self.gate.state, "leading": self.leading, "bypass": self.gate.bypass,
+            "pid": os.getpid(), "supervised": "NOTIFY_SOCKET" in os.environ,
+            "uptime": round(time.time() - self.started, 1), "pinned": len(self.cycle.pins.pins),
             "troubles": self._troubles(), "telemetry": self.telemetry.status(),
-            "memory_max_mib": limit_mib(),
-            "journal_waited": round(self.journal.waited, 3),
+            "memory_max_mib": limit_mib(), "journal_waited": round(self.journal.waited, 3),
             "cycle": {
                 "time": report.time, "seconds": round(report.seconds, 4), "status": report.status,
                 "gap": report.gap, "placed": report.placed,
                 "waiting": max(0, report.tasks - report.placed),
             },
+            "told": self.cycle.start_times.status(),
             "waiting": {key: why for key, why in report.waiting.items() if may_see(key)},
             "codes": {key: code for key, code in report.codes.items() if may_see(key)},
             "returned": {

@@ -56,7 +56,7 @@ class JobRow:
 
     It ran for `seconds`, and was queued for `waited`, from its submission on. `code` is that of its
     reason, `action` what to do about that; '' unless it waits. When it starts is known once
-    starts.with_starts() has been asked.
+    starts.with_starts() has been asked, or `untold` says why not.
     """
 
     job: Job
@@ -75,6 +75,7 @@ class JobRow:
     expected: Expected | None = None
     code: str = ""
     action: str = ""
+    untold: str = ""
 
     @property
     def nodes(self) -> tuple[str, ...]:
