@@ -370,11 +370,11 @@ class Daemon:
             },
             "told": self.cycle.start_times.status(),
             "waiting": {key: why for key, why in report.waiting.items() if may_see(key)},
+            "likely": {k: at for k, at in self.cycle.start_times.likely.items() if may_see(k)},
             "codes": {key: code for key, code in report.codes.items() if may_see(key)},
             "returned": {
                 key: {"reason": returned.reason, "times": returned.times}
-                for key, returned in self.cycle.pins.returned.items()
-                if may_see(key)
+                for key, returned in self.cycle.pins.returned.items() if may_see(key)
             },
         }  # fmt: skip
 

@@ -43,8 +43,8 @@ from slurm_het.daemon.fence import Fence
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.last_plans import LastPlans
 from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
-from slurm_het.daemon.paces import PaceKeeper
 from slurm_het.daemon.own_reasons import OwnReasons
+from slurm_het.daemon.paces import PaceKeeper
 from slurm_het.daemon.release import Releaser
 from slurm_het.daemon.retries import Retries
 from slurm_het.daemon.start_times import StartTimes
@@ -165,7 +165,7 @@ class Cycle:
         moved, released = await self._apply(prepared, decided)
         self.openings = openings_of(prepared, self.pins.pins.values(), since)
         self.alarm = next_change(prepared)
-        self.start_times.tell(prepared, decided)
+        self.start_times.tell(prepared, decided, self.memory.paces)
         return moved or self._more(prepared, released)
 
     async def _think(self, work: Callable[[], T]) -> T:

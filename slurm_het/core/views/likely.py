@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from slurm_het.core.jobs.mark import MARK, decode_comment
 from slurm_het.core.jobs.paces import LIKELY, Paces, part_by, parts_of
 from slurm_het.core.model import Job, Snapshot, Task
+from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.proposal import Prepared
-from slurm_het.core.reservations.expected import MOST, expect
+from slurm_het.core.reservations.expected import expect
 from slurm_het.core.reservations.reservation import ComingFree
 
 
@@ -56,13 +58,14 @@ class UsualParts:
         return replace(task, minutes=math.ceil(part * (task.minutes or 0))) if part else task
 
 
-def likely_starts(prepared: Prepared, paces: Paces, most: int = MOST) -> dict[str, float]:
-    """By key, when the first `most` of the waiting tasks probably start (epoch seconds)."""
+def likely_starts(prepared: Prepared, paces: Paces, hurry: Hurry = never) -> dict[str, float]:
+    """By key, when the first of the waiting tasks probably start (epoch seconds), until `hurry`
+    says so."""
     usual, ahead = UsualParts(paces), prepared.ahead
     ends = usual.ends(prepared.snapshot)
     coming = {name: _sooner(there, ends) for name, there in ahead.axis.coming.items()}
-    tasks = map(usual.shortened, _in_line(prepared))
-    found = expect(tasks, (), ahead.axis.giving_back(coming), most)
+    tasks = map(usual.shortened, takewhile(lambda _: not hurry(), _in_line(prepared)))
+    found = expect(tasks, (), ahead.axis.giving_back(coming))
     return {key: made.start for key, made in found.items() if made.start < math.inf}
 
 
