@@ -16,6 +16,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.paces import Paces, speeds_of
 from slurm_het.core.model import Task
 from slurm_het.core.reasons import Reason, WaitsForSpeed
+from slurm_het.core.worth.speeds import Timing, devices_of, row_of
 
 
 class SpeedWaits:
@@ -24,12 +25,12 @@ class SpeedWaits:
     def __init__(self, room: Inventory, paces: Paces, patience: float, now: float) -> None:
         self.room, self.paces, self.patience, self.now = room, paces, patience, now
         self.waits: dict[str, Reason] = {}
-        self._seconds: dict[tuple[str, str, int], dict[str, float]] = {}
+        self._timings: dict[str, Timing | None] = {}
 
     def over(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """The tasks; those that still wait, for the faster types alone."""
         for task in tasks:
-            yield self._spared(task) if self.patience and task.program else task
+            yield self._spared(task) if self.patience and _may_wait(task) else task
 
     def _spared(self, task: Task) -> Task:
         seconds = self._expected(task)
@@ -50,8 +51,14 @@ class SpeedWaits:
 
     def _expected(self, task: Task) -> dict[str, float]:
         """In how many seconds it ends, by type of those that are here and known."""
-        timing = next(iter(speeds_of((task,), self.paces).values()), None)
-        if timing is None:
-            return {}
-        here = task.types & {name for name, _ in self.room.grid.sizes}
-        return timing.seconds(task.minutes, here)
+        row = row_of(task.user, task.program, devices_of(task))
+        if row not in self._timings:
+            self._timings[row] = speeds_of((task,), self.paces).get(row)
+        timing = self._timings[row]
+        here = (name for name, _ in self.room.grid.sizes if name in task.types)
+        return timing.seconds(task.minutes, here) if timing else {}
+
+
+def _may_wait(task: Task) -> bool:
+    """Whether something may be known of it: what the site says of a class has no run times."""
+    return bool(task.program) and not task.job_class
