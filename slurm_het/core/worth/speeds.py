@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
@@ -143,14 +144,18 @@ def row_of(user: str, program: str, devices: int) -> str:
     return f"{program} x{devices} of {user}"
 
 
-def classed(tasks: Iterable[Task], speeds: Speeds) -> tuple[Task, ...]:
-    """The tasks; of whose program the speeds are known has that row for its class."""
-    return tuple(_classed(task, speeds) if speeds else task for task in tasks)
-
-
-def _classed(task: Task, speeds: Speeds) -> Task:
-    row = row_of(task.user, task.program, devices_of(task))
-    return replace(task, job_class=row) if row in speeds and not task.job_class else task
+def classed(tasks: Sequence[Task], speeds: Speeds, most: int) -> tuple[Task, ...]:
+    """The tasks; of whose program the speeds are known has that row for its class, as far as there
+    are `most` such rows."""
+    rows = {task: row_of(task.user, task.program, devices_of(task)) for task in tasks if speeds}
+    known = dict.fromkeys(row for task, row in rows.items() if row in speeds and not task.job_class)
+    used = set(islice(known, most))
+    return tuple(
+        replace(task, job_class=rows[task])
+        if rows.get(task) in used and not task.job_class
+        else task
+        for task in tasks
+    )
 
 
 def devices_of(task: Task) -> int:
