@@ -69,6 +69,7 @@ OFF = {"weights": {"throughput": 0}}
 LEARNED_SEEDS = 3
 PATIENCES = (0.25, 0.5, 1.0)
 HISTORIES = (300, 1000, 3000)
+APART_SECONDS = 1_000_000  # longer than any job: they end in their order
 USER = "u"
 NOTHING_KNOWN = Paces()
 WORK_SPREAD = 0.47
@@ -216,9 +217,8 @@ def learned(works: Sequence[Work], policy: Policy, jobs: int, seed: int) -> Pace
     nodes, partitions = cluster()
     inventory = take_inventory(Snapshot(0.0, (), nodes, partitions), policy)
     rng, paces = random.Random(seed), Paces()
-    ended = [_ended(number, rng.choice(works), rng) for number in range(jobs)]
-    for job in sorted(ended, key=lambda job: (job.end_time, job.key)):
-        if pace := paces.after(job, inventory, policy):
+    for number in range(jobs):
+        if pace := paces.after(_ended(number, rng.choice(works), rng), inventory, policy):
             paces.put(pace)
     return paces
 
@@ -227,10 +227,10 @@ def _ended(number: int, work: Work, rng: random.Random) -> Job:
     """A job of that kind with more or less to do, which ran on some type."""
     to_do = rng.lognormvariate(0.0, WORK_SPREAD)
     seconds = {t: to_do * took for t, took in work.seconds.items()}
-    type_ = rng.choice(list(seconds))
+    type_, began = rng.choice(list(seconds)), 1 + number * APART_SECONDS
     return replace(
         arrival(work, given=False).job, id=number, state="COMPLETED", nodes=f"{type_}-0",
-        start_time=1, end_time=1 + math.ceil(seconds[type_]),
+        start_time=began, end_time=began + math.ceil(seconds[type_]),
         time_limit_minutes=limit_minutes(seconds, rng),
     )  # fmt: skip
 

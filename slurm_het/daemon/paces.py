@@ -65,7 +65,7 @@ class PaceKeeper:
         if not self._loaded:
             return
         changed: list[Pace] = []
-        for job in sorted(jobs, key=lambda job: (job.end_time, job.key)):
+        for job in jobs:
             if pace := self.known.after(job, inventory, self.policy):
                 changed += [pace, *self.known.put(pace)]
         self._keep(changed)

@@ -25,7 +25,8 @@ logarithm), and that to be known from so many runs."""
 
 
 class PastRun(NamedTuple):
-    """One run of a program: how many seconds, and its limit (0: it had none).
+    """One run of a program: how many seconds, and its limit (0: it had none); when it `ended`
+    (epoch seconds), and the id of its job.
 
     `compares`: it came to its end by itself, and its user had left the type of device open, so that
     the run tells of the type and not of what the user keeps that type for.
@@ -34,6 +35,8 @@ class PastRun(NamedTuple):
     seconds: int
     limit_seconds: int = 0
     compares: bool = False
+    ended: int = 0
+    job: int = 0
 
     @property
     def part(self) -> float | None:
