@@ -42,6 +42,8 @@ class PlannerSettings:
     of these is one whom Slurm's own backfill would pass over (bf_max_job_test, bf_max_job_user,
     bf_window).
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.
+    `speed_patience`: a task that is known to end sooner on another type than on what is free waits
+    for it at most for this part of the time which that saves; 0: it starts at once, as under Slurm.
     `learn_days`: of how many days the journal tells what jobs to expect; 0: it is not asked.
     `keep_days`: on how many days on which hetd ran the journal looks back; what is older it
     forgets.
@@ -60,14 +62,16 @@ class PlannerSettings:
     protected: Annotated[int, Meta(ge=0, le=1000)] = 32
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
     learn_days: Annotated[float, Meta(ge=0, le=30)] = 28.0
+    speed_patience: Fraction = 0.0
     keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30
 
     @property
     def limits(self) -> Limits:
         """How much one plan is about."""
         return Limits(
-            self.window_tasks, self.reservations, self.reserve_after_seconds, self.protected
-        )
+            self.window_tasks, self.reservations, self.reserve_after_seconds, self.protected,
+            speed_patience=self.speed_patience,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

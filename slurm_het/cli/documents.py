@@ -133,6 +133,7 @@ class JobDocument(Struct, kw_only=True):
     evidence: list[str]
     readable: bool
     expected_start: int | None
+    likely_start: int | None
     expected_nodes: list[str]
     reason_code: str | None
     action: str

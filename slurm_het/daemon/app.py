@@ -305,9 +305,9 @@ class Daemon:
         if request.op == "devices":
             return self.telemetry.told()
         if request.op == "learned":
-            return self.cycle.trials.told(None if caller.admin else caller.name)
+            return self.cycle.paces.told(None if caller.admin else caller.name)
         if request.op == "trials":
-            return self.cycle.trials.told_trials(caller.speaks_for(request.user))
+            return self.cycle.trials.told(caller.speaks_for(request.user))
         if request.op == "reasons":
             return {"reasons": await self.cycle.own_reasons(caller.name)}
         if request.op == "status":
@@ -360,9 +360,7 @@ class Daemon:
             return caller.admin or (caller.name != "" and report.users.get(key) == caller.name)
 
         return {
-            "gate": self.gate.state,
-            "leading": self.leading,
-            "bypass": self.gate.bypass,
+            "gate": self.gate.state, "leading": self.leading, "bypass": self.gate.bypass,
             "pid": os.getpid(), "supervised": "NOTIFY_SOCKET" in os.environ,
             "uptime": round(time.time() - self.started, 1), "pinned": len(self.cycle.pins.pins),
             "troubles": self._troubles(), "telemetry": self.telemetry.status(),
@@ -374,11 +372,11 @@ class Daemon:
             },
             "told": self.cycle.start_times.status(),
             "waiting": {key: why for key, why in report.waiting.items() if may_see(key)},
+            "likely": {k: at for k, at in self.cycle.start_times.likely.items() if may_see(k)},
             "codes": {key: code for key, code in report.codes.items() if may_see(key)},
             "returned": {
                 key: {"reason": returned.reason, "times": returned.times}
-                for key, returned in self.cycle.pins.returned.items()
-                if may_see(key)
+                for key, returned in self.cycle.pins.returned.items() if may_see(key)
             },
         }  # fmt: skip
 

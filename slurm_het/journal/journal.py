@@ -21,6 +21,7 @@ from slurm_het.core.views.accuracy import MOST as MOST_TOLD
 from slurm_het.core.views.accuracy import ToldStart
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.rates import Past
+from slurm_het.core.worth.speeds import PastRun
 from slurm_het.journal.file import UNREADABLE, JournalFile
 from slurm_het.journal.forgetting import KEEP_DAYS, MOST_BYTES, forget, give_back, note_day
 from slurm_het.journal.history import (
@@ -33,6 +34,7 @@ from slurm_het.journal.history import (
 from slurm_het.journal.past import ADDED, read_past
 
 T = TypeVar("T")
+_PAST_RUNS = msgspec.json.Decoder(tuple[PastRun, ...])
 NOBODY: Mapping[str, int] = {}
 
 
@@ -170,8 +172,8 @@ class Journal(JournalFile):
                 "SELECT user, program, type, devices, time, job, runs FROM pace WHERE time >= ?"
                 " ORDER BY time DESC LIMIT ?", (since, MOST_PACES),
             ).fetchall()  # fmt: skip
-            read = [(*row[:-1], json.loads(row[-1])) for row in reversed(rows)]
-            return [msgspec.convert(row, Pace, strict=False) for row in read]
+            read = _PAST_RUNS.decode
+            return [Pace._make((*row[:-1], read(row[-1]))) for row in reversed(rows)]
         except UNREADABLE as error:
             self.complain(error)
             return None

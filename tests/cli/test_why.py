@@ -241,7 +241,7 @@ def test_an_array_tells_how_its_tasks_fare(why: Why, journal: Journal) -> None:
         "  6_[0-1]: COMPLETED after 0:00:10 to 0:01:00 on nv1, as planned",
         "  6_2: FAILED with exit code 5 after 0:01:00 on nv1, as planned",
         "  6_3: RUNNING on nv1, planned for nv2",
-        "  6_[4-5]: waits: needs 8 free on each of 3 nodes; only 1 such: nv2",
+        "  6_[4-5]: waits: needs 8 free on each of 3 nodes; only nv1, nv2 could have them",
     ]
 
 

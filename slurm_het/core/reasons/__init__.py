@@ -60,6 +60,7 @@ from slurm_het.core.reasons.order import (
     ReturnedBefore,
     RoomIsMade,
     SlurmsOrder,
+    WaitsForSpeed,
 )
 from slurm_het.core.reasons.room import (
     BesideAiling,
@@ -70,6 +71,7 @@ from slurm_het.core.reasons.room import (
     NodeTaken,
     NotTogether,
     OnlyBehindAiling,
+    TooFewAble,
     TooFewFree,
     TooFewNodes,
     Wanted,
@@ -135,6 +137,7 @@ __all__ = [
     "SlurmsOrder",
     "Spared",
     "TellTime",
+    "TooFewAble",
     "TooFewDevices",
     "TooFewFree",
     "TooFewNodes",
@@ -143,6 +146,7 @@ __all__ = [
     "TooMuchMemory",
     "Unfit",
     "Unreadable",
+    "WaitsForSpeed",
     "Wanted",
     "WouldMix",
     "few",

@@ -44,11 +44,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """When a waiting job starts at the latest (epoch seconds), and where as far as it is known."""
+    """When a waiting job starts at the latest (epoch seconds), and where as far as it is known.
+
+    `likely` is when it starts if jobs end as they usually do; None where hetd does not tell.
+    """
 
     start: float
     partition: str
     nodes: tuple[str, ...] = ()
+    likely: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
