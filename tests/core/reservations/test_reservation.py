@@ -221,10 +221,10 @@ def test_a_pin_is_moved_for_a_quarter_of_the_wait_and_for_a_minute_at_most() -> 
     waits = task("8", slots=WHOLE)
     cases = [(20, 6, True), (20, 4, False), (100, 26, True), (100, 24, False)]
     for wait, gain, moves in [*cases, (9000, 61, True), (9000, 59, False)]:
-        first = busy(1, "nv1", "0", NOW + wait)
+        first = busy(1, "nv1", "0", int(NOW) + wait)
         (made,) = outlook([first, busy(2, "nv2", "0", 90000)], waits).reserve
         pin = Pin(waits, made.placement, 0.0, made.start)
-        sooner = [first, busy(2, "nv2", "0", NOW + wait - gain)]
+        sooner = [first, busy(2, "nv2", "0", int(NOW) + wait - gain)]
         assert bool(outlook(sooner, pins=(pin,)).move) == moves, (wait, gain)
 
 
