@@ -26,6 +26,7 @@ WAIT_SECONDS = 0.3  # so long a cycle waits for that; after AGAIN_SECONDS one lo
 AGAIN_SECONDS = 5.0
 PRICES_SECONDS = 30.0  # prices are found so far apart at least
 MOVED = 0.05  # part of all devices: prices are found anew once so much has started or ended
+YOUNG = 0.25  # a young journal is asked again once it is older by so much of its age
 DEFAULT_MINUTES = 60.0  # of a job without a time limit
 
 
@@ -64,7 +65,8 @@ def _free(inventory: Inventory) -> dict[str, float]:
 
 
 class Expectation:
-    """Journals what jobs ask for, and makes a forecast from that every RENEW_SECONDS.
+    """Journals what jobs ask for, and makes a forecast from that every RENEW_SECONDS, while the
+    journal is young more often.
 
     Its prices are found beside the cycles: `price` may take seconds, and runs in a thread. They
     are found anew with the forecast, and when much has started or ended since. The weights and
@@ -163,6 +165,8 @@ class Expectation:
             if (past := question.result()) is None:
                 return
             renewed = learned(past, now)
+            soon = max(AGAIN_SECONDS, YOUNG * (now - past.first))
+            self._renew_at = min(self._renew_at, self.ticks() + soon)
         self._forecast = replace(renewed, appraisal=self._forecast.appraisal)
 
     @property

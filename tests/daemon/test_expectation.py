@@ -8,13 +8,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.model import Task
+from slurm_het.core.model import Slot, Task
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.pricing import question
-from slurm_het.core.worth.profiles import TaskProfile, profile_beside
+from slurm_het.core.worth.profiles import TaskProfile, profile_beside, profile_of
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.expectation import PRICES_SECONDS, Expectation
 from slurm_het.journal import Journal
@@ -146,4 +148,20 @@ def test_prices_are_found_beside_the_cycles(tmp_path: Path) -> None:
         assert len(asked) == 2
 
     asyncio.run(asyncio.wait_for(cycles(), 20))
+    journal.close()
+
+
+@pytest.mark.parametrize(("days", "known"), [(0, True), (10, False)])
+def test_a_young_journal_is_asked_again_soon(tmp_path: Path, days: int, *, known: bool) -> None:
+    """The first jobs of a cluster are expected within seconds; of an old one in five minutes."""
+    journal = Journal(tmp_path / "journal.db")
+    config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
+    ticks = [1.0]
+    hetd = Expectation(journal, config, Clocks(lambda: 1e6 + ticks[0], lambda: ticks[0]), price)
+    journal.record_demands(1e6 - days * 86400.0, [("0", EITHER, 60.0)])
+    one, other = either("1"), either("2", slots=(Slot(4, 4, 4096),))
+    asyncio.run(hetd.of([one], (), inventory()))
+    ticks[0] += 10.0
+    asyncio.run(hetd.of([one, other], (), inventory()))
+    assert (profile_of(other) in hetd.latest.weights) is known
     journal.close()

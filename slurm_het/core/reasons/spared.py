@@ -26,18 +26,24 @@ class Spared:
 
     def told(self, at: TellTime) -> str:
         """The sentence, without a full stop: "keeps 8 whole a100 nodes for ..."."""
-        does = f"takes {self.took} of" if self.took else "keeps"
-        return f"{does} {self._room()} for {self._jobs()}{self._expected(at)}"
+        return f"{self._does()} for {self._jobs()}{self._expected(at)}"
 
-    def _room(self) -> str:
+    def _does(self) -> str:
         count = self.places + self.took
+        if not self.took:
+            return f"keeps {count} {self._room(count)}"
+        if self.places:
+            return f"takes {self.took} of {count} {self._room(count)}"
+        return f"takes the last {f'{count} ' if count > 1 else ''}{self._room(count)}"
+
+    def _room(self, count: int) -> str:
         plural = "" if count == 1 else "s"
         types = f"{'|'.join(self.types)} " if len(self.types) <= FEW else ""
         if self.whole:
-            return f"{count} whole {types}node{plural}"
+            return f"whole {types}node{plural}"
         if self.devices == 1:
-            return f"{count} free {types}device{plural}"
-        return f"{count} place{plural} for {self.devices} {types}devices on one node"
+            return f"free {types}device{plural}"
+        return f"place{plural} for {self.devices} {types}devices on one node"
 
     def _jobs(self) -> str:
         if self.devices == 1:

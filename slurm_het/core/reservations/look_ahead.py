@@ -26,9 +26,9 @@ from slurm_het.core.reservations.reservation import (
 )
 from slurm_het.core.reservations.whole_nodes import keep_whole
 
-WORTH_MOVING = 60.0
-"""A pin is taken back if it could start so many seconds earlier on other nodes, or a task of higher
-priority on its own."""
+WORTH_MOVING = 5.0, 60.0
+"""A pin is taken back if it could start earlier on other nodes, or a task of higher priority on its
+own, by a quarter of the wait; by at least and at most so many seconds."""
 EXPLAINED = 200
 """For so many different requests it is found out whether only kept nodes hold them back. Each costs
 some milliseconds on a large cluster."""
@@ -237,7 +237,13 @@ class _Look:
         sooner = self.soonest(held.task, taken)
         if there is None:  # somebody without a time limit has got there first
             return sooner is not None
-        return sooner is not None and sooner.start < there.start - WORTH_MOVING
+        return sooner is not None and self.is_much_sooner(sooner, there)
+
+    def is_much_sooner(self, one: Reservation, other: Reservation) -> bool:
+        """Whether one start is so much sooner than another that a pin is moved for it."""
+        least, most = WORTH_MOVING
+        wait = other.start - self.axis.now
+        return other.start - one.start > min(most, max(least, wait / 4))
 
     def rival_of(self, held: Reservation, tasks: Iterable[Task]) -> Task | None:
         """The first blocked task of higher priority that would start much sooner in its place."""
@@ -250,7 +256,7 @@ class _Look:
             if task in in_vain:
                 continue
             there, beside = self.soonest(task, but=own), self.soonest(task)
-            if there and (not beside or there.start < beside.start - WORTH_MOVING):
+            if there and (not beside or self.is_much_sooner(there, beside)):
                 return task
             in_vain.add(task)
         return None

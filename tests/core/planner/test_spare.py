@@ -85,6 +85,15 @@ def test_what_the_task_would_not_have_chosen_anyway_is_not_kept() -> None:
             " 6 h",
         ),
         (
+            Spared(0, 1, 8, ("a100",), True, 0.7, SIX),
+            "takes the last whole a100 node for jobs of 8 devices, one of which is expected by 6 h",
+        ),
+        (
+            Spared(0, 2, 4, tuple("abcd"), False, 5.0, SIX),
+            "takes the last 2 places for 4 devices on one node for such jobs, about 5 of which are"
+            " expected by 6 h",
+        ),
+        (
             Spared(2, 0, 8, ("a100",), True),
             "keeps 2 whole a100 nodes for jobs of 8 devices, which expected_jobs names",
         ),

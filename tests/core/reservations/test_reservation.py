@@ -211,10 +211,22 @@ def test_a_pin_behind_an_overdue_job_is_moved_to_what_is_free() -> None:
     (made,) = outlook(at, waits).reserve
     assert (made.placement.nodes, made.start) == (("nv1",), NOW + SOON)
     pin = Pin(waits, made.placement, 0.0, made.start)
-    assert outlook(at[:1], pins=(pin,)).move == {}
+    assert outlook(at, pins=(pin,)).move == {}
+    assert outlook(at[:1], pins=(pin,)).move.keys() == {"8"}, "nv2 is free: it starts now"
     assert outlook([busy(1, "nv1", "0", 900)], pins=(pin,)).move.keys() == {"8"}
     assert outlook([busy(1, "nv1", "0", 0)], pins=(pin,)).move.keys() == {"8"}
     assert outlook([busy(1, "nv1", "0", 0), busy(2, "nv2", "0", 0)], pins=(pin,)).move == {}
+
+
+def test_a_pin_is_moved_for_a_quarter_of_the_wait_and_for_a_minute_at_most() -> None:
+    waits = task("8", slots=WHOLE)
+    cases = [(20, 6, True), (20, 4, False), (100, 26, True), (100, 24, False)]
+    for wait, gain, moves in [*cases, (9000, 61, True), (9000, 59, False)]:
+        first = busy(1, "nv1", "0", int(NOW) + wait)
+        (made,) = outlook([first, busy(2, "nv2", "0", 90000)], waits).reserve
+        pin = Pin(waits, made.placement, 0.0, made.start)
+        sooner = [first, busy(2, "nv2", "0", int(NOW) + wait - gain)]
+        assert bool(outlook(sooner, pins=(pin,)).move) == moves, (wait, gain)
 
 
 def test_a_whole_device_is_not_pinned_ahead_beside_sharers_where_slurm_forgets_them() -> None:

@@ -140,7 +140,7 @@ def test_the_journal_tells_when_tasks_came_and_what_they_held(tmp_path: Path) ->
         JobEnd("3_1", 1, "TIMEOUT", int(monday), int(monday) + 3600),
         JobEnd("4", 1, "FAILED", int(friday) - 7200, int(friday) - 3600),
     ])  # fmt: skip
-    past = journal.past(0.0, NOW)
+    past = journal.past(MONTH, NOW)
     assert past
     assert past.first == friday
     assert sorted(past.seen[ONE]) == [
