@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -17,7 +17,7 @@ from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import format_places
 from slurm_het.core.views.changes import Known
 from slurm_het.core.views.job_rows import View
-from slurm_het.core.views.sooner import Sooner, sooner
+from slurm_het.core.views.sooner import Proved, Sooner, sooner
 from slurm_het.core.views.whatif import Verdict, WhatIf
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
@@ -73,13 +73,21 @@ def _told(made: Sooner, now: float) -> Iterator[str]:
     if made.as_it_is.start == now:
         return
     yield f"starts: {start_told(made.as_it_is, now)}, as things stand"
-    arrow = "→" if has_blocks() else "->"
-    if made.changes:
-        yield f"sooner, each alone, with all else as it was at {local_time(now)}:"
-    for _, change, verdict in made.changes:
-        yield f"  {change.command} {arrow} {start_told(verdict, now)}; {change.price}"
+    yield from change_lines(made.changes, now)
     if made.cut_short:
         yield f"more may help: after {SECONDS:g} s no more was tried"
+
+
+def change_lines(
+    changes: Sequence[Proved], now: float, *, as_options: bool = False
+) -> Iterator[str]:
+    """The changes as commands to paste, or as options of a job that is not submitted yet."""
+    arrow = "→" if has_blocks() else "->"
+    if changes:
+        yield f"sooner, each alone, with all else as it was at {local_time(now)}:"
+    for _, change, verdict in changes:
+        words = change.option if as_options else change.command
+        yield f"  {words} {arrow} {start_told(verdict, now)}; {change.price}"
 
 
 def start_told(verdict: Verdict, now: float) -> str:

@@ -17,11 +17,13 @@ from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.policy import Limits, Policy
-from slurm_het.core.reasons import Reason
+from slurm_het.core.reasons import Reason, TellTime
+from slurm_het.core.reasons.codes import Waits
 from slurm_het.core.reservations import expected
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.reservation import Reservation
 from slurm_het.core.views.job_rows import as_planned
+from slurm_het.core.views.waiting import Remembered, Whys
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,10 @@ class WhatIf:
         kept = next((r for r in prepared.ahead.reserve if r.task.key == task.key), None)
         then = kept or self._then(task)
         return Verdict(max(self.now, then.start), then.placement) if then else Verdict()
+
+    def waits(self, job: Job, at: TellTime) -> Waits:
+        """Why it does not start at once if it is this record."""
+        return Whys(self._prepared(job), Remembered(answers=True), at).waits(job)
 
     def estimate(self, job: Job) -> float | None:
         """The same start, found on the look ahead alone: cheap, and not yet proved."""
