@@ -171,8 +171,8 @@ class Pins:
             settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
             if settled:
                 outcomes.append(Outcome(key, *settled))
-                if settled[0] is Event.BACK:  # by whose hand ever: not again at once
-                    self.take_back(key, settled[1], ticks)
+                if settled[0] is Event.BACK and not _with_fewer_nodes(job, pin):
+                    self.take_back(key, settled[1], ticks)  # not again at once
                 else:
                     del self.pins[key]
                 if settled[0] in {Event.STARTED, Event.ELSEWHERE, Event.GONE}:
@@ -383,6 +383,11 @@ def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[
             f"other devices than planned: {_show(actual)}, planned {_show(planned)}",
         )
     return Event.STARTED, _show(actual) if actual else f"{job.nodes} (ended since)"
+
+
+def _with_fewer_nodes(job: Job | None, pin: Pin) -> bool:
+    """Whether its user took it back to ask for fewer nodes: then it can be planned at once."""
+    return job is not None and job.nodes_min < len(pin.placement.nodes)
 
 
 def _show(devices: dict[str, tuple[int, ...]]) -> str:

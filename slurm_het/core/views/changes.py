@@ -21,9 +21,9 @@ from slurm_het.core.jobs.request import TIME_MIN, JobRequest, gres_of
 from slurm_het.core.jobs.trials import NO_TRIALS, Trials
 from slurm_het.core.jobs.waits import begins_later
 from slurm_het.core.model import SCENARIOS, Classification, Job, Task
-from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.printable import clean
+from slurm_het.core.views.whatif import WhatIf
 from slurm_het.errors import HetError
 
 DAY = 1440
@@ -92,15 +92,15 @@ class Knob:
 class Changes:
     """Makes the knobs of one job.
 
-    `job` is the record as it is in the gate, `task` what it is planned as (None: it is not planned
-    as it stands).
+    `task` is what it is planned as; None: it is not planned as it stands.
     """
 
-    def __init__(self, job: Job, task: Task | None, prepared: Prepared, known: Known) -> None:
-        self.job, self.task, self.known = job, task, known
+    def __init__(self, whatif: WhatIf, task: Task | None, known: Known) -> None:
+        prepared = whatif.without
+        self.job, self.pinned, self.task, self.known = whatif.job, whatif.pinned, task, known
         self.policy, self.inventory = prepared.policy, prepared.inventory
         self.rewrites = prepared.snapshot.rewrites_gres or not known.queued
-        self.mark = decode_comment(job.admin_comment)
+        self.mark = decode_comment(self.job.admin_comment)
 
     def knobs(self) -> Iterator[Knob]:
         """All there are: of two that help alike the first costs less."""
@@ -200,12 +200,14 @@ class Changes:
 
     def _nodes(self) -> Iterator[Knob]:
         job, own = self.job, self.job.nodes_min
+        # Slurm takes no fewer than the nodes that a pinned one has, and does not say so.
+        back = f"Partition={job.partition} ReqNodeList= " if self.pinned else ""
 
         def at(nodes: int) -> Change:
             most = nodes if job.nodes_max else 0
             fewer = replace(job, nodes_min=nodes, nodes_max=most)
             price = f"{_count(nodes, 'node')}, not {own}"
-            return self._scontrol(f"NumNodes={nodes}", f"--nodes={nodes}", price, fewer)
+            return self._scontrol(f"{back}NumNodes={nodes}", f"--nodes={nodes}", price, fewer)
 
         if own > 1:
             yield Knob("nodes", at, range(own - 1, 0, -1), own)

@@ -74,7 +74,7 @@ def _promising(
     that it promises."""
     outcome = read_job(whatif.job, whatif.facts).outcome
     task = outcome if isinstance(outcome, Task) else None
-    for knob in Changes(whatif.job, task, whatif.without, known).knobs():
+    for knob in Changes(whatif, task, known).knobs():
         if hurry():
             return
 

@@ -51,6 +51,7 @@ class WhatIf:
     def __init__(self, snapshot: Snapshot, job: Job, policy: Policy, limits: Limits) -> None:
         self.policy, self.limits = policy, limits
         self.job = as_gated(job, policy)
+        self.pinned = self.job is not job
         kept = (one for one in snapshot.jobs if one.id != job.id and not self._comes_later(one))
         self._others = replace(snapshot, jobs=tuple(kept))
         self._readings = Readings()
