@@ -22,7 +22,7 @@ from slurm_het.core.views.free import NodeFree, PoolFree
 from slurm_het.core.views.job_rows import Ask
 from slurm_het.core.views.totals import Summary, Totals
 from slurm_het.core.views.tried import Tried
-from slurm_het.core.views.whatif import Verdict
+from slurm_het.core.views.whatif import Foreseen
 
 
 class SourceDocument(Struct, kw_only=True):
@@ -239,7 +239,7 @@ def try_document(made: Tried, now: float) -> TryDocument:
     return TryDocument(
         answer=made.answer,
         why=made.why,
-        starts=_place(made.verdict, now),
+        starts=_place(made.foreseen, now),
         read_as=understood(made.what) if made.what else "",
         evidence=list(made.what.evidence) if made.what else [],
         problems=list(made.problems),
@@ -248,14 +248,14 @@ def try_document(made: Tried, now: float) -> TryDocument:
                 kind=one.kind, command=one.change.command, option=one.change.option,
                 price=one.change.price, starts=place,
             )
-            for one in made.changes if (place := _place(one.verdict, now))
+            for one in made.changes if (place := _place(one.foreseen, now))
         ],
         time=int(now),
     )  # fmt: skip
 
 
-def _place(verdict: Verdict, now: float) -> PlaceDocument | None:
-    start, there = verdict.start, verdict.placement
+def _place(foreseen: Foreseen, now: float) -> PlaceDocument | None:
+    start, there = foreseen.start, foreseen.placement
     if start is None or there is None:
         return None
     devices = [list(indexes) for indexes in there.devices] if start <= now else []

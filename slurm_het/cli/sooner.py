@@ -18,7 +18,7 @@ from slurm_het.core.syntax.gres import format_places
 from slurm_het.core.views.changes import Known
 from slurm_het.core.views.job_rows import View
 from slurm_het.core.views.sooner import Proved, Sooner, sooner
-from slurm_het.core.views.whatif import Verdict, WhatIf
+from slurm_het.core.views.whatif import Foreseen, WhatIf
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
@@ -85,16 +85,16 @@ def change_lines(
     arrow = "→" if has_blocks() else "->"
     if changes:
         yield f"sooner, each alone, with all else as it was at {local_time(now)}:"
-    for _, change, verdict in changes:
+    for _, change, foreseen in changes:
         words = change.option if as_options else change.command
-        yield f"  {words} {arrow} {start_told(verdict, now)}; {change.price}"
+        yield f"  {words} {arrow} {start_told(foreseen, now)}; {change.price}"
 
 
-def start_told(verdict: Verdict, now: float) -> str:
+def start_told(foreseen: Foreseen, now: float) -> str:
     """`now on nv2:0-1`, `by 14:20:11 on nv2`."""
-    place = verdict.placement
-    if verdict.start is None or place is None:
+    place = foreseen.placement
+    if foreseen.start is None or place is None:
         return "nobody knows when"
-    if verdict.start > now:
-        return f"by {local_time(verdict.start)} on {hostlist.fold(place.nodes)}"
+    if foreseen.start > now:
+        return f"by {local_time(foreseen.start)} on {hostlist.fold(place.nodes)}"
     return f"now on {format_places(zip(place.nodes, place.devices, strict=True))}"

@@ -24,7 +24,7 @@ from slurm_het.core.jobs.told import understood
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.syntax.sbatch import read_arguments, read_environment, read_script_options
 from slurm_het.core.syntax.script import MAX_SCRIPT
-from slurm_het.core.views.tried import Answer, Site, Tried, try_it
+from slurm_het.core.views.tried import Answer, Circumstances, Tried, try_it
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
@@ -105,7 +105,7 @@ def _group(gid: int) -> str:
         return ""
 
 
-async def _site(settings: Config, user: str) -> tuple[Site, frozenset[str]]:
+async def _site(settings: Config, user: str) -> tuple[Circumstances, frozenset[str]]:
     """What it is held against, and what Slurm may hide from us."""
     slurm = CliSlurm(settings.slurm)
     gate = await asyncio.to_thread(ask_hetd, settings.paths.control_socket)
@@ -113,11 +113,11 @@ async def _site(settings: Config, user: str) -> tuple[Site, frozenset[str]]:
     memory = memory_defaults(await slurm.configuration())
     trials = await asyncio.to_thread(trials_of, user, settings)
     limits = settings.planner.limits
-    return Site(snapshot, settings.policy, limits, memory, trials), await slurm.hidden()
+    return Circumstances(snapshot, settings.policy, limits, memory, trials), await slurm.hidden()
 
 
 def _told(made: Tried, now: float) -> Iterator[str]:
-    start = start_told(made.verdict, now)
+    start = start_told(made.foreseen, now)
     head = HEADS.get(made.answer) or (start if made.answer == "now" else f"{start}, at the latest")
     yield f"{head}: {made.why}" if made.why else head
     if made.what:
@@ -127,7 +127,7 @@ def _told(made: Tried, now: float) -> Iterator[str]:
     yield from (f"  {line}" for line in change_lines(made.changes, now, as_options=True))
 
 
-def _remarks(it: Submission, hidden: frozenset[str], site: Site) -> Iterator[str]:
+def _remarks(it: Submission, hidden: frozenset[str], site: Circumstances) -> Iterator[str]:
     """What the answer leaves out."""
     intake = site.policy.intake_partition
     if any(p.name == intake and p.state == "UP" for p in site.snapshot.partitions):

@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -139,9 +140,9 @@ def test_the_printed_command_starts_it(cluster: Cluster, staged: Staged) -> None
         print(told)
         assert cluster.job(key)["JobState"] == "PENDING"
         (line,) = (text for text in told.splitlines() if re.search(staged.command, text))
-        command, _, promise = re.split(r"\s(→|->)\s", line.strip())
+        printed, _, promise = re.split(r"\s(→|->)\s", line.strip())
         assert promise.startswith("now on "), told
-        pasted(cluster, command)
+        pasted(cluster, printed)
         started = cluster.wait_started(key, WITHIN)
         assert started["NodeList"] in promise
     finally:
@@ -196,7 +197,7 @@ def test_what_try_says_comes_true(cluster: Cluster, tmp_path: Path) -> None:
             started = cluster.wait_started(key, WITHIN)
             assert started["NodeList"].count("[") or started["NodeList"] in said["starts"]["nodes"]
         elif it.answer != "slurm":
-            cluster.wait(f"{name} waits", lambda key=key: waits(cluster, key), 10, job=key)
+            cluster.wait(f"{name} waits", partial(waits, cluster, key), 10, job=key)
     assert {waits(cluster, job.key) for job in cluster.jobs() if job.user == OWNER} == {True, False}
 
 

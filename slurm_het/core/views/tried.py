@@ -28,7 +28,7 @@ from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import TellTime
 from slurm_het.core.views.changes import Known
 from slurm_het.core.views.sooner import Proved, sooner
-from slurm_het.core.views.whatif import Verdict, WhatIf
+from slurm_het.core.views.whatif import Foreseen, WhatIf
 from slurm_het.errors import HetError
 
 Answer = Literal["now", "later", "unknown", "never", "slurm"]
@@ -36,7 +36,7 @@ Answer = Literal["now", "later", "unknown", "never", "slurm"]
 and when plain Slurm says."""
 
 
-class Site(NamedTuple):
+class Circumstances(NamedTuple):
     """What a submission is held against. `memory`: the cluster's defaults of host memory; None:
     Slurm does not deal that out. `trials`: how its user's programs fared; None: not known."""
 
@@ -54,13 +54,13 @@ class Tried:
 
     answer: Answer
     why: str = ""
-    verdict: Verdict = field(default_factory=Verdict)
+    foreseen: Foreseen = field(default_factory=Foreseen)
     what: Classification | None = None
     problems: tuple[str, ...] = ()
     changes: tuple[Proved, ...] = ()
 
 
-def try_it(it: Submission, site: Site, at: TellTime, hurry: Hurry = never) -> Tried:
+def try_it(it: Submission, site: Circumstances, at: TellTime, hurry: Hurry = never) -> Tried:
     """Say what would become of a submission. Raises HetError for what sbatch would refuse."""
     snapshot, policy = site.snapshot, site.policy
     sent = message_of(it)
@@ -90,7 +90,7 @@ def _unasked(sent: dict[str, str], policy: Policy) -> str:
     return passed_on(sent, policy)
 
 
-def _record(it: Submission, sent: dict[str, str], made: Admitted, site: Site) -> Job:
+def _record(it: Submission, sent: dict[str, str], made: Admitted, site: Circumstances) -> Job:
     """Its record, with the host memory that Slurm gives who names none."""
     snapshot, name = site.snapshot, site.policy.intake_partition
     job = record_of_batch(it, sent, made, snapshot.time)
@@ -101,13 +101,13 @@ def _record(it: Submission, sent: dict[str, str], made: Admitted, site: Site) ->
 def _planned(whatif: WhatIf, known: Known, at: TellTime, hurry: Hurry) -> Tried:
     """The answer for a job that is ours to plan."""
     found = sooner(whatif, known, hurry)
-    verdict = found.as_it_is
-    if verdict.start == whatif.now:
-        return Tried("now", "", verdict)
+    foreseen = found.as_it_is
+    if foreseen.start == whatif.now:
+        return Tried("now", "", foreseen)
     waits = whatif.waits(whatif.job, at)
     no_time: Answer = _OF_CODES.get(waits.code, "unknown")
-    answer: Answer = no_time if verdict.start is None else "later"
-    return Tried(answer, waits.text, verdict, changes=found.changes)
+    answer: Answer = no_time if foreseen.start is None else "later"
+    return Tried(answer, waits.text, foreseen, changes=found.changes)
 
 
 _OF_CODES: dict[str, Answer] = {"never": "never", "slurm-places": "slurm"}

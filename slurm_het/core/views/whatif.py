@@ -27,7 +27,7 @@ from slurm_het.core.views.waiting import Remembered, Whys
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Foreseen:
     """When a job starts at the latest, and where.
 
     `start` are epoch seconds: the snapshot's own for a job that starts in the next plan; None where
@@ -38,7 +38,7 @@ class Verdict:
     placement: Placement | None = None
     blocked: Reason | None = None
 
-    def sooner_than(self, other: Verdict, seconds: float) -> bool:
+    def sooner_than(self, other: Foreseen, seconds: float) -> bool:
         """Whether this start is known, and so many seconds before the other."""
         if self.start is None:
             return False
@@ -65,20 +65,20 @@ class WhatIf:
         mine = -self.job.priority, self.job.id
         return is_gated(other, self.policy) and (-other.priority, other.id) > mine
 
-    def verdict(self, job: Job) -> Verdict:
+    def foresee(self, job: Job) -> Foreseen:
         """When it starts if it is this record: the whole cycle says so."""
         prepared = self._prepared(job)
         task = next((t for t in prepared.queue.tasks if t.job_id == job.id), None)
         if task is None:
-            return Verdict(blocked=prepared.queue.blocked.get(job.label))
+            return Foreseen(blocked=prepared.queue.blocked.get(job.label))
         if held := prepared.held.get(task.key):
-            return Verdict(blocked=held)
+            return Foreseen(blocked=held)
         made = plan(prepared.room, prepared.window, self.policy, greedy).placements
         if at_once := next((p for p in made if p.key == task.key), None):
-            return Verdict(self.now, at_once)
+            return Foreseen(self.now, at_once)
         kept = next((r for r in prepared.ahead.reserve if r.task.key == task.key), None)
         then = kept or self._then(task)
-        return Verdict(max(self.now, then.start), then.placement) if then else Verdict()
+        return Foreseen(max(self.now, then.start), then.placement) if then else Foreseen()
 
     def waits(self, job: Job, at: TellTime) -> Waits:
         """Why it does not start at once if it is this record."""

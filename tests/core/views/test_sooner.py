@@ -172,8 +172,8 @@ def test_the_change_that_is_named_starts_it_and_half_of_it_does_not(staged: Stag
     assert staged.command in commands, list(commands)
     assert len(commands) <= MOST
     named = commands[staged.command]
-    assert named.verdict.start == NOW
-    assert named.verdict.placement
+    assert named.foreseen.start == NOW
+    assert named.foreseen.placement
     assert starts_at_once(taken, named.change.job)
     if staged.half:
         assert not starts_at_once(taken, replace(job, **staged.half))
@@ -185,9 +185,9 @@ def test_what_only_starts_it_earlier_is_named_with_its_time() -> None:
     made = told(taken, job)
     assert made.as_it_is.start == NOW + 4 * HOUR
     (one,) = (c for c in made.changes if "NumNodes=1" in c.change.command)
-    assert one.verdict.start == NOW + HOUR
-    assert one.verdict.placement
-    assert one.verdict.placement.nodes == ("nv1",)
+    assert one.foreseen.start == NOW + HOUR
+    assert one.foreseen.placement
+    assert one.foreseen.placement.nodes == ("nv1",)
 
 
 def test_a_job_that_starts_at_once_needs_none() -> None:

@@ -12,7 +12,7 @@ from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import Snapshot
 from slurm_het.core.policy import Limits
 from slurm_het.core.syntax.sbatch import read_arguments, read_script_options
-from slurm_het.core.views.tried import Answer, Site, Tried, try_it
+from slurm_het.core.views.tried import Answer, Circumstances, Tried, try_it
 from slurm_het.errors import HetError
 from tests.core.views.test_sooner import CUDA, NOW, PLAIN, full, on
 from tests.support.world import gated, policy
@@ -27,7 +27,7 @@ def submission(words: str, script: str = PLAIN) -> Submission:
 
 
 def tried(words: str, script: str = PLAIN, taken: Snapshot | None = None) -> Tried:
-    site = Site(taken or on(), policy(), Limits(), CLUSTER, NO_TRIALS)
+    site = Circumstances(taken or on(), policy(), Limits(), CLUSTER, NO_TRIALS)
     return try_it(submission(words, script), site, str)
 
 
@@ -56,7 +56,7 @@ def test_the_answer(words: str, script: str, answer: Answer, why: str) -> None:
     made = tried(words, script)
     assert made.answer == answer, made
     assert why.lower() in made.why.lower()
-    assert (made.verdict.start == NOW) == (answer == "now")
+    assert (made.foreseen.start == NOW) == (answer == "now")
 
 
 def test_it_comes_last_and_what_would_start_it_sooner_is_told_as_options() -> None:
@@ -64,7 +64,7 @@ def test_it_comes_last_and_what_would_start_it_sooner_is_told_as_options() -> No
     taken = on(*full("nv1", "nv2"), first)
     made = tried("--gres=gpu:2 -t 60", PLAIN, taken)
     assert made.answer == "later"
-    assert made.verdict.start == NOW + 5 * 3600
+    assert made.foreseen.start == NOW + 5 * 3600
     options = [one.change.option for one in made.changes]
     assert "#HET vendors=nvidia,ascend" in options  # amd's are the first job's
     assert not [option for option in options if "amd" in option]
