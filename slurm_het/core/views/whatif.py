@@ -17,7 +17,7 @@ from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.policy import Limits, Policy
-from slurm_het.core.reasons import Reason, TellTime
+from slurm_het.core.reasons import TellTime
 from slurm_het.core.reasons.codes import Waits
 from slurm_het.core.reservations import expected
 from slurm_het.core.reservations.axis import Axis
@@ -31,12 +31,11 @@ class Foreseen:
     """When a job starts at the latest, and where.
 
     `start` are epoch seconds: the snapshot's own for a job that starts in the next plan; None where
-    no time is known. `blocked` says why it is not planned at all.
+    no time is known, or it is not planned at all.
     """
 
     start: float | None = None
     placement: Placement | None = None
-    blocked: Reason | None = None
 
     def sooner_than(self, other: Foreseen, seconds: float) -> bool:
         """Whether this start is known, and so many seconds before the other."""
@@ -69,10 +68,8 @@ class WhatIf:
         """When it starts if it is this record: the whole cycle says so."""
         prepared = self._prepared(job)
         task = next((t for t in prepared.queue.tasks if t.job_id == job.id), None)
-        if task is None:
-            return Foreseen(blocked=prepared.queue.blocked.get(job.label))
-        if held := prepared.held.get(task.key):
-            return Foreseen(blocked=held)
+        if task is None or task.key in prepared.held:
+            return Foreseen()
         made = plan(prepared.room, prepared.window, self.policy, greedy).placements
         if at_once := next((p for p in made if p.key == task.key), None):
             return Foreseen(self.now, at_once)
