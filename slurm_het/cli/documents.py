@@ -20,6 +20,7 @@ from slurm_het.core.reasons.idle import Cause, Idle
 from slurm_het.core.views.device_map import DeviceMap
 from slurm_het.core.views.free import NodeFree, PoolFree
 from slurm_het.core.views.job_rows import Ask
+from slurm_het.core.views.learned import LearnedProgram
 from slurm_het.core.views.totals import Summary, Totals
 from slurm_het.core.views.tried import Tried
 from slurm_het.core.views.whatif import Foreseen
@@ -207,9 +208,16 @@ class TryDocument(Struct, kw_only=True):
     time: int
 
 
+class LearnedDocument(Struct, kw_only=True):
+    """slurm-het learned --json. Times are epoch seconds; parts are of the time limit, 0..1."""
+
+    programs: list[LearnedProgram]
+
+
 DOCUMENTS: dict[str, type[Struct]] = {
     "het-sinfo": MapDocument,
     "het-squeue": QueueDocument,
+    "slurm-het-learned": LearnedDocument,
     "slurm-het-status": StatusDocument,
     "slurm-het-try": TryDocument,
 }

@@ -303,7 +303,7 @@ class Daemon:
             return await self._history(request.job, caller)
         if request.op == "devices":
             return self.telemetry.told()
-        if request.op == "trials":
+        if request.op == "learned":
             return self.cycle.trials.told(caller.speaks_for(request.user))
         if request.op == "status":
             async with self.cycle.thinking:
