@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
+import pwd
 import time
 from collections.abc import Iterator, Sequence
 
@@ -50,13 +50,21 @@ def sooner_lines(job: Job, view: View, settings: Config, slurm: CliSlurm) -> lis
 
 def trials_of(user: str, settings: Config) -> Trials | None:
     """How a user's programs fared before, by hetd; None where that is not told to us."""
-    if os.getuid() and getpass.getuser() != user:
+    if os.getuid() and own_name() != user:
         return None
     try:
         reply = call(settings.paths.control_socket, {"op": "learned", "user": user}, ASK_SECONDS)
         return Trials(msgspec.convert(reply.get("trials"), list[Trial]))
     except (HetError, msgspec.ValidationError):
         return None
+
+
+def own_name() -> str:
+    """The name of whoever runs this, as Slurm has it; '' for one without."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def _is_planned(job: Job, view: View) -> bool:
@@ -73,7 +81,8 @@ async def _asked(job: Job, slurm: CliSlurm) -> tuple[str, frozenset[str]]:
 def _told(made: Sooner, now: float) -> Iterator[str]:
     if made.as_it_is.start == now:
         return
-    yield f"starts: {start_told(made.as_it_is, now)}, as things stand"
+    if made.as_it_is.start is not None:
+        yield f"starts: {start_told(made.as_it_is, now)}, as things stand"
     yield from change_lines(made.changes, now)
     if made.cut_short:
         yield f"more may help: after {SECONDS:g} s no more was tried"

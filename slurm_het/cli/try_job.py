@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import grp
 import os
 import sys
@@ -17,7 +16,7 @@ import msgspec
 from slurm_het.cli.documents import try_document
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.options import CONFIG
-from slurm_het.cli.sooner import SECONDS, change_lines, start_told, trials_of
+from slurm_het.cli.sooner import SECONDS, change_lines, own_name, start_told, trials_of
 from slurm_het.config import load_config
 from slurm_het.core.jobs.submission import UNLOOKED, Submission, Submitter
 from slurm_het.core.jobs.told import understood
@@ -87,7 +86,7 @@ def _read(words: tuple[str, ...]) -> Submission:
     written = read_script_options(script)
     options = {"job-name": name} | written | read_environment(os.environ) | given.options
     groups = tuple(name for gid in os.getgroups() if (name := _group(gid)))
-    return Submission(options, script, Submitter(getpass.getuser(), os.getuid(), groups))
+    return Submission(options, script, Submitter(own_name(), os.getuid(), groups))
 
 
 def _script(path: Path) -> str:

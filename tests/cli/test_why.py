@@ -189,7 +189,7 @@ def test_an_array_tells_how_its_tasks_fare(why: Why, journal: Journal) -> None:
     """Two have ended and are forgotten, one is remembered, one runs, the rest waits."""
     record(journal, *ARRAY[:2], job(10, 2))
     record(journal, job(11, 3), node="nv2")
-    lines = told(why("6", ARRAY[3], REST, ended=(ARRAY[2],)))
+    *lines, _, sooner = told(why("6", ARRAY[3], REST, ended=(ARRAY[2],)))
     assert lines == [
         "job 6 of ann is an array; 6 of its tasks are known",
         *STORY[:3],
@@ -198,6 +198,7 @@ def test_an_array_tells_how_its_tasks_fare(why: Why, journal: Journal) -> None:
         "  6_3: RUNNING on nv1, planned for nv2",
         "  6_[4-5]: waits: needs 8 free on each of 3 nodes; only 1 such: nv2",
     ]
+    assert "scontrol update job '6_[4-5]' NumNodes=1" in sooner
 
 
 def test_a_forgotten_array_keeps_its_story(why: Why, journal: Journal) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from shlex import quote
 from typing import NamedTuple
 
 from slurm_het.core.jobs.admission import remembering
@@ -308,7 +309,7 @@ def _name(job: Job) -> str:
     those that run, too."""
     if not job.unsplit:
         return job.key
-    return f"{job.array_job_id}_[{job.array_tasks.partition('%')[0]}]"
+    return quote(f"{job.array_job_id}_[{job.array_tasks.partition('%')[0]}]")  # no shell's pattern
 
 
 def duration(minutes: int) -> str:
