@@ -1,7 +1,6 @@
 """When a job would start if it asked for something else: the cycle, asked again with that.
 
-Nothing is changed; all else is held as the snapshot has it. Jobs of lower priority are left out:
-they take nobody's place before him.
+Nothing is changed; all else is held as the snapshot has it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from functools import cached_property
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.jobs.reading import ClusterFacts, Readings, read_job
-from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared
@@ -51,18 +49,13 @@ class WhatIf:
         self.policy, self.limits = policy, limits
         self.job = as_gated(job, policy)
         self.pinned = self.job is not job
-        kept = (one for one in snapshot.jobs if one.id != job.id and not self._comes_later(one))
-        self._others = replace(snapshot, jobs=tuple(kept))
+        self._others = replace(snapshot, jobs=tuple(j for j in snapshot.jobs if j.id != job.id))
         self._readings = Readings()
 
     @property
     def now(self) -> float:
         """The snapshot's time, epoch seconds."""
         return self._others.time
-
-    def _comes_later(self, other: Job) -> bool:
-        mine = -self.job.priority, self.job.id
-        return is_gated(other, self.policy) and (-other.priority, other.id) > mine
 
     def foresee(self, job: Job) -> Foreseen:
         """When it starts if it is this record: the whole cycle says so."""
@@ -89,7 +82,7 @@ class WhatIf:
 
     def _then(self, task: Task) -> Reservation | None:
         """Its place beside all those before it; not known where they are too many."""
-        known = len(self.without.queue.tasks) <= expected.MOST
+        known = len(self._before) <= expected.MOST
         made = self._ahead.soonest(task) if known else None
         return made if made and made.start < math.inf else None
 
@@ -99,8 +92,14 @@ class WhatIf:
 
     @cached_property
     def without(self) -> Prepared:
-        """What is prepared for all those before him."""
+        """What is prepared without him."""
         return self._prepared()
+
+    @cached_property
+    def _before(self) -> tuple[Task, ...]:
+        """The tasks that are to get their places before him."""
+        mine, queue = (-self.job.priority, self.job.id), self.without.queue.tasks
+        return tuple(task for task in queue if (-task.priority, task.job_id) < mine)
 
     @cached_property
     def facts(self) -> ClusterFacts:
@@ -109,11 +108,15 @@ class WhatIf:
 
     @cached_property
     def _ahead(self) -> Axis:
-        """What is free when, once all those before him have their places."""
-        prepared = self.without
-        axis = prepared.ahead.axis.copy()
-        waiting = (task for task in prepared.queue.tasks if task.key not in prepared.held)
-        expected.expect(waiting, prepared.ahead.reservations, axis)
+        """What is free when, once all those before him have their places: first those that start in
+        the next plan."""
+        prepared, axis = self.without, self.without.ahead.axis.copy()
+        before = {t.key: t for t in self._before if t.key not in prepared.held}
+        made = plan(prepared.room, prepared.window, self.policy, greedy).placements
+        for place in made:
+            if task := before.pop(place.key, None):
+                axis.take(Reservation(task, place, self.now))
+        expected.expect(before.values(), prepared.ahead.reservations, axis)
         return axis
 
 
