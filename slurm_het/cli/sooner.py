@@ -35,13 +35,12 @@ def sooner_lines(job: Job, view: View, settings: Config, slurm: CliSlurm) -> lis
 
     Nothing of one that Slurm places, or lets wait by itself, or while the gate is open.
     """
-    prepared = view.prepared
     if view.intake == "UP" or not _is_planned(job, view):
         return []
     script, hidden = asyncio.run(_asked(job, slurm))
     if "jobs" in hidden:
         return ["  sooner: not to be told, as Slurm keeps others' jobs from you (PrivateData)"]
-    whatif = WhatIf(prepared.snapshot, job, prepared.policy, settings.planner.limits)
+    whatif = WhatIf(view.prepared, job, settings.planner.limits, view.readings)
     known = Known(script, trials_of(job.user, settings))
     until = time.monotonic() + SECONDS
     made = sooner(whatif, known, lambda: time.monotonic() > until)

@@ -107,6 +107,7 @@ class Changes:
         """All there are: of two that help alike the first costs less."""
         yield from self._begin()
         yield from self._excluded()
+        yield from self._throttle()
         yield from self._vendors()
         yield from self._time()
         yield from self._memory()
@@ -134,6 +135,15 @@ class Changes:
             yield _one(
                 "exclude", partial(self._scontrol, "ExcNodeList=", "no --exclude", price, anywhere)
             )
+
+    def _throttle(self) -> Iterator[Knob]:
+        job, own = self.job, self.job.array_limit
+        if job.unsplit and own:
+            price = f"{own + 1} of its tasks at a time, not {own}"
+            more = replace(job, array_limit=own + 1)
+            command = f"scontrol update job {job.array_job_id} ArrayTaskThrottle={own + 1}"
+            option = f"--array={job.array_tasks.partition('%')[0]}%{own + 1}"
+            yield _one("throttle", lambda: Change(command, option, price, more))
 
     def _time(self) -> Iterator[Knob]:
         if self.mark and TIME_MIN in self.mark.original:  # Slurm shortens it by itself

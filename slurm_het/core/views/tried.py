@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from slurm_het.core.cluster.capacity import capacity_of
-from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, admit_message
+from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.request import ALL_MEMORY, from_message
 from slurm_het.core.jobs.submission import (
     Submission,
@@ -27,6 +27,7 @@ from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import TellTime
 from slurm_het.core.views.changes import Known
+from slurm_het.core.views.job_rows import as_planned
 from slurm_het.core.views.sooner import Proved, sooner
 from slurm_het.core.views.whatif import Foreseen, WhatIf
 from slurm_het.errors import HetError
@@ -66,15 +67,16 @@ def try_it(it: Submission, site: Circumstances, at: TellTime, hurry: Hurry = nev
     sent = message_of(it)
     if why := _unasked(sent, policy):
         return Tried("slurm", why)
-    inventory = take_inventory(snapshot, policy)
+    readings = Readings()
+    prepared = as_planned(snapshot, policy, site.limits, readings)
     trials = site.trials or NO_TRIALS
-    made = admit_message(sent, policy, inventory, capacity_of(snapshot, policy), trials)
+    made = admit_message(sent, policy, prepared.inventory, capacity_of(snapshot, policy), trials)
     if isinstance(made, Refused):
         return Tried("never", str(made.why), problems=made.problems)
     if isinstance(made, Passed):
         where = f", in {made.partition}" if made.partition else ""
         return Tried("slurm", f"{made.why}{where}", problems=made.problems)
-    whatif = WhatIf(snapshot, _record(it, sent, made, site), policy, site.limits)
+    whatif = WhatIf(prepared, _record(it, sent, made, site), site.limits, readings)
     tried = _planned(whatif, Known(it.script, site.trials, queued=False), at, hurry)
     return replace(tried, what=made.classification, problems=made.problems)
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.jobs.reading import ClusterFacts, Readings, read_job
-from slurm_het.core.model import Job, Placement, Snapshot, Task
+from slurm_het.core.model import Job, Placement, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.policy import Limits, Policy
@@ -43,14 +43,22 @@ class Foreseen:
 
 
 class WhatIf:
-    """Asks about one waiting job, or one that nobody has submitted yet."""
+    """Asks about one waiting job, or one that nobody has submitted yet.
 
-    def __init__(self, snapshot: Snapshot, job: Job, policy: Policy, limits: Limits) -> None:
-        self.policy, self.limits = policy, limits
-        self.job = as_gated(job, policy)
+    `prepared` is what the next plan would be made from, with the job or without; `readings` what
+    the jobs in it were read as.
+    """
+
+    def __init__(
+        self, prepared: Prepared, job: Job, limits: Limits, readings: Readings | None = None
+    ) -> None:
+        self.prepared, self.policy, self.limits = prepared, prepared.policy, limits
+        self.job = as_gated(job, self.policy)
         self.pinned = self.job is not job
-        self._others = replace(snapshot, jobs=tuple(j for j in snapshot.jobs if j.id != job.id))
-        self._readings = Readings()
+        kept = tuple(one for one in prepared.snapshot.jobs if one.id != job.id)
+        self._is_in = len(kept) < len(prepared.snapshot.jobs)
+        self._others = replace(prepared.snapshot, jobs=kept)
+        self._readings = readings or Readings()
 
     @property
     def now(self) -> float:
@@ -59,7 +67,8 @@ class WhatIf:
 
     def foresee(self, job: Job) -> Foreseen:
         """When it starts if it is this record: the whole cycle says so."""
-        prepared = self._prepared(job)
+        as_it_is = job is self.job and self._is_in and not self.pinned
+        prepared = self.prepared if as_it_is else self._prepared(job)
         task = next((t for t in prepared.queue.tasks if t.job_id == job.id), None)
         if task is None or task.key in prepared.held:
             return Foreseen()
@@ -93,7 +102,7 @@ class WhatIf:
     @cached_property
     def without(self) -> Prepared:
         """What is prepared without him."""
-        return self._prepared()
+        return self._prepared() if self._is_in else self.prepared
 
     @cached_property
     def _before(self) -> tuple[Task, ...]:
