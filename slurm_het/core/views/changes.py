@@ -35,6 +35,7 @@ LONGEST = 30 * DAY
 SHORTEST = 20
 """No limit is proposed that is less than this part of the job's own."""
 LOSES = 8
+"""Rounding loses at most this part of a value."""
 PASTE_MINUTES = 2
 """Until a command is pasted, and heeded: a gap is so much shorter by then."""
 
@@ -66,8 +67,8 @@ class Knob:
     it is, which has `current`, to what asks for least; `at` makes the change to a value, or raises
     HetError.
 
-    A value is rounded down to the largest of `steps` that loses no more than a part in LOSES;
-    `margin` is what it is to stay below the largest that works.
+    A value is rounded down to the largest of `steps` that loses little; `margin` is what it is to
+    stay below the largest that works.
     """
 
     kind: str

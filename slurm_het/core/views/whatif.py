@@ -101,12 +101,12 @@ class WhatIf:
 
     @cached_property
     def without(self) -> Prepared:
-        """What is prepared without him."""
+        """What is prepared without the job."""
         return self._prepared() if self._is_in else self.prepared
 
     @cached_property
     def _before(self) -> tuple[Task, ...]:
-        """The tasks that are to get their places before him."""
+        """The tasks that are to get their places before it."""
         mine, queue = (-self.job.priority, self.job.id), self.without.queue.tasks
         return tuple(task for task in queue if (-task.priority, task.job_id) < mine)
 
@@ -117,7 +117,7 @@ class WhatIf:
 
     @cached_property
     def _ahead(self) -> Axis:
-        """What is free when, once all those before him have their places: first those that start in
+        """What is free when, once all those before it have their places: first those that start in
         the next plan."""
         prepared, axis = self.without, self.without.ahead.axis.copy()
         before = {t.key: t for t in self._before if t.key not in prepared.held}
