@@ -81,9 +81,11 @@ def _promising(
         @cache
         def start(value: int, knob: Knob = knob) -> float | None:
             try:
-                return whatif.estimate(knob.at(value).job)
+                record = knob.at(value).job
             except HetError:  # as `slurm-het ask` would refuse it
                 return None
+            # The look ahead knows no limits: of those that are at one the whole cycle is asked.
+            return whatif.foresee(record).start if as_it_is.at_limit else whatif.estimate(record)
 
         best = start(knob.values[-1])
         if best is not None and Foreseen(best).sooner_than(as_it_is, WORTH):

@@ -29,11 +29,12 @@ class Foreseen:
     """When a job starts at the latest, and where.
 
     `start` are epoch seconds: the snapshot's own for a job that starts in the next plan; None where
-    no time is known, or it is not planned at all.
+    no time is known, or it is not planned at all. `at_limit`: a limit of the site holds it back.
     """
 
     start: float | None = None
     placement: Placement | None = None
+    at_limit: bool = False
 
     def sooner_than(self, other: Foreseen, seconds: float) -> bool:
         """Whether this start is known, and so many seconds before the other."""
@@ -71,7 +72,7 @@ class WhatIf:
         prepared = self.prepared if as_it_is else self._prepared(job)
         task = next((t for t in prepared.queue.tasks if t.job_id == job.id), None)
         if task is None or task.key in prepared.held:
-            return Foreseen()
+            return Foreseen(at_limit=task is not None)
         made = plan(prepared.room, prepared.window, self.policy, greedy).placements
         if at_once := next((p for p in made if p.key == task.key), None):
             return Foreseen(self.now, at_once)

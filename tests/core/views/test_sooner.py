@@ -14,6 +14,7 @@ from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.trials import NO_TRIALS, Trial, Trials, program_of
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Limits
+from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax.script import read_script
 from slurm_het.core.views.changes import Known
@@ -203,6 +204,21 @@ def test_what_only_starts_it_earlier_is_named_with_its_time() -> None:
     assert one.foreseen.start == NOW + HOUR
     assert one.foreseen.placement
     assert one.foreseen.placement.nodes == ("nv1",)
+
+
+def test_a_job_at_a_limit_of_the_site_is_told_what_is_left_of_it() -> None:
+    """A user may have six devices, and has two."""
+    limit = Limit("MaxTRESPU", "gres/gpu", 6, used=2)
+    ann = Association("vision", "ann", parent="root")
+    limits = SiteLimits((ann,), (Qos("normal", users={1000: (limit,)}),))
+    asks = {"tres_per_node": "gpu:a100:8", "qos": "normal", "account": "vision"}
+    job, first = submitted(7, **asks), running(3, "nv1", "gpu:a100:2(IDX:0-1)", user="ann")
+    taken = on(replace(first, qos="normal", account="vision"), job, limits=limits)
+    made = told(taken, job)
+    assert made.as_it_is.at_limit
+    assert [one.change.command for one in made.changes] == ["scontrol update job 7 Gres=gpu:a100:4"]
+    assert starts_at_once(taken, made.changes[0].change.job)
+    assert not starts_at_once(taken, replace(job, tres_per_node="gpu:a100:6"))
 
 
 def test_a_job_that_starts_at_once_needs_none() -> None:
