@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 OWNER = "nobody"
 SLEEP = "sleep 900"
 CUDA = "module load cuda\nsleep 900"
+HALF_SECONDS = 12.0
 WITHIN = 25.0
 """Seconds for what takes a cycle and five: hetd may look at what Slurm was told 15 s later."""
 
@@ -36,7 +38,8 @@ def cluster() -> Iterator[Cluster]:
 
 @dataclass(frozen=True)
 class Staged:
-    """A job of the owner's that waits beside `busy` ones; the command that starts it."""
+    """A job of the owner's that waits beside `busy` ones; the command that starts it, and half of
+    that, which does not."""
 
     options: tuple[str, ...]
     command: str
@@ -44,6 +47,7 @@ class Staged:
     busy: tuple[tuple[str, ...], ...] = ()
     commands: tuple[tuple[str, ...], ...] = field(default=())
     newer: bool = False
+    half: str = ""
 
 
 def has(node: str, pool: str, *options: str) -> tuple[str, ...]:
@@ -59,7 +63,7 @@ RESERVED = (
 STAGED = {
     "a shorter limit": Staged(
         ("-t", "90", "--gres=gpu:mi300x:1"), r"scontrol update job \d+ TimeLimit=0:\d+:00",
-        commands=(RESERVED,),
+        commands=(RESERVED,), half="TimeLimit=1:08:00",
     ),
     "another vendor": Staged(("-t", "20", "--gres=gpu:2"), r"slurm-het ask .*vendors=", busy=NV),
     "another scenario": Staged(
@@ -73,10 +77,11 @@ STAGED = {
         ("-c60", "--mem=1G", "-t", "60", "--gres=gpu:k100ai:1"),
         r"scontrol update job \d+ CPUsPerTask=24 NumCPUs=24",
         busy=tuple(has(n, "train-dcu", "-c40") for n in ("dcu1", "dcu2")),
+        half="CPUsPerTask=42 NumCPUs=42",
     ),
     "less memory": Staged(
         ("--mem=400G", "-t", "60", "--gres=gpu:k100ai:1"),
-        r"scontrol update job \d+ MinMemoryNode=\d+",
+        r"scontrol update job \d+ MinMemoryNode=\d+", half="MinMemoryNode=312000",
         busy=tuple((*has(n, "train-dcu")[:-1], "--mem=300G") for n in ("dcu1", "dcu2")),
     ),
     "less memory for each CPU": Staged(
@@ -142,6 +147,10 @@ def test_the_printed_command_starts_it(cluster: Cluster, staged: Staged) -> None
         (line,) = (text for text in told.splitlines() if re.search(staged.command, text))
         printed, _, promise = re.split(r"\s(→|->)\s", line.strip())
         assert promise.startswith("now on "), told
+        if staged.half:
+            cluster.ok("scontrol", "update", f"JobId={key}", *staged.half.split(), user=OWNER)
+            time.sleep(HALF_SECONDS)
+            assert cluster.job(key)["JobState"] == "PENDING"
         pasted(cluster, printed)
         started = cluster.wait_started(key, WITHIN)
         assert started["NodeList"] in promise
@@ -160,11 +169,10 @@ class Submitted:
     script: str = "#!/bin/sh\nsleep 900\n"
 
 
-def test_what_try_says_comes_true(cluster: Cluster, tmp_path: Path) -> None:
+def test_what_try_says_comes_true(cluster: Cluster) -> None:
     cluster.clear()
     for options in NV:
         cluster.wait_started(cluster.sbatch(*options, script=SLEEP))
-    tmp_path.chmod(0o755)
     tries = {
         "amd": Submitted(("--gres=gpu:mi300x:2", "-t", "30"), "now"),
         "lines": Submitted((), "now", "#!/bin/sh\n#SBATCH --gres=gpu:910b:1 -t 30\nsleep 900\n"),
@@ -180,7 +188,7 @@ def test_what_try_says_comes_true(cluster: Cluster, tmp_path: Path) -> None:
         "named": Submitted(("-w", "mlu1", "--gres=gpu:mlu370:1", "-t", "30"), "slurm"),
     }  # fmt: skip
     for name, it in tries.items():
-        script = tmp_path / f"{name}.sh"
+        script = Path(cluster.box.dir) / "work" / f"{name}.sh"
         script.write_text(it.script)
         argv = [sys.executable, "-m", "slurm_het.cli.admin", "try", "--json", *it.words]
         said = json.loads(cluster.box.run([*argv, str(script)], user=OWNER).stdout)
