@@ -75,9 +75,9 @@ STAGED = {
     ),
     "fewer CPUs": Staged(
         ("-c60", "--mem=1G", "-t", "60", "--gres=gpu:k100ai:1"),
-        r"scontrol update job \d+ CPUsPerTask=24 NumCPUs=24",
+        r"scontrol update job \d+ CPUsPerTask=24 NumCPUs=24 MinCPUsNode=24",
         busy=tuple(has(n, "train-dcu", "-c40") for n in ("dcu1", "dcu2")),
-        half="CPUsPerTask=42 NumCPUs=42",
+        half="CPUsPerTask=42 NumCPUs=42 MinCPUsNode=42",
     ),
     "less memory": Staged(
         ("--mem=400G", "-t", "60", "--gres=gpu:k100ai:1"),
@@ -91,7 +91,7 @@ STAGED = {
     ),
     "no node excluded": Staged(
         ("-x", "mlu1", "-t", "60", "--gres=gpu:mlu370:2"),
-        r"scontrol update job \d+ ExcNodeList=", busy=(has("mlu2", "infer-mlu", "--gres=gpu:4"),),
+        r"scontrol update job \d+ .*ExcNodeList=", busy=(has("mlu2", "infer-mlu", "--gres=gpu:4"),),
     ),
     "at once": Staged(
         ("--begin=now+2hours", "-t", "60", "--gres=gpu:310p:1"),

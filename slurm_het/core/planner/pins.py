@@ -172,7 +172,7 @@ class Pins:
             settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
             if settled:
                 outcomes.append(Outcome(key, *settled))
-                if settled[0] is Event.BACK and not _with_fewer_nodes(job, pin):
+                if settled[0] is Event.BACK and not _asks_otherwise(job, pin):
                     self.take_back(key, settled[1], ticks)  # not again at once
                 else:
                     del self.pins[key]
@@ -386,9 +386,13 @@ def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[
     return Event.STARTED, _show(actual) if actual else f"{job.nodes} (ended since)"
 
 
-def _with_fewer_nodes(job: Job | None, pin: Pin) -> bool:
-    """Whether its user took it back to ask for fewer nodes: then it can be planned at once."""
-    return job is not None and job.nodes_min < len(pin.placement.nodes)
+def _asks_otherwise(job: Job | None, pin: Pin) -> bool:
+    """Whether its user took it back to ask for fewer nodes, or for some that it was not to have:
+    then it can be planned at once."""
+    if job is None:
+        return False
+    off = frozenset(hostlist.expand_readable(job.exc_nodes))
+    return job.nodes_min < len(pin.placement.nodes) or off < pin.task.exc_nodes
 
 
 def _show(devices: dict[str, tuple[int, ...]]) -> str:

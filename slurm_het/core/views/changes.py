@@ -122,6 +122,12 @@ class Changes:
     def _scontrol(self, fields: str, option: str, price: str, job: Job) -> Change:
         return Change(f"scontrol update job {_name(self.job)} {fields}", option, price, job)
 
+    @property
+    def _back(self) -> str:
+        """The fields that take a pinned job back to the gate: on the nodes that it has, Slurm asks
+        for as many as these are, and hetd for no others (seen on 22.05)."""
+        return f"Partition={self.job.partition} ReqNodeList= " if self.pinned else ""
+
     def _begin(self) -> Iterator[Knob]:
         job = self.job
         if begins_later(job):
@@ -133,9 +139,8 @@ class Changes:
         if names := self.job.exc_nodes:
             price = f"also on {clean(names[:60])}, which --exclude names"
             anywhere = replace(self.job, exc_nodes="")
-            yield _one(
-                "exclude", partial(self._scontrol, "ExcNodeList=", "no --exclude", price, anywhere)
-            )
+            fields = f"{self._back}ExcNodeList=", "no --exclude"
+            yield _one("exclude", partial(self._scontrol, *fields, price, anywhere))
 
     def _throttle(self) -> Iterator[Knob]:
         job, own = self.job, self.job.array_limit
@@ -167,11 +172,11 @@ class Changes:
 
         def at(cpus: int) -> Change:
             price = f"{_count(cpus, 'CPU')} for a task, not {own}"
+            on_node = max(1, job.min_cpus_per_node * cpus // own)
             fewer = replace(
-                job, cpus_per_task=cpus, cpus=job.tasks * cpus,
-                min_cpus_per_node=min(cpus, job.min_cpus_per_node),
+                job, cpus_per_task=cpus, cpus=job.tasks * cpus, min_cpus_per_node=on_node
             )  # fmt: skip
-            fields = f"CPUsPerTask={cpus} NumCPUs={fewer.cpus}"
+            fields = f"CPUsPerTask={cpus} NumCPUs={fewer.cpus} MinCPUsNode={on_node}"
             return self._scontrol(fields, f"--cpus-per-task={cpus}", price, fewer)
 
         if own > 1 and job.cpus == job.tasks * own:
@@ -179,16 +184,16 @@ class Changes:
 
     def _memory(self) -> Iterator[Knob]:
         if (self.job.memory_per_node_mib or 0) > 1:
-            yield self._less_memory("MinMemoryNode", "--mem", "memory_per_node_mib")
+            yield self._less_memory("MinMemoryNode", "--mem", "node")
         if (self.job.memory_per_cpu_mib or 0) > 1:
-            yield self._less_memory("MinMemoryCPU", "--mem-per-cpu", "memory_per_cpu_mib")
+            yield self._less_memory("MinMemoryCPU", "--mem-per-cpu", "CPU")
 
-    def _less_memory(self, name: str, option: str, field: str) -> Knob:
+    def _less_memory(self, name: str, option: str, each: str) -> Knob:
+        field = f"memory_per_{each.lower()}_mib"
         own: int = getattr(self.job, field)
 
         def at(mib: int) -> Change:
-            each = name.removeprefix("MinMemory")
-            price = f"{_mib(mib)} of memory on each {each}, not {_mib(own)}"
+            price = f"{_mib(mib)} of memory for each {each}, not {_mib(own)}"
             less = replace(self.job, **{field: mib})  # type: ignore[arg-type]  # by name
             return self._scontrol(f"{name}={mib}", f"{option}={mib}M", price, less)
 
@@ -212,14 +217,12 @@ class Changes:
 
     def _nodes(self) -> Iterator[Knob]:
         job, own = self.job, self.job.nodes_min
-        # Slurm takes no fewer than the nodes that a pinned one has, and does not say so.
-        back = f"Partition={job.partition} ReqNodeList= " if self.pinned else ""
 
         def at(nodes: int) -> Change:
             most = nodes if job.nodes_max else 0
             fewer = replace(job, nodes_min=nodes, nodes_max=most)
             price = f"{_count(nodes, 'node')}, not {own}"
-            return self._scontrol(f"{back}NumNodes={nodes}", f"--nodes={nodes}", price, fewer)
+            return self._scontrol(f"{self._back}NumNodes={nodes}", f"--nodes={nodes}", price, fewer)
 
         if own > 1:
             yield Knob("nodes", at, range(own - 1, 0, -1), own)

@@ -133,7 +133,7 @@ STAGED = {
         lambda job: with_node(on(*full("nv1"), job), "nv2", cpus_alloc=34),
         submitted(7, tres_per_node="gpu:a100:1", cpus=60, cpus_per_task=60,
                   min_cpus_per_node=60, memory_per_cpu_mib=1),
-        "scontrol update job 7 CPUsPerTask=30 NumCPUs=30",
+        "scontrol update job 7 CPUsPerTask=30 NumCPUs=30 MinCPUsNode=30",
         {"cpus": 45, "cpus_per_task": 45, "min_cpus_per_node": 45},
     ),
     "less memory on a node": Staged(
