@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -17,8 +18,8 @@ from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import format_places
 from slurm_het.core.views.changes import Known
 from slurm_het.core.views.job_rows import View
-from slurm_het.core.views.sooner import Sooner, sooner
-from slurm_het.core.views.whatif import Verdict, WhatIf
+from slurm_het.core.views.sooner import Proved, Sooner, sooner
+from slurm_het.core.views.whatif import Foreseen, WhatIf
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
@@ -34,13 +35,12 @@ def sooner_lines(job: Job, view: View, settings: Config, slurm: CliSlurm) -> lis
 
     Nothing of one that Slurm places, or lets wait by itself, or while the gate is open.
     """
-    prepared = view.prepared
     if view.intake == "UP" or not _is_planned(job, view):
         return []
     script, hidden = asyncio.run(_asked(job, slurm))
     if "jobs" in hidden:
         return ["  sooner: not to be told, as Slurm keeps others' jobs from you (PrivateData)"]
-    whatif = WhatIf(prepared.snapshot, job, prepared.policy, settings.planner.limits)
+    whatif = WhatIf(view.prepared, job, settings.planner.limits, view.readings)
     known = Known(script, trials_of(job.user, settings))
     until = time.monotonic() + SECONDS
     made = sooner(whatif, known, lambda: time.monotonic() > until)
@@ -49,13 +49,21 @@ def sooner_lines(job: Job, view: View, settings: Config, slurm: CliSlurm) -> lis
 
 def trials_of(user: str, settings: Config) -> Trials | None:
     """How a user's programs fared before, by hetd; None where that is not told to us."""
+    if os.getuid() and own_name() != user:
+        return None
     try:
-        reply = call(settings.paths.control_socket, {"op": "trials", "user": user}, ASK_SECONDS)
-        trials = msgspec.convert(reply.get("trials"), list[Trial])
+        reply = call(settings.paths.control_socket, {"op": "learned", "user": user}, ASK_SECONDS)
+        return Trials(msgspec.convert(reply.get("trials"), list[Trial]))
     except (HetError, msgspec.ValidationError):
         return None
-    whose = os.getuid() == 0 or not trials or trials[0].user == user
-    return Trials(trials) if whose else None
+
+
+def own_name() -> str:
+    """The name of whoever runs this, as Slurm has it; '' for one without."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def _is_planned(job: Job, view: View) -> bool:
@@ -72,21 +80,30 @@ async def _asked(job: Job, slurm: CliSlurm) -> tuple[str, frozenset[str]]:
 def _told(made: Sooner, now: float) -> Iterator[str]:
     if made.as_it_is.start == now:
         return
-    yield f"starts: {start_told(made.as_it_is, now)}, as things stand"
-    arrow = "→" if has_blocks() else "->"
-    if made.changes:
-        yield f"sooner, each alone, with all else as it was at {local_time(now)}:"
-    for _, change, verdict in made.changes:
-        yield f"  {change.command} {arrow} {start_told(verdict, now)}; {change.price}"
+    if made.as_it_is.start is not None:
+        yield f"starts: {start_told(made.as_it_is, now)}, as things stand"
+    yield from change_lines(made.changes, now)
     if made.cut_short:
         yield f"more may help: after {SECONDS:g} s no more was tried"
 
 
-def start_told(verdict: Verdict, now: float) -> str:
+def change_lines(
+    changes: Sequence[Proved], now: float, *, as_options: bool = False
+) -> Iterator[str]:
+    """The changes as commands to paste, or as options of a job that is not submitted yet."""
+    arrow = "→" if has_blocks() else "->"
+    if changes:
+        yield f"sooner, each alone, with all else as it was at {local_time(now)}:"
+    for _, change, foreseen in changes:
+        words = change.option if as_options else change.command
+        yield f"  {words} {arrow} {start_told(foreseen, now)}; {change.price}"
+
+
+def start_told(foreseen: Foreseen, now: float) -> str:
     """`now on nv2:0-1`, `by 14:20:11 on nv2`."""
-    place = verdict.placement
-    if verdict.start is None or place is None:
+    place = foreseen.placement
+    if foreseen.start is None or place is None:
         return "nobody knows when"
-    if verdict.start > now:
-        return f"by {local_time(verdict.start)} on {hostlist.fold(place.nodes)}"
+    if foreseen.start > now:
+        return f"by {local_time(foreseen.start)} on {hostlist.fold(place.nodes)}"
     return f"now on {format_places(zip(place.nodes, place.devices, strict=True))}"

@@ -127,8 +127,9 @@ def _array(
 ) -> list[str]:
     """The story of an array: what it is, and how its tasks fare."""
     job = jobs[0] if jobs else None
-    waits = any(job.state == "PENDING" for job in jobs)
-    reasons = _reasons(snapshot, settings) if waits else {}
+    rest = next((job for job in jobs if job.state == "PENDING"), None)
+    view = _view(snapshot, settings) if rest else None
+    reasons = {row.job.id: row.reason for row in view.rows} if view else {}
     owner = job.user if job else history.user
     known = story.count_of(jobs, history)
     made = _by_record(job, settings.policy) if job else None
@@ -136,6 +137,7 @@ def _array(
         f"job {array} of {owner} is an array; {known} of its tasks are known",
         *story.what_lines(job, history, made),
         *story.array_lines(array, jobs, reasons, history),
+        *(sooner_lines(rest, view, settings, CliSlurm(settings.slurm)) if rest and view else ()),
     ]
 
 
@@ -155,11 +157,6 @@ def _view(snapshot: Snapshot, settings: Config) -> View:
     snapshot = hetd.with_devices(snapshot)
     view = make_view(snapshot, settings.policy, limits, memory, local_time)
     return reworded(view, load_wording(settings.paths.reasons))
-
-
-def _reasons(snapshot: Snapshot, settings: Config) -> dict[int, str]:
-    """Why jobs wait, by id, in the words of het-squeue."""
-    return {row.job.id: row.reason for row in _view(snapshot, settings).rows}
 
 
 def _own(history: History, jobs: list[Job]) -> History:

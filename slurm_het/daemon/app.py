@@ -305,9 +305,8 @@ class Daemon:
         if request.op == "devices":
             return self.telemetry.told()
         if request.op == "learned":
-            return self.cycle.paces.told(None if caller.admin else caller.name)
-        if request.op == "trials":
-            return self.cycle.trials.told(caller.speaks_for(request.user))
+            user = caller.speaks_for(request.user)
+            return self.cycle.paces.told(user) | self.cycle.trials.told(user)
         if request.op == "reasons":
             return {"reasons": await self.cycle.own_reasons(caller.name)}
         if request.op == "status":

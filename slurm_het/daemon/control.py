@@ -25,14 +25,14 @@ MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
 FOR_ADMINS = {
     "status": False, "devices": False, "history": False, "reasons": False, "ask": False,
-    "trials": False, "learned": False, "memory": True, "wake": True, "bypass": True,
+    "learned": False, "memory": True, "wake": True, "bypass": True,
 }  # fmt: skip
 
 
 class ControlRequest(msgspec.Struct):
     """What may be asked. `job` goes with history and ask, `words` with ask, `on` with bypass.
 
-    `user` goes with trials: admins may name another than themselves.
+    `user` goes with learned: admins may name one, else it is of all.
     """
 
     op: str
@@ -50,9 +50,9 @@ class Caller:
     name: str
     admin: bool
 
-    def speaks_for(self, user: str) -> str:
-        """Of whom it is told what each may know of his own jobs: himself, where he is no admin."""
-        return user if self.admin and user else self.name
+    def speaks_for(self, user: str) -> str | None:
+        """Of whom he is told what is for each of his own: an admin of `user`, or of all (None)."""
+        return (user or None) if self.admin else self.name
 
 
 Handler = Callable[[ControlRequest, Caller], Awaitable[dict[str, Any]]]

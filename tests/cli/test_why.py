@@ -234,7 +234,7 @@ def test_an_array_tells_how_its_tasks_fare(why: Why, journal: Journal) -> None:
     """Two have ended and are forgotten, one is remembered, one runs, the rest waits."""
     record(journal, *ARRAY[:2], job(10, 2))
     record(journal, job(11, 3), node="nv2")
-    lines = told(why("6", ARRAY[3], REST, ended=(ARRAY[2],)))
+    *lines, _, sooner = told(why("6", ARRAY[3], REST, ended=(ARRAY[2],)))
     assert lines == [
         "job 6 of ann is an array; 6 of its tasks are known",
         *STORY[:3],
@@ -243,6 +243,7 @@ def test_an_array_tells_how_its_tasks_fare(why: Why, journal: Journal) -> None:
         "  6_3: RUNNING on nv1, planned for nv2",
         "  6_[4-5]: waits: needs 8 free on each of 3 nodes; only nv1, nv2 could have them",
     ]
+    assert "scontrol update job '6_[4-5]' NumNodes=1" in sooner
 
 
 def test_a_forgotten_array_keeps_its_story(why: Why, journal: Journal) -> None:
@@ -315,3 +316,25 @@ def test_another_job_of_that_id_is_not_told_under_the_one_that_slurm_has(
         assert not [line for line in told(why("7", new)) if "planned" in line or "started" in line]
     requeued = job(7, submit_time=NOW - 60, restarts=1)
     assert [line for line in told(why("7", requeued)) if "started" in line]
+
+
+def test_what_would_start_it_sooner_is_told_as_commands(
+    why: Why, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hetd does not answer here: nothing is said of what only `slurm-het ask` can change."""
+    busy = running(1, "nv[1-2]", *["gpu:a100:8(IDX:0-7)"] * 2)
+    known = encode_comment(WHAT, {"tres_per_node": "gpu:a100:8"})
+    asks = {"admin_comment": known, "nodes_min": 2, "tasks": 2, "cpus": 2, "exc_nodes": "amd[1-2]"}
+    waits = waiting(7, "gpu:a100:8", time_limit_minutes=60, **asks)
+    one = replace(busy, nodes="nv1", gres_detail=busy.gres_detail[:1])
+    text = re.sub(r"2023-11-1\d \d\d:\d\d", "T", "\n".join(told(why("7", one, waits))))
+    lines = text.replace("→", "->").splitlines()
+    assert lines[lines.index("  starts: by T on nv[1-2], as things stand") + 1 :] == [
+        "  sooner, each alone, with all else as it was at T:",
+        "    scontrol update job 7 NumNodes=1 -> now on nv2:0-7; 1 node, not 2",
+    ]
+    assert not [line for line in told(why("7", busy, waits)) if "sooner" in line]
+    monkeypatch.setattr(FakeSlurm, "hides", frozenset({"jobs"}))
+    assert [line for line in told(why("7", one, waits)) if "sooner" in line] == [
+        "  sooner: not to be told, as Slurm keeps others' jobs from you (PrivateData)"
+    ]

@@ -106,7 +106,7 @@ class Trials:
 
     def of_user(self, user: str) -> list[Trial]:
         """All of a user, the oldest first."""
-        return list(self._of_user.get(user, {}).values())
+        return self._known.of(user)
 
     def all(self) -> list[Trial]:
         """All of them, each user's oldest first."""

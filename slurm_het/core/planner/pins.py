@@ -154,9 +154,10 @@ class Pins:
         may be free sooner.
         """
         ahead = {key: pin for key, pin in self.pins.items() if pin.start}
+        facts = ClusterFacts.of(snapshot, inventory, policy)
         for job in snapshot.jobs if ahead else ():
             if pin := ahead.get(job.key):
-                task = _with_less(pin.task, _task_of(job, snapshot, inventory, policy))
+                task = _with_less(pin.task, _task_of(job, facts))
                 start = _start(task, pin.placement.nodes, snapshot, inventory, policy)
                 start = start or min(pin.start, snapshot.time + SCHED_INTERVAL)
                 self.pins[job.key] = replace(pin, task=task, start=start)
@@ -171,8 +172,8 @@ class Pins:
             settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
             if settled:
                 outcomes.append(Outcome(key, *settled))
-                if settled[0] is Event.BACK:  # by whose hand ever: not again at once
-                    self.take_back(key, settled[1], ticks)
+                if settled[0] is Event.BACK and not _asks_otherwise(job, pin):
+                    self.take_back(key, settled[1], ticks)  # not again at once
                 else:
                     del self.pins[key]
                 if settled[0] in {Event.STARTED, Event.ELSEWHERE, Event.GONE}:
@@ -293,7 +294,7 @@ def _where_planned(job: Job, last: Planned | None) -> bool:
 def _pin_of(
     job: Job, snapshot: Snapshot, inventory: Inventory, policy: Policy, last: Planned | None
 ) -> Pin | None:
-    task = _task_of(job, snapshot, inventory, policy)
+    task = _task_of(job, ClusterFacts.of(snapshot, inventory, policy))
     nodes = hostlist.expand_readable(job.req_nodes)
     if task is None:
         return None
@@ -310,14 +311,14 @@ def _pin_of(
     return Pin(task, placement, 0.0, start, tentative=tentative)
 
 
-def _task_of(job: Job, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> Task | None:
+def _task_of(job: Job, facts: ClusterFacts) -> Task | None:
     """What a released job is planned as, by its record; None if it cannot be any more."""
     # Slurm gives a job with BadConstraints priority 0 (seen on all versions). That is no hold.
     as_gated = replace(
-        job, partition=policy.intake_partition, reason="None", exc_nodes="", req_nodes="",
+        job, partition=facts.policy.intake_partition, reason="None", exc_nodes="", req_nodes="",
         priority=max(1, job.priority),
     )  # fmt: skip
-    task = read_job(as_gated, ClusterFacts.of(snapshot, inventory, policy)).outcome
+    task = read_job(as_gated, facts).outcome
     return task if isinstance(task, Task) else None
 
 
@@ -383,6 +384,15 @@ def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[
             f"other devices than planned: {_show(actual)}, planned {_show(planned)}",
         )
     return Event.STARTED, _show(actual) if actual else f"{job.nodes} (ended since)"
+
+
+def _asks_otherwise(job: Job | None, pin: Pin) -> bool:
+    """Whether its user took it back to ask for fewer nodes, or for some that it was not to have:
+    then it can be planned at once."""
+    if job is None:
+        return False
+    off = frozenset(hostlist.expand_readable(job.exc_nodes))
+    return job.nodes_min < len(pin.placement.nodes) or off < pin.task.exc_nodes
 
 
 def _show(devices: dict[str, tuple[int, ...]]) -> str:

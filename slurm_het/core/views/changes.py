@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from shlex import quote
 from typing import NamedTuple
 
 from slurm_het.core.jobs.admission import remembering
@@ -21,9 +22,9 @@ from slurm_het.core.jobs.request import TIME_MIN, JobRequest, gres_of
 from slurm_het.core.jobs.trials import NO_TRIALS, Trials
 from slurm_het.core.jobs.waits import begins_later
 from slurm_het.core.model import SCENARIOS, Classification, Job, Task
-from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.printable import clean
+from slurm_het.core.views.whatif import WhatIf
 from slurm_het.errors import HetError
 
 DAY = 1440
@@ -34,24 +35,28 @@ LONGEST = 30 * DAY
 SHORTEST = 20
 """No limit is proposed that is less than this part of the job's own."""
 LOSES = 8
+"""Rounding loses at most this part of a value."""
 PASTE_MINUTES = 2
 """Until a command is pasted, and heeded: a gap is so much shorter by then."""
 
 
 class Known(NamedTuple):
     """What is known of a job beside its record: its batch script, and how its user's programs fared
-    before. Where either is not known, there is no asking for another kind of device."""
+    before. Where either is not known, there is no asking for another kind of device. One that is
+    not `queued` yet can be submitted as anything."""
 
     script: str = ""
     trials: Trials | None = None
+    queued: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing asked for otherwise: the command to paste, what it costs the user, and the record
-    that it makes of his job."""
+    """One thing asked for otherwise: the command to paste, the same as an option of sbatch or a
+    directive, what it costs the user, and the record that it makes of his job."""
 
     command: str
+    option: str
     price: str
     job: Job
 
@@ -62,8 +67,8 @@ class Knob:
     it is, which has `current`, to what asks for least; `at` makes the change to a value, or raises
     HetError.
 
-    A value is rounded down to the largest of `steps` that loses no more than a part in LOSES;
-    `margin` is what it is to stay below the largest that works.
+    A value is rounded down to the largest of `steps` that loses little; `margin` is what it is to
+    stay below the largest that works.
     """
 
     kind: str
@@ -89,20 +94,21 @@ class Knob:
 class Changes:
     """Makes the knobs of one job.
 
-    `job` is the record as it is in the gate, `task` what it is planned as (None: it is not planned
-    as it stands).
+    `task` is what it is planned as; None: it is not planned as it stands.
     """
 
-    def __init__(self, job: Job, task: Task | None, prepared: Prepared, known: Known) -> None:
-        self.job, self.task, self.known = job, task, known
+    def __init__(self, whatif: WhatIf, task: Task | None, known: Known) -> None:
+        prepared = whatif.without
+        self.job, self.pinned, self.task, self.known = whatif.job, whatif.pinned, task, known
         self.policy, self.inventory = prepared.policy, prepared.inventory
-        self.rewrites = prepared.snapshot.rewrites_gres
-        self.mark = decode_comment(job.admin_comment)
+        self.rewrites = prepared.snapshot.rewrites_gres or not known.queued
+        self.mark = decode_comment(self.job.admin_comment)
 
     def knobs(self) -> Iterator[Knob]:
         """All there are: of two that help alike the first costs less."""
         yield from self._begin()
         yield from self._excluded()
+        yield from self._throttle()
         yield from self._vendors()
         yield from self._time()
         yield from self._memory()
@@ -113,21 +119,37 @@ class Changes:
         yield from self._devices()
         yield from self._nodes()
 
-    def _scontrol(self, fields: str, price: str, job: Job) -> Change:
-        return Change(f"scontrol update job {_name(self.job)} {fields}", price, job)
+    def _scontrol(self, fields: str, option: str, price: str, job: Job) -> Change:
+        return Change(f"scontrol update job {_name(self.job)} {fields}", option, price, job)
+
+    @property
+    def _back(self) -> str:
+        """The fields that take a pinned job back to the gate: on the nodes that it has, Slurm asks
+        for as many as these are, and hetd for no others (seen on 22.05)."""
+        return f"Partition={self.job.partition} ReqNodeList= " if self.pinned else ""
 
     def _begin(self) -> Iterator[Knob]:
         job = self.job
         if begins_later(job):
             price = "it begins before the time that was set for it"
             now = replace(job, eligible_time=job.submit_time)
-            yield _one("begin", partial(self._scontrol, "StartTime=now", price, now))
+            yield _one("begin", partial(self._scontrol, "StartTime=now", "no --begin", price, now))
 
     def _excluded(self) -> Iterator[Knob]:
         if names := self.job.exc_nodes:
             price = f"also on {clean(names[:60])}, which --exclude names"
             anywhere = replace(self.job, exc_nodes="")
-            yield _one("exclude", partial(self._scontrol, "ExcNodeList=", price, anywhere))
+            fields = f"{self._back}ExcNodeList=", "no --exclude"
+            yield _one("exclude", partial(self._scontrol, *fields, price, anywhere))
+
+    def _throttle(self) -> Iterator[Knob]:
+        job, own = self.job, self.job.array_limit
+        if job.unsplit and own:
+            price = f"{own + 1} of its tasks at a time, not {own}"
+            more = replace(job, array_limit=own + 1)
+            command = f"scontrol update job {job.array_job_id} ArrayTaskThrottle={own + 1}"
+            option = f"--array={job.array_tasks.partition('%')[0]}%{own + 1}"
+            yield _one("throttle", lambda: Change(command, option, price, more))
 
     def _time(self) -> Iterator[Knob]:
         if self.mark and TIME_MIN in self.mark.original:  # Slurm shortens it by itself
@@ -139,7 +161,7 @@ class Changes:
             limit = duration(minutes)
             price = f"it is ended after {limit}, not {duration(own) if own else 'never'}"
             shorter = replace(self.job, time_limit_minutes=minutes)
-            return self._scontrol(f"TimeLimit={limit}", price, shorter)
+            return self._scontrol(f"TimeLimit={limit}", f"--time={limit}", price, shorter)
 
         values = range(longest - 1, max(1, longest // SHORTEST) - 1, -1)
         if values:
@@ -150,29 +172,32 @@ class Changes:
 
         def at(cpus: int) -> Change:
             price = f"{_count(cpus, 'CPU')} for a task, not {own}"
+            on_node = max(1, job.min_cpus_per_node * cpus // own)
             fewer = replace(
-                job, cpus_per_task=cpus, cpus=job.tasks * cpus,
-                min_cpus_per_node=min(cpus, job.min_cpus_per_node),
+                job, cpus_per_task=cpus, cpus=job.tasks * cpus, min_cpus_per_node=on_node
             )  # fmt: skip
-            return self._scontrol(f"CPUsPerTask={cpus} NumCPUs={fewer.cpus}", price, fewer)
+            fields = f"CPUsPerTask={cpus} NumCPUs={fewer.cpus} MinCPUsNode={on_node}"
+            return self._scontrol(fields, f"--cpus-per-task={cpus}", price, fewer)
 
         if own > 1 and job.cpus == job.tasks * own:
             yield Knob("cpus", at, range(own - 1, 0, -1), own)
 
     def _memory(self) -> Iterator[Knob]:
-        if own := self.job.memory_per_node_mib:
-            yield self._less_memory("MinMemoryNode", "memory_per_node_mib", own)
-        if own := self.job.memory_per_cpu_mib:
-            yield self._less_memory("MinMemoryCPU", "memory_per_cpu_mib", own)
+        if (self.job.memory_per_node_mib or 0) > 1:
+            yield self._less_memory("MinMemoryNode", "--mem", "node")
+        if (self.job.memory_per_cpu_mib or 0) > 1:
+            yield self._less_memory("MinMemoryCPU", "--mem-per-cpu", "CPU")
 
-    def _less_memory(self, name: str, field: str, own: int) -> Knob:
+    def _less_memory(self, name: str, option: str, each: str) -> Knob:
+        field = f"memory_per_{each.lower()}_mib"
+        own: int = getattr(self.job, field)
+
         def at(mib: int) -> Change:
-            each = name.removeprefix("MinMemory")
-            price = f"{_mib(mib)} of memory on each {each}, not {_mib(own)}"
+            price = f"{_mib(mib)} of memory for each {each}, not {_mib(own)}"
             less = replace(self.job, **{field: mib})  # type: ignore[arg-type]  # by name
-            return self._scontrol(f"{name}={mib}", price, less)
+            return self._scontrol(f"{name}={mib}", f"{option}={mib}M", price, less)
 
-        return Knob("host memory", at, range(own - 1, 0, -1) or (own,), own, ROUND_MIB)
+        return Knob("host memory", at, range(own - 1, 0, -1), own, ROUND_MIB)
 
     def _devices(self) -> Iterator[Knob]:
         """Fewer devices on each node, or a smaller share; 22.05 lets nobody change that."""
@@ -184,7 +209,8 @@ class Changes:
         def at(count: int) -> Change:
             less = replace(item, count=count)
             price = f"{less} on each node, not {item}"
-            return self._scontrol(f"Gres={less}", price, replace(self.job, tres_per_node=str(less)))
+            fewer = replace(self.job, tres_per_node=str(less))
+            return self._scontrol(f"Gres={less}", f"--gres={less}", price, fewer)
 
         if item.count > 1:
             yield Knob("devices", at, range(item.count - 1, 0, -1), item.count)
@@ -195,7 +221,8 @@ class Changes:
         def at(nodes: int) -> Change:
             most = nodes if job.nodes_max else 0
             fewer = replace(job, nodes_min=nodes, nodes_max=most)
-            return self._scontrol(f"NumNodes={nodes}", f"{_count(nodes, 'node')}, not {own}", fewer)
+            price = f"{_count(nodes, 'node')}, not {own}"
+            return self._scontrol(f"{self._back}NumNodes={nodes}", f"--nodes={nodes}", price, fewer)
 
         if own > 1:
             yield Knob("nodes", at, range(own - 1, 0, -1), own)
@@ -261,12 +288,13 @@ class Changes:
         made = asked_anew(anew, self.policy, self.inventory, self.known.trials or NO_TRIALS)
         update = update_of(self.job, made.fields, self.policy, rewrites=self.rewrites)
         name = self.job.array_job_id if self.job.unsplit else self.job.key
-        return Change(f"slurm-het ask {name} {words}", price, updated(self.job, update))
+        made_of = updated(self.job, update)
+        return Change(f"slurm-het ask {name} {words}", f"#HET {words}", price, made_of)
 
     @cached_property
     def _request(self) -> JobRequest | None:
         """The job as its user wrote it; None where that is not known, and there is no asking."""
-        script, trials = self.known
+        script, trials = self.known.script, self.known.trials
         if not script or trials is None:
             return None
         try:
@@ -295,7 +323,7 @@ def _name(job: Job) -> str:
     those that run, too."""
     if not job.unsplit:
         return job.key
-    return f"{job.array_job_id}_[{job.array_tasks.partition('%')[0]}]"
+    return quote(f"{job.array_job_id}_[{job.array_tasks.partition('%')[0]}]")  # no shell's pattern
 
 
 def duration(minutes: int) -> str:

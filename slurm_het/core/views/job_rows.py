@@ -97,13 +97,14 @@ class JobRow:
 class View:
     """All rows, the intake's State (UP or DOWN) as Slurm has it, and what could not be read.
 
-    `prepared` is what they are made from.
+    `prepared` is what they are made from, `readings` what the jobs were read as.
     """
 
     rows: tuple[JobRow, ...]
     intake: str
     warnings: tuple[str, ...]
     prepared: Prepared
+    readings: Readings
 
 
 def make_view(
@@ -117,7 +118,8 @@ def make_view(
 
     It is made from what hetd's next cycle would plan from; `at` writes times.
     """
-    prepared = as_planned(snapshot, policy, limits)
+    readings = Readings()
+    prepared = as_planned(snapshot, policy, limits, readings)
     states = {partition.name: partition.state for partition in snapshot.partitions}
     intake = states.get(policy.intake_partition, "missing")
     maker = _Maker(prepared, Whys(prepared, memory or Remembered(), at, intake), at)
@@ -131,7 +133,7 @@ def make_view(
         return rank, row.pool, row.waits, -row.job.priority, array, task
 
     warnings = dict.fromkeys((*prepared.inventory.warnings, *maker.warnings))
-    return View(tuple(sorted(rows, key=order)), intake, tuple(warnings), prepared)
+    return View(tuple(sorted(rows, key=order)), intake, tuple(warnings), prepared, readings)
 
 
 def as_planned(

@@ -11,7 +11,7 @@ from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.model import Task
 from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.views.changes import Change, Changes, Knob, Known
-from slurm_het.core.views.whatif import Verdict, WhatIf
+from slurm_het.core.views.whatif import Foreseen, WhatIf
 from slurm_het.errors import HetError
 
 MOST = 3
@@ -25,7 +25,7 @@ class Proved(NamedTuple):
 
     kind: str
     change: Change
-    verdict: Verdict
+    foreseen: Foreseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Sooner:
     `cut_short`: time ran out before all that promised something was tried.
     """
 
-    as_it_is: Verdict
+    as_it_is: Foreseen
     changes: tuple[Proved, ...] = ()
     cut_short: bool = False
 
@@ -45,7 +45,7 @@ def sooner(whatif: WhatIf, known: Known, hurry: Hurry = never) -> Sooner:
 
     Once `hurry` says so, what is found by then is all.
     """
-    as_it_is = whatif.verdict(whatif.job)
+    as_it_is = whatif.foresee(whatif.job)
     if as_it_is.start == whatif.now:
         return Sooner(as_it_is)
     promising = sorted(_promising(whatif, known, as_it_is, hurry), key=lambda one: one[0])
@@ -57,36 +57,38 @@ def sooner(whatif: WhatIf, known: Known, hurry: Hurry = never) -> Sooner:
             continue
         if hurry():
             return Sooner(as_it_is, _in_order(proved), cut_short=True)
-        verdict = whatif.verdict(change.job)
-        if verdict.sooner_than(as_it_is, WORTH):
-            proved.append(Proved(kind, change, verdict))
+        foreseen = whatif.foresee(change.job)
+        if foreseen.sooner_than(as_it_is, WORTH):
+            proved.append(Proved(kind, change, foreseen))
     return Sooner(as_it_is, _in_order(proved))
 
 
 def _in_order(proved: list[Proved]) -> tuple[Proved, ...]:
-    return tuple(sorted(proved, key=lambda one: one.verdict.start or 0.0))
+    return tuple(sorted(proved, key=lambda one: one.foreseen.start or 0.0))
 
 
 def _promising(
-    whatif: WhatIf, known: Known, as_it_is: Verdict, hurry: Hurry
+    whatif: WhatIf, known: Known, as_it_is: Foreseen, hurry: Hurry
 ) -> Iterator[tuple[float, str, Change]]:
     """Of each knob the least change that makes most of it, by the look ahead alone; and the start
     that it promises."""
     outcome = read_job(whatif.job, whatif.facts).outcome
     task = outcome if isinstance(outcome, Task) else None
-    for knob in Changes(whatif.job, task, whatif.without, known).knobs():
+    for knob in Changes(whatif, task, known).knobs():
         if hurry():
             return
 
         @cache
         def start(value: int, knob: Knob = knob) -> float | None:
             try:
-                return whatif.estimate(knob.at(value).job)
+                record = knob.at(value).job
             except HetError:  # as `slurm-het ask` would refuse it
                 return None
+            # The look ahead knows no limits: of those that are at one the whole cycle is asked.
+            return whatif.foresee(record).start if as_it_is.at_limit else whatif.estimate(record)
 
         best = start(knob.values[-1])
-        if best is not None and Verdict(best).sooner_than(as_it_is, WORTH):
+        if best is not None and Foreseen(best).sooner_than(as_it_is, WORTH):
             most = _least_change(knob, start, best)
             yield best, knob.kind, knob.at(knob.rounded(most))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,9 +14,11 @@ from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.trials import NO_TRIALS, Trial, Trials, program_of
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Limits
+from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax.script import read_script
 from slurm_het.core.views.changes import Known
+from slurm_het.core.views.job_rows import as_planned
 from slurm_het.core.views.sooner import MOST, WORTH, Sooner, sooner
 from slurm_het.core.views.whatif import WhatIf
 from slurm_het.library import propose
@@ -50,17 +53,23 @@ def on(*jobs: Job, reserved: tuple[ReservationRecord, ...] = (), **changes: Any)
     return replace(taken, **changes)
 
 
+def whatif(taken: Snapshot, job: Job) -> WhatIf:
+    return WhatIf(as_planned(taken, policy(), Limits()), job, Limits())
+
+
 def told(
     taken: Snapshot, job: Job, script: str = PLAIN, trials: Trials | None = NO_TRIALS
 ) -> Sooner:
-    return sooner(WhatIf(taken, job, policy(), Limits()), Known(script, trials))
+    return sooner(
+        WhatIf(as_planned(taken, policy(), Limits()), job, Limits()), Known(script, trials)
+    )
 
 
 def starts_at_once(taken: Snapshot, job: Job) -> bool:
     """Whether the whole planner, asked from outside, starts it now."""
     jobs = tuple(job if one.id == job.id else one for one in taken.jobs)
     made = propose(replace(taken, jobs=jobs), policy(), limits=Limits(reserve_after_seconds=0.0))
-    return any(place.key == job.key for place in made.placements)
+    return any(place.key.split("_")[0] == job.key for place in made.placements)
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ STAGED = {
         lambda job: with_node(on(*full("nv1"), job), "nv2", cpus_alloc=34),
         submitted(7, tres_per_node="gpu:a100:1", cpus=60, cpus_per_task=60,
                   min_cpus_per_node=60, memory_per_cpu_mib=1),
-        "scontrol update job 7 CPUsPerTask=30 NumCPUs=30",
+        "scontrol update job 7 CPUsPerTask=30 NumCPUs=30 MinCPUsNode=30",
         {"cpus": 45, "cpus_per_task": 45, "min_cpus_per_node": 45},
     ),
     "less memory on a node": Staged(
@@ -150,6 +159,13 @@ STAGED = {
                   eligible_time=int(NOW) + HOUR),
         "scontrol update job 7 StartTime=now", {"eligible_time": int(NOW) + HOUR // 2},
     ),
+    "more of an array at a time": Staged(
+        lambda job: on(
+            running(3, "nv1", "gpu:a100:1(IDX:0)", array_job_id=7, array_task_id=0), job
+        ),
+        submitted(7, array_job_id=7, array_tasks="1-3%1", array_limit=1),
+        "scontrol update job 7 ArrayTaskThrottle=2",
+    ),
     "devices with less memory": Staged(
         lambda job: on(*full("amd1", "amd2", devices="gpu:mi300x:8(IDX:0-7)"), job),
         submitted(7, PLAIN + "#HET vendors=any memory=150G\n"),
@@ -172,8 +188,8 @@ def test_the_change_that_is_named_starts_it_and_half_of_it_does_not(staged: Stag
     assert staged.command in commands, list(commands)
     assert len(commands) <= MOST
     named = commands[staged.command]
-    assert named.verdict.start == NOW
-    assert named.verdict.placement
+    assert named.foreseen.start == NOW
+    assert named.foreseen.placement
     assert starts_at_once(taken, named.change.job)
     if staged.half:
         assert not starts_at_once(taken, replace(job, **staged.half))
@@ -185,9 +201,24 @@ def test_what_only_starts_it_earlier_is_named_with_its_time() -> None:
     made = told(taken, job)
     assert made.as_it_is.start == NOW + 4 * HOUR
     (one,) = (c for c in made.changes if "NumNodes=1" in c.change.command)
-    assert one.verdict.start == NOW + HOUR
-    assert one.verdict.placement
-    assert one.verdict.placement.nodes == ("nv1",)
+    assert one.foreseen.start == NOW + HOUR
+    assert one.foreseen.placement
+    assert one.foreseen.placement.nodes == ("nv1",)
+
+
+def test_a_job_at_a_limit_of_the_site_is_told_what_is_left_of_it() -> None:
+    """A user may have six devices, and has two."""
+    limit = Limit("MaxTRESPU", "gres/gpu", 6, used=2)
+    ann = Association("vision", "ann", parent="root")
+    limits = SiteLimits((ann,), (Qos("normal", users={1000: (limit,)}),))
+    asks = {"tres_per_node": "gpu:a100:8", "qos": "normal", "account": "vision"}
+    job, first = submitted(7, **asks), running(3, "nv1", "gpu:a100:2(IDX:0-1)", user="ann")
+    taken = on(replace(first, qos="normal", account="vision"), job, limits=limits)
+    made = told(taken, job)
+    assert made.as_it_is.at_limit
+    assert [one.change.command for one in made.changes] == ["scontrol update job 7 Gres=gpu:a100:4"]
+    assert starts_at_once(taken, made.changes[0].change.job)
+    assert not starts_at_once(taken, replace(job, tres_per_node="gpu:a100:6"))
 
 
 def test_a_job_that_starts_at_once_needs_none() -> None:
@@ -259,7 +290,46 @@ def test_where_the_program_failed_before_it_is_not_sent_where_it_ran_well_is_tol
 def test_once_there_is_no_time_left_what_is_found_is_all() -> None:
     job = submitted(7)
     taken = on(*full("nv1", "nv2"), job)
-    made = sooner(WhatIf(taken, job, policy(), Limits()), Known(PLAIN, NO_TRIALS), lambda: True)
+    made = sooner(
+        WhatIf(as_planned(taken, policy(), Limits()), job, Limits()),
+        Known(PLAIN, NO_TRIALS),
+        lambda: True,
+    )
     assert made.changes == ()
     assert made.as_it_is.start
     assert made.as_it_is.start >= NOW + WORTH
+
+
+def random_queue(rng: random.Random) -> tuple[Snapshot, list[Job]]:
+    """Busy devices of all types, a queue, and at times a reservation of Slurm's."""
+    busy: list[Job] = []
+    for node in snapshot().nodes:
+        for index in range(8 if node.gres.endswith(":8") else 0):
+            if rng.random() < 0.7:
+                gres = f"{node.gres.removesuffix(':8')}:1(IDX:{index})"
+                end = int(NOW + rng.randint(5, 600) * 60)
+                busy.append(running(100 + len(busy), node.name, gres, end_time=end))
+    queue = [
+        submitted(
+            5000 + i, rng.choice((PLAIN, CUDA)), priority=1000 - i, nodes_min=nodes, tasks=nodes,
+            cpus=nodes, time_limit_minutes=rng.choice((30, 60, 240, 600)),
+            tres_per_node=rng.choice(("gpu:1", "gpu:4", "gpu:8", "gpu:a100:4", "gpu:910b:8")),
+        )
+        for i in range(rng.randint(2, 15))
+        for nodes in rng.choices((1, 2), (3, 1))
+    ]  # fmt: skip
+    nodes = tuple(rng.sample(("nv1", "nv2", "amd1", "amd2", "asc1"), 3))
+    upkeep = ReservationRecord("upkeep", NOW + rng.randint(20, 300) * 60, NOW + 99_999, nodes)
+    return on(*busy, *queue, reserved=(upkeep,) if rng.random() < 0.5 else ()), queue
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_in_random_queues_what_is_named_starts_at_once_as_it_is_told(seed: int) -> None:
+    rng = random.Random(seed)
+    taken, queue = random_queue(rng)
+    for job in rng.sample(queue, 2):
+        made = told(taken, job)
+        assert starts_at_once(taken, job) == (made.as_it_is.start == NOW)
+        for one in made.changes:
+            now = one.foreseen.start == NOW
+            assert starts_at_once(taken, one.change.job) == now, one.change.command
