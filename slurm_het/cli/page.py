@@ -34,7 +34,7 @@ GRACE_SECONDS = 15
 """So much later than it is due may the next page be before this one is old."""
 OLD_BY_HAND = 300
 MAX_BYTES = 16 << 20
-MODES = {"public": (0o755, 0o644), "staff": (0o2750, 0o640)}
+MODES = {"public": (0o755, 0o644), "staff": (0o750, 0o640)}
 """By form, the modes of its directory, as it is made, and of its files."""
 
 

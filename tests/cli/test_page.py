@@ -276,7 +276,7 @@ def test_both_forms_are_written(config: Path, tmp_path: Path) -> None:
     modes = {str(p.relative_to(out)): oct(p.stat().st_mode)[-4:] for p in out.rglob("*")}
     assert modes == {
         "public": "0755", "public/index.html": "0644", "public/page.json": "0644",
-        "staff": "2750", "staff/index.html": "0640", "staff/page.json": "0640",
+        "staff": "0750", "staff/index.html": "0640", "staff/page.json": "0640",
     }  # fmt: skip
     page = msgspec.json.decode((out / "staff/page.json").read_bytes(), type=PageDocument)
     assert page.renewed_seconds == 30
