@@ -19,6 +19,7 @@ from slurm_het.core.reasons.idle import Cause, Idle
 from slurm_het.core.views.device_map import DeviceMap
 from slurm_het.core.views.free import NodeFree, PoolFree
 from slurm_het.core.views.job_rows import Ask
+from slurm_het.core.views.learned import LearnedProgram
 from slurm_het.core.views.totals import PoolUse, Summary, Totals
 
 
@@ -168,6 +169,12 @@ class StatusDocument(Struct, kw_only=True):
     summary: Summary | None
 
 
+class LearnedDocument(Struct, kw_only=True):
+    """slurm-het learned --json. Times are epoch seconds; parts are of the time limit, 0..1."""
+
+    programs: list[LearnedProgram]
+
+
 class PageHealth(Struct, frozen=True, kw_only=True):
     """The state, as `slurm-het status` has it."""
 
@@ -285,6 +292,7 @@ class PageDocument(Struct, frozen=True, kw_only=True):
 DOCUMENTS: dict[str, type[Struct]] = {
     "het-sinfo": MapDocument,
     "het-squeue": QueueDocument,
+    "slurm-het-learned": LearnedDocument,
     "slurm-het-status": StatusDocument,
     "slurm-het-page": PageDocument,
 }
