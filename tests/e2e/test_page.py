@@ -1,4 +1,4 @@
-"""The page on a real Slurm: hetd has it written, its numbers are Slurm's, without hetd it is old."""
+"""The page on a real Slurm: its numbers are Slurm's, and it is old without hetd."""
 
 from __future__ import annotations
 
