@@ -199,7 +199,9 @@ def test_in_slurms_silence_it_shows_what_was() -> None:
     page = page_in_silence(later, before)
     assert (page.seen, page.waiting) == (before.seen, 9)
     assert "Slurm does not answer: below is how it was" in html_of(page)
-    assert "nothing is known" in html_of(page_in_silence(later, None))
+    unknown = html_of(page_in_silence(later, None))
+    assert "nothing is known" in unknown
+    assert "<section" not in unknown  # not a word of how many run
 
 
 def test_the_day_is_kept_by_steps() -> None:
