@@ -80,7 +80,7 @@ def made(taken: Snapshot, *day: PageMoment) -> PageDocument:
 
 def public(page: PageDocument) -> PageDocument:
     """Its public form."""
-    return public_form(page, {*POLICY.types, "nvidia", "amd", "any"}, at)
+    return public_form(page, POLICY, at)
 
 
 def moment(seconds: int, used: int = 4) -> PageMoment:
