@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pty
+import random
 import re
 import shutil
 import struct
@@ -22,14 +23,18 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from slurm_het.cli.documents import PageDocument, PageMoment
+from slurm_het.cli.page_view import DAY, STEP
 from slurm_het.sandbox.cluster import Sandbox
 
 SCREENS = Path(__file__).parents[1] / "docs" / "screens"
 COLUMNS, LINES = 112, 60
 PATIENCE = 60.0
+PAUSE = 2.0
 SCRIPT = """#!/bin/bash
 {loads}
 {program}
@@ -57,7 +62,7 @@ JOBS = (
     Staged("irc", "whisper", "--gres=shard:10 -t 1:00:00", "module load cuda", "python infer.py"),
     Staged("mail", "pangu", "--gres=npu:8 -t 1-00:00", "module load cann", "python train.py"),
     Staged("games", "llm-16", "-N2 --gres=gpu:8 -t 9:00:00", "module load cuda", "torchrun t.py"),
-    Staged("irc", "eval", "--gres=gpu:a100:4 -t 6:00:00", "module load cuda", "python eval.py"),
+    Staged("irc", "eval", "--gres=gpu:a100:4 -t 12:00:00", "module load cuda", "python eval.py"),
     Staged("mail", "held", "--gres=gpu:1 -H", "module load cuda", "python train.py"),
 )
 """In the order of their submission; the last three wait."""
@@ -68,22 +73,28 @@ SETTLED = {"held", "busy", "behind", "kept"}
 def main() -> None:
     """Write all pictures."""
     SCREENS.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="het-") as base, Sandbox.up(Path(base, "box")) as box:
-        Path(base).chmod(0o711)  # other users' jobs have their scripts there
-        box.run(["scontrol", "update", "NodeName=dcu1", "State=DRAIN", "Reason=bad fan"])
-        ids = [_submitted(box, job) for job in JOBS]
-        _settled(box)
-        for name, command in {
-            "het-squeue": ["het-squeue"],
-            "het-squeue-start": ["het-squeue", "--start"],
-            "het-squeue-totals": ["het-squeue", "--totals"],
-            "het-sinfo": ["het-sinfo"],
-            "slurm-het-status": ["slurm-het", "status"],
-            "slurm-het-why": ["slurm-het", "why", ids[-WAIT]],
-        }.items():
-            drawn = picture(on_terminal(box, command), " ".join(command))
-            (SCREENS / f"{name}.svg").write_text(drawn)
-        _photograph(box, Path(base, "page"))
+    with tempfile.TemporaryDirectory(prefix="het-") as base:
+        Path(base).chmod(0o711)  # munged, and other users' jobs, have to get through
+        with Sandbox.up(Path(base, "box")) as box:
+            box.run(["scontrol", "update", "NodeName=dcu1", "State=DRAIN", "Reason=bad fan"])
+            ids = [_submitted(box, job) for job in JOBS]
+            _settled(box)
+            _draw(box, ids[-WAIT])
+            _photograph(box, Path(base, "page"))
+
+
+def _draw(box: Sandbox, waits: str) -> None:
+    """The programs on their terminals; `waits` is a job that does."""
+    for name, command in {
+        "het-squeue": ["het-squeue"],
+        "het-squeue-start": ["het-squeue", "--start"],
+        "het-squeue-totals": ["het-squeue", "--totals"],
+        "het-sinfo": ["het-sinfo"],
+        "slurm-het-status": ["slurm-het", "status"],
+        "slurm-het-why": ["slurm-het", "why", waits],
+    }.items():
+        drawn = picture(on_terminal(box, command), " ".join(command))
+        (SCREENS / f"{name}.svg").write_text(drawn)
 
 
 def _submitted(box: Sandbox, job: Staged) -> str:
@@ -95,12 +106,14 @@ def _submitted(box: Sandbox, job: Staged) -> str:
     done = box.run([*command, f"{script}"], user=job.user)
     if done.returncode:
         sys.exit(f"{job.name}: {done.stderr}")
+    time.sleep(PAUSE)  # each is planned by itself, as on most days
     return done.stdout.strip()
 
 
 def _settled(box: Sandbox) -> None:
     """Wait until all run that can."""
     deadline = time.monotonic() + PATIENCE
+    waiting: list[dict[str, str]] = []
     while time.monotonic() < deadline:
         told = json.loads(box.run(_program(["het-squeue", "--json"])).stdout)
         waiting = [job for job in told["jobs"] if job["state"] == "PENDING"]
@@ -108,7 +121,9 @@ def _settled(box: Sandbox) -> None:
             time.sleep(3)
             return
         time.sleep(0.5)
-    sys.exit(f"the jobs did not settle: {told}")
+    sys.exit(
+        f"the jobs did not settle: {[(j['name'], j['state'], j['reason_code']) for j in waiting]}"
+    )
 
 
 def _program(command: list[str]) -> list[str]:
@@ -155,14 +170,37 @@ def _photograph(box: Sandbox, directory: Path) -> None:
     if not browser:
         print("no chromium here: page.png stays as it is")
         return
-    box.run(_program(["slurm-het", "page", "--out", str(directory), "--renewed", "30"]))
+    make = _program(["slurm-het", "page", "--out", str(directory), "--renewed", "30"])
+    box.run(make)
+    _stage_a_day(directory / "staff" / "page.json")
+    box.run(make)
     subprocess.run(
         [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
          "--disable-background-networking", f"--user-data-dir={directory}/profile",
-         "--window-size=1100,1250", f"--screenshot={SCREENS}/page.png",
+         "--window-size=1100,1640", f"--screenshot={SCREENS}/page.png",
          (directory / "staff" / "index.html").as_uri()],
         check=True, capture_output=True, timeout=120,
     )  # fmt: skip
+
+
+def _stage_a_day(page: Path) -> None:
+    """Moments of a day that was not, as a page that is made next finds them."""
+    told = msgspec.json.decode(page.read_bytes(), type=PageDocument)
+    now, chance = told.day[-1], random.Random(3)  # noqa: S311 - a picture
+    used = {pool.pool: pool.used for pool in told.pools}
+    day: list[PageMoment] = []
+    for ago in range(DAY - STEP, STEP, -STEP):
+        for pool in told.pools:
+            step = chance.choice([-2, -1, 0, 0, 0, 1, 2])
+            used[pool.pool] = min(pool.devices, max(0, used[pool.pool] + step))
+        waiting = max(0, sum(used.values()) - 30)
+        longest = day[-1].longest_seconds + STEP if day and waiting else 0
+        moment = msgspec.structs.replace(
+            now, time=now.time - ago, used=dict(used), waiting=waiting,
+            longest_seconds=longest % (3 * 3600),
+        )  # fmt: skip
+        day.append(moment)
+    page.write_bytes(msgspec.json.encode(msgspec.structs.replace(told, day=day)))
 
 
 if __name__ == "__main__":

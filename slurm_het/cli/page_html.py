@@ -18,7 +18,7 @@ from slurm_het.times import local_time, slurms_time, zone
 
 WIDE, HIGH = DAY // STEP, 40
 """A plot in its own units: across a day, and up."""
-LARGEST = 28
+LARGEST = 40
 """So many characters say which job would start now."""
 GAP = 3 * STEP
 """Between moments that are further apart nobody looked: the line breaks."""
