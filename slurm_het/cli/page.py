@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Literal
 
 import click
 import msgspec
 
 from slurm_het.cli.documents import PageDocument
 from slurm_het.cli.health import verdict_on
-from slurm_het.cli.hetd_status import ask_hetd
+from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.options import CONFIG
 from slurm_het.cli.page_html import html_of
 from slurm_het.cli.page_view import Making, Seen, page_in_silence, page_of, public_form
@@ -34,8 +33,9 @@ GRACE_SECONDS = 15
 """So much later than it is due may the next page be before this one is old."""
 OLD_BY_HAND = 300
 MAX_BYTES = 16 << 20
-MODES = {"public": (0o755, 0o644), "staff": (0o2750, 0o640)}
+MODES = {"public": (0o755, 0o644), "staff": (0o750, 0o640)}
 """By form, the modes of its directory, as it is made, and of its files."""
+REMEDY = "make it for the user who writes the page (docs/operators.md, The page)"
 
 
 @click.command()
@@ -62,36 +62,39 @@ def page(directory: Path, renewed: int | None, config: Path | None) -> None:
     """
     settings = load_config(config)
     before = _before(directory / "staff" / "page.json")
-    staff = asyncio.run(_made(settings, before, renewed))
-    words = {*settings.policy.types, *(t.vendor for t in settings.policy.types.values()), "any"}
-    for made in (staff, public_form(staff, words, local_time)):
-        _put(directory, made)
+    staff = asyncio.run(_staff_form(settings, before, renewed))
+    for form in (staff, public_form(staff, settings.policy, local_time)):
+        _put(directory, form)
 
 
-async def _made(settings: Config, before: PageDocument | None, renewed: int | None) -> PageDocument:
+async def _staff_form(
+    settings: Config, before: PageDocument | None, renewed: int | None
+) -> PageDocument:
     """The staff form, of the cluster as it is now."""
-    slurm, paths = CliSlurm(settings.slurm), settings.paths
-    status = await asyncio.to_thread(ask_hetd, paths.control_socket)
-    seen: Seen | None = None
+    status = await asyncio.to_thread(ask_hetd, settings.paths.control_socket)
     try:
-        snapshot = status.with_devices(await slurm.snapshot())
-        memory = memory_defaults(await slurm.configuration())
-        view = make_view(
-            snapshot, settings.policy, settings.planner.limits, status.memory, local_time
-        )
-        view = with_starts(reworded(view, load_wording(paths.reasons)))
-        options = MapOptions(ProbeOptions(memory=memory, gate_open=view.intake == "UP"))
-        summary = summary_of(view.rows, view.prepared.inventory, settings.policy)
-        seen = Seen(view, device_map(view.prepared, options), summary)
+        seen = await _seen(settings, status)
     except SlurmError:
-        pass  # the verdict says so
+        seen = None  # the verdict says so
     now = int(time.time())
-    verdict = verdict_on(status, seen.view.intake if seen else None, paths, now)
+    verdict = verdict_on(status, seen.view.intake if seen else None, settings.paths, now)
     old_after = now + (renewed + GRACE_SECONDS if renewed else OLD_BY_HAND)
     making = Making(now, renewed, old_after, verdict)
     if seen is None:
         return page_in_silence(making, before)
     return page_of(making, seen, before.day if before else [], local_time)
+
+
+async def _seen(settings: Config, status: HetdStatus) -> Seen:
+    """What there is to see. Raises SlurmError."""
+    slurm, policy = CliSlurm(settings.slurm), settings.policy
+    snapshot = status.with_devices(await slurm.snapshot())
+    memory = memory_defaults(await slurm.configuration())
+    view = make_view(snapshot, policy, settings.planner.limits, status.memory, local_time)
+    view = with_starts(reworded(view, load_wording(settings.paths.reasons)))
+    options = MapOptions(ProbeOptions(memory=memory, gate_open=view.intake == "UP"))
+    summary = summary_of(view.rows, view.prepared.inventory, policy)
+    return Seen(view, device_map(view.prepared, options), summary)
 
 
 def _before(path: Path) -> PageDocument | None:
@@ -103,17 +106,16 @@ def _before(path: Path) -> PageDocument | None:
         return None
 
 
-def _put(directory: Path, made: PageDocument) -> None:
+def _put(directory: Path, page: PageDocument) -> None:
     """Write a form of the page into its directory."""
-    form: Literal["public", "staff"] = made.form
-    folder, files = MODES[form]
-    there = directory / form
+    folder, files = MODES[page.form]
+    there = directory / page.form
     try:
         for path, mode in ((directory, 0o755), (there, folder)):
             if not path.is_dir():
-                path.mkdir(parents=True)
+                path.mkdir()
                 path.chmod(mode)  # whatever the umask
     except OSError as error:
-        raise HetError(f"cannot make {there}: {error.strerror}") from error
-    write_whole(there / "page.json", msgspec.json.encode(made), files)
-    write_whole(there / "index.html", html_of(made).encode(), files)
+        raise HetError(f"cannot make {path}: {error.strerror}", REMEDY) from error
+    write_whole(there / "page.json", msgspec.json.encode(page), files)
+    write_whole(there / "index.html", html_of(page).encode(), files)

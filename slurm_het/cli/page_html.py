@@ -14,11 +14,11 @@ from slurm_het.cli.page_view import DAY, STEP
 from slurm_het.cli.render import cut, duration
 from slurm_het.core.reasons.idle import Cause
 from slurm_het.templating import render_html
-from slurm_het.times import local_time, zone
+from slurm_het.times import local_time, slurms_time, zone
 
 WIDE, HIGH = DAY // STEP, 40
 """A plot in its own units: across a day, and up."""
-LARGEST = 28
+LARGEST = 40
 """So many characters say which job would start now."""
 GAP = 3 * STEP
 """Between moments that are further apart nobody looked: the line breaks."""
@@ -67,6 +67,7 @@ def html_of(page: PageDocument) -> str:
         legend=_legend(page),
         duration=duration,
         at=local_time,
+        stamp=lambda seconds: slurms_time(seconds).replace("T", " "),  # it may be old
         zone=zone(page.time),
         script=SCRIPT,
         digest=digest,

@@ -6,7 +6,7 @@ of users, jobs, accounts and reservations, reasons of nodes. Ids of jobs are in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from slurm_het.cli.documents import (
 )
 from slurm_het.cli.health import HealthCode, Verdict
 from slurm_het.cli.map_screen import LETTERS, NAMES
+from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import TellTime
 from slurm_het.core.reasons.codes import ACTIONS
 from slurm_het.core.reasons.idle import Cause, Idle
@@ -128,8 +129,9 @@ def page_in_silence(making: Making, before: PageDocument | None) -> PageDocument
     return msgspec.structs.replace(before, **making.facts())
 
 
-def public_form(page: PageDocument, types: Set[str], at: TellTime) -> PageDocument:
-    """The page without what people wrote. `types` are the words for devices that the site has."""
+def public_form(page: PageDocument, policy: Policy, at: TellTime) -> PageDocument:
+    """The page without what people wrote."""
+    types = {"any", *policy.types, *(known.vendor for known in policy.types.values())}
     health = msgspec.structs.replace(page.health, words=_HEALTH[HealthCode(page.health.code)])
     longest = page.longest and PageLongest(id=page.longest.id, seconds=page.longest.seconds)
     return msgspec.structs.replace(
@@ -138,10 +140,10 @@ def public_form(page: PageDocument, types: Set[str], at: TellTime) -> PageDocume
         health=health,
         longest=longest,
         nodes=[_nameless(group, at) for group in page.nodes],
-        reasons=[msgspec.structs.replace(r, action=ACTIONS[r.code]) for r in page.reasons],
+        reasons=[msgspec.structs.replace(r, action=ACTIONS.get(r.code, "")) for r in page.reasons],
         jobs=[
             msgspec.structs.replace(
-                job, reason=PLAIN[job.code], user=UNSET, account=UNSET, name=UNSET,
+                job, reason=PLAIN.get(job.code, job.code), user=UNSET, account=UNSET, name=UNSET,
                 types=[t for t in job.types if t.rpartition(":")[2] in types],
             )
             for job in page.jobs

@@ -23,19 +23,12 @@ from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.doors import Doors
 from slurm_het.daemon.gate import Gate
-from slurm_het.daemon.health import Health
+from slurm_het.daemon.health import MAX_BACKOFF, Health
 from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.last_words import last_words
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import say_os_errors, set_up_logging
-from slurm_het.daemon.notify import (
-    MAX_BACKOFF,
-    Watcher,
-    notify,
-    opened_by,
-    stuck_seconds,
-    tell_watchdog,
-)
+from slurm_het.daemon.notify import Watcher, notify, opened_by, stuck_seconds, tell_watchdog
 from slurm_het.daemon.page import PageTimer
 from slurm_het.daemon.reload import read_again
 from slurm_het.daemon.telemetry import Telemetry

@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from slurm_het.daemon.health import MAX_BACKOFF
 from slurm_het.errors import lacks
 from slurm_het.opener import OPENS, opens
 from slurm_het.settings import Config
 
 log = logging.getLogger("hetd.watcher")
-MAX_BACKOFF = 30.0
-"""The longest pause (seconds) between cycles that fail."""
 
 
 def stuck_seconds(config: Config) -> float:
