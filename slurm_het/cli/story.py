@@ -56,7 +56,7 @@ def planned_lines(history: History) -> list[str]:
     terms = " ".join(f"{name} {value:+.2f}" for name, value in placement.terms.items())
     return [
         f"  planned: {placement.partition} {where} ({'|'.join(placement.types)})",
-        f"    weight {total:+.2f} = {terms}",
+        *([f"    weight {total:+.2f} = {terms}"] if terms else []),
         f"    plan of {cycle['tasks']} tasks: {cycle['status']}, gap {cycle['gap']:.2%}",
     ]
 
