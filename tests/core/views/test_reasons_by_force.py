@@ -16,7 +16,8 @@ from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.model import Job, NodeRecord, Placement, Snapshot
 from slurm_het.core.planner.proposal import decide
 from slurm_het.core.policy import Limits
-from slurm_het.core.reasons import GoesToOthers
+from slurm_het.core.reasons import AtLimit, GoesToOthers
+from slurm_het.core.site_limits import Limit, Qos, SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.views.job_rows import JobRow, make_view
 from slurm_het.core.worth.forecast import Forecast
@@ -79,6 +80,11 @@ class Ask:
         return -self.job.priority, self.job.id
 
     @property
+    def gpus(self) -> int:
+        """What it takes of a limit of gres/gpu."""
+        return 0 if self.kind == "shard" else self.number * self.nodes
+
+    @property
     def seconds(self) -> float:
         """For how long it runs at most."""
         minutes = self.job.time_limit_minutes
@@ -95,7 +101,12 @@ class Scene:
         self.asks = {f"{n}": self._ask(n) for n in range(500, 500 + self.rng.randint(1, 9))}
         begin, name = NOW + self.rng.choice([-60, 1200]), self.rng.choice(NODES).name
         upkeep = ReservationRecord("upkeep", begin, NOW + 7200, (name,))
-        self.reservations = (upkeep,) if self.rng.random() < 0.4 else ()
+        self.reservations: tuple[ReservationRecord, ...] = (
+            (upkeep,) if self.rng.random() < 0.4 else ()
+        )
+        most = self.rng.randint(2, 24)
+        self.limit = Limit("MaxTRESPU", "gres/gpu", most, self.rng.randint(0, most // 2))
+        self.limited = self.rng.random() < 0.4
 
     def _node(self, record: NodeRecord) -> Truth:
         rng, kind = self.rng, record.gres.split(":")[1]
@@ -126,7 +137,8 @@ class Scene:
         job = waiting(
             number, f"shard:{gib}" if kind == "shard" else f"gpu:{kind}:{devices}",
             priority=rng.randint(1, 5), nodes_min=nodes, nodes_max=nodes, tasks=nodes, cpus=nodes,
-            time_limit_minutes=rng.choice([None, 5, 60, 600]), submit_time=NOW - 60,
+            time_limit_minutes=rng.choice([None, 5, 60, 600]), submit_time=NOW - 60, uid=1000,
+            qos="normal",
         )  # fmt: skip
         if rng.random() < 0.1:
             job = replace(job, reason="JobHeldUser", priority=0)
@@ -144,7 +156,9 @@ class Scene:
             for record in NODES
         )  # fmt: skip
         taken = snapshot(*self.running, *(a.job for a in self.asks.values()), nodes=records)
-        return replace(taken, reservations=self.reservations)
+        qos = Qos("normal", users={1000: (self.limit,)})
+        limits = SiteLimits(qos=(qos,)) if self.limited else SiteLimits()
+        return replace(taken, reservations=self.reservations, limits=limits)
 
     def place(self, placement: Placement) -> None:
         """Have a job start there."""
@@ -177,9 +191,13 @@ class Scene:
         ]
         return len(able) >= ask.nodes
 
+    def within(self, ask: Ask) -> bool:
+        """Whether its user may have that beside what he uses."""
+        return not self.limited or self.limit.used + ask.gpus <= self.limit.most or not ask.gpus
+
     def soonest(self, ask: Ask) -> float:
         """When it could start at the earliest, if nobody else waited."""
-        ends = {h.end for node in self.fitting(ask) for h in node.held if h.end}
+        ends: set[float] = {h.end for node in self.fitting(ask) for h in node.held if h.end}
         ends |= {r.end for r in self.reservations}
         return next((at for at in (NOW, *sorted(ends)) if self.starts(ask, at)), float("inf"))
 
@@ -244,6 +262,7 @@ class Derived:
         start yet, nor before the time told, and this job would still run then."""
         scene, ask = self.scene, self.ask
         assert scene.starts(ask, unreserved="upkeep" in self.said)
+        assert scene.within(ask)
         pattern = r"((?:\w+(?:, )?)+) (?:is|are) kept for job (\d+) until (\d+)"
         found = re.findall(pattern, self.said)
         assert not scene.starts(ask, but=frozenset(", ".join(n for n, *_ in found).split(", ")))
@@ -254,11 +273,27 @@ class Derived:
             assert scene.soonest(owner) <= float(until) < NOW + ask.seconds
             assert all(scene.nodes[name].kind == owner.kind for name in names.split(", "))
 
+    def limit(self) -> None:
+        """It asks for more than is left beside what is used, and what those before it may take."""
+        scene, ask = self.scene, self.ask
+        has = r"may have (\d+) [^,;]+(?:, of which (\d+) are taken)?"
+        found = re.search(has + r"; it asks for (\d+)$", self.said)
+        assert found
+        most, taken, asks = (int(number or 0) for number in found.groups())
+        assert (most, asks) == (scene.limit.most, ask.gpus)
+        assert taken + asks > most
+        before = [other for other in scene.asks.values() if other.turn < ask.turn]
+        assert 0 <= taken - scene.limit.used <= sum(other.gpus for other in before)
+
     def no_plan(self) -> None:
         assert self.scene.starts(self.ask)
+        assert self.scene.within(self.ask)
 
 
-CODES = ("held", "dependency", "never", "reserved", "no-node", "busy", "host", "kept", "no-plan")
+CODES = (
+    "held", "dependency", "never", "reserved", "limit", "no-node", "busy", "host", "kept",
+    "no-plan",
+)  # fmt: skip
 
 
 def test_each_reason_of_random_queues_is_derived_again() -> None:
@@ -293,7 +328,8 @@ def test_what_a_plan_gives_to_others_is_not_enough_for_who_waits_for_that() -> N
         off = {task.key: task.exc_nodes for task in prepared.window}
         for key, reason in plan.waiting.items():
             ask = scene.asks[key]
-            assert not scene.starts(ask, but=off[key]), (seed, key, str(reason))
+            if not isinstance(reason, AtLimit):
+                assert not scene.starts(ask, but=off[key]), (seed, key, str(reason))
             if isinstance(reason, GoesToOthers):
                 found += 1
                 assert key in fits, (seed, key)
