@@ -15,15 +15,24 @@ MOST = 500
 
 
 def expect(
-    tasks: Iterable[Task], kept: Iterable[Reservation], axis: Axis, most: int = MOST
+    tasks: Iterable[Task],
+    kept: Iterable[Reservation],
+    axis: Axis,
+    most: int = MOST,
+    at_once: Iterable[Task] = (),
 ) -> dict[str, Reservation]:
     """By key, the latest start of the reserved tasks, and of the first `most` others.
 
-    Those that nodes are `kept` for have them for themselves: Slurm's backfill starts nothing beside
-    them. The others get, in Slurm's priority order, the soonest start beside those before them.
-    None is said of a task that has no room at any time, which takes nobody's place.
+    Those of `at_once`, which are kept off the nodes of who goes before them, start now where there
+    is room. Those that nodes are `kept` for have them for themselves: Slurm's backfill starts
+    nothing beside them. The others get, in Slurm's priority order, the soonest start beside those
+    before them. None is said of a task that has no room at any time, which takes nobody's place.
     """
     found: dict[str, Reservation] = {}
+    for task in at_once:
+        if made := axis.at_once(task):
+            axis.take(made)
+            found[task.key] = made
     for reservation in kept:
         axis.take(reservation, whole_nodes=True)
         found[reservation.task.key] = reservation

@@ -20,6 +20,7 @@ from slurm_het.core.reasons import AtLimit, GoesToOthers
 from slurm_het.core.site_limits import Limit, Qos, SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.views.job_rows import JobRow, make_view
+from slurm_het.core.views.starts import NEVER_FREE, with_starts
 from slurm_het.core.worth.forecast import Forecast
 from tests.support.squeue_cluster import NODES, NOW, POLICY, running, snapshot, waiting
 
@@ -335,3 +336,28 @@ def test_what_a_plan_gives_to_others_is_not_enough_for_who_waits_for_that() -> N
                 assert key in fits, (seed, key)
                 assert all(scene.asks[other].turn < ask.turn for other in reason.jobs), (seed, key)
     assert found >= 20
+
+
+def test_no_job_is_told_to_start_before_it_could_and_each_is_told_something() -> None:
+    """Alone it could start at the time told, or before; none is known where it never could, or
+    where those before it may have the nodes for ever."""
+    told, never = 0, 0
+    for seed in range(300):
+        scene = Scene(seed)
+        for row in with_starts(make_view(scene.snapshot(), POLICY, Limits())).rows:
+            if not row.waits:
+                continue
+            ask, expected = scene.asks[row.id], row.expected
+            assert (expected is None) == bool(row.untold), (seed, row.id)
+            if expected:
+                told += 1
+                assert NOW <= scene.soonest(ask) <= expected.start < float("inf"), (seed, row.id)
+                assert scene.starts(ask, expected.start), (seed, row.id)
+                assert all(scene.nodes[name].kind == ask.kind for name in expected.nodes)
+                assert len(expected.nodes) == ask.nodes
+            elif row.untold == NEVER_FREE:
+                never += 1
+                before = [a for a in scene.asks.values() if a.turn < ask.turn]
+                for_ever = any(a.job.time_limit_minutes is None for a in before)
+                assert for_ever or scene.soonest(ask) == float("inf"), (seed, row.id)
+    assert min(told, never) >= 20
