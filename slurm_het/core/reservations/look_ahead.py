@@ -137,7 +137,7 @@ class _Look:
         mine = {task.key, *but}
         kept = {n for r in self.standing if r.task.key not in mine for n in r.placement.nodes}
         elsewhere = task.off(taken.union(kept))
-        made = _soonest(self.axis, elsewhere)
+        made = soonest_start(self.axis, elsewhere)
         return made and replace(made, task=task)
 
     def why_move(self, held: Reservation, taken: frozenset[str], tasks: Iterable[Task]) -> str:
@@ -164,7 +164,7 @@ class _Look:
         (now,) = self.closings.keep_off((held.task,), axis.room)
         if could_start(now, room):
             return False  # Slurm starts it at its next pass
-        there = _soonest(Axis(room, axis.coming, axis.now, axis.opens), held.task)
+        there = soonest_start(Axis(room, axis.coming, axis.now, axis.opens), held.task)
         sooner = self.soonest(held.task, taken)
         if there is None:  # somebody without a time limit has got there first
             return sooner is not None
@@ -187,7 +187,7 @@ class _Look:
         return None
 
 
-def _soonest(axis: Axis, task: Task) -> Reservation | None:
+def soonest_start(axis: Axis, task: Task) -> Reservation | None:
     """The soonest start of a task: under one leaf switch, or once it has waited for that."""
     made = axis.soonest(task)
     if (patience := task.leaf_patience) is not None:
