@@ -57,7 +57,7 @@ def planned_lines(history: History) -> list[str]:
     spared = placement.spared
     return [
         f"  planned: {placement.partition} {where} ({'|'.join(placement.types)})",
-        f"    weight {total:+.2f} = {terms}",
+        *([f"    weight {total:+.2f} = {terms}"] if terms else []),
         *([f"    {spared.told(_stamp)}"] if spared else []),
         f"    plan of {cycle['tasks']} tasks: {cycle['status']}, gap {cycle['gap']:.2%}",
     ]

@@ -21,7 +21,7 @@ from slurm_het.core.reservations.reservation import (
     Reservation,
     coming_free,
     keep_free,
-    turn,
+    turn_of,
     with_pins,
 )
 from slurm_het.core.reservations.whole_nodes import keep_whole
@@ -143,7 +143,7 @@ class _Unbound:
             (
                 other
                 for other, whose in self.at_limit
-                if turn(other) < turn(task)
+                if turn_of(other) < turn_of(task)
                 and not set(other.pools).isdisjoint(task.pools)
                 and not whose.isdisjoint(ending)
             ),
@@ -198,7 +198,7 @@ class _Look:
         mine = {task.key, *but}
         kept = {n for r in self.standing if r.task.key not in mine for n in r.placement.nodes}
         elsewhere = task.off(taken.union(kept))
-        made = _soonest(self.axis, elsewhere)
+        made = soonest_start(self.axis, elsewhere)
         return made and replace(made, task=task)
 
     def why_move(self, held: Reservation, taken: frozenset[str], tasks: Iterable[Task]) -> str:
@@ -233,7 +233,7 @@ class _Look:
         (now,) = self.closings.keep_off((held.task,), axis.room)
         if could_start(now, room):
             return False  # Slurm starts it at its next pass
-        there = _soonest(Axis(room, axis.coming, axis.now, axis.opens), held.task)
+        there = soonest_start(Axis(room, axis.coming, axis.now, axis.opens), held.task)
         sooner = self.soonest(held.task, taken)
         if there is None:  # somebody without a time limit has got there first
             return sooner is not None
@@ -262,7 +262,7 @@ class _Look:
         return None
 
 
-def _soonest(axis: Axis, task: Task) -> Reservation | None:
+def soonest_start(axis: Axis, task: Task) -> Reservation | None:
     """The soonest start of a task: under one leaf switch, or once it has waited for that."""
     made = axis.soonest(task)
     if (patience := task.leaf_patience) is not None:
