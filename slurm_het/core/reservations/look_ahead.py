@@ -10,20 +10,19 @@ from typing import NamedTuple
 from slurm_het.core.cluster.fit import could_ever_start, could_start, waits_for_a_leaf
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
-from slurm_het.core.model import Job, Snapshot, Task
+from slurm_het.core.model import Snapshot, Task
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import All, Kept, NotLookedAt, Reason
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.in_vain import InVain
 from slurm_het.core.reservations.reservation import (
-    ComingFree,
     Reservation,
     coming_free,
     keep_free,
-    turn_of,
     with_pins,
 )
+from slurm_het.core.reservations.unbound import Unbound
 from slurm_het.core.reservations.whole_nodes import keep_whole
 
 WORTH_MOVING = 5.0, 60.0
@@ -80,80 +79,25 @@ def look_ahead(
     # A large task waits for those, too, that were pinned ahead and start now: one comes after the
     # other. Of what is released afresh the next look tells more.
     due = with_pins(coming, (pin for pin in pins if pin.due), now)
-    unbound = _Unbound.of(snapshot, at_limit, due)
+    unbound = Unbound.of(snapshot, at_limit, due)
     look = _Look(Axis(room, due, now, closings.opens), standing, closings, unbound)
-    patient = [
-        t for t in tasks_then if t.since + limits.reserve_after_seconds <= now and not t.reservation
-    ]
+    since = now - limits.reserve_after_seconds
+    patient = [t for t in tasks_then if t.since <= since and not t.reservation]
     places = Counter({pool.partition: limits.reservations for pool in policy.pools})
     places.subtract(pool for held in standing for pool in held.task.pools)
     new = reserve_first(patient, places, look.blocked, look.soonest)
     taken = frozenset(name for made in new for name in made.placement.nodes)
     move = {r.task.key: why for r in standing if (why := look.why_move(r, taken, patient))}
     pinned = tuple(filter(look.may_be_pinned, new))
-    pinned_keys = {r.task.key for r in pinned}
-    others = tuple(t for t in tasks if t.key not in pinned_keys)
-    instead = [made for r in standing if r.task.key in move and (made := look.instead(r, taken))]
-    reservations = [*standing, *new, *instead]
+    others = _without(tasks, pinned)
+    instead = (look.instead(r, taken) for r in standing if r.task.key in move)
+    reservations = (*standing, *new, *filter(None, instead))
     unreserved = keep_free(others, reservations, room, now)
     kept_off, owners = keep_whole(unreserved, room, coming)
-    reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
-    whole_for = {name: (key, 0.0) for name, key in owners.items()}
-    steps = (_Step(others, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
+    steps = _steps((others, unreserved, kept_off), reservations, owners)
     axis = look.axis.giving_back(with_pins(coming, pins, now))
     kept = _kept(steps, room) | closings.held_back(tasks_then, tasks, room)
-    return Outlook(pinned, move, kept_off, kept, tuple(reservations), axis)
-
-
-@dataclass(frozen=True, slots=True)
-class _Unbound:
-    """Whom the end of a running job may free of a limit: he may come first where the job was.
-
-    `at_limit` are the tasks that a limit holds back, each with whom it counts with: his user, his
-    account, his QOS. `running` has those of the jobs on a node.
-    """
-
-    at_limit: tuple[tuple[Task, frozenset[tuple[str, str]]], ...]
-    running: Mapping[str, frozenset[tuple[str, str]]]
-
-    @classmethod
-    def of(
-        cls,
-        snapshot: Snapshot,
-        at_limit: tuple[Task, ...],
-        coming: Mapping[str, tuple[ComingFree, ...]],
-    ) -> _Unbound:
-        """By Slurm's records."""
-        if not at_limit:
-            return cls((), {})
-        whose = {job.key: _whose(job) for job in snapshot.jobs}
-        tasks = {job.id: _whose(job) for job in snapshot.jobs if job.state == "PENDING"}
-        return cls(
-            tuple((task, tasks.get(task.job_id, frozenset())) for task in at_limit),
-            {
-                node: frozenset().union(*(whose.get(one.key, ()) for one in there))
-                for node, there in coming.items()
-            },
-        )
-
-    def first(self, task: Task, nodes: Iterable[str]) -> Task | None:
-        """One whose turn is before, who may be free to start on these nodes when they are."""
-        ending = frozenset().union(*(self.running.get(name, ()) for name in nodes))
-        return next(
-            (
-                other
-                for other, whose in self.at_limit
-                if turn_of(other) < turn_of(task)
-                and not set(other.pools).isdisjoint(task.pools)
-                and not whose.isdisjoint(ending)
-            ),
-            None,
-        )
-
-
-def _whose(job: Job) -> frozenset[tuple[str, str]]:
-    named = ("user", job.user), ("account", job.account), ("qos", job.qos)
-    return frozenset(one for one in named if one[1])
+    return Outlook(pinned, move, kept_off, kept, reservations, axis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +107,7 @@ class _Look:
     axis: Axis
     standing: Sequence[Reservation]
     closings: Closings
-    unbound: _Unbound
+    unbound: Unbound
 
     def blocked(self, task: Task) -> bool:
         """Whether a task cannot start now, and could if nothing ran."""
@@ -352,6 +296,24 @@ class _Step(NamedTuple):
     before: tuple[Task, ...]
     after: tuple[Task, ...]
     owners: dict[str, tuple[str, float]]
+
+
+def _without(tasks: tuple[Task, ...], pinned: Iterable[Reservation]) -> tuple[Task, ...]:
+    keys = {reservation.task.key for reservation in pinned}
+    return tuple(task for task in tasks if task.key not in keys)
+
+
+def _steps(
+    tasks: tuple[tuple[Task, ...], tuple[Task, ...], tuple[Task, ...]],
+    reservations: Iterable[Reservation],
+    owners: Mapping[str, str],
+) -> tuple[_Step, _Step]:
+    """From the tasks before they were kept off the nodes of reservations, after that, and after
+    they were kept off those that `owners` have as a whole."""
+    before, unreserved, after = tasks
+    reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
+    whole_for = {name: (key, 0.0) for name, key in owners.items()}
+    return _Step(before, unreserved, reserved_for), _Step(unreserved, after, whole_for)
 
 
 def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, Reason]:
