@@ -1,4 +1,5 @@
-"""Makespan of a hundred training jobs on three types of devices, with and without their speeds.
+"""Makespan of a hundred training jobs on three types of devices, without their speeds, with them,
+and with what was learned of them.
 
     ./dev bench gavel --traces DIR [--seeds 1-10] [--no-record]
 
@@ -13,7 +14,10 @@ task pools, selection, plan. Policies:
 
   type-blind     Slurm's order, each job on a random node with room, whatever its type
   speeds off     the planner without the term `throughput`
-  slurm-het      the planner with the speeds as the site's `throughput:`, a class per kind of job
+  given          the planner with the speeds as the site's `throughput:`, a class per kind of job
+  learned, N     the planner without that table. It has learned from N jobs that ran before, each
+                 of one of these kinds with more or less to do, and placed as type-blind does
+  patience P     the same, learned from the most, with planner.speed_patience
   bound          no schedule is shorter, even one that moves jobs at will (an LP)
 """
 
@@ -21,10 +25,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -36,9 +41,21 @@ from bench.simulate import Arrival, Outcome, Simulation
 from bench.traces import MissingTrace
 from slurm_het.config import parse_config
 from slurm_het.core.assignment.problem import Problem, SlotChoice, Solution
-from slurm_het.core.model import Job, NodeRecord, Partition, Placement
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.jobs.paces import Paces, speeds_of
+from slurm_het.core.model import (
+    Classification,
+    Job,
+    NodeRecord,
+    Partition,
+    Placement,
+    Snapshot,
+    Task,
+)
 from slurm_het.core.planner.plan import Solve
 from slurm_het.core.policy import Policy
+from slurm_het.core.worth.forecast import Forecast
 from slurm_het.solve.solve import solve as solve_milp
 
 SOURCE = "https://github.com/stanford-futuredata/gavel (scheduler/)"
@@ -48,6 +65,19 @@ _UNKNOWN = {"training": 1.0, "inference": 1.0, "tflops": 100.0}
 NODES, DEVICES = 9, 4
 HOUR = 3600.0
 LP_SECONDS = 120.0
+OFF = {"weights": {"throughput": 0}}
+LEARNED_SEEDS = 3
+PATIENCES = (0.25, 0.5, 1.0)
+HISTORIES = (300, 1000, 3000)
+APART_SECONDS = 1_000_000  # longer than any job: they end in their order
+USER = "u"
+NOTHING_KNOWN = Paces()
+WORK_SPREAD = 0.47
+"""How much jobs of one kind differ in what there is to do, as in the trace: a standard deviation
+of the logarithm."""
+SPARE, SPARE_SPREAD = 1.0, 0.5
+"""What users add to the time that a job takes on the slowest type, for its limit: the median part
+of that time, and a standard deviation of the part's logarithm."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +124,8 @@ def class_name(kind: str, devices: int) -> str:
     return f"{'-'.join(words)}x{devices}"
 
 
-def site(works: Sequence[Work], overrides: Mapping[str, object]) -> Policy:
-    """The site's configuration: a row of speeds for each class, relative to its best type."""
-    rows = {
-        work.job_class: {
-            t: round(min(work.seconds.values()) / work.seconds[t], 4) if t in work.seconds else 0
-            for t in TYPES
-        }
-        for work in works
-    }
+def site(overrides: Mapping[str, object]) -> Policy:
+    """The site's configuration."""
     text = yaml.safe_dump({
         "intake_partition": "accel",
         "pools": {"train": {"scenario": "training", "vendors": ["nvidia"]}},
@@ -111,10 +134,20 @@ def site(works: Sequence[Work], overrides: Mapping[str, object]) -> Policy:
             t: {"vendor": "nvidia", "memory_gib": gib} | ({} if t == "v100" else _UNKNOWN)
             for t, gib in TYPES.items()
         },
-        "throughput": rows,
         **overrides,
     })  # fmt: skip
     return parse_config(text).policy
+
+
+def rows(works: Sequence[Work]) -> dict[str, dict[str, float]]:
+    """The speeds of each class, relative to its best type, as the configuration has them."""
+    return {
+        work.job_class: {
+            t: round(min(work.seconds.values()) / work.seconds[t], 4) if t in work.seconds else 0
+            for t in TYPES
+        }
+        for work in works
+    }
 
 
 def cluster() -> tuple[tuple[NodeRecord, ...], tuple[Partition, ...]]:
@@ -131,12 +164,13 @@ def cluster() -> tuple[tuple[NodeRecord, ...], tuple[Partition, ...]]:
     return nodes, (Partition("accel", "DOWN", names), Partition("train", "UP", names))
 
 
-def arrival(work: Work) -> Arrival:
-    """The job as it waits in the intake."""
+def arrival(work: Work, *, given: bool) -> Arrival:
+    """The job as it waits in the intake: of a class if its speeds are given, else a program."""
     job = Job(
-        work.number + 1, "u", name=work.job_class, partition="accel", reason="PartitionDown",
+        work.number + 1, USER, name=work.job_class, partition="accel", reason="PartitionDown",
         priority=1000 - work.number, tres_per_node=f"gpu:{work.devices}", memory_per_cpu_mib=1024,
-        comment=f"het: scenario=training vendors=any class={work.job_class}",
+        admin_comment=encode_comment(_what(work, given=given), {}),
+        time_limit_minutes=limit_minutes(work.seconds, random.Random(work.number)),
     )  # fmt: skip
 
     def seconds(placement: Placement) -> float:
@@ -145,11 +179,60 @@ def arrival(work: Work) -> Arrival:
     return Arrival(0.0, job, seconds)
 
 
-def run(works: Sequence[Work], policy: Policy, solve: Solve) -> list[Outcome]:
-    """All jobs to their ends."""
+def limit_minutes(seconds: Mapping[str, float], rng: random.Random) -> int:
+    """The limit that its user gives a job which takes so many seconds, by type."""
+    spare = 1 + SPARE * rng.lognormvariate(0.0, SPARE_SPREAD)
+    return math.ceil(max(seconds.values()) * spare / 60)
+
+
+def _what(work: Work, *, given: bool) -> Classification:
+    what = Classification("training", ("nvidia",), tuple(work.seconds))
+    name = work.job_class
+    return replace(what, job_class=name) if given else replace(what, program=name)
+
+
+def run(
+    works: Sequence[Work],
+    policy: Policy,
+    solve: Solve,
+    paces: Paces = NOTHING_KNOWN,
+    patience: float = 0.0,
+) -> list[Outcome]:
+    """All jobs to their ends, by the policy's table of speeds if it has one, and by `paces`.
+    `patience` is planner.speed_patience."""
     nodes, partitions = cluster()
-    simulation = Simulation(nodes, partitions, policy, solve, reservations=0)
-    return simulation.run(map(arrival, works))
+
+    def expect(tasks: Iterable[Task], _inventory: Inventory) -> Forecast:
+        return Forecast(speeds=speeds_of(tasks, paces))
+
+    simulation = Simulation(
+        nodes, partitions, policy, solve, reservations=0, expect=expect,
+        speed_patience=patience, paces=paces,
+    )  # fmt: skip
+    return simulation.run(arrival(work, given=bool(policy.throughput)) for work in works)
+
+
+def learned(works: Sequence[Work], policy: Policy, jobs: int, seed: int) -> Paces:
+    """What is learned from so many jobs that ran before."""
+    nodes, partitions = cluster()
+    inventory = take_inventory(Snapshot(0.0, (), nodes, partitions), policy)
+    rng, paces = random.Random(seed), Paces()
+    for number in range(jobs):
+        if pace := paces.after(_ended(number, rng.choice(works), rng), inventory, policy):
+            paces.put(pace)
+    return paces
+
+
+def _ended(number: int, work: Work, rng: random.Random) -> Job:
+    """A job of that kind with more or less to do, which ran on some type."""
+    to_do = rng.lognormvariate(0.0, WORK_SPREAD)
+    seconds = {t: to_do * took for t, took in work.seconds.items()}
+    type_, began = rng.choice(list(seconds)), 1 + number * APART_SECONDS
+    return replace(
+        arrival(work, given=False).job, id=number, state="COMPLETED", nodes=f"{type_}-0",
+        start_time=began, end_time=began + math.ceil(seconds[type_]),
+        time_limit_minutes=limit_minutes(seconds, rng),
+    )  # fmt: skip
 
 
 def makespan(outcomes: Sequence[Outcome]) -> float:
@@ -202,18 +285,24 @@ def shortest(works: Sequence[Work]) -> float:
 def main() -> None:
     """Print the table, and put it into RESULTS.md."""
     options = parse()
-    works = read_gavel(options.traces)
-    blinds = [makespan(run(works, site(works, {}), blind(random.Random(s)))) for s in options.seeds]
-    off = makespan(run(works, site(works, {"weights": {"throughput": 0}}), solve))
-    het = makespan(run(works, site(works, {}), solve))
-    bound = shortest(works)
-    rows = [
-        line(f"type-blind, {len(blinds)} seeds", blinds, statistics.fmean(blinds)),
-        *(line(name, [hours], statistics.fmean(blinds)) for name, hours in
-          (("speeds off", off), ("slurm-het", het), ("bound", bound))),
-    ]  # fmt: skip
+    works, plain = read_gavel(options.traces), site({})
+    blinds = [makespan(run(works, plain, blind(random.Random(s)))) for s in options.seeds]
+    mean = statistics.fmean(blinds)
+    spans = {f"type-blind, {len(blinds)} seeds": blinds}
+    spans["speeds off"] = [makespan(run(works, site(OFF), solve))]
+    spans["given"] = [makespan(run(works, site({"throughput": rows(works)}), solve))]
+    known: list[Paces] = []
+    for jobs in HISTORIES:
+        known = [learned(works, plain, jobs, seed) for seed in options.seeds[:LEARNED_SEEDS]]
+        spans[f"learned, {jobs}"] = [makespan(run(works, plain, solve, p)) for p in known]
+    for patience in PATIENCES:
+        spans[f"patience {patience:g}"] = [
+            makespan(run(works, plain, solve, paces, patience)) for paces in known
+        ]
+    spans["bound"] = [shortest(works)]
+    lines = [line(name, those, mean) for name, those in spans.items()]
     command = f"./dev bench gavel --traces DIR --seeds {options.seeds[0]}-{options.seeds[-1]}"
-    text = [*head("gavel", command), *table(("policy", "makespan, h", "type-blind ÷ it"), rows)]
+    text = [*head("gavel", command), *table(("policy", "makespan, h", "type-blind ÷ it"), lines)]
     print("\n".join(text))
     if not options.no_record:
         record(text)

@@ -15,6 +15,7 @@ stay where they are.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from slurm_het.core.assignment.first_fit import Starts, value
-from slurm_het.core.assignment.problem import PDevice, PNode, Problem, SlotChoice
+from slurm_het.core.assignment.problem import PDevice, PNode, Problem, SlotChoice, Solution
 from slurm_het.core.assignment.remaining import Remaining
 from slurm_het.solve.mip_model import MipModel, Row, SolverName, for_relaxing
 
@@ -41,34 +42,38 @@ Kinds = tuple[int, ...]
 """A set of tasks: the request of each, sorted."""
 
 
-class Place(NamedTuple):
+class AlikeNodes(NamedTuple):
     """Nodes with the same left on them: the problem with one of these alone, and all of them."""
 
     alone: Problem
     nodes: tuple[int, ...]
 
 
-class Column(NamedTuple):
+class Fill(NamedTuple):
     """A set of tasks on a node of a place (its index)."""
 
     place: int
     kinds: Kinds
 
 
-def rearranged(problem: Problem, starts: Starts, solver: SolverName, seconds: float) -> Starts:
-    """The same tasks where they are worth more together; `starts` itself if nothing better is
-    found in time."""
-    search = _Columns(problem, starts, time.monotonic() + seconds * LP_SHARE)
-    if len(search.moved) < 2:
-        return starts
+def rearrange(
+    problem: Problem, solution: Solution, seconds: float, solver: SolverName = "highs"
+) -> Solution:
+    """The same tasks where they are worth more together; the solution itself if nothing better is
+    found in time, or where the problem has no prices."""
+    began = time.monotonic()
+    search = _Columns(problem, solution.starts, began + seconds * LP_SHARE)
+    if problem.prices is None or len(search.moved) < 2:
+        return solution
     for _ in range(ROUNDS):
         if not search.grow(for_relaxing(solver)):
             break
-    chosen = search.choose(solver, seconds * (1 - LP_SHARE))
-    found = search.expand(chosen)
-    if found is None or value(problem, found) < value(problem, starts) + LEAST:
-        return starts
-    return found
+    found = search.expand(search.choose(solver, began + seconds - time.monotonic()))
+    worth = value(problem, found) if found else -math.inf
+    if found is None or worth < value(problem, solution.starts) + LEAST:
+        return solution
+    took = solution.seconds + time.monotonic() - began
+    return Solution(found, "incumbent", worth, worth, 0.0, took)
 
 
 class _Columns:
@@ -80,8 +85,8 @@ class _Columns:
         self.remaining = self._beside()
         self.like = Counter(problem.tasks[t].request for t in self.moved)
         self.places = self._places()
-        self.worths: dict[Column, float | None] = {}
-        self.columns: dict[Column, float] = {}
+        self.worths: dict[Fill, float | None] = {}
+        self.columns: dict[Fill, float] = {}
         self._first()
 
     def _beside(self) -> Remaining:
@@ -91,12 +96,12 @@ class _Columns:
                 remaining.take(self.problem.request(t), choices)
         return remaining
 
-    def _places(self) -> list[Place]:
+    def _places(self) -> list[AlikeNodes]:
         """Nodes on which nothing is put yet by their state, the others one by one."""
         remaining = self.remaining
         groups = [tuple(reversed(nodes)) for nodes in remaining.fresh.values() if nodes]
         groups += [(n,) for n in dict.fromkeys(remaining.touched)]
-        return [Place(self._alone(nodes[0]), nodes) for nodes in groups]
+        return [AlikeNodes(self._alone(nodes[0]), nodes) for nodes in groups]
 
     def _alone(self, n: int) -> Problem:
         """The problem with this node alone, as it is now."""
@@ -120,27 +125,27 @@ class _Columns:
             by_node.setdefault(self.starts[t][0].node, []).append(self.problem.tasks[t].request)
         where = {n: p for p, place in enumerate(self.places) for n in place.nodes}
         for n, kinds in by_node.items():
-            self._add(Column(where[n], tuple(sorted(kinds))))
+            self._add(Fill(where[n], tuple(sorted(kinds))))
         for r in self.like:
-            alone = [(self._worth(Column(p, (r,))), p) for p in range(len(self.places))]
+            alone = [(self._worth(Fill(p, (r,))), p) for p in range(len(self.places))]
             best = sorted(((w, p) for w, p in alone if w is not None), reverse=True)
             for _, p in best[:NEAREST]:
-                self._add(Column(p, (r,)))
+                self._add(Fill(p, (r,)))
 
-    def _add(self, column: Column) -> bool:
+    def _add(self, column: Fill) -> bool:
         worth = self._worth(column)
         if worth is None or column in self.columns:
             return False
         self.columns[column] = worth
         return True
 
-    def _worth(self, column: Column) -> float | None:
+    def _worth(self, column: Fill) -> float | None:
         """What a column is worth; None if the tasks do not fit."""
         if column not in self.worths:
             self.worths[column] = self._work_out(column)
         return self.worths[column]
 
-    def _work_out(self, column: Column) -> float | None:
+    def _work_out(self, column: Fill) -> float | None:
         alone = self.places[column.place].alone
         remaining, total = Remaining(alone), 0.0
         state = alone.nodes[0].state
@@ -162,14 +167,14 @@ class _Columns:
     def grow(self, solver: SolverName) -> bool:
         """Add the sets of one task more that are worth it at the program's prices; False if there
         is none, or no more time."""
-        program = _Program(self, solver, whole=False)
+        program = _Packing(self, solver, whole=False)
         seconds = self.until - time.monotonic()
         if seconds <= 0 or program.model.relax(seconds) is None:
             return False
         tasks = program.model.prices(program.tasks)
         nodes = program.model.prices(program.nodes)
 
-        def gain(column: Column, worth: float) -> float:
+        def gain(column: Fill, worth: float) -> float:
             return worth - sum([tasks[r] for r in column.kinds]) - nodes[column.place]
 
         by_place: dict[int, list[tuple[float, Kinds]]] = {p: [(0.0, ())] for p in nodes}
@@ -180,27 +185,27 @@ class _Columns:
             if time.monotonic() > self.until:
                 return False
             for column in self._grown(p, sets):
-                worth = self._worth(column)
-                if worth is not None and gain(column, worth) > LEAST:
+                grown = self._worth(column)
+                if grown is not None and gain(column, grown) > LEAST:
                     found |= self._add(column)
         return found
 
-    def _grown(self, p: int, sets: list[tuple[float, Kinds]]) -> Iterable[Column]:
+    def _grown(self, p: int, sets: list[tuple[float, Kinds]]) -> Iterable[Fill]:
         for _, kinds in sorted(sets, reverse=True)[:GROWING]:
             have = Counter(kinds)
             for r, most in self.like.items():
                 if have[r] < most:
-                    yield Column(p, tuple(sorted((*kinds, r))))
+                    yield Fill(p, tuple(sorted((*kinds, r))))
 
-    def choose(self, solver: SolverName, seconds: float) -> dict[Column, int]:
+    def choose(self, solver: SolverName, seconds: float) -> dict[Fill, int]:
         """How often the best plan has each column; nothing if none is found in time."""
-        program = _Program(self, solver, whole=True)
+        program = _Packing(self, solver, whole=True)
         if not program.model.solve(seconds, 1e-4, 1e-6).found:
             return {}
         counts = program.model.values(program.columns.values())
         return {c: round(x) for c, x in zip(program.columns, counts, strict=True) if round(x)}
 
-    def expand(self, chosen: dict[Column, int]) -> Starts | None:
+    def expand(self, chosen: dict[Fill, int]) -> dict[int, tuple[SlotChoice, ...]] | None:
         """The plan of these columns, by priority on the devices that Slurm will take; None if it
         does not come out."""
         left: dict[int, list[int]] = {}
@@ -226,7 +231,7 @@ class _Columns:
         return dict(sorted(found.items()))
 
 
-class _Program:
+class _Packing:
     """The program of the columns so far."""
 
     def __init__(self, columns: _Columns, solver: SolverName, *, whole: bool) -> None:

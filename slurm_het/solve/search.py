@@ -27,8 +27,6 @@ from typing import Protocol
 from slurm_het.core.assignment.first_fit import Starts, arranged, complete, greedy, value
 from slurm_het.core.assignment.problem import Problem, Solution, violations
 from slurm_het.settings import PlannerSettings
-from slurm_het.solve.columns import rearranged
-from slurm_het.solve.mip_model import SolverName
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +70,7 @@ class Model(Protocol):
 
 
 class Formulation(Protocol):
-    """A way to write the problem as models, for a solver."""
-
-    solver: SolverName
+    """A way to write the problem as models."""
 
     def able(self, deadline: float) -> list[int]:
         """The tasks that could start if they were alone; raises OutOfTimeError."""
@@ -110,7 +106,7 @@ class Search:
         self.deadline = self.began + seconds
         self.starts_deadline = self.began + seconds * STARTS_SHARE
         self.problem = problem
-        self.formulation, self.solver = formulation, formulation.solver
+        self.formulation = formulation
         self.gap = gap
         self.tell = tell
         self.first_fit = greedy(problem)
@@ -126,14 +122,12 @@ class Search:
             able = self.formulation.able(self.deadline)
             short = self.problem.budgets
             self.able = [t for t in able if not short or not self.problem.overspent([t])]
-            priced = self.problem.prices is not None
-            settled = priced and len(self.best) == len(self.able)
-            if not settled and not self._everything():
+            if self.problem.prices and len(self.best) == len(self.able):
+                return self._solution()
+            if not self._everything():
                 self.levels_proven = self._levels()
-                if not priced:
+                if not self.problem.prices:
                     self._last_level()
-            if priced:
-                self._rearrange()
         except OutOfTimeError:
             log.info("the deadline passed: the best feasible plan so far is used")
         return self._solution()
@@ -224,12 +218,6 @@ class Search:
         if new < [t in self.best for t in chunk]:
             return False
         return self._accept(complete(self.problem, answer.starts).starts) and answer.proven
-
-    def _rearrange(self) -> None:
-        found = rearranged(self.problem, self.best, self.solver, self._left())
-        if found is not self.best:
-            self.best = found
-            self.improved = True
 
     def _last_level(self) -> None:
         tasks = list(self.best)

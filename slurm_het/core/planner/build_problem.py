@@ -21,6 +21,7 @@ from slurm_het.core.reservations.in_vain import seconds_of
 from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.pricing import prices_now
+from slurm_het.core.worth.speeds import classed
 from slurm_het.core.worth.weights import (
     Site,
     class_terms,
@@ -32,6 +33,9 @@ from slurm_het.core.worth.weights import (
 )
 
 Hurry = Callable[[], bool]
+MOST_LEARNED = 10_000
+"""By so many weights may what is learned of programs make a problem larger: each program is a
+request of its own, with one for each state of nodes. A thousand take three milliseconds."""
 MOST_NEAR = 64
 """So many sets of near nodes are proposed for a group at most."""
 
@@ -78,6 +82,7 @@ def build(
         named += inventory.leaves
     grid = inventory.grid.split(named)
     site = site_of(inventory, policy, expected)
+    tasks = classed(tasks, site.forecast.speeds, MOST_LEARNED // max(1, len(grid.states)))
     making = _Requests(grid, site)
     numbers: dict[Task, int] = {}
     ptasks: list[PTask] = []
