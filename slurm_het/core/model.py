@@ -275,7 +275,8 @@ class Placement:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The result of a cycle: who starts where, who waits and why, and how good that is.
-    `refused`: what is wrong with the solver's solution, in whose place first-fit's is.
+    `refused`: what is wrong with the solver's solution, in whose place first-fit's is. So many
+    tasks are `behind` one that waits: they are planned once it has its place.
     """
 
     placements: tuple[Placement, ...] = ()
@@ -287,3 +288,4 @@ class Plan:
     seconds: float = 0.0
     left_out: int = 0
     refused: str = ""
+    behind: int = 0
