@@ -137,8 +137,8 @@ def _meaning(intake: str, state: str, *, here: bool) -> str:
 def ask_hetd(socket: Path, *, devices: bool = True, hidden: Collection[str] = ()) -> HetdStatus:
     """hetd's status; its silence, or an answer we cannot read, is a status that says so.
 
-    With `devices` also what they say of themselves. Who may not see all (`hidden`, of PrivateData)
-    asks why his jobs wait, too.
+    With `devices` also what they say of themselves. Who may not see what is free, for that is
+    `hidden` from him (PrivateData), asks why his jobs wait, too.
     """
     try:
         status = msgspec.convert(call(socket, {"op": "status"}, SECONDS), _Status)
@@ -150,7 +150,7 @@ def ask_hetd(socket: Path, *, devices: bool = True, hidden: Collection[str] = ()
     except msgspec.ValidationError as error:
         return _silent(f"hetd's status cannot be read ({error})", socket)
     returned = {key: (r.reason, r.times) for key, r in status.returned.items()}
-    own = ask_reasons(socket) if hidden else {}
+    own = {} if OF_ROOM.isdisjoint(hidden) else ask_reasons(socket)
     waiting = {key: text for key, (_, text) in own.items()} | status.waiting
     codes = {key: code for key, (code, _) in own.items()} | status.codes
     memory = Remembered(True, waiting, returned, codes, status.likely)

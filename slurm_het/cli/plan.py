@@ -149,8 +149,7 @@ async def _expected(
     def price(fluid: Fluid) -> Prices | None:
         return solver.price(fluid, settings.planner.deadline_seconds)
 
-    own = Forecast(dict(told.weights), appraisal=told.appraisal) if told else None
-    expectation = Expectation(journal, settings, Clocks(), price, own)
+    expectation = Expectation(journal, settings, Clocks(), price, told.expected if told else None)
     expected = await expectation.of(prepared.queue.tasks, prepared.snapshot.jobs, prepared.room)
     return await expectation.settled(expected)
 
@@ -191,6 +190,7 @@ def _text(prepared: Prepared, made: Plan, waiting: Mapping[str, str]) -> str:
     for p in made.placements:
         terms = " ".join(f"{name}={value:+.2f}" for name, value in p.terms.items())
         lines.append(f"  {p.key:<12} {p.partition:<14} {_where(p):<28} {terms}")
+        lines += [f"  {'':<12} it {p.spared.told(local_time)}"] if p.spared else []
     for r in prepared.ahead.reserve:
         where = f"{r.placement.partition:<14} {_where(r.placement):<28}"
         by = local_time(r.start)

@@ -190,9 +190,7 @@ class Cycle:
 
     def told(self) -> dict[str, Any]:
         """What the next cycle begins from, in addition to Slurm's records: see daemon/told.py."""
-        return tell(
-            self.memory, self.ticks(), self._expectation.weights, self._expectation.appraisal
-        )
+        return tell(self.memory, self.ticks(), self._expectation.latest)
 
     async def _observe(self) -> Observed:
         ticks = self.ticks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.mark import decode_comment
@@ -15,6 +16,7 @@ from slurm_het.journal import Records
 
 RETRY_SECONDS, FORGET_SECONDS = 60.0, 600.0
 NO_PEAKS: Mapping[int, int] = {}
+MOST_TOLD = 5000  # to one who asks
 MOST_NEWS = 500
 """So many trials are told at a time: the hook's process answers nobody while it reads them."""
 
@@ -79,6 +81,11 @@ class TrialKeeper:
         """All there is to tell to somebody who knows nothing."""
         self._news.clear()
         return self.known.all()
+
+    def told(self, user: str | None) -> dict[str, Any]:
+        """The newest trials, of one user or of all, for who asks what is learned."""
+        trials = self.known.all() if user is None else self.known.of_user(user)
+        return {"trials": trials[-MOST_TOLD:]}
 
     def _keep(self, changed: list[Trial], news: list[Trial]) -> None:
         if changed:

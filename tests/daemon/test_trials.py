@@ -109,3 +109,13 @@ def test_where_it_is_switched_off_nothing_is_learned(path: Path) -> None:
     hetd = Hetd(path, days=0.0)
     assert hetd.heard(ended(1, **FAILED)) == []
     assert hetd.journal.trials(0.0) == []
+
+
+def test_users_are_told_how_their_own_programs_fared_and_admins_how_all_did(path: Path) -> None:
+    hetd = Hetd(path)
+    hetd.heard(ended(1, **FAILED), ended(2, user="bob", **FAILED))
+
+    def told(user: str | None) -> list[str]:
+        return [trial.user for trial in hetd.keeper.told(user)["trials"]]
+
+    assert (told("ann"), told(None), told("")) == (["ann"], ["ann", "bob"], [])

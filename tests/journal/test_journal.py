@@ -19,6 +19,7 @@ from slurm_het.core.worth.speeds import PastRun
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal, Planning, schema
 from slurm_het.journal.history import MAX_TASKS
+from tests.support.asked import asked
 
 TRAINING = Classification("training", ("nvidia",), evidence=("rule nvidia",))
 OLD_SCHEMA = """
@@ -213,7 +214,7 @@ def test_the_file_of_an_older_hetd_is_extended_in_place(tmp_path: Path) -> None:
     assert [event for _, event, _ in told.outcomes] == ["released"]
     journal = Journal(path)
     assert journal.history("7") == told
-    assert [profile.devices for profile in journal.demands(0.0)] == [1]
+    assert [profile.devices for profile in asked(journal)] == [1]
     journal.record_ends([end("7", 10, 20)])
     assert journal.history("7").end == end("7", 10, 20)
     last = journal.last_plan(Job(7, submit_time=10))
@@ -439,11 +440,11 @@ def test_what_is_noted_beside_a_file_is_not_in_it_and_little_of_it_is_copied(
     noted.record_demands(12.0, [("8", profile, 30.0), ("7", profile, 40.0)])
     noted.add_demands(12.0, {profile: 5.0})
     noted.add_demands(13.0, {profile: 5.0})
-    assert sum(noted.demands(0.0).values()) == 80.0
+    assert sum(asked(noted).values()) == 80.0
     assert noted.placement_of("7") is not None
     copied = noted.db.execute("SELECT name FROM sqlite_temp_master WHERE type = 'table'").fetchall()
-    assert {name for (name,) in copied} <= {"demand", "job_end", "trial", "pace", "told"}
+    assert {name for (name,) in copied} <= {"demand", "job_end", "pace", "trial", "told"}
     assert not noted.trouble
     noted.close()
     kept = Journal(path, read_only=True)
-    assert sum(kept.demands(0.0).values()) == 60.0
+    assert sum(asked(kept).values()) == 60.0

@@ -205,11 +205,12 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     due = memory.leaf_waits.over(due, pins, ticks, room)
     tasks = tuple(task for task in due if task.job_id not in strays)
     within = _within_limits(snapshot, tasks, room, memory, ticks)
+    at_limit = tuple(task for task in tasks if task.key in within.held)
     tasks = within.claiming(within.tasks) if snapshot.preemption.by else within.tasks
     way = make_way(snapshot, room, tasks, released, policy)
     line = line_up(within.claiming(way.tasks), released, way.room, observed.rivals)
     planned = line.tasks if line.pools else way.tasks
-    ahead = look_ahead(snapshot, way.room, planned, released, policy, limits)
+    ahead = look_ahead(snapshot, way.room, planned, released, policy, limits, at_limit)
     shield = Shield(ahead.axis, ahead.reservations, planned, limits)
     shielded = within.in_turn(
         ahead.tasks, shield.keep_off, partial(could_start, inventory=way.room)

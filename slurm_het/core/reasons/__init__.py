@@ -77,6 +77,7 @@ from slurm_het.core.reasons.room import (
     Wanted,
     WouldMix,
 )
+from slurm_het.core.reasons.spared import Spared
 
 __all__ = [
     "FEW",
@@ -134,6 +135,7 @@ __all__ = [
     "SlurmChooses",
     "SlurmWaits",
     "SlurmsOrder",
+    "Spared",
     "TellTime",
     "TooFewAble",
     "TooFewDevices",

@@ -78,16 +78,21 @@ class _Teller:
         return self.why_not.get(key, row.reason)
 
 
-def starts_of(prepared: Prepared, hurry: Hurry = never) -> dict[str, Reservation]:
+def starts_of(
+    prepared: Prepared, hurry: Hurry = never, plan: Plan | None = None
+) -> dict[str, Reservation]:
     """By key, when and where the tasks start at the latest: the released ones, those that nodes are
     kept for, and the first of the others in Slurm's order, until `hurry` says so.
 
+    Those that `plan` starts take their places first; without one, those that a plan would look at.
     Nothing is known of those at a limit.
     """
     now, ahead = prepared.snapshot.time, prepared.ahead
     waiting = (task for task in prepared.queue.tasks if task.key not in prepared.held)
     in_time = takewhile(lambda _: not hurry(), waiting)
-    found = expect(in_time, ahead.reservations, ahead.axis.copy())
+    placed = {placement.key for placement in plan.placements} if plan else None
+    first = [task for task in prepared.window if placed is None or task.key in placed]
+    found = expect(in_time, ahead.reservations, ahead.axis.copy(), at_once=first)
     released = (pin for pin in prepared.pins if not (pin.start or pin.in_line))
     at_once = {pin.task.key: Reservation(pin.task, pin.placement, now) for pin in released}
     return {key: made for key, made in (at_once | found).items() if made.start < math.inf}
@@ -99,5 +104,5 @@ def waiting_starts(prepared: Prepared, plan: Plan, hurry: Hurry = never) -> dict
     waits = {task.key for task in prepared.queue.tasks}
     waits |= {made.task.key for made in prepared.ahead.reservations}
     waits -= {placement.key for placement in plan.placements}
-    found = starts_of(prepared, hurry)
+    found = starts_of(prepared, hurry, plan)
     return {key: made.start for key, made in found.items() if key in waits}
