@@ -332,7 +332,8 @@ class Cycle:
         waits, kept, held = prepared.way.waits, prepared.ahead.kept, prepared.held
         reasons = {**decided.waiting, **kept, **waits, **held}
         waiting = {key: reason.told(local_time) for key, reason in reasons.items()}
-        users = {task.key: task.user for task in prepared.queue.tasks}
+        released = [pin.task for pin in prepared.pins]
+        users = {task.key: task.user for task in (*prepared.queue.tasks, *released)}
         self.report = Report(
             now, seconds, decided.status, decided.gap, tasks, len(decided.placements),
             waiting, users, {key: code_of(reason) for key, reason in reasons.items()},

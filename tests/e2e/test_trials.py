@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -75,7 +76,7 @@ def taught(it: Cluster, script: str) -> dict[str, float]:
     """Have ann's program run on each vendor's devices; how fast it is known to be on each type."""
     elsewhere = ("--exclude=amd[1-2]", "--exclude=nv[1-2]")
     jobs = [
-        it.sbatch("--gres=gpu:1", off, script=script, user=ANN)
+        it.sbatch("--gres=gpu:1", "--time=1", off, script=script, user=ANN)
         for off in elsewhere for _ in range(LEAST_RUNS)
     ]  # fmt: skip
     for key in jobs:
@@ -92,7 +93,7 @@ def test_a_program_goes_where_its_runs_were_fast(it: Cluster) -> None:
     program = "crunch() { case $SLURMD_NODENAME in nv*) sleep 1;; *) sleep 5;; esac; }\ncrunch"
 
     def where(user: str) -> str:
-        key = it.sbatch("--gres=gpu:1", script=program, user=user)
+        key = it.sbatch("--gres=gpu:1", "--time=1", script=program, user=user)
         return it.wait_state(key, "COMPLETED")["Partition"]
 
     assert where(ANN) == "train-amd"
@@ -108,10 +109,40 @@ def test_where_the_site_lets_it_a_program_waits_for_the_time_that_this_saves(it:
     full = [it.sbatch("--gres=gpu:a100:8", script="sleep 600") for _ in ("nv1", "nv2")]
     for key in full:
         it.wait_started(key)
-    key = it.sbatch("--gres=gpu:1", script=program, user=ANN)
+    key = it.sbatch("--gres=gpu:1", "--time=1", script=program, user=ANN)
     it.wait("it says so", lambda: "waits for a100" in it.tool("admin", "why", key))
     began = it.wait_state(key, "RUNNING", "COMPLETED")
     assert began["Partition"] == "train-amd"
     job = next(job for job in it.jobs() if job.key == key)
     assert 6 <= job.start_time - job.submit_time <= 40
     it.box.run(["scancel", *full])
+
+
+def test_who_waits_is_told_when_jobs_usually_end(it: Cluster) -> None:
+    """For its user, the time of his own jobs alone, and long before their limits."""
+    program = "settle() { sleep 2; }\nsettle"
+    taught(it, program)
+    longer = program.replace("2", "600")
+    full = [
+        it.sbatch("--gres=gpu:a100:8", "--time=10", script=longer, user=ANN) for _ in ("nv1", "nv2")
+    ]
+    for key in full:
+        it.wait_started(key)
+    mine, theirs = (
+        it.sbatch("--gres=gpu:a100:8", "--time=10", script=program, user=user)
+        for user in (ANN, BOB)
+    )
+
+    def told(user: str | None) -> set[str]:
+        """Whose likely time is told, and is long before the latest one."""
+        argv = [sys.executable, "-m", "slurm_het.cli.squeue", "--start", "--json"]
+        jobs = json.loads(it.box.run(argv, user=user).stdout)["jobs"]
+        return {
+            job["id"]
+            for job in jobs
+            if job["likely_start"] and job["likely_start"] < job["expected_start"] - 120
+        }
+
+    it.wait("hetd tells", lambda: told(None) >= {mine, theirs})
+    assert told(ANN) & {mine, theirs} == {mine}
+    it.box.run(["scancel", *full, mine, theirs])
