@@ -19,7 +19,9 @@ from slurm_het.config import load_config
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.jobs.admission import Admitted, admit_record
+from slurm_het.core.jobs.paces import Paces, speeds_of
 from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.jobs.trials import DAY
 from slurm_het.core.model import Placement, Plan, Snapshot
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.pins import Pins
@@ -62,6 +64,7 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
         told = _ask_hetd(settings)
         prepared, memory = _prepared(settings, told, journal)
         expected = asyncio.run(_expected(settings, prepared, told, journal, solver))
+        expected = replace(expected, speeds=speeds_of(prepared.window, memory.paces))
         if dump_lp:
             click.echo(_model(prepared, expected))
             return
@@ -101,6 +104,7 @@ def _prepared(settings: Config, told: Told | None, journal: Journal) -> tuple[Pr
     ticks = time.monotonic()
     if told:
         memory, ticks = told.memory(planner.grace_seconds, planner.retry_seconds), told.ticks
+    memory.paces = Paces(journal.paces(time.time() - settings.policy.history_days * DAY) or ())
     slurm = CliSlurm(settings.slurm)
 
     async def read() -> Prepared:

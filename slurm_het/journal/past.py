@@ -9,7 +9,7 @@ import msgspec
 
 from slurm_het.core.worth.forecast import MOST
 from slurm_het.core.worth.profiles import TaskProfile
-from slurm_het.core.worth.rates import HOUR_SECONDS, WEEK, WEEK_SECONDS, Ended, Past, Seen
+from slurm_het.core.worth.rates import HOUR_SECONDS, WEEK, WEEK_SECONDS, Ended, HourSeen, Past
 
 ADDED = "hour *"
 """The keys under which an hour's demands are added up: which tasks they were nobody asks, and each
@@ -42,7 +42,7 @@ def read_past(db: sqlite3.Connection, since: float, now: float) -> Past:
     Raises what `UNREADABLE` lists.
     """
     (first,) = db.execute("SELECT MIN(time) FROM demand WHERE time >= ?", (since,)).fetchone()
-    seen: dict[TaskProfile, list[Seen]] = {}
+    seen: dict[TaskProfile, list[HourSeen]] = {}
     ended: dict[TaskProfile, Ended] = {}
     values = {
         "devices": f"$[{TaskProfile._fields.index('devices')}]", "most": MOST,
@@ -53,7 +53,7 @@ def read_past(db: sqlite3.Connection, since: float, now: float) -> Past:
         values["since"] = max(since, until - WEEK_SECONDS)
         values["until"] = until if week else math.inf  # the clock may have been set back
         for text, *row in db.execute(_SEEN, values):
-            seen.setdefault(_profile(text), []).append(Seen(week, *row))
+            seen.setdefault(_profile(text), []).append(HourSeen(week, *row))
         for text, asked, minutes in db.execute(_ENDED, values):
             before = ended.get(profile := _profile(text), Ended(0.0, 0.0))
             ended[profile] = Ended(before.asked + asked, before.minutes + minutes)

@@ -17,6 +17,7 @@ import pytest
 from slurm_het.config import load_config
 from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.model import Job, Placement
+from slurm_het.core.views.accuracy import ToldStart
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import Sandbox
@@ -188,6 +189,14 @@ class Cluster:
         journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
         try:
             return journal.history(key).end
+        finally:
+            journal.close()
+
+    def told(self, key: str) -> ToldStart | None:
+        """When hetd told a job to start, and when it did, as it is journaled."""
+        journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
+        try:
+            return journal.history(key).told
         finally:
             journal.close()
 

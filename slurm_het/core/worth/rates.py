@@ -35,7 +35,7 @@ HOUR_SECONDS = 3600.0
 WEEK_SECONDS = WEEK * HOUR_SECONDS
 
 
-class Seen(NamedTuple):
+class HourSeen(NamedTuple):
     """Tasks that came in one hour of the week, so many weeks ago; `minutes` are their limits."""
 
     weeks_ago: int
@@ -56,7 +56,7 @@ class Past:
     """What came since `first` (epoch seconds), by profile, and how long those that ended held."""
 
     first: float = math.inf
-    seen: Mapping[TaskProfile, Sequence[Seen]] = field(default_factory=dict)
+    seen: Mapping[TaskProfile, Sequence[HourSeen]] = field(default_factory=dict)
     ended: Mapping[TaskProfile, Ended] = field(default_factory=dict)
 
 
@@ -113,7 +113,7 @@ class _Rate(NamedTuple):
     limit: float
 
     @classmethod
-    def of(cls, seen: Sequence[Seen], hours_like: Sequence[float]) -> _Rate:
+    def of(cls, seen: Sequence[HourSeen], hours_like: Sequence[float]) -> _Rate:
         """From what was seen of it."""
         by_hour: dict[int, float] = {}
         minutes = 0.0

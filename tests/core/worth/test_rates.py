@@ -19,8 +19,8 @@ from slurm_het.core.worth.rates import (
     WEEK,
     WEEK_SECONDS,
     Ended,
+    HourSeen,
     Past,
-    Seen,
     coming,
     exposure,
 )
@@ -32,10 +32,10 @@ NOW = 3000 * WEEK_SECONDS
 MONTH = NOW - 4 * WEEK_SECONDS
 
 
-def seen(times: list[float], minutes: float = 60.0, now: float = NOW) -> list[Seen]:
+def seen(times: list[float], minutes: float = 60.0, now: float = NOW) -> list[HourSeen]:
     """What the journal has of tasks that came then."""
     hours = Counter((int((now - t) // WEEK_SECONDS), int(t // HOUR_SECONDS) % WEEK) for t in times)
-    return [Seen(weeks, hour, n, n * minutes) for (weeks, hour), n in hours.items()]
+    return [HourSeen(weeks, hour, n, n * minutes) for (weeks, hour), n in hours.items()]
 
 
 def test_of_nothing_nothing_is_expected() -> None:
@@ -97,7 +97,7 @@ def test_what_a_task_holds_is_learned_from_those_that_ended() -> None:
         st.sampled_from([ONE, EIGHT, ONE._replace(devices=0, nodes=3)]),
         st.lists(
             st.builds(
-                Seen, st.integers(0, 9), st.integers(0, WEEK - 1), st.floats(0.001, 1e6),
+                HourSeen, st.integers(0, 9), st.integers(0, WEEK - 1), st.floats(0.001, 1e6),
                 st.floats(0.0, 1e9),
             ),
             min_size=1,
@@ -107,7 +107,7 @@ def test_what_a_task_holds_is_learned_from_those_that_ended() -> None:
     st.floats(0.0, 2.0),
 )  # fmt: skip
 def test_whatever_was_seen_the_answer_is_finite(
-    came: dict[TaskProfile, list[Seen]], age: float, part: float
+    came: dict[TaskProfile, list[HourSeen]], age: float, part: float
 ) -> None:
     ends = {p: Ended(100.0, 100.0 * part) for p in came if p.devices == 8}
     found = coming(Past(NOW - age, came, ends), NOW)
@@ -144,8 +144,8 @@ def test_the_journal_tells_when_tasks_came_and_what_they_held(tmp_path: Path) ->
     assert past
     assert past.first == friday
     assert sorted(past.seen[ONE]) == [
-        Seen(0, int(monday // HOUR_SECONDS) % WEEK, 2, 180.0),
-        Seen(1, int(friday // HOUR_SECONDS) % WEEK, 1, 60.0),
+        HourSeen(0, int(monday // HOUR_SECONDS) % WEEK, 2, 180.0),
+        HourSeen(1, int(friday // HOUR_SECONDS) % WEEK, 1, 60.0),
     ]
     assert [one.tasks for one in past.seen[ONE._replace(devices=0)]] == [1.5]
     assert past.ended == {ONE: Ended(60.0, 10.0), EIGHT: Ended(60.0, 60.0)}
