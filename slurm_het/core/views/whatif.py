@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.fit import could_ever_start
 from slurm_het.core.jobs.reading import ClusterFacts, Readings, read_job
 from slurm_het.core.model import Job, Placement, Task
 from slurm_het.core.planner.plan import plan
@@ -83,6 +84,12 @@ class WhatIf:
     def waits(self, job: Job, at: TellTime) -> Waits:
         """Why it does not start at once if it is this record."""
         return Whys(self._prepared(job), Remembered(answers=True), at).waits(job)
+
+    def is_hopeless(self) -> bool:
+        """Whether no nodes could hold it, whatever runs, and if all were up."""
+        task, room = read_job(self.job, self.facts).outcome, self.without.inventory
+        up = {name: replace(node, usable=True) for name, node in room.nodes.items()}
+        return isinstance(task, Task) and not could_ever_start(task, replace(room, nodes=up))
 
     def estimate(self, job: Job) -> float | None:
         """The same start, found on the look ahead alone: cheap, and not yet proved."""
