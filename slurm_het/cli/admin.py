@@ -16,6 +16,7 @@ from slurm_het.cli.journal import journal
 from slurm_het.cli.learned import learned
 from slurm_het.cli.metrics import metrics
 from slurm_het.cli.node_files import gres_conf, task_prolog
+from slurm_het.cli.page import page
 from slurm_het.cli.plan import plan
 from slurm_het.cli.rendered import rendered
 from slurm_het.cli.sandbox import sandbox
@@ -43,6 +44,7 @@ def cli() -> None:
       slurm-het bypass on              let plain Slurm schedule everything
       slurm-het plan --dump-lp         what would be planned now, as the formula
       slurm-het learned                how long programs run, of their limits and by type
+      slurm-het page --out /var/www/c  one HTML file of it all, for a web server
       slurm-het devices                what this host's accelerators say of themselves
       slurm-het sandbox up             a whole emulated cluster on this machine
     """
@@ -51,7 +53,7 @@ def cli() -> None:
 for command in (
     status,
     check, why, try_job, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
-    gres_conf, task_prolog, init, rendered, metrics, learned,
+    gres_conf, task_prolog, init, rendered, metrics, learned, page,
 ):  # fmt: skip
     cli.add_command(command)
 

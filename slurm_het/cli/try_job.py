@@ -13,10 +13,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from slurm_het.cli.documents import try_document
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.options import CONFIG
 from slurm_het.cli.sooner import SECONDS, change_lines, own_name, start_told, trials_of
+from slurm_het.cli.try_documents import try_document
 from slurm_het.config import load_config
 from slurm_het.core.jobs.submission import UNLOOKED, Submission, Submitter
 from slurm_het.core.jobs.told import understood

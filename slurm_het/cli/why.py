@@ -117,7 +117,8 @@ def _job(
         owner = f" of {history.user}" if history.user else ""
         lines = [f"job {job_id}{owner} is not in Slurm's queue any more"]
         lines += story.what_lines(None, history, None)
-    lines += [*story.planned_lines(history), *story.outcome_lines(history)]
+    lines += [*story.planned_lines(history), *story.told_line(history)]
+    lines += [*story.outcome_lines(history), *story.waited_line(end, job, history)]
     return [*lines, story.end_line(end)] if end or not job else lines
 
 
@@ -150,9 +151,11 @@ def _by_record(job: Job, policy: Policy) -> Classification | None:
 
 def _view(snapshot: Snapshot, settings: Config) -> View:
     """The jobs as het-squeue shows them."""
-    hetd, limits = ask_hetd(settings.paths.control_socket), settings.planner.limits
+    hidden = asyncio.run(CliSlurm(settings.slurm).hidden())
+    hetd = ask_hetd(settings.paths.control_socket, hidden=hidden)
+    memory, limits = hetd.remembers(settings, hidden), settings.planner.limits
     snapshot = hetd.with_devices(snapshot)
-    view = make_view(snapshot, settings.policy, limits, hetd.memory, local_time)
+    view = make_view(snapshot, settings.policy, limits, memory, local_time)
     return reworded(view, load_wording(settings.paths.reasons))
 
 

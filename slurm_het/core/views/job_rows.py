@@ -44,11 +44,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """When a waiting job starts at the latest (epoch seconds), and where as far as it is known."""
+    """When a waiting job starts at the latest (epoch seconds), and where as far as it is known.
+
+    `likely` is when it starts if jobs end as they usually do; None where hetd does not tell.
+    """
 
     start: float
     partition: str
     nodes: tuple[str, ...] = ()
+    likely: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class JobRow:
 
     It ran for `seconds`, and was queued for `waited`, from its submission on. `code` is that of its
     reason, `action` what to do about that; '' unless it waits. When it starts is known once
-    starts.with_starts() has been asked.
+    starts.with_starts() has been asked, or `untold` says why not.
     """
 
     job: Job
@@ -76,6 +80,7 @@ class JobRow:
     expected: Expected | None = None
     code: str = ""
     action: str = ""
+    untold: str = ""
 
     @property
     def nodes(self) -> tuple[str, ...]:
