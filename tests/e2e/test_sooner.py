@@ -184,6 +184,8 @@ def test_what_try_says_comes_true(cluster: Cluster) -> None:
         "nodes": Submitted(("-N2", "--gres=gpu:k100ai:8", "-t", "30"), "now"),
         "large": Submitted(("--gres=gpu:a100:16", "-t", "30"), "never"),
         "memory": Submitted(("--gres=gpu:310p:1", "--mem=900G", "-t", "30"), "never"),
+        "many": Submitted(("--gpus=24", "-t", "30"), "never", "#!/bin/sh\nmodule load rocm\n"),
+        "gib": Submitted(("--gres=shard:49", "-t", "30"), "never", f"#!/bin/sh\n{CUDA}\n"),
         "held": Submitted(("-H", "--gres=gpu:310p:1", "-t", "30"), "unknown"),
         "named": Submitted(("-p", "accel", "-w", "mlu1", "--gres=gpu:mlu370:1"), "slurm"),
     }  # fmt: skip

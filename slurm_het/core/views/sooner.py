@@ -45,7 +45,7 @@ def sooner(whatif: WhatIf, known: Known, hurry: Hurry = never) -> Sooner:
 
     Once `hurry` says so, what is found by then is all.
     """
-    as_it_is = whatif.foresee(whatif.job)
+    as_it_is = whatif.as_it_is()
     if as_it_is.start == whatif.now:
         return Sooner(as_it_is)
     promising = sorted(_promising(whatif, known, as_it_is, hurry), key=lambda one: one[0])

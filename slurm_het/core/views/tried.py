@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, admit_message
+from slurm_het.core.jobs.never import never as why_never
+from slurm_het.core.jobs.never import size_of_message
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.request import ALL_MEMORY, from_message
 from slurm_het.core.jobs.submission import (
@@ -66,7 +68,7 @@ def try_it(it: Submission, site: Circumstances, at: TellTime, hurry: Hurry = nev
     snapshot, policy = site.snapshot, site.policy
     sent = message_of(it)
     if why := _unasked(sent, policy):
-        return Tried("slurm", why)
+        return _by_slurm(sent, why, site)
     readings = Readings()
     prepared = as_planned(snapshot, policy, site.limits, readings)
     trials = site.trials or NO_TRIALS
@@ -75,10 +77,28 @@ def try_it(it: Submission, site: Circumstances, at: TellTime, hurry: Hurry = nev
         return Tried("never", str(made.why), problems=made.problems)
     if isinstance(made, Passed):
         where = f", in {made.partition}" if made.partition else ""
-        return Tried("slurm", f"{made.why}{where}", problems=made.problems)
+        there = sent | ({"partition": made.partition} if made.partition else {})
+        tried = _by_slurm(there, f"{made.why}{where}", site)
+        return replace(tried, problems=made.problems)
     whatif = WhatIf(prepared, _record(it, sent, made, site), site.limits, readings)
     tried = _planned(whatif, Known(it.script, site.trials, queued=False), at, hurry)
     return replace(tried, what=made.classification, problems=made.problems)
+
+
+def _by_slurm(sent: dict[str, str], why: str, site: Circumstances) -> Tried:
+    """The answer for a job that plain Slurm places, in its default partition if none is named."""
+    default = next((p.name for p in site.snapshot.partitions if p.default), "")
+    there = sent if sent.get("partition") else sent | {"partition": default}
+    try:
+        request = from_message(there)
+    except HetError as error:
+        return Tried("slurm", f"its request cannot be read: {error.message}")
+    if any(item.name in site.policy.gres and item.count for item in request.gres.all()):
+        capacity = capacity_of(site.snapshot, site.policy)
+        size = size_of_message(there, request, site.policy)
+        if refused := why_never(there, request, size, capacity, site.policy):
+            return Tried("never", f"{refused}; {why}")
+    return Tried("slurm", why)
 
 
 def _unasked(sent: dict[str, str], policy: Policy) -> str:
@@ -107,7 +127,7 @@ def _planned(whatif: WhatIf, known: Known, at: TellTime, hurry: Hurry) -> Tried:
     if foreseen.start == whatif.now:
         return Tried("now", "", foreseen)
     waits = whatif.waits(whatif.job, at)
-    no_time: Answer = _OF_CODES.get(waits.code, "unknown")
+    no_time: Answer = "never" if whatif.is_hopeless() else _OF_CODES.get(waits.code, "unknown")
     answer: Answer = no_time if foreseen.start is None else "later"
     return Tried(answer, waits.text, foreseen, changes=found.changes)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.fit import could_ever_start
 from slurm_het.core.jobs.reading import ClusterFacts, Readings, read_job
 from slurm_het.core.model import Job, Placement, Task
 from slurm_het.core.planner.plan import plan
@@ -19,8 +20,10 @@ from slurm_het.core.reasons import TellTime
 from slurm_het.core.reasons.codes import Waits
 from slurm_het.core.reservations import expected
 from slurm_het.core.reservations.axis import Axis
+from slurm_het.core.reservations.look_ahead import soonest_start
 from slurm_het.core.reservations.reservation import Reservation
 from slurm_het.core.views.job_rows import as_planned
+from slurm_het.core.views.starts import starts_of
 from slurm_het.core.views.waiting import Remembered, Whys
 
 
@@ -66,10 +69,21 @@ class WhatIf:
         """The snapshot's time, epoch seconds."""
         return self._others.time
 
+    def as_it_is(self) -> Foreseen:
+        """When it starts if nothing changes: the same time as het-squeue --start tells, if it is
+        not in the next plan."""
+        foreseen = self.foresee(self.job)
+        if foreseen.start == self.now or not self._is_in:
+            return foreseen
+        tasks = (task.key for task in self.prepared.queue.tasks if task.job_id == self.job.id)
+        told = starts_of(self.prepared).get(next(tasks, self.job.key))
+        later = told and told.start > self.now
+        return Foreseen(told.start, told.placement) if told and later else foreseen
+
     def foresee(self, job: Job) -> Foreseen:
         """When it starts if it is this record: the whole cycle says so."""
-        as_it_is = job is self.job and self._is_in and not self.pinned
-        prepared = self.prepared if as_it_is else self._prepared(job)
+        known = job is self.job and self._is_in and not self.pinned
+        prepared = self.prepared if known else self._prepared(job)
         task = next((t for t in prepared.queue.tasks if t.job_id == job.id), None)
         if task is None or task.key in prepared.held:
             return Foreseen(at_limit=task is not None)
@@ -78,22 +92,30 @@ class WhatIf:
             return Foreseen(self.now, at_once)
         kept = next((r for r in prepared.ahead.reserve if r.task.key == task.key), None)
         then = kept or self._then(task)
-        return Foreseen(max(self.now, then.start), then.placement) if then else Foreseen()
+        # Who has room now, and no place in the plan, is held back by what no look ahead knows.
+        later = then and then.start > self.now
+        return Foreseen(then.start, then.placement) if then and later else Foreseen()
 
     def waits(self, job: Job, at: TellTime) -> Waits:
         """Why it does not start at once if it is this record."""
         return Whys(self._prepared(job), Remembered(answers=True), at).waits(job)
 
+    def is_hopeless(self) -> bool:
+        """Whether no nodes could hold it, whatever runs, and if all were up."""
+        task, room = read_job(self.job, self.facts).outcome, self.without.inventory
+        up = {name: replace(node, usable=True) for name, node in room.nodes.items()}
+        return isinstance(task, Task) and not could_ever_start(task, replace(room, nodes=up))
+
     def estimate(self, job: Job) -> float | None:
         """The same start, found on the look ahead alone: cheap, and not yet proved."""
         outcome = read_job(job, self.facts).outcome
-        made = self._ahead.soonest(outcome) if isinstance(outcome, Task) else None
+        made = soonest_start(self._ahead, outcome) if isinstance(outcome, Task) else None
         return made.start if made else None
 
     def _then(self, task: Task) -> Reservation | None:
         """Its place beside all those before it; not known where they are too many."""
         known = len(self._before) <= expected.MOST
-        made = self._ahead.soonest(task) if known else None
+        made = soonest_start(self._ahead, task) if known else None
         return made if made and made.start < math.inf else None
 
     def _prepared(self, *job: Job) -> Prepared:
