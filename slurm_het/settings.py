@@ -40,9 +40,13 @@ class PlannerSettings:
     once they have been eligible for `reserve_after_seconds`. So many more of all pools are
     `protected`: no task below them takes what they are to start on, unless it ends in time. None
     of these is one whom Slurm's own backfill would pass over (bf_max_job_test, bf_max_job_user,
-    bf_window).
+    bf_window). That is the trade between large jobs and small ones: docs/method.md, "Large jobs".
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.
+    `speed_patience`: a task that is known to end sooner on another type than on what is free waits
+    for it at most for this part of the time which that saves; 0: it starts at once, as under Slurm.
     `learn_days`: of how many days the journal tells what jobs to expect; 0: it is not asked.
+    `keep_days`: on how many days on which hetd ran the journal looks back; what is older it
+    forgets.
     """
 
     solver: Literal["highs", "cbc"] = "highs"
@@ -55,16 +59,19 @@ class PlannerSettings:
     retry_seconds: Seconds = 60.0
     reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
     reserve_after_seconds: Seconds = 0.0  # as Slurm: who is blocked is protected at once
-    protected: Annotated[int, Meta(ge=0, le=1000)] = 8
+    protected: Annotated[int, Meta(ge=0, le=1000)] = 32
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
-    learn_days: Annotated[float, Meta(ge=0, le=30)] = 7.0
+    learn_days: Annotated[float, Meta(ge=0, le=30)] = 28.0
+    speed_patience: Fraction = 0.0
+    keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30
 
     @property
     def limits(self) -> Limits:
         """How much one plan is about."""
         return Limits(
-            self.window_tasks, self.reservations, self.reserve_after_seconds, self.protected
-        )
+            self.window_tasks, self.reservations, self.reserve_after_seconds, self.protected,
+            speed_patience=self.speed_patience,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

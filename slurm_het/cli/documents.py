@@ -13,9 +13,11 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from slurm_het.cli.try_documents import TryDocument
 from slurm_het.core.cluster.holdings import HeldDevices
 from slurm_het.core.reasons import TellTime
 from slurm_het.core.reasons.idle import Cause, Idle
+from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.device_map import DeviceMap
 from slurm_het.core.views.free import NodeFree, PoolFree
 from slurm_het.core.views.job_rows import Ask
@@ -103,7 +105,8 @@ class MapDocument(Struct, kw_only=True):
 
 class JobDocument(Struct, kw_only=True):
     """One job. Times are epoch seconds, 0 where Slurm has none; `waited_seconds` is squeue's
-    PendingTime; what is expected is null and [] unless --start asks for it."""
+    PendingTime; what is expected is null and [] unless --start asks for it. Then a waiting job has
+    an expected start, or `expected_cause` says why none is known."""
 
     id: str
     job_id: int
@@ -131,9 +134,11 @@ class JobDocument(Struct, kw_only=True):
     evidence: list[str]
     readable: bool
     expected_start: int | None
+    likely_start: int | None
     expected_nodes: list[str]
     reason_code: str | None
     action: str
+    expected_cause: str | None
 
 
 class GateDocument(Struct, kw_only=True):
@@ -147,19 +152,21 @@ class GateDocument(Struct, kw_only=True):
 
 
 class QueueDocument(Struct, kw_only=True):
-    """het-squeue --json. What was not asked for is left out."""
+    """het-squeue --json. What was not asked for is left out. `told` comes with --start: how good
+    the times were that were told before; null while hetd does not answer."""
 
     jobs: list[JobDocument] | UnsetType = UNSET
     free: list[PoolFree] | UnsetType = UNSET
     nodes: list[NodeFree] | UnsetType = UNSET
     totals: Totals | UnsetType = UNSET
+    told: Accuracy | UnsetType | None = UNSET
     gate: GateDocument
     source: SourceDocument
 
 
 class StatusDocument(Struct, kw_only=True):
     """slurm-het status --json. `code` is its exit code; the intake's State is null while slurmctld
-    is silent, and so is the summary."""
+    is silent, and so is the summary; so is, while hetd is, how good `told` start times were."""
 
     state: str
     code: int
@@ -167,6 +174,7 @@ class StatusDocument(Struct, kw_only=True):
     intake: str
     intake_state: str | None
     summary: Summary | None
+    told: Accuracy | None
 
 
 class LearnedDocument(Struct, kw_only=True):
@@ -295,6 +303,7 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "slurm-het-learned": LearnedDocument,
     "slurm-het-status": StatusDocument,
     "slurm-het-page": PageDocument,
+    "slurm-het-try": TryDocument,
 }
 """By program, what it prints with --json; of `slurm-het page`, its page.json."""
 

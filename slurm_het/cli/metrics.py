@@ -113,7 +113,7 @@ def _facts(status: HetdStatus) -> HetdFacts:
         return HetdFacts()
     return HetdFacts(
         True, status.state, status.plans, len(status.troubles), status.cycle.time,
-        status.cycle.seconds, status.pinned,
+        status.cycle.seconds, status.pinned, status.accuracy,
     )  # fmt: skip
 
 

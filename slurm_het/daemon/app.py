@@ -65,7 +65,7 @@ class Daemon:
         holds = Holds(config.paths.control_socket.parent)
         self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir, holds)
         self.solver = WorkerSolver(config.planner.solver, config.planner.gap)
-        self.journal = Keeper(config.paths.journal)
+        self.journal = Keeper(config.paths.journal, config.planner.keep_days)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
         self.telemetry = Telemetry(config.telemetry, lambda: self.cycle.recorded)
@@ -119,7 +119,7 @@ class Daemon:
             self.wakes.close()
             await self._give_up_the_lead()
             await self.telemetry.stop()
-            await self.cycle.endings.stop()
+            await self.cycle.stop()
             self.solver.close()
             self.journal.close()
 
@@ -170,7 +170,7 @@ class Daemon:
         except HetError as error:
             log.error("SIGHUP: the configuration stays as it was: %s", " ".join(str(error).split()))
             return
-        await self.cycle.endings.stop()
+        await self.cycle.stop()
         await self.telemetry.use(config.telemetry)
         known = self._offered()
         self._use(config)
@@ -190,6 +190,7 @@ class Daemon:
         self.config = self.hook.config = config
         self.solver.use(config.planner.solver, config.planner.gap)
         self.wakes.settle_seconds = config.planner.settle_seconds
+        self.journal.keep_days = config.planner.keep_days
         self.control.operators = config.operators
         self.health = _health(config)
         self.cycle = self._new_cycle()
@@ -247,6 +248,7 @@ class Daemon:
         """Run one cycle, and tell the gate if it fails; whether another may find more at once."""
         try:
             more = await self._plan()
+            self.control.mark()
             await self.hook.update(self.cycle.inventory, self.cycle.capacity, self.cycle.openings)
         except SlurmError as error:
             self.health.failed(self._cycle_began)
@@ -299,7 +301,10 @@ class Daemon:
         if request.op == "devices":
             return self.telemetry.told()
         if request.op == "learned":
-            return self.cycle.trials.told(None if caller.admin else caller.name)
+            user = caller.speaks_for(request.user)
+            return self.cycle.paces.told(user) | self.cycle.trials.told(user)
+        if request.op == "reasons":
+            return {"reasons": await self.cycle.own_reasons(caller.name)}
         if request.op == "status":
             async with self.cycle.thinking:
                 return self._status(caller)
@@ -350,27 +355,23 @@ class Daemon:
             return caller.admin or (caller.name != "" and report.users.get(key) == caller.name)
 
         return {
-            "gate": self.gate.state,
-            "leading": self.leading,
-            "bypass": self.gate.bypass,
-            "pid": os.getpid(),
-            "supervised": "NOTIFY_SOCKET" in os.environ,
-            "uptime": round(time.time() - self.started, 1),
-            "pinned": len(self.cycle.pins.pins),
+            "gate": self.gate.state, "leading": self.leading, "bypass": self.gate.bypass,
+            "pid": os.getpid(), "supervised": "NOTIFY_SOCKET" in os.environ,
+            "uptime": round(time.time() - self.started, 1), "pinned": len(self.cycle.pins.pins),
             "troubles": self._troubles(), "telemetry": self.telemetry.status(),
-            "memory_max_mib": limit_mib(),
-            "journal_waited": round(self.journal.waited, 3),
+            "memory_max_mib": limit_mib(), "journal_waited": round(self.journal.waited, 3),
             "cycle": {
                 "time": report.time, "seconds": round(report.seconds, 4), "status": report.status,
                 "gap": report.gap, "placed": report.placed,
                 "waiting": max(0, report.tasks - report.placed),
             },
+            "told": self.cycle.start_times.status(),
             "waiting": {key: why for key, why in report.waiting.items() if may_see(key)},
+            "likely": {k: at for k, at in self.cycle.start_times.likely.items() if may_see(k)},
             "codes": {key: code for key, code in report.codes.items() if may_see(key)},
             "returned": {
                 key: {"reason": returned.reason, "times": returned.times}
-                for key, returned in self.cycle.pins.returned.items()
-                if may_see(key)
+                for key, returned in self.cycle.pins.returned.items() if may_see(key)
             },
         }  # fmt: skip
 

@@ -52,6 +52,7 @@ from slurm_het.core.reasons.order import (
     HeldAlike,
     InSlurmsLine,
     Kept,
+    NotKnown,
     NotLookedAt,
     OutOfTime,
     PlanRefused,
@@ -59,6 +60,7 @@ from slurm_het.core.reasons.order import (
     ReturnedBefore,
     RoomIsMade,
     SlurmsOrder,
+    WaitsForSpeed,
 )
 from slurm_het.core.reasons.room import (
     BesideAiling,
@@ -69,11 +71,13 @@ from slurm_het.core.reasons.room import (
     NodeTaken,
     NotTogether,
     OnlyBehindAiling,
+    TooFewAble,
     TooFewFree,
     TooFewNodes,
     Wanted,
     WouldMix,
 )
+from slurm_het.core.reasons.spared import Spared
 
 __all__ = [
     "FEW",
@@ -110,6 +114,7 @@ __all__ = [
     "NodeHasNot",
     "NodeTaken",
     "NodesTooSmall",
+    "NotKnown",
     "NotLookedAt",
     "NotOurs",
     "NotSoMany",
@@ -130,7 +135,9 @@ __all__ = [
     "SlurmChooses",
     "SlurmWaits",
     "SlurmsOrder",
+    "Spared",
     "TellTime",
+    "TooFewAble",
     "TooFewDevices",
     "TooFewFree",
     "TooFewNodes",
@@ -139,6 +146,7 @@ __all__ = [
     "TooMuchMemory",
     "Unfit",
     "Unreadable",
+    "WaitsForSpeed",
     "Wanted",
     "WouldMix",
     "few",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from slurm_het.core.gate import GateState
 from slurm_het.core.reasons.idle import Cause
+from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.device_map import DeviceMap, MapDevice
 from slurm_het.core.views.job_rows import GATE, JobRow, View
 from slurm_het.core.views.totals import tasks_of
@@ -36,7 +37,8 @@ class HetdFacts:
     """What hetd says of itself; `answers`: somebody does, else the rest is not known.
 
     `cycle_time` is when the last cycle ended (epoch seconds; 0: none did), `cycle_seconds` how
-    long it took; `troubles`, how many things do not work.
+    long it took; `troubles`, how many things do not work; `accuracy`, how good told start times
+    were.
     """
 
     answers: bool = False
@@ -46,6 +48,7 @@ class HetdFacts:
     cycle_time: float = 0.0
     cycle_seconds: float = 0.0
     pinned: int = 0
+    accuracy: Accuracy | None = None
 
 
 def families(view: View, shown: DeviceMap, hetd: HetdFacts) -> Iterator[Family]:
@@ -76,6 +79,17 @@ def of_hetd(hetd: HetdFacts) -> Iterator[Family]:
         when, took = "last_cycle_timestamp_seconds", "last_cycle_duration_seconds"
         yield Family(when, "When the last cycle ended.", (), {(): hetd.cycle_time})
         yield Family(took, "How long the last cycle took.", (), {(): hetd.cycle_seconds})
+    if hetd.accuracy:
+        yield from _of_told(hetd.accuracy)
+
+
+def _of_told(good: Accuracy) -> Iterator[Family]:
+    kept: Samples = {("yes",): float(good.kept), ("no",): float(good.told - good.kept)}
+    yield Family("told_starts", "The last told start times, by whether kept.", ("kept",), kept)
+    if good.told:
+        off: Samples = {("0.5",): good.half_seconds, ("0.9",): good.most_seconds}
+        text = "How far starts were from what was told."
+        yield Family("told_start_error_seconds", text, ("quantile",), off)
 
 
 def _of_devices(shown: DeviceMap) -> Iterator[Family]:

@@ -35,10 +35,12 @@ Weights = Mapping[TaskProfile, float]
 
 
 class Rare(NamedTuple):
-    """Tasks whose places are protected: what one earns, and its share of all that come."""
+    """Tasks whose places are protected: what one earns, their share of all that come, and which
+    they are."""
 
     earns: float
     weight: float
+    profiles: tuple[TaskProfile, ...]
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def _rare(
         cpus = _median([profile.cpus for profile in profiles], shares)
         earned = _median([earns(profile, like) for profile in profiles], shares)
         places.append(Places(devices, int(cpus), mine))
-        rare.append(Rare(earned, sum(shares)))
+        rare.append(Rare(earned, sum(shares), tuple(profiles)))
     return tuple(places), tuple(rare)
 
 
@@ -284,4 +286,4 @@ def prices_now(appraisal: Appraisal, grid: Grid, counts: float) -> NodePrices:
         rare.earns * at_least(rare.weight * scale, places)
         for rare, places in zip(appraisal.rare, left, strict=True)
     )
-    return NodePrices(prices, tables, scarce, counts)
+    return NodePrices(prices, tables, scarce, counts, tuple(left))
