@@ -36,6 +36,8 @@ class PlannerSettings:
     """The planning cycle. Times in seconds; `window_tasks` bounds one solve.
 
     `gap`: a plan is good enough when its sum of weights is proven within this share of the best.
+    `rearrange`: where prices are known, the solver looks for a place for all together that leaves
+    room of more worth than first-fit does; it takes its time and seldom gains (docs/method.md).
     `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest,
     once they have been eligible for `reserve_after_seconds`. So many more of all pools are
     `protected`: no task below them takes what they are to start on, unless it ends in time. None
@@ -52,6 +54,7 @@ class PlannerSettings:
     solver: Literal["highs", "cbc"] = "highs"
     deadline_seconds: Annotated[float, Meta(ge=0.01, le=600)] = 2.0
     gap: Fraction = 0.005
+    rearrange: bool = False
     window_tasks: Count = 64
     poll_seconds: Annotated[float, Meta(ge=0.05, le=30)] = 5.0  # so long a gate may stay open
     settle_seconds: Seconds = 0.05

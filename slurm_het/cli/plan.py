@@ -37,8 +37,8 @@ from slurm_het.errors import HetError
 from slurm_het.journal import Journal
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.solve import Deadline
-from slurm_het.solve.worker import WorkerSolver
+from slurm_het.solve import Deadline, Solver
+from slurm_het.solve.worker import solver_of
 from slurm_het.times import local_time
 
 
@@ -58,7 +58,7 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
     """
     settings = load_config(config)
     planner = settings.planner
-    solver, journal = WorkerSolver(planner.solver, planner.gap), _journal(settings)
+    solver, journal = solver_of(planner), _journal(settings)
     try:
         solver.warm()
         told = _ask_hetd(settings)
@@ -142,7 +142,7 @@ async def _expected(
     prepared: Prepared,
     told: Told | None,
     journal: Journal,
-    solver: WorkerSolver,
+    solver: Solver,
 ) -> Forecast:
     """What hetd expects: by its own forecast if it told that, else as if it had just started."""
 

@@ -40,7 +40,7 @@ from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.sizes import limit_mib
 from slurm_het.slurm.backend import client_of
-from slurm_het.solve.worker import WorkerSolver
+from slurm_het.solve.worker import solver_of
 
 log = logging.getLogger("hetd")
 # A released job starts at Slurm's next pass; look once it should have.
@@ -64,7 +64,7 @@ class Daemon:
         self.slurm = client_of(config.slurm)
         holds = Holds(config.paths.control_socket.parent)
         self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir, holds)
-        self.solver = WorkerSolver(config.planner.solver, config.planner.gap)
+        self.solver = solver_of(config.planner)
         self.journal = Keeper(config.paths.journal, config.planner.keep_days)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
@@ -188,7 +188,9 @@ class Daemon:
 
     def _use(self, config: Config) -> None:
         self.config = self.hook.config = config
-        self.solver.use(config.planner.solver, config.planner.gap)
+        self.solver.use(
+            config.planner.solver, config.planner.gap, rearrange=config.planner.rearrange
+        )
         self.wakes.settle_seconds = config.planner.settle_seconds
         self.journal.keep_days = config.planner.keep_days
         self.control.operators = config.operators

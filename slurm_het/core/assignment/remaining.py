@@ -124,19 +124,33 @@ class Remaining:
         memory_mib = need.memory_mib if any(prices.prices.memory) else 0
         return Load(slot.devices, request.memory_gib, need.cpus, memory_mib)
 
+    def cost(self, request: PRequest, slot: PSlot, choice: SlotChoice) -> float:
+        """What it costs by the prices, as a weight, to put a slot on what is still free; 0 without
+        prices."""
+        prices = self.problem.prices
+        asked = self._priced(request, slot, choice)
+        return prices.counts * prices.cost(*asked) if prices and asked else 0.0
+
     def places_lost(
         self, request: PRequest, slot: PSlot, choice: SlotChoice
     ) -> tuple[tuple[int, int], ...]:
         """How many places of each protected kind a choice takes; none without prices."""
+        prices = self.problem.prices
+        asked = self._priced(request, slot, choice)
+        return prices.prices.loss(*asked).places if prices and asked else ()
+
+    def _priced(
+        self, request: PRequest, slot: PSlot, choice: SlotChoice
+    ) -> tuple[Load, Room, tuple[Cell, ...]] | None:
+        """What the prices are asked of a choice; None without any for all its devices."""
         prices, n = self.problem.prices, choice.node
         if prices is None:
-            return ()
+            return None
         self.open(n)
-        taken = tuple(self._place(prices, j) for j in choice.devices)
+        taken = tuple([self._place(prices, j) for j in choice.devices])
         if any(table < 0 for table, _ in taken):
-            return ()
-        load, room = self._load(prices, request, slot, n), self._room(prices, n)
-        return prices.prices.loss(load, room, taken).places
+            return None
+        return self._load(prices, request, slot, n), self._room(prices, n), taken
 
     def places_held(self, n: int) -> tuple[int, ...]:
         """How many places of each protected kind node n has; none without prices."""

@@ -70,7 +70,8 @@ class Inquiry(NamedTuple):
 def question(weights: Weights, grid: Grid) -> Inquiry | None:
     """The program of the expected tasks on what is free; None if none of them can go anywhere.
 
-    As many come as it takes to fill that, in the proportions of their weights.
+    As many come as it takes to fill that, in the proportions of their weights: its devices or its
+    CPUs, whichever run out first.
     """
     states = usable(grid)
     numbers: dict[DeviceClass, int] = {}
@@ -83,6 +84,9 @@ def question(weights: Weights, grid: Grid) -> Inquiry | None:
         return None
     asked = sum(kind.expected * kind.earns for kind in kinds)
     scale = max(1.0, free_devices(states)) / asked
+    if cpus_asked := sum(p.cpus * p.nodes * weight for p, weight in weights.items()):
+        free = sum(max(0, state.node.cpus_free) * state.count for state in states)
+        scale = min(scale, max(1.0, free) / cpus_asked)
     cpus = sum(state.node.cpus * state.count for state in states)
     fair = _devices(states) / max(1, cpus)
     without = [(p, w * p.nodes * scale) for p, w in weights.items() if not p.devices]
