@@ -275,7 +275,8 @@ class PageMoment(Struct, frozen=True, kw_only=True):
 class PageDocument(Struct, frozen=True, kw_only=True):
     """The page. `time` is when it was made, `seen` when Slurm was read (epoch seconds; 0: never);
     it is old after `old_after`. `renewed_seconds` is null if it was made by hand. `more_jobs` and
-    `more_nodes` are how many wait, or are there, beside those listed."""
+    `more_nodes` are how many wait, or are there, beside those listed; `told`, how good the start
+    times were that were told before, is null while hetd does not answer."""
 
     form: Literal["public", "staff"]
     time: int
@@ -283,6 +284,7 @@ class PageDocument(Struct, frozen=True, kw_only=True):
     old_after: int
     renewed_seconds: int | None
     health: PageHealth
+    told: Accuracy | None = None
     running: int = 0
     waiting: int = 0
     longest: PageLongest | None = None

@@ -79,7 +79,7 @@ async def _staff_form(
     now = int(time.time())
     verdict = verdict_on(status, seen.view.intake if seen else None, settings.paths, now)
     old_after = now + (renewed + GRACE_SECONDS if renewed else OLD_BY_HAND)
-    making = Making(now, renewed, old_after, verdict)
+    making = Making(now, renewed, old_after, verdict, status.accuracy)
     if seen is None:
         return page_in_silence(making, before)
     return page_of(making, seen, before.day if before else [], local_time)
@@ -90,7 +90,8 @@ async def _seen(settings: Config, status: HetdStatus) -> Seen:
     slurm, policy = CliSlurm(settings.slurm), settings.policy
     snapshot = status.with_devices(await slurm.snapshot())
     memory = memory_defaults(await slurm.configuration())
-    view = make_view(snapshot, policy, settings.planner.limits, status.memory, local_time)
+    known = status.remembers(settings, await slurm.hidden())
+    view = make_view(snapshot, policy, settings.planner.limits, known, local_time)
     view = with_starts(reworded(view, load_wording(settings.paths.reasons)))
     options = MapOptions(ProbeOptions(memory=memory, gate_open=view.intake == "UP"))
     summary = summary_of(view.rows, view.prepared.inventory, policy)

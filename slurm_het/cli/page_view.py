@@ -35,6 +35,7 @@ from slurm_het.core.reasons.plain import PLAIN
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import format_indexes
 from slurm_het.core.syntax.printable import clean
+from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.device_map import DeviceMap, MapDevice, MapNode
 from slurm_het.core.views.job_rows import JobRow, View
 from slurm_het.core.views.totals import Summary, tasks_of
@@ -76,12 +77,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """A page that is made now: when, when the next one is due (None: by hand), and the state."""
+    """A page that is made now: when, when the next one is due (None: by hand), the state, and how
+    good told start times were, as far as hetd says so."""
 
     time: int
     renewed: int | None
     old_after: int
     verdict: Verdict
+    accuracy: Accuracy | None = None
 
     def facts(self) -> dict[str, Any]:
         """What every page says."""
@@ -90,6 +93,7 @@ class Making:
         words = _brief(self.verdict.words)
         return {
             "time": self.time, "old_after": self.old_after, "renewed_seconds": self.renewed,
+            "told": self.accuracy,
             "health": PageHealth(state=state, code=int(health), words=words),
         }  # fmt: skip
 

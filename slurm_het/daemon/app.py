@@ -84,7 +84,7 @@ class Daemon:
         self.health = _health(config)
         self.watcher = Watcher(opened_by(config))
         self.tidying = Tidying()
-        self.page = PageTimer(lambda: self.config, lambda: self.leading is True)
+        self.page = PageTimer(lambda: self.config, self._pauses)
         self._unable: HetError | None = None
 
     async def run(self) -> None:
@@ -279,6 +279,9 @@ class Daemon:
         if self.cycle.alarm and not failures:
             pause = min(pause, max(ALARM_LEAST, self.cycle.alarm - time.time()))
         return min(MAX_BACKOFF, pause * 2.0 ** min(failures, 8))
+
+    def _pauses(self) -> bool:
+        return self.leading is True and not self._planning
 
     def _last_progress(self) -> float:
         # A cycle that makes many slow calls of Slurm does not hang as long as each is answered, nor

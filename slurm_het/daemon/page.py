@@ -19,15 +19,17 @@ log = logging.getLogger("hetd.page")
 MOST_SECONDS = 60.0
 """So long a page may take; then its process is ended."""
 KILL_SECONDS = 2.0
+LOOK_SECONDS = 0.1
 NICE = 10
 WORDS = 300
 
 
 class PageTimer:
-    """Writes it while this hetd leads. `config` is what counts now, `leads` whether it does."""
+    """Writes it while this hetd leads, between its cycles. `config` is what counts now, `pauses`
+    whether it leads and is in no cycle."""
 
-    def __init__(self, config: Callable[[], Config], leads: Callable[[], bool]) -> None:
-        self._config, self._leads = config, leads
+    def __init__(self, config: Callable[[], Config], pauses: Callable[[], bool]) -> None:
+        self._config, self._pauses = config, pauses
         self._why = ""
         self._process: asyncio.subprocess.Process | None = None
 
@@ -40,8 +42,10 @@ class PageTimer:
         """Until it is cancelled."""
         try:
             while True:
+                while not self._pauses():
+                    await asyncio.sleep(LOOK_SECONDS)
                 began, config = time.monotonic(), self._config()
-                self._tell(await self._write(config) if config.page.dir and self._leads() else "")
+                self._tell(await self._write(config) if config.page.dir else "")
                 spent = time.monotonic() - began
                 await asyncio.sleep(max(0.0, config.page.every_seconds - spent))
         finally:

@@ -38,6 +38,7 @@ from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons.codes import ACTIONS
 from slurm_het.core.reasons.plain import PLAIN
+from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.device_map import MapOptions, device_map
 from slurm_het.core.views.job_rows import make_view
 from slurm_het.core.views.starts import with_starts
@@ -123,6 +124,13 @@ def test_it_shows_what_the_views_have() -> None:
     text = html_of(page)
     for words in ("4-7 held for job 110 until", "2x8 nvidia:a100", "112_[3-9%3]", WELL.words):
         assert words in text.replace("&lt;", "<")
+
+
+def test_it_says_how_good_the_told_times_were() -> None:
+    good = Accuracy(told=200, kept=194, half_seconds=240.0, most_seconds=900.0)
+    page = page_of(Making(NOW, 30, NOW + 45, WELL, good), seen(snapshot(*TYPICAL)), [], at)
+    assert f"Start times: {good}." in html_of(public(page))
+    assert "Start times" not in html_of(made(snapshot(*TYPICAL)))
 
 
 def test_the_public_form_has_no_names() -> None:

@@ -34,9 +34,11 @@ def configured(path: Path, out: Path, programs: Path) -> Config:
     return load_config(file)
 
 
-async def timed(config: Config, until: Callable[[PageTimer], object], *, leads: bool = True) -> str:
+async def timed(
+    config: Config, until: Callable[[PageTimer], object], *, pauses: bool = True
+) -> str:
     """Run it until then; what it says last of what does not work."""
-    timer = PageTimer(lambda: config, lambda: leads)
+    timer = PageTimer(lambda: config, lambda: pauses)
     running = asyncio.create_task(timer.run())
     try:
         async with asyncio.timeout(PATIENCE):
@@ -60,7 +62,7 @@ def test_it_is_written_while_slurm_is_away(tmp_path: Path) -> None:
 def test_one_that_stands_by_writes_none(tmp_path: Path) -> None:
     config = configured(tmp_path, tmp_path / "web", tmp_path)
     began = time.monotonic()
-    asyncio.run(timed(config, lambda _: time.monotonic() > began + 1, leads=False))
+    asyncio.run(timed(config, lambda _: time.monotonic() > began + 1, pauses=False))
     assert not (tmp_path / "web").exists()
 
 
