@@ -23,6 +23,7 @@ from slurm_het.settings import (
     Config,
     Fraction,
     HookSettings,
+    PageSettings,
     Paths,
     PlannerSettings,
     SlurmSettings,
@@ -65,6 +66,7 @@ KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
     "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths",
     "slurm", "operators", "history_days", "impossible_memory", "spanning_partition", "telemetry",
+    "page",
 )  # fmt: skip
 
 
@@ -144,6 +146,7 @@ class _Reader:
             paths=paths,
             slurm=self.section(top, "slurm", SlurmSettings),
             telemetry=self.section(top, "telemetry", TelemetrySettings),
+            page=self.section(top, "page", PageSettings),
             operators=self.operators(top),
             source=source,
         )
@@ -164,9 +167,8 @@ class _Reader:
             return ()
         node = top["operators"][1]
         names: tuple[str, ...] = self.value(node, "operators", tuple[str, ...])
-        for name in names:
-            if not name.strip():
-                raise self.error(node, "operators", "has an empty name; user names are valid")
+        if not all(name.strip() for name in names):
+            raise self.error(node, "operators", "has an empty name; user names are valid")
         return names
 
     def policy(self, top: dict[str, yaml.Node]) -> Policy:

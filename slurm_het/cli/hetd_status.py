@@ -52,6 +52,7 @@ class _Status(msgspec.Struct):
     waiting: dict[str, str] = {}
     returned: dict[str, _Returned] = {}
     codes: dict[str, str] = {}
+    likely: dict[str, float] = {}
     telemetry: _Heard = _Heard()
     cycle: LastCycle = NO_CYCLE
     pinned: int = 0
@@ -152,7 +153,7 @@ def ask_hetd(socket: Path, *, devices: bool = True, hidden: Collection[str] = ()
     own = {} if OF_ROOM.isdisjoint(hidden) else ask_reasons(socket)
     waiting = {key: text for key, (_, text) in own.items()} | status.waiting
     codes = {key: code for key, (code, _) in own.items()} | status.codes
-    memory = Remembered(True, waiting, returned, codes)
+    memory = Remembered(True, waiting, returned, codes, status.likely)
     leads, troubles = status.leading is not False, tuple(status.troubles)
     measured = ask_devices(socket) if devices and status.telemetry.on else {}
     return HetdStatus(

@@ -129,9 +129,11 @@ is the JSON schema. A job has the keys
 id job_id array_job_id user account qos name partition pool scenario types
 devices memory_gib asks state seconds time_limit_minutes priority submit_time
 start_time reason slurm_reason evidence readable expected_start expected_nodes
-waited_seconds reason_code action expected_cause. The wait is squeue's PendingTime; what is
-expected is null and [] unless --start asks for it; then expected_cause says why
-there is no time, and "told" how good the last told times were. What is free by pool: pool
+waited_seconds reason_code action expected_cause likely_start. The wait is
+squeue's PendingTime; what is expected is null and [] unless --start asks for
+it. Then expected_start is the latest time, likely_start the one if jobs end as
+they usually do, expected_cause says why there is none, and "told" how good the
+last told times were. What is free by pool: pool
 scenario types memory_gib free total unusable best_node best shared best_gib.
 By node: pool node types free total free_gib shared state note devices
 (index given_gib used_gib ails, of those that tell of themselves).
@@ -155,7 +157,7 @@ By node: pool node types free total free_gib shared state note devices
 @click.option("-h", "--noheader", is_flag=True, help="No heading.")
 @ITERATE
 @click.option("--why", is_flag=True, help="Below each job, the evidence for its classification.")
-@click.option("--start", is_flag=True, help="When and where the waiting jobs start at the latest.")
+@click.option("--start", is_flag=True, help="When and where the waiting jobs start.")
 @click.option("--totals", is_flag=True, help="Sums by user and account, in place of jobs.")
 @click.option("--free", is_flag=True, help="What is free by pool and type, in place of jobs.")
 @click.option("--nodes", is_flag=True, help="What is free by node, in place of jobs.")
@@ -219,7 +221,7 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     view = make_view(snapshot, settings.policy, limits, memory, local_time)
     view = reworded(view, load_wording(settings.paths.reasons))
     if options.with_starts:
-        view = with_starts(view)
+        view = with_starts(view, memory.likely)
     rows = _chosen(view, options, snapshot)
     notes = [*warnings_told(view.warnings), *hidden_told(hidden), *_good_so_far(gate, options)]
     head = _header(settings, options, gate, view)
@@ -313,6 +315,7 @@ def row_json(row: JobRow) -> dict[str, Any]:
         "expected_nodes": sorted(expected.nodes) if expected else [],
         "waited_seconds": row.waited, "reason_code": row.code or None, "action": row.action,
         "expected_cause": row.untold or None,
+        "likely_start": int(expected.likely) if expected and expected.likely else None,
     }  # fmt: skip
 
 

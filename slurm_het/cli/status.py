@@ -46,6 +46,7 @@ def status(as_json: bool, quick: bool, config: Path | None) -> None:
       8   hetd and its supervisor are dead
       9   slurmctld does not answer
       10  there is no hetd on this host
+
     \b
     Example:
       slurm-het status -q || mail -s "slurm-het" root

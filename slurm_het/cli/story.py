@@ -54,9 +54,11 @@ def planned_lines(history: History) -> list[str]:
     where = format_places(zip(placement.nodes, placement.devices, strict=True))
     total = sum(placement.terms.values())
     terms = " ".join(f"{name} {value:+.2f}" for name, value in placement.terms.items())
+    spared = placement.spared
     return [
         f"  planned: {placement.partition} {where} ({'|'.join(placement.types)})",
         *([f"    weight {total:+.2f} = {terms}"] if terms else []),
+        *([f"    {spared.told(_stamp)}"] if spared else []),
         f"    plan of {cycle['tasks']} tasks: {cycle['status']}, gap {cycle['gap']:.2%}",
     ]
 

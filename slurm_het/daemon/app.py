@@ -23,12 +23,13 @@ from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.doors import Doors
 from slurm_het.daemon.gate import Gate
-from slurm_het.daemon.health import Health
+from slurm_het.daemon.health import MAX_BACKOFF, Health
 from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.last_words import last_words
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import say_os_errors, set_up_logging
-from slurm_het.daemon.notify import Watcher, notify, opened_by, tell_watchdog
+from slurm_het.daemon.notify import Watcher, notify, opened_by, stuck_seconds, tell_watchdog
+from slurm_het.daemon.page import PageTimer
 from slurm_het.daemon.reload import read_again
 from slurm_het.daemon.telemetry import Telemetry
 from slurm_het.daemon.tidying import Tidying
@@ -39,26 +40,15 @@ from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.sizes import limit_mib
 from slurm_het.slurm.backend import client_of
-from slurm_het.solve.worker import WorkerSolver
+from slurm_het.solve.worker import solver_of
 
 log = logging.getLogger("hetd")
 # A released job starts at Slurm's next pass; look once it should have.
 RELEASE_WAKE = 1.0
 ALARM_LEAST = 0.2  # clocks differ: look again and again, but not all the time
-MAX_BACKOFF = 30.0
 LEASE_SECONDS = 0.5
 LOOK_SECONDS = 0.5
 HISTORY_SECONDS = 3.0  # whoever asks for a job's waits no longer
-
-
-def stuck_seconds(config: Config) -> float:
-    """The seconds after which a cycle that has not ended counts as hanging.
-
-    This is more than the configuration allows for two linear programs and two calls of Slurm in
-    turn, and for the pause that follows.
-    """
-    program_and_call = config.planner.deadline_seconds + config.slurm.timeout_seconds
-    return MAX_BACKOFF + 2 * program_and_call
 
 
 def _health(config: Config) -> Health:
@@ -74,7 +64,7 @@ class Daemon:
         self.slurm = client_of(config.slurm)
         holds = Holds(config.paths.control_socket.parent)
         self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir, holds)
-        self.solver = WorkerSolver(config.planner.solver, config.planner.gap)
+        self.solver = solver_of(config.planner)
         self.journal = Keeper(config.paths.journal, config.planner.keep_days)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
@@ -94,6 +84,7 @@ class Daemon:
         self.health = _health(config)
         self.watcher = Watcher(opened_by(config))
         self.tidying = Tidying()
+        self.page = PageTimer(lambda: self.config, lambda: self.leading is True)
         self._unable: HetError | None = None
 
     async def run(self) -> None:
@@ -115,6 +106,7 @@ class Daemon:
                 ),
                 asyncio.create_task(self._open_in_time()),
                 asyncio.create_task(self.doors.watch(self._offered)),
+                asyncio.create_task(self.page.run()),
             ]
             await self._stand_by()
             await self._cycles()
@@ -196,7 +188,9 @@ class Daemon:
 
     def _use(self, config: Config) -> None:
         self.config = self.hook.config = config
-        self.solver.use(config.planner.solver, config.planner.gap)
+        self.solver.use(
+            config.planner.solver, config.planner.gap, rearrange=config.planner.rearrange
+        )
         self.wakes.settle_seconds = config.planner.settle_seconds
         self.journal.keep_days = config.planner.keep_days
         self.control.operators = config.operators
@@ -305,10 +299,11 @@ class Daemon:
             return await self._history(request.job, caller)
         if request.op == "devices":
             return self.telemetry.told()
+        if request.op == "learned":
+            user = caller.speaks_for(request.user)
+            return self.cycle.paces.told(user) | self.cycle.trials.told(user)
         if request.op == "reasons":
             return {"reasons": await self.cycle.own_reasons(caller.name)}
-        if request.op == "learned":
-            return self.cycle.trials.told(None if caller.admin else caller.name)
         if request.op == "status":
             async with self.cycle.thinking:
                 return self._status(caller)
@@ -346,6 +341,7 @@ class Daemon:
             self.doors.trouble,
             self.watcher.trouble,
             self.telemetry.trouble,
+            self.page.trouble,
             f"the journal {self.journal.path} is off: {journal}" if journal else "",
         )
         return [sentence for sentence in found if sentence]
@@ -370,11 +366,11 @@ class Daemon:
             },
             "told": self.cycle.start_times.status(),
             "waiting": {key: why for key, why in report.waiting.items() if may_see(key)},
+            "likely": {k: at for k, at in self.cycle.start_times.likely.items() if may_see(k)},
             "codes": {key: code for key, code in report.codes.items() if may_see(key)},
             "returned": {
                 key: {"reason": returned.reason, "times": returned.times}
-                for key, returned in self.cycle.pins.returned.items()
-                if may_see(key)
+                for key, returned in self.cycle.pins.returned.items() if may_see(key)
             },
         }  # fmt: skip
 

@@ -24,18 +24,22 @@ MAX_LINE = 65536
 MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
 FOR_ADMINS = {
-    "status": False, "devices": False, "history": False, "reasons": False, "learned": False,
-    "ask": False, "memory": True, "wake": True, "bypass": True,
+    "status": False, "devices": False, "history": False, "reasons": False, "ask": False,
+    "learned": False, "memory": True, "wake": True, "bypass": True,
 }  # fmt: skip
 
 
 class ControlRequest(msgspec.Struct):
-    """What may be asked. `job` goes with history and ask, `words` with ask, `on` with bypass."""
+    """What may be asked. `job` goes with history and ask, `words` with ask, `on` with bypass.
+
+    `user` goes with learned: admins may name one, else it is of all.
+    """
 
     op: str
     job: str = ""
     words: str = ""
     on: bool = False
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,10 @@ class Caller:
     uid: int
     name: str
     admin: bool
+
+    def speaks_for(self, user: str) -> str | None:
+        """Of whom he is told what is for each of his own: an admin of `user`, or of all (None)."""
+        return (user or None) if self.admin else self.name
 
 
 Handler = Callable[[ControlRequest, Caller], Awaitable[dict[str, Any]]]

@@ -44,6 +44,7 @@ from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.last_plans import LastPlans
 from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
 from slurm_het.daemon.own_reasons import OwnReasons
+from slurm_het.daemon.paces import PaceKeeper
 from slurm_het.daemon.release import Releaser
 from slurm_het.daemon.retries import Retries
 from slurm_het.daemon.start_times import StartTimes
@@ -109,6 +110,7 @@ class Cycle:
         self.memory = Memory(self.pins)
         self.releaser = Releaser(slurm, config.policy, self.pins, self.ticks)
         self.trials = TrialKeeper(config.policy, journal, clocks.wall)
+        self.paces = PaceKeeper(config.policy, journal, clocks.wall)
         self.strays = Strays(slurm, config.policy, self.memory, journal, self.trials)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.endings.heard = self._heard
@@ -163,7 +165,7 @@ class Cycle:
         moved, released = await self._apply(prepared, decided)
         self.openings = openings_of(prepared, self.pins.pins.values(), since)
         self.alarm = next_change(prepared)
-        self.start_times.tell(prepared, decided)
+        self.start_times.tell(prepared, decided, self.memory.paces)
         return moved or self._more(prepared, released)
 
     async def _think(self, work: Callable[[], T]) -> T:
@@ -188,9 +190,7 @@ class Cycle:
 
     def told(self) -> dict[str, Any]:
         """What the next cycle begins from, in addition to Slurm's records: see daemon/told.py."""
-        return tell(
-            self.memory, self.ticks(), self._expectation.weights, self._expectation.appraisal
-        )
+        return tell(self.memory, self.ticks(), self._expectation.latest)
 
     async def _observe(self) -> Observed:
         ticks = self.ticks()
@@ -219,6 +219,8 @@ class Cycle:
         Returns whether some of those are due at once: nothing speaks against other nodes.
         """
         await self.trials.look()
+        await self.paces.look()
+        self.memory.paces = self.paces.known
         self.endings.see(observed.snapshot)
         self.start_times.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
@@ -232,6 +234,7 @@ class Cycle:
     def _heard(self, ended: list[Job], peaks: Mapping[int, int]) -> None:
         self.start_times.heard(ended)
         self.trials.heard(ended, self.inventory, peaks)
+        self.paces.heard(ended, self.inventory)
         self.retries.heard(ended, peaks, self.inventory)
 
     async def _not_now(self) -> bool:
@@ -293,7 +296,7 @@ class Cycle:
     async def _expect(self, prepared: Prepared) -> Forecast:
         jobs = prepared.snapshot.jobs
         expected = await self._expectation.of(prepared.queue.tasks, jobs, prepared.room)
-        return replace(expected, speeds=speeds_of(prepared.window, self.trials.paces))
+        return replace(expected, speeds=speeds_of(prepared.window, self.memory.paces))
 
     def _price(self, fluid: Fluid) -> Prices | None:
         return self.solver.price(fluid, PRICE_SECONDS)

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from slurm_het.core.jobs.paces import Paces
 from slurm_het.core.model import Job, Plan, Snapshot
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.views.accuracy import Accuracy, accuracy_of
+from slurm_het.core.views.likely import likely_starts
 from slurm_het.core.views.starts import waiting_starts
 from slurm_het.daemon.outcomes import submitted_of
 from slurm_het.journal import Records
@@ -22,6 +24,7 @@ MOST_OF_TIME = 0.05  # of all time, at most, is spent on this
 SAME_SECONDS = 1.0  # a time that moves by less is no other
 QUESTION_SECONDS = 5.0
 NEVER = float("-inf")
+NO_PACES = Paces()
 
 
 class StartTimes:
@@ -37,6 +40,7 @@ class StartTimes:
     ) -> None:
         self.journal, self.ticks, self.busy = journal, ticks, busy
         self.accuracy = Accuracy()
+        self.likely: dict[str, float] = {}  # by key, when jobs probably start: see views/likely.py
         self._told: dict[tuple[str, int], float] = {}
         self._again_at = NEVER
         self._work: asyncio.Task[None] | None = None
@@ -71,11 +75,11 @@ class StartTimes:
         """How good the told times were, for the control socket."""
         return asdict(self.accuracy)
 
-    def tell(self, prepared: Prepared, plan: Plan) -> None:
+    def tell(self, prepared: Prepared, plan: Plan, paces: Paces = NO_PACES) -> None:
         """Begin to work out when those start that wait after this plan, if it is time for that."""
         at_work = self._work is not None and not self._work.done()
         if not at_work and self.ticks() >= self._again_at:
-            self._work = asyncio.create_task(self._tell(prepared, plan))
+            self._work = asyncio.create_task(self._tell(prepared, plan, paces))
 
     async def settled(self) -> None:
         """Wait for what is being worked out."""
@@ -89,16 +93,18 @@ class StartTimes:
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
 
-    async def _tell(self, prepared: Prepared, plan: Plan) -> None:
+    async def _tell(self, prepared: Prepared, plan: Plan, paces: Paces) -> None:
         began = time.monotonic()
         try:
             found = await asyncio.to_thread(waiting_starts, prepared, plan, self._in_the_way)
+            likely = await asyncio.to_thread(likely_starts, prepared, paces, self._in_the_way)
         except Exception:
             log.exception("no start times could be worked out; please report this")
             return
         finally:
             took = time.monotonic() - began
             self._again_at = self.ticks() + max(PAUSE_SECONDS, took / MOST_OF_TIME)
+        self.likely = {k: min(at, found[k]) for k, at in likely.items() if k in found}
         self._keep(prepared, found)
         told = await self.journal.ask(lambda kept: kept.told_starts(), None, QUESTION_SECONDS)
         if told is not None:

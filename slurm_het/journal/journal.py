@@ -19,8 +19,9 @@ from slurm_het.core.model import Classification, Job, Placement, Plan
 from slurm_het.core.planner.repairs import Planned
 from slurm_het.core.views.accuracy import MOST as MOST_TOLD
 from slurm_het.core.views.accuracy import ToldStart
-from slurm_het.core.worth.forecast import MOST
 from slurm_het.core.worth.profiles import TaskProfile
+from slurm_het.core.worth.rates import Past
+from slurm_het.core.worth.speeds import PastRun
 from slurm_het.journal.file import UNREADABLE, JournalFile
 from slurm_het.journal.forgetting import KEEP_DAYS, MOST_BYTES, forget, give_back, note_day
 from slurm_het.journal.history import (
@@ -30,8 +31,10 @@ from slurm_het.journal.history import (
     placement_of,
     read_history,
 )
+from slurm_het.journal.past import ADDED, read_past
 
 T = TypeVar("T")
+_PAST_RUNS = msgspec.json.Decoder(tuple[PastRun, ...])
 NOBODY: Mapping[str, int] = {}
 
 
@@ -169,8 +172,8 @@ class Journal(JournalFile):
                 "SELECT user, program, type, devices, time, job, runs FROM pace WHERE time >= ?"
                 " ORDER BY time DESC LIMIT ?", (since, MOST_PACES),
             ).fetchall()  # fmt: skip
-            read = [(*row[:-1], json.loads(row[-1])) for row in reversed(rows)]
-            return [msgspec.convert(row, Pace, strict=False) for row in read]
+            read = _PAST_RUNS.decode
+            return [Pace._make((*row[:-1], read(row[-1]))) for row in reversed(rows)]
         except UNREADABLE as error:
             self.complain(error)
             return None
@@ -197,31 +200,20 @@ class Journal(JournalFile):
     def last_added(self) -> float:
         """When something was last added to an hour's demands; 0 if never."""
         try:
-            row = self.db.execute("SELECT MAX(time) FROM demand WHERE key GLOB 'hour *'").fetchone()
+            last = "SELECT MAX(time) FROM demand WHERE key GLOB ?"
+            row = self.db.execute(last, (ADDED,)).fetchone()
             return float(row[0] or 0.0)
         except UNREADABLE as error:
             self.complain(error)
             return 0.0
 
-    def demands(self, since: float) -> dict[TaskProfile, float]:
-        """What tasks have asked since then, by their time limits' sum (minutes).
-
-        The heaviest of those for devices, and of those without.
-        """
+    def past(self, since: float, now: float) -> Past | None:
+        """What tasks have asked since then, and held; None if that cannot be read."""
         try:
-            rows = self.db.execute(
-                "SELECT demand, total FROM (SELECT demand, SUM(minutes) AS total, ROW_NUMBER() OVER"
-                " (PARTITION BY json_extract(demand, ?) > 0 ORDER BY SUM(minutes) DESC) AS place"
-                " FROM demand WHERE time >= ? GROUP BY demand) WHERE place <= ?",
-                (f"$[{TaskProfile._fields.index('devices')}]", since, MOST),
-            ).fetchall()
-            return {
-                msgspec.json.decode(text, type=TaskProfile): float(minutes)
-                for text, minutes in rows
-            }
+            return read_past(self.db, since, now)
         except UNREADABLE as error:
             self.complain(error)
-            return {}
+            return None
 
     def demands_of(self, keys: Iterable[str]) -> dict[str, TaskProfile]:
         """What these tasks asked last, as far as it is known."""

@@ -297,7 +297,7 @@ KEYS = [
     "scenario", "types", "devices", "memory_gib", "asks", "state", "seconds",
     "time_limit_minutes", "priority", "submit_time", "start_time", "reason", "slurm_reason",
     "evidence", "readable", "expected_start", "expected_nodes", "waited_seconds",
-    "reason_code", "action", "expected_cause",
+    "reason_code", "action", "expected_cause", "likely_start",
 ]  # fmt: skip
 
 
@@ -465,7 +465,7 @@ def test_when_and_where_what_waits_starts(run: Callable[..., Result]) -> None:
         ["112_[3-9%3]", "N/A", "-"],
     ]
     heading, *lines = words(run("--start").stdout)
-    assert heading[-4:] == ["ST", "START_TIME", "SCHEDNODES", "REASON"]
+    assert heading[-5:] == ["ST", "START_TIME", "LIKELY", "SCHEDNODES", "REASON"]
     assert [line[0] for line in lines][-3:] == ["110", "115", "112_[3-9%3]"]
     jobs = {job["id"]: job for job in json.loads(run("--start", "--json").stdout)["jobs"]}
     assert jobs["110"]["expected_start"] == NOW + 3600
@@ -502,6 +502,22 @@ def test_it_says_how_good_the_told_times_were(run: Callable[..., Result], serve:
         path.unlink()
     serve(status(told=told))
     assert json.loads(run("--start", "--json").stdout)["told"] == told
+
+
+def test_hetd_tells_when_jobs_probably_start(run: Callable[..., Result], serve: Serve) -> None:
+    """What it told some time ago is not before now, nor after the latest time."""
+    FakeSlurm.jobs = (*TYPICAL, waiting(113, "gpu:a100:8", name="behind", time_limit_minutes=60))
+    told = {"110": NOW + 600.0, "111": NOW - 5.0, "113": NOW + 1e6}
+    path = serve(status(likely=told))
+    jobs = {job["id"]: job for job in json.loads(run("--start", "--json").stdout)["jobs"]}
+    likely = {key: job["likely_start"] for key, job in jobs.items()}
+    assert (likely["110"], likely["111"]) == (NOW + 600, NOW)
+    assert likely["113"] == jobs["113"]["expected_start"]
+    assert likely["112_[3-9%3]"] is None
+    path.unlink()
+    serve(status(likely=told))
+    found = words(run("--start", "-j", "110", "-o", "start,likely").stdout)
+    assert found[1] == [slurms_time(NOW + 3600), slurms_time(NOW + 600)]
 
 
 def test_a_hetd_that_is_silent_tells_of_no_times(run: Callable[..., Result]) -> None:

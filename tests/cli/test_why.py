@@ -15,6 +15,7 @@ from slurm_het.cli import why as module
 from slurm_het.core.jobs.ending import end_of
 from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.model import Classification, Job, Placement, Plan, Snapshot
+from slurm_het.core.reasons import Spared
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal
 from tests.support.squeue_cluster import CONFIG, NOW, running, snapshot, waiting
@@ -29,6 +30,7 @@ class FakeSlurm:
 
     jobs: tuple[Job, ...] = ()
     ended: tuple[Job, ...] = ()
+    hides: frozenset[str] = frozenset()
 
     def __init__(self, _settings: object) -> None:
         pass
@@ -41,9 +43,13 @@ class FakeSlurm:
         """Those that it still remembers."""
         return tuple(j for j in FakeSlurm.ended if {j.id, j.array_job_id} & set(ids))
 
+    async def batch_script(self, _number: int) -> str:
+        """Nothing that tells of a vendor."""
+        return "#!/bin/sh\n./simulate\n"
+
     async def hidden(self) -> frozenset[str]:
-        """Nothing."""
-        return frozenset()
+        """What PrivateData keeps from us."""
+        return FakeSlurm.hides
 
 
 @pytest.fixture
@@ -122,6 +128,18 @@ def test_a_forgotten_job_keeps_its_whole_story(why: Why, journal: Journal) -> No
         "  ended T: FAILED with exit code 3 after 0:01:00 on nv1",
     ]
     assert f"  ended {stamp(NOW - 3540)}: FAILED" in result.stdout
+
+
+def test_what_the_prices_kept_free_is_told_with_the_plan(why: Why, journal: Journal) -> None:
+    one = job(7)
+    journal.record_jobs([(one, WHAT)])
+    spared = Spared(8, 0, 8, ("a100",), True, 3.2, NOW + 3600.0)
+    placed = Placement("7", "train-nv", ("nv1",), ((0,),), ("a100",), 80, {}, spared)
+    journal.record_plan(float(NOW - 3650), 0.1, 1, Plan((placed,)))
+    assert (
+        "    keeps 8 whole a100 nodes for jobs of 8 devices, about 3 of which are expected by"
+        f" {stamp(NOW + 3600)}"
+    ) in why("7", one).stdout.splitlines()
 
 
 def test_the_wait_is_told_in_its_parts_and_beside_what_was_told(why: Why, journal: Journal) -> None:
@@ -216,7 +234,7 @@ def test_an_array_tells_how_its_tasks_fare(why: Why, journal: Journal) -> None:
     """Two have ended and are forgotten, one is remembered, one runs, the rest waits."""
     record(journal, *ARRAY[:2], job(10, 2))
     record(journal, job(11, 3), node="nv2")
-    lines = told(why("6", ARRAY[3], REST, ended=(ARRAY[2],)))
+    *lines, _, sooner = told(why("6", ARRAY[3], REST, ended=(ARRAY[2],)))
     assert lines == [
         "job 6 of ann is an array; 6 of its tasks are known",
         *STORY[:3],
@@ -225,6 +243,7 @@ def test_an_array_tells_how_its_tasks_fare(why: Why, journal: Journal) -> None:
         "  6_3: RUNNING on nv1, planned for nv2",
         "  6_[4-5]: waits: needs 8 free on each of 3 nodes; only nv1, nv2 could have them",
     ]
+    assert "scontrol update job '6_[4-5]' NumNodes=1" in sooner
 
 
 def test_a_forgotten_array_keeps_its_story(why: Why, journal: Journal) -> None:
@@ -297,3 +316,25 @@ def test_another_job_of_that_id_is_not_told_under_the_one_that_slurm_has(
         assert not [line for line in told(why("7", new)) if "planned" in line or "started" in line]
     requeued = job(7, submit_time=NOW - 60, restarts=1)
     assert [line for line in told(why("7", requeued)) if "started" in line]
+
+
+def test_what_would_start_it_sooner_is_told_as_commands(
+    why: Why, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hetd does not answer here: nothing is said of what only `slurm-het ask` can change."""
+    busy = running(1, "nv[1-2]", *["gpu:a100:8(IDX:0-7)"] * 2)
+    known = encode_comment(WHAT, {"tres_per_node": "gpu:a100:8"})
+    asks = {"admin_comment": known, "nodes_min": 2, "tasks": 2, "cpus": 2, "exc_nodes": "amd[1-2]"}
+    waits = waiting(7, "gpu:a100:8", time_limit_minutes=60, **asks)
+    one = replace(busy, nodes="nv1", gres_detail=busy.gres_detail[:1])
+    text = re.sub(r"2023-11-1\d \d\d:\d\d", "T", "\n".join(told(why("7", one, waits))))
+    lines = text.replace("→", "->").splitlines()
+    assert lines[lines.index("  starts: by T on nv[1-2], as things stand") + 1 :] == [
+        "  sooner, each alone, with all else as it was at T:",
+        "    scontrol update job 7 NumNodes=1 -> now on nv2:0-7; 1 node, not 2",
+    ]
+    assert not [line for line in told(why("7", busy, waits)) if "sooner" in line]
+    monkeypatch.setattr(FakeSlurm, "hides", frozenset({"jobs"}))
+    assert [line for line in told(why("7", one, waits)) if "sooner" in line] == [
+        "  sooner: not to be told, as Slurm keeps others' jobs from you (PrivateData)"
+    ]

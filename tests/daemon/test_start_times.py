@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from slurm_het.core.model import Job, Placement, Plan, Snapshot
+from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.jobs.paces import Pace, Paces
+from slurm_het.core.model import Classification, Job, Placement, Plan, Snapshot
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.policy import Limits
 from slurm_het.core.views.accuracy import ToldStart
 from slurm_het.core.views.job_rows import as_planned
+from slurm_het.core.worth.speeds import PastRun
 from slurm_het.daemon.start_times import PAUSE_SECONDS, StartTimes
 from slurm_het.journal import Journal
 from tests.support.world import marked, policy, running, snapshot
@@ -43,6 +46,7 @@ class Telling:
 
     def __init__(self, path: Path) -> None:
         self.journal, self.ticks, self.busy = Journal(path), 0.0, False
+        self.paces = Paces()
         self.loop = asyncio.Runner()
         self.restart()
 
@@ -60,7 +64,7 @@ class Telling:
     async def told(self, shot: Snapshot, plan: Plan) -> None:
         """The same, in a loop that runs."""
         prepared: Prepared = as_planned(shot, policy(), Limits())
-        self.times.tell(prepared, plan)
+        self.times.tell(prepared, plan, self.paces)
         await self.times.settled()
 
     def of(self, key: str) -> ToldStart:
@@ -149,3 +153,17 @@ def test_it_rests_between_and_gives_way_to_a_cycle(telling: Telling) -> None:
     telling.busy = False
     telling.look(*(waits(n) for n in range(1, 6)))
     assert "5" in telling.names()
+
+
+def test_when_jobs_probably_start_is_worked_out_too_and_not_kept(telling: Telling) -> None:
+    """By how the program of those that run usually ends; that time can be wrong."""
+    mark = encode_comment(Classification("training", program="p"), {})
+    usual = (PastRun(100, 1000),) * 9
+    telling.paces = Paces([Pace("ann", "p", "a100", 8, runs=usual)])
+    runs = running(
+        93, "nv1", "gpu:a100:8(IDX:0-7)", user="ann", admin_comment=mark, cpus=4,
+        start_time=NOW, end_time=NOW + 6000, time_limit_minutes=100,
+    )  # fmt: skip
+    telling.look(runs, waits(1, admin_comment=mark, tres_per_node="gpu:a100:8"))
+    assert telling.times.likely["1"] == NOW + 600
+    assert telling.of("1").first == NOW + 1200

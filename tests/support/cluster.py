@@ -25,6 +25,7 @@ from slurm_het.sandbox.layout import ACCOUNTING_PROGRAMS, PROGRAMS, search_path
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_fields, parse_partitions
 from slurm_het.slurm.versions import TRANSIENT, parse_version
+from tests.support.asked import asked
 from tests.support.sockets import short_dir
 
 ENDED = {
@@ -203,7 +204,7 @@ class Cluster:
         """What hetd has journaled of the jobs to be expected."""
         journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
         try:
-            return set(journal.demands(0.0))
+            return set(asked(journal))
         finally:
             journal.close()
 

@@ -60,6 +60,7 @@ from slurm_het.core.reasons.order import (
     ReturnedBefore,
     RoomIsMade,
     SlurmsOrder,
+    WaitsForSpeed,
 )
 from slurm_het.core.reasons.room import (
     BesideAiling,
@@ -76,6 +77,7 @@ from slurm_het.core.reasons.room import (
     Wanted,
     WouldMix,
 )
+from slurm_het.core.reasons.spared import Spared
 
 __all__ = [
     "FEW",
@@ -133,6 +135,7 @@ __all__ = [
     "SlurmChooses",
     "SlurmWaits",
     "SlurmsOrder",
+    "Spared",
     "TellTime",
     "TooFewAble",
     "TooFewDevices",
@@ -143,6 +146,7 @@ __all__ = [
     "TooMuchMemory",
     "Unfit",
     "Unreadable",
+    "WaitsForSpeed",
     "Wanted",
     "WouldMix",
     "few",

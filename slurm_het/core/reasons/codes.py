@@ -38,6 +38,7 @@ ACTIONS: Mapping[str, str] = {
 
 _OF_REASONS: Mapping[str, str] = {
     "too-few-free": "busy", "too-few-nodes": "busy", "not-together": "busy",
+    "waits-for-speed": "busy",
     "host-too-small": "host",
     "needs-whole-node": "whole-node", "node-taken": "whole-node", "would-mix": "whole-node",
     "goes-to-others": "behind", "slurms-order": "behind", "preempts-first": "behind",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import takewhile
 
@@ -14,26 +15,29 @@ from slurm_het.core.reservations.expected import MOST, expect
 from slurm_het.core.reservations.reservation import Reservation
 from slurm_het.core.views.job_rows import Expected, JobRow, View
 
+NOTHING: Mapping[str, float] = {}
 NOT_AMONG = f"no time is worked out but for the first {MOST}"
 NEVER_FREE = "no time is known: jobs without a time limit hold what it needs"
 GATE_OPEN = "while the gate is open Slurm alone knows"
 
 
-def with_starts(view: View) -> View:
+def with_starts(view: View, likely: Mapping[str, float] = NOTHING) -> View:
     """The view of which each waiting row says when its job starts at the latest, and where; or why
     that is not known.
 
     Of what waits in the gate it is what the look ahead finds, unless the gate is open; of the rest,
     Slurm's own expectation. A time that has passed is none. Of an array, its first task speaks.
+    `likely` is when tasks probably start, by key, as hetd tells.
     """
-    teller = _Teller(view)
+    teller = _Teller(view, likely)
     return replace(view, rows=tuple(map(teller.told, view.rows)))
 
 
 class _Teller:
     """Says of each row of a view when its job starts, or why that is not known."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, likely: Mapping[str, float]) -> None:
+        self.likely = likely
         self.prepared = prepared = view.prepared
         self.open = view.intake == "UP"
         self.found = {} if self.open else starts_of(prepared)
@@ -54,7 +58,10 @@ class _Teller:
 
     def _expected(self, job: Job, key: str) -> Expected | None:
         if made := self.found.get(key):
-            return Expected(made.start, made.placement.partition, made.placement.nodes)
+            likely, where = self.likely.get(key), made.placement
+            if likely is not None:  # hetd told it some time ago
+                likely = min(made.start, max(likely, self.prepared.snapshot.time))
+            return Expected(made.start, where.partition, where.nodes, likely)
         if self._gated(job) or job.start_time <= self.prepared.snapshot.time:
             return None
         return Expected(job.start_time, job.partition)

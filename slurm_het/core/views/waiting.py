@@ -23,15 +23,17 @@ class Remembered:
     """What hetd adds, if it `answers`.
 
     By job key: why tasks wait, and the codes of that; of those returned, what Slurm said and how
-    many times they were. Of a hetd that does not answer: `since` when it has planned nothing (epoch
-    seconds); 0: not known, None: it is not on this host. `sees_more`: what others hold, or what
-    devices say of themselves, it sees and the caller does not.
+    many times they were; when tasks probably start (`likely`, epoch seconds). Of a hetd that does
+    not answer: `since` when it has planned nothing (epoch seconds); 0: not known, None: it is not
+    on this host. `sees_more`: what others hold, or what devices say of themselves, it sees and the
+    caller does not.
     """
 
     answers: bool = False
     waiting: Mapping[str, str] = field(default_factory=dict)
     returned: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     codes: Mapping[str, str] = field(default_factory=dict)
+    likely: Mapping[str, float] = field(default_factory=dict)
     since: float | None = 0.0
     sees_more: bool = False
 
