@@ -49,9 +49,10 @@ class Accuracy:
         """`of the last 200 told times 97 % were kept; half within 4 min`."""
         if not self.told:
             return "no told time is over yet, so that nothing is known of how good they are"
-        times = f"the last {self.told} told times" if self.told > 1 else "one told time"
+        if self.told == 1:
+            return f"the one told time that is over was {'' if self.kept else 'not '}kept"
         return (
-            f"of {times} {100 * self.kept // self.told} % were kept;"
+            f"of the last {self.told} told times {100 * self.kept // self.told} % were kept;"
             f" half within {_about(self.half_seconds)}"
         )
 

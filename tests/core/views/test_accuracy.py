@@ -35,6 +35,8 @@ def test_the_error_is_told_in_few_figures(seconds: float, said: str) -> None:
 
 def test_where_nothing_is_over_it_says_so() -> None:
     assert "no told time is over yet" in str(accuracy_of([]))
+    assert str(accuracy_of([started(0)])).endswith("was kept")
+    assert str(accuracy_of([started(100)])).endswith("was not kept")
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300))
