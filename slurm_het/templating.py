@@ -102,7 +102,7 @@ def hook_config(config: Config) -> str:
         intake=config.policy.intake_partition,
         gres_names=list(config.policy.gres),
         pools=[pool.partition for pool in config.policy.pools],
-        on_failure=hook.on_failure,
+        on_failure=hook.on_failure if config.plans else "pass",
         breaker_failures=hook.breaker_failures,
         breaker_seconds=hook.breaker_seconds,
         max_script_bytes=hook.max_script_bytes,
