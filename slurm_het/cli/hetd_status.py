@@ -38,6 +38,16 @@ class LastCycle(msgspec.Struct, frozen=True):
 NO_CYCLE = LastCycle()
 
 
+class InShadow(msgspec.Struct, frozen=True):
+    """What hetd decides for pools that are not in plan: by job, where it would run or why it would
+    wait; how many jobs are in its book; how often what came of it, by event."""
+
+    would: dict[str, str] = {}
+    pinned: int = 0
+    outcomes: dict[str, int] = {}
+    cycle: LastCycle = NO_CYCLE
+
+
 class _Status(msgspec.Struct):
     """What of hetd's status we use; the rest may grow."""
 
@@ -51,6 +61,8 @@ class _Status(msgspec.Struct):
     telemetry: _Heard = _Heard()
     cycle: LastCycle = NO_CYCLE
     pinned: int = 0
+    modes: dict[str, str] = {}
+    shadow: InShadow = InShadow()
 
 
 Row = tuple[int, int | None, int | None, int, str, str]
@@ -62,7 +74,7 @@ class HetdStatus:
 
     `leads`: it does not stand by. `plans`: it has the lead; one that starts does not know yet.
     `troubles` are sentences on what does not work at present, `pinned` counts tasks that are
-    released and not running yet.
+    released and not running yet. `modes` are those of the pools, `shadow` is of those not in plan.
     """
 
     state: str = ""
@@ -76,6 +88,23 @@ class HetdStatus:
     cycle: LastCycle = NO_CYCLE
     plans: bool = False
     pinned: int = 0
+    modes: Mapping[str, str] = field(default_factory=dict)
+    shadow: InShadow = field(default_factory=InShadow)
+
+    @property
+    def in_shadow(self) -> bool:
+        """Whether no pool is in plan."""
+        return bool(self.modes) and "plan" not in self.modes.values()
+
+    @property
+    def mode_note(self) -> str:
+        """Of pools that are not in plan: which, and that nothing is changed there; '' if none."""
+        by_mode = {
+            mode: ", ".join(pool for pool, m in self.modes.items() if m == mode)
+            for mode in ("shadow", "advise")
+        }
+        told = "; ".join(f"{mode}: {pools}" for mode, pools in by_mode.items() if pools)
+        return f"{told} (slurm-het changes nothing there)" if told else ""
 
     def with_devices(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what devices say of themselves, as far as hetd has heard."""
@@ -83,7 +112,8 @@ class HetdStatus:
 
     def note(self, intake: str, slurm_state: str) -> str:
         """One line for the operator; empty when all is as it should be."""
-        return "; ".join(filter(None, (self._of_the_gate(intake, slurm_state), *self.troubles)))
+        gate = "" if self.in_shadow else self._of_the_gate(intake, slurm_state)
+        return "; ".join(filter(None, (gate, self.mode_note, *self.troubles)))
 
     def _of_the_gate(self, intake: str, slurm_state: str) -> str:
         if self.silence:
@@ -102,6 +132,7 @@ class HetdStatus:
             "intake": intake,
             "intake_state": slurm_state,
             "hetd": not self.silence,
+            "modes": dict(self.modes),
         }
 
 
@@ -143,6 +174,7 @@ def ask_hetd(socket: Path, *, devices: bool = True) -> HetdStatus:
     return HetdStatus(
         status.gate, status.bypass, memory=memory, leads=leads, troubles=troubles,
         measured=measured, cycle=status.cycle, plans=status.leading is True, pinned=status.pinned,
+        modes=status.modes, shadow=status.shadow,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.options import CONFIG
 from slurm_het.cli.wording import load_wording, reworded
+from slurm_het.cli.would import with_would
 from slurm_het.config import load_config
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.ending import end_of
@@ -148,7 +149,8 @@ def _rows(snapshot: Snapshot, settings: Config) -> tuple[JobRow, ...]:
     hetd, limits = ask_hetd(settings.paths.control_socket), settings.planner.limits
     snapshot = hetd.with_devices(snapshot)
     view = make_view(snapshot, settings.policy, limits, hetd.memory, local_time)
-    return reworded(view, load_wording(settings.paths.reasons)).rows
+    view = reworded(view, load_wording(settings.paths.reasons))
+    return with_would(view, hetd.shadow.would).rows
 
 
 def _reasons(snapshot: Snapshot, settings: Config) -> dict[int, str]:

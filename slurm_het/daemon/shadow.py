@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.proposal import Observed, TakeBack
 from slurm_het.core.planner.shadow import overtaken
 from slurm_het.core.reservations.look_ahead import at_hand
+from slurm_het.core.syntax import hostlist
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
@@ -95,9 +97,18 @@ class ShadowCycle(Cycle):
         self._note(observed.snapshot, over)
 
     def would(self) -> Mapping[str, str]:
-        """By job, where it would run, or have been sent to."""
-        return {
-            key: f"would {'wait for' if pin.start else 'run on'} {','.join(pin.placement.nodes)}"
-            f" in {pin.placement.partition}"
-            for key, pin in self.pins.pins.items()
-        }  # fmt: skip
+        """By job, where it would run, or why it would wait; each begins with the mode."""
+        waits = {
+            key: f"{'/'.join(sorted({p.mode for p in self.policy.pools}))}: would wait: {why}"
+            for key, why in self.report.waiting.items()
+        }
+        return waits | {key: self._would(pin) for key, pin in self.pins.pins.items()}
+
+    def _would(self, pin: Pin) -> str:
+        made = pin.placement
+        pool = self.policy.pool(made.partition)
+        mode = pool.mode if pool else "shadow"
+        if pin.in_line:
+            return f"{mode}: would stand in Slurm's line in {made.partition}"
+        where = f"{hostlist.fold(made.nodes)} in {made.partition}"
+        return f"{mode}: would {'wait for' if pin.start else 'run on'} {where}"

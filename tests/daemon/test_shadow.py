@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -83,7 +84,7 @@ class Side:
         return not any(sent) and slurm.gate == "UP" and slurm.closed == 0
 
 
-def own(number: int, partition: str = "train-nv", **fields: object) -> Job:
+def own(number: int, partition: str = "train-nv", **fields: Any) -> Job:
     """A job that waits in a partition of the site's own, where Slurm says why."""
     return gated(number, partition=partition, **{"reason": "Resources"} | fields)
 
@@ -98,7 +99,7 @@ def test_it_decides_about_jobs_in_the_pools_and_sends_nothing(tmp_path: Path) ->
 
 
 def test_what_it_placed_holds_its_devices_until_slurm_starts_it(tmp_path: Path) -> None:
-    large = {"tres_per_node": "gpu:a100:8", "features": "a100"}
+    large: dict[str, Any] = {"tres_per_node": "gpu:a100:8", "features": "a100"}
     side = Side(tmp_path, own(1, **large), own(2, **large), own(3, **large))
     side.run(3)
     there = side.places()
@@ -114,7 +115,7 @@ def test_what_it_placed_holds_its_devices_until_slurm_starts_it(tmp_path: Path) 
 
 
 def test_a_job_whose_nodes_plain_slurm_gave_away_is_planned_anew(tmp_path: Path) -> None:
-    large = {"tres_per_node": "gpu:a100:8", "features": "a100"}
+    large: dict[str, Any] = {"tres_per_node": "gpu:a100:8", "features": "a100"}
     side = Side(tmp_path, own(1, **large))
     side.run(2)
     (first,) = side.places()["1"][1]
@@ -141,7 +142,7 @@ def test_a_job_whose_limit_would_be_over_has_ended_in_the_book(tmp_path: Path) -
 
 
 def test_tasks_of_an_array_are_split_off_in_the_book(tmp_path: Path) -> None:
-    tasks = {"array_job_id": 5, "array_tasks": "0-9", "tres_per_node": "gpu:a100:4"}
+    tasks: dict[str, Any] = {"array_job_id": 5, "array_tasks": "0-9", "tres_per_node": "gpu:a100:4"}
     side = Side(tmp_path, own(5, features="a100", **tasks))
     side.run(4)
     pinned = {key for key, pin in side.cycle.pins.pins.items() if not pin.start}
@@ -201,5 +202,5 @@ def hooked(job: Job) -> Job:
     if job.partition == "debug":
         return job  # it is not asked
     made = admit_record(job, "", policy(), inventory())
-    fields = made.fields | {"reason": "PartitionDown"} if isinstance(made, Admitted) else {}
-    return replace(job, **fields)
+    fields: dict[str, Any] = dict(made.fields) if isinstance(made, Admitted) else {}
+    return replace(job, reason="PartitionDown" if fields else job.reason, **fields)
