@@ -19,6 +19,7 @@ from slurm_het.cli.plan import plan
 from slurm_het.cli.rendered import rendered
 from slurm_het.cli.sandbox import sandbox
 from slurm_het.cli.status import status
+from slurm_het.cli.switch import disable, enable
 from slurm_het.cli.systemd_unit import systemd_unit
 from slurm_het.cli.why import why
 from slurm_het.core.syntax.printable import clean_lines
@@ -47,7 +48,7 @@ def cli() -> None:
 for command in (
     status,
     check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
-    gres_conf, task_prolog, init, rendered, metrics,
+    gres_conf, task_prolog, init, rendered, metrics, enable, disable,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -51,14 +50,12 @@ class ShadowCycle(Cycle):
         gate = Gate(self.shadow, config.policy.intake_partition, paths.state_dir, note)
         super().__init__(patient, self.shadow, gate, journal, solver, clocks)
         self.shadow.trials = lambda: self.trials.known
-        self.counted: Counter[Event] = Counter()
 
     async def run(self) -> bool:
         """One cycle; whatever is logged meanwhile says that it is shadow's."""
         with in_shadow():
             more = await super().run()
         self.openings = None  # the hook is not to give nodes to anybody
-        self.counted.update(outcome.event for outcome, _ in self.happened)
         return more
 
     async def _observe(self) -> Observed:

@@ -28,6 +28,7 @@ def of_cycle(cycle: Cycle, caller: Caller) -> dict[str, Any]:
         "waiting": _seen(report.waiting, cycle, caller),
         "codes": _seen(report.codes, cycle, caller),
         "returned": _seen(returned, cycle, caller),
+        "outcomes": {str(event): count for event, count in cycle.counted.items()},
     }  # fmt: skip
 
 
@@ -35,9 +36,7 @@ def of_shadow(cycle: ShadowCycle | None, caller: Caller) -> dict[str, Any]:
     """The same of shadow, whose releases are none: where jobs would run, and what came of that."""
     if cycle is None:
         return {}
-    counted = {str(event): count for event, count in cycle.counted.items()}
-    would = _seen(cycle.would(), cycle, caller)
-    return of_cycle(cycle, caller) | {"would": would, "outcomes": counted}
+    return of_cycle(cycle, caller) | {"would": _seen(cycle.would(), cycle, caller)}
 
 
 def _seen(by_job: Mapping[str, V], cycle: Cycle, caller: Caller) -> dict[str, V]:

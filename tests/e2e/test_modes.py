@@ -33,8 +33,8 @@ ASKS = (
 TIMES = re.compile(
     r"(Time|Eligible|Start|End|Epoch|LastSched)|^(RunTime|SubmitLine|Command|StdErr)$"
 )
-PLACES = frozenset({"NodeList", "BatchHost", "SchedNodeList", "Scheduler", "AllocNode:Sid"})
-"""And which of Slurm's two loops found the place, and from which shell they came."""
+PLACES = frozenset({"NodeList", "BatchHost", "SchedNodeList", "Scheduler", "AllocNode:Sid", "WorkDir"})
+"""And which of Slurm's two loops found it, and from where they came."""
 ALL_SHADOW = {"mode": "shadow"}
 
 

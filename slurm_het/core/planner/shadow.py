@@ -43,7 +43,7 @@ class Book:
         self._ours = {pool.partition for pool in policy.pools}
         self._ours |= set() if _intake_is_taken(policy) else {policy.intake_partition}
         self._submitted: dict[int, int] = {}
-        self._admitted: dict[int, Mapping[str, str] | None] = {}  # None: it would have passed
+        self._admitted: dict[int, Admission] = {}
         self._updates: dict[str, dict[str, str]] = {}
         self._over: set[str] = set()
         self._ids: dict[str, int] = {}
@@ -55,10 +55,11 @@ class Book:
 
     def admit(self, job: Job, admission: Admission) -> None:
         """Write down what the hook would have made of a job."""
-        fields = dict(admission.fields) if isinstance(admission, Admitted) else None
-        if fields and job.admin_comment:
-            fields["admin_comment"] = f"{job.admin_comment} {fields['admin_comment']}"
-        self._admitted[job.id], self._submitted[job.id] = fields, job.submit_time
+        self._admitted[job.id], self._submitted[job.id] = admission, job.submit_time
+
+    def admission(self, job: Job) -> Admission | None:
+        """What the hook would have made of a job; None if that is not in the book."""
+        return self._admitted.get(job.id)
 
     def update(self, key: str, fields: Mapping[str, str]) -> None:
         """Write down an update: `scontrol update JobId=key field=value ...`."""
@@ -108,13 +109,13 @@ class Book:
             if not foreign:  # else another planner's
                 yield job
             return
-        if job.id not in self._admitted:
+        made = self.admission(job)
+        if made is None:
             return  # it comes with the next snapshot, as if it were submitted then
-        fields = self._admitted[job.id]
-        if fields is None:
+        if isinstance(made, Passed):
             yield job
             return
-        gated = _updated(_gated(job, fields), self._updates.get(str(job.id), {}))
+        gated = _updated(_gated(job, made), self._updates.get(str(job.id), {}))
         if job.unsplit:
             yield from self._tasks(gated)
         elif job.key not in self._over:
@@ -170,9 +171,14 @@ def _intake_is_taken(policy: Policy) -> bool:
     return any(pool.mode == "plan" for pool in policy.others)
 
 
-def _gated(job: Job, fields: Mapping[str, str]) -> Job:
+def comment_of(job: Job, made: Admitted) -> str:
+    """A job's admin_comment as the hook leaves it."""
+    return " ".join(filter(None, [job.admin_comment, made.fields["admin_comment"]]))
+
+
+def _gated(job: Job, made: Admitted) -> Job:
     """The job as the hook leaves it, in a DOWN partition: there Slurm looks at no limit of it."""
-    as_gated: dict[str, Any] = dict(fields)
+    as_gated: dict[str, Any] = made.fields | {"admin_comment": comment_of(job, made)}
     limited = job.reason in ELIGIBLE or job.reason.startswith(LIMITS)
     return replace(job, reason="PartitionDown" if limited else job.reason, **as_gated)
 

@@ -1,7 +1,7 @@
 """What becomes of the jobs that wait while a pool goes to plan, or back: pure.
 
-Each update names another partition than the job is in, so that Slurm refuses it as a whole if the
-job has started meanwhile.
+An update that bears on nodes names another partition than the job is in, so that Slurm refuses it
+as a whole if the job has started meanwhile.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from slurm_het.core.jobs.admission import Admission, Admitted
 from slurm_het.core.jobs.mark import MARK, decode_comment
 from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.planner.shadow import comment_of
 from slurm_het.core.policy import Policy
 
 
@@ -34,10 +35,10 @@ def into_the_gate(job: Job, admission: Admission, policy: Policy) -> Move | None
     """
     if not isinstance(admission, Admitted) or job.partition == policy.intake_partition:
         return None
-    comment = admission.fields["admin_comment"]
-    if not comment:
+    if not admission.fields["admin_comment"]:
         return None  # how to send it back could not be kept
-    fields = {"Partition": policy.intake_partition, "AdminComment": _joined(job, comment)}
+    comment = comment_of(job, admission)
+    fields = {"Partition": policy.intake_partition, "AdminComment": comment}
     if features := admission.fields.get("features"):
         fields["Features"] = features
     return Move(job, fields)
@@ -57,24 +58,18 @@ def out_of_the_gate(snapshot: Snapshot, policy: Policy, pools: frozenset[str]) -
         mark = decode_comment(job.admin_comment)
         if mark is None:
             continue
-        written = mark.original.get("partition", "")
-        named = set(filter(None, written.split(",")))
-        left = policy.pools and named.isdisjoint(pools) and job.partition not in pools
-        if left:
+        named = set(filter(None, mark.original.get("partition", "").split(",")))
+        if policy.pools and named.isdisjoint(pools) and job.partition not in pools:
             continue
-        fields = _as_written(job, mark.original, written or policy.intake_partition)
-        if fields.get("Partition", job.partition) != job.partition:
-            yield Move(job, fields)
+        yield Move(job, _as_written(job, mark.original, policy))
 
 
-def _as_written(job: Job, original: Mapping[str, str], partition: str) -> dict[str, str]:
-    fields = {"Partition": partition}
-    if job.req_nodes:
-        fields["ReqNodeList"] = ""
+def _as_written(job: Job, original: Mapping[str, str], policy: Policy) -> dict[str, str]:
+    """Without a partition it is in the right one already; then it has no node list of ours, and
+    Slurm itself refuses other Features for a job that has started."""
+    fields = {}
+    if (partition := original.get("partition") or policy.intake_partition) != job.partition:
+        fields = {"Partition": partition, "ReqNodeList": ""}
     if (features := original.get("features", "")) != job.features:
         fields["Features"] = features
-    return fields
-
-
-def _joined(job: Job, comment: str) -> str:
-    return f"{job.admin_comment} {comment}" if job.admin_comment else comment
+    return fields | {"AdminComment": job.admin_comment.partition(MARK)[0].rstrip()}
