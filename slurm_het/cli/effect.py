@@ -12,15 +12,17 @@ from slurm_het.cli.checks.reading import read_site
 from slurm_het.cli.checks.site import Finding
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.jobs.admission import Passed
+from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Plan
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, prepare
 from slurm_het.core.planner.switch import Move, into_the_gate
-from slurm_het.core.reasons.codes import code_of
+from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.shadow import ShadowSlurm
+from slurm_het.times import local_time
 
 SHOWN = 10
 """So many lines of a kind are shown; of the others how many there are."""
@@ -54,11 +56,16 @@ class Effect:
             f"  {made.key} on {','.join(made.nodes)} in {made.partition}"
             for made in self.plan.placements
         )
-        waits = {**self.plan.waiting, **self.prepared.ahead.kept, **self.prepared.held}
-        codes = Counter(code_of(reason) for reason in waits.values())
-        if codes:
+        if codes := self._waits():
             told = ", ".join(f"{count} {code}" for code, count in codes.most_common())
-            yield f"  {len(waits)} tasks wait: {told}"
+            yield f"  {codes.total()} jobs wait: {told}"
+
+    def _waits(self) -> Counter[str]:
+        """How many jobs wait in the gate by the code of why."""
+        prepared, placed = self.prepared, {made.key for made in self.plan.placements}
+        whys = Whys(prepared, Remembered(), local_time)
+        gated = (job for job in prepared.snapshot.jobs if is_gated(job, prepared.policy))
+        return Counter(whys.waits(job).code for job in gated if job.key not in placed)
 
 
 def _cut(lines: Iterator[str]) -> Iterator[str]:

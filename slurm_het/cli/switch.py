@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from slurm_het.cli.bypass import switch_on
 from slurm_het.cli.effect import effect_of
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.options import CONFIG
@@ -73,7 +74,7 @@ def enable(
     _say([f"{_moved(wanted, effect.moves)} jobs moved to {wanted.policy.intake_partition}"])
     if why := _watched(wanted, pools, before, watch):
         _say([f"taken back: {why}"])
-        _back(wanted, pools)
+        _back(wanted, pools, anyway=True)
         sys.exit(1)
     _say([f"{', '.join(pools)}: hetd plans; slurm-het disable takes it back"])
 
@@ -159,7 +160,8 @@ def _moved(settings: Config, moves: Sequence[Move]) -> int:
 
     async def move(one: Move) -> int:
         try:
-            await slurm.update_job(one.key, one.fields)
+            for fields in one.updates:
+                await slurm.update_job(one.key, fields)
         except SlurmError as error:
             click.echo(clean(f"  job {one.job.label} stays: {error.message}"), err=True)
             return 0
@@ -171,10 +173,21 @@ def _moved(settings: Config, moves: Sequence[Move]) -> int:
     return asyncio.run(every())
 
 
-def _back(settings: Config, pools: Sequence[str]) -> None:
-    """The pools to shadow, and their jobs as they were submitted."""
+def _back(settings: Config, pools: Sequence[str], *, anyway: bool = False) -> None:
+    """The pools to shadow, and their jobs as they were submitted.
+
+    `anyway`: where hetd does not do its part, the gate is opened without it, and stays open.
+    """
     text, wanted = _proposed(settings, pools, "shadow")
-    _take_over(settings, text, wanted)
+    try:
+        _take_over(settings, text, wanted)
+    except HetError as error:
+        if not anyway:
+            raise
+        _say([f"hetd does not do it: {error.message}"])
+        switch_on(settings)
+        if wanted.source:
+            _write(wanted.source, text)
     snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
     moves = list(out_of_the_gate(snapshot, wanted.policy.planned, frozenset(pools)))
     _say([f"{_moved(wanted, moves)} waiting jobs are again as they were submitted"])

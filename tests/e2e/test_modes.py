@@ -15,6 +15,7 @@ import yaml
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.slurm.records import parse_fields
 from tests.support.cluster import Cluster, own_sandbox
 
@@ -33,7 +34,9 @@ ASKS = (
 TIMES = re.compile(
     r"(Time|Eligible|Start|End|Epoch|LastSched)|^(RunTime|SubmitLine|Command|StdErr)$"
 )
-PLACES = frozenset({"NodeList", "BatchHost", "SchedNodeList", "Scheduler", "AllocNode:Sid", "WorkDir"})
+PLACES = frozenset(
+    {"NodeList", "BatchHost", "SchedNodeList", "Scheduler", "AllocNode:Sid", "WorkDir"}
+)
 """And which of Slurm's two loops found it, and from where they came."""
 ALL_SHADOW = {"mode": "shadow"}
 
@@ -103,7 +106,7 @@ def test_shadow_changes_nothing_of_200_jobs_and_decides_about_them(shadow: Clust
 
 
 def test_all_lines_of_its_log_and_screens_say_shadow(shadow: Cluster) -> None:
-    log = shadow.box.layout.log_tail("hetd", 1000)
+    log = shadow.box.layout.output_of(SUPERVISOR).read_text(errors="replace")
     told = [line for line in log.splitlines() if " hetd.cycle:" in line or "hetd.gate:" in line]
     assert told
     assert all(": shadow: " in line for line in told)

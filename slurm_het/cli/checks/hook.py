@@ -33,6 +33,7 @@ def files(site: Installation) -> Iterator[Finding]:
             "is not there, nor the hook in a directory beside it" if not _main(host) else
             "is the site's own, and the hook is in no directory beside it",
             "install the files of job_submit/ (docs/install.md, step 4)",
+            remark=not site.settings.plans,
         )  # fmt: skip
     for home in homes:
         for name in (MAIN, *PARTS):
@@ -141,6 +142,8 @@ def stale(site: Installation) -> Iterator[Finding]:
             yield Finding(
                 str(path), "is not what this configuration says",
                 f"slurm-het hook-config > {path}.new, rename that, and touch job_submit.lua",
+                # It still is of the time before the first pool was in plan: that does no harm.
+                remark=text == hook_config(site.settings, shadow=True),
             )  # fmt: skip
 
 

@@ -171,14 +171,10 @@ def _intake_is_taken(policy: Policy) -> bool:
     return any(pool.mode == "plan" for pool in policy.others)
 
 
-def comment_of(job: Job, made: Admitted) -> str:
-    """A job's admin_comment as the hook leaves it."""
-    return " ".join(filter(None, [job.admin_comment, made.fields["admin_comment"]]))
-
-
 def _gated(job: Job, made: Admitted) -> Job:
     """The job as the hook leaves it, in a DOWN partition: there Slurm looks at no limit of it."""
-    as_gated: dict[str, Any] = made.fields | {"admin_comment": comment_of(job, made)}
+    comment = " ".join(filter(None, [job.admin_comment, made.fields["admin_comment"]]))
+    as_gated: dict[str, Any] = made.fields | {"admin_comment": comment}
     limited = job.reason in ELIGIBLE or job.reason.startswith(LIMITS)
     return replace(job, reason="PartitionDown" if limited else job.reason, **as_gated)
 

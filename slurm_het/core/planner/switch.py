@@ -12,15 +12,14 @@ from typing import NamedTuple
 from slurm_het.core.jobs.admission import Admission, Admitted
 from slurm_het.core.jobs.mark import MARK, decode_comment
 from slurm_het.core.model import Job, Snapshot
-from slurm_het.core.planner.shadow import comment_of
 from slurm_het.core.policy import Policy
 
 
 class Move(NamedTuple):
-    """A waiting job, and the fields of the update that moves it."""
+    """A waiting job, and the fields of the updates that move it, one after the other."""
 
     job: Job
-    fields: dict[str, str]
+    updates: tuple[dict[str, str], ...]
 
     @property
     def key(self) -> str:
@@ -31,17 +30,18 @@ class Move(NamedTuple):
 def into_the_gate(job: Job, admission: Admission, policy: Policy) -> Move | None:
     """How a job that waits in a pool of its own goes to the intake, as the hook would have sent it.
 
-    None for one that is there already (hetd classifies it), and for one that stays.
+    None for one that is there already (hetd classifies it), and for one that stays: plain Slurm
+    places it, or it has an AdminComment of the site's.
     """
     if not isinstance(admission, Admitted) or job.partition == policy.intake_partition:
         return None
-    if not admission.fields["admin_comment"]:
+    comment = admission.fields["admin_comment"]
+    if job.admin_comment or not comment:
         return None  # how to send it back could not be kept
-    comment = comment_of(job, admission)
     fields = {"Partition": policy.intake_partition, "AdminComment": comment}
     if features := admission.fields.get("features"):
         fields["Features"] = features
-    return Move(job, fields)
+    return Move(job, (fields,))
 
 
 def out_of_the_gate(snapshot: Snapshot, policy: Policy, pools: frozenset[str]) -> Iterator[Move]:
@@ -61,15 +61,17 @@ def out_of_the_gate(snapshot: Snapshot, policy: Policy, pools: frozenset[str]) -
         named = set(filter(None, mark.original.get("partition", "").split(",")))
         if policy.pools and named.isdisjoint(pools) and job.partition not in pools:
             continue
-        yield Move(job, _as_written(job, mark.original, policy))
+        yield Move(job, tuple(_as_written(job, mark.original, policy)))
 
 
-def _as_written(job: Job, original: Mapping[str, str], policy: Policy) -> dict[str, str]:
-    """Without a partition it is in the right one already; then it has no node list of ours, and
-    Slurm itself refuses other Features for a job that has started."""
-    fields = {}
-    if (partition := original.get("partition") or policy.intake_partition) != job.partition:
-        fields = {"Partition": partition, "ReqNodeList": ""}
+def _as_written(job: Job, original: Mapping[str, str], policy: Policy) -> Iterator[dict[str, str]]:
+    """One that is pinned in its own partition goes through the intake, as its node list must not
+    change without its partition. Other Features Slurm itself refuses for a job that has started."""
+    partition, here = original.get("partition") or policy.intake_partition, job.partition
+    if partition == here and job.req_nodes:
+        here = policy.intake_partition
+        yield {"Partition": here, "ReqNodeList": ""}
+    fields = {"Partition": partition, "ReqNodeList": ""} if partition != here else {}
     if (features := original.get("features", "")) != job.features:
         fields["Features"] = features
-    return fields | {"AdminComment": job.admin_comment.partition(MARK)[0].rstrip()}
+    yield fields | {"AdminComment": job.admin_comment.partition(MARK)[0].rstrip()}

@@ -28,8 +28,13 @@ def only(*names: str) -> Policy:
 def after(job: Job, move: Move | None) -> Job:
     """The job as Slurm has it then."""
     assert move
-    fields: dict[str, Any] = {RECORD[name]: text for name, text in move.fields.items()}
-    return replace(job, **fields)
+    for update in move.updates:
+        assert (
+            "ReqNodeList" not in update or update.get("Partition", job.partition) != job.partition
+        )
+        fields: dict[str, Any] = {RECORD[name]: text for name, text in update.items()}
+        job = replace(job, **fields)
+    return job
 
 
 def into(job: Job, plan: Policy) -> Move | None:
@@ -39,7 +44,7 @@ def into(job: Job, plan: Policy) -> Move | None:
 
 def test_a_job_goes_into_the_gate_and_comes_out_as_it_was() -> None:
     plan = only("train-nv")
-    job = gated(1, partition="train-nv", features="ib", admin_comment="site=1", reason="Resources")
+    job = gated(1, partition="train-nv", features="ib", reason="Resources")
     inside = after(job, into(job, plan))
     assert inside.partition == "accel"
     assert "het1:" in inside.admin_comment
@@ -47,13 +52,14 @@ def test_a_job_goes_into_the_gate_and_comes_out_as_it_was() -> None:
     assert after(inside, out) == job
     pinned = replace(inside, partition="train-nv", req_nodes="nv1")
     (out,) = out_of_the_gate(snapshot(pinned), only(), TRAIN_NV)
-    assert out.fields.get("Partition", "train-nv") == "train-nv"
+    assert after(pinned, out) == job
 
 
 def test_who_stays_where_he_is() -> None:
     plan = only("train-nv")
     assert into(gated(1, partition="train-nv", req_nodes="nv1"), plan) is None
     assert into(gated(2, partition="train-nv", tres_per_node=""), plan) is None
+    assert into(gated(4, partition="train-nv", admin_comment="site=1"), plan) is None
     assert into(gated(3), plan) is None, "it waits in the intake: the gate closes over it"
 
 
