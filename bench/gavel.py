@@ -1,4 +1,5 @@
-"""Makespan of a hundred training jobs on three types of devices, with and without their speeds.
+"""Makespan of a hundred training jobs on three types of devices, without their speeds, with them,
+and with what was learned of them.
 
     ./dev bench gavel --traces DIR [--seeds 1-10] [--no-record]
 
@@ -13,7 +14,9 @@ task pools, selection, plan. Policies:
 
   type-blind     Slurm's order, each job on a random node with room, whatever its type
   speeds off     the planner without the term `throughput`
-  slurm-het      the planner with the speeds as the site's `throughput:`, a class per kind of job
+  given          the planner with the speeds as the site's `throughput:`, a class per kind of job
+  learned, N     the planner without that table. It has learned from N jobs that ran before, each
+                 of one of these kinds with more or less to do, and placed as type-blind does
   bound          no schedule is shorter, even one that moves jobs at will (an LP)
 """
 
@@ -21,10 +24,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -36,9 +40,21 @@ from bench.simulate import Arrival, Outcome, Simulation
 from bench.traces import MissingTrace
 from slurm_het.config import parse_config
 from slurm_het.core.assignment.problem import Problem, SlotChoice, Solution
-from slurm_het.core.model import Job, NodeRecord, Partition, Placement
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.jobs.paces import Paces, speeds_of
+from slurm_het.core.model import (
+    Classification,
+    Job,
+    NodeRecord,
+    Partition,
+    Placement,
+    Snapshot,
+    Task,
+)
 from slurm_het.core.planner.plan import Solve
 from slurm_het.core.policy import Policy
+from slurm_het.core.worth.forecast import Forecast
 from slurm_het.solve.solve import solve as solve_milp
 
 SOURCE = "https://github.com/stanford-futuredata/gavel (scheduler/)"
@@ -48,6 +64,17 @@ _UNKNOWN = {"training": 1.0, "inference": 1.0, "tflops": 100.0}
 NODES, DEVICES = 9, 4
 HOUR = 3600.0
 LP_SECONDS = 120.0
+OFF = {"weights": {"throughput": 0}}
+LEARNED_SEEDS = 3
+HISTORIES = (300, 1000, 3000)
+USER = "u"
+NOTHING_KNOWN = Paces()
+WORK_SPREAD = 0.47
+"""How much jobs of one kind differ in what there is to do, as in the trace: a standard deviation
+of the logarithm."""
+SPARE, SPARE_SPREAD = 2.0, 0.4
+"""How many times longer the users' limits are than a job takes on the slowest type: the median, and
+a standard deviation of the logarithm."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +121,8 @@ def class_name(kind: str, devices: int) -> str:
     return f"{'-'.join(words)}x{devices}"
 
 
-def site(works: Sequence[Work], overrides: Mapping[str, object]) -> Policy:
-    """The site's configuration: a row of speeds for each class, relative to its best type."""
-    rows = {
-        work.job_class: {
-            t: round(min(work.seconds.values()) / work.seconds[t], 4) if t in work.seconds else 0
-            for t in TYPES
-        }
-        for work in works
-    }
+def site(overrides: Mapping[str, object]) -> Policy:
+    """The site's configuration."""
     text = yaml.safe_dump({
         "intake_partition": "accel",
         "pools": {"train": {"scenario": "training", "vendors": ["nvidia"]}},
@@ -111,10 +131,20 @@ def site(works: Sequence[Work], overrides: Mapping[str, object]) -> Policy:
             t: {"vendor": "nvidia", "memory_gib": gib} | ({} if t == "v100" else _UNKNOWN)
             for t, gib in TYPES.items()
         },
-        "throughput": rows,
         **overrides,
     })  # fmt: skip
     return parse_config(text).policy
+
+
+def rows(works: Sequence[Work]) -> dict[str, dict[str, float]]:
+    """The speeds of each class, relative to its best type, as the configuration has them."""
+    return {
+        work.job_class: {
+            t: round(min(work.seconds.values()) / work.seconds[t], 4) if t in work.seconds else 0
+            for t in TYPES
+        }
+        for work in works
+    }
 
 
 def cluster() -> tuple[tuple[NodeRecord, ...], tuple[Partition, ...]]:
@@ -131,12 +161,12 @@ def cluster() -> tuple[tuple[NodeRecord, ...], tuple[Partition, ...]]:
     return nodes, (Partition("accel", "DOWN", names), Partition("train", "UP", names))
 
 
-def arrival(work: Work) -> Arrival:
-    """The job as it waits in the intake."""
+def arrival(work: Work, *, given: bool) -> Arrival:
+    """The job as it waits in the intake: of a class if its speeds are given, else a program."""
     job = Job(
-        work.number + 1, "u", name=work.job_class, partition="accel", reason="PartitionDown",
+        work.number + 1, USER, name=work.job_class, partition="accel", reason="PartitionDown",
         priority=1000 - work.number, tres_per_node=f"gpu:{work.devices}", memory_per_cpu_mib=1024,
-        comment=f"het: scenario=training vendors=any class={work.job_class}",
+        admin_comment=encode_comment(_what(work, given=given), {}),
     )  # fmt: skip
 
     def seconds(placement: Placement) -> float:
@@ -145,11 +175,43 @@ def arrival(work: Work) -> Arrival:
     return Arrival(0.0, job, seconds)
 
 
-def run(works: Sequence[Work], policy: Policy, solve: Solve) -> list[Outcome]:
-    """All jobs to their ends."""
+def _what(work: Work, *, given: bool) -> Classification:
+    named = {"job_class" if given else "program": work.job_class}
+    return Classification("training", ("nvidia",), tuple(work.seconds), **named)
+
+
+def run(
+    works: Sequence[Work], policy: Policy, solve: Solve, paces: Paces = NOTHING_KNOWN
+) -> list[Outcome]:
+    """All jobs to their ends, by the policy's table of speeds if it has one, and by `paces`."""
     nodes, partitions = cluster()
-    simulation = Simulation(nodes, partitions, policy, solve, reservations=0)
-    return simulation.run(map(arrival, works))
+
+    def expect(tasks: Iterable[Task], _inventory: Inventory) -> Forecast:
+        return Forecast(speeds=speeds_of(tasks, paces))
+
+    simulation = Simulation(nodes, partitions, policy, solve, reservations=0, expect=expect)
+    return simulation.run(arrival(work, given=bool(policy.throughput)) for work in works)
+
+
+def learned(works: Sequence[Work], policy: Policy, jobs: int, seed: int) -> Paces:
+    """What is learned from so many jobs that ran before."""
+    nodes, partitions = cluster()
+    inventory = take_inventory(Snapshot(0.0, (), nodes, partitions), policy)
+    rng, paces = random.Random(seed), Paces()
+    for number in range(jobs):
+        work = rng.choice(works)
+        to_do = rng.lognormvariate(0.0, WORK_SPREAD)
+        spare = SPARE * rng.lognormvariate(0.0, SPARE_SPREAD)
+        type_ = rng.choice(list(work.seconds))
+        limit = max(to_do * max(work.seconds.values()) * spare, to_do * work.seconds[type_])
+        ended = replace(
+            arrival(work, given=False).job, id=number, state="COMPLETED", nodes=f"{type_}-0",
+            start_time=1 + number, end_time=1 + number + math.ceil(to_do * work.seconds[type_]),
+            time_limit_minutes=math.ceil(limit / 60),
+        )  # fmt: skip
+        if pace := paces.after(ended, inventory, policy):
+            paces.put(pace)
+    return paces
 
 
 def makespan(outcomes: Sequence[Outcome]) -> float:
@@ -202,18 +264,21 @@ def shortest(works: Sequence[Work]) -> float:
 def main() -> None:
     """Print the table, and put it into RESULTS.md."""
     options = parse()
-    works = read_gavel(options.traces)
-    blinds = [makespan(run(works, site(works, {}), blind(random.Random(s)))) for s in options.seeds]
-    off = makespan(run(works, site(works, {"weights": {"throughput": 0}}), solve))
-    het = makespan(run(works, site(works, {}), solve))
-    bound = shortest(works)
-    rows = [
-        line(f"type-blind, {len(blinds)} seeds", blinds, statistics.fmean(blinds)),
-        *(line(name, [hours], statistics.fmean(blinds)) for name, hours in
-          (("speeds off", off), ("slurm-het", het), ("bound", bound))),
-    ]  # fmt: skip
+    works, plain = read_gavel(options.traces), site({})
+    blinds = [makespan(run(works, plain, blind(random.Random(s)))) for s in options.seeds]
+    mean = statistics.fmean(blinds)
+    lines = [
+        line(f"type-blind, {len(blinds)} seeds", blinds, mean),
+        line("speeds off", [makespan(run(works, site(OFF), solve))], mean),
+        line("given", [makespan(run(works, site({"throughput": rows(works)}), solve))], mean),
+    ]
+    for jobs in HISTORIES:
+        known = [learned(works, plain, jobs, seed) for seed in options.seeds[:LEARNED_SEEDS]]
+        spans = [makespan(run(works, plain, solve, paces)) for paces in known]
+        lines.append(line(f"learned, {jobs}", spans, mean))
+    lines.append(line("bound", [shortest(works)], mean))
     command = f"./dev bench gavel --traces DIR --seeds {options.seeds[0]}-{options.seeds[-1]}"
-    text = [*head("gavel", command), *table(("policy", "makespan, h", "type-blind ÷ it"), rows)]
+    text = [*head("gavel", command), *table(("policy", "makespan, h", "type-blind ÷ it"), lines)]
     print("\n".join(text))
     if not options.no_record:
         record(text)

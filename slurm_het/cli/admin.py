@@ -13,6 +13,7 @@ from slurm_het.cli.devices import devices
 from slurm_het.cli.hook_config import hook_config
 from slurm_het.cli.init import init
 from slurm_het.cli.journal import journal
+from slurm_het.cli.learned import learned
 from slurm_het.cli.metrics import metrics
 from slurm_het.cli.node_files import gres_conf, task_prolog
 from slurm_het.cli.plan import plan
@@ -40,6 +41,7 @@ def cli() -> None:
       slurm-het ask 1234 vendors=amd   ask for something else of a queued job of yours
       slurm-het bypass on              let plain Slurm schedule everything
       slurm-het plan --dump-lp         what would be planned now, as the formula
+      slurm-het learned                how long programs run, of their limits and by type
       slurm-het devices                what this host's accelerators say of themselves
       slurm-het sandbox up             a whole emulated cluster on this machine
     """
@@ -48,7 +50,7 @@ def cli() -> None:
 for command in (
     status,
     check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
-    gres_conf, task_prolog, init, rendered, metrics, enable, disable,
+    gres_conf, task_prolog, init, rendered, metrics, learned, enable, disable,
 ):  # fmt: skip
     cli.add_command(command)
 

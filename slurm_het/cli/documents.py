@@ -19,6 +19,7 @@ from slurm_het.core.reasons.idle import Cause, Idle
 from slurm_het.core.views.device_map import DeviceMap
 from slurm_het.core.views.free import NodeFree, PoolFree
 from slurm_het.core.views.job_rows import Ask
+from slurm_het.core.views.learned import LearnedProgram
 from slurm_het.core.views.totals import Summary, Totals
 
 
@@ -169,9 +170,16 @@ class StatusDocument(Struct, kw_only=True):
     summary: Summary | None
 
 
+class LearnedDocument(Struct, kw_only=True):
+    """slurm-het learned --json. Times are epoch seconds; parts are of the time limit, 0..1."""
+
+    programs: list[LearnedProgram]
+
+
 DOCUMENTS: dict[str, type[Struct]] = {
     "het-sinfo": MapDocument,
     "het-squeue": QueueDocument,
+    "slurm-het-learned": LearnedDocument,
     "slurm-het-status": StatusDocument,
 }
 """By program, what it prints with --json."""

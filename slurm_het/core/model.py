@@ -165,7 +165,7 @@ class Task:
 
     `memory_gib` is what each device must offer; `takes_share` takes just that much of it, otherwise
     the device is taken whole. `pools` are the partitions it may use, best first. It has been
-    eligible `since` (epoch seconds). `job_class` is as in Classification.
+    eligible `since` (epoch seconds). `job_class` and `program` are as in Classification.
     `asks` is the GRES name it asks for, with the type if it names one; '' reaches any device.
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
     an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
@@ -195,6 +195,7 @@ class Task:
     rewrites: tuple[tuple[str, str], ...] = ()
     rewritten: bool = False
     job_class: str = ""
+    program: str = ""
     lot: int = 0
     threads_per_core: int = 0
     claims: tuple[Claim, ...] = ()
@@ -230,7 +231,7 @@ class Task:
         if self._request:
             return self._request
         own = {"key": "", "job_id": 0, "user": "", "priority": 0, "minutes": None, "since": 0}
-        like = _one_of(replace(self, **own, claims=(), time_limits=()))  # type: ignore[arg-type]  # by name
+        like = _one_of(replace(self, **own, program="", claims=(), time_limits=()))  # type: ignore[arg-type]  # by name
         object.__setattr__(self, "_request", like)  # frozen for all others
         return like
 

@@ -316,6 +316,8 @@ class Daemon:
             return await self._history(request.job, caller)
         if request.op == "devices":
             return self.telemetry.told()
+        if request.op == "learned":
+            return self.cycle.trials.told(None if caller.admin else caller.name)
         if request.op == "status":
             async with self.cycle.thinking:
                 return self._status(caller)

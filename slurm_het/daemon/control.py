@@ -25,6 +25,7 @@ MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
 FOR_ADMINS = {
     "status": False, "devices": False, "history": False, "ask": False, "memory": True,
+    "learned": False,
     "wake": True, "bypass": True,
 }  # fmt: skip
 

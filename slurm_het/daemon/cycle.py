@@ -17,6 +17,7 @@ from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.cluster.inventory import Inventory, devices_lost
 from slurm_het.core.gate import GateOrder, GateState
 from slurm_het.core.jobs.mark import MARK, mark_of_sent
+from slurm_het.core.jobs.paces import speeds_of
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Classification, Job, Plan, Snapshot
 from slurm_het.core.planner.alarm import next_change
@@ -276,7 +277,8 @@ class Cycle:
 
     async def _expect(self, prepared: Prepared) -> Forecast:
         jobs = prepared.snapshot.jobs
-        return await self._expectation.of(prepared.queue.tasks, jobs, prepared.room)
+        expected = await self._expectation.of(prepared.queue.tasks, jobs, prepared.room)
+        return replace(expected, speeds=speeds_of(prepared.window, self.trials.paces))
 
     def _price(self, fluid: Fluid) -> Prices | None:
         return self.solver.price(fluid, PRICE_SECONDS)

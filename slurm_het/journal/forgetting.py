@@ -16,7 +16,7 @@ PIECE = 500  # entries of each table: some ten milliseconds
 PIECE_PAGES = 500
 TIME_OF = {
     "cycle": "time", "placement": "time", "outcome": "time", "demand": "time", "job_end": "time",
-    "job": "submitted", "trial": "time",
+    "job": "submitted", "trial": "time", "pace": "time",
 }  # fmt: skip
 """The tables, and the column that says how old an entry is."""
 

@@ -11,6 +11,8 @@ import msgspec
 
 from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.paces import MOST as MOST_PACES
+from slurm_het.core.jobs.paces import Pace
 from slurm_het.core.jobs.trials import MOST as MOST_TRIALS
 from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Classification, Job, Placement, Plan
@@ -124,6 +126,36 @@ class Journal(JournalFile):
             ).fetchall()  # fmt: skip
             read = [(*row[:-1], json.loads(row[-1])) for row in reversed(rows)]
             return [msgspec.convert(row, Trial, strict=False) for row in read]
+        except UNREADABLE as error:
+            self.complain(error)
+            return None
+
+    def record_paces(self, paces: Iterable[Pace]) -> None:
+        """Keep how long programs ran; drop those of which there is nothing to know any longer."""
+        kept, gone = list[Pace](), list[Pace]()
+        for pace in paces:
+            (kept if pace.runs else gone).append(pace)
+        with self.writing() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO pace (user, program, type, devices, time, job, runs)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(*pace[:-1], json.dumps(pace.runs)) for pace in kept],
+            )
+            db.executemany(
+                "DELETE FROM pace WHERE user = ? AND program = ? AND type = ? AND devices = ?",
+                [pace[:4] for pace in gone],
+            )
+
+    def paces(self, since: float) -> list[Pace] | None:
+        """How long programs ran whose last run ended since then, oldest first; None if that cannot
+        be read."""
+        try:
+            rows = self.db.execute(
+                "SELECT user, program, type, devices, time, job, runs FROM pace WHERE time >= ?"
+                " ORDER BY time DESC LIMIT ?", (since, MOST_PACES),
+            ).fetchall()  # fmt: skip
+            read = [(*row[:-1], json.loads(row[-1])) for row in reversed(rows)]
+            return [msgspec.convert(row, Pace, strict=False) for row in read]
         except UNREADABLE as error:
             self.complain(error)
             return None

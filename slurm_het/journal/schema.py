@@ -52,6 +52,12 @@ UP = (
     """,
     # 3: how much memory of a device these took (core/jobs/sizes.py), as a list in JSON.
     "ALTER TABLE trial ADD COLUMN peaks TEXT NOT NULL DEFAULT '[]';",
+    # 4: how long users' programs ran on types of devices (core/jobs/paces.py), as a list in JSON.
+    """
+    CREATE TABLE pace (
+        user TEXT, program TEXT, type TEXT, devices INTEGER, time REAL, job TEXT, runs TEXT,
+        PRIMARY KEY (user, program, type, devices));
+    """,
 )
 DOWN = (
     """
@@ -62,6 +68,7 @@ DOWN = (
     """,
     "DROP TABLE trial;",
     "ALTER TABLE trial DROP COLUMN peaks;",
+    "DROP TABLE pace;",
 )
 VERSION = len(UP)
 OLDER = (
@@ -76,6 +83,7 @@ OLDER = (
         user, program, vendor, time, well, failures, submitted, job, peaks);
     """,
     "CREATE TEMP VIEW IF NOT EXISTS trial AS SELECT *, '[]' AS peaks FROM main.trial;",
+    "CREATE TEMP TABLE pace (user, program, type, devices, time, job, runs);",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -51,3 +52,19 @@ def test_who_asks_for_memory_that_no_device_has_gets_the_largest(it: Cluster) ->
     key = it.sbatch("--gres=gpu:1", script=script, user=BOB)
     assert it.wait_started(key)["NodeList"].startswith("nv")
     assert "it is read as 80G" in it.tool("admin", "why", key)
+
+
+def test_how_long_a_programs_jobs_run_is_learned(it: Cluster) -> None:
+    """Of the job's own limit, for its user and for admins; what another user runs is another's."""
+    program = "estimate() { sleep 3; }\nestimate --seed"
+    options = ("--gres=gpu:1", "--time=1")
+    jobs = [it.sbatch(*options, script=f"{program} {seed}", user=ANN) for seed in range(4)]
+    for key in jobs:
+        it.wait_state(key, "COMPLETED")
+        it.wait("hetd knows how it ended", lambda key=key: it.end(key))
+    told = json.loads(it.tool("admin", "learned", "-u", ANN, "--json"))["programs"]
+    (mine,) = [row for row in told if row["job"] in jobs]
+    assert (mine["runs"], [size["devices"] for size in mine["sizes"]]) == (4, [1])
+    assert 3 / 60 <= mine["usual"] <= mine["likely"] <= 20 / 60
+    assert mine["program"] in it.tool("admin", "learned")
+    assert BOB not in it.tool("admin", "learned", "-u", ANN)

@@ -391,5 +391,6 @@ def _make_task(
         threads_per_core=job.threads_per_core,
         reservation=job.reservation,
         job_class=what.job_class,
+        program=what.program,
         since=job.eligible_time or job.submit_time,
     )

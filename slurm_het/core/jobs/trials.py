@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
+from slurm_het.core.jobs.by_user import ByUser
 from slurm_het.core.jobs.launched import passes_on, shown_by
 from slurm_het.core.jobs.sizes import size_of_runs, with_run
 from slurm_het.core.model import Job
@@ -92,21 +93,20 @@ class Trials:
     """A bounded table of the trials that are known."""
 
     def __init__(self, trials: Iterable[Trial] = ()) -> None:
-        self._of_user: dict[str, dict[tuple[str, str], Trial]] = {}
-        self._count = 0
+        self._known = ByUser[Trial](MOST, MOST_OF_USER)
         for trial in trials:
             self.put(trial)
 
     def of(self, user: str, program: str, vendors: Iterable[str]) -> tuple[Trial, ...]:
         """A user's trials of a program on these vendors' devices."""
-        if not (user and program and (known := self._of_user.get(user))):
+        if not (user and program):
             return ()
-        found = (known.get((program, vendor)) for vendor in sorted(vendors))
+        found = (self._known.get(user, (program, vendor)) for vendor in sorted(vendors))
         return tuple(trial for trial in found if trial)
 
     def all(self) -> list[Trial]:
         """All of them, each user's oldest first."""
-        return [trial for known in self._of_user.values() for trial in known.values()]
+        return self._known.all()
 
     def outside(self, oldest: float, newest: float) -> list[Trial]:
         """Those whose last job ended at no time between these (epoch seconds)."""
@@ -114,19 +114,9 @@ class Trials:
 
     def put(self, trial: Trial) -> list[Trial]:
         """Know this of it, in place of what was known; returns what is forgotten for that."""
-        known = self._of_user.pop(trial.user, {})
-        self._count -= known.pop((trial.program, trial.vendor), None) is not None
-        if trial.well or trial.failures:
-            known[trial.program, trial.vendor] = trial
-            self._count += 1
-        if known:
-            self._of_user[trial.user] = known  # who came last is the last to be forgotten
-        gone: list[Trial] = []
-        if len(known) > MOST_OF_USER:
-            gone.append(self._drop_first(trial.user))
-        while self._count > MOST:
-            gone.append(self._drop_first(next(iter(self._of_user))))
-        return gone
+        told = trial if trial.well or trial.failures else None
+        gone = self._known.put(trial.user, (trial.program, trial.vendor), told)
+        return list(map(forgotten, gone))
 
     def after(self, job: Job, program: str, vendor: str, peak_mib: int = 0) -> tuple[Trial, Trial]:
         """The trial before and after a job of a program has ended there; 0: its peak is not known.
@@ -134,7 +124,7 @@ class Trials:
         What has been taken in already may come again. An array that fails has failed once.
         """
         well = went_well(job)
-        known = self._of_user.get(job.user, {}).get((program, vendor))
+        known = self._known.get(job.user, (program, vendor))
         before = known or Trial(job.user, program, vendor)
         names = (job.user, program, vendor)
         if well is None or not all(0 < len(name) <= MAX_NAME for name in names):
@@ -150,14 +140,6 @@ class Trials:
             peaks=with_run(before.peaks, peak_mib) if well and peak_mib else before.peaks,
         )  # fmt: skip
         return before, after
-
-    def _drop_first(self, user: str) -> Trial:
-        known = self._of_user[user]
-        trial = known.pop(next(iter(known)))
-        if not known:
-            del self._of_user[user]
-        self._count -= 1
-        return forgotten(trial)
 
 
 NO_TRIALS = Trials()

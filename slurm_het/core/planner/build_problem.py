@@ -21,6 +21,7 @@ from slurm_het.core.reservations.in_vain import seconds_of
 from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.pricing import prices_now
+from slurm_het.core.worth.speeds import classed
 from slurm_het.core.worth.weights import (
     Site,
     class_terms,
@@ -73,6 +74,7 @@ def build(
     When `hurry` says so, the tasks that are left are not in it. It is asked before each request
     that is unlike those before, which is what takes time.
     """
+    tasks = classed(tasks, expected.speeds) if expected is not None else tasks
     named = [names for task in tasks for names in (task.exc_nodes, *rewritten_nodes(task))]
     if any(len(task.slots) > 1 for task in tasks):
         named += inventory.leaves

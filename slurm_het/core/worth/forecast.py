@@ -15,6 +15,7 @@ from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.policy import Policy
 from slurm_het.core.worth.pricing import Appraisal, question
 from slurm_het.core.worth.profiles import TaskProfile
+from slurm_het.core.worth.speeds import Speeds
 
 MOST = 256
 """How many profiles with devices are kept, the heaviest first."""
@@ -28,11 +29,13 @@ class Forecast:
     """The expected tasks by profile, weighted by time in any unit, and what that makes of prices.
 
     A forecast that expects nothing is false, and nothing is to be concluded from it. While it has
-    no `appraisal`, a placement is priced by what it leaves in pieces alone.
+    no `appraisal`, a placement is priced by what it leaves in pieces alone. `speeds` are those of
+    users' programs, as far as they are known with certainty.
     """
 
     weights: Mapping[TaskProfile, float] = field(default_factory=dict)
     appraisal: Appraisal | None = None
+    speeds: Speeds = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.weights)

@@ -15,27 +15,38 @@ from functools import cached_property
 from slurm_het.core.catalog import DeviceType
 from slurm_het.core.cluster.device_class import DeviceClass, device_class_of
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.model import Device, Node, Task
+from slurm_het.core.model import SCENARIOS, Device, Node, Scenario, Task
 from slurm_het.core.network import leaf_of
 from slurm_het.core.policy import Policy
 from slurm_het.core.worth.forecast import Forecast
+from slurm_het.core.worth.speeds import Timing
 
 
 @dataclass(frozen=True)
 class Site:
     """What the terms need to know of the whole cluster: largest memory, highest speed, its jobs,
-    how heavy nodes of each Weight are, 0..1."""
+    how heavy nodes of each Weight are, 0..1, and which types of devices there are."""
 
     policy: Policy
     largest_gib: int
     fastest_tflops: float
     forecast: Forecast = field(default_factory=Forecast)
     heaviness: Mapping[int, float] = field(default_factory=dict)
+    types: tuple[str, ...] = ()
 
     @cached_property
     def scale(self) -> dict[str, float]:
         """How much each term counts."""
         return asdict(self.policy.weights)
+
+    @cached_property
+    def learned(self) -> dict[tuple[str, str], dict[str, float]]:
+        """The speeds of programs by row, scenario and type, 0..1, as far as they are learned."""
+        return {
+            (row, scenario): _learned_speeds(timing, scenario, self)
+            for row, timing in self.forecast.speeds.items()
+            for scenario in SCENARIOS
+        }
 
     def type(self, name: str) -> DeviceType:
         """The catalogue's entry of a type, or a neutral one."""
@@ -50,13 +61,30 @@ def scenario_fit(task: Task, device_class: DeviceClass, site: Site) -> float:
 def throughput(task: Task, device_class: DeviceClass, site: Site) -> float:
     """Speed of such jobs on this type, 0..1.
 
-    From the site's table of the job's class, else of its scenario, else relative TFLOPS.
+    From the site's table of the job's class, else as its user's runs of the program tell, else as
+    the type promises.
     """
-    for row in (task.job_class, task.scenario):
-        table = site.policy.throughput.get(row, {})
-        if device_class.type in table:
-            return table[device_class.type]
-    return site.type(device_class.type).tflops / site.fastest_tflops
+    given = site.policy.throughput.get(task.job_class, {})
+    if device_class.type in given:
+        return given[device_class.type]
+    if learned := site.learned.get((task.job_class, task.scenario)):
+        return learned.get(device_class.type, 0.0)
+    return promised_speed(task.scenario, device_class.type, site)
+
+
+def promised_speed(scenario: Scenario, type_: str, site: Site) -> float:
+    """The speed that a type promises, 0..1: by the site's table of the scenario, else TFLOPS."""
+    table = site.policy.throughput.get(scenario, {})
+    return table.get(type_, site.type(type_).tflops / site.fastest_tflops)
+
+
+def _learned_speeds(timing: Timing, scenario: Scenario, site: Site) -> dict[str, float]:
+    """What the types promise, corrected by what was learned, relative to the best type here."""
+    promised = {name: promised_speed(scenario, name, site) for name in site.types}
+    corrections = timing.corrections(promised)
+    speeds = {name: speed * corrections.get(name, 1.0) for name, speed in promised.items()}
+    best = max(speeds.values(), default=0.0)
+    return {name: speed / best for name, speed in speeds.items()} if best else promised
 
 
 def fragmentation(task: Task, device: Device, node: Node) -> float:
@@ -167,6 +195,7 @@ def site_of(inventory: Inventory, policy: Policy, expected: Forecast | None = No
         policy=policy,
         largest_gib=max((gib for _, gib in sizes), default=1),
         fastest_tflops=max(speeds, default=1),
-        forecast=expected or Forecast(),
+        forecast=Forecast() if expected is None else expected,
         heaviness={weight: n / max(1, len(heavy) - 1) for n, weight in enumerate(heavy)},
+        types=tuple(sorted({name for name, _ in sizes})),
     )
