@@ -125,6 +125,7 @@ def test_a_pool_goes_to_plan_and_back_while_jobs_wait(shadow: Cluster) -> None:
     assert shadow.wait_started(amd)["Partition"] == "train-amd", "it is no pool in plan: it passes"
     nv = shadow.sbatch("-p", "accel", "--gres=gpu:a100:8", "-t", "5", script="sleep 1")
     assert shadow.job(nv)["Partition"] in {"accel", "train-nv"}
+    assert updates(shadow.box)["REQUEST_UPDATE_PARTITION"] == 1, "so it is seen"
     set_modes(shadow, {})
     shadow.wait("the gate is open", lambda: shadow.gate() == "UP")
     shadow.ok("scancel", blocker)
