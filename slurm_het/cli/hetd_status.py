@@ -13,6 +13,7 @@ import msgspec
 from slurm_het.cli.hetd_client import call
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Snapshot
+from slurm_het.core.reasons import few
 from slurm_het.core.views.waiting import Remembered
 from slurm_het.errors import HetError
 
@@ -99,11 +100,14 @@ class HetdStatus:
     @property
     def mode_note(self) -> str:
         """Of pools that are not in plan: which, and that nothing is changed there; '' if none."""
+        if len(set(self.modes.values()) - {"plan"}) == 1 and self.in_shadow:
+            (mode,) = set(self.modes.values())
+            return f"{mode}, all pools: slurm-het changes nothing"
         by_mode = {
-            mode: ", ".join(pool for pool, m in self.modes.items() if m == mode)
+            mode: [pool for pool, own in self.modes.items() if own == mode]
             for mode in ("shadow", "advise")
         }
-        told = "; ".join(f"{mode}: {pools}" for mode, pools in by_mode.items() if pools)
+        told = "; ".join(f"{mode}: {few(pools)}" for mode, pools in by_mode.items() if pools)
         return f"{told} (slurm-het changes nothing there)" if told else ""
 
     def with_devices(self, snapshot: Snapshot) -> Snapshot:

@@ -67,6 +67,8 @@ def enable(
         raise HetError("nothing is changed: something is wrong", "mend it; slurm-het check")
     if dry_run:
         return
+    if call(settings.paths.control_socket, {"op": "status"}).get("bypass"):
+        raise HetError("bypass is on: nothing would be planned", "first slurm-het bypass off")
     if not yes:
         click.confirm("do it?", abort=True)
     before = _look(settings, pools, 0.0)
@@ -120,6 +122,8 @@ def _take_over(settings: Config, text: str, wanted: Config) -> None:
     assert path  # noqa: S101 - _proposed has seen to it
     before = path.read_text(encoding="utf-8")
     status = call(settings.paths.control_socket, {"op": "status"})
+    if status.get("leading") is not True:
+        raise HetError("this host's hetd does not lead", "say it on the controller whose hetd does")
     _write(path, text)
     try:
         os.kill(int(status["pid"]), signal.SIGHUP)

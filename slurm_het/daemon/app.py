@@ -194,7 +194,7 @@ class Daemon:
         except HetError as error:
             log.error("SIGHUP: the configuration stays as it was: %s", " ".join(str(error).split()))
             return
-        await self.sides.leave(config)
+        await self.sides.leave(config, leads=self.leading is True)
         await self.telemetry.use(config.telemetry)
         known = self._offered()
         self._use(config)

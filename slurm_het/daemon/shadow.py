@@ -95,10 +95,9 @@ class ShadowCycle(Cycle):
 
     def would(self) -> Mapping[str, str]:
         """By job, where it would run, or why it would wait; each begins with the mode."""
-        waits = {
-            key: f"{'/'.join(sorted({p.mode for p in self.policy.pools}))}: would wait: {why}"
-            for key, why in self.report.waiting.items()
-        }
+        mode = "/".join(sorted({pool.mode for pool in self.policy.pools}))
+        waits = dict.fromkeys(self.report.users, f"{mode}: would wait")
+        waits |= {key: f"{mode}: would wait: {why}" for key, why in self.report.waiting.items()}
         return waits | {key: self._would(pin) for key, pin in self.pins.pins.items()}
 
     def _would(self, pin: Pin) -> str:

@@ -83,18 +83,21 @@ class Sides:
                         log.exception("cycle given up; please report this")
             await asyncio.sleep(self.config.planner.poll_seconds)
 
-    async def leave(self, new: Config) -> None:
+    async def leave(self, new: Config, *, leads: bool) -> None:
         """End what of the present cycles does not go on with a new configuration.
 
-        Where no pool is left in plan, what waits goes back to plain Slurm: the gate opens.
+        Who was pinned ahead in a pool that leaves plan is taken back. Where none is left in plan
+        the gate opens. Who does not lead moves nothing.
         """
-        for cycle in filter(None, (self.planned, self.shadowed)):
-            await cycle.endings.stop()
-        if self.planned and not new.plans:
-            pins = self.planned.pins.ahead()
-            why = "no pool is in plan any more"
-            ahead = [TakeBack(pin.task.key, why, penalty=False) for pin in pins]
-            await self.planned.releaser.take_back(ahead)
+        await self.stop()
+        if not self.planned or not leads:
+            return
+        policy = new.policy.planned
+        gone = [p for p in self.planned.pins.ahead() if not policy.pool(p.placement.partition)]
+        why = "its pool is not in plan any more"
+        ahead = [TakeBack(pin.task.key, why, penalty=False) for pin in gone]
+        await self.planned.releaser.take_back(ahead)
+        if not new.plans:
             await self._gate.heed(GateEvent.STOP)
 
     async def stop(self) -> None:

@@ -169,20 +169,23 @@ ASKS = st.sampled_from(
     ["gpu:1", "gpu:2", "gpu:8", "gpu:a100:4", "npu:8", "shard:10", "gpu:mi300x:2", "gpu:h100:1"]
 )
 PLACES = st.sampled_from(["accel", "accel", "train-nv", "train-amd,infer-nv", "debug"])
-ASKED = st.lists(st.tuples(ASKS, st.integers(1, 3), st.integers(1, 90), PLACES), max_size=12)
+ARRAYS = st.sampled_from(["", "", "0-5", "3,7-8"])
+ASKED = st.lists(
+    st.tuples(ASKS, st.integers(1, 3), st.integers(1, 90), PLACES, ARRAYS), max_size=12
+)
 
 
 @settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(ASKED, st.booleans())
 def test_its_decisions_are_those_of_plan_on_the_same_snapshot(
-    asked: list[tuple[str, int, int, str]], busy: bool
+    asked: list[tuple[str, int, int, str, str]], busy: bool
 ) -> None:
     jobs = [
         gated(
             n, tres_per_node=tres, nodes_min=nodes, time_limit_minutes=minutes, priority=1000 - n,
-            partition=place, reason="Priority",
+            partition=place, reason="Priority", array_job_id=n if tasks else 0, array_tasks=tasks,
         )
-        for n, (tres, nodes, minutes, place) in enumerate(asked, 1)
+        for n, (tres, nodes, minutes, place, tasks) in enumerate(asked, 1)
     ]  # fmt: skip
     there = (running(99, "nv1", "gpu:a100:5(IDX:0-4)", end_time=3000),) if busy else ()
     with TemporaryDirectory() as folder:
@@ -194,6 +197,11 @@ def test_its_decisions_are_those_of_plan_on_the_same_snapshot(
         told = shadow.cycle.report, plan.cycle.report
         assert told[0].waiting == told[1].waiting
         assert told[0].tasks == told[1].tasks
+        before = shadow.places()
+        shadow.run(2)
+        after = shadow.places()
+        kept = {key: after.get(key) for key in before if not shadow.cycle.pins.pins[key].start}
+        assert kept.items() <= before.items(), "what it placed holds its devices, in each later one"
         assert shadow.untouched()
 
 

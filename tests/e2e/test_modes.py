@@ -87,11 +87,13 @@ def test_shadow_changes_nothing_of_200_jobs_and_decides_about_them(shadow: Clust
     queue = json.loads(shadow.tool("squeue", "--json"))
     assert set(queue["gate"]["modes"].values()) == {"shadow"}
     shadow.wait("the queue is empty", lambda: not shadow.ok("squeue", "-h"), 300)
-    here = records(shadow, keys)
+    here, told = records(shadow, keys), status(shadow)["shadow"]["outcomes"]
     assert updates(shadow.box) == {}, "neither a job nor a partition was updated, by anybody"
+    shadow.box.stop_hetd()
+    assert updates(shadow.box) == {}, "there is no gate to open either"
+    shadow.box.start_hetd()
     log = shadow.box.layout.log_of("slurmctld").read_text(errors="replace")
     assert not re.search(r"_slurm_rpc_update_(job|partition)|update_job|setting state_up", log)
-    told = status(shadow)["shadow"]["outcomes"]
     assert told["released"] > 10
     assert told.get("started", 0) + told.get("elsewhere", 0) > 10
     with own_sandbox(hetd=False, hook=False) as box:
@@ -112,7 +114,7 @@ def test_all_lines_of_its_log_and_screens_say_shadow(shadow: Cluster) -> None:
     assert all(": shadow: " in line for line in told)
     done = shadow.box.run(["slurm-het", "status"])
     assert done.returncode == 5
-    assert done.stdout.startswith("shadow: train-nv")
+    assert done.stdout.startswith("shadow, all pools: slurm-het changes nothing; gate open")
 
 
 def test_a_pool_goes_to_plan_and_back_while_jobs_wait(shadow: Cluster) -> None:

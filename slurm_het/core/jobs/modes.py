@@ -48,6 +48,6 @@ def _left(sent: Mapping[str, str], policy: Policy, inventory: Inventory, *, clos
     lines = made.problems if advised else ()
     if advised:
         would = f"it would be planned in {' or '.join(advised)}, and stays as it is"
-        lines = (*lines, f"slurm-het advises: {understood(made.classification)}; {would}")
+        lines = (*lines, f"advice: {understood(made.classification)}; {would}")
     goes = ",".join(pool.partition for pool in pools) if closed else ""
     return Passed(NotInPlan(), lines, goes)

@@ -24,6 +24,7 @@ from slurm_het.core.planner.pins import LIMITS
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import HeterogeneousJob, NamesNodes, NoAccelerator
 from slurm_het.core.syntax.arrays import array_indexes
+from slurm_het.core.syntax.gres import format_indexes
 
 MOST_TASKS = 100_000
 """So many tasks of one array are looked at."""
@@ -76,7 +77,10 @@ class Book:
     def over(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the book over it. What does not wait any more leaves the book."""
         self._forget(snapshot)
-        jobs = tuple(shown for job in snapshot.jobs for shown in self._shown(job))
+        split: dict[str, set[str]] = {}
+        for key in (*self._updates, *self._over):
+            split.setdefault(key.partition("_")[0], set()).add(key)
+        jobs = tuple(shown for job in snapshot.jobs for shown in self._shown(job, split))
         intake = self.policy.intake_partition
         others = tuple(p for p in snapshot.partitions if p.name != intake)
         record = next((p for p in snapshot.partitions if p.name == intake), Partition(intake))
@@ -103,7 +107,7 @@ class Book:
         self._over = set(filter(waits, self._over))
         self._ids = {key: number for key, number in self._ids.items() if waits(key)}
 
-    def _shown(self, job: Job) -> Iterator[Job]:
+    def _shown(self, job: Job, split: Mapping[str, set[str]]) -> Iterator[Job]:
         if not self._concerns(job):
             foreign = job.state == "PENDING" and job.partition == self.policy.intake_partition
             if not foreign:  # else another planner's
@@ -117,24 +121,23 @@ class Book:
             return
         gated = _updated(_gated(job, made), self._updates.get(str(job.id), {}))
         if job.unsplit:
-            yield from self._tasks(gated)
+            array = str(job.array_job_id)
+            yield from self._tasks(gated, split.get(array, set()) - {array})
         elif job.key not in self._over:
             yield _updated(gated, self._updates.get(job.key, {}))
 
-    def _tasks(self, job: Job) -> Iterator[Job]:
-        """The array, without the tasks that were released in the book; and these, each by itself,
-        as Slurm splits them off."""
-        array = f"{job.array_job_id}_"
-        split = {key for key in (*self._updates, *self._over) if key.startswith(array)}
+    def _tasks(self, job: Job, split: set[str]) -> Iterator[Job]:
+        """The array, without the tasks that were released in the book (`split`); and these, each by
+        itself, as Slurm splits them off."""
         if not split:
             yield job
             return
+        own = {int(key.partition("_")[2]): key for key in split}
         indexes = array_indexes(job.array_tasks, MOST_TASKS)
-        if left := [str(i) for i in indexes if f"{array}{i}" not in split]:
-            yield replace(job, array_tasks=",".join(left))
-        for index in indexes:
-            key = f"{array}{index}"
-            if key in split and key not in self._over:
+        if left := tuple(index for index in indexes if index not in own):
+            yield replace(job, array_tasks=format_indexes(left))
+        for index in own.keys() & set(indexes):
+            if (key := own[index]) not in self._over:
                 number = self._ids.setdefault(key, next(self._next_id))
                 task = replace(job, id=number, array_task_id=index, array_tasks="")
                 yield _updated(task, self._updates[key])

@@ -48,7 +48,7 @@ def test_in_advise_its_user_reads_what_would_be_done_and_it_passes() -> None:
     assert isinstance(made, Passed)
     assert made.partition == ""
     (line,) = made.problems
-    assert line.startswith("slurm-het advises: training, on amd devices")
+    assert line.startswith("advice: training, on amd devices")
     assert line.endswith("it would be planned in train-amd, and stays as it is")
 
 
