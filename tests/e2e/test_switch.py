@@ -12,6 +12,7 @@ import pytest
 
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
+from slurm_het.sandbox.daemons import SUPERVISOR
 from tests.support.cluster import Cluster, own_sandbox
 
 pytestmark = [pytest.mark.slurm]
@@ -54,7 +55,7 @@ def modes(site: Cluster) -> dict[str, str]:
 
 def switch(site: Cluster, *words: str) -> tuple[int, str]:
     done = site.box.run(["slurm-het", *words], timeout=200)
-    return done.returncode, done.stdout + done.stderr
+    return done.returncode, f"{done.stdout}{done.stderr}{site.box.layout.log_tail(SUPERVISOR, 40)}"
 
 
 def test_a_dry_run_shows_and_does_nothing(

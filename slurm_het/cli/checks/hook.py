@@ -33,7 +33,6 @@ def files(site: Installation) -> Iterator[Finding]:
             "is not there, nor the hook in a directory beside it" if not _main(host) else
             "is the site's own, and the hook is in no directory beside it",
             "install the files of job_submit/ (docs/install.md, step 4)",
-            remark=not site.settings.plans,
         )  # fmt: skip
     for home in homes:
         for name in (MAIN, *PARTS):
