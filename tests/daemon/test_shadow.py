@@ -156,6 +156,18 @@ def test_tasks_of_an_array_are_split_off_in_the_book(tmp_path: Path) -> None:
     assert side.untouched()
 
 
+def test_what_its_user_asks_for_anew_is_read_anew(tmp_path: Path) -> None:
+    side = Side(tmp_path, own(1, "accel", tres_per_node="gpu:a100:1"))
+    side.run(2)
+    assert side.places()["1"][0] == "train-nv"
+    side.slurm.jobs = (own(1, "accel", tres_per_node="gpu:mi300x:1"),)
+    side.run()
+    side.now += 61  # as of any job that is found in the gate again
+    side.run(2)
+    assert side.places()["1"][0] == "train-amd"
+    assert side.untouched()
+
+
 def test_jobs_that_wait_for_slurms_own_sake_wait_in_shadow_too(tmp_path: Path) -> None:
     side = Side(
         tmp_path, own(1, reason="JobHeldUser", priority=0), own(2, dependency="afterok:1"),

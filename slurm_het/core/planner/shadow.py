@@ -32,6 +32,15 @@ FIRST_ID = 1 << 40
 """Ids of array tasks that the book has split off; none of Slurm's are so high."""
 
 
+_Asked = tuple[object, ...]
+
+
+def _asked(job: Job) -> _Asked:
+    """What the hook's answer depends on, and which submission it is: ids come again."""
+    tres = job.tres_per_node, job.tres_per_job, job.tres_per_task, job.tres_per_socket
+    return job.submit_time, job.partition, job.features, job.comment, *tres
+
+
 class Book:
     """What hetd would have made of the jobs, by job; `gate` is the State that it gave the intake.
 
@@ -43,8 +52,7 @@ class Book:
         self.gate = "UP"
         self._ours = {pool.partition for pool in policy.pools}
         self._ours |= set() if _intake_is_taken(policy) else {policy.intake_partition}
-        self._submitted: dict[int, int] = {}
-        self._admitted: dict[int, Admission] = {}
+        self._admitted: dict[int, tuple[_Asked, Admission]] = {}
         self._updates: dict[str, dict[str, str]] = {}
         self._over: set[str] = set()
         self._ids: dict[str, int] = {}
@@ -52,15 +60,21 @@ class Book:
 
     def unread(self, snapshot: Snapshot) -> list[Job]:
         """The jobs that the hook would have been asked about, and that are not in the book yet."""
-        return [j for j in snapshot.jobs if self._concerns(j) and j.id not in self._admitted]
+        return [j for j in snapshot.jobs if self._concerns(j) and self.admission(j) is None]
 
     def admit(self, job: Job, admission: Admission) -> None:
-        """Write down what the hook would have made of a job."""
-        self._admitted[job.id], self._submitted[job.id] = admission, job.submit_time
+        """Write down what the hook would have made of a job; what was done with it before, if it
+        asks for something else since, is no more."""
+        if job.id in self._admitted:
+            for key in (str(job.id), job.key):
+                self._updates.pop(key, None)
+        self._admitted[job.id] = _asked(job), admission
 
     def admission(self, job: Job) -> Admission | None:
-        """What the hook would have made of a job; None if that is not in the book."""
-        return self._admitted.get(job.id)
+        """What the hook would have made of a job; None if that is not in the book, or its user has
+        changed since what it asks for."""
+        asked, made = self._admitted.get(job.id, (None, None))
+        return made if asked == _asked(job) else None
 
     def update(self, key: str, fields: Mapping[str, str]) -> None:
         """Write down an update: `scontrol update JobId=key field=value ...`."""
@@ -93,12 +107,11 @@ class Book:
 
     def _forget(self, snapshot: Snapshot) -> None:
         waiting = [job for job in snapshot.jobs if job.state == "PENDING"]
-        known = {j.id for j in waiting if self._submitted.get(j.id, j.submit_time) == j.submit_time}
+        known = {job.id for job in waiting if self.admission(job) is not None}
         self._admitted = {i: what for i, what in self._admitted.items() if i in known}
-        self._submitted = {i: when for i, when in self._submitted.items() if i in known}
         started = {job.key for job in snapshot.jobs if job.state != "PENDING"}
         names = {str(i) for i in known} | {job.key for job in waiting if job.id in known}
-        arrays = {str(job.array_job_id) for job in waiting if job.unsplit}
+        arrays = {str(job.array_job_id) for job in waiting if job.unsplit and job.id in known}
 
         def waits(key: str) -> bool:
             return key not in started and (key in names or key.split("_")[0] in arrays)
