@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.gate import GateEvent, GateOrder
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.proposal import Observed, TakeBack
 from slurm_het.core.planner.shadow import overtaken
@@ -36,6 +37,15 @@ class HoldsNothing(Holds):
         super().write("")
 
 
+class ShadowGate(Gate):
+    """The gate of the book; whoever moves it, its lines say so."""
+
+    async def heed(self, event: GateEvent) -> GateOrder:
+        """Take the step."""
+        with in_shadow():
+            return await super().heed(event)
+
+
 class ShadowCycle(Cycle):
     """Decides about the pools in shadow, journals that, and counts what came of it."""
 
@@ -47,7 +57,7 @@ class ShadowCycle(Cycle):
         self.shadow = ShadowSlurm(real, config.policy)
         paths = config.paths
         note = HoldsNothing(paths.control_socket.parent)
-        gate = Gate(self.shadow, config.policy.intake_partition, paths.state_dir, note)
+        gate = ShadowGate(self.shadow, config.policy.intake_partition, paths.state_dir, note)
         super().__init__(patient, self.shadow, gate, journal, solver, clocks)
         self.shadow.trials = lambda: self.trials.known
 
