@@ -22,6 +22,9 @@ from bench.gaps import (
     options,
 )
 
+COVERED = 0.95
+"""Share of all pods that the shapes which FGD expects make up."""
+
 Cost = Callable[[Free, Free], float]
 Move = tuple[Free, Free]
 """The state of the node that is taken, and its state afterwards."""
@@ -114,10 +117,11 @@ def fgd(mix: Mix) -> Cost:
     """Fragmentation gradient descent (Weng et al., USENIX ATC'23).
 
     The increase of the expected fragmentation, squeezed to 0..100 points; host memory decides
-    what fits, but the paper's fragmentation does not look at it.
+    what fits, but the paper's fragmentation does not look at it. As theirs it expects the most
+    frequent shapes that are COVERED of all: with all of them it is a point better on gpuspec33.
     """
     blind: dict[Shape, float] = {}
-    for shape, share in mix.items():
+    for shape, share in _frequent(mix).items():
         known = shape._replace(memory_mib=0)
         blind[known] = blind.get(known, 0.0) + share
     increase = fragmentation_cost(blind)
@@ -126,6 +130,17 @@ def fgd(mix: Mix) -> Cost:
         return -int(100 / (1 + math.exp(increase(before, after) / 1000)))
 
     return cost
+
+
+def _frequent(mix: Mix) -> dict[Shape, float]:
+    """The most frequent shapes, until they cover enough."""
+    found: dict[Shape, float] = {}
+    for shape, share in sorted(mix.items(), key=lambda entry: -entry[1]):
+        if sum(found.values()) >= COVERED:
+            break
+        found[shape] = share
+    covered = sum(found.values())
+    return {shape: share / covered for shape, share in found.items()}
 
 
 def best_fit(_: Mix) -> Cost:

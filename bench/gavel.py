@@ -17,6 +17,7 @@ task pools, selection, plan. Policies:
   given          the planner with the speeds as the site's `throughput:`, a class per kind of job
   learned, N     the planner without that table. It has learned from N jobs that ran before, each
                  of one of these kinds with more or less to do, and placed as type-blind does
+  patience P     the same, learned from the most, with planner.speed_patience
   bound          no schedule is shorter, even one that moves jobs at will (an LP)
 """
 
@@ -66,15 +67,17 @@ HOUR = 3600.0
 LP_SECONDS = 120.0
 OFF = {"weights": {"throughput": 0}}
 LEARNED_SEEDS = 3
+PATIENCES = (0.25, 0.5, 1.0)
 HISTORIES = (300, 1000, 3000)
+APART_SECONDS = 1_000_000  # longer than any job: they end in their order
 USER = "u"
 NOTHING_KNOWN = Paces()
 WORK_SPREAD = 0.47
 """How much jobs of one kind differ in what there is to do, as in the trace: a standard deviation
 of the logarithm."""
-SPARE, SPARE_SPREAD = 2.0, 0.4
-"""How many times longer the users' limits are than a job takes on the slowest type: the median, and
-a standard deviation of the logarithm."""
+SPARE, SPARE_SPREAD = 1.0, 0.5
+"""What users add to the time that a job takes on the slowest type, for its limit: the median part
+of that time, and a standard deviation of the part's logarithm."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,7 @@ def arrival(work: Work, *, given: bool) -> Arrival:
         work.number + 1, USER, name=work.job_class, partition="accel", reason="PartitionDown",
         priority=1000 - work.number, tres_per_node=f"gpu:{work.devices}", memory_per_cpu_mib=1024,
         admin_comment=encode_comment(_what(work, given=given), {}),
+        time_limit_minutes=limit_minutes(work.seconds, random.Random(work.number)),
     )  # fmt: skip
 
     def seconds(placement: Placement) -> float:
@@ -175,21 +179,36 @@ def arrival(work: Work, *, given: bool) -> Arrival:
     return Arrival(0.0, job, seconds)
 
 
+def limit_minutes(seconds: Mapping[str, float], rng: random.Random) -> int:
+    """The limit that its user gives a job which takes so many seconds, by type."""
+    spare = 1 + SPARE * rng.lognormvariate(0.0, SPARE_SPREAD)
+    return math.ceil(max(seconds.values()) * spare / 60)
+
+
 def _what(work: Work, *, given: bool) -> Classification:
-    named = {"job_class" if given else "program": work.job_class}
-    return Classification("training", ("nvidia",), tuple(work.seconds), **named)
+    what = Classification("training", ("nvidia",), tuple(work.seconds))
+    name = work.job_class
+    return replace(what, job_class=name) if given else replace(what, program=name)
 
 
 def run(
-    works: Sequence[Work], policy: Policy, solve: Solve, paces: Paces = NOTHING_KNOWN
+    works: Sequence[Work],
+    policy: Policy,
+    solve: Solve,
+    paces: Paces = NOTHING_KNOWN,
+    patience: float = 0.0,
 ) -> list[Outcome]:
-    """All jobs to their ends, by the policy's table of speeds if it has one, and by `paces`."""
+    """All jobs to their ends, by the policy's table of speeds if it has one, and by `paces`.
+    `patience` is planner.speed_patience."""
     nodes, partitions = cluster()
 
     def expect(tasks: Iterable[Task], _inventory: Inventory) -> Forecast:
         return Forecast(speeds=speeds_of(tasks, paces))
 
-    simulation = Simulation(nodes, partitions, policy, solve, reservations=0, expect=expect)
+    simulation = Simulation(
+        nodes, partitions, policy, solve, reservations=0, expect=expect,
+        speed_patience=patience, paces=paces,
+    )  # fmt: skip
     return simulation.run(arrival(work, given=bool(policy.throughput)) for work in works)
 
 
@@ -199,19 +218,21 @@ def learned(works: Sequence[Work], policy: Policy, jobs: int, seed: int) -> Pace
     inventory = take_inventory(Snapshot(0.0, (), nodes, partitions), policy)
     rng, paces = random.Random(seed), Paces()
     for number in range(jobs):
-        work = rng.choice(works)
-        to_do = rng.lognormvariate(0.0, WORK_SPREAD)
-        spare = SPARE * rng.lognormvariate(0.0, SPARE_SPREAD)
-        type_ = rng.choice(list(work.seconds))
-        limit = max(to_do * max(work.seconds.values()) * spare, to_do * work.seconds[type_])
-        ended = replace(
-            arrival(work, given=False).job, id=number, state="COMPLETED", nodes=f"{type_}-0",
-            start_time=1 + number, end_time=1 + number + math.ceil(to_do * work.seconds[type_]),
-            time_limit_minutes=math.ceil(limit / 60),
-        )  # fmt: skip
-        if pace := paces.after(ended, inventory, policy):
+        if pace := paces.after(_ended(number, rng.choice(works), rng), inventory, policy):
             paces.put(pace)
     return paces
+
+
+def _ended(number: int, work: Work, rng: random.Random) -> Job:
+    """A job of that kind with more or less to do, which ran on some type."""
+    to_do = rng.lognormvariate(0.0, WORK_SPREAD)
+    seconds = {t: to_do * took for t, took in work.seconds.items()}
+    type_, began = rng.choice(list(seconds)), 1 + number * APART_SECONDS
+    return replace(
+        arrival(work, given=False).job, id=number, state="COMPLETED", nodes=f"{type_}-0",
+        start_time=began, end_time=began + math.ceil(seconds[type_]),
+        time_limit_minutes=limit_minutes(seconds, rng),
+    )  # fmt: skip
 
 
 def makespan(outcomes: Sequence[Outcome]) -> float:
@@ -267,16 +288,19 @@ def main() -> None:
     works, plain = read_gavel(options.traces), site({})
     blinds = [makespan(run(works, plain, blind(random.Random(s)))) for s in options.seeds]
     mean = statistics.fmean(blinds)
-    lines = [
-        line(f"type-blind, {len(blinds)} seeds", blinds, mean),
-        line("speeds off", [makespan(run(works, site(OFF), solve))], mean),
-        line("given", [makespan(run(works, site({"throughput": rows(works)}), solve))], mean),
-    ]
+    spans = {f"type-blind, {len(blinds)} seeds": blinds}
+    spans["speeds off"] = [makespan(run(works, site(OFF), solve))]
+    spans["given"] = [makespan(run(works, site({"throughput": rows(works)}), solve))]
+    known: list[Paces] = []
     for jobs in HISTORIES:
         known = [learned(works, plain, jobs, seed) for seed in options.seeds[:LEARNED_SEEDS]]
-        spans = [makespan(run(works, plain, solve, paces)) for paces in known]
-        lines.append(line(f"learned, {jobs}", spans, mean))
-    lines.append(line("bound", [shortest(works)], mean))
+        spans[f"learned, {jobs}"] = [makespan(run(works, plain, solve, p)) for p in known]
+    for patience in PATIENCES:
+        spans[f"patience {patience:g}"] = [
+            makespan(run(works, plain, solve, paces, patience)) for paces in known
+        ]
+    spans["bound"] = [shortest(works)]
+    lines = [line(name, those, mean) for name, those in spans.items()]
     command = f"./dev bench gavel --traces DIR --seeds {options.seeds[0]}-{options.seeds[-1]}"
     text = [*head("gavel", command), *table(("policy", "makespan, h", "type-blind ÷ it"), lines)]
     print("\n".join(text))

@@ -91,18 +91,19 @@ def entries(jobs: int) -> Iterator[tuple[str, tuple[object, ...]]]:
         yield "demand", (key, now, json.dumps(profile), 60.0)
         yield "outcome", (now, key, "released", f"train-nv nv{n % 100}")
         yield "outcome", (now, key, "started", f"nv{n % 100}:{n % 8}")
-        end = {"key": key, "submitted": int(now), "state": "COMPLETED", "ended": int(now) + 60}
+        end = {"key": key, "submitted": int(now), "state": "COMPLETED", "started": int(now) + 9}
+        end |= {"ended": int(now) + 60}
         yield "job_end", (key, int(now), now + 60, json.dumps(end))
 
 
 async def run(path: Path, seconds: float) -> None:
     """hetd's cycles, as far as the journal is in them: each releases a job, and looks at one."""
-    began = time.perf_counter()
+    began, began_at = time.perf_counter(), time.time()
     kept = Keeper(path)
     waits: list[float] = []
     late, answered = 0, 0.0
     question = asyncio.create_task(
-        kept.ask(lambda journal: journal.demands(time.time() - 7 * DAY), None, 120.0)
+        kept.ask(lambda journal: journal.past(began_at - 28 * DAY, began_at), None, 120.0)
     )
     while time.perf_counter() < began + seconds:
         cycle = time.perf_counter()

@@ -4,10 +4,10 @@
 
 `hetd` is the planner as hetd runs it, with what it expects known, in windows of so many pods and
 one at a time: first-fit by prices, and its solver where not all of a window start. `first-fit`:
-without the solver. Nobody may turn down a pod that fits. Every placement of every policy is checked
-by an independent referee. `LP bound`: what no policy can exceed, even one that knows all pods
-beforehand and moves them at will (CPUs and memory summed over the nodes of a model); of the first
-`--bounds` seeds.
+without the solver. `rearranging`: with planner.rearrange. Nobody may turn down a pod that fits. An
+independent referee checks every placement of every policy. `LP bound`: what no policy can exceed,
+even one that knows all pods beforehand and moves them at will (CPUs and memory summed over the
+nodes of a model); of the first `--bounds` seeds.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from bench.traces import Curve, Trace, arrivals, curve, names, read_openb
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.solve import Solver
+from slurm_het.solve.columns import rearrange
 from slurm_het.solve.worker import WorkerSolver
 
 AT = (80, 95, 100, 130)
@@ -110,9 +111,13 @@ def entries(trace: Trace, windows: int, worker: Solver) -> list[Entry]:
     def as_hetd(problem: Problem) -> Solution:
         return worker.solve(problem, SECONDS)
 
+    def rearranging(problem: Problem) -> Solution:
+        return rearrange(problem, greedy(problem), SECONDS)
+
     return [
         *((name, 1, theirs(name)) for name in costs),
         (f"hetd, windows of {windows}", windows, lambda _: Planner(outlook, as_hetd)),
+        (f"rearranging, windows of {windows}", windows, lambda _: Planner(outlook, rearranging)),
         (f"first-fit, windows of {windows}", windows, lambda _: Planner(outlook, greedy)),
         ("hetd, one at a time", 1, lambda _: Planner(outlook, as_hetd)),
     ]

@@ -40,7 +40,7 @@ from slurm_het.sandbox.layout import program, slurm_version
 from slurm_het.sandbox.topology import INTAKE
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.job_reader import RecordParser
-from slurm_het.solve.worker import WorkerSolver
+from slurm_het.solve.worker import solver_of
 
 PROCESSES = 4
 SCRIPT = "#!/bin/bash\nmodule load cuda\nsleep 20\n"
@@ -142,7 +142,7 @@ async def run(box: Sandbox, base: Path, options: argparse.Namespace) -> list[str
     conf = Path(box.env["SLURM_CONF"])  # and JSON of all jobs takes long on a busy machine
     slurm = CliSlurm(replace(config.slurm, conf=conf, timeout_seconds=60))
     journal = Journal(config.paths.journal)
-    solver = WorkerSolver(config.planner.solver, config.planner.gap)
+    solver = solver_of(config.planner)
     gate = Gate(slurm, config.policy.intake_partition, config.paths.state_dir, Holds(base))
     cycle = Cycle(config, slurm, gate, journal, solver)
     ways = (

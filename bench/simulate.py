@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.jobs.paces import Paces
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Snapshot, Task
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.plan import Solve, plan
@@ -71,6 +72,8 @@ class Simulation:
     reservations: int = 1
     reserve_after: float = 0.0
     protected: int = 0
+    speed_patience: float = 0.0
+    paces: Paces = field(default_factory=Paces)
     period: float = 0.0
     delay: float = 0.0
     forgets_sharers: bool = False
@@ -108,10 +111,14 @@ class Simulation:
 
     def _cycle(self) -> None:
         """Plan until nothing more starts, like hetd while its cycles find more to do."""
-        limits = Limits(self.window, self.reservations, self.reserve_after, self.protected)
+        limits = Limits(
+            self.window, self.reservations, self.reserve_after, self.protected,
+            speed_patience=self.speed_patience,
+        )  # fmt: skip
         while self.waiting:
             # A job that the hook did not prepare is planned as it is: nobody is there to adopt it.
             memory = Memory(Pins(math.inf, 0.0), not_adopted=set(self.waiting))
+            memory.paces = self.paces
             memory.pins.pins = dict(self.pins)
             observed = observe(self._snapshot(), self.policy, memory, self.now)
             prepared = prepare(observed, limits, memory, self.now)

@@ -23,6 +23,7 @@ from slurm_het.settings import (
     Config,
     Fraction,
     HookSettings,
+    PageSettings,
     Paths,
     PlannerSettings,
     SlurmSettings,
@@ -66,7 +67,7 @@ KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
     "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths",
     "slurm", "operators", "history_days", "impossible_memory", "spanning_partition", "mode",
-    "telemetry")  # fmt: skip
+    "telemetry", "page")  # fmt: skip
 
 
 def config_path(given: str | os.PathLike[str] | None = None) -> Path:
@@ -145,6 +146,7 @@ class _Reader:
             paths=paths,
             slurm=self.section(top, "slurm", SlurmSettings),
             telemetry=self.section(top, "telemetry", TelemetrySettings),
+            page=self.section(top, "page", PageSettings),
             operators=self.operators(top),
             source=source,
         )
@@ -165,9 +167,8 @@ class _Reader:
             return ()
         node = top["operators"][1]
         names: tuple[str, ...] = self.value(node, "operators", tuple[str, ...])
-        for name in names:
-            if not name.strip():
-                raise self.error(node, "operators", "has an empty name; user names are valid")
+        if not all(name.strip() for name in names):
+            raise self.error(node, "operators", "has an empty name; user names are valid")
         return names
 
     def policy(self, top: dict[str, yaml.Node]) -> Policy:
@@ -218,10 +219,9 @@ class _Reader:
         """The keys that are a value or a flat table."""
         out: dict[str, Any] = {"throughput": {}}
         if "default_vendors" in top:
-            out["default_vendors"] = self.value(
-                top["default_vendors"], "default_vendors", tuple[str, ...]
-            )
-            self.choices(top["default_vendors"], "default_vendors", out["default_vendors"], vendors)
+            node = top["default_vendors"]
+            out["default_vendors"] = self.value(node, "default_vendors", tuple[str, ...])
+            self.choices(node, "default_vendors", out["default_vendors"], vendors)
         kinds = get_type_hints(Policy) | {"history_days": Annotated[float, Meta(ge=0, le=30)]}
         for key in top.keys() & {"default_scenario", "history_days", "impossible_memory"}:
             out[key] = self.value(top[key], key, kinds[key])

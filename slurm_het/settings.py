@@ -36,18 +36,25 @@ class PlannerSettings:
     """The planning cycle. Times in seconds; `window_tasks` bounds one solve.
 
     `gap`: a plan is good enough when its sum of weights is proven within this share of the best.
+    `rearrange`: where prices are known, the solver looks for a place for all together that leaves
+    room of more worth than first-fit does; it takes its time and seldom gains (docs/method.md).
     `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest,
     once they have been eligible for `reserve_after_seconds`. So many more of all pools are
     `protected`: no task below them takes what they are to start on, unless it ends in time. None
     of these is one whom Slurm's own backfill would pass over (bf_max_job_test, bf_max_job_user,
-    bf_window).
+    bf_window). That is the trade between large jobs and small ones: docs/method.md, "Large jobs".
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.
+    `speed_patience`: a task that is known to end sooner on another type than on what is free waits
+    for it at most for this part of the time which that saves; 0: it starts at once, as under Slurm.
     `learn_days`: of how many days the journal tells what jobs to expect; 0: it is not asked.
+    `keep_days`: on how many days on which hetd ran the journal looks back; what is older it
+    forgets.
     """
 
     solver: Literal["highs", "cbc"] = "highs"
     deadline_seconds: Annotated[float, Meta(ge=0.01, le=600)] = 2.0
     gap: Fraction = 0.005
+    rearrange: bool = False
     window_tasks: Count = 64
     poll_seconds: Annotated[float, Meta(ge=0.05, le=30)] = 5.0  # so long a gate may stay open
     settle_seconds: Seconds = 0.05
@@ -55,16 +62,19 @@ class PlannerSettings:
     retry_seconds: Seconds = 60.0
     reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
     reserve_after_seconds: Seconds = 0.0  # as Slurm: who is blocked is protected at once
-    protected: Annotated[int, Meta(ge=0, le=1000)] = 8
+    protected: Annotated[int, Meta(ge=0, le=1000)] = 32
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
-    learn_days: Annotated[float, Meta(ge=0, le=30)] = 7.0
+    learn_days: Annotated[float, Meta(ge=0, le=30)] = 28.0
+    speed_patience: Fraction = 0.0
+    keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30
 
     @property
     def limits(self) -> Limits:
         """How much one plan is about."""
         return Limits(
-            self.window_tasks, self.reservations, self.reserve_after_seconds, self.protected
-        )
+            self.window_tasks, self.reservations, self.reserve_after_seconds, self.protected,
+            speed_patience=self.speed_patience,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,15 @@ class TelemetrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PageSettings:
+    """The page (`slurm-het page`): the directory that hetd has it written to, so often; without
+    one it writes none."""
+
+    dir: Annotated[str, Meta(pattern="^(/.*)?$")] = ""
+    every_seconds: Annotated[float, Meta(ge=5, le=3600)] = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, checked."""
 
@@ -146,6 +165,7 @@ class Config:
     paths: Paths = field(default_factory=Paths)
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    page: PageSettings = field(default_factory=PageSettings)
     operators: tuple[str, ...] = ()
     source: Path | None = None
 
@@ -165,3 +185,8 @@ class Config:
         telemetry = replace(self.telemetry, fence="off", resubmit="never")
         paths = replace(self.paths, journal=self.paths.shadow_journal)
         return replace(self, policy=self.policy.shadowed, telemetry=telemetry, paths=paths)
+
+    @property
+    def readers(self) -> int:
+        """How many of hetd's processes read all jobs: itself, and who writes the page."""
+        return 2 if self.page.dir else 1

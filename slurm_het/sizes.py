@@ -20,10 +20,11 @@ JOBS = 20_000
 ROOT = Path("/sys/fs/cgroup")
 
 
-def needed_mib(jobs: int, version: tuple[int, int] | None = None) -> int:
-    """What so many jobs may take at the most; without a version, on any."""
+def needed_mib(jobs: int, version: tuple[int, int] | None = None, readers: int = 1) -> int:
+    """What so many jobs may take at the most; without a version, on any. `readers`: hetd, and who
+    writes the page."""
     kib = max(kib for since, kib in SQUEUE_KIB.items() if version is None or since <= version)
-    return BASE_MIB + jobs * (kib + HETD_KIB) // 1024
+    return BASE_MIB + readers * jobs * (kib + HETD_KIB) // 1024
 
 
 def limit_mib() -> int | None:

@@ -33,6 +33,18 @@ def render(template: str, **values: object) -> str:
     return environment.get_template(template).render(values)
 
 
+def render_html(template: str, **values: object) -> str:
+    """A template of HTML: every value is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_dir("templates")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+    return environment.get_template(template).render(values)
+
+
 def lua_literal(value: str | Sequence[str]) -> str:
     """A string or a list of strings as Lua source."""
     if isinstance(value, str):
@@ -59,6 +71,7 @@ def systemd_unit(config: Config, user: str, group: str, jobs: int = JOBS) -> str
     paths = config.paths
     writes = {paths.state_dir, paths.journal.parent}
     writes |= {p.parent for p in (paths.hook_socket, paths.control_socket, paths.event_socket)}
+    writes |= {Path(config.page.dir)} if config.page.dir else set()
     own = {Path("/run/slurm-het"), Path("/var/lib/slurm-het")}  # systemd makes these
     bin_dir = config.slurm.bin_dir
     scontrol = bin_dir / "scontrol" if bin_dir else shutil.which("scontrol") or "/usr/bin/scontrol"
@@ -74,7 +87,7 @@ def systemd_unit(config: Config, user: str, group: str, jobs: int = JOBS) -> str
         writes=[str(path) for path in sorted(writes - own)],
         mounts=sorted({str(paths.state_dir), str(paths.journal.parent)}),
         jobs=jobs,
-        memory_mib=needed_mib(jobs),
+        memory_mib=needed_mib(jobs, readers=config.readers),
         in_home=sys.executable.startswith(("/home/", "/root/")),
     )
 

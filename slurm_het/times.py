@@ -15,3 +15,8 @@ def local_time(seconds: float) -> str:
 def slurms_time(seconds: float) -> str:
     """Epoch seconds as Slurm's tools print them: `2026-11-28T14:02:33`."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))
+
+
+def zone(seconds: float) -> str:
+    """The name of the time zone then: `UTC`, `CEST`."""
+    return time.strftime("%Z", time.localtime(seconds))

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from slurm_het.core.policy import Limits
+from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.device_map import MapOptions, device_map
 from slurm_het.core.views.job_rows import make_view
 from slurm_het.core.views.metrics import PREFIX, HetdFacts, families
@@ -29,7 +30,7 @@ def told() -> set[str]:
     """The names that are told."""
     view = make_view(snapshot(gated(1)), policy(), Limits())
     shown = device_map(view.prepared, MapOptions(ProbeOptions(memory=None)))
-    hetd = HetdFacts(True, "closed", True, 0, 1.0, 1.0, 0)
+    hetd = HetdFacts(True, "closed", True, 0, 1.0, 1.0, 0, Accuracy(3, 2, 1.0, 2.0))
     return {PREFIX + name for name in {f.name for f in families(view, shown, hetd)} | ALSO}
 
 

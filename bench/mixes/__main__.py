@@ -20,7 +20,7 @@ import yaml
 
 from bench.mixes import replay, report, run
 from bench.mixes.generate import HOURS, generate, rendition
-from bench.mixes.report import EACH, RENDITIONS, Row
+from bench.mixes.report import EACH, RENDITIONS, Row, waits_of
 from bench.mixes.run import Outcome
 from bench.mixes.slurm import SANDBOX, Settings
 from bench.mixes.world import World, read_world
@@ -100,6 +100,7 @@ def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
         seed, world.scenario.what, plain.busy, ours.busy, world.devices * seconds,
         (plain.started, ours.started), len(world.jobs), ours.cycles, 0.0,
         run.plain(read_world(_reversed(mix)), settings).busy, run.eager(world, settings).busy,
+        waits=waits_of(world.jobs, plain.starts, ours.starts, seconds),
     )  # fmt: skip
     again = range(1, RENDITIONS + 1) if row.once < EACH else ()
     both = [_both(read_world(rendition(mix, n)), settings, solver) for n in again]

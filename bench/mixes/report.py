@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bench.compare.verdict import share
+from bench.mixes.world import JobSpec
 
 EACH, MEAN = 0.98, 1.03
 """The bounds: least device-seconds with us as a share of plain Slurm's, in each mix and in the
@@ -15,6 +17,46 @@ RENDITIONS = 12
 """A mix below the bound is looked at again in so many renditions, and what they come to together
 counts: the chance of a single one is as large as what is sought."""
 SHOWN = 10
+SIZES = ("a share", "1 device", "2 or 3 devices", "4 or more", "several nodes")
+"""The classes of size: what a job asks of a node, or that it asks several."""
+Starts = Mapping[int, float | None]
+"""When each job started, by its id; None: never."""
+
+
+class Waits(NamedTuple):
+    """The jobs of a size, and the seconds that they waited all together, plainly and with us.
+
+    Who never started has waited to the end of the mix.
+    """
+
+    jobs: int
+    plain: float
+    ours: float
+
+
+def size_of(job: JobSpec) -> str:
+    """The class of size of a job."""
+    if job.nodes > 1:
+        return SIZES[4]
+    return SIZES[0] if job.ask.share else SIZES[min(job.ask.devices, 4) // 2 + 1]
+
+
+def waits_of(
+    jobs: Iterable[JobSpec], plain: Starts, ours: Starts, seconds: float
+) -> dict[str, Waits]:
+    """What the jobs of a mix of so many seconds waited, by size."""
+
+    def waited(job: JobSpec, starts: Starts) -> float:
+        start = starts[job.id]
+        return (seconds if start is None else start) - job.at
+
+    found: dict[str, Waits] = {}
+    for job in jobs:
+        before = found.get(size := size_of(job), Waits(0, 0.0, 0.0))
+        found[size] = Waits(
+            before.jobs + 1, before.plain + waited(job, plain), before.ours + waited(job, ours)
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -23,7 +65,7 @@ class Row:
 
     `chance` is plain Slurm's with the types of nodes in the opposite order in slurm.conf: so much a
     mix varies that nobody plans. `eager` is plain Slurm's if it keeps nothing free for those who
-    wait. `again` has plain's and ours of more renditions.
+    wait. `again` has plain's and ours of more renditions. `waits` are by size.
     """
 
     seed: int
@@ -38,6 +80,7 @@ class Row:
     chance: float
     eager: float
     again: tuple[tuple[float, float], ...] = ()
+    waits: dict[str, Waits] = field(default_factory=dict)
 
     @property
     def once(self) -> float:
@@ -80,10 +123,24 @@ def text(rows: Sequence[Row]) -> Iterator[str]:
     yield "  eager          " + _spread([share(row.eager, row.plain) for row in rows])
     yield f"the worst {SHOWN}:"
     yield from (row.text() for row in sorted(rows, key=lambda row: row.ratio)[:SHOWN])
+    yield from _wait_lines(rows)
     wrong = broken(rows)
     yield from (f"BROKEN {one}" for one in wrong)
     if not wrong:
         yield "all bounds hold"
+
+
+def _wait_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """The mean wait of each size, over all mixes."""
+    yield "mean wait in minutes, of jobs that ask:"
+    for size in SIZES:
+        those = [row.waits[size] for row in rows if size in row.waits]
+        if jobs := sum(one.jobs for one in those):
+            plain, ours = sum(one.plain for one in those), sum(one.ours for one in those)
+            yield (
+                f"  {size:<15} {plain / jobs / 60:6.1f} plain, {ours / jobs / 60:6.1f} ours,"
+                f" {share(ours, plain):.2f} of it; {jobs} jobs"
+            )
 
 
 def _spread(ratios: Sequence[float]) -> str:

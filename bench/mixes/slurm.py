@@ -21,6 +21,8 @@ from slurm_het.sandbox.topology import INTAKE
 QUEUE_DEPTH = 100
 """So many jobs a pass looks at that a submission or an end has called for (Slurm's default)."""
 
+FIRST_PRIORITY = 4_000_000_000
+
 
 Hook = Callable[[JobRun], None]
 """What changes a job as it is submitted."""
@@ -130,6 +132,8 @@ class Slurm:
         self.sched_due = min(self.sched_due, due)
 
     def _priority(self, spec: JobSpec) -> int:
+        if not self._weight:  # priority/basic: first come, first served
+            return FIRST_PRIORITY - spec.id
         own = int(str(self.world.accounting.qos.get(spec.qos, {}).get("Priority", 0)))
         return 1 + (self._weight * own // self._most if self._most else 0)
 

@@ -16,12 +16,14 @@ from slurm_het.cli.journal import journal
 from slurm_het.cli.learned import learned
 from slurm_het.cli.metrics import metrics
 from slurm_het.cli.node_files import gres_conf, task_prolog
+from slurm_het.cli.page import page
 from slurm_het.cli.plan import plan
 from slurm_het.cli.rendered import rendered
 from slurm_het.cli.sandbox import sandbox
 from slurm_het.cli.status import status
 from slurm_het.cli.switch import disable, enable
 from slurm_het.cli.systemd_unit import systemd_unit
+from slurm_het.cli.try_job import try_job
 from slurm_het.cli.why import why
 from slurm_het.core.syntax.printable import clean_lines
 from slurm_het.errors import HetError
@@ -38,10 +40,12 @@ def cli() -> None:
       slurm-het status                 is all well now?
       slurm-het check                  is the configuration right for this cluster?
       slurm-het why 1234               why is this job where it is?
+      slurm-het try -t 4:00:00 job.sh  would it start now, and if not, when?
       slurm-het ask 1234 vendors=amd   ask for something else of a queued job of yours
       slurm-het bypass on              let plain Slurm schedule everything
       slurm-het plan --dump-lp         what would be planned now, as the formula
       slurm-het learned                how long programs run, of their limits and by type
+      slurm-het page --out /var/www/c  one HTML file of it all, for a web server
       slurm-het devices                what this host's accelerators say of themselves
       slurm-het sandbox up             a whole emulated cluster on this machine
     """
@@ -49,8 +53,8 @@ def cli() -> None:
 
 for command in (
     status,
-    check, why, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
-    gres_conf, task_prolog, init, rendered, metrics, learned, enable, disable,
+    check, why, try_job, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
+    gres_conf, task_prolog, init, rendered, metrics, learned, page, enable, disable,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -100,9 +100,20 @@ def _start(row: JobRow) -> str:
     return slurms_time(at) if at else "N/A"
 
 
+def _likely(row: JobRow) -> str:
+    """When it probably starts."""
+    at = row.expected.likely if row.expected else None
+    return slurms_time(at) if at else "-"
+
+
 def _planned(row: JobRow) -> str:
     nodes = row.expected.nodes if row.expected else ()
     return hostlist.fold(nodes) if nodes else _none(row)
+
+
+def _cause(row: JobRow) -> str:
+    """Why it waits, and why no time is known if that does not say it."""
+    return row.reason if row.untold in {"", row.reason} else f"{row.reason}; {row.untold}"
 
 
 def _limit_minutes(row: JobRow) -> float:
@@ -187,8 +198,10 @@ COLUMNS = (
            key=lambda r: len(r.nodes) or r.job.nodes_min),
     Column("cpus", "C", "CPUS", lambda r: str(r.job.cpus), right=True, key=lambda r: r.job.cpus),
     Column("start", "S", "START_TIME", _start),
+    Column("likely", "", "LIKELY", _likely),
     Column("planned", "Y", "SCHEDNODES", _planned),
     Column("reason", "r", "REASON", lambda r: r.reason),
+    Column("cause", "", "REASON", _cause),
     Column("code", "", "CODE", lambda r: r.code or "-"),
     Column("action", "", "WHAT TO DO", lambda r: r.action or "-"),
     Column("nodelist", "R", "NODELIST(REASON)", _reason_column),
@@ -224,8 +237,9 @@ DEFAULT = ("id", "user", "name", "scenario", "pool", "type", "count", "memory", 
            "wait", "where")  # fmt: skip
 LONG = ("id", "partition", "name", "user", "account", "state", "type", "devices", "memory", "time",
         "limit", "wait", "nodecount", "where")  # fmt: skip
-STARTS = ("id", "user", "name", "pool", "type", "count", "st", "start", "planned", "reason")
-EXPECTED = frozenset({"start", "planned"})
+STARTS = ("id", "user", "name", "pool", "type", "count", "st", "start", "likely", "planned",
+          "cause")  # fmt: skip
+EXPECTED = frozenset({"likely", "start", "planned", "cause"})
 """The columns that are known once it has been worked out when the waiting jobs start."""
 
 

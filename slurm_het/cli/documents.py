@@ -1,4 +1,4 @@
-"""What `--json` prints: documents whose keys are only ever added to.
+"""What `--json` prints, and the page's JSON: documents whose keys are only ever added to.
 
 docs/schemas/ has the JSON schema of each, made from the classes here: `python -m
 slurm_het.cli.documents docs/schemas` writes them.
@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from slurm_het.cli.try_documents import TryDocument
 from slurm_het.core.cluster.holdings import HeldDevices
 from slurm_het.core.reasons import TellTime
 from slurm_het.core.reasons.idle import Cause, Idle
+from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.device_map import DeviceMap
 from slurm_het.core.views.free import NodeFree, PoolFree
 from slurm_het.core.views.job_rows import Ask
 from slurm_het.core.views.learned import LearnedProgram
-from slurm_het.core.views.totals import Summary, Totals
+from slurm_het.core.views.totals import PoolUse, Summary, Totals
 
 
 class SourceDocument(Struct, kw_only=True):
@@ -103,7 +105,8 @@ class MapDocument(Struct, kw_only=True):
 
 class JobDocument(Struct, kw_only=True):
     """One job. Times are epoch seconds, 0 where Slurm has none; `waited_seconds` is squeue's
-    PendingTime; what is expected is null and [] unless --start asks for it."""
+    PendingTime; what is expected is null and [] unless --start asks for it. Then a waiting job has
+    an expected start, or `expected_cause` says why none is known."""
 
     id: str
     job_id: int
@@ -131,9 +134,11 @@ class JobDocument(Struct, kw_only=True):
     evidence: list[str]
     readable: bool
     expected_start: int | None
+    likely_start: int | None
     expected_nodes: list[str]
     reason_code: str | None
     action: str
+    expected_cause: str | None
 
 
 class GateDocument(Struct, kw_only=True):
@@ -148,19 +153,21 @@ class GateDocument(Struct, kw_only=True):
 
 
 class QueueDocument(Struct, kw_only=True):
-    """het-squeue --json. What was not asked for is left out."""
+    """het-squeue --json. What was not asked for is left out. `told` comes with --start: how good
+    the times were that were told before; null while hetd does not answer."""
 
     jobs: list[JobDocument] | UnsetType = UNSET
     free: list[PoolFree] | UnsetType = UNSET
     nodes: list[NodeFree] | UnsetType = UNSET
     totals: Totals | UnsetType = UNSET
+    told: Accuracy | UnsetType | None = UNSET
     gate: GateDocument
     source: SourceDocument
 
 
 class StatusDocument(Struct, kw_only=True):
     """slurm-het status --json. `code` is its exit code; the intake's State is null while slurmctld
-    is silent, and so is the summary."""
+    is silent, and so is the summary; so is, while hetd is, how good `told` start times were."""
 
     state: str
     code: int
@@ -168,6 +175,7 @@ class StatusDocument(Struct, kw_only=True):
     intake: str
     intake_state: str | None
     summary: Summary | None
+    told: Accuracy | None
 
 
 class LearnedDocument(Struct, kw_only=True):
@@ -176,13 +184,129 @@ class LearnedDocument(Struct, kw_only=True):
     programs: list[LearnedProgram]
 
 
+class PageHealth(Struct, frozen=True, kw_only=True):
+    """The state, as `slurm-het status` has it."""
+
+    state: str
+    code: int
+    words: str
+
+
+class PageLongest(Struct, frozen=True, kw_only=True):
+    """Who waits longest."""
+
+    id: str
+    seconds: int
+    user: str | UnsetType = UNSET
+
+
+class PageIdle(Struct, frozen=True, kw_only=True):
+    """Why devices are idle; `devices` are their indexes, the rest is as in het-sinfo's JSON."""
+
+    devices: str
+    cause: Cause
+    text: str
+    job: str | None
+    time: int | None
+
+
+class PageNodes(Struct, frozen=True, kw_only=True):
+    """Nodes that are alike. `cells` has a character for each device: 1-8, in eighths, how full its
+    memory is, or the letter of why it is idle (het-sinfo)."""
+
+    nodes: str
+    count: int
+    pools: list[str]
+    types: list[str]
+    memory_gib: list[int]
+    cells: str
+    idle: list[PageIdle]
+
+
+class PageReason(Struct, frozen=True, kw_only=True):
+    """All that waits for one reason: tasks, devices that they ask for, the longest wait."""
+
+    code: str
+    text: str
+    action: str
+    tasks: int
+    devices: int
+    longest_seconds: int
+
+
+class PageJob(Struct, frozen=True, kw_only=True):
+    """A job that waits; what people wrote is left out of the public form."""
+
+    id: str
+    pool: str
+    scenario: str | None
+    types: list[str]
+    asks: Ask | None
+    tasks: int
+    waited_seconds: int
+    time_limit_minutes: int | None
+    code: str
+    reason: str
+    expected_start: int | None
+    expected_nodes: str
+    user: str | UnsetType = UNSET
+    account: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+
+
+class PageWaits(Struct, frozen=True, kw_only=True):
+    """How many have waited at most so many seconds (null: longer): tasks that wait, and jobs that
+    run and started within a day."""
+
+    seconds: int | None
+    waiting: int
+    started: int
+
+
+class PageMoment(Struct, frozen=True, kw_only=True):
+    """How it was at a time (epoch seconds): tasks, the longest wait, by pool the devices in use."""
+
+    time: int
+    running: int
+    waiting: int
+    longest_seconds: int
+    used: dict[str, int]
+
+
+class PageDocument(Struct, frozen=True, kw_only=True):
+    """The page. `time` is when it was made, `seen` when Slurm was read (epoch seconds; 0: never);
+    it is old after `old_after`. `renewed_seconds` is null if it was made by hand. `more_jobs` and
+    `more_nodes` are how many wait, or are there, beside those listed."""
+
+    form: Literal["public", "staff"]
+    time: int
+    seen: int
+    old_after: int
+    renewed_seconds: int | None
+    health: PageHealth
+    running: int = 0
+    waiting: int = 0
+    longest: PageLongest | None = None
+    pools: list[PoolUse] = []
+    types: list[TypeDocument] = []
+    nodes: list[PageNodes] = []
+    more_nodes: int = 0
+    reasons: list[PageReason] = []
+    jobs: list[PageJob] = []
+    more_jobs: int = 0
+    waits: list[PageWaits] = []
+    day: list[PageMoment] = []
+
+
 DOCUMENTS: dict[str, type[Struct]] = {
     "het-sinfo": MapDocument,
     "het-squeue": QueueDocument,
     "slurm-het-learned": LearnedDocument,
     "slurm-het-status": StatusDocument,
+    "slurm-het-page": PageDocument,
+    "slurm-het-try": TryDocument,
 }
-"""By program, what it prints with --json."""
+"""By program, what it prints with --json; of `slurm-het page`, its page.json."""
 
 
 def map_document(made: DeviceMap, source: dict[str, Any], at: TellTime) -> dict[str, Any]:
@@ -205,7 +329,8 @@ def _idle(idle: Idle, at: TellTime) -> dict[str, Any]:
 
 def schema_of(name: str) -> str:
     """The JSON schema of a program's document, as text."""
-    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"{name} --json"}
+    title = "page.json" if name == "slurm-het-page" else f"{name} --json"
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
     return msgspec.json.format(
         msgspec.json.encode(draft | msgspec.json.schema(DOCUMENTS[name])), indent=1
     ).decode() + "\n"  # fmt: skip

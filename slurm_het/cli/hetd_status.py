@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ from slurm_het.cli.hetd_client import call
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Snapshot
 from slurm_het.core.reasons import few
+from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.waiting import Remembered
 from slurm_het.errors import HetError
+from slurm_het.settings import Config
 
 SECONDS = 1.0
+OF_ROOM = frozenset({"jobs", "nodes", "reservations"})
+"""Who may not see these does not see what is free."""
 
 
 class _Returned(msgspec.Struct):
@@ -59,11 +63,13 @@ class _Status(msgspec.Struct):
     waiting: dict[str, str] = {}
     returned: dict[str, _Returned] = {}
     codes: dict[str, str] = {}
+    likely: dict[str, float] = {}
     telemetry: _Heard = _Heard()
     cycle: LastCycle = NO_CYCLE
     pinned: int = 0
     modes: dict[str, str] = {}
     shadow: InShadow = InShadow()
+    told: Accuracy | None = None
 
 
 Row = tuple[int, int | None, int | None, int, str, str]
@@ -76,6 +82,7 @@ class HetdStatus:
     `leads`: it does not stand by. `plans`: it has the lead; one that starts does not know yet.
     `troubles` are sentences on what does not work at present, `pinned` counts tasks that are
     released and not running yet. `modes` are those of the pools, `shadow` is of those not in plan.
+    `accuracy` says how good told start times were.
     """
 
     state: str = ""
@@ -89,6 +96,7 @@ class HetdStatus:
     cycle: LastCycle = NO_CYCLE
     plans: bool = False
     pinned: int = 0
+    accuracy: Accuracy | None = None
     modes: Mapping[str, str] = field(default_factory=dict)
     shadow: InShadow = field(default_factory=InShadow)
 
@@ -113,6 +121,11 @@ class HetdStatus:
     def with_devices(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what devices say of themselves, as far as hetd has heard."""
         return replace(snapshot, measured=self.measured) if self.measured else snapshot
+
+    def remembers(self, settings: Config, hidden: Collection[str]) -> Remembered:
+        """What it adds to Slurm's records, of which `hidden` is kept from the caller."""
+        unseen = not OF_ROOM.isdisjoint(hidden) or (self.silence and settings.telemetry.on)
+        return replace(self.memory, sees_more=bool(unseen))
 
     def note(self, intake: str, slurm_state: str) -> str:
         """One line for the operator; empty when all is as it should be."""
@@ -157,29 +170,52 @@ def _meaning(intake: str, state: str, *, here: bool) -> str:
     return f"the intake {intake} is {state} = its jobs wait (slurm-het bypass on lets them go)"
 
 
-def ask_hetd(socket: Path, *, devices: bool = True) -> HetdStatus:
+def ask_hetd(socket: Path, *, devices: bool = True, hidden: Collection[str] = ()) -> HetdStatus:
     """hetd's status; its silence, or an answer we cannot read, is a status that says so.
 
-    With `devices` also what they say of themselves.
+    With `devices` also what they say of themselves. Who may not see what is free, for that is
+    `hidden` from him (PrivateData), asks why his jobs wait, too.
     """
     try:
         status = msgspec.convert(call(socket, {"op": "status"}, SECONDS), _Status)
     except HetError as error:
         if not os.path.lexists(socket):
             silence = f"no hetd on this host (it would listen at {socket})"
-            return HetdStatus(silence=silence, here=False)
-        return HetdStatus(silence=error.message)
+            return HetdStatus(silence=silence, here=False, memory=Remembered(since=None))
+        return _silent(error.message, socket)
     except msgspec.ValidationError as error:
-        return HetdStatus(silence=f"hetd's status cannot be read ({error})")
+        return _silent(f"hetd's status cannot be read ({error})", socket)
     returned = {key: (r.reason, r.times) for key, r in status.returned.items()}
-    memory = Remembered(True, status.waiting, returned, status.codes)
+    own = {} if OF_ROOM.isdisjoint(hidden) else ask_reasons(socket)
+    waiting = {key: text for key, (_, text) in own.items()} | status.waiting
+    codes = {key: code for key, (code, _) in own.items()} | status.codes
+    memory = Remembered(True, waiting, returned, codes, status.likely)
     leads, troubles = status.leading is not False, tuple(status.troubles)
     measured = ask_devices(socket) if devices and status.telemetry.on else {}
     return HetdStatus(
         status.gate, status.bypass, memory=memory, leads=leads, troubles=troubles,
         measured=measured, cycle=status.cycle, plans=status.leading is True, pinned=status.pinned,
         modes=status.modes, shadow=status.shadow,
+        accuracy=status.told,
     )  # fmt: skip
+
+
+def _silent(why: str, socket: Path) -> HetdStatus:
+    """A hetd that is, or was, here and says nothing; it marked its socket after its last cycle."""
+    try:
+        since = socket.stat().st_mtime
+    except OSError:
+        since = 0.0
+    return HetdStatus(silence=why, memory=Remembered(since=since))
+
+
+def ask_reasons(socket: Path) -> dict[str, tuple[str, str]]:
+    """Why the caller's jobs wait, code and sentence by key; nothing where hetd does not tell."""
+    try:
+        reply = call(socket, {"op": "reasons"}, SECONDS)
+        return msgspec.convert(reply.get("reasons"), dict[str, tuple[str, str]])
+    except (HetError, msgspec.ValidationError):
+        return {}
 
 
 def ask_devices(socket: Path) -> dict[str, tuple[Measured, ...]]:

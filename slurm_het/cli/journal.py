@@ -12,7 +12,7 @@ from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal
-from slurm_het.journal.forgetting import KEEP_DAYS, MOST_BYTES, TIME_OF, used_bytes
+from slurm_het.journal.forgetting import MOST_BYTES, TIME_OF, used_bytes
 from slurm_het.journal.schema import VERSION, bring_to, version_of
 
 STOP_FIRST = "stop hetd first: systemctl stop hetd"
@@ -33,12 +33,13 @@ def journal(config: Path | None, schema: int | None, vacuum: bool) -> None:
       slurm-het journal
       slurm-het journal --schema 0
     """
-    path = load_config(config).paths.journal
+    settings = load_config(config)
+    path = settings.paths.journal
     try:
         if schema is not None or vacuum:
             click.echo(_changed(path, schema, vacuum=vacuum))
         else:
-            click.echo(_told(path))
+            click.echo(_told(path, settings.planner.keep_days))
     except (OSError, sqlite3.Error) as error:
         hint = STOP_FIRST if "locked" in str(error) else "as SlurmUser or root; see paths.journal"
         raise HetError(f"cannot use the journal {path}: {error}", hint) from error
@@ -60,7 +61,7 @@ def _changed(path: Path, schema: int | None, *, vacuum: bool) -> str:
         db.close()
 
 
-def _told(path: Path) -> str:
+def _told(path: Path, keep_days: int) -> str:
     read = Journal(path, read_only=True)
     try:
         first = read.db.execute("SELECT time FROM outcome ORDER BY rowid LIMIT 1").fetchone()
@@ -74,7 +75,7 @@ def _told(path: Path) -> str:
                 f"{path}: schema {version_of(read.db)},"
                 f" {used_bytes(read.db) >> 20} MiB since {since}",
                 "  " + ", ".join(f"{count} of {table}" for table, count in counts.items()),
-                f"  kept: {KEEP_DAYS} days on which hetd ran, at most {MOST_BYTES >> 30} GiB",
+                f"  kept: {keep_days} days on which hetd ran, at most {MOST_BYTES >> 30} GiB",
             )
         )
     finally:

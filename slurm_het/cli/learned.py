@@ -84,7 +84,7 @@ def _lines(rows: Sequence[LearnedProgram]) -> list[str]:
     ]
     speeds = [
         (row.user, row.program, str(size.devices), one.type, str(one.runs), f"{one.speed:.2f}",
-         _between(one), "yes" if size.used else "not yet")
+         _between(one), "yes" if one.used else "not yet")
         for row in rows for size in row.sizes if len(size.speeds) > 1 for one in size.speeds
     ]  # fmt: skip
     lines = table(_LIMITS, limits, (False, False, True, True, True, True))

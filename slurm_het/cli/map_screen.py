@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from slurm_het.cli.documents import LargestDocument
 from slurm_het.cli.render import cut, table, width, wrapped
 from slurm_het.cli.screen import brief
 from slurm_het.core.reasons import TellTime
@@ -21,12 +22,13 @@ LETTERS = {
     Cause.UNHEALTHY: "u", Cause.CLOSED: "p",
 }  # fmt: skip
 """The cell of an idle device."""
-_NAMES = {
+NAMES = {
     Cause.USABLE: "usable now", Cause.UNWANTED: "usable, nobody waits", Cause.HELD: "held",
     Cause.NO_CORES: "no core", Cause.NO_MEMORY: "no host memory", Cause.DRAINED: "drained, down",
     Cause.RESERVED: "reserved", Cause.FOREIGN: "foreign use", Cause.UNHEALTHY: "unhealthy",
     Cause.CLOSED: "pool closed",
 }  # fmt: skip
+"""What its letter means."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 MANY = 32
 """Of more devices on a node the cells are counted."""
@@ -52,7 +54,7 @@ def type_lines(types: Sequence[PoolType], look: MapLook) -> list[str]:
         [
             t.pool, brief(t.scenario), t.type, str(t.memory_gib), str(t.devices),
             str(t.idle), str(t.starts_now),
-            _largest(t.largest) if t.state == "UP" else f"none: {t.pool} is {t.state}",
+            largest_words(t.largest) if t.state == "UP" else f"none: {t.pool} is {t.state}",
         ]
         for t in types
     ]  # fmt: skip
@@ -60,7 +62,7 @@ def type_lines(types: Sequence[PoolType], look: MapLook) -> list[str]:
     return _fit(lines if look.header else lines[1:], look)
 
 
-def _largest(found: Largest) -> str:
+def largest_words(found: Largest | LargestDocument) -> str:
     """`4 on nv2`, `2x8 on amd[1-2]`, with the largest share of a device."""
     said = []
     if found.devices:
@@ -172,6 +174,6 @@ def legend(shown: DeviceMap, look: MapLook) -> list[str]:
     causes = {d.idle.cause for node in shown.nodes for d in node.devices if d.idle}
     fill = "▁-█ memory in use" if look.blocks else "1-9 tenths in use, # all"
     dot: Callable[[str], str] = lambda c: "·" if c == "." and look.blocks else c  # noqa: E731
-    words = [f"{dot(LETTERS[cause])} {_NAMES[cause]}" for cause in Cause if cause in causes]
+    words = [f"{dot(LETTERS[cause])} {NAMES[cause]}" for cause in Cause if cause in causes]
     text = "   ".join([fill, *words])
     return wrapped(text, look.terminal) if look.terminal else [text]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +15,7 @@ import click
 
 from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.options import CONFIG
+from slurm_het.cli.whole_file import write_whole
 from slurm_het.config import load_config
 from slurm_het.core.views.device_map import MapOptions, device_map
 from slurm_het.core.views.job_rows import make_view
@@ -125,7 +124,8 @@ def _facts(status: HetdStatus) -> HetdFacts:
     shadow = ShadowFacts(told.pinned, told.cycle.time, told.cycle.seconds, told.outcomes)
     return HetdFacts(
         True, status.state, status.plans, len(status.troubles), status.cycle.time,
-        status.cycle.seconds, status.pinned, status.modes, shadow if some else None,
+        status.cycle.seconds, status.pinned, status.accuracy, status.modes,
+        shadow if some else None,
     )  # fmt: skip
 
 
@@ -169,18 +169,6 @@ def _write_on(reader: _Exposer, path: Path, every: float | None) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     while True:
-        _write(path, reader.answer())
+        write_whole(path, reader.answer())
         if every is None or stop.wait(every):
             return
-
-
-def _write(path: Path, text: bytes) -> None:
-    """Whole or not at all: who reads it meanwhile sees the file before."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(text)
-        beside.chmod(0o644)
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        sys.exit(f"slurm-het: cannot write {path}: {error.strerror}")

@@ -19,7 +19,9 @@ from slurm_het.config import load_config
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.jobs.admission import Admitted, admit_record
+from slurm_het.core.jobs.paces import Paces, speeds_of
 from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.jobs.trials import DAY
 from slurm_het.core.model import Placement, Plan, Snapshot
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.pins import Pins
@@ -37,8 +39,8 @@ from slurm_het.settings import Config
 from slurm_het.slurm import SlurmClient
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.shadow import ShadowSlurm
-from slurm_het.solve import Deadline
-from slurm_het.solve.worker import WorkerSolver
+from slurm_het.solve import Deadline, Solver
+from slurm_het.solve.worker import solver_of
 from slurm_het.times import local_time
 
 
@@ -61,12 +63,13 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
     shadow = not settings.plans
     settings = settings.shadowed if shadow else settings.planned
     planner = settings.planner
-    solver, journal = WorkerSolver(planner.solver, planner.gap), _journal(settings)
+    solver, journal = solver_of(planner), _journal(settings)
     try:
         solver.warm()
         told = None if shadow else _ask_hetd(settings)
         prepared, memory = _prepared(settings, told, journal)
         expected = asyncio.run(_expected(settings, prepared, told, journal, solver))
+        expected = replace(expected, speeds=speeds_of(prepared.window, memory.paces))
         if dump_lp:
             click.echo(_model(prepared, expected))
             return
@@ -108,6 +111,7 @@ def _prepared(settings: Config, told: Told | None, journal: Journal) -> tuple[Pr
     ticks = time.monotonic()
     if told:
         memory, ticks = told.memory(planner.grace_seconds, planner.retry_seconds), told.ticks
+    memory.paces = Paces(journal.paces(time.time() - settings.policy.history_days * DAY) or ())
     real = CliSlurm(settings.slurm)
     shadow = all(pool.mode != "plan" for pool in settings.policy.pools)
     slurm = ShadowSlurm(real, settings.policy) if shadow else real
@@ -147,15 +151,14 @@ async def _expected(
     prepared: Prepared,
     told: Told | None,
     journal: Journal,
-    solver: WorkerSolver,
+    solver: Solver,
 ) -> Forecast:
     """What hetd expects: by its own forecast if it told that, else as if it had just started."""
 
     def price(fluid: Fluid) -> Prices | None:
         return solver.price(fluid, settings.planner.deadline_seconds)
 
-    own = Forecast(dict(told.weights), appraisal=told.appraisal) if told else None
-    expectation = Expectation(journal, settings, Clocks(), price, own)
+    expectation = Expectation(journal, settings, Clocks(), price, told.expected if told else None)
     expected = await expectation.of(prepared.queue.tasks, prepared.snapshot.jobs, prepared.room)
     return await expectation.settled(expected)
 
@@ -197,6 +200,7 @@ def _text(prepared: Prepared, made: Plan, waiting: Mapping[str, str]) -> str:
     for p in made.placements:
         terms = " ".join(f"{name}={value:+.2f}" for name, value in p.terms.items())
         lines.append(f"  {p.key:<12} {p.partition:<14} {_where(p):<28} {terms}")
+        lines += [f"  {'':<12} it {p.spared.told(local_time)}"] if p.spared else []
     for r in prepared.ahead.reserve:
         where = f"{r.placement.partition:<14} {_where(r.placement):<28}"
         by = local_time(r.start)

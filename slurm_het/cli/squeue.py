@@ -130,8 +130,11 @@ is the JSON schema. A job has the keys
 id job_id array_job_id user account qos name partition pool scenario types
 devices memory_gib asks state seconds time_limit_minutes priority submit_time
 start_time reason slurm_reason evidence readable expected_start expected_nodes
-waited_seconds reason_code action. The wait is squeue's PendingTime; what is
-expected is null and [] unless --start asks for it. What is free by pool: pool
+waited_seconds reason_code action expected_cause likely_start. The wait is
+squeue's PendingTime; what is expected is null and [] unless --start asks for
+it. Then expected_start is the latest time, likely_start the one if jobs end as
+they usually do, expected_cause says why there is none, and "told" how good the
+last told times were. What is free by pool: pool
 scenario types memory_gib free total unusable best_node best shared best_gib.
 By node: pool node types free total free_gib shared state note devices
 (index given_gib used_gib ails, of those that tell of themselves).
@@ -155,7 +158,7 @@ By node: pool node types free total free_gib shared state note devices
 @click.option("-h", "--noheader", is_flag=True, help="No heading.")
 @ITERATE
 @click.option("--why", is_flag=True, help="Below each job, the evidence for its classification.")
-@click.option("--start", is_flag=True, help="When and where the waiting jobs start at the latest.")
+@click.option("--start", is_flag=True, help="When and where the waiting jobs start.")
 @click.option("--totals", is_flag=True, help="Sums by user and account, in place of jobs.")
 @click.option("--free", is_flag=True, help="What is free by pool and type, in place of jobs.")
 @click.option("--nodes", is_flag=True, help="What is free by node, in place of jobs.")
@@ -212,15 +215,16 @@ def _options(given: Mapping[str, Any]) -> Options:
 def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Options) -> Screen:
     """Read Slurm and hetd once: what was chosen, as it is to be shown."""
     snapshot = runner.run(slurm.snapshot())
-    gate = ask_hetd(settings.paths.control_socket)
+    hidden = runner.run(slurm.hidden())
+    gate = ask_hetd(settings.paths.control_socket, hidden=hidden)
     snapshot = gate.with_devices(snapshot)
-    limits = settings.planner.limits
-    view = make_view(snapshot, settings.policy, limits, gate.memory, local_time)
+    memory, limits = gate.remembers(settings, hidden), settings.planner.limits
+    view = make_view(snapshot, settings.policy, limits, memory, local_time)
     view = with_would(reworded(view, load_wording(settings.paths.reasons)), gate.shadow.would)
     if options.with_starts:
-        view = with_starts(view)
+        view = with_starts(view, memory.likely)
     rows = _chosen(view, options, snapshot)
-    notes = [*warnings_told(view.warnings), *hidden_told(runner.run(slurm.hidden()))]
+    notes = [*warnings_told(view.warnings), *hidden_told(hidden), *_good_so_far(gate, options)]
     head = _header(settings, options, gate, view)
     note = "" if head else gate.note(settings.policy.intake_partition, view.intake)
     notes += [note] if note else []
@@ -231,6 +235,7 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
         document: dict[str, Any] = {}
         if options.jobs:
             document["jobs"] = [row_json(r) for r in rows]
+        document |= {"told": gate.accuracy and asdict(gate.accuracy)} if options.start else {}
         if options.totals:
             document["totals"] = asdict(totals_of(rows))
         if options.free:
@@ -252,6 +257,12 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
         blocks.append(total_lines(totals_of(rows), header=options.header))
     blocks = [head, *(blocks or [_job_table(rows, options)])]
     return Screen(notes, in_blocks(blocks))
+
+
+def _good_so_far(gate: HetdStatus, options: Options) -> list[str]:
+    """How good the start times were that were told before."""
+    asked = options.start and options.header and not options.as_json
+    return [f"start times: {gate.accuracy}"] if asked and gate.accuracy else []
 
 
 def _header(settings: Config, options: Options, gate: HetdStatus, view: View) -> list[str]:
@@ -304,6 +315,8 @@ def row_json(row: JobRow) -> dict[str, Any]:
         "expected_start": int(expected.start) if expected else None,
         "expected_nodes": sorted(expected.nodes) if expected else [],
         "waited_seconds": row.waited, "reason_code": row.code or None, "action": row.action,
+        "expected_cause": row.untold or None,
+        "likely_start": int(expected.likely) if expected and expected.likely else None,
     }  # fmt: skip
 
 

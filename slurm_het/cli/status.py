@@ -17,6 +17,7 @@ from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.live import Screen, print_once
 from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
+from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.job_rows import make_view
 from slurm_het.core.views.totals import Summary, summary_of
 from slurm_het.errors import SlurmError
@@ -46,6 +47,7 @@ def status(as_json: bool, quick: bool, config: Path | None) -> None:
       8   hetd and its supervisor are dead
       9   slurmctld does not answer
       10  there is no hetd on this host
+
     \b
     Example:
       slurm-het status -q || mail -s "slurm-het" root
@@ -61,7 +63,7 @@ def status(as_json: bool, quick: bool, config: Path | None) -> None:
                 HealthCode.SLURM_SILENT, f"slurmctld answers too slowly; {verdict.words}"
             )
     if as_json:
-        click.echo(json.dumps(document_of(verdict, summary, intake, settings)))
+        click.echo(json.dumps(document_of(verdict, summary, intake, settings, told.accuracy)))
     else:
         print_once("slurm-het", Screen((), header_lines(verdict, summary, columns_of_terminal())))
     sys.exit(verdict.health)
@@ -94,7 +96,11 @@ async def _summary(settings: Config, told: HetdStatus) -> Summary:
 
 
 def document_of(
-    verdict: Verdict, summary: Summary | None, intake: str | None, settings: Config
+    verdict: Verdict,
+    summary: Summary | None,
+    intake: str | None,
+    settings: Config,
+    accuracy: Accuracy | None = None,
 ) -> dict[str, Any]:
     """What --json prints."""
     return {
@@ -104,4 +110,5 @@ def document_of(
         "intake": settings.policy.intake_partition,
         "intake_state": intake,
         "summary": asdict(summary) if summary else None,
+        "told": asdict(accuracy) if accuracy else None,
     }

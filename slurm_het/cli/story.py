@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from slurm_het.core.jobs.ending import JobEnd, end_of
 from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.wait_split import Waited
 from slurm_het.core.model import Classification, Job
+from slurm_het.core.planner.outcomes import Event
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.core.syntax.gres import format_indexes, format_places
@@ -52,11 +54,52 @@ def planned_lines(history: History) -> list[str]:
     where = format_places(zip(placement.nodes, placement.devices, strict=True))
     total = sum(placement.terms.values())
     terms = " ".join(f"{name} {value:+.2f}" for name, value in placement.terms.items())
+    spared = placement.spared
     return [
         f"  planned: {placement.partition} {where} ({'|'.join(placement.types)})",
-        f"    weight {total:+.2f} = {terms}",
+        *([f"    weight {total:+.2f} = {terms}"] if terms else []),
+        *([f"    {spared.told(_stamp)}"] if spared else []),
         f"    plan of {cycle['tasks']} tasks: {cycle['status']}, gap {cycle['gap']:.2%}",
     ]
+
+
+RELEASES = {Event.RELEASED, Event.RESERVED, Event.AT_ONCE}
+
+
+def waited_line(end: JobEnd | None, job: Job | None, history: History) -> list[str]:
+    """How long it waited for its start, and for what."""
+    if end:
+        submitted, eligible, until = end.submitted, end.eligible, end.started or end.ended
+    elif job and job.holds_nodes:
+        submitted, eligible, until = job.submit_time, job.eligible_time or None, job.start_time
+    else:
+        return []
+    if eligible is None:
+        return []
+    releases = [at for at, event, _ in history.outcomes if event in RELEASES and at < until + 1]
+    split = Waited(submitted, eligible, max(releases, default=0.0), until).split()
+    parts = (
+        (split.before, "for a dependency, a hold or its begin time"),
+        (split.queued, "in the queue"),
+        (split.pinned, "pinned to its nodes"),
+    )
+    told = [f"{_elapsed(seconds)} {what}" for seconds, what in parts if seconds]
+    total = f"{_elapsed(split.total)}: " if len(told) > 1 else ""
+    return [f"  waited {total}{'; '.join(told)}"] if told else []
+
+
+def told_line(history: History) -> list[str]:
+    """When it was said to start, and when it did."""
+    told = history.told
+    if told is None:
+        return []
+    line = f"  told {_stamp(told.first_at)}: it starts by {_stamp(told.first)}"
+    if told.last != told.first:
+        line += f"; told last {_stamp(told.last_at)}: by {_stamp(told.last)}"
+    if not told.started:
+        return [line]
+    off = f"{_elapsed(round(abs(told.late)))} {'later' if told.late > 0 else 'sooner'}"
+    return [f"{line}; it started {'then' if abs(told.late) < 1 else off}"]
 
 
 def outcome_lines(history: History) -> list[str]:

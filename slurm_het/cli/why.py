@@ -15,6 +15,7 @@ from slurm_het.cli.filters import one_job
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.options import CONFIG
+from slurm_het.cli.sooner import sooner_lines
 from slurm_het.cli.wording import load_wording, reworded
 from slurm_het.cli.would import with_would
 from slurm_het.config import load_config
@@ -24,7 +25,7 @@ from slurm_het.core.model import Classification, Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.core.syntax.printable import clean
-from slurm_het.core.views.job_rows import JobRow, make_view
+from slurm_het.core.views.job_rows import View, make_view
 from slurm_het.errors import HetError
 from slurm_het.journal import History, Journal
 from slurm_het.settings import Config
@@ -107,8 +108,10 @@ def _job(
         features = "" if job.finished else job.features
         lines += story.what_lines(job, history, _by_record(job, settings.policy), features)
         if job.state == "PENDING":
-            row = next(r for r in _rows(snapshot, settings) if r.job.id == job.id)
+            view = _view(snapshot, settings)
+            row = next(r for r in view.rows if r.job.id == job.id)
             lines += [f"  waits: {row.reason}", f"  do: {row.action}"]
+            lines += sooner_lines(row.job, view, settings, CliSlurm(settings.slurm))
         end = end_of(job)
         if end and history.end and end.ended == history.end.ended:  # Slurm does not tell of devices
             end = history.end
@@ -116,7 +119,8 @@ def _job(
         owner = f" of {history.user}" if history.user else ""
         lines = [f"job {job_id}{owner} is not in Slurm's queue any more"]
         lines += story.what_lines(None, history, None)
-    lines += [*story.planned_lines(history), *story.outcome_lines(history)]
+    lines += [*story.planned_lines(history), *story.told_line(history)]
+    lines += [*story.outcome_lines(history), *story.waited_line(end, job, history)]
     return [*lines, story.end_line(end)] if end or not job else lines
 
 
@@ -125,8 +129,9 @@ def _array(
 ) -> list[str]:
     """The story of an array: what it is, and how its tasks fare."""
     job = jobs[0] if jobs else None
-    waits = any(job.state == "PENDING" for job in jobs)
-    reasons = _reasons(snapshot, settings) if waits else {}
+    rest = next((job for job in jobs if job.state == "PENDING"), None)
+    view = _view(snapshot, settings) if rest else None
+    reasons = {row.job.id: row.reason for row in view.rows} if view else {}
     owner = job.user if job else history.user
     known = story.count_of(jobs, history)
     made = _by_record(job, settings.policy) if job else None
@@ -134,6 +139,7 @@ def _array(
         f"job {array} of {owner} is an array; {known} of its tasks are known",
         *story.what_lines(job, history, made),
         *story.array_lines(array, jobs, reasons, history),
+        *(sooner_lines(rest, view, settings, CliSlurm(settings.slurm)) if rest and view else ()),
     ]
 
 
@@ -145,18 +151,15 @@ def _by_record(job: Job, policy: Policy) -> Classification | None:
         return None
 
 
-def _rows(snapshot: Snapshot, settings: Config) -> tuple[JobRow, ...]:
+def _view(snapshot: Snapshot, settings: Config) -> View:
     """The jobs as het-squeue shows them."""
-    hetd, limits = ask_hetd(settings.paths.control_socket), settings.planner.limits
+    hidden = asyncio.run(CliSlurm(settings.slurm).hidden())
+    hetd = ask_hetd(settings.paths.control_socket, hidden=hidden)
+    memory, limits = hetd.remembers(settings, hidden), settings.planner.limits
     snapshot = hetd.with_devices(snapshot)
-    view = make_view(snapshot, settings.policy, limits, hetd.memory, local_time)
+    view = make_view(snapshot, settings.policy, limits, memory, local_time)
     view = reworded(view, load_wording(settings.paths.reasons))
-    return with_would(view, hetd.shadow.would).rows
-
-
-def _reasons(snapshot: Snapshot, settings: Config) -> dict[int, str]:
-    """Why jobs wait, by id, in the words of het-squeue."""
-    return {row.job.id: row.reason for row in _rows(snapshot, settings)}
+    return with_would(view, hetd.shadow.would)
 
 
 def _own(history: History, jobs: list[Job]) -> History:

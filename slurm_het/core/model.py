@@ -18,7 +18,7 @@ from slurm_het.core.network import Network, Parts
 from slurm_het.core.partition import Partition as Partition
 from slurm_het.core.partition import QosFlags
 from slurm_het.core.preemption import NO_PREEMPTION, Preemption
-from slurm_het.core.reasons import Reason
+from slurm_het.core.reasons import Reason, Spared
 from slurm_het.core.records import FINISHED as FINISHED
 from slurm_het.core.records import Job as Job
 from slurm_het.core.records import NodeRecord as NodeRecord
@@ -258,7 +258,8 @@ class Placement:
     """Where one task starts: partition, nodes and, per node, the device indexes.
 
     `memory_gib` is what it takes of each device: its share, or all the memory of the first one.
-    `types` are the types of its devices, sorted. placement_of() makes it.
+    `types` are the types of its devices, sorted. placement_of() makes it. `spared` is what the
+    prices kept for others with it, if anything.
     """
 
     key: str
@@ -268,6 +269,7 @@ class Placement:
     types: tuple[str, ...]
     memory_gib: int
     terms: dict[str, float] = field(default_factory=dict)
+    spared: Spared | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,13 +103,15 @@ class Limits:
     `reservations` blocked tasks of each pool get nodes kept for them, once they have been eligible
     for `reserve_after_seconds`. `protected` more are not delayed by tasks below them, as far as
     Slurm's `backfill` would wait for them: whom it passes over starts no later than under it.
+    `speed_patience` is the part of the time saved on a faster type for which a task waits for it.
     """
 
     window_tasks: int = 64
     reservations: int = 1
     reserve_after_seconds: float = 0.0
-    protected: int = 8
+    protected: int = 32
     backfill: Backfill = USUAL
+    speed_patience: float = 0.0
 
 
 ImpossibleMemory = Literal["largest", "ignore", "refuse"]
@@ -120,13 +122,13 @@ class Policy:
     """Everything the pure core needs of the configuration.
 
     `preference` is by device type, -1..1. `throughput[row][type]` is a speed in 0..1; a row is a
-    scenario or a class of jobs, and what a class says of a type goes before its scenario. A type
-    in neither counts by its TFLOPS relative to the fastest type. Without `expected_jobs` the
-    journal tells what to expect. For `history_days` it counts how a user's program fared on a
-    vendor's devices; 0: not at all. `impossible_memory`: a job whose directive asks for more than
-    any device has that it may use gets the largest, or any, or is refused at submit. In the
-    `spanning_partition`, over the nodes of several pools, plain Slurm places what no pool can hold
-    alone; none: it waits. `others` are pools that plain Slurm schedules for now.
+    scenario or a class of jobs, and what a class says of a type goes before its scenario. A type in
+    neither counts by its TFLOPS relative to the fastest type. Without `expected_jobs` the journal
+    tells what to expect. For `history_days` it counts how a user's program fared on a vendor's
+    devices, and how long it ran; 0: not at all. `impossible_memory`: a job whose directive asks for
+    more than any device has that it may use gets the largest, or any, or is refused at submit. In
+    the `spanning_partition`, over the nodes of several pools, plain Slurm places what no pool can
+    hold alone; none: it waits. `others` are pools that plain Slurm schedules for now.
     """
 
     intake_partition: str

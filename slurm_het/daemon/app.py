@@ -23,12 +23,13 @@ from slurm_het.daemon.control import Caller, ControlRequest, ControlServer
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.doors import Doors
 from slurm_het.daemon.gate import Gate
-from slurm_het.daemon.health import Health
+from slurm_het.daemon.health import MAX_BACKOFF, Health
 from slurm_het.daemon.hook_process import HookChild
 from slurm_het.daemon.last_words import last_words
 from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import say_os_errors, set_up_logging
-from slurm_het.daemon.notify import Watcher, notify, opened_by, tell_watchdog
+from slurm_het.daemon.notify import Watcher, notify, opened_by, stuck_seconds, tell_watchdog
+from slurm_het.daemon.page import PageTimer
 from slurm_het.daemon.reload import read_again
 from slurm_het.daemon.sides import Sides
 from slurm_het.daemon.status import of_cycle, of_shadow
@@ -40,27 +41,16 @@ from slurm_het.journal import Keeper
 from slurm_het.settings import Config
 from slurm_het.sizes import limit_mib
 from slurm_het.slurm.backend import client_of
-from slurm_het.solve.worker import WorkerSolver
+from slurm_het.solve.worker import solver_of
 
 log = logging.getLogger("hetd")
 # A released job starts at Slurm's next pass; look once it should have.
 RELEASE_WAKE = 1.0
 ALARM_LEAST = 0.2  # clocks differ: look again and again, but not all the time
-MAX_BACKOFF = 30.0
 NOTHING_CHANGED = "no pool is in plan: nothing is changed for jobs"
 LEASE_SECONDS = 0.5
 LOOK_SECONDS = 0.5
 HISTORY_SECONDS = 3.0  # whoever asks for a job's waits no longer
-
-
-def stuck_seconds(config: Config) -> float:
-    """The seconds after which a cycle that has not ended counts as hanging.
-
-    This is more than the configuration allows for two linear programs and two calls of Slurm in
-    turn, and for the pause that follows.
-    """
-    program_and_call = config.planner.deadline_seconds + config.slurm.timeout_seconds
-    return MAX_BACKOFF + 2 * program_and_call
 
 
 def _health(config: Config) -> Health:
@@ -74,7 +64,7 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.slurm = client_of(config.slurm)
-        self.solver = WorkerSolver(config.planner.solver, config.planner.gap)
+        self.solver = solver_of(config.planner)
         self.sides = Sides(config, self.slurm, self.solver, self._check_lead)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
@@ -94,6 +84,7 @@ class Daemon:
         self.health = _health(config)
         self.watcher = Watcher(opened_by(config))
         self.tidying = Tidying()
+        self.page = PageTimer(lambda: self.config, lambda: self.leading is True)
         self._unable: HetError | None = None
 
     @property
@@ -130,6 +121,7 @@ class Daemon:
                 ),
                 asyncio.create_task(self._open_in_time()),
                 asyncio.create_task(self.doors.watch(self._offered)),
+                asyncio.create_task(self.page.run()),
             ]
             await self._stand_by()
             beside.append(asyncio.create_task(self.sides.run_beside(self.wakes.stop)))
@@ -212,8 +204,11 @@ class Daemon:
 
     def _use(self, config: Config) -> None:
         self.config = self.hook.config = config
-        self.solver.use(config.planner.solver, config.planner.gap)
+        self.solver.use(
+            config.planner.solver, config.planner.gap, rearrange=config.planner.rearrange
+        )
         self.wakes.settle_seconds = config.planner.settle_seconds
+        self.journal.keep_days = config.planner.keep_days
         self.control.operators = config.operators
         self.health = _health(config)
         self.sides.use(config)
@@ -268,6 +263,7 @@ class Daemon:
         """Run one cycle, and tell the gate if it fails; whether another may find more at once."""
         try:
             more = await self._plan()
+            self.control.mark()
             await self.hook.update(self.cycle.inventory, self.cycle.capacity, self.cycle.openings)
         except SlurmError as error:
             self.health.failed(self._cycle_began)
@@ -317,7 +313,10 @@ class Daemon:
         if request.op == "devices":
             return self.telemetry.told()
         if request.op == "learned":
-            return self.cycle.trials.told(None if caller.admin else caller.name)
+            user = caller.speaks_for(request.user)
+            return self.cycle.paces.told(user) | self.cycle.trials.told(user)
+        if request.op == "reasons":
+            return {"reasons": await self.cycle.own_reasons(caller.name)}
         if request.op == "status":
             async with self.cycle.thinking:
                 return self._status(caller)
@@ -356,6 +355,7 @@ class Daemon:
             self.doors.trouble,
             self.watcher.trouble,
             self.telemetry.trouble,
+            self.page.trouble,
             f"the journal {self.journal.path} is off: {journal}" if journal else "",
         )
         return [sentence for sentence in found if sentence]
@@ -364,14 +364,11 @@ class Daemon:
         """The state of hetd, and why jobs wait: all jobs for admins, their own for users."""
         return {
             "gate": self.gate.state if self.config.plans else GateState.OPEN,
-            "leading": self.leading,
-            "bypass": self.gate.bypass,
-            "pid": os.getpid(),
-            "supervised": "NOTIFY_SOCKET" in os.environ,
+            "leading": self.leading, "bypass": self.gate.bypass,
+            "pid": os.getpid(), "supervised": "NOTIFY_SOCKET" in os.environ,
             "uptime": round(time.time() - self.started, 1),
             "troubles": self._troubles(), "telemetry": self.telemetry.status(),
-            "memory_max_mib": limit_mib(),
-            "journal_waited": round(self.journal.waited, 3),
+            "memory_max_mib": limit_mib(), "journal_waited": round(self.journal.waited, 3),
             **(of_cycle(self.cycle, caller) if self.config.plans else {}),
             "modes": {pool.partition: pool.mode for pool in self.config.policy.pools},
             "shadow": of_shadow(self.sides.shadowed, caller),

@@ -7,10 +7,8 @@ import logging
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from slurm_het.core.cluster.inventory import Inventory, take_inventory
-from slurm_het.core.jobs.admission import Admitted, Anew, Passed, admit_anew
-from slurm_het.core.jobs.mark import decode_comment
-from slurm_het.core.jobs.request import TRES_FIELDS
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.jobs.asked import Anew, asked_anew, update_of
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.jobs.told import understood
 from slurm_het.core.model import Classification, Job, Snapshot
@@ -96,11 +94,16 @@ class Asks:
         first = parts[0].job
         script = await self.slurm.batch_script(first.array_job_id or first.id)
         inventory = await asyncio.to_thread(take_inventory, snapshot, self.policy)
-        due = [(part, await self._anew(part, script, words, inventory)) for part in parts]
+        due = []
+        for part in parts:
+            anew, known = Anew(part.job, script, words), self.trials.known
+            made = await asyncio.to_thread(asked_anew, anew, self.policy, inventory, known)
+            due.append((part, made))
         left: list[str] = []
         for part, made in due:
             try:
-                fields = self._fields(part.job, made.fields, snapshot)
+                rewrites = snapshot.rewrites_gres
+                fields = update_of(part.job, made.fields, self.policy, rewrites=rewrites)
                 await self._take_back(part.job)
                 await self.slurm.update_job(part.key, fields)
             except HetError as error:
@@ -108,21 +111,6 @@ class Asks:
                     raise
                 left.append(f"{part.key} is left as it is: {error.message}")
         return due[0][1].classification, left
-
-    async def _anew(self, part: _Part, script: str, words: str, inventory: Inventory) -> Admitted:
-        mark = decode_comment(part.job.admin_comment)
-        if mark is None or not mark.original:
-            told = f"how job {part.key} was submitted is not known"
-            raise HetError(told, "cancel it, submit it anew")
-        anew, trials = Anew(part.job, script, words), self.trials.known
-        made = await asyncio.to_thread(admit_anew, anew, self.policy, inventory, trials)
-        if isinstance(made, Passed):
-            raise HetError(f"job {part.key} is left as it is: {made.why}")
-        if wrong := [p for p in made.classification.problems if "slurm-het ask" in p]:
-            raise HetError(wrong[0].removeprefix("slurm-het ask: "), "nothing is changed")
-        if not made.fields["admin_comment"]:
-            raise HetError("what it would be does not fit into its record", "nothing is changed")
-        return made
 
     def _owned(self, key: str, snapshot: Snapshot, caller: Caller) -> list[_Part]:
         """What the key names of the caller's jobs, as far as it waits."""
@@ -153,24 +141,6 @@ class Asks:
             (outcome,) = await self.releaser.take_back([due])
             if outcome.event is not Event.RETURNED:
                 raise HetError(f"job {job.key} is left as it is: {outcome.detail}")
-
-    def _fields(self, job: Job, fields: dict[str, str], snapshot: Snapshot) -> dict[str, str]:
-        """The update: with its partition, so that Slurm refuses it once the job has started."""
-        mark = decode_comment(job.admin_comment)
-        asks = {f: fields[f] for f in TRES_FIELDS if f in fields and fields[f] != getattr(job, f)}
-        if asks and not snapshot.rewrites_gres:
-            raise HetError(
-                f"it would have to ask for {', '.join(asks.values())}, which this Slurm does not"
-                " let a queued job do", "cancel it and submit it anew",
-            )  # fmt: skip
-        if set(asks) - {"tres_per_node"}:
-            raise HetError("it asks for devices per job or task", "cancel it and submit it anew")
-        update = {
-            "Partition": self.policy.intake_partition,
-            "AdminComment": fields["admin_comment"],
-            "Features": fields.get("features", mark.original.get("features", "") if mark else ""),
-        }
-        return update | ({"Gres": asks["tres_per_node"]} if asks else {})
 
 
 def _named(key: str, jobs: Iterable[Job]) -> list[_Part]:

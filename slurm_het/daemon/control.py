@@ -24,19 +24,22 @@ MAX_LINE = 65536
 MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
 FOR_ADMINS = {
-    "status": False, "devices": False, "history": False, "ask": False, "memory": True,
-    "learned": False,
-    "wake": True, "bypass": True,
+    "status": False, "devices": False, "history": False, "reasons": False, "ask": False,
+    "learned": False, "memory": True, "wake": True, "bypass": True,
 }  # fmt: skip
 
 
 class ControlRequest(msgspec.Struct):
-    """What may be asked. `job` goes with history and ask, `words` with ask, `on` with bypass."""
+    """What may be asked. `job` goes with history and ask, `words` with ask, `on` with bypass.
+
+    `user` goes with learned: admins may name one, else it is of all.
+    """
 
     op: str
     job: str = ""
     words: str = ""
     on: bool = False
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class Caller:
     uid: int
     name: str
     admin: bool
+
+    def speaks_for(self, user: str) -> str | None:
+        """Of whom he is told what is for each of his own: an admin of `user`, or of all (None)."""
+        return (user or None) if self.admin else self.name
 
 
 Handler = Callable[[ControlRequest, Caller], Awaitable[dict[str, Any]]]
@@ -67,6 +74,11 @@ class ControlServer:
         sock = claim_socket(self.path, SOCK_STREAM, 0o666)
         self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=MAX_LINE)
         self._bound = identity(self.path)
+
+    def mark(self) -> None:
+        """Leave on the socket that a cycle has ended: who finds it dead reads when that was."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path)
 
     def lost(self) -> bool:
         """Whether nobody finds it any more: its socket was removed, or replaced."""

@@ -44,8 +44,11 @@ from slurm_het.daemon.fence import Fence
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.last_plans import LastPlans
 from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
+from slurm_het.daemon.own_reasons import OwnReasons
+from slurm_het.daemon.paces import PaceKeeper
 from slurm_het.daemon.release import Releaser
 from slurm_het.daemon.retries import Retries
+from slurm_het.daemon.start_times import StartTimes
 from slurm_het.daemon.strays import Strays
 from slurm_het.daemon.telemetry import Devices, Recorded, Silent
 from slurm_het.daemon.told import tell
@@ -108,12 +111,14 @@ class Cycle:
         self.memory = Memory(self.pins)
         self.releaser = Releaser(slurm, config.policy, self.pins, self.ticks)
         self.trials = TrialKeeper(config.policy, journal, clocks.wall)
+        self.paces = PaceKeeper(config.policy, journal, clocks.wall)
         self.strays = Strays(slurm, config.policy, self.memory, journal, self.trials)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.endings.heard = self._heard
         self.retries = Retries(config.telemetry, config.policy, slurm)
         self.last_plans = LastPlans(journal, config.policy)
         self.thinking = asyncio.Lock()  # held while the memory changes
+        self.start_times = StartTimes(journal, self.ticks, self.thinking.locked)
         self.inventory, self.capacity = Inventory({}), UNKNOWN
         self.openings: Openings | None = None  # what the last cycle left for interactive jobs
         self.placed: Callable[[], int] = lambda: 0  # how many of them the hook has given nodes
@@ -121,6 +126,7 @@ class Cycle:
         self.endings.peak_of = lambda job: self.devices.peak_of(job)
         self.fence = Fence(config.telemetry, config.policy, slurm, self.ticks)
         self.recorded = Recorded(self.inventory, float("-inf"))
+        self.reasons = OwnReasons()
         self.report = Report()
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
         self.counted: Counter[Event] = Counter()  # what happened since it is there
@@ -161,6 +167,7 @@ class Cycle:
         moved, released = await self._apply(prepared, decided)
         self.openings = openings_of(prepared, self.pins.pins.values(), since)
         self.alarm = next_change(prepared)
+        self.start_times.tell(prepared, decided, self.memory.paces)
         return moved or self._more(prepared, released)
 
     async def _think(self, work: Callable[[], T]) -> T:
@@ -174,11 +181,18 @@ class Cycle:
         memory = Memory(Pins(0, 0))
         self._take_over(observe(await self.slurm.snapshot(), self.policy, memory, self.ticks()))
 
+    async def stop(self) -> None:
+        """Ask and tell no more."""
+        await self.endings.stop()
+        await self.start_times.stop()
+
+    async def own_reasons(self, user: str) -> dict[str, tuple[str, str]]:
+        """Why a user's jobs wait after the last plan: code and sentence by key."""
+        return await self.reasons.of(user, self.thinking.locked)
+
     def told(self) -> dict[str, Any]:
         """What the next cycle begins from, in addition to Slurm's records: see daemon/told.py."""
-        return tell(
-            self.memory, self.ticks(), self._expectation.weights, self._expectation.appraisal
-        )
+        return tell(self.memory, self.ticks(), self._expectation.latest)
 
     async def _observe(self) -> Observed:
         ticks = self.ticks()
@@ -207,7 +221,10 @@ class Cycle:
         Returns whether some of those are due at once: nothing speaks against other nodes.
         """
         await self.trials.look()
+        await self.paces.look()
+        self.memory.paces = self.paces.known
         self.endings.see(observed.snapshot)
+        self.start_times.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
         over = await self.fence.look(observed.snapshot, self.devices.uses())
         again = await self.retries.give()
@@ -217,7 +234,9 @@ class Cycle:
         return _came_back(outcome for outcome in returned if outcome.key in blameless)
 
     def _heard(self, ended: list[Job], peaks: Mapping[int, int]) -> None:
+        self.start_times.heard(ended)
         self.trials.heard(ended, self.inventory, peaks)
+        self.paces.heard(ended, self.inventory)
         self.retries.heard(ended, peaks, self.inventory)
 
     async def _not_now(self) -> bool:
@@ -226,6 +245,7 @@ class Cycle:
         if self.gate.bypass:  # plain Slurm may have better nodes for what is pinned ahead
             ahead = [TakeBack(p.task.key, "bypass is on", penalty=False) for p in self.pins.ahead()]
             await self.releaser.take_back(ahead)
+            self.start_times.withdraw()
         return self.gate.state in {GateState.CLOSING, GateState.RECOVERING}
 
     async def _have_devices_counted(self, observed: Observed) -> None:
@@ -278,7 +298,7 @@ class Cycle:
     async def _expect(self, prepared: Prepared) -> Forecast:
         jobs = prepared.snapshot.jobs
         expected = await self._expectation.of(prepared.queue.tasks, jobs, prepared.room)
-        return replace(expected, speeds=speeds_of(prepared.window, self.trials.paces))
+        return replace(expected, speeds=speeds_of(prepared.window, self.memory.paces))
 
     def _price(self, fluid: Fluid) -> Prices | None:
         return self.solver.price(fluid, PRICE_SECONDS)
@@ -319,6 +339,7 @@ class Cycle:
             now, seconds, decided.status, decided.gap, tasks, len(decided.placements),
             waiting, users, {key: code_of(reason) for key, reason in reasons.items()},
         )  # fmt: skip
+        self.reasons.planned(prepared, waiting, self.report.codes)
         if decided.placements or decided.status == "refused":
             self._journal_plan(prepared, decided, seconds)
             log.info(

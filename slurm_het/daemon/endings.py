@@ -84,9 +84,18 @@ class Endings:
             return
         self._all = False
         self._gone = self._gone - asked
-        self._journal(job for job in jobs if job.id in asked or MARK in job.admin_comment)
+        marked = {job.id for job in jobs if MARK in job.admin_comment}
+        unmarked = [job for job in jobs if job.id not in asked | marked]
+        journaled = await self._journaled(unmarked)
+        self._journal(job for job in jobs if job.id in asked | marked | journaled)
         if forgotten := asked - {job.id for job in jobs}:
             log.info("Slurm has forgotten how %d of our jobs ended", len(forgotten))
+
+    async def _journaled(self, jobs: list[Job]) -> set[int]:
+        """The ids of those that were in the gate before this hetd: another program may have written
+        its own over our mark (jobstats does, after the end)."""
+        nothing: set[int] = set()
+        return await self.journal.ask(lambda kept: kept.known(jobs), nothing) if jobs else nothing
 
     def _journal(self, jobs: Iterable[Job]) -> None:
         ended = [(job, end) for job in jobs if (end := end_of(job))]

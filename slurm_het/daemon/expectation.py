@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Job, Task
-from slurm_het.core.worth.forecast import Forecast, Price, appraised, forecast, given
+from slurm_het.core.worth.forecast import Forecast, Price, appraised, forecast, given, learned
 from slurm_het.core.worth.pricing import Appraisal, free_devices, usable
 from slurm_het.core.worth.profiles import TaskProfile, profile_beside, profile_of
+from slurm_het.core.worth.rates import Past
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.journal import Records
 from slurm_het.settings import Config
@@ -25,6 +26,7 @@ WAIT_SECONDS = 0.3  # so long a cycle waits for that; after AGAIN_SECONDS one lo
 AGAIN_SECONDS = 5.0
 PRICES_SECONDS = 30.0  # prices are found so far apart at least
 MOVED = 0.05  # part of all devices: prices are found anew once so much has started or ended
+YOUNG = 0.25  # a young journal is asked again once it is older by so much of its age
 DEFAULT_MINUTES = 60.0  # of a job without a time limit
 
 
@@ -63,7 +65,8 @@ def _free(inventory: Inventory) -> dict[str, float]:
 
 
 class Expectation:
-    """Journals what jobs ask for, and makes a forecast from that every RENEW_SECONDS.
+    """Journals what jobs ask for, and makes a forecast from that every RENEW_SECONDS, while the
+    journal is young more often.
 
     Its prices are found beside the cycles: `price` may take seconds, and runs in a thread. They
     are found anew with the forecast, and when much has started or ended since. The weights and
@@ -80,8 +83,8 @@ class Expectation:
     ) -> None:
         self.price = price
         self._told = told
-        learned = told.weights if told else None
-        self._given = given(config.policy) if config.policy.expected_jobs else learned
+        named = forecast(given(config.policy)) if config.policy.expected_jobs else None
+        self._given = named or told
         self.journal, self.policy = journal, config.policy
         self.days = config.planner.learn_days
         self.clock, self.ticks = clocks.wall, clocks.ticks
@@ -91,7 +94,7 @@ class Expectation:
         self._priced = Priced()
         self._asked: set[str] = set()
         self._demands: dict[str, TaskProfile] = {}  # of the tasks that wait, and of those that run
-        self._question: asyncio.Task[dict[TaskProfile, float] | None] | None = None
+        self._question: asyncio.Task[Past | None] | None = None
         self._beside: set[str] | None = None  # the running jobs without devices, once journaled
 
     async def of(
@@ -146,32 +149,30 @@ class Expectation:
         """Make the forecast anew. Where the journal is long the answer comes later, for a cycle
         to come; until then what was expected before is."""
         if self._given is not None:
-            weights = self._given
+            renewed = self._given
         else:
+            now = self.clock()
             if self._question is None:
                 await self.journal.written()  # what was learned just now counts
-                since = self.clock() - self.days * DAY
-                ask = self.journal.ask(lambda j: j.demands(since), None, QUESTION_SECONDS)
+                since = now - self.days * DAY
+                ask = self.journal.ask(lambda j: j.past(since, now), None, QUESTION_SECONDS)
                 self._question = asyncio.create_task(ask)
             await asyncio.wait({self._question}, timeout=WAIT_SECONDS)
             if not self._question.done():
                 self._renew_at = self.ticks() + AGAIN_SECONDS
                 return
             question, self._question = self._question, None
-            if (answer := question.result()) is None:
+            if (past := question.result()) is None:
                 return
-            weights = answer
-        self._forecast = replace(forecast(weights), appraisal=self._forecast.appraisal)
+            renewed = learned(past, now)
+            soon = max(AGAIN_SECONDS, YOUNG * (now - past.first))
+            self._renew_at = min(self._renew_at, self.ticks() + soon)
+        self._forecast = replace(renewed, appraisal=self._forecast.appraisal)
 
     @property
-    def appraisal(self) -> Appraisal | None:
-        """The prices that were found last."""
-        return self._forecast.appraisal
-
-    @property
-    def weights(self) -> Mapping[TaskProfile, float]:
-        """The weights of the forecast that was made last: see Forecast.weights."""
-        return self._forecast.weights
+    def latest(self) -> Forecast:
+        """The forecast that was made last, with the prices that were found last."""
+        return self._forecast
 
     async def _learn(self, waiting: dict[str, Task], inventory: Inventory) -> None:
         """Journal what new tasks ask for. What running ones asked for, the journal tells."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from slurm_het.core.planner.outcomes import Event, Outcome
 
+MAX_BACKOFF = 30.0
+"""The longest pause (seconds) between cycles that fail."""
 OWN_FAULT = (
     "Access/permission denied", "Invalid user id", "authentication", "cannot run",
     "did not answer", "Unable to contact", "Resource temporarily unavailable",

@@ -10,11 +10,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from slurm_het.daemon.health import MAX_BACKOFF
 from slurm_het.errors import lacks
 from slurm_het.opener import OPENS, opens
 from slurm_het.settings import Config
 
 log = logging.getLogger("hetd.watcher")
+
+
+def stuck_seconds(config: Config) -> float:
+    """The seconds after which a cycle that has not ended counts as hanging.
+
+    This is more than the configuration allows for two linear programs and two calls of Slurm in
+    turn, and for the pause that follows.
+    """
+    program_and_call = config.planner.deadline_seconds + config.slurm.timeout_seconds
+    return MAX_BACKOFF + 2 * program_and_call
 
 
 def notify(state: str) -> str:

@@ -17,7 +17,7 @@ from slurm_het.journal import Keeper
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.slurm import SlurmClient
-from slurm_het.solve.worker import WorkerSolver
+from slurm_het.solve.worker import WorkerSolver, solver_of
 
 log = logging.getLogger("hetd.cycle")
 
@@ -103,7 +103,7 @@ class Sides:
     async def stop(self) -> None:
         """End their work beside the cycles."""
         for cycle in filter(None, (self.planned, self.shadowed)):
-            await cycle.endings.stop()
+            await cycle.stop()
 
     def close(self) -> None:
         """Close the journals, and what solves for shadow alone."""
@@ -122,13 +122,13 @@ class Sides:
         solver = self.solver
         if self.planned:
             planner = config.planner
-            solver = self._own_solver = self._own_solver or WorkerSolver(planner.solver)
-            solver.use(planner.solver, planner.gap)
+            solver = self._own_solver = self._own_solver or solver_of(planner)
+            solver.use(planner.solver, planner.gap, rearrange=planner.rearrange)
         made = ShadowCycle(config, self.slurm, self._journal(config.paths.journal), solver)
         made.check_lead = self.check_lead
         return made
 
     def _journal(self, path: Path) -> Keeper:
         if path not in self._journals:
-            self._journals[path] = Keeper(path)
+            self._journals[path] = Keeper(path, self.config.planner.keep_days)
         return self._journals[path]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,13 +11,13 @@ from slurm_het.core.planner.lessons import Lesson
 from slurm_het.core.planner.pins import Pins, Returned
 from slurm_het.core.planner.proposal import Memory
 from slurm_het.core.planner.repairs import Holdings
+from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.pricing import Appraisal
 from slurm_het.core.worth.profiles import TaskProfile
 
 
 class Told(msgspec.Struct):
-    """The memory as JSON has it; `ticks` are hetd's own, `weights` those of its forecast,
-    `appraisal` its prices."""
+    """The memory as JSON has it; `ticks` are hetd's own, the last four fields its forecast."""
 
     ticks: float
     pins: dict[str, Pin]
@@ -28,7 +27,14 @@ class Told(msgspec.Struct):
     passed_over: frozenset[str]
     lessons: list[Lesson]
     weights: list[tuple[TaskProfile, float]]
+    tasks: list[tuple[TaskProfile, float]]
+    until: float
     appraisal: Appraisal | None = None
+
+    @property
+    def expected(self) -> Forecast:
+        """What hetd expects."""
+        return Forecast(dict(self.weights), dict(self.tasks), self.until, self.appraisal)
 
     def memory(self, grace_seconds: float, retry_seconds: float) -> Memory:
         """The memory from which hetd's next cycle begins."""
@@ -39,12 +45,7 @@ class Told(msgspec.Struct):
         return memory
 
 
-def tell(
-    memory: Memory,
-    ticks: float,
-    weights: Mapping[TaskProfile, float],
-    appraisal: Appraisal | None = None,
-) -> dict[str, Any]:
+def tell(memory: Memory, ticks: float, expected: Forecast) -> dict[str, Any]:
     """The reply of the control socket."""
     told = Told(
         ticks,
@@ -54,8 +55,10 @@ def tell(
         memory.not_adopted,
         memory.passed_over,
         list(memory.lessons.known.values()),
-        list(weights.items()),
-        appraisal,
+        list(expected.weights.items()),
+        list(expected.tasks.items()),
+        expected.until,
+        expected.appraisal,
     )
     built = msgspec.to_builtins(told, str_keys=True)
     if not isinstance(built, dict):

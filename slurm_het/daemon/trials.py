@@ -1,5 +1,4 @@
-"""How programs fared, and how long they ran: learned from how jobs ended, and journaled. The first
-is told to the hook's process."""
+"""How programs fared: learned from how jobs ended, journaled, told to the hook's process."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ from typing import Any
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.mark import decode_comment
-from slurm_het.core.jobs.paces import Pace, Paces, without_runs
 from slurm_het.core.jobs.trials import DAY, Trial, Trials, forgotten
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
@@ -18,17 +16,17 @@ from slurm_het.journal import Records
 
 RETRY_SECONDS, FORGET_SECONDS = 60.0, 600.0
 NO_PEAKS: Mapping[int, int] = {}
-MOST_TOLD = 5000  # paces, to one who asks
+MOST_TOLD = 5000  # to one who asks
 MOST_NEWS = 500
 """So many trials are told at a time: the hook's process answers nobody while it reads them."""
 
 
 class TrialKeeper:
-    """All trials that count, and all paces. `clock` tells epoch seconds."""
+    """All trials that count. `clock` tells epoch seconds."""
 
     def __init__(self, policy: Policy, journal: Records, clock: Callable[[], float]) -> None:
         self.policy, self.journal, self.clock = policy, journal, clock
-        self.known, self.paces = Trials(), Paces()
+        self.known = Trials()
         self._loaded = False
         self._load_at = self._forget_at = float("-inf")
         self._news: dict[tuple[str, str, str], Trial] = {}
@@ -40,13 +38,10 @@ class TrialKeeper:
         oldest = self.clock() - self.policy.history_days * DAY
         if not self._loaded and self.clock() >= self._load_at:
             self._load_at = self.clock() + RETRY_SECONDS  # no cycle waits for a slow disk again
-            trials, paces = await self.journal.ask(
-                lambda journal: (journal.trials(oldest), journal.paces(oldest)), (None, None)
-            )
-            if trials is not None and paces is not None:
+            kept = await self.journal.ask(lambda journal: journal.trials(oldest), None)
+            if kept is not None:
                 self._loaded = True
-                self.known = Trials((*trials, *self.known.all()))  # what was learned since is newer
-                self.paces = Paces((*paces, *self.paces.all()))
+                self.known = Trials((*kept, *self.known.all()))  # what was learned since is newer
                 self._tell(self.known.all())
         if self.clock() >= self._forget_at:
             self._forget_at = self.clock() + FORGET_SECONDS
@@ -54,10 +49,6 @@ class TrialKeeper:
             for trial in gone:
                 self.known.put(trial)
             self._keep(gone, gone)
-            too_old = list(map(without_runs, self.paces.outside(oldest, self.clock() + DAY)))
-            for pace in too_old:
-                self.paces.put(pace)
-            self._keep_paces(too_old)
 
     def heard(
         self, jobs: Iterable[Job], inventory: Inventory, peaks: Mapping[int, int] = NO_PEAKS
@@ -65,10 +56,8 @@ class TrialKeeper:
         """Learn from jobs that ended, and from their `peaks` (MiB) by job id."""
         if not self.policy.history_days:
             return
-        changed, news, paces = list[Trial](), list[Trial](), list[Pace]()
-        for job in sorted(jobs, key=lambda job: (job.end_time, job.key)):
-            if pace := self.paces.after(job, inventory, self.policy):
-                paces += [pace, *self.paces.put(pace)]
+        changed, news = list[Trial](), list[Trial]()
+        for job in sorted(jobs, key=lambda job: job.end_time):
             mark = decode_comment(job.admin_comment)
             vendor = vendor_of(job, inventory)
             if mark and mark.classification.program and vendor:
@@ -80,7 +69,6 @@ class TrialKeeper:
                     told = (after.says, after.peaks) != (before.says, before.peaks)
                     news += [after, *gone] if told else gone
         self._keep(changed, news)
-        self._keep_paces(paces)
 
     def news(self) -> list[Trial]:
         """What changed since it was asked for last: some of it, the rest the next time."""
@@ -95,18 +83,14 @@ class TrialKeeper:
         return self.known.all()
 
     def told(self, user: str | None) -> dict[str, Any]:
-        """The newest paces, of one user or of all, for who asks what is learned."""
-        newest = self.paces.all() if user is None else self.paces.of(user)
-        return {"paces": newest[-MOST_TOLD:]}
+        """The newest trials, of one user or of all, for who asks what is learned."""
+        trials = self.known.all() if user is None else self.known.of_user(user)
+        return {"trials": trials[-MOST_TOLD:]}
 
     def _keep(self, changed: list[Trial], news: list[Trial]) -> None:
         if changed:
             self.journal.write(lambda journal: journal.record_trials(changed))
             self._tell(news)
-
-    def _keep_paces(self, paces: list[Pace]) -> None:
-        if paces:
-            self.journal.write(lambda journal: journal.record_paces(paces))
 
     def _tell(self, trials: Iterable[Trial]) -> None:
         self._news.update({(t.user, t.program, t.vendor): t for t in trials})

@@ -16,7 +16,7 @@ PIECE = 500  # entries of each table: some ten milliseconds
 PIECE_PAGES = 500
 TIME_OF = {
     "cycle": "time", "placement": "time", "outcome": "time", "demand": "time", "job_end": "time",
-    "job": "submitted", "trial": "time", "pace": "time",
+    "job": "submitted", "trial": "time", "pace": "time", "told": "time",
 }  # fmt: skip
 """The tables, and the column that says how old an entry is."""
 
@@ -26,9 +26,11 @@ def note_day(db: sqlite3.Connection, now: float) -> None:
     db.execute("INSERT OR IGNORE INTO day VALUES (?)", (int(now // DAY),))
 
 
-def forget(db: sqlite3.Connection, most_bytes: int = MOST_BYTES) -> bool:
+def forget(
+    db: sqlite3.Connection, most_bytes: int = MOST_BYTES, keep_days: int = KEEP_DAYS
+) -> bool:
     """Forget a piece of what is due; returns whether there may be more. Raises sqlite3.Error."""
-    old, much = _too_old(db), used_bytes(db) > most_bytes
+    old, much = _too_old(db, keep_days), used_bytes(db) > most_bytes
     db.execute("DELETE FROM day WHERE (day + 1) * ? < ?", (DAY, old))
     before = max(old, _first_part(db)) if much else old
     gone = _drop(db, before) if before else 0
@@ -71,10 +73,10 @@ def _number(db: sqlite3.Connection, pragma: str) -> int:
     return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
-def _too_old(db: sqlite3.Connection) -> int:
-    """What is from before then was written more than KEEP_DAYS days ago; 0: nothing."""
+def _too_old(db: sqlite3.Connection, keep_days: int) -> int:
+    """What is from before then was written more than so many days ago; 0: nothing."""
     row = db.execute(
-        "SELECT day FROM day ORDER BY day DESC LIMIT 1 OFFSET ?", (KEEP_DAYS,)
+        "SELECT day FROM day ORDER BY day DESC LIMIT 1 OFFSET ?", (keep_days,)
     ).fetchone()
     return (row[0] + 1) * DAY if row else 0
 

@@ -12,6 +12,7 @@ import msgspec
 from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.model import Classification, Job, Placement
 from slurm_het.core.syntax.arrays import array_indexes
+from slurm_het.core.views.accuracy import ToldStart
 
 MAX_OUTCOMES = 200
 MAX_TASKS = 2000  # of one array
@@ -32,7 +33,8 @@ class History(msgspec.Struct):
     `classification` and `asked` (the request as it was submitted) of an array's task are the
     array's. `asked` is None where it is not known. `end` is how it ended, if that was seen. `tasks`
     are those of an array that were planned or have ended; `more_tasks`: there are others.
-    `submitted` is when it was submitted last (epoch seconds), 0 if that is not known.
+    `submitted` is when it was submitted last (epoch seconds), 0 if that is not known. `told` is
+    when it was said to start, if it was.
     """
 
     user: str = ""
@@ -45,6 +47,7 @@ class History(msgspec.Struct):
     end: JobEnd | None = None
     tasks: list[PastTask] = []
     more_tasks: bool = False
+    told: ToldStart | None = None
 
     @property
     def empty(self) -> bool:
@@ -70,6 +73,7 @@ def read_history(db: sqlite3.Connection, key: str) -> History:
     history.cycle = cycle_of(db, key, since)
     history.outcomes = outcomes_of(db, key, since)[-MAX_OUTCOMES:]
     history.end = _end_of(db, key, history.submitted)
+    history.told = _told_of(db, key, history.submitted)
     if "_" not in key:
         history.tasks, history.more_tasks = _tasks_of(db, key, since)
     return history
@@ -155,6 +159,15 @@ def outcomes_of(db: sqlite3.Connection, key: str, since: int = 0) -> list[tuple[
         f"SELECT time, event, detail FROM outcome WHERE key = ? AND {_SINCE} ORDER BY rowid",  # noqa: S608
         (key, since, since),
     ).fetchall()
+
+
+def _told_of(db: sqlite3.Connection, key: str, submitted: int) -> ToldStart | None:
+    row = db.execute(
+        "SELECT time, first, last_time, last, started FROM told WHERE key = ? AND submitted >= ?"
+        " ORDER BY submitted DESC LIMIT 1",
+        (key, submitted),
+    ).fetchone()
+    return ToldStart(*row) if row else None
 
 
 def _end_of(db: sqlite3.Connection, key: str, since: int) -> JobEnd | None:

@@ -17,10 +17,13 @@ from slurm_het.core.jobs.trials import MOST as MOST_TRIALS
 from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Classification, Job, Placement, Plan
 from slurm_het.core.planner.repairs import Planned
-from slurm_het.core.worth.forecast import MOST
+from slurm_het.core.views.accuracy import MOST as MOST_TOLD
+from slurm_het.core.views.accuracy import ToldStart
 from slurm_het.core.worth.profiles import TaskProfile
+from slurm_het.core.worth.rates import Past
+from slurm_het.core.worth.speeds import PastRun
 from slurm_het.journal.file import UNREADABLE, JournalFile
-from slurm_het.journal.forgetting import MOST_BYTES, forget, give_back, note_day
+from slurm_het.journal.forgetting import KEEP_DAYS, MOST_BYTES, forget, give_back, note_day
 from slurm_het.journal.history import (
     History,
     newest_plan,
@@ -28,8 +31,10 @@ from slurm_het.journal.history import (
     placement_of,
     read_history,
 )
+from slurm_het.journal.past import ADDED, read_past
 
 T = TypeVar("T")
+_PAST_RUNS = msgspec.json.Decoder(tuple[PastRun, ...])
 NOBODY: Mapping[str, int] = {}
 
 
@@ -64,12 +69,12 @@ class Journal(JournalFile):
         """Whether all of it is written: see Keeper.written."""
         return not self.trouble
 
-    def prune(self, now: float, most_bytes: int = MOST_BYTES) -> bool:
+    def prune(self, now: float, most_bytes: int = MOST_BYTES, keep_days: int = KEEP_DAYS) -> bool:
         """Forget a piece of what is too old or too much; returns whether there may be more."""
         more = False
         with self.writing() as db:
             note_day(db, now)
-            more = forget(db, most_bytes)
+            more = forget(db, most_bytes, keep_days)
         if more or self.trouble:
             return more
         try:
@@ -92,6 +97,19 @@ class Journal(JournalFile):
                     for job, what in jobs
                 ],
             )  # fmt: skip
+
+    def known(self, jobs: Iterable[Job]) -> set[int]:
+        """The ids of those jobs that were recorded."""
+        by_name = {(job.key, job.submit_time): job.id for job in jobs}
+        try:
+            rows = self.db.execute(
+                "SELECT key, submitted FROM job WHERE key IN (SELECT value FROM json_each(?))",
+                (json.dumps([key for key, _ in by_name]),),
+            ).fetchall()
+        except UNREADABLE as error:
+            self.complain(error)
+            return set()
+        return {by_name[row] for row in rows if row in by_name}
 
     def record_ends(self, ends: Iterable[JobEnd]) -> None:
         """Keep how jobs ended."""
@@ -154,8 +172,8 @@ class Journal(JournalFile):
                 "SELECT user, program, type, devices, time, job, runs FROM pace WHERE time >= ?"
                 " ORDER BY time DESC LIMIT ?", (since, MOST_PACES),
             ).fetchall()  # fmt: skip
-            read = [(*row[:-1], json.loads(row[-1])) for row in reversed(rows)]
-            return [msgspec.convert(row, Pace, strict=False) for row in read]
+            read = _PAST_RUNS.decode
+            return [Pace._make((*row[:-1], read(row[-1]))) for row in reversed(rows)]
         except UNREADABLE as error:
             self.complain(error)
             return None
@@ -182,31 +200,20 @@ class Journal(JournalFile):
     def last_added(self) -> float:
         """When something was last added to an hour's demands; 0 if never."""
         try:
-            row = self.db.execute("SELECT MAX(time) FROM demand WHERE key GLOB 'hour *'").fetchone()
+            last = "SELECT MAX(time) FROM demand WHERE key GLOB ?"
+            row = self.db.execute(last, (ADDED,)).fetchone()
             return float(row[0] or 0.0)
         except UNREADABLE as error:
             self.complain(error)
             return 0.0
 
-    def demands(self, since: float) -> dict[TaskProfile, float]:
-        """What tasks have asked since then, by their time limits' sum (minutes).
-
-        The heaviest of those for devices, and of those without.
-        """
+    def past(self, since: float, now: float) -> Past | None:
+        """What tasks have asked since then, and held; None if that cannot be read."""
         try:
-            rows = self.db.execute(
-                "SELECT demand, total FROM (SELECT demand, SUM(minutes) AS total, ROW_NUMBER() OVER"
-                " (PARTITION BY json_extract(demand, ?) > 0 ORDER BY SUM(minutes) DESC) AS place"
-                " FROM demand WHERE time >= ? GROUP BY demand) WHERE place <= ?",
-                (f"$[{TaskProfile._fields.index('devices')}]", since, MOST),
-            ).fetchall()
-            return {
-                msgspec.json.decode(text, type=TaskProfile): float(minutes)
-                for text, minutes in rows
-            }
+            return read_past(self.db, since, now)
         except UNREADABLE as error:
             self.complain(error)
-            return {}
+            return None
 
     def demands_of(self, keys: Iterable[str]) -> dict[str, TaskProfile]:
         """What these tasks asked last, as far as it is known."""
@@ -257,6 +264,42 @@ class Journal(JournalFile):
                 " ORDER BY rowid DESC LIMIT 1), 0))",
                 [(now, key, event, detail, submitted.get(key)) for key, event, detail in outcomes],
             )
+
+    def record_told(
+        self,
+        now: float,
+        starts: Iterable[tuple[str, int, float]],
+        void: Iterable[tuple[str, int]] = (),
+    ) -> None:
+        """Keep when jobs are told to start: (key, submitted, start). Of each the first time and the
+        last one are kept. Of those in `void` that have not started nothing is."""
+        with self.writing() as db:
+            db.executemany("DELETE FROM told WHERE key = ? AND submitted = ? AND started = 0", void)
+            db.executemany(
+                "INSERT INTO told VALUES (?1, ?2, ?3, ?4, ?3, ?4, 0) ON CONFLICT (key, submitted)"
+                " DO UPDATE SET last_time = excluded.time, last = excluded.last WHERE started = 0",
+                [(key, submitted, now, start) for key, submitted, start in starts],
+            )
+
+    def record_starts(self, starts: Iterable[tuple[str, int, float]]) -> None:
+        """Keep when jobs started that were told a time: (key, submitted, start)."""
+        with self.writing() as db:
+            db.executemany(
+                "UPDATE told SET started = ?3 WHERE key = ?1 AND submitted = ?2 AND started = 0",
+                [(key, submitted, start) for key, submitted, start in starts],
+            )
+
+    def told_starts(self, most: int = MOST_TOLD) -> list[ToldStart]:
+        """The told times of those that started last."""
+        try:
+            rows = self.db.execute(
+                "SELECT time, first, last_time, last, started FROM told WHERE started > 0"
+                " ORDER BY started DESC LIMIT ?", (most,),
+            ).fetchall()  # fmt: skip
+            return [ToldStart(*row) for row in rows]
+        except UNREADABLE as error:
+            self.complain(error)
+            return []
 
     def history(self, key: str) -> History:
         """All there is of a job or an array. Raises HetError when the journal cannot be read."""

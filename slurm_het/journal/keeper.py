@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from slurm_het.aside import Aside, FullError
 from slurm_het.errors import HetError
 from slurm_het.journal.file import UNREADABLE
+from slurm_het.journal.forgetting import KEEP_DAYS
 from slurm_het.journal.journal import Journal
 
 log = logging.getLogger("hetd.journal")
@@ -41,10 +42,13 @@ class Records(Protocol):
 
 
 class Keeper:
-    """Writes in one thread, reads in others: what takes long is not in the way of what is quick."""
+    """Writes in one thread, reads in others: what takes long is not in the way of what is quick.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    It keeps what was written in the last `keep_days` days.
+    """
+
+    def __init__(self, path: Path, keep_days: int = KEEP_DAYS) -> None:
+        self.path, self.keep_days = path, keep_days
         self._journal = Journal(path)
         self._prune_at = 0.0
         self._writing = Aside("journal", MOST_WAITING, self._tidy)
@@ -151,7 +155,7 @@ class Keeper:
             return False
         more = False
         with contextlib.suppress(*UNREADABLE):
-            more = self._journal.prune(time.time())
+            more = self._journal.prune(time.time(), keep_days=self.keep_days)
         if not more:
             self._prune_at = time.monotonic() + PRUNE_SECONDS
         return more

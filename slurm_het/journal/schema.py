@@ -58,6 +58,14 @@ UP = (
         user TEXT, program TEXT, type TEXT, devices INTEGER, time REAL, job TEXT, runs TEXT,
         PRIMARY KEY (user, program, type, devices));
     """,
+    # 5: when jobs were told to start (core/views/accuracy.py). The index finds those that started
+    # last; those that have not are not in it.
+    """
+    CREATE TABLE told (
+        key TEXT, submitted INTEGER, time REAL, first REAL, last_time REAL, last REAL,
+        started REAL, PRIMARY KEY (key, submitted));
+    CREATE INDEX told_started ON told (started) WHERE started > 0;
+    """,
 )
 DOWN = (
     """
@@ -69,6 +77,7 @@ DOWN = (
     "DROP TABLE trial;",
     "ALTER TABLE trial DROP COLUMN peaks;",
     "DROP TABLE pace;",
+    "DROP TABLE told;",
 )
 VERSION = len(UP)
 OLDER = (
@@ -84,6 +93,7 @@ OLDER = (
     """,
     "CREATE TEMP VIEW IF NOT EXISTS trial AS SELECT *, '[]' AS peaks FROM main.trial;",
     "CREATE TEMP TABLE pace (user, program, type, devices, time, job, runs);",
+    "CREATE TEMP TABLE told (key, submitted, time, first, last_time, last, started);",
 )
 
 

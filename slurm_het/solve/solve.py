@@ -41,7 +41,7 @@ def solve(
     """
 
     def tidy(solution: Solution) -> Solution:
-        if solution.status == "greedy":  # first-fit has done so
+        if solution.status == "greedy" or problem.prices:  # first-fit, or the prices, have done so
             return solution
         return replace(solution, starts=together(problem, solution.starts))
 

@@ -25,6 +25,7 @@ from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.pipes import FrameError, LateError, Pipes, own_pipes
+from slurm_het.settings import PlannerSettings
 from slurm_het.solve.search import DEFAULT_GAP
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ NICENESS = 10  # solving may wait; slurmctld and the hook's answers may not
 
 
 class SolveRequest(msgspec.Struct, frozen=True, tag=True):
-    """Asks the worker to solve a problem. `gap` as in Search.
+    """Asks the worker to solve a problem. `gap` as in Search; to `rearrange`: see columns.py.
 
     The answer is due at `until`, by time.monotonic(), which all processes of a machine share.
     """
@@ -50,6 +51,7 @@ class SolveRequest(msgspec.Struct, frozen=True, tag=True):
     problem: Problem
     until: float
     gap: float
+    rearrange: bool = False
 
 
 class PricesRequest(msgspec.Struct, frozen=True, tag=True):
@@ -77,13 +79,18 @@ class WorkerSolver:
 
     Whatever happens to the child, `solve` answers: with the best plan it has told of, or the
     first-fit plan, and a warning that says why. Calls from several threads take turns, but none
-    waits while it is `pricing`. `gap` as in Search.
+    waits while it is `pricing`. `gap` and `rearrange` as in a SolveRequest.
     """
 
     def __init__(
-        self, solver: SolverName = "highs", gap: float = DEFAULT_GAP, start_seconds: float = 20
+        self,
+        solver: SolverName = "highs",
+        gap: float = DEFAULT_GAP,
+        start_seconds: float = 20,
+        *,
+        rearrange: bool = False,
     ) -> None:
-        self.solver, self.gap = solver, gap
+        self.solver, self.gap, self.rearrange = solver, gap, rearrange
         self.start_seconds = start_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: Pipes | None = None
@@ -120,13 +127,14 @@ class WorkerSolver:
         began, best, first = time.monotonic(), None, None
         if seconds < SHORTEST or self.pricing:
             return greedy(problem)
-        if problem.prices:  # where all start, a solver has nothing to add to first-fit by prices
+        if problem.prices:
             first = greedy(problem)
-            if len(first.starts) == len(problem.tasks):
+            all_start = len(first.starts) == len(problem.tasks)
+            if all_start and not (self.rearrange and len(problem.tasks) > 1):
                 return replace(first, seconds=time.monotonic() - began)
         with self._lock:
             try:
-                request = SolveRequest(problem, began + seconds * IN_TIME, self.gap)
+                request = SolveRequest(problem, began + seconds * IN_TIME, self.gap, self.rearrange)
                 pipes = self._ask(request, began + seconds)
                 best, more = first or greedy(problem), True
                 while more:
@@ -155,9 +163,9 @@ class WorkerSolver:
             finally:
                 self.pricing = False
 
-    def use(self, solver: SolverName, gap: float) -> None:
+    def use(self, solver: SolverName, gap: float, *, rearrange: bool) -> None:
         """Solve by these from now on."""
-        self.gap = gap
+        self.gap, self.rearrange = gap, rearrange
         if solver != self.solver:
             self.solver = solver
             self.close()
@@ -226,6 +234,11 @@ class WorkerSolver:
                     pipe.close()
 
 
+def solver_of(planner: PlannerSettings) -> WorkerSolver:
+    """The solver that these settings ask for."""
+    return WorkerSolver(planner.solver, planner.gap, rearrange=planner.rearrange)
+
+
 def _reply(pipes: Pipes, until: float) -> Reply:
     reply = msgspec.msgpack.decode(pipes.receive(until), type=Reply)
     if reply.failure:
@@ -239,6 +252,7 @@ def main() -> None:
     pipes = own_pipes()
     threading.Thread(target=_die_with_parent, args=(pipes.outgoing,), daemon=True).start()
     # Imported here: the parent imports this module too, and must not load the solvers' libraries.
+    from slurm_het.solve.columns import rearrange
     from slurm_het.solve.fluid import solve_fluid
     from slurm_het.solve.mip_model import usable
     from slurm_het.solve.solve import solve
@@ -266,6 +280,9 @@ def main() -> None:
                 reply = Reply(prices=solve_fluid(request.fluid, left, solver))
             else:
                 answer = solve(request.problem, left, solver, request.gap, better)
+                if request.rearrange:
+                    left = max(0.0, request.until - time.monotonic())
+                    answer = rearrange(request.problem, answer, left, solver)
                 reply = Reply(solution=answer)
         except Exception:  # noqa: BLE001  # a process boundary: the parent logs it and goes on
             reply = Reply(failure=traceback.format_exc())

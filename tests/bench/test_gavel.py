@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from bench.gavel import (
     Work,
     blind,
     class_name,
+    learned,
     makespan,
     read_gavel,
+    rows,
     run,
     shortest,
     site,
@@ -41,7 +44,7 @@ def test_the_files_are_read(tmp_path: Path) -> None:
     a, b = read_gavel(tmp_path)
     assert a == Work(0, "a-8x1", 1, {"v100": 10.0, "p100": 20.0, "k80": 100.0})
     assert b == Work(1, "bx4", 4, {"v100": 10.0})
-    assert site((a, b), {}).throughput == {
+    assert rows((a, b)) == {
         "a-8x1": {"v100": 1.0, "p100": 0.5, "k80": 0.1},
         "bx4": {"v100": 1.0, "p100": 0.0, "k80": 0.0},
     }
@@ -79,7 +82,7 @@ def test_blind_keeps_every_constraint_and_slots_no_job_on_a_type_it_cannot_run_o
         assert violations(problem, made) == []
         return made
 
-    done = run(works, site(works, {}), checked)
+    done = run(works, site({}), checked)
     assert len(done) == len(works)
     assert {t for outcome in done for t in outcome.placement.types} == set(TYPES)
     for outcome in done:
@@ -96,10 +99,28 @@ def test_each_kind_goes_where_it_loses_least_and_no_schedule_beats_the_bound() -
     }
     per_type = [kind for kind in kinds for _ in range(36)]  # the flat ones may choose first
     works = [Work(n, f"{kind}x1", 1, kinds[kind]) for n, kind in enumerate(per_type)]
-    het = makespan(run(works, site(works, {}), solve))
+    het = makespan(run(works, site({"throughput": rows(works)}), solve))
     assert het == 12.0
     assert shortest(works) <= het
-    assert makespan(run(works, site(works, {}), blind(random.Random(1)))) == 100.0
+    assert makespan(run(works, site({}), blind(random.Random(1)))) == 100.0
+
+
+def test_what_was_learned_does_as_well_as_what_was_given_and_little_of_it_does_not() -> None:
+    """Who prefers waiting to ending later may do so: of twice as many half must wait."""
+    kinds = {
+        "flat": {"v100": 1000.0, "p100": 1100.0, "k80": 1200.0},
+        "mild": {"v100": 1000.0, "p100": 1100.0, "k80": 5000.0},
+        "steep": {"v100": 1000.0, "p100": 5000.0, "k80": 10_000.0},
+    }
+    per_type = [kind for kind in kinds for _ in range(36)]
+    works = [Work(n, f"{kind}x1", 1, kinds[kind]) for n, kind in enumerate(per_type)]
+    known = learned(works, site({}), 600, seed=1)
+    assert makespan(run(works, site({}), solve, known)) == 1200.0
+    few = learned(works, site({}), 12, seed=1)
+    assert makespan(run(works, site({}), solve, few)) > 1200.0
+    twice = [replace(work, number=n) for n, work in enumerate(works * 2)]
+    at_once = makespan(run(twice, site({}), solve, known))
+    assert makespan(run(twice, site({}), solve, known, patience=1.0)) < 0.75 * at_once
 
 
 def test_the_bound_of_one_job_is_its_best_time() -> None:

@@ -14,7 +14,7 @@ from bench.mixes import report, run
 from bench.mixes.__main__ import FirstFit
 from bench.mixes.choice import choose, ends_looked_at
 from bench.mixes.generate import LATER, generate, rendition
-from bench.mixes.report import Row
+from bench.mixes.report import Row, Waits, waits_of
 from bench.mixes.slurm import SANDBOX, Settings
 from bench.mixes.world import read_world
 from slurm_het.core.assignment.problem import Problem, Solution
@@ -150,6 +150,22 @@ def test_a_mix_below_the_bound_is_judged_by_its_other_renditions() -> None:
     chance = Row(1, "", 100.0, 90.0, 200.0, (0, 0), 0, 0, 0.0, 100.0, 100.0, ((100.0, 99.0),))
     assert (chance.once, chance.ratio) == (0.9, 0.99)
     assert not any("below" in wrong for wrong in report.broken([chance]))
+
+
+def test_how_long_each_size_waited_is_told() -> None:
+    """Who never started has waited to the end."""
+    small, large = {"sbatch": wants(1, 5)}, {"sbatch": wants(4, 5, "-N", "2"), "at": 60.0}
+    world = read_world(mix(small, large))
+    one, two = sorted(job.id for job in world.jobs)
+    waits = waits_of(world.jobs, {one: 10.0, two: 160.0}, {one: 30.0, two: None}, HOUR)
+    assert waits == {
+        "1 device": Waits(1, 10.0, 30.0),
+        "several nodes": Waits(1, 100.0, HOUR - 60),
+    }
+    rows = [Row(1, "", 1.0, 1.1, 2.0, (0, 0), 2, 0, 0.0, 1.0, 1.0, waits=waits)] * 2
+    lines = "\n".join(report.text(rows))
+    assert "1 device           0.2 plain,    0.5 ours, 3.00 of it; 2 jobs" in lines
+    assert "a share" not in lines
 
 
 def test_an_eager_slurm_lets_a_small_job_go_before_a_large_one_that_waits() -> None:

@@ -16,7 +16,7 @@ POOLS = ("train-nv", "train-amd", "infer-nv", "infer-amd", "infer-npu")
 SHADOW = HetdStatus(
     "open", modes=dict.fromkeys(POOLS, "shadow"), shadow=InShadow(cycle=LastCycle(NOW - 3.0, 0.1))
 )
-MIXED = replace(SHADOW, modes=SHADOW.modes | {"train-nv": "plan", "train-amd": "advise"})
+MIXED = replace(SHADOW, modes={**SHADOW.modes, "train-nv": "plan", "train-amd": "advise"})
 
 
 @pytest.mark.parametrize(

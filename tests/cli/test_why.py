@@ -15,6 +15,7 @@ from slurm_het.cli import why as module
 from slurm_het.core.jobs.ending import end_of
 from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.model import Classification, Job, Placement, Plan, Snapshot
+from slurm_het.core.reasons import Spared
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal
 from tests.support.squeue_cluster import CONFIG, NOW, running, snapshot, waiting
@@ -29,6 +30,7 @@ class FakeSlurm:
 
     jobs: tuple[Job, ...] = ()
     ended: tuple[Job, ...] = ()
+    hides: frozenset[str] = frozenset()
 
     def __init__(self, _settings: object) -> None:
         pass
@@ -40,6 +42,14 @@ class FakeSlurm:
     async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
         """Those that it still remembers."""
         return tuple(j for j in FakeSlurm.ended if {j.id, j.array_job_id} & set(ids))
+
+    async def batch_script(self, _number: int) -> str:
+        """Nothing that tells of a vendor."""
+        return "#!/bin/sh\n./simulate\n"
+
+    async def hidden(self) -> frozenset[str]:
+        """What PrivateData keeps from us."""
+        return FakeSlurm.hides
 
 
 @pytest.fixture
@@ -120,6 +130,50 @@ def test_a_forgotten_job_keeps_its_whole_story(why: Why, journal: Journal) -> No
     assert f"  ended {stamp(NOW - 3540)}: FAILED" in result.stdout
 
 
+def test_what_the_prices_kept_free_is_told_with_the_plan(why: Why, journal: Journal) -> None:
+    one = job(7)
+    journal.record_jobs([(one, WHAT)])
+    spared = Spared(8, 0, 8, ("a100",), True, 3.2, NOW + 3600.0)
+    placed = Placement("7", "train-nv", ("nv1",), ((0,),), ("a100",), 80, {}, spared)
+    journal.record_plan(float(NOW - 3650), 0.1, 1, Plan((placed,)))
+    assert (
+        "    keeps 8 whole a100 nodes for jobs of 8 devices, about 3 of which are expected by"
+        f" {stamp(NOW + 3600)}"
+    ) in why("7", one).stdout.splitlines()
+
+
+def test_the_wait_is_told_in_its_parts_and_beside_what_was_told(why: Why, journal: Journal) -> None:
+    late = job(7, eligible_time=NOW - 3690)
+    record(journal, late)
+    journal.record_outcomes(float(NOW - 3620), [("7", "released", "nv1")], {"7": late.submit_time})
+    journal.record_told(float(NOW - 3680), [("7", late.submit_time, float(NOW - 3300))])
+    journal.record_told(float(NOW - 3670), [("7", late.submit_time, float(NOW - 3590))])
+    said = "  told T: it starts by T; told last T: by T"
+    assert said in told(why("7")), "while it waits"
+    journal.record_starts([("7", late.submit_time, float(NOW - 3600))])
+    waited = (
+        "  waited 0:01:40: 0:00:10 for a dependency, a hold or its begin time;"
+        " 0:01:10 in the queue; 0:00:20 pinned to its nodes"
+    )
+    for lines in (told(why("7", late)), told(why("7", ended=(over(late),)))):
+        assert f"{said}; it started 0:05:00 sooner" in lines
+        assert waited in lines
+    journal.record_ends([end for end in (end_of(over(late)),) if end])
+    forgotten = told(why("7"))
+    assert forgotten[-2:] == [waited, "  ended T: COMPLETED after 0:01:00 on nv1"]
+    assert f"{said}; it started 0:05:00 sooner" in forgotten
+
+
+def test_what_another_program_writes_over_our_mark_is_known_from_the_journal(
+    why: Why, journal: Journal
+) -> None:
+    """jobstats writes its own into AdminComment, seconds after the end."""
+    record(journal, over(job(7)))
+    lines = told(why("7", ended=(over(job(7, admin_comment="JS1:H4sIAAAA")),)))
+    assert lines[1:4] == STORY[:3]
+    assert lines[-1] == "  ended T: COMPLETED after 0:01:00 on nv1"
+
+
 def test_a_job_that_slurm_remembers_tells_its_end_without_hetd(why: Why, journal: Journal) -> None:
     record(journal, job(7))
     lines = told(why("7", ended=(over(job(7)),)))
@@ -180,19 +234,20 @@ def test_an_array_tells_how_its_tasks_fare(why: Why, journal: Journal) -> None:
     """Two have ended and are forgotten, one is remembered, one runs, the rest waits."""
     record(journal, *ARRAY[:2], job(10, 2))
     record(journal, job(11, 3), node="nv2")
-    lines = told(why("6", ARRAY[3], REST, ended=(ARRAY[2],)))
+    *lines, _, sooner = told(why("6", ARRAY[3], REST, ended=(ARRAY[2],)))
     assert lines == [
         "job 6 of ann is an array; 6 of its tasks are known",
         *STORY[:3],
         "  6_[0-1]: COMPLETED after 0:00:10 to 0:01:00 on nv1, as planned",
         "  6_2: FAILED with exit code 5 after 0:01:00 on nv1, as planned",
         "  6_3: RUNNING on nv1, planned for nv2",
-        "  6_[4-5]: waits: needs 8 free on each of 3 nodes; only 1 such: nv2",
+        "  6_[4-5]: waits: needs 8 free on each of 3 nodes; only nv1, nv2 could have them",
     ]
+    assert "scontrol update job '6_[4-5]' NumNodes=1" in sooner
 
 
 def test_a_forgotten_array_keeps_its_story(why: Why, journal: Journal) -> None:
-    array = replace(REST, submit_time=NOW - 3700)
+    array = replace(REST, submit_time=NOW - 3700, eligible_time=NOW - 3700)
     journal.record_jobs([(array, WHAT)])
     record(journal, *ARRAY)
     journal.record_ends([end for one in (over(array, "CANCELLED"),) if (end := end_of(one))])
@@ -208,6 +263,7 @@ def test_a_forgotten_array_keeps_its_story(why: Why, journal: Journal) -> None:
     assert told(why("6_5")) == [
         "job 6_5 of ann is not in Slurm's queue any more",
         *STORY[:3],
+        "  waited 0:02:40 in the queue",
         "  ended T: CANCELLED before the start",
     ]
 
@@ -260,3 +316,25 @@ def test_another_job_of_that_id_is_not_told_under_the_one_that_slurm_has(
         assert not [line for line in told(why("7", new)) if "planned" in line or "started" in line]
     requeued = job(7, submit_time=NOW - 60, restarts=1)
     assert [line for line in told(why("7", requeued)) if "started" in line]
+
+
+def test_what_would_start_it_sooner_is_told_as_commands(
+    why: Why, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hetd does not answer here: nothing is said of what only `slurm-het ask` can change."""
+    busy = running(1, "nv[1-2]", *["gpu:a100:8(IDX:0-7)"] * 2)
+    known = encode_comment(WHAT, {"tres_per_node": "gpu:a100:8"})
+    asks = {"admin_comment": known, "nodes_min": 2, "tasks": 2, "cpus": 2, "exc_nodes": "amd[1-2]"}
+    waits = waiting(7, "gpu:a100:8", time_limit_minutes=60, **asks)
+    one = replace(busy, nodes="nv1", gres_detail=busy.gres_detail[:1])
+    text = re.sub(r"2023-11-1\d \d\d:\d\d", "T", "\n".join(told(why("7", one, waits))))
+    lines = text.replace("→", "->").splitlines()
+    assert lines[lines.index("  starts: by T on nv[1-2], as things stand") + 1 :] == [
+        "  sooner, each alone, with all else as it was at T:",
+        "    scontrol update job 7 NumNodes=1 -> now on nv2:0-7; 1 node, not 2",
+    ]
+    assert not [line for line in told(why("7", busy, waits)) if "sooner" in line]
+    monkeypatch.setattr(FakeSlurm, "hides", frozenset({"jobs"}))
+    assert [line for line in told(why("7", one, waits)) if "sooner" in line] == [
+        "  sooner: not to be told, as Slurm keeps others' jobs from you (PrivateData)"
+    ]

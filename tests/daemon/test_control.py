@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,3 +161,15 @@ def test_our_mark_in_a_users_words_is_not_taken_for_ours(word: str, partition: s
     if text:
         assert kept[0].scenario == "training"
         assert kept[0].evidence in {what.evidence, ()}
+
+
+def test_a_cycle_leaves_its_time_on_the_socket() -> None:
+    with short_dir() as directory:
+        path = directory / "control.sock"
+        server = ControlServer(path, (), granted)
+        server.mark()
+        assert not path.exists(), "where there is none, none is made"
+        with serving(server):
+            os.utime(path, (0, 0))
+            server.mark()
+            assert time.time() - path.stat().st_mtime < ANSWER_SECONDS

@@ -24,6 +24,7 @@ from slurm_het.daemon.health import Health
 from slurm_het.journal import Journal
 from slurm_het.opener import Holds
 from slurm_het.settings import Config, Paths, PlannerSettings
+from tests.support.asked import asked
 from tests.support.fake_slurm import FakeSlurm
 from tests.support.world import gated, marked, policy, running, task
 
@@ -539,10 +540,10 @@ def test_what_came_is_expected_again(tmp_path: Path) -> None:
     """Also by the next hetd: it is in the journal."""
     bench = Bench(tmp_path, marked(1, tres_per_node="gpu:8"), marked(2), marked(3))
     bench.run()
-    learned = {demand.devices: minutes for demand, minutes in bench.journal.demands(0.0).items()}
+    learned = {demand.devices: minutes for demand, minutes in asked(bench.journal).items()}
     assert learned == {8: 60.0, 1: 120.0}
     bench.run()
-    assert sum(bench.journal.demands(0.0).values()) == 180.0, "a job that waits counts once"
+    assert sum(asked(bench.journal).values()) == 180.0, "a job that waits counts once"
     bench.journal.close()
     again = Bench(tmp_path, marked(4))
     again.run()

@@ -148,6 +148,21 @@ def test_a_new_hetd_asks_once_for_all_that_ended_before_it(watch: Watch) -> None
     assert watch.end("2") == ("", 0)
 
 
+def test_another_programs_word_over_our_mark_hides_no_end(watch: Watch) -> None:
+    """jobstats writes AdminComment seconds after the end: while no hetd runs, too."""
+    one = marked(1, submit_time=NOW)
+    watch.journal.record_jobs([(one, None)])
+    over = [ended(replace(job, admin_comment="JS1:H4sI")) for job in (one, marked(2))]
+    again = ended(replace(one, id=3, admin_comment="JS1:H4sI"), submit_time=NOW + 1)
+    watch.slurm.remembers = (*over, again)
+    watch.restart()
+    watch.see()
+    watch.see()
+    assert watch.end("1") == ("COMPLETED", 0)
+    rows = watch.journal.db.execute("SELECT key, submitted FROM job_end").fetchall()
+    assert rows == [("1", NOW)], "neither what was never in the gate, nor another of that id"
+
+
 def test_a_job_that_is_handed_to_plain_slurm_stays_ours(watch: Watch) -> None:
     """Its mark is taken off then."""
     watch.see(marked(1))

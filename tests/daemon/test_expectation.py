@@ -8,19 +8,22 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.model import Task
+from slurm_het.core.model import Slot, Task
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.pricing import question
-from slurm_het.core.worth.profiles import TaskProfile, profile_beside
+from slurm_het.core.worth.profiles import TaskProfile, profile_beside, profile_of
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.expectation import PRICES_SECONDS, Expectation
 from slurm_het.journal import Journal
 from slurm_het.settings import Config, Paths
 from slurm_het.solve.fluid import solve_fluid
 from tests.core.worth.test_forecast import A100, EITHER, either
+from tests.support.asked import asked
 from tests.support.world import inventory, policy, running
 
 
@@ -71,7 +74,7 @@ def test_what_runs_without_devices_beside_them_is_learned(tmp_path: Path) -> Non
     expected = TaskProfile(
         tuple(sorted(policy().types)), ("train-nv",), 0, 2, cpus=8, memory_mib=8192
     )
-    assert journal.demands(0.0) == {expected: 30.0 + 60.0}
+    assert asked(journal) == {expected: 30.0 + 60.0}
     assert question({expected: 1.0, A100: 1.0}, inventory().grid)
     assert question({expected: 1.0}, inventory().grid) is None, "nobody asks for devices"
     journal.close()
@@ -95,7 +98,7 @@ def test_a_completing_job_says_nothing_of_its_devices(tmp_path: Path) -> None:
     hetd = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), price)
     ending = replace(running(1, "nv1", "", partition="train-nv", cpus=4), state="COMPLETING")
     asyncio.run(hetd.of([], (ending,), inventory()))
-    assert journal.demands(0.0) == {}
+    assert asked(journal) == {}
     journal.close()
 
 
@@ -109,7 +112,7 @@ def test_a_new_hetd_counts_what_runs_beside_them_once(tmp_path: Path) -> None:
     for now, jobs in ((1100.0, (first,)), (1300.0, (first, later)), (1400.0, (first, later))):
         hetd = Expectation(journal, config, Clocks(partial(float, now), lambda: 1.0), price)
         asyncio.run(hetd.of([], jobs, inventory()))
-    assert list(journal.demands(0.0).values()) == [60.0]
+    assert list(asked(journal).values()) == [60.0]
     journal.close()
 
 
@@ -131,7 +134,7 @@ def test_prices_are_found_beside_the_cycles(tmp_path: Path) -> None:
         go.set()
         while not (await hetd.of([], (), empty)).appraisal:
             await asyncio.sleep(0.01)
-        first = hetd.appraisal
+        first = hetd.latest.appraisal
         ticks[0] += PRICES_SECONDS
         assert (await hetd.of([], (), empty)).appraisal is first
         assert len(asked) == 1
@@ -139,10 +142,26 @@ def test_prices_are_found_beside_the_cycles(tmp_path: Path) -> None:
         settled = await hetd.settled(await hetd.of([], (), busy))
         assert settled.appraisal
         assert settled.appraisal is not first
-        while hetd.appraisal is first:
+        while hetd.latest.appraisal is first:
             await asyncio.sleep(0.01)
             await hetd.of([], (), busy)
         assert len(asked) == 2
 
     asyncio.run(asyncio.wait_for(cycles(), 20))
+    journal.close()
+
+
+@pytest.mark.parametrize(("days", "known"), [(0, True), (10, False)])
+def test_a_young_journal_is_asked_again_soon(tmp_path: Path, days: int, *, known: bool) -> None:
+    """The first jobs of a cluster are expected within seconds; of an old one in five minutes."""
+    journal = Journal(tmp_path / "journal.db")
+    config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
+    ticks = [1.0]
+    hetd = Expectation(journal, config, Clocks(lambda: 1e6 + ticks[0], lambda: ticks[0]), price)
+    journal.record_demands(1e6 - days * 86400.0, [("0", EITHER, 60.0)])
+    one, other = either("1"), either("2", slots=(Slot(4, 4, 4096),))
+    asyncio.run(hetd.of([one], (), inventory()))
+    ticks[0] += 10.0
+    asyncio.run(hetd.of([one, other], (), inventory()))
+    assert (profile_of(other) in hetd.latest.weights) is known
     journal.close()

@@ -111,36 +111,11 @@ def test_where_it_is_switched_off_nothing_is_learned(path: Path) -> None:
     assert hetd.journal.trials(0.0) == []
 
 
-def paces(hetd: Hetd) -> list[tuple[str, str, int]]:
-    """What hetd knows of how long programs ran: on what, in how many runs."""
-    return [(pace.program, pace.type, len(pace.runs)) for pace in hetd.keeper.paces.all()]
-
-
-TIMED: dict[str, Any] = {"tres_per_node": "gpu:1", "time_limit_minutes": 1}
-
-
-def test_how_long_programs_ran_is_known_to_the_hetd_that_comes_after(path: Path) -> None:
-    Hetd(path).heard(ended(1, **TIMED), ended(2, **TIMED), ended(900, nodes="amd1", **TIMED))
+def test_users_are_told_how_their_own_programs_fared_and_admins_how_all_did(path: Path) -> None:
     hetd = Hetd(path)
-    hetd.heard(ended(2, **TIMED), ended(910, nodes="amd1", **TIMED))
-    assert paces(hetd) == [("p", "a100", 2), ("p", "mi300x", 2)]
-    hetd.now = 100 + 30 * DAY
-    hetd.look()
-    assert paces(hetd) == paces(Hetd(path)) == [("p", "mi300x", 2)]
-
-
-def test_where_it_is_switched_off_no_pace_is_learned(path: Path) -> None:
-    hetd = Hetd(path, days=0.0)
-    hetd.heard(ended(1, **TIMED))
-    assert paces(hetd) == []
-    assert hetd.journal.paces(0.0) == []
-
-
-def test_users_are_told_of_their_own_programs_and_admins_of_all(path: Path) -> None:
-    hetd = Hetd(path)
-    hetd.heard(ended(1, **TIMED), ended(2, user="bob", **TIMED))
+    hetd.heard(ended(1, **FAILED), ended(2, user="bob", **FAILED))
 
     def told(user: str | None) -> list[str]:
-        return [pace.user for pace in hetd.keeper.told(user)["paces"]]
+        return [trial.user for trial in hetd.keeper.told(user)["trials"]]
 
     assert (told("ann"), told(None), told("")) == (["ann"], ["ann", "bob"], [])

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from slurm_het.core.worth.speeds import LEAST_RUNS
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
 ANN, BOB = "nobody", "daemon"
-BOTH = {"default_vendors": ["amd", "nvidia"]}
+BOTH = {"default_vendors": ["amd", "nvidia"], "planner": {"speed_patience": 1.0}}
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +62,56 @@ def test_how_long_a_programs_jobs_run_is_learned(it: Cluster) -> None:
     jobs = [it.sbatch(*options, script=f"{program} {seed}", user=ANN) for seed in range(4)]
     for key in jobs:
         it.wait_state(key, "COMPLETED")
-        it.wait("hetd knows how it ended", lambda key=key: it.end(key))
+    it.wait("hetd knows how they ended", lambda: all(map(it.end, jobs)))
     told = json.loads(it.tool("admin", "learned", "-u", ANN, "--json"))["programs"]
     (mine,) = [row for row in told if row["job"] in jobs]
     assert (mine["runs"], [size["devices"] for size in mine["sizes"]]) == (4, [1])
     assert 3 / 60 <= mine["usual"] <= mine["likely"] <= 20 / 60
     assert mine["program"] in it.tool("admin", "learned")
     assert BOB not in it.tool("admin", "learned", "-u", ANN)
+
+
+def taught(it: Cluster, script: str) -> dict[str, float]:
+    """Have ann's program run on each vendor's devices; how fast it is known to be on each type."""
+    elsewhere = ("--exclude=amd[1-2]", "--exclude=nv[1-2]")
+    jobs = [
+        it.sbatch("--gres=gpu:1", off, script=script, user=ANN)
+        for off in elsewhere for _ in range(LEAST_RUNS)
+    ]  # fmt: skip
+    for key in jobs:
+        it.wait_state(key, "COMPLETED")
+    it.wait("hetd knows how they ended", lambda: all(map(it.end, jobs)))
+    told = json.loads(it.tool("admin", "learned", "-u", ANN, "--json"))["programs"]
+    (size,) = next(row["sizes"] for row in told if row["job"] in jobs)
+    assert all(one["used"] for one in size["speeds"]), told
+    return {one["type"]: one["speed"] for one in size["speeds"]}
+
+
+def test_a_program_goes_where_its_runs_were_fast(it: Cluster) -> None:
+    """Another user's does not, for whom a MI300X promises more."""
+    program = "crunch() { case $SLURMD_NODENAME in nv*) sleep 1;; *) sleep 5;; esac; }\ncrunch"
+
+    def where(user: str) -> str:
+        key = it.sbatch("--gres=gpu:1", script=program, user=user)
+        return it.wait_state(key, "COMPLETED")["Partition"]
+
+    assert where(ANN) == "train-amd"
+    speeds = taught(it, program)
+    assert speeds["a100"] > 1.5 * speeds["mi300x"]
+    assert (where(ANN), where(BOB)) == ("train-nv", "train-amd")
+
+
+def test_where_the_site_lets_it_a_program_waits_for_the_time_that_this_saves(it: Cluster) -> None:
+    """Some twelve seconds, then it takes what is free."""
+    program = "grind() { case $SLURMD_NODENAME in nv*) sleep 2;; *) sleep 14;; esac; }\ngrind"
+    taught(it, program)
+    full = [it.sbatch("--gres=gpu:a100:8", script="sleep 600") for _ in ("nv1", "nv2")]
+    for key in full:
+        it.wait_started(key)
+    key = it.sbatch("--gres=gpu:1", script=program, user=ANN)
+    it.wait("it says so", lambda: "waits for a100" in it.tool("admin", "why", key))
+    began = it.wait_state(key, "RUNNING", "COMPLETED")
+    assert began["Partition"] == "train-amd"
+    job = next(job for job in it.jobs() if job.key == key)
+    assert 6 <= job.start_time - job.submit_time <= 40
+    it.box.run(["scancel", *full])

@@ -91,6 +91,25 @@ def test_what_ended_while_no_hetd_ran_is_learned_at_its_start(cluster: Cluster) 
     )
 
 
+def test_the_wait_is_split_where_another_program_has_our_place(cluster: Cluster) -> None:
+    """jobstats has AdminComment for itself, seconds after the end; here it has it while it runs."""
+    first = cluster.sbatch("--gres=gpu:1", script=CUDA + "sleep 4", user=ANN)
+    key = cluster.sbatch(
+        "--gres=gpu:1", f"--dependency=afterany:{first}", script=CUDA + "sleep 5", user=ANN
+    )
+    cluster.wait_state(key, "RUNNING")
+    cluster.wait("hetd has seen it run", lambda: "started" in cluster.outcomes(key))
+    cluster.ok("scontrol", "update", f"JobId={key}", "AdminComment=JS1:H4sIAAAAAAAAA")
+    cluster.wait_state(key, "COMPLETED")
+    cluster.wait("hetd knows how it ended", lambda: cluster.end(key))
+    assert cluster.job(key)["AdminComment"].startswith("JS1:")
+    told = why(cluster, key)
+    assert told[1:5] == [*WHAT, ASKED]
+    (waited,) = (line for line in told if line.startswith("  waited"))
+    assert "for a dependency, a hold or its begin time" in waited
+    assert told[-1].startswith("  ended T: COMPLETED")
+
+
 def test_jobs_that_ended_keep_their_story(cluster: Cluster) -> None:
     """The last test of this module: afterwards job ids start anew."""
 

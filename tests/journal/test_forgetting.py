@@ -45,6 +45,14 @@ def test_the_last_days_on_which_hetd_ran_are_kept(tmp_path: Path) -> None:
     assert journal.db.execute("SELECT COUNT(*) FROM day").fetchone()[0] <= KEEP_DAYS + 1
 
 
+def test_a_site_says_how_many_days_are_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    days(journal, 100, KEEP_DAYS)
+    while journal.prune((99 + KEEP_DAYS) * DAY, keep_days=5):
+        pass
+    assert kept(journal) == [*range(100 + KEEP_DAYS - 5, 100 + KEEP_DAYS)]
+
+
 def test_a_clock_that_jumps_deletes_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     days(journal, 100, 20)

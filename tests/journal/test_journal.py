@@ -11,12 +11,15 @@ import pytest
 
 from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.jobs.paces import Pace, without_runs
 from slurm_het.core.jobs.trials import Trial, forgotten
 from slurm_het.core.model import Classification, Job, Placement, Plan
 from slurm_het.core.worth.profiles import TaskProfile
+from slurm_het.core.worth.speeds import PastRun
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal, Planning, schema
 from slurm_het.journal.history import MAX_TASKS
+from tests.support.asked import asked
 
 TRAINING = Classification("training", ("nvidia",), evidence=("rule nvidia",))
 OLD_SCHEMA = """
@@ -211,7 +214,7 @@ def test_the_file_of_an_older_hetd_is_extended_in_place(tmp_path: Path) -> None:
     assert [event for _, event, _ in told.outcomes] == ["released"]
     journal = Journal(path)
     assert journal.history("7") == told
-    assert [profile.devices for profile in journal.demands(0.0)] == [1]
+    assert [profile.devices for profile in asked(journal)] == [1]
     journal.record_ends([end("7", 10, 20)])
     assert journal.history("7").end == end("7", 10, 20)
     last = journal.last_plan(Job(7, submit_time=10))
@@ -339,6 +342,28 @@ def test_how_programs_fared_is_forgotten_with_all_else_and_before_it_was_kept(
     assert again.trials(0.0) == []
 
 
+def test_how_long_programs_ran_is_kept_and_forgotten_as_all_else_is(tmp_path: Path) -> None:
+    """An older journal has none of it, and goes down and up with the others."""
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    old = Pace("ann", "p", "a100", 2, 10.0, "7", (PastRun(9, 60, True), PastRun(60, 60)))
+    new = Pace("ann", "p", "a100", 4, 20.0, "8_2", (PastRun(9),))
+    journal.record_paces([new, old])
+    journal.record_paces([new])
+    assert journal.paces(0.0) == [old, new]
+    assert journal.paces(15.0) == [new]
+    journal.record_paces([without_runs(new)])
+    assert journal.paces(0.0) == [old]
+    schema.bring_to(journal.db, 3)
+    assert Journal(path, read_only=True).paces(0.0) == []
+    journal.close()
+    again = Journal(path)
+    again.record_paces([old])
+    for day in range(40):
+        again.prune(day * 86400.0)
+    assert again.paces(0.0) == []
+
+
 def test_a_newer_journal_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "journal.db"
     journal = Journal(path)
@@ -415,11 +440,11 @@ def test_what_is_noted_beside_a_file_is_not_in_it_and_little_of_it_is_copied(
     noted.record_demands(12.0, [("8", profile, 30.0), ("7", profile, 40.0)])
     noted.add_demands(12.0, {profile: 5.0})
     noted.add_demands(13.0, {profile: 5.0})
-    assert sum(noted.demands(0.0).values()) == 80.0
+    assert sum(asked(noted).values()) == 80.0
     assert noted.placement_of("7") is not None
     copied = noted.db.execute("SELECT name FROM sqlite_temp_master WHERE type = 'table'").fetchall()
-    assert {name for (name,) in copied} <= {"demand", "job_end", "pace", "trial"}
+    assert {name for (name,) in copied} <= {"demand", "job_end", "pace", "trial", "told"}
     assert not noted.trouble
     noted.close()
     kept = Journal(path, read_only=True)
-    assert sum(kept.demands(0.0).values()) == 60.0
+    assert sum(asked(kept).values()) == 60.0

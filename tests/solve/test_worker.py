@@ -236,6 +236,9 @@ def test_the_worker_finds_prices_and_plans_in_turn() -> None:
         os.kill(first, signal.SIGSTOP)
         assert len(worker.solve(priced, 60).starts) == 2, "all start: it is not asked"
         os.kill(first, signal.SIGCONT)
+        worker.use("highs", 0.0, rearrange=True)
+        assert len(worker.solve(priced, 60).starts) == 2
+        assert _pid(worker) == first
     finally:
         worker.close()
 

@@ -17,6 +17,7 @@ import pytest
 from slurm_het.config import load_config
 from slurm_het.core.jobs.ending import JobEnd
 from slurm_het.core.model import Job, Placement
+from slurm_het.core.views.accuracy import ToldStart
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.journal import Journal
 from slurm_het.sandbox.cluster import Sandbox
@@ -24,6 +25,7 @@ from slurm_het.sandbox.layout import ACCOUNTING_PROGRAMS, PROGRAMS, search_path
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.records import parse_fields, parse_partitions
 from slurm_het.slurm.versions import TRANSIENT, parse_version
+from tests.support.asked import asked
 from tests.support.sockets import short_dir
 
 ENDED = {
@@ -190,11 +192,19 @@ class Cluster:
         finally:
             journal.close()
 
+    def told(self, key: str) -> ToldStart | None:
+        """When hetd told a job to start, and when it did, as it is journaled."""
+        journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
+        try:
+            return journal.history(key).told
+        finally:
+            journal.close()
+
     def learned(self) -> set[TaskProfile]:
         """What hetd has journaled of the jobs to be expected."""
         journal = Journal(load_config(self.box.config_path).paths.journal, read_only=True)
         try:
-            return set(journal.demands(0.0))
+            return set(asked(journal))
         finally:
             journal.close()
 

@@ -124,7 +124,7 @@ def memory(site: Installation) -> Iterator[Finding]:
     version = parse_version(f"slurm {site.conf.get('SLURM_VERSION', '')}").tuple
     here, most = len(site.snapshot.jobs), int(site.conf.get("MaxJobCount", "0") or 0)
     for jobs, what in ((here, f"{here} jobs that are there"), (most, f"MaxJobCount={most} jobs")):
-        if (needed := needed_mib(jobs, version)) > allowed:
+        if (needed := needed_mib(jobs, version, site.settings.readers)) > allowed:
             yield Finding(
                 "hetd.service, MemoryMax",
                 f"is {allowed} MiB, and reading the {what} may take {needed} MiB",

@@ -74,15 +74,24 @@ def complete(
 
 
 def value(problem: Problem, starts: Starts) -> float:
-    """Σ w·x of the choices, and Σ v·h where groups are worth something."""
+    """Σ w·x of the choices, and Σ v·h where groups are worth something.
+
+    With prices minus what the choices cost by these, one after the other in priority order: the
+    plan of the highest value leaves the most valuable cluster.
+    """
     total = 0.0
-    for t, choices in starts.items():
+    remaining = Remaining(problem) if problem.prices else None
+    for t, choices in sorted(starts.items()):
         request = problem.request(t)
         weights = problem.weights[request.weights]
         total += sum(weights[problem.devices[j].state] for c in choices for j in c.devices)
         if request.worths:
             states = {problem.nodes[choice.node].state for choice in choices}
             total += request.worths[request.best_group(states)]
+        if remaining:
+            for slot, choice in zip(request.slots, choices, strict=True):
+                total -= remaining.cost(request, slot, choice)
+            remaining.take(request, choices)
     return total
 
 

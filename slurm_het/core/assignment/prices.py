@@ -194,7 +194,8 @@ class Prices:
 
 
 class NodePrices(NamedTuple):
-    """The prices at this moment: those of the tables, and `scarce`: what a protected place costs.
+    """The prices at this moment: those of the tables, and `scarce`: what a protected place costs,
+    of which so many are `left`.
 
     `tables` is the index of the table by state of devices; `counts` is how much a device counts in
     weights.
@@ -204,6 +205,7 @@ class NodePrices(NamedTuple):
     tables: dict[int, int]
     scarce: Vector
     counts: float
+    left: tuple[int, ...] = ()
 
     def cost(self, asked: Load, room: Room, taken: tuple[Cell, ...]) -> float:
         """What it costs, in devices, to put a task on these devices of a node: see Prices.loss."""

@@ -116,10 +116,49 @@ class Remaining:
         """The weight, by the prices, of each device that a slot takes of node n."""
         if any(table < 0 for table, _ in taken):
             return 0.0
+        return prices.weight(self._load(prices, request, slot, n), self._room(prices, n), taken)
+
+    def _load(self, prices: NodePrices, request: PRequest, slot: PSlot, n: int) -> Load:
+        """What a slot is to node n."""
         need = slot.need[self.problem.nodes[n].state]
         memory_mib = need.memory_mib if any(prices.prices.memory) else 0
-        asked = Load(slot.devices, request.memory_gib, need.cpus, memory_mib)
-        return prices.weight(asked, self._room(prices, n), taken)
+        return Load(slot.devices, request.memory_gib, need.cpus, memory_mib)
+
+    def cost(self, request: PRequest, slot: PSlot, choice: SlotChoice) -> float:
+        """What it costs by the prices, as a weight, to put a slot on what is still free; 0 without
+        prices."""
+        prices = self.problem.prices
+        asked = self._priced(request, slot, choice)
+        return prices.counts * prices.cost(*asked) if prices and asked else 0.0
+
+    def places_lost(
+        self, request: PRequest, slot: PSlot, choice: SlotChoice
+    ) -> tuple[tuple[int, int], ...]:
+        """How many places of each protected kind a choice takes; none without prices."""
+        prices = self.problem.prices
+        asked = self._priced(request, slot, choice)
+        return prices.prices.loss(*asked).places if prices and asked else ()
+
+    def _priced(
+        self, request: PRequest, slot: PSlot, choice: SlotChoice
+    ) -> tuple[Load, Room, tuple[Cell, ...]] | None:
+        """What the prices are asked of a choice; None without any for all its devices."""
+        prices, n = self.problem.prices, choice.node
+        if prices is None:
+            return None
+        self.open(n)
+        taken = tuple([self._place(prices, j) for j in choice.devices])
+        if any(table < 0 for table, _ in taken):
+            return None
+        return self._load(prices, request, slot, n), self._room(prices, n), taken
+
+    def places_held(self, n: int) -> tuple[int, ...]:
+        """How many places of each protected kind node n has; none without prices."""
+        prices = self.problem.prices
+        if prices is None:
+            return ()
+        room = self._room(prices, n)
+        return prices.prices.held(room.cpus, prices.prices.whole(room.devices))
 
     def term(self, request: PRequest, choice: SlotChoice) -> float:
         """What of the weight of each device of a choice the prices say; 0 without any."""

@@ -54,13 +54,12 @@ def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
 
 
 def misfit(task: Task, node: Node) -> Misfit | None:
-    """Why a node is no candidate whatever is free on it, or None if it is one."""
+    """Why a node is no candidate whatever is free on it, or None if it is one.
+
+    What lasts is told first: a drained node that lacks the devices would not do once it is back.
+    """
     if not set(task.pools) & set(node.partitions):
         return Misfit(Unfit.POOL, "is", "in none of its pools")
-    if not node.usable:
-        return Misfit(Unfit.STATE, "is", node.state)
-    if node.name in task.exc_nodes:
-        return Misfit(Unfit.EXCLUDED, "is", "excluded")
     if not parse_features(task.features).allows(node.features):
         return Misfit(Unfit.FEATURES, "lacks", f"the features {task.features}")
     if not any(fits_type(task, d) for d in node.devices):
@@ -73,6 +72,10 @@ def misfit(task: Task, node: Node) -> Misfit | None:
         return Misfit(Unfit.SHARES, "has", "no shared devices")
     if not as_written(task, node) and not task.rewritten_on(node.name):
         return Misfit(Unfit.MIXED, "mixes", "device types, and the request names none")
+    if not node.usable:
+        return Misfit(Unfit.STATE, "is", node.state)
+    if node.name in task.exc_nodes:
+        return Misfit(Unfit.EXCLUDED, "is", "excluded")
     return None
 
 

@@ -16,7 +16,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.gres_choice import only_gres
-from slurm_het.core.jobs.mark import decode_comment, encode_comment
+from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.jobs.never import holder, never, size_of_message
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
 from slurm_het.core.jobs.request import (
@@ -147,7 +147,7 @@ def admit_message(
     holds = holder(size, capacity, policy)
     if sent.get("op") == "judge":
         return _judged(request, policy, inventory, holds)
-    request = _remembering(request, policy, inventory, trials)
+    request = remembering(request, policy, inventory, trials)
     made = admit(request, policy, inventory, holds)
     if isinstance(made, Admitted) and made.too_much and policy.impossible_memory == "refuse":
         return Refused(TooMuchMemory(made.too_much))
@@ -169,7 +169,7 @@ def _spanning(request: JobRequest, types: frozenset[str], policy: Policy, holds:
     return partition if partition and not named and holds(partition, types) else ""
 
 
-def _remembering(
+def remembering(
     request: JobRequest, policy: Policy, inventory: Inventory, trials: Trials
 ) -> JobRequest:
     """The request with what is known of how its program fared before."""
@@ -188,35 +188,7 @@ def admit_record(
         request = from_record(job, script)
     except HetError as error:
         return Passed(Unreadable(error.message))
-    return admit(_remembering(request, policy, inventory, trials), policy, inventory)
-
-
-class Anew(NamedTuple):
-    """A job in the intake whose user asks for something else since: its batch script, and what is
-    asked for, in the words of a directive."""
-
-    job: Job
-    script: str
-    asked: str
-
-
-def admit_anew(
-    anew: Anew, policy: Policy, inventory: Inventory, trials: Trials = NO_TRIALS
-) -> Admission:
-    """`admit` for what is asked for anew: the job is read as its user wrote it, not as we did."""
-    job, script, asked = anew
-    mark = decode_comment(job.admin_comment)
-    written = mark.original if mark else {}
-    node, per_job, task, socket = (written.get(field, "") for field in TRES_FIELDS)
-    before = replace(
-        job, partition=written.get("partition", ""), features=written.get("features", ""),
-        tres_per_node=node, tres_per_job=per_job, tres_per_task=task, tres_per_socket=socket,
-    ) if mark else job  # fmt: skip
-    try:
-        request = replace(from_record(before, script), asked=asked, original=dict(written))
-    except HetError as error:
-        return Passed(Unreadable(error.message))
-    return admit(_remembering(request, policy, inventory, trials), policy, inventory)
+    return admit(remembering(request, policy, inventory, trials), policy, inventory)
 
 
 def admit(

@@ -1,4 +1,4 @@
-"""A job of srun or salloc as Slurm's record of it will read, from what the hook is told of it."""
+"""A job as Slurm's record of it will read, from what the hook is told of it at its submission."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def record_of(sent: Mapping[str, str], made: Admitted, number: int) -> Job | Non
         return None
     if sent.get("shared", OVERSUBSCRIBE) not in {EXCLUSIVE, OVERSUBSCRIBE}:
         return None
+    return as_record(sent, made, number)
+
+
+def as_record(sent: Mapping[str, str], made: Admitted, number: int) -> Job:
+    """The record of a job that is to wait in the intake, as far as the hook is told of it."""
     now = {**sent, **made.fields}
     each_gpu, each_cpu = per_gpu(sent.get("mem_per_tres", "")), _amount(sent, "min_mem_per_cpu")
     return Job(

@@ -14,7 +14,8 @@ class JobEnd:
     `key` is as `Job.label` has it: the tasks of an array that ended before Slurm split them off
     have one record (`123_[4-9]`). `state` is Slurm's word (COMPLETED, FAILED, …). Of `exit_code`
     and `signal` at most one is not 0. A job that never started has no `nodes`. `peak_mib` is the
-    most that it was seen to take of one device; 0: not known.
+    most that it was seen to take of one device; 0: not known. `eligible` is from when on Slurm let
+    it start; 0: never, and None: not known, of what an older hetd saw end.
     """
 
     key: str
@@ -27,6 +28,7 @@ class JobEnd:
     exit_code: int = 0
     signal: int = 0
     peak_mib: int = 0
+    eligible: int | None = None
 
 
 def end_of(job: Job) -> JobEnd | None:
@@ -43,4 +45,5 @@ def end_of(job: Job) -> JobEnd | None:
         nodes=job.nodes,
         exit_code=job.exit_code,
         signal=job.exit_signal,
+        eligible=job.eligible_time or (None if job.nodes else 0),
     )

@@ -87,15 +87,23 @@ class Paces:
             return None
         known = self._known.get(job.user, (what.program, where.devices, where.type))
         before = known or Pace(job.user, what.program, where.type, where.devices)
-        if (job.end_time, job.key) <= (before.time, before.job):
-            return None  # jobs are heard of in this order, and some twice
         run = PastRun(
             job.end_time - job.start_time,
             60 * (job.time_limit_minutes or 0),
             job.state == "COMPLETED" and len(what.types) != 1 and not where.named,
+            job.end_time,
+            job.id,
         )
-        runs = (*before.runs, run)[-MOST_RUNS:]
-        return before._replace(time=float(job.end_time), job=job.key, runs=runs)
+        # Jobs are heard of in any order, and some twice.
+        runs = tuple(sorted({*before.runs, run}, key=_when)[-MOST_RUNS:])
+        if runs == before.runs:
+            return None
+        newest = before.job if runs[-1] is not run else job.key
+        return before._replace(time=float(runs[-1].ended), job=newest, runs=runs)
+
+
+def _when(run: PastRun) -> tuple[int, int]:
+    return run.ended, run.job
 
 
 def without_runs(pace: Pace) -> Pace:

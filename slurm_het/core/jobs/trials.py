@@ -104,6 +104,10 @@ class Trials:
         found = (self._known.get(user, (program, vendor)) for vendor in sorted(vendors))
         return tuple(trial for trial in found if trial)
 
+    def of_user(self, user: str) -> list[Trial]:
+        """All of a user, the oldest first."""
+        return self._known.of(user)
+
     def all(self) -> list[Trial]:
         """All of them, each user's oldest first."""
         return self._known.all()

@@ -33,6 +33,9 @@ from slurm_het.core.worth.weights import (
 )
 
 Hurry = Callable[[], bool]
+MOST_LEARNED = 10_000
+"""By so many weights may what is learned of programs make a problem larger: each program is a
+request of its own, with one for each state of nodes. A thousand take three milliseconds."""
 MOST_NEAR = 64
 """So many sets of near nodes are proposed for a group at most."""
 
@@ -74,12 +77,12 @@ def build(
     When `hurry` says so, the tasks that are left are not in it. It is asked before each request
     that is unlike those before, which is what takes time.
     """
-    tasks = classed(tasks, expected.speeds) if expected is not None else tasks
     named = [names for task in tasks for names in (task.exc_nodes, *rewritten_nodes(task))]
     if any(len(task.slots) > 1 for task in tasks):
         named += inventory.leaves
     grid = inventory.grid.split(named)
     site = site_of(inventory, policy, expected)
+    tasks = classed(tasks, site.forecast.speeds, MOST_LEARNED // max(1, len(grid.states)))
     making = _Requests(grid, site)
     numbers: dict[Task, int] = {}
     ptasks: list[PTask] = []

@@ -31,12 +31,14 @@ from slurm_het.core.reasons import (
     NotTogether,
     OnlyBehindAiling,
     Reason,
+    TooFewAble,
     TooFewFree,
     TooFewNodes,
     Unfit,
     Wanted,
     WouldMix,
 )
+from slurm_het.core.reasons.node import PASSES
 
 
 def explain(
@@ -69,9 +71,12 @@ def _explain(
     candidates = [state for state in fits if _names(state, task)]
     wanted = Wanted(slot.devices, len(task.slots), task.memory_gib, task.takes_share)
     if not candidates:
-        return _no_candidate(wanted, task, inventory)
+        return NoCandidate(wanted, task.pools, tuple(_unfit(task, inventory)))
     able = [state for state in candidates if _ever(task, state) >= slot.devices]
-    if not able:
+    if len(names := _all_names(able, task)) < len(task.slots):
+        away = tuple(one for one in _unfit(task, inventory) if one[0].what in PASSES)
+        if able or away:
+            return TooFewAble(wanted, tuple(names), away)
         most = max(candidates, key=lambda state: len(state.node.devices)).node
         return NodesTooSmall(wanted, most.name, len(most.devices))
     free = [state for state in able if _free(task, state) >= slot.devices]
@@ -158,12 +163,15 @@ def _ahead(
     return tuple(p.key for p in placed if set(p.nodes) & nodes and rank.get(p.key, 0) < mine)
 
 
-def _no_candidate(wanted: Wanted, task: Task, inventory: Inventory) -> Reason:
+def _unfit(task: Task, inventory: Inventory) -> list[tuple[Misfit, tuple[str, ...]]]:
+    """The nodes of its pools that it cannot be given, by why not."""
+    size = max(slot.devices for slot in task.slots)
     whys: dict[Misfit, list[str]] = {}
     for state in inventory.grid.split([task.exc_nodes]).states:
         unfit = misfit(task, state.node)
+        if unfit and unfit.what in PASSES and _ever(task, state) < size:
+            unfit = Misfit(Unfit.DEVICE, "has", "too few devices")
         if unfit and unfit.what is not Unfit.POOL:
             whys.setdefault(unfit, []).extend(state.names)
     ordered = sorted(whys.items(), key=lambda item: item[0].said_of(1))
-    nodes = tuple((why, tuple(names)) for why, names in ordered)
-    return NoCandidate(wanted, task.pools, nodes)
+    return [(why, tuple(names)) for why, names in ordered]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from slurm_het.core.cluster.ailing import what_ails
 from slurm_het.core.cluster.fit import could_start
@@ -150,12 +150,17 @@ class Pins:
         """Give the pins ahead the starts that follow from what holds their nodes by now.
 
         A job may outlive its limit, or end long before it. Once the nodes are free, Slurm is to
-        start the task in a minute.
+        start the task in a minute. And its user may ask for less of it meanwhile: then other nodes
+        may be free sooner.
         """
-        for key, pin in [(k, p) for k, p in self.pins.items() if p.start]:
-            start = _start(pin.task, pin.placement.nodes, snapshot, inventory, policy)
-            start = start or min(pin.start, snapshot.time + SCHED_INTERVAL)
-            self.pins[key] = replace(pin, start=start)
+        ahead = {key: pin for key, pin in self.pins.items() if pin.start}
+        facts = ClusterFacts.of(snapshot, inventory, policy)
+        for job in snapshot.jobs if ahead else ():
+            if pin := ahead.get(job.key):
+                task = _with_less(pin.task, _task_of(job, facts))
+                start = _start(task, pin.placement.nodes, snapshot, inventory, policy)
+                start = start or min(pin.start, snapshot.time + SCHED_INTERVAL)
+                self.pins[job.key] = replace(pin, task=task, start=start)
 
     def observe(self, snapshot: Snapshot, policy: Policy, ticks: float) -> list[Outcome]:
         """Compare the pins with Slurm's records; forget those that are settled. Returns what
@@ -167,8 +172,8 @@ class Pins:
             settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
             if settled:
                 outcomes.append(Outcome(key, *settled))
-                if settled[0] is Event.BACK:  # by whose hand ever: not again at once
-                    self.take_back(key, settled[1], ticks)
+                if settled[0] is Event.BACK and not _asks_otherwise(job, pin):
+                    self.take_back(key, settled[1], ticks)  # not again at once
                 else:
                     del self.pins[key]
                 if settled[0] in {Event.STARTED, Event.ELSEWHERE, Event.GONE}:
@@ -289,14 +294,9 @@ def _where_planned(job: Job, last: Planned | None) -> bool:
 def _pin_of(
     job: Job, snapshot: Snapshot, inventory: Inventory, policy: Policy, last: Planned | None
 ) -> Pin | None:
-    # Slurm gives a job with BadConstraints priority 0 (seen on all versions). That is no hold.
-    as_gated = replace(
-        job, partition=policy.intake_partition, reason="None", exc_nodes="", req_nodes="",
-        priority=max(1, job.priority),
-    )  # fmt: skip
-    task = read_job(as_gated, ClusterFacts.of(snapshot, inventory, policy)).outcome
+    task = _task_of(job, ClusterFacts.of(snapshot, inventory, policy))
     nodes = hostlist.expand_readable(job.req_nodes)
-    if not isinstance(task, Task):
+    if task is None:
         return None
     if not nodes:
         return Pin(task, in_line(task), 0.0)
@@ -309,6 +309,32 @@ def _pin_of(
     placement = placement_of(task, job.partition, first, inventory.nodes)
     start = _start(task, nodes, snapshot, inventory, policy)
     return Pin(task, placement, 0.0, start, tentative=tentative)
+
+
+def _task_of(job: Job, facts: ClusterFacts) -> Task | None:
+    """What a released job is planned as, by its record; None if it cannot be any more."""
+    # Slurm gives a job with BadConstraints priority 0 (seen on all versions). That is no hold.
+    as_gated = replace(
+        job, partition=facts.policy.intake_partition, reason="None", exc_nodes="", req_nodes="",
+        priority=max(1, job.priority),
+    )  # fmt: skip
+    task = read_job(as_gated, facts).outcome
+    return task if isinstance(task, Task) else None
+
+
+def _with_less(task: Task, now: Task | None) -> Task:
+    """The task as it was released, with the time and the slots that it asks `now` if that is less.
+
+    Never with more: what Slurm itself adds in a pool is none of its user's wish.
+    """
+    if now is None or len(now.slots) != len(task.slots):
+        return task
+    if now.minutes is not None and (task.minutes is None or now.minutes < task.minutes):
+        task = replace(task, minutes=now.minutes)
+    pairs = zip(now.slots, task.slots, strict=True)
+    if all(less <= slot for pair in pairs for less, slot in zip(*map(astuple, pair), strict=True)):
+        task = replace(task, slots=now.slots)
+    return task
 
 
 def _start(
@@ -358,6 +384,15 @@ def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[
             f"other devices than planned: {_show(actual)}, planned {_show(planned)}",
         )
     return Event.STARTED, _show(actual) if actual else f"{job.nodes} (ended since)"
+
+
+def _asks_otherwise(job: Job | None, pin: Pin) -> bool:
+    """Whether its user took it back to ask for fewer nodes, or for some that it was not to have:
+    then it can be planned at once."""
+    if job is None:
+        return False
+    off = frozenset(hostlist.expand_readable(job.exc_nodes))
+    return job.nodes_min < len(pin.placement.nodes) or off < pin.task.exc_nodes
 
 
 def _show(devices: dict[str, tuple[int, ...]]) -> str:

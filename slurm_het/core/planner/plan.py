@@ -26,6 +26,7 @@ from slurm_het.core.planner.build_problem import (
 )
 from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.slurm_picks import pick_devices
+from slurm_het.core.planner.spare import spared
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import OutOfTime, PlanRefused, Reason
 from slurm_het.core.site_limits import Budget
@@ -71,6 +72,8 @@ def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
     chosen = [_placement(built, t, solution) for t in sorted(solution.starts)]
     tasks = {task.key: task for task in built.tasks}
     placed, dropped = pick_devices(inventory, chosen, tasks)
+    kept = spared(built, solution)
+    placed = [replace(p, spared=kept.get(p.key)) for p in placed]
     started = {p.key for p in placed}
     spent: Counter[Budget] = Counter()
     for claim in (c for p in placed for c in tasks[p.key].claims):

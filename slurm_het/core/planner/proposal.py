@@ -20,6 +20,7 @@ from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.paces import Paces
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.limits.within import Within, within_limits
@@ -45,6 +46,7 @@ from slurm_het.core.planner.slurms_line import (
     rivals_of,
     why_leave,
 )
+from slurm_het.core.planner.speed_waits import SpeedWaits
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason
 from slurm_het.core.reservations.closings import Closings
@@ -60,7 +62,8 @@ class Memory:
 
     A new process starts with an empty memory: all that matters can be read back from Slurm and the
     journal. `not_adopted` are the ids of gated jobs that could not be classified. `passed_over` are
-    the keys of the tasks on which the last plan spent its time in vain.
+    the keys of the tasks on which the last plan spent its time in vain. `paces` are how long users'
+    programs ran, as far as anybody has told.
     """
 
     pins: Pins
@@ -69,6 +72,7 @@ class Memory:
     passed_over: frozenset[str] = frozenset()
     readings: Readings = field(default_factory=Readings)
     leaf_waits: LeafWaits = field(default_factory=LeafWaits)
+    paces: Paces = field(default_factory=Paces)
     lessons: Lessons = field(init=False)
 
     def __post_init__(self) -> None:
@@ -201,20 +205,24 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     due = memory.leaf_waits.over(due, pins, ticks, room)
     tasks = tuple(task for task in due if task.job_id not in strays)
     within = _within_limits(snapshot, tasks, room, memory, ticks)
+    at_limit = tuple(task for task in tasks if task.key in within.held)
     tasks = within.claiming(within.tasks) if snapshot.preemption.by else within.tasks
     way = make_way(snapshot, room, tasks, released, policy)
     line = line_up(within.claiming(way.tasks), released, way.room, observed.rivals)
     planned = line.tasks if line.pools else way.tasks
-    ahead = look_ahead(snapshot, way.room, planned, released, policy, limits)
+    ahead = look_ahead(snapshot, way.room, planned, released, policy, limits, at_limit)
     shield = Shield(ahead.axis, ahead.reservations, planned, limits)
     shielded = within.in_turn(
         ahead.tasks, shield.keep_off, partial(could_start, inventory=way.room)
     )
-    chosen = select(way.room, in_turn(shielded, way.room), limits.window_tasks)
+    slow = SpeedWaits(way.room, memory.paces, limits.speed_patience, snapshot.time)
+    chosen = select(way.room, slow.over(in_turn(shielded, way.room)), limits.window_tasks)
     window = within.claiming(chosen)
     held = within.held_beside(shield.kept.keys() | ahead.kept.keys() | {t.key for t in chosen})
     ahead = replace(
-        ahead, kept={**line.waits, **shield.kept, **ahead.kept}, move={**ahead.move, **line.move}
+        ahead,
+        kept={**line.waits, **shield.kept, **ahead.kept, **slow.waits},
+        move={**ahead.move, **line.move},
     )
     # The tasks that the last plan looked at in vain come last this once, after those it left out.
     window = tuple(sorted(window, key=lambda task: task.key in memory.passed_over))

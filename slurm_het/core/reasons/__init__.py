@@ -53,6 +53,7 @@ from slurm_het.core.reasons.order import (
     HeldAlike,
     InSlurmsLine,
     Kept,
+    NotKnown,
     NotLookedAt,
     OutOfTime,
     PlanRefused,
@@ -60,6 +61,7 @@ from slurm_het.core.reasons.order import (
     ReturnedBefore,
     RoomIsMade,
     SlurmsOrder,
+    WaitsForSpeed,
 )
 from slurm_het.core.reasons.room import (
     BesideAiling,
@@ -70,11 +72,13 @@ from slurm_het.core.reasons.room import (
     NodeTaken,
     NotTogether,
     OnlyBehindAiling,
+    TooFewAble,
     TooFewFree,
     TooFewNodes,
     Wanted,
     WouldMix,
 )
+from slurm_het.core.reasons.spared import Spared
 
 __all__ = [
     "FEW",
@@ -112,6 +116,7 @@ __all__ = [
     "NodeTaken",
     "NodesTooSmall",
     "NotInPlan",
+    "NotKnown",
     "NotLookedAt",
     "NotOurs",
     "NotSoMany",
@@ -132,7 +137,9 @@ __all__ = [
     "SlurmChooses",
     "SlurmWaits",
     "SlurmsOrder",
+    "Spared",
     "TellTime",
+    "TooFewAble",
     "TooFewDevices",
     "TooFewFree",
     "TooFewNodes",
@@ -141,6 +148,7 @@ __all__ = [
     "TooMuchMemory",
     "Unfit",
     "Unreadable",
+    "WaitsForSpeed",
     "Wanted",
     "WouldMix",
     "few",

@@ -38,6 +38,7 @@ ACTIONS: Mapping[str, str] = {
 
 _OF_REASONS: Mapping[str, str] = {
     "too-few-free": "busy", "too-few-nodes": "busy", "not-together": "busy",
+    "waits-for-speed": "busy",
     "host-too-small": "host",
     "needs-whole-node": "whole-node", "node-taken": "whole-node", "would-mix": "whole-node",
     "goes-to-others": "behind", "slurms-order": "behind", "preempts-first": "behind",
@@ -45,7 +46,8 @@ _OF_REASONS: Mapping[str, str] = {
     "not-looked-at": "behind", "kept": "kept", "all": "kept",
     "closed": "reserved", "opens-later": "reserved", "left-out": "reserved",
     "can-start": "next", "out-of-time": "next", "plan-refused": "next",
-    "no-candidate": "no-node", "beside-ailing": "ailing", "only-behind-ailing": "ailing",
+    "no-candidate": "no-node", "too-few-able": "no-node",
+    "beside-ailing": "ailing", "only-behind-ailing": "ailing",
     "no-fitting-device": "never", "nodes-too-small": "never", "no-usable-pool": "never",
     "no-such-partition": "never", "partition-refuses": "never", "placed-by-nobody": "never",
     "at-limit": "limit", "held-alike": "limit", "held": "held", "array-limit": "array",
@@ -67,8 +69,11 @@ class Waits(NamedTuple):
 
 
 def code_of(reason: Reason) -> str:
-    """The code of a reason; Slurm's own word has that of the word."""
+    """The code of a reason; Slurm's own word has that of the word, and what lasts for ever its
+    own."""
     word = getattr(reason, "word", "") if reason.code == "slurm-waits" else ""
+    if getattr(reason, "for_ever", False):
+        return "never"
     return code_of_word(word) if word else _OF_REASONS.get(reason.code, "slurm")
 
 

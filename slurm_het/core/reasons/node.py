@@ -19,6 +19,10 @@ class Unfit(StrEnum):
     MIXED = "mixed"  # Slurm might give a device that does not fit
 
 
+PASSES = frozenset({Unfit.STATE, Unfit.EXCLUDED, Unfit.FEATURES})
+"""What an admin or the user can change: the node itself would do."""
+
+
 class Misfit(NamedTuple):
     """Why a node is none for a job: `is` + `drained`. The verb is of one node."""
 

@@ -157,6 +157,43 @@ class CanStart(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class WaitsForSpeed(Reason):
+    """Its program is faster on these `types`, and it waits for them `until` (epoch seconds)."""
+
+    code = "waits-for-speed"
+    types: tuple[str, ...]
+    until: float
+
+    def told(self, at: TellTime) -> str:
+        """The sentence; the time as `at` writes it."""
+        return (
+            f"waits for {few(self.types)}, on which its program ends so much sooner; from"
+            f" {at(self.until)} on it takes others"
+        )
+
+    def __str__(self) -> str:
+        return self.told(str)
+
+
+@dataclass(frozen=True, slots=True)
+class NotKnown(Reason):
+    """What hetd knows beside Slurm's records is not known: since it planned last (epoch seconds),
+    or, where that is None, to whoever looks. `alone` is what the records say without it."""
+
+    code = "not-known"
+    since: float | None
+    alone: str
+
+    def told(self, at: TellTime) -> str:
+        """The sentence; the time as `at` writes it."""
+        when = "here" if self.since is None else f"since {at(self.since)}"
+        return f"not known {when}; by Slurm's records alone: {self.alone}"
+
+    def __str__(self) -> str:
+        return self.told(str)
+
+
+@dataclass(frozen=True, slots=True)
 class HeldAlike(Reason):
     """Slurm held back job `key`, which counts against the same limit, for its `reason`."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slurm_het.core.reasons.base import Reason, few
-from slurm_het.core.reasons.node import Misfit
+from slurm_het.core.reasons.node import PASSES, Misfit
 
 # --- what is free is not enough for it ---------------------------------------------------------
 
@@ -42,6 +42,32 @@ class NoCandidate(Reason):
         why = "; ".join(f"{few(names)} {why.said_of(len(names))}" for why, names in self.nodes)
         none = f"its pools ({', '.join(self.pools)}) have no node"
         return f"needs {self.wanted}; {why or none}"
+
+    @property
+    def for_ever(self) -> bool:
+        """Whether they would be too few even if all were up, wanted, and had the features."""
+        return sum(len(n) for why, n in self.nodes if why.what in PASSES) < self.wanted.nodes
+
+
+@dataclass(frozen=True, slots=True)
+class TooFewAble(Reason):
+    """Fewer nodes than it needs could hold it if nothing ran: `able`. `away` would do too, if it
+    were not for what stands with them."""
+
+    code = "too-few-able"
+    wanted: Wanted
+    able: tuple[str, ...]
+    away: tuple[tuple[Misfit, tuple[str, ...]], ...]
+
+    def __str__(self) -> str:
+        whys = "".join(f"; {few(names)} {why.said_of(len(names))}" for why, names in self.away)
+        nodes = f"only {few(self.able)} could have" if self.able else "no node could have"
+        return f"needs {self.wanted}; {nodes} them{whys}"
+
+    @property
+    def for_ever(self) -> bool:
+        """Whether it needs more nodes even so."""
+        return len(self.able) + sum(len(names) for _, names in self.away) < self.wanted.nodes
 
 
 @dataclass(frozen=True, slots=True)

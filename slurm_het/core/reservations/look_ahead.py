@@ -22,11 +22,12 @@ from slurm_het.core.reservations.reservation import (
     keep_free,
     with_pins,
 )
+from slurm_het.core.reservations.unbound import Unbound
 from slurm_het.core.reservations.whole_nodes import keep_whole
 
-WORTH_MOVING = 60.0
-"""A pin is taken back if it could start so many seconds earlier on other nodes, or a task of higher
-priority on its own."""
+WORTH_MOVING = 5.0, 60.0
+"""A pin is taken back if it could start earlier on other nodes, or a task of higher priority on its
+own, by a quarter of the wait; by at least and at most so many seconds."""
 EXPLAINED = 200
 """For so many different requests it is found out whether only kept nodes hold them back. Each costs
 some milliseconds on a large cluster."""
@@ -60,11 +61,13 @@ def look_ahead(
     pins: tuple[Pin, ...],
     policy: Policy,
     limits: Limits,
+    at_limit: tuple[Task, ...] = (),
 ) -> Outlook:
     """Decide for whom nodes are kept, and which.
 
     `pins` are the tasks that are released and not seen running yet, `tasks` those that may be
     planned now, in Slurm's priority order; `room` is what is free beside the released ones.
+    `at_limit` are the tasks that a limit of the site holds back.
     """
     now = snapshot.time
     standing = _standing(pins, room)
@@ -76,27 +79,25 @@ def look_ahead(
     # A large task waits for those, too, that were pinned ahead and start now: one comes after the
     # other. Of what is released afresh the next look tells more.
     due = with_pins(coming, (pin for pin in pins if pin.due), now)
-    look = _Look(Axis(room, due, now, closings.opens), standing, closings)
-    patient = [
-        t for t in tasks_then if t.since + limits.reserve_after_seconds <= now and not t.reservation
-    ]
+    unbound = Unbound.of(snapshot, at_limit, due)
+    look = _Look(Axis(room, due, now, closings.opens), standing, closings, unbound)
+    since = now - limits.reserve_after_seconds
+    patient = [t for t in tasks_then if t.since <= since and not t.reservation]
     places = Counter({pool.partition: limits.reservations for pool in policy.pools})
     places.subtract(pool for held in standing for pool in held.task.pools)
     new = reserve_first(patient, places, look.blocked, look.soonest)
     taken = frozenset(name for made in new for name in made.placement.nodes)
     move = {r.task.key: why for r in standing if (why := look.why_move(r, taken, patient))}
     pinned = tuple(filter(look.may_be_pinned, new))
-    pinned_keys = {r.task.key for r in pinned}
-    others = tuple(t for t in tasks if t.key not in pinned_keys)
-    reservations = [*standing, *new]
+    others = _without(tasks, pinned)
+    instead = (look.instead(r, taken) for r in standing if r.task.key in move)
+    reservations = (*standing, *new, *filter(None, instead))
     unreserved = keep_free(others, reservations, room, now)
     kept_off, owners = keep_whole(unreserved, room, coming)
-    reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
-    whole_for = {name: (key, 0.0) for name, key in owners.items()}
-    steps = (_Step(others, unreserved, reserved_for), _Step(unreserved, kept_off, whole_for))
+    steps = _steps((others, unreserved, kept_off), reservations, owners)
     axis = look.axis.giving_back(with_pins(coming, pins, now))
     kept = _kept(steps, room) | closings.held_back(tasks_then, tasks, room)
-    return Outlook(pinned, move, kept_off, kept, tuple(reservations), axis)
+    return Outlook(pinned, move, kept_off, kept, reservations, axis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class _Look:
     axis: Axis
     standing: Sequence[Reservation]
     closings: Closings
+    unbound: Unbound
 
     def blocked(self, task: Task) -> bool:
         """Whether a task cannot start now, and could if nothing ran."""
@@ -120,8 +122,11 @@ class _Look:
 
         A Slurm that forgets sharers would start a whole-device job beside them. And who is pinned
         to nodes that a reservation of Slurm's closes keeps those below him off them, also who ends
-        in time. For nodes that another user has alone he waits as for any that are busy.
+        in time. For nodes that another user has alone he waits as for any that are busy. Where what
+        ends may free one of higher priority of a limit, that one goes first: a pin would not wait.
         """
+        if self.unbound.first(made.task, made.placement.nodes):
+            return False
         room = self.axis.room
         (now,) = replace(self.closings, owners={}).keep_off((made.task,), room)
         closed = not now.exc_nodes.isdisjoint(made.placement.nodes)
@@ -137,7 +142,7 @@ class _Look:
         mine = {task.key, *but}
         kept = {n for r in self.standing if r.task.key not in mine for n in r.placement.nodes}
         elsewhere = task.off(taken.union(kept))
-        made = _soonest(self.axis, elsewhere)
+        made = soonest_start(self.axis, elsewhere)
         return made and replace(made, task=task)
 
     def why_move(self, held: Reservation, taken: frozenset[str], tasks: Iterable[Task]) -> str:
@@ -148,7 +153,15 @@ class _Look:
             return "other nodes are free sooner"
         if rival := self.rival_of(held, tasks):
             return f"job {rival.key}, of higher priority, is to start there"
+        if rival := self.unbound.first(held.task, held.placement.nodes):
+            return f"job {rival.key}, of higher priority, waits for a limit that is held there"
         return ""
+
+    def instead(self, held: Reservation, taken: frozenset[str]) -> Reservation | None:
+        """Where a task will start once its pin is taken back, if that is at once: until then the
+        tasks below it are kept off."""
+        made = self.soonest(held.task, taken)
+        return made if made and made.start <= self.axis.now else None
 
     def own_room(self, held: Reservation) -> Inventory:
         """What is free on the nodes that are kept for it."""
@@ -164,11 +177,17 @@ class _Look:
         (now,) = self.closings.keep_off((held.task,), axis.room)
         if could_start(now, room):
             return False  # Slurm starts it at its next pass
-        there = _soonest(Axis(room, axis.coming, axis.now, axis.opens), held.task)
+        there = soonest_start(Axis(room, axis.coming, axis.now, axis.opens), held.task)
         sooner = self.soonest(held.task, taken)
         if there is None:  # somebody without a time limit has got there first
             return sooner is not None
-        return sooner is not None and sooner.start < there.start - WORTH_MOVING
+        return sooner is not None and self.is_much_sooner(sooner, there)
+
+    def is_much_sooner(self, one: Reservation, other: Reservation) -> bool:
+        """Whether one start is so much sooner than another that a pin is moved for it."""
+        least, most = WORTH_MOVING
+        wait = other.start - self.axis.now
+        return other.start - one.start > min(most, max(least, wait / 4))
 
     def rival_of(self, held: Reservation, tasks: Iterable[Task]) -> Task | None:
         """The first blocked task of higher priority that would start much sooner in its place."""
@@ -181,13 +200,13 @@ class _Look:
             if task in in_vain:
                 continue
             there, beside = self.soonest(task, but=own), self.soonest(task)
-            if there and (not beside or there.start < beside.start - WORTH_MOVING):
+            if there and (not beside or self.is_much_sooner(there, beside)):
                 return task
             in_vain.add(task)
         return None
 
 
-def _soonest(axis: Axis, task: Task) -> Reservation | None:
+def soonest_start(axis: Axis, task: Task) -> Reservation | None:
     """The soonest start of a task: under one leaf switch, or once it has waited for that."""
     made = axis.soonest(task)
     if (patience := task.leaf_patience) is not None:
@@ -277,6 +296,24 @@ class _Step(NamedTuple):
     before: tuple[Task, ...]
     after: tuple[Task, ...]
     owners: dict[str, tuple[str, float]]
+
+
+def _without(tasks: tuple[Task, ...], pinned: Iterable[Reservation]) -> tuple[Task, ...]:
+    keys = {reservation.task.key for reservation in pinned}
+    return tuple(task for task in tasks if task.key not in keys)
+
+
+def _steps(
+    tasks: tuple[tuple[Task, ...], tuple[Task, ...], tuple[Task, ...]],
+    reservations: Iterable[Reservation],
+    owners: Mapping[str, str],
+) -> tuple[_Step, _Step]:
+    """From the tasks before they were kept off the nodes of reservations, after that, and after
+    they were kept off those that `owners` have as a whole."""
+    before, unreserved, after = tasks
+    reserved_for = {name: (r.task.key, r.start) for r in reservations for name in r.placement.nodes}
+    whole_for = {name: (key, 0.0) for name, key in owners.items()}
+    return _Step(before, unreserved, reserved_for), _Step(unreserved, after, whole_for)
 
 
 def _kept(steps: Sequence[_Step], room: Inventory) -> dict[str, Reason]:

@@ -152,7 +152,7 @@ def _kept_off(
     before = []
     for i, (reservation, pools) in enumerate(with_pools):
         reserved = reservation.task
-        first = task.key == reserved.key or _turn(task) < _turn(reserved)
+        first = task.key == reserved.key or turn_of(task) < turn_of(reserved)
         ends_before = task.minutes is not None and now + task.minutes * 60 <= reservation.start
         if not first and not ends_before and not pools.isdisjoint(task.pools):
             before.append(i)
@@ -165,6 +165,6 @@ def _kept_off(
     return task.off(off)
 
 
-def _turn(task: Task) -> tuple[int, int]:
+def turn_of(task: Task) -> tuple[int, int]:
     """When Slurm comes to it in its queue: of equal priority the job that came first is first."""
     return -task.priority, task.job_id

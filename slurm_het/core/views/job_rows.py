@@ -15,6 +15,7 @@ from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
+from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
@@ -43,11 +44,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """When a waiting job starts at the latest (epoch seconds), and where as far as it is known."""
+    """When a waiting job starts at the latest (epoch seconds), and where as far as it is known.
+
+    `likely` is when it starts if jobs end as they usually do; None where hetd does not tell.
+    """
 
     start: float
     partition: str
     nodes: tuple[str, ...] = ()
+    likely: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class JobRow:
 
     It ran for `seconds`, and was queued for `waited`, from its submission on. `code` is that of its
     reason, `action` what to do about that; '' unless it waits. When it starts is known once
-    starts.with_starts() has been asked.
+    starts.with_starts() has been asked, or `untold` says why not.
     """
 
     job: Job
@@ -75,6 +80,7 @@ class JobRow:
     expected: Expected | None = None
     code: str = ""
     action: str = ""
+    untold: str = ""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -91,13 +97,14 @@ class JobRow:
 class View:
     """All rows, the intake's State (UP or DOWN) as Slurm has it, and what could not be read.
 
-    `prepared` is what they are made from.
+    `prepared` is what they are made from, `readings` what the jobs were read as.
     """
 
     rows: tuple[JobRow, ...]
     intake: str
     warnings: tuple[str, ...]
     prepared: Prepared
+    readings: Readings
 
 
 def make_view(
@@ -111,7 +118,8 @@ def make_view(
 
     It is made from what hetd's next cycle would plan from; `at` writes times.
     """
-    prepared = as_planned(snapshot, policy, limits)
+    readings = Readings()
+    prepared = as_planned(snapshot, policy, limits, readings)
     states = {partition.name: partition.state for partition in snapshot.partitions}
     intake = states.get(policy.intake_partition, "missing")
     maker = _Maker(prepared, Whys(prepared, memory or Remembered(), at, intake), at)
@@ -125,13 +133,19 @@ def make_view(
         return rank, row.pool, row.waits, -row.job.priority, array, task
 
     warnings = dict.fromkeys((*prepared.inventory.warnings, *maker.warnings))
-    return View(tuple(sorted(rows, key=order)), intake, tuple(warnings), prepared)
+    return View(tuple(sorted(rows, key=order)), intake, tuple(warnings), prepared, readings)
 
 
-def as_planned(snapshot: Snapshot, policy: Policy, limits: Limits) -> Prepared:
-    """What hetd's next cycle would plan from, as far as Slurm's records tell."""
+def as_planned(
+    snapshot: Snapshot, policy: Policy, limits: Limits, readings: Readings | None = None
+) -> Prepared:
+    """What hetd's next cycle would plan from, as far as Slurm's records tell.
+
+    With `readings` what was read of the jobs of the last snapshot need not be read again.
+    """
     # A job that the hook did not prepare is shown as it stands.
     known = Memory(Pins(0, 0), not_adopted={job.id for job in snapshot.jobs})
+    known.readings = readings or known.readings
     observed = observe(snapshot, policy, known, 0.0)
     for due in observed.take_back:
         if not due.penalty:  # hetd's next look takes it back: nothing is kept for it

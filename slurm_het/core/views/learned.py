@@ -15,6 +15,7 @@ from slurm_het.core.jobs.paces import (
     timing_of_paces,
     usual_part,
 )
+from slurm_het.core.worth.speeds import LEAST_RUNS
 
 SURE = 1.96
 """So many standard errors are on each side of what is so with a probability of 95 %."""
@@ -23,21 +24,22 @@ SURE = 1.96
 @dataclass(frozen=True, slots=True)
 class LearnedSpeed:
     """How fast a program runs on a type, relative to the type with the most runs, and between what
-    that is with a probability of 95 %. `runs` are those that compare."""
+    that is with a probability of 95 %. `runs` are those that compare; plans go by it once it is
+    certain enough (`used`)."""
 
     type: str
     runs: int
     speed: float
     low: float
     high: float
+    used: bool
 
 
 @dataclass(frozen=True, slots=True)
 class LearnedSize:
-    """The speeds on so many devices in all, 0 being shares of them; whether plans go by them."""
+    """The speeds on so many devices in all, 0 being shares of them."""
 
     devices: int
-    used: bool
     speeds: tuple[LearnedSpeed, ...]
 
 
@@ -85,9 +87,8 @@ def _size(devices: int, paces: list[Pace]) -> LearnedSize:
     names = sorted(timing.samples, key=lambda name: (-timing.samples[name].runs, name))
     speeds = []
     for name in names:
-        ratio = timing.ratio(name, than=names[0])
+        runs, ratio = timing.samples[name].runs, timing.ratio(name, than=names[0])
         sure = math.exp(SURE * timing.error(name, than=names[0])) if name != names[0] else 1.0
-        speeds.append(
-            LearnedSpeed(name, timing.samples[name].runs, ratio, ratio / sure, ratio * sure)
-        )
-    return LearnedSize(devices, timing.certain, tuple(speeds))
+        used = timing.certain and runs >= LEAST_RUNS
+        speeds.append(LearnedSpeed(name, runs, ratio, ratio / sure, ratio * sure, used))
+    return LearnedSize(devices, tuple(speeds))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from slurm_het.core.gate import GateState
 from slurm_het.core.reasons.idle import Cause
+from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.device_map import DeviceMap, MapDevice
 from slurm_het.core.views.job_rows import GATE, JobRow, View
 from slurm_het.core.views.totals import tasks_of
@@ -49,8 +50,8 @@ class HetdFacts:
     """What hetd says of itself; `answers`: somebody does, else the rest is not known.
 
     `cycle_time` is when the last cycle ended (epoch seconds; 0: none did), `cycle_seconds` how
-    long it took; `troubles`, how many things do not work. `modes` are those of the pools;
-    `shadow` is what is decided for those not in plan.
+    long it took; `troubles`, how many things do not work; `accuracy`, how good told start times
+    were. `modes` are those of the pools; `shadow` is what is decided for those not in plan.
     """
 
     answers: bool = False
@@ -60,6 +61,7 @@ class HetdFacts:
     cycle_time: float = 0.0
     cycle_seconds: float = 0.0
     pinned: int = 0
+    accuracy: Accuracy | None = None
     modes: Mapping[str, str] = field(default_factory=dict)
     shadow: ShadowFacts | None = None
 
@@ -100,6 +102,17 @@ def of_hetd(hetd: HetdFacts) -> Iterator[Family]:
         when, took = "last_cycle_timestamp_seconds", "last_cycle_duration_seconds"
         yield Family(when, "When the last cycle ended.", (), {(): hetd.cycle_time})
         yield Family(took, "How long the last cycle took.", (), {(): hetd.cycle_seconds})
+    if hetd.accuracy:
+        yield from _of_told(hetd.accuracy)
+
+
+def _of_told(good: Accuracy) -> Iterator[Family]:
+    kept: Samples = {("yes",): float(good.kept), ("no",): float(good.told - good.kept)}
+    yield Family("told_starts", "The last told start times, by whether kept.", ("kept",), kept)
+    if good.told:
+        off: Samples = {("0.5",): good.half_seconds, ("0.9",): good.most_seconds}
+        text = "How far starts were from what was told."
+        yield Family("told_start_error_seconds", text, ("quantile",), off)
 
 
 def _of_shadow(shadow: ShadowFacts) -> Iterator[Family]:

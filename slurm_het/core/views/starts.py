@@ -3,47 +3,106 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import takewhile
 
 from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.model import Job, Plan
+from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.proposal import Prepared
-from slurm_het.core.reservations.expected import expect
+from slurm_het.core.reservations.expected import MOST, expect
 from slurm_het.core.reservations.reservation import Reservation
 from slurm_het.core.views.job_rows import Expected, JobRow, View
 
+NOTHING: Mapping[str, float] = {}
+NOT_AMONG = f"no time is worked out but for the first {MOST}"
+NEVER_FREE = "no time is known: jobs without a time limit hold what it needs"
+GATE_OPEN = "while the gate is open Slurm alone knows"
 
-def with_starts(view: View) -> View:
-    """The view of which each waiting row says when its job starts at the latest, and where.
+
+def with_starts(view: View, likely: Mapping[str, float] = NOTHING) -> View:
+    """The view of which each waiting row says when its job starts at the latest, and where; or why
+    that is not known.
 
     Of what waits in the gate it is what the look ahead finds, unless the gate is open; of the rest,
     Slurm's own expectation. A time that has passed is none. Of an array, its first task speaks.
+    `likely` is when tasks probably start, by key, as hetd tells.
     """
-    prepared = view.prepared
-    found = {} if view.intake == "UP" else starts_of(prepared)
-    keys: dict[int, str] = {}
-    for task in prepared.queue.tasks:
-        keys.setdefault(task.job_id, task.key)
+    teller = _Teller(view, likely)
+    return replace(view, rows=tuple(map(teller.told, view.rows)))
 
-    def expected(row: JobRow) -> Expected | None:
-        made = found.get(keys.get(row.job.id, row.job.key))
-        if made:
-            return Expected(made.start, made.placement.partition, made.placement.nodes)
-        gated = is_gated(row.job, prepared.policy) and view.intake != "UP"
-        if gated or row.job.start_time <= prepared.snapshot.time:
+
+class _Teller:
+    """Says of each row of a view when its job starts, or why that is not known."""
+
+    def __init__(self, view: View, likely: Mapping[str, float]) -> None:
+        self.likely = likely
+        self.prepared = prepared = view.prepared
+        self.open = view.intake == "UP"
+        self.found = {} if self.open else starts_of(prepared)
+        self.keys: dict[int, str] = {}
+        for task in prepared.queue.tasks:
+            self.keys.setdefault(task.job_id, task.key)
+        waiting = [t.key for t in prepared.queue.tasks if t.key not in prepared.held]
+        self.why_not = dict.fromkeys(waiting, NOT_AMONG)
+        self.why_not |= dict.fromkeys(waiting[:MOST], NEVER_FREE)
+
+    def told(self, row: JobRow) -> JobRow:
+        """The row, with that."""
+        if not row.waits:
+            return row
+        key = self.keys.get(row.job.id, row.job.key)
+        expected = self._expected(row.job, key)
+        return replace(row, expected=expected, untold="" if expected else self._why_not(row, key))
+
+    def _expected(self, job: Job, key: str) -> Expected | None:
+        if made := self.found.get(key):
+            likely, where = self.likely.get(key), made.placement
+            if likely is not None:  # hetd told it some time ago
+                likely = min(made.start, max(likely, self.prepared.snapshot.time))
+            return Expected(made.start, where.partition, where.nodes, likely)
+        if self._gated(job) or job.start_time <= self.prepared.snapshot.time:
             return None
-        return Expected(row.job.start_time, row.job.partition)
+        return Expected(job.start_time, job.partition)
 
-    rows = (replace(row, expected=expected(row)) if row.waits else row for row in view.rows)
-    return replace(view, rows=tuple(rows))
+    def _gated(self, job: Job) -> bool:
+        return is_gated(job, self.prepared.policy) and not self.open
+
+    def _why_not(self, row: JobRow, key: str) -> str:
+        """Most reasons say by themselves why no time is known."""
+        if self.open and is_gated(row.job, self.prepared.policy):
+            return GATE_OPEN
+        if row.code in {"never", "no-node"}:
+            return row.reason
+        return self.why_not.get(key, row.reason)
 
 
-def starts_of(prepared: Prepared) -> dict[str, Reservation]:
+def starts_of(
+    prepared: Prepared, hurry: Hurry = never, plan: Plan | None = None
+) -> dict[str, Reservation]:
     """By key, when and where the tasks start at the latest: the released ones, those that nodes are
-    kept for, and the first of the others in Slurm's order. Nothing is known of those at a limit.
+    kept for, and the first of the others in Slurm's order, until `hurry` says so.
+
+    Those that `plan` starts take their places first; without one, those that a plan would look at.
+    Nothing is known of those at a limit.
     """
     now, ahead = prepared.snapshot.time, prepared.ahead
     waiting = (task for task in prepared.queue.tasks if task.key not in prepared.held)
-    found = expect(waiting, ahead.reservations, ahead.axis.copy())
+    in_time = takewhile(lambda _: not hurry(), waiting)
+    placed = {placement.key for placement in plan.placements} if plan else None
+    first = [task for task in prepared.window if placed is None or task.key in placed]
+    found = expect(in_time, ahead.reservations, ahead.axis.copy(), at_once=first)
     released = (pin for pin in prepared.pins if not (pin.start or pin.in_line))
     at_once = {pin.task.key: Reservation(pin.task, pin.placement, now) for pin in released}
     return {key: made for key, made in (at_once | found).items() if made.start < math.inf}
+
+
+def waiting_starts(prepared: Prepared, plan: Plan, hurry: Hurry = never) -> dict[str, float]:
+    """By key, when those start at the latest (epoch seconds) that wait after that plan: in the
+    gate, or for nodes that are not free yet."""
+    waits = {task.key for task in prepared.queue.tasks}
+    waits |= {made.task.key for made in prepared.ahead.reservations}
+    waits -= {placement.key for placement in plan.placements}
+    found = starts_of(prepared, hurry, plan)
+    return {key: made.start for key, made in found.items() if key in waits}

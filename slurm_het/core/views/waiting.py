@@ -11,8 +11,11 @@ from slurm_het.core.model import Job, Task
 from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared
-from slurm_het.core.reasons import CanStart, Reason, ReturnedBefore, TellTime
+from slurm_het.core.reasons import CanStart, NotKnown, Reason, ReturnedBefore, TellTime
 from slurm_het.core.reasons.codes import Waits, code_of, code_of_word
+
+SEEN_SECONDS = 2.0
+"""A job that was eligible so long before a plan was in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +23,19 @@ class Remembered:
     """What hetd adds, if it `answers`.
 
     By job key: why tasks wait, and the codes of that; of those returned, what Slurm said and how
-    many times they were.
+    many times they were; when tasks probably start (`likely`, epoch seconds). Of a hetd that does
+    not answer: `since` when it has planned nothing (epoch seconds); 0: not known, None: it is not
+    on this host. `sees_more`: what others hold, or what devices say of themselves, it sees and the
+    caller does not.
     """
 
     answers: bool = False
     waiting: Mapping[str, str] = field(default_factory=dict)
     returned: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     codes: Mapping[str, str] = field(default_factory=dict)
+    likely: Mapping[str, float] = field(default_factory=dict)
+    since: float | None = 0.0
+    sees_more: bool = False
 
 
 class Whys:
@@ -63,10 +72,23 @@ class Whys:
             blocked = self.prepared.queue.blocked.get(job.label)
             return Waits(code_of(blocked), str(blocked)) if blocked else slurms
         known = self.memory.waiting.get(task.key)
-        why = Waits(self.memory.codes.get(task.key, "slurm"), known) if known else self._own(task)
+        code = self.memory.codes.get(task.key, "slurm")
+        why = Waits(code, known) if known else self._as_far_as_known(task, self._own(task))
         if self.intake == "UP":
             return why._replace(text=f"{job.reason}; {why.text}")
         return self._after_return(job, task, why)
+
+    def _as_far_as_known(self, task: Task, why: Waits) -> Waits:
+        """Why it waits by Slurm's records; marked where hetd may know of something else.
+
+        That is so where it would start, and a hetd that was there did not let it.
+        """
+        memory = self.memory
+        let_wait = memory.since is None or task.since + SEEN_SECONDS < memory.since
+        if memory.sees_more or (why.code == "no-plan" and let_wait):
+            since = None if memory.answers else memory.since
+            return why._replace(text=NotKnown(since or None, why.text).told(self.at))
+        return why
 
     def _own(self, task: Task) -> Waits:
         prepared = self.prepared

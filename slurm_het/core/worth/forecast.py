@@ -1,7 +1,7 @@
 """The tasks that a site expects: learned from the journal, or given in the config.
 
-Tasks count by their share of device time. A forecast decides preferences among feasible placements
-only: a wrong one costs quality and breaks no constraint.
+Tasks count by how many of them run at a time (rates.py). A forecast decides preferences among
+feasible placements only: a wrong one costs quality and breaks no constraint.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.policy import Policy
 from slurm_het.core.worth.pricing import Appraisal, question
 from slurm_het.core.worth.profiles import TaskProfile
+from slurm_het.core.worth.rates import Past, coming
 from slurm_het.core.worth.speeds import Speeds
 
 MOST = 256
@@ -26,14 +27,17 @@ BESIDE_MOST = 64
 
 @dataclass(frozen=True)
 class Forecast:
-    """The expected tasks by profile, weighted by time in any unit, and what that makes of prices.
+    """The expected tasks by profile, and what that makes of prices.
 
-    A forecast that expects nothing is false, and nothing is to be concluded from it. While it has
-    no `appraisal`, a placement is priced by what it leaves in pieces alone. `speeds` are those of
-    users' programs, as far as they are known with certainty.
+    `weights` say how many of each run at a time, in any unit; `tasks` how many come until `until`
+    (epoch seconds), where that is learned. A forecast that expects nothing is false, and nothing is
+    to be concluded from it. While it has no `appraisal`, a placement is priced by what it leaves in
+    pieces alone. `speeds` are those of users' programs, as far as they are known with certainty.
     """
 
     weights: Mapping[TaskProfile, float] = field(default_factory=dict)
+    tasks: Mapping[TaskProfile, float] = field(default_factory=dict)
+    until: float = 0.0
     appraisal: Appraisal | None = None
     speeds: Speeds = field(default_factory=dict)
 
@@ -56,6 +60,12 @@ def given(policy: Policy) -> dict[TaskProfile, float]:
         weight = job.share / (max(1, job.devices) * job.nodes)
         weights[profile] = weights.get(profile, 0.0) + weight
     return weights
+
+
+def learned(past: Past, now: float) -> Forecast:
+    """What the past lets expect."""
+    found = coming(past, now)
+    return replace(forecast(found.load), tasks=found.tasks, until=found.until)
 
 
 def forecast(weights: Mapping[TaskProfile, float]) -> Forecast:

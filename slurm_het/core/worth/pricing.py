@@ -35,10 +35,12 @@ Weights = Mapping[TaskProfile, float]
 
 
 class Rare(NamedTuple):
-    """Tasks whose places are protected: what one earns, and its share of all that come."""
+    """Tasks whose places are protected: what one earns, their share of all that come, and which
+    they are."""
 
     earns: float
     weight: float
+    profiles: tuple[TaskProfile, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Inquiry(NamedTuple):
 def question(weights: Weights, grid: Grid) -> Inquiry | None:
     """The program of the expected tasks on what is free; None if none of them can go anywhere.
 
-    As many come as it takes to fill that, in the proportions of their weights.
+    As many come as it takes to fill that, in the proportions of their weights: its devices or its
+    CPUs, whichever run out first.
     """
     states = usable(grid)
     numbers: dict[DeviceClass, int] = {}
@@ -81,6 +84,9 @@ def question(weights: Weights, grid: Grid) -> Inquiry | None:
         return None
     asked = sum(kind.expected * kind.earns for kind in kinds)
     scale = max(1.0, free_devices(states)) / asked
+    if cpus_asked := sum(p.cpus * p.nodes * weight for p, weight in weights.items()):
+        free = sum(max(0, state.node.cpus_free) * state.count for state in states)
+        scale = min(scale, max(1.0, free) / cpus_asked)
     cpus = sum(state.node.cpus * state.count for state in states)
     fair = _devices(states) / max(1, cpus)
     without = [(p, w * p.nodes * scale) for p, w in weights.items() if not p.devices]
@@ -228,7 +234,7 @@ def _rare(
         cpus = _median([profile.cpus for profile in profiles], shares)
         earned = _median([earns(profile, like) for profile in profiles], shares)
         places.append(Places(devices, int(cpus), mine))
-        rare.append(Rare(earned, sum(shares)))
+        rare.append(Rare(earned, sum(shares), tuple(profiles)))
     return tuple(places), tuple(rare)
 
 
@@ -284,4 +290,4 @@ def prices_now(appraisal: Appraisal, grid: Grid, counts: float) -> NodePrices:
         rare.earns * at_least(rare.weight * scale, places)
         for rare, places in zip(appraisal.rare, left, strict=True)
     )
-    return NodePrices(prices, tables, scarce, counts)
+    return NodePrices(prices, tables, scarce, counts, tuple(left))

@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from statistics import fmean
 from typing import NamedTuple
 
 from slurm_het.core.model import Task
@@ -23,7 +25,8 @@ logarithm), and that to be known from so many runs."""
 
 
 class PastRun(NamedTuple):
-    """One run of a program: how many seconds, and its limit (0: it had none).
+    """One run of a program: how many seconds, and its limit (0: it had none); when it `ended`
+    (epoch seconds), and the id of its job.
 
     `compares`: it came to its end by itself, and its user had left the type of device open, so that
     the run tells of the type and not of what the user keeps that type for.
@@ -32,6 +35,8 @@ class PastRun(NamedTuple):
     seconds: int
     limit_seconds: int = 0
     compares: bool = False
+    ended: int = 0
+    job: int = 0
 
     @property
     def part(self) -> float | None:
@@ -50,11 +55,13 @@ class TypeTimes(NamedTuple):
 class Timing:
     """How long the same program takes on so many devices of each type.
 
-    `variance` is that of the logarithm of one run's time.
+    `variance` is that of the logarithm of one run's time, which is a part of its limit if that is
+    what is known (`of_limit`).
     """
 
     samples: Mapping[str, TypeTimes] = field(default_factory=dict)
     variance: float = NOISE**2
+    of_limit: bool = False
 
     @property
     def certain(self) -> bool:
@@ -71,6 +78,19 @@ class Timing:
         """The standard error of that ratio's logarithm."""
         one, other = self.samples[type_], self.samples[than]
         return math.sqrt(self.variance * (1 / one.runs + 1 / other.runs))
+
+    def seconds(self, minutes: int | None, types: Iterable[str]) -> dict[str, float]:
+        """How many seconds a run is expected to take on each of these types, as far as they are
+        known. `minutes` are its limit."""
+        if self.of_limit and not minutes:
+            return {}
+        unit = 60.0 * (minutes or 0) if self.of_limit else 1.0
+        known = ((name, self.samples[name]) for name in types if name in self.samples)
+        return {
+            name: unit * math.exp(sample.mean + self.variance / 2)
+            for name, sample in known
+            if sample.runs >= LEAST_RUNS
+        }
 
     def corrections(self, promised: Mapping[str, float]) -> dict[str, float]:
         """By type, how many times faster it is than what the types promise of it.
@@ -100,22 +120,22 @@ def timing_of(runs: Mapping[str, Sequence[PastRun]]) -> Timing:
     """
     compared = {name: [run for run in those if run.compares] for name, those in runs.items()}
     runs = {name: those for name, those in compared.items() if those}
-    ways = [{name: [math.log(run.seconds) for run in those] for name, those in runs.items()}]
+    ways = [_timing(runs, of_limit=False)]
     if all(run.limit_seconds for those in runs.values() for run in those):
-        ways.append({name: list(map(_log_part, those)) for name, those in runs.items()})
-    return min(map(_timing, ways), key=lambda timing: timing.variance)
+        ways.append(_timing(runs, of_limit=True))
+    return min(ways, key=lambda timing: timing.variance)
 
 
-def _log_part(run: PastRun) -> float:
-    return math.log(run.seconds / run.limit_seconds)
-
-
-def _timing(logs: Mapping[str, list[float]]) -> Timing:
-    samples = {name: TypeTimes(len(those), sum(those) / len(those)) for name, those in logs.items()}
+def _timing(runs: Mapping[str, Sequence[PastRun]], *, of_limit: bool) -> Timing:
+    logs = {
+        name: [math.log(run.seconds / (run.limit_seconds if of_limit else 1)) for run in those]
+        for name, those in runs.items()
+    }
+    samples = {name: TypeTimes(len(those), fmean(those)) for name, those in logs.items()}
     squares = sum((x - samples[name].mean) ** 2 for name, those in logs.items() for x in those)
     beyond = sum(sample.runs - 1 for sample in samples.values())
     variance = (NOISE_RUNS * NOISE**2 + squares) / (NOISE_RUNS + beyond)
-    return Timing(samples, variance)
+    return Timing(samples, variance, of_limit)
 
 
 Speeds = Mapping[str, Timing]
@@ -127,14 +147,18 @@ def row_of(user: str, program: str, devices: int) -> str:
     return f"{program} x{devices} of {user}"
 
 
-def classed(tasks: Iterable[Task], speeds: Speeds) -> tuple[Task, ...]:
-    """The tasks; of whose program the speeds are known has that row for its class."""
-    return tuple(_classed(task, speeds) if speeds else task for task in tasks)
-
-
-def _classed(task: Task, speeds: Speeds) -> Task:
-    row = row_of(task.user, task.program, devices_of(task))
-    return replace(task, job_class=row) if row in speeds and not task.job_class else task
+def classed(tasks: Sequence[Task], speeds: Speeds, most: int) -> tuple[Task, ...]:
+    """The tasks; of whose program the speeds are known has that row for its class, as far as there
+    are `most` such rows."""
+    rows = {task: row_of(task.user, task.program, devices_of(task)) for task in tasks if speeds}
+    known = dict.fromkeys(row for task, row in rows.items() if row in speeds and not task.job_class)
+    used = set(islice(known, most))
+    return tuple(
+        replace(task, job_class=rows[task])
+        if rows.get(task) in used and not task.job_class
+        else task
+        for task in tasks
+    )
 
 
 def devices_of(task: Task) -> int:

@@ -79,7 +79,8 @@ def after(*jobs: Job) -> Paces:
 )
 def test_which_ends_count_and_as_what(fields: dict[str, Any], run: PastRun | None) -> None:
     known = after(ended(**fields)).all()
-    assert [pace.runs for pace in known] == ([(run,)] if run else [])
+    wanted = run and run._replace(ended=1180, job=1)
+    assert [pace.runs for pace in known] == ([(wanted,)] if wanted else [])
 
 
 def test_they_are_told_apart_by_type_and_number_of_devices() -> None:
@@ -94,12 +95,15 @@ def test_they_are_told_apart_by_type_and_number_of_devices() -> None:
     }  # fmt: skip
 
 
-def test_what_is_heard_again_changes_nothing() -> None:
+@given(st.permutations(range(1, MOST_RUNS + 5)), st.integers(0, 3))
+def test_in_which_order_and_how_often_they_are_heard_of_makes_no_difference(
+    order: list[int], again: int
+) -> None:
     """hetd asks for all that ended when it starts; tasks of an array end in one second."""
-    jobs = [ended(n, end_time=9000, start_time=8000) for n in range(3, 7)]
-    once = after(*jobs)
-    assert len(once.all()[0].runs) == 4
-    assert after(*jobs, *jobs, jobs[2]).all() == once.all()
+    jobs = [ended(n, start_time=8000, end_time=9000 + n // 4) for n in order]
+    (pace,) = after(*jobs, *jobs[:again]).all()
+    assert [run.job for run in pace.runs] == list(range(5, MOST_RUNS + 5))
+    assert (pace.time, pace.job) == (9000 + (MOST_RUNS + 4) // 4, str(MOST_RUNS + 4))
 
 
 def test_the_newest_runs_of_the_newest_programs_are_kept() -> None:

@@ -23,6 +23,7 @@ from slurm_het.core.planner.proposal import (
 )
 from slurm_het.core.planner.repairs import LastPlan, Planned, no_journal
 from slurm_het.core.policy import Limits
+from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.worth.forecast import Forecast
 from tests.support.world import gated, marked, policy, running, snapshot
 
@@ -280,3 +281,35 @@ def test_what_is_like_a_job_that_slurm_will_never_start_comes_last() -> None:
     hetd.memory.pins.take_back("1", "BadConstraints", 0.0)
     assert keys(hetd.prepare(*his, small, hers)) == ["4", "5", "2", "3"]
     assert keys(hetd.prepare(*his[1:], small, hers)) == ["2", "3", "4", "5"], "it is gone"
+
+
+def test_who_asks_for_less_of_a_pinned_job_is_looked_for_elsewhere() -> None:
+    """It is pinned to the node that is free first; a shorter limit fits before a reservation."""
+    busy = running(1, "nv1", FULL, end_time=1000 + 3600)
+    later = ReservationRecord("upkeep", 1000 + 1800, 1000 + 9999, ("nv2",))
+    hetd = Hetd(planned("nv1", 0, start=1000 + 3600))
+
+    def looked(minutes: int) -> Prepared:
+        job = pinned(7, "nv1", tres_per_node="gpu:a100:1", time_limit_minutes=minutes)
+        taken = replace(snapshot(busy, job), time=1000.0, reservations=(later,))
+        observed = observe(taken, policy(), hetd.memory, 0.0, hetd.last_plan)
+        return prepare(observed, Limits(reserve_after_seconds=0.0), hetd.memory, 0.0)
+
+    assert looked(60).ahead.move == {}
+    assert hetd.memory.pins.pins["7"].task.minutes == 60
+    assert looked(29).ahead.move == {"7": "other nodes are free sooner"}
+    assert looked(90).ahead.move == {"7": "other nodes are free sooner"}  # more is nobody's wish
+
+
+@pytest.mark.parametrize(("nodes", "waits"), [(1, False), (2, True)])
+def test_who_takes_his_job_back_to_ask_for_fewer_nodes_need_not_wait(
+    nodes: int, waits: bool
+) -> None:
+    asks = {"tres_per_node": "gpu:a100:8", "tasks": 2, "cpus": 2}
+    both = Placement("7", "train-nv", ("nv1", "nv2"), (tuple(range(8)),) * 2, (), 80)
+    hetd = Hetd(lambda _job: Planned(both, 4600.0))
+    busy = running(1, "nv1", FULL, end_time=1000 + 3600)
+    hetd.observe(busy, pinned(7, "nv1,nv2", nodes_min=2, nodes_max=2, **asks))
+    assert hetd.memory.pins.pins
+    hetd.observe(busy, marked(7, nodes_min=nodes, nodes_max=nodes, **asks), seconds=5)
+    assert hetd.memory.pins.may_try("7", 5.0) == (not waits)

@@ -38,6 +38,7 @@ def outlook(
     after: float = 0.0,
     down: str = "",
     places: int = 1,
+    at_limit: tuple[Task, ...] = (),
 ) -> Outlook:
     """What look_ahead says at NOW; the node `down` is drained, each pool has so many `places`."""
     at = replace(snapshot(*jobs), time=NOW)
@@ -45,7 +46,7 @@ def outlook(
     at = replace(at, nodes=tuple(drained))
     room = take_inventory(at, policy())
     limits = Limits(reservations=places, reserve_after_seconds=after)
-    return look_ahead(at, room, tasks, pins, policy(), limits)
+    return look_ahead(at, room, tasks, pins, policy(), limits, at_limit)
 
 
 def ahead(jobs: Sequence[Job], *tasks: Task, **fields: Any) -> list[str]:
@@ -210,10 +211,22 @@ def test_a_pin_behind_an_overdue_job_is_moved_to_what_is_free() -> None:
     (made,) = outlook(at, waits).reserve
     assert (made.placement.nodes, made.start) == (("nv1",), NOW + SOON)
     pin = Pin(waits, made.placement, 0.0, made.start)
-    assert outlook(at[:1], pins=(pin,)).move == {}
+    assert outlook(at, pins=(pin,)).move == {}
+    assert outlook(at[:1], pins=(pin,)).move.keys() == {"8"}, "nv2 is free: it starts now"
     assert outlook([busy(1, "nv1", "0", 900)], pins=(pin,)).move.keys() == {"8"}
     assert outlook([busy(1, "nv1", "0", 0)], pins=(pin,)).move.keys() == {"8"}
     assert outlook([busy(1, "nv1", "0", 0), busy(2, "nv2", "0", 0)], pins=(pin,)).move == {}
+
+
+def test_a_pin_is_moved_for_a_quarter_of_the_wait_and_for_a_minute_at_most() -> None:
+    waits = task("8", slots=WHOLE)
+    cases = [(20, 6, True), (20, 4, False), (100, 26, True), (100, 24, False)]
+    for wait, gain, moves in [*cases, (9000, 61, True), (9000, 59, False)]:
+        first = busy(1, "nv1", "0", int(NOW) + wait)
+        (made,) = outlook([first, busy(2, "nv2", "0", 90000)], waits).reserve
+        pin = Pin(waits, made.placement, 0.0, made.start)
+        sooner = [first, busy(2, "nv2", "0", int(NOW) + wait - gain)]
+        assert bool(outlook(sooner, pins=(pin,)).move) == moves, (wait, gain)
 
 
 def test_a_whole_device_is_not_pinned_ahead_beside_sharers_where_slurm_forgets_them() -> None:
@@ -260,3 +273,35 @@ def test_who_waits_for_nodes_does_not_take_turns_with_another() -> None:
     view = outlook(free_soon, first, pins=(pin,), places=2)
     assert [(r.task.key, r.placement.nodes) for r in view.reserve] == [("9", ("nv2",))]
     assert view.move == {}
+
+
+def test_nobody_is_pinned_where_an_end_frees_one_above_him_of_his_limit() -> None:
+    """The pin would start at once, before the other one is known to be free of the limit."""
+    theirs = [replace(busy(n, f"nv{n}", "0", 5000), user="ann", account="one") for n in (1, 2)]
+    above = task("8", slots=WHOLE, priority=50, job_id=8)
+    waits = replace(theirs[0], id=8, state="PENDING", nodes="")
+    low = task("9", slots=WHOLE, priority=20)
+    view = outlook([*theirs, waits], low, at_limit=(above,))
+    assert view.reserve == ()
+    assert [made.task.key for made in view.reservations] == ["9"], "its nodes are kept all the same"
+    pin = Pin(low, view.reservations[0].placement, 0.0, 5000.0)
+    assert outlook([*theirs, waits], pins=(pin,), at_limit=(above,)).move.keys() == {"9"}
+    for job, limited in (
+        (replace(waits, user="bob", account="two"), above),
+        (waits, replace(above, priority=10)),
+        (waits, replace(above, pools=("train-amd",))),
+    ):
+        view = outlook([*theirs, job], low, at_limit=(limited,))
+        assert [made.task.key for made in view.reserve] == ["9"]
+        assert outlook([*theirs, job], pins=(pin,), at_limit=(limited,)).move == {}
+
+
+def test_the_nodes_to_which_a_pin_moves_are_kept_until_it_is_there() -> None:
+    """Its own are free late, others are now: who comes after it takes none of those first."""
+    held = task("8", slots=WHOLE, priority=50, minutes=60)
+    made = outlook([busy(1, "nv1", "0", 5000), busy(2, "nv2", "0", 9000)], held).reserve[0]
+    assert made.placement.nodes == ("nv1",)
+    low = task("9", priority=20, minutes=60)
+    view = outlook([busy(1, "nv1", "0", 5000)], low, pins=(Pin(held, made.placement, 0.0, 5000.0),))
+    assert view.move == {"8": "other nodes are free sooner"}
+    assert "nv2" in view.tasks[0].exc_nodes

@@ -11,7 +11,7 @@ from slurm_het.cli.filters import Filters, choose, read_states
 from slurm_het.core.cluster.holdings import HeldDevices, count_text, fold_held
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.mark import encode_comment
-from slurm_het.core.model import Classification, Job
+from slurm_het.core.model import Classification, Job, NodeRecord
 from slurm_het.core.views.free import free_by_node, free_by_pool
 from slurm_het.core.views.job_rows import used_seconds
 from slurm_het.core.views.waiting import Remembered
@@ -111,6 +111,27 @@ def test_reasons_of_gated_jobs_are_in_device_terms() -> None:
     found = row(job, *full)
     assert (found.pool, found.reason) == ("gate", "needs 8 free on one node; best is nv1 with 4")
     assert row(waiting(4, "gpu:a100:4"), *full).reason == "can start now; waits for hetd"
+
+
+def test_nodes_that_are_missing_are_no_matter_of_who_runs() -> None:
+    """No end of a job helps: it is told what would, or that nothing does."""
+    half = running(1, "nv2", "gpu:a100:4(IDX:0-3)")
+    drained = tuple(replace(n, state="IDLE+DRAIN") if n.name == "nv1" else n for n in NODES)
+
+    def told(nodes_min: int, tres: str, nodes: tuple[NodeRecord, ...]) -> tuple[str, str]:
+        found = row(waiting(3, tres, nodes_min=nodes_min, tasks=nodes_min), half, nodes=nodes)
+        return found.code, found.reason
+
+    assert told(2, "gpu:a100:8", drained) == (
+        "no-node",
+        "needs 8 free on each of 2 nodes; only nv2 could have them; nv1 is IDLE+DRAIN",
+    )
+    assert told(3, "gpu:a100:8", NODES) == (
+        "never", "needs 8 free on each of 3 nodes; only nv1, nv2 could have them",
+    )  # fmt: skip
+    assert told(1, "gpu:a100:8", drained)[0] == "busy"
+    lost = tuple(replace(n, state="DOWN*") if "a100" in n.gres else n for n in NODES)
+    assert told(1, "gpu:a100:9", lost)[0] == "never", "they are too small, up or not"
 
 
 @pytest.mark.parametrize("reason", ["Dependency", "BeginTime", "JobHeldUser", "AssocGrpGRES"])

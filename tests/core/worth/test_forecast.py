@@ -19,6 +19,7 @@ from slurm_het.core.worth.forecast import (
 from slurm_het.core.worth.profiles import TaskProfile, profile_of
 from slurm_het.errors import ConfigError
 from slurm_het.journal import Journal
+from tests.support.asked import asked
 from tests.support.world import task
 
 BOTH = ("infer-nv", "train-nv")
@@ -59,8 +60,8 @@ def test_jobs_without_devices_crowd_nothing_out(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     journal.add_demands(100.0, beside)
     journal.record_demands(100.0, [("1", A100, 1.0)])
-    assert A100 in journal.demands(0.0)
-    assert len(journal.demands(0.0)) == MOST + 1
+    assert A100 in asked(journal)
+    assert len(asked(journal)) == MOST + 1
     journal.close()
 
 
@@ -100,6 +101,6 @@ def test_the_journal_learns_what_is_asked(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     journal.record_demands(100.0, [("1", A100, 60), ("2", A100, 30), ("3", EITHER, 10)])
     journal.record_demands(200.0, [("1", A100, 60)])
-    assert journal.demands(0.0) == {A100: 90.0, EITHER: 10.0}
-    assert journal.demands(150.0) == {A100: 60.0}
+    assert asked(journal) == {A100: 90.0, EITHER: 10.0}
+    assert asked(journal, 150.0) == {A100: 60.0}
     journal.close()

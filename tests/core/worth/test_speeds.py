@@ -142,10 +142,11 @@ def test_speeds_are_those_of_the_same_user_program_and_number_of_devices() -> No
     )  # fmt: skip
     assert set(speeds_of((mine, *others), known)) == {row}
     speeds = speeds_of((mine,), known)
-    assert [t.job_class for t in classed((mine, *others), speeds)] == [
+    assert [t.job_class for t in classed((mine, *others), speeds, 9)] == [
         row, "", "", "", "resnet", "", ""
     ]  # fmt: skip
-    assert classed(others, {}) == others
+    assert classed(others, {}, 9) == others
+    assert classed((mine,), speeds, 0) == (mine,)
 
 
 def test_a_program_goes_where_its_runs_were_fast_and_the_admins_word_counts_more() -> None:

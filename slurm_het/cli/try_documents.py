@@ -1,0 +1,75 @@
+"""What `slurm-het try --json` prints."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from slurm_het.core.jobs.told import understood
+from slurm_het.core.views.tried import Tried
+from slurm_het.core.views.whatif import Foreseen
+
+
+class PlaceDocument(Struct, kw_only=True):
+    """Where a job starts, and when at the latest (epoch seconds). The device indexes of each node
+    are told of what starts at once; else the list is empty."""
+
+    start: int
+    partition: str
+    nodes: list[str]
+    devices: list[list[int]]
+
+
+class ChangeDocument(Struct, kw_only=True):
+    """What starts a job sooner: its `kind`, the command for one that is queued, the option of
+    sbatch (or the directive) for one that is not, and what it costs the user."""
+
+    kind: str
+    command: str
+    option: str
+    price: str
+    starts: PlaceDocument
+
+
+class TryDocument(Struct, kw_only=True):
+    """slurm-het try --json. `answer` is now, later, unknown, never, or slurm (which places it by
+    its own rules); `starts` is null where no time is known. `read_as` and `evidence` say what it
+    was taken for, `problems` what is wrong with its directives. `time` is when Slurm was asked."""
+
+    answer: str
+    why: str
+    starts: PlaceDocument | None
+    read_as: str
+    evidence: list[str]
+    problems: list[str]
+    sooner: list[ChangeDocument]
+    time: int
+
+
+def try_document(made: Tried, now: float) -> TryDocument:
+    """The answer of `slurm-het try`; `now` is the snapshot's time."""
+    return TryDocument(
+        answer=made.answer,
+        why=made.why,
+        starts=_place(made.foreseen, now),
+        read_as=understood(made.what) if made.what else "",
+        evidence=list(made.what.evidence) if made.what else [],
+        problems=list(made.problems),
+        sooner=[
+            ChangeDocument(
+                kind=one.kind, command=one.change.command, option=one.change.option,
+                price=one.change.price, starts=place,
+            )
+            for one in made.changes if (place := _place(one.foreseen, now))
+        ],
+        time=int(now),
+    )  # fmt: skip
+
+
+def _place(foreseen: Foreseen, now: float) -> PlaceDocument | None:
+    start, there = foreseen.start, foreseen.placement
+    if start is None or there is None:
+        return None
+    devices = [list(indexes) for indexes in there.devices] if start <= now else []
+    return PlaceDocument(
+        start=int(start), partition=there.partition, nodes=list(there.nodes), devices=devices
+    )

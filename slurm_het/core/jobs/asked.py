@@ -1,0 +1,93 @@
+"""What a queued job becomes whose user asks for something else: `slurm-het ask`, in functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.admission import Admitted, Passed, admit, remembering
+from slurm_het.core.jobs.mark import Mark, decode_comment
+from slurm_het.core.jobs.request import TRES_FIELDS, JobRequest, from_record
+from slurm_het.core.jobs.trials import NO_TRIALS, Trials
+from slurm_het.core.model import Job
+from slurm_het.core.policy import Policy
+from slurm_het.errors import HetError
+
+
+class Anew(NamedTuple):
+    """A job in the intake whose user asks for something else since: its batch script, and what is
+    asked for, in the words of a directive ('': nothing)."""
+
+    job: Job
+    script: str
+    asked: str = ""
+
+
+def asked_anew(
+    anew: Anew, policy: Policy, inventory: Inventory, trials: Trials = NO_TRIALS
+) -> Admitted:
+    """What the job is from now on. Raises HetError where that cannot be."""
+    key = anew.job.key
+    request = remembering(request_of(anew), policy, inventory, trials)
+    made = admit(request, policy, inventory)
+    if isinstance(made, Passed):
+        raise HetError(f"job {key} is left as it is: {made.why}")
+    if wrong := [p for p in made.classification.problems if "slurm-het ask" in p]:
+        raise HetError(wrong[0].removeprefix("slurm-het ask: "), "nothing is changed")
+    if not made.fields["admin_comment"]:
+        raise HetError("what it would be does not fit into its record", "nothing is changed")
+    return made
+
+
+def request_of(anew: Anew) -> JobRequest:
+    """The job as its user wrote it, not as we did, and what he asks for since. Raises HetError."""
+    job, mark = anew.job, _mark_of(anew.job)
+    node, per_job, task, socket = (mark.original.get(field, "") for field in TRES_FIELDS)
+    before = replace(
+        job, partition=mark.original.get("partition", ""),
+        features=mark.original.get("features", ""), tres_per_node=node, tres_per_job=per_job,
+        tres_per_task=task, tres_per_socket=socket,
+    )  # fmt: skip
+    request = from_record(before, anew.script)
+    return replace(request, asked=anew.asked, original=dict(mark.original))
+
+
+def _mark_of(job: Job) -> Mark:
+    mark = decode_comment(job.admin_comment)
+    if mark is None or not mark.original:
+        told = f"how job {job.key} was submitted is not known"
+        raise HetError(told, "cancel it, submit it anew")
+    return mark
+
+
+def update_of(
+    job: Job, fields: dict[str, str], policy: Policy, *, rewrites: bool
+) -> dict[str, str]:
+    """The update: with its partition, so that Slurm refuses it once the job has started.
+
+    `rewrites`: this Slurm lets the GRES of a queued job be replaced. Raises HetError.
+    """
+    mark = decode_comment(job.admin_comment)
+    asks = {f: fields[f] for f in TRES_FIELDS if f in fields and fields[f] != getattr(job, f)}
+    if asks and not rewrites:
+        raise HetError(
+            f"it would have to ask for {', '.join(asks.values())}, which this Slurm does not"
+            " let a queued job do", "cancel it and submit it anew",
+        )  # fmt: skip
+    if set(asks) - {"tres_per_node"}:
+        raise HetError("it asks for devices per job or task", "cancel it and submit it anew")
+    update = {
+        "Partition": policy.intake_partition,
+        "AdminComment": fields["admin_comment"],
+        "Features": fields.get("features", mark.original.get("features", "") if mark else ""),
+    }
+    return update | ({"Gres": asks["tres_per_node"]} if asks else {})
+
+
+def updated(job: Job, update: dict[str, str]) -> Job:
+    """The record of the job after such an update."""
+    return replace(
+        job, partition=update["Partition"], admin_comment=update["AdminComment"],
+        features=update["Features"], tres_per_node=update.get("Gres", job.tres_per_node),
+    )  # fmt: skip

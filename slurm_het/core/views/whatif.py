@@ -1,0 +1,141 @@
+"""When a job would start if it asked for something else: the cycle, asked again with that.
+
+Nothing is changed; all else is held as the snapshot has it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.jobs.reading import ClusterFacts, Readings, read_job
+from slurm_het.core.model import Job, Placement, Task
+from slurm_het.core.planner.plan import plan
+from slurm_het.core.planner.proposal import Prepared
+from slurm_het.core.policy import Limits, Policy
+from slurm_het.core.reasons import TellTime
+from slurm_het.core.reasons.codes import Waits
+from slurm_het.core.reservations import expected
+from slurm_het.core.reservations.axis import Axis
+from slurm_het.core.reservations.reservation import Reservation
+from slurm_het.core.views.job_rows import as_planned
+from slurm_het.core.views.waiting import Remembered, Whys
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """When a job starts at the latest, and where.
+
+    `start` are epoch seconds: the snapshot's own for a job that starts in the next plan; None where
+    no time is known, or it is not planned at all. `at_limit`: a limit of the site holds it back.
+    """
+
+    start: float | None = None
+    placement: Placement | None = None
+    at_limit: bool = False
+
+    def sooner_than(self, other: Foreseen, seconds: float) -> bool:
+        """Whether this start is known, and so many seconds before the other."""
+        if self.start is None:
+            return False
+        return other.start is None or self.start <= other.start - seconds
+
+
+class WhatIf:
+    """Asks about one waiting job, or one that nobody has submitted yet.
+
+    `prepared` is what the next plan would be made from, with the job or without; `readings` what
+    the jobs in it were read as.
+    """
+
+    def __init__(
+        self, prepared: Prepared, job: Job, limits: Limits, readings: Readings | None = None
+    ) -> None:
+        self.prepared, self.policy, self.limits = prepared, prepared.policy, limits
+        self.job = as_gated(job, self.policy)
+        self.pinned = self.job is not job
+        kept = tuple(one for one in prepared.snapshot.jobs if one.id != job.id)
+        self._is_in = len(kept) < len(prepared.snapshot.jobs)
+        self._others = replace(prepared.snapshot, jobs=kept)
+        self._readings = readings or Readings()
+
+    @property
+    def now(self) -> float:
+        """The snapshot's time, epoch seconds."""
+        return self._others.time
+
+    def foresee(self, job: Job) -> Foreseen:
+        """When it starts if it is this record: the whole cycle says so."""
+        as_it_is = job is self.job and self._is_in and not self.pinned
+        prepared = self.prepared if as_it_is else self._prepared(job)
+        task = next((t for t in prepared.queue.tasks if t.job_id == job.id), None)
+        if task is None or task.key in prepared.held:
+            return Foreseen(at_limit=task is not None)
+        made = plan(prepared.room, prepared.window, self.policy, greedy).placements
+        if at_once := next((p for p in made if p.key == task.key), None):
+            return Foreseen(self.now, at_once)
+        kept = next((r for r in prepared.ahead.reserve if r.task.key == task.key), None)
+        then = kept or self._then(task)
+        return Foreseen(max(self.now, then.start), then.placement) if then else Foreseen()
+
+    def waits(self, job: Job, at: TellTime) -> Waits:
+        """Why it does not start at once if it is this record."""
+        return Whys(self._prepared(job), Remembered(answers=True), at).waits(job)
+
+    def estimate(self, job: Job) -> float | None:
+        """The same start, found on the look ahead alone: cheap, and not yet proved."""
+        outcome = read_job(job, self.facts).outcome
+        made = self._ahead.soonest(outcome) if isinstance(outcome, Task) else None
+        return made.start if made else None
+
+    def _then(self, task: Task) -> Reservation | None:
+        """Its place beside all those before it; not known where they are too many."""
+        known = len(self._before) <= expected.MOST
+        made = self._ahead.soonest(task) if known else None
+        return made if made and made.start < math.inf else None
+
+    def _prepared(self, *job: Job) -> Prepared:
+        snapshot = replace(self._others, jobs=(*self._others.jobs, *job))
+        return as_planned(snapshot, self.policy, self.limits, self._readings)
+
+    @cached_property
+    def without(self) -> Prepared:
+        """What is prepared without the job."""
+        return self._prepared() if self._is_in else self.prepared
+
+    @cached_property
+    def _before(self) -> tuple[Task, ...]:
+        """The tasks that are to get their places before it."""
+        mine, queue = (-self.job.priority, self.job.id), self.without.queue.tasks
+        return tuple(task for task in queue if (-task.priority, task.job_id) < mine)
+
+    @cached_property
+    def facts(self) -> ClusterFacts:
+        """What every record is held against."""
+        return ClusterFacts.of(self.without.snapshot, self.without.inventory, self.policy)
+
+    @cached_property
+    def _ahead(self) -> Axis:
+        """What is free when, once all those before it have their places: first those that start in
+        the next plan."""
+        prepared, axis = self.without, self.without.ahead.axis.copy()
+        before = {t.key: t for t in self._before if t.key not in prepared.held}
+        made = plan(prepared.room, prepared.window, self.policy, greedy).placements
+        for place in made:
+            if task := before.pop(place.key, None):
+                axis.take(Reservation(task, place, self.now))
+        expected.expect(before.values(), prepared.ahead.reservations, axis)
+        return axis
+
+
+def as_gated(job: Job, policy: Policy) -> Job:
+    """The record of a waiting job as it is in the gate, also of one that is pinned ahead: what
+    changes it, or frees other nodes sooner, takes it back there."""
+    if job.partition == policy.intake_partition or not job.req_nodes:
+        return job
+    return replace(
+        job, partition=policy.intake_partition, req_nodes="", reason="None",
+        priority=max(1, job.priority),
+    )  # fmt: skip

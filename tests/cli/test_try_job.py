@@ -1,0 +1,118 @@
+"""slurm-het try from the outside: what it reads, says and leaves as its exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner, Result
+
+from slurm_het.cli import try_job as module
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.errors import HetError
+from tests.support.squeue_cluster import CONFIG, running, snapshot
+
+Try = Callable[..., Result]
+SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "slurm-het-try.json"
+CUDA = "#!/bin/sh\n#SBATCH --gres=gpu:2 -t 60\nmodule load cuda\n./x\n"
+
+
+class FakeSlurm:
+    """Slurm on which some jobs run."""
+
+    jobs: tuple[Job, ...] = ()
+
+    def __init__(self, _settings: object) -> None:
+        pass
+
+    async def snapshot(self) -> Snapshot:
+        """They, on a small cluster."""
+        return snapshot(*FakeSlurm.jobs)
+
+    async def configuration(self) -> dict[str, str]:
+        """It deals out no host memory."""
+        return {"SelectTypeParameters": "CR_CORE"}
+
+    async def hidden(self) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()
+
+
+@pytest.fixture
+def attempt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Try:
+    """`slurm-het try` with these words; `script` is the file job.sh, or standard input."""
+    config, file = tmp_path / "het.yaml", tmp_path / "job.sh"
+    config.write_text(f"{CONFIG}paths: {{control_socket: {tmp_path}/control.sock}}\n")
+    monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
+    FakeSlurm.jobs = ()
+
+    def _attempt(*words: str, script: str = CUDA, given: str | None = None) -> Result:
+        file.write_text(script)
+        what = [] if given is not None else [str(file)]
+        argv = ["--config", str(config), *words, *what]
+        return CliRunner().invoke(module.try_job, argv, input=given)
+
+    return _attempt
+
+
+def test_now_where_and_why_there(attempt: Try) -> None:
+    made = attempt()
+    assert made.stdout.splitlines() == [
+        "now on nv1:0-1",
+        "  read as: training, on nvidia devices (line 3 loads cuda)",
+        "    because vendors nvidia: line 3 loads cuda",
+        "    because training: the site's default_scenario",
+    ]
+    assert made.exit_code == 0
+    assert attempt(given=CUDA).stdout == made.stdout
+    assert attempt("-", given=CUDA).stdout == made.stdout
+
+
+def test_later_and_what_would_start_it_sooner(attempt: Try) -> None:
+    FakeSlurm.jobs = (running(1, "nv[1-2]", *["gpu:a100:8(IDX:0-7)"] * 2),)
+    made = attempt()
+    assert made.exit_code == 3
+    first, *_ = made.stdout.splitlines()
+    assert ", at the latest: needs 2 free on one node" in first
+    FakeSlurm.jobs = (running(1, "nv1", "gpu:a100:8(IDX:0-7)"),)
+    made = attempt("-N2", "--gpus-per-node=8", script="#!/bin/sh\nmodule load cuda\n./x\n")
+    assert "--nodes=1" in made.stdout
+    assert "scontrol" not in made.stdout
+
+
+def test_never(attempt: Try) -> None:
+    made = attempt("--gres=gpu:a100:9")
+    assert made.stdout.startswith("never: ")
+    assert made.exit_code == 4
+
+
+def test_what_plain_slurm_places(attempt: Try) -> None:
+    made = attempt("--wrap", "hostname", script="")
+    assert made.stdout.startswith("plain Slurm would place it: it asks for no accelerator")
+    assert made.exit_code == 3
+
+
+def test_what_is_not_looked_at_and_what_is_wrong_is_told(attempt: Try) -> None:
+    made = attempt("--contiguous", script=f"{CUDA}#HET vendors=nvidai\n")
+    assert "  not looked at: --contiguous" in made.stdout
+    assert "  wrong: #HET on line 5: vendors=nvidai: nvidai is no vendor" in made.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("--gres=gpu:a100:9",), ("-n4", "--gres=gpu:0")])
+def test_json_is_as_its_schema_says(attempt: Try, words: tuple[str, ...]) -> None:
+    FakeSlurm.jobs = (running(1, "nv[1-2]", *["gpu:a100:8(IDX:0-7)"] * 2),)
+    said = json.loads(attempt("--json", *words).stdout)
+    jsonschema.validate(said, json.loads(SCHEMA.read_text()))
+
+
+def test_mistakes_are_named(attempt: Try) -> None:
+    for words, told in ((("--tiem=4",), "did you mean --time?"), (("-t", "soon"), "no time limit")):
+        error = attempt(*words).exception
+        assert isinstance(error, HetError)
+        assert told in str(error)
+    error = attempt("/nowhere/job.sh", "--gres=gpu:1", given="").exception
+    assert isinstance(error, HetError)
+    assert "/nowhere/job.sh cannot be read" in str(error)

@@ -1,0 +1,73 @@
+"""sbatch's options, as its users write them."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurm_het.core.syntax.sbatch import read_arguments, read_environment, read_script_options
+from slurm_het.errors import HetError
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "rest"),
+    [
+        ("-N2 -n 4 --gres=gpu:2 job.sh -t 5", {"nodes": "2", "ntasks": "4", "gres": "gpu:2"},
+         ("job.sh", "-t", "5")),
+        ("--time 4:00:00 --exclusive job.sh", {"time": "4:00:00", "exclusive": ""}, ("job.sh",)),
+        ("--exclusive=user -sHt5", {"exclusive": "user", "oversubscribe": "", "hold": "",
+                                    "time": "5"}, ()),
+        ("--gpus-per-n=8 --part=gpu", {"gpus-per-node": "8", "partition": "gpu"}, ()),
+        ("-p a -p b", {"partition": "b"}, ()),
+        ("-- -x", {}, ("-x",)),
+        ("-", {}, ("-",)),
+    ],
+)  # fmt: skip
+def test_arguments(words: str, options: dict[str, str], rest: tuple[str, ...]) -> None:
+    assert read_arguments(words.split()) == (options, rest)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [("--gpus-per", "did you mean --gpus-per-node or"), ("--tiem=5", "did you mean --time?"),
+     ("-N", "-N needs a value"), ("-y", "no option -y"), ("--nodes", "needs a value")],
+)  # fmt: skip
+def test_what_sbatch_does_not_know_is_told(words: str, told: str) -> None:
+    with pytest.raises(HetError) as caught:
+        read_arguments(words.split())
+    assert told in str(caught.value)
+
+
+SCRIPT = """#!/bin/bash -l
+# two nodes
+#SBATCH -N 2 --gres=gpu:8   # all of each
+#SBATCH --job-name="a b"
+
+#SBATCH --time=1-12
+module load cuda
+#SBATCH --gres=gpu:1
+"""
+
+
+def test_the_lines_of_a_script_end_with_its_first_command() -> None:
+    options = {"nodes": "2", "gres": "gpu:8", "job-name": "a b", "time": "1-12"}
+    assert read_script_options(SCRIPT) == options
+    with pytest.raises(HetError, match="line 2: sbatch has no option --gpuss"):
+        read_script_options("#!/bin/sh\n#SBATCH --gpuss=2\n")
+    with pytest.raises(HetError, match="line 1: No closing quotation"):
+        read_script_options("#SBATCH --comment='x\n")
+
+
+def test_the_environment() -> None:
+    environment = {"SBATCH_TIMELIMIT": "30", "SBATCH_GRES": "gpu:1", "HOME": "/root"}
+    assert read_environment(environment) == {"time": "30", "gres": "gpu:1"}
+
+
+@given(st.text(max_size=200), st.lists(st.text(max_size=20), max_size=10))
+def test_nothing_that_people_write_makes_it_fail_otherwise(text: str, words: list[str]) -> None:
+    for read in (lambda: read_arguments(words), lambda: read_script_options("#SBATCH " + text)):
+        with contextlib.suppress(HetError):
+            read()
