@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from slurm_het.core.catalog import Catalog, DeviceType
 from slurm_het.core.model import Scenario
-from slurm_het.core.policy import ExpectedJob, GresName, Policy, Pool, Rule, Weights
+from slurm_het.core.policy import ExpectedJob, GresName, Mode, Policy, Pool, Rule, Weights
 from slurm_het.core.sign import STRENGTHS, Sign, SignTable
 from slurm_het.errors import ConfigError
 from slurm_het.settings import (
@@ -42,6 +42,7 @@ T = TypeVar("T")
 class _PoolTag:
     scenario: Scenario
     vendors: tuple[str, ...]
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,8 @@ _PARTITION = re.compile(r"[A-Za-z0-9_.+-]+")
 KEYS = (
     "intake_partition", "pools", "gres", "types", "default_vendors", "default_scenario", "rules",
     "signs", "weights", "preference", "throughput", "expected_jobs", "hook", "planner", "paths",
-    "slurm", "operators", "history_days", "impossible_memory", "spanning_partition", "telemetry",
-    "page",
-)  # fmt: skip
+    "slurm", "operators", "history_days", "impossible_memory", "spanning_partition", "mode",
+    "telemetry", "page")  # fmt: skip
 
 
 def config_path(given: str | os.PathLike[str] | None = None) -> Path:
@@ -178,6 +178,7 @@ class _Reader:
         for key, (_, node) in self.mapping(top.get("gres"), "gres").items():
             gres[key] = self.record(node, f"gres.{key}", GresName)
             self.choices(node, f"gres.{key}.vendors", gres[key].vendors, vendors)
+        usual: Mode = self.value(top["mode"], "mode", Mode) if "mode" in top else "plan"
         pools = []
         for key, (_, node) in self.mapping(top["pools"], "pools").items():
             tag = self.record(node, f"pools.{key}", _PoolTag)
@@ -186,7 +187,7 @@ class _Reader:
                 valid = ", ".join(sorted(vendors))
                 raise self.error(node, f"pools.{key}.vendors", f"names none; valid: {valid}")
             self.partition(node, f"pools.{key}", key)
-            pools.append(Pool(key, tag.scenario, tag.vendors))
+            pools.append(Pool(key, tag.scenario, tag.vendors, tag.mode or usual))
         self.aliases(top.get("gres"), gres)
         if not pools:
             raise self.error(top["pools"], "pools", "names no pool; at least one is needed")
@@ -218,10 +219,9 @@ class _Reader:
         """The keys that are a value or a flat table."""
         out: dict[str, Any] = {"throughput": {}}
         if "default_vendors" in top:
-            out["default_vendors"] = self.value(
-                top["default_vendors"], "default_vendors", tuple[str, ...]
-            )
-            self.choices(top["default_vendors"], "default_vendors", out["default_vendors"], vendors)
+            node = top["default_vendors"]
+            out["default_vendors"] = self.value(node, "default_vendors", tuple[str, ...])
+            self.choices(node, "default_vendors", out["default_vendors"], vendors)
         kinds = get_type_hints(Policy) | {"history_days": Annotated[float, Meta(ge=0, le=30)]}
         for key in top.keys() & {"default_scenario", "history_days", "impossible_memory"}:
             out[key] = self.value(top[key], key, kinds[key])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -93,6 +93,11 @@ class Paths:
     vendors: Path = Path("/etc/slurm-het/vendors")
     reasons: Path = Path("/etc/slurm-het/reasons.yaml")
 
+    @property
+    def shadow_journal(self) -> Path:
+        """Where what shadow decides is kept: no release ever reads it."""
+        return self.journal.with_name("shadow.db")
+
 
 @dataclass(frozen=True, slots=True)
 class SlurmSettings:
@@ -163,6 +168,23 @@ class Config:
     page: PageSettings = field(default_factory=PageSettings)
     operators: tuple[str, ...] = ()
     source: Path | None = None
+
+    @property
+    def plans(self) -> bool:
+        """Whether any pool is in plan."""
+        return bool(self.policy.planned.pools)
+
+    @property
+    def planned(self) -> Config:
+        """The configuration of the pools in plan."""
+        return replace(self, policy=self.policy.planned)
+
+    @property
+    def shadowed(self) -> Config:
+        """That of the pools in shadow and advise: nothing is done for jobs that run either."""
+        telemetry = replace(self.telemetry, fence="off", resubmit="never")
+        paths = replace(self.paths, journal=self.paths.shadow_journal)
+        return replace(self, policy=self.policy.shadowed, telemetry=telemetry, paths=paths)
 
     @property
     def readers(self) -> int:

@@ -104,8 +104,9 @@ def exporter_unit(listen: str) -> str:
     )
 
 
-def hook_config(config: Config) -> str:
-    """het_hook_config.lua, which lies beside job_submit.lua."""
+def hook_config(config: Config, *, shadow: bool = False) -> str:
+    """het_hook_config.lua, which lies beside job_submit.lua; with `shadow`, as if no pool were in
+    plan: then jobs pass while hetd does not answer."""
     hook = config.hook
     return render(
         "het_hook_config.lua.j2",
@@ -115,7 +116,7 @@ def hook_config(config: Config) -> str:
         intake=config.policy.intake_partition,
         gres_names=list(config.policy.gres),
         pools=[pool.partition for pool in config.policy.pools],
-        on_failure=hook.on_failure,
+        on_failure=hook.on_failure if config.plans and not shadow else "pass",
         breaker_failures=hook.breaker_failures,
         breaker_seconds=hook.breaker_seconds,
         max_script_bytes=hook.max_script_bytes,

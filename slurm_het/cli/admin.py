@@ -21,6 +21,7 @@ from slurm_het.cli.plan import plan
 from slurm_het.cli.rendered import rendered
 from slurm_het.cli.sandbox import sandbox
 from slurm_het.cli.status import status
+from slurm_het.cli.switch import disable, enable
 from slurm_het.cli.systemd_unit import systemd_unit
 from slurm_het.cli.try_job import try_job
 from slurm_het.cli.why import why
@@ -53,7 +54,7 @@ def cli() -> None:
 for command in (
     status,
     check, why, try_job, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
-    gres_conf, task_prolog, init, rendered, metrics, learned, page,
+    gres_conf, task_prolog, init, rendered, metrics, learned, page, enable, disable,
 ):  # fmt: skip
     cli.add_command(command)
 

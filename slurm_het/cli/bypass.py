@@ -39,7 +39,7 @@ def bypass(state: str, config: Path | None) -> None:
     elif not _does_without_hetd(settings) and _asked(settings, on=on):
         click.echo(f"bypass is {state}: hetd moves the gate at its next cycle, which is now")
     elif on:
-        _on(settings)
+        switch_on(settings)
     else:
         _gate(settings).set_bypass(on=False)
         _wake(settings)
@@ -75,7 +75,7 @@ def _holds(settings: Config) -> bool:
         return bool(call(settings.paths.control_socket, {"op": "status"}).get("bypass"))
 
 
-def _on(settings: Config) -> None:
+def switch_on(settings: Config) -> None:
     """Both, whatever becomes of the other: open the gate, and have hetd leave it open."""
     intake = settings.policy.intake_partition
     closed: SlurmError | None = None

@@ -148,6 +148,7 @@ class GateDocument(Struct, kw_only=True):
     bypass: bool
     intake: str
     intake_state: str
+    modes: dict[str, str]
     hetd: bool
 
 

@@ -26,6 +26,7 @@ class HealthCode(IntEnum):
     WELL = 0  # the gate is closed, and hetd plans
     BYPASS = 3  # the gate is open, as an admin wants it
     STANDBY = 4  # this hetd stands by: another one leads
+    SHADOW = 5  # no pool is in plan: hetd decides, and changes nothing
     TROUBLED = 6  # hetd answers, and something does not work
     HETD_SILENT = 7
     ALL_SILENT = 8  # its supervisor is dead too
@@ -78,6 +79,8 @@ def verdict_on(status: HetdStatus, intake: str | None, paths: Paths, now: float)
         return Verdict(health, f"{gate}; {_of_hetd(status, paths)}")
     if not status.leads:
         return Verdict(HealthCode.STANDBY, f"{gate}; this hetd stands by, another one leads")
+    if status.in_shadow:
+        return _of_shadow(status, gate, paths, now)
     if status.bypass:
         return Verdict(HealthCode.BYPASS, f"{gate}: bypass is on, plain Slurm schedules")
     return _of_leader(status, gate, paths, now)
@@ -96,9 +99,24 @@ def _of_leader(status: HetdStatus, gate: str, paths: Paths, now: float) -> Verdi
         wrong.append("its supervisor is dead")
     last = f"last plan {age:.0f} s ago, in {status.cycle.seconds:.2f} s"
     words = f"{gate}; hetd leads, {last if status.cycle.time else 'no plan yet'}"
+    words = "; ".join(filter(None, [words, status.mode_note]))
     if not wrong:
         return Verdict(HealthCode.WELL, f"{words}; the hook is answered")
     return Verdict(HealthCode.TROUBLED, "; ".join([words, *wrong]))
+
+
+def _of_shadow(status: HetdStatus, gate: str, paths: Paths, now: float) -> Verdict:
+    """Its last decisions instead of a plan; without a hook it is as well."""
+    last = status.shadow.cycle
+    wrong = list(status.troubles)
+    if last.time and now - last.time > STALE:
+        wrong.append("it has decided nothing since")
+    if supervisor_lives(paths) is False:
+        wrong.append("its supervisor is dead")
+    when = f"{max(0.0, now - last.time):.0f} s ago" if last.time else "none yet"
+    words = f"{status.mode_note}; {gate}, plain Slurm schedules; last decisions {when}"
+    health = HealthCode.TROUBLED if wrong else HealthCode.SHADOW
+    return Verdict(health, "; ".join([words, *wrong]))
 
 
 def _gate(intake: str) -> str:
@@ -122,6 +140,7 @@ def _of_hetd(status: HetdStatus, paths: Paths) -> str:
 def header_lines(verdict: Verdict, summary: Summary | None, columns: int) -> list[str]:
     """Three lines: the state, the jobs, the devices. Without a summary the first alone."""
     colour = {HealthCode.WELL: "32", HealthCode.BYPASS: "33", HealthCode.STANDBY: "33"}
+    colour[HealthCode.SHADOW] = "33"
     lines: list[str] = [
         Styled(cut(clean(verdict.words), columns, "~"), colour.get(verdict.health, "31;1"))
     ]

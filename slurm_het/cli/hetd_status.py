@@ -13,6 +13,7 @@ import msgspec
 from slurm_het.cli.hetd_client import call
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Snapshot
+from slurm_het.core.reasons import few
 from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.waiting import Remembered
 from slurm_het.errors import HetError
@@ -42,6 +43,16 @@ class LastCycle(msgspec.Struct, frozen=True):
 NO_CYCLE = LastCycle()
 
 
+class InShadow(msgspec.Struct, frozen=True):
+    """What hetd decides for pools that are not in plan: by job, where it would run or why it would
+    wait; how many jobs are in its book; how often what came of it, by event."""
+
+    would: dict[str, str] = {}
+    pinned: int = 0
+    outcomes: dict[str, int] = {}
+    cycle: LastCycle = NO_CYCLE
+
+
 class _Status(msgspec.Struct):
     """What of hetd's status we use; the rest may grow."""
 
@@ -56,6 +67,8 @@ class _Status(msgspec.Struct):
     telemetry: _Heard = _Heard()
     cycle: LastCycle = NO_CYCLE
     pinned: int = 0
+    modes: dict[str, str] = {}
+    shadow: InShadow = InShadow()
     told: Accuracy | None = None
 
 
@@ -68,7 +81,8 @@ class HetdStatus:
 
     `leads`: it does not stand by. `plans`: it has the lead; one that starts does not know yet.
     `troubles` are sentences on what does not work at present, `pinned` counts tasks that are
-    released and not running yet. `accuracy` says how good told start times were.
+    released and not running yet. `modes` are those of the pools, `shadow` is of those not in plan.
+    `accuracy` says how good told start times were.
     """
 
     state: str = ""
@@ -83,6 +97,26 @@ class HetdStatus:
     plans: bool = False
     pinned: int = 0
     accuracy: Accuracy | None = None
+    modes: Mapping[str, str] = field(default_factory=dict)
+    shadow: InShadow = field(default_factory=InShadow)
+
+    @property
+    def in_shadow(self) -> bool:
+        """Whether no pool is in plan."""
+        return bool(self.modes) and "plan" not in self.modes.values()
+
+    @property
+    def mode_note(self) -> str:
+        """Of pools that are not in plan: which, and that nothing is changed there; '' if none."""
+        if len(set(self.modes.values()) - {"plan"}) == 1 and self.in_shadow:
+            (mode,) = set(self.modes.values())
+            return f"{mode}, all pools: slurm-het changes nothing"
+        by_mode = {
+            mode: [pool for pool, own in self.modes.items() if own == mode]
+            for mode in ("shadow", "advise")
+        }
+        told = "; ".join(f"{mode}: {few(pools)}" for mode, pools in by_mode.items() if pools)
+        return f"{told} (slurm-het changes nothing there)" if told else ""
 
     def with_devices(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what devices say of themselves, as far as hetd has heard."""
@@ -95,7 +129,8 @@ class HetdStatus:
 
     def note(self, intake: str, slurm_state: str) -> str:
         """One line for the operator; empty when all is as it should be."""
-        return "; ".join(filter(None, (self._of_the_gate(intake, slurm_state), *self.troubles)))
+        gate = "" if self.in_shadow else self._of_the_gate(intake, slurm_state)
+        return "; ".join(filter(None, (gate, self.mode_note, *self.troubles)))
 
     def _of_the_gate(self, intake: str, slurm_state: str) -> str:
         if self.silence:
@@ -114,6 +149,7 @@ class HetdStatus:
             "intake": intake,
             "intake_state": slurm_state,
             "hetd": not self.silence,
+            "modes": dict(self.modes),
         }
 
 
@@ -159,6 +195,7 @@ def ask_hetd(socket: Path, *, devices: bool = True, hidden: Collection[str] = ()
     return HetdStatus(
         status.gate, status.bypass, memory=memory, leads=leads, troubles=troubles,
         measured=measured, cycle=status.cycle, plans=status.leading is True, pinned=status.pinned,
+        modes=status.modes, shadow=status.shadow,
         accuracy=status.told,
     )  # fmt: skip
 

@@ -19,7 +19,15 @@ from slurm_het.cli.whole_file import write_whole
 from slurm_het.config import load_config
 from slurm_het.core.views.device_map import MapOptions, device_map
 from slurm_het.core.views.job_rows import make_view
-from slurm_het.core.views.metrics import PREFIX, Family, HetdFacts, Samples, families, of_hetd
+from slurm_het.core.views.metrics import (
+    PREFIX,
+    Family,
+    HetdFacts,
+    Samples,
+    ShadowFacts,
+    families,
+    of_hetd,
+)
 from slurm_het.core.views.probes import ProbeOptions
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
@@ -111,9 +119,13 @@ async def _families(settings: Config, slurm: CliSlurm) -> list[Family]:
 def _facts(status: HetdStatus) -> HetdFacts:
     if status.silence:
         return HetdFacts()
+    told = status.shadow
+    some = set(status.modes.values()) - {"plan"}
+    shadow = ShadowFacts(told.pinned, told.cycle.time, told.cycle.seconds, told.outcomes)
     return HetdFacts(
         True, status.state, status.plans, len(status.troubles), status.cycle.time,
-        status.cycle.seconds, status.pinned, status.accuracy,
+        status.cycle.seconds, status.pinned, status.accuracy, status.modes,
+        shadow if some else None,
     )  # fmt: skip
 
 

@@ -36,7 +36,9 @@ from slurm_het.daemon.told import Told, hear
 from slurm_het.errors import HetError
 from slurm_het.journal import Journal
 from slurm_het.settings import Config
+from slurm_het.slurm import SlurmClient
 from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.shadow import ShadowSlurm
 from slurm_het.solve import Deadline, Solver
 from slurm_het.solve.worker import solver_of
 from slurm_het.times import local_time
@@ -50,18 +52,21 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
     """Plan the gated jobs now and print it; nothing is changed (a dry run).
 
     It is hetd's next cycle: the same steps, from the same records and from what hetd remembers.
-    Where hetd does not answer, or not you, from Slurm's records and the journal alone.
+    Where hetd does not answer, or not you, from Slurm's records and the journal alone. If no pool
+    is in plan, what shadow would decide of what waits now, without its earlier decisions.
 
     \b
     Example:
       slurm-het plan --dump-lp > now.lp
     """
     settings = load_config(config)
+    shadow = not settings.plans
+    settings = settings.shadowed if shadow else settings.planned
     planner = settings.planner
     solver, journal = solver_of(planner), _journal(settings)
     try:
         solver.warm()
-        told = _ask_hetd(settings)
+        told = None if shadow else _ask_hetd(settings)
         prepared, memory = _prepared(settings, told, journal)
         expected = asyncio.run(_expected(settings, prepared, told, journal, solver))
         expected = replace(expected, speeds=speeds_of(prepared.window, memory.paces))
@@ -74,6 +79,8 @@ def plan(config: Path | None, dump_lp: bool, as_json: bool) -> None:
         solver.close()
         journal.close()
     waiting = _waiting(prepared, made, memory)
+    if shadow and not as_json:
+        click.echo("shadow: no pool is in plan, and nothing of this will be done")
     click.echo((_as_json if as_json else _text)(prepared, made, waiting))
 
 
@@ -105,7 +112,9 @@ def _prepared(settings: Config, told: Told | None, journal: Journal) -> tuple[Pr
     if told:
         memory, ticks = told.memory(planner.grace_seconds, planner.retry_seconds), told.ticks
     memory.paces = Paces(journal.paces(time.time() - settings.policy.history_days * DAY) or ())
-    slurm = CliSlurm(settings.slurm)
+    real = CliSlurm(settings.slurm)
+    shadow = all(pool.mode != "plan" for pool in settings.policy.pools)
+    slurm = ShadowSlurm(real, settings.policy) if shadow else real
 
     async def read() -> Prepared:
         snapshot = await slurm.snapshot()
@@ -123,7 +132,7 @@ def _prepared(settings: Config, told: Told | None, journal: Journal) -> tuple[Pr
     return asyncio.run(read()), memory
 
 
-async def _adopted(prepared: Prepared, slurm: CliSlurm, memory: Memory) -> Snapshot:
+async def _adopted(prepared: Prepared, slurm: SlurmClient, memory: Memory) -> Snapshot:
     """The snapshot, the strays classified, as hetd does before it plans them."""
     jobs = {job.id: job for job in prepared.snapshot.jobs}
     for number in prepared.strays:
@@ -179,6 +188,7 @@ def _waiting(prepared: Prepared, made: Plan, memory: Memory) -> dict[str, str]:
 def _as_json(prepared: Prepared, made: Plan, waiting: Mapping[str, str]) -> str:
     reserved = [asdict(r.placement) | {"start": r.start} for r in prepared.ahead.reserve]
     document = asdict(replace(made, waiting={})) | {"waiting": waiting, "reserved": reserved}
+    document["modes"] = {pool.partition: pool.mode for pool in prepared.policy.pools}
     return json.dumps(document, indent=2)
 
 

@@ -42,6 +42,7 @@ from slurm_het.cli.screen import (
 )
 from slurm_het.cli.total_lines import total_lines
 from slurm_het.cli.wording import load_wording, reworded
+from slurm_het.cli.would import with_would
 from slurm_het.config import load_config
 from slurm_het.core.model import Snapshot
 from slurm_het.core.views.free import free_by_node, free_by_pool
@@ -219,7 +220,7 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     snapshot = gate.with_devices(snapshot)
     memory, limits = gate.remembers(settings, hidden), settings.planner.limits
     view = make_view(snapshot, settings.policy, limits, memory, local_time)
-    view = reworded(view, load_wording(settings.paths.reasons))
+    view = with_would(reworded(view, load_wording(settings.paths.reasons)), gate.shadow.would)
     if options.with_starts:
         view = with_starts(view, memory.likely)
     rows = _chosen(view, options, snapshot)

@@ -41,6 +41,7 @@ def status(as_json: bool, quick: bool, config: Path | None) -> None:
       0   the gate is closed, and hetd plans
       3   bypass is on: plain Slurm schedules
       4   this hetd stands by, another one leads
+      5   no pool is in plan: hetd decides, and changes nothing
       6   hetd answers, and something does not work
       7   hetd does not answer
       8   hetd and its supervisor are dead

@@ -17,6 +17,7 @@ from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.options import CONFIG
 from slurm_het.cli.sooner import sooner_lines
 from slurm_het.cli.wording import load_wording, reworded
+from slurm_het.cli.would import with_would
 from slurm_het.config import load_config
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.ending import end_of
@@ -50,9 +51,9 @@ def why(job_id: str, config: Path | None) -> None:
     snapshot, jobs = asyncio.run(_records(CliSlurm(settings.slurm), job_id))
     array = "_" not in job_id and any(str(job.array_job_id) == job_id for job in jobs)
     history, silence = History(), ""
+    # The id of one task alone, as squeue -o %A prints it, is not what the journal knows it by.
+    single = jobs[0].key if jobs and not array and "_" not in job_id else job_id
     try:
-        # The id of one task alone, as squeue -o %A prints it, is not what the journal knows it by.
-        single = jobs[0].key if jobs and not array and "_" not in job_id else job_id
         history = _own(_recall(single, settings), jobs)
     except HetError as error:
         if not jobs:
@@ -63,6 +64,7 @@ def why(job_id: str, config: Path | None) -> None:
     tell = _array if array or history.tasks else _job
     lines = tell(job_id, snapshot, jobs, history, settings)
     lines += [f"  no history: {silence}"] if silence else []
+    lines += _shadow_lines(single, settings)
     for line in lines:
         click.echo(clean(line))
 
@@ -156,7 +158,8 @@ def _view(snapshot: Snapshot, settings: Config) -> View:
     memory, limits = hetd.remembers(settings, hidden), settings.planner.limits
     snapshot = hetd.with_devices(snapshot)
     view = make_view(snapshot, settings.policy, limits, memory, local_time)
-    return reworded(view, load_wording(settings.paths.reasons))
+    view = reworded(view, load_wording(settings.paths.reasons))
+    return with_would(view, hetd.shadow.would)
 
 
 def _own(history: History, jobs: list[Job]) -> History:
@@ -173,11 +176,37 @@ def _own(history: History, jobs: list[Job]) -> History:
 def _recall(key: str, settings: Config) -> History:
     """From the journal, for those who may read it; else from hetd, who knows whose job it is."""
     if os.access(settings.paths.journal, os.R_OK):
-        journal = Journal(settings.paths.journal, read_only=True)
-        try:
-            return journal.history(key)
-        finally:
-            journal.close()
+        return _read(settings.paths.journal, key)
+    return _ask(settings, key) if settings.plans else History()  # else it has shadow's alone
+
+
+def _recall_shadow(key: str, settings: Config) -> History:
+    """What shadow decided, from its journal, or from a hetd that has no other."""
+    path = settings.paths.shadow_journal
+    if os.access(path, os.R_OK):
+        return _read(path, key)
+    try:
+        return History() if settings.plans else _ask(settings, key)
+    except HetError:
+        return History()
+
+
+def _shadow_lines(key: str, settings: Config) -> list[str]:
+    """The same in words; each line says that nothing of it was done."""
+    history = _recall_shadow(key, settings)
+    lines = [*story.planned_lines(history), *story.outcome_lines(history)]
+    return [f"  shadow:{line[1:]}" for line in lines]
+
+
+def _read(path: Path, key: str) -> History:
+    journal = Journal(path, read_only=True)
+    try:
+        return journal.history(key)
+    finally:
+        journal.close()
+
+
+def _ask(settings: Config, key: str) -> History:
     reply = call(settings.paths.control_socket, {"op": "history", "job": key})
     try:
         return msgspec.convert(reply["history"], History)

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.catalog import Catalog
 from slurm_het.core.model import SCENARIOS, Scenario
 from slurm_het.core.sign import SignTable
+
+Mode = Literal["shadow", "advise", "plan"]
+"""Decide and change nothing; tell users as well what would be done; do it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Pool:
     partition: str
     scenario: Scenario
     vendors: tuple[str, ...]
+    mode: Mode = "plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ class Policy:
     devices, and how long it ran; 0: not at all. `impossible_memory`: a job whose directive asks for
     more than any device has that it may use gets the largest, or any, or is refused at submit. In
     the `spanning_partition`, over the nodes of several pools, plain Slurm places what no pool can
-    hold alone; none: it waits.
+    hold alone; none: it waits. `others` are pools that plain Slurm schedules for now.
     """
 
     intake_partition: str
@@ -142,6 +146,26 @@ class Policy:
     history_days: float = 30.0
     impossible_memory: ImpossibleMemory = "largest"
     spanning_partition: str = ""
+    others: tuple[Pool, ...] = ()
+
+    @property
+    def planned(self) -> Policy:
+        """The policy of the pools in plan; the rest are `others`."""
+        return self._of([pool for pool in self.pools if pool.mode == "plan"])
+
+    @property
+    def shadowed(self) -> Policy:
+        """The same of those in shadow and advise."""
+        return self._of([pool for pool in self.pools if pool.mode != "plan"])
+
+    @property
+    def left_alone(self) -> tuple[Pool, ...]:
+        """Of the others those that are in shadow or in advise."""
+        return tuple(pool for pool in self.others if pool.mode != "plan")
+
+    def _of(self, chosen: list[Pool]) -> Policy:
+        rest = tuple(pool for pool in self.pools if pool not in chosen)
+        return replace(self, pools=tuple(chosen), others=rest) if rest else self
 
     def job_classes(self) -> tuple[str, ...]:
         """The rows of `throughput` that are no scenario."""

@@ -31,12 +31,13 @@ from slurm_het.daemon.logs import say_os_errors, set_up_logging
 from slurm_het.daemon.notify import Watcher, notify, opened_by, stuck_seconds, tell_watchdog
 from slurm_het.daemon.page import PageTimer
 from slurm_het.daemon.reload import read_again
+from slurm_het.daemon.sides import Sides
+from slurm_het.daemon.status import of_cycle, of_shadow
 from slurm_het.daemon.telemetry import Telemetry
 from slurm_het.daemon.tidying import Tidying
 from slurm_het.daemon.wakes import Wakes
 from slurm_het.errors import CannotRunError, HetError, LeadError, SlurmError
 from slurm_het.journal import Keeper
-from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.sizes import limit_mib
 from slurm_het.slurm.backend import client_of
@@ -46,6 +47,7 @@ log = logging.getLogger("hetd")
 # A released job starts at Slurm's next pass; look once it should have.
 RELEASE_WAKE = 1.0
 ALARM_LEAST = 0.2  # clocks differ: look again and again, but not all the time
+NOTHING_CHANGED = "no pool is in plan: nothing is changed for jobs"
 LEASE_SECONDS = 0.5
 LOOK_SECONDS = 0.5
 HISTORY_SECONDS = 3.0  # whoever asks for a job's waits no longer
@@ -62,14 +64,12 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.slurm = client_of(config.slurm)
-        holds = Holds(config.paths.control_socket.parent)
-        self.gate = Gate(self.slurm, config.policy.intake_partition, config.paths.state_dir, holds)
         self.solver = solver_of(config.planner)
-        self.journal = Keeper(config.paths.journal, config.planner.keep_days)
+        self.sides = Sides(config, self.slurm, self.solver, self._check_lead)
         self.lease = Lease(config.paths.state_dir)
         self.leading: bool | None = None  # None: not known yet
         self.telemetry = Telemetry(config.telemetry, lambda: self.cycle.recorded)
-        self.cycle = self._new_cycle()
+        self._get_to_know_cycle()
         self.turn = asyncio.Lock()  # a cycle's, or that of a user who asks
         self.asks = self._new_asks()
         self.wakes = Wakes(config.paths.event_socket, config.planner.settle_seconds)
@@ -86,6 +86,21 @@ class Daemon:
         self.tidying = Tidying()
         self.page = PageTimer(lambda: self.config, self._pauses)
         self._unable: HetError | None = None
+
+    @property
+    def cycle(self) -> Cycle:
+        """The cycle that goes first: of the pools in plan, or of those in shadow if none is."""
+        return self.sides.cycle
+
+    @property
+    def gate(self) -> Gate:
+        """Its gate."""
+        return self.sides.gate
+
+    @property
+    def journal(self) -> Keeper:
+        """Its journal."""
+        return self.sides.journal
 
     async def run(self) -> None:
         """Get ready, take the lead, close the gate, plan until told to stop, open the gate."""
@@ -109,6 +124,7 @@ class Daemon:
                 asyncio.create_task(self.page.run()),
             ]
             await self._stand_by()
+            beside.append(asyncio.create_task(self.sides.run_beside(self.wakes.stop)))
             await self._cycles()
         finally:
             for task in beside:
@@ -119,9 +135,9 @@ class Daemon:
             self.wakes.close()
             await self._give_up_the_lead()
             await self.telemetry.stop()
-            await self.cycle.stop()
+            await self.sides.stop()
             self.solver.close()
-            self.journal.close()
+            self.sides.close()
 
     async def _get_ready(self) -> None:
         await asyncio.to_thread(self.solver.warm)
@@ -170,7 +186,7 @@ class Daemon:
         except HetError as error:
             log.error("SIGHUP: the configuration stays as it was: %s", " ".join(str(error).split()))
             return
-        await self.cycle.stop()
+        await self.sides.leave(config, leads=self.leading is True)
         await self.telemetry.use(config.telemetry)
         known = self._offered()
         self._use(config)
@@ -195,7 +211,8 @@ class Daemon:
         self.journal.keep_days = config.planner.keep_days
         self.control.operators = config.operators
         self.health = _health(config)
-        self.cycle = self._new_cycle()
+        self.sides.use(config)
+        self._get_to_know_cycle()
         self.hook.trials = self.cycle.trials
         self.asks = self._new_asks()
 
@@ -203,15 +220,11 @@ class Daemon:
         cycle, policy = self.cycle, self.config.policy
         return Asks(self.slurm, policy, cycle.releaser, cycle.trials, self.turn)
 
-    def _new_cycle(self) -> Cycle:
-        """A cycle that remembers nothing: Slurm and the journal tell it all."""
-        cycle = Cycle(
-            self.config, self.slurm, self.gate, self.journal, self.solver,
-            check_lead=self._check_lead,
-        )  # fmt: skip
-        cycle.placed = lambda: self.hook.placed
-        cycle.devices = self.telemetry
-        return cycle
+    def _get_to_know_cycle(self) -> None:
+        """Give new cycles what they learn from others."""
+        self.cycle.placed = lambda: self.hook.placed
+        for cycle in filter(None, (self.cycle, self.sides.beside)):
+            cycle.devices = self.telemetry
 
     async def _give_up_the_lead(self) -> None:
         if self.leading:
@@ -311,8 +324,9 @@ class Daemon:
             async with self.cycle.thinking:
                 return self._status(caller)
         if request.op == "ask":
-            if self.leading is not True:
-                raise HetError("this hetd does not plan now", "try again in a moment")
+            if self.leading is not True or not self.config.plans:
+                why = "this hetd does not plan now" if self.config.plans else NOTHING_CHANGED
+                raise HetError(why, "try again in a moment; docs/modes.md")
             made = await self.asks.ask(request.job, request.words, caller)
             self.wakes.wake()
             return made
@@ -351,30 +365,16 @@ class Daemon:
 
     def _status(self, caller: Caller) -> dict[str, Any]:
         """The state of hetd, and why jobs wait: all jobs for admins, their own for users."""
-        report = self.cycle.report
-
-        def may_see(key: str) -> bool:
-            return caller.admin or (caller.name != "" and report.users.get(key) == caller.name)
-
         return {
-            "gate": self.gate.state, "leading": self.leading, "bypass": self.gate.bypass,
+            "gate": self.gate.state if self.config.plans else GateState.OPEN,
+            "leading": self.leading, "bypass": self.gate.bypass,
             "pid": os.getpid(), "supervised": "NOTIFY_SOCKET" in os.environ,
-            "uptime": round(time.time() - self.started, 1), "pinned": len(self.cycle.pins.pins),
+            "uptime": round(time.time() - self.started, 1),
             "troubles": self._troubles(), "telemetry": self.telemetry.status(),
             "memory_max_mib": limit_mib(), "journal_waited": round(self.journal.waited, 3),
-            "cycle": {
-                "time": report.time, "seconds": round(report.seconds, 4), "status": report.status,
-                "gap": report.gap, "placed": report.placed,
-                "waiting": max(0, report.tasks - report.placed),
-            },
-            "told": self.cycle.start_times.status(),
-            "waiting": {key: why for key, why in report.waiting.items() if may_see(key)},
-            "likely": {k: at for k, at in self.cycle.start_times.likely.items() if may_see(k)},
-            "codes": {key: code for key, code in report.codes.items() if may_see(key)},
-            "returned": {
-                key: {"reason": returned.reason, "times": returned.times}
-                for key, returned in self.cycle.pins.returned.items() if may_see(key)
-            },
+            **(of_cycle(self.cycle, caller) if self.config.plans else {}),
+            "modes": {pool.partition: pool.mode for pool in self.config.policy.pools},
+            "shadow": of_shadow(self.sides.shadowed, caller),
         }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -128,6 +129,7 @@ class Cycle:
         self.reasons = OwnReasons()
         self.report = Report()
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
+        self.counted: Counter[Event] = Counter()  # what happened since it is there
         self.alarm: float | None = None  # when to look again at the latest; of the clock
         self._warned: set[str] = set()
         self._journaled: dict[int, tuple[Job, tuple[str, int, bool]]] = {}
@@ -377,6 +379,7 @@ class Cycle:
             journal_outcomes(self.journal, self.clock(), outcomes, snapshot)
             users = {job.key: job.user for job in snapshot.jobs}
             self.happened += [(outcome, users.get(outcome.key, "")) for outcome in outcomes]
+            self.counted.update(outcome.event for outcome in outcomes)
 
     def _more(self, prepared: Prepared, outcomes: list[Outcome]) -> bool:
         released = sum(outcome.event is Event.RELEASED for outcome in outcomes)

@@ -31,7 +31,8 @@ import msgspec
 from slurm_het.config import load_config
 from slurm_het.core.capacity import UNKNOWN, Capacity
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.admission import Admitted, Verdict, admit_message
+from slurm_het.core.jobs.admission import Admitted, Verdict
+from slurm_het.core.jobs.modes import admit_by_mode
 from slurm_het.core.jobs.trials import Trial, Trials
 from slurm_het.core.model import Node
 from slurm_het.core.planner.at_once import AtOnce, Openings
@@ -279,11 +280,11 @@ class Serving:
     """The child: the newest inventory, and the server."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config, self.policy = config, config.policy.planned
         self.server = HookServer(config.paths.hook_socket, self.answer)
         self.notice = _Notice()
         self.repeats = Repeats()
-        self.at_once = AtOnce(config.policy, config.planner.poll_seconds + LATE_SECONDS)
+        self.at_once = AtOnce(self.policy, config.planner.poll_seconds + LATE_SECONDS)
         self.capacity, self.heard_at = UNKNOWN, 0.0
         self.trials = Trials()
         self.offered(Inventory({}))
@@ -337,7 +338,7 @@ class Serving:
     def _admission(self, sent: Mapping[str, str], known: bool) -> Verdict:
         """`known`: whether the nodes are."""
         capacity = self.capacity if known else UNKNOWN
-        return admit_message(sent, self.config.policy, self.inventory, capacity, self.trials)
+        return admit_by_mode(sent, self.policy, self.inventory, capacity, self.trials)
 
     def _known(self, now: float) -> bool:
         """Whether the nodes are known: of what hetd last heard long ago nobody is refused."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from slurm_het.core.syntax.printable import clean, clean_lines
@@ -36,6 +38,29 @@ MOST_A_MINUTE = {logging.INFO: 60, logging.WARNING: 6, logging.ERROR: 6, logging
 """Of one kind, which is what one statement of ours logs. Of a fault the same words come once,
 whichever jobs it meets: a hetd that ends and is started again for it says them once more."""
 _JOB = re.compile(r"(\bjob |\bJobId=)[\d_]+(\[[^\]]*\])?")
+
+
+_shadow: ContextVar[bool] = ContextVar("shadow", default=False)
+
+
+@contextlib.contextmanager
+def in_shadow() -> Iterator[None]:
+    """What is logged meanwhile, in threads and tasks that start here too, is shadow's."""
+    before = _shadow.set(True)
+    try:
+        yield
+    finally:
+        _shadow.reset(before)
+
+
+class ShadowFilter(logging.Filter):
+    """Has each line of shadow's begin so: nothing of what it tells was done."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True: all are written."""
+        if _shadow.get():
+            record.msg = f"shadow: {record.msg}"
+        return True
 
 
 class SparingFilter(logging.Filter):
@@ -90,6 +115,7 @@ def set_up_logging(*, verbose: bool = False) -> None:
     """Log to standard error, for systemd or the supervisor to keep."""
     handler = logging.StreamHandler()
     handler.setFormatter(CleanFormatter(FORMAT))
+    handler.addFilter(ShadowFilter())
     handler.addFilter(SparingFilter())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.WARNING)

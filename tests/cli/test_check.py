@@ -406,3 +406,11 @@ def test_jobs_are_ended_by_the_word_of_root_alone(
     site = right()
     site = replace(site, settings=replace(site.settings, telemetry=telemetry))
     assert any("any user of the node may" in text for text in told(findings(site))) is found
+
+
+def test_what_only_plan_needs_is_no_mistake_before_a_pool_is_in_plan() -> None:
+    bare = replace(right(), controller=ControllerHost(ETC))
+    assert any(f.place.endswith("job_submit.lua") and not f.remark for f in findings(bare))
+    pools = tuple(replace(pool, mode="shadow") for pool in policy().pools)
+    shadow = replace(bare, settings=Config(replace(policy(), pools=pools)))
+    assert all(f.remark for f in findings(shadow) if f.place.endswith("job_submit.lua"))

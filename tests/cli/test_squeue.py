@@ -343,7 +343,7 @@ def test_json(run: Callable[..., Result]) -> None:
     assert waits["asks"] == {"devices": [8, 8], "memory_gib": 1280, "at_least": False}
     assert document["gate"] == {
         "state": "closed", "bypass": False, "intake": "accel", "intake_state": "DOWN",
-        "hetd": False,
+        "hetd": False, "modes": {},
     }  # fmt: skip
     help_text = " ".join(run("--help").stdout.split())
     assert " ".join(KEYS) in help_text

@@ -185,7 +185,7 @@ def test_an_srun_is_read_once_whether_it_has_to_wait_or_not(
         read.append(arguments)
         return admit_message(*arguments)
 
-    monkeypatch.setattr("slurm_het.daemon.hook_process.admit_message", counted)
+    monkeypatch.setattr("slurm_het.daemon.hook_process.admit_by_mode", counted)
     serving = Serving(load_config(short_path / "het.yaml"))
     serving.notice = Mock()
     memory = Memory(Pins(45, 60))

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from slurm_het.daemon.logs import SparingFilter, say_os_errors
+from slurm_het.daemon.logs import ShadowFilter, SparingFilter, in_shadow, say_os_errors
 
 
 def test_few_lines_of_a_kind_a_minute_and_the_next_one_has_their_number() -> None:
@@ -96,3 +96,21 @@ def test_what_the_loop_lacks_is_a_line_and_a_bug_of_ours_has_its_traceback(
     assert first.getMessage() == "socket.accept() failed: Too many open files"
     assert not first.exc_info
     assert second.exc_info
+
+
+def test_what_is_logged_in_shadow_says_so_in_threads_and_tasks_too() -> None:
+    written = list[str]()
+
+    def log(text: str, *facts: object) -> None:
+        record = logging.LogRecord("hetd", logging.INFO, "", 0, text, facts, None)
+        ShadowFilter().filter(record)
+        written.append(record.getMessage())
+
+    async def work() -> None:
+        with in_shadow():
+            await asyncio.to_thread(log, "job %s is pinned", "1")
+            await asyncio.gather(asyncio.create_task(asyncio.to_thread(log, "100 %")))
+        log("job %s is pinned", "2")
+
+    asyncio.run(work())
+    assert written == ["shadow: job 1 is pinned", "shadow: 100 %", "job 2 is pinned"]

@@ -81,14 +81,18 @@ def test_a_site_of_its_own_is_planned(box: Sandbox, tmp_path: Path) -> None:
     assert "missing: /etc/systemd/system/hetd.service" in differs.stdout
     assert "het_protocol.lua" not in differs.stdout
 
+    checked = box.run(["slurm-het", "status"])
+    assert checked.returncode == 5, "a fresh installation is in shadow"
+    pools = ("--pool", "train-nvidia", "--pool", "infer-nvidia")
+    cluster.ok("slurm-het", "enable", *pools, "--yes", "--watch", "4")
     train = cluster.ok("sbatch", "--parsable", "-p", "old", "--gres=gpu:4", "--wrap",
                        "torchrun train.py; sleep 60")  # fmt: skip
     infer = cluster.ok("sbatch", "--parsable", "-p", "old", "--gres=gpu:1", "--wrap",
                        "vllm serve x; sleep 60")  # fmt: skip
     wanted = {train.strip(): "train-nvidia", infer.strip(): "infer-nvidia"}
 
-    def pools() -> bool:
+    def in_pools() -> bool:
         rows = cluster.ok("squeue", "-h", "-t", "R", "-o", "%i %P").splitlines()
         return dict(row.split() for row in rows) == wanted
 
-    cluster.wait("both run, each in its pool", pools, 30)
+    cluster.wait("both run, each in its pool", in_pools, 30)

@@ -44,6 +44,13 @@ def test_words_to_people_are_one_word_in_quotes() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("comment", ["", "site=1"])
+def test_a_comment_that_is_one_word_or_none_needs_no_quotes(comment: str) -> None:
+    line = update_line("7", {"AdminComment": comment})
+    assert line
+    assert parts(line)[2:] == [f"AdminComment={comment}"]
+
+
 @pytest.mark.parametrize(
     "value", ["a\tb", "a\nb", "\x01", "é", "'", 'a"b', "x" * LONGEST, '"a b"c d', "\x1b[A"]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from slurm_het.cli.checks import devices, hook, nodes, partitions, slurm_conf
 from slurm_het.cli.checks.site import Check, Finding, Installation
 
@@ -10,7 +12,15 @@ CHECKS: tuple[Check, ...] = (
 )  # fmt: skip
 
 
+NOT_YET = frozenset({hook.files, hook.not_called, slurm_conf.plugin, slurm_conf.job_shrink})
+"""What is not wrong while no pool is in plan."""
+
+
 def findings(site: Installation) -> list[Finding]:
     """All that is found, what is wrong first."""
-    found = [finding for check in CHECKS for finding in check(site)]
+    found = [
+        replace(finding, remark=finding.remark or (check in NOT_YET and not site.settings.plans))
+        for check in CHECKS
+        for finding in check(site)
+    ]
     return sorted(found, key=lambda finding: finding.remark)

@@ -228,7 +228,7 @@ def _where(
     if any(share > most for share in _shares(request, policy)):
         return Passed(NoFittingDevice((f"a share of more than {most} GiB",)))
     what = classify(request, policy, inventory)
-    types, pools = _fitting(request, what, policy, inventory)
+    types, pools = fitting(request, what, policy, inventory)
     if request.trials and not any(holds(p.partition, types) for p in pools):
         # Better where it failed than nowhere.
         return _where(replace(request, trials=()), policy, inventory, holds)
@@ -241,7 +241,7 @@ def _where(
     if not able and not what.named:
         remark = f"nothing else could hold it than what is no {'|'.join(what.vendors) or 'fit'}"
         what = replace(what, vendors=(), types=(), evidence=(*what.evidence, remark))
-        types, pools = _fitting(request, what, policy, inventory)
+        types, pools = fitting(request, what, policy, inventory)
         able = tuple(p for p in pools if holds(p.partition, types))
     if not able:
         spanning = _spanning(request, types, policy, holds)
@@ -271,7 +271,7 @@ def _with_less_memory(
     told = f"{asked}, but {has if beyond else 'no pool has so many of them on a node'}"
     read_as = 0
     for gib in () if policy.impossible_memory == "ignore" else sorted(sizes, reverse=True):
-        types, pools = _fitting(request, replace(what, memory_gib=gib), policy, inventory)
+        types, pools = fitting(request, replace(what, memory_gib=gib), policy, inventory)
         if gib < what.memory_gib and any(holds(p.partition, types) for p in pools):
             read_as = gib
             break
@@ -280,8 +280,8 @@ def _with_less_memory(
         what, memory_gib=read_as, problems=(*what.problems, remark),
         evidence=(*what.evidence, remark),
     )  # fmt: skip
-    fitting = _fitting(request, what, policy, inventory)
-    return _Suited(what, *fitting, told if beyond and what.memory_named else "")
+    found = fitting(request, what, policy, inventory)
+    return _Suited(what, *found, told if beyond and what.memory_named else "")
 
 
 def _shares(request: JobRequest, policy: Policy) -> Iterator[int]:
@@ -291,7 +291,7 @@ def _shares(request: JobRequest, policy: Policy) -> Iterator[int]:
             yield item.count
 
 
-def _fitting(
+def fitting(
     request: JobRequest, what: Classification, policy: Policy, inventory: Inventory
 ) -> tuple[frozenset[str], tuple[Pool, ...]]:
     """The device types and the pools for what it was read as."""

@@ -35,6 +35,7 @@ from slurm_het.core.reasons import (
     NamesNodes,
     NoAccelerator,
     NoFittingDevice,
+    NotInPlan,
     NoUsablePool,
     PlacedByNobody,
     Reason,
@@ -263,7 +264,7 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     inside = where_allowed(types, job.features, facts.inventory)
     pools = fitting_pools(what, inside, facts.largest, facts.policy, least)
     if not pools:
-        return NoFittingDevice(_needs(what))
+        return _not_in_plan(job, what, facts, inside, least)
     if job.reservation:
         pairs = facts.inside.get(job.reservation, frozenset())
         pools = tuple(p for p in pools if any((p.partition, t) in pairs for t in types))
@@ -295,10 +296,17 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     return replace(task, rewrites=facts.rewrites(task)) if may else task
 
 
-def _needs(what: Classification) -> tuple[str, ...]:
-    """What a job of this classification needs, for people."""
+def _not_in_plan(
+    job: Job, what: Classification, facts: ClusterFacts, inside: frozenset[str], least: int
+) -> Handover | Reason:
+    """A job that no pool fits: one that is not in plan may; else what it needs, for people."""
+    policy = replace(facts.policy, pools=facts.policy.left_alone)
+    largest = {p.partition: facts.inventory.largest_of(p.partition) for p in policy.pools}
+    if others := fitting_pools(what, inside, largest, policy, least):
+        return _handover(job, NotInPlan(), facts, others)
     device = "|".join(what.types) or "|".join(what.vendors) or "any vendor"
-    return (device, f"at least {what.memory_gib} GiB") if what.memory_gib else (device,)
+    memory = (f"at least {what.memory_gib} GiB",) if what.memory_gib else ()
+    return NoFittingDevice((device, *memory))
 
 
 def _not_ours(job: Job, facts: ClusterFacts) -> Reason | None:

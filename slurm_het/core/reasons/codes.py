@@ -51,7 +51,8 @@ _OF_REASONS: Mapping[str, str] = {
     "no-fitting-device": "never", "nodes-too-small": "never", "no-usable-pool": "never",
     "no-such-partition": "never", "partition-refuses": "never", "placed-by-nobody": "never",
     "at-limit": "limit", "held-alike": "limit", "held": "held", "array-limit": "array",
-    "placed-by-slurm": "slurm-places", "returned-before": "returned", "refuses-nodes": "returned",
+    "placed-by-slurm": "slurm-places", "not-in-plan": "slurm-places",
+    "returned-before": "returned", "refuses-nodes": "returned",
 }  # fmt: skip
 _OF_SLURM: tuple[tuple[str, str], ...] = (
     (r"JobHeld|Held", "held"), (r"Dependency|DependencyNeverSatisfied", "dependency"),

@@ -120,5 +120,15 @@ class NotOurs(Reason):
         return "it stays as it is"
 
 
+@dataclass(frozen=True, slots=True)
+class NotInPlan(Reason):
+    """The pools for it are in shadow, or in advise: plain Slurm schedules there."""
+
+    code = "not-in-plan"
+
+    def __str__(self) -> str:
+        return "no pool in plan is for it: plain Slurm schedules there"
+
+
 def _of(within: str) -> str:
     return f" of {within}" if within else ""

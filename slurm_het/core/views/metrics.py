@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slurm_het.core.gate import GateState
 from slurm_het.core.reasons.idle import Cause
@@ -33,12 +33,25 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowFacts:
+    """What hetd decides where it changes nothing: jobs in its book, and what came of others.
+
+    `outcomes` counts, by event, since hetd started; the rest is as in HetdFacts.
+    """
+
+    pinned: int
+    cycle_time: float
+    cycle_seconds: float
+    outcomes: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class HetdFacts:
     """What hetd says of itself; `answers`: somebody does, else the rest is not known.
 
     `cycle_time` is when the last cycle ended (epoch seconds; 0: none did), `cycle_seconds` how
     long it took; `troubles`, how many things do not work; `accuracy`, how good told start times
-    were.
+    were. `modes` are those of the pools; `shadow` is what is decided for those not in plan.
     """
 
     answers: bool = False
@@ -49,6 +62,8 @@ class HetdFacts:
     cycle_seconds: float = 0.0
     pinned: int = 0
     accuracy: Accuracy | None = None
+    modes: Mapping[str, str] = field(default_factory=dict)
+    shadow: ShadowFacts | None = None
 
 
 def families(view: View, shown: DeviceMap, hetd: HetdFacts) -> Iterator[Family]:
@@ -75,6 +90,14 @@ def of_hetd(hetd: HetdFacts) -> Iterator[Family]:
     yield Family("leader", "1 if this hetd plans, 0 if it stands by.", (), {(): float(hetd.leads)})
     yield Family("troubles", "What does not work at present.", (), {(): float(hetd.troubles)})
     yield Family("pinned_tasks", "Tasks released, not running yet.", (), {(): float(hetd.pinned)})
+    modes: Samples = {
+        (pool, mode): float(mode == own)
+        for pool, own in hetd.modes.items()
+        for mode in ("shadow", "advise", "plan")
+    }
+    yield Family("pool_mode", "1 for the mode of the pool.", ("pool", "mode"), modes)
+    if hetd.shadow:
+        yield from _of_shadow(hetd.shadow)
     if hetd.cycle_time:
         when, took = "last_cycle_timestamp_seconds", "last_cycle_duration_seconds"
         yield Family(when, "When the last cycle ended.", (), {(): hetd.cycle_time})
@@ -90,6 +113,22 @@ def _of_told(good: Accuracy) -> Iterator[Family]:
         off: Samples = {("0.5",): good.half_seconds, ("0.9",): good.most_seconds}
         text = "How far starts were from what was told."
         yield Family("told_start_error_seconds", text, ("quantile",), off)
+
+
+def _of_shadow(shadow: ShadowFacts) -> Iterator[Family]:
+    yield Family(
+        "shadow_pinned_tasks", "Tasks that would run by now, and wait in Slurm.", (),
+        {(): float(shadow.pinned)},
+    )  # fmt: skip
+    outcomes: Samples = {(event,): float(count) for event, count in shadow.outcomes.items()}
+    yield Family(
+        "shadow_outcomes", "What came of shadow's decisions since hetd started.", ("event",),
+        outcomes,
+    )  # fmt: skip
+    if shadow.cycle_time:
+        when, took = "shadow_last_cycle_timestamp_seconds", "shadow_last_cycle_duration_seconds"
+        yield Family(when, "When shadow's last cycle ended.", (), {(): shadow.cycle_time})
+        yield Family(took, "How long shadow's last cycle took.", (), {(): shadow.cycle_seconds})
 
 
 def _of_devices(shown: DeviceMap) -> Iterator[Family]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Limits
 from slurm_het.core.views.device_map import MapOptions, device_map
 from slurm_het.core.views.job_rows import make_view
-from slurm_het.core.views.metrics import Family, HetdFacts, Samples, families
+from slurm_het.core.views.metrics import Family, HetdFacts, Samples, ShadowFacts, families
 from slurm_het.core.views.probes import ProbeOptions
 from tests.support.world import gated, policy, running, snapshot
 
@@ -50,3 +52,15 @@ def test_a_hetd_that_does_not_answer_tells_nothing_else() -> None:
     assert not {"gate_state", "leader", "last_cycle_timestamp_seconds"} & told.keys()
     assert made()["gate_state"]["closed",] == 1
     assert made()["troubles"] == {(): 2}
+
+
+def test_what_shadow_decides_has_names_of_its_own() -> None:
+    assert not any(name.startswith("shadow") for name in made())
+    modes = {"train-nv": "plan", "train-amd": "shadow"}
+    shadow = ShadowFacts(2, 90.0, 0.5, {"released": 7})
+    told = made(hetd=replace(HETD, modes=modes, shadow=shadow))
+    assert told["pool_mode"]["train-amd", "shadow"] == 1
+    assert sum(told["pool_mode"].values()) == 2
+    assert told["pinned_tasks"] == {(): 3}
+    assert told["shadow_pinned_tasks"] == {(): 2}
+    assert told["shadow_outcomes"] == {("released",): 7}

@@ -1,0 +1,97 @@
+"""What a change of modes would do, looked at before it is done: checks, and a cycle run dry."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from slurm_het.cli.checks import findings
+from slurm_het.cli.checks.reading import read_site
+from slurm_het.cli.checks.site import Finding
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.jobs.admission import Passed
+from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.model import Plan
+from slurm_het.core.planner.pins import Pins
+from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, prepare
+from slurm_het.core.planner.switch import Move, into_the_gate
+from slurm_het.core.views.waiting import Remembered, Whys
+from slurm_het.core.worth.forecast import Forecast
+from slurm_het.settings import Config
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.shadow import ShadowSlurm
+from slurm_het.times import local_time
+
+SHOWN = 10
+"""So many lines of a kind are shown; of the others how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What is found wrong, who goes to the gate, who stays with plain Slurm and why, the plan."""
+
+    found: tuple[Finding, ...]
+    moves: tuple[Move, ...]
+    stay: tuple[tuple[str, str], ...]
+    prepared: Prepared
+    plan: Plan
+
+    @property
+    def wrong(self) -> tuple[Finding, ...]:
+        """What forbids the change."""
+        return tuple(finding for finding in self.found if not finding.remark)
+
+    def lines(self) -> Iterator[str]:
+        """What a person reads."""
+        yield f"check: {len(self.wrong)} wrong, {len(self.found) - len(self.wrong)} remarks"
+        for finding in self.wrong[:SHOWN]:
+            yield f"  wrong: {finding.place}: {finding.what}; do: {finding.remedy}"
+        tasks = len(self.prepared.queue.tasks) + self.prepared.queue.unlisted
+        yield f"jobs waiting now: {tasks} tasks for its gate; {len(self.moves)} jobs move there"
+        yield from _cut(f"  {key} stays with plain Slurm: {why}" for key, why in self.stay)
+        yield f"the first cycle (by first fit): {len(self.plan.placements)} tasks start"
+        yield from _cut(
+            f"  {made.key} on {','.join(made.nodes)} in {made.partition}"
+            for made in self.plan.placements
+        )
+        if codes := self._waits():
+            told = ", ".join(f"{count} {code}" for code, count in codes.most_common())
+            yield f"  {codes.total()} jobs wait: {told}"
+
+    def _waits(self) -> Counter[str]:
+        """How many jobs wait in the gate by the code of why."""
+        prepared, placed = self.prepared, {made.key for made in self.plan.placements}
+        whys = Whys(prepared, Remembered(), local_time)
+        gated = (job for job in prepared.snapshot.jobs if is_gated(job, prepared.policy))
+        return Counter(whys.waits(job).code for job in gated if job.key not in placed)
+
+
+def _cut(lines: Iterator[str]) -> Iterator[str]:
+    every = list(lines)
+    yield from every[:SHOWN]
+    if len(every) > SHOWN:
+        yield f"  and {len(every) - SHOWN} more"
+
+
+async def effect_of(wanted: Config) -> Effect:
+    """What a configuration would do to the jobs that wait now. Raises HetError."""
+    slurm, policy = CliSlurm(wanted.slurm), wanted.policy.planned
+    site = await read_site(wanted)
+    shadow = ShadowSlurm(slurm, policy)
+    snapshot = await shadow.snapshot()
+    while shadow.book.unread(site.snapshot):
+        snapshot = await shadow.snapshot()
+    moves, stay = [], []
+    for job in site.snapshot.jobs:
+        made = shadow.book.admission(job)
+        if isinstance(made, Passed):
+            stay.append((job.label, str(made.why)))
+        elif made and (move := into_the_gate(job, made, policy)):
+            moves.append(move)
+    planner, ticks = wanted.planner, time.monotonic()
+    memory = Memory(Pins(planner.grace_seconds, planner.retry_seconds))
+    prepared = prepare(observe(snapshot, policy, memory, ticks), planner.limits, memory, ticks)
+    plan = decide(prepared, Forecast(), greedy)
+    return Effect(tuple(findings(site)), tuple(moves), tuple(stay), prepared, plan)

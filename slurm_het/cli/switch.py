@@ -1,0 +1,232 @@
+"""slurm-het enable and disable: a pool goes to plan, or back to shadow, while jobs wait."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from slurm_het.cli.bypass import switch_on
+from slurm_het.cli.effect import effect_of
+from slurm_het.cli.hetd_client import call
+from slurm_het.cli.options import CONFIG
+from slurm_het.config import load_config, parse_config
+from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.planner.switch import Move, out_of_the_gate
+from slurm_het.core.policy import Mode
+from slurm_het.core.syntax.printable import clean
+from slurm_het.core.views.totals import summary_of
+from slurm_het.core.views.watch import Look, broken
+from slurm_het.errors import HetError, SlurmError
+from slurm_het.settings import Config
+from slurm_het.setup.mode_text import with_mode
+from slurm_het.slurm.cli import CliSlurm
+
+SWITCH_SECONDS = 60.0
+LOOK_SECONDS = 2.0
+FAILURES = ("refused", "back", "kept")
+POOLS = click.option("--pool", "pools", multiple=True, required=True, help="Its name; repeatable.")
+
+
+@click.command()
+@POOLS
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what would happen, and do nothing.")
+@click.option(
+    "--watch", type=click.IntRange(0, 3600), default=60, show_default=True,
+    help="For so many seconds the first cycles are watched.",
+)  # fmt: skip
+@CONFIG
+def enable(
+    pools: tuple[str, ...], yes: bool, dry_run: bool, watch: int, config: Path | None
+) -> None:
+    """Have hetd plan a pool (mode: plan), with the jobs that wait there now.
+
+    It checks first, runs a cycle dry, and shows what happens to the jobs that wait. Then it writes
+    the mode into het.yaml, has hetd read that, moves the waiting jobs to the gate, and watches. If
+    hetd falls silent, the gate does not close, releases fail, or the pool's devices fall idle while
+    jobs wait, it takes all of that back and ends with code 1. As root or SlurmUser, on hetd's host.
+
+    \b
+    Example:
+      slurm-het enable --pool train-nv
+    """
+    settings = load_config(config)
+    text, wanted = _proposed(settings, pools, "plan")
+    effect = asyncio.run(effect_of(wanted))
+    _say([f"{_names(settings, pools)} -> plan", *effect.lines()])
+    if effect.wrong:
+        raise HetError("nothing is changed: something is wrong", "mend it; slurm-het check")
+    if dry_run:
+        return
+    if call(settings.paths.control_socket, {"op": "status"}).get("bypass"):
+        raise HetError("bypass is on: nothing would be planned", "first slurm-het bypass off")
+    if not yes:
+        click.confirm("do it?", abort=True)
+    before = _look(settings, pools, 0.0)
+    _take_over(settings, text, wanted)
+    _say([f"{_moved(wanted, effect.moves)} jobs moved to {wanted.policy.intake_partition}"])
+    if why := _watched(wanted, pools, before, watch):
+        _say([f"taken back: {why}"])
+        _back(wanted, pools, anyway=True)
+        sys.exit(1)
+    _say([f"{', '.join(pools)}: hetd plans; slurm-het disable takes it back"])
+
+
+@click.command()
+@POOLS
+@CONFIG
+def disable(pools: tuple[str, ...], config: Path | None) -> None:
+    """Give a pool back to plain Slurm (mode: shadow), with the jobs that wait.
+
+    It writes the mode into het.yaml and has hetd read that: where no pool is left in plan the gate
+    opens. Jobs that wait become again what their users submitted. As root or SlurmUser, on hetd's
+    host. (At once, and whatever hetd does: slurm-het bypass on.)
+
+    \b
+    Example:
+      slurm-het disable --pool train-nv
+    """
+    settings = load_config(config)
+    _say([f"{_names(settings, pools)} -> shadow"])
+    _back(settings, pools)
+    _say([f"{', '.join(pools)}: plain Slurm schedules"])
+
+
+def _proposed(settings: Config, pools: Iterable[str], mode: Mode) -> tuple[str, Config]:
+    """The text of het.yaml with that mode, and what it says. Raises HetError."""
+    if settings.source is None:
+        raise HetError("the configuration is no file", "give it with --config")
+    text = settings.source.read_text(encoding="utf-8")
+    for pool in pools:
+        text = with_mode(text, pool, mode)
+    return text, parse_config(text, settings.source)
+
+
+def _names(settings: Config, pools: Iterable[str]) -> str:
+    found = {pool.partition: pool.mode for pool in settings.policy.pools}
+    return ", ".join(f"{name} ({found.get(name, 'unknown')})" for name in pools)
+
+
+def _take_over(settings: Config, text: str, wanted: Config) -> None:
+    """Write het.yaml, and have hetd go by it. Raises HetError, het.yaml as it was then."""
+    path = wanted.source
+    assert path  # noqa: S101 - _proposed has seen to it
+    before = path.read_text(encoding="utf-8")
+    status = call(settings.paths.control_socket, {"op": "status"})
+    if status.get("leading") is not True:
+        raise HetError("this host's hetd does not lead", "say it on the controller whose hetd does")
+    _write(path, text)
+    try:
+        os.kill(int(status["pid"]), signal.SIGHUP)
+        _wait_for(wanted)
+    except (OSError, HetError) as error:
+        _write(path, before)
+        why = error.message if isinstance(error, HetError) else str(error.strerror)
+        raise HetError(f"het.yaml is as it was: {why}", "see hetd's log") from error
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all; owner and mode stay."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        there = path.stat()
+        beside.write_text(text, encoding="utf-8")
+        shutil.copymode(path, beside)
+        os.chown(beside, there.st_uid, there.st_gid)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise HetError(f"cannot write {path}: {error.strerror}", "as root or SlurmUser") from error
+
+
+def _wait_for(wanted: Config) -> None:
+    """Wait until hetd has these modes. Raises HetError."""
+    modes = {pool.partition: pool.mode for pool in wanted.policy.pools}
+    deadline = time.monotonic() + SWITCH_SECONDS
+    while call(wanted.paths.control_socket, {"op": "status"}).get("modes") != modes:
+        if time.monotonic() > deadline:
+            raise HetError(f"hetd does not go by it after {SWITCH_SECONDS:g} s")
+        time.sleep(0.2)
+
+
+def _moved(settings: Config, moves: Sequence[Move]) -> int:
+    """Move waiting jobs; how many did not start meanwhile, or end."""
+    slurm = CliSlurm(settings.slurm)
+
+    async def move(one: Move) -> int:
+        try:
+            for fields in one.updates:
+                await slurm.update_job(one.key, fields)
+        except SlurmError as error:
+            click.echo(clean(f"  job {one.job.label} stays: {error.message}"), err=True)
+            return 0
+        return 1
+
+    async def every() -> int:
+        return sum(await asyncio.gather(*map(move, moves)))
+
+    return asyncio.run(every())
+
+
+def _back(settings: Config, pools: Sequence[str], *, anyway: bool = False) -> None:
+    """The pools to shadow, and their jobs as they were submitted.
+
+    `anyway`: where hetd does not do its part, the gate is opened without it, and stays open.
+    """
+    text, wanted = _proposed(settings, pools, "shadow")
+    try:
+        _take_over(settings, text, wanted)
+    except HetError as error:
+        if not anyway:
+            raise
+        _say([f"hetd does not do it: {error.message}"])
+        switch_on(settings)
+        if wanted.source:
+            _write(wanted.source, text)
+    snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
+    moves = list(out_of_the_gate(snapshot, wanted.policy.planned, frozenset(pools)))
+    _say([f"{_moved(wanted, moves)} waiting jobs are again as they were submitted"])
+
+
+def _watched(wanted: Config, pools: Sequence[str], before: Look, seconds: int) -> str:
+    """Watch the first cycles; which bound was broken, or ''."""
+    began = time.monotonic()
+    looks: list[Look] = []
+    while time.monotonic() < began + seconds:
+        looks.append(_look(wanted, pools, time.monotonic() - began))
+        if why := broken(before, looks):
+            return why
+        time.sleep(LOOK_SECONDS)
+    return ""
+
+
+def _look(settings: Config, pools: Sequence[str], seconds: float) -> Look:
+    try:
+        status: dict[str, Any] = call(settings.paths.control_socket, {"op": "status"})
+        snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
+    except HetError as error:
+        return Look(seconds, error.message)
+    inventory = take_inventory(snapshot, settings.policy)
+    use = [p for p in summary_of((), inventory, settings.policy).pools if p.pool in pools]
+    outcomes: dict[str, int] = status.get("outcomes", {})
+    return Look(
+        seconds, "", str(status.get("gate")), tuple(status.get("troubles", ())),
+        outcomes.get("released", 0) + outcomes.get("reserved", 0),
+        sum(outcomes.get(word, 0) for word in FAILURES),
+        sum(p.used for p in use), sum(p.devices for p in use),
+        int(status.get("cycle", {}).get("waiting", 0)),
+    )  # fmt: skip
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(clean(line))

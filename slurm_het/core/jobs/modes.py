@@ -1,0 +1,53 @@
+"""Admission where pools have modes: those in plan take jobs, what is for others passes as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from slurm_het.core.capacity import UNKNOWN, Capacity
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.admission import Admitted, Passed, Verdict, admit_message, fitting
+from slurm_het.core.jobs.request import from_message
+from slurm_het.core.jobs.told import understood
+from slurm_het.core.jobs.trials import NO_TRIALS, Trials
+from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import NotInPlan
+
+
+def admit_by_mode(
+    sent: Mapping[str, str],
+    policy: Policy,
+    inventory: Inventory,
+    capacity: Capacity = UNKNOWN,
+    trials: Trials = NO_TRIALS,
+) -> Verdict:
+    """`admit_message` for the pools in plan, which `policy` has; the rest are its `others`.
+
+    What is for the others stays as it is, unless it named the intake, or nothing: where that is
+    closed, it goes to them.
+    """
+    named = set(filter(None, sent.get("partition", "").split(",")))
+    theirs = any(pool.partition in named for pool in policy.left_alone)
+    if policy.pools and not theirs:
+        made = admit_message(sent, policy, inventory, capacity, trials)
+        if not policy.left_alone or not isinstance(made, Passed) or sent.get("op") == "judge":
+            return made
+    return _left(sent, policy, inventory, closed=bool(policy.pools) and not theirs)
+
+
+def _left(sent: Mapping[str, str], policy: Policy, inventory: Inventory, *, closed: bool) -> Passed:
+    """What plain Slurm schedules; `closed`: it would wait in the gate, or nowhere."""
+    own = replace(policy, pools=policy.left_alone, others=())
+    made = admit_message(sent, own, inventory)
+    if not isinstance(made, Admitted):
+        return Passed(NotInPlan())
+    request = from_message(sent)
+    _, pools = fitting(request, made.classification, own, inventory)
+    advised = [pool.partition for pool in pools if pool.mode == "advise"]
+    lines = made.problems if advised else ()
+    if advised:
+        would = f"it would be planned in {' or '.join(advised)}, and stays as it is"
+        lines = (*lines, f"advice: {understood(made.classification)}; {would}")
+    goes = ",".join(pool.partition for pool in pools) if closed else ""
+    return Passed(NotInPlan(), lines, goes)

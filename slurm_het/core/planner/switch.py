@@ -1,0 +1,77 @@
+"""What becomes of the jobs that wait while a pool goes to plan, or back: pure.
+
+An update that bears on nodes names another partition than the job is in, so that Slurm refuses it
+as a whole if the job has started meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from slurm_het.core.jobs.admission import Admission, Admitted
+from slurm_het.core.jobs.mark import MARK, decode_comment
+from slurm_het.core.model import Job, Snapshot
+from slurm_het.core.policy import Policy
+
+
+class Move(NamedTuple):
+    """A waiting job, and the fields of the updates that move it, one after the other."""
+
+    job: Job
+    updates: tuple[dict[str, str], ...]
+
+    @property
+    def key(self) -> str:
+        """By which Slurm updates it: of an array what is unsplit as a whole."""
+        return str(self.job.id)
+
+
+def into_the_gate(job: Job, admission: Admission, policy: Policy) -> Move | None:
+    """How a job that waits in a pool of its own goes to the intake, as the hook would have sent it.
+
+    None for one that is there already (hetd classifies it), and for one that stays: plain Slurm
+    places it, or it has an AdminComment of the site's.
+    """
+    if not isinstance(admission, Admitted) or job.partition == policy.intake_partition:
+        return None
+    comment = admission.fields["admin_comment"]
+    if job.admin_comment or not comment:
+        return None  # how to send it back could not be kept
+    fields = {"Partition": policy.intake_partition, "AdminComment": comment}
+    if features := admission.fields.get("features"):
+        fields["Features"] = features
+    return Move(job, (fields,))
+
+
+def out_of_the_gate(snapshot: Snapshot, policy: Policy, pools: frozenset[str]) -> Iterator[Move]:
+    """How the jobs that wait in the gate, or pinned in one of these pools, become what their users
+    submitted.
+
+    Of the gate only those whose users named a pool of these, or that no pool in plan is left for
+    (`policy` is what is to be); the rest wait in the intake as ever.
+    """
+    ours = {policy.intake_partition, *pools}
+    for job in snapshot.jobs:
+        if job.state != "PENDING" or job.partition not in ours or MARK not in job.admin_comment:
+            continue
+        mark = decode_comment(job.admin_comment)
+        if mark is None:
+            continue
+        named = set(filter(None, mark.original.get("partition", "").split(",")))
+        if policy.pools and named.isdisjoint(pools) and job.partition not in pools:
+            continue
+        yield Move(job, tuple(_as_written(job, mark.original, policy)))
+
+
+def _as_written(job: Job, original: Mapping[str, str], policy: Policy) -> Iterator[dict[str, str]]:
+    """One that is pinned in its own partition goes through the intake, as its node list must not
+    change without its partition. Other Features Slurm itself refuses for a job that has started."""
+    partition, here = original.get("partition") or policy.intake_partition, job.partition
+    if partition == here and job.req_nodes:
+        here = policy.intake_partition
+        yield {"Partition": here, "ReqNodeList": ""}
+    fields = {"Partition": partition, "ReqNodeList": ""} if partition != here else {}
+    if (features := original.get("features", "")) != job.features:
+        fields["Features"] = features
+    yield fields | {"AdminComment": job.admin_comment.partition(MARK)[0].rstrip()}

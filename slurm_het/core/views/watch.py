@@ -1,0 +1,63 @@
+"""Whether the first cycles of a pool in plan go well: the bounds, on what was seen of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CLOSED_SECONDS = 30.0
+"""So long hetd may take until the gate is closed."""
+FAILED_LEAST, FAILED_SHARE = 3, 0.1
+"""So many releases, and of all such a share, may fail."""
+IDLE_SHARE, IDLE_LOOKS = 0.1, 5
+"""The pool's busy share may fall by so much while jobs wait for its devices; but not for so many
+looks in a row."""
+SILENT_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look, `seconds` after the change.
+
+    `silence` says why hetd did not answer; `failed` are releases that Slurm did not take, or that
+    jobs came back from. Jobs hold `used` of the pool's `devices`, `waiting` tasks wait in the gate.
+    """
+
+    seconds: float
+    silence: str = ""
+    gate: str = "closed"
+    troubles: tuple[str, ...] = ()
+    released: int = 0
+    failed: int = 0
+    used: int = 0
+    devices: int = 0
+    waiting: int = 0
+
+
+def broken(before: Look, looks: Sequence[Look]) -> str:
+    """Which bound is broken, in a sentence; '' if none is. `before` was the change."""
+    last = looks[-1]
+    recent = looks[-SILENT_LOOKS:]
+    if len(recent) == SILENT_LOOKS and all(look.silence for look in recent):
+        return last.silence
+    if last.silence:
+        return ""
+    if last.gate != "closed" and last.seconds > CLOSED_SECONDS:
+        return f"the gate is {last.gate} {last.seconds:.0f} s after the change"
+    if last.troubles and len(looks) > 1 and looks[-2].troubles:
+        return last.troubles[0]
+    tried = last.released + last.failed
+    if last.failed >= FAILED_LEAST and last.failed > FAILED_SHARE * tried:
+        return f"{last.failed} of {tried} releases failed"
+    idle = looks[-IDLE_LOOKS:]
+    if len(idle) == IDLE_LOOKS and all(_idles(before, look) for look in idle):
+        return (
+            f"{last.used} of {last.devices} devices are in use, {before.used} were before, and"
+            f" {last.waiting} tasks wait"
+        )
+    return ""
+
+
+def _idles(before: Look, look: Look) -> bool:
+    fell = before.used - look.used
+    return not look.silence and look.waiting > 0 and fell > IDLE_SHARE * max(1, look.devices)

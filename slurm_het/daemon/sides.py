@@ -1,0 +1,134 @@
+"""The cycles that a configuration asks for: of the pools in plan, and of those in shadow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from slurm_het.core.gate import GateEvent
+from slurm_het.core.planner.proposal import TakeBack
+from slurm_het.daemon.cycle import CheckLead, Cycle
+from slurm_het.daemon.gate import Gate
+from slurm_het.daemon.logs import in_shadow
+from slurm_het.daemon.shadow import ShadowCycle
+from slurm_het.errors import HetError
+from slurm_het.journal import Keeper
+from slurm_het.opener import Holds
+from slurm_het.settings import Config
+from slurm_het.slurm import SlurmClient
+from slurm_het.solve.worker import WorkerSolver, solver_of
+
+log = logging.getLogger("hetd.cycle")
+
+
+class Sides:
+    """Makes the cycles anew for each configuration: Slurm and the journals tell them all.
+
+    Where no pool is in plan, the cycle of those in shadow is the only one, and no gate is moved.
+    """
+
+    def __init__(
+        self, config: Config, slurm: SlurmClient, solver: WorkerSolver, check_lead: CheckLead
+    ) -> None:
+        self.slurm, self.solver, self.check_lead = slurm, solver, check_lead
+        self._own_solver: WorkerSolver | None = None  # of who is not to delay the other
+        paths = config.paths
+        intake, note = config.policy.intake_partition, Holds(paths.control_socket.parent)
+        self._gate = Gate(slurm, intake, paths.state_dir, note)
+        self._journals: dict[Path, Keeper] = {}
+        self.use(config)
+
+    def use(self, config: Config) -> None:
+        """Make the cycles of a configuration."""
+        self.config = config
+        self.planned = self._planned(config.planned) if config.plans else None
+        shadowed = config.shadowed if config.policy.shadowed.pools or not config.plans else None
+        self.shadowed = self._shadowed(shadowed) if shadowed else None
+
+    @property
+    def cycle(self) -> Cycle:
+        """The one that the hook, the users who ask and the views go by."""
+        cycle = self.planned or self.shadowed
+        assert cycle  # noqa: S101 - there is one of them
+        return cycle
+
+    @property
+    def beside(self) -> ShadowCycle | None:
+        """Shadow's, where another one goes first."""
+        return self.shadowed if self.planned else None
+
+    @property
+    def gate(self) -> Gate:
+        """The gate of `cycle`: in shadow that of the book."""
+        return self.cycle.gate
+
+    @property
+    def journal(self) -> Keeper:
+        """The journal of `cycle`."""
+        paths = self.config.paths
+        return self._journal(paths.journal if self.planned else paths.shadow_journal)
+
+    async def run_beside(self, stop: asyncio.Event) -> None:
+        """Run shadow's cycles beside the others, which wait for none of them, whatever befalls."""
+        while not stop.is_set():
+            if beside := self.beside:
+                try:
+                    await beside.run()
+                except HetError as error:
+                    with in_shadow():
+                        log.error("cycle given up: %s", error.message)
+                except Exception:
+                    with in_shadow():
+                        log.exception("cycle given up; please report this")
+            await asyncio.sleep(self.config.planner.poll_seconds)
+
+    async def leave(self, new: Config, *, leads: bool) -> None:
+        """End what of the present cycles does not go on with a new configuration.
+
+        Who was pinned ahead in a pool that leaves plan is taken back. Where none is left in plan
+        the gate opens. Who does not lead moves nothing.
+        """
+        await self.stop()
+        if not self.planned or not leads:
+            return
+        policy = new.policy.planned
+        gone = [p for p in self.planned.pins.ahead() if not policy.pool(p.placement.partition)]
+        why = "its pool is not in plan any more"
+        ahead = [TakeBack(pin.task.key, why, penalty=False) for pin in gone]
+        await self.planned.releaser.take_back(ahead)
+        if not new.plans:
+            await self._gate.heed(GateEvent.STOP)
+
+    async def stop(self) -> None:
+        """End their work beside the cycles."""
+        for cycle in filter(None, (self.planned, self.shadowed)):
+            await cycle.stop()
+
+    def close(self) -> None:
+        """Close the journals, and what solves for shadow alone."""
+        if self._own_solver:
+            self._own_solver.close()
+        for journal in self._journals.values():
+            journal.close()
+
+    def _planned(self, config: Config) -> Cycle:
+        journal = self._journal(config.paths.journal)
+        return Cycle(
+            config, self.slurm, self._gate, journal, self.solver, check_lead=self.check_lead
+        )
+
+    def _shadowed(self, config: Config) -> ShadowCycle:
+        solver = self.solver
+        if self.planned:
+            planner = config.planner
+            solver = self._own_solver = self._own_solver or solver_of(planner)
+            solver.use(planner.solver, planner.gap, rearrange=planner.rearrange)
+        made = ShadowCycle(config, self.slurm, self._journal(config.paths.journal), solver)
+        made.check_lead = self.check_lead
+        return made
+
+    def _journal(self, path: Path) -> Keeper:
+        if path not in self._journals:
+            self._journals[path] = Keeper(path, self.config.planner.keep_days)
+        return self._journals[path]

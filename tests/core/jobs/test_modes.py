@@ -1,0 +1,74 @@
+"""What the hook makes of jobs where pools have modes of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slurm_het.core.jobs.admission import Admitted, Passed, Verdict
+from slurm_het.core.jobs.modes import admit_by_mode
+from slurm_het.core.jobs.reading import ClusterFacts, Handover, read_job
+from slurm_het.core.policy import Mode, Policy
+from tests.support.world import gated, inventory, policy, snapshot
+
+IMPOSSIBLE = {"tres_per_node": "gpu:64", "partition": "accel"}
+
+
+def in_modes(rest: Mode, **modes: Mode) -> Policy:
+    """The sandbox's policy; pools that `modes` does not name are in the mode `rest`."""
+    pools = policy().pools
+    own = {pool.partition: modes.get(pool.partition.replace("-", "_"), rest) for pool in pools}
+    return replace(policy(), pools=tuple(replace(p, mode=own[p.partition]) for p in pools))
+
+
+def verdict(modes: Policy, **sent: str) -> Verdict:
+    return admit_by_mode({"op": "admit"} | sent, modes.planned, inventory())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"tres_per_node": "gpu:1", "partition": "accel"},
+        {"tres_per_node": "gpu:1"},
+        {"tres_per_node": "npu:8", "script": "#HET memory=9999G\nx"},
+        {"tres_per_node": "gpu:64", "partition": "train-nv"},
+        IMPOSSIBLE,
+        IMPOSSIBLE | {"op": "judge"},
+    ],
+)
+def test_in_shadow_each_job_passes_as_it_is_and_nobody_is_told(sent: dict[str, str]) -> None:
+    made = verdict(in_modes("shadow"), **sent)
+    assert isinstance(made, Passed)
+    assert (made.partition, made.problems) == ("", ())
+
+
+def test_in_advise_its_user_reads_what_would_be_done_and_it_passes() -> None:
+    made = verdict(in_modes("advise"), tres_per_node="gpu:1", script="module load rocm\nx")
+    assert isinstance(made, Passed)
+    assert made.partition == ""
+    (line,) = made.problems
+    assert line.startswith("advice: training, on amd devices")
+    assert line.endswith("it would be planned in train-amd, and stays as it is")
+
+
+def test_with_one_pool_in_plan_it_takes_what_it_can_and_the_rest_goes_to_its_pools() -> None:
+    modes = in_modes("shadow", train_nv="plan")
+    ours = verdict(modes, tres_per_node="gpu:1", partition="accel", script="module load cuda\nx")
+    assert isinstance(ours, Admitted)
+    assert ours.fields["partition"] == "accel"
+    theirs = verdict(modes, tres_per_node="gpu:1", partition="accel", script="module load rocm\nx")
+    assert isinstance(theirs, Passed)
+    assert theirs.partition == "train-amd", "in the intake it would wait for ever"
+    named = verdict(modes, tres_per_node="gpu:1", partition="train-amd")
+    assert isinstance(named, Passed)
+    assert named.partition == "", "its user said where"
+
+
+def test_what_waits_in_the_gate_for_a_pool_that_left_plan_is_handed_over_to_it() -> None:
+    modes = in_modes("shadow", train_nv="plan").planned
+    here = snapshot()
+    job = gated(1, tres_per_node="gpu:mi300x:2")
+    outcome = read_job(job, ClusterFacts.of(here, inventory(), modes)).outcome
+    assert isinstance(outcome, Handover)
+    assert outcome.partitions == ("train-amd",)

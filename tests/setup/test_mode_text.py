@@ -1,0 +1,44 @@
+"""The mode of a pool in the text of het.yaml."""
+
+from __future__ import annotations
+
+import pytest
+
+from slurm_het.config import parse_config
+from slurm_het.errors import ConfigError
+from slurm_het.setup.mode_text import with_mode
+
+TEXT = """\
+# ours
+intake_partition: gpu
+mode: shadow   # for now
+pools:
+  nv: {scenario: training, vendors: [nvidia]}  # the large ones
+  amd:
+    # two nodes
+    scenario: training
+    vendors: [amd]
+  npu: {mode: advise, scenario: training, vendors: [ascend]}
+"""
+
+
+def modes(text: str) -> dict[str, str]:
+    return {pool.partition: pool.mode for pool in parse_config(text).policy.pools}
+
+
+@pytest.mark.parametrize("pool", ["nv", "amd", "npu"])
+def test_the_pool_has_the_mode_and_all_else_stays(pool: str) -> None:
+    before = {"nv": "shadow", "amd": "shadow", "npu": "advise"}
+    assert modes(TEXT) == before
+    text = with_mode(TEXT, pool, "plan")
+    assert modes(text) == before | {pool: "plan"}
+    assert {"# ours", "# for now", "# the large ones", "# two nodes"} <= {
+        line[line.index("#") :] for line in text.splitlines() if "#" in line
+    }
+    assert modes(with_mode(text, pool, "shadow")) == before | {pool: "shadow"}
+
+
+def test_an_unknown_pool_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigError, match="no pool 'x'") as raised:
+        with_mode(TEXT, "x", "plan")
+    assert raised.value.hint == "it has: nv, amd, npu"
