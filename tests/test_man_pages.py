@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `./dev man` writes, by a process of its own: it changes the commands' help."""
     pytest.importorskip("click_man", reason="click-man is not installed: pip install -e '.[man]'")
     directory = tmp_path_factory.mktemp("man")
-    command = [sys.executable, "-m", "tools.man_pages", str(directory)]
+    command = [sys.executable, "-m", "docs.tools.man_pages", str(directory)]
     subprocess.run(command, check=True, cwd=ROOT, timeout=60)
     return directory
 

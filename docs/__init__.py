@@ -1,0 +1,1 @@
+"""What people read, and in tools/ how parts of it are made."""
