@@ -275,8 +275,7 @@ class Placement:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The result of a cycle: who starts where, who waits and why, and how good that is.
-    `refused`: what is wrong with the solver's solution, in whose place first-fit's is. So many
-    tasks are `behind` one that waits: they are planned once it has its place.
+    `refused`: what is wrong with the solver's solution, in whose place first-fit's is.
     """
 
     placements: tuple[Placement, ...] = ()
@@ -288,4 +287,3 @@ class Plan:
     seconds: float = 0.0
     left_out: int = 0
     refused: str = ""
-    behind: int = 0

@@ -168,7 +168,7 @@ class Cycle:
         self.openings = openings_of(prepared, self.pins.pins.values(), since)
         self.alarm = next_change(prepared)
         self.start_times.tell(prepared, decided, self.memory.paces)
-        return moved or decided.behind > 0 or self._more(prepared, released)
+        return moved or self._more(prepared, released)
 
     async def _think(self, work: Callable[[], T]) -> T:
         """Do what may take long, for it works on what users wrote, beside the loop that feeds the

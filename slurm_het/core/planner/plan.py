@@ -28,7 +28,7 @@ from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.slurm_picks import pick_devices
 from slurm_het.core.planner.spare import spared
 from slurm_het.core.policy import Policy
-from slurm_het.core.reasons import NextLook, OutOfTime, PlanRefused, Reason
+from slurm_het.core.reasons import OutOfTime, PlanRefused, Reason
 from slurm_het.core.site_limits import Budget
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.core.worth.weights import locality, placement_terms, terms
@@ -94,31 +94,6 @@ def make_plan(built: Built, inventory: Inventory, solution: Solution) -> Plan:
         gap=solution.gap,
         seconds=solution.seconds,
         refused=refused,
-    )
-
-
-def in_line(made: Plan, tasks: Iterable[Task]) -> Plan:
-    """The plan without what starts behind a task that it leaves no room for, in a pool of its.
-
-    That one was free to start, so nothing is kept for it yet. The next look, which is to follow at
-    once, gives it its place; only then it is known who may go before it without delaying it.
-    """
-    placed = {placement.key for placement in made.placements}
-    blocked: set[str] = set()
-    behind: set[str] = set()
-    for task in tasks:
-        if task.key not in placed:
-            blocked.update(task.pools)
-        elif not blocked.isdisjoint(task.pools):
-            behind.add(task.key)
-            blocked.update(task.pools)
-    if not behind:
-        return made
-    return replace(
-        made,
-        placements=tuple(p for p in made.placements if p.key not in behind),
-        waiting={**made.waiting, **dict.fromkeys(behind, NextLook())},
-        behind=len(behind),
     )
 
 

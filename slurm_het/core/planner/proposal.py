@@ -31,7 +31,7 @@ from slurm_het.core.planner.leaf_waits import LeafWaits
 from slurm_het.core.planner.lessons import Lessons
 from slurm_het.core.planner.outcomes import Outcome
 from slurm_het.core.planner.pins import Pins, begin_later, does_not_start
-from slurm_het.core.planner.plan import Solve, in_line, in_turn, plan, select
+from slurm_het.core.planner.plan import Solve, in_turn, plan, select
 from slurm_het.core.planner.repairs import (
     Holdings,
     LastPlan,
@@ -52,7 +52,6 @@ from slurm_het.core.reasons import Reason
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.look_ahead import Outlook, at_hand, look_ahead
 from slurm_het.core.reservations.make_way import Way, make_way
-from slurm_het.core.reservations.reservation import turn_of
 from slurm_het.core.reservations.shield import Shield
 from slurm_het.core.worth.forecast import Forecast
 
@@ -261,8 +260,7 @@ def _strays(snapshot: Snapshot, queue: TaskPools, policy: Policy, memory: Memory
 
 def decide(prepared: Prepared, expected: Forecast, solve: Solve, hurry: Hurry = never) -> Plan:
     """Decide which tasks of the window start where, and why the others wait."""
-    made = plan(prepared.room, prepared.window, prepared.policy, solve, expected, hurry)
-    return in_line(made, sorted(prepared.window, key=turn_of))
+    return plan(prepared.room, prepared.window, prepared.policy, solve, expected, hurry)
 
 
 def learn(memory: Memory, prepared: Prepared, latest: Plan) -> None:

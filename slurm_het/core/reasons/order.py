@@ -101,16 +101,6 @@ class OutOfTime(Reason):
 
 
 @dataclass(frozen=True, slots=True)
-class NextLook(Reason):
-    """A task before it that could start alone has to wait, and gets its place first."""
-
-    code = "out-of-time"
-
-    def __str__(self) -> str:
-        return "planned in the next look, a second from now: one before it gets its place first"
-
-
-@dataclass(frozen=True, slots=True)
 class PlanRefused(Reason):
     """The plan breaks a constraint, first-fit's in its place too: nothing of it is done."""
 
