@@ -31,7 +31,7 @@ from slurm_het.cli.documents import PageDocument, PageMoment
 from slurm_het.cli.page_view import DAY, STEP
 from slurm_het.sandbox.cluster import Sandbox
 
-SCREENS = Path(__file__).parents[1] / "docs" / "screens"
+SCREENS = Path(__file__).parents[1] / "screens"
 COLUMNS, LINES = 112, 60
 PATIENCE = 60.0
 PAUSE = 2.0
