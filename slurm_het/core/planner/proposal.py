@@ -27,6 +27,7 @@ from slurm_het.core.limits.within import Within, within_limits
 from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.given_up import doubted_last, give_up
+from slurm_het.core.planner.in_order import in_order
 from slurm_het.core.planner.leaf_waits import LeafWaits
 from slurm_het.core.planner.lessons import Lessons
 from slurm_het.core.planner.outcomes import Outcome
@@ -260,7 +261,8 @@ def _strays(snapshot: Snapshot, queue: TaskPools, policy: Policy, memory: Memory
 
 def decide(prepared: Prepared, expected: Forecast, solve: Solve, hurry: Hurry = never) -> Plan:
     """Decide which tasks of the window start where, and why the others wait."""
-    return plan(prepared.room, prepared.window, prepared.policy, solve, expected, hurry)
+    made = plan(prepared.room, prepared.window, prepared.policy, solve, expected, hurry)
+    return in_order(made, prepared.window, prepared.ahead.axis, prepared.ahead.reservations)
 
 
 def learn(memory: Memory, prepared: Prepared, latest: Plan) -> None:

@@ -23,6 +23,7 @@ from slurm_het.core.planner.proposal import (
 )
 from slurm_het.core.planner.repairs import LastPlan, Planned, no_journal
 from slurm_het.core.policy import Limits
+from slurm_het.core.reasons import Kept
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.worth.forecast import Forecast
 from tests.support.world import gated, marked, policy, running, snapshot
@@ -313,3 +314,27 @@ def test_who_takes_his_job_back_to_ask_for_fewer_nodes_need_not_wait(
     assert hetd.memory.pins.pins
     hetd.observe(busy, marked(7, nodes_min=nodes, nodes_max=nodes, **asks), seconds=5)
     assert hetd.memory.pins.may_try("7", 5.0) == (not waits)
+
+
+def test_who_comes_after_a_large_task_does_not_take_its_nodes_in_the_same_plan() -> None:
+    """All come at once: the large one could start alone, and cannot beside the first."""
+
+    def asks(number: int, gpus: int, minutes: int, nodes: int = 1) -> Job:
+        return marked(
+            number, tres_per_node=f"gpu:{gpus}", nodes_min=nodes, nodes_max=nodes,
+            time_limit_minutes=minutes, priority=100 - number,
+        )  # fmt: skip
+
+    prepared = Hetd().prepare(
+        asks(1, 8, 60), asks(2, 8, 120, nodes=2), asks(3, 4, 600), asks(4, 4, 60)
+    )
+    made = decide(prepared, Forecast(), greedy)
+    assert [placement.key for placement in made.placements] == ["1", "4"]
+    waits = made.waiting["3"]
+    assert isinstance(waits, Kept)
+    assert (set(waits.nodes), waits.owner, waits.until) == ({"nv1", "nv2"}, "2", 1000.0 + 3600)
+    assert [p.key for p in decide(prepared, Forecast(), greedy).placements] == ["1", "4"]
+
+    elsewhere = Hetd().prepare(asks(1, 8, 60), asks(2, 8, 120, nodes=3), asks(3, 4, 600))
+    made = decide(elsewhere, Forecast(), greedy)
+    assert [p.key for p in made.placements] == ["1", "3"], "nobody waits for what never fits"
