@@ -20,9 +20,9 @@ def in_order(
 
     Nodes are kept for who cannot start now. Who can start alone, but not beside those above him,
     is found out by the plan alone, so nothing is kept for him before the next look. Until then the
-    first such task of each pool has the nodes that are free for it soonest: who comes after it
-    starts elsewhere, or ends before. `axis` says what is free when, of which the `reservations`
-    have theirs.
+    first such task of each pool has the place that is free for it soonest: who comes after it
+    starts where that is not needed, or ends before. `axis` says what is free when, of which the
+    `reservations` have theirs.
     """
     placed = {placement.key: placement for placement in made.placements}
     tasks = sorted(window, key=turn_of)
@@ -39,8 +39,9 @@ def in_order(
             if _waits_for_room(made, task) and not any(_share_pools(task, r.task) for r in kept):
                 place = soonest_start(axis, task)
                 if place and place.start > axis.now:
+                    axis.take(place)
                     kept.append(place)
-        elif owner := next((r for r in kept if _delays(task, placement, r, axis.now)), None):
+        elif owner := next((r for r in kept if _delays(task, placement, r, axis)), None):
             behind[task.key] = Kept(owner.placement.nodes, owner.task.key, owner.start)
         else:
             axis.take(Reservation(task, placement, axis.now))
@@ -71,7 +72,7 @@ def _share_pools(task: Task, other: Task) -> bool:
     return not set(task.pools).isdisjoint(other.pools)
 
 
-def _delays(task: Task, placement: Placement, kept: Reservation, now: float) -> bool:
-    """Whether a task that starts now is still there when a place is to be free."""
-    there = not set(placement.nodes).isdisjoint(kept.placement.nodes)
-    return there and now + seconds_of(task) > kept.start
+def _delays(task: Task, placement: Placement, kept: Reservation, axis: Axis) -> bool:
+    """Whether a task that starts now would be on what a place needs."""
+    shared = set(placement.nodes).intersection(kept.placement.nodes)
+    return any(axis.room_until(task, name) < axis.now + seconds_of(task) for name in shared)

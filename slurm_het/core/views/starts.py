@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import takewhile
 
+from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job, Plan
 from slurm_het.core.planner.build_problem import Hurry, never
-from slurm_het.core.planner.proposal import Prepared
+from slurm_het.core.planner.proposal import Prepared, decide
 from slurm_het.core.reservations.expected import MOST, expect
 from slurm_het.core.reservations.reservation import Reservation
 from slurm_het.core.views.job_rows import Expected, JobRow, View
+from slurm_het.core.worth.forecast import Forecast
 
 NOTHING: Mapping[str, float] = {}
 NOT_AMONG = f"no time is worked out but for the first {MOST}"
@@ -84,14 +86,15 @@ def starts_of(
     """By key, when and where the tasks start at the latest: the released ones, those that nodes are
     kept for, and the first of the others in Slurm's order, until `hurry` says so.
 
-    Those that `plan` starts take their places first; without one, those that a plan would look at.
+    Those that `plan` starts take their places first; without one, those that first-fit would start.
     Nothing is known of those at a limit.
     """
+    plan = plan or decide(prepared, Forecast(), greedy)
     now, ahead = prepared.snapshot.time, prepared.ahead
     waiting = (task for task in prepared.queue.tasks if task.key not in prepared.held)
     in_time = takewhile(lambda _: not hurry(), waiting)
-    placed = {placement.key for placement in plan.placements} if plan else None
-    first = [task for task in prepared.window if placed is None or task.key in placed]
+    placed = {placement.key for placement in plan.placements}
+    first = [task for task in prepared.window if task.key in placed]
     found = expect(in_time, ahead.reservations, ahead.axis.copy(), at_once=first)
     released = (pin for pin in prepared.pins if not (pin.start or pin.in_line))
     at_once = {pin.task.key: Reservation(pin.task, pin.placement, now) for pin in released}

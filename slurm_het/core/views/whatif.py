@@ -13,8 +13,7 @@ from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.fit import could_ever_start
 from slurm_het.core.jobs.reading import ClusterFacts, Readings, read_job
 from slurm_het.core.model import Job, Placement, Task
-from slurm_het.core.planner.plan import plan
-from slurm_het.core.planner.proposal import Prepared
+from slurm_het.core.planner.proposal import Prepared, decide
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import TellTime
 from slurm_het.core.reasons.codes import Waits
@@ -25,6 +24,7 @@ from slurm_het.core.reservations.reservation import Reservation
 from slurm_het.core.views.job_rows import as_planned
 from slurm_het.core.views.starts import starts_of
 from slurm_het.core.views.waiting import Remembered, Whys
+from slurm_het.core.worth.forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class WhatIf:
         task = next((t for t in prepared.queue.tasks if t.job_id == job.id), None)
         if task is None or task.key in prepared.held:
             return Foreseen(at_limit=task is not None)
-        made = plan(prepared.room, prepared.window, self.policy, greedy).placements
+        made = decide(prepared, Forecast(), greedy).placements
         if at_once := next((p for p in made if p.key == task.key), None):
             return Foreseen(self.now, at_once)
         kept = next((r for r in prepared.ahead.reserve if r.task.key == task.key), None)
@@ -144,7 +144,7 @@ class WhatIf:
         the next plan."""
         prepared, axis = self.without, self.without.ahead.axis.copy()
         before = {t.key: t for t in self._before if t.key not in prepared.held}
-        made = plan(prepared.room, prepared.window, self.policy, greedy).placements
+        made = decide(prepared, Forecast(), greedy).placements
         for place in made:
             if task := before.pop(place.key, None):
                 axis.take(Reservation(task, place, self.now))
