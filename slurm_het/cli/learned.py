@@ -50,7 +50,7 @@ def learned(user: str, as_json: bool, config: Path | None) -> None:
     if as_json:
         click.echo(json.dumps({"programs": [asdict(row) for row in rows]}))
         return
-    for line in _lines(rows) or [_why_nothing(settings)]:
+    for line in _lines(rows) or [_why_nothing(settings, user)]:
         click.echo(clean(line))
 
 
@@ -69,9 +69,11 @@ def _paces(settings: Config) -> list[Pace]:
         raise HetError("hetd is of another version", "restart it after an update") from error
 
 
-def _why_nothing(settings: Config) -> str:
+def _why_nothing(settings: Config, user: str) -> str:
     if not settings.policy.history_days:
         return "nothing is learned: the configuration says history_days: 0"
+    if user:
+        return f"nothing is learned of the programs of {user}, or it is not for you to see"
     return "nothing is learned yet: no job of a known program has ended"
 
 

@@ -53,6 +53,7 @@ _HEALTH = {
     HealthCode.WELL: "all is well",
     HealthCode.BYPASS: "plain Slurm schedules, as an admin wants it",
     HealthCode.STANDBY: "another controller plans",
+    HealthCode.SHADOW: "plain Slurm schedules; slurm-het looks on",
     HealthCode.TROUBLED: "something does not work",
     HealthCode.HETD_SILENT: "hetd does not answer",
     HealthCode.ALL_SILENT: "hetd is dead",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -18,6 +18,7 @@ from slurm_het.cli.bypass import switch_on
 from slurm_het.cli.effect import effect_of
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.options import CONFIG
+from slurm_het.cli.whole_file import write_whole
 from slurm_het.config import load_config, parse_config
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.planner.switch import Move, out_of_the_gate
@@ -136,16 +137,12 @@ def _take_over(settings: Config, text: str, wanted: Config) -> None:
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all; owner and mode stay."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         there = path.stat()
-        beside.write_text(text, encoding="utf-8")
-        shutil.copymode(path, beside)
-        os.chown(beside, there.st_uid, there.st_gid)
-        beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise HetError(f"cannot write {path}: {error.strerror}", "as root or SlurmUser") from error
+        raise HetError(f"cannot read {path}: {error.strerror}", "as root or SlurmUser") from error
+    mode = stat.S_IMODE(there.st_mode)
+    write_whole(path, text.encode(), mode, (there.st_uid, there.st_gid))
 
 
 def _wait_for(wanted: Config) -> None:

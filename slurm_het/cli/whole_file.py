@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,20 +14,29 @@ LEFT_SECONDS = 60.0
 """Nobody writes for so long: what is older was left by one who was killed."""
 
 
-def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Put the content in the file's place, by rename. Raises HetError.
+def write_whole(
+    path: Path, content: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None
+) -> None:
+    """Put the content in the file's place, by rename; `owner` is uid and gid. Raises HetError.
 
-    One who is killed amid that leaves `.NAME.PID` beside it, which a later one removes.
+    One who is killed amid that leaves `.NAME.…` beside it, which a later one removes. The file is
+    new and its name cannot be foreseen: the directory may be one where others plant links.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside: Path | None = None
     try:
         _tidy(path)
-        beside.write_bytes(content)
-        beside.chmod(mode)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        beside = Path(name)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            os.fchmod(descriptor, mode)
+            if owner:
+                os.fchown(descriptor, *owner)
         beside.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            if beside:
+                beside.unlink()
         raise HetError(f"cannot write {path}: {error.strerror}") from error
 
 

@@ -183,9 +183,9 @@ def _recall(key: str, settings: Config) -> History:
 def _recall_shadow(key: str, settings: Config) -> History:
     """What shadow decided, from its journal, or from a hetd that has no other."""
     path = settings.paths.shadow_journal
-    if os.access(path, os.R_OK):
-        return _read(path, key)
     try:
+        if os.access(path, os.R_OK):
+            return _read(path, key)
         return History() if settings.plans else _ask(settings, key)
     except HetError:
         return History()

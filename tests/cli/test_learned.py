@@ -70,5 +70,5 @@ def test_json_is_as_its_schema_says(ask: Ask) -> None:
 
 def test_where_there_is_nothing_it_says_so(ask: Ask) -> None:
     assert ask("-u", "eve").stdout == (
-        "nothing is learned yet: no job of a known program has ended\n"
+        "nothing is learned of the programs of eve, or it is not for you to see\n"
     )

@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from slurm_het.cli import page as module
-from slurm_het.cli.documents import PageDocument, PageMoment
+from slurm_het.cli.documents import PageDocument, PageHealth, PageMoment
 from slurm_het.cli.health import HealthCode, Verdict
 from slurm_het.cli.page_html import html_of
 from slurm_het.cli.page_view import (
@@ -306,6 +306,26 @@ def test_where_it_cannot_be_written_that_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HetError, match="cannot write"):
         write_whole(tmp_path / "none" / "x", b"")
+
+
+def test_a_link_that_somebody_has_planted_is_not_followed(tmp_path: Path) -> None:
+    """The name of the file before the rename cannot be foreseen; the file's own is replaced."""
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    page = tmp_path / "index.html"
+    for planted in (page, tmp_path / f".index.html.{os.getpid()}"):
+        planted.symlink_to(precious)
+    write_whole(page, b"new")
+    assert (page.read_text(), page.is_symlink(), precious.read_text()) == ("new", False, "mine")
+
+
+@pytest.mark.parametrize("code", list(HealthCode))
+def test_each_state_has_its_words_in_the_public_form(code: HealthCode) -> None:
+    page = PageDocument(
+        form="staff", time=1, seen=1, old_after=2, renewed_seconds=None,
+        health=PageHealth(state="x", code=code, words="secret"),
+    )  # fmt: skip
+    assert public_form(page, POLICY, str).health.words not in {"", "secret"}
 
 
 WRITER = """
