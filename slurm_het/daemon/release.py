@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
 from slurm_het.core.model import Job, Placement, Task
@@ -16,6 +17,7 @@ from slurm_het.core.planner.updates import release_fields, return_fields, spread
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import few
 from slurm_het.core.reservations.make_way import Eviction
+from slurm_het.core.syntax import hostlist
 from slurm_het.errors import SlurmBusyError, SlurmError
 from slurm_het.slurm import SlurmClient
 from slurm_het.times import local_time
@@ -123,6 +125,8 @@ class Releaser:
         fields |= spread_fields(task, job)
         raised = fields.get("NumNodes", str(job.nodes_min)) != str(job.nodes_min)
         self.pins.add(task, placement, self.ticks(), start, job.nodes_min if raised else 0)
+        own = frozenset(hostlist.expand_readable(job.exc_nodes))
+        self.pins.pins[key] = replace(self.pins.pins[key], own_exc_nodes=own)
         where = f"{placement.partition} {','.join(placement.nodes)}"
         detail = f"{where} as {wanted}" if wanted else where
         return await self._send(key, fields) or Outcome(key, Event.RELEASED, detail)

@@ -150,9 +150,9 @@ class Journal(JournalFile):
 
     def record_paces(self, paces: Iterable[Pace]) -> None:
         """Keep how long programs ran; drop those of which there is nothing to know any longer."""
-        kept, gone = list[Pace](), list[Pace]()
-        for pace in paces:
-            (kept if pace.runs else gone).append(pace)
+        latest = {pace[:4]: pace for pace in paces}  # of one that was dropped and is back, the last
+        kept = [pace for pace in latest.values() if pace.runs]
+        gone = [pace for pace in latest.values() if not pace.runs]
         with self.writing() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO pace (user, program, type, devices, time, job, runs)"
@@ -179,10 +179,12 @@ class Journal(JournalFile):
             return None
 
     def record_demands(self, now: float, demands: Iterable[tuple[str, TaskProfile, float]]) -> None:
-        """Keep what tasks ask (key, demand, time limit in minutes); a task that waits, once."""
+        """Keep what tasks ask (key, demand, time limit in minutes); a task that waits, once, with
+        the time when it was first seen: who comes anew is told apart from who waits still."""
         with self.writing() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO demand (key, time, demand, minutes) VALUES (?, ?, ?, ?)",
+                "INSERT INTO demand (key, time, demand, minutes) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (key, demand) DO UPDATE SET minutes = excluded.minutes",
                 [(key, now, json.dumps(demand), minutes) for key, demand, minutes in demands],
             )
 

@@ -127,6 +127,8 @@ class _Columns:
         for n, kinds in by_node.items():
             self._add(Fill(where[n], tuple(sorted(kinds))))
         for r in self.like:
+            if time.monotonic() > self.until:
+                return
             alone = [(self._worth(Fill(p, (r,))), p) for p in range(len(self.places))]
             best = sorted(((w, p) for w, p in alone if w is not None), reverse=True)
             for _, p in best[:NEAREST]:

@@ -124,7 +124,7 @@ class WorkerSolver:
         plan is the answer while the worker starts, which takes about a second (see `warm`), and
         where there are less than SHORTEST seconds.
         """
-        began, best, first = time.monotonic(), None, None
+        began, first = time.monotonic(), None
         if seconds < SHORTEST or self.pricing:
             return greedy(problem)
         if problem.prices:
@@ -132,18 +132,29 @@ class WorkerSolver:
             all_start = len(first.starts) == len(problem.tasks)
             if all_start and not (self.rearrange and len(problem.tasks) > 1):
                 return replace(first, seconds=time.monotonic() - began)
-        with self._lock:
-            try:
-                request = SolveRequest(problem, began + seconds * IN_TIME, self.gap, self.rearrange)
-                pipes = self._ask(request, began + seconds)
-                best, more = first or greedy(problem), True
-                while more:
-                    reply = _reply(pipes, began + seconds * (1 + LATE))
-                    best, more = reply.solution or best, reply.more
-                return best
-            except FAILURES as error:
-                self._give_up(error)
-        return replace(best or first or greedy(problem), seconds=time.monotonic() - began)
+        left = began + seconds - time.monotonic()
+        if not self._lock.acquire(timeout=max(0.0, left)):  # prices are being found meanwhile
+            return first or greedy(problem)
+        try:
+            return self._by_worker(problem, began, seconds, first)
+        finally:
+            self._lock.release()
+
+    def _by_worker(
+        self, problem: Problem, began: float, seconds: float, first: Solution | None
+    ) -> Solution:
+        best = first
+        try:
+            request = SolveRequest(problem, began + seconds * IN_TIME, self.gap, self.rearrange)
+            pipes = self._ask(request, began + seconds)
+            best, more = first or greedy(problem), True
+            while more:
+                reply = _reply(pipes, began + seconds * (1 + LATE))
+                best, more = reply.solution or best, reply.more
+            return best
+        except FAILURES as error:
+            self._give_up(error)
+        return replace(best or greedy(problem), seconds=time.monotonic() - began)
 
     def price(self, fluid: Fluid, seconds: float) -> Prices | None:
         """The prices of a fluid program; None without any in time.

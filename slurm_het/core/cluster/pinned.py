@@ -18,6 +18,7 @@ class Pin:
     `start` is 0 for a task that should start at once. A task that is pinned ahead, to nodes that
     are not free yet, starts at `start` (epoch seconds) at the latest. `nodes_min` is the least
     number of nodes that the job asked for, if its release raised that; 0 if not, or not known.
+    `own_exc_nodes` are those that its user excludes; None: all that the task is kept off.
     `preempts` are the keys of the jobs that Slurm is to preempt for it, and `patience` the seconds
     that they are given to end. A `tentative` one was given its nodes by the hook, as the cycle
     before it had left them. One that is `due` was pinned ahead, and its nodes are free by now.
@@ -32,6 +33,7 @@ class Pin:
     patience: float = 0.0
     tentative: bool = False
     due: bool = False
+    own_exc_nodes: frozenset[str] | None = None
 
     @property
     def in_line(self) -> bool:

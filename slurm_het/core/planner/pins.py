@@ -391,8 +391,9 @@ def _asks_otherwise(job: Job | None, pin: Pin) -> bool:
     then it can be planned at once."""
     if job is None:
         return False
+    own = pin.task.exc_nodes if pin.own_exc_nodes is None else pin.own_exc_nodes
     off = frozenset(hostlist.expand_readable(job.exc_nodes))
-    return job.nodes_min < len(pin.placement.nodes) or off < pin.task.exc_nodes
+    return job.nodes_min < (pin.nodes_min or len(pin.placement.nodes)) or off < own
 
 
 def _show(devices: dict[str, tuple[int, ...]]) -> str:

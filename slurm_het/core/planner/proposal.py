@@ -54,6 +54,7 @@ from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.look_ahead import Outlook, at_hand, look_ahead
 from slurm_het.core.reservations.make_way import Way, make_way
 from slurm_het.core.reservations.shield import Shield
+from slurm_het.core.reservations.unbound import limited
 from slurm_het.core.worth.forecast import Forecast
 
 
@@ -206,7 +207,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     due = memory.leaf_waits.over(due, pins, ticks, room)
     tasks = tuple(task for task in due if task.job_id not in strays)
     within = _within_limits(snapshot, tasks, room, memory, ticks)
-    at_limit = tuple(task for task in tasks if task.key in within.held)
+    at_limit = limited(tasks, within.held)
     tasks = within.claiming(within.tasks) if snapshot.preemption.by else within.tasks
     way = make_way(snapshot, room, tasks, released, policy)
     line = line_up(within.claiming(way.tasks), released, way.room, observed.rivals)
@@ -217,7 +218,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
         ahead.tasks, shield.keep_off, partial(could_start, inventory=way.room)
     )
     slow = SpeedWaits(way.room, memory.paces, limits.speed_patience, snapshot.time)
-    chosen = select(way.room, slow.over(in_turn(shielded, way.room)), limits.window_tasks)
+    chosen = select(way.room, in_turn(slow.over(shielded), way.room), limits.window_tasks)
     window = within.claiming(chosen)
     held = within.held_beside(shield.kept.keys() | ahead.kept.keys() | {t.key for t in chosen})
     ahead = replace(

@@ -41,7 +41,7 @@ class SpeedWaits:
         slow = {name for name, at in until.items() if self.now < at}
         if not slow or not could_start(task, self.room):
             return task
-        spared = replace(task, types=task.types - slow)
+        spared = replace(task, types=frozenset(seconds) - slow)
         if not could_ever_start(spared, self.room):
             return task
         if not could_start(spared, self.room):
@@ -55,8 +55,11 @@ class SpeedWaits:
         if row not in self._timings:
             self._timings[row] = speeds_of((task,), self.paces).get(row)
         timing = self._timings[row]
-        here = (name for name, _ in self.room.grid.sizes if name in task.types)
-        return timing.seconds(task.minutes, here) if timing else {}
+        if timing is None:
+            return {}
+        here = {name for name, _ in self.room.grid.sizes if name in task.types}
+        able = (n for n in here if could_ever_start(replace(task, types=frozenset({n})), self.room))
+        return timing.seconds(task.minutes, able)
 
 
 def _may_wait(task: Task) -> bool:

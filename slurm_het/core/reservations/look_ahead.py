@@ -22,7 +22,7 @@ from slurm_het.core.reservations.reservation import (
     keep_free,
     with_pins,
 )
-from slurm_het.core.reservations.unbound import Unbound
+from slurm_het.core.reservations.unbound import Limited, Unbound
 from slurm_het.core.reservations.whole_nodes import keep_whole
 
 WORTH_MOVING = 5.0, 60.0
@@ -61,13 +61,13 @@ def look_ahead(
     pins: tuple[Pin, ...],
     policy: Policy,
     limits: Limits,
-    at_limit: tuple[Task, ...] = (),
+    at_limit: tuple[Limited, ...] = (),
 ) -> Outlook:
     """Decide for whom nodes are kept, and which.
 
     `pins` are the tasks that are released and not seen running yet, `tasks` those that may be
     planned now, in Slurm's priority order; `room` is what is free beside the released ones.
-    `at_limit` are the tasks that a limit of the site holds back.
+    `at_limit` are the tasks that a limit holds back which running jobs use.
     """
     now = snapshot.time
     standing = _standing(pins, room)
@@ -79,12 +79,14 @@ def look_ahead(
     # A large task waits for those, too, that were pinned ahead and start now: one comes after the
     # other. Of what is released afresh the next look tells more.
     due = with_pins(coming, (pin for pin in pins if pin.due), now)
-    unbound = Unbound.of(snapshot, at_limit, due)
-    look = _Look(Axis(room, due, now, closings.opens), standing, closings, unbound)
     since = now - limits.reserve_after_seconds
     patient = [t for t in tasks_then if t.since <= since and not t.reservation]
     places = Counter({pool.partition: limits.reservations for pool in policy.pools})
     places.subtract(pool for held in standing for pool in held.task.pools)
+    look = _Look(
+        Axis(room, due, now, closings.opens), standing, closings,
+        Unbound.of(snapshot, at_limit, due), _ending(snapshot), places,
+    )  # fmt: skip
     new = reserve_first(patient, places, look.blocked, look.soonest)
     taken = frozenset(name for made in new for name in made.placement.nodes)
     move = {r.task.key: why for r in standing if (why := look.why_move(r, taken, patient))}
@@ -108,6 +110,8 @@ class _Look:
     standing: Sequence[Reservation]
     closings: Closings
     unbound: Unbound
+    ending: frozenset[str]
+    places: Mapping[str, int]
 
     def blocked(self, task: Task) -> bool:
         """Whether a task cannot start now, and could if nothing ran."""
@@ -181,22 +185,32 @@ class _Look:
         sooner = self.soonest(held.task, taken)
         if there is None:  # somebody without a time limit has got there first
             return sooner is not None
-        return sooner is not None and self.is_much_sooner(sooner, there)
-
-    def is_much_sooner(self, one: Reservation, other: Reservation) -> bool:
-        """Whether one start is so much sooner than another that a pin is moved for it."""
         least, most = WORTH_MOVING
+        coming = (one for name in held.placement.nodes for one in axis.coming.get(name, ()))
+        guessed = any(one.key in self.ending for one in coming)
+        if sooner and guessed and sooner.start > axis.now:
+            least = most  # else it would move to and fro
+        return sooner is not None and self.is_much_sooner(sooner, there, least)
+
+    def is_much_sooner(
+        self, one: Reservation, other: Reservation, least: float = WORTH_MOVING[0]
+    ) -> bool:
+        """Whether one start is so much sooner than another that a pin is moved for it."""
+        most = WORTH_MOVING[1]
         wait = other.start - self.axis.now
         return other.start - one.start > min(most, max(least, wait / 4))
 
     def rival_of(self, held: Reservation, tasks: Iterable[Task]) -> Task | None:
         """The first blocked task of higher priority that would start much sooner in its place."""
         in_vain, own = InVain(), {held.task.key}
+        places = {pool: n + (pool in held.task.pools) for pool, n in self.places.items()}
         for task in tasks:
             if task.priority <= held.task.priority or in_vain.enough:
                 break
             if set(task.pools).isdisjoint(held.task.pools) or not self.blocked(task):
                 continue
+            if any(places.get(pool, 0) <= 0 for pool in task.pools):
+                continue  # another pin in its place would come back at the next look
             if task in in_vain:
                 continue
             there, beside = self.soonest(task, but=own), self.soonest(task)
@@ -204,6 +218,12 @@ class _Look:
                 return task
             in_vain.add(task)
         return None
+
+
+def _ending(snapshot: Snapshot) -> frozenset[str]:
+    """The jobs that are past their ends: when they are gone is a guess."""
+    over = (j for j in snapshot.jobs if j.holds_nodes and j.end_time <= snapshot.time)
+    return frozenset(job.key for job in over)
 
 
 def soonest_start(axis: Axis, task: Task) -> Reservation | None:

@@ -149,7 +149,7 @@ def _hours_held(
 def _hours_ahead(rates: Mapping[TaskProfile, _Rate], held: Mapping[TaskProfile, float]) -> int:
     """For how long a device that is taken is held in the mean, in whole hours."""
     load = {
-        profile: rate.overall * held[profile] * max(1, profile.devices) * profile.nodes
+        profile: rate.overall * held[profile] * profile.devices * profile.nodes
         for profile, rate in rates.items()
     }
     total = sum(load.values())

@@ -29,6 +29,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from slurm_het.core.assignment.first_fit import Starts, complete, value
 from slurm_het.core.assignment.problem import Problem, SlotChoice
@@ -169,7 +170,7 @@ class PooledModel:
     def _close(self, starts: Starts | None, bound: float, gap: float, gap_abs: float) -> bool:
         if starts is None or math.isinf(bound):
             return False
-        reached = value(self.problem, starts)
+        reached = value(replace(self.problem, prices=None), starts)  # of which the bound is
         return bound - reached <= max(gap_abs, gap * abs(reached))
 
     def _better(self, one: Starts | None, other: Starts | None) -> Starts | None:

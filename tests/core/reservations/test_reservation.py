@@ -9,8 +9,9 @@ from typing import Any
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.cluster.pinned import Pin
-from slurm_het.core.model import Job, Slot, Task
+from slurm_het.core.model import Job, Placement, Slot, Task
 from slurm_het.core.policy import Limits
+from slurm_het.core.reasons import AtLimit
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.look_ahead import Outlook, look_ahead, reserve_first
 from slurm_het.core.reservations.reservation import (
@@ -18,6 +19,7 @@ from slurm_het.core.reservations.reservation import (
     coming_free,
     keep_free,
 )
+from slurm_het.core.reservations.unbound import Limited, limited
 from tests.support.world import inventory, policy, running, snapshot, task
 
 NOW = 1000.0
@@ -38,7 +40,7 @@ def outlook(
     after: float = 0.0,
     down: str = "",
     places: int = 1,
-    at_limit: tuple[Task, ...] = (),
+    at_limit: tuple[Limited, ...] = (),
 ) -> Outlook:
     """What look_ahead says at NOW; the node `down` is drained, each pool has so many `places`."""
     at = replace(snapshot(*jobs), time=NOW)
@@ -275,25 +277,67 @@ def test_who_waits_for_nodes_does_not_take_turns_with_another() -> None:
     assert view.move == {}
 
 
+USED_UP = AtLimit("QOSMaxGRESPerUser", "user ann in QOS first", "gres/gpu", 8, 8, 8)
+
+
 def test_nobody_is_pinned_where_an_end_frees_one_above_him_of_his_limit() -> None:
     """The pin would start at once, before the other one is known to be free of the limit."""
-    theirs = [replace(busy(n, f"nv{n}", "0", 5000), user="ann", account="one") for n in (1, 2)]
+    own: dict[str, Any] = {"user": "ann", "account": "one", "qos": "first"}
+    theirs = [replace(busy(n, f"nv{n}", "0", 5000), **own) for n in (1, 2)]
     above = task("8", slots=WHOLE, priority=50, job_id=8)
     waits = replace(theirs[0], id=8, state="PENDING", nodes="")
     low = task("9", slots=WHOLE, priority=20)
-    view = outlook([*theirs, waits], low, at_limit=(above,))
+
+    def limit(one: Task, why: AtLimit = USED_UP) -> tuple[Limited, ...]:
+        return limited([one], {"8": why})
+
+    view = outlook([*theirs, waits], low, at_limit=limit(above))
     assert view.reserve == ()
     assert [made.task.key for made in view.reservations] == ["9"], "its nodes are kept all the same"
     pin = Pin(low, view.reservations[0].placement, 0.0, 5000.0)
-    assert outlook([*theirs, waits], pins=(pin,), at_limit=(above,)).move.keys() == {"9"}
-    for job, limited in (
-        (replace(waits, user="bob", account="two"), above),
-        (waits, replace(above, priority=10)),
-        (waits, replace(above, pools=("train-amd",))),
+    assert outlook([*theirs, waits], pins=(pin,), at_limit=limit(above)).move.keys() == {"9"}
+    of_job = replace(USED_UP, word="QOSMaxGRESPerJob", used=0)
+    minutes = replace(USED_UP, word="AssocGrpGRESMinutes", of="account one")
+    above_all = replace(USED_UP, word="AssocGrpGRES", of="account root")
+    others = [replace(job, user="bob", account="two") for job in theirs]
+    for running_, limited_ in (
+        (others, limit(above)),
+        (theirs, limit(replace(above, priority=10))),
+        (theirs, limit(replace(above, pools=("train-amd",)))),
+        (theirs, limit(replace(above, types=frozenset({"h100"})))),
+        *((theirs, limit(above, why)) for why in (of_job, minutes, above_all)),
     ):
-        view = outlook([*theirs, job], low, at_limit=(limited,))
+        view = outlook([*running_, waits], low, at_limit=limited_)
         assert [made.task.key for made in view.reserve] == ["9"]
-        assert outlook([*theirs, job], pins=(pin,), at_limit=(limited,)).move == {}
+        assert outlook([*running_, waits], pins=(pin,), at_limit=limited_).move == {}
+    of_all = replace(USED_UP, word="QOSGrpGRES", of="QOS first")
+    assert outlook([*others, waits], low, at_limit=limit(above, of_all)).reserve == ()
+
+
+def test_a_rival_that_gets_no_place_takes_none_back() -> None:
+    """Its other pool's place is another one's: the pin would come back, look after look."""
+    full = [busy(1, "nv1", "0", 2000), busy(2, "nv2", "0", 9000)]
+    low = task("8", slots=WHOLE, priority=1)
+    (made,) = outlook(full, low).reserve
+    pin = Pin(low, made.placement, 0.0, made.start)
+    there = Placement("7", "train-amd", ("amd1",), (tuple(range(8)),), ("mi300x",), 192)
+    amd = task("7", slots=WHOLE, priority=2, pools=("train-amd",), types=frozenset({"mi300x"}))
+    other = Pin(amd, there, 0.0, 99_000.0)
+    both = task("9", slots=WHOLE, priority=9, pools=("train-nv", "train-amd"))
+    amds = [running(n, f"amd{n - 2}", "gpu:mi300x:8(IDX:0-7)", end_time=99_000 + n) for n in (3, 4)]
+    assert outlook([*full, *amds], both, pins=(pin,)).move.keys() == {"8"}
+    assert outlook([*full, *amds], both, pins=(pin, other)).move == {}
+
+
+def test_nobody_moves_for_what_is_only_guessed_to_end_later() -> None:
+    """When a job that is past its end will be gone is a guess of some seconds."""
+    waits = task("8", slots=WHOLE)
+    soon = [busy(1, "nv1", "0", 1010), busy(2, "nv2", "0", 5000)]
+    (made,) = outlook(soon, waits).reserve
+    pin = Pin(waits, made.placement, 0.0, made.start)
+    over = [busy(1, "nv1", "0", 999), busy(2, "nv2", "0", 1015)]
+    assert outlook(over, pins=(pin,)).move == {}
+    assert outlook([busy(1, "nv1", "0", 1030), over[1]], pins=(pin,)).move.keys() == {"8"}
 
 
 def test_the_nodes_to_which_a_pin_moves_are_kept_until_it_is_there() -> None:

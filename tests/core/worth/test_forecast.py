@@ -100,7 +100,7 @@ def test_mistakes_in_the_config_are_named(line: str, words: list[str]) -> None:
 def test_the_journal_learns_what_is_asked(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     journal.record_demands(100.0, [("1", A100, 60), ("2", A100, 30), ("3", EITHER, 10)])
-    journal.record_demands(200.0, [("1", A100, 60)])
-    assert asked(journal) == {A100: 90.0, EITHER: 10.0}
-    assert asked(journal, 150.0) == {A100: 60.0}
+    journal.record_demands(200.0, [("1", A100, 50)])
+    assert asked(journal) == {A100: 80.0, EITHER: 10.0}
+    assert asked(journal, 150.0) == {}, "who waits still has not come anew"
     journal.close()
