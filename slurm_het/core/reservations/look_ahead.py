@@ -81,8 +81,7 @@ def look_ahead(
     due = with_pins(coming, (pin for pin in pins if pin.due), now)
     since = now - limits.reserve_after_seconds
     patient = [t for t in tasks_then if t.since <= since and not t.reservation]
-    places = Counter({pool.partition: limits.reservations for pool in policy.pools})
-    places.subtract(pool for held in standing for pool in held.task.pools)
+    places = _places(policy, limits, standing)
     look = _Look(
         Axis(room, due, now, closings.opens), standing, closings,
         Unbound.of(snapshot, at_limit, due), _ending(snapshot), places,
@@ -218,6 +217,13 @@ class _Look:
                 return task
             in_vain.add(task)
         return None
+
+
+def _places(policy: Policy, limits: Limits, standing: Iterable[Reservation]) -> Counter[str]:
+    """For how many more of each pool nodes are kept; below 0 where they are for too many."""
+    places = Counter({pool.partition: limits.reservations for pool in policy.pools})
+    places.subtract(pool for held in standing for pool in held.task.pools)
+    return places
 
 
 def _ending(snapshot: Snapshot) -> frozenset[str]:
