@@ -19,7 +19,7 @@ from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.slurm.records import parse_fields
 from tests.support.cluster import Cluster, own_sandbox
 
-pytestmark = [pytest.mark.slurm]
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 
 JOBS = 200
 ASKS = (

@@ -15,7 +15,7 @@ from slurm_het.config import load_config
 from slurm_het.sandbox.daemons import SUPERVISOR
 from tests.support.cluster import Cluster, own_sandbox
 
-pytestmark = [pytest.mark.slurm]
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 
 OURS = ("Partition", "Features", "AdminComment", "ReqNodeList", "TresPerNode", "JobState")
 
