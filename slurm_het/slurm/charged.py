@@ -1,4 +1,9 @@
-"""To which account and QOS a job goes whose user names none, as slurmctld fills them in."""
+"""To which account and QOS a job goes whose user names none, as slurmctld fills them in.
+
+slurmctld takes the user's default account; his association for the partition, or else for all; of
+that the default QOS, or else the only one, or else root's (assoc_mgr_fill_in_assoc and
+assoc_mgr_get_default_qos_info; seen on 22.05).
+"""
 
 from __future__ import annotations
 
@@ -21,26 +26,23 @@ async def charged_to(
     """What `user` names, or else his defaults; None where they cannot be found out.
 
     `ask` runs one of Slurm's programs, and raises SlurmError; `conf` is slurmctld's configuration.
-    The rules are slurmctld's: the association for the partition goes before that for all, and its
-    only QOS is the default (assoc_mgr_fill_in_assoc and assoc_mgr_get_default_qos_info).
     """
     if named.whole or "slurmdbd" not in conf.get("AccountingStorageType", ""):
         return named
     if not user:
         return None
-    where = ("where", f"name={user}", f"cluster={conf.get('ClusterName', '')}")
+    cluster = f"cluster={conf.get('ClusterName', '')}"
+    mine = ("user", "withassoc", "where", f"name={user}", cluster, f"format={','.join(FIELDS)}")
+    root = ("assoc", "where", "account=root", cluster, "format=User,QOS")
     try:
-        text = await ask(
-            "sacctmgr", "-nP", "show", "user", "withassoc", *where, f"format={','.join(FIELDS)}"
-        )
+        rows, roots = [await ask("sacctmgr", "-nP", "show", *what) for what in (mine, root)]
     except SlurmError:  # slurmdbd is down, or hides them
         return None
-    found = _of(text, named, partition)
     needs_one = "associations" in conf.get("AccountingStorageEnforce", "")
-    return found if found or needs_one else named
+    return _of(rows, roots, named, partition) or (None if needs_one else named)
 
 
-def _of(text: str, named: Charged, partition: str) -> Charged | None:
+def _of(text: str, roots: str, named: Charged, partition: str) -> Charged | None:
     """The same, from what sacctmgr prints."""
     lines = (line.split("|") for line in text.splitlines())
     rows = [dict(zip(FIELDS, line, strict=True)) for line in lines if len(line) == len(FIELDS)]
@@ -49,6 +51,11 @@ def _of(text: str, named: Charged, partition: str) -> Charged | None:
     row = mine.get(partition) or mine.get("")
     if not account or row is None:
         return None
-    only = row["QOS"] if "," not in row["QOS"] else ""
-    qos = named.qos or row["DefaultQOS"] or only
+    of_root = next((line[1:] for line in roots.splitlines() if line.startswith("|")), "")
+    qos = named.qos or row["DefaultQOS"] or _only(row["QOS"]) or _only(of_root)
     return Charged(account, qos) if qos else None
+
+
+def _only(names: str) -> str:
+    """The name, if it is a single one."""
+    return "" if "," in names else names

@@ -334,7 +334,8 @@ def test_what_would_start_it_sooner_is_told_as_commands(
         "    scontrol update job 7 NumNodes=1   # now on nv2:0-7; 1 node, not 2",
     ]
     assert not [line for line in told(why("7", busy, waits)) if "sooner" in line]
-    monkeypatch.setattr(FakeSlurm, "hides", frozenset({"jobs"}))
-    assert [line for line in told(why("7", one, waits)) if "sooner" in line] == [
-        "  sooner: not to be told, as Slurm keeps jobs from you (PrivateData)"
-    ]
+    for kept in ("jobs", "nodes", "reservations"):
+        monkeypatch.setattr(FakeSlurm, "hides", frozenset({kept, "usage"}))
+        assert [line for line in told(why("7", one, waits)) if "sooner" in line] == [
+            f"  sooner: not to be told, as Slurm keeps {kept} from you (PrivateData)"
+        ]

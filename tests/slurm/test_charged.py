@@ -25,15 +25,15 @@ vision|theory||normal,limited|
 class FakeSacctmgr:
     """Prints what it was given; counts what it was asked."""
 
-    def __init__(self, text: str | None = PRINTED) -> None:
-        self.text = text
+    def __init__(self, text: str | None = PRINTED, roots: str = "") -> None:
+        self.text, self.roots = text, roots
         self.asked: list[tuple[str, ...]] = []
 
     async def ask(self, *argv: str) -> str:
         self.asked.append(argv)
         if self.text is None:
             raise SlurmError("it does not answer")
-        return self.text
+        return self.roots if "account=root" in argv else self.text
 
 
 def charged(
@@ -61,6 +61,15 @@ def test_the_defaults(named: Charged, partition: str, given: Charged | None) -> 
 @pytest.mark.parametrize("text", [None, "", "\n", "a|b\n"])
 def test_what_slurmdbd_does_not_tell_is_not_known(text: str | None) -> None:
     assert charged(text) is None
+
+
+@pytest.mark.parametrize(
+    ("roots", "given"),
+    [("|normal\nroot|limited\n", Charged("theory", "normal")), ("|limited,normal\n", None)],
+)
+def test_of_several_qos_without_a_default_it_is_roots(roots: str, given: Charged | None) -> None:
+    slurm = FakeSacctmgr(roots=roots)
+    assert asyncio.run(charged_to(slurm.ask, CONF, "ann", Charged("theory"), "accel")) == given
 
 
 def test_where_a_job_needs_no_association_it_has_none() -> None:
