@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from slurm_het.cli.hetd_client import call
-from slurm_het.cli.program import has_blocks
+from slurm_het.cli.hetd_status import OF_ROOM
 from slurm_het.core.jobs.trials import Trial, Trials
 from slurm_het.core.model import Job
 from slurm_het.core.syntax import hostlist
@@ -38,8 +38,8 @@ def sooner_lines(job: Job, view: View, settings: Config, slurm: CliSlurm) -> lis
     if view.intake == "UP" or not _is_planned(job, view):
         return []
     script, hidden = asyncio.run(_asked(job, slurm))
-    if "jobs" in hidden:
-        return ["  sooner: not to be told, as Slurm keeps others' jobs from you (PrivateData)"]
+    if kept := " and ".join(sorted(OF_ROOM & hidden)):
+        return [f"  sooner: not to be told, as Slurm keeps {kept} from you (PrivateData)"]
     whatif = WhatIf(view.prepared, job, settings.planner.limits, view.readings)
     known = Known(script, trials_of(job.user, settings))
     until = time.monotonic() + SECONDS
@@ -90,13 +90,13 @@ def _told(made: Sooner, now: float) -> Iterator[str]:
 def change_lines(
     changes: Sequence[Proved], now: float, *, as_options: bool = False
 ) -> Iterator[str]:
-    """The changes as commands to paste, or as options of a job that is not submitted yet."""
-    arrow = "→" if has_blocks() else "->"
+    """The changes as commands to paste, or as options of a job that is not submitted yet: what
+    comes of it is a comment, so that the whole line can be pasted."""
     if changes:
         yield f"sooner, each alone, with all else as it was at {local_time(now)}:"
     for _, change, foreseen in changes:
         words = change.option if as_options else change.command
-        yield f"  {words} {arrow} {start_told(foreseen, now)}; {change.price}"
+        yield f"  {words}   # {start_told(foreseen, now)}; {change.price}"
 
 
 def start_told(foreseen: Foreseen, now: float) -> str:

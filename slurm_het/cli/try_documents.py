@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from slurm_het.core.jobs.told import understood
@@ -33,7 +35,8 @@ class ChangeDocument(Struct, kw_only=True):
 class TryDocument(Struct, kw_only=True):
     """slurm-het try --json. `answer` is now, later, unknown, never, or slurm (which places it by
     its own rules); `starts` is null where no time is known. `read_as` and `evidence` say what it
-    was taken for, `problems` what is wrong with its directives. `time` is when Slurm was asked."""
+    was taken for, `problems` what is wrong with its directives, `remarks` what the answer leaves
+    out. Of an array of `tasks` it is the first one's. `time` is when Slurm was asked."""
 
     answer: str
     why: str
@@ -41,11 +44,13 @@ class TryDocument(Struct, kw_only=True):
     read_as: str
     evidence: list[str]
     problems: list[str]
+    remarks: list[str]
+    tasks: int
     sooner: list[ChangeDocument]
     time: int
 
 
-def try_document(made: Tried, now: float) -> TryDocument:
+def try_document(made: Tried, remarks: Iterable[str], now: float) -> TryDocument:
     """The answer of `slurm-het try`; `now` is the snapshot's time."""
     return TryDocument(
         answer=made.answer,
@@ -54,6 +59,8 @@ def try_document(made: Tried, now: float) -> TryDocument:
         read_as=understood(made.what) if made.what else "",
         evidence=list(made.what.evidence) if made.what else [],
         problems=list(made.problems),
+        remarks=list(remarks),
+        tasks=made.tasks,
         sooner=[
             ChangeDocument(
                 kind=one.kind, command=one.change.command, option=one.change.option,

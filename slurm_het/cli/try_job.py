@@ -13,12 +13,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from slurm_het.cli.hetd_status import ask_hetd
+from slurm_het.cli.hetd_status import OF_ROOM, ask_hetd
 from slurm_het.cli.options import CONFIG
 from slurm_het.cli.sooner import SECONDS, change_lines, own_name, start_told, trials_of
 from slurm_het.cli.try_documents import try_document
 from slurm_het.config import load_config
-from slurm_het.core.jobs.submission import UNLOOKED, Submission, Submitter
+from slurm_het.core.jobs.submission import UNLOOKED, Submission, Submitter, as_waiting
 from slurm_het.core.jobs.told import understood
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.syntax.sbatch import read_arguments, read_environment, read_script_options
@@ -26,13 +26,14 @@ from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.core.views.tried import Answer, Circumstances, Tried, try_it
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
+from slurm_het.slurm.charged import charged_to
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.records import memory_defaults
 from slurm_het.times import local_time
 
 CODES: dict[Answer, int] = {"now": 0, "later": 3, "unknown": 3, "slurm": 3, "never": 4}
 HEADS: dict[Answer, str] = {
-    "unknown": "it would wait, nobody knows until when",
+    "unknown": "nobody knows when it would start",
     "never": "never",
     "slurm": "plain Slurm would place it",
 }
@@ -62,14 +63,14 @@ def try_job(config: Path | None, as_document: bool, arguments: tuple[str, ...]) 
     """
     settings = load_config(config)
     submission = _read(arguments)
-    site, hidden = asyncio.run(_site(settings, submission.who.name))
+    site, hidden = asyncio.run(_site(settings, submission))
     until = time.monotonic() + SECONDS
     made = try_it(submission, site, local_time, lambda: time.monotonic() > until)
-    now = site.snapshot.time
+    now, remarks = site.snapshot.time, tuple(_remarks(submission, hidden, site))
     if as_document:
-        click.echo(msgspec.json.encode(try_document(made, now)).decode())
+        click.echo(msgspec.json.encode(try_document(made, remarks, now)).decode())
     else:
-        for line in (*_told(made, now), *_remarks(submission, hidden, site)):
+        for line in (*_told(made, now), *(f"  {remark}" for remark in remarks)):
             click.echo(clean(line))
     sys.exit(CODES[made.answer])
 
@@ -82,11 +83,12 @@ def _read(words: tuple[str, ...]) -> Submission:
     elif given.rest and given.rest[0] != "-":
         script, name = _script(Path(given.rest[0])), Path(given.rest[0]).name
     else:
-        script, name = sys.stdin.read(MAX_SCRIPT), "sbatch"
+        script, name = sys.stdin.buffer.read(MAX_SCRIPT).decode(errors="replace"), "sbatch"
     written = read_script_options(script)
     options = {"job-name": name} | written | read_environment(os.environ) | given.options
+    options = {name: _sendable(value) for name, value in options.items()}
     groups = tuple(name for gid in os.getgroups() if (name := _group(gid)))
-    return Submission(options, script, Submitter(own_name(), os.getuid(), groups))
+    return Submission(options, _sendable(script), Submitter(own_name(), os.getuid(), groups))
 
 
 def _script(path: Path) -> str:
@@ -97,6 +99,11 @@ def _script(path: Path) -> str:
         raise HetError(f"{path} cannot be read: {error.strerror}", "name a batch script") from error
 
 
+def _sendable(text: str) -> str:
+    """The text without the surrogates that stand for bytes which are no UTF-8."""
+    return text.encode(errors="replace").decode()
+
+
 def _group(gid: int) -> str:
     try:
         return grp.getgrgid(gid).gr_name
@@ -104,19 +111,23 @@ def _group(gid: int) -> str:
         return ""
 
 
-async def _site(settings: Config, user: str) -> tuple[Circumstances, frozenset[str]]:
+async def _site(settings: Config, it: Submission) -> tuple[Circumstances, frozenset[str]]:
     """What it is held against, and what Slurm may hide from us."""
-    slurm = CliSlurm(settings.slurm)
+    slurm, policy, user = CliSlurm(settings.slurm), settings.policy, it.who.name
     gate = await asyncio.to_thread(ask_hetd, settings.paths.control_socket)
-    snapshot = gate.with_devices(await slurm.snapshot())
-    memory = memory_defaults(await slurm.configuration())
+    conf = await slurm.configuration()
+    charged = await charged_to(slurm.ask, conf, user, it.named, policy.intake_partition)
+    snapshot = gate.with_devices(await slurm.snapshot(as_waiting(it, charged or it.named)))
     trials = await asyncio.to_thread(trials_of, user, settings)
-    limits = settings.planner.limits
-    return Circumstances(snapshot, settings.policy, limits, memory, trials), await slurm.hidden()
+    site = Circumstances(
+        snapshot, policy, settings.planner.limits, memory_defaults(conf), trials, charged
+    )
+    return site, await slurm.hidden()
 
 
 def _told(made: Tried, now: float) -> Iterator[str]:
     start = start_told(made.foreseen, now)
+    start = f"its first task: {start}" if made.tasks > 1 else start
     head = HEADS.get(made.answer) or (start if made.answer == "now" else f"{start}, at the latest")
     yield f"{head}: {made.why}" if made.why else head
     if made.what:
@@ -130,8 +141,10 @@ def _remarks(it: Submission, hidden: frozenset[str], site: Circumstances) -> Ite
     """What the answer leaves out."""
     intake = site.policy.intake_partition
     if any(p.name == intake and p.state == "UP" for p in site.snapshot.partitions):
-        yield "  the gate is open: plain Slurm schedules, and may start it elsewhere"
-    if "jobs" in hidden:
-        yield "  Slurm may keep others' jobs from you (PrivateData): devices they hold look free"
+        yield "the gate is open: plain Slurm schedules, and may start it elsewhere"
+    if kept := " and ".join(sorted(OF_ROOM & hidden)):
+        yield f"Slurm may keep {kept} from you (PrivateData): what is taken may look free"
+    if site.charged is None:
+        yield "limits of accounts and QOS are not looked at: name -A and -q"
     if names := sorted(set(UNLOOKED) & it.options.keys()):
-        yield f"  not looked at: {', '.join(f'--{name}' for name in names)}"
+        yield f"not looked at: {', '.join(f'--{name}' for name in names)}"

@@ -74,8 +74,9 @@ class CliSlurm:
             self._version = parse_version(await self._run("scontrol", "--version"))
         return self._version
 
-    async def snapshot(self) -> Snapshot:
-        """All jobs, then the nodes and partitions: what starts in between counts on its node."""
+    async def snapshot(self, *also: Job) -> Snapshot:
+        """All jobs, then the nodes and partitions: what starts in between counts on its node. The
+        limits are those that bear on the jobs, and on those that are `also` to wait."""
         version, hidden = await self.version(), await self.hidden()
         tracked = "MEMORY" in (await self._conf()).get("SelectTypeParameters", "").upper()
         groups = partial(user_groups, epoch=int(time.time() // GROUPS_SECONDS))
@@ -109,7 +110,7 @@ class CliSlurm:
             qos_flags=await self._qos_flags(),
             submit_rules=version.submit_rules((await self._conf()).get("EnforcePartLimits", "NO")),
         )
-        return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf()))
+        return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf(), also))
 
     async def _qos_flags(self) -> QosFlags:
         if "slurmdbd" not in (await self._conf()).get("AccountingStorageType", ""):

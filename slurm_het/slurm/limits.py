@@ -57,13 +57,16 @@ class LimitReader:
     qos: QosReader
     _parents: dict[str, str] = field(default_factory=dict)
 
-    async def read(self, snapshot: Snapshot, conf: Mapping[str, str]) -> SiteLimits:
-        """The limits that bear on the snapshot's pending jobs; `conf` is slurmctld's.
+    async def read(
+        self, snapshot: Snapshot, conf: Mapping[str, str], also: Iterable[Job] = ()
+    ) -> SiteLimits:
+        """The limits that bear on the snapshot's pending jobs, and on those that are `also` to
+        wait; `conf` is slurmctld's.
 
         They are read after the jobs: a released job that starts in between may count twice, which
         costs a cycle, where the other way round one too many would be released.
         """
-        waiting = [job for job in snapshot.jobs if job.state == "PENDING"]
+        waiting = [*(job for job in snapshot.jobs if job.state == "PENDING"), *also]
         words = set(conf.get("AccountingStorageEnforce", "").lower().split(","))
         limits = SiteLimits()
         try:

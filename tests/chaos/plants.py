@@ -43,8 +43,8 @@ def _watch(change: Callable[[Snapshot], Snapshot]) -> None:
     """Have hetd see what `change` makes of each snapshot."""
     real = CliSlurm.snapshot
 
-    async def snapshot(self: CliSlurm) -> Snapshot:
-        _seen[:] = [await real(self)]
+    async def snapshot(self: CliSlurm, *also: Job) -> Snapshot:
+        _seen[:] = [await real(self, *also)]
         return change(_seen[0])
 
     CliSlurm.snapshot = snapshot  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import jsonschema
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from slurm_het.cli import try_job as module
 from slurm_het.core.model import Job, Snapshot
-from slurm_het.errors import HetError
+from slurm_het.errors import HetError, SlurmError
 from tests.support.squeue_cluster import CONFIG, running, snapshot
 
 Try = Callable[..., Result]
@@ -24,21 +25,29 @@ class FakeSlurm:
     """Slurm on which some jobs run."""
 
     jobs: tuple[Job, ...] = ()
+    conf: ClassVar[dict[str, str]] = {}
+    hides: frozenset[str] = frozenset()
+    also: tuple[Job, ...] = ()
 
     def __init__(self, _settings: object) -> None:
         pass
 
-    async def snapshot(self) -> Snapshot:
+    async def snapshot(self, *also: Job) -> Snapshot:
         """They, on a small cluster."""
+        FakeSlurm.also = also
         return snapshot(*FakeSlurm.jobs)
 
     async def configuration(self) -> dict[str, str]:
         """It deals out no host memory."""
-        return {"SelectTypeParameters": "CR_CORE"}
+        return {"SelectTypeParameters": "CR_CORE"} | FakeSlurm.conf
+
+    async def ask(self, program: str, *_arguments: str) -> str:
+        """Its slurmdbd is down."""
+        raise SlurmError(f"{program}: it does not answer")
 
     async def hidden(self) -> frozenset[str]:
-        """Nothing."""
-        return frozenset()
+        """What PrivateData says."""
+        return FakeSlurm.hides
 
 
 @pytest.fixture
@@ -47,9 +56,9 @@ def attempt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Try:
     config, file = tmp_path / "het.yaml", tmp_path / "job.sh"
     config.write_text(f"{CONFIG}paths: {{control_socket: {tmp_path}/control.sock}}\n")
     monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
-    FakeSlurm.jobs = ()
+    FakeSlurm.jobs, FakeSlurm.conf, FakeSlurm.hides = (), {}, frozenset()
 
-    def _attempt(*words: str, script: str = CUDA, given: str | None = None) -> Result:
+    def _attempt(*words: str, script: str = CUDA, given: str | bytes | None = None) -> Result:
         file.write_text(script)
         what = [] if given is not None else [str(file)]
         argv = ["--config", str(config), *words, *what]
@@ -116,3 +125,36 @@ def test_mistakes_are_named(attempt: Try) -> None:
     error = attempt("/nowhere/job.sh", "--gres=gpu:1", given="").exception
     assert isinstance(error, HetError)
     assert "/nowhere/job.sh cannot be read" in str(error)
+
+
+def test_limits_of_an_account_that_is_not_known_are_not_looked_at_and_that_is_said(
+    attempt: Try,
+) -> None:
+    remark = "limits of accounts and QOS are not looked at: name -A and -q"
+    FakeSlurm.conf = {"AccountingStorageType": "accounting_storage/slurmdbd"}
+    assert f"  {remark}" in attempt().stdout
+    assert json.loads(attempt("--json").stdout)["remarks"] == [remark]
+    assert remark not in attempt("-A", "vision", "-q", "normal", "-L", "matlab:2").stdout
+    (tried,) = FakeSlurm.also
+    assert (tried.account, tried.qos, tried.licenses) == ("vision", "normal", "matlab:2")
+
+
+@pytest.mark.parametrize("hides", ["jobs", "nodes", "reservations"])
+def test_what_slurm_hides_is_said(attempt: Try, hides: str) -> None:
+    FakeSlurm.hides = frozenset({hides, "usage"})
+    assert f"  Slurm may keep {hides} from you" in attempt().stdout
+    assert len(json.loads(attempt("--json").stdout)["remarks"]) == 1
+
+
+def test_an_array_has_a_first_task(attempt: Try) -> None:
+    assert attempt("--array=0-3").stdout.startswith("its first task: now on nv1:0-1")
+    assert json.loads(attempt("--json", "--array=0-3").stdout)["tasks"] == 4
+
+
+def test_text_in_another_encoding_is_no_failure(attempt: Try) -> None:
+    made = attempt("--json", "-J", "caf\udce9", given=CUDA.encode() + b"# caf\xe9\n")
+    assert json.loads(made.stdout)["answer"] == "now"
+    made = attempt("--json", "--gres=gpu:1", "--wrap", "module load cuda/\udce9", given="")
+    assert json.loads(made.stdout)["answer"] == "now"
+    made = attempt("--json", "-p", "caf\udce9")
+    assert "caf?" in json.loads(made.stdout)["why"]

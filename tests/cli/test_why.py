@@ -328,13 +328,14 @@ def test_what_would_start_it_sooner_is_told_as_commands(
     waits = waiting(7, "gpu:a100:8", time_limit_minutes=60, **asks)
     one = replace(busy, nodes="nv1", gres_detail=busy.gres_detail[:1])
     text = re.sub(r"2023-11-1\d \d\d:\d\d", "T", "\n".join(told(why("7", one, waits))))
-    lines = text.replace("→", "->").splitlines()
+    lines = text.splitlines()
     assert lines[lines.index("  starts: by T on nv[1-2], as things stand") + 1 :] == [
         "  sooner, each alone, with all else as it was at T:",
-        "    scontrol update job 7 NumNodes=1 -> now on nv2:0-7; 1 node, not 2",
+        "    scontrol update job 7 NumNodes=1   # now on nv2:0-7; 1 node, not 2",
     ]
     assert not [line for line in told(why("7", busy, waits)) if "sooner" in line]
-    monkeypatch.setattr(FakeSlurm, "hides", frozenset({"jobs"}))
-    assert [line for line in told(why("7", one, waits)) if "sooner" in line] == [
-        "  sooner: not to be told, as Slurm keeps others' jobs from you (PrivateData)"
-    ]
+    for kept in ("jobs", "nodes", "reservations"):
+        monkeypatch.setattr(FakeSlurm, "hides", frozenset({kept, "usage"}))
+        assert [line for line in told(why("7", one, waits)) if "sooner" in line] == [
+            f"  sooner: not to be told, as Slurm keeps {kept} from you (PrivateData)"
+        ]

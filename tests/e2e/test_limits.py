@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +43,7 @@ accounting:
     daemon: [{Account: research}, {Account: small}, {Account: one, MaxJobs: 1}]
     games: {Account: others}
     mail: {Account: others}
+    news: {Account: others, MaxJobs: 1}
 """
 
 
@@ -96,6 +99,35 @@ def test_jobs_at_a_limit_leave_the_devices_to_others(
         cluster.wait("the next one starts", lambda: set(running(cluster, "daemon")) == again)
     returned = {key: cluster.outcomes(key) for key in (*head, *others)}
     assert not {key: events for key, events in returned.items() if "returned" in events}
+
+
+def test_try_knows_the_limits_of_who_names_neither_account_nor_qos(cluster: Cluster) -> None:
+    asks = ("--gres=gpu:1", "--mem=1G", "-t", "30")
+    argv = [
+        sys.executable,
+        "-m",
+        "slurm_het.cli.admin",
+        "try",
+        "--json",
+        *asks,
+        "--wrap",
+        "sleep 9",
+    ]
+
+    def said() -> dict[str, object]:
+        made: dict[str, object] = json.loads(cluster.box.run(argv, user="news").stdout)
+        return made
+
+    free = said()
+    assert (free["answer"], free["remarks"]) == ("now", [])
+    cluster.wait_started(cluster.sbatch(*asks, script="sleep 300", user="news"))
+    full = said()
+    assert full["answer"] != "now"
+    assert "AssocMaxJobsLimit" in str(full["why"])
+    second = cluster.sbatch(*asks, user="news")
+    record = cluster.job(second)
+    assert (record["Account"], record["QOS"]) == ("others", "normal")
+    cluster.wait("it waits for that", lambda: "AssocMaxJobsLimit" in why(cluster, "-j", second))
 
 
 def test_the_tasks_of_an_array_at_a_limit_leave_the_devices_to_others(cluster: Cluster) -> None:

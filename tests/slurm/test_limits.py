@@ -151,6 +151,14 @@ def test_where_nobody_waits_nothing_is_asked(jobs: tuple[Job, ...]) -> None:
     assert not slurm.asked
 
 
+def test_who_is_also_to_wait_is_asked_for() -> None:
+    slurm = FakeSlurm()
+    reader, shot = LimitReader(slurm.run, QosReader(slurm.run)), Snapshot(0.0, (), (), ())
+    found = asyncio.run(reader.read(shot, CONF, (replace(WAITING, licenses="matlab"),)))
+    assert ("research", "daemon") in {(a.account, a.user) for a in found.associations}
+    assert ("scontrol", "-o", "show", "licenses") in slurm.asked
+
+
 @pytest.mark.parametrize("enforced", ["none", "associations", "associations,qos", ""])
 def test_where_slurm_enforces_no_limits_nothing_is_asked(enforced: str) -> None:
     slurm = FakeSlurm()

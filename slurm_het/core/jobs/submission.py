@@ -7,6 +7,7 @@ src/common/slurm_opt.c); which jobs the hook passes on as they are is job_submit
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from slurm_het.core.jobs.request import MAX_DIGITS
 from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import Job, Partition
 from slurm_het.core.policy import Policy
+from slurm_het.core.syntax.arrays import array_size
 from slurm_het.errors import HetError
 
 NUMBER = 1 << 40
@@ -30,6 +32,11 @@ UNLOOKED = (
 )  # fmt: skip
 """What may bear on when or where a job starts, and is not looked at here."""
 _MIB = {"": 1, "m": 1, "k": 1 / 1024, "g": 1024, "t": 1024**2}
+_TIME_OF_DAY = re.compile(
+    r"midnight|noon|fika|teatime|elevenses|tomorrow|\d{1,2}:\d\d(:\d\d)?\s?([ap]m?)?"
+)
+"""Slurm takes what is past today for tomorrow's."""
+_ARRAY = re.compile(r"\d{1,8}(-\d{1,8}(:\d{1,8})?)?(,\d{1,8}(-\d{1,8}(:\d{1,8})?)?)*(%\d{1,8})?")
 _LATER = re.compile(r"now\+(\d{1,8})(s|sec\w*|m|min\w*|h|hours?|d|days?|weeks?)?\Z")
 _TIME = re.compile(r"(?:(\d{1,6})-)?(\d{1,8})(?::(\d{1,8}))?(?::(\d{1,8}))?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -44,12 +51,34 @@ class Submitter:
     groups: tuple[str, ...] = ()
 
 
+class Charged(NamedTuple):
+    """The account and the QOS of a job; '' where it names none."""
+
+    account: str = ""
+    qos: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it names both."""
+        return bool(self.account and self.qos)
+
+
 class Submission(NamedTuple):
     """What is submitted: sbatch's options, the script, and by whom."""
 
     options: Mapping[str, str]
     script: str
     who: Submitter
+
+    @property
+    def named(self) -> Charged:
+        """What it names to be charged to."""
+        return Charged(self.options.get("account", ""), self.options.get("qos", ""))
+
+    @property
+    def tasks(self) -> int:
+        """The tasks of its array; 1 if it is none."""
+        return array_size(_array(self.options)) if "array" in self.options else 1
 
 
 def message_of(it: Submission) -> dict[str, str]:
@@ -62,7 +91,7 @@ def message_of(it: Submission) -> dict[str, str]:
         "partition": options.get("partition", ""), "name": options.get("job-name", ""),
         "features": options.get("constraint", ""), "comment": options.get("comment", ""),
         "exc_nodes": options.get("exclude", ""), "req_nodes": options.get("nodelist", ""),
-        "reservation": options.get("reservation", ""), "array_inx": options.get("array", ""),
+        "reservation": options.get("reservation", ""), "array_inx": _array(options),
         "tres_per_node": _joined(options.get("gres", ""), _gpus(options.get("gpus-per-node", ""))),
         "tres_per_job": _gpus(options.get("gpus", "")),
         "tres_per_task": _gpus(options.get("gpus-per-task", "")),
@@ -95,7 +124,7 @@ def passed_on(sent: Mapping[str, str], policy: Policy) -> str:
 def record_of_batch(it: Submission, sent: Mapping[str, str], made: Admitted, now: float) -> Job:
     """The record of a job that waits in the intake, of lowest priority."""
     options, job = it.options, as_record(sent, made, NUMBER)
-    array, _, limit = options.get("array", "").partition("%")
+    array, _, limit = sent.get("array_inx", "").partition("%")
     begin = _begin(options.get("begin", ""), now)
     return replace(
         job, groups=it.who.groups, reservation=sent.get("reservation", ""),
@@ -105,6 +134,14 @@ def record_of_batch(it: Submission, sent: Mapping[str, str], made: Admitted, now
         eligible_time=int(begin), array_job_id=NUMBER if array else 0, array_tasks=array,
         array_limit=int(limit) if limit.isdecimal() else 0,
         threads_per_core=int(sent.get("threads_per_core", 0)),
+    )  # fmt: skip
+
+
+def as_waiting(it: Submission, charged: Charged) -> Job:
+    """The record of a job that waits, as far as the site's limits are read by it."""
+    return Job(
+        NUMBER, user=it.who.name, uid=it.who.uid, account=charged.account, qos=charged.qos,
+        licenses=it.options.get("licenses", ""),
     )  # fmt: skip
 
 
@@ -205,11 +242,30 @@ def _minutes(options: Mapping[str, str], name: str) -> str:
 
 
 def _begin(text: str, now: float) -> float:
-    """When a job may begin, of `now+2hours`; another date is read as later, and no more."""
-    if not text or text.lower() == "now":
+    """When a job may begin, of `now+2hours` or a date; a time of day is read as later, no more.
+
+    Raises HetError for what is neither.
+    """
+    low = text.lower()
+    if low in {"", "now"}:
         return now
-    found = _LATER.fullmatch(text.lower())
-    return now + (int(found[1]) * _SECONDS[(found[2] or "s")[0]] if found else 86400)
+    if found := _LATER.fullmatch(low):
+        return now + int(found[1]) * _SECONDS[(found[2] or "s")[0]]
+    if _TIME_OF_DAY.fullmatch(low):
+        return now + 86400
+    try:
+        return max(now, datetime.datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError, OSError) as error:
+        hint = "such as now+2hours, 16:00 or 2030-01-31T16:00"
+        raise HetError(f"--begin: {text[:40]!r} is no time that is read here", hint) from error
+
+
+def _array(options: Mapping[str, str]) -> str:
+    """The tasks of --array, without the brackets that Slurm takes, too."""
+    text = options.get("array", "").strip("[]")
+    if "array" in options and not _ARRAY.fullmatch(text):
+        raise HetError(f"--array: {text[:40]!r} is no list of tasks", "such as 0-15 or 1,3,5%2")
+    return text
 
 
 def _shared(options: Mapping[str, str]) -> str:

@@ -17,6 +17,8 @@ from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import HetError
 
 MAX_WORDS = 1000
+HET_JOB = "hetjob"
+"""Stands among the options of a heterogeneous job; the others are those of all its components."""
 _MAGIC = "#SBATCH"
 
 _SHORT = {
@@ -71,10 +73,13 @@ def read_arguments(words: Sequence[str]) -> Arguments:
     """Read sbatch's arguments. Raises HetError for an option that it does not have."""
     options: dict[str, str] = {}
     left = list(words[:MAX_WORDS])
-    while left and left[0].startswith("-") and left[0] != "-":
+    while left and (left[0] == ":" or (left[0].startswith("-") and left[0] != "-")):
         word = left.pop(0)
         if word == "--":
             break
+        if word == ":":
+            options[HET_JOB] = ""
+            continue
         name, value = _long(word, left) if word.startswith("--") else _short(word, left)
         options[name] = value
     return Arguments(options, tuple(left))
@@ -86,11 +91,14 @@ def read_script_options(text: str) -> dict[str, str]:
     for number, line in enumerate(text[:MAX_SCRIPT].splitlines(), 1):
         if line.startswith(_MAGIC):
             try:
-                options |= read_arguments(shlex.split(line[len(_MAGIC) :], comments=True)).options
+                read = read_arguments(shlex.split(line[len(_MAGIC) :], comments=True))
             except ValueError as error:
                 raise HetError(f"line {number}: {error}", "see sbatch's manual") from error
             except HetError as error:
                 raise HetError(f"line {number}: {error.message}", error.hint) from error
+            options |= read.options
+            if read.rest[:1] in {(HET_JOB,), ("packjob",)}:
+                options[HET_JOB] = ""
         elif line.strip() and not line.startswith("#"):
             break
     return options

@@ -238,11 +238,11 @@ def directives_of(script: Script, comment: str) -> list[tuple[str, str]]:
 def parse_hints(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """Read `key=value key=value` (or separated by `;`), and the items that are none.
 
-    Blanks around `=` and after commas are as if they were not there.
+    Blanks around `=` and after commas are as if they were not there, and so is a comment behind it.
     """
     hints: dict[str, str] = {}
     odd: list[str] = []
-    close = re.sub(r"\s*=\s*", "=", re.sub(r"\s*([,|])\s*", r"\1", text))
+    close = re.sub(r"\s*=\s*", "=", re.sub(r"\s*([,|])\s*", r"\1", _COMMENT.sub("", text)))
     for item in filter(None, re.split(r"[\s;]+", close)):
         key, equals, value = item.partition("=")
         if equals and key and value:

@@ -8,6 +8,7 @@ devices it needs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -43,11 +44,13 @@ PASTE_MINUTES = 2
 class Known(NamedTuple):
     """What is known of a job beside its record: its batch script, and how its user's programs fared
     before. Where either is not known, there is no asking for another kind of device. One that is
-    not `queued` yet can be submitted as anything."""
+    not `queued` yet can be submitted as anything. `by_gres`: its devices are asked for by --gres
+    alone, so that another --gres replaces them."""
 
     script: str = ""
     trials: Trials | None = None
     queued: bool = True
+    by_gres: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +205,8 @@ class Changes:
     def _devices(self) -> Iterator[Knob]:
         """Fewer devices on each node, or a smaller share; 22.05 lets nobody change that."""
         asked = gres_of(self.job)
-        if not self.rewrites or len(asked.node) != 1 or asked.job or asked.task or asked.socket:
+        replaceable = self.rewrites and self.known.by_gres
+        if not replaceable or len(asked.node) != 1 or asked.job or asked.task or asked.socket:
             return
         (item,) = asked.node
 
@@ -216,7 +220,9 @@ class Changes:
             yield Knob("devices", at, range(item.count - 1, 0, -1), item.count)
 
     def _nodes(self) -> Iterator[Knob]:
+        """Fewer nodes, as far as they hold the job's tasks: their number stays as it is."""
         job, own = self.job, self.job.nodes_min
+        least = math.ceil(job.tasks / job.ntasks_per_node) if job.ntasks_per_node else 1
 
         def at(nodes: int) -> Change:
             most = nodes if job.nodes_max else 0
@@ -224,8 +230,8 @@ class Changes:
             price = f"{_count(nodes, 'node')}, not {own}"
             return self._scontrol(f"{self._back}NumNodes={nodes}", f"--nodes={nodes}", price, fewer)
 
-        if own > 1:
-            yield Knob("nodes", at, range(own - 1, 0, -1), own)
+        if own > least:
+            yield Knob("nodes", at, range(own - 1, least - 1, -1), own)
 
     def _vendors(self) -> Iterator[Knob]:
         """Another vendor's devices, where nothing but the site's default speaks against them."""

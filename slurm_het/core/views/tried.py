@@ -16,6 +16,7 @@ from slurm_het.core.jobs.never import size_of_message
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.request import ALL_MEMORY, from_message
 from slurm_het.core.jobs.submission import (
+    Charged,
     Submission,
     message_of,
     passed_on,
@@ -28,6 +29,7 @@ from slurm_het.core.model import Classification, Job, Snapshot
 from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import TellTime
+from slurm_het.core.syntax.sbatch import HET_JOB
 from slurm_het.core.views.changes import Known
 from slurm_het.core.views.job_rows import as_planned
 from slurm_het.core.views.sooner import Proved, sooner
@@ -41,19 +43,22 @@ and when plain Slurm says."""
 
 class Circumstances(NamedTuple):
     """What a submission is held against. `memory`: the cluster's defaults of host memory; None:
-    Slurm does not deal that out. `trials`: how its user's programs fared; None: not known."""
+    Slurm does not deal that out. `trials`: how its user's programs fared; None: not known.
+    `charged`: the account and the QOS that Slurm gives it; None: not known."""
 
     snapshot: Snapshot
     policy: Policy
     limits: Limits
     memory: MemoryDefaults | None
     trials: Trials | None
+    charged: Charged | None
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
     """The answer. `why` is what is in the way, or why it is none of ours; `changes` would start it
-    sooner; `what` it was read as, and `problems` are wrong with its directives."""
+    sooner; `what` it was read as, and `problems` are wrong with its directives. Of an array of
+    `tasks` it is the first one's."""
 
     answer: Answer
     why: str = ""
@@ -61,12 +66,19 @@ class Tried:
     what: Classification | None = None
     problems: tuple[str, ...] = ()
     changes: tuple[Proved, ...] = ()
+    tasks: int = 1
 
 
 def try_it(it: Submission, site: Circumstances, at: TellTime, hurry: Hurry = never) -> Tried:
     """Say what would become of a submission. Raises HetError for what sbatch would refuse."""
+    return replace(_tried(it, site, at, hurry), tasks=it.tasks)
+
+
+def _tried(it: Submission, site: Circumstances, at: TellTime, hurry: Hurry) -> Tried:
     snapshot, policy = site.snapshot, site.policy
     sent = message_of(it)
+    if name := next((name for name in _UNREAD if name in it.options), ""):
+        return Tried(*_UNREAD[name])
     if why := _unasked(sent, policy):
         return _by_slurm(sent, why, site)
     readings = Readings()
@@ -81,7 +93,11 @@ def try_it(it: Submission, site: Circumstances, at: TellTime, hurry: Hurry = nev
         tried = _by_slurm(there, f"{made.why}{where}", site)
         return replace(tried, problems=made.problems)
     whatif = WhatIf(prepared, _record(it, sent, made, site), site.limits, readings)
-    tried = _planned(whatif, Known(it.script, site.trials, queued=False), at, hurry)
+    by_gres = not _OTHER_DEVICES & it.options.keys()
+    known = Known(it.script, site.trials, queued=False, by_gres=by_gres)
+    tried = _planned(whatif, known, at, hurry)
+    if tried.answer == "never" and site.charged is None and _asks_who_pays(snapshot):
+        tried = replace(tried, answer="unknown")
     return replace(tried, what=made.classification, problems=made.problems)
 
 
@@ -117,6 +133,7 @@ def _record(it: Submission, sent: dict[str, str], made: Admitted, site: Circumst
     snapshot, name = site.snapshot, site.policy.intake_partition
     job = record_of_batch(it, sent, made, snapshot.time)
     intake = next((p for p in snapshot.partitions if p.name == name), None)
+    job = replace(job, **(site.charged or it.named)._asdict())
     return job if sent.get(ALL_MEMORY) == "0" else with_default_memory(job, intake, site.memory)
 
 
@@ -132,5 +149,19 @@ def _planned(whatif: WhatIf, known: Known, at: TellTime, hurry: Hurry) -> Tried:
     return Tried(answer, waits.text, foreseen, changes=found.changes)
 
 
+def _asks_who_pays(snapshot: Snapshot) -> bool:
+    """Whether any partition lets in some accounts or QOSs alone."""
+    return any(p.allow_accounts or p.allow_qos for p in snapshot.partitions)
+
+
+_UNREAD: dict[str, tuple[Answer, str]] = {
+    HET_JOB: ("slurm", "it is a heterogeneous job"),
+    "nodefile": ("slurm", "--nodefile"),
+    "ntasks-per-gpu": ("unknown", "--ntasks-per-gpu is not read here"),
+    "tres-per-task": ("unknown", "--tres-per-task is not read here"),
+}
+"""Options that say what a job asks for, or where, and are not read: the answer, and why."""
+_OTHER_DEVICES = frozenset({"gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task"})
+"""Options by which devices are asked for, beside --gres."""
 _OF_CODES: dict[str, Answer] = {"never": "never", "slurm-places": "slurm"}
 """What it means that a job waits for such a reason; for any other, no time is known."""

@@ -24,6 +24,8 @@ from slurm_het.errors import HetError
         ("-p a -p b", {"partition": "b"}, ()),
         ("-- -x", {}, ("-x",)),
         ("-", {}, ("-",)),
+        ("-N1 : -n2 job.sh", {"nodes": "1", "hetjob": "", "ntasks": "2"}, ("job.sh",)),
+        ("hetjob", {}, ("hetjob",)),
     ],
 )  # fmt: skip
 def test_arguments(words: str, options: dict[str, str], rest: tuple[str, ...]) -> None:
@@ -55,6 +57,8 @@ module load cuda
 def test_the_lines_of_a_script_end_with_its_first_command() -> None:
     options = {"nodes": "2", "gres": "gpu:8", "job-name": "a b", "time": "1-12"}
     assert read_script_options(SCRIPT) == options
+    parts = "#!/bin/sh\n#SBATCH -N2\n#SBATCH packjob\n#SBATCH -n4\n"
+    assert read_script_options(parts) == {"nodes": "2", "hetjob": "", "ntasks": "4"}
     with pytest.raises(HetError, match="line 2: sbatch has no option --gpuss"):
         read_script_options("#!/bin/sh\n#SBATCH --gpuss=2\n")
     with pytest.raises(HetError, match="line 1: No closing quotation"):

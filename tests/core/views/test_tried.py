@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from slurm_het.core.jobs.submission import Submission, Submitter, message_of
+from slurm_het.core.jobs.submission import Charged, Submission, Submitter, message_of
 from slurm_het.core.jobs.trials import NO_TRIALS
 from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import Snapshot
 from slurm_het.core.policy import Limits
+from slurm_het.core.site_limits import Limit, Qos, SiteLimits
 from slurm_het.core.syntax.sbatch import read_arguments, read_script_options
 from slurm_het.core.views.tried import Answer, Circumstances, Tried, try_it
 from slurm_het.errors import HetError
@@ -19,6 +20,7 @@ from tests.support.world import gated, policy
 
 ANN = Submitter("ann", 1000, ("staff",))
 CLUSTER = MemoryDefaults(per_cpu=1024)
+UNNAMED = Charged()
 
 
 def submission(words: str, script: str = PLAIN) -> Submission:
@@ -26,8 +28,13 @@ def submission(words: str, script: str = PLAIN) -> Submission:
     return Submission(options, script, ANN)
 
 
-def tried(words: str, script: str = PLAIN, taken: Snapshot | None = None) -> Tried:
-    site = Circumstances(taken or on(), policy(), Limits(), CLUSTER, NO_TRIALS)
+def tried(
+    words: str,
+    script: str = PLAIN,
+    taken: Snapshot | None = None,
+    charged: Charged | None = UNNAMED,
+) -> Tried:
+    site = Circumstances(taken or on(), policy(), Limits(), CLUSTER, NO_TRIALS, charged)
     return try_it(submission(words, script), site, str)
 
 
@@ -54,6 +61,13 @@ def tried(words: str, script: str = PLAIN, taken: Snapshot | None = None) -> Tri
         ("--gres=gpu:1 -H", PLAIN, "unknown", "held"),
         ("--gres=gpu:1 -d afterok:7", PLAIN, "unknown", "Dependency afterok:7"),
         ("--gres=gpu:1 -b now+2hours", PLAIN, "unknown", "BeginTime"),
+        ("--gres=gpu:1 -b 16:00", PLAIN, "unknown", "BeginTime"),
+        ("--gres=gpu:1 -b 1970-01-01", PLAIN, "now", ""),
+        ("--tres-per-task=gres/gpu=1", PLAIN, "unknown", "--tres-per-task is not read"),
+        ("--ntasks-per-gpu=2 -n4", PLAIN, "unknown", "--ntasks-per-gpu is not read"),
+        ("--gres=gpu:1 -F nodes.txt", PLAIN, "slurm", "--nodefile"),
+        ("--gres=gpu:1 : -n2", PLAIN, "slurm", "heterogeneous"),
+        ("--gres=gpu:1", "#!/bin/sh\n#SBATCH hetjob\n#SBATCH -n2\n", "slurm", "heterogeneous"),
     ],
 )
 def test_the_answer(words: str, script: str, answer: Answer, why: str) -> None:
@@ -94,7 +108,7 @@ def test_time_limits(text: str, minutes: str) -> None:
     assert message_of(submission(f"-t {text}"))["time_limit"] == minutes
 
 
-@pytest.mark.parametrize("words", ["-t soon", "--mem=lots", "-N many", "-c x"])
+@pytest.mark.parametrize("words", ["-t soon", "--mem=lots", "-N many", "-c x", "-a abc", "-b soon"])
 def test_what_sbatch_would_refuse_is_told(words: str) -> None:
     with pytest.raises(HetError):
         tried(f"--gres=gpu:1 {words}")
@@ -106,3 +120,49 @@ def test_memory_that_nobody_names_is_the_clusters_default() -> None:
     assert tried("--gres=gpu:1", taken=taken).answer == "now"
     assert tried("--gres=gpu:1 -c 4", taken=taken).answer != "now"
     assert tried("--gres=gpu:1 --mem=0", taken=taken).answer != "now"
+
+
+def test_the_limits_are_those_of_the_account_and_the_qos_that_slurm_gives_it() -> None:
+    used = Qos("limited", users={1000: (Limit("MaxTRESPU", "gres/gpu", 4, 4),)})
+    taken = replace(on(), limits=SiteLimits(qos=(used,)))
+    assert tried("--gres=gpu:1", taken=taken).answer == "now"
+    made = tried("--gres=gpu:1", taken=taken, charged=Charged("vision", "limited"))
+    assert (made.answer, "QOS limited" in made.why) == ("unknown", True)
+
+
+def test_a_default_that_is_not_known_makes_nothing_impossible() -> None:
+    only = frozenset({"vision"})
+    taken = on()
+    closed = tuple(replace(p, allow_accounts=only) for p in taken.partitions)
+    taken = replace(taken, partitions=closed)
+    assert tried("--gres=gpu:1", taken=taken, charged=Charged("vision")).answer == "now"
+    assert tried("--gres=gpu:1", taken=taken, charged=Charged("other")).answer == "never"
+    assert tried("--gres=gpu:1", taken=taken, charged=None).answer == "unknown"
+    assert tried("--gres=gpu:1 -A vision", taken=taken, charged=None).answer == "now"
+
+
+def test_of_an_array_the_first_task_is_told() -> None:
+    made = tried("--gres=gpu:1 --array=0-7:2,9%3")
+    assert (made.answer, made.tasks) == ("now", 5)
+    assert tried("--gres=gpu:1").tasks == 1
+
+
+@pytest.mark.parametrize(("asked", "offered"), [("--gres", True), ("--gpus-per-node", False)])
+def test_another_gres_is_offered_only_where_it_replaces_the_first(
+    asked: str, offered: bool
+) -> None:
+    taken = on(*full("nv1"), *full("nv2", devices="gpu:a100:3(IDX:0-2)"))
+    value = "gpu:a100:8" if asked == "--gres" else "a100:8"
+    options = [one.change.option for one in tried(f"{asked}={value}", PLAIN, taken).changes]
+    assert ("--gres=gpu:a100:5" in options) == offered
+    assert bool([option for option in options if "--gres" in option]) == offered
+
+
+def test_fewer_nodes_are_offered_only_where_they_hold_the_tasks() -> None:
+    taken = on(*full("nv1"))
+    nodes = "-N2 --gres=gpu:a100:8"
+    options = [one.change.option for one in tried(nodes, PLAIN, taken).changes]
+    assert "--nodes=1" in options
+    made = tried(f"{nodes} -n2 --ntasks-per-node=1", PLAIN, taken)
+    assert made.answer == "later"
+    assert not [one for one in made.changes if one.kind == "nodes"]
