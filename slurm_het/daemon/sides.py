@@ -6,13 +6,13 @@ import asyncio
 import logging
 from pathlib import Path
 
-from slurm_het.core.gate import GateEvent
+from slurm_het.core.gate import GateEvent, GateState
 from slurm_het.core.planner.proposal import TakeBack
 from slurm_het.daemon.cycle import CheckLead, Cycle
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.logs import in_shadow
 from slurm_het.daemon.shadow import ShadowCycle
-from slurm_het.errors import HetError
+from slurm_het.errors import HetError, SlurmError
 from slurm_het.journal import Keeper
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
@@ -25,7 +25,8 @@ log = logging.getLogger("hetd.cycle")
 class Sides:
     """Makes the cycles anew for each configuration: Slurm and the journals tell them all.
 
-    Where no pool is in plan, the cycle of those in shadow is the only one, and no gate is moved.
+    Where no pool is in plan, the cycle of those in shadow is the only one, and the gate is moved
+    once at most: if slurm-het has left it closed, it is opened.
     """
 
     def __init__(
@@ -64,10 +65,55 @@ class Sides:
         return self.cycle.gate
 
     @property
+    def gate_state(self) -> GateState:
+        """That of the real gate; where no pool is in plan, as the intake was last seen."""
+        if self.planned:
+            return self._gate.state
+        return GateState.CLOSED if self._intake in {"DOWN", "INACTIVE"} else GateState.OPEN
+
+    @property
+    def refusal(self) -> SlurmError | None:
+        """Why the real gate could not be opened, at the last try."""
+        return self._gate.refusal
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the real gate, in a sentence, or ''."""
+        if self.refusal:
+            return f"the gate cannot be opened: {self.refusal.message}"
+        if not self.planned and self._intake == "DOWN":
+            name = self._gate.partition
+            todo = f"scontrol update PartitionName={name} State=UP"
+            return f"the intake {name} is DOWN, and no pool is in plan: its jobs wait ({todo})"
+        return ""
+
+    @property
+    def _intake(self) -> str:
+        return self.shadowed.shadow.intake if self.shadowed else ""
+
+    @property
     def journal(self) -> Keeper:
         """The journal of `cycle`."""
         paths = self.config.paths
         return self._journal(paths.journal if self.planned else paths.shadow_journal)
+
+    def note(self, *, leads: bool) -> None:
+        """Note that this hetd may hold the gate closed, or stands by. In shadow the leader opens
+        what the note names: it stays."""
+        if self.planned or not leads:
+            self._gate.note(held=leads)
+
+    async def open_what_is_left(self) -> None:
+        """Where no pool is in plan: open the gate if slurm-het has closed it, for Slurm may have
+        refused that before, or a hetd that planned may have ended."""
+        if not self.planned and await self._gate.left_closed():
+            await self._gate.heed(GateEvent.STOP)
+
+    async def give_up(self) -> None:
+        """Open the gate at this hetd's end."""
+        if self.planned:
+            await self._gate.heed(GateEvent.STOP)
+        await self.open_what_is_left()
 
     async def run_beside(self, stop: asyncio.Event) -> None:
         """Run shadow's cycles beside the others, which wait for none of them, whatever befalls."""

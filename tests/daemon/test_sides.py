@@ -1,0 +1,173 @@
+"""The cycles of a configuration, and the real gate where no pool is in plan."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm_het.cli.hetd_client import call
+from slurm_het.config import load_config
+from slurm_het.daemon.app import Daemon
+from slurm_het.daemon.gate import closed_flag
+from slurm_het.errors import SlurmBusyError, SlurmError
+from slurm_het.opener import Holds
+from tests.support.fake_slurm import FakeSlurm
+from tests.support.world import config_text
+
+PATIENCE = 60.0  # seconds for what takes one or two
+SHADOW = {"mode": "shadow"}
+
+
+class BusySlurm(FakeSlurm):
+    """A Slurm that may refuse to have the intake moved, or give no snapshot."""
+
+    def __init__(self, gate: str = "UP") -> None:
+        super().__init__(gate=gate)
+        self.answered = 0.0
+        self.busy = self.away = False
+        self.moved: list[str] = []
+
+    async def set_partition_state(self, partition: str, state: str) -> None:
+        self.moved.append(state)
+        if self.busy:
+            raise SlurmBusyError("Unable to contact slurm controller")
+        await super().set_partition_state(partition, state)
+
+    async def snapshot(self) -> Any:
+        if self.away:
+            raise SlurmError("Unable to contact slurm controller")
+        return await super().snapshot()
+
+
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[BusySlurm]:
+    """The Slurm of every hetd that is made. (hetd leaves no handler for SIGTERM; the tests have
+    one.)"""
+    made = BusySlurm()
+    monkeypatch.setattr("slurm_het.daemon.app.client_of", lambda _settings: made)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield made
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def write(path: Path, mode: str) -> None:
+    text = config_text(path).replace("poll_seconds: 5", "poll_seconds: 0.1")
+    (path / "het.yaml").write_text(f"mode: {mode}\n{text}")
+
+
+@asynccontextmanager
+async def hetd(path: Path) -> AsyncIterator[Callable[[], Awaitable[dict[str, Any]]]]:
+    """A running hetd; gives what asks for its status."""
+    daemon = Daemon(load_config(path / "het.yaml"))
+    running = asyncio.create_task(daemon.run())
+
+    async def status() -> dict[str, Any]:
+        socket = path / "control.sock"
+        while not socket.exists() and not running.done():
+            await asyncio.sleep(0.01)
+        return await asyncio.to_thread(call, socket, {"op": "status"}, PATIENCE)
+
+    try:
+        yield status
+    finally:
+        daemon.wakes.stop.set()
+        await running
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+def test_a_gate_that_slurm_did_not_open_as_plan_ended_is_opened_in_shadow(
+    short_path: Path, slurm: BusySlurm
+) -> None:
+    async def live() -> None:
+        write(short_path, "plan")
+        async with hetd(short_path) as status:
+            await until(lambda: slurm.gate == "DOWN")
+            slurm.busy = True
+            write(short_path, "shadow")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: slurm.moved.count("UP") > 3)
+            told = await status()
+            assert (set(told["modes"].values()), told["gate"]) == ({"shadow"}, "closed")
+            assert any("the gate cannot be opened: Unable" in text for text in told["troubles"])
+            slurm.away = True  # nor is there any snapshot
+            tries = len(slurm.moved)
+            await until(lambda: len(slurm.moved) > tries)
+            slurm.busy = False
+            await until(lambda: slurm.gate == "UP")
+            slurm.away = False
+            tries = len(slurm.moved)
+            await asyncio.sleep(0.5)
+            assert len(slurm.moved) == tries, "once it is open, shadow moves it no more"
+            told = await status()
+            assert (told["gate"], told["troubles"]) == ("open", [])
+        assert Holds(short_path).read("?") == ""
+
+    asyncio.run(live())
+
+
+def test_if_it_cannot_be_opened_until_the_end_the_opener_still_knows(
+    short_path: Path, slurm: BusySlurm
+) -> None:
+    async def live() -> None:
+        write(short_path, "plan")
+        async with hetd(short_path):
+            await until(lambda: slurm.gate == "DOWN")
+            slurm.busy = True
+            write(short_path, "shadow")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: slurm.moved.count("UP") > 1)
+
+    asyncio.run(live())
+    assert Holds(short_path).read("?") == "accel"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_in_shadow_a_new_leader_opens_what_slurm_het_has_closed_and_nothing_else(
+    short_path: Path, slurm: BusySlurm, closed: bool
+) -> None:
+    """The hetd that closed it ran on another host: its note for the opener is not here."""
+
+    async def live() -> None:
+        write(short_path, "shadow")
+        slurm.gate = "DOWN"
+        if closed:
+            closed_flag(short_path).touch()
+        async with hetd(short_path) as status:
+            if closed:
+                await until(lambda: slurm.gate == "UP")
+                assert not closed_flag(short_path).exists()
+            told = await status()
+            while told["leading"] is not True:
+                told = await status()
+            if not closed:
+                assert "the intake accel is DOWN, and no pool is in plan" in told["troubles"][0]
+        assert slurm.moved == (["UP"] if closed else [])
+
+    asyncio.run(live())
+
+
+def test_who_plans_leaves_word_of_the_gate_for_a_leader_on_another_host(
+    short_path: Path, slurm: BusySlurm
+) -> None:
+    async def live() -> None:
+        write(short_path, "plan")
+        async with hetd(short_path):
+            await until(lambda: slurm.gate == "DOWN")
+            assert closed_flag(short_path).exists()
+        assert slurm.gate == "UP"
+        assert not closed_flag(short_path).exists()
+
+    asyncio.run(live())
