@@ -17,6 +17,7 @@ from slurm_het.journal import Keeper
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.slurm import SlurmClient
+from slurm_het.slurm.backend import client_of
 from slurm_het.solve.worker import WorkerSolver, solver_of
 
 log = logging.getLogger("hetd.cycle")
@@ -33,7 +34,9 @@ class Sides:
         self, config: Config, slurm: SlurmClient, solver: WorkerSolver, check_lead: CheckLead
     ) -> None:
         self.slurm, self.solver, self.check_lead = slurm, solver, check_lead
-        self._own_solver: WorkerSolver | None = None  # of who is not to delay the other
+        # Shadow's own, beside plan: it is not to delay that, nor to answer for it to the watchdog.
+        self._own_solver: WorkerSolver | None = None
+        self._own_slurm: SlurmClient | None = None
         paths = config.paths
         intake, note = config.policy.intake_partition, Holds(paths.control_socket.parent)
         self._gate = Gate(slurm, intake, paths.state_dir, note)
@@ -165,12 +168,13 @@ class Sides:
         )
 
     def _shadowed(self, config: Config) -> ShadowCycle:
-        solver = self.solver
+        slurm, solver = self.slurm, self.solver
         if self.planned:
+            slurm = self._own_slurm = self._own_slurm or client_of(config.slurm)
             planner = config.planner
             solver = self._own_solver = self._own_solver or solver_of(planner)
             solver.use(planner.solver, planner.gap, rearrange=planner.rearrange)
-        made = ShadowCycle(config, self.slurm, self._journal(config.paths.journal), solver)
+        made = ShadowCycle(config, slurm, self._journal(config.paths.journal), solver)
         made.check_lead = self.check_lead
         return made
 

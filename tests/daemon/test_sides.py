@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
@@ -22,7 +23,6 @@ from tests.support.fake_slurm import FakeSlurm
 from tests.support.world import config_text
 
 PATIENCE = 60.0  # seconds for what takes one or two
-SHADOW = {"mode": "shadow"}
 
 
 class BusySlurm(FakeSlurm):
@@ -31,7 +31,8 @@ class BusySlurm(FakeSlurm):
     def __init__(self, gate: str = "UP") -> None:
         super().__init__(gate=gate)
         self.answered = 0.0
-        self.busy = self.away = False
+        self.busy = self.away = self.hangs = False
+        self.read = 0  # how often all was
         self.moved: list[str] = []
 
     async def set_partition_state(self, partition: str, state: str) -> None:
@@ -43,6 +44,9 @@ class BusySlurm(FakeSlurm):
     async def snapshot(self) -> Any:
         if self.away:
             raise SlurmError("Unable to contact slurm controller")
+        while self.hangs:
+            await asyncio.sleep(0.01)
+        self.read += 1
         return await super().snapshot()
 
 
@@ -61,6 +65,22 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[BusySlurm]:
 def write(path: Path, mode: str) -> None:
     text = config_text(path).replace("poll_seconds: 5", "poll_seconds: 0.1")
     (path / "het.yaml").write_text(f"mode: {mode}\n{text}")
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> BusySlurm:
+    """The Slurm of shadow where another cycle goes first."""
+    made = BusySlurm()
+    monkeypatch.setattr("slurm_het.daemon.sides.client_of", lambda _settings: made)
+    return made
+
+
+def write_both(path: Path) -> None:
+    """One pool in plan, the others in shadow."""
+    write(path, "shadow")
+    data = yaml.safe_load((path / "het.yaml").read_text())
+    data["pools"]["train-nv"]["mode"] = "plan"
+    (path / "het.yaml").write_text(yaml.safe_dump(data))
 
 
 @asynccontextmanager
@@ -169,5 +189,25 @@ def test_who_plans_leaves_word_of_the_gate_for_a_leader_on_another_host(
             assert closed_flag(short_path).exists()
         assert slurm.gate == "UP"
         assert not closed_flag(short_path).exists()
+
+    asyncio.run(live())
+
+
+def test_shadow_beside_plan_reads_with_a_client_of_its_own(
+    short_path: Path, slurm: BusySlurm, beside: BusySlurm
+) -> None:
+    """Who is shared tells neither what changed since the last look nor whose call was answered."""
+
+    async def live() -> None:
+        write_both(short_path)
+        async with hetd(short_path):
+            await until(lambda: slurm.gate == "DOWN" and beside.read > 1)
+            slurm.hangs = True
+            await asyncio.sleep(0.2)
+            read, shadows = slurm.read, beside.read
+            await until(lambda: beside.read > shadows + 1)
+            assert slurm.read == read
+            slurm.hangs = False
+        assert (beside.moved, slurm.gate) == ([], "UP")
 
     asyncio.run(live())
