@@ -175,7 +175,8 @@ class Sides:
             solver = self._own_solver = self._own_solver or solver_of(planner)
             solver.use(planner.solver, planner.gap, rearrange=planner.rearrange)
         made = ShadowCycle(config, slurm, self._journal(config.paths.journal), solver)
-        made.check_lead = self.check_lead
+        if not self.planned:  # beside plan, that one looks: two at once get in each other's way
+            made.check_lead = self.check_lead
         return made
 
     def _journal(self, path: Path) -> Keeper:

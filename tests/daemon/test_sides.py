@@ -17,8 +17,10 @@ from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
 from slurm_het.daemon.app import Daemon
 from slurm_het.daemon.gate import closed_flag
-from slurm_het.errors import SlurmBusyError, SlurmError
+from slurm_het.daemon.sides import Sides
+from slurm_het.errors import LeadError, SlurmBusyError, SlurmError
 from slurm_het.opener import Holds
+from slurm_het.solve.worker import solver_of
 from tests.support.fake_slurm import FakeSlurm
 from tests.support.world import config_text
 
@@ -211,3 +213,36 @@ def test_shadow_beside_plan_reads_with_a_client_of_its_own(
         assert (beside.moved, slurm.gate) == ([], "UP")
 
     asyncio.run(live())
+
+
+def test_only_who_goes_first_looks_whether_it_leads(
+    short_path: Path, slurm: BusySlurm, beside: BusySlurm
+) -> None:
+    """One look that fails ends a hetd, and does not leave one that plans and says it does not."""
+    looked = 0
+
+    async def look() -> None:
+        nonlocal looked
+        looked += 1
+        raise LeadError("the lead is lost")
+
+    async def live(sides: Sides) -> None:
+        if sides.beside:
+            await sides.beside.run()
+        assert looked == 0
+        with pytest.raises(LeadError):
+            await sides.cycle.run()
+        await sides.stop()
+
+    for mixed in (True, False):
+        looked = 0
+        write_both(short_path) if mixed else write(short_path, "shadow")
+        config = load_config(short_path / "het.yaml")
+        sides = Sides(config, slurm, solver_of(config.planner), look)
+        assert bool(sides.beside) is mixed
+        try:
+            asyncio.run(live(sides))
+        finally:
+            sides.close()
+        assert looked == 1
+    assert beside.moved == []
