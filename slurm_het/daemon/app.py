@@ -140,6 +140,7 @@ class Daemon:
             self.sides.close()
 
     async def _get_ready(self) -> None:
+        await self.sides.begin()
         await asyncio.to_thread(self.solver.warm)
         await self.cycle.look()
         await self.cycle.trials.look()

@@ -100,6 +100,14 @@ class Sides:
         paths = self.config.paths
         return self._journal(paths.journal if self.planned else paths.shadow_journal)
 
+    async def begin(self) -> None:
+        """Where no pool is in plan and nobody has noted anything since this host's boot: note that
+        nothing is held closed. Else a hetd that fails before it leads has its gate opened."""
+        if self.planned or self._gate.holds.read("?") != "?":
+            return
+        if not await self._gate.left_closed():
+            self._gate.note(held=False)
+
     def note(self, *, leads: bool) -> None:
         """Note that this hetd may hold the gate closed, or stands by. In shadow the leader opens
         what the note names: it stays."""

@@ -246,3 +246,28 @@ def test_only_who_goes_first_looks_whether_it_leads(
             sides.close()
         assert looked == 1
     assert beside.moved == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "note", "closed", "then"),
+    [
+        ("shadow", "", False, ""),
+        ("shadow", "accel", False, "accel"),
+        ("shadow", "", True, "?"),  # slurm-het closed it before this host's boot
+        ("plan", "", False, "?"),
+    ],
+)
+def test_a_hetd_in_shadow_that_fails_before_it_leads_has_no_gate_opened(
+    short_path: Path, slurm: BusySlurm, mode: str, note: str, closed: bool, then: str
+) -> None:
+    """The opener goes by the note; without one it opens what is configured."""
+    write(short_path, mode)
+    slurm.away = True
+    if note:
+        Holds(short_path).write(note)
+    if closed:
+        closed_flag(short_path).touch()
+    with pytest.raises(SlurmError):
+        asyncio.run(Daemon(load_config(short_path / "het.yaml")).run())
+    assert Holds(short_path).read("?") == then
+    assert slurm.moved == []
