@@ -143,17 +143,18 @@ class Sides:
     async def leave(self, new: Config, *, leads: bool) -> None:
         """End what of the present cycles does not go on with a new configuration.
 
-        Who was pinned ahead in a pool that leaves plan is taken back. Where none is left in plan
-        the gate opens. Who does not lead moves nothing.
+        Who was released in a pool that leaves plan, and has not started, is taken back. Where none
+        is left in plan the gate opens. Who does not lead moves nothing.
         """
         await self.stop()
         if not self.planned or not leads:
             return
         policy = new.policy.planned
-        gone = [p for p in self.planned.pins.ahead() if not policy.pool(p.placement.partition)]
+        pins = self.planned.pins.pins.values()
+        gone = [pin for pin in pins if not policy.pool(pin.placement.partition)]
         why = "its pool is not in plan any more"
-        ahead = [TakeBack(pin.task.key, why, penalty=False) for pin in gone]
-        await self.planned.releaser.take_back(ahead)
+        back = [TakeBack(pin.task.key, why, penalty=False) for pin in gone]
+        await self.planned.releaser.take_back(back)
         if not new.plans:
             await self._gate.heed(GateEvent.STOP)
 

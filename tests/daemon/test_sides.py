@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from slurm_het.errors import LeadError, SlurmBusyError, SlurmError
 from slurm_het.opener import Holds
 from slurm_het.solve.worker import solver_of
 from tests.support.fake_slurm import FakeSlurm
-from tests.support.world import config_text
+from tests.support.world import config_text, marked, mixed, running
 
 PATIENCE = 60.0  # seconds for what takes one or two
 
@@ -234,12 +235,12 @@ def test_only_who_goes_first_looks_whether_it_leads(
             await sides.cycle.run()
         await sides.stop()
 
-    for mixed in (True, False):
+    for both in (True, False):
         looked = 0
-        write_both(short_path) if mixed else write(short_path, "shadow")
+        write_both(short_path) if both else write(short_path, "shadow")
         config = load_config(short_path / "het.yaml")
         sides = Sides(config, slurm, solver_of(config.planner), look)
-        assert bool(sides.beside) is mixed
+        assert bool(sides.beside) is both
         try:
             asyncio.run(live(sides))
         finally:
@@ -270,4 +271,43 @@ def test_a_hetd_in_shadow_that_fails_before_it_leads_has_no_gate_opened(
     with pytest.raises(SlurmError):
         asyncio.run(Daemon(load_config(short_path / "het.yaml")).run())
     assert Holds(short_path).read("?") == then
+    assert slurm.moved == []
+
+
+def test_all_that_was_released_in_a_pool_is_taken_back_as_it_leaves_plan(
+    short_path: Path, slurm: BusySlurm
+) -> None:
+    """As it was: what asks for 16 devices and leaves the number of nodes open was given two."""
+    write(short_path, "plan")
+    config = load_config(short_path / "het.yaml")
+    slurm.gate = "DOWN"
+    slurm.jobs = (
+        marked(1, tres_per_job="gpu:a100:16"),
+        marked(2, tres_per_node="gpu:a100:4", priority=2000),
+        marked(3, tres_per_node="gpu:mi300x:1"),
+        running(9, "nv1", "gpu:a100:8(IDX:0-7)", partition="train-nv", end_time=3000),
+    )
+
+    async def look() -> None:
+        """It leads."""
+
+    async def live(sides: Sides) -> None:
+        await sides.cycle.run()
+        released = {key: fields["Partition"] for key, fields in slurm.updates}
+        assert released == {"1": "train-nv", "2": "train-nv", "3": "train-amd"}
+        assert [pin.task.key for pin in sides.cycle.pins.ahead()] == ["1"]
+        slurm.updates.clear()
+        new = replace(config, policy=mixed("train-nv"))
+        await sides.leave(new, leads=False)
+        assert slurm.updates == []
+        await sides.leave(new, leads=True)
+
+    sides = Sides(config, slurm, solver_of(config.planner), look)
+    try:
+        asyncio.run(live(sides))
+    finally:
+        sides.close()
+        sides.solver.close()
+    back = {"Partition": "accel", "ReqNodeList": ""}
+    assert dict(slurm.updates) == {"1": back | {"NumNodes": "1"}, "2": back}
     assert slurm.moved == []
