@@ -188,5 +188,6 @@ class Config:
 
     @property
     def readers(self) -> int:
-        """How many of hetd's processes read all jobs: itself, and who writes the page."""
-        return 2 if self.page.dir else 1
+        """How many read all jobs: hetd, shadow beside plan, and who writes the page."""
+        beside = self.plans and bool(self.policy.shadowed.pools)
+        return 1 + beside + bool(self.page.dir)

@@ -21,8 +21,8 @@ ROOT = Path("/sys/fs/cgroup")
 
 
 def needed_mib(jobs: int, version: tuple[int, int] | None = None, readers: int = 1) -> int:
-    """What so many jobs may take at the most; without a version, on any. `readers`: hetd, and who
-    writes the page."""
+    """What so many jobs may take at the most; without a version, on any. `readers`: how many read
+    them all, as Config.readers."""
     kib = max(kib for since, kib in SQUEUE_KIB.items() if version is None or since <= version)
     return BASE_MIB + readers * jobs * (kib + HETD_KIB) // 1024
 

@@ -26,12 +26,13 @@ from slurm_het.core.policy import Mode
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.totals import summary_of
 from slurm_het.core.views.watch import Look, broken
-from slurm_het.errors import HetError, SlurmError
+from slurm_het.errors import HetError, SilenceError, SlurmError
 from slurm_het.settings import Config
 from slurm_het.setup.mode_text import with_mode
 from slurm_het.slurm.cli import CliSlurm
 
-SWITCH_SECONDS = 60.0
+SWITCH_SECONDS = 60.0  # so long hetd may take to go by a new het.yaml
+AGAIN_SECONDS = 0.2
 LOOK_SECONDS = 2.0
 FAILURES = ("refused", "back", "kept")
 POOLS = click.option("--pool", "pools", multiple=True, required=True, help="Its name; repeatable.")
@@ -118,7 +119,7 @@ def _names(settings: Config, pools: Iterable[str]) -> str:
 
 
 def _take_over(settings: Config, text: str, wanted: Config) -> None:
-    """Write het.yaml, and have hetd go by it. Raises HetError, het.yaml as it was then."""
+    """Write het.yaml, and have hetd go by it. Raises HetError, all as it was then."""
     path = wanted.source
     assert path  # noqa: S101 - _proposed has seen to it
     before = path.read_text(encoding="utf-8")
@@ -127,12 +128,15 @@ def _take_over(settings: Config, text: str, wanted: Config) -> None:
         raise HetError("this host's hetd does not lead", "say it on the controller whose hetd does")
     _write(path, text)
     try:
-        os.kill(int(status["pid"]), signal.SIGHUP)
-        _wait_for(wanted)
-    except (OSError, HetError) as error:
+        _have_read(wanted)
+    except HetError as error:
         _write(path, before)
-        why = error.message if isinstance(error, HetError) else str(error.strerror)
-        raise HetError(f"het.yaml is as it was: {why}", "see hetd's log") from error
+        try:
+            _have_read(settings)
+        except HetError as silent:
+            why = f"het.yaml is as it was, but hetd may go by the new one: {silent.message}"
+            raise HetError(why, "systemctl reload hetd; see its log") from error
+        raise HetError(f"het.yaml is as it was: {error.message}", "see hetd's log") from error
 
 
 def _write(path: Path, text: str) -> None:
@@ -145,14 +149,28 @@ def _write(path: Path, text: str) -> None:
     write_whole(path, text.encode(), mode, (there.st_uid, there.st_gid))
 
 
-def _wait_for(wanted: Config) -> None:
-    """Wait until hetd has these modes. Raises HetError."""
+def _have_read(wanted: Config) -> None:
+    """Have hetd read het.yaml, and wait until it has these modes. Raises HetError."""
     modes = {pool.partition: pool.mode for pool in wanted.policy.pools}
     deadline = time.monotonic() + SWITCH_SECONDS
-    while call(wanted.paths.control_socket, {"op": "status"}).get("modes") != modes:
-        if time.monotonic() > deadline:
-            raise HetError(f"hetd does not go by it after {SWITCH_SECONDS:g} s")
-        time.sleep(0.2)
+    try:
+        os.kill(int(_status(wanted, deadline)["pid"]), signal.SIGHUP)
+    except OSError as error:
+        raise HetError(f"cannot tell hetd: {error.strerror}") from error
+    while _status(wanted, deadline).get("modes") != modes:
+        time.sleep(AGAIN_SECONDS)
+
+
+def _status(settings: Config, deadline: float) -> dict[str, Any]:
+    """hetd's, which does not answer while it plans. Raises HetError after the deadline."""
+    why = "hetd does not go by it"
+    while time.monotonic() < deadline:
+        try:
+            return call(settings.paths.control_socket, {"op": "status"})
+        except SilenceError as error:
+            why = error.message
+            time.sleep(AGAIN_SECONDS)
+    raise HetError(f"{why}, after {SWITCH_SECONDS:g} s")
 
 
 def _moved(settings: Config, moves: Sequence[Move]) -> int:

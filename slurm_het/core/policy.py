@@ -163,6 +163,10 @@ class Policy:
         """Of the others those that are in shadow or in advise."""
         return tuple(pool for pool in self.others if pool.mode != "plan")
 
+    def leaves_alone(self, partition: str) -> bool:
+        """Whether it is one of those: nothing is done for the jobs that run there."""
+        return any(pool.partition == partition for pool in self.left_alone)
+
     def _of(self, chosen: list[Pool]) -> Policy:
         rest = tuple(pool for pool in self.pools if pool not in chosen)
         return replace(self, pools=tuple(chosen), others=rest) if rest else self

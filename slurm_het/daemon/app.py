@@ -140,6 +140,7 @@ class Daemon:
             self.sides.close()
 
     async def _get_ready(self) -> None:
+        await self.sides.begin()
         await asyncio.to_thread(self.solver.warm)
         await self.cycle.look()
         await self.cycle.trials.look()
@@ -153,7 +154,7 @@ class Daemon:
         while not self.wakes.stop.is_set() and not await self.lease.taken():
             if self.leading is None:
                 self.leading = False
-                self.gate.note(held=False)
+                self.sides.note(leads=False)
                 log.info("standing by: another hetd leads (%s)", self.lease.path)
                 notify("READY=1\nSTATUS=standing by")
             await asyncio.sleep(LEASE_SECONDS)
@@ -166,7 +167,7 @@ class Daemon:
                     await self.hook.update(self.cycle.inventory, self.cycle.capacity)
         if not self.wakes.stop.is_set():
             self.leading = True
-            self.gate.note(held=True)  # whoever led before may have left it closed
+            self.sides.note(leads=True)  # whoever led before may have left it closed
             log.info("leading: this hetd holds %s", self.lease.path)
 
     def _offered(self) -> tuple[Inventory, Capacity]:
@@ -204,11 +205,10 @@ class Daemon:
 
     def _use(self, config: Config) -> None:
         self.config = self.hook.config = config
-        self.solver.use(
-            config.planner.solver, config.planner.gap, rearrange=config.planner.rearrange
-        )
-        self.wakes.settle_seconds = config.planner.settle_seconds
-        self.journal.keep_days = config.planner.keep_days
+        planner = config.planner
+        self.solver.use(planner.solver, planner.gap, rearrange=planner.rearrange)
+        self.wakes.settle_seconds = planner.settle_seconds
+        self.journal.keep_days = planner.keep_days
         self.control.operators = config.operators
         self.health = _health(config)
         self.sides.use(config)
@@ -228,7 +228,7 @@ class Daemon:
 
     async def _give_up_the_lead(self) -> None:
         if self.leading:
-            await self.gate.heed(GateEvent.STOP)
+            await self.sides.give_up()
         await self.lease.released()
 
     async def _open_in_time(self) -> None:
@@ -240,8 +240,8 @@ class Daemon:
             await asyncio.sleep(LOOK_SECONDS)
             if self.leading and self.health.failing(time.monotonic()) and not self.gate.opened:
                 await self.gate.heed(GateEvent.FAILING)
-                if isinstance(self.gate.refusal, CannotRunError):
-                    self._unable = self.gate.refusal
+                if isinstance(self.sides.refusal, CannotRunError):
+                    self._unable = self.sides.refusal
                     self.wakes.stop.set()
 
     async def _cycles(self) -> None:
@@ -249,6 +249,7 @@ class Daemon:
             self.wakes.begin()
             await self._reload_if_told()
             self._cycle_began = time.monotonic()
+            await self.sides.open_what_is_left()
             if await self._cycle():
                 self.wakes.wake()
             if not self.health.failures and self.gate.state in {GateState.CLOSED, GateState.OPEN}:
@@ -351,9 +352,9 @@ class Daemon:
 
     def _troubles(self) -> list[str]:
         """What the operator has to know while it lasts, a sentence each, and nothing of jobs."""
-        gate, journal = self.gate.refusal, self.journal.trouble
+        journal = self.journal.trouble
         found = (
-            f"the gate cannot be opened: {gate.message}" if gate else "",
+            self.sides.trouble if self.leading is not False else "",
             self.health.told(time.monotonic()),
             self.doors.trouble,
             self.watcher.trouble,
@@ -366,7 +367,7 @@ class Daemon:
     def _status(self, caller: Caller) -> dict[str, Any]:
         """The state of hetd, and why jobs wait: all jobs for admins, their own for users."""
         return {
-            "gate": self.gate.state if self.config.plans else GateState.OPEN,
+            "gate": self.sides.gate_state,
             "leading": self.leading, "bypass": self.gate.bypass,
             "pid": os.getpid(), "supervised": "NOTIFY_SOCKET" in os.environ,
             "uptime": round(time.time() - self.started, 1),

@@ -23,6 +23,12 @@ def bypass_flag(state_dir: Path) -> Path:
     return state_dir / "bypass"
 
 
+def closed_flag(state_dir: Path) -> Path:
+    """The file that says that slurm-het has closed the gate: for a hetd in shadow that leads next,
+    maybe on another host. Whoever is to open it in a hetd's place goes by `Holds`."""
+    return state_dir / "closed"
+
+
 class Gate:
     """The state of the gate as hetd has it, and the hand that moves the intake partition.
 
@@ -34,6 +40,8 @@ class Gate:
         self.partition = partition
         self.holds = holds
         self.flag = bypass_flag(state_dir)
+        self._closed_flag = closed_flag(state_dir)
+        self._flagged: bool | None = None  # not known
         self.bypass = False  # whether `slurm-het bypass on` holds
         self._storage = Aside("bypass")
         self.state = GateState.RECOVERING
@@ -91,6 +99,7 @@ class Gate:
             # Before it is closed, or where it was closed before this hetd came: whatever happens
             # next, somebody knows what to open.
             self.note(held=True)
+            await self._flag(closed=True)
         if order is GateOrder.CLOSE:
             await self._close()
         elif order is GateOrder.OPEN and not (event is GateEvent.BYPASS and self._seen == "UP"):
@@ -115,6 +124,27 @@ class Gate:
             hint = "paths.control_socket must be in a directory of SlurmUser's"
             raise HetError(f"cannot write {self.holds.path}: {error.strerror}", hint) from error
 
+    async def left_closed(self) -> bool:
+        """Whether slurm-het has closed it and nobody has noted that it is open again."""
+        if self.refusal or self.holds.read("?") == self.partition:
+            return True
+        try:
+            return await self._storage.run(self._closed_flag.exists, STORAGE_SECONDS)
+        except (TimeoutError, OSError):  # the look at the lead says more
+            return False
+
+    async def _flag(self, *, closed: bool) -> None:
+        """Say it to whoever leads next. One try: the gate does not wait for storage."""
+        if self._flagged is closed:
+            return
+        self._flagged, flag = closed, self._closed_flag
+        try:
+            what = flag.touch if closed else lambda: flag.unlink(missing_ok=True)
+            await self._storage.run(what, STORAGE_SECONDS)
+        except (TimeoutError, OSError) as error:
+            why = getattr(error, "strerror", None) or f"no answer in {STORAGE_SECONDS:g} s"
+            log.error("cannot note in %s whether the gate is closed: %s", flag, why)
+
     async def _close(self) -> None:
         try:
             await self.slurm.set_partition_state(self.partition, "DOWN")
@@ -133,3 +163,4 @@ class Gate:
             self._seen, self.refusal = "UP", None
             with contextlib.suppress(HetError):  # then it is opened once more, by another hand
                 self.note(held=False)
+            await self._flag(closed=False)

@@ -45,6 +45,8 @@ class Retries:
             return
         most = max((there.memory_gib for there in inventory.types.values()), default=0)
         for job in jobs:
+            if self.policy.leaves_alone(job.partition):
+                continue
             peak = peaks.get(job.id, 0)
             if larger := larger_share(job, peak, most, self.policy):
                 had = f"it failed with {peak / MIB:.1f} GiB of a device, of {job.tres_per_node}"

@@ -29,21 +29,19 @@ TAKEN = "plain Slurm has given its nodes to others"
 OVER = "its time limit would be over: it would have ended"
 
 
-class HoldsNothing(Holds):
-    """The note of a hetd that never closes the gate: nobody is to open it."""
-
-    def write(self, _partition: str) -> None:
-        """Say that nothing is held."""
-        super().write("")
-
-
 class ShadowGate(Gate):
-    """The gate of the book; whoever moves it, its lines say so."""
+    """The gate of the book; whoever moves it, its lines say so. Notes are of the real one alone."""
 
     async def heed(self, event: GateEvent) -> GateOrder:
         """Take the step."""
         with in_shadow():
             return await super().heed(event)
+
+    def note(self, *, held: bool) -> None:
+        """Note nothing."""
+
+    async def _flag(self, *, closed: bool) -> None:
+        """Note nothing."""
 
 
 class ShadowCycle(Cycle):
@@ -56,7 +54,7 @@ class ShadowCycle(Cycle):
         patient = replace(config, planner=replace(config.planner, grace_seconds=FOREVER))
         self.shadow = ShadowSlurm(real, config.policy)
         paths = config.paths
-        note = HoldsNothing(paths.control_socket.parent)
+        note = Holds(paths.control_socket.parent)
         gate = ShadowGate(self.shadow, config.policy.intake_partition, paths.state_dir, note)
         super().__init__(patient, self.shadow, gate, journal, solver, clocks)
         self.shadow.trials = lambda: self.trials.known

@@ -6,17 +6,18 @@ import asyncio
 import logging
 from pathlib import Path
 
-from slurm_het.core.gate import GateEvent
+from slurm_het.core.gate import GateEvent, GateState
 from slurm_het.core.planner.proposal import TakeBack
 from slurm_het.daemon.cycle import CheckLead, Cycle
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.logs import in_shadow
 from slurm_het.daemon.shadow import ShadowCycle
-from slurm_het.errors import HetError
+from slurm_het.errors import HetError, SlurmError
 from slurm_het.journal import Keeper
 from slurm_het.opener import Holds
 from slurm_het.settings import Config
 from slurm_het.slurm import SlurmClient
+from slurm_het.slurm.backend import client_of
 from slurm_het.solve.worker import WorkerSolver, solver_of
 
 log = logging.getLogger("hetd.cycle")
@@ -25,14 +26,17 @@ log = logging.getLogger("hetd.cycle")
 class Sides:
     """Makes the cycles anew for each configuration: Slurm and the journals tell them all.
 
-    Where no pool is in plan, the cycle of those in shadow is the only one, and no gate is moved.
+    Where no pool is in plan, the cycle of those in shadow is the only one, and the gate is moved
+    once at most: if slurm-het has left it closed, it is opened.
     """
 
     def __init__(
         self, config: Config, slurm: SlurmClient, solver: WorkerSolver, check_lead: CheckLead
     ) -> None:
         self.slurm, self.solver, self.check_lead = slurm, solver, check_lead
-        self._own_solver: WorkerSolver | None = None  # of who is not to delay the other
+        # Shadow's own, beside plan: it is not to delay that, nor to answer for it to the watchdog.
+        self._own_solver: WorkerSolver | None = None
+        self._own_slurm: SlurmClient | None = None
         paths = config.paths
         intake, note = config.policy.intake_partition, Holds(paths.control_socket.parent)
         self._gate = Gate(slurm, intake, paths.state_dir, note)
@@ -64,10 +68,63 @@ class Sides:
         return self.cycle.gate
 
     @property
+    def gate_state(self) -> GateState:
+        """That of the real gate; where no pool is in plan, as the intake was last seen."""
+        if self.planned:
+            return self._gate.state
+        return GateState.CLOSED if self._intake in {"DOWN", "INACTIVE"} else GateState.OPEN
+
+    @property
+    def refusal(self) -> SlurmError | None:
+        """Why the real gate could not be opened, at the last try."""
+        return self._gate.refusal
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the real gate, in a sentence, or ''."""
+        if self.refusal:
+            return f"the gate cannot be opened: {self.refusal.message}"
+        if not self.planned and self._intake == "DOWN":
+            name = self._gate.partition
+            todo = f"scontrol update PartitionName={name} State=UP"
+            return f"the intake {name} is DOWN, and no pool is in plan: its jobs wait ({todo})"
+        return ""
+
+    @property
+    def _intake(self) -> str:
+        return self.shadowed.shadow.intake if self.shadowed else ""
+
+    @property
     def journal(self) -> Keeper:
         """The journal of `cycle`."""
         paths = self.config.paths
         return self._journal(paths.journal if self.planned else paths.shadow_journal)
+
+    async def begin(self) -> None:
+        """Where no pool is in plan and nobody has noted anything since this host's boot: note that
+        nothing is held closed. Else a hetd that fails before it leads has its gate opened."""
+        if self.planned or self._gate.holds.read("?") != "?":
+            return
+        if not await self._gate.left_closed():
+            self._gate.note(held=False)
+
+    def note(self, *, leads: bool) -> None:
+        """Note that this hetd may hold the gate closed, or stands by. In shadow the leader opens
+        what the note names: it stays."""
+        if self.planned or not leads:
+            self._gate.note(held=leads)
+
+    async def open_what_is_left(self) -> None:
+        """Where no pool is in plan: open the gate if slurm-het has closed it, for Slurm may have
+        refused that before, or a hetd that planned may have ended."""
+        if not self.planned and await self._gate.left_closed():
+            await self._gate.heed(GateEvent.STOP)
+
+    async def give_up(self) -> None:
+        """Open the gate at this hetd's end."""
+        if self.planned:
+            await self._gate.heed(GateEvent.STOP)
+        await self.open_what_is_left()
 
     async def run_beside(self, stop: asyncio.Event) -> None:
         """Run shadow's cycles beside the others, which wait for none of them, whatever befalls."""
@@ -86,17 +143,18 @@ class Sides:
     async def leave(self, new: Config, *, leads: bool) -> None:
         """End what of the present cycles does not go on with a new configuration.
 
-        Who was pinned ahead in a pool that leaves plan is taken back. Where none is left in plan
-        the gate opens. Who does not lead moves nothing.
+        Who was released in a pool that leaves plan, and has not started, is taken back. Where none
+        is left in plan the gate opens. Who does not lead moves nothing.
         """
         await self.stop()
         if not self.planned or not leads:
             return
         policy = new.policy.planned
-        gone = [p for p in self.planned.pins.ahead() if not policy.pool(p.placement.partition)]
+        pins = self.planned.pins.pins.values()
+        gone = [pin for pin in pins if not policy.pool(pin.placement.partition)]
         why = "its pool is not in plan any more"
-        ahead = [TakeBack(pin.task.key, why, penalty=False) for pin in gone]
-        await self.planned.releaser.take_back(ahead)
+        back = [TakeBack(pin.task.key, why, penalty=False) for pin in gone]
+        await self.planned.releaser.take_back(back)
         if not new.plans:
             await self._gate.heed(GateEvent.STOP)
 
@@ -119,13 +177,15 @@ class Sides:
         )
 
     def _shadowed(self, config: Config) -> ShadowCycle:
-        solver = self.solver
+        slurm, solver = self.slurm, self.solver
         if self.planned:
+            slurm = self._own_slurm = self._own_slurm or client_of(config.slurm)
             planner = config.planner
             solver = self._own_solver = self._own_solver or solver_of(planner)
             solver.use(planner.solver, planner.gap, rearrange=planner.rearrange)
-        made = ShadowCycle(config, self.slurm, self._journal(config.paths.journal), solver)
-        made.check_lead = self.check_lead
+        made = ShadowCycle(config, slurm, self._journal(config.paths.journal), solver)
+        if not self.planned:  # beside plan, that one looks: two at once get in each other's way
+            made.check_lead = self.check_lead
         return made
 
     def _journal(self, path: Path) -> Keeper:

@@ -24,11 +24,14 @@ class ShadowSlurm:
     def __init__(self, real: SlurmClient, policy: Policy) -> None:
         self._real, self.policy = real, policy
         self.book = Book(policy)
+        self.intake = ""  # the State that it really has; '' before the first snapshot
         self.trials: Callable[[], Trials] = lambda: NO_TRIALS
 
     async def snapshot(self) -> Snapshot:
         """The real one, with the book over it."""
         snapshot = await self._real.snapshot()
+        intake = self.policy.intake_partition
+        self.intake = next((p.state for p in snapshot.partitions if p.name == intake), "")
         if new := self.book.unread(snapshot)[:MOST_SCRIPTS]:
             scripts = await asyncio.gather(*(self._real.batch_script(job.id) for job in new))
             self._admit(snapshot, new, scripts)

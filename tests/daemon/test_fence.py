@@ -10,16 +10,20 @@ import pytest
 
 from slurm_het.core.cluster.overruns import Use
 from slurm_het.core.model import Job
+from slurm_het.core.policy import Policy
 from slurm_het.daemon.fence import Fence
 from slurm_het.settings import TelemetrySettings
 from tests.support.fake_slurm import FakeSlurm
-from tests.support.world import policy, snapshot
+from tests.support.world import mixed, policy, snapshot
 
 GIB = 1024
+POLICY = policy()
 
 
 def sharer(number: int, detail: str, **fields: Any) -> Job:
-    base: dict[str, Any] = {"user": "ann", "uid": 1000, "state": "RUNNING", "nodes": "l40s1"}
+    base: dict[str, Any] = {
+        "user": "ann", "uid": 1000, "state": "RUNNING", "nodes": "l40s1", "partition": "infer-nv",
+    }  # fmt: skip
     return Job(number, gres_detail=(detail,), **(base | fields))
 
 
@@ -33,10 +37,10 @@ JOBS = (OVER, NEXT, WHOLE, TASK)
 class Watched:
     """A fence that is told each second what jobs use."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, policy: Policy = POLICY, **settings: Any) -> None:
         given = TelemetrySettings(steady_seconds=3, fence_seconds=10, **settings)
         self.slurm, self.now = FakeSlurm(*JOBS), 0.0
-        self.fence = Fence(given, policy(), self.slurm, lambda: self.now)
+        self.fence = Fence(given, policy, self.slurm, lambda: self.now)
         self.said: list[str] = []
 
     def told(self, *uses: Use, seconds: int = 1) -> None:
@@ -95,6 +99,13 @@ def test_nobody_else_is_told_or_ended(uses: tuple[Use, ...]) -> None:
     it = Watched(fence="end")
     it.told(*uses, seconds=60)
     assert (it.said, it.slurm.told, it.slurm.ended) == ([], [], [])
+
+
+@pytest.mark.parametrize(("shadowed", "ended"), [("train-nv", {"7"}), ("infer-nv", set())])
+def test_in_a_pool_in_shadow_nobody_is_told_or_ended(shadowed: str, ended: set[str]) -> None:
+    it = Watched(mixed(shadowed).planned, fence="end")
+    it.told(use(OVER, 30), seconds=60)
+    assert (set(it.slurm.ended), bool(it.slurm.told)) == (ended, bool(ended))
 
 
 def test_of_an_array_one_task_is_ended() -> None:

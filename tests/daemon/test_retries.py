@@ -12,9 +12,10 @@ from slurm_het.core.model import Classification, Job
 from slurm_het.daemon.retries import Retries
 from slurm_het.settings import TelemetrySettings
 from tests.support.fake_slurm import FakeSlurm
-from tests.support.world import inventory, policy
+from tests.support.world import inventory, mixed, policy
 
 GIB = 1024
+POLICY = policy()
 COMMENT = encode_comment(Classification("inference", memory_gib=20, share=True), {"a": "b"})
 
 
@@ -27,11 +28,14 @@ def dead(number: int = 7, **fields: Any) -> Job:
     return Job(number, **(base | fields))
 
 
-def tried(job: Job, peak_gib: float = 19, refuse: str = "", **settings: Any) -> FakeSlurm:
+def tried(
+    job: Job, peak_gib: float = 19, refuse: str = "", shadowed: str = "", **settings: Any
+) -> FakeSlurm:
     """What Slurm is asked for once that job has ended."""
     slurm = FakeSlurm()
     slurm.refuse = {refuse}
-    retries = Retries(TelemetrySettings(**settings), policy(), slurm)
+    policy = mixed(shadowed).planned if shadowed else POLICY
+    retries = Retries(TelemetrySettings(**settings), policy, slurm)
     retries.heard([job], {job.id: int(peak_gib * GIB)}, inventory())
     asyncio.run(retries.give())
     return slurm
@@ -75,6 +79,12 @@ def test_it_goes_back_into_the_gate_with_half_as_much_again() -> None:
 )
 def test_nobody_else_does(job: Job, peak_gib: float, settings: dict[str, Any]) -> None:
     slurm = tried(job, peak_gib, **settings)
+    assert (slurm.requeued, slurm.updates) == ([], [])
+
+
+def test_nor_does_who_ran_in_a_pool_in_shadow() -> None:
+    assert tried(dead(), shadowed="train-nv").requeued == ["7"]
+    slurm = tried(dead(), shadowed="infer-nv")
     assert (slurm.requeued, slurm.updates) == ([], [])
 
 

@@ -27,6 +27,12 @@ def policy() -> Policy:
     return parse_config(config_text(Path("/"))).policy
 
 
+def mixed(*shadowed: str) -> Policy:
+    """The same with these pools in shadow, the others in plan."""
+    pools = (replace(p, mode="shadow") if p.partition in shadowed else p for p in policy().pools)
+    return replace(policy(), pools=tuple(pools))
+
+
 def config_text(base: Path) -> str:
     """The sandbox's own het.yaml, its sockets and state in a directory."""
     return render(

@@ -45,11 +45,13 @@ class Overrun:
 
 
 def overruns(uses: Iterable[Use], jobs: Mapping[int, Job], policy: Policy) -> Iterator[Overrun]:
-    """Those that overrun; `jobs` by id. What a process says of itself does not count: it is of a
-    job only if it is of the job's user."""
+    """Those that overrun, but for those in pools that are left alone; `jobs` by id. What a process
+    says of itself does not count: it is of a job only if it is of the job's user."""
     for use in uses:
         job = jobs.get(use.job)
         if job is None or job.uid != use.uid or not job.holds_nodes:
+            continue
+        if policy.leaves_alone(job.partition):
             continue
         share = _shares(job, policy).get((use.node, use.index), 0)
         if share and use.used_mib > max(SLACK * share, share + 1) * MIB:

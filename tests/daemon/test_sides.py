@@ -1,0 +1,313 @@
+"""The cycles of a configuration, and the real gate where no pool is in plan."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from slurm_het.cli.hetd_client import call
+from slurm_het.config import load_config
+from slurm_het.daemon.app import Daemon
+from slurm_het.daemon.gate import closed_flag
+from slurm_het.daemon.sides import Sides
+from slurm_het.errors import LeadError, SlurmBusyError, SlurmError
+from slurm_het.opener import Holds
+from slurm_het.solve.worker import solver_of
+from tests.support.fake_slurm import FakeSlurm
+from tests.support.world import config_text, marked, mixed, running
+
+PATIENCE = 60.0  # seconds for what takes one or two
+
+
+class BusySlurm(FakeSlurm):
+    """A Slurm that may refuse to have the intake moved, or give no snapshot."""
+
+    def __init__(self, gate: str = "UP") -> None:
+        super().__init__(gate=gate)
+        self.answered = 0.0
+        self.busy = self.away = self.hangs = False
+        self.read = 0  # how often all was
+        self.moved: list[str] = []
+
+    async def set_partition_state(self, partition: str, state: str) -> None:
+        self.moved.append(state)
+        if self.busy:
+            raise SlurmBusyError("Unable to contact slurm controller")
+        await super().set_partition_state(partition, state)
+
+    async def snapshot(self) -> Any:
+        if self.away:
+            raise SlurmError("Unable to contact slurm controller")
+        while self.hangs:
+            await asyncio.sleep(0.01)
+        self.read += 1
+        return await super().snapshot()
+
+
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[BusySlurm]:
+    """The Slurm of every hetd that is made. (hetd leaves no handler for SIGTERM; the tests have
+    one.)"""
+    made = BusySlurm()
+    monkeypatch.setattr("slurm_het.daemon.app.client_of", lambda _settings: made)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield made
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def write(path: Path, mode: str) -> None:
+    text = config_text(path).replace("poll_seconds: 5", "poll_seconds: 0.1")
+    (path / "het.yaml").write_text(f"mode: {mode}\n{text}")
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> BusySlurm:
+    """The Slurm of shadow where another cycle goes first."""
+    made = BusySlurm()
+    monkeypatch.setattr("slurm_het.daemon.sides.client_of", lambda _settings: made)
+    return made
+
+
+def write_both(path: Path) -> None:
+    """One pool in plan, the others in shadow."""
+    write(path, "shadow")
+    data = yaml.safe_load((path / "het.yaml").read_text())
+    data["pools"]["train-nv"]["mode"] = "plan"
+    (path / "het.yaml").write_text(yaml.safe_dump(data))
+
+
+@asynccontextmanager
+async def hetd(path: Path) -> AsyncIterator[Callable[[], Awaitable[dict[str, Any]]]]:
+    """A running hetd; gives what asks for its status."""
+    daemon = Daemon(load_config(path / "het.yaml"))
+    running = asyncio.create_task(daemon.run())
+
+    async def status() -> dict[str, Any]:
+        socket = path / "control.sock"
+        while not socket.exists() and not running.done():
+            await asyncio.sleep(0.01)
+        return await asyncio.to_thread(call, socket, {"op": "status"}, PATIENCE)
+
+    try:
+        yield status
+    finally:
+        daemon.wakes.stop.set()
+        await running
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+def test_a_gate_that_slurm_did_not_open_as_plan_ended_is_opened_in_shadow(
+    short_path: Path, slurm: BusySlurm
+) -> None:
+    async def live() -> None:
+        write(short_path, "plan")
+        async with hetd(short_path) as status:
+            await until(lambda: slurm.gate == "DOWN")
+            slurm.busy = True
+            write(short_path, "shadow")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: slurm.moved.count("UP") > 3)
+            told = await status()
+            assert (set(told["modes"].values()), told["gate"]) == ({"shadow"}, "closed")
+            assert any("the gate cannot be opened: Unable" in text for text in told["troubles"])
+            slurm.away = True  # nor is there any snapshot
+            tries = len(slurm.moved)
+            await until(lambda: len(slurm.moved) > tries)
+            slurm.busy = False
+            await until(lambda: slurm.gate == "UP")
+            slurm.away = False
+            tries = len(slurm.moved)
+            await asyncio.sleep(0.5)
+            assert len(slurm.moved) == tries, "once it is open, shadow moves it no more"
+            told = await status()
+            assert (told["gate"], told["troubles"]) == ("open", [])
+        assert Holds(short_path).read("?") == ""
+
+    asyncio.run(live())
+
+
+def test_if_it_cannot_be_opened_until_the_end_the_opener_still_knows(
+    short_path: Path, slurm: BusySlurm
+) -> None:
+    async def live() -> None:
+        write(short_path, "plan")
+        async with hetd(short_path):
+            await until(lambda: slurm.gate == "DOWN")
+            slurm.busy = True
+            write(short_path, "shadow")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: slurm.moved.count("UP") > 1)
+
+    asyncio.run(live())
+    assert Holds(short_path).read("?") == "accel"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_in_shadow_a_new_leader_opens_what_slurm_het_has_closed_and_nothing_else(
+    short_path: Path, slurm: BusySlurm, closed: bool
+) -> None:
+    """The hetd that closed it ran on another host: its note for the opener is not here."""
+
+    async def live() -> None:
+        write(short_path, "shadow")
+        slurm.gate = "DOWN"
+        if closed:
+            closed_flag(short_path).touch()
+        async with hetd(short_path) as status:
+            if closed:
+                await until(lambda: slurm.gate == "UP")
+                assert not closed_flag(short_path).exists()
+            told = await status()
+            while told["leading"] is not True:
+                told = await status()
+            if not closed:
+                assert "the intake accel is DOWN, and no pool is in plan" in told["troubles"][0]
+        assert slurm.moved == (["UP"] if closed else [])
+
+    asyncio.run(live())
+
+
+def test_who_plans_leaves_word_of_the_gate_for_a_leader_on_another_host(
+    short_path: Path, slurm: BusySlurm
+) -> None:
+    async def live() -> None:
+        write(short_path, "plan")
+        async with hetd(short_path):
+            await until(lambda: slurm.gate == "DOWN")
+            assert closed_flag(short_path).exists()
+        assert slurm.gate == "UP"
+        assert not closed_flag(short_path).exists()
+
+    asyncio.run(live())
+
+
+def test_shadow_beside_plan_reads_with_a_client_of_its_own(
+    short_path: Path, slurm: BusySlurm, beside: BusySlurm
+) -> None:
+    """Who is shared tells neither what changed since the last look nor whose call was answered."""
+
+    async def live() -> None:
+        write_both(short_path)
+        async with hetd(short_path):
+            await until(lambda: slurm.gate == "DOWN" and beside.read > 1)
+            slurm.hangs = True
+            await asyncio.sleep(0.2)
+            read, shadows = slurm.read, beside.read
+            await until(lambda: beside.read > shadows + 1)
+            assert slurm.read == read
+            slurm.hangs = False
+        assert (beside.moved, slurm.gate) == ([], "UP")
+
+    asyncio.run(live())
+
+
+def test_only_who_goes_first_looks_whether_it_leads(
+    short_path: Path, slurm: BusySlurm, beside: BusySlurm
+) -> None:
+    """One look that fails ends a hetd, and does not leave one that plans and says it does not."""
+    looked = 0
+
+    async def look() -> None:
+        nonlocal looked
+        looked += 1
+        raise LeadError("the lead is lost")
+
+    async def live(sides: Sides) -> None:
+        if sides.beside:
+            await sides.beside.run()
+        assert looked == 0
+        with pytest.raises(LeadError):
+            await sides.cycle.run()
+        await sides.stop()
+
+    for both in (True, False):
+        looked = 0
+        write_both(short_path) if both else write(short_path, "shadow")
+        config = load_config(short_path / "het.yaml")
+        sides = Sides(config, slurm, solver_of(config.planner), look)
+        assert bool(sides.beside) is both
+        try:
+            asyncio.run(live(sides))
+        finally:
+            sides.close()
+        assert looked == 1
+    assert beside.moved == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "note", "closed", "then"),
+    [
+        ("shadow", "", False, ""),
+        ("shadow", "accel", False, "accel"),
+        ("shadow", "", True, "?"),  # slurm-het closed it before this host's boot
+        ("plan", "", False, "?"),
+    ],
+)
+def test_a_hetd_in_shadow_that_fails_before_it_leads_has_no_gate_opened(
+    short_path: Path, slurm: BusySlurm, mode: str, note: str, closed: bool, then: str
+) -> None:
+    """The opener goes by the note; without one it opens what is configured."""
+    write(short_path, mode)
+    slurm.away = True
+    if note:
+        Holds(short_path).write(note)
+    if closed:
+        closed_flag(short_path).touch()
+    with pytest.raises(SlurmError):
+        asyncio.run(Daemon(load_config(short_path / "het.yaml")).run())
+    assert Holds(short_path).read("?") == then
+    assert slurm.moved == []
+
+
+def test_all_that_was_released_in_a_pool_is_taken_back_as_it_leaves_plan(
+    short_path: Path, slurm: BusySlurm
+) -> None:
+    """As it was: what asks for 16 devices and leaves the number of nodes open was given two."""
+    write(short_path, "plan")
+    config = load_config(short_path / "het.yaml")
+    slurm.gate = "DOWN"
+    slurm.jobs = (
+        marked(1, tres_per_job="gpu:a100:16"),
+        marked(2, tres_per_node="gpu:a100:4", priority=2000),
+        marked(3, tres_per_node="gpu:mi300x:1"),
+        running(9, "nv1", "gpu:a100:8(IDX:0-7)", partition="train-nv", end_time=3000),
+    )
+
+    async def look() -> None:
+        """It leads."""
+
+    async def live(sides: Sides) -> None:
+        await sides.cycle.run()
+        released = {key: fields["Partition"] for key, fields in slurm.updates}
+        assert released == {"1": "train-nv", "2": "train-nv", "3": "train-amd"}
+        assert [pin.task.key for pin in sides.cycle.pins.ahead()] == ["1"]
+        slurm.updates.clear()
+        new = replace(config, policy=mixed("train-nv"))
+        await sides.leave(new, leads=False)
+        assert slurm.updates == []
+        await sides.leave(new, leads=True)
+
+    sides = Sides(config, slurm, solver_of(config.planner), look)
+    try:
+        asyncio.run(live(sides))
+    finally:
+        sides.close()
+        sides.solver.close()
+    back = {"Partition": "accel", "ReqNodeList": ""}
+    assert dict(slurm.updates) == {"1": back | {"NumNodes": "1"}, "2": back}
+    assert slurm.moved == []
