@@ -80,9 +80,7 @@ async def effect_of(wanted: Config) -> Effect:
     slurm, policy = CliSlurm(wanted.slurm), wanted.policy.planned
     site = await read_site(wanted)
     shadow = ShadowSlurm(slurm, policy)
-    snapshot = await shadow.snapshot()
-    while shadow.book.unread(site.snapshot):
-        snapshot = await shadow.snapshot()
+    snapshot = await shadow.over_all(site.snapshot)
     moves, stay = [], []
     for job in site.snapshot.jobs:
         made = shadow.book.admission(job)
