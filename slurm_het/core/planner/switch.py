@@ -23,8 +23,8 @@ class Move(NamedTuple):
 
     @property
     def key(self) -> str:
-        """By which Slurm updates it: of an array what is unsplit as a whole."""
-        return str(self.job.id)
+        """By which Slurm updates it, and none of the tasks of its array that run."""
+        return self.job.own_key
 
 
 def into_the_gate(job: Job, admission: Admission, policy: Policy) -> Move | None:

@@ -70,3 +70,15 @@ def test_while_other_pools_are_in_plan_their_jobs_stay_in_the_gate() -> None:
     inside = [after(job, into(job, both)) for job in (nv, amd)]
     moves = list(out_of_the_gate(snapshot(*inside), only("train-amd"), TRAIN_NV))
     assert [move.key for move in moves] == ["1"]
+
+
+def test_of_an_array_what_waits_is_moved_and_what_runs_is_not() -> None:
+    plan = only("train-nv")
+    rest = gated(7, partition="train-nv", array_job_id=7, array_tasks="3-9%2")
+    last = gated(7, partition="train-nv", array_job_id=7, array_task_id=9)
+    split = gated(12, partition="train-nv", array_job_id=7, array_task_id=2)
+    moves = [into(job, plan) for job in (rest, last, split)]
+    assert [move and move.key for move in moves] == ["7_[3-9]", "7_9", "7_2"]
+    inside = [after(job, move) for job, move in zip((rest, split), moves[::2], strict=True)]
+    out = out_of_the_gate(snapshot(*inside), only(), TRAIN_NV)
+    assert [move.key for move in out] == ["7_[3-9]", "7_2"]
