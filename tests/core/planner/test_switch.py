@@ -10,7 +10,7 @@ from slurm_het.core.model import Job
 from slurm_het.core.planner.shadow import as_submitted
 from slurm_het.core.planner.switch import Move, into_the_gate, out_of_the_gate
 from slurm_het.core.policy import Policy
-from tests.support.world import gated, inventory, policy, snapshot
+from tests.support.world import gated, inventory, marked, policy, snapshot
 
 RECORD = {
     "Partition": "partition", "Features": "features", "AdminComment": "admin_comment",
@@ -61,6 +61,18 @@ def test_who_stays_where_he_is() -> None:
     assert into(gated(2, partition="train-nv", tres_per_node=""), plan) is None
     assert into(gated(4, partition="train-nv", admin_comment="site=1"), plan) is None
     assert into(gated(3), plan) is None, "it waits in the intake: the gate closes over it"
+
+
+def test_what_is_too_long_to_be_kept_stays_and_is_not_wiped() -> None:
+    long = gated(1, partition="train-nv", features="&".join(["ib"] * 300))
+    assert into(replace(long, features="ib"), only("train-nv"))
+    assert into(long, only("train-nv")) is None
+    by_the_hook = marked(1, features=long.features)
+    (out,) = out_of_the_gate(snapshot(by_the_hook), only(), TRAIN_NV)
+    assert after(by_the_hook, out) == replace(by_the_hook, admin_comment="")
+    pinned = replace(by_the_hook, partition="train-nv", req_nodes="nv1")
+    (out,) = out_of_the_gate(snapshot(pinned), only(), TRAIN_NV)
+    assert after(pinned, out) == long
 
 
 def test_while_other_pools_are_in_plan_their_jobs_stay_in_the_gate() -> None:
