@@ -11,6 +11,7 @@ from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, Verdict
 from slurm_het.core.jobs.modes import admit_by_mode
 from slurm_het.core.jobs.reading import ClusterFacts, Handover, read_job
+from slurm_het.core.partition import Partition
 from slurm_het.core.policy import ImpossibleMemory, Mode, Policy
 from tests.support.world import gated, inventory, policy, snapshot
 
@@ -91,6 +92,29 @@ def test_what_a_pool_in_plan_could_take_on_another_vendor_goes_where_it_fits() -
         made = admit_by_mode(sent, modes.planned, inventory(), known)
         assert isinstance(made, Passed if goes else Admitted)
         assert getattr(made, "partition", "") == goes
+
+
+@pytest.mark.parametrize(("holds", "goes"), [(("train-nv",), "train-nv"), ((), "any")])
+def test_what_no_pool_holds_alone_goes_to_the_spanning_partition(
+    holds: tuple[str, ...], goes: str
+) -> None:
+    """Where a pool in shadow holds it alone, it goes there."""
+    modes = replace(in_modes("shadow", infer_nv="plan", train_amd="plan"), spanning_partition="any")
+    here = snapshot()
+    nodes = tuple(
+        replace(
+            n, partitions=(*n.partitions, "any"),
+            configured=(64 if set(holds) & set(n.partitions) else 4, 0),
+        )
+        for n in here.nodes
+    )  # fmt: skip
+    known = capacity_of(
+        replace(here, nodes=nodes, partitions=(*here.partitions, Partition("any"))), policy()
+    )
+    large = {"tres_per_job": "gpu:8", "cpus_per_tres": "gpu:4", "partition": "accel"}
+    made = admit_by_mode({"op": "admit"} | large, modes.planned, inventory(), known)
+    assert isinstance(made, Passed)
+    assert made.partition == goes
 
 
 def test_a_type_in_no_catalogue_has_the_vendor_of_its_pool_in_any_mode() -> None:
