@@ -89,6 +89,8 @@ async def effect_of(wanted: Config) -> Effect:
             stay.append((job.label, str(made.why)))
         elif made and (move := into_the_gate(job, made, policy)):
             moves.append(move)
+        elif made and job.partition != policy.intake_partition:
+            stay.append((job.label, "how it was could not be kept in its AdminComment"))
     prepared = _prepared(snapshot, wanted)
     plan = decide(prepared, Forecast(), greedy)
     return Effect(tuple(findings(site)), tuple(moves), tuple(stay), prepared, plan)

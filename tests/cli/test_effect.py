@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,8 +50,12 @@ def test_jobs_that_end_while_it_looks_do_not_keep_it(
     monkeypatch.setattr(reading, "CliSlurm", FakeSlurm)
     monkeypatch.setattr(shadow, "MOST_SCRIPTS", 2)
     FakeSlurm.jobs = tuple(gated(number, partition="train-nv") for number in (1, 2, 3))
-    FakeSlurm.jobs += (replace(gated(4), partition="train-nv", req_nodes="nv1"),)
+    FakeSlurm.jobs += (
+        gated(4, partition="train-nv", req_nodes="nv1"),
+        gated(5, partition="train-nv", admin_comment="site=1"),
+        gated(6),
+    )
     effect = asyncio.run(asyncio.wait_for(effect_of(parse_config(config_text(tmp_path))), 5))
     assert [move.job.id for move in effect.moves] == [1, 2, 3]
-    assert [label for label, _ in effect.stay] == ["4"]
-    assert len(effect.plan.placements) == 3
+    assert [label for label, _ in effect.stay] == ["4", "5"]
+    assert {"1", "2", "3"} <= {made.key for made in effect.plan.placements}
