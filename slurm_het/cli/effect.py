@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from slurm_het.cli.checks import findings
@@ -13,11 +13,12 @@ from slurm_het.cli.checks.site import Finding
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.jobs.admission import Passed
 from slurm_het.core.jobs.task_pools import is_gated
-from slurm_het.core.model import Plan
+from slurm_het.core.model import Plan, Snapshot
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, prepare
 from slurm_het.core.planner.switch import Move, into_the_gate
 from slurm_het.core.views.waiting import Remembered, Whys
+from slurm_het.core.views.watch import startable
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
@@ -80,9 +81,7 @@ async def effect_of(wanted: Config) -> Effect:
     slurm, policy = CliSlurm(wanted.slurm), wanted.policy.planned
     site = await read_site(wanted)
     shadow = ShadowSlurm(slurm, policy)
-    snapshot = await shadow.snapshot()
-    while shadow.book.unread(site.snapshot):
-        snapshot = await shadow.snapshot()
+    snapshot = await shadow.over_all(site.snapshot)
     moves, stay = [], []
     for job in site.snapshot.jobs:
         made = shadow.book.admission(job)
@@ -90,8 +89,21 @@ async def effect_of(wanted: Config) -> Effect:
             stay.append((job.label, str(made.why)))
         elif made and (move := into_the_gate(job, made, policy)):
             moves.append(move)
-    planner, ticks = wanted.planner, time.monotonic()
-    memory = Memory(Pins(planner.grace_seconds, planner.retry_seconds))
-    prepared = prepare(observe(snapshot, policy, memory, ticks), planner.limits, memory, ticks)
+        elif made and job.partition != policy.intake_partition:
+            stay.append((job.label, "how it was could not be kept in its AdminComment"))
+    prepared = _prepared(snapshot, wanted)
     plan = decide(prepared, Forecast(), greedy)
     return Effect(tuple(findings(site)), tuple(moves), tuple(stay), prepared, plan)
+
+
+def startable_now(snapshot: Snapshot, wanted: Config, pools: Collection[str]) -> int:
+    """How many of the waiting tasks could start on what is free in these pools."""
+    return startable(_prepared(snapshot, wanted), frozenset(pools))
+
+
+def _prepared(snapshot: Snapshot, wanted: Config) -> Prepared:
+    """What a hetd with that configuration would make its first plan from."""
+    planner, ticks = wanted.planner, time.monotonic()
+    memory = Memory(Pins(planner.grace_seconds, planner.retry_seconds))
+    observed = observe(snapshot, wanted.policy.planned, memory, ticks)
+    return prepare(observed, planner.limits, memory, ticks)

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from slurm_het.cli.bypass import switch_on
-from slurm_het.cli.effect import effect_of
+from slurm_het.cli.effect import effect_of, startable_now
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.options import CONFIG
 from slurm_het.cli.whole_file import write_whole
@@ -62,7 +62,9 @@ def enable(
       slurm-het enable --pool train-nv
     """
     settings = load_config(config)
+    as_it_was = _text(settings)
     text, wanted = _proposed(settings, pools, "plan")
+    new = [p.partition for p in settings.policy.pools if p.partition in pools and p.mode != "plan"]
     effect = asyncio.run(effect_of(wanted))
     _say([f"{_names(settings, pools)} -> plan", *effect.lines()])
     if effect.wrong:
@@ -73,12 +75,12 @@ def enable(
         raise HetError("bypass is on: nothing would be planned", "first slurm-het bypass off")
     if not yes:
         click.confirm("do it?", abort=True)
-    before = _look(settings, pools, 0.0)
+    before = _look(wanted, new, 0.0)
     _take_over(settings, text, wanted)
     _say([f"{_moved(wanted, effect.moves)} jobs moved to {wanted.policy.intake_partition}"])
-    if why := _watched(wanted, pools, before, watch):
+    if new and (why := _watched(wanted, new, before, watch)):
         _say([f"taken back: {why}"])
-        _back(wanted, pools, anyway=True)
+        _back(wanted, as_it_was, settings, new, anyway=True)
         sys.exit(1)
     _say([f"{', '.join(pools)}: hetd plans; slurm-het disable takes it back"])
 
@@ -98,16 +100,22 @@ def disable(pools: tuple[str, ...], config: Path | None) -> None:
       slurm-het disable --pool train-nv
     """
     settings = load_config(config)
+    text, wanted = _proposed(settings, pools, "shadow")
     _say([f"{_names(settings, pools)} -> shadow"])
-    _back(settings, pools)
+    _back(settings, text, wanted, pools)
     _say([f"{', '.join(pools)}: plain Slurm schedules"])
+
+
+def _text(settings: Config) -> str:
+    """The text of het.yaml. Raises HetError."""
+    if settings.source is None:
+        raise HetError("the configuration is no file", "give it with --config")
+    return settings.source.read_text(encoding="utf-8")
 
 
 def _proposed(settings: Config, pools: Iterable[str], mode: Mode) -> tuple[str, Config]:
     """The text of het.yaml with that mode, and what it says. Raises HetError."""
-    if settings.source is None:
-        raise HetError("the configuration is no file", "give it with --config")
-    text = settings.source.read_text(encoding="utf-8")
+    text = _text(settings)
     for pool in pools:
         text = with_mode(text, pool, mode)
     return text, parse_config(text, settings.source)
@@ -192,12 +200,13 @@ def _moved(settings: Config, moves: Sequence[Move]) -> int:
     return asyncio.run(every())
 
 
-def _back(settings: Config, pools: Sequence[str], *, anyway: bool = False) -> None:
-    """The pools to shadow, and their jobs as they were submitted.
+def _back(
+    settings: Config, text: str, wanted: Config, pools: Sequence[str], *, anyway: bool = False
+) -> None:
+    """From `settings` to a het.yaml that has these pools in plan no more; their jobs as submitted.
 
     `anyway`: where hetd does not do its part, the gate is opened without it, and stays open.
     """
-    text, wanted = _proposed(settings, pools, "shadow")
     try:
         _take_over(settings, text, wanted)
     except HetError as error:
@@ -238,7 +247,7 @@ def _look(settings: Config, pools: Sequence[str], seconds: float) -> Look:
         outcomes.get("released", 0) + outcomes.get("reserved", 0),
         sum(outcomes.get(word, 0) for word in FAILURES),
         sum(p.used for p in use), sum(p.devices for p in use),
-        int(status.get("cycle", {}).get("waiting", 0)),
+        startable_now(snapshot, settings, pools),
     )  # fmt: skip
 
 

@@ -91,6 +91,15 @@ class Job:
         return bool(self.array_job_id and self.array_task_id is None and self.array_tasks)
 
     @property
+    def own_key(self) -> str:
+        """By which an update is of this record alone: `123_[5-9]` for what is unsplit of an array.
+
+        One of the array's id would be of all its tasks, those that run too.
+        """
+        tasks = self.array_tasks.partition("%")[0]
+        return f"{self.array_job_id}_[{tasks}]" if self.unsplit else self.key
+
+    @property
     def label(self) -> str:
         """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array."""
         tasks = self.array_tasks

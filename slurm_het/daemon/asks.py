@@ -144,21 +144,14 @@ class Asks:
 
 
 def _named(key: str, jobs: Iterable[Job]) -> list[_Part]:
-    """The records that a key names: a job, all of an array, or one of its tasks.
-
-    What has no record of its own yet is named by its numbers: an update of the array's id alone
-    would be one of all its tasks, those that run too.
-    """
+    """The records that a key names: a job, all of an array, or one of its tasks."""
     array, _, task = key.partition("_")
     family = [job for job in jobs if str(job.array_job_id or job.id) == array]
     if not task:
-        return [_Part(job, f"{array}_[{_tasks(job)}]" if job.unsplit else job.key)
-                for job in family or [job for job in jobs if str(job.id) == key]]  # fmt: skip
+        named = family or [job for job in jobs if str(job.id) == key]
+        return [_Part(job, job.own_key) for job in named]
     own = [_Part(job, key) for job in family if job.key == key]
-    rest = (j for j in family if j.unsplit and int(task) in array_indexes(_tasks(j), MOST_TASKS))
+    rest = (
+        j for j in family if j.unsplit and int(task) in array_indexes(j.array_tasks, MOST_TASKS)
+    )
     return own or [_Part(job, key) for job in rest]
-
-
-def _tasks(job: Job) -> str:
-    """The numbers of the tasks that a record stands for: `0-9,12` of `0-9,12%4`."""
-    return job.array_tasks.partition("%")[0]

@@ -33,11 +33,18 @@ class ShadowSlurm:
         intake = self.policy.intake_partition
         self.intake = next((p.state for p in snapshot.partitions if p.name == intake), "")
         if new := self.book.unread(snapshot)[:MOST_SCRIPTS]:
-            scripts = await asyncio.gather(*(self._real.batch_script(job.id) for job in new))
-            self._admit(snapshot, new, scripts)
+            await self._admit(snapshot, new)
         return self.book.over(snapshot)
 
-    def _admit(self, snapshot: Snapshot, new: Collection[Job], scripts: Collection[str]) -> None:
+    async def over_all(self, snapshot: Snapshot) -> Snapshot:
+        """One of the real one, with the book over it once all of its jobs are in that."""
+        new = self.book.unread(snapshot)
+        for first in range(0, len(new), MOST_SCRIPTS):
+            await self._admit(snapshot, new[first : first + MOST_SCRIPTS])
+        return self.book.over(snapshot)
+
+    async def _admit(self, snapshot: Snapshot, new: Collection[Job]) -> None:
+        scripts = await asyncio.gather(*(self._real.batch_script(job.id) for job in new))
         inventory = take_inventory(snapshot, self.policy)
         for job, script in zip(new, scripts, strict=True):
             self.book.admit(job, as_submitted(job, script, self.policy, inventory, self.trials()))

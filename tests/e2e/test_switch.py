@@ -88,6 +88,31 @@ def test_waiting_jobs_go_into_the_gate_and_come_back_as_they_were(
     assert {key: of_ours(site, key) for key in waiting} == waiting
 
 
+def test_of_an_array_what_waits_is_moved_and_what_runs_is_not(site: Cluster) -> None:
+    array = site.sbatch(
+        "-p", "train-amd", "--gres=gpu:8", "-t", "10", "--array=0-5%4", script="sleep 500"
+    )
+    keys = [f"{array}_{number}" for number in range(6)]
+    site.wait_started(keys[0])
+    site.wait_started(keys[1])
+    before = {key: of_ours(site, key) for key in keys}
+    runs = {key for key in keys if before[key]["JobState"] == "RUNNING"}
+    assert runs == {keys[0], keys[1]}
+    code, said = switch(site, "enable", "--pool", "train-amd", "--yes", "--watch", "6")
+    assert code == 0, said
+    for key in keys:
+        record = of_ours(site, key)
+        if key in runs:
+            assert record == before[key]
+        else:
+            assert record["Partition"] == "accel", record
+            assert "het1:" in record["AdminComment"]
+    code, said = switch(site, "disable", "--pool", "train-amd")
+    assert code == 0, said
+    assert {key: of_ours(site, key) for key in keys} == before
+    site.box.run(["scancel", array])
+
+
 def test_a_hetd_that_falls_silent_has_all_taken_back(
     site: Cluster, waiting: dict[str, dict[str, str]]
 ) -> None:

@@ -261,7 +261,7 @@ def _device_type(
     name = model_of(item.type or item.name, policy.types)
     if known := policy.types.get(name):
         return known
-    pools = {p.vendors for p in map(policy.pool, partitions) if p}
+    pools = {p.vendors for p in (*policy.pools, *policy.others) if p.partition in partitions}
     vendors = policy.gres[item.name].vendors or (pools.pop() if len(pools) == 1 else ())
     warnings.append(f"type {name!r} is in no catalogue: describe it under types:")
     return DeviceType(name, vendors[0] if len(vendors) == 1 else "unknown", 1)

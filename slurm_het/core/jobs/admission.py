@@ -54,12 +54,14 @@ MAX_FEATURES = 1023
 class Admitted:
     """The job goes to the intake: the fields to assign, and what it is.
 
-    `too_much` says which memory its user asked for in vain.
+    `too_much` says which memory its user asked for in vain. `less`: no pool could hold it with the
+    memory or the vendors that it was read as, so it was read as less.
     """
 
     fields: dict[str, str]
     classification: Classification
     too_much: str = ""
+    less: bool = False
 
     @property
     def why(self) -> str:
@@ -122,6 +124,7 @@ class _Suited(NamedTuple):
     types: frozenset[str]
     pools: tuple[Pool, ...]
     too_much: str = ""
+    less: bool = False
 
 
 def admit_message(
@@ -209,8 +212,8 @@ def admit(
     found = _where(request, policy, inventory, holds)
     if isinstance(found, Passed):
         return found
-    what, types, pools, too_much = found
-    fit = _Fit.of(types, pools, inventory)
+    what = found.what
+    fit = _Fit.of(found.types, found.pools, inventory)
     fields, evidence = _tres_fields(request, what, fit, policy)
     what = replace(what, evidence=(*what.evidence, *evidence))
     fields["partition"] = policy.intake_partition
@@ -218,7 +221,7 @@ def admit(
     if features != request.features and len(features) <= MAX_FEATURES:
         fields["features"] = features
     fields["admin_comment"] = encode_comment(what, request.original)
-    return Admitted(fields, what, too_much)
+    return Admitted(fields, what, found.too_much, found.less)
 
 
 def _where(
@@ -232,15 +235,18 @@ def _where(
     if request.trials and not any(holds(p.partition, types) for p in pools):
         # Better where it failed than nowhere.
         return _where(replace(request, trials=()), policy, inventory, holds)
-    too_much = ""
+    too_much, less = "", False
     if not pools:
-        what, types, pools, too_much = _with_less_memory(request, what, policy, inventory, holds)
+        what, types, pools, too_much, less = _with_less_memory(
+            request, what, policy, inventory, holds
+        )
     if not pools:
         return Passed(NoFittingDevice(what.evidence), what.problems)
     able = tuple(p for p in pools if holds(p.partition, types))
     if not able and not what.named:
         remark = f"nothing else could hold it than what is no {'|'.join(what.vendors) or 'fit'}"
         what = replace(what, vendors=(), types=(), evidence=(*what.evidence, remark))
+        less = True
         types, pools = fitting(request, what, policy, inventory)
         able = tuple(p for p in pools if holds(p.partition, types))
     if not able:
@@ -253,7 +259,7 @@ def _where(
     if able[0].scenario != what.scenario:
         remark = f"no {what.scenario} pool has a node for it; using the others"
         what = replace(what, evidence=(*what.evidence, remark))
-    return _Suited(what, types, able, too_much)
+    return _Suited(what, types, able, too_much, less)
 
 
 def _with_less_memory(
@@ -281,7 +287,7 @@ def _with_less_memory(
         evidence=(*what.evidence, remark),
     )  # fmt: skip
     found = fitting(request, what, policy, inventory)
-    return _Suited(what, *found, told if beyond and what.memory_named else "")
+    return _Suited(what, *found, told if beyond and what.memory_named else "", less=True)
 
 
 def _shares(request: JobRequest, policy: Policy) -> Iterator[int]:

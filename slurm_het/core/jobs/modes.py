@@ -25,23 +25,28 @@ def admit_by_mode(
     """`admit_message` for the pools in plan, which `policy` has; the rest are its `others`.
 
     What is for the others stays as it is, unless it named the intake, or nothing: where that is
-    closed, it goes to them.
+    closed, it goes to them. So does what those in plan could only take for less than it needs.
     """
     named = set(filter(None, sent.get("partition", "").split(",")))
     theirs = any(pool.partition in named for pool in policy.left_alone)
-    if policy.pools and not theirs:
+    closed = bool(policy.pools) and not theirs
+    made: Verdict = Passed(NotInPlan())
+    if closed:
         made = admit_message(sent, policy, inventory, capacity, trials)
-        if not policy.left_alone or not isinstance(made, Passed) or sent.get("op") == "judge":
+        whole = isinstance(made, Admitted) and not made.less
+        if whole or not policy.left_alone or sent.get("op") == "judge":
             return made
-    return _left(sent, policy, inventory, closed=bool(policy.pools) and not theirs)
-
-
-def _left(sent: Mapping[str, str], policy: Policy, inventory: Inventory, *, closed: bool) -> Passed:
-    """What plain Slurm schedules; `closed`: it would wait in the gate, or nowhere."""
     own = replace(policy, pools=policy.left_alone, others=())
-    made = admit_message(sent, own, inventory)
-    if not isinstance(made, Admitted):
-        return Passed(NotInPlan())
+    other = admit_message(sent, own, inventory, capacity)
+    if isinstance(other, Admitted) and (isinstance(made, Passed) or not other.less):
+        return _left(sent, own, inventory, other, closed=closed)
+    return made
+
+
+def _left(
+    sent: Mapping[str, str], own: Policy, inventory: Inventory, made: Admitted, *, closed: bool
+) -> Passed:
+    """What plain Slurm schedules; `closed`: it would wait in the gate, or nowhere."""
     request = from_message(sent)
     _, pools = fitting(request, made.classification, own, inventory)
     advised = [pool.partition for pool in pools if pool.mode == "advise"]

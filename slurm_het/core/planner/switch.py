@@ -23,20 +23,21 @@ class Move(NamedTuple):
 
     @property
     def key(self) -> str:
-        """By which Slurm updates it: of an array what is unsplit as a whole."""
-        return str(self.job.id)
+        """By which Slurm updates it, and none of the tasks of its array that run."""
+        return self.job.own_key
 
 
 def into_the_gate(job: Job, admission: Admission, policy: Policy) -> Move | None:
     """How a job that waits in a pool of its own goes to the intake, as the hook would have sent it.
 
     None for one that is there already (hetd classifies it), and for one that stays: plain Slurm
-    places it, or it has an AdminComment of the site's.
+    places it, or it has an AdminComment of the site's, or what it asks for is too long to be kept.
     """
     if not isinstance(admission, Admitted) or job.partition == policy.intake_partition:
         return None
     comment = admission.fields["admin_comment"]
-    if job.admin_comment or not comment:
+    mark = decode_comment(comment)
+    if job.admin_comment or mark is None or not mark.original:
         return None  # how to send it back could not be kept
     fields = {"Partition": policy.intake_partition, "AdminComment": comment}
     if features := admission.fields.get("features"):
@@ -66,7 +67,9 @@ def out_of_the_gate(snapshot: Snapshot, policy: Policy, pools: frozenset[str]) -
 
 def _as_written(job: Job, original: Mapping[str, str], policy: Policy) -> Iterator[dict[str, str]]:
     """One that is pinned in its own partition goes through the intake, as its node list must not
-    change without its partition. Other Features Slurm itself refuses for a job that has started."""
+    change without its partition. Other Features Slurm itself refuses for a job that has started.
+    Where the mark had no room for what its user wrote, the hook's partition and Features stay."""
+    original = original or {"partition": job.partition, "features": job.features}
     partition, here = original.get("partition") or policy.intake_partition, job.partition
     if partition == here and job.req_nodes:
         here = policy.intake_partition

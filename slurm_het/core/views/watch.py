@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
+
+from slurm_het.core.cluster.fit import could_start
+from slurm_het.core.planner.proposal import Prepared
 
 CLOSED_SECONDS = 30.0
 """So long hetd may take until the gate is closed."""
 FAILED_LEAST, FAILED_SHARE = 3, 0.1
 """So many releases, and of all such a share, may fail."""
 IDLE_SHARE, IDLE_LOOKS = 0.1, 5
-"""The pool's busy share may fall by so much while jobs wait for its devices; but not for so many
-looks in a row."""
+"""The pool's busy share may fall by so much while jobs wait that could start on what is free there;
+but not for so many looks in a row."""
 SILENT_LOOKS = 3
 
 
@@ -20,7 +23,8 @@ class Look:
     """One look, `seconds` after the change.
 
     `silence` says why hetd did not answer; `failed` are releases that Slurm did not take, or that
-    jobs came back from. Jobs hold `used` of the pool's `devices`, `waiting` tasks wait in the gate.
+    jobs came back from. Jobs hold `used` of the pool's `devices`; `startable` tasks wait, although
+    they could start on the rest.
     """
 
     seconds: float
@@ -31,7 +35,7 @@ class Look:
     failed: int = 0
     used: int = 0
     devices: int = 0
-    waiting: int = 0
+    startable: int = 0
 
 
 def broken(before: Look, looks: Sequence[Look]) -> str:
@@ -44,8 +48,9 @@ def broken(before: Look, looks: Sequence[Look]) -> str:
         return ""
     if last.gate != "closed" and last.seconds > CLOSED_SECONDS:
         return f"the gate is {last.gate} {last.seconds:.0f} s after the change"
-    if last.troubles and len(looks) > 1 and looks[-2].troubles:
-        return last.troubles[0]
+    lasting = [t for look in looks[-2:-1] for t in last.troubles if t in look.troubles]
+    if new := [trouble for trouble in lasting if trouble not in before.troubles]:
+        return new[0]
     tried = last.released + last.failed
     if last.failed >= FAILED_LEAST and last.failed > FAILED_SHARE * tried:
         return f"{last.failed} of {tried} releases failed"
@@ -53,11 +58,18 @@ def broken(before: Look, looks: Sequence[Look]) -> str:
     if len(idle) == IDLE_LOOKS and all(_idles(before, look) for look in idle):
         return (
             f"{last.used} of {last.devices} devices are in use, {before.used} were before, and"
-            f" {last.waiting} tasks wait"
+            f" {last.startable} tasks wait that could start there"
         )
     return ""
 
 
 def _idles(before: Look, look: Look) -> bool:
     fell = before.used - look.used
-    return not look.silence and look.waiting > 0 and fell > IDLE_SHARE * max(1, look.devices)
+    return not look.silence and look.startable > 0 and fell > IDLE_SHARE * max(1, look.devices)
+
+
+def startable(prepared: Prepared, pools: Set[str]) -> int:
+    """How many tasks that may be planned now could start on what is free in these pools."""
+    nodes = {n.name: n for n in prepared.room.nodes.values() if pools & set(n.partitions)}
+    free = replace(prepared.room, nodes=nodes)
+    return sum(could_start(task, free) for task in prepared.window)
