@@ -105,7 +105,7 @@ def test_of_an_array_what_waits_is_moved_and_what_runs_is_not(site: Cluster) -> 
         if key in runs:
             assert record == before[key]
         else:
-            assert record["Partition"] == "accel", record
+            assert record["Partition"] in {"accel", "train-amd"}, "hetd may have sent it on"
             assert "het1:" in record["AdminComment"]
     code, said = switch(site, "disable", "--pool", "train-amd")
     assert code == 0, said

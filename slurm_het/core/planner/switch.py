@@ -74,7 +74,9 @@ def _as_written(job: Job, original: Mapping[str, str], policy: Policy) -> Iterat
     if partition == here and job.req_nodes:
         here = policy.intake_partition
         yield {"Partition": here, "ReqNodeList": ""}
-    fields = {"Partition": partition, "ReqNodeList": ""} if partition != here else {}
+    fields = {"Partition": partition} if partition != here else {}
+    if fields and not job.unsplit:  # what is unsplit has no nodes, and scontrol refuses it the word
+        fields["ReqNodeList"] = ""
     if (features := original.get("features", "")) != job.features:
         fields["Features"] = features
     yield fields | {"AdminComment": job.admin_comment.partition(MARK)[0].rstrip()}

@@ -92,5 +92,7 @@ def test_of_an_array_what_waits_is_moved_and_what_runs_is_not() -> None:
     moves = [into(job, plan) for job in (rest, last, split)]
     assert [move and move.key for move in moves] == ["7_[3-9]", "7_9", "7_2"]
     inside = [after(job, move) for job, move in zip((rest, split), moves[::2], strict=True)]
-    out = out_of_the_gate(snapshot(*inside), only(), TRAIN_NV)
+    out = list(out_of_the_gate(snapshot(*inside), only(), TRAIN_NV))
     assert [move.key for move in out] == ["7_[3-9]", "7_2"]
+    nodes = ["ReqNodeList" in move.updates[-1] for move in out]
+    assert nodes == [False, True], "scontrol: Invalid job ID 7_[3-9]"
