@@ -20,13 +20,7 @@ from slurm_het.sizes import JOBS, needed_mib
 
 def render(template: str, **values: object) -> str:
     """A template with its values; an undefined one is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(data_dir("templates")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - configuration files, not HTML
-    )
+    environment = _environment(keep_trailing_newline=True)
     environment.filters["lua"] = lua_literal
     environment.filters["unit"] = unit_words
     environment.filters["yaml"] = yaml_word
@@ -35,14 +29,21 @@ def render(template: str, **values: object) -> str:
 
 def render_html(template: str, **values: object) -> str:
     """A template of HTML: every value is escaped."""
-    environment = jinja2.Environment(
+    environment = _environment(lstrip_blocks=True, autoescape=True)
+    return environment.get_template(template).render(values)
+
+
+def _environment(
+    *, autoescape: bool = False, keep_trailing_newline: bool = False, lstrip_blocks: bool = False
+) -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(data_dir("templates")),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
+        lstrip_blocks=lstrip_blocks,
+        keep_trailing_newline=keep_trailing_newline,
+        autoescape=autoescape,  # noqa: S701 - off for configuration files, on for HTML
     )
-    return environment.get_template(template).render(values)
 
 
 def lua_literal(value: str | Sequence[str]) -> str:

@@ -22,10 +22,9 @@ from slurm_het.daemon.sides import Sides
 from slurm_het.errors import LeadError, SlurmBusyError, SlurmError
 from slurm_het.opener import Holds
 from slurm_het.solve.worker import solver_of
+from tests.support.daemons import PATIENCE, running_daemon, until
 from tests.support.fake_slurm import FakeSlurm
 from tests.support.world import config_text, marked, mixed, running
-
-PATIENCE = 60.0  # seconds for what takes one or two
 
 
 class BusySlurm(FakeSlurm):
@@ -89,26 +88,15 @@ def write_both(path: Path) -> None:
 @asynccontextmanager
 async def hetd(path: Path) -> AsyncIterator[Callable[[], Awaitable[dict[str, Any]]]]:
     """A running hetd; gives what asks for its status."""
-    daemon = Daemon(load_config(path / "het.yaml"))
-    running = asyncio.create_task(daemon.run())
+    async with running_daemon(path / "het.yaml") as running:
 
-    async def status() -> dict[str, Any]:
-        socket = path / "control.sock"
-        while not socket.exists() and not running.done():
-            await asyncio.sleep(0.01)
-        return await asyncio.to_thread(call, socket, {"op": "status"}, PATIENCE)
+        async def status() -> dict[str, Any]:
+            socket = path / "control.sock"
+            while not socket.exists() and not running.done():
+                await asyncio.sleep(0.01)
+            return await asyncio.to_thread(call, socket, {"op": "status"}, PATIENCE)
 
-    try:
         yield status
-    finally:
-        daemon.wakes.stop.set()
-        await running
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def test_a_gate_that_slurm_did_not_open_as_plan_ended_is_opened_in_shadow(

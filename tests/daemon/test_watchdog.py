@@ -6,22 +6,20 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from slurm_het.config import load_config
 from slurm_het.core.model import Snapshot
-from slurm_het.daemon.app import Daemon
 from slurm_het.daemon.notify import Watcher
 from slurm_het.opener import OPENS, opens
+from tests.support.daemons import PATIENCE, running_daemon, until
 from tests.support.fake_slurm import FakeSlurm
 from tests.support.world import config_text
 
 STUCK = 0.5  # seconds
-PATIENCE = 60.0  # seconds for what takes one or two
 
 
 class HangingSlurm(FakeSlurm):
@@ -95,20 +93,11 @@ async def hetd(path: Path, slurm: HangingSlurm, poll_seconds: float) -> AsyncIte
     """A running hetd that looks that often; at its end Slurm answers again."""
     text = config_text(path).replace("poll_seconds: 5", f"poll_seconds: {poll_seconds}")
     (path / "het.yaml").write_text(text)
-    daemon = Daemon(load_config(path / "het.yaml"))
-    running = asyncio.create_task(daemon.run())
-    try:
-        yield
-    finally:
-        slurm.hangs = False
-        daemon.wakes.stop.set()
-        await running
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not true():
-            await asyncio.sleep(0.01)
+    async with running_daemon(path / "het.yaml"):
+        try:
+            yield
+        finally:
+            slurm.hangs = False
 
 
 @pytest.mark.usefixtures("as_before")

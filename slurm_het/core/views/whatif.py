@@ -20,7 +20,7 @@ from slurm_het.core.reasons.codes import Waits
 from slurm_het.core.reservations import expected
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.look_ahead import soonest_start
-from slurm_het.core.reservations.reservation import Reservation
+from slurm_het.core.reservations.reservation import Reservation, turn_of
 from slurm_het.core.views.job_rows import as_planned
 from slurm_het.core.views.starts import starts_of
 from slurm_het.core.views.waiting import Remembered, Whys
@@ -131,7 +131,7 @@ class WhatIf:
     def _before(self) -> tuple[Task, ...]:
         """The tasks that are to get their places before it."""
         mine, queue = (-self.job.priority, self.job.id), self.without.queue.tasks
-        return tuple(task for task in queue if (-task.priority, task.job_id) < mine)
+        return tuple(task for task in queue if turn_of(task) < mine)
 
     @cached_property
     def facts(self) -> ClusterFacts:
