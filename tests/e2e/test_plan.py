@@ -17,7 +17,7 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.procs import Process
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 CUDA = "module load cuda\ntorchrun train.py\n"
 WINDOW = 2
 Where = tuple[str, tuple[str, ...], tuple[tuple[int, ...], ...]]

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.events import TOPOLOGY
 from tests.support.cluster import Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
 CONF = """
 SuspendProgram=/bin/true
 ResumeProgram=/bin/true

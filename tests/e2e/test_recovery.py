@@ -23,7 +23,7 @@ from slurm_het.sandbox.layout import program
 from slurm_het.sandbox.procs import Process, wait_gone
 from tests.support.cluster import Cluster, sandbox_dir
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
 CUDA = "module load cuda\n"
 MNT_DETACH = 2  # of umount2(2)
 SEEN = "sleep 30"  # from 24.11 on a job that ends between two looks is only gone

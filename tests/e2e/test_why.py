@@ -12,7 +12,7 @@ from slurm_het.sandbox import procs
 from slurm_het.sandbox.cluster import Sandbox
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 ANN, BOB = "nobody", "daemon"
 CUDA = "module load cuda\n"
 
