@@ -40,9 +40,9 @@ class PlannerSettings:
     room of more worth than first-fit does; it takes its time and seldom gains (docs/method.md).
     `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest,
     once they have been eligible for `reserve_after_seconds`. So many more of all pools are
-    `protected`: no task below them takes what they are to start on, unless it ends in time. None
-    of these is one whom Slurm's own backfill would pass over (bf_max_job_test, bf_max_job_user,
-    bf_window). That is the trade between large jobs and small ones: docs/method.md, "Large jobs".
+    `protected`, on more than 80 nodes fewer, for what it costs: no task below them takes what they
+    are to start on, unless it ends in time. None of these is one whom Slurm's own backfill would
+    pass over (bf_max_job_test, bf_max_job_user, bf_window). That is the trade between large jobs and small ones: docs/method.md, "Large jobs".
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.
     `speed_patience`: a task that is known to end sooner on another type than on what is free waits
     for it at most for this part of the time which that saves; 0: it starts at once, as under Slurm.
@@ -62,7 +62,7 @@ class PlannerSettings:
     retry_seconds: Seconds = 60.0
     reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
     reserve_after_seconds: Seconds = 0.0  # as Slurm: who is blocked is protected at once
-    protected: Annotated[int, Meta(ge=0, le=1000)] = 32
+    protected: Annotated[int, Meta(ge=0, le=1000)] = 500
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
     learn_days: Annotated[float, Meta(ge=0, le=30)] = 28.0
     speed_patience: Fraction = 0.0

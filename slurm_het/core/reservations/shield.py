@@ -26,6 +26,12 @@ from slurm_het.core.reservations.in_vain import seconds_of
 from slurm_het.core.reservations.reservation import Reservation
 
 
+LOOKS, LEAST = 40_000, 32
+"""To find a place a task looks at each node. So many looks, in all, may a cycle take: on 80 nodes as
+many tasks are protected as Slurm's backfill looks at where nothing is said, on 1,250 and more the
+LEAST. As many as on 80 would take seconds there."""
+
+
 class _Alike(NamedTuple):
     """What holds of all tasks that ask alike, until the next place is given.
 
@@ -62,7 +68,8 @@ class Shield:
         self.axis, self.room = axis.copy(), axis.room
         self.kept: dict[str, Reason] = {}
         self._backfill, self._patience = limits.backfill, limits.reserve_after_seconds
-        self._left = min(limits.protected, limits.backfill.jobs)
+        affordable = max(LEAST, LOOKS // max(1, len(self.room.nodes)))
+        self._left = min(limits.protected, limits.backfill.jobs, affordable)
         self._of_user = Counter[str]()
         self._tasks = {task.key: task for task in tasks}
         self._owners: dict[str, list[Reservation]] = {}
