@@ -42,7 +42,8 @@ class PlannerSettings:
     once they have been eligible for `reserve_after_seconds`. So many more of all pools are
     `protected`, on more than 80 nodes fewer, for what it costs: no task below them takes what they
     are to start on, unless it ends in time. None of these is one whom Slurm's own backfill would
-    pass over (bf_max_job_test, bf_max_job_user, bf_window). That is the trade between large jobs and small ones: docs/method.md, "Large jobs".
+    pass over (bf_max_job_test, bf_max_job_user, bf_window). That is the trade between large jobs
+    and small ones: docs/method.md, "Large jobs".
     `fail_open_seconds`: for how long cycles may fail before the gate is opened.
     `speed_patience`: a task that is known to end sooner on another type than on what is free waits
     for it at most for this part of the time which that saves; 0: it starts at once, as under Slurm.

@@ -25,11 +25,10 @@ from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.in_vain import seconds_of
 from slurm_het.core.reservations.reservation import Reservation
 
-
 LOOKS, LEAST = 40_000, 32
-"""To find a place a task looks at each node. So many looks, in all, may a cycle take: on 80 nodes as
-many tasks are protected as Slurm's backfill looks at where nothing is said, on 1,250 and more the
-LEAST. As many as on 80 would take seconds there."""
+"""To find its place a task looks at each node. So many looks, in all, may a cycle take: on 80 nodes
+as many tasks are protected as Slurm's backfill looks at where nothing is said, on 1,250 and more
+the LEAST. As many as on 80 would take seconds there."""
 
 
 class _Alike(NamedTuple):
