@@ -83,6 +83,7 @@ def own_pipes() -> Pipes:
 def _wait(fd: int, event: int, deadline: float) -> None:
     poll = select.poll()
     poll.register(fd, event)
-    left = deadline - time.monotonic()
-    if left <= 0 or not poll.poll(None if left == math.inf else math.ceil(left * 1000)):
+    # What is there already counts, also where it was us who came too late to look.
+    left = max(0.0, deadline - time.monotonic())
+    if not poll.poll(None if left == math.inf else math.ceil(left * 1000)):
         raise LateError("no answer in time")

@@ -169,6 +169,8 @@ class _Columns:
     def grow(self, solver: SolverName) -> bool:
         """Add the sets of one task more that are worth it at the program's prices; False if there
         is none, or no more time."""
+        if not self.columns:
+            return False
         program = _Packing(self, solver, whole=False)
         seconds = self.until - time.monotonic()
         if seconds <= 0 or program.model.relax(seconds) is None:
@@ -201,6 +203,8 @@ class _Columns:
 
     def choose(self, solver: SolverName, seconds: float) -> dict[Fill, int]:
         """How often the best plan has each column; nothing if none is found in time."""
+        if not self.columns:
+            return {}
         program = _Packing(self, solver, whole=True)
         if not program.model.solve(seconds, 1e-4, 1e-6).found:
             return {}

@@ -28,7 +28,8 @@ def solve_fluid(
 ) -> Prices | None:
     """The prices of the program; None if there are none within `seconds`.
 
-    With less time they are the mean of fewer rounds.
+    With less time they are the mean of fewer rounds. Where nothing is free there is nothing to
+    price.
     """
     until = time.monotonic() + seconds
     program = _Program(fluid, for_relaxing(solver))
@@ -38,7 +39,7 @@ def solve_fluid(
         program.add_columns()
         program.draw(rng)
         left = until - time.monotonic()
-        if left <= 0 or not program.relax(left):
+        if left <= 0 or not program.columns or not program.relax(left):
             break
         if turn >= WARM_UP:
             tables.add(program.kind_prices)
@@ -55,6 +56,7 @@ class _Program:
         self.cpus = [self._row(group.cpus) for group in fluid.groups]
         self.memory = [self._row(group.memory_mib) for group in fluid.groups]
         self.rows: dict[tuple[int, int, int], Row] = {}
+        self.columns = 0
         self._devices()
         self._beside()
         self.kind_prices = [0.0] * len(fluid.kinds)
@@ -89,7 +91,13 @@ class _Program:
         memory = sum(kinds[i].memory_mib * n for i, n in uses.items())
         rows += [self.cpus[g], self.memory[g], row]
         factors += [float(cpus), float(memory), float(devices)]
-        self.model.column(gain, rows, factors)
+        self._enter(gain, rows, factors)
+
+    def _enter(
+        self, gain: float, rows: list[Row], factors: list[float], upper: float = math.inf
+    ) -> None:
+        self.columns += 1
+        self.model.column(gain, rows, factors, upper)
 
     def _beside(self) -> None:
         """The CPUs that tasks without devices take, of any node."""
@@ -99,8 +107,8 @@ class _Program:
         demand = self._row(cpus)
         for g in range(len(self.fluid.groups)):
             rows = [demand, self.cpus[g], self.memory[g]]
-            self.model.column(earns, rows, [1.0, 1.0, mib_per_cpu])
-        self.model.column(earns, [demand], [1.0], float(self.fluid.full))
+            self._enter(earns, rows, [1.0, 1.0, mib_per_cpu])
+        self._enter(earns, [demand], [1.0], float(self.fluid.full))
 
     def add_columns(self) -> None:
         """Add the sets of shares that are worth it at the prices of the last solution."""

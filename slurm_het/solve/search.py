@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from slurm_het.core.assignment.first_fit import Starts, arranged, complete, greedy, value
 from slurm_het.core.assignment.problem import Problem, Solution, violations
@@ -87,6 +87,16 @@ def tell_nobody(_: Solution) -> None:
     """The last one is enough."""
 
 
+class Asker(NamedTuple):
+    """Who asks for a plan: how he is told, and first-fit's plan where he has it already."""
+
+    tell: Tell = tell_nobody
+    first: Solution | None = None
+
+
+ANYBODY = Asker()
+
+
 class Search:
     """One search: the best feasible starts so far, and what is proven about them.
 
@@ -100,7 +110,7 @@ class Search:
         seconds: float,
         formulation: Formulation,
         gap: float,
-        tell: Tell = tell_nobody,
+        asker: Asker = ANYBODY,
     ) -> None:
         self.began = time.monotonic()
         self.deadline = self.began + seconds
@@ -108,8 +118,8 @@ class Search:
         self.problem = problem
         self.formulation = formulation
         self.gap = gap
-        self.tell = tell
-        self.first_fit = greedy(problem)
+        self.tell = asker.tell
+        self.first_fit = asker.first or greedy(problem)
         self.best: Starts = self.first_fit.starts
         self.able: list[int] = []  # the tasks that could start alone
         self.improved = False  # whether the best plan is not first-fit's any more

@@ -9,7 +9,7 @@ from slurm_het.solve.detailed.model import Detailed, variables
 from slurm_het.solve.mip_model import SolverName, usable
 from slurm_het.solve.pooled.expand import together
 from slurm_het.solve.pooled.formulation import Pooled
-from slurm_het.solve.search import DEFAULT_GAP, Search, Tell, tell_nobody
+from slurm_het.solve.search import ANYBODY, DEFAULT_GAP, Asker, Search
 
 DETAILED_MOST = 20_000
 """Variables up to which the reference formulation is solved: beyond, it proves little in time."""
@@ -32,12 +32,12 @@ def solve(
     seconds: float,
     solver: SolverName = "highs",
     gap: float = DEFAULT_GAP,
-    tell: Tell = tell_nobody,
+    asker: Asker = ANYBODY,
 ) -> Solution:
     """The best plan found within `seconds`, building models included; it is always feasible.
 
-    `gap` as in Search. `tell` hears of each plan that is better than the one before, the first-fit
-    plan not included.
+    `gap` as in Search. Who asks hears of each plan that is better than the one before, the
+    first-fit plan not included.
     """
 
     def tidy(solution: Solution) -> Solution:
@@ -45,8 +45,11 @@ def solve(
             return solution
         return replace(solution, starts=together(problem, solution.starts))
 
+    def tell(found: Solution) -> None:
+        asker.tell(tidy(found))
+
     formulation = (Detailed if variables(problem) <= DETAILED_MOST else Pooled)(problem, solver)
-    return tidy(Search(problem, seconds, formulation, gap, lambda found: tell(tidy(found))).run())
+    return tidy(Search(problem, seconds, formulation, gap, asker._replace(tell=tell)).run())
 
 
 def dump_lp(problem: Problem) -> str:

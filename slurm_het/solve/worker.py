@@ -26,7 +26,7 @@ from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.pipes import FrameError, LateError, Pipes, own_pipes
 from slurm_het.settings import PlannerSettings
-from slurm_het.solve.search import DEFAULT_GAP
+from slurm_het.solve.search import DEFAULT_GAP, Asker
 
 if TYPE_CHECKING:
     from slurm_het.solve.mip_model import SolverName
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHORTEST = 0.1  # seconds; with less time the worker is not asked: it could only repeat first-fit
-LATE = 0.05  # share of the time allowed by which a worker may be late before it is killed
+LATE = 0.05  # share of the time allowed by which a worker may be late before its answer is dropped
+PATIENCE = 3.0  # seconds after which a late worker is killed; to start another takes one of CPU
 IN_TIME = 0.92  # share of the time given to the solver: it overruns by a little on large models
 
 FAILURES = (FrameError, OSError, msgspec.MsgspecError)  # of the worker, or of what it sends
@@ -46,12 +47,14 @@ class SolveRequest(msgspec.Struct, frozen=True, tag=True):
     """Asks the worker to solve a problem. `gap` as in Search; to `rearrange`: see columns.py.
 
     The answer is due at `until`, by time.monotonic(), which all processes of a machine share.
+    `first` is first-fit's plan, where it is known already.
     """
 
     problem: Problem
     until: float
     gap: float
     rearrange: bool = False
+    first: Solution | None = None
 
 
 class PricesRequest(msgspec.Struct, frozen=True, tag=True):
@@ -94,8 +97,8 @@ class WorkerSolver:
         self.start_seconds = start_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._pipes: Pipes | None = None
-        self._ready = False
-        self._start_by = 0.0
+        self._owing = False  # whether the worker has a reply to give; the first says it is ready
+        self._left_alone_until = 0.0
         self._lock = threading.Lock()
         self.pricing = self._closing = False
 
@@ -132,9 +135,11 @@ class WorkerSolver:
             all_start = len(first.starts) == len(problem.tasks)
             if all_start and not (self.rearrange and len(problem.tasks) > 1):
                 return replace(first, seconds=time.monotonic() - began)
-        left = began + seconds - time.monotonic()
-        if not self._lock.acquire(timeout=max(0.0, left)):  # prices are being found meanwhile
-            return first or greedy(problem)
+        # The worker is not asked once the time is up, or as good as: it could only be late.
+        until = began + seconds - SHORTEST
+        left = until - time.monotonic()
+        if left <= 0 or not self._lock.acquire(timeout=left):  # prices are being found meanwhile
+            return replace(first or greedy(problem), seconds=time.monotonic() - began)
         try:
             return self._by_worker(problem, began, seconds, first)
         finally:
@@ -145,12 +150,12 @@ class WorkerSolver:
     ) -> Solution:
         best = first
         try:
-            request = SolveRequest(problem, began + seconds * IN_TIME, self.gap, self.rearrange)
-            pipes = self._ask(request, began + seconds)
-            best, more = first or greedy(problem), True
-            while more:
-                reply = _reply(pipes, began + seconds * (1 + LATE))
-                best, more = reply.solution or best, reply.more
+            due = began + seconds * IN_TIME
+            request = SolveRequest(problem, due, self.gap, self.rearrange, first)
+            self._ask(request, began + seconds)
+            best, late = first or greedy(problem), began + seconds * (1 + LATE)
+            while self._owing:
+                best = self._reply(late).solution or best
             return best
         except FAILURES as error:
             self._give_up(error)
@@ -165,8 +170,8 @@ class WorkerSolver:
         with self._lock:
             self.pricing = True
             try:
-                pipes = self._ask(PricesRequest(fluid, until - seconds * (1 - IN_TIME)), until)
-                return _reply(pipes, until + seconds * LATE).prices
+                self._ask(PricesRequest(fluid, until - seconds * (1 - IN_TIME)), until)
+                return self._reply(until + seconds * LATE).prices
             except FAILURES as error:
                 if not self._closing:
                     self._give_up(error)
@@ -190,24 +195,36 @@ class WorkerSolver:
             self._end()
             self._closing = False
 
-    def _ask(self, request: SolveRequest | PricesRequest, until: float) -> Pipes:
+    def _ask(self, request: SolveRequest | PricesRequest, until: float) -> None:
         pipes = self._started(until)
         pipes.send(msgspec.msgpack.encode(request), until)
-        return pipes
+        self._owing, self._left_alone_until = True, request.until + PATIENCE
 
     def _started(self, until: float) -> Pipes:
-        """The pipes of a worker that is ready."""
+        """The pipes of a worker that is ready: what it owes of before is of no use any more."""
         if self._process and self._process.poll() is not None:
             log.warning("the solver's worker ended with %s: started again", self._process.poll())
             self._end()
         pipes = self._pipes or self._start()
-        if not self._ready:
-            _reply(pipes, until)
-            self._ready = True
+        while self._owing:
+            self._reply(until)
         return pipes
 
+    def _reply(self, until: float) -> Reply:
+        """The worker's next reply."""
+        if self._pipes is None:
+            raise FrameError("there is no worker")
+        over = time.monotonic() > until
+        reply = msgspec.msgpack.decode(self._pipes.receive(until), type=Reply)
+        self._owing = reply.more
+        if reply.failure:
+            raise FrameError(reply.failure)
+        if over and reply.more:  # who tells more and more is late all the same
+            raise LateError("no last answer in time")
+        return reply
+
     def _start(self) -> Pipes:
-        self._start_by = time.monotonic() + self.start_seconds
+        self._owing, self._left_alone_until = True, time.monotonic() + self.start_seconds
         command = [sys.executable, "-m", "slurm_het.solve.worker", self.solver]
         # A session of its own keeps a terminal's Ctrl-C away from it.
         self._process = process = subprocess.Popen(
@@ -221,11 +238,12 @@ class WorkerSolver:
     def _give_up(self, error: Exception) -> None:
         """End the worker, and start another, so that it is ready when it is needed.
 
-        One that is still starting goes on, or short deadlines would never let it.
+        One that is still starting goes on, or short deadlines would never let it. So does one that
+        is late, for a while: on a busy machine another would be late again, and has to start first.
         """
-        late = isinstance(error, LateError)
-        if late and not self._ready and time.monotonic() < self._start_by:
-            log.info("the solver's worker is still starting: the first-fit plan is used")
+        patient = self._owing and time.monotonic() < self._left_alone_until
+        if patient and isinstance(error, LateError):
+            log.info("the solver's worker is not ready yet, the best plan so far is used")
             return
         log.warning("the solver's worker failed, the best plan so far is used: %s", error)
         self._end()
@@ -236,7 +254,7 @@ class WorkerSolver:
             self._end()
 
     def _end(self) -> None:
-        process, self._process, self._pipes, self._ready = self._process, None, None, False
+        process, self._process, self._pipes, self._owing = self._process, None, None, False
         if process:
             process.kill()
             process.wait()
@@ -248,13 +266,6 @@ class WorkerSolver:
 def solver_of(planner: PlannerSettings) -> WorkerSolver:
     """The solver that these settings ask for."""
     return WorkerSolver(planner.solver, planner.gap, rearrange=planner.rearrange)
-
-
-def _reply(pipes: Pipes, until: float) -> Reply:
-    reply = msgspec.msgpack.decode(pipes.receive(until), type=Reply)
-    if reply.failure:
-        raise FrameError(reply.failure)
-    return reply
 
 
 def main() -> None:
@@ -273,7 +284,7 @@ def main() -> None:
 
     solver = usable("cbc" if sys.argv[1:] == ["cbc"] else "highs")
     decoder = msgspec.msgpack.Decoder(SolveRequest | PricesRequest)
-    reply = Reply()
+    reply, known = Reply(), _KnownPrices()
     gc.freeze()  # what is there now stays
     while True:
         try:
@@ -289,14 +300,33 @@ def main() -> None:
             left = max(0.0, request.until - time.monotonic())
             if isinstance(request, PricesRequest):
                 reply = Reply(prices=solve_fluid(request.fluid, left, solver))
+            elif left <= 0:  # whoever asks has first-fit's plan
+                reply = Reply()
             else:
-                answer = solve(request.problem, left, solver, request.gap, better)
+                problem = known.put_into(request.problem)
+                asker = Asker(better, request.first)
+                answer = solve(problem, left, solver, request.gap, asker)
                 if request.rearrange:
                     left = max(0.0, request.until - time.monotonic())
-                    answer = rearrange(request.problem, answer, left, solver)
+                    answer = rearrange(problem, answer, left, solver)
                 reply = Reply(solution=answer)
         except Exception:  # noqa: BLE001  # a process boundary: the parent logs it and goes on
             reply = Reply(failure=traceback.format_exc())
+
+
+class _KnownPrices:
+    """The prices of the problem before: what they have worked out holds for the next one."""
+
+    def __init__(self) -> None:
+        self._prices: Prices | None = None
+
+    def put_into(self, problem: Problem) -> Problem:
+        """The problem, with these where its own say the same."""
+        if problem.prices is None:
+            return problem
+        if problem.prices.prices != self._prices:
+            self._prices = problem.prices.prices
+        return replace(problem, prices=problem.prices._replace(prices=self._prices))
 
 
 def _die_with_parent(outgoing: int) -> None:

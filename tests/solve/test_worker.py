@@ -191,14 +191,56 @@ def test_a_stopped_worker_is_killed_and_replaced(
     assert worker.solve(simple(), 60).status == "optimal"
 
 
-def test_a_worker_that_stops_amid_a_solve_is_killed(worker: WorkerSolver) -> None:
+def test_a_worker_that_stops_amid_a_solve_is_killed_after_a_while(
+    worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slurm_het.solve.worker.PATIENCE", 0.5)
     first = _pid(worker)
     timer = _later(0.5, first, signal.SIGSTOP)
     began = time.monotonic()
     assert worker.solve(_hard(), 2).status in {"greedy", "incumbent"}
     assert time.monotonic() - began < 10
     timer.join()
+    time.sleep(0.5)
+    assert worker.solve(simple(), 0.5).status == "greedy"
     assert not _alive(first)
+    assert worker.solve(simple(), 60).status == "optimal"
+
+
+def test_a_worker_that_is_a_little_late_goes_on(
+    worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its answer is of no use any more, and is not taken for that to what is asked next."""
+    monkeypatch.setattr("slurm_het.solve.worker.PATIENCE", 60.0)
+    first = _pid(worker)
+    os.kill(first, signal.SIGSTOP)
+    for tasks in (3, 2):  # the first is sent, and both wait no longer than that
+        assert worker.solve(simple(tasks=tasks), 0.5).status == "greedy"
+    os.kill(first, signal.SIGCONT)
+    found = worker.solve(simple(tasks=5), 60)
+    assert (found.status, list(found.starts)) == ("optimal", [0, 1, 2, 3])
+    assert worker.pid == first
+    assert "failed" not in caplog.text
+
+
+def test_a_worker_is_not_asked_when_the_time_is_up(
+    worker: WorkerSolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First-fit by prices comes first, and may take all of it."""
+    first = _pid(worker)
+    os.kill(first, signal.SIGSTOP)
+
+    def slow(problem: Problem) -> Solution:
+        time.sleep(0.5)
+        return greedy(problem)
+
+    monkeypatch.setattr("slurm_het.solve.worker.greedy", slow)
+    priced = replace(simple(tasks=5), prices=free_of_charge())
+    for _ in range(3):
+        assert worker.solve(priced, 0.5).status == "greedy"
+    os.kill(first, signal.SIGCONT)
+    assert worker.solve(simple(tasks=5), 60).status == "optimal"
+    assert worker.pid == first
 
 
 def test_the_worker_tells_of_a_better_plan_before_the_best_one() -> None:
@@ -215,9 +257,12 @@ def test_the_worker_tells_of_a_better_plan_before_the_best_one() -> None:
     assert violations(problem, told.solution) == []
 
 
-def test_what_a_late_worker_found_is_used(stand_in: StandIn) -> None:
+def test_what_a_late_worker_found_is_used(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It told of a better plan, and no more came in time: that one counts."""
     better = replace(greedy(simple()), status="incumbent", bound=7.0)
+    monkeypatch.setattr("slurm_het.solve.worker.PATIENCE", 0.0)
     worker = stand_in(Reply(better, more=True))
     first = _pid(worker)
     found = worker.solve(simple(), 2)
@@ -243,7 +288,8 @@ def test_the_worker_finds_prices_and_plans_in_turn() -> None:
         worker.close()
 
 
-def test_no_plan_waits_for_prices(stand_in: StandIn) -> None:
+def test_no_plan_waits_for_prices(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slurm_het.solve.worker.PATIENCE", 0.0)
     worker = stand_in(Reply(more=True))
     process = _pid(worker)
     os.kill(process, signal.SIGSTOP)

@@ -172,6 +172,15 @@ def test_a_share_breaks_no_whole_device_that_others_need() -> None:
     assert prices.value(*poor) < prices.value(*rich)
 
 
+def test_a_full_cluster_has_no_prices_and_the_solver_is_not_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    some = replace(fluid([Kind(1, 3, 1, 0, 0.25, 40.0, ON)], [2, 2]), beside=(0.0, 0.0, 0.0))
+    assert solve_fluid(some, 10.0) is None, "no task fits what is left"
+    assert solve_fluid(replace(some, groups=(NodeGroup(0, 0, ()),)), 10.0) is None
+    assert not caplog.records, "a model without variables"
+
+
 def test_places_have_a_price_before_they_run_out() -> None:
     prices = tables_at([Kind(1, 3, 1, 0, 0.25, 9.0, ON)], [0.25])
     here = room(prices, 16, 0, [3, GIB, GIB])
