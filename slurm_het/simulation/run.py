@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.mixes.backfill import Backfill
-from bench.mixes.hetd import Hetd
-from bench.mixes.slurm import Settings, Slurm
-from bench.mixes.world import JobRun, World, reservation_of
+from slurm_het.simulation.backfill import Backfill
+from slurm_het.simulation.hetd import Hetd
+from slurm_het.simulation.jobs import JobRun
+from slurm_het.simulation.slurm import Settings, Slurm
+from slurm_het.simulation.world import World
 from slurm_het.solve import Solver
 
 NEVER = float("inf")
@@ -50,7 +51,7 @@ class Side:
 
     def run(self) -> Outcome:
         """All of it, to the scenario's end."""
-        slurm, hetd, seconds = self.slurm, self.hetd, self.world.scenario.seconds
+        slurm, hetd, seconds = self.slurm, self.hetd, self.world.seconds
         jobs = sorted(self.world.jobs, key=lambda job: (-job.at, -job.id))
         happens = sorted(self._changes(), reverse=True)
         while True:
@@ -101,15 +102,10 @@ class Side:
 
     def _changes(self) -> list[float]:
         """When reservations are made, begin and end."""
-        kept = [(event.at, reservation_of(event)) for event in self.world.scenario.events]
-        return [t for at, one in kept for t in (at, one.start, one.end)]
+        return [t for at, one in self.world.kept for t in (at, one.start, one.end)]
 
     def _reservations(self) -> None:
-        made = [
-            reservation_of(event)
-            for event in self.world.scenario.events
-            if event.at <= self.slurm.now
-        ]
+        made = [one for at, one in self.world.kept if at <= self.slurm.now]
         self.slurm.kept = [one for one in made if one.end > self.slurm.now]
         self.slurm.touch()
 
@@ -131,7 +127,7 @@ def devices_of(run: JobRun, world: World) -> float:
     ask = run.spec.ask
     if not ask.share:
         return float(ask.devices * run.spec.nodes)
-    return run.spec.nodes * ask.share / max(g.shards_per_device for g in world.topology.groups)
+    return run.spec.nodes * ask.share / max(gib for host in world.hosts for gib in host.gib)
 
 
 def plain(world: World, settings: Settings) -> Outcome:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, field
 
-from bench.mixes.choice import choose, ends_looked_at, free_from
-from bench.mixes.slurm import Slurm
-from bench.mixes.world import Ask, JobRun, Machine
+from slurm_het.simulation.choice import choose, ends_looked_at, free_from
+from slurm_het.simulation.jobs import Ask, JobRun
+from slurm_het.simulation.slurm import Slurm
+from slurm_het.simulation.world import Machine
 
 RESOLUTION = 60.0
 """bf_resolution: the times of what is planned are multiples of that."""

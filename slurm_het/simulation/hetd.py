@@ -12,12 +12,6 @@ import asyncio
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import yaml
-
-from bench.mixes.records import EPOCH, Records
-from bench.mixes.slurm import Slurm
-from bench.mixes.world import JobRun
-from slurm_het.config import parse_config
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.model import Job, Snapshot
@@ -28,9 +22,9 @@ from slurm_het.daemon.gate import Gate
 from slurm_het.errors import SlurmError
 from slurm_het.journal import Journal
 from slurm_het.opener import Holds
-from slurm_het.sandbox.render import accelerators, deep_merge
-from slurm_het.sandbox.topology import INTAKE
-from slurm_het.settings import Config
+from slurm_het.simulation.jobs import JobRun
+from slurm_het.simulation.records import EPOCH, Records
+from slurm_het.simulation.slurm import Slurm
 from slurm_het.solve import Solver
 
 LOOK_SECONDS = 0.4
@@ -87,12 +81,13 @@ class Hetd:
 
     def __init__(self, slurm: Slurm, solver: Solver, directory: Path) -> None:
         self.slurm = slurm
-        self.config = config_of(slurm)
-        slurm.shut()
+        self.config = slurm.world.config
+        self.intake = self.config.policy.intake_partition
+        slurm.shut(self.intake)
         self.client = SimulatedSlurm(slurm)
         self.inventory = take_inventory(self.client.records.snapshot(), self.config.policy)
         self.journal = Journal(directory / "journal.db")
-        gate = Gate(self.client, INTAKE, directory, Holds(directory))
+        gate = Gate(self.client, self.intake, directory, Holds(directory))
         clocks = Clocks(lambda: EPOCH + slurm.now, lambda: slurm.now)
         self.cycle = Cycle(self.config, self.client, gate, self.journal, solver, clocks)
         self.runner = asyncio.Runner()
@@ -118,7 +113,7 @@ class Hetd:
         }  # fmt: skip
         admission = admit_message(sent, self.config.policy, self.inventory)
         if isinstance(admission, Admitted):
-            run.partitions = (INTAKE,)
+            run.partitions = (self.intake,)
             run.features = admission.fields.get("features", run.features)
             run.gres = admission.fields.get("tres_per_node", run.gres)
             run.comment = admission.fields["admin_comment"]
@@ -146,24 +141,3 @@ class Hetd:
         if self.cycle.alarm:
             pause = min(pause, max(ALARM_LEAST, self.cycle.alarm - EPOCH - self.slurm.now))
         self.due = self.slurm.now + pause
-
-
-def config_of(slurm: Slurm) -> Config:
-    """het.yaml as `./dev compare` has it: the cluster's pools and types, the delivered settings."""
-    topology = slurm.world.topology
-    told = accelerators(topology)
-    raw = {
-        "intake_partition": INTAKE,
-        "gres": {"gpu": {}, "shard": {"shared": True}},
-        "pools": {
-            name: {"scenario": scenario, "vendors": list(vendors)}
-            for name, (scenario, vendors) in told["pools"].items()
-        },
-        "types": {
-            name: {"vendor": cards.vendor, "memory_gib": cards.memory_gib_per_device}
-            for name, cards in told["types"].items()
-        },
-        "default_vendors": [topology.accelerator_groups[0].vendor],
-    }
-    merged = deep_merge(raw, slurm.world.scenario.het)
-    return parse_config(yaml.safe_dump(merged, sort_keys=False))
