@@ -3,13 +3,14 @@
 The cycle is the daemon's (slurm_het.daemon.cycle): the three verbs, the releases, the take-backs,
 the journal, with the production settings. Only when it runs is told here, as daemon/app.py and
 daemon/wakes.py have it, but for two things: a look and its updates take LOOK_SECONDS in all, and
-where nothing has changed since the last look hetd looks each IDLE_SECONDS, not each 5 s.
+where nothing has changed since the last look hetd looks each `Pace.idle` seconds, not each 5 s.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from slurm_het.core.cluster.inventory import take_inventory
@@ -28,9 +29,20 @@ from slurm_het.simulation.slurm import Slurm
 from slurm_het.solve import Solver
 
 LOOK_SECONDS = 0.4
-IDLE_SECONDS = 60.0
 MOST_AT_ONCE = 50
 """So many cycles may follow each other without a pause: more is a fault of hetd's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often hetd looks: at least so many seconds after the last time, unless a plan goes on;
+    and after `idle` where nothing has happened."""
+
+    least: float = 0.0
+    idle: float = 60.0
+
+
+USUAL = Pace()
 
 
 class SimulatedSlurm:
@@ -79,8 +91,8 @@ class SimulatedSlurm:
 class Hetd:
     """The daemon beside a simulated Slurm; `due` is when it looks next."""
 
-    def __init__(self, slurm: Slurm, solver: Solver, directory: Path) -> None:
-        self.slurm = slurm
+    def __init__(self, slurm: Slurm, solver: Solver, directory: Path, pace: Pace = USUAL) -> None:
+        self.slurm, self.pace = slurm, pace
         self.config = slurm.world.config
         self.intake = self.config.policy.intake_partition
         slurm.shut(self.intake)
@@ -95,6 +107,7 @@ class Hetd:
         self.cycles = 0
         self._at_once = 0
         self._looked = 0.0
+        self._free = 0.0
 
     def close(self) -> None:
         """Release what it holds."""
@@ -126,7 +139,8 @@ class Hetd:
     def next_look(self) -> float:
         """When it looks next: soon if something has changed that no event tells of, a start."""
         poll = self._looked + self.config.planner.poll_seconds
-        return min(self.due, poll) if self.slurm.changed > self._looked else self.due
+        due = min(self.due, poll) if self.slurm.changed > self._looked else self.due
+        return max(due, self._free)
 
     def look(self) -> None:
         """Run one cycle now."""
@@ -135,9 +149,10 @@ class Hetd:
         self._looked = self.slurm.now
         self._at_once = self._at_once + 1 if more else 0
         if more and self._at_once < MOST_AT_ONCE:
-            self.due = self.slurm.now + LOOK_SECONDS
+            self.due = self._free = self.slurm.now + LOOK_SECONDS
             return
-        pause = RELEASE_WAKE if self.cycle.pins.starting() else IDLE_SECONDS
+        self._free = self.slurm.now + self.pace.least
+        pause = RELEASE_WAKE if self.cycle.pins.starting() else self.pace.idle
         if self.cycle.alarm:
             pause = min(pause, max(ALARM_LEAST, self.cycle.alarm - EPOCH - self.slurm.now))
         self.due = self.slurm.now + pause

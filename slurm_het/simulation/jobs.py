@@ -25,7 +25,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """A job as its user submits it. `seconds` is how long it runs; `minutes` its time limit."""
+    """A job as its user submits it. `seconds` is how long it runs; `minutes` its time limit.
+
+    Its user cancels it at `until`, whatever has become of it. It is for the nodes that it names
+    by `on`; none: any.
+    """
 
     id: int
     submission: str
@@ -44,6 +48,8 @@ class JobSpec:
     script: str
     licenses: str = ""
     priority: int = 0
+    until: float = float("inf")
+    on: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

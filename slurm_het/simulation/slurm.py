@@ -35,6 +35,8 @@ class Settings:
     sched_delay: float = 3.0
     sched_interval: float = 60.0
     queue_depth: int = QUEUE_DEPTH
+    max_job_test: int = 500
+    backfills: bool = True
 
 
 SANDBOX = Settings(bf_interval=1.0, sched_delay=0.0, queue_depth=1000)
@@ -72,7 +74,9 @@ class Slurm:
     def submit(self, spec: JobSpec, hook: Hook | None = None) -> JobRun:
         """A job comes, as the hook leaves it. It starts at once if there is room, and nobody who
         could start has a higher priority."""
-        run = JobRun(spec, spec.partitions, spec.features, spec.priority, spec.gres)
+        run = JobRun(
+            spec, spec.partitions, spec.features, spec.priority, spec.gres, req_nodes=spec.on
+        )
         if hook:
             hook(run)
         first = not any(self._goes_first(other, run) for other in self.pending.values())
@@ -103,6 +107,12 @@ class Slurm:
             self.machines[name].take(run.spec.ask, devices, -1)
             del self.machines[name].jobs[run.spec.id]
         run.state = "COMPLETED"
+        self.touch()
+
+    def withdraw(self, run: JobRun) -> None:
+        """Its user cancels a job that waits."""
+        del self.pending[run.spec.id]
+        run.state = "CANCELLED"
         self.touch()
 
     def update(self, run: JobRun, fields: dict[str, str]) -> str:
@@ -184,7 +194,7 @@ class Slurm:
     def usable(self, run: JobRun, partition: str, at: float) -> tuple[frozenset[str], bool]:
         """The nodes that a job may have from then on, whoever holds them; and whether
         reservations of others keep it from some."""
-        names = self._with_features(partition, run.features)
+        names = self.with_features(partition, run.features)
         if run.req_nodes:
             names = names & run.req_nodes
         end = at + run.spec.minutes * 60
@@ -196,7 +206,8 @@ class Slurm:
         closed = {n for k in self.kept if k.start < end and k.end > at for n in k.nodes}
         return names - closed, bool(names & closed)
 
-    def _with_features(self, partition: str, features: str) -> frozenset[str]:
+    def with_features(self, partition: str, features: str) -> frozenset[str]:
+        """The nodes of a partition that have the features."""
         key = partition, features
         if key not in self._known:
             allows = parse_features(features).allows
@@ -234,7 +245,7 @@ class Slurm:
         self.running[run.spec.id] = run
         run.state, run.partition, run.start = "RUNNING", partition, self.now
         run.limit_end = self.now + run.spec.minutes * 60
-        run.end = min(self.now + run.spec.seconds, run.limit_end)
+        run.end = min(self.now + run.spec.seconds, run.limit_end, run.spec.until)
         self.changed = self.now
 
     def shut(self, partition: str) -> None:
