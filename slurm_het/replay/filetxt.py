@@ -74,7 +74,7 @@ def _job(match: re.Match[str], clock: WallClock, last: float | None) -> PastJob:
     return PastJob(
         int(match["id"]), key, match["user"], _text(match["account"]), _text(match["qos"]),
         match["partition"], match["state"], submit, eligible, start, end, 0.0,
-        parse_limit(match["limit"]), 0, tres, NO_TRES, "" if start is None else match["nodes"],
+        parse_limit(match["limit"]), None, tres, NO_TRES, "" if start is None else match["nodes"],
         _text(match["reservation"]),
     )  # fmt: skip
 

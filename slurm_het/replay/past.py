@@ -40,6 +40,7 @@ class PastJob:
     """One run of a job: a job that was requeued has several.
 
     `partition` is where it ran, or the list that it waits for. `limit` None is the partition's.
+    `priority` is what Slurm recorded: 0 of a job that is held, None where it is not told.
     `tasks` is for how many tasks of an array the record stands: none of them has started. `words`
     are its command line, as its user wrote it.
     """
@@ -57,7 +58,7 @@ class PastJob:
     end: float | None
     suspended: float
     limit: int | None
-    priority: int
+    priority: int | None
     asked: Tres
     given: Tres
     nodes: str

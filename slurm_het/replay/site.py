@@ -22,14 +22,16 @@ COMMAND = "(scontrol -o -d show node; scontrol -o show partition; scontrol show 
 @dataclass(frozen=True, slots=True)
 class Ageing:
     """What PriorityWeightAge adds to a job's priority: so much for each second that it waits, for
-    so many seconds at the most."""
+    so many seconds at the most. Slurm works it out anew each `period` alone."""
 
     each_second: float = 0.0
     most_seconds: float = 0.0
+    period: float = 300.0
 
     def of(self, waited: float) -> float:
-        """What a job has got that waited so long."""
-        return self.each_second * min(max(0.0, waited), self.most_seconds)
+        """What a job had got of it that started after so long."""
+        seen = waited // self.period * self.period
+        return self.each_second * min(max(0.0, seen), self.most_seconds)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def ageing_of(conf: Mapping[str, str]) -> Ageing:
     most = seconds_of(conf.get("PriorityMaxAge", ""))
     if "multifactor" not in conf.get("PriorityType", "") or not weight.isdecimal() or not most:
         return Ageing()
-    return Ageing(int(weight) / most, most)
+    period = seconds_of(conf.get("PriorityCalcPeriod", "")) or Ageing().period
+    return Ageing(int(weight) / most, most, period)
 
 
 def conf_of(text: str) -> dict[str, str]:

@@ -104,7 +104,7 @@ class _Maker:
             return "jobs that had ended before"
         if past.since >= span.end:
             return "jobs that came later"
-        if not past.ran and past.eligible is None:
+        if not past.ran and (past.eligible is None or past.priority == 0):
             return "jobs that were held, or waited for another one, to the end"
         if past.ran and past.end is not None and past.end < (past.start or 0):
             return "jobs whose end lies before their start"
