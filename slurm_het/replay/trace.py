@@ -114,7 +114,7 @@ class _Maker:
         """The accelerator nodes that it had."""
         if not past.nodes:
             return frozenset()
-        return frozenset(hostlist.expand_readable(past.nodes)) & self.machines.keys()
+        return frozenset(n for n in hostlist.expand_readable(past.nodes) if n in self.machines)
 
     def _partitions(self, past: PastJob) -> tuple[str, ...]:
         """Those that it asked for: its record names the one where it ran alone."""
