@@ -20,14 +20,14 @@ from typing import Any
 
 import yaml
 
-from bench.mixes import run
-from bench.mixes.slurm import SANDBOX
-from bench.mixes.world import World, read_world
+from bench.mixes.world import Mix, read_world
 from bench.results import numbers, table
 from bench.slurm_stats import Line, Run, size_class
 from bench.slurm_trace import Entry, make_trace
 from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY
 from slurm_het.settings import PlannerSettings
+from slurm_het.simulation import run
+from slurm_het.simulation.slurm import SANDBOX
 from slurm_het.solve import Solver
 from slurm_het.solve.worker import WorkerSolver
 
@@ -65,7 +65,7 @@ def both(trace: Sequence[Entry], protected: int, solver: Solver) -> tuple[Run, R
     )
 
 
-def world(trace: Sequence[Entry], het: Mapping[str, Any], *, named: bool) -> World:
+def world(trace: Sequence[Entry], het: Mapping[str, Any], *, named: bool) -> Mix:
     """The sandbox with the trace. `named`: users name the partitions."""
     submissions = [
         {
@@ -96,7 +96,7 @@ def _words(entry: Entry, *, named: bool) -> list[str]:
     return [*words, "-p", ",".join(entry.partitions)] if named else words
 
 
-def _run(trace: Sequence[Entry], there: World, outcome: run.Outcome) -> Run:
+def _run(trace: Sequence[Entry], there: Mix, outcome: run.Outcome) -> Run:
     """Who has not started by the end counts as if he did then."""
     by_number = {int(job.submission): job for job in there.jobs}
     lines: list[Line] = []

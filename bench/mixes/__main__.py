@@ -18,16 +18,17 @@ from typing import Any
 import msgspec
 import yaml
 
-from bench.mixes import replay, report, run
+from bench.mixes import replay, report
 from bench.mixes.generate import HOURS, generate, rendition
 from bench.mixes.report import EACH, RENDITIONS, Row, waits_of
-from bench.mixes.run import Outcome
-from bench.mixes.slurm import SANDBOX, Settings
-from bench.mixes.world import World, read_world
+from bench.mixes.world import Mix, read_world
 from bench.results import numbers
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.simulation import run
+from slurm_het.simulation.run import Outcome
+from slurm_het.simulation.slurm import SANDBOX, Settings
 from slurm_het.solve import Solver
 from slurm_het.solve.worker import WorkerSolver
 
@@ -108,7 +109,7 @@ def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
     return replace(row, seconds=spent, again=tuple((p.busy, o.busy) for p, o in both))
 
 
-def _both(world: World, settings: Settings, solver: str) -> tuple[Outcome, Outcome]:
+def _both(world: Mix, settings: Settings, solver: str) -> tuple[Outcome, Outcome]:
     return run.plain(world, settings), run.ours(world, settings, _solver(solver))
 
 

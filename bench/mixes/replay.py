@@ -11,10 +11,10 @@ from typing import Any
 from bench.compare.records import Side
 from bench.compare.run import compare
 from bench.compare.verdict import share
-from bench.mixes import run
-from bench.mixes.run import Outcome
-from bench.mixes.slurm import SANDBOX
-from bench.mixes.world import World, read_world
+from bench.mixes.world import Mix, read_world
+from slurm_het.simulation import run
+from slurm_het.simulation.run import Outcome
+from slurm_het.simulation.slurm import SANDBOX
 from slurm_het.solve import Solver
 
 SECONDS, NODES = 90.0, 8
@@ -73,7 +73,7 @@ def replay(raw: dict[str, Any], solver: Solver, say: Callable[[str], None]) -> S
     )
 
 
-def _as_submitted(world: World, real: Side) -> World:
+def _as_submitted(world: Mix, real: Side) -> Mix:
     """The mix with the times when sbatch was done: on a busy machine a burst takes seconds."""
     times: dict[str, list[float]] = {}
     for job in real.jobs:
@@ -82,7 +82,7 @@ def _as_submitted(world: World, real: Side) -> World:
     return replace(world, jobs=tuple(sorted(jobs, key=lambda job: (job.at, job.id))))
 
 
-def _near(world: World, real: Side, simulated: Outcome) -> float:
+def _near(world: Mix, real: Side, simulated: Outcome) -> float:
     """The share of jobs that start within NEAR_SECONDS of when the simulation says, the k-th of a
     submission beside the k-th."""
     alike = total = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bench.compare.verdict import share
-from bench.mixes.world import JobSpec
+from slurm_het.simulation.jobs import JobSpec
 
 EACH, MEAN = 0.98, 1.03
 """The bounds: least device-seconds with us as a share of plain Slurm's, in each mix and in the

@@ -1,169 +1,43 @@
-"""A scenario as the simulation sees it: nodes with their devices, partitions, jobs, what happens.
-
-Times are in seconds after the scenario's start, device memory in GiB, host memory in MiB.
-"""
+"""A scenario as the simulation sees it."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
+import yaml
 
 from bench.compare.scenario import Event, Scenario, Submission
+from bench.mixes.site import priority_of, site_rules
+from slurm_het.config import parse_config
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.syntax.hostlist import expand
 from slurm_het.errors import HetError
 from slurm_het.sandbox.accounting import Accounting
-from slurm_het.sandbox.topology import INTAKE, Group, Topology
+from slurm_het.sandbox.render import accelerators, deep_merge
+from slurm_het.sandbox.topology import INTAKE, Topology
+from slurm_het.settings import Config
+from slurm_het.simulation.jobs import Ask, JobSpec
+from slurm_het.simulation.world import Host, Kept, World
 
 FIRST_ID = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a job asks of each of its nodes: whole devices, or `share` GiB of one."""
-
-    devices: int
-    type: str | None
-    share: int
-    cpus: int
-    memory_mib: int
-
-
-@dataclass(slots=True)
-class Machine:
-    """A node. Of each device it is known how many GiB shares have of it; `held` are taken whole."""
-
-    name: str
-    index: int
-    group: Group
-    features: frozenset[str]
-    types: tuple[str, ...]
-    gib: tuple[int, ...]
-    cpus_free: int
-    memory_free: int
-    held: list[bool]
-    shared: list[int]
-    down: bool = False
-    jobs: dict[int, JobRun] = field(default_factory=dict)
-
-    def pick(self, ask: Ask) -> tuple[int, ...] | None:
-        """The devices that Slurm takes: the lowest free ones; of shares the first with room."""
-        if ask.cpus > self.cpus_free or ask.memory_mib > self.memory_free:
-            return None
-        found: list[int] = []
-        for index, name in enumerate(self.types):
-            if ask.type not in (None, name) or self.held[index]:
-                continue
-            if ask.share:
-                if self.shared[index] + ask.share <= self.gib[index]:
-                    return (index,)
-            elif not self.shared[index]:
-                found.append(index)
-                if len(found) == ask.devices:
-                    return tuple(found)
-        return None
-
-    def could_ever(self, ask: Ask) -> bool:
-        """Whether the node has room for it once it is empty."""
-        if ask.cpus > self.group.cpus or ask.memory_mib > self.group.memory_gib * 1024:
-            return False
-        fit = [gib for name, gib in zip(self.types, self.gib, strict=True)
-               if ask.type in (None, name)]  # fmt: skip
-        return any(gib >= ask.share for gib in fit) if ask.share else len(fit) >= ask.devices
-
-    def take(self, ask: Ask, devices: Sequence[int], sign: int = 1) -> None:
-        """Take what a job asks, or with the sign -1 give it back."""
-        self.cpus_free -= sign * ask.cpus
-        self.memory_free -= sign * ask.memory_mib
-        for index in devices:
-            if ask.share:
-                self.shared[index] += sign * ask.share
-            else:
-                self.held[index] = sign > 0
-
-
-@dataclass(frozen=True, slots=True)
-class JobSpec:
-    """A job as its user submits it. `seconds` is how long it runs; `minutes` its time limit."""
-
-    id: int
-    submission: str
-    at: float
-    user: str
-    account: str
-    qos: str
-    partitions: tuple[str, ...]
-    features: str
-    nodes: int
-    ask: Ask
-    minutes: int
-    seconds: float
-    reservation: str
-    gres: str
-    script: str
-    licenses: str = ""
-
-
-@dataclass(slots=True)
-class JobRun:
-    """A job in Slurm: what an update may change, and what becomes of it."""
-
-    spec: JobSpec
-    partitions: tuple[str, ...]
-    features: str
-    priority: int
-    gres: str
-    comment: str = ""
-    req_nodes: frozenset[str] = frozenset()
-    state: str = "PENDING"
-    reason: str = "None"
-    start: float = -1.0
-    end: float = -1.0
-    limit_end: float = -1.0
-    where: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    partition: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A reservation of Slurm's."""
-
-    name: str
-    start: float
-    end: float
-    nodes: frozenset[str]
-    users: frozenset[str]
-    flags: frozenset[str]
-
-
-@dataclass(frozen=True)
-class World:
-    """A mix, read. `partitions` have the names of their nodes; the intake has all with devices."""
+@dataclass(frozen=True, kw_only=True)
+class Mix(World):
+    """A mix, read."""
 
     scenario: Scenario
     topology: Topology
-    accounting: Accounting
-    partitions: Mapping[str, frozenset[str]]
-    jobs: tuple[JobSpec, ...]
-
-    def machines(self) -> dict[str, Machine]:
-        """All nodes, idle."""
-        return {m.name: m for m in _machines(self.topology)}
-
-    @property
-    def devices(self) -> int:
-        """How many devices there are."""
-        return sum(len(group.nodes) * group.devices for group in self.topology.groups)
 
 
-def read_world(raw: Mapping[str, object], place: str = "mix") -> World:
+def read_world(raw: Mapping[str, object], place: str = "mix") -> Mix:
     """Read a mix, a scenario as `./dev compare` has them. Raises HetError where it says what the
     simulation does not know."""
     scenario = msgspec.convert(raw, Scenario)
@@ -180,22 +54,50 @@ def read_world(raw: Mapping[str, object], place: str = "mix") -> World:
             if at < scenario.seconds:
                 jobs.append(_job(submission, at, scenario, accounting))
     jobs.sort(key=lambda job: job.at)
-    numbered = tuple(replace(job, id=FIRST_ID + n) for n, job in enumerate(jobs))
-    return World(scenario, topology, accounting, pools, numbered)
+    numbered = (replace(job, id=FIRST_ID + n) for n, job in enumerate(jobs))
+    return Mix(
+        scenario=scenario,
+        topology=topology,
+        seconds=scenario.seconds,
+        hosts=tuple(_hosts(topology)),
+        partitions=pools,
+        jobs=tuple(replace(j, priority=priority_of(j.id, j.qos, accounting)) for j in numbered),
+        config=_config(scenario, topology),
+        rules=site_rules(accounting),
+        kept=tuple((event.at, reservation_of(event)) for event in scenario.events),
+    )
 
 
-def _machines(topology: Topology) -> Iterator[Machine]:
-    index = 0
+def _hosts(topology: Topology) -> Iterator[Host]:
     for group in topology.groups:
+        types = tuple(c.type for c in group.cards for _ in range(c.devices))
+        # A device of a node without shards has none to give.
+        gib = (group.shards_per_device,) * len(types)
         for name in group.nodes:
-            types = tuple(c.type for c in group.cards for _ in range(c.devices))
-            # A device of a node without shards has none to give.
-            gib = tuple([group.shards_per_device] * len(types))
-            yield Machine(
-                name, index, group, frozenset(group.features.split(",")), types, gib,
-                group.cpus, group.memory_gib * 1024, [False] * len(types), [0] * len(types),
+            yield Host(
+                name, group.gres, group.cpus, group.memory_gib * 1024,
+                frozenset(group.features.split(",")), types, gib, ("gpu",) * len(types),
             )  # fmt: skip
-            index += 1
+
+
+def _config(scenario: Scenario, topology: Topology) -> Config:
+    """het.yaml as `./dev compare` has it: the cluster's pools and types, the delivered settings."""
+    told = accelerators(topology)
+    raw = {
+        "intake_partition": INTAKE,
+        "gres": {"gpu": {}, "shard": {"shared": True}},
+        "pools": {
+            name: {"scenario": scenario, "vendors": list(vendors)}
+            for name, (scenario, vendors) in told["pools"].items()
+        },
+        "types": {
+            name: {"vendor": cards.vendor, "memory_gib": cards.memory_gib_per_device}
+            for name, cards in told["types"].items()
+        },
+        "default_vendors": [topology.accelerator_groups[0].vendor],
+    }
+    merged = deep_merge(raw, scenario.het)
+    return parse_config(yaml.safe_dump(merged, sort_keys=False))
 
 
 class _Options(argparse.ArgumentParser):

@@ -19,6 +19,8 @@ from slurm_het.cli.node_files import gres_conf, task_prolog
 from slurm_het.cli.page import page
 from slurm_het.cli.plan import plan
 from slurm_het.cli.rendered import rendered
+from slurm_het.cli.replay import replay
+from slurm_het.cli.report import report
 from slurm_het.cli.sandbox import sandbox
 from slurm_het.cli.status import status
 from slurm_het.cli.switch import disable, enable
@@ -46,6 +48,7 @@ def cli() -> None:
       slurm-het plan --dump-lp         what would be planned now, as the formula
       slurm-het learned                how long programs run, of their limits and by type
       slurm-het page --out /var/www/c  one HTML file of it all, for a web server
+      slurm-het replay --out r.json    last month replayed: who would have waited less, who longer
       slurm-het devices                what this host's accelerators say of themselves
       slurm-het sandbox up             a whole emulated cluster on this machine
     """
@@ -55,6 +58,7 @@ for command in (
     status,
     check, why, try_job, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
     gres_conf, task_prolog, init, rendered, metrics, learned, page, enable, disable,
+    replay, report,
 ):  # fmt: skip
     cli.add_command(command)
 

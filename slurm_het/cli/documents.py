@@ -23,6 +23,7 @@ from slurm_het.core.views.free import NodeFree, PoolFree
 from slurm_het.core.views.job_rows import Ask
 from slurm_het.core.views.learned import LearnedProgram
 from slurm_het.core.views.totals import PoolUse, Summary, Totals
+from slurm_het.replay.documents import ReplayDocument
 
 
 class SourceDocument(Struct, kw_only=True):
@@ -306,6 +307,7 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "slurm-het-learned": LearnedDocument,
     "slurm-het-status": StatusDocument,
     "slurm-het-page": PageDocument,
+    "slurm-het-replay": ReplayDocument,
     "slurm-het-try": TryDocument,
 }
 """By program, what it prints with --json; of `slurm-het page`, its page.json."""

@@ -10,15 +10,16 @@ import pytest
 import yaml
 
 from bench.compare import scenario
-from bench.mixes import report, run
+from bench.mixes import report
 from bench.mixes.__main__ import FirstFit
-from bench.mixes.choice import choose, ends_looked_at
 from bench.mixes.generate import LATER, generate, rendition
 from bench.mixes.report import Row, Waits, waits_of
-from bench.mixes.slurm import SANDBOX, Settings
 from bench.mixes.world import read_world
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.errors import HetError
+from slurm_het.simulation import run
+from slurm_het.simulation.choice import choose, ends_looked_at
+from slurm_het.simulation.slurm import SANDBOX, Settings
 
 HOUR = 3600.0
 

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, field
 
-from bench.mixes.choice import choose, ends_looked_at, free_from
-from bench.mixes.slurm import Slurm
-from bench.mixes.world import Ask, JobRun, Machine
+from slurm_het.simulation.choice import choose, ends_looked_at, free_from
+from slurm_het.simulation.jobs import Ask, JobRun
+from slurm_het.simulation.slurm import Slurm
+from slurm_het.simulation.world import Machine
 
 RESOLUTION = 60.0
 """bf_resolution: the times of what is planned are multiples of that."""
 MOST_TRIES = 40
 NEVER = float("inf")
-MAX_JOB_TEST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class Backfill:
 
     def wanted(self) -> bool:
         """Whether anything has changed since the last pass."""
-        return self.slurm.changed >= self.last and bool(self.slurm.pending)
+        slurm = self.slurm
+        return slurm.settings.backfills and slurm.changed >= self.last and bool(slurm.pending)
 
     def run(self) -> list[JobRun]:
         """One pass; returns what it started."""
@@ -50,7 +51,7 @@ class Backfill:
         self._planned, self._free, self._before = [], {}, {}
         started: list[JobRun] = []
         for tested, (run, partition) in enumerate(list(slurm.queue())):
-            if tested >= MAX_JOB_TEST:
+            if tested >= slurm.settings.max_job_test:
                 break
             if run.state != "PENDING" or not slurm.limits.allow(run.spec, slurm.running.values()):
                 continue

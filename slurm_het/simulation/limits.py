@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from bench.mixes.world import JobRun, JobSpec
 from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
-from slurm_het.sandbox.accounting import Accounting, Words
-
-_USER = ("MaxTRESPU", "MaxJobsPU")
-_ACCOUNT = ("MaxTRESPA", "MaxJobsPA")
-_ALL = ("GrpTRES", "GrpJobs", "MaxJobs", "MaxTRESPJ")
-KNOWN = (*_USER, *_ACCOUNT, *_ALL)
-"""The limits that the simulation keeps, by Slurm's words."""
+from slurm_het.simulation.jobs import JobRun, JobSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +62,24 @@ def amount(limit: Limit, job: JobSpec) -> int:
     return job.nodes * job.ask.devices
 
 
-class Limits:
-    """All limits of a site."""
+@dataclass(frozen=True, slots=True)
+class SiteRules:
+    """All limits of a site, and who there is: QOSs, accounts, users with their account."""
 
-    def __init__(self, accounting: Accounting) -> None:
-        self.accounting = accounting
-        self.rules = tuple(_rules(accounting)) if "limits" in accounting.enforce else ()
+    rules: tuple[Rule, ...] = ()
+    qos: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    users: tuple[tuple[str, str], ...] = ()
+
+
+NO_RULES = SiteRules()
+
+
+class Limits:
+    """The limits at work."""
+
+    def __init__(self, site: SiteRules) -> None:
+        self.site, self.rules = site, site.rules
 
     def allow(self, job: JobSpec, running: Iterable[JobRun]) -> bool:
         """Whether none holds the job back."""
@@ -84,7 +89,7 @@ class Limits:
         """As slurmctld tells of them, with their use."""
         if not self.rules:
             return SiteLimits()
-        names = ["normal", *self.accounting.qos]
+        names = ["normal", *self.site.qos]
         return SiteLimits(
             tuple(self._associations(running)),
             tuple(self._qos(name, uids, running) for name in dict.fromkeys(names)),
@@ -97,7 +102,7 @@ class Limits:
             rules = (rule for rule in mine if rule.each == each)
             return tuple(replace(r.limit, used=r.used(running, who)) for r in rules)
 
-        accounts = self.accounting.accounts
+        accounts = self.site.accounts
         return Qos(
             name,
             limits=of("", ""),
@@ -109,10 +114,9 @@ class Limits:
 
     def _associations(self, running: tuple[JobRun, ...]) -> Iterator[Association]:
         yield Association("root")
-        for account in self.accounting.accounts:
+        for account in self.site.accounts:
             yield Association(account, parent="root", limits=self._of(account, "", running))
-        for user in self.accounting.users:
-            account = str(self.accounting.entries(user)[0]["Account"])
+        for user, account in self.site.users:
             count = sum(run.spec.user == user for run in running)
             limits = self._of(account, user, running)
             yield Association(account, user, limits=limits, running=count)
@@ -120,24 +124,3 @@ class Limits:
     def _of(self, account: str, user: str, running: tuple[JobRun, ...]) -> tuple[Limit, ...]:
         rules = (r for r in self.rules if not r.qos and (r.account, r.user) == (account, user))
         return tuple(replace(rule.limit, used=rule.used(running, "")) for rule in rules)
-
-
-def _rules(accounting: Accounting) -> Iterator[Rule]:
-    for name, words in accounting.qos.items():
-        for limit in _limits(words):
-            each = "user" if limit.word in _USER else "account" if limit.word in _ACCOUNT else ""
-            yield Rule(limit, qos=name, each=each)
-    for name, words in accounting.accounts.items():
-        yield from (Rule(limit, account=name) for limit in _limits(words))
-    for user in accounting.users:
-        words = accounting.entries(user)[0]
-        for limit in _limits(words):
-            yield Rule(limit, account=str(words["Account"]), user=user)
-
-
-def _limits(words: Words) -> Iterator[Limit]:
-    for word, value in words.items():
-        if word in KNOWN and isinstance(value, dict):
-            yield from (Limit(word, tres, int(most)) for tres, most in value.items())
-        elif word in KNOWN:
-            yield Limit(word, "", int(str(value)))

@@ -11,17 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bench.mixes.choice import choose
-from bench.mixes.limits import Limits
-from bench.mixes.world import JobRun, JobSpec, Kept, Machine, World
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.syntax.hostlist import expand
-from slurm_het.sandbox.topology import INTAKE
+from slurm_het.simulation.choice import choose
+from slurm_het.simulation.jobs import JobRun, JobSpec
+from slurm_het.simulation.limits import Limits
+from slurm_het.simulation.world import Kept, Machine, World
 
 QUEUE_DEPTH = 100
 """So many jobs a pass looks at that a submission or an end has called for (Slurm's default)."""
-
-FIRST_PRIORITY = 4_000_000_000
 
 
 Hook = Callable[[JobRun], None]
@@ -37,6 +35,8 @@ class Settings:
     sched_delay: float = 3.0
     sched_interval: float = 60.0
     queue_depth: int = QUEUE_DEPTH
+    max_job_test: int = 500
+    backfills: bool = True
 
 
 SANDBOX = Settings(bf_interval=1.0, sched_delay=0.0, queue_depth=1000)
@@ -65,20 +65,18 @@ class Slurm:
 
     def __post_init__(self) -> None:
         self.machines = self.world.machines()
-        self.limits = Limits(self.world.accounting)
+        self.limits = Limits(self.world.rules)
         self.partition_up = dict.fromkeys(self.world.partitions, True)
         self._order = sorted(self.machines.values(), key=lambda machine: machine.index)
-        priorities = self.world.accounting.qos
-        self._most = max((int(str(w.get("Priority", 0))) for w in priorities.values()), default=0)
-        weight = self.world.accounting.slurm_conf.get("PriorityWeightQOS", 0)
-        self._weight = int(str(weight))
 
     # --- what users, jobs and hetd do ---
 
     def submit(self, spec: JobSpec, hook: Hook | None = None) -> JobRun:
         """A job comes, as the hook leaves it. It starts at once if there is room, and nobody who
         could start has a higher priority."""
-        run = JobRun(spec, spec.partitions, spec.features, self._priority(spec), spec.gres)
+        run = JobRun(
+            spec, spec.partitions, spec.features, spec.priority, spec.gres, req_nodes=spec.on
+        )
         if hook:
             hook(run)
         first = not any(self._goes_first(other, run) for other in self.pending.values())
@@ -111,6 +109,12 @@ class Slurm:
         run.state = "COMPLETED"
         self.touch()
 
+    def withdraw(self, run: JobRun) -> None:
+        """Its user cancels a job that waits."""
+        del self.pending[run.spec.id]
+        run.state = "CANCELLED"
+        self.touch()
+
     def update(self, run: JobRun, fields: dict[str, str]) -> str:
         """scontrol update; returns why it is refused, '' if it is not."""
         if run.state != "PENDING":
@@ -130,12 +134,6 @@ class Slurm:
         self.changed = self.now
         due = max(float(int(self.now) + 1), self.last_sched + self.settings.sched_delay)
         self.sched_due = min(self.sched_due, due)
-
-    def _priority(self, spec: JobSpec) -> int:
-        if not self._weight:  # priority/basic: first come, first served
-            return FIRST_PRIORITY - spec.id
-        own = int(str(self.world.accounting.qos.get(spec.qos, {}).get("Priority", 0)))
-        return 1 + (self._weight * own // self._most if self._most else 0)
 
     # --- the main scheduler ---
 
@@ -196,7 +194,7 @@ class Slurm:
     def usable(self, run: JobRun, partition: str, at: float) -> tuple[frozenset[str], bool]:
         """The nodes that a job may have from then on, whoever holds them; and whether
         reservations of others keep it from some."""
-        names = self._with_features(partition, run.features)
+        names = self.with_features(partition, run.features)
         if run.req_nodes:
             names = names & run.req_nodes
         end = at + run.spec.minutes * 60
@@ -208,12 +206,13 @@ class Slurm:
         closed = {n for k in self.kept if k.start < end and k.end > at for n in k.nodes}
         return names - closed, bool(names & closed)
 
-    def _with_features(self, partition: str, features: str) -> frozenset[str]:
+    def with_features(self, partition: str, features: str) -> frozenset[str]:
+        """The nodes of a partition that have the features."""
         key = partition, features
         if key not in self._known:
             allows = parse_features(features).allows
             names = self.world.partitions[partition]
-            self._known[key] = frozenset(n for n in names if allows(self.machines[n].features))
+            self._known[key] = frozenset(n for n in names if allows(self.machines[n].host.features))
         return self._known[key]
 
     def could_ever(self, run: JobRun, names: Iterable[str]) -> bool:
@@ -246,9 +245,9 @@ class Slurm:
         self.running[run.spec.id] = run
         run.state, run.partition, run.start = "RUNNING", partition, self.now
         run.limit_end = self.now + run.spec.minutes * 60
-        run.end = min(self.now + run.spec.seconds, run.limit_end)
+        run.end = min(self.now + run.spec.seconds, run.limit_end, run.spec.until)
         self.changed = self.now
 
-    def shut(self, partition: str = INTAKE) -> None:
+    def shut(self, partition: str) -> None:
         """Close the gate."""
         self.partition_up[partition] = False

@@ -6,12 +6,13 @@ import pwd
 from collections.abc import Iterator
 from functools import cached_property
 
-from bench.mixes.slurm import Slurm
-from bench.mixes.world import JobRun, Kept, Machine
 from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import Gres
+from slurm_het.simulation.jobs import JobRun
+from slurm_het.simulation.slurm import Slurm
+from slurm_het.simulation.world import Kept, Machine
 
 EPOCH = 1_700_000_000.0
 """When a mix begins, in Slurm's time."""
@@ -75,16 +76,15 @@ class Records:
             if ask.share:
                 yield str(Gres("shard", None, ask.share, indexes=indexes))
             else:
-                yield str(Gres("gpu", ask.type, len(indexes), indexes=indexes))
+                yield str(Gres(ask.gres, ask.type, len(indexes), indexes=indexes))
 
     def _node(self, machine: Machine) -> NodeRecord:
-        group = machine.group
-        used = group.cpus - machine.cpus_free
-        memory = group.memory_gib * 1024
+        host = machine.host
+        used = host.cpus - machine.cpus_free
         state = "IDLE" if not used else "MIXED" if machine.cpus_free else "ALLOCATED"
         return NodeRecord(
-            machine.name, state + "+DRAIN" * machine.down, group.gres, group.cpus, used,
-            memory, memory - machine.memory_free, 1, machine.features,
+            machine.name, state + "+DRAIN" * machine.down, host.gres, host.cpus, used,
+            host.memory_mib, host.memory_mib - machine.memory_free, 1, host.features,
             self._partitions_of[machine.name],
         )  # fmt: skip
 

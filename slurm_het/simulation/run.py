@@ -1,4 +1,4 @@
-"""Both sides of a mix in simulated time: events in their order, and who ran when."""
+"""Both sides in simulated time: events in their order, and who ran when."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from bench.mixes.backfill import Backfill
-from bench.mixes.hetd import Hetd
-from bench.mixes.slurm import Settings, Slurm
-from bench.mixes.world import JobRun, World, reservation_of
+from slurm_het.simulation.backfill import Backfill
+from slurm_het.simulation.hetd import USUAL, Hetd, Pace
+from slurm_het.simulation.jobs import JobRun, JobSpec
+from slurm_het.simulation.slurm import Settings, Slurm
+from slurm_het.simulation.world import World
 from slurm_het.solve import Solver
 
 NEVER = float("inf")
@@ -19,7 +21,7 @@ NEVER = float("inf")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a mix on one side: device-seconds in use within the scenario's time, how many
+    """What became of the jobs on one side: device-seconds in use within the time, how many
     jobs started, and for each job when (None: never)."""
 
     busy: float
@@ -33,6 +35,15 @@ class Outcome:
         return sum(start is not None for start in self.starts.values())
 
 
+class Watch(Protocol):
+    """Who looks on: `due` says when next."""
+
+    due: float
+
+    def look(self, slurm: Slurm) -> None:
+        """Look now."""
+
+
 @dataclass
 class Side:
     """A simulated Slurm, with hetd or without."""
@@ -41,8 +52,10 @@ class Side:
     settings: Settings
     hetd: Hetd | None = None
     protects: bool = True
+    watch: Watch | None = None
     slurm: Slurm = field(init=False)
     _ends: list[tuple[float, int]] = field(default_factory=list)
+    _cancels: list[tuple[float, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.slurm = self.hetd.slurm if self.hetd else Slurm(self.world, self.settings)
@@ -50,7 +63,7 @@ class Side:
 
     def run(self) -> Outcome:
         """All of it, to the scenario's end."""
-        slurm, hetd, seconds = self.slurm, self.hetd, self.world.scenario.seconds
+        slurm, hetd, seconds = self.slurm, self.hetd, self.world.seconds
         jobs = sorted(self.world.jobs, key=lambda job: (-job.at, -job.id))
         happens = sorted(self._changes(), reverse=True)
         while True:
@@ -67,9 +80,10 @@ class Side:
             while self._ends and self._ends[0][0] <= slurm.now:
                 slurm.finish(slurm.running[heapq.heappop(self._ends)[1]])
                 woken = True
+            while self._cancels and self._cancels[0][0] <= slurm.now:
+                woken = self._cancel(heapq.heappop(self._cancels)[1]) or woken
             while jobs and jobs[-1].at <= slurm.now:
-                come = slurm.submit(jobs.pop(), hetd.admit if hetd else None)
-                self._note([come] if come.where else [])
+                self._come(jobs.pop())
                 woken = True
             if woken and hetd:
                 hetd.wake()
@@ -79,6 +93,23 @@ class Side:
                 self._note(slurm.schedule())
             if self._backfill_due() <= slurm.now:
                 self._note(self.backfill.run())
+            if self.watch and self.watch.due <= slurm.now:
+                self.watch.look(slurm)
+
+    def _come(self, spec: JobSpec) -> None:
+        """A job is submitted."""
+        by_hook = self.hetd and not spec.on
+        come = self.slurm.submit(spec, self.hetd.admit if self.hetd and by_hook else None)
+        self._note([come] if come.where else [])
+        if spec.until < NEVER:
+            heapq.heappush(self._cancels, (spec.until, spec.id))
+
+    def _cancel(self, job_id: int) -> bool:
+        """A user cancels a job; whether it was waiting (one that runs ends of itself then)."""
+        run = self.slurm.pending.get(job_id)
+        if run:
+            self.slurm.withdraw(run)
+        return run is not None
 
     def _backfill_due(self) -> float:
         """Backfill looks each second whether it has work, once its interval is over."""
@@ -93,6 +124,7 @@ class Side:
             self.slurm.sched_due,
             self._backfill_due(),
             self.hetd.next_look if self.hetd else NEVER,
+            self.watch.due if self.watch else NEVER,
         )
 
     def _note(self, started: Iterable[JobRun]) -> None:
@@ -101,15 +133,10 @@ class Side:
 
     def _changes(self) -> list[float]:
         """When reservations are made, begin and end."""
-        kept = [(event.at, reservation_of(event)) for event in self.world.scenario.events]
-        return [t for at, one in kept for t in (at, one.start, one.end)]
+        return [t for at, one in self.world.kept for t in (at, one.start, one.end)]
 
     def _reservations(self) -> None:
-        made = [
-            reservation_of(event)
-            for event in self.world.scenario.events
-            if event.at <= self.slurm.now
-        ]
+        made = [one for at, one in self.world.kept if at <= self.slurm.now]
         self.slurm.kept = [one for one in made if one.end > self.slurm.now]
         self.slurm.touch()
 
@@ -131,25 +158,31 @@ def devices_of(run: JobRun, world: World) -> float:
     ask = run.spec.ask
     if not ask.share:
         return float(ask.devices * run.spec.nodes)
-    return run.spec.nodes * ask.share / max(g.shards_per_device for g in world.topology.groups)
+    return run.spec.nodes * ask.share / max(gib for host in world.hosts for gib in host.gib)
 
 
-def plain(world: World, settings: Settings) -> Outcome:
-    """The mix under plain Slurm."""
-    return Side(world, settings).run()
+def plain(world: World, settings: Settings, watch: Watch | None = None) -> Outcome:
+    """The jobs under plain Slurm."""
+    return Side(world, settings, watch=watch).run()
 
 
 def eager(world: World, settings: Settings) -> Outcome:
-    """The mix under a plain Slurm that keeps nothing free for those who wait: about the most that
+    """The jobs under a plain Slurm that keeps nothing free for those who wait: about the most that
     can be busy without turning the order of the queue round."""
     return Side(world, settings, protects=False).run()
 
 
-def ours(world: World, settings: Settings, solver: Solver) -> Outcome:
-    """The mix with slurm-het."""
+def ours(
+    world: World,
+    settings: Settings,
+    solver: Solver,
+    watch: Watch | None = None,
+    pace: Pace = USUAL,
+) -> Outcome:
+    """The jobs with slurm-het."""
     with tempfile.TemporaryDirectory(prefix="het-") as directory:
-        hetd = Hetd(Slurm(world, settings), solver, Path(directory))
+        hetd = Hetd(Slurm(world, settings), solver, Path(directory), pace)
         try:
-            return Side(world, settings, hetd).run()
+            return Side(world, settings, hetd, watch=watch).run()
         finally:
             hetd.close()

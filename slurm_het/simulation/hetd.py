@@ -3,21 +3,18 @@
 The cycle is the daemon's (slurm_het.daemon.cycle): the three verbs, the releases, the take-backs,
 the journal, with the production settings. Only when it runs is told here, as daemon/app.py and
 daemon/wakes.py have it, but for two things: a look and its updates take LOOK_SECONDS in all, and
-where nothing has changed since the last look hetd looks each IDLE_SECONDS, not each 5 s.
+where nothing has changed since the last look hetd looks each `Pace.idle` seconds, not each 5 s.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import yaml
-
-from bench.mixes.records import EPOCH, Records
-from bench.mixes.slurm import Slurm
-from bench.mixes.world import JobRun
-from slurm_het.config import parse_config
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.model import Job, Snapshot
@@ -28,15 +25,26 @@ from slurm_het.daemon.gate import Gate
 from slurm_het.errors import SlurmError
 from slurm_het.journal import Journal
 from slurm_het.opener import Holds
-from slurm_het.sandbox.render import accelerators, deep_merge
-from slurm_het.sandbox.topology import INTAKE
-from slurm_het.settings import Config
+from slurm_het.simulation.jobs import JobRun
+from slurm_het.simulation.records import EPOCH, Records
+from slurm_het.simulation.slurm import Slurm
 from slurm_het.solve import Solver
 
 LOOK_SECONDS = 0.4
-IDLE_SECONDS = 60.0
 MOST_AT_ONCE = 50
 """So many cycles may follow each other without a pause: more is a fault of hetd's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often hetd looks: at least so many seconds after the last time, unless a plan goes on;
+    and after `idle` where nothing has happened."""
+
+    least: float = 0.0
+    idle: float = 60.0
+
+
+USUAL = Pace()
 
 
 class SimulatedSlurm:
@@ -82,24 +90,49 @@ class SimulatedSlurm:
         return self.slurm.jobs[job_id].spec.script
 
 
+class _AtOnce(ThreadPoolExecutor):
+    """What hetd does in threads, so that it answers meanwhile, is done at once: nobody asks."""
+
+    def submit(  # type: ignore[override]  # of functions of any kind
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Future[Any]:
+        """Do it now."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  # whoever asked gets it
+            future.set_exception(error)
+        return future
+
+
+class _UnwatchedGate(Gate):
+    """The gate of a site whose admin never says bypass."""
+
+    async def look(self) -> None:
+        """There is nothing to see."""
+
+
 class Hetd:
     """The daemon beside a simulated Slurm; `due` is when it looks next."""
 
-    def __init__(self, slurm: Slurm, solver: Solver, directory: Path) -> None:
-        self.slurm = slurm
-        self.config = config_of(slurm)
-        slurm.shut()
+    def __init__(self, slurm: Slurm, solver: Solver, directory: Path, pace: Pace = USUAL) -> None:
+        self.slurm, self.pace = slurm, pace
+        self.config = slurm.world.config
+        self.intake = self.config.policy.intake_partition
+        slurm.shut(self.intake)
         self.client = SimulatedSlurm(slurm)
         self.inventory = take_inventory(self.client.records.snapshot(), self.config.policy)
         self.journal = Journal(directory / "journal.db")
-        gate = Gate(self.client, INTAKE, directory, Holds(directory))
+        gate = _UnwatchedGate(self.client, self.intake, directory, Holds(directory))
         clocks = Clocks(lambda: EPOCH + slurm.now, lambda: slurm.now)
         self.cycle = Cycle(self.config, self.client, gate, self.journal, solver, clocks)
         self.runner = asyncio.Runner()
+        self.runner.get_loop().set_default_executor(_AtOnce())
         self.due = 0.0
         self.cycles = 0
         self._at_once = 0
         self._looked = 0.0
+        self._free = 0.0
 
     def close(self) -> None:
         """Release what it holds."""
@@ -118,7 +151,7 @@ class Hetd:
         }  # fmt: skip
         admission = admit_message(sent, self.config.policy, self.inventory)
         if isinstance(admission, Admitted):
-            run.partitions = (INTAKE,)
+            run.partitions = (self.intake,)
             run.features = admission.fields.get("features", run.features)
             run.gres = admission.fields.get("tres_per_node", run.gres)
             run.comment = admission.fields["admin_comment"]
@@ -131,7 +164,8 @@ class Hetd:
     def next_look(self) -> float:
         """When it looks next: soon if something has changed that no event tells of, a start."""
         poll = self._looked + self.config.planner.poll_seconds
-        return min(self.due, poll) if self.slurm.changed > self._looked else self.due
+        due = min(self.due, poll) if self.slurm.changed > self._looked else self.due
+        return max(due, self._free)
 
     def look(self) -> None:
         """Run one cycle now."""
@@ -140,30 +174,10 @@ class Hetd:
         self._looked = self.slurm.now
         self._at_once = self._at_once + 1 if more else 0
         if more and self._at_once < MOST_AT_ONCE:
-            self.due = self.slurm.now + LOOK_SECONDS
+            self.due = self._free = self.slurm.now + LOOK_SECONDS
             return
-        pause = RELEASE_WAKE if self.cycle.pins.starting() else IDLE_SECONDS
+        self._free = self.slurm.now + self.pace.least
+        pause = RELEASE_WAKE if self.cycle.pins.starting() else self.pace.idle
         if self.cycle.alarm:
             pause = min(pause, max(ALARM_LEAST, self.cycle.alarm - EPOCH - self.slurm.now))
         self.due = self.slurm.now + pause
-
-
-def config_of(slurm: Slurm) -> Config:
-    """het.yaml as `./dev compare` has it: the cluster's pools and types, the delivered settings."""
-    topology = slurm.world.topology
-    told = accelerators(topology)
-    raw = {
-        "intake_partition": INTAKE,
-        "gres": {"gpu": {}, "shard": {"shared": True}},
-        "pools": {
-            name: {"scenario": scenario, "vendors": list(vendors)}
-            for name, (scenario, vendors) in told["pools"].items()
-        },
-        "types": {
-            name: {"vendor": cards.vendor, "memory_gib": cards.memory_gib_per_device}
-            for name, cards in told["types"].items()
-        },
-        "default_vendors": [topology.accelerator_groups[0].vendor],
-    }
-    merged = deep_merge(raw, slurm.world.scenario.het)
-    return parse_config(yaml.safe_dump(merged, sort_keys=False))

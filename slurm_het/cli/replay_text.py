@@ -1,0 +1,158 @@
+"""What a replay came to, in at most 40 lines for a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from slurm_het.cli.render import cut, table
+from slurm_het.replay.documents import Cause, Change, Gain, Match, ReplayDocument, Waits
+
+MOST_LINES = 40
+NAME = 18
+"""So many characters of a name."""
+ENDS = 3
+"""So many of those who gain, and of those who lose."""
+WORST = 5
+CAUSES = 4
+
+
+def span_of(seconds: float) -> str:
+    """A wait as people say it: 40 s, 12 min, 3.4 h, 2.1 d."""
+    if seconds < 0:
+        return f"-{span_of(-seconds)}"
+    for unit, name in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 1.5 * unit:
+            value = seconds / unit
+            return f"{value:.1f} {name}" if value < 10 and name != "min" else f"{value:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def verdict(match: Match) -> str:
+    """Whether the model meets the past, in a sentence."""
+    if match.holds:
+        return "The model of plain Slurm meets what happened: what follows is worth reading."
+    return "The model of plain Slurm does NOT meet what happened here: nothing is claimed."
+
+
+def headline(gain: Gain, match: Match) -> str:
+    """What it comes to, in a sentence."""
+    before, after = match.plain.waits.mean, gain.ours.waits.mean
+    change = f"{(after - before) / before:+.0%}" if before else "as before"
+    return (
+        f"With slurm-het the mean wait is {span_of(after)} instead of {span_of(before)} ({change});"
+        f" {gain.earlier} jobs start sooner, {gain.later} later."
+    )
+
+
+def day(seconds: float) -> str:
+    """A date, in the time zone of whoever reads it."""
+    return time.strftime("%Y-%m-%d", time.localtime(seconds))
+
+
+def text_of(made: ReplayDocument) -> list[str]:
+    """The report."""
+    lines = [*_head(made), *_match(made.match)]
+    if made.gain:
+        lines += list(_gain(made.gain, made))
+    lines += list(_causes("left out", made.left_out))
+    lines += list(_causes("taken so", made.taken))
+    lines.append(
+        "not modelled: limits, fair share as it changes, reservations, preemption, failures,"
+        " scripts; all in --html, docs/replay.md"
+    )
+    return lines[:MOST_LINES]
+
+
+def _head(made: ReplayDocument) -> Iterator[str]:
+    yield (
+        f"Replay of {day(made.begin)} to {day(made.end)}: {made.jobs} jobs count, of"
+        f" {made.simulated} simulated, on {made.devices} devices of {made.nodes} nodes"
+    )
+
+
+def _match(match: Match) -> Iterator[str]:
+    yield verdict(match)
+    truth, plain = match.truth, match.plain
+    rows = [
+        ("really", *_waits(truth.waits), f"{truth.busy:.1%}"),
+        ("plain Slurm, simulated", *_waits(plain.waits), f"{plain.busy:.1%}"),
+    ]
+    bounds = (
+        f"±{match.mean_bound:.0%}", "", f"±{match.p95_bound:.0%}",
+        f"±{match.busy_bound * 100:g} points",
+    )  # fmt: skip
+    yield from table(
+        ("", "mean wait", "median", "95 of 100", "busy"),
+        [*rows, (f"bound (or {span_of(match.floor_seconds)})", *bounds)],
+        (False, True, True, True, True),
+    )
+    yield from (f"  off: {broken}" for broken in match.broken)
+
+
+def _waits(waits: Waits) -> tuple[str, str, str]:
+    return span_of(waits.mean), span_of(waits.median), span_of(waits.p95)
+
+
+def _gain(gain: Gain, made: ReplayDocument) -> Iterator[str]:
+    yield headline(gain, made.match)
+    for title, changes in (("user", gain.users), ("account", gain.accounts)):
+        yield from _people(title, changes)
+    if gain.worst:
+        later = ", ".join(
+            f"{one.job} ({cut(one.user, 12)}, {one.devices} dev.) +{span_of(one.ours - one.plain)}"
+            for one in gain.worst[:WORST]
+        )
+        yield f"most later: {later}"
+    yield from _classes([*gain.sizes, *gain.types[:4]])
+    idle = gain.idle
+    yield (
+        f"device-hours idle while a waiting job fitted: {idle.plain_fitted:.0f} plain,"
+        f" {idle.ours_fitted:.0f} slurm-het; fitted but for its vendor, type or partition:"
+        f" {idle.plain_elsewhere:.0f}, {idle.ours_elsewhere:.0f}"
+    )
+    shares = ", ".join(
+        f"{pool.pool} {_mean(pool.plain):.0%}→{_mean(pool.ours):.0%}" for pool in gain.pools[:6]
+    )
+    yield f"busy: {made.match.plain.busy:.1%} plain, {gain.ours.busy:.1%} slurm-het; {shares}"
+    weeks = ", ".join(f"{_change(w.plain, w.ours)}" for w in gain.weeks)
+    yield f"mean wait by week: {weeks}"
+
+
+def _people(title: str, changes: Sequence[Change]) -> Iterator[str]:
+    """Who gains most, who loses most."""
+    gains = [c for c in changes if c.ours.mean < c.plain.mean][:ENDS]
+    loses = [c for c in reversed(changes) if c.ours.mean > c.plain.mean][:ENDS]
+    for word, those in (("gains", gains), ("loses", loses)):
+        told = "; ".join(
+            f"{cut(c.name, NAME)} {span_of(c.plain.mean)}→{span_of(c.ours.mean)} ({c.jobs} jobs)"
+            for c in those
+        )
+        yield f"{title} who {word} most: {told or 'none'}"
+
+
+def _classes(changes: Sequence[Change]) -> list[str]:
+    rows = [
+        (
+            cut(c.name, NAME), str(c.jobs), span_of(c.plain.median), span_of(c.ours.median),
+            span_of(c.plain.mean), span_of(c.ours.mean), span_of(c.plain.p95), span_of(c.ours.p95),
+        )
+        for c in changes
+    ]  # fmt: skip
+    head = ("asks for", "jobs", "median", "het", "mean", "het", "95 of 100", "het")
+    return table(head, rows, (False, *[True] * 7))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _change(before: float, after: float) -> str:
+    return f"{(after - before) / before:+.0%}" if before else "0"
+
+
+def _causes(title: str, causes: Sequence[Cause]) -> Iterator[str]:
+    for cause in causes[:CAUSES]:
+        yield f"{title}: {cause.jobs} {cause.cause}"
+    if rest := sum(cause.jobs for cause in causes[CAUSES:]):
+        yield f"{title}: {rest} for {len(causes) - CAUSES} more causes"

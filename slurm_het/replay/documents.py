@@ -1,0 +1,156 @@
+"""What a replay came to, as it is kept and printed: slurm-het replay --out, report --json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Waits(msgspec.Struct, frozen=True, kw_only=True):
+    """Waits in seconds, from when a job could start to when it did."""
+
+    mean: float
+    median: float
+    p95: float
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """What all jobs that count came to. `busy` is the part of all device-seconds in use, 0..1.
+
+    `unstarted` had not started when the simulation ended: they count as if they did then.
+    """
+
+    waits: Waits
+    busy: float
+    unstarted: int = 0
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """How well plain Slurm's model meets what really happened. Only where it `holds` is anything
+    claimed. Bounds are parts of the real value, 0..1, and for waits at least `floor_seconds`."""
+
+    truth: Sums
+    plain: Sums
+    mean_bound: float
+    p95_bound: float
+    busy_bound: float
+    floor_seconds: float
+    holds: bool
+    broken: list[str]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs of one kind, of one user or account: what they waited under plain Slurm's model, and
+    with slurm-het. `truth` is what they really waited."""
+
+    name: str
+    jobs: int
+    truth: Waits
+    plain: Waits
+    ours: Waits
+
+
+class LaterJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that would have waited longer with slurm-het, in seconds."""
+
+    job: str
+    user: str
+    account: str
+    devices: int
+    truth: float
+    plain: float
+    ours: float
+
+
+class IdleHours(msgspec.Struct, frozen=True, kw_only=True):
+    """Device-hours idle while a job that waits fitted there; and while one fitted but for the
+    vendor, type or partition that it asked for: to use these its user has to agree."""
+
+    plain_fitted: float
+    ours_fitted: float
+    plain_elsewhere: float
+    ours_elsewhere: float
+
+
+class PoolShares(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a pool's devices in use, 0..1, in each part of the time."""
+
+    pool: str
+    devices: int
+    truth: list[float]
+    plain: list[float]
+    ours: list[float]
+
+
+class Week(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs that came in a week which began at `time`: their mean waits in seconds."""
+
+    time: int
+    jobs: int
+    truth: float
+    plain: float
+    ours: float
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """So many jobs were left out, or taken for something else, and why."""
+
+    cause: str
+    jobs: int
+
+
+class Gain(msgspec.Struct, frozen=True, kw_only=True):
+    """What slurm-het would have changed, beside plain Slurm's model on the same jobs. `users` and
+    `accounts` come with who gains most first and who loses most last; `more_users` are not told."""
+
+    ours: Sums
+    users: list[Change]
+    accounts: list[Change]
+    more_users: int
+    earlier: int
+    later: int
+    worst: list[LaterJob]
+    sizes: list[Change]
+    types: list[Change]
+    idle: IdleHours
+    pools: list[PoolShares]
+    weeks: list[Week]
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What the replay took: seconds in all, CPU seconds and MiB of each side, hetd's cycles."""
+
+    seconds: float
+    plain_cpu: float
+    ours_cpu: float
+    plain_mib: int
+    ours_mib: int
+    cycles: int
+
+
+class ReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """slurm-het replay --out, slurm-het report --json. Times are epoch seconds.
+
+    Waits count from `counted` on; `gain` is null where the model does not match the past. `solver`
+    and `look_every` are how hetd was simulated: it looked at least so many seconds apart.
+    `pool_step` are the seconds of a part of `pools`' time, which begins at `counted`.
+    """
+
+    made: int
+    begin: int
+    counted: int
+    end: int
+    nodes: int
+    devices: int
+    jobs: int
+    simulated: int
+    solver: Literal["highs", "first-fit"]
+    look_every: float
+    match: Match
+    gain: Gain | None
+    pool_step: float
+    left_out: list[Cause]
+    taken: list[Cause]
+    not_modelled: list[str]
+    cost: Cost

@@ -1,0 +1,268 @@
+"""What both sides of a replay came to: pure, from when each job really started and would have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from slurm_het.core.syntax import hostlist
+from slurm_het.replay.documents import (
+    Cause,
+    Change,
+    Cost,
+    Gain,
+    IdleHours,
+    LaterJob,
+    Match,
+    PoolShares,
+    ReplayDocument,
+    Sums,
+    Waits,
+    Week,
+)
+from slurm_het.replay.past import Tally
+from slurm_het.replay.sides import Effort, SideName, SideResult
+from slurm_het.replay.site import Site
+from slurm_het.replay.trace import DAY, Subject, Trace
+from slurm_het.replay.usage import Usage, devices_by_pool, each_of, empty_usage
+from slurm_het.simulation.jobs import JobSpec
+
+MEAN, P95, BUSY = 0.10, 0.15, 0.02
+"""So far may plain Slurm's model be from what happened: parts of the mean wait and of its 95th
+percentile, points of the busy share."""
+SHOWN = 10
+MOST_USERS = 200
+SIZES = ("a share", "1 device", "2 to 4", "5 to 8", "more than 8")
+ANY = "any"
+NOT_MODELLED = (
+    "limits of QOSs, accounts and users; fair share as it changes: a job keeps the priority that"
+    " it had when it started",
+    "reservations, licences, preemption, nodes that were down or drained",
+    "dependencies and begin times: a job comes when it really became eligible",
+    "%limits of arrays; the network (--switches); nodes named or excluded by users (-w, -x)",
+    "scripts: hetd reads them at submit, accounting does not have them, so jobs are classified by"
+    " what they asked for alone",
+    "programs that run faster or slower on another type: a job runs as long as it really did",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A job that counts, with the seconds that it waited: really, under the model, with hetd."""
+
+    spec: JobSpec
+    subject: Subject
+    truth: float
+    plain: float
+    ours: float
+
+    @property
+    def devices(self) -> int:
+        """All its devices."""
+        return self.spec.nodes * self.spec.ask.devices
+
+
+def findings(
+    trace: Trace,
+    site: Site,
+    sides: Mapping[SideName, SideResult],
+    tally: Tally,
+    effort: Effort,
+    made: float,
+    seconds: float,
+) -> ReplayDocument:
+    """All there is to tell."""
+    span, plain, ours = trace.span, sides["plain"], sides["ours"]
+    seen = list(_seen(trace, plain, ours))
+    capacity = sum(len(h.types) for h in site.hosts) * (span.end - span.counted)
+    real = _really_used(trace, site)
+    match = _match(seen, real, plain, capacity, site.settings.bf_interval)
+    gain = _gain(seen, trace, site, sides, real, capacity) if match.holds else None
+    return ReplayDocument(
+        made=int(made), begin=int(span.begin), counted=int(span.counted), end=int(span.end),
+        nodes=len(site.hosts), devices=sum(len(h.types) for h in site.hosts), jobs=len(seen),
+        simulated=len(trace.world.jobs), solver=effort.solver, look_every=effort.look_every,
+        match=match, gain=gain, pool_step=real.step,
+        left_out=[Cause(cause=c, jobs=n) for c, n in tally.left_out.most_common()],
+        taken=[Cause(cause=c, jobs=n) for c, n in tally.taken.most_common()],
+        not_modelled=list(NOT_MODELLED),
+        cost=Cost(
+            seconds=round(seconds, 1), plain_cpu=round(plain.seconds, 1),
+            ours_cpu=round(ours.seconds, 1), plain_mib=plain.mib, ours_mib=ours.mib,
+            cycles=ours.cycles,
+        ),
+    )  # fmt: skip
+
+
+def _seen(trace: Trace, plain: SideResult, ours: SideResult) -> Iterator[Seen]:
+    last = trace.world.seconds
+    for n, (spec, subject) in enumerate(zip(trace.world.jobs, trace.subjects, strict=True)):
+        if subject.counts and subject.start is not None:
+            one, other = (last if s is None else s for s in (plain.starts[n], ours.starts[n]))
+            yield Seen(spec, subject, subject.start - subject.since, one - spec.at, other - spec.at)
+
+
+def _really_used(trace: Trace, site: Site) -> Usage:
+    """From the records, of jobs that are simulated: what is left out is in no figure."""
+    span = trace.span
+    usage = empty_usage(site, span.counted, span.end)
+    for spec, subject in zip(trace.world.jobs, trace.subjects, strict=True):
+        if subject.start is not None:
+            nodes = hostlist.expand_readable(subject.nodes)
+            end = span.end if subject.end is None else subject.end
+            usage.add(nodes, each_of(spec.ask, site.hosts), subject.start, end)
+    return usage
+
+
+def waits_of(values: Iterable[float]) -> Waits:
+    """Mean, median and 95th percentile; zeros of none."""
+    ordered = sorted(max(0.0, value) for value in values)
+    if not ordered:
+        return Waits(mean=0.0, median=0.0, p95=0.0)
+    middle = ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]
+    last = ordered[min(len(ordered) - 1, math.ceil(0.95 * len(ordered)) - 1)]
+    mean = sum(ordered) / len(ordered)
+    return Waits(mean=round(mean, 1), median=round(middle / 2, 1), p95=round(last, 1))
+
+
+def _sums(seen: Sequence[Seen], of: Callable[[Seen], float], used: Usage, all_: float) -> Sums:
+    return Sums(waits=waits_of(map(of, seen)), busy=round(used.total / all_, 4))
+
+
+def _match(
+    seen: Sequence[Seen], real: Usage, plain: SideResult, capacity: float, floor: float
+) -> Match:
+    truth = _sums(seen, lambda one: one.truth, real, capacity)
+    model = _sums(seen, lambda one: one.plain, plain.usage, capacity)
+    broken = []
+    for name, there, here, bound in (
+        ("the mean wait", truth.waits.mean, model.waits.mean, MEAN),
+        ("the 95th percentile of the waits", truth.waits.p95, model.waits.p95, P95),
+    ):
+        if abs(here - there) > max(floor, bound * there):
+            broken.append(f"{name} is {here:.0f} s, really {there:.0f} s: not within {bound:.0%}")
+    if abs(model.busy - truth.busy) > BUSY:
+        broken.append(
+            f"{model.busy:.1%} of the devices are busy, really {truth.busy:.1%}: not within"
+            f" {BUSY * 100:g} points"
+        )
+    return Match(
+        truth=truth, plain=model, mean_bound=MEAN, p95_bound=P95, busy_bound=BUSY,
+        floor_seconds=floor, holds=not broken, broken=broken,
+    )  # fmt: skip
+
+
+def _gain(
+    seen: Sequence[Seen],
+    trace: Trace,
+    site: Site,
+    sides: Mapping[SideName, SideResult],
+    real: Usage,
+    capacity: float,
+) -> Gain:
+    plain, ours = sides["plain"], sides["ours"]
+    users = _by_change(_changes(seen, lambda one: one.spec.user or "(unknown)"))
+    half = MOST_USERS // 2
+    shown = users if len(users) <= MOST_USERS else [*users[:half], *users[-half:]]
+    worst = sorted(seen, key=lambda one: one.plain - one.ours)[:SHOWN]
+    differs = site.settings.bf_interval
+    return Gain(
+        ours=_sums(seen, lambda one: one.ours, ours.usage, capacity),
+        users=shown,
+        accounts=_by_change(_changes(seen, lambda one: one.spec.account or "(none)")),
+        more_users=len(users) - len(shown),
+        earlier=sum(one.ours < one.plain - differs for one in seen),
+        later=sum(one.ours > one.plain + differs for one in seen),
+        worst=[_later(one) for one in worst if one.ours > one.plain],
+        sizes=sorted(_changes(seen, size_of), key=lambda c: SIZES.index(c.name)),
+        types=sorted(_changes(seen, type_of), key=lambda c: (c.name == ANY, c.name)),
+        idle=IdleHours(
+            plain_fitted=_hours(plain.fitted), ours_fitted=_hours(ours.fitted),
+            plain_elsewhere=_hours(plain.elsewhere), ours_elsewhere=_hours(ours.elsewhere),
+        ),
+        pools=list(_pools(site, real, plain.usage, ours.usage)),
+        weeks=list(_weeks(seen, trace)),
+    )  # fmt: skip
+
+
+def _hours(seconds: float) -> float:
+    return round(seconds / 3600, 1)
+
+
+def size_of(one: Seen) -> str:
+    """The class of size of a job."""
+    if one.spec.ask.share:
+        return SIZES[0]
+    devices = one.devices
+    return SIZES[1 if devices == 1 else 2 if devices <= 4 else 3 if devices <= 8 else 4]
+
+
+def type_of(one: Seen) -> str:
+    """The type that its user asked for."""
+    return one.spec.ask.type or ANY
+
+
+def _changes(seen: Iterable[Seen], of: Callable[[Seen], str]) -> list[Change]:
+    groups: dict[str, list[Seen]] = {}
+    for one in seen:
+        groups.setdefault(of(one), []).append(one)
+    return [
+        Change(
+            name=name, jobs=len(those), truth=waits_of(one.truth for one in those),
+            plain=waits_of(one.plain for one in those), ours=waits_of(one.ours for one in those),
+        )
+        for name, those in groups.items()
+    ]  # fmt: skip
+
+
+def _by_change(changes: Iterable[Change]) -> list[Change]:
+    """Who gains most job-hours first."""
+    return sorted(changes, key=lambda c: (c.jobs * (c.ours.mean - c.plain.mean), c.name))
+
+
+def _later(one: Seen) -> LaterJob:
+    return LaterJob(
+        job=one.subject.key, user=one.spec.user, account=one.spec.account, devices=one.devices,
+        truth=round(one.truth), plain=round(one.plain), ours=round(one.ours),
+    )  # fmt: skip
+
+
+def _pools(site: Site, *usages: Usage) -> Iterator[PoolShares]:
+    for pool, devices in sorted(devices_by_pool(site).items()):
+        shares = []
+        for usage in usages:
+            used = usage.used.get(pool, [0.0] * usage.bins)
+            parts = [
+                min(usage.step, usage.end - usage.begin - n * usage.step) for n in range(usage.bins)
+            ]
+            shares.append(
+                [round(u / (devices * p), 3) for u, p in zip(used, parts, strict=True) if p > 0]
+            )
+        yield PoolShares(
+            pool=pool, devices=devices, truth=shares[0], plain=shares[1], ours=shares[2]
+        )
+
+
+def _weeks(seen: Iterable[Seen], trace: Trace) -> Iterator[Week]:
+    weeks: dict[int, list[Seen]] = {}
+    for one in seen:
+        weeks.setdefault(one.subject.week, []).append(one)
+    for number, those in sorted(weeks.items()):
+        waits = [waits_of(f(one) for one in those).mean for f in (_truth, _plain, _ours)]
+        yield Week(
+            time=int(trace.span.begin + number * 7 * DAY), jobs=len(those),
+            truth=waits[0], plain=waits[1], ours=waits[2],
+        )  # fmt: skip
+
+
+def _truth(one: Seen) -> float:
+    return one.truth
+
+
+def _plain(one: Seen) -> float:
+    return one.plain
+
+
+def _ours(one: Seen) -> float:
+    return one.ours

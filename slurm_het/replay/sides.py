@@ -1,0 +1,176 @@
+"""Both sides of a replay, each in a process of its own: plain Slurm's model, and hetd on it."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Literal
+
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.fluid import Fluid
+from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.errors import HetError
+from slurm_het.replay.site import Site
+from slurm_het.replay.trace import Trace
+from slurm_het.replay.usage import Usage, each_of, empty_usage
+from slurm_het.replay.watch import EVERY, IdleWatch
+from slurm_het.simulation import run
+from slurm_het.simulation.hetd import Pace
+from slurm_het.simulation.run import Outcome
+from slurm_het.solve import Solver
+from slurm_het.solve.worker import WorkerSolver
+
+SideName = Literal["plain", "ours"]
+SIDES: tuple[SideName, ...] = ("plain", "ours")
+Progress = Callable[[SideName, float, int], None]
+"""Is told the part of the simulated time, 0..1, and how many jobs have started."""
+
+
+class FirstFitSolver:
+    """A Solver that is none."""
+
+    def solve(self, problem: Problem, _seconds: float) -> Solution:
+        """The first-fit plan."""
+        return greedy(problem)
+
+    def price(self, _fluid: Fluid, _seconds: float) -> None:
+        """No prices."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much the replay takes: `solver` as in het.yaml, or first-fit; hetd looks at least so many
+    simulated seconds after its last look."""
+
+    solver: Literal["highs", "first-fit"] = "highs"
+    look_every: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SideResult:
+    """What a side came to. `starts` are in the order of the jobs: seconds after the begin, None if
+    it never started. Idle device-seconds are as in IdleWatch; what it took: seconds, MiB, cycles.
+    """
+
+    starts: tuple[float | None, ...]
+    usage: Usage
+    fitted: float
+    elsewhere: float
+    seconds: float
+    mib: int
+    cycles: int
+
+
+def run_sides(
+    trace: Trace, site: Site, effort: Effort, tell: Progress
+) -> dict[SideName, SideResult]:
+    """Run both at the same time. Raises HetError if one of them dies."""
+    context = multiprocessing.get_context("fork")
+    pipes: dict[Connection, SideName] = {}
+    children = []
+    for side in SIDES:
+        here, there = context.Pipe(duplex=False)
+        child = context.Process(target=_child, args=(side, trace, site, effort, there))
+        child.start()
+        there.close()
+        pipes[here] = side
+        children.append(child)
+    try:
+        return _gathered(pipes, trace, tell)
+    finally:
+        for child in children:
+            if child.is_alive():
+                child.terminate()
+            child.join(10)
+
+
+def _gathered(
+    pipes: dict[Connection, SideName], trace: Trace, tell: Progress
+) -> dict[SideName, SideResult]:
+    found: dict[SideName, SideResult] = {}
+    while pipes:
+        for pipe in wait(list(pipes)):
+            assert isinstance(pipe, Connection)  # noqa: S101  # these are what was given
+            side = pipes[pipe]
+            try:
+                got = pipe.recv()
+            except EOFError:
+                got = HetError(f"the simulation of {side} ended amid it", "is there memory left?")
+            if isinstance(got, HetError):
+                raise got
+            if isinstance(got, SideResult):
+                found[side] = got
+                del pipes[pipe]
+            else:
+                tell(side, min(1.0, got[0] / trace.world.seconds), got[1])
+    return found
+
+
+def _child(side: SideName, trace: Trace, site: Site, effort: Effort, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files go
+    logging.disable(logging.CRITICAL)
+    try:
+        pipe.send(one_side(side, trace, site, effort, lambda at, jobs: pipe.send((at, jobs))))
+    except HetError as error:
+        pipe.send(error)
+    except (KeyboardInterrupt, BrokenPipeError):
+        os._exit(1)
+
+
+def one_side(
+    side: SideName, trace: Trace, site: Site, effort: Effort, tell: Callable[[float, int], None]
+) -> SideResult:
+    """Run one of them here."""
+    began = time.process_time()
+    span = trace.span
+    end = span.end - span.begin
+    every = min(EVERY, max(1.0, end / 200))
+    watch = IdleWatch(span.counted - span.begin, end, tell, every)
+    if side == "plain":
+        outcome = run.plain(trace.world, site.settings, watch)
+    else:
+        pace = Pace(effort.look_every, max(600.0, effort.look_every))
+        with _solver(effort) as solver:
+            outcome = run.ours(trace.world, site.settings, solver, watch, pace)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return SideResult(
+        tuple(outcome.starts[job.id] for job in trace.world.jobs),
+        _usage(trace, site, outcome), watch.fitted, watch.elsewhere,
+        time.process_time() - began, used.ru_maxrss // 1024, outcome.cycles,
+    )  # fmt: skip
+
+
+@contextmanager
+def _solver(effort: Effort) -> Iterator[Solver]:
+    if effort.solver == "first-fit":
+        yield FirstFitSolver()
+        return
+    worker = WorkerSolver()
+    try:
+        worker.warm()
+        yield worker
+    finally:
+        worker.close()
+
+
+def _usage(trace: Trace, site: Site, outcome: Outcome) -> Usage:
+    span = trace.span
+    usage = empty_usage(site, span.counted - span.begin, span.end - span.begin)
+    for job in trace.world.jobs:
+        start = outcome.starts[job.id]
+        if start is not None:
+            end = min(start + job.seconds, job.until)
+            usage.add(outcome.where[job.id], each_of(job.ask, site.hosts), start, end)
+    return usage

@@ -1,0 +1,147 @@
+"""The cluster that a past is replayed on: Slurm's nodes and partitions, for the simulation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.model import NodeRecord, Partition, Snapshot
+from slurm_het.core.syntax import hostlist
+from slurm_het.errors import HetError
+from slurm_het.replay.past import UNLIMITED, seconds_of
+from slurm_het.settings import Config
+from slurm_het.simulation.slurm import Settings
+from slurm_het.simulation.world import Host
+
+COMMAND = "(scontrol -o -d show node; scontrol -o show partition; scontrol show config)"
+"""What prints all that is read of a site."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ageing:
+    """What PriorityWeightAge adds to a job's priority: so much for each second that it waits, for
+    so many seconds at the most. Slurm works it out anew each `period` alone."""
+
+    each_second: float = 0.0
+    most_seconds: float = 0.0
+    period: float = 300.0
+
+    def of(self, waited: float) -> float:
+        """What a job had got of it that started after so long."""
+        seen = waited // self.period * self.period
+        return self.each_second * min(max(0.0, seen), self.most_seconds)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The accelerator nodes, and the partitions that have any of them, with all their nodes there.
+
+    `longest` and `usual` are the partitions' MaxTime and DefaultTime in minutes.
+    """
+
+    hosts: tuple[Host, ...]
+    partitions: Mapping[str, frozenset[str]]
+    longest: Mapping[str, int]
+    usual: Mapping[str, int]
+    inventory: Inventory
+    config: Config
+    settings: Settings
+    ageing: Ageing
+    default: str = ""
+
+    def minutes(self, partition: str) -> int:
+        """The time limit of a job without one of its own."""
+        return self.usual.get(partition) or self.longest.get(partition) or UNLIMITED
+
+
+def site_of(snapshot: Snapshot, config: Config, conf: Mapping[str, str]) -> Site:
+    """What of Slurm's records the replay needs. Raises HetError if no node has a device."""
+    inventory = take_inventory(snapshot, config.policy)
+    hosts = tuple(host for record in snapshot.nodes if (host := _host(record, inventory)))
+    if not hosts:
+        raise HetError(
+            "no node has an accelerator of a type that het.yaml knows",
+            "make het.yaml by `slurm-het init`, and give it by --config",
+        )
+    names = frozenset(host.name for host in hosts)
+    partitions = {
+        p.name: inside for p in snapshot.partitions if (inside := names.intersection(_nodes(p)))
+    }
+    policy = config.policy
+    new = [pool.partition for pool in policy.pools if pool.partition not in partitions]
+    if new:
+        raise HetError(
+            f"Slurm has no partition with accelerators named {', '.join(new)}, which het.yaml has",
+            "put the lines of `slurm-het init` into slurm.conf; or replay without a het.yaml",
+        )
+    return Site(
+        hosts,
+        {policy.intake_partition: names} | partitions,
+        {p.name: p.max_minutes for p in snapshot.partitions if p.max_minutes},
+        {p.name: p.default_minutes for p in snapshot.partitions if p.default_minutes},
+        inventory,
+        config,
+        settings_of(conf),
+        ageing_of(conf),
+        next((p.name for p in snapshot.partitions if p.default), ""),
+    )
+
+
+def _host(record: NodeRecord, inventory: Inventory) -> Host | None:
+    node = inventory.nodes.get(record.name)
+    if not node or not node.devices:
+        return None
+    names, kinds, gib = [], [], []
+    for device in node.devices:
+        name, _, type_ = device.gres.partition(":")
+        names.append(name)
+        kinds.append(type_ or device.type)
+        gib.append(device.memory_gib if node.has_shards else 0)
+    return Host(
+        record.name, record.gres, record.cpus, record.memory_mib, record.features,
+        tuple(kinds), tuple(gib), tuple(names),
+    )  # fmt: skip
+
+
+def _nodes(partition: Partition) -> tuple[str, ...]:
+    return hostlist.expand(partition.nodes) if partition.nodes else ()
+
+
+def settings_of(conf: Mapping[str, str]) -> Settings:
+    """SchedulerParameters, and what Slurm takes where they say nothing."""
+    told = dict(_parameters(conf.get("SchedulerParameters", "")))
+    usual = Settings()
+    return Settings(
+        bf_interval=told.get("bf_interval", usual.bf_interval),
+        bf_window=told["bf_window"] * 60 if told.get("bf_window") else usual.bf_window,
+        sched_delay=told.get("batch_sched_delay", usual.sched_delay),
+        sched_interval=told.get("sched_interval") or usual.sched_interval,
+        queue_depth=int(told.get("default_queue_depth") or usual.queue_depth),
+        max_job_test=int(told.get("bf_max_job_test") or usual.max_job_test),
+        backfills="builtin" not in conf.get("SchedulerType", ""),
+    )
+
+
+def _parameters(text: str) -> Iterator[tuple[str, float]]:
+    for item in text.split(","):
+        name, _, value = item.strip().partition("=")
+        if re.fullmatch(r"\d{1,9}", value, re.ASCII):
+            yield name.lower(), float(value)
+
+
+def ageing_of(conf: Mapping[str, str]) -> Ageing:
+    """What a job's priority grows by, as `scontrol show config` says it."""
+    weight = conf.get("PriorityWeightAge", "0")
+    most = seconds_of(conf.get("PriorityMaxAge", ""))
+    if "multifactor" not in conf.get("PriorityType", "") or not weight.isdecimal() or not most:
+        return Ageing()
+    period = seconds_of(conf.get("PriorityCalcPeriod", "")) or Ageing().period
+    return Ageing(int(weight) / most, most, period)
+
+
+def conf_of(text: str) -> dict[str, str]:
+    """The keys of `scontrol show config`, from a text that has it."""
+    pairs = (line.partition("=") for line in text.splitlines() if re.match(r"\w+\s*= ", line))
+    return {key.strip(): value.strip() for key, _, value in pairs}

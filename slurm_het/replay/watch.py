@@ -1,0 +1,111 @@
+"""Looking on while it is simulated: what is idle although a job that waits fitted; and how far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from slurm_het.simulation.jobs import Ask, JobRun
+from slurm_het.simulation.slurm import Slurm
+from slurm_het.simulation.world import Machine
+
+LOOKED_AT = 200
+"""So many jobs that wait, the first ones, are tried on what is idle."""
+EVERY = 900.0
+TELL_SECONDS = 1.0
+"""Of a real clock: so often is told how far it is."""
+
+Tell = Callable[[float, int], None]
+"""Is told the simulated seconds, and how many jobs have started."""
+
+
+@dataclass
+class IdleWatch:
+    """Device-seconds idle while a job that waits fitted there (`fitted`), and while one fitted but
+    for its vendor, type, partition or features (`elsewhere`): from `begin` to `end`."""
+
+    begin: float
+    end: float
+    tell: Tell
+    every: float = EVERY
+    due: float = 0.0
+    fitted: float = 0.0
+    elsewhere: float = 0.0
+    _told: float = field(default=0.0, init=False)
+
+    def look(self, slurm: Slurm) -> None:
+        """Count once, for the time until the next look."""
+        self.due = slurm.now + self.every
+        if time.monotonic() - self._told > TELL_SECONDS:
+            self._told = time.monotonic()
+            self.tell(slurm.now, len(slurm.jobs) - len(slurm.pending))
+        if not self.begin <= slurm.now < self.end or not slurm.pending:
+            return
+        fitted, elsewhere = _idle(slurm)
+        seconds = min(self.every, self.end - slurm.now)
+        self.fitted += fitted * seconds
+        self.elsewhere += elsewhere * seconds
+
+
+def _idle(slurm: Slurm) -> tuple[float, float]:
+    """Devices that jobs that wait could have now; and those that they could have, were any vendor
+    right. Each device counts once: what a job is tried on is taken until all have been tried."""
+    runs = sorted(slurm.pending.values(), key=lambda run: (-run.priority, run.spec.id))
+    taken: list[tuple[Machine, Ask, tuple[int, ...]]] = []
+    counted = [0.0, 0.0]
+    hopeless: set[object] = set()
+    left: list[JobRun] = []
+    for run in runs[:LOOKED_AT]:
+        like = run.spec.partitions, run.spec.features, run.spec.ask, run.spec.nodes
+        names = _names(slurm, run) if like not in hopeless else frozenset[str]()
+        if names and slurm.limits.allow(run.spec, slurm.running.values()):
+            found = _take(slurm, run, run.spec.ask, names)
+            if found:
+                taken += found
+                counted[0] += sum(len(devices) for _, _, devices in found)
+                continue
+            hopeless.add(like)
+        left.append(run)
+    anywhere = slurm.machines.keys()
+    for run in left:
+        ask = replace(run.spec.ask, type=None)
+        large = ask, run.spec.nodes
+        if large in hopeless or run.spec.on:
+            continue
+        found = _take(slurm, run, ask, anywhere)
+        if not found:
+            hopeless.add(large)
+        taken += found
+        counted[1] += sum(len(devices) for _, _, devices in found)
+    for machine, ask, devices in taken:
+        machine.take(ask, devices, -1)
+    return counted[0], counted[1]
+
+
+def _names(slurm: Slurm, run: JobRun) -> frozenset[str]:
+    """The nodes that it asked for itself: what hetd has pinned it to counts for nothing here."""
+    spec = run.spec
+    names = frozenset[str]()
+    for partition in spec.partitions:
+        names |= slurm.with_features(partition, spec.features)
+    return names & spec.on if spec.on else names
+
+
+def _take(
+    slurm: Slurm, run: JobRun, ask: Ask, names: Iterable[str]
+) -> list[tuple[Machine, Ask, tuple[int, ...]]]:
+    """Take what it asks on the first of these nodes that have it; nothing if too few do."""
+    found: list[tuple[Machine, Ask, tuple[int, ...]]] = []
+    for name in names:
+        machine = slurm.machines[name]
+        devices = machine.pick(ask)
+        if devices:
+            found.append((machine, ask, devices))
+            if len(found) == run.spec.nodes:
+                break
+    if len(found) < run.spec.nodes:
+        return []
+    for machine, asked, devices in found:
+        machine.take(asked, devices)
+    return found

@@ -1,0 +1,72 @@
+"""Jobs of the simulation: what they ask, how they come, what becomes of them.
+
+Times are in seconds after the simulation's start, host memory in MiB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a job asks of each of its nodes: whole devices, or `share` GiB of one.
+
+    `gres` is the name by which it asks for them.
+    """
+
+    devices: int
+    type: str | None
+    share: int
+    cpus: int
+    memory_mib: int
+    gres: str = "gpu"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A job as its user submits it. `seconds` is how long it runs; `minutes` its time limit.
+
+    Its user cancels it at `until`, whatever has become of it. It is for the nodes that it names
+    by `on`; none: any.
+    """
+
+    id: int
+    submission: str
+    at: float
+    user: str
+    account: str
+    qos: str
+    partitions: tuple[str, ...]
+    features: str
+    nodes: int
+    ask: Ask
+    minutes: int
+    seconds: float
+    reservation: str
+    gres: str
+    script: str
+    licenses: str = ""
+    priority: int = 0
+    until: float = float("inf")
+    on: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class JobRun:
+    """A job in Slurm: what an update may change, and what becomes of it."""
+
+    spec: JobSpec
+    partitions: tuple[str, ...]
+    features: str
+    priority: int
+    gres: str
+    comment: str = ""
+    req_nodes: frozenset[str] = frozenset()
+    state: str = "PENDING"
+    reason: str = "None"
+    start: float = -1.0
+    end: float = -1.0
+    limit_end: float = -1.0
+    where: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    partition: str = ""

@@ -1,0 +1,130 @@
+"""What the simulation is about: nodes with their devices, partitions, reservations.
+
+Times are in seconds after the simulation's start, device memory in GiB, host memory in MiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from slurm_het.settings import Config
+from slurm_het.simulation.jobs import Ask, JobRun, JobSpec
+from slurm_het.simulation.limits import NO_RULES, SiteRules
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A node as slurm.conf has it. `types` and `gib` are of each device: its type, and the most
+    that shares can have of it; `names` the GRES by which it is registered."""
+
+    name: str
+    gres: str
+    cpus: int
+    memory_mib: int
+    features: frozenset[str]
+    types: tuple[str, ...]
+    gib: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Machine:
+    """A node now: of each device how many GiB shares have of it, and whether it is `held` whole."""
+
+    host: Host
+    index: int
+    cpus_free: int
+    memory_free: int
+    held: list[bool]
+    shared: list[int]
+    down: bool = False
+    jobs: dict[int, JobRun] = field(default_factory=dict)
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = self.host.name
+
+    def pick(self, ask: Ask) -> tuple[int, ...] | None:
+        """The devices that Slurm takes: the lowest free ones; of shares the first with room."""
+        if ask.cpus > self.cpus_free or ask.memory_mib > self.memory_free:
+            return None
+        if not ask.devices:
+            return ()
+        found: list[int] = []
+        host = self.host
+        for index, name in enumerate(host.types):
+            if ask.type not in (None, name) or self.held[index] or host.names[index] != ask.gres:
+                continue
+            if ask.share:
+                if self.shared[index] + ask.share <= host.gib[index]:
+                    return (index,)
+            elif not self.shared[index]:
+                found.append(index)
+                if len(found) == ask.devices:
+                    return tuple(found)
+        return None
+
+    def could_ever(self, ask: Ask) -> bool:
+        """Whether the node has room for it once it is empty."""
+        host = self.host
+        if ask.cpus > host.cpus or ask.memory_mib > host.memory_mib:
+            return False
+        fit = [
+            gib
+            for type_, gib, gres in zip(host.types, host.gib, host.names, strict=True)
+            if ask.type in (None, type_) and gres == ask.gres
+        ]
+        return any(gib >= ask.share for gib in fit) if ask.share else len(fit) >= ask.devices
+
+    def take(self, ask: Ask, devices: Sequence[int], sign: int = 1) -> None:
+        """Take what a job asks, or with the sign -1 give it back."""
+        self.cpus_free -= sign * ask.cpus
+        self.memory_free -= sign * ask.memory_mib
+        for index in devices:
+            if ask.share:
+                self.shared[index] += sign * ask.share
+            else:
+                self.held[index] = sign > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A reservation of Slurm's."""
+
+    name: str
+    start: float
+    end: float
+    nodes: frozenset[str]
+    users: frozenset[str]
+    flags: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """All that is simulated, for so many seconds. `partitions` have the names of their nodes; the
+    intake has all with devices. `kept` are reservations, each with when it is made. `config` is
+    what hetd goes by."""
+
+    seconds: float
+    hosts: tuple[Host, ...]
+    partitions: Mapping[str, frozenset[str]]
+    jobs: tuple[JobSpec, ...]
+    config: Config
+    rules: SiteRules = NO_RULES
+    kept: tuple[tuple[float, Kept], ...] = ()
+
+    def machines(self) -> dict[str, Machine]:
+        """All nodes, idle."""
+        return {
+            host.name: Machine(
+                host, index, host.cpus, host.memory_mib,
+                [False] * len(host.types), [0] * len(host.types),
+            )
+            for index, host in enumerate(self.hosts)
+        }  # fmt: skip
+
+    @property
+    def devices(self) -> int:
+        """How many devices there are."""
+        return sum(len(host.types) for host in self.hosts)
