@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from slurm_het.cli.checks import findings
-from slurm_het.cli.checks.host_reading import closed_to, hook_complaint, local_storage
+from slurm_het.cli.checks.host_reading import closed_to, hook_complaint, is_file, local_storage
 from slurm_het.cli.checks.reading import included, is_controller
 from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Finding, Installation
 from slurm_het.cli.checks.slurm_conf import partition_words
@@ -559,3 +559,12 @@ def test_storage_that_one_host_has() -> None:
     assert local_storage(memory, disk) == "tmpfs"
     assert local_storage(disk, disk) == ""
     assert local_storage(memory / "not-there", disk) == ""
+
+
+def test_one_file_has_many_names(tmp_path: Path) -> None:
+    here, link = tmp_path / "het.yaml", tmp_path / "link.yaml"
+    here.touch()
+    link.symlink_to(here)
+    assert is_file(str(link), here)
+    assert not is_file(str(tmp_path / "other.yaml"), here)
+    assert not is_file("", None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,18 +74,17 @@ def test_jobs_run_as_planned_and_why_answers(cluster: Cluster) -> None:
         assert placement
         assert record["NodeList"] == placement.nodes[0]
     for key in keys:
-        comment = ["sacct", "-nPX", "-o", "AdminComment", "-j", key]
-        cluster.wait(
-            "the epilog has had its say",
-            lambda comment=comment: cluster.ok(*comment).startswith("JS1:"),
-            30,
-        )
+        cluster.wait("the epilog has had its say", partial(is_jobstats, cluster, key), 30)
         assert "prolog was here" in cluster.job(key)["AdminComment"]
-        cluster.wait("hetd knows how it ended", lambda key=key: cluster.end(key), 30)
+        cluster.wait("hetd knows how it ended", partial(cluster.end, key), 30)
         told = cluster.tool("admin", "why", key)
         assert "line 2 runs torchrun" in told, "the evidence"
         assert "train-nv" in told
         assert "COMPLETED" in told or "ended" in told
+
+
+def is_jobstats(cluster: Cluster, key: str) -> bool:
+    return cluster.ok("sacct", "-nPX", "-o", "AdminComment", "-j", key).startswith("JS1:")
 
 
 def test_check_tells_who_else_writes_there(cluster: Cluster) -> None:

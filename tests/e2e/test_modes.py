@@ -22,8 +22,8 @@ from tests.support.cluster import Cluster, own_sandbox
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 
 JOBS = 200
-# Each says on how many nodes: left open, Slurm gives -G2 one node, or two that have a card free each,
-# and NumNodes, NumTasks and AllocTRES tell which. That is of the moment, not of hetd.
+# Each says on how many nodes: left open, Slurm gives -G2 one node, or two that have a card free
+# each, and NumNodes, NumTasks and AllocTRES tell which. That is of the moment, not of hetd.
 ASKS = (
     ("-p", "accel", "--gres=gpu:1"),
     ("-p", "train-nv", "--gres=gpu:a100:4"),

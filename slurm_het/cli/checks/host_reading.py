@@ -31,6 +31,14 @@ def owner_of(path: Path) -> str:
         return ""
 
 
+def is_file(path: str, other: Path | None) -> bool:
+    """Whether that is this file, whatever the way to it."""
+    try:
+        return other is not None and Path(path).samefile(other)
+    except OSError:
+        return path == str(other)
+
+
 def closed_to(user: str, files: Iterable[Path]) -> dict[Path, str]:
     """What keeps a user from reading these files, as `ls -l` shows it: they, or directories.
 

@@ -13,6 +13,7 @@ from slurm_het.cli.checks.hook import OURS
 from slurm_het.cli.checks.host_reading import (
     closed_to,
     hook_complaint,
+    is_file,
     local_storage,
     owner_of,
     scripts_of,
@@ -92,13 +93,14 @@ def _controller(
         status = call(settings.paths.control_socket, {"op": "status"})
     except HetError as error:
         return replace(host, hetd_silence=error.message)
+    config = str(status.get("config", ""))
     return replace(
         host, supervised=status.get("supervised", True) is not False,
         hetd_gate="" if status.get("leading") is False else str(status.get("gate", "")),
         troubles=tuple(map(str, status.get("troubles", ()))),
         memory_max_mib=status.get("memory_max_mib"),
         hetd_user=owner_of(settings.paths.control_socket),
-        hetd_config=str(status.get("config", "")),
+        hetd_config="" if is_file(config, settings.source) else config,
     )  # fmt: skip
 
 

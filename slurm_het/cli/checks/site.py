@@ -32,10 +32,10 @@ class ControllerHost:
     gate's state to it if it leads, and `troubles` are its sentences on what does not work now,
     `memory_max_mib` is what systemd allows it (None: no limit). `strangers` are `operators:` that
     this host has no user of. `hetd_user` is as whom hetd runs, `hetd_config` the het.yaml that it
-    goes by. `closed` is what keeps slurmctld from the hook's files, with its mode; `shipped` has
-    the text of the files in `shipped_in`, by name; `hook_complaint` is why slurmctld's log says
-    last that the hook is not active. `local_state` is the file system of `paths.state_dir`, if
-    this host alone has it. `prologs` are the scripts of PrologSlurmctld.
+    goes by, if that is not this one. `closed` is what keeps slurmctld from the hook's files, with
+    its mode; `shipped` has the text of the files in `shipped_in`, by name; `hook_complaint` is why
+    slurmctld's log says last that the hook is not active. `local_state` is the file system of
+    `paths.state_dir`, if this host alone has it. `prologs` are the scripts of PrologSlurmctld.
     """
 
     conf_dir: Path
