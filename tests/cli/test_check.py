@@ -300,13 +300,13 @@ WRONG = {
     "a Slurm without backfill": (
         conf(SchedulerType="sched/builtin"), "SchedulerType: is sched/builtin, which starts jobs",
     ),
-    "a pool for root alone": (
-        lambda s: replace(s, partition_words={"train-nv": {"RootOnly": "YES"}}),
-        "partition train-nv: has RootOnly=YES: Slurm takes only root's jobs there",
+    "an intake for root alone": (
+        lambda s: replace(s, partition_words={"accel": {"RootOnly": "YES"}}),
+        "partition accel: has RootOnly=YES: Slurm takes only root's jobs there",
     ),
-    "an intake for reservations alone": (
-        lambda s: replace(s, partition_words={"accel": {"ReqResv": "YES"}}),
-        "partition accel: has ReqResv=YES: Slurm takes only jobs with a --reservation there",
+    "a pool for reservations alone": (
+        lambda s: replace(s, partition_words={"train-nv": {"ReqResv": "YES"}}),
+        "partition train-nv: has ReqResv=YES: Slurm takes only jobs with a --reservation there",
     ),
     "what others may write": (
         lambda s: replace(s, modes={ETC / "job_submit.lua": stat.S_IFREG | 0o666}),

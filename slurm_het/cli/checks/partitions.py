@@ -107,14 +107,16 @@ def not_up(site: Installation) -> Iterator[Finding]:
 
 def closed_to_users(site: Installation) -> Iterator[Finding]:
     """Partitions of ours that Slurm lets no user's job into."""
+    intake = site.intake()
     for record in site.ours():
         shown = site.partition_words.get(record.name, {})
-        for word in ("RootOnly", "ReqResv"):
+        for word, who in (("RootOnly", "root's jobs"), ("ReqResv", "jobs with a --reservation")):
+            if word == "RootOnly" and record is not intake:
+                continue  # nobody needs to name a pool
             if shown.get(word, "NO").upper() == "YES":
-                who = "root's jobs" if word == "RootOnly" else "jobs with a --reservation"
                 yield Finding(
-                    f"partition {record.name}", f"has {word}=YES: Slurm takes only {who} there, so"
-                    " users' jobs are refused at submit or at their release",
+                    f"partition {record.name}", f"has {word}=YES: Slurm takes only {who} there, and"
+                    " refuses all others",
                     f"take {word} out of its line in slurm.conf",
                 )  # fmt: skip
 
