@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import getpass
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -547,10 +549,15 @@ def test_what_slurmctld_may_read(short_path: Path, closed: str, mode: str) -> No
     ],
 )
 def test_the_hooks_last_word(tmp_path: Path, lines: list[str], told: str) -> None:
-    log = tmp_path / "slurmctld.log"
-    log.write_text("".join(f"[2026-11-29T10:00:00] {line}\n" for line in lines))
-    assert hook_complaint(log) == told
-    assert hook_complaint(tmp_path / "none.log") == ""
+    log, script = tmp_path / "slurmctld.log", tmp_path / "job_submit.lua"
+    log.write_text("".join(f"[2026-11-29T10:00:00.123] {line}\n" for line in lines))
+    script.touch()
+    at = datetime.datetime(2026, 11, 29, 9, 59).timestamp()
+    os.utime(script, (at, at))
+    assert hook_complaint(log, script) == told
+    assert hook_complaint(tmp_path / "none.log", script) == ""
+    os.utime(script, (at + 120, at + 120))
+    assert hook_complaint(log, script) == "", "it was touched since"
 
 
 def test_storage_that_one_host_has() -> None:

@@ -104,10 +104,11 @@ class Ground:
         for one in mistakes:
             het = with_keys(het, one.get("het", {}))
             conf = with_words(with_conf(conf, one.get("conf", {})), one.get("words", {}))
-            if words := one.get("deed", ""):
-                self.deed(words)
         self.config.write_text(het)
         self._configure(conf)
+        for one in mistakes:
+            if words := one.get("deed", ""):
+                self.deed(words)
 
     def deed(self, words: str) -> None:
         """A mistake that is no line of a configuration."""

@@ -7,6 +7,7 @@ import pwd
 import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 MAX_LOG = 1 << 20
@@ -14,6 +15,7 @@ LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs
 """File systems of one host alone, as they mostly are."""
 ACL = "system.posix_acl_access"
 _INACTIVE = re.compile(r"slurm-het: hook not active, all jobs pass: (.*)")
+_TIME = re.compile(r"\[?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")  # local time, as Slurm writes it
 _LATER = re.compile(r"slurm-het: (?!hook not active)|slurmctld version \S+ started")
 
 
@@ -84,10 +86,12 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
-def hook_complaint(log: Path) -> str:
+def hook_complaint(log: Path, script: Path) -> str:
     """Why slurmctld's log says last that the hook is not active; '' if a later line is of a hook
-    that is, or of a start at which it was."""
+    that is, or of a start at which it was, or if its script was touched since: what comes of that
+    is seen at the next job."""
     try:
+        touched = datetime.fromtimestamp(script.stat().st_mtime)
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_LOG))
             lines = file.read(MAX_LOG).decode("utf-8", "replace").splitlines()
@@ -95,7 +99,9 @@ def hook_complaint(log: Path) -> str:
         return ""
     for line in reversed(lines):
         if found := _INACTIVE.search(line):
-            return found.group(1).strip()[:200]
+            said = _TIME.match(line)
+            mended = said and datetime.fromisoformat(said.group(1)) < touched
+            return "" if mended else found.group(1).strip()[:200]
         if _LATER.search(line):
             return ""
     return ""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from slurm_het.cli.checks.hook import OURS
+from slurm_het.cli.checks.hook import MAIN, OURS
 from slurm_het.cli.checks.host_reading import (
     closed_to,
     hook_complaint,
@@ -85,7 +85,7 @@ def _controller(
         closed=closed_to(conf.get("SlurmUser", "root").partition("(")[0], ours),
         shipped={path.name: text_of(path) for path in _glob(shipped, "*.lua")},
         shipped_in=shipped,
-        hook_complaint=hook_complaint(Path(conf.get("SlurmctldLogFile", ""))),
+        hook_complaint=hook_complaint(Path(conf.get("SlurmctldLogFile", "")), etc / MAIN),
         local_state=local_storage(state, save),
         prologs={path: text_of(path) for path in scripts_of(conf, "PrologSlurmctld")},
     )  # fmt: skip
