@@ -18,7 +18,7 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, prepare
 from slurm_het.core.planner.switch import Move, into_the_gate
 from slurm_het.core.views.waiting import Remembered, Whys
-from slurm_het.core.views.watch import startable
+from slurm_het.core.views.watch import startable, would_start
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
@@ -96,9 +96,13 @@ async def effect_of(wanted: Config) -> Effect:
     return Effect(tuple(findings(site)), tuple(moves), tuple(stay), prepared, plan)
 
 
-def startable_now(snapshot: Snapshot, wanted: Config, pools: Collection[str]) -> int:
-    """How many of the waiting tasks could start on what is free in these pools."""
-    return startable(_prepared(snapshot, wanted), frozenset(pools))
+def startable_now(
+    snapshot: Snapshot, wanted: Config, pools: Collection[str]
+) -> tuple[int, frozenset[str]]:
+    """How many of the waiting tasks could start on what is free in these pools; which of them a
+    cycle would start now."""
+    prepared, ours = _prepared(snapshot, wanted), frozenset(pools)
+    return startable(prepared, ours), would_start(decide(prepared, Forecast(), greedy), ours)
 
 
 def _prepared(snapshot: Snapshot, wanted: Config) -> Prepared:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -28,12 +28,13 @@ from slurm_het.core.views.totals import summary_of
 from slurm_het.core.views.watch import Look, broken
 from slurm_het.errors import HetError, SilenceError, SlurmError
 from slurm_het.settings import Config
-from slurm_het.setup.mode_text import with_mode
+from slurm_het.setup.mode_text import with_modes, without_ours
 from slurm_het.slurm.cli import CliSlurm
 
 SWITCH_SECONDS = 60.0  # so long hetd may take to go by a new het.yaml
 AGAIN_SECONDS = 0.2
 LOOK_SECONDS = 2.0
+OPEN_SECONDS = 15.0  # so long the gate may take to open, or a pool to be UP
 FAILURES = ("refused", "back", "kept")
 POOLS = click.option("--pool", "pools", multiple=True, required=True, help="Its name; repeatable.")
 
@@ -54,16 +55,16 @@ def enable(
 
     It checks first, runs a cycle dry, and shows what happens to the jobs that wait. Then it writes
     the mode into het.yaml, has hetd read that, moves the waiting jobs to the gate, and watches. If
-    hetd falls silent, the gate does not close, releases fail, or the pool's devices fall idle while
-    jobs wait, it takes all of that back and ends with code 1. As root or SlurmUser, on hetd's host.
+    hetd falls silent, the gate does not close, releases fail, the pool's devices fall idle while
+    jobs wait, or a job waits that could start at once, it takes all of that back and ends with code
+    1. As root or SlurmUser, on hetd's host.
 
     \b
     Example:
       slurm-het enable --pool train-nv
     """
     settings = load_config(config)
-    as_it_was = _text(settings)
-    text, wanted = _proposed(settings, pools, "plan")
+    edit, wanted = _proposed(settings, pools, "plan")
     new = [p.partition for p in settings.policy.pools if p.partition in pools and p.mode != "plan"]
     effect = asyncio.run(effect_of(wanted))
     _say([f"{_names(settings, pools)} -> plan", *effect.lines()])
@@ -76,11 +77,11 @@ def enable(
     if not yes:
         click.confirm("do it?", abort=True)
     before = _look(wanted, new, 0.0)
-    _take_over(settings, text, wanted)
+    _take_over(settings, edit, wanted)
     _say([f"{_moved(wanted, effect.moves)} jobs moved to {wanted.policy.intake_partition}"])
     if new and (why := _watched(wanted, new, before, watch)):
         _say([f"taken back: {why}"])
-        _back(wanted, as_it_was, settings, new, anyway=True)
+        _undo(settings, edit, wanted, new)
         sys.exit(1)
     _say([f"{', '.join(pools)}: hetd plans; slurm-het disable takes it back"])
 
@@ -100,25 +101,44 @@ def disable(pools: tuple[str, ...], config: Path | None) -> None:
       slurm-het disable --pool train-nv
     """
     settings = load_config(config)
-    text, wanted = _proposed(settings, pools, "shadow")
+    edit, wanted = _proposed(settings, pools, "shadow")
     _say([f"{_names(settings, pools)} -> shadow"])
-    _back(settings, text, wanted, pools)
+    _back(settings, edit, wanted, pools)
+    if shut := _shut(wanted, pools):
+        raise HetError(f"{', '.join(pools)}: the mode is shadow, but {shut[0]}", shut[1])
     _say([f"{', '.join(pools)}: plain Slurm schedules"])
 
 
-def _text(settings: Config) -> str:
-    """The text of het.yaml. Raises HetError."""
+class Edit(NamedTuple):
+    """A change of het.yaml: its text before, and after."""
+
+    path: Path
+    before: str
+    after: str
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise HetError(f"cannot read {path}: {why}", "as root or SlurmUser") from error
+
+
+def _proposed(settings: Config, pools: Iterable[str], mode: Mode) -> tuple[Edit, Config]:
+    """het.yaml with that mode, and what it says. Raises HetError."""
     if settings.source is None:
         raise HetError("the configuration is no file", "give it with --config")
-    return settings.source.read_text(encoding="utf-8")
+    text = _text(settings.source)
+    edit = Edit(settings.source, text, with_modes(text, dict.fromkeys(pools, mode)))
+    return edit, parse_config(edit.after, edit.path)
 
 
-def _proposed(settings: Config, pools: Iterable[str], mode: Mode) -> tuple[str, Config]:
-    """The text of het.yaml with that mode, and what it says. Raises HetError."""
-    text = _text(settings)
-    for pool in pools:
-        text = with_mode(text, pool, mode)
-    return text, parse_config(text, settings.source)
+def _reverse(settings: Config, edit: Edit, pools: Sequence[str]) -> Edit:
+    """The way back to the modes of `settings`; what others changed in the file since stays."""
+    now = _text(edit.path)
+    modes = {p.partition: p.mode for p in settings.policy.pools if p.partition in pools}
+    return Edit(edit.path, now, without_ours(now, edit.after, edit.before, modes))
 
 
 def _names(settings: Config, pools: Iterable[str]) -> str:
@@ -126,19 +146,23 @@ def _names(settings: Config, pools: Iterable[str]) -> str:
     return ", ".join(f"{name} ({found.get(name, 'unknown')})" for name in pools)
 
 
-def _take_over(settings: Config, text: str, wanted: Config) -> None:
+def _take_over(settings: Config, edit: Edit, wanted: Config) -> None:
     """Write het.yaml, and have hetd go by it. Raises HetError, all as it was then."""
-    path = wanted.source
-    assert path  # noqa: S101 - _proposed has seen to it
-    before = path.read_text(encoding="utf-8")
     status = call(settings.paths.control_socket, {"op": "status"})
     if status.get("leading") is not True:
         raise HetError("this host's hetd does not lead", "say it on the controller whose hetd does")
-    _write(path, text)
+    if _text(edit.path) != edit.before:
+        raise HetError(f"{edit.path} was changed meanwhile: nothing is done", "say it once more")
+    _write(edit.path, edit.after)
     try:
         _have_read(wanted)
     except HetError as error:
-        _write(path, before)
+        if _text(edit.path) != edit.after:
+            why = f"{edit.path} was changed meanwhile, and hetd does not go by it: {error.message}"
+            raise HetError(
+                why, "see its modes: and hetd's log, then systemctl reload hetd"
+            ) from error
+        _write(edit.path, edit.before)
         try:
             _have_read(settings)
         except HetError as silent:
@@ -200,25 +224,68 @@ def _moved(settings: Config, moves: Sequence[Move]) -> int:
     return asyncio.run(every())
 
 
-def _back(
-    settings: Config, text: str, wanted: Config, pools: Sequence[str], *, anyway: bool = False
-) -> None:
+def _back(settings: Config, edit: Edit, wanted: Config, pools: Sequence[str]) -> None:
     """From `settings` to a het.yaml that has these pools in plan no more; their jobs as submitted.
 
-    `anyway`: where hetd does not do its part, the gate is opened without it, and stays open.
+    Raises HetError, all as it was then.
     """
+    _take_over(settings, edit, wanted)
+    _give_back(wanted, pools)
+
+
+def _undo(settings: Config, edit: Edit, wanted: Config, pools: Sequence[str]) -> None:
+    """Back to the modes of `settings`, whatever hetd does, and whoever edited het.yaml meanwhile.
+
+    Where hetd does not do its part, the gate is opened without it, and stays open.
+    """
+    after = settings
     try:
-        _take_over(settings, text, wanted)
+        back = _reverse(settings, edit, pools)
+        after = parse_config(back.after, back.path)
     except HetError as error:
-        if not anyway:
-            raise
-        _say([f"hetd does not do it: {error.message}"])
-        switch_on(settings)
-        if wanted.source:
-            _write(wanted.source, text)
-    snapshot = asyncio.run(CliSlurm(settings.slurm).snapshot())
+        _say([f"{edit.path} was changed meanwhile, and stays so: {error.message}; mend it there"])
+        switch_on(wanted)
+    else:
+        try:
+            _take_over(wanted, back, after)
+        except HetError as error:
+            _say([f"hetd does not do it: {error.message}"])
+            switch_on(wanted)
+            if _text(back.path) == back.before:
+                _write(back.path, back.after)
+    _give_back(after, pools)
+    if shut := _shut(after, pools):
+        _say([f"{shut[0]}; do: {shut[1]}"])
+
+
+def _give_back(wanted: Config, pools: Sequence[str]) -> None:
+    snapshot = asyncio.run(CliSlurm(wanted.slurm).snapshot())
     moves = list(out_of_the_gate(snapshot, wanted.policy.planned, frozenset(pools)))
     _say([f"{_moved(wanted, moves)} waiting jobs are again as they were submitted"])
+
+
+def _shut(wanted: Config, pools: Sequence[str]) -> tuple[str, str] | None:
+    """Which of the partitions where these jobs wait Slurm starts nothing in, and what to do.
+
+    hetd opens the gate within a cycle; where Slurm refuses that, its word is not what is so.
+    """
+    intake = wanted.policy.intake_partition
+    names = [*pools] if wanted.plans else [intake, *pools]
+    deadline = time.monotonic() + OPEN_SECONDS
+    while True:
+        snapshot = asyncio.run(CliSlurm(wanted.slurm).snapshot())
+        states = {p.name: p.state for p in snapshot.partitions}
+        shut = [name for name in names if states.get(name) != "UP"]
+        if not shut or time.monotonic() > deadline:
+            break
+        time.sleep(AGAIN_SECONDS)
+    if not shut:
+        return None
+    name = shut[0]
+    opens = "slurm-het bypass on" if name == intake else (
+        f"scontrol update PartitionName={name} State=UP")  # fmt: skip
+    state = states.get(name, "not there")
+    return f"{name} is {state}: what waits there starts nowhere", f"{opens}; hetd's log says more"
 
 
 def _watched(wanted: Config, pools: Sequence[str], before: Look, seconds: int) -> str:
@@ -242,12 +309,14 @@ def _look(settings: Config, pools: Sequence[str], seconds: float) -> Look:
     inventory = take_inventory(snapshot, settings.policy)
     use = [p for p in summary_of((), inventory, settings.policy).pools if p.pool in pools]
     outcomes: dict[str, int] = status.get("outcomes", {})
+    startable, put_off = startable_now(snapshot, settings, pools)
+    waits: dict[str, Any] = status.get("returned", {})  # Slurm did not start them: they try later
     return Look(
         seconds, "", str(status.get("gate")), tuple(status.get("troubles", ())),
         outcomes.get("released", 0) + outcomes.get("reserved", 0),
         sum(outcomes.get(word, 0) for word in FAILURES),
         sum(p.used for p in use), sum(p.devices for p in use),
-        startable_now(snapshot, settings, pools),
+        startable, put_off - waits.keys(),
     )  # fmt: skip
 
 

@@ -369,6 +369,7 @@ class Daemon:
         return {
             "gate": self.sides.gate_state,
             "leading": self.leading, "bypass": self.gate.bypass,
+            "config": str(self.config.source.absolute() if self.config.source else ""),
             "pid": os.getpid(), "supervised": "NOTIFY_SOCKET" in os.environ,
             "uptime": round(time.time() - self.started, 1),
             "troubles": self._troubles(), "telemetry": self.telemetry.status(),

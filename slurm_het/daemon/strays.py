@@ -103,7 +103,8 @@ class Strays:
         script = await self.slurm.batch_script(job.id)
         admission = admit_record(job, script, self.policy, inventory, self.trials.known)
         try:
-            await self.slurm.update_job(str(job.id), _adoption_fields(admission))
+            # Not by its id: of an array that is all its tasks, those that run too.
+            await self.slurm.update_job(job.own_key, _adoption_fields(admission))
         except SlurmBusyError:
             pass  # it is a stray in the next cycle too
         except SlurmError as error:

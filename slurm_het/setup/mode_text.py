@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import yaml
 
 from slurm_het.core.policy import Mode
@@ -22,6 +24,21 @@ def with_mode(text: str, pool: str, mode: Mode) -> str:
         return text[: last.end_mark.index] + f", mode: {mode}" + text[last.end_mark.index :]
     at = first.start_mark.index
     return text[:at] + f"mode: {mode}\n{' ' * first.start_mark.column}" + text[at:]
+
+
+def with_modes(text: str, modes: Mapping[str, Mode]) -> str:
+    """The same for several pools. Raises ConfigError."""
+    for pool, mode in modes.items():
+        text = with_mode(text, pool, mode)
+    return text
+
+
+def without_ours(now: str, ours: str, before: str, modes: Mapping[str, Mode]) -> str:
+    """het.yaml as it is `now`, with the modes that these pools had before we wrote `ours`.
+
+    Whatever else somebody has changed since stays. Raises ConfigError if he left no such pool.
+    """
+    return before if now == ours else with_modes(now, modes)
 
 
 def _entry(node: yaml.Node | None, key: str) -> yaml.Node | None:

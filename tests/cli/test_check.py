@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+import getpass
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 
 from slurm_het.cli.checks import findings
+from slurm_het.cli.checks.host_reading import closed_to, hook_complaint, is_file, local_storage
 from slurm_het.cli.checks.reading import included, is_controller
 from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Finding, Installation
 from slurm_het.cli.checks.slurm_conf import partition_words
@@ -239,6 +243,73 @@ WRONG = {
     "no hetd": (host(hetd_silence="hetd is not answering"), "hetd: hetd is not answering"),
     "a trouble of hetd's": (host(troubles=("the journal /j is off: locked",)), "journal /j is off"),
     "no supervisor": (host(supervised=False), "runs without systemd or slurm_het.supervise"),
+    "a hetd that is somebody": (
+        host(hetd_user="ann"), "hetd: runs as ann: only SlurmUser (root) may change others' jobs",
+    ),
+    "a hetd that sees no jobs": (
+        lambda s: conf(PrivateData="jobs,usage", SlurmUser="slurm(64030)")(
+            host(hetd_user="ann")(s)
+        ),
+        "only SlurmUser (slurm) may change others' jobs and the intake; by PrivateData it does not",
+    ),
+    "another het.yaml": (
+        lambda s: replace(
+            host(hetd_config="/root/site/het.yaml")(s),
+            settings=replace(s.settings, source=Path("/etc/slurm-het/het.yaml")),
+        ),
+        "hetd: goes by /root/site/het.yaml, and this is /etc/slurm-het/het.yaml",
+    ),
+    "a file that slurmctld cannot read": (
+        host(closed={ETC / "het_protocol.lua": "-rw-------, root's"}),
+        "/etc/slurm/het_protocol.lua: is -rw-------, root's: slurmctld, which runs as root, cannot",
+    ),
+    "a hook of another version": (
+        lambda s: host(
+            lua={**HOOK, ETC / "het_protocol.lua": "return {} -- 0.9"},
+            shipped={"het_protocol.lua": "return {}", "het_transport.lua": ""},
+        )(s),
+        "/etc/slurm/het_protocol.lua: is not the one of this slurm-het",
+    ),
+    "a hook that slurmctld did not load": (
+        host(hook_complaint="this Slurm has Lua 5.4, and no LuaSocket for that is installed"),
+        "slurmctld's log: says last of the hook that it is not active: this Slurm has Lua 5.4",
+    ),
+    "two controllers, each with its own state": (
+        lambda s: host(local_state="ext4")(
+            conf(**{"SlurmctldHost[0]": "a(10.0.0.1)", "SlurmctldHost[1]": "b(10.0.0.2)"})(s)
+        ),
+        "paths.state_dir: /var/lib/slurm-het is on ext4, which only this host has, and slurmctld"
+        " may run on a, b",
+    ),
+    "an epilog of two that counts": (
+        host(
+            slurm_conf="EpilogSlurmctld=/a.sh\nEpilogSlurmctld=/etc/slurm/het_event.lua\n",
+            epilogs={Path("/a.sh"): ""},
+        ),
+        "EpilogSlurmctld: is on 2 lines, and this Slurm takes one of them, which is not ours",
+    ),
+    "a pool under another GRES name": (
+        node("nv1", gres="accel:a100:8"),
+        "node nv1: has Gres=accel:a100:8, and none of these names counts as an accelerator",
+    ),
+    "a gres.conf that lacks devices": (
+        node("nv1", reason="gres/shard count reported lower than configured (0 < 640) [slurm@now]"),
+        "node nv1: starts nothing: gres/shard count reported lower than configured (0 < 640)",
+    ),
+    "a Slurm that counts no devices": (
+        conf(SelectType="select/linear"), "SelectType: is select/linear, which gives whole nodes",
+    ),
+    "a Slurm without backfill": (
+        conf(SchedulerType="sched/builtin"), "SchedulerType: is sched/builtin, which starts jobs",
+    ),
+    "an intake for root alone": (
+        lambda s: replace(s, partition_words={"accel": {"RootOnly": "YES"}}),
+        "partition accel: has RootOnly=YES: Slurm takes only root's jobs there",
+    ),
+    "a pool for reservations alone": (
+        lambda s: replace(s, partition_words={"train-nv": {"ReqResv": "YES"}}),
+        "partition train-nv: has ReqResv=YES: Slurm takes only jobs with a --reservation there",
+    ),
     "what others may write": (
         lambda s: replace(s, modes={ETC / "job_submit.lua": stat.S_IFREG | 0o666}),
         "/etc/slurm/job_submit.lua: is -rw-rw-rw-",
@@ -270,6 +341,22 @@ REMARKS = {
     "a kept state": (conf(ReconfigFlags="KeepPartState"), "ReconfigFlags: has KeepPartState"),
     "a kept partition": (conf(ReconfigFlags="KeepPartInfo"), "has KeepPartInfo"),
     "no events": (host(epilogs={}), "EpilogSlurmctld: is not set"),
+    "a Slurm that forgets": (conf(MinJobAge="2 sec"), "MinJobAge: is 2 s: Slurm forgets jobs"),
+    "variables that nobody sets": (
+        lambda s: replace(s, by_prolog=frozenset({"ascend"})),
+        "TaskProlog: is not set: Slurm itself tells no task its devices of ascend",
+    ),
+    "another's AdminComment": (
+        host(
+            epilogs={
+                ETC / "jobs.sh": "sacctmgr -i update job set AdminComment=JS1:x\n/x/het_event.lua"
+            }
+        ),
+        "jobs.sh: writes AdminComment, where hetd keeps what it made of a job",
+    ),
+    "a prolog's AdminComment": (
+        host(prologs={ETC / "p.sh": "scontrol update admincomment=x"}), "p.sh: writes AdminComment",
+    ),
     "another's epilog": (
         host(epilogs={ETC / "epilog.sh": "exit 0"}), "is /etc/slurm/epilog.sh, which does not call",
     ),
@@ -318,6 +405,18 @@ RIGHT = {
         Partition("any", nodes=",".join(n.name for n in s.snapshot.nodes), max_minutes=10_080)
     )(policies(spanning_partition="any")(s)),
     "an old partition without devices": also(Partition("old", nodes="cpu1", max_minutes=9)),
+    "two epilogs, one of them ours": host(
+        slurm_conf="EpilogSlurmctld=/a.sh\nEpilogSlurmctld=/etc/slurm/het_event.lua\n",
+        epilogs={Path("/a.sh"): "", ETC / "het_event.lua": ""},
+    ),
+    "a hetd of root's, where slurmctld is not": lambda s: host(hetd_user="root")(
+        conf(SlurmUser="slurm(64030)")(s)
+    ),
+    "one controller, with its own state": host(local_state="ext4"),
+    "a prolog of the site's": lambda s: replace(
+        conf(TaskProlog="/etc/slurm/task_prolog")(s), by_prolog=frozenset({"ascend"})
+    ),
+    "jobs that Slurm keeps for ever": conf(MinJobAge="0 sec"),
     "no backfill": conf(SchedulerParameters="disable_job_shrink,bf_interval=-1"),
 }
 
@@ -414,3 +513,65 @@ def test_what_only_plan_needs_is_no_mistake_before_a_pool_is_in_plan() -> None:
     pools = tuple(replace(pool, mode="shadow") for pool in policy().pools)
     shadow = replace(bare, settings=Config(replace(policy(), pools=pools)))
     assert all(f.remark for f in findings(shadow) if f.place.endswith("job_submit.lua"))
+
+
+def test_a_name_in_the_wrong_letters_is_told_right() -> None:
+    pools = tuple(replace(pool, partition=pool.partition.upper()) for pool in policy().pools[:1])
+    found = findings(policies(pools=pools)(right()))
+    remedies = [f.remedy for f in found if "Slurm has no partition" in f.what]
+    name = policy().pools[0].partition
+    assert remedies == [f"write {name}: Slurm tells capital letters from small ones"]
+
+
+@pytest.mark.parametrize(
+    ("closed", "mode"), [("", ""), ("het_protocol.lua", "-rw-------"), (".", "drwx------")]
+)
+def test_what_slurmctld_may_read(short_path: Path, closed: str, mode: str) -> None:
+    """As whom it runs, through the directories before a file."""
+    short_path.chmod(0o755)
+    file = short_path / "het_protocol.lua"
+    file.touch(0o644)
+    if closed:
+        (short_path / closed).chmod(0o600 if mode[0] == "-" else 0o700)
+    told = {short_path / closed: f"{mode}, {getpass.getuser()}'s"} if closed else {}
+    assert closed_to("nobody", [file]) == told
+    assert closed_to("root", [file]) == closed_to("no-such-user", [file]) == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["slurm-het: hook not active, all jobs pass: no x", "sched: y"], "no x"),
+        (["slurm-het: hook not active, all jobs pass: no x", "slurm-het: admit uid=1"], ""),
+        (["slurm-het: hook not active, all jobs pass: x", "slurmctld version 24.11.5 started"], ""),
+        (["slurm-het: admit uid=1", "slurm-het: hook not active, all jobs pass: no x"], "no x"),
+        ([], ""),
+    ],
+)
+def test_the_hooks_last_word(tmp_path: Path, lines: list[str], told: str) -> None:
+    log, script = tmp_path / "slurmctld.log", tmp_path / "job_submit.lua"
+    log.write_text("".join(f"[2026-11-29T10:00:00.123] {line}\n" for line in lines))
+    script.touch()
+    at = datetime.datetime(2026, 11, 29, 9, 59).timestamp()
+    os.utime(script, (at, at))
+    assert hook_complaint(log, script) == told
+    assert hook_complaint(tmp_path / "none.log", script) == ""
+    os.utime(script, (at + 120, at + 120))
+    assert hook_complaint(log, script) == "", "it was touched since"
+
+
+def test_storage_that_one_host_has() -> None:
+    """/dev/shm is in memory; what is beside Slurm's own state is shared as that is."""
+    memory, disk = Path("/dev/shm"), Path(__file__).parent
+    assert local_storage(memory, disk) == "tmpfs"
+    assert local_storage(disk, disk) == ""
+    assert local_storage(memory / "not-there", disk) == ""
+
+
+def test_one_file_has_many_names(tmp_path: Path) -> None:
+    here, link = tmp_path / "het.yaml", tmp_path / "link.yaml"
+    here.touch()
+    link.symlink_to(here)
+    assert is_file(str(link), here)
+    assert not is_file(str(tmp_path / "other.yaml"), here)
+    assert not is_file("", None)

@@ -100,3 +100,19 @@ def test_if_it_never_answers_again_that_is_said(
     done = disabled(hetd)
     assert "but hetd may go by the new one: hetd " in str(done.exception)
     assert hetd.path.read_text() == text
+
+
+@pytest.mark.parametrize(("state", "code"), [("UP", 0), ("DOWN", 1)])
+def test_that_plain_slurm_schedules_is_said_where_it_does(
+    hetd: SlowHetd, monkeypatch: pytest.MonkeyPatch, state: str, code: int
+) -> None:
+    """hetd goes by the mode, but Slurm may refuse to have the intake UP."""
+    monkeypatch.setattr("slurm_het.cli.switch.OPEN_SECONDS", 0.5)
+    slurm = FakeSlurm(gate=state)
+    monkeypatch.setattr("slurm_het.cli.switch.CliSlurm", lambda _settings: slurm)
+    pools = [word for name in hetd.modes for word in ("--pool", name)]
+    done = CliRunner().invoke(disable, [*pools, "--config", str(hetd.path)])
+    assert (done.exit_code, "plain Slurm schedules" in done.output) == (code, code == 0)
+    if code:
+        assert "the mode is shadow, but accel is DOWN: what waits there" in str(done.exception)
+        assert "slurm-het bypass on" in str(done.exception)

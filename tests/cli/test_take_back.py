@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,20 +16,28 @@ from slurm_het.cli import switch as module
 from slurm_het.config import load_config, parse_config
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Mode
+from slurm_het.errors import HetError
 from slurm_het.setup.mode_text import with_mode
 from tests.support.world import config_text, marked, snapshot
 
 TROUBLE = "the journal cannot be written"
+EDITED_AT = 3  # calls after the change: hetd goes by it, and the first look is over
 
 
 class FakeHetd:
     """It has the modes that het.yaml has, and troubles as soon as that has changed."""
 
+    edit: Callable[[str], str] | None = None
+    """What an admin makes of het.yaml once it is changed."""
+
     def __init__(self, path: Path) -> None:
-        self.path, self.text = path, path.read_text()
+        self.path, self.text, self.calls = path, path.read_text(), 0
 
     def __call__(self, *_: object, **__: object) -> dict[str, Any]:
         """Its status."""
+        self.calls += self.path.read_text() != self.text
+        if FakeHetd.edit and self.calls == EDITED_AT:
+            self.path.write_text(FakeHetd.edit(self.path.read_text()))
         modes = {p.partition: p.mode for p in load_config(self.path).policy.pools}
         changed = self.path.read_text() != self.text
         return {
@@ -72,6 +80,7 @@ def het_yaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path = tmp_path / "het.yaml"
     path.write_text(text)
     FakeSlurm.updates = {}
+    monkeypatch.setattr(FakeHetd, "edit", None)
     nothing = SimpleNamespace(wrong=(), moves=(), lines=tuple)
 
     async def effect_of(_wanted: object) -> SimpleNamespace:
@@ -90,7 +99,51 @@ def test_what_was_in_plan_before_stays_there_and_advise_is_advise_again(het_yaml
     words = ["--config", str(het_yaml), "--pool", "train-nv", "--pool", "train-amd", "--yes"]
     made = CliRunner().invoke(module.enable, words)
     assert f"taken back: {TROUBLE}" in made.output
-    assert made.exit_code == 1
+    assert made.exit_code == 1, made.output
     assert het_yaml.read_text() == before
     assert set(FakeSlurm.updates) == {"2"}
     assert FakeSlurm.updates["2"]["Partition"] == "train-amd"
+
+
+def test_what_an_admin_wrote_meanwhile_stays(
+    het_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeHetd, "edit", staticmethod(lambda text: f"# ours, now\n{text}"))
+    words = ["--config", str(het_yaml), "--pool", "train-amd", "--yes"]
+    made = CliRunner().invoke(module.enable, words)
+    assert f"taken back: {TROUBLE}" in made.output
+    assert het_yaml.read_text().startswith("# ours, now\n")
+    modes = {p.partition: p.mode for p in load_config(het_yaml).policy.pools}
+    assert (modes["train-amd"], modes["train-nv"]) == ("advise", "plan")
+    assert FakeSlurm.updates["2"]["Partition"] == "train-amd"
+
+
+def test_if_it_cannot_be_read_any_more_the_gate_is_opened(
+    het_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(module, "switch_on", opened.append)
+    monkeypatch.setattr(FakeHetd, "edit", staticmethod(lambda text: f"{text}\nwieghts: 1\n"))
+    monkeypatch.setattr(FakeHetd, "__call__", lenient(FakeHetd.__call__))
+    words = ["--config", str(het_yaml), "--pool", "train-amd", "--yes"]
+    made = CliRunner().invoke(module.enable, words)
+    assert made.exit_code == 1, made.output
+    assert "was changed meanwhile, and stays so: " in made.output
+    assert "wieghts" in made.output
+    assert len(opened) == 1
+    assert "wieghts: 1" in het_yaml.read_text()
+    assert FakeSlurm.updates["2"]["Partition"] == "train-amd"
+
+
+def lenient(call: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """A hetd that goes by the last het.yaml that it could read."""
+    last: dict[str, Any] = {}
+
+    def answer(hetd: FakeHetd, *words: object, **more: object) -> dict[str, Any]:
+        try:
+            last.update(call(hetd, *words, **more))
+        except HetError:
+            last["troubles"] = [TROUBLE]
+        return last
+
+    return answer

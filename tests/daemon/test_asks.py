@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from slurm_het.core.jobs.asked import updated
+from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.model import Job
 from slurm_het.core.planner.pins import Pins
+from slurm_het.core.syntax import gres
 from slurm_het.daemon.asks import Asks
 from slurm_het.daemon.control import Caller
 from slurm_het.daemon.release import Releaser
@@ -121,3 +125,36 @@ def test_of_those_that_start_meanwhile_it_is_told(tmp_path: Path) -> None:
     desk.slurm.refuse = {"100_2", "100_[4-9]"}
     with pytest.raises(HetError, match="no longer pending"):
         desk.ask("100")
+
+
+@pytest.mark.parametrize(
+    ("submitted", "now", "sent"),
+    [
+        ({"tres_per_node": "gpu:8"}, {"tres_per_node": "gpu:2"}, "gpu:2"),
+        ({"tres_per_node": "gpu:8"}, {"tres_per_node": "gpu:8"}, "gpu:8"),
+        ({"tres_per_node": "npu:8"}, {"tres_per_node": "gpu:8"}, "npu:8"),
+        ({"tres_per_node": "npu:8"}, {"tres_per_node": "gpu:4"}, "gpu:4"),
+        ({"tres_per_node": "gpu:2"}, {"tres_per_node": "gpu:a100:2"}, "gpu:2"),
+        ({"tres_per_node": "gpu:a100:2"}, {"tres_per_node": "gpu:mi300x:2"}, "gpu:mi300x:2"),
+        (
+            {"tres_per_job": "gpu:2"},
+            {"tres_per_job": "", "tres_per_node": "gpu:a100:2"},
+            "gpu:2",
+        ),
+        ({"tres_per_job": "gpu:2"}, {"tres_per_job": "", "tres_per_node": "gpu:4"}, "gpu:4"),
+        ({"tres_per_node": "gpu:1"}, {"tres_per_node": "shard:30"}, "shard:30"),
+    ],
+)
+def test_what_its_user_has_made_of_its_gres_since_stays(
+    tmp_path: Path, submitted: dict[str, Any], now: dict[str, Any], sent: str
+) -> None:
+    """By scontrol (from 24.11 on); what the hook or a release wrote there is not his."""
+    desk = Desk(tmp_path, replace(marked(5, **submitted), **now))
+    desk.ask("5", "vendors=any")
+    (fields,) = [fields for key, fields in desk.slurm.updates if key == "5"]
+    mark = decode_comment(fields["AdminComment"])
+    assert mark
+    kept = {mark.original.get(name, "") for name in ("tres_per_node", "tres_per_job")}
+    assert kept - {""} == {sent}
+    job = updated(desk.slurm.jobs[0], fields)
+    assert gres_of(job).all()[0].count == gres.parse(sent)[0].count

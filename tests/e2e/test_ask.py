@@ -69,3 +69,16 @@ def test_the_tasks_of_an_array_are_asked_for_together_or_one_by_one(it: Cluster)
     assert it.job(f"{array}_2")["Partition"] == "train-ascend"
     code, text = ask(it, f"{array}_1", "vendors=any", user=BOB)
     assert (code, "you have no job" in text) == (1, True), text
+
+
+def test_what_its_user_has_made_of_its_gres_since_is_what_is_asked_for(it: Cluster) -> None:
+    it.clear()
+    full = it.sbatch("-N2", "--gres=gpu:a100:8", "--exclusive", script="sleep 300")
+    it.wait_started(full)
+    key = it.sbatch("--gres=gpu:8", script="module load cuda\nsleep 60", user=ANN)
+    done = it.box.run(["scontrol", "update", f"JobId={key}", "Gres=gpu:2"], user=ANN)
+    assert done.returncode == 0, done.stderr
+    code, text = ask(it, key, "vendors=amd")
+    assert (code, "training, on amd devices" in text) == (0, True), text
+    record = it.wait_started(key)
+    assert (record["Partition"], record["TresPerNode"]) == ("train-amd", "gres/gpu:2"), record

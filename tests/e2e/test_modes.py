@@ -22,12 +22,14 @@ from tests.support.cluster import Cluster, own_sandbox
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 
 JOBS = 200
+# Each says on how many nodes: left open, Slurm gives -G2 one node, or two that have a card free
+# each, and NumNodes, NumTasks and AllocTRES tell which. That is of the moment, not of hetd.
 ASKS = (
     ("-p", "accel", "--gres=gpu:1"),
     ("-p", "train-nv", "--gres=gpu:a100:4"),
     ("-p", "accel", "--gres=gpu:8", "-C", "a100"),
     ("-p", "infer-nv", "--gres=shard:12"),
-    ("-p", "accel", "-G2", "--comment=het:vendors=amd"),
+    ("-p", "accel", "-N1", "-G2", "--comment=het:vendors=amd"),
     ("-p", "train-amd", "--gres=gpu:2"),
     ("-p", "cpu", "-n1"),
 )

@@ -6,7 +6,7 @@ import pytest
 
 from slurm_het.config import parse_config
 from slurm_het.errors import ConfigError
-from slurm_het.setup.mode_text import with_mode
+from slurm_het.setup.mode_text import with_mode, with_modes, without_ours
 
 TEXT = """\
 # ours
@@ -42,3 +42,15 @@ def test_an_unknown_pool_is_named_with_those_that_there_are() -> None:
     with pytest.raises(ConfigError, match="no pool 'x'") as raised:
         with_mode(TEXT, "x", "plan")
     assert raised.value.hint == "it has: nv, amd, npu"
+
+
+def test_the_way_back_leaves_what_others_have_written_since() -> None:
+    ours = with_modes(TEXT, {"nv": "plan", "npu": "plan"})
+    before = {"nv": "shadow", "npu": "advise"}
+    assert without_ours(ours, ours, TEXT, {"nv": "shadow", "npu": "advise"}) == TEXT
+    edited = ours.replace("# two nodes", "# three nodes")
+    text = without_ours(edited, ours, TEXT, {"nv": "shadow", "npu": "advise"})
+    assert "# three nodes" in text
+    assert modes(text) == before | {"amd": "shadow"}
+    with pytest.raises(ConfigError, match="no pool 'nv'"):
+        without_ours(ours.replace("  nv:", "  nvidia:"), ours, TEXT, {"nv": "shadow"})

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from slurm_het.cli.checks import devices, hook, nodes, partitions, slurm_conf
+from slurm_het.cli.checks import devices, hook, host, nodes, partitions, slurm_conf
 from slurm_het.cli.checks.site import Check, Finding, Installation
 
 CHECKS: tuple[Check, ...] = (
     *partitions.CHECKS, *nodes.CHECKS, *devices.CHECKS, *slurm_conf.CHECKS, *hook.CHECKS,
+    *host.CHECKS,
 )  # fmt: skip
 
 
-NOT_YET = frozenset({hook.files, hook.not_called, slurm_conf.plugin, slurm_conf.job_shrink})
+NOT_YET = frozenset(
+    {
+        hook.files, hook.not_called, host.closed_files, host.not_active, slurm_conf.plugin,
+        slurm_conf.job_shrink,
+    }
+)  # fmt: skip
 """What is not wrong while no pool is in plan."""
 
 

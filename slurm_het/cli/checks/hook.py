@@ -18,6 +18,8 @@ CHAIN = "het_chain.lua"
 CONFIG = "het_hook_config.lua"
 EVENT = "het_event.lua"
 PARTS = ("het_protocol.lua", "het_transport.lua", CONFIG)
+OURS = (MAIN, CHAIN, EVENT, *PARTS)
+_EPILOG = re.compile(r"^\s*EpilogSlurmctld\s*=\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 _COMMENT = re.compile(r"--\[\[.*?\]\]|--[^\n]*", re.DOTALL)
 
 
@@ -77,6 +79,14 @@ def events(site: Installation) -> Iterator[Finding]:
     host = site.controller
     if host and not any(path.name == EVENT or EVENT in text for path, text in host.epilogs.items()):
         home = (homes_of(host) or [host.conf_dir])[0]
+        lines = _EPILOG.findall(host.slurm_conf)
+        if len(lines) > len(host.epilogs) and any(EVENT in line for line in lines):
+            yield Finding(
+                "slurm.conf, EpilogSlurmctld",
+                f"is on {len(lines)} lines, and this Slurm takes one of them, which is not ours",
+                f"one line, with a script that ends with a call of {home / EVENT}",
+            )  # fmt: skip
+            return
         have = ", ".join(map(str, host.epilogs))
         yield Finding(
             "slurm.conf, EpilogSlurmctld",

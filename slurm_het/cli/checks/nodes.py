@@ -28,6 +28,36 @@ def of_nodes(site: Installation) -> Iterator[Finding]:
         yield Finding(f"node {hostlist.fold(names)}", what, remedy, remark)
 
 
+def uncounted(site: Installation) -> Iterator[Finding]:
+    """Nodes of pools whose GRES are under names that the configuration does not know."""
+    policy = site.settings.policy
+    found: dict[str, list[str]] = {}
+    for node in site.snapshot.nodes:
+        if node.gres and _pools(node, policy) and not _devices(node, policy):
+            found.setdefault(node.gres, []).append(node.name)
+    for text, names in found.items():
+        known = ", ".join(name for name, entry in policy.gres.items() if not entry.shared)
+        yield Finding(
+            f"node {hostlist.fold(names)}",
+            f"has Gres={text}, and none of these names counts as an accelerator ({known} do)",
+            "name it under gres: in het.yaml, or register the cards as Gres=gpu:TYPE:COUNT",
+        )  # fmt: skip
+
+
+def reported(site: Installation) -> Iterator[Finding]:
+    """Nodes that slurmctld does not use, as they report other GRES than slurm.conf has."""
+    found: dict[str, list[str]] = {}
+    for node in site.snapshot.nodes:
+        if node.reason.startswith("gres/"):
+            found.setdefault(node.reason.partition(" [")[0], []).append(node.name)
+    for reason, names in found.items():
+        yield Finding(
+            f"node {hostlist.fold(names)}", f"starts nothing: {reason}",
+            "make its gres.conf agree with Gres= of slurm.conf (slurm-het gres-conf prints it),"
+            " restart its slurmd, then scontrol update NodeName=... State=RESUME",
+        )  # fmt: skip
+
+
 def unused_pools(site: Installation) -> Iterator[Finding]:
     """Pools without a device."""
     policy = site.settings.policy
@@ -149,4 +179,4 @@ _OF_A_NODE: tuple[Callable[[NodeRecord, Policy], Iterator[Complaint]], ...] = (
     _several_names, _membership, _of_a_type, _pool_features, _shards,
 )  # fmt: skip
 
-CHECKS = (of_nodes, unused_pools, default_vendors)
+CHECKS = (of_nodes, uncounted, reported, unused_pools, default_vendors)

@@ -17,8 +17,10 @@ def missing(site: Installation) -> Iterator[Finding]:
     pools = (*policy.pools, *policy.spanning)
     for name in (policy.intake_partition, *(pool.partition for pool in pools)):
         if name not in known:
+            meant = [there for there in known if there.casefold() == name.casefold()]
             yield Finding(
                 "het.yaml", f"Slurm has no partition {name!r}; it has: {', '.join(sorted(known))}",
+                f"write {meant[0]}: Slurm tells capital letters from small ones" if meant else
                 "add it to slurm.conf, or name one that is there",
             )  # fmt: skip
 
@@ -101,6 +103,22 @@ def not_up(site: Installation) -> Iterator[Finding]:
                 f"partition {pool.name}", f"this pool is {pool.state}: nothing starts there",
                 f"scontrol update PartitionName={pool.name} State=UP; and in slurm.conf",
             )  # fmt: skip
+
+
+def closed_to_users(site: Installation) -> Iterator[Finding]:
+    """Partitions of ours that Slurm lets no user's job into."""
+    intake = site.intake()
+    for record in site.ours():
+        shown = site.partition_words.get(record.name, {})
+        for word, who in (("RootOnly", "root's jobs"), ("ReqResv", "jobs with a --reservation")):
+            if word == "RootOnly" and record is not intake:
+                continue  # nobody needs to name a pool
+            if shown.get(word, "NO").upper() == "YES":
+                yield Finding(
+                    f"partition {record.name}", f"has {word}=YES: Slurm takes only {who} there, and"
+                    " refuses all others",
+                    f"take {word} out of its line in slurm.conf",
+                )  # fmt: skip
 
 
 _CHOOSY = (
@@ -222,5 +240,5 @@ def bound_associations(site: Installation) -> Iterator[Finding]:
 
 CHECKS = (
     missing, outside_the_intake, outside_the_spanning, no_default_time, endless, not_up,
-    not_for_everybody, narrower, no_default_memory, bound_associations,
+    closed_to_users,    not_for_everybody, narrower, no_default_memory, bound_associations,
 )  # fmt: skip

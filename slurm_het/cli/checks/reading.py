@@ -9,13 +9,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from slurm_het.cli.checks.hook import MAIN, OURS
+from slurm_het.cli.checks.host_reading import (
+    closed_to,
+    hook_complaint,
+    is_file,
+    local_storage,
+    owner_of,
+    scripts_of,
+)
 from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Installation
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_devices
 from slurm_het.errors import HetError, SlurmError
+from slurm_het.resources import data_dir
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.records import parse_fields
+from slurm_het.vendors import load_vendors
 
 DEFAULT_CONF = "/etc/slurm/slurm.conf"
 MAX_FILE = 1 << 20
@@ -35,6 +46,7 @@ async def read_site(settings: Config) -> Installation:
         settings, snapshot, conf, words,
         associations=await _associations(slurm, conf),
         modes=_modes([*lua, *filter(None, [settings.source])]),
+        by_prolog=_by_prolog(settings),
         controller=_controller(settings, conf, etc, lua) if is_controller(conf) else None,
     )  # fmt: skip
 
@@ -64,25 +76,38 @@ def is_controller(conf: Mapping[str, str]) -> bool:
 def _controller(
     settings: Config, conf: Mapping[str, str], etc: Path, lua: Mapping[Path, str]
 ) -> ControllerHost:
-    scripts = (v for k, v in conf.items() if k.startswith("EpilogSlurmctld"))
-    named = (Path(p) for v in scripts for p in v.split(",") if p.startswith("/"))
-    epilogs = {path: text_of(path) for path in named}
-    silence, supervised, gate = "", True, ""
-    troubles: tuple[str, ...] = ()
-    allowed: int | None = None
+    shipped, ours = data_dir("job_submit"), [path for path in lua if path.name in OURS]
+    state, save = settings.paths.state_dir, Path(conf.get("StateSaveLocation", ""))
+    host = ControllerHost(
+        etc, lua, included(etc / "slurm.conf", conf.get("ClusterName", "")),
+        {path: text_of(path) for path in scripts_of(conf, "EpilogSlurmctld")},
+        strangers=tuple(name for name in sorted(settings.operators) if not _known(name)),
+        closed=closed_to(conf.get("SlurmUser", "root").partition("(")[0], ours),
+        shipped={path.name: text_of(path) for path in _glob(shipped, "*.lua")},
+        shipped_in=shipped,
+        hook_complaint=hook_complaint(Path(conf.get("SlurmctldLogFile", "")), etc / MAIN),
+        local_state=local_storage(state, save),
+        prologs={path: text_of(path) for path in scripts_of(conf, "PrologSlurmctld")},
+    )  # fmt: skip
     try:
         status = call(settings.paths.control_socket, {"op": "status"})
-        supervised = status.get("supervised", True) is not False
-        gate = "" if status.get("leading") is False else str(status.get("gate", ""))
-        allowed = status.get("memory_max_mib")
-        troubles = tuple(map(str, status.get("troubles", ())))
     except HetError as error:
-        silence = error.message
-    text = included(etc / "slurm.conf", conf.get("ClusterName", ""))
-    strangers = tuple(name for name in sorted(settings.operators) if not _known(name))
-    return ControllerHost(
-        etc, lua, text, epilogs, silence, supervised, gate, troubles, allowed, strangers
-    )
+        return replace(host, hetd_silence=error.message)
+    config = str(status.get("config", ""))
+    return replace(
+        host, supervised=status.get("supervised", True) is not False,
+        hetd_gate="" if status.get("leading") is False else str(status.get("gate", "")),
+        troubles=tuple(map(str, status.get("troubles", ()))),
+        memory_max_mib=status.get("memory_max_mib"),
+        hetd_user=owner_of(settings.paths.control_socket),
+        hetd_config="" if is_file(config, settings.source) else config,
+    )  # fmt: skip
+
+
+def _by_prolog(settings: Config) -> frozenset[str]:
+    known = load_vendors(settings.paths.vendors)
+    names = {name for pool in settings.policy.pools for name in pool.vendors if name in known}
+    return frozenset(n for n in names if known[n].environment.slurm_flag == "opencl_env")
 
 
 def _known(user: str) -> bool:

@@ -31,7 +31,11 @@ class ControllerHost:
     no answer, '' if it does; `supervised` is whether somebody restarts it; `hetd_gate` is the
     gate's state to it if it leads, and `troubles` are its sentences on what does not work now,
     `memory_max_mib` is what systemd allows it (None: no limit). `strangers` are `operators:` that
-    this host has no user of.
+    this host has no user of. `hetd_user` is as whom hetd runs, `hetd_config` the het.yaml that it
+    goes by, if that is not this one. `closed` is what keeps slurmctld from the hook's files, with
+    its mode; `shipped` has the text of the files in `shipped_in`, by name; `hook_complaint` is why
+    slurmctld's log says last that the hook is not active. `local_state` is the file system of
+    `paths.state_dir`, if this host alone has it. `prologs` are the scripts of PrologSlurmctld.
     """
 
     conf_dir: Path
@@ -44,6 +48,14 @@ class ControllerHost:
     troubles: tuple[str, ...] = ()
     memory_max_mib: int | None = None
     strangers: tuple[str, ...] = ()
+    hetd_user: str = ""
+    hetd_config: str = ""
+    closed: Mapping[Path, str] = field(default_factory=dict)
+    shipped: Mapping[str, str] = field(default_factory=dict)
+    shipped_in: Path = Path("job_submit")
+    hook_complaint: str = ""
+    local_state: str = ""
+    prologs: Mapping[Path, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,8 @@ class Installation:
 
     `conf` is what `scontrol show config` says, `partition_words` what `show partition` says of
     each. `associations` are those of users, where Slurm asks for one. `modes` are those of the
-    files that slurmctld and hetd obey, and of their directories. `controller` is None elsewhere.
+    files that slurmctld and hetd obey, and of their directories. `by_prolog` are the vendors whose
+    variables Slurm does not set. `controller` is None elsewhere.
     """
 
     settings: Config
@@ -70,7 +83,19 @@ class Installation:
     partition_words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     associations: tuple[AssociationKey, ...] = ()
     modes: Mapping[Path, int] = field(default_factory=dict)
+    by_prolog: frozenset[str] = frozenset()
     controller: ControllerHost | None = None
+
+    @property
+    def slurm_user(self) -> str:
+        """As whom slurmctld runs."""
+        return self.conf.get("SlurmUser", "root").partition("(")[0]
+
+    @property
+    def controllers(self) -> list[str]:
+        """The hosts on which slurmctld may run."""
+        named = (value for key, value in self.conf.items() if key.startswith("SlurmctldHost"))
+        return [value.partition("(")[0] for value in named]
 
     def intake(self) -> Partition | None:
         """Slurm's record of the intake."""

@@ -93,6 +93,56 @@ def grace(site: Installation) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def select(site: Installation) -> Iterator[Finding]:
+    """A Slurm that does not count devices."""
+    kind = site.conf.get("SelectType", "select/cons_tres")
+    if kind != "select/cons_tres":
+        yield Finding(
+            "slurm.conf, SelectType",
+            f"is {kind}, which gives whole nodes, or knows no --gpus: devices are not told apart",
+            "SelectType=select/cons_tres and SelectTypeParameters=CR_Core_Memory; drain the"
+            " cluster before",
+        )  # fmt: skip
+
+
+def scheduler(site: Installation) -> Iterator[Finding]:
+    """A Slurm without backfill."""
+    kind = site.conf.get("SchedulerType", "sched/backfill")
+    if kind != "sched/backfill":
+        yield Finding(
+            "slurm.conf, SchedulerType",
+            f"is {kind}, which starts jobs of a partition strictly one after the other: one that is"
+            " released to nodes that are not free yet holds up all others of its pool",
+            "SchedulerType=sched/backfill, and restart slurmctld",
+        )  # fmt: skip
+
+
+def job_age(site: Installation) -> Iterator[Finding]:
+    """A Slurm that forgets jobs before hetd has asked how they ended."""
+    text = site.conf.get("MinJobAge", "").partition(" ")[0]
+    least = 2 * site.settings.planner.poll_seconds
+    if text.isdecimal() and 0 < int(text) < least:
+        yield Finding(
+            "slurm.conf, MinJobAge",
+            f"is {text} s: Slurm forgets jobs before hetd has asked how they ended, and nothing is"
+            " learned of them",
+            "MinJobAge=300, which is Slurm's default", remark=True,
+        )  # fmt: skip
+
+
+def task_prolog(site: Installation) -> Iterator[Finding]:
+    """Vendors whose variables nobody sets."""
+    vendors = ", ".join(sorted(site.by_prolog))
+    if vendors and site.conf.get("TaskProlog", "(null)") == "(null)":
+        yield Finding(
+            "slurm.conf, TaskProlog",
+            f"is not set: Slurm itself tells no task its devices of {vendors}, so programs take all"
+            " that the node has",
+            "slurm-het task-prolog > FILE on every node, and TaskProlog=FILE; or set them in a"
+            " prolog of your own", remark=True,
+        )  # fmt: skip
+
+
 def _scheduler(site: Installation) -> dict[str, str]:
     pairs = (word.partition("=") for word in site.words("SchedulerParameters"))
     return {key.strip().lower(): value.strip() for key, _, value in pairs}
@@ -118,4 +168,7 @@ def partition_words(text: str, name: str) -> dict[str, str]:
     return found
 
 
-CHECKS = (plugin, gres_types, intake_state, kept_state, job_shrink, grace)
+CHECKS = (
+    plugin, gres_types, intake_state, kept_state, job_shrink, grace, select, scheduler, job_age,
+    task_prolog,
+)  # fmt: skip

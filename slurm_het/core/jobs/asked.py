@@ -8,10 +8,17 @@ from typing import NamedTuple
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import Admitted, Passed, admit, remembering
 from slurm_het.core.jobs.mark import Mark, decode_comment
-from slurm_het.core.jobs.request import TRES_FIELDS, JobRequest, from_record
+from slurm_het.core.jobs.request import (
+    TRES_FIELDS,
+    GresRequests,
+    JobRequest,
+    from_record,
+    gres_of,
+)
 from slurm_het.core.jobs.trials import NO_TRIALS, Trials
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
+from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import HetError
 
 
@@ -29,7 +36,7 @@ def asked_anew(
 ) -> Admitted:
     """What the job is from now on. Raises HetError where that cannot be."""
     key = anew.job.key
-    request = remembering(request_of(anew), policy, inventory, trials)
+    request = remembering(request_of(anew, policy), policy, inventory, trials)
     made = admit(request, policy, inventory)
     if isinstance(made, Passed):
         raise HetError(f"job {key} is left as it is: {made.why}")
@@ -40,17 +47,48 @@ def asked_anew(
     return made
 
 
-def request_of(anew: Anew) -> JobRequest:
-    """The job as its user wrote it, not as we did, and what he asks for since. Raises HetError."""
+def request_of(anew: Anew, policy: Policy) -> JobRequest:
+    """The job as its user wrote it, not as we did, and what he asks for since. Raises HetError.
+
+    Where its GRES are neither what he wrote nor what that became, he has replaced them since.
+    """
     job, mark = anew.job, _mark_of(anew.job)
-    node, per_job, task, socket = (mark.original.get(field, "") for field in TRES_FIELDS)
+    original = dict(mark.original)
+    node, per_job, task, socket = (original.get(field, "") for field in TRES_FIELDS)
     before = replace(
-        job, partition=mark.original.get("partition", ""),
-        features=mark.original.get("features", ""), tres_per_node=node, tres_per_job=per_job,
-        tres_per_task=task, tres_per_socket=socket,
+        job, partition=original.get("partition", ""), features=original.get("features", ""),
+        tres_per_node=node, tres_per_job=per_job, tres_per_task=task, tres_per_socket=socket,
     )  # fmt: skip
+    if not _is_ours(gres_of(job), gres_of(before), mark, policy):
+        now = {field: getattr(job, field) for field in TRES_FIELDS}
+        before = replace(before, **now)
+        kept = {field: text for field, text in original.items() if field not in TRES_FIELDS}
+        original = kept | {field: text for field, text in now.items() if text}
     request = from_record(before, anew.script)
-    return replace(request, asked=anew.asked, original=dict(mark.original))
+    return replace(request, asked=anew.asked, original=original)
+
+
+def _is_ours(now: GresRequests, before: GresRequests, mark: Mark, policy: Policy) -> bool:
+    """Whether these GRES are as the user wrote them, or as the hook or a release rewrote that:
+    under another name, with a type, as a share; per node what was asked for in all."""
+    what, meant = mark.classification, before.registered(policy)
+    if what.share and now == GresRequests(node=(Gres("shard", count=what.memory_gib),)):
+        return True
+    released = GresRequests(node=meant.job) if not meant.node else meant
+    return any(
+        all(_same(mine, there, policy) for mine, there in zip(now, then, strict=True))
+        for then in (meant, released)
+    )
+
+
+def _same(now: tuple[Gres, ...], then: tuple[Gres, ...], policy: Policy) -> bool:
+    """Whether these are those, maybe with a type that they had not."""
+    return len(now) == len(then) and all(
+        mine.count == there.count
+        and there.type in {None, mine.type}
+        and (mine.name == there.name or policy.is_whole(mine.name) == policy.is_whole(there.name))
+        for mine, there in zip(now, then, strict=True)
+    )
 
 
 def _mark_of(job: Job) -> Mark:

@@ -304,7 +304,7 @@ class Changes:
         if not script or trials is None:
             return None
         try:
-            written = request_of(Anew(self.job, script))
+            written = request_of(Anew(self.job, script), self.policy)
         except HetError:
             return None
         return remembering(written, self.policy, self.inventory, trials)

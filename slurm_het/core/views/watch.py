@@ -6,6 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from slurm_het.core.cluster.fit import could_start
+from slurm_het.core.model import Plan
 from slurm_het.core.planner.proposal import Prepared
 
 CLOSED_SECONDS = 30.0
@@ -15,6 +16,8 @@ FAILED_LEAST, FAILED_SHARE = 3, 0.1
 IDLE_SHARE, IDLE_LOOKS = 0.1, 5
 """The pool's busy share may fall by so much while jobs wait that could start on what is free there;
 but not for so many looks in a row."""
+WAIT_SECONDS = 20.0
+"""So long a task may wait that a cycle would start at once: plain Slurm looks every few seconds."""
 SILENT_LOOKS = 3
 
 
@@ -24,7 +27,8 @@ class Look:
 
     `silence` says why hetd did not answer; `failed` are releases that Slurm did not take, or that
     jobs came back from. Jobs hold `used` of the pool's `devices`; `startable` tasks wait, although
-    they could start on the rest.
+    they could start on the rest. `put_off` are the keys of those among them that a cycle would
+    start at once.
     """
 
     seconds: float
@@ -36,6 +40,7 @@ class Look:
     used: int = 0
     devices: int = 0
     startable: int = 0
+    put_off: frozenset[str] = frozenset()
 
 
 def broken(before: Look, looks: Sequence[Look]) -> str:
@@ -60,12 +65,32 @@ def broken(before: Look, looks: Sequence[Look]) -> str:
             f"{last.used} of {last.devices} devices are in use, {before.used} were before, and"
             f" {last.startable} tasks wait that could start there"
         )
+    return _waits(looks)
+
+
+def _waits(looks: Sequence[Look]) -> str:
+    """A task that all looks of so long a time have found put off; a silent one breaks the row."""
+    last, keys = looks[-1], looks[-1].put_off
+    for look in reversed(looks):
+        keys = keys & look.put_off
+        if not keys:
+            return ""
+        if (seconds := last.seconds - look.seconds) >= WAIT_SECONDS:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            return (
+                f"job {min(keys)}{more} could start at once for {seconds:.0f} s, and is not started"
+            )
     return ""
 
 
 def _idles(before: Look, look: Look) -> bool:
     fell = before.used - look.used
     return not look.silence and look.startable > 0 and fell > IDLE_SHARE * max(1, look.devices)
+
+
+def would_start(plan: Plan, pools: Set[str]) -> frozenset[str]:
+    """The keys of the tasks that this plan starts in these pools."""
+    return frozenset(made.key for made in plan.placements if made.partition in pools)
 
 
 def startable(prepared: Prepared, pools: Set[str]) -> int:

@@ -17,6 +17,13 @@ BEFORE = Look(0.0, troubles=("a driver is old",), used=14, devices=16)
 WELL = Look(10.0, used=14, devices=16, startable=3, released=5)
 
 
+def put_off(*keys: set[str]) -> list[Look]:
+    """Looks ten seconds apart at which a cycle would start these."""
+    return [
+        replace(WELL, seconds=10.0 * n, put_off=frozenset(found)) for n, found in enumerate(keys)
+    ]
+
+
 @pytest.mark.parametrize(
     ("looks", "words"),
     [
@@ -34,6 +41,11 @@ WELL = Look(10.0, used=14, devices=16, startable=3, released=5)
         ([replace(WELL, used=12)] * 5, "12 of 16 devices are in use, 14 were before, and 3 tasks"),
         ([replace(WELL, used=12)] * 4, ""),
         ([replace(WELL, used=2, startable=0)] * 6, ""),
+        (put_off({"7", "9"}, {"7"}, {"7"}), "job 7 could start at once for 20 s, and is not"),
+        (put_off({"7", "9"}, {"7", "9"}, {"7", "9"}), "job 7 and 1 more could start"),
+        (put_off({"7"}, set(), {"7"}), ""),
+        (put_off({"7"}, {"9"}, {"8"}), ""),
+        (put_off({"7"}, {"7"}), ""),
     ],
 )  # fmt: skip
 def test_each_bound_is_told_from_the_others(looks: Sequence[Look], words: str) -> None:
