@@ -41,7 +41,7 @@ def make_deb(tree: Path, release: int, epoch: int, directory: Path) -> Path:
             made.chmod(made.stat().st_mode | 0o055 if made.is_dir() else made.stat().st_mode)
             os.utime(made, (epoch, epoch))
         subprocess.run(
-            ["dpkg-deb", "--root-owner-group", "--threads-max=1", "-Zxz", "-z6", "--build",
+            ["dpkg-deb", "--root-owner-group", "--threads-max=1", "-Zxz", "-z2", "--build",
              str(whole), str(path)],
             env=os.environ | {"SOURCE_DATE_EPOCH": str(epoch)}, stdout=subprocess.DEVNULL,
             timeout=SECONDS, check=True,

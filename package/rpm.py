@@ -21,7 +21,7 @@ OF_THE_SYSTEM = {
 """Directories that other packages have too: they stay when this one goes."""
 MACROS = {
     "_build_id_links": "none", "__os_install_post": "%{nil}", "__spec_install_post": "%{nil}",
-    "debug_package": "%{nil}", "_buildhost": "localhost", "_binary_payload": "w6.xzdio",
+    "debug_package": "%{nil}", "_buildhost": "localhost", "_binary_payload": "w2.xzdio",
     "use_source_date_epoch_as_buildtime": "1", "clamp_mtime_to_source_date_epoch": "1",
     "source_date_epoch_from_changelog": "0", "_docdir": "/nowhere",
 }  # fmt: skip
