@@ -14,13 +14,15 @@ import yaml
 
 from slurm_het.config import DEFAULT_PATH
 from slurm_het.resources import data_dir
-from slurm_het.settings import Config
+from slurm_het.settings import Config, Paths
 from slurm_het.sizes import JOBS, needed_mib
 
 
-def render(template: str, **values: object) -> str:
-    """A template with its values; an undefined one is an error."""
+def render(template: str, folder: Path | None = None, /, **values: object) -> str:
+    """A template, or one of a folder's, with its values; an undefined one is an error."""
     environment = _environment(keep_trailing_newline=True)
+    if folder:
+        environment.loader = jinja2.FileSystemLoader(folder)
     environment.filters["lua"] = lua_literal
     environment.filters["unit"] = unit_words
     environment.filters["yaml"] = yaml_word
@@ -93,15 +95,35 @@ def systemd_unit(config: Config, user: str, group: str, jobs: int = JOBS) -> str
     )
 
 
-def exporter_unit(listen: str) -> str:
-    """het-exporter.service, run by the Python that runs this."""
+def packaged_unit(python: str) -> str:
+    """hetd.service for paths that are the defaults, and any intake, run by that Python."""
+    state = str(Paths().state_dir)
+    return render(
+        "hetd.service.j2",
+        user="slurm",
+        group="slurm",
+        python=python,
+        config=str(DEFAULT_PATH),
+        slurm_conf="",
+        scontrol="scontrol",
+        partition="",
+        writes=[],
+        mounts=[state],
+        jobs=JOBS,
+        memory_mib=needed_mib(JOBS, readers=2),
+        in_home=False,
+    )
+
+
+def exporter_unit(listen: str, python: str = sys.executable) -> str:
+    """het-exporter.service, run by the Python that runs this, or another."""
     port = listen.rpartition(":")[2]
     return render(
         "het-exporter.service.j2",
-        python=sys.executable,
+        python=python,
         listen=listen,
         privileged=port.isdigit() and int(port) < 1024,
-        in_home=sys.executable.startswith(("/home/", "/root/")),
+        in_home=python.startswith(("/home/", "/root/")),
     )
 
 

@@ -6,12 +6,12 @@ import asyncio
 import difflib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from slurm_het.cli.checks.reading import MAX_FILE, conf_dir, text_of
+from slurm_het.cli.checks.reading import conf_dir, text_of
+from slurm_het.cli.installing import CHAIN, UNIT, Rendered, install, read
 from slurm_het.cli.node_files import ask_nodes
 from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
@@ -29,38 +29,36 @@ UNITS = Path("/etc/systemd/system")
 OWN_ROOM = "slurm-het"  # beside slurm.conf, where the site has a job_submit.lua of its own
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A file: its name below the directory, its text, where it is installed, and whether it runs.
-
-    Only what is `needed` is looked for on this host.
-    """
-
-    name: str
-    text: str
-    place: Path
-    runs: bool = False
-    needed: bool = True
-
-
 @click.command("render")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), required=False)
 @CONFIG
 @click.option("--user", default="slurm", show_default=True, help="SlurmUser of slurm.conf.")
 @click.option("--diff", is_flag=True, help="Write nothing; print what the installed files lack.")
-def rendered(directory: Path | None, config: Path | None, user: str, *, diff: bool) -> None:
+@click.option(
+    "--install", "into_place", is_flag=True, help="Put the hook and hetd's unit in place."
+)
+def rendered(
+    directory: Path | None, config: Path | None, user: str, *, diff: bool, into_place: bool
+) -> None:
     """Write every file of a site, from het.yaml and the Slurm that runs: the hook, gres.conf, the
     TaskProlog, the systemd units.
 
-    It installs nothing: each line says where a file belongs. With --diff the files that are
-    installed on this host are compared, and the exit code is 1 if one differs or is missing.
+    With DIRECTORY it installs nothing: each line says where a file belongs. With --diff the files
+    that are installed on this host are compared, and the exit code is 1 if one differs or is
+    missing. With --install the hook's files and hetd.service are put there, or replaced by newer
+    ones; a file of the site's own is never written.
 
     \b
     Examples:
       slurm-het render /tmp/site
       slurm-het render --diff
+      slurm-het render --install
     """
-    files = asyncio.run(_render(load_config(config), user))
+    files, etc = asyncio.run(_render(load_config(config), user))
+    if into_place:
+        for line in install(files, etc):
+            click.echo(clean_lines(line))
+        return
     if diff:
         lines = [line for file in files for line in _difference(file)]
         click.echo(clean_lines("\n".join(lines)) if lines else "all that is installed is as here")
@@ -71,26 +69,28 @@ def rendered(directory: Path | None, config: Path | None, user: str, *, diff: bo
         click.echo(clean_lines(f"{_written(file, directory)} -> {file.place}"))
 
 
-async def _render(settings: Config, user: str) -> list[Rendered]:
+async def _render(settings: Config, user: str) -> tuple[list[Rendered], Path]:
+    """All files, and the directory of slurm.conf."""
     slurm = CliSlurm(settings.slurm)
     kinds, constrained = await ask_nodes(slurm, settings)
     conf = await slurm.configuration()
     etc = conf_dir(settings, conf)
     vendors = load_vendors(settings.paths.vendors)
     prolog = conf.get("TaskProlog", "(null)")
-    return [
+    files = [
         *_hook(settings, etc),
         Rendered("gres.conf", gres_conf(kinds, vendors), etc / "gres.conf"),
         Rendered(
             "task_prolog", task_prolog(kinds, vendors, constrained=constrained),
             Path(prolog) if prolog.startswith("/") else etc / "task_prolog", runs=True,
         ),
-        Rendered("hetd.service", systemd_unit(settings, user, user), UNITS / "hetd.service"),
+        Rendered(UNIT, systemd_unit(settings, user, user), UNITS / UNIT),
         Rendered(
             "het-exporter.service", exporter_unit(f":{PORT}"),
             UNITS / "het-exporter.service", needed=False,  # it is for compute nodes
         ),
     ]  # fmt: skip
+    return files, etc
 
 
 def _hook(settings: Config, etc: Path) -> Iterator[Rendered]:
@@ -100,7 +100,7 @@ def _hook(settings: Config, etc: Path) -> Iterator[Rendered]:
     beside = (etc / OWN_ROOM).is_dir() or (there and "het_" not in there)
     room = etc / OWN_ROOM if beside else etc
     for name, text in scripts.items():
-        optional = name in {"cli_filter.lua", "het_gres_steps.lua", "het_chain.lua"}
+        optional = name in {"cli_filter.lua", "het_gres_steps.lua", CHAIN}
         yield Rendered(name, text, room / name, runs=True, needed=not optional)
     yield Rendered("het_hook_config.lua", hook_config(settings), room / "het_hook_config.lua")
     aliases = "het_gres_aliases.lua"
@@ -108,15 +108,11 @@ def _hook(settings: Config, etc: Path) -> Iterator[Rendered]:
 
 
 def _difference(file: Rendered) -> Iterator[str]:
-    try:
-        with file.place.open(encoding="utf-8", errors="replace") as opened:
-            there = opened.read(MAX_FILE)
-    except FileNotFoundError:
+    there = read(file.place)
+    if there is None:
         if file.needed:
             yield f"missing: {file.place}"
         return
-    except OSError as error:
-        raise HetError(f"cannot read {file.place}: {error.strerror}") from error
     yield from difflib.unified_diff(
         there.splitlines(), file.text.splitlines(), str(file.place), file.name, lineterm=""
     )

@@ -11,8 +11,12 @@ import logging
 import math
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+
+if find_spec("cbcbox") is None:  # slurm-het's packages have HiGHS alone: no word of that
+    logging.getLogger("mip.cbc").setLevel(logging.CRITICAL)
 
 import mip
 from mip.cbc import has_cbc
@@ -161,6 +165,9 @@ def usable(solver: SolverName) -> SolverName:
             " remedy: pip install 'highspy<1.16', or `solver: cbc` under `planner:`"
         )
         return "cbc"
+    if solver == "cbc" and not has_cbc and has_highs:
+        log.warning("no CBC is installed, HiGHS is used; remedy: `solver: highs` under `planner:`")
+        return "highs"
     return solver
 
 
