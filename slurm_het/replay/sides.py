@@ -141,7 +141,7 @@ def one_side(
     if side == "plain":
         outcome = run.plain(trace.world, site.settings, watch)
     else:
-        pace = Pace(effort.look_every, max(600.0, effort.look_every))
+        pace = Pace(effort.look_every, max(600.0, effort.look_every), rests=True)
         with _solver(effort) as solver:
             outcome = run.ours(trace.world, site.settings, solver, watch, pace)
     used = resource.getrusage(resource.RUSAGE_SELF)

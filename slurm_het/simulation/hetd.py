@@ -38,10 +38,11 @@ MOST_AT_ONCE = 50
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How often hetd looks: at least so many seconds after the last time, unless a plan goes on;
-    and after `idle` where nothing has happened."""
+    and after `idle` where nothing has happened. If it `rests`, it does not while nobody waits."""
 
     least: float = 0.0
     idle: float = 60.0
+    rests: bool = False
 
 
 USUAL = Pace()
@@ -163,6 +164,8 @@ class Hetd:
     @property
     def next_look(self) -> float:
         """When it looks next: soon if something has changed that no event tells of, a start."""
+        if self.pace.rests and not self.slurm.pending:
+            return float("inf")
         poll = self._looked + self.config.planner.poll_seconds
         due = min(self.due, poll) if self.slurm.changed > self._looked else self.due
         return max(due, self._free)

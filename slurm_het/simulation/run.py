@@ -70,8 +70,8 @@ class Side:
             slurm.now = self._next(
                 jobs[-1].at if jobs else NEVER, happens[-1] if happens else NEVER
             )
-            if slurm.now >= seconds:
-                return self._outcome(seconds)
+            if slurm.now >= seconds or (self.watch and not jobs and not slurm.pending):
+                return self._outcome(seconds)  # nobody waits any more: nothing more is decided
             woken = False
             while happens and happens[-1] <= slurm.now:
                 happens.pop()

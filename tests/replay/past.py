@@ -13,7 +13,8 @@ from slurm_het.replay.trace import DAY, Trace, make_trace
 
 MARK = "~91f3~"
 T0 = 1_790_000_000
-DAYS = 8
+DAYS = 4
+CLOCK = WallClock()
 SITE = "\n".join(
     [
         *(
@@ -83,9 +84,9 @@ def text_of(records: Iterable[dict[str, str]]) -> str:
     return "".join("".join(f"{row[name]}{MARK}" for name in FIELDS) + "\n" for row in rows)
 
 
-def trace_of(*records: dict[str, str], zone: WallClock = WallClock()) -> tuple[Trace, Tally]:
+def trace_of(*records: dict[str, str], clock: WallClock = CLOCK) -> tuple[Trace, Tally]:
     """The replay of these records, and what was counted; each also whole, line by line."""
     tally = Tally()
     text = text_of([*edges(), *records])
     lines = text.splitlines(keepends=True)
-    return make_trace(read_sacct(lines, zone, tally), site(), tally), tally
+    return make_trace(read_sacct(lines, clock, tally), site(), tally), tally

@@ -1,0 +1,147 @@
+"""The command from files to the report: the match with the past, who gains, who loses."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from slurm_het.cli.admin import cli
+from slurm_het.cli.replay_html import html_of
+from slurm_het.cli.replay_text import MOST_LINES, text_of
+from slurm_het.replay.documents import ReplayDocument
+from slurm_het.replay.sides import Effort, one_side
+from slurm_het.replay.trace import DAY
+from tests.replay.past import SITE, T0, edges, record, site, trace_of
+from tests.replay.past import text_of as sacct_text
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "slurm-het-replay.json"
+
+
+def queue(seed: int = 1, jobs: int = 60) -> list[dict[str, str]]:
+    """More than two nodes of eight can do at times: as they came and ran, but with no waits yet."""
+    rng = random.Random(seed)
+    made = []
+    for n in range(jobs):
+        devices = rng.choice([1, 1, 2, 4, 8])
+        ran = int(rng.uniform(1800, 20_000))
+        tres = f"cpu={devices * 4},gres/gpu={devices},mem={devices * 8000}M,node=1"
+        made.append(
+            record(
+                n + 1, rng.uniform(0, 2.5 * DAY), ran=ran, start=0, User=f"u{n % 5}",
+                TimelimitRaw=int(ran / 60 * rng.choice([1.2, 3])) + 1, ReqTRES=tres,
+                AllocTRES=tres, Priority=0, NodeList=rng.choice(["a1", "a2"]),
+            )
+        )  # fmt: skip
+    return made
+
+
+def as_plain_slurm_would(records: list[dict[str, str]]) -> Iterator[dict[str, str]]:
+    """The same with the starts of plain Slurm's model: a past that it meets."""
+    trace, _ = trace_of(*records)
+    result = one_side("plain", trace, site(), Effort("first-fit"), lambda *_: None)
+    starts = {s.key: at for s, at in zip(trace.subjects, result.starts, strict=True)}
+    for one in records:
+        start = starts[one["JobID"]]
+        assert start is not None
+        begin = T0 + round(start)
+        yield one | {"Start": str(begin), "End": str(begin + int(one["ElapsedRaw"]))}
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the command keeps of such a past."""
+    directory = tmp_path_factory.mktemp("replay")
+    return replayed(directory, list(as_plain_slurm_would(queue())))
+
+
+def replayed(directory: Path, records: list[dict[str, str]]) -> dict[str, Any]:
+    (directory / "site.txt").write_text(SITE)
+    (directory / "jobs.txt").write_text(sacct_text([*edges(), *records]))
+    out = directory / "r.json"
+    ran = CliRunner().invoke(
+        cli,
+        ["replay", str(directory / "jobs.txt"), "--site", str(directory / "site.txt"), "--out",
+         str(out), "--solver", "first-fit", "--look-every", "1800"],
+        catch_exceptions=False,
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
+def test_a_past_of_plain_slurms_is_met_and_what_would_change_is_told(
+    result: dict[str, Any],
+) -> None:
+    match, gain = result["match"], result["gain"]
+    assert match["holds"], match["broken"]
+    assert match["truth"]["waits"]["mean"] > 600
+    assert abs(match["truth"]["busy"] - match["plain"]["busy"]) < 0.02
+    assert gain["ours"]["busy"] > 0.9 * match["plain"]["busy"]
+    assert sum(one["jobs"] for one in gain["users"]) == result["jobs"]
+    assert sum(one["jobs"] for one in gain["sizes"]) == result["jobs"]
+    changes = [one["jobs"] * (one["ours"]["mean"] - one["plain"]["mean"]) for one in gain["users"]]
+    assert changes == sorted(changes)
+    later = [one["ours"] - one["plain"] for one in gain["worst"]]
+    assert later == sorted(later, reverse=True)
+    assert len(later) <= 10
+
+
+def test_the_result_is_of_its_schema(result: dict[str, Any]) -> None:
+    jsonschema.validate(result, json.loads(SCHEMA.read_text()))
+
+
+def test_the_text_has_at_most_forty_lines_and_begins_with_the_match(
+    result: dict[str, Any],
+) -> None:
+    lines = text_of(msgspec.convert(result, ReplayDocument))
+    assert len(lines) <= MOST_LINES
+    assert "meets what happened" in lines[1]
+    assert any(line.startswith("user who loses most") for line in lines)
+
+
+def test_the_page_loads_nothing_and_escapes_what_users_wrote(result: dict[str, Any]) -> None:
+    made = msgspec.convert(result, ReplayDocument)
+    assert made.gain
+    hostile = msgspec.structs.replace(made.gain.users[0], name="<script>x</script>")
+    gain = msgspec.structs.replace(made.gain, users=[hostile])
+    page = html_of(msgspec.structs.replace(made, gain=gain))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert not any(word in page for word in ("http:", "https:", "url(", " src="))
+
+
+def test_a_past_that_the_model_does_not_meet_makes_no_claim(tmp_path: Path) -> None:
+    """Nobody waited, says the record: so busy a cluster could not have been."""
+    result = replayed(tmp_path, queue())
+    assert not result["match"]["holds"]
+    assert result["gain"] is None
+    lines = text_of(msgspec.convert(result, ReplayDocument))
+    assert "NOT" in lines[1]
+    assert not any("slurm-het the mean wait" in line for line in lines)
+    assert "slurm-het, simulated" not in html_of(msgspec.convert(result, ReplayDocument))
+
+
+def test_jobs_that_are_released_run_where_the_site_has_such_devices(
+    result: dict[str, Any],
+) -> None:
+    """The plain model gives out all of a pool at most, and so does hetd."""
+    for pool in result["gain"]["pools"]:
+        assert all(0 <= share <= 1.001 for share in (*pool["plain"], *pool["ours"]))
+    assert {pool["pool"] for pool in result["gain"]["pools"]} == {"train", "infer"}
+
+
+def test_what_is_missing_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "site.txt").write_text("nothing")
+    (tmp_path / "jobs.txt").write_text(sacct_text(edges()))
+    words = ["replay", str(tmp_path / "jobs.txt"), "--site", str(tmp_path / "site.txt")]
+    ran = CliRunner().invoke(cli, words)
+    assert "there is no node" in str(ran.exception)
+    assert "scontrol -o -d show node" in str(ran.exception)
