@@ -367,8 +367,7 @@ class Daemon:
     def _status(self, caller: Caller) -> dict[str, Any]:
         """The state of hetd, and why jobs wait: all jobs for admins, their own for users."""
         return {
-            "gate": self.sides.gate_state,
-            "leading": self.leading, "bypass": self.gate.bypass,
+            "gate": self.sides.gate_state, "leading": self.leading, "bypass": self.gate.bypass,
             "config": str(self.config.source.absolute() if self.config.source else ""),
             "pid": os.getpid(), "supervised": "NOTIFY_SOCKET" in os.environ,
             "uptime": round(time.time() - self.started, 1),

@@ -263,6 +263,13 @@ WRONG = {
         host(closed={ETC / "het_protocol.lua": "-rw-------, root's"}),
         "/etc/slurm/het_protocol.lua: is -rw-------, root's: slurmctld, which runs as root, cannot",
     ),
+    "a het.yaml for root alone": (
+        lambda s: replace(
+            s, settings=replace(s.settings, source=Path("/etc/slurm-het/het.yaml")),
+            modes={Path("/etc/slurm-het/het.yaml"): stat.S_IFREG | 0o600},
+        ),
+        "/etc/slurm-het/het.yaml: is -rw-------: hetd, as root, and het-squeue",
+    ),
     "a hook of another version": (
         lambda s: host(
             lua={**HOOK, ETC / "het_protocol.lua": "return {} -- 0.9"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 
 from slurm_het.cli.checks.hook import EVENT, MAIN, OURS, homes_of
@@ -45,6 +46,18 @@ def closed_files(site: Installation) -> Iterator[Finding]:
             str(path), f"is {mode}: slurmctld, which runs as {site.slurm_user}, cannot use it, so"
             " the hook is not active",
             f"chmod a+rX {path}",
+        )  # fmt: skip
+
+
+def closed_configuration(site: Installation) -> Iterator[Finding]:
+    """A het.yaml that hetd, or users' commands, cannot read."""
+    path = site.settings.source
+    mode = site.modes.get(path) if path else None
+    if path and mode is not None and not mode & stat.S_IROTH:
+        yield Finding(
+            str(path), f"is {stat.filemode(mode)}: hetd, as {site.slurm_user}, and het-squeue, as"
+            " whoever calls it, read it",
+            f"chmod a+r {path}",
         )  # fmt: skip
 
 
@@ -102,4 +115,7 @@ def comment_writers(site: Installation) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-CHECKS = (user, configuration, closed_files, old_files, not_active, unshared, comment_writers)
+CHECKS = (
+    user, configuration, closed_files, closed_configuration, old_files, not_active, unshared,
+    comment_writers,
+)  # fmt: skip
