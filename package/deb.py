@@ -14,7 +14,7 @@ from slurm_het.templating import render
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = ("postinst", "prerm", "postrm")
-SECONDS = 300
+SECONDS = 600
 
 
 def make_deb(tree: Path, release: int, epoch: int, directory: Path) -> Path:

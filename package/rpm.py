@@ -12,13 +12,13 @@ from package.deb import TEMPLATES
 from package.tree import COMPLETIONS, CONFIG, HOME, PROJECT
 from slurm_het.templating import render
 
-SECONDS = 300
+SECONDS = 600
 OF_THE_SYSTEM = {
     "usr", "usr/bin", "usr/lib", "usr/lib/systemd", "usr/lib/systemd/system", "usr/share", "etc",
-    "usr/share/doc", "usr/share/man", "usr/share/man/man1", "usr/share/bash-completion",
-    "usr/share/zsh", "usr/share/fish", "opt",
-} | set(COMPLETIONS.values())  # fmt: skip
-"""Directories that other packages have too: they stay when this one goes."""
+    "usr/share/doc", "usr/share/man", "usr/share/man/man1", "opt",
+}  # fmt: skip
+"""Directories that every system has. The others go with the last package that has them."""
+ZSH = "usr/share/zsh/site-functions"
 MACROS = {
     "_build_id_links": "none", "__os_install_post": "%{nil}", "__spec_install_post": "%{nil}",
     "debug_package": "%{nil}", "_buildhost": "localhost", "_binary_payload": "w2.xzdio",
@@ -37,7 +37,7 @@ def make_rpm(tree: Path, release: int, epoch: int, directory: Path) -> Path:
             render(
                 f"{spec.name}.j2", TEMPLATES, version=PROJECT["version"], release=release,
                 summary=PROJECT["description"], home=HOME, tree=tree, files=list(_files(tree)),
-                step=f"/{HOME}/libexec/package-step",
+                step=f"/{HOME}/libexec/package-step", of_zsh=COMPLETIONS["zsh"], zsh=ZSH,
             )
         )  # fmt: skip
         macros = MACROS | {"_topdir": folder, "_rpmdir": folder, "_dbpath": f"{folder}/db"}
@@ -52,7 +52,7 @@ def make_rpm(tree: Path, release: int, epoch: int, directory: Path) -> Path:
 
 def _files(tree: Path) -> Iterator[str]:
     for path in sorted(tree.rglob("*")):
-        name = str(path.relative_to(tree))
+        name = str(path.relative_to(tree)).replace(COMPLETIONS["zsh"], ZSH)
         if path.is_dir() and not path.is_symlink():
             if name not in OF_THE_SYSTEM:
                 yield f'%dir "/{name}"'

@@ -77,6 +77,6 @@ def _summary(proposal: SiteProposal, directory: Path) -> list[str]:
         f"intake: {intake.name}{' (new)' if intake.new else ''}; pools: {pools}"
         + (f"; {len(new)} of them new" if new else ""),
         *(f"left out: {line}" for line in proposal.left_out),
-        f"next: look at {directory / HET}, put {directory / SLURM} into slurm.conf, then",
-        f"      slurm-het check --config {directory / HET}",
+        f"next: look at {directory / HET}; slurm-het render --install --config {directory / HET}",
+        f"      puts the rest in place; {directory / SLURM} is what slurm.conf lacks",
     ]

@@ -10,6 +10,7 @@ import pytest
 
 from slurm_het.cli.removal import opened
 from slurm_het.config import load_config
+from slurm_het.core.model import Snapshot
 from slurm_het.daemon.gate import closed_flag
 from slurm_het.daemon.lease import lease_path
 from slurm_het.errors import HetError, SlurmError
@@ -83,7 +84,7 @@ def test_one_that_stays_closed_keeps_the_package(refusal: str, tmp_path: Path) -
 
 def test_without_slurmctld_the_package_may_go(tmp_path: Path) -> None:
     class Away(FakeSlurm):
-        async def snapshot(self) -> None:  # type: ignore[override]
+        async def snapshot(self) -> Snapshot:
             raise SlurmError("no answer")
 
     assert "Slurm does not answer" in asyncio.run(opened(site(tmp_path), Away()))
