@@ -11,6 +11,9 @@ from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.script import directives_of, parse_hints, read_script
+from slurm_het.errors import GresError
+
+_TO_HAVE = ": it is to have "
 
 
 def larger_share(job: Job, peak_mib: int, most_gib: int, policy: Policy) -> str:
@@ -43,3 +46,18 @@ def retry_fields(job: Job, larger: str, why: str, policy: Policy) -> dict[str, s
         "Partition": policy.intake_partition, "ReqNodeList": "", "Gres": larger,
         "StartTime": "now", "AdminComment": encode_comment(what, mark.original),
     }  # fmt: skip
+
+
+def outgrew(larger: str, had: str) -> str:
+    """What the journal says of it before it is requeued: the next hetd goes on from there."""
+    return f"{had}{_TO_HAVE}{larger}"
+
+
+def outgrown(detail: str, policy: Policy) -> tuple[str, str]:
+    """Read `outgrew` back: the larger share, and what it had; '' if it says no such thing."""
+    had, _, larger = detail.rpartition(_TO_HAVE)
+    try:
+        items = gres.parse(larger)
+    except GresError:
+        return "", ""
+    return (larger, had) if len(items) == 1 and policy.is_share(items[0].name) else ("", "")
