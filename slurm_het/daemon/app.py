@@ -119,9 +119,9 @@ class Daemon:
                         self.watcher, self._last_progress, lambda: stuck_seconds(self.config)
                     )
                 ),
-                asyncio.create_task(self._open_in_time()),
+                *map(asyncio.create_task, (self._open_in_time(), self.page.run())),
                 asyncio.create_task(self.doors.watch(self._offered)),
-                asyncio.create_task(self.page.run()),
+                asyncio.create_task(self.slurm.controllers.watch(self.control.path.parent)),
             ]
             await self._stand_by()
             beside.append(asyncio.create_task(self.sides.run_beside(self.wakes.stop)))

@@ -115,7 +115,7 @@ class Cycle:
         self.strays = Strays(slurm, config.policy, self.memory, journal, self.trials)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.endings.heard = self._heard
-        self.retries = Retries(config.telemetry, config.policy, slurm)
+        self.retries = Retries(config.telemetry, config.policy, slurm, journal)
         self.last_plans = LastPlans(journal, config.policy)
         self.thinking = asyncio.Lock()  # held while the memory changes
         self.start_times = StartTimes(journal, self.ticks, self.thinking.locked)
@@ -227,8 +227,9 @@ class Cycle:
         self.start_times.see(observed.snapshot)
         returned = await self.releaser.take_back(observed.take_back)
         over = await self.fence.look(observed.snapshot, self.devices.uses())
-        again = await self.retries.give()
-        self._note(observed.snapshot, [*observed.outcomes, *returned, *over, *again])
+        outgrew = await self.retries.choose(observed.snapshot)
+        self._note(observed.snapshot, [*observed.outcomes, *returned, *over, *outgrew])
+        self._note(observed.snapshot, await self.retries.give())
         await self.strays.unbind(observed, self.clock())
         blameless = {due.key for due in observed.take_back if not due.penalty}
         return _came_back(outcome for outcome in returned if outcome.key in blameless)

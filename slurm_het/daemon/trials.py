@@ -7,6 +7,7 @@ from typing import Any
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.sizes import died_of
 from slurm_het.core.jobs.trials import DAY, Trial, Trials, forgotten
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
@@ -62,7 +63,8 @@ class TrialKeeper:
             vendor = vendor_of(job, inventory)
             if mark and mark.classification.program and vendor:
                 program, peak = mark.classification.program, peaks.get(job.id, 0)
-                before, after = self.known.after(job, program, vendor, peak)
+                lacked = died_of(job, peak, self.policy)
+                before, after = self.known.after(job, program, vendor, peak, lacked)
                 if after != before:
                     gone = self.known.put(after)
                     changed += [after, *gone]

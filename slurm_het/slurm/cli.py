@@ -17,6 +17,7 @@ from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError, lacks
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.backfill import backfill_of
+from slurm_het.slurm.controllers import Controllers
 from slurm_het.slurm.groups import user_groups
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
@@ -58,6 +59,7 @@ class CliSlurm:
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
         self.jobs = JobReader(self._run_bytes)
+        self.controllers = Controllers(self._run_bytes, self._conf, self.settings.conf)
         self._silent_until = 0.0  # of time.monotonic()
         self._patience: Mapping[str, float] = {}
         self._shown: dict[str, tuple[float, str]] = {}
@@ -280,7 +282,7 @@ class CliSlurm:
                 process = await self._start(path, *arguments, given=given, printed=printed)
                 feeding = asyncio.create_task(_feed(process, given.stdin))
                 try:
-                    err = await self._end(process, path)
+                    err = await self._end(process, path, aside=given.aside)
                 finally:
                     feeding.cancel()
                 out = printed.read()
@@ -299,7 +301,7 @@ class CliSlurm:
     async def _start(
         self, path: str, *arguments: str, given: Given, printed: Printed
     ) -> asyncio.subprocess.Process:
-        env = environment(os.environ, self.settings) | dict(given.env)
+        env = environment(os.environ, self.settings) | self.controllers.env | dict(given.env)
         try:
             process = await asyncio.create_subprocess_exec(
                 path, *arguments, env=env, stdin=PIPE if given.stdin else DEVNULL,
@@ -315,7 +317,7 @@ class CliSlurm:
         printed.limit(process.pid)
         return process
 
-    async def _end(self, process: asyncio.subprocess.Process, path: str) -> bytes:
+    async def _end(self, process: asyncio.subprocess.Process, path: str, *, aside: bool) -> bytes:
         """Wait until it ends, in time; the end of its complaints."""
         seconds = self.settings.timeout_seconds
         assert process.stderr  # noqa: S101 - asked for above
@@ -323,10 +325,12 @@ class CliSlurm:
         try:
             async with asyncio.timeout(seconds):
                 await process.wait()
-                self.answered = time.monotonic()
+                self.answered = self.answered if aside else time.monotonic()
                 return await errors
         except TimeoutError as error:
-            if not path.endswith("sacctmgr"):  # that slurmdbd does not answer is another matter
+            if not (
+                aside or path.endswith("sacctmgr")
+            ):  # that slurmdbd does not answer is another matter
                 self._silent_until = time.monotonic() + RETRY_SECONDS
             raise SlurmError(
                 f"{path} did not answer within {seconds:g} s", "is slurmctld up and responsive?"

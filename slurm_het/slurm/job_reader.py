@@ -61,14 +61,16 @@ _NO_SUCH = ("Invalid job format specification", "unrecognized option")
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a program is given beside its arguments; whether it may say that it failed, as scontrol
-    does once one of the commands on its stdin has; how many bytes it may print at the most; and
-    what is said of it if it fails, where its arguments do not say it."""
+    does once one of the commands on its stdin has; how many bytes it may print at the most; what
+    is said of it if it fails, where its arguments do not say it; and whether it is `aside`: that it
+    ends, or not, tells nobody whether Slurm answers."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
     may_fail: bool = False
     most: int = MAX_ANSWER
     called: str = ""
+    aside: bool = False
 
 
 NOTHING = Given()

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slurm_het.core.jobs.mark import decode_comment, encode_comment
 from slurm_het.core.model import Classification, Job
+from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.daemon.retries import Retries
+from slurm_het.journal import Journal
 from slurm_het.settings import TelemetrySettings
 from tests.support.fake_slurm import FakeSlurm
-from tests.support.world import inventory, mixed, policy
+from tests.support.world import inventory, mixed, policy, snapshot
 
 GIB = 1024
+KEPT = Path()
 POLICY = policy()
 COMMENT = encode_comment(Classification("inference", memory_gib=20, share=True), {"a": "b"})
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.KEPT", tmp_path / "journal.db")
 
 
 def dead(number: int = 7, **fields: Any) -> Job:
@@ -32,13 +41,28 @@ def tried(
     job: Job, peak_gib: float = 19, refuse: str = "", shadowed: str = "", **settings: Any
 ) -> FakeSlurm:
     """What Slurm is asked for once that job has ended."""
-    slurm = FakeSlurm()
+    slurm = FakeSlurm(job)
     slurm.refuse = {refuse}
     policy = mixed(shadowed).planned if shadowed else POLICY
-    retries = Retries(TelemetrySettings(**settings), policy, slurm)
+    retries = Retries(TelemetrySettings(**settings), policy, slurm, journal())
     retries.heard([job], {job.id: int(peak_gib * GIB)}, inventory())
-    asyncio.run(retries.give())
+    given(retries)
     return slurm
+
+
+def given(retries: Retries, *jobs: Job) -> list[str]:
+    """What a cycle says of them, that sees these jobs."""
+
+    async def cycle() -> list[str]:
+        chosen = await retries.choose(snapshot(*jobs))
+        retries.journal.write(lambda j: j.record_outcomes(snapshot().time, chosen, {}))
+        return [outcome.detail for outcome in await retries.give()]
+
+    return asyncio.run(cycle())
+
+
+def journal() -> Journal:
+    return Journal(KEPT)
 
 
 def test_it_goes_back_into_the_gate_with_half_as_much_again() -> None:
@@ -98,3 +122,66 @@ def test_of_an_array_one_task_runs_again() -> None:
 
 def test_who_wants_no_requeue_has_none() -> None:
     assert tried(dead(), refuse="7").updates == []
+
+
+@pytest.mark.parametrize(
+    "now", [dead(state="PENDING", restarts=1), dead(state="RUNNING", restarts=1), dead(restarts=1)]
+)
+def test_nor_whom_somebody_requeued_meanwhile(now: Job) -> None:
+    """To requeue one that runs by now would end it."""
+    slurm = FakeSlurm(now)
+    retries = Retries(TelemetrySettings(), POLICY, slurm, journal())
+    retries.heard([dead()], {7: 19 * GIB}, inventory())
+    assert given(retries, now) == []
+    assert (slurm.requeued, slurm.updates) == ([], [])
+
+
+def test_who_is_heard_of_twice_runs_again_once() -> None:
+    slurm = FakeSlurm(dead())
+    retries = Retries(TelemetrySettings(), POLICY, slurm, journal())
+    retries.heard([dead(), dead()], {7: 19 * GIB}, inventory())
+    given(retries)
+    assert slurm.requeued == ["7"]
+
+
+BEGUN = "it failed with 19.0 GiB of a device, of shard:20: it is to have shard:30"
+
+
+def begun(job: Job, *events: Outcome, ago: float = 5.0) -> tuple[FakeSlurm, list[str]]:
+    """What is asked of Slurm, and said, by a hetd that finds this job and these events."""
+    slurm, kept = FakeSlurm(job), journal()
+    kept.record_outcomes(snapshot().time - ago, events, {})
+    retries = Retries(TelemetrySettings(), POLICY, slurm, kept)
+    said = given(retries, job)
+    assert given(retries, job) == [], "it is looked for once"
+    return slurm, said
+
+
+def test_what_a_hetd_began_the_next_one_ends() -> None:
+    slurm, said = begun(dead(state="PENDING", restarts=1), Outcome("7", Event.OUTGREW, BEGUN))
+    assert said == ["with shard:30: it failed with 19.0 GiB of a device, of shard:20"]
+    ((key, fields),) = slurm.updates
+    assert (slurm.requeued, key, fields["Gres"], fields["Partition"]) == (
+        [], "7", "shard:30", "accel",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("detail", "more", "ago", "fields"),
+    [
+        (BEGUN, (), 5.0, {"state": "RUNNING"}), (BEGUN, (), 5.0, {"restarts": 2}),
+        (BEGUN, (), 5.0, {"restarts": 0}), (BEGUN, (), 5.0, {"admin_comment": ""}),
+        (BEGUN, (), 5000.0, {}),
+        (BEGUN, (Event.RESUBMITTED,), 5.0, {}), (BEGUN, (Event.REFUSED,), 5.0, {}),
+        (BEGUN.replace("shard:30", "gpu:1"), (), 5.0, {}), ("\x00", (), 5.0, {}),
+        (BEGUN + ",shard:2", (), 5.0, {}),
+    ],
+)  # fmt: skip
+def test_nothing_else_is_taken_for_begun(
+    detail: str, more: tuple[Event, ...], ago: float, fields: dict[str, Any]
+) -> None:
+    base: dict[str, Any] = {"state": "PENDING", "restarts": 1}
+    events = [Outcome("7", event, "") for event in more]
+    job = dead(**(base | fields))
+    slurm, said = begun(job, Outcome("7", Event.OUTGREW, detail), *events, ago=ago)
+    assert (said, slurm.updates, slurm.requeued) == ([], [], [])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.layout import program
 from tests.support.cluster import AMPLE, Cluster, sandbox_dir
 from tests.support.exporters import Exporters, exporters
 
@@ -26,6 +27,11 @@ NODES = {"l1": ("nvidia", 2, 48), "l2": ("nvidia", 2, 48), "t1": ("nvidia", 4, 8
 STALE = 4
 FENCE = {"fence": "end", "fence_seconds": 3}
 GONE = "it is gone: not on the bus, and its driver does not tell of it"
+WRAPPER = """#!/bin/sh
+{path} "$@" || exit
+[ "$1" = requeue ] && rm {base}/kill 2> /dev/null && kill -9 $PPID
+exit 0
+"""
 IN_TIME = 10.0
 READ = 2.0  # it is read twice a second, and asked for twice a second
 
@@ -58,9 +64,16 @@ class Told:
 def module() -> Iterator[Told]:
     with sandbox_dir() as base, exporters(base, NODES) as told:
         (base / "topology.yaml").write_text(TOPOLOGY)
+        bin_dir = base / "bin"
+        bin_dir.mkdir()
+        for name in ("squeue", "scancel"):
+            (bin_dir / name).symlink_to(program(name))
+        (bin_dir / "scontrol").write_text(WRAPPER.format(base=base, path=program("scontrol")))
+        (bin_dir / "scontrol").chmod(0o755)
         overrides = AMPLE | {
             "telemetry": told.settings(stale_seconds=STALE, **FENCE),
             "planner": {"poll_seconds": 1},
+            "slurm": {"bin_dir": str(bin_dir)},
         }
         with Sandbox.up(base / "box", base / "topology.yaml", overrides=overrides) as box:
             cluster = Cluster(box)
@@ -189,27 +202,85 @@ def test_who_takes_more_than_his_share_is_ended_and_his_neighbour_is_not(it: Tol
     assert it.cluster.job(neighbour)["JobState"] == "RUNNING"
 
 
-def test_who_dies_of_his_share_runs_again_with_a_larger_one_once(it: Told) -> None:
-    work = it.cluster.box.layout.work
-    script = (
-        f"#HET retry=yes\nvllm serve m\nme={work}/run.$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}\n"
-        "echo $$ > $me\nwhile [ ! -e $me.go ]; do sleep 0.3; done\nexit 1"
-    )
-    key = it.cluster.sbatch("--gres=shard:10", script=script)
+class Dying:
+    """A job with a share of 10 GiB, each of whose runs ends as it is told to."""
 
-    def dies(run: int, gib: float) -> None:
-        file = work / f"run.{key}.{run}"
-        it.cluster.wait("its pid", lambda: file.exists() and file.read_text().strip())
-        it.told.say("l1", {0: gib}, processes={0: [(int(file.read_text()), gib)]})
+    def __init__(self, it: Told, *options: str, task: str = "") -> None:
+        self.it, self.work = it, it.cluster.box.layout.work
+        script = (
+            "#HET retry=yes\nvllm serve m\n"
+            f"me={self.work}/run.$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}\n"
+            "echo $$ > $me\nwhile [ ! -e $me.go ]; do sleep 0.3; done\nexit 1"
+        )
+        self.key = it.cluster.sbatch("--gres=shard:10", *options, script=script) + task
+
+    def dies(self, run: int, gib: float) -> None:
+        """It fails with so much at its peak."""
+        record = self.it.cluster.wait_started(self.key)
+        file = self.work / f"run.{record['JobId']}.{run}"
+        self.it.cluster.wait("its pid", lambda: file.exists() and file.read_text().strip())
+        node = record["NodeList"]
+        self.it.told.say(node, {0: gib}, processes={0: [(int(file.read_text()), gib)]})
         time.sleep(READ)
         file.with_name(f"{file.name}.go").touch()
+        self.it.cluster.wait(
+            "it has ended", lambda: self.it.cluster.job(self.key)["JobState"] != "RUNNING"
+        )
+        self.it.told.say(node)
 
-    dies(0, 9.5)
-    it.cluster.wait("it runs again", (work / f"run.{key}.1").exists, job=key)
-    assert it.cluster.job(key)["TresPerNode"].endswith("shard:15")
-    told = it.why(key)
+    def runs_again_with(self, share: str) -> None:
+        """It waits for the next run."""
+        job = self.it.cluster.wait_started(self.key)
+        assert (job["Restarts"], job["TresPerNode"].rpartition(":shard:")[2]) == ("1", share)
+
+    def stays_dead(self) -> None:
+        """Nobody requeues it any more."""
+        self.it.cluster.wait_state(self.key, "FAILED")
+        time.sleep(7)  # a cycle, and the question how it ended
+        assert self.it.cluster.job(self.key)["JobState"] == "FAILED"
+
+
+def test_who_dies_of_his_share_runs_again_with_a_larger_one_once(it: Told) -> None:
+    job = Dying(it)
+    job.dies(0, 9.5)
+    it.cluster.wait("it is given more", lambda: "resubmitted" in it.why(job.key))
+    job.runs_again_with("15")
+    told = it.why(job.key)
     assert "resubmitted: with shard:15: it failed with 9.5 GiB of a device, of shard:10" in told
-    dies(1, 14.5)
-    it.cluster.wait_state(key, "FAILED")
-    time.sleep(7)  # a cycle, and the question how it ended
-    assert it.cluster.job(key)["JobState"] == "FAILED"
+    job.dies(1, 14.5)
+    job.stays_dead()
+    assert it.why(job.key).count("resubmitted") == 1
+
+
+def test_so_does_a_task_of_an_array(it: Told) -> None:
+    task = Dying(it, "--array=1-2", task="_1")
+    task.dies(0, 9.5)
+    it.cluster.wait("it is given more", lambda: "resubmitted" in it.why(task.key))
+    task.runs_again_with("15")
+    other = it.cluster.job(task.key.replace("_1", "_2"))
+    assert (other["JobState"], other["Restarts"]) == ("RUNNING", "0")
+    task.dies(1, 14.5)
+    task.stays_dead()
+
+
+def test_and_who_is_half_way_back_when_hetd_is_killed(it: Told) -> None:
+    base = it.cluster.box.dir.parent
+    (base / "kill").touch()
+    job = Dying(it)
+    job.dies(0, 9.5)
+    it.cluster.wait("hetd is killed", lambda: not (base / "kill").exists())
+    it.cluster.wait("it is given more", lambda: "resubmitted" in it.why(job.key))
+    job.runs_again_with("15")
+    job.dies(1, 14.5)
+    job.stays_dead()
+
+
+def test_but_not_whom_somebody_else_requeued(it: Told) -> None:
+    job = Dying(it)
+    it.cluster.wait_started(job.key)
+    it.cluster.ok("scontrol", "requeue", job.key)
+    it.cluster.wait("it waits", lambda: it.cluster.job(job.key)["Restarts"] == "1")
+    it.cluster.ok("scontrol", "update", f"JobId={job.key}", "StartTime=now")
+    job.runs_again_with("10")
+    job.dies(1, 9.5)
+    job.stays_dead()

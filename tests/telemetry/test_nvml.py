@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from slurm_het.errors import ProbeError
+from slurm_het.telemetry.child import tidy
 from slurm_het.telemetry.device import DeviceProcess, DeviceReading
 from slurm_het.telemetry.probes.nvml import Nvml
 from tests.support.fake_nvml import FakeNvml, NvmlError
@@ -102,3 +103,28 @@ def test_without_a_driver_it_says_so() -> None:
 
     with pytest.raises(ProbeError, match="Driver Not Loaded"):
         Nvml(Driverless()).read()
+
+
+UNTOLD = NvmlError("Unknown Error")
+
+
+@pytest.mark.parametrize(
+    ("what", "odd"),
+    [
+        ("minor", (1 << 32) - 1), ("minor", UNTOLD), ("total_mib", 0), ("total_mib", 1 << 43),
+        ("total_mib", UNTOLD), ("used_mib", 1 << 43), ("used_mib", UNTOLD), ("busId", b"\xff\x00"),
+        ("busId", "x" * 5000), ("busId", UNTOLD), ("name", "\x1b[2J"), ("name", b"\xff" * 5000),
+        ("name", UNTOLD), ("compute", [{"pid": (1 << 32) - 1, "used_mib": 1 << 43}]),
+    ],
+)  # fmt: skip
+def test_nonsense_of_one_card_leaves_the_other_alone(
+    cards: list[dict[str, Any]], what: str, odd: Any
+) -> None:
+    """Of any type that NVML's C library gives."""
+    readings = [tidy(one) for one in Nvml(FakeNvml(cards[0] | {what: odd}, cards[1])).read()]
+    assert sorted(one.index for one in readings) == [0, 1]
+    assert any((one.memory_total_mib, one.healthy) == (24564, True) for one in readings)
+    for one in readings:
+        assert all(len(text) <= 200 and text.isprintable() for text in (one.address, one.model))
+        amounts = one.memory_total_mib, one.memory_used_mib
+        assert all(mib is None or 0 <= mib <= 1 << 30 for mib in amounts)

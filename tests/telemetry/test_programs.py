@@ -221,6 +221,63 @@ def test_output_that_is_cut_or_damaged_is_an_error_or_a_reading(name: str) -> No
         assert all(sound(tidy(one)) for one in readings)
 
 
+@pytest.mark.parametrize(
+    ("name", "reader"), [("amd-smi.json", AmdSmi), ("xpu-smi-max1100.json", XpuSmi)]
+)
+def test_damaged_answers_of_programs_that_are_asked_for_more(
+    name: str, reader: Callable[..., Any]
+) -> None:
+    """Each answer is damaged by itself: the first may be right and the next one hostile."""
+    told = {words: json.dumps(said) for words, said in json.loads(printed_json(name)).items()}
+    dice = random.Random(11)
+    for _ in range(200):
+        answers = {words: damaged(text, dice) for words, text in told.items()}
+        try:
+            readings = reader(lambda *words, a=answers: a.get(" ".join(words), "")).read()
+        except ProbeError:
+            continue
+        assert all(sound(tidy(one)) for one in readings)
+
+
+def printed_json(name: str) -> str:
+    return (CAPTURED / name).read_text()
+
+
+def damaged(text: str, dice: random.Random) -> str:
+    """With some values and marks replaced; at times cut."""
+    for _ in range(dice.randrange(4)):
+        place = dice.randrange(len(text))
+        rest = text[place:]
+        word = next((w for w in ("0", "1", '"N/A"', "{", "[", ":") if w in rest), "")
+        other = dice.choice(["null", "[]", "{}", "-1", "9" * 30, "NaN", '"\\u0000"', "true", ""])
+        text = text[:place] + (rest.replace(word, other, 1) if word else rest)
+    return text if dice.random() < 0.8 else text[: dice.randrange(len(text) + 1)]
+
+
+ODD: list[Any] = [None, -1, 10**30, float("nan"), "x" * 5000, b"\xff", [], {}, object(), True]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: type(odd).__name__)
+@pytest.mark.parametrize(
+    "what",
+    ["index", "name", "uuid", "memory", "memory_used", "cores_utilization", "appendix",
+     "memory_status", "manufacturer"],
+)  # fmt: skip
+def test_gpustack_that_tells_nonsense(what: str, odd: Any) -> None:
+    told: dict[str, Any] = {
+        "manufacturer": "mthreads", "index": 0, "name": "MTT S4000", "uuid": "u", "memory": 49152,
+        "memory_used": 1, "cores_utilization": 50, "appendix": {"bdf": "0000:3B:00.0"},
+    }  # fmt: skip
+    try:
+        readings = Gpustack(
+            "moorethreads", lambda: [SimpleNamespace(**(told | {what: odd}))]
+        ).read()
+    except ProbeError:
+        assert what == "manufacturer"
+        return
+    assert all(sound(tidy(one)) for one in readings)
+
+
 def sound(reading: DeviceReading) -> bool:
     """Whether nobody who uses a reading can stumble over it."""
     texts = (reading.address, reading.model, reading.unhealthy)

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from slurm_het.core.jobs.classify import YES
 from slurm_het.core.jobs.mark import decode_comment, encode_comment
-from slurm_het.core.measured import MIB
+from slurm_het.core.jobs.sizes import died_of, raised
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.script import directives_of, parse_hints, read_script
 from slurm_het.errors import GresError
 
-NEARLY = 0.9
-"""Who failed and had so much of his share most likely failed for want of more."""
-RAISE = 1.5
+_TO_HAVE = ": it is to have "
 
 
 def larger_share(job: Job, peak_mib: int, most_gib: int, policy: Policy) -> str:
     """What the job is to ask for instead (`shard:24`); '' if it did not die of its share's size, or
     was given another chance before, or there is no larger one (`most_gib` is)."""
-    if job.state != "FAILED" or job.restarts or not job.nodes:
+    share = 0 if job.restarts else died_of(job, peak_mib, policy)
+    larger = min(most_gib, raised(share))
+    if larger <= share:
         return ""
-    try:
-        items = gres.parse(job.tres_per_node)
-    except GresError:
-        return ""
-    if len(items) != 1 or not policy.is_share(items[0].name):
-        return ""
-    share = items[0].count
-    raised = min(most_gib, math.ceil(RAISE * share))
-    if peak_mib < NEARLY * share * MIB or raised <= share:
-        return ""
-    return str(replace(items[0], count=raised))
+    return str(replace(gres.parse(job.tres_per_node)[0], count=larger))
 
 
 def asks_for_retry(script: str, comment: str) -> bool:
@@ -57,3 +46,18 @@ def retry_fields(job: Job, larger: str, why: str, policy: Policy) -> dict[str, s
         "Partition": policy.intake_partition, "ReqNodeList": "", "Gres": larger,
         "StartTime": "now", "AdminComment": encode_comment(what, mark.original),
     }  # fmt: skip
+
+
+def outgrew(larger: str, had: str) -> str:
+    """What the journal says of it before it is requeued: the next hetd goes on from there."""
+    return f"{had}{_TO_HAVE}{larger}"
+
+
+def outgrown(detail: str, policy: Policy) -> tuple[str, str]:
+    """Read `outgrew` back: the larger share, and what it had; '' if it says no such thing."""
+    had, _, larger = detail.rpartition(_TO_HAVE)
+    try:
+        items = gres.parse(larger)
+    except GresError:
+        return "", ""
+    return (larger, had) if len(items) == 1 and policy.is_share(items[0].name) else ("", "")

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from slurm_het.core.jobs.by_user import ByUser
 from slurm_het.core.jobs.launched import passes_on, shown_by
-from slurm_het.core.jobs.sizes import size_of_runs, with_run
+from slurm_het.core.jobs.sizes import size_of_runs, wanted_mib, with_run
 from slurm_het.core.model import Job
 from slurm_het.core.syntax.script import Script
 
@@ -122,23 +122,31 @@ class Trials:
         gone = self._known.put(trial.user, (trial.program, trial.vendor), told)
         return list(map(forgotten, gone))
 
-    def after(self, job: Job, program: str, vendor: str, peak_mib: int = 0) -> tuple[Trial, Trial]:
-        """The trial before and after a job of a program has ended there; 0: its peak is not known.
+    def after(
+        self, job: Job, program: str, vendor: str, peak_mib: int = 0, died_of: int = 0
+    ) -> tuple[Trial, Trial]:
+        """The trial before and after a job of a program has ended there; 0: its peak is not known,
+        or it did not die of its share (of so many GiB).
 
-        What has been taken in already may come again. An array that fails has failed once.
+        What has been taken in already may come again. An array that fails has failed once. Who died
+        of his share says nothing of the vendor; what he needs is more than he had.
         """
-        well = went_well(job)
+        well = None if died_of else went_well(job)
         known = self._known.get(job.user, (program, vendor))
         before = known or Trial(job.user, program, vendor)
         names = (job.user, program, vendor)
-        if well is None or not all(0 < len(name) <= MAX_NAME for name in names):
+        said = died_of or well is not None
+        if not said or not all(0 < len(name) <= MAX_NAME for name in names):
             return before, before
         if (job.end_time, job.key) == (before.time, before.job) or job.end_time < before.time:
             return before, before
+        if died_of:
+            lacked = with_run(before.peaks, max(peak_mib, wanted_mib(died_of)))
+            return before, before._replace(time=float(job.end_time), job=job.key, peaks=lacked)
         if not well and job.submit_time == before.submitted:
             return before, before
         after = before._replace(
-            time=float(job.end_time), well=before.well or well, job=job.key,
+            time=float(job.end_time), well=before.well or bool(well), job=job.key,
             failures=0 if well else min(before.failures + 1, AFRESH),
             submitted=before.submitted if well else job.submit_time,
             peaks=with_run(before.peaks, peak_mib) if well and peak_mib else before.peaks,

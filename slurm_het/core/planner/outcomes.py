@@ -25,7 +25,8 @@ class Event(StrEnum):
     HANDED_OVER = "handed over"  # plain Slurm places it
     OVERRUNS = "overruns"  # it has more of a shared device than its share
     ENDED = "ended"  # for that, after a warning
-    RESUBMITTED = "resubmitted"  # it died of its share's size, and has a larger one
+    OUTGREW = "outgrew its share"  # it died of its size: it is about to be requeued
+    RESUBMITTED = "resubmitted"  # it was, and has a larger one
 
 
 class Outcome(NamedTuple):

@@ -12,6 +12,8 @@ from slurm_het.telemetry.pci import normal_address
 
 _MIB = 1 << 20
 _NOT_SUPPORTED = 3
+MOST_MINORS = 4096
+"""A driver that tells a larger number of a device file tells nonsense."""
 # NVML's words for what must happen before a device is used again (GPU recovery action).
 _RECOVERY = {
     1: "needs a reset", 2: "needs a reboot of its node", 4: "is to be drained and reset",
@@ -48,6 +50,7 @@ class Nvml:
         except nvml.NVMLError as error:
             return [(None, DeviceReading(number, self.vendor, unhealthy=f"NVML: {error}"))]
         minor = self._asked(nvml.nvmlDeviceGetMinorNumber, handle)
+        minor = minor if minor is not None and 0 <= minor < MOST_MINORS else None
         card = self._reading(handle, number)
         slices = [self._slice(one, card) for one in self._slices(handle)]
         return [(minor, reading) for reading in slices or [card]]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from slurm_het.core.jobs.admission import Admitted, admit_message
-from slurm_het.core.jobs.sizes import LEAST_RUNS, MOST_RUNS, size_of_runs, with_run
+from slurm_het.core.jobs.sizes import LEAST_RUNS, MOST_RUNS, died_of, size_of_runs, with_run
 from slurm_het.core.jobs.trials import Trial, Trials, learned_gib, program_of
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy, Rule
@@ -133,3 +133,32 @@ def test_only_runs_that_went_well_are_learned_from_and_each_once() -> None:
     (trial,) = trials.of("ann", "p", ["nvidia"])
     assert trial.peaks == (5, 7)
     assert learned_gib([trial]) == 0
+
+
+def died(number: int, peak_gib: float, share: str = "shard:23") -> tuple[Job, int]:
+    job = ended(number, state="FAILED", exit_code=1, tres_per_node=share)
+    return job, int(peak_gib * GIB)
+
+
+def test_who_died_of_his_share_is_given_half_as_much_again_the_next_time() -> None:
+    """Else a program that has grown would die of what it took before, for ever."""
+    trials = known(*[20 * GIB] * 3)
+    (before,) = trials.all()
+    job, mib = died(7, 22.5)
+    after = trials.after(job, before.program, "nvidia", mib, died_of(job, mib, HERE))[1]
+    trials.put(after)
+    assert learned_gib([after]) == 35
+    assert (after.well, after.failures, after.says) == (True, 0, "worked"), "not the vendor's fault"
+    assert admitted(trials).fields["tres_per_node"] == "shard:35"
+    assert trials.after(job, before.program, "nvidia", mib, 23)[0] == after, "heard once more"
+
+
+@pytest.mark.parametrize(
+    ("ended_as", "share"),
+    [
+        (died(7, 22.5), 23), (died(7, 20.6), 0), (died(7, 0), 0), (died(7, 22.5, "gpu:1"), 0),
+        (died(7, 22.5, "\x00"), 0), ((ended(7, tres_per_node="shard:23"), 23 * GIB), 0),
+    ],
+)  # fmt: skip
+def test_who_died_of_his_share(ended_as: tuple[Job, int], share: int) -> None:
+    assert died_of(*ended_as, HERE) == share
