@@ -19,12 +19,13 @@ from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
+from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
 from slurm_het.core.planner.slurms_line import stands_in_line
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import InSlurmsLine, Reason, TellTime, few
-from slurm_het.core.reasons.codes import ACTIONS, Waits, code_of_word
+from slurm_het.core.reasons.codes import ACTIONS, Waits, code_of, code_of_word
 from slurm_het.core.reservations.make_way import why_pinned
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.views.waiting import Remembered, Whys
@@ -273,8 +274,15 @@ class _Maker:
             code = "behind"
         elif code == "slurm" and MARK in job.admin_comment and job.req_nodes:
             ahead = job.start_time > self.now  # its nodes are busy until then
-            code = "behind" if job.key in self.pinned else "busy" if ahead else "starting"
+            code = "behind" if job.key in self.pinned else "starting"
+            code = self._busy_with(job) if ahead and code == "starting" else code
         return Waits(code, self._slurms_reason(job))
+
+    def _busy_with(self, job: Job) -> str:
+        """The code of what one that is pinned ahead waits for: devices, or what is beside them."""
+        task = self.tasks.get(job.id)
+        code = code_of(explain(task, self.inventory)) if task else "busy"
+        return code if code in {"host", "whole-node"} else "busy"
 
     def _slurms_reason(self, job: Job) -> str:
         """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
