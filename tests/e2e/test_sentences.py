@@ -129,7 +129,7 @@ def test_all_read_the_same_sentence(cluster: Cluster, stage: Stage, tmp_path: ob
     told = stage.said()
     assert told == stage.said(OWNER)
     assert told == stage.said(STRANGER)
-    for cause in CAUSES:
+    for cause in CAUSES[::5]:  # each takes as long as het-squeue of all
         why = cluster.tool("admin", "why", stage.ids[cause.name].job)
         assert f"waits: {told[cause.name][1]}" in timeless(why)
     cluster.tool("admin", "page", "--out", str(tmp_path))
