@@ -147,6 +147,35 @@ def test_all_read_the_same_sentence(cluster: Cluster, stage: Stage, tmp_path: ob
     assert told == stage.said()
 
 
+@contextmanager
+def private_jobs(cluster: Cluster) -> Iterator[None]:
+    """PrivateData=jobs here. slurm.conf keeps what is staged, the closed gate too: reading it again
+    sets partitions back to what it says."""
+    conf = cluster.box.layout.slurm_conf
+    text = conf.read_text()
+    for name, setting in (("accel", "State=DOWN"), ("shut", "State=DOWN"), ("brief", "MaxTime=60")):
+        key = setting.partition("=")[0]
+        line = re.search(rf"^PartitionName={name} .*$", text, re.MULTILINE)
+        assert line
+        text = text.replace(line[0], f"{re.sub(rf' {key}=[^ ]*', '', line[0])} {setting}")
+    try:
+        conf.write_text(f"{text}\nPrivateData=jobs\n")
+        cluster.ok("scontrol", "reconfigure")
+        yield
+    finally:
+        conf.write_text(text)
+        cluster.ok("scontrol", "reconfigure")
+
+
+def test_from_whom_jobs_are_hidden_reads_of_his_own(cluster: Cluster, stage: Stage) -> None:
+    with private_jobs(cluster):
+        cluster.wait("a stranger sees none", lambda: not stage.said(STRANGER))
+        assert cluster.gate() == "DOWN"
+        cluster.wait("its owner reads what root reads", lambda: stage.said(OWNER) == stage.said())
+        assert not stage.amiss()
+    cluster.wait("a stranger sees all again", lambda: stage.said(STRANGER) == stage.said())
+
+
 def test_without_another_obstacle_each_waits(cluster: Cluster, stage: Stage) -> None:
     before = stage.said()
     for cause in CAUSES:
