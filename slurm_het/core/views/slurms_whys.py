@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from slurm_het.core.cluster.fit import has_room
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.model import Job
 from slurm_het.core.planner.explain import explain
@@ -55,13 +56,25 @@ class SlurmsWhys:
             return code
         if job.key in self.preempts:
             return "behind"
-        return self._busy_with(job) if job.start_time > self.now else "starting"
+        return self._busy_with(job) if self._has_to_wait(job) else "starting"
+
+    def _has_to_wait(self, job: Job) -> bool:
+        """Whether its nodes have no room for it yet: by Slurm, or as they are.
+
+        The latter of one for which others are preempted, where slurmdbd did not tell who may be.
+        """
+        task = self.tasks.get(job.id)
+        if job.start_time > self.now or task is None:
+            return job.start_time > self.now
+        there = map(self.inventory.nodes.get, hostlist.expand_readable(job.req_nodes))
+        slot = task.largest_slot
+        return not all(node and has_room(task, slot, node) for node in there)
 
     def _busy_with(self, job: Job) -> str:
         """The code of what one that is pinned ahead waits for: devices, or what is beside them."""
         task = self.tasks.get(job.id)
         code = code_of(explain(task, self.inventory)) if task else "busy"
-        return code if code in {"host", "whole-node"} else "busy"
+        return code if code in {"host", "whole-node", "no-node"} else "busy"
 
     def _text(self, job: Job) -> str:
         """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
@@ -74,7 +87,7 @@ class SlurmsWhys:
         nodes = map(self.inventory.nodes.get, hostlist.expand_readable(job.req_nodes))
         lost = [f"{node.name} is {node.state}" for node in nodes if node and not node.usable]
         by = f", expected by {self.at(job.start_time)}" if job.start_time > self.now else ""
-        by += self._who_is_there(job) if by else ""
+        by += self._who_is_there(job) if self._has_to_wait(job) else ""
         if why := self.preempts.get(job.key):
             by = f", {why}"
         return f"{job.reason}; pinned to {job.req_nodes}{f', and {lost[0]}' if lost else by}"
