@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from slurm_het.cli.try_documents import TryDocument
+from slurm_het.cli.why_documents import WhyDocument
 from slurm_het.core.cluster.holdings import HeldDevices
 from slurm_het.core.reasons import TellTime
 from slurm_het.core.reasons.idle import Cause, Idle
@@ -309,6 +310,7 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "slurm-het-page": PageDocument,
     "slurm-het-replay": ReplayDocument,
     "slurm-het-try": TryDocument,
+    "slurm-het-why": WhyDocument,
 }
 """By program, what it prints with --json; of `slurm-het page`, its page.json."""
 

@@ -28,7 +28,7 @@ from slurm_het.cli.documents import (
 from slurm_het.cli.health import HealthCode, Verdict
 from slurm_het.cli.map_screen import LETTERS, NAMES
 from slurm_het.core.policy import Policy
-from slurm_het.core.reasons import TellTime
+from slurm_het.core.reasons import MAX_SENTENCE, TellTime
 from slurm_het.core.reasons.codes import ACTIONS
 from slurm_het.core.reasons.idle import Cause, Idle
 from slurm_het.core.reasons.plain import PLAIN
@@ -252,7 +252,8 @@ def _job(row: JobRow) -> PageJob:
     return PageJob(
         id=_brief(row.id), pool=_brief(row.pool), scenario=row.scenario, asks=row.ask,
         types=list(row.types), tasks=tasks_of(row), waited_seconds=row.waited,
-        time_limit_minutes=row.job.time_limit_minutes, code=row.code, reason=_brief(row.reason),
+        time_limit_minutes=row.job.time_limit_minutes, code=row.code,
+        reason=_brief(row.reason, MAX_SENTENCE),
         expected_start=int(expected.start) if expected else None,
         expected_nodes=_brief(hostlist.fold(expected.nodes)) if expected else "",
         user=_brief(row.job.user, MAX_NAME), account=_brief(row.job.account, MAX_NAME),

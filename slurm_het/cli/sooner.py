@@ -7,6 +7,7 @@ import os
 import pwd
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -30,21 +31,46 @@ SECONDS = 2.0
 """So long it is sought at most."""
 
 
-def sooner_lines(job: Job, view: View, settings: Config, slurm: CliSlurm) -> list[str]:
-    """When a waiting job starts as it is, and at most three changes that start it sooner.
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What was found of a waiting job as things stand at `now` (epoch seconds).
 
-    Nothing of one that Slurm places, or lets wait by itself, or while the gate is open.
+    `made` is None of one that Slurm places, or lets wait by itself, while the gate is open, and
+    where Slurm keeps from the caller what it takes to tell (`hidden`).
     """
-    if view.intake == "UP" or not _is_planned(job, view):
+
+    now: float
+    made: Sooner | None = None
+    hidden: str = ""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is left out."""
+        if self.hidden:
+            return [f"sooner: not to be told, as Slurm keeps {self.hidden} from you (PrivateData)"]
+        if self.made and self.made.cut_short and self.made.as_it_is.start != self.now:
+            return [f"more may help: after {SECONDS:g} s no more was tried"]
         return []
+
+    @property
+    def lines(self) -> list[str]:
+        """When it starts as it is, and at most three changes that start it sooner."""
+        told = _told(self.made, self.now) if self.made else ()
+        return [f"  {line}" for line in (*told, *self.remarks)]
+
+
+def seek(job: Job, view: View, settings: Config, slurm: CliSlurm) -> Sought:
+    """Find when a waiting job starts as it is, and what would start it sooner."""
+    now = view.prepared.snapshot.time
+    if view.intake == "UP" or not _is_planned(job, view):
+        return Sought(now)
     script, hidden = asyncio.run(_asked(job, slurm))
     if kept := " and ".join(sorted(OF_ROOM & hidden)):
-        return [f"  sooner: not to be told, as Slurm keeps {kept} from you (PrivateData)"]
+        return Sought(now, hidden=kept)
     whatif = WhatIf(view.prepared, job, settings.planner.limits, view.readings)
     known = Known(script, trials_of(job.user, settings))
     until = time.monotonic() + SECONDS
-    made = sooner(whatif, known, lambda: time.monotonic() > until)
-    return [f"  {line}" for line in _told(made, whatif.now)]
+    return Sought(whatif.now, sooner(whatif, known, lambda: time.monotonic() > until))
 
 
 def trials_of(user: str, settings: Config) -> Trials | None:
@@ -83,8 +109,6 @@ def _told(made: Sooner, now: float) -> Iterator[str]:
     if made.as_it_is.start is not None:
         yield f"starts: {start_told(made.as_it_is, now)}, as things stand"
     yield from change_lines(made.changes, now)
-    if made.cut_short:
-        yield f"more may help: after {SECONDS:g} s no more was tried"
 
 
 def change_lines(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from slurm_het.core.jobs.ending import JobEnd, end_of
 from slurm_het.core.jobs.mark import decode_comment
-from slurm_het.core.jobs.wait_split import Waited
+from slurm_het.core.jobs.wait_split import Waited, WaitSplit
 from slurm_het.core.model import Classification, Job
 from slurm_het.core.planner.outcomes import Event
 from slurm_het.core.syntax import hostlist
@@ -20,6 +20,15 @@ UNKNOWN_END = "how it ended is not known"
 MAX_INDEXES = 1_000_000
 
 
+def what_of(
+    job: Job | None, history: History, made: Classification | None
+) -> tuple[Classification | None, Mapping[str, str] | None]:
+    """What a job was taken for and what it asked for, as far as that is known."""
+    kept = decode_comment(job.admin_comment) if job else None
+    what = kept.classification if kept else history.classification or made
+    return what, (kept.original if kept else history.asked) if what else None
+
+
 def what_lines(
     job: Job | None, history: History, made: Classification | None, features: str = ""
 ) -> list[str]:
@@ -28,8 +37,7 @@ def what_lines(
     `made` is what its record alone says; None where Slurm has none. `features` are those that it
     has now.
     """
-    kept = decode_comment(job.admin_comment) if job else None
-    what = kept.classification if kept else history.classification or made
+    what, asked = what_of(job, history, made)
     if what is None:
         return ["  what it was taken for is not known: hetd never saw it in the gate"]
     memory = f"≥{what.memory_gib} GiB" if what.memory_gib else "any"
@@ -38,7 +46,6 @@ def what_lines(
         f" types {'|'.join(what.types) or 'any'}; memory per device {memory}",
         *(f"    because {text}" for text in what.evidence),
     ]
-    asked = kept.original if kept else history.asked
     if asked is None:
         return [*lines, "  the hook did not see this job (passed through, or hetd was down)"]
     words = " ".join(f"{key}={value}" for key, value in asked.items() if value)
@@ -66,18 +73,25 @@ def planned_lines(history: History) -> list[str]:
 RELEASES = {Event.RELEASED, Event.RESERVED, Event.AT_ONCE}
 
 
-def waited_line(end: JobEnd | None, job: Job | None, history: History) -> list[str]:
-    """How long it waited for its start, and for what."""
+def wait_of(end: JobEnd | None, job: Job | None, history: History) -> WaitSplit | None:
+    """The parts of its wait; None while it waits, or where they are not known."""
     if end:
         submitted, eligible, until = end.submitted, end.eligible, end.started or end.ended
     elif job and job.holds_nodes:
         submitted, eligible, until = job.submit_time, job.eligible_time or None, job.start_time
     else:
-        return []
+        return None
     if eligible is None:
-        return []
+        return None
     releases = [at for at, event, _ in history.outcomes if event in RELEASES and at < until + 1]
-    split = Waited(submitted, eligible, max(releases, default=0.0), until).split()
+    return Waited(submitted, eligible, max(releases, default=0.0), until).split()
+
+
+def waited_line(end: JobEnd | None, job: Job | None, history: History) -> list[str]:
+    """How long it waited for its start, and for what."""
+    split = wait_of(end, job, history)
+    if split is None:
+        return []
     parts = (
         (split.before, "for a dependency, a hold or its begin time"),
         (split.queued, "in the queue"),
@@ -141,7 +155,7 @@ def _elapsed(seconds: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tasks:
+class TasksAlike:
     """Tasks of an array that fare alike: their numbers, how, for how long (seconds), and where."""
 
     numbers: tuple[int, ...]
@@ -169,8 +183,8 @@ class _Tasks:
         return f"{out}, planned for {hostlist.fold(self.planned)}" if self.planned else out
 
 
-def _together(one: _Tasks, other: _Tasks) -> _Tasks:
-    return _Tasks(
+def _together(one: TasksAlike, other: TasksAlike) -> TasksAlike:
+    return TasksAlike(
         one.numbers + other.numbers, one.fate, one.seconds + other.seconds,
         one.nodes + other.nodes, one.planned + other.planned,
     )  # fmt: skip
@@ -180,41 +194,45 @@ def array_lines(
     array: str, jobs: Iterable[Job], reasons: Mapping[int, str], history: History
 ) -> list[str]:
     """A line for the tasks that fare alike. `reasons` say why jobs wait, by their id."""
-    past = {task.key: task for task in history.tasks}
-    found = [_of_record(job, reasons, past.pop(job.label, None)) for job in jobs]
-    found += [_of_journal(task) for task in past.values()]
-    alike: dict[tuple[str, bool | None], _Tasks] = {}
-    for tasks in found:
-        key = tasks.fate, tasks.as_planned
-        alike[key] = _together(alike[key], tasks) if key in alike else tasks
-    groups = sorted(alike.values(), key=lambda tasks: min(tasks.numbers, default=0))
-    lines = [f"  {array}_{tasks.text()}" for tasks in groups]
+    lines = [f"  {array}_{tasks.text()}" for tasks in alike_of(jobs, reasons, history)]
     if history.more_tasks:
         lines.append(f"  and more tasks; of one of them: slurm-het why {array}_N")
     return lines
 
 
-def _of_record(job: Job, reasons: Mapping[int, str], past: PastTask | None) -> _Tasks:
+def alike_of(jobs: Iterable[Job], reasons: Mapping[int, str], history: History) -> list[TasksAlike]:
+    """The tasks of an array, those together that fare alike."""
+    past = {task.key: task for task in history.tasks}
+    found = [_of_record(job, reasons, past.pop(job.label, None)) for job in jobs]
+    found += [_of_journal(task) for task in past.values()]
+    alike: dict[tuple[str, bool | None], TasksAlike] = {}
+    for tasks in found:
+        key = tasks.fate, tasks.as_planned
+        alike[key] = _together(alike[key], tasks) if key in alike else tasks
+    return sorted(alike.values(), key=lambda tasks: min(tasks.numbers, default=0))
+
+
+def _of_record(job: Job, reasons: Mapping[int, str], past: PastTask | None) -> TasksAlike:
     end = end_of(job)
     if end:
         return _of_end(end, past)
     if job.state == "PENDING":
-        return _Tasks(_numbers(job.label), f"waits: {reasons.get(job.id, job.reason)}")
+        return TasksAlike(_numbers(job.label), f"waits: {reasons.get(job.id, job.reason)}")
     nodes = hostlist.expand(job.nodes)
-    return _Tasks(_numbers(job.label), job.state, (), nodes, _planned(past))
+    return TasksAlike(_numbers(job.label), job.state, (), nodes, _planned(past))
 
 
-def _of_journal(past: PastTask) -> _Tasks:
+def _of_journal(past: PastTask) -> TasksAlike:
     if past.end:
         return _of_end(past.end, past)
     last = f"; the last that is known: {past.event}" if past.event else ""
-    return _Tasks(_numbers(past.key), UNKNOWN_END + last, planned=_planned(past))
+    return TasksAlike(_numbers(past.key), UNKNOWN_END + last, planned=_planned(past))
 
 
-def _of_end(end: JobEnd, past: PastTask | None) -> _Tasks:
+def _of_end(end: JobEnd, past: PastTask | None) -> TasksAlike:
     numbers, nodes = _numbers(end.key), hostlist.expand(end.nodes)
     seconds = (end.ended - end.started,) if nodes else ()
-    return _Tasks(numbers, _state(end), seconds, nodes, _planned(past))
+    return TasksAlike(numbers, _state(end), seconds, nodes, _planned(past))
 
 
 def _planned(past: PastTask | None) -> tuple[str, ...]:

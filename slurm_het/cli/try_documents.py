@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from slurm_het.core.jobs.told import understood
+from slurm_het.core.views.sooner import Proved
 from slurm_het.core.views.tried import Tried
 from slurm_het.core.views.whatif import Foreseen
 
@@ -55,24 +56,30 @@ def try_document(made: Tried, remarks: Iterable[str], now: float) -> TryDocument
     return TryDocument(
         answer=made.answer,
         why=made.why,
-        starts=_place(made.foreseen, now),
+        starts=place_document(made.foreseen, now),
         read_as=understood(made.what) if made.what else "",
         evidence=list(made.what.evidence) if made.what else [],
         problems=list(made.problems),
         remarks=list(remarks),
         tasks=made.tasks,
-        sooner=[
-            ChangeDocument(
-                kind=one.kind, command=one.change.command, option=one.change.option,
-                price=one.change.price, starts=place,
-            )
-            for one in made.changes if (place := _place(one.foreseen, now))
-        ],
+        sooner=change_documents(made.changes, now),
         time=int(now),
-    )  # fmt: skip
+    )
 
 
-def _place(foreseen: Foreseen, now: float) -> PlaceDocument | None:
+def change_documents(changes: Iterable[Proved], now: float) -> list[ChangeDocument]:
+    """The changes that start a job sooner."""
+    return [
+        ChangeDocument(
+            kind=one.kind, command=one.change.command, option=one.change.option,
+            price=one.change.price, starts=place,
+        )
+        for one in changes if (place := place_document(one.foreseen, now))
+    ]  # fmt: skip
+
+
+def place_document(foreseen: Foreseen, now: float) -> PlaceDocument | None:
+    """Where a job starts, and when; None where no time is known."""
     start, there = foreseen.start, foreseen.placement
     if start is None or there is None:
         return None

@@ -15,12 +15,12 @@ from slurm_het.cli.filters import one_job
 from slurm_het.cli.hetd_client import call
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.options import CONFIG
-from slurm_het.cli.sooner import sooner_lines
+from slurm_het.cli.sooner import seek
+from slurm_het.cli.why_documents import JobStory, why_document
 from slurm_het.cli.wording import load_wording, reworded
 from slurm_het.cli.would import with_would
 from slurm_het.config import load_config
 from slurm_het.core.jobs.classify import classification_of
-from slurm_het.core.jobs.ending import end_of
 from slurm_het.core.model import Classification, Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.arrays import array_indexes
@@ -35,19 +35,31 @@ from slurm_het.times import local_time
 
 @click.command()
 @click.argument("job_id")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON with stable keys.")
 @CONFIG
-def why(job_id: str, config: Path | None) -> None:
+def why(job_id: str, as_json: bool, config: Path | None) -> None:
     """Show why a job waits, why it is where it is, or how it ended.
 
     Of an array's id, one line for the tasks that fare alike.
 
     \b
-    Example:
+    Examples:
       slurm-het why 1234
       slurm-het why 1234_7
+      slurm-het why --json 1234
     """
-    job_id = one_job(job_id)
-    settings = load_config(config)
+    known = _look(one_job(job_id), load_config(config))
+    if as_json:
+        click.echo(msgspec.json.encode(why_document(known)).decode())
+        return
+    lines = _array_lines(known) if known.array else _job_lines(known)
+    lines += [f"  no history: {known.silence}"] if known.silence else []
+    for line in [*lines, *_shadow_lines(known.shadow)]:
+        click.echo(clean(line))
+
+
+def _look(job_id: str, settings: Config) -> JobStory:
+    """All that Slurm, the journal and the planner know of a job or an array."""
     snapshot, jobs = asyncio.run(_records(CliSlurm(settings.slurm), job_id))
     array = "_" not in job_id and any(str(job.array_job_id) == job_id for job in jobs)
     history, silence = History(), ""
@@ -61,12 +73,27 @@ def why(job_id: str, config: Path | None) -> None:
         silence = error.message
     if not jobs and history.empty:
         raise HetError(f"Slurm knows no job {job_id}, and the journal neither", "see sacct")
-    tell = _array if array or history.tasks else _job
-    lines = tell(job_id, snapshot, jobs, history, settings)
-    lines += [f"  no history: {silence}"] if silence else []
-    lines += _shadow_lines(single, settings)
-    for line in lines:
-        click.echo(clean(line))
+    known = JobStory(
+        id=job_id,
+        array=array or bool(history.tasks),
+        jobs=jobs,
+        history=history,
+        shadow=_recall_shadow(single, settings),
+        made=_by_record(jobs[0], settings.policy) if jobs else None,
+        silence=silence,
+    )
+    waits = next((job for job in jobs if job.state == "PENDING"), None)
+    one = waits if known.array else jobs[0] if jobs and jobs[0].state == "PENDING" else None
+    return _with_reasons(known, one, snapshot, settings) if one else known
+
+
+def _with_reasons(known: JobStory, one: Job, snapshot: Snapshot, settings: Config) -> JobStory:
+    """The same, and why those that wait do; what would start that one sooner."""
+    view = _view(snapshot, settings)
+    row = next(row for row in view.rows if row.job.id == one.id)
+    sought = seek(row.job, view, settings, CliSlurm(settings.slurm))
+    reasons = {row.job.id: row.reason for row in view.rows}
+    return msgspec.structs.replace(known, row=row, reasons=reasons, sought=sought)
 
 
 async def _records(slurm: CliSlurm, job_id: str) -> tuple[Snapshot, list[Job]]:
@@ -94,52 +121,38 @@ def _named(jobs: Iterable[Job], job_id: str) -> list[Job]:
     return [job for job in family if job.key == job_id] or rest
 
 
-def _job(
-    job_id: str, snapshot: Snapshot, jobs: list[Job], history: History, settings: Config
-) -> list[str]:
+def _job_lines(known: JobStory) -> list[str]:
     """The story of one job."""
-    job = jobs[0] if jobs else None
-    end = history.end
+    job, history = known.job, known.history
     if job:
         head = f"{job.state} in {job.partition}, Slurm's reason {job.reason}"
-        lines = [f"job {job_id} of {job.user}: {head}"]
+        lines = [f"job {known.id} of {job.user}: {head}"]
         times = "once" if job.restarts == 1 else f"{job.restarts} times"
         lines += [f"  requeued {times}"] if job.restarts else []
         features = "" if job.finished else job.features
-        lines += story.what_lines(job, history, _by_record(job, settings.policy), features)
-        if job.state == "PENDING":
-            view = _view(snapshot, settings)
-            row = next(r for r in view.rows if r.job.id == job.id)
-            lines += [f"  waits: {row.reason}", f"  do: {row.action}"]
-            lines += sooner_lines(row.job, view, settings, CliSlurm(settings.slurm))
-        end = end_of(job)
-        if end and history.end and end.ended == history.end.ended:  # Slurm does not tell of devices
-            end = history.end
+        lines += story.what_lines(job, history, known.made, features)
     else:
         owner = f" of {history.user}" if history.user else ""
-        lines = [f"job {job_id}{owner} is not in Slurm's queue any more"]
+        lines = [f"job {known.id}{owner} is not in Slurm's queue any more"]
         lines += story.what_lines(None, history, None)
+    if known.row:
+        lines += [f"  waits: {known.row.reason}", f"  do: {known.row.action}"]
+    lines += known.sought.lines if known.sought else []
     lines += [*story.planned_lines(history), *story.told_line(history)]
-    lines += [*story.outcome_lines(history), *story.waited_line(end, job, history)]
-    return [*lines, story.end_line(end)] if end or not job else lines
+    lines += [*story.outcome_lines(history), *story.waited_line(known.end, job, history)]
+    return [*lines, story.end_line(known.end)] if known.end or not job else lines
 
 
-def _array(
-    array: str, snapshot: Snapshot, jobs: list[Job], history: History, settings: Config
-) -> list[str]:
+def _array_lines(known: JobStory) -> list[str]:
     """The story of an array: what it is, and how its tasks fare."""
-    job = jobs[0] if jobs else None
-    rest = next((job for job in jobs if job.state == "PENDING"), None)
-    view = _view(snapshot, settings) if rest else None
-    reasons = {row.job.id: row.reason for row in view.rows} if view else {}
+    job, history = known.job, known.history
     owner = job.user if job else history.user
-    known = story.count_of(jobs, history)
-    made = _by_record(job, settings.policy) if job else None
+    count = story.count_of(known.jobs, history)
     return [
-        f"job {array} of {owner} is an array; {known} of its tasks are known",
-        *story.what_lines(job, history, made),
-        *story.array_lines(array, jobs, reasons, history),
-        *(sooner_lines(rest, view, settings, CliSlurm(settings.slurm)) if rest and view else ()),
+        f"job {known.id} of {owner} is an array; {count} of its tasks are known",
+        *story.what_lines(job, history, known.made),
+        *story.array_lines(known.id, known.jobs, known.reasons, history),
+        *(known.sought.lines if known.sought else ()),
     ]
 
 
@@ -191,9 +204,8 @@ def _recall_shadow(key: str, settings: Config) -> History:
         return History()
 
 
-def _shadow_lines(key: str, settings: Config) -> list[str]:
-    """The same in words; each line says that nothing of it was done."""
-    history = _recall_shadow(key, settings)
+def _shadow_lines(history: History) -> list[str]:
+    """What shadow decided, in words; each line says that nothing of it was done."""
     lines = [*story.planned_lines(history), *story.outcome_lines(history)]
     return [f"  shadow:{line[1:]}" for line in lines]
 

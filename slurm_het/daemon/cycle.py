@@ -53,6 +53,7 @@ from slurm_het.daemon.strays import Strays
 from slurm_het.daemon.telemetry import Devices, Recorded, Silent
 from slurm_het.daemon.told import tell
 from slurm_het.daemon.trials import TrialKeeper
+from slurm_het.daemon.waits_log import WaitsLog
 from slurm_het.journal import Planning, Records
 from slurm_het.settings import Config
 from slurm_het.slurm import SlurmClient
@@ -126,7 +127,7 @@ class Cycle:
         self.endings.peak_of = lambda job: self.devices.peak_of(job)
         self.fence = Fence(config.telemetry, config.policy, slurm, self.ticks)
         self.recorded = Recorded(self.inventory, float("-inf"))
-        self.reasons = OwnReasons()
+        self.reasons, self.waits_log = OwnReasons(), WaitsLog()
         self.report = Report()
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
         self.counted: Counter[Event] = Counter()  # what happened since it is there
@@ -342,6 +343,7 @@ class Cycle:
             waiting, users, {key: code_of(reason) for key, reason in reasons.items()},
         )  # fmt: skip
         self.reasons.planned(prepared, waiting, self.report.codes)
+        self.waits_log.look({**prepared.queue.blocked, **reasons}, self.ticks())
         if decided.placements or decided.status == "refused":
             self._journal_plan(prepared, decided, seconds)
             log.info(

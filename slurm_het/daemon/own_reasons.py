@@ -1,5 +1,6 @@
-"""Why a user's jobs wait, told to one from whom Slurm hides the jobs of others: he cannot find it
-out by himself."""
+"""Why a user's jobs wait, in the gate or at their nodes, told to one from whom Slurm hides the jobs
+of others: he cannot find it out by himself.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from itertools import islice, takewhile
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.planner.build_problem import Hurry
 from slurm_het.core.planner.proposal import Prepared
+from slurm_het.core.views.slurms_whys import SlurmsWhys, is_pinned, pin_name
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.times import local_time
 
@@ -40,16 +42,19 @@ class OwnReasons:
         async with self.turn:
             told, prepared = self.told, self.prepared
             if user not in told and prepared and user:
-                told[user] = await asyncio.to_thread(
-                    _found, Whys(prepared, self.known, local_time), user, hurry
-                )
+                told[user] = await asyncio.to_thread(_found, prepared, self.known, user, hurry)
             return told.get(user, {})
 
 
-def _found(whys: Whys, user: str, hurry: Hurry) -> Told:
-    policy = whys.prepared.policy
-    jobs = (j for j in whys.prepared.snapshot.jobs if j.user == user and is_gated(j, policy))
-    in_time = takewhile(lambda _: not hurry(), islice(jobs, MOST))
-    named = ((job, whys.tasks.get(job.id)) for job in in_time)
-    found = {task.key: whys.waits(job) for job, task in named if task}
-    return {key: (why.code, why.text) for key, why in found.items()}
+def _found(prepared: Prepared, known: Remembered, user: str, hurry: Hurry) -> Told:
+    whys, policy = Whys(prepared, known, local_time), prepared.policy
+    slurms = SlurmsWhys(prepared, known, local_time)
+    own = [job for job in prepared.snapshot.jobs if job.user == user and job.state == "PENDING"]
+    found: Told = {}
+    for job in takewhile(lambda _: not hurry(), islice(own, MOST)):
+        if is_gated(job, policy):
+            if task := whys.tasks.get(job.id):
+                found[task.key] = whys.waits(job)
+        elif is_pinned(job):
+            found[pin_name(job)] = slurms.waits(job)
+    return found

@@ -294,8 +294,9 @@ class CliSlurm:
             return out[:limit]
         if process.returncode != 0 and not given.may_fail:
             reason = err.decode("utf-8", "replace").strip()[-500:]
+            reason = reason or f"{_ending(process.returncode)}, and says nothing"
             called = given.called or " ".join(arguments[:3])
-            raise SlurmError(f"{program} {called}: {reason or 'failed'}")
+            raise SlurmError(f"{program} {called}: {reason}")
         return out
 
     async def _start(
@@ -394,3 +395,7 @@ async def _end_of(stream: asyncio.StreamReader) -> bytes:
     while part := await stream.read(CHUNK):
         out = (out + part)[-4096:]
     return out
+
+
+def _ending(code: int | None) -> str:
+    return f"ended by signal {-code}" if code and code < 0 else f"failed with exit code {code}"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
 from slurm_het.cli import why as module
+from slurm_het.cli.documents import schema_of
 from slurm_het.core.jobs.ending import end_of
 from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.model import Classification, Job, Placement, Plan, Snapshot
@@ -21,6 +25,7 @@ from slurm_het.journal import Journal
 from tests.support.squeue_cluster import CONFIG, NOW, running, snapshot, waiting
 
 Why = Callable[..., Result]
+SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "slurm-het-why.json"
 WHAT = Classification("training", ("nvidia",), ("a100",), evidence=("rule nvidia: module:cuda",))
 MARKED = encode_comment(WHAT, {"tres_per_node": "gpu:1"})
 
@@ -68,9 +73,11 @@ def why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, journal: Journal) -> Wh
     config.write_text(f"{CONFIG}paths: {paths}\n")
     monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
 
-    def _why(job_id: str, *jobs: Job, ended: tuple[Job, ...] = ()) -> Result:
-        FakeSlurm.jobs, FakeSlurm.ended = jobs, ended
-        return CliRunner().invoke(module.why, ["--config", str(config), job_id])
+    def _why(*given: str | Job, ended: tuple[Job, ...] = ()) -> Result:
+        words = [one for one in given if isinstance(one, str)]
+        FakeSlurm.jobs = tuple(one for one in given if isinstance(one, Job))
+        FakeSlurm.ended = ended
+        return CliRunner().invoke(module.why, ["--config", str(config), *words])
 
     return _why
 
@@ -339,3 +346,69 @@ def test_what_would_start_it_sooner_is_told_as_commands(
         assert [line for line in told(why("7", one, waits)) if "sooner" in line] == [
             f"  sooner: not to be told, as Slurm keeps {kept} from you (PrivateData)"
         ]
+
+
+def document(why: Why, *given: str | Job, ended: tuple[Job, ...] = ()) -> dict[str, Any]:
+    """What --json prints, which is as its schema says."""
+    made: dict[str, Any] = json.loads(why("--json", *given, ended=ended).stdout)
+    jsonschema.validate(made, json.loads(SCHEMA.read_text()))
+    return made
+
+
+def test_json_of_one_that_waits_has_what_the_lines_say(why: Why) -> None:
+    blocker = running(1, "nv1", "gpu:a100:8(IDX:0-7)")
+    known = encode_comment(WHAT, {"tres_per_node": "gpu:a100:8"})
+    asks = {"admin_comment": known, "nodes_min": 2, "tasks": 2, "cpus": 2}
+    waits = waiting(7, "gpu:a100:8", time_limit_minutes=60, **asks)
+    lines, made = why("7", blocker, waits).stdout, document(why, "7", blocker, waits)
+    assert (made["id"], made["user"], made["state"]) == ("7", "bob", "PENDING")
+    assert not made["array"]
+    assert made["waits"]["code"] == "busy"
+    assert f"  waits: {made['waits']['reason']}\n" in lines
+    assert f"  do: {made['waits']['action']}\n" in lines
+    assert sorted(made["waits"]["starts"]["nodes"]) == ["nv1", "nv2"]
+    (change,) = made["waits"]["sooner"]
+    assert change["starts"]["nodes"] == ["nv2"]
+    assert f"  {change['command']}   # now on nv2:0-7; {change['price']}\n" in lines
+    assert (made["planned"], made["end"], made["waited"], made["tasks"]) == (None, None, None, [])
+
+
+def test_json_of_one_that_ended_has_what_the_journal_says(why: Why, journal: Journal) -> None:
+    one = over(job(7), "FAILED", exit_code=3)
+    record(journal, one)
+    made = document(why, "7")
+    assert (made["state"], made["waits"], made["user"]) == (None, None, "ann")
+    assert made["what"]["evidence"] == ["rule nvidia: module:cuda"]
+    assert made["planned"]["devices"] == [[0]]
+    assert [(o["event"], o["detail"]) for o in made["outcomes"]] == [("started", "nv1:0")]
+    assert (made["end"]["state"], made["end"]["exit_code"]) == ("FAILED", 3)
+    assert document(why, "7", ended=(one,))["state"] == "FAILED"
+
+
+def test_json_of_an_array_says_how_its_tasks_fare(why: Why, journal: Journal) -> None:
+    ended = over(job(61, 0))
+    record(journal, ended)
+    rest = waiting(
+        6, "gpu:a100:1", array_job_id=6, array_tasks="1-3", reason="JobHeldUser", priority=0
+    )
+    made = document(why, "6", rest, ended=(ended,))
+    assert made["array"]
+    assert made["waits"]["code"] == "held"
+    assert {group["tasks"]: group["fate"] for group in made["tasks"]} == {
+        "0": "COMPLETED",
+        "1-3": f"waits: {made['waits']['reason']}",
+    }
+
+
+def test_the_schema_of_json_is_the_published_one() -> None:
+    assert SCHEMA.read_text() == schema_of("slurm-het-why"), (
+        "python -m slurm_het.cli.documents docs/schemas"
+    )
+
+
+def test_json_says_what_is_left_out(why: Why, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeSlurm, "hides", frozenset({"jobs"}))
+    blocker = running(1, "nv[1-2]", *["gpu:a100:8(IDX:0-7)"] * 2)
+    made = document(why, "7", blocker, waiting(7, "gpu:a100:4"))
+    assert made["remarks"] == ["sooner: not to be told, as Slurm keeps jobs from you (PrivateData)"]
+    assert made["waits"]["starts"] is None

@@ -72,11 +72,9 @@ def misfit(task: Task, node: Node) -> Misfit | None:
         return Misfit(Unfit.SHARES, "has", "no shared devices")
     if not as_written(task, node) and not task.rewritten_on(node.name):
         return Misfit(Unfit.MIXED, "mixes", "device types, and the request names none")
-    if not node.usable:
-        return Misfit(Unfit.STATE, "is", node.state)
     if node.name in task.exc_nodes:
         return Misfit(Unfit.EXCLUDED, "is", "excluded")
-    return None
+    return None if node.usable else Misfit(Unfit.STATE, "is", node.state)
 
 
 def as_written(task: Task, node: Node) -> bool:

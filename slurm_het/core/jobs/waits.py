@@ -29,7 +29,7 @@ def slurm_waits(job: Job, now: float) -> Reason | None:
     if job.dependency:
         return SlurmWaits(f"Dependency {job.dependency}")
     if begins_later(job) and job.eligible_time > now:
-        return SlurmWaits("BeginTime")
+        return SlurmWaits("BeginTime", job.eligible_time)
     if job.reason not in ELIGIBLE:
         return SlurmWaits(job.reason)
     return None if job.priority else Held()

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slurm_het.core.reasons.base import MAX_SENTENCE, Reason
+from slurm_het.core.reasons.base import MAX_SENTENCE, Reason, TellTime
 
 # --- Slurm's own word --------------------------------------------------------------------------
 
 
+_WHO_HOLDS = {"JobHeldUser": "its user holds it", "JobHeldAdmin": "an admin holds it"}
+
+
 @dataclass(frozen=True, slots=True)
 class SlurmWaits(Reason):
-    """Slurm lets it wait whatever is free, and says so in a `word` of its own."""
+    """Slurm lets it wait whatever is free, and says so in a `word` of its own.
+
+    `until` is when that ends (epoch seconds), None where nobody can say.
+    """
 
     code = "slurm-waits"
     word: str
+    until: float | None = None
+
+    def told(self, at: TellTime) -> str:
+        """The sentence; the time as `at` writes it."""
+        if self.until is not None:
+            return f"{self.word}: it is not to start before {at(self.until)}"
+        who = _WHO_HOLDS.get(self.word)
+        return f"{self.word}: {who}" if who else self.word
 
     def __str__(self) -> str:
-        return self.word
+        return self.told(str)
 
 
 @dataclass(frozen=True, slots=True)

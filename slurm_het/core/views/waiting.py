@@ -70,7 +70,7 @@ class Whys:
             return slurms
         if task is None:
             blocked = self.prepared.queue.blocked.get(job.label)
-            return Waits(code_of(blocked), str(blocked)) if blocked else slurms
+            return Waits(code_of(blocked), blocked.told(self.at)) if blocked else slurms
         known = self.memory.waiting.get(task.key)
         code = self.memory.codes.get(task.key, "slurm")
         why = Waits(code, known) if known else self._as_far_as_known(task, self._own(task))

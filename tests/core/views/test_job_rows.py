@@ -137,7 +137,12 @@ def test_nodes_that_are_missing_are_no_matter_of_who_runs() -> None:
 @pytest.mark.parametrize("reason", ["Dependency", "BeginTime", "JobHeldUser", "AssocGrpGRES"])
 def test_what_slurm_blocks_has_slurms_reason(reason: str) -> None:
     begin = NOW + 60 if reason == "BeginTime" else 0
-    assert row(waiting(1, "gpu:1", reason=reason, eligible_time=begin)).reason == reason
+    said = {
+        "BeginTime": f"BeginTime: it is not to start before {begin}",
+        "JobHeldUser": "JobHeldUser: its user holds it",
+    }
+    shown = row(waiting(1, "gpu:1", reason=reason, eligible_time=begin)).reason
+    assert shown == said.get(reason, reason)
     assert row(waiting(1, "gpu:1", reason=reason, partition="train-nv")).reason == reason
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.model import Job
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, decide, observe, prepare
@@ -92,3 +93,26 @@ def test_hetd_tells_a_user_of_his_own_jobs_what_all_records_show() -> None:
     assert asyncio.run(reasons.of("", lambda: False)) == {}
     reasons.planned(prepared, {}, {})
     assert asyncio.run(reasons.of("bob", lambda: True)) == {}, "a cycle thinks"
+
+
+def test_hetd_tells_a_user_who_is_at_the_nodes_that_his_job_is_pinned_to() -> None:
+    """Slurm keeps the jobs there from him; of another pin of the job's that is not said."""
+    pinned = waiting(
+        6, "gpu:a100:8", partition="train-nv", req_nodes="nv2", reason="Resources",
+        admin_comment=f"{MARK}{{}}", start_time=NOW + 3600,
+    )  # fmt: skip
+    jobs = (*FULL, pinned)
+    memory = Memory(Pins(0, 0), not_adopted={job.id for job in jobs})
+    reasons = OwnReasons()
+    prepared = prepare(observe(snapshot(*jobs), POLICY, memory, 0.0), Limits(), memory, 0.0)
+    reasons.planned(prepared, {}, {})
+    told = asyncio.run(reasons.of("bob", lambda: False))
+    heard = Remembered(
+        True, {key: text for key, (_, text) in told.items()}, sees_more=True,
+        codes={key: code for key, (code, _) in told.items()},
+    )  # fmt: skip
+    shown = row(pinned, memory=heard)
+    assert shown.reason.endswith("(2 is there)")
+    assert (shown.code, shown.reason) == next(iter(told.values()))
+    elsewhere = row(replace(pinned, req_nodes="nv1"), memory=heard)
+    assert "is there" not in elsewhere.reason
