@@ -22,7 +22,7 @@ from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.look_ahead import soonest_start
 from slurm_het.core.reservations.reservation import Reservation, turn_of
 from slurm_het.core.views.job_rows import as_planned
-from slurm_het.core.views.starts import starts_of
+from slurm_het.core.views.starts import given_places, starts_of
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.core.worth.forecast import Forecast
 
@@ -130,8 +130,12 @@ class WhatIf:
     @cached_property
     def _before(self) -> tuple[Task, ...]:
         """The tasks that are to get their places before it."""
-        mine, queue = (-self.job.priority, self.job.id), self.without.queue.tasks
-        return tuple(task for task in queue if turn_of(task) < mine)
+        queue = self.without.queue.tasks
+        return tuple(task for task in queue if turn_of(task) < self._turn)
+
+    @property
+    def _turn(self) -> tuple[int, int]:
+        return -self.job.priority, self.job.id
 
     @cached_property
     def facts(self) -> ClusterFacts:
@@ -142,13 +146,8 @@ class WhatIf:
     def _ahead(self) -> Axis:
         """What is free when, once all those before it have their places: first those that start in
         the next plan."""
-        prepared, axis = self.without, self.without.ahead.axis.copy()
-        before = {t.key: t for t in self._before if t.key not in prepared.held}
-        made = decide(prepared, Forecast(), greedy).placements
-        for place in made:
-            if task := before.pop(place.key, None):
-                axis.take(Reservation(task, place, self.now))
-        expected.expect(before.values(), prepared.ahead.reservations, axis)
+        axis = self.without.ahead.axis.copy()
+        given_places(self.without, self._before, axis, before=self._turn)
         return axis
 
 
