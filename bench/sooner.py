@@ -25,9 +25,11 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from bench import in_sandbox, scale
 from bench.results import head, record, table
@@ -53,15 +55,19 @@ from slurm_het.core.views.changes import Known
 from slurm_het.core.views.job_rows import as_planned
 from slurm_het.core.views.sooner import sooner
 from slurm_het.core.views.whatif import WhatIf
+from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import slurm_version
 
+A = TypeVar("A")
+B = TypeVar("B")
 OWNER = "nobody"
 SEEN_SECONDS, HALF_SECONDS, START_SECONDS = 30.0, 12.0, 60.0
 RESERVATION = (
     "scontrol", "create", "reservation", "ReservationName=upkeep", "StartTime=now+2hours",
     "Duration=60", "Users=root", f"Nodes={','.join(n for pool in POOLS for n in pool.nodes)}",
 )  # fmt: skip
+SAY = partial(print, flush=True)
 COLUMNS = "", "staged", "named", "with half it waits", "with all it starts", "slowest start, s"
 SIZES = 14, 500
 TRAP_OPTIONS = ("-t", "20", "--gres=gpu:2")
@@ -87,17 +93,23 @@ class Bench:
         self.box, self.say = box, say
 
     def remedies(self, kind: str, staged: Sequence[Staged]) -> list[Seen]:
-        """Stage these at once, ask of each, make half of the change, then all of it."""
+        """The same as `tried`; where Slurm does not do what is to be staged, nothing is seen."""
+        try:
+            return self.tried(kind, staged)
+        except HetError as error:
+            self.say(f"{kind}: {error}")
+            return [Seen(one) for one in staged]
+
+    def tried(self, kind: str, staged: Sequence[Staged]) -> list[Seen]:
+        """Stage these at once, make half of the change, ask of each, make all of it."""
         reserved = kind in RESERVED
         if reserved:
             in_sandbox.ok(self.box, *RESERVATION)
         try:
             self._fill(words for one in staged for words in one.busy)
-            seen = [Seen(one, self._submit(one.options, one.script)) for one in staged]
+            seen = self._each(lambda one: Seen(one, self._submit(one.options, one.script)), staged)
             self._halves([one for one in seen if one.staged.half])
-            for one in seen:
-                in_sandbox.within(SEEN_SECONDS, partial(self._is_named, one))
-                self._paste(one)
+            self._each(self._try_it, seen)
         finally:
             in_sandbox.clear(self.box)
             if reserved:
@@ -112,7 +124,7 @@ class Bench:
         self._fill(words for one in staged for words in one.busy)
         keys = [self._submit(one.options, one.script) for one in staged]
         time.sleep(HALF_SECONDS)
-        named = {key: list(self._commands(key)) for key in keys}
+        named = dict(zip(keys, self._each(self._commands, keys), strict=True))
         waits = [in_sandbox.state(self.box, key) == "PENDING" for key in keys]
         for key, one in zip(keys, staged, strict=True):
             self.say(f"no remedy, {one.name}: {named[key] or 'nothing'}")
@@ -129,8 +141,8 @@ class Bench:
             self._fill(words for pool in pools for words in full(pool))
             keys = [self._submit((*TRAP_OPTIONS, *trap.options), trap.script) for trap in mine]
             time.sleep(HALF_SECONDS)
-            for trap, key in zip(mine, keys, strict=True):
-                named = list(self._commands(key))
+            told = self._each(self._commands, keys)
+            for trap, key, named in zip(mine, keys, told, strict=True):
                 went = {node for _, promise in named for node in _nodes_of(promise)}
                 good = went <= set(trap.nodes) and in_sandbox.state(self.box, key) == "PENDING"
                 self.say(f"trap, {trap.name}: {'held' if good else 'FAILED'} {named}")
@@ -138,8 +150,16 @@ class Bench:
             in_sandbox.clear(self.box)
         return tried, held
 
+    def _each(self, do: Callable[[A], B], these: Iterable[A]) -> list[B]:
+        with ThreadPoolExecutor(len(POOLS)) as pool:
+            return list(pool.map(do, these))
+
+    def _try_it(self, one: Seen) -> None:
+        in_sandbox.within(SEEN_SECONDS, partial(self._is_named, one))
+        self._paste(one)
+
     def _fill(self, busy: Iterable[Words]) -> None:
-        keys = [self._submit(words, PLAIN) for words in busy]
+        keys = self._each(lambda words: self._submit(words, PLAIN), busy)
         for key in keys:
             if not in_sandbox.within(START_SECONDS, partial(self._runs, key)):
                 self.say(f"job {key}, which was to keep nodes busy, does not run")
@@ -150,13 +170,11 @@ class Bench:
     def _submit(self, options: Words, script: str) -> str:
         return in_sandbox.submit(self.box, *options, script=script, user=OWNER)
 
-    def _commands(self, key: str) -> Iterator[tuple[str, str]]:
+    def _commands(self, key: str) -> list[tuple[str, str]]:
         """The commands that `why` prints of a job, and what it promises of each."""
         told = in_sandbox.ok(self.box, *_tool("why", key), user=OWNER)
-        for line in told.splitlines():
-            command, mark, promise = line.strip().partition("   # ")
-            if mark:
-                yield command, promise
+        parts = (line.strip().partition("   # ") for line in told.splitlines())
+        return [(command, promise) for command, mark, promise in parts if mark]
 
     def _is_named(self, one: Seen) -> bool:
         found = (pair for pair in self._commands(one.key) if re.search(one.staged.command, pair[0]))
@@ -164,12 +182,14 @@ class Bench:
         return bool(one.printed)
 
     def _halves(self, seen: Sequence[Seen]) -> None:
-        for one in seen:
-            update = ("scontrol", "update", f"JobId={one.key}", *one.staged.half.split())
-            in_sandbox.ok(self.box, *update, user=OWNER)
+        self._each(self._halve, seen)
         time.sleep(HALF_SECONDS if seen else 0.0)
         for one in seen:
             one.half = in_sandbox.state(self.box, one.key) == "PENDING"
+
+    def _halve(self, one: Seen) -> None:
+        update = ("scontrol", "update", f"JobId={one.key}", *one.staged.half.split())
+        in_sandbox.ok(self.box, *update, user=OWNER)
 
     def _paste(self, one: Seen) -> None:
         """Run the command as it was printed, as the owner, and time the start."""
@@ -197,7 +217,7 @@ def _nodes_of(promise: str) -> set[str]:
     return names.intersection(re.findall(r"[a-z0-9]+", promise.partition(";")[0])) | listed
 
 
-def times(nodes: int, waiting: int = 1000, asked: int = 40) -> list[float]:
+def times(nodes: int, waiting: int = 1000, asked: int = 20) -> list[float]:
     """How long it takes to find what starts a job sooner (seconds of CPU), sorted."""
     taken = scale.snapshot(scale.CASES[0], nodes, waiting, 1)
     policy, limits = scale.policy(), Limits()
@@ -229,7 +249,7 @@ def _row(name: str, group: Sequence[Seen]) -> list[str]:
     return [name, f"{len(group)}", f"{named}", half, f"{len(good)}", slowest]
 
 
-def main(say: Callable[[str], None] = partial(print, flush=True)) -> None:
+def main(say: Callable[[str], None] = SAY) -> None:
     """Print the table, and put it into RESULTS.md."""
     options = parse()
     if options.times:
@@ -241,11 +261,11 @@ def main(say: Callable[[str], None] = partial(print, flush=True)) -> None:
     seen: list[Seen] = []
     with in_sandbox.fresh() as box:
         bench = Bench(box, say)
-        for kind in kinds:
-            seen += bench.remedies(kind, [KINDS[kind](pool) for pool in POOLS])
         seen += bench.remedies("another kind", ANOTHER_KIND)
         none = bench.without(NO_REMEDY)
         tried, held = bench.traps()
+        for kind in kinds:
+            seen += bench.remedies(kind, [KINDS[kind](pool) for pool in POOLS])
     load = f"Slurm {slurm_version().text}, load {os.getloadavg()[2]:.0f}"
     text = [
         *head("sooner", "./dev bench sooner", load),
@@ -261,8 +281,8 @@ def main(say: Callable[[str], None] = partial(print, flush=True)) -> None:
 def _timed(nodes: int) -> str:
     took = times(nodes)
     middle, most = 1000 * statistics.median(took), 1000 * took[_p95(len(took))]
-    return (f"What starts a job sooner, of 1,000 that wait on {nodes} nodes: median {middle:.0f} ms,"
-            f" p95 {most:.0f} ms of CPU ({len(took)} jobs).")  # fmt: skip
+    return (f"What starts a job sooner, of 1,000 that wait on {nodes} nodes: median"
+            f" {middle:.0f} ms, p95 {most:.0f} ms of CPU ({len(took)} jobs).")  # fmt: skip
 
 
 def _p95(count: int) -> int:

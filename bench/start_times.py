@@ -43,6 +43,7 @@ AT_ONCE_SECONDS = 10.0
 PATIENCE_SECONDS = 900.0
 RUNS = 0.2, 1.2  # of its limit
 SIDES = "slurm-het", "plain Slurm"
+SAY = partial(print, flush=True)
 COLUMNS = "seed", "", "jobs", "waited", "told %", "kept %", "half off by, s", "nine of ten, s"
 
 
@@ -158,7 +159,7 @@ def _ok(box: Sandbox, *argv: str) -> str:
     return str(done.stdout)
 
 
-def main(say: Callable[[str], None] = partial(print, flush=True)) -> None:
+def main(say: Callable[[str], None] = SAY) -> None:
     """Print the table, and put it into RESULTS.md."""
     options = parse()
     rows: list[list[str]] = []
