@@ -47,6 +47,11 @@ class Window(NamedTuple):
     last: float
 
 
+_Known = dict[int, tuple[Node, bool]]
+"""Whether nodes as they are at some time have room for a request: by their identity, which costs
+less than to look again; kept with it, so that no other gets the same."""
+
+
 class _Sought(NamedTuple):
     """What room is sought for: any of a task's slots, for so many seconds, before `until`."""
 
@@ -54,15 +59,16 @@ class _Sought(NamedTuple):
     slot: Slot
     seconds: float
     until: float
-
-    @classmethod
-    def of(cls, task: Task, until: float = math.inf) -> _Sought:
-        return cls(task, task.largest_slot, seconds_of(task), until)
+    known: _Known
 
     def has_room(self, one: Stretch) -> bool:
-        task, slot = self.task, self.slot
-        enough = one.gib >= task.memory_gib if task.takes_share else one.empty >= slot.devices
-        return enough and has_room(task, slot, one.node)
+        task, slot, node = self.task, self.slot, one.node
+        if not (one.gib >= task.memory_gib if task.takes_share else one.empty >= slot.devices):
+            return False
+        found = self.known.get(id(node))
+        if found is None:
+            found = self.known[id(node)] = node, has_room(task, slot, node)
+        return found[1]
 
 
 Opens = Callable[[Task, Sequence[str], float], float | None]
@@ -92,13 +98,16 @@ class Axis:
         self.in_vain = InVain()
         self._lines: dict[str, list[Stretch]] = {}
         self._groups: dict[Task, tuple[tuple[str, ...], ...]] = {}
-        self._not_before: dict[tuple[Task, int | None], float] = {}
+        self._begun: dict[Task, dict[float, float]] = {}
+        self._room: dict[Task, _Known] = {}
 
     def copy(self) -> Axis:
         """Another one with the same places taken."""
         other = Axis(self.room, self.coming, self.now, self.opens)
         other._lines, other._groups = dict(self._lines), self._groups
-        other.in_vain, other._not_before = self.in_vain.copy(), dict(self._not_before)
+        other._room = self._room
+        other.in_vain = self.in_vain.copy()
+        other._begun = {request: dict(starts) for request, starts in self._begun.items()}
         return other
 
     def giving_back(self, coming: Mapping[str, tuple[ComingFree, ...]]) -> Axis:
@@ -106,11 +115,12 @@ class Axis:
         other = Axis(self.room, coming, self.now, self.opens)
         same = (name for name in self._lines if self.coming.get(name) is coming.get(name))
         other._lines, other._groups = {n: self._lines[n] for n in same}, self._groups
+        other._room = self._room
         return other
 
     def room_until(self, task: Task, name: str) -> float:
         """Until when a node has room for a task's largest slot, from now on; 0: it has none now."""
-        sought, line = _Sought.of(task), self._line(name)
+        sought, line = self._sought(task), self._line(name)
         full = (one.start for one in line if not sought.has_room(one))
         first = next(full, math.inf)
         return first if first > line[0].start else 0.0
@@ -119,14 +129,15 @@ class Axis:
         """The soonest start of a task, and where; None if it never has room, as far as is known."""
         if task in self.in_vain:
             return None
-        # Room only gets less, as places are taken: who asks the same starts no sooner than those
-        # before him.
-        like = task.request, task.minutes
-        made = self._search(task, math.inf, self._not_before.get(like, self.now))
+        # Room only gets less, as places are taken: who asks the same, for as long or longer, starts
+        # no sooner than those before him.
+        begun, seconds = self._begun.setdefault(task.request, {}), seconds_of(task)
+        not_before = max((at for n, at in begun.items() if n <= seconds), default=self.now)
+        made = self._search(task, math.inf, not_before)
         if made is None:
             self.in_vain.add(task)
         else:
-            self._not_before[like] = made.start
+            begun[seconds] = made.start
         return made
 
     def at_once(self, task: Task) -> Reservation | None:
@@ -139,7 +150,7 @@ class Axis:
         best: tuple[float, tuple[str, ...]] | None = None
         search = self._first if len(task.slots) == 1 else self._together
         for group in self._groups_of(task):
-            best = search(_Sought.of(task, best[0] if best else until), group, enough) or best
+            best = search(self._sought(task, best[0] if best else until), group, enough) or best
             if best and best[0] <= enough:
                 break
         if best is None:
@@ -222,6 +233,10 @@ class Axis:
         first = self.opens(sought.task, (name,), room.first)
         if first is not None and first <= room.last and first < sought.until:
             yield Window(first, room.last)
+
+    def _sought(self, task: Task, until: float = math.inf) -> _Sought:
+        known = self._room.setdefault(task.request, {})
+        return _Sought(task, task.largest_slot, seconds_of(task), until, known)
 
     def _groups_of(self, task: Task) -> tuple[tuple[str, ...], ...]:
         """The sets of nodes of which the task uses one, whatever is free there."""

@@ -21,21 +21,19 @@ def expect(
     kept: Iterable[Reservation],
     axis: Axis,
     most: int = MOST,
-    at_once: Iterable[Task] = (),
+    at_once: Iterable[Reservation] = (),
 ) -> dict[str, Reservation]:
     """By key, the latest start of the reserved tasks, and of the first `most` of all.
 
-    Those of `at_once`, which are kept off the nodes of who goes before them, start now where there
-    is room. The others get, in Slurm's order, the soonest start beside those before them. Those
-    that nodes are `kept` for stay there, and have them for themselves: Slurm's backfill starts
-    nothing beside them. None is said of a task that has no room at any time, which takes nobody's
-    place.
+    Those that start `at_once` have their places first. The others get, in Slurm's order, the
+    soonest start beside those before them. Those that nodes are `kept` for stay there, and have
+    them for themselves: Slurm's backfill starts nothing beside them. None is said of a task that
+    has no room at any time, which takes nobody's place.
     """
     found: dict[str, Reservation] = {}
-    for task in at_once:
-        if made := axis.at_once(task):
-            axis.take(made)
-            found[task.key] = made
+    for start in at_once:
+        axis.take(start)
+        found[start.task.key] = start
     reserved = {reservation.task.key: reservation for reservation in kept}
     standing = sorted((made.task for made in reserved.values()), key=turn_of)
     for task in islice(merge(standing, tasks, key=turn_of), most + len(standing)):

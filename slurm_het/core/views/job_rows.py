@@ -5,7 +5,7 @@ Everything comes from a Snapshot; what the daemon remembers (`Remembered`) only 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from slurm_het.core.cluster.holdings import HeldDevices, Holding, holding_of
@@ -16,7 +16,7 @@ from slurm_het.core.jobs.pools import fitting_pools, fitting_types
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.jobs.task_pools import is_gated
-from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot
+from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot, Task
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
 from slurm_het.core.policy import Limits, Policy
@@ -161,6 +161,7 @@ class _Maker:
         self.whys = whys
         self.slurms = SlurmsWhys(prepared, whys.memory, at)
         self.tasks = whys.tasks | {pin.task.job_id: pin.task for pin in prepared.pins}
+        self._known_sizes: dict[tuple[tuple[str, ...], frozenset[str]], frozenset[int]] = {}
 
     def row(self, job: Job) -> JobRow:
         held = holding_of(job, self.inventory, self.policy, self.warnings)
@@ -208,11 +209,11 @@ class _Maker:
     def _ask(self, job: Job, what: Classification) -> Ask:
         """What the planner has of it; of a job that is not ours to plan, what it says itself."""
         if task := self.tasks.get(job.id):
-            pools, types = set(task.pools), task.types
             slots, memory_gib, shared = task.slots, task.memory_gib, task.takes_share
-            nodes = [n for n in self.inventory.nodes.values() if pools & set(n.partitions)]
+            sizes = self._sizes(task)
         else:
             nodes, types = self._candidates(job, what), self._fitting(job, what)
+            sizes = _sizes_of(nodes, types)
             demand = count_demand(
                 job, gres_of(job), self.policy, NodeSize.largest(map(size_of, nodes))
             )
@@ -223,9 +224,17 @@ class _Maker:
         devices = tuple(slot.devices for slot in slots)
         if shared:
             return Ask(devices, memory_gib * len(devices))
-        sizes = {d.memory_gib for n in nodes for d in n.devices if d.type in types}
         each = max(memory_gib, min(sizes, default=0))
         return Ask(devices, each * sum(devices), at_least=len(sizes) > 1)
+
+    def _sizes(self, task: Task) -> frozenset[int]:
+        """How much memory the devices have that it may get; the same for most tasks of a pool."""
+        like = task.pools, task.types
+        if like not in self._known_sizes:
+            pools, nodes = set(task.pools), self.inventory.nodes.values()
+            there = (node for node in nodes if pools & set(node.partitions))
+            self._known_sizes[like] = _sizes_of(there, task.types)
+        return self._known_sizes[like]
 
     def _candidates(self, job: Job, what: Classification) -> list[Node]:
         """The nodes with a fitting device, in its partition or, from the gate, fitting pools."""
@@ -284,3 +293,7 @@ def queued_seconds(job: Job, now: float) -> int:
 def rows_on(rows: Iterable[JobRow], nodes: frozenset[str]) -> Iterator[JobRow]:
     """The rows of jobs that hold any of these nodes."""
     return (row for row in rows if row.job.holds_nodes and nodes & set(row.nodes))
+
+
+def _sizes_of(nodes: Iterable[Node], types: Collection[str]) -> frozenset[int]:
+    return frozenset(d.memory_gib for node in nodes for d in node.devices if d.type in types)

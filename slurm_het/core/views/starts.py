@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import takewhile
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.jobs.task_pools import is_gated
-from slurm_het.core.model import Job, Plan
+from slurm_het.core.model import Job, Plan, Task
 from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.proposal import Prepared, decide
+from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.expected import MOST, expect
-from slurm_het.core.reservations.reservation import Reservation
+from slurm_het.core.reservations.reservation import Reservation, turn_of
 from slurm_het.core.views.job_rows import Expected, JobRow, View
 from slurm_het.core.worth.forecast import Forecast
 
+Turn = tuple[float, float]
+LAST: Turn = math.inf, math.inf
 NOTHING: Mapping[str, float] = {}
 NOT_AMONG = f"no time is worked out but for the first {MOST}"
 NEVER_FREE = "no time is known: jobs without a time limit hold what it needs"
@@ -89,16 +92,33 @@ def starts_of(
     Those that `plan` starts take their places first; without one, those that first-fit would start.
     Nothing is known of those at a limit.
     """
-    plan = plan or decide(prepared, Forecast(), greedy)
-    now, ahead = prepared.snapshot.time, prepared.ahead
-    waiting = (task for task in prepared.queue.tasks if task.key not in prepared.held)
-    in_time = takewhile(lambda _: not hurry(), waiting)
-    placed = {placement.key for placement in plan.placements}
-    first = [task for task in prepared.window if task.key in placed]
-    found = expect(in_time, ahead.reservations, ahead.axis.copy(), at_once=first)
+    in_time = takewhile(lambda _: not hurry(), prepared.queue.tasks)
+    found = given_places(prepared, in_time, prepared.ahead.axis.copy(), plan)
+    now = prepared.snapshot.time
     released = (pin for pin in prepared.pins if not (pin.start or pin.in_line))
     at_once = {pin.task.key: Reservation(pin.task, pin.placement, now) for pin in released}
     return {key: made for key, made in (at_once | found).items() if made.start < math.inf}
+
+
+def given_places(
+    prepared: Prepared,
+    tasks: Iterable[Task],
+    axis: Axis,
+    plan: Plan | None = None,
+    before: Turn = LAST,
+) -> dict[str, Reservation]:
+    """By key, the places that these tasks get on the axis, and those for whom nodes are kept: first
+    who starts by `plan`, or by first-fit, as far as he comes `before` that turn.
+
+    Whom a limit holds back gets none.
+    """
+    plan = plan or decide(prepared, Forecast(), greedy)
+    window = {task.key: task for task in prepared.window if turn_of(task) < before}
+    started = (placement for placement in plan.placements if placement.key in window)
+    now = prepared.snapshot.time
+    at_once = (Reservation(window[placement.key], placement, now) for placement in started)
+    waiting = (task for task in tasks if task.key not in prepared.held)
+    return expect(waiting, prepared.ahead.reservations, axis, at_once=at_once)
 
 
 def waiting_starts(prepared: Prepared, plan: Plan, hurry: Hurry = never) -> dict[str, float]:

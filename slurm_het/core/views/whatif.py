@@ -12,7 +12,7 @@ from functools import cached_property
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.fit import could_ever_start
 from slurm_het.core.jobs.reading import ClusterFacts, Readings, read_job
-from slurm_het.core.model import Job, Placement, Task
+from slurm_het.core.model import Job, Placement, Plan, Task
 from slurm_het.core.planner.proposal import Prepared, decide
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import TellTime
@@ -22,7 +22,7 @@ from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.look_ahead import soonest_start
 from slurm_het.core.reservations.reservation import Reservation, turn_of
 from slurm_het.core.views.job_rows import as_planned
-from slurm_het.core.views.starts import starts_of
+from slurm_het.core.views.starts import given_places, starts_of
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.core.worth.forecast import Forecast
 
@@ -70,13 +70,11 @@ class WhatIf:
         return self._others.time
 
     def as_it_is(self) -> Foreseen:
-        """When it starts if nothing changes: the same time as het-squeue --start tells, if it is
-        not in the next plan."""
+        """When it starts if nothing changes: the same time as het-squeue --start tells."""
         foreseen = self.foresee(self.job)
-        if foreseen.start == self.now or not self._is_in:
+        if foreseen.start == self.now or not (self._is_in and self.pinned):
             return foreseen
-        tasks = (task.key for task in self.prepared.queue.tasks if task.job_id == self.job.id)
-        told = starts_of(self.prepared).get(next(tasks, self.job.key))
+        told = starts_of(self.prepared).get(self.job.key)
         later = told and told.start > self.now
         return Foreseen(told.start, told.placement) if told and later else foreseen
 
@@ -87,14 +85,24 @@ class WhatIf:
         task = next((t for t in prepared.queue.tasks if t.job_id == job.id), None)
         if task is None or task.key in prepared.held:
             return Foreseen(at_limit=task is not None)
-        made = decide(prepared, Forecast(), greedy).placements
-        if at_once := next((p for p in made if p.key == task.key), None):
+        plan = decide(prepared, Forecast(), greedy)
+        if at_once := next((p for p in plan.placements if p.key == task.key), None):
             return Foreseen(self.now, at_once)
         kept = next((r for r in prepared.ahead.reserve if r.task.key == task.key), None)
-        then = kept or self._then(task)
+        then = self._told(task, plan) or kept if known else kept or self._then(task)
         # Who has room now, and no place in the plan, is held back by what no look ahead knows.
         later = then and then.start > self.now
         return Foreseen(then.start, then.placement) if then and later else Foreseen()
+
+    def _told(self, task: Task, plan: Plan) -> Reservation | None:
+        """Its place beside all others: those after it take none from it."""
+        mine, queue = turn_of(task), self.prepared.queue.tasks
+        until = [one for one in queue if turn_of(one) < mine or one.key == task.key]
+        if len(until) > expected.MOST:
+            return None
+        axis = self.prepared.ahead.axis.copy()
+        made = given_places(self.prepared, until, axis, plan, self._turn).get(task.key)
+        return made if made and made.start < math.inf else None
 
     def waits(self, job: Job, at: TellTime) -> Waits:
         """Why it does not start at once if it is this record."""
@@ -130,8 +138,12 @@ class WhatIf:
     @cached_property
     def _before(self) -> tuple[Task, ...]:
         """The tasks that are to get their places before it."""
-        mine, queue = (-self.job.priority, self.job.id), self.without.queue.tasks
-        return tuple(task for task in queue if turn_of(task) < mine)
+        queue = self.without.queue.tasks
+        return tuple(task for task in queue if turn_of(task) < self._turn)
+
+    @property
+    def _turn(self) -> tuple[int, int]:
+        return -self.job.priority, self.job.id
 
     @cached_property
     def facts(self) -> ClusterFacts:
@@ -142,13 +154,8 @@ class WhatIf:
     def _ahead(self) -> Axis:
         """What is free when, once all those before it have their places: first those that start in
         the next plan."""
-        prepared, axis = self.without, self.without.ahead.axis.copy()
-        before = {t.key: t for t in self._before if t.key not in prepared.held}
-        made = decide(prepared, Forecast(), greedy).placements
-        for place in made:
-            if task := before.pop(place.key, None):
-                axis.take(Reservation(task, place, self.now))
-        expected.expect(before.values(), prepared.ahead.reservations, axis)
+        axis = self.without.ahead.axis.copy()
+        given_places(self.without, self._before, axis, before=self._turn)
         return axis
 
 

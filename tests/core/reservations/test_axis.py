@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
+
+import pytest
 
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, Slot, Task
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.expected import expect
-from slurm_het.core.reservations.reservation import coming_free, with_pins
+from slurm_het.core.reservations.reservation import Reservation, coming_free, with_pins
 from tests.support.world import inventory, policy, running, snapshot, task
 
 NOW = 1000.0
@@ -131,3 +134,24 @@ def test_nodes_may_be_closed_for_a_while() -> None:
         "b": (7200, "nv1"),
         "c": (9660, "nv1,nv2"),
     }
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_was_found_before_changes_no_start(seed: int) -> None:
+    """An axis remembers who had room where; one that has only the same places taken does not."""
+    rng = random.Random(seed)
+    ends = (rng.choice((1300, 1600, 2500, 4600)) for _ in "12")
+    jobs = [busy(n, f"nv{n}", ALL[: rng.randrange(1, 9)], end) for n, end in enumerate(ends, 1)]
+    it, taken = axis(*jobs), list[Reservation]()
+    for number in range(20):
+        minutes = rng.choice((5, 10, 11, 12, 30, 60))
+        asked = wants(f"{number}", rng.choice((1, 2, 4, 8)), rng.choice((1, 1, 2)), minutes)
+        made, fresh = it.soonest(asked), axis(*jobs)
+        for one in taken:
+            fresh.take(one)
+        without = fresh.soonest(asked)
+        assert made is not None
+        assert without is not None
+        assert (made.start, made.task) == (without.start, without.task)
+        taken.append(made)
+        it.take(made)

@@ -1,0 +1,83 @@
+"""What the benchmarks say to a sandbox; every wait is bounded, and an error names the command."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from slurm_het.errors import HetError
+from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.slurm.records import parse_fields
+
+POLL_SECONDS = 0.3
+TRIES = 5
+MOST_SECONDS = 150.0  # for a command, on a machine that does much else
+
+
+@contextmanager
+def fresh(overrides: Mapping[str, Any] | None = None) -> Iterator[Sandbox]:
+    """A sandbox of the default topology with hook and hetd, in a directory of its own."""
+    base = Path(tempfile.mkdtemp(prefix="het-bench-"))
+    base.chmod(0o755)  # munged wants its socket reachable for all
+    try:
+        with Sandbox.up(base / "box", overrides=overrides) as box:
+            yield box
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def ok(box: Sandbox, *argv: str, user: str | None = None) -> str:
+    """The output of a command that must succeed in the end: a slurmctld that does much else may
+    refuse what it takes a moment later."""
+    for _ in range(TRIES):
+        done = box.run(argv, user=user, timeout=MOST_SECONDS)
+        if done.returncode == 0:
+            return str(done.stdout)
+        time.sleep(POLL_SECONDS)
+    raise HetError(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
+
+
+def submit(box: Sandbox, *options: str, script: str, user: str = "nobody") -> str:
+    """Submit a script given as text; the job id."""
+    argv = ["sbatch", "--parsable", "-o", "/dev/null", *options]
+    done = box.run(argv, user=user, input=script, timeout=MOST_SECONDS)
+    if done.returncode:
+        raise HetError(f"sbatch {' '.join(options)}: {done.stderr.strip()}")
+    return str(done.stdout).strip().split(";")[0]
+
+
+def job(box: Sandbox, key: str) -> dict[str, str]:
+    """`scontrol show job` of one job."""
+    done = box.run(["scontrol", "-o", "show", "job", key], timeout=MOST_SECONDS)
+    return parse_fields(" ".join(done.stdout.splitlines()))
+
+
+def state(box: Sandbox, key: str) -> str:
+    """Its state; '' if there is no such job."""
+    return job(box, key).get("JobState", "")
+
+
+def within(seconds: float, true: Callable[[], bool]) -> bool:
+    """Whether it becomes true in that time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def clear(box: Sandbox, seconds: float = 120.0) -> None:
+    """Cancel all jobs and wait until the cluster is idle. Raises HetError if it does not get so."""
+    listed = ("squeue", "-h", "-a", "-o", "%A")
+    if keys := ok(box, *listed).split():
+        box.run(["scancel", "--state=PENDING", *keys])
+        box.run(["scancel", "--full", "-s", "KILL", *keys])
+        box.run(["scancel", *keys])
+    if not within(seconds, lambda: not ok(box, *listed).split()):
+        raise HetError(f"not all jobs have ended within {seconds:g} s")
