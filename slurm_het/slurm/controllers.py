@@ -30,7 +30,7 @@ LOOKS = 2
 """In a row that show the first as silent, before others are asked first."""
 MOST_FILES = 500
 _PINGED = re.compile(r"^Slurmctld\(\S+\) at (\S+) is (UP|DOWN)\s*$", re.MULTILINE)
-_HOST = re.compile(r"\s*SlurmctldHost\s*=\s*([^\s#(]+)", re.IGNORECASE)
+_HOST = re.compile(r"\s*SlurmctldHost\s*=", re.IGNORECASE)
 
 
 class Pinged(NamedTuple):
@@ -45,15 +45,16 @@ def pinged(text: str) -> list[Pinged]:
     return [Pinged(name, word == "UP") for name, word in _PINGED.findall(text)]
 
 
-def reordered(text: str, first: Sequence[str]) -> str:
-    """A slurm.conf in which these controllers come before the others; '' if it does not name them
-    (an included file does)."""
+def reordered(text: str, found: Sequence[Pinged]) -> str:
+    """A slurm.conf in which those that answer come before the others; '' if it does not name just
+    these controllers (an included file does). By place: ping may call them otherwise (localhost).
+    """
     lines = text.splitlines()
-    found = {n: host.group(1) for n, line in enumerate(lines) if (host := _HOST.match(line))}
-    if not set(first) <= set(found.values()):
+    places = [n for n, line in enumerate(lines) if _HOST.match(line)]
+    if len(places) != len(found):
         return ""
-    order = sorted(found, key=lambda n: (found[n] not in first, n))
-    moved = dict(zip(found, order, strict=True))
+    order = sorted(zip(places, found, strict=True), key=lambda pair: not pair[1].up)
+    moved = {n: place for n, (place, _) in zip(places, order, strict=True)}
     return "".join(f"{lines[moved.get(n, n)]}\n" for n in range(len(lines)))
 
 
@@ -90,38 +91,37 @@ class Controllers:
         began = time.monotonic()
         found = await self._ping(site)
         quick = time.monotonic() - began < SILENT_SECONDS
-        up = [controller.name for controller in found if controller.up]
-        if quick or not up or found[0].up:
-            self._silent = 0
+        if quick or not any(controller.up for controller in found) or found[0].up:
+            self._silent, self._refused = 0, False
             if self.conf:
                 log.warning("Slurm's programs ask its first controller first again")
             self.conf = None
         else:
             self._silent += 1
         if site and self._silent >= LOOKS and not self._refused:
-            await self._divert(site, directory, up)
+            await self._divert(site, directory, found)
         return len(found) == 1
 
-    async def _divert(self, site: Path, directory: Path, up: Sequence[str]) -> None:
+    async def _divert(self, site: Path, directory: Path, known: Sequence[Pinged]) -> None:
         try:
             stat = site.stat()
             if self.conf and self._copied == (stat.st_mtime_ns, stat.st_size):
                 return
-            conf = await asyncio.to_thread(_write, site, directory, up)
+            conf = await asyncio.to_thread(_write, site, directory, known)
         except OSError as error:
             self._refuse(f"cannot write {directory}: {error.strerror}")
             return
         if conf is None:
             self._refuse(f"{site} does not name them itself")
             return
-        found = await self._ping(conf)
-        if not found or found[0] != Pinged(up[0], up=True):
+        first, found = next(c for c in known if c.up), await self._ping(conf)
+        if not found or found[0] != first:
             self._refuse(f"{conf} does not work")
             return
         self.conf, self._copied = conf, (stat.st_mtime_ns, stat.st_size)
         log.warning(
             "Slurm's first controller does not answer: its programs ask %s first, by %s",
-            up[0],
+            first.name,
             conf,
         )
 
@@ -150,9 +150,9 @@ class Controllers:
         return next((path for path in files if path.is_file()), None)
 
 
-def _write(site: Path, directory: Path, first: Sequence[str]) -> Path | None:
+def _write(site: Path, directory: Path, found: Sequence[Pinged]) -> Path | None:
     """Beside our own slurm.conf the site's other files, for Slurm looks for them there."""
-    text = reordered(site.read_text(errors="surrogateescape"), first)
+    text = reordered(site.read_text(errors="surrogateescape"), found)
     if not text:
         return None
     directory.mkdir(mode=0o755, exist_ok=True)

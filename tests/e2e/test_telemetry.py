@@ -273,14 +273,3 @@ def test_and_who_is_half_way_back_when_hetd_is_killed(it: Told) -> None:
     job.runs_again_with("15")
     job.dies(1, 14.5)
     job.stays_dead()
-
-
-def test_but_not_whom_somebody_else_requeued(it: Told) -> None:
-    job = Dying(it)
-    it.cluster.wait_started(job.key)
-    it.cluster.ok("scontrol", "requeue", job.key)
-    it.cluster.wait("it waits", lambda: it.cluster.job(job.key)["Restarts"] == "1")
-    it.cluster.ok("scontrol", "update", f"JobId={job.key}", "StartTime=now")
-    job.runs_again_with("10")
-    job.dies(1, 9.5)
-    job.stays_dead()

@@ -16,6 +16,7 @@ from slurm_het.slurm.controllers import Controllers, Pinged, pinged, reordered
 from slurm_het.slurm.job_reader import Given
 
 SITE = "ClusterName=c\nSlurmctldHost=ctl1(10.0.0.1)\n slurmctldhost = ctl2(10.0.0.2) # backup\n"
+DEAD = [Pinged("ctl1", up=False), Pinged("ctl2", up=True)]
 BOTH = "Slurmctld(primary) at ctl1 is {}\nSlurmctld(backup) at ctl2 is {}\n"
 
 
@@ -26,14 +27,14 @@ def test_what_scontrol_ping_prints() -> None:
 
 
 def test_a_slurm_conf_that_names_another_first() -> None:
-    assert reordered(SITE, ["ctl2"]) == (
+    assert reordered(SITE, DEAD) == (
         "ClusterName=c\n slurmctldhost = ctl2(10.0.0.2) # backup\nSlurmctldHost=ctl1(10.0.0.1)\n"
     )
     three = "SlurmctldHost=a\nX=1\nSlurmctldHost=b\nSlurmctldHost=c"
-    assert reordered(three, ["b", "c"]) == (
-        "SlurmctldHost=b\nX=1\nSlurmctldHost=c\nSlurmctldHost=a\n"
-    )
-    assert reordered("Include hosts.conf\n", ["ctl2"]) == ""
+    assert reordered(
+        three, [Pinged("a", up=False), Pinged("vm", up=True), Pinged("c", up=True)]
+    ) == ("SlurmctldHost=b\nX=1\nSlurmctldHost=c\nSlurmctldHost=a\n")
+    assert reordered("Include hosts.conf\n", DEAD) == ""
 
 
 class Site:
@@ -84,7 +85,7 @@ def test_who_answers_is_asked_first_until_the_first_is_back(tmp_path: Path) -> N
     conf = site.look()
     assert conf == site.run / "slurm-conf" / "slurm.conf"
     assert conf is not None
-    assert conf.read_text() == reordered(SITE, ["ctl2"])
+    assert conf.read_text() == reordered(SITE, DEAD)
     assert (conf.parent / "topology.conf").read_text() == "SwitchName=s\n"
     assert site.it.env == {"SLURM_CONF": str(conf)}
     assert site.look(3) == conf
