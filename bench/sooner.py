@@ -263,11 +263,11 @@ def main(say: Callable[[str], None] = SAY) -> None:
     seen: list[Seen] = []
     with in_sandbox.fresh() as box:
         bench = Bench(box, say)
-        seen += bench.remedies("another kind", ANOTHER_KIND)
-        none = bench.without(NO_REMEDY)
         tried, held = bench.traps()
         for kind in kinds:
             seen += bench.remedies(kind, [KINDS[kind](pool) for pool in POOLS])
+        seen += bench.remedies("another kind", ANOTHER_KIND)
+        none = bench.without(NO_REMEDY)
     load = f"Slurm {slurm_version().text}, load {os.getloadavg()[2]:.0f}"
     text = [
         *head("sooner", "./dev bench sooner", load),
