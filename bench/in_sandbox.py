@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import click
+from click.testing import CliRunner
 
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
@@ -34,12 +38,27 @@ def fresh(overrides: Mapping[str, Any] | None = None) -> Iterator[Sandbox]:
 def ok(box: Sandbox, *argv: str, user: str | None = None) -> str:
     """The output of a command that must succeed in the end: a slurmctld that does much else may
     refuse what it takes a moment later."""
+    said = ""
     for _ in range(TRIES):
-        done = box.run(argv, user=user, timeout=MOST_SECONDS)
+        try:
+            done = box.run(argv, user=user, timeout=MOST_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            said = str(error)
+            continue
         if done.returncode == 0:
             return str(done.stdout)
+        said = (done.stderr or done.stdout).strip()
         time.sleep(POLL_SECONDS)
-    raise HetError(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
+    raise HetError(f"{' '.join(argv)}: {said}")
+
+
+def ours(box: Sandbox, command: click.Command, *words: str) -> str:
+    """What a command of ours prints, in this process: it is asked often, and to start costs most.
+    Its exit code is an answer, too. Raises HetError if it prints nothing."""
+    done = CliRunner(env=box.env).invoke(command, list(words))
+    if not done.stdout:
+        raise HetError(f"{command.name} {' '.join(words)}: {done.output or done.exception!r}")
+    return done.stdout
 
 
 def submit(box: Sandbox, *options: str, script: str, user: str = "nobody") -> str:

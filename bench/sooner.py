@@ -47,6 +47,7 @@ from bench.sooner_stages import (
     full,
     traps,
 )
+from slurm_het.cli.why import why
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.trials import NO_TRIALS
 from slurm_het.core.policy import Limits
@@ -62,7 +63,7 @@ from slurm_het.sandbox.layout import slurm_version
 A = TypeVar("A")
 B = TypeVar("B")
 OWNER = "nobody"
-SEEN_SECONDS, HALF_SECONDS, START_SECONDS = 30.0, 12.0, 60.0
+SEEN_SECONDS, HALF_SECONDS, START_SECONDS = 90.0, 12.0, 90.0
 RESERVATION = (
     "scontrol", "create", "reservation", "ReservationName=upkeep", "StartTime=now+2hours",
     "Duration=60", "Users=root", f"Nodes={','.join(n for pool in POOLS for n in pool.nodes)}",
@@ -109,7 +110,8 @@ class Bench:
             self._fill(words for one in staged for words in one.busy)
             seen = self._each(lambda one: Seen(one, self._submit(one.options, one.script)), staged)
             self._halves([one for one in seen if one.staged.half])
-            self._each(self._try_it, seen)
+            for one in seen:
+                self._try_it(one)
         finally:
             in_sandbox.clear(self.box)
             if reserved:
@@ -124,7 +126,7 @@ class Bench:
         self._fill(words for one in staged for words in one.busy)
         keys = [self._submit(one.options, one.script) for one in staged]
         time.sleep(HALF_SECONDS)
-        named = dict(zip(keys, self._each(self._commands, keys), strict=True))
+        named = {key: self._commands(key) for key in keys}
         waits = [in_sandbox.state(self.box, key) == "PENDING" for key in keys]
         for key, one in zip(keys, staged, strict=True):
             self.say(f"no remedy, {one.name}: {named[key] or 'nothing'}")
@@ -141,8 +143,8 @@ class Bench:
             self._fill(words for pool in pools for words in full(pool))
             keys = [self._submit((*TRAP_OPTIONS, *trap.options), trap.script) for trap in mine]
             time.sleep(HALF_SECONDS)
-            told = self._each(self._commands, keys)
-            for trap, key, named in zip(mine, keys, told, strict=True):
+            for trap, key in zip(mine, keys, strict=True):
+                named = self._commands(key)
                 went = {node for _, promise in named for node in _nodes_of(promise)}
                 good = went <= set(trap.nodes) and in_sandbox.state(self.box, key) == "PENDING"
                 self.say(f"trap, {trap.name}: {'held' if good else 'FAILED'} {named}")
@@ -172,7 +174,7 @@ class Bench:
 
     def _commands(self, key: str) -> list[tuple[str, str]]:
         """The commands that `why` prints of a job, and what it promises of each."""
-        told = in_sandbox.ok(self.box, *_tool("why", key), user=OWNER)
+        told = in_sandbox.ours(self.box, why, key)
         parts = (line.strip().partition("   # ") for line in told.splitlines())
         return [(command, promise) for command, mark, promise in parts if mark]
 
@@ -261,11 +263,11 @@ def main(say: Callable[[str], None] = SAY) -> None:
     seen: list[Seen] = []
     with in_sandbox.fresh() as box:
         bench = Bench(box, say)
-        seen += bench.remedies("another kind", ANOTHER_KIND)
-        none = bench.without(NO_REMEDY)
         tried, held = bench.traps()
         for kind in kinds:
             seen += bench.remedies(kind, [KINDS[kind](pool) for pool in POOLS])
+        seen += bench.remedies("another kind", ANOTHER_KIND)
+        none = bench.without(NO_REMEDY)
     load = f"Slurm {slurm_version().text}, load {os.getloadavg()[2]:.0f}"
     text = [
         *head("sooner", "./dev bench sooner", load),

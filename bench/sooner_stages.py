@@ -99,10 +99,10 @@ def _memory_per_cpu(pool: Pool) -> Staged:
 
 
 def _exclude(pool: Pool) -> Staged:
+    """There is no half: who leaves out all that there is would be refused."""
     free, taken = pool.nodes
-    asks = _one(pool, "-x", ",".join(pool.nodes), devices=2)
-    half = f"ExcNodeList={free}"
-    return Staged("exclude", asks, r"ExcNodeList=", full(pool, taken), half)
+    asks = _one(pool, "-x", free, devices=2)
+    return Staged("exclude", asks, r"ExcNodeList=", full(pool, taken))
 
 
 def _begin(pool: Pool) -> Staged:

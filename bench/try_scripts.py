@@ -17,11 +17,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +28,7 @@ from typing import Any
 from bench import in_sandbox
 from bench.results import head, record, table
 from bench.sooner_stages import NV, POOLS, Pool, Words, full
+from slurm_het.cli.try_job import try_job
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.model import Job
 from slurm_het.core.syntax import hostlist
@@ -43,8 +42,9 @@ SAY = partial(print, flush=True)
 OWNER = "nobody"
 SCRIPT = "sleep 900"
 CUDA, ROCM = "module load cuda\nsleep 900", "module load rocm\nsleep 900"
-AT_ONCE = 3
-START_SECONDS, WAIT_SECONDS, TRY_SECONDS = 90.0, 15.0, 150.0
+LITTLE = ("--mem=1G",)
+"""Else one that names no host memory has all of its node's."""
+START_SECONDS, WAIT_SECONDS = 90.0, 15.0
 COLUMNS = "said", "right", "of"
 
 
@@ -102,14 +102,11 @@ TRIED = (
 
 
 def ask(box: Sandbox, tried: Tried, number: int) -> Answered:
-    """What `try` says. Raises HetError if it says nothing that can be read."""
+    """What `try` says. Raises HetError if it says nothing."""
     script = _script(box, tried, number)
-    argv = [sys.executable, "-m", "slurm_het.cli.admin", "try", "--json", *tried.words, str(script)]
-    done = box.run(argv, user=OWNER, timeout=TRY_SECONDS)
-    try:
-        said: dict[str, Any] = json.loads(done.stdout)
-    except ValueError as error:
-        raise HetError(f"try of {tried.name}: {(done.stderr or done.stdout).strip()}") from error
+    said: dict[str, Any] = json.loads(
+        in_sandbox.ours(box, try_job, "--json", *LITTLE, *tried.words, str(script))
+    )
     starts = said.get("starts") or {}
     return Answered(tried, str(said["answer"]), frozenset(starts.get("nodes") or ()))
 
@@ -125,8 +122,8 @@ def become(box: Sandbox, answered: list[Answered]) -> None:
     keys: list[str] = []
     for number, one in enumerate(answered):
         script = Path(box.dir) / "work" / f"try-{number}.sh"
-        argv = ["sbatch", "--parsable", "-o", "/dev/null", *one.tried.words, str(script)]
-        done = box.run(argv, user=OWNER, timeout=TRY_SECONDS)
+        argv = ["sbatch", "--parsable", "-o", "/dev/null", *LITTLE, *one.tried.words, str(script)]
+        done = box.run(argv, user=OWNER, timeout=in_sandbox.MOST_SECONDS)
         keys.append(done.stdout.strip() if done.returncode == 0 else "")
     now = [key for key, one in zip(keys, answered, strict=True) if one.said == "now" and key]
     in_sandbox.within(START_SECONDS, lambda: all(map(_runs(box).get, now)))
@@ -169,13 +166,13 @@ def main(say: Callable[[str], None] = SAY) -> None:
     )
     parser.add_argument("--no-record", action="store_true", help="print only")
     options = parser.parse_args()
-    with in_sandbox.fresh() as box, ThreadPoolExecutor(AT_ONCE) as pool:
+    with in_sandbox.fresh() as box:
         busy = [
             in_sandbox.submit(box, *words, script="#!/bin/sh\nsleep 900\n") for words in full(NV)
         ]
         if not in_sandbox.within(START_SECONDS, lambda: all(map(_runs(box).get, busy))):
             raise HetError("the nodes that were to be busy are not")
-        answered = list(pool.map(partial(ask, box), TRIED, range(len(TRIED))))
+        answered = [ask(box, tried, number) for number, tried in enumerate(TRIED)]
         become(box, answered)
     for one in answered:
         say(f"{'ok' if one.right else 'WRONG'}: {one.tried.name}: {one.said}; {one.became}")
