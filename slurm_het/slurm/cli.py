@@ -329,9 +329,8 @@ class CliSlurm:
                 self.answered = self.answered if aside else time.monotonic()
                 return await errors
         except TimeoutError as error:
-            if not (
-                aside or path.endswith("sacctmgr")
-            ):  # that slurmdbd does not answer is another matter
+            # That slurmdbd does not answer is another matter.
+            if not aside and not path.endswith("sacctmgr"):
                 self._silent_until = time.monotonic() + RETRY_SECONDS
             raise SlurmError(
                 f"{path} did not answer within {seconds:g} s", "is slurmctld up and responsive?"
