@@ -20,7 +20,7 @@ import pytest
 
 from slurm_het.sandbox.daemons import SUPERVISOR
 from tests.support.causes import CAUSES, OTHER, OWNER, POLL_SECONDS, SITE, STRANGER, Cause, Ids
-from tests.support.cluster import AMPLE, Cluster, own_sandbox
+from tests.support.cluster import AMPLE, PATIENCE, Cluster, own_sandbox
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 
@@ -74,7 +74,7 @@ class Stage:
         """All users read that, and no other sentence for long: slurmdbd may once be too slow to
         tell one of them whom a QOS preempts."""
         for user in ("root", OWNER, STRANGER):
-            self.cluster.wait(f"{user} reads the same", partial(self._reads, user, told), 15)
+            self.cluster.wait(f"{user} reads the same", partial(self._reads, user, told))
 
     def _reads(self, user: str, told: Told) -> bool:
         return self.said(user) == told
@@ -113,7 +113,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def stage(cluster: Cluster) -> Stage:
     made = Stage(cluster)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while off := made.amiss():
         assert time.monotonic() < deadline, "\n".join(map(str, off.items()))
         time.sleep(0.5)
@@ -161,10 +161,10 @@ def test_all_read_the_same_sentence(cluster: Cluster, stage: Stage, tmp_path: ob
     with open(f"{tmp_path}/staff/page.json") as page:
         jobs = {job["id"]: timeless(job["reason"]) for job in json.load(page)["jobs"]}
     assert {stage.key(cause): told[cause.name][1] for cause in CAUSES}.items() <= jobs.items()
-    cluster.wait("the log says so", lambda: not not_logged(stage, told), 30)
+    cluster.wait("the log says so", lambda: not not_logged(stage, told))
     with dead_hetd(cluster):
         stage.all_read(told)
-    cluster.wait("hetd plans and says the same", lambda: stage.said() == told, 15)
+    cluster.wait("hetd plans and says the same", lambda: stage.said() == told)
 
 
 @contextmanager
