@@ -70,6 +70,11 @@ class Stage:
         told = {str(job["job_id"]): (job["reason_code"], timeless(job["reason"])) for job in jobs}
         return {name: told[ids.job] for name, ids in self.ids.items() if ids.job in told}
 
+    def told(self) -> Told:
+        """What root reads, once each is told as it is meant to be."""
+        self.cluster.wait("each waits for its cause", lambda: not self.amiss())
+        return self.said()
+
     def all_read(self, told: Told) -> None:
         """All users read that, and no other sentence for long: slurmdbd may once be too slow to
         tell one of them whom a QOS preempts."""
@@ -152,7 +157,7 @@ def not_logged(stage: Stage, told: Told) -> list[str]:
 
 
 def test_all_read_the_same_sentence(cluster: Cluster, stage: Stage, tmp_path: object) -> None:
-    told = stage.said()
+    told = stage.told()
     stage.all_read(told)
     for cause in CAUSES[::5]:  # each takes as long as het-squeue of all
         why = cluster.tool("admin", "why", stage.ids[cause.name].job)
@@ -197,13 +202,15 @@ def test_from_whom_jobs_are_hidden_reads_of_his_own(cluster: Cluster, stage: Sta
 
 
 def test_without_another_obstacle_each_waits(cluster: Cluster, stage: Stage) -> None:
-    before = stage.said()
     for cause in CAUSES:
         cluster.ok(*stage.ids[cause.name].command(cause.other))
     time.sleep(CYCLE)
     assert [cause.name for cause in CAUSES if not stage.waits(cause)] == []
-    after = stage.said()
-    assert {n: code for n, (code, _) in after.items()} == {n: c for n, (c, _) in before.items()}
+    codes = {cause.name: cause.code for cause in CAUSES}
+    cluster.wait(
+        "each waits for the same cause",
+        lambda: {name: code for name, (code, _) in stage.said().items()} == codes,
+    )
 
 
 def test_without_the_obstacle_it_starts(cluster: Cluster, stage: Stage) -> None:
