@@ -12,7 +12,7 @@ from slurm_het.times import local_time
 log = logging.getLogger("hetd.waits")
 MOST = 20
 """So many jobs are named after one plan: a flood of submissions is no flood of lines."""
-AGAIN_SECONDS = 60.0
+AGAIN_SECONDS = 10.0
 """A job is named again after so long at the earliest: from plan to plan reasons may alternate."""
 
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 import secrets
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,8 @@ BELIEVED = 5.0
 """Seconds that an empty list of squeue's counts for once scontrol has said the same."""
 _JOB = re.compile(r"JobId=(\d+)")
 _STATE = re.compile(r"\bJobState=([A-Z_]+)")
+CUT_OFF = f"ended by signal {int(signal.SIGPIPE)}"
+"""squeue ends so, silently, where slurmctld is short of time and closes the connection (22.05)."""
 _NO_SUCH = ("Invalid job format specification", "unrecognized option")
 
 
@@ -281,9 +284,9 @@ class JobReader:
         return await asyncio.to_thread(reading.json, answer)
 
     async def _squeue(self, env: Mapping[str, str], *arguments: str) -> bytes:
+        given = Given(env, most=self._most if env else MAX_ANSWER)
         try:
-            most = self._most if env else MAX_ANSWER
-            return await self._run("squeue", "--all", *arguments, given=Given(env, most=most))
+            return await self._listed(given, *arguments)
         except TooMuchError as error:
             if env:
                 raise NotUnderstoodError(error.message) from error
@@ -292,6 +295,15 @@ class JobReader:
             if any(text in error.message for text in _NO_SUCH):
                 raise NotUnderstoodError(error.message) from error
             raise
+
+    async def _listed(self, given: Given, *arguments: str) -> bytes:
+        """What squeue prints; one that slurmctld cut off is asked once more."""
+        try:
+            return await self._run("squeue", "--all", *arguments, given=given)
+        except SlurmError as error:
+            if CUT_OFF not in error.message:
+                raise
+        return await self._run("squeue", "--all", *arguments, given=given)
 
 
 def _active(jobs: Sequence[Job]) -> list[int]:

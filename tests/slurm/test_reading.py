@@ -319,6 +319,7 @@ class Slurm:
         self.jobs = {int(name[1:]): fields for name, fields in jobs.items()}
         self.asked: list[list[int] | None] = []
         self.list_fails = ""
+        self.cuts_off = 0  # so many times
         self.shown: dict[str, str] = {}
         self.text = ""
         self.then: dict[int, dict[str, str]] = {}  # that come once scontrol was asked
@@ -334,6 +335,9 @@ class Slurm:
             return b""
         if "SQUEUE_FORMAT2" not in given.env:
             return self.as_json(arguments)
+        if self.cuts_off:
+            self.cuts_off -= 1
+            raise SlurmError("squeue --all: ended by signal 13, and says nothing")
         if self.list_fails:
             raise SlurmError(self.list_fails)
         fields = [part.partition(":0") for part in given.env["SQUEUE_FORMAT2"].split(",")]
@@ -382,6 +386,15 @@ def test_a_slurm_that_knows_no_such_list_is_read_as_json(caplog: pytest.LogCaptu
     assert names(reader) == names(reader) == ["train"]
     assert slurm.asked == [None, None]
     assert len(caplog.records) == 1
+
+
+def test_a_squeue_that_was_cut_off_is_asked_once_more() -> None:
+    slurm = Slurm(j7={})
+    slurm.cuts_off = 1
+    assert names(JobReader(slurm)) == ["train"]
+    slurm.cuts_off = 2
+    with pytest.raises(SlurmError, match="ended by signal 13"):
+        names(JobReader(slurm))
 
 
 def test_a_slurm_that_does_not_answer_is_an_error() -> None:
