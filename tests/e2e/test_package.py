@@ -26,7 +26,11 @@ pytestmark = [
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 JOBS = 100
-LOOKED_AT = ("etc", "opt", "usr", "var/lib/slurm-het", "var/lib/systemd", "root", "home", "srv")
+LOOKED_AT = (
+    "etc", "opt/slurm-het", "usr/bin", "usr/lib/systemd", "usr/share/slurm-het", "usr/share/man/man1",
+    "usr/share/doc/slurm-het", "usr/share/bash-completion", "usr/share/zsh", "usr/share/fish",
+    "var/lib/slurm-het", "run/slurm-het", "root",
+)  # fmt: skip
 """Where a package may leave something; apt's and dpkg's own records are of every package."""
 TEST_ONLY = """\
 [Service]
@@ -101,7 +105,8 @@ def ok(systemd: SystemdHost, *argv: str, seconds: float = 300) -> str:
 
 def files(systemd: SystemdHost) -> set[str]:
     """Every file of the host that a package could have left."""
-    found = systemd.run("find", *(f"/{name}" for name in LOOKED_AT), "-xdev")
+    argv = ("find", *(f"/{name}" for name in LOOKED_AT), "-xdev")
+    found = systemd.run(*argv, seconds=300)
     return set(found.stdout.splitlines())
 
 
