@@ -27,9 +27,9 @@ pytestmark = [
 CHECKOUT = Path(__file__).resolve().parents[2]
 JOBS = 100
 LOOKED_AT = (
-    "etc", "opt/slurm-het", "usr/bin", "usr/lib/systemd", "usr/share/slurm-het", "usr/share/man/man1",
-    "usr/share/doc/slurm-het", "usr/share/bash-completion", "usr/share/zsh", "usr/share/fish",
-    "var/lib/slurm-het", "run/slurm-het", "root",
+    "etc", "opt/slurm-het", "usr/bin", "usr/lib/systemd", "usr/share/slurm-het",
+    "usr/share/man/man1", "usr/share/doc/slurm-het", "usr/share/bash-completion",
+    "usr/share/zsh", "usr/share/fish", "var/lib/slurm-het", "run/slurm-het", "root",
 )  # fmt: skip
 """Where a package may leave something; apt's and dpkg's own records are of every package."""
 TEST_ONLY = """\
