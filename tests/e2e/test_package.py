@@ -17,7 +17,7 @@ import pytest
 from tests.support.cluster import Cluster, own_sandbox
 from tests.support.systemd_host import CannotBootError, Machine, SystemdHost
 
-# It fetches wheels and builds two packages: ./dev matrix 24.11 -k package; on Debian 12, 22.05.
+# It fetches wheels and builds a package: ./dev matrix 24.11 -k package; on Debian 12, 22.05.
 pytestmark = [
     pytest.mark.slurm,
     pytest.mark.in_turn("by hand"),
@@ -26,7 +26,11 @@ pytestmark = [
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 JOBS = 100
-LOOKED_AT = ("etc", "opt", "usr", "var/lib/slurm-het", "var/lib/systemd", "root", "home", "srv")
+LOOKED_AT = (
+    "etc", "opt/slurm-het", "usr/bin", "usr/lib/systemd", "usr/share/slurm-het",
+    "usr/share/man/man1", "usr/share/doc/slurm-het", "usr/share/bash-completion",
+    "usr/share/zsh", "usr/share/fish", "var/lib/slurm-het", "run/slurm-het", "root",
+)  # fmt: skip
 """Where a package may leave something; apt's and dpkg's own records are of every package."""
 TEST_ONLY = """\
 [Service]
@@ -39,19 +43,33 @@ StandardError=inherit
 
 @pytest.fixture(scope="module")
 def debs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The package, and the next one of the same version."""
+    """The package, and one that follows it: the same files under the next release's number.
+
+    $SLURM_HET_DEB names one that is built already.
+    """
     folder = tmp_path_factory.mktemp("debs")
-    for release in ("1", "2"):
-        argv = ["-m", "package.build", "--only", "deb", "--release", release, str(folder)]
-        done = subprocess.run(
-            [sys.executable, *argv], cwd=CHECKOUT, env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
-            capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
-        if "could not fetch the wheels" in done.stderr:
-            pytest.skip("pip cannot fetch the wheels of package/wheels.txt here")
-        assert done.returncode == 0, done.stderr
-    one, two = sorted(folder.glob("*.deb"))
+    built = Path(os.environ.get("SLURM_HET_DEB") or _build(folder))
+    one, two = folder / "one.deb", folder / "two.deb"
+    shutil.copy(built, one)
+    tree = folder / "tree"
+    subprocess.run(["dpkg-deb", "-R", str(one), str(tree)], timeout=120, check=True)
+    control = tree / "DEBIAN" / "control"
+    control.write_text(control.read_text().replace("-1\nArch", "-2\nArch"))
+    subprocess.run(["dpkg-deb", "-Znone", "-b", str(tree), str(two)], timeout=120, check=True)
+    shutil.rmtree(tree)
     return one, two
+
+
+def _build(folder: Path) -> Path:
+    done = subprocess.run(
+        [sys.executable, "-m", "package.build", "--only", "deb", str(folder)],
+        cwd=CHECKOUT, env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    if "could not fetch the wheels" in done.stderr:
+        pytest.skip("pip cannot fetch the wheels of package/wheels.txt here")
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.deb"))
 
 
 @pytest.fixture
@@ -87,7 +105,8 @@ def ok(systemd: SystemdHost, *argv: str, seconds: float = 300) -> str:
 
 def files(systemd: SystemdHost) -> set[str]:
     """Every file of the host that a package could have left."""
-    found = systemd.run("find", *(f"/{name}" for name in LOOKED_AT), "-xdev")
+    argv = ("find", *(f"/{name}" for name in LOOKED_AT), "-xdev")
+    found = systemd.run(*argv, seconds=300)
     return set(found.stdout.splitlines())
 
 
