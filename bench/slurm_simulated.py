@@ -1,11 +1,12 @@
 """The trace of `bench slurm` in simulated time: mean waits by size, plain Slurm and slurm-het.
 
     ./dev bench slurm_simulated [--jobs 320] [--load 1.1] [--seeds 1-4] [--protected 8]
+                                [--reservations 0]
 
 Nothing is booted: Slurm is the model of `bench mixes`, with hetd's own cycle on it, as in the
 sandbox first come, first served. Plain Slurm's users name all partitions in which their programs
 run. A seed takes five CPU seconds. `--protected` is planner.protected: how many blocked jobs are
-not to be delayed.
+not to be delayed; `--reservations`: how many of each pool are pinned ahead.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def main() -> None:
     try:
         solver.warm()
         sets = [
-            both(make_trace(options.jobs, options.load, seed), options.protected, solver)
+            both(make_trace(options.jobs, options.load, seed), _planner(options), solver)
             for seed in options.seeds
         ]
     finally:
@@ -55,9 +56,9 @@ def main() -> None:
     print(f"{time.process_time():.0f} s; load {os.getloadavg()[0]:.1f}")
 
 
-def both(trace: Sequence[Entry], protected: int, solver: Solver) -> tuple[Run, Run]:
-    """The trace under plain Slurm, and with slurm-het."""
-    het = {"planner": {"protected": protected}}
+def both(trace: Sequence[Entry], planner: Mapping[str, Any], solver: Solver) -> tuple[Run, Run]:
+    """The trace under plain Slurm, and with slurm-het and these settings of its planner."""
+    het = {"planner": planner}
     plain, ours = (world(trace, het, named=named) for named in (True, False))
     return (
         _run(trace, plain, run.plain(plain, SANDBOX)),
@@ -125,14 +126,20 @@ def _row(name: str, pairs: Iterable[tuple[Line, Line]]) -> list[str]:
     return [name, str(len(waits)), f"{plain:.1f}", f"{ours:.1f}", share]
 
 
+def _planner(options: argparse.Namespace) -> dict[str, Any]:
+    return {"protected": options.protected, "reservations": options.reservations}
+
+
 def _options() -> argparse.Namespace:
+    default = PlannerSettings()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--jobs", type=int, default=320, help="jobs of a trace (320)")
     parser.add_argument("--load", type=float, default=1.1, help="work per second ÷ devices (1.1)")
     parser.add_argument("--seeds", type=numbers, default=numbers("1-4"), help="traces (1-4)")
-    parser.add_argument("--protected", type=int, default=PlannerSettings().protected)
+    parser.add_argument("--protected", type=int, default=default.protected)
+    parser.add_argument("--reservations", type=int, default=default.reservations)
     return parser.parse_args()
 
 
