@@ -29,10 +29,14 @@ class IdleWatch:
     end: float
     tell: Tell
     every: float = EVERY
-    due: float = 0.0
+    due: float = field(init=False)
     fitted: float = 0.0
     elsewhere: float = 0.0
     _told: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        # Not at full seconds: just then jobs end, and Slurm looks a moment later.
+        self.due = 0.3717 * self.every
 
     def look(self, slurm: Slurm) -> None:
         """Count once, for the time until the next look."""

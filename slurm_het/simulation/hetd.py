@@ -94,9 +94,7 @@ class SimulatedSlurm:
 class _AtOnce(ThreadPoolExecutor):
     """What hetd does in threads, so that it answers meanwhile, is done at once: nobody asks."""
 
-    def submit(  # type: ignore[override]  # of functions of any kind
-        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Future[Any]:
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Do it now."""
         future: Future[Any] = Future()
         try:
