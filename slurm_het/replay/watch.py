@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from slurm_het.simulation.jobs import Ask, JobRun
+from slurm_het.simulation.jobs import JobRun, NodeAsk
 from slurm_het.simulation.slurm import Slurm
 from slurm_het.simulation.world import Machine
 
@@ -56,7 +56,7 @@ def _idle(slurm: Slurm) -> tuple[float, float]:
     """Devices that jobs that wait could have now; and those that they could have, were any vendor
     right. Each device counts once: what a job is tried on is taken until all have been tried."""
     runs = sorted(slurm.pending.values(), key=lambda run: (-run.priority, run.spec.id))
-    taken: list[tuple[Machine, Ask, tuple[int, ...]]] = []
+    taken: list[tuple[Machine, NodeAsk, tuple[int, ...]]] = []
     counted = [0.0, 0.0]
     hopeless: set[object] = set()
     left: list[JobRun] = []
@@ -97,10 +97,10 @@ def _names(slurm: Slurm, run: JobRun) -> frozenset[str]:
 
 
 def _take(
-    slurm: Slurm, run: JobRun, ask: Ask, names: Iterable[str]
-) -> list[tuple[Machine, Ask, tuple[int, ...]]]:
+    slurm: Slurm, run: JobRun, ask: NodeAsk, names: Iterable[str]
+) -> list[tuple[Machine, NodeAsk, tuple[int, ...]]]:
     """Take what it asks on the first of these nodes that have it; nothing if too few do."""
-    found: list[tuple[Machine, Ask, tuple[int, ...]]] = []
+    found: list[tuple[Machine, NodeAsk, tuple[int, ...]]] = []
     for name in names:
         machine = slurm.machines[name]
         devices = machine.pick(ask)
