@@ -97,7 +97,7 @@ def _words(entry: Entry, *, named: bool) -> list[str]:
     return [*words, "-p", ",".join(entry.partitions)] if named else words
 
 
-def _run(trace: Sequence[Entry], there: Mix, outcome: run.Outcome) -> Run:
+def _run(trace: Sequence[Entry], there: Mix, outcome: run.SideOutcome) -> Run:
     """Who has not started by the end counts as if he did then."""
     by_number = {int(job.submission): job for job in there.jobs}
     lines: list[Line] = []

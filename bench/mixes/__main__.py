@@ -27,7 +27,7 @@ from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.simulation import run
-from slurm_het.simulation.run import Outcome
+from slurm_het.simulation.run import SideOutcome
 from slurm_het.simulation.slurm import SANDBOX, Settings
 from slurm_het.solve import Solver
 from slurm_het.solve.worker import WorkerSolver
@@ -109,7 +109,7 @@ def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
     return replace(row, seconds=spent, again=tuple((p.busy, o.busy) for p, o in both))
 
 
-def _both(world: Mix, settings: Settings, solver: str) -> tuple[Outcome, Outcome]:
+def _both(world: Mix, settings: Settings, solver: str) -> tuple[SideOutcome, SideOutcome]:
     return run.plain(world, settings), run.ours(world, settings, _solver(solver))
 
 

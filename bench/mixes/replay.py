@@ -13,7 +13,7 @@ from bench.compare.run import compare
 from bench.compare.verdict import share
 from bench.mixes.world import Mix, read_world
 from slurm_het.simulation import run
-from slurm_het.simulation.run import Outcome
+from slurm_het.simulation.run import SideOutcome
 from slurm_het.simulation.slurm import SANDBOX
 from slurm_het.solve import Solver
 
@@ -82,7 +82,7 @@ def _as_submitted(world: Mix, real: Side) -> Mix:
     return replace(world, jobs=tuple(sorted(jobs, key=lambda job: (job.at, job.id))))
 
 
-def _near(world: Mix, real: Side, simulated: Outcome) -> float:
+def _near(world: Mix, real: Side, simulated: SideOutcome) -> float:
     """The share of jobs that start within NEAR_SECONDS of when the simulation says, the k-th of a
     submission beside the k-th."""
     alike = total = 0

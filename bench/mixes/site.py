@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from slurm_het.core.site_limits import Limit
 from slurm_het.sandbox.accounting import Accounting, Words
-from slurm_het.simulation.limits import Rule, SiteRules
+from slurm_het.simulation.limits import LimitRule, SiteRules
 
 _USER = ("MaxTRESPU", "MaxJobsPU")
 _ACCOUNT = ("MaxTRESPA", "MaxJobsPA")
@@ -36,17 +36,17 @@ def priority_of(job_id: int, qos: str, accounting: Accounting) -> int:
     return 1 + (weight * each.get(qos, 0) // most if most else 0)
 
 
-def _rules(accounting: Accounting) -> Iterator[Rule]:
+def _rules(accounting: Accounting) -> Iterator[LimitRule]:
     for name, words in accounting.qos.items():
         for limit in _limits(words):
             each = "user" if limit.word in _USER else "account" if limit.word in _ACCOUNT else ""
-            yield Rule(limit, qos=name, each=each)
+            yield LimitRule(limit, qos=name, each=each)
     for name, words in accounting.accounts.items():
-        yield from (Rule(limit, account=name) for limit in _limits(words))
+        yield from (LimitRule(limit, account=name) for limit in _limits(words))
     for user in accounting.users:
         words = accounting.entries(user)[0]
         for limit in _limits(words):
-            yield Rule(limit, account=str(words["Account"]), user=user)
+            yield LimitRule(limit, account=str(words["Account"]), user=user)
 
 
 def _limits(words: Words) -> Iterator[Limit]:

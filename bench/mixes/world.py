@@ -23,8 +23,8 @@ from slurm_het.sandbox.accounting import Accounting
 from slurm_het.sandbox.render import accelerators, deep_merge
 from slurm_het.sandbox.topology import INTAKE, Topology
 from slurm_het.settings import Config
-from slurm_het.simulation.jobs import Ask, JobSpec
-from slurm_het.simulation.world import Host, Kept, World
+from slurm_het.simulation.jobs import JobSpec, NodeAsk
+from slurm_het.simulation.world import KeptNodes, SimulatedHost, World
 
 FIRST_ID = 2
 
@@ -68,13 +68,13 @@ def read_world(raw: Mapping[str, object], place: str = "mix") -> Mix:
     )
 
 
-def _hosts(topology: Topology) -> Iterator[Host]:
+def _hosts(topology: Topology) -> Iterator[SimulatedHost]:
     for group in topology.groups:
         types = tuple(c.type for c in group.cards for _ in range(c.devices))
         # A device of a node without shards has none to give.
         gib = (group.shards_per_device,) * len(types)
         for name in group.nodes:
-            yield Host(
+            yield SimulatedHost(
                 name, group.gres, group.cpus, group.memory_gib * 1024,
                 frozenset(group.features.split(",")), types, gib, ("gpu",) * len(types),
             )  # fmt: skip
@@ -132,7 +132,7 @@ def _job(submission: Submission, at: float, scenario: Scenario, accounting: Acco
     parse_features(told.features)
     entry = accounting.entries(submission.user)[0] if submission.user in accounting.users else {}
     share = item.count if item.name == "shard" else 0
-    ask = Ask(1 if share else item.count, item.type, share, told.cpus, told.mem)
+    ask = NodeAsk(1 if share else item.count, item.type, share, told.cpus, told.mem)
     return JobSpec(
         0, submission.name, at, submission.user, str(entry.get("Account", "")), told.qos,
         tuple(told.partition.split(",")), told.features, told.nodes, ask, told.minutes,
@@ -143,14 +143,14 @@ def _job(submission: Submission, at: float, scenario: Scenario, accounting: Acco
 _START = re.compile(r"now(?:\+(\d+)minutes)?")
 
 
-def reservation_of(event: Event) -> Kept:
+def reservation_of(event: Event) -> KeptNodes:
     """The reservation that an event makes. Raises HetError if it is another command."""
     words = dict(word.partition("=")[::2] for word in event.run[3:])
     start = _START.fullmatch(words.get("StartTime", ""))
     if tuple(event.run[:3]) != ("scontrol", "create", "reservation") or not start:
         raise HetError(f"event {event.run}", "the simulation knows scontrol create reservation")
     begin = event.at + 60 * int(start.group(1) or 0)
-    return Kept(
+    return KeptNodes(
         words["ReservationName"], begin, begin + 60 * int(words["Duration"]),
         frozenset(expand(words["Nodes"])), frozenset(words["Users"].split(",")),
         frozenset(filter(None, words.get("Flags", "").split(","))),

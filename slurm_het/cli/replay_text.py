@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from slurm_het.cli.render import cut, table
-from slurm_het.replay.documents import Cause, Change, Gain, Match, ReplayDocument, Waits
+from slurm_het.replay.documents import CauseCount, Gain, Match, ReplayDocument, WaitChange, WaitSums
 
 MOST_LINES = 40
 NAME = 18
@@ -90,7 +90,7 @@ def _match(match: Match) -> Iterator[str]:
     yield from (f"  off: {broken}" for broken in match.broken)
 
 
-def _waits(waits: Waits) -> tuple[str, str, str]:
+def _waits(waits: WaitSums) -> tuple[str, str, str]:
     return span_of(waits.mean), span_of(waits.median), span_of(waits.p95)
 
 
@@ -119,7 +119,7 @@ def _gain(gain: Gain, made: ReplayDocument) -> Iterator[str]:
     yield f"mean wait by week: {weeks}"
 
 
-def _people(title: str, changes: Sequence[Change]) -> Iterator[str]:
+def _people(title: str, changes: Sequence[WaitChange]) -> Iterator[str]:
     """Who gains most, who loses most."""
     gains = [c for c in changes if c.ours.mean < c.plain.mean][:ENDS]
     loses = [c for c in reversed(changes) if c.ours.mean > c.plain.mean][:ENDS]
@@ -131,7 +131,7 @@ def _people(title: str, changes: Sequence[Change]) -> Iterator[str]:
         yield f"{title} who {word} most: {told or 'none'}"
 
 
-def _classes(changes: Sequence[Change]) -> list[str]:
+def _classes(changes: Sequence[WaitChange]) -> list[str]:
     rows = [
         (
             cut(c.name, NAME), str(c.jobs), span_of(c.plain.median), span_of(c.ours.median),
@@ -151,7 +151,7 @@ def _change(before: float, after: float) -> str:
     return f"{(after - before) / before:+.0%}" if before else "0"
 
 
-def _causes(title: str, causes: Sequence[Cause]) -> Iterator[str]:
+def _causes(title: str, causes: Sequence[CauseCount]) -> Iterator[str]:
     for cause in causes[:CAUSES]:
         yield f"{title}: {cause.jobs} {cause.cause}"
     if rest := sum(cause.jobs for cause in causes[CAUSES:]):

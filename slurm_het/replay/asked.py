@@ -10,28 +10,28 @@ from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.syntax.sbatch import read_arguments
 from slurm_het.errors import HetError
 from slurm_het.replay.past import PastJob, Tally, Tres
-from slurm_het.replay.site import Site
-from slurm_het.simulation.jobs import Ask
+from slurm_het.replay.site import ReplaySite
+from slurm_het.simulation.jobs import NodeAsk
 
 MOST_WORDS = 4096
 """Of a command line so many characters are read: options come before the script."""
 _GRES_OPTIONS = ("gres", "gpus", "gpus-per-node", "gpus-per-task")
 
 
-class Asked(NamedTuple):
+class AskedByWords(NamedTuple):
     """What a command line asks for, as far as it does."""
 
     partitions: tuple[str, ...] = ()
     types: frozenset[str] = frozenset()
 
 
-def asked_by_words(past: PastJob) -> Asked:
+def asked_by_words(past: PastJob) -> AskedByWords:
     """From the command line. What is in the script's own lines, or quoted, it does not tell."""
     words = past.words[:MOST_WORDS].split()[1:]
     try:
         options = read_arguments(words).options
     except HetError:  # of srun's, or with blanks in a value
-        return Asked()
+        return AskedByWords()
     types = set[str]()
     for name in _GRES_OPTIONS:
         text = options.get(name, "")
@@ -42,10 +42,10 @@ def asked_by_words(past: PastJob) -> Asked:
         except HetError:
             continue
     partitions = tuple(p for p in options.get("partition", "").split(",") if p)
-    return Asked(partitions, frozenset(types))
+    return AskedByWords(partitions, frozenset(types))
 
 
-def ask_of(past: PastJob, site: Site, tally: Tally) -> tuple[Ask, int] | str:
+def ask_of(past: PastJob, site: ReplaySite, tally: Tally) -> tuple[NodeAsk, int] | str:
     """What it asks of each of its nodes, and of how many; or why that cannot be replayed."""
     policy = site.config.policy
     tres = past.tres
@@ -53,7 +53,7 @@ def ask_of(past: PastJob, site: Site, tally: Tally) -> tuple[Ask, int] | str:
     nodes = max(1, tres.nodes)
     cpus, memory = -(-tres.cpus // nodes), -(-tres.memory_mib // nodes)
     if not counts:
-        return Ask(0, None, 0, cpus, memory), nodes
+        return NodeAsk(0, None, 0, cpus, memory), nodes
     if len(counts) > 1:
         return "jobs with shares and whole devices, or with devices of two names"
     types = _types(past, policy)
@@ -67,7 +67,7 @@ def ask_of(past: PastJob, site: Site, tally: Tally) -> tuple[Ask, int] | str:
     kind = next(iter(types), None)
     # A share is one of a device, which has the name of whole ones.
     registered = _whole_name(policy) if share else name
-    return Ask(1 if share else each, kind, share, cpus, memory, registered), nodes
+    return NodeAsk(1 if share else each, kind, share, cpus, memory, registered), nodes
 
 
 def _counts(tres: Tres, policy: Policy) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 
-class Waits(msgspec.Struct, frozen=True, kw_only=True):
+class WaitSums(msgspec.Struct, frozen=True, kw_only=True):
     """Waits in seconds, from when a job could start to when it did."""
 
     mean: float
@@ -21,7 +21,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     `unstarted` had not started when the simulation ended: they count as if they did then.
     """
 
-    waits: Waits
+    waits: WaitSums
     busy: float
     unstarted: int = 0
 
@@ -40,15 +40,15 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     broken: list[str]
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class WaitChange(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs of one kind, of one user or account: what they waited under plain Slurm's model, and
     with slurm-het. `truth` is what they really waited."""
 
     name: str
     jobs: int
-    truth: Waits
-    plain: Waits
-    ours: Waits
+    truth: WaitSums
+    plain: WaitSums
+    ours: WaitSums
 
 
 class LaterJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ class Week(msgspec.Struct, frozen=True, kw_only=True):
     ours: float
 
 
-class Cause(msgspec.Struct, frozen=True, kw_only=True):
+class CauseCount(msgspec.Struct, frozen=True, kw_only=True):
     """So many jobs were left out, or taken for something else, and why."""
 
     cause: str
@@ -105,20 +105,20 @@ class Gain(msgspec.Struct, frozen=True, kw_only=True):
     `accounts` come with who gains most first and who loses most last; `more_users` are not told."""
 
     ours: Sums
-    users: list[Change]
-    accounts: list[Change]
+    users: list[WaitChange]
+    accounts: list[WaitChange]
     more_users: int
     earlier: int
     later: int
     worst: list[LaterJob]
-    sizes: list[Change]
-    types: list[Change]
+    sizes: list[WaitChange]
+    types: list[WaitChange]
     idle: IdleHours
     pools: list[PoolShares]
     weeks: list[Week]
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayCost(msgspec.Struct, frozen=True, kw_only=True):
     """What the replay took: seconds in all, CPU seconds and MiB of each side, hetd's cycles."""
 
     seconds: float
@@ -150,7 +150,7 @@ class ReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
     match: Match
     gain: Gain | None
     pool_step: float
-    left_out: list[Cause]
-    taken: list[Cause]
+    left_out: list[CauseCount]
+    taken: list[CauseCount]
     not_modelled: list[str]
-    cost: Cost
+    cost: ReplayCost

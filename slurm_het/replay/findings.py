@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 from slurm_het.core.syntax import hostlist
 from slurm_het.replay.documents import (
-    Cause,
-    Change,
-    Cost,
+    CauseCount,
     Gain,
     IdleHours,
     LaterJob,
     Match,
     PoolShares,
+    ReplayCost,
     ReplayDocument,
     Sums,
-    Waits,
+    WaitChange,
+    WaitSums,
     Week,
 )
 from slurm_het.replay.past import Tally
 from slurm_het.replay.sides import Effort, SideName, SideResult
-from slurm_het.replay.site import Site
+from slurm_het.replay.site import ReplaySite
 from slurm_het.replay.trace import DAY, Subject, Trace
 from slurm_het.replay.usage import Usage, devices_by_pool, each_of, empty_usage
 from slurm_het.simulation.jobs import JobSpec
@@ -48,7 +48,7 @@ NOT_MODELLED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenJob:
     """A job that counts, with the seconds that it waited: really, under the model, with hetd."""
 
     spec: JobSpec
@@ -65,7 +65,7 @@ class Seen:
 
 def findings(
     trace: Trace,
-    site: Site,
+    site: ReplaySite,
     sides: Mapping[SideName, SideResult],
     tally: Tally,
     effort: Effort,
@@ -84,10 +84,10 @@ def findings(
         nodes=len(site.hosts), devices=sum(len(h.types) for h in site.hosts), jobs=len(seen),
         simulated=len(trace.world.jobs), solver=effort.solver, look_every=effort.look_every,
         match=match, gain=gain, pool_step=real.step,
-        left_out=[Cause(cause=c, jobs=n) for c, n in tally.left_out.most_common()],
-        taken=[Cause(cause=c, jobs=n) for c, n in tally.taken.most_common()],
+        left_out=[CauseCount(cause=c, jobs=n) for c, n in tally.left_out.most_common()],
+        taken=[CauseCount(cause=c, jobs=n) for c, n in tally.taken.most_common()],
         not_modelled=list(NOT_MODELLED),
-        cost=Cost(
+        cost=ReplayCost(
             seconds=round(seconds, 1), plain_cpu=round(plain.seconds, 1),
             ours_cpu=round(ours.seconds, 1), plain_mib=plain.mib, ours_mib=ours.mib,
             cycles=ours.cycles,
@@ -95,15 +95,17 @@ def findings(
     )  # fmt: skip
 
 
-def _seen(trace: Trace, plain: SideResult, ours: SideResult) -> Iterator[Seen]:
+def _seen(trace: Trace, plain: SideResult, ours: SideResult) -> Iterator[SeenJob]:
     last = trace.world.seconds
     for n, (spec, subject) in enumerate(zip(trace.world.jobs, trace.subjects, strict=True)):
         if subject.counts and subject.start is not None:
             one, other = (last if s is None else s for s in (plain.starts[n], ours.starts[n]))
-            yield Seen(spec, subject, subject.start - subject.since, one - spec.at, other - spec.at)
+            yield SeenJob(
+                spec, subject, subject.start - subject.since, one - spec.at, other - spec.at
+            )
 
 
-def _really_used(trace: Trace, site: Site) -> Usage:
+def _really_used(trace: Trace, site: ReplaySite) -> Usage:
     """From the records, of jobs that are simulated: what is left out is in no figure."""
     span = trace.span
     usage = empty_usage(site, span.counted, span.end)
@@ -115,23 +117,25 @@ def _really_used(trace: Trace, site: Site) -> Usage:
     return usage
 
 
-def waits_of(values: Iterable[float]) -> Waits:
+def waits_of(values: Iterable[float]) -> WaitSums:
     """Mean, median and 95th percentile; zeros of none."""
     ordered = sorted(max(0.0, value) for value in values)
     if not ordered:
-        return Waits(mean=0.0, median=0.0, p95=0.0)
+        return WaitSums(mean=0.0, median=0.0, p95=0.0)
     middle = ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]
     last = ordered[min(len(ordered) - 1, math.ceil(0.95 * len(ordered)) - 1)]
     mean = sum(ordered) / len(ordered)
-    return Waits(mean=round(mean, 1), median=round(middle / 2, 1), p95=round(last, 1))
+    return WaitSums(mean=round(mean, 1), median=round(middle / 2, 1), p95=round(last, 1))
 
 
-def _sums(seen: Sequence[Seen], of: Callable[[Seen], float], used: Usage, all_: float) -> Sums:
+def _sums(
+    seen: Sequence[SeenJob], of: Callable[[SeenJob], float], used: Usage, all_: float
+) -> Sums:
     return Sums(waits=waits_of(map(of, seen)), busy=round(used.total / all_, 4))
 
 
 def _match(
-    seen: Sequence[Seen], real: Usage, plain: SideResult, capacity: float, floor: float
+    seen: Sequence[SeenJob], real: Usage, plain: SideResult, capacity: float, floor: float
 ) -> Match:
     truth = _sums(seen, lambda one: one.truth, real, capacity)
     model = _sums(seen, lambda one: one.plain, plain.usage, capacity)
@@ -154,9 +158,9 @@ def _match(
 
 
 def _gain(
-    seen: Sequence[Seen],
+    seen: Sequence[SeenJob],
     trace: Trace,
-    site: Site,
+    site: ReplaySite,
     sides: Mapping[SideName, SideResult],
     real: Usage,
     capacity: float,
@@ -190,7 +194,7 @@ def _hours(seconds: float) -> float:
     return round(seconds / 3600, 1)
 
 
-def size_of(one: Seen) -> str:
+def size_of(one: SeenJob) -> str:
     """The class of size of a job."""
     if one.spec.ask.share:
         return SIZES[0]
@@ -198,17 +202,17 @@ def size_of(one: Seen) -> str:
     return SIZES[1 if devices == 1 else 2 if devices <= 4 else 3 if devices <= 8 else 4]
 
 
-def type_of(one: Seen) -> str:
+def type_of(one: SeenJob) -> str:
     """The type that its user asked for."""
     return one.spec.ask.type or ANY
 
 
-def _changes(seen: Iterable[Seen], of: Callable[[Seen], str]) -> list[Change]:
-    groups: dict[str, list[Seen]] = {}
+def _changes(seen: Iterable[SeenJob], of: Callable[[SeenJob], str]) -> list[WaitChange]:
+    groups: dict[str, list[SeenJob]] = {}
     for one in seen:
         groups.setdefault(of(one), []).append(one)
     return [
-        Change(
+        WaitChange(
             name=name, jobs=len(those), truth=waits_of(one.truth for one in those),
             plain=waits_of(one.plain for one in those), ours=waits_of(one.ours for one in those),
         )
@@ -216,19 +220,19 @@ def _changes(seen: Iterable[Seen], of: Callable[[Seen], str]) -> list[Change]:
     ]  # fmt: skip
 
 
-def _by_change(changes: Iterable[Change]) -> list[Change]:
+def _by_change(changes: Iterable[WaitChange]) -> list[WaitChange]:
     """Who gains most job-hours first."""
     return sorted(changes, key=lambda c: (c.jobs * (c.ours.mean - c.plain.mean), c.name))
 
 
-def _later(one: Seen) -> LaterJob:
+def _later(one: SeenJob) -> LaterJob:
     return LaterJob(
         job=one.subject.key, user=one.spec.user, account=one.spec.account, devices=one.devices,
         truth=round(one.truth), plain=round(one.plain), ours=round(one.ours),
     )  # fmt: skip
 
 
-def _pools(site: Site, *usages: Usage) -> Iterator[PoolShares]:
+def _pools(site: ReplaySite, *usages: Usage) -> Iterator[PoolShares]:
     for pool, devices in sorted(devices_by_pool(site).items()):
         shares = []
         for usage in usages:
@@ -244,8 +248,8 @@ def _pools(site: Site, *usages: Usage) -> Iterator[PoolShares]:
         )
 
 
-def _weeks(seen: Iterable[Seen], trace: Trace) -> Iterator[Week]:
-    weeks: dict[int, list[Seen]] = {}
+def _weeks(seen: Iterable[SeenJob], trace: Trace) -> Iterator[Week]:
+    weeks: dict[int, list[SeenJob]] = {}
     for one in seen:
         weeks.setdefault(one.subject.week, []).append(one)
     for number, those in sorted(weeks.items()):
@@ -256,13 +260,13 @@ def _weeks(seen: Iterable[Seen], trace: Trace) -> Iterator[Week]:
         )  # fmt: skip
 
 
-def _truth(one: Seen) -> float:
+def _truth(one: SeenJob) -> float:
     return one.truth
 
 
-def _plain(one: Seen) -> float:
+def _plain(one: SeenJob) -> float:
     return one.plain
 
 
-def _ours(one: Seen) -> float:
+def _ours(one: SeenJob) -> float:
     return one.ours

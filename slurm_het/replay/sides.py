@@ -18,13 +18,13 @@ from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.errors import HetError
-from slurm_het.replay.site import Site
+from slurm_het.replay.site import ReplaySite
 from slurm_het.replay.trace import Trace
 from slurm_het.replay.usage import Usage, each_of, empty_usage
 from slurm_het.replay.watch import EVERY, IdleWatch
 from slurm_het.simulation import run
-from slurm_het.simulation.hetd import Pace
-from slurm_het.simulation.run import Outcome
+from slurm_het.simulation.hetd import LookPace
+from slurm_het.simulation.run import SideOutcome
 from slurm_het.solve import Solver
 from slurm_het.solve.worker import WorkerSolver
 
@@ -73,7 +73,7 @@ class SideResult:
 
 
 def run_sides(
-    trace: Trace, site: Site, effort: Effort, tell: Progress
+    trace: Trace, site: ReplaySite, effort: Effort, tell: Progress
 ) -> dict[SideName, SideResult]:
     """Run both at the same time. Raises HetError if one of them dies."""
     context = multiprocessing.get_context("fork")
@@ -117,7 +117,9 @@ def _gathered(
     return found
 
 
-def _child(side: SideName, trace: Trace, site: Site, effort: Effort, pipe: Connection) -> None:
+def _child(
+    side: SideName, trace: Trace, site: ReplaySite, effort: Effort, pipe: Connection
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files go
     logging.disable(logging.CRITICAL)
@@ -130,7 +132,11 @@ def _child(side: SideName, trace: Trace, site: Site, effort: Effort, pipe: Conne
 
 
 def one_side(
-    side: SideName, trace: Trace, site: Site, effort: Effort, tell: Callable[[float, int], None]
+    side: SideName,
+    trace: Trace,
+    site: ReplaySite,
+    effort: Effort,
+    tell: Callable[[float, int], None],
 ) -> SideResult:
     """Run one of them here."""
     began = time.process_time()
@@ -141,7 +147,7 @@ def one_side(
     if side == "plain":
         outcome = run.plain(trace.world, site.settings, watch)
     else:
-        pace = Pace(effort.look_every, max(600.0, effort.look_every), rests=True)
+        pace = LookPace(effort.look_every, max(600.0, effort.look_every), rests=True)
         with _solver(effort) as solver:
             outcome = run.ours(trace.world, site.settings, solver, watch, pace)
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -165,7 +171,7 @@ def _solver(effort: Effort) -> Iterator[Solver]:
         worker.close()
 
 
-def _usage(trace: Trace, site: Site, outcome: Outcome) -> Usage:
+def _usage(trace: Trace, site: ReplaySite, outcome: SideOutcome) -> Usage:
     span = trace.span
     usage = empty_usage(site, span.counted - span.begin, span.end - span.begin)
     for job in trace.world.jobs:

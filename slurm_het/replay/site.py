@@ -13,7 +13,7 @@ from slurm_het.errors import HetError
 from slurm_het.replay.past import UNLIMITED, seconds_of
 from slurm_het.settings import Config
 from slurm_het.simulation.slurm import Settings
-from slurm_het.simulation.world import Host
+from slurm_het.simulation.world import SimulatedHost
 
 COMMAND = "(scontrol -o -d show node; scontrol -o show partition; scontrol show config)"
 """What prints all that is read of a site."""
@@ -35,13 +35,13 @@ class Ageing:
 
 
 @dataclass(frozen=True)
-class Site:
+class ReplaySite:
     """The accelerator nodes, and the partitions that have any of them, with all their nodes there.
 
     `longest` and `usual` are the partitions' MaxTime and DefaultTime in minutes.
     """
 
-    hosts: tuple[Host, ...]
+    hosts: tuple[SimulatedHost, ...]
     partitions: Mapping[str, frozenset[str]]
     longest: Mapping[str, int]
     usual: Mapping[str, int]
@@ -56,7 +56,7 @@ class Site:
         return self.usual.get(partition) or self.longest.get(partition) or UNLIMITED
 
 
-def site_of(snapshot: Snapshot, config: Config, conf: Mapping[str, str]) -> Site:
+def site_of(snapshot: Snapshot, config: Config, conf: Mapping[str, str]) -> ReplaySite:
     """What of Slurm's records the replay needs. Raises HetError if no node has a device."""
     inventory = take_inventory(snapshot, config.policy)
     hosts = tuple(host for record in snapshot.nodes if (host := _host(record, inventory)))
@@ -76,7 +76,7 @@ def site_of(snapshot: Snapshot, config: Config, conf: Mapping[str, str]) -> Site
             f"Slurm has no partition with accelerators named {', '.join(new)}, which het.yaml has",
             "put the lines of `slurm-het init` into slurm.conf; or replay without a het.yaml",
         )
-    return Site(
+    return ReplaySite(
         hosts,
         {policy.intake_partition: names} | partitions,
         {p.name: p.max_minutes for p in snapshot.partitions if p.max_minutes},
@@ -89,7 +89,7 @@ def site_of(snapshot: Snapshot, config: Config, conf: Mapping[str, str]) -> Site
     )
 
 
-def _host(record: NodeRecord, inventory: Inventory) -> Host | None:
+def _host(record: NodeRecord, inventory: Inventory) -> SimulatedHost | None:
     node = inventory.nodes.get(record.name)
     if not node or not node.devices:
         return None
@@ -99,7 +99,7 @@ def _host(record: NodeRecord, inventory: Inventory) -> Host | None:
         names.append(name)
         kinds.append(type_ or device.type)
         gib.append(device.memory_gib if node.has_shards else 0)
-    return Host(
+    return SimulatedHost(
         record.name, record.gres, record.cpus, record.memory_mib, record.features,
         tuple(kinds), tuple(gib), tuple(names),
     )  # fmt: skip

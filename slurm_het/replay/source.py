@@ -19,7 +19,7 @@ from slurm_het.replay.filetxt import read_filetxt
 from slurm_het.replay.moments import WallClock
 from slurm_het.replay.past import PastJob, Tally
 from slurm_het.replay.sacct import ENVIRONMENT, command, read_sacct
-from slurm_het.replay.site import COMMAND, Site, conf_of, site_of
+from slurm_het.replay.site import COMMAND, ReplaySite, conf_of, site_of
 from slurm_het.settings import Config, SlurmSettings
 from slurm_het.setup.files import het_yaml
 from slurm_het.setup.proposal import GresVendors, ProposedPartition, propose_site
@@ -131,7 +131,7 @@ def _scontrol(words: list[str], settings: SlurmSettings) -> str:
     return done.stdout
 
 
-def read_site(text: str, config: Config | None) -> Site:
+def read_site(text: str, config: Config | None) -> ReplaySite:
     """The site, with all its nodes up and idle. Without a configuration it is the one that
     `slurm-het init` proposes. Raises HetError."""
     nodes = tuple(_at_rest(n) for n in parse_nodes(text) if "FUTURE" not in n.state)

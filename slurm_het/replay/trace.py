@@ -15,8 +15,8 @@ from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.errors import HetError
 from slurm_het.replay.asked import ask_of, asked_by_words, features_of
 from slurm_het.replay.past import PastJob, Tally
-from slurm_het.replay.site import Site
-from slurm_het.simulation.jobs import Ask, JobSpec
+from slurm_het.replay.site import ReplaySite
+from slurm_het.simulation.jobs import JobSpec, NodeAsk
 from slurm_het.simulation.world import Machine, World
 
 DAY = 86_400.0
@@ -63,8 +63,8 @@ class Trace:
 
 
 @dataclass
-class _Maker:
-    site: Site
+class _TraceMaker:
+    site: ReplaySite
     span: Span
     tally: Tally
     machines: dict[str, Machine] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class _Maker:
             self.tally.taken["jobs that named several partitions"] += 1
         return tuple(p for p in named if p in known)
 
-    def _fit(self, partitions: tuple[str, ...], features: str, ask: Ask, nodes: int) -> bool:
+    def _fit(self, partitions: tuple[str, ...], features: str, ask: NodeAsk, nodes: int) -> bool:
         key = partitions, features, ask, nodes
         if key not in self._fits:
             allows = parse_features(features).allows
@@ -144,7 +144,7 @@ class _Maker:
         return self._fits[key]
 
     def _spec(
-        self, past: PastJob, ask: Ask, nodes: int, partitions: tuple[str, ...], features: str
+        self, past: PastJob, ask: NodeAsk, nodes: int, partitions: tuple[str, ...], features: str
     ) -> JobSpec:
         begin = self.span.begin
         limit = past.limit
@@ -196,7 +196,7 @@ class _Maker:
         own = past.priority - ageing.of(waited)
         return round(1000 * (own - ageing.each_second * (past.since - self.span.begin)))
 
-    def _subject(self, past: PastJob, ask: Ask) -> Subject:
+    def _subject(self, past: PastJob, ask: NodeAsk) -> Subject:
         since = min(past.since, past.start) if past.start is not None else past.since
         counts = past.ran and since >= self.span.counted and ask.devices > 0
         if not counts and ask.devices:
@@ -231,7 +231,7 @@ def _why_uncounted(past: PastJob, span: Span) -> str:
 
 def make_trace(
     pasts: Iterable[PastJob],
-    site: Site,
+    site: ReplaySite,
     tally: Tally,
     since: float | None = None,
     until: float | None = None,
@@ -241,7 +241,7 @@ def make_trace(
     records = _without_duplicates(pasts, tally)
     span = _span(records, since, until, drop)
     world_less = World(seconds=0, hosts=site.hosts, partitions={}, jobs=(), config=site.config)
-    maker = _Maker(site, span, tally, world_less.machines())
+    maker = _TraceMaker(site, span, tally, world_less.machines())
     made: list[tuple[JobSpec, Subject]] = []
     for past in records:
         if one := maker.made(past):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from slurm_het.replay.site import Site
-from slurm_het.simulation.jobs import Ask
-from slurm_het.simulation.world import Host
+from slurm_het.replay.site import ReplaySite
+from slurm_het.simulation.jobs import NodeAsk
+from slurm_het.simulation.world import SimulatedHost
 
 NO_POOL = "(no pool)"
 MOST_BINS = 120
@@ -53,13 +53,13 @@ class Usage:
         return sum(map(sum, self.used.values()))
 
 
-def empty_usage(site: Site, begin: float, end: float) -> Usage:
+def empty_usage(site: ReplaySite, begin: float, end: float) -> Usage:
     """Nothing in use yet; a day is a part, or less of a short time."""
     step = max(1.0, min(86_400.0, (end - begin) / 24), (end - begin) / MOST_BINS)
     return Usage(begin, end, step, pools_of(site))
 
 
-def pools_of(site: Site) -> dict[str, str]:
+def pools_of(site: ReplaySite) -> dict[str, str]:
     """By node, its pool."""
     pools = [pool.partition for pool in site.config.policy.pools]
     return {
@@ -68,7 +68,7 @@ def pools_of(site: Site) -> dict[str, str]:
     }
 
 
-def devices_by_pool(site: Site) -> dict[str, int]:
+def devices_by_pool(site: ReplaySite) -> dict[str, int]:
     """How many devices each pool has."""
     of = pools_of(site)
     found: dict[str, int] = {}
@@ -77,7 +77,7 @@ def devices_by_pool(site: Site) -> dict[str, int]:
     return found
 
 
-def each_of(ask: Ask, hosts: Iterable[Host]) -> float:
+def each_of(ask: NodeAsk, hosts: Iterable[SimulatedHost]) -> float:
     """How many devices a job takes of a node: a share is its part of the largest device."""
     if not ask.share:
         return float(ask.devices)

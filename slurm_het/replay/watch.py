@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from slurm_het.simulation.jobs import Ask, JobRun
+from slurm_het.simulation.jobs import JobRun, NodeAsk
 from slurm_het.simulation.slurm import Slurm
 from slurm_het.simulation.world import Machine
 
@@ -29,10 +29,14 @@ class IdleWatch:
     end: float
     tell: Tell
     every: float = EVERY
-    due: float = 0.0
+    due: float = field(init=False)
     fitted: float = 0.0
     elsewhere: float = 0.0
     _told: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        # Not at full seconds: just then jobs end, and Slurm looks a moment later.
+        self.due = 0.3717 * self.every
 
     def look(self, slurm: Slurm) -> None:
         """Count once, for the time until the next look."""
@@ -52,7 +56,7 @@ def _idle(slurm: Slurm) -> tuple[float, float]:
     """Devices that jobs that wait could have now; and those that they could have, were any vendor
     right. Each device counts once: what a job is tried on is taken until all have been tried."""
     runs = sorted(slurm.pending.values(), key=lambda run: (-run.priority, run.spec.id))
-    taken: list[tuple[Machine, Ask, tuple[int, ...]]] = []
+    taken: list[tuple[Machine, NodeAsk, tuple[int, ...]]] = []
     counted = [0.0, 0.0]
     hopeless: set[object] = set()
     left: list[JobRun] = []
@@ -93,10 +97,10 @@ def _names(slurm: Slurm, run: JobRun) -> frozenset[str]:
 
 
 def _take(
-    slurm: Slurm, run: JobRun, ask: Ask, names: Iterable[str]
-) -> list[tuple[Machine, Ask, tuple[int, ...]]]:
+    slurm: Slurm, run: JobRun, ask: NodeAsk, names: Iterable[str]
+) -> list[tuple[Machine, NodeAsk, tuple[int, ...]]]:
     """Take what it asks on the first of these nodes that have it; nothing if too few do."""
-    found: list[tuple[Machine, Ask, tuple[int, ...]]] = []
+    found: list[tuple[Machine, NodeAsk, tuple[int, ...]]] = []
     for name in names:
         machine = slurm.machines[name]
         devices = machine.pick(ask)

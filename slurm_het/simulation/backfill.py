@@ -7,7 +7,7 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 
 from slurm_het.simulation.choice import choose, ends_looked_at, free_from
-from slurm_het.simulation.jobs import Ask, JobRun
+from slurm_het.simulation.jobs import JobRun, NodeAsk
 from slurm_het.simulation.slurm import Slurm
 from slurm_het.simulation.world import Machine
 
@@ -27,7 +27,7 @@ class _Planned:
 
 
 @dataclass
-class Backfill:
+class BackfillPasses:
     """Passes of the backfill scheduler over a Slurm. Unless it `protects`, nobody who waits is
     planned: whoever has room starts."""
 
@@ -36,7 +36,7 @@ class Backfill:
     due: float = 0.0
     last: float = -1.0
     _planned: list[_Planned] = field(default_factory=list)
-    _free: dict[tuple[str, Ask], float | None] = field(default_factory=dict)
+    _free: dict[tuple[str, NodeAsk], float | None] = field(default_factory=dict)
     _before: dict[object, float] = field(default_factory=dict)
 
     def wanted(self) -> bool:
@@ -142,14 +142,14 @@ class Backfill:
         nodes = choose(there, spec.nodes, spec.nodes * spec.ask.cpus)
         return (max(when, slurm.now + 1), nodes) if nodes else None
 
-    def _free_at(self, machine: Machine, ask: Ask) -> float | None:
+    def _free_at(self, machine: Machine, ask: NodeAsk) -> float | None:
         """When the node has room for that, if nothing else starts there."""
         key = machine.name, ask
         if key not in self._free:
             self._free[key] = self._work_out(machine, ask)
         return self._free[key]
 
-    def _work_out(self, machine: Machine, ask: Ask) -> float | None:
+    def _work_out(self, machine: Machine, ask: NodeAsk) -> float | None:
         if not machine.could_ever(ask):
             return None
         if machine.pick(ask) is not None:

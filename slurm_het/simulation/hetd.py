@@ -3,7 +3,7 @@
 The cycle is the daemon's (slurm_het.daemon.cycle): the three verbs, the releases, the take-backs,
 the journal, with the production settings. Only when it runs is told here, as daemon/app.py and
 daemon/wakes.py have it, but for two things: a look and its updates take LOOK_SECONDS in all, and
-where nothing has changed since the last look hetd looks each `Pace.idle` seconds, not each 5 s.
+where nothing has changed since the last look hetd looks each `LookPace.idle` seconds, not each 5 s.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from slurm_het.errors import SlurmError
 from slurm_het.journal import Journal
 from slurm_het.opener import Holds
 from slurm_het.simulation.jobs import JobRun
-from slurm_het.simulation.records import EPOCH, Records
+from slurm_het.simulation.records import EPOCH, SimulatedRecords
 from slurm_het.simulation.slurm import Slurm
 from slurm_het.solve import Solver
 
@@ -36,7 +36,7 @@ MOST_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class LookPace:
     """How often hetd looks: at least so many seconds after the last time, unless a plan goes on;
     and after `idle` where nothing has happened. If it `rests`, it does not while nobody waits."""
 
@@ -45,7 +45,7 @@ class Pace:
     rests: bool = False
 
 
-USUAL = Pace()
+USUAL = LookPace()
 
 
 class SimulatedSlurm:
@@ -53,7 +53,7 @@ class SimulatedSlurm:
 
     def __init__(self, slurm: Slurm) -> None:
         self.slurm = slurm
-        self.records = Records(slurm)
+        self.records = SimulatedRecords(slurm)
 
     async def snapshot(self) -> Snapshot:
         """All jobs, nodes and partitions, now."""
@@ -94,9 +94,7 @@ class SimulatedSlurm:
 class _AtOnce(ThreadPoolExecutor):
     """What hetd does in threads, so that it answers meanwhile, is done at once: nobody asks."""
 
-    def submit(  # type: ignore[override]  # of functions of any kind
-        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> Future[Any]:
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Do it now."""
         future: Future[Any] = Future()
         try:
@@ -116,7 +114,9 @@ class _UnwatchedGate(Gate):
 class Hetd:
     """The daemon beside a simulated Slurm; `due` is when it looks next."""
 
-    def __init__(self, slurm: Slurm, solver: Solver, directory: Path, pace: Pace = USUAL) -> None:
+    def __init__(
+        self, slurm: Slurm, solver: Solver, directory: Path, pace: LookPace = USUAL
+    ) -> None:
         self.slurm, self.pace = slurm, pace
         self.config = slurm.world.config
         self.intake = self.config.policy.intake_partition

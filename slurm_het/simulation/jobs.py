@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class NodeAsk:
     """What a job asks of each of its nodes: whole devices, or `share` GiB of one.
 
     `gres` is the name by which it asks for them.
@@ -40,7 +40,7 @@ class JobSpec:
     partitions: tuple[str, ...]
     features: str
     nodes: int
-    ask: Ask
+    ask: NodeAsk
     minutes: int
     seconds: float
     reservation: str

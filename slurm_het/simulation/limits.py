@@ -10,7 +10,7 @@ from slurm_het.simulation.jobs import JobRun, JobSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LimitRule:
     """A limit, and whose jobs count: of this `qos`, `account`, `user` ('' is any).
 
     `each` says that each user, or each account, has so much of it.
@@ -66,7 +66,7 @@ def amount(limit: Limit, job: JobSpec) -> int:
 class SiteRules:
     """All limits of a site, and who there is: QOSs, accounts, users with their account."""
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[LimitRule, ...] = ()
     qos: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
     users: tuple[tuple[str, str], ...] = ()
@@ -75,7 +75,7 @@ class SiteRules:
 NO_RULES = SiteRules()
 
 
-class Limits:
+class LimitsAtWork:
     """The limits at work."""
 
     def __init__(self, site: SiteRules) -> None:

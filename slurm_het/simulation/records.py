@@ -12,13 +12,13 @@ from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.simulation.jobs import JobRun
 from slurm_het.simulation.slurm import Slurm
-from slurm_het.simulation.world import Kept, Machine
+from slurm_het.simulation.world import KeptNodes, Machine
 
 EPOCH = 1_700_000_000.0
 """When a mix begins, in Slurm's time."""
 
 
-class Records:
+class SimulatedRecords:
     """Snapshots of a simulated Slurm."""
 
     def __init__(self, slurm: Slurm) -> None:
@@ -116,7 +116,7 @@ def _uid(name: str, other: int) -> int:
         return other
 
 
-def _reservation(kept: Kept) -> ReservationRecord:
+def _reservation(kept: KeptNodes) -> ReservationRecord:
     return ReservationRecord(
         kept.name, EPOCH + kept.start, EPOCH + kept.end, tuple(sorted(kept.nodes)),
         flags=kept.flags, users=kept.users,

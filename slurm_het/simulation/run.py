@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from slurm_het.simulation.backfill import Backfill
-from slurm_het.simulation.hetd import USUAL, Hetd, Pace
+from slurm_het.simulation.backfill import BackfillPasses
+from slurm_het.simulation.hetd import USUAL, Hetd, LookPace
 from slurm_het.simulation.jobs import JobRun, JobSpec
 from slurm_het.simulation.slurm import Settings, Slurm
 from slurm_het.simulation.world import World
@@ -20,7 +20,7 @@ NEVER = float("inf")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SideOutcome:
     """What became of the jobs on one side: device-seconds in use within the time, how many
     jobs started, and for each job when (None: never)."""
 
@@ -59,9 +59,9 @@ class Side:
 
     def __post_init__(self) -> None:
         self.slurm = self.hetd.slurm if self.hetd else Slurm(self.world, self.settings)
-        self.backfill = Backfill(self.slurm, self.protects)
+        self.backfill = BackfillPasses(self.slurm, self.protects)
 
-    def run(self) -> Outcome:
+    def run(self) -> SideOutcome:
         """All of it, to the scenario's end."""
         slurm, hetd, seconds = self.slurm, self.hetd, self.world.seconds
         jobs = sorted(self.world.jobs, key=lambda job: (-job.at, -job.id))
@@ -140,7 +140,7 @@ class Side:
         self.slurm.kept = [one for one in made if one.end > self.slurm.now]
         self.slurm.touch()
 
-    def _outcome(self, seconds: float) -> Outcome:
+    def _outcome(self, seconds: float) -> SideOutcome:
         busy = 0.0
         for run in self.slurm.jobs.values():
             if run.where:
@@ -149,7 +149,7 @@ class Side:
             run.spec.id: run.start if run.where else None for run in self.slurm.jobs.values()
         }
         where = {run.spec.id: tuple(run.where) for run in self.slurm.jobs.values() if run.where}
-        return Outcome(busy, starts, where, self.hetd.cycles if self.hetd else 0)
+        return SideOutcome(busy, starts, where, self.hetd.cycles if self.hetd else 0)
 
 
 def devices_of(run: JobRun, world: World) -> float:
@@ -161,12 +161,12 @@ def devices_of(run: JobRun, world: World) -> float:
     return run.spec.nodes * ask.share / max(gib for host in world.hosts for gib in host.gib)
 
 
-def plain(world: World, settings: Settings, watch: Watch | None = None) -> Outcome:
+def plain(world: World, settings: Settings, watch: Watch | None = None) -> SideOutcome:
     """The jobs under plain Slurm."""
     return Side(world, settings, watch=watch).run()
 
 
-def eager(world: World, settings: Settings) -> Outcome:
+def eager(world: World, settings: Settings) -> SideOutcome:
     """The jobs under a plain Slurm that keeps nothing free for those who wait: about the most that
     can be busy without turning the order of the queue round."""
     return Side(world, settings, protects=False).run()
@@ -177,8 +177,8 @@ def ours(
     settings: Settings,
     solver: Solver,
     watch: Watch | None = None,
-    pace: Pace = USUAL,
-) -> Outcome:
+    pace: LookPace = USUAL,
+) -> SideOutcome:
     """The jobs with slurm-het."""
     with tempfile.TemporaryDirectory(prefix="het-") as directory:
         hetd = Hetd(Slurm(world, settings), solver, Path(directory), pace)

@@ -15,8 +15,8 @@ from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.syntax.hostlist import expand
 from slurm_het.simulation.choice import choose
 from slurm_het.simulation.jobs import JobRun, JobSpec
-from slurm_het.simulation.limits import Limits
-from slurm_het.simulation.world import Kept, Machine, World
+from slurm_het.simulation.limits import LimitsAtWork
+from slurm_het.simulation.world import KeptNodes, Machine, World
 
 QUEUE_DEPTH = 100
 """So many jobs a pass looks at that a submission or an end has called for (Slurm's default)."""
@@ -51,12 +51,12 @@ class Slurm:
     settings: Settings
     now: float = 0.0
     machines: dict[str, Machine] = field(init=False)
-    limits: Limits = field(init=False)
+    limits: LimitsAtWork = field(init=False)
     partition_up: dict[str, bool] = field(init=False)
     jobs: dict[int, JobRun] = field(default_factory=dict)
     pending: dict[int, JobRun] = field(default_factory=dict)
     running: dict[int, JobRun] = field(default_factory=dict)
-    kept: list[Kept] = field(default_factory=list)
+    kept: list[KeptNodes] = field(default_factory=list)
     sched_due: float = float("inf")
     last_sched: float = -60.0
     changed: float = 0.0
@@ -65,7 +65,7 @@ class Slurm:
 
     def __post_init__(self) -> None:
         self.machines = self.world.machines()
-        self.limits = Limits(self.world.rules)
+        self.limits = LimitsAtWork(self.world.rules)
         self.partition_up = dict.fromkeys(self.world.partitions, True)
         self._order = sorted(self.machines.values(), key=lambda machine: machine.index)
 

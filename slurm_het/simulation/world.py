@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slurm_het.settings import Config
-from slurm_het.simulation.jobs import Ask, JobRun, JobSpec
+from slurm_het.simulation.jobs import JobRun, JobSpec, NodeAsk
 from slurm_het.simulation.limits import NO_RULES, SiteRules
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class SimulatedHost:
     """A node as slurm.conf has it. `types` and `gib` are of each device: its type, and the most
     that shares can have of it; `names` the GRES by which it is registered."""
 
@@ -32,7 +32,7 @@ class Host:
 class Machine:
     """A node now: of each device how many GiB shares have of it, and whether it is `held` whole."""
 
-    host: Host
+    host: SimulatedHost
     index: int
     cpus_free: int
     memory_free: int
@@ -45,7 +45,7 @@ class Machine:
     def __post_init__(self) -> None:
         self.name = self.host.name
 
-    def pick(self, ask: Ask) -> tuple[int, ...] | None:
+    def pick(self, ask: NodeAsk) -> tuple[int, ...] | None:
         """The devices that Slurm takes: the lowest free ones; of shares the first with room."""
         if ask.cpus > self.cpus_free or ask.memory_mib > self.memory_free:
             return None
@@ -65,7 +65,7 @@ class Machine:
                     return tuple(found)
         return None
 
-    def could_ever(self, ask: Ask) -> bool:
+    def could_ever(self, ask: NodeAsk) -> bool:
         """Whether the node has room for it once it is empty."""
         host = self.host
         if ask.cpus > host.cpus or ask.memory_mib > host.memory_mib:
@@ -77,7 +77,7 @@ class Machine:
         ]
         return any(gib >= ask.share for gib in fit) if ask.share else len(fit) >= ask.devices
 
-    def take(self, ask: Ask, devices: Sequence[int], sign: int = 1) -> None:
+    def take(self, ask: NodeAsk, devices: Sequence[int], sign: int = 1) -> None:
         """Take what a job asks, or with the sign -1 give it back."""
         self.cpus_free -= sign * ask.cpus
         self.memory_free -= sign * ask.memory_mib
@@ -89,7 +89,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptNodes:
     """A reservation of Slurm's."""
 
     name: str
@@ -107,12 +107,12 @@ class World:
     what hetd goes by."""
 
     seconds: float
-    hosts: tuple[Host, ...]
+    hosts: tuple[SimulatedHost, ...]
     partitions: Mapping[str, frozenset[str]]
     jobs: tuple[JobSpec, ...]
     config: Config
     rules: SiteRules = NO_RULES
-    kept: tuple[tuple[float, Kept], ...] = ()
+    kept: tuple[tuple[float, KeptNodes], ...] = ()
 
     def machines(self) -> dict[str, Machine]:
         """All nodes, idle."""

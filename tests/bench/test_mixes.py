@@ -124,7 +124,7 @@ def test_what_the_simulation_does_not_know_is_refused() -> None:
             read_world(mix({"sbatch": words}))
 
 
-def row(ours: run.Outcome, plain: run.Outcome) -> Row:
+def row(ours: run.SideOutcome, plain: run.SideOutcome) -> Row:
     return Row(1, "", plain.busy, ours.busy, 8 * HOUR, (0, 0), 0, 0, 0.0, plain.busy, plain.busy)
 
 

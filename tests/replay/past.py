@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from slurm_het.replay.moments import WallClock
 from slurm_het.replay.past import Tally
 from slurm_het.replay.sacct import FIELDS, read_sacct
-from slurm_het.replay.site import Site
+from slurm_het.replay.site import ReplaySite
 from slurm_het.replay.source import read_site
 from slurm_het.replay.trace import DAY, Trace, make_trace
 
@@ -37,7 +37,7 @@ SITE = "\n".join(
 )
 
 
-def site() -> Site:
+def site() -> ReplaySite:
     """Two nodes of eight A100s, one of four L40S, one without."""
     return read_site(SITE, None)
 
