@@ -26,7 +26,7 @@ from slurm_het.core.policy import Mode
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.totals import summary_of
 from slurm_het.core.views.watch import Look, broken
-from slurm_het.errors import HetError, SilenceError, SlurmError
+from slurm_het.errors import HetError, SilenceError, SlurmBusyError, SlurmError
 from slurm_het.settings import Config
 from slurm_het.setup.mode_text import with_modes, without_ours
 from slurm_het.slurm.cli import CliSlurm
@@ -34,6 +34,8 @@ from slurm_het.slurm.cli import CliSlurm
 SWITCH_SECONDS = 60.0  # so long hetd may take to go by a new het.yaml
 AGAIN_SECONDS = 0.2
 LOOK_SECONDS = 2.0
+LEAST_LOOKS = 8
+BUSY_SECONDS = 60.0  # so long a job is tried to be moved while Slurm says: try again
 OPEN_SECONDS = 15.0  # so long the gate may take to open, or a pool to be UP
 FAILURES = ("refused", "back", "kept")
 POOLS = click.option("--pool", "pools", multiple=True, required=True, help="Its name; repeatable.")
@@ -209,10 +211,20 @@ def _moved(settings: Config, moves: Sequence[Move]) -> int:
     """Move waiting jobs; how many did not start meanwhile, or end."""
     slurm = CliSlurm(settings.slurm)
 
+    async def update(key: str, fields: dict[str, str]) -> None:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return await slurm.update_job(key, fields)
+            except SlurmBusyError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(AGAIN_SECONDS)
+
     async def move(one: Move) -> int:
         try:
             for fields in one.updates:
-                await slurm.update_job(one.key, fields)
+                await update(one.key, fields)
         except SlurmError as error:
             click.echo(clean(f"  job {one.job.label} stays: {error.message}"), err=True)
             return 0
@@ -289,10 +301,13 @@ def _shut(wanted: Config, pools: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _watched(wanted: Config, pools: Sequence[str], before: Look, seconds: int) -> str:
-    """Watch the first cycles; which bound was broken, or ''."""
-    began = time.monotonic()
+    """Watch the first cycles; which bound was broken, or ''.
+
+    Where a look takes long it lasts longer: a bound needs some of them.
+    """
+    began, least = time.monotonic(), min(LEAST_LOOKS, seconds // LOOK_SECONDS)
     looks: list[Look] = []
-    while time.monotonic() < began + seconds:
+    while time.monotonic() < began + seconds or len(looks) < least:
         looks.append(_look(wanted, pools, time.monotonic() - began))
         if why := broken(before, looks):
             return why

@@ -16,7 +16,7 @@ from slurm_het.cli import switch as module
 from slurm_het.config import load_config, parse_config
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Mode
-from slurm_het.errors import HetError
+from slurm_het.errors import HetError, SlurmBusyError
 from slurm_het.setup.mode_text import with_mode
 from tests.support.world import config_text, marked, snapshot
 
@@ -50,6 +50,8 @@ class FakeSlurm:
     """Two jobs wait in the gate, one for each of two pools."""
 
     updates: dict[str, Mapping[str, str]]
+    busy = 0
+    """So many updates more it has no time for."""
 
     def __init__(self, _settings: object) -> None:
         pass
@@ -59,7 +61,10 @@ class FakeSlurm:
         return snapshot(of_a_pool(1, "train-nv"), of_a_pool(2, "train-amd"))
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
-        """Taken."""
+        """Taken, unless it is busy."""
+        if FakeSlurm.busy:
+            FakeSlurm.busy -= 1
+            raise SlurmBusyError("Resource temporarily unavailable")
         FakeSlurm.updates[key] = fields
 
 
@@ -89,7 +94,7 @@ def het_yaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(module, "effect_of", effect_of)
     monkeypatch.setattr(module, "call", FakeHetd(path))
     monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(os, "kill", lambda *_: None)
     return path
 
@@ -102,6 +107,16 @@ def test_what_was_in_plan_before_stays_there_and_advise_is_advise_again(het_yaml
     assert made.exit_code == 1, made.output
     assert het_yaml.read_text() == before
     assert set(FakeSlurm.updates) == {"2"}
+    assert FakeSlurm.updates["2"]["Partition"] == "train-amd"
+
+
+def test_a_slurm_that_is_busy_is_asked_again(
+    het_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeSlurm, "busy", 2)
+    words = ["--config", str(het_yaml), "--pool", "train-amd", "--yes"]
+    made = CliRunner().invoke(module.enable, words)
+    assert "1 waiting jobs are again as they were submitted" in made.output
     assert FakeSlurm.updates["2"]["Partition"] == "train-amd"
 
 

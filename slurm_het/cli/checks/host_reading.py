@@ -15,7 +15,9 @@ LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs
 """File systems of one host alone, as they mostly are."""
 ACL = "system.posix_acl_access"
 _INACTIVE = re.compile(r"slurm-het: hook not active, all jobs pass: (.*)")
-_TIME = re.compile(r"\[?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")  # local time, as Slurm writes it
+_TIME = re.compile(
+    r"\[?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?)"
+)  # local time, as Slurm writes it
 _LATER = re.compile(r"slurm-het: (?!hook not active)|slurmctld version \S+ started")
 
 
@@ -100,7 +102,8 @@ def hook_complaint(log: Path, script: Path) -> str:
     for line in reversed(lines):
         if found := _INACTIVE.search(line):
             said = _TIME.match(line)
-            mended = said and datetime.fromisoformat(said.group(1)) < touched
+            since = touched if said and said.group(2) else touched.replace(microsecond=0)
+            mended = said and datetime.fromisoformat(said.group(1)) < since
             return "" if mended else found.group(1).strip()[:200]
         if _LATER.search(line):
             return ""
