@@ -24,6 +24,9 @@ MANY_PARAMETERS = {
     "slurm_het.core.planner.plan.plan": "what there is, who waits, how to solve it",
     "slurm_het.core.reservations.look_ahead.look_ahead": "six kinds of things decide who is next",
     "slurm_het.daemon.cycle.Cycle.__init__": "all of hetd's outside, each a fake in its tests",
+    "slurm_het.replay.findings._gain": "both sides, and what they are held against",
+    "slurm_het.replay.findings.findings": "all that a report tells of",
+    "slurm_het.replay.trace.make_trace": "what happened, where, and of which days",
     "slurm_het.sandbox.cluster.Sandbox.up": "an option each, all with defaults",
     "slurm_het.sandbox.procs.spawn": "what a process needs",
 }
