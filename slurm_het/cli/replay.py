@@ -76,6 +76,7 @@ def replay(
       slurm-het replay --out october.json --since 2026-10-01 --until 2026-11-01
       slurm-het replay jobs.txt --site site.txt          (elsewhere, from files)
       slurm-het report october.json --html october.html
+
     \b
     The files are made by (as one who may see all jobs):
       TZ=UTC SLURM_TIME_FORMAT=%s sacct --allusers --allocations --duplicates --parsable \\

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.errors import SlurmError
 from tests.support.world import snapshot
+
+
+class FakeControllers:
+    """One that always answers."""
+
+    async def watch(self, directory: Path) -> None:
+        """Nothing to see."""
 
 
 class FakeSlurm:
@@ -25,6 +33,7 @@ class FakeSlurm:
         self.ended: list[str] = []
         self.requeued: list[str] = []
         self.closed = 0
+        self.controllers = FakeControllers()
         self.time = 0.0
 
     async def snapshot(self) -> Snapshot:
