@@ -54,8 +54,8 @@ THERE = click.Path(path_type=Path, dir_okay=False, exists=True)
     help="Of the first days no job counts: who waited before is not known.",
 )  # fmt: skip
 @click.option(
-    "--look-every", default=60.0, show_default=True, metavar="SECONDS",
-    type=click.FloatRange(0, 3600), help="In simulated time hetd looks at most so often.",
+    "--look-every", default=0.0, metavar="SECONDS", type=click.FloatRange(0, 3600),
+    help="hetd looks at most so often: cheaper, and waits come out longer.  [default: as it does]",
 )  # fmt: skip
 @click.option("--solver", type=click.Choice(SOLVERS), default=SOLVERS[0], show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

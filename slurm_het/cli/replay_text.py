@@ -41,7 +41,7 @@ def headline(gain: Gain, match: Match) -> str:
     change = f"{(after - before) / before:+.0%}" if before else "as before"
     return (
         f"With slurm-het the mean wait is {span_of(after)} instead of {span_of(before)} ({change});"
-        f" {gain.earlier} jobs start sooner, {gain.later} later."
+        f" jobs that start sooner: {gain.earlier}, later: {gain.later}."
     )
 
 
@@ -54,6 +54,11 @@ def text_of(made: ReplayDocument) -> list[str]:
     """The report."""
     lines = [*_head(made), *_match(made.match)]
     if made.gain:
+        if made.look_every:
+            lines.append(
+                f"hetd looked at most each {span_of(made.look_every)} here, really within a second:"
+                " its waits are up to so much too long"
+            )
         lines += list(_gain(made.gain, made))
     lines += list(_causes("left out", made.left_out))
     lines += list(_causes("taken so", made.taken))

@@ -54,7 +54,7 @@ class Effort:
     simulated seconds after its last look."""
 
     solver: Literal["highs", "first-fit"] = "highs"
-    look_every: float = 60.0
+    look_every: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

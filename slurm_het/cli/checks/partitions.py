@@ -240,5 +240,5 @@ def bound_associations(site: Installation) -> Iterator[Finding]:
 
 CHECKS = (
     missing, outside_the_intake, outside_the_spanning, no_default_time, endless, not_up,
-    closed_to_users,    not_for_everybody, narrower, no_default_memory, bound_associations,
+    closed_to_users, not_for_everybody, narrower, no_default_memory, bound_associations,
 )  # fmt: skip
