@@ -201,16 +201,13 @@ class _Look:
 
     def rival_of(self, held: Reservation, tasks: Iterable[Task]) -> Task | None:
         """The first blocked task of higher priority that would start much sooner in its place."""
-        in_vain, own = InVain(), {held.task.key}
-        places = {pool: n + (pool in held.task.pools) for pool, n in self.places.items()}
+        in_vain, own, pool = InVain(), {held.task.key}, held.placement.partition
+        if self.places.get(pool, 0) < 0:
+            return None  # another pin in its place would come back at the next look
         for task in tasks:
             if task.priority <= held.task.priority or in_vain.enough:
                 break
-            if set(task.pools).isdisjoint(held.task.pools) or not self.blocked(task):
-                continue
-            if any(places.get(pool, 0) <= 0 for pool in task.pools):
-                continue  # another pin in its place would come back at the next look
-            if task in in_vain:
+            if pool not in task.pools or not self.blocked(task) or task in in_vain:
                 continue
             there, beside = self.soonest(task, but=own), self.soonest(task)
             if there and (not beside or self.is_much_sooner(there, beside)):
@@ -222,7 +219,7 @@ class _Look:
 def _places(policy: Policy, limits: Limits, standing: Iterable[Reservation]) -> Counter[str]:
     """For how many more of each pool nodes are kept; below 0 where they are for too many."""
     places = Counter({pool.partition: limits.reservations for pool in policy.pools})
-    places.subtract(pool for held in standing for pool in held.task.pools)
+    places.subtract(held.placement.partition for held in standing)
     return places
 
 
@@ -289,8 +286,9 @@ def reserve_first(
 ) -> list[Reservation]:
     """In order, the first blocked tasks of each pool that can get nodes at some time.
 
-    `places` says for how many of each pool. A task of several pools takes a place in each; one that
-    gets no nodes takes none. `soonest` seeks nodes for a task beside those that others have got.
+    `places` says for how many of each pool. A task of several pools takes a place in that of its
+    nodes, and none where that has none left: to be passed over wherever one of its pools has none
+    would let those behind it go first. `soonest` seeks nodes beside those that others have got.
     """
     left = Counter({pool: count for pool, count in places.items() if count > 0})
     made: list[Reservation] = []
@@ -299,17 +297,15 @@ def reserve_first(
     for task in tasks:
         if in_vain.enough or not left:
             break
-        if not left.keys() >= set(task.pools) or not blocked(task):
-            continue
-        if task in in_vain:
+        if left.keys().isdisjoint(task.pools) or not blocked(task) or task in in_vain:
             continue
         reservation = soonest(task, nodes)
-        if reservation is None:
+        if reservation is None or reservation.placement.partition not in left:
             in_vain.add(task)
             continue
         made.append(reservation)
         nodes |= set(reservation.placement.nodes)
-        left -= Counter(task.pools)  # those without a place left are gone from it
+        left -= Counter([reservation.placement.partition])  # a pool without a place left is gone
     return made
 
 

@@ -16,6 +16,7 @@ from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.look_ahead import Outlook, look_ahead, reserve_first
 from slurm_het.core.reservations.reservation import (
     SOON,
+    Reservation,
     coming_free,
     keep_free,
 )
@@ -150,23 +151,24 @@ def test_one_reservation_per_pool_in_priority_order() -> None:
     ]
 
     def first(blocked: str, never: str = "", **places: int) -> str:
-        """The tasks that get nodes, if those of `blocked` cannot start now, or `never`."""
+        """The tasks that get nodes, if those of `blocked` cannot start now, or `never`; each gets
+        some of its first pool."""
         left = {pool.partition: 1 for pool in policy().pools}
         left |= {pool.replace("_", "-"): count for pool, count in places.items()}
-        somewhere = Axis(inventory(), {}, NOW).soonest(queue[0])
-        made = reserve_first(
-            queue,
-            left,
-            lambda t: t.key in blocked,
-            lambda t, _: somewhere and replace(somewhere, task=t) if t.key not in never else None,
-        )
+
+        def somewhere(t: Task, _: frozenset[str]) -> Reservation | None:
+            there = Placement(t.key, t.pools[0], ("nv1",), ((0,),), ("a100",), 80)
+            return Reservation(t, there, NOW) if t.key not in never else None
+
+        made = reserve_first(queue, left, lambda t: t.key in blocked, somewhere)
         return "".join(r.task.key for r in made)
 
     assert first("12345") == "135"
     assert first("2345") == "235"
     assert first("12345", train_nv=0) == "35"
-    assert first("12345", train_nv=2, train_amd=2, infer_nv=2) == "1235", "4 is of two pools"
-    assert first("12345", never="13") == "25", "who gets none takes nobody's place"
+    assert first("12345", train_nv=2, train_amd=2, infer_nv=2) == "12345"
+    assert first("245", train_nv=0) == "45", "4 is passed over in neither of its pools"
+    assert first("12345", never="13") == "245", "who gets none takes nobody's place"
 
 
 def test_a_blocked_task_gets_its_reservation_once_it_has_waited() -> None:
@@ -314,8 +316,9 @@ def test_nobody_is_pinned_where_an_end_frees_one_above_him_of_his_limit() -> Non
     assert outlook([*others, waits], low, at_limit=limit(above, of_all)).reserve == ()
 
 
-def test_a_rival_that_gets_no_place_takes_none_back() -> None:
-    """Its other pool's place is another one's: the pin would come back, look after look."""
+def test_a_rival_of_two_pools_is_one_in_each() -> None:
+    """The place in its other pool is taken, and it waits for that of this one: were it passed over,
+    whoever asks for this pool alone would go first."""
     full = [busy(1, "nv1", "0", 2000), busy(2, "nv2", "0", 9000)]
     low = task("8", slots=WHOLE, priority=1)
     (made,) = outlook(full, low).reserve
@@ -326,7 +329,9 @@ def test_a_rival_that_gets_no_place_takes_none_back() -> None:
     both = task("9", slots=WHOLE, priority=9, pools=("train-nv", "train-amd"))
     amds = [running(n, f"amd{n - 2}", "gpu:mi300x:8(IDX:0-7)", end_time=99_000 + n) for n in (3, 4)]
     assert outlook([*full, *amds], both, pins=(pin,)).move.keys() == {"8"}
-    assert outlook([*full, *amds], both, pins=(pin, other)).move == {}
+    assert outlook([*full, *amds], both, pins=(pin, other)).move.keys() == {"8"}
+    (got,) = outlook([*full, *amds], both, low, pins=(other,)).reserve
+    assert (got.task.key, got.placement.nodes) == ("9", ("nv1",))
 
 
 def test_nobody_moves_for_what_is_only_guessed_to_end_later() -> None:
