@@ -157,7 +157,7 @@ def test_reasons(cluster: tuple[Sandbox, dict[str, str]]) -> None:
     assert shown[ids["tooBig"]]["reason"].startswith("needs 8 free on")
     assert shown[ids["fits"]]["reason"].endswith("can start now; waits for hetd")
     assert shown[ids["held"]]["reason"] == "JobHeldUser: its user holds it"
-    assert shown[ids["later"]]["reason"] == "BeginTime"
+    assert shown[ids["later"]]["reason"].startswith("BeginTime: ")
     assert shown[ids["pinned"]]["reason"] in {"Resources", "Priority", "None"}
     assert shown[f"{ids['array']}_[3-9%3]"]["reason"] == "JobArrayTaskLimit"
     assert shown[f"{ids['gated']}_[3-9%3]"]["pool"] == "gate"
