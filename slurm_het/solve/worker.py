@@ -203,6 +203,8 @@ class WorkerSolver:
     def _started(self, until: float) -> Pipes:
         """The pipes of a worker that is ready: what it owes of before is of no use any more."""
         if self._process and self._process.poll() is not None:
+            if self._closing:  # it was ended, and nobody wants another
+                raise FrameError("the worker is closed")
             log.warning("the solver's worker ended with %s: started again", self._process.poll())
             self._end()
         pipes = self._pipes or self._start()
