@@ -7,6 +7,7 @@ slurm_het.cli.documents docs/schemas` writes them.
 from __future__ import annotations
 
 import sys
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Literal
 
@@ -337,9 +338,11 @@ def schema_of(name: str) -> str:
     """The JSON schema of a program's document, as text."""
     title = "page.json" if name == "slurm-het-page" else f"{name} --json"
     draft = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
-    return msgspec.json.format(
-        msgspec.json.encode(draft | msgspec.json.schema(DOCUMENTS[name])), indent=1
-    ).decode() + "\n"  # fmt: skip
+    made = draft | msgspec.json.schema(DOCUMENTS[name])
+    for part in (made, *made.get("$defs", {}).values()):
+        if "description" in part:  # msgspec keeps a docstring's indentation, but for some versions
+            part["description"] = cleandoc(part["description"])
+    return msgspec.json.format(msgspec.json.encode(made), indent=1).decode() + "\n"
 
 
 if __name__ == "__main__":

@@ -166,7 +166,10 @@ def test_all_read_the_same_sentence(cluster: Cluster, stage: Stage, tmp_path: ob
     with open(f"{tmp_path}/staff/page.json") as page:
         jobs = {job["id"]: timeless(job["reason"]) for job in json.load(page)["jobs"]}
     assert {stage.key(cause): told[cause.name][1] for cause in CAUSES}.items() <= jobs.items()
-    cluster.wait("the log says so", lambda: not not_logged(stage, told))
+    deadline = time.monotonic() + PATIENCE
+    while missing := not_logged(stage, told):
+        assert time.monotonic() < deadline, "\n".join(["not in the log:", *missing])
+        time.sleep(0.5)
     with dead_hetd(cluster):
         stage.all_read(told)
     cluster.wait("hetd plans and says the same", lambda: stage.said() == told)

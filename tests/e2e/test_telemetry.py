@@ -231,7 +231,7 @@ class Dying:
     def runs_again_with(self, share: str) -> None:
         """It waits for the next run."""
         job = self.it.cluster.wait_started(self.key)
-        assert (job["Restarts"], job["TresPerNode"].rpartition(":shard:")[2]) == ("1", share)
+        assert (job["Restarts"], job["TresPerNode"].rpartition("shard:")[2]) == ("1", share)
 
     def stays_dead(self) -> None:
         """Nobody requeues it any more."""
