@@ -91,8 +91,13 @@ def systemd_unit(config: Config, user: str, group: str, jobs: int = JOBS) -> str
         mounts=sorted({str(paths.state_dir), str(paths.journal.parent)}),
         jobs=jobs,
         memory_mib=needed_mib(jobs, readers=config.readers),
-        in_home=sys.executable.startswith(("/home/", "/root/")),
+        in_home=_in_home(sys.executable),
     )
+
+
+def _in_home(python: str) -> bool:
+    """Whether a unit has to see users' homes, to find that Python."""
+    return python.startswith(("/home/", "/root/"))
 
 
 def packaged_unit(python: str) -> str:
@@ -123,7 +128,7 @@ def exporter_unit(listen: str, python: str = sys.executable) -> str:
         python=python,
         listen=listen,
         privileged=port.isdigit() and int(port) < 1024,
-        in_home=python.startswith(("/home/", "/root/")),
+        in_home=_in_home(python),
     )
 
 

@@ -23,9 +23,7 @@ from bench.mixes.generate import HOURS, generate, rendition
 from bench.mixes.report import EACH, RENDITIONS, Row, waits_of
 from bench.mixes.world import Mix, read_world
 from bench.results import numbers
-from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.assignment.fluid import Fluid
-from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.replay.sides import FirstFitSolver
 from slurm_het.simulation import run
 from slurm_het.simulation.run import SideOutcome
 from slurm_het.simulation.slurm import SANDBOX, Settings
@@ -40,20 +38,6 @@ EXAMPLES = """examples:
 
 exit status: 1 if a bound is broken; with --replay if the model is far from the real plain Slurm
 """
-
-
-class FirstFit:
-    """A Solver that is none."""
-
-    def solve(self, problem: Problem, _seconds: float) -> Solution:
-        """The first-fit plan."""
-        return greedy(problem)
-
-    def price(self, _fluid: Fluid, _seconds: float) -> None:
-        """No prices."""
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 def main() -> int:
@@ -143,7 +127,7 @@ _solvers: dict[str, Solver] = {}
 def _solver(name: str) -> Solver:
     if name not in _solvers:
         if name == "first-fit":
-            _solvers[name] = FirstFit()
+            _solvers[name] = FirstFitSolver()
         else:
             worker = WorkerSolver()
             worker.warm()

@@ -11,12 +11,12 @@ import yaml
 
 from bench.compare import scenario
 from bench.mixes import report
-from bench.mixes.__main__ import FirstFit
 from bench.mixes.generate import LATER, generate, rendition
 from bench.mixes.report import Row, Waits, waits_of
 from bench.mixes.world import read_world
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.errors import HetError
+from slurm_het.replay.sides import FirstFitSolver
 from slurm_het.simulation import run
 from slurm_het.simulation.choice import choose, ends_looked_at
 from slurm_het.simulation.slurm import SANDBOX, Settings
@@ -24,7 +24,7 @@ from slurm_het.simulation.slurm import SANDBOX, Settings
 HOUR = 3600.0
 
 
-class Idler(FirstFit):
+class Idler(FirstFitSolver):
     """A planner that starts nothing."""
 
     def solve(self, _problem: Problem, _seconds: float) -> Solution:
@@ -136,7 +136,7 @@ def test_a_planner_that_idles_breaks_the_bound_and_ours_does_not() -> None:
     ]
     world = read_world(mix(*many))
     plain = run.plain(world, SANDBOX)
-    ours, idle = (run.ours(world, SANDBOX, solver) for solver in (FirstFit(), Idler()))
+    ours, idle = (run.ours(world, SANDBOX, solver) for solver in (FirstFitSolver(), Idler()))
     assert ours.started >= plain.started
     assert row(ours, plain).ratio >= report.EACH
     assert report.broken([row(idle, plain)])[0].startswith("each: 1 below")

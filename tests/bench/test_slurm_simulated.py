@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.mixes.__main__ import FirstFit
 from bench.slurm_simulated import SECONDS, both, text, world
 from bench.slurm_trace import make_trace
+from slurm_het.replay.sides import FirstFitSolver
 
 
 def test_the_simulation_has_what_the_trace_asks() -> None:
@@ -21,7 +21,7 @@ def test_the_simulation_has_what_the_trace_asks() -> None:
 
 
 def test_all_run_on_both_sides_and_their_waits_are_told() -> None:
-    runs = both(make_trace(40, 0.8, 1), {"protected": 8}, FirstFit())
+    runs = both(make_trace(40, 0.8, 1), {"protected": 8}, FirstFitSolver())
     for one in runs:
         assert len(one.lines) == 40
         assert all(0 <= line.wait < SECONDS / 2 for line in one.lines)

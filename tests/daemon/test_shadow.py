@@ -11,9 +11,6 @@ from typing import Any
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from slurm_het.core.assignment.first_fit import greedy
-from slurm_het.core.assignment.fluid import Fluid
-from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event
@@ -24,6 +21,7 @@ from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.shadow import ShadowCycle
 from slurm_het.journal import Journal
 from slurm_het.opener import Holds
+from slurm_het.replay.sides import FirstFitSolver
 from slurm_het.settings import Config, Paths, PlannerSettings
 from tests.support.fake_slurm import FakeSlurm
 from tests.support.world import gated, inventory, policy, running
@@ -32,19 +30,6 @@ from tests.support.world import gated, inventory, policy, running
 def shadowed() -> Policy:
     """The sandbox's policy with all pools in shadow."""
     return replace(policy(), pools=tuple(replace(p, mode="shadow") for p in policy().pools))
-
-
-class FirstFit:
-    """A solver that is quick, and always the same."""
-
-    def solve(self, problem: Problem, _seconds: float) -> Solution:
-        return greedy(problem)
-
-    def price(self, _fluid: Fluid, _seconds: float) -> None:
-        """No prices."""
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 class Side:
@@ -57,7 +42,7 @@ class Side:
         planner = PlannerSettings(reserve_after_seconds=0, deadline_seconds=60.0)
         paths = Paths(state_dir=path, control_socket=path / "control.sock")
         config = Config(shadowed(), planner=planner, paths=paths)
-        journal, solver = Journal(path / "journal.db"), FirstFit()
+        journal, solver = Journal(path / "journal.db"), FirstFitSolver()
         clocks = Clocks(lambda: self.now, lambda: self.now)
         self.cycle: Cycle
         if plan:
