@@ -98,6 +98,7 @@ def test_plan_is_a_dry_run(cluster: Cluster) -> None:
 
 def test_plan_knows_what_is_pinned_ahead(cluster: Cluster) -> None:
     """What hetd keeps nodes for is planned nowhere else, and its nodes are given to nobody."""
+    cluster.open_side_door()
     cuda = "module load cuda\nsleep 300"
     blocker = cluster.sbatch("--gres=gpu:8", "-N2", script=cuda)
     cluster.wait_state(blocker, "RUNNING")

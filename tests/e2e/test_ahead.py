@@ -13,8 +13,11 @@ from tests.support.cluster import Cluster
 pytestmark = pytest.mark.slurm
 
 
-def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
+@pytest.mark.parametrize("door", [True, False])
+def test_a_whole_node_job_is_not_starved(cluster: Cluster, door: bool) -> None:
     """Sixteen cards of one pool, two-card jobs of 12 s coming every 0.7 s: always full."""
+    if door:
+        cluster.open_side_door()
     stop = threading.Event()
     small: list[str] = []
 
@@ -34,10 +37,11 @@ def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
         cluster.wait("the pool is full", lambda: running() == 8)
         before = len(small)
         key = cluster.sbatch("--gres=gpu:8", "-t", "1", script="module load dtk; torchrun; sleep 3")
-        cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(key), job=key)
+        if door:
+            cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(key), job=key)
         record = cluster.wait_started(key)
         assert len(small) > before, "small jobs kept coming"
-        assert "returned" not in cluster.outcomes(key)
+        assert cluster.outcomes(key) == ["reserved"] * door + ["released"] * (not door)
     finally:
         stop.set()
         thread.join()
@@ -46,12 +50,16 @@ def test_a_whole_node_job_is_not_starved(cluster: Cluster) -> None:
     assert record["NodeList"] == plan.nodes[0]
 
 
-def test_what_ends_in_time_fills_the_gap(cluster: Cluster) -> None:
+@pytest.mark.parametrize("door", [True, False])
+def test_what_ends_in_time_fills_the_gap(cluster: Cluster, door: bool) -> None:
     """A reserved node is not left idle for tasks that end before it is needed."""
+    if door:
+        cluster.open_side_door()
     blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "30", script="module load dtk; sleep 300")
     cluster.wait_state(blocker, "RUNNING")
     big = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "5", script="module load dtk; sleep 1")
-    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big))
+    if door:
+        cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(big))
     late = cluster.sbatch("--gres=gpu:1", "-t", "60", script="module load dtk; sleep 1")
     in_time = cluster.sbatch("--gres=gpu:1", "-t", "5", script="module load dtk; sleep 1")
     cluster.wait_started(in_time)
@@ -65,6 +73,7 @@ def test_what_ends_in_time_fills_the_gap(cluster: Cluster) -> None:
 
 def test_nothing_that_outlasts_the_wait_goes_beside_it(cluster: Cluster) -> None:
     """Two cards of the node would be spare, but Slurm's backfill keeps the whole node free."""
+    cluster.open_side_door()
     full = cluster.sbatch("--gres=gpu:8", "-t", "60", script="module load dtk; sleep 300")
     ending = cluster.sbatch("--gres=gpu:4", "-t", "4", script="module load dtk; sleep 300")
     for key in (full, ending):
@@ -78,6 +87,26 @@ def test_nothing_that_outlasts_the_wait_goes_beside_it(cluster: Cluster) -> None
     cluster.wait_started(big)
     cluster.wait_started(late)
     assert "returned" not in cluster.outcomes(late)
+
+
+def test_what_is_to_spare_beside_who_waits_is_given_out(cluster: Cluster) -> None:
+    """Two of eight cards, for longer than it waits: nobody is pinned where the gate is all."""
+    full = cluster.sbatch("--gres=gpu:8", "-t", "60", script="module load dtk; sleep 300")
+    ending = cluster.sbatch("--gres=gpu:4", "-t", "4", script="module load dtk; sleep 300")
+    for key in (full, ending):
+        cluster.wait_state(key, "RUNNING")
+    big = cluster.sbatch("--gres=gpu:6", "-t", "5", script="module load dtk; sleep 1")
+    late = [
+        cluster.sbatch("--gres=gpu:1", "-t", "60", script="module load dtk; sleep 300")
+        for _ in range(3)
+    ]
+    for key in late[:2]:
+        cluster.wait_started(key)
+    kept = f"kept for job {big} until"
+    cluster.wait("the third is kept off", lambda: kept in cluster.tool("squeue", "-j", late[2]))
+    assert cluster.job(big)["JobState"] == "PENDING"
+    cluster.ok("scancel", ending)
+    cluster.wait_started(big)
 
 
 def test_a_node_is_kept_free_of_shares_for_a_whole_device(cluster: Cluster) -> None:
@@ -101,6 +130,7 @@ def test_a_node_is_kept_free_of_shares_for_a_whole_device(cluster: Cluster) -> N
 @pytest.mark.parametrize("how", ["hold", "Dependency"])
 def test_a_pin_that_cannot_start_gives_its_nodes_back(cluster: Cluster, how: str) -> None:
     """Its owner may hold it, or have it wait for another job: nobody else is to wait for that."""
+    cluster.open_side_door()
     blocker = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "30", script="module load dtk; sleep 300")
     cluster.wait_state(blocker, "RUNNING")
     pinned = cluster.sbatch("--gres=gpu:8", "-N2", "-t", "60", script="module load dtk; sleep 1")
@@ -121,6 +151,7 @@ def test_a_pin_that_cannot_start_gives_its_nodes_back(cluster: Cluster, how: str
 @pytest.mark.both_ways
 def test_a_reservation_moves_away_from_a_node_that_is_drained(cluster: Cluster) -> None:
     """It is dropped at the next look, in Slurm's record too, and made elsewhere."""
+    cluster.open_side_door()
     for minutes in ("4", "30"):
         blocker = cluster.sbatch("--gres=gpu:8", "-t", minutes, script="module load dtk; sleep 300")
         cluster.wait_state(blocker, "RUNNING")
@@ -145,6 +176,7 @@ def test_a_reservation_moves_away_from_a_node_that_is_drained(cluster: Cluster) 
 
 def test_who_can_never_start_stops_no_reservation(cluster: Cluster) -> None:
     """Not while a job without a limit has one of the two nodes that it needs."""
+    cluster.open_side_door()
     blocker = cluster.sbatch("--gres=gpu:8", "-t", "30", script="module load dtk; sleep 300")
     cluster.wait_state(blocker, "RUNNING")
     without_a_limit(cluster, "module load dtk; sleep 300")
@@ -158,6 +190,7 @@ def test_who_can_never_start_stops_no_reservation(cluster: Cluster) -> None:
 @pytest.mark.both_ways
 def test_a_reservation_gives_way_to_a_job_of_higher_priority(cluster: Cluster) -> None:
     """Plain Slurm makes its reservations anew each time, in the order of the day."""
+    cluster.open_side_door()
     for minutes in ("4", "30"):
         blocker = cluster.sbatch("--gres=gpu:8", "-t", minutes, script="module load dtk; sleep 300")
         cluster.wait_state(blocker, "RUNNING")
@@ -182,6 +215,7 @@ def without_a_limit(cluster: Cluster, script: str) -> str:
 
 def test_a_job_past_its_end_holds_no_reservation_up(cluster: Cluster) -> None:
     """Slurm looks for such jobs twice a minute: just now, maybe, were they not let run longer."""
+    cluster.open_side_door()
     cluster.ok("scontrol", "update", "PartitionName=train-dcu", "OverTimeLimit=9")
     late = cluster.sbatch("--gres=gpu:8", "-t", "10", script="module load dtk; sleep 300")
     cluster.wait_state(late, "RUNNING")

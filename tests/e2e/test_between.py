@@ -196,6 +196,7 @@ def test_its_node_is_dead_and_slurm_does_not_know(cluster: Cluster) -> None:
 
 
 def test_a_node_dies_that_a_job_is_pinned_ahead_to(cluster: Cluster) -> None:
+    cluster.open_side_door()
     blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "3", script=CUDA + "sleep 170")
     cluster.wait_state(blocker, "RUNNING")
     key = cluster.sbatch("--gres=gpu:4", "-t", "3", script=CUDA)
@@ -280,6 +281,7 @@ def test_an_array_splits(cluster: Cluster) -> None:
 @pytest.mark.parametrize("pinned", [False, True])
 def test_moved_to_another_pool_by_its_user(cluster: Cluster, pinned: bool) -> None:
     """Our Features, and a pin, would be BadConstraints there: they are taken off."""
+    cluster.open_side_door()
     blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "3", script=CUDA + "sleep 170")
     cluster.wait_state(blocker, "RUNNING")
     first = cluster.sbatch("--gres=gpu:4", "-t", "3", script=CUDA, user="nobody")

@@ -174,6 +174,7 @@ def test_taken_back_a_job_has_its_own_request_again(cluster: Cluster, rewrites: 
     """Pinned ahead to what is not free yet, then bypassed: plain Slurm sees what the user wrote."""
     if not rewrites:
         pytest.skip("22.05 does not rewrite")
+    cluster.open_side_door()
     full = [
         cluster.sbatch(f"--gres=gpu:{t}:2", "-t", "9", script="sleep 300")
         for t in ("t4", "a100", "l40s")
@@ -197,6 +198,7 @@ def test_taken_back_a_job_has_its_own_request_again(cluster: Cluster, rewrites: 
 
 def test_a_task_that_uses_one_thread_of_a_core_takes_the_whole_core(cluster: Cluster) -> None:
     """16 CPUs are 8 cores of two threads; 6 tasks without multithreading leave 2 of them."""
+    cluster.open_side_door()
     script = "#HET vendors=cambricon\nsleep 300"
     single = ["--gres=mlu:1", "--hint=nomultithread"]
     first = cluster.sbatch(*single, "-n6", script=script)

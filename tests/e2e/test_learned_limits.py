@@ -51,7 +51,7 @@ def test_jobs_at_a_limit_that_is_not_modelled_leave_the_devices_to_others(cluste
     # Why it waits, or why it came back: what is first depends on what else there is for it.
     assert "QOSGrpBilling" in told, told
 
-    # Whoever is pinned ahead would start first.
+    # They would start first.
     cluster.ok("scancel", counted[0], *(key for key in behind if key not in running(cluster)))
     cluster.wait("the next one runs", lambda: len(set(head) & set(running(cluster))) == 2)
     tries = sum(cluster.outcomes(key).count("returned") for key in head)

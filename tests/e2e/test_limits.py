@@ -91,7 +91,7 @@ def test_jobs_at_a_limit_leave_the_devices_to_others(
     assert len(running(cluster, "daemon")) == most
     cluster.wait(f"{word} is named", lambda: word in why(cluster, "-j", head[-1]))
     if word != "QOSGrpGRESMinutes":  # those do not come back
-        # Whoever is pinned ahead would start first.
+        # They would start first.
         cluster.ok("scancel", *(key for key in others if key not in running(cluster)))
         first = running(cluster, "daemon")[0]
         cluster.ok("scancel", first)

@@ -176,6 +176,7 @@ def test_shares_never_exceed_a_device(cluster: Cluster) -> None:
 
 @pytest.mark.both_ways
 def test_users_update_of_a_gated_job_goes_through(cluster: Cluster) -> None:
+    cluster.open_side_door()
     blocker = cluster.sbatch("--gres=gpu:8", "-N2", script="module load cuda\nsleep 300")
     cluster.wait_state(blocker, "RUNNING")
     first = cluster.sbatch("--gres=gpu:8", script="module load cuda\nsleep 1")
@@ -192,6 +193,7 @@ def test_users_update_of_a_gated_job_goes_through(cluster: Cluster) -> None:
 
 def test_host_limits_count(cluster: Cluster) -> None:
     """--exclusive, --mem=0 and CPUs bind: the second job waits although devices are free."""
+    cluster.open_side_door()
     first = cluster.sbatch("--gres=gpu:1", "--exclusive", "-p", "train-dcu", script="sleep 300")
     second = cluster.sbatch("--gres=gpu:1", "--mem=0", "-p", "train-dcu", script="sleep 300")
     cluster.wait_state(first, "RUNNING")

@@ -283,6 +283,7 @@ def test_steps_of_hetds_clock(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
 
     Slurm's own clock stays: it is the machine's. So hetd's is an hour off Slurm's times as well.
     """
+    cluster.open_side_door()
     offset = base_of(cluster) / "offset"
     site = base_of(cluster) / "site"
     site.mkdir()

@@ -71,6 +71,7 @@ def test_told_times_are_kept_where_nobody_comes_later(cluster: Cluster) -> None:
 
 
 def test_a_user_from_whom_jobs_are_hidden_reads_what_root_reads(cluster: Cluster) -> None:
+    cluster.open_side_door()
     blockers = [cluster.sbatch("--gres=gpu:8", script=f"{DTK}sleep 600", user=BOB) for _ in "12"]
     for key in blockers:
         cluster.wait_started(key)

@@ -35,6 +35,7 @@ ENDED = {
 
 
 PATIENCE = 60.0  # seconds for what takes one or two: the machines that test are slow at times
+SIDE_DOOR = "side"
 # For tests of what the hook is told: a machine that stalls for 50 ms would have it told nothing.
 AMPLE = {"hook": {"deadline_ms": 2000}}
 
@@ -84,6 +85,7 @@ class Cluster:
 
     def __init__(self, box: Sandbox) -> None:
         self.box = box
+        self.side_door = False
 
     def ok(self, *argv: str, user: str | None = None) -> str:
         """Run a command that must succeed, as often as Slurm says `try again`; its output."""
@@ -208,6 +210,11 @@ class Cluster:
         finally:
             journal.close()
 
+    def open_side_door(self) -> None:
+        """Until the test ends, a partition that is no pool has all nodes: hetd pins ahead then."""
+        self.ok("scontrol", "create", f"PartitionName={SIDE_DOOR}", "Nodes=ALL", "State=UP")
+        self.side_door = True
+
     def clear(self) -> None:
         """Cancel everything and wait until the cluster is idle."""
         keys = self.ok("squeue", "-h", "-a", "-o", "%A").split()
@@ -223,6 +230,9 @@ class Cluster:
                     f"not within {2 * PATIENCE:g} s: the cluster is idle\n{self.story(left[0])}"
                 )
             time.sleep(0.1)
+        if self.side_door:
+            self.ok("scontrol", "delete", f"PartitionName={SIDE_DOOR}")
+            self.side_door = False
 
     def hook_log(self) -> list[str]:
         """The hook's lines in slurmctld's log."""

@@ -52,6 +52,12 @@ def snapshot(*jobs: Job) -> Snapshot:
     return Snapshot(time=0.0, jobs=jobs, nodes=idle, partitions=partitions())
 
 
+def with_side_door(taken: Snapshot) -> Snapshot:
+    """The same with a partition over all nodes that is no pool."""
+    nodes = tuple(replace(node, partitions=(*node.partitions, "debug")) for node in taken.nodes)
+    return replace(taken, nodes=nodes, partitions=(*taken.partitions, Partition("debug")))
+
+
 def partitions() -> tuple[Partition, ...]:
     """The sandbox's partitions."""
     return parse_partitions((DATA / "partitions-24.11.txt").read_text())

@@ -81,7 +81,7 @@ def look_ahead(
     due = with_pins(coming, (pin for pin in pins if pin.due), now)
     since = now - limits.reserve_after_seconds
     patient = [t for t in tasks_then if t.since <= since and not t.reservation]
-    places = _places(policy, limits, standing)
+    places = _places(pools_with_side_doors(snapshot, room, policy), limits, standing)
     look = _Look(
         Axis(room, due, now, closings.opens), standing, closings,
         Unbound.of(snapshot, at_limit, due), _ending(snapshot), places,
@@ -216,9 +216,22 @@ class _Look:
         return None
 
 
-def _places(policy: Policy, limits: Limits, standing: Iterable[Reservation]) -> Counter[str]:
+def pools_with_side_doors(snapshot: Snapshot, room: Inventory, policy: Policy) -> frozenset[str]:
+    """The pools on whose nodes Slurm may start jobs that do not come through the gate.
+
+    Nobody is pinned ahead in the others: what starts there is in the plan, which delays nobody who
+    is protected, and for a pin Slurm's backfill would keep its nodes as a whole.
+    """
+    pools = {pool.partition for pool in policy.pools}
+    own = {policy.intake_partition, *pools}
+    doors = {p.name for p in snapshot.partitions if p.state == "UP" and not p.root_only} - own
+    open_nodes = (n for n in room.nodes.values() if not doors.isdisjoint(n.partitions))
+    return frozenset(name for node in open_nodes for name in node.partitions) & pools
+
+
+def _places(pools: Iterable[str], limits: Limits, standing: Iterable[Reservation]) -> Counter[str]:
     """For how many more of each pool nodes are kept; below 0 where they are for too many."""
-    places = Counter({pool.partition: limits.reservations for pool in policy.pools})
+    places = Counter(dict.fromkeys(pools, limits.reservations))
     places.subtract(held.placement.partition for held in standing)
     return places
 

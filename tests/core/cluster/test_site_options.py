@@ -19,7 +19,7 @@ from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Memory, observe, prepare
 from slurm_het.core.policy import Limits
 from slurm_het.core.reservations.closings import Closings
-from tests.support.world import marked, policy, running, snapshot, task
+from tests.support.world import marked, policy, running, snapshot, task, with_side_door
 
 
 def nv1(*jobs: Job, most: int | None = None) -> Node:
@@ -119,7 +119,8 @@ def test_a_job_waits_for_a_node_that_another_user_has_alone() -> None:
         for n in (1, 2)
     ]
     his = marked(7, user="bob", uid=1001, features="a100", eligible_time=1)
-    taken, memory = replace(snapshot(*alone, his), time=1000.0), Memory(Pins(10.0, 60.0))
+    taken = replace(with_side_door(snapshot(*alone, his)), time=1000.0)
+    memory = Memory(Pins(10.0, 60.0))
     prepared = prepare(observe(taken, policy(), memory, 0.0), Limits(), memory, 0.0)
     (made,) = prepared.ahead.reserve
     assert (made.placement.nodes, made.start) == (("nv1",), 1600.0)

@@ -26,7 +26,7 @@ from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import Kept
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.worth.forecast import Forecast
-from tests.support.world import gated, marked, policy, running, snapshot
+from tests.support.world import gated, marked, policy, running, snapshot, with_side_door
 
 GRACE = 10.0
 FULL = "gpu:a100:8(IDX:0-7)"
@@ -41,7 +41,7 @@ class Hetd:
 
     def observe(self, *jobs: Job, seconds: float = 0.0, drained: Iterable[str] = ()) -> Observed:
         """Look at these jobs on the sandbox's nodes, so many seconds after the first look."""
-        taken = with_drained(snapshot(*jobs), drained)
+        taken = with_drained(with_side_door(snapshot(*jobs)), drained)
         taken = replace(taken, time=1000.0 + seconds)
         return observe(taken, policy(), self.memory, seconds, self.last_plan)
 

@@ -18,7 +18,7 @@ from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.look_ahead import Outlook, look_ahead
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.library import propose
-from tests.support.world import gated, policy, running, snapshot, task
+from tests.support.world import gated, policy, running, snapshot, task, with_side_door
 
 NOW = 100_000.0
 HOUR, DAY = 3600.0, 86_400.0
@@ -33,7 +33,7 @@ def record(name: str = "maint", begin: float = 1800.0, hours: float = 1.0, **fie
 
 
 def shot(*records: ReservationRecord, jobs: tuple[Job, ...] = ()) -> Snapshot:
-    return replace(snapshot(*jobs), time=NOW, reservations=records)
+    return replace(with_side_door(snapshot(*jobs)), time=NOW, reservations=records)
 
 
 def view(at: Snapshot, *tasks: Task, after: float = 1e9) -> Outlook:

@@ -9,7 +9,8 @@ from typing import Any
 from slurm_het.core.cluster.fit import could_start
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.cluster.pinned import Pin
-from slurm_het.core.model import Job, Placement, Slot, Task
+from slurm_het.core.model import Job, Placement, Slot, Snapshot, Task
+from slurm_het.core.partition import Partition
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import AtLimit
 from slurm_het.core.reservations.axis import Axis
@@ -21,7 +22,7 @@ from slurm_het.core.reservations.reservation import (
     keep_free,
 )
 from slurm_het.core.reservations.unbound import Limited, limited
-from tests.support.world import inventory, policy, running, snapshot, task
+from tests.support.world import inventory, policy, running, snapshot, task, with_side_door
 
 NOW = 1000.0
 WHOLE = (Slot(8, 8, 1024),)
@@ -44,7 +45,7 @@ def outlook(
     at_limit: tuple[Limited, ...] = (),
 ) -> Outlook:
     """What look_ahead says at NOW; the node `down` is drained, each pool has so many `places`."""
-    at = replace(snapshot(*jobs), time=NOW)
+    at = replace(with_side_door(snapshot(*jobs)), time=NOW)
     drained = (replace(n, state="IDLE+DRAIN") if n.name == down else n for n in at.nodes)
     at = replace(at, nodes=tuple(drained))
     room = take_inventory(at, policy())
@@ -231,6 +232,30 @@ def test_a_pin_is_moved_for_a_quarter_of_the_wait_and_for_a_minute_at_most() -> 
         pin = Pin(waits, made.placement, 0.0, made.start)
         sooner = [first, busy(2, "nv2", "0", int(NOW) + wait - gain)]
         assert bool(outlook(sooner, pins=(pin,)).move) == moves, (wait, gain)
+
+
+def test_nobody_is_pinned_ahead_where_all_jobs_come_through_the_gate() -> None:
+    """The plan delays nobody then; a pin would have Slurm keep its nodes as a whole."""
+    full = [busy(1, "nv1", "0", 2000), busy(2, "nv2", "0", 9000)]
+    debug, waits = Partition("debug"), task("8", slots=WHOLE)
+    taken = replace(with_side_door(snapshot(*full)), time=NOW)
+
+    def keys(taken: Snapshot) -> list[str]:
+        room, limits = take_inventory(taken, policy()), Limits(reserve_after_seconds=0)
+        view = look_ahead(taken, room, (waits,), (), policy(), limits)
+        return [made.task.key for made in view.reserve]
+
+    def door(debug: Partition) -> Snapshot:
+        return replace(taken, partitions=(*snapshot().partitions, debug))
+
+    assert keys(door(debug)) == ["8"]
+    assert keys(door(replace(debug, state="DOWN"))) == []
+    assert keys(door(replace(debug, root_only=True))) == []
+    elsewhere = tuple(
+        replace(new, partitions=old.partitions) if new.name.startswith("nv") else new
+        for new, old in zip(taken.nodes, snapshot().nodes, strict=True)
+    )
+    assert keys(replace(door(debug), nodes=elsewhere)) == []
 
 
 def test_a_whole_device_is_not_pinned_ahead_beside_sharers_where_slurm_forgets_them() -> None:
