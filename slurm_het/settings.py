@@ -38,8 +38,9 @@ class PlannerSettings:
     `gap`: a plan is good enough when its sum of weights is proven within this share of the best.
     `rearrange`: where prices are known, the solver looks for a place for all together that leaves
     room of more worth than first-fit does; it takes its time and seldom gains (docs/method.md).
-    `reservations`: how many blocked tasks of each pool are pinned ahead to what frees up soonest,
-    once they have been eligible for `reserve_after_seconds`. So many more of all pools are
+    `reservations`: how many blocked tasks are pinned ahead to what frees up soonest, in each pool
+    whose nodes another partition has too, so that jobs may come past the gate; once they have been
+    eligible for `reserve_after_seconds`. So many more of all pools are
     `protected`, on more than 80 nodes fewer, for what it costs: no task below them takes what they
     are to start on, unless it ends in time. None of these is one whom Slurm's own backfill would
     pass over (bf_max_job_test, bf_max_job_user, bf_window). That is the trade between large jobs

@@ -1,4 +1,5 @@
-"""What is done for tasks that cannot start now: the first ones of each pool are pinned ahead."""
+"""What is done for tasks that cannot start now: where jobs may come past the gate, the first ones
+of a pool are pinned ahead."""
 
 from __future__ import annotations
 
