@@ -115,6 +115,7 @@ def test_one_line_says_why_the_partition_is_down(cluster: Cluster) -> None:
 
 
 def test_who_waits_goes_first_and_kept_nodes_stay_kept(cluster: Cluster, start: Start) -> None:
+    cluster.open_side_door()
     calm(cluster)
     runs = cluster.sbatch("--gres=gpu:1", "--mem=1000", "-t", "1", script="sleep 50")
     cluster.wait_started(runs)

@@ -71,7 +71,6 @@ def test_told_times_are_kept_where_nobody_comes_later(cluster: Cluster) -> None:
 
 
 def test_a_user_from_whom_jobs_are_hidden_reads_what_root_reads(cluster: Cluster) -> None:
-    cluster.open_side_door()
     blockers = [cluster.sbatch("--gres=gpu:8", script=f"{DTK}sleep 600", user=BOB) for _ in "12"]
     for key in blockers:
         cluster.wait_started(key)
@@ -81,6 +80,7 @@ def test_a_user_from_whom_jobs_are_hidden_reads_what_root_reads(cluster: Cluster
     try:
         cluster.ok("scontrol", "reconfigure")
         cluster.wait("hetd closed the gate again", lambda: cluster.gate() == "DOWN")
+        cluster.open_side_door()
         ahead = cluster.sbatch("--gres=gpu:8", script=f"{DTK}sleep 1", user=BOB)
         cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(ahead), 20)
         hers = cluster.sbatch("--gres=gpu:2", script=f"{DTK}sleep 1", user=ANN)

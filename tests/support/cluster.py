@@ -231,7 +231,8 @@ class Cluster:
                 )
             time.sleep(0.1)
         if self.side_door:
-            self.ok("scontrol", "delete", f"PartitionName={SIDE_DOOR}")
+            # Unless a reconfiguration has done that.
+            self.box.run(["scontrol", "delete", f"PartitionName={SIDE_DOOR}"])
             self.side_door = False
 
     def hook_log(self) -> list[str]:
