@@ -113,6 +113,7 @@ def last_cycle(cluster: Cluster) -> int:
 
 
 def test_plan_decides_as_hetds_next_cycle_does(cluster: Cluster) -> None:
+    cluster.open_side_door()  # so that it pins ahead
     jobs = stage(cluster)
     before = last_cycle(cluster)
     made = json.loads(cluster.tool("admin", "plan", "--json"))
