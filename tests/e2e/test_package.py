@@ -24,12 +24,14 @@ from tests.support.cluster import sandbox_dir
 from tests.support.plain_site import PlainSite
 from tests.support.systemd_host import CannotBootError
 
-# It fetches wheels, builds a package, and 220 jobs take minutes: ./dev matrix 24.11 -k package.
-# Without the Slurm of this machine: SLURM_HET_ROOT=TREE, with a Debian tree that has systemd.
+# It fetches wheels, builds a package, and its jobs take minutes. Another Slurm than this machine's:
+#   SLURM_HET_ROOT="$(./dev root 24.11)" .venv/bin/python -m pytest -s tests/e2e/test_package.py
 pytestmark = [
     pytest.mark.slurm,
     pytest.mark.in_turn("by hand"),
-    pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb is not installed"),
+    pytest.mark.skipif(
+        not (shutil.which("dpkg-deb") and shutil.which("git")), reason="no dpkg-deb, or no git"
+    ),
 ]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -112,7 +114,7 @@ def to_plan(site: PlainSite, deb: Path) -> None:
     said = site.ok("slurm-het", "render", "--install")
     edit(site, re.findall(r"^next: .* is to be (dofile\(.*\))$", said, re.MULTILINE))
     site.restart_slurm()
-    site.ok("systemctl", "enable", "--now", "hetd")
+    site.ok("systemctl", "enable", "--now", "hetd", "het-exporter")
     assert site.gate() == "UP", "it is in shadow"
     assert "0 wrong" in site.ok("slurm-het", "check")
     words = [word for pool in POOLS for word in ("--pool", pool)]
@@ -151,6 +153,7 @@ def upgraded(site: PlainSite, deb: Path) -> None:
     keys = site.sbatch(job(JOB_SECONDS), "--gres=gpu:4", "-p", "gpu", times=JOBS)
     site.wait("all nodes are busy", lambda: len(site.in_queue("R")) == 8)
     waiting = len(site.in_queue("PD"))
+    exporter = main_pid(site, "het-exporter")
     with watched_gate(site) as states:
         began = time.time()
         said = site.ok("dpkg", "-i", f"/debs/{deb.name}")
@@ -159,6 +162,7 @@ def upgraded(site: PlainSite, deb: Path) -> None:
         time.sleep(CYCLE)  # what a hetd that has just come does next is of the upgrade too
         settled = time.time()
     assert "hetd is restarted" in said
+    assert main_pid(site, "het-exporter") not in {exporter, "0"}
     assert waiting >= WAITING
     site.wait("all have ended", lambda: not site.in_queue(), 600)
     jobs = ended_well(site, keys)
@@ -173,6 +177,11 @@ def upgraded(site: PlainSite, deb: Path) -> None:
             f" half of them at most {median(found):.0f} s"
         )
     assert late <= CYCLE
+
+
+def main_pid(site: PlainSite, unit: str) -> str:
+    """The process of a service; 0 without one."""
+    return site.ok("systemctl", "show", "--property=MainPID", "--value", unit).strip()
 
 
 def job(seconds: int) -> str:
