@@ -56,6 +56,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=1000
 SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=5
 GresTypes=gpu
 JobSubmitPlugins=lua
 {nodes}
