@@ -28,7 +28,7 @@ def main() -> None:
     if platform.machine() != "x86_64":
         raise SystemExit(f"package: only x86-64 is built, this is {platform.machine()}")
     kinds = [options.only] if options.only else list(KINDS)
-    for program, name, _ in (KINDS[kind] for kind in kinds):
+    for program, name in [("git", "git"), *(KINDS[kind][:2] for kind in kinds)]:
         if not shutil.which(program):
             raise SystemExit(f"package: there is no {program}: apt-get install {name}")
     options.directory.mkdir(parents=True, exist_ok=True)

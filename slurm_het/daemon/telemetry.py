@@ -17,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from slurm_het.children import kill_child
 from slurm_het.core.cluster.ailing import Excesses, base_of, devices_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.overruns import Use
@@ -250,8 +251,7 @@ class Telemetry:
                 frame = await child.stdout.readexactly(length)
                 self.hear(msgspec.msgpack.decode(frame, type=News))
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
+            kill_child(child)
             await child.wait()
 
 

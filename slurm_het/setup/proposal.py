@@ -36,10 +36,9 @@ class GresVendors:
 
     vendors: Mapping[str, str]
 
-    def aliases(self, registered: Iterable[str]) -> dict[str, str]:
-        """By alias, its vendor: the names of vendors that the cluster does not register."""
-        there = set(registered)
-        return {n: v for n, v in self.vendors.items() if v and n not in there}
+    def aliases(self, registered: Container[str], vendors: Container[str]) -> dict[str, str]:
+        """By alias, its vendor, of these that have cards: the names that are not registered."""
+        return {n: v for n, v in self.vendors.items() if v in vendors and n not in registered}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ def propose_site(snapshot: Snapshot, catalog: Catalog, names: GresVendors) -> Si
         intake,
         pools,
         named,
-        names.aliases(named),
+        names.aliases(named, devices),
         tuple(_types(found)),
         devices.most_common(1)[0][0],
         any(name in SHARED for name in found.registered),

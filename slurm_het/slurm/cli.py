@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from slurm_het.children import kill_child
 from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.partition import QosFlags
 from slurm_het.core.syntax.script import MAX_SCRIPT
@@ -378,8 +379,7 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
 
     A wrapper in its place may have started another one, which lives on and keeps the pipe open.
     """
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
+    kill_child(process)
     try:
         async with asyncio.timeout(KILL_SECONDS):
             await process.wait()

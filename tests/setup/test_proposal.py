@@ -20,7 +20,10 @@ from tests.support import world
 VENDORS = load_vendors()
 NAMES = GresVendors({"gpu": "", **{n: v.vendor for v in VENDORS.values() for n in v.gres}})
 CATALOG = Catalog(catalogue(VENDORS))
-GRES = {"a": "gpu:a100:8", "l": "gpu:l40s:4", "m": "gpu:mi300x:8", "c": "", "u": "gpu:rtx_x:2"}
+GRES = {
+    "a": "gpu:a100:8", "l": "gpu:l40s:4", "m": "gpu:mi300x:8", "n": "gpu:910b:8", "c": "",
+    "u": "gpu:rtx_x:2",
+}  # fmt: skip
 
 
 def site(*partitions: Partition, jobs: tuple[Job, ...] = ()) -> Snapshot:
@@ -89,7 +92,8 @@ def test_the_intake_is_the_partition_that_jobs_are_sent_to() -> None:
 
 
 def test_what_is_written_is_read_as_it_was_meant() -> None:
-    partitions = (Partition("no", nodes="a1,l1,u1", max_minutes=60), Partition("1e3", nodes="u1"))
+    whole = Partition("no", nodes="a1,l1,n1,u1", max_minutes=60)
+    partitions = (whole, Partition("1e3", nodes="u1"))
     found = proposed(*partitions)
     policy = parse_config(het_yaml(found)).policy
     assert policy.intake_partition == "no"
@@ -99,6 +103,7 @@ def test_what_is_written_is_read_as_it_was_meant() -> None:
     assert "1e3" in {p.partition for p in policy.pools}
     assert policy.types["rtx_x"].vendor == "nvidia"
     assert policy.gres["npu"].alias_of == "gpu"
+    assert "mlu" not in policy.gres, "no node has cards of that vendor"
     assert policy.spanning_partition == "accel-any"
 
 
@@ -111,7 +116,8 @@ def test_slurm_conf_gets_what_it_lacks_and_keeps_what_it_has() -> None:
     assert "SchedulerParameters=bf_interval=30,disable_job_shrink,batch_sched_delay=0" in lines
     assert "JobSubmitPlugins=x,lua" in lines
     assert "#   Feature=...,a100,train-nvidia" in lines
-    assert not any(line.startswith("PartitionName=gpu ") for line in lines)
+    assert not any(line.startswith(("PartitionName=gpu ", "GresTypes")) for line in lines)
+    assert "GresTypes=gpu,npu" in conf_lines(proposed(replace(GPU, nodes="a1,n1")), conf, shown)
 
 
 def test_the_sandbox_is_found_as_it_is() -> None:
