@@ -66,8 +66,7 @@ class CliSlurm:
         self.answered = 0.0  # when one of them last came to its end, of time.monotonic()
 
     def spare(self, patience: Mapping[str, int]) -> None:
-        """Ask less, for who looks again and again: an answer on a node, partition or reservation
-        holds for so many looks, however long these take on a machine that is busy."""
+        """Ask less, for who looks again and again: an answer on nodes holds for so many looks."""
         self._patience, self.jobs.sparing = dict(patience), True
 
     async def version(self) -> SlurmVersion:
