@@ -134,6 +134,9 @@ def _indexes(gres: Gres) -> tuple[int, ...]:
     return tuple(index for index, (used, _) in enumerate(gres.shares) if used)
 
 
+_IN_BOTH = ("running", "running"), ("waiting", "waiting"), ("memory_gib", "gib")
+
+
 def heads(box: Sandbox) -> Counts:
     """The head of het-squeue on a terminal, and what `--totals` says."""
     master, terminal = pty.openpty()
@@ -155,10 +158,10 @@ def heads(box: Sandbox) -> Counts:
         sum(user[key] for user in users) == every[key]
         for key in ("running", "waiting", "devices", "memory_gib")
     ]
-    if not all(sums) or every["memory_gib"] != int(head["gib"]):
-        raise SystemExit(f"the totals do not add up: {totals}; head: {head[0]}")
-    if (every["running"], every["waiting"]) != (int(head["running"]), int(head["waiting"])):
-        return Counts(-1, -1, 0, 0, 0, {}, {}, {})  # something changed between them
+    if not all(sums):
+        raise SystemExit(f"the totals do not add up: {totals}")
+    if any(every[key] != int(head[name]) for key, name in _IN_BOTH):
+        return Counts(-1, -1, 0, 0, 0, {}, {}, {})  # wrong, unless something changed between them
     return Counts(
         every["running"], every["waiting"], int(head["devices"]), every["memory_gib"],
         every["devices"], {pool: int(used) for pool, used in pools if int(used)},

@@ -47,6 +47,7 @@ from bench.sooner_stages import (
     full,
     traps,
 )
+from slurm_het.cli.program import tidy_seldom
 from slurm_het.cli.why import why
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.trials import NO_TRIALS
@@ -221,6 +222,7 @@ def _nodes_of(promise: str) -> set[str]:
 
 def times(nodes: int, waiting: int = 1000, asked: int = 20) -> list[float]:
     """How long it takes to find what starts a job sooner (seconds of CPU), sorted."""
+    tidy_seldom()  # as slurm-het does
     taken = scale.snapshot(scale.CASES[0], nodes, waiting, 1)
     policy, limits = scale.policy(), Limits()
     readings = Readings()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d )?\d\d:\d\d(:\d\d)?")
 
 
 def local_time(seconds: float) -> str:
@@ -20,3 +23,8 @@ def slurms_time(seconds: float) -> str:
 def zone(seconds: float) -> str:
     """The name of the time zone then: `UTC`, `CEST`."""
     return time.strftime("%Z", time.localtime(seconds))
+
+
+def without_times(text: str) -> str:
+    """A sentence without the times in it, which move while the rest stays."""
+    return _TIME.sub("", text)

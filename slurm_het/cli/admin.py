@@ -18,6 +18,7 @@ from slurm_het.cli.metrics import metrics
 from slurm_het.cli.node_files import gres_conf, task_prolog
 from slurm_het.cli.page import page
 from slurm_het.cli.plan import plan
+from slurm_het.cli.program import tidy_seldom
 from slurm_het.cli.rendered import rendered
 from slurm_het.cli.replay import replay
 from slurm_het.cli.report import report
@@ -65,6 +66,7 @@ for command in (
 
 def main() -> None:
     """Entry point: errors of ours are messages, not tracebacks."""
+    tidy_seldom()
     try:
         cli(standalone_mode=True)
     except HetError as error:

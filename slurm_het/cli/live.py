@@ -41,10 +41,11 @@ class Live:
     title: str
 
 
-def patience(seconds: int) -> dict[str, float]:
-    """How old (seconds) what Slurm says of nodes and partitions may be. Jobs are read each time,
-    that each third time: no more calls of slurmctld than squeue -i and node info make."""
-    return {"node": 3 * seconds - 0.5, "partition": 3 * seconds - 0.5, "reservation": 30.0}
+def patience(seconds: int) -> dict[str, int]:
+    """For how many looks, so many seconds apart, what Slurm says of nodes, partitions and
+    reservations is taken to last. Jobs are read each time: that makes no more calls of slurmctld
+    than squeue -i and node info."""
+    return {"node": 3, "partition": 3, "reservation": max(1, 30 // seconds)}
 
 
 def colours() -> bool:

@@ -218,6 +218,8 @@ class Task:
 
     def rewritten_on(self, node: str) -> str:
         """The GRES that it is to ask for on a node; '' where its own does."""
+        if not self.rewrites:  # most; it is asked of every device
+            return ""
         return next((gres for name, gres in self.rewrites if name == node), "")
 
     @property

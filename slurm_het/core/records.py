@@ -101,8 +101,13 @@ class Job:
 
     @property
     def label(self) -> str:
-        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array."""
+        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array.
+
+        The last task is `123_9` whether Slurm has split it off yet (24.11) or not (26.05).
+        """
         tasks = self.array_tasks
+        if self.unsplit and (last := tasks.partition("%")[0]).isdecimal():
+            return f"{self.array_job_id}_{last}"
         if len(tasks) > 64:  # Slurm's own tools shorten them so, too
             tasks = f"{tasks[:60].rpartition(',')[0]},..."
         return f"{self.array_job_id}_[{tasks}]" if self.unsplit else self.key

@@ -127,7 +127,8 @@ class Cycle:
         self.endings.peak_of = lambda job: self.devices.peak_of(job)
         self.fence = Fence(config.telemetry, config.policy, slurm, self.ticks)
         self.recorded = Recorded(self.inventory, float("-inf"))
-        self.reasons, self.waits_log = OwnReasons(), WaitsLog()
+        self.reasons = OwnReasons()
+        self.waits_log = WaitsLog(self.ticks, self.thinking.locked)
         self.report = Report()
         self.happened: list[tuple[Outcome, str]] = []  # of the last cycle, with the job's user
         self.counted: Counter[Event] = Counter()  # what happened since it is there
@@ -169,6 +170,8 @@ class Cycle:
         self.openings = openings_of(prepared, self.pins.pins.values(), since)
         self.alarm = next_change(prepared)
         self.start_times.tell(prepared, decided, self.memory.paces)
+        returned = {key: (one.reason, one.times) for key, one in self.pins.returned.items()}
+        self.waits_log.tell(prepared, replace(self.reasons.known, returned=returned))
         return moved or self._more(prepared, released)
 
     async def _think(self, work: Callable[[], T]) -> T:
@@ -186,6 +189,7 @@ class Cycle:
         """Ask and tell no more."""
         await self.endings.stop()
         await self.start_times.stop()
+        await self.waits_log.stop()
 
     async def own_reasons(self, user: str) -> dict[str, tuple[str, str]]:
         """Why a user's jobs wait after the last plan: code and sentence by key."""
@@ -343,7 +347,6 @@ class Cycle:
             waiting, users, {key: code_of(reason) for key, reason in reasons.items()},
         )  # fmt: skip
         self.reasons.planned(prepared, waiting, self.report.codes)
-        self.waits_log.look({**prepared.queue.blocked, **reasons}, self.ticks())
         if decided.placements or decided.status == "refused":
             self._journal_plan(prepared, decided, seconds)
             log.info(

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
 from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.model import Job
 from slurm_het.core.planner.build_problem import Hurry
 from slurm_het.core.planner.proposal import Prepared
+from slurm_het.core.reasons.codes import Waits
 from slurm_het.core.views.slurms_whys import SlurmsWhys, is_pinned, pin_name
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.times import local_time
@@ -46,15 +48,33 @@ class OwnReasons:
             return told.get(user, {})
 
 
+class Sentences:
+    """Why the jobs of a plan wait, as views say it."""
+
+    def __init__(self, prepared: Prepared, known: Remembered) -> None:
+        self.jobs = [job for job in prepared.snapshot.jobs if job.state == "PENDING"]
+        self._policy, self._blocked = prepared.policy, prepared.queue.blocked
+        self._whys = Whys(prepared, known, local_time)
+        self._slurms = SlurmsWhys(prepared, known, local_time)
+
+    def name_of(self, job: Job) -> str:
+        """What its sentence is known by, '' of a job that is not ours: the key of its task, or its
+        label where something speaks against all of its tasks."""
+        if not is_gated(job, self._policy):
+            return pin_name(job) if is_pinned(job) else ""
+        task = self._whys.tasks.get(job.id)
+        return task.key if task else job.label if job.label in self._blocked else ""
+
+    def of(self, job: Job) -> Waits:
+        """Its code and sentence."""
+        return self._whys.waits(job) if is_gated(job, self._policy) else self._slurms.waits(job)
+
+
 def _found(prepared: Prepared, known: Remembered, user: str, hurry: Hurry) -> Told:
-    whys, policy = Whys(prepared, known, local_time), prepared.policy
-    slurms = SlurmsWhys(prepared, known, local_time)
-    own = [job for job in prepared.snapshot.jobs if job.user == user and job.state == "PENDING"]
+    sentences = Sentences(prepared, known)
+    own = [job for job in sentences.jobs if job.user == user]
     found: Told = {}
     for job in takewhile(lambda _: not hurry(), islice(own, MOST)):
-        if is_gated(job, policy):
-            if task := whys.tasks.get(job.id):
-                found[task.key] = whys.waits(job)
-        elif is_pinned(job):
-            found[pin_name(job)] = slurms.waits(job)
+        if name := sentences.name_of(job):
+            found[name] = sentences.of(job)
     return found

@@ -1,38 +1,98 @@
-"""Why jobs wait, in hetd's log: the sentence that users read, whenever the kind of it changes."""
+"""Why jobs wait, in hetd's log: the sentence that users read, whenever it becomes another one.
+
+It is found beside the cycles, as views find it, and of a bounded number of jobs at a time.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable
+from itertools import islice, takewhile
 
-from slurm_het.core.reasons import Reason
-from slurm_het.core.reasons.codes import code_of
-from slurm_het.times import local_time
+from slurm_het.core.planner.build_problem import Hurry
+from slurm_het.core.planner.proposal import Prepared
+from slurm_het.core.reasons.codes import Waits
+from slurm_het.core.views.waiting import Remembered
+from slurm_het.daemon.own_reasons import Sentences
+from slurm_het.times import without_times
 
 log = logging.getLogger("hetd.waits")
 MOST = 20
-"""So many jobs are named after one plan: a flood of submissions is no flood of lines."""
-AGAIN_SECONDS = 10.0
-"""A job is named again after so long at the earliest: from plan to plan reasons may alternate."""
+"""So many jobs are named at a time: a flood of submissions is no flood of lines."""
+LOOKED_AT = 1000
+"""So many jobs are looked at for that, those first that were not for longest."""
+PAUSE_SECONDS = 10.0
+"""Between two looks, so that a job whose facts move all the time is named no more often."""
+MOST_OF_TIME = 0.05
+"""Of all time, at most, is spent on this."""
 
 
 class WaitsLog:
-    """Remembers, of the jobs that wait now, what was logged last."""
+    """Remembers, of the jobs that wait now, what was logged last.
 
-    def __init__(self) -> None:
-        self._told: dict[str, tuple[str, float]] = {}
+    `ticks` are seconds that never go back. Once `busy` says that a cycle thinks, no more is sought.
+    """
 
-    def look(self, reasons: Mapping[str, Reason], now: float) -> None:
-        """Log what is new among the reasons of a plan, by key; `now` are seconds of any clock."""
-        told, new = {}, []
-        for key, reason in reasons.items():
-            code, (before, when) = code_of(reason), self._told.get(key, ("", float("-inf")))
-            told[key] = before, when
-            if code != before and now - when >= AGAIN_SECONDS:
-                told[key] = code, now
-                new.append(key)
-        self._told = told
-        for key in new[:MOST]:
-            log.info("job %s waits (%s): %s", key, told[key][0], reasons[key].told(local_time))
-        if len(new) > MOST:
-            log.info("%d more jobs wait for another reason than before", len(new) - MOST)
+    def __init__(self, ticks: Callable[[], float], busy: Hurry) -> None:
+        self.ticks, self.busy = ticks, busy
+        self._told: dict[str, Waits] = {}  # by name, whom nobody looked at for longest first
+        self._again_at = float("-inf")
+        self._work: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def tell(self, prepared: Prepared, known: Remembered) -> None:
+        """Begin to log why those wait that this plan leaves, if it is time for that."""
+        at_work = self._work is not None and not self._work.done()
+        if not at_work and self.ticks() >= self._again_at:
+            self._work = asyncio.create_task(self._tell(prepared, known))
+
+    async def settled(self) -> None:
+        """Wait for what is being found."""
+        if self._work:
+            await self._work
+
+    async def stop(self) -> None:
+        """Log no more."""
+        self._stopped = True
+        if self._work:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+
+    async def _tell(self, prepared: Prepared, known: Remembered) -> None:
+        began = time.monotonic()
+        try:
+            await asyncio.to_thread(self._look, prepared, known)
+        finally:
+            took = time.monotonic() - began
+            self._again_at = self.ticks() + max(PAUSE_SECONDS, took / MOST_OF_TIME)
+
+    def _look(self, prepared: Prepared, known: Remembered) -> None:
+        sentences = Sentences(prepared, known)
+        waiting = {name: job for job in sentences.jobs if (name := sentences.name_of(job))}
+        self._told = {name: told for name, told in self._told.items() if name in waiting}
+        turn = [name for name in waiting if name not in self._told] + list(self._told)
+        lines = 0
+        for name in takewhile(lambda _: not self._in_the_way(), islice(turn, LOOKED_AT)):
+            waits, before = sentences.of(waiting[name]), self._told.get(name)
+            if _worth_a_line(waits, before, by_plan=name in known.waiting):
+                if lines == MOST:
+                    log.info("more jobs wait for another reason than before: named in a moment")
+                    break
+                lines += 1
+                log.info("job %s waits (%s): %s", name.partition("@")[0], *waits)
+            self._told.pop(name, None)
+            self._told[name] = waits  # as the last one
+
+    def _in_the_way(self) -> bool:
+        return self._stopped or self.busy()
+
+
+def _worth_a_line(waits: Waits, before: Waits | None, *, by_plan: bool) -> bool:
+    """Whether that is new. Who is to start at once does not wait; but a plan may have left him."""
+    if waits.code == "starting" or (waits.code == "next" and not by_plan):
+        return False
+    if before is None or before.code != waits.code:
+        return True
+    return without_times(before.text) != without_times(waits.text)

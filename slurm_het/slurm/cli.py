@@ -62,14 +62,13 @@ class CliSlurm:
         self.jobs = JobReader(self._run_bytes)
         self.controllers = Controllers(self._run_bytes, self._conf, self.settings.conf)
         self._silent_until = 0.0  # of time.monotonic()
-        self._patience: Mapping[str, float] = {}
-        self._shown: dict[str, tuple[float, str]] = {}
+        self._looks, self._patience = 0, dict[str, int]()
+        self._shown: dict[str, tuple[int, str]] = {}
         self.answered = 0.0  # when one of them last came to its end, of time.monotonic()
 
-    def spare(self, patience: Mapping[str, float]) -> None:
-        """Ask less, for who looks again and again: an answer on a node, partition or reservation
-        holds for so many seconds."""
-        self._patience, self.jobs.sparing = patience, True
+    def spare(self, patience: Mapping[str, int]) -> None:
+        """Ask less, for who looks again and again: an answer on nodes holds for so many looks."""
+        self._patience, self.jobs.sparing = dict(patience), True
 
     async def version(self) -> SlurmVersion:
         """The version of the Slurm commands (and, in one release, of the controller)."""
@@ -80,6 +79,7 @@ class CliSlurm:
     async def snapshot(self, *also: Job) -> Snapshot:
         """All jobs, then the nodes and partitions: what starts in between counts on its node. The
         limits are those that bear on the jobs, and on those that are `also` to wait."""
+        self._looks += 1
         version, hidden = await self.version(), await self.hidden()
         tracked = "MEMORY" in (await self._conf()).get("SelectTypeParameters", "").upper()
         groups = partial(user_groups, epoch=int(time.time() // GROUPS_SECONDS))
@@ -226,7 +226,7 @@ class CliSlurm:
 
     async def _show(self, what: str, *, may_hide: bool) -> str:
         """All nodes, partitions or reservations as text; '' where Slurm keeps them from us."""
-        if what in self._shown and time.monotonic() < self._shown[what][0]:
+        if what in self._shown and self._looks < self._shown[what][0]:
             return self._shown[what][1]
         try:
             # -d: GresUsed; -F: nodes of state FUTURE too
@@ -238,7 +238,7 @@ class CliSlurm:
         if text and not text.endswith("\n"):
             raise SlurmError(f"scontrol's answer ends amid a {what} ({len(text)} characters)")
         if patience := self._patience.get(what):
-            self._shown[what] = time.monotonic() + patience, text
+            self._shown[what] = self._looks + patience, text
         return text
 
     async def _repeated(

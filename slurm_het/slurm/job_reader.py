@@ -126,7 +126,8 @@ class JobReader:
         self._asked: list[int] = []  # the last ones of those that waited or ran when all was read
         self._empty_until = float("-inf")  # by scontrol's word, on a clock that never goes back
         self.fell_back = False  # once at least
-        # For who only looks, on 22.05: what nodes jobs exclude is asked when other things changed.
+        # For who only looks, on 22.05: what nodes jobs exclude is asked when other things changed,
+        # and most jobs' records as JSON, which lacks where a job was submitted.
         self.sparing = False
         self._last: tuple[bytes, bytes] | None = None
         self.source: ApiSource | None = None  # of records, beside Slurm's programs
@@ -218,7 +219,9 @@ class JobReader:
             return await self._by_source(ids, lines, reading)
         if self.source:
             self.source.leave(f"with Slurm {reading.version.text} it tells other things")
-        if len(ids) <= MOST_AS_TEXT:
+        # Each record as text is a call of slurmctld, all of them as JSON are one.
+        most_at_once = self.sparing and 2 * len(ids) > len(lines)
+        if len(ids) <= MOST_AS_TEXT and not most_at_once:
             with contextlib.suppress(NotUnderstoodError):  # one changed meanwhile, or is odd
                 return await self._as_text(ids, lines, reading)
         return await self.read_all(reading)

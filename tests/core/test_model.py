@@ -1,10 +1,28 @@
-"""Tasks: what of them is worked out once."""
+"""Tasks: what of them is worked out once. Jobs: how people know them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from slurm_het.core.model import Job
 from tests.support.world import task
+
+
+@pytest.mark.parametrize(
+    ("job", "label"),
+    [
+        (Job(7), "7"),
+        (Job(9, array_job_id=7, array_task_id=2), "7_2"),
+        (Job(7, array_job_id=7, array_tasks="3-9%2"), "7_[3-9%2]"),
+        (Job(7, array_job_id=7, array_tasks="3,9"), "7_[3,9]"),
+        (Job(7, array_job_id=7, array_tasks="9%2"), "7_9"),
+        (Job(7, array_job_id=7, array_tasks="9"), "7_9"),
+    ],
+)
+def test_the_last_task_of_an_array_has_its_own_name(job: Job, label: str) -> None:
+    assert job.label == label
 
 
 def test_who_asks_the_same_has_the_same_request() -> None:

@@ -176,7 +176,7 @@ def test_licences_of_a_reservation_are_for_its_jobs(cluster: Cluster, planned: b
         planned_and_kept(cluster, inside, planned)
         assert cluster.job(outside[2])["JobState"] == "PENDING"
         if planned:
-            told = "Licenses: jobs outside course may have 2 licences solver, of which 4 are taken"
+            told = "jobs outside course may have 2 licences of solver, of which 4 are taken"
             cluster.wait(told, lambda: told in cluster.tool("squeue", "-j", outside[2]))
         cluster.ok("scancel", *outside[:2])
         cluster.wait_state(outside[0], "CANCELLED")
@@ -199,6 +199,6 @@ def test_licences_of_a_reservation_to_come_are_for_what_ends_before(
         planned_and_kept(cluster, short, planned)
         assert cluster.job(long)["JobState"] == "PENDING"
         if planned:
-            told = "Licenses: jobs outside course may have 0 licences solver"
+            told = "Licenses: jobs outside course may have 0 licences of solver"
             assert told in cluster.tool("squeue", "-j", long)
             assert cluster.outcomes(long) == []

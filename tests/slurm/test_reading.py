@@ -469,3 +469,16 @@ def test_22_05_reads_one_job_as_text_and_an_odd_one_among_all() -> None:
     assert slurm.asked == [None]
     assert names(reader, OLD) == ["other"]
     assert slurm.asked == [None]
+
+
+def test_22_05_reads_most_of_the_queue_at_once_for_who_looks_again_and_again() -> None:
+    """Each record as text is a call of slurmctld."""
+    slurm = Slurm(j7={}, j8={}, j9={})
+    reader = JobReader(slurm)
+    reader.sparing = True
+    assert names(reader, OLD) == ["train"] * 3
+    assert slurm.asked == [None]
+    slurm.jobs[9] = {"Name": "other"}
+    slurm.text = shown("other", ids="JobId=9")
+    assert names(reader, OLD) == ["train", "train", "other"]
+    assert slurm.asked == [None], "of one in three the record alone"

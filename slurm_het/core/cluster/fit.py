@@ -109,7 +109,7 @@ def fits_device(task: Task, device: Device) -> bool:
 
 def serving(task: Task, node: Node) -> tuple[int, ...]:
     """The devices of a node that can serve the task now: their indexes, in Slurm's order."""
-    return tuple(device.index for device in node.devices if fits_device(task, device))
+    return tuple([device.index for device in node.devices if fits_device(task, device)])
 
 
 def gets_ailing(task: Task, slot: Slot, node: Node) -> Device | None:

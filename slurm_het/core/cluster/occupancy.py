@@ -71,7 +71,8 @@ def take(node: Node, task: Task, indexes: Collection[int], needs: Need | None) -
     """
     cpus, memory_mib = needs or (node.cpus_free, 0)
     return replace(
-        promise(node, task),
+        node,
+        promised_whole=node.promised_whole or not task.takes_share,
         cpus_free=max(0, node.cpus_free - cpus),
         memory_free_mib=max(0, node.memory_free_mib - memory_mib),
         devices=tuple(taken_by(d, task) if d.index in indexes else d for d in node.devices),

@@ -109,18 +109,46 @@ def never(
 
     Slurm tests neither a job that is submitted held, nor do we one in a reservation.
     """
-    if not capacity.kinds or sent.get("priority") == "0" or request.reservation:
-        return None
-    named = request.partitions or (policy.intake_partition, *(p.partition for p in policy.pools))
-    if any(name not in capacity.partitions for name in named):
-        return None
-    lifts = capacity.lifts.union(LIFTED if sent.get("qos") else ())
-    limits = {name: _beyond(size, name, capacity.partitions[name], lifts) for name in named}
+    named = _certain(sent, request, capacity, policy)
+    limits = _limits(sent, size, capacity, named)
     broken = [limit for limit in limits.values() if limit]
     if broken and capacity.rules.enforces not in ("ANY", "ALL"):
         return None  # the limit lets it wait then, whatever the nodes have
     if broken and request.partitions and capacity.rules.enforces == "ALL":
         return broken[0]
+    return _in_none(limits, size, capacity, policy)
+
+
+def never_starts(
+    sent: Mapping[str, str], request: JobRequest, size: JobSize, capacity: Capacity, policy: Policy
+) -> Never | None:
+    """Why the job could start in none of its partitions, though plain Slurm may accept it and let
+    it wait; None if it could, or that is not certain."""
+    named = _certain(sent, request, capacity, policy)
+    return _in_none(_limits(sent, size, capacity, named), size, capacity, policy)
+
+
+def _certain(
+    sent: Mapping[str, str], request: JobRequest, capacity: Capacity, policy: Policy
+) -> tuple[str, ...]:
+    """The partitions that it may go to; none where not enough is known of them, or of the job."""
+    if not capacity.kinds or sent.get("priority") == "0" or request.reservation:
+        return ()
+    named = request.partitions or (policy.intake_partition, *(p.partition for p in policy.pools))
+    return () if any(name not in capacity.partitions for name in named) else named
+
+
+def _limits(
+    sent: Mapping[str, str], size: JobSize, capacity: Capacity, named: Iterable[str]
+) -> dict[str, PartitionNever | None]:
+    lifts = capacity.lifts.union(LIFTED if sent.get("qos") else ())
+    return {name: _beyond(size, name, capacity.partitions[name], lifts) for name in named}
+
+
+def _in_none(
+    limits: Mapping[str, PartitionNever | None], size: JobSize, capacity: Capacity, policy: Policy
+) -> Never | None:
+    """What keeps it out of the first of these partitions, if something does out of each."""
     first: Never | None = None
     for name, limit in limits.items():
         why = limit or _unable(size, name, capacity, policy)

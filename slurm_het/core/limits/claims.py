@@ -240,16 +240,25 @@ def lasts(limit: Limit, *, safe: bool) -> bool:
     return limit.word not in OF_JOB and limit.word != "GrpWall"
 
 
+_COUNTED = {"cpu": "CPU", "node": "node"}
+"""What has a plural, of TRES; the others are names: `4 gres/gpu`."""
+
+
 def what(limit: Limit) -> str:
-    """What is limited, for a sentence that has the number before it."""
-    unit = "MiB of host memory" if limit.tres == "mem" else limit.tres
+    """What is limited, for a sentence that has before it how much."""
+    many = "s" if limit.most != 1 else ""
+    noun = _COUNTED.get(limit.tres)
     match limit.word:
         case "GrpJobs" | "MaxJobsPU" | "MaxJobsPA" | "MaxJobs":
-            return "running jobs"
+            return f"running job{many}"
         case "GrpWall" | "MaxWallPJ":
-            return "minutes"
+            return f"minute{many}"
         case "GrpTRESMins" | "GrpTRESRunMins" | "MaxTRESMinsPJ":
-            return f"minutes of {unit}"
+            if limit.tres == "mem":
+                return f"MiB-minute{many} of host memory"
+            return f"{noun}-minute{many}" if noun else f"minute{many} of {limit.tres}"
         case "Licenses":
-            return f"licences {limit.tres}"
-    return unit
+            return f"licence{many} of {limit.tres}"
+    if limit.tres == "mem":
+        return "MiB of host memory"
+    return f"{noun}{many}" if noun else limit.tres

@@ -11,7 +11,8 @@ from slurm_het.core.reasons.base import Reason
 class AtLimit(Reason):
     """A limit leaves too little for it: Slurm's `word` for that, whose it is, of what, how much.
 
-    `used` is in use or promised to released jobs, `asks` is what it needs.
+    `what` stands after `most`, in the singular or the plural. `used` is in use or promised to
+    released jobs, `asks` is what it needs.
     """
 
     code = "at-limit"
@@ -23,6 +24,7 @@ class AtLimit(Reason):
     asks: int
 
     def __str__(self) -> str:
-        taken = f", of which {self.used} are taken" if self.used else ""
+        are = "is" if self.used == 1 else "are"
+        taken = f", of which {self.used} {are} taken" if self.used else ""
         has = f"{self.of} may have {self.most} {self.what}{taken}"
         return f"{self.word}: {has}; it asks for {self.asks}"

@@ -11,8 +11,7 @@ from typing import Literal, NamedTuple
 
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, admit_message
-from slurm_het.core.jobs.never import never as why_never
-from slurm_het.core.jobs.never import size_of_message
+from slurm_het.core.jobs.never import never_starts, size_of_message
 from slurm_het.core.jobs.reading import Readings
 from slurm_het.core.jobs.request import ALL_MEMORY, from_message
 from slurm_het.core.jobs.submission import (
@@ -112,8 +111,8 @@ def _by_slurm(sent: dict[str, str], why: str, site: Circumstances) -> Tried:
     if any(item.name in site.policy.gres and item.count for item in request.gres.all()):
         capacity = capacity_of(site.snapshot, site.policy)
         size = size_of_message(there, request, site.policy)
-        if refused := why_never(there, request, size, capacity, site.policy):
-            return Tried("never", f"{refused}; {why}")
+        if in_the_way := never_starts(there, request, size, capacity, site.policy):
+            return Tried("never", f"{in_the_way}; {why}")
     return Tried("slurm", why)
 
 

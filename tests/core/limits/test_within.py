@@ -305,7 +305,7 @@ def test_licences_of_a_reservation_are_taken_for_whoever_reaches_into_it(
         )  # fmt: skip
         assert len(allowed) + len(held) == 1
         assert bool(held) == (waits and not inside)
-        assert not held or "jobs outside course may have 3 licences matlab" in str(held["1"])
+        assert not held or "jobs outside course may have 3 licences of matlab" in str(held["1"])
 
 
 def test_licences_that_pins_inside_take_are_gone_for_those_outside() -> None:
@@ -325,7 +325,7 @@ def test_two_tasks_do_not_share_a_licence() -> None:
     made = plan(world.inventory(), tasks, world.policy(), greedy)
     assert [p.key for p in made.placements] == ["1"]
     assert str(made.waiting["2"]) == (
-        "Licenses: all jobs may have 5 licences matlab, of which 5 are taken; it asks for 2"
+        "Licenses: all jobs may have 5 licences of matlab, of which 5 are taken; it asks for 2"
     )
 
 

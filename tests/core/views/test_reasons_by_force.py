@@ -93,7 +93,7 @@ class Derived:
     def limit(self) -> None:
         """It asks for more than is left beside what is used, and what those before it may take."""
         scene, ask = self.scene, self.ask
-        has = r"may have (\d+) [^,;]+(?:, of which (\d+) are taken)?"
+        has = r"may have (\d+) [^,;]+(?:, of which (\d+) (?:is|are) taken)?"
         found = re.search(has + r"; it asks for (\d+)$", self.said)
         assert found
         most, taken, asks = (int(number or 0) for number in found.groups())
