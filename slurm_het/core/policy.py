@@ -101,9 +101,10 @@ class Limits:
     """How much one plan is about: at most `window_tasks` tasks, and who nodes are kept for.
 
     `reservations` blocked tasks of each pool whose nodes others than the gate's jobs may take get
-    them kept, once they have been eligible for `reserve_after_seconds`. `protected` more are not delayed by tasks below them, as far as
-    Slurm's `backfill` would wait for them: whom it passes over starts no later than under it.
-    `speed_patience` is the part of the time saved on a faster type for which a task waits for it.
+    them kept, once they have been eligible for `reserve_after_seconds`. `protected` more are not
+    delayed by tasks below them, as far as Slurm's `backfill` would wait for them: whom it passes
+    over starts no later than under it. `speed_patience` is the part of the time saved on a faster
+    type for which a task waits for it.
     """
 
     window_tasks: int = 64

@@ -40,9 +40,9 @@ def test_a_blocked_job_is_kept_for_unless_that_is_off() -> None:
     """Two nodes half full; a job for a whole one, and small ones that would outlast the halves."""
     crowd = [job(1, 0, 8, 30.0, 5), job(2, 0, 4, 20.0), job(3, 1, 8, 10.0, 5)]
     small = [job(4, 2, 4, 60.0, 5)]
-    assert run(*crowd, *small)[3] == (20, 30)
-    assert run(*crowd, *small, reservations=0)[3] == (30, 40)
-    assert run(*crowd, *small, reserve_after=5.0)[3] == (30, 40)
+    assert run(*crowd, *small, protected=8)[3] == (20, 30)
+    assert run(*crowd, *small, protected=0)[3] == (30, 40)
+    assert run(*crowd, *small, protected=8, reserve_after=5.0)[3] == (30, 40)
 
 
 def test_a_job_that_no_node_can_take_is_an_error() -> None:

@@ -490,6 +490,7 @@ def test_what_was_pinned_ahead_is_so_after_a_restart(tmp_path: Path) -> None:
     """Its nodes are not free yet: it has not failed to start."""
     on = [running(n, f"nv{n}", "gpu:a100:8(IDX:0-7)", end_time=5000) for n in (1, 2)]
     bench = Bench(tmp_path, *on, marked(7, tres_per_node="gpu:8"))
+    bench.slurm.side_door = True
     bench.run()
     (before,) = bench.cycle.pins.ahead()
     job = replace(

@@ -268,7 +268,7 @@ def test_all_that_was_released_in_a_pool_is_taken_back_as_it_leaves_plan(
     """As it was: what asks for 16 devices and leaves the number of nodes open was given two."""
     write(short_path, "plan")
     config = load_config(short_path / "het.yaml")
-    slurm.gate = "DOWN"
+    slurm.gate, slurm.side_door = "DOWN", True
     slurm.jobs = (
         marked(1, tres_per_job="gpu:a100:16"),
         marked(2, tres_per_node="gpu:a100:4", priority=2000),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.errors import SlurmError
-from tests.support.world import snapshot
+from tests.support.world import snapshot, with_side_door
 
 
 class FakeControllers:
@@ -28,6 +28,7 @@ class FakeSlurm:
         self.refuse: set[str] = set()
         self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
         self.drained: set[str] = set()
+        self.side_door = False  # whether a partition that is no pool has the nodes too
         self.stuck: set[str] = set()  # jobs that stay in the intake whatever is sent
         self.told: list[tuple[int, str]] = []
         self.ended: list[str] = []
@@ -38,6 +39,7 @@ class FakeSlurm:
 
     async def snapshot(self) -> Snapshot:
         shot = snapshot(*self.jobs)
+        shot = with_side_door(shot) if self.side_door else shot
         nodes = tuple(
             replace(
                 n, gres_stale=n.name in self.stale,
