@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.admission import Admitted, admit_message
+from slurm_het.core.jobs.admission import Admitted, Verdict, admit_message
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.daemon.app import ALARM_LEAST, RELEASE_WAKE
 from slurm_het.daemon.clocks import Clocks
@@ -33,6 +33,9 @@ from slurm_het.solve import Solver
 LOOK_SECONDS = 0.4
 MOST_AT_ONCE = 50
 """So many cycles may follow each other without a pause: more is a fault of hetd's."""
+
+MOST_ADMITTED = 10_000
+"""So many answers of the hook are kept: who asks the same gets the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ class Hetd:
         gate = _UnwatchedGate(self.client, self.intake, directory, Holds(directory))
         clocks = Clocks(lambda: EPOCH + slurm.now, lambda: slurm.now)
         self.cycle = Cycle(self.config, self.client, gate, self.journal, solver, clocks)
+        self.cycle.is_asked = False
+        self._admitted: dict[tuple[str, ...], Verdict] = {}
         self.runner = asyncio.Runner()
         self.runner.get_loop().set_default_executor(_AtOnce())
         self.due = 0.0
@@ -150,7 +155,13 @@ class Hetd:
             "tres_per_node": spec.gres, "min_nodes": str(spec.nodes),
             "max_nodes": str(spec.nodes), "script": spec.script, "reservation": spec.reservation,
         }  # fmt: skip
-        admission = admit_message(sent, self.config.policy, self.inventory)
+        like = tuple(sent.values())
+        admission = self._admitted.get(like)
+        if admission is None:
+            if len(self._admitted) >= MOST_ADMITTED:
+                self._admitted.clear()
+            admission = admit_message(sent, self.config.policy, self.inventory)
+            self._admitted[like] = admission
         if isinstance(admission, Admitted):
             run.partitions = (self.intake,)
             run.features = admission.fields.get("features", run.features)

@@ -253,16 +253,24 @@ class Axis:
 
     def _line(self, name: str) -> list[Stretch]:
         if name not in self._lines:
-            node = self.room.nodes[name]
-            line = [_stretch(self.now, node)]
-            for given in self.coming.get(name, ()):
-                node = give_back(node, given.key, given.cpus, given.memory_mib)
-                line.append(_stretch(max(self.now, given.end), node))
-            self._lines[name] = line
+            node, coming = self.room.nodes[name], self.coming.get(name, ())
+            known = node.known.get("line")
+            if known is None or known[0] != coming:
+                known = node.known["line"] = coming, _as_they_end(node, coming)
+            self._lines[name] = [one._replace(start=max(self.now, one.start)) for one in known[1]]
         return self._lines[name]
 
     def _at(self, name: str, when: float) -> Node:
         return next(one.node for one in reversed(self._line(name)) if one.start <= when)
+
+
+def _as_they_end(node: Node, coming: Iterable[ComingFree]) -> list[Stretch]:
+    """A node now, and as the jobs there end: whenever now is."""
+    line = [_stretch(0.0, node)]
+    for given in coming:
+        node = give_back(node, given.key, given.cpus, given.memory_mib)
+        line.append(_stretch(given.end, node))
+    return line
 
 
 def _stretch(start: float, node: Node) -> Stretch:
