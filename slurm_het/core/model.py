@@ -31,7 +31,7 @@ SCENARIOS: tuple[Scenario, ...] = ("training", "inference")
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(WorkedOut):
     """All that a cycle reads from Slurm, at `time` (epoch seconds)."""
 
     time: float

@@ -18,7 +18,7 @@ from slurm_het.core.cluster.ailing import with_measured
 from slurm_het.core.cluster.host_cpus import HostCpus, cpus_of
 from slurm_het.core.cluster.node_states import Grid, build_of, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
-from slurm_het.core.cluster.uses import NodeUse, uses_of
+from slurm_het.core.cluster.uses import NodeUse, Uses, uses_of
 from slurm_het.core.cluster.uses import read_gres as read_gres
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
@@ -152,16 +152,18 @@ class KnownNodes:
     nodes: dict[str, tuple[tuple[object, ...], Node | None, list[str]]] = field(
         default_factory=dict
     )
+    uses: Uses = field(default_factory=dict)
 
 
 def take_inventory(
     snapshot: Snapshot, policy: Policy, known: KnownNodes | None = None
 ) -> Inventory:
     """Build the inventory of all nodes that have accelerators."""
-    before = known.nodes if known and known.policy is policy else {}
+    same = known if known and known.policy is policy else KnownNodes()
+    before = same.nodes
     after: dict[str, tuple[tuple[object, ...], Node | None, list[str]]] = {}
     warnings: list[str] = []
-    use = uses_of(snapshot.jobs, policy, warnings)
+    uses = uses_of(snapshot.jobs, policy, warnings, same.uses)
     exclusive = {p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)}
     nodes: dict[str, Node] = {}
     told = frozenset(name for r in snapshot.reservations for name in r.nodes)
@@ -170,7 +172,7 @@ def take_inventory(
     for record in snapshot.nodes:
         name = record.name
         made_from = _MadeFrom(
-            record, use.get(name), cpus[name], name in told, reserved.get(name, ""),
+            record, uses[name][1] if name in uses else None, cpus[name], name in told, reserved.get(name, ""),
             not exclusive.isdisjoint(record.partitions), snapshot.forgets_sharers,
             _parts(name, network_of(record)), snapshot.measured.get(name, ()),
         )  # fmt: skip
@@ -183,7 +185,7 @@ def take_inventory(
         if last[1]:
             nodes[name] = last[1]
     if known:
-        known.policy, known.nodes = policy, after
+        known.policy, known.nodes, known.uses = policy, after, uses
     _close_leaves(nodes, snapshot.jobs)
     warned = tuple(dict.fromkeys(warnings))
     return Inventory(nodes, warned, snapshot.reservations, snapshot.measured)

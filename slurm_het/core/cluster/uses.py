@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from typing import NamedTuple
 
 from slurm_het.core.policy import Policy
 from slurm_het.core.records import Job
@@ -26,9 +27,22 @@ class NodeUse:
     exclusive: bool = False
 
 
-def uses_of(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str, NodeUse]:
-    """By node, what the jobs hold there."""
-    uses: dict[str, NodeUse] = {}
+class _Held(NamedTuple):
+    """What a job holds on a node."""
+
+    node: str
+    items: tuple[Gres, ...]
+    key: str
+    exclusive: bool
+
+
+Uses = dict[str, tuple[list[_Held], NodeUse]]
+"""By node, what jobs hold there, one by one and in all."""
+
+
+def uses_of(jobs: Iterable[Job], policy: Policy, warnings: list[str], before: Uses) -> Uses:
+    """What the jobs hold. `before` is what this said before, by the same policy."""
+    by_node: dict[str, list[_Held]] = {}
     for job in jobs:
         if not job.holds_nodes:
             continue
@@ -36,20 +50,29 @@ def uses_of(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[st
             said: list[str] = []
             job.known["holds"] = tuple(_held(job, said)), said
         warnings += job.known["holds"][1]
-        for name, items in job.known["holds"][0]:
-            use = uses.setdefault(name, NodeUse())
-            use.exclusive |= job.exclusive
-            for item in items:
-                if item.name in policy.gres and item.count:
-                    _hold(use, job.key, item, shared=policy.gres[item.name].shared)
-                elif item.name == MPS:
-                    for index in _in_part(item):
-                        use.whole.setdefault(index, []).append(job.key)
+        for held in job.known["holds"][0]:
+            by_node.setdefault(held.node, []).append(held)
+    uses: Uses = {}
+    for name, there in by_node.items():
+        last = before.get(name)
+        uses[name] = last if last and last[0] == there else (there, _use(there, policy))
     return uses
 
 
-def _held(job: Job, warnings: list[str]) -> Iterator[tuple[str, tuple[Gres, ...]]]:
-    """By node, what a job holds there."""
+def _use(there: Iterable[_Held], policy: Policy) -> NodeUse:
+    use = NodeUse()
+    for _, items, key, exclusive in there:
+        use.exclusive |= exclusive
+        for item in items:
+            if item.name in policy.gres and item.count:
+                _hold(use, key, item, shared=policy.gres[item.name].shared)
+            elif item.name == MPS:
+                for index in _in_part(item):
+                    use.whole.setdefault(index, []).append(key)
+    return use
+
+
+def _held(job: Job, warnings: list[str]) -> Iterator[_Held]:
     try:
         names = hostlist.expand(job.nodes)
     except HetError as error:
@@ -59,7 +82,8 @@ def _held(job: Job, warnings: list[str]) -> Iterator[tuple[str, tuple[Gres, ...]
         warnings.append(f"job {job.key}: GRES details for {len(job.gres_detail)} nodes, "
                         f"nodes are {len(names)}")  # fmt: skip
     for name, detail in zip_longest(names, job.gres_detail[: len(names)], fillvalue=""):
-        yield name, read_gres(detail, f"job {job.key}", warnings)
+        items = read_gres(detail, f"job {job.key}", warnings)
+        yield _Held(name, items, job.key, job.exclusive)
 
 
 def _in_part(item: Gres) -> Iterable[int]:

@@ -67,8 +67,23 @@ class _Sought(NamedTuple):
             return False
         found = self.known.get(id(node))
         if found is None:
-            found = self.known[id(node)] = node, has_room(task, slot, node)
+            found = self.known[id(node)] = node, _has_room(task, slot, node)
         return found[1]
+
+
+MOST_REQUESTS = 64
+"""Of so many a node remembers whether it has room."""
+
+
+def _has_room(task: Task, slot: Slot, node: Node) -> bool:
+    """`has_room` for the largest slot of a task: a node that is as in the last cycle knows."""
+    known: dict[Task, bool] = node.known.setdefault("room", {})
+    found = known.get(task.request)
+    if found is None:
+        if len(known) >= MOST_REQUESTS:
+            known.clear()
+        found = known[task.request] = has_room(task, slot, node)
+    return found
 
 
 Opens = Callable[[Task, Sequence[str], float], float | None]

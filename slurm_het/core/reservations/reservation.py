@@ -53,6 +53,14 @@ def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFre
     Slurm's records do not say what a job holds on each of its nodes. Its CPUs are taken to be
     spread evenly; memory follows from what it asks per CPU, node or device.
     """
+    known = snapshot.known.get("coming free")
+    if known is None or known[0] is not policy:
+        known = snapshot.known["coming free"] = policy, _coming_free(snapshot, policy)
+    coming: dict[str, tuple[ComingFree, ...]] = known[1]
+    return coming
+
+
+def _coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFree, ...]]:
     by_node: dict[str, list[ComingFree]] = {}
     for job in snapshot.jobs:
         if job.holds_nodes and (end := end_of(job, snapshot.time)):
