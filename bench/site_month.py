@@ -1,7 +1,7 @@
 """A month of a site of 200 nodes replayed: how long `slurm-het replay` takes, and how much memory.
 
     ./dev bench site_month [--jobs 100000] [--days 30] [--nodes 200] [--load 0.9] [--seed 1]
-                           [--keep DIR] [-- REPLAY OPTIONS]
+                           [--quick] [--keep DIR] [-- REPLAY OPTIONS]
 
 The month is made up: users come by day and by weekday, a few of them with most jobs; arrays and
 bursts; lengths over five orders of magnitude; most time limits far too long. When each job started
@@ -111,7 +111,7 @@ def submissions(options: argparse.Namespace) -> list[Submission]:
     while jobs < options.jobs:
         drafts.append(_draft(rng, options, options.jobs - jobs))
         jobs += len(drafts[-1].seconds)
-    work = {kind: 0.0 for kind in KINDS}
+    work = dict.fromkeys(KINDS, 0.0)
     for one in drafts:
         work[one.kind] += one.devices * sum(one.seconds)
     there = options.nodes * EACH * options.days * DAY
@@ -194,7 +194,8 @@ def begun(rows: list[dict[str, str]], site: str) -> list[dict[str, str]]:
     """The same with the starts that the model of plain Slurm finds."""
     tally, there = Tally(), read_site(site, None)
     lines = text_of(rows).splitlines(keepends=True)
-    trace = make_trace(read_sacct(lines, WallClock(), tally), there, tally, since=float(BEGIN))
+    past = read_sacct(lines, WallClock(), tally)
+    trace = make_trace(past, there, tally, since=float(BEGIN), drop=0.0)
     began = time.process_time()
     model = one_side("plain", trace, there, Effort("first-fit"), lambda *_: None)
     print(f"the model of plain Slurm: {time.process_time() - began:.0f} CPU s", flush=True)
@@ -216,7 +217,9 @@ def begun(rows: list[dict[str, str]], site: str) -> list[dict[str, str]]:
 def make(options: argparse.Namespace, directory: Path) -> None:
     """Write the files that the replay reads."""
     site = site_text(options.nodes)
-    rows = begun(list(records(submissions(options))), site)
+    rows = list(records(submissions(options)))
+    if not options.quick:
+        rows = begun(rows, site)
     (directory / "site.txt").write_text(site)
     (directory / "jobs.txt").write_text(text_of(rows))
 
@@ -230,7 +233,8 @@ def main() -> None:
         if not (directory / "jobs.txt").exists():
             make(options, directory)
         words = [
-            sys.executable, "-m", "slurm_het.cli.program", "replay", str(directory / "jobs.txt"),
+            sys.executable, "-c", "from slurm_het.cli.admin import main; main()", "replay",
+            str(directory / "jobs.txt"),
             "--site", str(directory / "site.txt"), "--out", str(directory / "result.json"),
             "--since", time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(BEGIN)), *further,
         ]  # fmt: skip
@@ -253,6 +257,10 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--nodes", type=int, default=200)
     parser.add_argument("--load", type=float, default=0.9, help="work ÷ devices (0.9)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--quick", action="store_true",
+        help="a past in which all started when they came: as much work, a report without claims",
+    )  # fmt: skip
     parser.add_argument("--keep", type=Path, help="keep the month there, or take the one there")
     parser.add_argument("further", nargs="*", help="options of slurm-het replay, after --")
     options = parser.parse_args()

@@ -110,9 +110,7 @@ class BackfillPasses:
 
     def _taken(self, begin: float, end: float) -> set[str]:
         """The nodes that are planned for others at some time in between."""
-        return set().union(
-            *[p.nodes for p in self._planned if p.begin <= end and p.end > begin]
-        )
+        return set().union(*[p.nodes for p in self._planned if p.begin <= end and p.end > begin])
 
     def _next_change(self, at: float, overlap: bool) -> float | None:
         """When other nodes than at `at` may be had."""

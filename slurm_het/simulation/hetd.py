@@ -41,11 +41,17 @@ MOST_ADMITTED = 10_000
 @dataclass(frozen=True, slots=True)
 class LookPace:
     """How often hetd looks: at least so many seconds after the last time, unless a plan goes on;
-    and after `idle` where nothing has happened. If it `rests`, it does not while nobody waits."""
+    and after `idle` where nothing has happened. If it `rests`, it does not while nobody waits, nor
+    for the start of what it has released before anything has changed.
+
+    With looks that it has `saved` up it looks at once, as it really does: each costs one, and one
+    more comes in `least` seconds.
+    """
 
     least: float = 0.0
     idle: float = 60.0
     rests: bool = False
+    saved: int = 0
 
 
 USUAL = LookPace()
@@ -138,6 +144,8 @@ class Hetd:
         self.cycles = 0
         self._at_once = 0
         self._looked = 0.0
+        self._credit = float(pace.saved)
+        self._starting = False
         self._free = 0.0
 
     def close(self) -> None:
@@ -178,20 +186,31 @@ class Hetd:
         if self.pace.rests and not self.slurm.pending:
             return float("inf")
         poll = self._looked + self.config.planner.poll_seconds
-        due = min(self.due, poll) if self.slurm.changed > self._looked else self.due
+        due = self.due
+        if self.slurm.changed > self._looked:
+            due = min(due, poll)
+        elif self.pace.rests and self._starting:
+            due = max(due, poll)
         return max(due, self._free)
 
     def look(self) -> None:
         """Run one cycle now."""
         self.cycles += 1
+        pace, since = self.pace, self.slurm.now - self._looked
+        if pace.saved:
+            self._credit = min(pace.saved, self._credit + since / pace.least) - 1
         more = self.runner.run(self.cycle.run())
         self._looked = self.slurm.now
         self._at_once = self._at_once + 1 if more else 0
         if more and self._at_once < MOST_AT_ONCE:
             self.due = self._free = self.slurm.now + LOOK_SECONDS
             return
-        self._free = self.slurm.now + self.pace.least
-        pause = RELEASE_WAKE if self.cycle.pins.starting() else self.pace.idle
+        wait = max(0.0, 1 - self._credit) if pace.saved else 1.0
+        self._free = self.slurm.now + wait * pace.least
+        self._starting = bool(self.cycle.pins.starting())
+        pause = RELEASE_WAKE if self._starting else pace.idle
         if self.cycle.alarm:
-            pause = min(pause, max(ALARM_LEAST, self.cycle.alarm - EPOCH - self.slurm.now))
+            alarm = max(ALARM_LEAST, self.cycle.alarm - EPOCH - self.slurm.now)
+            self._starting &= alarm > self.config.planner.poll_seconds
+            pause = min(pause, alarm)
         self.due = self.slurm.now + pause

@@ -49,6 +49,8 @@ _MARKS = frozenset("*!%@^")
 # Who may use them the reservation tells, if it is known; else nobody.
 _RESERVED = {"RESERVED", "MAINT", "MAINTENANCE"}
 _RESERVED_MARK = "$"
+
+
 class TypeThere(NamedTuple):
     """Of a device type that the cluster has: whose it is, and the most memory that one has."""
 
@@ -172,9 +174,9 @@ def take_inventory(
     for record in snapshot.nodes:
         name = record.name
         made_from = _MadeFrom(
-            record, uses[name][1] if name in uses else None, cpus[name], name in told, reserved.get(name, ""),
-            not exclusive.isdisjoint(record.partitions), snapshot.forgets_sharers,
-            _parts(name, network_of(record)), snapshot.measured.get(name, ()),
+            record, uses[name][1] if name in uses else None, cpus[name], name in told,
+            reserved.get(name, ""), not exclusive.isdisjoint(record.partitions),
+            snapshot.forgets_sharers, _parts(name, network_of(record)), snapshot.measured.get(name, ()),
         )  # fmt: skip
         last = before.get(name)
         if last is None or last[0] != made_from:

@@ -230,10 +230,12 @@ class Axis:
     def _windows(self, sought: _Sought, name: str) -> Iterator[Window]:
         """When a node has room for any of the task's slots to its end, as far as before `until`."""
         first: float | None = None
+        shares, until = sought.task.takes_share, sought.until
+        least = sought.task.memory_gib if shares else sought.slot.devices
         for one in self._line(name):
-            if first is None and one.start >= sought.until:
+            if first is None and one.start >= until:
                 return
-            if sought.has_room(one):
+            if (one.gib if shares else one.empty) >= least and sought.has_room(one):
                 first = one.start if first is None else first
             elif first is not None:
                 yield from self._open(sought, name, Window(first, one.start - sought.seconds))
