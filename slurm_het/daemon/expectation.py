@@ -66,9 +66,9 @@ def _free(inventory: Inventory) -> dict[str, float]:
 
 def holders_on(node: Node) -> frozenset[str]:
     """The keys of the jobs that hold its devices."""
-    if "holders" not in node.known:
-        node.known["holders"] = frozenset(key for d in node.devices for key in d.holders)
-    holders: frozenset[str] = node.known["holders"]
+    holders: frozenset[str] | None = node.known.get("holders")
+    if holders is None:
+        holders = node.known["holders"] = frozenset(k for d in node.devices for k in d.holders)
     return holders
 
 

@@ -44,8 +44,9 @@ class LookPace:
     and after `idle` where nothing has happened. If it `rests`, it does not while nobody waits, nor
     for the start of what it has released before anything has changed.
 
-    With looks that it has `saved` up it looks at once, as it really does: each costs one, and one
-    more comes in `least` seconds.
+    With looks that it has `saved` up, so many at most, it looks at once, as it really does: each
+    costs one, and one more comes in `least` seconds. It is never in debt: no look is later than
+    `least` seconds after the last one.
     """
 
     least: float = 0.0
@@ -198,7 +199,7 @@ class Hetd:
         self.cycles += 1
         pace, since = self.pace, self.slurm.now - self._looked
         if pace.saved:
-            self._credit = min(pace.saved, self._credit + since / pace.least) - 1
+            self._credit = max(0.0, min(pace.saved, self._credit + since / pace.least) - 1)
         more = self.runner.run(self.cycle.run())
         self._looked = self.slurm.now
         self._at_once = self._at_once + 1 if more else 0

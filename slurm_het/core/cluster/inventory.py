@@ -176,7 +176,8 @@ def take_inventory(
         made_from = _MadeFrom(
             record, uses[name][1] if name in uses else None, cpus[name], name in told,
             reserved.get(name, ""), not exclusive.isdisjoint(record.partitions),
-            snapshot.forgets_sharers, _parts(name, network_of(record)), snapshot.measured.get(name, ()),
+            snapshot.forgets_sharers, _parts(name, network_of(record)),
+            snapshot.measured.get(name, ()),
         )  # fmt: skip
         last = before.get(name)
         if last is None or last[0] != made_from:

@@ -138,9 +138,9 @@ def grid_of(nodes: Iterable[Node]) -> Grid:
 
 def _node_key(node: Node) -> tuple[object, ...]:
     """Worked out once for a node: most are the same objects from cycle to cycle."""
-    if "key" not in node.known:
-        node.known["key"] = _new_key(node)
-    key: tuple[object, ...] = node.known["key"]
+    key: tuple[object, ...] | None = node.known.get("key")
+    if key is None:
+        key = node.known["key"] = _new_key(node)
     return key
 
 
@@ -171,9 +171,9 @@ def _device_key(device: Device) -> _DeviceKey:
 
 def _device_keys(node: Node) -> tuple[_DeviceKey, ...]:
     """By device; equal ones are one object, so that they are told apart by their ids."""
-    if "device keys" not in node.known:
-        node.known["device keys"] = _one_object(tuple(map(_device_key, node.devices)))
-    keys: tuple[_DeviceKey, ...] = node.known["device keys"]
+    keys: tuple[_DeviceKey, ...] | None = node.known.get("device keys")
+    if keys is None:
+        keys = node.known["device keys"] = _one_object(tuple(map(_device_key, node.devices)))
     return keys
 
 
@@ -183,12 +183,12 @@ _Build = tuple[object, ...]
 def build_of(node: Node) -> _Build:
     """Its devices, size, features and partitions: what runs there, and the state, do not count.
     That of nodes that are built alike is one object."""
-    if "build" not in node.known:
+    build: _Build | None = node.known.get("build")
+    if build is None:
         devices = tuple((d.gres, d.type, d.vendor, d.memory_gib) for d in node.devices)
-        build = devices, node.cpus, node.memory_mib, node.features, node.partitions
-        node.known["build"] = _one_build(build)
-    told: _Build = node.known["build"]
-    return told
+        build = _one_build((devices, node.cpus, node.memory_mib, node.features, node.partitions))
+        node.known["build"] = build
+    return build
 
 
 @lru_cache(maxsize=1 << 12)
@@ -218,7 +218,8 @@ _MOST_PLACES = 8
 def _placed(node: Node, place: _Place) -> tuple[PNode, tuple[PDevice, ...]]:
     """The node and its devices as the problem numbers them."""
     known: dict[_Place, tuple[PNode, tuple[PDevice, ...]]] = node.known.setdefault("places", {})
-    if place not in known:
+    found = known.get(place)
+    if found is None:
         if len(known) >= _MOST_PLACES:
             known.clear()
         pdevices = tuple(
@@ -230,8 +231,9 @@ def _placed(node: Node, place: _Place) -> tuple[PNode, tuple[PDevice, ...]]:
         )  # fmt: skip
         devices = tuple(range(place.start, place.start + len(pdevices)))
         cpus, memory_mib = max(0, node.cpus_free), max(0, node.memory_free_mib)
-        known[place] = PNode(node.name, cpus, memory_mib, devices, place.state), pdevices
-    return known[place]
+        found = PNode(node.name, cpus, memory_mib, devices, place.state), pdevices
+        known[place] = found
+    return found
 
 
 def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
@@ -242,7 +244,8 @@ def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
     names: list[list[str]] = []
     pnodes: list[PNode] = []
     pdevices: list[PDevice] = []
-    numbered: dict[tuple[int, int], tuple[int, ...]] = {}  # by state of the node, and its devices
+    # By a node's state, and its devices, which are kept lest others get their id.
+    numbered: dict[tuple[int, int], tuple[object, tuple[int, ...]]] = {}
     unused = count()
     for n, (node, key) in enumerate(zip(nodes, keys, strict=True)):
         s = known.setdefault(key, len(first))
@@ -254,8 +257,8 @@ def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
         devices = _device_keys(node)
         like = s, id(devices)
         if like not in numbered:
-            numbered[like] = tuple(map(numbers[s].__getitem__, devices))
-        pnode, mine = _placed(node, _Place(n, len(pdevices), s, numbered[like]))
+            numbered[like] = devices, tuple(map(numbers[s].__getitem__, devices))
+        pnode, mine = _placed(node, _Place(n, len(pdevices), s, numbered[like][1]))
         pnodes.append(pnode)
         pdevices.extend(mine)
     states = (

@@ -46,11 +46,12 @@ def uses_of(jobs: Iterable[Job], policy: Policy, warnings: list[str], before: Us
     for job in jobs:
         if not job.holds_nodes:
             continue
-        if "holds" not in job.known:
+        known = job.known.get("holds")
+        if known is None:
             said: list[str] = []
-            job.known["holds"] = tuple(_held(job, said)), said
-        warnings += job.known["holds"][1]
-        for held in job.known["holds"][0]:
+            known = job.known["holds"] = tuple(_held(job, said)), said
+        warnings += known[1]
+        for held in known[0]:
             by_node.setdefault(held.node, []).append(held)
     uses: Uses = {}
     for name, there in by_node.items():
