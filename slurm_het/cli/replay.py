@@ -54,15 +54,16 @@ THERE = click.Path(path_type=Path, dir_okay=False, exists=True)
     help="Of the first days no job counts: who waited before is not known.",
 )  # fmt: skip
 @click.option(
-    "--look-every", default=0.0, metavar="SECONDS", type=click.FloatRange(0, 3600),
-    help="hetd looks at most so often: cheaper, and waits come out longer.  [default: as it does]",
+    "--look-every", metavar="SECONDS", type=click.FloatRange(0, 3600),
+    help="hetd looks at most so often: cheaper, and waits come out longer; 0: as it does."
+    "  [default: as it does, in a long past as often as some ten minutes allow]",
 )  # fmt: skip
 @click.option("--solver", type=click.Choice(SOLVERS), default=SOLVERS[0], show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def replay(
     past: Path | None, since: str | None, until: str | None, site: Path | None,
-    config: Path | None, out: Path | None, zone: str | None, drop: float, look_every: float,
-    solver: str, as_json: bool,
+    config: Path | None, out: Path | None, zone: str | None, drop: float,
+    look_every: float | None, solver: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Replay a month of the cluster's own jobs, and say who would have waited less, and who longer.
 

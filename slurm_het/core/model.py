@@ -24,13 +24,14 @@ from slurm_het.core.records import Job as Job
 from slurm_het.core.records import NodeRecord as NodeRecord
 from slurm_het.core.site_limits import Claim, SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
+from slurm_het.core.worked_out import WorkedOut
 
 Scenario = Literal["training", "inference"]
 SCENARIOS: tuple[Scenario, ...] = ("training", "inference")
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(WorkedOut):
     """All that a cycle reads from Slurm, at `time` (epoch seconds)."""
 
     time: float
@@ -82,7 +83,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Node(WorkedOut):
     """A node with its devices and what is free on it now.
 
     - `has_shards`: shares can be asked for; `held_exclusively`: a job has it with --exclusive;

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slurm_het.core.network import ANYHOW, Layout
+from slurm_het.core.worked_out import WorkedOut
 
 FINISHED = frozenset({
     "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL",
@@ -15,7 +16,7 @@ FINISHED = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(WorkedOut):
     """One job record of Slurm, the same shape for every Slurm version.
 
     TRES strings are normalised (`gpu:a100:2`, no `gres:` prefix). `gres_detail` has one GRES

@@ -122,6 +122,7 @@ class Cycle:
         self.start_times = StartTimes(journal, self.ticks, self.thinking.locked)
         self.inventory, self.capacity = Inventory({}), UNKNOWN
         self.openings: Openings | None = None  # what the last cycle left for interactive jobs
+        self.is_asked = True  # whether anybody wants to be told of openings, and of start times
         self.placed: Callable[[], int] = lambda: 0  # how many of them the hook has given nodes
         self.devices: Devices = Silent()
         self.endings.peak_of = lambda job: self.devices.peak_of(job)
@@ -167,11 +168,12 @@ class Cycle:
             self.openings = left
             return True
         moved, released = await self._apply(prepared, decided)
-        self.openings = openings_of(prepared, self.pins.pins.values(), since)
         self.alarm = next_change(prepared)
-        self.start_times.tell(prepared, decided, self.memory.paces)
-        returned = {key: (one.reason, one.times) for key, one in self.pins.returned.items()}
-        self.waits_log.tell(prepared, replace(self.reasons.known, returned=returned))
+        if self.is_asked:
+            self.openings = openings_of(prepared, self.pins.pins.values(), since)
+            self.start_times.tell(prepared, decided, self.memory.paces)
+            returned = {key: (one.reason, one.times) for key, one in self.pins.returned.items()}
+            self.waits_log.tell(prepared, replace(self.reasons.known, returned=returned))
         return moved or self._more(prepared, released)
 
     async def _think(self, work: Callable[[], T]) -> T:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.model import Job, Task
+from slurm_het.core.model import Job, Node, Task
 from slurm_het.core.worth.forecast import Forecast, Price, appraised, forecast, given, learned
 from slurm_het.core.worth.pricing import Appraisal, free_devices, usable
 from slurm_het.core.worth.profiles import TaskProfile, profile_beside, profile_of
@@ -62,6 +62,14 @@ def _free(inventory: Inventory) -> dict[str, float]:
         for state in usable(inventory.grid)
         for name in state.names
     }
+
+
+def holders_on(node: Node) -> frozenset[str]:
+    """The keys of the jobs that hold its devices."""
+    holders: frozenset[str] | None = node.known.get("holders")
+    if holders is None:
+        holders = node.known["holders"] = frozenset(k for d in node.devices for k in d.holders)
+    return holders
 
 
 class Expectation:
@@ -181,7 +189,7 @@ class Expectation:
             now = self.clock()
             asked = [(k, d, waiting[k].minutes or DEFAULT_MINUTES) for k, d in new.items()]
             self.journal.write(lambda journal: journal.record_demands(now, asked))
-        holders = {key for device in inventory.devices() for key in device.holders}
+        holders = set[str]().union(*map(holders_on, inventory.nodes.values()))
         known = self._demands | new
         unknown = holders - known.keys() - self._asked
         if unknown:

@@ -133,7 +133,7 @@ class ReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
     """slurm-het replay --out, slurm-het report --json. Times are epoch seconds.
 
     Waits count from `counted` on; `gain` is null where the model does not match the past. `solver`
-    and `look_every` are how hetd was simulated: it looked at least so many seconds apart.
+    and `look_every` are how hetd was simulated: so many seconds later at most than it really does.
     `pool_step` are the seconds of a part of `pools`' time, which begins at `counted`.
     """
 

@@ -82,7 +82,7 @@ def findings(
     return ReplayDocument(
         made=int(made), begin=int(span.begin), counted=int(span.counted), end=int(span.end),
         nodes=len(site.hosts), devices=sum(len(h.types) for h in site.hosts), jobs=len(seen),
-        simulated=len(trace.world.jobs), solver=effort.solver, look_every=effort.look_every,
+        simulated=len(trace.world.jobs), solver=effort.solver, look_every=effort.pace(trace).least,
         match=match, gain=gain, pool_step=real.step,
         left_out=[CauseCount(cause=c, jobs=n) for c, n in tally.left_out.most_common()],
         taken=[CauseCount(cause=c, jobs=n) for c, n in tally.taken.most_common()],

@@ -30,6 +30,11 @@ from slurm_het.solve.worker import WorkerSolver
 
 SideName = Literal["plain", "ours"]
 SIDES: tuple[SideName, ...] = ("plain", "ours")
+MOST_LOOKS = 20_000
+"""hetd's cycle on 200 nodes takes some 20 ms: so many are ten minutes."""
+LOOKS_OF_A_JOB = 3
+SAVED_LOOKS = 200
+IDLE_SECONDS = 600.0
 Progress = Callable[[SideName, float, int], None]
 """Is told the part of the simulated time, 0..1, and how many jobs have started."""
 
@@ -51,10 +56,19 @@ class FirstFitSolver:
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much the replay takes: `solver` as in het.yaml, or first-fit; hetd looks at least so many
-    simulated seconds after its last look."""
+    simulated seconds after its last look, or as often as MOST_LOOKS allow."""
 
     solver: Literal["highs", "first-fit"] = "highs"
-    look_every: float = 0.0
+    look_every: float | None = None
+
+    def pace(self, trace: Trace) -> LookPace:
+        """How often hetd looks at that past."""
+        every = self.look_every
+        if every is None:
+            few = LOOKS_OF_A_JOB * len(trace.world.jobs) <= MOST_LOOKS
+            least = 0.0 if few else trace.world.seconds / MOST_LOOKS
+            return LookPace(least, IDLE_SECONDS, rests=True, saved=0 if few else SAVED_LOOKS)
+        return LookPace(every, max(IDLE_SECONDS, every), rests=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +161,7 @@ def one_side(
     if side == "plain":
         outcome = run.plain(trace.world, site.settings, watch)
     else:
-        pace = LookPace(effort.look_every, max(600.0, effort.look_every), rests=True)
+        pace = effort.pace(trace)
         with _solver(effort) as solver:
             outcome = run.ours(trace.world, site.settings, solver, watch, pace)
     used = resource.getrusage(resource.RUSAGE_SELF)

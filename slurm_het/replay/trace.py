@@ -69,6 +69,7 @@ class _TraceMaker:
     tally: Tally
     machines: dict[str, Machine] = field(default_factory=dict)
     _fits: dict[tuple[object, ...], bool] = field(default_factory=dict)
+    _asks: dict[NodeAsk, NodeAsk] = field(default_factory=dict)
 
     def made(self, past: PastJob) -> tuple[JobSpec, Subject] | None:
         """The job for the simulation; None if it is left out."""
@@ -79,7 +80,7 @@ class _TraceMaker:
         if isinstance(asked, str):
             self.tally.left_out[asked] += past.tasks
             return None
-        ask, nodes = asked
+        ask, nodes = self._asks.setdefault(asked[0], asked[0]), asked[1]
         if not ask.devices and not self._on(past):
             self.tally.left_out["jobs without accelerators, on other nodes"] += past.tasks
             return None

@@ -3,11 +3,13 @@ delay those before it starts."""
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Set
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 
-from slurm_het.simulation.choice import choose, ends_looked_at, free_from
-from slurm_het.simulation.jobs import JobRun, NodeAsk
+from slurm_het.simulation.choice import choose
+from slurm_het.simulation.jobs import JobRun
 from slurm_het.simulation.slurm import Slurm
 from slurm_het.simulation.world import Machine
 
@@ -36,7 +38,8 @@ class BackfillPasses:
     due: float = 0.0
     last: float = -1.0
     _planned: list[_Planned] = field(default_factory=list)
-    _free: dict[tuple[str, NodeAsk], float | None] = field(default_factory=dict)
+    _changes: list[float] = field(default_factory=list)
+    _down: frozenset[str] = frozenset()
     _before: dict[object, float] = field(default_factory=dict)
 
     def wanted(self) -> bool:
@@ -48,7 +51,8 @@ class BackfillPasses:
         """One pass; returns what it started."""
         slurm = self.slurm
         self.last, self.due = slurm.now, slurm.now + slurm.settings.bf_interval
-        self._planned, self._free, self._before = [], {}, {}
+        self._planned, self._changes, self._before = [], [], {}
+        self._down = frozenset(name for name, there in slurm.machines.items() if there.down)
         started: list[JobRun] = []
         for tested, (run, partition) in enumerate(list(slurm.queue())):
             if tested >= slurm.settings.max_job_test:
@@ -57,7 +61,6 @@ class BackfillPasses:
                 continue
             if self._one(run, partition):
                 started.append(run)
-                self._free = {}
         return started
 
     def _one(self, run: JobRun, partition: str) -> bool:
@@ -70,11 +73,7 @@ class BackfillPasses:
         for _ in range(MOST_TRIES if at < NEVER else 0):
             usable, overlap = slurm.usable(run, partition, at)
             later = self._next_change(at, overlap)
-            names = {
-                name
-                for name in usable - self._taken(at, at + length)
-                if not slurm.machines[name].down
-            }
+            names = usable - self._taken(at, at + length) - self._down
             self._before[like] = at
             found = self._soonest(run, names) if len(names) >= spec.nodes else None
             if found is None:
@@ -106,14 +105,17 @@ class BackfillPasses:
         begin = max(begin // RESOLUTION * RESOLUTION, self.slurm.now)
         end = max(end // RESOLUTION * RESOLUTION, begin + RESOLUTION)
         self._planned.append(_Planned(begin, end, frozenset(nodes)))
+        insort(self._changes, begin)
+        insort(self._changes, end)
 
     def _taken(self, begin: float, end: float) -> set[str]:
         """The nodes that are planned for others at some time in between."""
-        return {n for p in self._planned if p.begin <= end and p.end > begin for n in p.nodes}
+        return set().union(*[p.nodes for p in self._planned if p.begin <= end and p.end > begin])
 
     def _next_change(self, at: float, overlap: bool) -> float | None:
         """When other nodes than at `at` may be had."""
-        times = [t for p in self._planned for t in (p.end, p.begin) if t > at]
+        n = bisect_right(self._changes, at)
+        times = self._changes[n : n + 1]
         if overlap:
             times += [kept.end + 1 for kept in self.slurm.kept if kept.end > at]
         return min(times, default=None)
@@ -123,49 +125,21 @@ class BackfillPasses:
         slurm, spec = self.slurm, run.spec
         if now := slurm.select(run, names):
             return slurm.now, now
-        machines = [slurm.machines[name] for name in names]
-        free = {
-            machine.name: when
-            for machine in machines
-            if (when := self._free_at(machine, spec.ask)) is not None
-        }
-        exact = free_from(free, spec.nodes)
-        if exact is None:
+        order = slurm.free.in_order(spec.ask, names)
+        there = list(islice(order, spec.nodes))
+        if len(there) < spec.nodes:
             return None
-        ends = {other.limit_end for machine in machines for other in machine.jobs.values()}
-        when = next((end for end in ends_looked_at(ends) if end >= exact), exact)
-        there = [
-            (machine.index, machine.name, self._cpus_at(machine, when))
-            for machine in machines
-            if free.get(machine.name, float("inf")) <= when
+        when = slurm.free.looked_at(names, there[-1][0])
+        there += takewhile(lambda entry: entry[0] <= when, order)
+        fitting = [
+            (index, name, self._cpus_at(slurm.machines[name], when)) for _, index, name in there
         ]
-        nodes = choose(there, spec.nodes, spec.nodes * spec.ask.cpus)
+        nodes = choose(fitting, spec.nodes, spec.nodes * spec.ask.cpus)
         return (max(when, slurm.now + 1), nodes) if nodes else None
 
-    def _free_at(self, machine: Machine, ask: NodeAsk) -> float | None:
-        """When the node has room for that, if nothing else starts there."""
-        key = machine.name, ask
-        if key not in self._free:
-            self._free[key] = self._work_out(machine, ask)
-        return self._free[key]
-
-    def _work_out(self, machine: Machine, ask: NodeAsk) -> float | None:
-        if not machine.could_ever(ask):
-            return None
-        if machine.pick(ask) is not None:
-            return self.slurm.now
-        gone: list[JobRun] = []
-        when: float | None = None
-        for run in sorted(machine.jobs.values(), key=lambda run: run.limit_end):
-            machine.take(run.spec.ask, run.where[machine.name], -1)
-            gone.append(run)
-            if machine.pick(ask) is not None:
-                when = run.limit_end
-                break
-        for run in gone:
-            machine.take(run.spec.ask, run.where[machine.name])
-        return when
-
     def _cpus_at(self, machine: Machine, when: float) -> int:
-        ended = (run for run in machine.jobs.values() if run.limit_end <= when)
-        return machine.cpus_free + sum(run.spec.ask.cpus for run in ended)
+        free = machine.cpus_free
+        for run in machine.jobs.values():
+            if run.limit_end <= when:
+                free += run.spec.ask.cpus
+        return free

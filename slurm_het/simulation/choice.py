@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
 @dataclass
 class _Run:
-    """Nodes that follow one another in slurm.conf, with their free CPUs."""
+    """Nodes that follow one another in slurm.conf, with their free CPUs, and `cpus` of all."""
 
     nodes: list[tuple[int, str, int]]
-
-    @property
-    def cpus(self) -> int:
-        return sum(cpus for _, _, cpus in self.nodes)
+    cpus: int
 
 
 def choose(fitting: Iterable[tuple[int, str, int]], nodes: int, cpus: int) -> list[str] | None:
@@ -46,8 +43,9 @@ def _runs(fitting: list[tuple[int, str, int]]) -> list[_Run]:
     for node in fitting:
         if runs and runs[-1].nodes[-1][0] == node[0] - 1:
             runs[-1].nodes.append(node)
+            runs[-1].cpus += node[2]
         else:
-            runs.append(_Run([node]))
+            runs.append(_Run([node], node[2]))
     return runs
 
 
@@ -85,9 +83,3 @@ def ends_looked_at(ends: Iterable[float]) -> list[float]:
         while n < len(times) and times[n] > first + window:
             window *= 2
     return looked
-
-
-def free_from(ends: Mapping[str, float], nodes: int) -> float | None:
-    """When so many of the nodes have room, by when each has."""
-    times = sorted(ends.values())
-    return times[nodes - 1] if len(times) >= nodes else None

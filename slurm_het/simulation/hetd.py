@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.admission import Admitted, admit_message
+from slurm_het.core.jobs.admission import Admitted, Verdict, admit_message
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.daemon.app import ALARM_LEAST, RELEASE_WAKE
 from slurm_het.daemon.clocks import Clocks
@@ -34,15 +34,25 @@ LOOK_SECONDS = 0.4
 MOST_AT_ONCE = 50
 """So many cycles may follow each other without a pause: more is a fault of hetd's."""
 
+MOST_ADMITTED = 10_000
+"""So many answers of the hook are kept: who asks the same gets the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class LookPace:
     """How often hetd looks: at least so many seconds after the last time, unless a plan goes on;
-    and after `idle` where nothing has happened. If it `rests`, it does not while nobody waits."""
+    and after `idle` where nothing has happened. If it `rests`, it does not while nobody waits, nor
+    for the start of what it has released before anything has changed.
+
+    With looks that it has `saved` up, so many at most, it looks at once, as it really does: each
+    costs one, and one more comes in `least` seconds. It is never in debt: no look is later than
+    `least` seconds after the last one.
+    """
 
     least: float = 0.0
     idle: float = 60.0
     rests: bool = False
+    saved: int = 0
 
 
 USUAL = LookPace()
@@ -127,12 +137,16 @@ class Hetd:
         gate = _UnwatchedGate(self.client, self.intake, directory, Holds(directory))
         clocks = Clocks(lambda: EPOCH + slurm.now, lambda: slurm.now)
         self.cycle = Cycle(self.config, self.client, gate, self.journal, solver, clocks)
+        self.cycle.is_asked = False
+        self._admitted: dict[tuple[str, ...], Verdict] = {}
         self.runner = asyncio.Runner()
         self.runner.get_loop().set_default_executor(_AtOnce())
         self.due = 0.0
         self.cycles = 0
         self._at_once = 0
         self._looked = 0.0
+        self._credit = float(pace.saved)
+        self._starting = False
         self._free = 0.0
 
     def close(self) -> None:
@@ -150,7 +164,13 @@ class Hetd:
             "tres_per_node": spec.gres, "min_nodes": str(spec.nodes),
             "max_nodes": str(spec.nodes), "script": spec.script, "reservation": spec.reservation,
         }  # fmt: skip
-        admission = admit_message(sent, self.config.policy, self.inventory)
+        like = tuple(sent.values())
+        admission = self._admitted.get(like)
+        if admission is None:
+            if len(self._admitted) >= MOST_ADMITTED:
+                self._admitted.clear()
+            admission = admit_message(sent, self.config.policy, self.inventory)
+            self._admitted[like] = admission
         if isinstance(admission, Admitted):
             run.partitions = (self.intake,)
             run.features = admission.fields.get("features", run.features)
@@ -167,20 +187,31 @@ class Hetd:
         if self.pace.rests and not self.slurm.pending:
             return float("inf")
         poll = self._looked + self.config.planner.poll_seconds
-        due = min(self.due, poll) if self.slurm.changed > self._looked else self.due
+        due = self.due
+        if self.slurm.changed > self._looked:
+            due = min(due, poll)
+        elif self.pace.rests and self._starting:
+            due = max(due, poll)
         return max(due, self._free)
 
     def look(self) -> None:
         """Run one cycle now."""
         self.cycles += 1
+        pace, since = self.pace, self.slurm.now - self._looked
+        if pace.saved:
+            self._credit = max(0.0, min(pace.saved, self._credit + since / pace.least) - 1)
         more = self.runner.run(self.cycle.run())
         self._looked = self.slurm.now
         self._at_once = self._at_once + 1 if more else 0
         if more and self._at_once < MOST_AT_ONCE:
             self.due = self._free = self.slurm.now + LOOK_SECONDS
             return
-        self._free = self.slurm.now + self.pace.least
-        pause = RELEASE_WAKE if self.cycle.pins.starting() else self.pace.idle
+        wait = max(0.0, 1 - self._credit) if pace.saved else 1.0
+        self._free = self.slurm.now + wait * pace.least
+        self._starting = bool(self.cycle.pins.starting())
+        pause = RELEASE_WAKE if self._starting else pace.idle
         if self.cycle.alarm:
-            pause = min(pause, max(ALARM_LEAST, self.cycle.alarm - EPOCH - self.slurm.now))
+            alarm = max(ALARM_LEAST, self.cycle.alarm - EPOCH - self.slurm.now)
+            self._starting &= alarm > self.config.planner.poll_seconds
+            pause = min(pause, alarm)
         self.due = self.slurm.now + pause

@@ -21,6 +21,18 @@ class NodeAsk:
     cpus: int
     memory_mib: int
     gres: str = "gpu"
+    _hash: int = field(default=0, init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        told = self.devices, self.type, self.share, self.cpus, self.memory_mib, self.gres
+        object.__setattr__(self, "_hash", hash(told))
+
+    def __hash__(self) -> int:
+        return self._hash  # it is asked for at each look at each node
+
+    def __reduce__(self) -> tuple[object, ...]:
+        told = self.devices, self.type, self.share, self.cpus, self.memory_mib, self.gres
+        return NodeAsk, told  # another process may have another hash of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,15 +23,16 @@ class SimulatedRecords:
 
     def __init__(self, slurm: Slurm) -> None:
         self.slurm = slurm
+        self._jobs: dict[int, tuple[tuple[object, ...], Job]] = {}
+        self._nodes: dict[str, tuple[tuple[int, int, bool], NodeRecord]] = {}
 
     def snapshot(self) -> Snapshot:
         """All that hetd reads, now."""
         slurm = self.slurm
         running = tuple(slurm.running.values())
-        jobs = (
-            *(self.job(run) for run in slurm.pending.values()),
-            *(self.job(run) for run in running),
-        )
+        jobs = tuple(map(self.job, (*slurm.pending.values(), *running)))
+        if len(self._jobs) > 2 * len(jobs):
+            self._jobs = {job.id: self._jobs[job.id] for job in jobs}
         return Snapshot(
             EPOCH + slurm.now,
             jobs,
@@ -48,7 +49,17 @@ class SimulatedRecords:
         return {name: _uid(name, 1000 + n) for n, name in enumerate(names)}
 
     def job(self, run: JobRun) -> Job:
-        """A job's record."""
+        """A job's record: the same object until something of it changes."""
+        now = (
+            run.state, run.partition, run.partitions, run.reason, run.features, run.req_nodes,
+            run.gres, run.comment,
+        )  # fmt: skip
+        known = self._jobs.get(run.spec.id)
+        if known is None or known[0] != now:
+            known = self._jobs[run.spec.id] = now, self._new_job(run)
+        return known[1]
+
+    def _new_job(self, run: JobRun) -> Job:
         spec, ask = run.spec, run.spec.ask
         names = sorted(run.where, key=lambda name: self.slurm.machines[name].index)
         folded = hostlist.fold(names)
@@ -79,6 +90,13 @@ class SimulatedRecords:
                 yield str(Gres(ask.gres, ask.type, len(indexes), indexes=indexes))
 
     def _node(self, machine: Machine) -> NodeRecord:
+        now = machine.cpus_free, machine.memory_free, machine.down
+        known = self._nodes.get(machine.name)
+        if known is None or known[0] != now:
+            known = self._nodes[machine.name] = now, self._new_node(machine)
+        return known[1]
+
+    def _new_node(self, machine: Machine) -> NodeRecord:
         host = machine.host
         used = host.cpus - machine.cpus_free
         state = "IDLE" if not used else "MIXED" if machine.cpus_free else "ALLOCATED"

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.syntax.hostlist import expand
 from slurm_het.simulation.choice import choose
-from slurm_het.simulation.jobs import JobRun, JobSpec
+from slurm_het.simulation.free_times import FreeTimes
+from slurm_het.simulation.jobs import JobRun, JobSpec, NodeAsk
 from slurm_het.simulation.limits import LimitsAtWork
 from slurm_het.simulation.world import KeptNodes, Machine, World
 
@@ -51,6 +52,7 @@ class Slurm:
     settings: Settings
     now: float = 0.0
     machines: dict[str, Machine] = field(init=False)
+    free: FreeTimes = field(init=False)
     limits: LimitsAtWork = field(init=False)
     partition_up: dict[str, bool] = field(init=False)
     jobs: dict[int, JobRun] = field(default_factory=dict)
@@ -62,9 +64,11 @@ class Slurm:
     changed: float = 0.0
     """When anything last did, so that backfill has work."""
     _known: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    _ever: dict[NodeAsk, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.machines = self.world.machines()
+        self.free = FreeTimes(self.machines)
         self.limits = LimitsAtWork(self.world.rules)
         self.partition_up = dict.fromkeys(self.world.partitions, True)
         self._order = sorted(self.machines.values(), key=lambda machine: machine.index)
@@ -106,6 +110,7 @@ class Slurm:
         for name, devices in run.where.items():
             self.machines[name].take(run.spec.ask, devices, -1)
             del self.machines[name].jobs[run.spec.id]
+        self.free.ended(run)
         run.state = "COMPLETED"
         self.touch()
 
@@ -203,6 +208,8 @@ class Slurm:
             if own is None or not own.start <= at < own.end or end > own.end:
                 return frozenset(), True
             return names & own.nodes, False
+        if not self.kept:
+            return names, False
         closed = {n for k in self.kept if k.start < end and k.end > at for n in k.nodes}
         return names - closed, bool(names & closed)
 
@@ -217,15 +224,20 @@ class Slurm:
 
     def could_ever(self, run: JobRun, names: Iterable[str]) -> bool:
         """Whether so many of the nodes would have room if nothing ran."""
-        count = sum(self.machines[name].could_ever(run.spec.ask) for name in names)
-        return count >= run.spec.nodes
+        ask = run.spec.ask
+        if ask not in self._ever:
+            self._ever[ask] = frozenset(m.name for m in self._order if m.could_ever(ask))
+        return len(self._ever[ask].intersection(names)) >= run.spec.nodes
 
     def select(self, run: JobRun, names: Iterable[str]) -> list[str] | None:
         """The nodes where it starts now; None if there is no room."""
+        there = self.free.able(run.spec.ask).intersection(names)
+        if len(there) < run.spec.nodes:
+            return None
         fitting = [
             (machine.index, machine.name, machine.cpus_free)
-            for machine in map(self.machines.__getitem__, names)
-            if not machine.down and machine.pick(run.spec.ask) is not None
+            for machine in map(self.machines.__getitem__, there)
+            if not machine.down
         ]
         if len(fitting) < run.spec.nodes:
             return None
@@ -246,6 +258,7 @@ class Slurm:
         run.state, run.partition, run.start = "RUNNING", partition, self.now
         run.limit_end = self.now + run.spec.minutes * 60
         run.end = min(self.now + run.spec.seconds, run.limit_end, run.spec.until)
+        self.free.began(run)
         self.changed = self.now
 
     def shut(self, partition: str) -> None:

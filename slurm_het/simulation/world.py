@@ -41,12 +41,21 @@ class Machine:
     down: bool = False
     jobs: dict[int, JobRun] = field(default_factory=dict)
     name: str = field(init=False)
+    _picks: dict[NodeAsk, tuple[int, ...] | None] = field(default_factory=dict, init=False)
+    _ever: dict[NodeAsk, bool] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.name = self.host.name
 
     def pick(self, ask: NodeAsk) -> tuple[int, ...] | None:
         """The devices that Slurm takes: the lowest free ones; of shares the first with room."""
+        try:
+            return self._picks[ask]
+        except KeyError:
+            self._picks[ask] = found = self._pick(ask)
+            return found
+
+    def _pick(self, ask: NodeAsk) -> tuple[int, ...] | None:
         if ask.cpus > self.cpus_free or ask.memory_mib > self.memory_free:
             return None
         if not ask.devices:
@@ -67,6 +76,11 @@ class Machine:
 
     def could_ever(self, ask: NodeAsk) -> bool:
         """Whether the node has room for it once it is empty."""
+        if ask not in self._ever:
+            self._ever[ask] = self._could_ever(ask)
+        return self._ever[ask]
+
+    def _could_ever(self, ask: NodeAsk) -> bool:
         host = self.host
         if ask.cpus > host.cpus or ask.memory_mib > host.memory_mib:
             return False
@@ -79,6 +93,7 @@ class Machine:
 
     def take(self, ask: NodeAsk, devices: Sequence[int], sign: int = 1) -> None:
         """Take what a job asks, or with the sign -1 give it back."""
+        self._picks.clear()
         self.cpus_free -= sign * ask.cpus
         self.memory_free -= sign * ask.memory_mib
         for index in devices:

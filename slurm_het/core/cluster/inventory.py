@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 from slurm_het.core.catalog import DeviceType, model_of
 from slurm_het.core.cluster.ailing import with_measured
-from slurm_het.core.cluster.host_cpus import cpus_of
-from slurm_het.core.cluster.node_states import Grid, grid_of
+from slurm_het.core.cluster.host_cpus import HostCpus, cpus_of
+from slurm_het.core.cluster.node_states import Grid, build_of, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
+from slurm_het.core.cluster.uses import NodeUse, Uses, uses_of
+from slurm_het.core.cluster.uses import read_gres as read_gres
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.network import (
@@ -33,7 +35,7 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.gres import Gres
-from slurm_het.errors import GresError, HetError
+from slurm_het.errors import HetError
 
 _UNUSABLE = {
     "DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "FUTURE", "NOT_RESPONDING",
@@ -47,8 +49,6 @@ _MARKS = frozenset("*!%@^")
 # Who may use them the reservation tells, if it is known; else nobody.
 _RESERVED = {"RESERVED", "MAINT", "MAINTENANCE"}
 _RESERVED_MARK = "$"
-MPS = "mps"
-"""Slurm's GRES for parts of a card by NVIDIA's MPS. We plan none of these."""
 
 
 class TypeThere(NamedTuple):
@@ -83,10 +83,19 @@ class Inventory:
         return tuple(map(frozenset, under.values()))
 
     @cached_property
+    def builds(self) -> tuple[Node, ...]:
+        """The first of the nodes that are built alike, whatever runs there and in what state they
+        are: most nodes are."""
+        first: dict[int, Node] = {}
+        for node in self.nodes.values():
+            first.setdefault(id(build_of(node)), node)
+        return tuple(first.values())
+
+    @cached_property
     def kinds(self) -> dict[frozenset[str], frozenset[str]]:
         """The device types on the nodes with the same features, by those."""
         kinds: dict[frozenset[str], frozenset[str]] = {}
-        for node in self.nodes.values():
+        for node in self.builds:
             there = frozenset(d.type for d in node.devices)
             kinds[node.features] = kinds.get(node.features, frozenset()) | there
         return kinds
@@ -105,12 +114,18 @@ class Inventory:
 
     def largest_of(self, partition: str) -> dict[str, int]:
         """By device type, the most that one node of a partition has."""
-        most: dict[str, int] = {}
-        for node in self.nodes.values():
-            if partition in node.partitions:
-                for name, count in Counter(d.type for d in node.devices).items():
+        return self._largest.get(partition, {})
+
+    @cached_property
+    def _largest(self) -> dict[str, dict[str, int]]:
+        largest: dict[str, dict[str, int]] = {}
+        for node in self.builds:
+            counts = Counter([d.type for d in node.devices])
+            for partition in node.partitions:
+                most = largest.setdefault(partition, {})
+                for name, count in counts.items():
                     most[name] = max(count, most.get(name, 0))
-        return most
+        return largest
 
     def types_of(self, partition: str) -> frozenset[str]:
         """The device types on a partition's nodes."""
@@ -122,51 +137,94 @@ class Inventory:
     def types(self) -> dict[str, TypeThere]:
         """Every device type of the cluster."""
         there: dict[str, TypeThere] = {}
-        for device in self.devices():
-            known = there.get(device.type)
-            if known is None or known.memory_gib < device.memory_gib:
-                there[device.type] = TypeThere(device.vendor, device.memory_gib)
+        for node in self.builds:
+            for device in node.devices:
+                known = there.get(device.type)
+                if known is None or known.memory_gib < device.memory_gib:
+                    there[device.type] = TypeThere(device.vendor, device.memory_gib)
         return there
 
 
 @dataclass
-class _Use:
-    """What the jobs hold on one node."""
+class KnownNodes:
+    """The nodes of the last inventory, each with all that it was made from, and the warnings: where
+    nothing of that has changed it is the same object again, with what was worked out of it."""
 
-    whole: dict[int, list[str]] = field(default_factory=dict)
-    shares: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
-    unplaced: list[tuple[str, Gres]] = field(default_factory=list)
-    exclusive: bool = False
+    policy: Policy | None = None
+    nodes: dict[str, tuple[tuple[object, ...], Node | None, list[str]]] = field(
+        default_factory=dict
+    )
+    uses: Uses = field(default_factory=dict)
 
 
-def take_inventory(snapshot: Snapshot, policy: Policy) -> Inventory:
+def take_inventory(
+    snapshot: Snapshot, policy: Policy, known: KnownNodes | None = None
+) -> Inventory:
     """Build the inventory of all nodes that have accelerators."""
+    same = known if known and known.policy is policy else KnownNodes()
+    before = same.nodes
+    after: dict[str, tuple[tuple[object, ...], Node | None, list[str]]] = {}
     warnings: list[str] = []
-    use = _uses(snapshot.jobs, policy, warnings)
+    uses = uses_of(snapshot.jobs, policy, warnings, same.uses)
     exclusive = {p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)}
     nodes: dict[str, Node] = {}
-    known = frozenset(name for r in snapshot.reservations for name in r.nodes)
+    told = frozenset(name for r in snapshot.reservations for name in r.nodes)
     reserved, cpus = _reserved_now(snapshot), cpus_of(snapshot, policy)
     network_of = _networks(snapshot, policy)
     for record in snapshot.nodes:
-        bare = bare_devices(record, policy, warnings)
-        if bare:
-            node = _node(record, bare, use.get(record.name, _Use()), policy)
-            nodes[record.name] = replace(
-                node,
-                cpus=cpus[record.name].most,
-                cpus_free=cpus[record.name].free,
-                usable=_usable(record.state, reservation_known=record.name in known),
-                reserved=reserved.get(record.name, ""),
-                exclusive_only=bool(exclusive & set(record.partitions)),
-                forgets_sharers=snapshot.forgets_sharers,
-                parts=_parts(record.name, network_of(record)),
-            )
-            if measured := snapshot.measured.get(record.name):
-                nodes[record.name] = with_measured(nodes[record.name], measured)
+        name = record.name
+        made_from = _MadeFrom(
+            record, uses[name][1] if name in uses else None, cpus[name], name in told,
+            reserved.get(name, ""), not exclusive.isdisjoint(record.partitions),
+            snapshot.forgets_sharers, _parts(name, network_of(record)),
+            snapshot.measured.get(name, ()),
+        )  # fmt: skip
+        last = before.get(name)
+        if last is None or last[0] != made_from:
+            said: list[str] = []
+            last = made_from, _made(made_from, policy, said), said
+        after[name] = last
+        warnings += last[2]
+        if last[1]:
+            nodes[name] = last[1]
+    if known:
+        known.policy, known.nodes, known.uses = policy, after, uses
     _close_leaves(nodes, snapshot.jobs)
     warned = tuple(dict.fromkeys(warnings))
     return Inventory(nodes, warned, snapshot.reservations, snapshot.measured)
+
+
+class _MadeFrom(NamedTuple):
+    """All that a node of the inventory is made from."""
+
+    record: NodeRecord
+    use: NodeUse | None
+    cpus: HostCpus
+    reservation_known: bool
+    reserved: str
+    exclusive_only: bool
+    forgets_sharers: bool
+    parts: Parts
+    measured: tuple[Measured, ...]
+
+
+def _made(told: _MadeFrom, policy: Policy, warnings: list[str]) -> Node | None:
+    """The node; None if it has no accelerators."""
+    record = told.record
+    bare = bare_devices(record, policy, warnings)
+    if not bare:
+        return None
+    node = replace(
+        _node(record, bare, told.use or NodeUse(), policy),
+        cpus=told.cpus.most,
+        cpus_free=told.cpus.free,
+        usable=_usable(record.state, reservation_known=told.reservation_known),
+        reserved=told.reserved,
+        exclusive_only=told.exclusive_only,
+        forgets_sharers=told.forgets_sharers,
+        parts=told.parts,
+    )
+    return with_measured(node, told.measured) if told.measured else node
 
 
 def _close_leaves(nodes: dict[str, Node], jobs: Iterable[Job]) -> None:
@@ -267,71 +325,7 @@ def _device_type(
     return DeviceType(name, vendors[0] if len(vendors) == 1 else "unknown", 1)
 
 
-def _uses(jobs: Iterable[Job], policy: Policy, warnings: list[str]) -> dict[str, _Use]:
-    uses: dict[str, _Use] = {}
-    for job in jobs:
-        if not job.holds_nodes:
-            continue
-        try:
-            names = hostlist.expand(job.nodes)
-        except HetError as error:
-            warnings.append(f"job {job.key}: {error.message}")
-            continue
-        if job.gres_detail and len(job.gres_detail) != len(names):
-            warnings.append(f"job {job.key}: GRES details for {len(job.gres_detail)} nodes, "
-                            f"nodes are {len(names)}")  # fmt: skip
-        for position, name in enumerate(names):
-            use = uses.setdefault(name, _Use())
-            use.exclusive |= job.exclusive
-            if position < len(job.gres_detail):
-                items = read_gres(job.gres_detail[position], f"job {job.key}", warnings)
-                for item in items:
-                    if item.name in policy.gres and item.count:
-                        _hold(use, job.key, item, shared=policy.gres[item.name].shared)
-                    elif item.name == MPS:
-                        for index in _in_part(item):
-                            use.whole.setdefault(index, []).append(job.key)
-    return uses
-
-
-def _in_part(item: Gres) -> Iterable[int]:
-    """The devices of which a job has a part: Slurm gives those to nobody who wants them whole, nor
-    to whoever shares in another way."""
-    if item.shares is not None:
-        return [index for index, (taken, _) in enumerate(item.shares) if taken]
-    return item.indexes or ()
-
-
-def read_gres(text: str, whose: str, warnings: list[str]) -> tuple[Gres, ...]:
-    """The GRES of a string. A part that cannot be read is left out, with a warning."""
-    try:
-        return gres.parse(text)
-    except GresError:
-        pass  # one odd part (a plugin's own spelling) must not hide the others
-    items: list[Gres] = []
-    for part in gres.split_list(text[: gres.MAX_TEXT]):
-        try:
-            items += gres.parse(part)
-        except GresError as error:
-            warnings.append(f"{whose}: {error.message}")
-    return tuple(items)
-
-
-def _hold(use: _Use, key: str, item: Gres, *, shared: bool) -> None:
-    if item.shares is not None:
-        for index, (taken, _) in enumerate(item.shares):
-            if taken:
-                use.shares.setdefault(index, []).append((key, taken))
-    elif shared and item.indexes and len(item.indexes) == 1:
-        use.shares.setdefault(item.indexes[0], []).append((key, item.count))
-    elif item.indexes and not shared:
-        for index in item.indexes:
-            use.whole.setdefault(index, []).append(key)
-    else:
-        use.unplaced.append((key, item))
-
-
-def _node(record: NodeRecord, bare: tuple[Device, ...], use: _Use, policy: Policy) -> Node:
+def _node(record: NodeRecord, bare: tuple[Device, ...], use: NodeUse, policy: Policy) -> Node:
     devices = [_occupied(device, use) for device in bare]
     for key, item in use.unplaced:  # no index known: count it on the first devices free for it
         left, shared = item.count, policy.gres[item.name].shared
@@ -375,7 +369,7 @@ def _usable(state: str, *, reservation_known: bool) -> bool:
     return not (words & _UNUSABLE or set(state) & _MARKS)
 
 
-def _occupied(device: Device, use: _Use) -> Device:
+def _occupied(device: Device, use: NodeUse) -> Device:
     for key in use.whole.get(device.index, ()):
         device = taken_whole(device, key)
     for key, gib in use.shares.get(device.index, ()):

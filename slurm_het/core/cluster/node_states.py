@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import count
 from typing import NamedTuple
 
@@ -137,12 +137,20 @@ def grid_of(nodes: Iterable[Node]) -> Grid:
 
 
 def _node_key(node: Node) -> tuple[object, ...]:
+    """Worked out once for a node: most are the same objects from cycle to cycle."""
+    key: tuple[object, ...] | None = node.known.get("key")
+    if key is None:
+        key = node.known["key"] = _new_key(node)
+    return key
+
+
+def _new_key(node: Node) -> tuple[object, ...]:
     return (
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
         node.features, node.partitions, node.usable, node.state, node.idle, node.has_shards,
         node.held_exclusively, node.exclusive_only, node.weight,
         node.closed_to(shares=True), node.closed_to(shares=False), _own(node),
-        *sorted(map(_device_key, node.devices)),
+        *sorted(_device_keys(node)),
     )  # fmt: skip
 
 
@@ -161,6 +169,73 @@ def _device_key(device: Device) -> _DeviceKey:
     )  # fmt: skip
 
 
+def _device_keys(node: Node) -> tuple[_DeviceKey, ...]:
+    """By device; equal ones are one object, so that they are told apart by their ids."""
+    keys: tuple[_DeviceKey, ...] | None = node.known.get("device keys")
+    if keys is None:
+        keys = node.known["device keys"] = _one_object(tuple(map(_device_key, node.devices)))
+    return keys
+
+
+_Build = tuple[object, ...]
+
+
+def build_of(node: Node) -> _Build:
+    """Its devices, size, features and partitions: what runs there, and the state, do not count.
+    That of nodes that are built alike is one object."""
+    build: _Build | None = node.known.get("build")
+    if build is None:
+        devices = tuple((d.gres, d.type, d.vendor, d.memory_gib) for d in node.devices)
+        build = _one_build((devices, node.cpus, node.memory_mib, node.features, node.partitions))
+        node.known["build"] = build
+    return build
+
+
+@lru_cache(maxsize=1 << 12)
+def _one_build(build: _Build) -> _Build:
+    return build
+
+
+@lru_cache(maxsize=1 << 16)
+def _one_object(keys: tuple[_DeviceKey, ...]) -> tuple[_DeviceKey, ...]:
+    return keys
+
+
+class _Place(NamedTuple):
+    """Where a node is in a grid: its number, that of its first device, of its state, and the
+    numbers of its devices' states."""
+
+    number: int
+    start: int
+    state: int
+    numbers: tuple[int, ...]
+
+
+_MOST_PLACES = 8
+"""A cycle has a few grids, and the next one most of these anew."""
+
+
+def _placed(node: Node, place: _Place) -> tuple[PNode, tuple[PDevice, ...]]:
+    """The node and its devices as the problem numbers them."""
+    known: dict[_Place, tuple[PNode, tuple[PDevice, ...]]] = node.known.setdefault("places", {})
+    found = known.get(place)
+    if found is None:
+        if len(known) >= _MOST_PLACES:
+            known.clear()
+        pdevices = tuple(
+            PDevice(
+                place.number, d.index, d.memory_gib,
+                min(d.memory_gib, d.occupied_gib + d.excess_gib), d.empty, number,
+            )
+            for d, number in zip(node.devices, place.numbers, strict=True)
+        )  # fmt: skip
+        devices = tuple(range(place.start, place.start + len(pdevices)))
+        cpus, memory_mib = max(0, node.cpus_free), max(0, node.memory_free_mib)
+        found = PNode(node.name, cpus, memory_mib, devices, place.state), pdevices
+        known[place] = found
+    return found
+
+
 def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
     """The grid in which nodes of one key are in one state."""
     known: dict[tuple[object, ...], int] = {}
@@ -169,22 +244,23 @@ def _grid(nodes: tuple[Node, ...], keys: Sequence[tuple[object, ...]]) -> Grid:
     names: list[list[str]] = []
     pnodes: list[PNode] = []
     pdevices: list[PDevice] = []
+    # By a node's state, and its devices, which are kept lest others get their id.
+    numbered: dict[tuple[int, int], tuple[object, tuple[int, ...]]] = {}
     unused = count()
     for n, (node, key) in enumerate(zip(nodes, keys, strict=True)):
         s = known.setdefault(key, len(first))
         if s == len(first):
             first.append(node)
             names.append([])
-            numbers.append({state: next(unused) for state in map(_device_key, node.devices)})
+            numbers.append({state: next(unused) for state in _device_keys(node)})
         names[s].append(node.name)
-        start, mine = len(pdevices), numbers[s]
-        for d in node.devices:
-            number = mine[_device_key(d)]
-            used = min(d.memory_gib, d.occupied_gib + d.excess_gib)
-            pdevices.append(PDevice(n, d.index, d.memory_gib, used, d.empty, number))
-        devices = tuple(range(start, len(pdevices)))
-        cpus, memory_mib = max(0, node.cpus_free), max(0, node.memory_free_mib)
-        pnodes.append(PNode(node.name, cpus, memory_mib, devices, s))
+        devices = _device_keys(node)
+        like = s, id(devices)
+        if like not in numbered:
+            numbered[like] = devices, tuple(map(numbers[s].__getitem__, devices))
+        pnode, mine = _placed(node, _Place(n, len(pdevices), s, numbered[like][1]))
+        pnodes.append(pnode)
+        pdevices.extend(mine)
     states = (
         NodeState(node, _device_states(node, mine), tuple(members))
         for node, mine, members in zip(first, numbers, names, strict=True)

@@ -156,7 +156,7 @@ class ClusterFacts:
                 frozenset(node.partitions),
                 node.features,
             )
-            for node in self.inventory.nodes.values()
+            for node in self.inventory.builds
         }
 
     def largest_node(self, features: str, pools: Set[str], types: Set[str]) -> NodeSize:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import could_start
-from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.inventory import Inventory, KnownNodes, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.paces import Paces
@@ -75,6 +75,7 @@ class Memory:
     readings: Readings = field(default_factory=Readings)
     leaf_waits: LeafWaits = field(default_factory=LeafWaits)
     paces: Paces = field(default_factory=Paces)
+    nodes: KnownNodes = field(default_factory=KnownNodes)
     lessons: Lessons = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,7 +145,7 @@ def observe(
         snapshot, policy, memory.holdings, last_plan, memory.pins.pins
     )
     snapshot = without_leftovers(snapshot, policy, last_plan)
-    inventory = take_inventory(snapshot, policy)
+    inventory = take_inventory(snapshot, policy, memory.nodes)
     outcomes = memory.pins.observe(snapshot, policy, ticks)
     memory.lessons.look(snapshot.jobs, ticks)
     recovered = memory.pins.recover(snapshot, inventory, policy, last_plan)

@@ -67,8 +67,23 @@ class _Sought(NamedTuple):
             return False
         found = self.known.get(id(node))
         if found is None:
-            found = self.known[id(node)] = node, has_room(task, slot, node)
+            found = self.known[id(node)] = node, _has_room(task, slot, node)
         return found[1]
+
+
+MOST_REQUESTS = 64
+"""Of so many a node remembers whether it has room."""
+
+
+def _has_room(task: Task, slot: Slot, node: Node) -> bool:
+    """`has_room` for the largest slot of a task: a node that is as in the last cycle knows."""
+    known: dict[Task, bool] = node.known.setdefault("room", {})
+    found = known.get(task.request)
+    if found is None:
+        if len(known) >= MOST_REQUESTS:
+            known.clear()
+        found = known[task.request] = has_room(task, slot, node)
+    return found
 
 
 Opens = Callable[[Task, Sequence[str], float], float | None]
@@ -215,10 +230,12 @@ class Axis:
     def _windows(self, sought: _Sought, name: str) -> Iterator[Window]:
         """When a node has room for any of the task's slots to its end, as far as before `until`."""
         first: float | None = None
+        shares, until = sought.task.takes_share, sought.until
+        least = sought.task.memory_gib if shares else sought.slot.devices
         for one in self._line(name):
-            if first is None and one.start >= sought.until:
+            if first is None and one.start >= until:
                 return
-            if sought.has_room(one):
+            if (one.gib if shares else one.empty) >= least and sought.has_room(one):
                 first = one.start if first is None else first
             elif first is not None:
                 yield from self._open(sought, name, Window(first, one.start - sought.seconds))
@@ -253,16 +270,24 @@ class Axis:
 
     def _line(self, name: str) -> list[Stretch]:
         if name not in self._lines:
-            node = self.room.nodes[name]
-            line = [_stretch(self.now, node)]
-            for given in self.coming.get(name, ()):
-                node = give_back(node, given.key, given.cpus, given.memory_mib)
-                line.append(_stretch(max(self.now, given.end), node))
-            self._lines[name] = line
+            node, coming = self.room.nodes[name], self.coming.get(name, ())
+            known = node.known.get("line")
+            if known is None or known[0] != coming:
+                known = node.known["line"] = coming, _as_they_end(node, coming)
+            self._lines[name] = [one._replace(start=max(self.now, one.start)) for one in known[1]]
         return self._lines[name]
 
     def _at(self, name: str, when: float) -> Node:
         return next(one.node for one in reversed(self._line(name)) if one.start <= when)
+
+
+def _as_they_end(node: Node, coming: Iterable[ComingFree]) -> list[Stretch]:
+    """A node now, and as the jobs there end: whenever now is."""
+    line = [_stretch(0.0, node)]
+    for given in coming:
+        node = give_back(node, given.key, given.cpus, given.memory_mib)
+        line.append(_stretch(given.end, node))
+    return line
 
 
 def _stretch(start: float, node: Node) -> Stretch:

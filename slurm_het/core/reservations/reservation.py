@@ -53,6 +53,14 @@ def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFre
     Slurm's records do not say what a job holds on each of its nodes. Its CPUs are taken to be
     spread evenly; memory follows from what it asks per CPU, node or device.
     """
+    known = snapshot.known.get("coming free")
+    if known is None or known[0] is not policy:
+        known = snapshot.known["coming free"] = policy, _coming_free(snapshot, policy)
+    coming: dict[str, tuple[ComingFree, ...]] = known[1]
+    return coming
+
+
+def _coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFree, ...]]:
     by_node: dict[str, list[ComingFree]] = {}
     for job in snapshot.jobs:
         if job.holds_nodes and (end := end_of(job, snapshot.time)):
@@ -63,6 +71,14 @@ def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFre
 
 def given_back(job: Job, policy: Policy, end: float = 0.0) -> dict[str, ComingFree]:
     """By node, what a running job gives back when it ends."""
+    known = job.known.get("gives back")
+    if known is None or known[0] is not policy or known[1] != end:
+        known = job.known["gives back"] = policy, end, _given_back(job, policy, end)
+    given: dict[str, ComingFree] = known[2]
+    return given
+
+
+def _given_back(job: Job, policy: Policy, end: float) -> dict[str, ComingFree]:
     nodes = hostlist.expand_readable(job.nodes)  # take_inventory warns of bad lists
     held = held_indexes(job, policy)
     given: dict[str, ComingFree] = {}

@@ -1,0 +1,121 @@
+"""When nodes have room for what jobs ask, by the limits of those that run: kept from pass to pass.
+
+A pass of the backfill scheduler asks that for hundreds of jobs, and between two passes few nodes
+have changed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
+
+from slurm_het.simulation.jobs import JobRun, NodeAsk
+from slurm_het.simulation.world import Machine
+
+NOW = float("-inf")
+"""Of a node that has room now."""
+_LAST = chr(0x10FFFF)
+HALF_MINUTE = 30.0
+Entry = tuple[float, int, str]
+"""When, and the node's index and name."""
+
+
+@dataclass
+class _Line:
+    """Of one ask: the nodes that ever have room for it in order of time; `stale` are those that
+    have changed since."""
+
+    stale: set[str]
+    order: list[Entry] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    able: set[str] = field(default_factory=set)
+
+
+class FreeTimes:
+    """Of all nodes of a Slurm, which tells of each job that starts or has ended."""
+
+    def __init__(self, machines: Mapping[str, Machine]) -> None:
+        self.machines = machines
+        self._ends: list[tuple[float, str]] = []
+        self._lines: dict[NodeAsk, _Line] = {}
+
+    def began(self, run: JobRun) -> None:
+        """A job has its nodes."""
+        for name in run.where:
+            insort(self._ends, (run.limit_end, name))
+        self._changed(run)
+
+    def ended(self, run: JobRun) -> None:
+        """It has them no more."""
+        for name in run.where:
+            del self._ends[bisect_left(self._ends, (run.limit_end, name))]
+        self._changed(run)
+
+    def _changed(self, run: JobRun) -> None:
+        for line in self._lines.values():
+            line.stale.update(run.where)
+
+    def able(self, ask: NodeAsk) -> set[str]:
+        """The nodes that have room for it now, down or not."""
+        return self._line(ask).able
+
+    def in_order(self, ask: NodeAsk, names: Set[str]) -> Iterator[Entry]:
+        """When these nodes have room for it, if nothing else starts there: the soonest first."""
+        return (entry for entry in self._line(ask).order if entry[2] in names)
+
+    def looked_at(self, names: Set[str], wanted: float) -> float:
+        """When Slurm tries a job that could start at the time that is wanted, when a job ends.
+
+        It takes the ends that come close together at once, and looks less finely the further
+        ahead: at the last of those in a stretch of time, and these are bounded by 30 s, 60 s, 120 s
+        and so on after the first one's half minute.
+        """
+        first = next((end for end, name in self._ends if name in names), wanted)
+        begin, window = first + (HALF_MINUTE - first % HALF_MINUTE), HALF_MINUTE
+        while wanted > begin + window:
+            window *= 2
+        for n in range(bisect_right(self._ends, (begin + window, _LAST)) - 1, -1, -1):
+            end, name = self._ends[n]
+            if name in names:
+                return max(end, wanted)
+        return wanted
+
+    def _line(self, ask: NodeAsk) -> _Line:
+        line = self._lines.get(ask)
+        if line is None:
+            able = {name for name, there in self.machines.items() if there.could_ever(ask)}
+            line = self._lines[ask] = _Line(able)
+        for name in line.stale:
+            machine = self.machines[name]
+            if old := line.entries.pop(name, None):
+                del line.order[bisect_left(line.order, old)]
+            line.able.discard(name)
+            when = _free_at(machine, ask)
+            if when is None:
+                continue
+            entry = line.entries[name] = when, machine.index, name
+            insort(line.order, entry)
+            if when == NOW:
+                line.able.add(name)
+        line.stale.clear()
+        return line
+
+
+def _free_at(machine: Machine, ask: NodeAsk) -> float | None:
+    """When the node has room for that, if nothing else starts there; None: never."""
+    if not machine.could_ever(ask):
+        return None
+    if machine.pick(ask) is not None:
+        return NOW
+    gone: list[JobRun] = []
+    when: float | None = None
+    for run in sorted(machine.jobs.values(), key=lambda run: run.limit_end):
+        machine.take(run.spec.ask, run.where[machine.name], -1)
+        gone.append(run)
+        if machine.pick(ask) is not None:
+            when = run.limit_end
+            break
+    for run in gone:
+        machine.take(run.spec.ask, run.where[machine.name])
+    return when

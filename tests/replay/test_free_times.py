@@ -1,0 +1,82 @@
+"""When nodes come free, as the model of Slurm's backfill keeps it, held to working it out anew."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from slurm_het.replay.source import read_site
+from slurm_het.simulation.choice import ends_looked_at
+from slurm_het.simulation.jobs import JobSpec, NodeAsk
+from slurm_het.simulation.slurm import SANDBOX, Slurm
+from slurm_het.simulation.world import Machine, World
+from tests.replay.past import SITE
+
+ASKS = tuple(NodeAsk(devices, None, 0, 4 * devices, 1000) for devices in (1, 2, 3, 4, 8))
+NEVER = float("inf")
+
+
+def _slurm() -> Slurm:
+    there = read_site(SITE, None)
+    world = World(
+        seconds=1e6, hosts=there.hosts, partitions=there.partitions, jobs=(), config=there.config
+    )
+    return Slurm(world, SANDBOX)
+
+
+def _spec(number: int, rng: random.Random, at: float) -> JobSpec:
+    ask = rng.choice(ASKS)
+    return JobSpec(
+        id=number, submission="", at=at, user="ann", account="", qos="", partitions=("train",),
+        features="", nodes=rng.choice((1, 1, 2)), ask=ask, minutes=rng.randint(1, 300),
+        seconds=rng.uniform(1, 20_000), reservation="", gres=f"gpu:{ask.devices}", script="",
+    )  # fmt: skip
+
+
+def _free_at(machine: Machine, ask: NodeAsk, now: float) -> float:
+    """On a copy of the node from which the jobs go one by one."""
+    left = Machine(
+        machine.host, machine.index, machine.cpus_free, machine.memory_free,
+        list(machine.held), list(machine.shared),
+    )  # fmt: skip
+    when = now
+    for run in sorted(machine.jobs.values(), key=lambda run: run.limit_end):
+        if left.pick(ask) is not None:
+            return when
+        left.take(run.spec.ask, run.where[machine.name], -1)
+        when = run.limit_end
+    return when if left.pick(ask) is not None else NEVER
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_when_nodes_come_free_is_what_their_jobs_say(seed: int) -> None:
+    rng, slurm = random.Random(seed), _slurm()
+    for number in range(1, 120):
+        slurm.now += rng.uniform(0, 600)
+        for run in [run for run in slurm.running.values() if run.end <= slurm.now]:
+            slurm.finish(run)
+        slurm.submit(_spec(number, rng, slurm.now))
+        ask = rng.choice(ASKS)
+        told = {name: when for when, _, name in slurm.free.in_order(ask, slurm.machines.keys())}
+        times = [when for when, _, _ in slurm.free.in_order(ask, slurm.machines.keys())]
+        assert times == sorted(times)
+        for name, machine in slurm.machines.items():
+            expected = _free_at(machine, ask, slurm.now)
+            assert max(told.get(name, NEVER), slurm.now) == expected
+            assert (name in slurm.free.able(ask)) == (machine.pick(ask) is not None)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_times_that_are_looked_at_are_slurms(seed: int) -> None:
+    rng, slurm = random.Random(seed), _slurm()
+    for number in range(1, 60):
+        slurm.now += rng.uniform(0, 300)
+        slurm.submit(_spec(number, rng, slurm.now))
+        names = set(rng.sample(sorted(slurm.machines), 2))
+        ends = {
+            run.limit_end for name in names for run in slurm.machines[name].jobs.values()
+        }  # fmt: skip
+        for end in ends:
+            expected = next(at for at in ends_looked_at(ends) if at >= end)
+            assert slurm.free.looked_at(names, end) == expected
