@@ -14,7 +14,7 @@ from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.capacity import UNKNOWN
 from slurm_het.core.cluster.capacity import capacity_of
-from slurm_het.core.cluster.inventory import Inventory, devices_lost
+from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.gate import GateOrder, GateState
 from slurm_het.core.jobs.mark import MARK, mark_of_sent
 from slurm_het.core.jobs.paces import speeds_of
@@ -35,7 +35,6 @@ from slurm_het.core.planner.proposal import (
     prepare,
 )
 from slurm_het.core.reasons.codes import code_of
-from slurm_het.core.syntax import hostlist
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.endings import Endings
@@ -43,6 +42,7 @@ from slurm_het.daemon.expectation import Expectation
 from slurm_het.daemon.fence import Fence
 from slurm_het.daemon.gate import Gate
 from slurm_het.daemon.last_plans import LastPlans
+from slurm_het.daemon.once_more import OnceMore
 from slurm_het.daemon.outcomes import journal_outcomes, submitted_of
 from slurm_het.daemon.own_reasons import OwnReasons
 from slurm_het.daemon.paces import PaceKeeper
@@ -66,7 +66,6 @@ CheckLead = Callable[[], Awaitable[None]]
 NOTHING: Mapping[str, float] = {}
 T = TypeVar("T")
 PRICE_SECONDS = 30.0  # for finding prices, beside the cycles; with less it is fewer rounds
-RECOUNT_SECONDS = 30.0  # where one recount did not help, another right after it will not either
 
 
 async def _alone() -> None:
@@ -137,7 +136,7 @@ class Cycle:
         self._warned: set[str] = set()
         self._journaled: dict[int, tuple[Job, tuple[str, int, bool]]] = {}
         self._expectation = Expectation(journal, config, clocks, self._price)
-        self._counted = float("-inf")
+        self.once_more = OnceMore(gate, clocks.ticks)
         self._at_once: set[int] = set()
 
     async def run(self) -> bool:
@@ -153,7 +152,7 @@ class Cycle:
             return await self._not_now()
         if back:  # or others would get their places, before they can be planned anew
             return True
-        await self._have_devices_counted(observed)
+        await self.once_more.count(observed.snapshot)
         prepared = await self._think(
             lambda: prepare(observed, self.config.planner.limits, self.memory, self.ticks())
         )
@@ -255,16 +254,6 @@ class Cycle:
             await self.releaser.take_back(ahead)
             self.start_times.withdraw()
         return self.gate.state in {GateState.CLOSING, GateState.RECOVERING}
-
-    async def _have_devices_counted(self, observed: Observed) -> None:
-        lost = devices_lost(observed.snapshot)
-        if lost and self.ticks() >= self._counted + RECOUNT_SECONDS:
-            log.warning(
-                "Slurm counts devices of %s as used, but no job holds them: the intake is set DOWN"
-                " once more, so that Slurm counts anew", hostlist.fold(lost),
-            )  # fmt: skip
-            self._counted = self.ticks()
-            await self.gate.repeat()
 
     async def _see_to_the_queue(self, prepared: Prepared) -> None:
         """Journal whose jobs are gated, and their classes; hand over jobs that are not ours;
@@ -379,6 +368,7 @@ class Cycle:
         outcomes += await self.releaser.reserve(prepared)
         released = await self.releaser.preempt(prepared)
         released += await self.releaser.release(decided.placements, prepared)
+        await self.once_more.look(prepared, updated=bool(outcomes or released))
         self._note(prepared.snapshot, [*outcomes, *released])
         return moved, released
 

@@ -109,6 +109,31 @@ def test_devices_that_slurm_takes_for_used_are_counted_anew_now_and_then(tmp_pat
     assert bench.slurm.gate == "INACTIVE", "it is the admin's word"
 
 
+@pytest.mark.parametrize("side_door", [True, False])
+def test_slurm_is_made_to_look_after_an_end_for_who_waits_in_its_sight(
+    tmp_path: Path, side_door: bool
+) -> None:
+    """Not where the job that waits is in the gate: its release does that."""
+    full = [running(n, f"nv{n}", "gpu:a100:8(IDX:0-7)", end_time=5000) for n in (1, 2)]
+    bench = Bench(tmp_path, *full, marked(7, tres_per_node="gpu:8"))
+    bench.slurm.side_door = side_door
+    bench.run()
+    ahead = bench.cycle.pins.ahead()
+    assert len(ahead) == side_door
+    waiting = marked(7, tres_per_node="gpu:8")
+    if ahead:
+        nodes = ahead[0].placement.nodes[0]
+        waiting = replace(waiting, partition="train-nv", req_nodes=nodes)
+    bench.slurm.jobs = (*full, waiting)
+    bench.run()
+    assert bench.slurm.closed == 0
+    left = [job for job in full if ahead and job.nodes not in ahead[0].placement.nodes]
+    bench.slurm.jobs = (*left, waiting)
+    for _ in range(2):
+        bench.run()
+    assert bench.slurm.closed == side_door, "once for an end"
+
+
 def test_a_plan_without_time_starts_the_first_jobs_and_says_what_to_do(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
