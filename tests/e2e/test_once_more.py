@@ -20,7 +20,7 @@ SELDOM = "SchedulerParameters=bf_interval=600,sched_interval=600,batch_sched_del
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """A node is free two seconds after a job's end, when Slurm has looked; the EpilogSlurmctld takes
+    """A node is free two seconds after a job's end, when Slurm has looked; EpilogSlurmctld takes
     one more, so that Slurm does not look then. By itself it looks again after ten minutes."""
     with own_sandbox(NODES) as box:
         here, conf = Cluster(box), box.layout.slurm_conf
