@@ -311,6 +311,7 @@ def test_lost_sockets_and_a_hook_process_that_hangs_are_mended(cluster: Cluster)
 
 
 def test_sighup_takes_a_new_configuration_or_says_why_not(cluster: Cluster) -> None:
+    cluster.open_side_door()  # so that it would pin ahead
     cluster.wait("the gate is closed", lambda: cluster.gate() == "DOWN")
     hetd, path = cluster.box.hetd_pid(), cluster.box.config_path
     assert hetd

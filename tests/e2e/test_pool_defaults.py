@@ -96,6 +96,7 @@ def test_what_a_user_makes_of_the_time_since_counts(cluster: Cluster) -> None:
 
 def test_the_cpus_that_come_with_devices_are_counted(cluster: Cluster) -> None:
     """Eight CPUs, four for each device, unless the user says otherwise: two jobs, and one of 2."""
+    cluster.open_side_door()  # so that the third is pinned ahead
     jobs = [cluster.sbatch("--gres=gpu:1", script=SERVE) for _ in range(3)]
     for key in jobs[:2]:
         assert cluster.wait_started(key, seconds=20)["NumCPUs"] == "4"

@@ -36,6 +36,7 @@ class Stage:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        cluster.open_side_door()  # so that the first of each pool is pinned ahead
         self.ids = {cause.name: Ids(self._there(cause)) for cause in CAUSES}
         for key in (key for ids in self.ids.values() for key in ids.there):
             cluster.wait_started(key)
