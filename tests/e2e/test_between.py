@@ -192,7 +192,8 @@ def test_its_node_is_dead_and_slurm_does_not_know(cluster: Cluster) -> None:
     cluster.box.run(["scontrol", "update", f"JobId={key}", "StartTime=now"])  # refused if it runs
     record = cluster.wait_started(key)
     assert (record["Restarts"], record["NodeList"] == lost) == ("1", False)
-    assert any(d.startswith(f"returned: {lost} is DOWN") for d in details(cluster, key))
+    told = details(cluster, key)
+    assert any(d.startswith(f"returned: {lost} is DOWN") for d in told), told
 
 
 def test_a_node_dies_that_a_job_is_pinned_ahead_to(cluster: Cluster) -> None:

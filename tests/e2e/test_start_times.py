@@ -51,7 +51,7 @@ def test_told_times_are_kept_where_nobody_comes_later(cluster: Cluster) -> None:
         30,
     )
     told = {key: job["expected_start"] for key, job in waiting(cluster, "--start").items()}
-    assert told.keys() == set(keys[2:])
+    assert set(keys[4:]) <= told.keys() <= set(keys[2:]), "the others may have started since"
     assert all(told.values()), "each has a time"
     assert len(set(told.values())) > 1, "they go one after the other"
     for key in keys:
