@@ -118,8 +118,9 @@ def test_what_a_stranger_has_of_a_card_is_not_given_to_a_share(it: Told) -> None
     assert it.cluster.job(waits)["NodeList"] == "l1"
 
 
-def whole(it: Told, devices: int) -> str:
-    return it.cluster.sbatch(f"--gres=gpu:{devices}", script="python train.py\nsleep 300")
+def whole(it: Told, devices: int, *options: str) -> str:
+    script = "python train.py\nsleep 300"
+    return it.cluster.sbatch(f"--gres=gpu:{devices}", *options, script=script)
 
 
 def test_a_card_that_is_lost_is_not_planned_until_it_is_there_again(it: Told) -> None:
@@ -130,7 +131,7 @@ def test_a_card_that_is_lost_is_not_planned_until_it_is_there_again(it: Told) ->
     it.cluster.wait("why", lambda: f"t1:2 ({GONE})" in it.why(four), 30, four)
     two = it.cluster.wait_started(whole(it, 2))
     assert "IDX:0-1" in two["GRES"]
-    third = whole(it, 1)  # Slurm would give it t1:2
+    third = whole(it, 1, "-t30")  # Slurm would give it t1:2; it ends before the four are free
     it.cluster.wait("why", lambda: "t1:2" in it.why(third), 30, third)
     it.told.say("t1")  # a reset
     it.soon("it is used again", lambda: it.cluster.job(third)["JobState"] == "RUNNING")
