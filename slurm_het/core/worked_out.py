@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class WorkedOut:
     """A value beside which is kept what was worked out of it: no part of it, and not sent with it.
 
     From cycle to cycle most jobs and nodes are the same objects, so that it is worked out once.
-    Threads may work out the same at the same time: whoever wants it takes what he has found himself
-    rather than look it up again.
     """
 
     __slots__ = ("_known",)
-    _known: dict[str, Any]
+    _known: dict[str, tuple[Any, Any]]
 
-    @property
-    def known(self) -> dict[str, Any]:
-        """By name."""
+    def once(self, name: str, work_out: Callable[[], T], by: object = None) -> T:
+        """What is worked out of it and of `by`: anew where that is another than the last time.
+
+        Threads may work out the same at the same time: each takes what it has found itself.
+        """
         try:
-            return self._known
+            known = self._known
         except AttributeError:
-            object.__setattr__(self, "_known", {})
-            return self._known
+            known = {}
+            object.__setattr__(self, "_known", known)
+        found = known.get(name)
+        if found is None or found[0] != by:
+            found = by, work_out()
+        known[name] = by, found[1]  # the newest of equal ones: it is told at a glance
+        made: T = found[1]
+        return made

@@ -66,10 +66,7 @@ def _free(inventory: Inventory) -> dict[str, float]:
 
 def holders_on(node: Node) -> frozenset[str]:
     """The keys of the jobs that hold its devices."""
-    holders: frozenset[str] | None = node.known.get("holders")
-    if holders is None:
-        holders = node.known["holders"] = frozenset(k for d in node.devices for k in d.holders)
-    return holders
+    return node.once("holders", lambda: frozenset(k for d in node.devices for k in d.holders))
 
 
 class Expectation:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import count
 from typing import NamedTuple
 
@@ -138,10 +138,7 @@ def grid_of(nodes: Iterable[Node]) -> Grid:
 
 def _node_key(node: Node) -> tuple[object, ...]:
     """Worked out once for a node: most are the same objects from cycle to cycle."""
-    key: tuple[object, ...] | None = node.known.get("key")
-    if key is None:
-        key = node.known["key"] = _new_key(node)
-    return key
+    return node.once("key", partial(_new_key, node))
 
 
 def _new_key(node: Node) -> tuple[object, ...]:
@@ -171,10 +168,7 @@ def _device_key(device: Device) -> _DeviceKey:
 
 def _device_keys(node: Node) -> tuple[_DeviceKey, ...]:
     """By device; equal ones are one object, so that they are told apart by their ids."""
-    keys: tuple[_DeviceKey, ...] | None = node.known.get("device keys")
-    if keys is None:
-        keys = node.known["device keys"] = _one_object(tuple(map(_device_key, node.devices)))
-    return keys
+    return node.once("device keys", lambda: _one_object(tuple(map(_device_key, node.devices))))
 
 
 _Build = tuple[object, ...]
@@ -183,12 +177,12 @@ _Build = tuple[object, ...]
 def build_of(node: Node) -> _Build:
     """Its devices, size, features and partitions: what runs there, and the state, do not count.
     That of nodes that are built alike is one object."""
-    build: _Build | None = node.known.get("build")
-    if build is None:
-        devices = tuple((d.gres, d.type, d.vendor, d.memory_gib) for d in node.devices)
-        build = _one_build((devices, node.cpus, node.memory_mib, node.features, node.partitions))
-        node.known["build"] = build
-    return build
+    return node.once("build", partial(_new_build, node))
+
+
+def _new_build(node: Node) -> _Build:
+    devices = tuple((d.gres, d.type, d.vendor, d.memory_gib) for d in node.devices)
+    return _one_build((devices, node.cpus, node.memory_mib, node.features, node.partitions))
 
 
 @lru_cache(maxsize=1 << 12)
@@ -217,7 +211,7 @@ _MOST_PLACES = 8
 
 def _placed(node: Node, place: _Place) -> tuple[PNode, tuple[PDevice, ...]]:
     """The node and its devices as the problem numbers them."""
-    known: dict[_Place, tuple[PNode, tuple[PDevice, ...]]] = node.known.setdefault("places", {})
+    known = node.once("places", dict[_Place, tuple[PNode, tuple[PDevice, ...]]])
     found = known.get(place)
     if found is None:
         if len(known) >= _MOST_PLACES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -46,12 +47,9 @@ def uses_of(jobs: Iterable[Job], policy: Policy, warnings: list[str], before: Us
     for job in jobs:
         if not job.holds_nodes:
             continue
-        known = job.known.get("holds")
-        if known is None:
-            said: list[str] = []
-            known = job.known["holds"] = tuple(_held(job, said)), said
-        warnings += known[1]
-        for held in known[0]:
+        holds, said = job.once("holds", partial(_holds, job))
+        warnings += said
+        for held in holds:
             by_node.setdefault(held.node, []).append(held)
     uses: Uses = {}
     for name, there in by_node.items():
@@ -71,6 +69,12 @@ def _use(there: Iterable[_Held], policy: Policy) -> NodeUse:
                 for index in _in_part(item):
                     use.whole.setdefault(index, []).append(key)
     return use
+
+
+def _holds(job: Job) -> tuple[tuple[_Held, ...], list[str]]:
+    """That, and the warnings."""
+    said: list[str] = []
+    return tuple(_held(job, said)), said
 
 
 def _held(job: Job, warnings: list[str]) -> Iterator[_Held]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from heapq import nsmallest
 from itertools import pairwise
 from typing import NamedTuple
@@ -77,7 +78,7 @@ MOST_REQUESTS = 64
 
 def _has_room(task: Task, slot: Slot, node: Node) -> bool:
     """`has_room` for the largest slot of a task: a node that is as in the last cycle knows."""
-    known: dict[Task, bool] = node.known.setdefault("room", {})
+    known = node.once("room", dict[Task, bool])
     found = known.get(task.request)
     if found is None:
         if len(known) >= MOST_REQUESTS:
@@ -230,12 +231,10 @@ class Axis:
     def _windows(self, sought: _Sought, name: str) -> Iterator[Window]:
         """When a node has room for any of the task's slots to its end, as far as before `until`."""
         first: float | None = None
-        shares, until = sought.task.takes_share, sought.until
-        least = sought.task.memory_gib if shares else sought.slot.devices
         for one in self._line(name):
-            if first is None and one.start >= until:
+            if first is None and one.start >= sought.until:
                 return
-            if (one.gib if shares else one.empty) >= least and sought.has_room(one):
+            if sought.has_room(one):
                 first = one.start if first is None else first
             elif first is not None:
                 yield from self._open(sought, name, Window(first, one.start - sought.seconds))
@@ -271,10 +270,8 @@ class Axis:
     def _line(self, name: str) -> list[Stretch]:
         if name not in self._lines:
             node, coming = self.room.nodes[name], self.coming.get(name, ())
-            known = node.known.get("line")
-            if known is None or known[0] != coming:
-                known = node.known["line"] = coming, _as_they_end(node, coming)
-            self._lines[name] = [one._replace(start=max(self.now, one.start)) for one in known[1]]
+            line = node.once("line", partial(_as_they_end, node, coming), coming)
+            self._lines[name] = [one._replace(start=max(self.now, one.start)) for one in line]
         return self._lines[name]
 
     def _at(self, name: str, when: float) -> Node:

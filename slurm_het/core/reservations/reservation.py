@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from slurm_het.core.cluster.fit import has_room, serving
 from slurm_het.core.cluster.holdings import held_indexes
@@ -53,11 +54,7 @@ def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFre
     Slurm's records do not say what a job holds on each of its nodes. Its CPUs are taken to be
     spread evenly; memory follows from what it asks per CPU, node or device.
     """
-    known = snapshot.known.get("coming free")
-    if known is None or known[0] is not policy:
-        known = snapshot.known["coming free"] = policy, _coming_free(snapshot, policy)
-    coming: dict[str, tuple[ComingFree, ...]] = known[1]
-    return coming
+    return snapshot.once("coming free", partial(_coming_free, snapshot, policy), policy)
 
 
 def _coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFree, ...]]:
@@ -71,11 +68,7 @@ def _coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFr
 
 def given_back(job: Job, policy: Policy, end: float = 0.0) -> dict[str, ComingFree]:
     """By node, what a running job gives back when it ends."""
-    known = job.known.get("gives back")
-    if known is None or known[0] is not policy or known[1] != end:
-        known = job.known["gives back"] = policy, end, _given_back(job, policy, end)
-    given: dict[str, ComingFree] = known[2]
-    return given
+    return job.once("gives back", partial(_given_back, job, policy, end), (policy, end))
 
 
 def _given_back(job: Job, policy: Policy, end: float) -> dict[str, ComingFree]:
