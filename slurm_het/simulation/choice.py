@@ -61,25 +61,3 @@ def _best(runs: list[_Run], wanted: int, cpus: int) -> _Run:
         if better:
             best, enough = run, sufficient
     return best
-
-
-def ends_looked_at(ends: Iterable[float]) -> list[float]:
-    """The times at which Slurm tries a job that waits, of the times when running jobs end.
-
-    It takes those that end close together at once, and looks less finely the further ahead.
-    """
-    times = sorted(ends)
-    looked: list[float] = []
-    window, first = 30.0, None
-    n = 0
-    while n < len(times):
-        if first is None:
-            first = times[0] + (30.0 - times[0] % 30.0)
-        n += 1
-        while n < len(times) and times[n] <= first + window:
-            n += 1
-        looked.append(times[n - 1])
-        window *= 2
-        while n < len(times) and times[n] > first + window:
-            window *= 2
-    return looked

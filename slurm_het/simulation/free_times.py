@@ -23,9 +23,10 @@ Entry = tuple[float, int, str]
 
 @dataclass
 class _Line:
-    """Of one ask: the nodes that ever have room for it in order of time; `stale` are those that
+    """Of one ask: the nodes that `ever` have room for it in order of time; `stale` are those that
     have changed since."""
 
+    ever: frozenset[str]
     stale: set[str]
     order: list[Entry] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -54,7 +55,11 @@ class FreeTimes:
 
     def _changed(self, run: JobRun) -> None:
         for line in self._lines.values():
-            line.stale.update(run.where)
+            line.stale.update(line.ever.intersection(run.where))
+
+    def ever(self, ask: NodeAsk) -> frozenset[str]:
+        """The nodes that have room for it once they are empty."""
+        return self._line(ask).ever
 
     def able(self, ask: NodeAsk) -> set[str]:
         """The nodes that have room for it now, down or not."""
@@ -84,8 +89,8 @@ class FreeTimes:
     def _line(self, ask: NodeAsk) -> _Line:
         line = self._lines.get(ask)
         if line is None:
-            able = {name for name, there in self.machines.items() if there.could_ever(ask)}
-            line = self._lines[ask] = _Line(able)
+            ever = frozenset(n for n, there in self.machines.items() if there.could_ever(ask))
+            line = self._lines[ask] = _Line(ever, set(ever))
         for name in line.stale:
             machine = self.machines[name]
             if old := line.entries.pop(name, None):
@@ -104,8 +109,6 @@ class FreeTimes:
 
 def _free_at(machine: Machine, ask: NodeAsk) -> float | None:
     """When the node has room for that, if nothing else starts there; None: never."""
-    if not machine.could_ever(ask):
-        return None
     if machine.pick(ask) is not None:
         return NOW
     gone: list[JobRun] = []

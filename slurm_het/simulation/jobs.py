@@ -24,15 +24,16 @@ class NodeAsk:
     _hash: int = field(default=0, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        told = self.devices, self.type, self.share, self.cpus, self.memory_mib, self.gres
-        object.__setattr__(self, "_hash", hash(told))
+        object.__setattr__(self, "_hash", hash(self._told()))
 
     def __hash__(self) -> int:
         return self._hash  # it is asked for at each look at each node
 
     def __reduce__(self) -> tuple[object, ...]:
-        told = self.devices, self.type, self.share, self.cpus, self.memory_mib, self.gres
-        return NodeAsk, told  # another process may have another hash of it
+        return NodeAsk, self._told()  # another process may have another hash of it
+
+    def _told(self) -> tuple[object, ...]:
+        return self.devices, self.type, self.share, self.cpus, self.memory_mib, self.gres
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.syntax.hostlist import expand
 from slurm_het.simulation.choice import choose
 from slurm_het.simulation.free_times import FreeTimes
-from slurm_het.simulation.jobs import JobRun, JobSpec, NodeAsk
+from slurm_het.simulation.jobs import JobRun, JobSpec
 from slurm_het.simulation.limits import LimitsAtWork
 from slurm_het.simulation.world import KeptNodes, Machine, World
 
@@ -64,7 +64,6 @@ class Slurm:
     changed: float = 0.0
     """When anything last did, so that backfill has work."""
     _known: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
-    _ever: dict[NodeAsk, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.machines = self.world.machines()
@@ -224,10 +223,7 @@ class Slurm:
 
     def could_ever(self, run: JobRun, names: Iterable[str]) -> bool:
         """Whether so many of the nodes would have room if nothing ran."""
-        ask = run.spec.ask
-        if ask not in self._ever:
-            self._ever[ask] = frozenset(m.name for m in self._order if m.could_ever(ask))
-        return len(self._ever[ask].intersection(names)) >= run.spec.nodes
+        return len(self.free.ever(run.spec.ask).intersection(names)) >= run.spec.nodes
 
     def select(self, run: JobRun, names: Iterable[str]) -> list[str] | None:
         """The nodes where it starts now; None if there is no room."""

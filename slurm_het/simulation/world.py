@@ -42,7 +42,6 @@ class Machine:
     jobs: dict[int, JobRun] = field(default_factory=dict)
     name: str = field(init=False)
     _picks: dict[NodeAsk, tuple[int, ...] | None] = field(default_factory=dict, init=False)
-    _ever: dict[NodeAsk, bool] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.name = self.host.name
@@ -76,11 +75,6 @@ class Machine:
 
     def could_ever(self, ask: NodeAsk) -> bool:
         """Whether the node has room for it once it is empty."""
-        if ask not in self._ever:
-            self._ever[ask] = self._could_ever(ask)
-        return self._ever[ask]
-
-    def _could_ever(self, ask: NodeAsk) -> bool:
         host = self.host
         if ask.cpus > host.cpus or ask.memory_mib > host.memory_mib:
             return False

@@ -18,7 +18,7 @@ from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.errors import HetError
 from slurm_het.replay.sides import FirstFitSolver
 from slurm_het.simulation import run
-from slurm_het.simulation.choice import choose, ends_looked_at
+from slurm_het.simulation.choice import choose
 from slurm_het.simulation.slurm import SANDBOX, Settings
 
 HOUR = 3600.0
@@ -112,10 +112,6 @@ def test_which_nodes_slurm_takes(
     fitting: Sequence[tuple[int, str, int]], nodes: int, taken: list[str] | None
 ) -> None:
     assert choose(fitting, nodes, 4 * nodes) == taken
-
-
-def test_backfill_looks_less_finely_the_further_ahead() -> None:
-    assert ends_looked_at([600.0, 610.0, 900.0, 4000.0, 4100.0]) == [610.0, 900.0, 4100.0]
 
 
 def test_what_the_simulation_does_not_know_is_refused() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import pytest
 
 from slurm_het.replay.source import read_site
-from slurm_het.simulation.choice import ends_looked_at
 from slurm_het.simulation.jobs import JobSpec, NodeAsk
 from slurm_het.simulation.slurm import SANDBOX, Slurm
 from slurm_het.simulation.world import Machine, World
@@ -65,6 +65,32 @@ def test_when_nodes_come_free_is_what_their_jobs_say(seed: int) -> None:
             expected = _free_at(machine, ask, slurm.now)
             assert max(told.get(name, NEVER), slurm.now) == expected
             assert (name in slurm.free.able(ask)) == (machine.pick(ask) is not None)
+
+
+def ends_looked_at(ends: Iterable[float]) -> list[float]:
+    """The times at which Slurm tries a job that waits, of the times when running jobs end.
+
+    It takes those that end close together at once, and looks less finely the further ahead.
+    """
+    times = sorted(ends)
+    looked: list[float] = []
+    window, first = 30.0, None
+    n = 0
+    while n < len(times):
+        if first is None:
+            first = times[0] + (30.0 - times[0] % 30.0)
+        n += 1
+        while n < len(times) and times[n] <= first + window:
+            n += 1
+        looked.append(times[n - 1])
+        window *= 2
+        while n < len(times) and times[n] > first + window:
+            window *= 2
+    return looked
+
+
+def test_backfill_looks_less_finely_the_further_ahead() -> None:
+    assert ends_looked_at([600.0, 610.0, 900.0, 4000.0, 4100.0]) == [610.0, 900.0, 4100.0]
 
 
 @pytest.mark.parametrize("seed", range(5))
