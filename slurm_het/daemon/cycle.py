@@ -121,7 +121,7 @@ class Cycle:
         self.start_times = StartTimes(journal, self.ticks, self.thinking.locked)
         self.inventory, self.capacity = Inventory({}), UNKNOWN
         self.openings: Openings | None = None  # what the last cycle left for interactive jobs
-        self.is_asked = True  # whether anybody wants to be told of openings, and of start times
+        self.is_asked = True  # whether anybody wants to hear of openings, starts and reasons
         self.placed: Callable[[], int] = lambda: 0  # how many of them the hook has given nodes
         self.devices: Devices = Silent()
         self.endings.peak_of = lambda job: self.devices.peak_of(job)

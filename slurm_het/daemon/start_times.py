@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -15,36 +13,32 @@ from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.views.accuracy import Accuracy, accuracy_of
 from slurm_het.core.views.likely import likely_starts
 from slurm_het.core.views.starts import waiting_starts
+from slurm_het.daemon.beside import Beside
 from slurm_het.daemon.outcomes import submitted_of
 from slurm_het.journal import Records
 
 log = logging.getLogger("hetd.start_times")
-PAUSE_SECONDS = 10.0
-MOST_OF_TIME = 0.05  # of all time, at most, is spent on this
 SAME_SECONDS = 1.0  # a time that moves by less is no other
 QUESTION_SECONDS = 5.0
 NEVER = float("-inf")
 NO_PACES = Paces()
 
 
-class StartTimes:
+class StartTimes(Beside):
     """Keeps in the journal what `het-squeue --start` tells of the jobs that wait after a plan, and
-    when they do start. `ticks` are seconds that never go back.
+    when they do start.
 
     What was told of a job that its user holds since then says nothing, and is taken back.
-    Once `busy` says that a cycle thinks nothing is sought any more: it would slow that down.
     """
 
     def __init__(
         self, journal: Records, ticks: Callable[[], float], busy: Callable[[], bool]
     ) -> None:
-        self.journal, self.ticks, self.busy = journal, ticks, busy
+        super().__init__(ticks, busy)
+        self.journal = journal
         self.accuracy = Accuracy()
         self.likely: dict[str, float] = {}  # by key, when jobs probably start: see views/likely.py
         self._told: dict[tuple[str, int], float] = {}
-        self._again_at = NEVER
-        self._work: asyncio.Task[None] | None = None
-        self._stopped = False
         self._first_look = True
 
     def see(self, snapshot: Snapshot) -> None:
@@ -77,41 +71,24 @@ class StartTimes:
 
     def tell(self, prepared: Prepared, plan: Plan, paces: Paces = NO_PACES) -> None:
         """Begin to work out when those start that wait after this plan, if it is time for that."""
-        at_work = self._work is not None and not self._work.done()
-        if not at_work and self.ticks() >= self._again_at:
-            self._work = asyncio.create_task(self._tell(prepared, plan, paces))
-
-    async def settled(self) -> None:
-        """Wait for what is being worked out."""
-        if self._work:
-            await self._work
-
-    async def stop(self) -> None:
-        """Tell no more."""
-        self._stopped = True
-        if self._work:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        self.begin(lambda: self._tell(prepared, plan, paces))
 
     async def _tell(self, prepared: Prepared, plan: Plan, paces: Paces) -> None:
-        began = time.monotonic()
         try:
-            found = await asyncio.to_thread(waiting_starts, prepared, plan, self._in_the_way)
-            likely = await asyncio.to_thread(likely_starts, prepared, paces, self._in_the_way)
+            found, likely = await self.find(
+                lambda: (
+                    waiting_starts(prepared, plan, self.in_the_way),
+                    likely_starts(prepared, paces, self.in_the_way),
+                )
+            )
         except Exception:
             log.exception("no start times could be worked out; please report this")
             return
-        finally:
-            took = time.monotonic() - began
-            self._again_at = self.ticks() + max(PAUSE_SECONDS, took / MOST_OF_TIME)
         self.likely = {k: min(at, found[k]) for k, at in likely.items() if k in found}
         self._keep(prepared, found)
         told = await self.journal.ask(lambda kept: kept.told_starts(), None, QUESTION_SECONDS)
         if told is not None:
             self.accuracy = accuracy_of(told)
-
-    def _in_the_way(self) -> bool:
-        return self._stopped or self.busy()
 
     def _keep(self, prepared: Prepared, found: Mapping[str, float]) -> None:
         """Journal what is new of it, and take back what was told of those that wait no more."""

@@ -5,16 +5,14 @@ It is found beside the cycles, as views find it, and of a bounded number of jobs
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Callable
 from itertools import islice, takewhile
 
-from slurm_het.core.planner.build_problem import Hurry
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.reasons.codes import Waits
 from slurm_het.core.views.waiting import Remembered
+from slurm_het.daemon.beside import Beside
 from slurm_het.daemon.own_reasons import Sentences
 from slurm_het.times import without_times
 
@@ -23,50 +21,19 @@ MOST = 20
 """So many jobs are named at a time: a flood of submissions is no flood of lines."""
 LOOKED_AT = 1000
 """So many jobs are looked at for that, those first that were not for longest."""
-PAUSE_SECONDS = 10.0
-"""Between two looks, so that a job whose facts move all the time is named no more often."""
-MOST_OF_TIME = 0.05
-"""Of all time, at most, is spent on this."""
 
 
-class WaitsLog:
-    """Remembers, of the jobs that wait now, what was logged last.
+class WaitsLog(Beside):
+    """Remembers, of the jobs that wait now, what was logged last. As it pauses between two looks, a
+    job whose facts move all the time is named no more often than others."""
 
-    `ticks` are seconds that never go back. Once `busy` says that a cycle thinks, no more is sought.
-    """
-
-    def __init__(self, ticks: Callable[[], float], busy: Hurry) -> None:
-        self.ticks, self.busy = ticks, busy
+    def __init__(self, ticks: Callable[[], float], busy: Callable[[], bool]) -> None:
+        super().__init__(ticks, busy)
         self._told: dict[str, Waits] = {}  # by name, whom nobody looked at for longest first
-        self._again_at = float("-inf")
-        self._work: asyncio.Task[None] | None = None
-        self._stopped = False
 
     def tell(self, prepared: Prepared, known: Remembered) -> None:
         """Begin to log why those wait that this plan leaves, if it is time for that."""
-        at_work = self._work is not None and not self._work.done()
-        if not at_work and self.ticks() >= self._again_at:
-            self._work = asyncio.create_task(self._tell(prepared, known))
-
-    async def settled(self) -> None:
-        """Wait for what is being found."""
-        if self._work:
-            await self._work
-
-    async def stop(self) -> None:
-        """Log no more."""
-        self._stopped = True
-        if self._work:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
-
-    async def _tell(self, prepared: Prepared, known: Remembered) -> None:
-        began = time.monotonic()
-        try:
-            await asyncio.to_thread(self._look, prepared, known)
-        finally:
-            took = time.monotonic() - began
-            self._again_at = self.ticks() + max(PAUSE_SECONDS, took / MOST_OF_TIME)
+        self.begin(lambda: self.find(lambda: self._look(prepared, known)))
 
     def _look(self, prepared: Prepared, known: Remembered) -> None:
         sentences = Sentences(prepared, known)
@@ -74,7 +41,7 @@ class WaitsLog:
         self._told = {name: told for name, told in self._told.items() if name in waiting}
         turn = [name for name in waiting if name not in self._told] + list(self._told)
         lines = 0
-        for name in takewhile(lambda _: not self._in_the_way(), islice(turn, LOOKED_AT)):
+        for name in takewhile(lambda _: not self.in_the_way(), islice(turn, LOOKED_AT)):
             waits, before = sentences.of(waiting[name]), self._told.get(name)
             if _worth_a_line(waits, before, by_plan=name in known.waiting):
                 if lines == MOST:
@@ -84,9 +51,6 @@ class WaitsLog:
                 log.info("job %s waits (%s): %s", name.partition("@")[0], *waits)
             self._told.pop(name, None)
             self._told[name] = waits  # as the last one
-
-    def _in_the_way(self) -> bool:
-        return self._stopped or self.busy()
 
 
 def _worth_a_line(waits: Waits, before: Waits | None, *, by_plan: bool) -> bool:

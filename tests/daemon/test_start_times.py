@@ -17,7 +17,8 @@ from slurm_het.core.policy import Limits
 from slurm_het.core.views.accuracy import ToldStart
 from slurm_het.core.views.job_rows import as_planned
 from slurm_het.core.worth.speeds import PastRun
-from slurm_het.daemon.start_times import PAUSE_SECONDS, StartTimes
+from slurm_het.daemon.beside import PAUSE_SECONDS
+from slurm_het.daemon.start_times import StartTimes
 from slurm_het.journal import Journal
 from tests.support.world import marked, policy, running, snapshot
 

@@ -13,7 +13,8 @@ from slurm_het.core.model import Job
 from slurm_het.core.policy import Limits
 from slurm_het.core.views.job_rows import as_planned, make_view
 from slurm_het.core.views.waiting import Remembered
-from slurm_het.daemon.waits_log import MOST, PAUSE_SECONDS, WaitsLog
+from slurm_het.daemon.beside import PAUSE_SECONDS
+from slurm_het.daemon.waits_log import MOST, WaitsLog
 from slurm_het.times import local_time
 from tests.support.world import marked, policy, running, snapshot
 
