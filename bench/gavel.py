@@ -206,7 +206,7 @@ def run(
         return Forecast(speeds=speeds_of(tasks, paces))
 
     simulation = Simulation(
-        nodes, partitions, policy, solve, reservations=0, expect=expect,
+        nodes, partitions, policy, solve, expect=expect,
         speed_patience=patience, paces=paces,
     )  # fmt: skip
     return simulation.run(arrival(work, given=bool(policy.throughput)) for work in works)

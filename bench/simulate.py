@@ -12,13 +12,11 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from slurm_het.core.cluster.fit import could_start
-from slurm_het.core.cluster.inventory import Inventory, take_inventory
-from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.paces import Paces
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Snapshot, Task
 from slurm_het.core.planner.pins import Pins
-from slurm_het.core.planner.plan import Solve, plan
+from slurm_het.core.planner.plan import Solve
 from slurm_het.core.planner.proposal import Memory, decide, observe, prepare
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.syntax import hostlist
@@ -59,9 +57,10 @@ def nothing(_tasks: Iterable[Task], _inventory: Inventory) -> Forecast:
 class Simulation:
     """A cluster (`nodes` idle at first) under the planner. `run` gives an outcome per job.
 
-    `window` and `reservations` are as in the configuration's `planner:`; `reserve_after` is for how
-    many seconds a job waits before it gets one. A plan is made at most every `period` seconds, and
-    what it places starts `delay` seconds later.
+    `window`, `protected` and `speed_patience` are as in the configuration's `planner:`;
+    `reserve_after` is for how many seconds a job waits before it is protected. Nobody is pinned
+    ahead: no partition but the pools has the nodes. A plan is made at most every `period` seconds,
+    and what it places starts `delay` seconds later.
     """
 
     nodes: tuple[NodeRecord, ...]
@@ -69,7 +68,6 @@ class Simulation:
     policy: Policy
     solve: Solve
     window: int = 64
-    reservations: int = 1
     reserve_after: float = 0.0
     protected: int = 0
     speed_patience: float = 0.0
@@ -81,7 +79,6 @@ class Simulation:
     now: float = 0.0
     waiting: dict[int, Arrival] = field(default_factory=dict)
     running: dict[str, tuple[Job, Task]] = field(default_factory=dict)
-    pins: dict[str, Pin] = field(default_factory=dict)
     ends: list[tuple[float, str]] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
@@ -97,64 +94,36 @@ class Simulation:
             while coming and coming[-1].time <= self.now:
                 arrival = coming.pop()
                 self.waiting[arrival.job.id] = arrival
-            while self._start_pinned():
-                pass
             if plan_at <= self.now:
                 self._cycle()
                 plan_at = self.now + self.period
                 if not (coming or self.ends):
                     break
-        if self.waiting or self.pins:
-            names = [a.job.name for a in (*self.waiting.values(), *self._pinned.values())]
+        if self.waiting:
+            names = [a.job.name for a in self.waiting.values()]
             raise RuntimeError(f"never started: {names}")
         return list(self.outcomes.values())
 
     def _cycle(self) -> None:
         """Plan until nothing more starts, like hetd while its cycles find more to do."""
         limits = Limits(
-            self.window, self.reservations, self.reserve_after, self.protected,
+            self.window, reserve_after_seconds=self.reserve_after, protected=self.protected,
             speed_patience=self.speed_patience,
         )  # fmt: skip
         while self.waiting:
             # A job that the hook did not prepare is planned as it is: nobody is there to adopt it.
             memory = Memory(Pins(math.inf, 0.0), not_adopted=set(self.waiting))
             memory.paces = self.paces
-            memory.pins.pins = dict(self.pins)
             observed = observe(self._snapshot(), self.policy, memory, self.now)
             prepared = prepare(observed, limits, memory, self.now)
-            for key in prepared.ahead.move:
-                self.waiting[self.pins[key].task.job_id] = self._pinned.pop(key)
-                del self.pins[key]
-            for made in prepared.ahead.reserve:
-                key = made.task.key
-                self.pins[key] = Pin(made.task, made.placement, self.now, made.start)
-                self._pinned[key] = self.waiting.pop(made.task.job_id)
             expected = self.expect(prepared.queue.tasks, prepared.room)
             placements = decide(prepared, expected, self.solve).placements
             by_key = {task.key: task for task in prepared.window}
             for placement in placements:
                 task = by_key[placement.key]
                 self._start(self.waiting.pop(task.job_id), task, placement, self.delay)
-            if not placements and not prepared.ahead.move:
+            if not placements:
                 return
-
-    _pinned: dict[str, Arrival] = field(default_factory=dict)
-
-    def _start_pinned(self) -> bool:
-        """Start a task whose pinned nodes have room, as Slurm does by itself."""
-        if not self.pins:
-            return False
-        inventory = take_inventory(self._snapshot(), self.policy)
-        for key, pin in self.pins.items():
-            names = pin.placement.nodes
-            there = replace(inventory, nodes={n: inventory.nodes[n] for n in names})
-            if could_start(pin.task, there):
-                placed = plan(there, (pin.task,), self.policy, self.solve).placements
-                if placed:
-                    del self.pins[key]
-                    self._start(self._pinned.pop(key), pin.task, placed[0], 0.0)
-                    return True
-        return False
 
     def _start(self, arrival: Arrival, task: Task, placement: Placement, delay: float) -> None:
         start = self.now + delay
@@ -196,15 +165,8 @@ class Simulation:
             replace(n, cpus_alloc=cpus.get(n.name, 0), memory_alloc_mib=memory.get(n.name, 0))
             for n in self.nodes
         )
-        pinned = (
-            replace(
-                arrival.job, partition=self.pins[key].placement.partition,
-                req_nodes=",".join(self.pins[key].placement.nodes),
-            )
-            for key, arrival in self._pinned.items()
-        )  # fmt: skip
         waiting = (arrival.job for arrival in self.waiting.values())
-        jobs = (*(job for job, _ in self.running.values()), *waiting, *pinned)
+        jobs = (*(job for job, _ in self.running.values()), *waiting)
         return Snapshot(
             self.now, jobs, nodes, self.partitions, forgets_sharers=self.forgets_sharers
         )

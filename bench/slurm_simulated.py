@@ -1,12 +1,11 @@
 """The trace of `bench slurm` in simulated time: mean waits by size, plain Slurm and slurm-het.
 
     ./dev bench slurm_simulated [--jobs 320] [--load 1.1] [--seeds 1-4] [--protected 8]
-                                [--reservations 0]
 
 Nothing is booted: Slurm is the model of `bench mixes`, with hetd's own cycle on it, as in the
 sandbox first come, first served. Plain Slurm's users name all partitions in which their programs
 run. A seed takes five CPU seconds. `--protected` is planner.protected: how many blocked jobs are
-not to be delayed; `--reservations`: how many of each pool are pinned ahead.
+not to be delayed.
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ def _row(name: str, pairs: Iterable[tuple[Line, Line]]) -> list[str]:
 
 
 def _planner(options: argparse.Namespace) -> dict[str, Any]:
-    return {"protected": options.protected, "reservations": options.reservations}
+    return {"protected": options.protected}
 
 
 def _options() -> argparse.Namespace:
@@ -139,7 +138,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--load", type=float, default=1.1, help="work per second ÷ devices (1.1)")
     parser.add_argument("--seeds", type=numbers, default=numbers("1-4"), help="traces (1-4)")
     parser.add_argument("--protected", type=int, default=default.protected)
-    parser.add_argument("--reservations", type=int, default=default.reservations)
     return parser.parse_args()
 
 

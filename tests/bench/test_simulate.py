@@ -1,4 +1,4 @@
-"""The simulated cycle that benchmarks use: it starts, ends and pins jobs as hetd and Slurm do."""
+"""The simulated cycle that benchmarks use: it starts and ends jobs as hetd and Slurm do."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from slurm_het.core.cluster.inventory import Inventory, read_gres
+from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.uses import read_gres
 from slurm_het.core.model import Device, Job
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist

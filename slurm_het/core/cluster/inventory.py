@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -18,8 +18,7 @@ from slurm_het.core.cluster.ailing import with_measured
 from slurm_het.core.cluster.host_cpus import HostCpus, cpus_of
 from slurm_het.core.cluster.node_states import Grid, build_of, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
-from slurm_het.core.cluster.uses import NodeUse, Uses, uses_of
-from slurm_het.core.cluster.uses import read_gres as read_gres
+from slurm_het.core.cluster.uses import NodeUse, Uses, read_gres, uses_of
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.network import (
@@ -72,6 +71,11 @@ class Inventory:
     def grid(self) -> Grid:
         """The nodes grouped by state."""
         return grid_of(self.nodes.values())
+
+    def partitions_beside(self, names: Set[str]) -> frozenset[str]:
+        """All partitions that have a node of these partitions, themselves among them."""
+        there = (state.node.partitions for state in self.grid.states)
+        return frozenset().union(*(own for own in there if not names.isdisjoint(own)))
 
     @cached_property
     def leaves(self) -> tuple[frozenset[str], ...]:

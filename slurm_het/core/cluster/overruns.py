@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from slurm_het.core.cluster.inventory import read_gres
+from slurm_het.core.cluster.uses import read_gres
 from slurm_het.core.measured import MIB
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy

@@ -94,10 +94,8 @@ def rivals_of(snapshot: Snapshot, inventory: Inventory, policy: Policy) -> Rival
             waiting |= new
         else:
             rivals |= {pool: _first(rivals.get(pool), job) for pool in new}
-    for node in inventory.nodes.values() if waiting else ():
-        if waiting.intersection(node.partitions):
-            rivals |= dict.fromkeys(own.intersection(node.partitions), Rival())
-    return rivals
+    beside = inventory.partitions_beside(waiting) if waiting else frozenset()
+    return rivals | dict.fromkeys(beside & own, Rival())
 
 
 def _passed(job: Job, named: set[str], policy: Policy) -> bool:

@@ -226,8 +226,7 @@ def pools_with_side_doors(snapshot: Snapshot, room: Inventory, policy: Policy) -
     pools = {pool.partition for pool in policy.pools}
     own = {policy.intake_partition, *pools}
     doors = {p.name for p in snapshot.partitions if p.state == "UP" and not p.root_only} - own
-    open_nodes = (n for n in room.nodes.values() if not doors.isdisjoint(n.partitions))
-    return frozenset(name for node in open_nodes for name in node.partitions) & pools
+    return room.partitions_beside(doors) & pools
 
 
 def _places(pools: Iterable[str], limits: Limits, standing: Iterable[Reservation]) -> Counter[str]:
