@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import pytest
 
 from slurm_het.core.syntax import hostlist
 from tests.support.cluster import sandbox_dir
+from tests.support.meanwhile import meanwhile
 from tests.support.plain_site import PlainSite
 from tests.support.systemd_host import CannotBootError
 
@@ -234,21 +234,14 @@ def job(seconds: int) -> str:
 def watched_gate(site: PlainSite) -> Iterator[list[tuple[float, str]]]:
     """The gate's states, each with when it was first seen."""
     seen: list[tuple[float, str]] = []
-    over = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.1):
-            state = site.gate()
-            if not seen or seen[-1][1] != state:
-                seen.append((time.time(), state))
+        state = site.gate()
+        if not seen or seen[-1][1] != state:
+            seen.append((time.time(), state))
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    with meanwhile(look, 0.1, patience=60):
         yield seen
-    finally:
-        over.set()
-        thread.join(60)
 
 
 def in_words(states: Sequence[tuple[float, str]]) -> str:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from slurm_het.sandbox.cluster import HETD_ARGV, Sandbox
 from slurm_het.sandbox.layout import program
 from slurm_het.sandbox.procs import MARK, end
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
+from tests.support.meanwhile import meanwhile
 
 pytestmark = pytest.mark.slurm
 TAKEOVER_SECONDS = 10.0
@@ -125,19 +125,12 @@ def pair(box: Sandbox) -> Iterator[tuple[Cluster, Hetd, Hetd]]:
 def submitting(cluster: Cluster, every: float) -> Iterator[list[str]]:
     """A stream of short jobs; their ids."""
     keys: list[str] = []
-    done = threading.Event()
 
     def submit() -> None:
-        while not done.wait(every):
-            keys.append(cluster.sbatch("-p", "accel", "--gres=gpu:1", script="sleep 0.2"))
+        keys.append(cluster.sbatch("-p", "accel", "--gres=gpu:1", script="sleep 0.2"))
 
-    thread = threading.Thread(target=submit)
-    thread.start()
-    try:
+    with meanwhile(submit, every):
         yield keys
-    finally:
-        done.set()
-        thread.join()
 
 
 def test_the_second_takes_over_and_never_do_both_plan(pair: tuple[Cluster, Hetd, Hetd]) -> None:

@@ -12,8 +12,7 @@ from slurm_het.errors import SlurmError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.jobs import parse_jobs
-
-DATA = Path(__file__).parents[1] / "data"
+from tests.support.few_answers import ANSWERS, programs
 
 
 def test_squeue_that_fails_with_exit_status_0_has_not_seen_an_empty_queue() -> None:
@@ -31,25 +30,6 @@ def test_squeue_that_fails_with_exit_status_0_has_not_seen_an_empty_queue() -> N
 def test_a_slurm_without_any_or_with_half_of_them_is_not_believed(
     tmp_path: Path, what: str, left: int, said: str
 ) -> None:
-    answers = {
-        "node": (DATA / "nodes-24.11.txt").read_text(),
-        "partition": (DATA / "partitions-24.11.txt").read_text(),
-        "reservation": "No reservations in the system\n",
-    }
-    answers[what] = answers[what][:left]
-    for name, text in answers.items():
-        (tmp_path / name).write_text(text)
-    (tmp_path / "scontrol").write_text(
-        f"""#!/bin/sh
-case "$*" in
---version) echo slurm 24.11.5 ;;
-"show config") echo "SelectTypeParameters = CR_CORE_MEMORY" ;;
-*"show "*) for last; do :; done; cat {tmp_path}/$last ;;
-esac
-"""
-    )
-    (tmp_path / "squeue").write_text("#!/bin/sh\ncase \"$*\" in *json*) echo '{}' ;; esac\n")
-    for name in ("scontrol", "squeue"):
-        (tmp_path / name).chmod(0o755)
+    programs(tmp_path, ANSWERS | {what: ANSWERS[what][:left]})
     with pytest.raises(SlurmError, match=said.format(what)):
         asyncio.run(CliSlurm(SlurmSettings(bin_dir=tmp_path)).snapshot())

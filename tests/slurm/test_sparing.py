@@ -9,28 +9,7 @@ from pathlib import Path
 from slurm_het.cli.live import patience
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
-
-DATA = Path(__file__).parents[1] / "data"
-
-
-def programs(base: Path) -> Path:
-    """Slurm's programs that have few answers; `asked` has what was to be shown."""
-    (base / "node").write_text((DATA / "nodes-24.11.txt").read_text())
-    (base / "partition").write_text((DATA / "partitions-24.11.txt").read_text())
-    (base / "reservation").write_text("No reservations in the system\n")
-    (base / "scontrol").write_text(
-        f"""#!/bin/sh
-case "$*" in
---version) echo slurm 24.11.5 ;;
-"show config") echo "SelectTypeParameters = CR_CORE_MEMORY" ;;
-*"show "*) for last; do :; done; echo $last >>{base}/asked; cat {base}/$last ;;
-esac
-"""
-    )
-    (base / "squeue").write_text("#!/bin/sh\ncase \"$*\" in *json*) echo '{}' ;; esac\n")
-    for name in ("scontrol", "squeue"):
-        (base / name).chmod(0o755)
-    return base
+from tests.support.few_answers import programs
 
 
 def asked(base: Path, *, spares: bool) -> dict[str, int]:
