@@ -179,7 +179,7 @@ def _gain(
         earlier=sum(one.ours < one.plain - differs for one in seen),
         later=sum(one.ours > one.plain + differs for one in seen),
         worst=[_later(one) for one in worst if one.ours > one.plain],
-        sizes=sorted(_changes(seen, size_of), key=lambda c: SIZES.index(c.name)),
+        sizes=sorted(_changes(seen, lambda one: size_class(one.spec)), key=lambda c: SIZES.index(c.name)),
         types=sorted(_changes(seen, type_of), key=lambda c: (c.name == ANY, c.name)),
         idle=IdleHours(
             plain_fitted=_hours(plain.fitted), ours_fitted=_hours(ours.fitted),
@@ -194,11 +194,11 @@ def _hours(seconds: float) -> float:
     return round(seconds / 3600, 1)
 
 
-def size_of(one: SeenJob) -> str:
+def size_class(spec: JobSpec) -> str:
     """The class of size of a job."""
-    if one.spec.ask.share:
+    if spec.ask.share:
         return SIZES[0]
-    devices = one.devices
+    devices = spec.nodes * spec.ask.devices
     return SIZES[1 if devices == 1 else 2 if devices <= 4 else 3 if devices <= 8 else 4]
 
 

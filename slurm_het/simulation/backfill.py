@@ -4,11 +4,12 @@ delay those before it starts."""
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Set
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import takewhile
+from typing import NamedTuple
 
 from slurm_het.simulation.choice import choose
+from slurm_het.simulation.free_times import NodeBits
 from slurm_het.simulation.jobs import JobRun
 from slurm_het.simulation.slurm import Slurm
 from slurm_het.simulation.world import Machine
@@ -19,13 +20,12 @@ MOST_TRIES = 40
 NEVER = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class _Planned:
+class _Planned(NamedTuple):
     """Nodes that a job that waits is to have, from `begin` to `end`."""
 
     begin: float
     end: float
-    nodes: frozenset[str]
+    nodes: NodeBits
 
 
 @dataclass
@@ -39,7 +39,7 @@ class BackfillPasses:
     last: float = -1.0
     _planned: list[_Planned] = field(default_factory=list)
     _changes: list[float] = field(default_factory=list)
-    _down: frozenset[str] = frozenset()
+    _down: NodeBits = 0
     _before: dict[object, float] = field(default_factory=dict)
 
     def wanted(self) -> bool:
@@ -52,7 +52,8 @@ class BackfillPasses:
         slurm = self.slurm
         self.last, self.due = slurm.now, slurm.now + slurm.settings.bf_interval
         self._planned, self._changes, self._before = [], [], {}
-        self._down = frozenset(name for name, there in slurm.machines.items() if there.down)
+        down = frozenset(name for name, there in slurm.machines.items() if there.down)
+        self._down = slurm.free.bits_of(down)
         started: list[JobRun] = []
         for tested, (run, partition) in enumerate(list(slurm.queue())):
             if tested >= slurm.settings.max_job_test:
@@ -73,44 +74,51 @@ class BackfillPasses:
         for _ in range(MOST_TRIES if at < NEVER else 0):
             usable, overlap = slurm.usable(run, partition, at)
             later = self._next_change(at, overlap)
-            names = usable - self._taken(at, at + length) - self._down
+            nodes = slurm.free.bits_of(usable) & ~(self._taken(at, at + length) | self._down)
             self._before[like] = at
-            found = self._soonest(run, names) if len(names) >= spec.nodes else None
-            if found is None:
+            when = self._soonest(run, nodes)
+            if when is None:
                 if later is None:
                     self._before[like] = NEVER
                     return False
                 at = later
                 continue
-            when, nodes = found
-            begin = max(when, at)
-            if begin <= slurm.now:
-                slurm.start(run, partition, nodes)
-                return True
-            if later is not None and begin > later:
+            begin = at if when <= slurm.now else max(at, when, slurm.now + 1)
+            if begin > slurm.now and later is not None and begin > later:
                 at = later
                 continue
             if begin > slurm.now + slurm.settings.bf_window:
+                self._before[like] = NEVER
                 return False
-            if frozenset(nodes) & self._taken(begin, begin + length):
+            # Only now is chosen among them: most times that are tried are not taken.
+            chosen = self._choose(run, nodes, when)
+            if begin <= slurm.now:
+                slurm.start(run, partition, chosen)
+                return True
+            bits = slurm.free.bits_of(frozenset(chosen))
+            if bits & self._taken(begin, begin + length):
                 at = begin
                 continue
-            self._plan(begin, begin + length, nodes)
+            self._plan(begin, begin + length, bits)
             return False
         return False
 
-    def _plan(self, begin: float, end: float, nodes: list[str]) -> None:
+    def _plan(self, begin: float, end: float, nodes: NodeBits) -> None:
         if not self.protects:
             return
         begin = max(begin // RESOLUTION * RESOLUTION, self.slurm.now)
         end = max(end // RESOLUTION * RESOLUTION, begin + RESOLUTION)
-        self._planned.append(_Planned(begin, end, frozenset(nodes)))
+        self._planned.append(_Planned(begin, end, nodes))
         insort(self._changes, begin)
         insort(self._changes, end)
 
-    def _taken(self, begin: float, end: float) -> set[str]:
+    def _taken(self, begin: float, end: float) -> NodeBits:
         """The nodes that are planned for others at some time in between."""
-        return set().union(*[p.nodes for p in self._planned if p.begin <= end and p.end > begin])
+        taken = 0
+        for first, last, nodes in self._planned:
+            if first <= end and last > begin:
+                taken |= nodes
+        return taken
 
     def _next_change(self, at: float, overlap: bool) -> float | None:
         """When other nodes than at `at` may be had."""
@@ -120,22 +128,29 @@ class BackfillPasses:
             times += [kept.end + 1 for kept in self.slurm.kept if kept.end > at]
         return min(times, default=None)
 
-    def _soonest(self, run: JobRun, names: Set[str]) -> tuple[float, list[str]] | None:
-        """When and where it could start on these nodes as running jobs end, by their limits."""
-        slurm, spec = self.slurm, run.spec
-        if now := slurm.select(run, names):
-            return slurm.now, now
-        order = slurm.free.in_order(spec.ask, names)
-        there = list(islice(order, spec.nodes))
-        if len(there) < spec.nodes:
+    def _soonest(self, run: JobRun, nodes: NodeBits) -> float | None:
+        """When it could start on these nodes: now, or as running jobs end, by their limits."""
+        free, ask, wanted = self.slurm.free, run.spec.ask, run.spec.nodes
+        if nodes.bit_count() < wanted:
             return None
-        when = slurm.free.looked_at(names, there[-1][0])
-        there += takewhile(lambda entry: entry[0] <= when, order)
-        fitting = [
-            (index, name, self._cpus_at(slurm.machines[name], when)) for _, index, name in there
-        ]
-        nodes = choose(fitting, spec.nodes, spec.nodes * spec.ask.cpus)
-        return (max(when, slurm.now + 1), nodes) if nodes else None
+        if (free.able_bits(ask) & nodes).bit_count() >= wanted:
+            return self.slurm.now
+        room = free.room_from(ask, nodes, wanted)
+        return None if room is None else free.looked_at(nodes, room)
+
+    def _choose(self, run: JobRun, nodes: NodeBits, when: float) -> list[str]:
+        """Where it starts, of these nodes, at the soonest time."""
+        slurm, spec = self.slurm, run.spec
+        if when <= slurm.now:
+            chosen = slurm.select(run, slurm.free.names_of(nodes))
+        else:
+            there = takewhile(lambda e: e[0] <= when, slurm.free.in_order(spec.ask, nodes))
+            fitting = [
+                (index, name, self._cpus_at(slurm.machines[name], when)) for _, index, name in there
+            ]
+            chosen = choose(fitting, spec.nodes, spec.nodes * spec.ask.cpus)
+        assert chosen is not None  # noqa: S101  # there are enough: _soonest() has counted them
+        return chosen
 
     def _cpus_at(self, machine: Machine, when: float) -> int:
         free = machine.cpus_free

@@ -1,22 +1,26 @@
 """When nodes have room for what jobs ask, by the limits of those that run: kept from pass to pass.
 
 A pass of the backfill scheduler asks that for hundreds of jobs, and between two passes few nodes
-have changed.
+have changed. It asks for sets of nodes, hundreds of times: these are numbers here, a bit a node.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from slurm_het.simulation.jobs import JobRun, NodeAsk
 from slurm_het.simulation.world import Machine
 
 NOW = float("-inf")
 """Of a node that has room now."""
-_LAST = chr(0x10FFFF)
 HALF_MINUTE = 30.0
+NodeBits = int
+"""A set of nodes: the bit of each is that of its index."""
+MOST_SETS = 10_000
+"""So many sets are known as numbers."""
 Entry = tuple[float, int, str]
 """When, and the node's index and name."""
 
@@ -31,6 +35,7 @@ class _Line:
     order: list[Entry] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
     able: set[str] = field(default_factory=set)
+    able_bits: NodeBits = 0
 
 
 class FreeTimes:
@@ -38,19 +43,35 @@ class FreeTimes:
 
     def __init__(self, machines: Mapping[str, Machine]) -> None:
         self.machines = machines
-        self._ends: list[tuple[float, str]] = []
+        self._ends: list[tuple[float, int]] = []
         self._lines: dict[NodeAsk, _Line] = {}
+        self._bits: dict[frozenset[str], NodeBits] = {}
+
+    def bits_of(self, names: frozenset[str]) -> NodeBits:
+        """These nodes as a number."""
+        found = self._bits.get(names)
+        if found is None:
+            found = sum(1 << self.machines[name].index for name in names)
+            if len(self._bits) >= MOST_SETS:
+                self._bits.clear()
+            self._bits[names] = found
+        return found
+
+    def names_of(self, nodes: NodeBits) -> list[str]:
+        """The names of these nodes."""
+        return [name for name, there in self.machines.items() if nodes >> there.index & 1]
 
     def began(self, run: JobRun) -> None:
         """A job has its nodes."""
         for name in run.where:
-            insort(self._ends, (run.limit_end, name))
+            insort(self._ends, (run.limit_end, self.machines[name].index))
         self._changed(run)
 
     def ended(self, run: JobRun) -> None:
         """It has them no more."""
         for name in run.where:
-            del self._ends[bisect_left(self._ends, (run.limit_end, name))]
+            end = run.limit_end, self.machines[name].index
+            del self._ends[bisect_left(self._ends, end)]
         self._changed(run)
 
     def _changed(self, run: JobRun) -> None:
@@ -65,24 +86,33 @@ class FreeTimes:
         """The nodes that have room for it now, down or not."""
         return self._line(ask).able
 
-    def in_order(self, ask: NodeAsk, names: Set[str]) -> Iterator[Entry]:
-        """When these nodes have room for it, if nothing else starts there: the soonest first."""
-        return (entry for entry in self._line(ask).order if entry[2] in names)
+    def able_bits(self, ask: NodeAsk) -> NodeBits:
+        """The same as a number."""
+        return self._line(ask).able_bits
 
-    def looked_at(self, names: Set[str], wanted: float) -> float:
+    def in_order(self, ask: NodeAsk, nodes: NodeBits) -> Iterator[Entry]:
+        """When these nodes have room for it, if nothing else starts there: the soonest first."""
+        return (entry for entry in self._line(ask).order if nodes >> entry[1] & 1)
+
+    def room_from(self, ask: NodeAsk, nodes: NodeBits, many: int) -> float | None:
+        """When so many of these nodes have room for it; None: never."""
+        last = next(islice(self.in_order(ask, nodes), many - 1, None), None)
+        return last[0] if last else None
+
+    def looked_at(self, nodes: NodeBits, wanted: float) -> float:
         """When Slurm tries a job that could start at the time that is wanted, when a job ends.
 
         It takes the ends that come close together at once, and looks less finely the further
         ahead: at the last of those in a stretch of time, and these are bounded by 30 s, 60 s, 120 s
         and so on after the first one's half minute.
         """
-        first = next((end for end, name in self._ends if name in names), wanted)
+        first = next((end for end, index in self._ends if nodes >> index & 1), wanted)
         begin, window = first + (HALF_MINUTE - first % HALF_MINUTE), HALF_MINUTE
         while wanted > begin + window:
             window *= 2
-        for n in range(bisect_right(self._ends, (begin + window, _LAST)) - 1, -1, -1):
-            end, name = self._ends[n]
-            if name in names:
+        for n in range(bisect_right(self._ends, (begin + window, len(self.machines))) - 1, -1, -1):
+            end, index = self._ends[n]
+            if nodes >> index & 1:
                 return max(end, wanted)
         return wanted
 
@@ -96,6 +126,7 @@ class FreeTimes:
             if old := line.entries.pop(name, None):
                 del line.order[bisect_left(line.order, old)]
             line.able.discard(name)
+            line.able_bits &= ~(1 << machine.index)
             when = _free_at(machine, ask)
             if when is None:
                 continue
@@ -103,6 +134,7 @@ class FreeTimes:
             insort(line.order, entry)
             if when == NOW:
                 line.able.add(name)
+                line.able_bits |= 1 << machine.index
         line.stale.clear()
         return line
 

@@ -58,13 +58,16 @@ def test_when_nodes_come_free_is_what_their_jobs_say(seed: int) -> None:
             slurm.finish(run)
         slurm.submit(_spec(number, rng, slurm.now))
         ask = rng.choice(ASKS)
-        told = {name: when for when, _, name in slurm.free.in_order(ask, slurm.machines.keys())}
-        times = [when for when, _, _ in slurm.free.in_order(ask, slurm.machines.keys())]
+        everywhere = slurm.free.bits_of(frozenset(slurm.machines))
+        told = {name: when for when, _, name in slurm.free.in_order(ask, everywhere)}
+        times = [when for when, _, _ in slurm.free.in_order(ask, everywhere)]
         assert times == sorted(times)
         for name, machine in slurm.machines.items():
             expected = _free_at(machine, ask, slurm.now)
             assert max(told.get(name, NEVER), slurm.now) == expected
             assert (name in slurm.free.able(ask)) == (machine.pick(ask) is not None)
+        able = slurm.free.names_of(slurm.free.able_bits(ask))
+        assert set(able) == slurm.free.able(ask)
 
 
 def ends_looked_at(ends: Iterable[float]) -> list[float]:
@@ -99,10 +102,11 @@ def test_the_times_that_are_looked_at_are_slurms(seed: int) -> None:
     for number in range(1, 60):
         slurm.now += rng.uniform(0, 300)
         slurm.submit(_spec(number, rng, slurm.now))
-        names = set(rng.sample(sorted(slurm.machines), 2))
+        names = frozenset(rng.sample(sorted(slurm.machines), 2))
+        nodes = slurm.free.bits_of(names)
         ends = {
             run.limit_end for name in names for run in slurm.machines[name].jobs.values()
         }  # fmt: skip
         for end in ends:
             expected = next(at for at in ends_looked_at(ends) if at >= end)
-            assert slurm.free.looked_at(names, end) == expected
+            assert slurm.free.looked_at(nodes, end) == expected

@@ -1,0 +1,280 @@
+"""Replay against truth: what `slurm-het replay` says of queues, beside what real Slurm did with them.
+
+    ./dev bench truth [--seeds 1-4] [--seconds 1200] [--keep DIR] [--root TREE] [--no-record]
+    ./dev bench truth --keep DIR --judge        # of queues that were run and kept before
+
+Each queue runs on two real clusters at once: plain Slurm (the gate open), and Slurm with slurm-het
+(the gate closed). The plain one's accounting is replayed, as a site would have it done. So the model
+of plain Slurm is held against the one cluster, and what is predicted of slurm-het against the other.
+Judged are the jobs that started on both. The queues are those of `./dev bench mixes`, without what
+the replay does not model: limits, reservations, shares. A seed with a load above 1.3 is passed over:
+of a queue that grows without end mostly the end of the time is seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from bench.compare.records import Side
+from bench.compare.scenario import Scenario
+from bench.compare.side import Driver, boot
+from bench.mixes.generate import generate
+from bench.mixes.replay import told_apart
+from bench.mixes.world import read_world
+from bench.results import head, numbers, record, table
+from slurm_het.config import load_config
+from slurm_het.errors import HetError
+from slurm_het.replay.findings import BUSY, MEAN, P95, SIZES, size_class, waits_of
+from slurm_het.replay.moments import WallClock
+from slurm_het.replay.past import Tally
+from slurm_het.replay.sacct import command
+from slurm_het.replay.sides import Effort, run_sides
+from slurm_het.replay.source import lines_of, read_past, read_site
+from slurm_het.replay.trace import make_trace
+from slurm_het.sandbox import root as slurm_root
+from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.layout import slurm_version
+
+NODES = 8
+"""A queue's cluster has so many nodes at the most."""
+MOST_LOAD = 1.3
+PREDICTED = 0.15
+"""So far may the mean wait that is predicted with the gate closed be from the true one."""
+FLOOR = 1.0
+"""Seconds between two of the sandbox's backfill passes: a smaller difference of waits is none."""
+FILES = ("jobs.txt", "site.txt", "het.yaml", "runs.json")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A job that started on both clusters: its waits in seconds, really and as the replay has it."""
+
+    size: str
+    plain: float
+    plain_model: float
+    ours: float
+    predicted: float
+
+
+def queue(seed: int, seconds: float) -> dict[str, Any]:
+    """The mix of a seed without limits and reservations."""
+    mix = generate(seed, seconds, NODES)
+    section = mix["cluster"]["accounting"]
+    section["qos"] = {name: {"Priority": q["Priority"]} for name, q in section["qos"].items()}
+    section["accounts"] = {name: {"QOS": a["QOS"]} for name, a in section["accounts"].items()}
+    for submission in mix["submissions"]:
+        submission["sbatch"] = [w for w in submission["sbatch"] if "reservation" not in w]
+    return mix | {"events": []}
+
+
+def seeds_of(first: int, many: int, seconds: float) -> list[int]:
+    """So many seeds whose queues can be judged."""
+    return list(islice((seed for seed in count(first) if _fits(queue(seed, seconds))), many))
+
+
+def _fits(mix: dict[str, Any]) -> bool:
+    world = read_world(mix)
+    devices = sum(len(host.types) for host in world.hosts)
+    work = sum(job.nodes * job.ask.devices * job.seconds for job in world.jobs)
+    return told_apart(mix) and work <= MOST_LOAD * devices * world.seconds
+
+
+def run(seed: int, seconds: float, there: Path) -> None:
+    """Run the queue of a seed on both clusters, and keep in `there` what is judged."""
+    world = read_world(queue(seed, seconds))
+    scenario, topology = world.scenario, world.topology
+    with ExitStack() as stack:
+        base = Path(stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="het-", ignore_cleanup_errors=True)
+        ))  # fmt: skip
+        base.chmod(0o755)
+        for name in ("plain", "ours"):
+            stack.callback(Sandbox(base / name).down)
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        stop = threading.Event()
+        stack.callback(stop.set)
+        booting = [
+            pool.submit(boot, base / name, scenario, topology, het=name == "ours")
+            for name in ("plain", "ours")
+        ]
+        boxes = [future.result() for future in booting]
+        began = time.time()
+        drivers = [Driver(box, scenario, topology, stop) for box in boxes]
+        running = [
+            pool.submit(driver.run, name, _say)
+            for driver, name in zip(drivers, ("plain", "ours"), strict=True)
+        ]
+        wait(running, return_when=FIRST_EXCEPTION)
+        plain, ours = (future.result() for future in running)
+        _keep(there, boxes, began, scenario, (plain, ours))
+
+
+def _keep(
+    there: Path, boxes: Sequence[Sandbox], began: float, scenario: Scenario, sides: Sequence[Side]
+) -> None:
+    plain, ours = boxes
+    there.mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began - 5))
+    until = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began + scenario.seconds + 60))
+    asked = ["env", "TZ=UTC", "SLURM_TIME_FORMAT=%s", *command(stamp, until)]
+    (there / "jobs.txt").write_text(plain.run(asked, check=True).stdout)
+    words = ("-o -a -d show node", "-o -a show partition", "show config")
+    told = (plain.run(["scontrol", *w.split()], check=True).stdout for w in words)
+    (there / "site.txt").write_text("\n".join(told))
+    (there / "het.yaml").write_text(ours.config_path.read_text())
+    # The n-th of both are the same submission: a job is known on the other cluster by its place.
+    waits = [
+        (a.id, b.wait) for a, b in zip(sides[0].jobs, sides[1].jobs, strict=True)
+    ]  # fmt: skip
+    facts = {
+        "what": scenario.what, "began": began, "seconds": scenario.seconds, "waits": waits,
+        "slurm": slurm_version().text, "load": os.getloadavg()[1], "devices": sides[0].devices,
+        "busy": [side.busy / side.devices / side.seconds for side in sides],
+    }  # fmt: skip
+    (there / "runs.json").write_text(json.dumps(facts))
+
+
+def judge(there: Path) -> tuple[dict[str, Any], list[Judged], float]:
+    """What was kept of a queue, its jobs, and the busy share of plain Slurm's model."""
+    facts = json.loads((there / "runs.json").read_text())
+    site = read_site((there / "site.txt").read_text(), load_config(there / "het.yaml"))
+    pasts = read_past(lines_of(there / "jobs.txt"), WallClock(), Tally())
+    begin = facts["began"]
+    trace = make_trace(pasts, site, Tally(), begin, begin + facts["seconds"], 0.0)
+    sides = run_sides(trace, site, Effort(), lambda *_: None)
+    ours = {key: waited for key, waited in facts["waits"] if waited is not None}
+    jobs = []
+    for n, (spec, subject) in enumerate(zip(trace.world.jobs, trace.subjects, strict=True)):
+        simulated = [sides["plain"].starts[n], sides["ours"].starts[n]]
+        if subject.start is None or subject.key not in ours or None in simulated:
+            continue
+        model, predicted = (at - spec.at for at in simulated if at is not None)
+        jobs.append(Judged(
+            size_class(spec), subject.start - subject.since, model, ours[subject.key], predicted
+        ))  # fmt: skip
+    busy = sides["plain"].usage.total / facts["devices"] / facts["seconds"]
+    return facts, jobs, busy
+
+
+def rows(facts: dict[str, Any], jobs: Sequence[Judged], busy: float) -> Iterator[list[str]]:
+    """The queue as a whole, then by class of size."""
+    yield [
+        facts["what"], *_row(jobs), f"{facts['busy'][0]:.1%}", f"{busy:.1%}",
+        _verdict(jobs, busy - facts["busy"][0]),
+    ]  # fmt: skip
+    for size in SIZES:
+        those = [job for job in jobs if job.size == size]
+        if those:
+            yield [f"– {size}", *_row(those), "", "", "" if same_sign(those) else "wrong sign"]
+
+
+def _row(jobs: Sequence[Judged]) -> list[str]:
+    plain, model = _waits(jobs, lambda j: j.plain), _waits(jobs, lambda j: j.plain_model)
+    ours, predicted = _waits(jobs, lambda j: j.ours), _waits(jobs, lambda j: j.predicted)
+    return [
+        str(len(jobs)), f"{plain.mean:.1f}", f"{model.mean:.1f}", f"{plain.p95:.0f}",
+        f"{model.p95:.0f}", f"{ours.mean:.1f}", f"{predicted.mean:.1f}",
+    ]  # fmt: skip
+
+
+def _waits(jobs: Sequence[Judged], of: Callable[[Judged], float]) -> Any:
+    return waits_of(of(job) for job in jobs)
+
+
+def same_sign(jobs: Sequence[Judged]) -> bool:
+    """Whether it is predicted rightly if these wait longer or shorter with slurm-het."""
+    means = [_waits(jobs, f).mean for f in (
+        lambda j: j.plain, lambda j: j.ours, lambda j: j.plain_model, lambda j: j.predicted
+    )]  # fmt: skip
+    really, said = means[1] - means[0], means[3] - means[2]
+    return really * said > 0 or max(abs(really), abs(said)) <= FLOOR
+
+
+def _verdict(jobs: Sequence[Judged], busy: float) -> str:
+    plain, model = _waits(jobs, lambda j: j.plain), _waits(jobs, lambda j: j.plain_model)
+    ours, predicted = _waits(jobs, lambda j: j.ours), _waits(jobs, lambda j: j.predicted)
+    bounds = (
+        ("mean", plain.mean, model.mean, MEAN), ("p95", plain.p95, model.p95, P95),
+        ("predicted", ours.mean, predicted.mean, PREDICTED),
+    )  # fmt: skip
+    off = [
+        f"{name} {(here - there) / max(there, 0.1):+.0%}"
+        for name, there, here, bound in bounds
+        if abs(here - there) > max(FLOOR, bound * there)
+    ]
+    off += [f"busy {100 * busy:+.1f} points"] if abs(busy) > BUSY else []
+    return ", ".join(off) or "holds"
+
+
+COLUMNS = (
+    "queue", "jobs", "plain: mean wait, s", "model", "plain: p95", "model", "slurm-het: mean",
+    "predicted", "plain: busy", "model", "bounds",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run the queues one after the other, judge them, and print the table."""
+    options = _options()
+    if options.root and slurm_root.current() != str(options.root.resolve()):
+        slurm_root.enter(options.root.resolve(), "bench.truth", sys.argv[1:])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.umask(0o022)
+    with tempfile.TemporaryDirectory(prefix="het-truth-") as temporary:
+        kept = options.keep or Path(temporary)
+        if not options.judge:
+            for seed in seeds_of(options.seeds.start, len(options.seeds), options.seconds):
+                _say(f"seed {seed}")
+                run(seed, options.seconds, kept / str(seed))
+        found = [judge(there) for there in sorted(kept.iterdir()) if _whole(there)]
+    if not found:
+        raise HetError(f"no queue is kept in {kept}")
+    slurm = ", ".join(sorted({f"Slurm {facts['slurm']}" for facts, _, _ in found}))
+    load = ", ".join(f"{facts['load']:.1f}" for facts, _, _ in found)
+    words = f"./dev bench truth --seconds {options.seconds:g}"
+    made = [row for one in found for row in rows(*one)]
+    text = [*head("truth", words, f"{slurm}, load {load} at the ends"), *table(COLUMNS, made)]
+    print("\n".join(text))
+    if not options.no_record:
+        record(text)
+
+
+def _whole(there: Path) -> bool:
+    return all((there / name).exists() for name in FILES)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=numbers, default=numbers("1-4"), help="1-4")
+    parser.add_argument("--seconds", type=float, default=1200.0, help="of each queue (1200)")
+    parser.add_argument("--keep", type=Path, help="keep what is judged there, a folder a queue")
+    parser.add_argument("--judge", action="store_true", help="what is kept, without a run")
+    parser.add_argument("--root", type=Path, help="a Debian tree with another Slurm")
+    parser.add_argument("--no-record", action="store_true", help="print only")
+    options = parser.parse_args()
+    if options.judge and not options.keep:
+        parser.error("--judge is of what is kept: --keep DIR")
+    return options
+
+
+if __name__ == "__main__":
+    main()
