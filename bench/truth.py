@@ -1,14 +1,14 @@
-"""Replay against truth: what `slurm-het replay` says of queues, beside what real Slurm did with them.
+"""Replay against truth: what `slurm-het replay` says of queues, beside what Slurm did with them.
 
     ./dev bench truth [--seeds 1-4] [--seconds 1200] [--keep DIR] [--root TREE] [--no-record]
     ./dev bench truth --keep DIR --judge        # of queues that were run and kept before
 
 Each queue runs on two real clusters at once: plain Slurm (the gate open), and Slurm with slurm-het
-(the gate closed). The plain one's accounting is replayed, as a site would have it done. So the model
-of plain Slurm is held against the one cluster, and what is predicted of slurm-het against the other.
-Judged are the jobs that started on both. The queues are those of `./dev bench mixes`, without what
-the replay does not model: limits, reservations, shares. A seed with a load above 1.3 is passed over:
-of a queue that grows without end mostly the end of the time is seen.
+(the gate closed). The plain one's accounting is replayed, as a site would have it done. So the
+model of plain Slurm is held against the one cluster, and what is predicted of slurm-het against
+the other. Judged are the jobs that started on both. The queues are those of `./dev bench mixes`,
+without what the replay does not model: limits, reservations, shares. A seed with a load above 1.3
+is passed over: of a queue that grows without end mostly the end of the time is seen.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from bench.mixes.world import read_world
 from bench.results import head, numbers, record, table
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
+from slurm_het.replay.documents import WaitSums
 from slurm_het.replay.findings import BUSY, MEAN, P95, SIZES, size_class, waits_of
 from slurm_het.replay.moments import WallClock
 from slurm_het.replay.past import Tally
@@ -61,7 +62,7 @@ FILES = ("jobs.txt", "site.txt", "het.yaml", "runs.json")
 
 @dataclass(frozen=True)
 class Judged:
-    """A job that started on both clusters: its waits in seconds, really and as the replay has it."""
+    """A job that started on both clusters: its waits in seconds, really and as it is replayed."""
 
     size: str
     plain: float
@@ -191,7 +192,7 @@ def _row(jobs: Sequence[Judged]) -> list[str]:
     ]  # fmt: skip
 
 
-def _waits(jobs: Sequence[Judged], of: Callable[[Judged], float]) -> Any:
+def _waits(jobs: Sequence[Judged], of: Callable[[Judged], float]) -> WaitSums:
     return waits_of(of(job) for job in jobs)
 
 

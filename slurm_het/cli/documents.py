@@ -25,7 +25,7 @@ from slurm_het.core.views.free import NodeFree, PoolFree
 from slurm_het.core.views.job_rows import Ask
 from slurm_het.core.views.learned import LearnedProgram
 from slurm_het.core.views.totals import PoolUse, Summary, Totals
-from slurm_het.replay.documents import ReplayDocument
+from slurm_het.replay.documents import ReplayDocument, ShadowDocument
 
 
 class SourceDocument(Struct, kw_only=True):
@@ -310,6 +310,7 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "slurm-het-status": StatusDocument,
     "slurm-het-page": PageDocument,
     "slurm-het-replay": ReplayDocument,
+    "slurm-het-report": ShadowDocument,
     "slurm-het-try": TryDocument,
     "slurm-het-why": WhyDocument,
 }

@@ -5,18 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import msgspec
 
+from slurm_het.cli.options import seconds_of, zone_of
 from slurm_het.cli.replay_text import text_of
 from slurm_het.cli.whole_file import write_whole
 from slurm_het.config import config_path, load_config
 from slurm_het.core.syntax.printable import clean
-from slurm_het.errors import HetError
 from slurm_het.replay.documents import ReplayDocument
 from slurm_het.replay.findings import findings
 from slurm_het.replay.moments import WallClock
@@ -88,11 +86,11 @@ def replay(
       (scontrol -o -d show node; scontrol -o show partition; scontrol show config) > site.txt
     """
     began = time.monotonic()
-    clock = WallClock(_zone(zone))
+    clock = WallClock(zone_of(zone))
     settings = load_config(config) if config or config_path().exists() else None
     slurm = settings.slurm if settings else SlurmSettings()
     there = read_site(site_text(site, slurm), settings)
-    begin, end = _seconds(since, clock, "--since"), _seconds(until, clock, "--until")
+    begin, end = seconds_of(since, clock.zone, "--since"), seconds_of(until, clock.zone, "--until")
     if past is None:
         end = min(end or time.time(), time.time())
         begin = end - MONTH if begin is None else begin
@@ -143,23 +141,3 @@ def _progress() -> Callable[[SideName, float, int], None]:
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    if not name:
-        return None
-    try:
-        return UTC if name == "UTC" else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise HetError(
-            f"--timezone {name}: there is no such zone", "such as Europe/Berlin"
-        ) from error
-
-
-def _seconds(text: str | None, clock: WallClock, option: str) -> float | None:
-    if not text:
-        return None
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=clock.zone).timestamp()
-    except ValueError as error:
-        raise HetError(f"{option} {text}: not a time", "such as 2026-10-01T12:00") from error

@@ -1,12 +1,19 @@
-"""What a replay came to, as HTML: one file that loads nothing; its plots are SVG inside it."""
+"""What a replay or a shadow came to, as HTML: a file that loads nothing; plots are SVG in it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from slurm_het.cli.replay_text import day, headline, span_of, verdict
-from slurm_het.replay.documents import Gain, PoolShares, ReplayDocument
+from slurm_het.cli.replay_text import (
+    day,
+    headline,
+    shadow_caveat,
+    shadow_headline,
+    span_of,
+    verdict,
+)
+from slurm_het.replay.documents import Changes, PoolShares, ReplayDocument, ShadowDocument
 from slurm_het.templating import render_html
 from slurm_het.times import zone
 
@@ -33,30 +40,52 @@ class ShareMeans(NamedTuple):
 def html_of(made: ReplayDocument) -> str:
     """The whole file."""
     gain = made.gain
-    return render_html(
-        "replay.html.j2",
-        made=made,
+    return _page(
+        "replay.html.j2", made, "plain", gain,
         match=made.match,
         gain=gain,
         verdict=verdict(made.match),
         headline=headline(gain, made.match) if gain else "",
         pools=[(p, lines_of(p), _means(p)) for p in gain.pools[:MOST_POOLS]] if gain else [],
-        losers=_losers(gain) if gain else [],
+        wide=WIDE,
+        high=HIGH,
+    )  # fmt: skip
+
+
+def shadow_html(made: ShadowDocument) -> str:
+    """The same of a shadow."""
+    return _page(
+        "shadow.html.j2", made, "really", made.changes,
+        headline=shadow_headline(made), caveat=shadow_caveat(made),
+    )  # fmt: skip
+
+
+def _page(
+    template: str,
+    made: ReplayDocument | ShadowDocument,
+    beside: str,
+    changes: Changes | None,
+    **values: object,
+) -> str:
+    return render_html(
+        template,
+        made=made,
+        beside=beside,
+        losers=_losers(changes) if changes else [],
         span=span_of,
         part=lambda value: f"{value:.1%}",
         change=_change,
         day=day,
         zone=zone(made.begin),
-        wide=WIDE,
-        high=HIGH,
+        **values,
     )
 
 
-def _losers(gain: Gain) -> list[tuple[str, int]]:
+def _losers(changes: Changes) -> list[tuple[str, int]]:
     """How many users, and accounts, would wait longer in the mean."""
     return [
         (name, sum(c.ours.mean > c.plain.mean for c in those))
-        for name, those in (("users", gain.users), ("accounts", gain.accounts))
+        for name, those in (("users", changes.users), ("accounts", changes.accounts))
     ]
 
 

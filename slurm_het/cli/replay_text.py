@@ -1,4 +1,4 @@
-"""What a replay came to, in at most 40 lines for a terminal."""
+"""What a replay or a shadow came to, in at most 40 lines for a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import time
 from collections.abc import Iterator, Sequence
 
 from slurm_het.cli.render import cut, table
-from slurm_het.replay.documents import CauseCount, Gain, Match, ReplayDocument, WaitChange, WaitSums
+from slurm_het.replay.documents import (
+    CauseCount,
+    Changes,
+    Gain,
+    Match,
+    ReplayDocument,
+    ShadowDocument,
+    WaitChange,
+    WaitSums,
+)
 
 MOST_LINES = 40
 NAME = 18
@@ -37,12 +46,35 @@ def verdict(match: Match) -> str:
 
 def headline(gain: Gain, match: Match) -> str:
     """What it comes to, in a sentence."""
-    before, after = match.plain.waits.mean, gain.ours.waits.mean
-    change = f"{(after - before) / before:+.0%}" if before else "as before"
+    waits = _instead(match.plain.waits.mean, gain.ours.waits.mean)
     return (
-        f"With slurm-het the mean wait is {span_of(after)} instead of {span_of(before)} ({change});"
+        f"With slurm-het the mean wait is {waits};"
         f" jobs that start sooner: {gain.earlier}, later: {gain.later}."
     )
+
+
+def shadow_headline(made: ShadowDocument) -> str:
+    """The same of shadow, where it is no forecast."""
+    changes = made.changes
+    return (
+        f"Of {made.jobs} jobs slurm-het would have started {changes.earlier} sooner and"
+        f" {changes.later} later, each by itself: a mean wait of"
+        f" {_instead(made.waits.mean, made.ours.mean)}."
+    )
+
+
+def shadow_caveat(made: ShadowDocument) -> str:
+    """How far that can be believed, in a sentence."""
+    return (
+        "Plain Slurm drove the cluster, slurm-het answered it: no forecast. Of"
+        f" {made.decided} starts that it decided first {made.overtaken} were overtaken; the"
+        f" {made.losers} jobs that took those nodes count as later, by the most it can have been."
+    )
+
+
+def _instead(before: float, after: float) -> str:
+    change = f"{(after - before) / before:+.0%}" if before else "as before"
+    return f"{span_of(after)} instead of {span_of(before)} ({change})"
 
 
 def day(seconds: float) -> str:
@@ -60,12 +92,28 @@ def text_of(made: ReplayDocument) -> list[str]:
                 " its waits are up to so much too long"
             )
         lines += list(_gain(made.gain, made))
-    lines += list(_causes("left out", made.left_out))
-    lines += list(_causes("taken so", made.taken))
+    lines += [*_causes("left out", made.left_out), *_causes("taken so", made.taken)]
     lines.append(
         "not modelled: limits, fair share as it changes, reservations, preemption, failures,"
         " scripts; all in --html, docs/replay.md"
     )
+    return lines[:MOST_LINES]
+
+
+def shadow_text(made: ShadowDocument) -> list[str]:
+    """The report of a shadow."""
+    lines = [
+        f"Shadow from {day(made.begin)} to {day(made.end)}: {made.jobs} jobs count, on"
+        f" {made.devices} devices of {made.nodes} nodes, really {made.busy:.1%} busy",
+        shadow_caveat(made),
+        shadow_headline(made),
+        *_people_and_jobs(made.changes),
+        *_classes([*made.changes.sizes, *made.changes.types[:4]]),
+        _by_week(made.changes),
+        *_causes("left out", made.left_out),
+        *_causes("taken so", made.taken),
+        "not told: what weeks under slurm-het would have been; all in --html, docs/modes.md",
+    ]
     return lines[:MOST_LINES]
 
 
@@ -101,14 +149,7 @@ def _waits(waits: WaitSums) -> tuple[str, str, str]:
 
 def _gain(gain: Gain, made: ReplayDocument) -> Iterator[str]:
     yield headline(gain, made.match)
-    for title, changes in (("user", gain.users), ("account", gain.accounts)):
-        yield from _people(title, changes)
-    if gain.worst:
-        later = ", ".join(
-            f"{one.job} ({cut(one.user, 12)}, {one.devices} dev.) +{span_of(one.ours - one.plain)}"
-            for one in gain.worst[:WORST]
-        )
-        yield f"most later: {later}"
+    yield from _people_and_jobs(gain)
     yield from _classes([*gain.sizes, *gain.types[:4]])
     idle = gain.idle
     yield (
@@ -120,8 +161,23 @@ def _gain(gain: Gain, made: ReplayDocument) -> Iterator[str]:
         f"{pool.pool} {_mean(pool.plain):.0%}→{_mean(pool.ours):.0%}" for pool in gain.pools[:6]
     )
     yield f"busy: {made.match.plain.busy:.1%} plain, {gain.ours.busy:.1%} slurm-het; {shares}"
-    weeks = ", ".join(f"{_change(w.plain, w.ours)}" for w in gain.weeks)
-    yield f"mean wait by week: {weeks}"
+    yield _by_week(gain)
+
+
+def _people_and_jobs(changes: Changes) -> Iterator[str]:
+    for title, those in (("user", changes.users), ("account", changes.accounts)):
+        yield from _people(title, those)
+    if changes.worst:
+        later = ", ".join(
+            f"{one.job} ({cut(one.user, 12)}, {one.devices} dev.) +{span_of(one.ours - one.plain)}"
+            for one in changes.worst[:WORST]
+        )
+        yield f"most later: {later}"
+
+
+def _by_week(changes: Changes) -> str:
+    weeks = ", ".join(f"{_change(w.plain, w.ours)}" for w in changes.weeks)
+    return f"mean wait by week: {weeks}"
 
 
 def _people(title: str, changes: Sequence[WaitChange]) -> Iterator[str]:

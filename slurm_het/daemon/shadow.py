@@ -10,7 +10,7 @@ from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.gate import GateEvent, GateOrder
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.proposal import Observed, TakeBack
-from slurm_het.core.planner.shadow import overtaken
+from slurm_het.core.planner.shadow import TAKEN, overtaken
 from slurm_het.core.reservations.look_ahead import at_hand
 from slurm_het.core.syntax import hostlist
 from slurm_het.daemon.clocks import Clocks
@@ -25,7 +25,7 @@ from slurm_het.slurm.shadow import ShadowSlurm
 from slurm_het.solve import Solver
 
 FOREVER = 1e9  # seconds: when plain Slurm starts a job says nothing of its nodes
-TAKEN = "plain Slurm has given its nodes to others"
+DUE = "the nodes that it was pinned to ahead are free"
 OVER = "its time limit would be over: it would have ended"
 
 
@@ -79,9 +79,10 @@ class ShadowCycle(Cycle):
     def _start_who_has_room(self, observed: Observed, ticks: float) -> None:
         """Who was pinned ahead would be started by Slurm once its nodes are free."""
         pins = tuple(self.pins.pins.values())
-        for pin in at_hand(pins, observed.snapshot, observed.inventory):
-            if pin.due:
-                self.pins.pins[pin.task.key] = replace(pin, due=False, since=ticks)
+        due = [pin for pin in at_hand(pins, observed.snapshot, observed.inventory) if pin.due]
+        for pin in due:
+            self.pins.pins[pin.task.key] = replace(pin, due=False, since=ticks)
+        self._note(observed.snapshot, [Outcome(pin.task.key, Event.DUE, DUE) for pin in due])
 
     def _end_who_is_over(self, observed: Observed, ticks: float) -> None:
         """Let the time pass of those that would have started."""

@@ -100,11 +100,10 @@ class CauseCount(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
 
 
-class Gain(msgspec.Struct, frozen=True, kw_only=True):
-    """What slurm-het would have changed, beside plain Slurm's model on the same jobs. `users` and
-    `accounts` come with who gains most first and who loses most last; `more_users` are not told."""
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """Who would have waited less, and who longer. `users` and `accounts` come with who gains most
+    first and who loses most last; `more_users` are not told."""
 
-    ours: Sums
     users: list[WaitChange]
     accounts: list[WaitChange]
     more_users: int
@@ -113,9 +112,15 @@ class Gain(msgspec.Struct, frozen=True, kw_only=True):
     worst: list[LaterJob]
     sizes: list[WaitChange]
     types: list[WaitChange]
+    weeks: list[Week]
+
+
+class Gain(Changes, frozen=True, kw_only=True):
+    """What slurm-het would have changed, beside plain Slurm's model on the same jobs."""
+
+    ours: Sums
     idle: IdleHours
     pools: list[PoolShares]
-    weeks: list[Week]
 
 
 class ReplayCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,3 +159,31 @@ class ReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
     taken: list[CauseCount]
     not_modelled: list[str]
     cost: ReplayCost
+
+
+class ShadowDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """slurm-het report --json, of shadow. Times are epoch seconds.
+
+    Plain Slurm drove the cluster and slurm-het only answered it: in `changes` `plain` is what
+    really happened, as `truth` is, and `ours` what shadow decided. `decided` starts came before
+    plain Slurm's; of these `overtaken` were given up, for plain Slurm gave the nodes to others, and
+    `losers` are the jobs that took them. `busy` is the part of all device-seconds that was really
+    in use, 0..1. `not_told` is what a shadow cannot tell.
+    """
+
+    made: int
+    begin: int
+    end: int
+    nodes: int
+    devices: int
+    jobs: int
+    waits: WaitSums
+    ours: WaitSums
+    busy: float
+    decided: int
+    overtaken: int
+    losers: int
+    changes: Changes
+    left_out: list[CauseCount]
+    taken: list[CauseCount]
+    not_told: list[str]

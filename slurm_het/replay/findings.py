@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from slurm_het.core.syntax import hostlist
 from slurm_het.replay.documents import (
     CauseCount,
+    Changes,
     Gain,
     IdleHours,
     LaterJob,
@@ -76,7 +80,7 @@ def findings(
     span, plain, ours = trace.span, sides["plain"], sides["ours"]
     seen = list(_seen(trace, plain, ours))
     capacity = sum(len(h.types) for h in site.hosts) * (span.end - span.counted)
-    real = _really_used(trace, site)
+    real = really_used(trace, site)
     match = _match(seen, real, plain, capacity, site.settings.bf_interval)
     gain = _gain(seen, trace, site, sides, real, capacity) if match.holds else None
     return ReplayDocument(
@@ -84,8 +88,7 @@ def findings(
         nodes=len(site.hosts), devices=sum(len(h.types) for h in site.hosts), jobs=len(seen),
         simulated=len(trace.world.jobs), solver=effort.solver, look_every=effort.pace(trace).least,
         match=match, gain=gain, pool_step=real.step,
-        left_out=[CauseCount(cause=c, jobs=n) for c, n in tally.left_out.most_common()],
-        taken=[CauseCount(cause=c, jobs=n) for c, n in tally.taken.most_common()],
+        left_out=counts_of(tally.left_out), taken=counts_of(tally.taken),
         not_modelled=list(NOT_MODELLED),
         cost=ReplayCost(
             seconds=round(seconds, 1), plain_cpu=round(plain.seconds, 1),
@@ -93,6 +96,11 @@ def findings(
             cycles=ours.cycles,
         ),
     )  # fmt: skip
+
+
+def counts_of(causes: Counter[str]) -> list[CauseCount]:
+    """The most frequent first."""
+    return [CauseCount(cause=cause, jobs=jobs) for cause, jobs in causes.most_common()]
 
 
 def _seen(trace: Trace, plain: SideResult, ours: SideResult) -> Iterator[SeenJob]:
@@ -105,7 +113,7 @@ def _seen(trace: Trace, plain: SideResult, ours: SideResult) -> Iterator[SeenJob
             )
 
 
-def _really_used(trace: Trace, site: ReplaySite) -> Usage:
+def really_used(trace: Trace, site: ReplaySite) -> Usage:
     """From the records, of jobs that are simulated: what is left out is in no figure."""
     span = trace.span
     usage = empty_usage(site, span.counted, span.end)
@@ -166,28 +174,37 @@ def _gain(
     capacity: float,
 ) -> Gain:
     plain, ours = sides["plain"], sides["ours"]
+    changes = changes_of(seen, trace, site.settings.bf_interval)
+    return Gain(
+        **msgspec.structs.asdict(changes),
+        ours=_sums(seen, lambda one: one.ours, ours.usage, capacity),
+        idle=IdleHours(
+            plain_fitted=_hours(plain.fitted), ours_fitted=_hours(ours.fitted),
+            plain_elsewhere=_hours(plain.elsewhere), ours_elsewhere=_hours(ours.elsewhere),
+        ),
+        pools=list(_pools(site, real, plain.usage, ours.usage)),
+    )  # fmt: skip
+
+
+def changes_of(seen: Sequence[SeenJob], trace: Trace, differs: float) -> Changes:
+    """Who gains and who loses; a difference of at most so many seconds is none."""
     users = _by_change(_changes(seen, lambda one: one.spec.user or "(unknown)"))
     half = MOST_USERS // 2
     shown = users if len(users) <= MOST_USERS else [*users[:half], *users[-half:]]
     worst = sorted(seen, key=lambda one: one.plain - one.ours)[:SHOWN]
-    differs = site.settings.bf_interval
-    return Gain(
-        ours=_sums(seen, lambda one: one.ours, ours.usage, capacity),
+    return Changes(
         users=shown,
         accounts=_by_change(_changes(seen, lambda one: one.spec.account or "(none)")),
         more_users=len(users) - len(shown),
         earlier=sum(one.ours < one.plain - differs for one in seen),
         later=sum(one.ours > one.plain + differs for one in seen),
         worst=[_later(one) for one in worst if one.ours > one.plain],
-        sizes=sorted(_changes(seen, lambda one: size_class(one.spec)), key=lambda c: SIZES.index(c.name)),
-        types=sorted(_changes(seen, type_of), key=lambda c: (c.name == ANY, c.name)),
-        idle=IdleHours(
-            plain_fitted=_hours(plain.fitted), ours_fitted=_hours(ours.fitted),
-            plain_elsewhere=_hours(plain.elsewhere), ours_elsewhere=_hours(ours.elsewhere),
+        sizes=sorted(
+            _changes(seen, lambda one: size_class(one.spec)), key=lambda c: SIZES.index(c.name)
         ),
-        pools=list(_pools(site, real, plain.usage, ours.usage)),
+        types=sorted(_changes(seen, type_of), key=lambda c: (c.name == ANY, c.name)),
         weeks=list(_weeks(seen, trace)),
-    )  # fmt: skip
+    )
 
 
 def _hours(seconds: float) -> float:

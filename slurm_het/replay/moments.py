@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-_NONE = {"", "Unknown", "None", "N/A", "NONE", "0"}
+_NONE = {"", "unknown", "none", "n/a", "0"}
+"""In lower case: jobcomp/filetxt writes unknown, sacct Unknown."""
 FOUR_DIGIT_YEAR = 19
 """Characters of `2026-10-25T02:30:00`."""
 
@@ -22,7 +23,7 @@ class WallClock:
         In the hour that a clock shows twice in autumn it is the second one where the first would
         lie before `after`.
         """
-        if text in _NONE:
+        if text.lower() in _NONE:
             return None
         if text.isdecimal():
             return float(text)

@@ -45,6 +45,7 @@ class Subject:
     """
 
     key: str
+    submit: float
     counts: bool
     since: float
     start: float | None
@@ -203,7 +204,9 @@ class _TraceMaker:
         if not counts and ask.devices:
             self.tally.taken[_why_uncounted(past, self.span)] += past.tasks
         week = int((since - self.span.begin) // (7 * DAY))
-        return Subject(past.key, counts, since, past.start, past.end, past.nodes, max(0, week))
+        return Subject(
+            past.key, past.submit, counts, since, past.start, past.end, past.nodes, max(0, week)
+        )
 
     def _note(self, past: PastJob) -> None:
         notes = {
@@ -227,6 +230,8 @@ def _why_uncounted(past: PastJob, span: Span) -> str:
         cancelled = past.end is not None and past.end < span.end
         why = "were cancelled while they waited" if cancelled else "still waited at the end"
         return f"not in the waits: {why}"
+    if past.since < span.begin:
+        return "not in the waits: waited already when it began"
     return "not in the waits: came on the first day"
 
 

@@ -84,9 +84,11 @@ def text_of(records: Iterable[dict[str, str]]) -> str:
     return "".join("".join(f"{row[name]}{MARK}" for name in FIELDS) + "\n" for row in rows)
 
 
-def trace_of(*records: dict[str, str], clock: WallClock = CLOCK) -> tuple[Trace, Tally]:
+def trace_of(
+    *records: dict[str, str], clock: WallClock = CLOCK, drop: float = DAY
+) -> tuple[Trace, Tally]:
     """The replay of these records, and what was counted; each also whole, line by line."""
     tally = Tally()
     text = text_of([*edges(), *records])
     lines = text.splitlines(keepends=True)
-    return make_trace(read_sacct(lines, clock, tally), site(), tally), tally
+    return make_trace(read_sacct(lines, clock, tally), site(), tally, drop=drop), tally

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -57,6 +58,15 @@ def test_a_task_of_an_array_and_a_job_that_never_ran() -> None:
     )
     assert (task.key, task.id) == ("6_2", 8)
     assert (gone.ran, gone.start, gone.nodes) == (False, None, "")
+
+
+def test_a_job_that_was_held_to_its_end_was_never_eligible() -> None:
+    line = LINE.format(**(USUAL | {"state": "CANCELLED", "nodes": "(null)"}))
+    line = re.sub("EligibleTime=[^ ]*", "EligibleTime=unknown", line)
+    tally = Tally()
+    (past,) = read_past([line], BERLIN, tally)
+    assert (past.eligible, past.ran) == (None, False)
+    assert not tally.left_out
 
 
 @pytest.mark.parametrize(

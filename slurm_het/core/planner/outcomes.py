@@ -11,6 +11,7 @@ class Event(StrEnum):
 
     RELEASED = "released"  # an update sent it to its nodes, which are free
     RESERVED = "reserved"  # the same, to nodes that are free later
+    DUE = "due"  # in shadow: these are free now, so that Slurm would start it
     REFUSED = "refused"  # Slurm did not take the update
     BUSY = "busy"  # Slurm had no time for the update: it is sent again
     AT_ONCE = "at once"  # interactive, it did not wait in the gate

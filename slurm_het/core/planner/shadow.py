@@ -28,6 +28,8 @@ from slurm_het.core.syntax.gres import format_indexes
 
 MOST_TASKS = 100_000
 """So many tasks of one array are looked at."""
+TAKEN = "plain Slurm has given its nodes to others"
+"""Why a job is planned anew: this stands in the journal, where the report looks for it."""
 FIRST_ID = 1 << 40
 """Ids of array tasks that the book has split off; none of Slurm's are so high."""
 
