@@ -154,8 +154,9 @@ def judge(there: Path) -> tuple[dict[str, Any], list[Judged], float]:
     facts = json.loads((there / "runs.json").read_text())
     site = read_site((there / "site.txt").read_text(), load_config(there / "het.yaml"))
     pasts = read_past(lines_of(there / "jobs.txt"), WallClock(), Tally())
-    begin = facts["began"]
-    trace = make_trace(pasts, site, Tally(), begin, begin + facts["seconds"], 0.0)
+    # Slurm's records have whole seconds: nobody is to have come before it began.
+    begin = float(int(facts["began"]) - 1)
+    trace = make_trace(pasts, site, Tally(), begin, facts["began"] + facts["seconds"], 0.0)
     sides = run_sides(trace, site, Effort(), lambda *_: None)
     ours = {key: waited for key, waited in facts["waits"] if waited is not None}
     jobs = []

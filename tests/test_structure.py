@@ -19,6 +19,7 @@ PARAMETERS = 5
 
 MANY_PARAMETERS = {
     "slurm_het.cli.replay.replay": "click passes each option as a parameter",
+    "slurm_het.cli.report.report": "click passes each option as a parameter",
     "slurm_het.cli.sandbox.up": "click passes each option as a parameter",
     "slurm_het.cli.sinfo.sinfo": "click passes each option as a parameter",
     "slurm_het.core.planner.plan.plan": "what there is, who waits, how to solve it",

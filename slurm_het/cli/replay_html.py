@@ -13,7 +13,7 @@ from slurm_het.cli.replay_text import (
     span_of,
     verdict,
 )
-from slurm_het.replay.documents import Changes, PoolShares, ReplayDocument, ShadowDocument
+from slurm_het.replay.documents import PoolShares, ReplayDocument, ShadowDocument, WaitChanges
 from slurm_het.templating import render_html
 from slurm_het.times import zone
 
@@ -64,7 +64,7 @@ def _page(
     template: str,
     made: ReplayDocument | ShadowDocument,
     beside: str,
-    changes: Changes | None,
+    changes: WaitChanges | None,
     **values: object,
 ) -> str:
     return render_html(
@@ -81,7 +81,7 @@ def _page(
     )
 
 
-def _losers(changes: Changes) -> list[tuple[str, int]]:
+def _losers(changes: WaitChanges) -> list[tuple[str, int]]:
     """How many users, and accounts, would wait longer in the mean."""
     return [
         (name, sum(c.ours.mean > c.plain.mean for c in those))

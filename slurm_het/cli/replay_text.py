@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from slurm_het.cli.render import cut, table
 from slurm_het.replay.documents import (
     CauseCount,
-    Changes,
     Gain,
     Match,
     ReplayDocument,
     ShadowDocument,
     WaitChange,
+    WaitChanges,
     WaitSums,
 )
 
@@ -112,7 +112,8 @@ def shadow_text(made: ShadowDocument) -> list[str]:
         _by_week(made.changes),
         *_causes("left out", made.left_out),
         *_causes("taken so", made.taken),
-        "not told: what weeks under slurm-het would have been; all in --html, docs/modes.md",
+        "not told: what weeks under slurm-het would have been, what waiting on purpose gains or"
+        " costs; all in --html, docs/modes.md",
     ]
     return lines[:MOST_LINES]
 
@@ -164,7 +165,7 @@ def _gain(gain: Gain, made: ReplayDocument) -> Iterator[str]:
     yield _by_week(gain)
 
 
-def _people_and_jobs(changes: Changes) -> Iterator[str]:
+def _people_and_jobs(changes: WaitChanges) -> Iterator[str]:
     for title, those in (("user", changes.users), ("account", changes.accounts)):
         yield from _people(title, those)
     if changes.worst:
@@ -175,7 +176,7 @@ def _people_and_jobs(changes: Changes) -> Iterator[str]:
         yield f"most later: {later}"
 
 
-def _by_week(changes: Changes) -> str:
+def _by_week(changes: WaitChanges) -> str:
     weeks = ", ".join(f"{_change(w.plain, w.ours)}" for w in changes.weeks)
     return f"mean wait by week: {weeks}"
 

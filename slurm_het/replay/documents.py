@@ -100,7 +100,7 @@ class CauseCount(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
 
 
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
+class WaitChanges(msgspec.Struct, frozen=True, kw_only=True):
     """Who would have waited less, and who longer. `users` and `accounts` come with who gains most
     first and who loses most last; `more_users` are not told."""
 
@@ -115,7 +115,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     weeks: list[Week]
 
 
-class Gain(Changes, frozen=True, kw_only=True):
+class Gain(WaitChanges, frozen=True, kw_only=True):
     """What slurm-het would have changed, beside plain Slurm's model on the same jobs."""
 
     ours: Sums
@@ -183,7 +183,7 @@ class ShadowDocument(msgspec.Struct, frozen=True, kw_only=True):
     decided: int
     overtaken: int
     losers: int
-    changes: Changes
+    changes: WaitChanges
     left_out: list[CauseCount]
     taken: list[CauseCount]
     not_told: list[str]

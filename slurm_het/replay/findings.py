@@ -12,7 +12,6 @@ import msgspec
 from slurm_het.core.syntax import hostlist
 from slurm_het.replay.documents import (
     CauseCount,
-    Changes,
     Gain,
     IdleHours,
     LaterJob,
@@ -22,6 +21,7 @@ from slurm_het.replay.documents import (
     ReplayDocument,
     Sums,
     WaitChange,
+    WaitChanges,
     WaitSums,
     Week,
 )
@@ -186,13 +186,13 @@ def _gain(
     )  # fmt: skip
 
 
-def changes_of(seen: Sequence[SeenJob], trace: Trace, differs: float) -> Changes:
+def changes_of(seen: Sequence[SeenJob], trace: Trace, differs: float) -> WaitChanges:
     """Who gains and who loses; a difference of at most so many seconds is none."""
     users = _by_change(_changes(seen, lambda one: one.spec.user or "(unknown)"))
     half = MOST_USERS // 2
     shown = users if len(users) <= MOST_USERS else [*users[:half], *users[-half:]]
     worst = sorted(seen, key=lambda one: one.plain - one.ours)[:SHOWN]
-    return Changes(
+    return WaitChanges(
         users=shown,
         accounts=_by_change(_changes(seen, lambda one: one.spec.account or "(none)")),
         more_users=len(users) - len(shown),

@@ -47,7 +47,7 @@ NOT_TOLD = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _RealRun:
     """A job that really ran on a node: with so many devices there, from `start`."""
 
     start: float
@@ -66,11 +66,13 @@ class _Shadowed:
         subjects = self.trace.subjects
         self.first = [self._first_start(subject) for subject in subjects]
         self.places: dict[Name, int] = {_name(s): n for n, s in enumerate(subjects)}
-        self.runs: dict[str, list[_Run]] = {}
+        self.runs: dict[str, list[_RealRun]] = {}
         for n, (spec, subject) in enumerate(zip(self.trace.world.jobs, subjects, strict=True)):
             if subject.start is not None:
                 for node in hostlist.expand_readable(subject.nodes):
-                    self.runs.setdefault(node, []).append(_Run(subject.start, n, spec.ask.devices))
+                    self.runs.setdefault(node, []).append(
+                        _RealRun(subject.start, n, spec.ask.devices)
+                    )
         for runs in self.runs.values():
             runs.sort(key=lambda run: run.start)
 

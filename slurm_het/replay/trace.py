@@ -256,7 +256,8 @@ def make_trace(
             raise HetError(f"more than {MOST_JOBS} jobs", "replay a shorter time")
     if not any(subject.counts for _, subject in made):
         raise HetError("no job is left to compare", "; ".join(_causes(tally)) or "is it a month?")
-    made.sort(key=lambda one: (one[0].at, one[1].since))
+    # Who ran already when it began has his nodes before anybody who waited then.
+    made.sort(key=lambda one: (one[0].at, not one[0].on, one[1].since))
     jobs = tuple(_ranked([spec for spec, _ in made]))
     world = World(
         seconds=span.end - span.begin + TAIL, hosts=site.hosts, partitions=site.partitions,
