@@ -75,33 +75,22 @@ class Slurm:
     # --- what users, jobs and hetd do ---
 
     def submit(self, spec: JobSpec, hook: Hook | None = None) -> JobRun:
-        """A job comes, as the hook leaves it. It starts at once if there is room, and nobody who
-        could start has a higher priority."""
+        """A job comes, as the hook leaves it. Slurm starts no batch job as it is submitted, not on
+        an idle cluster either: the main scheduler or backfill does, within a second. Who is known
+        to have had his nodes from then on has them at once."""
         run = JobRun(
             spec, spec.partitions, spec.features, spec.priority, spec.gres, req_nodes=spec.on
         )
         if hook:
             hook(run)
-        first = not any(self._goes_first(other, run) for other in self.pending.values())
         self.jobs[spec.id] = self.pending[spec.id] = run
-        if first and self.limits.allow(spec, self.running.values()):
+        if spec.on:
             up = {machine.name for machine in self._order if not machine.down}
             for partition in run.partitions:
                 if self.partition_up[partition] and not self._try(run, partition, up):
                     break
         self.touch()
         return run
-
-    def _goes_first(self, other: JobRun, run: JobRun) -> bool:
-        """Whether a job that waits is to start before another one that comes."""
-        of = self.world.partitions
-        there, here = (of[one.partitions[0]] for one in (other, run))
-        return (
-            other.priority > run.priority
-            and other.spec.reservation == run.spec.reservation
-            and not there.isdisjoint(here)
-            and self.limits.allow(other.spec, self.running.values())
-        )
 
     def finish(self, run: JobRun) -> None:
         """A running job has ended."""
@@ -134,9 +123,10 @@ class Slurm:
         return ""
 
     def touch(self) -> None:
-        """Something has changed: the main scheduler looks, in its next second."""
+        """Something has changed: the main scheduler looks, within a second."""
         self.changed = self.now
-        due = max(float(int(self.now) + 1), self.last_sched + self.settings.sched_delay)
+        # It looks once a second. Records have whole seconds: half of one is right in the mean.
+        due = max(int(self.now + 0.5) + 0.5, self.last_sched + self.settings.sched_delay)
         self.sched_due = min(self.sched_due, due)
 
     # --- the main scheduler ---

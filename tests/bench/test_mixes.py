@@ -73,28 +73,28 @@ def test_who_is_blocked_is_not_delayed_by_what_is_backfilled() -> None:
     big = {"sbatch": wants(4, 20, "-N", "2", "--qos=high"), "at": 10.0, "sleep": 600.0}
     short = {"sbatch": wants(2, 10), "at": 20.0, "sleep": 600.0}
     long = {"sbatch": wants(2, 40), "at": 20.0, "sleep": 600.0}
-    assert starts(mix(first, big, short, long)) == [0, 1201, 21, 1801]
+    assert starts(mix(first, big, short, long)) == [0.5, 1201, 21, 1801.5]
 
 
-def test_who_comes_starts_at_once_unless_somebody_of_higher_priority_waits() -> None:
-    """Of equal priority nobody is in the way: not even a job that is blocked (22.05)."""
+def test_who_comes_is_not_started_by_coming_before_one_of_equal_priority_that_waits() -> None:
+    """Slurm starts no batch job as it is submitted: this one waits, as on 22.05."""
     first = {"sbatch": wants(4, 20), "sleep": 1200.0}
     big = {"sbatch": wants(4, 20, "-N", "2"), "at": 10.0, "sleep": 60.0}
     long = {"sbatch": wants(2, 40), "at": 20.0, "sleep": 600.0}
-    assert starts(mix(first, big, long)) == [0, 1201, 20]
+    assert starts(mix(first, big, long)) == [0.5, 1201, 1261.5]
 
 
 def test_who_is_at_a_limit_keeps_nobody_from_starting() -> None:
     head = {"sbatch": wants(4, 30, "--qos=first"), "count": 2, "sleep": 600.0}
     other = {"sbatch": wants(4, 30), "user": "games", "sleep": 600.0}
-    assert starts(mix(head, other)) == [0, 601, 0]
+    assert starts(mix(head, other)) == [0.5, 600.5, 0.5]
 
 
 def test_no_job_runs_into_a_reservation_of_others() -> None:
     made = ["scontrol", "create", "reservation", "ReservationName=r", "StartTime=now+20minutes",
             "Duration=10", "Nodes=a[1-2]", "Users=root", "Flags=MAINT"]  # fmt: skip
     long, short = {"sbatch": wants(4, 30), "sleep": 60.0}, {"sbatch": wants(4, 10), "sleep": 60.0}
-    assert starts(mix(long, short, events=[{"run": made}])) == [1801, 0]
+    assert starts(mix(long, short, events=[{"run": made}])) == [1800.5, 0.5]
 
 
 @pytest.mark.parametrize(
