@@ -38,6 +38,7 @@ from bench.in_sandbox import job, ok, ours, state, submit, within
 from bench.results import head, record, table
 from slurm_het.cli.why import why
 from slurm_het.config import load_config
+from slurm_het.core.jobs.waits import AT_ONCE_SECONDS
 from slurm_het.core.records import FINISHED
 from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
@@ -104,6 +105,10 @@ HINTS = (
 """What a script loads, and what must be told of that."""
 
 
+PARTS = {"evidence": "what", "placement": "planned", "wait": "waited", "end": "end"}
+"""What is looked at, and by what key of the document."""
+
+
 @dataclass
 class Ended:
     """A job that ended: what must be told of it, and Slurm's record of its end."""
@@ -137,16 +142,25 @@ class Ended:
             return False
         total = waited["before"] + waited["queued"] + waited["pinned"]
         right: bool = total == self._time(until) - self._time("SubmitTime")
-        return right and (waited["before"] > 0) == self.kind.before
+        return right and self._before(waited["before"])
+
+    def _before(self, told: int) -> bool:
+        """As Slurm's Submit and Eligible say, a moment apart; of who never was, all of it."""
+        if not self.kind.starts:
+            return told > 0
+        before = self._time("EligibleTime") - self._time("SubmitTime")
+        return abs(told - before) <= AT_ONCE_SECONDS and (told > 0 or not self.kind.before)
 
     def _end(self, told: dict[str, Any]) -> bool:
         end = told["end"]
         if not end:
             return False
         nodes = set(hostlist.expand(end["nodes"])) if end["nodes"] else set()
-        state = end["state"], end["exit_code"] == self.kind.exit_code
+        code = f"{end['exit_code']}:{end['signal']}"
         return (
-            state == (self.kind.end, True)
+            end["state"] == self.kind.end
+            and code == self.slurms["ExitCode"]
+            and self.kind.exit_code in (0, end["exit_code"])
             and nodes == (self._nodes if self.kind.starts else set())
             and end["ended"] == self._time("EndTime")
         )
@@ -272,7 +286,9 @@ def a_day_later(box: Sandbox) -> None:
 
 def theirs(box: Sandbox, keys: set[str]) -> int:
     """Of how many of these jobs slurmdbd has what the other program wrote."""
-    listed = ok(box, "sacct", "-a", "-X", "-n", "-P", "-o", "jobid,admincomment")
+    listed = ok(
+        box, "sacct", "-a", "-X", "-n", "-P", "-S", "1970-01-01", "-o", "jobid,admincomment"
+    )
     rows = (line.partition("|") for line in listed.splitlines())
     return sum(key in keys and text.lower() == THEIRS.lower() for key, _, text in rows)
 
@@ -310,8 +326,10 @@ def run(box: Sandbox, say: Callable[[str], None]) -> list[list[str]]:
             wrong = one.wrong(told)
             right[who][one.kind.name] += not wrong
             if wrong:
-                say(f"{one.kind.name} {one.key}, told to {who}: wrong: {', '.join(wrong)}: {told};"
-                    f" Slurm: {one.slurms}")  # fmt: skip
+                parts = {name: told[PARTS[name]] for name in wrong}
+                say(
+                    f"{one.kind.name} {one.key}, told to {who}: wrong: {parts}; Slurm: {one.slurms}"
+                )
     many = Counter(one.kind.name for one in jobs)
     rows = [[n, str(m), str(right["root"][n]), str(right["owner"][n])] for n, m in many.items()]
     total = ["all", str(len(jobs)), *(str(right[who].total()) for who in ("root", "owner"))]
