@@ -5,7 +5,8 @@
 In each round two nodes are busy in part, for random times, and a large job waits for both: the map
 says of the idle devices that they are held for it until T. A job that ends before T must start, one
 that does not must wait. In each state random jobs run in all pools: by type, the largest job of the
-map must start, and one of a device more must not. On another version of Slurm:
+map must start, and one of a device more must not. The cluster is the default one with three types
+more, one of them in a pool beside another. On another version of Slurm:
 
     sh templates/enter_root.sh ROOT python -m bench.device_map
 """
@@ -21,15 +22,26 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from bench.in_sandbox import clear, fresh, ok, ours, state, submit, within
 from slurm_het.cli.sinfo import sinfo
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY, Topology, topology_of
 
 POOL, KIND, NODES, DEVICES = "train-amd", "mi300x", ("amd1", "amd2"), 8
 SCRIPT = "#!/bin/sh\nmodule load rocm\ntorchrun train.py\nsleep 900\n"
 START_SECONDS = 15.0
 WAIT_SECONDS = 4.0
 """Several cycles of hetd's, and several passes of Slurm's."""
+MORE: tuple[dict[str, Any], ...] = tuple(
+    {"name": f"{name}[1-2]", "type": kind, "devices": 8, "cpus": 64, "memory_gib": 512,
+     "pool": pool, "scenario": "training"}
+    for name, kind, pool in (
+        ("hop", "h100", "train-nv"), ("gau", "gaudi2", "train-habana"), ("mtx", "c500", "train-mtx")
+    )
+)  # fmt: skip
+"""What the default cluster has not."""
 MOST_OF_NODE = {"l40s": 4, "310p": 4, "mlu370": 4}
 """By type, the devices of a node where they are not eight."""
 
@@ -43,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     found: list[tuple[str, bool]] = []
-    with fresh() as box:
+    with fresh(topology=ten_types()) as box:
         version = ok(box, "scontrol", "--version").strip()
         for number in range(options.rounds):
             found += told(f"round {number}", held(box, rng))
@@ -55,6 +67,12 @@ def main() -> None:
         right = [true for name, true in found if name == what]
         print(f"{version}: {what}: {sum(right)} of {len(right)}; load {os.getloadavg()[0]:.0f}")
     sys.exit(not all(true for _, true in found))
+
+
+def ten_types() -> Topology:
+    """The default cluster, and three types more."""
+    groups = yaml.safe_load(DEFAULT_TOPOLOGY.read_text())
+    return topology_of([*groups, *MORE], DEFAULT_TOPOLOGY)
 
 
 def told(where: str, checks: Iterator[tuple[str, bool, str]]) -> Iterator[tuple[str, bool]]:
@@ -110,6 +128,7 @@ def run(box: Sandbox, count: int, minutes: int, *options: str) -> str:
 def largest(box: Sandbox, rng: random.Random) -> Iterator[tuple[str, bool, str]]:
     """Random jobs in all pools; then, type by type, what the map says that would start now."""
     types = [t["type"] for t in shown(box)["types"]]
+    yield "the map has ten types", len(set(types)) == 10, ", ".join(types)
     keys = [
         submit(box, "-t", "60", f"--gres=gpu:{kind}:{n}", script="#!/bin/sh\nsleep 900\n")
         for kind in types

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.topology import Topology
 from slurm_het.slurm.records import parse_fields
 
 POLL_SECONDS = 0.3
@@ -24,12 +25,14 @@ MOST_SECONDS = 150.0  # for a command, on a machine that does much else
 
 
 @contextmanager
-def fresh(overrides: Mapping[str, Any] | None = None) -> Iterator[Sandbox]:
-    """A sandbox of the default topology with hook and hetd, in a directory of its own."""
+def fresh(
+    overrides: Mapping[str, Any] | None = None, topology: Topology | None = None
+) -> Iterator[Sandbox]:
+    """A sandbox with hook and hetd, in a directory of its own; of the default topology."""
     base = Path(tempfile.mkdtemp(prefix="het-bench-"))
     base.chmod(0o755)  # munged wants its socket reachable for all
     try:
-        with Sandbox.up(base / "box", overrides=overrides) as box:
+        with Sandbox.up(base / "box", topology, overrides=overrides) as box:
             yield box
     finally:
         shutil.rmtree(base, ignore_errors=True)

@@ -101,9 +101,8 @@ def run_queue(
         with ThreadPoolExecutor(SUBMITTERS) as pool:
             keys = list(pool.map(lambda entry: _submit(box, entry, named=not het), queue))
         _ok(box, "scontrol", "update", "NodeName=ALL", "State=RESUME")
-        seen = _watch(box, len(keys))
-        starts = _starts(box)
-        return {key: starts[key] for key in keys}, _journaled(box, keys) if het else seen
+        starts, seen = _watch(box, frozenset(keys))
+        return starts, _journaled(box, keys) if het else seen
 
 
 def _submit(box: Sandbox, entry: Entry, *, named: bool) -> str:
@@ -115,32 +114,34 @@ def _submit(box: Sandbox, entry: Entry, *, named: bool) -> str:
     return str(done.stdout).strip()
 
 
-def _watch(box: Sandbox, jobs: int) -> dict[str, ToldStart]:
-    """What `squeue --start` tells first of each, until all have ended."""
+def _watch(box: Sandbox, keys: frozenset[str]) -> tuple[dict[str, float], dict[str, ToldStart]]:
+    """When each job started, and what `squeue --start` told first of it, until all have ended.
+
+    Slurm forgets some after five minutes, while others still run.
+    """
     told: dict[str, ToldStart] = {}
+    starts: dict[str, float] = {}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         now = time.time()
         for key, at in _listed(box, "--start", "%i|%S"):
             if at.isdigit() and int(at) > now:
                 told.setdefault(key, ToldStart(now, float(at), now, float(at)))
-        states = [state for _, state in _listed(box, "--states=all", "%i|%T")]
-        if len(states) >= jobs and all(state in ENDED for state in states):
-            return told
+        for key, state, at in _listed(box, "--states=all", "%i|%T|%S"):
+            if state in ENDED and at.isdigit():
+                starts[key] = float(at)
+        if keys <= starts.keys():
+            return {key: starts[key] for key in keys}, told
         if time.monotonic() > deadline:
-            raise HetError(f"not all have ended after {PATIENCE_SECONDS:g} s", "fewer --jobs?")
+            left = f"{len(keys - starts.keys())} of {len(keys)} jobs have not ended"
+            raise HetError(f"{left} after {PATIENCE_SECONDS:g} s", "fewer --jobs?")
         time.sleep(READ_SECONDS)
 
 
-def _starts(box: Sandbox) -> dict[str, float]:
-    found = _listed(box, "--states=all", "%i|%S")
-    return {key: float(at) for key, at in found if at.isdigit()}
-
-
-def _listed(box: Sandbox, option: str, fields: str) -> list[tuple[str, str]]:
+def _listed(box: Sandbox, option: str, fields: str) -> list[list[str]]:
     argv = ["env", "SLURM_TIME_FORMAT=%s", "squeue", "-h", "-a", option, "-o", fields]
-    pairs = (line.partition("|")[::2] for line in _ok(box, *argv).splitlines())
-    return [(key.strip(), value.strip()) for key, value in pairs]
+    rows = (line.split("|") for line in _ok(box, *argv).splitlines())
+    return [[value.strip() for value in row] for row in rows]
 
 
 def _journaled(box: Sandbox, keys: Iterable[str]) -> dict[str, ToldStart]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.prometheus import RULES
 from slurm_het.core.policy import Limits
 from slurm_het.core.views.accuracy import Accuracy
 from slurm_het.core.views.device_map import MapOptions, device_map
@@ -20,7 +21,6 @@ from slurm_het.core.views.metrics import PREFIX, HetdFacts, families
 from slurm_het.core.views.probes import ProbeOptions
 from tests.support.world import EXAMPLES, gated, policy, snapshot
 
-RULES = EXAMPLES / "prometheus" / "slurm-het.rules.yml"
 DASHBOARD = EXAMPLES / "grafana" / "slurm-het.json"
 DOCS = EXAMPLES.parent / "docs" / "metrics.md"
 ALSO = {"slurm_answers", "build_info"}  # of the command itself

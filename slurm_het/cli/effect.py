@@ -12,6 +12,7 @@ from slurm_het.cli.checks.reading import read_site
 from slurm_het.cli.checks.site import Finding
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.jobs.admission import Passed
+from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Plan, Snapshot
 from slurm_het.core.planner.pins import Pins
@@ -69,6 +70,10 @@ class Effect:
         return Counter(whys.waits(job).code for job in gated if job.key not in placed)
 
 
+NOT_KEPT = "how it was could not be kept in its AdminComment"
+KEPT_BEFORE = "slurm-het gave it to plain Slurm before"
+
+
 def _cut(lines: Iterator[str]) -> Iterator[str]:
     every = list(lines)
     yield from every[:SHOWN]
@@ -90,7 +95,7 @@ async def effect_of(wanted: Config) -> Effect:
         elif made and (move := into_the_gate(job, made, policy)):
             moves.append(move)
         elif made and job.partition != policy.intake_partition:
-            stay.append((job.label, "how it was could not be kept in its AdminComment"))
+            stay.append((job.label, KEPT_BEFORE if MARK in job.admin_comment else NOT_KEPT))
     prepared = _prepared(snapshot, wanted)
     plan = decide(prepared, Forecast(), greedy)
     return Effect(tuple(findings(site)), tuple(moves), tuple(stay), prepared, plan)

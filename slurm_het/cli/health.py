@@ -99,7 +99,7 @@ def _of_leader(status: HetdStatus, gate: str, paths: Paths, now: float) -> Verdi
         wrong.append("its supervisor is dead")
     last = f"last plan {age:.0f} s ago, in {status.cycle.seconds:.2f} s"
     words = f"{gate}; hetd leads, {last if status.cycle.time else 'no plan yet'}"
-    words = "; ".join(filter(None, [words, status.mode_note]))
+    words = "; ".join(filter(None, [words, status.other_modes]))
     if not wrong:
         return Verdict(HealthCode.WELL, f"{words}; the hook is answered")
     return Verdict(HealthCode.TROUBLED, "; ".join([words, *wrong]))

@@ -111,12 +111,17 @@ class HetdStatus:
         if len(set(self.modes.values()) - {"plan"}) == 1 and self.in_shadow:
             (mode,) = set(self.modes.values())
             return f"{mode}, all pools: slurm-het changes nothing"
+        told = self.other_modes
+        return f"{told} (slurm-het changes nothing there)" if told else ""
+
+    @property
+    def other_modes(self) -> str:
+        """The pools that are not in plan, by mode; '' if none."""
         by_mode = {
             mode: [pool for pool, own in self.modes.items() if own == mode]
             for mode in ("shadow", "advise")
         }
-        told = "; ".join(f"{mode}: {few(pools)}" for mode, pools in by_mode.items() if pools)
-        return f"{told} (slurm-het changes nothing there)" if told else ""
+        return "; ".join(f"{mode}: {few(pools)}" for mode, pools in by_mode.items() if pools)
 
     def with_devices(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what devices say of themselves, as far as hetd has heard."""

@@ -18,6 +18,8 @@ from slurm_het.journal import History, PastTask
 
 UNKNOWN_END = "how it ended is not known"
 MAX_INDEXES = 1_000_000
+NOT_LAUNCHED = 53
+"""What Slurm tells as the signal then; there is none of that number."""
 
 
 def what_of(
@@ -61,12 +63,13 @@ def planned_lines(history: History) -> list[str]:
     where = format_places(zip(placement.nodes, placement.devices, strict=True))
     total = sum(placement.terms.values())
     terms = " ".join(f"{name} {value:+.2f}" for name, value in placement.terms.items())
-    spared = placement.spared
+    spared, tasks = placement.spared, cycle["tasks"]
+    count_of_tasks = f"{tasks} task{'s' if tasks != 1 else ''}"
     return [
         f"  planned: {placement.partition} {where} ({'|'.join(placement.types)})",
         *([f"    weight {total:+.2f} = {terms}"] if terms else []),
         *([f"    {spared.told(_stamp)}"] if spared else []),
-        f"    plan of {cycle['tasks']} tasks: {cycle['status']}, gap {cycle['gap']:.2%}",
+        f"    plan of {count_of_tasks}: {cycle['status']}, gap {cycle['gap']:.2%}",
     ]
 
 
@@ -135,6 +138,8 @@ def _state(end: JobEnd) -> str:
         return f"{end.state} before the start"
     if end.exit_code:
         return f"{end.state} with exit code {end.exit_code}"
+    if end.signal == NOT_LAUNCHED:
+        return f"{end.state} at its launch (can its output be written there?)"
     if end.signal and end.state == "FAILED":  # with the others the signal is Slurm's own
         return f"{end.state} by signal {end.signal}"
     return end.state

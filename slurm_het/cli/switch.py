@@ -37,6 +37,8 @@ LOOK_SECONDS = 2.0
 LEAST_LOOKS = 8
 BUSY_SECONDS = 60.0  # so long a job is tried to be moved while Slurm says: try again
 OPEN_SECONDS = 15.0  # so long the gate may take to open, or a pool to be UP
+GONE = {"no longer pending": "has started meanwhile", "already finished": "has ended meanwhile"}
+"""What Slurm says of jobs that cannot be moved any more, and what that means."""
 FAILURES = ("refused", "back", "kept")
 POOLS = click.option("--pool", "pools", multiple=True, required=True, help="Its name; repeatable.")
 
@@ -226,7 +228,9 @@ def _moved(settings: Config, moves: Sequence[Move]) -> int:
             for fields in one.updates:
                 await update(one.key, fields)
         except SlurmError as error:
-            click.echo(clean(f"  job {one.job.label} stays: {error.message}"), err=True)
+            gone = (ours for words, ours in GONE.items() if words in error.message)
+            why = next(gone, f"stays: {error.message}")
+            click.echo(clean(f"  job {one.job.label} {why}"), err=True)
             return 0
         return 1
 

@@ -127,6 +127,15 @@ class Job(WorkedOut):
         return self.state in FINISHED
 
     @property
+    def last_end(self) -> int:
+        """When one that holds nodes has ended at the latest (epoch seconds); 0: that is not known.
+
+        Slurm lets a job without a limit end in a year. What has ended has an end, limit or not.
+        """
+        limited = self.time_limit_minutes is not None or self.state == "COMPLETING"
+        return self.end_time if limited else 0
+
+    @property
     def holds_nodes(self) -> bool:
         """Whether the job occupies its nodes (running, or not yet cleaned up)."""
         return bool(self.nodes) and self.state in {

@@ -38,6 +38,7 @@ class Endings:
         self.heard: Callable[[list[Job], Peaks], None] = lambda *_: None  # of those that ended
         self.peak_of: Callable[[Job], int] = lambda _job: 0  # MiB, as its devices tell
         self._ours: set[int] = set()  # the ids of the jobs that are seen
+        self._arrays: set[int] = set()  # those of their arrays: tasks are split off any time
         self._gone: set[int] = set()  # of those that are to be asked for
         self._all = True
         self._ask_at = float("-inf")
@@ -45,11 +46,12 @@ class Endings:
 
     def see(self, snapshot: Snapshot) -> None:
         """Journal the ends that a snapshot shows, and begin to ask for those that it does not."""
-        self._journal(job for job in snapshot.jobs if job.finished and job.id in self._ours)
+        self._journal(job for job in snapshot.jobs if job.finished and self._was_ours(job))
         here = {job.id for job in snapshot.jobs}
-        ours = {job.id for job in snapshot.jobs if not job.finished and self._is_ours(job)}
+        there = [job for job in snapshot.jobs if not job.finished and self._is_ours(job)]
+        ours = {job.id for job in there}
         self._gone = (self._gone | (self._ours - here)) - ours
-        self._ours = ours
+        self._ours, self._arrays = ours, {job.array_job_id for job in there if job.array_job_id}
         waits = bool(self._gone) or self._all
         if waits and not self._asking() and self.ticks() >= self._ask_at:
             self._ask_at = self.ticks() + PAUSE_SECONDS
@@ -72,8 +74,11 @@ class Endings:
             self._question.cancel()
             await asyncio.gather(self._question, return_exceptions=True)
 
+    def _was_ours(self, job: Job) -> bool:
+        return job.id in self._ours or job.array_job_id in self._arrays
+
     def _is_ours(self, job: Job) -> bool:
-        return job.id in self._ours or MARK in job.admin_comment or is_gated(job, self.policy)
+        return self._was_ours(job) or MARK in job.admin_comment or is_gated(job, self.policy)
 
     async def _ask(self) -> None:
         asked, everything = self._gone, self._all or len(self._gone) > MAX_IDS

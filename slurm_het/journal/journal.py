@@ -99,8 +99,11 @@ class Journal(JournalFile):
             )  # fmt: skip
 
     def known(self, jobs: Iterable[Job]) -> set[int]:
-        """The ids of those jobs that were recorded."""
-        by_name = {(job.key, job.submit_time): job.id for job in jobs}
+        """The ids of those jobs that were recorded, or the arrays that they are tasks of."""
+        by_name: dict[tuple[str, int], set[int]] = {}
+        for job in jobs:
+            for name in {job.key, str(job.array_job_id or job.id)}:
+                by_name.setdefault((name, job.submit_time), set()).add(job.id)
         try:
             rows = self.db.execute(
                 "SELECT key, submitted FROM job WHERE key IN (SELECT value FROM json_each(?))",
@@ -109,7 +112,7 @@ class Journal(JournalFile):
         except UNREADABLE as error:
             self.complain(error)
             return set()
-        return {by_name[row] for row in rows if row in by_name}
+        return set().union(*(by_name.get(row, ()) for row in rows))
 
     def record_ends(self, ends: Iterable[JobEnd]) -> None:
         """Keep how jobs ended."""

@@ -27,7 +27,7 @@ from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.syntax.printable import clean
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.slurm.versions import parse_version
-from slurm_het.times import slurms_time
+from slurm_het.times import local_time, slurms_time
 from tests.support.squeue_cluster import CONFIG, NOW, running, snapshot, view, waiting
 
 Serve = Callable[[bytes], Path]
@@ -41,14 +41,15 @@ TYPICAL = (
     waiting(111, "shard:24", name="vllm"),
     waiting(112, "gpu:1", array_job_id=112, array_tasks="3-9%3", reason="Dependency"),
 )
-TABLE = """\
+TABLE = f"""\
       JOBID USER NAME    SCENARIO  POOL      VENDOR:TYPE DEV    GIB ST    TIME WAIT DEVICES(REASON)
          101 ann  pretrain training  train-nv  nvidia:a100   4    320 R  1:00:00 0:00 nv1:0-3
          102 ann  job102   training  train-amd amd:mi300x  2x6   2304 R  1:00:00 0:00 amd[1-2]:0-5
          103 ann  chat-7b  inference infer-nv  nvidia:l40s   1     30 R  1:00:00 0:00 l40s1:0
          104 ann  prep     -         cpu       -             -      - R  1:00:00 0:00 cpu1
          110 bob  big      training  gate      nvidia:a100 2x8 (1280) PD    0:00 0:00 (needs 8 \
-free on each of 2 nodes; only 1 such: nv2)
+free on each of 2 nodes; only 1 such: nv2; next is nv1 (101 is there until \
+{local_time(NOW + 3600)} at the latest))
          111 bob  vllm     inference gate      any           1   (24) PD    0:00 0:00 (not known \
 here; by Slurm's records alone: can start now; waits for hetd)
 112_[3-9%3] bob  job112   training  gate      any           1  (80+) PD    0:00 0:00 (Dependency)

@@ -8,6 +8,7 @@ import signal
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from click.testing import CliRunner, Result
 from slurm_het.cli.switch import disable
 from slurm_het.config import load_config
 from tests.support.fake_slurm import FakeSlurm
-from tests.support.world import config_text
+from tests.support.world import config_text, marked
 
 
 class Told(socketserver.StreamRequestHandler):
@@ -116,3 +117,20 @@ def test_that_plain_slurm_schedules_is_said_where_it_does(
     if code:
         assert "the mode is shadow, but accel is DOWN: what waits there" in str(done.exception)
         assert "slurm-het bypass on" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        ("Job is no longer pending execution", "job 7 has started meanwhile"),
+        ("Job has already finished", "job 7 has ended meanwhile"),
+        ("Access/permission denied", "job 7 stays: Access/permission denied"),
+    ],
+)
+def test_what_becomes_of_a_job_that_is_not_moved(
+    hetd: SlowHetd, monkeypatch: pytest.MonkeyPatch, refusal: str, told: str
+) -> None:
+    slurm = FakeSlurm(replace(marked(7, partition="train-nv"), partition="accel"))
+    slurm.refuse, slurm.refusal = {"7"}, refusal
+    monkeypatch.setattr("slurm_het.cli.switch.CliSlurm", lambda _settings: slurm)
+    assert told in disabled(hetd).output

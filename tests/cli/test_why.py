@@ -214,6 +214,10 @@ def test_an_end_that_nobody_saw_is_said_to_be_unknown(why: Why, journal: Journal
     [
         ({"state": "CANCELLED", "nodes": "", "exit_signal": 0}, "CANCELLED before the start"),
         ({"state": "FAILED", "exit_signal": 9}, "FAILED by signal 9 after 0:01:00 on nv1"),
+        (
+            {"state": "FAILED", "exit_signal": 53},
+            "FAILED at its launch (can its output be written there?) after 0:01:00 on nv1",
+        ),
         ({"state": "TIMEOUT", "exit_signal": 15}, "TIMEOUT after 0:01:00 on nv1"),
         ({"start_time": NOW - 200000}, "COMPLETED after 2-06:34:20 on nv1"),
         ({"nodes": "nv[1-2]"}, "COMPLETED after 0:01:00 on nv[1-2]"),

@@ -32,12 +32,14 @@ class Forgetful(FakeSlurm):
         super().__init__()
         self.asked: list[Collection[int]] = []
         self.remembers: tuple[Job, ...] = ()
-        self.down = False
+        self.down = self.all_of_an_array = False
 
     async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:
         self.asked.append(set(ids))
         if self.down:
             raise SlurmError("slurm_load_jobs error: Unable to contact slurm controller")
+        if self.all_of_an_array:  # as scontrol tells by its id
+            return self.remembers
         return tuple(job for job in self.remembers if not ids or job.id in ids)
 
 
@@ -197,6 +199,24 @@ def test_the_tasks_of_an_array_end_one_by_one(watch: Watch) -> None:
     watch.see(tasks[0])
     assert watch.slurm.asked == [{6, 8}]
     assert [watch.end(f"6_{n}")[0] for n in range(3)] == ["", "COMPLETED", "COMPLETED"]
+
+
+def test_another_programs_word_over_a_task_of_an_array_hides_no_end(watch: Watch) -> None:
+    """Seen while it runs, in a record of its own by now, or with the others when all have ended."""
+    array = replace(marked(6, submit_time=NOW), array_job_id=6, array_tasks="0-1")
+    watch.journal.record_jobs([(array, None)])
+    theirs = replace(array, array_tasks="", admin_comment="JS1:H4sI", partition="train-nv")
+    seen, unseen = replace(theirs, id=7, array_task_id=0), replace(theirs, array_task_id=1)
+    late = replace(theirs, id=8, array_task_id=2)
+    watch.see(array)
+    watch.see(seen, replace(array, array_tasks="1-2"))
+    watch.slurm.remembers = (ended(seen),)
+    watch.see(replace(array, array_tasks="1-2"))
+    assert watch.end("6_0") == ("COMPLETED", 0)
+    watch.slurm.remembers = (ended(late), ended(unseen))
+    watch.slurm.all_of_an_array = True
+    watch.see()
+    assert [watch.end(f"6_{n}")[0] for n in (1, 2)] == ["COMPLETED"] * 2
 
 
 def test_a_bug_in_a_question_is_no_secret(watch: Watch) -> None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import subprocess
-import sys
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from bench.prometheus import ask, watched
 from slurm_het.sandbox.cluster import Sandbox
-from slurm_het.sandbox.layout import free_ports
 from tests.support.cluster import AMPLE, Cluster, own_sandbox, sandbox_dir
-from tests.support.prometheus import prometheus
-from tests.test_monitoring import RULES, panels
+from tests.support.prometheus import need_prometheus
+from tests.test_monitoring import panels
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("22.05")]
 
@@ -31,42 +25,19 @@ class Watched:
     def __init__(self, box: Sandbox, url: str) -> None:
         self.cluster, self.url = Cluster(box), url
 
-    def ask(self, path: str, **words: str) -> Any:
-        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(words)}"
-        try:
-            with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 - http, loopback
-                return json.load(reply)["data"]
-        except urllib.error.URLError:  # it starts
-            return {"result": [], "alerts": []}
-
     def values(self, expr: str) -> list[float]:
-        return [float(row["value"][1]) for row in self.ask("query", query=expr)["result"]]
+        return [float(row["value"][1]) for row in ask(self.url, "query", query=expr)["result"]]
 
     def alerts(self) -> set[str]:
         """Those that are so, whether or not for long enough."""
-        return {a["labels"]["alertname"] for a in self.ask("alerts")["alerts"]}
+        return {a["labels"]["alertname"] for a in ask(self.url, "alerts")["alerts"]}
 
 
 @pytest.fixture(scope="module")
 def it() -> Iterator[Watched]:
-    with own_sandbox(overrides=AMPLE) as box, sandbox_dir() as base:
-        (told,) = free_ports(1)
-        target = {"targets": [f"127.0.0.1:{told}"]}
-        scrape = {"job_name": "het", "scrape_interval": "5s", "scrape_timeout": "5s"}
-        conf = {
-            "global": {"evaluation_interval": "1s"},
-            "rule_files": [str(RULES)],
-            "scrape_configs": [scrape | {"static_configs": [target]}],
-        }
-        argv = [sys.executable, "-m", "slurm_het.cli.admin", "metrics"]
-        argv += ["--config", str(box.config_path), "--listen", f"127.0.0.1:{told}"]
-        scraped = subprocess.Popen(argv, env=box.env)
-        try:
-            with prometheus(base, conf) as url:
-                yield Watched(box, url)
-        finally:
-            scraped.terminate()
-            scraped.wait(20)
+    need_prometheus()
+    with own_sandbox(overrides=AMPLE) as box, sandbox_dir() as base, watched(box, base) as url:
+        yield Watched(box, url)
 
 
 def test_each_panel_has_something_to_show_and_nothing_is_alarming(it: Watched) -> None:

@@ -19,6 +19,7 @@ from functools import partial
 import pytest
 
 from slurm_het.sandbox.daemons import SUPERVISOR
+from slurm_het.times import without_times
 from tests.support.causes import CAUSES, OTHER, OWNER, POLL_SECONDS, SITE, STRANGER, Cause, Ids
 from tests.support.cluster import AMPLE, PATIENCE, Cluster, own_sandbox
 
@@ -104,9 +105,7 @@ class Stage:
         return f"{job}_1" if any("--array" in word for word in cause.job) else job
 
 
-def timeless(text: str) -> str:
-    """The text without times of day: Slurm's own expectation moves."""
-    return re.sub(r"(\d{4}-\d\d-\d\d )?\d\d:\d\d(:\d\d)?", "T", text)
+timeless = partial(without_times, instead="T")  # Slurm's own expectation moves
 
 
 @pytest.fixture(scope="module")

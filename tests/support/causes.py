@@ -89,7 +89,8 @@ CAUSES = (
         remove=("scancel", "{0}"), other=("scancel", "{2}"),
     ),
     Cause(
-        "its script is for one vendor", "busy", "best is amd1 with 0", ("--gres=gpu:1",),
+        "its script is for one vendor", "busy",
+        "best is amd1 with 0 ({0} is there until T at the latest)", ("--gres=gpu:1",),
         there=(on("amd1", "train-amd", "--gres=gpu:4"), WIDE),
         first=("--gres=gpu:mi300x:1",), script="module load rocm",
         remove=("scancel", "{0}"), other=("scancel", "{1}"),

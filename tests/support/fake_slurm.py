@@ -26,6 +26,7 @@ class FakeSlurm:
         self.gate = gate
         self.updates: list[tuple[str, dict[str, str]]] = []
         self.refuse: set[str] = set()
+        self.refusal = "Requested partition configuration not available now"
         self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
         self.drained: set[str] = set()
         self.side_door = False  # whether a partition that is no pool has the nodes too
@@ -58,7 +59,7 @@ class FakeSlurm:
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
         self.updates.append((key, dict(fields)))
         if key in self.refuse and "accel" not in fields.values():
-            raise SlurmError("Requested partition configuration not available now")
+            raise SlurmError(self.refusal)
 
     async def tell_job(self, job_id: int, text: str) -> None:
         self.told.append((job_id, text))

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from bench.prometheus import prometheus
 from slurm_het.core.cluster.ailing import Sample
 from slurm_het.errors import HetError
 from slurm_het.telemetry.http import HttpAnswer
@@ -18,7 +19,7 @@ from slurm_het.telemetry.prometheus import UNWELL, meanings, reports_of
 from slurm_het.telemetry.reader import News, Sources, from_prometheus
 from slurm_het.vendors import load_vendors
 from tests.support.exporters import Exporters, exporters
-from tests.support.prometheus import prometheus
+from tests.support.prometheus import need_prometheus
 
 # As these exporters print it (their own documents), a device or two of each.
 PAGES = {
@@ -75,6 +76,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporters]:
 @pytest.fixture(scope="module")
 def server(told: Exporters, pages: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus server that scrapes all of them each second."""
+    need_prometheus()
     with prometheus(tmp_path_factory.mktemp("prometheus"), _scrapes(told, pages)) as url:
         yield url
 

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf
+from operator import itemgetter
 from typing import NamedTuple
 
 from slurm_het.core.catalog import DeviceType, model_of
@@ -18,7 +20,7 @@ from slurm_het.core.cluster.ailing import with_measured
 from slurm_het.core.cluster.host_cpus import HostCpus, cpus_of
 from slurm_het.core.cluster.node_states import Grid, build_of, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
-from slurm_het.core.cluster.uses import NodeUse, Uses, read_gres, uses_of
+from slurm_het.core.cluster.uses import NodeUse, Uses, ends_of, read_gres, uses_of
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Device, Job, Node, NodeRecord, Snapshot
 from slurm_het.core.network import (
@@ -60,12 +62,14 @@ class TypeThere(NamedTuple):
 @dataclass(frozen=True)
 class Inventory:
     """The accelerator nodes by name. `warnings` are sentences on what could not be read;
-    `reservations` are Slurm's; `measured` is what devices say of themselves, by node."""
+    `reservations` are Slurm's; `measured` is what devices say of themselves, by node. `ends` has
+    those of the jobs that hold nodes: see uses.ends_of."""
 
     nodes: dict[str, Node]
     warnings: tuple[str, ...] = ()
     reservations: tuple[ReservationRecord, ...] = ()
     measured: Mapping[str, tuple[Measured, ...]] = field(default_factory=dict)
+    ends: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def grid(self) -> Grid:
@@ -76,6 +80,19 @@ class Inventory:
         """All partitions that have a node of these partitions, themselves among them."""
         there = (state.node.partitions for state in self.grid.states)
         return frozenset().union(*(own for own in there if not names.isdisjoint(own)))
+
+    @cached_property
+    def coming_free(self) -> dict[str, tuple[tuple[float, Device], ...]]:
+        """By node, when each device is empty at the latest, soonest first."""
+
+        def empty_at(device: Device) -> float:
+            ends = [self.ends.get(key, inf) for key in device.holders]
+            return max(ends, default=0.0 if device.empty else inf)
+
+        return {
+            name: tuple(sorted(((empty_at(d), d) for d in node.devices), key=itemgetter(0)))
+            for name, node in self.nodes.items()
+        }
 
     @cached_property
     def leaves(self) -> tuple[frozenset[str], ...]:
@@ -195,7 +212,8 @@ def take_inventory(
         known.policy, known.nodes, known.uses = policy, after, uses
     _close_leaves(nodes, snapshot.jobs)
     warned = tuple(dict.fromkeys(warnings))
-    return Inventory(nodes, warned, snapshot.reservations, snapshot.measured)
+    ends = ends_of(snapshot.jobs, snapshot.time)
+    return Inventory(nodes, warned, snapshot.reservations, snapshot.measured, ends)
 
 
 class _MadeFrom(NamedTuple):

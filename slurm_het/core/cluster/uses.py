@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
+from math import inf
 from typing import NamedTuple
 
 from slurm_het.core.policy import Policy
@@ -56,6 +57,13 @@ def uses_of(jobs: Iterable[Job], policy: Policy, warnings: list[str], before: Us
         last = before.get(name)
         uses[name] = last if last and last[0] == there else (there, _use(there, policy))
     return uses
+
+
+def ends_of(jobs: Iterable[Job], now: float) -> dict[str, float]:
+    """By key of a job that holds nodes, when it has ended at the latest (epoch seconds); 0 if it is
+    past that, inf if nobody knows."""
+    ends = {job.key: float(job.last_end) or inf for job in jobs if job.holds_nodes}
+    return {key: end if end > now else 0.0 for key, end in ends.items()}
 
 
 def _use(there: Iterable[_Held], policy: Policy) -> NodeUse:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
+from math import inf
+from typing import NamedTuple
 
 from slurm_het.core.cluster.ailing import ails, what_ails
 from slurm_het.core.cluster.fit import (
@@ -31,6 +34,7 @@ from slurm_het.core.reasons import (
     NotTogether,
     OnlyBehindAiling,
     Reason,
+    There,
     TooFewAble,
     TooFewFree,
     TooFewNodes,
@@ -81,7 +85,7 @@ def _explain(
         return NodesTooSmall(wanted, most.name, len(most.devices))
     free = [state for state in able if _free(task, state) >= slot.devices]
     if len(_all_names(free, task)) < len(task.slots):
-        return _nearest(wanted, task, able, free, inventory)
+        return _nearest(wanted, task, (able, free), inventory)
     room = [state for state in free if has_host_room(task, _hungriest(task), state.node)]
     names = _all_names(room, task)
     if len(names) < len(task.slots):
@@ -113,20 +117,59 @@ def _ever(task: Task, state: NodeState) -> int:
 
 
 def _nearest(
-    wanted: Wanted, task: Task, able: list[NodeState], free: list[NodeState], inventory: Inventory
+    wanted: Wanted, task: Task, states: tuple[list[NodeState], list[NodeState]], on: Inventory
 ) -> Reason:
-    if len(task.slots) > 1 and free:
-        return TooFewNodes(wanted, tuple(_all_names(free, task)))
+    """Of the nodes that could have as many devices, and those that have them free."""
+    able, free = states
+    if have := _all_names(free, task):
+        others = (_way(wanted, task, on, name) for name in _all_names(able, task))
+        ways = [way for way in others if way.name not in have]
+        then = nsmallest(wanted.nodes - len(have), ways, key=_until)
+        return TooFewNodes(wanted, tuple(have), tuple(way.name for way in then), _there(then, on))
     if task.takes_share:
+        return _nearest_share(wanted, task, able, on)
+    most = max(_free(task, state) for state in able)
+    names = _all_names((state for state in able if _free(task, state) == most), task)
+    best = min((_way(wanted, task, on, name) for name in names), key=_until)
+    return TooFewFree(wanted, best.name, str(most), _there([best], on))
 
-        def gib(device: Device) -> int:
-            return device.free_gib if fits_type(task, device) else -1
 
-        roomy = max(able, key=lambda state: max(map(gib, state.node.devices)))
-        device = max(inventory.nodes[_names(roomy, task)[0]].devices, key=gib)
-        return TooFewFree(wanted, f"{device.node}:{device.index}", f"{device.free_gib} GiB")
-    best = max(able, key=lambda state: _free(task, state))
-    return TooFewFree(wanted, _names(best, task)[0], str(_free(task, best)))
+def _nearest_share(wanted: Wanted, task: Task, able: list[NodeState], on: Inventory) -> Reason:
+    def gib(device: Device) -> int:
+        return device.free_gib if fits_type(task, device) else -1
+
+    roomy = max(able, key=lambda state: max(map(gib, state.node.devices)))
+    device = max(on.nodes[_names(roomy, task)[0]].devices, key=gib)
+    name = f"{device.node}:{device.index}"
+    way = _Way(name, tuple(one for one in on.coming_free[device.node] if one[1] is device))
+    return TooFewFree(wanted, name, f"{device.free_gib} GiB", _there([way], on))
+
+
+class _Way(NamedTuple):
+    """The devices that have to come free in one place, and when each is empty at the latest."""
+
+    name: str
+    devices: tuple[tuple[float, Device], ...]
+
+
+def _way(wanted: Wanted, task: Task, on: Inventory, name: str) -> _Way:
+    """Those of a node that come first, as many as it has too few."""
+    fitting = [one for one in on.coming_free[name] if fits_type(task, one[1])]
+    taken = [one for one in fitting if not fits_device(task, one[1])]
+    return _Way(name, tuple(taken[: max(0, wanted.devices - len(fitting) + len(taken))]))
+
+
+def _until(way: _Way) -> float:
+    return max((end for end, _ in way.devices), default=inf)
+
+
+def _there(ways: Sequence[_Way], on: Inventory) -> There:
+    """Who has to end for that. Who is released and does not run yet is not there."""
+    holders = [key for way in ways for _, device in way.devices for key in device.holders]
+    until = max(map(_until, ways), default=inf)
+    return There(
+        tuple(key for key in dict.fromkeys(holders) if key in on.ends), until if until < inf else 0
+    )
 
 
 def _host_nearest(task: Task, states: list[NodeState]) -> Reason:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slurm_het.core.reasons.base import Reason, few
+from slurm_het.core.reasons.base import Reason, TellTime, few
 from slurm_het.core.reasons.node import PASSES, Misfit
 
 # --- what is free is not enough for it ---------------------------------------------------------
@@ -27,6 +27,25 @@ class Wanted:
             return f"{self.memory_gib} GiB free on {device}"
         memory = f" of ≥{self.memory_gib} GiB" if self.memory_gib else ""
         return f"{self.devices}{memory} free on {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """The jobs that are where it would go, and when the last of them has ended by its time limit
+    (epoch seconds); 0: nobody knows."""
+
+    jobs: tuple[str, ...] = ()
+    until: float = 0.0
+
+    def told(self, at: TellTime) -> str:
+        """` (12 is there)`, behind the place; '' if nobody is."""
+        if not self.jobs:
+            return ""
+        until = f" until {at(self.until)} at the latest" if self.until else ""
+        return f" ({few(self.jobs)} {'are' if len(self.jobs) > 1 else 'is'} there{until})"
+
+
+NOBODY = There()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +104,43 @@ class NodesTooSmall(Reason):
 
 @dataclass(frozen=True, slots=True)
 class TooFewFree(Reason):
-    """Too few devices are free; what comes nearest is `best`, which has `free`."""
+    """Too few devices are free; what comes nearest is `best`, which has `free`. Once those who are
+    `there` have ended it has enough."""
 
     code = "too-few-free"
     wanted: Wanted
     best: str
     free: str
+    there: There = NOBODY
+
+    def told(self, at: TellTime) -> str:
+        """The sentence; the time as `at` writes it."""
+        return f"needs {self.wanted}; best is {self.best} with {self.free}{self.there.told(at)}"
 
     def __str__(self) -> str:
-        return f"needs {self.wanted}; best is {self.best} with {self.free}"
+        return self.told(str)
 
 
 @dataclass(frozen=True, slots=True)
 class TooFewNodes(Reason):
-    """Some nodes have as many devices free, but not as many nodes as it needs."""
+    """Some nodes have as many devices free, but not as many nodes as it needs. `then` have them
+    next, once those who are `there` have ended."""
 
     code = "too-few-nodes"
     wanted: Wanted
     nodes: tuple[str, ...]
+    then: tuple[str, ...] = ()
+    there: There = NOBODY
+
+    def told(self, at: TellTime) -> str:
+        """The sentence; the time as `at` writes it."""
+        such = f"only {len(self.nodes)} such: {', '.join(self.nodes[:4])}"
+        are = "are" if len(self.then) > 1 else "is"
+        then = f"; next {are} {few(self.then)}{self.there.told(at)}" if self.then else ""
+        return f"needs {self.wanted}; {such}{then}"
 
     def __str__(self) -> str:
-        return f"needs {self.wanted}; only {len(self.nodes)} such: {', '.join(self.nodes[:4])}"
+        return self.told(str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +210,12 @@ class BesideAiling(Reason):
     reason: Reason
     devices: tuple[str, ...]
 
+    def told(self, at: TellTime) -> str:
+        """The sentence; the time as `at` writes it."""
+        return f"{self.reason.told(at)}; not planned: {few(self.devices)}"
+
     def __str__(self) -> str:
-        return f"{self.reason}; not planned: {few(self.devices)}"
+        return self.told(str)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,14 +98,11 @@ def with_pins(
 
 
 def end_of(job: Job, now: float) -> float:
-    """When a job that holds nodes gives them back at the latest (epoch seconds); 0: never.
-
-    Slurm lets a job without a limit end in a year. What has ended has an end, limit or not.
-    """
-    if not job.end_time or (job.time_limit_minutes is None and job.state != "COMPLETING"):
+    """When a job that holds nodes gives them back at the latest (epoch seconds); 0: never."""
+    if not job.last_end:
         return 0.0
-    late = now - job.end_time
-    return float(job.end_time) if late < 0 else now + max(SOON, late)
+    late = now - job.last_end
+    return float(job.last_end) if late < 0 else now + max(SOON, late)
 
 
 def soonest(

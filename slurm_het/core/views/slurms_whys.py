@@ -12,7 +12,7 @@ from slurm_het.core.model import Job
 from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.planner.slurms_line import stands_in_line
-from slurm_het.core.reasons import InSlurmsLine, TellTime, few
+from slurm_het.core.reasons import InSlurmsLine, TellTime, There
 from slurm_het.core.reasons.codes import Waits, code_of, code_of_word
 from slurm_het.core.reservations.make_way import why_pinned
 from slurm_het.core.syntax import hostlist
@@ -96,7 +96,7 @@ class SlurmsWhys:
         """The jobs on the nodes that a job is pinned to."""
         nodes = hostlist.expand_readable(job.req_nodes)
         there = dict.fromkeys(key for name in nodes for key in self.on_node.get(name, ()))
-        return f" ({few(tuple(there))} {'are' if len(there) > 1 else 'is'} there)" if there else ""
+        return There(tuple(there)).told(self.at)
 
     @cached_property
     def on_node(self) -> dict[str, list[str]]:

@@ -123,7 +123,7 @@ def _unasked(sent: dict[str, str], policy: Policy) -> str:
     except HetError as error:
         return f"its request cannot be read: {error.message}"
     if not any(item.name in policy.gres and item.count for item in asked):
-        return "it asks for no accelerator"
+        return "it asks for no accelerator (as --gres=gpu:1 would)"
     return passed_on(sent, policy)
 
 

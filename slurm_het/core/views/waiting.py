@@ -102,7 +102,7 @@ class Whys:
             code = code_of(reason)
             if code == "next" and not self.memory.answers:
                 code = "no-plan"
-            self._known[request] = Waits(code, str(reason))
+            self._known[request] = Waits(code, reason.told(self.at))
         return self._known[request]
 
     def _explain(self, task: Task) -> Reason:

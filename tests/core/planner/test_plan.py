@@ -218,19 +218,20 @@ SHARE = {"pools": ("infer-nv",), "types": frozenset({"l40s"}), "takes_share": Tr
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({**AMD, "slots": (Slot(8, 1, 0),)}, "needs 8 free on one node; best is amd2 with 6"),
+        ({**AMD, "slots": (Slot(8, 1, 0),)},
+         "needs 8 free on one node; best is amd2 with 6 (2 is there)"),
         ({**AMD, "slots": (Slot(7, 1, 0),), "memory_gib": 100},
-         "needs 7 of ≥100 GiB free on one node; best is amd2 with 6"),
+         "needs 7 of ≥100 GiB free on one node; best is amd2 with 6 (2 is there)"),
         ({**AMD, "slots": (Slot(9, 1, 0),)},
          "needs 9 free on one node; the largest node, amd1, has 8"),
         ({**AMD, "slots": (Slot(4, 1, 0),) * 2},
-         "needs 4 free on each of 2 nodes; only 1 such: amd2"),
+         "needs 4 free on each of 2 nodes; only 1 such: amd2; next is amd1 (1 is there)"),
         ({**AMD, "memory_gib": 200},
          "needs 1 of ≥200 GiB free on one node; amd1, amd2 have no fitting device"),
         ({**AMD, "features": "h100"},
          "needs 1 free on one node; amd1, amd2 lack the features h100"),
         ({**AMD, "exc_nodes": frozenset({"amd2"})},
-         "needs 1 free on one node; best is amd1 with 0"),
+         "needs 1 free on one node; best is amd1 with 0 (1 is there)"),
         ({"pools": ("gone",)}, "needs 1 free on one node; its pools (gone) have no node"),
         ({**SHARE, "memory_gib": 48, "exc_nodes": frozenset()}, None),
         ({**SHARE, "memory_gib": 49},
@@ -256,7 +257,43 @@ def test_a_full_device_names_the_best_one() -> None:
         BUSY[3],
     )
     found = planned(task("t", memory_gib=20, **SHARE), on=on)
-    assert str(found.waiting["t"]) == "needs 20 GiB free on one device; best is l40s1:1 with 18 GiB"
+    best = "best is l40s1:1 with 18 GiB (3 is there)"
+    assert str(found.waiting["t"]) == f"needs 20 GiB free on one device; {best}"
+
+
+@pytest.mark.parametrize(
+    ("devices", "ends", "best"),
+    [
+        (1, (20, 10, 30), "nv1 with 0 (2 is there until 10 at the latest)"),
+        (1, (20, 10, 5), "nv2 with 0 (4 is there until 5 at the latest)"),
+        (8, (20, 10, 5), "nv1 with 0 (2, 1 are there until 20 at the latest)"),
+        (8, (-10, 20, 5), "nv1 with 0 (1, 2 are there until 20 at the latest)"),
+        (8, (-10, -20, 5), "nv1 with 0 (1, 2 are there)"),
+        (1, (0, 0, 0), "nv1 with 0 (1 is there)"),
+    ],
+)
+def test_of_full_nodes_the_first_to_have_room_is_named_and_who_is_there_until_when(
+    devices: int, ends: tuple[int, int, int], best: str
+) -> None:
+    """0: without a limit; below it: past its end, which tells no time."""
+    on = inventory(
+        running(1, "nv1", "gpu:a100:4(IDX:0-3)", end_time=ends[0]),
+        running(2, "nv1", "gpu:a100:4(IDX:4-7)", end_time=ends[1]),
+        running(3, "nv2", "gpu:a100:7(IDX:0-6)"),
+        running(4, "nv2", "gpu:a100:1(IDX:7)", end_time=ends[2]),
+    )
+    why = planned(task("t", slots=(Slot(devices, 1, 0),)), on=on).waiting["t"]
+    assert why.told(lambda at: f"{at:.0f}") == f"needs {devices} free on one node; best is {best}"
+
+
+def test_who_needs_more_nodes_is_told_which_come_next() -> None:
+    on = inventory(
+        running(1, "amd1", "gpu:mi300x:6(IDX:0-5)", end_time=30),
+        running(2, "amd1", "gpu:mi300x:2(IDX:6-7)", end_time=10),
+    )
+    why = planned(task("t", slots=(Slot(2, 1, 0),) * 2, **AMD), on=on).waiting["t"]
+    then = "next is amd1 (2 is there until 10 at the latest)"
+    assert why.told(lambda at: f"{at:.0f}").endswith(f"only 1 such: amd2; {then}")
 
 
 def test_a_drained_node_is_no_candidate_and_is_named() -> None:

@@ -109,7 +109,8 @@ def test_reasons_of_gated_jobs_are_in_device_terms() -> None:
     ]
     job = waiting(3, "gpu:a100:8")
     found = row(job, *full)
-    assert (found.pool, found.reason) == ("gate", "needs 8 free on one node; best is nv1 with 4")
+    best = f"nv1 with 4 (1 is there until {NOW + 3600}.0 at the latest)"
+    assert (found.pool, found.reason) == ("gate", f"needs 8 free on one node; best is {best}")
     assert row(waiting(4, "gpu:a100:4"), *full).reason == "can start now; waits for hetd"
 
 

@@ -18,6 +18,7 @@ from slurm_het.core.reasons.codes import code_of
 from slurm_het.core.views.waiting import Remembered
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.daemon.own_reasons import OwnReasons
+from slurm_het.times import local_time
 from tests.support.squeue_cluster import NOW, POLICY, row, running, snapshot, view, waiting
 
 FULL = (running(1, "nv1", "gpu:a100:4(IDX:0-3)"), running(2, "nv2", "gpu:a100:8(IDX:0-7)"))
@@ -82,11 +83,13 @@ def test_hetd_tells_a_user_of_his_own_jobs_what_all_records_show() -> None:
     waiting = plan.waiting.items()
     reasons.planned(
         prepared,
-        {key: str(reason) for key, reason in waiting},
+        {key: reason.told(local_time) for key, reason in waiting},
         {key: code_of(reason) for key, reason in waiting},
     )
     told = asyncio.run(reasons.of("bob", lambda: False))
-    rows = {r.id: (r.code, r.reason) for r in view(*jobs, memory=Remembered(True)).rows}
+    rows = {
+        r.id: (r.code, r.reason) for r in view(*jobs, memory=Remembered(True), at=local_time).rows
+    }
     assert told.keys() == {"3", "4"}, "and none of others"
     assert told["3"] == rows["3"]
     assert told["4"][0] == rows["4"][0] == "kept"

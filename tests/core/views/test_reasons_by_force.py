@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from math import inf
 
 import pytest
 
@@ -58,13 +59,35 @@ class Derived:
         assert not scene.starts(ask, unreserved=True)
         assert scene.starts(ask, empty=True, unreserved=True)
         free = {node.name: node.free() for node in scene.fitting(ask) if node.up}
-        best = re.search(r"best is (\w+)(?::\d)? with (\d+)( GiB)?$", self.said)
-        if best and not best[3]:
-            assert free[best[1]] == int(best[2]) == max(free.values())
-        if such := re.search(r"only \d+ such: (.+)$", self.said):
+        best = re.search(r"best is (\w+)(?::(\d))? with (\d+)", self.said)
+        if best and best[2]:
+            (held,) = (h for h in scene.nodes[best[1]].held if h.index == int(best[2]))
+            assert self._there(best[1]) == (held.end or inf)
+        elif best:
+            assert free[best[1]] == int(best[3]) == max(free.values())
+            alike = [name for name, count in free.items() if count == int(best[3])]
+            assert self._there(best[1]) == self._comes(best[1]) == min(map(self._comes, alike))
+        if such := re.search(r"only \d+ such: ([^;]+); next (?:is|are) ([^(]+) \(", self.said):
             fits = {name for name, count in free.items() if count >= ask.number}
             assert set(such[1].split(", ")) == fits
             assert len(fits) < ask.nodes
+            assert len(then := such[2].split(", ")) == ask.nodes - len(fits)
+            assert all(free[name] < ask.number for name in then)
+
+    def _there(self, node: str) -> float:
+        """Until when those are there at the latest who are said to be, on a node."""
+        said = r"\(([\d, ]+)(?: and \d+ more)? (?:is|are) there(?: until (\d+) at the latest)?\)$"
+        found = re.search(said, self.said)
+        assert found
+        there = {job.key for job in self.scene.running if job.nodes == node}
+        assert there >= set(found[1].split(", "))
+        return float(found[2] or inf)
+
+    def _comes(self, node: str) -> float:
+        """When so many devices as it asks for have come free there; each has one holder at most."""
+        truth = self.scene.nodes[node]
+        ends = sorted(held.end or inf for held in truth.held)
+        return ends[self.ask.number - truth.free() - 1]
 
     def host(self) -> None:
         """The devices are there, the CPUs are not."""
