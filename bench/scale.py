@@ -7,10 +7,10 @@ types with 8 devices a node in two pools, running jobs up to a given load, and a
 jobs. Timed is everything that a cycle does between reading Slurm and releasing jobs: inventory,
 task pools, reservations, selection, problem, solver (in its worker process), prediction of
 Slurm's picks, verification and the reasons of all that wait. `first` is the first cycle of a hetd
-that has just started; `het` the next one on the same snapshot, when what repeats from cycle to
-cycle (parsed requests, prices) is known. One task alone is placed by first-fit, as a solver has
-nothing to add; `never seen` are tasks whose prices are yet unknown. The naive model, one variable
-per requested device and device, is given the same time.
+that has just started; `het` a later one on the same snapshot, when what repeats from cycle to
+cycle (parsed requests, nodes, prices) is known. One task alone is placed by first-fit, as a solver
+has nothing to add; `never seen` are tasks whose prices are yet unknown. The naive model, one
+variable per requested device and device, is given the same time.
 """
 
 from __future__ import annotations
@@ -193,12 +193,14 @@ def planned(
     rules: Policy,
     solve: Callable[[Problem], Solution],
     outlook: Forecast | None = None,
+    memory: Memory | None = None,
 ) -> Plan:
     """What a cycle does between reading Slurm and releasing jobs.
 
-    Without an `outlook` a forecast is made too, which hetd does every few minutes.
+    Without an `outlook` a forecast is made too, which hetd does every few minutes; without a
+    `memory` it is the first cycle.
     """
-    memory = Memory(Pins(0.0, 0.0))
+    memory = memory or Memory(Pins(0.0, 0.0))
     observed = observe(given, rules, memory, 0.0)
     prepared = prepare(observed, LIMITS, memory, 0.0)
     outlook = outlook or expected(prepared.room, prepared.queue.tasks)
@@ -256,6 +258,7 @@ def measure(
     """Plan one instance with each of the planners and check every plan."""
     given, rules = snapshot(case, args.nodes, args.tasks, seed), policy()
     outlook: Forecast | None = None
+    memory = Memory(Pins(0.0, 0.0))
     gc.collect()  # of the instance before
     for name, solve in solvers.items():
         seen: list[tuple[Problem, Solution]] = []
@@ -269,7 +272,7 @@ def measure(
             return seen[-1][1]
 
         began = time.perf_counter()
-        made = planned(given, rules, watched, outlook)
+        made = planned(given, rules, watched, outlook, memory)
         seconds = time.perf_counter() - began
         problem, solution = seen[0]
         if broken := violations(problem, solution):
@@ -279,7 +282,7 @@ def measure(
             inventory = take_inventory(given, rules)
             queue = fill_task_pools(given, inventory, rules, limit=10_000)
             outlook = expected(inventory, queue.tasks)
-            planned(given, rules, greedy, outlook)
+            planned(given, rules, greedy, outlook, memory)
     return given
 
 

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import yaml
 
 from bench.mixes import replay, report
 from bench.mixes.generate import HOURS, generate, rendition
+from bench.mixes.hindsight import found_by
 from bench.mixes.report import EACH, RENDITIONS, Row, waits_of
 from bench.mixes.world import Mix, read_world
 from bench.results import numbers
@@ -34,6 +36,7 @@ EXAMPLES = """examples:
   ./dev bench mixes --seeds 1-20
   ./dev bench mixes --seeds 101-600 --out mixes.jsonl   # goes on where it was stopped
   ./dev bench mixes --seeds 7 --write 7.yaml            # the mix as a scenario of ./dev compare
+  ./dev bench mixes --seeds 101-112 --hindsight 10      # what there is to win, 10 s a search
   ./dev bench mixes --seeds 101-120 --replay            # 90 s each on a real Slurm (root)
 
 exit status: 1 if a bound is broken; with --replay if the model is far from the real plain Slurm
@@ -49,6 +52,8 @@ def main() -> int:
         return 0
     if options.replay:
         return _replay(options)
+    if options.hindsight:
+        return _hindsight(options)
     rows = {row.seed: row for row in _known(options.out)}
     wanted = [seed for seed in options.seeds if seed not in rows]
     began = time.monotonic()
@@ -103,6 +108,28 @@ def _reversed(mix: dict[str, Any]) -> dict[str, Any]:
     return mix | {"cluster": cluster | {"nodes": cluster["nodes"][::-1]}}
 
 
+def _hindsight(options: argparse.Namespace) -> int:
+    """What there is to win in the mixes, beside what slurm-het wins."""
+    one = partial(_found, options=options)
+    rows: list[tuple[float, ...]] = []
+    print("seed: slurm-het, order kept, order free, bound; plain Slurm's = 1")
+    with multiprocessing.Pool(options.processes, initializer=os.nice, initargs=(5,)) as pool:
+        for seed, row in pool.imap_unordered(one, options.seeds):
+            rows.append(row)
+            print(f"{seed:>4}: " + ", ".join(f"{x:.3f}" for x in row), flush=True)
+    means = (statistics.fmean(column) for column in zip(*rows, strict=True))
+    print("mean: " + ", ".join(f"{x:.4f}" for x in means))
+    return 0
+
+
+def _found(seed: int, options: argparse.Namespace) -> tuple[int, tuple[float, ...]]:
+    logging.disable(logging.WARNING)
+    world = read_world(generate(seed, options.seconds, options.nodes))
+    plain, ours = _both(world, Settings(), options.solver)
+    found = found_by(world, options.hindsight)
+    return seed, tuple(busy / plain.busy for busy in (ours.busy, *found))
+
+
 def _replay(options: argparse.Namespace) -> int:
     """Run the mixes on a real Slurm, one after the other."""
     os.umask(0o022)  # the jobs' users enter what is made here
@@ -154,6 +181,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, help="keep a line of JSON for each; go on from there")
     parser.add_argument("--replay", action="store_true", help="on a real Slurm")
+    parser.add_argument("--hindsight", type=float, default=0.0, metavar="S",
+                        help="seek so long (s) what those win who know all")  # fmt: skip
     parser.add_argument("--write", type=Path, help="write the first mix as a scenario, and end")
     return parser.parse_args()
 

@@ -144,7 +144,7 @@ class Side:
         busy = 0.0
         for run in self.slurm.jobs.values():
             if run.where:
-                busy += devices_of(run, self.world) * (min(run.end, seconds) - run.start)
+                busy += devices_of(run.spec, self.world) * (min(run.end, seconds) - run.start)
         starts = {job.id: None for job in self.world.jobs} | {
             run.spec.id: run.start if run.where else None for run in self.slurm.jobs.values()
         }
@@ -152,13 +152,13 @@ class Side:
         return SideOutcome(busy, starts, where, self.hetd.cycles if self.hetd else 0)
 
 
-def devices_of(run: JobRun, world: World) -> float:
+def devices_of(job: JobSpec, world: World) -> float:
     """Whole devices; a share by its part of the largest device, wherever it is: what a job takes
     does not depend on where it runs."""
-    ask = run.spec.ask
+    ask = job.ask
     if not ask.share:
-        return float(ask.devices * run.spec.nodes)
-    return run.spec.nodes * ask.share / max(gib for host in world.hosts for gib in host.gib)
+        return float(ask.devices * job.nodes)
+    return job.nodes * ask.share / max(gib for host in world.hosts for gib in host.gib)
 
 
 def plain(world: World, settings: Settings, watch: Watch | None = None) -> SideOutcome:

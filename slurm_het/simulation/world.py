@@ -73,6 +73,12 @@ class Machine:
                     return tuple(found)
         return None
 
+    @property
+    def empty(self) -> int:
+        """How many devices are nobody's."""
+        pairs = zip(self.held, self.shared, strict=True)
+        return sum(not held and not shared for held, shared in pairs)
+
     def could_ever(self, ask: NodeAsk) -> bool:
         """Whether the node has room for it once it is empty."""
         host = self.host

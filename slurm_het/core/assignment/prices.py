@@ -114,6 +114,11 @@ class Prices:
     protected: tuple[Places, ...] = ()
 
     @cached_property
+    def has_memory(self) -> bool:
+        """Whether host memory has a price."""
+        return any(self.memory)
+
+    @cached_property
     def _losses(self) -> Memo[tuple[Load, Room, tuple[Cell, ...]], Loss]:
         return Memo(LOSSES)
 
@@ -220,7 +225,8 @@ class NodePrices(NamedTuple):
         0: nobody wants it. -1: just what the task takes is lost; at most -2.
         """
         tables = self.prices.tables
-        mine = sum(asked.gib / tables[t].memory_gib if asked.gib else 1.0 for t, _ in taken)
+        whole, gib = float(len(taken)), asked.gib
+        mine = sum([gib / tables[t].memory_gib for t, _ in taken]) if gib else whole
         lost = self.cost(asked, room, taken) / (mine or 1.0)
         return -2.0 * self.counts * lost / (1.0 + lost)
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from slurm_het.core.assignment.prices import Cell, Load, NodePrices, Room
 from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, SlotChoice
+
+
+class _Serving(NamedTuple):
+    """The devices of a fresh node that serve a request, in their order: their cells and weights."""
+
+    cells: tuple[Cell, ...]
+    weights: tuple[float, ...]
 
 
 class Remaining:
@@ -29,6 +38,7 @@ class Remaining:
         self._fresh_worth: dict[tuple[object, ...], float | None] = {}
         self._rooms: dict[int, Room] = {}
         self._fresh_rooms: dict[int, Room] = {}
+        self._fresh_serving: dict[tuple[int, int, int], _Serving] = {}
 
     def open(self, n: int) -> tuple[int, ...]:
         """The devices of node n; from now on they are in `free_gib` and `whole`.
@@ -114,14 +124,14 @@ class Remaining:
         taken: tuple[Cell, ...],
     ) -> float:
         """The weight, by the prices, of each device that a slot takes of node n."""
-        if any(table < 0 for table, _ in taken):
+        if (-1, 0) in taken:
             return 0.0
         return prices.weight(self._load(prices, request, slot, n), self._room(prices, n), taken)
 
     def _load(self, prices: NodePrices, request: PRequest, slot: PSlot, n: int) -> Load:
         """What a slot is to node n."""
         need = slot.need[self.problem.nodes[n].state]
-        memory_mib = need.memory_mib if any(prices.prices.memory) else 0
+        memory_mib = need.memory_mib if prices.prices.has_memory else 0
         return Load(slot.devices, request.memory_gib, need.cpus, memory_mib)
 
     def cost(self, request: PRequest, slot: PSlot, choice: SlotChoice) -> float:
@@ -183,7 +193,7 @@ class Remaining:
         known, key = (self._fresh_rooms, state) if fresh else (self._rooms, n)
         if key not in known:
             places = [self._place(prices, j) for j in self.open(n)]
-            memory = self.memory_mib[n] if any(prices.prices.memory) else 0
+            memory = self.memory_mib[n] if prices.prices.has_memory else 0
             devices = tuple(sorted(place for place in places if place[0] >= 0))
             known[key] = Room(self.cpus[n], memory, devices)
         return known[key]
@@ -200,11 +210,31 @@ class Remaining:
             key = (*key, request.memory_gib, slot.need[s])
         if key not in self._fresh_worth:
             self._fresh_worth[key] = (
-                self.worth(request, slot, fresh[-1])
+                self._priced_alone(self.problem.prices, request, slot, s)
                 if self.problem.prices
                 else self._alone(request, slot.devices, fresh[-1])
             )
         return self._fresh_worth[key]
+
+    def _priced_alone(
+        self, prices: NodePrices, request: PRequest, slot: PSlot, s: int
+    ) -> float | None:
+        """`worth` of a fresh node: all that fits on it has the room, and many ask for the same
+        devices."""
+        key, n = (request.weights, request.memory_gib, s), self.fresh[s][-1]
+        serving = self._fresh_serving.get(key)
+        if serving is None:
+            weights, devices = self.problem.weights[request.weights], self.problem.devices
+            those = self.serving(request, n)
+            serving = self._fresh_serving[key] = _Serving(
+                tuple([self._place(prices, j) for j in those]),
+                tuple([weights[devices[j].state] for j in those]),
+            )
+        count = slot.devices
+        if len(serving.cells) < count:
+            return None
+        price = count * self._price(prices, request, slot, n, serving.cells[:count])
+        return price + sum(serving.weights[:count])
 
     def _alone(self, request: PRequest, count: int, n: int) -> float | None:
         weights, devices = self.problem.weights[request.weights], self.problem.devices

@@ -59,7 +59,7 @@ class _Walk:
         self.problem, self.remaining = problem, Remaining(problem)
         self.prices, self.left = prices, list(prices.left)
         self.told = {k for k, price in enumerate(prices.scarce) if price >= WORTH_TELLING}
-        self._holds: dict[int, bool] = {}
+        self._holding: set[int] | None = None
         self._others: dict[tuple[int, int, int], _Other | None] = {}
 
     def take(self, t: int, choices: tuple[SlotChoice, ...], took: Places) -> None:
@@ -110,7 +110,8 @@ class _Walk:
         """
         number, fresh = self.problem.tasks[t].request, self.remaining.fresh
         need = self.problem.request(t).slots[k].need
-        for s in islice((s for s in need if fresh.get(s) and self._holding(s)), LOOKED_AT):
+        holding = self._holding_places()
+        for s in islice((s for s in need if s in holding and fresh[s]), LOOKED_AT):
             key = number, k, s
             if key not in self._others:
                 self._others[key] = self._other(t, k, fresh[s][-1])
@@ -127,12 +128,13 @@ class _Walk:
         lost = Places(dict(self.remaining.places_lost(request, slot, choice)))
         return _Other(self._worth(request, choice), lost)
 
-    def _holding(self, s: int) -> bool:
-        """Whether a fresh node of a state holds places of which is told."""
-        if s not in self._holds:
-            held = self.remaining.places_held(self.remaining.fresh[s][-1])
-            self._holds[s] = any(held[kind] for kind in self.told)
-        return self._holds[s]
+    def _holding_places(self) -> set[int]:
+        """The states of which a fresh node holds places of which is told."""
+        if self._holding is None:
+            held = ((s, self.remaining.places_held(there[-1]))
+                    for s, there in self.remaining.fresh.items() if there)  # fmt: skip
+            self._holding = {s for s, places in held if any(places[kind] for kind in self.told)}
+        return self._holding
 
 
 def _fact(left: int, took: int, kind: int, expected: Forecast) -> Spared:

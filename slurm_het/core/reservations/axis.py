@@ -1,7 +1,8 @@
 """The time axis: what is free on each node from now on, as jobs end and waiting ones are placed.
 
 A job that runs gives back what it holds at its end, at the latest. A task that is placed takes its
-devices, CPUs and memory from its start until its time limit, and one without a limit for ever.
+devices, CPUs and memory from its start until its time limit, and one without a limit for ever; or
+for as long as it probably runs, if the axis is to go by that.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from slurm_het.core.cluster.fit import (
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import close, give_back, take
 from slurm_het.core.model import Node, Slot, Task
-from slurm_het.core.reservations.in_vain import InVain, seconds_of
+from slurm_het.core.reservations.in_vain import InVain, Lasts, seconds_of
 from slurm_het.core.reservations.reservation import ComingFree, Reservation, placement_on
 
 
@@ -100,7 +101,7 @@ class Axis:
     """The free room from `now` on (epoch seconds).
 
     `room` is what is free now, and `coming` what is given back later, by node. What else decides
-    when nodes may be used is for `opens` to say.
+    when nodes may be used is for `opens` to say, and how long tasks run for `lasts`.
     """
 
     def __init__(
@@ -109,9 +110,10 @@ class Axis:
         coming: Mapping[str, tuple[ComingFree, ...]],
         now: float,
         opens: Opens = always,
+        lasts: Lasts = seconds_of,
     ) -> None:
         self.room, self.coming, self.now, self.opens = room, coming, now, opens
-        self.in_vain = InVain()
+        self.lasts, self.in_vain = lasts, InVain(lasts)
         self._lines: dict[str, list[Stretch]] = {}
         self._groups: dict[Task, tuple[tuple[str, ...], ...]] = {}
         self._begun: dict[Task, dict[float, float]] = {}
@@ -119,16 +121,18 @@ class Axis:
 
     def copy(self) -> Axis:
         """Another one with the same places taken."""
-        other = Axis(self.room, self.coming, self.now, self.opens)
+        other = Axis(self.room, self.coming, self.now, self.opens, self.lasts)
         other._lines, other._groups = dict(self._lines), self._groups
         other._room = self._room
         other.in_vain = self.in_vain.copy()
         other._begun = {request: dict(starts) for request, starts in self._begun.items()}
         return other
 
-    def giving_back(self, coming: Mapping[str, tuple[ComingFree, ...]]) -> Axis:
+    def giving_back(
+        self, coming: Mapping[str, tuple[ComingFree, ...]], lasts: Lasts = seconds_of
+    ) -> Axis:
         """Another one where that is given back, and no place is taken yet."""
-        other = Axis(self.room, coming, self.now, self.opens)
+        other = Axis(self.room, coming, self.now, self.opens, lasts)
         same = (name for name in self._lines if self.coming.get(name) is coming.get(name))
         other._lines, other._groups = {n: self._lines[n] for n in same}, self._groups
         other._room = self._room
@@ -147,7 +151,7 @@ class Axis:
             return None
         # Room only gets less, as places are taken: who asks the same, for as long or longer, starts
         # no sooner than those before him.
-        begun, seconds = self._begun.setdefault(task.request, {}), seconds_of(task)
+        begun, seconds = self._begun.setdefault(task.request, {}), self.lasts(task)
         not_before = max((at for n, at in begun.items() if n <= seconds), default=self.now)
         made = self._search(task, math.inf, not_before)
         if made is None:
@@ -178,7 +182,7 @@ class Axis:
     def take(self, made: Reservation, *, whole_nodes: bool = False) -> None:
         """Give the task its place. With `whole_nodes` nobody else has room beside it."""
         task, start = made.task, made.start
-        end = start + seconds_of(task)
+        end = start + self.lasts(task)
         for name, slot in zip(made.placement.nodes, task.slots, strict=False):
             if name in self.room.nodes:
                 line = _cut(_cut(self._line(name), start), end)
@@ -252,7 +256,7 @@ class Axis:
 
     def _sought(self, task: Task, until: float = math.inf) -> _Sought:
         known = self._room.setdefault(task.request, {})
-        return _Sought(task, task.largest_slot, seconds_of(task), until, known)
+        return _Sought(task, task.largest_slot, self.lasts(task), until, known)
 
     def _groups_of(self, task: Task) -> tuple[tuple[str, ...], ...]:
         """The sets of nodes of which the task uses one, whatever is free there."""

@@ -16,24 +16,29 @@ from slurm_het.core.jobs.paces import LIKELY, Paces, part_by, parts_of
 from slurm_het.core.model import Job, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
 from slurm_het.core.planner.proposal import Prepared
+from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.expected import expect
+from slurm_het.core.reservations.in_vain import seconds_of
 from slurm_het.core.reservations.reservation import ComingFree
 
 
-class UsualParts:
-    """The parts of their limits that users' programs took, looked up once for each."""
+class UsualEnds:
+    """By when jobs have probably ended, as far as their users' programs are known."""
 
     def __init__(self, paces: Paces) -> None:
         self.paces = paces
-        self._known: dict[tuple[str, str], tuple[float, ...]] = {}
+        self._parts: dict[tuple[str, str], tuple[float, ...]] = {}
+        self._part: dict[tuple[str, str], float | None] = {}
 
-    def of(self, user: str, program: str) -> Sequence[float]:
-        """Those of one program, sorted; none if it is not known."""
-        if not program:
-            return ()
-        if (user, program) not in self._known:
-            self._known[user, program] = parts_of(self.paces.of(user, program))
-        return self._known[user, program]
+    def axis(self, axis: Axis, snapshot: Snapshot) -> Axis:
+        """The axis, if running jobs give back what they hold by then, and tasks run as long.
+
+        Which reservations a task reaches into goes by its limit all the same, as in Slurm.
+        """
+        ends = self.ends(snapshot)
+        return axis.giving_back(
+            {name: _sooner(there, ends) for name, there in axis.coming.items()}, self.seconds
+        )
 
     def ends(self, snapshot: Snapshot) -> dict[str, float]:
         """By key, when running jobs have probably ended (epoch seconds), as far as that is known
@@ -43,35 +48,43 @@ class UsualParts:
         )
         return {key: end for key, end in ends if end is not None}
 
+    def seconds(self, task: Task) -> float:
+        """How long a task probably runs at most; where that is not known, its limit."""
+        like = task.user, task.program
+        if like not in self._part:
+            self._part[like] = part_by(self._of(*like), LIKELY)
+        part, limit = self._part[like], seconds_of(task)
+        return limit if part is None or math.isinf(limit) else part * limit
+
+    def _of(self, user: str, program: str) -> Sequence[float]:
+        """The parts of its limits that a program took, sorted; none if it is not known."""
+        if not program:
+            return ()
+        if (user, program) not in self._parts:
+            self._parts[user, program] = parts_of(self.paces.of(user, program))
+        return self._parts[user, program]
+
     def _end(self, job: Job, now: float) -> float | None:
         seconds = 60.0 * (job.time_limit_minutes or 0)
-        mark = decode_comment(job.admin_comment) if MARK in job.admin_comment else None
-        if mark is None or not (seconds and job.start_time):
+        if not (seconds and job.start_time):
             return None
-        parts = self.of(job.user, mark.classification.program)
+        parts = self._of(job.user, job.once("program", lambda: _program_of(job)))
         part = part_by(parts, LIKELY, begun=(now - job.start_time) / seconds)
         return None if part is None else max(now, job.start_time + part * seconds)
 
-    def shortened(self, task: Task) -> Task:
-        """The task with the limit within which it has probably ended."""
-        part = part_by(self.of(task.user, task.program), LIKELY) if task.minutes else None
-        return replace(task, minutes=math.ceil(part * (task.minutes or 0))) if part else task
+
+def _program_of(job: Job) -> str:
+    mark = decode_comment(job.admin_comment) if MARK in job.admin_comment else None
+    return mark.classification.program if mark else ""
 
 
 def likely_starts(prepared: Prepared, paces: Paces, hurry: Hurry = never) -> dict[str, float]:
     """By key, when the first of the waiting tasks probably start (epoch seconds), until `hurry`
     says so."""
-    usual, ahead = UsualParts(paces), prepared.ahead
-    ends = usual.ends(prepared.snapshot)
-    coming = {name: _sooner(there, ends) for name, there in ahead.axis.coming.items()}
-    tasks = map(usual.shortened, takewhile(lambda _: not hurry(), _in_line(prepared)))
-    found = expect(tasks, (), ahead.axis.giving_back(coming))
+    axis = UsualEnds(paces).axis(prepared.ahead.axis, prepared.snapshot)
+    tasks = takewhile(lambda _: not hurry(), _in_line(prepared))
+    found = expect(tasks, (), axis)
     return {key: made.start for key, made in found.items() if made.start < math.inf}
-
-
-def _sooner(coming: Sequence[ComingFree], ends: Mapping[str, float]) -> tuple[ComingFree, ...]:
-    sooner = (replace(one, end=min(one.end, ends.get(one.key, math.inf))) for one in coming)
-    return tuple(sorted(sooner, key=lambda one: one.end))
 
 
 def _in_line(prepared: Prepared) -> Iterator[Task]:
@@ -81,3 +94,11 @@ def _in_line(prepared: Prepared) -> Iterator[Task]:
     for task in prepared.queue.tasks:
         if task.key not in kept and task.key not in prepared.held:
             yield task
+
+
+def _sooner(coming: Sequence[ComingFree], ends: Mapping[str, float]) -> tuple[ComingFree, ...]:
+    """The same, given back at those ends; the very same where nobody's end is known."""
+    if not any(one.key in ends for one in coming):
+        return tuple(coming)
+    sooner = (replace(one, end=min(one.end, ends.get(one.key, math.inf))) for one in coming)
+    return tuple(sorted(sooner, key=lambda one: one.end))

@@ -14,7 +14,8 @@ from slurm_het.core.model import Classification, Job
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
 from slurm_het.core.policy import Limits
-from slurm_het.core.views.likely import UsualParts, likely_starts
+from slurm_het.core.slurm_reservation import ReservationRecord
+from slurm_het.core.views.likely import UsualEnds, likely_starts
 from slurm_het.core.views.starts import starts_of
 from slurm_het.core.worth.speeds import PastRun
 from tests.support.world import gated, policy, running, snapshot
@@ -50,10 +51,11 @@ def waiting(number: int, **fields: object) -> Job:
     return gated(number, **(what | fields))
 
 
-def prepared(*jobs: Job, now: float = NOW) -> Prepared:
+def prepared(*jobs: Job, reservations: tuple[ReservationRecord, ...] = ()) -> Prepared:
     """What hetd prepares from these jobs."""
     memory = Memory(Pins(10.0, 60.0))
-    observed = observe(replace(snapshot(*jobs), time=now), policy(), memory, 0.0)
+    seen = replace(snapshot(*jobs), time=NOW, reservations=reservations)
+    observed = observe(seen, policy(), memory, 0.0)
     return prepare(observed, Limits(), memory, 0.0)
 
 
@@ -77,7 +79,7 @@ def test_without_enough_runs_of_the_same_user_it_is_the_latest_time(paces: Paces
 
 def test_a_job_that_is_past_its_usual_end_is_judged_by_the_runs_that_were_too() -> None:
     """Half end after a tenth, the others after half: who is at a fifth is one of those."""
-    usual = UsualParts(known(*[0.1] * 6, *[0.5] * 6))
+    usual = UsualEnds(known(*[0.1] * 6, *[0.5] * 6))
     late = busy(1, "nv1", began=NOW - 720)
     assert usual.ends(replace(snapshot(late), time=NOW)) == {"1": NOW - 720 + 1800}
     longer = busy(1, "nv1", began=NOW - 2000)
@@ -87,5 +89,15 @@ def test_a_job_that_is_past_its_usual_end_is_judged_by_the_runs_that_were_too() 
 @given(st.lists(st.floats(0.01, 1), min_size=4, max_size=12), st.integers(0, 3599))
 def test_no_end_is_foretold_before_now_or_after_the_limit(parts: list[float], ran: int) -> None:
     job = busy(1, "nv1", began=NOW - ran)
-    for end in UsualParts(known(*parts)).ends(replace(snapshot(job), time=NOW)).values():
+    for end in UsualEnds(known(*parts)).ends(replace(snapshot(job), time=NOW)).values():
         assert NOW <= end <= job.end_time
+
+
+def test_who_usually_ends_before_a_maintenance_starts_after_it_if_his_limit_reaches_into_it() -> (
+    None
+):
+    """Slurm goes by the limit there."""
+    nodes = ("nv1", "nv2")
+    maintenance = ReservationRecord("maint", NOW + 1800, NOW + 5400, nodes)
+    view = prepared(*RUNNING, waiting(11), reservations=(maintenance,))
+    assert likely_starts(view, TENTH) == {"11": NOW + 5400}
