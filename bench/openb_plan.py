@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from bench.fgd import Move
 from bench.fragmentation import Mix
@@ -34,6 +35,15 @@ from slurm_het.solve.fluid import solve_fluid
 
 POOL = "pool"
 EVERY = 500
+
+
+class Given(NamedTuple):
+    """What a pod (its index in the window) has got: devices of a node, and how that changes."""
+
+    pod: int
+    node: str
+    devices: tuple[int, ...]
+    move: Move
 
 
 class Outlook:
@@ -88,11 +98,21 @@ class Planner:
 
     def window(self, pods: list[Shape]) -> list[tuple[int, Move]]:
         """The pods placed, by index, and how."""
+        return [(given.pod, given.move) for given in self.given(pods)]
+
+    def given(self, pods: list[Shape]) -> list[Given]:
+        """The same, with the places."""
         if self.count >= self.renew_at:
             self.renew_at += EVERY
             self._renew()
-        moves = [(i, move) for i, p in enumerate(pods) if not p.devices and (move := self._cpu(p))]
-        return moves + self._accelerated(pods)
+        without = (self._cpu(i, pod) for i, pod in enumerate(pods) if not pod.devices)
+        return [*filter(None, without), *self._accelerated(pods)]
+
+    def give_back(self, pod: Shape, name: str, indexes: tuple[int, ...]) -> None:
+        """A pod has ended."""
+        node = self.nodes[name]
+        devices = tuple(_freed(d, pod.milli) if d.index in indexes else d for d in node.devices)
+        self._change(node, -pod.cpus, -pod.memory_mib, devices)
 
     def _renew(self) -> None:
         grid = Inventory(dict(self.nodes)).grid
@@ -104,7 +124,7 @@ class Planner:
             self.now = prices_now(known, grid, 1.0)
             self.prices, self.classes, self.rooms = prices, asked.classes, {}
 
-    def _accelerated(self, pods: list[Shape]) -> list[tuple[int, Move]]:
+    def _accelerated(self, pods: list[Shape]) -> list[Given]:
         outlook, inventory = self.outlook, Inventory(dict(self.nodes))
         expected = self.expected
         if expected.appraisal:
@@ -114,11 +134,10 @@ class Planner:
         window = select(inventory, tasks, len(tasks))
         made = plan(inventory, window, outlook.policy, self.solve, expected)
         asked = {task.key: task for task in window}
-        found = []
-        for placement in made.placements:
-            task = asked[placement.key]
-            found.append((int(task.key) - first, self._take(task, placement)))
-        return found
+        return [
+            Given(int(p.key) - first, p.nodes[0], p.devices[0], self._take(asked[p.key], p))
+            for p in made.placements
+        ]
 
     def _take(self, task: Task, placement: Placement) -> Move:
         node, slot = self.nodes[placement.nodes[0]], task.slots[0]
@@ -126,7 +145,7 @@ class Planner:
         devices = tuple(taken_by(d, task) if d.index in chosen else d for d in node.devices)
         return self._change(node, slot.cpus, slot.memory_mib, devices)
 
-    def _cpu(self, pod: Shape) -> Move | None:
+    def _cpu(self, index: int, pod: Shape) -> Given | None:
         asked = Load(0, 0, pod.cpus, 0)
         best: tuple[float, Node] | None = None
         tried: set[Room] = set()
@@ -141,7 +160,10 @@ class Planner:
                 cost = self.now.cost(asked, room, ())
                 if best is None or cost < best[0]:
                     best = cost, node
-        return self._change(best[1], pod.cpus, pod.memory_mib) if best else None
+        if best is None:
+            return None
+        node = best[1]
+        return Given(index, node.name, (), self._change(node, pod.cpus, pod.memory_mib))
 
     def _room(self, node: Node) -> Room:
         prices, classes = self.prices, self.classes
@@ -160,6 +182,13 @@ class Planner:
         self.nodes[node.name] = after
         self.rooms.pop(node.name, None)
         return _free(node), _free(after)
+
+
+def _freed(device: Device, milli: int) -> Device:
+    """The device once one of its holders has gone. All of them are as good."""
+    left = device.occupied_gib - milli
+    in_shares = device.in_shares and left > 0
+    return replace(device, occupied_gib=left, holders=device.holders[1:], in_shares=in_shares)
 
 
 def _free(node: Node) -> Free:
