@@ -12,9 +12,9 @@ from slurm_het.cli.checks.reading import read_site
 from slurm_het.cli.checks.site import Finding
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.jobs.admission import Passed
-from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.mark import HANDED_OVER
 from slurm_het.core.jobs.task_pools import is_gated
-from slurm_het.core.model import Plan, Snapshot
+from slurm_het.core.model import Job, Plan, Snapshot
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, prepare
 from slurm_het.core.planner.switch import Move, into_the_gate
@@ -70,8 +70,11 @@ class Effect:
         return Counter(whys.waits(job).code for job in gated if job.key not in placed)
 
 
-NOT_KEPT = "how it was could not be kept in its AdminComment"
-KEPT_BEFORE = "slurm-het gave it to plain Slurm before"
+def _why_stays(job: Job) -> str:
+    """Why one that we could plan does not move to the gate."""
+    if job.admin_comment.startswith(HANDED_OVER):
+        return "slurm-het gave it to plain Slurm before"
+    return "how it was could not be kept in its AdminComment"
 
 
 def _cut(lines: Iterator[str]) -> Iterator[str]:
@@ -95,7 +98,7 @@ async def effect_of(wanted: Config) -> Effect:
         elif made and (move := into_the_gate(job, made, policy)):
             moves.append(move)
         elif made and job.partition != policy.intake_partition:
-            stay.append((job.label, KEPT_BEFORE if MARK in job.admin_comment else NOT_KEPT))
+            stay.append((job.label, _why_stays(job)))
     prepared = _prepared(snapshot, wanted)
     plan = decide(prepared, Forecast(), greedy)
     return Effect(tuple(findings(site)), tuple(moves), tuple(stay), prepared, plan)

@@ -7,7 +7,7 @@ import logging
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import Admission, Passed, admit_record
-from slurm_het.core.jobs.mark import MAX_COMMENT, decode_comment, without_mark
+from slurm_het.core.jobs.mark import HANDED_OVER, MAX_COMMENT, decode_comment, without_mark
 from slurm_het.core.jobs.reading import Handover
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
@@ -53,7 +53,7 @@ class Strays:
         why = str(PlacedBySlurm(handover.why))
         fields = {
             "Partition": ",".join(handover.partitions),
-            "AdminComment": f"slurm-het: {without_mark(why)}"[:MAX_COMMENT],
+            "AdminComment": f"{HANDED_OVER}{without_mark(why)}"[:MAX_COMMENT],
         }
         for minutes in handover.time_limits:
             fields["TimeLimit"] = time_limit_text(minutes)

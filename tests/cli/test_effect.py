@@ -54,8 +54,10 @@ def test_jobs_that_end_while_it_looks_do_not_keep_it(
         gated(4, partition="train-nv", req_nodes="nv1"),
         gated(5, partition="train-nv", admin_comment="site=1"),
         gated(6),
+        gated(7, partition="train-nv", admin_comment="slurm-het: it names its nodes"),
     )
     effect = asyncio.run(asyncio.wait_for(effect_of(parse_config(config_text(tmp_path))), 5))
     assert [move.job.id for move in effect.moves] == [1, 2, 3]
-    assert [label for label, _ in effect.stay] == ["4", "5"]
+    assert [label for label, _ in effect.stay] == ["4", "5", "7"]
+    assert effect.stay[-1][1] == "slurm-het gave it to plain Slurm before"
     assert {"1", "2", "3"} <= {made.key for made in effect.plan.placements}

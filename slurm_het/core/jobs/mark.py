@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 from slurm_het.core.model import SCENARIOS, Classification, Job
 
 MARK = "het1:"
+HANDED_OVER = "slurm-het: "
+"""So begins the AdminComment of a job that was given to plain Slurm; why stands behind it."""
 MAX_COMMENT = 900
 Sent = Literal["", "at once", "in line"]
 """It was given its nodes when it was submitted; or it waits in Slurm's line, and has none."""
