@@ -28,6 +28,38 @@ class _Planned(NamedTuple):
     nodes: NodeBits
 
 
+class _PassPlan:
+    """All that a pass has planned: which nodes are taken at some time from one to another. It is
+    asked hundreds of times, mostly about a time that goes beyond all begins."""
+
+    def __init__(self) -> None:
+        self._planned: list[_Planned] = []
+        self._latest_begin = -NEVER
+        self._ends: list[float] = []
+        self._from_end: list[NodeBits] = [0]
+        """Of each end the nodes of all that end then or later; of none at last."""
+
+    def add(self, planned: _Planned) -> None:
+        """Plan it."""
+        self._planned.append(planned)
+        self._latest_begin = max(self._latest_begin, planned.begin)
+        place = bisect_right(self._ends, planned.end)
+        self._ends.insert(place, planned.end)
+        self._from_end.insert(place, self._from_end[place])
+        for n in range(place + 1):
+            self._from_end[n] |= planned.nodes
+
+    def taken(self, begin: float, end: float) -> NodeBits:
+        """The nodes that are taken at some time in between."""
+        if self._latest_begin <= end:
+            return self._from_end[bisect_right(self._ends, begin)]
+        taken = 0
+        for first, last, nodes in self._planned:
+            if first <= end and last > begin:
+                taken |= nodes
+        return taken
+
+
 @dataclass
 class BackfillPasses:
     """Passes of the backfill scheduler over a Slurm. Unless it `protects`, nobody who waits is
@@ -37,7 +69,7 @@ class BackfillPasses:
     protects: bool = True
     due: float = 0.0
     last: float = -1.0
-    _planned: list[_Planned] = field(default_factory=list)
+    _made: _PassPlan = field(default_factory=_PassPlan)
     _changes: list[float] = field(default_factory=list)
     _down: NodeBits = 0
     _before: dict[object, float] = field(default_factory=dict)
@@ -51,7 +83,7 @@ class BackfillPasses:
         """One pass; returns what it started."""
         slurm = self.slurm
         self.last, self.due = slurm.now, slurm.now + slurm.settings.bf_interval
-        self._planned, self._changes, self._before = [], [], {}
+        self._made, self._changes, self._before = _PassPlan(), [], {}
         down = frozenset(name for name, there in slurm.machines.items() if there.down)
         self._down = slurm.free.bits_of(down)
         started: list[JobRun] = []
@@ -74,7 +106,7 @@ class BackfillPasses:
         for _ in range(MOST_TRIES if at < NEVER else 0):
             usable, overlap = slurm.usable(run, partition, at)
             later = self._next_change(at, overlap)
-            nodes = slurm.free.bits_of(usable) & ~(self._taken(at, at + length) | self._down)
+            nodes = slurm.free.bits_of(usable) & ~(self._made.taken(at, at + length) | self._down)
             self._before[like] = at
             when = self._soonest(run, nodes)
             if when is None:
@@ -96,7 +128,7 @@ class BackfillPasses:
                 slurm.start(run, partition, chosen)
                 return True
             bits = slurm.free.bits_of(frozenset(chosen))
-            if bits & self._taken(begin, begin + length):
+            if bits & self._made.taken(begin, begin + length):
                 at = begin
                 continue
             self._plan(begin, begin + length, bits)
@@ -108,17 +140,9 @@ class BackfillPasses:
             return
         begin = max(begin // RESOLUTION * RESOLUTION, self.slurm.now)
         end = max(end // RESOLUTION * RESOLUTION, begin + RESOLUTION)
-        self._planned.append(_Planned(begin, end, nodes))
+        self._made.add(_Planned(begin, end, nodes))
         insort(self._changes, begin)
         insort(self._changes, end)
-
-    def _taken(self, begin: float, end: float) -> NodeBits:
-        """The nodes that are planned for others at some time in between."""
-        taken = 0
-        for first, last, nodes in self._planned:
-            if first <= end and last > begin:
-                taken |= nodes
-        return taken
 
     def _next_change(self, at: float, overlap: bool) -> float | None:
         """When other nodes than at `at` may be had."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate
+from operator import or_
 
 from slurm_het.simulation.jobs import JobRun, NodeAsk
 from slurm_het.simulation.world import Machine
@@ -28,7 +29,7 @@ Entry = tuple[float, int, str]
 @dataclass
 class _Line:
     """Of one ask: the nodes that `ever` have room for it in order of time; `stale` are those that
-    have changed since."""
+    have changed since. `upto` has of each place in that order the nodes as far as there."""
 
     ever: frozenset[str]
     stale: set[str]
@@ -36,6 +37,7 @@ class _Line:
     entries: dict[str, Entry] = field(default_factory=dict)
     able: set[str] = field(default_factory=set)
     able_bits: NodeBits = 0
+    upto: list[NodeBits] = field(default_factory=list)
 
 
 class FreeTimes:
@@ -44,6 +46,8 @@ class FreeTimes:
     def __init__(self, machines: Mapping[str, Machine]) -> None:
         self.machines = machines
         self._ends: list[tuple[float, int]] = []
+        self._ends_upto: list[NodeBits] = []
+        """Of each end the nodes of all ends as far as there; empty: to be made anew."""
         self._lines: dict[NodeAsk, _Line] = {}
         self._bits: dict[frozenset[str], NodeBits] = {}
 
@@ -75,6 +79,7 @@ class FreeTimes:
         self._changed(run)
 
     def _changed(self, run: JobRun) -> None:
+        self._ends_upto = []
         for line in self._lines.values():
             line.stale.update(line.ever.intersection(run.where))
 
@@ -96,8 +101,9 @@ class FreeTimes:
 
     def room_from(self, ask: NodeAsk, nodes: NodeBits, many: int) -> float | None:
         """When so many of these nodes have room for it; None: never."""
-        last = next(islice(self.in_order(ask, nodes), many - 1, None), None)
-        return last[0] if last else None
+        line = self._line(ask)
+        place = bisect_left(line.upto, many, key=lambda upto: (upto & nodes).bit_count())
+        return line.order[place][0] if place < len(line.order) else None
 
     def looked_at(self, nodes: NodeBits, wanted: float) -> float:
         """When Slurm tries a job that could start at the time that is wanted, when a job ends.
@@ -106,7 +112,10 @@ class FreeTimes:
         ahead: at the last of those in a stretch of time, and these are bounded by 30 s, 60 s, 120 s
         and so on after the first one's half minute.
         """
-        first = next((end for end, index in self._ends if nodes >> index & 1), wanted)
+        if not self._ends_upto:
+            self._ends_upto = list(accumulate((1 << index for _, index in self._ends), or_))
+        place = bisect_left(self._ends_upto, 1, key=lambda upto: int(bool(upto & nodes)))
+        first = self._ends[place][0] if place < len(self._ends) else wanted
         begin, window = first + (HALF_MINUTE - first % HALF_MINUTE), HALF_MINUTE
         while wanted > begin + window:
             window *= 2
@@ -121,6 +130,8 @@ class FreeTimes:
         if line is None:
             ever = frozenset(n for n, there in self.machines.items() if there.could_ever(ask))
             line = self._lines[ask] = _Line(ever, set(ever))
+        if not line.stale:
+            return line
         for name in line.stale:
             machine = self.machines[name]
             if old := line.entries.pop(name, None):
@@ -136,6 +147,7 @@ class FreeTimes:
                 line.able.add(name)
                 line.able_bits |= 1 << machine.index
         line.stale.clear()
+        line.upto = list(accumulate((1 << index for _, index, _ in line.order), or_))
         return line
 
 
