@@ -45,7 +45,7 @@ from slurm_het.cli.wording import load_wording, reworded
 from slurm_het.cli.would import with_would
 from slurm_het.config import load_config
 from slurm_het.core.model import Snapshot
-from slurm_het.core.views.free import free_by_node, free_by_pool
+from slurm_het.core.views.free import free_by_node, free_by_pool, shut_pools
 from slurm_het.core.views.job_rows import JobRow, View, make_view
 from slurm_het.core.views.starts import with_starts
 from slurm_het.core.views.totals import summary_of, totals_of
@@ -229,19 +229,17 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     note = "" if head else gate.note(settings.policy.intake_partition, view.intake)
     notes += [note] if note else []
     shown = choose_devices(view.prepared.inventory, options.choice, snapshot)
-    by_pool = free_by_pool(shown, settings.policy) if options.free else ()
-    by_node = free_by_node(shown, settings.policy) if options.nodes else ()
+    shut = shut_pools(snapshot.partitions, settings.policy)
+    by_pool = free_by_pool(shown, settings.policy, shut) if options.free else ()
+    by_node = free_by_node(shown, settings.policy, shut) if options.nodes else ()
     if options.as_json:
         document: dict[str, Any] = {}
         if options.jobs:
             document["jobs"] = [row_json(r) for r in rows]
         document |= {"told": gate.accuracy and asdict(gate.accuracy)} if options.start else {}
-        if options.totals:
-            document["totals"] = asdict(totals_of(rows))
-        if options.free:
-            document["free"] = [asdict(p) for p in by_pool]
-        if options.nodes:
-            document["nodes"] = [asdict(n) for n in by_node]
+        document |= {"totals": asdict(totals_of(rows))} if options.totals else {}
+        document |= {"free": list(map(asdict, by_pool))} if options.free else {}
+        document |= {"nodes": list(map(asdict, by_node))} if options.nodes else {}
         document["gate"] = gate.as_json(settings.policy.intake_partition, view.intake)
         document["source"] = {
             "time": int(snapshot.time),

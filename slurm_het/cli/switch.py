@@ -277,7 +277,9 @@ def _undo(settings: Config, edit: Edit, wanted: Config, pools: Sequence[str]) ->
 def _give_back(wanted: Config, pools: Sequence[str]) -> None:
     snapshot = asyncio.run(CliSlurm(wanted.slurm).snapshot())
     moves = list(out_of_the_gate(snapshot, wanted.policy.planned, frozenset(pools)))
-    _say([f"{_moved(wanted, moves)} waiting jobs are again as they were submitted"])
+    count = _moved(wanted, moves)
+    many = "waiting jobs are again as they were" if count != 1 else "waiting job is again as it was"
+    _say([f"{count} {many} submitted"])
 
 
 def _shut(wanted: Config, pools: Sequence[str]) -> tuple[str, str] | None:

@@ -116,7 +116,7 @@ def test_a_slurm_that_is_busy_is_asked_again(
     monkeypatch.setattr(FakeSlurm, "busy", 2)
     words = ["--config", str(het_yaml), "--pool", "train-amd", "--yes"]
     made = CliRunner().invoke(module.enable, words)
-    assert "1 waiting jobs are again as they were submitted" in made.output
+    assert "1 waiting job is again as it was submitted" in made.output
     assert FakeSlurm.updates["2"]["Partition"] == "train-amd"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from slurm_het.core.cluster.ailing import ails, what_ails
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.measured import Measured
-from slurm_het.core.model import Node
+from slurm_het.core.model import Node, Partition
 from slurm_het.core.policy import Policy
 
 
@@ -61,7 +61,17 @@ class PoolFree:
     best_gib: int
 
 
-def free_by_node(inventory: Inventory, policy: Policy) -> tuple[NodeFree, ...]:
+Shut = Mapping[str, str]
+"""The pools whose partitions are not UP, with their states: nothing starts there."""
+
+
+def shut_pools(partitions: Iterable[Partition], policy: Policy) -> Shut:
+    """Those of the policy's."""
+    pools = {pool.partition for pool in policy.pools}
+    return {p.name: p.state for p in partitions if p.name in pools and p.state != "UP"}
+
+
+def free_by_node(inventory: Inventory, policy: Policy, shut: Shut) -> tuple[NodeFree, ...]:
     """Every accelerator node, in the order of the pools."""
     order = [p.partition for p in policy.pools]
 
@@ -69,14 +79,22 @@ def free_by_node(inventory: Inventory, policy: Policy) -> tuple[NodeFree, ...]:
         return order.index(item.pool) if item.pool in order else len(order), item.pool
 
     measured = inventory.measured
-    nodes = (_node(n, order, measured.get(n.name, ())) for n in inventory.nodes.values())
+    nodes = (_node(n, order, measured.get(n.name, ()), shut) for n in inventory.nodes.values())
     return tuple(sorted(nodes, key=rank))
 
 
-def _node(node: Node, pools: list[str], measured: Iterable[Measured]) -> NodeFree:
-    open_now = node.usable and not node.held_exclusively and not node.reserved
+def _is_shut(node: Node, shut: Shut, pools: Iterable[str]) -> bool:
+    mine = set(node.partitions).intersection(pools)
+    return bool(mine) and mine <= shut.keys()
+
+
+def _node(node: Node, pools: list[str], measured: Iterable[Measured], shut: Shut) -> NodeFree:
+    is_shut = _is_shut(node, shut, pools)
+    open_now = node.usable and not (node.held_exclusively or node.reserved or is_shut)
     mine = [p for p in node.partitions if p in pools]
     note = node.reason if not node.usable else ""
+    if is_shut and not note:
+        note = ", ".join(f"pool {pool} is {shut[pool]}" for pool in mine)
     if node.reserved:
         note = f"reserved ({node.reserved})"
     if node.held_exclusively:
@@ -103,13 +121,18 @@ def _uses(node: Node, measured: Iterable[Measured]) -> Iterator[DeviceUse]:
             yield DeviceUse(device.index, device.occupied_gib, said.used_gib, what_ails(device))
 
 
-def free_by_pool(inventory: Inventory, policy: Policy) -> tuple[PoolFree, ...]:
+def free_by_pool(inventory: Inventory, policy: Policy, shut: Shut) -> tuple[PoolFree, ...]:
     """One line per pool and kind of node in it."""
     groups: dict[tuple[str, tuple[str, ...], int], list[NodeFree]] = {}
-    for item in free_by_node(inventory, policy):
+    for item in free_by_node(inventory, policy, shut):
         memory = min(d.memory_gib for d in inventory.nodes[item.node].devices)
         groups.setdefault((item.pool, item.types, memory), []).append(item)
-    unusable = {n.name for n in inventory.nodes.values() if not n.usable or n.reserved}
+    pools = [p.partition for p in policy.pools]
+    unusable = {
+        n.name
+        for n in inventory.nodes.values()
+        if not n.usable or n.reserved or _is_shut(n, shut, pools)
+    }
     return tuple(_pool(memory, nodes, unusable, policy) for (_, _, memory), nodes in groups.items())
 
 

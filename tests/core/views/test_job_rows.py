@@ -11,8 +11,8 @@ from slurm_het.cli.filters import Filters, choose, read_states
 from slurm_het.core.cluster.holdings import HeldDevices, count_text, fold_held
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.mark import encode_comment
-from slurm_het.core.model import Classification, Job, NodeRecord
-from slurm_het.core.views.free import free_by_node, free_by_pool
+from slurm_het.core.model import Classification, Job, NodeRecord, Partition
+from slurm_het.core.views.free import free_by_node, free_by_pool, shut_pools
 from slurm_het.core.views.job_rows import used_seconds
 from slurm_het.core.views.waiting import Remembered
 from slurm_het.errors import HetError
@@ -263,12 +263,12 @@ def test_what_is_free() -> None:
     nodes = (*NODES[:2], node("amd1", "gpu:mi300x:8", "train-amd", state="DOWN*", reason="psu"),
              *NODES[3:])  # fmt: skip
     inventory = take_inventory(snapshot(*jobs, nodes=nodes), POLICY)
-    by_node = {n.node: n for n in free_by_node(inventory, POLICY)}
+    by_node = {n.node: n for n in free_by_node(inventory, POLICY, {})}
     assert (by_node["nv1"].free, by_node["nv1"].total) == (4, 8)
     assert by_node["l40s1"].free_gib == (18, 0, 48, 48)
     assert (by_node["amd1"].free, by_node["amd1"].note) == (0, "psu")
     assert (by_node["amd2"].free, by_node["amd2"].note) == (0, "one job has the whole node")
-    pools = {p.pool: p for p in free_by_pool(inventory, POLICY)}
+    pools = {p.pool: p for p in free_by_pool(inventory, POLICY, {})}
     nv, amd = pools["train-nv"], pools["train-amd"]
     assert (nv.free, nv.total, nv.best_node, nv.best) == (12, 16, "nv2", 8)
     assert (amd.free, amd.unusable, amd.best_node) == (0, 8, "")
@@ -288,7 +288,22 @@ def test_what_is_free() -> None:
 def test_nodes_that_start_nothing_have_nothing_free(state: str, usable: bool) -> None:
     nodes = (node("nv1", "gpu:a100:8", "train-nv", state=state),)
     inventory = take_inventory(snapshot(nodes=nodes), POLICY)
-    assert free_by_node(inventory, POLICY)[0].free == (8 if usable else 0)
+    assert free_by_node(inventory, POLICY, {})[0].free == (8 if usable else 0)
+
+
+def test_pools_that_are_not_up_have_nothing_free() -> None:
+    taken = snapshot(
+        nodes=(node("nv1", "gpu:a100:8", "train-nv"), node("amd1", "gpu:mi300x:8", "train-amd"))
+    )
+    shut = shut_pools(
+        (Partition("train-nv", "DOWN"), Partition("train-amd"), Partition("debug", "DOWN")), POLICY
+    )
+    assert shut == {"train-nv": "DOWN"}
+    inventory = take_inventory(taken, POLICY)
+    nodes = {n.node: (n.free, n.note) for n in free_by_node(inventory, POLICY, shut)}
+    assert nodes == {"nv1": (0, "pool train-nv is DOWN"), "amd1": (8, "")}
+    pools = {p.pool: (p.free, p.unusable) for p in free_by_pool(inventory, POLICY, shut)}
+    assert pools == {"train-nv": (0, 8), "train-amd": (8, 0)}
 
 
 def test_short_spellings() -> None:
