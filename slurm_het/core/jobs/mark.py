@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from slurm_het.core.model import SCENARIOS, Classification, Job
@@ -13,6 +14,9 @@ MARK = "het1:"
 HANDED_OVER = "slurm-het: "
 """So begins the AdminComment of a job that was given to plain Slurm; why stands behind it."""
 MAX_COMMENT = 900
+KNOWN = 4096
+"""So many comments are known by what they say: jobs that are alike have the same, and each is asked
+several times."""
 Sent = Literal["", "at once", "in line"]
 """It was given its nodes when it was submitted; or it waits in Slurm's line, and has none."""
 
@@ -27,7 +31,7 @@ class Mark(NamedTuple):
     """
 
     classification: Classification
-    original: dict[str, str]
+    original: Mapping[str, str]
     sent: Sent = ""
 
 
@@ -71,6 +75,7 @@ def without_blanks(comment: str) -> str:
     return re.sub(r"\\.|[ ']", lambda found: escapes.get(found.group(), found.group()), comment)
 
 
+@lru_cache(maxsize=KNOWN)
 def decode_comment(text: str) -> Mark | None:
     """Read `encode_comment` back; None if there is no mark, or it is damaged."""
     _, mark, rest = text.rpartition(MARK)
