@@ -97,8 +97,8 @@ class Books:
         return Free(self.models[n].model, self.cpus[n], self.memory[n], gaps)
 
 
-class OneByOne:
-    """Places each pod as it comes, at the least cost, as FGD does."""
+class LeastCost:
+    """Places each pod as it comes, at the least cost, as FGD does; and pods go again."""
 
     def __init__(self, models: list[NodeModel], chooser: Chooser) -> None:
         self.books, self.chooser = Books(models), chooser
@@ -236,7 +236,7 @@ def main() -> None:
     for load in options.load:
         for seed in options.seeds:
             shuffled = random.Random(seed).sample(models, k=len(models))
-            theirs = OneByOne(shuffled, Chooser(fgd(trace.mix())))
+            theirs = LeastCost(shuffled, Chooser(fgd(trace.mix())))
             for name, policy, nodes in (
                 ("FGD", theirs, shuffled), ("hetd first-fit", Planned(outlook), models),
             ):  # fmt: skip

@@ -10,11 +10,11 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -43,6 +43,9 @@ exit status: 1 if a bound is broken; with --replay if the model is far from the 
 """
 
 
+T = TypeVar("T")
+
+
 def main() -> int:
     """Run the mixes, print what they came to."""
     options = _options()
@@ -57,7 +60,8 @@ def main() -> int:
     rows = {row.seed: row for row in _known(options.out)}
     wanted = [seed for seed in options.seeds if seed not in rows]
     began = time.monotonic()
-    for row in _all(options, wanted):
+    one = partial(row_of, seconds=options.seconds, nodes=options.nodes, solver=options.solver)
+    for row in _each(one, wanted, options.processes):
         rows[row.seed] = row
         if options.out:
             with options.out.open("ab") as file:
@@ -69,13 +73,18 @@ def main() -> int:
     return int(bool(report.broken(shown)))
 
 
-def _all(options: argparse.Namespace, seeds: list[int]) -> Iterator[Row]:
-    one = partial(row_of, seconds=options.seconds, nodes=options.nodes, solver=options.solver)
-    if options.processes == 1 or len(seeds) < 2:
+def _each(one: Callable[[int], T], seeds: Sequence[int], processes: int) -> Iterator[T]:
+    """What comes of each mix, as soon as it is there."""
+    if processes == 1 or len(seeds) < 2:
         yield from map(one, seeds)
         return
-    with multiprocessing.Pool(options.processes, initializer=os.nice, initargs=(5,)) as pool:
+    with multiprocessing.Pool(processes, initializer=os.nice, initargs=(5,)) as pool:
         yield from pool.imap_unordered(one, seeds)
+
+
+def _settings(seconds: float) -> Settings:
+    """Slurm's, for mixes of hours or of minutes."""
+    return Settings() if seconds >= HOURS / 4 else SANDBOX
 
 
 def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
@@ -84,7 +93,7 @@ def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
     began = time.process_time()
     mix = generate(seed, seconds, nodes)
     world = read_world(mix, f"mix {seed}")
-    settings = Settings() if seconds >= HOURS / 4 else SANDBOX
+    settings = _settings(seconds)
     plain, ours = _both(world, settings, solver)
     row = Row(
         seed, world.scenario.what, plain.busy, ours.busy, world.devices * seconds,
@@ -113,10 +122,9 @@ def _hindsight(options: argparse.Namespace) -> int:
     one = partial(_found, options=options)
     rows: list[tuple[float, ...]] = []
     print("seed: slurm-het, order kept, order free, bound; plain Slurm's = 1")
-    with multiprocessing.Pool(options.processes, initializer=os.nice, initargs=(5,)) as pool:
-        for seed, row in pool.imap_unordered(one, options.seeds):
-            rows.append(row)
-            print(f"{seed:>4}: " + ", ".join(f"{x:.3f}" for x in row), flush=True)
+    for seed, row in _each(one, options.seeds, options.processes):
+        rows.append(row)
+        print(f"{seed:>4}: " + ", ".join(f"{x:.3f}" for x in row), flush=True)
     means = (statistics.fmean(column) for column in zip(*rows, strict=True))
     print("mean: " + ", ".join(f"{x:.4f}" for x in means))
     return 0
@@ -125,7 +133,7 @@ def _hindsight(options: argparse.Namespace) -> int:
 def _found(seed: int, options: argparse.Namespace) -> tuple[int, tuple[float, ...]]:
     logging.disable(logging.WARNING)
     world = read_world(generate(seed, options.seconds, options.nodes))
-    plain, ours = _both(world, Settings(), options.solver)
+    plain, ours = _both(world, _settings(options.seconds), options.solver)
     found = found_by(world, options.hindsight)
     return seed, tuple(busy / plain.busy for busy in (ours.busy, *found))
 

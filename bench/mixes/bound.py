@@ -90,8 +90,8 @@ def most_busy(world: World) -> float:
     """Device-seconds in use that no planner exceeds."""
     lp, groups = LinearProgram(), groups_of(world)
     classes = list(_classes(world))
-    work = {job: lp.row(len(times) * _lasts(job)) for job, times in classes}
-    for begin, end in pairwise(_moments(world)):
+    work = {job: lp.row(len(times) * lasts(job)) for job, times in classes}
+    for begin, end in pairwise(moments_of(world)):
         free = [lp.row(len(g.host.types) * len(g.names) * (end - begin)) for g in groups]
         limits: dict[tuple[LimitRule, str], int] = {}
         for job, times in classes:
@@ -118,11 +118,13 @@ def _classes(world: World) -> Iterator[tuple[JobSpec, list[float]]]:
     yield from found.items()
 
 
-def _lasts(job: JobSpec) -> float:
+def lasts(job: JobSpec) -> float:
+    """How many seconds a job runs: to its time limit at most."""
     return min(job.seconds, 60.0 * job.minutes)
 
 
-def _moments(world: World) -> list[float]:
+def moments_of(world: World) -> list[float]:
+    """When jobs come, and reservations begin or end; and the beginning and the end of it all."""
     kept = {t for _, one in world.kept for t in (one.start, one.end)}
     times = kept.union(job.at for job in world.jobs)
     return sorted({0.0, world.seconds, *(t for t in times if 0 < t < world.seconds)})

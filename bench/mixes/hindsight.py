@@ -23,7 +23,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from bench.mixes.bound import groups_of, limits_on, most_busy
+from bench.mixes.bound import groups_of, lasts, limits_on, moments_of, most_busy
 from slurm_het.simulation.jobs import JobSpec
 from slurm_het.simulation.limits import LimitRule
 from slurm_het.simulation.run import devices_of
@@ -121,8 +121,7 @@ class _Played:
 
     def _moments(self) -> Iterator[float]:
         """When something happens."""
-        kept = (t for _, one in self.world.kept for t in (one.start, one.end))
-        known = sorted({*(job.at for job in self.search.jobs), *kept}, reverse=True)
+        known = moments_of(self.world)[::-1]
         while known or self.ends:
             ends = self.ends[0][0] if self.ends else self.world.seconds
             now = min(ends, known[-1] if known else ends)
@@ -157,7 +156,7 @@ class _Played:
         for machine, devices in given:
             machine.take(job.ask, devices)
         self.used.update({(rule, who): takes for rule, who, takes in limits})
-        end = now + min(job.seconds, 60.0 * job.minutes)
+        end = now + lasts(job)
         self.busy += devices_of(job, self.world) * (min(end, self.world.seconds) - now)
         heapq.heappush(self.ends, (end, job.id, job, given))
         return True

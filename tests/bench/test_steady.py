@@ -10,7 +10,7 @@ import pytest
 from bench.fgd import Chooser, fgd
 from bench.gaps import WHOLE, NodeModel, Shape
 from bench.openb_plan import Outlook
-from bench.steady import OneByOne, Planned, Pod, Run, Spot, coming
+from bench.steady import LeastCost, Planned, Pod, Run, Spot, coming
 from bench.traces import Trace
 
 ANY: frozenset[str] = frozenset()
@@ -35,7 +35,7 @@ class Heap:
 @pytest.mark.parametrize("load", [0.5, 1.5])
 def test_what_is_asked_is_in_use_or_turned_away(load: float) -> None:
     chooser = Chooser(fgd(TRACE.mix()))
-    for policy in (OneByOne(MODELS, chooser), Planned(Outlook(TRACE.nodes, TRACE.mix()))):
+    for policy in (LeastCost(MODELS, chooser), Planned(Outlook(TRACE.nodes, TRACE.mix()))):
         seen = Run(policy, MODELS).seen(coming(TRACE, load, 7), 300.0)
         assert seen.infeasible == 0
         assert 0.2 < seen.allocated <= min(1.0, load) + 0.1

@@ -225,8 +225,9 @@ class NodePrices(NamedTuple):
         0: nobody wants it. -1: just what the task takes is lost; at most -2.
         """
         tables = self.prices.tables
-        whole, gib = float(len(taken)), asked.gib
-        mine = sum([gib / tables[t].memory_gib for t, _ in taken]) if gib else whole
+        gib, mine = asked.gib, float(len(taken))
+        if gib:
+            mine = sum([gib / tables[t].memory_gib for t, _ in taken])
         lost = self.cost(asked, room, taken) / (mine or 1.0)
         return -2.0 * self.counts * lost / (1.0 + lost)
 
