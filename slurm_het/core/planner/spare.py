@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
@@ -59,7 +60,6 @@ class _Walk:
         self.problem, self.remaining = problem, Remaining(problem)
         self.prices, self.left = prices, list(prices.left)
         self.told = {k for k, price in enumerate(prices.scarce) if price >= WORTH_TELLING}
-        self._holding: set[int] | None = None
         self._others: dict[tuple[int, int, int], _Other | None] = {}
 
     def take(self, t: int, choices: tuple[SlotChoice, ...], took: Places) -> None:
@@ -110,7 +110,7 @@ class _Walk:
         """
         number, fresh = self.problem.tasks[t].request, self.remaining.fresh
         need = self.problem.request(t).slots[k].need
-        holding = self._holding_places()
+        holding = self._holding
         for s in islice((s for s in need if s in holding and fresh[s]), LOOKED_AT):
             key = number, k, s
             if key not in self._others:
@@ -128,13 +128,12 @@ class _Walk:
         lost = Places(dict(self.remaining.places_lost(request, slot, choice)))
         return _Other(self._worth(request, choice), lost)
 
-    def _holding_places(self) -> set[int]:
+    @cached_property
+    def _holding(self) -> frozenset[int]:
         """The states of which a fresh node holds places of which is told."""
-        if self._holding is None:
-            held = ((s, self.remaining.places_held(there[-1]))
-                    for s, there in self.remaining.fresh.items() if there)  # fmt: skip
-            self._holding = {s for s, places in held if any(places[kind] for kind in self.told)}
-        return self._holding
+        fresh = self.remaining.fresh.items()
+        held = ((s, self.remaining.places_held(there[-1])) for s, there in fresh if there)
+        return frozenset(s for s, places in held if any(places[kind] for kind in self.told))
 
 
 def _fact(left: int, took: int, kind: int, expected: Forecast) -> Spared:

@@ -68,7 +68,7 @@ class UsualEnds:
         seconds = 60.0 * (job.time_limit_minutes or 0)
         if not (seconds and job.start_time):
             return None
-        parts = self._of(job.user, job.once("program", lambda: _program_of(job)))
+        parts = self._of(job.user, _program_of(job))
         part = part_by(parts, LIKELY, begun=(now - job.start_time) / seconds)
         return None if part is None else max(now, job.start_time + part * seconds)
 
