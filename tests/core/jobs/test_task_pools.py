@@ -10,12 +10,13 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.reading import Readings
+from slurm_het.core.jobs.alike import likeness
+from slurm_het.core.jobs.reading import ClusterFacts, Readings, read_job
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Job, Partition
 from slurm_het.core.reasons import ArrayLimit
 from slurm_het.core.syntax.arrays import array_indexes
-from tests.support.world import gated, inventory, partitions, policy, running, snapshot
+from tests.support.world import gated, inventory, marked, partitions, policy, running, snapshot
 
 
 def fill(*jobs: Job, **kwargs: Any) -> TaskPools:
@@ -261,3 +262,22 @@ def test_who_waits_is_read_once() -> None:
     first = fill_task_pools(given, inventory(), policy(), readings=readings)
     second = fill_task_pools(given, inventory(), policy(), readings=readings)
     assert all(a is b for a, b in zip(first.tasks, second.tasks, strict=True))
+
+
+@drawn(edits, st.booleans())
+def test_alike_jobs_are_read_as_each_would_be_by_itself(changes: list[Edit], rewrites: bool) -> None:
+    """What one is read as is taken for another only where nothing that differs bears on it."""
+    one = marked(1, name="a", submit_time=1, eligible_time=1)
+    later = {"name": "b", "submit_time": 2, "eligible_time": 2, "priority": 5, "start_time": 9}
+    jobs = [one, *(replace(one, id=n, **later | edit) for n, (_, edit) in enumerate(changes, 2))]
+    facts = ClusterFacts.of(
+        replace(snapshot(*jobs), time=2.0, rewrites_gres=rewrites), inventory(), policy()
+    )
+    assert list(Readings().of(jobs, facts)) == [read_job(job, facts) for job in jobs]
+
+
+def test_who_is_read_by_itself() -> None:
+    """A site's rules may go by the name of a job that the hook has not prepared."""
+    assert likeness(marked(1, name="a")) == likeness(marked(2, name="b"))
+    assert likeness(gated(1)) is likeness(marked(1, priority=0)) is None
+    assert likeness(marked(1, submit_time=1, eligible_time=9)) is None
