@@ -49,7 +49,7 @@ from bench.sooner_stages import (
 )
 from slurm_het.cli.program import tidy_seldom
 from slurm_het.cli.why import why
-from slurm_het.core.jobs.reading import Readings
+from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.trials import NO_TRIALS
 from slurm_het.core.policy import Limits
 from slurm_het.core.syntax import hostlist

@@ -5,15 +5,26 @@ from __future__ import annotations
 import json
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from slurm_het.errors import HetError, SilenceError
+from slurm_het.settings import Config
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.shared_records import Shared
 
 MAX_REQUEST = 64 << 10
 MAX_REPLY = 16 << 20
+MAX_RECORDS, RECORDS_SECONDS = 64 << 20, 1.0
 _HINT = "is hetd running? systemctl status hetd, or in a sandbox: slurm-het sandbox status"
 _NO_SOCKET = "hetd answers on its controller host only; is this it, and does hetd run there?"
+
+
+class _Records(msgspec.Struct):
+    records: list[Shared] = []
 
 
 def call(socket_path: Path, request: dict[str, Any], timeout: float = 2.0) -> dict[str, Any]:
@@ -22,19 +33,39 @@ def call(socket_path: Path, request: dict[str, Any], timeout: float = 2.0) -> di
     Raises SilenceError when it does not answer or answers what is no reply, HetError when it
     refuses.
     """
+    return _reply(_ask(socket_path, request, timeout, MAX_REPLY), socket_path)
+
+
+def ask_records(socket_path: Path) -> list[Shared]:
+    """The records of jobs, as far as hetd tells them; Slurm's programs have them too."""
+    try:
+        raw = _ask(socket_path, {"op": "records"}, RECORDS_SECONDS, MAX_RECORDS)
+        return msgspec.json.decode(raw, type=_Records).records
+    except (HetError, msgspec.MsgspecError):
+        return []
+
+
+def slurm_of(settings: Config) -> CliSlurm:
+    """Slurm for who looks at the queue: he begins with what hetd knows of the jobs."""
+    slurm = CliSlurm(settings.slurm)
+    slurm.jobs.elsewhere = partial(ask_records, settings.paths.control_socket)
+    return slurm
+
+
+def _ask(path: Path, request: dict[str, Any], timeout: float, most: int) -> bytes:
+    """hetd's line of at most so many bytes. Raises SilenceError, HetError for too long a request"""
     line = json.dumps(request).encode() + b"\n"
     if len(line) > MAX_REQUEST:
         raise HetError(f"a request of {len(line)} bytes", f"at most {MAX_REQUEST}")
     try:
-        raw = _exchange(socket_path, line, time.monotonic() + timeout)
+        return _exchange(path, line, time.monotonic() + timeout, most)
     except OSError as error:  # TimeoutError too
         why = error.strerror or "no answer in time"
         hint = _NO_SOCKET if isinstance(error, FileNotFoundError) else _HINT
-        raise SilenceError(f"hetd is not answering (socket {socket_path}: {why})", hint) from error
-    return _reply(raw, socket_path)
+        raise SilenceError(f"hetd is not answering (socket {path}: {why})", hint) from error
 
 
-def _exchange(path: Path, line: bytes, deadline: float) -> bytes:
+def _exchange(path: Path, line: bytes, deadline: float, most: int) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(_left(deadline))
         sock.connect(str(path))
@@ -44,7 +75,7 @@ def _exchange(path: Path, line: bytes, deadline: float) -> bytes:
             sock.settimeout(_left(deadline))
             part = sock.recv(65536)
             received += part
-            if not part or len(received) > MAX_REPLY:
+            if not part or len(received) > most:
                 break
     return bytes(received)
 

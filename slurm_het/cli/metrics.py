@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from slurm_het.cli.hetd_client import slurm_of
 from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.options import CONFIG
 from slurm_het.cli.whole_file import write_whole
@@ -79,7 +80,7 @@ class _Exposer:
     """Reads Slurm and hetd at most once in KEEP_SECONDS; one who asks meanwhile waits for it."""
 
     def __init__(self, settings: Config) -> None:
-        self.settings, self.slurm = settings, CliSlurm(settings.slurm)
+        self.settings, self.slurm = settings, slurm_of(settings)
         self._turn = threading.Lock()
         self._known: tuple[float, bytes] = (float("-inf"), b"")
 

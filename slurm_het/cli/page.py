@@ -11,6 +11,7 @@ import msgspec
 
 from slurm_het.cli.documents import PageDocument
 from slurm_het.cli.health import verdict_on
+from slurm_het.cli.hetd_client import slurm_of
 from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.options import CONFIG
 from slurm_het.cli.page_html import html_of
@@ -25,7 +26,6 @@ from slurm_het.core.views.starts import with_starts
 from slurm_het.core.views.totals import summary_of
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.settings import Config
-from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.records import memory_defaults
 from slurm_het.times import local_time
 
@@ -87,14 +87,14 @@ async def _staff_form(
 
 async def _seen(settings: Config, status: HetdStatus) -> Seen:
     """What there is to see. Raises SlurmError."""
-    slurm, policy = CliSlurm(settings.slurm), settings.policy
+    slurm, policy = slurm_of(settings), settings.policy
     snapshot = status.with_devices(await slurm.snapshot())
     memory = memory_defaults(await slurm.configuration())
     known = status.remembers(settings, await slurm.hidden())
     view = make_view(snapshot, policy, settings.planner.limits, known, local_time)
     view = with_starts(reworded(view, load_wording(settings.paths.reasons)))
     options = MapOptions(ProbeOptions(memory=memory, gate_open=view.intake == "UP"))
-    summary = summary_of(view.rows, view.prepared.inventory, policy)
+    summary = summary_of(view.prepared.snapshot, view.prepared.inventory, policy)
     return Seen(view, device_map(view.prepared, options), summary)
 
 

@@ -225,7 +225,7 @@ def _page_idle(idle: Idle, indexes: Sequence[int], at: TellTime) -> PageIdle:
 
 
 def _devices_asked(row: JobRow) -> int:
-    return tasks_of(row) * sum(row.ask.devices if row.ask else ())
+    return tasks_of(row.job) * sum(row.ask.devices if row.ask else ())
 
 
 def _reasons(rows: Sequence[JobRow]) -> Iterator[PageReason]:
@@ -238,7 +238,7 @@ def _reasons(rows: Sequence[JobRow]) -> Iterator[PageReason]:
             code=code,
             text=PLAIN[code],
             action=_brief(those[0].action),
-            tasks=sum(map(tasks_of, those)),
+            tasks=sum(tasks_of(row.job) for row in those),
             devices=sum(map(_devices_asked, those)),
             longest_seconds=max(row.waited for row in those),
         )
@@ -251,7 +251,7 @@ def _job(row: JobRow) -> PageJob:
     expected = row.expected
     return PageJob(
         id=_brief(row.id), pool=_brief(row.pool), scenario=row.scenario, asks=row.ask,
-        types=list(row.types), tasks=tasks_of(row), waited_seconds=row.waited,
+        types=list(row.types), tasks=tasks_of(row.job), waited_seconds=row.waited,
         time_limit_minutes=row.job.time_limit_minutes, code=row.code,
         reason=_brief(row.reason, MAX_SENTENCE),
         expected_start=int(expected.start) if expected else None,
@@ -266,7 +266,7 @@ def _waits(seen: Seen) -> Iterator[PageWaits]:
     for row in seen.view.rows:
         bar = sum(row.waited > most for most in WAITS)
         if row.waits:
-            waiting[bar] += tasks_of(row)
+            waiting[bar] += tasks_of(row.job)
         elif row.job.state == "RUNNING" and row.job.start_time > seen.time - DAY:
             started[bar] += 1
     for most, *counts in zip((*WAITS, None), waiting, started, strict=True):

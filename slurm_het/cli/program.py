@@ -7,13 +7,15 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import click
 
 from slurm_het.core.syntax.printable import clean
 from slurm_het.errors import HetError
 
+T = TypeVar("T")
 MAX_WARNINGS = 5
 HIDDEN = {
     "jobs": "devices that others hold look free",
@@ -26,6 +28,21 @@ def say(program: str, text: str) -> None:
     """A message to whoever called, in a line or several; made harmless."""
     lines = [clean(line) for line in text.splitlines()]
     click.echo("\n".join([f"{program}: {lines[0]}", *lines[1:]]), err=True)
+
+
+def wait_for(run: Callable[[Coroutine[Any, Any, None]], None], asked: Awaitable[T]) -> T:
+    """What is awaited, by asyncio.run or a Runner's.
+
+    Those write what they return into a text that nobody reads, of a long queue for a tenth of a
+    second (3.11 to 3.13).
+    """
+    found: list[T] = []
+
+    async def keep() -> None:
+        found.append(await asked)
+
+    run(keep())
+    return found[0]
 
 
 def warnings_told(warnings: Sequence[str]) -> list[str]:

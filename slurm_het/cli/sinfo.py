@@ -15,6 +15,7 @@ import click
 
 from slurm_het.cli.documents import map_document
 from slurm_het.cli.filters import Filters, choose_devices
+from slurm_het.cli.hetd_client import slurm_of
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.live import Live, Screen, patience, print_once, show_again
 from slurm_het.cli.map_screen import MapLook, legend, map_lines, type_lines
@@ -87,7 +88,7 @@ def sinfo(
     choice = Filters(partitions=partition, nodes=nodelist)
     shown = _Shown(choice, minutes, summarize, not noheader, as_json)
     settings = load_config(config)
-    slurm = CliSlurm(settings.slurm)
+    slurm = slurm_of(settings)
     with asyncio.Runner() as runner:
 
         def make() -> Screen:

@@ -29,10 +29,11 @@ from slurm_het.cli.columns import (
 )
 from slurm_het.cli.filters import Filters, choose, choose_devices, each_task
 from slurm_het.cli.health import header_lines, verdict_on
+from slurm_het.cli.hetd_client import slurm_of
 from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.live import Live, Screen, patience, print_once, show_again
 from slurm_het.cli.options import ITERATE, VIEW_CONFIG
-from slurm_het.cli.program import hidden_told, run_program, warnings_told
+from slurm_het.cli.program import hidden_told, run_program, wait_for, warnings_told
 from slurm_het.cli.screen import (
     coloured,
     in_blocks,
@@ -173,7 +174,7 @@ def squeue(config: Path | None, iterate: int | None, **given: Any) -> None:
     """
     options = _options(given)
     settings = load_config(config)
-    slurm = CliSlurm(settings.slurm)
+    slurm = slurm_of(settings)
     with asyncio.Runner() as runner:
 
         def make() -> Screen:
@@ -214,7 +215,7 @@ def _options(given: Mapping[str, Any]) -> Options:
 
 def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Options) -> Screen:
     """Read Slurm and hetd once: what was chosen, as it is to be shown."""
-    snapshot = runner.run(slurm.snapshot())
+    snapshot = wait_for(runner.run, slurm.snapshot())
     hidden = runner.run(slurm.hidden())
     gate = ask_hetd(settings.paths.control_socket, hidden=hidden)
     snapshot = gate.with_devices(snapshot)
@@ -269,7 +270,7 @@ def _header(settings: Config, options: Options, gate: HetdStatus, view: View) ->
     if plain or not (options.header and sys.stdout.isatty()):
         return []
     prepared = view.prepared
-    summary = summary_of(view.rows, prepared.inventory, settings.policy)
+    summary = summary_of(prepared.snapshot, prepared.inventory, settings.policy)
     verdict = verdict_on(gate, view.intake, settings.paths, prepared.snapshot.time)
     return header_lines(verdict, summary, shutil.get_terminal_size().columns)
 

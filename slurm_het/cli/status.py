@@ -13,12 +13,13 @@ from typing import Any
 import click
 
 from slurm_het.cli.health import HealthCode, Verdict, columns_of_terminal, header_lines, verdict_on
+from slurm_het.cli.hetd_client import slurm_of
 from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.live import Screen, print_once
 from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.core.views.accuracy import Accuracy
-from slurm_het.core.views.job_rows import make_view
+from slurm_het.core.views.job_rows import as_observed
 from slurm_het.core.views.totals import Summary, summary_of
 from slurm_het.errors import SlurmError
 from slurm_het.settings import Config
@@ -89,10 +90,10 @@ async def _intake(slurm: CliSlurm, name: str) -> str | None:
 
 
 async def _summary(settings: Config, told: HetdStatus) -> Summary:
-    slurm = CliSlurm(settings.slurm)
+    slurm = slurm_of(settings)
     snapshot = told.with_devices(await slurm.snapshot())
-    view = make_view(snapshot, settings.policy, settings.planner.limits)
-    return summary_of(view.rows, view.prepared.inventory, settings.policy)
+    seen = as_observed(snapshot, settings.policy)
+    return summary_of(seen.snapshot, seen.inventory, settings.policy)
 
 
 def document_of(

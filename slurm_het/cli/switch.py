@@ -24,7 +24,7 @@ from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.planner.switch import Move, out_of_the_gate
 from slurm_het.core.policy import Mode
 from slurm_het.core.syntax.printable import clean
-from slurm_het.core.views.totals import summary_of
+from slurm_het.core.views.totals import pool_uses
 from slurm_het.core.views.watch import Look, broken
 from slurm_het.errors import HetError, SilenceError, SlurmBusyError, SlurmError
 from slurm_het.settings import Config
@@ -328,7 +328,7 @@ def _look(settings: Config, pools: Sequence[str], seconds: float) -> Look:
     except HetError as error:
         return Look(seconds, error.message)
     inventory = take_inventory(snapshot, settings.policy)
-    use = [p for p in summary_of((), inventory, settings.policy).pools if p.pool in pools]
+    use = [p for p in pool_uses(inventory, settings.policy) if p.pool in pools]
     outcomes: dict[str, int] = status.get("outcomes", {})
     startable, put_off = startable_now(snapshot, settings, pools)
     waits: dict[str, Any] = status.get("returned", {})  # Slurm did not start them: they try later

@@ -13,8 +13,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from slurm_het.cli.hetd_client import slurm_of
 from slurm_het.cli.hetd_status import OF_ROOM, ask_hetd
 from slurm_het.cli.options import CONFIG
+from slurm_het.cli.program import wait_for
 from slurm_het.cli.sooner import SECONDS, change_lines, own_name, start_told, trials_of
 from slurm_het.cli.try_documents import try_document
 from slurm_het.config import load_config
@@ -27,7 +29,6 @@ from slurm_het.core.views.tried import Answer, Circumstances, Tried, try_it
 from slurm_het.errors import HetError
 from slurm_het.settings import Config
 from slurm_het.slurm.charged import charged_to
-from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.records import memory_defaults
 from slurm_het.times import local_time
 
@@ -63,7 +64,7 @@ def try_job(config: Path | None, as_document: bool, arguments: tuple[str, ...]) 
     """
     settings = load_config(config)
     submission = _read(arguments)
-    site, hidden = asyncio.run(_site(settings, submission))
+    site, hidden = wait_for(asyncio.run, _site(settings, submission))
     until = time.monotonic() + SECONDS
     made = try_it(submission, site, local_time, lambda: time.monotonic() > until)
     now, remarks = site.snapshot.time, tuple(_remarks(submission, hidden, site))
@@ -113,7 +114,7 @@ def _group(gid: int) -> str:
 
 async def _site(settings: Config, it: Submission) -> tuple[Circumstances, frozenset[str]]:
     """What it is held against, and what Slurm may hide from us."""
-    slurm, policy, user = CliSlurm(settings.slurm), settings.policy, it.who.name
+    slurm, policy, user = slurm_of(settings), settings.policy, it.who.name
     gate = await asyncio.to_thread(ask_hetd, settings.paths.control_socket)
     conf = await slurm.configuration()
     charged = await charged_to(slurm.ask, conf, user, it.named, policy.intake_partition)

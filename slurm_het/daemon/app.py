@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from slurm_het.config import load_config
 from slurm_het.core.capacity import Capacity
@@ -30,6 +29,7 @@ from slurm_het.daemon.lease import Lease
 from slurm_het.daemon.logs import say_os_errors, set_up_logging
 from slurm_het.daemon.notify import Watcher, notify, opened_by, stuck_seconds, tell_watchdog
 from slurm_het.daemon.page import PageTimer
+from slurm_het.daemon.records import SharedRecords, history_of
 from slurm_het.daemon.reload import read_again
 from slurm_het.daemon.sides import Sides
 from slurm_het.daemon.status import of_cycle, of_shadow
@@ -50,7 +50,6 @@ ALARM_LEAST = 0.2  # clocks differ: look again and again, but not all the time
 NOTHING_CHANGED = "no pool is in plan: nothing is changed for jobs"
 LEASE_SECONDS = 0.5
 LOOK_SECONDS = 0.5
-HISTORY_SECONDS = 3.0  # whoever asks for a job's waits no longer
 
 
 def _health(config: Config) -> Health:
@@ -76,6 +75,7 @@ class Daemon:
         self.hook = HookChild(config, self.wakes.admitted, self.wakes.stop.set)
         self.hook.trials, self.telemetry.wake = self.cycle.trials, self.wakes.wake
         self.control = ControlServer(config.paths.control_socket, config.operators, self._control)
+        self.records = SharedRecords(self.slurm)
         self.doors = Doors(self.hook, self.control, self.wakes)
         self._reload = False  # whether SIGHUP came
         self.started = time.time()
@@ -313,9 +313,11 @@ class Daemon:
 
     async def _control(self, request: ControlRequest, caller: Caller) -> dict[str, Any]:
         if request.op == "history":
-            return await self._history(request.job, caller)
+            return await history_of(request.job, self.journal, caller)
         if request.op == "devices":
             return self.telemetry.told()
+        if request.op == "records":
+            return {"records": await self.records.told(caller)}
         if request.op == "learned":
             user = caller.speaks_for(request.user)
             return self.cycle.paces.told(user) | self.cycle.trials.told(user)
@@ -339,16 +341,6 @@ class Daemon:
             await self.gate.keep_bypass(on=request.on)
         self.wakes.wake()
         return {}
-
-    async def _history(self, key: str, caller: Caller) -> dict[str, Any]:
-        """What the journal has of a job, for its user and for admins."""
-        await self.journal.written()
-        history = await self.journal.ask(lambda kept: kept.history(key), None, HISTORY_SECONDS)
-        if history is None:
-            raise HetError("the journal does not answer", "see hetd's log, and paths.journal")
-        if not caller.admin and (not caller.name or history.user != caller.name):
-            raise HetError(f"job {key[:40]} is not yours", "its user and admins may ask")
-        return {"history": msgspec.to_builtins(history)}
 
     def _troubles(self) -> list[str]:
         """What the operator has to know while it lasts, a sentence each, and nothing of jobs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import pwd
@@ -23,9 +22,11 @@ log = logging.getLogger("hetd.control")
 MAX_LINE = 65536
 MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
+MAX_SENDING = 64 << 20
+"""Bytes of all answers that are under way: the records of 40,000 jobs."""
 FOR_ADMINS = {
     "status": False, "devices": False, "history": False, "reasons": False, "ask": False,
-    "learned": False, "memory": True, "wake": True, "bypass": True,
+    "learned": False, "records": False, "memory": True, "wake": True, "bypass": True,
 }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ class ControlServer:
         self.operators = operators
         self.handler = handler
         self._server: asyncio.Server | None = None
-        self._open = 0
+        self._open = self._sending = 0
         self._bound: tuple[int, int] | None = None
 
     async def start(self) -> None:
@@ -99,8 +100,7 @@ class ControlServer:
             line = await asyncio.wait_for(reader.readline(), READ_SECONDS)
             caller = await asyncio.to_thread(self._caller, peer_uid(writer))
             answer = await self._answer(line, caller)
-            writer.write(json.dumps(answer).encode() + b"\n")
-            await asyncio.wait_for(writer.drain(), READ_SECONDS)
+            await self._send(writer, msgspec.json.encode(answer) + b"\n")
         except (ValueError, TimeoutError, ConnectionError) as error:
             log.debug("a control connection gave no request: %s", error)
         finally:
@@ -108,6 +108,16 @@ class ControlServer:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+
+    async def _send(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
+        if self._sending + len(answer) > MAX_SENDING:  # who does not read them has them kept here
+            answer = b'{"ok":false,"error":"too much to tell at once","hint":"try again"}\n'
+        self._sending += len(answer)
+        try:
+            writer.write(answer)
+            await asyncio.wait_for(writer.drain(), READ_SECONDS)
+        finally:
+            self._sending -= len(answer)
 
     def _caller(self, uid: int) -> Caller:
         """In a thread: the look-up of a name may wait for a directory server."""

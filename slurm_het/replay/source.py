@@ -23,7 +23,7 @@ from slurm_het.replay.site import COMMAND, ReplaySite, conf_of, site_of
 from slurm_het.settings import Config, SlurmSettings
 from slurm_het.setup.files import het_yaml
 from slurm_het.setup.proposal import GresVendors, ProposedPartition, propose_site
-from slurm_het.slurm.cli import environment
+from slurm_het.slurm.environment import environment
 from slurm_het.slurm.records import parse_nodes, parse_partitions
 from slurm_het.vendors import catalogue, load_vendors
 

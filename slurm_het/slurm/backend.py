@@ -6,7 +6,8 @@ import os
 
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.api.source import ApiSource
-from slurm_het.slurm.cli import CliSlurm, environment
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.environment import environment
 
 
 def client_of(settings: SlurmSettings) -> CliSlurm:

@@ -19,6 +19,7 @@ from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuch
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.backfill import backfill_of
 from slurm_het.slurm.controllers import Controllers
+from slurm_het.slurm.environment import environment, private
 from slurm_het.slurm.groups import user_groups
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
@@ -203,10 +204,12 @@ class CliSlurm:
         conf = await self._conf()
         if f"({os.getuid()})" in conf.get("SlurmUser", "") or os.getuid() == 0:
             return frozenset()
-        return frozenset(conf.get("PrivateData", "none").split(",")) - {"none"}
+        return private(conf)
 
-    async def configuration(self) -> dict[str, str]:
-        """What `scontrol show config` says, read once."""
+    async def configuration(self, *, anew: bool = False) -> dict[str, str]:
+        """What `scontrol show config` says; a minute ago, unless it is to be asked `anew`."""
+        if anew:
+            self._config = None
         return await self._conf()
 
     async def ask(self, program: str, *arguments: str) -> str:
@@ -340,17 +343,6 @@ class CliSlurm:
             if process.returncode is None:
                 await _kill(process)
             errors.cancel()
-
-
-def environment(ours: Mapping[str, str], settings: SlurmSettings) -> dict[str, str]:
-    """The environment of Slurm's programs: times in epoch seconds, the tasks of an array in full,
-    this cluster alone, in a federation too. What whoever started us has set for his own squeue (a
-    filter, a format, another cluster) is not what is asked."""
-    own = ("SQUEUE_", "SCONTROL_", "SACCTMGR_")
-    kept = {k: v for k, v in ours.items() if not k.startswith(own) and k != "SLURM_CLUSTERS"}
-    kept |= {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
-    kept |= {"SQUEUE_LOCAL": "1", "SCONTROL_LOCAL": "1"}
-    return kept | ({"SLURM_CONF": str(settings.conf)} if settings.conf else {})
 
 
 def _refuse_nothing(what: str, found: Sequence[object], hidden: frozenset[str]) -> None:

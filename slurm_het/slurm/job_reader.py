@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from slurm_het.core.model import FINISHED, Job
@@ -31,6 +32,7 @@ from slurm_het.slurm.lines import (
     squeue_format,
     told_of,
 )
+from slurm_het.slurm.shared_records import Shared, known_of, shared
 from slurm_het.slurm.text_records import commands, parse_records
 from slurm_het.slurm.versions import SlurmVersion
 
@@ -131,6 +133,11 @@ class JobReader:
         self.sparing = False
         self._last: tuple[bytes, bytes] | None = None
         self.source: ApiSource | None = None  # of records, beside Slurm's programs
+        self.elsewhere: Callable[[], list[Shared]] | None = None  # who may know them at the start
+
+    def share(self) -> Callable[[], list[Shared]]:
+        """What others may take of what is known now; to be worked out in a thread."""
+        return partial(shared, self._known.share(), self._marks)
 
     def doubt(self, key: str) -> None:
         """Read this job anew next time: it is being updated."""
@@ -182,12 +189,19 @@ class JobReader:
     async def _read_changed(self, reading: RecordParser) -> tuple[Job, ...]:
         lines: Mapping[int, Line] = {}
         for _ in range(TRIES):
-            lines = await self._list(reading.version)
+            lines, _ = await asyncio.gather(self._list(reading.version), self._take())
             unread = self._known.unread(lines, time.monotonic())
             jobs = self._with_layouts(await self._records(unread, lines, reading), lines, reading)
             if self._known.learn(lines, unread, jobs, time.monotonic()):
                 break
         return self._known.jobs(lines)
+
+    async def _take(self) -> None:
+        """Begin with what is known elsewhere; once, for from then on we know it ourselves."""
+        elsewhere, self.elsewhere = self.elsewhere, None
+        if elsewhere:
+            told = await asyncio.to_thread(elsewhere)
+            self._known.take(known_of(told, self._marks), time.monotonic())
 
     async def _list(self, version: SlurmVersion) -> dict[int, Line]:
         options = ("--noheader", "--noconvert", "--sort=i", *version.squeue_lines)

@@ -31,6 +31,15 @@ class KnownJobs:
         """Read this job anew next time: it was just updated."""
         self._doubted.add(key)
 
+    def share(self) -> list[tuple[Line, Job]]:
+        """Those that nothing is to be read of, with their lines."""
+        doubted = self._doubted
+        return [(line, job) for _, line, job in self._known.values() if job.key not in doubted]
+
+    def take(self, known: Iterable[tuple[Line, Job]], now: float) -> None:
+        """Know what another reader knows: where a line has changed since, the job is read."""
+        self._known |= {job.id: (now, line, job) for line, job in known}
+
     def unread(self, lines: Mapping[int, Line], now: float) -> list[int]:
         """The ids of the jobs that are new or have changed, and of some whose records are old."""
         self._passing = {}

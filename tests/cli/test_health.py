@@ -73,9 +73,10 @@ def test_nobody_answers_the_hook(tmp_path: Path) -> None:
 
 
 def test_the_header_is_three_lines(paths: Paths) -> None:
-    rows, inventory = view(*TYPICAL).rows, take_inventory(snapshot(*TYPICAL), POLICY)
+    taken = snapshot(*TYPICAL)
+    inventory = take_inventory(taken, POLICY)
     lines = header_lines(
-        verdict_on(WELL, "DOWN", paths, NOW), summary_of(rows, inventory, POLICY), 80
+        verdict_on(WELL, "DOWN", paths, NOW), summary_of(taken, inventory, POLICY), 80
     )
     assert lines == [
         "gate closed; hetd leads, last plan 2 s ago, in 0.04 s; the hook is answered",
@@ -104,10 +105,11 @@ def test_totals_by_user_and_account() -> None:
 
 
 def test_json_is_as_its_schema_says(paths: Paths) -> None:
-    rows, inventory = view(*TYPICAL).rows, take_inventory(snapshot(*TYPICAL), POLICY)
+    taken = snapshot(*TYPICAL)
+    inventory = take_inventory(taken, POLICY)
     verdict = verdict_on(WELL, "DOWN", paths, NOW)
     config = Config(POLICY, paths=paths)
     schema = Path(__file__).parents[2] / "docs" / "schemas" / "slurm-het-status.json"
-    for summary in (summary_of(rows, inventory, POLICY), None):
+    for summary in (summary_of(taken, inventory, POLICY), None):
         document = json.loads(json.dumps(document_of(verdict, summary, "DOWN", config)))
         jsonschema.validate(document, json.loads(schema.read_text()))

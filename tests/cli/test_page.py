@@ -71,7 +71,7 @@ def seen(taken: Snapshot) -> Seen:
     """What was read of a snapshot."""
     view = with_starts(make_view(taken, POLICY, Limits(), None, at))
     shown = device_map(view.prepared, MapOptions())
-    return Seen(view, shown, summary_of(view.rows, view.prepared.inventory, POLICY))
+    return Seen(view, shown, summary_of(view.prepared.snapshot, view.prepared.inventory, POLICY))
 
 
 def made(taken: Snapshot, *day: PageMoment) -> PageDocument:
@@ -264,7 +264,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slurm with the typical jobs."""
-    monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
+    monkeypatch.setattr(module, "slurm_of", lambda config: FakeSlurm(config.slurm))
 
 
 def run(*arguments: object) -> str:

@@ -86,7 +86,7 @@ def test_the_published_schema_is_the_one_of_the_code(name: str) -> None:
 def test_json_is_as_its_schema_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = tmp_path / "het.yaml"
     config.write_text(f"{CONFIG}paths: {{control_socket: {tmp_path}/control.sock}}\n")
-    monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
+    monkeypatch.setattr(module, "slurm_of", lambda config: FakeSlurm(config.slurm))
     result = CliRunner().invoke(module.sinfo, ["--config", str(config), "--json"])
     document = json.loads(result.stdout)
     jsonschema.validate(document, json.loads((SCHEMAS / "het-sinfo.json").read_text()))

@@ -93,7 +93,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     """het-squeue on the fake Slurm, with the control socket in tmp_path."""
     config = tmp_path / "het.yaml"
     config.write_text(f"{CONFIG}paths: {{control_socket: {tmp_path}/control.sock}}\n")
-    monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
+    monkeypatch.setattr(module, "slurm_of", lambda config: FakeSlurm(config.slurm))
     for name, value in (("jobs", TYPICAL), ("intake", "DOWN"), ("error", None)):
         monkeypatch.setattr(FakeSlurm, name, value)
 

@@ -55,7 +55,7 @@ def attempt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Try:
     """`slurm-het try` with these words; `script` is the file job.sh, or standard input."""
     config, file = tmp_path / "het.yaml", tmp_path / "job.sh"
     config.write_text(f"{CONFIG}paths: {{control_socket: {tmp_path}/control.sock}}\n")
-    monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
+    monkeypatch.setattr(module, "slurm_of", lambda config: FakeSlurm(config.slurm))
     FakeSlurm.jobs, FakeSlurm.conf, FakeSlurm.hides = (), {}, frozenset()
 
     def _attempt(*words: str, script: str = CUDA, given: str | bytes | None = None) -> Result:

@@ -72,6 +72,7 @@ def why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, journal: Journal) -> Wh
     paths = f"{{control_socket: {tmp_path}/control.sock, journal: {journal.path}}}"
     config.write_text(f"{CONFIG}paths: {paths}\n")
     monkeypatch.setattr(module, "CliSlurm", FakeSlurm)
+    monkeypatch.setattr(module, "slurm_of", lambda config: FakeSlurm(config.slurm))
 
     def _why(*given: str | Job, ended: tuple[Job, ...] = ()) -> Result:
         words = [one for one in given if isinstance(one, str)]

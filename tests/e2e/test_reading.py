@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from slurm_het.core.model import Job
@@ -16,6 +17,7 @@ from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.job_reader import RecordParser
+from slurm_het.slurm.shared_records import Shared
 from tests.support.cluster import Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
@@ -76,24 +78,33 @@ def told(job: Job) -> Job:
     return replace(job, array_tasks=left, nodes_max=most)
 
 
-async def both(slurm: CliSlurm, reading: RecordParser) -> tuple[dict[int, Job], dict[int, Job]]:
-    """The jobs the cheap way, and as JSON."""
+Read = dict[int, Job]
+
+
+async def three(slurm: CliSlurm, reading: RecordParser) -> tuple[Read, Read, Read]:
+    """The jobs the cheap way, by what hetd would share now and what is new since, and as JSON."""
+    known = msgspec.json.encode(slurm.jobs.share()())
     cheap = await slurm.jobs.read(reading)
+    other = CliSlurm(slurm.settings)
+    other.jobs.elsewhere = lambda: msgspec.json.decode(known, type=list[Shared])
+    looked = await other.jobs.read(reading)
     whole = await slurm.jobs.read_all(reading)
-    return {job.id: told(job) for job in cheap}, {job.id: told(job) for job in whole}
+    one, two, three = ({job.id: told(job) for job in jobs} for jobs in (cheap, looked, whole))
+    return one, two, three
 
 
 def check(slurm: CliSlurm, reading: RecordParser) -> None:
-    """Both are the same, at the latest when Slurm has come to rest: they are not read at once."""
+    """All are the same, at the latest when Slurm has come to rest: they are not read at once."""
     deadline = time.monotonic() + 15
     while True:
-        cheap, whole = asyncio.run(both(slurm, reading))
-        if cheap == whole or time.monotonic() > deadline:
+        cheap, looked, whole = asyncio.run(three(slurm, reading))
+        if cheap == looked == whole or time.monotonic() > deadline:
             break
-    assert cheap.keys() == whole.keys()
-    for number, job in whole.items():
-        differing = asdict(cheap[number]).items() ^ asdict(job).items()
-        assert not differing, (sorted(map(str, differing)), job)
+    for read in (cheap, looked):
+        assert read.keys() == whole.keys()
+        for number, job in whole.items():
+            differing = asdict(read[number]).items() ^ asdict(job).items()
+            assert not differing, (sorted(map(str, differing)), job)
 
 
 def disturb(cluster: Cluster, rng: random.Random) -> None:

@@ -199,6 +199,12 @@ def test_het_squeue_shows_what_squeue_shows(cluster: Cluster, private: str) -> N
             assert {job["id"] for job in document["jobs"]} == shown
             free = json.loads(tool(cluster, user, "squeue", "--json", "--nodes", "--free").stdout)
             assert list(free) == ["free", "nodes", "gate", "source"]
+        records = control(cluster, SLURM_USER, op="records")["records"]
+        assert isinstance(records, list)
+        assert len(records) >= len(keys)
+        cluster.wait(
+            "hetd keeps them private", lambda: not control(cluster, ANN, op="records")["ok"]
+        )
         other = tool(cluster, ANN, "admin", "why", keys[BOB])
         assert other.returncode == 1
         assert f"Slurm knows no job {keys[BOB]}" in other.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from slurm_het.settings import SlurmSettings
-from slurm_het.slurm.cli import environment
+from slurm_het.slurm.environment import environment
 
 
 def test_what_a_user_set_for_his_own_squeue_changes_nothing() -> None:

@@ -6,8 +6,10 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,7 @@ from slurm_het.slurm.lines import (
     rest_of,
     squeue_format,
 )
+from slurm_het.slurm.shared_records import Shared
 from slurm_het.slurm.text_records import commands, parse_records
 from slurm_het.slurm.versions import parse_version
 
@@ -377,6 +380,42 @@ def test_a_second_reading_asks_only_for_what_has_changed() -> None:
     assert names(reader) == ["train", "other", "train"]
     assert names(reader) == ["train", "other", "train"]
     assert slurm.asked == [[7, 8], [8, 9]]
+
+
+def sent(reader: JobReader) -> list[Shared]:
+    """What a reader shares, as another process gets it."""
+    return msgspec.json.decode(msgspec.json.encode(reader.share()()), type=list[Shared])
+
+
+def test_who_begins_with_what_another_reader_knows_asks_only_for_the_rest() -> None:
+    slurm = Slurm(j7={"Name": "a\x1f\n", "Comment": MARKS.field}, j8={}, j10={})
+    first = JobReader(slurm)
+    assert names(first) == ["a\x1f\n", "train", "train"]
+    first.doubt("10")  # hetd is updating it
+    slurm.jobs |= {8: {"Name": "other"}, 9: {}}
+    other = JobReader(slurm)
+    other.elsewhere = partial(sent, first)
+    assert names(other) == names(other) == ["a\x1f\n", "other", "train", "train"]
+    assert slurm.asked == [[7, 8, 10], [8, 10, 9]]
+
+
+def test_nothing_is_believed_that_squeue_does_not_list_so() -> None:
+    """Lines of another version, one that users could have written, a job that is gone."""
+    slurm = Slurm(j7={"Name": "x", "Partition": "p"})
+    first = JobReader(slurm)
+    names(first)
+    (told,) = sent(first)
+    joined = list(told.rest)
+    at = joined.index("x")
+    joined[at : at + 2] = ["x,p"]
+    gone = msgspec.structs.replace(told, job=replace(told.job, id=9))
+    for wrong in (msgspec.structs.replace(told, rest=told.rest[:-1]),
+                  msgspec.structs.replace(told, rest=joined), gone):  # fmt: skip
+        slurm.asked.clear()
+        reader = JobReader(slurm)
+        reader.elsewhere = partial(list, [wrong])
+        assert names(reader) == ["x"]
+        assert slurm.asked == [[7]]
 
 
 def test_a_slurm_that_knows_no_such_list_is_read_as_json(caplog: pytest.LogCaptureFixture) -> None:

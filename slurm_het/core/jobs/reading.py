@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory, TypeThere
-from slurm_het.core.jobs.alike import as_its_own, likeness
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job, size_of
@@ -18,7 +17,7 @@ from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pool_defaults import as_in_the_pools
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
 from slurm_het.core.jobs.request import GresRequests, gres_of, registered
-from slurm_het.core.jobs.waits import begins_later, slurm_waits
+from slurm_het.core.jobs.waits import slurm_waits
 from slurm_het.core.model import (
     Classification,
     Job,
@@ -211,48 +210,6 @@ class Reading(NamedTuple):
 
     classification: Classification | None
     outcome: Task | Handover | Reason
-
-
-class Readings:
-    """A cache: what the jobs of the last snapshot were read as. Most of the next one are the same.
-
-    To read ten thousand waiting jobs takes half a second where they are all different. For one
-    policy.
-    """
-
-    def __init__(self) -> None:
-        self._fingerprint: object = None
-        self._known: dict[int, tuple[Job, Reading]] = {}  # by job id: to hash a job takes longer
-
-    def of(self, jobs: Iterable[Job], facts: ClusterFacts) -> Iterator[Reading]:
-        """The reading of each job; from now on these are what is known."""
-        fingerprint = facts.fingerprint()
-        alike: dict[tuple[object, ...], Reading] = {}
-        same = fingerprint is not None and fingerprint == self._fingerprint
-        before = self._known if same else {}
-        self._fingerprint, self._known = fingerprint, {}
-        for job in jobs:
-            known = before.get(job.id)
-            if known and (known[0] is job or known[0] == job):
-                reading = known[1]
-            else:
-                reading = _read_once(job, facts, alike)
-            if not begins_later(job):  # else it is another one once its time has come
-                self._known[job.id] = job, reading
-            yield reading
-
-
-def _read_once(
-    job: Job, facts: ClusterFacts, alike: dict[tuple[object, ...], Reading]
-) -> Reading:
-    """Read a gated job by what those like it were read as, which `alike` has."""
-    like = likeness(job)
-    if like is None:
-        return read_job(job, facts)
-    if known := alike.get(like):
-        own = known.outcome
-        return known._replace(outcome=as_its_own(own, job)) if isinstance(own, Task) else known
-    return alike.setdefault(like, read_job(job, facts))
 
 
 def read_job(job: Job, facts: ClusterFacts) -> Reading:

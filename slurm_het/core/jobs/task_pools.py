@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.reading import ClusterFacts, Handover, Readings
+from slurm_het.core.jobs.reading import ClusterFacts, Handover
+from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import ArrayLimit, PlacedBySlurm, Reason

@@ -21,7 +21,7 @@ from slurm_het.core.cluster.inventory import Inventory, KnownNodes, take_invento
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.paces import Paces
-from slurm_het.core.jobs.reading import Readings
+from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.limits.within import Within, within_limits
 from slurm_het.core.model import Plan, Snapshot, Task

@@ -13,12 +13,12 @@ from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
-from slurm_het.core.jobs.reading import Readings
+from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Classification, Job, Node, Scenario, Snapshot, Task
 from slurm_het.core.planner.pins import Pins
-from slurm_het.core.planner.proposal import Memory, Prepared, observe, prepare
+from slurm_het.core.planner.proposal import Memory, Observed, Prepared, observe, prepare
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason, TellTime
 from slurm_het.core.reasons.codes import ACTIONS
@@ -132,6 +132,11 @@ def make_view(
     return View(tuple(sorted(rows, key=order)), intake, tuple(warnings), prepared, readings)
 
 
+def as_observed(snapshot: Snapshot, policy: Policy) -> Observed:
+    """What hetd's next cycle would see, as far as Slurm's records tell."""
+    return observe(snapshot, policy, _nothing_known(snapshot), 0.0)
+
+
 def as_planned(
     snapshot: Snapshot, policy: Policy, limits: Limits, readings: Readings | None = None
 ) -> Prepared:
@@ -139,14 +144,18 @@ def as_planned(
 
     With `readings` what was read of the jobs of the last snapshot need not be read again.
     """
-    # A job that the hook did not prepare is shown as it stands.
-    known = Memory(Pins(0, 0), not_adopted={job.id for job in snapshot.jobs})
+    known = _nothing_known(snapshot)
     known.readings = readings or known.readings
     observed = observe(snapshot, policy, known, 0.0)
     for due in observed.take_back:
         if not due.penalty:  # hetd's next look takes it back: nothing is kept for it
             known.pins.pins.pop(due.key, None)
     return prepare(observed, limits, known, 0.0)
+
+
+def _nothing_known(snapshot: Snapshot) -> Memory:
+    # A job that the hook did not prepare is shown as it stands.
+    return Memory(Pins(0, 0), not_adopted={job.id for job in snapshot.jobs})
 
 
 class _Maker:

@@ -179,7 +179,7 @@ def _of_tasks(rows: tuple[JobRow, ...], pools: Set[str]) -> Iterator[Family]:
             continue
         scenario = row.scenario or "none"
         state = "waiting" if row.waits else "running"
-        tasks[row.pool if row.pool in pools else "other", scenario, state] += tasks_of(row)
+        tasks[row.pool if row.pool in pools else "other", scenario, state] += tasks_of(row.job)
         if row.waits:
             key = (scenario,)
             oldest[key] = max(oldest.get(key, 0.0), float(row.waited))

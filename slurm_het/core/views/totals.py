@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.arrays import array_size
-from slurm_het.core.views.job_rows import JobRow
+from slurm_het.core.views.job_rows import JobRow, queued_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +79,28 @@ class Totals:
     all: Total = field(default_factory=lambda: Total("", ""))
 
 
-def tasks_of(row: JobRow) -> int:
+def tasks_of(job: Job) -> int:
     """How many lines `squeue -r` prints for it."""
-    return max(1, array_size(row.job.array_tasks)) if row.job.unsplit else 1
+    return max(1, array_size(job.array_tasks)) if job.unsplit else 1
 
 
-def summary_of(rows: Iterable[JobRow], inventory: Inventory, policy: Policy) -> Summary:
+def summary_of(snapshot: Snapshot, inventory: Inventory, policy: Policy) -> Summary:
     """What runs and waits, and the use of each pool. A node of several pools counts for the first
     of them alone."""
     running = waiting = 0
     longest: Longest | None = None
-    for row in rows:
-        running += row.job.state == "RUNNING"
-        if row.waits:
-            waiting += tasks_of(row)
-            if longest is None or row.waited > longest.seconds:
-                longest = Longest(row.id, row.job.user, row.waited)
-    return Summary(running, waiting, tuple(_pools(inventory, policy)), longest)
+    for job in snapshot.jobs:
+        running += job.state == "RUNNING"
+        if job.state == "PENDING":
+            waiting += tasks_of(job)
+            waited = queued_seconds(job, snapshot.time)
+            if longest is None or waited > longest.seconds:
+                longest = Longest(job.label, job.user, waited)
+    return Summary(running, waiting, tuple(pool_uses(inventory, policy)), longest)
 
 
-def _pools(inventory: Inventory, policy: Policy) -> list[PoolUse]:
+def pool_uses(inventory: Inventory, policy: Policy) -> list[PoolUse]:
+    """The use of each pool that has devices."""
     there = {pool.partition: PoolUse(pool.partition, 0, 0, 0, 0) for pool in policy.pools}
     for node in inventory.nodes.values():
         pool = next((name for name in there if name in node.partitions), None)
@@ -137,7 +140,7 @@ def totals_of(rows: Iterable[JobRow]) -> Totals:
 
 def _total(row: JobRow) -> Total:
     if row.waits:
-        tasks = tasks_of(row)
+        tasks = tasks_of(row.job)
         asked = tasks * sum(row.ask.devices if row.ask else ())
         return Total("", "", waiting=tasks, devices_asked=asked, longest_wait=row.waited)
     held = sum(h.count for h in row.held)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, admit_message
 from slurm_het.core.jobs.never import never_starts, size_of_message
-from slurm_het.core.jobs.reading import Readings
+from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.request import ALL_MEMORY, from_message
 from slurm_het.core.jobs.submission import (
     Charged,

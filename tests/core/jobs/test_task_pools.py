@@ -10,8 +10,8 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.alike import likeness
-from slurm_het.core.jobs.reading import ClusterFacts, Readings, read_job
+from slurm_het.core.jobs.reading import ClusterFacts, read_job
+from slurm_het.core.jobs.readings import Readings, likeness
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Job, Partition
 from slurm_het.core.reasons import ArrayLimit
@@ -265,10 +265,18 @@ def test_who_waits_is_read_once() -> None:
 
 
 @drawn(edits, st.booleans())
-def test_alike_jobs_are_read_as_each_would_be_by_itself(changes: list[Edit], rewrites: bool) -> None:
+def test_alike_jobs_are_read_as_each_would_be_by_itself(
+    changes: list[Edit], rewrites: bool
+) -> None:
     """What one is read as is taken for another only where nothing that differs bears on it."""
     one = marked(1, name="a", submit_time=1, eligible_time=1)
-    later = {"name": "b", "submit_time": 2, "eligible_time": 2, "priority": 5, "start_time": 9}
+    later: dict[str, Any] = {
+        "name": "b",
+        "submit_time": 2,
+        "eligible_time": 2,
+        "priority": 5,
+        "start_time": 9,
+    }
     jobs = [one, *(replace(one, id=n, **later | edit) for n, (_, edit) in enumerate(changes, 2))]
     facts = ClusterFacts.of(
         replace(snapshot(*jobs), time=2.0, rewrites_gres=rewrites), inventory(), policy()
