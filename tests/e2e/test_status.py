@@ -77,11 +77,13 @@ def test_header_and_totals_agree_with_slurm(cluster: Cluster) -> None:
         for number in range(8)
     ]
     keys.append(cluster.sbatch("-a", "1-30%6", "--gres=gpu:1", "-t60", script="sleep 900"))
+    argv = [sys.executable, "-m", "slurm_het.cli.admin", "status", "--json"]
     for key in keys[:3]:
         cluster.ok("scancel", key)
         for _ in range(8):  # until nothing starts or ends meanwhile
             before = _slurms(cluster)
             queue = json.loads(cluster.tool("squeue", "--json", "--totals"))
+            shown = json.loads(cluster.box.run(argv).stdout)["summary"]
             if before == _slurms(cluster):
                 break
         else:
@@ -89,7 +91,5 @@ def test_header_and_totals_agree_with_slurm(cluster: Cluster) -> None:
         total, jobs = queue["totals"]["all"], queue["totals"]["users"]
         assert (total["running"], total["waiting"], total["devices"]) == before
         assert sum(user["devices"] for user in jobs) == total["devices"]
-    argv = [sys.executable, "-m", "slurm_het.cli.admin", "status", "--json"]
-    shown = json.loads(cluster.box.run(argv).stdout)["summary"]
-    used = sum(pool["used"] for pool in shown["pools"])
-    assert (shown["running"], shown["waiting"], used) == before
+        used = sum(pool["used"] for pool in shown["pools"])
+        assert (shown["running"], shown["waiting"], used) == before
