@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +126,30 @@ def test_a_refusal_of_ours_is_an_answer(door: Door, monkeypatch: pytest.MonkeyPa
     with pytest.raises(HetError, match="hetd refused: job 7 is not bin's") as refused:
         door.call(BIN, op="history", job="7")
     assert refused.value.hint == "ask an admin"
+
+
+def test_answers_that_nobody_reads_do_not_fill_the_memory(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is to get more than may be under way gets that word instead."""
+
+    async def at_length(_request: ControlRequest, _who: Caller) -> dict[str, Any]:
+        return {"records": msgspec.Raw(b'["' + b"x" * 3_000_000 + b'"]')}
+
+    monkeypatch.setattr(door, "handler", at_length)
+    monkeypatch.setattr("slurm_het.daemon.control.MAX_SENDING", 4_000_000)
+    with socket.socket(socket.AF_UNIX) as idle:
+        idle.connect(str(door.path))
+        idle.sendall(b'{"op": "records"}\n')
+        idle.recv(1)  # his answer is under way, and he reads no further
+        with pytest.raises(HetError, match="too much to tell at once"):
+            door.call(BIN, op="records")
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:  # he is gone
+        with contextlib.suppress(HetError):
+            assert len(door.call(BIN, op="records")["records"][0]) == 3_000_000
+            break
+        assert time.monotonic() < deadline
 
 
 def test_operators_are_names() -> None:
