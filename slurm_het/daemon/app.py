@@ -265,6 +265,7 @@ class Daemon:
         try:
             more = await self._plan()
             self.control.mark()
+            self.wakes.raced = self.cycle.raced
             await self.hook.update(self.cycle.inventory, self.cycle.capacity, self.cycle.openings)
         except SlurmError as error:
             self.health.failed(self._cycle_began)

@@ -35,6 +35,7 @@ from slurm_het.core.planner.proposal import (
     prepare,
 )
 from slurm_het.core.reasons.codes import code_of
+from slurm_het.core.reservations.look_ahead import idle_beside_doors
 from slurm_het.core.worth.forecast import Forecast
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.endings import Endings
@@ -92,6 +93,9 @@ class Cycle:
 
     `check_lead` raises LeadError once another hetd plans; it is called before each set of updates.
     """
+
+    raced = False
+    """Whether others may take what is idle before those in the gate."""
 
     def __init__(
         self,
@@ -168,6 +172,7 @@ class Cycle:
             return True
         moved, released = await self._apply(prepared, decided)
         self.alarm = next_change(prepared)
+        self.raced = idle_beside_doors(prepared.snapshot, prepared.room, prepared.policy)
         if self.is_asked:
             self.openings = openings_of(prepared, self.pins.pins.values(), since)
             self.start_times.tell(prepared, decided, self.memory.paces)

@@ -30,6 +30,7 @@ class Wakes:
     def __init__(self, event_socket: Path, settle_seconds: float) -> None:
         self.path, self.settle_seconds = event_socket, settle_seconds
         self.stop = asyncio.Event()
+        self.raced = False  # whether idle devices may be others' meanwhile: no flood is waited out
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._ended = False  # a job has: its devices are idle
@@ -121,6 +122,7 @@ class Wakes:
             and not self.stop.is_set()
             and not self._urgent.is_set()
             and not self._ended
+            and not self.raced
         ):
             before = self._admissions
             await self._pause(max(0.01, self.settle_seconds))

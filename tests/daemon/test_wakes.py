@@ -14,11 +14,12 @@ from slurm_het.daemon.wakes import BURST_SECONDS, Wakes
 SETTLE = 0.4
 
 
-def waited(urgent: bool, took: float, flood: int = 0) -> float:
+def waited(urgent: bool, took: float, flood: int = 0, raced: bool = False) -> float:
     """For how long (seconds) planning waits after an admission, and `flood` more that follow."""
 
     async def main() -> float:
         wakes = Wakes(Path("unused"), SETTLE)
+        wakes.raced = raced
         wakes.begin()
         began = time.monotonic()
         loop = asyncio.get_running_loop()
@@ -39,6 +40,12 @@ def test_a_burst_settles() -> None:
 @pytest.mark.parametrize("flood", [0, 10])
 def test_an_interactive_job_is_planned_ahead_of_the_settle_time(flood: int) -> None:
     assert waited(urgent=True, took=0.0, flood=flood) < SETTLE
+
+
+@pytest.mark.parametrize("raced", [False, True])
+def test_a_flood_is_not_waited_out_where_others_may_take_what_is_idle(raced: bool) -> None:
+    took = waited(urgent=False, took=0.0, flood=10, raced=raced)
+    assert (took < SETTLE + 0.3) is raced
 
 
 def test_interactive_jobs_too_leave_half_of_the_time_to_others() -> None:

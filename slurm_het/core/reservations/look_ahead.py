@@ -229,6 +229,17 @@ def pools_with_side_doors(snapshot: Snapshot, room: Inventory, policy: Policy) -
     return room.partitions_beside(doors) & pools
 
 
+def idle_beside_doors(snapshot: Snapshot, room: Inventory, policy: Policy) -> bool:
+    """Whether devices are free that jobs may take which do not come through the gate."""
+    pools = pools_with_side_doors(snapshot, room, policy)
+    return bool(pools) and any(
+        state.node.usable
+        and not pools.isdisjoint(state.node.partitions)
+        and any(device.free_gib for device in state.node.devices)
+        for state in room.grid.states
+    )
+
+
 def _places(pools: Iterable[str], limits: Limits, standing: Iterable[Reservation]) -> Counter[str]:
     """For how many more of each pool nodes are kept; below 0 where they are for too many."""
     places = Counter(dict.fromkeys(pools, limits.reservations))

@@ -14,7 +14,12 @@ from slurm_het.core.partition import Partition
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import AtLimit
 from slurm_het.core.reservations.axis import Axis
-from slurm_het.core.reservations.look_ahead import Outlook, look_ahead, reserve_first
+from slurm_het.core.reservations.look_ahead import (
+    Outlook,
+    idle_beside_doors,
+    look_ahead,
+    reserve_first,
+)
 from slurm_het.core.reservations.reservation import (
     SOON,
     Reservation,
@@ -256,6 +261,16 @@ def test_nobody_is_pinned_ahead_where_all_jobs_come_through_the_gate() -> None:
         for new, old in zip(taken.nodes, snapshot().nodes, strict=True)
     )
     assert keys(replace(door(debug), nodes=elsewhere)) == []
+
+
+def test_idle_devices_may_be_others_where_these_have_a_door_of_their_own() -> None:
+    def raced(taken: Snapshot) -> bool:
+        return idle_beside_doors(taken, take_inventory(taken, policy()), policy())
+
+    shut = replace(snapshot(), nodes=tuple(replace(n, state="DOWN") for n in snapshot().nodes))
+    assert raced(with_side_door(snapshot()))
+    assert not raced(snapshot())
+    assert not raced(with_side_door(shut))
 
 
 def test_a_whole_device_is_not_pinned_ahead_beside_sharers_where_slurm_forgets_them() -> None:
