@@ -19,7 +19,7 @@ from slurm_het.vendors import catalogue, load_vendors
 
 INTAKE = "accel"
 DEFAULT_TOPOLOGY = Path(__file__).resolve().parent.parent / "data" / "sandbox_topology.yaml"
-MAX_NODES = 200
+MAX_NODES = 512
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ACCEL_FIELDS = ("type", "vendor", "scenario", "memory_gib_per_device")
