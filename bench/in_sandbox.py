@@ -16,11 +16,12 @@ from click.testing import CliRunner
 
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
-from slurm_het.sandbox.topology import Topology
+from slurm_het.sandbox.topology import INTAKE, Topology
 from slurm_het.slurm.records import parse_fields
 
 POLL_SECONDS = 0.3
 TRIES = 5
+SIDE_BY_SIDE = 4
 MOST_SECONDS = 150.0  # for a command, on a machine that does much else
 
 
@@ -71,6 +72,22 @@ def submit(box: Sandbox, *options: str, script: str, user: str = "nobody") -> st
     if done.returncode:
         raise HetError(f"sbatch {' '.join(options)}: {done.stderr.strip()}")
     return str(done.stdout).strip().split(";")[0]
+
+
+def fill(box: Sandbox, jobs: int, script: str, options: str) -> None:
+    """Submit so many jobs with these options, in which $i counts them, from several processes."""
+    file = box.layout.work / "job.sh"
+    file.write_text(script)
+    each = f"sbatch -Q -o /dev/null -p {INTAKE} -J job-$i {options} {file}"
+    loop = f"for i in $(seq {jobs // SIDE_BY_SIDE}); do {each}; done"
+    workers = [subprocess.Popen(["sh", "-c", loop], env=box.env) for _ in range(SIDE_BY_SIDE)]
+    try:
+        for worker in workers:
+            worker.wait(timeout=1800)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
 
 
 def job(box: Sandbox, key: str) -> dict[str, str]:

@@ -21,13 +21,13 @@ import os
 import pstats
 import resource
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bench.in_sandbox import fill
 from bench.results import head, record, table
 from slurm_het.config import load_config
 from slurm_het.core.model import Job
@@ -42,7 +42,6 @@ from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.job_reader import RecordParser
 from slurm_het.solve.worker import solver_of
 
-PROCESSES = 4
 SCRIPT = "#!/bin/bash\nmodule load cuda\nsleep 20\n"
 COLUMNS = (
     "seconds, medians", "a cycle", "p90", "of that reading jobs", "CPU: cycle", "CPU: its programs",
@@ -88,22 +87,6 @@ class Way:
             *(statistics.median(part) for part in zip(*self.cpu, strict=True)),
         )  # fmt: skip
         return [self.name, *(f"{value:.2f}" for value in times), str(self.peak_mib)]
-
-
-def fill(box: Sandbox, jobs: int) -> None:
-    """Submit so many jobs of 1 to 8 devices, from several processes at once."""
-    script = box.layout.work / "job.sh"
-    script.write_text(SCRIPT)
-    each = f"sbatch -Q -o /dev/null -p {INTAKE} -t 60 --gres=gpu:$((i % 8 + 1)) -J job-$i {script}"
-    loop = f"for i in $(seq {jobs // PROCESSES}); do {each}; done"
-    workers = [subprocess.Popen(["sh", "-c", loop], env=box.env) for _ in range(PROCESSES)]
-    try:
-        for worker in workers:
-            worker.wait(timeout=1800)
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
 
 
 def submit(box: Sandbox) -> None:
@@ -210,7 +193,7 @@ def main() -> None:
         base = Path(temp)
         base.chmod(0o755)  # munged wants its socket reachable for all
         with Sandbox.up(base / "box") as box:
-            fill(box, options.jobs)
+            fill(box, options.jobs, SCRIPT, "-t 60 --gres=gpu:$((i % 8 + 1))")
             box.stop_hetd()
             lines = asyncio.run(run(box, base, options))
     command = f"./dev bench reading --jobs {options.jobs} --rounds {options.rounds}"
