@@ -30,7 +30,7 @@ def say(program: str, text: str) -> None:
     click.echo("\n".join([f"{program}: {lines[0]}", *lines[1:]]), err=True)
 
 
-def wait_for(run: Callable[[Coroutine[Any, Any, None]], None], asked: Awaitable[T]) -> T:
+def result_of(run: Callable[[Coroutine[Any, Any, None]], None], asked: Awaitable[T]) -> T:
     """What is awaited, by asyncio.run or a Runner's.
 
     Those write what they return into a text that nobody reads, of a long queue for a tenth of a

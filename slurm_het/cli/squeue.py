@@ -33,7 +33,7 @@ from slurm_het.cli.hetd_client import slurm_of
 from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
 from slurm_het.cli.live import Live, Screen, patience, print_once, show_again
 from slurm_het.cli.options import ITERATE, VIEW_CONFIG
-from slurm_het.cli.program import hidden_told, run_program, wait_for, warnings_told
+from slurm_het.cli.program import hidden_told, result_of, run_program, warnings_told
 from slurm_het.cli.screen import (
     coloured,
     in_blocks,
@@ -215,7 +215,7 @@ def _options(given: Mapping[str, Any]) -> Options:
 
 def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Options) -> Screen:
     """Read Slurm and hetd once: what was chosen, as it is to be shown."""
-    snapshot = wait_for(runner.run, slurm.snapshot())
+    snapshot = result_of(runner.run, slurm.snapshot())
     hidden = runner.run(slurm.hidden())
     gate = ask_hetd(settings.paths.control_socket, hidden=hidden)
     snapshot = gate.with_devices(snapshot)

@@ -90,7 +90,8 @@ async def _intake(slurm: CliSlurm, name: str) -> str | None:
 
 
 async def _summary(settings: Config, told: HetdStatus) -> Summary:
-    slurm = slurm_of(settings)
+    # One that hangs is not asked once more: all that is to be said within two seconds.
+    slurm = CliSlurm(settings.slurm) if told.silence else slurm_of(settings)
     snapshot = told.with_devices(await slurm.snapshot())
     seen = as_observed(snapshot, settings.policy)
     return summary_of(seen.snapshot, seen.inventory, settings.policy)

@@ -16,7 +16,7 @@ import msgspec
 from slurm_het.cli.hetd_client import slurm_of
 from slurm_het.cli.hetd_status import OF_ROOM, ask_hetd
 from slurm_het.cli.options import CONFIG
-from slurm_het.cli.program import wait_for
+from slurm_het.cli.program import result_of
 from slurm_het.cli.sooner import SECONDS, change_lines, own_name, start_told, trials_of
 from slurm_het.cli.try_documents import try_document
 from slurm_het.config import load_config
@@ -64,7 +64,7 @@ def try_job(config: Path | None, as_document: bool, arguments: tuple[str, ...]) 
     """
     settings = load_config(config)
     submission = _read(arguments)
-    site, hidden = wait_for(asyncio.run, _site(settings, submission))
+    site, hidden = result_of(asyncio.run, _site(settings, submission))
     until = time.monotonic() + SECONDS
     made = try_it(submission, site, local_time, lambda: time.monotonic() > until)
     now, remarks = site.snapshot.time, tuple(_remarks(submission, hidden, site))

@@ -15,7 +15,7 @@ from slurm_het.cli.filters import one_job
 from slurm_het.cli.hetd_client import call, slurm_of
 from slurm_het.cli.hetd_status import ask_hetd
 from slurm_het.cli.options import CONFIG
-from slurm_het.cli.program import wait_for
+from slurm_het.cli.program import result_of
 from slurm_het.cli.sooner import seek
 from slurm_het.cli.why_documents import JobStory, why_document
 from slurm_het.cli.wording import load_wording, reworded
@@ -61,7 +61,7 @@ def why(job_id: str, as_json: bool, config: Path | None) -> None:
 
 def _look(job_id: str, settings: Config) -> JobStory:
     """All that Slurm, the journal and the planner know of a job or an array."""
-    snapshot, jobs = wait_for(asyncio.run, _records(slurm_of(settings), job_id))
+    snapshot, jobs = result_of(asyncio.run, _records(slurm_of(settings), job_id))
     array = "_" not in job_id and any(str(job.array_job_id) == job_id for job in jobs)
     history, silence = History(), ""
     # The id of one task alone, as squeue -o %A prints it, is not what the journal knows it by.
