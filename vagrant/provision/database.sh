@@ -20,6 +20,7 @@ export_shared() {
     mountpoint -q /shared && return
     need nfs-kernel-server
     install -d -o slurm -g slurm /srv/shared
+    install -d /etc/exports.d /etc/nfs.conf.d # Debian 12 has the second one alone
     echo '/srv/shared ctl1(rw,no_root_squash,sync,no_subtree_check) ctl2(rw,no_root_squash,sync,no_subtree_check)' \
         >/etc/exports.d/slurm.exports
     # A lock, and so the lead, outlives a controller that lost power by so many seconds.
