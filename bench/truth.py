@@ -16,14 +16,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -48,6 +50,7 @@ from slurm_het.replay.source import lines_of, read_past, read_site
 from slurm_het.replay.trace import make_trace
 from slurm_het.sandbox import root as slurm_root
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.sandbox.layout import slurm_version
 
 NODES = 8
@@ -132,7 +135,15 @@ def _keep(
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began - 5))
     until = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began + scenario.seconds + 60))
     asked = ["env", "TZ=UTC", "SLURM_TIME_FORMAT=%s", *command(stamp, until)]
-    (there / "jobs.txt").write_text(plain.run(asked, check=True).stdout)
+    for name, box in (("jobs.txt", plain), ("ours.txt", ours)):
+        (there / name).write_text(box.run(asked, check=True).stdout)
+    # To look up afterwards why hetd decided as it did.
+    shutil.copy(ours.layout.output_of(SUPERVISOR), there / "hetd.log")
+    with (
+        closing(sqlite3.connect(load_config(ours.config_path).paths.journal)) as journal,
+        closing(sqlite3.connect(there / "journal.db")) as copy,
+    ):
+        journal.backup(copy)
     words = ("-o -a -d show node", "-o -a show partition", "show config")
     told = (plain.run(["scontrol", *w.split()], check=True).stdout for w in words)
     (there / "site.txt").write_text("\n".join(told))
