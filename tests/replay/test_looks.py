@@ -44,12 +44,28 @@ def test_a_job_that_comes_alone_is_looked_at_soon(hetd: Hetd) -> None:
     assert told(hetd, AT + 2, 1) == pytest.approx(AT + 2 + soon(hetd), abs=1e-6)
 
 
+def looks(hetd: Hetd, gap: float, many: int) -> list[float]:
+    """When it looks while so many jobs come, from AT + 1 on, and once after them."""
+    found: list[float] = []
+    for at in (AT + 1 + n * gap for n in range(many)):
+        while hetd.next_look < at:
+            hetd.slurm.now = hetd.next_look
+            found.append(hetd.slurm.now)
+            hetd.look()
+        told(hetd, at, 1)
+    return [*found, hetd.next_look]
+
+
 def test_who_comes_one_after_the_other_is_looked_at_once_in_a_pause(hetd: Hetd) -> None:
-    for n in range(20):
-        last = told(hetd, AT + 2 + 0.03 * n, 1)
-    assert last == pytest.approx(AT + 2 + 0.03 * 19 + 0.02 + soon(hetd), abs=1e-6)
-    hetd.look()
-    assert told(hetd, AT + 4, 1) == pytest.approx(AT + 4 + soon(hetd), abs=1e-6)
+    (only,) = looks(hetd, 0.02, 20)
+    end = AT + 1 + 0.02 * 19
+    assert end + soon(hetd) <= only <= end + 2 * soon(hetd)
+
+
+def test_who_comes_more_slowly_is_not_waited_for(hetd: Hetd) -> None:
+    found = looks(hetd, 0.04, 20)
+    assert found[0] == pytest.approx(AT + 1 + soon(hetd), abs=1e-6)
+    assert len(found) > 2
 
 
 def test_a_burst_of_one_time_takes_as_long_as_submitting_does(hetd: Hetd) -> None:
@@ -57,12 +73,9 @@ def test_a_burst_of_one_time_takes_as_long_as_submitting_does(hetd: Hetd) -> Non
 
 
 def test_a_flood_without_end_is_looked_at_all_the_same(hetd: Hetd) -> None:
-    for n in range(60):
-        last = told(hetd, AT + 1 + 0.03 * n, 1)
-    assert last == pytest.approx(AT + 1 + 59 * 0.03 + 0.02 + soon(hetd), abs=1e-6)
-    for n in range(60, 68):
-        last = told(hetd, AT + 1 + 0.03 * n, 1)
-    assert last == pytest.approx(AT + 1 + FLOOD_SECONDS + soon(hetd), abs=1e-6)
+    found = looks(hetd, 0.014, 200)
+    assert found[0] == pytest.approx(AT + 1 + FLOOD_SECONDS + soon(hetd), abs=1e-6)
+    assert len(found) == 2
 
 
 def test_devices_that_are_free_end_the_waiting_for_a_pause(hetd: Hetd) -> None:

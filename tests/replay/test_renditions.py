@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from slurm_het.replay.renditions import renditions
 from slurm_het.replay.sides import MOST_RENDITIONS, MOST_RUNS, Effort
@@ -27,6 +28,15 @@ def test_each_job_comes_within_its_second_and_in_its_order() -> None:
         times = [job.at for job in jobs]
         assert times == sorted(times)
         assert len({*times}) > 9
+
+
+def test_what_is_submitted_from_one_second_into_the_next_has_no_pause_between_them() -> None:
+    for one in renditions(burst(), 20):
+        times = [job.at for job in one.world.jobs if int(job.at - 2 * DAY) in {0, 1}]
+        assert len(times) == 10
+        gaps = [later - at for at, later in pairwise(times)]
+        assert max(gaps) <= 1 / 9 + 0.001
+        assert max(gaps) - min(gaps) < 0.001
 
 
 def test_one_alone_is_as_recorded_and_of_several_each_is_always_the_same() -> None:
