@@ -16,17 +16,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from bench.compare.records import Side
@@ -39,15 +42,25 @@ from bench.results import head, numbers, record, table
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.replay.documents import WaitSums
-from slurm_het.replay.findings import BUSY, MEAN, P95, SIZES, size_class, waits_of
+from slurm_het.replay.findings import (
+    BUSY,
+    MEAN,
+    P95,
+    SIZES,
+    size_class,
+    waits_by_job,
+    waits_of,
+)
 from slurm_het.replay.moments import WallClock
 from slurm_het.replay.past import Tally
 from slurm_het.replay.sacct import command
-from slurm_het.replay.sides import Effort, run_sides
+from slurm_het.replay.sides import SIDES, Effort, run_sides
 from slurm_het.replay.source import lines_of, read_past, read_site
 from slurm_het.replay.trace import make_trace
+from slurm_het.replay.usage import mean_usage
 from slurm_het.sandbox import root as slurm_root
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.sandbox.layout import slurm_version
 
 NODES = 8
@@ -60,15 +73,19 @@ FLOOR = 1.0
 FILES = ("jobs.txt", "site.txt", "het.yaml", "runs.json")
 
 
+Of = Callable[["Judged"], Iterable[float]]
+
+
 @dataclass(frozen=True)
 class Judged:
-    """A job that started on both clusters: its waits in seconds, really and as it is replayed."""
+    """A job that started on both clusters: its waits in seconds, really and as it is replayed, in
+    each rendition."""
 
     size: str
     plain: float
-    plain_model: float
+    plain_model: tuple[float, ...]
     ours: float
-    predicted: float
+    predicted: tuple[float, ...]
 
 
 def queue(seed: int, seconds: float) -> dict[str, Any]:
@@ -132,7 +149,15 @@ def _keep(
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began - 5))
     until = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began + scenario.seconds + 60))
     asked = ["env", "TZ=UTC", "SLURM_TIME_FORMAT=%s", *command(stamp, until)]
-    (there / "jobs.txt").write_text(plain.run(asked, check=True).stdout)
+    for name, box in (("jobs.txt", plain), ("ours.txt", ours)):
+        (there / name).write_text(box.run(asked, check=True).stdout)
+    # To look up afterwards why hetd decided as it did.
+    shutil.copy(ours.layout.output_of(SUPERVISOR), there / "hetd.log")
+    with (
+        closing(sqlite3.connect(load_config(ours.config_path).paths.journal)) as journal,
+        closing(sqlite3.connect(there / "journal.db")) as copy,
+    ):
+        journal.backup(copy)
     words = ("-o -a -d show node", "-o -a show partition", "show config")
     told = (plain.run(["scontrol", *w.split()], check=True).stdout for w in words)
     (there / "site.txt").write_text("\n".join(told))
@@ -159,17 +184,20 @@ def judge(there: Path) -> tuple[dict[str, Any], list[Judged], float]:
     trace = make_trace(pasts, site, Tally(), begin, facts["began"] + facts["seconds"], 0.0)
     sides = run_sides(trace, site, Effort(), lambda *_: None)
     ours = {key: waited for key, waited in facts["waits"] if waited is not None}
-    jobs = []
-    for n, (spec, subject) in enumerate(zip(trace.world.jobs, trace.subjects, strict=True)):
-        simulated = [sides["plain"].starts[n], sides["ours"].starts[n]]
-        if subject.start is None or subject.key not in ours or None in simulated:
-            continue
-        model, predicted = (at - spec.at for at in simulated if at is not None)
-        jobs.append(Judged(
-            size_class(spec), subject.start - subject.since, model, ours[subject.key], predicted
-        ))  # fmt: skip
-    busy = sides["plain"].usage.total / facts["devices"] / facts["seconds"]
-    return facts, jobs, busy
+    model, predicted = (waits_by_job(trace, sides[name]) for name in SIDES)
+    jobs = [
+        Judged(
+            size_class(spec),
+            subject.start - subject.since,
+            model[n],
+            ours[subject.key],
+            predicted[n],
+        )
+        for n, (spec, subject) in enumerate(zip(trace.world.jobs, trace.subjects, strict=True))
+        if subject.start is not None and subject.key in ours
+    ]
+    busy = mean_usage([one.usage for one in sides["plain"]]).total
+    return facts, jobs, busy / facts["devices"] / facts["seconds"]
 
 
 def rows(facts: dict[str, Any], jobs: Sequence[Judged], busy: float) -> Iterator[list[str]]:
@@ -185,30 +213,36 @@ def rows(facts: dict[str, Any], jobs: Sequence[Judged], busy: float) -> Iterator
 
 
 def _row(jobs: Sequence[Judged]) -> list[str]:
-    plain, model = _waits(jobs, lambda j: j.plain), _waits(jobs, lambda j: j.plain_model)
-    ours, predicted = _waits(jobs, lambda j: j.ours), _waits(jobs, lambda j: j.predicted)
+    plain, model, ours, predicted = _sides(jobs)
+    spread = [mean(waits) for waits in zip(*(job.predicted for job in jobs), strict=True)]
     return [
         str(len(jobs)), f"{plain.mean:.1f}", f"{model.mean:.1f}", f"{plain.p95:.0f}",
         f"{model.p95:.0f}", f"{ours.mean:.1f}", f"{predicted.mean:.1f}",
+        f"{min(spread):.0f} to {max(spread):.0f}",
     ]  # fmt: skip
 
 
-def _waits(jobs: Sequence[Judged], of: Callable[[Judged], float]) -> WaitSums:
-    return waits_of(of(job) for job in jobs)
+def _waits(jobs: Sequence[Judged], of: Of) -> WaitSums:
+    return waits_of(chain.from_iterable(map(of, jobs)))
+
+
+def _sides(jobs: Sequence[Judged]) -> list[WaitSums]:
+    """Plain Slurm's waits, its model's, those with slurm-het, those that are predicted."""
+    fields: Sequence[Of] = (
+        lambda j: (j.plain,), lambda j: j.plain_model, lambda j: (j.ours,), lambda j: j.predicted
+    )  # fmt: skip
+    return [_waits(jobs, of) for of in fields]
 
 
 def same_sign(jobs: Sequence[Judged]) -> bool:
     """Whether it is predicted rightly if these wait longer or shorter with slurm-het."""
-    means = [_waits(jobs, f).mean for f in (
-        lambda j: j.plain, lambda j: j.ours, lambda j: j.plain_model, lambda j: j.predicted
-    )]  # fmt: skip
-    really, said = means[1] - means[0], means[3] - means[2]
+    plain, model, ours, predicted = (waits.mean for waits in _sides(jobs))
+    really, said = ours - plain, predicted - model
     return really * said > 0 or max(abs(really), abs(said)) <= FLOOR
 
 
 def _verdict(jobs: Sequence[Judged], busy: float) -> str:
-    plain, model = _waits(jobs, lambda j: j.plain), _waits(jobs, lambda j: j.plain_model)
-    ours, predicted = _waits(jobs, lambda j: j.ours), _waits(jobs, lambda j: j.predicted)
+    plain, model, ours, predicted = _sides(jobs)
     bounds = (
         ("mean", plain.mean, model.mean, MEAN), ("p95", plain.p95, model.p95, P95),
         ("predicted", ours.mean, predicted.mean, PREDICTED),
@@ -224,7 +258,7 @@ def _verdict(jobs: Sequence[Judged], busy: float) -> str:
 
 COLUMNS = (
     "queue", "jobs", "plain: mean wait, s", "model", "plain: p95", "model", "slurm-het: mean",
-    "predicted", "plain: busy", "model", "bounds",
+    "predicted", "in its renditions", "plain: busy", "model", "bounds",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from slurm_het.cli.replay_text import (
     shadow_caveat,
     shadow_headline,
     span_of,
+    spread,
     verdict,
 )
 from slurm_het.replay.documents import PoolShares, ReplayDocument, ShadowDocument, WaitChanges
@@ -45,7 +46,7 @@ def html_of(made: ReplayDocument) -> str:
         match=made.match,
         gain=gain,
         verdict=verdict(made.match),
-        headline=headline(gain, made.match) if gain else "",
+        headline=headline(gain, made.match) if gain else "", spread=spread(gain) if gain else "",
         pools=[(p, lines_of(p), _means(p)) for p in gain.pools[:MOST_POOLS]] if gain else [],
         wide=WIDE,
         high=HIGH,

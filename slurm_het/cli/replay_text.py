@@ -53,6 +53,18 @@ def headline(gain: Gain, match: Match) -> str:
     )
 
 
+def spread(gain: Gain) -> str:
+    """How far the renditions are from each other, in a sentence; '' of one."""
+    if len(gain.renditions) < 2:
+        return ""
+    plain, ours = ([getattr(r, side) for r in gain.renditions] for side in ("plain", "ours"))
+    return (
+        f"A matter of chance, by parts of a second: in {len(plain)} renditions the mean wait is"
+        f" {span_of(min(ours))} to {span_of(max(ours))}, under plain Slurm {span_of(min(plain))} to"
+        f" {span_of(max(plain))}; all figures here are of all of them."
+    )
+
+
 def shadow_headline(made: ShadowDocument) -> str:
     """The same of shadow, where it is no forecast."""
     changes = made.changes
@@ -150,6 +162,7 @@ def _waits(waits: WaitSums) -> tuple[str, str, str]:
 
 def _gain(gain: Gain, made: ReplayDocument) -> Iterator[str]:
     yield headline(gain, made.match)
+    yield from filter(None, [spread(gain)])
     yield from _people_and_jobs(gain)
     yield from _classes([*gain.sizes, *gain.types[:4]])
     idle = gain.idle

@@ -115,10 +115,22 @@ class WaitChanges(msgspec.Struct, frozen=True, kw_only=True):
     weeks: list[Week]
 
 
+class Rendition(msgspec.Struct, frozen=True, kw_only=True):
+    """The mean waits in one of the renditions of a past, in seconds."""
+
+    plain: float
+    ours: float
+
+
 class Gain(WaitChanges, frozen=True, kw_only=True):
-    """What slurm-het would have changed, beside plain Slurm's model on the same jobs."""
+    """What slurm-het would have changed, beside plain Slurm's model on the same jobs.
+
+    A past that is not long is simulated in several `renditions`: in each, jobs come at other times
+    within their seconds, and run parts of seconds longer or shorter. All waits are of all of them.
+    """
 
     ours: Sums
+    renditions: list[Rendition] = []
     idle: IdleHours
     pools: list[PoolShares]
 

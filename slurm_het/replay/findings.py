@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from statistics import mean
 
 import msgspec
 
@@ -17,6 +19,7 @@ from slurm_het.replay.documents import (
     LaterJob,
     Match,
     PoolShares,
+    Rendition,
     ReplayCost,
     ReplayDocument,
     Sums,
@@ -26,10 +29,11 @@ from slurm_het.replay.documents import (
     Week,
 )
 from slurm_het.replay.past import Tally
-from slurm_het.replay.sides import Effort, SideName, SideResult
+from slurm_het.replay.renditions import renditions
+from slurm_het.replay.sides import Effort, SideName, SideResults
 from slurm_het.replay.site import ReplaySite
 from slurm_het.replay.trace import DAY, Subject, Trace
-from slurm_het.replay.usage import Usage, devices_by_pool, each_of, empty_usage
+from slurm_het.replay.usage import Usage, devices_by_pool, each_of, empty_usage, mean_usage
 from slurm_het.simulation.jobs import JobSpec
 
 MEAN, P95, BUSY = 0.10, 0.15, 0.02
@@ -53,13 +57,24 @@ NOT_MODELLED = (
 
 @dataclass(frozen=True, slots=True)
 class SeenJob:
-    """A job that counts, with the seconds that it waited: really, under the model, with hetd."""
+    """A job that counts, with the seconds that it waited: really, and in each rendition under the
+    model, and with hetd."""
 
     spec: JobSpec
     subject: Subject
     truth: float
-    plain: float
-    ours: float
+    plain_waits: tuple[float, ...]
+    ours_waits: tuple[float, ...]
+
+    @property
+    def plain(self) -> float:
+        """Under the model, in the mean."""
+        return mean(self.plain_waits)
+
+    @property
+    def ours(self) -> float:
+        """With hetd, in the mean."""
+        return mean(self.ours_waits)
 
     @property
     def devices(self) -> int:
@@ -70,7 +85,7 @@ class SeenJob:
 def findings(
     trace: Trace,
     site: ReplaySite,
-    sides: Mapping[SideName, SideResult],
+    sides: Mapping[SideName, SideResults],
     tally: Tally,
     effort: Effort,
     made: float,
@@ -81,7 +96,8 @@ def findings(
     seen = list(_seen(trace, plain, ours))
     capacity = sum(len(h.types) for h in site.hosts) * (span.end - span.counted)
     real = really_used(trace, site)
-    match = _match(seen, real, plain, capacity, site.settings.bf_interval)
+    used = mean_usage([one.usage for one in plain])
+    match = _match(seen, real, used, capacity, site.settings.bf_interval)
     gain = _gain(seen, trace, site, sides, real, capacity) if match.holds else None
     return ReplayDocument(
         made=int(made), begin=int(span.begin), counted=int(span.counted), end=int(span.end),
@@ -91,9 +107,10 @@ def findings(
         left_out=counts_of(tally.left_out), taken=counts_of(tally.taken),
         not_modelled=list(NOT_MODELLED),
         cost=ReplayCost(
-            seconds=round(seconds, 1), plain_cpu=round(plain.seconds, 1),
-            ours_cpu=round(ours.seconds, 1), plain_mib=plain.mib, ours_mib=ours.mib,
-            cycles=ours.cycles,
+            seconds=round(seconds, 1), plain_cpu=round(sum(one.seconds for one in plain), 1),
+            ours_cpu=round(sum(one.seconds for one in ours), 1),
+            plain_mib=max(one.mib for one in plain), ours_mib=max(one.mib for one in ours),
+            cycles=sum(one.cycles for one in ours),
         ),
     )  # fmt: skip
 
@@ -103,14 +120,22 @@ def counts_of(causes: Counter[str]) -> list[CauseCount]:
     return [CauseCount(cause=cause, jobs=jobs) for cause, jobs in causes.most_common()]
 
 
-def _seen(trace: Trace, plain: SideResult, ours: SideResult) -> Iterator[SeenJob]:
-    last = trace.world.seconds
-    for n, (spec, subject) in enumerate(zip(trace.world.jobs, trace.subjects, strict=True)):
+def _seen(trace: Trace, plain: SideResults, ours: SideResults) -> Iterator[SeenJob]:
+    sides = zip(waits_by_job(trace, plain), waits_by_job(trace, ours), strict=True)
+    jobs = zip(trace.world.jobs, trace.subjects, sides, strict=True)
+    for spec, subject, (model, predicted) in jobs:
         if subject.counts and subject.start is not None:
-            one, other = (last if s is None else s for s in (plain.starts[n], ours.starts[n]))
-            yield SeenJob(
-                spec, subject, subject.start - subject.since, one - spec.at, other - spec.at
-            )
+            yield SeenJob(spec, subject, subject.start - subject.since, model, predicted)
+
+
+def waits_by_job(trace: Trace, side: SideResults) -> list[tuple[float, ...]]:
+    """What each job waits in each rendition; one that does not start, to the end."""
+    last = trace.world.seconds
+    waits: list[list[float]] = []
+    for one, result in zip(renditions(trace, len(side)), side, strict=True):
+        there = zip(one.world.jobs, result.starts, strict=True)
+        waits.append([(last if start is None else start) - spec.at for spec, start in there])
+    return list(zip(*waits, strict=True))
 
 
 def really_used(trace: Trace, site: ReplaySite) -> Usage:
@@ -136,17 +161,22 @@ def waits_of(values: Iterable[float]) -> WaitSums:
     return WaitSums(mean=round(mean, 1), median=round(middle / 2, 1), p95=round(last, 1))
 
 
-def _sums(
-    seen: Sequence[SeenJob], of: Callable[[SeenJob], float], used: Usage, all_: float
-) -> Sums:
-    return Sums(waits=waits_of(map(of, seen)), busy=round(used.total / all_, 4))
+Waits = Callable[[SeenJob], Iterable[float]]
+
+
+def _all(seen: Iterable[SeenJob], of: Waits) -> WaitSums:
+    return waits_of(chain.from_iterable(map(of, seen)))
+
+
+def _sums(seen: Sequence[SeenJob], of: Waits, used: Usage, all_: float) -> Sums:
+    return Sums(waits=_all(seen, of), busy=round(used.total / all_, 4))
 
 
 def _match(
-    seen: Sequence[SeenJob], real: Usage, plain: SideResult, capacity: float, floor: float
+    seen: Sequence[SeenJob], real: Usage, plain: Usage, capacity: float, floor: float
 ) -> Match:
-    truth = _sums(seen, lambda one: one.truth, real, capacity)
-    model = _sums(seen, lambda one: one.plain, plain.usage, capacity)
+    truth = _sums(seen, _truth, real, capacity)
+    model = _sums(seen, _plain, plain, capacity)
     broken = []
     for name, there, here, bound in (
         ("the mean wait", truth.waits.mean, model.waits.mean, MEAN),
@@ -169,21 +199,32 @@ def _gain(
     seen: Sequence[SeenJob],
     trace: Trace,
     site: ReplaySite,
-    sides: Mapping[SideName, SideResult],
+    sides: Mapping[SideName, SideResults],
     real: Usage,
     capacity: float,
 ) -> Gain:
     plain, ours = sides["plain"], sides["ours"]
+    used = [mean_usage([one.usage for one in side]) for side in (plain, ours)]
     changes = changes_of(seen, trace, site.settings.bf_interval)
     return Gain(
         **msgspec.structs.asdict(changes),
-        ours=_sums(seen, lambda one: one.ours, ours.usage, capacity),
+        ours=_sums(seen, _ours, used[1], capacity),
+        renditions=list(_in_each(seen)),
         idle=IdleHours(
-            plain_fitted=_hours(plain.fitted), ours_fitted=_hours(ours.fitted),
-            plain_elsewhere=_hours(plain.elsewhere), ours_elsewhere=_hours(ours.elsewhere),
+            plain_fitted=_hours(one.fitted for one in plain),
+            ours_fitted=_hours(one.fitted for one in ours),
+            plain_elsewhere=_hours(one.elsewhere for one in plain),
+            ours_elsewhere=_hours(one.elsewhere for one in ours),
         ),
-        pools=list(_pools(site, real, plain.usage, ours.usage)),
+        pools=list(_pools(site, real, *used)),
     )  # fmt: skip
+
+
+def _in_each(seen: Sequence[SeenJob]) -> Iterator[Rendition]:
+    """The mean waits in each rendition."""
+    sides = (zip(*map(of, seen), strict=True) for of in (_plain, _ours))
+    for plain, ours in zip(*sides, strict=True):
+        yield Rendition(plain=waits_of(plain).mean, ours=waits_of(ours).mean)
 
 
 def changes_of(seen: Sequence[SeenJob], trace: Trace, differs: float) -> WaitChanges:
@@ -207,8 +248,8 @@ def changes_of(seen: Sequence[SeenJob], trace: Trace, differs: float) -> WaitCha
     )
 
 
-def _hours(seconds: float) -> float:
-    return round(seconds / 3600, 1)
+def _hours(seconds: Iterable[float]) -> float:
+    return round(mean(seconds) / 3600, 1)
 
 
 def size_class(spec: JobSpec) -> str:
@@ -230,8 +271,8 @@ def _changes(seen: Iterable[SeenJob], of: Callable[[SeenJob], str]) -> list[Wait
         groups.setdefault(of(one), []).append(one)
     return [
         WaitChange(
-            name=name, jobs=len(those), truth=waits_of(one.truth for one in those),
-            plain=waits_of(one.plain for one in those), ours=waits_of(one.ours for one in those),
+            name=name, jobs=len(those), truth=_all(those, _truth), plain=_all(those, _plain),
+            ours=_all(those, _ours),
         )
         for name, those in groups.items()
     ]  # fmt: skip
@@ -270,20 +311,20 @@ def _weeks(seen: Iterable[SeenJob], trace: Trace) -> Iterator[Week]:
     for one in seen:
         weeks.setdefault(one.subject.week, []).append(one)
     for number, those in sorted(weeks.items()):
-        waits = [waits_of(f(one) for one in those).mean for f in (_truth, _plain, _ours)]
+        waits = [_all(those, of).mean for of in (_truth, _plain, _ours)]
         yield Week(
             time=int(trace.span.begin + number * 7 * DAY), jobs=len(those),
             truth=waits[0], plain=waits[1], ours=waits[2],
         )  # fmt: skip
 
 
-def _truth(one: SeenJob) -> float:
-    return one.truth
+def _truth(one: SeenJob) -> tuple[float, ...]:
+    return (one.truth,)
 
 
-def _plain(one: SeenJob) -> float:
-    return one.plain
+def _plain(one: SeenJob) -> tuple[float, ...]:
+    return one.plain_waits
 
 
-def _ours(one: SeenJob) -> float:
-    return one.ours
+def _ours(one: SeenJob) -> tuple[float, ...]:
+    return one.ours_waits

@@ -157,4 +157,5 @@ def _seen(both: _Shadowed, losers: dict[int, float], tally: Tally) -> Iterator[t
         real = subject.start - subject.since
         first = both.first[n]
         at = first.time if first else losers.get(n, subject.start)
-        yield n, SeenJob(spec, subject, real, real, max(0.0, at - subject.since))
+        ours = max(0.0, at - subject.since)
+        yield n, SeenJob(spec, subject, real, (real,), (ours,))

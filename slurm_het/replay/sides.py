@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -18,6 +18,7 @@ from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.errors import HetError
+from slurm_het.replay.renditions import renditions
 from slurm_het.replay.site import ReplaySite
 from slurm_het.replay.trace import Trace
 from slurm_het.replay.usage import Usage, each_of, empty_usage
@@ -36,6 +37,10 @@ these: they are some ten minutes."""
 LOOKS_OF_A_JOB = 3
 SAVED_LOOKS = 200
 IDLE_SECONDS = 600.0
+MOST_RENDITIONS = 8
+MOST_RUNS = 10_000
+"""So many jobs are simulated on a side, in all renditions: in a past of many jobs what decides
+about some minutes makes no difference to the mean."""
 Progress = Callable[[SideName, float, int], None]
 """Is told the part of the simulated time, 0..1, and how many jobs have started."""
 
@@ -57,10 +62,18 @@ class FirstFitSolver:
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much the replay takes: `solver` as in het.yaml, or first-fit; hetd looks at least so many
-    simulated seconds after its last look, or as often as MOST_LOOKS allow."""
+    simulated seconds after its last look, or as often as MOST_LOOKS allow; and in so many
+    `renditions`, or as many as MOST_RUNS allow."""
 
     solver: Literal["highs", "first-fit"] = "highs"
     look_every: float | None = None
+    renditions: int | None = None
+
+    def times(self, trace: Trace) -> int:
+        """How often that past is simulated."""
+        if self.renditions is not None:
+            return self.renditions
+        return max(1, min(MOST_RENDITIONS, MOST_RUNS // len(trace.world.jobs)))
 
     def pace(self, trace: Trace) -> LookPace:
         """How often hetd looks at that past."""
@@ -74,8 +87,9 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class SideResult:
-    """What a side came to. `starts` are in the order of the jobs: seconds after the begin, None if
-    it never started. Idle device-seconds are as in IdleWatch; what it took: seconds, MiB, cycles.
+    """What a side came to in a rendition. `starts` are in the order of the jobs: seconds after the
+    begin, None if it never started. Idle device-seconds are as in IdleWatch; what it took: seconds,
+    MiB, cycles.
     """
 
     starts: tuple[float | None, ...]
@@ -87,10 +101,14 @@ class SideResult:
     cycles: int
 
 
+SideResults = Sequence[SideResult]
+"""Of each rendition."""
+
+
 def run_sides(
     trace: Trace, site: ReplaySite, effort: Effort, tell: Progress
-) -> dict[SideName, SideResult]:
-    """Run both at the same time. Raises HetError if one of them dies."""
+) -> dict[SideName, SideResults]:
+    """Run both at the same time, each in all renditions. Raises HetError if one of them dies."""
     context = multiprocessing.get_context("fork")
     pipes: dict[Connection, SideName] = {}
     children = []
@@ -112,8 +130,8 @@ def run_sides(
 
 def _gathered(
     pipes: dict[Connection, SideName], trace: Trace, tell: Progress
-) -> dict[SideName, SideResult]:
-    found: dict[SideName, SideResult] = {}
+) -> dict[SideName, SideResults]:
+    found: dict[SideName, SideResults] = {}
     while pipes:
         for pipe in wait(list(pipes)):
             assert isinstance(pipe, Connection)  # noqa: S101  # these are what was given
@@ -124,7 +142,7 @@ def _gathered(
                 got = HetError(f"the simulation of {side} ended amid it", "is there memory left?")
             if isinstance(got, HetError):
                 raise got
-            if isinstance(got, SideResult):
+            if isinstance(got, list):
                 found[side] = got
                 del pipes[pipe]
             else:
@@ -139,11 +157,25 @@ def _child(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files go
     logging.disable(logging.CRITICAL)
     try:
-        pipe.send(one_side(side, trace, site, effort, lambda at, jobs: pipe.send((at, jobs))))
+        pipe.send(_all_of(side, trace, site, effort, pipe))
     except HetError as error:
         pipe.send(error)
     except (KeyboardInterrupt, BrokenPipeError):
         os._exit(1)
+
+
+def _all_of(
+    side: SideName, trace: Trace, site: ReplaySite, effort: Effort, pipe: Connection
+) -> list[SideResult]:
+    traces, found = renditions(trace, effort.times(trace)), list[SideResult]()
+    for number, one in enumerate(traces):
+        before = number * trace.world.seconds
+
+        def tell(at: float, jobs: int, before: float = before) -> None:
+            pipe.send(((before + at) / len(traces), jobs))
+
+        found.append(one_side(side, one, site, effort, tell))
+    return found
 
 
 def one_side(

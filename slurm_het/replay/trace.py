@@ -14,6 +14,7 @@ from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.errors import HetError
 from slurm_het.replay.asked import ask_of, asked_by_words, features_of
+from slurm_het.replay.lengths import RunLengths
 from slurm_het.replay.past import PastJob, Tally
 from slurm_het.replay.site import ReplaySite
 from slurm_het.simulation.jobs import JobSpec, NodeAsk
@@ -68,6 +69,7 @@ class _TraceMaker:
     site: ReplaySite
     span: Span
     tally: Tally
+    lengths: RunLengths
     machines: dict[str, Machine] = field(default_factory=dict)
     _fits: dict[tuple[object, ...], bool] = field(default_factory=dict)
     _asks: dict[NodeAsk, NodeAsk] = field(default_factory=dict)
@@ -176,10 +178,11 @@ class _TraceMaker:
     def _seconds(self, past: PastJob, limit: int) -> float:
         """How long it has its nodes, once it has them: suspended too."""
         if past.start is None:
-            return limit * 60.0
-        if past.end is None or past.end > self.span.end:
-            self.tally.taken["jobs that still ran at the end: to their limit"] += 1
-            return max(limit * 60.0, self.span.end - past.start)
+            return self.lengths.expected(past, limit * 60.0, 0.0)
+        if past.end is None:
+            self.tally.taken["jobs that still ran at the end: as long as others like them"] += 1
+            passed = max(0.0, self.span.end - past.start)
+            return self.lengths.expected(past, limit * 60.0, passed)
         ran = past.end - past.start
         if ran > limit * 60 + past.suspended + GRACE:
             self.tally.taken["jobs that ran longer than their limit"] += 1
@@ -247,7 +250,7 @@ def make_trace(
     records = _without_duplicates(pasts, tally)
     span = _span(records, since, until, drop)
     world_less = World(seconds=0, hosts=site.hosts, partitions={}, jobs=(), config=site.config)
-    maker = _TraceMaker(site, span, tally, world_less.machines())
+    maker = _TraceMaker(site, span, tally, RunLengths(records), world_less.machines())
     made: list[tuple[JobSpec, Subject]] = []
     for past in records:
         if one := maker.made(past):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from slurm_het.replay.site import ReplaySite
 from slurm_het.simulation.jobs import NodeAsk
@@ -57,6 +57,18 @@ def empty_usage(site: ReplaySite, begin: float, end: float) -> Usage:
     """Nothing in use yet; a day is a part, or less of a short time."""
     step = max(1.0, min(86_400.0, (end - begin) / 24), (end - begin) / MOST_BINS)
     return Usage(begin, end, step, pools_of(site))
+
+
+def mean_usage(usages: Sequence[Usage]) -> Usage:
+    """The mean of several, of the same time and pools."""
+    first, many = usages[0], len(usages)
+    pools = dict.fromkeys(pool for usage in usages for pool in usage.used)
+    nothing = [0.0] * first.bins
+    used = {}
+    for pool in pools:
+        bins = zip(*(usage.used.get(pool, nothing) for usage in usages), strict=True)
+        used[pool] = [sum(parts) / many for parts in bins]
+    return replace(first, used=used)
 
 
 def pools_of(site: ReplaySite) -> dict[str, str]:

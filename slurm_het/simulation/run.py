@@ -72,21 +72,21 @@ class Side:
             )
             if slurm.now >= seconds or (self.watch and not jobs and not slurm.pending):
                 return self._outcome(seconds)  # nobody waits any more: nothing more is decided
-            woken = False
+            freed, came = False, 0
             while happens and happens[-1] <= slurm.now:
                 happens.pop()
                 self._reservations()
-                woken = True
+                freed = True
             while self._ends and self._ends[0][0] <= slurm.now:
                 slurm.finish(slurm.running[heapq.heappop(self._ends)[1]])
-                woken = True
+                freed = True
             while self._cancels and self._cancels[0][0] <= slurm.now:
-                woken = self._cancel(heapq.heappop(self._cancels)[1]) or woken
+                freed = self._cancel(heapq.heappop(self._cancels)[1]) or freed
             while jobs and jobs[-1].at <= slurm.now:
                 self._come(jobs.pop())
-                woken = True
-            if woken and hetd:
-                hetd.wake()
+                came += 1
+            if hetd and (freed or came):
+                hetd.wake(came, freed=freed)
             if hetd and hetd.next_look <= slurm.now:
                 hetd.look()
             if slurm.sched_due <= slurm.now:

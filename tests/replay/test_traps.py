@@ -17,7 +17,7 @@ from tests.replay.past import DAYS, MARK, T0, edges, never_ran, record, text_of,
 
 LATER = 2 * DAY
 """After the first day."""
-STILL = "jobs that still ran at the end: to their limit"
+STILL = "jobs that still ran at the end: as long as others like them"
 
 
 def job(trace: Trace, key: str) -> JobSpec:
@@ -99,9 +99,9 @@ def test_a_suspended_job_kept_its_devices() -> None:
     assert tally.taken["jobs that were suspended: they kept their devices"] == 1
 
 
-def test_who_still_runs_is_taken_to_run_to_its_limit() -> None:
+def test_who_still_runs_is_taken_to_run_to_its_limit_where_nobody_tells_better() -> None:
     at = DAYS * DAY - 600
-    trace, tally = trace_of(record(1, at, End="Unknown", State="RUNNING"))
+    trace, tally = trace_of(record(1, at, End="Unknown", State="RUNNING", User="eve"))
     assert job(trace, "1").seconds == 7200
     assert tally.taken[STILL] == 1
     assert "1" in counted(trace)
