@@ -38,7 +38,7 @@ LOOKS_OF_A_JOB = 3
 SAVED_LOOKS = 200
 IDLE_SECONDS = 600.0
 MOST_RENDITIONS = 8
-MOST_RUNS = 10_000
+MOST_RUNS = MOST_LOOKS // LOOKS_OF_A_JOB
 """So many jobs are simulated on a side, in all renditions: in a past of many jobs what decides
 about some minutes makes no difference to the mean."""
 Progress = Callable[[SideName, float, int], None]

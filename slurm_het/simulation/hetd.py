@@ -34,7 +34,7 @@ from slurm_het.solve import Solver
 
 READ_SECONDS, LOOK_SECONDS = 0.05, 0.2
 """Until it has read Slurm's records, and until its updates are made: who comes after the one waits
-until after the other. (On a real 24.11 the first update came 0.1 to 0.2 s after a job's end.)"""
+until after the other. On a real 24.11 the first update comes 0.1 to 0.2 s after a job's end."""
 SUBMIT_SECONDS = 0.02
 """So long takes each submission of those that come at one time."""
 MOST_AT_ONCE = 50
