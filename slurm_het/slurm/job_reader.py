@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from slurm_het.core.model import FINISHED, Job
 from slurm_het.core.syntax.arrays import array_size
 from slurm_het.errors import SlurmError, TooMuchError
-from slurm_het.slurm.api.source import ApiSource, RecordsWanted
+from slurm_het.slurm.api.source import ApiSource, Early, RecordsWanted
 from slurm_het.slurm.jobs import job_of, parse_jobs
 from slurm_het.slurm.known_jobs import KnownJobs
 from slurm_het.slurm.layouts import TOLD, with_told
@@ -65,8 +65,8 @@ _NO_SUCH = ("Invalid job format specification", "unrecognized option")
 class Given:
     """What a program is given beside its arguments; whether it may say that it failed, as scontrol
     does once one of the commands on its stdin has; how many bytes it may print at the most; what
-    is said of it if it fails, where its arguments do not say it; and whether it is `aside`: that it
-    ends, or not, tells nobody whether Slurm answers."""
+    is said of it if it fails, where its arguments do not say it; whether it is `aside`: that it
+    ends, or not, tells nobody whether Slurm answers; and what is called when it begins to print."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
@@ -74,6 +74,7 @@ class Given:
     most: int = MAX_ANSWER
     called: str = ""
     aside: bool = False
+    begun: Callable[[], None] | None = None
 
 
 NOTHING = Given()
@@ -182,14 +183,17 @@ class JobReader:
     async def _read_changed(self, reading: RecordParser) -> tuple[Job, ...]:
         lines: Mapping[int, Line] = {}
         for _ in range(TRIES):
-            lines = await self._list(reading.version)
+            # Where nothing is known all records are wanted, whatever the list will say.
+            early = self.source.early() if self.source and not self._known else None
+            lines = await self._list(reading.version, early)
             unread = self._known.unread(lines, time.monotonic())
-            jobs = self._with_layouts(await self._records(unread, lines, reading), lines, reading)
+            records = await self._records(unread, lines, reading, early)
+            jobs = self._with_layouts(records, lines, reading)
             if self._known.learn(lines, unread, jobs, time.monotonic()):
                 break
         return self._known.jobs(lines)
 
-    async def _list(self, version: SlurmVersion) -> dict[int, Line]:
+    async def _list(self, version: SlurmVersion, early: Early | None) -> dict[int, Line]:
         options = ("--noheader", "--noconvert", "--sort=i", *version.squeue_lines)
         fields = {"SQUEUE_FORMAT2": squeue_format(self._marks, version.squeue_fields)}
         excluded = {"SQUEUE_FORMAT": excluded_format(self._marks)}
@@ -199,7 +203,10 @@ class JobReader:
             if not self._last or self._last[0] != listed:
                 self._last = listed, await self._squeue(excluded, *options)
             return await asyncio.to_thread(self._parse, self._last)
-        answers = await asyncio.gather(*(self._squeue(env, *options) for env in formats))
+        begun = early.begin if early and version.squeue_chooses else None
+        answers = await asyncio.gather(
+            *(self._squeue(env, *options, begun=begun) for env in formats)
+        )
         return await asyncio.to_thread(self._parse, answers)
 
     def _parse(self, answers: Sequence[bytes]) -> dict[int, Line]:
@@ -210,13 +217,17 @@ class JobReader:
         return lines
 
     async def _records(
-        self, ids: Sequence[int], lines: Mapping[int, Line], reading: RecordParser
+        self,
+        ids: Sequence[int],
+        lines: Mapping[int, Line],
+        reading: RecordParser,
+        early: Early | None,
     ) -> Sequence[Job]:
         """Full records of at least these jobs; some may be gone by now."""
         if not ids:
             return ()
         if reading.version.squeue_chooses:
-            return await self._by_source(ids, lines, reading)
+            return await self._by_source(ids, lines, reading, early)
         if self.source:
             self.source.leave(f"with Slurm {reading.version.text} it tells other things")
         # Each record as text is a call of slurmctld, all of them as JSON are one.
@@ -227,13 +238,18 @@ class JobReader:
         return await self.read_all(reading)
 
     async def _by_source(
-        self, ids: Sequence[int], lines: Mapping[int, Line], reading: RecordParser
+        self,
+        ids: Sequence[int],
+        lines: Mapping[int, Line],
+        reading: RecordParser,
+        early: Early | None,
     ) -> Sequence[Job]:
         """Those that the source knows by its word, all others by squeue's."""
         if not self.source:
             return await self._as_json(ids, reading)
         more = reading.version.squeue_fields
-        told = await self.source.read(RecordsWanted(ids, lines, self._marks, more, reading.records))
+        wanted = RecordsWanted(ids, lines, self._marks, more, reading.records)
+        told = await self.source.read(wanted, early)
         known = {job.id for job in told.jobs}
         jobs = await self._as_json([i for i in ids if i not in known], reading)
         for key in self.source.compare(told, jobs, lines):
@@ -286,8 +302,10 @@ class JobReader:
         answer = await self._squeue({}, reading.version.squeue_json)
         return await asyncio.to_thread(reading.json, answer)
 
-    async def _squeue(self, env: Mapping[str, str], *arguments: str) -> bytes:
-        given = Given(env, most=self._most if env else MAX_ANSWER)
+    async def _squeue(
+        self, env: Mapping[str, str], *arguments: str, begun: Callable[[], None] | None = None
+    ) -> bytes:
+        given = Given(env, most=self._most if env else MAX_ANSWER, begun=begun)
         try:
             return await self._listed(given, *arguments)
         except TooMuchError as error:

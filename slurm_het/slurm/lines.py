@@ -15,19 +15,22 @@ import re
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+from msgspec import structs
+
 from slurm_het.core.model import Job
 
 _HEAD = ("JobID", "JobArrayID", "State", "PriorityLong", "StartTime", "EndTime", "Reason")
+OWN = ("Name", "SubmitTime", "EligibleTime", "Command", "AssocID", "admin_comment", "Comment")
+"""Fields that are seldom the same of two jobs, and the first ones in a line's `rest`."""
 _WATCHED = (
-    "UserID", "UserName", "Account", "QOS", "Name", "Partition", "HetJobID", "Dependency",
+    *OWN, "UserID", "UserName", "Account", "QOS", "Partition", "HetJobID", "Dependency",
     "Feature", "Prefer", "Reservation", "ReqNodes", "NodeList", "NumNodes", "MaxNodes", "NumCPUs",
     "NumTasks", "MinCpus", "MinMemory", "mem-per-tres", "cpus-per-task", "cpus-per-tres",
     "NTPerNode", "NTPerSocket", "NTPerCore", "Sockets", "Cores", "Threads", "OverSubscribe",
     "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "tres-alloc", "TimeLimit",
-    "MinTime", "Deadline", "SubmitTime", "EligibleTime", "RestartCnt", "exit_code", "WCKey",
-    "AssocID", "MCSLabel", "AllocNodes", "Licenses", "Requeue", "ReqSwitch", "Wait4Switch",
-    "Contiguous",
-    "CoreSpec", "Nice", "BatchFlag", "Command", "admin_comment", "Comment",
+    "MinTime", "Deadline", "RestartCnt", "exit_code", "WCKey", "MCSLabel", "AllocNodes", "Licenses",
+    "Requeue", "ReqSwitch", "Wait4Switch", "Contiguous", "CoreSpec", "Nice", "BatchFlag",
 )  # fmt: skip
 FIELDS = (*_HEAD, *_WATCHED)
 """What squeue is asked for, in this order: all that Slurm lets one change and we read, and more."""
@@ -53,8 +56,7 @@ class Marks:
     record: str
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One job as squeue lists it.
 
     `tasks` is its array's id with the tasks that it stands for (`7_[1-3,5%2]`; `7_1 7_2` where
@@ -97,7 +99,7 @@ def parse_lines(text: str, marks: Marks, before: Parsed | None = None) -> dict[i
     for record in records:
         job_id, line = parsed[record]
         if job_id in lines:  # the next task of the same array
-            line = replace(lines[job_id], tasks=f"{lines[job_id].tasks} {line.tasks}")
+            line = structs.replace(lines[job_id], tasks=f"{lines[job_id].tasks} {line.tasks}")
         lines[job_id] = line
     if before is not None:
         before.clear()
@@ -124,7 +126,7 @@ def add_excluded(lines: MutableMapping[int, Line], text: str, marks: Marks) -> N
         if not found or not job_id.isdecimal():
             raise NotUnderstoodError("squeue's list of excluded nodes has another form")
         if nodes not in _NONE and (line := lines.get(int(job_id))):
-            lines[int(job_id)] = replace(line, excluded=nodes)
+            lines[int(job_id)] = structs.replace(line, excluded=nodes)
 
 
 def told_of(line: Line, marks: Marks, more: Sequence[str], names: Iterable[str]) -> dict[str, str]:
@@ -139,6 +141,14 @@ def rest_of(line: Line, marks: Marks, more: Sequence[str] = ()) -> dict[str, str
     if len(values) != len(fields):
         raise NotUnderstoodError(f"squeue's list has a job of {len(values)} fields")
     return dict(zip(fields, values, strict=True))
+
+
+def own_of(line: Line, marks: Marks) -> tuple[dict[str, str], str]:
+    """The OWN fields of the line, and the text of all others. Raises NotUnderstoodError."""
+    *own, others = line.rest.split(marks.field, len(OWN))
+    if len(own) != len(OWN):
+        raise NotUnderstoodError(f"squeue's list has a job of {len(own)} fields")
+    return dict(zip(OWN, own, strict=True)), others
 
 
 def as_of(job: Job, then: Line, now: Line) -> Job | None:

@@ -75,9 +75,9 @@ def _held(name: str, what: Any) -> tuple[str, int, str | None]:
 
 def answer(pyslurm: Any, question: JobsAsked) -> ToldJobs:
     """The jobs that it asks for, less those that pyslurm cannot read."""
-    wanted, told = set(question.ids), []
+    wanted, told = None if question.ids is None else set(question.ids), []
     for job in pyslurm.Jobs.load().values():
-        if job.id in wanted:
+        if wanted is None or job.id in wanted:
             with suppress(Exception):  # of this job: squeue tells it
                 told.append(told_job(job))
     return ToldJobs(tuple(told))

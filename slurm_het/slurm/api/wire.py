@@ -6,9 +6,9 @@ import msgspec
 
 
 class JobsAsked(msgspec.Struct, frozen=True):
-    """Asks for these jobs; those that are gone have no answer."""
+    """Asks for these jobs, or for all; those that are gone have no answer."""
 
-    ids: list[int]
+    ids: list[int] | None = None
 
 
 class ToldJob(msgspec.Struct, frozen=True, array_like=True):
