@@ -90,11 +90,13 @@ class Way:
         return [self.name, *(f"{value:.2f}" for value in times), str(self.peak_mib)]
 
 
-def fill(box: Sandbox, jobs: int) -> None:
-    """Submit so many jobs of 1 to 8 devices, from several processes at once."""
+def fill(box: Sandbox, jobs: int, options: str = "") -> None:
+    """Submit so many jobs of 1 to 8 devices, from several processes at once. `options` are a
+    shell's words, in which $i counts the jobs of a process."""
     script = box.layout.work / "job.sh"
     script.write_text(SCRIPT)
-    each = f"sbatch -Q -o /dev/null -p {INTAKE} -t 60 --gres=gpu:$((i % 8 + 1)) -J job-$i {script}"
+    each = f"sbatch -Q -o /dev/null -p {INTAKE} -t 60 --gres=gpu:$((i % 8 + 1)) -J job-$i"
+    each = f"{each} {options} {script}"
     loop = f"for i in $(seq {jobs // PROCESSES}); do {each}; done"
     workers = [subprocess.Popen(["sh", "-c", loop], env=box.env) for _ in range(PROCESSES)]
     try:

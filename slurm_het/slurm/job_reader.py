@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import secrets
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -121,7 +120,7 @@ class JobReader:
         self._run = run
         self._known = KnownJobs()
         self._parsed: Parsed = {}
-        self._marks = Marks(f"f{secrets.token_hex(8)}", f"r{secrets.token_hex(8)}")
+        self._marks = Marks.drawn()
         self._tasks = 0
         self._most = FIRST_LIST
         self._asked: list[int] = []  # the last ones of those that waited or ran when all was read

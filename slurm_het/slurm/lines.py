@@ -12,8 +12,11 @@ to squeue in its environment, which other users cannot read as they can its argu
 from __future__ import annotations
 
 import re
+import secrets
+import string
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import msgspec
 from msgspec import structs
@@ -21,15 +24,18 @@ from msgspec import structs
 from slurm_het.core.model import Job
 
 _HEAD = ("JobID", "JobArrayID", "State", "PriorityLong", "StartTime", "EndTime", "Reason")
-OWN = ("Name", "SubmitTime", "EligibleTime", "Command", "AssocID", "admin_comment", "Comment")
+OWN = (
+    "Name", "TimeLimit", "SubmitTime", "EligibleTime", "Command", "AssocID", "admin_comment",
+    "Comment",
+)  # fmt: skip
 """Fields that are seldom the same of two jobs, and the first ones in a line's `rest`."""
 _WATCHED = (
     *OWN, "UserID", "UserName", "Account", "QOS", "Partition", "HetJobID", "Dependency",
     "Feature", "Prefer", "Reservation", "ReqNodes", "NodeList", "NumNodes", "MaxNodes", "NumCPUs",
     "NumTasks", "MinCpus", "MinMemory", "mem-per-tres", "cpus-per-task", "cpus-per-tres",
     "NTPerNode", "NTPerSocket", "NTPerCore", "Sockets", "Cores", "Threads", "OverSubscribe",
-    "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "tres-alloc", "TimeLimit",
-    "MinTime", "Deadline", "RestartCnt", "exit_code", "WCKey", "MCSLabel", "AllocNodes", "Licenses",
+    "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "tres-alloc", "MinTime",
+    "Deadline", "RestartCnt", "exit_code", "WCKey", "MCSLabel", "AllocNodes", "Licenses",
     "Requeue", "ReqSwitch", "Wait4Switch", "Contiguous", "CoreSpec", "Nice", "BatchFlag",
 )  # fmt: skip
 FIELDS = (*_HEAD, *_WATCHED)
@@ -37,6 +43,7 @@ FIELDS = (*_HEAD, *_WATCHED)
 
 YEAR = 365 * 86_400
 CENTURY = 0xFFFFFFFF * 60 & 0xFFFFFFFF  # Slurm's unlimited minutes in seconds, cut to 32 bits
+_DRAWN = string.ascii_letters + string.digits
 _NONE = {"", "(null)"}
 _PLAIN = re.compile(r"[A-Za-z_]+\Z")  # a reason as a word, not as a sentence
 
@@ -49,11 +56,17 @@ class NotUnderstoodError(Exception):
 class Marks:
     """What stands after each field of a line, and after the last one. Nobody else may know them.
 
-    They begin with a letter: a digit would be read as part of the field's width.
+    They begin with a letter: a digit would be read as part of the field's width. 62 ** 11 is more
+    than 2 ** 64, and half of a list of jobs is marks: so they are no longer than that.
     """
 
     field: str
     record: str
+
+    @classmethod
+    def drawn(cls) -> Self:
+        """New ones."""
+        return cls(*(f"{first}{''.join(map(secrets.choice, [_DRAWN] * 11))}" for first in "fr"))
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -174,9 +187,10 @@ def following(job: Job, line: Line) -> Job:
             changes["reason"] = line.reason
     if job.unsplit:
         changes["array_tasks"] = left_of_array(line.tasks, job.array_limit)
-    if all(getattr(job, name) == value for name, value in changes.items()):
-        return job
-    return replace(job, **changes)  # type: ignore[arg-type]  # by name
+    for name, value in changes.items():
+        if getattr(job, name) != value:
+            return replace(job, **changes)  # type: ignore[arg-type]  # by name
+    return job
 
 
 def end_of(line: Line) -> int:

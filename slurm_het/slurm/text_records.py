@@ -118,6 +118,7 @@ def from_line(job_id: int, line: Line, told: Mapping[str, str]) -> dict[str, Any
     Raises NotUnderstoodError.
     """
     unknown = told["UserName"] == "nobody"  # what squeue calls a user whom its host does not know
+    own = own_values(line, told)
     return {
         "job_id": job_id,
         "user_name": None if unknown and told["UserID"] != "65534" else told["UserName"],
@@ -125,20 +126,21 @@ def from_line(job_id: int, line: Line, told: Mapping[str, str]) -> dict[str, Any
         "state_reason": _reason(line.reason),
         "shared": SHARED.get(told["OverSubscribe"], ""),
         "contiguous": told["Contiguous"] == "1",
-        "time_limit": parse_minutes(told["TimeLimit"]),
+        "time_limit": own.pop("time_limit_minutes"),
         "exit_code": _status(told["exit_code"]),
         **{key: _text(told[name]) for key, name in _TEXTS.items()},
         **{key: _count(told[name]) for key, name in _COUNTS.items()},
-        **own_values(line, told),
+        **own,
     }
 
 
 def own_values(line: Line, own: Mapping[str, str]) -> dict[str, Any]:
-    """What of a record is seldom that of another job's, as a Job has it, too; `own` has the line's
-    fields OWN, at least. Raises NotUnderstoodError."""
+    """What is seldom the same of two jobs, as a Job has it; `own` has the line's fields OWN, at
+    least. Raises NotUnderstoodError."""
     return {
         "name": "" if own["Name"] == "(null)" else own["Name"],  # a job may be called None
         "priority": _count(line.priority),
+        "time_limit_minutes": parse_minutes(own["TimeLimit"]),
         "submit_time": _count(own["SubmitTime"]),
         "eligible_time": _count(own["EligibleTime"]),
         "start_time": _count(line.start),

@@ -6,7 +6,8 @@ One of each sort is made of its whole record, the others of that one and of what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 from slurm_het.core.model import Job
 from slurm_het.slurm.api.records import varied
 from slurm_het.slurm.api.wire import ToldJob
-from slurm_het.slurm.lines import Line, Marks, own_of
+from slurm_het.slurm.lines import Line, Marks, NotUnderstoodError, own_of
 from slurm_het.slurm.text_records import own_values
 
 Made = tuple[Any, Job]
@@ -31,19 +32,32 @@ class Alike:
         self, marks: Marks, whole: Callable[[ToldJob, Line], Made], blank: Callable[[Any], bool]
     ) -> None:
         self._marks, self._whole, self._blank = marks, whole, blank
-        self._known: dict[tuple[object, ...], tuple[Any, dict[str, Any]]] = {}
+        self._sorts: dict[tuple[object, ...], int] = {}  # of lines
+        self._lines: dict[int, tuple[Line, int, dict[str, Any]]] = {}
+        self._known: dict[tuple[object, ...], tuple[Any, dict[str, Any]]] = {}  # and of jobs
 
-    def made(self, told: ToldJob, line: Line) -> Made:
-        """The job and its kind. Raises NotUnderstoodError, and what `whole` raises."""
-        own, others = own_of(line, self._marks)
-        sort = (
-            others, line.state, line.reason, line.excluded, varied(own["admin_comment"]),
-            *map(self._blank, own.values()), *msgspec.structs.astuple(told)[1:],
-        )  # fmt: skip
-        if known := self._known.get(sort):
+    def prepare(self, ids: Iterable[int], lines: Mapping[int, Line]) -> None:
+        """Take the lines of these jobs: what can be done before their records are told."""
+        for job_id in ids:
+            line = lines[job_id]
+            with suppress(NotUnderstoodError):
+                own, others = own_of(line, self._marks)
+                values = own_values(line, own)
+                sort = (
+                    others, line.state, line.reason, line.excluded, varied(own["admin_comment"]),
+                    *map(self._blank, own.values()),
+                )  # fmt: skip
+                number = self._sorts.setdefault(sort, len(self._sorts))
+                self._lines[job_id] = line, number, values
+
+    def made(self, told: ToldJob) -> Made:
+        """The job and its kind. Raises KeyError without its line, and what `whole` raises."""
+        line, sort, own = self._lines[told.id]
+        sort_of_job = (sort, *msgspec.structs.astuple(told)[1:])
+        if known := self._known.get(sort_of_job):
             kind, values = known
-            values = {**values, **own_values(line, own), "id": told.id}
+            values = {**values, **own, "id": told.id}
             return kind, msgspec.convert(values, Job)  # sooner by half than Job(**values)
         kind, job = self._whole(told, line)
-        self._known[sort] = kind, {name: getattr(job, name) for name in _NAMES}
+        self._known[sort_of_job] = kind, {name: getattr(job, name) for name in _NAMES}
         return kind, job

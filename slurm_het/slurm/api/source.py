@@ -33,6 +33,7 @@ SECONDS = 5.0
 PAUSE, LONGEST_PAUSE = 1.0, 300.0  # seconds before it is asked again; doubled each time
 TRIES = 3
 """Readings in a row in which the same of a job must differ: it may change between the two ways."""
+FEW = 20  # records
 MOST_KINDS = 5000  # that are remembered; users make them
 FREE_TEXT = ("comment", "admin_comment")
 _UNSET = frozenset({"", "(null)", "N/A", "None", "*"})
@@ -114,29 +115,34 @@ class ApiSource:
         """What it tells of these jobs; nothing of those that it cannot tell well."""
         if self._silent:
             return RecordsTold()
+        alike = Alike(wanted.marks, partial(_whole, wanted), _blank)
+        prepare = asyncio.to_thread(alike.prepare, wanted.ids, wanted.lines)
         try:
-            answer = await early.answer() if early else None
-            return await asyncio.to_thread(self._read, wanted, answer)
+            answer, _ = await asyncio.gather(self._ask(wanted, early), prepare)
+            return await asyncio.to_thread(self._take, answer, alike, wanted.lines)
         except NoAnswerError as error:
             self._failed(error)
         except (HetError, ValueError, TypeError, KeyError) as error:  # msgspec's are ValueErrors
             self.leave(f"what it tells cannot be read: {type(error).__name__}: {error!s:.200}")
         return RecordsTold()
 
-    def _read(self, wanted: RecordsWanted, answer: ToldJobs | None) -> RecordsTold:
-        answer = answer or self.process.ask(JobsAsked(list(wanted.ids)))
+    async def _ask(self, wanted: RecordsWanted, early: Early | None) -> ToldJobs:
+        if early and (answer := await early.answer()):
+            return answer
+        asked = JobsAsked(list(wanted.ids), _singly(wanted))
+        return await asyncio.to_thread(self.process.ask, asked)
+
+    def _take(self, answer: ToldJobs, alike: Alike, lines: Mapping[int, Line]) -> RecordsTold:
         self._pause, told = PAUSE, RecordsTold()
-        alike = Alike(wanted.marks, partial(_whole, wanted), _blank)
         for one in answer.jobs:
             try:
-                line = wanted.lines[one.id]
-                kind, job = alike.made(one, line)
+                kind, job = alike.made(one)
             except (NotUnderstoodError, KeyError):
                 continue  # squeue's JSON tells
             if kind in self._proven:
                 told.jobs.append(job)
             else:
-                told.unproven[job.id] = kind, following(job, line)
+                told.unproven[job.id] = kind, following(job, lines[job.id])
         self.believed = len(told.jobs)
         return told
 
@@ -195,6 +201,14 @@ class ApiSource:
         self.left = why
         self.process.close()
         log.warning("pyslurm is left, the command line is read from now on: %s", why)
+
+
+def _singly(wanted: RecordsWanted) -> bool:
+    """Whether these are asked for one by one: all jobs of 10,000 take as long as a hundred."""
+    lines = (wanted.lines[job_id] for job_id in wanted.ids)
+    return len(wanted.ids) <= FEW and all(
+        line.state == "PENDING" and "_" not in line.tasks for line in lines
+    )
 
 
 def _whole(wanted: RecordsWanted, told: ToldJob, line: Line) -> tuple[Kind, Job]:
