@@ -138,15 +138,15 @@ def own_values(line: Line, own: Mapping[str, str]) -> dict[str, Any]:
     """What is seldom the same of two jobs, as a Job has it; `own` has the line's fields OWN, at
     least. Raises NotUnderstoodError."""
     return {
-        "name": "" if own["Name"] == "(null)" else own["Name"],  # a job may be called None
+        "name": _free(own["Name"]),
         "priority": _count(line.priority),
         "time_limit_minutes": parse_minutes(own["TimeLimit"]),
         "submit_time": _count(own["SubmitTime"]),
         "eligible_time": _count(own["EligibleTime"]),
         "start_time": _count(line.start),
         "end_time": end_of(line),
-        "admin_comment": _text(own["admin_comment"]),
-        "comment": _text(own["Comment"]),
+        "admin_comment": _free(own["admin_comment"]),
+        "comment": _free(own["Comment"]),
     }
 
 
@@ -169,6 +169,11 @@ _COUNTS = {
 
 def _text(value: str) -> str:
     return "" if value in _UNSET else value
+
+
+def _free(value: str) -> str:
+    """What users write: that may be `None`, which means something elsewhere."""
+    return "" if value == "(null)" else value
 
 
 def _count(value: str) -> int:

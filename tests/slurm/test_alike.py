@@ -82,6 +82,11 @@ def test_most_of_the_recorded_jobs_can_be_told_so() -> None:
     assert {job.time_limit_minutes for _, job in made.values()} == {7, 9}
 
 
+def test_who_may_be_called_null_or_nothing_is_left_to_the_json() -> None:
+    told, lines = varied([USUAL | {"Name": "(null)"}])
+    assert read(told, lines) == {}
+
+
 # --- when it is asked -------------------------------------------------------------------------
 
 

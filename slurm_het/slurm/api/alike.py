@@ -42,6 +42,8 @@ class Alike:
             line = lines[job_id]
             with suppress(NotUnderstoodError):
                 own, others = own_of(line, self._marks)
+                if own["Name"] == "(null)":
+                    continue  # is it called so, or nothing? squeue's JSON tells
                 values = own_values(line, own)
                 sort = (
                     others, line.state, line.reason, line.excluded, varied(own["admin_comment"]),

@@ -225,7 +225,7 @@ def _kind(told: ToldJob, line: Mapping[str, str]) -> Kind:
 
 
 def _differing(ours: Job, theirs: Job) -> Names:
-    """The fields in which they differ in effect: a comment `None` may count as none, and
+    """The fields in which they differ in effect: a comment `(null)` counts as none, and
     --use-min-nodes is nothing to a job that gets one node (others are not told: records.py)."""
     if ours == theirs:
         return ()
@@ -236,5 +236,5 @@ def _differing(ours: Job, theirs: Job) -> Names:
     return tuple(
         name
         for name, one, other in pairs
-        if one != other and not (name in FREE_TEXT and {one, other} <= _UNSET)
+        if one != other and not (name in FREE_TEXT and {one, other} == {"", "(null)"})
     )
