@@ -33,7 +33,7 @@ from slurm_het.slurm.backend import client_of
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.known_jobs import KnownJobs
 
-SORTS = "-t $((i / 8 % 20 + 60)) --mem-per-cpu=$((i / 160 % 5 + 1))G"
+SORTS = "-t $((i % 37 + 60)) -c $((i / 8 % 20 + 1)) --mem-per-cpu=$((i / 160 % 5 + 1))M"
 COMMENT = f"--comment=$i-{'run.' * 30}"
 FIRST = 3  # rounds of the first snapshot, which takes seconds
 COLUMNS = ("seconds, medians", "the first", "all anew", "p90", "later", "p90", "by pyslurm, jobs")
