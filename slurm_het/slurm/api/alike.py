@@ -7,7 +7,6 @@ One of each sort is made of its whole record, the others of that one and of what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
@@ -39,18 +38,21 @@ class Alike:
     def prepare(self, ids: Iterable[int], lines: Mapping[int, Line]) -> None:
         """Take the lines of these jobs: what can be done before their records are told."""
         for job_id in ids:
-            line = lines[job_id]
-            with suppress(NotUnderstoodError):
-                own, others = own_of(line, self._marks)
-                if own["Name"] == "(null)":
-                    continue  # is it called so, or nothing? squeue's JSON tells
-                values = own_values(line, own)
-                sort = (
-                    others, line.state, line.reason, line.excluded, varied(own["admin_comment"]),
-                    *map(self._blank, own.values()),
-                )  # fmt: skip
-                number = self._sorts.setdefault(sort, len(self._sorts))
-                self._lines[job_id] = line, number, values
+            try:
+                self._lines[job_id] = self._prepared(lines[job_id])
+            except NotUnderstoodError:
+                continue  # squeue's JSON tells
+
+    def _prepared(self, line: Line) -> tuple[Line, int, dict[str, Any]]:
+        own, others = own_of(line, self._marks)
+        if own["Name"] == "(null)":
+            raise NotUnderstoodError("it is called so, or nothing")
+        sort = (
+            others, line.state, line.reason, line.excluded, varied(own["admin_comment"]),
+            *map(self._blank, own.values()),
+        )  # fmt: skip
+        number = self._sorts.setdefault(sort, len(self._sorts))
+        return line, number, own_values(line, own)
 
     def made(self, told: ToldJob) -> Made:
         """The job and its kind. Raises KeyError without its line, and what `whole` raises."""
