@@ -43,6 +43,7 @@ from slurm_het.slurm.job_reader import RecordParser
 from slurm_het.solve.worker import solver_of
 
 SCRIPT = "#!/bin/bash\nmodule load cuda\nsleep 20\n"
+ASKED = "-t 60 --gres=gpu:$((i % 8 + 1))"
 COLUMNS = (
     "seconds, medians", "a cycle", "p90", "of that reading jobs", "CPU: cycle", "CPU: its programs",
     "squeue, peak MiB",
@@ -193,7 +194,7 @@ def main() -> None:
         base = Path(temp)
         base.chmod(0o755)  # munged wants its socket reachable for all
         with Sandbox.up(base / "box") as box:
-            fill(box, options.jobs, SCRIPT, "-t 60 --gres=gpu:$((i % 8 + 1))")
+            fill(box, options.jobs, SCRIPT, ASKED)
             box.stop_hetd()
             lines = asyncio.run(run(box, base, options))
     command = f"./dev bench reading --jobs {options.jobs} --rounds {options.rounds}"

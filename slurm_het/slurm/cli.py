@@ -282,7 +282,7 @@ class CliSlurm:
         async with self._slots:
             if if_heard and time.monotonic() < self._silent_until:
                 raise SlurmBusyError("not sent: slurmctld was silent a moment ago", "try again")
-            with Printed(limit) as printed:
+            with Printed(limit, given.begun) as printed:
                 process = await self._start(path, *arguments, given=given, printed=printed)
                 feeding = asyncio.create_task(_feed(process, given.stdin))
                 try:

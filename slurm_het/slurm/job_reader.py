@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import secrets
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 from slurm_het.core.model import FINISHED, Job
 from slurm_het.core.syntax.arrays import array_size
 from slurm_het.errors import SlurmError, TooMuchError
-from slurm_het.slurm.api.source import ApiSource, RecordsWanted
+from slurm_het.slurm.api.source import ApiSource, Early, RecordsWanted
 from slurm_het.slurm.jobs import job_of, parse_jobs
 from slurm_het.slurm.known_jobs import KnownJobs
 from slurm_het.slurm.layouts import TOLD, with_told
@@ -67,8 +66,8 @@ _NO_SUCH = ("Invalid job format specification", "unrecognized option")
 class Given:
     """What a program is given beside its arguments; whether it may say that it failed, as scontrol
     does once one of the commands on its stdin has; how many bytes it may print at the most; what
-    is said of it if it fails, where its arguments do not say it; and whether it is `aside`: that it
-    ends, or not, tells nobody whether Slurm answers."""
+    is said of it if it fails, where its arguments do not say it; whether it is `aside`: that it
+    ends, or not, tells nobody whether Slurm answers; and what is called when it begins to print."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
@@ -76,6 +75,7 @@ class Given:
     most: int = MAX_ANSWER
     called: str = ""
     aside: bool = False
+    begun: Callable[[], None] | None = None
 
 
 NOTHING = Given()
@@ -122,7 +122,7 @@ class JobReader:
         self._run = run
         self._known = KnownJobs()
         self._parsed: Parsed = {}
-        self._marks = Marks(f"f{secrets.token_hex(8)}", f"r{secrets.token_hex(8)}")
+        self._marks = Marks.drawn()
         self._tasks = 0
         self._most = FIRST_LIST
         self._asked: list[int] = []  # the last ones of those that waited or ran when all was read
@@ -189,9 +189,12 @@ class JobReader:
     async def _read_changed(self, reading: RecordParser) -> tuple[Job, ...]:
         lines: Mapping[int, Line] = {}
         for _ in range(TRIES):
-            lines, _ = await asyncio.gather(self._list(reading.version), self._take())
+            # Where nothing is known all records are wanted, whatever the list will say.
+            early = self.source.early() if self.source and not self._known else None
+            lines, _ = await asyncio.gather(self._list(reading.version, early), self._take())
             unread = self._known.unread(lines, time.monotonic())
-            jobs = self._with_layouts(await self._records(unread, lines, reading), lines, reading)
+            records = await self._records(unread, lines, reading, early)
+            jobs = self._with_layouts(records, lines, reading)
             if self._known.learn(lines, unread, jobs, time.monotonic()):
                 break
         return self._known.jobs(lines)
@@ -203,7 +206,7 @@ class JobReader:
             told = await asyncio.to_thread(elsewhere)
             self._known.take(known_of(told, self._marks), time.monotonic())
 
-    async def _list(self, version: SlurmVersion) -> dict[int, Line]:
+    async def _list(self, version: SlurmVersion, early: Early | None) -> dict[int, Line]:
         options = ("--noheader", "--noconvert", "--sort=i", *version.squeue_lines)
         fields = {"SQUEUE_FORMAT2": squeue_format(self._marks, version.squeue_fields)}
         excluded = {"SQUEUE_FORMAT": excluded_format(self._marks)}
@@ -213,7 +216,10 @@ class JobReader:
             if not self._last or self._last[0] != listed:
                 self._last = listed, await self._squeue(excluded, *options)
             return await asyncio.to_thread(self._parse, self._last)
-        answers = await asyncio.gather(*(self._squeue(env, *options) for env in formats))
+        begun = early.begin if early and version.squeue_chooses else None
+        answers = await asyncio.gather(
+            *(self._squeue(env, *options, begun=begun) for env in formats)
+        )
         return await asyncio.to_thread(self._parse, answers)
 
     def _parse(self, answers: Sequence[bytes]) -> dict[int, Line]:
@@ -224,13 +230,17 @@ class JobReader:
         return lines
 
     async def _records(
-        self, ids: Sequence[int], lines: Mapping[int, Line], reading: RecordParser
+        self,
+        ids: Sequence[int],
+        lines: Mapping[int, Line],
+        reading: RecordParser,
+        early: Early | None,
     ) -> Sequence[Job]:
         """Full records of at least these jobs; some may be gone by now."""
         if not ids:
             return ()
         if reading.version.squeue_chooses:
-            return await self._by_source(ids, lines, reading)
+            return await self._by_source(ids, lines, reading, early)
         if self.source:
             self.source.leave(f"with Slurm {reading.version.text} it tells other things")
         # Each record as text is a call of slurmctld, all of them as JSON are one.
@@ -241,13 +251,18 @@ class JobReader:
         return await self.read_all(reading)
 
     async def _by_source(
-        self, ids: Sequence[int], lines: Mapping[int, Line], reading: RecordParser
+        self,
+        ids: Sequence[int],
+        lines: Mapping[int, Line],
+        reading: RecordParser,
+        early: Early | None,
     ) -> Sequence[Job]:
         """Those that the source knows by its word, all others by squeue's."""
         if not self.source:
             return await self._as_json(ids, reading)
         more = reading.version.squeue_fields
-        told = await self.source.read(RecordsWanted(ids, lines, self._marks, more, reading.records))
+        wanted = RecordsWanted(ids, lines, self._marks, more, reading.records)
+        told = await self.source.read(wanted, early)
         known = {job.id for job in told.jobs}
         jobs = await self._as_json([i for i in ids if i not in known], reading)
         for key in self.source.compare(told, jobs, lines):
@@ -300,8 +315,10 @@ class JobReader:
         answer = await self._squeue({}, reading.version.squeue_json)
         return await asyncio.to_thread(reading.json, answer)
 
-    async def _squeue(self, env: Mapping[str, str], *arguments: str) -> bytes:
-        given = Given(env, most=self._most if env else MAX_ANSWER)
+    async def _squeue(
+        self, env: Mapping[str, str], *arguments: str, begun: Callable[[], None] | None = None
+    ) -> bytes:
+        given = Given(env, most=self._most if env else MAX_ANSWER, begun=begun)
         try:
             return await self._listed(given, *arguments)
         except TooMuchError as error:

@@ -27,6 +27,10 @@ class KnownJobs:
         self._doubted: set[str] = set()
         self._passing: dict[int, Job] = {}  # changed between their line and their record
 
+    def __bool__(self) -> bool:
+        """Whether it knows any job."""
+        return bool(self._known)
+
     def doubt(self, key: str) -> None:
         """Read this job anew next time: it was just updated."""
         self._doubted.add(key)

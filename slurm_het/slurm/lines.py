@@ -12,28 +12,38 @@ to squeue in its environment, which other users cannot read as they can its argu
 from __future__ import annotations
 
 import re
+import secrets
+import string
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
+
+import msgspec
+from msgspec import structs
 
 from slurm_het.core.model import Job
 
 _HEAD = ("JobID", "JobArrayID", "State", "PriorityLong", "StartTime", "EndTime", "Reason")
+OWN = (
+    "Name", "TimeLimit", "SubmitTime", "EligibleTime", "Command", "AssocID", "admin_comment",
+    "Comment",
+)  # fmt: skip
+"""Fields that are seldom the same of two jobs, and the first ones in a line's `rest`."""
 _WATCHED = (
-    "UserID", "UserName", "Account", "QOS", "Name", "Partition", "HetJobID", "Dependency",
+    *OWN, "UserID", "UserName", "Account", "QOS", "Partition", "HetJobID", "Dependency",
     "Feature", "Prefer", "Reservation", "ReqNodes", "NodeList", "NumNodes", "MaxNodes", "NumCPUs",
     "NumTasks", "MinCpus", "MinMemory", "mem-per-tres", "cpus-per-task", "cpus-per-tres",
     "NTPerNode", "NTPerSocket", "NTPerCore", "Sockets", "Cores", "Threads", "OverSubscribe",
-    "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "tres-alloc", "TimeLimit",
-    "MinTime", "Deadline", "SubmitTime", "EligibleTime", "RestartCnt", "exit_code", "WCKey",
-    "AssocID", "MCSLabel", "AllocNodes", "Licenses", "Requeue", "ReqSwitch", "Wait4Switch",
-    "Contiguous",
-    "CoreSpec", "Nice", "BatchFlag", "Command", "admin_comment", "Comment",
+    "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "tres-alloc", "MinTime",
+    "Deadline", "RestartCnt", "exit_code", "WCKey", "MCSLabel", "AllocNodes", "Licenses",
+    "Requeue", "ReqSwitch", "Wait4Switch", "Contiguous", "CoreSpec", "Nice", "BatchFlag",
 )  # fmt: skip
 FIELDS = (*_HEAD, *_WATCHED)
 """What squeue is asked for, in this order: all that Slurm lets one change and we read, and more."""
 
 YEAR = 365 * 86_400
 CENTURY = 0xFFFFFFFF * 60 & 0xFFFFFFFF  # Slurm's unlimited minutes in seconds, cut to 32 bits
+_DRAWN = string.ascii_letters + string.digits
 _NONE = {"", "(null)"}
 _PLAIN = re.compile(r"[A-Za-z_]+\Z")  # a reason as a word, not as a sentence
 
@@ -46,15 +56,20 @@ class NotUnderstoodError(Exception):
 class Marks:
     """What stands after each field of a line, and after the last one. Nobody else may know them.
 
-    They begin with a letter: a digit would be read as part of the field's width.
+    They begin with a letter: a digit would be read as part of the field's width. 62 ** 11 is more
+    than 2 ** 64, and half of a list of jobs is marks: so they are no longer than that.
     """
 
     field: str
     record: str
 
+    @classmethod
+    def drawn(cls) -> Self:
+        """New ones."""
+        return cls(*(f"{first}{''.join(map(secrets.choice, [_DRAWN] * 11))}" for first in "fr"))
 
-@dataclass(frozen=True, slots=True)
-class Line:
+
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One job as squeue lists it.
 
     `tasks` is its array's id with the tasks that it stands for (`7_[1-3,5%2]`; `7_1 7_2` where
@@ -97,7 +112,7 @@ def parse_lines(text: str, marks: Marks, before: Parsed | None = None) -> dict[i
     for record in records:
         job_id, line = parsed[record]
         if job_id in lines:  # the next task of the same array
-            line = replace(lines[job_id], tasks=f"{lines[job_id].tasks} {line.tasks}")
+            line = structs.replace(lines[job_id], tasks=f"{lines[job_id].tasks} {line.tasks}")
         lines[job_id] = line
     if before is not None:
         before.clear()
@@ -124,7 +139,7 @@ def add_excluded(lines: MutableMapping[int, Line], text: str, marks: Marks) -> N
         if not found or not job_id.isdecimal():
             raise NotUnderstoodError("squeue's list of excluded nodes has another form")
         if nodes not in _NONE and (line := lines.get(int(job_id))):
-            lines[int(job_id)] = replace(line, excluded=nodes)
+            lines[int(job_id)] = structs.replace(line, excluded=nodes)
 
 
 def told_of(line: Line, marks: Marks, more: Sequence[str], names: Iterable[str]) -> dict[str, str]:
@@ -139,6 +154,14 @@ def rest_of(line: Line, marks: Marks, more: Sequence[str] = ()) -> dict[str, str
     if len(values) != len(fields):
         raise NotUnderstoodError(f"squeue's list has a job of {len(values)} fields")
     return dict(zip(fields, values, strict=True))
+
+
+def own_of(line: Line, marks: Marks) -> tuple[dict[str, str], str]:
+    """The OWN fields of the line, and the text of all others. Raises NotUnderstoodError."""
+    *own, others = line.rest.split(marks.field, len(OWN))
+    if len(own) != len(OWN):
+        raise NotUnderstoodError(f"squeue's list has a job of {len(own)} fields")
+    return dict(zip(OWN, own, strict=True)), others
 
 
 def as_of(job: Job, then: Line, now: Line) -> Job | None:
@@ -164,9 +187,10 @@ def following(job: Job, line: Line) -> Job:
             changes["reason"] = line.reason
     if job.unsplit:
         changes["array_tasks"] = left_of_array(line.tasks, job.array_limit)
-    if all(getattr(job, name) == value for name, value in changes.items()):
-        return job
-    return replace(job, **changes)  # type: ignore[arg-type]  # by name
+    for name, value in changes.items():
+        if getattr(job, name) != value:
+            return replace(job, **changes)  # type: ignore[arg-type]  # by name
+    return job
 
 
 def end_of(line: Line) -> int:

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import resource
+from collections.abc import Callable
 from typing import Self
+
+LOOK_SECONDS = 0.005
 
 
 class Printed:
     """The file for it, of at most `most` bytes and one. A pipe costs a look at each 4 KiB of a list
-    of all jobs, which is more than what is made of it.
+    of all jobs, which is more than what is made of it. `begun` is called when it has begun to
+    print, which is when it has slurmctld's answer.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, begun: Callable[[], None] | None = None) -> None:
         self.most = most
+        self._begun = begun
+        self._watch: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         self.file = os.memfd_create("answer")
+        if self._begun:
+            self._watch = asyncio.create_task(self._tell(self._begun))
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._watch:
+            self._watch.cancel()
         os.close(self.file)
+
+    async def _tell(self, begun: Callable[[], None]) -> None:
+        while not os.fstat(self.file).st_size:
+            await asyncio.sleep(LOOK_SECONDS)
+        begun()
 
     def limit(self, pid: int) -> None:
         """Have the program ended once it has printed more."""

@@ -21,6 +21,7 @@ from slurm_het.slurm.lines import Line, Marks, NotUnderstoodError, end_of, rest_
 from slurm_het.slurm.records import parse_minutes
 
 _UNSET = {"(null)", "N/A", "*", "None", ""}
+_NO_NUMBER = _UNSET | {str(0xFFFFFFFF), str(0xFFFFFFFE)}
 _ON_NODES = re.compile(r"Nodes=(\S+) CPU_IDs=\S* Mem=\d+ GRES=(\S*) ")
 
 
@@ -117,38 +118,52 @@ def from_line(job_id: int, line: Line, told: Mapping[str, str]) -> dict[str, Any
     Raises NotUnderstoodError.
     """
     unknown = told["UserName"] == "nobody"  # what squeue calls a user whom its host does not know
+    own = own_values(line, told)
     return {
         "job_id": job_id,
         "user_name": None if unknown and told["UserID"] != "65534" else told["UserName"],
         "user_id": _count(told["UserID"]),
         "state_reason": _reason(line.reason),
-        "priority": _count(line.priority),
-        "start_time": _count(line.start),
-        "end_time": end_of(line),
         "shared": SHARED.get(told["OverSubscribe"], ""),
         "contiguous": told["Contiguous"] == "1",
-        "time_limit": parse_minutes(told["TimeLimit"]),
+        "time_limit": own.pop("time_limit_minutes"),
         "exit_code": _status(told["exit_code"]),
         **{key: _text(told[name]) for key, name in _TEXTS.items()},
         **{key: _count(told[name]) for key, name in _COUNTS.items()},
+        **own,
+    }
+
+
+def own_values(line: Line, own: Mapping[str, str]) -> dict[str, Any]:
+    """What is seldom the same of two jobs, as a Job has it; `own` has the line's fields OWN, at
+    least. Raises NotUnderstoodError."""
+    return {
+        "name": _free(own["Name"]),
+        "priority": _count(line.priority),
+        "time_limit_minutes": parse_minutes(own["TimeLimit"]),
+        "submit_time": _count(own["SubmitTime"]),
+        "eligible_time": _count(own["EligibleTime"]),
+        "start_time": _count(line.start),
+        "end_time": end_of(line),
+        "admin_comment": _free(own["admin_comment"]),
+        "comment": _free(own["Comment"]),
     }
 
 
 SHARED = {"NO": "none", "USER": "user", "MCS": "mcs", "TOPO": "topo"}
 _TEXTS = {
-    "account": "Account", "qos": "QOS", "name": "Name", "partition": "Partition",
+    "account": "Account", "qos": "QOS", "partition": "Partition",
     "dependency": "Dependency", "features": "Feature", "resv_name": "Reservation",
     "licenses": "Licenses",
     "required_nodes": "ReqNodes", "nodes": "NodeList", "tres_per_node": "tres-per-node",
     "tres_per_job": "tres-per-job", "tres_per_task": "tres-per-task",
     "tres_per_socket": "tres-per-socket", "cpus_per_tres": "cpus-per-tres",
-    "memory_per_tres": "mem-per-tres", "admin_comment": "admin_comment", "comment": "Comment",
+    "memory_per_tres": "mem-per-tres",
 }  # fmt: skip
 _COUNTS = {
     "het_job_id": "HetJobID", "node_count": "NumNodes", "cpus": "NumCPUs", "tasks": "NumTasks",
     "tasks_per_node": "NTPerNode", "sockets_per_node": "Sockets", "threads_per_core": "Threads",
-    "minimum_cpus_per_node": "MinCpus", "submit_time": "SubmitTime",
-    "eligible_time": "EligibleTime", "restart_cnt": "RestartCnt",
+    "minimum_cpus_per_node": "MinCpus", "restart_cnt": "RestartCnt",
 }  # fmt: skip
 
 
@@ -156,9 +171,14 @@ def _text(value: str) -> str:
     return "" if value in _UNSET else value
 
 
+def _free(value: str) -> str:
+    """What users write: that may be `None`, which means something elsewhere."""
+    return "" if value == "(null)" else value
+
+
 def _count(value: str) -> int:
     """A number, 0 of what is not set. Raises NotUnderstoodError."""
-    if value in _UNSET:
+    if value in _NO_NUMBER:
         return 0
     if not value.isdecimal():
         raise NotUnderstoodError("squeue prints something else where a number stood")

@@ -68,7 +68,7 @@ def jobs(cluster: Cluster) -> None:
     rng = random.Random(1)
     for number in range(JOBS):
         options = (*SUBMISSIONS, *MORE)[number % (len(SUBMISSIONS) + len(MORE))]
-        name = ("-J", rng.choice((*NAMES, "None", "N/A")), f"--comment={rng.choice(NAMES)}")
+        name = ("-J", rng.choice((*NAMES, "(null)")), f"--comment={rng.choice(NAMES)}")
         argv = ["sbatch", "-Q", "-o", "/dev/null", *name, *options]
         done = cluster.box.run(argv, input="#!/bin/bash\nsleep 600\n")
         assert done.returncode == 0, (options, done.stderr)

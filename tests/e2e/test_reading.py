@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slurm
 ROUNDS = 5
 NAMES = (
     "plain", "x UserId=root(0) Account=b QOS=c JobState=RUNNING", "two\nlines JobId=1 JobName=y",
-    'sem;"quotes" 100% |a|b', "é\udcff", "7\n8",
+    'sem;"quotes" 100% |a|b', "é\udcff", "7\n8", "None", "N/A",
 )  # fmt: skip
 SUBMISSIONS: tuple[tuple[str, ...], ...] = (
     ("-p", "accel", "--gres=gpu:2", "--begin=now+1hour"),

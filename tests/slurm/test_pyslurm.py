@@ -262,7 +262,7 @@ def test_with_an_older_slurm_it_is_not_asked(
 
 @pytest.mark.parametrize(("theirs", "same"), [
     (Job(7, comment="(null)"), True),
-    (Job(7, comment="None"), True),
+    (Job(7, comment="None"), False),
     (Job(7, comment="None of these"), False),
     (Job(7, name="None"), False),
     (Job(7, layout=Layout(fewest=True)), True),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from slurm_het.pipes import FrameError, own_pipes
 from slurm_het.slurm.api.wire import JobsAsked, ToldJob, ToldJobs
 
+GONE = "Invalid job id"
 _INDEXES = re.compile(r"[0-9,-]+\Z")
 
 
@@ -73,11 +74,25 @@ def _held(name: str, what: Any) -> tuple[str, int, str | None]:
     return name, int(what["count"]), indexes if _INDEXES.match(indexes) else None
 
 
-def answer(pyslurm: Any, question: JobsAsked) -> ToldJobs:
-    """The jobs that it asks for, less those that pyslurm cannot read."""
-    wanted, told = set(question.ids), []
-    for job in pyslurm.Jobs.load().values():
-        if job.id in wanted:
+def read(pyslurm: Any, question: JobsAsked) -> Mapping[int, Any]:
+    """pyslurm's jobs, at least those that it asks for. Raises what pyslurm raises."""
+    if not question.singly or question.ids is None:
+        return cast("Mapping[int, Any]", pyslurm.Jobs.load())
+    found = {}
+    for job_id in question.ids:
+        try:
+            found[job_id] = pyslurm.Job.load(job_id)
+        except pyslurm.RPCError as error:
+            if GONE not in str(error):
+                raise
+    return found
+
+
+def answer(jobs: Mapping[int, Any], question: JobsAsked) -> ToldJobs:
+    """Those of pyslurm's jobs that it asks for, less those that pyslurm cannot read."""
+    wanted, told = None if question.ids is None else set(question.ids), []
+    for job in jobs.values():
+        if wanted is None or job.id in wanted:
             with suppress(Exception):  # of this job: squeue tells it
                 told.append(told_job(job))
     return ToldJobs(tuple(told))
@@ -92,14 +107,17 @@ def main() -> None:
         pipes.send(_encoded(ToldJobs(failure=f"{type(error).__name__}: {error}", useless=True)))
         return
     said = ToldJobs()
+    jobs: Mapping[int, Any] = {}
     while True:
         try:
             pipes.send(_encoded(said))
+            jobs = {}  # not before: to free them takes a while
             question = decoder.decode(pipes.receive())
         except FrameError:
             return
         try:
-            said = answer(pyslurm, question)
+            jobs = read(pyslurm, question)
+            said = answer(jobs, question)
         except Exception as error:  # noqa: BLE001  # a process boundary: the other side says it
             said = ToldJobs(failure=f"{type(error).__name__}: {error}")
 

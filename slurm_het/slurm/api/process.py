@@ -13,6 +13,9 @@ from slurm_het.errors import HetError
 from slurm_het.pipes import FrameError, Pipes
 from slurm_het.slurm.api.wire import JobsAsked, ToldJobs
 
+PIPE_BYTES = 1 << 20
+"""An answer on 10,000 jobs is 0.3 MiB. Each part of one that does not fit is waited for anew, for
+Python's lock, too, while other threads work."""
 FAILURES = (FrameError, OSError, msgspec.MsgspecError)
 
 
@@ -66,7 +69,7 @@ class ApiProcess:
         # A session of its own keeps a terminal's Ctrl-C away from it.
         self._process = process = subprocess.Popen(
             command, env=self._env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, start_new_session=True,
+            stderr=subprocess.DEVNULL, start_new_session=True, pipesize=PIPE_BYTES,
         )  # fmt: skip
         if process.stdin is None or process.stdout is None:
             raise FrameError("the process has no pipes")

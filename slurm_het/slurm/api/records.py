@@ -29,11 +29,10 @@ def record_of(told: ToldJob, line: Line, fields: Mapping[str, str]) -> dict[str,
     record = from_line(told.id, line, fields)
     if record["nodes"] != told.nodes:
         raise NotUnderstoodError("it has changed since its line")
-    if told.state == "PENDING" and _may_vary(told, record):
+    if told.state == "PENDING" and (_several(told, record) or varied(record["admin_comment"])):
         raise NotUnderstoodError("nobody tells whether it is to get the fewest nodes")
     limit = f"%{told.array_limit}" if told.array_limit else ""
     return record | {
-        "name": "" if fields["Name"] == "(null)" else fields["Name"],  # a job may be called None
         "job_state": told.state,
         "array_job_id": told.array_id,
         "array_task_id": told.array_task if told.array_id and not told.array_tasks else None,
@@ -53,10 +52,14 @@ def record_of(told: ToldJob, line: Line, fields: Mapping[str, str]) -> dict[str,
     }
 
 
-def _may_vary(told: ToldJob, record: Mapping[str, Any]) -> bool:
-    """Whether it may get one number of nodes or another: now, or before it was released."""
-    several = max(told.max_nodes, record["node_count"]) > 1
-    return several or f'"{NODES}"' in record["admin_comment"]
+def _several(told: ToldJob, record: Mapping[str, Any]) -> bool:
+    """Whether it may get one number of nodes or another."""
+    return bool(max(told.max_nodes, record["node_count"]) > 1)
+
+
+def varied(admin_comment: str) -> bool:
+    """Whether it asked for one number of nodes or another before it was released."""
+    return f'"{NODES}"' in admin_comment
 
 
 def _text(value: str) -> str:

@@ -13,15 +13,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from slurm_het.core.model import Job
 from slurm_het.errors import HetError
+from slurm_het.slurm.api.alike import Alike
 from slurm_het.slurm.api.process import ApiProcess, NoAnswerError
 from slurm_het.slurm.api.records import record_of
-from slurm_het.slurm.api.wire import JobsAsked, ToldJob
+from slurm_het.slurm.api.wire import JobsAsked, ToldJob, ToldJobs
 from slurm_het.slurm.lines import Line, Marks, NotUnderstoodError, following, rest_of
 
 log = logging.getLogger("slurm_het.jobs")
@@ -31,6 +33,7 @@ SECONDS = 5.0
 PAUSE, LONGEST_PAUSE = 1.0, 300.0  # seconds before it is asked again; doubled each time
 TRIES = 3
 """Readings in a row in which the same of a job must differ: it may change between the two ways."""
+FEW = 20  # records
 MOST_KINDS = 5000  # that are remembered; users make them
 FREE_TEXT = ("comment", "admin_comment")
 _UNSET = frozenset({"", "(null)", "N/A", "None", "*"})
@@ -62,6 +65,32 @@ class RecordsTold:
     unproven: dict[int, tuple[Kind, Job]] = field(default_factory=dict)
 
 
+class Early:
+    """An answer on all jobs, for which is asked when their lines are being printed: records must
+    not be older than the list, or what changed in between would go unseen."""
+
+    def __init__(self, process: ApiProcess) -> None:
+        self._process = process
+        self._asked: asyncio.Task[ToldJobs | NoAnswerError] | None = None
+
+    def begin(self) -> None:
+        """Ask now; if it was asked before, that is of an older list."""
+        self._asked = asyncio.create_task(asyncio.to_thread(self._ask))
+
+    def _ask(self) -> ToldJobs | NoAnswerError:
+        try:
+            return self._process.ask(JobsAsked())
+        except NoAnswerError as error:  # who asked may be gone
+            return error
+
+    async def answer(self) -> ToldJobs | None:
+        """The answer, None if nobody has asked. Raises NoAnswerError."""
+        answer = await self._asked if self._asked else None
+        if isinstance(answer, NoAnswerError):
+            raise answer
+        return answer
+
+
 class ApiSource:
     """Tells records of jobs by pyslurm. Whatever it does, nothing is raised here."""
 
@@ -74,35 +103,46 @@ class ApiSource:
         self._silent_until = float("-inf")  # of time.monotonic()
         self.believed = 0  # records, of the last answer
 
-    async def read(self, wanted: RecordsWanted) -> RecordsTold:
+    @property
+    def _silent(self) -> bool:
+        return bool(self.left) or time.monotonic() < self._silent_until
+
+    def early(self) -> Early | None:
+        """For `read`, of all jobs; None while it is not asked."""
+        return None if self._silent else Early(self.process)
+
+    async def read(self, wanted: RecordsWanted, early: Early | None = None) -> RecordsTold:
         """What it tells of these jobs; nothing of those that it cannot tell well."""
-        if self.left or time.monotonic() < self._silent_until:
+        if self._silent:
             return RecordsTold()
+        alike = Alike(wanted.marks, partial(_whole, wanted), _blank)
+        prepare = asyncio.to_thread(alike.prepare, wanted.ids, wanted.lines)
         try:
-            return await asyncio.to_thread(self._read, wanted)
+            answer, _ = await asyncio.gather(self._ask(wanted, early), prepare)
+            return await asyncio.to_thread(self._take, answer, alike, wanted.lines)
         except NoAnswerError as error:
             self._failed(error)
         except (HetError, ValueError, TypeError, KeyError) as error:  # msgspec's are ValueErrors
             self.leave(f"what it tells cannot be read: {type(error).__name__}: {error!s:.200}")
         return RecordsTold()
 
-    def _read(self, wanted: RecordsWanted) -> RecordsTold:
-        answer = self.process.ask(JobsAsked(list(wanted.ids)))
+    async def _ask(self, wanted: RecordsWanted, early: Early | None) -> ToldJobs:
+        if early and (answer := await early.answer()):
+            return answer
+        asked = JobsAsked(list(wanted.ids), _singly(wanted))
+        return await asyncio.to_thread(self.process.ask, asked)
+
+    def _take(self, answer: ToldJobs, alike: Alike, lines: Mapping[int, Line]) -> RecordsTold:
         self._pause, told = PAUSE, RecordsTold()
-        records = []
         for one in answer.jobs:
             try:
-                line = wanted.lines[one.id]
-                known = rest_of(line, wanted.marks, wanted.more)
-                records.append((_kind(one, known), record_of(one, line, known)))
+                kind, job = alike.made(one)
             except (NotUnderstoodError, KeyError):
                 continue  # squeue's JSON tells
-        jobs = wanted.parse(record for _, record in records)
-        for (kind, _), job in zip(records, jobs, strict=True):
             if kind in self._proven:
                 told.jobs.append(job)
             else:
-                told.unproven[job.id] = kind, following(job, wanted.lines[job.id])
+                told.unproven[job.id] = kind, following(job, lines[job.id])
         self.believed = len(told.jobs)
         return told
 
@@ -163,6 +203,21 @@ class ApiSource:
         log.warning("pyslurm is left, the command line is read from now on: %s", why)
 
 
+def _singly(wanted: RecordsWanted) -> bool:
+    """Whether these are asked for one by one: all jobs of 10,000 take as long as a hundred."""
+    lines = (wanted.lines[job_id] for job_id in wanted.ids)
+    return len(wanted.ids) <= FEW and all(
+        line.state == "PENDING" and "_" not in line.tasks for line in lines
+    )
+
+
+def _whole(wanted: RecordsWanted, told: ToldJob, line: Line) -> tuple[Kind, Job]:
+    """The kind and the job of a whole record. Raises NotUnderstoodError."""
+    known = rest_of(line, wanted.marks, wanted.more)
+    (job,) = wanted.parse([record_of(told, line, known)])
+    return _kind(told, known), job
+
+
 def _kind(told: ToldJob, line: Mapping[str, str]) -> Kind:
     """Its state, its flags, and which fields are not set."""
     own, listed = msgspec.structs.astuple(told), line.values()
@@ -170,7 +225,7 @@ def _kind(told: ToldJob, line: Mapping[str, str]) -> Kind:
 
 
 def _differing(ours: Job, theirs: Job) -> Names:
-    """The fields in which they differ in effect: a comment `None` may count as none, and
+    """The fields in which they differ in effect: a comment `(null)` counts as none, and
     --use-min-nodes is nothing to a job that gets one node (others are not told: records.py)."""
     if ours == theirs:
         return ()
@@ -181,5 +236,5 @@ def _differing(ours: Job, theirs: Job) -> Names:
     return tuple(
         name
         for name, one, other in pairs
-        if one != other and not (name in FREE_TEXT and {one, other} <= _UNSET)
+        if one != other and not (name in FREE_TEXT and {one, other} == {"", "(null)"})
     )

@@ -6,9 +6,14 @@ import msgspec
 
 
 class JobsAsked(msgspec.Struct, frozen=True):
-    """Asks for these jobs; those that are gone have no answer."""
+    """Asks for these jobs, or for all; those that are gone have no answer.
 
-    ids: list[int]
+    `singly`: by a question to slurmctld for each. Only for jobs that wait and are of no array: of
+    others pyslurm asks for their steps, too, or loses the memory of their siblings.
+    """
+
+    ids: list[int] | None = None
+    singly: bool = False
 
 
 class ToldJob(msgspec.Struct, frozen=True, array_like=True):

@@ -25,6 +25,10 @@ __version__ = "25.11.2"
 FLAGS = ("COMPLETING", "CONFIGURING", "SIGNALING", "STOPPED", "REQUEUED", "SPECIAL_EXIT")
 
 
+class RPCError(Exception):
+    """slurmctld refused, or did not answer."""
+
+
 def _fault() -> str:
     fault = os.environ.get("PYSLURM_FAULT", "")
     return Path(fault).read_text() if Path(fault).is_file() else fault  # one that comes and goes
@@ -62,6 +66,13 @@ class Job:
         binds = {"GRES_ENFORCE_BIND", "GRES_BINDING_ENFORCED"} & set(flags)
         self.gres_binding = "enforce-binding" if binds else None
 
+    @staticmethod
+    def load(job_id: int) -> Job:
+        jobs = Jobs.load()
+        if job_id not in jobs:
+            raise RPCError("Invalid job id specified")
+        return jobs[job_id]
+
     @property
     def name(self) -> str:
         raise UnicodeDecodeError("utf-8", b"", 0, 1, "hetd does not ask for it")
@@ -96,7 +107,7 @@ class Jobs(dict[int, Job]):
         if fault == "hang":
             time.sleep(600)
         if fault == "raise":
-            raise RuntimeError("RPCError: Unable to contact slurm controller (connect failure)")
+            raise RPCError("Unable to contact slurm controller (connect failure)")
         jobs = [Job(record) for record in _records()]
         if fault == "garble":  # as v24.11.0 of its repository
             for job in jobs:
