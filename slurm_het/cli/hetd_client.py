@@ -14,17 +14,17 @@ import msgspec
 from slurm_het.errors import HetError, SilenceError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.slurm.shared_records import Shared
+from slurm_het.slurm.shared_records import Shared, unpacked
 
 MAX_REQUEST = 64 << 10
 MAX_REPLY = 16 << 20
-MAX_RECORDS, RECORDS_SECONDS = 64 << 20, 1.0
+RECORDS_SECONDS = 1.0
 _HINT = "is hetd running? systemctl status hetd, or in a sandbox: slurm-het sandbox status"
 _NO_SOCKET = "hetd answers on its controller host only; is this it, and does hetd run there?"
 
 
 class _Records(msgspec.Struct):
-    records: list[Shared] = []
+    records: bytes
 
 
 def call(socket_path: Path, request: dict[str, Any], timeout: float = 2.0) -> dict[str, Any]:
@@ -39,9 +39,9 @@ def call(socket_path: Path, request: dict[str, Any], timeout: float = 2.0) -> di
 def ask_records(socket_path: Path) -> list[Shared]:
     """The records of jobs, as far as hetd tells them; Slurm's programs have them too."""
     try:
-        raw = _ask(socket_path, {"op": "records"}, RECORDS_SECONDS, MAX_RECORDS)
-        return msgspec.json.decode(raw, type=_Records).records
-    except (HetError, msgspec.MsgspecError):
+        raw = _ask(socket_path, {"op": "records"}, RECORDS_SECONDS, MAX_REPLY)
+        return unpacked(msgspec.json.decode(raw, type=_Records).records)
+    except (HetError, ValueError):
         return []
 
 

@@ -23,7 +23,7 @@ MAX_LINE = 65536
 MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
 MAX_SENDING = 64 << 20
-"""Bytes of all answers that are under way: the records of 40,000 jobs."""
+"""Bytes of all answers that are under way."""
 FOR_ADMINS = {
     "status": False, "devices": False, "history": False, "reasons": False, "ask": False,
     "learned": False, "records": False, "memory": True, "wake": True, "bypass": True,

@@ -13,6 +13,7 @@ from slurm_het.errors import HetError
 from slurm_het.journal import Keeper
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.environment import private
+from slurm_het.slurm.shared_records import packed
 
 AGAIN_SECONDS = 1.0
 """So long the same is told again, that many askers cost no more than one."""
@@ -29,19 +30,19 @@ class SharedRecords:
         self._private = False
         self._turn = asyncio.Lock()
 
-    async def told(self, caller: Caller) -> msgspec.Raw:
-        """The answer's `records`, a list of slurm/shared_records.py's. Raises HetError."""
+    async def told(self, caller: Caller) -> bytes:
+        """The answer's `records`, packed by slurm/shared_records.py. Raises HetError."""
         async with self._turn:
             if time.monotonic() > self._until:
                 await self._read()
             if self._private and not caller.admin:
                 raise HetError("PrivateData hides others' jobs", "Slurm's commands show your own")
-            return msgspec.Raw(self._text)
+            return self._text
 
     async def _read(self) -> None:
         self._private = "jobs" in private(await self._slurm.configuration(anew=True))
         share = self._slurm.jobs.share()
-        self._text = await asyncio.to_thread(lambda: msgspec.json.encode(share()))
+        self._text = await asyncio.to_thread(lambda: packed(share()))
         self._until = time.monotonic() + AGAIN_SECONDS
         asyncio.get_running_loop().call_later(2 * AGAIN_SECONDS, self._forget)
 

@@ -8,6 +8,7 @@ does from one cycle to the next (lines.py).
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 
 import msgspec
@@ -15,6 +16,8 @@ import msgspec
 from slurm_het.core.model import Job
 from slurm_het.slurm.lines import Line, Marks
 
+MAX_TEXT = 256 << 20
+"""Bytes that records are unpacked to at the most: of more than 100,000 jobs."""
 Known = list[tuple[Line, Job]]
 """Jobs, each with the line that it had."""
 
@@ -42,6 +45,22 @@ def shared(known: Known, marks: Marks) -> list[Shared]:
         )
         for line, job in known
     ]
+
+
+def packed(records: list[Shared]) -> bytes:
+    """The records as they are sent. One is much like the next: a twentieth is left of them, which a
+    hetd amid its plan sends in a few parts, each of which waits for its turn."""
+    return zlib.compress(msgspec.json.encode(records), 1)
+
+
+def unpacked(sent: bytes) -> list[Shared]:
+    """What `packed` made so. Raises ValueError."""
+    unpacker = zlib.decompressobj()
+    try:
+        text = unpacker.decompress(sent, MAX_TEXT)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    return msgspec.json.decode(text, type=list[Shared])  # raises a ValueError
 
 
 def known_of(told: Iterable[Shared], marks: Marks) -> Known:

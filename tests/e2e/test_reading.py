@@ -7,9 +7,9 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from slurm_het.core.model import Job
@@ -17,7 +17,7 @@ from slurm_het.core.syntax.arrays import array_indexes
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.job_reader import RecordParser
-from slurm_het.slurm.shared_records import Shared
+from slurm_het.slurm.shared_records import packed, unpacked
 from tests.support.cluster import Cluster, own_sandbox
 
 pytestmark = pytest.mark.slurm
@@ -83,10 +83,10 @@ Read = dict[int, Job]
 
 async def three(slurm: CliSlurm, reading: RecordParser) -> tuple[Read, Read, Read]:
     """The jobs the cheap way, by what hetd would share now and what is new since, and as JSON."""
-    known = msgspec.json.encode(slurm.jobs.share()())
+    known = packed(slurm.jobs.share()())
     cheap = await slurm.jobs.read(reading)
     other = CliSlurm(slurm.settings)
-    other.jobs.elsewhere = lambda: msgspec.json.decode(known, type=list[Shared])
+    other.jobs.elsewhere = partial(unpacked, known)
     looked = await other.jobs.read(reading)
     whole = await slurm.jobs.read_all(reading)
     one, two, three = ({job.id: told(job) for job in jobs} for jobs in (cheap, looked, whole))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -32,7 +33,7 @@ from slurm_het.slurm.lines import (
     rest_of,
     squeue_format,
 )
-from slurm_het.slurm.shared_records import Shared
+from slurm_het.slurm.shared_records import Shared, packed, unpacked
 from slurm_het.slurm.text_records import commands, parse_records
 from slurm_het.slurm.versions import parse_version
 
@@ -384,7 +385,7 @@ def test_a_second_reading_asks_only_for_what_has_changed() -> None:
 
 def sent(reader: JobReader) -> list[Shared]:
     """What a reader shares, as another process gets it."""
-    return msgspec.json.decode(msgspec.json.encode(reader.share()()), type=list[Shared])
+    return unpacked(packed(reader.share()()))
 
 
 def test_who_begins_with_what_another_reader_knows_asks_only_for_the_rest() -> None:
@@ -416,6 +417,12 @@ def test_nothing_is_believed_that_squeue_does_not_list_so() -> None:
         reader.elsewhere = partial(list, [wrong])
         assert names(reader) == ["x"]
         assert slurm.asked == [[7]]
+
+
+@pytest.mark.parametrize("text", [b"", b"x", zlib.compress(b'[[{"id": "seven"}]]')])
+def test_records_that_are_none_are_not_understood(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"truncated|incorrect header|Expected"):
+        unpacked(text)
 
 
 def test_a_slurm_that_knows_no_such_list_is_read_as_json(caplog: pytest.LogCaptureFixture) -> None:
