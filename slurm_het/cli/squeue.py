@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -47,7 +47,7 @@ from slurm_het.cli.would import with_would
 from slurm_het.config import load_config
 from slurm_het.core.model import Snapshot
 from slurm_het.core.views.free import free_by_node, free_by_pool, shut_pools
-from slurm_het.core.views.job_rows import JobRow, View, make_view
+from slurm_het.core.views.job_rows import Counted, JobRow, View, count_jobs, make_view
 from slurm_het.core.views.starts import with_starts
 from slurm_het.core.views.totals import summary_of, totals_of
 from slurm_het.settings import Config
@@ -74,6 +74,11 @@ class Options:
     sort: str = ""
     array: bool = False
     totals: bool = False
+
+    @property
+    def sums(self) -> bool:
+        """Whether nothing but sums is shown."""
+        return self.totals and not (self.as_json or self.free or self.nodes)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -219,6 +224,8 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     hidden = runner.run(slurm.hidden())
     gate = ask_hetd(settings.paths.control_socket, hidden=hidden)
     snapshot = gate.with_devices(snapshot)
+    if options.sums:
+        return _sums_shown(settings, options, gate, snapshot, hidden)
     memory, limits = gate.remembers(settings, hidden), settings.planner.limits
     view = make_view(snapshot, settings.policy, limits, memory, local_time)
     view = with_would(reworded(view, load_wording(settings.paths.reasons)), gate.shadow.would)
@@ -227,9 +234,8 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     rows = _chosen(view, options, snapshot)
     notes = [*warnings_told(view.warnings), *hidden_told(hidden), *_good_so_far(gate, options)]
     head = _header(settings, options, gate, view)
-    note = "" if head else gate.note(settings.policy.intake_partition, view.intake)
-    notes += [note] if note else []
-    shown = choose_devices(view.prepared.inventory, options.choice, snapshot)
+    notes += [] if head else _gate_note(settings, gate, view)
+    shown = choose_devices(view.inventory, options.choice, snapshot)
     shut = shut_pools(snapshot.partitions, settings.policy)
     by_pool = free_by_pool(shown, settings.policy, shut) if options.free else ()
     by_node = free_by_node(shown, settings.policy, shut) if options.nodes else ()
@@ -258,20 +264,42 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     return Screen(notes, in_blocks(blocks))
 
 
+def _sums_shown(
+    settings: Config,
+    options: Options,
+    gate: HetdStatus,
+    snapshot: Snapshot,
+    hidden: Collection[str],
+) -> Screen:
+    """Sums alone, for which no reasons are worked out."""
+    counted = count_jobs(snapshot, settings.policy, settings.planner.limits)
+    head = _header(settings, options, gate, counted)
+    notes = [*warnings_told(counted.warnings), *hidden_told(hidden)]
+    notes += [] if head else _gate_note(settings, gate, counted)
+    rows = choose(counted.rows, options.choice, counted.snapshot)
+    return Screen(notes, in_blocks([head, total_lines(totals_of(rows), header=options.header)]))
+
+
+def _gate_note(settings: Config, gate: HetdStatus, view: View | Counted) -> list[str]:
+    note = gate.note(settings.policy.intake_partition, view.intake)
+    return [note] if note else []
+
+
 def _good_so_far(gate: HetdStatus, options: Options) -> list[str]:
     """How good the start times were that were told before."""
     asked = options.start and options.header and not options.as_json
     return [f"start times: {gate.accuracy}"] if asked and gate.accuracy else []
 
 
-def _header(settings: Config, options: Options, gate: HetdStatus, view: View) -> list[str]:
+def _header(
+    settings: Config, options: Options, gate: HetdStatus, view: View | Counted
+) -> list[str]:
     """The three lines above the jobs, on a terminal."""
     plain = options.as_json or options.format or options.free or options.nodes
     if plain or not (options.header and sys.stdout.isatty()):
         return []
-    prepared = view.prepared
-    summary = summary_of(prepared.snapshot, prepared.inventory, settings.policy)
-    verdict = verdict_on(gate, view.intake, settings.paths, prepared.snapshot.time)
+    summary = summary_of(view.snapshot, view.inventory, settings.policy)
+    verdict = verdict_on(gate, view.intake, settings.paths, view.snapshot.time)
     return header_lines(verdict, summary, shutil.get_terminal_size().columns)
 
 

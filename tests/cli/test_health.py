@@ -17,10 +17,13 @@ from slurm_het.cli.hetd_status import HetdStatus, LastCycle
 from slurm_het.cli.status import document_of
 from slurm_het.cli.total_lines import total_lines
 from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.policy import Limits
+from slurm_het.core.views.job_rows import count_jobs, make_view
 from slurm_het.core.views.totals import Longest, PoolUse, Summary, summary_of, totals_of
 from slurm_het.settings import Config, Paths
 from slurm_het.supervise import PID_FILE
 from tests.cli.test_squeue import TYPICAL, words
+from tests.support.random_queues import Scene
 from tests.support.sockets import short_dir
 from tests.support.squeue_cluster import NOW, POLICY, snapshot, view
 
@@ -102,6 +105,17 @@ def test_totals_by_user_and_account() -> None:
         "ann - 4 17 2654 0 0 -\n"
         "bob - 0 0 0 9 24 0:00\n"
     )
+
+
+def test_sums_are_those_of_the_jobs_that_are_shown() -> None:
+    """They are counted without working out why jobs wait."""
+    for taken in (snapshot(*TYPICAL), *(Scene(seed).snapshot() for seed in range(300))):
+        counted, shown = count_jobs(taken, POLICY, Limits()), make_view(taken, POLICY, Limits())
+        assert totals_of(counted.rows) == totals_of(shown.rows)
+        assert counted.warnings == shown.warnings
+        assert counted.intake == shown.intake
+        asked = {row.id: (row.ask, row.held, row.pool) for row in shown.rows}
+        assert {row.id: (row.ask, row.held, row.pool) for row in counted.rows} == asked
 
 
 def test_json_is_as_its_schema_says(paths: Paths) -> None:
