@@ -80,7 +80,15 @@ def fill(box: Sandbox, jobs: int, script: str, options: str) -> None:
     file.write_text(script)
     each = f"sbatch -Q -o /dev/null -p {INTAKE} -J job-$i {options} {file}"
     loop = f"for i in $(seq {jobs // SIDE_BY_SIDE}); do {each}; done"
-    workers = [subprocess.Popen(["sh", "-c", loop], env=box.env) for _ in range(SIDE_BY_SIDE)]
+    side_by_side(box, loop, SIDE_BY_SIDE)
+
+
+def side_by_side(box: Sandbox, loop: str, processes: int) -> None:
+    """Run a shell's loop in so many processes at once, to its end."""
+    workers = [
+        subprocess.Popen(["sh", "-c", loop], env=box.env, cwd=box.layout.work)
+        for _ in range(processes)
+    ]
     try:
         for worker in workers:
             worker.wait(timeout=1800)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import re
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.churn import family, rss_mib
+from bench.in_sandbox import side_by_side
 from bench.results import head, record, table
 from bench.submit import EMPTY
 from slurm_het.cli.hetd_client import call
@@ -95,17 +95,7 @@ def fill(box: Sandbox, jobs: int, partition: str) -> float:
         f" {sbatch} --gres=gpu:4 --array=1-{ARRAY} {script}; done"
     )
     began = time.monotonic()
-    workers = [
-        subprocess.Popen(["sh", "-c", loop], env=box.env, cwd=box.layout.work)
-        for _ in range(PROCESSES)
-    ]
-    try:
-        for worker in workers:
-            worker.wait(timeout=1800)
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
+    side_by_side(box, loop, PROCESSES)
     return time.monotonic() - began
 
 

@@ -33,13 +33,13 @@ def call(socket_path: Path, request: dict[str, Any], timeout: float = 2.0) -> di
     Raises SilenceError when it does not answer or answers what is no reply, HetError when it
     refuses.
     """
-    return _reply(_ask(socket_path, request, timeout, MAX_REPLY), socket_path)
+    return _reply(_ask(socket_path, request, timeout), socket_path)
 
 
 def ask_records(socket_path: Path) -> list[Shared]:
     """The records of jobs, as far as hetd tells them; Slurm's programs have them too."""
     try:
-        raw = _ask(socket_path, {"op": "records"}, RECORDS_SECONDS, MAX_REPLY)
+        raw = _ask(socket_path, {"op": "records"}, RECORDS_SECONDS)
         return unpacked(msgspec.json.decode(raw, type=_Records).records)
     except (HetError, ValueError):
         return []
@@ -52,20 +52,20 @@ def slurm_of(settings: Config) -> CliSlurm:
     return slurm
 
 
-def _ask(path: Path, request: dict[str, Any], timeout: float, most: int) -> bytes:
-    """hetd's line of at most so many bytes. Raises SilenceError, HetError for too long a request"""
+def _ask(path: Path, request: dict[str, Any], timeout: float) -> bytes:
+    """hetd's line. Raises SilenceError, HetError for too long a request."""
     line = json.dumps(request).encode() + b"\n"
     if len(line) > MAX_REQUEST:
         raise HetError(f"a request of {len(line)} bytes", f"at most {MAX_REQUEST}")
     try:
-        return _exchange(path, line, time.monotonic() + timeout, most)
+        return _exchange(path, line, time.monotonic() + timeout)
     except OSError as error:  # TimeoutError too
         why = error.strerror or "no answer in time"
         hint = _NO_SOCKET if isinstance(error, FileNotFoundError) else _HINT
         raise SilenceError(f"hetd is not answering (socket {path}: {why})", hint) from error
 
 
-def _exchange(path: Path, line: bytes, deadline: float, most: int) -> bytes:
+def _exchange(path: Path, line: bytes, deadline: float) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(_left(deadline))
         sock.connect(str(path))
@@ -75,7 +75,7 @@ def _exchange(path: Path, line: bytes, deadline: float, most: int) -> bytes:
             sock.settimeout(_left(deadline))
             part = sock.recv(65536)
             received += part
-            if not part or len(received) > most:
+            if not part or len(received) > MAX_REPLY:
                 break
     return bytes(received)
 

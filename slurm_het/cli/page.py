@@ -94,7 +94,7 @@ async def _seen(settings: Config, status: HetdStatus) -> Seen:
     view = make_view(snapshot, policy, settings.planner.limits, known, local_time)
     view = with_starts(reworded(view, load_wording(settings.paths.reasons)))
     options = MapOptions(ProbeOptions(memory=memory, gate_open=view.intake == "UP"))
-    summary = summary_of(view.prepared.snapshot, view.prepared.inventory, policy)
+    summary = summary_of(view.snapshot, view.inventory, policy)
     return Seen(view, device_map(view.prepared, options), summary)
 
 
