@@ -153,10 +153,23 @@ def test_gaudi() -> None:
 
 def test_intel() -> None:
     first, second = XpuSmi(asked("xpu-smi-max1100.json")).read()
+    held = (DeviceProcess(768707, 5592), DeviceProcess(5225, 1))
     assert first == DeviceReading(
-        0, "intel", "0000:29:00.0", "Intel(R) Data Center GPU Max 1100", 49136, 229, (), 0.0
+        0, "intel", "0000:29:00.0", "Intel(R) Data Center GPU Max 1100", 49136, 229, held, 0.0
     )
     assert (second.index, second.address, second.healthy) == (1, "0000:9a:00.0", False)
+
+
+def test_intels_cards_of_two_tiles() -> None:
+    """Some versions of xpu-smi tell a Max 1550's memory of each tile only."""
+    told = json.loads((CAPTURED / "xpu-smi-max1100.json").read_text())
+    used = [{"metrics_type": "XPUM_STATS_MEMORY_USED", "value": value} for value in (40.5, 60.0)]
+    told["stats -d 0 -j"] = {
+        "device_level": [{"metrics_type": "XPUM_STATS_POWER", "value": 281.1}],
+        "tile_level": [{"tile_id": 0, "data_list": used[:1]}, {"data_list": used[1:]}, {}, 7],
+    }
+    first = XpuSmi(lambda *words: json.dumps(told.get(" ".join(words)))).read()[0]
+    assert (first.memory_used_mib, first.utilization) == (100, None)
 
 
 def test_gpustack() -> None:

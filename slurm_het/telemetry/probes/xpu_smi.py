@@ -14,6 +14,7 @@ from slurm_het.telemetry.program import fraction, mib, output_of, whole
 PROGRAM = "xpu-smi"
 MAX_CARDS = 64
 Asked = Callable[..., str]
+_USED = "XPUM_STATS_MEMORY_USED"
 
 
 class XpuSmi:
@@ -43,14 +44,14 @@ class XpuSmi:
         unwell = ""
         try:
             more = self._json("discovery", "-d", str(number), "-j")
-            stats = dict(_metrics(self._json("stats", "-d", str(number), "-j")))
+            stats = _stats(self._json("stats", "-d", str(number), "-j"))
         except ProbeError as error:
             more, stats, unwell = {}, {}, f"its driver does not tell of it: {error.message}"
         total = mib(more.get("memory_physical_size_byte"), "B")
         total = total or mib(more.get("memory_physical_size"))
-        used = mib(stats.get("XPUM_STATS_MEMORY_USED"))
+        used = mib(stats.get(_USED))
         if used is None or (total and used > total):  # an old xpu-smi counts it in bytes
-            used = mib(stats.get("XPUM_STATS_MEMORY_USED"), "B")
+            used = mib(stats.get(_USED), "B")
         return DeviceReading(
             place,
             self.vendor,
@@ -97,7 +98,17 @@ def _listed(read: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
-def _metrics(read: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for one in _listed(read, "device_level"):
+def _stats(read: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of a card; some versions tell the memory used of each tile only."""
+    stats = dict(_metrics(read, "device_level"))
+    tiles = [dict(_metrics(tile, "data_list")).get(_USED) for tile in _listed(read, "tile_level")]
+    of_tiles = [used for used in tiles if isinstance(used, int | float)]
+    if _USED not in stats and of_tiles:
+        stats[_USED] = sum(of_tiles)
+    return stats
+
+
+def _metrics(read: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
+    for one in _listed(read, name):
         if isinstance(one.get("metrics_type"), str):
             yield one["metrics_type"], one.get("value")
