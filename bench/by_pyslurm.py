@@ -24,6 +24,7 @@ from bench.in_sandbox import fill, ok
 from bench.reading import ASKED, SCRIPT, submit
 from bench.results import head, record, table
 from slurm_het.core.model import Snapshot
+from slurm_het.daemon.tidying import Tidying
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import slurm_version
@@ -75,6 +76,7 @@ async def taken(slurm: CliSlurm, times: list[float]) -> Snapshot:
 async def run(box: Sandbox, options: argparse.Namespace) -> list[str]:
     """The rounds; the lines of the result."""
     conf = Path(box.env["SLURM_CONF"])
+    Tidying()  # garbage is collected as in hetd
 
     def client(**backend: str) -> CliSlurm:
         return client_of(SlurmSettings(conf=conf, timeout_seconds=60, **backend))  # type: ignore[arg-type]
