@@ -55,6 +55,7 @@ from slurm_het.replay.moments import WallClock
 from slurm_het.replay.past import Tally
 from slurm_het.replay.sacct import command
 from slurm_het.replay.sides import SIDES, Effort, run_sides
+from slurm_het.replay.signs import sign_of
 from slurm_het.replay.source import lines_of, read_past, read_site
 from slurm_het.replay.trace import make_trace
 from slurm_het.replay.usage import mean_usage
@@ -202,14 +203,17 @@ def judge(there: Path) -> tuple[dict[str, Any], list[Judged], float]:
 
 def rows(facts: dict[str, Any], jobs: Sequence[Judged], busy: float) -> Iterator[list[str]]:
     """The queue as a whole, then by class of size."""
+    off = _off(jobs, busy - facts["busy"][0])
+    holds = not off
+    off += _off_ours(jobs)
     yield [
         facts["what"], *_row(jobs), f"{facts['busy'][0]:.1%}", f"{busy:.1%}",
-        _verdict(jobs, busy - facts["busy"][0]),
+        ", ".join(off) or "holds", _sign(jobs, holds),
     ]  # fmt: skip
     for size in SIZES:
         those = [job for job in jobs if job.size == size]
         if those:
-            yield [f"– {size}", *_row(those), "", "", "" if same_sign(those) else "wrong sign"]
+            yield [f"– {size}", *_row(those), "", "", "", _sign(those, holds)]
 
 
 def _row(jobs: Sequence[Judged]) -> list[str]:
@@ -222,6 +226,14 @@ def _row(jobs: Sequence[Judged]) -> list[str]:
     ]  # fmt: skip
 
 
+def _model_of(job: Judged) -> tuple[float, ...]:
+    return job.plain_model
+
+
+def _predicted_of(job: Judged) -> tuple[float, ...]:
+    return job.predicted
+
+
 def _waits(jobs: Sequence[Judged], of: Of) -> WaitSums:
     return waits_of(chain.from_iterable(map(of, jobs)))
 
@@ -229,36 +241,46 @@ def _waits(jobs: Sequence[Judged], of: Of) -> WaitSums:
 def _sides(jobs: Sequence[Judged]) -> list[WaitSums]:
     """Plain Slurm's waits, its model's, those with slurm-het, those that are predicted."""
     fields: Sequence[Of] = (
-        lambda j: (j.plain,), lambda j: j.plain_model, lambda j: (j.ours,), lambda j: j.predicted
+        lambda j: (j.plain,), _model_of, lambda j: (j.ours,), _predicted_of
     )  # fmt: skip
     return [_waits(jobs, of) for of in fields]
 
 
-def same_sign(jobs: Sequence[Judged]) -> bool:
-    """Whether it is predicted rightly if these wait longer or shorter with slurm-het."""
-    plain, model, ours, predicted = (waits.mean for waits in _sides(jobs))
-    really, said = ours - plain, predicted - model
-    return really * said > 0 or max(abs(really), abs(said)) <= FLOOR
+def _sign(jobs: Sequence[Judged], holds: bool) -> str:
+    """Whether it is clear that these wait shorter or longer with slurm-het, as the report has it;
+    and whether it is so. Where the model does not meet the past nothing is claimed."""
+    plain, _, ours, _ = (waits.mean for waits in _sides(jobs))
+    sides = (zip(*map(of, jobs), strict=True) for of in (_model_of, _predicted_of))
+    before, after = ([mean(waits) for waits in side] for side in sides)
+    said = sign_of([a - b for a, b in zip(after, before, strict=True)], FLOOR)
+    if not holds or said == "unclear":
+        return "" if holds else "nothing claimed"
+    really = ours - plain
+    return said if (said == "later") == (really > 0) else f"{said}: wrong, {really:+.0f} s"
 
 
-def _verdict(jobs: Sequence[Judged], busy: float) -> str:
-    plain, model, ours, predicted = _sides(jobs)
-    bounds = (
-        ("mean", plain.mean, model.mean, MEAN), ("p95", plain.p95, model.p95, P95),
-        ("predicted", ours.mean, predicted.mean, PREDICTED),
-    )  # fmt: skip
+def _off(jobs: Sequence[Judged], busy: float) -> list[str]:
+    """Where the model of plain Slurm does not meet what happened."""
+    plain, model, _, _ = _sides(jobs)
     off = [
-        f"{name} {(here - there) / max(there, 0.1):+.0%}"
-        for name, there, here, bound in bounds
-        if abs(here - there) > max(FLOOR, bound * there)
-    ]
-    off += [f"busy {100 * busy:+.1f} points"] if abs(busy) > BUSY else []
-    return ", ".join(off) or "holds"
+        *_beyond("mean", plain.mean, model.mean, MEAN), *_beyond("p95", plain.p95, model.p95, P95)
+    ]  # fmt: skip
+    return off + ([f"busy {100 * busy:+.1f} points"] if abs(busy) > BUSY else [])
+
+
+def _off_ours(jobs: Sequence[Judged]) -> list[str]:
+    _, _, ours, predicted = _sides(jobs)
+    return list(_beyond("predicted", ours.mean, predicted.mean, PREDICTED))
+
+
+def _beyond(name: str, there: float, here: float, bound: float) -> Iterator[str]:
+    if abs(here - there) > max(FLOOR, bound * there):
+        yield f"{name} {(here - there) / max(there, 0.1):+.0%}"
 
 
 COLUMNS = (
     "queue", "jobs", "plain: mean wait, s", "model", "plain: p95", "model", "slurm-het: mean",
-    "predicted", "in its renditions", "plain: busy", "model", "bounds",
+    "predicted", "in its renditions", "plain: busy", "model", "bounds", "clear",
 )  # fmt: skip
 
 

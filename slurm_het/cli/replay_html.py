@@ -8,6 +8,7 @@ from typing import NamedTuple
 from slurm_het.cli.replay_text import (
     day,
     headline,
+    parts_of,
     shadow_caveat,
     shadow_headline,
     span_of,
@@ -47,6 +48,7 @@ def html_of(made: ReplayDocument) -> str:
         gain=gain,
         verdict=verdict(made.match),
         headline=headline(gain, made.match) if gain else "", spread=spread(gain) if gain else "",
+        parts=parts_of(gain) if gain else "",
         pools=[(p, lines_of(p), _means(p)) for p in gain.pools[:MOST_POOLS]] if gain else [],
         wide=WIDE,
         high=HIGH,
@@ -82,10 +84,14 @@ def _page(
     )
 
 
-def _losers(changes: WaitChanges) -> list[tuple[str, int]]:
-    """How many users, and accounts, would wait longer in the mean."""
+def _losers(changes: WaitChanges) -> list[tuple[str, int, int]]:
+    """How many users, and accounts, would wait longer in the mean; and how many of them clearly."""
     return [
-        (name, sum(c.ours.mean > c.plain.mean for c in those))
+        (
+            name,
+            sum(c.ours.mean > c.plain.mean for c in those),
+            sum(c.clear == "later" for c in those),
+        )
         for name, those in (("users", changes.users), ("accounts", changes.accounts))
     ]
 

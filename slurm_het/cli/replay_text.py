@@ -16,6 +16,7 @@ from slurm_het.replay.documents import (
     WaitChanges,
     WaitSums,
 )
+from slurm_het.replay.signs import LEAST_PARTS
 
 MOST_LINES = 40
 NAME = 18
@@ -63,6 +64,12 @@ def spread(gain: Gain) -> str:
         f" {span_of(min(ours))} to {span_of(max(ours))}, under plain Slurm {span_of(min(plain))} to"
         f" {span_of(max(plain))}; all figures here are of all of them."
     )
+
+
+def parts_of(gain: Gain) -> str:
+    """What must agree before it is said who would wait shorter, or longer."""
+    many = len(gain.renditions)
+    return f"of {many} renditions" if many >= LEAST_PARTS else f"week, of at least {LEAST_PARTS}"
 
 
 def shadow_headline(made: ShadowDocument) -> str:
@@ -164,7 +171,8 @@ def _gain(gain: Gain, made: ReplayDocument) -> Iterator[str]:
     yield headline(gain, made.match)
     yield from filter(None, [spread(gain)])
     yield from _people_and_jobs(gain)
-    yield from _classes([*gain.sizes, *gain.types[:4]])
+    yield from _classes([*gain.sizes, *gain.types[:4]], clear=True)
+    yield f"sooner, later: so in each {parts_of(gain)}; else unclear, and after a name ?"
     idle = gain.idle
     yield (
         f"device-hours idle while a waiting job fitted: {idle.plain_fitted:.0f} plain,"
@@ -180,7 +188,7 @@ def _gain(gain: Gain, made: ReplayDocument) -> Iterator[str]:
 
 def _people_and_jobs(changes: WaitChanges) -> Iterator[str]:
     for title, those in (("user", changes.users), ("account", changes.accounts)):
-        yield from _people(title, those)
+        yield from _people(title, those, isinstance(changes, Gain))
     if changes.worst:
         later = ", ".join(
             f"{one.job} ({cut(one.user, 12)}, {one.devices} dev.) +{span_of(one.ours - one.plain)}"
@@ -194,28 +202,31 @@ def _by_week(changes: WaitChanges) -> str:
     return f"mean wait by week: {weeks}"
 
 
-def _people(title: str, changes: Sequence[WaitChange]) -> Iterator[str]:
-    """Who gains most, who loses most."""
+def _people(title: str, changes: Sequence[WaitChange], doubts: bool) -> Iterator[str]:
+    """Who gains most, who loses most; with `doubts`, a mark after who may not."""
     gains = [c for c in changes if c.ours.mean < c.plain.mean][:ENDS]
     loses = [c for c in reversed(changes) if c.ours.mean > c.plain.mean][:ENDS]
     for word, those in (("gains", gains), ("loses", loses)):
         told = "; ".join(
-            f"{cut(c.name, NAME)} {span_of(c.plain.mean)}→{span_of(c.ours.mean)} ({c.jobs} jobs)"
+            f"{cut(c.name, NAME)}{'?' if c.clear == 'unclear' and doubts else ''}"
+            f" {span_of(c.plain.mean)}→{span_of(c.ours.mean)} ({c.jobs} jobs)"
             for c in those
         )
         yield f"{title} who {word} most: {told or 'none'}"
 
 
-def _classes(changes: Sequence[WaitChange]) -> list[str]:
+def _classes(changes: Sequence[WaitChange], *, clear: bool = False) -> list[str]:
     rows = [
         (
             cut(c.name, NAME), str(c.jobs), span_of(c.plain.median), span_of(c.ours.median),
             span_of(c.plain.mean), span_of(c.ours.mean), span_of(c.plain.p95), span_of(c.ours.p95),
+            *([c.clear] if clear else []),
         )
         for c in changes
     ]  # fmt: skip
     head = ("asks for", "jobs", "median", "het", "mean", "het", "95 of 100", "het")
-    return table(head, rows, (False, *[True] * 7))
+    rights = (False, *[True] * 7, *([False] if clear else []))
+    return table((*head, *(["clear"] if clear else [])), rows, rights)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from slurm_het.replay.signs import Sign
+
 
 class WaitSums(msgspec.Struct, frozen=True, kw_only=True):
     """Waits in seconds, from when a job could start to when it did."""
@@ -42,10 +44,12 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
 class WaitChange(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs of one kind, of one user or account: what they waited under plain Slurm's model, and
-    with slurm-het. `truth` is what they really waited."""
+    with slurm-het. `truth` is what they really waited. `clear` says which way the mean wait changes
+    where that is the same in all renditions, or, where there are few, in all weeks."""
 
     name: str
     jobs: int
+    clear: Sign
     truth: WaitSums
     plain: WaitSums
     ours: WaitSums

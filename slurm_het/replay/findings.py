@@ -31,6 +31,7 @@ from slurm_het.replay.documents import (
 from slurm_het.replay.past import Tally
 from slurm_het.replay.renditions import renditions
 from slurm_het.replay.sides import Effort, SideName, SideResults
+from slurm_het.replay.signs import LEAST_PARTS, sign_of
 from slurm_het.replay.site import ReplaySite
 from slurm_het.replay.trace import DAY, Subject, Trace
 from slurm_het.replay.usage import Usage, devices_by_pool, each_of, empty_usage, mean_usage
@@ -229,21 +230,23 @@ def _in_each(seen: Sequence[SeenJob]) -> Iterator[Rendition]:
 
 def changes_of(seen: Sequence[SeenJob], trace: Trace, differs: float) -> WaitChanges:
     """Who gains and who loses; a difference of at most so many seconds is none."""
-    users = _by_change(_changes(seen, lambda one: one.spec.user or "(unknown)"))
+
+    def changes(of: Callable[[SeenJob], str]) -> list[WaitChange]:
+        return _changes(seen, of, differs)
+
+    users = _by_change(changes(lambda one: one.spec.user or "(unknown)"))
     half = MOST_USERS // 2
     shown = users if len(users) <= MOST_USERS else [*users[:half], *users[-half:]]
     worst = sorted(seen, key=lambda one: one.plain - one.ours)[:SHOWN]
     return WaitChanges(
         users=shown,
-        accounts=_by_change(_changes(seen, lambda one: one.spec.account or "(none)")),
+        accounts=_by_change(changes(lambda one: one.spec.account or "(none)")),
         more_users=len(users) - len(shown),
         earlier=sum(one.ours < one.plain - differs for one in seen),
         later=sum(one.ours > one.plain + differs for one in seen),
         worst=[_later(one) for one in worst if one.ours > one.plain],
-        sizes=sorted(
-            _changes(seen, lambda one: size_class(one.spec)), key=lambda c: SIZES.index(c.name)
-        ),
-        types=sorted(_changes(seen, type_of), key=lambda c: (c.name == ANY, c.name)),
+        sizes=sorted(changes(lambda one: size_class(one.spec)), key=lambda c: SIZES.index(c.name)),
+        types=sorted(changes(type_of), key=lambda c: (c.name == ANY, c.name)),
         weeks=list(_weeks(seen, trace)),
     )
 
@@ -265,17 +268,33 @@ def type_of(one: SeenJob) -> str:
     return one.spec.ask.type or ANY
 
 
-def _changes(seen: Iterable[SeenJob], of: Callable[[SeenJob], str]) -> list[WaitChange]:
+def _changes(
+    seen: Iterable[SeenJob], of: Callable[[SeenJob], str], differs: float
+) -> list[WaitChange]:
     groups: dict[str, list[SeenJob]] = {}
     for one in seen:
         groups.setdefault(of(one), []).append(one)
     return [
         WaitChange(
-            name=name, jobs=len(those), truth=_all(those, _truth), plain=_all(those, _plain),
-            ours=_all(those, _ours),
+            name=name, jobs=len(those), clear=sign_of(list(_in_parts(those)), differs),
+            truth=_all(those, _truth), plain=_all(those, _plain), ours=_all(those, _ours),
         )
         for name, those in groups.items()
     ]  # fmt: skip
+
+
+def _in_parts(those: Sequence[SeenJob]) -> Iterator[float]:
+    """By how much their mean wait changes in each rendition; in each week where there are few."""
+    plain, ours = (
+        [mean(waits) for waits in zip(*map(of, those), strict=True)] for of in (_plain, _ours)
+    )
+    if len(plain) >= LEAST_PARTS:
+        yield from (after - before for before, after in zip(plain, ours, strict=True))
+        return
+    weeks: dict[int, list[float]] = {}
+    for one in those:
+        weeks.setdefault(one.subject.week, []).append(one.ours - one.plain)
+    yield from map(mean, weeks.values())
 
 
 def _by_change(changes: Iterable[WaitChange]) -> list[WaitChange]:

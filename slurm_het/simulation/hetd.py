@@ -52,7 +52,8 @@ class LookPace:
 
     With looks that it has `saved` up, so many at most, it looks at once, as it really does: each
     costs one, and one more comes in `least` seconds. It is never in debt: no look is later than
-    `least` seconds after the last one.
+    `least` seconds after the last one. And a plan goes on only where its window was full: of other
+    looks that follow at once, one in seventy finds anybody a place.
     """
 
     least: float = 0.0
@@ -220,13 +221,19 @@ class Hetd:
             due = max(due, self._looked + every)
         return max(due, self._free, self._settled)
 
+    @property
+    def _had_room(self) -> bool:
+        """Whether it has planned just now, and more jobs could have been placed in that window."""
+        told = self.cycle.report
+        return told.time == self.cycle.clock() and told.placed < self.config.planner.window_tasks
+
     def look(self) -> None:
         """Run one cycle now."""
         self.cycles += 1
         pace, since = self.pace, self.slurm.now - self._looked
         if pace.saved:
             self._credit = max(0.0, min(pace.saved, self._credit + since / pace.least) - 1)
-        more = self.runner.run(self.cycle.run())
+        more = self.runner.run(self.cycle.run()) and not (pace.saved and self._had_room)
         self._looked = self.slurm.now
         self._at_once = self._at_once + 1 if more else 0
         if more and self._at_once < MOST_AT_ONCE:
