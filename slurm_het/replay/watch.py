@@ -55,7 +55,7 @@ class IdleWatch:
 def _idle(slurm: Slurm) -> tuple[float, float]:
     """Devices that jobs that wait could have now; and those that they could have, were any vendor
     right. Each device counts once: what a job is tried on is taken until all have been tried."""
-    runs = sorted(slurm.pending.values(), key=lambda run: (-run.priority, run.spec.id))
+    runs = slurm.line
     taken: list[tuple[Machine, NodeAsk, tuple[int, ...]]] = []
     counted = [0.0, 0.0]
     hopeless: set[object] = set()

@@ -87,7 +87,7 @@ class BackfillPasses:
         down = frozenset(name for name, there in slurm.machines.items() if there.down)
         self._down = slurm.free.bits_of(down)
         started: list[JobRun] = []
-        for tested, (run, partition) in enumerate(list(slurm.queue())):
+        for tested, (run, partition) in enumerate(slurm.queue()):
             if tested >= slurm.settings.max_job_test:
                 break
             if run.state != "PENDING" or not slurm.limits.allow(run.spec, slurm.running.values()):

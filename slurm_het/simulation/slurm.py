@@ -8,7 +8,8 @@ job with a node list only those nodes. Jobs at a limit are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from slurm_het.core.syntax.constraint import parse_features
@@ -64,6 +65,7 @@ class Slurm:
     changed: float = 0.0
     """When anything last did, so that backfill has work."""
     _known: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    _line: list[JobRun] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.machines = self.world.machines()
@@ -84,6 +86,7 @@ class Slurm:
         if hook:
             hook(run)
         self.jobs[spec.id] = self.pending[spec.id] = run
+        insort(self._line, run, key=_place)
         if spec.on:
             up = {machine.name for machine in self._order if not machine.down}
             for partition in run.partitions:
@@ -104,7 +107,7 @@ class Slurm:
 
     def withdraw(self, run: JobRun) -> None:
         """Its user cancels a job that waits."""
-        del self.pending[run.spec.id]
+        self._leave_line(run)
         run.state = "CANCELLED"
         self.touch()
 
@@ -139,7 +142,7 @@ class Slurm:
         failed: set[str] = set()
         failed_kept: set[str] = set()
         started: list[JobRun] = []
-        for depth, (run, partition) in enumerate(list(self.queue())):
+        for depth, (run, partition) in enumerate(self.queue()):
             if not full and depth >= self.settings.queue_depth:
                 break
             named = run.spec.reservation
@@ -169,10 +172,19 @@ class Slurm:
                 avail -= names
         return started
 
-    def queue(self) -> Iterator[tuple[JobRun, str]]:
+    @property
+    def line(self) -> Sequence[JobRun]:
+        """All that wait, by priority."""
+        return self._line
+
+    def queue(self) -> list[tuple[JobRun, str]]:
         """What waits, each in each of its partitions that is up, by priority."""
-        runs = sorted(self.pending.values(), key=lambda run: (-run.priority, run.spec.id))
-        return ((run, name) for run in runs for name in run.partitions if self.partition_up[name])
+        up = self.partition_up
+        return [(run, name) for run in self._line for name in run.partitions if up[name]]
+
+    def _leave_line(self, run: JobRun) -> None:
+        del self.pending[run.spec.id]
+        del self._line[bisect_left(self._line, _place(run), key=_place)]
 
     def _try(self, run: JobRun, partition: str, avail: set[str]) -> str:
         """Start it, or say why not: busy, drained, reserved."""
@@ -239,7 +251,7 @@ class Slurm:
             machine.take(ask, devices)
             machine.jobs[run.spec.id] = run
             run.where[name] = devices
-        del self.pending[run.spec.id]
+        self._leave_line(run)
         self.running[run.spec.id] = run
         run.state, run.partition, run.start = "RUNNING", partition, self.now
         run.limit_end = self.now + run.spec.minutes * 60
@@ -250,3 +262,8 @@ class Slurm:
     def shut(self, partition: str) -> None:
         """Close the gate."""
         self.partition_up[partition] = False
+
+
+def _place(run: JobRun) -> tuple[int, int]:
+    """Where it stands in the line."""
+    return -run.priority, run.spec.id
