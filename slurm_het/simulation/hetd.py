@@ -233,7 +233,7 @@ class Hetd:
         pace, since = self.pace, self.slurm.now - self._looked
         if pace.saved:
             self._credit = max(0.0, min(pace.saved, self._credit + since / pace.least) - 1)
-        more = self.runner.run(self.cycle.run()) and not (pace.saved and self._had_room)
+        more = self.runner.run(self.cycle.run()) and not (pace.least and self._had_room)
         self._looked = self.slurm.now
         self._at_once = self._at_once + 1 if more else 0
         if more and self._at_once < MOST_AT_ONCE:
