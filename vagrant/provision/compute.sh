@@ -8,6 +8,7 @@ compute() {
     make_devices
     running slurmd
     install_package
+    install_exporter
     start_exporter
 }
 

@@ -17,6 +17,13 @@ install_hook() {
     # end
 }
 
+install_exporter() {
+    /opt/slurm-het/bin/python -c 'import prometheus_client' 2>/dev/null && return
+    # step: the exporter's libraries
+    /opt/slurm-het/bin/pip install '.[exporter]'    # '.[exporter,nvidia]'
+    # end
+}
+
 start_exporter() { # what the node's devices say of themselves; Prometheus may read it too
     # step: the exporter
     slurm-het systemd-unit --exporter :9788 > /etc/systemd/system/het-exporter.service
