@@ -32,10 +32,12 @@ from slurm_het.solve.worker import WorkerSolver
 SideName = Literal["plain", "ours"]
 SIDES: tuple[SideName, ...] = ("plain", "ours")
 MOST_LOOKS = 12_000
-"""hetd's cycle on 200 busy nodes takes some 30 ms, and a plan that goes on has more looks than
-these: they are some ten minutes."""
+"""hetd's cycle on 200 busy nodes takes 50 to 300 ms, by how many wait, and the solver as long."""
+QUICK_LOOKS = 2_500
+"""So many are some ten minutes, without the solver."""
 LOOKS_OF_A_JOB = 3
-SAVED_LOOKS = 200
+SAVED = 60
+"""Of so many looks one may be saved up for a crowded hour."""
 IDLE_SECONDS = 600.0
 MOST_RENDITIONS = 8
 MOST_RUNS = MOST_LOOKS // LOOKS_OF_A_JOB
@@ -62,12 +64,13 @@ class FirstFitSolver:
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much the replay takes: `solver` as in het.yaml, or first-fit; hetd looks at least so many
-    simulated seconds after its last look, or as often as MOST_LOOKS allow; and in so many
-    `renditions`, or as many as MOST_RUNS allow."""
+    simulated seconds after its last look, or as often as MOST_LOOKS allow, QUICK_LOOKS if `quick`;
+    and in so many `renditions`, or as many as MOST_RUNS allow."""
 
     solver: Literal["highs", "first-fit"] = "highs"
     look_every: float | None = None
     renditions: int | None = None
+    quick: bool = False
 
     def times(self, trace: Trace) -> int:
         """How often that past is simulated."""
@@ -79,9 +82,10 @@ class Effort:
         """How often hetd looks at that past."""
         every = self.look_every
         if every is None:
-            few = LOOKS_OF_A_JOB * len(trace.world.jobs) <= MOST_LOOKS
-            least = 0.0 if few else trace.world.seconds / MOST_LOOKS
-            return LookPace(least, IDLE_SECONDS, rests=True, saved=0 if few else SAVED_LOOKS)
+            most = QUICK_LOOKS if self.quick else MOST_LOOKS
+            few = LOOKS_OF_A_JOB * len(trace.world.jobs) <= most
+            least = 0.0 if few else trace.world.seconds / most
+            return LookPace(least, IDLE_SECONDS, rests=True, saved=0 if few else most // SAVED)
         return LookPace(every, max(IDLE_SECONDS, every), rests=True)
 
 

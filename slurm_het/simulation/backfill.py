@@ -4,12 +4,13 @@ delay those before it starts."""
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import NamedTuple
 
 from slurm_het.simulation.choice import choose
-from slurm_het.simulation.free_times import NodeBits
+from slurm_het.simulation.free_times import NOW, NodeBits
 from slurm_het.simulation.jobs import JobRun
 from slurm_het.simulation.slurm import Slurm
 from slurm_het.simulation.world import Machine
@@ -18,6 +19,10 @@ RESOLUTION = 60.0
 """bf_resolution: the times of what is planned are multiples of that."""
 MOST_TRIES = 40
 NEVER = float("inf")
+AGAIN = 25
+"""After so many jobs a pass looks who could still start."""
+_Like = tuple[object, ...]
+"""What a job asks for, as far as a pass is concerned."""
 
 
 class _Planned(NamedTuple):
@@ -60,6 +65,13 @@ class _PassPlan:
         return taken
 
 
+def _like(run: JobRun, partition: str) -> _Like:
+    spec = run.spec
+    return (
+        partition, run.features, spec.ask, spec.nodes, spec.minutes, run.req_nodes, spec.reservation
+    )  # fmt: skip
+
+
 @dataclass
 class BackfillPasses:
     """Passes of the backfill scheduler over a Slurm. Unless it `protects`, nobody who waits is
@@ -72,7 +84,7 @@ class BackfillPasses:
     _made: _PassPlan = field(default_factory=_PassPlan)
     _changes: list[float] = field(default_factory=list)
     _down: NodeBits = 0
-    _before: dict[object, float] = field(default_factory=dict)
+    _before: dict[_Like, float] = field(default_factory=dict)
 
     def wanted(self) -> bool:
         """Whether anything has changed since the last pass."""
@@ -87,20 +99,32 @@ class BackfillPasses:
         down = frozenset(name for name, there in slurm.machines.items() if there.down)
         self._down = slurm.free.bits_of(down)
         started: list[JobRun] = []
-        for tested, (run, partition) in enumerate(slurm.queue()):
-            if tested >= slurm.settings.max_job_test:
-                break
+        queue = [(run, p, _like(run, p)) for run, p in slurm.queue(slurm.settings.max_job_test)]
+        hopeful = {like: (run, p) for run, p, like in queue}
+        for place, (run, partition, like) in enumerate(queue):
+            if place % AGAIN == 0:
+                hopeful = {like: one for like, one in hopeful.items() if self._fits_now(*one)}
+            if not hopeful:
+                break  # nobody else starts, and the next pass plans anew
             if run.state != "PENDING" or not slurm.limits.allow(run.spec, slurm.running.values()):
                 continue
-            if self._one(run, partition):
+            if self._one(run, partition, like):
                 started.append(run)
+            else:
+                hopeful.pop(like, None)  # nor do those behind him who ask the same
         return started
 
-    def _one(self, run: JobRun, partition: str) -> bool:
+    def _fits_now(self, run: JobRun, partition: str) -> bool:
+        """Whether it could start now beside what is planned as yet."""
+        slurm, spec = self.slurm, run.spec
+        usable, _ = slurm.usable(run, partition, slurm.now)
+        taken = self._made.taken(slurm.now, slurm.now + spec.minutes * 60) | self._down
+        return slurm.free.fit_now(spec.ask, slurm.free.bits_of(usable) & ~taken, spec.nodes)
+
+    def _one(self, run: JobRun, partition: str, like: _Like) -> bool:
         """Start or plan one job; whether it has started."""
         spec, slurm = run.spec, self.slurm
         # What is planned only grows: who asks for the same starts no sooner than the one before.
-        like = partition, run.features, spec.ask, spec.nodes, spec.minutes, run.req_nodes
         at = self._before.get(like, slurm.now)
         length = spec.minutes * 60
         for _ in range(MOST_TRIES if at < NEVER else 0):
@@ -157,10 +181,10 @@ class BackfillPasses:
         free, ask, wanted = self.slurm.free, run.spec.ask, run.spec.nodes
         if nodes.bit_count() < wanted:
             return None
-        if (free.able_bits(ask) & nodes).bit_count() >= wanted:
-            return self.slurm.now
         room = free.room_from(ask, nodes, wanted)
-        return None if room is None else free.looked_at(nodes, room)
+        if room is None:
+            return None
+        return self.slurm.now if room == NOW else free.looked_at(nodes, room)
 
     def _choose(self, run: JobRun, nodes: NodeBits, when: float) -> list[str]:
         """Where it starts, of these nodes, at the soonest time."""

@@ -91,17 +91,19 @@ class FreeTimes:
         """The nodes that have room for it now, down or not."""
         return self._line(ask).able
 
-    def able_bits(self, ask: NodeAsk) -> NodeBits:
-        """The same as a number."""
-        return self._line(ask).able_bits
+    def fit_now(self, ask: NodeAsk, nodes: NodeBits, many: int) -> bool:
+        """Whether so many of these nodes have room for it now."""
+        return (self._line(ask).able_bits & nodes).bit_count() >= many
 
     def in_order(self, ask: NodeAsk, nodes: NodeBits) -> Iterator[Entry]:
         """When these nodes have room for it, if nothing else starts there: the soonest first."""
         return (entry for entry in self._line(ask).order if nodes >> entry[1] & 1)
 
     def room_from(self, ask: NodeAsk, nodes: NodeBits, many: int) -> float | None:
-        """When so many of these nodes have room for it; None: never."""
+        """When so many of these nodes have room for it: NOW, or as jobs end; None: never."""
         line = self._line(ask)
+        if (line.able_bits & nodes).bit_count() >= many:
+            return NOW
         place = bisect_left(line.upto, many, key=lambda upto: (upto & nodes).bit_count())
         return line.order[place][0] if place < len(line.order) else None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.syntax.hostlist import expand
@@ -142,9 +143,7 @@ class Slurm:
         failed: set[str] = set()
         failed_kept: set[str] = set()
         started: list[JobRun] = []
-        for depth, (run, partition) in enumerate(self.queue()):
-            if not full and depth >= self.settings.queue_depth:
-                break
+        for run, partition in self.queue(None if full else self.settings.queue_depth):
             named = run.spec.reservation
             if (
                 run.state != "PENDING"
@@ -177,10 +176,11 @@ class Slurm:
         """All that wait, by priority."""
         return self._line
 
-    def queue(self) -> list[tuple[JobRun, str]]:
-        """What waits, each in each of its partitions that is up, by priority."""
+    def queue(self, most: int | None = None) -> list[tuple[JobRun, str]]:
+        """What waits, each in each of its partitions that is up, by priority: the first of them."""
         up = self.partition_up
-        return [(run, name) for run in self._line for name in run.partitions if up[name]]
+        pairs = ((run, name) for run in self._line for name in run.partitions if up[name])
+        return list(islice(pairs, most))
 
     def _leave_line(self, run: JobRun) -> None:
         del self.pending[run.spec.id]
