@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Literal
 
@@ -26,6 +26,7 @@ from slurm_het.replay.watch import EVERY, IdleWatch
 from slurm_het.simulation import run
 from slurm_het.simulation.hetd import LookPace
 from slurm_het.simulation.run import SideOutcome
+from slurm_het.simulation.world import World
 from slurm_het.solve import Solver
 from slurm_het.solve.worker import WorkerSolver
 
@@ -200,13 +201,22 @@ def one_side(
     else:
         pace = effort.pace(trace)
         with _solver(effort) as solver:
-            outcome = run.ours(trace.world, site.settings, solver, watch, pace)
+            outcome = run.ours(_world(trace, effort), site.settings, solver, watch, pace)
     used = resource.getrusage(resource.RUSAGE_SELF)
     return SideResult(
         tuple(outcome.starts[job.id] for job in trace.world.jobs),
         _usage(trace, site, outcome), watch.fitted, watch.elsewhere,
         time.process_time() - began, used.ru_maxrss // 1024, outcome.cycles,
     )  # fmt: skip
+
+
+def _world(trace: Trace, effort: Effort) -> World:
+    """The trace's; without prices what is expected is no use, and not learned."""
+    if effort.solver != "first-fit":
+        return trace.world
+    config = trace.world.config
+    planner = replace(config.planner, learn_days=0.0)
+    return replace(trace.world, config=replace(config, planner=planner))
 
 
 @contextmanager

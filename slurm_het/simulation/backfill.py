@@ -4,7 +4,6 @@ delay those before it starts."""
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import NamedTuple
