@@ -34,7 +34,7 @@ SideName = Literal["plain", "ours"]
 SIDES: tuple[SideName, ...] = ("plain", "ours")
 MOST_LOOKS = 12_000
 """hetd's cycle on 200 busy nodes takes 50 to 300 ms, by how many wait, and the solver as long."""
-QUICK_LOOKS = 2_500
+QUICK_LOOKS = 1_800
 """So many are some ten minutes, without the solver."""
 LOOKS_OF_A_JOB = 3
 SAVED = 60

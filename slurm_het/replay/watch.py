@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from slurm_het.simulation.jobs import JobRun, NodeAsk
-from slurm_het.simulation.slurm import Slurm
+from slurm_het.simulation.slurm import Slurm, in_line
 from slurm_het.simulation.world import Machine
 
 LOOKED_AT = 200
@@ -55,7 +55,7 @@ class IdleWatch:
 def _idle(slurm: Slurm) -> tuple[float, float]:
     """Devices that jobs that wait could have now; and those that they could have, were any vendor
     right. Each device counts once: what a job is tried on is taken until all have been tried."""
-    runs = slurm.line
+    runs = sorted(slurm.pending.values(), key=in_line)
     taken: list[tuple[Machine, NodeAsk, tuple[int, ...]]] = []
     counted = [0.0, 0.0]
     hopeless: set[object] = set()

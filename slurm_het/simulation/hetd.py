@@ -101,7 +101,7 @@ class SimulatedSlurm:
 
     async def set_partition_state(self, partition: str, state: str) -> None:
         """Open or close the gate."""
-        self.slurm.partition_up[partition] = state == "UP"
+        self.slurm.open_or_shut(partition, state == "UP")
 
     async def batch_script(self, job_id: int) -> str:
         """The job's script."""
@@ -137,7 +137,7 @@ class Hetd:
         self.slurm, self.pace = slurm, pace
         self.config = slurm.world.config
         self.intake = self.config.policy.intake_partition
-        slurm.shut(self.intake)
+        slurm.open_or_shut(self.intake, up=False)
         self.client = SimulatedSlurm(slurm)
         self.inventory = take_inventory(self.client.records.snapshot(), self.config.policy)
         self.journal = Journal(directory / "journal.db")

@@ -9,7 +9,7 @@ job with a node list only those nodes. Jobs at a limit are passed over.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -67,6 +67,7 @@ class Slurm:
     """When anything last did, so that backfill has work."""
     _known: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     _line: list[JobRun] = field(default_factory=list)
+    """Those who wait in a partition that is up, by priority."""
 
     def __post_init__(self) -> None:
         self.machines = self.world.machines()
@@ -87,7 +88,7 @@ class Slurm:
         if hook:
             hook(run)
         self.jobs[spec.id] = self.pending[spec.id] = run
-        insort(self._line, run, key=_place)
+        self._line_up(run)
         if spec.on:
             up = {machine.name for machine in self._order if not machine.down}
             for partition in run.partitions:
@@ -117,7 +118,9 @@ class Slurm:
         if run.state != "PENDING":
             return "Job is no longer pending execution"
         if "Partition" in fields:
+            self._step_out(run)
             run.partitions = tuple(fields["Partition"].split(","))
+            self._line_up(run)
         if "ReqNodeList" in fields:
             run.req_nodes = frozenset(expand(fields["ReqNodeList"]))
         run.features = fields.get("Features", run.features)
@@ -171,11 +174,6 @@ class Slurm:
                 avail -= names
         return started
 
-    @property
-    def line(self) -> Sequence[JobRun]:
-        """All that wait, by priority."""
-        return self._line
-
     def queue(self, most: int | None = None) -> list[tuple[JobRun, str]]:
         """What waits, each in each of its partitions that is up, by priority: the first of them."""
         up = self.partition_up
@@ -184,7 +182,15 @@ class Slurm:
 
     def _leave_line(self, run: JobRun) -> None:
         del self.pending[run.spec.id]
-        del self._line[bisect_left(self._line, _place(run), key=_place)]
+        self._step_out(run)
+
+    def _line_up(self, run: JobRun) -> None:
+        if any(self.partition_up[name] for name in run.partitions):
+            insort(self._line, run, key=in_line)
+
+    def _step_out(self, run: JobRun) -> None:
+        if any(self.partition_up[name] for name in run.partitions):
+            del self._line[bisect_left(self._line, in_line(run), key=in_line)]
 
     def _try(self, run: JobRun, partition: str, avail: set[str]) -> str:
         """Start it, or say why not: busy, drained, reserved."""
@@ -259,11 +265,14 @@ class Slurm:
         self.free.began(run)
         self.changed = self.now
 
-    def shut(self, partition: str) -> None:
-        """Close the gate."""
-        self.partition_up[partition] = False
+    def open_or_shut(self, partition: str, up: bool) -> None:
+        """Open or close a partition: the gate."""
+        self.partition_up[partition] = up
+        self._line = []
+        for run in self.pending.values():
+            self._line_up(run)
 
 
-def _place(run: JobRun) -> tuple[int, int]:
+def in_line(run: JobRun) -> tuple[int, int]:
     """Where it stands in the line."""
     return -run.priority, run.spec.id
