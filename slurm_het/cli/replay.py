@@ -53,28 +53,20 @@ THERE = click.Path(path_type=Path, dir_okay=False, exists=True)
 )  # fmt: skip
 @click.option(
     "--look-every", metavar="SECONDS", type=click.FloatRange(0, 3600),
-    help="hetd looks at most so often: cheaper, and waits come out longer; 0: as it does."
-    "  [default: as it does, in a long past as often as some ten minutes allow]",
+    help="hetd looks at most so often: cheaper, and its waits come out longer, in a crowded queue"
+    " several times as long; 0: as it does.  [default: as it does]",
 )  # fmt: skip
 @click.option(
     "--renditions", metavar="N", type=click.IntRange(1, 50),
     help="Simulate it so often, each time with parts of seconds that no record has."
     "  [default: 8 times, a long past once]",
 )  # fmt: skip
-@click.option(
-    "--solver", type=click.Choice(SOLVERS), help="[default: highs; first-fit with --quick]"
-)
-@click.option(
-    "--quick", is_flag=True,
-    help="Ten minutes for a month of 100,000 jobs, not an hour: hetd looks less often and plans"
-    " first-fit, so its waits come out longer than they would be.",
-)  # fmt: skip
+@click.option("--solver", type=click.Choice(SOLVERS), default=SOLVERS[0], show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def replay(
     past: Path | None, since: str | None, until: str | None, site: Path | None,
     config: Path | None, out: Path | None, zone: str | None, drop: float,
-    look_every: float | None, renditions: int | None, solver: str | None, quick: bool,
-    as_json: bool,
+    look_every: float | None, renditions: int | None, solver: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Replay a month of the cluster's own jobs, and say who would have waited less, and who longer.
 
@@ -110,8 +102,7 @@ def replay(
     tally = Tally()
     lines = lines_of(past) if past else sacct_lines(begin or 0.0, end or 0.0, slurm)
     trace = make_trace(read_past(lines, clock, tally), there, tally, begin, end, drop * DAY)
-    simply = solver == "first-fit" or (quick and not solver)
-    effort = Effort("first-fit" if simply else "highs", look_every, renditions, quick)
+    effort = Effort("first-fit" if solver == "first-fit" else "highs", look_every, renditions)
     _say(_what(trace))
     sides = run_sides(trace, there, effort, _progress())
     made = findings(trace, there, sides, tally, effort, time.time(), time.monotonic() - began)

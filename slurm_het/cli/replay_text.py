@@ -108,7 +108,7 @@ def text_of(made: ReplayDocument) -> list[str]:
         if made.look_every:
             lines.append(
                 f"hetd looked at most each {span_of(made.look_every)} here, really within a second:"
-                " its waits are up to so much too long"
+                " its waits are too long by that, in a crowded queue by far more"
             )
         lines += list(_gain(made.gain, made))
     lines += [*_causes("left out", made.left_out), *_causes("taken so", made.taken)]

@@ -32,16 +32,15 @@ from slurm_het.solve.worker import WorkerSolver
 
 SideName = Literal["plain", "ours"]
 SIDES: tuple[SideName, ...] = ("plain", "ours")
-MOST_LOOKS = 12_000
-"""hetd's cycle on 200 busy nodes takes 50 to 300 ms, by how many wait, and the solver as long."""
-QUICK_LOOKS = 1_800
-"""So many are some ten minutes, without the solver."""
+MOST_LOOKS = 150_000
+"""hetd's cycle on 200 busy nodes takes 20 to 300 ms, by how many wait, and the solver as long: that
+is hours. Fewer would tell of another scheduler: where a freed device waits for minutes until hetd
+looks, jobs of minutes take twice as long, and the queue grows (docs/replay.md)."""
 LOOKS_OF_A_JOB = 3
-SAVED = 60
-"""Of so many looks one may be saved up for a crowded hour."""
+SAVED_LOOKS = 2_000
 IDLE_SECONDS = 600.0
 MOST_RENDITIONS = 8
-MOST_RUNS = MOST_LOOKS // LOOKS_OF_A_JOB
+MOST_RUNS = 4_000
 """So many jobs are simulated on a side, in all renditions: in a past of many jobs what decides
 about some minutes makes no difference to the mean."""
 Progress = Callable[[SideName, float, int], None]
@@ -65,13 +64,12 @@ class FirstFitSolver:
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much the replay takes: `solver` as in het.yaml, or first-fit; hetd looks at least so many
-    simulated seconds after its last look, or as often as MOST_LOOKS allow, QUICK_LOOKS if `quick`;
-    and in so many `renditions`, or as many as MOST_RUNS allow."""
+    simulated seconds after its last look, or as often as MOST_LOOKS allow; and in so many
+    `renditions`, or as many as MOST_RUNS allow."""
 
     solver: Literal["highs", "first-fit"] = "highs"
     look_every: float | None = None
     renditions: int | None = None
-    quick: bool = False
 
     def times(self, trace: Trace) -> int:
         """How often that past is simulated."""
@@ -83,10 +81,9 @@ class Effort:
         """How often hetd looks at that past."""
         every = self.look_every
         if every is None:
-            most = QUICK_LOOKS if self.quick else MOST_LOOKS
-            few = LOOKS_OF_A_JOB * len(trace.world.jobs) <= most
-            least = 0.0 if few else trace.world.seconds / most
-            return LookPace(least, IDLE_SECONDS, rests=True, saved=0 if few else most // SAVED)
+            few = LOOKS_OF_A_JOB * len(trace.world.jobs) <= MOST_LOOKS
+            least = 0.0 if few else trace.world.seconds / MOST_LOOKS
+            return LookPace(least, IDLE_SECONDS, rests=True, saved=0 if few else SAVED_LOOKS)
         return LookPace(every, max(IDLE_SECONDS, every), rests=True)
 
 

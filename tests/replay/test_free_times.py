@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from slurm_het.replay.source import read_site
+from slurm_het.simulation.free_times import NOW
 from slurm_het.simulation.jobs import JobSpec, NodeAsk
 from slurm_het.simulation.slurm import SANDBOX, Slurm
 from slurm_het.simulation.world import Machine, World
@@ -66,8 +67,11 @@ def test_when_nodes_come_free_is_what_their_jobs_say(seed: int) -> None:
             expected = _free_at(machine, ask, slurm.now)
             assert max(told.get(name, NEVER), slurm.now) == expected
             assert (name in slurm.free.able(ask)) == (machine.pick(ask) is not None)
-        able = slurm.free.names_of(slurm.free.able_bits(ask))
-        assert set(able) == slurm.free.able(ask)
+        able = len(slurm.free.able(ask))
+        for many in (able, able + 1):
+            fit = slurm.free.fit_now(ask, everywhere, many)
+            assert fit == (many == able)
+            assert (slurm.free.room_from(ask, everywhere, many) == NOW) == fit or not many
 
 
 def ends_looked_at(ends: Iterable[float]) -> list[float]:
