@@ -115,10 +115,15 @@ class BackfillPasses:
 
     def _fits_now(self, run: JobRun, partition: str) -> bool:
         """Whether it could start now beside what is planned as yet."""
-        slurm, spec = self.slurm, run.spec
-        usable, _ = slurm.usable(run, partition, slurm.now)
-        taken = self._made.taken(slurm.now, slurm.now + spec.minutes * 60) | self._down
-        return slurm.free.fit_now(spec.ask, slurm.free.bits_of(usable) & ~taken, spec.nodes)
+        nodes, _ = self._left_for(run, partition, self.slurm.now)
+        return self.slurm.free.fit_now(run.spec.ask, nodes, run.spec.nodes)
+
+    def _left_for(self, run: JobRun, partition: str, at: float) -> tuple[NodeBits, bool]:
+        """The nodes that it may have from then on and that nobody is planned on; and whether
+        reservations of others keep it from some."""
+        usable, overlap = self.slurm.usable(run, partition, at)
+        taken = self._made.taken(at, at + run.spec.minutes * 60) | self._down
+        return self.slurm.free.bits_of(usable) & ~taken, overlap
 
     def _one(self, run: JobRun, partition: str, like: _Like) -> bool:
         """Start or plan one job; whether it has started."""
@@ -127,9 +132,8 @@ class BackfillPasses:
         at = self._before.get(like, slurm.now)
         length = spec.minutes * 60
         for _ in range(MOST_TRIES if at < NEVER else 0):
-            usable, overlap = slurm.usable(run, partition, at)
+            nodes, overlap = self._left_for(run, partition, at)
             later = self._next_change(at, overlap)
-            nodes = slurm.free.bits_of(usable) & ~(self._made.taken(at, at + length) | self._down)
             self._before[like] = at
             when = self._soonest(run, nodes)
             if when is None:

@@ -101,9 +101,9 @@ class FreeTimes:
 
     def room_from(self, ask: NodeAsk, nodes: NodeBits, many: int) -> float | None:
         """When so many of these nodes have room for it: NOW, or as jobs end; None: never."""
-        line = self._line(ask)
-        if (line.able_bits & nodes).bit_count() >= many:
+        if self.fit_now(ask, nodes, many):
             return NOW
+        line = self._line(ask)
         place = bisect_left(line.upto, many, key=lambda upto: (upto & nodes).bit_count())
         return line.order[place][0] if place < len(line.order) else None
 

@@ -184,12 +184,16 @@ class Slurm:
         del self.pending[run.spec.id]
         self._step_out(run)
 
+    def _stands(self, run: JobRun) -> bool:
+        """Whether it is in the line: one of its partitions is up."""
+        return any(self.partition_up[name] for name in run.partitions)
+
     def _line_up(self, run: JobRun) -> None:
-        if any(self.partition_up[name] for name in run.partitions):
+        if self._stands(run):
             insort(self._line, run, key=in_line)
 
     def _step_out(self, run: JobRun) -> None:
-        if any(self.partition_up[name] for name in run.partitions):
+        if self._stands(run):
             del self._line[bisect_left(self._line, in_line(run), key=in_line)]
 
     def _try(self, run: JobRun, partition: str, avail: set[str]) -> str:

@@ -67,7 +67,10 @@ def test_when_nodes_come_free_is_what_their_jobs_say(seed: int) -> None:
             expected = _free_at(machine, ask, slurm.now)
             assert max(told.get(name, NEVER), slurm.now) == expected
             assert (name in slurm.free.able(ask)) == (machine.pick(ask) is not None)
-        able = len(slurm.free.able(ask))
+        alone = {name: slurm.free.bits_of(frozenset({name})) for name in slurm.machines}
+        fits = {name for name, bits in alone.items() if slurm.free.fit_now(ask, bits, 1)}
+        assert fits == slurm.free.able(ask)
+        able = len(fits)
         for many in (able, able + 1):
             fit = slurm.free.fit_now(ask, everywhere, many)
             assert fit == (many == able)
