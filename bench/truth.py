@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain, count, islice
@@ -33,6 +33,7 @@ from statistics import mean
 from typing import Any
 
 from bench.compare.records import Side
+from bench.compare.run import results
 from bench.compare.scenario import Scenario
 from bench.compare.side import Driver, boot
 from bench.mixes.generate import generate
@@ -130,15 +131,14 @@ def run(seed: int, seconds: float, there: Path) -> None:
             pool.submit(boot, base / name, scenario, topology, het=name == "ours")
             for name in ("plain", "ours")
         ]
-        boxes = [future.result() for future in booting]
+        boxes = results(booting)
         began = time.time()
         drivers = [Driver(box, scenario, topology, stop) for box in boxes]
         running = [
             pool.submit(driver.run, name, _say)
             for driver, name in zip(drivers, ("plain", "ours"), strict=True)
         ]
-        wait(running, return_when=FIRST_EXCEPTION)
-        plain, ours = (future.result() for future in running)
+        plain, ours = results(running)
         _keep(there, boxes, began, scenario, (plain, ours))
 
 

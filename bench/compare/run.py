@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from bench.compare.scenario import Scenario
 from bench.compare.side import Driver, boot
@@ -16,6 +17,9 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.topology import Topology
 
 PLAIN, OURS = "plain", "slurm-het"
+LOOK_UP_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 def compare(
@@ -44,15 +48,25 @@ def compare(
         booting = [
             pool.submit(boot, base / name, scenario, topology, het=name == OURS) for name in names
         ]
-        drivers = [Driver(future.result(), scenario, topology, stop) for future in booting]
+        drivers = [Driver(box, scenario, topology, stop) for box in results(booting)]
         say(f"they run side by side for {scenario.seconds:g} s")
         running = [pool.submit(d.run, n, say) for d, n in zip(drivers, names, strict=True)]
-        wait(running, return_when=FIRST_EXCEPTION)
-        for future in running:
-            if future.done():  # one that failed ends the other
-                future.result()
-        plain, ours = (future.result() for future in running)
+        plain, ours = results(running)
     return Comparison(scenario, plain, ours)
+
+
+def results(futures: Sequence[Future[T]]) -> list[T]:
+    """What each came to, in order; raises what the first that fails raises, at once.
+
+    It looks up each second: a signal that comes while a thread starts a program may go to that
+    thread, and Python's handler runs in the main one, which sleeps.
+    """
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(waiting, LOOK_UP_SECONDS, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    return [future.result() for future in futures]
 
 
 def _keep(box: Sandbox, where: Path) -> None:
