@@ -183,8 +183,9 @@ def matrix(project: Path) -> list[str]:
 
 
 def test_dev_ends_with_a_list_of_flaky_tests(project: Path, matrix: list[str]) -> None:
-    """Both parts of a version run; each has something that fails."""
+    """All three parts of a version run; two have something that fails."""
     one, two = project / "test_one.py", project / "test_two.py"
+    (project / "test_well.py").write_text(HEAD + GOOD)
     one.write_text(HEAD + GOOD + SKIPPED + FLAKY)
     two.write_text(HEAD + FRESH + BAD)
     kept = [f"venv/pytest.22.05.{part}.out venv/pytest.22.05.{part}.again.out" for part in "12"]
@@ -194,7 +195,7 @@ def test_dev_ends_with_a_list_of_flaky_tests(project: Path, matrix: list[str]) -
         f"test_two.py::test_fresh  {kept[1]}",
     ]
     status, said, counts = run(matrix, project)
-    assert (status, counts) == (1, "5 passed, 1 failed, 1 skipped"), said
+    assert (status, counts) == (1, "6 passed, 1 failed, 1 skipped"), said
     assert said[-5:] == listed
     first, second = ((project / name).read_text() for name in kept[0].split())
     assert "3 passed in" in second
@@ -204,6 +205,6 @@ def test_dev_ends_with_a_list_of_flaky_tests(project: Path, matrix: list[str]) -
         path.unlink()
     two.write_text(HEAD + FRESH)
     status, said, counts = run(matrix, project)
-    assert (status, counts) == (0, "5 passed, 0 failed, 1 skipped")
+    assert (status, counts) == (0, "6 passed, 0 failed, 1 skipped")
     assert said[-2:] == ["flaky:", listed[-1]], "what an earlier run left is not listed"
     assert "flaky:" not in run(matrix, project)[1]
