@@ -98,7 +98,7 @@ def test_a_hook_in_parts_and_no_hetd(box: Sandbox) -> None:
         box.start_hetd()
     assert found[str(part)] == "is missing: the hook is not active, all jobs pass"
     assert found["hetd"].startswith("hetd is not answering")
-    Cluster(box).wait("all is well again", lambda: list(wrong(box)) == ["node b[1-2]"])
+    Cluster(box).wait("all is well again", lambda: list(wrong(box)) == ["node b[1-2]"], 20)
 
 
 def test_an_association_of_the_old_partition_only(box: Sandbox) -> None:
