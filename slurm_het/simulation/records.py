@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 
 from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
@@ -58,6 +59,10 @@ class SimulatedRecords:
         if known is None or known[0] != now:
             known = self._jobs[run.spec.id] = now, self._new_job(run)
         return known[1]
+
+    def ended(self, run: JobRun) -> Job:
+        """The record of a job that has ended: it has its end, not its limit's."""
+        return replace(self.job(run), end_time=int(EPOCH + run.end))
 
     def _new_job(self, run: JobRun) -> Job:
         spec, ask = run.spec, run.spec.ask

@@ -15,7 +15,7 @@ from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.policy import Policy
 from slurm_het.core.worth.pricing import Appraisal, question
 from slurm_het.core.worth.profiles import TaskProfile
-from slurm_het.core.worth.rates import Past, coming
+from slurm_het.core.worth.rates import HOUR_SECONDS, WEEK, Past, coming
 from slurm_het.core.worth.speeds import Speeds
 
 MOST = 256
@@ -33,6 +33,7 @@ class Forecast:
     (epoch seconds), where that is learned. A forecast that expects nothing is false, and nothing is
     to be concluded from it. While it has no `appraisal`, a placement is priced by what it leaves in
     pieces alone. `speeds` are those of users' programs, as far as they are known with certainty.
+    `certainty` is how far it is known how much each class of devices is asked for, 0..1.
     """
 
     weights: Mapping[TaskProfile, float] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Forecast:
     until: float = 0.0
     appraisal: Appraisal | None = None
     speeds: Speeds = field(default_factory=dict)
+    certainty: float = 1.0
 
     def __bool__(self) -> bool:
         return bool(self.weights)
@@ -65,7 +67,9 @@ def given(policy: Policy) -> dict[TaskProfile, float]:
 def learned(past: Past, now: float) -> Forecast:
     """What the past lets expect."""
     found = coming(past, now)
-    return replace(forecast(found.load), tasks=found.tasks, until=found.until)
+    hours = max(0.0, now - past.first) / HOUR_SECONDS
+    known = replace(forecast(found.load), tasks=found.tasks, until=found.until)
+    return replace(known, certainty=hours / (hours + WEEK))
 
 
 def forecast(weights: Mapping[TaskProfile, float]) -> Forecast:
@@ -82,6 +86,6 @@ Price = Callable[[Fluid], Prices | None]
 
 def appraised(expected: Forecast, grid: Grid, price: Price) -> Forecast:
     """The forecast with its prices on what is free; as it is where there are none."""
-    asked = question(expected.weights, grid)
+    asked = question(expected.weights, grid, expected.certainty)
     prices = price(asked.fluid) if asked else None
     return replace(expected, appraisal=asked.appraisal(prices)) if asked and prices else expected

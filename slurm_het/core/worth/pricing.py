@@ -67,8 +67,10 @@ class Inquiry(NamedTuple):
         return Appraisal(prices, self.classes, self.rare, self.asked)
 
 
-def question(weights: Weights, grid: Grid) -> Inquiry | None:
+def question(weights: Weights, grid: Grid, certainty: float = 1.0) -> Inquiry | None:
     """The program of the expected tasks on what is free; None if none of them can go anywhere.
+
+    `certainty` is how far it is known how much will be asked of each class of devices: see evened.
 
     As many come as it takes to fill that, in the proportions of their weights: its devices or its
     CPUs, whichever run out first.
@@ -79,6 +81,7 @@ def question(weights: Weights, grid: Grid) -> Inquiry | None:
         for one in state.classes:
             numbers.setdefault(one, len(numbers))
     classes = tuple(numbers)
+    weights = evened(weights, states, certainty)
     kinds = _kinds(weights, classes)
     if not kinds:
         return None
@@ -100,6 +103,34 @@ def question(weights: Weights, grid: Grid) -> Inquiry | None:
         groups, full, (beside, mib, BESIDE * fair), *_prices(states, kinds, fair), places,
     )  # fmt: skip
     return Inquiry(fluid, classes, rare, asked)
+
+
+def evened(weights: Weights, states: Iterable[NodeState], certainty: float) -> Weights:
+    """The weights, were but this part of what sets the classes of devices apart known, 0..1.
+
+    The rest is asked of all devices alike: what a few days tell of the kinds of jobs is much, and
+    of how much will be asked of each class little. A single user can fill one tomorrow.
+    """
+    if certainty >= 1.0:
+        return weights
+    there: Counter[DeviceClass] = Counter()
+    for state in states:
+        for (_, _, per_node), one in zip(state.device_states, state.classes, strict=True):
+            there[one] += per_node * state.count
+    on = {p: [one for one in there if p.goes_to(one)] for p in weights if p.devices}
+    loads = dict.fromkeys(there, 0.0)
+    for profile, classes in on.items():
+        asked = weights[profile] * profile.nodes * earns(profile, classes)
+        for one in classes:
+            loads[one] += asked * there[one] / sum(map(there.__getitem__, classes))
+    alike = (1.0 - certainty) * sum(loads.values()) / max(1, there.total())
+    more = {
+        profile: sum(certainty * loads[one] + alike * there[one] for one in classes)
+        / sum(loads[one] for one in classes)
+        for profile, classes in on.items()
+        if classes
+    }
+    return {profile: weight * more.get(profile, 1.0) for profile, weight in weights.items()}
 
 
 def usable(grid: Grid) -> list[NodeState]:

@@ -16,9 +16,9 @@ LEAST_RUNS = 3
 """From fewer runs on a type nothing is concluded."""
 CERTAIN = 0.4
 """The largest standard error of the logarithm of a ratio that counts: a factor of 1.5."""
-SPREAD = 0.7
-"""How far a program's speed on a type is from what the type promises: a standard deviation of its
-logarithm, a factor of two. In Gavel's measured speeds it is 0.7."""
+SPREAD = 0.8
+"""How far a program's speed on a type is from what is believed of the type: a standard deviation
+of its logarithm, a factor of two. In Gavel's measured speeds it is 0.78."""
 NOISE, NOISE_RUNS = 0.3, 4
 """Before any run is seen its run times are taken to vary by so much (a standard deviation of the
 logarithm), and that to be known from so many runs."""
@@ -93,10 +93,10 @@ class Timing:
         }
 
     def corrections(self, promised: Mapping[str, float]) -> dict[str, float]:
-        """By type, how many times faster it is than what the types promise of it.
+        """By type, how many times faster it is than what is believed of the types.
 
-        `promised` are relative speeds. What few runs say is shrunk to 1: the best linear unbiased
-        prediction in a model of random effects (Henderson 1975; Efron and Morris 1975).
+        `promised` are those relative speeds. What few runs say is shrunk to 1: the best linear
+        unbiased prediction in a model of random effects (Henderson 1975; Efron and Morris 1975).
         """
         known = {
             name: sample

@@ -58,6 +58,15 @@ def scenario_fit(task: Task, device_class: DeviceClass, site: Site) -> float:
     return site.type(device_class.type).fit(task.scenario)
 
 
+UNPROVEN = 0.1
+"""How much of a promise is believed: so many parts of what slower types are said to be slower.
+
+It chooses among places of equal worth. All of it sends the jobs that may run on either type to the
+faster one, which is the scarcer, and those that can only run there wait for a speed that nobody has
+seen (bench/RESULTS.md).
+"""
+
+
 def throughput(task: Task, device_class: DeviceClass, site: Site) -> float:
     """Speed of such jobs on this type, 0..1.
 
@@ -73,9 +82,11 @@ def throughput(task: Task, device_class: DeviceClass, site: Site) -> float:
 
 
 def promised_speed(scenario: Scenario, type_: str, site: Site) -> float:
-    """The speed that a type promises, 0..1: by the site's table of the scenario, else TFLOPS."""
+    """The speed that a type promises, 0..1: by the site's table of the scenario, else by its
+    TFLOPS, as far as they are believed where there is no such table."""
     table = site.policy.throughput.get(scenario, {})
-    return table.get(type_, site.type(type_).tflops / site.fastest_tflops)
+    promise = site.type(type_).tflops / site.fastest_tflops
+    return table.get(type_, promise if table else 1 - UNPROVEN * (1 - promise))
 
 
 def _learned_speeds(timing: Timing, scenario: Scenario, site: Site) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +20,7 @@ from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.policy import Weights
 from slurm_het.core.worth.forecast import Forecast, appraised, forecast
-from slurm_het.core.worth.pricing import prices_now, question
+from slurm_het.core.worth.pricing import evened, prices_now, question, usable
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.weights import weight
 from slurm_het.solve.fluid import solve_fluid
@@ -54,6 +56,41 @@ def test_small_tasks_break_no_whole_node_that_is_due() -> None:
     expected = priced({A100._replace(devices=8): 1.0, A100: 8.0}, busy)
     made = plan(busy, (task("1"),), policy(), greedy, expected)
     assert made.placements[0].nodes == ("nv2",)
+
+
+def asked_of(weights: Mapping[TaskProfile, float], there: Inventory) -> dict[str, float]:
+    """How many devices of each type are asked for, for each that there is; all are bound to one."""
+    devices = Counter(d.type for node in there.nodes.values() for d in node.devices)
+    asked: dict[str, float] = defaultdict(float)
+    for profile, count in weights.items():
+        asked[profile.types[0]] += count * profile.devices * profile.nodes
+    return {name: asked[name] / devices[name] for name in asked}
+
+
+@pytest.mark.parametrize("certainty", [0.0, 0.5, 1.0])
+def test_how_much_each_type_is_asked_for_is_believed_as_far_as_it_is_known(
+    certainty: float,
+) -> None:
+    there, l40s = inventory(), A100._replace(types=("l40s",), pools=BOTH)
+    weights = {A100: 6.0, A100._replace(devices=8): 2.0, l40s: 0.1}
+    made = evened(weights, usable(there.grid), certainty)
+    before, after = asked_of(weights, there), asked_of(made, there)
+    assert made[A100] / made[A100._replace(devices=8)] == pytest.approx(3.0)
+    apart = after["a100"] - after["l40s"]
+    assert apart == pytest.approx(certainty * (before["a100"] - before["l40s"]))
+
+
+def test_a_young_journal_keeps_nobody_off_the_type_that_was_asked_for_so_far() -> None:
+    """A day of A100 jobs alone does not send who is flexible to the L40S, ten weeks of them do."""
+    weights = {A100: 40.0, A100._replace(types=("l40s",), pools=BOTH): 0.01}
+    drawn_to = replace(NONE, throughput=1, fragmentation=2)
+    drawn = replace(policy(), weights=drawn_to, throughput={"training": {"a100": 1, "l40s": 0.8}})
+    for weeks, chosen in ((0.1, "a100"), (20.0, "l40s")):
+        known = replace(forecast(weights), certainty=weeks / (weeks + 1))
+        there = inventory()
+        expected = appraised(known, there.grid, partial(solve_fluid, seconds=10.0))
+        made = plan(there, (either(),), drawn, greedy, expected)
+        assert made.placements[0].types[0] == chosen
 
 
 def test_places_cost_the_more_the_fewer_there_are() -> None:

@@ -16,7 +16,7 @@ from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Classification, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.policy import Policy
-from slurm_het.core.worth.weights import site_of, throughput
+from slurm_het.core.worth.weights import promised_speed, site_of, throughput
 from tests.support.world import gated, inventory, policy, snapshot, task
 
 CONFIG = """
@@ -58,13 +58,13 @@ def test_an_unknown_class_is_evidence() -> None:
     assert "class=resnt is no class, did you mean resnet?; valid: resnet, npu-only" in problem
 
 
-def speed(type_: str, job_class: str) -> float:
+def speed(type_: str, job_class: str, site: Policy | None = None) -> float:
     on = inventory()
     where = next(
         device_class_of(d, n) for n in on.nodes.values() for d in n.devices if d.type == type_
     )
     asked = task("1", types=frozenset({type_}), job_class=job_class)
-    return throughput(asked, where, site_of(on, world()))
+    return throughput(asked, where, site_of(on, site or world()))
 
 
 def test_a_class_goes_before_the_scenario_and_that_before_tflops() -> None:
@@ -74,6 +74,22 @@ def test_a_class_goes_before_the_scenario_and_that_before_tflops() -> None:
     tflops = {d.type: policy().types[d.type].tflops for n in inventory().nodes.values()
               for d in n.devices}  # fmt: skip
     assert speed("910b", "resnet") == tflops["910b"] / max(tflops.values())
+
+
+def test_of_tflops_alone_a_tenth_is_believed() -> None:
+    unmeasured = replace(policy(), throughput={})
+    promise = unmeasured.types["910b"].tflops / unmeasured.types["mi300x"].tflops
+    assert speed("mi300x", "", unmeasured) == 1.0
+    assert speed("910b", "", unmeasured) == pytest.approx(1 - 0.1 * (1 - promise))
+
+
+def test_a_promise_does_not_outweigh_the_memory_that_is_not_needed() -> None:
+    """It chooses among types that are otherwise alike."""
+    slow, fast = "a100", "h100"
+    types = {name: replace(policy().types[name], training=1.0) for name in (slow, fast)}
+    there = site_of(inventory(), replace(policy(), throughput={}, types=policy().types | types))
+    lost = there.scale["throughput"] * (1 - promised_speed("training", slow, there))
+    assert 0 < lost < there.scale["scarcity"] * 0.5 * 40 / 80
 
 
 def queued(job_class: str) -> Task:
