@@ -21,11 +21,9 @@ import signal
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
@@ -33,9 +31,8 @@ from statistics import mean
 from typing import Any
 
 from bench.compare.records import Side
-from bench.compare.run import results
+from bench.compare.run import pair
 from bench.compare.scenario import Scenario
-from bench.compare.side import Driver, boot
 from bench.mixes.generate import generate
 from bench.mixes.replay import told_apart
 from bench.mixes.world import read_world
@@ -116,30 +113,13 @@ def _fits(mix: dict[str, Any]) -> bool:
 def run(seed: int, seconds: float, there: Path) -> None:
     """Run the queue of a seed on both clusters, and keep in `there` what is judged."""
     world = read_world(queue(seed, seconds))
-    scenario, topology = world.scenario, world.topology
-    with ExitStack() as stack:
-        base = Path(stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="het-", ignore_cleanup_errors=True)
-        ))  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="het-", ignore_cleanup_errors=True) as temporary:
+        base = Path(temporary)
         base.chmod(0o755)
-        for name in ("plain", "ours"):
-            stack.callback(Sandbox(base / name).down)
-        pool = stack.enter_context(ThreadPoolExecutor(2))
-        stop = threading.Event()
-        stack.callback(stop.set)
-        booting = [
-            pool.submit(boot, base / name, scenario, topology, het=name == "ours")
-            for name in ("plain", "ours")
-        ]
-        boxes = results(booting)
-        began = time.time()
-        drivers = [Driver(box, scenario, topology, stop) for box in boxes]
-        running = [
-            pool.submit(driver.run, name, _say)
-            for driver, name in zip(drivers, ("plain", "ours"), strict=True)
-        ]
-        plain, ours = results(running)
-        _keep(there, boxes, began, scenario, (plain, ours))
+        with pair(world.scenario, world.topology, base) as both:
+            began = time.time()
+            sides = both.run(_say)
+            _keep(there, both.boxes, began, world.scenario, sides)
 
 
 def _keep(

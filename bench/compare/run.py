@@ -4,22 +4,60 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from bench.compare.records import Side
 from bench.compare.scenario import Scenario
 from bench.compare.side import Driver, boot
 from bench.compare.verdict import Comparison
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.topology import Topology
 
-PLAIN, OURS = "plain", "slurm-het"
+NAMES = PLAIN, OURS = "plain", "slurm-het"
 LOOK_UP_SECONDS = 1.0
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two clusters that have booted, plain Slurm's first, and who drives each."""
+
+    boxes: Sequence[Sandbox]
+    drivers: Sequence[Driver]
+    pool: ThreadPoolExecutor
+
+    def run(self, say: Callable[[str], None]) -> tuple[Side, Side]:
+        """Do the same in both at once; what each came to. Raises HetError if one fails."""
+        those = zip(self.drivers, NAMES, strict=True)
+        plain, ours = results([self.pool.submit(driver.run, name, say) for driver, name in those])
+        return plain, ours
+
+
+@contextmanager
+def pair(
+    scenario: Scenario, topology: Topology, base: Path, logs: Path | None = None
+) -> Iterator[Pair]:
+    """Boot two clusters in `base`, and end them. The daemons' logs and hetd's journal are copied
+    into `logs`, a directory that is not there yet. Raises HetError if one does not boot."""
+    with ExitStack() as stack:
+        for name in NAMES:
+            box = Sandbox(base / name)
+            stack.callback(box.down)
+            if logs:
+                stack.callback(_keep, box, logs / name)
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        stop = threading.Event()
+        stack.callback(stop.set)  # before the pool is waited for
+        boxes = results([
+            pool.submit(boot, base / name, scenario, topology, het=name == OURS) for name in NAMES
+        ])  # fmt: skip
+        yield Pair(boxes, [Driver(box, scenario, topology, stop) for box in boxes], pool)
 
 
 def compare(
@@ -29,29 +67,14 @@ def compare(
     say: Callable[[str], None],
     logs: Path | None = None,
 ) -> Comparison:
-    """Boot two clusters in `base`, do the same in both at once, read Slurm's records, compare.
+    """Do the same in both at once, read Slurm's records, compare.
 
-    The daemons' logs and hetd's journal are copied into `logs`, a directory that is not there yet.
     Raises HetError if a cluster does not boot, an event fails, or records do not come.
     """
-    names = (PLAIN, OURS)
-    with ExitStack() as stack:
-        for name in names:
-            box = Sandbox(base / name)
-            stack.callback(box.down)
-            if logs:
-                stack.callback(_keep, box, logs / name)
-        pool = stack.enter_context(ThreadPoolExecutor(2))
-        stop = threading.Event()
-        stack.callback(stop.set)  # before the pool is waited for
-        say("booting two clusters: with plain Slurm, and with slurm-het")
-        booting = [
-            pool.submit(boot, base / name, scenario, topology, het=name == OURS) for name in names
-        ]
-        drivers = [Driver(box, scenario, topology, stop) for box in results(booting)]
+    say("booting two clusters: with plain Slurm, and with slurm-het")
+    with pair(scenario, topology, base, logs) as both:
         say(f"they run side by side for {scenario.seconds:g} s")
-        running = [pool.submit(d.run, n, say) for d, n in zip(drivers, names, strict=True)]
-        plain, ours = results(running)
+        plain, ours = both.run(say)
     return Comparison(scenario, plain, ours)
 
 

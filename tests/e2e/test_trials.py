@@ -13,7 +13,11 @@ from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
 ANN, BOB = "nobody", "daemon"
-BOTH = {"default_vendors": ["amd", "nvidia"], "planner": {"speed_patience": 1.0}}
+BOTH = {
+    "default_vendors": ["amd", "nvidia"],
+    "planner": {"speed_patience": 1.0},
+    "throughput": {"training": {"mi300x": 1.0, "a100": 0.24}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,7 @@ def taught(it: Cluster, script: str) -> dict[str, float]:
 
 
 def test_a_program_goes_where_its_runs_were_fast(it: Cluster) -> None:
-    """Another user's does not, for whom a MI300X promises more."""
+    """Another user's does not, for whom a MI300X is faster by the site's table."""
     program = "crunch() { case $SLURMD_NODENAME in nv*) sleep 1;; *) sleep 5;; esac; }\ncrunch"
 
     def where(user: str) -> str:
