@@ -137,7 +137,9 @@ class Expectation:
             if self._forecast.appraisal is None:
                 await asyncio.wait({self._pricing}, timeout=WAIT_SECONDS)
         if self._pricing and self._pricing.done():
-            found, self._pricing = self._pricing.result(), None
+            # Cancelled by the end of a loop in which it was asked, it is without an answer.
+            found = None if self._pricing.cancelled() else self._pricing.result()
+            self._pricing = None
             if found:
                 self._forecast = replace(self._forecast, appraisal=found)
 

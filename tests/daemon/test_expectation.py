@@ -151,6 +151,26 @@ def test_prices_are_found_beside_the_cycles(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_prices_whose_loop_has_ended_are_none(tmp_path: Path) -> None:
+    """Those that ask in loops of their own, as tests do, may be done before the prices are."""
+    go_on = threading.Event()
+
+    def late(_fluid: Fluid) -> None:
+        go_on.wait(20)
+
+    async def ask() -> Forecast:
+        found = await hetd.of([either("1")], (), inventory())
+        go_on.set()
+        return found
+
+    journal = Journal(tmp_path / "journal.db")
+    config = Config(policy=policy(), paths=Paths(state_dir=tmp_path))
+    hetd = Expectation(journal, config, Clocks(lambda: 1e6, lambda: 1.0), late)
+    for _ in range(2):
+        assert asyncio.run(ask()).appraisal is None
+    journal.close()
+
+
 @pytest.mark.parametrize(("days", "known"), [(0, True), (10, False)])
 def test_a_young_journal_is_asked_again_soon(tmp_path: Path, days: int, *, known: bool) -> None:
     """The first jobs of a cluster are expected within seconds; of an old one in five minutes."""
