@@ -117,7 +117,11 @@ def evened(weights: Weights, states: Iterable[NodeState], certainty: float) -> W
     for state in states:
         for (_, _, per_node), one in zip(state.device_states, state.classes, strict=True):
             there[one] += per_node * state.count
-    on = {p: [one for one in there if p.goes_to(one)] for p in weights if p.devices}
+    on = {
+        profile: classes
+        for profile in weights
+        if profile.devices and (classes := [one for one in there if profile.goes_to(one)])
+    }
     loads = dict.fromkeys(there, 0.0)
     for profile, classes in on.items():
         asked = weights[profile] * profile.nodes * earns(profile, classes)
@@ -128,7 +132,7 @@ def evened(weights: Weights, states: Iterable[NodeState], certainty: float) -> W
         profile: sum(certainty * loads[one] + alike * there[one] for one in classes)
         / sum(loads[one] for one in classes)
         for profile, classes in on.items()
-        if classes
+        if any(loads[one] for one in classes)
     }
     return {profile: weight * more.get(profile, 1.0) for profile, weight in weights.items()}
 

@@ -30,11 +30,18 @@ from tests.support.world import inventory, policy, running, task
 NONE = Weights(scenario_fit=0, throughput=0, fragmentation=0, scarcity=0, preference=0)
 
 
-def priced(weights: dict[TaskProfile, float], on: Inventory | None = None) -> Forecast:
+def priced(
+    weights: dict[TaskProfile, float], on: Inventory | None = None, certainty: float = 1.0
+) -> Forecast:
     """The forecast with its prices."""
-    return appraised(
-        forecast(weights), (on or inventory()).grid, partial(solve_fluid, seconds=10.0)
-    )
+    known = replace(forecast(weights), certainty=certainty)
+    return appraised(known, (on or inventory()).grid, partial(solve_fluid, seconds=10.0))
+
+
+def test_shares_of_which_nobody_knows_the_size_ask_for_nothing() -> None:
+    share = A100._replace(takes_share=True)
+    made = evened({share: 1.0}, usable(inventory().grid), 0.5)
+    assert made == {share: 1.0}
 
 
 def placed_on(weights: Weights, expected: Forecast) -> str:
@@ -86,10 +93,8 @@ def test_a_young_journal_keeps_nobody_off_the_type_that_was_asked_for_so_far() -
     drawn_to = replace(NONE, throughput=1, fragmentation=2)
     drawn = replace(policy(), weights=drawn_to, throughput={"training": {"a100": 1, "l40s": 0.8}})
     for weeks, chosen in ((0.1, "a100"), (20.0, "l40s")):
-        known = replace(forecast(weights), certainty=weeks / (weeks + 1))
-        there = inventory()
-        expected = appraised(known, there.grid, partial(solve_fluid, seconds=10.0))
-        made = plan(there, (either(),), drawn, greedy, expected)
+        expected = priced(weights, certainty=weeks / (weeks + 1))
+        made = plan(inventory(), (either(),), drawn, greedy, expected)
         assert made.placements[0].types[0] == chosen
 
 
@@ -169,9 +174,10 @@ profiles = st.builds(
     st.dictionaries(profiles, st.floats(0.01, 1e6), max_size=8),
     st.integers(1, 8),
     st.integers(0, 40),
+    st.sampled_from([0.0, 0.3, 1.0]),
 )
 def test_whatever_is_expected_tasks_are_placed_and_the_term_keeps_its_bounds(
-    weights: dict[TaskProfile, float], devices: int, gib: int
+    weights: dict[TaskProfile, float], devices: int, gib: int, certainty: float
 ) -> None:
     fields: dict[str, Any] = {"slots": (Slot(devices, 1, 1),), "memory_gib": gib}
     share: dict[str, Any] = {
@@ -180,7 +186,7 @@ def test_whatever_is_expected_tasks_are_placed_and_the_term_keeps_its_bounds(
         "takes_share": True,
     }
     tasks = (either("1", **fields), either("2", **share))
-    expected = priced(weights)
+    expected = priced(weights, certainty=certainty)
     made = plan(inventory(), tasks, policy(), greedy, expected)
     alone = plan(inventory(), tasks, policy(), greedy)
     assert {p.key for p in made.placements} == {p.key for p in alone.placements}
