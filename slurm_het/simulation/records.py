@@ -62,7 +62,7 @@ class SimulatedRecords:
 
     def ended(self, run: JobRun) -> Job:
         """The record of a job that has ended: it has its end, not its limit's."""
-        return replace(self.job(run), end_time=int(EPOCH + run.end))
+        return replace(self._new_job(run), end_time=int(EPOCH + run.end))
 
     def _new_job(self, run: JobRun) -> Job:
         spec, ask = run.spec, run.spec.ask

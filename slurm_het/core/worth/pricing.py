@@ -70,18 +70,15 @@ class Inquiry(NamedTuple):
 def question(weights: Weights, grid: Grid, certainty: float = 1.0) -> Inquiry | None:
     """The program of the expected tasks on what is free; None if none of them can go anywhere.
 
-    `certainty` is how far it is known how much will be asked of each class of devices: see evened.
-
     As many come as it takes to fill that, in the proportions of their weights: its devices or its
-    CPUs, whichever run out first.
+    CPUs, whichever run out first. `certainty` is how far it is known how much will be asked of
+    each class of devices: see evened.
     """
     states = usable(grid)
-    numbers: dict[DeviceClass, int] = {}
-    for state in states:
-        for one in state.classes:
-            numbers.setdefault(one, len(numbers))
-    classes = tuple(numbers)
-    weights = evened(weights, states, certainty)
+    there = by_class(states)
+    classes = tuple(there)
+    numbers = {one: table for table, one in enumerate(classes)}
+    weights = evened(weights, there, certainty)
     kinds = _kinds(weights, classes)
     if not kinds:
         return None
@@ -105,18 +102,24 @@ def question(weights: Weights, grid: Grid, certainty: float = 1.0) -> Inquiry | 
     return Inquiry(fluid, classes, rare, asked)
 
 
-def evened(weights: Weights, states: Iterable[NodeState], certainty: float) -> Weights:
-    """The weights, were but this part of what sets the classes of devices apart known, 0..1.
-
-    The rest is asked of all devices alike: what a few days tell of the kinds of jobs is much, and
-    of how much will be asked of each class little. A single user can fill one tomorrow.
-    """
-    if certainty >= 1.0:
-        return weights
+def by_class(states: Iterable[NodeState]) -> Counter[DeviceClass]:
+    """How many devices of each class there are, free or not."""
     there: Counter[DeviceClass] = Counter()
     for state in states:
         for (_, _, per_node), one in zip(state.device_states, state.classes, strict=True):
             there[one] += per_node * state.count
+    return there
+
+
+def evened(weights: Weights, there: Counter[DeviceClass], certainty: float) -> Weights:
+    """The weights, were but this part of what sets the classes of devices apart known, 0..1.
+
+    The rest is asked of all devices alike: what a few days tell of the kinds of jobs is much, and
+    of how much will be asked of each class little. A single user can fill one tomorrow.
+    `there` has how many devices of each class there are.
+    """
+    if certainty >= 1.0:
+        return weights
     on = {
         profile: classes
         for profile in weights
@@ -125,8 +128,9 @@ def evened(weights: Weights, states: Iterable[NodeState], certainty: float) -> W
     loads = dict.fromkeys(there, 0.0)
     for profile, classes in on.items():
         asked = weights[profile] * profile.nodes * earns(profile, classes)
+        devices = sum(there[one] for one in classes)
         for one in classes:
-            loads[one] += asked * there[one] / sum(map(there.__getitem__, classes))
+            loads[one] += asked * there[one] / devices
     alike = (1.0 - certainty) * sum(loads.values()) / max(1, there.total())
     more = {
         profile: sum(certainty * loads[one] + alike * there[one] for one in classes)

@@ -92,18 +92,18 @@ class Timing:
             if sample.runs >= LEAST_RUNS
         }
 
-    def corrections(self, promised: Mapping[str, float]) -> dict[str, float]:
+    def corrections(self, believed: Mapping[str, float]) -> dict[str, float]:
         """By type, how many times faster it is than what is believed of the types.
 
-        `promised` are those relative speeds. What few runs say is shrunk to 1: the best linear
+        `believed` are those relative speeds. What few runs say is shrunk to 1: the best linear
         unbiased prediction in a model of random effects (Henderson 1975; Efron and Morris 1975).
         """
         known = {
             name: sample
             for name, sample in self.samples.items()
-            if sample.runs >= LEAST_RUNS and promised.get(name, 0.0) > 0
+            if sample.runs >= LEAST_RUNS and believed.get(name, 0.0) > 0
         }
-        late = {t: s.mean + math.log(promised[t]) for t, s in known.items()}
+        late = {t: s.mean + math.log(believed[t]) for t, s in known.items()}
         variances = {t: SPREAD**2 + self.variance / s.runs for t, s in known.items()}
         weight = sum(1 / v for v in variances.values())
         if not weight:

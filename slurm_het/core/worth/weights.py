@@ -78,12 +78,12 @@ def throughput(task: Task, device_class: DeviceClass, site: Site) -> float:
         return given[device_class.type]
     if learned := site.learned.get((task.job_class, task.scenario)):
         return learned.get(device_class.type, 0.0)
-    return promised_speed(task.scenario, device_class.type, site)
+    return believed_speed(task.scenario, device_class.type, site)
 
 
-def promised_speed(scenario: Scenario, type_: str, site: Site) -> float:
-    """The speed that a type promises, 0..1: by the site's table of the scenario, else by its
-    TFLOPS, as far as they are believed where there is no such table."""
+def believed_speed(scenario: Scenario, type_: str, site: Site) -> float:
+    """The speed that is believed of a type before any run, 0..1: by the site's table of the
+    scenario, else what its TFLOPS promise, of which a part alone where there is no such table."""
     table = site.policy.throughput.get(scenario, {})
     promise = site.type(type_).tflops / site.fastest_tflops
     return table.get(type_, promise if table else 1 - UNPROVEN * (1 - promise))
@@ -91,11 +91,11 @@ def promised_speed(scenario: Scenario, type_: str, site: Site) -> float:
 
 def _learned_speeds(timing: Timing, scenario: Scenario, site: Site) -> dict[str, float]:
     """What the types promise, corrected by what was learned, relative to the best type here."""
-    promised = {name: promised_speed(scenario, name, site) for name in site.types}
-    corrections = timing.corrections(promised)
-    speeds = {name: speed * corrections.get(name, 1.0) for name, speed in promised.items()}
+    believed = {name: believed_speed(scenario, name, site) for name in site.types}
+    corrections = timing.corrections(believed)
+    speeds = {name: speed * corrections.get(name, 1.0) for name, speed in believed.items()}
     best = max(speeds.values(), default=0.0)
-    return {name: speed / best for name, speed in speeds.items()} if best else promised
+    return {name: speed / best for name, speed in speeds.items()} if best else believed
 
 
 def fragmentation(task: Task, device: Device, node: Node) -> float:

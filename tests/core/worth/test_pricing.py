@@ -20,7 +20,7 @@ from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.policy import Weights
 from slurm_het.core.worth.forecast import Forecast, appraised, forecast
-from slurm_het.core.worth.pricing import evened, prices_now, question, usable
+from slurm_het.core.worth.pricing import by_class, evened, prices_now, question, usable
 from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.weights import weight
 from slurm_het.solve.fluid import solve_fluid
@@ -40,7 +40,7 @@ def priced(
 
 def test_shares_of_which_nobody_knows_the_size_ask_for_nothing() -> None:
     share = A100._replace(takes_share=True)
-    made = evened({share: 1.0}, usable(inventory().grid), 0.5)
+    made = evened({share: 1.0}, by_class(usable(inventory().grid)), 0.5)
     assert made == {share: 1.0}
 
 
@@ -80,7 +80,7 @@ def test_how_much_each_type_is_asked_for_is_believed_as_far_as_it_is_known(
 ) -> None:
     there, l40s = inventory(), A100._replace(types=("l40s",), pools=BOTH)
     weights = {A100: 6.0, A100._replace(devices=8): 2.0, l40s: 0.1}
-    made = evened(weights, usable(there.grid), certainty)
+    made = evened(weights, by_class(usable(there.grid)), certainty)
     before, after = asked_of(weights, there), asked_of(made, there)
     assert made[A100] / made[A100._replace(devices=8)] == pytest.approx(3.0)
     apart = after["a100"] - after["l40s"]
@@ -88,7 +88,7 @@ def test_how_much_each_type_is_asked_for_is_believed_as_far_as_it_is_known(
 
 
 def test_a_young_journal_keeps_nobody_off_the_type_that_was_asked_for_so_far() -> None:
-    """A day of A100 jobs alone does not send who is flexible to the L40S, ten weeks of them do."""
+    """Hours of A100 jobs alone do not send who is flexible to the L40S, twenty weeks of them do."""
     weights = {A100: 40.0, A100._replace(types=("l40s",), pools=BOTH): 0.01}
     drawn_to = replace(NONE, throughput=1, fragmentation=2)
     drawn = replace(policy(), weights=drawn_to, throughput={"training": {"a100": 1, "l40s": 0.8}})

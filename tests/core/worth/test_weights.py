@@ -16,7 +16,7 @@ from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Classification, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.policy import Policy
-from slurm_het.core.worth.weights import promised_speed, site_of, throughput
+from slurm_het.core.worth.weights import believed_speed, site_of, throughput
 from tests.support.world import gated, inventory, policy, snapshot, task
 
 CONFIG = """
@@ -85,10 +85,8 @@ def test_of_tflops_alone_a_tenth_is_believed() -> None:
 
 def test_a_promise_does_not_outweigh_the_memory_that_is_not_needed() -> None:
     """It chooses among types that are otherwise alike."""
-    slow, fast = "a100", "h100"
-    types = {name: replace(policy().types[name], training=1.0) for name in (slow, fast)}
-    there = site_of(inventory(), replace(policy(), throughput={}, types=policy().types | types))
-    lost = there.scale["throughput"] * (1 - promised_speed("training", slow, there))
+    there = site_of(inventory(), replace(policy(), throughput={}))
+    lost = there.scale["throughput"] * (1 - believed_speed("training", "a100", there))
     assert 0 < lost < there.scale["scarcity"] * 0.5 * 40 / 80
 
 
