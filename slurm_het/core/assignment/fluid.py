@@ -1,22 +1,27 @@
 """The fluid program: how the expected tasks would best fill the room that is free, as plain data.
 
-Nodes come in groups g of one make. Kinds i of tasks earn w_i, and at most D_i of each come. A
-column x is a set of shares on a device of a class with r free, or one task on whole devices of a
-node; what a group's nodes have of CPUs and host memory is one sum.
+Nodes come in groups g of one make. Kinds i of tasks earn w_i, and at most D_i of each come: y_igc
+on devices of class c. A pattern x says how many shares of each size s a device with r free holds;
+what the nodes of a group have of CPUs and host memory is one sum, of which USABLE is counted.
 
-    maximise   sum w x
-    demand_i   sum of the columns' use of i     <= D_i      price a_i
-    cpus_g     sum of the columns' CPUs         <= cpus_g   price l_g   host memory likewise: m_g
-    row_gcr    sum of the columns on it         <= count    price u_gcr
+    maximise   sum w y
+    demand_i   sum of y_i                       <= D_i              price a_i
+    cpus_g     sum of the tasks' CPUs           <= USABLE cpus_g    price l_g   host memory: m_g
+    size_gcs   sum of y_igc of size s           <= sum of s in the patterns
+    row_gcr    sum of the patterns, and of the
+               devices of tasks on whole ones   <= count            price u_gcr
 
-Columns are found by pricing: the best set of shares that fits r, each kind i worth
-w_i - a_i - l_g cpus_i - m_g memory_i, comes of one knapsack over r for all rows of a group and
-class (Gilmore and Gomory). Somebody else solves the program: solve/fluid.py.
+Patterns are found by pricing: the best one that fits r, a share of size s worth the most that
+w_i - a_i - l_g cpus_i - m_g memory_i is for any kind of that size, comes of one knapsack over r for
+all rows of a group and class (Gilmore and Gomory). Kinds are apart from patterns since many are of
+one size: sets of kinds would be so many that rounds of pricing never end. Somebody else solves the
+program: solve/fluid.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import NamedTuple
@@ -83,12 +88,21 @@ class Fluid:
 
 
 class Knapsack(NamedTuple):
-    """By steps that are free: what the best set of shares earns, and the kind taken last (or -1,
-    where a step is left over). `whole` is what a whole device earns, taken whole."""
+    """By steps that are free: what the best pattern earns, and the size of the share taken last
+    (0, where a step is left over). `whole` is what a whole device earns, taken whole."""
 
     earns: list[float]
     taken: list[int]
     whole: float
+
+    def pattern(self, steps: int) -> Counter[int]:
+        """How many shares of each size, in steps, the best pattern for so many steps has."""
+        found: Counter[int] = Counter()
+        while steps > 0:
+            size = self.taken[steps]
+            found[size] += size > 0
+            steps -= size or 1
+        return +found
 
 
 class Sacks:
@@ -113,41 +127,21 @@ class Sacks:
         """The steps of a class that so much is; one more for a device that may be taken whole."""
         return self.sizes[c] + 1 if whole else min(free_gib // self.steps[c], self.sizes[c])
 
-    def net(self, i: int, prices: Sequence[float], cpu: float, mib: float) -> float:
-        """What a kind earns per device beyond what it costs."""
-        kind = self.kinds[i]
-        earned = kind.earns - prices[i] - cpu * kind.cpus - mib * kind.memory_mib
-        return earned / kind.devices
-
     def solve(self, c: int, prices: Sequence[float], cpu: float, mib: float) -> Knapsack:
         """The knapsack of devices of a class at the kinds' prices, that of a CPU and of a MiB."""
-        items: list[tuple[int, float, int]] = []
-        best: dict[int, tuple[float, int]] = {}
-        for size, i in self.shares[c]:
-            net = self.net(i, prices, cpu, mib)
-            if net > 0 and net > best.get(size, (0.0, 0))[0]:
-                best[size] = net, i
-        highest = 0.0
-        for size, (net, i) in best.items():  # by size: a larger one must earn more
-            if net > highest:
-                items.append((size, net, i))
-                highest = net
-        earns, taken = _fill(self.sizes[c], items)
-        nets = (self.net(i, prices, cpu, mib) for i in self.wholes[c])
-        return Knapsack(earns, taken, max(nets, default=0.0))
+        kinds = self.kinds
 
-    def content(self, c: int, sack: Knapsack, steps: int) -> dict[int, int]:
-        """How many of each kind the best set for so many steps has."""
-        size = {i: steps for steps, i in self.shares[c]}
-        found: dict[int, int] = {}
-        while steps > 0:
-            i = sack.taken[steps]
-            if i < 0:
-                steps -= 1
-                continue
-            found[i] = found.get(i, 0) + 1
-            steps -= size[i]
-        return found
+        def net(i: int) -> float:
+            kind = kinds[i]
+            return kind.earns - prices[i] - cpu * kind.cpus - mib * kind.memory_mib
+
+        items: dict[int, float] = {}
+        for size, i in self.shares[c]:
+            if (earned := net(i)) > items.get(size, 0.0):
+                items[size] = earned
+        earns, taken = _fill(self.sizes[c], items)
+        wholes = (net(i) / kinds[i].devices for i in self.wholes[c])
+        return Knapsack(earns, taken, max(wholes, default=0.0))
 
 
 def _able(kind: Kind, c: int, sort: DeviceSort) -> bool:
@@ -161,17 +155,24 @@ def _able(kind: Kind, c: int, sort: DeviceSort) -> bool:
     )
 
 
-def _fill(steps: int, items: Sequence[tuple[int, float, int]]) -> tuple[list[float], list[int]]:
-    """The unbounded knapsack over 0..steps; of equal sets the smaller one."""
-    earns, taken = [0.0] * (steps + 1), [-1] * (steps + 1)
+def _fill(steps: int, items: Mapping[int, float]) -> tuple[list[float], list[int]]:
+    """The unbounded knapsack over 0..steps of items by size, smallest first; of equal patterns the
+    smaller one."""
+    useful: list[tuple[int, float]] = []
+    highest = 0.0
+    for size, net in items.items():
+        if net > highest:  # a larger one must earn more
+            useful.append((size, net))
+            highest = net
+    earns, taken = [0.0] * (steps + 1), [0] * (steps + 1)
     reach = 0
     for r in range(1, steps + 1):
-        top, which = earns[r - 1], -1
-        while reach < len(items) and items[reach][0] <= r:
+        top, which = earns[r - 1], 0
+        while reach < len(useful) and useful[reach][0] <= r:
             reach += 1
-        for size, net, i in items[:reach]:
+        for size, net in useful[:reach]:
             if earns[r - size] + net > top + 1e-12:
-                top, which = earns[r - size] + net, i
+                top, which = earns[r - size] + net, size
         earns[r], taken[r] = top, which
     return earns, taken
 

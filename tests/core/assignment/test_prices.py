@@ -172,6 +172,23 @@ def test_a_share_breaks_no_whole_device_that_others_need() -> None:
     assert prices.value(*poor) < prices.value(*rich)
 
 
+def test_one_kind_and_forty_that_hardly_differ_have_the_same_prices() -> None:
+    """The rounds end the program, however many kinds have one size."""
+    parts = 40
+    one = [Kind(1, 3, 1, 0, 0.25, 12.0, ON), Kind(1, 6, 2, 0, 0.5, 4.0, ON)]
+    many = [
+        kind._replace(expected=kind.expected / parts, memory_mib=n % 3, earns=kind.earns + n * 1e-6)
+        for kind in one
+        for n in range(parts)
+    ]
+    room = [GIB] * 4 + [9, 6, 3]
+    few, split = (solve_fluid(fluid(kinds, room), 10.0) for kinds in (one, many))
+    assert few
+    assert split
+    for low, high in zip(few.tables[0].rows, split.tables[0].rows, strict=True):
+        assert list(low) == pytest.approx(list(high), abs=0.05)
+
+
 def test_a_full_cluster_has_no_prices_and_the_solver_is_not_asked(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
