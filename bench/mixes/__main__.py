@@ -88,7 +88,7 @@ def _settings(seconds: float) -> Settings:
 
 
 def _hush() -> None:
-    """Leave of the logs what the solver's worker could not do: first-fit's plan would pass for its."""
+    """Leave of the logs what the worker could not do: first-fit would pass for it unseen."""
     logging.getLogger("hetd").setLevel(logging.ERROR)
 
 
