@@ -13,6 +13,7 @@ from slurm_het.cli.replay_text import (
     shadow_headline,
     span_of,
     spread,
+    unanswered,
     verdict,
 )
 from slurm_het.replay.documents import PoolShares, ReplayDocument, ShadowDocument, WaitChanges
@@ -47,6 +48,7 @@ def html_of(made: ReplayDocument) -> str:
         match=made.match,
         gain=gain,
         verdict=verdict(made.match),
+        unanswered=unanswered(made.cost),
         headline=headline(gain, made.match) if gain else "", spread=spread(gain) if gain else "",
         parts=parts_of(gain) if gain else "",
         pools=[(p, lines_of(p), _means(p)) for p in gain.pools[:MOST_POOLS]] if gain else [],

@@ -10,6 +10,7 @@ from slurm_het.replay.documents import (
     CauseCount,
     Gain,
     Match,
+    ReplayCost,
     ReplayDocument,
     ShadowDocument,
     WaitChange,
@@ -110,6 +111,8 @@ def text_of(made: ReplayDocument) -> list[str]:
                 f"hetd looked at most each {span_of(made.look_every)} here, really within a second:"
                 " its waits are too long by that, in a crowded queue by far more"
             )
+        if made.cost.unanswered:
+            lines.append(f"{unanswered(made.cost)}; on a machine with less to do it is in time")
         lines += list(_gain(made.gain, made))
     lines += [*_causes("left out", made.left_out), *_causes("taken so", made.taken)]
     lines.append(
@@ -117,6 +120,14 @@ def text_of(made: ReplayDocument) -> list[str]:
         " scripts; all in --html, docs/replay.md"
     )
     return lines[:MOST_LINES]
+
+
+def unanswered(cost: ReplayCost) -> str:
+    """How often hetd's solver was of no help, in words."""
+    return (
+        f"the solver gave no answer in time {cost.unanswered} of {cost.asked} times here: there"
+        " first-fit's plan was taken"
+    )
 
 
 def shadow_text(made: ShadowDocument) -> list[str]:

@@ -140,7 +140,8 @@ class Gain(WaitChanges, frozen=True, kw_only=True):
 
 
 class ReplayCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What the replay took: seconds in all, CPU seconds and MiB of each side, hetd's cycles."""
+    """What the replay took: seconds in all, CPU seconds and MiB of each side, hetd's cycles. Its
+    solver was `asked` so often, and so often it was late or failed: there first-fit planned."""
 
     seconds: float
     plain_cpu: float
@@ -148,6 +149,8 @@ class ReplayCost(msgspec.Struct, frozen=True, kw_only=True):
     plain_mib: int
     ours_mib: int
     cycles: int
+    asked: int = 0
+    unanswered: int = 0
 
 
 class ReplayDocument(msgspec.Struct, frozen=True, kw_only=True):

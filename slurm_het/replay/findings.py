@@ -111,7 +111,8 @@ def findings(
             seconds=round(seconds, 1), plain_cpu=round(sum(one.seconds for one in plain), 1),
             ours_cpu=round(sum(one.seconds for one in ours), 1),
             plain_mib=max(one.mib for one in plain), ours_mib=max(one.mib for one in ours),
-            cycles=sum(one.cycles for one in ours),
+            cycles=sum(one.cycles for one in ours), asked=sum(one.asked for one in ours),
+            unanswered=sum(one.unanswered for one in ours),
         ),
     )  # fmt: skip
 

@@ -91,7 +91,7 @@ class Effort:
 class SideResult:
     """What a side came to in a rendition. `starts` are in the order of the jobs: seconds after the
     begin, None if it never started. Idle device-seconds are as in IdleWatch; what it took: seconds,
-    MiB, cycles.
+    MiB, cycles; and how often its solver was asked, and gave no answer.
     """
 
     starts: tuple[float | None, ...]
@@ -101,6 +101,8 @@ class SideResult:
     seconds: float
     mib: int
     cycles: int
+    asked: int = 0
+    unanswered: int = 0
 
 
 SideResults = Sequence[SideResult]
@@ -193,17 +195,20 @@ def one_side(
     end = span.end - span.begin
     every = min(EVERY, max(1.0, end / 200))
     watch = IdleWatch(span.counted - span.begin, end, tell, every)
+    asked = unanswered = 0
     if side == "plain":
         outcome = run.plain(trace.world, site.settings, watch)
     else:
         pace = effort.pace(trace)
         with _solver(effort) as solver:
             outcome = run.ours(_world(trace, effort), site.settings, solver, watch, pace)
+            if isinstance(solver, WorkerSolver):
+                asked, unanswered = solver.asked, solver.unanswered
     used = resource.getrusage(resource.RUSAGE_SELF)
     return SideResult(
         tuple(outcome.starts[job.id] for job in trace.world.jobs),
         _usage(trace, site, outcome), watch.fitted, watch.elsewhere,
-        time.process_time() - began, used.ru_maxrss // 1024, outcome.cycles,
+        time.process_time() - began, used.ru_maxrss // 1024, outcome.cycles, asked, unanswered,
     )  # fmt: skip
 
 

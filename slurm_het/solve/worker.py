@@ -82,7 +82,8 @@ class WorkerSolver:
 
     Whatever happens to the child, `solve` answers: with the best plan it has told of, or the
     first-fit plan, and a warning that says why. Calls from several threads take turns, but none
-    waits while it is `pricing`. `gap` and `rearrange` as in a SolveRequest.
+    waits while it is `pricing`. `gap` and `rearrange` as in a SolveRequest. Of so many times that
+    the child was `asked` it left so many `unanswered`: it failed, or was late.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class WorkerSolver:
         self._left_alone_until = 0.0
         self._lock = threading.Lock()
         self.pricing = self._closing = False
+        self.asked = self.unanswered = 0
 
     @property
     def pid(self) -> int | None:
@@ -158,6 +160,7 @@ class WorkerSolver:
                 best = self._reply(late).solution or best
             return best
         except FAILURES as error:
+            self.unanswered += 1
             self._give_up(error)
         return replace(best or greedy(problem), seconds=time.monotonic() - began)
 
@@ -174,6 +177,7 @@ class WorkerSolver:
                 return self._reply(until + seconds * LATE).prices
             except FAILURES as error:
                 if not self._closing:
+                    self.unanswered += 1
                     self._give_up(error)
                 return None
             finally:
@@ -196,6 +200,7 @@ class WorkerSolver:
             self._closing = False
 
     def _ask(self, request: SolveRequest | PricesRequest, until: float) -> None:
+        self.asked += 1
         pipes = self._started(until)
         pipes.send(msgspec.msgpack.encode(request), until)
         self._owing, self._left_alone_until = True, request.until + PATIENCE

@@ -125,6 +125,17 @@ def test_a_short_past_is_told_with_what_chance_does(result: dict[str, Any]) -> N
         assert ("8 renditions" in html_of(told)) is there
 
 
+def test_a_solver_that_was_late_is_told(result: dict[str, Any]) -> None:
+    """What production would have planned is another plan then: first-fit's was taken."""
+    made = msgspec.convert(result, ReplayDocument)
+    late = msgspec.structs.replace(made.cost, asked=90, unanswered=7)
+    said = "no answer in time 7 of 90 times"
+    for cost, there in ((made.cost, False), (late, True)):
+        told = msgspec.structs.replace(made, cost=cost)
+        assert (said in "\n".join(text_of(told))) is there
+        assert (said in html_of(told)) is there
+
+
 def test_the_page_loads_nothing_and_escapes_what_users_wrote(result: dict[str, Any]) -> None:
     made = msgspec.convert(result, ReplayDocument)
     assert made.gain

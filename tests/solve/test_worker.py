@@ -204,7 +204,9 @@ def test_a_worker_that_stops_amid_a_solve_is_killed_after_a_while(
     time.sleep(0.5)
     assert worker.solve(simple(), 0.5).status == "greedy"
     assert not _alive(first)
+    before = worker.unanswered
     assert worker.solve(simple(), 60).status == "optimal"
+    assert worker.unanswered == before < worker.asked
 
 
 def test_a_worker_that_is_a_little_late_goes_on(
@@ -372,6 +374,7 @@ def test_what_a_worker_raised_is_logged(
     worker = stand_in(Reply(failure="ValueError: a bug"))
     assert worker.solve(simple(), 60).status == "greedy"
     assert "a bug" in caplog.text
+    assert (worker.asked, worker.unanswered) == (1, 1)
 
 
 def test_a_problem_too_large_for_a_frame_is_not_sent(
