@@ -75,6 +75,8 @@ class MipModel:
         name: str = "",
     ) -> Row:
         """A new row: Σ factor·variable is at most the limit, or equals it."""
+        if not variables and not self._model.num_cols:
+            self.variable(0.0, 0.0, whole=False)  # python-mip gives an empty row the first one
         # The constructor is several times faster than xsum and comparisons of expressions.
         return self._model.constrs.add(mip.LinExpr(variables, factors, -limit, sense), name)
 

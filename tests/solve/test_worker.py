@@ -474,7 +474,7 @@ def test_solved_models_leave_no_memory_behind() -> None:
     assert grown < 1500
 
 
-def test_without_highs_cbc_plans(
+def test_without_highs_cbc_plans_and_prices(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A release of highspy that python-mip cannot call costs no plans, small or large."""
@@ -484,8 +484,10 @@ def test_without_highs_cbc_plans(
     worker = WorkerSolver("highs")
     try:
         solution, of_many = worker.solve(simple(tasks=3), 60), worker.solve(large, 60)
+        prices = worker.price(program(), 60)
     finally:
         worker.close()
+    assert prices == solve_fluid(program(), 60)
     assert solution.status == "optimal"
     assert of_many.status in ("optimal", "incumbent")
     assert "CBC is used" in capfd.readouterr().err
