@@ -23,6 +23,20 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
+SLOWEST = {
+    "test_compare": 200, "test_modes": 140, "test_trials": 140, "test_faults": 140,
+    "test_recovery": 120, "test_start_times": 90, "test_reservations": 90, "test_report": 75,
+    "test_failures": 70, "test_telemetry": 70, "test_standby": 70, "test_chaos": 65,
+    "test_why": 65, "test_sooner": 60, "test_preemption": 60, "test_between": 50,
+    "test_sentences": 50, "test_bad_turn": 45, "test_burst": 35, "test_metrics": 30,
+    "test_switch": 30, "test_no_later": 30,
+}  # fmt: skip
+"""Seconds that a module's slowest tests take together, as a whole run shows them: the parts are to
+end at about the same time."""
+EACH = 4
+"""Seconds of any other test."""
+
+
 def pytest_configure() -> None:
     """SIGTERM ends the tests as Ctrl-C does: fixtures take their sandboxes down."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -39,14 +53,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)  # of what -m and -k leave
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep one part: whole modules, dealt out so that the parts have about as many tests."""
+    """Keep one part: whole modules, dealt out so that the parts take about as long."""
     if config.getoption("--in-turn"):
         _keep_our_turn(config, items)
     mine, parts = map(int, config.getoption("--part").split("/"))
     tests = Counter(item.path for item in items)
+    seconds = Counter({m: SLOWEST.get(m.stem, 0) + EACH * n for m, n in tests.items()})
     dealt: list[list[Path]] = [[] for _ in range(parts)]
-    for module, _ in tests.most_common():
-        min(dealt, key=lambda part: sum(tests[m] for m in part)).append(module)
+    for module, _ in seconds.most_common():
+        min(dealt, key=lambda part: sum(seconds[m] for m in part)).append(module)
     keep = set(dealt[mine - 1])
     config.hook.pytest_deselected(items=[item for item in items if item.path not in keep])
     items[:] = [item for item in items if item.path in keep]
