@@ -152,7 +152,7 @@ def test_where_its_node_is_not_free_after_all_it_gets_another(
     cluster.sbatch("--gres=gpu:4", "-w", "a1", script="sleep 60")
     cluster.sbatch("--gres=gpu:3", "-w", "a2", script="sleep 60")
     key = start()
-    assert cluster.wait_started(key, 15)["NodeList"] == "a2"
+    assert cluster.wait_started(key, 30)["NodeList"] == "a2"  # after grace_seconds, 10
 
 
 def test_a_batch_job_is_told_nothing(cluster: Cluster) -> None:
