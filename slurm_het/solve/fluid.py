@@ -93,14 +93,14 @@ class _Program:
                     key = g, c, size
                     if key not in self.sizes:
                         self.sizes[key] = self._row(0.0)
-                    self._task(g, i, self.sizes[key], 1)
+                    self._task(g, i, self.sizes[key])
             for i in self.sacks.wholes[c] if r > self.sacks.sizes[c] else ():
-                self._task(g, i, self.rows[g, c, r], self.fluid.kinds[i].devices)
+                self._task(g, i, self.rows[g, c, r])
 
-    def _task(self, g: int, i: int, row: Row, devices: int) -> None:
+    def _task(self, g: int, i: int, row: Row) -> None:
         kind = self.fluid.kinds[i]
         rows = [self.demand[i], self.cpus[g], self.memory[g], row]
-        self._enter(kind.earns, rows, [1.0, kind.cpus, kind.memory_mib, devices])
+        self._enter(kind.earns, rows, [1.0, kind.cpus, kind.memory_mib, kind.devices])
 
     def _enter(
         self, gain: float, rows: Sequence[Row], factors: Sequence[float], upper: float = math.inf

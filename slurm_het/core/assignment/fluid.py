@@ -7,15 +7,15 @@ what the nodes of a group have of CPUs and host memory is one sum, of which USAB
     maximise   sum w y
     demand_i   sum of y_i                       <= D_i              price a_i
     cpus_g     sum of the tasks' CPUs           <= USABLE cpus_g    price l_g   host memory: m_g
-    size_gcs   sum of y_igc of size s           <= sum of s in the patterns
+    size_gcs   sum of the tasks' shares of s    <= sum of s in the patterns
     row_gcr    sum of the patterns, and of the
                devices of tasks on whole ones   <= count            price u_gcr
 
 Patterns are found by pricing: the best one that fits r, a share of size s worth the most that
-w_i - a_i - l_g cpus_i - m_g memory_i is for any kind of that size, comes of one knapsack over r for
-all rows of a group and class (Gilmore and Gomory). Kinds are apart from patterns since many are of
-one size: sets of kinds would be so many that rounds of pricing never end. Somebody else solves the
-program: solve/fluid.py.
+w_i - a_i - l_g cpus_i - m_g memory_i is, by device, for any kind i of that size, comes of one
+knapsack over r for all rows of a group and class (Gilmore and Gomory). Kinds are apart from
+patterns since many are of one size: sets of kinds would be so many that rounds of pricing never
+end. Somebody else solves the program: solve/fluid.py.
 """
 
 from __future__ import annotations
@@ -131,17 +131,17 @@ class Sacks:
         """The knapsack of devices of a class at the kinds' prices, that of a CPU and of a MiB."""
         kinds = self.kinds
 
-        def net(i: int) -> float:
+        def net(i: int) -> float:  # on each of its devices
             kind = kinds[i]
-            return kind.earns - prices[i] - cpu * kind.cpus - mib * kind.memory_mib
+            earned = kind.earns - prices[i] - cpu * kind.cpus - mib * kind.memory_mib
+            return earned / kind.devices
 
         items: dict[int, float] = {}
         for size, i in self.shares[c]:
             if (earned := net(i)) > items.get(size, 0.0):
                 items[size] = earned
         earns, taken = _fill(self.sizes[c], items)
-        wholes = (net(i) / kinds[i].devices for i in self.wholes[c])
-        return Knapsack(earns, taken, max(wholes, default=0.0))
+        return Knapsack(earns, taken, max(map(net, self.wholes[c]), default=0.0))
 
 
 def _able(kind: Kind, c: int, sort: DeviceSort) -> bool:

@@ -39,7 +39,7 @@ ON = frozenset({0})
 kinds = st.builds(
     Kind, st.integers(1, 3), st.sampled_from([0, 3, 4, 6, 9]), st.integers(0, 8),
     st.integers(0, 40), st.floats(0.05, 3.0), st.floats(0.0, 20.0), st.just(ON),
-).map(lambda kind: kind._replace(devices=1) if kind.gib else kind)  # fmt: skip
+)  # fmt: skip
 several_kinds = st.lists(kinds, min_size=1, max_size=4)
 frees = st.lists(st.sampled_from([0, 3, 6, 9, GIB]), min_size=1, max_size=3)
 
