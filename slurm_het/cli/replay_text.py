@@ -112,7 +112,7 @@ def text_of(made: ReplayDocument) -> list[str]:
                 " its waits are too long by that, in a crowded queue by far more"
             )
         if made.cost.unanswered:
-            lines.append(f"{unanswered(made.cost)}; on a machine with less to do it is in time")
+            lines.append(unanswered(made.cost))
         lines += list(_gain(made.gain, made))
     lines += [*_causes("left out", made.left_out), *_causes("taken so", made.taken)]
     lines.append(
