@@ -59,7 +59,7 @@ class _Program:
         self.cpus = [self._row(USABLE * group.cpus) for group in fluid.groups]
         self.memory = [self._row(USABLE * group.memory_mib) for group in fluid.groups]
         self.rows: dict[tuple[int, int, int], Row] = {}
-        self.sizes: dict[tuple[int, int, int], Row] = {}
+        self.size_rows: dict[tuple[int, int, int], Row] = {}
         self.columns = 0
         self._devices()
         self._tasks()
@@ -91,9 +91,9 @@ class _Program:
             for size, i in self.sacks.shares[c]:
                 if size <= r:
                     key = g, c, size
-                    if key not in self.sizes:
-                        self.sizes[key] = self._row(0.0)
-                    self._task(g, i, self.sizes[key])
+                    if key not in self.size_rows:
+                        self.size_rows[key] = self._row(0.0)
+                    self._task(g, i, self.size_rows[key])
             for i in self.sacks.wholes[c] if r > self.sacks.sizes[c] else ():
                 self._task(g, i, self.rows[g, c, r])
 
@@ -135,7 +135,7 @@ class _Program:
         key = g, c, r, *sorted(shares.items())
         if key not in self.seen:
             self.seen.add(key)
-            rows = [self.rows[g, c, r], *(self.sizes[g, c, size] for size in shares)]
+            rows = [self.rows[g, c, r], *(self.size_rows[g, c, size] for size in shares)]
             self._enter(0.0, rows, [1, *(-number for number in shares.values())])
 
     def expect(self, demand: Iterable[float]) -> None:
