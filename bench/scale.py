@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from slurm_het.config import parse_config
@@ -306,8 +307,43 @@ def rss_mib(pid: int | str = "self") -> float:
     return next(int(line.split()[1]) for line in text.splitlines() if "VmHWM" in line) / 1024
 
 
+def show(number: int, args: argparse.Namespace) -> None:
+    """Print the part of the table that is a case's."""
+    first, _, last = args.seeds.partition("-")
+    worker = WorkerSolver()
+    worker.warm()
+    solvers: Solvers = {
+        "first": lambda p: worker.solve(p, args.seconds),
+        "het": lambda p: worker.solve(p, args.seconds),
+        "greedy": greedy,
+    }
+    if args.naive:
+        solvers["naive"] = partial(naive, seconds=args.seconds)
+    rows: dict[str, PlannerRow] = {}
+    given: Snapshot | None = None
+    for seed in range(int(first), int(last or first) + 1):
+        given = None  # hetd has one cluster
+        given = measure(CASES[number], args, seed, rows, solvers)
+    if given is None:
+        raise SystemExit(f"--seeds {args.seeds}: the first is above the last")
+    inventory = take_inventory(given, policy())
+    print(f"{CASES[number].name} ({len(inventory.grid.states)} states of nodes)")
+    for row in rows.values():
+        print(row.text())
+    outlook = expected(inventory, fill_task_pools(given, inventory, policy(), limit=10_000).tasks)
+    for how in ("never seen", "known"):  # the forecast remembers prices from cycle to cycle
+        times = [t * 1e3 for t in one_task(given, policy(), outlook)]
+        print(
+            f"  one task, {how}: median {statistics.median(times):.1f} ms,"
+            f" p95 {times[int(0.95 * len(times))]:.1f}, most {times[-1]:.1f}"
+        )
+    pid = worker.pid
+    print(f"  memory: planner {rss_mib():.0f} MiB, solver's worker {rss_mib(pid or 0):.0f} MiB")
+    worker.close()
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the table: each case in a process of its own, so that the memory is one cluster's."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -319,40 +355,14 @@ def main() -> None:
     parser.add_argument("--case", type=int, action="append", help="only this one, from 0")
     args = parser.parse_args()
     gc.set_threshold(*THRESHOLD)
-    first, _, last = args.seeds.partition("-")
-    worker = WorkerSolver()
-    worker.warm()
-    solvers: Solvers = {
-        "first": lambda p: worker.solve(p, args.seconds),
-        "het": lambda p: worker.solve(p, args.seconds),
-        "greedy": greedy,
-    }
-    if args.naive:
-        solvers["naive"] = partial(naive, seconds=args.seconds)
     print(f"{args.tasks} tasks, {args.nodes * 8} devices, deadline {args.seconds} s; seconds:")
-    print("           median     p95     max  starts       Σ w max gap")
+    print("           median     p95     max  starts       Σ w max gap", flush=True)
     for number in args.case or range(len(CASES)):
-        rows: dict[str, PlannerRow] = {}
-        for seed in range(int(first), int(last or first) + 1):
-            given = measure(CASES[number], args, seed, rows, solvers)
-        states = len(take_inventory(given, policy()).grid.states)
-        print(f"{CASES[number].name} ({states} states of nodes)")
-        for row in rows.values():
-            print(row.text())
-        inventory = take_inventory(given, policy())
-        outlook = expected(
-            inventory, fill_task_pools(given, inventory, policy(), limit=10_000).tasks
-        )
-        for how in ("never seen", "known"):  # the forecast remembers prices from cycle to cycle
-            times = [t * 1e3 for t in one_task(given, policy(), outlook)]
-            print(
-                f"  one task, {how}: median {statistics.median(times):.1f} ms,"
-                f" p95 {times[int(0.95 * len(times))]:.1f}, most {times[-1]:.1f}",
-                flush=True,
-            )
-    pid = worker.pid
-    print(f"memory: planner {rss_mib():.0f} MiB, solver's worker {rss_mib(pid or 0):.0f} MiB")
-    worker.close()
+        process = get_context("fork").Process(target=show, args=(number, args))
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise SystemExit(f"case {number} failed, see above")
 
 
 if __name__ == "__main__":

@@ -11,36 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slurm_het.core.assignment.first_fit import greedy, value
-from slurm_het.core.assignment.prices import NodePrices, Places, Prices, Table
+from slurm_het.core.assignment.prices import NodePrices, Prices, Table
 from slurm_het.core.assignment.problem import Problem, violations
 from slurm_het.solve.columns import rearrange
 from slurm_het.solve.mip_model import SolverName
-from tests.support.problems import asks_of, random_crowd, random_problem, simple, with_asks
-
-GIB = 2
-"""A step of the tables."""
-
-
-def with_prices(problem: Problem, rng: random.Random) -> Problem:
-    """The same at some prices: two for a CPU, and places for two whole devices that run out."""
-    sizes = sorted({device.memory_gib for device in problem.devices})
-    tables = tuple(Table(size, GIB, _rows(rng, size // GIB + 2)) for size in sizes)
-    by_state = {d.state: sizes.index(d.memory_gib) for d in problem.devices}
-    pairs = Places(2, 2, frozenset(range(len(sizes))))
-    prices = Prices((0.0, 0.2), (0.0, 0.0), tables, (pairs,))
-    return replace(problem, prices=NodePrices(prices, by_state, (rng.random(),), 1.0))
-
-
-def _rows(rng: random.Random, count: int) -> tuple[tuple[float, ...], ...]:
-    """What a device earns with more and more of it free; less where CPUs cost something."""
-    free = cheap = 0.0
-    rows = []
-    for _ in range(count):
-        more = rng.choice((0.0, 0.0, 0.05, 0.2))
-        free += more
-        cheap += more * rng.random()
-        rows.append((free, cheap))
-    return tuple(rows)
+from tests.support.problems import (
+    STEP,
+    asks_of,
+    random_crowd,
+    random_problem,
+    simple,
+    with_asks,
+    with_prices,
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -71,8 +54,8 @@ def test_the_small_task_leaves_the_device_to_the_large_one(solver: SolverName) -
     small = replace(small, memory_gib=16)
     large = replace(large, weights={0: 1.0, 1: 1.0})
     worth = {0: 0.0, 16: 0.1, 24: 0.4, 80: 0.6}
-    rows = [(max(w for gib, w in worth.items() if gib <= row * GIB),) for row in range(41)]
-    table = Table(80, GIB, (*rows, (1.0,)))
+    rows = [(max(w for gib, w in worth.items() if gib <= row * STEP),) for row in range(41)]
+    table = Table(80, STEP, (*rows, (1.0,)))
     now = NodePrices(Prices((0.0,), (0.0,), (table,)), dict.fromkeys(range(3), 0), (), 1.0)
     problem = replace(with_asks(replace(problem, devices=devices), small, large), prices=now)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 
 from slurm_het.core.assignment.first_fit import value
-from slurm_het.core.assignment.prices import NodePrices, Prices
+from slurm_het.core.assignment.prices import NodePrices, Places, Prices, Table
 from slurm_het.core.assignment.problem import (
     Need,
     PBudget,
@@ -29,6 +29,32 @@ from slurm_het.core.assignment.problem import (
 def free_of_charge() -> NodePrices:
     """Prices by which nothing costs anything."""
     return NodePrices(Prices((0.0,), (0.0,), ()), {}, (), 1.0)
+
+
+STEP = 2
+"""A step of the tables."""
+
+
+def with_prices(problem: Problem, rng: random.Random) -> Problem:
+    """The same at some prices: two for a CPU, and places for two whole devices that run out."""
+    sizes = sorted({device.memory_gib for device in problem.devices})
+    tables = tuple(Table(size, STEP, _rows(rng, size // STEP + 2)) for size in sizes)
+    by_state = {d.state: sizes.index(d.memory_gib) for d in problem.devices}
+    pairs = Places(2, 2, frozenset(range(len(sizes))))
+    prices = Prices((0.0, 0.2), (0.0, 0.0), tables, (pairs,))
+    return replace(problem, prices=NodePrices(prices, by_state, (rng.random(),), 1.0))
+
+
+def _rows(rng: random.Random, count: int) -> tuple[tuple[float, ...], ...]:
+    """What a device earns with more and more of it free; less where CPUs cost something."""
+    free = cheap = 0.0
+    rows = []
+    for _ in range(count):
+        more = rng.choice((0.0, 0.0, 0.05, 0.2))
+        free += more
+        cheap += more * rng.random()
+        rows.append((free, cheap))
+    return tuple(rows)
 
 
 @dataclass(frozen=True)

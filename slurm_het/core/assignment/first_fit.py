@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence, Set
+from operator import attrgetter
 
 from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, SlotChoice, Solution
 from slurm_het.core.assignment.remaining import Remaining
@@ -161,20 +162,19 @@ class _Ranking:
     ) -> None:
         self.request, self.slot, self.group, self.remaining = request, slot, group, remaining
         self.states: list[tuple[float, int]] = []  # of the fresh nodes, the best is last
-        for s in group & slot.need.keys() & remaining.fresh.keys():
-            worth = remaining.fresh_worth(request, slot, s)
-            if worth is not None:
-                self.states.append((-worth, s))
-        self.states.sort(reverse=True)
-        self.when_fresh = {s: entry for entry, s in self.states}
+        self.when_fresh: dict[int, float] = {}
+        states = group & slot.need.keys() & remaining.fresh.keys()
+        self.groups = sorted(  # of states whose worth is not known yet, the best is last
+            remaining.fresh_groups(request, slot, states), key=attrgetter("most")
+        )
         self.used: list[tuple[float, int, int]] = []  # a heap
         self.caught_up = 0  # how many of the touched nodes are in it, or were
 
     def best(self, taken: set[int]) -> tuple[float, int] | None:
         """The worth and the node of the best place outside `taken`; of equal ones a used node's, so
         that others stay whole."""
-        self._catch_up()
         fresh = self._best_fresh(taken)
+        self._catch_up()
         confirmed: list[tuple[float, int, int]] = []
         best: tuple[float, int] | None = None
         version = self.remaining.version
@@ -198,6 +198,17 @@ class _Ranking:
         return (-best[0], best[1]) if best else None
 
     def _best_fresh(self, taken: set[int]) -> tuple[float, int] | None:
+        while True:
+            best = self._best_known(taken)
+            if not self.groups or (best and -best[0] > self.groups[-1].most):
+                return best
+            for worth, s in self.remaining.fresh_worths(self.request, self.slot, self.groups.pop()):
+                self.states.append((-worth, s))
+                self.when_fresh[s] = -worth
+            self.states.sort(reverse=True)
+
+    def _best_known(self, taken: set[int]) -> tuple[float, int] | None:
+        """The best fresh node of the states whose worth is known."""
         fresh = self.remaining.fresh
         while self.states and not fresh[self.states[-1][1]]:
             self.states.pop()

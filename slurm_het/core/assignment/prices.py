@@ -29,9 +29,6 @@ TIGHTEST = 0.03
 FULLER = 0.003 / 8
 """Of equal nodes a task takes the fuller one: cost of a free device on it."""
 
-LOSSES = 50_000
-"""So many costs are remembered."""
-
 Vector = tuple[float, ...]
 """A number for each p."""
 
@@ -101,6 +98,34 @@ class Loss(NamedTuple):
     places: tuple[tuple[int, int], ...]
 
 
+class Valued(NamedTuple):
+    """What a room is worth: at each p, and the least of these, which is at p = `at`.
+
+    It holds so many whole devices, and places of each protected kind. `fuller` is what its free
+    devices add to a cost.
+    """
+
+    vector: Vector
+    least: float
+    at: int
+    whole: Whole
+    held: tuple[int, ...]
+    fuller: float
+
+
+class Taking(NamedTuple):
+    """What a load takes of any node's value when it takes these devices: at each p.
+
+    `tie` is what decides between equal nodes, beside the devices that stay free. `part` is how many
+    devices it takes, shares as parts of one.
+    """
+
+    vector: Vector
+    whole: Whole
+    tie: float
+    part: float
+
+
 @dataclass(frozen=True)
 class Prices:
     """Tables by class of devices, for the prices of a CPU (`cpus`) and of a MiB (`memory`).
@@ -119,8 +144,16 @@ class Prices:
         return any(self.memory)
 
     @cached_property
-    def _losses(self) -> Memo[tuple[Load, Room, tuple[Cell, ...]], Loss]:
-        return Memo(LOSSES)
+    def _valued(self) -> Memo[Room, Valued]:
+        return Memo()
+
+    @cached_property
+    def _takings(self) -> Memo[tuple[Load, tuple[Cell, ...]], Taking]:
+        return Memo()
+
+    @cached_property
+    def _left(self) -> Memo[tuple[Whole, Whole], Whole]:
+        return Memo()
 
     @cached_property
     def _held(self) -> Memo[tuple[int, Whole], tuple[int, ...]]:
@@ -169,33 +202,66 @@ class Prices:
         """Whether a row of a table is that of devices that may be taken whole."""
         return row > self.tables[table].steps
 
-    def loss(self, asked: Load, room: Room, taken: tuple[Cell, ...]) -> Loss:
-        """What it takes to put a task, which fits, on these devices (table, row) of a node.
-
-        It is remembered: the same is asked in plan after plan.
-        """
-        key = asked, room, taken
-        found = self._losses.get(key)
+    def valued(self, room: Room) -> Valued:
+        """What a room is worth; remembered, since it is the same in plan after plan."""
+        found = self._valued.get(room)
         if found is None:
-            found = self._losses[key] = self._loss(asked, room, taken)
+            vector, whole = self.vector(*room), self.whole(room.devices)
+            fuller = FULLER * sum(min(1.0, row / self.tables[t].steps) for t, row in room.devices)
+            held = self.held(room.cpus, whole)
+            least = min(vector)
+            at = vector.index(least)
+            found = self._valued[room] = Valued(vector, least, at, whole, held, fuller)
         return found
 
-    def _loss(self, asked: Load, room: Room, taken: tuple[Cell, ...]) -> Loss:
-        before = self.vector(*room)
-        after: Iterable[float] = before
-        ties, rest = 0.0, list(room.devices)
+    def taking(self, asked: Load, taken: tuple[Cell, ...]) -> Taking:
+        """What a load takes on these devices, whatever else is on the node."""
+        key = asked, taken
+        found = self._takings.get(key)
+        if found is None:
+            found = self._takings[key] = self._taking(asked, taken)
+        return found
+
+    def _taking(self, asked: Load, taken: tuple[Cell, ...]) -> Taking:
+        total: Sequence[float] = self.host(asked.cpus, asked.memory_mib)
+        tie, part = 0.0, 0.0
         for table, row in taken:
             here = self.tables[table]
             left = max(0, min(row, here.steps) - -(-asked.gib // here.step)) if asked.gib else 0
-            after = list(map(add, map(sub, after, here.rows[row]), here.rows[left]))
-            rest[rest.index((table, row))] = table, left
-            ties = TIGHTEST * left / here.steps if len(taken) == 1 else 0.0
-        after = map(sub, after, self.host(asked.cpus, asked.memory_mib))
-        ties += FULLER * sum(min(1.0, row / self.tables[table].steps) for table, row in rest)
-        then = self.held(room.cpus - asked.cpus, self.whole(rest))
-        held = zip(self.held(room.cpus, self.whole(room.devices)), then, strict=True)
-        places = tuple((k, b - a) for k, (b, a) in enumerate(held) if b != a)
-        return Loss(min(before) - min(after) + ties, places)
+            total = list(map(add, total, map(sub, here.rows[row], here.rows[left])))
+            tie += FULLER * (left / here.steps - min(1.0, row / here.steps))
+            tie += TIGHTEST * left / here.steps if len(taken) == 1 else 0.0
+            part += asked.gib / here.memory_gib if asked.gib else 1.0
+        return Taking(tuple(total), self.whole(taken), tie, part)
+
+    def loss(self, asked: Load, room: Room, taken: tuple[Cell, ...]) -> Loss:
+        """What it takes to put a task, which fits, on these devices (table, row) of a node."""
+        before, takes = self.valued(room), self.taking(asked, taken)
+        fall = before.least - min(map(sub, before.vector, takes.vector))
+        return Loss(fall + before.fuller + takes.tie, self._lost(asked, room.cpus, before, takes))
+
+    def _lost(
+        self, asked: Load, cpus: int, before: Valued, takes: Taking
+    ) -> tuple[tuple[int, int], ...]:
+        """The places that are lost, by index of `protected`."""
+        if not (self.protected and before.whole):
+            return ()
+        then = self.held(cpus - asked.cpus, self._whole_left(before.whole, takes.whole))
+        if then == before.held:
+            return ()
+        held = zip(before.held, then, strict=True)
+        return tuple((k, b - a) for k, (b, a) in enumerate(held) if b != a)
+
+    def _whole_left(self, before: Whole, taken: Whole) -> Whole:
+        """The whole devices that are left of those before."""
+        if not taken:
+            return before
+        key = before, taken
+        found = self._left.get(key)
+        if found is None:
+            left = Counter(dict(before)) - Counter(dict(taken))
+            found = self._left[key] = tuple(sorted(left.items()))
+        return found
 
 
 class NodePrices(NamedTuple):
@@ -224,11 +290,20 @@ class NodePrices(NamedTuple):
 
         0: nobody wants it. -1: just what the task takes is lost; at most -2.
         """
-        tables = self.prices.tables
-        gib, mine = asked.gib, float(len(taken))
-        if gib:
-            mine = sum([gib / tables[t].memory_gib for t, _ in taken])
-        lost = self.cost(asked, room, taken) / (mine or 1.0)
+        part = self.prices.taking(asked, taken).part
+        return self._squeezed(self.cost(asked, room, taken), part)
+
+    def most(self, asked: Load, taken: tuple[Cell, ...], at: int) -> float:
+        """What no `weight` of a room whose least value is at p = `at` is above.
+
+        V after is at most what it is at this p, so V falls by no less than what is taken there; a
+        place is never gained.
+        """
+        takes = self.prices.taking(asked, taken)
+        return self._squeezed(takes.vector[at], takes.part)
+
+    def _squeezed(self, cost: float, part: float) -> float:
+        lost = cost / (part or 1.0)
         return -2.0 * self.counts * lost / (1.0 + lost)
 
 

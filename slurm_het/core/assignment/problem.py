@@ -98,6 +98,12 @@ class PSlot:
     devices: int
     need: dict[int, Need]
 
+    @property
+    def least_need(self) -> Need:
+        """No node needs to have less for it."""
+        cpus, memory_mib = zip(*set(self.need.values()), strict=True)
+        return Need(min(cpus), min(memory_mib))
+
 
 @dataclass(frozen=True, slots=True)
 class PRequest:

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Set
 from typing import NamedTuple
 
 from slurm_het.core.assignment.prices import Cell, Load, NodePrices, Room
 from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, SlotChoice
 
+ROUNDING = 1e-9
+"""Sums of floating-point numbers in another order differ by less."""
 
-class _Serving(NamedTuple):
-    """The devices of a fresh node that serve a request, in their order: their cells and weights."""
+
+class Offer(NamedTuple):
+    """The best devices of a node for those who ask for the same, their cells where there are
+    prices, and the Σ w of them."""
+
+    devices: tuple[int, ...]
+    cells: tuple[Cell, ...]
+    weight: float
+
+
+class FreshAlike(NamedTuple):
+    """What fresh nodes have in common for those who ask for the same devices: the cells of those
+    that they would take, the Σ w of these, and the p at which the node is worth least."""
 
     cells: tuple[Cell, ...]
-    weights: tuple[float, ...]
+    weight: float
+    at: int
+
+    @property
+    def priced(self) -> bool:
+        """Whether all the devices have a table."""
+        return (-1, 0) not in self.cells
+
+
+class FreshGroup(NamedTuple):
+    """States of fresh nodes, which are worth at most so much to a slot; `alike` with prices."""
+
+    most: float
+    states: Set[int]
+    alike: FreshAlike | None = None
 
 
 class Remaining:
@@ -35,10 +64,11 @@ class Remaining:
             self.fresh.setdefault(problem.nodes[n].state, []).append(n)
         self.touched: list[int] = []
         self.version = [0] * len(problem.nodes)
-        self._fresh_worth: dict[tuple[object, ...], float | None] = {}
+        self._fresh_worth: dict[tuple[int, int, int, int], float | None] = {}
+        self._offers: dict[int, dict[tuple[int, int, int], Offer | None]] = {}
         self._rooms: dict[int, Room] = {}
         self._fresh_rooms: dict[int, Room] = {}
-        self._fresh_serving: dict[tuple[int, int, int], _Serving] = {}
+        self._alike: dict[tuple[int, int, int], dict[FreshAlike, set[int]]] = {}
 
     def open(self, n: int) -> tuple[int, ...]:
         """The devices of node n; from now on they are in `free_gib` and `whole`.
@@ -63,6 +93,7 @@ class Remaining:
             self.touched.append(n)
             self.version[n] += 1
             self._rooms.pop(n, None)
+            self._offers[n] = {}
             need = slot.need[state]
             self.cpus[n] -= need.cpus
             self.memory_mib[n] -= need.memory_mib
@@ -87,8 +118,8 @@ class Remaining:
 
     def devices(self, request: PRequest, slot: PSlot, n: int) -> tuple[int, ...] | None:
         """The best devices of node n, or None if the slot does not fit."""
-        best = self.best(request, slot, n)
-        return best[1] if best else None
+        offer = self._offer(request, slot.devices, n) if self.holds(slot, n) else None
+        return offer.devices if offer else None
 
     def worth(self, request: PRequest, slot: PSlot, n: int) -> float | None:
         """What node n is worth to a slot: Σ w of those devices. None if the slot does not fit."""
@@ -98,22 +129,35 @@ class Remaining:
     def best(self, request: PRequest, slot: PSlot, n: int) -> tuple[float, tuple[int, ...]] | None:
         """What the best devices of node n are worth to a slot, and which they are; with prices the
         first ones."""
-        if not self.holds(slot, n):
+        offer = self._offer(request, slot.devices, n) if self.holds(slot, n) else None
+        if offer is None:
             return None
+        prices = self.problem.prices
+        price = self._price(prices, request, slot, n, offer.cells) if prices else 0.0
+        return slot.devices * price + offer.weight, offer.devices
+
+    def _offer(self, request: PRequest, count: int, n: int) -> Offer | None:
+        """The best `count` devices of node n, if so many serve. Of a node that something was put
+        on it is remembered: many ask for the same devices, with other CPUs."""
+        if not self.version[n]:
+            return self._new_offer(request, count, n)
+        known, key = self._offers[n], (request.weights, request.memory_gib, count)
+        if key not in known:
+            known[key] = self._new_offer(request, count, n)
+        return known[key]
+
+    def _new_offer(self, request: PRequest, count: int, n: int) -> Offer | None:
         serving = self.serving(request, n)
-        if len(serving) < slot.devices:
+        if len(serving) < count:
             return None
         weights, devices = self.problem.weights[request.weights], self.problem.devices
         prices = self.problem.prices
-        if prices:  # Slurm takes the first that serve, so what these cost is what it will cost
-            chosen = tuple(serving[: slot.devices])
-            taken = tuple([self._place(prices, j) for j in chosen])
-            price = slot.devices * self._price(prices, request, slot, n, taken)
-        else:
-            if len(serving) > 1:
-                serving.sort(key=lambda j: -weights[devices[j].state])
-            chosen, price = tuple(serving[: slot.devices]), 0.0
-        return price + sum([weights[devices[j].state] for j in chosen]), chosen
+        if prices is None and len(serving) > 1:
+            serving.sort(key=lambda j: -weights[devices[j].state])
+        chosen = tuple(serving[:count])
+        # Slurm takes the first that serve, so what these cost is what it will cost.
+        cells = tuple([self._place(prices, j) for j in chosen]) if prices else ()
+        return Offer(chosen, cells, sum([weights[devices[j].state] for j in chosen]))
 
     def _price(
         self,
@@ -198,51 +242,58 @@ class Remaining:
             known[key] = Room(self.cpus[n], memory, devices)
         return known[key]
 
-    def fresh_worth(self, request: PRequest, slot: PSlot, s: int) -> float | None:
-        """What a fresh node of a state is worth to a slot. None if the slot does not fit.
+    def fresh_groups(self, request: PRequest, slot: PSlot, states: Set[int]) -> list[FreshGroup]:
+        """Those of the states of which a fresh node serves a slot, in groups.
 
-        It is remembered, since many requests ask it.
+        Of many states few are ever worth a look, since the best one is all that is asked for.
         """
-        if not (fresh := self.fresh[s]):
-            return None
-        key: tuple[object, ...] = (request.weights, slot.devices, s)
-        if self.problem.prices:
-            key = (*key, request.memory_gib, slot.need[s])
+        prices = self.problem.prices
+        if prices is None or not states:
+            return [FreshGroup(math.inf, states)]
+        need = slot.least_need
+        memory_mib = need.memory_mib if prices.prices.has_memory else 0
+        load = Load(slot.devices, request.memory_gib, need.cpus, memory_mib)
+        groups: list[FreshGroup] = []
+        for alike, members in self._groups(prices, request, slot.devices).items():
+            if here := members & states:
+                price = prices.most(load, alike.cells, alike.at) if alike.priced else 0.0
+                most = slot.devices * price + alike.weight + ROUNDING
+                groups.append(FreshGroup(most, here, alike))
+        return groups
+
+    def fresh_worths(
+        self, request: PRequest, slot: PSlot, group: FreshGroup
+    ) -> Iterator[tuple[float, int]]:
+        """What a fresh node is worth to a slot, and its state, for those states of the group that
+        have one."""
+        prices, alike = self.problem.prices, group.alike
+        for s in group.states:
+            if not (fresh := self.fresh[s]):
+                continue
+            if prices and alike:
+                price = self._price(prices, request, slot, fresh[-1], alike.cells)
+                yield slot.devices * price + alike.weight, s
+            elif (worth := self._unpriced(request, slot.devices, s)) is not None:
+                yield worth, s
+
+    def _groups(
+        self, prices: NodePrices, request: PRequest, count: int
+    ) -> dict[FreshAlike, set[int]]:
+        """The states of fresh nodes of which so many devices serve a request."""
+        key = request.weights, request.memory_gib, count
+        if key in self._alike:
+            return self._alike[key]
+        found = self._alike[key] = {}
+        for s, fresh in self.fresh.items():
+            if fresh and (offer := self._new_offer(request, count, fresh[-1])):
+                at = prices.prices.valued(self._room(prices, fresh[-1])).at
+                found.setdefault(FreshAlike(offer.cells, offer.weight, at), set()).add(s)
+        return found
+
+    def _unpriced(self, request: PRequest, count: int, s: int) -> float | None:
+        """The worth of a fresh node without prices; remembered, since many requests ask it."""
+        key = request.weights, request.memory_gib, count, s
         if key not in self._fresh_worth:
-            self._fresh_worth[key] = (
-                self._priced_alone(self.problem.prices, request, slot, s)
-                if self.problem.prices
-                else self._alone(request, slot.devices, fresh[-1])
-            )
+            offer = self._new_offer(request, count, self.fresh[s][-1])
+            self._fresh_worth[key] = offer.weight if offer else None
         return self._fresh_worth[key]
-
-    def _priced_alone(
-        self, prices: NodePrices, request: PRequest, slot: PSlot, s: int
-    ) -> float | None:
-        """`worth` of a fresh node: all that fits on it has the room, and many ask for the same
-        devices."""
-        key, n = (request.weights, request.memory_gib, s), self.fresh[s][-1]
-        serving = self._fresh_serving.get(key)
-        if serving is None:
-            weights, devices = self.problem.weights[request.weights], self.problem.devices
-            those = self.serving(request, n)
-            serving = self._fresh_serving[key] = _Serving(
-                tuple([self._place(prices, j) for j in those]),
-                tuple([weights[devices[j].state] for j in those]),
-            )
-        count = slot.devices
-        if len(serving.cells) < count:
-            return None
-        price = count * self._price(prices, request, slot, n, serving.cells[:count])
-        return price + sum(serving.weights[:count])
-
-    def _alone(self, request: PRequest, count: int, n: int) -> float | None:
-        weights, devices = self.problem.weights[request.weights], self.problem.devices
-        worth = [
-            weights[state]
-            for j in self.problem.nodes[n].devices
-            if (state := devices[j].state) in weights
-        ]
-        if len(worth) < count:
-            return None
-        return sum(worth if len(worth) == count else sorted(worth, reverse=True)[:count])
