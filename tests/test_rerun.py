@@ -179,13 +179,14 @@ def matrix(project: Path) -> list[str]:
     python.chmod(0o755)
     shutil.copy(REPO / "tests/conftest.py", project)
     script = f"source {REPO}/dev help >/dev/null; cd {project}; VENV=venv; root_of() {{ :; }}"
-    return ["bash", "-c", f"{script}; run_versions 22.05; closing"]
+    return ["bash", "-c", f"{script}; start_versions 22.05; end_runs; closing"]
 
 
 def test_dev_ends_with_a_list_of_flaky_tests(project: Path, matrix: list[str]) -> None:
-    """All three parts of a version run; two have something that fails."""
+    """All four parts of a version run; two have something that fails."""
     one, two = project / "test_one.py", project / "test_two.py"
-    (project / "test_well.py").write_text(HEAD + GOOD)
+    for name in ("test_well.py", "test_fine.py"):
+        (project / name).write_text(HEAD + GOOD)
     one.write_text(HEAD + GOOD + SKIPPED + FLAKY)
     two.write_text(HEAD + FRESH + BAD)
     kept = [f"venv/pytest.22.05.{part}.out venv/pytest.22.05.{part}.again.out" for part in "12"]
@@ -195,7 +196,7 @@ def test_dev_ends_with_a_list_of_flaky_tests(project: Path, matrix: list[str]) -
         f"test_two.py::test_fresh  {kept[1]}",
     ]
     status, said, counts = run(matrix, project)
-    assert (status, counts) == (1, "6 passed, 1 failed, 1 skipped"), said
+    assert (status, counts) == (1, "7 passed, 1 failed, 1 skipped"), said
     assert said[-5:] == listed
     first, second = ((project / name).read_text() for name in kept[0].split())
     assert "3 passed in" in second
@@ -205,6 +206,6 @@ def test_dev_ends_with_a_list_of_flaky_tests(project: Path, matrix: list[str]) -
         path.unlink()
     two.write_text(HEAD + FRESH)
     status, said, counts = run(matrix, project)
-    assert (status, counts) == (0, "6 passed, 0 failed, 1 skipped")
+    assert (status, counts) == (0, "7 passed, 0 failed, 1 skipped")
     assert said[-2:] == ["flaky:", listed[-1]], "what an earlier run left is not listed"
     assert "flaky:" not in run(matrix, project)[1]
