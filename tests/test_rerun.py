@@ -185,7 +185,7 @@ def matrix(project: Path) -> list[str]:
 def test_dev_ends_with_a_list_of_flaky_tests(project: Path, matrix: list[str]) -> None:
     """All four parts of a version run; two have something that fails."""
     one, two = project / "test_one.py", project / "test_two.py"
-    for name in ("test_well.py", "test_fine.py"):
+    for name in ("test_well.py", "test_yet.py"):
         (project / name).write_text(HEAD + GOOD)
     one.write_text(HEAD + GOOD + SKIPPED + FLAKY)
     two.write_text(HEAD + FRESH + BAD)
