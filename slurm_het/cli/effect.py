@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from slurm_het.cli.checks import findings
+from slurm_het.cli.checks.hook import stale
 from slurm_het.cli.checks.reading import read_site
 from slurm_het.cli.checks.site import Finding
 from slurm_het.core.assignment.first_fit import greedy
@@ -32,9 +33,13 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What is found wrong, who goes to the gate, who stays with plain Slurm and why, the plan."""
+    """What is found wrong, who goes to the gate, who stays with plain Slurm and why, the plan.
+
+    `left` is what is to be done by hand afterwards.
+    """
 
     found: tuple[Finding, ...]
+    left: tuple[Finding, ...]
     moves: tuple[Move, ...]
     stay: tuple[tuple[str, str], ...]
     prepared: Prepared
@@ -101,7 +106,8 @@ async def effect_of(wanted: Config) -> Effect:
             stay.append((job.label, _why_stays(job)))
     prepared = _prepared(snapshot, wanted)
     plan = decide(prepared, Forecast(), greedy)
-    return Effect(tuple(findings(site)), tuple(moves), tuple(stay), prepared, plan)
+    left = tuple(finding for finding in stale(site) if finding.remark)
+    return Effect(tuple(findings(site)), left, tuple(moves), tuple(stay), prepared, plan)
 
 
 def startable_now(

@@ -88,6 +88,7 @@ def enable(
         _undo(settings, edit, wanted, new)
         sys.exit(1)
     _say([f"{', '.join(pools)}: hetd plans; slurm-het disable takes it back"])
+    _say([f"left to do: {f.place} {f.what}; {f.remedy}" for f in effect.left])
 
 
 @click.command()

@@ -25,6 +25,7 @@ from slurm_het.settings import Config, PlannerSettings, TelemetrySettings
 from slurm_het.templating import hook_config
 from tests.support.world import policy, snapshot
 
+CONFIG = Config(policy())
 ETC = Path("/etc/slurm")
 HOOK = {
     ETC / "job_submit.lua": 'require("het_protocol")',
@@ -32,7 +33,7 @@ HOOK = {
     ETC / "het_transport.lua": "",
     ETC / "het_event.lua": "",
     ETC / "het_chain.lua": "",
-    ETC / "het_hook_config.lua": hook_config(Config(policy())),
+    ETC / "het_hook_config.lua": hook_config(CONFIG),
 }
 OWN = "function slurm_job_submit() return 0 end  -- not het_, not slurm-het\n"
 
@@ -376,6 +377,14 @@ def told(found: list[Finding]) -> list[str]:
 
 def test_nothing_is_said_where_nothing_is_wrong() -> None:
     assert findings(right()) == []
+
+
+def test_the_hook_of_before_a_pool_was_in_plan_is_but_a_remark() -> None:
+    lua = without("", **{"het_hook_config.lua": hook_config(CONFIG, shadow=True)})
+    (found,) = findings(host(lua=lua)(right()))
+    assert found.remark
+    assert found.what == "says on_failure: pass, as before a pool was in plan; het.yaml's is intake"
+    assert found.remedy.startswith("slurm-het hook-config > ")
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -77,6 +77,8 @@ def test_waiting_jobs_go_into_the_gate_and_come_back_as_they_were(
     code, said = switch(site, "enable", "--pool", "train-nv", "--yes", "--watch", "10")
     assert code == 0, said
     assert "4 jobs moved to accel" in said
+    assert "left to do: " in said
+    assert "het_hook_config.lua says on_failure: pass, as before a pool was in plan" in said
     assert modes(site)["train-nv"] == "plan"
     assert set(modes(site).values()) == {"plan", "shadow"}
     site.wait("the gate is closed", lambda: site.gate() == "DOWN")

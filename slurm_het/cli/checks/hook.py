@@ -148,12 +148,17 @@ def stale(site: Installation) -> Iterator[Finding]:
     """A hook that reads something else than this configuration."""
     for path, text in (site.controller.lua if site.controller else {}).items():
         if path.name == CONFIG and text != hook_config(site.settings):
+            # It still is of the time before the first pool was in plan: jobs pass, as they did.
+            before = text == hook_config(site.settings, shadow=True)
             yield Finding(
-                str(path), "is not what this configuration says",
+                str(path),
+                "says on_failure: pass, as before a pool was in plan; het.yaml's is "
+                + site.settings.hook.on_failure
+                if before
+                else "is not what this configuration says",
                 f"slurm-het hook-config > {path}.new, rename that, and touch job_submit.lua",
-                # It still is of the time before the first pool was in plan: that does no harm.
-                remark=text == hook_config(site.settings, shadow=True),
-            )  # fmt: skip
+                remark=before,
+            )
 
 
 def open_files(site: Installation) -> Iterator[Finding]:
