@@ -56,13 +56,18 @@ def completion(shell: str, name: str, command: click.Command) -> str:
 def as_roff(command: click.Command) -> None:
     """Put the help of a command and of those below it as click-man copies it into a page.
 
-    (click-man knows neither epilogs nor click's mark of lines to be left alone.)
+    (click-man knows neither epilogs nor click's mark of lines to be left alone, and of commands
+    only those that are loaded.)
     """
     command.short_help = command.get_short_help_str(SUMMARY)
     texts = filter(None, (command.help, command.epilog))
     command.help = "\n\n".join(roff(inspect.cleandoc(text)) for text in texts)
-    for below in getattr(command, "commands", {}).values():
-        as_roff(below)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if below := command.get_command(context, name):
+                command.add_command(below, name)
+                as_roff(below)
 
 
 def roff(text: str) -> str:

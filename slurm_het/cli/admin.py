@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 
-from slurm_het.cli.ask import ask
-from slurm_het.cli.bypass import bypass
-from slurm_het.cli.check import check
-from slurm_het.cli.devices import devices
-from slurm_het.cli.hook_config import hook_config
-from slurm_het.cli.init import init
-from slurm_het.cli.journal import journal
-from slurm_het.cli.learned import learned
-from slurm_het.cli.metrics import metrics
-from slurm_het.cli.node_files import gres_conf, task_prolog
-from slurm_het.cli.page import page
-from slurm_het.cli.plan import plan
 from slurm_het.cli.program import tidy_seldom
-from slurm_het.cli.rendered import rendered
-from slurm_het.cli.replay import replay
-from slurm_het.cli.report import report
-from slurm_het.cli.sandbox import sandbox
-from slurm_het.cli.status import status
-from slurm_het.cli.switch import disable, enable
-from slurm_het.cli.systemd_unit import systemd_unit
-from slurm_het.cli.try_job import try_job
-from slurm_het.cli.why import why
 from slurm_het.core.syntax.printable import clean_lines
 from slurm_het.errors import HetError
 
+COMMANDS = {
+    "ask": "ask:ask", "bypass": "bypass:bypass", "check": "check:check",
+    "devices": "devices:devices", "disable": "switch:disable", "enable": "switch:enable",
+    "gres-conf": "node_files:gres_conf", "hook-config": "hook_config:hook_config",
+    "init": "init:init", "journal": "journal:journal", "learned": "learned:learned",
+    "metrics": "metrics:metrics", "page": "page:page", "plan": "plan:plan",
+    "render": "rendered:rendered", "replay": "replay:replay", "report": "report:report",
+    "sandbox": "sandbox:sandbox", "status": "status:status",
+    "systemd-unit": "systemd_unit:systemd_unit", "task-prolog": "node_files:task_prolog",
+    "try": "try_job:try_job", "why": "why:why",
+}  # fmt: skip
+"""By name, the module in this package and the command in it: only the one that is said is loaded,
+since to load all of them takes a second."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Loaded(click.Group):
+    """The commands, each loaded when it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's
+        """All names, as the help lists them."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        found: click.Command = getattr(import_module(f"slurm_het.cli.{module}"), name)
+        return found
+
+
+@click.group(cls=Loaded, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="slurm-het")
 def cli() -> None:
     """Schedules AI accelerators of many vendors on an unpatched Slurm.
@@ -53,15 +63,6 @@ def cli() -> None:
       slurm-het devices                what this host's accelerators say of themselves
       slurm-het sandbox up             a whole emulated cluster on this machine
     """
-
-
-for command in (
-    status,
-    check, why, try_job, ask, plan, bypass, journal, hook_config, systemd_unit, sandbox, devices,
-    gres_conf, task_prolog, init, rendered, metrics, learned, page, enable, disable,
-    replay, report,
-):  # fmt: skip
-    cli.add_command(command)
 
 
 def main() -> None:
