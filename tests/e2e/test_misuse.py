@@ -102,7 +102,8 @@ def test_who_holds_all_connections_keeps_nobody_from_het_squeue(cluster: Cluster
             line.setblocking(False)
             with suppress(BlockingIOError):  # the queue is full
                 line.connect(str(path))
-        key = cluster.sbatch(*SMALL, script=CUDA, user=OTHER)
+        long = CUDA.replace("sleep 1", "sleep 60")  # it is still there when het-squeue looks
+        key = cluster.sbatch(*SMALL, script=long, user=OTHER)
         argv = [sys.executable, "-m", "slurm_het.cli.squeue", "-h", "-o", "%i"]
         done = cluster.box.run(argv, user=OTHER)
         assert done.returncode == 0
