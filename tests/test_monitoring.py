@@ -19,10 +19,14 @@ from slurm_het.core.views.device_map import MapOptions, device_map
 from slurm_het.core.views.job_rows import make_view
 from slurm_het.core.views.metrics import PREFIX, HetdFacts, families
 from slurm_het.core.views.probes import ProbeOptions
+from slurm_het.telemetry.device import DeviceReading
+from slurm_het.telemetry.host_watch import HostReading, HostWatch
+from slurm_het.telemetry.metrics import DeviceCollector
 from tests.support.world import EXAMPLES, gated, policy, snapshot
 
 DASHBOARD = EXAMPLES / "grafana" / "slurm-het.json"
 DOCS = EXAMPLES.parent / "docs" / "metrics.md"
+OF_HOSTS = DOCS.with_name("telemetry.md")
 ALSO = {"slurm_answers", "build_info"}  # of the command itself
 
 
@@ -57,6 +61,17 @@ def test_each_name_and_each_alert_is_in_the_docs() -> None:
     text = DOCS.read_text()
     assert [name for name in sorted(told()) if f"`{name}`" not in text] == []
     assert [r["alert"] for r in rules() if f"`{r['alert']}`" not in text] == []
+
+
+def test_each_name_of_the_exporter_is_in_the_docs_with_its_labels() -> None:
+    device = DeviceReading(0, "nvidia", "a", "m", 1, 1, (), 0.5, "gone")
+    watch = HostWatch(lambda _: HostReading((device,)), 60.0, 1.0)
+    watch.look()
+    text = OF_HOSTS.read_text()
+    samples = [sample for made in DeviceCollector(watch).collect() for sample in made.samples]
+    rows = [f"| `{sample.name}` | {', '.join(sample.labels)} |" for sample in samples]
+    assert len(rows) == 10
+    assert [row for row in rows if row.replace("  ", " ") not in text] == []
 
 
 def test_panels_lie_beside_each_other() -> None:
