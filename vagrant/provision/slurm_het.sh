@@ -12,7 +12,7 @@ install_package() {
 
 install_hook() {
     # step: the hook
-    install -m 755 job_submit/*.lua /etc/slurm/
+    install -m 755 job_submit/{job_submit,het_protocol,het_transport,het_event}.lua /etc/slurm/
     slurm-het hook-config > /etc/slurm/het_hook_config.lua
     # end
 }
