@@ -87,7 +87,7 @@ def of_hetd(hetd: HetdFacts) -> Iterator[Family]:
         return
     states: Samples = {(str(state),): float(hetd.gate == state) for state in GateState}
     yield Family("gate_state", "1 for the state that the gate is in.", ("state",), states)
-    yield Family("leader", "1 if this hetd plans, 0 if it stands by.", (), {(): float(hetd.leads)})
+    yield Family("leader", "1 if this hetd leads, 0 if it stands by.", (), {(): float(hetd.leads)})
     yield Family("troubles", "What does not work at present.", (), {(): float(hetd.troubles)})
     yield Family("pinned_tasks", "Tasks released, not running yet.", (), {(): float(hetd.pinned)})
     modes: Samples = {
