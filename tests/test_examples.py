@@ -5,14 +5,26 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from dataclasses import fields
 
 import pytest
+import yaml
 
-from slurm_het.config import load_config
+from slurm_het.config import KEYS, load_config
+from slurm_het.core.catalog import DeviceType
 from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types
+from slurm_het.core.policy import ExpectedJob, GresName, Rule, Weights
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import parse_features
+from slurm_het.settings import (
+    HookSettings,
+    PageSettings,
+    Paths,
+    PlannerSettings,
+    SlurmSettings,
+    TelemetrySettings,
+)
 from tests.support.world import EXAMPLES, inventory, policy
 
 README = (EXAMPLES / "README.md").read_text()
@@ -21,6 +33,10 @@ ROWS = [
     for line in README.splitlines()
     if line.startswith("|") and ".sh" in line
 ]
+SECTIONS = {
+    "weights": Weights, "hook": HookSettings, "planner": PlannerSettings, "paths": Paths,
+    "slurm": SlurmSettings, "telemetry": TelemetrySettings, "page": PageSettings,
+}  # fmt: skip
 OPTIONS = {
     "gres": "tres_per_node",
     "gpus-per-node": "tres_per_node",
@@ -94,5 +110,18 @@ def test_the_site_configuration_loads_and_shows_the_defaults() -> None:
     assert config.hook == plain.hook
     assert config.planner == plain.planner
     assert config.paths == plain.paths
+    assert config.telemetry == plain.telemetry
+    assert config.page == plain.page
     assert config.policy.types["a100"].memory_gib == 80
     assert config.policy.types["a100"].tflops == 312
+
+
+def test_the_site_configuration_shows_every_key() -> None:
+    text = (EXAMPLES / "het.yaml").read_text()
+    assert [key for key in KEYS if not re.search(rf"^(# )?{key}:", text, re.MULTILINE)] == []
+    shown = yaml.safe_load(text)
+    for section, kind in SECTIONS.items():
+        assert shown[section].keys() == {field.name for field in fields(kind)}
+    for kind in (DeviceType, ExpectedJob, GresName, Rule):
+        names = [field.name for field in fields(kind)]
+        assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
