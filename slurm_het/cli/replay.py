@@ -59,7 +59,7 @@ THERE = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option(
     "--renditions", metavar="N", type=click.IntRange(1, 50),
     help="Simulate it so often, each time with parts of seconds that no record has."
-    "  [default: 8 times, a long past once]",
+    "  [default: 8 times up to 500 jobs, fewer of more, once above 2,000]",
 )  # fmt: skip
 @click.option("--solver", type=click.Choice(SOLVERS), default=SOLVERS[0], show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
