@@ -133,12 +133,13 @@ def _manuals(root: Path, epoch: int) -> None:
 
 
 def _papers(root: Path, wheels: list[Path]) -> None:
-    """What is read: documents, examples, licences. The Lua files lie with these."""
+    """What is read: documents, schemas, examples, licences. The Lua files lie with these."""
     share, doc = root / "usr/share/slurm-het", root / "usr/share/doc/slurm-het"
     share.mkdir(parents=True)
     for name in ("job_submit", "examples", "templates"):
         (share / name).symlink_to(f"/{HOME}/lib/any/slurm_het/{name}")
-    for name in _git("ls-files", "-z", "--", "README.md", "docs/*.md").split("\0")[:-1]:
+    papers = ("README.md", "docs/*.md", "docs/schemas/*.json")
+    for name in _git("ls-files", "-z", "--", *papers).split("\0")[:-1]:
         (doc / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, doc / name)
     parts = [f"slurm-het {PROJECT['version']}\n\n{(ROOT / 'LICENSE').read_text().strip()}"]

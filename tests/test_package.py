@@ -57,6 +57,13 @@ def test_what_slurm_and_systemd_take_is_there(tree: Path) -> None:
     assert "made by" not in unit.splitlines()[0], "postrm deletes those that are"
 
 
+def test_each_document_and_schema_is_there(tree: Path) -> None:
+    papers = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/schemas/*.json")]
+    for paper in papers:
+        there = tree / "usr/share/doc/slurm-het" / paper.relative_to(ROOT)
+        assert there.read_bytes() == paper.read_bytes()
+
+
 def test_nothing_of_the_builder_is_in_it(tree: Path) -> None:
     known = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
