@@ -22,15 +22,16 @@ from slurm_het.slurm.cli import CliSlurm
 @click.argument("state", type=click.Choice(["on", "off", "status"]))
 @CONFIG
 def bypass(state: str, config: Path | None) -> None:
-    """Switch planning off (on) or back on (off).
+    """Switch planning off (on) or back on (off), or say whether bypass is on (status).
 
     With bypass on the intake partition is UP and plain Slurm schedules every waiting job, whether
     hetd runs or not; hetd leaves the gate open until bypass is off. For root, SlurmUser, and the
     configuration's operators (these while hetd runs, or if Slurm lets them update partitions).
 
     \b
-    Example:
+    Examples:
       slurm-het bypass on
+      slurm-het bypass status
     """
     settings = load_config(config)
     on = state == "on"
