@@ -81,10 +81,22 @@ class Job(WorkedOut):
 
     @property
     def key(self) -> str:
-        """How Slurm's tools name the job: `123`, or `123_4` for one task of an array."""
-        if self.array_job_id and self.array_task_id is not None:
-            return f"{self.array_job_id}_{self.array_task_id}"
+        """How Slurm's tools name the job: `123`, or `123_4` for one task of an array.
+
+        The only or last task that waits is `123_4` whether it has a record of its own (24.11) or
+        the array's (26.05; `--array=4` on all): Slurm splits nothing off for an update of it.
+        """
+        if self.array_job_id and (task := self._only_task):
+            return f"{self.array_job_id}_{task}"
         return str(self.id)
+
+    @property
+    def _only_task(self) -> str:
+        """The number of the one task of an array that it is; '' if it is none, or several."""
+        if self.array_task_id is not None:
+            return str(self.array_task_id)
+        tasks = self.array_tasks.partition("%")[0]
+        return tasks if tasks.isdecimal() else ""
 
     @property
     def unsplit(self) -> bool:
@@ -97,21 +109,19 @@ class Job(WorkedOut):
 
         One of the array's id would be of all its tasks, those that run too.
         """
-        tasks = self.array_tasks.partition("%")[0]
-        return f"{self.array_job_id}_[{tasks}]" if self.unsplit else self.key
+        if self._only_task or not self.unsplit:
+            return self.key
+        return f"{self.array_job_id}_[{self.array_tasks.partition('%')[0]}]"
 
     @property
     def label(self) -> str:
-        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array.
-
-        The last task is `123_9` whether Slurm has split it off yet (24.11) or not (26.05).
-        """
+        """How people know the job: its key, or `123_[5-9]` for what is unsplit of an array."""
+        if self._only_task or not self.unsplit:
+            return self.key
         tasks = self.array_tasks
-        if self.unsplit and (last := tasks.partition("%")[0]).isdecimal():
-            return f"{self.array_job_id}_{last}"
         if len(tasks) > 64:  # Slurm's own tools shorten them so, too
             tasks = f"{tasks[:60].rpartition(',')[0]},..."
-        return f"{self.array_job_id}_[{tasks}]" if self.unsplit else self.key
+        return f"{self.array_job_id}_[{tasks}]"
 
     def memory_on_node(self, cpus: int, devices: int) -> int | None:
         """MiB on a node where it has so many CPUs and devices; None is all, 0 is not told."""

@@ -44,12 +44,16 @@ class Strays:
         """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
         queue = prepared.queue
         due = [k for k in queue.handovers if self.memory.pins.may_try(k, ticks)][:MAX_AT_ONCE]
+        # Not by its key: for the rest of an array that would be the tasks that are pinned, too.
+        own = {job.key: job.own_key for job in prepared.snapshot.jobs if job.unsplit}
         outcomes = await asyncio.gather(
-            *(self._hand_over_one(key, queue.handovers[key], ticks) for key in due)
+            *(self._hand_over_one(k, own.get(k, k), queue.handovers[k], ticks) for k in due)
         )
         journal_outcomes(self.journal, now, outcomes, prepared.snapshot)
 
-    async def _hand_over_one(self, key: str, handover: Handover, ticks: float) -> Outcome:
+    async def _hand_over_one(
+        self, key: str, own_key: str, handover: Handover, ticks: float
+    ) -> Outcome:
         why = str(PlacedBySlurm(handover.why))
         fields = {
             "Partition": ",".join(handover.partitions),
@@ -58,7 +62,7 @@ class Strays:
         for minutes in handover.time_limits:
             fields["TimeLimit"] = time_limit_text(minutes)
         try:
-            await self.slurm.update_job(key, fields)
+            await self.slurm.update_job(own_key, fields)
         except SlurmBusyError as error:
             return Outcome(key, Event.BUSY, error.message)
         except SlurmError as error:

@@ -193,6 +193,42 @@ def test_a_refused_handover_is_not_tried_all_the_time(tmp_path: Path) -> None:
     assert len(bench.sent("2")) == 2
 
 
+def test_the_rest_of_an_array_is_handed_over_without_the_tasks_that_are_pinned(
+    tmp_path: Path,
+) -> None:
+    rest = replace(marked(7), reservation="deleted", array_job_id=7, array_tasks="2-9")
+    pinned = marked(
+        9, array_job_id=7, array_task_id=1, partition="train-nv", req_nodes="nv2",
+        reason="Resources",
+    )  # fmt: skip
+    bench = Bench(tmp_path, rest, pinned)
+    bench.run()
+    assert len(bench.sent("7_[2-9]")) == 1
+    assert not bench.sent("7")
+
+
+@pytest.mark.parametrize("tasks", ["3", "9%2"])
+def test_the_only_task_of_an_array_is_known_again_once_it_is_released(
+    tmp_path: Path, tasks: str
+) -> None:
+    """Slurm splits nothing off: the record that was the array's is pinned, and taken back."""
+    bench = Bench(tmp_path, marked(7, array_job_id=7, array_tasks=tasks))
+    bench.run()
+    key = f"7_{tasks[0]}"
+    (sent,) = bench.sent(key)
+    bench.slurm.jobs = tuple(
+        replace(
+            job, partition=sent["Partition"], req_nodes=sent["ReqNodeList"], reason="BadConstraints"
+        )
+        for job in bench.slurm.jobs
+    )
+    bench.wait(1)
+    bench.run()
+    assert bench.sent(key)[1]["Partition"] == "accel"
+    assert not bench.sent("7"), "it would be all tasks of the array"
+    assert bench.cycle.pins.returned.keys() == {key}
+
+
 def test_a_refused_release_is_undone(tmp_path: Path) -> None:
     """22.05 moves a job to a partition that it refuses; newer ones keep the node list."""
     bench = Bench(tmp_path, marked(1))

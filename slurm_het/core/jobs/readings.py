@@ -21,10 +21,16 @@ Its name counts where nothing is written into it: then it is classified by that,
 _decides = attrgetter(*(field.name for field in fields(Job) if field.name not in OWN))
 
 
-def likeness(job: Job) -> tuple[object, ...] | None:
+def likeness(job: Job, now: float) -> tuple[object, ...] | None:
     """The same for jobs that are read alike; None for one that is read by itself."""
-    by_itself = MARK not in job.admin_comment or not job.priority or begins_later(job)
+    by_itself = MARK not in job.admin_comment or not job.priority or _is_yet_to_begin(job, now)
     return None if by_itself else _decides(job)
+
+
+def _is_yet_to_begin(job: Job, now: float) -> bool:
+    """Whether it is read otherwise once its time has come. (Most jobs of some sites had to wait for
+    others: they are like the rest by then.)"""
+    return job.eligible_time > now and begins_later(job)
 
 
 def as_its_own(task: Task, job: Job) -> Task:
@@ -57,14 +63,14 @@ class Readings:
                 reading = known[1]
             else:
                 reading = _read_once(job, facts, alike)
-            if not begins_later(job):  # else it is another one once its time has come
+            if not _is_yet_to_begin(job, facts.now):
                 self._known[job.id] = job, reading
             yield reading
 
 
 def _read_once(job: Job, facts: ClusterFacts, alike: dict[tuple[object, ...], Reading]) -> Reading:
     """Read a gated job by what those like it were read as, which `alike` has."""
-    like = likeness(job)
+    like = likeness(job, facts.now)
     if like is None:
         return read_job(job, facts)
     if known := alike.get(like):

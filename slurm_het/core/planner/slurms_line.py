@@ -99,9 +99,14 @@ def rivals_of(snapshot: Snapshot, inventory: Inventory, policy: Policy) -> Rival
 
 
 def _passed(job: Job, named: set[str], policy: Policy) -> bool:
-    """Whether a job of a pool's partition is not one that hetd sent there."""
+    """Whether a job of a pool's partition is not one that hetd sent there.
+
+    One that its user moved there out of the gate keeps our mark, but we sent it to no nodes.
+    """
     here = policy.intake_partition not in named and job.reason in EVALUATED
-    return here and MARK not in job.admin_comment
+    if not here or MARK not in job.admin_comment:
+        return here
+    return not job.req_nodes and mark_of_sent(job, "in line") is None
 
 
 def _first(other: Rival | None, job: Job) -> Rival:

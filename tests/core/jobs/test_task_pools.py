@@ -286,6 +286,8 @@ def test_alike_jobs_are_read_as_each_would_be_by_itself(
 
 def test_who_is_read_by_itself() -> None:
     """A site's rules may go by the name of a job that the hook has not prepared."""
-    assert likeness(marked(1, name="a")) == likeness(marked(2, name="b"))
-    assert likeness(gated(1)) is likeness(marked(1, priority=0)) is None
-    assert likeness(marked(1, submit_time=1, eligible_time=9)) is None
+    assert likeness(marked(1, name="a"), 5.0) == likeness(marked(2, name="b"), 5.0)
+    assert likeness(gated(1), 5.0) is likeness(marked(1, priority=0), 5.0) is None
+    later = marked(3, submit_time=1, eligible_time=9)
+    assert likeness(later, 8.0) is None
+    assert likeness(later, 9.0) == likeness(marked(2), 9.0), "its time has come"

@@ -109,6 +109,14 @@ def test_older_jobs_go_before_one_that_was_passed_to_their_pool(nodes: str) -> N
     assert not pinned.prepare(*FULL, passed, ahead).ahead.move, "it has its claim already"
 
 
+def test_a_job_that_its_user_moved_to_a_pool_passes_nobody_either() -> None:
+    """It keeps the mark that the hook gave it."""
+    moved = marked(5, partition="train-nv", priority=50, reason="Resources")
+    gated = [marked(n, tres_per_node="gpu:a100:4", priority=100 - n) for n in range(10, 20)]
+    found = Hetd().prepare(*FULL, moved, *gated, marked(60, priority=40))
+    assert [task.key for task in found.line.joins] == ["10", "11", "12", "13"]
+
+
 def test_what_is_free_for_it_now_is_planned() -> None:
     """The others wait for more than that."""
     found = Hetd().prepare(FULL[0], scavenger(tres_per_node="gpu:8"), marked(7))
