@@ -279,6 +279,20 @@ def test_an_array_splits(cluster: Cluster) -> None:
     assert all(j.restarts == 0 for j in tasks)
 
 
+def test_the_only_task_of_an_array_keeps_its_name(cluster: Cluster) -> None:
+    """Its record is the array's, and Slurm splits nothing off when it is pinned."""
+    cluster.open_side_door()
+    blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "3", script=CUDA + "sleep 170")
+    cluster.wait_state(blocker, "RUNNING")
+    array = cluster.sbatch("--array=3", "--gres=gpu:4", "-t", "3", script=CUDA + "sleep 20")
+    key = f"{array}_3"
+    cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(key))
+    cluster.ok("scancel", blocker)
+    cluster.wait_started(key)
+    cluster.wait("it was seen to run", lambda: len(cluster.outcomes(key)) > 1)
+    assert (cluster.outcomes(key), cluster.outcomes(array)) == (["reserved", "started"], [])
+
+
 @pytest.mark.parametrize("pinned", [False, True])
 def test_moved_to_another_pool_by_its_user(cluster: Cluster, pinned: bool) -> None:
     """Our Features, and a pin, would be BadConstraints there: they are taken off."""
