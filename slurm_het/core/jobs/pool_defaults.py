@@ -2,6 +2,9 @@
 
 Slurm applies those of the partition where a job is tested: of memory and CPUs after a move too, but
 not of time. A time limit that the intake gave stays, and one that nobody gave becomes MaxTime.
+
+The site's MaxWall caps a time that was left open: Slurm itself gives no more, and would hold back a
+job with more. `walls` are its minutes by partition, where one bears on the job.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from slurm_het.core.jobs.request import (
 from slurm_het.core.memory_defaults import MemoryDefaults, TimeLimits
 from slurm_het.core.model import Job, Partition
 from slurm_het.core.policy import Pool
+
+NO_WALLS: Mapping[str, int] = {}
 
 
 class InPools(NamedTuple):
@@ -49,7 +54,11 @@ class InPools(NamedTuple):
 
 
 def as_in_the_pools(
-    job: Job, pools: tuple[Pool, ...], partitions: Mapping[str, Partition], intake: str
+    job: Job,
+    pools: tuple[Pool, ...],
+    partitions: Mapping[str, Partition],
+    intake: str,
+    walls: Mapping[str, int] = NO_WALLS,
 ) -> InPools:
     """The job with the pools' defaults for what the hook has marked as left open by its user."""
     mark = decode_comment(job.admin_comment)
@@ -60,16 +69,18 @@ def as_in_the_pools(
         most = max((p.cpus_per_gpu for p in known), default=0)
         job = replace(job, cpus_per_gpu=most or job.cpus_per_gpu)
     if mark and (least := _time_min(job, mark)):
-        limits = tuple((p.name, _within(job.time_limit_minutes, p)) for p in known)
+        # Where MaxWall is below its least it is held back, as it is in plain Slurm.
+        caps = {name: wall for name, wall in walls.items() if wall >= least}
+        limits = tuple((p.name, _within(job.time_limit_minutes, p, caps)) for p in known)
         return InPools(replace(job, time_limit_minutes=least), pools, limits, shortens=True)
     said = mark.original.get(TIME_LIMIT) if mark else UNTOLD
     if said == UNTOLD:
-        is_open = _may_be_open(job, known, partitions.get(intake))
+        is_open = _may_be_open(job, known, partitions.get(intake), walls)
     else:
-        is_open = said == "" and _is_as_slurm_gave(job, partitions.values())
+        is_open = said == "" and _is_as_slurm_gave(job, partitions.values(), walls)
     if not known or not is_open:
         return InPools(job, pools)
-    limits = tuple((p.name, time_limit_in(p)) for p in known)
+    limits = tuple((p.name, _least(time_limit_in(p), walls.get(p.name))) for p in known)
     shortest = min((m for _, m in limits if m is not None), default=None)
     return InPools(replace(job, time_limit_minutes=shortest), pools, limits)
 
@@ -81,30 +92,54 @@ def time_limit_in(partition: Partition) -> int | None:
     return partition.max_minutes
 
 
+def capped(
+    partitions: Mapping[str, Partition], walls: Mapping[str, int]
+) -> Mapping[str, Partition]:
+    """The partitions, each with MaxWall as its MaxTime where that is less."""
+    less = {
+        name: replace(p, max_minutes=_least(p.max_minutes, wall))
+        for name, wall in walls.items()
+        if (p := partitions.get(name))
+    }
+    return {**partitions, **less}
+
+
 def _time_min(job: Job, mark: Mark) -> int:
     """The minutes of --time-min, if its limit is longer; else 0."""
     least = number_of(mark.original.get(TIME_MIN, ""), 0)
     return least if job.time_limit_minutes is None or least < job.time_limit_minutes else 0
 
 
-def _within(minutes: int | None, partition: Partition) -> int | None:
-    """A time limit, shortened to the partition's MaxTime."""
-    found = [m for m in (minutes, partition.max_minutes) if m is not None]
-    return min(found, default=None)
+def _least(*minutes: int | None) -> int | None:
+    """The least of some time limits; None is no limit."""
+    return min((m for m in minutes if m is not None), default=None)
 
 
-def _is_as_slurm_gave(job: Job, partitions: Iterable[Partition]) -> bool:
-    """Whether its time limit is one that a partition gives: nobody has set it by an update."""
+def _within(minutes: int | None, partition: Partition, walls: Mapping[str, int]) -> int | None:
+    """A time limit, shortened to the partition's MaxTime, and to MaxWall there."""
+    return _least(minutes, partition.max_minutes, walls.get(partition.name))
+
+
+def _gives(partition: Partition, walls: Mapping[str, int]) -> tuple[int | None, ...]:
+    """What Slurm may have written into a job without a time limit that was in the partition."""
+    wall = walls.get(partition.name)
+    return (time_limit_in(partition), *([wall] if wall is not None else []))
+
+
+def _is_as_slurm_gave(job: Job, partitions: Iterable[Partition], walls: Mapping[str, int]) -> bool:
+    """Whether its time limit is one that Slurm gives somewhere: nobody has set it by an update."""
     given = job.time_limit_minutes
-    return given is None or any(time_limit_in(p) == given for p in partitions)
+    return given is None or any(given in _gives(p, walls) for p in partitions)
 
 
-def _may_be_open(job: Job, pools: Iterable[Partition], intake: Partition | None) -> bool:
+def _may_be_open(
+    job: Job, pools: Iterable[Partition], intake: Partition | None, walls: Mapping[str, int]
+) -> bool:
     """Whether the time limit of a job that came past the hook may be the intake's own, and suits
     none of its pools: it would wait for ever. Else it stays, for its user may have given it."""
     given = job.time_limit_minutes
-    by_intake = intake is not None and time_limit_in(intake) == given
-    return by_intake and not any(_within(given, pool) == given for pool in pools)
+    by_intake = intake is not None and given in _gives(intake, walls)
+    return by_intake and not any(_within(given, pool, walls) == given for pool in pools)
 
 
 def _with_memory(

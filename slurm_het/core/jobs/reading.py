@@ -14,10 +14,11 @@ from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accele
 from slurm_het.core.jobs.gres_choice import as_admitted, choose_gres, may_rewrite
 from slurm_het.core.jobs.layout import leaf_patience, slurm_chooses
 from slurm_het.core.jobs.mark import decode_comment
-from slurm_het.core.jobs.pool_defaults import as_in_the_pools
+from slurm_het.core.jobs.pool_defaults import InPools, as_in_the_pools, capped
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
 from slurm_het.core.jobs.request import GresRequests, gres_of, registered
 from slurm_het.core.jobs.waits import slurm_waits
+from slurm_het.core.limits.max_wall import MaxWalls
 from slurm_het.core.model import (
     Classification,
     Job,
@@ -43,6 +44,7 @@ from slurm_het.core.reasons import (
     Unreadable,
 )
 from slurm_het.core.reservations.closings import inside_of, magnets_of
+from slurm_het.core.site_limits import SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.constraint import parse_features
@@ -85,6 +87,7 @@ class ClusterFacts:
     rewrites_gres: bool
     qos_flags: QosFlags = field(default_factory=dict)
     could_have: frozenset[frozenset[str]] = frozenset()
+    limits: SiteLimits = field(default_factory=SiteLimits)
 
     @classmethod
     def of(cls, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> ClusterFacts:
@@ -92,7 +95,9 @@ class ClusterFacts:
         partitions = {p.name: p for p in snapshot.partitions}
         rewrites, flags = snapshot.rewrites_gres, snapshot.qos_flags
         rebooted = frozenset(n.features | n.could_have for n in snapshot.nodes if n.could_have)
-        return cls(inventory, policy, partitions, snapshot.time, rewrites, flags, rebooted)
+        return cls(
+            inventory, policy, partitions, snapshot.time, rewrites, flags, rebooted, snapshot.limits
+        )
 
     def needs_reboot(self, features: str) -> bool:
         """Whether no node meets a constraint now, and one would once Slurm has rebooted it."""
@@ -113,6 +118,16 @@ class ClusterFacts:
     @cached_property
     def _lifted(self) -> dict[frozenset[str], dict[str, Partition]]:
         return {frozenset(): self.partitions}
+
+    @cached_property
+    def max_walls(self) -> MaxWalls:
+        """How long one job may run by the site's limits."""
+        return MaxWalls(self.limits, self.partitions)
+
+    def in_pools(self, job: Job, pools: tuple[Pool, ...]) -> InPools:
+        """The job as Slurm will see it in these pools."""
+        intake, walls = self.policy.intake_partition, self.max_walls.of(job)
+        return as_in_the_pools(job, pools, self.partitions, intake, walls)
 
     @cached_property
     def types(self) -> dict[str, TypeThere]:
@@ -201,7 +216,7 @@ class ClusterFacts:
         return (
             self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
             self.inside, self.magnets, self.leaves, self.qos_flags, self.could_have,
-            self.could_have and frozenset(self.inventory.kinds),
+            self.could_have and frozenset(self.inventory.kinds), self.max_walls.limits,
         )  # fmt: skip
 
 
@@ -243,7 +258,7 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
         pools = tuple(p for p in pools if any((p.partition, t) in pairs for t in types))
         if not pools:
             return _handover(job, ForReservation(job.reservation), facts)
-    there = as_in_the_pools(job, pools, facts.partitions, facts.policy.intake_partition)
+    there = facts.in_pools(job, pools)
     job, pools = there.job, there.pools
     asked = _before_release(job, written, types, facts)
     names = {p.partition for p in pools}
@@ -308,7 +323,7 @@ def _handover(
     if waits := slurm_waits(job, facts.now):
         return waits
     pools, partitions = pools or facts.policy.pools, facts.partitions_for(job)
-    there = as_in_the_pools(job, pools, facts.partitions, facts.policy.intake_partition)
+    there = facts.in_pools(job, pools)
     whole = (*pools, *facts.policy.spanning)
     usable = usable_pools(there.job, None, whole, partitions)
     if not usable.partitions:
@@ -316,7 +331,9 @@ def _handover(
     if there.shortens or not there.time_limits:
         return Handover(usable.partitions, why)
     minutes = there.minutes(usable.partitions)  # the most: none is to end it sooner than its own
-    given = usable_pools(replace(job, time_limit_minutes=minutes), None, whole, partitions)
+    # Slurm holds what we set against no MaxWall: not to the partitions where that is less.
+    walled = capped(partitions, facts.max_walls.of(job))
+    given = usable_pools(replace(job, time_limit_minutes=minutes), None, whole, walled)
     return Handover(given.partitions, why, (minutes,))
 
 

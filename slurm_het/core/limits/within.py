@@ -163,6 +163,15 @@ def _not_spoken_for(options: Options, task: Task, spoken: Counter[Budget]) -> Op
     return free or options
 
 
+def _in_pool(task: Task, pool: str) -> Task:
+    """The task with the time limit that it is given in this pool, if it is less than elsewhere:
+    where its user left it open it may be that pool's own MaxWall."""
+    given = dict(task.time_limits).get(pool)
+    if given is None or (task.minutes is not None and task.minutes <= given):
+        return task
+    return replace(task, minutes=given)
+
+
 def _narrowed(task: Task, options: Options, ledger: _Ledger) -> Task:
     """The task with these options alone."""
     pools = tuple(pool for pool in task.pools if any(pool == p for p, _ in options))
@@ -260,8 +269,10 @@ class _Ledger:
         why: AtLimit | None = None
         for pool, device_type in places:
             shapes = self._shapes((pool,) if pool else task.pools)
-            claims = self._claims(task, accounts.get(pool, first), Destination(device_type, shapes))
-            blocked = next((at for claim in claims if (at := at_limit(claim, task))), None)
+            there = _in_pool(task, pool)
+            account = accounts.get(pool, first)
+            claims = self._claims(there, account, Destination(device_type, shapes))
+            blocked = next((at for claim in claims if (at := at_limit(claim, there))), None)
             why = why or blocked
             if not blocked:
                 found[pool, device_type] = claims
