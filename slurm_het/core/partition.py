@@ -20,6 +20,7 @@ class Partition:
     allow_groups: frozenset[str] = frozenset()
     allow_accounts: frozenset[str] = frozenset()
     deny_accounts: frozenset[str] = frozenset()
+    sub_accounts: bool = True  # not 22.05: an account there stands for those below it too
     allow_qos: frozenset[str] = frozenset()
     deny_qos: frozenset[str] = frozenset()
     alloc_nodes: frozenset[str] = frozenset()  # where its jobs are submitted

@@ -30,6 +30,20 @@ class Limit:
     running: int = 0
 
 
+Parents = Mapping[str, str]
+"""By account, the one above it, as far as that is known."""
+NONE_ABOVE: Parents = {}
+
+
+def line_of(account: str, parents: Parents) -> frozenset[str]:
+    """An account and those above it; none of ''."""
+    found: set[str] = set()
+    while account and account not in found:
+        found.add(account)
+        account = parents.get(account, "")
+    return frozenset(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Association:
     """The limits of an account, or of a `user` in it, perhaps for one partition only.
@@ -68,13 +82,15 @@ class SiteLimits:
     """All limits that concern the waiting jobs; none where Slurm enforces none.
 
     `safe`: a job starts only if the minutes that are left last to its end
-    (AccountingStorageEnforce). `licenses` are how many there are, and in use.
+    (AccountingStorageEnforce). `licenses` are how many there are, and in use. `parents` limit
+    nothing: partitions and reservations let accounts in by them, also where no limit is enforced.
     """
 
     associations: tuple[Association, ...] = ()
     qos: tuple[Qos, ...] = ()
     safe: bool = False
     licenses: tuple[Limit, ...] = ()
+    parents: Parents = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.associations or self.qos or self.licenses)

@@ -17,6 +17,7 @@ from slurm_het.core.partition import QosFlags
 from slurm_het.core.syntax.script import MAX_SCRIPT
 from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError, lacks
 from slurm_het.settings import SlurmSettings
+from slurm_het.slurm.accounts import as_enforced
 from slurm_het.slurm.backfill import backfill_of
 from slurm_het.slurm.controllers import Controllers
 from slurm_het.slurm.environment import environment, private
@@ -91,7 +92,9 @@ class CliSlurm:
             self._show("reservation", may_hide="reservations" in hidden),
         )
         records = parse_nodes(nodes, forgets_devices=version.forgets_devices)
-        records_of_partitions = parse_partitions(partitions)
+        records_of_partitions = as_enforced(
+            parse_partitions(partitions), version, await self._conf()
+        )
         future = tuple(n for n in records if "FUTURE" in n.state)
         records = tuple(n for n in records if "FUTURE" not in n.state)
         _refuse_nothing("node", records, hidden)

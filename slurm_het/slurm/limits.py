@@ -1,4 +1,5 @@
 """The site's limits and their use, from `scontrol show assoc_mgr`; read where they are enforced.
+Which account is above which is read there too, where partitions or reservations go by that.
 
 Its names (accounts, QOSs, users) are the admins'. The text is told apart by how far its lines are
 indented: a record begins at the margin, its fields have 4 blanks, an account or user under a QOS
@@ -16,8 +17,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 
 from slurm_het.core.model import Job, Snapshot
-from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
+from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits, line_of
 from slurm_het.errors import SlurmError
+from slurm_het.slurm.accounts import enforces_associations, go_by_parents
 from slurm_het.slurm.qos import QosFields, QosReader
 
 MOST_NAMES = 400
@@ -61,57 +63,64 @@ class LimitReader:
         self, snapshot: Snapshot, conf: Mapping[str, str], also: Iterable[Job] = ()
     ) -> SiteLimits:
         """The limits that bear on the snapshot's pending jobs, and on those that are `also` to
-        wait; `conf` is slurmctld's.
+        wait, and the accounts above theirs; `conf` is slurmctld's.
 
         They are read after the jobs: a released job that starts in between may count twice, which
         costs a cycle, where the other way round one too many would be released.
         """
         waiting = [*(job for job in snapshot.jobs if job.state == "PENDING"), *also]
+        holds = enforces_associations(conf)
         words = set(conf.get("AccountingStorageEnforce", "").lower().split(","))
         limits = SiteLimits()
         try:
             if words & {"limits", "safe"}:
                 limits = await self._of_accounts(snapshot, waiting, safe="safe" in words)
+            elif holds and go_by_parents(snapshot) and (accounts := _accounts_of(waiting)):
+                await self._with_parents(accounts, frozenset())
             if any(job.licenses for job in waiting):
                 text = await self.run("scontrol", "-o", "show", "licenses")
                 limits = replace(limits, licenses=parse_licenses(text))
         except SlurmError:  # hidden from us (PrivateData), or busy: Slurm itself keeps its limits
             pass
-        return limits
+        return replace(limits, parents=self._parents) if holds else limits
 
     async def _of_accounts(
         self, snapshot: Snapshot, waiting: Iterable[Job], *, safe: bool
     ) -> SiteLimits:
         qos = {job.qos for job in waiting} | {p.qos for p in snapshot.partitions}
-        accounts = {job.account for job in waiting} - {""}
+        accounts = _accounts_of(waiting)
         if not accounts:
             return SiteLimits()
         # Nobody is missing under the QOS of his own jobs: only a partition's may need the rules.
         known = await self.qos.read() if any(p.qos for p in snapshot.partitions) else {}
         rules = {name: rules_of(fields) for name, fields in known.items()}
-        text = await self._ask(asked := self._with_those_above(accounts), qos - {""})
-        self._parents |= parents(text)
+        text = await self._with_parents(accounts, qos - {""})
+        return parse_limits(text, waiting, rules, safe=safe)
+
+    async def _with_parents(self, accounts: Set[str], qos: Set[str]) -> str:
+        """assoc_mgr's text of the accounts, of all that are above them, and of the QOSs."""
+        text = await self._ask(asked := self._with_those_above(accounts), qos)
+        self._parents = self._parents | parents(text)  # a new one: a snapshot has the old one
         while unseen := self._with_those_above(accounts) - asked:
             asked |= unseen
             above = await self._ask(unseen, frozenset())
-            self._parents |= parents(above)
+            self._parents = self._parents | parents(above)
             text += above
-        return parse_limits(text, waiting, rules, safe=safe)
+        return text
 
     def _with_those_above(self, accounts: Iterable[str]) -> set[str]:
         """The accounts and those above them, as far as is known."""
-        found: set[str] = set()
-        for name in accounts:
-            while name and name not in found:
-                found.add(name)
-                name = self._parents.get(name, "")
-        return found
+        return {name for account in accounts for name in line_of(account, self._parents)}
 
     async def _ask(self, accounts: Set[str], qos: Set[str]) -> str:
         asked = [f"accounts={','.join(names)}"] if (names := _plain(accounts)) else []
         asked += [f"qos={','.join(names)}"] if (names := _plain(qos)) else []
         kinds = [*["assoc"] * bool(accounts), *["qos"] * bool(qos)]
         return await self.run("scontrol", "show", "assoc_mgr", f"flags={','.join(kinds)}", *asked)
+
+
+def _accounts_of(jobs: Iterable[Job]) -> set[str]:
+    return {job.account for job in jobs} - {""}
 
 
 def _plain(names: Set[str]) -> list[str]:

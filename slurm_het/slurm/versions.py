@@ -107,6 +107,14 @@ class SlurmVersion:
         return self.tuple < (25, 5)
 
     @property
+    def sub_accounts(self) -> bool:
+        """Whether a partition's AllowAccounts and DenyAccounts hold for the accounts below, too.
+
+        22.05 compares names. Read in the sources, 23.02.0's included (partition_mgr.c).
+        """
+        return self.tuple >= (23, 2)
+
+    @property
     def forgets_devices(self) -> bool:
         """Whether a restarted slurmctld does not know a node's devices until its slurmd registers.
 

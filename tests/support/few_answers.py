@@ -14,7 +14,15 @@ ANSWERS = {
 """What `scontrol show` prints of the sandbox, by what is asked for."""
 
 
-def programs(base: Path, answers: Mapping[str, str] = ANSWERS) -> Path:
+CONF = "SelectTypeParameters = CR_CORE_MEMORY"
+
+
+def programs(
+    base: Path,
+    answers: Mapping[str, str] = ANSWERS,
+    version: str = "slurm 24.11.5",
+    conf: str = CONF,
+) -> Path:
     """scontrol and squeue in that directory; no job is there. The file `asked` in it has a line for
     each time that something was to be shown."""
     for what, text in answers.items():
@@ -22,8 +30,9 @@ def programs(base: Path, answers: Mapping[str, str] = ANSWERS) -> Path:
     (base / "scontrol").write_text(
         f"""#!/bin/sh
 case "$*" in
---version) echo slurm 24.11.5 ;;
-"show config") echo "SelectTypeParameters = CR_CORE_MEMORY" ;;
+--version) echo {version} ;;
+"show config") echo "{conf}" ;;
+"show assoc_mgr "*) echo assoc_mgr >>{base}/asked; cat {base}/assoc_mgr ;;
 *"show "*) for last; do :; done; echo $last >>{base}/asked; cat {base}/$last ;;
 esac
 """

@@ -10,6 +10,7 @@ from slurm_het.core.jobs.demand import Demand
 from slurm_het.core.model import Classification, Job, Partition
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reasons import NoSuchPartition, PartitionRefuses, Reason
+from slurm_het.core.site_limits import NONE_ABOVE, Parents, line_of
 from slurm_het.core.syntax import hostlist
 
 
@@ -72,18 +73,25 @@ class UsablePools(NamedTuple):
 
 
 def usable_pools(
-    job: Job, demand: Demand | None, pools: Iterable[Pool], partitions: Mapping[str, Partition]
+    job: Job,
+    demand: Demand | None,
+    pools: Iterable[Pool],
+    partitions: Mapping[str, Partition],
+    parents: Parents = NONE_ABOVE,
 ) -> UsablePools:
     """Which of the pools Slurm would run the job in; `partitions` are Slurm's, by name.
 
-    Without a demand (a job that we cannot count) only its number of nodes is held against sizes.
+    Without a demand (a job that we cannot count) only its number of nodes is held against sizes;
+    without `parents` accounts count by name.
     """
     usable: list[str] = []
     refuses: list[Reason] = []
     for pool in pools:
         partition = partitions.get(pool.partition)
         refusal: Reason | None = (
-            refusal_of(job, demand, partition) if partition else NoSuchPartition(pool.partition)
+            refusal_of(job, demand, partition, parents)
+            if partition
+            else NoSuchPartition(pool.partition)
         )
         if refusal:
             refuses.append(refusal)
@@ -92,21 +100,35 @@ def usable_pools(
     return UsablePools(tuple(usable), tuple(refuses))
 
 
-def refusal_of(job: Job, demand: Demand | None, partition: Partition) -> PartitionRefuses | None:
+def refusal_of(
+    job: Job, demand: Demand | None, partition: Partition, parents: Parents = NONE_ABOVE
+) -> PartitionRefuses | None:
     """Why Slurm would not run the job in a partition; None if it would."""
     state = "" if partition.state == "UP" else f"State={partition.state}"
-    setting = _access_limit(job, partition) or _size_limit(job, demand, partition) or state
+    setting = (
+        _account_limit(job, partition, parents)
+        or _access_limit(job, partition)
+        or _size_limit(job, demand, partition)
+        or state
+    )
     return PartitionRefuses(partition.name, setting) if setting else None
+
+
+def _account_limit(job: Job, partition: Partition, parents: Parents) -> str:
+    allowed, denied = partition.allow_accounts, partition.deny_accounts
+    if not allowed and not denied:
+        return ""
+    mine = line_of(job.account, parents if partition.sub_accounts else NONE_ABOVE)
+    if allowed and not allowed & mine:
+        return f"AllowAccounts={','.join(sorted(allowed))}"
+    kept_out = denied & mine
+    return f"DenyAccounts={','.join(sorted(kept_out))}" if kept_out else ""
 
 
 def _access_limit(job: Job, partition: Partition) -> str:
     allowed = partition.allow_groups
     if allowed and job.uid != 0 and not allowed & set(job.groups):
         return f"AllowGroups={','.join(sorted(allowed))}"
-    if partition.allow_accounts and job.account not in partition.allow_accounts:
-        return f"AllowAccounts={','.join(sorted(partition.allow_accounts))}"
-    if job.account and job.account in partition.deny_accounts:
-        return f"DenyAccounts={job.account}"
     if partition.allow_qos and job.qos not in partition.allow_qos:
         return f"AllowQos={','.join(sorted(partition.allow_qos))}"
     if job.qos and job.qos in partition.deny_qos:

@@ -44,7 +44,7 @@ from slurm_het.core.reasons import (
     Unreadable,
 )
 from slurm_het.core.reservations.closings import inside_of, magnets_of
-from slurm_het.core.site_limits import SiteLimits
+from slurm_het.core.site_limits import Parents, SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.constraint import parse_features
@@ -118,6 +118,11 @@ class ClusterFacts:
     @cached_property
     def _lifted(self) -> dict[frozenset[str], dict[str, Partition]]:
         return {frozenset(): self.partitions}
+
+    @property
+    def parents(self) -> Parents:
+        """By account, the one above it, where lists of accounts go by these."""
+        return self.limits.parents
 
     @cached_property
     def max_walls(self) -> MaxWalls:
@@ -217,6 +222,7 @@ class ClusterFacts:
             self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
             self.inside, self.magnets, self.leaves, self.qos_flags, self.could_have,
             self.could_have and frozenset(self.inventory.kinds), self.max_walls.limits,
+            self.parents,
         )  # fmt: skip
 
 
@@ -269,11 +275,11 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     slots = len(demand.slots)
     if options := slurm_chooses(job, written, slots, facts.leaves):
         return _handover(job, SlurmChooses(options), facts, pools)
-    usable = usable_pools(job, demand, pools, facts.partitions_for(job))
+    usable = usable_pools(job, demand, pools, facts.partitions_for(job), facts.parents)
     if not usable.partitions:
         return NoUsablePool(usable.refuses)
     rewritten = asked is not written and not demand.takes_share
-    magnets = () if job.reservation else magnets_of(job, facts.magnets)
+    magnets = () if job.reservation else magnets_of(job, facts.magnets, facts.parents)
     task = _make_task(job, what, demand, types, usable.partitions)
     minutes = there.minutes(usable.partitions)
     task = replace(
@@ -325,7 +331,7 @@ def _handover(
     pools, partitions = pools or facts.policy.pools, facts.partitions_for(job)
     there = facts.in_pools(job, pools)
     whole = (*pools, *facts.policy.spanning)
-    usable = usable_pools(there.job, None, whole, partitions)
+    usable = usable_pools(there.job, None, whole, partitions, facts.parents)
     if not usable.partitions:
         return PlacedByNobody(why, usable.refuses)
     if there.shortens or not there.time_limits:
@@ -333,7 +339,8 @@ def _handover(
     minutes = there.minutes(usable.partitions)  # the most: none is to end it sooner than its own
     # Slurm holds what we set against no MaxWall: not to the partitions where that is less.
     walled = capped(partitions, facts.max_walls.of(job))
-    given = usable_pools(replace(job, time_limit_minutes=minutes), None, whole, walled)
+    limited = replace(job, time_limit_minutes=minutes)
+    given = usable_pools(limited, None, whole, walled, facts.parents)
     return Handover(given.partitions, why, (minutes,))
 
 

@@ -20,8 +20,10 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, Partition, Snapshot, Task
 from slurm_het.core.reasons import Closed, LeftOut, OpensLater, Reason
+from slurm_het.core.reservations.access import lets_in, may_use
 from slurm_het.core.reservations.occurrences import is_open, occurrence
 from slurm_het.core.reservations.owned import Owners, owners_of
+from slurm_het.core.site_limits import NONE_ABOVE, Parents
 from slurm_het.core.slurm_reservation import ReservationRecord
 
 STARTS_WITHIN = 5.0
@@ -48,7 +50,7 @@ def inside_of(record: ReservationRecord, inventory: Inventory) -> frozenset[tupl
         (partition, device.type)
         for node in nodes
         for partition in node.partitions
-        if _lets_in(record.partitions, {partition})
+        if lets_in(record.partitions, {partition})
         for device in node.devices
     )
 
@@ -59,30 +61,15 @@ def inside_named(name: str, inventory: Inventory) -> frozenset[tuple[str, str]]:
                 frozenset())  # fmt: skip
 
 
-def magnets_of(job: Job, records: Iterable[ReservationRecord]) -> tuple[str, ...]:
+def magnets_of(
+    job: Job, records: Iterable[ReservationRecord], parents: Parents = NONE_ABOVE
+) -> tuple[str, ...]:
     """The MAGNETIC reservations that draw in a job without --reservation."""
     return tuple(
         r.name
         for r in records
-        if "MAGNETIC" in r.flags and can_plan_inside(r) and _may_use(job, r)
+        if "MAGNETIC" in r.flags and can_plan_inside(r) and may_use(job, r, parents)
     )  # fmt: skip
-
-
-def _may_use(job: Job, record: ReservationRecord) -> bool:
-    return (
-        _lets_in(record.users, {job.user})
-        and _lets_in(record.groups, set(job.groups))
-        and _lets_in(record.accounts, {job.account})
-        and _lets_in(record.qos, {job.qos})
-    )
-
-
-def _lets_in(listed: frozenset[str], mine: set[str]) -> bool:
-    kept_out = {name[1:] for name in listed if name.startswith("-")}
-    if not kept_out.isdisjoint(mine):
-        return False
-    let_in = {name for name in listed if not name.startswith("-")}
-    return not let_in or not let_in.isdisjoint(mine)
 
 
 class _Kind(NamedTuple):

@@ -12,6 +12,7 @@ from slurm_het.core.jobs.demand import Demand
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, refusal_of, usable_pools
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Classification, Job, Partition, Slot
+from slurm_het.core.site_limits import SiteLimits
 from tests.support.world import inventory, marked, policy, snapshot
 
 JOB = Job(
@@ -70,6 +71,44 @@ def test_every_limit_of_a_partition(
     }
     refusal = refusal_of(replace(JOB, **job), TWO, Partition("p", **sets))
     assert (refusal.setting if refusal else "") == why
+
+
+@pytest.mark.parametrize(
+    ("lists", "why", "by_name"),
+    [
+        ({"allow_accounts": {"bio"}}, "", "AllowAccounts=bio"),
+        ({"allow_accounts": {"root"}}, "", "AllowAccounts=root"),
+        ({"allow_accounts": {"bio-lab1"}}, "", ""),
+        ({"allow_accounts": {"bio-lab2", "phys"}}, *["AllowAccounts=bio-lab2,phys"] * 2),
+        ({"deny_accounts": {"bio"}}, "DenyAccounts=bio", ""),
+        ({"deny_accounts": {"bio", "bio-lab1"}}, "DenyAccounts=bio,bio-lab1",
+         "DenyAccounts=bio-lab1"),
+        ({"deny_accounts": {"bio-lab2"}}, "", ""),
+    ],
+)  # fmt: skip
+def test_an_account_stands_for_those_below_it(
+    lists: dict[str, set[str]], why: str, by_name: str
+) -> None:
+    """By name alone: on 22.05, and where nobody knows who is above whom."""
+    sets: dict[str, Any] = {key: frozenset(names) for key, names in lists.items()}
+    tree, unknown = SiteLimits(parents={"bio-lab1": "bio", "bio": "root"}), SiteLimits()
+    for limits, below, told in (
+        (tree, True, why),
+        (tree, False, by_name),
+        (unknown, True, by_name),
+    ):
+        shot = snapshot(marked(1, account="bio-lab1", features="a100"))
+        lists_there = tuple(replace(p, sub_accounts=below, **sets) for p in shot.partitions)
+        shot = replace(shot, limits=limits, partitions=lists_there)
+        queue = fill_task_pools(shot, take_inventory(shot, policy()), policy())
+        assert len(queue.tasks) == (not told)
+        assert all(told in str(reason) for reason in queue.blocked.values())
+
+
+def test_a_circle_of_accounts_ends() -> None:
+    parents = {"lab": "a", "a": "lab"}
+    assert refusal_of(JOB, TWO, Partition("p", allow_accounts=frozenset({"b"})), parents)
+    assert not refusal_of(JOB, TWO, Partition("p", allow_accounts=frozenset({"a"})), parents)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from slurm_het.core.jobs.readings import Readings, likeness
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Job, Partition
 from slurm_het.core.reasons import ArrayLimit
+from slurm_het.core.site_limits import SiteLimits
 from slurm_het.core.syntax.arrays import array_indexes
 from tests.support.world import gated, inventory, marked, partitions, policy, running, snapshot
 
@@ -254,6 +255,15 @@ def test_what_is_read_again_is_as_if_it_were_new(changes: list[Edit], sites: lis
         here = take_inventory(given, policy())
         again = fill_task_pools(given, here, policy(), readings=readings)
         assert again == fill_task_pools(given, here, policy())
+
+
+def test_who_waits_is_read_again_when_his_account_comes_below_another() -> None:
+    readings, given = Readings(), snapshot(gated(1, account="lab"))
+    denied = tuple(replace(p, deny_accounts=frozenset({"bio"})) for p in given.partitions)
+    for parents in ({}, {"lab": "bio"}, {"lab": "phys"}):
+        there = replace(given, partitions=denied, limits=SiteLimits(parents=parents))
+        tasks = fill_task_pools(there, inventory(), policy(), readings=readings).tasks
+        assert bool(tasks) == ("bio" not in parents.values())
 
 
 def test_who_waits_is_read_once() -> None:

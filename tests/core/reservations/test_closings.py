@@ -16,6 +16,7 @@ from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import Closed, OpensLater
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.look_ahead import Outlook, look_ahead
+from slurm_het.core.site_limits import SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.library import propose
 from tests.support.world import gated, policy, running, snapshot, task, with_side_door
@@ -192,6 +193,33 @@ def test_whom_a_magnetic_one_draws_in(lists: dict[str, set[str]], drawn: bool) -
     )
     (made,) = fill_task_pools(at, take_inventory(at, policy()), policy()).tasks
     assert made.magnets == (("maint",) if drawn else ())
+
+
+@pytest.mark.parametrize(
+    ("lists", "drawn", "by_name"),
+    [
+        ({"accounts": {"phys"}}, True, False),
+        ({"accounts": {"-phys"}}, False, True),
+        ({"accounts": {"phys-lab1"}}, True, True),
+        ({"accounts": {"phys-lab2"}}, False, False),
+        ({"users": {"-eve"}, "accounts": {"phys"}}, True, False),
+        ({"users": {"ann"}, "accounts": {"-phys"}}, False, True),
+        ({"users": {"ann"}, "accounts": {"phys"}}, False, False),
+        ({"groups": {"staff"}, "accounts": {"phys"}}, False, False),
+        ({"users": {"ann"}, "accounts": {"phys-lab1"}}, True, True),
+    ],
+)
+def test_a_magnetic_one_goes_by_the_accounts_above(
+    lists: dict[str, set[str]], drawn: bool, by_name: bool
+) -> None:
+    """On 22.05 too. Users and accounts are pairs: ann in phys itself, not in what is below."""
+    named: dict[str, Any] = {key: frozenset(names) for key, names in lists.items()}
+    job = gated(1, account="phys-lab1", groups=("staff",))
+    at = shot(record(flags="MAGNETIC", **named), jobs=(job,))
+    for parents, inside in (({"phys-lab1": "phys", "phys": "root"}, drawn), ({}, by_name)):
+        here = replace(at, limits=SiteLimits(parents=parents))
+        (made,) = fill_task_pools(here, take_inventory(here, policy()), policy()).tasks
+        assert made.magnets == (("maint",) if inside else ())
 
 
 @pytest.mark.parametrize(
