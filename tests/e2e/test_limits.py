@@ -24,7 +24,7 @@ accounting:
   slurm_conf: {PriorityWeightQOS: 100000, SchedulerParameters: batch_sched_delay=0,
                Licenses: "matlab:2"}
   partitions:
-    train-nv: {QOS: pool}
+    train-nv: {QOS: pool, AllowAccounts: "research,others"}  # and those below: small, one
   qos:
     pool: {MaxTRESPU: {cpu: 9}}
     first: {Priority: 9}
@@ -34,8 +34,9 @@ accounting:
     minutes: {Priority: 9, GrpTRESMins: {gres/gpu: 120}}
     per-job: {Priority: 9, MaxTRESPerJob: {gres/gpu: 2}}
     long: {Flags: PartitionTimeLimit}
+    brief: {MaxWall: "00:30:00"}
   accounts:
-    research: {QOS: [normal, first, devices, typed, jobs, minutes, per-job, long]}
+    research: {QOS: [normal, first, devices, typed, jobs, minutes, per-job, long, brief]}
     small: {Parent: research, GrpTRES: {gres/gpu: 5}}
     one: {Parent: research}
     others: {QOS: [normal]}
@@ -128,6 +129,17 @@ def test_try_knows_the_limits_of_who_names_neither_account_nor_qos(cluster: Clus
     record = cluster.job(second)
     assert (record["Account"], record["QOS"]) == ("others", "normal")
     cluster.wait("it waits for that", lambda: "AssocMaxJobsLimit" in why(cluster, "-j", second))
+
+
+@pytest.mark.parametrize("past_the_hook", [False, True])
+def test_a_time_limit_left_open_is_no_longer_than_max_wall(
+    cluster: Cluster, past_the_hook: bool
+) -> None:
+    """As under plain Slurm: what no user has asked for holds no job back."""
+    options = ["-p", "train-nv"] if past_the_hook else []
+    asks = ("--qos=brief", "--gres=gpu:1", *options)
+    key = cluster.sbatch(*asks, script="module load cuda", user="daemon")
+    assert cluster.wait_started(key)["TimeLimit"] == "00:30:00"
 
 
 def test_the_tasks_of_an_array_at_a_limit_leave_the_devices_to_others(cluster: Cluster) -> None:
