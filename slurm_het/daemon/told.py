@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.planner.doubts import Returned
 from slurm_het.core.planner.lessons import Lesson
-from slurm_het.core.planner.pins import Pins, Returned
+from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory
 from slurm_het.core.planner.repairs import Holdings
 from slurm_het.core.worth.forecast import Forecast

@@ -26,11 +26,16 @@ ENOUGH = 64
 
 _SCOPES: tuple[tuple[str, tuple[str, ...] | None], ...] = (
     (r".*(PerJob|PerNode|MaxWall)", None),  # a limit of one job says nothing of others
-    (r".*Min(?!utes)", None),  # less is not too little: QOSMinGRES
+    (r"QOSMin", None),  # less is not too little: QOSMinGRES
+    (r"QOSUsageThreshold", ("qos", "account", "user")),  # it looks at the association's fair share
+    (r"AssocGrpLicense", ("account", "licenses")),
     (r"AssocGrp", ("account",)),
     (r"Assoc", ("account", "user")),
+    (r"QOSGrpLicense", ("qos", "licenses")),
     (r"QOSGrp", ("qos",)),
-    (r"QOS.*(PerUser|PU)", ("qos", "user")),
+    (r"(QOS)?MaxLicense.*PerUser", ("qos", "user", "licenses")),
+    (r"MaxLicense.*PerAccount", ("qos", "account", "licenses")),
+    (r"QOS.*(PerUser|PU)|Max.*PerUser", ("qos", "user")),
     (r"QOS.*(PerAccount|PA)|Max.*PerAccount", ("qos", "account")),
     (r"QOS(?!NotAllowed)", ("qos",)),
     (r"Licenses", ("licenses",)),
@@ -40,20 +45,21 @@ _SCOPES: tuple[tuple[str, tuple[str, ...] | None], ...] = (
 """By reason (the first that matches): what the jobs have in common that it holds back; None: it is
 one job's alone.
 
-Source: the names of Slurm's job reasons, which say whose limit it is and of what.
+Source: the names of Slurm's job reasons (job_state_reason.c), which say whose limit it is and of
+what. MaxGRESRunMinsPerUser and its like are a QOS's (MaxTRESRunMinsPU).
 """
 
 _COUNTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r"Jobs|Submit|Licenses|NotAllowed|Invalid", ()),
-    (r"GRES.*Minutes|BillingMinutes", ("devices", "minutes")),
-    (r"Cpu.*Minutes", ("cpus", "minutes")),
-    (r"Minutes|Wall", ("minutes",)),
+    (r"Jobs|Submit|Licen|NotAllowed|Invalid|Threshold|Wall", ()),
     (r"GRES", ("devices",)),
-    (r"Cpu", ("cpus",)),
+    (r"Cpu|CPU", ("cpus",)),
     (r"Node", ("nodes",)),
+    (r"Mem", ("memory",)),
     (r"", ("devices", "cpus")),
 )
 """By reason: what of a job's size counts. A job that asks for less might still start."""
+_LASTING = r"Minutes|Mins|Wall"
+"""Where these count, a job's time limit does, too."""
 
 
 class HeldScope(NamedTuple):
@@ -71,6 +77,7 @@ class Size(NamedTuple):
     cpus: int = 0
     nodes: int = 0
     minutes: int = 0
+    memory: int = 0
 
     def covers(self, other: Size) -> bool:
         """Whether it is as large as the other one, in all that counts there."""
@@ -113,7 +120,8 @@ def _common(reason: str) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=256)
 def _counted(reason: str) -> tuple[str, ...]:
-    return next(fields for pattern, fields in _COUNTS if re.search(pattern, reason))
+    fields = next(fields for pattern, fields in _COUNTS if re.search(pattern, reason))
+    return (*fields, "minutes") if re.search(_LASTING, reason) else fields
 
 
 def size_of(reason: str, task: Task) -> Size:
@@ -123,6 +131,7 @@ def size_of(reason: str, task: Task) -> Size:
         "cpus": sum(slot.cpus for slot in task.slots),
         "nodes": len(task.slots),
         "minutes": UNLIMITED_MINUTES if task.minutes is None else task.minutes,
+        "memory": sum(slot.memory_mib for slot in task.slots),
     }
     return Size(**{name: whole[name] for name in _counted(reason)})
 
@@ -150,8 +159,8 @@ class Lessons:
         before = self.known.pop(scope, None)
         times = before.times + 1 if before and not before.changed else 1
         size = size_of(job.reason, pin.task)
-        if before and size.covers(before.size):
-            size = before.size
+        if before:  # of two that differ both ways, the lesser of each: or they took turns in vain
+            size = Size(*map(min, size, before.size))
         counted = frozenset(other.key for other in jobs if _counts(other, scope))
         in_vain = before.in_vain if before else frozenset()
         if before and pin.since > before.since:  # it was a try

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 
 from slurm_het.core.cluster.ailing import what_ails
 from slurm_het.core.cluster.fit import could_start
@@ -15,6 +15,7 @@ from slurm_het.core.jobs.mark import MARK, mark_of_sent
 from slurm_het.core.jobs.reading import ClusterFacts, read_job
 from slurm_het.core.jobs.waits import begins_later
 from slurm_het.core.model import Job, Placement, Snapshot, Task
+from slurm_het.core.planner.doubts import LIMITS, Returned
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.repairs import LastPlan, Planned, no_journal
 from slurm_het.core.planner.slurms_line import in_line, stands_in_line
@@ -29,20 +30,6 @@ TENTATIVE_SECONDS = 5.0
 """A job that the hook gave nodes starts so soon, or goes to the gate: others may be free."""
 SCHED_INTERVAL = 60.0
 """Seconds until Slurm looks at its queue, whatever happened (its default)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """A task that was pinned and did not start.
-
-    `reason` is Slurm's, `since` is when it came back (ticks), `times` is how often it did, `nodes`
-    are those where it did not start.
-    """
-
-    reason: str
-    since: float
-    times: int
-    nodes: frozenset[str] = frozenset()
 
 
 class Pins:
@@ -221,13 +208,12 @@ class Pins:
         ]
 
 
-# A job with one of these reasons starts on no node. The same goes for reasons that begin with one
-# of LIMITS: the limits of an association or a QOS, MaxGRESPerAccount for one.
+# A job with one of these reasons starts on no node. The same goes for those that begin with one of
+# LIMITS.
 NO_START = frozenset({
     "BadConstraints", "Licenses", "Dependency", "DependencyNeverSatisfied", "JobHeldUser",
     "JobHeldAdmin", "InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed",
 })  # fmt: skip
-LIMITS = ("Assoc", "QOS", "Max")
 
 
 def does_not_start(job: Job) -> bool:

@@ -26,7 +26,8 @@ from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.limits.within import Within, within_limits
 from slurm_het.core.model import Plan, Snapshot, Task
 from slurm_het.core.planner.build_problem import Hurry, never
-from slurm_het.core.planner.given_up import doubted_last, give_up
+from slurm_het.core.planner.doubts import Doubts
+from slurm_het.core.planner.given_up import give_up
 from slurm_het.core.planner.in_order import in_order
 from slurm_het.core.planner.leaf_waits import LeafWaits
 from slurm_het.core.planner.lessons import Lessons
@@ -204,7 +205,8 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     released = at_hand(pins, snapshot, inventory)
     room = room_beside(inventory, released)
     due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
-    due = doubted_last(due, waiting, memory.pins.returned)
+    back = memory.pins.returned
+    due = Doubts(waiting, back, snapshot.jobs, ticks, memory.pins.retry_seconds).last(due)
     due = memory.leaf_waits.over(due, pins, ticks, room)
     tasks = tuple(task for task in due if task.job_id not in strays)
     within = _within_limits(snapshot, tasks, room, memory, ticks)

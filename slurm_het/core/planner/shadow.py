@@ -20,7 +20,7 @@ from slurm_het.core.jobs.demand import is_accelerator_job
 from slurm_het.core.jobs.trials import Trials
 from slurm_het.core.jobs.waits import ELIGIBLE
 from slurm_het.core.model import Job, Partition, Snapshot
-from slurm_het.core.planner.pins import LIMITS
+from slurm_het.core.planner.doubts import LIMITS
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import HeterogeneousJob, NamesNodes, NoAccelerator
 from slurm_het.core.syntax.arrays import array_indexes

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, Placement, Slot, Task
-from slurm_het.core.planner.lessons import Lessons
+from slurm_het.core.planner.lessons import Lessons, scope_of, size_of
+from slurm_het.core.planner.pins import does_not_start
 
 TRAIN = "train-nv"
+REASONS: dict[str, list[str]] = yaml.safe_load(
+    (Path(__file__).parents[2] / "data/limit_reasons.yaml").read_text()
+)
 SOME = Job(0, user="alice", account="vision", qos="normal", licenses="matlab:1")
 
 
@@ -66,6 +72,10 @@ class Slurm:
         ("AssocMaxJobsLimit", {"qos": "high"}, {"user": "bob"}),
         ("Licenses", {"user": "bob", "account": "x"}, {"licenses": ""}),
         ("QOSNotAllowed", {"user": "bob"}, {"qos": "high"}),
+        ("MaxGRESRunMinsPerUser", {"account": "language"}, {"user": "bob"}),
+        ("MaxGRESRunMinsPerAccount", {"user": "bob"}, {"account": "language"}),
+        ("QOSUsageThreshold", {}, {"user": "bob"}),
+        ("QOSGrpLicense", {"user": "bob"}, {"licenses": ""}),
     ],
 )
 def test_a_refusal_holds_back_the_jobs_that_count_against_the_same_limit(
@@ -81,6 +91,39 @@ def test_a_refusal_of_one_job_alone_holds_back_no_other(reason: str) -> None:
     slurm = Slurm(reason)
     assert not slurm.learnt
     assert slurm.tried([job(2)]) == [2]
+
+
+@pytest.mark.parametrize("whom", REASONS)
+def test_each_reason_of_slurms_holds_back_whom_its_name_says(whom: str) -> None:
+    common, _, counts = whom.partition(":")
+    asked = replace(task(job(1)), minutes=60, slots=(Slot(2, 4, 8), Slot(2, 4, 8)))
+    size = {"devices": 4, "cpus": 8, "nodes": 2, "minutes": 60, "memory": 16}
+    for reason in REASONS[whom]:
+        assert does_not_start(job(1, reason=reason)), reason
+        scope = scope_of(reason, SOME, TRAIN)
+        if common == "one job's alone":
+            assert scope is None, reason
+            continue
+        assert scope, reason
+        assert scope.common == tuple(getattr(SOME, name) for name in common.split()), reason
+        expected = {name: size[name] for name in counts.split()}
+        told = size_of(reason, asked)._asdict()
+        assert {name: value for name, value in told.items() if value} == expected, reason
+
+
+def test_of_two_sizes_that_were_refused_neither_may_start_after_the_other() -> None:
+    """Else the two take turns on an idle device."""
+    slurm = Slurm(reason := "MaxGRESRunMinsPerUser")
+    sizes = {2: (4, 60), 3: (1, 600)}
+    tasks = {n: replace(task(job(n), devices), minutes=m) for n, (devices, m) in sizes.items()}
+    slurm.lessons.known.clear()
+    for number, refused in tasks.items():
+        slurm.lessons.learn(
+            replace(pin(job(number)), task=refused), job(number, reason=reason), [], 0.0
+        )
+    jobs = [job(number) for number in tasks]
+    free, _ = slurm.lessons.heed(tuple(tasks.values()), jobs, (), 0.0, lambda _: True)
+    assert not free
 
 
 def test_a_job_that_asks_for_less_may_still_start() -> None:
