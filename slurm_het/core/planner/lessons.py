@@ -110,7 +110,7 @@ def scope_of(reason: str, job: Job, partition: str) -> HeldScope | None:
     fields = _common(reason)
     if fields is None:
         return None
-    return HeldScope(reason, partition, tuple(str(getattr(job, name)) for name in fields))
+    return HeldScope(reason, partition, _of(job, fields))
 
 
 @lru_cache(maxsize=256)
@@ -161,7 +161,7 @@ class Lessons:
         size = size_of(job.reason, pin.task)
         if before:  # of two that differ both ways, the lesser of each: or they took turns in vain
             size = Size(*map(min, size, before.size))
-        counted = frozenset(other.key for other in jobs if _counts(other, scope))
+        counted = _Running(jobs).counted(scope)
         in_vain = before.in_vain if before else frozenset()
         if before and pin.since > before.since:  # it was a try
             in_vain |= {job.key}
@@ -178,9 +178,9 @@ class Lessons:
         """
         if not self.known:
             return
-        holding = [job for job in jobs if job.holds_nodes]
+        running = _Running(jobs)
         for scope, lesson in list(self.known.items()):
-            counted = frozenset(job.key for job in holding if _counts(job, scope))
+            counted = running.counted(scope)
             tried = bool(counted - lesson.counted and self._allowed(lesson, ticks))
             changed = lesson.changed or tried or bool(lesson.counted - counted)
             allowed = lesson.allowed * 2 if tried else 1
@@ -205,12 +205,13 @@ class Lessons:
         if not self.known:
             return tasks, {}
         jobs = {job.id: job for job in records}
+        reasons = {scope.reason for scope in self.known}
         tried = Counter(
             lesson.scope
             for pin in pins
-            for lesson in self._holding(pin.task, jobs, (pin.placement.partition,))
+            for lesson in self._holding(pin.task, jobs, (pin.placement.partition,), reasons)
         )
-        holding = [(task, tuple(self._holding(task, jobs, task.pools))) for task in tasks]
+        holding = [(task, tuple(self._holding(task, jobs, task.pools, reasons))) for task in tasks]
         others = self._others_first(holding, tried, ticks, could_start)
         free: list[Task] = []
         held: dict[str, Reason] = {}
@@ -252,13 +253,13 @@ class Lessons:
         return found
 
     def _holding(
-        self, task: Task, jobs: Mapping[int, Job], pools: Iterable[str]
+        self, task: Task, jobs: Mapping[int, Job], pools: Iterable[str], reasons: Iterable[str]
     ) -> Iterator[Lesson]:
         """The lessons that say that Slurm will not start such a task in these pools."""
         job = jobs.get(task.job_id)
         if job is None:
             return
-        for reason in {scope.reason for scope in self.known}:
+        for reason in reasons:
             for pool in pools:
                 scope = scope_of(reason, job, pool)
                 lesson = self.known.get(scope) if scope else None
@@ -271,9 +272,28 @@ class Lessons:
         return lesson.allowed if lesson.changed or ticks >= lesson.since + pause else 0
 
 
-def _counts(job: Job, scope: HeldScope) -> bool:
-    """Whether a running job counts where the scope's do, in whatever partition it is."""
-    if not job.holds_nodes:
-        return False
-    own = scope_of(scope.reason, job, scope.partition)
-    return own is not None and own.common == scope.common
+class _Running:
+    """The running jobs by what they have in common, worked out once for all lessons of a look."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._jobs = [job for job in jobs if job.holds_nodes]
+        self._keys: dict[tuple[str, ...], dict[tuple[str, ...], frozenset[str]]] = {}
+
+    def counted(self, scope: HeldScope) -> frozenset[str]:
+        """The keys of those that count where the scope's do, in whatever partition they are."""
+        fields = _common(scope.reason)
+        if fields is None:
+            return frozenset()
+        if fields not in self._keys:
+            self._keys[fields] = self._by(fields)
+        return self._keys[fields].get(scope.common, frozenset())
+
+    def _by(self, fields: tuple[str, ...]) -> dict[tuple[str, ...], frozenset[str]]:
+        keys: dict[tuple[str, ...], set[str]] = {}
+        for job in self._jobs:
+            keys.setdefault(_of(job, fields), set()).add(job.key)
+        return {common: frozenset(those) for common, those in keys.items()}
+
+
+def _of(job: Job, fields: Iterable[str]) -> tuple[str, ...]:
+    return tuple(str(getattr(job, name)) for name in fields)

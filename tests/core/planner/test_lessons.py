@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, Placement, Slot, Task
@@ -183,6 +185,52 @@ def test_one_job_is_tried_when_one_that_counts_ends_and_twice_as_many_once_it_st
     assert slurm.tried(waiting[1:]) == [3, 4]
     slurm.lessons.look([job(n, "RUNNING") for n in (2, 3, 4)], 1.0)
     assert slurm.tried(waiting[3:]) == [5, 6, 7, 8]
+
+
+SOME_REASONS = ("QOSMaxGRESPerUser", "QOSGrpGRES", "AssocGrpGRES", "Licenses", "QOSUsageThreshold")
+
+
+@given(
+    st.lists(st.tuples(*[st.sampled_from("abc")] * 3, st.sampled_from(["RUNNING", "PENDING"]))),
+    st.lists(st.tuples(st.sampled_from(SOME_REASONS), *[st.sampled_from("abc")] * 3)),
+)
+def test_those_that_count_for_a_lesson_are_those_that_have_its_common_things(
+    held: list[tuple[str, str, str, str]], refused: list[tuple[str, str, str, str]]
+) -> None:
+    jobs = [
+        job(100 + n, state, user=user, account=account, qos=qos)
+        for n, (user, account, qos, state) in enumerate(held)
+    ]
+    lessons = Lessons(first_seconds=10.0, retry_seconds=60.0)
+    for n, (reason, user, account, qos) in enumerate(refused):
+        one = job(n, user=user, account=account, qos=qos, reason=reason)
+        lessons.learn(pin(one), one, [], 0.0)
+    lessons.look(jobs, 1.0)
+    for scope, lesson in lessons.known.items():
+        alike = (scope_of(scope.reason, one, scope.partition) == scope for one in jobs)
+        pairs = zip(jobs, alike, strict=True)
+        assert lesson.counted == {o.key for o, same in pairs if same and o.state == "RUNNING"}
+
+
+def test_each_running_job_is_looked_at_once_however_many_lessons_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thousand lessons and 5,000 running jobs took 3.8 s of each cycle."""
+    lessons = Lessons(first_seconds=10.0, retry_seconds=60.0)
+    for n in range(100):
+        one = job(n, user=f"user{n}", reason="QOSMaxGRESPerUser")
+        lessons.learn(pin(one), one, [], 0.0)
+    runs = [job(1000 + n, "RUNNING", user=f"user{n}") for n in range(100)]
+    seen: list[int] = []
+
+    def holds_nodes(one: Job) -> bool:
+        seen.append(one.id)
+        return one.state == "RUNNING"
+
+    monkeypatch.setattr(Job, "holds_nodes", property(holds_nodes))
+    lessons.look(runs, 1.0)
+    assert all(len(lesson.counted) == 1 for lesson in lessons.known.values())
+    assert len(seen) == len(runs)
 
 
 def test_an_unrelated_job_that_ends_says_nothing() -> None:
