@@ -98,7 +98,7 @@ class Releaser:
         return outcomes
 
     async def _take_back(self, due: TakeBack) -> Outcome:
-        key, reason, penalty = due
+        key, reason, penalty, refused = due
         pin = self.pins.pins.get(key)
         wanted = original_gres(pin.task, pin.placement) if pin else ""
         fields = return_fields(self.policy, pin.nodes_min if pin else 0, wanted)
@@ -106,10 +106,11 @@ class Releaser:
             await self.slurm.update_job(key, fields)
         except SlurmError as error:
             # It started meanwhile, or the next snapshot tells; if neither, not again at once.
-            self.pins.take_back(key, error.message[-REASON_MOST:], self.ticks())
+            words = error.message[-REASON_MOST:]
+            self.pins.take_back(key, words, self.ticks(), refused=refused)
             return Outcome(key, Event.KEPT, error.message)
         if penalty:
-            self.pins.take_back(key, reason, self.ticks())
+            self.pins.take_back(key, reason, self.ticks(), refused=refused)
         else:
             self.pins.pins.pop(key, None)
         return Outcome(key, Event.RETURNED, reason)
@@ -143,7 +144,8 @@ class Releaser:
         except SlurmError as error:
             log.warning("job %s was not released: %s", key, error.message)
             # Refused is not undone: 22.05 has moved the job then, newer ones keep the node list.
-            await self._take_back(TakeBack(key, error.message[-REASON_MOST:], penalty=True))
+            words = error.message[-REASON_MOST:]
+            await self._take_back(TakeBack(key, words, penalty=True, refused=True))
             return Outcome(key, Event.REFUSED, error.message)
         return None
 

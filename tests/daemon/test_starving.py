@@ -90,3 +90,67 @@ def test_one_that_came_back_has_its_turn_again(tmp_path: Path) -> None:
     bench.run()
     assert bench.sent("1")[2]["Partition"] == "train-nv"
     assert not bench.sent("500")
+
+
+def refusing(bench: Bench, count: int) -> None:
+    """Slurmctld takes no release of her jobs."""
+    bench.slurm.refuse = {str(number) for number in range(1, count + 1)}
+    bench.slurm.refusal = "Invalid account or account/partition combination specified"
+
+
+@pytest.mark.parametrize(("count", "free"), [(0, 1), (14, 1), (60, 4)])
+def test_jobs_whose_release_is_refused_keep_the_idle_devices_from_nobody(
+    tmp_path: Path, count: int, free: int
+) -> None:
+    """With so many one of them was always due again, and was given what is free."""
+    held = running(901, "nv2", f"gpu:a100:{8 - free}(IDX:0-{7 - free})")
+    bench = Bench(tmp_path, FULL[0], held, *map(hers, range(1, count + 1)), HIS)
+    refusing(bench, count)
+    took = until_his(bench)
+    assert took is not None
+    assert took <= SECONDS
+
+
+def test_refused_jobs_that_all_ask_for_something_else_keep_it_from_nobody(tmp_path: Path) -> None:
+    many = [hers(n, time_limit_minutes=60 + n) for n in range(1, 41)]
+    bench = Bench(tmp_path, *FULL, *many, HIS)
+    refusing(bench, 40)
+    took = until_his(bench)
+    assert took is not None
+    assert took <= 5 * SECONDS
+
+
+def test_later_ones_wait_for_no_refused_job_either(tmp_path: Path) -> None:
+    """Her jobs have their turns again, but few of them."""
+    bench = Bench(tmp_path, *FULL, *map(hers, range(1, 41)))
+    refusing(bench, 40)
+    for _ in range(300):
+        bench.run()
+        bench.wait(SECONDS)
+    bench.slurm.jobs = (*bench.slurm.jobs, HIS)
+    took = until_his(bench)
+    assert took is not None
+    assert took <= 2 * SECONDS
+
+
+def test_jobs_that_are_right_again_start_where_devices_are_free(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, *map(hers, range(1, 11)))
+    refusing(bench, 10)
+    bench.run()
+    assert not bench.cycle.pins.pins
+    bench.slurm.refuse = set()
+    bench.wait(60)
+    bench.run()
+    assert len(bench.cycle.pins.pins) == 10
+
+
+def test_a_refused_job_that_is_right_again_has_its_turn_before_those_behind_it(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, *FULL, hers(1))
+    refusing(bench, 1)
+    bench.run()
+    bench.slurm.refuse, bench.slurm.jobs = set(), (*bench.slurm.jobs, HIS)
+    bench.wait(130)
+    bench.run()
+    assert (len(bench.sent("1")), bench.sent("500")) == (3, [])

@@ -25,18 +25,19 @@ class Returned:
     """A task that was pinned and did not start.
 
     `reason` is Slurm's, `since` is when it came back (ticks), `times` is how often it did, `nodes`
-    are those where it did not start.
+    are those where it did not start. `refused`: slurmctld did not even take the release.
     """
 
     reason: str
     since: float
     times: int
     nodes: frozenset[str] = frozenset()
+    refused: bool = False
 
     @property
-    def for_a_limit(self) -> bool:
-        """Whether it is at fault itself: what other nodes have does not help it."""
-        return self.reason.startswith(LIMITS)
+    def at_fault(self) -> bool:
+        """Whether it is so itself: what becomes free does not help it."""
+        return self.refused or self.reason.startswith(LIMITS)
 
 
 class Rights(NamedTuple):
@@ -74,7 +75,7 @@ class Doubts:
     ) -> None:
         back = [(task, returned[task.key]) for task in waiting if task.key in returned]
         self._kinds = {_kind(task) for task, one in back if one.reason == NEVER}
-        at_fault = [(task, one) for task, one in back if one.for_a_limit]
+        at_fault = [(task, one) for task, one in back if one.at_fault]
         self._jobs = {job.id: job for job in jobs} if at_fault else {}
         self._keys = {t.key for t, one in at_fault if ticks < one.since + 2 * retry_seconds}
         self._likes = {

@@ -62,12 +62,12 @@ class Pins:
         """The pins whose nodes are not free yet."""
         return tuple(pin for pin in self.pins.values() if pin.start)
 
-    def take_back(self, key: str, reason: str, ticks: float) -> None:
+    def take_back(self, key: str, reason: str, ticks: float, *, refused: bool = False) -> None:
         """Note that a pinned task was returned to the gate."""
         pin = self.pins.pop(key, None)
         before = self.returned.get(key, Returned("", 0.0, 0))
         nodes = before.nodes.union(pin.placement.nodes if pin else ())
-        self.returned[key] = Returned(reason, ticks, before.times + 1, nodes)
+        self.returned[key] = Returned(reason, ticks, before.times + 1, nodes, refused)
 
     def due(
         self, tasks: Iterable[Task], ticks: float, could_start: Callable[[Task], bool]

@@ -87,11 +87,13 @@ class TakeBack(NamedTuple):
     """A pinned job that is to return to the gate, and why.
 
     `penalty`: the job did not start where it could have. It is tried again later, and elsewhere.
+    `refused`: slurmctld did not take its release.
     """
 
     key: str
     reason: str
     penalty: bool
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
