@@ -22,6 +22,8 @@ from slurm_het.errors import SlurmError
 from slurm_het.slurm.accounts import enforces_associations, go_by_parents
 from slurm_het.slurm.qos import QosFields, QosReader
 
+LASTS_SECONDS = 60.0
+"""So long limits hold that cannot be read anew."""
 MOST_NAMES = 400
 """Of more accounts than that all are asked for: a command line has its bounds."""
 
@@ -58,6 +60,7 @@ class LimitReader:
     run: Callable[..., Awaitable[str]]
     qos: QosReader
     _parents: dict[str, str] = field(default_factory=dict)
+    _last: tuple[float, SiteLimits] = (0.0, SiteLimits())
 
     async def read(
         self, snapshot: Snapshot, conf: Mapping[str, str], also: Iterable[Job] = ()
@@ -66,7 +69,9 @@ class LimitReader:
         wait, and the accounts above theirs; `conf` is slurmctld's.
 
         They are read after the jobs: a released job that starts in between may count twice, which
-        costs a cycle, where the other way round one too many would be released.
+        costs a cycle, where the other way round one too many would be released. While they cannot
+        be read those of the last minute hold: a release without them might set a time that is
+        longer than MaxWall, which Slurm itself would not stop then.
         """
         waiting = [*(job for job in snapshot.jobs if job.state == "PENDING"), *also]
         holds = enforces_associations(conf)
@@ -80,8 +85,10 @@ class LimitReader:
             if any(job.licenses for job in waiting):
                 text = await self.run("scontrol", "-o", "show", "licenses")
                 limits = replace(limits, licenses=parse_licenses(text))
+            self._last = snapshot.time, limits
         except SlurmError:  # hidden from us (PrivateData), or busy: Slurm itself keeps its limits
-            pass
+            read_at, last = self._last
+            limits = last if snapshot.time <= read_at + LASTS_SECONDS else limits
         return replace(limits, parents=self._parents) if holds else limits
 
     async def _of_accounts(

@@ -175,6 +175,21 @@ def test_limits_that_are_hidden_from_us_are_left_to_slurm() -> None:
     assert not read_by(FakeSlurm(failing="scontrol"), WAITING)
 
 
+def test_while_slurmctld_is_busy_the_limits_of_the_last_minute_hold() -> None:
+    slurm = FakeSlurm()
+    reader = LimitReader(slurm.run, QosReader(slurm.run))
+
+    def found(seconds: float) -> SiteLimits:
+        shot = Snapshot(seconds, (WAITING,), (), (Partition("train-nv", qos="pool"),))
+        return asyncio.run(reader.read(shot, CONF))
+
+    read = found(1000.0)
+    assert read
+    slurm.failing = "scontrol"
+    assert found(1060.0) == read
+    assert not found(1061.0), "they may be others by now, and Slurm keeps them itself"
+
+
 def test_licences_are_asked_for_where_a_job_waits_for_one() -> None:
     printed = "LicenseName=matlab Total=5 Used=1 Free=2 Reserved=2 Remote=no\nNo licenses"
     assert parse_licenses(printed) == (Limit("Licenses", "matlab", 5, 1),)
