@@ -56,6 +56,7 @@ _QOS = _table(
     "MaxSubmitJobsPerAccount MaxSubmitJobsPA MaxSubmitJobsPerUser MaxSubmitJobsPU "
     "MinPrioThresh Priority GraceTime",
     tres="GrpTRES GrpTRESMins GrpTRESRunMins MaxTRESPerAccount MaxTRESPA MaxTRESPerUser MaxTRESPU "
+    "MaxTRESRunMinsPerAccount MaxTRESRunMinsPA MaxTRESRunMinsPerUser MaxTRESRunMinsPU "
     "MaxTRESPerJob MaxTRES MaxTRESPerNode MaxTRESMinsPerJob MaxTRESMins MinTRESPerJob MinTRES",
     time="GrpWall MaxWallDurationPerJob MaxWall PreemptExemptTime",
     number="UsageFactor UsageThreshold LimitFactor",

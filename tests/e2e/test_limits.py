@@ -35,8 +35,9 @@ accounting:
     per-job: {Priority: 9, MaxTRESPerJob: {gres/gpu: 2}}
     long: {Flags: PartitionTimeLimit}
     brief: {MaxWall: "00:30:00"}
+    running: {Priority: 9, MaxTRESRunMinsPU: {gres/gpu: 120}}
   accounts:
-    research: {QOS: [normal, first, devices, typed, jobs, minutes, per-job, long, brief]}
+    research: {QOS: [normal, first, devices, typed, jobs, minutes, per-job, long, brief, running]}
     small: {Parent: research, GrpTRES: {gres/gpu: 5}}
     one: {Parent: research}
     others: {QOS: [normal]}
@@ -129,6 +130,25 @@ def test_try_knows_the_limits_of_who_names_neither_account_nor_qos(cluster: Clus
     record = cluster.job(second)
     assert (record["Account"], record["QOS"]) == ("others", "normal")
     cluster.wait("it waits for that", lambda: "AssocMaxJobsLimit" in why(cluster, "-j", second))
+
+
+def test_a_limit_that_is_not_modelled_is_learned_once_for_all_of_its_user(cluster: Cluster) -> None:
+    """MaxTRESRunMinsPU: the minutes that are left of all that runs. 24 jobs of 30 are ahead."""
+    asks = ("--gres=gpu:1", "--mem=1G", "-t", "30")
+    head = [
+        cluster.sbatch(*asks, "--qos=running", script="sleep 300", user="daemon") for _ in range(24)
+    ]
+    others = [
+        cluster.sbatch(*asks, script="sleep 300", user=user)
+        for user in ("games", "mail") * (DEVICES // 2)
+    ]
+    cluster.wait("every device is busy", lambda: len(running(cluster)) == DEVICES, seconds=30)
+    assert len(running(cluster, "daemon")) == 4
+    said = why(cluster, "-j", head[-1])
+    assert "MaxGRESRunMinsPerUser" in said, said
+    returned = [key for key in head if "returned" in cluster.outcomes(key)]
+    assert len(returned) <= DEVICES - 4, "no more than one plan had room for"
+    assert not [key for key in others if "returned" in cluster.outcomes(key)]
 
 
 @pytest.mark.parametrize("past_the_hook", [False, True])
