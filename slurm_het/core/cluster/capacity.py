@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from slurm_het.core.capacity import Capacity, NodeKind, PartitionBounds
-from slurm_het.core.cluster.inventory import bare_devices
+from slurm_het.core.cluster.configured import bare_devices
 from slurm_het.core.cluster.uses import read_gres
 from slurm_het.core.model import NodeRecord, Snapshot
 from slurm_het.core.policy import Policy

@@ -15,8 +15,8 @@ from math import inf
 from operator import itemgetter
 from typing import NamedTuple
 
-from slurm_het.core.catalog import DeviceType, model_of
 from slurm_het.core.cluster.ailing import with_measured
+from slurm_het.core.cluster.configured import bare_devices
 from slurm_het.core.cluster.host_cpus import HostCpus, cpus_of
 from slurm_het.core.cluster.node_states import Grid, build_of, grid_of
 from slurm_het.core.cluster.occupancy import shared_by, taken_whole
@@ -34,8 +34,7 @@ from slurm_het.core.network import (
 )
 from slurm_het.core.policy import Policy
 from slurm_het.core.slurm_reservation import ReservationRecord
-from slurm_het.core.syntax import gres, hostlist
-from slurm_het.core.syntax.gres import Gres
+from slurm_het.core.syntax import hostlist
 from slurm_het.errors import HetError
 
 _UNUSABLE = {
@@ -303,48 +302,6 @@ def devices_lost(snapshot: Snapshot) -> tuple[str, ...]:
             except HetError:
                 return ()  # this job may be on any node, and hold the devices there
     return tuple(sorted(stale))
-
-
-def bare_devices(record: NodeRecord, policy: Policy, warnings: list[str]) -> tuple[Device, ...]:
-    """The devices that a node is configured with, numbered as Slurm numbers them, all empty."""
-    items = read_gres(record.gres, f"node {record.name}", warnings)
-    whole = [g for g in items if policy.is_whole(g.name)]
-    shards = sum(g.count for g in items if policy.is_share(g.name))
-    total = sum(g.count for g in whole)
-    devices: list[Device] = []
-    for item in whole:
-        model = _device_type(item, record.partitions, policy, warnings)
-        asked_as = f"{item.name}:{item.type}" if item.type else item.name
-        for _ in range(min(item.count, gres.MAX_INDEX)):
-            memory = shards // total if shards and total else model.memory_gib
-            devices.append(
-                Device(
-                    record.name,
-                    len(devices),
-                    model.name,
-                    model.vendor,
-                    max(1, memory),
-                    gres=asked_as,
-                )
-            )
-    return tuple(devices)
-
-
-def _device_type(
-    item: Gres, partitions: Iterable[str], policy: Policy, warnings: list[str]
-) -> DeviceType:
-    """The type of a device. One that nobody describes is its GRES name's vendor's, or its pool's.
-
-    How much memory it has is then not known: 1 GiB here, so that it counts as taken when it is, and
-    is given to no job that asks for memory.
-    """
-    name = model_of(item.type or item.name, policy.types)
-    if known := policy.types.get(name):
-        return known
-    pools = {p.vendors for p in (*policy.pools, *policy.others) if p.partition in partitions}
-    vendors = policy.gres[item.name].vendors or (pools.pop() if len(pools) == 1 else ())
-    warnings.append(f"type {name!r} is in no catalogue: describe it under types:")
-    return DeviceType(name, vendors[0] if len(vendors) == 1 else "unknown", 1)
 
 
 def _node(record: NodeRecord, bare: tuple[Device, ...], use: NodeUse, policy: Policy) -> Node:

@@ -9,6 +9,7 @@ from operator import attrgetter
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.reading import ClusterFacts, Handover
 from slurm_het.core.jobs.readings import Readings
+from slurm_het.core.jobs.waits import begins_later
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import ArrayLimit, PlacedBySlurm, Reason
@@ -92,13 +93,19 @@ def _started_array_tasks(snapshot: Snapshot, policy: Policy) -> Counter[int]:
     return Counter(
         job.array_job_id
         for job in snapshot.jobs
-        if job.array_job_id and (job.holds_nodes or _about_to_start(job, policy))
+        if job.array_job_id and (job.holds_nodes or _about_to_start(job, policy, snapshot.time))
     )
 
 
-def _about_to_start(job: Job, policy: Policy) -> bool:
+def _about_to_start(job: Job, policy: Policy, now: float) -> bool:
+    """Whether a task is released and may start at once. One that was requeued and is held, or waits
+    for a dependency, takes no place of the others: Slurm counts those that run."""
     if job.state == "PENDING":
-        return job.array_task_id is not None and job.partition != policy.intake_partition
+        later = (
+            not job.priority or job.dependency or (begins_later(job) and job.eligible_time > now)
+        )
+        out = job.array_task_id is not None and job.partition != policy.intake_partition
+        return out and not later
     return job.state == "CONFIGURING"
 
 

@@ -41,3 +41,19 @@ def test_what_slurm_starts_jobs_on_is_usable(state: str, usable: bool) -> None:
     shot = snapshot()
     nodes = tuple(replace(n, state=state) if n.name == "nv1" else n for n in shot.nodes)
     assert take_inventory(replace(shot, nodes=nodes), policy()).nodes["nv1"].usable is usable
+
+
+@pytest.mark.parametrize(
+    ("configured", "sizes"),
+    [
+        ("gpu:a100:1,gpu:l40s:1,shard:a100:80,shard:l40s:48", [80, 48]),
+        ("gpu:a100:2,gpu:l40s:1,shard:a100:160", [80, 80, 48]),  # the other has none: as it is
+        ("gpu:a100:2,shard:160", [80, 80]),
+        ("gpu:a100:1,gpu:l40s:1,shard:128", [64, 64]),
+    ],
+)
+def test_shards_of_a_type_are_those_devices(configured: str, sizes: list[int]) -> None:
+    shot = snapshot()
+    node = replace(shot.nodes[0], gres=configured)
+    taken = take_inventory(replace(shot, nodes=(node,)), policy())
+    assert [device.memory_gib for device in taken.nodes[node.name].devices] == sizes

@@ -189,6 +189,22 @@ def test_a_full_array_is_blocked_by_its_own_limit() -> None:
     assert pools.blocked == {"10_[1-9%1]": ArrayLimit(1)}
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"partition": "train-nv", "req_nodes": "nv1", "reason": "JobHeldAdmin", "priority": 0},
+        {"partition": "debug", "reason": "Dependency", "dependency": "afterok:99(unfulfilled)"},
+        {"partition": "train-nv", "reason": "BeginTime", "submit_time": 1, "eligible_time": 10**10},
+    ],
+)
+def test_a_task_that_slurm_lets_wait_takes_no_place_of_its_array(fields: dict[str, Any]) -> None:
+    """Slurm counts those that run."""
+    rest = gated(10, array_job_id=10, array_tasks="2-9%1", array_limit=1)
+    waits = gated(11, array_job_id=10, array_task_id=1, array_limit=1, **fields)
+    pools = fill_task_pools(snapshot(rest, waits), inventory(), policy())
+    assert [task.key for task in pools.tasks] == ["10_2"]
+
+
 def test_split_tasks_of_an_array_share_its_limit_with_the_rest() -> None:
     rest = gated(10, array_job_id=10, array_tasks="2-9%2", array_limit=2)
     split = gated(11, array_job_id=10, array_task_id=1, array_limit=2)
