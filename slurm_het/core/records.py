@@ -158,6 +158,7 @@ class NodeRecord:
     """One node record of Slurm. `gres` is the configured GRES string.
 
     `could_have` are features that it lacks and gets by a reboot, if a job asks for them.
+    `threads_per_core` are those of a core that are CPUs.
     """
 
     name: str
@@ -175,3 +176,4 @@ class NodeRecord:
     gres_stale: bool = False  # Slurm counts devices as used, and no CPU is: see devices_lost()
     weight: int = 1  # Slurm takes nodes of a low one first
     could_have: frozenset[str] = frozenset()
+    core_threads: int = 0  # those of a core, dealt out to jobs or not; 0: threads_per_core

@@ -55,7 +55,8 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
         # MemSpecLimit is printed only where it is set; jobs never get that part.
         memory_mib=max(0, _int(f.get("RealMemory")) - _int(f.get("MemSpecLimit"))),
         memory_alloc_mib=_int(f.get("AllocMem")),
-        threads_per_core=_int(f.get("ThreadsPerCore")) or 1,
+        threads_per_core=_threads(f),
+        core_threads=_int(f.get("ThreadsPerCore")),
         features=features,
         could_have=available - features,
         partitions=tuple(p for p in f.get("Partitions", "").split(",") if p),
@@ -64,6 +65,18 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
         configured=(_int(f.get("CPUTot")), _int(f.get("RealMemory"))),
         gres_stale=_int(f.get("CPUAlloc")) == 0 and bool(_USED.search(f.get("GresUsed", ""))),
     )
+
+
+def _threads(f: Mapping[str, str]) -> int:
+    """How many threads of a core Slurm deals out: one, where a node has no more CPUs than cores.
+
+    `CPUs=` in slurm.conf may be the cores; the other threads are none of its CPUs then, though
+    ThreadsPerCore counts them. Sockets are those of all boards.
+    """
+    cores = _int(f.get("Sockets")) * _int(f.get("CoresPerSocket"))  # 0: not told
+    if 0 < _int(f.get("CPUTot")) <= cores:
+        return 1
+    return _int(f.get("ThreadsPerCore")) or 1
 
 
 def parse_partitions(text: str) -> tuple[Partition, ...]:

@@ -22,7 +22,8 @@ def capacity_of(snapshot: Snapshot, policy: Policy) -> Capacity:
             cpus[name] += record.configured[0] or record.cpus
         like = (
             record.gres, record.partitions, record.features, record.configured,
-            record.cpus, record.memory_mib, record.threads_per_core, record.could_have,
+            record.cpus, record.memory_mib, record.threads_per_core, record.core_threads,
+            record.could_have,
         )  # fmt: skip
         alike.setdefault(like, []).append(record)
     partitions = {
@@ -47,7 +48,7 @@ def _kind(records: Sequence[NodeRecord], policy: Policy) -> NodeKind:
         devices=_devices(first, policy),
         cpus=cpus or first.cpus,
         memory_mib=memory_mib or first.memory_mib,
-        threads=max(1, first.threads_per_core),
+        threads=first.core_threads or max(1, first.threads_per_core),  # Slurm heeds all at submit
         types=frozenset(device.type for device in bare_devices(first, policy, [])),
     )
 
