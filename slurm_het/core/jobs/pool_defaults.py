@@ -30,6 +30,16 @@ from slurm_het.core.policy import Pool
 NO_WALLS: Mapping[str, int] = {}
 
 
+class Bounds(NamedTuple):
+    """How long a job may run: MaxWall by partition, and whether MaxTime holds for its QOS."""
+
+    walls: Mapping[str, int] = NO_WALLS
+    max_time: bool = True
+
+
+NO_BOUNDS = Bounds()
+
+
 class InPools(NamedTuple):
     """A job as Slurm will see it in the pools, and the pools that suit it so.
 
@@ -58,9 +68,10 @@ def as_in_the_pools(
     pools: tuple[Pool, ...],
     partitions: Mapping[str, Partition],
     intake: str,
-    walls: Mapping[str, int] = NO_WALLS,
+    bounds: Bounds = NO_BOUNDS,
 ) -> InPools:
     """The job with the pools' defaults for what the hook has marked as left open by its user."""
+    walls = bounds.walls
     mark = decode_comment(job.admin_comment)
     if mark:
         job, pools = _with_memory(job, mark, pools, partitions)
@@ -77,7 +88,10 @@ def as_in_the_pools(
     if said == UNTOLD:
         is_open = _may_be_open(job, known, partitions.get(intake), walls)
     else:
-        is_open = said == "" and _is_as_slurm_gave(job, partitions.values(), walls)
+        is_open = said == "" and (
+            _is_as_slurm_gave(job, partitions.values(), walls)
+            or (bounds.max_time and _is_too_long(job, known))
+        )
     if not known or not is_open:
         return InPools(job, pools)
     limits = tuple((p.name, _least(time_limit_in(p), walls.get(p.name))) for p in known)
@@ -130,6 +144,15 @@ def _is_as_slurm_gave(job: Job, partitions: Iterable[Partition], walls: Mapping[
     """Whether its time limit is one that Slurm gives somewhere: nobody has set it by an update."""
     given = job.time_limit_minutes
     return given is None or any(given in _gives(p, walls) for p in partitions)
+
+
+def _is_too_long(job: Job, pools: Iterable[Partition]) -> bool:
+    """Whether its time limit is above the MaxTime of all of its pools: it would wait for ever.
+
+    Slurm gives such limits for GrpWall, MaxTRESMins and the like too, which are not known here.
+    """
+    given = job.time_limit_minutes
+    return all(_within(given, pool, NO_WALLS) != given for pool in pools)
 
 
 def _may_be_open(

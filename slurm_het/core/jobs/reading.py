@@ -14,7 +14,7 @@ from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accele
 from slurm_het.core.jobs.gres_choice import as_admitted, choose_gres, may_rewrite
 from slurm_het.core.jobs.layout import leaf_patience, slurm_chooses
 from slurm_het.core.jobs.mark import decode_comment
-from slurm_het.core.jobs.pool_defaults import InPools, as_in_the_pools, capped
+from slurm_het.core.jobs.pool_defaults import Bounds, InPools, as_in_the_pools, capped
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
 from slurm_het.core.jobs.request import GresRequests, gres_of, registered
 from slurm_het.core.jobs.waits import slurm_waits
@@ -131,8 +131,9 @@ class ClusterFacts:
 
     def in_pools(self, job: Job, pools: tuple[Pool, ...]) -> InPools:
         """The job as Slurm will see it in these pools."""
-        intake, walls = self.policy.intake_partition, self.max_walls.of(job)
-        return as_in_the_pools(job, pools, self.partitions, intake, walls)
+        max_time = "PartitionTimeLimit" not in self.qos_flags.get(job.qos, ())
+        bounds = Bounds(self.max_walls.of(job), max_time)
+        return as_in_the_pools(job, pools, self.partitions, self.policy.intake_partition, bounds)
 
     @cached_property
     def types(self) -> dict[str, TypeThere]:

@@ -162,6 +162,48 @@ def test_the_same_for_a_job_that_came_past_the_hook() -> None:
     assert released(shot) == (NV, str(DAY))
 
 
+GRP_WALL = site(replace(LAB, limits=(Limit("GrpWall", "", 30 * DAY),)))
+MAX_MINS = site(Qos("normal", limits=(Limit("MaxTRESMinsPJ", "gres/gpu", 30 * DAY),)))
+GRP_MINS = site(Qos("normal", limits=(Limit("GrpTRESMins", "gres/gpu", 30 * DAY),)))
+
+
+def short_pools(**fields: int) -> dict[str, dict[str, Any]]:
+    """An intake without DefaultTime, and pools with MaxTime of a day, or with these fields."""
+    pools = {p.partition.replace("-", "_") for p in world.policy().pools}
+    made: dict[str, Any] = {name: {"max_minutes": DAY, **fields} for name in pools}
+    return {**made, "accel": {"default_minutes": None, "max_minutes": None}}
+
+
+@pytest.mark.parametrize("limits", [GRP_WALL, MAX_MINS, GRP_MINS], ids=["wall", "max", "group"])
+def test_what_slurm_gave_for_other_limits_keeps_no_job_from_all_its_pools(
+    limits: SiteLimits,
+) -> None:
+    """The intake has no DefaultTime: Slurm writes the limit, be it longer than MaxTime."""
+    job = submitted(time_limit_minutes=30 * DAY)
+    assert released(cluster(job, limits, **short_pools(default_minutes=60))) == (NV, "60")
+    assert released(cluster(job, limits, **short_pools())) == (NV, str(DAY))
+
+
+def test_a_time_that_an_update_gave_stays_where_one_pool_takes_it() -> None:
+    job = submitted(time_limit_minutes=DAY - 1)
+    assert released(cluster(job, GRP_WALL, **short_pools(default_minutes=60))) == (NV, None)
+    asks = {"tres_per_node": "gpu:1"}
+    job = submitted(asks | {"comment": "het:vendors=any"}, time_limit_minutes=3 * DAY, **asks)
+    longer = short_pools(default_minutes=60) | {"train_nv": {"max_minutes": 4 * DAY}}
+    assert released(cluster(job, GRP_WALL, **longer)) == (NV, None)
+
+
+def test_a_time_that_an_update_gave_stays_where_its_qos_lifts_max_time() -> None:
+    shot = cluster(submitted(time_limit_minutes=3 * DAY), site(), **short_pools(default_minutes=60))
+    lifting = replace(shot, qos_flags={"normal": frozenset({"PartitionTimeLimit"})})
+    assert released(lifting) == (NV, None)
+
+
+def test_a_time_that_its_user_gave_stays_though_no_pool_takes_it() -> None:
+    job = submitted({"time_limit": str(30 * DAY)}, time_limit_minutes=30 * DAY)
+    assert not read(cluster(job, GRP_WALL, **short_pools(default_minutes=60))).tasks
+
+
 @pytest.mark.parametrize(
     ("given", "outcome"),
     [
