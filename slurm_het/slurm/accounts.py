@@ -14,9 +14,13 @@ from slurm_het.core.model import Partition, Snapshot
 from slurm_het.slurm.versions import SlurmVersion
 
 
-def enforces_associations(conf: Mapping[str, str]) -> bool:
-    """Whether each job has an association; slurmctld adds the word where another implies it."""
-    return "associations" in conf.get("AccountingStorageEnforce", "").lower().split(",")
+def enforced(conf: Mapping[str, str]) -> frozenset[str]:
+    """The words of AccountingStorageEnforce; `conf` is slurmctld's.
+
+    Each job has an association where `associations` is one of them: slurmctld adds that where
+    another word implies it.
+    """
+    return frozenset(conf.get("AccountingStorageEnforce", "").lower().split(","))
 
 
 def as_enforced(
@@ -25,7 +29,7 @@ def as_enforced(
     """The partitions with the lists of accounts that hold, and how; `conf` is slurmctld's."""
     if not version.sub_accounts:
         return tuple(replace(p, sub_accounts=False) for p in partitions)
-    if enforces_associations(conf):
+    if "associations" in enforced(conf):
         return tuple(partitions)
     nobody = frozenset[str]()
     return tuple(replace(p, allow_accounts=nobody, deny_accounts=nobody) for p in partitions)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from slurm_het.core.jobs.submission import Charged
 from slurm_het.errors import SlurmError
+from slurm_het.slurm.accounts import enforced
 
 FIELDS = ("DefaultAccount", "Account", "Partition", "QOS", "DefaultQOS")
 """What sacctmgr is asked of each association; what a parent has it prints as the user's."""
@@ -38,7 +39,7 @@ async def charged_to(
         rows, roots = [await ask("sacctmgr", "-nP", "show", *what) for what in (mine, root)]
     except SlurmError:  # slurmdbd is down, or hides them
         return None
-    needs_one = "associations" in conf.get("AccountingStorageEnforce", "")
+    needs_one = "associations" in enforced(conf)
     return _of(rows, roots, named, partition) or (None if needs_one else named)
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits, line_of
 from slurm_het.errors import SlurmError
-from slurm_het.slurm.accounts import enforces_associations, go_by_parents
+from slurm_het.slurm.accounts import enforced, go_by_parents
 from slurm_het.slurm.qos import QosFields, QosReader
 
 LASTS_SECONDS = 60.0
@@ -74,8 +74,8 @@ class LimitReader:
         longer than MaxWall, which Slurm itself would not stop then.
         """
         waiting = [*(job for job in snapshot.jobs if job.state == "PENDING"), *also]
-        holds = enforces_associations(conf)
-        words = set(conf.get("AccountingStorageEnforce", "").lower().split(","))
+        words = enforced(conf)
+        holds = "associations" in words
         limits = SiteLimits()
         try:
             if words & {"limits", "safe"}:

@@ -150,15 +150,15 @@ def stale(site: Installation) -> Iterator[Finding]:
         if path.name == CONFIG and text != hook_config(site.settings):
             # It still is of the time before the first pool was in plan: jobs pass, as they did.
             before = text == hook_config(site.settings, shadow=True)
+            what = "is not what this configuration says"
+            if before:
+                what = "says on_failure: pass, as before a pool was in plan; het.yaml's is "
+                what += site.settings.hook.on_failure
             yield Finding(
-                str(path),
-                "says on_failure: pass, as before a pool was in plan; het.yaml's is "
-                + site.settings.hook.on_failure
-                if before
-                else "is not what this configuration says",
+                str(path), what,
                 f"slurm-het hook-config > {path}.new, rename that, and touch job_submit.lua",
                 remark=before,
-            )
+            )  # fmt: skip
 
 
 def open_files(site: Installation) -> Iterator[Finding]:

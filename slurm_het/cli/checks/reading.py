@@ -24,6 +24,7 @@ from slurm_het.cli.hetd_status import ask_devices
 from slurm_het.errors import HetError, SlurmError
 from slurm_het.resources import data_dir
 from slurm_het.settings import Config
+from slurm_het.slurm.accounts import enforced
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.records import parse_fields
 from slurm_het.vendors import load_vendors
@@ -119,7 +120,7 @@ def _known(user: str) -> bool:
 
 
 async def _associations(slurm: CliSlurm, conf: Mapping[str, str]) -> tuple[AssociationKey, ...]:
-    if "associations" not in conf.get("AccountingStorageEnforce", ""):
+    if "associations" not in enforced(conf):
         return ()
     cluster = f"cluster={conf.get('ClusterName', '')}"
     try:

@@ -14,14 +14,10 @@ V = TypeVar("V")
 class Memo(dict[K, V]):
     """What was worked out, by what was asked; it can all be worked out again.
 
-    When it has `most` entries (MOST, if that is not given) the next one makes it forget the others.
+    When it has MOST entries the next one makes it forget the others.
     """
 
-    def __init__(self, most: int = 0) -> None:
-        super().__init__()
-        self.most = most or MOST
-
     def __setitem__(self, question: K, answer: V) -> None:
-        if len(self) >= self.most:
+        if len(self) >= MOST:
             self.clear()
         super().__setitem__(question, answer)

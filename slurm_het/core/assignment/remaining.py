@@ -7,7 +7,7 @@ from collections.abc import Iterator, Set
 from typing import NamedTuple
 
 from slurm_het.core.assignment.prices import Cell, Load, NodePrices, Room
-from slurm_het.core.assignment.problem import PRequest, Problem, PSlot, SlotChoice
+from slurm_het.core.assignment.problem import Need, PRequest, Problem, PSlot, SlotChoice
 
 ROUNDING = 1e-9
 """Sums of floating-point numbers in another order differ by less."""
@@ -118,7 +118,7 @@ class Remaining:
 
     def devices(self, request: PRequest, slot: PSlot, n: int) -> tuple[int, ...] | None:
         """The best devices of node n, or None if the slot does not fit."""
-        offer = self._offer(request, slot.devices, n) if self.holds(slot, n) else None
+        offer = self._offer(request, slot, n)
         return offer.devices if offer else None
 
     def worth(self, request: PRequest, slot: PSlot, n: int) -> float | None:
@@ -129,24 +129,27 @@ class Remaining:
     def best(self, request: PRequest, slot: PSlot, n: int) -> tuple[float, tuple[int, ...]] | None:
         """What the best devices of node n are worth to a slot, and which they are; with prices the
         first ones."""
-        offer = self._offer(request, slot.devices, n) if self.holds(slot, n) else None
+        offer = self._offer(request, slot, n)
         if offer is None:
             return None
         prices = self.problem.prices
         price = self._price(prices, request, slot, n, offer.cells) if prices else 0.0
         return slot.devices * price + offer.weight, offer.devices
 
-    def _offer(self, request: PRequest, count: int, n: int) -> Offer | None:
-        """The best `count` devices of node n, if so many serve. Of a node that something was put
-        on it is remembered: many ask for the same devices, with other CPUs."""
+    def _offer(self, request: PRequest, slot: PSlot, n: int) -> Offer | None:
+        """The best devices of node n, if the slot fits. Of a node that something was put on it is
+        remembered: many ask for the same devices, with other CPUs."""
+        if not self.holds(slot, n):
+            return None
         if not self.version[n]:
-            return self._new_offer(request, count, n)
-        known, key = self._offers[n], (request.weights, request.memory_gib, count)
+            return self._new_offer(request, slot.devices, n)
+        known, key = self._offers[n], (request.weights, request.memory_gib, slot.devices)
         if key not in known:
-            known[key] = self._new_offer(request, count, n)
+            known[key] = self._new_offer(request, slot.devices, n)
         return known[key]
 
     def _new_offer(self, request: PRequest, count: int, n: int) -> Offer | None:
+        """The best `count` devices of node n, if so many serve."""
         serving = self.serving(request, n)
         if len(serving) < count:
             return None
@@ -170,11 +173,11 @@ class Remaining:
         """The weight, by the prices, of each device that a slot takes of node n."""
         if (-1, 0) in taken:
             return 0.0
-        return prices.weight(self._load(prices, request, slot, n), self._room(prices, n), taken)
+        load = self._load(prices, request, slot, slot.need[self.problem.nodes[n].state])
+        return prices.weight(load, self._room(prices, n), taken)
 
-    def _load(self, prices: NodePrices, request: PRequest, slot: PSlot, n: int) -> Load:
-        """What a slot is to node n."""
-        need = slot.need[self.problem.nodes[n].state]
+    def _load(self, prices: NodePrices, request: PRequest, slot: PSlot, need: Need) -> Load:
+        """What a slot is to a node where it needs so much."""
         memory_mib = need.memory_mib if prices.prices.has_memory else 0
         return Load(slot.devices, request.memory_gib, need.cpus, memory_mib)
 
@@ -204,7 +207,8 @@ class Remaining:
         taken = tuple([self._place(prices, j) for j in choice.devices])
         if any(table < 0 for table, _ in taken):
             return None
-        return self._load(prices, request, slot, n), self._room(prices, n), taken
+        load = self._load(prices, request, slot, slot.need[self.problem.nodes[n].state])
+        return load, self._room(prices, n), taken
 
     def places_held(self, n: int) -> tuple[int, ...]:
         """How many places of each protected kind node n has; none without prices."""
@@ -250,9 +254,7 @@ class Remaining:
         prices = self.problem.prices
         if prices is None or not states:
             return [FreshGroup(math.inf, states)]
-        need = slot.least_need
-        memory_mib = need.memory_mib if prices.prices.has_memory else 0
-        load = Load(slot.devices, request.memory_gib, need.cpus, memory_mib)
+        load = self._load(prices, request, slot, slot.least_need)
         groups: list[FreshGroup] = []
         for alike, members in self._groups(prices, request, slot.devices).items():
             if here := members & states:

@@ -95,7 +95,7 @@ def as_in_the_pools(
     if not known or not is_open:
         return InPools(job, pools)
     limits = tuple((p.name, _least(time_limit_in(p), walls.get(p.name))) for p in known)
-    shortest = min((m for _, m in limits if m is not None), default=None)
+    shortest = _least(*(m for _, m in limits))
     return InPools(replace(job, time_limit_minutes=shortest), pools, limits)
 
 

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.reading import ClusterFacts, Reading, read_job
-from slurm_het.core.jobs.waits import begins_later
+from slurm_het.core.jobs.waits import is_yet_to_begin
 from slurm_het.core.model import Job, Task
 
 OWN = frozenset({
@@ -23,14 +23,8 @@ _decides = attrgetter(*(field.name for field in fields(Job) if field.name not in
 
 def likeness(job: Job, now: float) -> tuple[object, ...] | None:
     """The same for jobs that are read alike; None for one that is read by itself."""
-    by_itself = MARK not in job.admin_comment or not job.priority or _is_yet_to_begin(job, now)
+    by_itself = MARK not in job.admin_comment or not job.priority or is_yet_to_begin(job, now)
     return None if by_itself else _decides(job)
-
-
-def _is_yet_to_begin(job: Job, now: float) -> bool:
-    """Whether it is read otherwise once its time has come. (Most jobs of some sites had to wait for
-    others: they are like the rest by then.)"""
-    return job.eligible_time > now and begins_later(job)
 
 
 def as_its_own(task: Task, job: Job) -> Task:
@@ -63,7 +57,8 @@ class Readings:
                 reading = known[1]
             else:
                 reading = _read_once(job, facts, alike)
-            if not _is_yet_to_begin(job, facts.now):
+            # Most jobs of some sites had to wait for others: they are like the rest by then.
+            if not is_yet_to_begin(job, facts.now):
                 self._known[job.id] = job, reading
             yield reading
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.reading import ClusterFacts, Handover
 from slurm_het.core.jobs.readings import Readings
-from slurm_het.core.jobs.waits import begins_later
+from slurm_het.core.jobs.waits import is_yet_to_begin
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import ArrayLimit, PlacedBySlurm, Reason
@@ -101,9 +101,7 @@ def _about_to_start(job: Job, policy: Policy, now: float) -> bool:
     """Whether a task is released and may start at once. One that was requeued and is held, or waits
     for a dependency, takes no place of the others: Slurm counts those that run."""
     if job.state == "PENDING":
-        later = (
-            not job.priority or job.dependency or (begins_later(job) and job.eligible_time > now)
-        )
+        later = not job.priority or job.dependency or is_yet_to_begin(job, now)
         out = job.array_task_id is not None and job.partition != policy.intake_partition
         return out and not later
     return job.state == "CONFIGURING"

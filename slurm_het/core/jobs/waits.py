@@ -28,11 +28,16 @@ def slurm_waits(job: Job, now: float) -> Reason | None:
     """
     if job.dependency:
         return SlurmWaits(f"Dependency {job.dependency}")
-    if begins_later(job) and job.eligible_time > now:
+    if is_yet_to_begin(job, now):
         return SlurmWaits("BeginTime", job.eligible_time)
     if job.reason not in ELIGIBLE:
         return SlurmWaits(job.reason)
     return None if job.priority else Held()
+
+
+def is_yet_to_begin(job: Job, now: float) -> bool:
+    """Whether the date that it was submitted to wait until is yet to come."""
+    return job.eligible_time > now and begins_later(job)
 
 
 def begins_later(job: Job) -> bool:

@@ -13,7 +13,7 @@ from slurm_het.core.cluster.pinned import Pin, ailing_for
 from slurm_het.core.cluster.placement import placement_of
 from slurm_het.core.jobs.mark import MARK, mark_of_sent
 from slurm_het.core.jobs.reading import ClusterFacts, read_job
-from slurm_het.core.jobs.waits import begins_later
+from slurm_het.core.jobs.waits import is_yet_to_begin
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.doubts import LIMITS, Returned
 from slurm_het.core.planner.outcomes import Event, Outcome
@@ -234,7 +234,7 @@ def begin_later(snapshot: Snapshot, policy: Policy) -> frozenset[str]:
     return frozenset(
         job.key
         for job in snapshot.jobs
-        if job.eligible_time > snapshot.time and begins_later(job) and _is_pinned(job, policy)
+        if is_yet_to_begin(job, snapshot.time) and _is_pinned(job, policy)
     )
 
 
