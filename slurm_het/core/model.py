@@ -5,10 +5,10 @@ Units: device memory in GiB, host memory in MiB, times in epoch seconds, limits 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.capacity import PLAIN_RULES, SubmitRules
@@ -82,12 +82,21 @@ class Device:
         return not self.holders and self.occupied_gib + self.excess_gib == 0
 
 
+class CpuCap(NamedTuple):
+    """The most CPUs of a node that the jobs of a pool may have together, and what is left."""
+
+    pool: str
+    most: int
+    free: int
+
+
 @dataclass(frozen=True, slots=True)
 class Node(WorkedOut):
     """A node with its devices and what is free on it now.
 
     - `has_shards`: shares can be asked for; `held_exclusively`: a job has it with --exclusive;
-    - `exclusive_only`: a pool that it is in has OverSubscribe=EXCLUSIVE: jobs get it as a whole;
+    - `exclusive_in`: the pools of OverSubscribe=EXCLUSIVE: their jobs get it as a whole;
+    - `cpu_caps`: where a pool's MaxCPUsPerNode leaves its jobs less than `cpus` and `cpus_free`;
     - `forgets_sharers`: its Slurm does (SlurmVersion): no whole devices beside shares;
     - `promised_whole`: a job that is released to it has yet to take whole devices;
     - `reserved`: the reservation of Slurm's that has all of it now;
@@ -108,7 +117,8 @@ class Node(WorkedOut):
     idle: bool
     has_shards: bool = False
     held_exclusively: bool = False
-    exclusive_only: bool = False
+    exclusive_in: frozenset[str] = frozenset()
+    cpu_caps: tuple[CpuCap, ...] = ()
     forgets_sharers: bool = False
     promised_whole: bool = False
     reserved: str = ""
@@ -152,12 +162,27 @@ class Classification:
 class Slot:
     """What a task asks of one of its nodes: devices, CPUs, host memory (MiB).
     `memory_mib` is for these CPUs; Slurm adds `memory_per_cpu_mib` for each CPU it rounds up by.
+    Where the defaults of its pools differ, `by_pool` has what it asks in each, and it has the most.
     """
 
     devices: int
     cpus: int
     memory_mib: int
     memory_per_cpu_mib: int = 0
+    by_pool: tuple[tuple[str, Slot], ...] = ()
+
+    def within(self, pools: Collection[str]) -> Slot:
+        """What it asks in these pools: the most of any of them."""
+        there = [slot for pool, slot in self.by_pool if pool in pools]
+        return Slot.largest(there) if there else self
+
+    @classmethod
+    def largest(cls, slots: Sequence[Slot]) -> Slot:
+        """The most of everything that any of some slots asks."""
+        if len(slots) == 1:
+            return slots[0]
+        asked = ((s.devices, s.cpus, s.memory_mib, s.memory_per_cpu_mib) for s in slots)
+        return cls(*map(max, zip(*asked, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,19 +137,34 @@ def need(task: Task, slot: Slot, node: Node) -> Need | None:
 
     Slurm gives whole cores, and adds memory per CPU for all CPUs of these. A task that uses one
     thread of each core (--hint=nomultithread) gets more cores. --exclusive and an EXCLUSIVE
-    partition take the whole node, which must be idle; --mem=0 takes all its memory.
+    partition take the whole node, which must be idle; --mem=0 takes all its memory. Of several
+    pools that the node is in, and the task may use, the one counts where it takes most.
     """
-    exclusive = task.exclusive or node.exclusive_only
+    exclusive = takes_whole(task, node)
     if node.closed_to(shares=task.takes_share) or (node.ailing and gets_ailing(task, slot, node)):
         return None
     if node.held_exclusively or (exclusive and not node.idle):
         return None
+    if slot.by_pool:
+        slot = slot.within(set(task.pools).intersection(node.partitions))
     used = min(task.threads_per_core or node.threads_per_core, node.threads_per_core)
     cores = -(-slot.cpus // used) * node.threads_per_core
     memory = slot.memory_mib + (cores - slot.cpus) * slot.memory_per_cpu_mib
     if exclusive:
         cores = max(cores, node.cpus)
     return Need(cores, node.memory_mib if task.all_memory else memory)
+
+
+def takes_whole(task: Task, node: Node) -> bool:
+    """Whether the task gets a node as a whole, whatever it asks of it."""
+    return task.exclusive or not node.exclusive_in.isdisjoint(task.pools)
+
+
+def cpus_free_for(task: Task, node: Node) -> int:
+    """How many CPUs of a node are free for the task, as far as its pools allow."""
+    if not node.cpu_caps:
+        return node.cpus_free
+    return min([node.cpus_free, *(c.free for c in node.cpu_caps if c.pool in task.pools)])
 
 
 def has_room(task: Task, slot: Slot, node: Node) -> bool:
@@ -160,7 +175,7 @@ def has_room(task: Task, slot: Slot, node: Node) -> bool:
 def has_host_room(task: Task, slot: Slot, node: Node) -> bool:
     """The same without the devices."""
     needs = need(task, slot, node)
-    return needs is not None and needs.fits(node.cpus_free, node.memory_free_mib)
+    return needs is not None and needs.fits(cpus_free_for(task, node), node.memory_free_mib)
 
 
 def groups_of(
@@ -240,7 +255,7 @@ def _could_ever_start(task: Task, inventory: Inventory) -> bool:
 
     def holds(s: int) -> bool:
         node = grid.states[s].node
-        size = node.cpus, node.memory_mib, node.threads_per_core, node.exclusive_only
+        size = node.cpus, node.memory_mib, node.threads_per_core, node.exclusive_in, node.cpu_caps
         like = grid.natures[s], size, task.rewritten_on(node.name)
         if like not in known:
             known[like] = holds_when_empty(task, node)

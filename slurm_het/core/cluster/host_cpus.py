@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from slurm_het.core.model import NodeRecord, Partition, Snapshot
+from slurm_het.core.model import CpuCap, NodeRecord, Partition, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
 
 
 class HostCpus(NamedTuple):
-    """The most CPUs of a node that one job may have, and how many jobs may have now."""
+    """The most CPUs of a node that one job may have, how many jobs may have now, and where a pool
+    allows its own jobs less."""
 
     most: int
     free: int
+    caps: tuple[CpuCap, ...] = ()
 
 
 def cpus_of(snapshot: Snapshot, policy: Policy) -> dict[str, HostCpus]:
@@ -31,7 +33,9 @@ def cpus_of(snapshot: Snapshot, policy: Policy) -> dict[str, HostCpus]:
     for record in snapshot.nodes:
         mine = [pools[name] for name in record.partitions if name in pools]
         most, free = _of_node(record, mine, used)
-        found[record.name] = HostCpus(most, max(0, free - kept.get(record.name, 0)))
+        found[record.name] = HostCpus(
+            most, max(0, free - kept.get(record.name, 0)), _caps(record, mine, used, most)
+        )
     return found
 
 
@@ -52,6 +56,19 @@ def _of_node(
     caps = ((p.max_cpus_per_node or 0, used[p.name, record.name]) for p in pools)
     most, left = max((cap, cap - taken) for cap, taken in caps)
     return min(record.cpus, most), min(free, left)
+
+
+def _caps(
+    record: NodeRecord, pools: list[Partition], used: Counter[tuple[str, str]], most: int
+) -> tuple[CpuCap, ...]:
+    """By pool, where MaxCPUsPerNode is less than the pool of the most allows, or leaves less."""
+    if len(pools) < 2:
+        return ()
+    return tuple(
+        CpuCap(p.name, min(most, cap), max(0, cap - used[p.name, record.name]))
+        for p in pools
+        if (cap := p.max_cpus_per_node) is not None
+    )
 
 
 def _used(snapshot: Snapshot) -> Counter[tuple[str, str]]:

@@ -186,7 +186,9 @@ def take_inventory(
     after: dict[str, tuple[tuple[object, ...], Node | None, list[str]]] = {}
     warnings: list[str] = []
     uses = uses_of(snapshot.jobs, policy, warnings, same.uses)
-    exclusive = {p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)}
+    exclusive = frozenset(
+        p.name for p in snapshot.partitions if p.exclusive and policy.pool(p.name)
+    )
     nodes: dict[str, Node] = {}
     told = frozenset(name for r in snapshot.reservations for name in r.nodes)
     reserved, cpus = _reserved_now(snapshot), cpus_of(snapshot, policy)
@@ -195,7 +197,7 @@ def take_inventory(
         name = record.name
         made_from = _MadeFrom(
             record, uses[name][1] if name in uses else None, cpus[name], name in told,
-            reserved.get(name, ""), not exclusive.isdisjoint(record.partitions),
+            reserved.get(name, ""), exclusive.intersection(record.partitions),
             snapshot.forgets_sharers, _parts(name, network_of(record)),
             snapshot.measured.get(name, ()),
         )  # fmt: skip
@@ -223,7 +225,7 @@ class _MadeFrom(NamedTuple):
     cpus: HostCpus
     reservation_known: bool
     reserved: str
-    exclusive_only: bool
+    exclusive_in: frozenset[str]
     forgets_sharers: bool
     parts: Parts
     measured: tuple[Measured, ...]
@@ -241,7 +243,8 @@ def _made(told: _MadeFrom, policy: Policy, warnings: list[str]) -> Node | None:
         cpus_free=told.cpus.free,
         usable=_usable(record.state, reservation_known=told.reservation_known),
         reserved=told.reserved,
-        exclusive_only=told.exclusive_only,
+        cpu_caps=told.cpus.caps,
+        exclusive_in=told.exclusive_in,
         forgets_sharers=told.forgets_sharers,
         parts=told.parts,
     )

@@ -49,12 +49,12 @@ class NodeState:
         return tuple(device_class_of(state.device, self.node) for state in self.device_states)
 
     @cached_property
-    def needs_key(self) -> tuple[int | bool | str, ...]:
+    def needs_key(self) -> tuple[object, ...]:
         """All that decides what a task needs of such a node: see fit.need."""
         n = self.node
         return (
-            n.cpus, n.memory_mib, n.threads_per_core, n.exclusive_only, n.held_exclusively, n.idle,
-            n.closed_to(shares=True), n.closed_to(shares=False), _own(n),
+            n.cpus, n.memory_mib, n.threads_per_core, n.exclusive_in, n.held_exclusively, n.idle,
+            n.partitions, n.closed_to(shares=True), n.closed_to(shares=False), _own(n),
         )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def _new_key(node: Node) -> tuple[object, ...]:
     return (
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
         node.features, node.partitions, node.usable, node.state, node.idle, node.has_shards,
-        node.held_exclusively, node.exclusive_only, node.weight,
+        node.held_exclusively, node.exclusive_in, node.cpu_caps, node.weight,
         node.closed_to(shares=True), node.closed_to(shares=False), _own(node),
         *sorted(_device_keys(node)),
     )  # fmt: skip

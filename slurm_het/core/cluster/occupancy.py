@@ -48,6 +48,7 @@ def emptied(node: Node) -> Node:
     return replace(
         node,
         cpus_free=node.cpus,
+        cpu_caps=tuple(cap._replace(free=cap.most) for cap in node.cpu_caps),
         memory_free_mib=node.memory_mib,
         devices=tuple(_held(device, 0, (), False) for device in node.devices),
         idle=True,
@@ -74,6 +75,10 @@ def take(node: Node, task: Task, indexes: Collection[int], needs: Need | None) -
         node,
         promised_whole=node.promised_whole or not task.takes_share,
         cpus_free=max(0, node.cpus_free - cpus),
+        cpu_caps=tuple(
+            cap._replace(free=max(0, cap.free - cpus)) if cap.pool in task.pools else cap
+            for cap in node.cpu_caps
+        ),
         memory_free_mib=max(0, node.memory_free_mib - memory_mib),
         devices=tuple(taken_by(d, task) if d.index in indexes else d for d in node.devices),
         idle=False,
@@ -98,6 +103,8 @@ def give_back(node: Node, key: str, cpus: int, memory_mib: int | None) -> Node:
     return replace(
         node,
         cpus_free=cpus_free,
+        # In which of the pools it was is not known here: in each, at best.
+        cpu_caps=tuple(c._replace(free=min(c.most, c.free + cpus)) for c in node.cpu_caps),
         memory_free_mib=min(node.memory_mib, node.memory_free_mib + given_mib),
         devices=devices,
         idle=idle and cpus_free == node.cpus,

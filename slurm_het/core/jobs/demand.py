@@ -8,7 +8,7 @@ in `devices_per_node`, what comes with them in `_slots`. Sources: the sbatch man
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from slurm_het.core.jobs.request import GresRequests, gres_of
@@ -79,12 +79,17 @@ def is_accelerator_job(job: Job, policy: Policy) -> bool:
 
 
 def count_demand(
-    job: Job, asked: GresRequests, policy: Policy, largest: NodeSize
+    job: Job,
+    asked: GresRequests,
+    policy: Policy,
+    largest: NodeSize,
+    by_pool: Iterable[tuple[str, Job]] = (),
 ) -> Demand | Reason:
     """The demand of a job that asks for accelerators, or why it cannot be planned.
 
     `asked` are all its GRES. `largest` is the largest node that the job may use: it decides over
-    how many nodes the job spreads where its user left that open.
+    how many nodes the job spreads where its user left that open. `by_pool` is the job as it is in
+    each pool, where their defaults differ.
     """
     asked = accelerators(asked, policy)
     things = {(item.name, item.type) for item in asked.all()}
@@ -101,7 +106,7 @@ def count_demand(
     if not shared and max(counts) > MAX_DEVICES_PER_NODE:
         return TooManyDevices(max(counts), MAX_DEVICES_PER_NODE)
     return Demand(
-        slots=tuple(_slots(job, [1] * len(counts) if shared else counts)),
+        slots=_slots_by_pool(job, by_pool, [1] * len(counts) if shared else counts),
         takes_share=shared,
         memory_gib=max(counts) if shared else 0,
         exclusive=job.exclusive,
@@ -198,6 +203,19 @@ def _nodes_for_tasks(job: Job, cpus_per_node: int) -> int:
     each = min(job.ntasks_per_node or tasks, room)
     nodes = max(1, job.nodes_min, -(-tasks // each))
     return min(nodes, max(job.nodes_min, job.nodes_max)) if job.nodes_max else nodes
+
+
+def _slots_by_pool(
+    job: Job, by_pool: Iterable[tuple[str, Job]], devices: Sequence[int]
+) -> tuple[Slot, ...]:
+    """The slots of the nodes that give so many devices each, with what they are in each pool."""
+    there = [[(pool, slot) for slot in _slots(at, devices)] for pool, at in by_pool]
+    if not there:
+        return tuple(_slots(job, devices))
+    return tuple(
+        replace(Slot.largest([slot for _, slot in each]), by_pool=each)
+        for each in zip(*there, strict=True)
+    )
 
 
 def _slots(job: Job, devices: Sequence[int]) -> Iterator[Slot]:

@@ -1,4 +1,4 @@
-"""What a user left open of memory, CPUs and time: each pool's partition has defaults of its own.
+"""What a user left open of memory, CPUs, nodes and time: each pool's partition has defaults.
 
 Slurm applies those of the partition where a job is tested: of memory and CPUs after a move too, but
 not of time. A time limit that the intake gave stays, and one that nobody gave becomes MaxTime.
@@ -23,7 +23,7 @@ from slurm_het.core.jobs.request import (
     UNTOLD,
     number_of,
 )
-from slurm_het.core.memory_defaults import MemoryDefaults, TimeLimits
+from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults, TimeLimits
 from slurm_het.core.model import Job, Partition
 from slurm_het.core.policy import Pool
 
@@ -44,13 +44,15 @@ class InPools(NamedTuple):
     """A job as Slurm will see it in the pools, and the pools that suit it so.
 
     `time_limits` are the limits that it is to be given by pool, where its user left that open. Then
-    the job itself has one that no pool refuses: the least of them, or its --time-min.
+    the job itself has one that no pool refuses: the least of them, or its --time-min. `by_pool` is
+    what it asks of CPUs and memory in each, where that differs; the job itself has the most then.
     """
 
     job: Job
     pools: tuple[Pool, ...]
     time_limits: TimeLimits = ()
     shortens: bool = False
+    by_pool: tuple[tuple[str, Job], ...] = ()
 
     def minutes(self, usable: Iterable[str]) -> int | None:
         """The minutes to plan with in these of the pools; None is no limit.
@@ -71,19 +73,29 @@ def as_in_the_pools(
     bounds: Bounds = NO_BOUNDS,
 ) -> InPools:
     """The job with the pools' defaults for what the hook has marked as left open by its user."""
-    walls = bounds.walls
     mark = decode_comment(job.admin_comment)
-    if mark:
-        job, pools = _with_memory(job, mark, pools, partitions)
+    if mark is None:
+        return _with_time(InPools(job, pools), mark, partitions, intake, bounds)
+    there = _with_host(job, mark, pools, partitions)
+    return _with_time(there, mark, partitions, intake, bounds)
+
+
+def _with_time(
+    there: InPools,
+    mark: Mark | None,
+    partitions: Mapping[str, Partition],
+    intake: str,
+    bounds: Bounds,
+) -> InPools:
+    """The job with the time that each of the pools gives it."""
+    job, pools, walls = there.job, there.pools, bounds.walls
     known = [p for pool in pools if (p := partitions.get(pool.partition))]
-    if mark and not {CPUS_PER_TASK, CPUS_PER_TRES} & mark.original.keys():
-        most = max((p.cpus_per_gpu for p in known), default=0)
-        job = replace(job, cpus_per_gpu=most or job.cpus_per_gpu)
     if mark and (least := _time_min(job, mark)):
         # Where MaxWall is below its least it is held back, as it is in plain Slurm.
         caps = {name: wall for name, wall in walls.items() if wall >= least}
         limits = tuple((p.name, _within(job.time_limit_minutes, p, caps)) for p in known)
-        return InPools(replace(job, time_limit_minutes=least), pools, limits, shortens=True)
+        shorter = replace(job, time_limit_minutes=least)
+        return there._replace(job=shorter, time_limits=limits, shortens=True)
     said = mark.original.get(TIME_LIMIT) if mark else UNTOLD
     if said == UNTOLD:
         is_open = _may_be_open(job, known, partitions.get(intake), walls)
@@ -93,10 +105,22 @@ def as_in_the_pools(
             or (bounds.max_time and _is_too_long(job, known))
         )
     if not known or not is_open:
-        return InPools(job, pools)
+        return there
     limits = tuple((p.name, _least(time_limit_in(p), walls.get(p.name))) for p in known)
     shortest = _least(*(m for _, m in limits))
-    return InPools(replace(job, time_limit_minutes=shortest), pools, limits)
+    return there._replace(job=replace(job, time_limit_minutes=shortest), time_limits=limits)
+
+
+def with_least_nodes(job: Job, pools: Iterable[Pool], partitions: Mapping[str, Partition]) -> Job:
+    """The job with as many nodes as MinNodes of all of these pools, if its user left that open.
+
+    Slurm does so as a job is submitted to such a partition (22.05, 24.11), and in the gate has not.
+    """
+    if job.nodes_max:
+        return job
+    known = (p for pool in pools if (p := partitions.get(pool.partition)))
+    least = min((p.min_nodes for p in known), default=0)
+    return replace(job, nodes_min=least) if least > job.nodes_min else job
 
 
 def time_limit_in(partition: Partition) -> int | None:
@@ -165,24 +189,44 @@ def _may_be_open(
     return by_intake and not any(_within(given, pool, walls) == given for pool in pools)
 
 
-def _with_memory(
+def _with_host(
     job: Job, mark: Mark, pools: tuple[Pool, ...], partitions: Mapping[str, Partition]
-) -> tuple[Job, tuple[Pool, ...]]:
-    """The job with the pools' defaults of host memory.
+) -> InPools:
+    """The job with what the pools give it of CPUs and host memory.
 
-    (Where a partition has none, it would get all of a node's: a pool with a default is better.)
+    (Where a partition has no default of memory, it would get all of a node's: a pool with one is
+    better.)
     """
-    if job.memory_per_node_mib != 0 or ALL_MEMORY in mark.original:
-        return job, pools
-    known = [(pool, partitions.get(pool.partition)) for pool in pools]
-    giving = [(pool, p.memory) for pool, p in known if p and any(p.memory)]
-    if not giving:
-        return job, pools
-    most = MemoryDefaults(*map(max, zip(*(memory for _, memory in giving), strict=True)))
-    there = replace(
+    known = {pool.partition: p for pool in pools if (p := partitions.get(pool.partition))}
+    wants_memory = job.memory_per_node_mib == 0 and ALL_MEMORY not in mark.original
+    if wants_memory and (giving := {name: p for name, p in known.items() if any(p.memory)}):
+        pools, known = tuple(pool for pool in pools if pool.partition in giving), giving
+    else:
+        wants_memory = False
+    wants_cpus = not {CPUS_PER_TASK, CPUS_PER_TRES} & mark.original.keys()
+    defaults = {
+        name: (p.memory if wants_memory else NO_DEFAULTS, p.cpus_per_gpu if wants_cpus else 0)
+        for name, p in known.items()
+    }
+    if not defaults:
+        return InPools(job, pools)
+    by_pool = tuple((name, _given(job, *default)) for name, default in defaults.items())
+    if len(set(defaults.values())) == 1:
+        return InPools(by_pool[0][1], pools)
+    most = MemoryDefaults(*map(max, zip(*(memory for memory, _ in defaults.values()), strict=True)))
+    cpus = max(cpus for _, cpus in defaults.values())
+    return InPools(_given(job, most, cpus), pools, by_pool=by_pool)
+
+
+def _given(job: Job, memory: MemoryDefaults, cpus_per_gpu: int) -> Job:
+    """The job with these defaults."""
+    if cpus_per_gpu:
+        job = replace(job, cpus_per_gpu=cpus_per_gpu)
+    if not any(memory):
+        return job
+    return replace(
         job,
-        memory_per_node_mib=None if most.per_gpu or most.per_cpu else most.per_node,
-        memory_per_gpu_mib=most.per_gpu or None,
-        memory_per_cpu_mib=None if most.per_gpu else most.per_cpu or None,
+        memory_per_node_mib=None if memory.per_gpu or memory.per_cpu else memory.per_node,
+        memory_per_gpu_mib=memory.per_gpu or None,
+        memory_per_cpu_mib=None if memory.per_gpu else memory.per_cpu or None,
     )
-    return there, tuple(pool for pool, _ in giving)

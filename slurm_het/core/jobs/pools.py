@@ -144,7 +144,7 @@ def _access_limit(job: Job, partition: Partition) -> str:
 
 
 def _size_limit(job: Job, demand: Demand | None, partition: Partition) -> str:
-    slots = demand.slots if demand else ()
+    slots = [slot.within((partition.name,)) for slot in demand.slots] if demand else []
     nodes = len(slots) or job.nodes_min
     minutes = partition.max_minutes
     if minutes is not None and (job.time_limit_minutes is None or job.time_limit_minutes > minutes):

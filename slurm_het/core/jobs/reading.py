@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from slurm_het.core.cluster.inventory import Inventory, TypeThere
 from slurm_het.core.jobs.classify import classification_of
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.constraint_hints import where_allowed
-from slurm_het.core.jobs.demand import Demand, NodeSize, count_demand, is_accelerator_job, size_of
-from slurm_het.core.jobs.gres_choice import as_admitted, choose_gres, may_rewrite
+from slurm_het.core.jobs.demand import Demand, count_demand, is_accelerator_job
+from slurm_het.core.jobs.gres_choice import as_admitted, may_rewrite
 from slurm_het.core.jobs.layout import leaf_patience, slurm_chooses
 from slurm_het.core.jobs.mark import decode_comment
-from slurm_het.core.jobs.pool_defaults import Bounds, InPools, as_in_the_pools, capped
+from slurm_het.core.jobs.pool_defaults import capped, with_least_nodes
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
 from slurm_het.core.jobs.request import GresRequests, gres_of, registered
 from slurm_het.core.jobs.waits import slurm_waits
-from slurm_het.core.limits.max_wall import MaxWalls
 from slurm_het.core.model import (
     Classification,
     Job,
-    Node,
-    Partition,
-    Snapshot,
     Task,
 )
-from slurm_het.core.network import in_a_tree
-from slurm_het.core.partition import LIFTED, QosFlags, lifted
-from slurm_het.core.policy import Policy, Pool
+from slurm_het.core.policy import Pool
 from slurm_het.core.reasons import (
     ForReservation,
     HeterogeneousJob,
@@ -43,12 +35,9 @@ from slurm_het.core.reasons import (
     SlurmChooses,
     Unreadable,
 )
-from slurm_het.core.reservations.closings import inside_of, magnets_of
-from slurm_het.core.site_limits import Parents, SiteLimits
-from slurm_het.core.slurm_reservation import ReservationRecord
+from slurm_het.core.reservations.closings import magnets_of
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.core.syntax.constraint import parse_features
-from slurm_het.core.worth.weights import Site, site_of
 from slurm_het.errors import HetError
 
 
@@ -62,169 +51,6 @@ class Handover:
     partitions: tuple[str, ...]
     why: Reason
     time_limits: tuple[int | None, ...] = ()
-
-
-class _NodeShape(NamedTuple):
-    """What bears, of a node, on how many nodes a job is spread over."""
-
-    size: NodeSize
-    types: frozenset[str]
-    partitions: frozenset[str]
-    features: frozenset[str]
-
-
-@dataclass(frozen=True)
-class ClusterFacts:
-    """What every gated job of a snapshot is held against; worked out once for all of them.
-
-    `now` is the snapshot's time (epoch seconds), `rewrites_gres` as in Snapshot.
-    """
-
-    inventory: Inventory
-    policy: Policy
-    partitions: dict[str, Partition]
-    now: float
-    rewrites_gres: bool
-    qos_flags: QosFlags = field(default_factory=dict)
-    could_have: frozenset[frozenset[str]] = frozenset()
-    limits: SiteLimits = field(default_factory=SiteLimits)
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, inventory: Inventory, policy: Policy) -> ClusterFacts:
-        """The facts of a snapshot."""
-        partitions = {p.name: p for p in snapshot.partitions}
-        rewrites, flags = snapshot.rewrites_gres, snapshot.qos_flags
-        rebooted = frozenset(n.features | n.could_have for n in snapshot.nodes if n.could_have)
-        return cls(
-            inventory, policy, partitions, snapshot.time, rewrites, flags, rebooted, snapshot.limits
-        )
-
-    def needs_reboot(self, features: str) -> bool:
-        """Whether no node meets a constraint now, and one would once Slurm has rebooted it."""
-        if not features or not self.could_have:
-            return False
-        wanted = parse_features(features)
-        return not any(map(wanted.allows, self.inventory.kinds)) and any(
-            map(wanted.allows, self.could_have)
-        )
-
-    def partitions_for(self, job: Job) -> dict[str, Partition]:
-        """The partitions as they are for jobs of its QOS."""
-        flags = self.qos_flags.get(job.qos, frozenset()).intersection(LIFTED)
-        if flags not in self._lifted:
-            self._lifted[flags] = {n: lifted(p, flags) for n, p in self.partitions.items()}
-        return self._lifted[flags]
-
-    @cached_property
-    def _lifted(self) -> dict[frozenset[str], dict[str, Partition]]:
-        return {frozenset(): self.partitions}
-
-    @property
-    def parents(self) -> Parents:
-        """By account, the one above it, where lists of accounts go by these."""
-        return self.limits.parents
-
-    @cached_property
-    def max_walls(self) -> MaxWalls:
-        """How long one job may run by the site's limits."""
-        return MaxWalls(self.limits, self.partitions)
-
-    def in_pools(self, job: Job, pools: tuple[Pool, ...]) -> InPools:
-        """The job as Slurm will see it in these pools."""
-        max_time = "PartitionTimeLimit" not in self.qos_flags.get(job.qos, ())
-        bounds = Bounds(self.max_walls.of(job), max_time)
-        return as_in_the_pools(job, pools, self.partitions, self.policy.intake_partition, bounds)
-
-    @cached_property
-    def types(self) -> dict[str, TypeThere]:
-        """The device types that there are."""
-        return self.inventory.types
-
-    @cached_property
-    def largest(self) -> dict[str, dict[str, int]]:
-        """By a pool's partition and device type, the most that one of its nodes has."""
-        return {p.partition: self.inventory.largest_of(p.partition) for p in self.policy.pools}
-
-    @cached_property
-    def inside(self) -> dict[str, frozenset[tuple[str, str]]]:
-        """By reservation of Slurm's, the partitions and device types that its jobs can be given."""
-        return {r.name: inside_of(r, self.inventory) for r in self.inventory.reservations}
-
-    @cached_property
-    def magnets(self) -> tuple[ReservationRecord, ...]:
-        """The reservations that draw in jobs; when does not matter here."""
-        timeless = (replace(r, start=0.0, end=0.0) for r in self.inventory.reservations)
-        return tuple(r for r in timeless if "MAGNETIC" in r.flags)
-
-    @cached_property
-    def leaves(self) -> int:
-        """How many leaf switches there are; 0 where the network is no tree."""
-        in_trees = any(in_a_tree(node.parts) for node in self.inventory.nodes.values())
-        return len(self.inventory.leaves) if in_trees else 0
-
-    @cached_property
-    def site(self) -> Site:
-        """What the weights go by."""
-        return site_of(self.inventory, self.policy)
-
-    @cached_property
-    def node_shapes(self) -> set[_NodeShape]:
-        """What the nodes have when nothing runs there; few, as most nodes are alike."""
-        return {
-            _NodeShape(
-                size_of(node),
-                frozenset(device.type for device in node.devices),
-                frozenset(node.partitions),
-                node.features,
-            )
-            for node in self.inventory.builds
-        }
-
-    def largest_node(self, features: str, pools: Set[str], types: Set[str]) -> NodeSize:
-        """The most of everything that a node of these pools and types has.
-
-        Raises HetError if the constraint cannot be read.
-        """
-        able = [s for s in self.node_shapes if pools & s.partitions and types & s.types]
-        # Drained or down they may be; that is no reason to spread a job over more of them.
-        shapes = [s for s in able if parse_features(features).allows(s.features)] or able
-        return NodeSize.largest(shape.size for shape in shapes)
-
-    @cached_property
-    def mixed_nodes(self) -> list[Node]:
-        """The nodes on which a request without a type may have to be rewritten."""
-        whole = [g for g in self.policy.gres.values() if not g.shared and not g.alias_of]
-        return [
-            node
-            for node in self.inventory.nodes.values()
-            if len(whole) > 1 or len({d.gres for d in node.devices}) > 1
-        ]
-
-    def rewrites(self, task: Task) -> tuple[tuple[str, str], ...]:
-        """`choose_gres` for a task, once for all tasks that ask for the same."""
-        if not self.mixed_nodes:
-            return ()
-        if (like := task.request) not in self._rewrites:
-            self._rewrites[like] = choose_gres(task, self.mixed_nodes, self.site)
-        return self._rewrites[like]
-
-    @cached_property
-    def _rewrites(self) -> dict[Task, tuple[tuple[str, str], ...]]:
-        return {}
-
-    def fingerprint(self) -> object:
-        """All that the reading of a job depends on beside the job; None where it depends on more.
-
-        Which type a request is to name may depend on what is free.
-        """
-        if self.rewrites_gres and self.mixed_nodes:
-            return None
-        return (
-            self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
-            self.inside, self.magnets, self.leaves, self.qos_flags, self.could_have,
-            self.could_have and frozenset(self.inventory.kinds), self.max_walls.limits,
-            self.parents,
-        )  # fmt: skip
 
 
 class Reading(NamedTuple):
@@ -265,12 +91,12 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
         pools = tuple(p for p in pools if any((p.partition, t) in pairs for t in types))
         if not pools:
             return _handover(job, ForReservation(job.reservation), facts)
-    there = facts.in_pools(job, pools)
+    there = facts.in_pools(with_least_nodes(job, pools, facts.partitions_for(job)), pools)
     job, pools = there.job, there.pools
     asked = _before_release(job, written, types, facts)
     names = {p.partition for p in pools}
     largest = facts.largest_node(job.features, names, types)
-    demand = count_demand(job, asked, facts.policy, largest)
+    demand = count_demand(job, asked, facts.policy, largest, there.by_pool)
     if isinstance(demand, Reason):
         return _handover(job, demand, facts, pools)
     slots = len(demand.slots)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from operator import attrgetter
 
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import MARK
-from slurm_het.core.jobs.reading import ClusterFacts, Reading, read_job
+from slurm_het.core.jobs.reading import Reading, read_job
 from slurm_het.core.jobs.waits import is_yet_to_begin
 from slurm_het.core.model import Job, Task
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.reading import ClusterFacts, Handover
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
+from slurm_het.core.jobs.reading import Handover
 from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.waits import is_yet_to_begin
 from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario, Snapshot, Task

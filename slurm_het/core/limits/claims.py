@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from slurm_het.core.assignment.problem import Need
-from slurm_het.core.cluster.fit import need
+from slurm_het.core.cluster.fit import need, takes_whole
 from slurm_het.core.model import Job, Node, Task
 from slurm_het.core.site_limits import UNLIMITED_MINUTES, Association, Limit, Qos, SiteLimits
 
@@ -215,7 +215,7 @@ def _tres(tres: str, task: Task, place: Destination) -> int:
         case "mem":
             return sum(need.memory_mib for need in _needs(task, place))
         case "node":
-            shares = [node for node in place.shapes if not (task.exclusive or node.exclusive_only)]
+            shares = [node for node in place.shapes if not takes_whole(task, node)]
             return len(task.slots) if place.shapes and not shares else 0
         case "gres/shard":
             return task.memory_gib * len(task.slots) if task.takes_share else 0

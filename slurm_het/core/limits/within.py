@@ -308,7 +308,7 @@ class _Ledger:
             shapes: dict[tuple[object, ...], Node] = {}
             for node in self.room.nodes.values():
                 if not set(pools).isdisjoint(node.partitions):
-                    key = node.cpus, node.memory_mib, node.threads_per_core, node.exclusive_only
+                    key = node.cpus, node.memory_mib, node.threads_per_core, node.exclusive_in
                     shapes.setdefault(key, node)
             self._known_shapes[pools] = tuple(
                 replace(node, idle=True, held_exclusively=False, forgets_sharers=False)

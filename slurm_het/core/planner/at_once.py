@@ -16,8 +16,9 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.admission import MAX_FEATURES, Admitted
 from slurm_het.core.jobs.at_submit import record_of
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import decode_comment, encode_comment
-from slurm_het.core.jobs.reading import ClusterFacts, read_job
+from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.model import Node, Partition, Placement, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared

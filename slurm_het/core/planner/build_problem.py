@@ -11,7 +11,14 @@ from typing import NamedTuple
 from slurm_het.core.assignment.problem import Need, PBudget, PRequest, Problem, PSlot, PTask
 from slurm_het.core.assignment.remaining import Remaining
 from slurm_het.core.cluster.device_class import DeviceClass
-from slurm_het.core.cluster.fit import fits_device, fitting_states, groups_of, need, rewritten_nodes
+from slurm_het.core.cluster.fit import (
+    cpus_free_for,
+    fits_device,
+    fitting_states,
+    groups_of,
+    need,
+    rewritten_nodes,
+)
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import Grid
 from slurm_het.core.model import Device, Node, Slot, Task
@@ -232,6 +239,6 @@ class _Requests:
         enough: dict[int, Need] = {}
         for s in candidates:
             here, node = needs[states[s].needs_key], states[s].node
-            if here and here.fits(node.cpus_free, node.memory_free_mib):
+            if here and here.fits(cpus_free_for(task, node), node.memory_free_mib):
                 enough[s] = here
         return PSlot(slot.devices, enough)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from slurm_het.core.cluster.ailing import ails, what_ails
 from slurm_het.core.cluster.fit import (
+    cpus_free_for,
     fits_device,
     fits_type,
     fitting_states,
@@ -187,8 +188,9 @@ def _host_nearest(task: Task, states: list[NodeState]) -> Reason:
     able = [(node, needs) for node in open_to_others if (needs := need(task, slot, node))]
     if not able:
         return NeedsWholeNode(open_to_others[0].name)
-    best, needs = max(able, key=lambda pair: (pair[0].cpus_free, pair[0].memory_free_mib))
-    return HostTooSmall(*needs, best.name, best.cpus_free, best.memory_free_mib)
+    free_on = {node.name: cpus_free_for(task, node) for node, _ in able}
+    best, needs = max(able, key=lambda pair: (free_on[pair[0].name], pair[0].memory_free_mib))
+    return HostTooSmall(*needs, best.name, free_on[best.name], best.memory_free_mib)
 
 
 def _hungriest(task: Task) -> Slot:

@@ -11,8 +11,9 @@ from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin, ailing_for
 from slurm_het.core.cluster.placement import placement_of
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import MARK, mark_of_sent
-from slurm_het.core.jobs.reading import ClusterFacts, read_job
+from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.jobs.waits import is_yet_to_begin
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.doubts import LIMITS, Returned

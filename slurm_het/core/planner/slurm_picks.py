@@ -75,4 +75,5 @@ def _of_lots(task: Task, slot: Slot, lots: int) -> Slot:
     devices = lots * task.lot
     cpus = -(-slot.cpus * devices // slot.devices)
     memory = slot.memory_mib + (cpus - slot.cpus) * slot.memory_per_cpu_mib
-    return replace(slot, devices=devices, cpus=cpus, memory_mib=memory)
+    by_pool = tuple((pool, _of_lots(task, there, lots)) for pool, there in slot.by_pool)
+    return replace(slot, devices=devices, cpus=cpus, memory_mib=memory, by_pool=by_pool)

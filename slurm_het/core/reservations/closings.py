@@ -73,11 +73,15 @@ def magnets_of(
 
 
 class _Kind(NamedTuple):
-    """All of a task that bears on what is closed to it; without `seconds` it may last for ever."""
+    """All of a task that bears on what is closed to it; without `seconds` it may last for ever.
+
+    `gets_whole`: the nodes that it gets as a whole, for one of its pools is EXCLUSIVE.
+    """
 
     seconds: float | None
     whole_nodes: bool
     inside: str
+    gets_whole: frozenset[str] = frozenset()
 
 
 _Records = tuple[ReservationRecord, ...]
@@ -87,14 +91,14 @@ _Records = tuple[ReservationRecord, ...]
 class Closings:
     """The reservations of a snapshot. Times are epoch seconds.
 
-    `names` are all accelerator nodes, `whole` those that jobs get as a whole; `owners` have theirs
-    to themselves.
+    `names` are all accelerator nodes, `whole` by pool those that its jobs get as a whole; `owners`
+    have theirs to themselves.
     """
 
     now: float
     records: _Records = ()
     names: frozenset[str] = frozenset()
-    whole: frozenset[str] = frozenset()
+    whole: Mapping[str, frozenset[str]] = field(default_factory=dict)
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     owners: Owners = field(default_factory=dict)
     _known: dict[tuple[_Kind, float], tuple[frozenset[str], _Records]] = field(default_factory=dict)
@@ -104,11 +108,15 @@ class Closings:
     def of(cls, snapshot: Snapshot, inventory: Inventory) -> Closings:
         """Those of a snapshot."""
         nodes = inventory.nodes.values()
+        exclusive = frozenset[str]().union(*(node.exclusive_in for node in nodes))
         return cls(
             snapshot.time,
             snapshot.reservations,
             frozenset(node.name for node in nodes),
-            frozenset(node.name for node in nodes if node.exclusive_only),
+            {
+                pool: frozenset(n.name for n in nodes if pool in n.exclusive_in)
+                for pool in exclusive
+            },
             {partition.name: partition for partition in snapshot.partitions},
             owners_of(snapshot),
         )
@@ -160,7 +168,8 @@ class Closings:
         return closed | self.names.difference(own.nodes) if within and own else closed
 
     def _kind(self, task: Task, inside: str) -> _Kind:
-        return _Kind(self._seconds(task), task.exclusive, inside)
+        whole = (self.whole[pool] for pool in task.pools if pool in self.whole)
+        return _Kind(self._seconds(task), task.exclusive, inside, frozenset[str]().union(*whole))
 
     def _seconds(self, task: Task) -> float | None:
         """How long it may run: its limit, else that of the pools that it may use."""
@@ -188,7 +197,7 @@ class Closings:
             return self.names, ()
         reached = self._reached(kind, start, self.records)
         # Of a thousand time limits most reach into the same ones: one set for all of these.
-        same = kind.whole_nodes, kind.inside, *(record.name for record in reached)
+        same = kind.whole_nodes, kind.gets_whole, kind.inside, *(record.name for record in reached)
         if same not in self._sets:
             self._sets[same] = self._closed_by(kind, own, reached)
         return self._sets[same], reached
@@ -213,7 +222,7 @@ class Closings:
             if not record.partial or (kind.whole_nodes and own is None):
                 closed.update(record.nodes)
             elif own is None:  # a part of a node is taken: none gets all of it
-                closed |= self.whole.intersection(record.nodes)
+                closed |= kind.gets_whole.intersection(record.nodes)
         return frozenset(closed)
 
     @cached_property
@@ -290,7 +299,7 @@ class Closings:
         if own is None:
             if any(not record.partial or kind.whole_nodes for record in reached):
                 return True
-            given_whole = self.whole.intersection(nodes) if reached else ()
+            given_whole = kind.gets_whole.intersection(nodes) if reached else ()
             return any(r in self._by_node.get(name, ()) for name in given_whole for r in reached)
         flexible = own.flags & {"FLEX", "ANY_NODES"}
         outside = not flexible and any(own not in self._by_node.get(name, ()) for name in nodes)

@@ -91,8 +91,9 @@ def with_pins(
         if not pin.start and pin.task.minutes is not None:
             for name, slot in zip(pin.placement.nodes, pin.task.slots, strict=False):
                 end = now + pin.task.minutes * 60
-                memory = None if pin.task.all_memory else slot.memory_mib
-                given = ComingFree(end, pin.task.key, slot.cpus, memory)
+                there = slot.within((pin.placement.partition,))
+                memory = None if pin.task.all_memory else there.memory_mib
+                given = ComingFree(end, pin.task.key, there.cpus, memory)
                 out[name] = tuple(sorted((*out.get(name, ()), given), key=lambda one: one.end))
     return out
 

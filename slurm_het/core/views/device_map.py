@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from slurm_het.core.cluster.fit import need
+from slurm_het.core.cluster.fit import cpus_free_for, need
 from slurm_het.core.model import Device, Node, Task
 from slurm_het.core.planner.proposal import Prepared
 from slurm_het.core.reasons.idle import Cause, Idle
@@ -234,7 +234,7 @@ class _Causes:
             sharers = tuple(dict.fromkeys(h for d in there.devices for h in d.holders))
             return Idle(Cause.HELD, f"Slurm does not mix it with what runs there ({sharers[0]})"
                         if sharers else "its node is another job's alone")  # fmt: skip
-        if needs.cpus > there.cpus_free:
+        if needs.cpus > cpus_free_for(task, there):
             return Idle(Cause.NO_CORES)
         if needs.memory_mib > there.memory_free_mib:
             return Idle(Cause.NO_MEMORY)

@@ -21,8 +21,9 @@ from slurm_het.core.cluster.fit import (
 )
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import encode_comment
-from slurm_het.core.jobs.reading import ClusterFacts, read_job
+from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.jobs.request import TIME_LIMIT
 from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults
 from slurm_het.core.model import Classification, Device, Job, Partition, Task

@@ -11,7 +11,8 @@ from functools import cached_property
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.fit import could_ever_start
-from slurm_het.core.jobs.reading import ClusterFacts, read_job
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
+from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.model import Job, Placement, Plan, Task
 from slurm_het.core.planner.proposal import Prepared, decide

@@ -9,7 +9,7 @@ import pytest
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.node_states import grid_of
-from slurm_het.core.model import Node, Slot, Task
+from slurm_het.core.model import CpuCap, Node, Slot, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.solve.solve import solve
 from tests.support.world import inventory, policy, task
@@ -26,7 +26,8 @@ def twins(**fields: Any) -> tuple[Node, Node]:
     "fields",
     [
         {"cpus_free": 1}, {"memory_free_mib": 1}, {"features": frozenset()}, {"partitions": ()},
-        {"usable": False}, {"idle": False}, {"exclusive_only": True}, {"held_exclusively": True},
+        {"usable": False}, {"idle": False}, {"exclusive_in": frozenset({"train-nv"})},
+        {"held_exclusively": True}, {"cpu_caps": (CpuCap("train-nv", 8, 8),)},
     ],
 )  # fmt: skip
 def test_what_a_node_is_tells_states_apart(fields: dict[str, Any]) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.capacity import capacity_of
-from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.reading import ClusterFacts
+from slurm_het.core.cluster.fit import has_room, holds_when_empty
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.occupancy import give_back, take
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.model import Job, Node, Slot
 from slurm_het.core.network import EXCLUSIVE_LEAF, EXCLUSIVE_USER, Layout, Part
@@ -18,6 +22,7 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Memory, observe, prepare
 from slurm_het.core.policy import Limits
+from slurm_het.core.reasons import HostTooSmall, NeedsWholeNode
 from slurm_het.core.reservations.closings import Closings
 from tests.support.world import marked, policy, running, snapshot, task, with_side_door
 
@@ -42,6 +47,64 @@ def test_max_cpus_per_node_is_a_sum_over_the_jobs_of_the_partition() -> None:
     assert nv1(replace(one, partition="cpu"), most=12).cpus_free == 12
     assert nv1(one, most=1000).cpus_free == free
     assert nv1(one, most=12).cpus == 12
+
+
+def in_two_pools(*jobs: Job, **train: Any) -> Inventory:
+    """The inventory with infer-nv on nv1 too, which is in train-nv with these settings."""
+    found = snapshot(*jobs)
+    return take_inventory(
+        replace(
+            found,
+            partitions=tuple(
+                replace(p, **train) if p.name == "train-nv" else p for p in found.partitions
+            ),
+            nodes=tuple(
+                replace(n, partitions=(*n.partitions, "infer-nv")) if n.name == "nv1" else n
+                for n in found.nodes
+            ),
+        ),
+        policy(),
+    )
+
+
+def test_what_a_pool_allows_its_jobs_of_a_node_binds_no_other_pools_jobs() -> None:
+    """MaxCPUsPerNode of one of two pools: planned by it, Slurm refuses no pin for it."""
+    there = running(1, "nv1", "gpu:a100:1(IDX:0)", partition="train-nv", cpus=8)
+    on = in_two_pools(there, max_cpus_per_node=12)
+    slots = (Slot(1, 5, 1024),)
+    off = frozenset({"nv2"})
+    mine, other = task("2", slots=slots, exc_nodes=off), task("3", slots=slots, pools=("infer-nv",))
+    assert not has_room(mine, mine.slots[0], on.nodes["nv1"])
+    assert has_room(other, other.slots[0], on.nodes["nv1"])
+    made = plan(on, (mine, other), policy(), greedy)
+    assert [p.key for p in made.placements] == ["3"]
+    assert made.waiting["2"] == HostTooSmall(5, 1024, "nv1", 4, on.nodes["nv1"].memory_free_mib)
+    four = task("2", slots=(Slot(1, 4, 1024),), exc_nodes=off)
+    assert not plan(on, (four, other), policy(), greedy).waiting
+
+
+def test_two_of_a_plan_take_no_more_cpus_than_their_pool_allows() -> None:
+    on = in_two_pools(max_cpus_per_node=12)
+    tasks = [
+        task(key, slots=(Slot(1, 8, 1024),), exc_nodes=frozenset({"nv2"})) for key in ("1", "2")
+    ]
+    made = plan(on, tuple(tasks), policy(), greedy)
+    assert [p.key for p in made.placements] == ["1"]
+    then = take(on.nodes["nv1"], tasks[0], (0,), Need(8, 1024))
+    assert not has_room(tasks[1], tasks[1].slots[0], then)
+    assert has_room(tasks[1], tasks[1].slots[0], give_back(then, "1", 8, 1024))
+    assert holds_when_empty(tasks[1], then)
+
+
+def test_an_exclusive_pool_takes_whole_nodes_for_its_own_jobs_alone() -> None:
+    """The other's share the node, and wait for no idle one."""
+    there = running(1, "nv1", "gpu:a100:1(IDX:0)", partition="infer-nv", cpus=8)
+    on = in_two_pools(there, exclusive=True)
+    whole = task("2", exc_nodes=frozenset({"nv2"}))
+    others = [task(key, pools=("infer-nv",)) for key in ("3", "4")]
+    made = plan(on, (whole, *others), policy(), greedy)
+    assert [p.key for p in made.placements] == ["3", "4"]
+    assert made.waiting["2"] == NeedsWholeNode("nv1")
 
 
 def test_where_cpus_are_shared_by_force_two_jobs_may_have_one() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import encode_comment
-from slurm_het.core.jobs.reading import ClusterFacts, Handover, read_job
+from slurm_het.core.jobs.reading import Handover, read_job
 from slurm_het.core.jobs.request import from_message
 from slurm_het.core.model import Classification, Job, Task
 from slurm_het.core.network import ANY_NUMBER, ANYHOW, Layout, Part

@@ -9,8 +9,9 @@ import pytest
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, Verdict
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.modes import admit_by_mode
-from slurm_het.core.jobs.reading import ClusterFacts, Handover, read_job
+from slurm_het.core.jobs.reading import Handover, read_job
 from slurm_het.core.partition import Partition
 from slurm_het.core.policy import ImpossibleMemory, Mode, Policy
 from tests.support.world import gated, inventory, policy, snapshot

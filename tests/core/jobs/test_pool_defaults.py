@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,11 @@ from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.admission import Admitted, admit_message, admit_record
 from slurm_het.core.jobs.pool_defaults import InPools, as_in_the_pools
 from slurm_het.core.jobs.task_pools import fill_task_pools
-from slurm_het.core.model import Job, Partition, Placement
+from slurm_het.core.memory_defaults import MemoryDefaults
+from slurm_het.core.model import Job, Partition, Placement, Slot
 from slurm_het.core.planner.updates import release_fields
+from slurm_het.core.policy import Policy
+from slurm_het.library import propose
 from tests.support.world import gated, inventory, policy, snapshot
 
 PARTITIONS = {
@@ -134,3 +138,71 @@ def test_a_job_that_is_handed_over_gets_a_time_limit_that_its_pools_take() -> No
             assert set(made.partitions) == (
                 {"infer-nv"} if number == 1 else {"train-nv", "infer-nv"}
             )
+
+
+def two_training_pools() -> Policy:
+    """The policy where infer-nv is for training too."""
+    pools = tuple(replace(pool, scenario="training") for pool in policy().pools)
+    return replace(policy(), pools=pools)
+
+
+def one_slot(job: Job, partitions: dict[str, Partition]) -> Slot:
+    """What a job asks of its node, where these are the pools' partitions."""
+    taken, mine = (
+        replace(snapshot(job), partitions=tuple(partitions.values())),
+        two_training_pools(),
+    )
+    (task,) = fill_task_pools(taken, take_inventory(taken, mine), mine).tasks
+    (slot,) = task.slots
+    return slot
+
+
+def without_mem(number: int = 7, **record: Any) -> Job:
+    """A gated job whose user left its memory open."""
+    sent = {name: str(value) for name, value in record.items()}
+    job = submitted(sent, memory_per_cpu_mib=None, memory_per_node_mib=0, **record)
+    return replace(job, id=number)
+
+
+def test_each_pools_own_defaults_are_what_a_job_needs_there() -> None:
+    """The pool of large defaults must not make the job too large for the other one."""
+    large, small = MemoryDefaults(per_gpu=200_000), MemoryDefaults(per_gpu=8_000)
+    by_cpu = MemoryDefaults(per_cpu=9_000)
+    pools = PARTITIONS | {"train-nv": replace(PARTITIONS["train-nv"], memory=large)}
+    pools["infer-nv"] = replace(PARTITIONS["infer-nv"], memory=small)
+    slot = one_slot(without_mem(tres_per_node="gpu:2"), pools)
+    assert slot.within(("train-nv",)) == Slot(2, 8, 400_000)
+    assert slot.within(("infer-nv",)) == Slot(2, 4, 16_000)
+    assert slot.within(("infer-nv", "train-nv")) == Slot(2, 8, 400_000)
+    assert (slot.devices, slot.cpus, slot.memory_mib) == (2, 8, 400_000), "the most of all"
+    pools["train-nv"] = replace(pools["train-nv"], memory=by_cpu)
+    assert one_slot(without_mem(), pools).within(("train-nv",)) == Slot(1, 4, 36_000, 9_000)
+
+
+def test_equal_defaults_are_one_slot() -> None:
+    alike = {
+        name: Partition(name, memory=MemoryDefaults(per_gpu=4_000))
+        for name in ("accel", "train-nv", "infer-nv")
+    }
+    assert one_slot(without_mem(), alike) == Slot(1, 1, 4_000)
+
+
+def test_a_job_goes_where_the_defaults_of_that_pool_leave_room() -> None:
+    """Nodes of 64 GiB: 48 GiB for each GPU by default in one pool, 4 GiB in the other."""
+    defaults = {"train-nv": 48 * 1024, "infer-nv": 4 * 1024}
+    shot = snapshot(*(without_mem(number) for number in range(1, 21)))
+    shot = replace(
+        shot,
+        nodes=tuple(replace(n, memory_mib=64 * 1024) for n in shot.nodes),
+        partitions=tuple(
+            replace(p, memory=MemoryDefaults(per_gpu=defaults[p.name])) if p.name in defaults else p
+            for p in shot.partitions
+        ),
+    )
+    made = propose(shot, two_training_pools())
+    nodes = take_inventory(shot, policy()).nodes.values()
+    there = {
+        pool: [len(node.devices) for node in nodes if pool in node.partitions] for pool in defaults
+    }
+    by_pool = Counter(placement.partition for placement in made.placements)
+    assert by_pool == {"train-nv": len(there["train-nv"]), "infer-nv": sum(there["infer-nv"])}

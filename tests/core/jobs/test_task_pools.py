@@ -10,7 +10,8 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.jobs.reading import ClusterFacts, read_job
+from slurm_het.core.jobs.cluster_facts import ClusterFacts
+from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.jobs.readings import Readings, likeness
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Job, Partition

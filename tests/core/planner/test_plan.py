@@ -355,14 +355,14 @@ def test_what_a_slot_takes_of_a_node() -> None:
     node = replace(inventory().nodes["nv1"], threads_per_core=2)
     assert need(task("1"), Slot(1, 3, 3000, 1000), node) == (4, 4000)
     assert need(task("1"), Slot(1, 3, 3000), node) == (4, 3000)
-    assert need(task("1"), Slot(1, 3, 3000), replace(node, exclusive_only=True)) == (
-        node.cpus,
-        3000,
-    )
+    whole = replace(node, exclusive_in=frozenset({"train-nv"}))
+    assert need(task("1"), Slot(1, 3, 3000), whole) == (node.cpus, 3000)
+    assert need(task("1", pools=("infer-nv",)), Slot(1, 3, 3000), whole) == (4, 3000)
     assert need(task("1", threads_per_core=1), Slot(1, 3, 3000), node) == (6, 3000)
     assert need(task("1", threads_per_core=2), Slot(1, 3, 3000), node) == (4, 3000)
-    busy = replace(node, exclusive_only=True, idle=False)
+    busy = replace(whole, idle=False)
     assert need(task("1"), Slot(1, 3, 3000), busy) is None
+    assert need(task("1", pools=("infer-nv",)), Slot(1, 3, 3000), busy) == (4, 3000)
 
 
 def test_a_pool_in_which_every_job_gets_whole_nodes() -> None:

@@ -1,0 +1,106 @@
+"""Pools that share nodes, or whose defaults differ: each one's rules are for its own jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from slurm_het.sandbox.cluster import Sandbox
+from tests.support.cluster import AMPLE, Cluster, own_sandbox
+
+pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
+NODES = """
+- {name: a1, type: a100, devices: 4, cpus: 16, memory_gib: 64, pool: train-a, scenario: training}
+- {name: b1, type: h100, devices: 4, cpus: 16, memory_gib: 64, pool: train-b, scenario: training}
+- {name: x1, type: mi300x, devices: 4, cpus: 16, memory_gib: 64, pool: infer-x, scenario: inference}
+- {name: x2, type: mi300x, devices: 4, cpus: 16, memory_gib: 64, pool: train-x, scenario: training}
+- {name: y1, type: mi210, devices: 4, cpus: 16, memory_gib: 64, pool: infer-y, scenario: inference}
+- {name: y2, type: mi210, devices: 4, cpus: 16, memory_gib: 64, pool: train-y, scenario: training}
+- {name: "z[1-2]", type: h200, devices: 4, cpus: 16, memory_gib: 64, pool: train-z,
+   scenario: training}
+"""
+OPTIONS = {
+    "train-a": ("a1", "DefMemPerGPU=32000"),
+    "train-b": ("b1", "DefMemPerGPU=4096 DefCpuPerGPU=2"),
+    "train-x": ("x[1-2]", "OverSubscribe=EXCLUSIVE"),
+    "train-y": ("y[1-2]", "MaxCPUsPerNode=6"),
+    "train-z": ("z[1-2]", "MinNodes=2"),
+}
+TRAIN = "torchrun train.py\nsleep 60"
+SERVE = "vllm serve x &\nsleep 60"
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    with own_sandbox(NODES, overrides=AMPLE, hetd=False) as sandbox:
+        conf = sandbox.layout.slurm_conf
+        lines = conf.read_text().replace("DefMemPerCPU=1024\n", "").splitlines()
+        for n, line in enumerate(lines):
+            name = line.partition(" ")[0].removeprefix("PartitionName=")
+            if name in OPTIONS:
+                nodes, options = OPTIONS[name]
+                kept = [word for word in line.split() if not word.startswith("Nodes=")]
+                lines[n] = " ".join([*kept, f"Nodes={nodes}", options])
+        conf.write_text("\n".join(lines) + "\n")
+        sandbox.restart_slurmctld()
+        sandbox.start_hetd()
+        yield sandbox
+
+
+def row(cluster: Cluster, key: str) -> str:
+    """What het-squeue says of a job."""
+    return cluster.tool("squeue", "-h", "-j", key)
+
+
+@pytest.fixture(autouse=True)
+def _empty(cluster: Cluster) -> Iterator[None]:
+    yield
+    cluster.clear()
+
+
+def test_a_job_without_mem_needs_in_each_pool_what_that_gives_it(cluster: Cluster) -> None:
+    """Of the nodes' 64 GiB two GPUs' jobs have room in one pool, four in the other."""
+    keys = [cluster.sbatch("--gres=gpu:1", "-xz[1-2]", "-t5", script=TRAIN) for _ in range(6)]
+    nodes = [cluster.wait_started(key, 20)["NodeList"] for key in keys]
+    assert sorted(nodes) == ["a1", "a1", "b1", "b1", "b1", "b1"]
+    more = cluster.sbatch("--gres=gpu:1", "-xz[1-2]", "-t5", script=TRAIN)
+    cluster.wait("it waits", lambda: "needs" in row(cluster, more), 20)
+    assert not any("returned" in cluster.outcomes(key) for key in (*keys, more))
+
+
+def test_only_the_jobs_of_an_exclusive_pool_get_whole_nodes(cluster: Cluster) -> None:
+    gpu = "--gres=gpu:mi300x:1", "--mem=1G", "-t5"
+    serving = [cluster.sbatch(*gpu, script=SERVE) for _ in range(2)]
+    assert [cluster.wait_started(key, 20)["NodeList"] for key in serving] == ["x1", "x1"]
+    alone = cluster.sbatch(*gpu, script=TRAIN)
+    assert cluster.wait_started(alone, 20)["NodeList"] == "x2"
+    second = cluster.sbatch(*gpu, script=TRAIN)
+    cluster.wait("it waits for a node of its own", lambda: "needs" in row(cluster, second), 20)
+    cluster.ok("scancel", *serving)
+    assert cluster.wait_started(second, 20)["NodeList"] == "x1"
+    late = cluster.sbatch(*gpu, script=SERVE)
+    cluster.ok("scancel", alone)  # a cycle, which has seen the late one
+    cluster.wait("it waits", lambda: "needs" in row(cluster, late), 20)
+    cluster.ok("scancel", second)
+    assert cluster.wait_started(late, 20)["NodeList"] == "x1"
+    assert not any("returned" in cluster.outcomes(key) for key in (second, late, alone))
+
+
+def test_what_a_pool_allows_of_a_nodes_cpus_is_for_its_own_jobs(cluster: Cluster) -> None:
+    asked = "--gres=gpu:mi210:1", "-c4", "--mem=1G", "-t5"
+    keys = [cluster.sbatch(*asked, script=TRAIN) for _ in range(3)]
+    for key in keys[:2]:
+        cluster.wait_started(key, 20)
+    serving = [cluster.sbatch(*asked, script=SERVE) for _ in range(2)]
+    assert [cluster.wait_started(key, 20)["NodeList"] for key in serving] == ["y1", "y1"]
+    cluster.ok("scancel", keys[0])
+    cluster.wait_started(keys[2], 20)
+    assert not any("returned" in cluster.outcomes(key) for key in keys)
+
+
+def test_a_job_that_leaves_its_nodes_open_gets_as_many_as_its_pool_wants(cluster: Cluster) -> None:
+    key = cluster.sbatch("--gres=gpu:h200:1", "--mem=1G", "-t5", script=TRAIN)
+    assert cluster.wait_started(key, 20)["NodeList"] == "z[1-2]"
+    one = cluster.sbatch("--gres=gpu:h200:1", "-N1", "--mem=1G", "-t5", script=TRAIN)
+    cluster.wait("it waits", lambda: "MinNodes=2" in row(cluster, one), 20)
