@@ -103,7 +103,7 @@ def _partition(f: dict[str, str]) -> Partition:
         max_memory_per_node_mib=_int(f.get("MaxMemPerNode")) or None,
         root_only=f.get("RootOnly") == "YES",
         root_disabled=f.get("DisableRootJobs") == "YES",
-        exclusive=f.get("OverSubscribe") == "EXCLUSIVE",
+        exclusive="NODE" in f.get("Exclusive", "") or f.get("OverSubscribe") == "EXCLUSIVE",
         reservation_required=f.get("ReqResv") == "YES",
         default=f.get("Default") == "YES",
         memory=_memory(f),

@@ -139,6 +139,21 @@ def test_partitions_and_nodes(version: str) -> None:
     assert (nodes["amd1"].cpus, nodes["amd1"].cpus_alloc) == (96, 1)
 
 
+@pytest.mark.parametrize(
+    ("told", "exclusive"),
+    [
+        ("OverSubscribe=EXCLUSIVE", True),  # 22.05, 24.11
+        ("ExclusiveUser=NO OverSubscribe=NO", False),
+        ("Exclusive=NODE OverSubscribe=NO", True),  # 26.05, of OverSubscribe=EXCLUSIVE too
+        ("Exclusive=USER OverSubscribe=NO", False),
+        ("Exclusive=NO OverSubscribe=FORCE:2", False),
+    ],
+)
+def test_a_partition_whose_jobs_get_whole_nodes(told: str, exclusive: bool) -> None:
+    (partition,) = parse_partitions(f"PartitionName=p Nodes=n1 {told} State=UP")
+    assert partition.exclusive is exclusive
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_where_slurm_does_not_track_memory_none_is_asked_for(version: str) -> None:
     for job in jobs(version, False).values():
