@@ -64,6 +64,7 @@ def test_a_job_without_mem_needs_in_each_pool_what_that_gives_it(cluster: Cluste
     keys = [cluster.sbatch("--gres=gpu:1", "-xz[1-2]", "-t5", script=TRAIN) for _ in range(6)]
     nodes = [cluster.wait_started(key, 20)["NodeList"] for key in keys]
     assert sorted(nodes) == ["a1", "a1", "b1", "b1", "b1", "b1"]
+    assert not any("reserved" in cluster.outcomes(key) for key in keys), "they were planned there"
     more = cluster.sbatch("--gres=gpu:1", "-xz[1-2]", "-t5", script=TRAIN)
     cluster.wait("it waits", lambda: "needs" in row(cluster, more), 20)
     assert not any("returned" in cluster.outcomes(key) for key in (*keys, more))
