@@ -12,7 +12,7 @@ from tests.support.cluster import AMPLE, Cluster, own_sandbox
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 NODES = """
 - {name: a1, type: a100, devices: 4, cpus: 16, memory_gib: 64, pool: train-a, scenario: training}
-- {name: b1, type: h100, devices: 4, cpus: 16, memory_gib: 64, pool: train-b, scenario: training}
+- {name: b1, type: h100, devices: 4, cpus: 16, memory_gib: 24, pool: train-b, scenario: training}
 - {name: x1, type: mi300x, devices: 4, cpus: 16, memory_gib: 64, pool: infer-x, scenario: inference}
 - {name: x2, type: mi300x, devices: 4, cpus: 16, memory_gib: 64, pool: train-x, scenario: training}
 - {name: y1, type: mi210, devices: 4, cpus: 16, memory_gib: 64, pool: infer-y, scenario: inference}
@@ -60,7 +60,7 @@ def _empty(cluster: Cluster) -> Iterator[None]:
 
 
 def test_a_job_without_mem_needs_in_each_pool_what_that_gives_it(cluster: Cluster) -> None:
-    """Of the nodes' 64 GiB two GPUs' jobs have room in one pool, four in the other."""
+    """By what one pool gives it, no node of the other would have the memory."""
     keys = [cluster.sbatch("--gres=gpu:1", "-xz[1-2]", "-t5", script=TRAIN) for _ in range(6)]
     nodes = [cluster.wait_started(key, 20)["NodeList"] for key in keys]
     assert sorted(nodes) == ["a1", "a1", "b1", "b1", "b1", "b1"]
