@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from slurm_het.cli.checks.hook import MAIN, is_hook
 from slurm_het.cli.checks.reading import conf_dir, text_of
 from slurm_het.cli.installing import CHAIN, UNIT, Rendered, install, read
 from slurm_het.cli.node_files import ask_nodes
@@ -46,7 +47,7 @@ def rendered(
     With DIRECTORY it installs nothing: each line says where a file belongs. With --diff the files
     that are installed on this host are compared, and the exit code is 1 if one differs or is
     missing. With --install the hook's files and hetd.service are put there, or replaced by newer
-    ones; a file of the site's own is never written.
+    ones, the old ones kept beside them as NAME.~1~; a file of the site's own is never written.
 
     \b
     Examples:
@@ -96,8 +97,8 @@ async def _render(settings: Config, user: str) -> tuple[list[Rendered], Path]:
 def _hook(settings: Config, etc: Path) -> Iterator[Rendered]:
     """The Lua files; where the site has a job_submit.lua of its own, in a room beside it."""
     scripts = {path.name: text_of(path) for path in sorted(data_dir("job_submit").glob("*.lua"))}
-    there = text_of(etc / "job_submit.lua")
-    beside = (etc / OWN_ROOM).is_dir() or (there and "het_" not in there)
+    there = text_of(etc / MAIN)
+    beside = (etc / OWN_ROOM).is_dir() or (there and not is_hook(there))
     room = etc / OWN_ROOM if beside else etc
     for name, text in scripts.items():
         optional = name in {"cli_filter.lua", "het_gres_steps.lua", CHAIN}

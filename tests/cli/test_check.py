@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from slurm_het.cli.checks import findings
+from slurm_het.cli.checks.hook import HEAD
 from slurm_het.cli.checks.host_reading import closed_to, hook_complaint, is_file, local_storage
 from slurm_het.cli.checks.reading import included, is_controller
 from slurm_het.cli.checks.site import AssociationKey, ControllerHost, Finding, Installation
@@ -28,14 +29,14 @@ from tests.support.world import policy, snapshot
 CONFIG = Config(policy())
 ETC = Path("/etc/slurm")
 HOOK = {
-    ETC / "job_submit.lua": 'require("het_protocol")',
+    ETC / "job_submit.lua": f"{HEAD}\n",
     ETC / "het_protocol.lua": "",
     ETC / "het_transport.lua": "",
     ETC / "het_event.lua": "",
     ETC / "het_chain.lua": "",
     ETC / "het_hook_config.lua": hook_config(CONFIG),
 }
-OWN = "function slurm_job_submit() return 0 end  -- not het_, not slurm-het\n"
+OWN = "function slurm_job_submit() return 0 end  -- not het_protocol, not slurm-het\n"
 
 
 def right() -> Installation:
@@ -226,6 +227,10 @@ WRONG = {
     ),
     "the site's own, which does not call ours": (
         host(lua=moved(OWN)), "is the site's own and does not call the hook",
+    ),
+    "the site's own, which only speaks of ours": (
+        host(lua=moved(f"-- once: require('het_protocol')\n{OWN}")),
+        "is the site's own and does not call the hook",
     ),
     "the site's own, which takes our place": (
         host(lua=moved('dofile("/etc/slurm/slurm-het/het_chain.lua")\n' + OWN)),

@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from slurm_het.cli.checks.hook import HEAD
 from slurm_het.cli.installing import Rendered, install
+from slurm_het.cli.rendered import rendered
+from slurm_het.resources import data_dir
+from tests.support.fake_slurm import FakeSlurm
+from tests.support.world import config_text
 
-OURS = "-- slurm-het: a file of the hook\n"
+OURS = f"{HEAD}, a file of the hook\n"
 
 
 def files(etc: Path, room: str = "") -> list[Rendered]:
@@ -46,13 +52,69 @@ def test_a_hook_of_the_sites_own_stays_and_is_told_how_to_call_ours(tmp_path: Pa
     ("there", "then", "word"),
     [
         (OURS, OURS, "is there"),
-        ("-- slurm-het: an older one\n", OURS, "replaced"),
+        (f"{HEAD}, an older one\n", OURS, "replaced"),
         ("-- the site's\n", "-- the site's\n", "left as it is"),
     ],
 )
-def test_a_file_that_is_there(there: str, then: str, word: str, tmp_path: Path) -> None:
-    path = tmp_path / "het_event.lua"
+@pytest.mark.parametrize("name", ["job_submit.lua", "het_event.lua"])
+def test_a_file_that_is_there(name: str, there: str, then: str, word: str, tmp_path: Path) -> None:
+    path = tmp_path / name
     path.write_text(there)
     lines = [line for line in install(files(tmp_path), tmp_path) if str(path) in line]
     assert lines[0].startswith(word)
     assert path.read_text() == then
+
+
+def test_what_is_replaced_is_kept_once_of_each_text(tmp_path: Path) -> None:
+    path = tmp_path / "job_submit.lua"
+    texts = [f"{HEAD}, with lines of the site: {number}\n" for number in (1, 2, 1)]
+    for text in texts:
+        path.write_text(text)
+        path.chmod(0o750)
+        list(install(files(tmp_path), tmp_path))
+    copies = sorted(tmp_path.glob("job_submit.lua.*"))
+    assert [copy.name for copy in copies] == ["job_submit.lua.~1~", "job_submit.lua.~2~"]
+    assert [copy.read_text() for copy in copies] == texts[:2]
+    assert copies[0].stat().st_mode & 0o777 == 0o750
+
+
+class SiteSlurm(FakeSlurm):
+    """A site's, whose slurm.conf lies in a directory."""
+
+    def __init__(self, etc: Path) -> None:
+        super().__init__()
+        self.etc = etc
+
+    async def configuration(self) -> dict[str, str]:
+        return {"SLURM_CONF": str(self.etc / "slurm.conf")}
+
+
+POLICY = "function slurm_job_submit(job)\n  return slurm.SUCCESS\nend\nreturn slurm.SUCCESS\n"
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "-- the policy of this site\n" + POLICY,
+        POLICY.replace("  return", "  if job.het_job_offset ~= nil then return end\n  return"),
+        "-- slurm-het comes after us: het_protocol.lua, het_chain.lua\n" + POLICY,
+        POLICY + 'dofile("/etc/slurm/het/het_chain.lua")\n',
+    ],
+)
+def test_render_installs_beside_a_policy_of_the_sites_own_whatever_is_in_it(
+    own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etc, config = tmp_path / "etc", tmp_path / "het.yaml"
+    etc.mkdir()
+    (etc / "job_submit.lua").write_text(own)
+    config.write_text(config_text(tmp_path))
+    monkeypatch.setattr("slurm_het.cli.rendered.CliSlurm", lambda _settings: SiteSlurm(etc))
+    monkeypatch.setattr("slurm_het.cli.rendered.UNITS", tmp_path)
+    done = CliRunner().invoke(rendered, ["--install", "--config", str(config)])
+    assert done.exit_code == 0, done.output
+    assert (etc / "job_submit.lua").read_text() == own
+    assert f'dofile("{etc}/slurm-het/het_chain.lua")' in done.output
+    shipped = (data_dir("job_submit") / "job_submit.lua").read_text()
+    assert (etc / "slurm-het" / "job_submit.lua").read_text() == shipped
+    again = CliRunner().invoke(rendered, ["--install", "--config", str(config)])
+    assert "replaced" not in again.output, again.output

@@ -19,6 +19,9 @@ CONFIG = "het_hook_config.lua"
 EVENT = "het_event.lua"
 PARTS = ("het_protocol.lua", "het_transport.lua", CONFIG)
 OURS = (MAIN, CHAIN, EVENT, *PARTS)
+HEAD = "--- Slurm's job-submit hook of slurm-het"
+"""So each job_submit.lua of ours begins. A site's own may have our names anywhere else in it: it
+calls us, or speaks of Slurm's het_job_offset."""
 _EPILOG = re.compile(r"^\s*EpilogSlurmctld\s*=\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 _COMMENT = re.compile(r"--\[\[.*?\]\]|--[^\n]*", re.DOTALL)
 
@@ -181,11 +184,16 @@ def strangers(site: Installation) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def is_hook(text: str) -> bool:
+    """Whether a job_submit.lua is slurm-het's, of whatever version, and not a site's own."""
+    return text.startswith(HEAD)
+
+
 def homes_of(host: ControllerHost) -> list[Path]:
     """The directories that have the hook, or parts of it; slurm.conf's own first."""
     homes = {
         path.parent for path, text in host.lua.items()
-        if path.name in PARTS or (path.name == MAIN and "het_protocol" in text)
+        if path.name in PARTS or (path.name == MAIN and is_hook(text))
     }  # fmt: skip
     return sorted(homes)
 
