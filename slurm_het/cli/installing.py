@@ -62,7 +62,8 @@ def _install(file: Rendered) -> str:
         kept = _kept(file.place) if there is not None else None
         file.place.parent.mkdir(parents=True, exist_ok=True)
         mode = 0o755 if file.runs else 0o644
-        write_whole(file.place, file.text.encode(), mode, (os.geteuid(), os.getegid()))
+        owner = (os.geteuid(), os.getegid())
+        write_whole(file.place.resolve(), file.text.encode(), mode, owner)  # a link stays one
     except OSError as error:
         raise HetError(f"cannot write {file.place}: {error.strerror}", "as root") from error
     return f"replaced: {file.place} (before: {kept})" if kept else f"installed: {file.place}"

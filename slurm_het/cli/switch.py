@@ -123,8 +123,9 @@ class Edit(NamedTuple):
 
 
 def _text(path: Path) -> str:
+    """As it is, with the ends of lines that it has. Raises HetError."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise HetError(f"cannot read {path}: {why}", "as root or SlurmUser") from error
@@ -177,13 +178,13 @@ def _take_over(settings: Config, edit: Edit, wanted: Config) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all; owner and mode stay."""
+    """Whole or not at all; owner and mode stay, and a link to where the site keeps its files."""
     try:
         there = path.stat()
     except OSError as error:
         raise HetError(f"cannot read {path}: {error.strerror}", "as root or SlurmUser") from error
     mode = stat.S_IMODE(there.st_mode)
-    write_whole(path, text.encode(), mode, (there.st_uid, there.st_gid))
+    write_whole(path.resolve(), text.encode(), mode, (there.st_uid, there.st_gid))
 
 
 def _have_read(wanted: Config) -> None:

@@ -78,6 +78,16 @@ def test_what_is_replaced_is_kept_once_of_each_text(tmp_path: Path) -> None:
     assert copies[0].stat().st_mode & 0o777 == 0o750
 
 
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.lua"
+    kept.write_text(f"{HEAD}, an older one\n")
+    path = tmp_path / "job_submit.lua"
+    path.symlink_to(kept.name)
+    list(install(files(tmp_path), tmp_path))
+    assert path.is_symlink()
+    assert kept.read_text() == OURS
+
+
 class SiteSlurm(FakeSlurm):
     """A site's, whose slurm.conf lies in a directory."""
 

@@ -80,6 +80,18 @@ def test_a_hetd_that_plans_is_waited_for(hetd: SlowHetd) -> None:
     assert load_config(hetd.path).policy.pools[0].mode == "shadow"
 
 
+def test_a_link_stays_one_and_lines_end_as_they_did(hetd: SlowHetd) -> None:
+    kept = hetd.path.with_name("kept.yaml")
+    kept.write_bytes(hetd.path.read_bytes().replace(b"\n", b"\r\n"))
+    hetd.path.unlink()
+    hetd.path.symlink_to(kept.name)
+    assert disabled(hetd).exit_code == 0
+    assert hetd.path.is_symlink()
+    assert load_config(kept).policy.pools[0].mode == "shadow"
+    text = kept.read_bytes()
+    assert text.count(b"\r\n") == text.count(b"\n")
+
+
 def test_if_it_does_not_answer_in_time_it_is_told_of_the_old_one(
     hetd: SlowHetd, monkeypatch: pytest.MonkeyPatch
 ) -> None:

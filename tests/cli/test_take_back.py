@@ -17,7 +17,7 @@ from slurm_het.config import load_config, parse_config
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Mode
 from slurm_het.errors import HetError, SlurmBusyError
-from slurm_het.setup.mode_text import with_mode
+from slurm_het.setup.mode_text import with_modes
 from tests.support.world import config_text, marked, snapshot
 
 TROUBLE = "the journal cannot be written"
@@ -81,7 +81,7 @@ def het_yaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     text = config_text(tmp_path)
     modes: dict[str, Mode] = {"train-nv": "plan", "train-amd": "advise"}
     for pool in parse_config(text).policy.pools:
-        text = with_mode(text, pool.partition, modes.get(pool.partition, "shadow"))
+        text = with_modes(text, {pool.partition: modes.get(pool.partition, "shadow")})
     path = tmp_path / "het.yaml"
     path.write_text(text)
     FakeSlurm.updates = {}
