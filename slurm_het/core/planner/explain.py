@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from heapq import nsmallest
+from itertools import compress
 from math import inf
+from operator import not_
 from typing import NamedTuple
 
 from slurm_het.core.cluster.ailing import ails, what_ails
@@ -32,6 +35,7 @@ from slurm_het.core.reasons import (
     NoCandidate,
     NodesTooSmall,
     NodeTaken,
+    NoRoomBeside,
     NotTogether,
     OnlyBehindAiling,
     Reason,
@@ -87,10 +91,11 @@ def _explain(
     free = [state for state in able if _free(task, state) >= slot.devices]
     if len(_all_names(free, task)) < len(task.slots):
         return _nearest(wanted, task, (able, free), inventory)
-    room = [state for state in free if has_host_room(task, _hungriest(task), state.node)]
-    names = _all_names(room, task)
+    room = [has_host_room(task, _hungriest(task), state.node) for state in free]
+    names = _all_names(compress(free, room), task)
     if len(names) < len(task.slots):
-        return _host_nearest(task, free)
+        why = _host_nearest(task, list(compress(free, map(not_, room))))
+        return replace(why, wanted=len(task.slots), elsewhere=tuple(names))
     if ahead := _ahead(task, placed, tasks, set(names)):
         return GoesToOthers(wanted, ahead)
     return CanStart("the next plan") if len(task.slots) == 1 else NotTogether(wanted)
@@ -173,24 +178,23 @@ def _there(ways: Sequence[_Way], on: Inventory) -> There:
     )
 
 
-def _host_nearest(task: Task, states: list[NodeState]) -> Reason:
-    free = [state.node for state in states]
-    if task.exclusive:
-        return NeedsWholeNode(free[0].name)
-    if all(node.closed_to(shares=task.takes_share) for node in free):
-        return WouldMix(tuple(_all_names(states, task)), task.takes_share)
-    slot = _hungriest(task)
-    if all(node.ailing and gets_ailing(task, slot, node) for node in free):
-        return OnlyBehindAiling(tuple(_all_names(states, task)))
-    open_to_others = [n for n in free if not n.held_exclusively]
-    if not open_to_others:
-        return NodeTaken(free[0].name)
-    able = [(node, needs) for node in open_to_others if (needs := need(task, slot, node))]
-    if not able:
-        return NeedsWholeNode(open_to_others[0].name)
-    free_on = {node.name: cpus_free_for(task, node) for node, _ in able}
-    best, needs = max(able, key=lambda pair: (free_on[pair[0].name], pair[0].memory_free_mib))
-    return HostTooSmall(*needs, best.name, free_on[best.name], best.memory_free_mib)
+def _host_nearest(task: Task, states: list[NodeState]) -> NoRoomBeside:
+    """Of nodes that have the devices free, and no room beside them."""
+    slot, nodes = _hungriest(task), {_names(state, task)[0]: state.node for state in states}
+    if task.exclusive and (busy := [name for name, node in nodes.items() if not node.idle]):
+        return NeedsWholeNode(busy[0])
+    if able := {name: needs for name, node in nodes.items() if (needs := need(task, slot, node))}:
+        free = {name: (cpus_free_for(task, nodes[name]), nodes[name].memory_free_mib)
+                for name in able}  # fmt: skip
+        best = max(able, key=lambda name: free[name])
+        return HostTooSmall(*able[best], best, *free[best])
+    if closed := [s for s in states if s.node.closed_to(shares=task.takes_share)]:
+        return WouldMix(tuple(_all_names(closed, task)), task.takes_share)
+    if ailing := [s for s in states if s.node.ailing and gets_ailing(task, slot, s.node)]:
+        return OnlyBehindAiling(tuple(_all_names(ailing, task)))
+    if held := [name for name, node in nodes.items() if node.held_exclusively]:
+        return NodeTaken(held[0])
+    return NeedsWholeNode(next(iter(nodes)))
 
 
 def _hungriest(task: Task) -> Slot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from slurm_het.core.reasons.base import Reason, TellTime, few
@@ -155,49 +156,73 @@ class NotTogether(Reason):
         return f"needs {self.wanted}; {spread}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoRoomBeside(Reason):
+    """Nodes have its devices free, and no room for it beside them. Of the `wanted` nodes that it
+    needs, those that have room are `elsewhere`."""
+
+    wanted: int = 1
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    @abstractmethod
+    def short(self) -> str:
+        """What the nodes without room are short of."""
+
+    def __str__(self) -> str:
+        if not self.elsewhere:
+            return self.short
+        have = f"{few(self.elsewhere)} {'have' if len(self.elsewhere) > 1 else 'has'} room"
+        return f"{self.short}; of the {self.wanted} nodes that it needs only {have}"
+
+
 @dataclass(frozen=True, slots=True)
-class NeedsWholeNode(Reason):
+class NeedsWholeNode(NoRoomBeside):
     """It takes nodes for itself, and those with free devices run others; `node` is one."""
 
     code = "needs-whole-node"
     node: str
 
-    def __str__(self) -> str:
+    @property
+    def short(self) -> str:
         return f"needs a node for itself; {self.node} has free devices but runs other jobs"
 
 
 @dataclass(frozen=True, slots=True)
-class NodeTaken(Reason):
+class NodeTaken(NoRoomBeside):
     """The nodes with free devices are each another job's alone; `node` is one."""
 
     code = "node-taken"
     node: str
 
-    def __str__(self) -> str:
+    @property
+    def short(self) -> str:
         return f"devices are free, but {self.node} is another job's alone"
 
 
 @dataclass(frozen=True, slots=True)
-class WouldMix(Reason):
+class WouldMix(NoRoomBeside):
     """Slurm 22.05 would give out whole devices and shares of them side by side on these nodes."""
 
     code = "would-mix"
     nodes: tuple[str, ...]
     takes_share: bool
 
-    def __str__(self) -> str:
+    @property
+    def short(self) -> str:
         others = "a whole-device job" if self.takes_share else "jobs that share devices"
         return f"devices are free on {few(self.nodes)}, but Slurm 22.05 would mix it with {others}"
 
 
 @dataclass(frozen=True, slots=True)
-class OnlyBehindAiling(Reason):
+class OnlyBehindAiling(NoRoomBeside):
     """Devices are free, but Slurm would give it one that is not what it takes it for."""
 
     code = "only-behind-ailing"
     nodes: tuple[str, ...]
 
-    def __str__(self) -> str:
+    @property
+    def short(self) -> str:
         first = "but Slurm would first give one of those that it must not have"
         return f"devices are free on {few(self.nodes)}, {first}"
 
@@ -219,7 +244,7 @@ class BesideAiling(Reason):
 
 
 @dataclass(frozen=True, slots=True)
-class HostTooSmall(Reason):
+class HostTooSmall(NoRoomBeside):
     """CPUs or host memory (MiB) are short beside the free devices; `node` has most of them."""
 
     code = "host-too-small"
@@ -229,7 +254,8 @@ class HostTooSmall(Reason):
     cpus_free: int
     memory_free_mib: int
 
-    def __str__(self) -> str:
+    @property
+    def short(self) -> str:
         asks = f"{self.cpus} CPUs and {_gib(self.memory_mib)} GiB of host memory"
         has = f"{self.cpus_free} CPUs and {_gib(self.memory_free_mib)} GiB"
         return f"devices are free, but it needs {asks} beside them; best is {self.node} with {has}"

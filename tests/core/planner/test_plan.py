@@ -250,6 +250,37 @@ def test_why_a_task_waits(fields: dict[str, Any], expected: str | None, solve: S
     assert (str(why) if why else None) == expected
 
 
+@pytest.mark.parametrize("full", ["nv1", "nv2"])
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"slots": (Slot(1, 8, 0),) * 2},
+         "devices are free, but it needs 8 CPUs and 0 GiB of host memory beside them; "
+         "best is {full} with 4 CPUs and 512 GiB"),
+        ({"slots": (Slot(1, 1, 0),) * 2, "exclusive": True},
+         "needs a node for itself; {full} has free devices but runs other jobs"),
+    ],
+)  # fmt: skip
+def test_a_task_of_several_nodes_waits_for_those_that_have_no_room(
+    fields: dict[str, Any], expected: str, full: str
+) -> None:
+    shot = snapshot(running(1, full, "gpu:a100:1(IDX:0)"))
+    nodes = (
+        replace(n, state="MIXED", cpus_alloc=n.cpus - 4) if n.name == full else n
+        for n in shot.nodes
+    )
+    on = take_inventory(replace(shot, nodes=tuple(nodes)), policy())
+    (other,) = {"nv1", "nv2"} - {full}
+    only = f"of the 2 nodes that it needs only {other} has room"
+    why = planned(task("t", **fields), on=on).waiting["t"]
+    assert str(why) == f"{expected.format(full=full)}; {only}"
+
+
+def test_of_nodes_that_are_alike_one_is_named_that_the_task_does_not_exclude() -> None:
+    one = task("t", slots=(Slot(1, 999, 0),), exc_nodes=frozenset({"nv1"}))
+    assert "best is nv2 with" in str(planned(one, on=inventory()).waiting["t"])
+
+
 def test_a_full_device_names_the_best_one() -> None:
     on = inventory(
         *BUSY[:2],

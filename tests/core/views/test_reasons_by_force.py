@@ -95,7 +95,15 @@ class Derived:
         assert not scene.starts(ask, unreserved=True)
         able = [node for node in scene.fitting(ask) if node.up]
         assert ask.kind == "shard" or sum(n.free() >= ask.number for n in able) >= ask.nodes
-        assert any(node.others + len(node.held) >= CPUS for node in able)
+        full = {node.name for node in able if node.others + len(node.held) >= CPUS}
+        best = re.search(r"best is (\w+) with 0 CPUs", self.said)
+        assert best
+        assert best[1] in full
+        have = re.search(r"; of the (\d+) nodes that it needs only ((?:\w+(?:, )?)+) ha", self.said)
+        free = {node.name for node in able if node.free() >= ask.number} - full
+        if have or ask.kind != "shard":
+            assert set(have[2].split(", ") if have else ()) == free
+            assert len(free) < ask.nodes == int(have[1] if have else ask.nodes)
 
     def kept(self) -> None:
         """It fits, and not without the nodes that are named; whoever has them goes first, cannot
