@@ -39,7 +39,8 @@ from slurm_het.core.reservations.whole_nodes import keep_whole
 LAST = 1 << 40
 """The id of a probe: of equal priority, those that came before go first."""
 TOGETHER = 8
-"""So many numbers of nodes are tried, from the largest down, for a job of several nodes."""
+"""So many numbers of nodes are tried one by one, from the largest down, for a job of several nodes:
+the network may hold a larger job, and not a smaller one that Slurm keeps inside a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,17 @@ class Probes:
                 return Idle(Cause.RESERVED, record.name, time=max(0.0, record.start))
         return Idle(Cause.HELD, job=self._kept_whole.get(name, ""), what="keeps it free of shares")
 
+    def startable(self, asked: Asked) -> Task | None:
+        """The probe, kept off what is not for it, if it would start now."""
+        task = self.task(asked)
+        task = self.kept_off(task) if task else None
+        return task if task and could_start(task, self.room) else None
+
+    def nodes_of_a_job(self, pool: str) -> tuple[int, int | None]:
+        """How many nodes the pool's partition lets a job have, at least and at most."""
+        partition = self._facts.partitions.get(pool, Partition(pool))
+        return max(1, partition.min_nodes), partition.max_nodes
+
     def free_nodes(self, task: Task) -> list[str]:
         """The nodes with room for a probe's largest slot now."""
         grid = grid_for(task, self.room)
@@ -179,10 +191,10 @@ def largest_now(probes: Probes, pool: Pool, devices: list[Device]) -> Largest:
     room = [probes.room.nodes[name] for name in sorted(names)]
     most = max(sum(d.empty for d in node.devices) for node in room)
     share = _largest_share(probes, asked, sorted(names))
+    least, _ = probes.nodes_of_a_job(pool.partition)
     for count in range(most, 0, -1):
-        one = replace(asked, devices=count)
-        task = probes.task(one)
-        if task and could_start(task := probes.kept_off(task), probes.room):
+        one = replace(asked, devices=count, nodes=least)
+        if task := probes.startable(one):
             free = probes.free_nodes(task)
             return Largest(count, _together(probes, one, len(free)), tuple(free), share)
     return Largest(share_gib=share)
@@ -195,12 +207,20 @@ def asks_for(devices: list[Device]) -> str:
 
 
 def _together(probes: Probes, asked: Asked, nodes: int) -> int:
-    """On how many nodes at once such a job would start, at most."""
-    for count in range(nodes, max(1, nodes - TOGETHER), -1):
-        task = probes.task(replace(asked, nodes=count))
-        if task and could_start(probes.kept_off(task), probes.room):
-            return count
-    return 1
+    """On how many nodes at once such a job would start, at most; it does on as many as it asks."""
+    starts, most = asked.nodes, probes.nodes_of_a_job(asked.pool)[1]
+    count = min(nodes, most if most is not None else nodes)
+    for _ in range(TOGETHER):
+        if count <= starts or probes.startable(replace(asked, nodes=count)):
+            return max(count, starts)
+        count -= 1
+    while starts < count:
+        half = (starts + count + 1) // 2
+        if probes.startable(replace(asked, nodes=half)):
+            starts = half
+        else:
+            count = half - 1
+    return starts
 
 
 def _largest_share(probes: Probes, asked: Asked, names: list[str]) -> int:
@@ -208,8 +228,7 @@ def _largest_share(probes: Probes, asked: Asked, names: list[str]) -> int:
     nodes = [probes.room.nodes[name] for name in names]
     there = (d for node in nodes if node.has_shards for d in node.devices if d.type == asked.type)
     for gib in sorted({d.free_gib for d in there}, reverse=True) if shared else ():
-        task = probes.task(replace(asked, gres=shared, devices=gib)) if gib else None
-        if task and could_start(probes.kept_off(task), probes.room):
+        if gib and probes.startable(replace(asked, gres=shared, devices=gib)):
             return gib
     return 0
 

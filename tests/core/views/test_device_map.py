@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
+
 from slurm_het.core.measured import Measured
 from slurm_het.core.model import Job, NodeRecord, Partition, Snapshot
+from slurm_het.core.network import ANY_NUMBER, Network, Part
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons.idle import Cause, Idle
 from slurm_het.core.slurm_reservation import ReservationRecord
@@ -38,6 +41,35 @@ def test_what_runs_is_not_idle_and_nobody_waits_for_the_rest() -> None:
     (a100,) = (t for t in shown.types if t.type == "a100")
     assert (a100.devices, a100.idle, a100.starts_now) == (16, 14, 14)
     assert (a100.largest.devices, a100.largest.nodes) == (8, 1)
+
+
+TREES: Network = {
+    f"nv{n}": (Part(f"leaf{n // 15}", ANY_NUMBER), Part(f"tree{n // 15}", ANY_NUMBER))
+    for n in range(40)
+}
+
+
+@pytest.mark.parametrize(
+    ("pool", "network", "nodes"),
+    [
+        (Partition("train-nv"), {}, 40),
+        (Partition("train-nv", max_nodes=50), {}, 40),
+        (Partition("train-nv", max_nodes=36), {}, 36),
+        (Partition("train-nv", max_nodes=4), {}, 4),
+        (Partition("train-nv", max_nodes=1), {}, 1),
+        (Partition("train-nv", max_nodes=4, min_nodes=2), {}, 4),
+        (Partition("train-nv"), TREES, 15),
+        (Partition("train-nv", max_nodes=12), TREES, 12),
+    ],
+)
+def test_the_largest_job_has_as_many_nodes_as_its_partition_and_the_network_let_it_have(
+    pool: Partition, network: Network, nodes: int
+) -> None:
+    taken = snapshot(nodes=tuple(replace(NODES[1], name=f"nv{n}") for n in range(40)))
+    partitions = tuple(pool if p.name == pool.name else p for p in taken.partitions)
+    (a100,) = made(replace(taken, partitions=partitions, networks={"": network})).types
+    assert (a100.largest.devices, a100.largest.nodes) == (8, nodes)
+    assert len(a100.largest.on) == 40
 
 
 def test_who_waits_for_more_leaves_the_rest_usable() -> None:
