@@ -6,17 +6,20 @@ import pwd
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import islice
 
 from slurm_het.cli.columns import STATE_CODES
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Snapshot
 from slurm_het.core.syntax import hostlist
-from slurm_het.core.syntax.arrays import array_indexes
+from slurm_het.core.syntax.arrays import array_ranges, has_task, have_common
 from slurm_het.core.views.job_rows import GATE, JobRow, rows_on
 from slurm_het.errors import HetError
 
 _JOB = re.compile(r"(\d{1,10})(?:_(?:(\d{1,8})|\[([\d,:-]{1,200})\]))?\Z")
-MAX_TASKS = 10_000
+MAX_TASKS = 100_000
+"""So many waiting tasks of arrays have a line of their own at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def choose(rows: Iterable[JobRow], choice: Filters, snapshot: Snapshot) -> list[
         users = _users(choice.users, snapshot)
         kept = [r for r in kept if r.job.user in users or str(r.job.uid) in users]
     if choice.jobs:
-        wanted = [_job(text) for text in re.split(r",(?![^\[]*\])", choice.jobs) if text.strip()]
+        wanted = _jobs(choice.jobs)
         kept = [r for r in kept if any(_is(r, job, tasks) for job, tasks in wanted)]
     if choice.partitions:
         names = _known(choice.partitions, [p.name for p in snapshot.partitions], "partition")
@@ -59,16 +62,33 @@ def choose(rows: Iterable[JobRow], choice: Filters, snapshot: Snapshot) -> list[
     return kept
 
 
-def each_task(rows: Iterable[JobRow]) -> Iterator[JobRow]:
-    """The rows, with one for each task of an array that waits (at most MAX_TASKS of it)."""
+def each_task(rows: Iterable[JobRow], choice: Filters) -> tuple[list[JobRow], int]:
+    """The rows chosen, with one for each chosen task of an array that waits; how many such are
+    left out, for there are more than MAX_TASKS."""
+    out, room, left = list[JobRow](), MAX_TASKS, 0
+    wanted = _jobs(choice.jobs)
     for row in rows:
         job = row.job
         if not job.unsplit:
-            yield row
+            out.append(row)
             continue
-        for index in sorted(array_indexes(job.array_tasks, MAX_TASKS)):
+        tasks = _tasks(row, wanted)
+        before = len(out)
+        for index in islice(tasks, room):
             task = replace(job, array_task_id=index, array_tasks="")
-            yield replace(row, job=task, id=task.key)
+            out.append(replace(row, job=task, id=task.key))
+        room -= len(out) - before
+        left += sum(1 for _ in tasks)
+    return out, left
+
+
+def _tasks(row: JobRow, wanted: Sequence[_Wanted]) -> Iterator[int]:
+    """The tasks that an array's row stands for, of those that are wanted."""
+    every = merge(*array_ranges(row.job.array_tasks))
+    if not wanted or any(_is(row, number, ()) for number, tasks in wanted if not tasks):
+        return every
+    mine = tuple(one for number, tasks in wanted if number == row.job.array_job_id for one in tasks)
+    return (index for index in every if has_task(mine, index))
 
 
 def choose_devices(inventory: Inventory, choice: Filters, snapshot: Snapshot) -> Inventory:
@@ -126,23 +146,30 @@ def _known(text: str, valid: Sequence[str], what: str) -> frozenset[str]:
     return names
 
 
-def _job(text: str) -> tuple[int, frozenset[int]]:
+_Wanted = tuple[int, tuple[range, ...]]
+"""A job, or tasks of an array."""
+
+
+def _jobs(text: str) -> list[_Wanted]:
+    return [_job(word) for word in re.split(r",(?![^\[]*\])", text) if word.strip()]
+
+
+def _job(text: str) -> _Wanted:
     match = _JOB.match(text.strip())
     if not match:
         raise HetError(f"not a job id: {text[:40]!r}", "such as 11, 11_3 or 11_[3-9]")
-    tasks = match.group(2) or match.group(3) or ""
-    return int(match.group(1)), frozenset(array_indexes(tasks, MAX_TASKS))
+    return int(match.group(1)), array_ranges(match.group(2) or match.group(3) or "")
 
 
-def _is(row: JobRow, number: int, tasks: frozenset[int]) -> bool:
+def _is(row: JobRow, number: int, tasks: tuple[range, ...]) -> bool:
     job = row.job
     if not tasks:
         return number in {job.id, job.array_job_id, job.het_job_id}
     if job.array_job_id != number:
         return False
     if job.array_task_id is not None:
-        return job.array_task_id in tasks
-    return not tasks.isdisjoint(array_indexes(job.array_tasks, MAX_TASKS))
+        return has_task(tasks, job.array_task_id)
+    return have_common(array_ranges(job.array_tasks), tasks)
 
 
 def one_job(text: str) -> str:

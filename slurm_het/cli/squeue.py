@@ -27,7 +27,7 @@ from slurm_het.cli.columns import (
     parse_format,
     sorted_by,
 )
-from slurm_het.cli.filters import Filters, choose, choose_devices, each_task
+from slurm_het.cli.filters import MAX_TASKS, Filters, choose, choose_devices, each_task
 from slurm_het.cli.health import header_lines, verdict_on
 from slurm_het.cli.hetd_client import slurm_of
 from slurm_het.cli.hetd_status import HetdStatus, ask_hetd
@@ -231,8 +231,9 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
     view = with_would(reworded(view, load_wording(settings.paths.reasons)), gate.shadow.would)
     if options.with_starts:
         view = with_starts(view, memory.likely)
-    rows = _chosen(view, options, snapshot)
-    notes = [*warnings_told(view.warnings), *hidden_told(hidden), *_good_so_far(gate, options)]
+    rows, cut = _chosen(view, options, snapshot)
+    warnings = [*cut, *view.warnings]
+    notes = [*warnings_told(warnings), *hidden_told(hidden), *_good_so_far(gate, options)]
     head = _header(settings, options, gate, view)
     notes += [] if head else _gate_note(settings, gate, view)
     shown = choose_devices(view.inventory, options.choice, snapshot)
@@ -252,7 +253,7 @@ def show(settings: Config, slurm: CliSlurm, runner: asyncio.Runner, options: Opt
             "time": int(snapshot.time),
             "slurm": runner.run(slurm.version()).text,
             "config": str(settings.source),
-            "warnings": view.warnings,
+            "warnings": warnings,
         }
         return Screen(notes, [json.dumps(document)])
     blocks = [pool_lines(by_pool, header=options.header)] if options.free else []
@@ -303,13 +304,17 @@ def _header(
     return header_lines(verdict, summary, shutil.get_terminal_size().columns)
 
 
-def _chosen(view: View, options: Options, snapshot: Snapshot) -> list[JobRow]:
-    """The rows that were asked for, in the order that was asked for."""
+def _chosen(view: View, options: Options, snapshot: Snapshot) -> tuple[list[JobRow], list[str]]:
+    """The rows that were asked for, in the order that was asked for; what is to be said of them."""
     rows = choose(view.rows, options.choice, snapshot)
     if options.start:
         rows = sorted((r for r in rows if r.waits), key=_by_start)
     rows = sorted_by(options.sort, rows)
-    return choose(each_task(rows), options.choice, snapshot) if options.array else rows
+    if not options.array:
+        return rows, []
+    rows, left = each_task(rows, options.choice)
+    cut = f"{left} waiting tasks of arrays are left out: of these {MAX_TASKS} are shown at most"
+    return rows, [f"{cut}; -j 11_[0-99] chooses some"] if left else []
 
 
 def _job_table(rows: list[JobRow], options: Options) -> list[str]:

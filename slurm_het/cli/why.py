@@ -24,7 +24,7 @@ from slurm_het.config import load_config
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.model import Classification, Job, Snapshot
 from slurm_het.core.policy import Policy
-from slurm_het.core.syntax.arrays import array_indexes
+from slurm_het.core.syntax.arrays import array_ranges, has_task
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.job_rows import View, make_view
 from slurm_het.errors import HetError
@@ -118,7 +118,7 @@ def _named(jobs: Iterable[Job], job_id: str) -> list[Job]:
     family = [job for job in jobs if str(job.array_job_id) == array]
     if not task:
         return family or [job for job in jobs if str(job.id) == job_id]
-    rest = [j for j in family if int(task) in array_indexes(j.array_tasks, story.MAX_INDEXES)]
+    rest = [j for j in family if has_task(array_ranges(j.array_tasks), int(task))]
     return [job for job in family if job.key == job_id] or rest
 
 

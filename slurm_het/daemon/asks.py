@@ -15,7 +15,7 @@ from slurm_het.core.model import Classification, Job, Snapshot
 from slurm_het.core.planner.outcomes import Event
 from slurm_het.core.planner.proposal import TakeBack
 from slurm_het.core.policy import Policy
-from slurm_het.core.syntax.arrays import array_indexes
+from slurm_het.core.syntax.arrays import array_ranges, has_task
 from slurm_het.core.syntax.script import parse_hints
 from slurm_het.daemon.control import Caller
 from slurm_het.daemon.release import Releaser
@@ -28,7 +28,6 @@ MAX_WORDS = 256
 TURN_SECONDS = 15.0
 MOST_AT_ONCE = 8
 MOST_PARTS = 100
-MOST_TASKS = 1_000_000
 
 
 class _Part(NamedTuple):
@@ -151,7 +150,5 @@ def _named(key: str, jobs: Iterable[Job]) -> list[_Part]:
         named = family or [job for job in jobs if str(job.id) == key]
         return [_Part(job, job.own_key) for job in named]
     own = [_Part(job, key) for job in family if job.key == key]
-    rest = (
-        j for j in family if j.unsplit and int(task) in array_indexes(j.array_tasks, MOST_TASKS)
-    )
+    rest = (j for j in family if j.unsplit and has_task(array_ranges(j.array_tasks), int(task)))
     return own or [_Part(job, key) for job in rest]

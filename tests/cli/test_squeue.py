@@ -551,6 +551,42 @@ def test_order_accounts_names_and_tasks(run: Callable[..., Result]) -> None:
     assert "no column" in str(run("-S", "unheard").exception)
 
 
+LONG_ARRAY = waiting(11, "gpu:1", array_job_id=11, array_tasks="0-29999%8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count", "last"),
+    [
+        (("-r",), 30_000, "11_29999"),
+        (("-j", "11_20000"), 1, "11_[0-29999%8]"),
+        (("-j", "11_30000"), 0, ""),
+        (("-r", "-j", "11_20000"), 1, "11_20000"),
+        (("-r", "-j", "11_[3-9:2,20000-40000:5000]"), 6, "11_25000"),
+        (("-r", "-j", "11_7,11"), 30_000, "11_29999"),
+    ],
+)
+def test_each_task_of_a_long_array_is_found(
+    run: Callable[..., Result], arguments: tuple[str, ...], count: int, last: str
+) -> None:
+    FakeSlurm.jobs = (LONG_ARRAY,)
+    done = run("-h", "-o", "%i", *arguments)
+    ids = done.stdout.split()
+    assert (len(ids), ids[-1] if ids else "") == (count, last)
+    assert "left out" not in done.stderr
+
+
+def test_of_more_tasks_than_are_shown_it_is_said(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeSlurm.jobs = (LONG_ARRAY, waiting(12, "gpu:1", array_job_id=12, array_tasks="1-5"))
+    monkeypatch.setattr("slurm_het.cli.filters.MAX_TASKS", 29_998)
+    done = run("-h", "-o", "%i", "-r")
+    assert len(done.stdout.split()) == 29_998
+    assert "7 waiting tasks of arrays are left out" in done.stderr
+    (said,) = json.loads(run("--json", "-r").stdout)["source"]["warnings"]
+    assert "7 waiting tasks" in said
+
+
 def test_a_screen_is_redrawn_in_place() -> None:
     frame, size = Frame(), os.terminal_size((40, 5))
     lines = [Styled("clock 10:00:01", "1"), Styled("waits  0:01", "33"), "█ nv1  0:07"]

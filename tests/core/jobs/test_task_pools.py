@@ -17,7 +17,13 @@ from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
 from slurm_het.core.model import Job, Partition
 from slurm_het.core.reasons import ArrayLimit
 from slurm_het.core.site_limits import SiteLimits
-from slurm_het.core.syntax.arrays import array_indexes
+from slurm_het.core.syntax.arrays import (
+    array_indexes,
+    array_ranges,
+    array_size,
+    has_task,
+    have_common,
+)
 from tests.support.world import gated, inventory, marked, partitions, policy, running, snapshot
 
 
@@ -172,6 +178,18 @@ def test_array_indexes(text: str, limit: int, indexes: tuple[int, ...]) -> None:
     assert array_indexes(text, limit) == indexes
 
 
+ITEMS = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(1, 9))
+TEXTS = st.lists(ITEMS.map(lambda item: "{}-{}:{}".format(*item)), max_size=3).map(",".join)
+
+
+@drawn(TEXTS, TEXTS)
+def test_whether_two_lists_have_a_task_in_common(one: str, other: str) -> None:
+    first, second = set(array_indexes(one, 999)), set(array_indexes(other, 999))
+    assert have_common(array_ranges(one), array_ranges(other)) == bool(first & second)
+    assert all(has_task(array_ranges(one), index) == (index in first) for index in range(62))
+    assert array_size(one) == len(array_indexes(one, 999))
+
+
 def test_an_array_gives_as_many_tasks_as_its_limit_leaves() -> None:
     rest = gated(10, array_job_id=10, array_tasks="3-9%3", array_limit=3)
     on = [
@@ -234,7 +252,7 @@ def test_what_an_array_has_beyond_the_limit_is_counted() -> None:
     assert pools("0-999") == (10, 990)
     assert pools("0-999%25", 25) == (10, 15)
     assert pools("0-8:2,20") == (6, 0)
-    assert pools("0-99999999:0,x,5-2") == (10, 99_999_991)
+    assert pools("0-99999999:0,x,5-2") == (10, 99_999_990)
 
 
 Edit = tuple[int, dict[str, Any]]
