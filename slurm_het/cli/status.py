@@ -90,7 +90,8 @@ async def _intake(slurm: CliSlurm, name: str) -> str | None:
 
 
 async def _summary(settings: Config, told: HetdStatus) -> Summary:
-    # One that hangs is not asked once more: all that is to be said within two seconds.
+    # A hetd that is silent is not asked for its records either: that is a second more. Slurm may
+    # take its own time to answer.
     slurm = CliSlurm(settings.slurm) if told.silence else slurm_of(settings)
     snapshot = told.with_devices(await slurm.snapshot())
     seen = as_observed(snapshot, settings.policy)

@@ -123,7 +123,8 @@ class Changes:
         yield from self._nodes()
 
     def _scontrol(self, fields: str, option: str, price: str, job: Job) -> Change:
-        return Change(f"scontrol update job {_name(self.job)} {fields}", option, price, job)
+        key = quote(self.job.own_key)  # an array's `[5-9]` is no shell's pattern
+        return Change(f"scontrol update job {key} {fields}", option, price, job)
 
     @property
     def _back(self) -> str:
@@ -322,14 +323,6 @@ def _by_default(what: Classification, policy: Policy) -> bool:
     """Whether its vendors are the site's default; its user has named neither those nor types."""
     default = tuple(sorted(set(policy.default_vendors)))
     return bool(default) and what.vendors == default and not (what.types or what.named)
-
-
-def _name(job: Job) -> str:
-    """How scontrol names a job; of an array the tasks that wait: an update of its id is one of
-    those that run, too."""
-    if not job.unsplit:
-        return job.key
-    return quote(f"{job.array_job_id}_[{job.array_tasks.partition('%')[0]}]")  # no shell's pattern
 
 
 def duration(minutes: int) -> str:
