@@ -105,9 +105,11 @@ class Releaser:
         try:
             await self.slurm.update_job(key, fields)
         except SlurmError as error:
-            # It started meanwhile, or the next snapshot tells; if neither, not again at once.
-            words = error.message[-REASON_MOST:]
-            self.pins.take_back(key, words, self.ticks(), refused=refused)
+            if refused:  # it is not where the pin says: not again at once
+                words = error.message[-REASON_MOST:]
+                self.pins.take_back(key, words, self.ticks(), refused=True)
+            else:
+                self.pins.stays(key, self.ticks())
             return Outcome(key, Event.KEPT, error.message)
         if penalty:
             self.pins.take_back(key, reason, self.ticks(), refused=refused)

@@ -533,6 +533,41 @@ def test_a_plan_that_was_recorded_and_not_applied_is_made_anew(tmp_path: Path) -
     assert new.sent("1")[0]["Partition"] == "train-nv"
 
 
+def test_a_job_that_starts_as_it_is_taken_back_keeps_its_nodes_in_the_books(tmp_path: Path) -> None:
+    """Else the same cycle would give them to another, and its start would be lost."""
+    late, other = marked(7, tres_per_node="gpu:8"), marked(8, tres_per_node="gpu:8")
+    bench = Bench(tmp_path, late)
+    bench.slurm.drained = {"nv2"}
+    bench.run()
+    pinned = replace(late, partition="train-nv", req_nodes="nv1", reason="None")
+    bench.slurm.jobs, bench.slurm.started = (pinned, other), {"7"}
+    bench.wait(61)
+    bench.run()
+    assert [e for _, e, _ in bench.journal.outcomes_of("7")] == ["released", "kept"]
+    assert not bench.sent("8"), "its nodes are not free"
+    runs = running(7, "nv1", "gpu:a100:8(IDX:0-7)", partition="train-nv")
+    bench.slurm.jobs = (runs, other)
+    bench.run()
+    assert [e for _, e, _ in bench.journal.outcomes_of("7")] == ["released", "kept", "started"]
+
+
+def test_one_that_could_not_be_taken_back_is_not_tried_in_each_cycle(tmp_path: Path) -> None:
+    late = marked(7, tres_per_node="gpu:8")
+    bench = Bench(tmp_path, late)
+    bench.run()
+    node = bench.sent("7")[0]["ReqNodeList"]
+    bench.slurm.jobs = (replace(late, partition="train-nv", req_nodes=node, reason="None"),)
+    bench.slurm.started = {"7"}
+    bench.wait(61)
+    for _ in range(5):
+        bench.run()
+        bench.wait(2)
+    assert len(bench.sent("7")) == 2
+    bench.wait(61)
+    bench.run()
+    assert len(bench.sent("7")) == 3
+
+
 def test_a_node_list_left_by_a_refused_release_is_replaced(tmp_path: Path) -> None:
     """24.11 and 26.05 keep it; killed then, hetd has not cleared it."""
     bench = Bench(tmp_path, marked(1))

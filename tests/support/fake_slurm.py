@@ -26,6 +26,7 @@ class FakeSlurm:
         self.gate = gate
         self.updates: list[tuple[str, dict[str, str]]] = []
         self.refuse: set[str] = set()
+        self.started: set[str] = set()  # jobs that start before an update reaches them
         self.refusal = "Requested partition configuration not available now"
         self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
         self.drained: set[str] = set()
@@ -58,6 +59,8 @@ class FakeSlurm:
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
         self.updates.append((key, dict(fields)))
+        if key in self.started:
+            raise SlurmError("Job is no longer pending execution")
         if key in self.refuse and "accel" not in fields.values():
             raise SlurmError(self.refusal)
 

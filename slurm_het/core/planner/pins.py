@@ -70,6 +70,14 @@ class Pins:
         nodes = before.nodes.union(pin.placement.nodes if pin else ())
         self.returned[key] = Returned(reason, ticks, before.times + 1, nodes, refused)
 
+    def stays(self, key: str, ticks: float) -> None:
+        """Note that a pinned task could not be returned: most often it has just started.
+
+        It holds what it was given until the next snapshot tells, and has its grace time again.
+        """
+        if pin := self.pins.get(key):
+            self.pins[key] = replace(pin, since=ticks)
+
     def due(
         self, tasks: Iterable[Task], ticks: float, could_start: Callable[[Task], bool]
     ) -> tuple[Task, ...]:
