@@ -26,7 +26,7 @@ from slurm_het.core.cluster.fit import (
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import close, give_back, take
 from slurm_het.core.model import Node, Slot, Task
-from slurm_het.core.reservations.in_vain import InVain, Lasts, seconds_of
+from slurm_het.core.reservations.in_vain import InVain, Lasts, affordable, seconds_of
 from slurm_het.core.reservations.reservation import ComingFree, Reservation, placement_on
 
 
@@ -113,7 +113,7 @@ class Axis:
         lasts: Lasts = seconds_of,
     ) -> None:
         self.room, self.coming, self.now, self.opens = room, coming, now, opens
-        self.lasts, self.in_vain = lasts, InVain(lasts)
+        self.lasts, self.in_vain = lasts, InVain(affordable(len(room.nodes)), lasts)
         self._lines: dict[str, list[Stretch]] = {}
         self._groups: dict[Task, tuple[tuple[str, ...], ...]] = {}
         self._begun: dict[Task, dict[float, float]] = {}

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 
 from slurm_het.core.model import Task
 
-TRIED = 32
-"""So many times room is sought in vain for one purpose in a cycle. Each costs some 10 ms on a large
-cluster."""
+LOOKS, LEAST = 40_000, 32
+"""To find its place a task looks at each node. So many looks may a cycle take for one purpose, that
+is for 500 tasks on 80 nodes, as many as Slurm's backfill looks at where nothing is said; on 1,250
+nodes and more for the LEAST. As many as on 80 would take seconds there."""
+
+
+def affordable(nodes: int) -> int:
+    """For how many tasks a place may be sought, on so many nodes."""
+    return max(LEAST, LOOKS // max(1, nodes))
 
 
 def seconds_of(task: Task) -> float:
@@ -22,16 +29,19 @@ Lasts = Callable[[Task], float]
 
 
 class InVain:
-    """Tasks that get no room, and all that ask the same for as long or longer."""
+    """Tasks that get no room, and all that ask the same for as long or longer.
 
-    def __init__(self, lasts: Lasts = seconds_of) -> None:
-        self.lasts = lasts
+    `most` may be tried of those of the same pools: those of another pool wait for other nodes.
+    """
+
+    def __init__(self, most: int, lasts: Lasts = seconds_of) -> None:
+        self.lasts, self.most = lasts, most
         self._least: dict[Task, float] = {}
-        self._tries = 0
+        self._tries = Counter[tuple[str, ...]]()
 
     def copy(self) -> InVain:
         """Another one that knows the same, and has had no try of its own."""
-        other = InVain(self.lasts)
+        other = InVain(self.most, self.lasts)
         other._least = dict(self._least)
         return other
 
@@ -42,9 +52,8 @@ class InVain:
     def add(self, task: Task) -> None:
         """Note that a task gets none."""
         self._least[task.request] = self.lasts(task)
-        self._tries += 1
+        self._tries[task.pools] += 1
 
-    @property
-    def enough(self) -> bool:
-        """Whether so many were tried that it is time to stop."""
-        return self._tries >= TRIED
+    def enough_like(self, task: Task) -> bool:
+        """Whether so many were tried of the same pools that it is time to stop."""
+        return self._tries[task.pools] >= self.most

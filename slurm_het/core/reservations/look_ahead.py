@@ -16,7 +16,7 @@ from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import All, Kept, NotLookedAt, Reason
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
-from slurm_het.core.reservations.in_vain import InVain
+from slurm_het.core.reservations.in_vain import InVain, affordable
 from slurm_het.core.reservations.reservation import (
     Reservation,
     coming_free,
@@ -87,7 +87,7 @@ def look_ahead(
         Axis(room, due, now, closings.opens), standing, closings,
         Unbound.of(snapshot, at_limit, due), _ending(snapshot), places,
     )  # fmt: skip
-    new = reserve_first(patient, places, look.blocked, look.soonest)
+    new = reserve_first(patient, places, look.blocked, look.soonest, affordable(len(room.nodes)))
     taken = frozenset(name for made in new for name in made.placement.nodes)
     move = {r.task.key: why for r in standing if (why := look.why_move(r, taken, patient))}
     pinned = tuple(filter(look.may_be_pinned, new))
@@ -202,12 +202,15 @@ class _Look:
 
     def rival_of(self, held: Reservation, tasks: Iterable[Task]) -> Task | None:
         """The first blocked task of higher priority that would start much sooner in its place."""
-        in_vain, own, pool = InVain(), {held.task.key}, held.placement.partition
+        own, pool = {held.task.key}, held.placement.partition
+        in_vain = InVain(affordable(len(self.axis.room.nodes)))
         if self.places.get(pool, 0) < 0:
             return None  # another pin in its place would come back at the next look
         for task in tasks:
-            if task.priority <= held.task.priority or in_vain.enough:
+            if task.priority <= held.task.priority:
                 break
+            if in_vain.enough_like(task):
+                continue
             if pool not in task.pools or not self.blocked(task) or task in in_vain:
                 continue
             there, beside = self.soonest(task, but=own), self.soonest(task)
@@ -307,20 +310,24 @@ def reserve_first(
     places: Mapping[str, int],
     blocked: Callable[[Task], bool],
     soonest: Callable[[Task, frozenset[str]], Reservation | None],
+    most: int,
 ) -> list[Reservation]:
     """In order, the first blocked tasks of each pool that can get nodes at some time.
 
     `places` says for how many of each pool. A task of several pools takes a place in that of its
     nodes, and none where that has none left: to be passed over wherever one of its pools has none
-    would let those behind it go first. `soonest` seeks nodes beside those that others have got.
+    would let those behind it go first. `soonest` seeks nodes beside those that others have got;
+    for `most` tasks of the same pools it may do so in vain.
     """
     left = Counter({pool: count for pool, count in places.items() if count > 0})
     made: list[Reservation] = []
-    in_vain = InVain()
+    in_vain = InVain(most)
     nodes = frozenset[str]()
     for task in tasks:
-        if in_vain.enough or not left:
+        if not left:
             break
+        if in_vain.enough_like(task):
+            continue
         if left.keys().isdisjoint(task.pools) or not blocked(task) or task in in_vain:
             continue
         reservation = soonest(task, nodes)

@@ -30,7 +30,7 @@ from slurm_het.core.model import Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import PreemptsFirst, Reason, RoomIsMade
 from slurm_het.core.reservations.closings import Closings
-from slurm_het.core.reservations.in_vain import TRIED, seconds_of
+from slurm_het.core.reservations.in_vain import LEAST, seconds_of
 from slurm_het.core.reservations.reservation import Reservation, keep_free, placement_on
 from slurm_het.core.reservations.victims import (
     Cost,
@@ -119,7 +119,7 @@ def make_way(
     waits: dict[str, Reason] = {}
     in_vain: set[object] = set()
     for task, now in zip(tasks, going.closings.keep_off(tasks, room), strict=True):
-        if len(evictions) == MOST or len(in_vain) == TRIED or going.sought_enough:
+        if len(evictions) == MOST or len(in_vain) == LEAST or going.sought_enough:
             rest.append(task)
             continue
         kind = now.request, going.kind(task)

@@ -22,13 +22,8 @@ from slurm_het.core.model import Task
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import All, Kept, Reason
 from slurm_het.core.reservations.axis import Axis
-from slurm_het.core.reservations.in_vain import seconds_of
+from slurm_het.core.reservations.in_vain import affordable, seconds_of
 from slurm_het.core.reservations.reservation import Reservation
-
-LOOKS, LEAST = 40_000, 32
-"""To find its place a task looks at each node. So many looks, in all, may a cycle take: on 80 nodes
-as many tasks are protected as Slurm's backfill looks at where nothing is said, on 1,250 and more
-the LEAST. As many as on 80 would take seconds there."""
 
 
 class _Alike(NamedTuple):
@@ -67,8 +62,8 @@ class Shield:
         self.axis, self.room = axis.copy(), axis.room
         self.kept: dict[str, Reason] = {}
         self._backfill, self._patience = limits.backfill, limits.reserve_after_seconds
-        affordable = max(LEAST, LOOKS // max(1, len(self.room.nodes)))
-        self._left = min(limits.protected, limits.backfill.jobs, affordable)
+        most = affordable(len(self.room.nodes))
+        self._left = min(limits.protected, limits.backfill.jobs, most)
         self._of_user = Counter[str]()
         self._tasks = {task.key: task for task in tasks}
         self._owners: dict[str, list[Reservation]] = {}
@@ -105,7 +100,7 @@ class Shield:
     def _protect(self, task: Task) -> None:
         if 0 < self._backfill.of_user <= self._of_user[task.user]:
             return
-        if self.axis.in_vain.enough or not could_ever_start(task, self.room):
+        if self.axis.in_vain.enough_like(task) or not could_ever_start(task, self.room):
             return
         made = self.axis.soonest(task)
         if made and made.start > self.axis.now + self._backfill.window_seconds:

@@ -16,7 +16,7 @@ from slurm_het.core.reservations import make_way as making
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.expected import expect
-from slurm_het.core.reservations.in_vain import TRIED, InVain
+from slurm_het.core.reservations.in_vain import LEAST, InVain, affordable
 from slurm_het.core.reservations.make_way import make_way
 from slurm_het.core.reservations.reservation import coming_free, keep_free
 from slurm_het.core.reservations.shield import Shield
@@ -74,11 +74,20 @@ def test_who_asks_as_much_for_as_long_is_sought_no_room_again() -> None:
 
 def test_so_many_in_vain_are_enough() -> None:
     it = axis(busy(1, "nv1", "0", 1600), busy(2, "nv2", "0", 1600))
-    it.opens = closed = Closed()
+    it.opens, it.in_vain = (closed := Closed()), InVain(LEAST)
     shield = Shield(it, (), (), Limits())
-    for n in range(3 * TRIED):
+    for n in range(3 * LEAST):
         shield.keep_off(task(str(n), slots=(Slot(8, 1, 1024 + n),)))
-    assert len(set(closed.asked)) == TRIED
+    assert len(set(closed.asked)) == LEAST
+    other = task("other", slots=(Slot(8, 1, 1024),), pools=("train-nv", "infer-nv"))
+    shield.keep_off(other)
+    assert "other" in closed.asked, "it may use other nodes than those"
+
+
+def test_on_a_small_cluster_as_many_are_tried_as_slurms_backfill_looks_at() -> None:
+    assert affordable(80) == 500
+    assert affordable(14) > 500
+    assert affordable(12_500) == LEAST
 
 
 def test_what_a_copy_has_given_away_the_first_one_still_has() -> None:
@@ -90,7 +99,7 @@ def test_what_a_copy_has_given_away_the_first_one_still_has() -> None:
 
 
 def test_in_vain_for_an_hour_is_in_vain_for_two() -> None:
-    known = InVain()
+    known = InVain(LEAST)
     known.add(wants("a", minutes=60))
     assert wants("b", minutes=60) in known
     assert wants("c", minutes=None) in known

@@ -156,7 +156,7 @@ def test_one_reservation_per_pool_in_priority_order() -> None:
         task("5", slots=one(5), pools=("infer-nv",)),
     ]
 
-    def first(blocked: str, never: str = "", **places: int) -> str:
+    def first(blocked: str, never: str = "", most: int = 9, **places: int) -> str:
         """The tasks that get nodes, if those of `blocked` cannot start now, or `never`; each gets
         some of its first pool."""
         left = {pool.partition: 1 for pool in policy().pools}
@@ -166,7 +166,7 @@ def test_one_reservation_per_pool_in_priority_order() -> None:
             there = Placement(t.key, t.pools[0], ("nv1",), ((0,),), ("a100",), 80)
             return Reservation(t, there, NOW) if t.key not in never else None
 
-        made = reserve_first(queue, left, lambda t: t.key in blocked, somewhere)
+        made = reserve_first(queue, left, lambda t: t.key in blocked, somewhere, most)
         return "".join(r.task.key for r in made)
 
     assert first("12345") == "135"
@@ -175,6 +175,7 @@ def test_one_reservation_per_pool_in_priority_order() -> None:
     assert first("12345", train_nv=2, train_amd=2, infer_nv=2) == "12345"
     assert first("245", train_nv=0) == "45", "4 is passed over in neither of its pools"
     assert first("12345", never="13") == "245", "who gets none takes nobody's place"
+    assert first("12345", never="1", most=1) == "35", "enough were tried of its pool alone"
 
 
 def test_a_blocked_task_gets_its_reservation_once_it_has_waited() -> None:

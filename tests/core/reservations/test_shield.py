@@ -49,6 +49,21 @@ def test_what_outlasts_the_wait_keeps_off() -> None:
     assert kept_off(shield(*HALVES, protected=0), *queue)["8"] == ""
 
 
+def test_many_that_get_no_room_take_no_protection_from_others() -> None:
+    """Services without an end hold what they want: those behind them wait for other nodes."""
+    held = (
+        *HALVES,
+        running(3, "l40s1", "gpu:l40s:4(IDX:0-3)", end_time=0),
+        running(4, "l40s2", "gpu:l40s:4(IDX:0-3)", end_time=0),
+    )
+    services = [
+        task(str(n), slots=(Slot(4, 1, 1024 + n),), types=frozenset({"l40s"}), pools=("infer-nv",))
+        for n in range(100, 140)
+    ]
+    queue = [*services, wants("7", 8), wants("8", 4)]
+    assert kept_off(shield(*held), *queue)["8"] == "nv1"
+
+
 def test_what_is_to_spare_is_given_out_once() -> None:
     """Six of nv1's cards are wanted in ten minutes: two are for anybody, and nv2 is full."""
     jobs = HALVES[0], busy(2, "nv2", "01234567", 0)
