@@ -12,6 +12,7 @@ class WorkedOut:
     """A value beside which is kept what was worked out of it: no part of it, and not sent with it.
 
     From cycle to cycle most jobs and nodes are the same objects, so that it is worked out once.
+    What is worked out of a value must not hold that value: the two would keep each other alive.
     """
 
     __slots__ = ("_known",)

@@ -165,6 +165,7 @@ class Daemon:
                 with contextlib.suppress(SlurmError):  # an older inventory serves the hook as well
                     await self.cycle.look()
                     await self.hook.update(self.cycle.inventory, self.cycle.capacity)
+                self.tidying.look(self._cycle_began)
         if not self.wakes.stop.is_set():
             self.leading = True
             self.sides.note(leads=True)  # whoever led before may have left it closed
@@ -215,6 +216,7 @@ class Daemon:
         self._get_to_know_cycle()
         self.hook.trials = self.cycle.trials
         self.asks = self._new_asks()
+        self.tidying.all_soon()  # what was replaced is old, and in loops
 
     def _new_asks(self) -> Asks:
         cycle, policy = self.cycle, self.config.policy

@@ -274,26 +274,34 @@ class Axis:
     def _line(self, name: str) -> list[Stretch]:
         if name not in self._lines:
             node, coming = self.room.nodes[name], self.coming.get(name, ())
-            line = node.once("line", partial(_as_they_end, node, coming), coming)
-            self._lines[name] = [one._replace(start=max(self.now, one.start)) for one in line]
+            empty, gib, later = node.once("line", partial(_as_they_end, node, coming), coming)
+            self._lines[name] = [Stretch(self.now, node, empty, gib)]
+            self._lines[name] += [one._replace(start=max(self.now, one.start)) for one in later]
         return self._lines[name]
 
     def _at(self, name: str, when: float) -> Node:
         return next(one.node for one in reversed(self._line(name)) if one.start <= when)
 
 
-def _as_they_end(node: Node, coming: Iterable[ComingFree]) -> list[Stretch]:
-    """A node now, and as the jobs there end: whenever now is."""
-    line = [_stretch(0.0, node)]
+def _as_they_end(node: Node, coming: Iterable[ComingFree]) -> tuple[int, int, list[Stretch]]:
+    """What a node has empty and free now (see Stretch), and how it is as the jobs there end.
+
+    The node itself is not in it: it would be kept with the node, and neither would ever be freed.
+    """
+    now, later = _free(node), list[Stretch]()
     for given in coming:
         node = give_back(node, given.key, given.cpus, given.memory_mib)
-        line.append(_stretch(given.end, node))
-    return line
+        later.append(_stretch(given.end, node))
+    return *now, later
 
 
 def _stretch(start: float, node: Node) -> Stretch:
+    return Stretch(start, node, *_free(node))
+
+
+def _free(node: Node) -> tuple[int, int]:
     empty = sum(device.empty for device in node.devices)
-    return Stretch(start, node, empty, max((d.free_gib for d in node.devices), default=0))
+    return empty, max((d.free_gib for d in node.devices), default=0)
 
 
 def _cut(line: list[Stretch], at: float) -> list[Stretch]:
