@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
 Step = Callable[[], bool]
-"""A step of what is done when nothing else waits; returns whether there is more to do at once."""
+"""A step of what is done now and then; returns whether there is more to do at once."""
 IDLE_SECONDS = 60.0
-BREATH_SECONDS = 0.02  # between two steps
+BREATH_SECONDS = 0.02  # of silence before a step
+PUT_OFF_SECONDS = 1.0  # so long a step that is due waits for a moment in which nothing else does
 
 
 class FullError(Exception):
@@ -69,13 +71,20 @@ class Aside:
             self._thread.join(seconds)
 
     def _work(self) -> None:
-        more = self._idle is not None
+        due = time.monotonic() + BREATH_SECONDS
         while True:
+            if time.monotonic() >= due + PUT_OFF_SECONDS:
+                due = self._step()
             try:
-                what = self._waiting.get(timeout=BREATH_SECONDS if more else IDLE_SECONDS)
+                what = self._waiting.get(timeout=max(BREATH_SECONDS, due - time.monotonic()))
             except queue.Empty:
-                more = self._idle() if self._idle else False
+                due = self._step()
                 continue
             if what is None:
                 return
             what()
+
+    def _step(self) -> float:
+        """Take a step; returns when the next one is due."""
+        more = self._idle() if self._idle else False
+        return time.monotonic() + (BREATH_SECONDS if more else IDLE_SECONDS)

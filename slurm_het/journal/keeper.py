@@ -150,7 +150,7 @@ class Keeper:
             thread.close(CLOSE_SECONDS)
 
     def _tidy(self) -> bool:
-        """When nothing waits: forget a piece of what is due; returns whether there is more."""
+        """Now and then: forget a piece of what is due; returns whether there is more."""
         if time.monotonic() < self._prune_at:
             return False
         more = False

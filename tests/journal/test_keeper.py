@@ -13,6 +13,7 @@ import pytest
 
 from slurm_het.core.model import Placement, Plan
 from slurm_het.journal import Journal, Keeper, keeper
+from slurm_het.journal.forgetting import DAY, KEEP_DAYS, note_day
 from slurm_het.journal.journal import Planning
 
 
@@ -107,6 +108,22 @@ def test_a_long_question_is_in_the_way_of_no_short_one(kept: Keeper) -> None:
         assert await long
 
     asyncio.run(asyncio.wait_for(ask(), 30))
+
+
+def test_it_forgets_also_where_it_is_never_silent(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.record_outcomes(100.5 * DAY, [("7", "released", "")])
+    for day in range(100, 100 + KEEP_DAYS + 1):
+        note_day(journal.db, day * DAY)
+    journal.db.commit()
+    kept, began, left = Keeper(journal.path), time.monotonic(), 1
+    while left and time.monotonic() < began + 10:
+        kept.write(lambda journal: journal.record_outcomes(time.time(), [("8", "released", "")]))
+        time.sleep(0.005)
+        left = journal.db.execute("SELECT COUNT(*) FROM outcome WHERE key = '7'").fetchone()[0]
+    assert not left
+    kept.close()
+    journal.close()
 
 
 def test_a_question_that_gets_no_answer_has_another_one(
