@@ -59,7 +59,8 @@ def _paces(settings: Config) -> list[Pace]:
     if os.access(settings.paths.journal, os.R_OK):
         journal = Journal(settings.paths.journal, read_only=True)
         try:
-            return journal.paces(time.time() - settings.policy.history_days * DAY) or []
+            since, nothing = time.time() - settings.policy.history_days * DAY, list[Pace]()
+            return journal.answer(lambda kept: kept.paces(since), nothing)
         finally:
             journal.close()
     reply = call(settings.paths.control_socket, {"op": "learned"})

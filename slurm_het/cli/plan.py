@@ -19,13 +19,14 @@ from slurm_het.config import load_config
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.jobs.admission import Admitted, admit_record
-from slurm_het.core.jobs.paces import Paces, speeds_of
+from slurm_het.core.jobs.paces import Pace, Paces, speeds_of
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.jobs.trials import DAY
-from slurm_het.core.model import Placement, Plan, Snapshot
+from slurm_het.core.model import Job, Placement, Plan, Snapshot
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Prepared, decide, observe, prepare
+from slurm_het.core.planner.repairs import Planned
 from slurm_het.core.syntax.gres import format_places
 from slurm_het.core.syntax.printable import clean, clean_lines
 from slurm_het.core.views.waiting import Remembered, Whys
@@ -111,16 +112,20 @@ def _prepared(settings: Config, told: Told | None, journal: Journal) -> tuple[Pr
     ticks = time.monotonic()
     if told:
         memory, ticks = told.memory(planner.grace_seconds, planner.retry_seconds), told.ticks
-    memory.paces = Paces(journal.paces(time.time() - settings.policy.history_days * DAY) or ())
+    since, no_paces = time.time() - settings.policy.history_days * DAY, list[Pace]()
+    memory.paces = Paces(journal.answer(lambda kept: kept.paces(since), no_paces))
     real = CliSlurm(settings.slurm)
     shadow = all(pool.mode != "plan" for pool in settings.policy.pools)
     slurm = ShadowSlurm(real, settings.policy) if shadow else real
+
+    def last_plan(job: Job) -> Planned | None:
+        return journal.answer(lambda kept: kept.last_plan(job), None)
 
     async def read() -> Prepared:
         snapshot = await slurm.snapshot()
         if told and settings.telemetry.on:
             snapshot = replace(snapshot, measured=ask_devices(settings.paths.control_socket))
-        observed = observe(snapshot, settings.policy, memory, ticks, journal.last_plan)
+        observed = observe(snapshot, settings.policy, memory, ticks, last_plan)
         for due in observed.take_back:  # as if Slurm took the update
             memory.pins.pins.pop(due.key, None)
         prepared = prepare(observed, planner.limits, memory, ticks)

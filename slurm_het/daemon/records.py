@@ -57,7 +57,7 @@ async def history_of(key: str, journal: Keeper, caller: Caller) -> dict[str, Any
     await journal.written()
     history = await journal.ask(lambda kept: kept.history(key), None, HISTORY_SECONDS)
     if history is None:
-        raise HetError("the journal does not answer", "see hetd's log, and paths.journal")
+        raise HetError("the journal has no answer now", "see hetd's log, and paths.journal")
     if not caller.admin and (not caller.name or history.user != caller.name):
         raise HetError(f"job {key[:40]} is not yours", "its user and admins may ask")
     return {"history": msgspec.to_builtins(history)}

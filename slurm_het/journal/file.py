@@ -16,6 +16,8 @@ from slurm_het.errors import HetError
 from slurm_het.journal.schema import bring_up, cover_up, note_beside, refuse_newer, version_of
 
 log = logging.getLogger("hetd.journal")
+FileId = tuple[int, int]  # its device and inode
+NO_FILE: FileId = (0, 0)
 COMPLAIN_SECONDS = 60.0
 LOCKED_SECONDS = 2.0  # so long another program may have the file locked
 WAL_BYTES = 64 << 20  # the write-ahead log is cut to this after it was larger
@@ -29,15 +31,16 @@ class JournalFile:
     """The database of the journal, opened when it is first needed.
 
     hetd's own never raises for want of a disk: it says so and tries again with the next entry. A
-    damaged file is put aside for a new one; one that was removed or replaced is opened anew. Read
-    only, HetError says why it cannot be read. One thread at a time may use it.
+    damaged file is put aside for a new one, whoever has found the damage and wherever in the file
+    it is; one that was removed or replaced is opened anew. Read only, HetError says why it cannot
+    be read. `file` is the one that is open. One thread at a time may use it.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path, self.read_only = path, read_only
         self.trouble = ""  # why it does not work; '' when it did the last time
         self._db: sqlite3.Connection | None = None
-        self._file = self._wal = (0, 0)  # device and inode
+        self.file = self._wal = self._damaged = NO_FILE
         self._complain_at = 0.0
         self._left_out = 0
         if read_only:
@@ -68,20 +71,32 @@ class JournalFile:
     @property
     def db(self) -> sqlite3.Connection:
         """The database, opened when it is needed. Raises sqlite3.Error or OSError."""
-        if self._db is not None and self._file != (0, 0) and self._file != _identity(self.path):
+        if self._db is not None and self.file not in {NO_FILE, _identity(self.path)}:
             log.warning("the journal %s was removed or replaced: it is opened anew", self.path)
             self._leave()
         if self._db is None:
-            self._db = (_opened_read_only if self.read_only else _opened)(self.path)
-            self._file, self._wal = _identity(self.path), _identity(_beside(self.path, "-wal"))
+            self._db = _opened_read_only(self.path) if self.read_only else self._opened()
+            self.file, self._wal = _identity(self.path), _identity(_beside(self.path, "-wal"))
         return self._db
+
+    def _opened(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if _identity(self.path) == self._damaged:  # most damage does not show while it is opened
+            _put_aside(self.path, self.trouble)
+        try:
+            return _prepared(self.path)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            _put_aside(self.path, str(error))
+            return _prepared(self.path)
 
     def close(self) -> None:
         """Close the database."""
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
-            self._db, self._file = None, (0, 0)
+            self._db, self.file = None, NO_FILE
 
     def _leave(self) -> None:
         """Close a file that is no longer ours. What was written ahead belongs to it: SQLite would
@@ -111,10 +126,12 @@ class JournalFile:
         else:
             self.trouble = ""
 
-    def complain(self, error: Exception) -> None:
-        """Say that the journal does not work, once in a while."""
+    def complain(self, error: Exception, file: FileId = NO_FILE) -> None:
+        """Say that the journal does not work, once in a while. `file` is the one that was open to
+        whoever has met the error, if that is somebody else: by now another may be in its place."""
         self.trouble = str(error)
         if _is_damage(error):
+            self._damaged = file if file != NO_FILE else self.file
             self.close()  # opening it again puts it aside
         self._left_out += 1
         if time.monotonic() >= self._complain_at:
@@ -130,7 +147,7 @@ class JournalFile:
         return HetError(f"cannot read the journal {self.path}: {error}", REMEDY)
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: Path) -> FileId:
     try:
         found = path.stat()
     except OSError:
@@ -147,18 +164,11 @@ def _drop_log(path: Path) -> None:
         _beside(path, suffix).unlink(missing_ok=True)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return _prepared(path)
-    except sqlite3.DatabaseError as error:
-        if not _is_damage(error):
-            raise
-        aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
-        log.error("the journal %s is damaged (%s): it is kept as %s", path, error, aside)
-        path.rename(aside)
-        _drop_log(path)
-        return _prepared(path)
+def _put_aside(path: Path, why: str) -> None:
+    aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
+    log.error("the journal %s is damaged (%s): it is kept as %s", path, why, aside)
+    path.rename(aside)
+    _drop_log(path)
 
 
 def _prepared(path: Path) -> sqlite3.Connection:

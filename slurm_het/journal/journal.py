@@ -53,7 +53,8 @@ class Planning:
 class Journal(JournalFile):
     """Appends to the journal, and answers `slurm-het why`.
 
-    `write` and `ask` do at once what a Keeper does beside.
+    `write` and `ask` do at once what a Keeper does beside. Other questions raise what UNREADABLE
+    lists, unless they say otherwise.
     """
 
     def write(self, entry: Callable[[Journal], object]) -> None:
@@ -62,8 +63,16 @@ class Journal(JournalFile):
 
     async def ask(self, question: Callable[[Journal], T], otherwise: T, patience: float = 0.0) -> T:
         """The answer: see Keeper.ask."""
-        del otherwise, patience
-        return question(self)
+        del patience
+        return self.answer(question, otherwise)
+
+    def answer(self, question: Callable[[Journal], T], otherwise: T) -> T:
+        """The answer; `otherwise` if the journal cannot be read, which is said."""
+        try:
+            return question(self)
+        except UNREADABLE as error:
+            self.complain(error)
+            return otherwise
 
     async def written(self) -> bool:
         """Whether all of it is written: see Keeper.written."""
@@ -104,14 +113,10 @@ class Journal(JournalFile):
         for job in jobs:
             for name in {job.key, str(job.array_job_id or job.id)}:
                 by_name.setdefault((name, job.submit_time), set()).add(job.id)
-        try:
-            rows = self.db.execute(
-                "SELECT key, submitted FROM job WHERE key IN (SELECT value FROM json_each(?))",
-                (json.dumps([key for key, _ in by_name]),),
-            ).fetchall()
-        except UNREADABLE as error:
-            self.complain(error)
-            return set()
+        rows = self.db.execute(
+            "SELECT key, submitted FROM job WHERE key IN (SELECT value FROM json_each(?))",
+            (json.dumps([key for key, _ in by_name]),),
+        ).fetchall()
         return set().union(*(by_name.get(row, ()) for row in rows))
 
     def record_ends(self, ends: Iterable[JobEnd]) -> None:
@@ -138,18 +143,14 @@ class Journal(JournalFile):
                 [(t.user, t.program, t.vendor) for t in gone],
             )
 
-    def trials(self, since: float) -> list[Trial] | None:
-        """How programs have fared since then, oldest first; None if that cannot be read."""
-        try:
-            rows = self.db.execute(
-                "SELECT user, program, vendor, time, well, failures, submitted, job, peaks"
-                " FROM trial WHERE time >= ? ORDER BY time DESC LIMIT ?", (since, MOST_TRIALS),
-            ).fetchall()  # fmt: skip
-            read = [(*row[:-1], json.loads(row[-1])) for row in reversed(rows)]
-            return [msgspec.convert(row, Trial, strict=False) for row in read]
-        except UNREADABLE as error:
-            self.complain(error)
-            return None
+    def trials(self, since: float) -> list[Trial]:
+        """How programs have fared since then, oldest first."""
+        rows = self.db.execute(
+            "SELECT user, program, vendor, time, well, failures, submitted, job, peaks"
+            " FROM trial WHERE time >= ? ORDER BY time DESC LIMIT ?", (since, MOST_TRIALS),
+        ).fetchall()  # fmt: skip
+        read = [(*row[:-1], json.loads(row[-1])) for row in reversed(rows)]
+        return [msgspec.convert(row, Trial, strict=False) for row in read]
 
     def record_paces(self, paces: Iterable[Pace]) -> None:
         """Keep how long programs ran; drop those of which there is nothing to know any longer."""
@@ -167,19 +168,14 @@ class Journal(JournalFile):
                 [pace[:4] for pace in gone],
             )
 
-    def paces(self, since: float) -> list[Pace] | None:
-        """How long programs ran whose last run ended since then, oldest first; None if that cannot
-        be read."""
-        try:
-            rows = self.db.execute(
-                "SELECT user, program, type, devices, time, job, runs FROM pace WHERE time >= ?"
-                " ORDER BY time DESC LIMIT ?", (since, MOST_PACES),
-            ).fetchall()  # fmt: skip
-            read = _PAST_RUNS.decode
-            return [Pace._make((*row[:-1], read(row[-1]))) for row in reversed(rows)]
-        except UNREADABLE as error:
-            self.complain(error)
-            return None
+    def paces(self, since: float) -> list[Pace]:
+        """How long programs ran whose last run ended since then, oldest first."""
+        rows = self.db.execute(
+            "SELECT user, program, type, devices, time, job, runs FROM pace WHERE time >= ?"
+            " ORDER BY time DESC LIMIT ?", (since, MOST_PACES),
+        ).fetchall()  # fmt: skip
+        read = _PAST_RUNS.decode
+        return [Pace._make((*row[:-1], read(row[-1]))) for row in reversed(rows)]
 
     def record_demands(self, now: float, demands: Iterable[tuple[str, TaskProfile, float]]) -> None:
         """Keep what tasks ask (key, demand, time limit in minutes); a task that waits, once, with
@@ -204,33 +200,21 @@ class Journal(JournalFile):
 
     def last_added(self) -> float:
         """When something was last added to an hour's demands; 0 if never."""
-        try:
-            last = "SELECT MAX(time) FROM demand WHERE key GLOB ?"
-            row = self.db.execute(last, (ADDED,)).fetchone()
-            return float(row[0] or 0.0)
-        except UNREADABLE as error:
-            self.complain(error)
-            return 0.0
+        last = "SELECT MAX(time) FROM demand WHERE key GLOB ?"
+        row = self.db.execute(last, (ADDED,)).fetchone()
+        return float(row[0] or 0.0)
 
-    def past(self, since: float, now: float) -> Past | None:
-        """What tasks have asked since then, and held; None if that cannot be read."""
-        try:
-            return read_past(self.db, since, now)
-        except UNREADABLE as error:
-            self.complain(error)
-            return None
+    def past(self, since: float, now: float) -> Past:
+        """What tasks have asked since then, and held."""
+        return read_past(self.db, since, now)
 
     def demands_of(self, keys: Iterable[str]) -> dict[str, TaskProfile]:
         """What these tasks asked last, as far as it is known."""
-        try:
-            rows = self.db.execute(
-                "SELECT key, demand FROM demand WHERE key IN (SELECT value FROM json_each(?))"
-                " ORDER BY time", (json.dumps(sorted(keys)),),
-            ).fetchall()  # fmt: skip
-            return {key: msgspec.json.decode(text, type=TaskProfile) for key, text in rows}
-        except UNREADABLE as error:
-            self.complain(error)
-            return {}
+        rows = self.db.execute(
+            "SELECT key, demand FROM demand WHERE key IN (SELECT value FROM json_each(?))"
+            " ORDER BY time", (json.dumps(sorted(keys)),),
+        ).fetchall()  # fmt: skip
+        return {key: msgspec.json.decode(text, type=TaskProfile) for key, text in rows}
 
     def record_plan(
         self, now: float, seconds: float, tasks: int, plan: Plan, beside: Planning = Planning()
@@ -296,15 +280,11 @@ class Journal(JournalFile):
 
     def told_starts(self, most: int = MOST_TOLD) -> list[ToldStart]:
         """The told times of those that started last."""
-        try:
-            rows = self.db.execute(
-                "SELECT time, first, last_time, last, started FROM told WHERE started > 0"
-                " ORDER BY started DESC LIMIT ?", (most,),
-            ).fetchall()  # fmt: skip
-            return [ToldStart(*row) for row in rows]
-        except UNREADABLE as error:
-            self.complain(error)
-            return []
+        rows = self.db.execute(
+            "SELECT time, first, last_time, last, started FROM told WHERE started > 0"
+            " ORDER BY started DESC LIMIT ?", (most,),
+        ).fetchall()  # fmt: skip
+        return [ToldStart(*row) for row in rows]
 
     def history(self, key: str) -> History:
         """All there is of a job or an array. Raises HetError when the journal cannot be read."""
@@ -318,14 +298,14 @@ class Journal(JournalFile):
         return placement_of(self.db, key)
 
     def last_plan(self, job: Job) -> Planned | None:
-        """What was last planned for a job; None also while the journal cannot be read."""
+        """What was last planned for a job; None also where we did not write it."""
+        row = newest_plan(self.db, job)
+        if not row:
+            return None
         try:
-            row = newest_plan(self.db, job)
-            if not row:
-                return None
             data = json.loads(row)
             return Planned(msgspec.convert(data, Placement), float(data.get("start", 0.0)))
-        except (*UNREADABLE, AttributeError) as error:
+        except (msgspec.MsgspecError, ValueError, TypeError, AttributeError) as error:
             self.complain(error)
             return None
 

@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from slurm_het.aside import Aside, FullError
 from slurm_het.errors import HetError
-from slurm_het.journal.file import UNREADABLE
+from slurm_het.journal.file import NO_FILE, UNREADABLE, FileId
 from slurm_het.journal.forgetting import KEEP_DAYS
 from slurm_het.journal.journal import Journal
 
@@ -38,7 +39,8 @@ class Records(Protocol):
     async def ask(
         self, question: Callable[[Journal], T], otherwise: T, patience: float = WAIT_SECONDS
     ) -> T:
-        """The answer of the journal; `otherwise` if there is none in `patience` seconds."""
+        """The answer of the journal; `otherwise` if it cannot be read, or does not answer in
+        `patience` seconds."""
 
 
 class Keeper:
@@ -108,10 +110,7 @@ class Keeper:
     async def ask(
         self, question: Callable[[Journal], T], otherwise: T, patience: float = WAIT_SECONDS
     ) -> T:
-        """The answer; `otherwise` if there is none in `patience` seconds.
-
-        Raises HetError where the question itself does.
-        """
+        """The answer; `otherwise` if it cannot be read, or there is none in `patience` seconds."""
         if patience > WAIT_SECONDS:
             return await self._answer(self._slow, question, otherwise, patience)
         with self._waiting():
@@ -131,7 +130,8 @@ class Keeper:
         except TimeoutError:
             return otherwise
         except _UnreadableError as error:
-            self._journal.complain(error)
+            # The file is the writing thread's: it says so, and puts a damaged one aside.
+            self.write(partial(Journal.complain, error=error.why, file=error.file))
             return otherwise
 
     @contextlib.contextmanager
@@ -162,7 +162,11 @@ class Keeper:
 
 
 class _UnreadableError(Exception):
-    """The journal cannot be opened."""
+    """Why a question has no answer, and of which file it was asked."""
+
+    def __init__(self, why: Exception, file: FileId) -> None:
+        super().__init__(str(why))
+        self.why, self.file = why, file
 
 
 class _ReadingThread:
@@ -174,9 +178,12 @@ class _ReadingThread:
         self._journal: Journal | None = None
 
     def answer(self, question: Callable[[Journal], T]) -> T:
-        if self._journal is None:
-            try:
+        """Raises _UnreadableError."""
+        try:
+            if self._journal is None:
                 self._journal = Journal(self.path, read_only=True)
-            except HetError as error:
-                raise _UnreadableError(error.message) from error
-        return question(self._journal)
+            return question(self._journal)
+        except (HetError, *UNREADABLE) as error:
+            file = self._journal.file if self._journal else NO_FILE
+            why = error.__cause__ if isinstance(error.__cause__, UNREADABLE) else error
+            raise _UnreadableError(why, file) from error

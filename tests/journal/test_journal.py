@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from dataclasses import asdict, replace
@@ -91,6 +92,56 @@ def test_a_damaged_journal_is_put_aside(tmp_path: Path, damage: bytes | None) ->
     assert journal.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     kept = [p.read_bytes() for p in tmp_path.glob("*.damaged-*")]
     assert len(kept) == (0 if damage == b"" else 1), "an empty file is an empty database"
+
+
+def damage_a_page(path: Path, table: str) -> None:
+    """The first page of a table, which shows when the table is read or written, and not before."""
+    db = sqlite3.connect(path)
+    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    (size,) = db.execute("PRAGMA page_size").fetchone()
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
+
+
+@pytest.mark.parametrize("how", ["written", "asked"])
+def test_damage_that_shows_later_puts_the_journal_aside_too(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    journal.record_outcomes(10.0, [("7", "released", "")])
+    journal.close()
+    damage_a_page(path, "outcome")
+    journal = Journal(path)
+    if how == "written":
+        journal.record_outcomes(20.0, [("7", "released", "")])
+    else:
+        nothing: list[tuple[float, str, str]] = []
+        asked = journal.ask(lambda kept: kept.outcomes_of("7"), nothing)
+        assert asyncio.run(asked) is nothing
+    assert "malformed" in journal.trouble
+    for n in range(3):
+        journal.record_outcomes(30.0, [(str(n), "released", "")])
+    assert not journal.trouble
+    assert journal.outcomes_of("2") == [(30.0, "released", "")]
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 1
+
+
+def test_damage_of_a_file_that_was_put_aside_is_not_that_of_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    journal.record_outcomes(10.0, [("7", "released", "")])
+    damage_a_page(path, "outcome")
+    reader = Journal(path, read_only=True)
+    with pytest.raises(sqlite3.DatabaseError) as found:
+        reader.outcomes_of("7")
+    for n in range(3):
+        journal.complain(found.value, reader.file)
+        journal.record_outcomes(20.0, [(str(n), "released", "")])
+    assert [len(journal.outcomes_of(key)) for key in "012"] == [1, 1, 1]
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 1
+    reader.close()
 
 
 def test_a_journal_without_a_directory_is_tried_again(

@@ -15,6 +15,7 @@ from slurm_het.core.model import Placement, Plan
 from slurm_het.journal import Journal, Keeper, keeper
 from slurm_het.journal.forgetting import DAY, KEEP_DAYS, note_day
 from slurm_het.journal.journal import Planning
+from tests.journal.test_journal import damage_a_page
 
 
 def place(key: str) -> Plan:
@@ -151,6 +152,30 @@ def test_whatever_goes_wrong_is_a_sentence_and_no_more(
     assert kept.trouble
     assert len(caplog.records) == 1
     assert str(kept.path) in caplog.text
+
+
+def test_damage_that_only_a_question_meets_is_no_more_than_that_and_is_mended(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    journal.record_outcomes(1.0, [("7", "released", "")])
+    journal.close()
+    damage_a_page(path, "outcome")
+    kept, nothing = Keeper(path), list[tuple[float, str, str]]()
+
+    async def cycles() -> list[list[tuple[float, str, str]]]:
+        ask = [kept.ask(lambda journal: journal.outcomes_of("7"), nothing, 9.0) for _ in range(5)]
+        answers = await asyncio.gather(*ask)
+        kept.write(lambda journal: journal.record_outcomes(2.0, [("7", "started", "")]))
+        assert await kept.written()
+        return [*answers, await kept.ask(lambda journal: journal.outcomes_of("7"), nothing)]
+
+    *before, after = asyncio.run(asyncio.wait_for(cycles(), 30))
+    assert before == [nothing] * 5
+    assert after == [(2.0, "started", "")]
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 1
+    kept.close()
 
 
 def test_it_ends_in_bounded_time_whatever_hangs(
