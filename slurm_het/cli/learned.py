@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,6 @@ from slurm_het.cli.options import CONFIG
 from slurm_het.cli.render import table
 from slurm_het.config import load_config
 from slurm_het.core.jobs.paces import Pace
-from slurm_het.core.jobs.trials import DAY
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.learned import LearnedProgram, LearnedSpeed, learned_of
 from slurm_het.errors import HetError
@@ -59,8 +57,8 @@ def _paces(settings: Config) -> list[Pace]:
     if os.access(settings.paths.journal, os.R_OK):
         journal = Journal(settings.paths.journal, read_only=True)
         try:
-            since, nothing = time.time() - settings.policy.history_days * DAY, list[Pace]()
-            return journal.answer(lambda kept: kept.paces(since), nothing)
+            days, nothing = settings.policy.history_days, list[Pace]()
+            return journal.answer(lambda kept: kept.paces(kept.since(days)), nothing)
         finally:
             journal.close()
     reply = call(settings.paths.control_socket, {"op": "learned"})

@@ -21,7 +21,6 @@ from slurm_het.core.assignment.prices import Prices
 from slurm_het.core.jobs.admission import Admitted, admit_record
 from slurm_het.core.jobs.paces import Pace, Paces, speeds_of
 from slurm_het.core.jobs.task_pools import is_gated
-from slurm_het.core.jobs.trials import DAY
 from slurm_het.core.model import Job, Placement, Plan, Snapshot
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.pins import Pins
@@ -112,8 +111,8 @@ def _prepared(settings: Config, told: Told | None, journal: Journal) -> tuple[Pr
     ticks = time.monotonic()
     if told:
         memory, ticks = told.memory(planner.grace_seconds, planner.retry_seconds), told.ticks
-    since, no_paces = time.time() - settings.policy.history_days * DAY, list[Pace]()
-    memory.paces = Paces(journal.answer(lambda kept: kept.paces(since), no_paces))
+    days, no_paces = settings.policy.history_days, list[Pace]()
+    memory.paces = Paces(journal.answer(lambda kept: kept.paces(kept.since(days)), no_paces))
     real = CliSlurm(settings.slurm)
     shadow = all(pool.mode != "plan" for pool in settings.policy.pools)
     slurm = ShadowSlurm(real, settings.policy) if shadow else real

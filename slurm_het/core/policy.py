@@ -125,11 +125,12 @@ class Policy:
     `preference` is by device type, -1..1. `throughput[row][type]` is a speed in 0..1; a row is a
     scenario or a class of jobs, and what a class says of a type goes before its scenario. A type in
     neither counts by its TFLOPS relative to the fastest type. Without `expected_jobs` the journal
-    tells what to expect. For `history_days` it counts how a user's program fared on a vendor's
-    devices, and how long it ran; 0: not at all. `impossible_memory`: a job whose directive asks for
-    more than any device has that it may use gets the largest, or any, or is refused at submit. In
-    the `spanning_partition`, over the nodes of several pools, plain Slurm places what no pool can
-    hold alone; none: it waits. `others` are pools that plain Slurm schedules for now.
+    tells what to expect. For `history_days` on which hetd ran it counts how a user's program fared
+    on a vendor's devices, and how long it ran; 0: not at all. `impossible_memory`: a job whose
+    directive asks for more than any device has that it may use gets the largest, or any, or is
+    refused at submit. In the `spanning_partition`, over the nodes of several pools, plain Slurm
+    places what no pool can hold alone; none: it waits. `others` are pools that plain Slurm
+    schedules for now.
     """
 
     intake_partition: str

@@ -114,8 +114,8 @@ class Cycle:
         self.pins = Pins(config.planner.grace_seconds, config.planner.retry_seconds)
         self.memory = Memory(self.pins)
         self.releaser = Releaser(slurm, config.policy, self.pins, self.ticks)
-        self.trials = TrialKeeper(config.policy, journal, clocks.wall)
-        self.paces = PaceKeeper(config.policy, journal, clocks.wall)
+        self.trials = TrialKeeper(config.policy, journal, clocks.ticks)
+        self.paces = PaceKeeper(config.policy, journal, clocks.ticks)
         self.strays = Strays(slurm, config.policy, self.memory, journal, self.trials)
         self.endings = Endings(slurm, config.policy, journal, self.ticks)
         self.endings.heard = self._heard

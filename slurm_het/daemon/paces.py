@@ -8,7 +8,6 @@ from typing import Any
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.paces import Pace, Paces, without_runs
-from slurm_het.core.jobs.trials import DAY
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
 from slurm_het.journal import Records
@@ -20,13 +19,14 @@ MOST_TOLD = 5000  # to one who asks
 
 
 class PaceKeeper:
-    """All paces that count. `clock` tells epoch seconds.
+    """All paces that count. `ticks` tells seconds that never go back: what is too old is told by
+    the days on which hetd ran, so that a clock that jumps makes nothing old.
 
     Until it is known what the journal has, nothing is learned: that would take its place.
     """
 
-    def __init__(self, policy: Policy, journal: Records, clock: Callable[[], float]) -> None:
-        self.policy, self.journal, self.clock = policy, journal, clock
+    def __init__(self, policy: Policy, journal: Records, ticks: Callable[[], float]) -> None:
+        self.policy, self.journal, self.ticks = policy, journal, ticks
         self.known = Paces()
         self._loaded = False
         self._load_at = self._forget_at = float("-inf")
@@ -36,24 +36,26 @@ class PaceKeeper:
         """Read what the journal has, once it can be read; forget what is too old."""
         if not self.policy.history_days:
             return
-        oldest = self.clock() - self.policy.history_days * DAY
+        days = self.policy.history_days
         if not self._loaded:
-            await self._load(oldest)
-        if self.clock() >= self._forget_at:
-            self._forget_at = self.clock() + FORGET_SECONDS
-            gone = list(map(without_runs, self.known.outside(oldest, self.clock() + DAY)))
+            await self._load(days)
+        if self._loaded and self.ticks() >= self._forget_at:
+            self._forget_at = self.ticks() + FORGET_SECONDS
+            oldest = await self.journal.ask(lambda kept: kept.since(days), 0.0)
+            gone = list(map(without_runs, self.known.older(oldest)))
             for pace in gone:
                 self.known.put(pace)
             self._keep(gone)
 
-    async def _load(self, oldest: float) -> None:
+    async def _load(self, days: float) -> None:
         """Take over what the journal has; where that takes long, in a cycle to come."""
         if self._question is None:
-            if self.clock() < self._load_at:
+            if self.ticks() < self._load_at:
                 return
-            self._load_at = self.clock() + RETRY_SECONDS
-            ask = self.journal.ask(lambda journal: journal.paces(oldest), None, QUESTION_SECONDS)
-            self._question = asyncio.create_task(ask)
+            self._load_at = self.ticks() + RETRY_SECONDS
+            self._question = asyncio.create_task(
+                self.journal.ask(lambda kept: kept.paces(kept.since(days)), None, QUESTION_SECONDS)
+            )
         await asyncio.wait({self._question}, timeout=WAIT_SECONDS)
         if self._question.done():
             kept, self._question = self._question.result(), None

@@ -8,7 +8,7 @@ from typing import Any
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.sizes import died_of
-from slurm_het.core.jobs.trials import DAY, Trial, Trials, forgotten
+from slurm_het.core.jobs.trials import Trial, Trials, forgotten
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
@@ -23,10 +23,11 @@ MOST_NEWS = 500
 
 
 class TrialKeeper:
-    """All trials that count. `clock` tells epoch seconds."""
+    """All trials that count. `ticks` tells seconds that never go back: what is too old is told by
+    the days on which hetd ran, so that a clock that jumps makes nothing old."""
 
-    def __init__(self, policy: Policy, journal: Records, clock: Callable[[], float]) -> None:
-        self.policy, self.journal, self.clock = policy, journal, clock
+    def __init__(self, policy: Policy, journal: Records, ticks: Callable[[], float]) -> None:
+        self.policy, self.journal, self.ticks = policy, journal, ticks
         self.known = Trials()
         self._loaded = False
         self._load_at = self._forget_at = float("-inf")
@@ -36,17 +37,18 @@ class TrialKeeper:
         """Read what the journal has, once it can be read; forget what is too old."""
         if not self.policy.history_days:
             return
-        oldest = self.clock() - self.policy.history_days * DAY
-        if not self._loaded and self.clock() >= self._load_at:
-            self._load_at = self.clock() + RETRY_SECONDS  # no cycle waits for a slow disk again
-            kept = await self.journal.ask(lambda journal: journal.trials(oldest), None)
+        days, now = self.policy.history_days, self.ticks()
+        if not self._loaded and now >= self._load_at:
+            self._load_at = now + RETRY_SECONDS  # no cycle waits for a slow disk again
+            kept = await self.journal.ask(lambda kept: kept.trials(kept.since(days)), None)
             if kept is not None:
                 self._loaded = True
                 self.known = Trials((*kept, *self.known.all()))  # what was learned since is newer
                 self._tell(self.known.all())
-        if self.clock() >= self._forget_at:
-            self._forget_at = self.clock() + FORGET_SECONDS
-            gone = list(map(forgotten, self.known.outside(oldest, self.clock() + DAY)))
+        if self._loaded and now >= self._forget_at:
+            self._forget_at = now + FORGET_SECONDS
+            oldest = await self.journal.ask(lambda kept: kept.since(days), 0.0)
+            gone = list(map(forgotten, self.known.older(oldest)))
             for trial in gone:
                 self.known.put(trial)
             self._keep(gone, gone)

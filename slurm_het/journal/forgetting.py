@@ -7,12 +7,14 @@ found without a look at the others.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 
 KEEP_DAYS = 30
 MOST_BYTES = 4 << 30
 DAY = 86400
 PIECE = 500  # entries of each table: some ten milliseconds
+LOOKED_THROUGH = 50_000  # for a piece, at most
 PIECE_PAGES = 500
 TIME_OF = {
     "cycle": "time", "placement": "time", "outcome": "time", "demand": "time", "job_end": "time",
@@ -27,26 +29,31 @@ def note_day(db: sqlite3.Connection, now: float) -> None:
 
 
 def forget(
-    db: sqlite3.Connection, most_bytes: int = MOST_BYTES, keep_days: int = KEEP_DAYS
+    db: sqlite3.Connection, now: float, most_bytes: int = MOST_BYTES, keep_days: int = KEEP_DAYS
 ) -> bool:
     """Forget a piece of what is due; returns whether there may be more. Raises sqlite3.Error."""
-    old, much = _too_old(db, keep_days), used_bytes(db) > most_bytes
-    db.execute("DELETE FROM day WHERE (day + 1) * ? < ?", (DAY, old))
+    old, much = since(db, keep_days), used_bytes(db) > most_bytes
+    known = since(db, max(keep_days, KEEP_DAYS))  # others may ask for as many days
+    db.execute("DELETE FROM day WHERE (day + 1) * ? < ?", (DAY, known))
     before = max(old, _first_part(db)) if much else old
-    gone = _drop(db, before) if before else 0
+    gone = _drop(db, before, now + DAY) if before else 0
     if much and not gone:  # the clock was set back: what is first is not the oldest
-        gone = _drop(db, float("inf"))
+        gone = _drop(db, math.inf, math.inf)
     return gone > 0
 
 
-def _drop(db: sqlite3.Connection, before: float) -> int:
-    """Drop what is from before then among the first entries of each table; how many."""
+def _drop(db: sqlite3.Connection, before: float, ahead: float) -> int:
+    """Drop what is from before then among the first entries of each table; how many.
+
+    What a clock that was ahead has written may stand before them for long: it is passed over.
+    """
     gone = 0
     for table, column in TIME_OF.items():
         gone += db.execute(
-            f"DELETE FROM {table} WHERE {column} < ? AND rowid IN"  # noqa: S608 - ours
-            f" (SELECT rowid FROM {table} ORDER BY rowid LIMIT {PIECE})",
-            (before,),
+            f"DELETE FROM {table} WHERE {column} < ? AND rowid IN (SELECT rowid FROM"  # noqa: S608
+            f" (SELECT rowid, {column} AS time FROM {table} ORDER BY rowid LIMIT {LOOKED_THROUGH})"
+            f" WHERE time <= ? LIMIT {PIECE})",
+            (before, ahead),
         ).rowcount
     return gone
 
@@ -73,10 +80,10 @@ def _number(db: sqlite3.Connection, pragma: str) -> int:
     return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
-def _too_old(db: sqlite3.Connection, keep_days: int) -> int:
+def since(db: sqlite3.Connection, days: float) -> int:
     """What is from before then was written more than so many days ago; 0: nothing."""
     row = db.execute(
-        "SELECT day FROM day ORDER BY day DESC LIMIT 1 OFFSET ?", (keep_days,)
+        "SELECT day FROM day ORDER BY day DESC LIMIT 1 OFFSET ?", (math.ceil(days),)
     ).fetchone()
     return (row[0] + 1) * DAY if row else 0
 

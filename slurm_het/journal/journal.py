@@ -23,7 +23,7 @@ from slurm_het.core.worth.profiles import TaskProfile
 from slurm_het.core.worth.rates import Past
 from slurm_het.core.worth.speeds import PastRun
 from slurm_het.journal.file import UNREADABLE, JournalFile
-from slurm_het.journal.forgetting import KEEP_DAYS, MOST_BYTES, forget, give_back, note_day
+from slurm_het.journal.forgetting import KEEP_DAYS, MOST_BYTES, forget, give_back, note_day, since
 from slurm_het.journal.history import (
     History,
     newest_plan,
@@ -83,7 +83,7 @@ class Journal(JournalFile):
         more = False
         with self.writing() as db:
             note_day(db, now)
-            more = forget(db, most_bytes, keep_days)
+            more = forget(db, now, most_bytes, keep_days)
         if more or self.trouble:
             return more
         try:
@@ -91,6 +91,10 @@ class Journal(JournalFile):
         except UNREADABLE as error:
             self.complain(error)
             return False
+
+    def since(self, days: float) -> float:
+        """The time since which hetd ran on so many days; 0: it has not, as far as is known."""
+        return since(self.db, days)
 
     def record_jobs(self, jobs: Iterable[tuple[Job, Classification | None]]) -> None:
         """Keep whose jobs are, what they are classified as, and what they asked before that was

@@ -86,6 +86,7 @@ OLDER = (
     CREATE TEMP VIEW placement AS SELECT rowid AS rowid, *, 0 AS submitted FROM main.placement;
     CREATE TEMP VIEW outcome AS SELECT rowid AS rowid, *, 0 AS submitted FROM main.outcome;
     CREATE TEMP VIEW job AS SELECT *, 0 AS restarts FROM main.job;
+    CREATE TEMP TABLE day (day);
     """,
     """
     CREATE TEMP TABLE trial (

@@ -15,8 +15,11 @@ from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.paces import Pace
+from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Classification, Job, Placement
 from slurm_het.core.planner.pins import Pins
+from slurm_het.core.worth.speeds import PastRun
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.cycle import Cycle
 from slurm_het.daemon.gate import Gate
@@ -90,6 +93,21 @@ def test_it_is_noted_what_to_open_also_where_it_was_closed_before(tmp_path: Path
     Holds(tmp_path).write("")  # an opener of the hetd before came late
     bench.run()
     assert Holds(tmp_path).read("?") == "accel"
+
+
+def test_a_clock_that_is_ahead_for_a_cycle_forgets_nothing_of_programs(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    trials = [Trial(f"u{n}", "p", "nvidia", 900.0, well=True) for n in range(3)]
+    paces = [Pace(f"u{n}", "p", "a100", 1, 900.0, "1", (PastRun(9, ended=900),)) for n in range(3)]
+    bench.journal.record_trials(trials)
+    bench.journal.record_paces(paces)
+    for jump in (0.0, 40 * 86400.0, -80 * 86400.0, 40 * 86400.0):
+        bench.now += jump
+        bench.run()
+        bench.ticked += 3600.0
+        bench.journal.prune(bench.now)
+    assert sorted(bench.cycle.trials.known.all()) == sorted(bench.journal.trials(0.0)) == trials
+    assert sorted(bench.cycle.paces.known.all()) == sorted(bench.journal.paces(0.0)) == paces
 
 
 def test_devices_that_slurm_takes_for_used_are_counted_anew_now_and_then(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import pytest
 
 from slurm_het.core.jobs.mark import encode_comment
-from slurm_het.core.jobs.paces import Pace
-from slurm_het.core.jobs.trials import DAY
+from slurm_het.core.jobs.paces import MOST_RUNS, Pace
 from slurm_het.core.model import Classification, Job
 from slurm_het.core.worth.speeds import PastRun
 from slurm_het.daemon import paces as daemon_paces
-from slurm_het.daemon.paces import RETRY_SECONDS, PaceKeeper
+from slurm_het.daemon.paces import FORGET_SECONDS, QUESTION_SECONDS, RETRY_SECONDS, PaceKeeper
 from slurm_het.journal import Journal
+from slurm_het.journal.forgetting import DAY
 from tests.support.world import inventory, policy
 
 T = TypeVar("T")
@@ -34,13 +34,13 @@ def ended(number: int, **fields: Any) -> Job:
 
 
 class Hetd:
-    """What hetd has of it, on a journal, with a clock that stands still."""
+    """What hetd has of it, on a journal, with ticks that stand still."""
 
     def __init__(self, journal: Any, days: float = 30.0) -> None:
-        self.now = 1000.0
+        self.ticks = 1000.0
         self.journal = Journal(journal) if isinstance(journal, Path) else journal
         site = replace(policy(), history_days=days)
-        self.keeper = PaceKeeper(site, self.journal, lambda: self.now)
+        self.keeper = PaceKeeper(site, self.journal, lambda: self.ticks)
         self.look()
 
     def look(self) -> None:
@@ -58,12 +58,22 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_how_long_programs_ran_is_known_to_the_hetd_that_comes_after(path: Path) -> None:
-    Hetd(path).heard(ended(1), ended(2), ended(900, nodes="amd1"))
+    Hetd(path).heard(ended(1), ended(2), ended(DAY, nodes="amd1"))
     hetd = Hetd(path)
-    assert hetd.heard(ended(2), ended(910, nodes="amd1")) == [("a100", 2), ("mi300x", 2)]
-    hetd.now = 100 + 30 * DAY
+    assert hetd.heard(ended(2), ended(DAY + 10, nodes="amd1")) == [("a100", 2), ("mi300x", 2)]
+    for day in (*range(30), 1000):  # it was off for long: nothing is older for that
+        hetd.journal.prune(day * DAY)
+    hetd.ticks += FORGET_SECONDS
     hetd.look()
     assert hetd.heard() == Hetd(path).heard() == [("mi300x", 2)]
+
+
+def test_what_a_clock_far_ahead_has_noted_gives_way_to_what_comes_after(path: Path) -> None:
+    hetd = Hetd(path)
+    hetd.heard(*(ended(n, end_time=10**10 + n) for n in range(MOST_RUNS)))
+    hetd.heard(ended(20))
+    (pace,) = hetd.keeper.known.all()
+    assert [run.job for run in pace.runs] == [20]
 
 
 def test_where_it_is_switched_off_nothing_is_learned(path: Path) -> None:
@@ -93,7 +103,9 @@ class SlowJournal:
     def write(self, entry: object) -> None:
         self.written.append(entry)
 
-    async def ask(self, _question: Callable[[Any], T], _otherwise: T, _patience: float) -> Any:
+    async def ask(self, _question: Callable[[Any], T], otherwise: T, patience: float = 0.0) -> Any:
+        if patience < QUESTION_SECONDS:
+            return otherwise
         await self.answers.wait()
         return self.kept
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from slurm_het.core.jobs.mark import encode_comment
-from slurm_het.core.jobs.trials import DAY
 from slurm_het.core.model import Classification, Job
-from slurm_het.daemon.trials import MOST_NEWS, TrialKeeper
+from slurm_het.daemon.trials import FORGET_SECONDS, MOST_NEWS, TrialKeeper
 from slurm_het.journal import Journal
+from slurm_het.journal.forgetting import DAY
 from tests.support.world import inventory, policy
 
 FAILED: dict[str, Any] = {"state": "FAILED", "exit_code": 1}
@@ -30,12 +30,19 @@ def ended(number: int, program: str = "p", **fields: Any) -> Job:
 
 
 class Hetd:
-    """What hetd has of it, on a journal, with a clock that stands still."""
+    """What hetd has of it, on a journal, with ticks that stand still."""
 
     def __init__(self, path: Path, days: float = 30.0) -> None:
-        self.now, self.journal = 1000.0, Journal(path)
+        self.ticks, self.journal = 1000.0, Journal(path)
         site = replace(policy(), history_days=days)
-        self.keeper = TrialKeeper(site, self.journal, lambda: self.now)
+        self.keeper = TrialKeeper(site, self.journal, lambda: self.ticks)
+        self.look()
+
+    def run_on_days(self, first: int, days: int) -> None:
+        """hetd runs on so many days, and looks what to forget."""
+        for day in range(first, first + days):
+            self.journal.prune(day * DAY)
+        self.ticks += FORGET_SECONDS
         self.look()
 
     def look(self) -> None:
@@ -79,23 +86,23 @@ def test_what_is_not_certain_is_not_learned(path: Path, fields: dict[str, Any]) 
 
 
 def test_it_is_known_to_the_hetd_that_comes_after_for_so_many_days(path: Path) -> None:
-    Hetd(path).heard(ended(1, **FAILED), ended(900, nodes="amd1"))
+    Hetd(path).heard(ended(1, **FAILED), ended(DAY, nodes="amd1"))
     hetd = Hetd(path)
     assert [(t.vendor, t.says) for t in hetd.keeper.afresh()] == [
         ("nvidia", "failed"), ("amd", "worked"),
     ]  # fmt: skip
-    hetd.now = 100 + 30 * DAY
-    hetd.look()
+    hetd.run_on_days(0, 30)
+    assert hetd.heard() == [], "it was off for long: nothing is older for that"
+    hetd.run_on_days(1000, 1)
     assert hetd.heard() == [("p", "nvidia", "")], "it says nothing any longer"
     assert [t.vendor for t in Hetd(path).keeper.afresh()] == ["amd"]
 
 
-def test_what_a_clock_far_ahead_has_noted_is_forgotten(path: Path) -> None:
-    """Or nothing newer would ever count."""
+def test_what_a_clock_far_ahead_has_noted_gives_way_to_what_comes_after(path: Path) -> None:
     Hetd(path).heard(ended(1, end_time=10**10, **(FAILED | {"start_time": 10**10 - 1})))
     hetd = Hetd(path)
-    assert hetd.keeper.afresh() == []
     assert hetd.heard(ended(2)) == [("p", "nvidia", "worked")]
+    assert hetd.heard(ended(1)) == [], "it was taken in already"
 
 
 def test_news_come_in_bounded_pieces(path: Path) -> None:

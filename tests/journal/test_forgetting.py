@@ -65,6 +65,14 @@ def test_a_clock_that_jumps_deletes_nothing(tmp_path: Path) -> None:
     assert kept(journal)[0] > 120, "that it once jumped keeps nothing for ever"
 
 
+def test_what_a_clock_that_was_ahead_has_written_keeps_nothing_behind_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    ahead = [(f"ahead {n}", "released", "") for n in range(2 * PIECE)]
+    journal.record_outcomes(1000 * DAY, ahead)
+    days(journal, 100, KEEP_DAYS + 10)
+    assert kept(journal) == [*range(110, 110 + KEEP_DAYS), 1000]
+
+
 def test_it_forgets_in_pieces_and_gives_the_space_back(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     journal = Journal(path)

@@ -494,7 +494,7 @@ def test_what_is_noted_beside_a_file_is_not_in_it_and_little_of_it_is_copied(
     assert sum(asked(noted).values()) == 80.0
     assert noted.placement_of("7") is not None
     copied = noted.db.execute("SELECT name FROM sqlite_temp_master WHERE type = 'table'").fetchall()
-    assert {name for (name,) in copied} <= {"demand", "job_end", "pace", "trial", "told"}
+    assert {name for (name,) in copied} <= {"day", "demand", "job_end", "pace", "trial", "told"}
     assert not noted.trouble
     noted.close()
     kept = Journal(path, read_only=True)

@@ -16,7 +16,7 @@ from slurm_het.core.jobs.by_user import ByUser
 from slurm_het.core.jobs.demand import accelerators, devices_per_node, size_of
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.request import gres_of
-from slurm_het.core.jobs.trials import MAX_NAME
+from slurm_het.core.jobs.trials import AHEAD, MAX_NAME
 from slurm_het.core.model import Job, Task
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import hostlist
@@ -72,9 +72,9 @@ class Paces:
         """A user's paces, those of one program or of all, on whatever it ran."""
         return [pace for pace in self._known.of(user) if program in {"", pace.program}]
 
-    def outside(self, oldest: float, newest: float) -> list[Pace]:
-        """Those whose last run ended at no time between these (epoch seconds)."""
-        return [pace for pace in self.all() if not oldest <= pace.time <= newest]
+    def older(self, oldest: float) -> list[Pace]:
+        """Those whose last run ended before that (epoch seconds)."""
+        return [pace for pace in self.all() if pace.time < oldest]
 
     def after(self, job: Job, inventory: Inventory, policy: Policy) -> Pace | None:
         """The pace after a job has ended; None if that says nothing, or is taken in already."""
@@ -95,7 +95,8 @@ class Paces:
             job.id,
         )
         # Jobs are heard of in any order, and some twice.
-        runs = tuple(sorted({*before.runs, run}, key=_when)[-MOST_RUNS:])
+        earlier = {one for one in before.runs if one.ended <= job.end_time + AHEAD}
+        runs = tuple(sorted({*earlier, run}, key=_when)[-MOST_RUNS:])
         if runs == before.runs:
             return None
         newest = before.job if runs[-1] is not run else job.key

@@ -24,7 +24,9 @@ AFRESH = 3
 MOST, MOST_OF_USER = 20_000, 200
 """So many trials are kept, in all and of one user; the newest ones."""
 MAX_NAME = 64
-DAY = 86400
+AHEAD = 30 * 86400
+"""What ended so many seconds later than a job that ends now was noted by a clock that was ahead. It
+does not keep what comes after from counting."""
 _OF_PROGRAMS = frozenset({"modules", "images", "programs", "options", "imports"})
 _STOPPED = frozenset({130, 137, 143})
 """Exit codes of what was interrupted or killed from outside: they say nothing of the program."""
@@ -112,9 +114,9 @@ class Trials:
         """All of them, each user's oldest first."""
         return self._known.all()
 
-    def outside(self, oldest: float, newest: float) -> list[Trial]:
-        """Those whose last job ended at no time between these (epoch seconds)."""
-        return [trial for trial in self.all() if not oldest <= trial.time <= newest]
+    def older(self, oldest: float) -> list[Trial]:
+        """Those whose last job ended before that (epoch seconds)."""
+        return [trial for trial in self.all() if trial.time < oldest]
 
     def put(self, trial: Trial) -> list[Trial]:
         """Know this of it, in place of what was known; returns what is forgotten for that."""
@@ -138,7 +140,9 @@ class Trials:
         said = died_of or well is not None
         if not said or not all(0 < len(name) <= MAX_NAME for name in names):
             return before, before
-        if (job.end_time, job.key) == (before.time, before.job) or job.end_time < before.time:
+        if (job.end_time, job.key) == (before.time, before.job):
+            return before, before
+        if job.end_time < before.time <= job.end_time + AHEAD:
             return before, before
         if died_of:
             lacked = with_run(before.peaks, max(peak_mib, wanted_mib(died_of)))

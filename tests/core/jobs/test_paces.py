@@ -118,7 +118,7 @@ def test_the_newest_runs_of_the_newest_programs_are_kept() -> None:
         Pace("ann", "p0", "a100", 1, 0)
     ]
     assert len(paces.of("ann")) == MOST_OF_USER
-    assert paces.outside(1, MOST_OF_USER) == [pace for pace in paces.all() if pace.time < 1]
+    assert paces.older(1) == [pace for pace in paces.all() if pace.time < 1]
     for pace in paces.of("ann", "new"):
         paces.put(without_runs(pace))
     assert paces.of("ann", "new") == []
