@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from slurm_het.aside import Aside
 from slurm_het.config import load_config
 from slurm_het.core.capacity import Capacity
 from slurm_het.core.cluster.inventory import Inventory
@@ -78,6 +79,7 @@ class Daemon:
         self.records = SharedRecords(self.slurm)
         self.doors = Doors(self.hook, self.control, self.wakes)
         self._reload = False  # whether SIGHUP came
+        self._reading = Aside("configuration")
         self.started = time.time()
         self._cycle_began = self._planned_at = time.monotonic()
         self._planning = False
@@ -184,7 +186,7 @@ class Daemon:
             return
         self._reload = False
         try:
-            config = await read_again(self.config)
+            config = await read_again(self.config, self._reading)
         except HetError as error:
             log.error("SIGHUP: the configuration stays as it was: %s", " ".join(str(error).split()))
             return

@@ -10,10 +10,10 @@ from slurm_het.settings import Config
 READ_SECONDS = 5.0
 
 
-async def read_again(old: Config) -> Config:
+async def read_again(old: Config, reading: Aside) -> Config:
     """The configuration as it is now. Raises HetError where it is wrong, or needs a restart."""
     try:
-        new = await Aside("configuration").run(lambda: load_config(old.source), READ_SECONDS)
+        new = await reading.run(lambda: load_config(old.source), READ_SECONDS)
     except TimeoutError as error:
         why = f"{old.source} did not answer for {READ_SECONDS:g} s"
         raise HetError(why, "see to its storage") from error

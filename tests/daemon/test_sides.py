@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -143,6 +144,25 @@ def test_if_it_cannot_be_opened_until_the_end_the_opener_still_knows(
 
     asyncio.run(live())
     assert Holds(short_path).read("?") == "accel"
+
+
+def test_however_often_it_is_told_to_reload_it_has_no_more_threads(
+    short_path: Path, slurm: BusySlurm, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="hetd")
+
+    async def live() -> None:
+        write(short_path, "plan")
+        async with hetd(short_path):
+            await until(lambda: slurm.gate == "DOWN")
+            before = {thread.ident for thread in threading.enumerate()}
+            for n in range(3):
+                os.kill(os.getpid(), signal.SIGHUP)
+                await until(lambda: caplog.text.count("is read anew") > n)  # noqa: B023
+            new = [t.name for t in threading.enumerate() if t.ident not in before]
+            assert new.count("configuration") == 1
+
+    asyncio.run(live())
 
 
 @pytest.mark.parametrize("closed", [True, False])
