@@ -57,10 +57,16 @@ def encode_comment(what: Classification, original: Mapping[str, str], sent: Sent
     trims: tuple[dict[str, Any], ...] = ({}, {"why": []}, {"why": [], "orig": {}})
     for trim in trims:
         # The user's words stand in it: our mark among them must not be taken for ours.
-        text = MARK + without_mark(json.dumps(data | trim, separators=(",", ":")))
+        text = MARK + without_mark(json.dumps(_readable(data | trim), separators=(",", ":")))
         if len(text) <= MAX_COMMENT:
             return text
     return ""
+
+
+def _readable(data: Any) -> Any:
+    """The same with question marks for bytes that are no UTF-8: we read them as lone surrogates,
+    which other readers of JSON refuse."""
+    return json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
 
 
 def without_mark(text: str) -> str:
@@ -82,7 +88,7 @@ def decode_comment(text: str) -> Mark | None:
     if not mark:
         return None
     try:
-        data = json.JSONDecoder().raw_decode(rest)[0]
+        data = _readable(json.JSONDecoder().raw_decode(rest)[0])
         what = Classification(
             scenario=SCENARIOS[SCENARIOS.index(data["s"])],
             vendors=_words(data["v"]),

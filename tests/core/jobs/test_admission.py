@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from slurm_het.core.planner.updates import release_fields, return_fields
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.daemon.hook_process import offer
+from slurm_het.journal import Journal
 from tests.support.world import gated, inventory, policy, running
 
 
@@ -241,6 +243,20 @@ def test_a_long_history_costs_the_evidence_first() -> None:
     assert kept.classification.vendors == ("amd",)
     assert kept.classification.evidence == ()
     assert kept.original == {"partition": "p"}
+
+
+def test_bytes_that_are_no_utf8_are_in_no_mark(tmp_path: Path) -> None:
+    """The one of an older hetd has them."""
+    script = b"#HET vendors=nvidia memory=\xff\xfe".decode(errors="surrogateescape")
+    older = submit(script=script).fields["admin_comment"].replace("??", "\\udcff\\udcfe")
+    assert "udcff" in older
+    for comment in (older, submit(script=script).fields["admin_comment"]):
+        mark = decode_comment(comment)
+        assert mark
+        assert "??" in "".join(mark.classification.evidence).encode().decode()
+        journal = Journal(tmp_path / "journal.db")
+        journal.record_jobs([(gated(7, admin_comment=comment), mark.classification)])
+        assert journal.history("7").classification == mark.classification
 
 
 @pytest.mark.parametrize(
