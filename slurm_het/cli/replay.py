@@ -35,8 +35,14 @@ THERE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 @click.command()
 @click.argument("past", type=THERE, required=False)
-@click.option("--since", metavar="TIME", help="2026-10-01T12:00, say.  [default: 30 days ago]")
-@click.option("--until", metavar="TIME", help="The same for the end.  [default: now]")
+@click.option(
+    "--since", metavar="TIME",
+    help="2026-10-01T12:00, say.  [default: 30 days ago; of a file, when its first job ended]",
+)  # fmt: skip
+@click.option(
+    "--until", metavar="TIME",
+    help="The same for the end.  [default: now; of a file, when its last job came]",
+)  # fmt: skip
 @click.option("--site", type=THERE, help="Slurm's answers, as a file.  [default: ask it]")
 @click.option(
     "--config", type=click.Path(path_type=Path),

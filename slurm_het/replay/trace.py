@@ -285,13 +285,15 @@ def _without_duplicates(pasts: Iterable[PastJob], tally: Tally) -> list[PastJob]
 
 def _span(records: list[PastJob], since: float | None, until: float | None, drop: float) -> Span:
     """sacct lists who was there at some time of a span: the first of them to end tells where that
-    begins."""
-    ends = [past.end for past in records if past.end is not None]
-    times = [t for past in records for t in (past.submit, past.start, past.end) if t is not None]
-    if not times:
+    begins, the last to come where it ends. Starts and ends go on for days after that, in which
+    nothing new comes: a cluster that empties would count as one that idles."""
+    if not records:
         raise HetError("there is no job in it", "is it the right cluster, and the right month?")
-    begin = since if since is not None else min(ends, default=min(times))
-    end = until if until is not None else max(times)
+    ends = [past.end for past in records if past.end is not None]
+    begin = since if since is not None else min(ends, default=min(p.submit for p in records))
+    # Who never ran may be for a day that is far away.
+    last = max(past.since if past.ran else past.submit for past in records)
+    end = until if until is not None else last + 1
     if end - begin <= drop:
         raise HetError(
             f"there are {(end - begin) / DAY:.1f} days, of which the first {drop / DAY:g} do not"

@@ -74,7 +74,7 @@ def edges() -> list[dict[str, str]]:
     """Two records that say from when to when the time is: they count for nothing else."""
     return [
         record("900001", -3600, start=0, ran=3600, NodeList="l1", Partition="infer"),
-        record("900002", DAYS * DAY - 60, start=0, ran=60, NodeList="l1", Partition="infer"),
+        record("900002", DAYS * DAY - 1, start=0, ran=60, NodeList="l1", Partition="infer"),
     ]
 
 

@@ -160,6 +160,16 @@ def test_the_first_day_counts_for_nothing_and_who_ran_before_is_where_it_was() -
     assert tally.taken["not in the waits: came on the first day"] == 1
 
 
+def test_a_file_ends_where_the_last_job_came_not_where_the_last_one_ended() -> None:
+    """sacct prints real ends, days after its --endtime: nothing new comes there."""
+    long = record(1, LATER, ran=int(9 * DAY), TimelimitRaw=20_000)
+    released = record(2, LATER, start=60 + int(DAYS * DAY), Eligible=T0 + int(LATER + DAYS * DAY))
+    far = never_ran(3, LATER, Eligible=T0 + int(300 * DAY))
+    assert trace_of(long)[0].span.end == T0 + DAYS * DAY
+    assert trace_of(long, far)[0].span.end == T0 + DAYS * DAY
+    assert trace_of(long, released)[0].span.end == T0 + LATER + DAYS * DAY + 1
+
+
 def test_a_list_of_partitions_is_only_in_the_command_line() -> None:
     named = record(1, LATER, SubmitLine="sbatch -p infer,train --gres gpu:2 job.sh")
     other = record(2, LATER, SubmitLine="sbatch -p infer,nowhere job.sh")  # is no list of it
