@@ -203,7 +203,8 @@ class _TraceMaker:
 
     def _subject(self, past: PastJob, ask: NodeAsk) -> Subject:
         since = min(past.since, past.start) if past.start is not None else past.since
-        counts = past.ran and since >= self.span.counted and ask.devices > 0
+        in_time = past.start is not None and past.start < self.span.end
+        counts = in_time and since >= self.span.counted and ask.devices > 0
         if not counts and ask.devices:
             self.tally.taken[_why_uncounted(past, self.span)] += past.tasks
         week = int((since - self.span.begin) // (7 * DAY))
@@ -229,7 +230,7 @@ class _TraceMaker:
 def _why_uncounted(past: PastJob, span: Span) -> str:
     if past.start is not None and past.start < span.begin:
         return "not in the waits: ran already when it began"
-    if not past.ran:
+    if past.start is None or past.start >= span.end:
         cancelled = past.end is not None and past.end < span.end
         why = "were cancelled while they waited" if cancelled else "still waited at the end"
         return f"not in the waits: {why}"

@@ -117,6 +117,15 @@ def test_who_was_cancelled_in_the_queue_leaves_it_then_and_has_no_wait() -> None
     assert tally.taken["not in the waits: were cancelled while they waited"] == 1
 
 
+def test_who_starts_after_the_end_still_waited_then() -> None:
+    """In the simulation nobody comes after the end to compete with him: he would gain by that."""
+    late, last = record(1, LATER, start=int(3 * DAY)), record(2, LATER, start=int(DAYS * DAY) - 1)
+    trace, tally = trace_of(late, last, record(3, DAYS * DAY - 30, start=29))
+    assert len(jobs(trace, "1")) == len(jobs(trace, "2")) == 1
+    assert counted(trace) == ["3", "900002"]
+    assert tally.taken["not in the waits: still waited at the end"] == 2
+
+
 @pytest.mark.parametrize("held", [{"Eligible": "Unknown"}, {"Priority": 0}])
 def test_a_job_that_is_held_is_in_nobodys_way(held: dict[str, object]) -> None:
     trace, tally = trace_of(record(2, LATER), never_ran(1, LATER, **held))
