@@ -25,7 +25,8 @@ NAME = 18
 ENDS = 3
 """So many of those who gain, and of those who lose."""
 WORST = 5
-CAUSES = 4
+TYPES = 3
+CAUSES = 3
 
 
 def span_of(seconds: float) -> str:
@@ -104,7 +105,7 @@ def day(seconds: float) -> str:
 
 def text_of(made: ReplayDocument) -> list[str]:
     """The report."""
-    lines = [*_head(made), *_match(made.match)]
+    lines = [*_head(made), *_match(made.match), *(f"mind: {one}" for one in made.caveats)]
     if made.gain:
         if made.look_every:
             lines.append(
@@ -138,7 +139,7 @@ def shadow_text(made: ShadowDocument) -> list[str]:
         shadow_caveat(made),
         shadow_headline(made),
         *_people_and_jobs(made.changes),
-        *_classes([*made.changes.sizes, *made.changes.types[:4]]),
+        *_classes([*made.changes.sizes, *made.changes.types[:TYPES]]),
         _by_week(made.changes),
         *_causes("left out", made.left_out),
         *_causes("taken so", made.taken),
@@ -182,7 +183,7 @@ def _gain(gain: Gain, made: ReplayDocument) -> Iterator[str]:
     yield headline(gain, made.match)
     yield from filter(None, [spread(gain)])
     yield from _people_and_jobs(gain)
-    yield from _classes([*gain.sizes, *gain.types[:4]], clear=True)
+    yield from _classes([*gain.sizes, *gain.types[:TYPES]], clear=True)
     yield f"sooner, later: so in each {parts_of(gain)}; else unclear, and after a name ?"
     idle = gain.idle
     yield (

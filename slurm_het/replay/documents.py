@@ -20,7 +20,8 @@ class WaitSums(msgspec.Struct, frozen=True, kw_only=True):
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
     """What all jobs that count came to. `busy` is the part of all device-seconds in use, 0..1.
 
-    `unstarted` had not started when the simulation ended: they count as if they did then.
+    `unstarted` jobs had not started in some rendition when the simulation ended: they count as if
+    they did then.
     """
 
     waits: WaitSums
@@ -156,8 +157,9 @@ class ReplayCost(msgspec.Struct, frozen=True, kw_only=True):
 class ReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
     """slurm-het replay --out, slurm-het report --json. Times are epoch seconds.
 
-    Waits count from `counted` on; `gain` is null where the model does not match the past. `solver`
-    and `look_every` are how hetd was simulated: so many seconds later at most than it really does.
+    Waits count from `counted` on; `gain` is null where the model does not match the past. What is
+    to be known before the figures are believed stands in `caveats`, in sentences. `solver` and
+    `look_every` are how hetd was simulated: so many seconds later at most than it really does.
     `pool_step` are the seconds of a part of `pools`' time, which begins at `counted`.
     """
 
@@ -172,6 +174,7 @@ class ReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
     solver: Literal["highs", "first-fit"]
     look_every: float
     match: Match
+    caveats: list[str] = []
     gain: Gain | None
     pool_step: float
     left_out: list[CauseCount]

@@ -12,6 +12,7 @@ from statistics import mean
 import msgspec
 
 from slurm_het.core.syntax import hostlist
+from slurm_het.replay.caveats import caveats_of
 from slurm_het.replay.documents import (
     CauseCount,
     Gain,
@@ -98,13 +99,15 @@ def findings(
     capacity = sum(len(h.types) for h in site.hosts) * (span.end - span.counted)
     real = really_used(trace, site)
     used = mean_usage([one.usage for one in plain])
-    match = _match(seen, real, used, capacity, site.settings.bf_interval)
+    truth = _sums(seen, _truth, real, capacity)
+    model = _sums(seen, _plain, used, capacity, _unstarted(trace, plain))
+    match = _match(truth, model, site.settings.bf_interval)
     gain = _gain(seen, trace, site, sides, real, capacity) if match.holds else None
     return ReplayDocument(
         made=int(made), begin=int(span.begin), counted=int(span.counted), end=int(span.end),
         nodes=len(site.hosts), devices=sum(len(h.types) for h in site.hosts), jobs=len(seen),
         simulated=len(trace.world.jobs), solver=effort.solver, look_every=effort.pace(trace).least,
-        match=match, gain=gain, pool_step=real.step,
+        match=match, caveats=list(caveats_of(match, gain)), gain=gain, pool_step=real.step,
         left_out=counts_of(tally.left_out), taken=counts_of(tally.taken),
         not_modelled=list(NOT_MODELLED),
         cost=ReplayCost(
@@ -170,15 +173,18 @@ def _all(seen: Iterable[SeenJob], of: Waits) -> WaitSums:
     return waits_of(chain.from_iterable(map(of, seen)))
 
 
-def _sums(seen: Sequence[SeenJob], of: Waits, used: Usage, all_: float) -> Sums:
-    return Sums(waits=_all(seen, of), busy=round(used.total / all_, 4))
+def _sums(seen: Sequence[SeenJob], of: Waits, used: Usage, all_: float, unstarted: int = 0) -> Sums:
+    return Sums(waits=_all(seen, of), busy=round(used.total / all_, 4), unstarted=unstarted)
 
 
-def _match(
-    seen: Sequence[SeenJob], real: Usage, plain: Usage, capacity: float, floor: float
-) -> Match:
-    truth = _sums(seen, _truth, real, capacity)
-    model = _sums(seen, _plain, plain, capacity)
+def _unstarted(trace: Trace, side: SideResults) -> int:
+    """How many of the jobs that count had not started in some rendition."""
+    each = zip(*(one.starts for one in side), strict=True)
+    there = zip(trace.subjects, each, strict=True)
+    return sum(subject.counts and None in starts for subject, starts in there)
+
+
+def _match(truth: Sums, model: Sums, floor: float) -> Match:
     broken = []
     for name, there, here, bound in (
         ("the mean wait", truth.waits.mean, model.waits.mean, MEAN),
@@ -210,7 +216,7 @@ def _gain(
     changes = changes_of(seen, trace, site.settings.bf_interval)
     return Gain(
         **msgspec.structs.asdict(changes),
-        ours=_sums(seen, _ours, used[1], capacity),
+        ours=_sums(seen, _ours, used[1], capacity, _unstarted(trace, ours)),
         renditions=list(_in_each(seen)),
         idle=IdleHours(
             plain_fitted=_hours(one.fitted for one in plain),

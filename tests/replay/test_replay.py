@@ -19,6 +19,7 @@ from slurm_het.cli.admin import cli
 from slurm_het.cli.replay_html import html_of
 from slurm_het.cli.replay_text import MOST_LINES, text_of
 from slurm_het.replay.documents import ReplayDocument
+from slurm_het.replay.findings import SIZES, findings
 from slurm_het.replay.sides import MOST_RENDITIONS, Effort, one_side
 from slurm_het.replay.trace import DAY
 from tests.replay.past import SITE, T0, edges, record, site, trace_of
@@ -134,6 +135,41 @@ def test_a_solver_that_was_late_is_told(result: dict[str, Any]) -> None:
         told = msgspec.structs.replace(made, cost=cost)
         assert (said in "\n".join(text_of(told))) is there
         assert (said in html_of(told)) is there
+
+
+def test_jobs_that_had_not_started_when_it_ended_are_counted_and_told() -> None:
+    """Twenty-nine jobs, each for a node for two days, on two nodes: not within six days."""
+    whole = "cpu=8,gres/gpu=8,mem=1G,node=1"
+    trace, tally = trace_of(
+        *(
+            record(n, 1.2 * DAY + n, ran=int(1.9 * DAY), TimelimitRaw=2880, ReqTRES=whole,
+                   AllocTRES=whole, Priority=0)
+            for n in range(1, 30)
+        )
+    )  # fmt: skip
+    effort = Effort("first-fit", renditions=1)
+    plain = one_side("plain", trace, site(), effort, lambda *_: None)
+    never = sum(start is None for start in plain.starts)
+    made = findings(trace, site(), {"plain": [plain], "ours": [plain]}, tally, effort, 0.0, 1.0)
+    assert never > 20
+    assert (made.match.plain.unstarted, made.match.truth.unstarted) == (never, 0)
+    said = f"{never} jobs under plain Slurm had not started"
+    assert said in "\n".join(text_of(made))
+    assert said in html_of(made)
+
+
+def test_the_longest_report_has_its_last_line(result: dict[str, Any]) -> None:
+    made = msgspec.convert(result, ReplayDocument)
+    assert made.gain
+    (kind, *_), (cause, *_) = made.gain.sizes, made.taken
+    gain = msgspec.structs.replace(made.gain, sizes=[kind] * len(SIZES), types=[kind] * 9)
+    longest = msgspec.structs.replace(
+        made, caveats=["so"] * 3, look_every=60.0, gain=gain, left_out=[cause] * 9,
+        taken=[cause] * 9, cost=msgspec.structs.replace(made.cost, unanswered=1),
+    )  # fmt: skip
+    lines = text_of(longest)
+    assert len(lines) <= MOST_LINES
+    assert lines[-1].startswith("not modelled")
 
 
 def test_the_page_loads_nothing_and_escapes_what_users_wrote(result: dict[str, Any]) -> None:
