@@ -121,10 +121,15 @@ def _devices(found: Mapping[str, int]) -> Iterator[tuple[tuple[str, str], int]]:
 
 
 def parse_limit(text: str) -> int | None:
-    """TimelimitRaw, or filetxt's TimeLimit: minutes; None where it is the partition's."""
+    """TimelimitRaw, or filetxt's TimeLimit: minutes; None where it is the partition's.
+
+    0 tells of no limit that the job was planned by: sacct prints nothing for it, --time=0 is
+    recorded as UNLIMITED, and who is given it by an update ends at once.
+    """
     if text.upper() == "UNLIMITED":
         return UNLIMITED
-    return min(int(text), UNLIMITED) if text.isdecimal() and len(text) < 12 else None
+    minutes = int(text) if text.isdecimal() and len(text) < 12 else 0
+    return min(minutes, UNLIMITED) or None
 
 
 def tasks_of(key: str) -> int:

@@ -144,12 +144,21 @@ def test_the_wait_for_another_job_is_none_for_nodes() -> None:
 @pytest.mark.parametrize(
     ("limit", "partition", "minutes"),
     [("Partition_Limit", "train", 60), ("Partition_Limit", "infer", UNLIMITED),
-     ("UNLIMITED", "train", UNLIMITED)],
+     ("UNLIMITED", "train", UNLIMITED), ("0", "train", 60), ("", "train", 60)],
 )  # fmt: skip
 def test_a_time_limit_that_is_no_number(limit: str, partition: str, minutes: int) -> None:
     node = "a1" if partition == "train" else "l1"
     trace, _ = trace_of(record(1, LATER, TimelimitRaw=limit, Partition=partition, NodeList=node))
     assert job(trace, "1").minutes == minutes
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING"])
+def test_a_time_limit_of_0_of_a_job_without_an_end_is_its_partitions(state: str) -> None:
+    told = {"TimelimitRaw": 0, "End": "Unknown", "State": state, "User": "eve"}
+    at = DAYS * DAY - 600
+    one = record(1, at, **told) if state == "RUNNING" else never_ran(1, at, **told)
+    trace, _ = trace_of(one)
+    assert job(trace, "1").seconds == 3600
 
 
 def test_plans_go_by_the_limit_and_ends_by_the_run() -> None:
