@@ -54,6 +54,7 @@ from slurm_het.replay.past import Tally
 from slurm_het.replay.sacct import command
 from slurm_het.replay.sides import SIDES, Effort, run_sides
 from slurm_het.replay.signs import sign_of
+from slurm_het.replay.site import WORDS
 from slurm_het.replay.source import lines_of, read_past, read_site
 from slurm_het.replay.trace import make_trace
 from slurm_het.replay.usage import mean_usage
@@ -139,8 +140,7 @@ def _keep(
         closing(sqlite3.connect(there / "journal.db")) as copy,
     ):
         journal.backup(copy)
-    words = ("-o -a -d show node", "-o -a show partition", "show config")
-    told = (plain.run(["scontrol", *w.split()], check=True).stdout for w in words)
+    told = (plain.run(["scontrol", *w.split()], check=True).stdout for w in WORDS)
     (there / "site.txt").write_text("\n".join(told))
     (there / "het.yaml").write_text(ours.config_path.read_text())
     # The n-th of both are the same submission: a job is known on the other cluster by its place.

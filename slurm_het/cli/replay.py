@@ -94,7 +94,7 @@ def replay(
         --format=JobIDRaw,JobID,User,Account,QOS,Partition,State,Submit,Eligible,Start,End,\\
       ElapsedRaw,Suspended,TimelimitRaw,Priority,ReqTRES,AllocTRES,NodeList,Reservation,\\
       Constraints,SubmitLine > jobs.txt
-      (scontrol -o -d show node; scontrol -o show partition; scontrol show config) > site.txt
+      (scontrol -o -a -d show node; scontrol -o -a show partition; scontrol show config) > site.txt
     """
     began = time.monotonic()
     clock = WallClock(zone_of(zone))

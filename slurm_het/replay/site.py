@@ -15,8 +15,9 @@ from slurm_het.settings import Config
 from slurm_het.simulation.slurm import Settings
 from slurm_het.simulation.world import SimulatedHost
 
-COMMAND = "(scontrol -o -d show node; scontrol -o show partition; scontrol show config)"
-"""What prints all that is read of a site."""
+WORDS = ("-o -a -d show node", "-o -a show partition", "show config")
+"""Of scontrol: what is asked of a site. Without -a Slurm keeps its hidden partitions to itself."""
+COMMAND = f"({'; '.join(f'scontrol {words}' for words in WORDS)})"
 
 
 @dataclass(frozen=True, slots=True)

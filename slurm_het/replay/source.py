@@ -19,7 +19,7 @@ from slurm_het.replay.filetxt import read_filetxt
 from slurm_het.replay.moments import WallClock
 from slurm_het.replay.past import PastJob, Tally
 from slurm_het.replay.sacct import ENVIRONMENT, command, read_sacct
-from slurm_het.replay.site import COMMAND, ReplaySite, conf_of, site_of
+from slurm_het.replay.site import COMMAND, WORDS, ReplaySite, conf_of, site_of
 from slurm_het.settings import Config, SlurmSettings
 from slurm_het.setup.files import het_yaml
 from slurm_het.setup.proposal import GresVendors, ProposedPartition, propose_site
@@ -109,8 +109,7 @@ def site_text(path: Path | None, settings: SlurmSettings) -> str:
             raise HetError(
                 f"cannot read {path}: {error.strerror}", f"make it by: {COMMAND} > {path}"
             ) from error
-    asked = ("-o -a -d show node", "-o -a show partition", "show config")
-    return "\n".join(_scontrol(words.split(), settings) for words in asked)
+    return "\n".join(_scontrol(words.split(), settings) for words in WORDS)
 
 
 def _scontrol(words: list[str], settings: SlurmSettings) -> str:

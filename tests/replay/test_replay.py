@@ -21,6 +21,7 @@ from slurm_het.cli.replay_text import MOST_LINES, text_of
 from slurm_het.replay.documents import ReplayDocument
 from slurm_het.replay.findings import SIZES, findings
 from slurm_het.replay.sides import MOST_RENDITIONS, Effort, one_side
+from slurm_het.replay.site import COMMAND
 from slurm_het.replay.trace import DAY
 from tests.replay.past import SITE, T0, edges, record, site, trace_of
 from tests.replay.past import text_of as sacct_text
@@ -209,4 +210,13 @@ def test_what_is_missing_is_named_with_the_remedy(tmp_path: Path) -> None:
     words = ["replay", str(tmp_path / "jobs.txt"), "--site", str(tmp_path / "site.txt")]
     ran = CliRunner().invoke(cli, words)
     assert "there is no node" in str(ran.exception)
-    assert "scontrol -o -d show node" in str(ran.exception)
+    assert COMMAND in str(ran.exception)
+
+
+def test_the_files_are_asked_for_with_hidden_partitions_wherever_it_is_said_how() -> None:
+    """The live way asks for them, too."""
+    assert COMMAND.count(" -a ") == 2
+    helped = CliRunner().invoke(cli, ["replay", "--help"]).output
+    page = (SCHEMA.parents[1] / "replay.md").read_text()
+    assert COMMAND in page
+    assert COMMAND.split() == helped[helped.index("(scontrol") :].split()[: len(COMMAND.split())]
