@@ -15,23 +15,27 @@ from slurm_het.simulation.jobs import NodeAsk
 
 MOST_WORDS = 4096
 """Of a command line so many characters are read: options come before the script."""
+UNTOLD_TYPE = "jobs whose type, if they named one, stands in their script alone: any type"
 _GRES_OPTIONS = ("gres", "gpus", "gpus-per-node", "gpus-per-task")
 
 
 class AskedByWords(NamedTuple):
-    """What a command line asks for, as far as it does."""
+    """What a command line asks for, as far as it does. `devices`: whether it is what asks for
+    these, and no script."""
 
     partitions: tuple[str, ...] = ()
     types: frozenset[str] = frozenset()
+    devices: bool = False
 
 
 def asked_by_words(past: PastJob) -> AskedByWords:
     """From the command line. What is in the script's own lines, or quoted, it does not tell."""
-    words = past.words[:MOST_WORDS].split()[1:]
+    program, *words = past.words[:MOST_WORDS].split() or [""]
+    scriptless = program.rpartition("/")[2] in {"srun", "salloc"}
     try:
         options = read_arguments(words).options
     except HetError:  # of srun's, or with blanks in a value
-        return AskedByWords()
+        return AskedByWords(devices=scriptless)
     types = set[str]()
     for name in _GRES_OPTIONS:
         text = options.get(name, "")
@@ -42,7 +46,8 @@ def asked_by_words(past: PastJob) -> AskedByWords:
         except HetError:
             continue
     partitions = tuple(p for p in options.get("partition", "").split(",") if p)
-    return AskedByWords(partitions, frozenset(types))
+    devices = scriptless or not options.keys().isdisjoint({*_GRES_OPTIONS, "wrap"})
+    return AskedByWords(partitions, frozenset(types), devices)
 
 
 def ask_of(past: PastJob, site: ReplaySite, tally: Tally) -> tuple[NodeAsk, int] | str:
@@ -83,6 +88,16 @@ def _types(past: PastJob, policy: Policy) -> frozenset[str]:
     """The types that its user named: what it was given tells only where it ran."""
     told = {t for (name, t), _ in past.asked.devices.items() if t and name in policy.gres}
     return frozenset(told) or asked_by_words(past).types
+
+
+def only_script_tells_type(past: PastJob, site: ReplaySite) -> bool:
+    """Whether a job for which no type is told may have asked for one all the same, in its script.
+
+    Where accounting counts the devices of the type that it was given, it would say so.
+    """
+    if not site.types_to_name or any(type_ for _, type_ in past.given.devices):
+        return False
+    return not asked_by_words(past).devices
 
 
 def _whole_name(policy: Policy) -> str:

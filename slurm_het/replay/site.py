@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.model import NodeRecord, Partition, Snapshot
-from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax import gres, hostlist
 from slurm_het.errors import HetError
 from slurm_het.replay.past import UNLIMITED, seconds_of
 from slurm_het.settings import Config
@@ -51,6 +52,13 @@ class ReplaySite:
     settings: Settings
     ageing: Ageing
     default: str = ""
+
+    @cached_property
+    def types_to_name(self) -> frozenset[str]:
+        """The types that a job may ask for by name; none where all devices are of one type."""
+        several = len({type_ for host in self.hosts for type_ in host.types}) > 1
+        items = (item for host in self.hosts for item in gres.parse(host.gres))
+        return frozenset(item.type for item in items if item.type) if several else frozenset()
 
     def minutes(self, partition: str) -> int:
         """The time limit of a job without one of its own."""

@@ -13,7 +13,13 @@ from typing import NamedTuple
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.errors import HetError
-from slurm_het.replay.asked import ask_of, asked_by_words, features_of
+from slurm_het.replay.asked import (
+    UNTOLD_TYPE,
+    ask_of,
+    asked_by_words,
+    features_of,
+    only_script_tells_type,
+)
 from slurm_het.replay.lengths import RunLengths
 from slurm_het.replay.past import PastJob, Tally
 from slurm_het.replay.site import ReplaySite
@@ -207,6 +213,8 @@ class _TraceMaker:
         counts = in_time and since >= self.span.counted and ask.devices > 0
         if not counts and ask.devices:
             self.tally.taken[_why_uncounted(past, self.span)] += past.tasks
+        if counts and ask.type is None and only_script_tells_type(past, self.site):
+            self.tally.taken[UNTOLD_TYPE] += 1
         week = int((since - self.span.begin) // (7 * DAY))
         return Subject(
             past.key, past.submit, counts, since, past.start, past.end, past.nodes, max(0, week)

@@ -184,6 +184,15 @@ def test_the_page_loads_nothing_and_escapes_what_users_wrote(result: dict[str, A
     assert not any(word in page for word in ("http:", "https:", "url(", " src="))
 
 
+def test_how_many_jobs_may_have_named_a_type_in_their_scripts_is_told(
+    result: dict[str, Any],
+) -> None:
+    said = f"of {result['jobs']} jobs that count only the script can say which type"
+    made = msgspec.convert(result, ReplayDocument)
+    assert said in "\n".join(text_of(made))
+    assert said in html_of(made)
+
+
 def test_a_past_that_the_model_does_not_meet_makes_no_claim(tmp_path: Path) -> None:
     """Nobody waited, says the record: so busy a cluster could not have been."""
     result = replayed(tmp_path, queue())

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from slurm_het.errors import HetError
+from slurm_het.replay.asked import UNTOLD_TYPE
 from slurm_het.replay.moments import WallClock
 from slurm_het.replay.past import UNLIMITED, Tally, parse_tres, tasks_of
 from slurm_het.replay.sacct import read_sacct
@@ -207,6 +208,26 @@ def test_what_it_was_given_is_no_type_that_it_asked_for() -> None:
     trace, _ = trace_of(free, tres, words)
     assert [job(trace, key).ask.type for key in "123"] == [None, "a100", "a100"]
     assert [job(trace, key).ask.devices for key in "123"] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("told", "jobs"),
+    [
+        ({"SubmitLine": "sbatch job.sh"}, 1),
+        ({"SubmitLine": "/usr/bin/sbatch -p train -t 60 job.sh a b"}, 1),
+        ({"SubmitLine": "sbatch -p train --gres=gpu:2 job.sh"}, 0),
+        ({"SubmitLine": "sbatch -G 2 job.sh"}, 0),
+        ({"SubmitLine": "sbatch --gres=gpu:a100:2 job.sh"}, 0),
+        ({"SubmitLine": "srun --gres gpu:2 --pty bash"}, 0),
+        ({"SubmitLine": "sbatch --wrap hostname"}, 0),
+        ({"AllocTRES": "cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=16000M,node=1"}, 0),
+        ({"ReqTRES": "cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=16000M,node=1"}, 0),
+    ],
+)
+def test_a_type_that_only_the_script_may_name_is_told(told: dict[str, object], jobs: int) -> None:
+    _, tally = trace_of(record(1, LATER, **told))
+    edge = 1  # `sbatch job.sh` of edges()
+    assert tally.taken[UNTOLD_TYPE] == jobs + edge
 
 
 def test_devices_on_several_nodes_are_dealt_out() -> None:
