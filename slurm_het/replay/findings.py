@@ -107,7 +107,8 @@ def findings(
         made=int(made), begin=int(span.begin), counted=int(span.counted), end=int(span.end),
         nodes=len(site.hosts), devices=sum(len(h.types) for h in site.hosts), jobs=len(seen),
         simulated=len(trace.world.jobs), solver=effort.solver, look_every=effort.pace(trace).least,
-        match=match, caveats=list(caveats_of(match, gain, tally)), gain=gain, pool_step=real.step,
+        match=match, caveats=list(caveats_of(match, gain, tally, trace)), gain=gain,
+        pool_step=real.step,
         left_out=counts_of(tally.left_out), taken=counts_of(tally.taken),
         not_modelled=list(NOT_MODELLED),
         cost=ReplayCost(

@@ -48,7 +48,7 @@ class Subject:
     """What is told of a job: the simulated one has the same place in World.jobs.
 
     `counts`: whether its wait is one of those that are compared. `start` and `end` are the real
-    ones, None if it never had nodes.
+    ones, None if it never had nodes. `overdue`: it has no end, though its time limit is over.
     """
 
     key: str
@@ -59,6 +59,7 @@ class Subject:
     end: float | None
     nodes: str
     week: int
+    overdue: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,8 +218,15 @@ class _TraceMaker:
             self.tally.taken[UNTOLD_TYPE] += 1
         week = int((since - self.span.begin) // (7 * DAY))
         return Subject(
-            past.key, past.submit, counts, since, past.start, past.end, past.nodes, max(0, week)
-        )
+            past.key, past.submit, counts, since, past.start, past.end, past.nodes, max(0, week),
+            self._overdue(past),
+        )  # fmt: skip
+
+    def _overdue(self, past: PastJob) -> bool:
+        if past.state != "RUNNING" or past.start is None or past.end is not None:
+            return False
+        limit = past.limit or self.site.minutes(past.partition)
+        return past.start + limit * 60 + past.suspended + DAY < self.span.end
 
     def _note(self, past: PastJob) -> None:
         notes = {

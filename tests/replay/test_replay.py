@@ -159,6 +159,19 @@ def test_jobs_that_had_not_started_when_it_ended_are_counted_and_told() -> None:
     assert said in html_of(made)
 
 
+def test_jobs_that_accounting_has_running_for_months_are_named_with_the_remedy() -> None:
+    told: dict[str, object] = {"State": "RUNNING", "End": "Unknown"}
+    months = [record(n, -60 * DAY + n, NodeList="a2", **told) for n in (1, 2, 3)]
+    trace, tally = trace_of(*months, record(4, 2 * DAY))
+    effort = Effort("first-fit", renditions=1)
+    plain = one_side("plain", trace, site(), effort, lambda *_: None)
+    made = findings(trace, site(), {"plain": [plain], "ours": [plain]}, tally, effort, 0.0, 1.0)
+    (said,) = (one for one in made.caveats if "no end" in one)
+    assert said.startswith("3 jobs have no end")
+    assert "since 2026-07-23 (1, 2, 3): they hold 6 devices" in said
+    assert "sacctmgr show runawayjobs" in said
+
+
 def test_the_longest_report_has_its_last_line(result: dict[str, Any]) -> None:
     made = msgspec.convert(result, ReplayDocument)
     assert made.gain

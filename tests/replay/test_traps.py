@@ -108,6 +108,26 @@ def test_who_still_runs_is_taken_to_run_to_its_limit_where_nobody_tells_better()
     assert "1" in counted(trace)
 
 
+@pytest.mark.parametrize(
+    ("told", "overdue"),
+    [
+        ({"TimelimitRaw": 120}, True),
+        ({"TimelimitRaw": "Partition_Limit"}, True),
+        ({"TimelimitRaw": "UNLIMITED"}, False),
+        ({"TimelimitRaw": 90 * 1440}, False),
+        ({"State": "SUSPENDED"}, False),
+        ({"Suspended": "90-00:00:00"}, False),
+        ({"End": T0 + 100}, False),
+    ],
+)
+def test_who_runs_in_accounting_though_its_limit_is_over(
+    told: dict[str, object], overdue: bool
+) -> None:
+    runs: dict[str, object] = {"State": "RUNNING", "End": "Unknown"}
+    trace, _ = trace_of(record(1, -60 * DAY, **(runs | told)), record(2, LATER))
+    assert [s.key for s in trace.subjects if s.overdue] == ["1"] * overdue
+
+
 def test_who_was_cancelled_in_the_queue_leaves_it_then_and_has_no_wait() -> None:
     """Slurm writes when it was cancelled as its Start, too."""
     when = T0 + int(LATER) + 900
