@@ -117,8 +117,8 @@ def text_of(made: ReplayDocument) -> list[str]:
         lines += list(_gain(made.gain, made))
     lines += [*_causes("left out", made.left_out), *_causes("taken so", made.taken)]
     lines.append(
-        "not modelled: limits, fair share as it changes, reservations, preemption, failures,"
-        " scripts; all in --html, docs/replay.md"
+        "not modelled: limits of QOSs and users, changing fair share, reservations, preemption,"
+        " failures, scripts; all in --html, docs/replay.md"
     )
     return lines[:MOST_LINES]
 

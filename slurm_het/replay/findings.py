@@ -48,7 +48,12 @@ ANY = "any"
 NOT_MODELLED = (
     "limits of QOSs, accounts and users; fair share as it changes: a job keeps the priority that"
     " it had when it started",
-    "reservations, licences, preemption, nodes that were down or drained",
+    "reservations, licences, preemption, nodes and partitions that were down or drained",
+    "of partitions: their own QOS, defaults of memory and CPUs, OverSubscribe, AllocNodes; flags of"
+    " a QOS that lift their limits; who may use one by AllowGroups, or by an account above his own,"
+    " is who ran there",
+    "MaxCPUsPerNode as a sum of several jobs, whole nodes of EXCLUSIVE partitions: hetd keeps to"
+    " them, the model of plain Slurm does not",
     "dependencies and begin times: a job comes when it really became eligible",
     "%limits of arrays; the network (--switches); nodes named or excluded by users (-w, -x)",
     "scripts: hetd reads them at submit, accounting does not have them, so jobs are classified by"

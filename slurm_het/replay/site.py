@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.memory_defaults import NO_DEFAULTS
 from slurm_het.core.model import NodeRecord, Partition, Snapshot
 from slurm_het.core.syntax import gres, hostlist
 from slurm_het.errors import HetError
@@ -40,13 +41,12 @@ class Ageing:
 class ReplaySite:
     """The accelerator nodes, and the partitions that have any of them, with all their nodes there.
 
-    `longest` and `usual` are the partitions' MaxTime and DefaultTime in minutes.
+    `records` are what Slurm says of all partitions, as far as the simulation heeds it.
     """
 
     hosts: tuple[SimulatedHost, ...]
     partitions: Mapping[str, frozenset[str]]
-    longest: Mapping[str, int]
-    usual: Mapping[str, int]
+    records: Mapping[str, Partition]
     inventory: Inventory
     config: Config
     settings: Settings
@@ -62,7 +62,8 @@ class ReplaySite:
 
     def minutes(self, partition: str) -> int:
         """The time limit of a job without one of its own."""
-        return self.usual.get(partition) or self.longest.get(partition) or UNLIMITED
+        there = self.records.get(partition) or Partition(partition)
+        return there.default_minutes or there.max_minutes or UNLIMITED
 
 
 def site_of(snapshot: Snapshot, config: Config, conf: Mapping[str, str]) -> ReplaySite:
@@ -88,14 +89,24 @@ def site_of(snapshot: Snapshot, config: Config, conf: Mapping[str, str]) -> Repl
     return ReplaySite(
         hosts,
         {policy.intake_partition: names} | partitions,
-        {p.name: p.max_minutes for p in snapshot.partitions if p.max_minutes},
-        {p.name: p.default_minutes for p in snapshot.partitions if p.default_minutes},
+        {p.name: _heeded(p, policy.intake_partition) for p in snapshot.partitions},
         inventory,
         config,
         settings_of(conf),
         ageing_of(conf),
         next((p.name for p in snapshot.partitions if p.default), ""),
     )
+
+
+def _heeded(partition: Partition, intake: str) -> Partition:
+    """What of a partition both sides, or hetd alone, are held to: the intake is not shut but by
+    hetd. What is taken out here is named in NOT_MODELLED."""
+    return replace(
+        partition,
+        state="UP" if partition.name == intake else partition.state,
+        sub_accounts=False, alloc_nodes=frozenset(), memory=NO_DEFAULTS, cpus_per_gpu=0, qos="",
+        preempt_modes=frozenset(), grace_seconds=0, oversubscribe=1, topology="",
+    )  # fmt: skip
 
 
 def _host(record: NodeRecord, inventory: Inventory) -> SimulatedHost | None:

@@ -167,6 +167,12 @@ def _proposed(snapshot: Snapshot) -> tuple[Config, Snapshot]:
 
 
 def _partition(proposed: ProposedPartition) -> Partition:
+    """With what `slurm-het init` takes over for it (`setup.files.LIMITS`): limits, no lists."""
     like = proposed.like or Partition(proposed.name)
-    nodes = ",".join(proposed.nodes)
-    return replace(like, name=proposed.name, nodes=nodes, default=False)
+    return Partition(
+        proposed.name, nodes=",".join(proposed.nodes), max_minutes=like.max_minutes,
+        default_minutes=like.default_minutes, max_nodes=like.max_nodes, min_nodes=like.min_nodes,
+        max_cpus_per_node=like.max_cpus_per_node,
+        max_memory_per_node_mib=like.max_memory_per_node_mib, exclusive=like.exclusive,
+        tier=like.tier,
+    )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.errors import HetError
+from slurm_het.replay.access import PastAccess, access_of
 from slurm_het.replay.asked import (
     UNTOLD_TYPE,
     ask_of,
@@ -24,7 +25,7 @@ from slurm_het.replay.lengths import RunLengths
 from slurm_het.replay.past import PastJob, Tally
 from slurm_het.replay.site import ReplaySite
 from slurm_het.simulation.jobs import JobSpec, NodeAsk
-from slurm_het.simulation.world import Machine, World
+from slurm_het.simulation.world import World
 
 DAY = 86_400.0
 TAIL = 2 * DAY
@@ -33,6 +34,7 @@ MOST_JOBS = 1_000_000
 GRACE = 120.0
 """Slurm ends a job so much after its limit."""
 FIRST_ID = 2
+REFUSED = "jobs that their partitions of today would not start (MaxTime, MaxNodes and the like)"
 
 
 class Span(NamedTuple):
@@ -77,9 +79,13 @@ class _TraceMaker:
     span: Span
     tally: Tally
     lengths: RunLengths
-    machines: dict[str, Machine] = field(default_factory=dict)
+    access: PastAccess
+    world: World
     _fits: dict[tuple[object, ...], bool] = field(default_factory=dict)
     _asks: dict[NodeAsk, NodeAsk] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.machines = self.world.machines()
 
     def made(self, past: PastJob) -> tuple[JobSpec, Subject] | None:
         """The job for the simulation; None if it is left out."""
@@ -105,6 +111,9 @@ class _TraceMaker:
             self.tally.left_out["jobs that ask for more than the nodes of today have"] += past.tasks
             return None
         spec = self._spec(past, ask, nodes, partitions, features)
+        if not spec.on and not any(self.world.admits(spec, name) for name in partitions):
+            self.tally.left_out[REFUSED] += past.tasks
+            return None
         spec = replace(spec, priority=self._priority(past))
         self._note(past)
         return spec, self._subject(past, ask)
@@ -172,15 +181,24 @@ class _TraceMaker:
         until = math.inf
         if not past.ran and past.end is not None and past.end < self.span.end:
             until = past.end - begin
+        minutes = max(1, math.ceil(max(limit - passed, left / 60)))
         text = f"{ask.gres}:{ask.type}" if ask.type else ask.gres
         return JobSpec(
             id=0, submission="", at=max(0.0, at - begin), user=past.user, account=past.account,
             qos=past.qos, partitions=partitions, features=features, nodes=nodes, ask=ask,
-            minutes=max(1, math.ceil(max(limit - passed, left / 60))),
+            minutes=minutes if given else self._within(past, minutes, ran),
             seconds=max(1.0, left), reservation="",
             gres=f"{text}:{ask.share or ask.devices}" if ask.devices else "", script="",
             until=until, on=self._on(past) if given else frozenset(),
+            groups=self.access.groups.get(past.user, frozenset()),
         )  # fmt: skip
+
+    def _within(self, past: PastJob, minutes: int, ran: float) -> int:
+        """Its time limit, in minutes. It is MaxTime where the job has run no longer than that: more
+        is what Slurm grants at an end, or what an admin or a QOS had lifted for it alone."""
+        record = self.site.records.get(past.partition) if past.ran else None
+        most = record.max_minutes if record else None
+        return most if most and minutes > most and ran <= most * 60 + GRACE else minutes
 
     def _seconds(self, past: PastJob, limit: int) -> float:
         """How long it has its nodes, once it has them: suspended too."""
@@ -266,8 +284,12 @@ def make_trace(
     """All that can be replayed. Raises HetError if nothing can."""
     records = _without_duplicates(pasts, tally)
     span = _span(records, since, until, drop)
-    world_less = World(seconds=0, hosts=site.hosts, partitions={}, jobs=(), config=site.config)
-    maker = _TraceMaker(site, span, tally, RunLengths(records), world_less.machines())
+    access = access_of(site.records, records)
+    empty = World(
+        seconds=span.end - span.begin + TAIL, hosts=site.hosts, partitions=site.partitions,
+        jobs=(), config=site.config, records=access.partitions,
+    )  # fmt: skip
+    maker = _TraceMaker(site, span, tally, RunLengths(records), access, empty)
     made: list[tuple[JobSpec, Subject]] = []
     for past in records:
         if one := maker.made(past):
@@ -279,11 +301,7 @@ def make_trace(
     # Who ran already when it began has his nodes before anybody who waited then.
     made.sort(key=lambda one: (one[0].at, not one[0].on, one[1].since))
     jobs = tuple(_ranked([spec for spec, _ in made]))
-    world = World(
-        seconds=span.end - span.begin + TAIL, hosts=site.hosts, partitions=site.partitions,
-        jobs=jobs, config=site.config,
-    )  # fmt: skip
-    return Trace(span, world, tuple(subject for _, subject in made))
+    return Trace(span, replace(empty, jobs=jobs), tuple(subject for _, subject in made))
 
 
 def _without_duplicates(pasts: Iterable[PastJob], tally: Tally) -> list[PastJob]:

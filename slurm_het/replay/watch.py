@@ -61,8 +61,9 @@ def _idle(slurm: Slurm) -> tuple[float, float]:
     hopeless: set[object] = set()
     left: list[JobRun] = []
     for run in runs[:LOOKED_AT]:
-        like = run.spec.partitions, run.spec.features, run.spec.ask, run.spec.nodes
-        names = _names(slurm, run) if like not in hopeless else frozenset[str]()
+        inside = tuple(p for p in run.spec.partitions if slurm.world.admits(run.spec, p))
+        like = inside, run.spec.features, run.spec.ask, run.spec.nodes
+        names = _names(slurm, run, inside) if like not in hopeless else frozenset[str]()
         if names and slurm.limits.allow(run.spec, slurm.running.values()):
             found = _take(slurm, run, run.spec.ask, names)
             if found:
@@ -87,11 +88,12 @@ def _idle(slurm: Slurm) -> tuple[float, float]:
     return counted[0], counted[1]
 
 
-def _names(slurm: Slurm, run: JobRun) -> frozenset[str]:
-    """The nodes that it asked for itself: what hetd has pinned it to counts for nothing here."""
+def _names(slurm: Slurm, run: JobRun, partitions: Iterable[str]) -> frozenset[str]:
+    """Of these the nodes that it asked for itself: what hetd has pinned it to counts for nothing
+    here."""
     spec = run.spec
     names = frozenset[str]()
-    for partition in spec.partitions:
+    for partition in partitions:
         names |= slurm.with_features(partition, spec.features)
     return names & spec.on if spec.on else names
 

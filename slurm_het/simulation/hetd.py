@@ -173,6 +173,7 @@ class Hetd:
             "partition": ",".join(spec.partitions), "features": spec.features,
             "tres_per_node": spec.gres, "min_nodes": str(spec.nodes),
             "max_nodes": str(spec.nodes), "script": spec.script, "reservation": spec.reservation,
+            "time_limit": str(spec.minutes),
         }  # fmt: skip
         like = tuple(sent.values())
         admission = self._admitted.get(like)

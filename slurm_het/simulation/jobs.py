@@ -41,7 +41,7 @@ class JobSpec:
     """A job as its user submits it. `seconds` is how long it runs; `minutes` its time limit.
 
     Its user cancels it at `until`, whatever has become of it. It is for the nodes that it names
-    by `on`; none: any.
+    by `on`; none: any. Its user is in `groups`.
     """
 
     id: int
@@ -63,11 +63,13 @@ class JobSpec:
     priority: int = 0
     until: float = float("inf")
     on: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class JobRun:
-    """A job in Slurm: what an update may change, and what becomes of it."""
+    """A job in Slurm: what an update may change, and what becomes of it. Of its partitions these
+    are `open_to` it."""
 
     spec: JobSpec
     partitions: tuple[str, ...]
@@ -75,6 +77,7 @@ class JobRun:
     priority: int
     gres: str
     comment: str = ""
+    open_to: tuple[str, ...] = ()
     req_nodes: frozenset[str] = frozenset()
     state: str = "PENDING"
     reason: str = "None"

@@ -70,8 +70,9 @@ class SimulatedRecords:
         folded = hostlist.fold(names)
         submitted = int(EPOCH + spec.at)
         return Job(
-            spec.id, spec.user, self.uids[spec.user], account=spec.account, qos=spec.qos,
-            name=spec.submission, partition=run.partition or ",".join(run.partitions),
+            spec.id, spec.user, self.uids[spec.user], tuple(spec.groups),
+            account=spec.account, qos=spec.qos, name=spec.submission,
+            partition=run.partition or ",".join(run.partitions),
             state=run.state, reason=run.reason, priority=run.priority, features=run.features,
             reservation=spec.reservation, req_nodes=",".join(sorted(run.req_nodes)),
             tres_per_node=run.gres, nodes_min=spec.nodes, nodes_max=spec.nodes,
@@ -120,10 +121,12 @@ class SimulatedRecords:
         }
 
     def _partitions(self) -> tuple[Partition, ...]:
-        slurm = self.slurm
+        slurm, told = self.slurm, self.slurm.world.records
         return tuple(
-            Partition(name, "UP" if slurm.partition_up[name] else "DOWN", self._folded[name],
-                      default_minutes=60)
+            replace(
+                told.get(name) or Partition(name, default_minutes=60),
+                state="UP" if slurm.partition_up[name] else "DOWN", nodes=self._folded[name],
+            )
             for name in slurm.world.partitions
         )  # fmt: skip
 

@@ -3,7 +3,8 @@
 What is modelled is what sched/backfill and select/cons_tres of 22.05 do with the jobs of a mix
 (its sources say so, and replays on a real one: docs/compare.md). A pass of the main scheduler
 goes through the queue by priority; whoever finds no room closes his partition for all below him, a
-job with a node list only those nodes. Jobs at a limit are passed over.
+job with a node list only those nodes. Jobs at a limit are passed over, and so are those that a
+partition's own limits keep out of it. Of two partitions the one of the higher tier goes first.
 """
 
 from __future__ import annotations
@@ -73,7 +74,11 @@ class Slurm:
         self.machines = self.world.machines()
         self.free = FreeTimes(self.machines)
         self.limits = LimitsAtWork(self.world.rules)
-        self.partition_up = dict.fromkeys(self.world.partitions, True)
+        records = self.world.records
+        names = self.world.partitions
+        self.partition_up = {n: n not in records or records[n].state == "UP" for n in names}
+        self._tier = {n: records[n].tier if n in records else 1 for n in names}
+        self._tiers = sorted(set(self._tier.values()), reverse=True)
         self._order = sorted(self.machines.values(), key=lambda machine: machine.index)
 
     # --- what users, jobs and hetd do ---
@@ -87,6 +92,7 @@ class Slurm:
         )
         if hook:
             hook(run)
+        self._find_open(run)
         self.jobs[spec.id] = self.pending[spec.id] = run
         self._line_up(run)
         if spec.on:
@@ -120,6 +126,7 @@ class Slurm:
         if "Partition" in fields:
             self._step_out(run)
             run.partitions = tuple(fields["Partition"].split(","))
+            self._find_open(run)
             self._line_up(run)
         if "ReqNodeList" in fields:
             run.req_nodes = frozenset(expand(fields["ReqNodeList"]))
@@ -175,10 +182,22 @@ class Slurm:
         return started
 
     def queue(self, most: int | None = None) -> list[tuple[JobRun, str]]:
-        """What waits, each in each of its partitions that is up, by priority: the first of them."""
-        up = self.partition_up
-        pairs = ((run, name) for run in self._line for name in run.partitions if up[name])
+        """What waits, each in each of its partitions that is up, by tier and priority: the first of
+        them."""
+        up, tiers = self.partition_up, self._tier
+        pairs = (
+            (run, name)
+            for tier in self._tiers
+            for run in self._line
+            for name in run.open_to
+            if up[name] and tiers[name] == tier
+        )
         return list(islice(pairs, most))
+
+    def _find_open(self, run: JobRun) -> None:
+        """Who is known to have had his nodes may use his partitions."""
+        admits, spec = self.world.admits, run.spec
+        run.open_to = tuple(p for p in run.partitions if spec.on or admits(spec, p))
 
     def _leave_line(self, run: JobRun) -> None:
         del self.pending[run.spec.id]
@@ -186,7 +205,7 @@ class Slurm:
 
     def _stands(self, run: JobRun) -> bool:
         """Whether it is in the line: one of its partitions is up."""
-        return any(self.partition_up[name] for name in run.partitions)
+        return any(self.partition_up[name] for name in run.open_to)
 
     def _line_up(self, run: JobRun) -> None:
         if self._stands(run):

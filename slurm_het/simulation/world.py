@@ -6,8 +6,11 @@ Times are in seconds after the simulation's start, device memory in GiB, host me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from slurm_het.core.jobs.demand import Demand
+from slurm_het.core.jobs.pools import refusal_of
+from slurm_het.core.model import Job, Partition, Slot
 from slurm_het.settings import Config
 from slurm_het.simulation.jobs import JobRun, JobSpec, NodeAsk
 from slurm_het.simulation.limits import NO_RULES, SiteRules
@@ -118,16 +121,32 @@ class KeptNodes:
 @dataclass(frozen=True, kw_only=True)
 class World:
     """All that is simulated, for so many seconds. `partitions` have the names of their nodes; the
-    intake has all with devices. `kept` are reservations, each with when it is made. `config` is
-    what hetd goes by."""
+    intake has all with devices; `records` are what else Slurm says of some of them. `kept` are
+    reservations, each with when it is made. `config` is what hetd goes by."""
 
     seconds: float
     hosts: tuple[SimulatedHost, ...]
     partitions: Mapping[str, frozenset[str]]
     jobs: tuple[JobSpec, ...]
     config: Config
+    records: Mapping[str, Partition] = field(default_factory=dict)
     rules: SiteRules = NO_RULES
     kept: tuple[tuple[float, KeptNodes], ...] = ()
+
+    def admits(self, job: JobSpec, partition: str) -> bool:
+        """Whether Slurm would start the job in a partition, by that one's limits and lists."""
+        record = self.records.get(partition)
+        if record is None:
+            return True
+        ask = job.ask
+        asked = Job(
+            job.id, job.user, 0 if job.user == "root" else 1, groups=tuple(job.groups),
+            account=job.account, qos=job.qos, reservation=job.reservation, nodes_min=job.nodes,
+            time_limit_minutes=job.minutes,
+        )  # fmt: skip
+        slots = (Slot(ask.devices, ask.cpus, ask.memory_mib),) * job.nodes
+        demand = Demand(slots, bool(ask.share), ask.share, False, False, "", 0)
+        return refusal_of(asked, demand, replace(record, state="UP")) is None
 
     def machines(self) -> dict[str, Machine]:
         """All nodes, idle."""

@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
+from slurm_het.config import load_config
 from slurm_het.replay.asked import asked_by_words
 from slurm_het.replay.moments import WallClock
 from slurm_het.replay.past import PastJob, Tally
 from slurm_het.replay.sacct import ENVIRONMENT, command
-from slurm_het.replay.source import lines_of, read_past
+from slurm_het.replay.site import WORDS
+from slurm_het.replay.source import lines_of, read_past, read_site
 from slurm_het.sandbox.accounting import Accounting
 from slurm_het.sandbox.layout import slurm_version
 from tests.support.cluster import Cluster, own_sandbox
@@ -132,6 +134,21 @@ def test_filetxt_and_slurmdbd_tell_the_same_of_the_same_jobs(site: Cluster) -> N
         if (a := shared(kept[key], lists)) != (b := shared(written[key], lists))
     }
     assert not differ
+
+
+def test_what_a_replay_asks_of_a_site_has_its_hidden_partitions_with_their_limits(
+    site: Cluster,
+) -> None:
+    site.ok(
+        "scontrol", "create", "PartitionName=secret", "Nodes=ALL", "Hidden=YES",
+        "MaxTime=00:30:00", "DenyAccounts=two",
+    )  # fmt: skip
+    try:
+        told = [site.ok("scontrol", *words.split(), user="daemon") for words in WORDS]
+    finally:
+        site.ok("scontrol", "delete", "PartitionName=secret")
+    secret = read_site("\n".join(told), load_config(site.box.config_path)).records["secret"]
+    assert (secret.max_minutes, *secret.deny_accounts) == (30, "two")
 
 
 def by_key(pasts: Sequence[PastJob] | Iterator[PastJob]) -> dict[str, PastJob]:

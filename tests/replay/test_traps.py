@@ -165,7 +165,8 @@ def test_the_wait_for_another_job_is_none_for_nodes() -> None:
 @pytest.mark.parametrize(
     ("limit", "partition", "minutes"),
     [("Partition_Limit", "train", 60), ("Partition_Limit", "infer", UNLIMITED),
-     ("UNLIMITED", "train", UNLIMITED), ("0", "train", 60), ("", "train", 60)],
+     ("UNLIMITED", "infer", UNLIMITED), ("UNLIMITED", "train", 2880),
+     ("0", "train", 60), ("", "train", 60)],
 )  # fmt: skip
 def test_a_time_limit_that_is_no_number(limit: str, partition: str, minutes: int) -> None:
     node = "a1" if partition == "train" else "l1"
