@@ -86,6 +86,33 @@ def _indexes(cluster: Cluster, key: str) -> dict[str, tuple[int, ...]]:
     return held_indexes(next(j for j in cluster.jobs() if j.key == key), policy)
 
 
+@pytest.mark.parametrize(
+    ("options", "devices"),
+    [
+        (["--gpus=a100:6"], [3, 3]),
+        (["--gpus=a100:4"], [3, 1]),
+        (["--gpus-per-task=a100:1", "-n5"], [3, 2]),
+    ],
+)
+def test_a_job_that_leaves_its_nodes_open_starts_on_several_where_one_has_no_room(
+    cluster: Cluster, options: list[str], devices: list[int]
+) -> None:
+    """As plain Slurm does (22.05, 24.11, 26.05), which leaves one of -n1 waiting."""
+    script = f"{TRAIN}\nsleep 60"
+    first = [cluster.sbatch("--gres=gpu:a100:5", "-t", "9", script=script) for _ in range(2)]
+    for key in first:
+        cluster.wait_started(key)
+    one = cluster.sbatch("--gpus=a100:6", "-n1", "-t", "9", script=script)
+    key = cluster.sbatch(*options, "-t", "1", script=f"{TRAIN}\nsleep 5")
+    cluster.wait_started(key, 20)
+    assert sorted(map(len, _indexes(cluster, key).values()), reverse=True) == devices
+    assert cluster.job(one)["JobState"] == "PENDING"
+    cluster.wait_state(key, "COMPLETED")
+    cluster.ok("scancel", *first)
+    assert cluster.wait_started(one, 20)["NumNodes"] == "1"
+    cluster.ok("scancel", one)
+
+
 def test_cpu_job_is_untouched(cluster: Cluster) -> None:
     before = len(cluster.hook_log())
     key = cluster.sbatch("-c2", script="sleep 1")

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from slurm_het.core.jobs.request import GresRequests, gres_of
+from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.request import NUM_TASKS, TIME_LIMIT, UNTOLD, GresRequests, gres_of
 from slurm_het.core.model import Job, Node, Slot
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import (
@@ -35,7 +36,7 @@ class Demand:
 
     `takes_share`: each slot takes `memory_gib` of one device; else its devices are taken whole, and
     `memory_gib` is 0. `exclusive`: no other job on its nodes. `all_memory`: it takes all host
-    memory of its nodes. `asks` and `lot` are as in Task.
+    memory of its nodes. `asks`, `lot` and `most_nodes` are as in Task.
     """
 
     slots: tuple[Slot, ...]
@@ -45,6 +46,7 @@ class Demand:
     all_memory: bool
     asks: str
     lot: int
+    most_nodes: int = 0
 
 
 class NodeSize(NamedTuple):
@@ -105,6 +107,8 @@ def count_demand(
         return counts
     if not shared and max(counts) > MAX_DEVICES_PER_NODE:
         return TooManyDevices(max(counts), MAX_DEVICES_PER_NODE)
+    lot = 0 if shared else _open_lot(job, asked)
+    most = _most_nodes(job, lot, sum(counts)) if lot else 0
     return Demand(
         slots=_slots_by_pool(job, by_pool, [1] * len(counts) if shared else counts),
         takes_share=shared,
@@ -112,7 +116,8 @@ def count_demand(
         exclusive=job.exclusive,
         all_memory=job.memory_per_node_mib == 0,
         asks=_reached(name, gres_type, policy),
-        lot=_open_lot(job, asked) if len(counts) > 1 and not shared else 0,
+        lot=lot if len(counts) > 1 or most > 1 else 0,
+        most_nodes=most,
     )
 
 
@@ -163,6 +168,16 @@ def _open_lot(job: Job, asked: GresRequests) -> int:
     if asked.node or asked.socket or job.ntasks_per_node:
         return 0
     return _lots(job, asked)[1]
+
+
+def _most_nodes(job: Job, lot: int, devices: int) -> int:
+    """Over how many nodes Slurm may deal out the lots: each gets a lot, and a task. A number of
+    tasks that its user has left open is as large as that of the nodes then."""
+    most = min(devices // lot, job.nodes_max or MAX_NODES)
+    mark = decode_comment(job.admin_comment)
+    told = mark.original if mark else {}
+    is_open = told and NUM_TASKS not in told and told.get(TIME_LIMIT) != UNTOLD
+    return most if is_open else min(most, max(1, job.tasks))
 
 
 def _total(items: Iterable[Gres]) -> int:

@@ -212,6 +212,7 @@ def _make_task(
         minutes=job.time_limit_minutes,
         asks=demand.asks,
         lot=demand.lot,
+        most_nodes=demand.most_nodes,
         threads_per_core=job.threads_per_core,
         reservation=job.reservation,
         job_class=what.job_class,

@@ -172,7 +172,7 @@ def _sizes(options: Mapping[str, str]) -> dict[str, str]:
     tasks = _count(options["ntasks"]) if "ntasks" in options else nodes * max(1, each)
     cpus = _count(options["cpus-per-task"]) if "cpus-per-task" in options else 1
     sizes = {
-        "num_tasks": str(tasks),
+        "num_tasks": str(tasks) if "ntasks" in options or tasks > 1 else "",
         "min_cpus": str(tasks if "overcommit" in options else tasks * cpus),
     }
     if least:

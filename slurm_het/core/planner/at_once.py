@@ -150,7 +150,7 @@ class AtOnce:
         if job is None:
             return None
         task = read_job(job, self._facts_of(openings)).outcome
-        if not isinstance(task, Task) or task.magnets or task.lot:
+        if not isinstance(task, Task) or task.magnets or (task.lot and len(task.slots) > 1):
             return None
         nodes = len(task.slots)
         return task if nodes == 1 or job.nodes_min == job.nodes_max == nodes else None

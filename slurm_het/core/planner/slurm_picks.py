@@ -52,7 +52,7 @@ def _dealt(task: Task, nodes: list[Node], order: Mapping[str, int]) -> list[Slot
     """What Slurm gives the task on each of these nodes, by the `order` of slurm.conf."""
     if not task.lot or len(nodes) == 1:
         return list(task.slots)
-    most = [_most_lots(task, slot, node) for slot, node in zip(task.slots, nodes, strict=True)]
+    most = [most_lots(task, slot, node) for slot, node in zip(task.slots, nodes, strict=True)]
     lots = [1] * len(nodes)
     left = sum(slot.devices for slot in task.slots) // task.lot - len(nodes)
     for i in sorted(range(len(nodes)), key=lambda i: order[nodes[i].name]):
@@ -61,19 +61,19 @@ def _dealt(task: Task, nodes: list[Node], order: Mapping[str, int]) -> list[Slot
         left -= more
     if left or min(most) < 1:
         return list(task.slots)
-    return [_of_lots(task, slot, n) for slot, n in zip(task.slots, lots, strict=True)]
+    return [of_lots(task, slot, n) for slot, n in zip(task.slots, lots, strict=True)]
 
 
-def _most_lots(task: Task, slot: Slot, node: Node) -> int:
+def most_lots(task: Task, slot: Slot, node: Node) -> int:
     """For how many lots the node has room, if each takes as many CPUs as in the slot."""
     lots = range(len(serving(task, node)) // task.lot, 0, -1)
-    return next((n for n in lots if has_room(task, _of_lots(task, slot, n), node)), 0)
+    return next((n for n in lots if has_room(task, of_lots(task, slot, n), node)), 0)
 
 
-def _of_lots(task: Task, slot: Slot, lots: int) -> Slot:
+def of_lots(task: Task, slot: Slot, lots: int) -> Slot:
     """The slot with so many lots instead of those it was planned with."""
     devices = lots * task.lot
     cpus = -(-slot.cpus * devices // slot.devices)
     memory = slot.memory_mib + (cpus - slot.cpus) * slot.memory_per_cpu_mib
-    by_pool = tuple((pool, _of_lots(task, there, lots)) for pool, there in slot.by_pool)
+    by_pool = tuple((pool, of_lots(task, there, lots)) for pool, there in slot.by_pool)
     return replace(slot, devices=devices, cpus=cpus, memory_mib=memory, by_pool=by_pool)

@@ -86,11 +86,13 @@ def test_cpus_and_host_memory(fields: dict[str, Any], cpus: int, memory: int) ->
         ({"tres_per_job": "gpu:16"}, 1),
         ({"tres_per_task": "gpu:2", "tasks": 8}, 2),
         ({"tres_per_job": "gpu:16", "tres_per_task": "gpu:2", "tasks": 8}, 1),
-        # Slurm decides nothing where the user has said it, or all is on one node.
+        ({"tres_per_task": "gpu:2", "tasks": 4}, 2),
+        # Slurm decides nothing where the user has said it, or all is to be on one node.
         ({"tres_per_node": "gpu:8", "nodes_min": 2}, 0),
         ({"tres_per_socket": "gpu:2", "nodes_min": 2}, 0),
         ({"tres_per_task": "gpu:2", "tasks": 8, "ntasks_per_node": 4}, 0),
-        ({"tres_per_task": "gpu:2", "tasks": 4}, 0),
+        ({"tres_per_task": "gpu:2", "tasks": 4, "nodes_max": 1}, 0),
+        ({"tres_per_job": "gpu:8"}, 0),  # -n1, as far as the record tells
     ],
 )
 def test_slurm_deals_out_lots_where_the_number_on_each_node_is_open(
