@@ -67,6 +67,7 @@ def _date(head: str) -> float | None:
     for line in head.splitlines():
         name, _, value = line.partition(":")
         if name.lower() == "date":
-            with contextlib.suppress(ValueError, TypeError):
+            # A year or a zone of many digits is an OverflowError.
+            with contextlib.suppress(ValueError, TypeError, OverflowError):
                 return email.utils.parsedate_to_datetime(value.strip()).timestamp()
     return None

@@ -56,8 +56,8 @@ async def from_exporters(sources: Sources) -> AsyncIterator[News]:
             try:
                 answer = await get(url, sources.deadline, MAX_REPORT)
                 return node, hear(answer.body)
-            except (HetError, msgspec.MsgspecError, RecursionError) as error:
-                return node, str(error)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is this node's alone
+                return node, _why(error)
 
     asked = [asyncio.create_task(ask(node, url)) for node, url in sources.exporters.items()]
     told: list[tuple[str, HostReport | str]] = []
@@ -68,6 +68,12 @@ async def from_exporters(sources: Sources) -> AsyncIterator[News]:
             yield _news(told)
             told, since = [], time.monotonic()
     yield _news(told)
+
+
+def _why(error: Exception) -> str:
+    """Why somebody's answer tells nothing. Nobody's answer may end the reader of all others."""
+    known = isinstance(error, HetError | msgspec.MsgspecError | RecursionError)
+    return str(error) if known else f"its answer cannot be read: {type(error).__name__}: {error}"
 
 
 def _news(told: Iterable[tuple[str, HostReport | str]]) -> News:
@@ -84,6 +90,8 @@ async def from_prometheus(sources: Sources) -> News:
         return _news(prometheus.reports_of(answer, read, time.time()).items())
     except HetError as error:
         return News(failures={"": error.message})
+    except Exception as error:  # noqa: BLE001  # the nodes' exporters are asked all the same
+        return News(failures={"": _why(error)})
 
 
 async def sweep(sources: Sources) -> AsyncIterator[News]:

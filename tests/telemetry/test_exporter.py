@@ -6,8 +6,9 @@ import asyncio
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from slurm_het.errors import HetError
 from slurm_het.telemetry.device import DeviceProcess, DeviceReading
 from slurm_het.telemetry.exporter import application, serve
 from slurm_het.telemetry.host_watch import HostReading, HostWatch
+from slurm_het.telemetry.http import get
 from slurm_het.telemetry.metrics import bounded
 from slurm_het.telemetry.owners import ProcessOwner, owner_of
 from slurm_het.telemetry.reader import Sources, from_exporters
@@ -173,6 +175,60 @@ def test_the_reader_waits_for_no_node(url: str) -> None:
         assert set(reports) == {"good"}
         assert set(failures) == set(urls) - {"good"}
         assert failures["hangs"] == "no answer within 0.5 s"
+        server.close()
+
+    asyncio.run(run())
+
+
+def answering(head: bytes, body: bytes) -> Callable[..., Coroutine[Any, Any, None]]:
+    """What answers whoever asks with these."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\n" + head + b"\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        b"Mon, 99999999999999999 Jan 2026 00:00:00 GMT", b"Mon, 01 Jan 99999999999 00:00:00 GMT",
+        b"Mon, 01 Jan 2026 00:00:00 +99999999999", b"Mon, 01 Jan 0001 00:00:00 -9959",
+        b"0", b"\xff", b"", b",",
+    ],
+)  # fmt: skip
+def test_a_date_that_is_none_is_not_told(date: bytes) -> None:
+    async def run() -> None:
+        server = await asyncio.start_server(
+            answering(b"Date: " + date + b"\r\n", b"{}"), "127.0.0.1", 0
+        )
+        port = server.sockets[0].getsockname()[1]
+        answer = await get(f"http://127.0.0.1:{port}/", 5.0, 100)
+        assert (answer.body, answer.date) == (b"{}", None)
+        server.close()
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_nobody_foresaw_is_that_nodes_failure(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        server = await asyncio.start_server(answering(b"", b"odd"), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+
+        def stumbling(body: bytes) -> HostReport:
+            return HostReport(age=1 / (body != b"odd")) if body == b"odd" else hear(body)
+
+        monkeypatch.setattr("slurm_het.telemetry.reader.hear", stumbling)
+        urls = {"good": f"http://{url}/devices", "odd": f"http://127.0.0.1:{port}/"}
+        reports, failures = await asyncio.to_thread(lambda: ask(**urls))
+        assert set(reports) == {"good"}
+        told = {"odd": "its answer cannot be read: ZeroDivisionError: division by zero"}
+        assert failures == told
         server.close()
 
     asyncio.run(run())
