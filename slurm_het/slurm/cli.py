@@ -45,6 +45,7 @@ GROUPS_SECONDS = 600
 CONFIG_SECONDS = 60.0  # so long slurmctld's configuration is taken to be as it was
 CHUNK = 1 << 20
 KILL_SECONDS = 1.0
+NO_TOPOLOGY = b"slurm_load_topo error"  # scontrol ends with 0 all the same (22.05, 24.11, 26.05)
 FEDERATED = 1 << 26  # from here on a job's id has the number of its cluster in a federation
 
 
@@ -222,12 +223,10 @@ class CliSlurm:
     async def _conf(self) -> dict[str, str]:
         """slurmctld's configuration, which `scontrol reconfigure` may change."""
         if self._config is None or time.monotonic() > self._config_until:
-            self._config_until = time.monotonic() + CONFIG_SECONDS
-            pairs = (
-                line.partition("=")
-                for line in (await self._run("scontrol", "show", "config")).splitlines()
-            )
+            text = await self._run("scontrol", "show", "config")
+            pairs = (line.partition("=") for line in text.splitlines())
             self._config = {key.strip(): value.strip() for key, _, value in pairs}
+            self._config_until = time.monotonic() + CONFIG_SECONDS
         return self._config
 
     async def _show(self, what: str, *, may_hide: bool) -> str:
@@ -299,7 +298,8 @@ class CliSlurm:
                     f"{path} {(*arguments, given.called)[0]} printed more than {limit} bytes"
                 )
             return out[:limit]
-        if process.returncode != 0 and not given.may_fail:
+        failed = process.returncode != 0 or (not out and NO_TOPOLOGY in err)
+        if failed and not given.may_fail:
             reason = err.decode("utf-8", "replace").strip()[-500:]
             reason = reason or f"{_ending(process.returncode)}, and says nothing"
             called = given.called or " ".join(arguments[:3])

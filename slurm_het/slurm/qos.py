@@ -36,13 +36,16 @@ class QosReader:
     run: Callable[..., Awaitable[str]]
     _known: Mapping[str, QosFields] | None = None
     _asking: asyncio.Task[None] | None = field(default=None, repr=False)
-    _asked: float = 0.0  # of time.monotonic()
+    _answered: float | None = None  # of time.monotonic()
 
     async def read(self) -> Mapping[str, QosFields]:
-        """The QOSs by name, as they were known last; none until slurmdbd has answered once."""
-        now = time.monotonic()
-        if self._asking is None or (self._asking.done() and now > self._asked + SECONDS):
-            self._asking, self._asked = asyncio.create_task(self._ask()), now
+        """The QOSs by name, as they were known last; none until slurmdbd has answered once.
+
+        Who gave no answer is asked again the next time.
+        """
+        due = self._answered is None or time.monotonic() > self._answered + SECONDS
+        if self._asking is None or (self._asking.done() and due):
+            self._asking = asyncio.create_task(self._ask())
         if self._known is None:
             await asyncio.wait({self._asking}, timeout=PATIENCE)
             self._known = self._known or {}
@@ -51,7 +54,9 @@ class QosReader:
     async def _ask(self) -> None:
         with contextlib.suppress(SlurmError):
             text = await self.run("sacctmgr", "-nP", "show", "qos", f"format={','.join(FIELDS)}")
-            self._known = parse_qos(text)
+            # There is none without a QOS: that would be no answer.
+            if known := parse_qos(text):
+                self._known, self._answered = known, time.monotonic()
 
 
 def parse_qos(text: str) -> dict[str, QosFields]:

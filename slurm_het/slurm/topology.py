@@ -18,6 +18,7 @@ from slurm_het.slurm.records import parse_fields
 
 NETWORK_SECONDS = 60.0
 """So long a network is taken to be as it was: it changes with slurmctld's configuration."""
+_UNKNOWN = "Requested topology configuration is not available"  # of that name (26.05)
 
 
 @dataclass
@@ -26,22 +27,35 @@ class NetworkReader:
 
     run: Callable[..., Awaitable[str]]
     _known: dict[str, Network] = field(default_factory=dict)
-    _until: float = 0.0  # of time.monotonic()
+    _until: dict[str, float] = field(default_factory=dict)  # of time.monotonic()
 
     async def read(self, topologies: Iterable[str]) -> Mapping[str, Network]:
         """The network of each of these topologies by its name; '' is the cluster's own.
 
-        One that Slurm does not tell is taken to be none.
+        While one cannot be read it is taken to be as it was, and asked for again each time. Raises
+        SlurmError where it was never read: none would be a network without any bounds.
         """
-        if time.monotonic() > self._until:
-            self._known, self._until = {}, time.monotonic() + NETWORK_SECONDS
-        for name in {"", *topologies} - self._known.keys():
+        wanted = {"", *topologies}
+        for name in wanted:
+            if name in self._known and time.monotonic() < self._until[name]:
+                continue
             try:
-                text = await self.run("scontrol", "show", "topology", *([name] if name else []))
+                self._known[name] = await self._ask(name)
             except SlurmError:
-                text = ""
-            self._known[name] = parse_topology(text)
-        return dict(self._known)
+                if name not in self._known:
+                    raise
+            else:
+                self._until[name] = time.monotonic() + NETWORK_SECONDS
+        return {name: self._known[name] for name in wanted}
+
+    async def _ask(self, name: str) -> Network:
+        try:
+            text = await self.run("scontrol", "show", "topology", *([name] if name else []))
+        except SlurmError as error:
+            if _UNKNOWN in error.message:
+                return {}
+            raise
+        return parse_topology(text)
 
 
 def without_network(records: tuple[NodeRecord, ...], network: Network) -> tuple[NodeRecord, ...]:

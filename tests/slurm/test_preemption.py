@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from slurm_het.core.preemption import NO_PREEMPTION, QosPreemption
+from slurm_het.errors import SlurmError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.preemption import parse_seconds, preemption_of, qos_of
-from slurm_het.slurm.qos import PATIENCE, parse_qos
+from slurm_het.slurm.qos import PATIENCE, SECONDS, QosReader, parse_qos
 from slurm_het.slurm.records import parse_partitions
 
 PRINTED = """\
@@ -111,3 +112,29 @@ def test_nothing_waits_for_a_slurmdbd_that_does_not_answer(tmp_path: Path) -> No
     assert (none, first < 2 * PATIENCE, second < PATIENCE) == (0, True, True)
     hangs.unlink()
     assert [known for _, known in asyncio.run(look())] == [1, 1]
+
+
+def test_who_does_not_tell_the_qos_is_asked_again_and_they_are_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, answers = [1000.0], [PRINTED, ""]
+    monkeypatch.setattr("slurm_het.slurm.qos.time.monotonic", lambda: clock[0])
+    asked = 0
+
+    async def run(*_arguments: str) -> str:
+        nonlocal asked
+        asked += 1
+        if not answers:
+            raise SlurmError("slurmdbd is down")
+        return answers.pop()
+
+    async def reads() -> list[bool]:
+        reader, known = QosReader(run), []
+        for _ in range(6):
+            known.append(bool(await reader.read()))
+            await asyncio.sleep(0)  # it asks beside all else
+            clock[0] += SECONDS / 2 + 1
+        return known
+
+    assert asyncio.run(reads()) == [False, False, True, True, True, True]
+    assert asked == 5  # two until it told; then after a minute, and from then on each time

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+
+import pytest
 
 from slurm_het.core.model import NodeRecord
 from slurm_het.core.network import ANY_NUMBER, Part
 from slurm_het.errors import SlurmError
-from slurm_het.slurm.topology import NetworkReader, parse_topology, without_network
+from slurm_het.settings import SlurmSettings
+from slurm_het.slurm.cli import CliSlurm
+from slurm_het.slurm.topology import (
+    NETWORK_SECONDS,
+    NetworkReader,
+    parse_topology,
+    without_network,
+)
+from tests.support.few_answers import programs
 
 TREE = """SwitchName=leaf1 Level=0 LinkSpeed=1 Nodes=n[1-2]
 SwitchName=leaf2 Level=0 LinkSpeed=1 Nodes=n3
@@ -42,13 +53,17 @@ def test_no_topology_at_all() -> None:
     assert parse_topology("BlockName=s Nodes=n[1-") == {}
 
 
-def test_each_topology_is_asked_for_once_and_one_that_fails_is_none() -> None:
+GONE = "slurm_load_topo error: Requested topology configuration is not available"  # 26.05
+AWAY = "slurm_load_topo error: Unable to contact slurm controller (connect failure)"
+
+
+def test_each_topology_is_asked_for_once_and_one_that_slurm_has_not_is_none() -> None:
     asked: list[tuple[str, ...]] = []
 
     async def run(program: str, *arguments: str) -> str:
         asked.append((program, *arguments))
         if arguments[2:] == ("gone",):
-            raise SlurmError("no such topology")
+            raise SlurmError(f"scontrol show topology gone: {GONE}")
         return BLOCKS if arguments[2:] else TREE
 
     reader = NetworkReader(run)
@@ -58,6 +73,55 @@ def test_each_topology_is_asked_for_once_and_one_that_fails_is_none() -> None:
         assert networks["blocks"]["n1"][0] == Part("b1", 2)
         assert networks["gone"] == {}
     assert len(asked) == 3
+
+
+def test_while_slurm_does_not_tell_a_network_it_is_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, answers = [1000.0], [TREE]
+    monkeypatch.setattr("slurm_het.slurm.topology.time.monotonic", lambda: clock[0])
+
+    async def run(*_arguments: str) -> str:
+        if not answers:
+            raise SlurmError(f"scontrol show topology: {AWAY}")
+        return answers.pop()
+
+    def read() -> set[str]:
+        return set(asyncio.run(reader.read(()))[""])
+
+    reader = NetworkReader(run)
+    assert read() == {"n1", "n2", "n3", "n4", "n5"}
+    clock[0] += NETWORK_SECONDS + 1
+    assert read() == {"n1", "n2", "n3", "n4", "n5"}
+    answers.append(BLOCKS)
+    assert read() == {"n1", "n2", "n3", "n4"}  # asked for again at once
+    with pytest.raises(SlurmError, match="Unable to contact"):
+        asyncio.run(NetworkReader(run).read(()))
+
+
+@pytest.mark.parametrize(
+    ("complaint", "told"),
+    [
+        (AWAY, False),
+        (GONE, True),
+        ("scontrol: error: No topology information available", True),  # 22.05
+        ("scontrol: error: Ignoring obsolete FastSchedule=1 option.", True),
+        ("", True),  # 24.11, 26.05
+    ],
+)
+def test_scontrol_that_has_no_network_to_show_ends_well(
+    tmp_path: Path, complaint: str, told: bool
+) -> None:
+    """As it does where slurmctld does not answer: what it complains of tells them apart."""
+    slurm = CliSlurm(SlurmSettings(bin_dir=programs(tmp_path)))
+    script = tmp_path / "scontrol"
+    nothing = f'case "$*" in "show topology") echo "{complaint}" >&2; exit 0;; esac\n'
+    script.write_text(script.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{nothing}", 1))
+    if told:
+        assert asyncio.run(slurm.snapshot()).networks == {"": {}}
+    else:
+        with pytest.raises(SlurmError, match="Unable to contact"):
+            asyncio.run(slurm.snapshot())
 
 
 def test_a_node_outside_of_the_topology_gets_nothing_on_older_slurms() -> None:

@@ -10,6 +10,7 @@ ANSWERS = {
     "node": (DATA / "nodes-24.11.txt").read_text(),
     "partition": (DATA / "partitions-24.11.txt").read_text(),
     "reservation": "No reservations in the system\n",
+    "topology": "",
 }
 """What `scontrol show` prints of the sandbox, by what is asked for."""
 
