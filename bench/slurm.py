@@ -138,7 +138,7 @@ def _records(box: Sandbox) -> tuple[Job, ...]:
     """Every job of the run, ended ones included: Slurm keeps them for MinJobAge."""
     version = parse_version(box.run(["scontrol", "--version"]).stdout)
     done = box.run(["squeue", "--all", "--states=all", version.squeue_json])
-    return parse_jobs(done.stdout.encode(), lambda _user: (), memory_tracked=True)
+    return parse_jobs(done.stdout.encode(), memory_tracked=True)
 
 
 COLUMNS = (

@@ -149,7 +149,7 @@ def _jobs(box: Sandbox) -> dict[str, list[Job]]:
     version = parse_version(in_sandbox.ok(box, "scontrol", "--version"))
     text = in_sandbox.ok(box, "squeue", "--all", "--states=all", version.squeue_json)
     found: dict[str, list[Job]] = {}
-    for job in parse_jobs(text.encode(), lambda _user: (), memory_tracked=True):
+    for job in parse_jobs(text.encode(), memory_tracked=True):
         found.setdefault(str(job.array_job_id or job.id), []).append(job)
     return found
 

@@ -76,7 +76,7 @@ def _submit(box: Sandbox, say: Say) -> dict[int, str]:
 def _jobs(box: Sandbox) -> tuple[Job, ...]:
     version = parse_version(box.run(["scontrol", "--version"]).stdout)
     done = box.run(["squeue", "--all", version.squeue_json])
-    return parse_jobs(done.stdout.encode(), lambda _user: (), memory_tracked=True)
+    return parse_jobs(done.stdout.encode(), memory_tracked=True)
 
 
 def _observe(box: Sandbox, seen: dict[str, Job], scripts: dict[int, str]) -> int:

@@ -9,7 +9,6 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from slurm_het.children import kill_child
 from slurm_het.core.model import FINISHED, Job, Snapshot
@@ -21,7 +20,7 @@ from slurm_het.slurm.accounts import as_enforced
 from slurm_het.slurm.backfill import backfill_of
 from slurm_het.slurm.controllers import Controllers
 from slurm_het.slurm.environment import environment, private
-from slurm_het.slurm.groups import user_groups
+from slurm_het.slurm.groups import GroupReader
 from slurm_het.slurm.job_reader import NOTHING, Given, JobReader, RecordParser
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.limits import LimitReader
@@ -40,8 +39,6 @@ from slurm_het.slurm.versions import (
     parse_version,
 )
 
-# slurmctld itself looks its partitions' groups up anew every GroupUpdateTime, 600 s by default.
-GROUPS_SECONDS = 600
 CONFIG_SECONDS = 60.0  # so long slurmctld's configuration is taken to be as it was
 CHUNK = 1 << 20
 KILL_SECONDS = 1.0
@@ -60,6 +57,7 @@ class CliSlurm:
         self._qos = QosReader(self._run)
         self._limits = LimitReader(self._run, self._qos)
         self._networks = NetworkReader(self._run)
+        self._groups = GroupReader()
         # Few at a time: each is a process here and a connection to slurmctld.
         self._slots = asyncio.Semaphore(8)
         self.jobs = JobReader(self._run_bytes)
@@ -85,8 +83,7 @@ class CliSlurm:
         self._looks += 1
         version, hidden = await self.version(), await self.hidden()
         tracked = "MEMORY" in (await self._conf()).get("SelectTypeParameters", "").upper()
-        groups = partial(user_groups, epoch=int(time.time() // GROUPS_SECONDS))
-        jobs = await self.jobs.read(RecordParser(version, groups, tracked))
+        jobs = await self.jobs.read(RecordParser(version, tracked))
         nodes, partitions, reservations = await asyncio.gather(
             self._show("node", may_hide="nodes" in hidden),
             self._show("partition", may_hide="partitions" in hidden),
@@ -118,6 +115,7 @@ class CliSlurm:
             qos_flags=await self._qos_flags(),
             submit_rules=version.submit_rules((await self._conf()).get("EnforcePartLimits", "NO")),
         )
+        snapshot = await self._groups.into(snapshot)
         return replace(snapshot, limits=await self._limits.read(snapshot, await self._conf(), also))
 
     async def _qos_flags(self) -> QosFlags:
@@ -140,7 +138,7 @@ class CliSlurm:
             if "Invalid job id" in error.message:  # of a single one that it has forgotten
                 return ()
             raise
-        jobs = await asyncio.to_thread(parse_jobs, answer, _no_groups, memory_tracked=True)
+        jobs = await asyncio.to_thread(parse_jobs, answer, memory_tracked=True)
         wanted = set(ids)  # 22.05 prints all jobs, whatever it is asked for
         return tuple(
             job
@@ -353,11 +351,6 @@ def _refuse_nothing(what: str, found: Sequence[object], hidden: frozenset[str]) 
     if not found and f"{what}s" not in hidden:
         hint = "see slurmctld's log; `scontrol ping` says whether it answers"
         raise SlurmError(f"scontrol show {what} printed no {what} at all", hint)
-
-
-def _no_groups(_user: str) -> tuple[str, ...]:
-    """They decide where a job may start, which is over for one that ended."""
-    return ()
 
 
 async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:

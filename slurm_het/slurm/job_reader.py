@@ -92,12 +92,11 @@ class RecordParser:
     """Makes jobs of Slurm's records; it knows what must be known for that: see `parse_jobs`."""
 
     version: SlurmVersion
-    groups: Callable[[str], tuple[str, ...]]
     memory_tracked: bool
 
     def json(self, answer: bytes) -> tuple[Job, ...]:
         """The jobs of squeue's JSON. Raises SlurmError."""
-        return parse_jobs(answer, self.groups, memory_tracked=self.memory_tracked)
+        return parse_jobs(answer, memory_tracked=self.memory_tracked)
 
     def text(
         self, answer: bytes, lines: Mapping[int, Line], ids: Sequence[int], marks: Marks
@@ -107,8 +106,7 @@ class RecordParser:
 
     def records(self, records: Iterable[Mapping[str, Any]]) -> tuple[Job, ...]:
         """The jobs of records in the form of the JSON."""
-        tracked = self.memory_tracked
-        return tuple(job_of(record, self.groups, memory_tracked=tracked) for record in records)
+        return tuple(job_of(record, memory_tracked=self.memory_tracked) for record in records)
 
 
 class JobReader:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -98,10 +98,8 @@ class _Answer(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Answer)
 
 
-def parse_jobs(
-    payload: bytes, groups: Callable[[str], tuple[str, ...]], *, memory_tracked: bool
-) -> tuple[Job, ...]:
-    """Decode squeue's JSON. `groups(user)` gives the user's groups. Raises SlurmError.
+def parse_jobs(payload: bytes, *, memory_tracked: bool) -> tuple[Job, ...]:
+    """Decode squeue's JSON; users' groups it does not tell. Raises SlurmError.
 
     `memory_tracked` is whether Slurm allocates host memory (SelectTypeParameters has Memory):
     if so, a job with no memory set takes all of its nodes' memory.
@@ -113,7 +111,7 @@ def parse_jobs(
         answer = _one_by_one(text, error)
     if answer.errors:  # 22.05 exits with 0 and an empty list of jobs where slurmctld is away
         raise SlurmError(f"squeue: {str(answer.errors)[:200]}", "is slurmctld up and responsive?")
-    return tuple(_job(raw, groups, memory_tracked) for raw in answer.jobs)
+    return tuple(_job(raw, memory_tracked) for raw in answer.jobs)
 
 
 def _one_by_one(text: str, why: msgspec.DecodeError) -> _Answer:
@@ -147,27 +145,22 @@ def _sound(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def job_of(
-    record: Mapping[str, Any], groups: Callable[[str], tuple[str, ...]], *, memory_tracked: bool
-) -> Job:
+def job_of(record: Mapping[str, Any], *, memory_tracked: bool) -> Job:
     """The job of one record in the form of the JSON, as `parse_jobs` makes it."""
-    return _job(msgspec.convert(record, _RawJob), groups, memory_tracked)
+    return _job(msgspec.convert(record, _RawJob), memory_tracked)
 
 
-def _job(raw: _RawJob, groups: Callable[[str], tuple[str, ...]], memory_tracked: bool) -> Job:
-    state = word(raw.job_state)
-    user = raw.user_name or str(raw.user_id)
+def _job(raw: _RawJob, memory_tracked: bool) -> Job:
     exit_code, exit_signal = exit_status(raw.exit_code)
     return Job(
         id=raw.job_id,
-        user=user,
+        user=raw.user_name or str(raw.user_id),
         uid=raw.user_id,
-        groups=groups(user) if state == "PENDING" else (),
         account=raw.account,
         qos=raw.qos,
         name=raw.name,
         partition=raw.partition,
-        state=state,
+        state=word(raw.job_state),
         reason=raw.state_reason or "None",
         priority=number(raw.priority) or 0,
         dependency=raw.dependency,

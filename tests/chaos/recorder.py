@@ -77,7 +77,7 @@ class Recorder:
             nodes = self._ask("scontrol", "-o", "-a", "-d", "show", "node")
             intake = parse_partitions(self._ask("scontrol", "-o", "show", "partition", INTAKE))
             reserved = self._ask("scontrol", "-o", "-a", "show", "reservation")
-            found = parse_jobs(jobs.encode(), lambda _user: (), memory_tracked=True)
+            found = parse_jobs(jobs.encode(), memory_tracked=True)
         except (SlurmError, subprocess.TimeoutExpired):
             return None
         state = intake[0].state if intake else ""

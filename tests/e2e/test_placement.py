@@ -242,7 +242,9 @@ def test_partition_limits_are_respected(cluster: Cluster) -> None:
         key = cluster.sbatch("--gres=gpu:1", script="module load cuda", user="nobody")
         slow = cluster.sbatch("--gres=gpu:1", "-t", "30", script="module load dtk")
         quick = cluster.sbatch("--gres=gpu:1", "-t", "5", script="module load dtk")
-        cluster.wait_started(quick)
+        theirs = cluster.sbatch("--gres=gpu:1", script="module load cuda", user="daemon")
+        for started in (quick, theirs):
+            cluster.wait_started(started)
         for waiting in (key, slow):
             assert cluster.job(waiting)["JobState"] == "PENDING"
             assert cluster.planned(waiting) is None

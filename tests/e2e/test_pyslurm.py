@@ -83,7 +83,7 @@ def alone(cluster: Cluster) -> CliSlurm:
 
 def read(slurm: CliSlurm, times: int = 1) -> dict[int, Job]:
     version = asyncio.run(slurm.version())
-    reading = RecordParser(version, lambda user: (user,), memory_tracked=True)
+    reading = RecordParser(version, memory_tracked=True)
     for _ in range(times):
         slurm.jobs._known.__init__()  # type: ignore[misc]  # noqa: SLF001  # as at a start
         found = asyncio.run(slurm.jobs.read(reading))

@@ -129,7 +129,7 @@ def test_the_cheap_reading_is_that_of_the_json(cluster: Cluster, seed: int) -> N
     conf = Path(cluster.box.env["SLURM_CONF"])
     slurm = CliSlurm(SlurmSettings(conf=conf))
     version = asyncio.run(slurm.version())
-    reading = RecordParser(version, lambda user: (user,), memory_tracked=True)
+    reading = RecordParser(version, memory_tracked=True)
     for _ in range(ROUNDS):
         disturb(cluster, rng)
         check(slurm, reading)
@@ -156,7 +156,7 @@ def test_a_state_is_the_word_that_squeue_lists(cluster: Cluster) -> None:
     cluster.ok("scancel", "-s", "STOP", stopped)
     cluster.ok("scontrol", "suspend", suspended)
     slurm = CliSlurm(SlurmSettings(conf=Path(cluster.box.env["SLURM_CONF"])))
-    reading = RecordParser(asyncio.run(slurm.version()), lambda _: (), memory_tracked=True)
+    reading = RecordParser(asyncio.run(slurm.version()), memory_tracked=True)
     line = f"{special} SPECIAL_EXIT {stopped} STOPPED {suspended} SUSPENDED"
     cluster.wait(line, lambda: states(cluster, slurm, reading)[0] == line)
     assert states(cluster, slurm, reading) == (line, line)

@@ -137,7 +137,7 @@ def fuzz_script(data: bytes) -> None:
 def fuzz_records(data: bytes) -> None:
     """Slurm's own answers, damaged: SlurmError or records."""
     with contextlib.suppress(SlurmError):
-        parse_jobs(data, lambda _user: (), memory_tracked=True)
+        parse_jobs(data, memory_tracked=True)
     parse_nodes(text_of(data))
     parse_partitions(text_of(data))
     parse_reservations(text_of(data), ())

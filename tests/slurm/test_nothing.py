@@ -19,8 +19,8 @@ def test_squeue_that_fails_with_exit_status_0_has_not_seen_an_empty_queue() -> N
     """22.05, where slurmctld does not answer."""
     said = {"errors": [{"description": "Unable to contact slurm controller"}], "jobs": []}
     with pytest.raises(SlurmError, match="Unable to contact slurm controller"):
-        parse_jobs(json.dumps(said).encode(), lambda _: (), memory_tracked=True)
-    assert parse_jobs(b'{"errors": [], "jobs": []}', lambda _: (), memory_tracked=True) == ()
+        parse_jobs(json.dumps(said).encode(), memory_tracked=True)
+    assert parse_jobs(b'{"errors": [], "jobs": []}', memory_tracked=True) == ()
 
 
 @pytest.mark.parametrize("what", ["node", "partition"])

@@ -34,14 +34,14 @@ RECORDED = json.loads((TESTS / "data" / "pyslurm_25_11.json").read_text())
 FIELD = "\x1f"
 MARKS = Marks(FIELD, "\x1e")
 VERSION = parse_version(f"slurm {RECORDED['slurm']}")
-READING = RecordParser(VERSION, lambda user: (user,), memory_tracked=True)
+READING = RecordParser(VERSION, memory_tracked=True)
 MORE = VERSION.squeue_fields
 QUICK = 0.5  # seconds, for who is never to answer
 PATIENCE = 20.0  # for what takes a tenth of a second
 
 
 def whole(jobs: list[dict[str, Any]]) -> tuple[Job, ...]:
-    return parse_jobs(json.dumps({"jobs": jobs}).encode(), READING.groups, memory_tracked=True)
+    return parse_jobs(json.dumps({"jobs": jobs}).encode(), memory_tracked=True)
 
 
 def listed(marks: Marks = MARKS) -> str:
@@ -250,7 +250,7 @@ def test_one_that_tells_what_no_job_has_is_left(
 def test_with_an_older_slurm_it_is_not_asked(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old = RecordParser(parse_version("slurm-wlm 22.05.8"), READING.groups, memory_tracked=True)
+    old = RecordParser(parse_version("slurm-wlm 22.05.8"), memory_tracked=True)
     jobs = JobReader(reader.squeue)
     jobs.source = reader.source
     for _ in range(2):

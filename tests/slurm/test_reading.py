@@ -366,7 +366,7 @@ class Slurm:
 
 
 def reading(version: Any = NEW) -> RecordParser:
-    return RecordParser(version, lambda _user: (), memory_tracked=True)
+    return RecordParser(version, memory_tracked=True)
 
 
 def names(reader: JobReader, version: Any = NEW) -> list[str]:

@@ -30,7 +30,7 @@ VERSIONS = ("22.05", "24.11", "26.05")
 def jobs(version: str, memory_tracked: bool = True) -> dict[str, Job]:
     """The captured jobs by name; of an array, each task by its key."""
     payload = (DATA / f"squeue-{version}.json").read_bytes()
-    parsed = parse_jobs(payload, lambda user: (user,), memory_tracked=memory_tracked)
+    parsed = parse_jobs(payload, memory_tracked=memory_tracked)
     return {j.name if j.name not in {"cpuarr", "wrap"} else j.key: j for j in parsed}
 
 
@@ -165,7 +165,7 @@ def test_where_slurm_does_not_track_memory_none_is_asked_for(version: str) -> No
 @pytest.mark.parametrize("payload", [b"", b"{", b"[]", b'{"jobs": [{}]}', b"\xff", b'{"jobs": 3}'])
 def test_what_is_no_answer_is_a_slurm_error(payload: bytes) -> None:
     with pytest.raises(SlurmError, match="cannot read squeue's JSON"):
-        parse_jobs(payload, lambda _: (), memory_tracked=True)
+        parse_jobs(payload, memory_tracked=True)
 
 
 def test_infinite_and_unset_numbers() -> None:
@@ -176,12 +176,12 @@ def test_infinite_and_unset_numbers() -> None:
         "priority": {"set": True, "infinite": False, "number": 7},
         "job_state": ["RUNNING", "COMPLETING"],
     }
-    (job,) = parse_jobs(json.dumps({"jobs": [record]}).encode(), lambda _: (), memory_tracked=True)
+    (job,) = parse_jobs(json.dumps({"jobs": [record]}).encode(), memory_tracked=True)
     assert (job.time_limit_minutes, job.array_task_id, job.priority) == (None, None, 7)
     assert job.state == "COMPLETING"
     old = {"job_id": 1, "time_limit": 4294967295, "priority": None, "job_state": "PENDING"}
-    (job,) = parse_jobs(json.dumps({"jobs": [old]}).encode(), lambda _: ("g",), memory_tracked=True)
-    assert (job.time_limit_minutes, job.priority, job.groups) == (None, 0, ("g",))
+    (job,) = parse_jobs(json.dumps({"jobs": [old]}).encode(), memory_tracked=True)
+    assert (job.time_limit_minutes, job.priority) == (None, 0)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_state_is_the_first_of_its_flags_in_slurms_order(listed: list[str], st
 
 def read(**fields: object) -> Job:
     record = {"job_id": 1, "job_state": "PENDING"} | fields
-    (job,) = parse_jobs(json.dumps({"jobs": [record]}).encode(), lambda _: (), memory_tracked=True)
+    (job,) = parse_jobs(json.dumps({"jobs": [record]}).encode(), memory_tracked=True)
     return job
 
 
@@ -363,7 +363,7 @@ def test_the_exit_status_of_every_version(printed: Any, status: tuple[int, int])
 def test_what_is_no_json_costs_a_field_and_no_snapshot(field: str) -> None:
     record = '{"job_id": 7, "name": "x", "job_state": "PENDING", %s}'
     text = f'{{"jobs": [{record % field}, {{"job_id": 8}}], "errors": []}}'
-    jobs = parse_jobs(text.encode(), lambda _: (), memory_tracked=True)
+    jobs = parse_jobs(text.encode(), memory_tracked=True)
     assert [(job.id, job.name) for job in jobs] == [(7, "x"), (8, "")]
     assert "\ud800" not in jobs[0].comment
 
@@ -373,6 +373,6 @@ def test_a_record_that_cannot_be_read_costs_that_job(
     bad: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = f'{{"jobs": [{bad}, {{"job_id": 8}}]}}'
-    jobs = parse_jobs(text.encode(), lambda _: (), memory_tracked=True)
+    jobs = parse_jobs(text.encode(), memory_tracked=True)
     assert [job.id for job in jobs] == [8]
     assert "is left out" in caplog.text

@@ -119,7 +119,7 @@ class Cluster:
         """All jobs of Slurm's JSON, finished ones included."""
         version = parse_version(self.ok("scontrol", "--version"))
         text = self.ok("squeue", "--all", "--states=all", version.squeue_json)
-        return parse_jobs(text.encode(), lambda _user: (), memory_tracked=True)
+        return parse_jobs(text.encode(), memory_tracked=True)
 
     def wait(
         self, what: str, true: Callable[[], object], seconds: float = PATIENCE, job: str = ""
