@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import shlex
+import sys
 
+LACKING = 78
+"""Exit status (EX_CONFIG) of who lacks a library: systemd is not to start it anew."""
 _SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}
 
 
@@ -51,8 +55,20 @@ class ProbeError(HetError):
     """The devices of a vendor cannot be read: no driver, no program, no answer."""
 
 
+class LibraryError(HetError):
+    """A Python library that only some need is not installed: no restart will find it."""
+
+    def __init__(self, who: str, requirement: str) -> None:
+        super().__init__(f"{who} needs {requirement}, which is not installed", pip(requirement))
+
+
 class SilenceError(HetError):
     """hetd does not answer on its control socket, or there is none."""
+
+
+def pip(requirement: str) -> str:
+    """What installs a library where this program finds it."""
+    return f"install it: {sys.executable} -m pip install {shlex.quote(requirement)}"
 
 
 def lacks(error: BaseException) -> str:

@@ -13,6 +13,7 @@ import jinja2
 import yaml
 
 from slurm_het.config import DEFAULT_PATH
+from slurm_het.errors import LACKING
 from slurm_het.resources import data_dir
 from slurm_het.settings import Config, Paths
 from slurm_het.sizes import JOBS, needed_mib
@@ -127,6 +128,7 @@ def exporter_unit(listen: str, python: str = sys.executable) -> str:
         "het-exporter.service.j2",
         python=python,
         listen=listen,
+        lacking=LACKING,
         privileged=port.isdigit() and int(port) < 1024,
         in_home=_in_home(python),
     )

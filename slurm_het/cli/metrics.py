@@ -30,11 +30,11 @@ from slurm_het.core.views.metrics import (
     of_hetd,
 )
 from slurm_het.core.views.probes import ProbeOptions
-from slurm_het.errors import HetError
+from slurm_het.errors import HetError, LibraryError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.records import memory_defaults
-from slurm_het.telemetry.exporter import address_of, serve
+from slurm_het.telemetry.exporter import PROMETHEUS_CLIENT, address_of, serve
 
 KEEP_SECONDS = 10.0
 """So long a reading of Slurm answers whoever scrapes: two servers cost as much as one."""
@@ -136,9 +136,7 @@ def _exposition(found: Iterable[Family]) -> bytes:
         from prometheus_client.core import GaugeMetricFamily, Metric
         from prometheus_client.registry import Collector
     except ImportError as error:
-        raise HetError(
-            "slurm-het metrics needs prometheus-client", "pip install 'slurm-het[exporter]'"
-        ) from error
+        raise LibraryError("slurm-het metrics", PROMETHEUS_CLIENT) from error
 
     class Gauges(Collector):
         def collect(self) -> Iterator[Metric]:

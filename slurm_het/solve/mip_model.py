@@ -22,6 +22,8 @@ import mip
 from mip.cbc import has_cbc
 from mip.highs import has_highs
 
+from slurm_het.errors import pip
+
 log = logging.getLogger(__name__)
 
 SolverName = Literal["highs", "cbc"]
@@ -164,7 +166,8 @@ def usable(solver: SolverName) -> SolverName:
     if solver == "highs" and not has_highs:
         log.warning(
             "python-mip finds no HiGHS that it can call, CBC is used;"
-            " remedy: pip install 'highspy<1.16', or `solver: cbc` under `planner:`"
+            " %s, or `solver: cbc` under `planner:`",
+            pip("highspy<1.16"),
         )
         return "cbc"
     if solver == "cbc" and not has_cbc and has_highs:

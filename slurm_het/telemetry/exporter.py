@@ -18,13 +18,14 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import click
 import msgspec
 
-from slurm_het.errors import HetError
+from slurm_het.errors import LACKING, HetError, LibraryError
 from slurm_het.telemetry.host import Host
 from slurm_het.telemetry.host_watch import HostReading, HostWatch, ReadDevices
 from slurm_het.telemetry.replay import Replay
 from slurm_het.vendors import load_vendors
 
 PORT = 9788
+PROMETHEUS_CLIENT = "prometheus-client>=0.19"
 HANDLER_SECONDS = 10.0  # whoever asks and then says nothing keeps a thread so long
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -41,13 +42,11 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 def application(watch: HostWatch) -> WsgiApp:
-    """What answers requests. Raises HetError where prometheus-client is not installed."""
+    """What answers requests. Raises LibraryError where prometheus-client is not installed."""
     try:
         from prometheus_client import CollectorRegistry, make_wsgi_app
     except ImportError as error:
-        raise HetError(
-            "het-exporter needs prometheus-client", "pip install 'slurm-het[exporter]'"
-        ) from error
+        raise LibraryError("het-exporter", PROMETHEUS_CLIENT) from error
     from slurm_het.telemetry.metrics import DeviceCollector
 
     registry = CollectorRegistry()
@@ -110,6 +109,9 @@ def main(listen: str, every: float, deadline: float, replay: Path | None) -> Non
     watch = HostWatch(reader_of(replay), every, deadline)
     try:
         server = serve(application(watch), *address_of(listen))
+    except LibraryError as error:
+        click.echo(f"het-exporter: {error}", err=True)
+        sys.exit(LACKING)
     except HetError as error:
         sys.exit(f"het-exporter: {error}")
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())

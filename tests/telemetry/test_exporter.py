@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 import urllib.request
@@ -12,11 +13,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from slurm_het.core.cluster.ailing import Sample
 from slurm_het.errors import HetError
 from slurm_het.telemetry.device import DeviceProcess, DeviceReading
-from slurm_het.telemetry.exporter import application, serve
+from slurm_het.telemetry.exporter import application, main, serve
 from slurm_het.telemetry.host_watch import HostReading, HostWatch
 from slurm_het.telemetry.http import get
 from slurm_het.telemetry.metrics import bounded
@@ -24,6 +26,7 @@ from slurm_het.telemetry.owners import ProcessOwner, owner_of
 from slurm_het.telemetry.reader import Sources, from_exporters
 from slurm_het.telemetry.replay import Replay
 from slurm_het.telemetry.report import HostReport, JobUse, hear
+from slurm_het.templating import exporter_unit
 
 GIB = 1024
 OWNERS = {
@@ -292,3 +295,16 @@ def test_a_recording_is_a_list_or_a_table(tmp_path: Path) -> None:
     file.write_text("{age: 3, devices: [{index: 0, vendor: amd}]}")
     told = replay.read(1.0)
     assert (told.age, [d.unhealthy != "" for d in told.devices]) == (3.0, [False, True])
+
+
+def test_without_its_library_it_ends_for_good_and_says_what_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """systemd starts it anew after any other end: a port may be free again, an address come."""
+    assert CliRunner().invoke(main, ["--listen", "nowhere"]).exit_code == 2
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    told = CliRunner().invoke(main, ["--listen", "127.0.0.1:0"])
+    assert told.exit_code == 78
+    assert f"{sys.executable} -m pip install 'prometheus-client>=" in told.stderr
+    unit = exporter_unit(":9788").splitlines()
+    assert {"Restart=always", "RestartPreventExitStatus=78 2"} <= set(unit)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from slurm_het.errors import ProbeError
+from slurm_het.errors import ProbeError, pip
 from slurm_het.telemetry.device import DeviceReading
 from slurm_het.telemetry.pci import normal_address
 from slurm_het.telemetry.program import fraction, mib, whole
@@ -56,8 +56,7 @@ def probe(vendor: str) -> Gpustack:
     try:
         from gpustack_runtime.detector import detect_devices
     except ImportError as error:
-        hint = "install it: pip install gpustack-runtime"
-        raise ProbeError("gpustack-runtime is not installed", hint) from error
+        raise ProbeError("gpustack-runtime is not installed", pip("gpustack-runtime")) from error
     return Gpustack(vendor, lambda: detect_devices(fast=False))
 
 

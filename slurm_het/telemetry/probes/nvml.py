@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from slurm_het.errors import ProbeError
+from slurm_het.errors import ProbeError, pip
 from slurm_het.telemetry.device import DeviceProcess, DeviceReading
 from slurm_het.telemetry.pci import normal_address
 
@@ -148,8 +148,7 @@ def probe(vendor: str) -> Nvml:
     try:
         import pynvml
     except ImportError as error:
-        hint = "install it: pip install 'slurm-het[nvidia]'"
-        raise ProbeError("nvidia-ml-py is not installed", hint) from error
+        raise ProbeError("nvidia-ml-py is not installed", pip("nvidia-ml-py>=12")) from error
     return Nvml(pynvml)
 
 
