@@ -6,20 +6,26 @@ from collections.abc import Iterator, Mapping
 
 from slurm_het.core.syntax import hostlist
 from slurm_het.setup.proposal import ProposedPartition, SiteProposal
-from slurm_het.slurm.records import conf_words
+from slurm_het.slurm.records import conf_words, parse_pairs
 from slurm_het.templating import render
 
 NO_SHRINK = "disable_job_shrink"
-LIMITS = (
-    "MaxTime", "DefaultTime", "MinNodes", "MaxNodes", "MaxCPUsPerNode", "DefMemPerCPU",
-    "DefMemPerNode", "MaxMemPerCPU", "MaxMemPerNode", "JobDefaults", "OverSubscribe",
-    "PriorityTier", "PriorityJobFactor", "PreemptMode", "GraceTime", "OverTimeLimit", "QoS",
-    "TRESBillingWeights", "SelectTypeParameters",
-)  # fmt: skip
-"""What a new partition takes over from the one that it is like."""
-_USUAL = {
-    "", "NONE", "N/A", "(null)", "UNLIMITED", "INFINITE", "NO", "OFF", "0", "1",
+_ANY, _NO, _UNSET = ("ALL",), ("NO",), ("NONE", "N/A", "(null)")
+_UNLIMITED, _ONE = ("UNLIMITED", "INFINITE", "0"), ("1",)
+LIMITS = {
+    "AllowGroups": _ANY, "AllowAccounts": _ANY, "AllowQos": _ANY, "AllocNodes": _ANY,
+    "DenyAccounts": _UNSET, "DenyQos": _UNSET, "RootOnly": _NO, "DisableRootJobs": _NO,
+    "ReqResv": _NO, "Hidden": _NO, "ExclusiveUser": _NO, "ExclusiveTopo": _NO, "Exclusive": _NO,
+    "LLN": _NO, "MaxTime": _UNLIMITED, "DefaultTime": _UNSET, "MinNodes": ("0", "1"),
+    "MaxNodes": _UNLIMITED, "MaxCPUsPerNode": _UNLIMITED, "MaxCPUsPerSocket": _UNLIMITED,
+    "DefMemPerCPU": _UNLIMITED, "DefMemPerNode": _UNLIMITED, "MaxMemPerCPU": _UNLIMITED,
+    "MaxMemPerNode": _UNLIMITED, "DefCpuPerGPU": _UNSET, "DefMemPerGPU": _UNSET,
+    "OverSubscribe": _NO, "PriorityTier": _ONE, "PriorityJobFactor": _ONE, "PreemptMode": (),
+    "GraceTime": ("0",), "OverTimeLimit": _UNSET, "QoS": _UNSET, "TRESBillingWeights": _UNSET,
+    "SelectTypeParameters": _UNSET, "Topology": _UNSET,
 }  # fmt: skip
+"""What a new partition takes over from the one that it is like: whom it lets in, and its limits;
+with what Slurm shows where slurm.conf says nothing. Of PreemptMode that is the cluster's."""
 
 
 def het_yaml(proposal: SiteProposal) -> str:
@@ -51,17 +57,24 @@ def conf_lines(
         "site_slurm.conf.j2",
         features=[(hostlist.fold(nodes), words) for nodes, words in proposal.features],
         partitions=[
-            {"name": p.name, "nodes": hostlist.fold(p.nodes), "limits": _limits(p, shown)}
+            {"name": p.name, "nodes": hostlist.fold(p.nodes), "limits": _limits(p, shown, conf)}
             for p in partitions if p.new
         ],
         settings=list(_settings(proposal, conf)),
     )  # fmt: skip
 
 
-def _limits(partition: ProposedPartition, shown: Mapping[str, Mapping[str, str]]) -> str:
-    words = shown.get(partition.like.name, {}) if partition.like else {}
-    told = (f" {key}={words[key]}" for key in LIMITS if words.get(key, "") not in _USUAL)
-    return "".join(told)
+def _limits(
+    partition: ProposedPartition,
+    shown: Mapping[str, Mapping[str, str]],
+    conf: Mapping[str, str],
+) -> str:
+    words = dict(shown.get(partition.like.name, {})) if partition.like else {}
+    # slurm.conf has these as keys of their own.
+    words |= dict(parse_pairs(words.get("JobDefaults", "")))
+    usual = LIMITS | {"PreemptMode": (conf.get("PreemptMode", "OFF"),)}
+    told = {key: words.get(key, "") for key in LIMITS}
+    return "".join(f" {k}={value}" for k, value in told.items() if value not in {"", *usual[k]})
 
 
 def _settings(proposal: SiteProposal, conf: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

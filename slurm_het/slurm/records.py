@@ -107,7 +107,7 @@ def _partition(f: dict[str, str]) -> Partition:
         reservation_required=f.get("ReqResv") == "YES",
         default=f.get("Default") == "YES",
         memory=_memory(f),
-        cpus_per_gpu=_int(dict(_pairs(f.get("JobDefaults", ""))).get("DefCpuPerGPU")),
+        cpus_per_gpu=_int(dict(parse_pairs(f.get("JobDefaults", ""))).get("DefCpuPerGPU")),
         tier=_int(f.get("PriorityTier", "1")),
         preempt_modes=modes_of(f.get("PreemptMode", "")),
         grace_seconds=_int(f.get("GraceTime")),
@@ -119,7 +119,7 @@ def _partition(f: dict[str, str]) -> Partition:
 
 def _memory(words: Mapping[str, str]) -> MemoryDefaults:
     return MemoryDefaults(
-        _int(dict(_pairs(words.get("JobDefaults", ""))).get("DefMemPerGPU")),
+        _int(dict(parse_pairs(words.get("JobDefaults", ""))).get("DefMemPerGPU")),
         _int(words.get("DefMemPerCPU")),
         _int(words.get("DefMemPerNode")),
     )
@@ -137,7 +137,7 @@ def conf_words(conf: Mapping[str, str], key: str) -> list[str]:
     return [] if value in {"", "(null)", "none", "NONE"} else value.split(",")
 
 
-def _pairs(text: str) -> Iterator[tuple[str, str]]:
+def parse_pairs(text: str) -> Iterator[tuple[str, str]]:
     """The keys and values of `DefCpuPerGPU=2,DefMemPerGPU=4096`."""
     for item in text.split(","):
         key, _, value = item.partition("=")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from slurm_het.sandbox.cluster import Sandbox
+from slurm_het.slurm.records import parse_fields
 from tests.support.cluster import Cluster, own_sandbox
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
@@ -96,3 +97,33 @@ def test_a_site_of_its_own_is_planned(box: Sandbox, tmp_path: Path) -> None:
         return dict(row.split() for row in rows) == wanted
 
     cluster.wait("both run, each in its pool", in_pools, 30)
+
+
+WORDS = (
+    "AllowGroups=daemon,root DenyAccounts=games AllocNodes=nowhere MaxNodes=1 DisableRootJobs=YES"
+    " ReqResv=YES Hidden=YES LLN=YES ExclusiveUser=YES PriorityTier=7 MaxCPUsPerNode=32"
+    " PreemptMode=OFF OverTimeLimit=3 GraceTime=9 OverSubscribe=FORCE:2 DefMemPerCPU=100 MaxTime=30"
+    " DefaultTime=20 DefCpuPerGPU=2 DefMemPerGPU=300"
+)  # AllowQos=, DenyQos=: 26.05 takes only those of slurmdbd
+OURS = {"PartitionName", "Nodes", "TotalCPUs", "TotalNodes", "TRES"}
+
+
+def test_slurm_takes_what_a_new_partition_has_of_the_old_one(tmp_path: Path) -> None:
+    """And shows the same of it: whom it lets in, its limits."""
+    with own_sandbox(SITE, hetd=False) as box:
+        cluster, conf = Cluster(box), box.layout.etc / "slurm.conf"
+        kept = [x for x in conf.read_text().splitlines() if not x.startswith("PartitionName=")]
+        preempt = ["PreemptType=preempt/partition_prio", "PreemptMode=REQUEUE"]
+        conf.write_text("\n".join([*kept, *preempt, f"PartitionName=gpu Nodes=a[1-2] {WORDS}\n"]))
+        box.restart_slurmctld()
+        cluster.ok("slurm-het", "init", str(tmp_path / "site"))
+        added = (tmp_path / "site" / "slurm.conf.add").read_text()
+        conf.write_text(with_lines(conf.read_text(), added))
+        box.restart_slurmctld()
+
+        def shown(name: str) -> dict[str, str]:
+            text = cluster.ok("scontrol", "-o", "show", "partition", name)
+            return {k: v for k, v in parse_fields(text).items() if k not in OURS}
+
+        for name in ("accel", "train-nvidia"):
+            assert shown(name) == shown("gpu")

@@ -91,6 +91,36 @@ def test_the_intake_is_the_partition_that_jobs_are_sent_to() -> None:
     assert (found.spanning.name, found.spanning.new) == ("other", False)
 
 
+@pytest.mark.parametrize(
+    ("shown", "written"),
+    [
+        ({"AllowAccounts": "vision", "AllowGroups": "ALL", "AllowQos": "ALL"},
+         "AllowAccounts=vision"),
+        ({"AllowGroups": "gpuusers"}, "AllowGroups=gpuusers"),
+        ({"AllowQos": "a,b", "DenyAccounts": "x"}, "AllowQos=a,b DenyAccounts=x"),
+        ({"DenyQos": "x", "AllocNodes": "login[1-2]"}, "AllocNodes=login[1-2] DenyQos=x"),
+        ({"RootOnly": "YES", "ReqResv": "YES", "LLN": "YES"}, "RootOnly=YES ReqResv=YES LLN=YES"),
+        ({"ExclusiveUser": "YES", "LLN": "NO"}, "ExclusiveUser=YES"),
+        ({"MaxNodes": "1", "MinNodes": "1"}, "MaxNodes=1"),
+        ({"MaxNodes": "UNLIMITED", "MinNodes": "2"}, "MinNodes=2"),
+        ({"PreemptMode": "OFF"}, "PreemptMode=OFF"),
+        ({"PreemptMode": "REQUEUE"}, ""),
+        ({"JobDefaults": "DefCpuPerGPU=2,DefMemPerGPU=4096"}, "DefCpuPerGPU=2 DefMemPerGPU=4096"),
+        ({"JobDefaults": "(null)"}, ""),
+        ({"MaxCPUsPerNode": "1", "OverTimeLimit": "0"}, "MaxCPUsPerNode=1 OverTimeLimit=0"),
+        ({"DefMemPerCPU": "1", "PriorityTier": "1", "PriorityJobFactor": "0"},
+         "DefMemPerCPU=1 PriorityJobFactor=0"),
+    ],
+)  # fmt: skip
+def test_a_new_partition_has_the_limits_and_keeps_out_whom_the_old_one_does(
+    shown: dict[str, str], written: str
+) -> None:
+    lines = conf_lines(proposed(GPU), {"PreemptMode": "REQUEUE"}, {"gpu": shown}).splitlines()
+    (line,) = (x for x in lines if x.startswith("PartitionName=train-nvidia "))
+    told = line.removeprefix("PartitionName=train-nvidia Nodes=a[1-2]").removesuffix(" State=UP")
+    assert told.strip() == written
+
+
 def test_what_is_written_is_read_as_it_was_meant() -> None:
     whole = Partition("no", nodes="a1,l1,n1,u1", max_minutes=60)
     partitions = (whole, Partition("1e3", nodes="u1"))
