@@ -45,6 +45,27 @@ class Partition:
     topology: str = ""  # the name of its own; '' is the cluster's
 
 
+_MOST = (
+    ("MaxTime", "max_minutes", "min"),
+    ("MaxNodes", "max_nodes", "nodes"),
+    ("MaxCPUsPerNode", "max_cpus_per_node", "CPUs"),
+    ("MaxMemPerNode", "max_memory_per_node_mib", "MiB"),
+)
+
+
+def narrower(partition: Partition, wider: Partition) -> list[str]:
+    """Which limits refuse what the other partition takes, in words."""
+    words = []
+    for word, name, unit in _MOST:
+        mine, theirs = getattr(partition, name), getattr(wider, name)
+        if mine is not None and (theirs is None or theirs > mine):
+            other = "none" if theirs is None else f"{theirs} {unit}"
+            words.append(f"{word} is {mine} {unit}, there it is {other}")
+    if partition.min_nodes > max(1, wider.min_nodes):
+        words.append(f"MinNodes is {partition.min_nodes}, there it is {wider.min_nodes}")
+    return words
+
+
 LIFTED: Mapping[str, Mapping[str, Any]] = {
     "PartitionTimeLimit": {"max_minutes": None},
     "PartitionMaxNodes": {"max_nodes": None},

@@ -3,9 +3,11 @@
 Partitions that are there are taken where they can be, so that old scripts stay right:
 
 - the intake is one that has all accelerator nodes and no other node (closing it must stop no
-  other job), and is open to everybody; else a new one;
-- pools are partitions that share no accelerator node, largest first; what is left of the nodes
-  gets new ones, by vendor and scenario.
+  other job), is UP, open to everybody, and as wide as what most jobs use; else a new one;
+- pools are partitions that share no accelerator node, largest first, and take all that the intake
+  takes, with its rank; what is left of the nodes gets new ones, by vendor and scenario.
+
+A new one is as the partition that has most of its nodes: whom that keeps out it keeps out, too.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from dataclasses import dataclass, replace
 from slurm_het.core.catalog import Catalog, DeviceType
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.model import Device, Node, Partition, Scenario, Snapshot
+from slurm_het.core.partition import narrower
 from slurm_het.core.policy import GresName, Policy, Pool
 from slurm_het.core.syntax import gres
 from slurm_het.errors import HetError
@@ -25,6 +28,7 @@ from slurm_het.errors import HetError
 NEW_INTAKE, SPANNING = "accel", "accel-any"
 SHARED = ("shard",)
 UNKNOWN = "unknown"
+_NO_NODES = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ def propose_site(snapshot: Snapshot, catalog: Catalog, names: GresVendors) -> Si
     spanning = _spanning(snapshot, found, intake, pools)
     ours = {intake.name, *(pool.partition.name for pool in pools)}
     ours |= {spanning.name} if spanning else set()
+    new = [p for p in (intake, *(pool.partition for pool in pools), spanning) if p and p.new]
     named = {name: names.vendors[name] for name in found.registered if name in names.vendors}
     devices = Counter(d.vendor for n in found.nodes.values() for d in n.devices)
     return SiteProposal(
@@ -126,12 +131,25 @@ def propose_site(snapshot: Snapshot, catalog: Catalog, names: GresVendors) -> Si
         any(name in SHARED for name in found.registered),
         spanning,
         tuple(
-            f"partition {name} stays as it is: Slurm starts its jobs beside ours on the same nodes"
-            for name in found.by_partition
-            if name not in ours
+            f"partition {p.name} stays as it is: Slurm starts its jobs beside ours on the same"
+            f" nodes{_opened(p, found, new)}"
+            for p in snapshot.partitions
+            if p.name in found.by_partition and p.name not in ours
         ),
         tuple(_features(found, pools)),
     )
+
+
+def _opened(partition: Partition, found: _Accelerators, new: Iterable[ProposedPartition]) -> str:
+    """Which new ones let others onto the nodes of a partition that keeps some out, in words."""
+    inside = found.by_partition[partition.name]
+    names = [
+        p.name for p in new
+        if p.like and inside & set(p.nodes) and _access(p.like) != _access(partition)
+    ]  # fmt: skip
+    if not (names and any(_access(partition))):
+        return ""
+    return f"; it keeps some out: look whom {', '.join(names)} (new, with its nodes) lets in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,22 +218,46 @@ def _gres_names(text: str) -> Iterator[str]:
 
 def _intake(snapshot: Snapshot, found: _Accelerators) -> ProposedPartition:
     every = frozenset(found.nodes)
+    like = _model(snapshot, found, every)
     able = [
-        p for p in _open(snapshot)
-        if found.by_partition.get(p.name) == every and not found.others.get(p.name)
+        p for p in snapshot.partitions
+        if not any(_access(p)) and p.state in {"UP", "DOWN"} and like and _stands_for(p, like)
+        and found.by_partition.get(p.name) == every and not found.others.get(p.name)
     ]  # fmt: skip
     if able:
-        best = max(able, key=lambda p: (found.jobs.get(p.name, 0), p.default, _lax(p)))
+        # One that is DOWN may be retired, or be the intake already, whose gate is closed now.
+        best = max(
+            able,
+            key=lambda p: (p.state == "UP", found.jobs.get(p.name, 0), p.default, _lax(p)),
+        )
         why = "it has all accelerator nodes, and no other node; its jobs are managed as they are"
         return ProposedPartition(best.name, tuple(sorted(every)), why, like=best)
     names = {p.name for p in snapshot.partitions}
-    widest = max(snapshot.partitions, key=lambda p: _overlap(found, p, every), default=None)
-    why = "no partition has all accelerator nodes and only those, and is open to everybody"
-    return ProposedPartition(_free(NEW_INTAKE, names), tuple(sorted(every)), why, True, widest)
+    why = "no partition has all accelerator nodes and only those, is UP, and is open to everybody"
+    return ProposedPartition(_free(NEW_INTAKE, names), tuple(sorted(every)), why, True, like)
 
 
-def _overlap(found: _Accelerators, partition: Partition, nodes: frozenset[str]) -> tuple[int, bool]:
-    return len(found.by_partition.get(partition.name, frozenset()) & nodes), _lax(partition)[0]
+def _model(snapshot: Snapshot, found: _Accelerators, nodes: frozenset[str]) -> Partition | None:
+    """The partition that a new one of these nodes is to be like; None where none has any."""
+    inside = {p.name: len(found.by_partition.get(p.name, _NO_NODES) & nodes)
+              for p in snapshot.partitions}  # fmt: skip
+    return max(
+        (p for p in snapshot.partitions if inside[p.name]),
+        key=lambda p: (
+            p.state == "UP" and not (p.root_only or p.reservation_required), inside[p.name],
+            not p.preempt_modes - {"OFF"}, found.jobs.get(p.name, 0), p.default, _lax(p), p.tier,
+        ),
+        default=None,
+    )  # fmt: skip
+
+
+def _like(
+    intake: ProposedPartition, nodes: frozenset[str], snapshot: Snapshot, found: _Accelerators
+) -> Partition | None:
+    """What a pool of these nodes is to be like: the intake, or what has them."""
+    if intake.like and nodes <= found.by_partition.get(intake.like.name, _NO_NODES):
+        return intake.like
+    return _model(snapshot, found, nodes)
 
 
 def _lax(partition: Partition) -> tuple[bool, int]:
@@ -224,15 +266,26 @@ def _lax(partition: Partition) -> tuple[bool, int]:
 
 
 def _open(snapshot: Snapshot) -> list[Partition]:
-    """The partitions that everybody may use."""
-    return [
-        p
-        for p in snapshot.partitions
-        if not (
-            p.allow_groups or p.allow_accounts or p.allow_qos or p.deny_accounts or p.deny_qos
-            or p.root_only or p.reservation_required
-        )
-    ]  # fmt: skip
+    """The partitions that start jobs, of everybody."""
+    return [p for p in snapshot.partitions if p.state == "UP" and not any(_access(p))]
+
+
+def _access(partition: Partition) -> tuple[object, ...]:
+    """Whom it keeps out; nothing of it is true where that is nobody."""
+    p = partition
+    lists = p.allow_groups, p.allow_accounts, p.deny_accounts, p.allow_qos, p.deny_qos
+    return *lists, p.alloc_nodes, p.root_only, p.reservation_required
+
+
+def _stands_for(partition: Partition, other: Partition) -> bool:
+    """Whether a job of the other partition's fares no worse in this one."""
+    return not narrower(partition, other) and _rank(partition) == _rank(other)
+
+
+def _rank(partition: Partition) -> tuple[object, ...]:
+    """Who goes first there, who is preempted, and what else holds for all of its jobs."""
+    p = partition
+    return p.tier, p.preempt_modes, p.grace_seconds, p.qos, p.exclusive, p.oversubscribe
 
 
 def _pools(
@@ -242,7 +295,12 @@ def _pools(
     pools: list[ProposedPool] = []
     every = frozenset(left)
     several = len({found.kind(name) for name in every}) > 1
-    here = [p for p in _open(snapshot) if p.name != intake.name and p.name in found.by_partition]
+    here = [
+        p for p in _open(snapshot)
+        if p.name != intake.name and p.name in found.by_partition
+        and (model := _like(intake, found.by_partition[p.name], snapshot, found))
+        and _stands_for(p, model)
+    ]  # fmt: skip
     for record in sorted(here, key=lambda p: (-len(found.by_partition[p.name]), p.name)):
         inside = found.by_partition[record.name]
         if not inside <= left or (inside == every and several):
@@ -261,7 +319,8 @@ def _pools(
         name = _free(f"{'train' if scenario == 'training' else 'infer'}-{vendor}", taken)
         taken.add(name)
         why = f"these nodes have {vendor}'s cards, which fit {scenario}"
-        pools.append(_pool(ProposedPartition(name, tuple(names), why, True, intake.like), found))
+        like = _like(intake, frozenset(names), snapshot, found)
+        pools.append(_pool(ProposedPartition(name, tuple(names), why, True, like), found))
     return tuple(pools)
 
 
@@ -292,6 +351,7 @@ def _spanning(
     able = [
         p for p in _open(snapshot)
         if p.name not in used and found.by_partition.get(p.name) == frozenset(every)
+        and (intake.like is None or _stands_for(p, intake.like))
     ]  # fmt: skip
     if able:
         best = max(able, key=_lax)

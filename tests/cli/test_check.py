@@ -123,6 +123,19 @@ def moved(text: str) -> dict[Path, str]:
 
 HALF = tuple(pool for pool in policy().pools if "nvidia" not in pool.vendors)
 FEATURES = frozenset({"a100", "train-nv", "infer-nv"})
+
+
+def all_pools(**changes: Any) -> Callable[[Installation], Installation]:
+    names = {pool.partition for pool in policy().pools}
+
+    def change(site: Installation) -> Installation:
+        shot = site.snapshot
+        changed = (replace(p, **changes) if p.name in names else p for p in shot.partitions)
+        return replace(site, snapshot=replace(shot, partitions=tuple(changed)))
+
+    return change
+
+
 OLD = Partition("gpu", nodes="nv1", max_minutes=10_080)
 
 WRONG = {
@@ -160,6 +173,12 @@ WRONG = {
     "pools narrower than the old partition": (
         lambda s: partition("train-nv", max_minutes=60)(also(OLD)(s)),
         "partition train-nv: no pool takes all that gpu takes: MaxTime is 60 min",
+    ),
+    "pools narrower than the intake": (
+        all_pools(max_minutes=30), "no pool takes all that accel takes: MaxTime is 30 min",
+    ),
+    "pools for more nodes than the intake asks for": (
+        all_pools(min_nodes=2), "no pool takes all that accel takes: MinNodes is 2, there it is 0",
     ),
     "no default memory": (
         conf(DefMemPerCPU="UNLIMITED"), "a job that names no memory takes all of its node",
@@ -338,6 +357,10 @@ REMARKS = {
     "no MaxTime on 24.11": (
         conf(SLURM_VERSION="24.11.5"), "more: has no MaxTime: on Slurm 24.11 two jobs",
     ),
+    "a pool narrower than the intake": (
+        partition("train-nv", max_minutes=30),
+        "partition train-nv: is narrower than the intake accel: MaxTime is 30 min, there it is",
+    ),
     "groups": (
         partition("train-nv", allow_groups=frozenset({"ml"})),
         "partition train-nv: has AllowGroups=ml: no job of others is planned there",
@@ -408,6 +431,7 @@ def test_what_is_worth_a_look_is_no_mistake(case: str) -> None:
 
 
 RIGHT = {
+    "a partition that is retired": also(replace(OLD, max_minutes=None, state="INACTIVE")),
     "ours in the site's own": host(lua=moved('dofile("/etc/slurm/slurm-het/het_chain.lua")')),
     "an epilog that calls ours": host(epilogs={ETC / "e.sh": "/etc/slurm/het_event.lua"}),
     "no controller host": lambda s: replace(s, controller=None),

@@ -91,6 +91,57 @@ def test_the_intake_is_the_partition_that_jobs_are_sent_to() -> None:
     assert (found.spanning.name, found.spanning.new) == ("other", False)
 
 
+DEBUG = Partition("debug", nodes="a1,a2", max_minutes=30, tier=10)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        DEBUG,
+        Partition("few", nodes="a1,a2", max_nodes=1),
+        Partition("scavenge", nodes="a1,a2", preempt_modes=frozenset({"REQUEUE"})),
+        Partition("low", nodes="a1,a2", tier=0),
+        Partition("old", nodes="a1,a2", state="INACTIVE"),
+        Partition("own-qos", nodes="a1,a2", qos="few"),
+        Partition("whole", nodes="a1,a2", exclusive=True),
+        Partition("there", nodes="a1,a2", alloc_nodes=frozenset({"login1"})),
+    ],
+    ids=lambda p: p.name,
+)
+@pytest.mark.parametrize("more", ["", ",c1"])  # gpu is the intake; a new one is like gpu
+def test_a_partition_in_which_jobs_fare_otherwise_is_no_pool(other: Partition, more: str) -> None:
+    gpu = Partition("gpu", nodes=f"a1,a2{more}", max_minutes=10_080, default=True)
+    found = proposed(other, gpu, Partition("cpu", nodes="c1"))
+    assert found.intake.name == ("accel" if more else "gpu")
+    assert found.intake.like == gpu
+    (pool,) = found.pools
+    assert pool.partition.name == ("gpu" if more else "train-nvidia")
+    assert pool.partition.like == gpu
+    assert f"partition {other.name} stays as it is" in " ".join(found.left_out)
+
+
+def test_a_retired_partition_is_no_intake() -> None:
+    gpu, old = Partition("gpu", nodes="a1", max_minutes=60), Partition("old", nodes="a1")
+    for state in ("INACTIVE", "DRAIN", "DOWN"):
+        assert proposed(replace(old, state=state), gpu).intake.name == "gpu"
+    closed = replace(gpu, state="DOWN")  # by a hetd that runs
+    both = replace(closed, nodes="a1,l1")
+    pools = (replace(gpu, name="train", nodes="a1"), replace(gpu, name="infer", nodes="l1"))
+    assert proposed(both, *pools).intake.name == "gpu"
+
+
+def test_a_new_partition_is_as_what_has_its_nodes() -> None:
+    vision = Partition("vision", nodes="a1,a2", allow_accounts=frozenset({"vision"}))
+    nlp = Partition("nlp", nodes="l1", allow_groups=frozenset({"nlp"}), max_minutes=60)
+    found = proposed(vision, nlp, Partition("nlp-debug", nodes="l1", max_minutes=5, tier=9))
+    assert {p.partition.name: p.partition.like for p in found.pools} == {
+        "train-nvidia": vision, "infer-nvidia": nlp,
+    }  # fmt: skip
+    assert found.intake.like == vision
+    told = " ".join(found.left_out)
+    assert "look whom accel, accel-any (new, with its nodes) lets in" in told
+
+
 @pytest.mark.parametrize(
     ("shown", "written"),
     [

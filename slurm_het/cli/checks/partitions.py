@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from slurm_het.cli.checks.site import AssociationKey, Finding, Installation
-from slurm_het.core.model import Partition
+from slurm_het.core.partition import Partition, narrower
 from slurm_het.core.reasons import few
 from slurm_het.core.syntax import hostlist
 
@@ -142,26 +142,22 @@ def not_for_everybody(site: Installation) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
-_LIMITS = (
-    ("MaxTime", "max_minutes", "min"),
-    ("MaxNodes", "max_nodes", "nodes"),
-    ("MaxCPUsPerNode", "max_cpus_per_node", "CPUs"),
-    ("MaxMemPerNode", "max_memory_per_node_mib", "MiB"),
-)
-
-
-def narrower(site: Installation) -> Iterator[Finding]:
-    """Limits of ours that refuse what another partition of the same nodes takes."""
-    intake, pools = site.intake(), site.pools()
+def _others(site: Installation) -> list[Partition]:
+    """The partitions beside ours that start jobs on accelerator nodes."""
     names = {record.name for record in (*site.ours(), site.spanning()) if record}
     inside = {n.name for n in site.snapshot.nodes if n.gres}
-    others = [
+    return [
         p for p in site.snapshot.partitions
-        if p.name not in names and inside & set(hostlist.expand(p.nodes))
+        if p.name not in names and p.state == "UP" and inside & set(hostlist.expand(p.nodes))
     ]  # fmt: skip
+
+
+def narrow_intake(site: Installation) -> Iterator[Finding]:
+    """Limits of the intake that refuse what another partition of its nodes takes."""
+    intake = site.intake()
     found: dict[str, list[str]] = {}
-    for wider in (*pools, *others):
-        if intake and (words := _narrower(intake, wider)):
+    for wider in (*site.pools(), *_others(site)):
+        if intake and (words := narrower(intake, wider)):
             found.setdefault("; ".join(words), []).append(wider.name)
     for text, wide in found.items():
         yield Finding(
@@ -170,26 +166,31 @@ def narrower(site: Installation) -> Iterator[Finding]:
             " wait for ever",
             "give the intake the widest limits of its pools and of the old partitions",
         )  # fmt: skip
-    for old in others:
-        nodes = set(hostlist.expand(old.nodes))
-        here = [pool for pool in pools if nodes & set(hostlist.expand(pool.nodes))]
-        lacks = [words for pool in here if (words := _narrower(pool, old))]
-        if here and len(lacks) == len(here):
+
+
+def narrow_pools(site: Installation) -> Iterator[Finding]:
+    """Limits of pools that refuse what the intake, or an old partition of their nodes, takes."""
+    intake = site.intake()
+    for wider in (*filter(None, [intake]), *_others(site)):
+        nodes = set(hostlist.expand(wider.nodes))
+        here = [pool for pool in site.pools() if nodes & set(hostlist.expand(pool.nodes))]
+        lacks = {pool.name: words for pool in here if (words := narrower(pool, wider))}
+        if lacks and len(lacks) == len(here):
+            words = next(iter(lacks.values()))
             yield Finding(
-                f"partition {', '.join(pool.name for pool in here)}",
-                f"no pool takes all that {old.name} takes: {'; '.join(lacks[0])}",
-                f"give the pools the limits of {old.name}",
+                f"partition {', '.join(lacks)}",
+                f"no pool takes all that {wider.name} takes: {'; '.join(words)}",
+                f"give the pools the limits of {wider.name}",
             )  # fmt: skip
-
-
-def _narrower(record: Partition, wider: Partition) -> list[str]:
-    words = []
-    for word, name, unit in _LIMITS:
-        mine, theirs = getattr(record, name), getattr(wider, name)
-        if mine is not None and (theirs is None or theirs > mine):
-            other = "none" if theirs is None else f"{theirs} {unit}"
-            words.append(f"{word} is {mine} {unit}, there it is {other}")
-    return words
+        elif wider is intake:
+            for name, words in lacks.items():
+                yield Finding(
+                    f"partition {name}",
+                    f"is narrower than the intake {wider.name}: {'; '.join(words)}: a job beyond"
+                    " that which only these nodes can hold waits for ever",
+                    f"give it the limits of {wider.name}, unless that is what you want",
+                    remark=True,
+                )
 
 
 def no_default_memory(site: Installation) -> Iterator[Finding]:
@@ -205,7 +206,7 @@ def no_default_memory(site: Installation) -> Iterator[Finding]:
             f"partition {', '.join(bare)}",
             "has no DefMemPerGPU, DefMemPerCPU or DefMemPerNode, nor has slurm.conf: a job that"
             " names no memory takes all of its node, and nothing else runs there",
-            "add DefMemPerCPU= (MiB) to slurm.conf, or JobDefaults=DefMemPerGPU= to the partitions",
+            "add DefMemPerCPU= (MiB) to slurm.conf, or DefMemPerGPU= to the partitions",
         )  # fmt: skip
 
 
@@ -240,5 +241,6 @@ def bound_associations(site: Installation) -> Iterator[Finding]:
 
 CHECKS = (
     missing, outside_the_intake, outside_the_spanning, no_default_time, endless, not_up,
-    closed_to_users, not_for_everybody, narrower, no_default_memory, bound_associations,
+    closed_to_users, not_for_everybody, narrow_intake, narrow_pools, no_default_memory,
+    bound_associations,
 )  # fmt: skip
