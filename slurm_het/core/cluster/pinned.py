@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from slurm_het.core.cluster.ailing import ails
 from slurm_het.core.cluster.fit import gets_ailing, need, serving
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import emptied, promise, take
@@ -44,12 +45,17 @@ class Pin:
 def ailing_for(pin: Pin, name: str, node: Node) -> Device | None:
     """The device that Slurm would give the task on one of its nodes, and that cannot serve it.
 
-    Of one that is pinned ahead, once those who are there have ended.
+    Of one that is pinned ahead, once those who are there have ended: but for who holds a device
+    that ails. He may go on, and then Slurm gives it to nobody.
     """
     if not node.ailing:
         return None
     slots = dict(zip(pin.placement.nodes, pin.task.slots, strict=False))
     there = emptied(node) if pin.start else node
+    if pin.start:
+        pairs = zip(node.devices, there.devices, strict=True)
+        devices = tuple(now if ails(now) and now.holders else then for now, then in pairs)
+        there = replace(there, devices=devices)
     return gets_ailing(pin.task, slots[name], there) if name in slots else None
 
 

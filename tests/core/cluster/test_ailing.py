@@ -105,6 +105,17 @@ def test_who_is_pinned_to_it_is_taken_back() -> None:
     }
 
 
+def test_who_is_pinned_ahead_beside_one_that_is_held_stays() -> None:
+    """Else he would be pinned there again at the next look, and so on until its job ends."""
+    pins = Pins(10, 10)
+    placement = Placement("1", "infer-nv", ("l40s1",), ((2,),), ("l40s",), 48)
+    pins.pins["1"] = Pin(task(1), placement, 0.0, start=5000.0)
+    lost = Measured(0, trouble="lost")
+    assert pins.stranded(told(lost)), "Slurm would give him that one"
+    holder = world.running(9, "l40s1", "gpu:l40s:1(IDX:0)")
+    assert pins.stranded(told(lost, jobs=(holder,))) == {}
+
+
 def a_node(*jobs: Job) -> Node:
     return world.inventory(*jobs).nodes["l40s1"]
 
