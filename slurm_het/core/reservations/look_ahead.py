@@ -92,7 +92,8 @@ def look_ahead(
     move = {r.task.key: why for r in standing if (why := look.why_move(r, taken, patient))}
     pinned = tuple(filter(look.may_be_pinned, new))
     others = _without(tasks, pinned)
-    instead = (look.instead(r, taken) for r in standing if r.task.key in move)
+    # Where they will start then: until the next look pins them there, others are kept off.
+    instead = (look.soonest(r.task, taken) for r in standing if r.task.key in move)
     reservations = (*standing, *new, *filter(None, instead))
     unreserved = keep_free(others, reservations, room, now)
     kept_off, owners = keep_whole(unreserved, room, coming)
@@ -160,12 +161,6 @@ class _Look:
         if rival := self.unbound.first(held.task, held.placement.nodes):
             return f"job {rival.key}, of higher priority, waits for a limit that is held there"
         return ""
-
-    def instead(self, held: Reservation, taken: frozenset[str]) -> Reservation | None:
-        """Where a task will start once its pin is taken back, if that is at once: until then the
-        tasks below it are kept off."""
-        made = self.soonest(held.task, taken)
-        return made if made and made.start <= self.axis.now else None
 
     def own_room(self, held: Reservation) -> Inventory:
         """What is free on the nodes that are kept for it."""

@@ -395,3 +395,15 @@ def test_the_nodes_to_which_a_pin_moves_are_kept_until_it_is_there() -> None:
     view = outlook([busy(1, "nv1", "0", 5000)], low, pins=(Pin(held, made.placement, 0.0, 5000.0),))
     assert view.move == {"8": "other nodes are free sooner"}
     assert "nv2" in view.tasks[0].exc_nodes
+
+
+def test_nor_does_a_long_one_start_on_those_that_are_free_before_it_moves() -> None:
+    """Two nodes: one is free now, the other one sooner than both of its own."""
+    held = task("8", slots=WHOLE * 2, priority=50, minutes=60)
+    both = Placement("8", "train-nv", ("nv1", "l40s1"), (tuple(range(8)),) * 2, ("a100",), 80)
+    pin = Pin(held, both, 0.0, 9000.0)
+    other = running(2, "l40s1", "gpu:l40s:1(IDX:0)", end_time=9000)
+    low = task("9", priority=20, minutes=600)
+    view = outlook([busy(1, "nv1", "0", 5000), other], low, pins=(pin,))
+    assert view.move == {"8": "other nodes are free sooner"}
+    assert "nv2" in view.tasks[0].exc_nodes
