@@ -1,64 +1,66 @@
-"""A plan keeps Slurm's order: who could start alone, and finds no room beside those above him."""
+"""A plan keeps Slurm's order: nobody starts who would delay one above him."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 from slurm_het.core.model import Placement, Plan, Task
 from slurm_het.core.reasons import AtLimit, Kept, OutOfTime, Reason
-from slurm_het.core.reservations.axis import Axis
-from slurm_het.core.reservations.in_vain import seconds_of
-from slurm_het.core.reservations.look_ahead import soonest_start
 from slurm_het.core.reservations.reservation import Reservation, turn_of
+from slurm_het.core.reservations.shield import Shield
 
 
-def in_order(
-    made: Plan, window: Iterable[Task], axis: Axis, reservations: Iterable[Reservation]
-) -> Plan:
+def in_order(made: Plan, window: Iterable[Task], shield: Shield) -> Plan:
     """The plan without those who would delay one above them.
 
-    Nodes are kept for who cannot start now. Who can start alone, but not beside those above him,
-    is found out by the plan alone, so nothing is kept for him before the next look. Until then the
-    first such task of each pool has the place that is free for it soonest: who comes after it
-    starts where that is not needed, or ends before. `axis` says what is free when, of which the
-    `reservations` have theirs.
+    While tasks are chosen, `shield` has to guess where those will start that are above one who
+    waits; and who can start alone, but not beside those above him, is found out by the plan alone.
+    So it is asked anew, now that it is known who starts where: each that waits has the place that
+    is free for him soonest beside those above him, and who comes after him starts where that is not
+    needed, or ends before. Whom this holds back the next plan may start elsewhere.
     """
     placed = {placement.key: placement for placement in made.placements}
-    tasks = sorted(window, key=turn_of)
-    if not _is_out_of_order(tasks, placed):
+    startable = {task.key: task for task in window}
+    blocked = {one.task.key: one.task for one in shield.given}
+    tasks = sorted((startable | blocked).values(), key=turn_of)
+    if not _is_out_of_order(tasks, startable, placed):
         return made
-    axis = axis.copy()
-    for reservation in reservations:
-        axis.take(reservation, whole_nodes=True)
-    kept: list[Reservation] = []
+    shield = shield.anew()
     behind: dict[str, Reason] = {}
     for task in tasks:
         placement = placed.get(task.key)
-        if placement is None:
-            if _waits_for_room(made, task) and not any(_share_pools(task, r.task) for r in kept):
-                place = soonest_start(axis, task)
-                if place and place.start > axis.now:
-                    axis.take(place)
-                    kept.append(place)
-        elif owner := next((r for r in kept if _delays(task, placement, r, axis)), None):
+        owner = shield.delayed_by(task, placement) if placement else None
+        if placement and not owner:
+            shield.take(Reservation(task, placement, shield.axis.now))
+            continue
+        if owner:
             behind[task.key] = Kept(owner.placement.nodes, owner.task.key, owner.start)
-        else:
-            axis.take(Reservation(task, placement, axis.now))
+        # Who has room now and is not placed is held back by what no look ahead knows: he keeps
+        # nobody off. But who was placed on another's place may have room elsewhere.
+        place = shield.soonest(task) if owner or _waits_for_room(made, task) else None
+        if place and (owner or place.start > shield.axis.now):
+            shield.give_place(place)
     if not behind:
         return made
     left = tuple(placement for placement in made.placements if placement.key not in behind)
     return replace(made, placements=left, waiting={**made.waiting, **behind})
 
 
-def _is_out_of_order(tasks: list[Task], placed: Mapping[str, Placement]) -> bool:
-    """Whether one that is not placed comes before one that is, in a pool of both."""
+def _is_out_of_order(
+    tasks: Iterable[Task], startable: Container[str], placed: Mapping[str, Placement]
+) -> bool:
+    """Whether one that is not placed comes before one that is, in a pool of both. Those before the
+    first that could start have their right places: nobody below them was let onto these."""
     pools: set[str] = set()
+    any_could_start = False
     for task in tasks:
-        if task.key not in placed:
+        any_could_start |= task.key in startable
+        if task.key in placed:
+            if not pools.isdisjoint(task.pools):
+                return True
+        elif any_could_start:
             pools.update(task.pools)
-        elif not pools.isdisjoint(task.pools):
-            return True
     return False
 
 
@@ -66,13 +68,3 @@ def _waits_for_room(made: Plan, task: Task) -> bool:
     """Whether neither a limit nor the plan's time holds it back, nor is it one of Slurm's."""
     held = isinstance(made.waiting.get(task.key), AtLimit | OutOfTime)
     return not held and not task.reservation
-
-
-def _share_pools(task: Task, other: Task) -> bool:
-    return not set(task.pools).isdisjoint(other.pools)
-
-
-def _delays(task: Task, placement: Placement, kept: Reservation, axis: Axis) -> bool:
-    """Whether a task that starts now would be on what a place needs."""
-    shared = set(placement.nodes).intersection(kept.placement.nodes)
-    return any(axis.room_until(task, name) < axis.now + seconds_of(task) for name in shared)

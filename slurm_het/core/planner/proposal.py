@@ -269,7 +269,7 @@ def _strays(snapshot: Snapshot, queue: TaskPools, policy: Policy, memory: Memory
 def decide(prepared: Prepared, expected: Forecast, solve: Solve, hurry: Hurry = never) -> Plan:
     """Decide which tasks of the window start where, and why the others wait."""
     made = plan(prepared.room, prepared.window, prepared.policy, solve, expected, hurry)
-    return in_order(made, prepared.window, prepared.ahead.axis, prepared.ahead.reservations)
+    return in_order(made, prepared.window, prepared.shield)
 
 
 def learn(memory: Memory, prepared: Prepared, latest: Plan) -> None:

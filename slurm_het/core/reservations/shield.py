@@ -1,8 +1,8 @@
 """Who starts now does not delay those above him that must wait: as Slurm's backfill has it.
 
 Slurm protects the tasks that are pinned ahead, on their nodes as a whole. The next ones are not in
-Slurm's sight: they are given their places on the time axis, and a task below them starts only where
-what it takes is theirs to spare.
+Slurm's sight: they are given their places on the time axis, beside those above them that start, and
+a task below them starts only where what it takes is theirs to spare.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from slurm_het.core.cluster.fit import (
     grid_for,
     waits_for_a_leaf,
 )
-from slurm_het.core.model import Task
+from slurm_het.core.model import Placement, Task
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import All, Kept, Reason
 from slurm_het.core.reservations.axis import Axis
-from slurm_het.core.reservations.in_vain import affordable, seconds_of
+from slurm_het.core.reservations.in_vain import InVain, affordable, seconds_of
 from slurm_het.core.reservations.reservation import Reservation
 
 
@@ -53,7 +53,7 @@ class Shield:
 
     `reservations` are those that nodes are kept for; `tasks` are the same before they were kept
     off any: what is closed now may be open then. `kept` says, by key, of the tasks that only
-    others' places hold back, whose these are.
+    others' places hold back, whose these are; `given` has these places.
     """
 
     def __init__(
@@ -61,6 +61,8 @@ class Shield:
     ) -> None:
         self.axis, self.room = axis.copy(), axis.room
         self.kept: dict[str, Reason] = {}
+        self.given: list[Reservation] = []
+        self._made_of = axis, tuple(reservations), limits
         self._backfill, self._patience = limits.backfill, limits.reserve_after_seconds
         most = affordable(len(self.room.nodes))
         self._left = min(limits.protected, limits.backfill.jobs, most)
@@ -71,7 +73,9 @@ class Shield:
         self._known: dict[tuple[Task, int | None], _Alike] = {}
         self._spare: dict[Task, _Spare] = {}
         self._reasons: dict[frozenset[str], Reason] = {}
-        for made in reservations:
+        self._starting: list[Task] = []
+        self._full = InVain(most, self.axis.lasts)
+        for made in self._made_of[1]:
             self.axis.take(made, whole_nodes=True)
             self._reserved.add(made.task.key)
 
@@ -79,13 +83,61 @@ class Shield:
         """The task, kept off the nodes where it would delay others; if it has to wait, it gets its
         own place."""
         if could_start(task, self.room):
-            return self._start(task) if self._owners else task
+            return self._start(task)
         if waits_for_a_leaf(task, self.room):
             return task
         late = task.since + self._patience <= self.axis.now
         if late and self._left > 0 and task.key not in self._reserved:
-            self._protect(self._tasks.get(task.key, task))
+            then = self._tasks.get(task.key, task)
+            if could_ever_start(then, self.room) and (made := self.soonest(then)):
+                self.give_place(made)
         return task
+
+    def anew(self) -> Shield:
+        """The same one, before anybody was given a place."""
+        axis, reservations, limits = self._made_of
+        return Shield(axis, reservations, (), limits)
+
+    def soonest(self, task: Task) -> Reservation | None:
+        """The place of one that has to wait, beside those above it that start; None if it has none
+        as far as is known, or Slurm's backfill would not look at it."""
+        if self._left <= 0 or 0 < self._backfill.of_user <= self._of_user[task.user]:
+            return None
+        if self.axis.in_vain.enough_like(task):
+            return None
+        self._let_start()
+        made = self.axis.soonest(task)
+        if made and made.start > self.axis.now + self._backfill.window_seconds:
+            self.axis.in_vain.add(task)
+            return None
+        return made
+
+    def give_place(self, made: Reservation) -> None:
+        """Let nobody who is asked about from now on delay this task."""
+        self._left -= 1
+        self._of_user[made.task.user] += 1
+        self.given.append(made)
+        for name in made.placement.nodes:
+            self._owners.setdefault(name, []).append(made)
+        self.take(made)
+        self._spare.clear()
+        self._reasons.clear()
+
+    def take(self, made: Reservation) -> None:
+        """Have it known what a task takes, of whom nobody is kept off."""
+        self.axis.take(made)
+        self._known.clear()
+        for _, until in self._spare.values():
+            for name in made.placement.nodes:
+                until.pop(name, None)
+
+    def delayed_by(self, task: Task, placement: Placement) -> Reservation | None:
+        """Whose place a task would be on, while he needs it, if it started there now."""
+        end = self.axis.now + seconds_of(task)
+        theirs = (name for name in placement.nodes if name in self._owners)
+        return next(
+            (self.first_on(name) for name in theirs if self.axis.room_until(task, name) < end), None
+        )
 
     def further(self, task: Task) -> Task:
         """One that comes after all of them, kept off the same way; it is given nothing."""
@@ -97,27 +149,10 @@ class Shield:
         """The place that is given soonest on a node; None if none is."""
         return min(self._owners.get(name, ()), key=lambda made: made.start, default=None)
 
-    def _protect(self, task: Task) -> None:
-        if 0 < self._backfill.of_user <= self._of_user[task.user]:
-            return
-        if self.axis.in_vain.enough_like(task) or not could_ever_start(task, self.room):
-            return
-        made = self.axis.soonest(task)
-        if made and made.start > self.axis.now + self._backfill.window_seconds:
-            self.axis.in_vain.add(task)
-        elif made:
-            self._give_place(made)
-
-    def _give_place(self, made: Reservation) -> None:
-        self._left -= 1
-        self._of_user[made.task.user] += 1
-        self._take(made)
-        for name in made.placement.nodes:
-            self._owners.setdefault(name, []).append(made)
-        self._spare.clear()
-        self._reasons.clear()
-
     def _start(self, task: Task) -> Task:
+        if not self._owners:
+            self._starting.append(task)
+            return task
         like = task.request, task.minutes
         if like not in self._known:
             self._known[like] = self._work_out(task)
@@ -125,12 +160,25 @@ class Shield:
         task = task.off(known.off)
         if not known.starts:
             self.kept[task.key] = self._reason(known.off)
-        elif known.on_theirs:  # what it takes, the next ones cannot have
-            if made := self.axis.at_once(task):
-                self._take(made)
-            else:  # all that was to spare is given out, for those that ask alike too
-                self._known[like] = known._replace(on_theirs=False)
+        elif not known.on_theirs:
+            self._starting.append(task)
+        elif made := self.axis.at_once(task):  # what it takes, the next ones cannot have
+            self.take(made)
+        else:  # all that was to spare is given out, for those that ask alike too
+            self._known[like] = known._replace(on_theirs=False)
         return task
+
+    def _let_start(self) -> None:
+        """Give those their room that start where nobody has his place yet: who has to wait comes
+        after them. Where they do start, the plan alone knows."""
+        for task in self._starting:
+            if task in self._full or self._full.enough_like(task):
+                continue
+            if made := self.axis.at_once(task):
+                self.take(made)
+            else:
+                self._full.add(task)
+        self._starting.clear()
 
     def _work_out(self, task: Task) -> _Alike:
         spare, end = self._spare_for(task), self.axis.now + seconds_of(task)
@@ -155,13 +203,6 @@ class Shield:
             if name not in until:
                 until[name] = self.axis.room_until(task, name)
         return until
-
-    def _take(self, made: Reservation) -> None:
-        self.axis.take(made)
-        self._known.clear()
-        for _, until in self._spare.values():
-            for name in made.placement.nodes:
-                until.pop(name, None)
 
     def _reason(self, off: frozenset[str]) -> Reason:
         if off not in self._reasons:

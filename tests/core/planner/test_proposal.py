@@ -10,6 +10,7 @@ import pytest
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.core.model import Job, Placement, Plan, Snapshot
+from slurm_het.core.planner.in_order import in_order
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import (
     Memory,
@@ -35,13 +36,14 @@ FULL = "gpu:a100:8(IDX:0-7)"
 class Hetd:
     """What one hetd remembers from look to look."""
 
-    def __init__(self, last_plan: LastPlan = no_journal) -> None:
+    def __init__(self, last_plan: LastPlan = no_journal, *, side_door: bool = True) -> None:
         self.memory = Memory(Pins(GRACE, retry_seconds=60.0))
-        self.last_plan = last_plan
+        self.last_plan, self.side_door = last_plan, side_door
 
     def observe(self, *jobs: Job, seconds: float = 0.0, drained: Iterable[str] = ()) -> Observed:
         """Look at these jobs on the sandbox's nodes, so many seconds after the first look."""
-        taken = with_drained(with_side_door(snapshot(*jobs)), drained)
+        there = with_side_door(snapshot(*jobs)) if self.side_door else snapshot(*jobs)
+        taken = with_drained(there, drained)
         taken = replace(taken, time=1000.0 + seconds)
         return observe(taken, policy(), self.memory, seconds, self.last_plan)
 
@@ -338,3 +340,71 @@ def test_who_comes_after_a_large_task_does_not_take_its_nodes_in_the_same_plan()
     elsewhere = Hetd().prepare(asks(1, 8, 60), asks(2, 8, 120, nodes=3), asks(3, 4, 600))
     made = decide(elsewhere, Forecast(), greedy)
     assert [p.key for p in made.placements] == ["1", "3"], "nobody waits for what never fits"
+
+
+def wants(number: int, gpus: int, minutes: int, nodes: int = 1) -> Job:
+    """A job in its turn: the lower its number, the sooner."""
+    return marked(
+        number, tres_per_node=f"gpu:{gpus}", nodes_min=nodes, nodes_max=nodes, tasks=nodes,
+        cpus=nodes, time_limit_minutes=minutes, priority=100 - number,
+    )  # fmt: skip
+
+
+HALF, LATER = "gpu:a100:4(IDX:0-3)", {"end_time": 1900}
+ONE_FREE = running(91, "nv1", HALF), running(92, "nv2", FULL, **LATER)
+"""Half of nv1 is free, and no more for ever; nv2 is in fifteen minutes."""
+BOTH_FREE = running(91, "nv1", HALF), running(92, "nv2", "gpu:a100:6(IDX:0-5)", **LATER)
+"""A quarter of nv2 is free, too."""
+
+
+@pytest.mark.parametrize(
+    ("busy", "waiting", "starts"),
+    [
+        (ONE_FREE, [wants(2, 2, 600, 2), wants(3, 1, 1440)], {"3": "nv1"}),
+        (ONE_FREE, [wants(1, 2, 240), wants(2, 2, 600, 2), wants(3, 1, 1440)], {"1": "nv1"}),
+        (
+            ONE_FREE,
+            [wants(1, 2, 240), wants(2, 2, 600, 2), wants(3, 1, 10), wants(4, 1, 1440)],
+            {"1": "nv1", "3": "nv1"},
+        ),
+        (
+            ONE_FREE,
+            [wants(0, 8, 10), wants(1, 2, 240), wants(2, 2, 600, 2), wants(3, 1, 1440)],
+            {"1": "nv1"},
+        ),
+        (BOTH_FREE, [wants(1, 2, 240), wants(2, 4, 600, 2), wants(3, 1, 180)], {"1": "nv2"}),
+    ],
+    ids=[
+        "what is to spare", "what starts above is not", "who ends in time", "the second blocked",
+        "the plan has it elsewhere",
+    ],
+)  # fmt: skip
+def test_no_plan_delays_whom_it_lets_wait(
+    busy: tuple[Job, ...], waiting: list[Job], starts: dict[str, str]
+) -> None:
+    """Job 2 is to start when nv2 gets free. Where no job comes past the gate nobody is pinned
+    ahead: what the plan itself starts must leave him that."""
+    prepared = Hetd(side_door=False).prepare(*busy, *waiting)
+    assert not prepared.ahead.reservations
+    made = decide(prepared, Forecast(), greedy)
+    assert {placement.key: ",".join(placement.nodes) for placement in made.placements} == starts
+
+
+def test_who_was_placed_where_another_is_to_start_has_what_is_free_elsewhere() -> None:
+    """Job 3 would be on nv1 when job 2 is to start there; job 4, below it, does not get nv2."""
+    half, waiting = running(91, "nv2", HALF), [wants(2, 8, 60), wants(3, 2, 85), wants(4, 4, 155)]
+    hetd = Hetd(side_door=False)
+    prepared = hetd.prepare(half, wants(1, 6, 65), *waiting)
+    where = {"1": ("nv1", range(6)), "3": ("nv1", (6, 7)), "4": ("nv2", range(4, 8))}
+    placements = tuple(
+        Placement(key, "train-nv", (node,), (tuple(devices),), (), 80)
+        for key, (node, devices) in where.items()
+    )
+    made = in_order(Plan(placements), prepared.window, prepared.shield)
+    assert [placement.key for placement in made.placements] == ["1"]
+    owners = {key: why.owner for key, why in made.waiting.items() if isinstance(why, Kept)}
+    assert owners == {"3": "2", "4": "3"}
+
+    first = running(1, "nv1", "gpu:a100:6(IDX:0-5)", end_time=1000 + 65 * 60)
+    made = decide(hetd.prepare(half, first, *waiting), Forecast(), greedy)
+    assert [(placement.key, placement.nodes) for placement in made.placements] == [("3", ("nv2",))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.model import Job, Slot, Task
 from slurm_het.core.policy import Limits
@@ -69,6 +71,39 @@ def test_what_is_to_spare_is_given_out_once() -> None:
     jobs = HALVES[0], busy(2, "nv2", "01234567", 0)
     queue = [wants("7", 6), *(wants(key, 1) for key in ("8", "9", "10"))]
     assert kept_off(shield(*jobs), *queue) == {"7": "", "8": "", "9": "", "10": "nv1"}
+
+
+ONE_NODE = busy(1, "nv1", "0123", 0), busy(2, "nv2", "01234567", 1900)
+"""Half of nv1 is free, and no more for ever; nv2 is in fifteen minutes."""
+
+
+@pytest.mark.parametrize(
+    ("first", "off"),
+    [
+        ((), ""),
+        ((wants("5", 2, minutes=240),), "nv1"),
+        ((wants("5", 2, minutes=10),), ""),
+        ((wants("4", 8, minutes=10), wants("5", 2, minutes=240)), "nv1"),
+        ((wants("4", 1, minutes=240), wants("5", 1, minutes=240)), "nv1"),
+    ],
+    ids=["two are to spare", "they start above", "and end in time", "beside a place", "one by one"],
+)
+def test_what_those_above_take_that_start_is_not_to_spare(
+    first: tuple[Task, ...], off: str
+) -> None:
+    """Two cards on each of two nodes are for job 7, once nv2 is free; job 9 would be on nv1."""
+    both = task("7", slots=(Slot(2, 1, 1024),) * 2, minutes=600)
+    it = shield(*ONE_NODE)
+    assert kept_off(it, *first, both, wants("9", 1, minutes=1440))["9"] == off
+
+
+def test_who_finds_no_room_beside_those_above_takes_nothing() -> None:
+    """Three would start alone, two do: the third is not taken to run where it does not start."""
+    queue = [wants(key, 2, minutes=240) for key in "456"]
+    both = task("7", slots=(Slot(2, 1, 1024),) * 2, minutes=600)
+    it = shield(*ONE_NODE)
+    kept_off(it, *queue, both)
+    assert [(made.task.key, made.start) for made in it.given] == [("7", NOW + 240 * 60)]
 
 
 def test_it_says_for_whom_and_until_when() -> None:

@@ -1,0 +1,58 @@
+"""In simulated time hetd's own cycle delays nobody whom plain Slurm protects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slurm_het.config import parse_config
+from slurm_het.replay.sides import FirstFitSolver
+from slurm_het.simulation import run
+from slurm_het.simulation.jobs import JobSpec, NodeAsk
+from slurm_het.simulation.world import World
+from tests.replay.past import site
+
+CONFIG = """
+intake_partition: accel
+pools:
+  train: {scenario: training, vendors: [nvidia]}
+gres: {gpu: {}}
+"""
+AT = 100.0
+"""When the jobs come that wait."""
+
+
+def job(number: int, priority: int, nodes: int, devices: int, minutes: int) -> JobSpec:
+    """It runs to its limit."""
+    return JobSpec(
+        id=number, submission="", at=AT, user=f"u{number}", account="a", qos="",
+        partitions=("train",), features="", nodes=nodes, ask=NodeAsk(devices, None, 0, 1, 1000),
+        minutes=minutes, seconds=60.0 * minutes, reservation="", gres=f"gpu:{devices}", script="",
+        priority=priority,
+    )  # fmt: skip
+
+
+HALF = replace(job(91, 9000, 1, 4, 1500), at=0.0, on=frozenset({"a1"}))
+FULL = replace(job(92, 9000, 1, 8, 15), at=0.0, on=frozenset({"a2"}))
+LARGE, LONG = job(2, 500, 2, 2, 600), job(3, 100, 1, 1, 1440)
+
+
+@pytest.mark.parametrize(
+    "above",
+    [(), (job(1, 800, 1, 2, 240),), (job(0, 900, 1, 8, 10), job(1, 800, 1, 2, 240))],
+    ids=["nobody starts above", "one does", "beside another that waits"],
+)
+def test_a_large_job_waits_for_no_job_below_it(above: tuple[JobSpec, ...]) -> None:
+    """Half of a1 is free, and a2 in a quarter of an hour. Nobody comes past the gate."""
+    past = site()
+    partitions = {"accel": past.partitions["train"], "train": past.partitions["train"]}
+    world = World(
+        seconds=16_000, hosts=past.hosts, partitions=partitions,
+        jobs=(HALF, FULL, *above, LARGE, LONG), config=parse_config(CONFIG),
+    )  # fmt: skip
+    plain = run.plain(world, past.settings).starts[LARGE.id]
+    ours = run.ours(world, past.settings, FirstFitSolver()).starts[LARGE.id]
+    assert plain is not None
+    assert ours is not None
+    assert ours <= plain + 60
