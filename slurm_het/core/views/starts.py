@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import takewhile
 
@@ -113,12 +113,16 @@ def given_places(
     Whom a limit holds back gets none.
     """
     plan = plan or decide(prepared, Forecast(), greedy)
-    window = {task.key: task for task in prepared.window if turn_of(task) < before}
-    started = (placement for placement in plan.placements if placement.key in window)
-    now = prepared.snapshot.time
-    at_once = (Reservation(window[placement.key], placement, now) for placement in started)
+    at_once = (made for made in started_by(plan, prepared) if turn_of(made.task) < before)
     waiting = (task for task in tasks if task.key not in prepared.held)
     return expect(waiting, prepared.ahead.reservations, axis, at_once=at_once)
+
+
+def started_by(plan: Plan, prepared: Prepared) -> Iterator[Reservation]:
+    """The places of those that start by that plan."""
+    window, now = {task.key: task for task in prepared.window}, prepared.snapshot.time
+    started = (placement for placement in plan.placements if placement.key in window)
+    return (Reservation(window[placement.key], placement, now) for placement in started)
 
 
 def waiting_starts(prepared: Prepared, plan: Plan, hurry: Hurry = never) -> dict[str, float]:

@@ -24,7 +24,7 @@ from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.look_ahead import soonest_start
 from slurm_het.core.reservations.reservation import Reservation, turn_of
 from slurm_het.core.views.job_rows import as_planned
-from slurm_het.core.views.starts import given_places, starts_of
+from slurm_het.core.views.starts import given_places, started_by, starts_of
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.core.worth.forecast import Forecast
 
@@ -91,19 +91,19 @@ class WhatIf:
         if at_once := next((p for p in plan.placements if p.key == task.key), None):
             return Foreseen(self.now, at_once)
         kept = next((r for r in prepared.ahead.reserve if r.task.key == task.key), None)
-        then = self._told(task, plan) or kept if known else kept or self._then(task)
+        then = self._told(task, plan) or kept if known else kept or self._then(task, plan, prepared)
         # Who has room now, and no place in the plan, is held back by what no look ahead knows.
         later = then and then.start > self.now
         return Foreseen(then.start, then.placement) if then and later else Foreseen()
 
     def _told(self, task: Task, plan: Plan) -> Reservation | None:
-        """Its place beside all others: those after it take none from it."""
+        """Its place beside those that start by the plan, and those before it."""
         mine, queue = turn_of(task), self.prepared.queue.tasks
         until = [one for one in queue if turn_of(one) < mine or one.key == task.key]
         if len(until) > expected.MOST:
             return None
         axis = self.prepared.ahead.axis.copy()
-        made = given_places(self.prepared, until, axis, plan, self._turn).get(task.key)
+        made = given_places(self.prepared, until, axis, plan).get(task.key)
         return made if made and made.start < math.inf else None
 
     def waits(self, job: Job, at: TellTime) -> Waits:
@@ -122,10 +122,15 @@ class WhatIf:
         made = soonest_start(self._ahead, outcome) if isinstance(outcome, Task) else None
         return made.start if made else None
 
-    def _then(self, task: Task) -> Reservation | None:
-        """Its place beside all those before it; not known where they are too many."""
-        known = len(self._before) <= expected.MOST
-        made = soonest_start(self._ahead, task) if known else None
+    def _then(self, task: Task, plan: Plan, prepared: Prepared) -> Reservation | None:
+        """The same of a task that is not in the queue; not known where too many are before it."""
+        if len(self._before) > expected.MOST:
+            return None
+        axis = self._ahead.copy()
+        for started in started_by(plan, prepared):
+            if turn_of(started.task) > self._turn:
+                axis.take(started)
+        made = soonest_start(axis, task)
         return made if made and made.start < math.inf else None
 
     def _prepared(self, *job: Job) -> Prepared:

@@ -4,6 +4,7 @@ or before; the queue is run by the planner's own cycle, cycle by cycle."""
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -13,8 +14,9 @@ from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.model import Job, Placement
 from slurm_het.core.planner.proposal import decide
 from slurm_het.core.policy import Limits
-from slurm_het.core.views.job_rows import as_planned
-from slurm_het.core.views.starts import waiting_starts
+from slurm_het.core.views.job_rows import as_planned, make_view
+from slurm_het.core.views.starts import waiting_starts, with_starts
+from slurm_het.core.views.whatif import WhatIf
 from slurm_het.core.worth.forecast import Forecast
 from tests.support.random_queues import Scene
 from tests.support.squeue_cluster import NOW, POLICY
@@ -96,3 +98,21 @@ def test_told_times_are_kept_where_nobody_comes_later(least: float) -> None:
         kept += sum(run.started.get(key, float("inf")) <= at + 1 for key, at in run.told.items())
     assert told >= 40
     assert kept >= 0.95 * told, (kept, told)
+
+
+def test_why_tells_the_same_time_as_start() -> None:
+    """And whoever changes nothing changes nothing. A limit's jobs may start now or later: which,
+    the next plan alone finds out."""
+    found = Counter[str]()
+    for seed in range(200):
+        view = with_starts(make_view(Scene(seed).snapshot(), POLICY, Limits(), at=str))
+        for row in view.rows:
+            if not row.waits or row.expected is None or row.code == "no-plan":
+                continue
+            found[row.code] += 1
+            whatif = WhatIf(view.prepared, row.job, Limits(), view.readings)
+            told = whatif.as_it_is().start
+            assert told == row.expected.start > NOW, (seed, row.id, row.reason)
+            assert whatif.foresee(replace(row.job)).start == told, (seed, row.id)
+    assert found["busy"] > 50, found
+    assert found["kept"] > 5, found
