@@ -16,6 +16,7 @@ from slurm_het.core.cluster.fit import (
     could_start,
     fitting_states,
     grid_for,
+    has_room,
     waits_for_a_leaf,
 )
 from slurm_het.core.model import Placement, Task
@@ -182,13 +183,25 @@ class Shield:
 
     def _work_out(self, task: Task) -> _Alike:
         spare, end = self._spare_for(task), self.axis.now + seconds_of(task)
-        off = frozenset(name for name, until in spare.items() if 0 < until < end)
+        off = frozenset(
+            name for name, until in spare.items()
+            if (until or self._free_until(task, name, end)) < end
+        )  # fmt: skip
         elsewhere = task.request.off(frozenset(spare))
         return _Alike(
             off,
             not off or could_start(task.off(off), self.room),
             not could_start(elsewhere, self.room),
         )
+
+    def _free_until(self, task: Task, name: str, end: float) -> float:
+        """Until when a node may have room for a task, if others above it may yet start elsewhere
+        who were given all of that: until the first there who waits starts. `end` if there is none
+        beside what runs."""
+        node = self.room.nodes[name]
+        is_free = any(has_room(task, slot, node) for slot in set(task.slots))
+        first = self.first_on(name) if is_free else None
+        return first.start if first else end
 
     def _spare_for(self, task: Task) -> dict[str, float]:
         """By node where others have places, until when there is room for such a task."""

@@ -97,6 +97,16 @@ def test_what_those_above_take_that_start_is_not_to_spare(
     assert kept_off(it, *first, both, wants("9", 1, minutes=1440))["9"] == off
 
 
+def test_a_short_one_that_may_start_there_makes_no_place_for_a_long_one() -> None:
+    """Job 8 may start on either node, and is done in time on both; job 9 is not. Where job 8 was
+    guessed to start nothing is left for job 9, but it may start on the other one."""
+    alike = busy(1, "nv1", "01234", 1600), busy(2, "nv2", "01234", 1600)
+    both = task("7", slots=(Slot(8, 1, 1024),) * 2, minutes=60)
+    short, other = wants("8", 3, minutes=5), wants("9", 3, minutes=5)
+    assert kept_off(shield(*alike), both, short, wants("9", 3))["9"] == "nv1,nv2"
+    assert kept_off(shield(*alike), both, short, other)["9"] == "", "it is done in time as well"
+
+
 def test_who_finds_no_room_beside_those_above_takes_nothing() -> None:
     """Three would start alone, two do: the third is not taken to run where it does not start."""
     queue = [wants(key, 2, minutes=240) for key in "456"]
@@ -132,6 +142,17 @@ def test_only_so_many_are_protected() -> None:
     queue = [wants("5", 8, minutes=10), wants("6", 8), wants("9", 4, minutes=30)]
     assert kept_off(shield(*both, protected=1), *queue)["9"] == "nv1"
     assert kept_off(shield(*both, protected=2), *queue)["9"] == "nv1,nv2"
+
+
+def test_nothing_is_kept_for_whom_slurm_keeps_nothing() -> None:
+    """bf_min_prio_reserve, bf_min_age_reserve: plain Slurm starts those below him."""
+    queue = [replace(wants("7", 8, since=NOW - 600), priority=50), wants("8", 4)]
+    for backfill, off in (
+        (Backfill(least_priority=50, least_age_seconds=600), "nv1"),
+        (Backfill(least_priority=51), ""),
+        (Backfill(least_age_seconds=601), ""),
+    ):
+        assert kept_off(shield(*HALVES, backfill=backfill), *queue)["8"] == off
 
 
 def test_nobody_waits_for_whom_slurms_backfill_passes_over() -> None:
