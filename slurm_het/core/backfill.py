@@ -8,7 +8,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Backfill:
     """Of SchedulerParameters: bf_max_job_test jobs are looked at, bf_max_job_user of each user (0:
-    any number), and only those that start within bf_window are waited for.
+    any number), and only those that start within bf_window are waited for. bf_min_prio_reserve and
+    bf_min_age_reserve: for whom has a lower priority, or is eligible since less, nothing is kept;
+    that goes for the main scheduler too.
 
     The defaults are those of 22.05, 24.11 and 26.05.
     """
@@ -16,6 +18,12 @@ class Backfill:
     jobs: int = 500
     of_user: int = 0
     window_seconds: float = 86_400.0
+    least_priority: int = 0
+    least_age_seconds: float = 0.0
+
+    def keeps_for(self, priority: int, since: float, now: float) -> bool:
+        """Whether Slurm keeps nodes for such a job, eligible `since` (epoch seconds)."""
+        return priority >= self.least_priority and now - since >= self.least_age_seconds
 
 
 USUAL = Backfill()

@@ -10,7 +10,7 @@ from typing import Literal
 
 from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.catalog import Catalog
-from slurm_het.core.model import SCENARIOS, Scenario
+from slurm_het.core.model import SCENARIOS, Scenario, Task
 from slurm_het.core.sign import SignTable
 
 Mode = Literal["shadow", "advise", "plan"]
@@ -113,6 +113,11 @@ class Limits:
     protected: int = 500
     backfill: Backfill = USUAL
     speed_patience: float = 0.0
+
+    def keeps_for(self, task: Task, now: float) -> bool:
+        """Whether nodes are kept for a task that cannot start, `now` being epoch seconds."""
+        waited = now - task.since >= self.reserve_after_seconds
+        return waited and self.backfill.keeps_for(task.priority, task.since, now)
 
 
 ImpossibleMemory = Literal["largest", "ignore", "refuse"]

@@ -17,6 +17,8 @@ from slurm_het.slurm.backfill import backfill_of
         ("bf_window=4320,bf_max_job_test=1000,bf_max_job_user=2", Backfill(1000, 2, 259_200.0)),
         ("BF_MAX_JOB_TEST=7,bf_max_job_user_part=3", Backfill(jobs=7)),
         ("bf_max_job_test=0,bf_window=0,bf_max_job_user=-1", USUAL),
+        ("bf_min_prio_reserve=4294967295", Backfill(least_priority=4294967295)),
+        ("bf_min_age_reserve=7200", Backfill(least_age_seconds=7200.0)),
         ("xbf_max_job_test=9,bf_max_job_test=", USUAL),
     ],
 )

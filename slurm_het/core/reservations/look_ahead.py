@@ -80,8 +80,7 @@ def look_ahead(
     # A large task waits for those, too, that were pinned ahead and start now: one comes after the
     # other. Of what is released afresh the next look tells more.
     due = with_pins(coming, (pin for pin in pins if pin.due), now)
-    since = now - limits.reserve_after_seconds
-    patient = [t for t in tasks_then if t.since <= since and not t.reservation]
+    patient = [t for t in tasks_then if limits.keeps_for(t, now) and not t.reservation]
     places = _places(pools_with_side_doors(snapshot, room, policy), limits, standing)
     look = _Look(
         Axis(room, due, now, closings.opens), standing, closings,

@@ -104,6 +104,8 @@ class Shield:
         as far as is known, or Slurm's backfill would not look at it."""
         if self._left <= 0 or 0 < self._backfill.of_user <= self._of_user[task.user]:
             return None
+        if not self._backfill.keeps_for(task.priority, task.since, self.axis.now):
+            return None
         if self.axis.in_vain.enough_like(task):
             return None
         self._let_start()
