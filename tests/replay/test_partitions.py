@@ -23,7 +23,7 @@ Row = dict[str, str]
 
 def here(debug: str = "", gpu: str = "", config: Config | None = None) -> ReplaySite:
     """Two nodes of eight A100s in two partitions. Without a configuration init makes the largest
-    that is open to everybody the intake (`gpu`), the other one the pool."""
+    that is open to everybody the intake (`gpu`), and the other one a pool if it is as wide."""
     nodes = [
         f"NodeName=a{n} CPUTot=64 RealMemory=512000 Gres=gpu:a100:8 State=IDLE"
         " AvailableFeatures=a100 ActiveFeatures=a100 Partitions=gpu,debug"
@@ -89,7 +89,8 @@ def test_slurm_het_starts_nobody_in_a_pool_that_slurm_keeps_him_out_of(
 
 
 def test_a_replay_says_how_many_slurm_het_would_never_start() -> None:
-    site, effort = here("MaxTime=00:30:00"), Effort("first-fit", renditions=1)
+    site = here("MaxTime=00:30:00", config=OPEN)
+    effort = Effort("first-fit", renditions=1)
     job = record(1, AT, Partition="gpu", TimelimitRaw=1440, start=0)
     trace, tally = trace_of(site, job)
     sides: dict[SideName, SideResults] = {
