@@ -50,6 +50,7 @@ class _RawJob(msgspec.Struct):
     het_job_id: Any = None
     dependency: str = ""
     features: str = ""
+    prefer: str = ""
     resv_name: str = ""
     licenses: str = ""
     required_nodes: Any = ""

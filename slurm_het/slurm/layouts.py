@@ -40,6 +40,9 @@ def layout_of(raw: object) -> Layout:
         asked.append("--contiguous")
     if (shared := word(getattr(raw, "shared", None))) in {"user", "mcs", "topo"}:
         asked.append(f"--exclusive={shared}")
+    # Slurm tries the nodes of that first; on a list without any of them it starts nothing.
+    if prefer := getattr(raw, "prefer", ""):
+        asked.append(f"--prefer={prefer}")
     switches = number(getattr(raw, "required_switches", None)) or 0
     wait = number(getattr(raw, "maximum_switch_wait_time", None)) or 0
     fewest = bool(FEWEST & set(flags))

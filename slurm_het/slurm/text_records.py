@@ -153,8 +153,8 @@ def own_values(line: Line, own: Mapping[str, str]) -> dict[str, Any]:
 SHARED = {"NO": "none", "USER": "user", "MCS": "mcs", "TOPO": "topo"}
 _TEXTS = {
     "account": "Account", "qos": "QOS", "partition": "Partition",
-    "dependency": "Dependency", "features": "Feature", "resv_name": "Reservation",
-    "licenses": "Licenses",
+    "dependency": "Dependency", "features": "Feature", "prefer": "Prefer",
+    "resv_name": "Reservation", "licenses": "Licenses",
     "required_nodes": "ReqNodes", "nodes": "NodeList", "tres_per_node": "tres-per-node",
     "tres_per_job": "tres-per-job", "tres_per_task": "tres-per-task",
     "tres_per_socket": "tres-per-socket", "cpus_per_tres": "cpus-per-tres",

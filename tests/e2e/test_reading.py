@@ -46,14 +46,16 @@ SUBMISSIONS: tuple[tuple[str, ...], ...] = (
     ("-p", "train-amd", "-N2", "--gres=gpu:1", "-c3", "--threads-per-core=1"),
     ("-p", "train-ascend", "--gres=gpu:1", "--array=1-5%1"),
     ("-p", "infer-nv", "--gres=shard:3", "-C", "l40s"),
+    ("-p", "train-nv", "--gres=gpu:1", "--prefer=a100"),
     ("-p", "cpu", "--nice=5"),
     ("-p", "cpu", "-t", "UNLIMITED"),
     ("-p", "accel", "-H", "--gres=gpu:1", ":", "-p", "accel", "--gres=gpu:2"),
 )
 UPDATES = (
     "Comment=x=1 JobId=3", "AdminComment=by hand", "Priority=17", "TimeLimit=77", "Nice=9",
-    "ExcNodeList=nv2", "ReqNodeList=nv1", "Features=a100", "MinMemoryNode=123", "JobName=new name",
-    "Partition=train-nv", "Dependency=singleton", "NumNodes=1", "Requeue=0", "StartTime=now+2hour",
+    "ExcNodeList=nv2", "ReqNodeList=nv1", "Features=a100", "Prefer=a100", "MinMemoryNode=123",
+    "JobName=new name", "Partition=train-nv", "Dependency=singleton", "NumNodes=1", "Requeue=0",
+    "StartTime=now+2hour",
 )  # fmt: skip
 
 

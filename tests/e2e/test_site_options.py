@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +28,7 @@ def box() -> Iterator[Sandbox]:
         text = conf.read_text()
         for name, option in OPTIONS.items():
             text = text.replace(f"PartitionName={name} ", f"PartitionName={name} {option} ")
+        text = re.sub(r"(NodeName=nv2 .* Features=)", r"\1ib,", text)
         conf.write_text(text)
         sandbox.restart_slurmctld()
         sandbox.start_hetd()
@@ -62,3 +64,18 @@ def test_options_that_need_nothing_from_the_plan(cluster: Cluster) -> None:
         record = cluster.wait_started(key)
         assert record["ReqNodeList"] == record["NodeList"], options
         assert "exclude" not in options[1] or record["NodeList"] == "h1"
+
+
+def test_where_what_a_job_prefers_is_taken_it_starts_elsewhere(cluster: Cluster) -> None:
+    """Slurm holds one that is pinned to nodes without that: BadConstraints, priority 0."""
+    cluster.clear()
+    taken = cluster.sbatch("--gres=gpu:a100:4", "-C", "ib", "-t5", script=SCRIPT)
+    assert cluster.wait_started(taken)["NodeList"] == "nv2"
+    asked = ("--gres=gpu:a100:1", "--prefer=ib", "-t5")
+    key = cluster.sbatch(*asked, script=SCRIPT)
+    assert cluster.wait_started(key, seconds=20)["NodeList"] == "nv1"
+    assert cluster.outcomes(key) == ["handed over"]
+    assert "--prefer=ib" in cluster.tool("admin", "why", key)
+    cluster.ok("scancel", taken)
+    cluster.wait_state(taken, "CANCELLED")
+    assert cluster.wait_started(cluster.sbatch(*asked, script=SCRIPT))["NodeList"] == "nv2"

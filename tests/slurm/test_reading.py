@@ -260,6 +260,9 @@ def test_a_record_from_text() -> None:
     assert "memory_per_cpu" not in record
     assert record["excluded_nodes"] == "nv3"
     assert (record["job_state"], record["cpus"], record["time_limit"]) == ("RUNNING", 4, 60)
+    assert record["prefer"] == ""
+    (record,) = read_as_text(shown(), line(Prefer="nvlink"))
+    assert record["prefer"] == "nvlink"
 
 
 @pytest.mark.parametrize(("listed_as", "reason"), [

@@ -230,6 +230,12 @@ def test_who_shares_no_node_with_others(shared: object, exclusive: bool) -> None
     assert read(shared=shared).exclusive is exclusive
 
 
+def test_features_that_slurm_is_to_prefer() -> None:
+    """On a list of other nodes it starts no such job, and holds it: it has to choose itself."""
+    assert read(prefer="nvlink&ib").layout.by_slurm == ("--prefer=nvlink&ib",)
+    assert read(prefer="").layout == read().layout
+
+
 def test_cpus_of_a_task_where_22_05_does_not_tell_them() -> None:
     assert read(cpus=24, tasks=8, cpus_per_task=None).cpus_per_task == 3
     assert read(cpus=8, tasks=8, cpus_per_task=1).cpus_per_task == 1

@@ -60,6 +60,7 @@ def chosen_by_slurm(one: Job, where: ClusterFacts) -> tuple[str, ...]:
         (("--spread-job",), {"nodes_min": 1, "nodes_max": 0, "tasks": 4}, ("--spread-job",)),
         (("--spread-job",), {"nodes_min": 1, "nodes_max": 1, "tasks": 4}, ()),
         (("--exclusive=user",), {"nodes_min": 1, "nodes_max": 1}, ("--exclusive=user",)),
+        (("--prefer=ib",), {"nodes_min": 1, "nodes_max": 1, "tasks": 1}, ("--prefer=ib",)),
     ],
 )  # fmt: skip
 def test_options_that_slurm_keeps_only_where_it_chooses(
