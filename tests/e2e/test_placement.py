@@ -151,6 +151,21 @@ def test_srun_salloc_and_arrays(cluster: Cluster) -> None:
     )
 
 
+def test_a_task_that_waits_elsewhere_keeps_back_no_other_of_its_array(cluster: Cluster) -> None:
+    """Of `%1`: Slurm counts the tasks that run."""
+    full = [cluster.sbatch("--gres=gpu:k100ai:8", "-t5", script="sleep 60") for _ in range(2)]
+    for key in full:
+        cluster.wait_started(key)
+    array = cluster.sbatch("--hold", "--array=0-3%1", "--gres=gpu:1", "-t5")
+    moved = ("Partition=train-dcu", "Features=")
+    cluster.ok("scontrol", "update", f"JobId={array}_0", *moved)
+    cluster.ok("scontrol", "release", array)
+    for number in (1, 2, 3):
+        cluster.wait_started(f"{array}_{number}", seconds=20)
+    assert cluster.job(f"{array}_0")["JobState"] == "PENDING"
+    cluster.ok("scancel", array, *full)
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
+from slurm_het.core.jobs.mark import HANDED_OVER, mark_of_sent
 from slurm_het.core.jobs.reading import Handover
 from slurm_het.core.jobs.readings import Readings
 from slurm_het.core.jobs.waits import is_yet_to_begin
@@ -99,13 +100,24 @@ def _started_array_tasks(snapshot: Snapshot, policy: Policy) -> Counter[int]:
 
 
 def _about_to_start(job: Job, policy: Policy, now: float) -> bool:
-    """Whether a task is released and may start at once. One that was requeued and is held, or waits
-    for a dependency, takes no place of the others: Slurm counts those that run."""
+    """Whether a task is released and may start at once.
+
+    Slurm counts those that run. So one that was requeued and is held, or waits for a dependency,
+    takes no place of the others, nor does one that its user moved elsewhere or that was handed
+    over: plain Slurm starts whichever can start first.
+    """
     if job.state == "PENDING":
         later = not job.priority or job.dependency or is_yet_to_begin(job, now)
-        out = job.array_task_id is not None and job.partition != policy.intake_partition
-        return out and not later
+        return job.array_task_id is not None and not later and _is_released(job, policy)
     return job.state == "CONFIGURING"
+
+
+def _is_released(job: Job, policy: Policy) -> bool:
+    """Whether a pending job is where we released it: on its nodes, or in Slurm's line."""
+    if not all(policy.pool(name) for name in job.partition.split(",")):
+        return False
+    pinned = job.req_nodes and not job.admin_comment.startswith(HANDED_OVER)
+    return bool(pinned) or mark_of_sent(job, "in line") is not None
 
 
 def _allowed_tasks(job: Job, started: Counter[int]) -> int:

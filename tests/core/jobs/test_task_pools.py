@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
+from slurm_het.core.jobs.mark import HANDED_OVER, encode_comment
 from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.jobs.readings import Readings, likeness
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools, is_gated
-from slurm_het.core.model import Job, Partition
+from slurm_het.core.model import Classification, Job, Partition
 from slurm_het.core.reasons import ArrayLimit
 from slurm_het.core.site_limits import SiteLimits
 from slurm_het.core.syntax.arrays import (
@@ -214,6 +215,15 @@ def test_a_full_array_is_blocked_by_its_own_limit() -> None:
         {"partition": "train-nv", "req_nodes": "nv1", "reason": "JobHeldAdmin", "priority": 0},
         {"partition": "debug", "reason": "Dependency", "dependency": "afterok:99(unfulfilled)"},
         {"partition": "train-nv", "reason": "BeginTime", "submit_time": 1, "eligible_time": 10**10},
+        {"partition": "cpu", "reason": "Resources"},  # its user has moved it
+        {"partition": "cpu", "reason": "Resources", "req_nodes": "cpu1"},
+        {"partition": "train-nv", "reason": "Resources"},
+        {
+            "partition": "train-nv",
+            "reason": "Resources",
+            "req_nodes": "nv1",
+            "admin_comment": f"{HANDED_OVER}plain Slurm places it",
+        },
     ],
 )
 def test_a_task_that_slurm_lets_wait_takes_no_place_of_its_array(fields: dict[str, Any]) -> None:
@@ -228,10 +238,13 @@ def test_split_tasks_of_an_array_share_its_limit_with_the_rest() -> None:
     rest = gated(10, array_job_id=10, array_tasks="2-9%2", array_limit=2)
     split = gated(11, array_job_id=10, array_task_id=1, array_limit=2)
     on = running(20, "nv1", "gpu:a100:1(IDX:0)", array_job_id=10, array_task_id=0)
-    released = replace(split, id=12, array_task_id=8, partition="train-nv")
+    released = replace(split, id=12, array_task_id=8, partition="train-nv", req_nodes="nv1")
+    line = encode_comment(Classification("training"), {}, "in line")
+    in_line = replace(released, partition="train-nv,infer-nv", req_nodes="", admin_comment=line)
     assert len(fill(rest, split).tasks) == 2
     assert len(fill(rest, split, on).tasks) == 1
     assert len(fill(rest, on, released).tasks) == 0
+    assert len(fill(rest, on, in_line).tasks) == 0
 
 
 def test_the_limit_bounds_a_huge_array() -> None:
