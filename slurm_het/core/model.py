@@ -230,7 +230,7 @@ class Task:
     reservation: str = ""
     magnets: tuple[str, ...] = ()
     leaf_patience: int | None = None
-    time_limits: TimeLimits = ()  # the one to be given in each pool, where its user left it open
+    time_limits: TimeLimits = ()  # where its user left it open: in each pool, and back in the gate
     _request: Task | None = field(default=None, init=False, repr=False, compare=False)
     _off: tuple[frozenset[str], Task] | None = field(
         default=None, init=False, repr=False, compare=False

@@ -101,7 +101,7 @@ class Releaser:
         key, reason, penalty, refused = due
         pin = self.pins.pins.get(key)
         wanted = original_gres(pin.task, pin.placement) if pin else ""
-        fields = return_fields(self.policy, pin.nodes_min if pin else 0, wanted)
+        fields = return_fields(self.policy, pin, wanted)
         try:
             await self.slurm.update_job(key, fields)
         except SlurmError as error:

@@ -14,6 +14,7 @@ import pytest
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
+from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.paces import Pace
 from slurm_het.core.jobs.trials import Trial
@@ -29,7 +30,7 @@ from slurm_het.opener import Holds
 from slurm_het.settings import Config, Paths, PlannerSettings
 from tests.support.asked import asked
 from tests.support.fake_slurm import FakeSlurm
-from tests.support.world import gated, marked, policy, running, task
+from tests.support.world import gated, inventory, marked, policy, running, task
 
 
 class Bench:
@@ -286,6 +287,51 @@ def test_a_requeued_job_that_kept_its_pin_comes_back_to_the_gate(tmp_path: Path)
     bench.wait(bench.cycle.pins.grace_seconds + 1)
     bench.run()
     assert bench.sent("1")[1:] == [{"Partition": "accel", "ReqNodeList": ""}]
+
+
+def left_open(number: int, **fields: Any) -> Job:
+    """A gated job whose user named no time limit: the intake's hour is not his."""
+    made = admit_message({"tres_per_node": "gpu:1", "user_name": "ann"}, policy(), inventory())
+    assert isinstance(made, Admitted)
+    return replace(marked(number, **fields), admin_comment=made.fields["admin_comment"])
+
+
+@pytest.mark.parametrize(
+    ("now", "back"),
+    [
+        ({"time_limit_minutes": 1440}, {"TimeLimit": "60"}),
+        ({"time_limit_minutes": 10080}, {}),  # an operator gave it since
+        ({"time_limit_minutes": 30}, {}),
+    ],
+)
+@pytest.mark.parametrize("requeued", [True, False])
+def test_a_job_gets_the_intakes_time_limit_back_unless_somebody_has_set_another(
+    tmp_path: Path, now: dict[str, Any], back: dict[str, str], requeued: bool
+) -> None:
+    bench = Bench(tmp_path, left_open(1))
+    bench.slurm.times = {"train-nv": 1440}
+    bench.run()
+    assert bench.sent("1")[0]["TimeLimit"] == "1440"
+    (node,) = bench.cycle.pins.pins["1"].placement.nodes
+    waits = left_open(1, partition="train-nv", req_nodes=node, **now)
+    if requeued:
+        ran = replace(waits, state="RUNNING", nodes=node, gres_detail=("gpu:a100:1(IDX:0)",))
+        bench.slurm.jobs = (ran,)
+        bench.run()
+        waits = replace(waits, restarts=1, submit_time=1_000, eligible_time=1_121)
+    else:
+        waits = replace(waits, reason="Licenses")
+    bench.slurm.jobs = (waits,)
+    bench.run()
+    assert bench.sent("1")[1:] == [{"Partition": "accel", "ReqNodeList": ""} | back]
+
+
+def test_a_refused_release_gives_the_intakes_time_limit_back(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, left_open(1))
+    bench.slurm.times = {"train-nv": 1440}
+    bench.slurm.refuse.add("1")
+    bench.run()
+    assert [fields["TimeLimit"] for fields in bench.sent("1")] == ["1440", "60"]
 
 
 @pytest.mark.parametrize(

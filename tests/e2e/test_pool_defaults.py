@@ -87,11 +87,32 @@ def test_time_min_is_kept_and_lets_a_job_into_a_pool_of_shorter_ones(cluster: Cl
     assert record["TimeLimit"] in ("01:00:00", "00:20:00")
 
 
-def test_what_a_user_makes_of_the_time_since_counts(cluster: Cluster) -> None:
-    key = cluster.sbatch("--gres=gpu:1", "--hold", script=SCRIPT)
-    cluster.ok("scontrol", "update", f"JobId={key}", "TimeLimit=3")
+@pytest.mark.parametrize(
+    ("script", "minutes"),
+    [(SCRIPT, 3), (SERVE, 30)],
+    ids=["any", "what another pool gives"],
+)
+def test_what_a_user_makes_of_the_time_since_counts(
+    cluster: Cluster, script: str, minutes: int
+) -> None:
+    key = cluster.sbatch("--gres=gpu:1", "--hold", script=script)
+    cluster.ok("scontrol", "update", f"JobId={key}", f"TimeLimit={minutes}")
     cluster.ok("scontrol", "release", key)
-    assert cluster.wait_started(key, seconds=20)["TimeLimit"] == "00:03:00"
+    assert cluster.wait_started(key, seconds=20)["TimeLimit"] == f"00:{minutes:02}:00"
+
+
+@pytest.mark.parametrize(("given", "then"), [("", "00:10:00"), ("50", "00:50:00")])
+def test_a_requeued_job_has_the_intakes_time_again_unless_it_was_given_another(
+    cluster: Cluster, given: str, then: str
+) -> None:
+    key = cluster.sbatch("--gres=gpu:1", script=SCRIPT)
+    assert cluster.wait_started(key, seconds=20)["TimeLimit"] == "00:30:00"
+    if given:
+        cluster.ok("scontrol", "update", f"JobId={key}", f"TimeLimit={given}")
+    cluster.ok("scontrol", "requeue", key)
+    cluster.wait("it is back", lambda: cluster.job(key)["Partition"] == "accel", 20, job=key)
+    assert cluster.job(key)["TimeLimit"] == then
+    cluster.ok("scancel", key)
 
 
 def test_the_cpus_that_come_with_devices_are_counted(cluster: Cluster) -> None:

@@ -30,6 +30,7 @@ class FakeSlurm:
         self.refusal = "Requested partition configuration not available now"
         self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
         self.drained: set[str] = set()
+        self.times: dict[str, int] = {}  # DefaultTime by partition, where it is another
         self.side_door = False  # whether a partition that is no pool has the nodes too
         self.stuck: set[str] = set()  # jobs that stay in the intake whatever is sent
         self.told: list[tuple[int, str]] = []
@@ -50,8 +51,12 @@ class FakeSlurm:
             for n in shot.nodes
         )  # fmt: skip
         partitions = tuple(
-            replace(p, state=self.gate) if p.name == "accel" else p for p in shot.partitions
-        )
+            replace(
+                p, state=self.gate if p.name == "accel" else p.state,
+                default_minutes=self.times.get(p.name, p.default_minutes),
+            )
+            for p in shot.partitions
+        )  # fmt: skip
         return replace(shot, time=self.time, partitions=partitions, nodes=nodes)
 
     async def ended_jobs(self, ids: Collection[int] = ()) -> tuple[Job, ...]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from slurm_het.core.cluster.inventory import Inventory, TypeThere
 from slurm_het.core.jobs.demand import NodeSize, size_of
 from slurm_het.core.jobs.gres_choice import choose_gres
-from slurm_het.core.jobs.pool_defaults import Bounds, InPools, as_in_the_pools
+from slurm_het.core.jobs.pool_defaults import Bounds, InPools, as_in_the_gate, as_in_the_pools
 from slurm_het.core.limits.max_wall import MaxWalls
 from slurm_het.core.model import Job, Node, Partition, Snapshot, Task
 from slurm_het.core.network import in_a_tree
@@ -93,6 +93,11 @@ class ClusterFacts:
         max_time = "PartitionTimeLimit" not in self.qos_flags.get(job.qos, ())
         bounds = Bounds(self.max_walls.of(job), max_time)
         return as_in_the_pools(job, pools, self.partitions, self.policy.intake_partition, bounds)
+
+    def in_the_gate(self, job: Job) -> Job:
+        """A job that waits in a pool as it would be in the intake, as far as its time goes."""
+        walls = self.max_walls.of(job)
+        return as_in_the_gate(job, self.partitions, self.policy.intake_partition, walls)
 
     @cached_property
     def types(self) -> dict[str, TypeThere]:

@@ -1,7 +1,9 @@
 """What a user left open of memory, CPUs, nodes and time: each pool's partition has defaults.
 
 Slurm applies those of the partition where a job is tested: of memory and CPUs after a move too, but
-not of time. A time limit that the intake gave stays, and one that nobody gave becomes MaxTime.
+not of time. A time limit that the intake gave stays, and one that nobody gave becomes MaxTime. Only
+what the intake gives counts as left open: anything else an update has set since, and it stays. So a
+job that comes back to the gate gets the intake's again.
 
 The site's MaxWall caps a time that was left open: Slurm itself gives no more, and would hold back a
 job with more. `walls` are its minutes by partition, where one bears on the job.
@@ -43,9 +45,10 @@ NO_BOUNDS = Bounds()
 class InPools(NamedTuple):
     """A job as Slurm will see it in the pools, and the pools that suit it so.
 
-    `time_limits` are the limits that it is to be given by pool, where its user left that open. Then
-    the job itself has one that no pool refuses: the least of them, or its --time-min. `by_pool` is
-    what it asks of CPUs and memory in each, where that differs; the job itself has the most then.
+    `time_limits` are the limits that it is to be given by pool, where its user left that open, and
+    the one for the intake if it comes back. Then the job itself has one that no pool refuses: the
+    least of them, or its --time-min. `by_pool` is what it asks of CPUs and memory in each, where
+    that differs; the job itself has the most then.
     """
 
     job: Job
@@ -94,21 +97,43 @@ def _with_time(
         # Where MaxWall is below its least it is held back, as it is in plain Slurm.
         caps = {name: wall for name, wall in walls.items() if wall >= least}
         limits = tuple((p.name, _within(job.time_limit_minutes, p, caps)) for p in known)
+        limits += _back_in(intake, job, walls)
         shorter = replace(job, time_limit_minutes=least)
         return there._replace(job=shorter, time_limits=limits, shortens=True)
-    said = mark.original.get(TIME_LIMIT) if mark else UNTOLD
+    said, gate = mark.original.get(TIME_LIMIT) if mark else UNTOLD, partitions.get(intake)
     if said == UNTOLD:
-        is_open = _may_be_open(job, known, partitions.get(intake), walls)
+        is_open = _may_be_open(job, known, gate, walls)
     else:
         is_open = said == "" and (
-            _is_as_slurm_gave(job, partitions.values(), walls)
-            or (bounds.max_time and _is_too_long(job, known))
+            _is_as_slurm_gave(job, gate, walls)
+            or (bounds.max_time and _is_too_long(job, known, gate))
         )
     if not known or not is_open:
         return there
-    limits = tuple((p.name, _least(time_limit_in(p), walls.get(p.name))) for p in known)
-    shortest = _least(*(m for _, m in limits))
-    return there._replace(job=replace(job, time_limit_minutes=shortest), time_limits=limits)
+    limits = tuple((p.name, _given_at_release(p, walls)) for p in known)
+    shorter = replace(job, time_limit_minutes=_least(*(m for _, m in limits)))
+    return there._replace(job=shorter, time_limits=limits + _back_in(intake, job, walls))
+
+
+def as_in_the_gate(
+    job: Job, partitions: Mapping[str, Partition], intake: str, walls: Mapping[str, int]
+) -> Job:
+    """A job that was sent to a pool, with the time limit of the intake, if its user left that open
+    and it has what the pool gives. One that somebody has set since stays."""
+    mark, gate = decode_comment(job.admin_comment), partitions.get(intake)
+    there = [partitions.get(name) for name in job.partition.split(",")]
+    if mark is None or gate is None or mark.original.get(TIME_LIMIT) != "":
+        return job
+    if TIME_MIN in mark.original or not all(p and _is_pools_own(job, p, walls) for p in there):
+        return job
+    return replace(job, time_limit_minutes=given_by_slurm(gate, walls))
+
+
+def given_by_slurm(partition: Partition, walls: Mapping[str, int]) -> int | None:
+    """What Slurm writes into a job without a time limit that is submitted to the partition."""
+    if partition.default_minutes is not None:
+        return partition.default_minutes
+    return walls.get(partition.name, partition.max_minutes)
 
 
 def with_least_nodes(job: Job, pools: Iterable[Pool], partitions: Mapping[str, Partition]) -> Job:
@@ -158,34 +183,49 @@ def _within(minutes: int | None, partition: Partition, walls: Mapping[str, int])
     return _least(minutes, partition.max_minutes, walls.get(partition.name))
 
 
-def _gives(partition: Partition, walls: Mapping[str, int]) -> tuple[int | None, ...]:
-    """What Slurm may have written into a job without a time limit that was in the partition."""
-    wall = walls.get(partition.name)
-    return (time_limit_in(partition), *([wall] if wall is not None else []))
+def _given_at_release(pool: Partition, walls: Mapping[str, int]) -> int | None:
+    """What a release to the pool writes into a job without a time limit."""
+    return _least(time_limit_in(pool), walls.get(pool.name))
 
 
-def _is_as_slurm_gave(job: Job, partitions: Iterable[Partition], walls: Mapping[str, int]) -> bool:
-    """Whether its time limit is one that Slurm gives somewhere: nobody has set it by an update."""
+def _is_pools_own(job: Job, pool: Partition, walls: Mapping[str, int]) -> bool:
+    """Whether its time limit is what the pool gives: by a release, or as it was submitted there."""
     given = job.time_limit_minutes
-    return given is None or any(given in _gives(p, walls) for p in partitions)
+    return given in (_given_at_release(pool, walls), given_by_slurm(pool, walls))
 
 
-def _is_too_long(job: Job, pools: Iterable[Partition]) -> bool:
+def _back_in(intake: str, job: Job, walls: Mapping[str, int]) -> TimeLimits:
+    """The time limit for its way back to the gate: what it has there. (None that is longer than
+    MaxWall: Slurm would hold that against what we set no more.)"""
+    minutes = job.time_limit_minutes
+    return ((intake, minutes),) if _least(minutes, walls.get(intake)) == minutes else ()
+
+
+def _is_as_slurm_gave(job: Job, gate: Partition | None, walls: Mapping[str, int]) -> bool:
+    """Whether its time limit is the one that Slurm gives in the intake: nobody has set it by an
+    update. (Who is only being submitted has none yet.)"""
+    return job.time_limit_minutes == (given_by_slurm(gate, walls) if gate else None)
+
+
+def _is_too_long(job: Job, pools: Iterable[Partition], gate: Partition | None) -> bool:
     """Whether its time limit is above the MaxTime of all of its pools: it would wait for ever.
 
-    Slurm gives such limits for GrpWall, MaxTRESMins and the like too, which are not known here.
+    Without a DefaultTime of the intake Slurm gives such limits for GrpWall, MaxTRESMins and the
+    like too, which are not known here.
     """
+    if gate and gate.default_minutes is not None:
+        return False
     given = job.time_limit_minutes
     return all(_within(given, pool, NO_WALLS) != given for pool in pools)
 
 
 def _may_be_open(
-    job: Job, pools: Iterable[Partition], intake: Partition | None, walls: Mapping[str, int]
+    job: Job, pools: Iterable[Partition], gate: Partition | None, walls: Mapping[str, int]
 ) -> bool:
     """Whether the time limit of a job that came past the hook may be the intake's own, and suits
     none of its pools: it would wait for ever. Else it stays, for its user may have given it."""
     given = job.time_limit_minutes
-    by_intake = intake is not None and given in _gives(intake, walls)
+    by_intake = gate is not None and given == given_by_slurm(gate, walls)
     return by_intake and not any(_within(given, pool, walls) == given for pool in pools)
 
 

@@ -174,6 +174,8 @@ class Pins:
                     del self.pins[key]
                 if settled[0] in {Event.STARTED, Event.ELSEWHERE, Event.GONE}:
                     self.returned.pop(key, None)
+            elif job and _time_was_set(job, pin):
+                self.pins[key] = replace(pin, task=replace(pin.task, time_limits=()))
         self._forget_the_gone(snapshot)
         return outcomes
 
@@ -308,13 +310,20 @@ def _pin_of(
 
 def _task_of(job: Job, facts: ClusterFacts) -> Task | None:
     """What a released job is planned as, by its record; None if it cannot be any more."""
-    # Slurm gives a job with BadConstraints priority 0 (seen on all versions). That is no hold.
+    # Slurm gives a job with BadConstraints priority 0 (seen on all versions). That is no hold. One
+    # that was requeued, and begins later, is to go back to the gate as it was there.
     as_gated = replace(
-        job, partition=facts.policy.intake_partition, reason="None", exc_nodes="", req_nodes="",
-        priority=max(1, job.priority),
+        facts.in_the_gate(job), partition=facts.policy.intake_partition, reason="None",
+        exc_nodes="", req_nodes="", priority=max(1, job.priority), eligible_time=job.submit_time,
     )  # fmt: skip
     task = read_job(as_gated, facts).outcome
     return task if isinstance(task, Task) else None
+
+
+def _time_was_set(job: Job, pin: Pin) -> bool:
+    """Whether somebody has given a released job another time limit since: then that stays."""
+    given, limits = job.time_limit_minutes, dict(pin.task.time_limits)
+    return any(limits.get(name, given) != given for name in job.partition.split(","))
 
 
 def _with_less(task: Task, now: Task | None) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.memory_defaults import TimeLimits
 from slurm_het.core.model import Job, Placement, Task
 from slurm_het.core.policy import Policy
@@ -44,14 +45,18 @@ def spread_fields(task: Task, job: Job) -> dict[str, str]:
     return {"Switches": f"{job.layout.switches}@0"} if job.layout.switches and not waits else {}
 
 
-def return_fields(policy: Policy, nodes_min: int = 0, wanted: str = "") -> dict[str, str]:
-    """The update that takes a pinned job back to the gate.
+def return_fields(policy: Policy, pin: Pin | None = None, wanted: str = "") -> dict[str, str]:
+    """The update that takes a pinned job back to the gate, as it was before its release.
 
-    `nodes_min` is the least number of nodes that the job itself asked for, where its release set
-    another (22.05 leaves the most that it allows as it was); `wanted` is the GRES if its
-    release changed that.
+    (22.05 leaves the most nodes that it allows as they were.) `wanted` is the GRES if its release
+    changed that.
     """
     fields = {"Partition": policy.intake_partition, "ReqNodeList": ""}
-    if nodes_min:
-        fields = {"NumNodes": str(nodes_min), **fields}
+    if pin and pin.nodes_min:
+        fields = {"NumNodes": str(pin.nodes_min), **fields}
+    limits = dict(pin.task.time_limits) if pin else {}
+    if pin and policy.intake_partition in limits:
+        before = limits[policy.intake_partition]
+        if limits.get(pin.placement.partition, before) != before:
+            fields["TimeLimit"] = time_limit_text(before)
     return fields | ({"Gres": wanted} if wanted else {})

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 from slurm_het.core.cluster.capacity import capacity_of
 from slurm_het.core.jobs.admission import Admitted, Passed, Refused, admit_message
 from slurm_het.core.jobs.never import never_starts, size_of_message
+from slurm_het.core.jobs.pool_defaults import given_by_slurm
 from slurm_het.core.jobs.readings import Readings
-from slurm_het.core.jobs.request import ALL_MEMORY, from_message
+from slurm_het.core.jobs.request import ALL_MEMORY, TIME_LIMIT, from_message
 from slurm_het.core.jobs.submission import (
     Charged,
     Submission,
@@ -23,6 +24,7 @@ from slurm_het.core.jobs.submission import (
     with_default_memory,
 )
 from slurm_het.core.jobs.trials import NO_TRIALS, Trials
+from slurm_het.core.limits.max_wall import MaxWalls
 from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import Classification, Job, Snapshot
 from slurm_het.core.planner.build_problem import Hurry, never
@@ -128,11 +130,15 @@ def _unasked(sent: dict[str, str], policy: Policy) -> str:
 
 
 def _record(it: Submission, sent: dict[str, str], made: Admitted, site: Circumstances) -> Job:
-    """Its record, with the host memory that Slurm gives who names none."""
+    """Its record, with the time and the host memory that Slurm gives who names none."""
     snapshot, name = site.snapshot, site.policy.intake_partition
     job = record_of_batch(it, sent, made, snapshot.time)
-    intake = next((p for p in snapshot.partitions if p.name == name), None)
+    partitions = {p.name: p for p in snapshot.partitions}
+    intake = partitions.get(name)
     job = replace(job, **(site.charged or it.named)._asdict())
+    if intake and not sent.get(TIME_LIMIT):
+        walls = MaxWalls(snapshot.limits, partitions).of(job)
+        job = replace(job, time_limit_minutes=given_by_slurm(intake, walls))
     return job if sent.get(ALL_MEMORY) == "0" else with_default_memory(job, intake, site.memory)
 
 

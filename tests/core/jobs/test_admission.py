@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.admission import Admitted, Passed, Verdict, admit_message
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.mark import MAX_COMMENT, decode_comment, encode_comment
@@ -18,7 +19,7 @@ from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.daemon.hook_process import offer
 from slurm_het.journal import Journal
-from tests.support.world import gated, inventory, policy, running
+from tests.support.world import gated, inventory, policy, running, task
 
 
 def answer_to(**sent: str) -> Verdict:
@@ -319,4 +320,6 @@ def test_one_update_releases_a_job(
 
 def test_a_job_is_taken_back_to_the_intake_without_its_pin() -> None:
     assert return_fields(policy()) == {"Partition": "accel", "ReqNodeList": ""}
-    assert return_fields(policy(), 1)["NumNodes"] == "1"
+    made = Placement("1", "train-nv", ("nv1", "nv2"), ((0,), (0,)), ("a100",) * 2, 80)
+    pin = Pin(task("1"), made, 0.0, nodes_min=1)
+    assert return_fields(policy(), pin)["NumNodes"] == "1"

@@ -10,7 +10,7 @@ import pytest
 
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.admission import Admitted, admit_message, admit_record
-from slurm_het.core.jobs.pool_defaults import InPools, as_in_the_pools
+from slurm_het.core.jobs.pool_defaults import Bounds, InPools, as_in_the_gate, as_in_the_pools
 from slurm_het.core.jobs.task_pools import fill_task_pools
 from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import Job, Partition, Placement, Slot
@@ -50,11 +50,9 @@ def there(job: Job) -> InPools:
     return as_in_the_pools(job, POOLS, PARTITIONS, "accel")
 
 
-@pytest.mark.parametrize("given", [10, None, 30, 120])
-def test_an_open_time_is_each_pools_own(given: int | None) -> None:
-    """As the intake gave it, or as the release to a pool before did."""
-    seen = there(submitted({}, time_limit_minutes=given))
-    assert dict(seen.time_limits) == {"train-nv": 30, "infer-nv": 120}
+def test_an_open_time_is_each_pools_own_and_the_intakes_on_its_way_back() -> None:
+    seen = there(submitted({}, time_limit_minutes=10))
+    assert dict(seen.time_limits) == {"train-nv": 30, "infer-nv": 120, "accel": 10}
     assert seen.job.time_limit_minutes == 30
     assert seen.minutes(NAMES) == 120
     assert seen.minutes(("train-nv",)) == 30
@@ -62,13 +60,46 @@ def test_an_open_time_is_each_pools_own(given: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("sent", "given"),
-    [({"time_limit": "10"}, 10), ({"time_limit": "unlimited"}, None), ({}, 45)],
-    ids=["as the intake's", "-t 0", "updated since"],
-)
+    [
+        ({"time_limit": "10"}, 10),
+        ({"time_limit": "unlimited"}, None),
+        ({}, 45),
+        ({}, None),
+        ({}, 30),
+        ({}, 120),
+        ({}, 600),
+        ({}, 7),
+    ],
+    ids=[
+        "as the intake's", "-t 0", "updated since", "to no limit", "to a pool's", "to another's",
+        "to MaxTime", "to that of a partition that is no pool",
+    ],
+)  # fmt: skip
 def test_a_time_that_somebody_gave_stays(sent: dict[str, str], given: int | None) -> None:
-    seen = there(submitted(sent, time_limit_minutes=given))
+    partitions = PARTITIONS | {"debug": Partition("debug", max_minutes=7)}
+    job = submitted(sent, time_limit_minutes=given)
+    seen = as_in_the_pools(job, POOLS, partitions, "accel", Bounds({"accel": 45, "debug": 600}))
     assert not seen.time_limits
     assert seen.minutes(NAMES) == given
+
+
+@pytest.mark.parametrize(
+    ("pool", "given", "before"),
+    [
+        ("train-nv", 30, 10),  # as the release wrote it
+        ("infer-nv", 120, 10),
+        ("train-nv", 120, 120),  # somebody has set it since
+        ("train-nv", 10080, 10080),
+        ("train-nv", None, None),
+    ],
+)
+def test_who_comes_back_to_the_gate_has_the_intakes_time_again(
+    pool: str, given: int | None, before: int | None
+) -> None:
+    job = replace(submitted({}, time_limit_minutes=given), partition=pool)
+    assert as_in_the_gate(job, PARTITIONS, "accel", {}).time_limit_minutes == before
+    its_own = replace(submitted({"time_limit": "30"}, time_limit_minutes=30), partition=pool)
+    assert as_in_the_gate(its_own, PARTITIONS, "accel", {}) is its_own
 
 
 def test_a_job_without_our_mark_is_as_it_is() -> None:
@@ -78,7 +109,7 @@ def test_a_job_without_our_mark_is_as_it_is() -> None:
 
 def test_time_min_is_planned_with_and_the_rest_is_cut_to_the_pools_most() -> None:
     seen = there(submitted({"time_limit": "90", "time_min": "20"}, time_limit_minutes=90))
-    assert dict(seen.time_limits) == {"train-nv": 60, "infer-nv": 90}
+    assert dict(seen.time_limits) == {"train-nv": 60, "infer-nv": 90, "accel": 90}
     assert seen.minutes(NAMES) == 20
 
 
@@ -109,7 +140,8 @@ def test_the_release_sets_the_time_of_its_pool(limits: Any, told: str | None) ->
 @pytest.mark.parametrize(
     ("default", "given", "limits"),
     [
-        (240, 240, {"train-nv": 30, "infer-nv": 120}),  # the intake's, and too long for every pool
+        # The intake's, and too long for every pool.
+        (240, 240, {"train-nv": 30, "infer-nv": 120, "accel": 240}),
         (100, 100, {}),  # one of its pools takes it: its user may have given it
         (240, 300, {}),  # its user's own: that it waits is Slurm's answer too
     ],
