@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
+from slurm_het.core.jobs.layout import nodes_before
 from slurm_het.core.model import Job, Placement, Task
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
@@ -126,10 +127,11 @@ class Releaser:
         wanted = rewritten_gres(task, placement)
         fields = release_fields(placement, job, wanted, task.time_limits)
         fields |= spread_fields(task, job)
-        raised = fields.get("NumNodes", str(job.nodes_min)) != str(job.nodes_min)
-        self.pins.add(task, placement, self.ticks(), start, job.nodes_min if raised else 0)
+        before = nodes_before(job, len(placement.nodes)) if "NumNodes" in fields else ""
+        self.pins.add(task, placement, self.ticks(), start)
         own = frozenset(hostlist.expand_readable(job.exc_nodes))
-        self.pins.pins[key] = replace(self.pins.pins[key], own_exc_nodes=own)
+        pin = self.pins.pins[key]
+        self.pins.pins[key] = replace(pin, num_nodes=before, own_exc_nodes=own)
         where = f"{placement.partition} {','.join(placement.nodes)}"
         detail = f"{where} as {wanted}" if wanted else where
         return await self._send(key, fields) or Outcome(key, Event.RELEASED, detail)

@@ -326,6 +326,39 @@ def test_a_job_gets_the_intakes_time_limit_back_unless_somebody_has_set_another(
     assert bench.sent("1")[1:] == [{"Partition": "accel", "ReqNodeList": ""} | back]
 
 
+SIXTEEN = {"tres_per_node": "", "tres_per_job": "gpu:a100:16"}
+
+
+@pytest.mark.parametrize("journal", [True, False])
+@pytest.mark.parametrize("most", [2, 0], ids=["24.11", "22.05"])
+@pytest.mark.parametrize("most_before", [0, 4])
+def test_a_requeued_job_may_have_other_numbers_of_nodes_again(
+    tmp_path: Path, journal: bool, most: int, most_before: int
+) -> None:
+    """Of --gpus=16 that ran on two nodes: one node of 16 would do."""
+    waits = marked(1, nodes_max=most_before, **SIXTEEN)
+    bench = Bench(tmp_path, replace(waits, admin_comment="of the site " + waits.admin_comment))
+    bench.run()
+    (release,) = bench.sent("1")
+    assert release["NumNodes"] == "2"
+    assert release["AdminComment"].startswith("of the site het1:")
+    back = replace(
+        waits, partition="train-nv", req_nodes=release["ReqNodeList"], nodes_min=2, nodes_max=most,
+        admin_comment=release["AdminComment"], restarts=1, reason="BeginTime",
+        submit_time=1_000, eligible_time=1_121,
+    )  # fmt: skip
+    bench = bench if journal else Bench(tmp_path / "other")
+    bench.slurm.jobs = (back,)
+    bench.run()
+    least_and_most = f"1-{most_before or 2}"
+    undo = {"NumNodes": least_and_most, "Partition": "accel", "ReqNodeList": ""}
+    assert bench.sent("1")[-1] == undo
+    # An update since is another wish, and not undone.
+    bench.slurm.jobs = (replace(back, nodes_min=3, nodes_max=3),)
+    bench.run()
+    assert "NumNodes" not in bench.sent("1")[-1]
+
+
 def test_a_refused_release_gives_the_intakes_time_limit_back(tmp_path: Path) -> None:
     bench = Bench(tmp_path, left_open(1))
     bench.slurm.times = {"train-nv": 1440}

@@ -317,5 +317,5 @@ def test_all_that_was_released_in_a_pool_is_taken_back_as_it_leaves_plan(
         sides.close()
         sides.solver.close()
     back = {"Partition": "accel", "ReqNodeList": ""}
-    assert dict(slurm.updates) == {"1": back | {"NumNodes": "1"}, "2": back}
+    assert dict(slurm.updates) == {"1": back | {"NumNodes": "1-2"}, "2": back}
     assert slurm.moved == []

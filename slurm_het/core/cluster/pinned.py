@@ -17,8 +17,9 @@ class Pin:
     """A released task: what it asked, where it goes, and since when (monotonic seconds).
 
     `start` is 0 for a task that should start at once. A task that is pinned ahead, to nodes that
-    are not free yet, starts at `start` (epoch seconds) at the latest. `nodes_min` is the least
-    number of nodes that the job asked for, if its release raised that; 0 if not, or not known.
+    are not free yet, starts at `start` (epoch seconds) at the latest. `num_nodes` are the
+    numbers of nodes that the job asked for, such as 1-2, if its release set another; '' if not, or
+    not known.
     `own_exc_nodes` are those that its user excludes; None: all that the task is kept off.
     `preempts` are the keys of the jobs that Slurm is to preempt for it, and `patience` the seconds
     that they are given to end. A `tentative` one was given its nodes by the hook, as the cycle
@@ -29,7 +30,7 @@ class Pin:
     placement: Placement
     since: float
     start: float = 0.0
-    nodes_min: int = 0
+    num_nodes: str = ""
     preempts: tuple[str, ...] = ()
     patience: float = 0.0
     tentative: bool = False

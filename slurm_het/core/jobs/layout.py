@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from slurm_het.core.jobs.mark import decode_comment
-from slurm_het.core.jobs.request import NODES, GresRequests
+from slurm_het.core.jobs.mark import decode_comment, with_original
+from slurm_het.core.jobs.request import NODES, NUM_NODES, GresRequests, number_of
 from slurm_het.core.model import Job
 from slurm_het.core.network import Layout
 
@@ -44,6 +45,56 @@ def _range_of_nodes(job: Job) -> str:
     if job.nodes_max > job.nodes_min and (job.nodes_min, job.nodes_max) != (1, job.tasks):
         return f"{job.nodes_min}-{job.nodes_max}"
     return f"?-{job.nodes_max}" if 0 < job.tasks < job.nodes_min == job.nodes_max else ""
+
+
+def own_nodes(job: Job) -> Job:
+    """A job that waits in the gate, with the numbers of nodes that its user left open, though it
+    came back from a release that had set one.
+
+    NumNodes= takes no `any number` back (24.11, 26.05), so it came back with a range. 22.05 shows a
+    requeued job with as many nodes as it had. With other numbers somebody has set them since.
+    """
+    least, most = _numbers(kept := _kept(job))
+    if not kept:
+        return job
+    came_back = (job.nodes_min, job.nodes_max) == (least, most)
+    as_it_ran = job.restarts > 0 and not job.nodes_max
+    mark = decode_comment(job.admin_comment)
+    nodes_max = most if mark and NODES in mark.original else 0
+    return replace(job, nodes_min=least, nodes_max=nodes_max) if came_back or as_it_ran else job
+
+
+def nodes_before(job: Job, nodes: int) -> str:
+    """The numbers of nodes that NumNodes= is to say again if a gated job comes back from a release
+    to so many; '' if it asks for just these."""
+    own = own_nodes(job)
+    if own.nodes_min == nodes and own.nodes_max in {0, nodes}:
+        return ""
+    return f"{own.nodes_min}-{max(own.nodes_max, nodes)}"
+
+
+def nodes_to_put_back(job: Job, nodes: int) -> str:
+    """The same of a job that was released to so many, by its record; '' if it is not known, or
+    somebody has set another number since."""
+    return _kept(job) if job.nodes_min == nodes else ""
+
+
+def comment_for(job: Job, nodes: int) -> str:
+    """The comment with which a gated job is released to so many nodes; '' if it is to stay."""
+    now, before = _kept(job), nodes_before(job, nodes)
+    if before == now or (not before and own_nodes(job) is not job):
+        return ""
+    return with_original(job.admin_comment, NUM_NODES, before)
+
+
+def _kept(job: Job) -> str:
+    mark = decode_comment(job.admin_comment)
+    return mark.original.get(NUM_NODES, "") if mark else ""
+
+
+def _numbers(text: str) -> tuple[int, int]:
+    least, _, most = text.partition("-")
+    return number_of(least, 1), number_of(most, 0)
 
 
 def leaf_patience(layout: Layout, slots: int, leaves: int) -> int | None:

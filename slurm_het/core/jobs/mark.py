@@ -14,6 +14,7 @@ MARK = "het1:"
 HANDED_OVER = "slurm-het: "
 """So begins the AdminComment of a job that was given to plain Slurm; why stands behind it."""
 MAX_COMMENT = 900
+MOST = 1023  # characters that Slurm takes
 KNOWN = 4096
 """So many comments are known by what they say: jobs that are alike have the same, and each is asked
 several times."""
@@ -67,6 +68,21 @@ def _readable(data: Any) -> Any:
     """The same with question marks for bytes that are no UTF-8: we read them as lone surrogates,
     which other readers of JSON refuse."""
     return json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
+
+
+def with_original(comment: str, field: str, text: str) -> str:
+    """A comment of encode_comment with that text for one field of Mark.original ('': without the
+    field), and with what others have written before it. '' if it is none, or has no room for it."""
+    before, _, _ = comment.rpartition(MARK)
+    mark = decode_comment(comment)
+    if mark is None or not mark.original:
+        return ""
+    original = {name: own for name, own in mark.original.items() if name != field}
+    original |= {field: text} if text else {}
+    made = encode_comment(mark.classification, original, mark.sent)
+    kept = decode_comment(made)
+    whole = before + made
+    return whole if kept and kept.original == original and len(whole) <= MOST else ""
 
 
 def without_mark(text: str) -> str:

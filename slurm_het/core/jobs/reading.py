@@ -10,7 +10,7 @@ from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.demand import Demand, count_demand, is_accelerator_job
 from slurm_het.core.jobs.gres_choice import as_admitted, may_rewrite
-from slurm_het.core.jobs.layout import leaf_patience, slurm_chooses
+from slurm_het.core.jobs.layout import leaf_patience, own_nodes, slurm_chooses
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pool_defaults import capped, with_least_nodes
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
@@ -65,7 +65,7 @@ def read_job(job: Job, facts: ClusterFacts) -> Reading:
     what = None
     try:
         what = classification_of(job, facts.policy, facts.inventory)
-        return Reading(what, _outcome(job, what, facts))
+        return Reading(what, _outcome(own_nodes(job), what, facts))
     except HetError as error:
         return Reading(what, _handover(job, Unreadable(error.message), facts))
 

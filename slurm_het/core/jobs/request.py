@@ -31,6 +31,9 @@ NUM_TASKS = "num_tasks"
 NODES = "nodes"
 """The name by which the numbers of nodes of `--nodes=2-4` are kept: Slurm's record tells but one of
 them, and starts the job on any number between (22.05, 24.11, 26.05)."""
+NUM_NODES = "num_nodes"
+"""The name by which the numbers of nodes are kept that a release has replaced by another, such as
+1-2: what NumNodes= is to say again when the job comes back. A requeued job keeps the release's."""
 MAX_DIGITS = 11
 """A longer number in the hook's message is none of Slurm's."""
 

@@ -12,6 +12,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin, ailing_for
 from slurm_het.core.cluster.placement import placement_of
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
+from slurm_het.core.jobs.layout import nodes_to_put_back
 from slurm_het.core.jobs.mark import MARK, mark_of_sent
 from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.jobs.waits import is_yet_to_begin
@@ -45,14 +46,9 @@ class Pins:
         self.pins: dict[str, Pin] = {}
         self.returned: dict[str, Returned] = {}
 
-    def add(
-        self, task: Task, placement: Placement, ticks: float, start: float = 0.0, nodes_min: int = 0
-    ) -> None:
-        """Pin a task that is released; if `start` is given, its nodes are free only then.
-
-        `nodes_min` is what the job asked for, if the release sets another number of nodes.
-        """
-        self.pins[task.key] = Pin(task, placement, ticks, start, nodes_min)
+    def add(self, task: Task, placement: Placement, ticks: float, start: float = 0.0) -> None:
+        """Pin a task that is released; if `start` is given, its nodes are free only then."""
+        self.pins[task.key] = Pin(task, placement, ticks, start)
 
     def await_room(self, key: str, preempts: tuple[str, ...], patience: float) -> None:
         """Note whom Slurm is to preempt for a pinned task, and how many seconds they may take."""
@@ -297,15 +293,16 @@ def _pin_of(
         return None
     if not nodes:
         return Pin(task, in_line(task), 0.0)
+    num_nodes = nodes_to_put_back(job, len(nodes))
     if last and _where_planned(job, last):
-        return Pin(task, last.placement, 0.0, last.start)
+        return Pin(task, last.placement, 0.0, last.start, num_nodes)
     tentative = last is None and mark_of_sent(job, "at once") is not None
     # Which devices is not known: the first ones are as good a guess as any.
     counts = [slot.devices for slot in task.slots] + [0] * len(nodes)
     first = ((name, tuple(range(count))) for name, count in zip(nodes, counts, strict=False))
     placement = placement_of(task, job.partition, first, inventory.nodes)
     start = _start(task, nodes, snapshot, inventory, policy)
-    return Pin(task, placement, 0.0, start, tentative=tentative)
+    return Pin(task, placement, 0.0, start, num_nodes, tentative=tentative)
 
 
 def _task_of(job: Job, facts: ClusterFacts) -> Task | None:
@@ -315,6 +312,7 @@ def _task_of(job: Job, facts: ClusterFacts) -> Task | None:
     as_gated = replace(
         facts.in_the_gate(job), partition=facts.policy.intake_partition, reason="None",
         exc_nodes="", req_nodes="", priority=max(1, job.priority), eligible_time=job.submit_time,
+        restarts=0,  # it is read with the nodes that it was released to
     )  # fmt: skip
     task = read_job(as_gated, facts).outcome
     return task if isinstance(task, Task) else None
@@ -397,7 +395,8 @@ def _asks_otherwise(job: Job | None, pin: Pin) -> bool:
         return False
     own = pin.task.exc_nodes if pin.own_exc_nodes is None else pin.own_exc_nodes
     off = frozenset(hostlist.expand_readable(job.exc_nodes))
-    return job.nodes_min < (pin.nodes_min or len(pin.placement.nodes)) or off < own
+    least = int(pin.num_nodes.partition("-")[0] or len(pin.placement.nodes))
+    return job.nodes_min < least or off < own
 
 
 def _show(devices: dict[str, tuple[int, ...]]) -> str:

@@ -207,7 +207,8 @@ _FIELDS = {
 def _updated(job: Job, fields: Mapping[str, str]) -> Job:
     new: dict[str, Any] = {_FIELDS[name]: text for name, text in fields.items() if name in _FIELDS}
     if nodes := fields.get("NumNodes"):
-        new |= {"nodes_min": int(nodes), "nodes_max": int(nodes)}
+        least, _, most = nodes.partition("-")
+        new |= {"nodes_min": int(least), "nodes_max": int(most or least)}
     if limit := fields.get("TimeLimit"):
         new["time_limit_minutes"] = None if limit == "UNLIMITED" else int(limit)
     if new.get("partition", job.partition) != job.partition:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.jobs.layout import comment_for
 from slurm_het.core.memory_defaults import TimeLimits
 from slurm_het.core.model import Job, Placement, Task
 from slurm_het.core.policy import Policy
@@ -25,6 +26,8 @@ def release_fields(
     if len(placement.nodes) > 1 or job.nodes_min > 1:
         # --gpus=16 without -N leaves the number open, and from 24.11 on a list is candidates only.
         fields = {"NumNodes": str(len(placement.nodes)), **fields}
+        if comment := comment_for(job, len(placement.nodes)):  # a requeue keeps that number
+            fields["AdminComment"] = comment
     if wanted and job.tres_per_job:
         fields["TresPerJob"] = ""  # else "with and without type identification" (24.11, 26.05)
     for partition, minutes in limits:
@@ -48,12 +51,11 @@ def spread_fields(task: Task, job: Job) -> dict[str, str]:
 def return_fields(policy: Policy, pin: Pin | None = None, wanted: str = "") -> dict[str, str]:
     """The update that takes a pinned job back to the gate, as it was before its release.
 
-    (22.05 leaves the most nodes that it allows as they were.) `wanted` is the GRES if its release
-    changed that.
+    `wanted` is the GRES if its release changed that.
     """
     fields = {"Partition": policy.intake_partition, "ReqNodeList": ""}
-    if pin and pin.nodes_min:
-        fields = {"NumNodes": str(pin.nodes_min), **fields}
+    if pin and pin.num_nodes:
+        fields = {"NumNodes": pin.num_nodes, **fields}
     limits = dict(pin.task.time_limits) if pin else {}
     if pin and policy.intake_partition in limits:
         before = limits[policy.intake_partition]

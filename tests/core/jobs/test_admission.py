@@ -321,5 +321,5 @@ def test_one_update_releases_a_job(
 def test_a_job_is_taken_back_to_the_intake_without_its_pin() -> None:
     assert return_fields(policy()) == {"Partition": "accel", "ReqNodeList": ""}
     made = Placement("1", "train-nv", ("nv1", "nv2"), ((0,), (0,)), ("a100",) * 2, 80)
-    pin = Pin(task("1"), made, 0.0, nodes_min=1)
-    assert return_fields(policy(), pin)["NumNodes"] == "1"
+    pin = Pin(task("1"), made, 0.0, num_nodes="1-2")
+    assert return_fields(policy(), pin)["NumNodes"] == "1-2"

@@ -12,10 +12,10 @@ from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.jobs.reading import Handover, read_job
 from slurm_het.core.jobs.request import from_message
-from slurm_het.core.model import Classification, Job, Task
+from slurm_het.core.model import Classification, Job, Placement, Task
 from slurm_het.core.network import ANY_NUMBER, ANYHOW, Layout, Part
 from slurm_het.core.planner.leaf_waits import LeafWaits
-from slurm_het.core.planner.updates import spread_fields
+from slurm_het.core.planner.updates import release_fields, spread_fields
 from slurm_het.core.reasons import SlurmChooses
 from tests.support.world import gated, inventory, policy, snapshot
 
@@ -96,6 +96,49 @@ def test_a_range_is_seen_without_a_mark_too() -> None:
     assert chosen_by_slurm(job(nodes_min=1, nodes_max=2, **unmarked), facts()) == ()
     fewest = Layout(fewest=True)
     assert chosen_by_slurm(job(fewest, nodes_min=2, nodes_max=4, **unmarked), facts()) == ()
+
+
+def released(nodes: int) -> Job:
+    """The record of a job after a release to so many nodes, but back in the gate."""
+    wants: dict[str, Any] = {"tres_per_node": "", "tres_per_job": "gpu:a100:16", "tasks": 1}
+    one = job(nodes_min=1, nodes_max=0, **wants)
+    request = from_message({"tres_per_job": "gpu:a100:16"})
+    one = replace(one, admin_comment=encode_comment(Classification("training"), request.original))
+    names = tuple(f"nv{n}" for n in range(nodes))
+    there = Placement("7", "train-nv", names, ((0,),) * nodes, ("a100",) * nodes, 80)
+    comment = release_fields(there, one).get("AdminComment", one.admin_comment)
+    return replace(one, admin_comment=comment, nodes_min=nodes, nodes_max=nodes)
+
+
+@pytest.mark.parametrize(
+    ("now", "slots"),
+    [
+        ({"nodes_min": 1, "nodes_max": 2}, 1),  # as it came back
+        ({"nodes_min": 2, "nodes_max": 0, "restarts": 1}, 1),  # 22.05: as many as it had
+        ({"nodes_min": 2, "nodes_max": 2, "restarts": 1}, 2),  # somebody wants two
+        ({"nodes_min": 4, "nodes_max": 4}, 4),
+    ],
+)
+def test_a_release_to_several_nodes_binds_nobody_to_as_many(
+    now: dict[str, Any], slots: int
+) -> None:
+    """Where a node has 16, one will do; where three are needed, two are not the most."""
+    known = facts("a")
+    large = replace(known.inventory.nodes["n0"], devices=known.inventory.nodes["n0"].devices * 2)
+    there = replace(known, inventory=Inventory({"n0": large}))
+    task = read_job(replace(released(2), **now), there).outcome
+    assert isinstance(task, Task)
+    assert len(task.slots) == slots
+
+
+def test_what_a_user_made_of_the_number_of_nodes_is_not_taken_back() -> None:
+    """He asked for two since it came back: its next release says no more what was before."""
+    his = replace(released(2), nodes_min=2, nodes_max=2)
+    there = Placement("7", "train-nv", ("nv1", "nv2"), ((0,), (0,)), ("a100",) * 2, 80)
+    assert '"num_nodes"' in his.admin_comment
+    assert '"num_nodes"' not in release_fields(there, his)["AdminComment"]
+    came_back = replace(his, nodes_min=1)
+    assert "AdminComment" not in release_fields(there, came_back)
 
 
 def test_one_switch_is_planned_and_more_are_slurms() -> None:
