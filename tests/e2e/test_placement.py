@@ -29,7 +29,12 @@ CASES = [
     (["--gres=gpu:1"], "cnmon\nvllm serve m", "infer-mlu", 1, 1),
     (["--gres=gpu:2", "-p", "infer-ascend"], "sleep 1", "infer-ascend", 1, 2),
     (["--gres=gpu:1", "-C", "mi300x"], TRAIN, "train-amd", 1, 1),
-]
+    (["--gres=gpu:1", "-C", "(a100|l40s)"], f"module load cuda\n{TRAIN}", "train-nv", 1, 1),
+    (["--gpus=8", "-C", "(a100|mi300x)&train-amd"], TRAIN, "train-amd", 1, 8),
+    (["--gres=gpu:1", "-C", "(a100&train-nv)|mi300x"], f"module load rocm\n{TRAIN}", "train-amd", 1,
+     1),
+    (["--gres=gpu:1", "-C", "mi300x|a100"], f"module load cuda\n{TRAIN}", "train-nv", 1, 1),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "script", "partition", "nodes", "devices"), CASES)

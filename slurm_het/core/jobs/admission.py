@@ -218,7 +218,7 @@ def admit(
     what = replace(what, evidence=(*what.evidence, *evidence))
     fields["partition"] = policy.intake_partition
     features = _features(request, fit, policy)
-    if features != request.features and len(features) <= MAX_FEATURES:
+    if features != request.features:
         fields["features"] = features
     fields["admin_comment"] = encode_comment(what, request.original)
     return Admitted(fields, what, found.too_much, found.less)
@@ -357,13 +357,21 @@ def _features(request: JobRequest, fit: _Fit, policy: Policy) -> str:
     by_type = wanted < (inside | outside) and _types_are_features(fit.inside, wanted)
     several = request.nodes > 1 or request.whole_devices(policy) > 1
     one_for_all = several and not (by_pool and by_type)  # brackets cannot be ANDed
-    text = request.features
-    if by_pool:
-        text = combine(text, fit.partitions, one_for_all=one_for_all)
-    if by_type:
-        text = combine(text, wanted, one_for_all=one_for_all)
-    unmet = text != request.features and not _met(text, fit) and _met(request.features, fit)
-    return request.features if unmet else text
+    by = ((by_pool, fit.partitions), (by_type, wanted))
+    groups = [names for applies, names in by if applies]
+    if not groups:
+        return request.features
+    text = combine(request.features, *groups, one_for_all=one_for_all)
+    return text if _keeps(text, request.features, fit) else request.features
+
+
+def _keeps(text: str, written: str, fit: _Fit) -> bool:
+    """Whether a constraint can stand for the one that the user wrote: Slurm takes it, and nodes
+    meet it if any meet his."""
+    try:
+        return len(text) <= MAX_FEATURES and (_met(text, fit) or not _met(written, fit))
+    except HetError:  # one operator too many for us
+        return False
 
 
 def _met(features: str, fit: _Fit) -> bool:

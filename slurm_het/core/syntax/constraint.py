@@ -124,19 +124,21 @@ class _Parser:
         return item
 
 
-def combine(user: str, names: Iterable[str], *, one_for_all: bool) -> str:
-    """The user's constraint AND any one of our names; `one_for_all` wants the same on all nodes.
+def combine(user: str, *groups: Iterable[str], one_for_all: bool) -> str:
+    """The user's constraint AND any one name of each group; `one_for_all` wants the same on all
+    nodes.
 
-    Matching-OR brackets cannot be combined with AND: with a user's constraint the plain OR is
-    written (a wider one), and a user's own brackets are left alone. What the user restricted is
-    never loosened.
+    Ours are appended: Slurm goes from left to right, so they bear on all that stands before, and it
+    refuses parentheses around what has some ("Invalid feature specification"). Matching-OR brackets
+    cannot be combined with AND: with a user's constraint the plain OR is written (a wider one), and
+    a user's own brackets are left alone. What the user restricted is never loosened.
     """
-    ours = "|".join(sorted(set(names)))
+    ours = [sorted(set(names)) for names in groups]
     user = "" if user == "(null)" else user.strip()
     if "[" in user:
         return user
-    if not ours or not user:
-        bracket = one_for_all and "|" in ours
-        return user or (f"[{ours}]" if bracket else ours)
-    left = f"({user})" if re.search(r"[|]", user) else user
-    return f"{left}&({ours})" if "|" in ours else f"{left}&{ours}"
+    if not user and len(ours) == 1:
+        (names,) = ours
+        return f"[{'|'.join(names)}]" if one_for_all and len(names) > 1 else "|".join(names)
+    added = [f"({'|'.join(names)})" if len(names) > 1 else "".join(names) for names in ours]
+    return "&".join(filter(None, [user, *added]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,16 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.admission import Admitted, Passed, Verdict, admit_message
 from slurm_het.core.jobs.classify import classification_of
 from slurm_het.core.jobs.mark import MAX_COMMENT, decode_comment, encode_comment
 from slurm_het.core.model import SCENARIOS, Classification, Placement
 from slurm_het.core.planner.updates import release_fields, return_fields
 from slurm_het.core.syntax import gres
-from slurm_het.core.syntax.constraint import parse_features
+from slurm_het.core.syntax.constraint import MAX_TURNS, parse_features
 from slurm_het.daemon.hook_process import offer
 from slurm_het.journal import Journal
-from tests.support.world import gated, inventory, policy, running, task
+from tests.support.world import gated, inventory, policy, running, snapshot, task
 
 
 def answer_to(**sent: str) -> Verdict:
@@ -100,6 +102,11 @@ def test_a_request_without_an_alias_is_not_touched() -> None:
         ({"features": "l40s"}, "l40s"),  # which no pool of its scenario has
         ({"features": "l40s|a100"}, "nv"),
         ({"features": "nosuch"}, ""),
+        ({"features": "(a100|mi300x)"}, "nv amd"),
+        ({"features": "(a100|mi300x)&train-nv"}, "nv"),
+        ({"features": "(a100|l40s)", "script": "module load cuda"}, "nv"),
+        ({"features": "(a100&train-nv)|mi300x"}, "nv amd"),
+        ({"features": "(a100&train-nv)|l40s", "script": "#HET vendors=nvidia"}, "nv"),
     ],
 )  # fmt: skip
 def test_plain_slurm_would_place_it_on_the_same_nodes(sent: dict[str, str], pools: str) -> None:
@@ -107,6 +114,39 @@ def test_plain_slurm_would_place_it_on_the_same_nodes(sent: dict[str, str], pool
     answer = submit(**sent)
     features = answer.fields.get("features", sent.get("features", ""))
     assert nodes_for(features) == {f"{p}{i}" for p in pools.split() for i in (1, 2)}
+    assert "((" not in features
+
+
+def test_a_type_of_two_scenarios_needs_both_its_pool_and_its_name() -> None:
+    """With an a100 in infer-nv too the Features name the pools and the types, one by the other."""
+    nodes = tuple(
+        replace(node, gres="gpu:a100:4", features=node.features | {"a100"})
+        if node.name.startswith("l40s") else node
+        for node in snapshot().nodes
+    )  # fmt: skip
+    there = take_inventory(replace(snapshot(), nodes=nodes), policy())
+    both = "(train-amd|train-nv)&(a100|mi300x)"
+    for features, expected in (
+        ("", both),
+        ("rack1", f"rack1&{both}"),
+        ("(a100|mi300x)", f"(a100|mi300x)&{both}"),
+    ):
+        sent = {
+            "tres_per_node": "gpu:1",
+            "features": features,
+            "script": "#HET scenario=training vendors=nvidia,amd",
+        }
+        answer = admit_message(sent, policy(), there)
+        assert isinstance(answer, Admitted)
+        assert answer.fields["features"] == expected
+
+
+def test_a_constraint_that_has_no_room_for_more_is_left_alone() -> None:
+    """However long, and however often it goes from & to |."""
+    turns = "a100" + "&a100|a100" * (MAX_TURNS // 2)
+    for features in ("|".join(["a100"] * 204), turns):
+        answer = submit(features=features, script="#HET vendors=nvidia")
+        assert "features" not in answer.fields
 
 
 @given(
