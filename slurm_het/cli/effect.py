@@ -77,7 +77,7 @@ class Effect:
 
 def _why_stays(job: Job) -> str:
     """Why one that we could plan does not move to the gate."""
-    if job.admin_comment.startswith(HANDED_OVER):
+    if HANDED_OVER in job.admin_comment:
         return "slurm-het gave it to plain Slurm before"
     return "how it was could not be kept in its AdminComment"
 

@@ -7,7 +7,13 @@ import logging
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import Admission, Passed, admit_record
-from slurm_het.core.jobs.mark import HANDED_OVER, MAX_COMMENT, decode_comment, without_mark
+from slurm_het.core.jobs.mark import (
+    HANDED_OVER,
+    MAX_COMMENT,
+    decode_comment,
+    in_place,
+    without_mark,
+)
 from slurm_het.core.jobs.reading import Handover
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
@@ -44,23 +50,23 @@ class Strays:
         """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
         queue = prepared.queue
         due = [k for k in queue.handovers if self.memory.pins.may_try(k, ticks)][:MAX_AT_ONCE]
-        # Not by its key: for the rest of an array that would be the tasks that are pinned, too.
-        own = {job.key: job.own_key for job in prepared.snapshot.jobs if job.unsplit}
+        jobs = {job.key: job for job in prepared.snapshot.jobs}
         outcomes = await asyncio.gather(
-            *(self._hand_over_one(k, own.get(k, k), queue.handovers[k], ticks) for k in due)
+            *(self._hand_over_one(jobs[k], queue.handovers[k], ticks) for k in due)
         )
         journal_outcomes(self.journal, now, outcomes, prepared.snapshot)
 
-    async def _hand_over_one(
-        self, key: str, own_key: str, handover: Handover, ticks: float
-    ) -> Outcome:
-        why = str(PlacedBySlurm(handover.why))
+    async def _hand_over_one(self, job: Job, handover: Handover, ticks: float) -> Outcome:
+        key, why = job.key, str(PlacedBySlurm(handover.why))
+        told = f"{HANDED_OVER}{without_mark(why)}"[:MAX_COMMENT]
         fields = {
             "Partition": ",".join(handover.partitions),
-            "AdminComment": f"{HANDED_OVER}{without_mark(why)}"[:MAX_COMMENT],
+            "AdminComment": in_place(job.admin_comment, told),
         }
         for minutes in handover.time_limits:
             fields["TimeLimit"] = time_limit_text(minutes)
+        # Not by its key: for the rest of an array that would be the tasks that are pinned, too.
+        own_key = job.own_key if job.unsplit else key
         try:
             await self.slurm.update_job(own_key, fields)
         except SlurmBusyError as error:
@@ -108,7 +114,7 @@ class Strays:
         admission = admit_record(job, script, self.policy, inventory, self.trials.known)
         try:
             # Not by its id: of an array that is all its tasks, those that run too.
-            await self.slurm.update_job(job.own_key, _adoption_fields(admission))
+            await self.slurm.update_job(job.own_key, _adoption_fields(job, admission))
         except SlurmBusyError:
             pass  # it is a stray in the next cycle too
         except SlurmError as error:
@@ -116,11 +122,12 @@ class Strays:
             self.memory.not_adopted.add(job.id)
 
 
-def _adoption_fields(admission: Admission) -> dict[str, str]:
+def _adoption_fields(job: Job, admission: Admission) -> dict[str, str]:
     """What is written into a job that is in the intake already. Raises SlurmError if nothing is."""
     if isinstance(admission, Passed):
         raise SlurmError(str(admission.why))
     comment, features = admission.fields["admin_comment"], admission.fields.get("features")
     if not comment:
         raise SlurmError("what it is does not fit into its admin_comment")
+    comment = in_place(job.admin_comment, comment)
     return {"AdminComment": comment} | ({"Features": features} if features else {})

@@ -27,8 +27,8 @@ def _sayable(name: str, value: str) -> str:
         return value
     if value.startswith(MARK):
         return without_blanks(value)
-    if re.fullmatch(r"""[^\s"']*""", value):
-        return value  # one word, or none
+    if MARK in value or re.fullmatch(r"""[^\s"']*""", value):
+        return value  # behind a site's own text, no line; one word, or none
     # Words to people: the quotes stay.
     plain = value.encode("ascii", "replace").decode().replace("'", "`").replace('"', "`")
     return f'"{plain}"'

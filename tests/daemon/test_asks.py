@@ -158,3 +158,14 @@ def test_what_its_user_has_made_of_its_gres_since_stays(
     assert kept - {""} == {sent}
     job = updated(desk.slurm.jobs[0], fields)
     assert gres_of(job).all()[0].count == gres.parse(sent)[0].count
+
+
+def test_what_a_site_wrote_before_our_record_stays(tmp_path: Path) -> None:
+    job = marked(5)
+    desk = Desk(tmp_path, replace(job, admin_comment=f"budget=p42 {job.admin_comment}"))
+    desk.ask("5")
+    assert desk.slurm.updates[0][1]["AdminComment"].startswith("budget=p42 het1:")
+    long = "x" * 999
+    desk = Desk(tmp_path, replace(job, admin_comment=f"{long} {job.admin_comment}"))
+    desk.ask("5")
+    assert desk.slurm.updates[0][1]["AdminComment"].startswith("het1:"), "as the hook has it"

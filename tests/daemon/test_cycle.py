@@ -201,6 +201,21 @@ def test_what_is_not_ours_goes_to_plain_slurm_without_our_mark(tmp_path: Path) -
         assert "ReqNodeList" not in fields
 
 
+@pytest.mark.parametrize(
+    ("job", "ours"),
+    [
+        (replace(marked(2), reservation="deleted"), "slurm-het: "),
+        (gated(2, tres_per_node="", admin_comment="slurm-het: as before"), "slurm-het: it asks"),
+        (gated(2), MARK),
+    ],
+)
+def test_what_a_site_wrote_before_our_record_stays(tmp_path: Path, job: Job, ours: str) -> None:
+    """Of a job that is handed over, twice even, or adopted."""
+    bench = Bench(tmp_path, replace(job, admin_comment=f"budget=p42 {job.admin_comment}"))
+    bench.run()
+    assert bench.sent("2")[0]["AdminComment"].startswith(f"budget=p42 {ours}")
+
+
 def test_a_refused_handover_is_not_tried_all_the_time(tmp_path: Path) -> None:
     bench = Bench(tmp_path, gated(2, tres_per_node=""))
     bench.slurm.refuse.add("2")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slurm_het.core.jobs.mark import decode_comment, encode_comment
+from slurm_het.core.jobs.mark import MARK, decode_comment, encode_comment
 from slurm_het.core.model import Classification, Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.daemon.retries import Retries
@@ -79,6 +79,11 @@ def test_it_goes_back_into_the_gate_with_half_as_much_again() -> None:
     assert mark.classification.evidence[0] == (
         "shard:30: it failed with 19.0 GiB of a device, of shard:20"
     )
+
+
+def test_what_a_site_wrote_before_our_record_stays() -> None:
+    ((_, fields),) = tried(dead(admin_comment=f"budget=p42 {COMMENT}")).updates
+    assert fields["AdminComment"].startswith(f"budget=p42 {MARK}")
 
 
 @pytest.mark.parametrize(

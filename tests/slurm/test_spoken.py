@@ -44,6 +44,11 @@ def test_words_to_people_are_one_word_in_quotes() -> None:
     ]  # fmt: skip
 
 
+def test_a_comment_of_ours_behind_a_sites_own_goes_another_way() -> None:
+    """With the words of people its quotes would be lost, and it could not be read back."""
+    assert update_line("7", {"AdminComment": f"budget=42 {encode_comment(WHAT, {})}"}) is None
+
+
 @pytest.mark.parametrize("comment", ["", "site=1"])
 def test_a_comment_that_is_one_word_or_none_needs_no_quotes(comment: str) -> None:
     line = update_line("7", {"AdminComment": comment})

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import Admitted, Passed, admit, remembering
-from slurm_het.core.jobs.mark import Mark, decode_comment
+from slurm_het.core.jobs.mark import Mark, decode_comment, in_place
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
     GresRequests,
@@ -117,7 +117,7 @@ def update_of(
         raise HetError("it asks for devices per job or task", "cancel it and submit it anew")
     update = {
         "Partition": policy.intake_partition,
-        "AdminComment": fields["admin_comment"],
+        "AdminComment": in_place(job.admin_comment, fields["admin_comment"]),
         "Features": fields.get("features", mark.original.get("features", "") if mark else ""),
     }
     return update | ({"Gres": asks["tres_per_node"]} if asks else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from slurm_het.core.jobs.classify import YES
-from slurm_het.core.jobs.mark import decode_comment, encode_comment
+from slurm_het.core.jobs.mark import decode_comment, encode_comment, in_place
 from slurm_het.core.jobs.sizes import died_of, raised
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
@@ -42,9 +42,10 @@ def retry_fields(job: Job, larger: str, why: str, policy: Policy) -> dict[str, s
     what = replace(
         mark.classification, memory_gib=gib, evidence=(why, *mark.classification.evidence)
     )
+    comment = in_place(job.admin_comment, encode_comment(what, mark.original))
     return {
         "Partition": policy.intake_partition, "ReqNodeList": "", "Gres": larger,
-        "StartTime": "now", "AdminComment": encode_comment(what, mark.original),
+        "StartTime": "now", "AdminComment": comment,
     }  # fmt: skip
 
 

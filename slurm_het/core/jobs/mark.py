@@ -14,7 +14,8 @@ MARK = "het1:"
 HANDED_OVER = "slurm-het: "
 """So begins the AdminComment of a job that was given to plain Slurm; why stands behind it."""
 MAX_COMMENT = 900
-MOST = 1023  # characters that Slurm takes
+MAX_ADMIN_COMMENT = 1000
+"""With what a site's own programs have written; the hook has the same bound."""
 KNOWN = 4096
 """So many comments are known by what they say: jobs that are alike have the same, and each is asked
 several times."""
@@ -82,12 +83,21 @@ def with_original(comment: str, field: str, text: str) -> str:
     made = encode_comment(mark.classification, original, mark.sent)
     kept = decode_comment(made)
     whole = before + made
-    return whole if kept and kept.original == original and len(whole) <= MOST else ""
+    return whole if kept and kept.original == original and len(whole) <= MAX_ADMIN_COMMENT else ""
 
 
 def without_mark(text: str) -> str:
     """The text without our mark; inside JSON it still reads the same."""
     return text.replace(MARK, MARK[:-1] + "\\u003a")
+
+
+def in_place(comment: str, ours: str) -> str:
+    """An AdminComment with this text of ours in place of the one in it. What a site's own programs
+    have written before stays, as far as there is room."""
+    for begins in (MARK, HANDED_OVER):
+        comment = comment.rpartition(begins)[0] if begins in comment else comment
+    joined = f"{comment.rstrip()} {ours}".lstrip()
+    return joined if len(joined) <= MAX_ADMIN_COMMENT else ours
 
 
 def without_blanks(comment: str) -> str:

@@ -20,7 +20,7 @@ from slurm_het.core.cluster.fit import as_written, could_start, reaches_gres, se
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.demand import is_accelerator_job
-from slurm_het.core.jobs.mark import MARK, decode_comment, encode_comment, mark_of_sent
+from slurm_het.core.jobs.mark import MARK, decode_comment, encode_comment, in_place, mark_of_sent
 from slurm_het.core.jobs.waits import slurm_waits
 from slurm_het.core.limits.within import at_limit
 from slurm_het.core.model import Job, Placement, Snapshot, Task
@@ -223,7 +223,10 @@ def line_fields(task: Task, job: Job) -> dict[str, str]:
     comment = mark and encode_comment(mark.classification, mark.original, "in line")
     if not comment:
         return {}
-    fields = {"Partition": ",".join(task.pools), "AdminComment": comment}
+    fields = {
+        "Partition": ",".join(task.pools),
+        "AdminComment": in_place(job.admin_comment, comment),
+    }
     for minutes in _limits(task):  # one, or none: else it may not join
         fields["TimeLimit"] = time_limit_text(minutes)
     return fields

@@ -65,6 +65,12 @@ def in_line(job: Job) -> Job:
     )
 
 
+def test_what_a_site_wrote_before_our_record_stays() -> None:
+    job = marked(7)
+    job = replace(job, admin_comment=f"budget=p42 {job.admin_comment}")
+    assert in_line(job).admin_comment.startswith("budget")
+
+
 def test_where_others_wait_for_its_nodes_it_stands_in_line_with_them() -> None:
     found = Hetd().prepare(*FULL, scavenger(), marked(7))
     assert [task.key for task in found.line.joins] == ["7"]
