@@ -18,7 +18,7 @@ from slurm_het.cli.options import CONFIG
 from slurm_het.config import load_config
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.prices import Prices
-from slurm_het.core.jobs.admission import Admitted, admit_record
+from slurm_het.core.jobs.asked import Anew, adoption, updated
 from slurm_het.core.jobs.paces import Pace, Paces, speeds_of
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job, Placement, Plan, Snapshot
@@ -141,11 +141,12 @@ async def _adopted(prepared: Prepared, slurm: SlurmClient, memory: Memory) -> Sn
     jobs = {job.id: job for job in prepared.snapshot.jobs}
     for number in prepared.strays:
         script = await slurm.batch_script(number)
-        made = admit_record(jobs[number], script, prepared.policy, prepared.inventory)
-        if isinstance(made, Admitted) and (comment := made.fields["admin_comment"]):
-            features = made.fields.get("features", jobs[number].features)
-            jobs[number] = replace(jobs[number], admin_comment=comment, features=features)
-        else:
+        anew = Anew(jobs[number], script)
+        try:
+            jobs[number] = updated(
+                jobs[number], adoption(anew, prepared.policy, prepared.inventory)
+            )
+        except HetError:
             memory.not_adopted.add(number)
     return replace(prepared.snapshot, jobs=tuple(jobs.values()))
 

@@ -21,7 +21,7 @@ from slurm_het.cli.why_documents import JobStory, why_document
 from slurm_het.cli.wording import load_wording, reworded
 from slurm_het.cli.would import with_would
 from slurm_het.config import load_config
-from slurm_het.core.jobs.classify import classification_of
+from slurm_het.core.jobs.asked import classification_of
 from slurm_het.core.model import Classification, Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.arrays import array_ranges, has_task

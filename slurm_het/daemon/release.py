@@ -14,7 +14,7 @@ from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Prepared, TakeBack
 from slurm_het.core.planner.slurms_line import in_line, line_fields
-from slurm_het.core.planner.updates import release_fields, return_fields, spread_fields
+from slurm_het.core.planner.updates import gres_fields, release_fields, return_fields, spread_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import few
 from slurm_het.core.reservations.make_way import Eviction
@@ -101,8 +101,7 @@ class Releaser:
     async def _take_back(self, due: TakeBack) -> Outcome:
         key, reason, penalty, refused = due
         pin = self.pins.pins.get(key)
-        wanted = original_gres(pin.task, pin.placement) if pin else ""
-        fields = return_fields(self.policy, pin, wanted)
+        fields = return_fields(self.policy, pin)
         try:
             await self.slurm.update_job(key, fields)
         except SlurmError as error:
@@ -130,8 +129,11 @@ class Releaser:
         before = nodes_before(job, len(placement.nodes)) if "NumNodes" in fields else ""
         self.pins.add(task, placement, self.ticks(), start)
         own = frozenset(hostlist.expand_readable(job.exc_nodes))
-        pin = self.pins.pins[key]
-        self.pins.pins[key] = replace(pin, num_nodes=before, own_exc_nodes=own)
+        comment = fields.get("AdminComment", job.admin_comment)
+        back = gres_fields(comment, original_gres(task)) if wanted else {}
+        self.pins.pins[key] = replace(
+            self.pins.pins[key], num_nodes=before, own_exc_nodes=own, gives_back=back
+        )
         where = f"{placement.partition} {','.join(placement.nodes)}"
         detail = f"{where} as {wanted}" if wanted else where
         return await self._send(key, fields) or Outcome(key, Event.RELEASED, detail)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.admission import Admission, Passed, admit_record
+from slurm_het.core.jobs.asked import Anew, adoption
 from slurm_het.core.jobs.mark import (
     HANDED_OVER,
     MAX_COMMENT,
@@ -15,6 +15,7 @@ from slurm_het.core.jobs.mark import (
     without_mark,
 )
 from slurm_het.core.jobs.reading import Handover
+from slurm_het.core.jobs.request import from_marked
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import moved_away
@@ -24,7 +25,7 @@ from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import MovedAway, PlacedBySlurm
 from slurm_het.daemon.outcomes import journal_outcomes
 from slurm_het.daemon.trials import TrialKeeper
-from slurm_het.errors import SlurmBusyError, SlurmError
+from slurm_het.errors import HetError, SlurmBusyError, SlurmError
 from slurm_het.journal import Records
 from slurm_het.slurm import SlurmClient
 
@@ -90,7 +91,7 @@ class Strays:
 
     async def _unbind_one(self, job: Job) -> Outcome:
         mark = decode_comment(job.admin_comment)
-        features = (mark.original.get("features") if mark else "") or job.partition
+        features = (from_marked(job, mark).features if mark else "") or job.partition
         try:
             await self.slurm.update_job(job.key, return_fields(self.policy))
             fields = {"Features": features, "Partition": job.partition}
@@ -101,7 +102,8 @@ class Strays:
         return Outcome(job.key, Event.HANDED_OVER, str(PlacedBySlurm(MovedAway(job.partition))))
 
     async def adopt(self, prepared: Prepared) -> None:
-        """Classify gated jobs that the hook could not (it was cut off, or came later).
+        """Classify gated jobs that the hook could not (it was cut off, or came later), and anew
+        those whose users have changed what they ask for since.
 
         They are planned from the next snapshot on.
         """
@@ -111,23 +113,13 @@ class Strays:
 
     async def _adopt_one(self, job: Job, inventory: Inventory) -> None:
         script = await self.slurm.batch_script(job.id)
-        admission = admit_record(job, script, self.policy, inventory, self.trials.known)
+        anew = Anew(job, script)
         try:
+            fields = adoption(anew, self.policy, inventory, self.trials.known)
             # Not by its id: of an array that is all its tasks, those that run too.
-            await self.slurm.update_job(job.own_key, _adoption_fields(job, admission))
+            await self.slurm.update_job(job.own_key, fields)
         except SlurmBusyError:
             pass  # it is a stray in the next cycle too
-        except SlurmError as error:
+        except HetError as error:
             log.warning("job %d is not adopted: %s", job.id, error.message)
             self.memory.not_adopted.add(job.id)
-
-
-def _adoption_fields(job: Job, admission: Admission) -> dict[str, str]:
-    """What is written into a job that is in the intake already. Raises SlurmError if nothing is."""
-    if isinstance(admission, Passed):
-        raise SlurmError(str(admission.why))
-    comment, features = admission.fields["admin_comment"], admission.fields.get("features")
-    if not comment:
-        raise SlurmError("what it is does not fit into its admin_comment")
-    comment = in_place(job.admin_comment, comment)
-    return {"AdminComment": comment} | ({"Features": features} if features else {})

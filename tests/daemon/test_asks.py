@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slurm_het.core.jobs.asked import updated
-from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.mark import decode_comment, rewritten
 from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.model import Job
 from slurm_het.core.planner.pins import Pins
@@ -134,13 +134,8 @@ def test_of_those_that_start_meanwhile_it_is_told(tmp_path: Path) -> None:
         ({"tres_per_node": "gpu:8"}, {"tres_per_node": "gpu:8"}, "gpu:8"),
         ({"tres_per_node": "npu:8"}, {"tres_per_node": "gpu:8"}, "npu:8"),
         ({"tres_per_node": "npu:8"}, {"tres_per_node": "gpu:4"}, "gpu:4"),
-        ({"tres_per_node": "gpu:2"}, {"tres_per_node": "gpu:a100:2"}, "gpu:2"),
+        ({"tres_per_node": "gpu:2"}, {"tres_per_node": "gpu:a100:2"}, "gpu:a100:2"),
         ({"tres_per_node": "gpu:a100:2"}, {"tres_per_node": "gpu:mi300x:2"}, "gpu:mi300x:2"),
-        (
-            {"tres_per_job": "gpu:2"},
-            {"tres_per_job": "", "tres_per_node": "gpu:a100:2"},
-            "gpu:2",
-        ),
         ({"tres_per_job": "gpu:2"}, {"tres_per_job": "", "tres_per_node": "gpu:4"}, "gpu:4"),
         ({"tres_per_node": "gpu:1"}, {"tres_per_node": "shard:30"}, "shard:30"),
     ],
@@ -148,7 +143,7 @@ def test_of_those_that_start_meanwhile_it_is_told(tmp_path: Path) -> None:
 def test_what_its_user_has_made_of_its_gres_since_stays(
     tmp_path: Path, submitted: dict[str, Any], now: dict[str, Any], sent: str
 ) -> None:
-    """By scontrol (from 24.11 on); what the hook or a release wrote there is not his."""
+    """By scontrol (from 24.11 on); what the hook wrote there is not his."""
     desk = Desk(tmp_path, replace(marked(5, **submitted), **now))
     desk.ask("5", "vendors=any")
     (fields,) = [fields for key, fields in desk.slurm.updates if key == "5"]
@@ -158,6 +153,46 @@ def test_what_its_user_has_made_of_its_gres_since_stays(
     assert kept - {""} == {sent}
     job = updated(desk.slurm.jobs[0], fields)
     assert gres_of(job).all()[0].count == gres.parse(sent)[0].count
+
+
+@pytest.mark.parametrize("submitted", [{"tres_per_node": "gpu:2"}, {"tres_per_job": "gpu:2"}])
+def test_what_a_release_wrote_there_is_not_his(tmp_path: Path, submitted: dict[str, Any]) -> None:
+    job = marked(5, **submitted)
+    comment = rewritten(job.admin_comment, "gpu:a100:2")
+    job = replace(job, tres_per_job="", tres_per_node="gpu:a100:2", admin_comment=comment)
+    desk = Desk(tmp_path, job)
+    desk.ask("5", "vendors=any")
+    mark = decode_comment(desk.slurm.updates[0][1]["AdminComment"])
+    assert mark
+    assert mark.original == {**submitted, "partition": "accel", "time_limit": "?"}
+
+
+@pytest.mark.parametrize(
+    ("submitted", "now", "begins"),
+    [
+        ("", "nvlink", "nvlink&"),
+        ("", "ib&nvlink", "ib&nvlink&"),
+        ("nvlink", "ib", "ib&"),
+        ("nvlink", "", ""),
+        ("nvlink,ib", "nvlink&ib", "nvlink&ib&"),  # as Slurm keeps it
+        ("nvlink", "as the hook left it", "nvlink&"),
+    ],
+)
+def test_the_constraint_that_its_user_wrote_last_stays(
+    tmp_path: Path, submitted: str, now: str, begins: str
+) -> None:
+    job = marked(5, features=submitted)
+    mark = decode_comment(job.admin_comment)
+    assert mark
+    assert mark.wrote
+    now = mark.wrote["features"] if now.startswith("as the") else now
+    desk = Desk(tmp_path, replace(job, features=now))
+    desk.ask("5", "vendors=amd")
+    features = desk.slurm.updates[0][1]["Features"]
+    assert features.replace(",", "&").startswith(begins)
+    assert [word in features for word in ("ib", "nvlink")] == [
+        w in begins for w in ("ib", "nvlink")
+    ]
 
 
 def test_what_a_site_wrote_before_our_record_stays(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
-from slurm_het.core.jobs.admission import Admitted, admit_message
+from slurm_het.core.jobs.admission import Admitted, admit_message, admit_record
+from slurm_het.core.jobs.asked import updated
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.paces import Pace
 from slurm_het.core.jobs.trials import Trial
@@ -214,6 +215,53 @@ def test_what_a_site_wrote_before_our_record_stays(tmp_path: Path, job: Job, our
     bench = Bench(tmp_path, replace(job, admin_comment=f"budget=p42 {job.admin_comment}"))
     bench.run()
     assert bench.sent("2")[0]["AdminComment"].startswith(f"budget=p42 {ours}")
+
+
+def as_the_hook_left_it(number: int, script: str = "", **fields: str) -> Job:
+    made = admit_record(job := gated(number, **fields), script, policy(), inventory())
+    assert isinstance(made, Admitted)
+    names = {"features": "Features", "admin_comment": "AdminComment", "tres_per_node": "Gres"}
+    return updated(job, {names[f]: text for f, text in made.fields.items() if f in names})
+
+
+@pytest.mark.parametrize(
+    ("job", "later", "goes_to"),
+    [
+        (as_the_hook_left_it(1), {"tres_per_node": "gpu:l40s:1", "features": ""}, "infer-nv"),
+        (as_the_hook_left_it(1), {"tres_per_node": "gpu:l40s:1"}, "infer-nv"),
+        (as_the_hook_left_it(1), {"tres_per_node": "gpu:mi300x:1", "features": ""}, "train-amd"),
+        (as_the_hook_left_it(1), {"features": "mi300x"}, "train-amd"),
+        (as_the_hook_left_it(1), {"features": "mi300x|l40s"}, "infer-nv|train-amd"),
+        (as_the_hook_left_it(1), {"features": "(mi300x&amd)|(mi300x&x)"}, "train-amd"),
+        (
+            as_the_hook_left_it(1, tres_per_node="gpu:a100:1"),
+            {"tres_per_node": "gpu:l40s:1", "features": ""}, "infer-nv",
+        ),
+        (as_the_hook_left_it(1, tres_per_node="gpu:a100:1"), {"tres_per_node": "gpu:mi300x:1"},
+         "train-amd"),
+        (as_the_hook_left_it(77, "module load rocm\ntorchrun x"), {"features": "a100"}, "train-nv"),
+        (as_the_hook_left_it(77, "module load rocm\ntorchrun x"), {"tres_per_node": "gpu:4"},
+         "train-amd"),
+        (as_the_hook_left_it(1, features="a100,nvidia"), {"features": "a100&nvidia"}, "train-nv"),
+    ],
+)  # fmt: skip
+def test_what_its_user_makes_of_a_gated_job_counts(
+    tmp_path: Path, job: Job, later: dict[str, Any], goes_to: str
+) -> None:
+    """By `scontrol update Gres=` (24.11 on) or `Features=`: it goes where plain Slurm would start
+    it, and asks for what he says."""
+    bench = Bench(tmp_path, replace(job, **later))
+    bench.run()
+    for sent in list(bench.sent(job.key)):
+        if "ReqNodeList" not in sent:  # it was classified anew first
+            bench.slurm.jobs = (now := updated(bench.slurm.jobs[0], sent),)
+            assert now.features.startswith(later.get("features", ""))
+            bench.run()
+    last = bench.sent(job.key)[-1]
+    assert last["Partition"] in goes_to.split("|")
+    assert last.get("ReqNodeList")
+    assert not any("Gres" in sent for sent in bench.sent(job.key))
+    assert len(bench.sent(job.key)) <= 2
 
 
 def test_a_refused_handover_is_not_tried_all_the_time(tmp_path: Path) -> None:

@@ -82,3 +82,26 @@ def test_what_its_user_has_made_of_its_gres_since_is_what_is_asked_for(it: Clust
     assert (code, "training, on amd devices" in text) == (0, True), text
     record = it.wait_started(key)
     assert (record["Partition"], record["TresPerNode"]) == ("train-amd", "gres/gpu:2"), record
+
+
+@pytest.mark.parametrize(
+    ("script", "update", "partition"),
+    [
+        ("module load cuda", ("Features=mi300x",), "train-amd"),
+        ("torchrun train.py", ("Gres=gpu:mi300x:8", "Features="), "train-amd"),
+        ("torchrun train.py", ("Gres=gpu:l40s:2",), "infer-nv"),
+    ],
+)
+def test_what_its_user_asks_for_by_scontrol_is_where_it_goes(
+    it: Cluster, script: str, update: tuple[str, ...], partition: str
+) -> None:
+    """As plain Slurm would start it; also where the Features that the hook wrote are in its way."""
+    it.clear()
+    full = it.sbatch("-N2", "--gres=gpu:a100:8", "--exclusive", script="sleep 300")
+    it.wait_started(full)
+    key = it.sbatch("--gres=gpu:8", script=f"{script}\nsleep 60", user=ANN)
+    done = it.box.run(["scontrol", "update", f"JobId={key}", *update], user=ANN)
+    assert done.returncode == 0, done.stderr
+    record = it.wait_started(key)
+    asks = next((word.removeprefix("Gres=") for word in update if "Gres" in word), "gpu:8")
+    assert (record["Partition"], record["TresPerNode"]) == (partition, f"gres/{asks}"), record

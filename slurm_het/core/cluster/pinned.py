@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from slurm_het.core.cluster.ailing import ails
 from slurm_het.core.cluster.fit import gets_ailing, need, serving
@@ -21,9 +21,11 @@ class Pin:
     numbers of nodes that the job asked for, such as 1-2, if its release set another; '' if not, or
     not known.
     `own_exc_nodes` are those that its user excludes; None: all that the task is kept off.
-    `preempts` are the keys of the jobs that Slurm is to preempt for it, and `patience` the seconds
-    that they are given to end. A `tentative` one was given its nodes by the hook, as the cycle
-    before it had left them. One that is `due` was pinned ahead, and its nodes are free by now.
+    `gives_back` are the fields of an update with which it asks for its user's GRES again, where its
+    release wrote others. `preempts` are the keys of the jobs that Slurm is to preempt for it, and
+    `patience` the seconds that they are given to end. A `tentative` one was given its nodes by the
+    hook, as the cycle before it had left them. One that is `due` was pinned ahead, and its nodes
+    are free by now.
     """
 
     task: Task
@@ -36,6 +38,7 @@ class Pin:
     tentative: bool = False
     due: bool = False
     own_exc_nodes: frozenset[str] | None = None
+    gives_back: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def in_line(self) -> bool:

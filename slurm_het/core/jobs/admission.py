@@ -220,7 +220,8 @@ def admit(
     features = _features(request, fit, policy)
     if features != request.features:
         fields["features"] = features
-    fields["admin_comment"] = encode_comment(what, request.original)
+    wrote = {field: text for field, text in fields.items() if field != "partition"}
+    fields["admin_comment"] = encode_comment(what, request.original, "", wrote, request.asked)
     return Admitted(fields, what, found.too_much, found.less)
 
 

@@ -1,4 +1,5 @@
-"""What a queued job becomes whose user asks for something else: `slurm-het ask`, in functions."""
+"""What a queued job is, and becomes where its user asks for something else, in functions: by
+`slurm-het ask`, or by an update of Slurm's."""
 
 from __future__ import annotations
 
@@ -6,20 +7,53 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.jobs.admission import Admitted, Passed, admit, remembering
+from slurm_het.core.jobs.admission import (
+    Admission,
+    Admitted,
+    Passed,
+    admit,
+    admit_record,
+    remembering,
+)
+from slurm_het.core.jobs.classify import classify
 from slurm_het.core.jobs.mark import Mark, decode_comment, in_place
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
     GresRequests,
     JobRequest,
+    changed_since,
+    from_marked,
     from_record,
-    gres_of,
+    from_texts,
 )
 from slurm_het.core.jobs.trials import NO_TRIALS, Trials
-from slurm_het.core.model import Job
+from slurm_het.core.model import Classification, Job
 from slurm_het.core.policy import Policy
-from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import HetError
+
+
+def classification_of(
+    job: Job, policy: Policy, inventory: Inventory | None = None
+) -> Classification:
+    """What a job in the queue is, by its admin_comment; else by its record, without a script.
+
+    Where its user has asked for other GRES since, its devices are those. Raises GresError.
+    """
+    mark = decode_comment(job.admin_comment)
+    if mark is None:
+        return classify(from_record(job), policy, inventory)
+    before = mark.classification
+    if not changed_since(job, mark):
+        return before
+    request = from_marked(job, mark)
+    if _kinds(request.gres) == _kinds(from_texts(mark.original)):
+        return before
+    now = classify(request, policy, inventory)
+    return replace(before, types=now.types, vendors=now.vendors, memory_gib=now.memory_gib)
+
+
+def _kinds(asked: GresRequests) -> set[tuple[str, str | None]]:
+    return {(item.name, item.type) for item in asked.all()}
 
 
 class Anew(NamedTuple):
@@ -36,7 +70,7 @@ def asked_anew(
 ) -> Admitted:
     """What the job is from now on. Raises HetError where that cannot be."""
     key = anew.job.key
-    request = remembering(request_of(anew, policy), policy, inventory, trials)
+    request = remembering(request_of(anew), policy, inventory, trials)
     made = admit(request, policy, inventory)
     if isinstance(made, Passed):
         raise HetError(f"job {key} is left as it is: {made.why}")
@@ -44,51 +78,33 @@ def asked_anew(
         raise HetError(wrong[0].removeprefix("slurm-het ask: "), "nothing is changed")
     if not made.fields["admin_comment"]:
         raise HetError("what it would be does not fit into its record", "nothing is changed")
-    return made
+    return replace(made, fields={"features": request.features, **made.fields})
 
 
-def request_of(anew: Anew, policy: Policy) -> JobRequest:
-    """The job as its user wrote it, not as we did, and what he asks for since. Raises HetError.
-
-    Where its GRES are neither what he wrote nor what that became, he has replaced them since.
-    """
-    job, mark = anew.job, _mark_of(anew.job)
-    original = dict(mark.original)
-    node, per_job, task, socket = (original.get(field, "") for field in TRES_FIELDS)
-    before = replace(
-        job, partition=original.get("partition", ""), features=original.get("features", ""),
-        tres_per_node=node, tres_per_job=per_job, tres_per_task=task, tres_per_socket=socket,
-    )  # fmt: skip
-    if not _is_ours(gres_of(job), gres_of(before), mark, policy):
-        now = {field: getattr(job, field) for field in TRES_FIELDS}
-        before = replace(before, **now)
-        kept = {field: text for field, text in original.items() if field not in TRES_FIELDS}
-        original = kept | {field: text for field, text in now.items() if text}
-    request = from_record(before, anew.script)
-    return replace(request, asked=anew.asked, original=original)
-
-
-def _is_ours(now: GresRequests, before: GresRequests, mark: Mark, policy: Policy) -> bool:
-    """Whether these GRES are as the user wrote them, or as the hook or a release rewrote that:
-    under another name, with a type, as a share; per node what was asked for in all."""
-    what, meant = mark.classification, before.registered(policy)
-    if what.share and now == GresRequests(node=(Gres("shard", count=what.memory_gib),)):
-        return True
-    released = GresRequests(node=meant.job) if not meant.node else meant
-    return any(
-        all(_same(mine, there, policy) for mine, there in zip(now, then, strict=True))
-        for then in (meant, released)
-    )
+def adoption(
+    anew: Anew, policy: Policy, inventory: Inventory, trials: Trials = NO_TRIALS
+) -> dict[str, str]:
+    """The update of a gated job that the hook did not classify, or whose user has changed what it
+    asks for since: as if he had submitted it so, but its GRES stay. Raises HetError if it is none
+    of ours."""
+    job = anew.job
+    if decode_comment(job.admin_comment):
+        made: Admission = asked_anew(anew, policy, inventory, trials)
+    else:
+        made = admit_record(job, anew.script, policy, inventory, trials)
+    if isinstance(made, Passed):
+        raise HetError(str(made.why))
+    comment, features = made.fields["admin_comment"], made.fields.get("features", job.features)
+    if not comment:
+        raise HetError("what it is does not fit into its admin_comment")
+    update = {"AdminComment": in_place(job.admin_comment, comment)}
+    return update | ({"Features": features} if features != job.features else {})
 
 
-def _same(now: tuple[Gres, ...], then: tuple[Gres, ...], policy: Policy) -> bool:
-    """Whether these are those, maybe with a type that they had not."""
-    return len(now) == len(then) and all(
-        mine.count == there.count
-        and there.type in {None, mine.type}
-        and (mine.name == there.name or policy.is_whole(mine.name) == policy.is_whole(there.name))
-        for mine, there in zip(now, then, strict=True)
-    )
+def request_of(anew: Anew) -> JobRequest:
+    """The job as its user wrote it, not as we did, and what he asks for since. Raises HetError."""
+    request = from_marked(anew.job, _mark_of(anew.job), anew.script)
+    return replace(request, asked=anew.asked or request.asked)
 
 
 def _mark_of(job: Job) -> Mark:
@@ -106,7 +122,6 @@ def update_of(
 
     `rewrites`: this Slurm lets the GRES of a queued job be replaced. Raises HetError.
     """
-    mark = decode_comment(job.admin_comment)
     asks = {f: fields[f] for f in TRES_FIELDS if f in fields and fields[f] != getattr(job, f)}
     if asks and not rewrites:
         raise HetError(
@@ -118,7 +133,7 @@ def update_of(
     update = {
         "Partition": policy.intake_partition,
         "AdminComment": in_place(job.admin_comment, fields["admin_comment"]),
-        "Features": fields.get("features", mark.original.get("features", "") if mark else ""),
+        "Features": fields["features"],
     }
     return update | ({"Gres": asks["tres_per_node"]} if asks else {})
 
@@ -126,6 +141,7 @@ def update_of(
 def updated(job: Job, update: dict[str, str]) -> Job:
     """The record of the job after such an update."""
     return replace(
-        job, partition=update["Partition"], admin_comment=update["AdminComment"],
-        features=update["Features"], tres_per_node=update.get("Gres", job.tres_per_node),
+        job, partition=update.get("Partition", job.partition),
+        admin_comment=update["AdminComment"], features=update.get("Features", job.features),
+        tres_per_node=update.get("Gres", job.tres_per_node),
     )  # fmt: skip

@@ -21,12 +21,11 @@ from slurm_het.core.jobs.constraint_hints import (
     memory_in_gres,
     vendors_named,
 )
-from slurm_het.core.jobs.mark import decode_comment
-from slurm_het.core.jobs.request import JobRequest, from_record
+from slurm_het.core.jobs.request import JobRequest
 from slurm_het.core.jobs.signs import weigh
 from slurm_het.core.jobs.sizes import LEAST_RUNS
 from slurm_het.core.jobs.trials import learned_gib, weigh_trials
-from slurm_het.core.model import SCENARIOS, Classification, Job, Scenario
+from slurm_het.core.model import SCENARIOS, Classification, Scenario
 from slurm_het.core.policy import Policy, Rule
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.syntax.script import directives_of, parse_gib, parse_hints
@@ -116,17 +115,6 @@ def classify(
         memory_named=memory_named,
         program=request.program,
     )
-
-
-def classification_of(
-    job: Job, policy: Policy, inventory: Inventory | None = None
-) -> Classification:
-    """What a job in the queue is, by its admin_comment; else by its record, without a script.
-
-    Raises GresError.
-    """
-    mark = decode_comment(job.admin_comment)
-    return mark.classification if mark else classify(from_record(job), policy, inventory)
 
 
 def _from_gres(draft: _Draft, asked: Gres, policy: Policy, inventory: Inventory | None) -> None:

@@ -66,6 +66,12 @@ def where_allowed(types: frozenset[str], features: str, inventory: Inventory) ->
         return types
 
 
+def or_allowed(types: frozenset[str], features: str, inventory: Inventory) -> frozenset[str]:
+    """Some device types; if a constraint allows others alone, these."""
+    allowed = _types_inside(features, inventory)
+    return types if not types or types & allowed else allowed or types
+
+
 def _types_inside(features: str, inventory: Inventory) -> frozenset[str]:
     wanted, kinds = parse_features(features), inventory.kinds.items()
     return frozenset().union(*(types for have, types in kinds if wanted.allows(have)))

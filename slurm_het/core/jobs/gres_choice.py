@@ -69,11 +69,9 @@ def rewritten_gres(task: Task, placement: Placement) -> str:
     return ""
 
 
-def original_gres(task: Task, placement: Placement) -> str:
-    """The request that a job taken back from the placement had before; '' if it still has it."""
-    if task.rewritten_on(placement.nodes[0]) or task.rewritten:
-        return f"{task.asks}:{task.slots[0].devices}"
-    return ""
+def original_gres(task: Task) -> str:
+    """The request of a task that may be rewritten, as its user means it."""
+    return f"{task.asks}:{task.slots[0].devices}"
 
 
 def as_admitted(asked: GresRequests, before: tuple[Gres, ...]) -> GresRequests:

@@ -42,10 +42,11 @@ def retry_fields(job: Job, larger: str, why: str, policy: Policy) -> dict[str, s
     what = replace(
         mark.classification, memory_gib=gib, evidence=(why, *mark.classification.evidence)
     )
-    comment = in_place(job.admin_comment, encode_comment(what, mark.original))
+    wrote = {**(mark.wrote or {}), "tres_per_node": larger}
+    made = encode_comment(*mark._replace(classification=what, sent="", wrote=wrote))
     return {
         "Partition": policy.intake_partition, "ReqNodeList": "", "Gres": larger,
-        "StartTime": "now", "AdminComment": comment,
+        "StartTime": "now", "AdminComment": in_place(job.admin_comment, made),
     }  # fmt: skip
 
 

@@ -29,19 +29,29 @@ _SENT: dict[str, Sent] = {"at once": "at once", "in line": "in line"}
 class Mark(NamedTuple):
     """What admission left in a job: what it is, and the user's own text (JobRequest.original).
 
-    `sent` says how it came into a pool, if hetd's plan did not send it.
+    `sent` says how it came into a pool, if hetd's plan did not send it. `wrote` is what we have
+    written into the job since in place of that text, by Slurm's names of the fields (None: that is
+    not told), `asked` what its user has asked for by `slurm-het ask`.
     """
 
     classification: Classification
     original: Mapping[str, str]
     sent: Sent = ""
+    wrote: Mapping[str, str] | None = None
+    asked: str = ""
 
 
-def encode_comment(what: Classification, original: Mapping[str, str], sent: Sent = "") -> str:
+def encode_comment(
+    what: Classification,
+    original: Mapping[str, str],
+    sent: Sent = "",
+    wrote: Mapping[str, str] | None = None,
+    asked: str = "",
+) -> str:
     """Classification and original request as text, so that Slurm's records are enough.
 
-    `original` is JobRequest.original, `sent` as in Mark. If the text is too long, the evidence
-    is left out, then the original too; '' if that does not help.
+    `original` is JobRequest.original, the others are as in Mark. If the text is too long, the
+    evidence is left out, then what we wrote, then the original too; '' if that does not help.
     """
     data = {
         "s": what.scenario,
@@ -53,13 +63,18 @@ def encode_comment(what: Classification, original: Mapping[str, str], sent: Sent
         **({"c": what.job_class} if what.job_class else {}),
         **({"f": what.program} if what.program else {}),
         **({"sent": sent} if sent else {}),
+        **({"ask": asked} if asked else {}),
         "orig": dict(original),
+        "w": None if wrote is None else dict(wrote),
         "why": list(what.evidence),
     }
-    trims: tuple[dict[str, Any], ...] = ({}, {"why": []}, {"why": [], "orig": {}})
+    trims: tuple[dict[str, Any], ...] = ({}, {"why": []}, {"w": None}, {"orig": {}})
     for trim in trims:
+        data |= trim
+        if data.get("w", ...) is None:
+            del data["w"]
         # The user's words stand in it: our mark among them must not be taken for ours.
-        text = MARK + without_mark(json.dumps(_readable(data | trim), separators=(",", ":")))
+        text = MARK + without_mark(json.dumps(_readable(data), separators=(",", ":")))
         if len(text) <= MAX_COMMENT:
             return text
     return ""
@@ -74,21 +89,30 @@ def _readable(data: Any) -> Any:
 def with_original(comment: str, field: str, text: str) -> str:
     """A comment of encode_comment with that text for one field of Mark.original ('': without the
     field), and with what others have written before it. '' if it is none, or has no room for it."""
-    before, _, _ = comment.rpartition(MARK)
     mark = decode_comment(comment)
     if mark is None or not mark.original:
         return ""
     original = {name: own for name, own in mark.original.items() if name != field}
     original |= {field: text} if text else {}
-    made = encode_comment(mark.classification, original, mark.sent)
+    made = encode_comment(*mark._replace(original=original))
     kept = decode_comment(made)
-    whole = before + made
-    return whole if kept and kept.original == original and len(whole) <= MAX_ADMIN_COMMENT else ""
+    return in_place(comment, made) if kept and kept.original == original else ""
 
 
 def without_mark(text: str) -> str:
     """The text without our mark; inside JSON it still reads the same."""
     return text.replace(MARK, MARK[:-1] + "\\u003a")
+
+
+def rewritten(comment: str, gres: str) -> str:
+    """The AdminComment of a job whose GRES we replace by these: they are none of its user's. ''
+    where that cannot be told."""
+    mark = decode_comment(comment)
+    if mark is None:
+        return ""
+    wrote = {**(mark.wrote or {}), "tres_per_node": gres, "tres_per_job": ""}
+    made = encode_comment(*mark._replace(wrote=wrote))
+    return in_place(comment, made) if made else ""
 
 
 def in_place(comment: str, ours: str) -> str:
@@ -129,7 +153,9 @@ def decode_comment(text: str) -> Mark | None:
         if what.memory_gib < 0:
             return None
         original = {str(k): str(v) for k, v in data["orig"].items()}
-        return Mark(what, original, _SENT.get(str(data.get("sent")), ""))
+        wrote = {str(k): str(v) for k, v in data["w"].items()} if "w" in data else None
+        sent = _SENT.get(str(data.get("sent")), "")
+        return Mark(what, original, sent, wrote, str(data.get("ask", "")))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 

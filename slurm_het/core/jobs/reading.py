@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from slurm_het.core.jobs.classify import classification_of
+from slurm_het.core.jobs.asked import classification_of
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
-from slurm_het.core.jobs.constraint_hints import where_allowed
+from slurm_het.core.jobs.constraint_hints import or_allowed, where_allowed
 from slurm_het.core.jobs.demand import Demand, count_demand, is_accelerator_job
 from slurm_het.core.jobs.gres_choice import as_admitted, may_rewrite
 from slurm_het.core.jobs.layout import leaf_patience, own_nodes, slurm_chooses
 from slurm_het.core.jobs.mark import decode_comment
 from slurm_het.core.jobs.pool_defaults import capped, with_least_nodes
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types, usable_pools
-from slurm_het.core.jobs.request import GresRequests, gres_of, registered
+from slurm_het.core.jobs.request import GresRequests, changed_since, gres_of, registered
 from slurm_het.core.jobs.waits import slurm_waits
 from slurm_het.core.model import (
     Classification,
@@ -54,18 +54,23 @@ class Handover:
 
 
 class Reading(NamedTuple):
-    """What a job is, unless that cannot be told, and its task, or why it has none."""
+    """What a job is, unless that cannot be told, and its task, or why it has none.
+
+    `changed`: its user has changed what it asks for since it was classified.
+    """
 
     classification: Classification | None
     outcome: Task | Handover | Reason
+    changed: bool = False
 
 
 def read_job(job: Job, facts: ClusterFacts) -> Reading:
     """Read a gated job."""
-    what = None
+    what, mark = None, decode_comment(job.admin_comment)
     try:
         what = classification_of(job, facts.policy, facts.inventory)
-        return Reading(what, _outcome(own_nodes(job), what, facts))
+        changed = mark is not None and bool(changed_since(job, mark))
+        return Reading(what, _outcome(own_nodes(job), what, facts), changed)
     except HetError as error:
         return Reading(what, _handover(job, Unreadable(error.message), facts))
 
@@ -79,7 +84,7 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
         return waits
     if foreign := _not_ours(job, facts):
         return _handover(job, foreign, facts)
-    types = fitting_types(what, facts.types, facts.policy)
+    types = _able(job, what, facts)
     written = gres_of(job)
     least = written.registered(facts.policy).least_on_a_node(facts.policy, job.nodes_max)
     inside = where_allowed(types, job.features, facts.inventory)
@@ -115,6 +120,13 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     )  # fmt: skip
     may = facts.rewrites_gres and may_rewrite(task, asked, facts.policy)
     return replace(task, rewrites=facts.rewrites(task)) if may else task
+
+
+def _able(job: Job, what: Classification, facts: ClusterFacts) -> frozenset[str]:
+    """The device types that it can run on. Features that keep it from all that it was classified
+    for are its user's own, of a later update."""
+    types = fitting_types(what, facts.types, facts.policy)
+    return or_allowed(types, job.features, facts.inventory)
 
 
 def _not_in_plan(
@@ -176,10 +188,13 @@ def _before_release(
 ) -> GresRequests:
     """What the job itself asks for, if a release that came to nothing has rewritten it.
 
-    Where one type is all that fits, the hook may have named it: that stays.
+    A type that we have not written is its user's. Where one type is all that fits, the hook may
+    have named it: that stays.
     """
     mark = decode_comment(job.admin_comment) if facts.rewrites_gres and len(types) > 1 else None
-    if mark is None:
+    if mark is None or not mark.wrote:
+        return written
+    if gres.parse(mark.wrote.get("tres_per_node", "")) != written.node:
         return written
     original = mark.original
     before = gres.parse(original.get("tres_per_node") or original.get("tres_per_job") or "")

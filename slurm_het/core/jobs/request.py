@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from slurm_het.core.jobs.mark import Mark
 from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax import gres
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.syntax.script import Script, read_script
+from slurm_het.errors import GresError
 
 TRES_FIELDS = ("tres_per_node", "tres_per_job", "tres_per_task", "tres_per_socket")
 """Slurm's names of the fields that ask for GRES, in the order of GresRequests."""
@@ -144,7 +146,7 @@ def from_message(sent: Mapping[str, str], *, names_most: bool = False) -> JobReq
         partitions=_names(sent.get("partition", "")),
         features=sent.get("features", ""),
         comment=sent.get("comment", ""),
-        gres=GresRequests(*(gres.parse(sent.get(field, "")) for field in TRES_FIELDS)),
+        gres=from_texts(sent),
         nodes=number_of(sent.get("min_nodes", ""), 1),
         script=read_script(sent.get("script") or sent.get("command", "")),
         original={f: sent[f] for f in ("partition", "features", *TRES_FIELDS) if sent.get(f)}
@@ -183,6 +185,52 @@ def from_record(job: Job, script: str = "") -> JobRequest:
         reservation=job.reservation,
         nodes_max=job.nodes_max,
     )
+
+
+def changed_since(job: Job, mark: Mark) -> dict[str, str]:
+    """What its user has made of the job since we last wrote into it (`scontrol update`): text by
+    Slurm's names of the fields. Of the GRES all that it asks for now, if any of it is new."""
+    if mark.wrote is None or not mark.original:
+        return {}
+    both = mark.original, mark.wrote
+    features = {_features(known.get("features", "")) for known in both}
+    changed = {} if _features(job.features) in features else {"features": job.features}
+    for field in TRES_FIELDS:
+        now = _gres(getattr(job, field))
+        if all(now != _gres(known.get(field, "")) for known in both):
+            return changed | {field: getattr(job, field) for field in TRES_FIELDS}
+    return changed
+
+
+def from_marked(job: Job, mark: Mark, script: str = "") -> JobRequest:
+    """Read a job that we have written into as its user wrote it, not as we did, and with what he
+    has made of it since. Raises GresError."""
+    texts = {**mark.original, **changed_since(job, mark)}
+    return replace(
+        from_record(job, script),
+        partitions=_names(texts.get("partition", "")),
+        features=texts.get("features", ""),
+        gres=from_texts(texts),
+        original={name: text for name, text in texts.items() if text or name == TIME_LIMIT},
+        asked=mark.asked,
+    )
+
+
+def _features(text: str) -> str:
+    """A constraint as Slurm keeps it."""
+    return "" if text == "(null)" else text.replace(",", "&")
+
+
+def _gres(text: str) -> tuple[Gres, ...] | str:
+    try:
+        return gres.parse(text)
+    except GresError:
+        return text
+
+
+def from_texts(texts: Mapping[str, str]) -> GresRequests:
+    """The GRES that some fields ask for, by Slurm's names of them. Raises GresError."""
+    return GresRequests(*(gres.parse(texts.get(field, "")) for field in TRES_FIELDS))
 
 
 def gres_of(job: Job) -> GresRequests:

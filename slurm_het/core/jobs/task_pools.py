@@ -26,13 +26,15 @@ class TaskPools:
     """The tasks of all scenarios, in Slurm's priority order, and why other jobs give none now.
 
     `blocked` and `classifications` are by Job.label, `handovers` by Job.key; `blocked` has these
-    too. `unlisted` is how many more tasks of arrays could be planned than `tasks` has.
+    too. `changed` are the ids of those whose users have changed what they ask for since they were
+    classified. `unlisted` is how many more tasks of arrays could be planned than `tasks` has.
     """
 
     tasks: tuple[Task, ...] = ()
     blocked: dict[str, Reason] = field(default_factory=dict)
     classifications: dict[str, Classification] = field(default_factory=dict)
     handovers: dict[str, Handover] = field(default_factory=dict)
+    changed: set[int] = field(default_factory=set)
     unlisted: int = 0
 
     def pool(self, scenario: Scenario) -> tuple[Task, ...]:
@@ -69,9 +71,11 @@ def fill_task_pools(
     gated.sort(key=attrgetter("id"))
     gated.sort(key=attrgetter("priority"), reverse=True)  # of equal ones the first stays first
     read = (readings or Readings()).of(gated, facts)
-    for job, (what, outcome) in zip(gated, read, strict=True):
+    for job, (what, outcome, changed) in zip(gated, read, strict=True):
         if what:
             out.classifications[job.label] = what
+        if changed:
+            out.changed.add(job.id)
         if isinstance(outcome, Handover):
             out.handovers[job.key] = outcome
             outcome = PlacedBySlurm(outcome.why)

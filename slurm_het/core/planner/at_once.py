@@ -175,7 +175,7 @@ def _sent_there(made: Admitted, placement: Placement) -> Admitted | None:
     mark = decode_comment(made.fields["admin_comment"])
     why = f"interactive, and {placement.partition} {nodes} was free: it did not wait in the gate"
     what = replace(made.classification, evidence=(*made.classification.evidence, why))
-    comment = mark and encode_comment(what, mark.original, "at once")
+    comment = mark and encode_comment(*mark._replace(classification=what, sent="at once"))
     if not comment or len(nodes) > MAX_FEATURES:
         return None
     place = {"partition": placement.partition, "req_nodes": nodes, "admin_comment": comment}

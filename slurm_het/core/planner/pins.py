@@ -12,15 +12,18 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin, ailing_for
 from slurm_het.core.cluster.placement import placement_of
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
+from slurm_het.core.jobs.gres_choice import original_gres
 from slurm_het.core.jobs.layout import nodes_to_put_back
-from slurm_het.core.jobs.mark import MARK, mark_of_sent
+from slurm_het.core.jobs.mark import MARK, decode_comment, mark_of_sent
 from slurm_het.core.jobs.reading import read_job
+from slurm_het.core.jobs.request import changed_since
 from slurm_het.core.jobs.waits import is_yet_to_begin
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.doubts import LIMITS, Returned
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.repairs import LastPlan, Planned, no_journal
 from slurm_het.core.planner.slurms_line import in_line, stands_in_line
+from slurm_het.core.planner.updates import gres_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
@@ -161,6 +164,8 @@ class Pins:
         outcomes = self._preempted(jobs)
         for key, pin in list(self.pins.items()):
             job = jobs.get(key)
+            if job and pin.gives_back and _asks_anew(job):
+                self.pins[key] = pin = replace(pin, gives_back={})
             settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
             if settled:
                 outcomes.append(Outcome(key, *settled))
@@ -294,15 +299,16 @@ def _pin_of(
     if not nodes:
         return Pin(task, in_line(task), 0.0)
     num_nodes = nodes_to_put_back(job, len(nodes))
+    back = gres_fields(job.admin_comment, original_gres(task)) if task.rewritten else {}
     if last and _where_planned(job, last):
-        return Pin(task, last.placement, 0.0, last.start, num_nodes)
+        return Pin(task, last.placement, 0.0, last.start, num_nodes, gives_back=back)
     tentative = last is None and mark_of_sent(job, "at once") is not None
     # Which devices is not known: the first ones are as good a guess as any.
     counts = [slot.devices for slot in task.slots] + [0] * len(nodes)
     first = ((name, tuple(range(count))) for name, count in zip(nodes, counts, strict=False))
     placement = placement_of(task, job.partition, first, inventory.nodes)
     start = _start(task, nodes, snapshot, inventory, policy)
-    return Pin(task, placement, 0.0, start, num_nodes, tentative=tentative)
+    return Pin(task, placement, 0.0, start, num_nodes, tentative=tentative, gives_back=back)
 
 
 def _task_of(job: Job, facts: ClusterFacts) -> Task | None:
@@ -386,6 +392,12 @@ def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[
             f"other devices than planned: {_show(actual)}, planned {_show(planned)}",
         )
     return Event.STARTED, _show(actual) if actual else f"{job.nodes} (ended since)"
+
+
+def _asks_anew(job: Job) -> bool:
+    """Whether its user has changed what it asks for since its release."""
+    mark = decode_comment(job.admin_comment)
+    return mark is not None and bool(changed_since(job, mark))
 
 
 def _asks_otherwise(job: Job | None, pin: Pin) -> bool:

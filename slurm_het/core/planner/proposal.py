@@ -115,7 +115,8 @@ class Prepared:
     """All that a plan is made from.
 
     `pins` are the released jobs that are not seen running yet; `room` is what they leave free.
-    `queue` has the gated jobs; `strays` are the ids of those that must be classified first.
+    `queue` has the gated jobs; `strays` are the ids of those that must be classified first, or
+    anew.
     `held` says, by key, which tasks a limit holds back, a known one or one that Slurm has told of.
     `way` says who starts by preempting others, `ahead` for whom nodes are kept; its `tasks` may be
     planned now. `window` has those of them that this plan looks at. `line` says who is put into
@@ -260,7 +261,7 @@ def _strays(snapshot: Snapshot, queue: TaskPools, policy: Policy, memory: Memory
     return frozenset(
         job.id
         for job in gated
-        if MARK not in job.admin_comment
+        if (MARK not in job.admin_comment or job.id in queue.changed)
         and job.key not in queue.handovers
         and job.id not in memory.not_adopted
     )

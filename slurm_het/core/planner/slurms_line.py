@@ -220,7 +220,7 @@ def stands_in_line(job: Job, policy: Policy) -> bool:
 def line_fields(task: Task, job: Job) -> dict[str, str]:
     """The update that puts a gated job into Slurm's line; none if it has no mark of ours."""
     mark = decode_comment(job.admin_comment)
-    comment = mark and encode_comment(mark.classification, mark.original, "in line")
+    comment = mark and encode_comment(*mark._replace(sent="in line"))
     if not comment:
         return {}
     fields = {

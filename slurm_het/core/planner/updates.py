@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.layout import comment_for
+from slurm_het.core.jobs.mark import rewritten
 from slurm_het.core.memory_defaults import TimeLimits
 from slurm_het.core.model import Job, Placement, Task
 from slurm_het.core.policy import Policy
@@ -16,7 +17,8 @@ def release_fields(
 
     They name another partition than the job is in, so that Slurm refuses the update as a whole if
     the job has started meanwhile; `ReqNodeList` alone would shrink it. `wanted` is the GRES that it
-    must ask for there, if that is another than it does; `limits` are a task's time_limits.
+    must ask for there, if that is another than it does: its record then tells that it is ours.
+    `limits` are a task's time_limits.
     """
     fields = {
         "Partition": placement.partition,
@@ -33,7 +35,16 @@ def release_fields(
     for partition, minutes in limits:
         if partition == placement.partition and minutes != job.time_limit_minutes:
             fields["TimeLimit"] = time_limit_text(minutes)
-    return fields | ({"Gres": wanted} if wanted else {})
+    return fields | gres_fields(fields.get("AdminComment", job.admin_comment), wanted)
+
+
+def gres_fields(comment: str, wanted: str) -> dict[str, str]:
+    """The fields that give a job other GRES, if any are wanted, and tell in its record, of which
+    this is the AdminComment, that its user did not ask for these."""
+    if not wanted:
+        return {}
+    comment = rewritten(comment, wanted)
+    return {"Gres": wanted} | ({"AdminComment": comment} if comment else {})
 
 
 def time_limit_text(minutes: int | None) -> str:
@@ -48,17 +59,16 @@ def spread_fields(task: Task, job: Job) -> dict[str, str]:
     return {"Switches": f"{job.layout.switches}@0"} if job.layout.switches and not waits else {}
 
 
-def return_fields(policy: Policy, pin: Pin | None = None, wanted: str = "") -> dict[str, str]:
-    """The update that takes a pinned job back to the gate, as it was before its release.
-
-    `wanted` is the GRES if its release changed that.
-    """
+def return_fields(policy: Policy, pin: Pin | None = None) -> dict[str, str]:
+    """The update that takes a pinned job back to the gate, as it was before its release."""
     fields = {"Partition": policy.intake_partition, "ReqNodeList": ""}
-    if pin and pin.num_nodes:
+    if pin is None:
+        return fields
+    if pin.num_nodes:
         fields = {"NumNodes": pin.num_nodes, **fields}
-    limits = dict(pin.task.time_limits) if pin else {}
-    if pin and policy.intake_partition in limits:
+    limits = dict(pin.task.time_limits)
+    if policy.intake_partition in limits:
         before = limits[policy.intake_partition]
         if limits.get(pin.placement.partition, before) != before:
             fields["TimeLimit"] = time_limit_text(before)
-    return fields | ({"Gres": wanted} if wanted else {})
+    return {**fields, **pin.gives_back}

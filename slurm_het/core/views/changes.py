@@ -305,7 +305,7 @@ class Changes:
         if not script or trials is None:
             return None
         try:
-            written = request_of(Anew(self.job, script), self.policy)
+            written = request_of(Anew(self.job, script))
         except HetError:
             return None
         return remembering(written, self.policy, self.inventory, trials)

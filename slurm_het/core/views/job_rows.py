@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from slurm_het.core.cluster.holdings import HeldDevices, Holding, holding_of
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
-from slurm_het.core.jobs.classify import classification_of
+from slurm_het.core.jobs.asked import classification_of
 from slurm_het.core.jobs.constraint_hints import where_allowed
 from slurm_het.core.jobs.demand import NodeSize, count_demand, is_accelerator_job, size_of
 from slurm_het.core.jobs.pools import fitting_pools, fitting_types

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.admission import Admitted, Passed, Verdict, admit_message
-from slurm_het.core.jobs.classify import classification_of
+from slurm_het.core.jobs.asked import classification_of
 from slurm_het.core.jobs.mark import MAX_COMMENT, decode_comment, encode_comment
 from slurm_het.core.model import SCENARIOS, Classification, Placement
 from slurm_het.core.planner.updates import release_fields, return_fields

@@ -10,14 +10,16 @@ from slurm_het.config import parse_config
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.fit import misfit
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.admission import Admitted, admit_message
 from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
+from slurm_het.core.jobs.mark import decode_comment, rewritten
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Slot, Snapshot, Task
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.slurm_picks import pick_devices
-from slurm_het.core.planner.updates import release_fields, return_fields
+from slurm_het.core.planner.updates import gres_fields, release_fields, return_fields
 from slurm_het.core.reasons import Unfit
 
 CONFIG = """
@@ -88,7 +90,12 @@ def test_a_type_is_added_on_a_mixed_node(field: str) -> None:
     fields = release_fields(placement, job, wanted)
     assert fields["Gres"] == wanted
     assert fields.get("TresPerJob") == ("" if field == "tres_per_job" else None)
-    assert return_fields(POLICY, wanted=original_gres(task, placement))["Gres"] == "gpu:2"
+    back = gres_fields(fields["AdminComment"], original_gres(task))
+    pin = Pin(task, placement, 0.0, gives_back=back)
+    assert return_fields(POLICY, pin)["Gres"] == "gpu:2"
+    known = decode_comment(fields["AdminComment"]), decode_comment(back["AdminComment"])
+    told = [mark.wrote["tres_per_node"] for mark in known if mark and mark.wrote]
+    assert told == [wanted, "gpu:2"], "so that it is not taken for its user's own"
 
 
 def test_what_is_busy_is_not_asked_for() -> None:
@@ -115,17 +122,32 @@ def test_22_05_leaves_mixed_nodes_to_typed_requests() -> None:
 
 def test_on_a_node_of_one_type_the_request_stays() -> None:
     task, placement = placed(snapshot(gated(FORTY, tres_per_node="gpu:2"), nodes=(PURE,)))
-    assert rewritten_gres(task, placement) == original_gres(task, placement) == ""
+    assert rewritten_gres(task, placement) == ""
     assert "Gres" not in release_fields(placement, Job(7))
 
 
 def test_a_release_that_came_to_nothing_is_forgotten() -> None:
     """The job is typed now, for the mixed node; on the other node it asks as its user did."""
-    job = replace(gated(FORTY, tres_per_node="gpu:2"), tres_per_node="gpu:l40s:2")
+    before = gated(FORTY, tres_per_node="gpu:2")
+    comment = rewritten(before.admin_comment, "gpu:l40s:2")
+    job = replace(before, tres_per_node="gpu:l40s:2", admin_comment=comment)
     task, placement = placed(snapshot(job, nodes=(PURE, replace(MIX, state="DOWN"))))
-    assert rewritten_gres(task, placement) == original_gres(task, placement) == "gpu:2"
+    assert rewritten_gres(task, placement) == original_gres(task) == "gpu:2"
     typed = gated("", tres_per_node="gpu:l40s:2")
     assert not filled(snapshot(typed, nodes=(MIX,)))[1].tasks[0].rewritten, "the user's own type"
+
+
+@pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize("later", ["gpu:t4:2", "gpu:l40s:1", "npu:910b:2"])
+def test_what_its_user_asks_for_later_is_no_type_of_ours(released: bool, later: str) -> None:
+    """By `scontrol update Gres=`: whatever was fitting, and whatever a release had written."""
+    job = gated(FORTY, tres_per_node="gpu:2")
+    if released:
+        job = replace(job, admin_comment=rewritten(job.admin_comment, "gpu:a100:2"))
+    job = replace(job, tres_per_node=later)
+    task, placement = placed(snapshot(job, nodes=(PURE, MIX, NPU)))
+    assert rewritten_gres(task, placement) == ""
+    assert {*task.types, *placement.types} == {later.split(":")[1]}
 
 
 def test_several_nodes_and_shares_are_not_rewritten() -> None:
