@@ -414,13 +414,29 @@ end
 
 local MARK = "het1:"
 
---- The Features that the user wrote, kept in what admission left behind; nil if that is not told.
-local function original_features(admin_comment)
+--- The Features that the user wrote and those that we wrote, kept in what admission or a handover left
+-- behind; nil if that is not told.
+local function both_features(admin_comment)
   local _, last = (admin_comment or ""):find(".*" .. MARK)
-  local original = last and admin_comment:sub(last + 1):match('"orig":(%b{})')
+  if not last then
+    local ours, own = (admin_comment or ""):match("slurm%-het: .* %[Features=(.*), submitted with (.*)%]$")
+    return own, ours
+  end
+  local mark = admin_comment:sub(last + 1)
+  local original, wrote = mark:match('"orig":(%b{})'), mark:match('"w":(%b{})')
   -- Text with escapes is nothing that --constraint takes.
   if not original or original == "{}" or original:find("\\", 1, true) then return nil end
-  return original:match('"features":"([^"]*)"') or ""
+  return original:match('"features":"([^"]*)"') or "", wrote and (wrote:match('"features":"([^"]*)"') or "")
+end
+
+--- Whether a job's Features are its user's, of a later update: neither those that we wrote, if that is
+-- told, nor those that it was given when it was moved before.
+local function are_users(features, ours, pools)
+  if not ours or not given(features) or features == ours:gsub(",", "&") then return false end
+  for name in features:gmatch("[^|]+") do
+    if not pools[name] then return true end
+  end
+  return false
 end
 
 --- What Features hold on all nodes of these pools: each node has its pool's name as a Feature.
@@ -438,13 +454,15 @@ end
 -- Our Features keep a job to the pools that we chose: elsewhere it could never start, and Slurm
 -- sets its priority to 0 (BadConstraints; 22.05, 24.11, 26.05). hetd's own updates name nodes or an
 -- admin_comment, which users may not set. A hook cannot clear a field ('' means unchanged), so
--- where the user wrote no Features the pools' own are set. A pin is hetd's to undo.
+-- where the user wrote no Features the pools' own are set, and hetd clears them where he leaves the
+-- pools (`Strays.unbind`). A pin is hetd's to undo.
 function M.unbind(change, job, uid, cfg)
   local own = uid ~= 0 and uid == job.user_id
   if not given(change.partition) or change.partition == job.partition then return nil end
   if change.partition == cfg.intake or given(change.features) then return nil end
   if not own and (change.req_nodes ~= nil or change.admin_comment ~= nil) then return nil end
-  local features = original_features(job.admin_comment)
+  local features, ours = both_features(job.admin_comment)
+  if are_users(job.features, ours, cfg.pools) then return nil end
   if features == "" then features = of_pools(change.partition, cfg.pools) end
   return features and { { "features", features } } or nil
 end

@@ -6,16 +6,11 @@ import asyncio
 import logging
 
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.asked import Anew, adoption
-from slurm_het.core.jobs.mark import (
-    HANDED_OVER,
-    MAX_COMMENT,
-    decode_comment,
-    in_place,
-    without_mark,
-)
+from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.reading import Handover
-from slurm_het.core.jobs.request import from_marked
+from slurm_het.core.jobs.request import handed_over, users_features
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import moved_away
@@ -46,6 +41,8 @@ class Strays:
     ) -> None:
         self.slurm, self.policy, self.trials = slurm, policy, trials
         self.memory, self.journal = memory, journal
+        self.pools = frozenset(pool.partition for pool in policy.pools)
+        self._kept: dict[str, tuple[str, str]] = {}
 
     async def hand_over(self, prepared: Prepared, now: float, ticks: float) -> None:
         """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
@@ -59,10 +56,9 @@ class Strays:
 
     async def _hand_over_one(self, job: Job, handover: Handover, ticks: float) -> Outcome:
         key, why = job.key, str(PlacedBySlurm(handover.why))
-        told = f"{HANDED_OVER}{without_mark(why)}"[:MAX_COMMENT]
         fields = {
             "Partition": ",".join(handover.partitions),
-            "AdminComment": in_place(job.admin_comment, told),
+            "AdminComment": handed_over(job, why),
         }
         for minutes in handover.time_limits:
             fields["TimeLimit"] = time_limit_text(minutes)
@@ -79,22 +75,67 @@ class Strays:
         return Outcome(key, Event.HANDED_OVER, why)
 
     async def unbind(self, observed: Observed, now: float) -> None:
-        """Take our pin off jobs that were moved to a pool where it can never be met.
-
-        Through the intake, so that each update names another partition and guards itself.
-        """
-        pools = {p.partition for p in self.policy.pools}
-        jobs = [job for job in observed.snapshot.jobs if job.partition in pools]
+        """Take our pin off jobs that were moved to a pool where it can never be met, and what is
+        ours off those that were moved out of our pools."""
+        jobs = [job for job in observed.snapshot.jobs if job.partition in self.pools]
         moved = [job for job in jobs if moved_away(job, observed.inventory)]
-        outcomes = await asyncio.gather(*(self._unbind_one(job) for job in moved[:MAX_AT_ONCE]))
+        outcomes = await asyncio.gather(
+            *(self._unbind_one(job) for job in moved[:MAX_AT_ONCE]),
+            *(
+                self._let_go(job, observed.left.get(job.key))
+                for job in self._outside(observed)[:MAX_AT_ONCE]
+            ),
+        )
         journal_outcomes(self.journal, now, outcomes, observed.snapshot)
 
+    def _outside(self, observed: Observed) -> list[Job]:
+        """Those that wait in a partition that is none of ours, with a pin or Features of ours."""
+        ours, others = {self.policy.intake_partition, *self.pools}, self.policy.others
+        given = ours.union(p.partition for p in (*self.policy.spanning, *others))  # handed over to
+        outside = [
+            job
+            for job in observed.snapshot.jobs
+            if job.state == "PENDING"
+            and not (ours if MARK in job.admin_comment else given).issuperset(
+                job.partition.split(",")
+            )
+            and (job.key in observed.left or self._own(job) != job.features)
+        ]
+        before, self._kept = self._kept, {}
+        for job in outside:
+            if before.get(job.key) == (now := (job.partition, job.features)):
+                self._kept[job.key] = now
+        return [job for job in outside if job.key not in self._kept]
+
+    def _own(self, job: Job) -> str:
+        """The Features that its user wrote."""
+        own = users_features(job, self.pools)
+        return job.features if own is None else own
+
+    async def _let_go(self, job: Job, pin: Pin | None) -> Outcome:
+        """Through the intake where it is to lose its pin, or has priority 0 for what it could not
+        meet: Slurm restores that then. Features alone Slurm refuses once it has started."""
+        fields, detour = {"Features": self._own(job)}, return_fields(self.policy)
+        if pin:
+            detour = return_fields(self.policy, pin.nodes_min, pin.gives_back)
+        try:
+            if pin or (job.reason == "BadConstraints" and not job.req_nodes):
+                await self.slurm.update_job(job.key, detour)
+                fields["Partition"] = job.partition
+            await self.slurm.update_job(job.own_key, fields)
+        except SlurmBusyError as error:
+            return Outcome(job.key, Event.BUSY, error.message)
+        except SlurmError as error:
+            self._kept[job.key] = job.partition, job.features  # not again as it is
+            return Outcome(job.key, Event.REFUSED, error.message)
+        log.info("job %s was moved to %s: what was ours is taken off", job.key, job.partition)
+        return Outcome(job.key, Event.HANDED_OVER, str(PlacedBySlurm(MovedAway(job.partition))))
+
     async def _unbind_one(self, job: Job) -> Outcome:
-        mark = decode_comment(job.admin_comment)
-        features = (from_marked(job, mark).features if mark else "") or job.partition
+        """Through the intake, so that each update names another partition and guards itself."""
+        fields = {"Features": self._own(job) or job.partition, "Partition": job.partition}
         try:
             await self.slurm.update_job(job.key, return_fields(self.policy))
-            fields = {"Features": features, "Partition": job.partition}
             await self.slurm.update_job(job.key, fields)
         except SlurmError as error:
             return Outcome(job.key, Event.REFUSED, error.message)

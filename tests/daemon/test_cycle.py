@@ -19,6 +19,7 @@ from slurm_het.core.jobs.asked import updated
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.paces import Pace
 from slurm_het.core.jobs.trials import Trial
+from slurm_het.core.jobs.request import handed_over
 from slurm_het.core.model import Classification, Job, Placement
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.worth.speeds import PastRun
@@ -262,6 +263,64 @@ def test_what_its_user_makes_of_a_gated_job_counts(
     assert last.get("ReqNodeList")
     assert not any("Gres" in sent for sent in bench.sent(job.key))
     assert len(bench.sent(job.key)) <= 2
+
+
+@pytest.mark.parametrize("partition", ["condo", "train-nv,condo"])
+@pytest.mark.parametrize(
+    ("job", "sent"),
+    [
+        (as_the_hook_left_it(1), {"Features": ""}),
+        (as_the_hook_left_it(1, features="nvidia"), {"Features": "nvidia"}),
+        # As the hook left it on its way through other pools; and as its user did.
+        (replace(as_the_hook_left_it(1), features="train-amd|train-nv"), {"Features": ""}),
+        (replace(as_the_hook_left_it(1), features="a100&ib"), None),
+        (replace(as_the_hook_left_it(1), state="RUNNING"), None),
+        (replace(as_the_hook_left_it(1), admin_comment="its own"), None),
+        (
+            replace(
+                job := as_the_hook_left_it(1, features="nvidia"),
+                admin_comment=handed_over(job, "why"),
+            ),
+            {"Features": "nvidia"},
+        ),
+    ],
+)
+def test_what_is_moved_out_of_our_pools_has_nothing_of_ours(
+    tmp_path: Path, partition: str, job: Job, sent: dict[str, str] | None
+) -> None:
+    """A job in a partition that is no pool: our Features might keep it from all of its nodes."""
+    bench = Bench(tmp_path, replace(job, partition=partition))
+    bench.run()
+    assert bench.sent("1") == ([sent] if sent else [])
+    if sent:
+        bench.slurm.jobs = (replace(job, partition=partition, features=sent["Features"]),)
+        bench.run()
+        assert len(bench.sent("1")) == 1
+        bench.slurm.jobs = (replace(job, partition=partition, reason="BadConstraints"),)
+        bench.run()
+        assert [s["Partition"] for s in bench.sent("1")[1:]] == ["accel", partition]
+
+
+def test_what_is_moved_out_of_our_pools_loses_its_pin(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, job := as_the_hook_left_it(1))
+    bench.run()
+    (sent,) = bench.sent("1")
+    bench.slurm.jobs = (replace(job, partition="condo", req_nodes=sent["ReqNodeList"]),)
+    bench.run()
+    assert bench.sent("1")[1:] == [
+        {"Partition": "accel", "ReqNodeList": ""}, {"Features": "", "Partition": "condo"},
+    ]  # fmt: skip
+
+
+def test_a_handover_keeps_what_its_user_wrote(tmp_path: Path) -> None:
+    for features in ("", "nvidia"):
+        job = replace(as_the_hook_left_it(2, features=features), reservation="deleted")
+        bench = Bench(tmp_path, job)
+        bench.run()
+        (fields,) = bench.sent("2")
+        assert fields["AdminComment"].endswith(
+            f"[Features={job.features}, submitted with {features}]"
+        )
 
 
 def test_a_refused_handover_is_not_tried_all_the_time(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.daemons import SUPERVISOR
 from slurm_het.sandbox.layout import program
 from tests.chaos.events import TOPOLOGY
-from tests.support.cluster import AMPLE, ENDED, Cluster, sandbox_dir
+from tests.support.cluster import AMPLE, ENDED, SIDE_DOOR, Cluster, sandbox_dir
 
 pytestmark = pytest.mark.slurm
 CUDA = "module load cuda\n"
@@ -293,9 +293,11 @@ def test_the_only_task_of_an_array_keeps_its_name(cluster: Cluster) -> None:
     assert (cluster.outcomes(key), cluster.outcomes(array)) == (["reserved", "started"], [])
 
 
+@pytest.mark.parametrize("partition", ["train-amd", SIDE_DOOR])
 @pytest.mark.parametrize("pinned", [False, True])
-def test_moved_to_another_pool_by_its_user(cluster: Cluster, pinned: bool) -> None:
-    """Our Features, and a pin, would be BadConstraints there: they are taken off."""
+def test_moved_to_another_pool_by_its_user(cluster: Cluster, pinned: bool, partition: str) -> None:
+    """Our Features, and a pin, would be BadConstraints there: they are taken off. And
+    where that is no pool, they would keep it from nodes that are free."""
     cluster.open_side_door()
     blocker = cluster.sbatch("--gres=gpu:4", "-N2", "-t", "3", script=CUDA + "sleep 170")
     cluster.wait_state(blocker, "RUNNING")
@@ -304,10 +306,10 @@ def test_moved_to_another_pool_by_its_user(cluster: Cluster, pinned: bool) -> No
     second = cluster.sbatch("--gres=gpu:4", "-t", "30", script=CUDA, user="nobody")
     cluster.wait("it waits", lambda: cluster.job(second)["Reason"] == "PartitionDown")
     key = first if pinned else second
-    cluster.ok("scontrol", "update", f"JobId={key}", "Partition=train-amd", user="nobody")
+    cluster.ok("scontrol", "update", f"JobId={key}", f"Partition={partition}", user="nobody")
     record = cluster.wait_started(key)
-    assert record["Partition"] == "train-amd"
-    assert record["NodeList"] in {"amd1", "amd2"}
+    assert record["Partition"] == partition
+    assert record["NodeList"] not in {"nv1", "nv2"}
 
 
 def test_a_returned_job_may_use_as_many_nodes_as_its_user_said(cluster: Cluster) -> None:

@@ -502,6 +502,33 @@ def test_a_job_that_is_moved_gets_its_own_features_back(
     assert modify(it.lua.globals().job_desc(it.lua.table_from(change)), plain, None, uid) == 0
 
 
+@pytest.mark.parametrize(
+    ("comment", "now", "goes_to", "expected"),
+    [
+        ('het1:{"orig":{"time_limit":""},"w":{"features":"a100"}}', "a100", "infer", "infer"),
+        ('het1:{"orig":{"features":"x,y"},"w":{"features":"x,y&z"}}', "x&y&z", "infer", "x,y"),
+        # Moved before, by the hook's leave; or its user has set others since.
+        ('het1:{"orig":{"time_limit":""},"w":{"features":"a100"}}', "train-nv", "infer", "infer"),
+        ('het1:{"orig":{"time_limit":""},"w":{"features":"a100"}}', "ib", "infer", None),
+        ('het1:{"orig":{"time_limit":""},"w":{}}', "ib", "infer", None),
+        # Handed over.
+        ("slurm-het: why [Features=a100, submitted with ]", "a100", "infer", "infer"),
+        ("x slurm-het: why [Features=a&b, submitted with a]", "a&b", "debug", "a"),
+        ("slurm-het: why [Features=a100, submitted with ]", "ib", "infer", None),
+        ("slurm-het: why", "ib", "infer", None),
+    ],
+)
+def test_features_that_its_user_has_set_since_stay(
+    hook: Callable[..., Any], comment: str, now: str, goes_to: str, expected: str | None
+) -> None:
+    it = hook()
+    record = {"partition": "accel", "user_id": 1000, "job_id": 5, "admin_comment": comment}
+    job_desc = it.lua.globals().job_desc(it.lua.table_from({"partition": goes_to}))
+    modify = it.lua.globals().slurm_job_modify
+    assert modify(job_desc, it.lua.table_from(record | {"features": now}), None, 1000) == 0
+    assert job_desc["features"] == expected
+
+
 def test_what_passes_into_a_closed_partition_is_judged_all_the_same(hook: HookFactory) -> None:
     """A refusal counts, by Slurm's number, and another partition; nothing else that is answered."""
     job = {"tres_per_node": "gres:gpu:9", "partition": "accel", "req_nodes": "nv1"}

@@ -5,11 +5,19 @@ Behind these two readers a request is typed; text is made of it only where admis
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from slurm_het.core.jobs.mark import Mark
+from slurm_het.core.jobs.mark import (
+    HANDED_OVER,
+    MAX_COMMENT,
+    Mark,
+    decode_comment,
+    in_place,
+    without_mark,
+)
 from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Job
 from slurm_het.core.policy import Policy
@@ -200,6 +208,35 @@ def changed_since(job: Job, mark: Mark) -> dict[str, str]:
         if all(now != _gres(known.get(field, "")) for known in both):
             return changed | {field: getattr(job, field) for field in TRES_FIELDS}
     return changed
+
+
+_GIVEN = re.compile(r" \[Features=(.*), submitted with (.*)\]")
+
+
+def handed_over(job: Job, why: str) -> str:
+    """The AdminComment of a job that is given to plain Slurm. It keeps the constraint that its user
+    wrote, where ours stays in the job."""
+    mark = decode_comment(job.admin_comment)
+    own = users_features(job, frozenset())
+    told, kept = f"{HANDED_OVER}{without_mark(why)}", ""
+    if mark and own is not None and own != job.features:
+        kept = f" [Features={job.features}, submitted with {own}]"
+    return in_place(job.admin_comment, told[: max(0, MAX_COMMENT - len(kept))] + kept)
+
+
+def users_features(job: Job, pools: frozenset[str]) -> str | None:
+    """The constraint that its user wrote, where the job has one of ours; None where it is his own,
+    or nobody knows. The hook writes names of `pools` for none (`unbind` in het_protocol.lua)."""
+    now, mark = _features(job.features), decode_comment(job.admin_comment)
+    given = _GIVEN.search(job.admin_comment) if mark is None else None
+    if mark and mark.wrote is not None:
+        ours, own = mark.wrote.get("features", ""), mark.original.get("features", "")
+    elif given:
+        ours, own = given.groups()
+    else:
+        return None
+    by_hook = not own and now and pools.issuperset(now.split("|"))
+    return own if now == _features(ours) or by_hook else None
 
 
 def from_marked(job: Job, mark: Mark, script: str = "") -> JobRequest:

@@ -57,6 +57,7 @@ from slurm_het.core.reservations.look_ahead import Outlook, at_hand, look_ahead
 from slurm_het.core.reservations.make_way import Way, make_way
 from slurm_het.core.reservations.shield import Shield
 from slurm_het.core.reservations.unbound import limited
+from slurm_het.core.syntax import hostlist
 from slurm_het.core.worth.forecast import Forecast
 
 
@@ -99,7 +100,11 @@ class TakeBack(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Slurm's records as corrected, the inventory, and what became of the released jobs."""
+    """Slurm's records as corrected, the inventory, and what became of the released jobs.
+
+    `left` are, by key, the pins of those that somebody has just moved out of our pools, with their
+    nodes.
+    """
 
     snapshot: Snapshot
     inventory: Inventory
@@ -108,6 +113,7 @@ class Observed:
     recovered: tuple[str, ...] = ()
     take_back: tuple[TakeBack, ...] = ()
     rivals: Rivals = field(default_factory=dict)
+    left: dict[str, Pin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +157,7 @@ def observe(
     )
     snapshot = without_leftovers(snapshot, policy, last_plan)
     inventory = take_inventory(snapshot, policy, memory.nodes)
+    left = _left(snapshot, policy, memory.pins)
     outcomes = memory.pins.observe(snapshot, policy, ticks)
     memory.lessons.look(snapshot.jobs, ticks)
     recovered = memory.pins.recover(snapshot, inventory, policy, last_plan)
@@ -164,8 +171,21 @@ def observe(
         tuple(outcomes),
         tuple(pin.task.key for pin in recovered),
         rivals=rivals_of(snapshot, inventory, policy),
+        left=left,
     )
     return replace(observed, take_back=tuple(_overdue(observed, memory, ticks)))
+
+
+def _left(snapshot: Snapshot, policy: Policy, pins: Pins) -> dict[str, Pin]:
+    """The pins of those that wait in a partition that is none of ours, still with our nodes."""
+    ours = {policy.intake_partition, *(pool.partition for pool in policy.pools)}
+    out = (j for j in snapshot.jobs if j.key in pins.pins and j.partition not in ours)
+    return {
+        job.key: pin
+        for job in out
+        if job.state == "PENDING" and job.req_nodes and (pin := pins.pins[job.key])
+        and {*hostlist.expand_readable(job.req_nodes)} == {*pin.placement.nodes}
+    }  # fmt: skip
 
 
 def _overdue(observed: Observed, memory: Memory, ticks: float) -> Iterator[TakeBack]:
