@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from slurm_het.sandbox.layout import slurm_version
 from tests.support.cluster import AMPLE, Cluster, own_sandbox
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
@@ -96,6 +97,8 @@ def test_what_its_user_asks_for_by_scontrol_is_where_it_goes(
     it: Cluster, script: str, update: tuple[str, ...], partition: str
 ) -> None:
     """As plain Slurm would start it; also where the Features that the hook wrote are in its way."""
+    if "Gres" in update[0] and not slurm_version().rewrites_gres:
+        pytest.skip("22.05 merges the new request with the old one")
     it.clear()
     full = it.sbatch("-N2", "--gres=gpu:a100:8", "--exclusive", script="sleep 300")
     it.wait_started(full)
@@ -104,4 +107,4 @@ def test_what_its_user_asks_for_by_scontrol_is_where_it_goes(
     assert done.returncode == 0, done.stderr
     record = it.wait_started(key)
     asks = next((word.removeprefix("Gres=") for word in update if "Gres" in word), "gpu:8")
-    assert (record["Partition"], record["TresPerNode"]) == (partition, f"gres/{asks}"), record
+    assert (record["Partition"], record["TresPerNode"][5:]) == (partition, asks), record
