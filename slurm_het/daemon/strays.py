@@ -115,9 +115,7 @@ class Strays:
     async def _let_go(self, job: Job, pin: Pin | None) -> Outcome:
         """Through the intake where it is to lose its pin, or has priority 0 for what it could not
         meet: Slurm restores that then. Features alone Slurm refuses once it has started."""
-        fields, detour = {"Features": self._own(job)}, return_fields(self.policy)
-        if pin:
-            detour = return_fields(self.policy, pin.nodes_min, pin.gives_back)
+        fields, detour = {"Features": self._own(job)}, return_fields(self.policy, pin)
         try:
             if pin or (job.reason == "BadConstraints" and not job.req_nodes):
                 await self.slurm.update_job(job.key, detour)

@@ -18,8 +18,8 @@ from slurm_het.core.jobs.admission import Admitted, admit_message, admit_record
 from slurm_het.core.jobs.asked import updated
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.paces import Pace
-from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.jobs.request import handed_over
+from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Classification, Job, Placement
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.worth.speeds import PastRun

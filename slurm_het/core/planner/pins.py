@@ -7,28 +7,27 @@ from dataclasses import astuple, replace
 
 from slurm_het.core.cluster.ailing import what_ails
 from slurm_het.core.cluster.fit import could_start
-from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin, ailing_for
 from slurm_het.core.cluster.placement import placement_of
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.gres_choice import original_gres
 from slurm_het.core.jobs.layout import nodes_to_put_back
-from slurm_het.core.jobs.mark import MARK, decode_comment, mark_of_sent
+from slurm_het.core.jobs.mark import MARK, mark_of_sent
 from slurm_het.core.jobs.reading import read_job
-from slurm_het.core.jobs.request import changed_since
 from slurm_het.core.jobs.waits import is_yet_to_begin
 from slurm_het.core.model import Job, Placement, Snapshot, Task
 from slurm_het.core.planner.doubts import LIMITS, Returned
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.repairs import LastPlan, Planned, no_journal
+from slurm_het.core.planner.settled import asks_anew, asks_otherwise, settled, time_was_set
 from slurm_het.core.planner.slurms_line import in_line, stands_in_line
 from slurm_het.core.planner.updates import gres_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
 from slurm_het.core.reservations.reservation import coming_free
-from slurm_het.core.syntax import gres, hostlist
+from slurm_het.core.syntax import hostlist
 
 MAX_BACKOFF_STEPS = 6
 TENTATIVE_SECONDS = 5.0
@@ -164,18 +163,18 @@ class Pins:
         outcomes = self._preempted(jobs)
         for key, pin in list(self.pins.items()):
             job = jobs.get(key)
-            if job and pin.gives_back and _asks_anew(job):
+            if job and pin.gives_back and asks_anew(job):
                 self.pins[key] = pin = replace(pin, gives_back={})
-            settled = _settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
-            if settled:
-                outcomes.append(Outcome(key, *settled))
-                if settled[0] is Event.BACK and not _asks_otherwise(job, pin):
-                    self.take_back(key, settled[1], ticks)  # not again at once
+            became = settled(job, pin, policy, ticks - pin.since >= self.grace_seconds)
+            if became:
+                outcomes.append(Outcome(key, *became))
+                if became[0] is Event.BACK and not asks_otherwise(job, pin):
+                    self.take_back(key, became[1], ticks)  # not again at once
                 else:
                     del self.pins[key]
-                if settled[0] in {Event.STARTED, Event.ELSEWHERE, Event.GONE}:
+                if became[0] in {Event.STARTED, Event.ELSEWHERE, Event.GONE}:
                     self.returned.pop(key, None)
-            elif job and _time_was_set(job, pin):
+            elif job and time_was_set(job, pin):
                 self.pins[key] = replace(pin, task=replace(pin.task, time_limits=()))
         self._forget_the_gone(snapshot)
         return outcomes
@@ -324,12 +323,6 @@ def _task_of(job: Job, facts: ClusterFacts) -> Task | None:
     return task if isinstance(task, Task) else None
 
 
-def _time_was_set(job: Job, pin: Pin) -> bool:
-    """Whether somebody has given a released job another time limit since: then that stays."""
-    given, limits = job.time_limit_minutes, dict(pin.task.time_limits)
-    return any(limits.get(name, given) != given for name in job.partition.split(","))
-
-
 def _with_less(task: Task, now: Task | None) -> Task:
     """The task as it was released, with the time and the slots that it asks `now` if that is less.
 
@@ -359,57 +352,3 @@ def _start(
     coming = coming_free(snapshot, policy)
     reservation = Axis(room, coming, snapshot.time, closings.opens).soonest(task)
     return reservation.start if reservation else 0.0
-
-
-def _settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[Event, str] | None:
-    """Event and detail once a pin's fate is known; None while its job still waits to start."""
-    if job is None:
-        return Event.GONE, "it has left Slurm's queue"
-    if job.state == "PENDING":
-        if job.partition == policy.intake_partition:
-            return Event.BACK, f"it is in the intake again ({job.reason})"
-        if job.partition != pin.placement.partition and not (
-            pin.in_line and set(job.partition.split(",")) <= set(pin.task.pools)
-        ):
-            return Event.MOVED, f"to {job.partition}, by somebody else"
-        return None
-    actual = held_indexes(job, policy)
-    if job.state == "COMPLETING" and not actual:
-        # 22.05 lists neither the devices of a COMPLETING job nor the nodes that are done with it.
-        # It lists the nodes again once the job is COMPLETED. Until then the pin holds what is not
-        # free yet.
-        return (Event.STARTED, "it is ending") if overdue else None
-    if not job.nodes:
-        return Event.GONE, f"it is {job.state} without having started"
-    if pin.in_line:
-        return Event.STARTED, _show(actual)
-    if set(hostlist.expand_readable(job.nodes)) != set(pin.placement.nodes):
-        return Event.ELSEWHERE, f"on {job.nodes}, planned {hostlist.fold(pin.placement.nodes)}"
-    planned = dict(zip(pin.placement.nodes, pin.placement.devices, strict=True))
-    if actual and actual != planned:
-        return (
-            Event.STARTED,
-            f"other devices than planned: {_show(actual)}, planned {_show(planned)}",
-        )
-    return Event.STARTED, _show(actual) if actual else f"{job.nodes} (ended since)"
-
-
-def _asks_anew(job: Job) -> bool:
-    """Whether its user has changed what it asks for since its release."""
-    mark = decode_comment(job.admin_comment)
-    return mark is not None and bool(changed_since(job, mark))
-
-
-def _asks_otherwise(job: Job | None, pin: Pin) -> bool:
-    """Whether its user took it back to ask for fewer nodes, or for some that it was not to have:
-    then it can be planned at once."""
-    if job is None:
-        return False
-    own = pin.task.exc_nodes if pin.own_exc_nodes is None else pin.own_exc_nodes
-    off = frozenset(hostlist.expand_readable(job.exc_nodes))
-    least = int(pin.num_nodes.partition("-")[0] or len(pin.placement.nodes))
-    return job.nodes_min < least or off < own
-
-
-def _show(devices: dict[str, tuple[int, ...]]) -> str:
-    return gres.format_places(devices.items())
