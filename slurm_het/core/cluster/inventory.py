@@ -35,6 +35,7 @@ from slurm_het.core.network import (
 from slurm_het.core.policy import Policy
 from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.gres import Gres
 from slurm_het.errors import HetError
 
 _UNUSABLE = {
@@ -311,7 +312,8 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: NodeUse, policy: Po
     devices = [_occupied(device, use) for device in bare]
     for key, item in use.unplaced:  # no index known: count it on the first devices free for it
         left, shared = item.count, policy.gres[item.name].shared
-        for position, device in enumerate(devices):
+        for position in sorted(range(len(devices)), key=lambda p: not _may_be(item, devices[p])):
+            device = devices[position]
             if left > 0 and device.empty:
                 occupied = shared_by(device, key, left) if shared else taken_whole(device, key)
                 devices[position] = occupied
@@ -335,6 +337,11 @@ def _node(record: NodeRecord, bare: tuple[Device, ...], use: NodeUse, policy: Po
         held_exclusively=use.exclusive,
         reason=record.reason,
     )  # fmt: skip
+
+
+def _may_be(item: Gres, device: Device) -> bool:
+    """Whether a holding may be of the device, by its type."""
+    return not item.type or device.gres.endswith(f":{item.type}")
 
 
 def _usable(state: str, *, reservation_known: bool) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from slurm_het.core.cluster.inventory import take_inventory
-from tests.support.world import policy, snapshot
+from tests.support.world import policy, running, snapshot
 
 # As `scontrol show node` of 22.05, 24.11 and 26.05 prints them, and whether a job that was sent
 # there was started or configured (tried on each of the three).
@@ -57,3 +57,21 @@ def test_shards_of_a_type_are_those_devices(configured: str, sizes: list[int]) -
     node = replace(shot.nodes[0], gres=configured)
     taken = take_inventory(replace(shot, nodes=(node,)), policy())
     assert [device.memory_gib for device in taken.nodes[node.name].devices] == sizes
+
+
+@pytest.mark.parametrize(
+    ("held", "on"),
+    [
+        ("gpu:a100:1", [2]),
+        ("gpu:l40s:2", [0, 1]),
+        ("gpu:a100:3", [0, 2, 3]),  # more than there are: none is counted as free that is not
+        ("gpu:2", [0, 1]),
+        ("shard:a100:8", [2]),
+    ],
+)
+def test_what_slurm_does_not_number_is_of_its_type(held: str, on: list[int]) -> None:
+    shot = snapshot(running(1, "nv1", held))
+    there = "gpu:l40s:2,gpu:a100:2,shard:l40s:96,shard:a100:160"
+    nodes = tuple(replace(n, gres=there) if n.name == "nv1" else n for n in shot.nodes)
+    taken = take_inventory(replace(shot, nodes=nodes), policy()).nodes["nv1"]
+    assert [device.index for device in taken.devices if device.holders] == on
