@@ -7,6 +7,7 @@ job's CPUs are taken to be spread evenly over its nodes.
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import NamedTuple
 
 from slurm_het.core.model import CpuCap, NodeRecord, Partition, Snapshot
@@ -28,14 +29,13 @@ def cpus_of(snapshot: Snapshot, policy: Policy) -> dict[str, HostCpus]:
     pools = {p.name: p for p in snapshot.partitions if policy.pool(p.name)}
     odd = {name: p for name, p in pools.items() if p.max_cpus_per_node or p.oversubscribe > 1}
     used = _used(snapshot) if odd else Counter()
-    kept = _kept(snapshot)
+    kept = kept_cpus(snapshot)
     found: dict[str, HostCpus] = {}
     for record in snapshot.nodes:
         mine = [pools[name] for name in record.partitions if name in pools]
         most, free = _of_node(record, mine, used)
-        found[record.name] = HostCpus(
-            most, max(0, free - kept.get(record.name, 0)), _caps(record, mine, used, most)
-        )
+        free = max(0, free - sum(cpus for cpus, _ in kept.get(record.name, ())))
+        found[record.name] = HostCpus(most, free, _caps(record, mine, used, most))
     return found
 
 
@@ -81,13 +81,14 @@ def _used(snapshot: Snapshot) -> Counter[tuple[str, str]]:
     return used
 
 
-def _kept(snapshot: Snapshot) -> dict[str, int]:
-    """By node, the CPUs that reservations of a part of it keep from others' jobs now.
+def kept_cpus(snapshot: Snapshot) -> dict[str, list[tuple[int, float]]]:
+    """By node, the CPUs that reservations of a part of it keep from others' jobs now, and until
+    when each does (epoch seconds).
 
     A reservation's cores are taken to be spread evenly over its nodes, as the CPUs of its jobs are.
     """
     threads = {node.name: node.threads_per_core for node in snapshot.nodes}
-    kept: dict[str, int] = {}
+    kept: dict[str, list[tuple[int, float]]] = {}
     for r in snapshot.reservations:
         if not r.partial or not r.start <= snapshot.time < r.end:
             continue
@@ -97,7 +98,9 @@ def _kept(snapshot: Snapshot) -> dict[str, int]:
                 names = hostlist.expand_readable(job.nodes)
                 for name in names:
                     used[name] = used.get(name, 0) + -(-job.cpus // len(names))
+        until = inf if "TIME_FLOAT" in r.flags else r.end
         for name in r.nodes:
             cpus = -(-r.cores // len(r.nodes)) * max(1, threads.get(name, 1))
-            kept[name] = kept.get(name, 0) + max(0, cpus - used.get(name, 0))
+            if (left := cpus - used.get(name, 0)) > 0:
+                kept.setdefault(name, []).append((left, until))
     return kept

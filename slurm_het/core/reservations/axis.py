@@ -24,10 +24,15 @@ from slurm_het.core.cluster.fit import (
     serving,
 )
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.cluster.occupancy import close, give_back, take
+from slurm_het.core.cluster.occupancy import close, take
 from slurm_het.core.model import Node, Slot, Task
 from slurm_het.core.reservations.in_vain import InVain, Lasts, affordable, seconds_of
-from slurm_het.core.reservations.reservation import ComingFree, Reservation, placement_on
+from slurm_het.core.reservations.reservation import (
+    ComingFree,
+    Reservation,
+    as_they_end,
+    placement_on,
+)
 
 
 class Stretch(NamedTuple):
@@ -283,16 +288,12 @@ class Axis:
         return next(one.node for one in reversed(self._line(name)) if one.start <= when)
 
 
-def _as_they_end(node: Node, coming: Iterable[ComingFree]) -> tuple[int, int, list[Stretch]]:
+def _as_they_end(node: Node, coming: Sequence[ComingFree]) -> tuple[int, int, list[Stretch]]:
     """What a node has empty and free now (see Stretch), and how it is as the jobs there end.
 
     The node itself is not in it: it would be kept with the node, and neither would ever be freed.
     """
-    now, later = _free(node), list[Stretch]()
-    for given in coming:
-        node = give_back(node, given.key, given.cpus, given.memory_mib)
-        later.append(_stretch(given.end, node))
-    return *now, later
+    return *_free(node), [_stretch(*then) for then in as_they_end(node, coming)]
 
 
 def _stretch(start: float, node: Node) -> Stretch:

@@ -246,7 +246,7 @@ def _places(pools: Iterable[str], limits: Limits, standing: Iterable[Reservation
 
 def _ending(snapshot: Snapshot) -> frozenset[str]:
     """The jobs that are past their ends: when they are gone is a guess."""
-    over = (j for j in snapshot.jobs if j.holds_nodes and j.end_time <= snapshot.time)
+    over = (j for j in snapshot.jobs if j.holds_nodes and 0 < j.last_end <= snapshot.time)
     return frozenset(job.key for job in over)
 
 

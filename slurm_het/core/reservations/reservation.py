@@ -6,14 +6,16 @@ soonest. There Slurm's backfill protects them. Lower ones are kept off, unless t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 from slurm_het.core.cluster.fit import has_room, serving
 from slurm_het.core.cluster.holdings import held_indexes
+from slurm_het.core.cluster.host_cpus import kept_cpus
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.cluster.occupancy import give_back
+from slurm_het.core.cluster.occupancy import emptied, give_back
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.cluster.placement import common_pool, placement_of
 from slurm_het.core.model import Job, Node, Placement, Slot, Snapshot, Task
@@ -26,9 +28,10 @@ SOON = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ComingFree:
-    """What a running job gives back on one node when it ends, at the latest at `end`.
+    """What a running job gives back on one node when it ends, at the latest at `end`; so does a
+    reservation of Slurm's that has a part of the node, without a key.
 
-    `end` are epoch seconds; `memory_mib` None is all of the node's host memory.
+    `end` are epoch seconds, inf is never; `memory_mib` None is all of the node's host memory.
     """
 
     end: float
@@ -47,12 +50,14 @@ class Reservation:
 
 
 def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFree, ...]]:
-    """By node, what the running jobs give back, soonest first. A job without a limit never does.
+    """By node, what all who have a part of it give back, soonest first. A job without a limit
+    never does.
 
     One that is past its end (it is being killed, or cleans up) is taken to need as long again as it
     has been for, and SOON at least: so nobody waits for it for ever where other nodes are free.
     Slurm's records do not say what a job holds on each of its nodes. Its CPUs are taken to be
-    spread evenly; memory follows from what it asks per CPU, node or device.
+    spread evenly; memory follows from what it asks per CPU, node or device. Once all have ended the
+    node is empty whatever that came to: see as_they_end.
     """
     return snapshot.once("coming free", partial(_coming_free, snapshot, policy), policy)
 
@@ -60,9 +65,13 @@ def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFre
 def _coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFree, ...]]:
     by_node: dict[str, list[ComingFree]] = {}
     for job in snapshot.jobs:
-        if job.holds_nodes and (end := end_of(job, snapshot.time)):
+        if job.holds_nodes:
+            end = end_of(job, snapshot.time)
             for node, given in given_back(job, policy, end).items():
                 by_node.setdefault(node, []).append(given)
+    for node, parts in kept_cpus(snapshot).items():
+        kept = (ComingFree(until, "", cpus, 0) for cpus, until in parts)
+        by_node.setdefault(node, []).extend(kept)
     return {node: tuple(sorted(there, key=lambda e: e.end)) for node, there in by_node.items()}
 
 
@@ -99,15 +108,29 @@ def with_pins(
 
 
 def end_of(job: Job, now: float) -> float:
-    """When a job that holds nodes gives them back at the latest (epoch seconds); 0: never."""
+    """When a job that holds nodes gives them back at the latest (epoch seconds); inf: never."""
     if not job.last_end:
-        return 0.0
+        return inf
     late = now - job.last_end
     return float(job.last_end) if late < 0 else now + max(SOON, late)
 
 
+def as_they_end(node: Node, coming: Sequence[ComingFree]) -> Iterator[tuple[float, Node]]:
+    """When others end who have a part of a node, soonest first, and the node as it is then.
+
+    Whoever gave back less than he had, nobody has anything of it once all of them have ended.
+    """
+    for left, given in zip(range(len(coming) - 1, -1, -1), coming, strict=True):
+        if given.end == inf:
+            return
+        node = give_back(node, given.key, given.cpus, given.memory_mib)
+        if not left and not any(device.holders for device in node.devices):
+            node = emptied(node)
+        yield given.end, node
+
+
 def soonest(
-    task: Task, slot: Slot, node: Node, coming: Iterable[ComingFree], now: float
+    task: Task, slot: Slot, node: Node, coming: Sequence[ComingFree], now: float
 ) -> tuple[float, Node] | None:
     """When the node has room for the slot at the latest, and the node as it is then.
 
@@ -115,10 +138,9 @@ def soonest(
     """
     if has_room(task, slot, node):
         return now, node
-    for ending in coming:
-        node = give_back(node, ending.key, ending.cpus, ending.memory_mib)
-        if has_room(task, slot, node):
-            return max(now, ending.end), node
+    for end, then in as_they_end(node, coming):
+        if has_room(task, slot, then):
+            return max(now, end), then
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from slurm_het.core.model import Job, Snapshot, Task
@@ -64,7 +65,7 @@ class Unbound:
         return cls(
             tuple((one.task, mine) for one in at_limit if (mine := about.get(one.task.job_id))),
             {
-                node: tuple(whose[one.key] for one in there if one.key in whose)
+                node: tuple(whose[one.key] for one in there if one.key in whose and one.end < inf)
                 for node, there in coming.items()
             },
         )

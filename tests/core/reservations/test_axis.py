@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.model import Job, Slot, Task
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.expected import expect
 from slurm_het.core.reservations.reservation import Reservation, coming_free, with_pins
+from slurm_het.core.slurm_reservation import ReservationRecord
 from tests.support.world import inventory, policy, running, snapshot, task
 
 NOW = 1000.0
@@ -134,6 +136,45 @@ def test_nodes_may_be_closed_for_a_while() -> None:
         "b": (7200, "nv1"),
         "c": (9660, "nv1,nv2"),
     }
+
+
+UNEVEN = running(1, "nv[1-2]", "", gres_detail=("gpu:a100:8(IDX:0-7)", ""), end_time=1600, cpus=10)
+"""It has eight CPUs of nv1 and two of nv2, which its record does not say."""
+ON_CPUS = running(2, "nv1", "", cpus=2, end_time=2000)
+ENDLESS = replace(ON_CPUS, time_limit_minutes=None, end_time=0)
+PART = ReservationRecord("cores", 0.0, 3000.0, ("nv1",), partial=True, cores=4)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "records", "used", "whole"),
+    [
+        ((UNEVEN,), (), 8, 1600),
+        ((UNEVEN, ON_CPUS), (), 10, 2000),
+        ((UNEVEN, ENDLESS), (), 10, None),
+        ((UNEVEN,), (PART,), 8, 3000),
+        ((UNEVEN,), (replace(PART, end=1500.0),), 8, 1600),
+        ((UNEVEN,), (replace(PART, flags=frozenset({"TIME_FLOAT"})),), 8, None),
+        ((), (PART,), 0, 3000),
+    ],
+)
+def test_a_node_is_whole_again_once_nobody_has_anything_of_it(
+    jobs: tuple[Job, ...],
+    records: tuple[ReservationRecord, ...],
+    used: int,
+    whole: float | None,
+) -> None:
+    at = replace(snapshot(*jobs), time=NOW, reservations=records)
+    nodes = tuple(replace(n, cpus_alloc=used) if n.name == "nv1" else n for n in at.nodes)
+    at = replace(at, nodes=nodes)
+    room, off = take_inventory(at, policy()), frozenset({"nv2"})
+    it = Axis(room, coming_free(at, policy()), NOW)
+    cpus = room.nodes["nv1"].cpus
+    for asked in (
+        task("a", slots=(Slot(8, cpus, 1024),), exc_nodes=off),
+        task("b", slots=(Slot(8, 1, 1024),), exc_nodes=off, exclusive=True),
+    ):
+        made = it.soonest(asked)
+        assert (made and made.start) == whole, asked.key
 
 
 @pytest.mark.parametrize("seed", range(6))
