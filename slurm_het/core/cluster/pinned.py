@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.ailing import ails
 from slurm_het.core.cluster.fit import gets_ailing, need, serving
 from slurm_het.core.cluster.inventory import Inventory
@@ -80,7 +81,14 @@ def room_beside(inventory: Inventory, pins: Iterable[Pin]) -> Inventory:
 def _with_pin(node: Node, pin: Pin, slot: Slot, indexes: tuple[int, ...]) -> Node:
     if pin.start:
         return promise(node, pin.task)
-    return take(node, pin.task, _there(pin.task, node, indexes), need(pin.task, slot, node))
+    return take(node, pin.task, _there(pin.task, node, indexes), needs_of(pin, slot, node))
+
+
+def needs_of(pin: Pin, slot: Slot, node: Node) -> Need | None:
+    """What a released task takes of one of its nodes, in the pool that it was released to."""
+    pools = (pin.placement.partition,)
+    task = pin.task if pin.task.pools == pools else replace(pin.task, pools=pools)
+    return need(task, slot, node)
 
 
 def _there(task: Task, node: Node, indexes: tuple[int, ...]) -> tuple[int, ...]:

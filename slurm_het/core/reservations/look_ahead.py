@@ -79,7 +79,7 @@ def look_ahead(
     tasks_then, tasks = tasks, closings.keep_off(tasks, room)
     # A large task waits for those, too, that were pinned ahead and start now: one comes after the
     # other. Of what is released afresh the next look tells more.
-    due = with_pins(coming, (pin for pin in pins if pin.due), now)
+    due = with_pins(coming, (pin for pin in pins if pin.due), room, now)
     patient = [t for t in tasks_then if limits.keeps_for(t, now) and not t.reservation]
     places = _places(pools_with_side_doors(snapshot, room, policy), limits, standing)
     look = _Look(
@@ -97,7 +97,7 @@ def look_ahead(
     unreserved = keep_free(others, reservations, room, now)
     kept_off, owners = keep_whole(unreserved, room, coming)
     steps = _steps((others, unreserved, kept_off), reservations, owners)
-    axis = look.axis.giving_back(with_pins(coming, pins, now))
+    axis = look.axis.giving_back(with_pins(coming, pins, room, now))
     kept = _kept(steps, room) | closings.held_back(tasks_then, tasks, room)
     return Outlook(pinned, move, kept_off, kept, reservations, axis)
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 
+from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.fit import has_room, serving
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.host_cpus import kept_cpus
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.occupancy import emptied, give_back
-from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.cluster.pinned import Pin, needs_of
 from slurm_het.core.cluster.placement import common_pool, placement_of
 from slurm_het.core.model import Job, Node, Placement, Slot, Snapshot, Task
 from slurm_het.core.policy import Policy
@@ -92,19 +93,24 @@ def _given_back(job: Job, policy: Policy, end: float) -> dict[str, ComingFree]:
 
 
 def with_pins(
-    coming: Mapping[str, tuple[ComingFree, ...]], pins: Iterable[Pin], now: float
+    coming: Mapping[str, tuple[ComingFree, ...]], pins: Iterable[Pin], room: Inventory, now: float
 ) -> dict[str, tuple[ComingFree, ...]]:
-    """What is given back if the tasks that are about to start do so now."""
+    """What is given back if the tasks that are about to start do so now: all that they take."""
     out = dict(coming)
     for pin in pins:
-        if not pin.start and pin.task.minutes is not None:
-            for name, slot in zip(pin.placement.nodes, pin.task.slots, strict=False):
-                end = now + pin.task.minutes * 60
-                there = slot.within((pin.placement.partition,))
-                memory = None if pin.task.all_memory else there.memory_mib
-                given = ComingFree(end, pin.task.key, there.cpus, memory)
-                out[name] = tuple(sorted((*out.get(name, ()), given), key=lambda one: one.end))
+        for name, given in _given_by(pin, room, now):
+            out[name] = tuple(sorted((*out.get(name, ()), given), key=lambda one: one.end))
     return out
+
+
+def _given_by(pin: Pin, room: Inventory, now: float) -> Iterator[tuple[str, ComingFree]]:
+    if pin.start or pin.task.minutes is None:
+        return
+    for name, slot in zip(pin.placement.nodes, pin.task.slots, strict=False):
+        if node := room.nodes.get(name):
+            # One that may not start beside others has taken all that they left.
+            needs = needs_of(pin, slot, emptied(node)) or Need(node.cpus, node.memory_mib)
+            yield name, ComingFree(now + pin.task.minutes * 60, pin.task.key, *needs)
 
 
 def end_of(job: Job, now: float) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from slurm_het.core.cluster.inventory import take_inventory
-from slurm_het.core.cluster.pinned import Pin
+from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.model import Job, Slot, Task
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.expected import expect
@@ -111,14 +112,43 @@ def test_nobody_goes_beside_a_task_that_nodes_are_kept_for() -> None:
     assert {key: made.start - NOW for key, made in found.items()} == {"a": 600, "b": 0, "c": 1200}
 
 
-def test_what_is_released_gives_back_at_its_limit() -> None:
-    room = inventory(*FULL)
-    (made,) = expect([wants("a")], (), axis(FULL[1])).values()
-    pin = Pin(wants("a"), made.placement, 0.0)
-    (given,) = with_pins({}, [pin], NOW)["nv1"]
-    assert (given.end, given.key, given.memory_mib) == (NOW + 600, "a", 1024)
-    assert with_pins({}, [replace(pin, start=5000.0)], NOW) == {}
-    assert room.nodes["nv1"].devices[0].holders == ("1",)
+ODD = (Slot(2, 3, 3072, 1024),)
+"""Of a node with two threads a core it takes four CPUs, and memory for these."""
+
+
+@pytest.mark.parametrize(
+    ("fields", "pool", "beside"),
+    [
+        ({}, "", True),
+        ({"slots": ODD}, "", True),
+        ({"exclusive": True}, "", False),
+        ({"all_memory": True}, "", False),
+        ({"pools": ("train-nv", "infer-nv")}, "train-nv", False),
+        ({"pools": ("train-nv", "infer-nv"), "slots": ODD}, "infer-nv", True),
+    ],
+)
+def test_what_is_released_gives_back_at_its_limit_all_that_it_takes(
+    fields: dict[str, Any], pool: str, beside: bool
+) -> None:
+    """Beside a job without a limit, if it may be: with that the node is never empty. Jobs of the
+    `pool` get whole nodes."""
+    there = (busy(1, "nv1", "0", 0),) if beside else ()
+    room = inventory(*there)
+    node = replace(room.nodes["nv1"], threads_per_core=2, exclusive_in=frozenset({pool}))
+    node = replace(node, cpus_free=node.cpus - 4 * beside)
+    asked = task("a", minutes=10, **fields)
+    made = Axis(replace(room, nodes={"nv1": node}), {}, NOW).soonest(
+        replace(asked, pools=("train-nv",))
+    )
+    assert made
+    pin = Pin(asked, made.placement, 0.0)
+    taken = room_beside(replace(room, nodes={"nv1": node}), [pin])
+    it = Axis(taken, with_pins({}, [pin], taken, NOW), NOW)
+    rest = (Slot(8 - beside, node.cpus_free, node.memory_free_mib),)
+    all_of_it = it.soonest(task("b", slots=rest, pools=("train-nv",)))
+    assert all_of_it
+    assert all_of_it.start == NOW + 600
+    assert with_pins({}, [replace(pin, start=5000.0)], taken, NOW) == {}
 
 
 def test_nodes_may_be_closed_for_a_while() -> None:
