@@ -8,10 +8,10 @@ for as long as it probably runs, if the axis is to go by that.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from heapq import nsmallest
+from heapq import heapify, heappop, heappush, nsmallest
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -214,27 +214,28 @@ class Axis:
         self, sought: _Sought, names: Iterable[str], _enough: float
     ) -> tuple[float, tuple[str, ...]] | None:
         """The first start on as many of the nodes as the task needs, and which."""
-        windows = sorted((w, name) for name in names for w in self._windows(sought, name))
-        wanted, begun, over = len(sought.task.slots), 0, 0
-        lasts = sorted(w.last for w, _ in windows)
+        coming = [(w, name) for name in names for w in self._windows(sought, name)]
+        heapify(coming)
+        lasts, over = sorted(w.last for w, _ in coming), 0
         able: list[tuple[Window, str]] = []
-        for at in sorted({w.first for w, _ in windows}.union(lasts)):
-            while begun < len(windows) and windows[begun][0].first <= at:
-                insort(able, windows[begun])
-                begun += 1
+        while coming and coming[0][0].first < sought.until:
+            at = coming[0][0].first
+            while coming and coming[0][0].first == at:
+                able.append(heappop(coming))
             if lasts[over] < at:
                 over = bisect_left(lasts, at)
                 able = [one for one in able if one[0].last >= at]
-            if len(able) < wanted:
-                continue
-            # Of use to others until then is what is free before: the task gets what comes last.
-            last = sorted(nsmallest(wanted, able, key=lambda one: (-one[0].first, one[1])))
-            chosen = tuple(name for _, name in last)
-            start = self.opens(sought.task, chosen, at)
-            if start is None or start >= sought.until:
-                continue
-            if all(start <= w.last for w, _ in last):
-                return start, chosen
+            while len(able) >= len(sought.task.slots):
+                chosen = _latest(able, len(sought.task.slots))
+                found = tuple(name for _, name in chosen)
+                if self.opens(sought.task, found, at) == at:
+                    return at, found
+                # A window says when there is room, and a node may shut before that ends.
+                shut = {one for one in chosen if self.opens(sought.task, one[1:], at) != at}
+                able = [one for one in able if one not in shut]
+                for window, name in shut:
+                    for later in self._open(sought, name, window._replace(first=at)):
+                        heappush(coming, (later, name))
         return None
 
     def _windows(self, sought: _Sought, name: str) -> Iterator[Window]:
@@ -294,6 +295,14 @@ def _as_they_end(node: Node, coming: Sequence[ComingFree]) -> tuple[int, int, li
     The node itself is not in it: it would be kept with the node, and neither would ever be freed.
     """
     return *_free(node), [_stretch(*then) for then in as_they_end(node, coming)]
+
+
+def _latest(able: Iterable[tuple[Window, str]], wanted: int) -> list[tuple[Window, str]]:
+    """So many of the nodes that are able to start a task: those that come last.
+
+    What is free before is of use to others until then.
+    """
+    return sorted(nsmallest(wanted, able, key=lambda one: (-one[0].first, one[1])))
 
 
 def _stretch(start: float, node: Node) -> Stretch:

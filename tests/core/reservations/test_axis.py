@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from slurm_het.core.cluster.inventory import take_inventory
+from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.model import Job, Slot, Task
 from slurm_het.core.reservations.axis import Axis
+from slurm_het.core.reservations.closings import STARTS_WITHIN, Closings
 from slurm_het.core.reservations.expected import expect
-from slurm_het.core.reservations.reservation import Reservation, coming_free, with_pins
+from slurm_het.core.reservations.reservation import (
+    ComingFree,
+    Reservation,
+    coming_free,
+    with_pins,
+)
 from slurm_het.core.slurm_reservation import ReservationRecord
 from tests.support.world import inventory, policy, running, snapshot, task
 
@@ -205,6 +211,41 @@ def test_a_node_is_whole_again_once_nobody_has_anything_of_it(
     ):
         made = it.soonest(asked)
         assert (made and made.start) == whole, asked.key
+
+
+def of_nodes(ends: Mapping[str, int]) -> Axis:
+    """An axis of so many nodes like nv1, each full until its end."""
+    nv1 = inventory(FULL[0]).nodes["nv1"]
+    coming = {name: (ComingFree(end, "1", 4, 4096),) for name, end in ends.items()}
+    return Axis(Inventory({name: replace(nv1, name=name) for name in ends}), coming, NOW)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_several_nodes_are_the_first_that_have_room_and_are_open_at_one_time(seed: int) -> None:
+    """Whatever Slurm's reservations have of them, before, between and after."""
+    rng = random.Random(seed)
+    ends = {name: rng.randrange(1010, 9000) for name in ("n1", "n2", "n3", "n4")}
+    closed = [
+        ReservationRecord("r", start, start + rng.choice((60, 900, 4000)), (name,))
+        for name in rng.choices(list(ends), k=rng.randrange(1, 7))
+        for start in (rng.randrange(500, 9000),)
+    ]
+    it, wanted = of_nodes(ends), rng.randrange(2, 4)
+    it.opens = Closings(NOW, tuple(replace(r, name=f"r{n}") for n, r in enumerate(closed))).opens
+    asked = wants("a", nodes=wanted, minutes=rng.choice((5, 20, 120)))
+
+    def able(name: str, at: float) -> bool:
+        end = at + 60 * (asked.minutes or 0) + STARTS_WITHIN
+        return at >= ends[name] and not any(
+            name in r.nodes and r.start < end and at < r.end for r in closed
+        )
+
+    times = sorted({*ends.values(), *(r.end for r in closed)})
+    soonest = (at for at in times if sum(able(name, at) for name in ends) >= wanted)
+    made = it.soonest(asked)
+    assert made
+    assert made.start == next(soonest)
+    assert all(able(name, made.start) for name in made.placement.nodes)
 
 
 @pytest.mark.parametrize("seed", range(6))
