@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.cluster.node_states import Grid
+from slurm_het.core.cluster.node_states import Grid, build_of
 from slurm_het.core.cluster.occupancy import emptied
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.network import kept_inside, leaf_of
@@ -223,12 +223,7 @@ def could_start(task: Task, inventory: Inventory) -> bool:
 
 def _could_start(task: Task, inventory: Inventory) -> bool:
     grid = grid_for(task, inventory)
-    excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
-    fits = fitting_states(task, grid)
-    if len(task.slots) == 1:
-        return _holds(task, grid, fits, excluded)
-    groups = groups_of(task, [state.node for state in grid.states], list(fits))
-    return any(_holds(task, grid, group, excluded) for group in groups)
+    return _holds(task, grid, lambda slot, s: has_room(task, slot, grid.states[s].node))
 
 
 def waits_for_a_leaf(task: Task, inventory: Inventory) -> bool:
@@ -253,29 +248,41 @@ def _could_ever_start(task: Task, inventory: Inventory) -> bool:
     grid = grid_for(task, inventory)
     known: dict[object, bool] = {}
 
-    def holds(s: int) -> bool:
+    def holds(slot: Slot, s: int) -> bool:
         node = grid.states[s].node
-        size = node.cpus, node.memory_mib, node.threads_per_core, node.exclusive_in, node.cpu_caps
-        like = grid.natures[s], size, task.rewritten_on(node.name)
+        like = (
+            slot, id(build_of(node)), node.threads_per_core, node.exclusive_in, node.cpu_caps,
+            node.name if node.ailing else "", task.rewritten_on(node.name),
+        )  # fmt: skip
         if like not in known:
-            known[like] = holds_when_empty(task, node)
+            known[like] = has_room(task, slot, emptied(node))
         return known[like]
 
-    holding = [s for s in fitting_states(task, grid) if holds(s)]
-    excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
-    groups = groups_of(task, [state.node for state in grid.states], holding)
-    return any(
-        sum(grid.states[s].count - excluded[s] for s in group) >= len(task.slots)
-        for group in groups
-    )
+    return _holds(task, grid, holds)
 
 
 def holds_when_empty(task: Task, node: Node) -> bool:
     """Whether a candidate node would have room for any slot of the task if nothing ran there."""
-    return has_room(task, task.largest_slot, emptied(node))
+    return any(has_room(task, slot, emptied(node)) for slot in set(task.slots))
 
 
-def _holds(task: Task, grid: Grid, states: Iterable[int], excluded: Mapping[int, int]) -> bool:
+def _holds(task: Task, grid: Grid, has: Callable[[Slot, int], bool]) -> bool:
+    """Whether enough nodes have room for the task: `has` says it of a slot and a state."""
+    excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
+    fits = fitting_states(task, grid)
+    if len(task.slots) == 1:
+        return _hold(task, grid, fits, excluded, has)
+    groups = groups_of(task, [state.node for state in grid.states], list(fits))
+    return any(_hold(task, grid, group, excluded, has) for group in groups)
+
+
+def _hold(
+    task: Task,
+    grid: Grid,
+    states: Iterable[int],
+    excluded: Mapping[int, int],
+    has: Callable[[Slot, int], bool],
+) -> bool:
     wanted_for: dict[tuple[Slot, ...], int]
     wanted_for = {(slot,): task.slots.count(slot) for slot in set(task.slots)}
     # Slots that differ need as many nodes all together: one has room for either.
@@ -284,7 +291,7 @@ def _holds(task: Task, grid: Grid, states: Iterable[int], excluded: Mapping[int,
         for s in states:
             if wanted <= 0:
                 break
-            if any(has_room(task, slot, grid.states[s].node) for slot in slots):
+            if any(has(slot, s) for slot in slots):
                 wanted -= grid.states[s].count - excluded[s]
         if wanted > 0:
             return False

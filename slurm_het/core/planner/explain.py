@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from heapq import nsmallest
 from itertools import compress
@@ -74,31 +74,44 @@ def _ailing(task: Task, inventory: Inventory) -> Iterator[str]:
 def _explain(
     task: Task, inventory: Inventory, placed: Iterable[Placement], tasks: Iterable[Task]
 ) -> Reason:
-    slot = max(task.slots, key=lambda s: s.devices)
     grid = grid_for(task, inventory)
     fits = [grid.states[s] for s in fitting_states(task, grid)]
     candidates = [state for state in fits if _names(state, task)]
-    wanted = Wanted(slot.devices, len(task.slots), task.memory_gib, task.takes_share)
+    wanted = _wanted(task, candidates)
     if not candidates:
         return NoCandidate(wanted, task.pools, tuple(_unfit(task, inventory)))
-    able = [state for state in candidates if _ever(task, state) >= slot.devices]
-    if len(names := _all_names(able, task)) < len(task.slots):
+    able = [state for state in candidates if _ever(task, state) >= wanted.devices]
+    if len(names := _all_names(able, task)) < wanted.nodes:
         away = tuple(one for one in _unfit(task, inventory) if one[0].what in PASSES)
         if able or away:
             return TooFewAble(wanted, tuple(names), away)
         most = max(candidates, key=lambda state: len(state.node.devices)).node
         return NodesTooSmall(wanted, most.name, len(most.devices))
-    free = [state for state in able if _free(task, state) >= slot.devices]
-    if len(_all_names(free, task)) < len(task.slots):
+    free = [state for state in able if _free(task, state) >= wanted.devices]
+    if len(_all_names(free, task)) < wanted.nodes:
         return _nearest(wanted, task, (able, free), inventory)
     room = [has_host_room(task, _hungriest(task), state.node) for state in free]
     names = _all_names(compress(free, room), task)
-    if len(names) < len(task.slots):
+    if len(names) < wanted.nodes:
         why = _host_nearest(task, list(compress(free, map(not_, room))))
-        return replace(why, wanted=len(task.slots), elsewhere=tuple(names))
+        return replace(why, wanted=wanted.nodes, elsewhere=tuple(names))
     if ahead := _ahead(task, placed, tasks, set(names)):
         return GoesToOthers(wanted, ahead)
     return CanStart("the next plan") if len(task.slots) == 1 else NotTogether(wanted)
+
+
+def _wanted(task: Task, candidates: Sequence[NodeState]) -> Wanted:
+    """What it cannot have: its most devices on as many nodes as get so many, or the next fewer."""
+    asked = [
+        Wanted(most, sum(s.devices >= most for s in task.slots), task.memory_gib, task.takes_share)
+        for most in sorted({slot.devices for slot in task.slots}, reverse=True)
+    ]
+
+    def nodes(has: Callable[[Task, NodeState], int], devices: int) -> int:
+        return len(_all_names((s for s in candidates if has(task, s) >= devices), task))
+
+    short = (w for has in (_ever, _free) for w in asked if nodes(has, w.devices) < w.nodes)
+    return next(short, asked[0]) if len(asked) > 1 else asked[0]
 
 
 _OF_DEVICES = (TooFewFree, TooFewNodes, OnlyBehindAiling)

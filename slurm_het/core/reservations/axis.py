@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from heapq import heapify, heappop, heappush, nsmallest
 from itertools import pairwise
@@ -54,18 +54,30 @@ class Window(NamedTuple):
     last: float
 
 
+class _Able(NamedTuple):
+    """A node that can start one kind of a task's slots (its number), and when."""
+
+    window: Window
+    name: str
+    kind: int
+
+
 _Known = dict[int, tuple[Node, bool]]
 """Whether nodes as they are at some time have room for a request: by their identity, which costs
 less than to look again; kept with it, so that no other gets the same."""
 
 
 class _Sought(NamedTuple):
-    """What room is sought for: any of a task's slots, for so many seconds, before `until`."""
+    """What room is sought for: one of a task's slots, for so many seconds, before `until`.
+
+    `like` is the same for all that ask for the same.
+    """
 
     task: Task
     slot: Slot
     seconds: float
     until: float
+    like: Hashable
     known: _Known
 
     def has_room(self, one: Stretch) -> bool:
@@ -74,27 +86,27 @@ class _Sought(NamedTuple):
             return False
         found = self.known.get(id(node))
         if found is None:
-            found = self.known[id(node)] = node, _has_room(task, slot, node)
+            found = self.known[id(node)] = node, self._look(node)
         return found[1]
+
+    def _look(self, node: Node) -> bool:
+        """The same: a node that is as in the last cycle knows."""
+        known = node.once("room", dict[Hashable, bool])
+        found = known.get(self.like)
+        if found is None:
+            if len(known) >= MOST_REQUESTS:
+                known.clear()
+            found = known[self.like] = has_room(self.task, self.slot, node)
+        return found
 
 
 MOST_REQUESTS = 64
 """Of so many a node remembers whether it has room."""
 
 
-def _has_room(task: Task, slot: Slot, node: Node) -> bool:
-    """`has_room` for the largest slot of a task: a node that is as in the last cycle knows."""
-    known = node.once("room", dict[Task, bool])
-    found = known.get(task.request)
-    if found is None:
-        if len(known) >= MOST_REQUESTS:
-            known.clear()
-        found = known[task.request] = has_room(task, slot, node)
-    return found
-
-
 Opens = Callable[[Task, Sequence[str], float], float | None]
-"""When nodes are open to a task to its end, that time (epoch seconds) or later; None is never."""
+"""When nodes are open to a task to its end, that time (epoch seconds) or later; None is never.
+Several are when each of them is."""
 
 
 def always(_task: Task, _nodes: Sequence[str], start: float) -> float:
@@ -122,7 +134,7 @@ class Axis:
         self._lines: dict[str, list[Stretch]] = {}
         self._groups: dict[Task, tuple[tuple[str, ...], ...]] = {}
         self._begun: dict[Task, dict[float, float]] = {}
-        self._room: dict[Task, _Known] = {}
+        self._room: dict[Hashable, _Known] = {}
 
     def copy(self) -> Axis:
         """Another one with the same places taken."""
@@ -144,11 +156,19 @@ class Axis:
         return other
 
     def room_until(self, task: Task, name: str) -> float:
-        """Until when a node has room for a task's largest slot, from now on; 0: it has none now."""
-        sought, line = self._sought(task), self._line(name)
-        full = (one.start for one in line if not sought.has_room(one))
-        first = next(full, math.inf)
-        return first if first > line[0].start else 0.0
+        """Until when a node has room for a task, from now on; 0: it has none now.
+
+        For whichever of the task's slots that it has room for now.
+        """
+        line = self._line(name)
+        untils = []
+        for slot in set(task.slots):
+            sought = self._sought(task, slot)
+            full = (one.start for one in line if not sought.has_room(one))
+            first = next(full, math.inf)
+            if first > line[0].start:
+                untils.append(first)
+        return min(untils, default=0.0)
 
     def soonest(self, task: Task) -> Reservation | None:
         """The soonest start of a task, and where; None if it never has room, as far as is known."""
@@ -175,7 +195,7 @@ class Axis:
         best: tuple[float, tuple[str, ...]] | None = None
         search = self._first if len(task.slots) == 1 else self._together
         for group in self._groups_of(task):
-            best = search(self._sought(task, best[0] if best else until), group, enough) or best
+            best = search(task, group, best[0] if best else until, enough) or best
             if best and best[0] <= enough:
                 break
         if best is None:
@@ -199,10 +219,10 @@ class Axis:
                 ]
 
     def _first(
-        self, sought: _Sought, names: Iterable[str], enough: float
+        self, task: Task, names: Iterable[str], until: float, enough: float
     ) -> tuple[float, tuple[str, ...]] | None:
         """The first start on one of the nodes, or one that is soon enough, and which."""
-        best = None
+        sought, best = self._sought(task, task.slots[0], until), None
         for name in names:
             if window := next(self._windows(sought, name), None):
                 sought, best = sought._replace(until=window.first), name
@@ -211,35 +231,41 @@ class Axis:
         return (sought.until, (best,)) if best else None
 
     def _together(
-        self, sought: _Sought, names: Iterable[str], _enough: float
+        self, task: Task, names: Collection[str], until: float, _enough: float
     ) -> tuple[float, tuple[str, ...]] | None:
         """The first start on as many of the nodes as the task needs, and which."""
-        coming = [(w, name) for name in names for w in self._windows(sought, name)]
+        kinds = sorted(dict.fromkeys(task.slots), key=_size, reverse=True)
+        sought = [self._sought(task, slot, until) for slot in kinds]
+        coming = [
+            _Able(window, name, kind)
+            for kind, one in enumerate(sought)
+            for name in names
+            for window in self._windows(one, name)
+        ]
         heapify(coming)
-        lasts, over = sorted(w.last for w, _ in coming), 0
-        able: list[tuple[Window, str]] = []
-        while coming and coming[0][0].first < sought.until:
-            at = coming[0][0].first
-            while coming and coming[0][0].first == at:
+        lasts, over = sorted(one.window.last for one in coming), 0
+        able: list[_Able] = []
+        while coming and coming[0].window.first < until:
+            at = coming[0].window.first
+            while coming and coming[0].window.first == at:
                 able.append(heappop(coming))
             if lasts[over] < at:
                 over = bisect_left(lasts, at)
-                able = [one for one in able if one[0].last >= at]
-            while len(able) >= len(sought.task.slots):
-                chosen = _latest(able, len(sought.task.slots))
-                found = tuple(name for _, name in chosen)
-                if self.opens(sought.task, found, at) == at:
-                    return at, found
+                able = [one for one in able if one.window.last >= at]
+            while chosen := _latest(able, task.slots, kinds):
+                if self.opens(task, chosen, at) == at:
+                    return at, chosen
                 # A window says when there is room, and a node may shut before that ends.
-                shut = {one for one in chosen if self.opens(sought.task, one[1:], at) != at}
-                able = [one for one in able if one not in shut]
-                for window, name in shut:
-                    for later in self._open(sought, name, window._replace(first=at)):
-                        heappush(coming, (later, name))
+                shut = {name for name in chosen if self.opens(task, (name,), at) != at}
+                for one in [one for one in able if one.name in shut]:
+                    room = one.window._replace(first=at)
+                    for later in self._open(sought[one.kind], one.name, room):
+                        heappush(coming, one._replace(window=later))
+                able = [one for one in able if one.name not in shut]
         return None
 
     def _windows(self, sought: _Sought, name: str) -> Iterator[Window]:
-        """When a node has room for any of the task's slots to its end, as far as before `until`."""
+        """When a node has room for the slot to the task's end, as far as before `until`."""
         first: float | None = None
         for one in self._line(name):
             if first is None and one.start >= sought.until:
@@ -260,9 +286,10 @@ class Axis:
         if first is not None and first <= room.last and first < sought.until:
             yield Window(first, room.last)
 
-    def _sought(self, task: Task, until: float = math.inf) -> _Sought:
-        known = self._room.setdefault(task.request, {})
-        return _Sought(task, task.largest_slot, self.lasts(task), until, known)
+    def _sought(self, task: Task, slot: Slot, until: float = math.inf) -> _Sought:
+        like = (task.request, slot) if any(other != slot for other in task.slots) else task.request
+        known = self._room.setdefault(like, {})
+        return _Sought(task, slot, self.lasts(task), until, like, known)
 
     def _groups_of(self, task: Task) -> tuple[tuple[str, ...], ...]:
         """The sets of nodes of which the task uses one, whatever is free there."""
@@ -297,12 +324,27 @@ def _as_they_end(node: Node, coming: Sequence[ComingFree]) -> tuple[int, int, li
     return *_free(node), [_stretch(*then) for then in as_they_end(node, coming)]
 
 
-def _latest(able: Iterable[tuple[Window, str]], wanted: int) -> list[tuple[Window, str]]:
-    """So many of the nodes that are able to start a task: those that come last.
+def _size(slot: Slot) -> tuple[int, int, int]:
+    return slot.devices, slot.cpus, slot.memory_mib
 
-    What is free before is of use to others until then.
+
+def _latest(able: Sequence[_Able], slots: Sequence[Slot], kinds: Sequence[Slot]) -> tuple[str, ...]:
+    """The nodes for the slots, of those that are able to start one: those that come last.
+
+    What is free before is of use to others until then. None where they are too few. `kinds` are the
+    distinct slots, the largest first: who has room for that has room for the others.
     """
-    return sorted(nsmallest(wanted, able, key=lambda one: (-one[0].first, one[1])))
+    if len(able) < len(slots):
+        return ()
+    chosen: dict[str, int] = {}
+    for kind, slot in enumerate(kinds):
+        places = [n for n, other in enumerate(slots) if other == slot]
+        free = (one for one in able if one.kind == kind and one.name not in chosen)
+        last = nsmallest(len(places), free, key=lambda one: (-one.window.first, one.name))
+        if len(last) < len(places):
+            return ()
+        chosen.update((one.name, n) for one, n in zip(sorted(last), places, strict=True))
+    return tuple(sorted(chosen, key=chosen.__getitem__))
 
 
 def _stretch(start: float, node: Node) -> Stretch:

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from slurm_het.core.cluster.fit import could_start, groups_of, holds_when_empty, misfit
+from slurm_het.core.cluster.fit import (
+    could_ever_start,
+    could_start,
+    groups_of,
+    holds_when_empty,
+    misfit,
+)
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.model import Node, Task
 from slurm_het.core.reservations.reservation import ComingFree, soonest
@@ -50,7 +56,7 @@ def keep_whole(
         if could_start(task, room):
             continue
         blocked += 1
-        able = [node for node in _able(task, room) if _mixes(node)]
+        able = [n for n in _able(task, room) if _mixes(n)] if could_ever_start(task, room) else []
         for pool in open_pools.intersection(task.pools):
             choices = [node for node in able if pool in node.partitions]
             if choices:
@@ -81,5 +87,6 @@ def _able(task: Task, room: Inventory) -> tuple[Node, ...]:
 def _rank(
     task: Task, node: Node, coming: Mapping[str, tuple[ComingFree, ...]]
 ) -> tuple[bool, int, str]:
-    never = soonest(task, task.largest_slot, node, coming.get(node.name, ()), now=0.0) is None
+    there = coming.get(node.name, ())
+    never = all(soonest(task, slot, node, there, now=0.0) is None for slot in set(task.slots))
     return never, sum(len(device.holders) for device in node.devices if device.in_shares), node.name

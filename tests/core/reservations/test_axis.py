@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from slurm_het.core.cluster.fit import could_ever_start
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
+from slurm_het.core.cluster.occupancy import emptied
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.model import Job, Slot, Task
 from slurm_het.core.reservations.axis import Axis
@@ -19,6 +22,7 @@ from slurm_het.core.reservations.reservation import (
     ComingFree,
     Reservation,
     coming_free,
+    placement_on,
     with_pins,
 )
 from slurm_het.core.slurm_reservation import ReservationRecord
@@ -213,11 +217,15 @@ def test_a_node_is_whole_again_once_nobody_has_anything_of_it(
         assert (made and made.start) == whole, asked.key
 
 
-def of_nodes(ends: Mapping[str, int]) -> Axis:
-    """An axis of so many nodes like nv1, each full until its end."""
+def of_nodes(ends: Mapping[str, int], devices: Sequence[int] = (8, 8, 8, 8)) -> Axis:
+    """An axis of nodes like nv1 with so many devices, each full until its end."""
     nv1 = inventory(FULL[0]).nodes["nv1"]
     coming = {name: (ComingFree(end, "1", 4, 4096),) for name, end in ends.items()}
-    return Axis(Inventory({name: replace(nv1, name=name) for name in ends}), coming, NOW)
+    nodes = {
+        name: replace(nv1, name=name, devices=nv1.devices[:count])
+        for name, count in zip(ends, devices, strict=False)
+    }
+    return Axis(Inventory(nodes), coming, NOW)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -246,6 +254,50 @@ def test_several_nodes_are_the_first_that_have_room_and_are_open_at_one_time(see
     assert made
     assert made.start == next(soonest)
     assert all(able(name, made.start) for name in made.placement.nodes)
+
+
+@pytest.mark.parametrize(
+    ("slots", "devices", "ends", "expected"),
+    [
+        ((5, 4), (8, 4), (4600, 1300), (4600, "n1,n2")),
+        ((4, 5), (8, 4), (4600, 1300), (4600, "n2,n1")),  # each node for its own slot
+        ((5, 4), (8, 8), (1300, 4600), (4600, "n2,n1")),
+        ((5, 4, 4), (8, 4, 4), (1300, 1600, 4600), (4600, "n1,n2,n3")),
+        ((5, 5, 4), (8, 4, 8, 4), (1300, 1600, 1900, 4600), (1900, "n1,n3,n2")),
+        ((5, 5, 4), (8, 4, 4), (1300, 1600, 4600), None),
+        ((5, 4), (4, 4), (1300, 1600), None),
+        ((5, 4), (8, 3), (1300, 1600), None),
+    ],
+)
+def test_slots_that_differ_get_nodes_that_differ(
+    slots: tuple[int, ...],
+    devices: tuple[int, ...],
+    ends: tuple[int, ...],
+    expected: tuple[float, str] | None,
+) -> None:
+    """As --gpus=9 -N2 on nodes of eight and of four; as long as others are there, and when not."""
+    asked = task("a", slots=tuple(Slot(n, n, 1024 * n) for n in slots), minutes=10)
+    it = of_nodes(dict(zip(("n1", "n2", "n3", "n4"), ends, strict=False)), devices)
+    assert could_ever_start(asked, it.room) is bool(expected)
+    made = it.soonest(asked)
+    assert (made and (made.start, ",".join(made.placement.nodes))) == expected
+    if made:
+        assert [len(found) for found in made.placement.devices] == list(slots)
+        it.take(made)
+        again = it.soonest(replace(asked, key="b"))
+        assert again
+        assert again.start == made.start + 600
+
+
+def test_a_small_slot_has_room_where_the_largest_has_none() -> None:
+    """Until then, and no longer, a task may be there in whichever way it could now."""
+    full = of_nodes({"n1": 1300, "n2": 1300}, (8, 4)).room
+    free = {name: emptied(node) for name, node in full.nodes.items()}
+    it = Axis(Inventory(free), {}, NOW)
+    uneven = task("a", slots=(Slot(5, 1, 1024), Slot(4, 1, 1024)), minutes=None)
+    it.take(Reservation(wants("b"), placement_on(wants("b"), [free["n1"]]), 5000.0))
+    assert [it.room_until(uneven, name) for name in free] == [5000.0, math.inf]
+    assert [it.room_until(wants("c", 5), name) for name in free] == [5000.0, 0.0]
 
 
 @pytest.mark.parametrize("seed", range(6))
