@@ -19,7 +19,6 @@ from slurm_het.core.cluster.fit import (
     fitting_states,
     grid_for,
     groups_of,
-    has_room,
     need,
     serving,
 )
@@ -33,25 +32,15 @@ from slurm_het.core.reservations.reservation import (
     as_they_end,
     placement_on,
 )
-
-
-class Stretch(NamedTuple):
-    """A node as it is from `start` (epoch seconds) until its next stretch starts.
-
-    `empty` devices are nobody's, and on one there are `gib` free: what rules most tasks out.
-    """
-
-    start: float
-    node: Node
-    empty: int
-    gib: int
-
-
-class Window(NamedTuple):
-    """A task may start at any time of these (epoch seconds), and have room to its end."""
-
-    first: float
-    last: float
+from slurm_het.core.reservations.sought import (
+    Known,
+    RoomSought,
+    Stretch,
+    Window,
+    rooms,
+    stretch_of,
+    until_of,
+)
 
 
 class _Able(NamedTuple):
@@ -60,48 +49,6 @@ class _Able(NamedTuple):
     window: Window
     name: str
     kind: int
-
-
-_Known = dict[int, tuple[Node, bool]]
-"""Whether nodes as they are at some time have room for a request: by their identity, which costs
-less than to look again; kept with it, so that no other gets the same."""
-
-
-class _Sought(NamedTuple):
-    """What room is sought for: one of a task's slots, for so many seconds, before `until`.
-
-    `like` is the same for all that ask for the same.
-    """
-
-    task: Task
-    slot: Slot
-    seconds: float
-    until: float
-    like: Hashable
-    known: _Known
-
-    def has_room(self, one: Stretch) -> bool:
-        task, slot, node = self.task, self.slot, one.node
-        if not (one.gib >= task.memory_gib if task.takes_share else one.empty >= slot.devices):
-            return False
-        found = self.known.get(id(node))
-        if found is None:
-            found = self.known[id(node)] = node, self._look(node)
-        return found[1]
-
-    def _look(self, node: Node) -> bool:
-        """The same: a node that is as in the last cycle knows."""
-        known = node.once("room", dict[Hashable, bool])
-        found = known.get(self.like)
-        if found is None:
-            if len(known) >= MOST_REQUESTS:
-                known.clear()
-            found = known[self.like] = has_room(self.task, self.slot, node)
-        return found
-
-
-MOST_REQUESTS = 64
-"""Of so many a node remembers whether it has room."""
 
 
 Opens = Callable[[Task, Sequence[str], float], float | None]
@@ -134,7 +81,7 @@ class Axis:
         self._lines: dict[str, list[Stretch]] = {}
         self._groups: dict[Task, tuple[tuple[str, ...], ...]] = {}
         self._begun: dict[Task, dict[float, float]] = {}
-        self._room: dict[Hashable, _Known] = {}
+        self._room: dict[Hashable, Known] = {}
 
     def copy(self) -> Axis:
         """Another one with the same places taken."""
@@ -161,14 +108,8 @@ class Axis:
         For whichever of the task's slots that it has room for now.
         """
         line = self._line(name)
-        untils = []
-        for slot in set(task.slots):
-            sought = self._sought(task, slot)
-            full = (one.start for one in line if not sought.has_room(one))
-            first = next(full, math.inf)
-            if first > line[0].start:
-                untils.append(first)
-        return min(untils, default=0.0)
+        untils = (until_of(self._sought(task, slot), line) for slot in set(task.slots))
+        return min(filter(None, untils), default=0.0)
 
     def soonest(self, task: Task) -> Reservation | None:
         """The soonest start of a task, and where; None if it never has room, as far as is known."""
@@ -208,13 +149,15 @@ class Axis:
         """Give the task its place. With `whole_nodes` nobody else has room beside it."""
         task, start = made.task, made.start
         end = start + self.lasts(task)
-        for name, slot in zip(made.placement.nodes, task.slots, strict=False):
+        for n, (name, slot) in enumerate(zip(made.placement.nodes, task.slots, strict=False)):
             if name in self.room.nodes:
                 line = _cut(_cut(self._line(name), start), end)
+                there = [one.node for one in line if start <= one.start < end]
+                known = task.takes_share or start <= self.now
+                mine = made.placement.devices[n] if known else ()
+                taken = map(close, there) if whole_nodes else _held(there, task, slot, mine)
                 self._lines[name] = [
-                    _stretch(one.start, close(one.node) if whole_nodes else _held(one, task, slot))
-                    if start <= one.start < end
-                    else one
+                    stretch_of(one.start, next(taken)) if start <= one.start < end else one
                     for one in line
                 ]
 
@@ -264,21 +207,12 @@ class Axis:
                 able = [one for one in able if one.name not in shut]
         return None
 
-    def _windows(self, sought: _Sought, name: str) -> Iterator[Window]:
+    def _windows(self, sought: RoomSought, name: str) -> Iterator[Window]:
         """When a node has room for the slot to the task's end, as far as before `until`."""
-        first: float | None = None
-        for one in self._line(name):
-            if first is None and one.start >= sought.until:
-                return
-            if sought.has_room(one):
-                first = one.start if first is None else first
-            elif first is not None:
-                yield from self._open(sought, name, Window(first, one.start - sought.seconds))
-                first = None
-        if first is not None:
-            yield from self._open(sought, name, Window(first, math.inf))
+        for room in rooms(sought, self._line(name)):
+            yield from self._open(sought, name, room)
 
-    def _open(self, sought: _Sought, name: str, room: Window) -> Iterator[Window]:
+    def _open(self, sought: RoomSought, name: str, room: Window) -> Iterator[Window]:
         """What is left of a window where the node is open to the task."""
         if room.first > room.last:
             return
@@ -286,10 +220,10 @@ class Axis:
         if first is not None and first <= room.last and first < sought.until:
             yield Window(first, room.last)
 
-    def _sought(self, task: Task, slot: Slot, until: float = math.inf) -> _Sought:
+    def _sought(self, task: Task, slot: Slot, until: float = math.inf) -> RoomSought:
         like = (task.request, slot) if any(other != slot for other in task.slots) else task.request
         known = self._room.setdefault(like, {})
-        return _Sought(task, slot, self.lasts(task), until, like, known)
+        return RoomSought(task, slot, self.lasts(task), until, like, known)
 
     def _groups_of(self, task: Task) -> tuple[tuple[str, ...], ...]:
         """The sets of nodes of which the task uses one, whatever is free there."""
@@ -321,7 +255,8 @@ def _as_they_end(node: Node, coming: Sequence[ComingFree]) -> tuple[int, int, li
 
     The node itself is not in it: it would be kept with the node, and neither would ever be freed.
     """
-    return *_free(node), [_stretch(*then) for then in as_they_end(node, coming)]
+    now = stretch_of(0.0, node)
+    return now.empty, now.gib, [stretch_of(*then) for then in as_they_end(node, coming)]
 
 
 def _size(slot: Slot) -> tuple[int, int, int]:
@@ -347,15 +282,6 @@ def _latest(able: Sequence[_Able], slots: Sequence[Slot], kinds: Sequence[Slot])
     return tuple(sorted(chosen, key=chosen.__getitem__))
 
 
-def _stretch(start: float, node: Node) -> Stretch:
-    return Stretch(start, node, *_free(node))
-
-
-def _free(node: Node) -> tuple[int, int]:
-    empty = sum(device.empty for device in node.devices)
-    return empty, max((d.free_gib for d in node.devices), default=0)
-
-
 def _cut(line: list[Stretch], at: float) -> list[Stretch]:
     """The same line, and a stretch of it starts at that time, unless it is before them all."""
     for n, (one, following) in enumerate(pairwise([*line, None])):
@@ -364,6 +290,17 @@ def _cut(line: list[Stretch], at: float) -> list[Stretch]:
     return line
 
 
-def _held(one: Stretch, task: Task, slot: Slot) -> Node:
-    indexes = serving(task, one.node)[: slot.devices]
-    return take(one.node, task, indexes, need(task, slot, one.node))
+def _held(there: Sequence[Node], task: Task, slot: Slot, mine: tuple[int, ...]) -> Iterator[Node]:
+    """A node at one time after the other while the task is there: on the devices `mine`, or on
+    others that it can have all the time; else on what there is each time.
+
+    Whole ones are the last where shares may be, for Slurm gives shares the first ones.
+    """
+    free = [serving(task, node) for node in there]
+    if not task.takes_share and any(node.has_shards for node in there):
+        free = [now[::-1] for now in free]
+    throughout = [i for i in free[0] if all(i in later for later in free)] if free else []
+    if not mine or not set(mine).issubset(throughout):
+        mine = tuple(throughout[: slot.devices]) if len(throughout) >= slot.devices else ()
+    for node, now in zip(there, free, strict=True):
+        yield take(node, task, mine or now[: slot.devices], need(task, slot, node))

@@ -300,6 +300,55 @@ def test_a_small_slot_has_room_where_the_largest_has_none() -> None:
     assert [it.room_until(wants("c", 5), name) for name in free] == [5000.0, 0.0]
 
 
+ON_L40S: dict[str, Any] = {
+    "types": frozenset({"l40s"}), "pools": ("infer-nv",), "exc_nodes": frozenset({"l40s2"}),
+}  # fmt: skip
+SHARERS = (
+    running(1, "l40s1", "shard:24(IDX:0)", end_time=1300, cpus=1),
+    running(2, "l40s1", "shard:24(IDX:1)", cpus=1),
+)
+"""Of four cards of 48 GiB the first has 24 free until 1300, and the second for ever."""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gib", "minutes", "until", "start"),
+    [
+        (0, 24, 60, math.inf, 0),
+        (3, 24, 60, 1300, 300),  # on card 0 at once, which is wanted; then on card 1
+        (3, 24, 5, 1300, 0),
+        (3, 25, 60, 1300, 900),  # on card 2 at once, and no other has room all the time
+        (3, 25, 5, 1300, 0),
+        (3, 25, None, 1300, 900),
+        (1, 25, 60, math.inf, 0),  # the last, which a share that starts before leaves
+    ],
+)
+def test_a_share_stays_on_the_card_that_it_is_given(
+    wanted: int, gib: int, minutes: int | None, until: float, start: float
+) -> None:
+    """As many whole cards are `wanted` from 1300 on, for ten minutes: they do for each other."""
+    it = axis(*SHARERS)
+    if wanted:
+        whole = task("h", slots=(Slot(wanted, 1, 1024),), minutes=10, **ON_L40S)
+        it.take(Reservation(whole, placement_on(whole, [it.room.nodes["l40s1"]]), NOW + 300))
+    asked = task("a", takes_share=True, memory_gib=gib, minutes=minutes, **ON_L40S)
+    assert it.room_until(asked, "l40s1") == until
+    made = it.soonest(asked)
+    assert made
+    assert made.start == NOW + start
+
+
+def test_shares_do_not_get_the_room_of_one_that_waits_for_it() -> None:
+    """There is some on another card, but Slurm would give them that of the first."""
+    it = axis(*SHARERS, running(3, "l40s1", "gpu:l40s:2(IDX:2-3)", cpus=1))
+    waits = task("h", takes_share=True, memory_gib=40, minutes=60, **ON_L40S)
+    made = it.soonest(waits)
+    assert made
+    assert (made.start, made.placement.devices) == (1300, ((0,),))
+    it.take(made)
+    others = [task("a", takes_share=True, memory_gib=gib, **ON_L40S) for gib in (8, 20)]
+    assert [it.room_until(other, "l40s1") for other in others] == [math.inf, 1300]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_what_was_found_before_changes_no_start(seed: int) -> None:
     """An axis remembers who had room where; one that has only the same places taken does not."""
