@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import has_room, serving
@@ -107,11 +106,13 @@ def _of_whole(sought: RoomSought, line: Sequence[Stretch]) -> Iterator[Window]:
 
 def _of_share(sought: RoomSought, line: Sequence[Stretch]) -> Iterator[Window]:
     """A share needs room all the time on the device that it is given when it starts then."""
-    for n, (one, following) in enumerate(pairwise([*line, None])):
-        if one is None or one.start >= sought.until:
+    for n, one in enumerate(line):
+        if one.start >= sought.until:
             return
-        until = until_of(sought, line[n:])
-        last = math.nextafter(following.start, 0.0) if following else math.inf
+        if not sought.places(one):
+            continue
+        until, following = until_of(sought, line[n:]), line[n + 1 : n + 2]
+        last = math.nextafter(following[0].start, 0.0) if following else math.inf
         if until < math.inf:
             last = min(last, until - sought.seconds)
         yield Window(one.start, last)
