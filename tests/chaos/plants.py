@@ -54,8 +54,8 @@ def _with_fields(more: Callable[[Placement, Job], Mapping[str, str]]) -> None:
     """Have hetd set more than it should as it releases a job."""
     real = updates.release_fields
 
-    def release_fields(placement: Placement, job: Job, wanted: str = "") -> Fields:
-        return {**real(placement, job, wanted), **more(placement, job)}
+    def release_fields(placement: Placement, job: Job, *more_of_it: Any) -> Fields:
+        return {**real(placement, job, *more_of_it), **more(placement, job)}
 
     vars(release)["release_fields"] = release_fields
 
