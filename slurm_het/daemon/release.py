@@ -14,7 +14,6 @@ from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Prepared, TakeBack
 from slurm_het.core.planner.slurms_line import in_line, line_fields
-from slurm_het.core.planner.time_min import in_time
 from slurm_het.core.planner.updates import gres_fields, release_fields, return_fields, spread_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import few
@@ -43,8 +42,9 @@ class Releaser:
         """Send each task of the window to the nodes it is placed on."""
         tasks = {task.key: task for task in prepared.window}
         jobs = {job.id: job for job in prepared.snapshot.jobs}
-        made = [(p, in_time(tasks[p.key], p, prepared)) for p in placements]
-        return await asyncio.gather(*(self._release(p, t, jobs.get(t.job_id)) for p, t in made))
+        return await asyncio.gather(
+            *(self._release(p, tasks[p.key], jobs.get(tasks[p.key].job_id)) for p in placements)
+        )
 
     async def reserve(self, prepared: Prepared) -> list[Outcome]:
         """Pin the tasks that nodes are kept for ahead: Slurm's backfill protects them there."""
