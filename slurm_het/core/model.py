@@ -196,7 +196,7 @@ class Task:
     `rewrites` are nodes (name, GRES) where its request is to be another one; `rewritten` says that
     an earlier release has left it another one. With a `lot` Slurm itself deals out the devices
     over the nodes, so many at a time (see slurm_picks.py); else each node gives what its slot says.
-    Such a task may be spread over `most_nodes` (spread.py); 0: over as many as its slots.
+    Such a task may be spread over `most_nodes` (cluster/lots.py); 0: over as many as its slots.
     It uses at most `threads_per_core` of each core that it is given; 0: all. It takes `claims` of
     the site's limits. `reservation` is the one of Slurm's that it is for; `magnets` draw it in
     unasked. With a `leaf_patience` (seconds that it waits for that) one leaf switch has its nodes.

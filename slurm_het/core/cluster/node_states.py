@@ -65,6 +65,7 @@ class GridMemory:
     - `fitting`: the states of nodes that are candidates of a request: see fit.fitting_states;
     - `startable`: whether such a task could start: see fit.could_start;
     - `ever`: whether it could if nothing ran there: see fit.could_ever_start;
+    - `spread`: the lots on each node of one that has to be spread: see lots.spread;
     - `left_alone`: whether Slurm gives such a task what fits: see planner/slurms_line.py;
     - `splits`: the grids that Grid.split made, by the sets of names.
     """
@@ -72,6 +73,7 @@ class GridMemory:
     fitting: dict[Task, tuple[int, ...]] = field(default_factory=dict)
     startable: dict[Task, bool] = field(default_factory=dict)
     ever: dict[Task, bool] = field(default_factory=dict)
+    spread: dict[Task, tuple[int, ...]] = field(default_factory=dict)
     left_alone: dict[Task, bool] = field(default_factory=dict)
     splits: dict[tuple[frozenset[str], ...], Grid] = field(default_factory=dict)
 

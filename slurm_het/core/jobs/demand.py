@@ -108,7 +108,8 @@ def count_demand(
     if not shared and max(counts) > MAX_DEVICES_PER_NODE:
         return TooManyDevices(max(counts), MAX_DEVICES_PER_NODE)
     lot = 0 if shared else _open_lot(job, asked)
-    most = _most_nodes(job, lot, sum(counts)) if lot else 0
+    # --gpus beside --gpus-per-task: a task's devices stay together, and lots are single ones.
+    most = _most_nodes(job, lot, sum(counts)) if lot and not (asked.job and asked.task) else 0
     return Demand(
         slots=_slots_by_pool(job, by_pool, [1] * len(counts) if shared else counts),
         takes_share=shared,

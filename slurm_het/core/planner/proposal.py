@@ -49,7 +49,6 @@ from slurm_het.core.planner.slurms_line import (
     why_leave,
 )
 from slurm_het.core.planner.speed_waits import SpeedWaits
-from slurm_het.core.planner.spread import spread
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason
 from slurm_het.core.reservations.closings import Closings
@@ -231,7 +230,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     due = memory.pins.due(queue.tasks, ticks, partial(could_start, inventory=room))
     back = memory.pins.returned
     due = Doubts(waiting, back, snapshot.jobs, ticks, memory.pins.retry_seconds).last(due)
-    due = spread(memory.leaf_waits.over(due, pins, ticks, room), room)
+    due = memory.leaf_waits.over(due, pins, ticks, room)
     tasks = tuple(task for task in due if task.job_id not in strays)
     within = _within_limits(snapshot, tasks, room, memory, ticks)
     at_limit = limited(tasks, within.held)

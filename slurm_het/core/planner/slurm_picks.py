@@ -13,10 +13,10 @@ nodes of eight are eight and one).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from slurm_het.core.cluster.fit import has_room, need, serving
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.lots import most_lots, of_lots
 from slurm_het.core.cluster.occupancy import take
 from slurm_het.core.cluster.placement import placement_of
 from slurm_het.core.model import Node, Placement, Slot, Task
@@ -62,18 +62,3 @@ def _dealt(task: Task, nodes: list[Node], order: Mapping[str, int]) -> list[Slot
     if left or min(most) < 1:
         return list(task.slots)
     return [of_lots(task, slot, n) for slot, n in zip(task.slots, lots, strict=True)]
-
-
-def most_lots(task: Task, slot: Slot, node: Node) -> int:
-    """For how many lots the node has room, if each takes as many CPUs as in the slot."""
-    lots = range(len(serving(task, node)) // task.lot, 0, -1)
-    return next((n for n in lots if has_room(task, of_lots(task, slot, n), node)), 0)
-
-
-def of_lots(task: Task, slot: Slot, lots: int) -> Slot:
-    """The slot with so many lots instead of those it was planned with."""
-    devices = lots * task.lot
-    cpus = -(-slot.cpus * devices // slot.devices)
-    memory = slot.memory_mib + (cpus - slot.cpus) * slot.memory_per_cpu_mib
-    by_pool = tuple((pool, of_lots(task, there, lots)) for pool, there in slot.by_pool)
-    return replace(slot, devices=devices, cpus=cpus, memory_mib=memory, by_pool=by_pool)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import could_ever_start, could_start, waits_for_a_leaf
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.lots import spread
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.model import Snapshot, Task
 from slurm_het.core.policy import Limits, Policy
@@ -117,7 +118,7 @@ class _Look:
         """Whether a task cannot start now, and could if nothing ran."""
         room = self.axis.room
         (now,) = self.closings.keep_off((task,), room)
-        if could_start(now, room) or waits_for_a_leaf(now, room):
+        if could_start(now, room) or waits_for_a_leaf(now, room) or spread(now, room) is not now:
             return False
         return could_ever_start(task, room)
 

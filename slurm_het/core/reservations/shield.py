@@ -19,6 +19,7 @@ from slurm_het.core.cluster.fit import (
     has_room,
     waits_for_a_leaf,
 )
+from slurm_het.core.cluster.lots import spread
 from slurm_het.core.model import Placement, Task
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import All, Kept, Reason
@@ -82,9 +83,13 @@ class Shield:
 
     def keep_off(self, task: Task) -> Task:
         """The task, kept off the nodes where it would delay others; if it has to wait, it gets its
-        own place."""
+        own place. One that can start on more nodes alone asks for these."""
         if could_start(task, self.room):
             return self._start(task)
+        if (wide := spread(task, self.room)) is not task:
+            started = self._start(wide)
+            if could_start(started, self.room):
+                return started
         if waits_for_a_leaf(task, self.room):
             return task
         late = task.since + self._patience <= self.axis.now
