@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
@@ -28,6 +29,11 @@ log = logging.getLogger("hetd.intake")
 MAX_AT_ONCE = 50
 
 
+def _starts_never(job: Job) -> bool:
+    """Whether it is one of ours that cannot be met, in a pool that is none of ours any more."""
+    return MARK in job.admin_comment and job.reason == "BadConstraints"
+
+
 class Strays:
     """Hands over what plain Slurm places, and classifies what came past the hook."""
 
@@ -43,6 +49,7 @@ class Strays:
         self.memory, self.journal = memory, journal
         self.pools = frozenset(pool.partition for pool in policy.pools)
         self._kept: dict[str, tuple[str, str]] = {}
+        self._left: dict[str, Pin] = {}  # of those that slurmctld had no time for
 
     async def hand_over(self, prepared: Prepared, now: float, ticks: float) -> None:
         """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
@@ -77,29 +84,29 @@ class Strays:
     async def unbind(self, observed: Observed, now: float) -> None:
         """Take our pin off jobs that were moved to a pool where it can never be met, and what is
         ours off those that were moved out of our pools."""
+        left, self._left = {**self._left, **observed.left}, {}
         jobs = [job for job in observed.snapshot.jobs if job.partition in self.pools]
         moved = [job for job in jobs if moved_away(job, observed.inventory)]
         outcomes = await asyncio.gather(
             *(self._unbind_one(job) for job in moved[:MAX_AT_ONCE]),
             *(
-                self._let_go(job, observed.left.get(job.key))
-                for job in self._outside(observed)[:MAX_AT_ONCE]
+                self._let_go(job, left.get(job.key))
+                for job in self._outside(observed, left)[:MAX_AT_ONCE]
             ),
         )
         journal_outcomes(self.journal, now, outcomes, observed.snapshot)
 
-    def _outside(self, observed: Observed) -> list[Job]:
-        """Those that wait in a partition that is none of ours, with a pin or Features of ours."""
+    def _outside(self, observed: Observed, left: Mapping[str, Pin]) -> list[Job]:
+        """Those that wait in a partition that is none of ours, with a pin or Features of ours;
+        `left` has the pins."""
         ours, others = {self.policy.intake_partition, *self.pools}, self.policy.others
         given = ours.union(p.partition for p in (*self.policy.spanning, *others))  # handed over to
         outside = [
             job
             for job in observed.snapshot.jobs
             if job.state == "PENDING"
-            and not (ours if MARK in job.admin_comment else given).issuperset(
-                job.partition.split(",")
-            )
-            and (job.key in observed.left or self._own(job) != job.features)
+            and not (ours if _starts_never(job) else given).issuperset(job.partition.split(","))
+            and (job.key in left or self._own(job) != job.features)
         ]
         before, self._kept = self._kept, {}
         for job in outside:
@@ -122,6 +129,8 @@ class Strays:
                 fields["Partition"] = job.partition
             await self.slurm.update_job(job.own_key, fields)
         except SlurmBusyError as error:
+            if pin:
+                self._left[job.key] = pin  # once more
             return Outcome(job.key, Event.BUSY, error.message)
         except SlurmError as error:
             self._kept[job.key] = job.partition, job.features  # not again as it is

@@ -22,6 +22,7 @@ from slurm_het.core.jobs.request import handed_over
 from slurm_het.core.jobs.trials import Trial
 from slurm_het.core.model import Classification, Job, Placement
 from slurm_het.core.planner.pins import Pins
+from slurm_het.core.planner.proposal import Memory, observe
 from slurm_het.core.worth.speeds import PastRun
 from slurm_het.daemon.clocks import Clocks
 from slurm_het.daemon.cycle import Cycle
@@ -32,7 +33,7 @@ from slurm_het.opener import Holds
 from slurm_het.settings import Config, Paths, PlannerSettings
 from tests.support.asked import asked
 from tests.support.fake_slurm import FakeSlurm
-from tests.support.world import gated, inventory, marked, policy, running, task
+from tests.support.world import gated, inventory, marked, mixed, policy, running, task
 
 
 class Bench:
@@ -310,6 +311,34 @@ def test_what_is_moved_out_of_our_pools_loses_its_pin(tmp_path: Path) -> None:
     assert bench.sent("1")[1:] == [
         {"Partition": "accel", "ReqNodeList": ""}, {"Features": "", "Partition": "condo"},
     ]  # fmt: skip
+
+
+def test_a_pin_is_taken_off_once_slurmctld_has_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, job := as_the_hook_left_it(1))
+    bench.run()
+    (sent,) = bench.sent("1")
+    bench.slurm.jobs = (replace(job, partition="condo", req_nodes=sent["ReqNodeList"]),)
+    bench.slurm.no_time = {"1"}
+    bench.run()
+    assert len(bench.sent("1")) == 2
+    bench.slurm.no_time = set()
+    bench.run()
+    assert bench.sent("1")[2:] == [
+        {"Partition": "accel", "ReqNodeList": ""}, {"Features": "", "Partition": "condo"},
+    ]  # fmt: skip
+
+
+def test_what_waits_in_a_pool_that_plain_slurm_has_now_keeps_what_it_needs(tmp_path: Path) -> None:
+    """Its pool is in shadow since: the Features see to it that it gets what it asked for."""
+    bench = Bench(tmp_path, replace(as_the_hook_left_it(1), partition="train-nv"))
+    shadowed = mixed("train-nv")
+    bench.cycle.strays.policy = shadowed.planned
+    bench.cycle.strays.pools = frozenset(pool.partition for pool in shadowed.planned.pools)
+    observed = observe(
+        asyncio.run(bench.slurm.snapshot()), shadowed.planned, Memory(Pins(1, 1)), 0.0
+    )
+    asyncio.run(bench.cycle.strays.unbind(observed, 0.0))
+    assert bench.sent("1") == []
 
 
 def test_a_handover_keeps_what_its_user_wrote(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from slurm_het.core.model import Job, Snapshot
-from slurm_het.errors import SlurmError
+from slurm_het.errors import SlurmBusyError, SlurmError
 from tests.support.world import snapshot, with_side_door
 
 
@@ -26,6 +26,7 @@ class FakeSlurm:
         self.gate = gate
         self.updates: list[tuple[str, dict[str, str]]] = []
         self.refuse: set[str] = set()
+        self.no_time: set[str] = set()  # jobs for which slurmctld has no time
         self.started: set[str] = set()  # jobs that start before an update reaches them
         self.refusal = "Requested partition configuration not available now"
         self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
@@ -64,6 +65,8 @@ class FakeSlurm:
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
         self.updates.append((key, dict(fields)))
+        if key in self.no_time:
+            raise SlurmBusyError("Resource temporarily unavailable")
         if key in self.started:
             raise SlurmError("Job is no longer pending execution")
         if key in self.refuse and "accel" not in fields.values():

@@ -16,7 +16,7 @@ from slurm_het.core.jobs.admission import (
     remembering,
 )
 from slurm_het.core.jobs.classify import classify
-from slurm_het.core.jobs.mark import Mark, decode_comment, in_place
+from slurm_het.core.jobs.mark import Mark, decode_comment, encode_comment, having_written, in_place
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
     GresRequests,
@@ -87,18 +87,36 @@ def adoption(
     """The update of a gated job that the hook did not classify, or whose user has changed what it
     asks for since: as if he had submitted it so, but its GRES stay. Raises HetError if it is none
     of ours."""
-    job = anew.job
-    if decode_comment(job.admin_comment):
+    job, mark = anew.job, decode_comment(anew.job.admin_comment)
+    if mark:
         made: Admission = asked_anew(anew, policy, inventory, trials)
     else:
         made = admit_record(job, anew.script, policy, inventory, trials)
     if isinstance(made, Passed):
         raise HetError(str(made.why))
     comment, features = made.fields["admin_comment"], made.fields.get("features", job.features)
+    now = decode_comment(comment)
+    if now and (left := _our_gres(job, mark)):
+        comment = encode_comment(*having_written(now, left))
     if not comment:
         raise HetError("what it is does not fit into its admin_comment")
     update = {"AdminComment": in_place(job.admin_comment, comment)}
     return update | ({"Features": features} if features != job.features else {})
+
+
+def _our_gres(job: Job, mark: Mark | None) -> dict[str, str]:
+    """The GRES of the job that we wrote, by Slurm's names of the fields; they say something else
+    than its user did."""
+    wrote = (mark and mark.wrote) or {}
+    ours = {field: wrote[field] for field in TRES_FIELDS if field in wrote}
+    return ours if all(getattr(job, field) == text for field, text in ours.items()) else {}
+
+
+def _own_gres(job: Job, mark: Mark) -> dict[str, str]:
+    """The GRES that its user wrote, where the job has others of ours: per node, as a release says
+    it."""
+    text = mark.original.get("tres_per_node") or mark.original.get("tres_per_job")
+    return {"tres_per_node": text} if text and _our_gres(job, mark) else {}
 
 
 def request_of(anew: Anew) -> JobRequest:
@@ -122,7 +140,9 @@ def update_of(
 
     `rewrites`: this Slurm lets the GRES of a queued job be replaced. Raises HetError.
     """
-    asks = {f: fields[f] for f in TRES_FIELDS if f in fields and fields[f] != getattr(job, f)}
+    wanted = _own_gres(job, _mark_of(job)) if rewrites else {}
+    wanted |= {field: fields[field] for field in TRES_FIELDS if field in fields}
+    asks = {field: text for field, text in wanted.items() if text != getattr(job, field)}
     if asks and not rewrites:
         raise HetError(
             f"it would have to ask for {', '.join(asks.values())}, which this Slurm does not"

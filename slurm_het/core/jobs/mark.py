@@ -108,11 +108,16 @@ def rewritten(comment: str, gres: str) -> str:
     """The AdminComment of a job whose GRES we replace by these: they are none of its user's. ''
     where that cannot be told."""
     mark = decode_comment(comment)
-    if mark is None:
+    if mark is None or mark.wrote is None:
         return ""
-    wrote = {**(mark.wrote or {}), "tres_per_node": gres, "tres_per_job": ""}
-    made = encode_comment(*mark._replace(wrote=wrote))
+    made = encode_comment(*having_written(mark, {"tres_per_node": gres, "tres_per_job": ""}))
     return in_place(comment, made) if made else ""
+
+
+def having_written(mark: Mark, fields: Mapping[str, str]) -> Mark:
+    """The mark, with these fields among what we wrote. Where it is not known what we wrote before,
+    no more is known now: what is not among it would be taken for its user's own."""
+    return mark if mark.wrote is None else mark._replace(wrote={**mark.wrote, **fields})
 
 
 def in_place(comment: str, ours: str) -> str:

@@ -216,10 +216,9 @@ _GIVEN = re.compile(r" \[Features=(.*), submitted with (.*)\]")
 def handed_over(job: Job, why: str) -> str:
     """The AdminComment of a job that is given to plain Slurm. It keeps the constraint that its user
     wrote, where ours stays in the job."""
-    mark = decode_comment(job.admin_comment)
     own = users_features(job, frozenset())
     told, kept = f"{HANDED_OVER}{without_mark(why)}", ""
-    if mark and own is not None and own != job.features:
+    if own is not None and own != job.features:
         kept = f" [Features={job.features}, submitted with {own}]"
     return in_place(job.admin_comment, told[: max(0, MAX_COMMENT - len(kept))] + kept)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.mark import decode_comment
-from slurm_het.core.jobs.request import changed_since
+from slurm_het.core.jobs.request import TRES_FIELDS, changed_since
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event
 from slurm_het.core.policy import Policy
@@ -52,9 +52,9 @@ def time_was_set(job: Job, pin: Pin) -> bool:
 
 
 def asks_anew(job: Job) -> bool:
-    """Whether its user has changed what it asks for since its release."""
+    """Whether its user has changed the GRES that it asks for since its release."""
     mark = decode_comment(job.admin_comment)
-    return mark is not None and bool(changed_since(job, mark))
+    return mark is not None and not changed_since(job, mark).keys().isdisjoint(TRES_FIELDS)
 
 
 def asks_otherwise(job: Job | None, pin: Pin) -> bool:

@@ -12,12 +12,14 @@ from slurm_het.core.cluster.fit import misfit
 from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.admission import Admitted, admit_message
+from slurm_het.core.jobs.asked import Anew, adoption, asked_anew, update_of, updated
 from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
-from slurm_het.core.jobs.mark import decode_comment, rewritten
+from slurm_het.core.jobs.mark import decode_comment, encode_comment, rewritten
 from slurm_het.core.jobs.task_pools import TaskPools, fill_task_pools
 from slurm_het.core.model import Job, NodeRecord, Partition, Placement, Slot, Snapshot, Task
 from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.plan import plan
+from slurm_het.core.planner.settled import asks_anew
 from slurm_het.core.planner.slurm_picks import pick_devices
 from slurm_het.core.planner.updates import gres_fields, release_fields, return_fields
 from slurm_het.core.reasons import Unfit
@@ -225,3 +227,71 @@ def test_a_share_on_a_mixed_node_may_be_of_any_of_its_devices() -> None:
     assert unfit
     assert unfit.what is Unfit.MIXED
     assert not misfit(replace(share, types=frozenset({"l40s", "a100", "t4"})), node)
+
+
+# --- what we wrote is not taken for its user's own ---
+
+
+def with_features(script: str, **fields: str) -> Job:
+    """As the hook leaves it, with its Features too."""
+    sent = {"script": f"#!/bin/sh\n{script}\n", **fields}
+    there = take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY)
+    made = admit_message(sent, POLICY, there)
+    assert isinstance(made, Admitted)
+    features = made.fields.get("features", "")
+    return replace(gated(script, **fields), features=features)
+
+
+def test_of_a_job_that_an_older_hetd_marked_it_is_not_known_what_we_wrote() -> None:
+    """Nor is it after a release: else the hook's Features would be taken for its user's."""
+    job = with_features(FORTY, tres_per_node="gpu:2")
+    mark = decode_comment(job.admin_comment)
+    assert mark
+    old = replace(job, admin_comment=encode_comment(*mark._replace(wrote=None)))
+    task, placement = placed(snapshot(old))
+    fields = release_fields(placement, old, rewritten_gres(task, placement))
+    assert fields["Gres"] == "gpu:a100:2"
+    assert "AdminComment" not in fields
+    released = replace(old, partition=placement.partition, tres_per_node=fields["Gres"])
+    assert not asks_anew(released)
+
+
+def test_a_user_who_changes_features_has_not_asked_for_the_type_of_our_release() -> None:
+    """He does so while it is pinned; it comes back, and is classified anew."""
+    job = with_features(FORTY, tres_per_node="gpu:2")
+    task, placement = placed(snapshot(job))
+    fields = release_fields(placement, job, rewritten_gres(task, placement))
+    pin = Pin(task, placement, 0.0, gives_back=gres_fields(fields["AdminComment"], "gpu:2"))
+    changed = replace(
+        job, partition=placement.partition, tres_per_node=fields["Gres"],
+        admin_comment=fields["AdminComment"], features="a100|l40s",
+    )  # fmt: skip
+    assert not asks_anew(changed)
+    back = replace(
+        changed, partition="accel", tres_per_node=return_fields(POLICY, pin)["Gres"],
+        admin_comment=return_fields(POLICY, pin)["AdminComment"],
+    )  # fmt: skip
+    for still in (back, changed):  # with its own GRES, or with ours if its return was lost
+        there = take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY)
+        update = adoption(Anew(still, f"#!/bin/sh\n{FORTY}\n"), POLICY, there)
+        now = replace(
+            still, partition="accel", admin_comment=update["AdminComment"],
+            features=update.get("Features", still.features),
+        )  # fmt: skip
+        _, queue = filled(snapshot(now, nodes=(MIX, PURE, NPU)))
+        assert not queue.changed
+        assert {task.types for task in queue.tasks} == {frozenset({"a100", "l40s"})}
+
+
+def test_who_asks_for_another_vendor_gets_his_own_gres_back() -> None:
+    """The hook had written npu for it."""
+    script = "#HET vendors=ascend"
+    job = with_features(script, tres_per_node="gpu:2")
+    assert job.tres_per_node == "npu:910b:2"
+    there = take_inventory(snapshot(nodes=(MIX, PURE, NPU)), POLICY)
+    anew = Anew(job, f"#!/bin/sh\n{script}\n", "vendors=nvidia memory=40G")
+    update = update_of(job, asked_anew(anew, POLICY, there).fields, POLICY, rewrites=True)
+    assert update["Gres"] == "gpu:2"
+    _, queue = filled(snapshot(updated(job, update), nodes=(MIX, PURE, NPU)))
+    assert not queue.changed
+    assert {task.types for task in queue.tasks} == {frozenset({"a100", "l40s"})}
