@@ -23,6 +23,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin, room_beside
 from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.mark import encode_comment
+from slurm_het.core.jobs.pool_defaults import NO_WALLS, given_by_slurm
 from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.jobs.request import TIME_LIMIT
 from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults
@@ -111,8 +112,14 @@ class Probes:
             nodes_max=asked.nodes, tasks=asked.nodes, cpus=asked.nodes,
             memory_per_node_mib=None if named else per_node, memory_per_gpu_mib=per_gpu or None,
             memory_per_cpu_mib=None if per_gpu else per_cpu or None,
-            time_limit_minutes=minutes, submit_time=now, eligible_time=now,
+            time_limit_minutes=minutes or self._given, submit_time=now, eligible_time=now,
         )  # fmt: skip
+
+    @cached_property
+    def _given(self) -> int | None:
+        """The minutes that Slurm gives a job without --time in the intake."""
+        intake = self._facts.partitions.get(self.policy.intake_partition)
+        return given_by_slurm(intake, NO_WALLS) if intake else None
 
     def kept_off(self, task: Task) -> Task:
         """The probe, kept off the nodes that are closed to it or kept for others."""

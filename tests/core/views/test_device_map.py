@@ -43,6 +43,16 @@ def test_what_runs_is_not_idle_and_nobody_waits_for_the_rest() -> None:
     assert (a100.largest.devices, a100.largest.nodes) == (8, 1)
 
 
+def test_a_probe_has_the_time_that_slurm_gives_in_the_intake() -> None:
+    """Else it would count as one that asks for more than its pool's MaxTime."""
+    taken = snapshot()
+    partitions = tuple(
+        replace(p, default_minutes=60, max_minutes=600) for p in taken.partitions
+    )  # fmt: skip
+    shown = made(replace(taken, partitions=partitions))
+    assert causes(shown, "nv1") == [Idle(Cause.UNWANTED)] * 8
+
+
 TREES: Network = {
     f"nv{n}": (Part(f"leaf{n // 15}", ANY_NUMBER), Part(f"tree{n // 15}", ANY_NUMBER))
     for n in range(40)
