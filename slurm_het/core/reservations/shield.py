@@ -85,19 +85,27 @@ class Shield:
         """The task, kept off the nodes where it would delay others; if it has to wait, it gets its
         own place. One that can start on more nodes alone asks for these."""
         if could_start(task, self.room):
-            return self._start(task)
+            started = self._start(task)
+            if task.key in self.kept:
+                self._protect(task)
+            return started
         if (wide := spread(task, self.room)) is not task:
             started = self._start(wide)
             if could_start(started, self.room):
                 return started
         if waits_for_a_leaf(task, self.room):
             return task
-        late = task.since + self._patience <= self.axis.now
-        if late and self._left > 0 and task.key not in self._reserved:
-            then = self._tasks.get(task.key, task)
-            if could_ever_start(then, self.room) and (made := self.soonest(then)):
-                self.give_place(made)
+        self._protect(task)
         return task
+
+    def _protect(self, task: Task) -> None:
+        late = task.since + self._patience <= self.axis.now
+        if not late or self._left <= 0 or task.key in self._reserved:
+            return
+        then = self._tasks.get(task.key, task)
+        made = self.soonest(then) if could_ever_start(then, self.room) else None
+        if made and made.start > self.axis.now:
+            self.give_place(made)
 
     def anew(self) -> Shield:
         """The same one, before anybody was given a place."""

@@ -107,6 +107,18 @@ def test_a_short_one_that_may_start_there_makes_no_place_for_a_long_one() -> Non
     assert kept_off(shield(*alike), both, short, other)["9"] == "", "it is done in time as well"
 
 
+def test_who_is_kept_off_what_is_free_has_a_place_elsewhere() -> None:
+    """Job 7 waits for nv1. Job 8 would be on it too long; its own place is on nv2, in ten minutes,
+    where job 9 would still be."""
+    jobs = (
+        busy(1, "nv1", "0123", 4600), busy(2, "nv2", "0123", 0), busy(3, "nv2", "45", 1600),
+    )  # fmt: skip
+    first = task("7", slots=(Slot(8, 1, 1024),), minutes=600, exc_nodes=frozenset({"nv2"}))
+    found = kept_off(shield(*jobs), first, wants("8", 4, minutes=90), wants("9", 2, minutes=600))
+    assert found["8"] == "nv1"
+    assert found["9"] == "nv1,nv2"
+
+
 def test_who_finds_no_room_beside_those_above_takes_nothing() -> None:
     """Three would start alone, two do: the third is not taken to run where it does not start."""
     queue = [wants(key, 2, minutes=240) for key in "456"]
