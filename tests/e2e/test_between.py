@@ -289,8 +289,10 @@ def test_the_only_task_of_an_array_keeps_its_name(cluster: Cluster) -> None:
     cluster.wait("it is pinned ahead", lambda: "reserved" in cluster.outcomes(key))
     cluster.ok("scancel", blocker)
     cluster.wait_started(key)
-    cluster.wait("it was seen to run", lambda: len(cluster.outcomes(key)) > 1)
-    assert (cluster.outcomes(key), cluster.outcomes(array)) == (["reserved", "started"], [])
+    cluster.wait("it was seen to run", lambda: "started" in cluster.outcomes(key))
+    # It may be kept in between: its start was a moment before it was to be moved.
+    seen = [event for event in cluster.outcomes(key) if event != "kept"]
+    assert (seen, cluster.outcomes(array)) == (["reserved", "started"], [])
 
 
 @pytest.mark.parametrize("partition", ["train-amd", SIDE_DOOR])
