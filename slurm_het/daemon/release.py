@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
+from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
 from slurm_het.core.jobs.layout import nodes_before
 from slurm_het.core.model import Job, Placement, Task
@@ -127,12 +127,11 @@ class Releaser:
         fields = release_fields(placement, job, wanted, task.time_limits)
         fields |= spread_fields(task, job)
         before = nodes_before(job, len(placement.nodes)) if "NumNodes" in fields else ""
-        self.pins.add(task, placement, self.ticks(), start)
         own = frozenset(hostlist.expand_readable(job.exc_nodes))
         comment = fields.get("AdminComment", job.admin_comment)
         back = gres_fields(comment, original_gres(task)) if wanted else {}
-        self.pins.pins[key] = replace(
-            self.pins.pins[key], num_nodes=before, own_exc_nodes=own, gives_back=back
+        self.pins.pins[key] = Pin(
+            task, placement, self.ticks(), start, before, own_exc_nodes=own, gives_back=back
         )
         where = f"{placement.partition} {','.join(placement.nodes)}"
         detail = f"{where} as {wanted}" if wanted else where

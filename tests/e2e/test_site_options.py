@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
-from tests.support.cluster import AMPLE, Cluster, own_sandbox
+from tests.support.cluster import AMPLE, Cluster, own_sandbox, with_partitions
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("26.05")]
 NODES = """
@@ -25,9 +25,7 @@ SCRIPT = "module load cuda\ntorchrun train.py\nsleep 60"
 def box() -> Iterator[Sandbox]:
     with own_sandbox(NODES, overrides=AMPLE, hetd=False) as sandbox:
         conf = sandbox.layout.slurm_conf
-        text = conf.read_text()
-        for name, option in OPTIONS.items():
-            text = text.replace(f"PartitionName={name} ", f"PartitionName={name} {option} ")
+        text = with_partitions(conf.read_text(), OPTIONS)
         text = re.sub(r"(NodeName=nv2 .* Features=)", r"\1ib,", text)
         conf.write_text(text)
         sandbox.restart_slurmctld()

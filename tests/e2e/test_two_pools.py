@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from slurm_het.sandbox.cluster import Sandbox
-from tests.support.cluster import AMPLE, Cluster, own_sandbox
+from tests.support.cluster import AMPLE, Cluster, own_sandbox, with_partitions
 
 pytestmark = [pytest.mark.slurm, pytest.mark.in_turn("24.11")]
 NODES = """
@@ -21,11 +21,11 @@ NODES = """
    scenario: training}
 """
 OPTIONS = {
-    "train-a": ("a1", "DefMemPerGPU=32000"),
-    "train-b": ("b1", "DefMemPerGPU=4096 DefCpuPerGPU=2"),
-    "train-x": ("x[1-2]", "OverSubscribe=EXCLUSIVE"),
-    "train-y": ("y[1-2]", "MaxCPUsPerNode=6"),
-    "train-z": ("z[1-2]", "MinNodes=2"),
+    "train-a": "DefMemPerGPU=32000",
+    "train-b": "DefMemPerGPU=4096 DefCpuPerGPU=2",
+    "train-x": "Nodes=x[1-2] OverSubscribe=EXCLUSIVE",
+    "train-y": "Nodes=y[1-2] MaxCPUsPerNode=6",
+    "train-z": "MinNodes=2",
 }
 TRAIN = "torchrun train.py\nsleep 60"
 SERVE = "vllm serve x &\nsleep 60"
@@ -35,14 +35,8 @@ SERVE = "vllm serve x &\nsleep 60"
 def box() -> Iterator[Sandbox]:
     with own_sandbox(NODES, overrides=AMPLE, hetd=False) as sandbox:
         conf = sandbox.layout.slurm_conf
-        lines = conf.read_text().replace("DefMemPerCPU=1024\n", "").splitlines()
-        for n, line in enumerate(lines):
-            name = line.partition(" ")[0].removeprefix("PartitionName=")
-            if name in OPTIONS:
-                nodes, options = OPTIONS[name]
-                kept = [word for word in line.split() if not word.startswith("Nodes=")]
-                lines[n] = " ".join([*kept, f"Nodes={nodes}", options])
-        conf.write_text("\n".join(lines) + "\n")
+        text = conf.read_text().replace("DefMemPerCPU=1024\n", "")
+        conf.write_text(with_partitions(text, OPTIONS))
         sandbox.restart_slurmctld()
         sandbox.start_hetd()
         yield sandbox

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,18 @@ def own_sandbox(nodes: str = "", **options: Any) -> Iterator[Sandbox]:
             topology.write_text(nodes)
         with Sandbox.up(base / "box", topology, **options) as box:
             yield box
+
+
+def with_partitions(conf: str, options: Mapping[str, str]) -> str:
+    """The text of slurm.conf with these words on partitions' lines, in place of those that set the
+    same."""
+    lines = conf.splitlines()
+    for name, text in options.items():
+        (n,) = (n for n, line in enumerate(lines) if line.startswith(f"PartitionName={name} "))
+        keys = {word.partition("=")[0] for word in text.split()}
+        kept = [word for word in lines[n].split() if word.partition("=")[0] not in keys]
+        lines[n] = " ".join([*kept, text])
+    return "\n".join(lines) + "\n"
 
 
 class Cluster:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.inventory import Inventory
-from slurm_het.core.cluster.node_states import Grid, build_of
+from slurm_het.core.cluster.node_states import Grid, build_of, own_name
 from slurm_het.core.cluster.occupancy import emptied
 from slurm_het.core.model import Device, Node, Slot, Task
 from slurm_het.core.network import kept_inside, leaf_of
@@ -51,6 +51,11 @@ def fitting_states(task: Task, grid: Grid) -> tuple[int, ...]:
                 fitting.append(s)
         grid.known.fitting[key] = tuple(fitting)
     return grid.known.fitting[key]
+
+
+def excluded_from(task: Task, grid: Grid) -> Counter[int]:
+    """By state, how many of its nodes the task is kept off."""
+    return Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
 
 
 def misfit(task: Task, node: Node) -> Misfit | None:
@@ -252,7 +257,7 @@ def _could_ever_start(task: Task, inventory: Inventory) -> bool:
         node = grid.states[s].node
         like = (
             slot, id(build_of(node)), node.threads_per_core, node.exclusive_in, node.cpu_caps,
-            node.name if node.ailing else "", task.rewritten_on(node.name),
+            own_name(node), task.rewritten_on(node.name),
         )  # fmt: skip
         if like not in known:
             known[like] = has_room(task, slot, emptied(node))
@@ -268,8 +273,7 @@ def holds_when_empty(task: Task, node: Node) -> bool:
 
 def _holds(task: Task, grid: Grid, has: Callable[[Slot, int], bool]) -> bool:
     """Whether enough nodes have room for the task: `has` says it of a slot and a state."""
-    excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
-    fits = fitting_states(task, grid)
+    excluded, fits = excluded_from(task, grid), fitting_states(task, grid)
     if len(task.slots) == 1:
         return _hold(task, grid, fits, excluded, has)
     groups = groups_of(task, [state.node for state in grid.states], list(fits))

@@ -7,12 +7,12 @@ the largest node that it may use. Where that has no room now, plain Slurm starts
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
 from slurm_het.core.cluster.fit import (
     could_start,
+    excluded_from,
     fitting_states,
     grid_for,
     groups_of,
@@ -56,8 +56,7 @@ def _lots(task: Task, room: Inventory) -> tuple[int, ...]:
     """How many lots each of its nodes is to give, the most first; () where it cannot start now."""
     grid = grid_for(task, room)
     nodes = [state.node for state in grid.states]
-    excluded = Counter(grid.state_of[name] for name in task.exc_nodes if name in grid.state_of)
-    several = _with_lots(task, (1, 1))
+    excluded, several = excluded_from(task, grid), _with_lots(task, (1, 1))
     ways = (
         _dealt(task, grid, group, excluded)
         for group in groups_of(several, nodes, list(fitting_states(task, grid)))

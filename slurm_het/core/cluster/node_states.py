@@ -54,7 +54,7 @@ class NodeState:
         n = self.node
         return (
             n.cpus, n.memory_mib, n.threads_per_core, n.exclusive_in, n.held_exclusively, n.idle,
-            n.partitions, n.closed_to(shares=True), n.closed_to(shares=False), _own(n),
+            n.partitions, n.closed_to(shares=True), n.closed_to(shares=False), own_name(n),
         )  # fmt: skip
 
 
@@ -148,12 +148,12 @@ def _new_key(node: Node) -> tuple[object, ...]:
         node.cpus, node.cpus_free, node.memory_mib, node.memory_free_mib, node.threads_per_core,
         node.features, node.partitions, node.usable, node.state, node.idle, node.has_shards,
         node.held_exclusively, node.exclusive_in, node.cpu_caps, node.weight,
-        node.closed_to(shares=True), node.closed_to(shares=False), _own(node),
+        node.closed_to(shares=True), node.closed_to(shares=False), own_name(node),
         *sorted(_device_keys(node)),
     )  # fmt: skip
 
 
-def _own(node: Node) -> str:
+def own_name(node: Node) -> str:
     """A node with an ailing device is like no other: the order of its devices decides."""
     return node.name if node.ailing else ""
 

@@ -77,9 +77,7 @@ def as_in_the_pools(
 ) -> InPools:
     """The job with the pools' defaults for what the hook has marked as left open by its user."""
     mark = decode_comment(job.admin_comment)
-    if mark is None:
-        return _with_time(InPools(job, pools), mark, partitions, intake, bounds)
-    there = _with_host(job, mark, pools, partitions)
+    there = _with_host(job, mark, pools, partitions) if mark else InPools(job, pools)
     return _with_time(there, mark, partitions, intake, bounds)
 
 
