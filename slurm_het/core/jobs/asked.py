@@ -119,6 +119,20 @@ def _own_gres(job: Job, mark: Mark) -> dict[str, str]:
     return {"tres_per_node": text} if text and _our_gres(job, mark) else {}
 
 
+def gres_as_submitted(job: Job, mark: Mark, policy: Policy) -> dict[str, str]:
+    """The fields of the update by which a job whose GRES a release has replaced asks again for what
+    its user wrote, by the names that the cluster registers; none where they are not a release's."""
+    ours = _our_gres(job, mark)
+    if ours.get("tres_per_job") != "":  # the hook writes none that is empty
+        return {}
+    node, in_all, *_ = from_texts(mark.original).registered(policy)
+    if node:
+        return {"Gres": ",".join(map(str, node))}
+    # In no other words: 26.05 takes TresPerJob=gpu:2, and gives such a job no device.
+    text = ",".join(f"gres/{item}" for item in in_all)
+    return {"TresPerNode": "", "TresPerJob": text} if text else {}
+
+
 def request_of(anew: Anew) -> JobRequest:
     """The job as its user wrote it, not as we did, and what he asks for since. Raises HetError."""
     request = from_marked(anew.job, _mark_of(anew.job), anew.script)

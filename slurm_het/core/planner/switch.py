@@ -6,11 +6,12 @@ as a whole if the job has started meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from slurm_het.core.jobs.admission import Admission, Admitted
-from slurm_het.core.jobs.mark import MARK, decode_comment
+from slurm_het.core.jobs.asked import gres_as_submitted
+from slurm_het.core.jobs.mark import MARK, Mark, decode_comment
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.policy import Policy
 
@@ -62,14 +63,14 @@ def out_of_the_gate(snapshot: Snapshot, policy: Policy, pools: frozenset[str]) -
         named = set(filter(None, mark.original.get("partition", "").split(",")))
         if policy.pools and named.isdisjoint(pools) and job.partition not in pools:
             continue
-        yield Move(job, tuple(_as_written(job, mark.original, policy)))
+        yield Move(job, tuple(_as_written(job, mark, policy)))
 
 
-def _as_written(job: Job, original: Mapping[str, str], policy: Policy) -> Iterator[dict[str, str]]:
+def _as_written(job: Job, mark: Mark, policy: Policy) -> Iterator[dict[str, str]]:
     """One that is pinned in its own partition goes through the intake, as its node list must not
     change without its partition. Other Features Slurm itself refuses for a job that has started.
     Where the mark had no room for what its user wrote, the hook's partition and Features stay."""
-    original = original or {"partition": job.partition, "features": job.features}
+    original = mark.original or {"partition": job.partition, "features": job.features}
     partition, here = original.get("partition") or policy.intake_partition, job.partition
     if partition == here and job.req_nodes:
         here = policy.intake_partition
@@ -79,4 +80,5 @@ def _as_written(job: Job, original: Mapping[str, str], policy: Policy) -> Iterat
         fields["ReqNodeList"] = ""
     if (features := original.get("features", "")) != job.features:
         fields["Features"] = features
+    fields |= gres_as_submitted(job, mark, policy)
     yield fields | {"AdminComment": job.admin_comment.partition(MARK)[0].rstrip()}

@@ -21,6 +21,7 @@ from slurm_het.core.planner.build_problem import build
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.settled import asks_anew
 from slurm_het.core.planner.slurm_picks import pick_devices
+from slurm_het.core.planner.switch import out_of_the_gate
 from slurm_het.core.planner.updates import gres_fields, release_fields, return_fields
 from slurm_het.core.reasons import Unfit
 
@@ -98,6 +99,43 @@ def test_a_type_is_added_on_a_mixed_node(field: str) -> None:
     known = decode_comment(fields["AdminComment"]), decode_comment(back["AdminComment"])
     told = [mark.wrote["tres_per_node"] for mark in known if mark and mark.wrote]
     assert told == [wanted, "gpu:2"], "so that it is not taken for its user's own"
+
+
+@pytest.mark.parametrize("taken_back", [False, True])
+@pytest.mark.parametrize(
+    ("field", "given_back"),
+    [
+        ("tres_per_node", {"Gres": "gpu:2"}),
+        ("tres_per_job", {"TresPerNode": "", "TresPerJob": "gres/gpu:2"}),
+    ],
+)
+def test_who_leaves_plan_asks_again_for_what_its_user_wrote(
+    field: str, given_back: dict[str, str], taken_back: bool
+) -> None:
+    job = gated(FORTY, **{field: "gpu:2"})
+    task, placement = placed(snapshot(job))
+    fields = release_fields(placement, job, rewritten_gres(task, placement))
+    if taken_back:
+        fields |= gres_fields(fields["AdminComment"], original_gres(task))
+    released = replace(
+        job, partition="accel" if taken_back else placement.partition, req_nodes="mix1",
+        tres_per_node=fields["Gres"], tres_per_job="", admin_comment=fields["AdminComment"],
+    )  # fmt: skip
+    shadow = replace(POLICY, pools=tuple(replace(p, mode="shadow") for p in POLICY.pools)).planned
+    (move,) = out_of_the_gate(snapshot(released), shadow, frozenset({"train-nv"}))
+    assert given_back.items() <= move.updates[-1].items()
+    assert not {"Gres", "TresPerNode", "TresPerJob"} & (move.updates[-1].keys() - given_back)
+    changed = replace(released, tres_per_node="gpu:t4:1")
+    (move,) = out_of_the_gate(snapshot(changed), shadow, frozenset({"train-nv"}))
+    assert not {"Gres", "TresPerNode", "TresPerJob"} & move.updates[-1].keys(), "its user's own"
+
+
+def test_what_the_hook_has_rewritten_stays_as_a_pool_leaves_plan() -> None:
+    job = gated("#HET types=l40s", tres_per_node="gpu:1")
+    assert job.tres_per_node == "gpu:l40s:1"
+    shadow = replace(POLICY, pools=tuple(replace(p, mode="shadow") for p in POLICY.pools)).planned
+    (move,) = out_of_the_gate(snapshot(job), shadow, frozenset({"train-nv"}))
+    assert "Gres" not in move.updates[-1]
 
 
 def test_what_is_busy_is_not_asked_for() -> None:
