@@ -202,6 +202,11 @@ class Policy:
         name = self.spanning_partition
         return (Pool(name, self.default_scenario, tuple(self.vendors())),) if name else ()
 
+    @property
+    def partitions(self) -> frozenset[str]:
+        """The partitions that are ours: the intake, and the pools."""
+        return frozenset((self.intake_partition, *(pool.partition for pool in self.pools)))
+
     def pool(self, partition: str) -> Pool | None:
         """The pool that a partition is, or None."""
         return next((p for p in self.pools if p.partition == partition), None)

@@ -99,7 +99,7 @@ class Strays:
     def _outside(self, observed: Observed, left: Mapping[str, Pin]) -> list[Job]:
         """Those that wait in a partition that is none of ours, with a pin or Features of ours;
         `left` has the pins."""
-        ours, others = {self.policy.intake_partition, *self.pools}, self.policy.others
+        ours, others = self.policy.partitions, self.policy.others
         given = ours.union(p.partition for p in (*self.policy.spanning, *others))  # handed over to
         outside = [
             job

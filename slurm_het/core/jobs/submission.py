@@ -112,7 +112,7 @@ def passed_on(sent: Mapping[str, str], policy: Policy) -> str:
     """Why the hook leaves the job to plain Slurm without asking; '' if it asks."""
     if sent.get("req_nodes"):
         return "--nodelist"
-    ours = {policy.intake_partition, *(pool.partition for pool in policy.pools)}
+    ours = policy.partitions
     named = [name for name in sent.get("partition", "").split(",") if name]
     if other := next((name for name in named if name not in ours), ""):
         return f"partition {other} is not ours"

@@ -177,7 +177,7 @@ def observe(
 
 def _left(snapshot: Snapshot, policy: Policy, pins: Pins) -> dict[str, Pin]:
     """The pins of those that wait in a partition that is none of ours, still with our nodes."""
-    ours = {policy.intake_partition, *(pool.partition for pool in policy.pools)}
+    ours = policy.partitions
     out = (j for j in snapshot.jobs if j.key in pins.pins and j.partition not in ours)
     return {
         job.key: pin

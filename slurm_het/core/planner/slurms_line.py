@@ -78,7 +78,7 @@ class SlurmsLine(NamedTuple):
 def rivals_of(snapshot: Snapshot, inventory: Inventory, policy: Policy) -> Rivals:
     """Where jobs that plain Slurm places wait for devices, and only others' jobs hold them back."""
     pools = {pool.partition for pool in policy.pools}
-    own = {policy.intake_partition, *pools}
+    own = policy.partitions
     up = {partition.name for partition in snapshot.partitions if partition.state == "UP"}
     waiting: set[str] = set()
     rivals: dict[str, Rival] = {}

@@ -222,8 +222,8 @@ def pools_with_side_doors(snapshot: Snapshot, room: Inventory, policy: Policy) -
     is protected, and for a pin Slurm's backfill would keep its nodes as a whole.
     """
     pools = {pool.partition for pool in policy.pools}
-    own = {policy.intake_partition, *pools}
-    doors = {p.name for p in snapshot.partitions if p.state == "UP" and not p.root_only} - own
+    up = {p.name for p in snapshot.partitions if p.state == "UP" and not p.root_only}
+    doors = up - policy.partitions
     return room.partitions_beside(doors) & pools
 
 
