@@ -12,6 +12,7 @@ from slurm_het.core.jobs.asked import Anew, adoption
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.reading import Handover
 from slurm_het.core.jobs.request import handed_over, users_features
+from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import moved_away
@@ -85,9 +86,12 @@ class Strays:
         """Take our pin off jobs that were moved to a pool where it can never be met, and what is
         ours off those that were moved out of our pools."""
         left, self._left = {**self._left, **observed.left}, {}
+        self._forget_who_passed(observed)
+        here = [job for job in observed.snapshot.jobs if job.key in self.memory.passing]
         jobs = [job for job in observed.snapshot.jobs if job.partition in self.pools]
         moved = [job for job in jobs if moved_away(job, observed.inventory)]
         outcomes = await asyncio.gather(
+            *(self._send_on(job, self.memory.passing[job.key]) for job in here[:MAX_AT_ONCE]),
             *(self._unbind_one(job) for job in moved[:MAX_AT_ONCE]),
             *(
                 self._let_go(job, left.get(job.key))
@@ -95,6 +99,26 @@ class Strays:
             ),
         )
         journal_outcomes(self.journal, now, outcomes, observed.snapshot)
+
+    def _forget_who_passed(self, observed: Observed) -> None:
+        """Those that are not in the intake any more, wherever they went."""
+        gated = {job.key for job in observed.snapshot.jobs if is_gated(job, self.policy)}
+        for key in self.memory.passing.keys() - gated:
+            del self.memory.passing[key]
+
+    async def _send_on(self, job: Job, fields: dict[str, str]) -> Outcome:
+        """Out of the intake again; at a later look where slurmctld has no time."""
+        self.memory.passing[job.key] = fields
+        partition = fields["Partition"]
+        try:
+            await self.slurm.update_job(job.own_key, fields)
+        except SlurmBusyError as error:
+            return Outcome(job.key, Event.BUSY, error.message)
+        except SlurmError as error:
+            del self.memory.passing[job.key]  # it is planned as any other, in place of never
+            return Outcome(job.key, Event.REFUSED, error.message)
+        log.info("job %s was moved to %s: what was ours is taken off", job.key, partition)
+        return Outcome(job.key, Event.HANDED_OVER, str(PlacedBySlurm(MovedAway(partition))))
 
     def _outside(self, observed: Observed, left: Mapping[str, Pin]) -> list[Job]:
         """Those that wait in a partition that is none of ours, with a pin or Features of ours;
@@ -126,7 +150,7 @@ class Strays:
         try:
             if pin or (job.reason == "BadConstraints" and not job.req_nodes):
                 await self.slurm.update_job(job.key, detour)
-                fields["Partition"] = job.partition
+                return await self._send_on(job, {**fields, "Partition": job.partition})
             await self.slurm.update_job(job.own_key, fields)
         except SlurmBusyError as error:
             if pin:
@@ -143,11 +167,9 @@ class Strays:
         fields = {"Features": self._own(job) or job.partition, "Partition": job.partition}
         try:
             await self.slurm.update_job(job.key, return_fields(self.policy))
-            await self.slurm.update_job(job.key, fields)
         except SlurmError as error:
             return Outcome(job.key, Event.REFUSED, error.message)
-        log.info("job %s was moved to %s: its pin is taken off", job.key, job.partition)
-        return Outcome(job.key, Event.HANDED_OVER, str(PlacedBySlurm(MovedAway(job.partition))))
+        return await self._send_on(job, fields)
 
     async def adopt(self, prepared: Prepared) -> None:
         """Classify gated jobs that the hook could not (it was cut off, or came later), and anew

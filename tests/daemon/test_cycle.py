@@ -328,6 +328,32 @@ def test_a_pin_is_taken_off_once_slurmctld_has_time(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("to", ["condo", "train-amd"])
+def test_who_is_in_the_intake_on_his_way_goes_on_once_slurmctld_has_time(
+    tmp_path: Path, to: str
+) -> None:
+    bench = Bench(tmp_path, job := as_the_hook_left_it(1))
+    bench.run()
+    (sent,) = bench.sent("1")
+    bench.slurm.jobs = (replace(job, partition=to, req_nodes=sent["ReqNodeList"]),)
+    bench.slurm.no_time_after = {"1": "accel"}
+    bench.run()
+    on = {"Features": "" if to == "condo" else to, "Partition": to}
+    assert bench.sent("1")[1:] == [{"Partition": "accel", "ReqNodeList": ""}, on]
+    bench.slurm.jobs = (job,)
+    for _ in range(2):
+        bench.wait(100)
+        bench.run()
+    assert bench.sent("1")[3:] == [on, on], "and it is not planned meanwhile"
+    bench.slurm.no_time_after = {}
+    bench.run()
+    bench.slurm.jobs = (replace(job, partition=to, features=on["Features"]),)
+    bench.wait(100)
+    bench.run()
+    assert bench.sent("1")[5:] == [on]
+    assert not bench.cycle.memory.passing
+
+
 def test_what_waits_in_a_pool_that_plain_slurm_has_now_keeps_what_it_needs(tmp_path: Path) -> None:
     """Its pool is in shadow since: the Features see to it that it gets what it asked for."""
     bench = Bench(tmp_path, replace(as_the_hook_left_it(1), partition="train-nv"))

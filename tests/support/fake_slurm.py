@@ -27,6 +27,7 @@ class FakeSlurm:
         self.updates: list[tuple[str, dict[str, str]]] = []
         self.refuse: set[str] = set()
         self.no_time: set[str] = set()  # jobs for which slurmctld has no time
+        self.no_time_after: dict[str, str] = {}  # nor to send them elsewhere than there
         self.started: set[str] = set()  # jobs that start before an update reaches them
         self.refusal = "Requested partition configuration not available now"
         self.stale: set[str] = set()  # nodes of which Slurm takes devices for used
@@ -65,7 +66,9 @@ class FakeSlurm:
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
         self.updates.append((key, dict(fields)))
-        if key in self.no_time:
+        if key in self.no_time or fields.get("Partition") != self.no_time_after.get(
+            key, fields.get("Partition")
+        ):
             raise SlurmBusyError("Resource temporarily unavailable")
         if key in self.started:
             raise SlurmError("Job is no longer pending execution")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
@@ -40,6 +41,14 @@ class TaskPools:
     def pool(self, scenario: Scenario) -> tuple[Task, ...]:
         """The task pool of one scenario."""
         return tuple(t for t in self.tasks if t.scenario == scenario)
+
+    def without(self, keys: Collection[str]) -> TaskPools:
+        """The same without these jobs: they are neither planned nor handed over."""
+        if not keys:
+            return self
+        tasks = tuple(task for task in self.tasks if task.key not in keys)
+        left = {key: one for key, one in self.handovers.items() if key not in keys}
+        return replace(self, tasks=tasks, handovers=left)
 
     def sizes(self) -> dict[Scenario, int]:
         """How many tasks each task pool has."""

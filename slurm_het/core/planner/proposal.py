@@ -67,7 +67,8 @@ class Memory:
     A new process starts with an empty memory: all that matters can be read back from Slurm and the
     journal. `not_adopted` are the ids of gated jobs that could not be classified. `passed_over` are
     the keys of the tasks on which the last plan spent its time in vain. `paces` are how long users'
-    programs ran, as far as anybody has told.
+    programs ran, as far as anybody has told. `passing` has, by key, the update that is still to
+    come for a job that is in the intake only on its way to another partition.
     """
 
     pins: Pins
@@ -77,6 +78,7 @@ class Memory:
     readings: Readings = field(default_factory=Readings)
     leaf_waits: LeafWaits = field(default_factory=LeafWaits)
     paces: Paces = field(default_factory=Paces)
+    passing: dict[str, dict[str, str]] = field(default_factory=dict)
     nodes: KnownNodes = field(default_factory=KnownNodes)
     lessons: Lessons = field(init=False)
 
@@ -222,6 +224,7 @@ def prepare(observed: Observed, limits: Limits, memory: Memory, ticks: float) ->
     queue = fill_task_pools(
         snapshot, inventory, policy, limit=limits.window_tasks, readings=memory.readings
     )
+    queue = queue.without(memory.passing.keys())
     waiting, queue = queue.tasks, give_up(queue, memory.pins.returned)
     strays = _strays(snapshot, queue, policy, memory)
     pins = tuple(memory.pins.pins.values())
