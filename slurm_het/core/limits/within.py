@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.lots import spread
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.limits.claims import (
     OF_JOB,
@@ -112,13 +113,18 @@ def within_limits(
     allowed: list[Task] = []
     for task in tasks:
         options, why = ledger.options(task)
+        wide = spread(task, room)
+        if wide is not task and could_start(task):
+            wide = task
+        elif wide is not task and options:
+            task, wide, options = _spread_within(task, wide, options, ledger)
         if why and not options:
             within.held[task.key] = why
             continue
         if len(options) > 1:
             options = _not_spoken_for(options, task, spoken)
         claims = _claimed(options)
-        behind, startable = _behind(claims, task, spoken), claims and could_start(task)
+        behind, startable = _behind(claims, task, spoken), claims and could_start(wide)
         if behind and not startable:
             within.held[task.key] = behind
             continue
@@ -131,6 +137,18 @@ def within_limits(
         elif startable:
             spoken.update(dict(claims))
     return within._replace(tasks=tuple(allowed))
+
+
+def _spread_within(
+    task: Task, wide: Task, options: Options, ledger: _Ledger
+) -> tuple[Task, Task, Options]:
+    """The task with the most nodes that the limits let it be spread over, as it would start now,
+    and where it may go so: on more nodes it takes more of them."""
+    then, _ = ledger.options(wide)
+    if then == options:
+        return task, wide, options
+    wide = wide if then else task
+    return replace(task, most_nodes=len(wide.slots)), wide, then or options
 
 
 def at_limit(claim: Claim, task: Task, taken: int = 0) -> AtLimit | None:

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.cluster.fit import could_start
+from slurm_het.core.cluster.lots import spread
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.limits.within import within_limits
 from slurm_het.core.model import Job, Placement, Slot, Snapshot, Task
@@ -66,6 +68,31 @@ def held_by(limits: SiteLimits, *tasks: Task, **qos: str) -> str:
     assert len(allowed) + len(held) == len(tasks or (1,))
     reasons = list(held.values())
     return reasons[0].word if reasons and isinstance(reasons[0], AtLimit) else ""
+
+
+@pytest.mark.parametrize(
+    ("most", "used", "nodes", "claimed"),
+    [(3, 0, 2, 2), (2, 0, 2, 2), (2, 1, 1, 1), (1, 0, 1, 1)],
+)
+def test_who_is_spread_over_more_nodes_takes_more_of_a_limit(
+    most: int, used: int, nodes: int, claimed: int
+) -> None:
+    """It asks for one node as it is, where none has eight devices; two have four each."""
+    room = world.inventory()
+    halves = {
+        name: replace(node, devices=node.devices[:4], partitions=("train-nv",))
+        for name, node in room.nodes.items()
+        if name in {"nv1", "nv2"}
+    }
+    room = replace(room, nodes=halves)
+    open_ = task(1, 8, exclusive=True, lot=1, most_nodes=8)
+    limits = site(qos(Limit("MaxTRESPU", "node", most, used)))
+    within = within_limits(
+        snapshot(limits, [job(1)]), (open_,), (), room, lambda one: could_start(one, room)
+    )
+    (allowed,) = within.claiming(within.tasks)
+    assert len(spread(allowed, room).slots) == nodes
+    assert [claim.amount for claim in allowed.claims] == [claimed]
 
 
 def qos(*limits: Limit, name: str = "normal", over: bool = False) -> Qos:
