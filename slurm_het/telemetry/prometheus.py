@@ -39,12 +39,14 @@ _MIB = {"MiB": 1.0, "KiB": 1 / 1024, "B": 1 / (1 << 20)}
 
 
 class Meaning(NamedTuple):
-    """What a metric is of a device: of which vendor ('': its label tells), by which label."""
+    """What a metric is of a device: of which vendor ('': its label tells), by which label. A sample
+    with a label `part` is of a part of it."""
 
     what: str
     metric: Metric
     label: str
     vendor: str
+    part: str = ""
 
 
 Meanings = Mapping[str, Meaning]
@@ -104,10 +106,10 @@ def _of(exporter: Exporter, vendor: str) -> Iterable[tuple[str, Meaning]]:
     }  # fmt: skip
     for what, metric in amounts.items():
         if metric and metric.unit in _MIB:
-            yield metric.name, Meaning(what, metric, exporter.index, vendor)
+            yield metric.name, Meaning(what, metric, exporter.index, vendor, exporter.part)
     for metric in exporter.health:
         if metric.well:
-            yield metric.name, Meaning("health", metric, exporter.index, vendor)
+            yield metric.name, Meaning("health", metric, exporter.index, vendor, exporter.part)
 
 
 async def ask(server: str, read: Meanings, within: float, seconds: float) -> HttpAnswer:
@@ -129,6 +131,9 @@ def reports_of(answer: HttpAnswer, read: Meanings, now: float) -> dict[str, Host
         raise HetError(f"it is no answer of Prometheus: {error}") from error
     told: dict[tuple[str, str, int], _Told] = {}
     ages: dict[str, float] = {}
+    # Slurm counts the parts through, and in which order an exporter of cards does not tell.
+    parts = {meaning.part for meaning in read.values()} - {""}
+    in_parts = {(_node(s.metric), part) for s in series for part in parts if s.metric.get(part)}
     newest: dict[tuple[str, str], float] = {}
     for one in series:
         if last := one.last():
@@ -140,7 +145,11 @@ def reports_of(answer: HttpAnswer, read: Meanings, now: float) -> dict[str, Host
             continue
         if name == AGE:
             ages[node] = last[1]
-        elif (meaning := read.get(name)) and (key := _device(node, meaning, one.metric)):
+        elif (
+            (meaning := read.get(name))
+            and (node, meaning.part) not in in_parts
+            and (key := _device(node, meaning, one.metric))
+        ):
             _take(told.setdefault(key, _Told()), meaning, last, one.metric)
     return _by_node(told, ages, answer.date or now)
 

@@ -73,13 +73,15 @@ class Metric(Struct, frozen=True, forbid_unknown_fields=True):
 class Exporter(Struct, frozen=True, forbid_unknown_fields=True):
     """What the vendor's own Prometheus exporter calls things.
 
-    `index` and `address` are labels: which device a sample is of. A health metric says that a
-    device is well by one of its `well` values.
+    `index` and `address` are labels: which device a sample is of. A sample with a label `part` is
+    of a part of that device, which Slurm counts as a device. A health metric says that a device is
+    well by one of its `well` values.
     """
 
     program: str
     index: str = ""
     address: str = ""
+    part: str = ""
     memory_used: Metric | None = None
     memory_free: Metric | None = None
     memory_total: Metric | None = None

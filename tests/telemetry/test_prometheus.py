@@ -174,6 +174,23 @@ def test_what_is_no_sample_is_left_out(labels: dict[str, str], value: str) -> No
     assert reports_of(answer((USED, [])), read, 0.0) == {}
 
 
+def test_slices_of_cards_are_not_mixed_up_nor_taken_for_cards() -> None:
+    """DCGM exporter's label gpu is the card's; het-exporter counts the slices as Slurm does."""
+    read = meanings(load_vendors().values())
+    part, value = USED | {"GPU_I_PROFILE": "3g.20gb"}, list[object]([[99.0, "70"]])
+    slices = [(part | {"GPU_I_ID": number}, value) for number in "12"]
+    cards = [(USED | {"gpu": number}, value) for number in "01"]
+    elsewhere = (USED | {"Hostname": "n2"}, value)
+    told = reports_of(answer(*slices, *cards, elsewhere), read, 0.0)
+    assert {node: report.devices for node, report in told.items()} == {
+        "n2": (Sample(0, "nvidia", 70),)
+    }
+    ours = {"__name__": "slurm_het_device_memory_used_bytes", "node": "n1", "vendor": "nvidia"}
+    beside = (ours | {"device": "1"}, list[object]([[99.0, str(9 << 20)]]))
+    (report,) = reports_of(answer(*slices, *cards, beside), read, 0.0).values()
+    assert report.devices == (Sample(1, "nvidia", 9),)
+
+
 def test_amounts_that_cannot_be_are_not_known() -> None:
     read = meanings(load_vendors().values())
     (report,) = reports_of(answer((USED, [[90.0, "-5"]])), read, 0.0).values()
