@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -178,10 +179,12 @@ def test_in_shadow_a_new_leader_opens_what_slurm_het_has_closed_and_nothing_else
             closed_flag(short_path).touch()
         async with hetd(short_path) as status:
             if closed:
-                await until(lambda: slurm.gate == "UP")
-                assert not closed_flag(short_path).exists()
+                # The word of it is withdrawn once Slurm has opened it.
+                await until(lambda: slurm.gate == "UP" and not closed_flag(short_path).exists())
             told = await status()
+            deadline = time.monotonic() + PATIENCE
             while told["leading"] is not True:
+                assert time.monotonic() < deadline
                 told = await status()
             if not closed:
                 assert "the intake accel is DOWN, and no pool is in plan" in told["troubles"][0]
@@ -196,8 +199,7 @@ def test_who_plans_leaves_word_of_the_gate_for_a_leader_on_another_host(
     async def live() -> None:
         write(short_path, "plan")
         async with hetd(short_path):
-            await until(lambda: slurm.gate == "DOWN")
-            assert closed_flag(short_path).exists()
+            await until(lambda: slurm.gate == "DOWN" and closed_flag(short_path).exists())
         assert slurm.gate == "UP"
         assert not closed_flag(short_path).exists()
 
