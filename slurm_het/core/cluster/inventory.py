@@ -212,7 +212,8 @@ def take_inventory(
             nodes[name] = last[1]
     if known:
         known.policy, known.nodes, known.uses = policy, after, uses
-    _close_leaves(nodes, snapshot.jobs)
+    for name in nodes.keys() & in_taken_leaves(snapshot, policy).keys():
+        nodes[name] = replace(nodes[name], held_exclusively=True)
     warned = tuple(dict.fromkeys(warnings))
     ends = ends_of(snapshot.jobs, snapshot.time)
     return Inventory(nodes, warned, snapshot.reservations, snapshot.measured, ends)
@@ -252,19 +253,19 @@ def _made(told: _MadeFrom, policy: Policy, warnings: list[str]) -> Node | None:
     return with_measured(node, told.measured) if told.measured else node
 
 
-def _close_leaves(nodes: dict[str, Node], jobs: Iterable[Job]) -> None:
-    """Close what is in one leaf with a job of --exclusive=topo: Slurm gives nobody else a node
-    there (24.11, 26.05)."""
-    taken = {
-        leaf_of(nodes[name].parts)
-        for job in jobs
-        if EXCLUSIVE_LEAF in job.layout.by_slurm and job.holds_nodes
-        for name in hostlist.expand_readable(job.nodes)
-        if name in nodes
-    }
-    for name, node in nodes.items():
-        if node.parts and leaf_of(node.parts) in taken:
-            nodes[name] = replace(node, held_exclusively=True)
+def in_taken_leaves(snapshot: Snapshot, policy: Policy) -> dict[str, list[Job]]:
+    """By node, the jobs that have its leaf alone (--exclusive=topo): Slurm gives nobody else a node
+    there until they end (24.11, 26.05)."""
+    jobs = [j for j in snapshot.jobs if EXCLUSIVE_LEAF in j.layout.by_slurm and j.holds_nodes]
+    if not jobs:
+        return {}
+    network_of = _networks(snapshot, policy)
+    leaves = {r.name: leaf_of(_parts(r.name, network_of(r))) for r in snapshot.nodes}
+    by_leaf: dict[str, list[Job]] = {}
+    for job in jobs:
+        for leaf in {leaves.get(name, "") for name in hostlist.expand_readable(job.nodes)} - {""}:
+            by_leaf.setdefault(leaf, []).append(job)
+    return {name: by_leaf[leaf] for name, leaf in leaves.items() if leaf in by_leaf}
 
 
 def _networks(snapshot: Snapshot, policy: Policy) -> Callable[[NodeRecord], Network]:

@@ -7,7 +7,7 @@ soonest. There Slurm's backfill protects them. Lower ones are kept off, unless t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 
@@ -15,7 +15,7 @@ from slurm_het.core.assignment.problem import Need
 from slurm_het.core.cluster.fit import has_room, serving
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.host_cpus import kept_cpus
-from slurm_het.core.cluster.inventory import Inventory
+from slurm_het.core.cluster.inventory import Inventory, in_taken_leaves
 from slurm_het.core.cluster.occupancy import emptied, give_back
 from slurm_het.core.cluster.pinned import Pin, needs_of
 from slurm_het.core.cluster.placement import common_pool, placement_of
@@ -58,7 +58,8 @@ def coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFre
     has been for, and SOON at least: so nobody waits for it for ever where other nodes are free.
     Slurm's records do not say what a job holds on each of its nodes. Its CPUs are taken to be
     spread evenly; memory follows from what it asks per CPU, node or device. Once all have ended the
-    node is empty whatever that came to: see as_they_end.
+    node is empty whatever that came to: see as_they_end. Of a leaf that a job has alone nothing is
+    free before that ends.
     """
     return snapshot.once("coming free", partial(_coming_free, snapshot, policy), policy)
 
@@ -73,6 +74,10 @@ def _coming_free(snapshot: Snapshot, policy: Policy) -> dict[str, tuple[ComingFr
     for node, parts in kept_cpus(snapshot).items():
         kept = (ComingFree(until, "", cpus, 0) for cpus, until in parts)
         by_node.setdefault(node, []).extend(kept)
+    for node, owners in in_taken_leaves(snapshot, policy).items():
+        until = max(end_of(job, snapshot.time) for job in owners)
+        there = by_node.get(node) or [ComingFree(until, "", 0, 0)]
+        by_node[node] = [replace(one, end=max(one.end, until)) for one in there]
     return {node: tuple(sorted(there, key=lambda e: e.end)) for node, there in by_node.items()}
 
 

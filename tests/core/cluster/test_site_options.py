@@ -23,7 +23,9 @@ from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Memory, observe, prepare
 from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import HostTooSmall, NeedsWholeNode
+from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.closings import Closings
+from slurm_het.core.reservations.reservation import coming_free
 from tests.support.world import marked, policy, running, snapshot, task, with_side_door
 
 
@@ -154,6 +156,29 @@ def test_a_leaf_that_a_job_has_alone_is_closed() -> None:
     found = replace(snapshot(alone), networks={"": network})
     nodes = take_inventory(found, policy()).nodes
     assert {n for n in network if nodes[n].held_exclusively} == {"nv1", "nv2"}
+
+
+@pytest.mark.parametrize(
+    ("beside", "end", "start"),
+    [((), 1600, 1600.0), (("gpu:a100:2(IDX:0-1)",), 1600, 1600.0), ((), None, None)],
+)
+def test_a_leaf_comes_free_once_the_job_that_has_it_alone_has_ended(
+    beside: tuple[str, ...], end: int | None, start: float | None
+) -> None:
+    """Its other nodes too, idle or not, and none of them before."""
+    alone = replace(
+        running(1, "nv1", "gpu:a100:8(IDX:0-7)", end_time=end or 0),
+        layout=Layout(by_slurm=(EXCLUSIVE_LEAF,)),
+    )
+    others = [running(2, "nv2", detail, end_time=1200) for detail in beside]
+    taken = replace(
+        snapshot(alone, *others), time=1000.0,
+        networks={"": {"nv1": (Part("a", 2),), "nv2": (Part("a", 2),), "amd1": (Part("b", 2),)}},
+    )  # fmt: skip
+    axis = Axis(take_inventory(taken, policy()), coming_free(taken, policy()), taken.time)
+    for slots in ((Slot(1, 1, 1024),), (Slot(8, 8, 1024),) * 2):
+        made = axis.soonest(task("7", slots=slots))
+        assert (made and made.start) == start
 
 
 def test_nodes_that_a_user_has_alone_are_closed_to_others_until_his_job_ends() -> None:
