@@ -11,7 +11,7 @@ from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.asked import Anew, adoption
 from slurm_het.core.jobs.mark import MARK
 from slurm_het.core.jobs.reading import Handover
-from slurm_het.core.jobs.request import handed_over, users_features
+from slurm_het.core.jobs.request import TRES_FIELDS, handed_over, users_features
 from slurm_het.core.jobs.task_pools import is_gated
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
@@ -35,6 +35,12 @@ def _starts_never(job: Job) -> bool:
     return MARK in job.admin_comment and job.reason == "BadConstraints"
 
 
+def _asks(job: Job) -> tuple[str, ...]:
+    """What its user can change of what it is classified by."""
+    texts = (getattr(job, field) for field in TRES_FIELDS)
+    return (job.features, job.comment, job.account, job.name, job.reservation, *texts)
+
+
 class Strays:
     """Hands over what plain Slurm places, and classifies what came past the hook."""
 
@@ -51,6 +57,7 @@ class Strays:
         self.pools = frozenset(pool.partition for pool in policy.pools)
         self._kept: dict[str, tuple[str, str]] = {}
         self._left: dict[str, Pin] = {}  # of those that slurmctld had no time for
+        self._asked: dict[int, tuple[str, ...]] = {}  # what those ask for that are not adopted
 
     async def hand_over(self, prepared: Prepared, now: float, ticks: float) -> None:
         """Give plain Slurm the gated jobs that are not ours to plan: the gate would hold them."""
@@ -87,6 +94,7 @@ class Strays:
         ours off those that were moved out of our pools."""
         left, self._left = {**self._left, **observed.left}, {}
         self._forget_who_passed(observed)
+        self._adopt_again(observed)
         here = [job for job in observed.snapshot.jobs if job.key in self.memory.passing]
         jobs = [job for job in observed.snapshot.jobs if job.partition in self.pools]
         moved = [job for job in jobs if moved_away(job, observed.inventory)]
@@ -181,6 +189,15 @@ class Strays:
         inventory = prepared.inventory
         await asyncio.gather(*(self._adopt_one(job, inventory) for job in strays[:MAX_AT_ONCE]))
 
+    def _adopt_again(self, observed: Observed) -> None:
+        """Whose record says something else since he was not adopted is looked at once more."""
+        known, self._asked = self._asked, {}
+        for job in observed.snapshot.jobs if known else ():
+            if job.id in known and known[job.id] != _asks(job):
+                self.memory.not_adopted.discard(job.id)
+            elif job.id in known:
+                self._asked[job.id] = known[job.id]
+
     async def _adopt_one(self, job: Job, inventory: Inventory) -> None:
         script = await self.slurm.batch_script(job.id)
         anew = Anew(job, script)
@@ -193,3 +210,4 @@ class Strays:
         except HetError as error:
             log.warning("job %d is not adopted: %s", job.id, error.message)
             self.memory.not_adopted.add(job.id)
+            self._asked[job.id] = _asks(job)

@@ -16,7 +16,7 @@ from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.core.jobs.admission import Admitted, admit_message, admit_record
 from slurm_het.core.jobs.asked import updated
-from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.mark import MARK, decode_comment
 from slurm_het.core.jobs.paces import Pace
 from slurm_het.core.jobs.request import handed_over
 from slurm_het.core.jobs.trials import Trial
@@ -731,6 +731,24 @@ def test_a_journal_that_became_read_only_stops_no_planning(tmp_path: Path) -> No
     bench.run()
     assert bench.sent("1")
     assert bench.journal.placement_of("1") is None
+
+
+def test_who_could_not_be_adopted_is_looked_at_again_once_he_asks_for_something_else(
+    tmp_path: Path,
+) -> None:
+    """For a type that nobody has, by `scontrol update`; then for one that is there."""
+    bench = Bench(tmp_path, job := as_the_hook_left_it(1))
+    bench.slurm.jobs = (replace(job, tres_per_node="gpu:t4:1"),)
+    for _ in range(3):
+        bench.run()
+    assert bench.sent("1") == []
+    assert bench.cycle.memory.not_adopted == {1}
+    bench.slurm.jobs = (replace(job, tres_per_node="gpu:a100:2"),)
+    bench.run()
+    (adopted,) = bench.sent("1")
+    mark = decode_comment(adopted["AdminComment"])
+    assert mark
+    assert mark.original["tres_per_node"] == "gpu:a100:2"
 
 
 def test_nothing_is_remembered_of_jobs_that_are_gone(
