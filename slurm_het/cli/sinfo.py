@@ -22,13 +22,13 @@ from slurm_het.cli.map_screen import MapLook, legend, map_lines, type_lines
 from slurm_het.cli.options import ITERATE, VIEW_CONFIG
 from slurm_het.cli.program import has_blocks, hidden_told, run_program, warnings_told
 from slurm_het.config import load_config
+from slurm_het.core.syntax.durations import parse_time_limit
 from slurm_het.core.views.device_map import MapOptions, device_map
 from slurm_het.core.views.job_rows import as_planned
 from slurm_het.core.views.probes import ProbeOptions
-from slurm_het.errors import HetError
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.slurm.records import memory_defaults, parse_minutes
+from slurm_het.slurm.records import memory_defaults
 from slurm_het.times import local_time
 
 PROGRAM = "het-sinfo"
@@ -84,7 +84,7 @@ def sinfo(
 
     Works without hetd: everything comes from Slurm itself.
     """
-    minutes = _minutes(limit) if limit else None
+    minutes = parse_time_limit(limit) if limit else None
     choice = Filters(partitions=partition, nodes=nodelist)
     shown = _Shown(choice, minutes, summarize, not noheader, as_json)
     settings = load_config(config)
@@ -131,19 +131,6 @@ async def _show(settings: Config, slurm: CliSlurm, shown: _Shown) -> Screen:
         lines += ["", *map_lines(made, look)]
         lines += ["", *legend(made, look)] if shown.header else []
     return Screen(notes, lines)
-
-
-def _minutes(text: str) -> int | None:
-    """The minutes of a time limit as sbatch's -t takes it; None is no limit."""
-    days, dash, hours = text.partition("-")
-    if text.isdecimal():
-        return int(text)
-    if dash and days.isdecimal() and hours.isdecimal():
-        return int(days) * 1440 + int(hours) * 60
-    found = parse_minutes(text)
-    if found is None and text.upper() not in {"UNLIMITED", "INFINITE"}:
-        raise HetError(f"not a time limit: {text[:40]!r}", "such as 30, 4:00:00 or 1-12:00:00")
-    return found
 
 
 def main() -> None:

@@ -144,16 +144,3 @@ def tasks_of(key: str) -> int:
         if first.isdecimal() and (last or first).isdecimal():
             total += max(0, int(last or first) - int(first)) // max(1, int(step or 1)) + 1
     return min(max(1, total), MOST_TASKS)
-
-
-def seconds_of(text: str) -> float:
-    """Slurm's elapsed time `1-02:03:04`, `02:03:04`, `03:04.123`; 0 of what is none."""
-    days, dash, clock = text.rpartition("-")
-    try:
-        parts = [float(part) for part in clock.split(":")]
-        total = float(days) * 86_400 if dash else 0.0
-    except ValueError:
-        return 0.0
-    for place, part in enumerate(reversed(parts[-3:])):
-        total += part * 60**place
-    return total

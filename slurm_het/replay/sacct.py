@@ -11,6 +11,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator
 
+from slurm_het.core.syntax.durations import parse_seconds
 from slurm_het.errors import HetError
 from slurm_het.replay.moments import WallClock
 from slurm_het.replay.past import (
@@ -18,7 +19,6 @@ from slurm_het.replay.past import (
     Tally,
     parse_limit,
     parse_tres,
-    seconds_of,
     tasks_of,
 )
 
@@ -104,7 +104,7 @@ def _job(f: dict[str, str], clock: WallClock, tally: Tally) -> PastJob | None:
             raise ValueError("no Submit")
         start = clock.read(f["Start"], submit)
         end = clock.read(f["End"], start or submit)
-        suspended = seconds_of(f["Suspended"])
+        suspended = parse_seconds(f["Suspended"]) or 0
         ran = f["ElapsedRaw"]
         if start is not None and end is not None and not f["Start"].isdecimal() and ran.isdecimal():
             end = start + int(ran) + suspended  # whatever a clock was set to in between

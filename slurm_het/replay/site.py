@@ -11,8 +11,9 @@ from slurm_het.core.cluster.inventory import Inventory, take_inventory
 from slurm_het.core.memory_defaults import NO_DEFAULTS
 from slurm_het.core.model import NodeRecord, Partition, Snapshot
 from slurm_het.core.syntax import gres, hostlist
+from slurm_het.core.syntax.durations import parse_seconds
 from slurm_het.errors import HetError
-from slurm_het.replay.past import UNLIMITED, seconds_of
+from slurm_het.replay.past import UNLIMITED
 from slurm_het.settings import Config
 from slurm_het.simulation.slurm import Settings
 from slurm_het.simulation.world import SimulatedHost
@@ -154,10 +155,10 @@ def _parameters(text: str) -> Iterator[tuple[str, float]]:
 def ageing_of(conf: Mapping[str, str]) -> Ageing:
     """What a job's priority grows by, as `scontrol show config` says it."""
     weight = conf.get("PriorityWeightAge", "0")
-    most = seconds_of(conf.get("PriorityMaxAge", ""))
+    most = parse_seconds(conf.get("PriorityMaxAge", ""))
     if "multifactor" not in conf.get("PriorityType", "") or not weight.isdecimal() or not most:
         return Ageing()
-    period = seconds_of(conf.get("PriorityCalcPeriod", "")) or Ageing().period
+    period = parse_seconds(conf.get("PriorityCalcPeriod", "")) or Ageing().period
     return Ageing(int(weight) / most, most, period)
 
 

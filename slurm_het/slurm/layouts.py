@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from slurm_het.core.network import ANYHOW, Layout
+from slurm_het.core.syntax.durations import parse_seconds
 from slurm_het.slurm.versions import number, word
 
 TOLD = ("ReqSwitch", "Wait4Switch", "SegmentSize")
@@ -58,22 +59,6 @@ def with_told(layout: Layout, told: Mapping[str, str]) -> Layout:
         layout = replace(layout, by_slurm=(*layout.by_slurm, f"--segment={segments}"))
     switches = told.get("ReqSwitch", "")
     if switches.isdecimal() and int(switches):
-        wait = seconds_of(told.get("Wait4Switch", ""))
+        wait = parse_seconds(told.get("Wait4Switch", "")) or 0
         layout = replace(layout, switches=int(switches), wait_seconds=wait)
     return layout
-
-
-def seconds_of(text: str) -> int:
-    """Slurm's `5:00`, `1:00:00` or `1-00:00:00` in seconds; 0 of what is none."""
-    days, _, clock = text.rpartition("-")
-    parts = clock.split(":")
-    if not all(part.isdecimal() for part in (days or "0", *parts)):
-        return 0
-    return int(days or 0) * 86_400 + _in_sixties(map(int, parts))
-
-
-def _in_sixties(parts: Iterable[int]) -> int:
-    total = 0
-    for part in parts:
-        total = total * 60 + part
-    return total

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 from slurm_het.core.preemption import NO_PREEMPTION, Modes, Preemption, QosPreemption
+from slurm_het.core.syntax.durations import parse_seconds
 from slurm_het.slurm.qos import QosFields, QosReader
 
 _BY: dict[str, Literal["partition", "qos"]] = {
@@ -61,12 +62,3 @@ def qos_of(said: QosFields) -> QosPreemption:
 def modes_of(text: str) -> Modes:
     """`GANG,SUSPEND` as a set of words."""
     return frozenset(word for word in text.upper().split(",") if word)
-
-
-def parse_seconds(text: str) -> int | None:
-    """Slurm's `D-HH:MM:SS` or `HH:MM:SS` in seconds; None is not set."""
-    match = re.match(r"(?:(\d+)-)?(\d+):(\d+):(\d+)\Z", text)
-    if not match:
-        return None
-    days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

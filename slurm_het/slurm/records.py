@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 
 from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import NodeRecord, Partition
 from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.durations import parse_minutes
 from slurm_het.slurm.preemption import modes_of
 
 _KEY = re.compile(r"(?:^|\s)([A-Z][A-Za-z:/]*)=")
@@ -155,15 +155,3 @@ def _hosts(text: str) -> frozenset[str]:
 def _int(text: str | None) -> int:
     match = re.match(r"\d+", text or "")
     return int(match.group()) if match else 0
-
-
-@lru_cache(maxsize=4096)
-def parse_minutes(text: str) -> int | None:
-    """Slurm's `D-HH:MM:SS`, `HH:MM:SS` or `MM:SS` in whole minutes; None is no limit."""
-    match = re.match(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?\Z", text)
-    if not match:
-        return None
-    days, first, second, _ = (int(g) if g else 0 for g in match.groups())
-    if match.group(4) is None:
-        return days * 1440 + (first * 60 + second if match.group(1) else first)
-    return days * 1440 + first * 60 + second

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.durations import parse_minutes
 from slurm_het.slurm.layouts import flags_of
 from slurm_het.slurm.lines import Line, Marks, NotUnderstoodError, end_of, rest_of
-from slurm_het.slurm.records import parse_minutes
 
 _UNSET = {"(null)", "N/A", "*", "None", ""}
 _NO_NUMBER = _UNSET | {str(0xFFFFFFFF), str(0xFFFFFFFE)}

@@ -98,4 +98,4 @@ def test_json_is_as_its_schema_says(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.parametrize("text", ["soon", "1-", "4:xx"])
 def test_a_time_limit_that_is_none(text: str) -> None:
     result = CliRunner().invoke(module.sinfo, ["-t", text])
-    assert "not a time limit" in str(result.exception)
+    assert "no time limit" in str(result.exception)

@@ -12,7 +12,7 @@ from slurm_het.core.preemption import NO_PREEMPTION, QosPreemption
 from slurm_het.errors import SlurmError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import CliSlurm
-from slurm_het.slurm.preemption import parse_seconds, preemption_of, qos_of
+from slurm_het.slurm.preemption import preemption_of, qos_of
 from slurm_het.slurm.qos import PATIENCE, SECONDS, QosReader, parse_qos
 from slurm_het.slurm.records import parse_partitions
 
@@ -60,14 +60,6 @@ def test_the_cluster_as_scontrol_prints_it() -> None:
 def test_without_preemption(said: dict[str, str]) -> None:
     assert preemption_of(CONF | said, {}) == NO_PREEMPTION
     assert preemption_of({}, {}) == NO_PREEMPTION
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("00:00:00", 0), ("1-02:03:04", 93_784), ("", None), ("NONE", None), ("UNLIMITED", None)],
-)
-def test_times(text: str, seconds: int | None) -> None:
-    assert parse_seconds(text) == seconds
 
 
 def test_a_partition_says_its_tier_mode_grace_and_qos() -> None:

@@ -19,7 +19,7 @@ from slurm_het.core.jobs.request import gres_of
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.errors import SlurmError
 from slurm_het.slurm.jobs import parse_jobs
-from slurm_het.slurm.records import parse_fields, parse_minutes, parse_nodes, parse_partitions
+from slurm_het.slurm.records import parse_fields, parse_nodes, parse_partitions
 from slurm_het.slurm.versions import exit_status, normalise_tres, parse_version
 from tests.support.world import DATA, policy
 
@@ -256,17 +256,6 @@ def test_cpus_of_a_task_where_22_05_does_not_tell_them() -> None:
 )
 def test_tres_in_one_spelling(text: str, expected: str) -> None:
     assert normalise_tres(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "minutes"),
-    [
-        ("UNLIMITED", None), ("1-00:00:00", 1440), ("01:30:00", 90), ("30:00", 30),
-        ("2-12:30", 2 * 1440 + 750), ("00:00:30", 0), ("NONE", None), ("", None),
-    ],
-)  # fmt: skip
-def test_time_limits(text: str, minutes: int | None) -> None:
-    assert parse_minutes(text) == minutes
 
 
 def test_the_first_of_a_key_counts() -> None:

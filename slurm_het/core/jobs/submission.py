@@ -21,6 +21,7 @@ from slurm_het.core.memory_defaults import MemoryDefaults
 from slurm_het.core.model import Job, Partition
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.arrays import array_size
+from slurm_het.core.syntax.durations import parse_time_limit
 from slurm_het.errors import HetError
 
 NUMBER = 1 << 40
@@ -38,7 +39,6 @@ _TIME_OF_DAY = re.compile(
 """Slurm takes what is past today for tomorrow's."""
 _ARRAY = re.compile(r"\d{1,8}(-\d{1,8}(:\d{1,8})?)?(,\d{1,8}(-\d{1,8}(:\d{1,8})?)?)*(%\d{1,8})?")
 _LATER = re.compile(r"now\+(\d{1,8})(s|sec\w*|m|min\w*|h|hours?|d|days?|weeks?)?\Z")
-_TIME = re.compile(r"(?:(\d{1,6})-)?(\d{1,8})(?::(\d{1,8}))?(?::(\d{1,8}))?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -102,7 +102,8 @@ def message_of(it: Submission) -> dict[str, str]:
         "min_mem_per_cpu": _amount(options, "mem-per-cpu", _mib),
         "pn_min_cpus": _amount(options, "mincpus", _count),
         "threads_per_core": _amount(options, "threads-per-core", _count),
-        "time_limit": _minutes(options, "time"), "time_min": _minutes(options, "time-min"),
+        "time_limit": _amount(options, "time", _limit),
+        "time_min": _amount(options, "time-min", _limit),
         "priority": "0" if "hold" in options else "", "shared": _shared(options), **sizes,
     }  # fmt: skip
     return {field: text for field, text in sent.items() if text}
@@ -197,7 +198,7 @@ def _each_gpu(options: Mapping[str, str], name: str, read: Callable[[str], int])
     return f"gpu:{text}" if text else ""
 
 
-def _amount(options: Mapping[str, str], name: str, read: Callable[[str], int]) -> str:
+def _amount(options: Mapping[str, str], name: str, read: Callable[[str], object]) -> str:
     """The amount of an option as text; '' without it."""
     if name not in options:
         return ""
@@ -221,24 +222,9 @@ def _mib(text: str) -> int:
     return math.ceil(int(found[1]) * _MIB[found[2]])
 
 
-def _minutes(options: Mapping[str, str], name: str) -> str:
-    """The minutes of --time: `30`, `30:00`, `4:00:00`, `1-12`, `1-12:00`; `unlimited` is none."""
-    text = options.get(name, "")
-    if text.lower() in {"", "unlimited", "infinite", "-1"}:
-        return "unlimited" if text else ""
-    found = _TIME.fullmatch(text)
-    if not found:
-        hint = "such as 30, 4:00:00 or 1-12:00:00"
-        raise HetError(f"--{name}: {text[:40]!r} is no time limit", hint)
-    days, *parts = found.groups()
-    numbers = [int(part) for part in parts if part is not None]
-    if days is not None:
-        hours, minutes, seconds = (*numbers, 0, 0)[:3]
-    elif len(numbers) == 3:
-        hours, minutes, seconds = numbers
-    else:
-        hours, (minutes, seconds) = 0, (*numbers, 0)[:2]
-    return str(int(days or 0) * 1440 + hours * 60 + minutes + (seconds > 0))
+def _limit(text: str) -> str:
+    minutes = parse_time_limit(text)
+    return "unlimited" if minutes is None else str(minutes)
 
 
 def _begin(text: str, now: float) -> float:
