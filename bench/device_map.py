@@ -55,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     found: list[tuple[str, bool]] = []
-    with fresh(topology=ten_types()) as box:
+    with fresh(ten_types()) as box:
         version = ok(box, "scontrol", "--version").strip()
         for number in range(options.rounds):
             found += told(f"round {number}", held(box, rng))

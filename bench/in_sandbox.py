@@ -17,23 +17,29 @@ from click.testing import CliRunner
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.topology import INTAKE, Topology
+from slurm_het.settings import PlannerSettings
 from slurm_het.slurm.records import parse_fields
 
 POLL_SECONDS = 0.3
 TRIES = 5
 SIDE_BY_SIDE = 4
 MOST_SECONDS = 150.0  # for a command, on a machine that does much else
+AS_DELIVERED = {"planner": {"grace_seconds": PlannerSettings().grace_seconds}}
+"""Laid over het.yaml: a sandbox takes a pin back sooner, for quick tests."""
 
 
 @contextmanager
 def fresh(
-    overrides: Mapping[str, Any] | None = None, topology: Topology | None = None
+    topology: Topology | None = None,
+    *,
+    het: bool = True,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Iterator[Sandbox]:
-    """A sandbox with hook and hetd, in a directory of its own; of the default topology."""
+    """A sandbox in a directory of its own, with hook and hetd or plain; of the default topology."""
     base = Path(tempfile.mkdtemp(prefix="het-bench-"))
     base.chmod(0o755)  # munged wants its socket reachable for all
     try:
-        with Sandbox.up(base / "box", topology, overrides=overrides) as box:
+        with Sandbox.up(base / "box", topology, hetd=het, hook=het, overrides=overrides) as box:
             yield box
     finally:
         shutil.rmtree(base, ignore_errors=True)

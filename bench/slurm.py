@@ -29,16 +29,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import shutil
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
+from bench.in_sandbox import AS_DELIVERED, fresh
 from bench.results import head, numbers, record, table
 from bench.slurm_stats import Run, figures, size_class, vendor_class
 from bench.slurm_trace import Entry, make_trace
@@ -49,7 +46,6 @@ from slurm_het.core.policy import Policy
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import slurm_version
-from slurm_het.settings import PlannerSettings
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.slurm.jobs import parse_jobs
 from slurm_het.slurm.versions import parse_version
@@ -62,26 +58,6 @@ Choose = Callable[[Entry], Sequence[str]]
 NAMES = ("plain Slurm, one", "plain Slurm, all", "slurm-het")
 
 
-# The sandbox reserves at once and waits 10 s for a pin: that is for trying things out.
-AS_SHIPPED = {
-    "planner": {
-        key: getattr(PlannerSettings(), key) for key in ("grace_seconds", "reserve_after_seconds")
-    }
-}
-
-
-@contextmanager
-def sandbox(*, het: bool) -> Iterator[Sandbox]:
-    """A fresh cluster, with hook and hetd or plain."""
-    base = Path(tempfile.mkdtemp(prefix="het-bench-"))
-    base.chmod(0o755)  # munged wants its socket reachable for all
-    try:
-        with Sandbox.up(base / "box", hetd=het, hook=het, overrides=AS_SHIPPED) as box:
-            yield box
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
-
-
 def one_of(seed: int) -> Choose:
     """A partition drawn evenly from those that the job can run in."""
     return lambda entry: (random.Random(f"{seed} {entry.number}").choice(entry.partitions),)
@@ -92,7 +68,7 @@ def replay(trace: Sequence[Entry], choose: Choose, *, het: bool, patience: float
 
     Raises HetError if a job is refused, does not complete, or after `patience` seconds.
     """
-    with sandbox(het=het) as box, ThreadPoolExecutor(SUBMITTERS) as pool:
+    with fresh(het=het, overrides=AS_DELIVERED) as box, ThreadPoolExecutor(SUBMITTERS) as pool:
         began = time.time()
         ids = pool.map(lambda entry: _submit(box, entry, choose(entry), began), trace)
         watched = asyncio.run(_watch(box, began + trace[-1].arrival, began + patience))

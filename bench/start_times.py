@@ -28,8 +28,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
+from bench.in_sandbox import AS_DELIVERED, fresh
 from bench.results import head, numbers, record, table
-from bench.slurm import ENDED, SUBMITTERS, sandbox
+from bench.slurm import ENDED, SUBMITTERS
 from bench.slurm_trace import Entry, make_trace
 from slurm_het.config import load_config
 from slurm_het.core.views.accuracy import Accuracy, ToldStart, accuracy_of
@@ -96,7 +97,7 @@ def run_queue(
 
     Raises HetError if a job is refused, or not all have ended in time.
     """
-    with sandbox(het=het) as box:
+    with fresh(het=het, overrides=AS_DELIVERED) as box:
         _ok(box, "scontrol", "update", "NodeName=ALL", "State=DRAIN", "Reason=submitting")
         with ThreadPoolExecutor(SUBMITTERS) as pool:
             keys = list(pool.map(lambda entry: _submit(box, entry, named=not het), queue))

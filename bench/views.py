@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-record", action="store_true")
     options = parser.parse_args()
-    with fresh(topology=topology(options.nodes)) as box:
+    with fresh(topology(options.nodes)) as box:
         print(f"{options.nodes} nodes are up; submitting {options.jobs} jobs", flush=True)
         fill(box, options.jobs, SCRIPT, "-t 900 --gpus=$((i % 4 + 1))")
         if not within(300.0, lambda: at_rest(box)):

@@ -12,19 +12,16 @@ from pathlib import Path
 from bench.compare import records
 from bench.compare.records import JobSeen, Window
 from bench.compare.scenario import Event, Scenario, Submission
+from bench.in_sandbox import AS_DELIVERED
 from slurm_het.errors import HetError
 from slurm_het.sandbox.accounting import Accounting
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.render import deep_merge
 from slurm_het.sandbox.topology import Topology
-from slurm_het.settings import PlannerSettings
 from slurm_het.slurm.topology import parse_topology
 
 RECORDS_SECONDS = 30.0
 """How long slurmctld's records may take to reach slurmdbd after the end."""
-
-SHORTENED = ("grace_seconds", "poll_seconds", "reserve_after_seconds")
-"""What het.yaml of a sandbox says otherwise than the defaults, for quick tests."""
 
 _SPAN = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?(?::([1-9]\d{0,5}))?")
 
@@ -36,11 +33,7 @@ def boot(directory: Path, scenario: Scenario, topology: Topology, *, het: bool) 
     its user sends it. slurm-het is as it is delivered, not as sandboxes have it for quick tests;
     but the hook waits longer, since a machine that is busy with two clusters stalls.
     """
-    delivered = PlannerSettings()
-    usual = {
-        "planner": {name: getattr(delivered, name) for name in SHORTENED},
-        "hook": {"deadline_ms": 2000},
-    }
+    usual = {**AS_DELIVERED, "hook": {"deadline_ms": 2000}}
     return Sandbox.up(
         directory, topology, hetd=het, hook=het,
         accounting=topology.accounting or Accounting(enforce=()),

@@ -6,13 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bench.compare import report, scenario
 from bench.compare.records import JobSeen, Run, Side, Window, read_runs, started
 from bench.compare.scenario import Bounds, Scenario, Submission
 from bench.compare.side import array_of
 from bench.compare.verdict import Comparison
+from bench.in_sandbox import AS_DELIVERED
+from slurm_het.config import parse_config
 from slurm_het.errors import HetError
+from slurm_het.sandbox.render import deep_merge
+from slurm_het.settings import PlannerSettings
+from tests.support import world
 
 CLUSTER = """
 what: a test
@@ -27,6 +33,11 @@ seconds: 60
 """
 JOBS = "submissions: [{name: one, user: daemon}]\n"
 BOUNDS = "bounds: {busy: 0.9}\n"
+
+
+def test_het_is_compared_as_delivered(tmp_path: Path) -> None:
+    laid_over = deep_merge(yaml.safe_load(world.config_text(tmp_path)), AS_DELIVERED)
+    assert parse_config(yaml.safe_dump(laid_over)).planner == PlannerSettings()
 
 
 @pytest.mark.parametrize("name", scenario.names())
