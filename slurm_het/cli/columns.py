@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slurm_het.cli.render import cut, duration, pad
+from slurm_het.cli.render import cut, pad
 from slurm_het.core.cluster.holdings import UNKNOWN, count_text, fold_held
 from slurm_het.core.syntax import hostlist
+from slurm_het.core.syntax.durations import duration
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.job_rows import JobRow
 from slurm_het.errors import HetError

@@ -9,7 +9,8 @@ from enum import IntEnum
 from pathlib import Path
 
 from slurm_het.cli.hetd_status import HetdStatus
-from slurm_het.cli.render import Styled, cut, duration
+from slurm_het.cli.render import Styled, cut
+from slurm_het.core.syntax.durations import duration
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.totals import Summary
 from slurm_het.settings import Paths

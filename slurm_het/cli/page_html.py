@@ -11,8 +11,9 @@ from typing import NamedTuple
 from slurm_het.cli.documents import PageDocument, PageMoment, PageNodes
 from slurm_het.cli.map_screen import LETTERS, NAMES, largest_words
 from slurm_het.cli.page_view import DAY, STEP
-from slurm_het.cli.render import cut, duration
+from slurm_het.cli.render import cut
 from slurm_het.core.reasons.idle import Cause
+from slurm_het.core.syntax.durations import duration
 from slurm_het.templating import render_html
 from slurm_het.times import local_time, slurms_time, zone
 

@@ -78,13 +78,3 @@ def table(
         ]
         lines.append(" ".join(cells).rstrip())
     return lines
-
-
-def duration(seconds: int) -> str:
-    """squeue's D-HH:MM:SS, H:MM:SS or M:SS."""
-    minutes, secs = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}-{hours:02}:{minutes:02}:{secs:02}"
-    return f"{hours}:{minutes:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"

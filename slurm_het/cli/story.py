@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from slurm_het.core.jobs.ending import JobEnd, end_of
 from slurm_het.core.jobs.mark import decode_comment
@@ -13,9 +14,11 @@ from slurm_het.core.model import Classification, Job
 from slurm_het.core.planner.outcomes import Event
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.arrays import array_indexes
+from slurm_het.core.syntax.durations import duration
 from slurm_het.core.syntax.gres import format_indexes, format_places
 from slurm_het.journal import History, PastTask
 
+_elapsed = partial(duration, hours=True)
 UNKNOWN_END = "how it ended is not known"
 MAX_INDEXES = 1_000_000
 NOT_LAUNCHED = 53
@@ -147,13 +150,6 @@ def _state(end: JobEnd) -> str:
 
 def _stamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def _elapsed(seconds: int) -> str:
-    """H:MM:SS, or D-HH:MM:SS."""
-    days, rest = divmod(max(0, seconds), 86400)
-    hours, minutes = rest // 3600, f"{rest // 60 % 60:02}:{rest % 60:02}"
-    return f"{days}-{hours:02}:{minutes}" if days else f"{hours}:{minutes}"
 
 
 # --- arrays ----------------------------------------------------------------------------------

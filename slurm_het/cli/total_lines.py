@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from slurm_het.cli.render import Styled, duration, table
+from slurm_het.cli.render import Styled, table
+from slurm_het.core.syntax.durations import duration
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.totals import Total, Totals
 

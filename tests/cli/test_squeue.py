@@ -21,7 +21,7 @@ from slurm_het.cli import squeue as module
 from slurm_het.cli.columns import STATE_CODES, format_lines, parse_format
 from slurm_het.cli.hetd_client import MAX_REQUEST, call
 from slurm_het.cli.live import Frame, Live, Screen, composed
-from slurm_het.cli.render import Styled, cut, duration, pad, style_of, table, width
+from slurm_het.cli.render import Styled, cut, pad, style_of, table, width
 from slurm_het.cli.screen import job_lines
 from slurm_het.core.model import Job, Snapshot
 from slurm_het.core.syntax.printable import clean
@@ -407,14 +407,6 @@ def test_widths() -> None:
         " 训 x",
         "abc",
     ]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0:00"), (59, "0:59"), (3600, "1:00:00"), (86400 * 2 + 3723, "2-01:02:03")],
-)
-def test_durations_are_squeues(seconds: int, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_state_codes_are_two_or_three_letters_and_differ() -> None:

@@ -38,3 +38,13 @@ def parse_time_limit(text: str) -> int | None:
     if minutes is None and text.upper() not in _NO_LIMIT:
         raise HetError(f"{text[:40]!r} is no time limit", "such as 30, 4:00:00 or 1-12:00:00")
     return minutes or None
+
+
+def duration(seconds: int, *, hours: bool = False) -> str:
+    """As squeue writes it: D-HH:MM:SS, H:MM:SS or M:SS; with `hours` never without them."""
+    minutes, secs = divmod(max(0, seconds), 60)
+    hour, minutes = divmod(minutes, 60)
+    days, hour = divmod(hour, 24)
+    if days:
+        return f"{days}-{hour:02}:{minutes:02}:{secs:02}"
+    return f"{hour}:{minutes:02}:{secs:02}" if hour or hours else f"{minutes}:{secs:02}"

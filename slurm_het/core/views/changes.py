@@ -24,6 +24,7 @@ from slurm_het.core.jobs.trials import NO_TRIALS, Trials
 from slurm_het.core.jobs.waits import begins_later
 from slurm_het.core.model import SCENARIOS, Classification, Job, Task
 from slurm_het.core.policy import Policy
+from slurm_het.core.syntax.durations import duration
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.whatif import WhatIf
 from slurm_het.errors import HetError
@@ -162,8 +163,9 @@ class Changes:
         longest = own or LONGEST
 
         def at(minutes: int) -> Change:
-            limit = duration(minutes)
-            price = f"it is ended after {limit}, not {duration(own) if own else 'never'}"
+            limit = duration(60 * minutes, hours=True)
+            now = duration(60 * own, hours=True) if own else "never"
+            price = f"it is ended after {limit}, not {now}"
             shorter = replace(self.job, time_limit_minutes=minutes)
             return self._scontrol(f"TimeLimit={limit}", f"--time={limit}", price, shorter)
 
@@ -323,13 +325,6 @@ def _by_default(what: Classification, policy: Policy) -> bool:
     """Whether its vendors are the site's default; its user has named neither those nor types."""
     default = tuple(sorted(set(policy.default_vendors)))
     return bool(default) and what.vendors == default and not (what.types or what.named)
-
-
-def duration(minutes: int) -> str:
-    """Minutes as Slurm writes a time limit: `4:00:00`, `2-00:00:00`."""
-    days, rest = divmod(minutes, DAY)
-    hours = f"{rest // 60:02d}" if days else f"{rest // 60}"
-    return f"{f'{days}-' if days else ''}{hours}:{rest % 60:02d}:00"
 
 
 def _count(number: int, noun: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slurm_het.core.syntax.durations import parse_minutes, parse_seconds, parse_time_limit
+from slurm_het.core.syntax.durations import duration, parse_minutes, parse_seconds, parse_time_limit
 from slurm_het.errors import HetError
 
 HOUR, DAY = 3600, 86_400
@@ -52,3 +52,16 @@ def test_what_is_no_time_limit_says_how_one_is_written(text: str) -> None:
     with pytest.raises(HetError, match="no time limit") as caught:
         parse_time_limit(text)
     assert "1-12:00:00" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text", "with_hours"),
+    [
+        (0, "0:00", "0:00:00"), (59, "0:59", "0:00:59"), (3600, "1:00:00", "1:00:00"),
+        (2 * DAY + 3723, "2-01:02:03", "2-01:02:03"), (-5, "0:00", "0:00:00"),
+    ],
+)  # fmt: skip
+def test_they_are_written_as_squeue_does(seconds: int, text: str, with_hours: str) -> None:
+    assert duration(seconds) == text
+    assert duration(seconds, hours=True) == with_hours
+    assert parse_seconds(with_hours) == max(0, seconds)
