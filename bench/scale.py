@@ -287,10 +287,10 @@ def measure(
     return given
 
 
-def one_task(given: Snapshot, rules: Policy, outlook: Forecast, repeat: int = 30) -> list[float]:
-    """Seconds to place one task of the queue, on an inventory that is there already."""
+def one_task(given: Snapshot, rules: Policy, outlook: Forecast) -> list[float]:
+    """Seconds to place each of 30 tasks of the queue, on an inventory that is there already."""
     inventory = take_inventory(given, rules)
-    tasks = select(inventory, fill_task_pools(given, inventory, rules, limit=1000).tasks, repeat)
+    tasks = select(inventory, fill_task_pools(given, inventory, rules, limit=1000).tasks, 30)
     times = []
     for task in tasks:
         began = time.perf_counter()

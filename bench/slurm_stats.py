@@ -61,11 +61,11 @@ class Run:
         """Waiting times of the jobs that `keep` takes."""
         return [line.wait for line in self.lines if keep(line.entry)]
 
-    def allocated(self, step: float = 1.0) -> list[float]:
+    def allocated(self) -> list[float]:
         """Allocated devices in % of the cluster's, second by second."""
         points = []
-        for number in range(int(self.makespan / step) + 1):
-            middle = (number + 0.5) * step
+        for number in range(int(self.makespan) + 1):
+            middle = number + 0.5
             held = sum(x.entry.devices for x in self.lines if x.started <= middle < x.ended)
             points.append(100 * held / DEVICES)
         return points

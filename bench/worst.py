@@ -203,14 +203,14 @@ CASES: dict[str, Callable[[Size], Snapshot]] = {
 
 
 def parts(
-    given: Snapshot, rules: Policy, memory: Memory, limits: Limits = LIMITS
+    given: Snapshot, rules: Policy, memory: Memory
 ) -> Iterator[tuple[str, float, Prepared | None]]:
     """The parts of a cycle, their CPU seconds, and what was prepared."""
     began = time.process_time()
     observed = observe(given, rules, memory, 0.0)
     yield "observe", time.process_time() - began, None
     began = time.process_time()
-    prepared = prepare(observed, limits, memory, 0.0)
+    prepared = prepare(observed, LIMITS, memory, 0.0)
     yield "prepare", time.process_time() - began, prepared
     began = time.process_time()
     decide(prepared, Forecast({}), greedy)

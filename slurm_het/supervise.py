@@ -112,9 +112,9 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def open_gate(opener: Opener, seconds: float = OPEN_SECONDS) -> bool:
-    """Open the gate; returns whether it is as it should be, after so many seconds at most."""
-    deadline = time.monotonic() + seconds
+def open_gate(opener: Opener) -> bool:
+    """Open the gate; returns whether it is as it should be, after OPEN_SECONDS at most."""
+    deadline = time.monotonic() + OPEN_SECONDS
     opener.want(time.monotonic())
     while opener.wanted and time.monotonic() < deadline:
         if line := opener.tick(time.monotonic()):

@@ -25,6 +25,6 @@ def zone(seconds: float) -> str:
     return time.strftime("%Z", time.localtime(seconds))
 
 
-def without_times(text: str, instead: str = "") -> str:
+def without_times(text: str) -> str:
     """A sentence without the times in it, which move while the rest stays."""
-    return _TIME.sub(instead, text)
+    return _TIME.sub("", text)

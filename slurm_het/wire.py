@@ -48,8 +48,8 @@ def decode(body: bytes) -> dict[str, str]:
     return fields
 
 
-def take_body(received: bytes | bytearray, limit: int = MAX_REQUEST) -> bytes | None:
-    """The body of a frame of at most `limit` bytes; None while more of it is to come.
+def take_body(received: bytes | bytearray) -> bytes | None:
+    """The body of a frame of at most MAX_REQUEST bytes; None while more of it is to come.
 
     Raises WireError.
     """
@@ -60,8 +60,8 @@ def take_body(received: bytes | bytearray, limit: int = MAX_REQUEST) -> bytes | 
         length = int(header, 16) if header.isalnum() else -1
     except ValueError:
         length = -1
-    if not 0 <= length <= limit:
-        raise WireError(f"a frame's header is {header!r}; at most {limit} bytes are read")
+    if not 0 <= length <= MAX_REQUEST:
+        raise WireError(f"a frame's header is {header!r}; at most {MAX_REQUEST} bytes are read")
     if len(received) < HEADER + length:
         return None
     return bytes(received[HEADER : HEADER + length])

@@ -169,6 +169,6 @@ def _devices(summary: Summary, columns: int) -> str:
     return line + ", ".join([*short[:shown], f"{len(short) - shown} more"])
 
 
-def columns_of_terminal(default: int = 80) -> int:
+def columns_of_terminal() -> int:
     """How wide the terminal is, or a usual one."""
-    return os.get_terminal_size().columns if os.isatty(1) else default
+    return os.get_terminal_size().columns if os.isatty(1) else 80

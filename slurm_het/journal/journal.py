@@ -282,11 +282,11 @@ class Journal(JournalFile):
                 [(key, submitted, start) for key, submitted, start in starts],
             )
 
-    def told_starts(self, most: int = MOST_TOLD) -> list[ToldStart]:
+    def told_starts(self) -> list[ToldStart]:
         """The told times of those that started last."""
         rows = self.db.execute(
             "SELECT time, first, last_time, last, started FROM told WHERE started > 0"
-            " ORDER BY started DESC LIMIT ?", (most,),
+            " ORDER BY started DESC LIMIT ?", (MOST_TOLD,),
         ).fetchall()  # fmt: skip
         return [ToldStart(*row) for row in rows]
 

@@ -44,12 +44,6 @@ def command(since: str, until: str, mark: str = "") -> list[str]:
     ]  # fmt: skip
 
 
-def documented(since: str = "2026-10-01", until: str = "2026-11-01") -> str:
-    """The same for people, who make up the mark by `uuidgen`."""
-    words = " ".join(f"{key}={value}" for key, value in ENVIRONMENT.items())
-    return f"{words} {' '.join(command(since, until, '$(uuidgen)'))}"
-
-
 def read_sacct(lines: Iterable[str], clock: WallClock, tally: Tally) -> Iterator[PastJob]:
     """The records of jobs. Raises HetError where the text is none of sacct's with these fields."""
     mark, names = "", list[str]()
@@ -90,7 +84,9 @@ def _header(line: str) -> tuple[str, list[str]]:
 
 
 def _hint() -> str:
-    return f"make it by:\n  {documented()}"
+    environment = " ".join(f"{key}={value}" for key, value in ENVIRONMENT.items())
+    words = " ".join(command("2026-10-01", "2026-11-01", "$(uuidgen)"))
+    return f"make it by:\n  {environment} {words}"
 
 
 def _job(f: dict[str, str], clock: WallClock, tally: Tally) -> PastJob | None:

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from yaml import YAMLError
-
-from slurm_het.errors import HetError
 
 CLUSTER = "het"
 DEFAULT_ACCOUNTING = Path(__file__).resolve().parent.parent / "data" / "sandbox_accounting.yaml"
@@ -137,9 +134,6 @@ class Accounting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return calls + _modify("user", _alike(self), tres=True)
 
 
-FIELDS = ", ".join(Accounting.__struct_fields__)
-
-
 def text_of(value: Value) -> str:
     """A value as sacctmgr and slurm.conf take it: `a,b` for a list, `k=v,k=v` for a mapping."""
     if isinstance(value, dict):
@@ -147,14 +141,9 @@ def text_of(value: Value) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def load_accounting(path: Path = DEFAULT_ACCOUNTING) -> Accounting:
-    """Read an accounting section that has a file of its own; `problems` checks it."""
-    try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Accounting)
-    except OSError as error:
-        raise HetError(f"cannot read {path}: {error.strerror}", "name another file") from error
-    except (msgspec.DecodeError, YAMLError) as error:
-        raise HetError(f"{path}: {error}", f"a section has: {FIELDS}") from error
+def load_accounting() -> Accounting:
+    """The default section, which has a file of its own."""
+    return msgspec.yaml.decode(DEFAULT_ACCOUNTING.read_bytes(), type=Accounting)
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ WARM_UP, AVERAGED = 8, 40
 USABLE = 0.87
 """Of the CPUs and the host memory that a group's nodes have free together, so much is counted: a
 little is left over on each node. With all of it, clusters short of CPUs are filled a point less."""
+SEED = 5
+"""Of the futures drawn: the same state has the same prices."""
 GAIN = 0.0005
 """A pattern must be better by so much (of what the best device earns) to enter."""
 
 
-def solve_fluid(
-    fluid: Fluid, seconds: float, solver: SolverName = "highs", seed: int = 5
-) -> Prices | None:
+def solve_fluid(fluid: Fluid, seconds: float, solver: SolverName = "highs") -> Prices | None:
     """The prices of the program; None if there are none within `seconds`.
 
     With less time they are the mean of fewer rounds. Where nothing is free there is nothing to
@@ -37,7 +37,7 @@ def solve_fluid(
     program = _Program(fluid, for_relaxing(solver))
     tables = Tables(fluid, program.sacks)
     expected = [kind.expected for kind in fluid.kinds]
-    rounds = [expected] * WARM_UP + futures(expected, AVERAGED, seed)
+    rounds = [expected] * WARM_UP + futures(expected, AVERAGED, SEED)
     for turn, demand in enumerate(rounds):
         program.add_patterns()
         program.expect(demand)

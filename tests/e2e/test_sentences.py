@@ -69,7 +69,9 @@ class Stage:
         """By cause, code and sentence as het-squeue tells a user, without times of day."""
         argv = [sys.executable, "-m", "slurm_het.cli.squeue", "--json", "-t", "PD"]
         jobs = json.loads(self.cluster.ok(*argv, user=user))["jobs"]
-        told = {str(job["job_id"]): (job["reason_code"], timeless(job["reason"])) for job in jobs}
+        told = {
+            str(job["job_id"]): (job["reason_code"], without_times(job["reason"])) for job in jobs
+        }
         return {name: told[ids.job] for name, ids in self.ids.items() if ids.job in told}
 
     def told(self) -> Told:
@@ -105,9 +107,6 @@ class Stage:
         return f"{job}_1" if any("--array" in word for word in cause.job) else job
 
 
-timeless = partial(without_times, instead="T")  # Slurm's own expectation moves
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     often = {"planner": {"poll_seconds": POLL_SECONDS}}
@@ -139,7 +138,7 @@ def silent_hetd(cluster: Cluster) -> Iterator[None]:
 
 def not_logged(stage: Stage, told: Told) -> list[str]:
     """The causes that hetd's log should name, and does not."""
-    log = timeless(stage.cluster.box.layout.output_of(SUPERVISOR).read_text())
+    log = without_times(stage.cluster.box.layout.output_of(SUPERVISOR).read_text())
     missing = []
     for cause in CAUSES:
         code, sentence = told[cause.name]
@@ -154,10 +153,10 @@ def test_all_read_the_same_sentence(cluster: Cluster, stage: Stage, tmp_path: ob
     stage.all_read(told)
     for cause in CAUSES[::5]:  # each takes as long as het-squeue of all
         why = cluster.tool("admin", "why", stage.ids[cause.name].job)
-        assert f"waits: {told[cause.name][1]}" in timeless(why)
+        assert f"waits: {told[cause.name][1]}" in without_times(why)
     cluster.tool("admin", "page", "--out", str(tmp_path))
     with open(f"{tmp_path}/staff/page.json") as page:
-        jobs = {job["id"]: timeless(job["reason"]) for job in json.load(page)["jobs"]}
+        jobs = {job["id"]: without_times(job["reason"]) for job in json.load(page)["jobs"]}
     assert {stage.key(cause): told[cause.name][1] for cause in CAUSES}.items() <= jobs.items()
     deadline = time.monotonic() + PATIENCE
     while missing := not_logged(stage, told):
