@@ -20,7 +20,7 @@ from slurm_het.core.cluster.holdings import HeldDevices
 from slurm_het.core.reasons import TellTime
 from slurm_het.core.reasons.idle import Cause, Idle
 from slurm_het.core.views.accuracy import Accuracy
-from slurm_het.core.views.device_map import DeviceMap
+from slurm_het.core.views.device_map import DeviceMap, PoolType
 from slurm_het.core.views.free import NodeFree, PoolFree
 from slurm_het.core.views.job_rows import Ask
 from slurm_het.core.views.learned import LearnedProgram
@@ -73,35 +73,10 @@ class NodeDocument(Struct, kw_only=True):
     devices: list[DeviceDocument]
 
 
-class LargestDocument(Struct, kw_only=True):
-    """The largest job that would start now: `devices` on each of `nodes`; 0 is none."""
-
-    devices: int
-    nodes: int
-    on: list[str]
-    share_gib: int
-
-
-class TypeDocument(Struct, kw_only=True):
-    """The devices of one type and memory in a pool."""
-
-    pool: str
-    scenario: str
-    state: str
-    vendor: str
-    type: str
-    memory_gib: int
-    devices: int
-    idle: int
-    starts_now: int
-    occupied_gib: int
-    largest: LargestDocument
-
-
 class MapDocument(Struct, kw_only=True):
     """het-sinfo --json."""
 
-    types: list[TypeDocument]
+    types: list[PoolType]
     nodes: list[NodeDocument]
     source: SourceDocument
 
@@ -293,7 +268,7 @@ class PageDocument(Struct, frozen=True, kw_only=True):
     waiting: int = 0
     longest: PageLongest | None = None
     pools: list[PoolUse] = []
-    types: list[TypeDocument] = []
+    types: list[PoolType] = []
     nodes: list[PageNodes] = []
     more_nodes: int = 0
     reasons: list[PageReason] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from slurm_het.cli.documents import LargestDocument
 from slurm_het.cli.render import cut, table, width, wrapped
 from slurm_het.cli.screen import brief
 from slurm_het.core.reasons import TellTime
@@ -62,7 +61,7 @@ def type_lines(types: Sequence[PoolType], look: MapLook) -> list[str]:
     return _fit(lines if look.header else lines[1:], look)
 
 
-def largest_words(found: Largest | LargestDocument) -> str:
+def largest_words(found: Largest) -> str:
     """`4 on nv2`, `2x8 on amd[1-2]`, with the largest share of a device."""
     said = []
     if found.devices:

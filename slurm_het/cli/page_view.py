@@ -7,7 +7,7 @@ of users, jobs, accounts and reservations, reasons of nodes. Ids of jobs are in 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,7 +23,6 @@ from slurm_het.cli.documents import (
     PageNodes,
     PageReason,
     PageWaits,
-    TypeDocument,
 )
 from slurm_het.cli.health import HealthCode, Verdict
 from slurm_het.cli.map_screen import LETTERS, NAMES
@@ -115,7 +114,7 @@ def page_of(making: Making, seen: Seen, day: Sequence[PageMoment], at: TellTime)
         if longest
         else None,
         pools=list(summary.pools),
-        types=[msgspec.convert(asdict(t), TypeDocument) for t in seen.shown.types],
+        types=list(seen.shown.types),
         nodes=groups[:NODE_ROWS],
         more_nodes=sum(group.count for group in groups[NODE_ROWS:]),
         reasons=list(_reasons(rows)),

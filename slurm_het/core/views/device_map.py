@@ -14,6 +14,7 @@ from slurm_het.core.reasons.idle import Cause, Idle
 from slurm_het.core.reservations.reservation import end_of
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.views.probes import (
+    NO_JOB,
     Asked,
     Largest,
     ProbeOptions,
@@ -145,7 +146,7 @@ def _types(prepared: Prepared, probes: Probes, nodes: list[MapNode]) -> Iterator
                 idle=len(idle),
                 starts_now=sum(one.cause.starts_now for one in idle),
                 occupied_gib=sum(d.occupied_gib for _, d in there),
-                largest=largest_now(probes, pool, devices) if state == "UP" else Largest(),
+                largest=largest_now(probes, pool, devices) if state == "UP" else NO_JOB,
             )  # fmt: skip
 
 

@@ -185,10 +185,13 @@ class Largest:
     `on` are nodes that have as much free. `share_gib`: the largest share of one device; 0: none.
     """
 
-    devices: int = 0
-    nodes: int = 0
-    on: tuple[str, ...] = ()
-    share_gib: int = 0
+    devices: int
+    nodes: int
+    on: tuple[str, ...]
+    share_gib: int
+
+
+NO_JOB = Largest(0, 0, (), 0)
 
 
 def largest_now(probes: Probes, pool: Pool, devices: list[Device]) -> Largest:
@@ -204,7 +207,7 @@ def largest_now(probes: Probes, pool: Pool, devices: list[Device]) -> Largest:
         if task := probes.startable(one):
             free = probes.free_nodes(task)
             return Largest(count, _together(probes, one, len(free)), tuple(free), share)
-    return Largest(share_gib=share)
+    return Largest(0, 0, (), share)
 
 
 def asks_for(devices: list[Device]) -> str:
