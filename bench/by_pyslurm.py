@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bench.in_sandbox import fill, ok
 from bench.reading import ASKED, SCRIPT, submit
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from slurm_het.core.model import Snapshot
 from slurm_het.daemon.tidying import Tidying
 from slurm_het.errors import HetError
@@ -128,19 +128,14 @@ def main() -> None:
             lines = asyncio.run(run(box, options))
     command = f"./dev bench by_pyslurm --jobs {options.jobs} --rounds {options.rounds}"
     text = [*head("by_pyslurm", command, f"Slurm {slurm_version().text}"), *lines]
-    print("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--jobs", type=int, default=10_000, help="that wait (10000)")
     parser.add_argument("--rounds", type=int, default=15, help="snapshots of each way (15)")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args()
 
 

@@ -8,7 +8,6 @@ CPU time of reading and classifying one: what other programs on the machine do i
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import statistics
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.evidence import cluster, message_of, read_cases
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from slurm_het.config import load_config
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.classify import classify
@@ -74,10 +73,9 @@ def measured(text: str, rounds: int, policy: Policy, inventory: Inventory) -> li
 
 def main() -> int:
     """Measure all of them; 1 if a p99 is above the goal."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = recorded(__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--config", type=Path, default=Path("examples/het.yaml"))
-    parser.add_argument("--no-record", action="store_true")
     options = parser.parse_args()
     policy = load_config(options.config).policy
     inventory = cluster(policy)
@@ -92,9 +90,7 @@ def main() -> int:
     extra = f"load average {os.getloadavg()[0]:.0f}, {options.rounds} rounds"
     lines = head("classify", f"./dev bench classify --rounds {options.rounds}", extra)
     lines += table(["64 KiB of, ms of CPU", "least", "median", "p99"], rows)
-    print("\n".join(lines))
-    if not options.no_record:
-        record(lines)
+    publish(lines, options)
     return 1 if worst > GOAL_MS else 0
 
 

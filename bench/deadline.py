@@ -14,7 +14,7 @@ import argparse
 import gc
 import time
 
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from bench.scale import CASES, expected, policy, snapshot
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.task_pools import fill_task_pools
@@ -79,19 +79,15 @@ def main() -> None:
     command = f"./dev bench deadline --seconds {args.seconds} --nodes {args.nodes}"
     extra = f"{REPEAT} plans each"
     text = [*head("deadline", f"{command} --tasks {args.tasks}", extra), *table(COLUMNS, rows)]
-    if not args.no_record:
-        record(text)
+    publish(text, args)
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--seconds", default="0.25,0.5,1,2", help="deadlines (0.25,0.5,1,2)")
     parser.add_argument("--nodes", type=int, default=1250, help="of 8 devices each (1250)")
     parser.add_argument("--tasks", type=int, default=500, help="that wait (500)")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args()
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from bench.churn import family, rss_mib
 from bench.in_sandbox import side_by_side
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from bench.submit import EMPTY
 from slurm_het.cli.hetd_client import call
 from slurm_het.config import load_config
@@ -219,21 +219,16 @@ def main() -> None:
         *(line for variant in VARIANTS for line in facts(variant, seen[variant])), "",
         *table(COLUMNS, comparison(seen)),
     ]  # fmt: skip
-    print("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--jobs", type=int, default=10_000, help="that wait (10000)")
     parser.add_argument("--nodes", type=int, default=0, help="slurmds; 0 (default): 15")
     parser.add_argument("--seconds", type=float, default=60.0, help="of use, then (60)")
     parser.add_argument("--rounds", type=int, default=1, help="of each kind (1)")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args()
 
 

@@ -26,7 +26,7 @@ from bench.linear import solve_program
 from bench.openb_plan import Outlook, Planner
 from bench.plots import Series, draw
 from bench.relaxation import relaxation, total_free
-from bench.results import head, numbers, record, table
+from bench.results import head, numbers, publish, recorded, table
 from bench.traces import Curve, Trace, arrivals, curve, names, read_openb
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.problem import Problem, Solution
@@ -196,16 +196,13 @@ def plot(trace: Trace, found: dict[str, list[Curve]]) -> Path:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--traces", type=Path, required=True, help="directory of the openb files")
     parser.add_argument("--trace", action="append", help="a trace's name, or `all`")
     parser.add_argument("--seeds", type=numbers, default=numbers("42-46"), help="first-last")
     parser.add_argument("--windows", type=int, default=64, help="pods per window")
     parser.add_argument("--policy", action="append", help="only those with this in their names")
     parser.add_argument("--bounds", type=int, default=3, help="seeds of which to find the bound")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args(arguments)
 
 
@@ -235,9 +232,7 @@ def main() -> None:
         if not options.no_record:
             lines += ["", f"![{name}]({plot(trace, curves).name})"]
     worker.close()
-    print("\n".join(lines))
-    if not options.no_record:
-        record(lines)
+    publish(lines, options)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.in_sandbox import fill
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from slurm_het.config import load_config
 from slurm_het.core.model import Job
 from slurm_het.daemon.cycle import Cycle
@@ -199,20 +199,15 @@ def main() -> None:
             lines = asyncio.run(run(box, base, options))
     command = f"./dev bench reading --jobs {options.jobs} --rounds {options.rounds}"
     text = [*head("reading", command, f"Slurm {slurm_version().text}"), *lines]
-    print("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--jobs", type=int, default=10_000, help="that wait (10000)")
     parser.add_argument("--rounds", type=int, default=15, help="cycles of each way (15)")
     parser.add_argument("--profile", action="store_true", help="print a profile of the second way")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args()
 
 

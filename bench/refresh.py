@@ -15,7 +15,6 @@ bytes       of a refresh after the first
 
 from __future__ import annotations
 
-import argparse
 import os
 import pty
 import pwd
@@ -25,18 +24,16 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from bench import in_sandbox
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from bench.sooner_stages import POOLS
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import slurm_version
 
-SAY = partial(print, flush=True)
 USER = "nobody"
 EVERY = 2
 QUIET_SECONDS = 0.3  # so long nothing is sent: a refresh has ended
@@ -138,13 +135,10 @@ def _end(pid: int, fd: int) -> None:
     os.close(fd)
 
 
-def main(say: Callable[[str], None] = SAY) -> None:
+def main() -> None:
     """Print the table, and put it into RESULTS.md."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each program (60)")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     options = parser.parse_args()
     het = (sys.executable, "-m", "slurm_het.cli.squeue")
     with in_sandbox.fresh() as box:
@@ -161,9 +155,7 @@ def main(say: Callable[[str], None] = SAY) -> None:
     command = f"./dev bench refresh --seconds {options.seconds:g}"
     text = [*head("refresh", command, load), f"het-squeue once: {once} calls.", "",
             *table(COLUMNS, rows)]  # fmt: skip
-    say("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
 
 
 if __name__ == "__main__":

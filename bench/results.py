@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +35,22 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     names = list(columns)
     rule = ["---", *["---:"] * (len(names) - 1)]
     return [f"| {' | '.join(row)} |" for row in (names, rule, *rows)]
+
+
+def recorded(doc: str | None) -> argparse.ArgumentParser:
+    """The parser of a program whose section is published; `doc` is its module's."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--no-record", action="store_true", help="print only")
+    return parser
+
+
+def publish(lines: Sequence[str], options: argparse.Namespace) -> None:
+    """Print a section, and record it unless --no-record was given."""
+    print("\n".join(lines), flush=True)
+    if not options.no_record:
+        record(lines)
 
 
 def record(lines: Iterable[str], file: Path = RESULTS) -> None:

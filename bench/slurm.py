@@ -36,7 +36,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bench.in_sandbox import AS_DELIVERED, fresh
-from bench.results import head, numbers, record, table
+from bench.results import head, numbers, publish, recorded, table
 from bench.slurm_stats import Run, figures, size_class, vendor_class
 from bench.slurm_trace import Entry, make_trace
 from slurm_het.config import load_config
@@ -168,20 +168,15 @@ def main() -> None:
         *table(("mean wait by size", "jobs", *NAMES), by_class(sets, size_class)), "",
         *table(("mean wait by vendor", "jobs", *NAMES), by_class(sets, vendor_class)),
     ]  # fmt: skip
-    print("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--jobs", type=int, default=320, help="jobs of a trace (320)")
     parser.add_argument("--load", type=float, default=1.1, help="work per second ÷ devices (1.1)")
     parser.add_argument("--seeds", type=numbers, default=numbers("1-3"), help="traces (1-3)")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args(arguments)
 
 

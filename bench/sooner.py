@@ -32,7 +32,7 @@ from functools import partial
 from typing import TypeVar
 
 from bench import in_sandbox, scale
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from bench.sooner_stages import (
     ANOTHER_KIND,
     FULL_FOR_TRAPS,
@@ -277,9 +277,7 @@ def main(say: Callable[[str], None] = SAY) -> None:
         f" {tried} held.", "",
         *table(COLUMNS, rows_of(seen)),
     ]  # fmt: skip
-    say("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
 
 
 def _timed(nodes: int) -> str:
@@ -296,12 +294,9 @@ def _p95(count: int) -> int:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--kinds", default=",".join(KINDS), help="of changes (all)")
     parser.add_argument("--times", action="store_true", help="the time alone")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args(arguments)
 
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bench.in_sandbox import AS_DELIVERED, fresh
-from bench.results import head, numbers, record, table
+from bench.results import head, numbers, publish, recorded, table
 from bench.slurm import ENDED, SUBMITTERS
 from bench.slurm_trace import Entry, make_trace
 from slurm_het.config import load_config
@@ -178,9 +178,7 @@ def main(say: Callable[[str], None] = SAY) -> None:
     command = f"./dev bench start_times --jobs {options.jobs} --seeds {seeds}"
     load = f"Slurm {slurm_version().text}, load {os.getloadavg()[2]:.0f}"
     text = [*head("start_times", command, load), *table(COLUMNS, rows)]
-    say("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
 
 
 def _together(found: Iterable[tuple[dict[str, float], dict[str, ToldStart]]]) -> Outcome:
@@ -200,12 +198,9 @@ def _together(found: Iterable[tuple[dict[str, float], dict[str, ToldStart]]]) ->
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--jobs", type=int, default=100, help="jobs of a queue (100)")
     parser.add_argument("--seeds", type=numbers, default=numbers("1-3"), help="queues (1-3)")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args(arguments)
 
 

@@ -25,7 +25,7 @@ from typing import NamedTuple, Protocol
 from bench.fgd import Chooser, fgd
 from bench.gaps import WHOLE, Free, NodeModel, Shape
 from bench.openb_plan import Outlook, Planner
-from bench.results import head, numbers, record, table
+from bench.results import head, numbers, publish, recorded, table
 from bench.traces import Trace, read_openb
 from slurm_het.core.assignment.first_fit import greedy
 
@@ -256,21 +256,16 @@ def main() -> None:
         "Means over time; lost: what of the load, or of all devices, is not in use.", "",
         *table(COLUMNS, rows),
     ]  # fmt: skip
-    print("\n".join(lines))
-    if not options.no_record:
-        record(lines)
+    publish(lines, options)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--traces", type=Path, required=True, help="directory of the openb files")
     parser.add_argument("--trace", default="default", help="its name (default)")
     parser.add_argument("--load", type=int, nargs="+", default=[95, 105], help="%% (95 105)")
     parser.add_argument("--seeds", type=numbers, default=numbers("42-43"), help="first-last")
     parser.add_argument("--until", type=float, default=3.0, help="mean run times (3)")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args()
 
 

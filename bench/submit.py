@@ -37,7 +37,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from bench.churn import family
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from slurm_het.errors import HetError
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import program, slurm_version
@@ -260,20 +260,15 @@ def main() -> None:
         *head("submit", command, f"Slurm {slurm_version().text}, {load} at the end"),
         *table(COLUMNS, rows(seen)),
     ]
-    print("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="that count (7)")
     parser.add_argument("--jobs", type=int, default=300, help="of a burst (300)")
     parser.add_argument("--processes", type=int, default=8, help="that submit at once (8)")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     return parser.parse_args(arguments)
 
 

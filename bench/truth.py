@@ -36,7 +36,7 @@ from bench.compare.scenario import Scenario
 from bench.mixes.generate import generate
 from bench.mixes.replay import told_apart
 from bench.mixes.world import read_world
-from bench.results import head, numbers, record, table
+from bench.results import head, numbers, publish, recorded, table
 from slurm_het.config import load_config
 from slurm_het.errors import HetError
 from slurm_het.replay.documents import WaitSums
@@ -285,9 +285,7 @@ def main() -> None:
     words = f"./dev bench truth --seconds {options.seconds:g}"
     made = [row for one in found for row in rows(*one)]
     text = [*head("truth", words, f"{slurm}, load {load} at the ends"), *table(COLUMNS, made)]
-    print("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
 
 
 def _whole(there: Path) -> bool:
@@ -299,15 +297,12 @@ def _say(text: str) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recorded(__doc__)
     parser.add_argument("--seeds", type=numbers, default=numbers("1-4"), help="1-4")
     parser.add_argument("--seconds", type=float, default=1200.0, help="of each queue (1200)")
     parser.add_argument("--keep", type=Path, help="keep what is judged there, a folder a queue")
     parser.add_argument("--judge", action="store_true", help="what is kept, without a run")
     parser.add_argument("--root", type=Path, help="a Debian tree with another Slurm")
-    parser.add_argument("--no-record", action="store_true", help="print only")
     options = parser.parse_args()
     if options.judge and not options.keep:
         parser.error("--judge is of what is kept: --keep DIR")

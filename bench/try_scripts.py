@@ -14,7 +14,6 @@ slurm           is not prepared by the hook
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import in_sandbox
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from bench.sooner_stages import NV, POOLS, Pool, Words, full
 from slurm_het.cli.try_job import try_job
 from slurm_het.core.jobs.mark import MARK
@@ -161,10 +160,7 @@ def _runs(box: Sandbox) -> dict[str, bool]:
 
 def main(say: Callable[[str], None] = SAY) -> None:
     """Print the table, and put it into RESULTS.md."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--no-record", action="store_true", help="print only")
+    parser = recorded(__doc__)
     options = parser.parse_args()
     with in_sandbox.fresh() as box:
         busy = [
@@ -181,9 +177,7 @@ def main(say: Callable[[str], None] = SAY) -> None:
     rows.append(["all", f"{right.total()}", f"{said.total()}"])
     load = f"Slurm {slurm_version().text}, load {os.getloadavg()[2]:.0f}"
     text = [*head("try_scripts", "./dev bench try_scripts", load), *table(COLUMNS, rows)]
-    say("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
 
 
 if __name__ == "__main__":

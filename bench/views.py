@@ -9,7 +9,6 @@ own time stands beside theirs. CPU seconds are those of the tool and of the prog
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import statistics
@@ -20,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.in_sandbox import fill, fresh, within
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from slurm_het.sandbox.cluster import Sandbox
 from slurm_het.sandbox.layout import program, slurm_version
 from slurm_het.sandbox.topology import Topology, load_topology
@@ -91,11 +90,10 @@ def measure(box: Sandbox, rounds: int) -> list[list[str]]:
 
 def main() -> None:
     """Measure, print, record."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = recorded(__doc__)
     parser.add_argument("--nodes", type=int, default=500)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--no-record", action="store_true")
     options = parser.parse_args()
     with fresh(topology(options.nodes)) as box:
         print(f"{options.nodes} nodes are up; submitting {options.jobs} jobs", flush=True)
@@ -110,9 +108,7 @@ def main() -> None:
         f"{options.jobs} jobs, of which {wait} wait.", "",
         *table(("tool", "median s", "CPU s", "longest s"), rows),
     ]  # fmt: skip
-    print("\n".join(lines))
-    if not options.no_record:
-        record(lines)
+    publish(lines, options)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ end         the state, exit code, nodes and times that Slurm had
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -35,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.in_sandbox import job, ok, ours, state, submit, within
-from bench.results import head, record, table
+from bench.results import head, publish, recorded, table
 from slurm_het.cli.why import why
 from slurm_het.config import load_config
 from slurm_het.core.jobs.waits import AT_ONCE_SECONDS
@@ -338,10 +337,7 @@ def run(box: Sandbox, say: Callable[[str], None]) -> list[list[str]]:
 
 def main() -> None:
     """Print the table, and put it into RESULTS.md; fails if anything told is not right."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--no-record", action="store_true", help="print only")
+    parser = recorded(__doc__)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="het-bench-") as temp:
         base = Path(temp)
@@ -351,9 +347,7 @@ def main() -> None:
     extra = f"Slurm {slurm_version().text}, load {os.getloadavg()[1]:.0f}"
     text = head("why_later", "./dev bench why_later", extra)
     text += table(("ended", "jobs", "right, root", "right, its owner"), rows)
-    SAY("\n".join(text))
-    if not options.no_record:
-        record(text)
+    publish(text, options)
     sys.exit(len(set(rows[-1][1:])) > 1)
 
 
