@@ -47,6 +47,10 @@ class TooMuchError(SlurmError):
     """A program of Slurm's printed more than is read of it."""
 
 
+class TooSlowError(SlurmError):
+    """A program of Slurm's takes too long for what slurmctld has answered."""
+
+
 class LeadError(HetError):
     """Another hetd plans for this Slurm now, or this one can no longer tell."""
 

@@ -14,7 +14,14 @@ from slurm_het.children import kill_child
 from slurm_het.core.model import FINISHED, Job, Snapshot
 from slurm_het.core.partition import QosFlags
 from slurm_het.core.syntax.script import MAX_SCRIPT
-from slurm_het.errors import CannotRunError, SlurmBusyError, SlurmError, TooMuchError, lacks
+from slurm_het.errors import (
+    CannotRunError,
+    SlurmBusyError,
+    SlurmError,
+    TooMuchError,
+    TooSlowError,
+    lacks,
+)
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.accounts import as_enforced
 from slurm_het.slurm.backfill import backfill_of
@@ -286,15 +293,14 @@ class CliSlurm:
                 process = await self._start(path, *arguments, given=given, printed=printed)
                 feeding = asyncio.create_task(_feed(process, given.stdin))
                 try:
-                    err = await self._end(process, path, aside=given.aside)
+                    err = await self._end(process, path, printed, aside=given.aside)
                 finally:
                     feeding.cancel()
                 out = printed.read()
         if len(out) > limit:
             if not start:
-                raise TooMuchError(
-                    f"{path} {(*arguments, given.called)[0]} printed more than {limit} bytes"
-                )
+                called = (*arguments, given.called)[0]
+                raise TooMuchError(f"{path} {called} printed more than {limit} bytes")
             return out[:limit]
         failed = process.returncode != 0 or (not out and NO_TOPOLOGY in err)
         if failed and not given.may_fail:
@@ -320,10 +326,12 @@ class CliSlurm:
                 f"cannot run {path}: {why}",
                 "install slurm-client, or set slurm.bin_dir in the configuration",
             ) from error
-        printed.limit(process.pid)
+        printed.limit(process.pid, given.cpu_seconds)
         return process
 
-    async def _end(self, process: asyncio.subprocess.Process, path: str, *, aside: bool) -> bytes:
+    async def _end(
+        self, process: asyncio.subprocess.Process, path: str, printed: Printed, *, aside: bool
+    ) -> bytes:
         """Wait until it ends, in time; the end of its complaints."""
         seconds = self.settings.timeout_seconds
         assert process.stderr  # noqa: S101 - asked for above
@@ -334,6 +342,8 @@ class CliSlurm:
                 self.answered = self.answered if aside else time.monotonic()
                 return await errors
         except TimeoutError as error:
+            if printed.has_begun:  # slurmctld has answered
+                raise TooSlowError(f"{path} was still printing after {seconds:g} s") from error
             # That slurmdbd does not answer is another matter.
             if not aside and not path.endswith("sacctmgr"):
                 self._silent_until = time.monotonic() + RETRY_SECONDS

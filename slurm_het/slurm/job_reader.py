@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from slurm_het.core.model import FINISHED, Job
 from slurm_het.core.syntax.arrays import array_size
-from slurm_het.errors import SlurmError, TooMuchError
+from slurm_het.errors import SlurmError, TooMuchError, TooSlowError
 from slurm_het.slurm.api.source import ApiSource, Early, RecordsWanted
 from slurm_het.slurm.jobs import job_of, parse_jobs
 from slurm_het.slurm.known_jobs import KnownJobs
@@ -52,6 +52,10 @@ FIRST_LIST = 24 << 20
 """Bytes of a list while it is not known how many jobs there are: an array of a million tasks may
 have a line for each."""
 LINE = 4096  # bytes, generously
+LIST_CPU_SECONDS = 2
+"""Of a list of all jobs. It takes 0.1 s for 10,000 tasks (24.11, 26.05); but squeue folds the nodes
+that a job names or excludes anew for each task, 25 ms for 16,000 names: any user can write those."""
+NO_LIST_SECONDS = 300.0  # after one that took longer
 ASKED_AFTER = 3  # jobs, where squeue suddenly shows none
 BELIEVED = 5.0
 """Seconds that an empty list of squeue's counts for once scontrol has said the same."""
@@ -59,20 +63,23 @@ _JOB = re.compile(r"JobId=(\d+)")
 _STATE = re.compile(r"\bJobState=([A-Z_]+)")
 CUT_OFF = f"ended by signal {int(signal.SIGPIPE)}"
 """squeue ends so, silently, where slurmctld is short of time and closes the connection (22.05)."""
+NO_TIME = f"ended by signal {int(signal.SIGXCPU)}"
 _NO_SUCH = ("Invalid job format specification", "unrecognized option")
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a program is given beside its arguments; whether it may say that it failed, as scontrol
-    does once one of the commands on its stdin has; how many bytes it may print at the most; what
-    is said of it if it fails, where its arguments do not say it; whether it is `aside`: that it
-    ends, or not, tells nobody whether Slurm answers; and what is called when it begins to print."""
+    does once one of the commands on its stdin has; how many bytes it may print at the most, and how
+    many seconds of CPU time it may take, if that is bounded; what is said of it if it fails, where
+    its arguments do not say it; whether it is `aside`: that it ends, or not, tells nobody whether
+    Slurm answers; and what is called when it begins to print."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
     may_fail: bool = False
     most: int = MAX_ANSWER
+    cpu_seconds: int = 0
     called: str = ""
     aside: bool = False
     begun: Callable[[], None] | None = None
@@ -123,6 +130,7 @@ class JobReader:
         self._marks = Marks.drawn()
         self._tasks = 0
         self._most = FIRST_LIST
+        self._no_list_until = float("-inf")  # on a clock that never goes back
         self._asked: list[int] = []  # the last ones of those that waited or ran when all was read
         self._empty_until = float("-inf")  # by scontrol's word, on a clock that never goes back
         self.fell_back = False  # once at least
@@ -171,7 +179,7 @@ class JobReader:
 
     async def _read(self, reading: RecordParser) -> tuple[Job, ...]:
         try:
-            if self._tasks <= MOST_TASKS:
+            if self._tasks <= MOST_TASKS and time.monotonic() >= self._no_list_until:
                 return self._count(await self._read_changed(reading))
         except NotUnderstoodError as error:
             if not self.fell_back:
@@ -316,15 +324,17 @@ class JobReader:
     async def _squeue(
         self, env: Mapping[str, str], *arguments: str, begun: Callable[[], None] | None = None
     ) -> bytes:
-        given = Given(env, most=self._most if env else MAX_ANSWER, begun=begun)
+        given = Given(env, begun=begun)
+        if env:
+            given = replace(given, most=self._most, cpu_seconds=LIST_CPU_SECONDS)
         try:
             return await self._listed(given, *arguments)
-        except TooMuchError as error:
-            if env:
-                raise NotUnderstoodError(error.message) from error
-            raise
         except SlurmError as error:
-            if any(text in error.message for text in _NO_SUCH):
+            if isinstance(error, TooSlowError) or NO_TIME in error.message:
+                self._no_list_until = time.monotonic() + NO_LIST_SECONDS
+                why = "its list of jobs takes too long, as with thousands of nodes in --exclude"
+                raise NotUnderstoodError(why) from error
+            if isinstance(error, TooMuchError) or any(t in error.message for t in _NO_SUCH):
                 raise NotUnderstoodError(error.message) from error
             raise
 

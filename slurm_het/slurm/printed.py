@@ -35,14 +35,22 @@ class Printed:
         os.close(self.file)
 
     async def _tell(self, begun: Callable[[], None]) -> None:
-        while not os.fstat(self.file).st_size:
+        while not self.has_begun:
             await asyncio.sleep(LOOK_SECONDS)
         begun()
 
-    def limit(self, pid: int) -> None:
-        """Have the program ended once it has printed more."""
+    def limit(self, pid: int, cpu_seconds: int = 0) -> None:
+        """Have the program ended once it has printed more, or taken so much CPU time, if any."""
         with contextlib.suppress(OSError):  # it has ended
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (self.most + 1, self.most + 1))
+            if cpu_seconds:
+                resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))  # SIGXCPU would leave one
+                resource.prlimit(pid, resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has been printed."""
+        return os.fstat(self.file).st_size > 0
 
     def read(self) -> bytes:
         """All that it has printed."""

@@ -56,6 +56,17 @@ def test_giant_node_lists_hold_up_nobody(cluster: Cluster) -> None:
     cluster.clear()
 
 
+def test_giant_node_lists_of_many_tasks_hold_up_nobody(cluster: Cluster) -> None:
+    """squeue folds such a list anew for each task of an array (24.11, 26.05)."""
+    names = ",".join(["l40s1"] * 16_000)
+    key = cluster.sbatch("--hold", "--array=0-999", *SMALL, script=CUDA, user=ABUSER)
+    cluster.ok("scontrol", "update", f"JobId={key}", f"ExcNodeList={names}", user=ABUSER)
+    cluster.wait_started(cluster.sbatch(*SMALL, script=CUDA, user=OTHER), SOON)
+    assert cluster.gate() == "DOWN"
+    assert key in cluster.ok("het-squeue", user=OTHER)
+    cluster.clear()
+
+
 def test_a_flood_for_one_pool_keeps_nobody_from_another(cluster: Cluster) -> None:
     loop = (
         "for i in $(seq 40); do sbatch -Q -o /dev/null -C a100 --gres=gpu:1 --mem=100 -t1 $0; done"

@@ -12,6 +12,8 @@ import pytest
 from slurm_het.errors import SlurmError
 from slurm_het.settings import SlurmSettings
 from slurm_het.slurm.cli import KILL_SECONDS, CliSlurm
+from slurm_het.slurm.job_reader import LIST_CPU_SECONDS, RecordParser
+from slurm_het.slurm.versions import parse_version
 
 DEADLINE = 0.5
 
@@ -35,3 +37,30 @@ def test_its_deadline_holds(tmp_path: Path, script: str) -> None:
         return took
 
     assert asyncio.run(ask()) < 2 * (DEADLINE + KILL_SECONDS) + 3.0
+
+
+SQUEUE = """#!/bin/sh
+for word in "$@"; do case $word in --json*) echo '{"jobs": [{"job_id": 7}]}'; exit;; esac; done
+echo list >> "$(dirname "$0")/asked"
+%s
+"""
+
+
+@pytest.mark.parametrize("listing", ["while :; do :; done", "echo amid; exec sleep 20"])
+def test_a_list_of_jobs_that_takes_too_long_is_not_asked_for_again(
+    tmp_path: Path, listing: str
+) -> None:
+    """squeue folds what nodes a job excludes anew for each task of its array: any user can have it
+    take minutes, while slurmctld has answered at once."""
+    program = tmp_path / "squeue"
+    program.write_text(SQUEUE % listing)
+    program.chmod(0o755)
+    seconds = LIST_CPU_SECONDS * 4.0 if "while" in listing else DEADLINE
+    slurm = CliSlurm(SlurmSettings(bin_dir=tmp_path, timeout_seconds=seconds))
+    reading = RecordParser(parse_version("slurm 24.11.5"), memory_tracked=True)
+
+    async def read() -> list[int]:
+        return [job.id for _ in range(2) for job in await slurm.jobs.read(reading)]
+
+    assert asyncio.run(read()) == [7, 7]
+    assert (tmp_path / "asked").read_text().split() == ["list"]
