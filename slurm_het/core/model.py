@@ -230,7 +230,7 @@ class Task:
     reservation: str = ""
     magnets: tuple[str, ...] = ()
     leaf_patience: int | None = None
-    time_limits: TimeLimits = ()  # where its user left it open: in each pool, and back in the gate
+    time_limits: TimeLimits = ()  # where its user left it open: see InPools
     _request: Task | None = field(default=None, init=False, repr=False, compare=False)
     _off: tuple[frozenset[str], Task] | None = field(
         default=None, init=False, repr=False, compare=False
@@ -254,6 +254,15 @@ class Task:
     def largest_slot(self) -> Slot:
         """The slot that asks most of a node: devices first, then CPUs, then host memory."""
         return max(self.slots, key=lambda s: (s.devices, s.cpus, s.memory_mib))
+
+    def limit_in(self, pool: str) -> int | None:
+        """The time limit with which it is released to a pool: None is no limit."""
+        return dict(self.time_limits).get(pool, self.minutes)
+
+    def limited(self, pool: str, minutes: int | None) -> Task:
+        """The task with that time limit in a pool."""
+        limits = {**dict(self.time_limits), pool: minutes}
+        return replace(self, time_limits=tuple(limits.items()))
 
     @property
     def request(self) -> Task:
@@ -305,7 +314,8 @@ class Placement:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The result of a cycle: who starts where, who waits and why, and how good that is.
-    `refused`: what is wrong with the solver's solution, in whose place first-fit's is.
+    `refused`: what is wrong with the solver's solution, in whose place first-fit's is. `shortened`
+    are, by key, the time limits of those with --time-min that get less than they asked for.
     """
 
     placements: tuple[Placement, ...] = ()
@@ -317,3 +327,9 @@ class Plan:
     seconds: float = 0.0
     left_out: int = 0
     refused: str = ""
+    shortened: Mapping[str, int] = field(default_factory=dict)
+
+    def as_placed(self, task: Task, placement: Placement) -> Task:
+        """The task with the time limit that it gets there."""
+        limit = self.shortened.get(task.key)
+        return task if limit is None else task.limited(placement.partition, limit)

@@ -372,7 +372,7 @@ class Cycle:
         outcomes += await self.releaser.line_up(prepared)
         outcomes += await self.releaser.reserve(prepared)
         released = await self.releaser.preempt(prepared)
-        released += await self.releaser.release(decided.placements, prepared)
+        released += await self.releaser.release(decided, prepared)
         await self.once_more.look(prepared, updated=bool(outcomes or released))
         self._note(prepared.snapshot, [*outcomes, *released])
         return moved, released

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.gres_choice import original_gres, rewritten_gres
 from slurm_het.core.jobs.layout import nodes_before
-from slurm_het.core.model import Job, Placement, Task
+from slurm_het.core.model import Job, Placement, Plan, Task
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Prepared, TakeBack
@@ -38,13 +38,12 @@ class Releaser:
     ) -> None:
         self.slurm, self.policy, self.pins, self.ticks = slurm, policy, pins, ticks
 
-    async def release(self, placements: Iterable[Placement], prepared: Prepared) -> list[Outcome]:
+    async def release(self, plan: Plan, prepared: Prepared) -> list[Outcome]:
         """Send each task of the window to the nodes it is placed on."""
         tasks = {task.key: task for task in prepared.window}
         jobs = {job.id: job for job in prepared.snapshot.jobs}
-        return await asyncio.gather(
-            *(self._release(p, tasks[p.key], jobs.get(tasks[p.key].job_id)) for p in placements)
-        )
+        made = [(p, plan.as_placed(tasks[p.key], p)) for p in plan.placements]
+        return await asyncio.gather(*(self._release(p, t, jobs.get(t.job_id)) for p, t in made))
 
     async def reserve(self, prepared: Prepared) -> list[Outcome]:
         """Pin the tasks that nodes are kept for ahead: Slurm's backfill protects them there."""

@@ -10,6 +10,7 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.asked import Anew, adoption
 from slurm_het.core.jobs.mark import MARK
+from slurm_het.core.jobs.pool_defaults import time_limit_text, with_users_limit
 from slurm_het.core.jobs.reading import Handover
 from slurm_het.core.jobs.request import TRES_FIELDS, handed_over, users_features
 from slurm_het.core.jobs.task_pools import is_gated
@@ -17,7 +18,7 @@ from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event, Outcome
 from slurm_het.core.planner.pins import moved_away
 from slurm_het.core.planner.proposal import Memory, Observed, Prepared
-from slurm_het.core.planner.updates import return_fields, time_limit_text
+from slurm_het.core.planner.updates import return_fields
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import MovedAway, PlacedBySlurm
 from slurm_het.daemon.outcomes import journal_outcomes
@@ -173,6 +174,8 @@ class Strays:
     async def _unbind_one(self, job: Job) -> Outcome:
         """Through the intake, so that each update names another partition and guards itself."""
         fields = {"Features": self._own(job) or job.partition, "Partition": job.partition}
+        if (own := with_users_limit(job)) is not job:
+            fields["TimeLimit"] = time_limit_text(own.time_limit_minutes)
         try:
             await self.slurm.update_job(job.key, return_fields(self.policy))
         except SlurmError as error:

@@ -15,6 +15,7 @@ def backfill_of(parameters: str) -> Backfill:
         window_seconds=_count(parameters, "bf_window") * 60.0 or USUAL.window_seconds,
         least_priority=_count(parameters, "bf_min_prio_reserve"),
         least_age_seconds=float(_count(parameters, "bf_min_age_reserve")),
+        time_min_is_soft="time_min_as_soft_limit" in parameters.lower(),
     )
 
 

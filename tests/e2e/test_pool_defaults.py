@@ -87,6 +87,24 @@ def test_time_min_is_kept_and_lets_a_job_into_a_pool_of_shorter_ones(cluster: Cl
     assert record["TimeLimit"] in ("01:00:00", "00:20:00")
 
 
+def test_with_time_min_a_job_ends_before_one_above_it_starts(cluster: Cluster) -> None:
+    """It is content with a minute, and asks for 50: its nodes are wanted in four."""
+    for devices, minutes in ((8, 50), (8, 50), (8, 50), (4, 4)):
+        options = f"--gres=gpu:a100:{devices}", "-t", str(minutes)
+        cluster.wait_started(cluster.sbatch(*options, script=SCRIPT), seconds=20)
+    first = cluster.sbatch("--gres=gpu:a100:8", "-t", "10", script=SCRIPT)
+    low = cluster.sbatch("--gres=gpu:a100:4", "-t", "50", "--time-min=1", script=SCRIPT)
+    record = cluster.wait_started(low, seconds=20)
+    # Less, if Slurm's backfill has started it: on 22.05 and 24.11 it gives just the least.
+    limits = {"Main": ("00:03:00", "00:02:00"), "Backfill": ("00:03:00", "00:02:00", "00:01:00")}
+    assert record["TimeLimit"] in limits[record["Scheduler"]]
+    assert cluster.job(first)["JobState"] == "PENDING"
+    cluster.ok("scontrol", "requeue", low)
+    cluster.wait("it is back", lambda: cluster.job(low)["Partition"] == "accel", 20, job=low)
+    assert cluster.job(low)["TimeLimit"] == "00:50:00"
+    cluster.ok("scancel", low)
+
+
 @pytest.mark.parametrize(
     ("script", "minutes"),
     [(SCRIPT, 3), (SERVE, 30)],

@@ -19,6 +19,7 @@ from slurm_het.slurm.backfill import backfill_of
         ("bf_max_job_test=0,bf_window=0,bf_max_job_user=-1", USUAL),
         ("bf_min_prio_reserve=4294967295", Backfill(least_priority=4294967295)),
         ("bf_min_age_reserve=7200", Backfill(least_age_seconds=7200.0)),
+        ("bf_interval=30,time_min_as_soft_limit", Backfill(time_min_is_soft=True)),
         ("xbf_max_job_test=9,bf_max_job_test=", USUAL),
     ],
 )

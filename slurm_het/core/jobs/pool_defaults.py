@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from slurm_het.core.jobs.mark import Mark, decode_comment
+from slurm_het.core.jobs.mark import Mark, decode_comment, with_original
 from slurm_het.core.jobs.request import (
     ALL_MEMORY,
     CPUS_PER_TASK,
@@ -23,10 +23,11 @@ from slurm_het.core.jobs.request import (
     TIME_LIMIT,
     TIME_MIN,
     UNTOLD,
+    USERS_LIMIT,
     number_of,
 )
 from slurm_het.core.memory_defaults import NO_DEFAULTS, MemoryDefaults, TimeLimits
-from slurm_het.core.model import Job, Partition
+from slurm_het.core.model import Job, Partition, Task
 from slurm_het.core.policy import Pool
 
 NO_WALLS: Mapping[str, int] = {}
@@ -45,10 +46,10 @@ NO_BOUNDS = Bounds()
 class InPools(NamedTuple):
     """A job as Slurm will see it in the pools, and the pools that suit it so.
 
-    `time_limits` are the limits that it is to be given by pool, where its user left that open, and
-    the one for the intake if it comes back. Then the job itself has one that no pool refuses: the
-    least of them, or its --time-min. `by_pool` is what it asks of CPUs and memory in each, where
-    that differs; the job itself has the most then.
+    `time_limits` are the limits that it is to be given by pool, where its user left that open or is
+    content with less, and the one for the intake if it comes back. Then the job itself has one that
+    no pool refuses: the least of them, or its --time-min. `by_pool` is what it asks of CPUs and
+    memory in each, where that differs; the job itself has the most then.
     """
 
     job: Job
@@ -60,7 +61,7 @@ class InPools(NamedTuple):
     def minutes(self, usable: Iterable[str]) -> int | None:
         """The minutes to plan with in these of the pools; None is no limit.
 
-        Of a job with --time-min the least: Slurm's backfill shortens it to what fits.
+        Of a job with --time-min the least: so Slurm's backfill does, and then gives it what fits.
         """
         if self.shortens or not self.time_limits:
             return self.job.time_limit_minutes
@@ -89,13 +90,13 @@ def _with_time(
     bounds: Bounds,
 ) -> InPools:
     """The job with the time that each of the pools gives it."""
-    job, pools, walls = there.job, there.pools, bounds.walls
+    job, pools, walls = with_users_limit(there.job), there.pools, bounds.walls
     known = [p for pool in pools if (p := partitions.get(pool.partition))]
     if mark and (least := _time_min(job, mark)):
         # Where MaxWall is below its least it is held back, as it is in plain Slurm.
         caps = {name: wall for name, wall in walls.items() if wall >= least}
         limits = tuple((p.name, _within(job.time_limit_minutes, p, caps)) for p in known)
-        limits += _back_in(intake, job, walls)
+        limits += ((intake, _least(job.time_limit_minutes, walls.get(intake))),)
         shorter = replace(job, time_limit_minutes=least)
         return there._replace(job=shorter, time_limits=limits, shortens=True)
     said, gate = mark.original.get(TIME_LIMIT) if mark else UNTOLD, partitions.get(intake)
@@ -125,6 +126,43 @@ def as_in_the_gate(
     if TIME_MIN in mark.original or not all(p and _is_pools_own(job, p, walls) for p in there):
         return job
     return replace(job, time_limit_minutes=given_by_slurm(gate, walls))
+
+
+def with_users_limit(job: Job) -> Job:
+    """A job with --time-min, with the time limit that its user gave it, though a release has given
+    it less, or Slurm just its least. With another one somebody has set it since."""
+    mark = decode_comment(job.admin_comment) if USERS_LIMIT in job.admin_comment else None
+    if mark is None:
+        return job
+    given, _, own = mark.original.get(USERS_LIMIT, "").partition(" of ")
+    shorter = given, str(number_of(mark.original.get(TIME_MIN, ""), 0))
+    if not own or time_limit_text(job.time_limit_minutes) not in shorter:
+        return job
+    return replace(job, time_limit_minutes=number_of(own, 0) or None)
+
+
+def keeping_limit(job: Job, comment: str, given: int | None) -> str:
+    """The comment with which a gated job is released with that time limit, in place of this one;
+    '' if it is to stay."""
+    mark, own = decode_comment(comment), with_users_limit(job).time_limit_minutes
+    if mark is None or TIME_MIN not in mark.original or given == own:
+        return ""
+    return with_original(
+        comment, USERS_LIMIT, f"{time_limit_text(given)} of {time_limit_text(own)}"
+    )
+
+
+def as_released(task: Task, job: Job) -> Task:
+    """The task of a released job, by whose record its limit in its pool is what its release gave
+    it, and not all of its user's."""
+    if with_users_limit(job) is job:
+        return task
+    return task.limited(job.partition, job.time_limit_minutes)
+
+
+def time_limit_text(minutes: int | None) -> str:
+    """A time limit as scontrol takes it."""
+    return "UNLIMITED" if minutes is None else str(minutes)
 
 
 def given_by_slurm(partition: Partition, walls: Mapping[str, int]) -> int | None:

@@ -44,6 +44,9 @@ them, and starts the job on any number between (22.05, 24.11, 26.05)."""
 NUM_NODES = "num_nodes"
 """The name by which the numbers of nodes are kept that a release has replaced by another, such as
 1-2: what NumNodes= is to say again when the job comes back. A requeued job keeps the release's."""
+USERS_LIMIT = "users_limit"
+"""The name by which a release of a job with --time-min keeps the time limit that it gives it, and
+its user's own: `60 of 600`. A requeued job keeps the release's."""
 MAX_DIGITS = 11
 """A longer number in the hook's message is none of Slurm's."""
 

@@ -18,21 +18,28 @@ def in_order(made: Plan, window: Iterable[Task], shield: Shield) -> Plan:
     waits; and who can start alone, but not beside those above him, is found out by the plan alone.
     So it is asked anew, now that it is known who starts where: each that waits has the place that
     is free for him soonest beside those above him, and who comes after him starts where that is not
-    needed, or ends before. Whom this holds back the next plan may start elsewhere.
+    needed, or ends before. Whom this holds back the next plan may start elsewhere. With --time-min
+    he gets the time that there is.
     """
     placed = {placement.key: placement for placement in made.placements}
     startable = {task.key: task for task in window}
     blocked = {one.task.key: one.task for one in shield.given}
     tasks = sorted((startable | blocked).values(), key=turn_of)
-    if not _is_out_of_order(tasks, startable, placed):
+    for_less = any(shield.may_shorten(startable[p.key], p.partition) for p in made.placements)
+    if not (for_less or _is_out_of_order(tasks, startable, placed)):
         return made
     shield = shield.anew()
     behind: dict[str, Reason] = {}
+    shortened: dict[str, int] = {}
     for task in tasks:
         placement = placed.get(task.key)
         owner = shield.delayed_by(task, placement) if placement else None
         if placement and not owner:
-            shield.take(Reservation(task, placement, shield.axis.now))
+            limit = shield.limit_for(task, placement)
+            if limit is not None and limit != task.limit_in(placement.partition):
+                shortened[task.key] = limit
+            given = replace(task, minutes=limit)
+            shield.take(Reservation(given, placement, shield.axis.now))
             continue
         if owner:
             behind[task.key] = Kept(owner.placement.nodes, owner.task.key, owner.start)
@@ -41,10 +48,9 @@ def in_order(made: Plan, window: Iterable[Task], shield: Shield) -> Plan:
         place = shield.soonest(task) if owner or _waits_for_room(made, task) else None
         if place and (owner or place.start > shield.axis.now):
             shield.give_place(place)
-    if not behind:
-        return made
     left = tuple(placement for placement in made.placements if placement.key not in behind)
-    return replace(made, placements=left, waiting={**made.waiting, **behind})
+    waiting = {**made.waiting, **behind}
+    return replace(made, placements=left, waiting=waiting, shortened=shortened)
 
 
 def _is_out_of_order(

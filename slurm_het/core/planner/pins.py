@@ -14,6 +14,7 @@ from slurm_het.core.jobs.cluster_facts import ClusterFacts
 from slurm_het.core.jobs.gres_choice import original_gres
 from slurm_het.core.jobs.layout import nodes_to_put_back
 from slurm_het.core.jobs.mark import MARK, mark_of_sent
+from slurm_het.core.jobs.pool_defaults import as_released
 from slurm_het.core.jobs.reading import read_job
 from slurm_het.core.jobs.waits import is_yet_to_begin
 from slurm_het.core.model import Job, Placement, Snapshot, Task
@@ -320,7 +321,7 @@ def _task_of(job: Job, facts: ClusterFacts) -> Task | None:
         restarts=0,  # it is read with the nodes that it was released to
     )  # fmt: skip
     task = read_job(as_gated, facts).outcome
-    return task if isinstance(task, Task) else None
+    return as_released(task, job) if isinstance(task, Task) else None
 
 
 def _with_less(task: Task, now: Task | None) -> Task:

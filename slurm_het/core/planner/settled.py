@@ -5,6 +5,7 @@ from __future__ import annotations
 from slurm_het.core.cluster.holdings import held_indexes
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.mark import decode_comment
+from slurm_het.core.jobs.pool_defaults import with_users_limit
 from slurm_het.core.jobs.request import TRES_FIELDS, changed_since
 from slurm_het.core.model import Job
 from slurm_het.core.planner.outcomes import Event
@@ -48,6 +49,8 @@ def settled(job: Job | None, pin: Pin, policy: Policy, overdue: bool) -> tuple[E
 def time_was_set(job: Job, pin: Pin) -> bool:
     """Whether somebody has given a released job another time limit since: then that stays."""
     given, limits = job.time_limit_minutes, dict(pin.task.time_limits)
+    if with_users_limit(job) is not job:
+        return False
     return any(limits.get(name, given) != given for name in job.partition.split(","))
 
 

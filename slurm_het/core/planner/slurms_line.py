@@ -21,10 +21,10 @@ from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.demand import is_accelerator_job
 from slurm_het.core.jobs.mark import MARK, decode_comment, encode_comment, in_place, mark_of_sent
+from slurm_het.core.jobs.pool_defaults import time_limit_text
 from slurm_het.core.jobs.waits import slurm_waits
 from slurm_het.core.limits.within import at_limit
 from slurm_het.core.model import Job, Placement, Snapshot, Task
-from slurm_het.core.planner.updates import time_limit_text
 from slurm_het.core.policy import Policy
 from slurm_het.core.reasons import BehindTheLine, InSlurmsLine, Reason
 from slurm_het.core.site_limits import Budget

@@ -5,6 +5,7 @@ from __future__ import annotations
 from slurm_het.core.cluster.pinned import Pin
 from slurm_het.core.jobs.layout import comment_for
 from slurm_het.core.jobs.mark import rewritten
+from slurm_het.core.jobs.pool_defaults import keeping_limit, time_limit_text
 from slurm_het.core.memory_defaults import TimeLimits
 from slurm_het.core.model import Job, Placement, Task
 from slurm_het.core.policy import Policy
@@ -32,9 +33,12 @@ def release_fields(
             fields["AdminComment"] = comment
     if wanted and job.tres_per_job:
         fields["TresPerJob"] = ""  # else "with and without type identification" (24.11, 26.05)
-    for partition, minutes in limits:
-        if partition == placement.partition and minutes != job.time_limit_minutes:
-            fields["TimeLimit"] = time_limit_text(minutes)
+    minutes = dict(limits).get(placement.partition, job.time_limit_minutes)
+    if minutes != job.time_limit_minutes:
+        fields["TimeLimit"] = time_limit_text(minutes)
+        before = fields.get("AdminComment", job.admin_comment)
+        if comment := keeping_limit(job, before, minutes):
+            fields["AdminComment"] = comment
     return fields | gres_fields(fields.get("AdminComment", job.admin_comment), wanted)
 
 
@@ -45,11 +49,6 @@ def gres_fields(comment: str, wanted: str) -> dict[str, str]:
         return {}
     comment = rewritten(comment, wanted)
     return {"Gres": wanted} | ({"AdminComment": comment} if comment else {})
-
-
-def time_limit_text(minutes: int | None) -> str:
-    """A time limit as scontrol takes it."""
-    return "UNLIMITED" if minutes is None else str(minutes)
 
 
 def spread_fields(task: Task, job: Job) -> dict[str, str]:

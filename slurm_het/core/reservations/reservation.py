@@ -109,13 +109,14 @@ def with_pins(
 
 
 def _given_by(pin: Pin, room: Inventory, now: float) -> Iterator[tuple[str, ComingFree]]:
-    if pin.start or pin.task.minutes is None:
+    minutes = pin.task.limit_in(pin.placement.partition)
+    if pin.start or minutes is None:
         return
     for name, slot in zip(pin.placement.nodes, pin.task.slots, strict=False):
         if node := room.nodes.get(name):
             # One that may not start beside others has taken all that they left.
             needs = needs_of(pin, slot, emptied(node)) or Need(node.cpus, node.memory_mib)
-            yield name, ComingFree(now + pin.task.minutes * 60, pin.task.key, *needs)
+            yield name, ComingFree(now + minutes * 60, pin.task.key, *needs)
 
 
 def end_of(job: Job, now: float) -> float:

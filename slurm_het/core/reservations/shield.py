@@ -7,8 +7,11 @@ a task below them starts only where what it takes is theirs to spare.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
+from math import inf
 from typing import NamedTuple
 
 from slurm_het.core.cluster.fit import (
@@ -25,7 +28,8 @@ from slurm_het.core.policy import Limits
 from slurm_het.core.reasons import All, Kept, Reason
 from slurm_het.core.reservations.axis import Axis
 from slurm_het.core.reservations.in_vain import InVain, affordable, seconds_of
-from slurm_het.core.reservations.reservation import Reservation
+from slurm_het.core.reservations.reservation import Reservation, turn_of
+from slurm_het.core.site_limits import UNLIMITED_MINUTES
 
 
 class _Alike(NamedTuple):
@@ -85,7 +89,7 @@ class Shield:
         """The task, kept off the nodes where it would delay others; if it has to wait, it gets its
         own place. One that can start on more nodes alone asks for these."""
         if could_start(task, self.room):
-            started = self._start(task)
+            started = self._start(self._where_for_longer(task))
             if task.key in self.kept:
                 self._protect(task)
             return started
@@ -154,6 +158,60 @@ class Shield:
         return next(
             (self.first_on(name) for name in theirs if self.axis.room_until(task, name) < end), None
         )
+
+    def limit_for(self, task: Task, placement: Placement) -> int | None:
+        """The time limit (minutes) of a task that starts there now.
+
+        With --time-min the longest one that delays nobody above it, and ends before what one of
+        Slurm's reservations closes to it: as Slurm's backfill does it. (Its main scheduler, which
+        starts most of what is released, would give it all or nothing.)
+        """
+        whole, least = task.limit_in(placement.partition), task.minutes
+        if least is None or not self.may_shorten(task, placement.partition):
+            return whole
+        until, now = self._until(task, placement), self.axis.now
+        most = min(UNLIMITED_MINUTES if whole is None else whole, (until - now) / 60)
+
+        def is_shut(minutes: int) -> bool:
+            there = replace(task, minutes=minutes)
+            return self.axis.opens(there, placement.nodes, now) != now
+
+        longer = range(least + 1, int(most) + 1)
+        if longer and is_shut(longer[-1]) and not is_shut(least):
+            longer = longer[: bisect_left(longer, True, key=is_shut)]
+        limit = longer[-1] if longer else least
+        return None if limit == UNLIMITED_MINUTES else limit
+
+    def may_shorten(self, task: Task, pool: str) -> bool:
+        """Whether a task is content there with less than its limit, and is to get it."""
+        if task.minutes is None or self._backfill.time_min_is_soft:
+            return False
+        whole = task.limit_in(pool)
+        return whole is None or whole > task.minutes
+
+    def _until(self, task: Task, placement: Placement) -> float:
+        """Until when a task that starts there now delays nobody above it."""
+        above = (made for made in self._made_of[1] if turn_of(made.task) < turn_of(task))
+        starts = [r.start for r in above if not {*r.placement.nodes}.isdisjoint(placement.nodes)]
+        theirs = (name for name in placement.nodes if name in self._owners)
+        return min([*starts, *(self.axis.room_until(task, name) for name in theirs)], default=inf)
+
+    def _where_for_longer(self, task: Task) -> Task:
+        """A task with --time-min, kept off the nodes where it would not get all of its limit, if
+        it can start on others."""
+        pools = [pool for pool in task.pools if self.may_shorten(task, pool)]
+        if not pools:
+            return task
+        limits = [task.limit_in(pool) for pool in pools]
+        given = [minutes for minutes in limits if minutes is not None]
+        whole = replace(task, minutes=max(given) if len(given) == len(limits) else None)
+        end = self.axis.now + seconds_of(whole)
+        off = self._work_out(whole).off if self._owners else frozenset[str]()
+        for made in self._made_of[1]:
+            if turn_of(made.task) < turn_of(task) and made.start < end:
+                off |= frozenset(made.placement.nodes)
+        elsewhere = task.off(off)
+        return elsewhere if could_start(elsewhere, self.room) else task
 
     def further(self, task: Task) -> Task:
         """One that comes after all of them, kept off the same way; it is given nothing."""

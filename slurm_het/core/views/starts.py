@@ -119,10 +119,12 @@ def given_places(
 
 
 def started_by(plan: Plan, prepared: Prepared) -> Iterator[Reservation]:
-    """The places of those that start by that plan."""
+    """The places of those that start by that plan, with their time limits there."""
     window, now = {task.key: task for task in prepared.window}, prepared.snapshot.time
-    started = (placement for placement in plan.placements if placement.key in window)
-    return (Reservation(window[placement.key], placement, now) for placement in started)
+    for placement in plan.placements:
+        if task := window.get(placement.key):
+            limit = plan.as_placed(task, placement).limit_in(placement.partition)
+            yield Reservation(replace(task, minutes=limit), placement, now)
 
 
 def waiting_starts(prepared: Prepared, plan: Plan, hurry: Hurry = never) -> dict[str, float]:
