@@ -8,6 +8,7 @@ import logging
 import os
 import pwd
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from socket import SOCK_STREAM
@@ -22,6 +23,8 @@ log = logging.getLogger("hetd.control")
 MAX_LINE = 65536
 MAX_CONNECTIONS = 64
 READ_SECONDS = 5.0
+NAME_SECONDS = 2.0
+NAMES_AT_ONCE = 2
 MAX_SENDING = 64 << 20
 """Bytes of all answers that are under way."""
 FOR_ADMINS = {
@@ -59,6 +62,13 @@ class Caller:
 Handler = Callable[[ControlRequest, Caller], Awaitable[dict[str, Any]]]
 
 
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
 class ControlServer:
     """Serves `handler(request, caller)`, after seeing to it that the caller may ask that."""
 
@@ -68,6 +78,8 @@ class ControlServer:
         self.handler = handler
         self._server: asyncio.Server | None = None
         self._open = self._sending = 0
+        # Of its own: a directory server that hangs must not take the threads of the cycle.
+        self._names = ThreadPoolExecutor(NAMES_AT_ONCE, "names")
         self._bound: tuple[int, int] | None = None
 
     async def start(self) -> None:
@@ -87,6 +99,7 @@ class ControlServer:
 
     async def stop(self) -> None:
         """Stop listening and remove the socket."""
+        self._names.shutdown(wait=False, cancel_futures=True)
         if self._server:
             self._server.close()
             if not self.lost():
@@ -98,7 +111,7 @@ class ControlServer:
             if self._open > MAX_CONNECTIONS:
                 return
             line = await asyncio.wait_for(reader.readline(), READ_SECONDS)
-            caller = await asyncio.to_thread(self._caller, peer_uid(writer))
+            caller = await self._caller(peer_uid(writer))
             answer = await self._answer(line, caller)
             await self._send(writer, msgspec.json.encode(answer) + b"\n")
         except (ValueError, TimeoutError, ConnectionError) as error:
@@ -119,11 +132,12 @@ class ControlServer:
         finally:
             self._sending -= len(answer)
 
-    def _caller(self, uid: int) -> Caller:
-        """In a thread: the look-up of a name may wait for a directory server."""
+    async def _caller(self, uid: int) -> Caller:
+        """Without a name where a directory server does not tell it in time."""
+        looking = asyncio.get_running_loop().run_in_executor(self._names, _name_of, uid)
         try:
-            name = pwd.getpwuid(uid).pw_name
-        except KeyError:
+            name = await asyncio.wait_for(looking, NAME_SECONDS)
+        except TimeoutError:
             name = ""
         return Caller(uid, name, uid in {0, os.getuid()} or name in self.operators)
 

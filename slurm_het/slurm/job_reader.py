@@ -54,7 +54,7 @@ have a line for each."""
 LINE = 4096  # bytes, generously
 LIST_CPU_SECONDS = 2
 """Of a list of all jobs. It takes 0.1 s for 10,000 tasks (24.11, 26.05); but squeue folds the nodes
-that a job names or excludes anew for each task, 25 ms for 16,000 names: any user can write those."""
+that a job names or excludes anew for each task, 25 ms for 16,000 names, which any user can write."""
 NO_LIST_SECONDS = 300.0  # after one that took longer
 ASKED_AFTER = 3  # jobs, where squeue suddenly shows none
 BELIEVED = 5.0

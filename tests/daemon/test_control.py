@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from slurm_het.core.model import Classification
 from slurm_het.core.syntax.printable import clean
 from slurm_het.daemon.control import (
     FOR_ADMINS,
+    MAX_CONNECTIONS,
     Caller,
     ControlRequest,
     ControlServer,
@@ -200,3 +203,41 @@ def test_a_cycle_leaves_its_time_on_the_socket() -> None:
             os.utime(path, (0, 0))
             server.mark()
             assert time.time() - path.stat().st_mtime < ANSWER_SECONDS
+
+
+def test_a_directory_server_that_hangs_takes_no_thread_of_the_cycle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who asks is answered all the same, as nobody known; what hetd thinks in threads goes on."""
+    over = threading.Event()
+
+    def hangs(uid: int) -> None:
+        over.wait(ANSWER_SECONDS)
+        raise KeyError(uid)
+
+    async def seconds_to_think(path: Path) -> float:
+        for _ in range(MAX_CONNECTIONS - 1):
+            _, writer = await asyncio.open_unix_connection(str(path))
+            writer.write(b'{"op":"status"}\n')
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        await asyncio.to_thread(lambda: None)
+        return time.monotonic() - began
+
+    monkeypatch.setattr("pwd.getpwuid", hangs)
+    monkeypatch.setattr("slurm_het.daemon.control.NAME_SECONDS", 1.0)
+    with short_dir() as directory:
+        path = directory / "control.sock"
+
+        async def run() -> tuple[float, bytes]:
+            server = ControlServer(path, (), granted)
+            await server.start()
+            took = await seconds_to_think(path)
+            answer = await asyncio.to_thread(exchange, path, b'{"op":"status"}\n')
+            over.set()
+            await server.stop()
+            return took, answer
+
+        took, answer = asyncio.run(run())
+    assert took < 0.5
+    assert json.loads(answer)["name"] == ""
