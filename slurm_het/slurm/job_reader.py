@@ -53,8 +53,8 @@ FIRST_LIST = 24 << 20
 have a line for each."""
 LINE = 4096  # bytes, generously
 LIST_CPU_SECONDS = 2
-"""Of a list of all jobs. It takes 0.1 s for 10,000 tasks (24.11, 26.05); but squeue folds the nodes
-that a job names or excludes anew for each task, 25 ms for 16,000 names, which any user can write."""
+"""Of a list of all jobs. It takes 0.1 s for 10,000 tasks (24.11, 26.05); but squeue folds anew for
+each task the nodes that it names or excludes: 25 ms for 16,000 names, which any user can write."""
 NO_LIST_SECONDS = 300.0  # after one that took longer
 ASKED_AFTER = 3  # jobs, where squeue suddenly shows none
 BELIEVED = 5.0
