@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from slurm_het.replay.past import UNLIMITED
 from slurm_het.settings import Config
 from slurm_het.simulation.slurm import Settings
 from slurm_het.simulation.world import SimulatedHost
+from slurm_het.slurm.backfill import backfill_of, count_of
 
 WORDS = ("-o -a -d show node", "-o -a show partition", "show config")
 """Of scontrol: what is asked of a site. Without -a Slurm keeps its hidden partitions to itself."""
@@ -132,24 +133,17 @@ def _nodes(partition: Partition) -> tuple[str, ...]:
 
 def settings_of(conf: Mapping[str, str]) -> Settings:
     """SchedulerParameters, and what Slurm takes where they say nothing."""
-    told = dict(_parameters(conf.get("SchedulerParameters", "")))
-    usual = Settings()
+    parameters, usual = conf.get("SchedulerParameters", ""), Settings()
+    delay = count_of(parameters, "batch_sched_delay")
     return Settings(
-        bf_interval=told.get("bf_interval", usual.bf_interval),
-        bf_window=told["bf_window"] * 60 if told.get("bf_window") else usual.bf_window,
-        sched_delay=told.get("batch_sched_delay", usual.sched_delay),
-        sched_interval=told.get("sched_interval") or usual.sched_interval,
-        queue_depth=int(told.get("default_queue_depth") or usual.queue_depth),
-        max_job_test=int(told.get("bf_max_job_test") or usual.max_job_test),
+        # Jobs keep their order here, not their priorities: bf_min_prio_reserve says nothing.
+        backfill=replace(backfill_of(parameters), least_priority=0),
+        bf_interval=float(count_of(parameters, "bf_interval") or usual.bf_interval),
+        sched_delay=usual.sched_delay if delay is None else float(delay),
+        sched_interval=float(count_of(parameters, "sched_interval") or usual.sched_interval),
+        queue_depth=count_of(parameters, "default_queue_depth") or usual.queue_depth,
         backfills="builtin" not in conf.get("SchedulerType", ""),
     )
-
-
-def _parameters(text: str) -> Iterator[tuple[str, float]]:
-    for item in text.split(","):
-        name, _, value = item.strip().partition("=")
-        if re.fullmatch(r"\d{1,9}", value, re.ASCII):
-            yield name.lower(), float(value)
 
 
 def ageing_of(conf: Mapping[str, str]) -> Ageing:

@@ -4,6 +4,7 @@ delay those before it starts."""
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import NamedTuple
@@ -84,6 +85,7 @@ class BackfillPasses:
     _changes: list[float] = field(default_factory=list)
     _down: NodeBits = 0
     _before: dict[_Like, float] = field(default_factory=dict)
+    _looked: Counter[str] = field(default_factory=Counter)
 
     def wanted(self) -> bool:
         """Whether anything has changed since the last pass."""
@@ -95,10 +97,11 @@ class BackfillPasses:
         slurm = self.slurm
         self.last, self.due = slurm.now, slurm.now + slurm.settings.bf_interval
         self._made, self._changes, self._before = _PassPlan(), [], {}
+        self._looked.clear()
         down = frozenset(name for name, there in slurm.machines.items() if there.down)
         self._down = slurm.free.bits_of(down)
         started: list[JobRun] = []
-        queue = [(run, p, _like(run, p)) for run, p in slurm.queue(slurm.settings.max_job_test)]
+        queue = [(run, p, _like(run, p)) for run, p in slurm.queue(slurm.settings.backfill.jobs)]
         hopeful = {like: (run, p) for run, p, like in queue}
         for place, (run, partition, like) in enumerate(queue):
             if place % AGAIN == 0:
@@ -107,11 +110,18 @@ class BackfillPasses:
                 break  # nobody else starts, and the next pass plans anew
             if run.state != "PENDING" or not slurm.limits.allow(run.spec, slurm.running.values()):
                 continue
+            if self._over(run.spec.user):
+                continue
             if self._one(run, partition, like):
                 started.append(run)
             else:
                 hopeful.pop(like, None)  # nor do those behind him who ask the same
         return started
+
+    def _over(self, user: str) -> bool:
+        """Whether this pass has looked at as many jobs of the user as it may; this is one more."""
+        self._looked[user] += 1
+        return 0 < self.slurm.settings.backfill.of_user < self._looked[user]
 
     def _fits_now(self, run: JobRun, partition: str) -> bool:
         """Whether it could start now beside what is planned as yet."""
@@ -146,7 +156,9 @@ class BackfillPasses:
             if begin > slurm.now and later is not None and begin > later:
                 at = later
                 continue
-            if begin > slurm.now + slurm.settings.bf_window:
+            if begin > slurm.now and not slurm.keeps_for(run):
+                return False
+            if begin > slurm.now + slurm.settings.backfill.window_seconds:
                 self._before[like] = NEVER
                 return False
             # Only now is chosen among them: most times that are tried are not taken.

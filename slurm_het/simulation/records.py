@@ -41,6 +41,7 @@ class SimulatedRecords:
             self._partitions(),
             limits=slurm.limits.told(self.uids, running),
             reservations=tuple(map(_reservation, slurm.kept)),
+            backfill=slurm.settings.backfill,
         )
 
     @cached_property

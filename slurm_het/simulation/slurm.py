@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
+from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.syntax.constraint import parse_features
 from slurm_het.core.syntax.hostlist import expand
 from slurm_het.simulation.choice import choose
@@ -32,14 +33,14 @@ Hook = Callable[[JobRun], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """slurm.conf's SchedulerParameters, in seconds: as Slurm has them by default, or a sandbox."""
+    """slurm.conf's SchedulerParameters, in seconds: as Slurm has them by default, or a sandbox.
+    Of `backfill` hetd is told as well."""
 
+    backfill: Backfill = USUAL
     bf_interval: float = 30.0
-    bf_window: float = 86_400.0
     sched_delay: float = 3.0
     sched_interval: float = 60.0
     queue_depth: int = QUEUE_DEPTH
-    max_job_test: int = 500
     backfills: bool = True
 
 
@@ -176,10 +177,14 @@ class Slurm:
                 avail -= run.req_nodes
             elif why == "busy" and named:
                 failed_kept.add(named)
-            elif why == "busy":
+            elif why == "busy" and self.keeps_for(run):
                 failed.add(partition)
                 avail -= names
         return started
+
+    def keeps_for(self, run: JobRun) -> bool:
+        """Whether nodes are kept for a job that waits."""
+        return self.settings.backfill.keeps_for(run.priority, run.spec.at, self.now)
 
     def queue(self, most: int | None = None) -> list[tuple[JobRun, str]]:
         """What waits, each in each of its partitions that is up, by tier and priority: the first of

@@ -84,7 +84,7 @@ class _ToTheEnd(BackfillPasses):
         self._made, self._changes, self._before, self._down = _PassPlan(), [], {}, 0
         return [
             run
-            for run, partition in slurm.queue(slurm.settings.max_job_test)
+            for run, partition in slurm.queue(slurm.settings.backfill.jobs)
             if run.state == "PENDING" and self._one(run, partition, _like(run, partition))
         ]
 

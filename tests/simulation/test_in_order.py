@@ -8,7 +8,10 @@ import pytest
 
 from slurm_het.config import parse_config
 from slurm_het.replay.sides import FirstFitSolver
+from slurm_het.replay.site import settings_of
+from slurm_het.replay.trace import DAY
 from slurm_het.simulation import run
+from slurm_het.simulation.hetd import LookPace
 from slurm_het.simulation.jobs import JobSpec, NodeAsk
 from slurm_het.simulation.world import World
 from tests.replay.past import site
@@ -56,3 +59,30 @@ def test_a_large_job_waits_for_no_job_below_it(above: tuple[JobSpec, ...]) -> No
     assert plain is not None
     assert ours is not None
     assert ours <= plain + 60
+
+
+HOURS, DAYS = 60, 24 * 60
+AWAY = replace(job(91, 9000, 1, 8, 36 * HOURS), at=0.0, on=frozenset({"a1"}))
+WHOLE, LENGTHY = job(2, 500, 2, 8, 10 * HOURS), job(3, 100, 1, 4, 5 * DAYS)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "delayed"),
+    [("bf_window=10080", False), ("bf_window=10080,bf_min_age_reserve=999999", True), ("", True)],
+)
+def test_hetd_protects_whom_the_sites_own_backfill_would(parameters: str, delayed: bool) -> None:
+    """The large job can start in 36 hours. By default Slurm looks a day ahead, and lets the small
+    one, of five days, go before it; a site that looks a week ahead has it wait."""
+    past = site()
+    partitions = {"accel": past.partitions["train"], "train": past.partitions["train"]}
+    world = World(
+        seconds=5 * DAY + 600, hosts=past.hosts, partitions=partitions, jobs=(AWAY, WHOLE, LENGTHY),
+        config=parse_config(CONFIG),
+    )  # fmt: skip
+    settings = settings_of({"SchedulerParameters": parameters})
+    pace = LookPace(idle=DAY, rests=True)
+    ours = run.ours(world, settings, FirstFitSolver(), pace=pace)
+    for side in (run.plain(world, settings), ours):
+        start = side.starts[WHOLE.id]
+        assert start is not None
+        assert (start > 5 * DAY) == delayed
