@@ -191,6 +191,7 @@ class _TraceMaker:
             gres=f"{text}:{ask.share or ask.devices}" if ask.devices else "", script="",
             until=until, on=self._on(past) if given else frozenset(),
             groups=self.access.groups.get(past.user, frozenset()),
+            array=past.key.partition("_")[0] if "_" in past.key else "",
         )  # fmt: skip
 
     def _within(self, past: PastJob, minutes: int, ran: float) -> int:

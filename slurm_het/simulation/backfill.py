@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import takewhile
-from typing import NamedTuple
+from itertools import islice, takewhile
+from typing import Literal, NamedTuple
 
 from slurm_het.simulation.choice import choose
 from slurm_het.simulation.free_times import NOW, NodeBits
 from slurm_het.simulation.jobs import JobRun
-from slurm_het.simulation.slurm import Slurm
+from slurm_het.simulation.slurm import QueueRecord, Slurm
 from slurm_het.simulation.world import Machine
 
 RESOLUTION = 60.0
@@ -21,6 +22,7 @@ MOST_TRIES = 40
 NEVER = float("inf")
 AGAIN = 25
 """After so many jobs a pass looks who could still start."""
+_Found = Literal["started", "planned", "no place"]
 _Like = tuple[object, ...]
 """What a job asks for, as far as a pass is concerned."""
 
@@ -75,10 +77,12 @@ def _like(run: JobRun, partition: str) -> _Like:
 @dataclass
 class BackfillPasses:
     """Passes of the backfill scheduler over a Slurm. Unless it `protects`, nobody who waits is
-    planned: whoever has room starts."""
+    planned: whoever has room starts. A pass that is not `whole` ends where nobody can start any
+    more: what starts is the same, for the next pass plans anew."""
 
     slurm: Slurm
     protects: bool = True
+    whole: bool = False
     due: float = 0.0
     last: float = -1.0
     _made: _PassPlan = field(default_factory=_PassPlan)
@@ -86,6 +90,11 @@ class BackfillPasses:
     _down: NodeBits = 0
     _before: dict[_Like, float] = field(default_factory=dict)
     _looked: Counter[str] = field(default_factory=Counter)
+    _hopeful: dict[_Like, tuple[JobRun, str]] = field(default_factory=dict)
+    _rejected: tuple[str, str] = "", ""
+    """The array of which a task has found no place, and the partition."""
+    _array: tuple[str, int] = "", 0
+    """The array of which tasks were planned last, and how many."""
 
     def wanted(self) -> bool:
         """Whether anything has changed since the last pass."""
@@ -98,30 +107,61 @@ class BackfillPasses:
         self.last, self.due = slurm.now, slurm.now + slurm.settings.bf_interval
         self._made, self._changes, self._before = _PassPlan(), [], {}
         self._looked.clear()
+        self._rejected, self._array = ("", ""), ("", 0)
         down = frozenset(name for name, there in slurm.machines.items() if there.down)
         self._down = slurm.free.bits_of(down)
         started: list[JobRun] = []
-        queue = [(run, p, _like(run, p)) for run, p in slurm.queue(slurm.settings.backfill.jobs)]
-        hopeful = {like: (run, p) for run, p, like in queue}
-        for place, (run, partition, like) in enumerate(queue):
+        most = slurm.settings.backfill.jobs
+        queue = list(islice(slurm.queue(), most))
+        self._hopeful = {_like(run, p): (run, p) for tasks, p in queue for run in tasks}
+        for place, record in enumerate(queue):
             if place % AGAIN == 0:
-                hopeful = {like: one for like, one in hopeful.items() if self._fits_now(*one)}
-            if not hopeful:
-                break  # nobody else starts, and the next pass plans anew
-            if run.state != "PENDING" or not slurm.limits.allow(run.spec, slurm.running.values()):
-                continue
-            if self._over(run.spec.user):
-                continue
-            if self._one(run, partition, like):
-                started.append(run)
-            else:
-                hopeful.pop(like, None)  # nor do those behind him who ask the same
+                there = self._hopeful.items()
+                self._hopeful = {like: one for like, one in there if self._fits_now(*one)}
+            if self._looked.total() >= most or not (self._hopeful or self.whole):
+                break
+            started += self._record(record)
         return started
 
+    def _record(self, record: QueueRecord) -> Iterator[JobRun]:
+        """Start and plan its tasks, until one finds no place; each counts as a job."""
+        slurm, partition = self.slurm, record.partition
+        for run in record.tasks:
+            array, like = run.spec.array, _like(run, partition)
+            if run.state != "PENDING":
+                continue
+            if (array and self._rejected == (array, partition)) or not slurm.limits.allow(
+                run.spec, slurm.running.values()
+            ):
+                return
+            if self._over(run.spec.user):
+                return
+            found = self._one(run, partition, like)
+            if found == "started":
+                self._rejected = "", ""
+                yield run
+                continue
+            self._hopeful.pop(like, None)  # nor do those behind him start who ask the same
+            if found == "no place":
+                self._rejected = (array, partition) if array else self._rejected
+                return
+            self._rejected = "", ""
+            if not self._another_of(array) or not (self._hopeful or self.whole):
+                return
+
+    def _another_of(self, array: str) -> bool:
+        """Whether one more task of an array is planned, after this one."""
+        if not array:
+            return False
+        last, many = self._array
+        self._array = array, many + 1 if last == array else 1
+        return self._array[1] < self.slurm.settings.array_resv
+
     def _over(self, user: str) -> bool:
-        """Whether this pass has looked at as many jobs of the user as it may; this is one more."""
-        self._looked[user] += 1
-        return 0 < self.slurm.settings.backfill.of_user < self._looked[user]
+        """Whether this pass has looked at as many jobs of the user as it may. Else one more."""
+        over = 0 < self.slurm.settings.backfill.of_user <= self._looked[user]
+        self._looked[user] += not over
+        return over
 
     def _fits_now(self, run: JobRun, partition: str) -> bool:
         """Whether it could start now beside what is planned as yet."""
@@ -135,8 +175,8 @@ class BackfillPasses:
         taken = self._made.taken(at, at + run.spec.minutes * 60) | self._down
         return self.slurm.free.bits_of(usable) & ~taken, overlap
 
-    def _one(self, run: JobRun, partition: str, like: _Like) -> bool:
-        """Start or plan one job; whether it has started."""
+    def _one(self, run: JobRun, partition: str, like: _Like) -> _Found:
+        """Start or plan one job."""
         spec, slurm = run.spec, self.slurm
         # What is planned only grows: who asks for the same starts no sooner than the one before.
         at = self._before.get(like, slurm.now)
@@ -149,7 +189,7 @@ class BackfillPasses:
             if when is None:
                 if later is None:
                     self._before[like] = NEVER
-                    return False
+                    return "no place"
                 at = later
                 continue
             begin = at if when <= slurm.now else max(at, when, slurm.now + 1)
@@ -157,22 +197,22 @@ class BackfillPasses:
                 at = later
                 continue
             if begin > slurm.now and not slurm.keeps_for(run):
-                return False
+                return "no place"
             if begin > slurm.now + slurm.settings.backfill.window_seconds:
                 self._before[like] = NEVER
-                return False
+                return "no place"
             # Only now is chosen among them: most times that are tried are not taken.
             chosen = self._choose(run, nodes, when)
             if begin <= slurm.now:
                 slurm.start(run, partition, chosen)
-                return True
+                return "started"
             bits = slurm.free.bits_of(frozenset(chosen))
             if bits & self._made.taken(begin, begin + length):
                 at = begin
                 continue
             self._plan(begin, begin + length, bits)
-            return False
-        return False
+            return "planned"
+        return "no place"
 
     def _plan(self, begin: float, end: float, nodes: NodeBits) -> None:
         if not self.protects:

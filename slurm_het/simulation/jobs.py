@@ -41,7 +41,7 @@ class JobSpec:
     """A job as its user submits it. `seconds` is how long it runs; `minutes` its time limit.
 
     Its user cancels it at `until`, whatever has become of it. It is for the nodes that it names
-    by `on`; none: any. Its user is in `groups`.
+    by `on`; none: any. Its user is in `groups`. Tasks of one `array` have its name; '' is none.
     """
 
     id: int
@@ -64,6 +64,7 @@ class JobSpec:
     until: float = float("inf")
     on: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
+    array: str = ""
 
 
 @dataclass(slots=True)

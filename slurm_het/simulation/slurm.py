@@ -4,15 +4,17 @@ What is modelled is what sched/backfill and select/cons_tres of 22.05 do with th
 (its sources say so, and replays on a real one: docs/compare.md). A pass of the main scheduler
 goes through the queue by priority; whoever finds no room closes his partition for all below him, a
 job with a node list only those nodes. Jobs at a limit are passed over, and so are those that a
-partition's own limits keep out of it. Of two partitions the one of the higher tier goes first.
+partition's own limits keep out of it. Of two partitions the one of the higher tier goes first. An
+array is one record of the queue: its tasks are tried until one finds no place.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby
+from typing import NamedTuple
 
 from slurm_het.core.backfill import USUAL, Backfill
 from slurm_het.core.syntax.constraint import parse_features
@@ -34,18 +36,26 @@ Hook = Callable[[JobRun], None]
 @dataclass(frozen=True)
 class Settings:
     """slurm.conf's SchedulerParameters, in seconds: as Slurm has them by default, or a sandbox.
-    Of `backfill` hetd is told as well."""
+    Of `backfill` hetd is told as well. `array_resv` is bf_max_job_array_resv."""
 
     backfill: Backfill = USUAL
     bf_interval: float = 30.0
     sched_delay: float = 3.0
     sched_interval: float = 60.0
     queue_depth: int = QUEUE_DEPTH
+    array_resv: int = 20
     backfills: bool = True
 
 
 SANDBOX = Settings(bf_interval=1.0, sched_delay=0.0, queue_depth=1000)
 """As slurm_het.sandbox.render has them."""
+
+
+class QueueRecord(NamedTuple):
+    """What waits in a partition: a job, or the tasks of an array."""
+
+    tasks: tuple[JobRun, ...]
+    partition: str
 
 
 @dataclass
@@ -99,7 +109,7 @@ class Slurm:
         if spec.on:
             up = {machine.name for machine in self._order if not machine.down}
             for partition in run.partitions:
-                if self.partition_up[partition] and not self._try(run, partition, up):
+                if self.partition_up[partition] and not self.try_now(run, partition, up):
                     break
         self.touch()
         return run
@@ -150,54 +160,40 @@ class Slurm:
         """One pass; returns what it started."""
         full = self.now >= self.last_sched + self.settings.sched_interval
         self.last_sched, self.sched_due = self.now, self.now + self.settings.sched_interval
-        avail = {machine.name for machine in self._order if not machine.down}
-        failed: set[str] = set()
-        failed_kept: set[str] = set()
+        one = _MainPass(self, {machine.name for machine in self._order if not machine.down})
         started: list[JobRun] = []
-        for run, partition in self.queue(None if full else self.settings.queue_depth):
-            named = run.spec.reservation
-            if (
-                run.state != "PENDING"
-                or named in failed_kept
-                or (partition in failed and not named)
-            ):
-                continue
-            if not self.limits.allow(run.spec, self.running.values()):
-                continue
-            names = self.world.partitions[partition]
-            if len(avail & names) < run.spec.nodes:
-                failed.add(partition)
-                avail -= names
-                continue
-            why = self._try(run, partition, avail)
-            if not why:
+        looked, rejected = 0, ("", "")
+        for tasks, partition in self.queue():
+            for run in tasks:
+                array = run.spec.array, partition
+                if run.state != "PENDING":
+                    continue  # it has started in another partition
+                if run.spec.array and array == rejected:
+                    break
+                looked += 1
+                if not full and looked > self.settings.queue_depth:
+                    return started
+                if not one.starts(run, partition):
+                    rejected = array if run.spec.array else rejected
+                    break
+                rejected = "", ""
                 started.append(run)
-                continue
-            if run.req_nodes:
-                avail -= run.req_nodes
-            elif why == "busy" and named:
-                failed_kept.add(named)
-            elif why == "busy" and self.keeps_for(run):
-                failed.add(partition)
-                avail -= names
         return started
 
     def keeps_for(self, run: JobRun) -> bool:
         """Whether nodes are kept for a job that waits."""
         return self.settings.backfill.keeps_for(run.priority, run.spec.at, self.now)
 
-    def queue(self, most: int | None = None) -> list[tuple[JobRun, str]]:
-        """What waits, each in each of its partitions that is up, by tier and priority: the first of
-        them."""
+    def queue(self) -> Iterator[QueueRecord]:
+        """What waits, each in each of its partitions that is up, by tier and priority."""
         up, tiers = self.partition_up, self._tier
-        pairs = (
-            (run, name)
-            for tier in self._tiers
-            for run in self._line
-            for name in run.open_to
-            if up[name] and tiers[name] == tier
-        )
-        return list(islice(pairs, most))
+        line = tuple(self._line)  # it changes while somebody goes through
+        for tier in self._tiers:
+            for _, together in groupby(line, _record_of):
+                tasks = tuple(together)
+                for name in tasks[0].open_to:
+                    if up[name] and tiers[name] == tier:
+                        yield QueueRecord(tasks, name)
 
     def _find_open(self, run: JobRun) -> None:
         """Who is known to have had his nodes may use his partitions."""
@@ -220,7 +216,7 @@ class Slurm:
         if self._stands(run):
             del self._line[bisect_left(self._line, in_line(run), key=in_line)]
 
-    def _try(self, run: JobRun, partition: str, avail: set[str]) -> str:
+    def try_now(self, run: JobRun, partition: str, avail: set[str]) -> str:
         """Start it, or say why not: busy, drained, reserved."""
         usable, overlap = self.usable(run, partition, self.now)
         nodes = self.select(run, usable & avail)
@@ -304,3 +300,44 @@ class Slurm:
 def in_line(run: JobRun) -> tuple[int, int]:
     """Where it stands in the line."""
     return -run.priority, run.spec.id
+
+
+def _record_of(run: JobRun) -> object:
+    """What the tasks of a record have in common. Who is told his nodes is one by himself: Slurm
+    takes such a task out of its array."""
+    array = run.spec.array
+    return (array, run.open_to) if array and not run.req_nodes else run.spec.id
+
+
+@dataclass
+class _MainPass:
+    """What a pass of the main scheduler has left: nodes, and whose turn is over."""
+
+    slurm: Slurm
+    avail: set[str]
+    failed: set[str] = field(default_factory=set)
+    failed_kept: set[str] = field(default_factory=set)
+
+    def starts(self, run: JobRun, partition: str) -> bool:
+        """Start a job, or note who has to wait behind it."""
+        slurm, named = self.slurm, run.spec.reservation
+        if named in self.failed_kept or (partition in self.failed and not named):
+            return False
+        if not slurm.limits.allow(run.spec, slurm.running.values()):
+            return False
+        names = slurm.world.partitions[partition]
+        if len(self.avail & names) < run.spec.nodes:
+            self._close(partition)
+            return False
+        why = slurm.try_now(run, partition, self.avail)
+        if run.req_nodes and why:
+            self.avail -= run.req_nodes
+        elif why == "busy" and named:
+            self.failed_kept.add(named)
+        elif why == "busy" and slurm.keeps_for(run):
+            self._close(partition)
+        return not why
+
+    def _close(self, partition: str) -> None:
+        self.failed.add(partition)
+        self.avail -= self.slurm.world.partitions[partition]

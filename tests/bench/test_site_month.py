@@ -18,9 +18,8 @@ from slurm_het.replay.sides import MOST_LOOKS, Effort, FirstFitSolver
 from slurm_het.replay.site import ReplaySite
 from slurm_het.replay.source import read_past, read_site
 from slurm_het.replay.trace import Trace, make_trace
-from slurm_het.simulation.backfill import BackfillPasses, _like, _PassPlan
+from slurm_het.simulation.backfill import BackfillPasses
 from slurm_het.simulation.hetd import Hetd, LookPace
-from slurm_het.simulation.jobs import JobRun
 from slurm_het.simulation.run import Side, SideOutcome
 from slurm_het.simulation.slurm import Slurm
 
@@ -75,25 +74,11 @@ def test_what_is_kept_from_look_to_look_changes_no_start(seed: int, tmp_path: Pa
     assert max(waits) > 3600  # there is a queue, so that there was something to get wrong
 
 
-class _ToTheEnd(BackfillPasses):
-    """Each pass looks at all that it may, also where nobody can start any more."""
-
-    def run(self) -> list[JobRun]:
-        slurm = self.slurm
-        self.last, self.due = slurm.now, slurm.now + slurm.settings.bf_interval
-        self._made, self._changes, self._before, self._down = _PassPlan(), [], {}, 0
-        return [
-            run
-            for run, partition in slurm.queue(slurm.settings.backfill.jobs)
-            if run.state == "PENDING" and self._one(run, partition, _like(run, partition))
-        ]
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_pass_that_ends_where_nobody_can_start_changes_no_start(seed: int) -> None:
     trace, there = _trace(seed)
     usual, whole = Side(trace.world, there.settings), Side(trace.world, there.settings)
-    whole.backfill = _ToTheEnd(whole.slurm)
+    whole.backfill = BackfillPasses(whole.slurm, whole=True)
     assert usual.run() == whole.run()
 
 
