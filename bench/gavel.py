@@ -56,6 +56,7 @@ from slurm_het.core.model import (
 from slurm_het.core.planner.plan import Solve
 from slurm_het.core.policy import Policy
 from slurm_het.core.worth.forecast import Forecast
+from slurm_het.settings import PlannerSettings
 from slurm_het.solve.solve import solve as solve_milp
 
 SOURCE = "https://github.com/stanford-futuredata/gavel (scheduler/)"
@@ -206,8 +207,8 @@ def run(
         return Forecast(speeds=speeds_of(tasks, paces))
 
     simulation = Simulation(
-        nodes, partitions, policy, solve, expect=expect,
-        speed_patience=patience, paces=paces,
+        nodes, partitions, policy, solve, expect=expect, paces=paces,
+        limits=replace(PlannerSettings().limits, speed_patience=patience),
     )  # fmt: skip
     return simulation.run(arrival(work, given=bool(policy.throughput)) for work in works)
 

@@ -22,6 +22,7 @@ from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.syntax import hostlist
 from slurm_het.core.syntax.gres import Gres
 from slurm_het.core.worth.forecast import Forecast
+from slurm_het.settings import PlannerSettings
 
 
 @dataclass(frozen=True)
@@ -57,24 +58,16 @@ def nothing(_tasks: Iterable[Task], _inventory: Inventory) -> Forecast:
 class Simulation:
     """A cluster (`nodes` idle at first) under the planner. `run` gives an outcome per job.
 
-    `window`, `protected` and `speed_patience` are as in the configuration's `planner:`;
-    `reserve_after` is for how many seconds a job waits before it is protected. Nobody is pinned
-    ahead: no partition but the pools has the nodes. A plan is made at most every `period` seconds,
-    and what it places starts `delay` seconds later.
+    `limits` are hetd's as delivered. Nobody is pinned ahead: no partition but the pools has the
+    nodes.
     """
 
     nodes: tuple[NodeRecord, ...]
     partitions: tuple[Partition, ...]
     policy: Policy
     solve: Solve
-    window: int = 64
-    reserve_after: float = 0.0
-    protected: int = 0
-    speed_patience: float = 0.0
+    limits: Limits = PlannerSettings().limits
     paces: Paces = field(default_factory=Paces)
-    period: float = 0.0
-    delay: float = 0.0
-    forgets_sharers: bool = False
     expect: Expect = nothing
     now: float = 0.0
     waiting: dict[int, Arrival] = field(default_factory=dict)
@@ -85,20 +78,14 @@ class Simulation:
     def run(self, arrivals: Iterable[Arrival]) -> list[Outcome]:
         """Run all arrivals to their ends. Raises RuntimeError if a job can never start."""
         coming = sorted(arrivals, key=lambda a: a.time, reverse=True)
-        plan_at = 0.0
-        while coming or self.ends or (self.waiting and plan_at > self.now):
-            events = [e[0] for e in self.ends[:1]] + [a.time for a in coming[-1:]]
-            self.now = min([*events, *([plan_at] if plan_at > self.now else [])])
+        while coming or self.ends:
+            self.now = min([e[0] for e in self.ends[:1]] + [a.time for a in coming[-1:]])
             while self.ends and self.ends[0][0] <= self.now:
                 del self.running[heapq.heappop(self.ends)[1]]
             while coming and coming[-1].time <= self.now:
                 arrival = coming.pop()
                 self.waiting[arrival.job.id] = arrival
-            if plan_at <= self.now:
-                self._cycle()
-                plan_at = self.now + self.period
-                if not (coming or self.ends):
-                    break
+            self._cycle()
         if self.waiting:
             names = [a.job.name for a in self.waiting.values()]
             raise RuntimeError(f"never started: {names}")
@@ -106,28 +93,23 @@ class Simulation:
 
     def _cycle(self) -> None:
         """Plan until nothing more starts, like hetd while its cycles find more to do."""
-        limits = Limits(
-            self.window, reserve_after_seconds=self.reserve_after, protected=self.protected,
-            speed_patience=self.speed_patience,
-        )  # fmt: skip
         while self.waiting:
             # A job that the hook did not prepare is planned as it is: nobody is there to adopt it.
             memory = Memory(Pins(math.inf, 0.0), not_adopted=set(self.waiting))
             memory.paces = self.paces
             observed = observe(self._snapshot(), self.policy, memory, self.now)
-            prepared = prepare(observed, limits, memory, self.now)
+            prepared = prepare(observed, self.limits, memory, self.now)
             expected = self.expect(prepared.queue.tasks, prepared.room)
             placements = decide(prepared, expected, self.solve).placements
             by_key = {task.key: task for task in prepared.window}
             for placement in placements:
                 task = by_key[placement.key]
-                self._start(self.waiting.pop(task.job_id), task, placement, self.delay)
+                self._start(self.waiting.pop(task.job_id), task, placement)
             if not placements:
                 return
 
-    def _start(self, arrival: Arrival, task: Task, placement: Placement, delay: float) -> None:
-        start = self.now + delay
-        end = start + arrival.seconds(placement)
+    def _start(self, arrival: Arrival, task: Task, placement: Placement) -> None:
+        end = self.now + arrival.seconds(placement)
         minutes = task.minutes or 60
         job = replace(
             arrival.job,
@@ -136,13 +118,13 @@ class Simulation:
             nodes=hostlist.fold(placement.nodes),
             gres_detail=tuple(self._detail(task, placement)),
             cpus=sum(slot.cpus for slot in task.slots),
-            start_time=int(start),
-            end_time=int(start + minutes * 60),
+            start_time=int(self.now),
+            end_time=int(self.now + minutes * 60),
             time_limit_minutes=minutes,
         )
         self.running[task.key] = job, task
         heapq.heappush(self.ends, (end, task.key))
-        self.outcomes[task.key] = Outcome(job, arrival.time, start, end, placement)
+        self.outcomes[task.key] = Outcome(job, arrival.time, self.now, end, placement)
 
     @staticmethod
     def _detail(task: Task, placement: Placement) -> Iterable[str]:
@@ -167,6 +149,4 @@ class Simulation:
         )
         waiting = (arrival.job for arrival in self.waiting.values())
         jobs = (*(job for job, _ in self.running.values()), *waiting)
-        return Snapshot(
-            self.now, jobs, nodes, self.partitions, forgets_sharers=self.forgets_sharers
-        )
+        return Snapshot(self.now, jobs, nodes, self.partitions)
