@@ -13,6 +13,8 @@ from slurm_het.core.policy import Limits, Policy
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+_LIMITS = Limits()
+"""As they are delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +59,17 @@ class PlannerSettings:
     deadline_seconds: Annotated[float, Meta(ge=0.01, le=600)] = 2.0
     gap: Fraction = 0.005
     rearrange: bool = False
-    window_tasks: Count = 64
+    window_tasks: Count = _LIMITS.window_tasks
     poll_seconds: Annotated[float, Meta(ge=0.05, le=30)] = 5.0  # so long a gate may stay open
     settle_seconds: Seconds = 0.05
     grace_seconds: Seconds = 45.0
     retry_seconds: Seconds = 60.0
-    reservations: Annotated[int, Meta(ge=0, le=1000)] = 1
-    reserve_after_seconds: Seconds = 0.0  # as Slurm: who is blocked is protected at once
-    protected: Annotated[int, Meta(ge=0, le=1000)] = 500
+    reservations: Annotated[int, Meta(ge=0, le=1000)] = _LIMITS.reservations
+    reserve_after_seconds: Seconds = _LIMITS.reserve_after_seconds
+    protected: Annotated[int, Meta(ge=0, le=1000)] = _LIMITS.protected
     fail_open_seconds: Seconds = 30.0  # slurmctld may be away for a failover
     learn_days: Annotated[float, Meta(ge=0, le=30)] = 28.0
-    speed_patience: Fraction = 0.0
+    speed_patience: Fraction = _LIMITS.speed_patience
     keep_days: Annotated[int, Meta(ge=1, le=3650)] = 30
 
     @property

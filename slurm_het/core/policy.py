@@ -109,7 +109,7 @@ class Limits:
 
     window_tasks: int = 64
     reservations: int = 1
-    reserve_after_seconds: float = 0.0
+    reserve_after_seconds: float = 0.0  # as Slurm: who is blocked is protected at once
     protected: int = 500
     backfill: Backfill = USUAL
     speed_patience: float = 0.0
