@@ -52,6 +52,8 @@ def main() -> None:
     finally:
         solver.close()
     print(*text(sets), sep="\n")
+    if solver.unanswered:
+        print(f"{solver.unanswered} of {solver.asked} plans are first-fit's: the solver was late")
     print(f"{time.process_time():.0f} s; load {os.getloadavg()[0]:.1f}")
 
 

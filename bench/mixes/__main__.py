@@ -88,14 +88,14 @@ def _settings(seconds: float) -> Settings:
 
 
 def _hush() -> None:
-    """Leave of the logs what the worker could not do: first-fit would pass for it unseen."""
+    """Leave of the logs what the worker could not do; a row says how often it was late."""
     logging.getLogger("hetd").setLevel(logging.ERROR)
 
 
 def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
     """One mix both ways; in more renditions if it is below the bound."""
     _hush()
-    began = time.process_time()
+    began, before = time.process_time(), _late(solver)
     mix = generate(seed, seconds, nodes)
     world = read_world(mix, f"mix {seed}")
     settings = _settings(seconds)
@@ -108,8 +108,11 @@ def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
     )  # fmt: skip
     again = range(1, RENDITIONS + 1) if row.once < EACH else ()
     both = [_both(read_world(rendition(mix, n)), settings, solver) for n in again]
-    spent = round(time.process_time() - began, 2)
-    return replace(row, seconds=spent, again=tuple((p.busy, o.busy) for p, o in both))
+    asked, unanswered = (now - then for now, then in zip(_late(solver), before, strict=True))
+    return replace(
+        row, seconds=round(time.process_time() - began, 2),
+        again=tuple((p.busy, o.busy) for p, o in both), asked=asked, unanswered=unanswered,
+    )  # fmt: skip
 
 
 def _both(world: Mix, settings: Settings, solver: str) -> tuple[SideOutcome, SideOutcome]:
@@ -173,6 +176,12 @@ def _solver(name: str) -> Solver:
             worker.warm()
             _solvers[name] = worker
     return _solvers[name]
+
+
+def _late(name: str) -> tuple[int, int]:
+    """How often the solver was asked as yet, and had no answer in time."""
+    solver = _solver(name)
+    return (solver.asked, solver.unanswered) if isinstance(solver, WorkerSolver) else (0, 0)
 
 
 def _known(path: Path | None) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,20 @@ import pytest
 import yaml
 
 from bench.compare import scenario
+from bench.mixes import __main__ as command
 from bench.mixes import report
 from bench.mixes.generate import LATER, generate, rendition
 from bench.mixes.report import Row, Waits, waits_of
 from bench.mixes.world import read_world
+from slurm_het.core.assignment.first_fit import greedy
+from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
 from slurm_het.errors import HetError
 from slurm_het.replay.sides import FirstFitSolver
 from slurm_het.simulation import run
 from slurm_het.simulation.choice import choose
 from slurm_het.simulation.slurm import SANDBOX, Settings
+from slurm_het.solve.worker import WorkerSolver
 
 HOUR = 3600.0
 
@@ -147,6 +152,44 @@ def test_a_mix_below_the_bound_is_judged_by_its_other_renditions() -> None:
     chance = Row(1, "", 100.0, 90.0, 200.0, (0, 0), 0, 0, 0.0, 100.0, 100.0, ((100.0, 99.0),))
     assert (chance.once, chance.ratio) == (0.9, 0.99)
     assert not any("below" in wrong for wrong in report.broken([chance]))
+
+
+def test_the_mean_is_of_one_rendition_of_each_mix() -> None:
+    """A mix that came out low by chance is looked at again; one that came out high is not. So the
+    mean of what was looked at again would be too high."""
+    low = Row(1, "", 100.0, 97.0, 200.0, (0, 0), 0, 0, 0.0, 100.0, 100.0, ((100.0, 103.0),))
+    high = replace(low, seed=2, ours=103.0, again=())
+    assert report.broken([low, high]) == [f"mean: 1.0000; at least {report.MEAN}"]
+
+
+def test_plans_that_came_too_late_are_told() -> None:
+    """On a busy machine first-fit would pass for the solver."""
+    fine = Row(1, "", 100.0, 104.0, 200.0, (0, 0), 0, 0, 0.0, 100.0, 100.0, asked=30)
+    late = replace(fine, seed=2, unanswered=7)
+    assert "late" not in fine.text()
+    assert late.text().endswith("7 of 30 plans late")
+    assert not any("in time" in line for line in report.text([fine]))
+    assert any(line.startswith("7 of 60 times the solver") for line in report.text([fine, late]))
+
+
+class Late(WorkerSolver):
+    """A solver that never answers in time."""
+
+    def solve(self, problem: Problem, _seconds: float) -> Solution:
+        self.asked += 1
+        self.unanswered += 1
+        return greedy(problem)
+
+    def price(self, _fluid: Fluid, _seconds: float) -> None:
+        return None
+
+
+def test_a_row_has_its_own_late_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    solver = Late()
+    monkeypatch.setattr("bench.mixes.__main__._solvers", {"highs": solver})
+    rows = [command.row_of(seed, seconds=300.0, nodes=4, solver="highs") for seed in (1, 2)]
+    assert all(row.asked == row.unanswered > 0 for row in rows)
+    assert sum(row.asked for row in rows) == solver.asked
 
 
 def test_how_long_each_size_waited_is_told() -> None:
