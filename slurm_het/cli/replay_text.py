@@ -26,7 +26,7 @@ ENDS = 3
 """So many of those who gain, and of those who lose."""
 WORST = 5
 TYPES = 3
-CAUSES = 3
+CAUSES = 2
 
 
 def span_of(seconds: float) -> str:

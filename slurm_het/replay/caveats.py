@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from slurm_het.replay.asked import UNTOLD_TYPE
@@ -14,8 +14,10 @@ NAMED = 5
 """So many jobs are named."""
 
 
-def caveats_of(match: Match, gain: Gain | None, tally: Tally, trace: Trace) -> Iterator[str]:
-    """All that hold here."""
+def caveats_of(
+    match: Match, gain: Gain | None, tally: Tally, trace: Trace, unheeded: Sequence[str]
+) -> Iterator[str]:
+    """All that hold here; `unheeded` are words of slurm.conf."""
     plain, ours = match.plain.unstarted, gain.ours.unstarted if gain else 0
     if plain or ours:
         with_het = f", and {ours} with slurm-het," if gain else ""
@@ -29,6 +31,11 @@ def caveats_of(match: Match, gain: Gain | None, tally: Tally, trace: Trace) -> I
             f"of {untold} jobs that count only the script can say which type they asked for, and"
             " accounting has no scripts: they are taken to run on any type, which can flatter"
             " slurm-het. Slurm records types that AccountingStorageTRES names: gres/gpu:TYPE"
+        )
+    if unheeded:
+        yield (
+            f"slurm.conf has {', '.join(unheeded)}: that bears on who starts, and the model of"
+            " plain Slurm does not know it"
         )
     yield from _without_end(trace)
 

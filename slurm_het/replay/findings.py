@@ -56,6 +56,8 @@ NOT_MODELLED = (
     " them, the model of plain Slurm does not",
     "dependencies and begin times: a job comes when it really became eligible",
     "%limits of arrays; the network (--switches); nodes named or excluded by users (-w, -x)",
+    "in which order Slurm takes nodes, but for slurm.conf's: Weight, LLN, pack_serial_at_end,"
+    " topology; SchedulerParameters that are not named in docs/replay.md",
     "scripts: hetd reads them at submit, accounting does not have them, so jobs are classified by"
     " what they asked for alone",
     "programs that run faster or slower on another type: a job runs as long as it really did",
@@ -112,7 +114,7 @@ def findings(
         made=int(made), begin=int(span.begin), counted=int(span.counted), end=int(span.end),
         nodes=len(site.hosts), devices=sum(len(h.types) for h in site.hosts), jobs=len(seen),
         simulated=len(trace.world.jobs), solver=effort.solver, look_every=effort.pace(trace).least,
-        match=match, caveats=list(caveats_of(match, gain, tally, trace)), gain=gain,
+        match=match, caveats=list(caveats_of(match, gain, tally, trace, site.unheeded)), gain=gain,
         pool_step=real.step,
         left_out=counts_of(tally.left_out), taken=counts_of(tally.taken),
         not_modelled=list(NOT_MODELLED),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -54,6 +54,8 @@ class ReplaySite:
     settings: Settings
     ageing: Ageing
     default: str = ""
+    unheeded: tuple[str, ...] = ()
+    """What slurm.conf has that bears on who starts, and that the model does not know."""
 
     @cached_property
     def types_to_name(self) -> frozenset[str]:
@@ -97,6 +99,7 @@ def site_of(snapshot: Snapshot, config: Config, conf: Mapping[str, str]) -> Repl
         settings_of(conf),
         ageing_of(conf),
         next((p.name for p in snapshot.partitions if p.default), ""),
+        tuple(_unheeded(conf, [node for node in snapshot.nodes if node.name in names])),
     )
 
 
@@ -143,9 +146,34 @@ def settings_of(conf: Mapping[str, str]) -> Settings:
         sched_delay=usual.sched_delay if delay is None else float(delay),
         sched_interval=float(count_of(parameters, "sched_interval") or usual.sched_interval),
         queue_depth=count_of(parameters, "default_queue_depth") or usual.queue_depth,
+        bf_resolution=float(count_of(parameters, "bf_resolution") or usual.bf_resolution),
         array_resv=usual.array_resv if tasks is None else tasks,
         backfills="builtin" not in conf.get("SchedulerType", ""),
     )
+
+
+_UNHEEDED = re.compile(
+    r"(?:assoc_limit_stop|bf_(?:allow_magnetic_slot|busy_nodes|job_part_count_reserve|licenses"
+    r"|max_job_(?:assoc|part|start|user_part)|max_time|min_prio_reserve|node_space_size"
+    r"|one_resv_per_job|running_job_reserve|topopt_enable)|defer|defer_batch|max_rpc_cnt"
+    r"|pack_serial_at_end|partition_job_depth|sched_max_job_start|sched_min_interval)(?:=.*)?"
+    r"|(?:bf|sched)_interval=-\d+",
+    re.IGNORECASE,
+)
+"""Of SchedulerParameters: who starts, or how soon, without the model's knowing."""
+
+
+def _unheeded(conf: Mapping[str, str], nodes: Sequence[NodeRecord]) -> Iterator[str]:
+    words = map(str.strip, conf.get("SchedulerParameters", "").split(","))
+    yield from filter(_UNHEEDED.fullmatch, words)
+    for key, those in (
+        ("SelectTypeParameters", ("CR_LLN", "CR_PACK_NODES")),
+        ("TopologyPlugin", ("topology/tree", "topology/block")),
+    ):
+        said = conf.get(key, "").lower()
+        yield from (f"{key}={word}" for word in those if word.lower() in said)
+    if len({node.weight for node in nodes}) > 1:
+        yield "Weight of nodes"
 
 
 def ageing_of(conf: Mapping[str, str]) -> Ageing:

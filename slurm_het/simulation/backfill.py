@@ -16,8 +16,6 @@ from slurm_het.simulation.jobs import JobRun
 from slurm_het.simulation.slurm import QueueRecord, Slurm
 from slurm_het.simulation.world import Machine
 
-RESOLUTION = 60.0
-"""bf_resolution: the times of what is planned are multiples of that."""
 MOST_TRIES = 40
 NEVER = float("inf")
 AGAIN = 25
@@ -217,8 +215,9 @@ class BackfillPasses:
     def _plan(self, begin: float, end: float, nodes: NodeBits) -> None:
         if not self.protects:
             return
-        begin = max(begin // RESOLUTION * RESOLUTION, self.slurm.now)
-        end = max(end // RESOLUTION * RESOLUTION, begin + RESOLUTION)
+        step = self.slurm.settings.bf_resolution  # the times of what is planned are multiples of it
+        begin = max(begin // step * step, self.slurm.now)
+        end = max(end // step * step, begin + step)
         self._made.add(_Planned(begin, end, nodes))
         insort(self._changes, begin)
         insort(self._changes, end)

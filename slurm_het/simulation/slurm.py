@@ -43,6 +43,7 @@ class Settings:
     sched_delay: float = 3.0
     sched_interval: float = 60.0
     queue_depth: int = QUEUE_DEPTH
+    bf_resolution: float = 60.0
     array_resv: int = 20
     backfills: bool = True
 

@@ -18,11 +18,14 @@ from click.testing import CliRunner
 from slurm_het.cli.admin import cli
 from slurm_het.cli.replay_html import html_of
 from slurm_het.cli.replay_text import MOST_LINES, text_of
+from slurm_het.core.backfill import Backfill
 from slurm_het.replay.documents import ReplayDocument
 from slurm_het.replay.findings import SIZES, findings
 from slurm_het.replay.sides import MOST_RENDITIONS, Effort, one_side
-from slurm_het.replay.site import COMMAND
+from slurm_het.replay.site import COMMAND, settings_of
+from slurm_het.replay.source import read_site
 from slurm_het.replay.trace import DAY
+from slurm_het.simulation.slurm import Settings
 from tests.replay.past import SITE, T0, edges, record, site, trace_of
 from tests.replay.past import text_of as sacct_text
 
@@ -172,13 +175,55 @@ def test_jobs_that_accounting_has_running_for_months_are_named_with_the_remedy()
     assert "sacctmgr show runawayjobs" in said
 
 
+@pytest.mark.parametrize(
+    ("replaced", "by", "named"),
+    [
+        ("", "", ""),
+        ("=50", "=50,bf_max_job_part=5,defer,bf_window=60", "bf_max_job_part=5, defer"),
+        ("bf_interval=10", "bf_interval=-1,defer", "bf_interval=-1, defer"),
+        ("PriorityType ", "SelectTypeParameters = CR_CORE_MEMORY,CR_LLN\nPriorityType ",
+         "SelectTypeParameters=CR_LLN"),
+        ("Partitions=infer", "Partitions=infer Weight=5", "Weight of nodes"),
+        ("Partitions=cpu", "Partitions=cpu Weight=5", ""),
+    ],
+)  # fmt: skip
+def test_what_the_model_does_not_know_of_slurm_conf_is_named(
+    replaced: str, by: str, named: str
+) -> None:
+    there = read_site(SITE.replace(replaced, by, 1) if replaced else SITE, None)
+    assert ", ".join(there.unheeded) == named
+    trace, tally = trace_of(record(4, 2 * DAY))
+    effort = Effort("first-fit", renditions=1)
+    plain = one_side("plain", trace, there, effort, lambda *_: None)
+    made = findings(trace, there, {"plain": [plain], "ours": [plain]}, tally, effort, 0.0, 1.0)
+    assert [one for one in made.caveats if "slurm.conf has" in one] == [
+        f"slurm.conf has {named}: that bears on who starts, and the model of plain Slurm does not"
+        " know it"
+    ] * bool(named)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "settings"),
+    [
+        ("(null)", Settings()),
+        ("bf_resolution=600, BF_INTERVAL=60", Settings(bf_resolution=600.0, bf_interval=60.0)),
+        ("bf_max_job_array_resv=0,batch_sched_delay=0", Settings(array_resv=0, sched_delay=0.0)),
+        ("sched_interval=-1,default_queue_depth=0,bf_resolution=0", Settings()),
+        ("bf_max_job_test=900,bf_max_job_user=9", Settings(backfill=Backfill(jobs=900, of_user=9))),
+        ("bf_min_prio_reserve=5", Settings()),
+    ],
+)
+def test_what_of_schedulerparameters_a_replay_goes_by(parameters: str, settings: Settings) -> None:
+    assert settings_of({"SchedulerParameters": parameters}) == settings
+
+
 def test_the_longest_report_has_its_last_line(result: dict[str, Any]) -> None:
     made = msgspec.convert(result, ReplayDocument)
     assert made.gain
     (kind, *_), (cause, *_) = made.gain.sizes, made.taken
     gain = msgspec.structs.replace(made.gain, sizes=[kind] * len(SIZES), types=[kind] * 9)
     longest = msgspec.structs.replace(
-        made, caveats=["so"] * 3, look_every=60.0, gain=gain, left_out=[cause] * 9,
+        made, caveats=["so"] * 4, look_every=60.0, gain=gain, left_out=[cause] * 9,
         taken=[cause] * 9, cost=msgspec.structs.replace(made.cost, unanswered=1),
     )  # fmt: skip
     lines = text_of(longest)
