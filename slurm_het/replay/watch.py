@@ -72,20 +72,30 @@ def _idle(slurm: Slurm) -> tuple[float, float]:
                 continue
             hopeless.add(like)
         left.append(run)
-    anywhere = slurm.machines.keys()
     for run in left:
-        ask = replace(run.spec.ask, type=None)
-        large = ask, run.spec.nodes
-        if large in hopeless or run.spec.on:
-            continue
-        found = _take(slurm, run, ask, anywhere)
-        if not found:
-            hopeless.add(large)
-        taken += found
-        counted[1] += sum(len(devices) for _, _, devices in found)
+        if not run.spec.on:
+            found = _elsewhere(slurm, run, hopeless)
+            taken += found
+            counted[1] += sum(len(devices) for _, _, devices in found)
     for machine, ask, devices in taken:
         machine.take(ask, devices, -1)
     return counted[0], counted[1]
+
+
+def _elsewhere(
+    slurm: Slurm, run: JobRun, hopeless: set[object]
+) -> list[tuple[Machine, NodeAsk, tuple[int, ...]]]:
+    """Take what it could have were any type right, by whatever GRES that is registered: another
+    vendor's may have another name. None of these is tried that is `hopeless`."""
+    spec = run.spec
+    for name in sorted(slurm.world.gres_names, key=lambda name: (name != spec.ask.gres, name)):
+        ask = replace(spec.ask, type=None, gres=name)
+        large = ask, spec.nodes
+        if large not in hopeless:
+            if found := _take(slurm, run, ask, slurm.machines):
+                return found
+            hopeless.add(large)
+    return []
 
 
 def _names(slurm: Slurm, run: JobRun, partitions: Iterable[str]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from slurm_het.core.jobs.demand import Demand
 from slurm_het.core.jobs.pools import refusal_of
@@ -157,6 +158,11 @@ class World:
             )
             for index, host in enumerate(self.hosts)
         }  # fmt: skip
+
+    @cached_property
+    def gres_names(self) -> frozenset[str]:
+        """The GRES by which devices are registered."""
+        return frozenset(name for host in self.hosts for name in host.names)
 
     @property
     def devices(self) -> int:

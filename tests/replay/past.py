@@ -85,10 +85,14 @@ def text_of(records: Iterable[dict[str, str]]) -> str:
 
 
 def trace_of(
-    *records: dict[str, str], clock: WallClock = CLOCK, drop: float = DAY
+    *records: dict[str, str],
+    clock: WallClock = CLOCK,
+    drop: float = DAY,
+    there: ReplaySite | None = None,
 ) -> tuple[Trace, Tally]:
     """The replay of these records, and what was counted; each also whole, line by line."""
     tally = Tally()
     text = text_of([*edges(), *records])
     lines = text.splitlines(keepends=True)
-    return make_trace(read_sacct(lines, clock, tally), site(), tally, drop=drop), tally
+    pasts = read_sacct(lines, clock, tally)
+    return make_trace(pasts, there or site(), tally, drop=drop), tally

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import pytest
+
 from slurm_het.replay.sides import Effort, SideResult, one_side
+from slurm_het.replay.site import ReplaySite
+from slurm_het.replay.source import read_site
 from slurm_het.replay.trace import DAY
-from tests.replay.past import T0, never_ran, record, site, trace_of
+from tests.replay.past import SITE, T0, never_ran, record, site, trace_of
 
 AT = 2 * DAY
 WHOLE = "cpu=8,gres/gpu=8,mem=16000M,node=1"
 BOTH = "cpu=16,gres/gpu=16,mem=32000M,node=2"
 
 
-def plain(*records: dict[str, str]) -> tuple[dict[str, float | None], SideResult]:
+def plain(
+    *records: dict[str, str], there: ReplaySite | None = None
+) -> tuple[dict[str, float | None], SideResult]:
     """When each starts under plain Slurm's model."""
-    trace, _ = trace_of(*records)
-    result = one_side("plain", trace, site(), Effort("first-fit"), lambda *_: None)
+    there = there or site()
+    trace, _ = trace_of(*records, there=there)
+    result = one_side("plain", trace, there, Effort("first-fit"), lambda *_: None)
     return {s.key: at for s, at in zip(trace.subjects, result.starts, strict=True)}, result
 
 
@@ -45,11 +52,16 @@ def test_who_is_cancelled_while_it_waits_is_in_the_way_until_then() -> None:
     assert AT + 1000 <= starts["3"] <= AT + 1100
 
 
-def test_what_idles_while_a_job_that_waits_fitted_only_elsewhere_is_counted_apart() -> None:
-    """The four L40S are idle while a job waits for two A100s: it could use them if it agreed."""
+@pytest.mark.parametrize("other", ["gpu:l40s:4", "npu:910b:4"])
+def test_what_idles_while_a_job_that_waits_fitted_only_elsewhere_is_counted_apart(
+    other: str,
+) -> None:
+    """Four devices of another node are idle while a job waits for two A100s: it could use them if
+    it agreed, by whatever name they are registered."""
     first = [wants(n, AT, WHOLE, ran=36_000, TimelimitRaw=700) for n in (1, 2)]
     waits = record(3, AT + 10, ran=3600)
-    starts, result = plain(*first, waits)
+    there = read_site(SITE.replace("gpu:l40s:4", other), None)
+    starts, result = plain(*first, waits, there=there)
     assert starts["3"] is not None
     waited = starts["3"] - AT - 10
     assert waited > 30_000
