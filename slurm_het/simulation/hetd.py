@@ -2,8 +2,15 @@
 
 The cycle is the daemon's (slurm_het.daemon.cycle): the three verbs, the releases, the take-backs,
 the journal, with the production settings. Only when it runs is told here, as daemon/app.py and
-daemon/wakes.py have it, but for two things: a look and its updates take LOOK_SECONDS in all, and
-where nothing has changed since the last look hetd looks each `LookPace.idle` seconds, not each 5 s.
+daemon/wakes.py have it, but that
+
+- a look and its updates take LOOK_SECONDS in all. So the burst of those who end settles for
+  `settle_seconds`, not for as long as the last cycle took, and the pause after it is that long;
+- where nothing has changed since the last look hetd looks each `LookPace.idle` seconds, not each
+  5 s, and as seldom as the LookPace says;
+- a flood is waited out even where others may take what is idle (`Wakes.raced`), and nobody sits
+  before a terminal;
+- what hetd leaves to threads is done at once.
 """
 
 from __future__ import annotations
