@@ -116,7 +116,6 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("-C", dest="features", default="")
     parser.add_argument("--qos", default="normal")
     parser.add_argument("--reservation", default="")
-    parser.add_argument("-L", dest="licenses", default="")
     return parser
 
 
@@ -136,7 +135,7 @@ def _job(submission: Submission, at: float, scenario: Scenario, accounting: Acco
     return JobSpec(
         0, submission.name, at, submission.user, str(entry.get("Account", "")), told.qos,
         tuple(told.partition.split(",")), told.features, told.nodes, ask, told.minutes,
-        submission.sleep, told.reservation, told.gres, submission.text, told.licenses,
+        submission.sleep, told.reservation, told.gres, submission.text,
     )  # fmt: skip
 
 

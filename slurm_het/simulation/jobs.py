@@ -59,7 +59,6 @@ class JobSpec:
     reservation: str
     gres: str
     script: str
-    licenses: str = ""
     priority: int = 0
     until: float = float("inf")
     on: frozenset[str] = frozenset()

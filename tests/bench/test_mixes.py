@@ -120,7 +120,12 @@ def test_which_nodes_slurm_takes(
 
 
 def test_what_the_simulation_does_not_know_is_refused() -> None:
-    for words in (["--gres=gpu:1", "--exclusive"], ["--gres=npu:1"], ["-t", "x"]):
+    for words in (
+        ["--gres=gpu:1", "--exclusive"],
+        ["--gres=gpu:1", "-L", "a:1"],
+        ["--gres=npu:1"],
+        ["-t", "x"],
+    ):
         with pytest.raises(HetError):
             read_world(mix({"sbatch": words}))
 
