@@ -35,8 +35,9 @@ from slurm_het.replay.sides import Effort, SideName, SideResults
 from slurm_het.replay.signs import LEAST_PARTS, sign_of
 from slurm_het.replay.site import ReplaySite
 from slurm_het.replay.trace import DAY, Subject, Trace
-from slurm_het.replay.usage import Usage, devices_by_pool, each_of, empty_usage, mean_usage
+from slurm_het.replay.usage import Usage, devices_by_pool, empty_usage, mean_usage
 from slurm_het.simulation.jobs import JobSpec
+from slurm_het.simulation.world import each_of
 
 MEAN, P95, BUSY = 0.10, 0.15, 0.02
 """So far may plain Slurm's model be from what happened: parts of the mean wait and of its 95th

@@ -21,12 +21,12 @@ from slurm_het.errors import HetError
 from slurm_het.replay.renditions import renditions
 from slurm_het.replay.site import ReplaySite
 from slurm_het.replay.trace import Trace
-from slurm_het.replay.usage import Usage, each_of, empty_usage
+from slurm_het.replay.usage import Usage, empty_usage
 from slurm_het.replay.watch import EVERY, IdleWatch
 from slurm_het.simulation import run
 from slurm_het.simulation.hetd import LookPace
 from slurm_het.simulation.run import SideOutcome
-from slurm_het.simulation.world import World
+from slurm_het.simulation.world import World, each_of
 from slurm_het.solve import Solver
 from slurm_het.solve.worker import WorkerSolver
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from slurm_het.replay.site import ReplaySite
-from slurm_het.simulation.jobs import NodeAsk
-from slurm_het.simulation.world import SimulatedHost
 
 NO_POOL = "(no pool)"
 MOST_BINS = 120
@@ -87,10 +85,3 @@ def devices_by_pool(site: ReplaySite) -> dict[str, int]:
     for host in site.hosts:
         found[of[host.name]] = found.get(of[host.name], 0) + len(host.types)
     return found
-
-
-def each_of(ask: NodeAsk, hosts: Iterable[SimulatedHost]) -> float:
-    """How many devices a job takes of a node: a share is its part of the largest device."""
-    if not ask.share:
-        return float(ask.devices)
-    return ask.share / max((gib for host in hosts for gib in host.gib), default=ask.share)

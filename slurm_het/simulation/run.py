@@ -13,7 +13,7 @@ from slurm_het.simulation.backfill import BackfillPasses
 from slurm_het.simulation.hetd import USUAL, Hetd, LookPace
 from slurm_het.simulation.jobs import JobRun, JobSpec
 from slurm_het.simulation.slurm import Settings, Slurm
-from slurm_het.simulation.world import World
+from slurm_het.simulation.world import World, each_of
 from slurm_het.solve import Solver
 
 NEVER = float("inf")
@@ -153,12 +153,8 @@ class Side:
 
 
 def devices_of(job: JobSpec, world: World) -> float:
-    """Whole devices; a share by its part of the largest device, wherever it is: what a job takes
-    does not depend on where it runs."""
-    ask = job.ask
-    if not ask.share:
-        return float(ask.devices * job.nodes)
-    return job.nodes * ask.share / max(gib for host in world.hosts for gib in host.gib)
+    """How many devices a job takes of all its nodes."""
+    return job.nodes * each_of(job.ask, world.hosts)
 
 
 def plain(world: World, settings: Settings, watch: Watch | None = None) -> SideOutcome:

@@ -5,7 +5,7 @@ Times are in seconds after the simulation's start, device memory in GiB, host me
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -30,6 +30,14 @@ class SimulatedHost:
     types: tuple[str, ...]
     gib: tuple[int, ...]
     names: tuple[str, ...]
+
+
+def each_of(ask: NodeAsk, hosts: Iterable[SimulatedHost]) -> float:
+    """How many devices a job takes of a node. A share is its part of the largest device, wherever
+    it is: what a job takes does not depend on where it runs."""
+    if not ask.share:
+        return float(ask.devices)
+    return ask.share / max((gib for host in hosts for gib in host.gib), default=ask.share)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,8 @@ from slurm_het.replay.past import Tally
 from slurm_het.replay.sides import Effort, one_side
 from slurm_het.replay.source import lines_of, read_past, read_site
 from slurm_het.replay.trace import make_trace
-from slurm_het.replay.usage import each_of, empty_usage
+from slurm_het.replay.usage import empty_usage
+from slurm_het.simulation.world import each_of
 
 DATA = Path(__file__).parents[1] / "data" / "replay"
 FIRST = 45.0
