@@ -23,13 +23,13 @@ from typing import NamedTuple
 
 import yaml
 
+from bench.mixes.world import SANDBOX
 from bench.results import numbers, table
 from bench.slurm_simulated import world
 from bench.slurm_stats import size_class
 from bench.slurm_trace import Entry, make_trace
 from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY
 from slurm_het.simulation import run
-from slurm_het.simulation.slurm import SANDBOX
 
 NOW = 1e-9
 """Seconds within which two moments are one."""

@@ -20,14 +20,13 @@ from typing import Any
 
 import yaml
 
-from bench.mixes.world import Mix, read_world
+from bench.mixes.world import SANDBOX, Mix, read_world
 from bench.results import numbers, table
 from bench.slurm_stats import Line, Run, size_class
 from bench.slurm_trace import Entry, make_trace
 from slurm_het.sandbox.topology import DEFAULT_TOPOLOGY
 from slurm_het.settings import PlannerSettings
 from slurm_het.simulation import run
-from slurm_het.simulation.slurm import SANDBOX
 from slurm_het.solve import Solver
 from slurm_het.solve.worker import WorkerSolver
 

@@ -23,12 +23,12 @@ from bench.mixes import replay, report
 from bench.mixes.generate import HOURS, generate, rendition
 from bench.mixes.hindsight import found_by
 from bench.mixes.report import EACH, RENDITIONS, Row, waits_of
-from bench.mixes.world import Mix, read_world
+from bench.mixes.world import SANDBOX, Mix, eager, read_world
 from bench.results import numbers
 from slurm_het.replay.sides import FirstFitSolver
 from slurm_het.simulation import run
 from slurm_het.simulation.run import SideOutcome
-from slurm_het.simulation.slurm import SANDBOX, Settings
+from slurm_het.simulation.slurm import Settings
 from slurm_het.solve import Solver
 from slurm_het.solve.worker import WorkerSolver
 
@@ -103,7 +103,7 @@ def row_of(seed: int, *, seconds: float, nodes: int, solver: str) -> Row:
     row = Row(
         seed, world.scenario.what, plain.busy, ours.busy, world.devices * seconds,
         (plain.started, ours.started), len(world.jobs), ours.cycles, 0.0,
-        run.plain(read_world(_reversed(mix)), settings).busy, run.eager(world, settings).busy,
+        run.plain(read_world(_reversed(mix)), settings).busy, eager(world, settings).busy,
         waits=waits_of(world.jobs, plain.starts, ours.starts, seconds),
     )  # fmt: skip
     again = range(1, RENDITIONS + 1) if row.once < EACH else ()

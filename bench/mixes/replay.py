@@ -11,10 +11,9 @@ from typing import Any
 from bench.compare.records import Side
 from bench.compare.run import compare
 from bench.compare.verdict import share
-from bench.mixes.world import Mix, read_world
+from bench.mixes.world import SANDBOX, Mix, read_world
 from slurm_het.simulation import run
 from slurm_het.simulation.run import SideOutcome
-from slurm_het.simulation.slurm import SANDBOX
 from slurm_het.solve import Solver
 
 SECONDS, NODES = 90.0, 8

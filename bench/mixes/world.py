@@ -24,9 +24,13 @@ from slurm_het.sandbox.render import accelerators, deep_merge
 from slurm_het.sandbox.topology import INTAKE, Topology
 from slurm_het.settings import Config
 from slurm_het.simulation.jobs import JobSpec, NodeAsk
+from slurm_het.simulation.run import SideOutcome, plain
+from slurm_het.simulation.slurm import Settings
 from slurm_het.simulation.world import KeptNodes, SimulatedHost, World
 
 FIRST_ID = 2
+SANDBOX = Settings(bf_interval=1.0, sched_delay=0.0, queue_depth=1000)
+"""As slurm_het.sandbox.render has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,3 +158,10 @@ def reservation_of(event: Event) -> KeptNodes:
         frozenset(expand(words["Nodes"])), frozenset(words["Users"].split(",")),
         frozenset(filter(None, words.get("Flags", "").split(","))),
     )  # fmt: skip
+
+
+def eager(world: World, settings: Settings) -> SideOutcome:
+    """The jobs under a plain Slurm that keeps nothing free for those who wait (bf_min_age_reserve):
+    about the most that can be busy without turning the order of the queue round."""
+    nobody = replace(settings.backfill, least_age_seconds=float("inf"))
+    return plain(world, replace(settings, backfill=nobody))

@@ -74,12 +74,10 @@ def _like(run: JobRun, partition: str) -> _Like:
 
 @dataclass
 class BackfillPasses:
-    """Passes of the backfill scheduler over a Slurm. Unless it `protects`, nobody who waits is
-    planned: whoever has room starts. A pass that is not `whole` ends where nobody can start any
-    more: what starts is the same, for the next pass plans anew."""
+    """Passes of the backfill scheduler over a Slurm. A pass that is not `whole` ends where nobody
+    can start any more: what starts is the same, for the next pass plans anew."""
 
     slurm: Slurm
-    protects: bool = True
     whole: bool = False
     due: float = 0.0
     last: float = -1.0
@@ -213,8 +211,6 @@ class BackfillPasses:
         return "no place"
 
     def _plan(self, begin: float, end: float, nodes: NodeBits) -> None:
-        if not self.protects:
-            return
         step = self.slurm.settings.bf_resolution  # the times of what is planned are multiples of it
         begin = max(begin // step * step, self.slurm.now)
         end = max(end // step * step, begin + step)

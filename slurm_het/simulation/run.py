@@ -51,7 +51,6 @@ class Side:
     world: World
     settings: Settings
     hetd: Hetd | None = None
-    protects: bool = True
     watch: Watch | None = None
     slurm: Slurm = field(init=False)
     _ends: list[tuple[float, int]] = field(default_factory=list)
@@ -59,7 +58,7 @@ class Side:
 
     def __post_init__(self) -> None:
         self.slurm = self.hetd.slurm if self.hetd else Slurm(self.world, self.settings)
-        self.backfill = BackfillPasses(self.slurm, self.protects)
+        self.backfill = BackfillPasses(self.slurm)
 
     def run(self) -> SideOutcome:
         """All of it, to the scenario's end."""
@@ -160,12 +159,6 @@ def devices_of(job: JobSpec, world: World) -> float:
 def plain(world: World, settings: Settings, watch: Watch | None = None) -> SideOutcome:
     """The jobs under plain Slurm."""
     return Side(world, settings, watch=watch).run()
-
-
-def eager(world: World, settings: Settings) -> SideOutcome:
-    """The jobs under a plain Slurm that keeps nothing free for those who wait: about the most that
-    can be busy without turning the order of the queue round."""
-    return Side(world, settings, protects=False).run()
 
 
 def ours(

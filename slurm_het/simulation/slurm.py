@@ -35,7 +35,7 @@ Hook = Callable[[JobRun], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """slurm.conf's SchedulerParameters, in seconds: as Slurm has them by default, or a sandbox.
+    """slurm.conf's SchedulerParameters, in seconds: as Slurm has them by default.
     Of `backfill` hetd is told as well. `array_resv` is bf_max_job_array_resv."""
 
     backfill: Backfill = USUAL
@@ -46,10 +46,6 @@ class Settings:
     bf_resolution: float = 60.0
     array_resv: int = 20
     backfills: bool = True
-
-
-SANDBOX = Settings(bf_interval=1.0, sched_delay=0.0, queue_depth=1000)
-"""As slurm_het.sandbox.render has them."""
 
 
 class QueueRecord(NamedTuple):

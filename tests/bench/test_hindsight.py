@@ -7,9 +7,8 @@ import pytest
 from bench.mixes.bound import most_busy
 from bench.mixes.generate import generate
 from bench.mixes.hindsight import found_by
-from bench.mixes.world import read_world
+from bench.mixes.world import SANDBOX, read_world
 from slurm_het.simulation import run
-from slurm_het.simulation.slurm import SANDBOX
 from tests.bench.test_mixes import HOUR, mix, wants
 
 

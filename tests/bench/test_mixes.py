@@ -15,7 +15,7 @@ from bench.mixes import __main__ as command
 from bench.mixes import report
 from bench.mixes.generate import LATER, generate, rendition
 from bench.mixes.report import Row, Waits, waits_of
-from bench.mixes.world import read_world
+from bench.mixes.world import SANDBOX, eager, read_world
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.assignment.fluid import Fluid
 from slurm_het.core.assignment.problem import Problem, Solution
@@ -23,7 +23,7 @@ from slurm_het.errors import HetError
 from slurm_het.replay.sides import FirstFitSolver
 from slurm_het.simulation import run
 from slurm_het.simulation.choice import choose
-from slurm_het.simulation.slurm import SANDBOX, Settings
+from slurm_het.simulation.slurm import Settings
 from slurm_het.solve.worker import WorkerSolver
 
 HOUR = 3600.0
@@ -221,5 +221,5 @@ def test_an_eager_slurm_lets_a_small_job_go_before_a_large_one_that_waits() -> N
     ]
     world = read_world(mix(*jobs))
     last = max(job.id for job in world.jobs)
-    plain, eager = run.plain(world, SANDBOX), run.eager(world, SANDBOX)
-    assert (eager.starts[last] or 0.0) < 200.0 < (plain.starts[last] or 10_000.0)
+    plain, greedy_one = run.plain(world, SANDBOX), eager(world, SANDBOX)
+    assert (greedy_one.starts[last] or 0.0) < 200.0 < (plain.starts[last] or 10_000.0)

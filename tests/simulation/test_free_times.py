@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from bench.mixes.world import SANDBOX
 from slurm_het.replay.source import read_site
 from slurm_het.simulation.free_times import NOW
 from slurm_het.simulation.jobs import JobSpec, NodeAsk
-from slurm_het.simulation.slurm import SANDBOX, Slurm
+from slurm_het.simulation.slurm import Slurm
 from slurm_het.simulation.world import Machine, World
 from tests.replay.past import SITE
 
