@@ -1,4 +1,4 @@
-"""The network from `scontrol show topology`: topology/tree, topology/block (24.11 on), neither.
+"""The network from `scontrol show topology`: topology/tree, block (24.11 on), others, or none.
 
 Since 26.05 a topology.yaml may name several topologies, and a partition one of them. What
 `scontrol show config` says of the plugin is then that of another one, so nobody asks it.
@@ -73,7 +73,8 @@ def parse_topology(text: str) -> Network:
     """By node, the parts of the network that it is in, smallest first. Empty if there is none.
 
     In a tree no job leaves what is below one of the topmost switches. In blocks a job stays inside
-    the smallest block (of BlockSizes) that has as many nodes as it needs.
+    the smallest block (of BlockSizes) that has as many nodes as it needs. In what has other names
+    (RingName=, TorusName=: 26.05) Slurm alone knows which nodes go together.
     """
     parts: dict[str, list[tuple[int, Part]]] = {}
     for fields in map(parse_fields, text.splitlines()):
@@ -86,6 +87,8 @@ def parse_topology(text: str) -> Network:
             level = fields.get("Level", "")
             rank = int(level) if level.isdecimal() else 0
             part = Part(switch)
+        elif other := next((name for key, name in fields.items() if key.endswith("Name")), ""):
+            rank, part = 0, Part(other, 1)
         else:
             continue
         for name in names:

@@ -81,6 +81,24 @@ def test_a_job_is_inside_a_block(cluster: Cluster) -> None:
         assert cluster.wait_started(three)["NumNodes"] == "3"
 
 
+RING = "RingName=r1 Nodes=nv[1,3]\nRingName=r2 Nodes=nv[2,4]\n"
+
+
+def test_slurm_chooses_several_nodes_where_the_network_is_neither_tree_nor_blocks(
+    cluster: Cluster,
+) -> None:
+    """A pin across two rings ends in BadConstraints, with priority 0."""
+    if parse_version(cluster.ok("scontrol", "--version")).tuple < (26, 5):
+        pytest.skip("topology/ring is of 26.05 on")
+    with own_sandbox(NODES, overrides=AMPLE, hetd=False) as sandbox:
+        use(sandbox, "TopologyPlugin=topology/ring", "topology.conf", RING)
+        cluster = Cluster(sandbox)
+        one = cluster.sbatch("--gres=gpu:4", "-t5", script=SCRIPT)
+        assert cluster.wait_started(one)["ReqNodeList"] != "(null)"
+        pair = cluster.sbatch("--gres=gpu:4", "-N2", "-t5", script=SCRIPT)
+        assert cluster.wait_started(pair, 15.0)["ReqNodeList"] == "(null)"
+
+
 def test_a_job_waits_for_one_switch_as_long_as_it_says(cluster: Cluster) -> None:
     cluster.clear()
     held = [cluster.sbatch("--gres=gpu:4", "-t5", script="sleep 300") for _ in range(4)]

@@ -46,6 +46,13 @@ def test_blocks() -> None:
     assert parts["n4"] == (Part("b2", 2), Part("b[1-2]", 4))
 
 
+def test_what_is_neither_keeps_no_two_nodes_together() -> None:
+    """topology/ring, as 26.05 prints it; topology/torus3d has names of its own."""
+    parts = parse_topology("RingName=r1 Nodes=n[1,3]\nRingName=r2 Nodes=n[2,4]\n")
+    assert parts["n1"] == parts["n3"] == (Part("r1", 1),)
+    assert parse_topology("TorusName=t Nodes=n1\n") == {"n1": (Part("t", 1),)}
+
+
 def test_no_topology_at_all() -> None:
     assert parse_topology("") == {}
     assert parse_topology("No topology information available\n") == {}

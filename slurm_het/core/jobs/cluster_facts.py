@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from slurm_het.core.jobs.gres_choice import choose_gres
 from slurm_het.core.jobs.pool_defaults import Bounds, InPools, as_in_the_gate, as_in_the_pools
 from slurm_het.core.limits.max_wall import MaxWalls
 from slurm_het.core.model import Job, Node, Partition, Snapshot, Task
-from slurm_het.core.network import in_a_tree
+from slurm_het.core.network import ALONE, ANY_NUMBER, in_a_tree
 from slurm_het.core.partition import LIFTED, QosFlags, lifted
 from slurm_het.core.policy import Policy, Pool
 from slurm_het.core.reservations.closings import inside_of
@@ -126,6 +126,22 @@ class ClusterFacts:
         in_trees = any(in_a_tree(node.parts) for node in self.inventory.nodes.values())
         return len(self.inventory.leaves) if in_trees else 0
 
+    def most_together(self, pools: Iterable[Pool]) -> int:
+        """How many nodes a job may have that the network keeps together: with more, or in a network
+        that is neither tree nor blocks, Slurm alone knows which of them it takes."""
+        return min(self._together.get(pool.partition, ANY_NUMBER) for pool in pools)
+
+    @cached_property
+    def _together(self) -> dict[str, int]:
+        """The same by partition, where there is a network."""
+        most: dict[str, int] = {}
+        for node in self.inventory.nodes.values():
+            if node.parts and node.parts[0].holds != ALONE:
+                held = max(part.holds for part in node.parts)
+                for partition in node.partitions:
+                    most[partition] = max(held, most.get(partition, 0))
+        return most
+
     @cached_property
     def site(self) -> Site:
         """What the weights go by."""
@@ -185,7 +201,7 @@ class ClusterFacts:
             return None
         return (
             self.types, self.largest, self.node_shapes, self.partitions, self.rewrites_gres,
-            self.inside, self.magnets, self.leaves, self.qos_flags, self.could_have,
+            self.inside, self.magnets, self.leaves, self._together, self.qos_flags, self.could_have,
             self.could_have and frozenset(self.inventory.kinds), self.max_walls.limits,
             self.parents,
         )  # fmt: skip

@@ -14,12 +14,17 @@ SEVERAL = ("--contiguous", "--segment", "--spread-segments", "--consolidate-segm
 """Options that mean nothing to a job of one node."""
 
 
-def slurm_chooses(job: Job, asked: GresRequests, slots: int, leaves: int) -> tuple[str, ...]:
-    """The options of a job of so many slots that Slurm keeps only if it chooses the nodes.
+def slurm_chooses(
+    job: Job, asked: GresRequests, slots: int, leaves: int, together: int
+) -> tuple[str, ...]:
+    """What of a job of so many slots Slurm keeps only if it chooses the nodes: options, most often.
 
-    `leaves` is how many leaf switches there are, 0 where the network is no tree.
+    `leaves` is how many leaf switches there are, 0 where the network is no tree; `together` how
+    many nodes of it are known to do for one job.
     """
-    return tuple(_options(job, asked, slots, leaves))
+    options = tuple(_options(job, asked, slots, leaves))
+    far = f"no part of the network is known to hold {slots} nodes"
+    return (*options, far) if slots > together else options
 
 
 def _options(job: Job, asked: GresRequests, slots: int, leaves: int) -> Iterator[str]:

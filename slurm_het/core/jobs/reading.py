@@ -105,7 +105,7 @@ def _outcome(job: Job, what: Classification, facts: ClusterFacts) -> Task | Hand
     if isinstance(demand, Reason):
         return _handover(job, demand, facts, pools)
     slots = len(demand.slots)
-    if options := slurm_chooses(job, written, slots, facts.leaves):
+    if options := slurm_chooses(job, written, slots, facts.leaves, facts.most_together(pools)):
         return _handover(job, SlurmChooses(options), facts, pools)
     usable = usable_pools(job, demand, pools, facts.partitions_for(job), facts.parents)
     if not usable.partitions:

@@ -13,7 +13,7 @@ from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.jobs.reading import Handover, read_job
 from slurm_het.core.jobs.request import from_message
 from slurm_het.core.model import Classification, Job, Placement, Task
-from slurm_het.core.network import ANY_NUMBER, ANYHOW, Layout, Part
+from slurm_het.core.network import ALONE, ANY_NUMBER, ANYHOW, Layout, Part
 from slurm_het.core.planner.leaf_waits import LeafWaits
 from slurm_het.core.planner.updates import release_fields, spread_fields
 from slurm_het.core.reasons import SlurmChooses
@@ -34,6 +34,28 @@ def facts(*leaves: str) -> ClusterFacts:
     }
     found = ClusterFacts.of(snapshot(), inventory(), policy())
     return replace(found, inventory=Inventory(nodes)) if nodes else found
+
+
+@pytest.mark.parametrize(
+    ("parts", "nodes", "passed"),
+    [
+        ((Part("b", 2), Part("bb", 4)), 4, False),
+        ((Part("b", 2), Part("bb", 4)), 5, True),  # topology/block: more than the largest
+        ((Part("r", 1),), 1, False),
+        ((Part("r", 1),), 2, True),  # topology/ring: only Slurm knows
+        ((Part("leaf"), Part("top", ANY_NUMBER)), 5, False),
+        ((), 5, False),
+    ],
+)
+def test_slurm_chooses_where_the_network_keeps_no_such_number_together(
+    parts: tuple[Part, ...], nodes: int, passed: bool
+) -> None:
+    first = replace(inventory().nodes["nv1"], parts=parts)
+    alone = replace(inventory().nodes["nv2"], parts=(Part("nv2", ALONE),) if parts else ())
+    found = ClusterFacts.of(snapshot(), inventory(), policy())
+    where = replace(found, inventory=Inventory({"nv1": first, "nv2": alone}))
+    one = job(nodes_min=nodes, nodes_max=nodes, tasks=nodes)
+    assert bool(chosen_by_slurm(one, where)) == passed
 
 
 def job(layout: Layout = ANYHOW, **fields: Any) -> Job:
