@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Backfill:
     """Of SchedulerParameters: bf_max_job_test jobs are looked at, bf_max_job_user of each user (0:
-    any number), and only those that start within bf_window are waited for. bf_min_prio_reserve and
+    any number), bf_max_job_array_resv tasks of each array, and only those that start within
+    bf_window are waited for. bf_min_prio_reserve and
     bf_min_age_reserve: for whom has a lower priority, or is eligible since less, nothing is kept;
     that goes for the main scheduler too. With time_min_as_soft_limit (24.11, 26.05) a job with
     --time-min is planned as if it ended then, and keeps all of its limit.
@@ -22,6 +23,7 @@ class Backfill:
     least_priority: int = 0
     least_age_seconds: float = 0.0
     time_min_is_soft: bool = False
+    of_array: int = 20
 
     def keeps_for(self, priority: int, since: float, now: float) -> bool:
         """Whether Slurm keeps nodes for such a job, eligible `since` (epoch seconds)."""

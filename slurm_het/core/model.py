@@ -251,6 +251,12 @@ class Task:
         return next((gres for name, gres in self.rewrites if name == node), "")
 
     @property
+    def array(self) -> str:
+        """The id of the array that it is a task of; '' if it is none."""
+        array, task, _ = self.key.partition("_")
+        return array if task else ""
+
+    @property
     def largest_slot(self) -> Slot:
         """The slot that asks most of a node: devices first, then CPUs, then host memory."""
         return max(self.slots, key=lambda s: (s.devices, s.cpus, s.memory_mib))

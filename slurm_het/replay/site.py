@@ -138,7 +138,6 @@ def settings_of(conf: Mapping[str, str]) -> Settings:
     """SchedulerParameters, and what Slurm takes where they say nothing."""
     parameters, usual = conf.get("SchedulerParameters", ""), Settings()
     delay = count_of(parameters, "batch_sched_delay")
-    tasks = count_of(parameters, "bf_max_job_array_resv")
     return Settings(
         # Jobs keep their order here, not their priorities: bf_min_prio_reserve says nothing.
         backfill=replace(backfill_of(parameters), least_priority=0),
@@ -147,7 +146,6 @@ def settings_of(conf: Mapping[str, str]) -> Settings:
         sched_interval=float(count_of(parameters, "sched_interval") or usual.sched_interval),
         queue_depth=count_of(parameters, "default_queue_depth") or usual.queue_depth,
         bf_resolution=float(count_of(parameters, "bf_resolution") or usual.bf_resolution),
-        array_resv=usual.array_resv if tasks is None else tasks,
         backfills="builtin" not in conf.get("SchedulerType", ""),
     )
 

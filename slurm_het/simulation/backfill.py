@@ -151,7 +151,7 @@ class BackfillPasses:
             return False
         last, many = self._array
         self._array = array, many + 1 if last == array else 1
-        return self._array[1] < self.slurm.settings.array_resv
+        return self._array[1] < self.slurm.settings.backfill.of_array
 
     def _over(self, user: str) -> bool:
         """Whether this pass has looked at as many jobs of the user as it may. Else one more."""

@@ -36,7 +36,7 @@ Hook = Callable[[JobRun], None]
 @dataclass(frozen=True)
 class Settings:
     """slurm.conf's SchedulerParameters, in seconds: as Slurm has them by default.
-    Of `backfill` hetd is told as well. `array_resv` is bf_max_job_array_resv."""
+    Of `backfill` hetd is told as well."""
 
     backfill: Backfill = USUAL
     bf_interval: float = 30.0
@@ -44,7 +44,6 @@ class Settings:
     sched_interval: float = 60.0
     queue_depth: int = QUEUE_DEPTH
     bf_resolution: float = 60.0
-    array_resv: int = 20
     backfills: bool = True
 
 

@@ -61,7 +61,7 @@ def test_twenty_tasks_of_an_array_count_among_those_that_backfill_looks_at(
 @pytest.mark.parametrize(("planned", "waits"), [(1, False), (2, True), (20, True)])
 def test_nothing_is_kept_for_tasks_that_are_not_planned(planned: int, *, waits: bool) -> None:
     """The first task keeps a node; unless a second does, a long job starts on the other."""
-    settings = Settings(array_resv=planned)
+    settings = Settings(Backfill(of_array=planned))
     assert (starts(settings, job(BEHIND, 4, 600), tasks=2) > HOUR) == waits
 
 

@@ -207,7 +207,10 @@ def test_what_the_model_does_not_know_of_slurm_conf_is_named(
     [
         ("(null)", Settings()),
         ("bf_resolution=600, BF_INTERVAL=60", Settings(bf_resolution=600.0, bf_interval=60.0)),
-        ("bf_max_job_array_resv=0,batch_sched_delay=0", Settings(array_resv=0, sched_delay=0.0)),
+        (
+            "bf_max_job_array_resv=0,batch_sched_delay=0",
+            Settings(Backfill(of_array=1), sched_delay=0.0),
+        ),
         ("sched_interval=-1,default_queue_depth=0,bf_resolution=0", Settings()),
         ("bf_max_job_test=900,bf_max_job_user=9", Settings(backfill=Backfill(jobs=900, of_user=9))),
         ("bf_min_prio_reserve=5", Settings()),

@@ -20,6 +20,8 @@ from slurm_het.slurm.backfill import backfill_of
         ("bf_min_prio_reserve=4294967295", Backfill(least_priority=4294967295)),
         ("bf_min_age_reserve=7200", Backfill(least_age_seconds=7200.0)),
         ("bf_interval=30,time_min_as_soft_limit", Backfill(time_min_is_soft=True)),
+        ("bf_max_job_array_resv=5", Backfill(of_array=5)),
+        ("bf_max_job_array_resv=0", Backfill(of_array=1)),
         ("xbf_max_job_test=9,bf_max_job_test=", USUAL),
     ],
 )

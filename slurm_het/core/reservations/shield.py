@@ -72,7 +72,7 @@ class Shield:
         self._backfill, self._patience = limits.backfill, limits.reserve_after_seconds
         most = affordable(len(self.room.nodes))
         self._left = min(limits.protected, limits.backfill.jobs, most)
-        self._of_user = Counter[str]()
+        self._of_user, self._of_array = Counter[str](), Counter[str]()
         self._tasks = {task.key: task for task in tasks}
         self._owners: dict[str, list[Reservation]] = {}
         self._reserved: set[str] = set()
@@ -121,6 +121,8 @@ class Shield:
         as far as is known, or Slurm's backfill would not look at it."""
         if self._left <= 0 or 0 < self._backfill.of_user <= self._of_user[task.user]:
             return None
+        if task.array and self._backfill.of_array <= self._of_array[task.array]:
+            return None
         if not self._backfill.keeps_for(task.priority, task.since, self.axis.now):
             return None
         if self.axis.in_vain.enough_like(task):
@@ -136,6 +138,7 @@ class Shield:
         """Let nobody who is asked about from now on delay this task."""
         self._left -= 1
         self._of_user[made.task.user] += 1
+        self._of_array[made.task.array] += 1
         self.given.append(made)
         for name in made.placement.nodes:
             self._owners.setdefault(name, []).append(made)

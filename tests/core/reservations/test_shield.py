@@ -51,6 +51,15 @@ def test_what_outlasts_the_wait_keeps_off() -> None:
     assert kept_off(shield(*HALVES, protected=0), *queue)["8"] == ""
 
 
+@pytest.mark.parametrize(("planned", "off"), [(1, "nv1"), (2, "nv1,nv2"), (20, "nv1,nv2")])
+def test_of_an_array_so_many_tasks_have_places_as_slurms_backfill_plans(
+    planned: int, off: str
+) -> None:
+    jobs = busy(1, "nv1", "0123", 1600), busy(2, "nv2", "0123", 1600)
+    it = shield(*jobs, backfill=Backfill(of_array=planned))
+    assert kept_off(it, wants("7_1", 8), wants("7_2", 8), wants("9", 4))["9"] == off
+
+
 def test_many_that_get_no_room_take_no_protection_from_others() -> None:
     """Services without an end hold what they want: those behind them wait for other nodes."""
     held = (
