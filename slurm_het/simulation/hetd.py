@@ -91,7 +91,7 @@ class SimulatedSlurm:
 
     async def update_job(self, key: str, fields: Mapping[str, str]) -> None:
         """As scontrol update."""
-        if said := self.slurm.update(self.slurm.jobs[int(key)], dict(fields)):
+        if said := self.slurm.update(self.slurm.jobs[int(key.rpartition("_")[2])], dict(fields)):
             raise SlurmError(said)
 
     async def tell_job(self, job_id: int, text: str) -> None:

@@ -70,6 +70,7 @@ class SimulatedRecords:
         names = sorted(run.where, key=lambda name: self.slurm.machines[name].index)
         folded = hostlist.fold(names)
         submitted = int(EPOCH + spec.at)
+        array = int(spec.array) if spec.array.isdecimal() else 0
         return Job(
             spec.id, spec.user, self.uids[spec.user], tuple(spec.groups),
             account=spec.account, qos=spec.qos, name=spec.submission,
@@ -83,7 +84,7 @@ class SimulatedRecords:
             start_time=int(EPOCH + run.start) if run.where else 0,
             end_time=int(EPOCH + run.limit_end) if run.where else 0,
             nodes=folded, gres_detail=tuple(self._details(run, folded)),
-            admin_comment=run.comment,
+            admin_comment=run.comment, array_job_id=array, array_task_id=spec.id if array else None,
         )  # fmt: skip
 
     @staticmethod

@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 
 from slurm_het.config import parse_config
+from slurm_het.core.backfill import Backfill
 from slurm_het.replay.sides import FirstFitSolver
 from slurm_het.replay.site import settings_of
 from slurm_het.replay.trace import DAY
 from slurm_het.simulation import run
 from slurm_het.simulation.hetd import LookPace
 from slurm_het.simulation.jobs import JobSpec, NodeAsk
+from slurm_het.simulation.slurm import Settings
 from slurm_het.simulation.world import World
 from tests.replay.past import site
 
@@ -86,3 +88,22 @@ def test_hetd_protects_whom_the_sites_own_backfill_would(parameters: str, delaye
         start = side.starts[WHOLE.id]
         assert start is not None
         assert (start > 5 * DAY) == delayed
+
+
+@pytest.mark.parametrize(("planned", "soon"), [(1, True), (2, False)])
+def test_for_no_more_tasks_of_an_array_than_slurm_plans_is_anything_kept(
+    planned: int, *, soon: bool
+) -> None:
+    """Half of both nodes is free for an hour, then the tasks of the array have them."""
+    past = site()
+    halves = tuple(replace(HALF, id=90 + n, on=frozenset({f"a{n}"})) for n in (1, 2))
+    tasks = tuple(replace(job(n, 500, 1, 8, HOURS), array="7") for n in (11, 12))
+    world = World(
+        seconds=4 * HOURS * 60, hosts=past.hosts,
+        partitions={"accel": past.partitions["train"], "train": past.partitions["train"]},
+        jobs=(*halves, *tasks, replace(LONG, minutes=10 * HOURS)), config=parse_config(CONFIG),
+    )  # fmt: skip
+    settings = Settings(Backfill(of_array=planned))
+    for side in (run.plain(world, settings), run.ours(world, settings, FirstFitSolver())):
+        start = side.starts[LONG.id]
+        assert soon == (start is not None and start < AT + 120)
