@@ -96,7 +96,8 @@ def test_for_no_more_tasks_of_an_array_than_slurm_plans_is_anything_kept(
 ) -> None:
     """Half of both nodes is free for an hour, then the tasks of the array have them."""
     past = site()
-    halves = tuple(replace(HALF, id=90 + n, on=frozenset({f"a{n}"})) for n in (1, 2))
+    half = job(0, 9000, 1, 4, HOURS)
+    halves = [replace(half, id=90 + n, at=0.0, on=frozenset({f"a{n}"})) for n in (1, 2)]
     tasks = tuple(replace(job(n, 500, 1, 8, HOURS), array="7") for n in (11, 12))
     world = World(
         seconds=4 * HOURS * 60, hosts=past.hosts,
