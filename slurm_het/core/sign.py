@@ -32,8 +32,9 @@ class Sign:
     """What in a script says on which vendors it can run, or which scenario it is, and why.
 
     `over`: the vendors whose software theirs was made from, so that signs of those beside this one
-    say nothing. Each place has patterns in lower case, with `*`, `?` and `[0-9]` as in a shell;
-    what the places are: docs/evidence.md.
+    say nothing. `group`: scripts for any vendor's devices set all of a group; several of it found
+    together mean all their vendors, and are as strong as the weakest. Each place has patterns in
+    lower case, with `*`, `?` and `[0-9]` as in a shell; what the places are: docs/evidence.md.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Sign:
     strength: str = "sure"
     vendors: tuple[str, ...] = ()
     over: tuple[str, ...] = ()
+    group: str = ""
     scenario: Scenario | None = None
     modules: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
@@ -118,6 +120,17 @@ class SignTable:
     def patterns(self) -> dict[Place, Patterns]:
         """The patterns of each place."""
         return {place: Patterns(place, self.rows) for place in PLACES}
+
+    def shown(self, place: Place, text: str) -> list[int]:
+        """The rows that what stands in a place is a sign of.
+
+        Of a variable in a group only that group's rows say something, and those before them.
+        """
+        rows = self.patterns[place].rows(text)
+        name, blank, _ = text.partition(" ")
+        named = self.patterns[place].rows(name) if blank and place == "variables" else rows
+        alone = [row for row in named if self.rows[row].group]
+        return [row for row in rows if row <= max(alone)] if alone else rows
 
     def asked_for(self, name: str) -> list[Sign]:
         """What the parts of the name of a type or a feature are signs of."""

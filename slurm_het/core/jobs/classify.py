@@ -353,8 +353,8 @@ def _from_signs(
     if not draft.vendors and not draft.any_vendor and weighed.vendors:
         draft.set_vendors(weighed.vendors, str(weighed.vendors_by))
         if against := weighed.vendors_against:
-            draft.evidence.append(f"outweighed, {'|'.join(against.sign.vendors)}: {against}")
-        return bool(weighed.vendors_by and weighed.vendors_by.sign.strength == "sure")
+            draft.evidence.append(f"outweighed, {'|'.join(against.vendors)}: {against}")
+        return bool(weighed.vendors_by and weighed.vendors_by.is_sure)
     return False
 
 

@@ -15,11 +15,17 @@ from slurm_het.core.syntax.script import Command, Script, loaded_modules
 
 
 class Shown(NamedTuple):
-    """One thing that a script shows: where, its text in lower case, and the line."""
+    """One thing that a script shows: where, its text in lower case, and the line.
+
+    `unsure`: it is tried, so that the script may do without it. `beside`: the search path that it
+    stands in, perhaps with others' ones.
+    """
 
     place: Place
     text: str
     line: int
+    unsure: bool = False
+    beside: str = ""
 
 
 def _names(text: str) -> frozenset[str]:
@@ -69,6 +75,8 @@ _SAYS_NOTHING = _names("""
 _TOLD = re.compile(r"[a-z]{2,24}")
 MAX_VALUE = 96
 """The characters of a variable's value that are looked at."""
+_HIDES = frozenset({"", "-1"})
+"""Values by which a variable is taken back, or devices are hidden."""
 _NAMES_MODULE = frozenset({"-m", "--module"})
 
 
@@ -84,10 +92,16 @@ def _shown(script: Script) -> Iterator[Shown]:
     variables: dict[str, str] = {}
     for command in script.commands:
         variables.update(command.variables)
-        for name, value in command.variables:
-            yield from _variable(name, value, command.line)
-        if command.words and command.words[0] not in _SAYS_NOTHING:
-            yield from _of_command(command, variables)
+        for shown in _by_command(command, variables):
+            yield shown._replace(unsure=True) if command.tried else shown
+
+
+def _by_command(command: Command, variables: dict[str, str]) -> Iterator[Shown]:
+    for name, value in command.variables:
+        yield from _variable(name, value, command.line)
+    code = command.words[1:2] == ("=",)  # of Python or Julia
+    if command.words and command.words[0] not in _SAYS_NOTHING and not code:
+        yield from _of_command(command, variables)
 
 
 def _of_command(command: Command, variables: dict[str, str]) -> Iterator[Shown]:
@@ -170,9 +184,12 @@ def _option(words: tuple[str, ...], at: int, container: str, line: int) -> Itera
 
 
 def _variable(name: str, value: str, line: int) -> Iterator[Shown]:
+    if value in _HIDES:
+        return
     yield Shown("variables", name.lower(), line)
     yield Shown("variables", f"{name} {value[:MAX_VALUE]}".lower(), line)
-    yield from _paths(value, line)
+    searched = f"{name} on line {line}" if ":" in value else ""
+    yield from (path._replace(beside=searched) for path in _paths(value, line))
     yield from _image(value, line)
 
 

@@ -10,18 +10,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
+
+from slurm_het.core.syntax.script_lines import OwnLine, own_lines
 
 MAX_SCRIPT = 65536
 """The characters of a script that are read."""
-MAX_LINES = 2000
-"""The lines that are looked at."""
 HEAD, BETWEEN, TAIL = 100, 20, 40
 """The different lines that are read, if a script has more: at its beginning and its end, and those
 between them that load or launch something."""
 MAX_COMMANDS = 200
 MAX_DIRECTIVES = 16
-MAX_LINE = 4096
 MAX_WORD = 64
 _WORD = re.compile(r"[a-z0-9_][a-z0-9_.+-]*")
 # `#HET vendors=amd`, and as people also write it: #het, # HET, #HET: vendors = amd
@@ -35,7 +35,7 @@ _TELLS = re.compile(
 _COMMENT = re.compile(r"\s#.*")
 # A word of the shell with the quoted parts in it, or what stands between commands.
 _TOKEN = re.compile(
-    r"""(?:[^\s"'`;&|()\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+|&&|\|\||[;&|()`]""", re.DOTALL
+    r"""(?:>&|&>|[^\s"'`;&|()\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+|&&|\|\||[;&|()`]""", re.DOTALL
 )
 _BETWEEN = frozenset({"&&", "||", ";", "&", "|", "(", ")", "`"})
 _QUOTES = re.compile(r"""["'\\]""")
@@ -43,6 +43,12 @@ _ASSIGNED = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
 _RUN = re.compile(r"-\w{0,8}c")
 _SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh"})
 _SETS_VARIABLES = frozenset({"export", "declare", "typeset", "local", "readonly", "env"})
+_ASKS = frozenset(
+    {"[", "[[", "test", "command", "which", "type", "hash", "grep", "ls", "stat", "!"}
+)
+"""Commands that ask whether something is so: what comes after `&&` is done only then."""
+_GIVES_UP = frozenset({"exit", "return", "die", "fail", "kill", "scancel", "{", "("})
+"""What after `||` means that the command before it is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,13 @@ class Command:
     """One command: the line that it begins on, the variables that it sets, and its words.
 
     Quotes are taken off the words. `export A=1` is a command that sets A and has no words.
+    `tried`: it is run under a condition, or what it does may fail.
     """
 
     line: int
     variables: tuple[tuple[str, str], ...]
     words: tuple[str, ...]
+    tried: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,73 +112,63 @@ def _words(line: str) -> set[str]:
 
 def read_script(text: str) -> Script:
     """The commands and the `#HET key=value` directives of a script. Linear in the text."""
-    all_lines = _lines(text[:MAX_SCRIPT])
-    comments = [(number, line) for number, line in all_lines if line.startswith("#")]
-    lines = _telling([numbered for numbered in all_lines if not numbered[1].startswith("#")])
+    all_lines = own_lines(text[:MAX_SCRIPT])
+    comments = [line for line in all_lines if line.text.startswith("#")]
+    lines = _telling([line for line in all_lines if not line.text.startswith("#")])
     directives: list[tuple[int, str]] = []
     commands: list[Command] = []
-    for number, line in comments:
+    for number, line, _ in comments:
         match = _DIRECTIVE.match(line)
         if match and "=" in line and len(directives) < MAX_DIRECTIVES:
             directives.append((number, line[match.end() :].lstrip(" \t:").strip()[:256]))
         elif len(commands) < MAX_DIRECTIVES and _CONTAINER.match(line):
             commands += _commands(number, f"srun {line[7:]}")
-    for number, line in lines:
+    for number, line, tried in lines:
         if len(commands) >= MAX_COMMANDS:
             break
-        commands += _commands(number, line)
-    return Script(tuple(commands[:MAX_COMMANDS]), tuple(directives), tuple(lines))
+        commands += _commands(number, line, tried=tried)
+    numbered = tuple((number, line) for number, line, _ in lines)
+    return Script(tuple(commands[:MAX_COMMANDS]), tuple(directives), numbered)
 
 
-def _lines(text: str) -> list[tuple[int, str]]:
-    """The different lines, continued ones put together, each with the number of its first one.
-
-    Of more than MAX_LINES the first and the last.
-    """
-    numbered = list(enumerate(text.splitlines(), 1))
-    if len(numbered) > MAX_LINES:
-        numbered = numbered[: MAX_LINES // 2] + numbered[-MAX_LINES // 2 :]
-    found: dict[str, int] = {}  # a line that came before says nothing new
-    begun, first = "", 0
-    for number, line in numbered:
-        first = first if begun else number
-        stripped = (begun + line).strip()
-        if stripped.endswith("\\") and not stripped.startswith("#") and len(stripped) < MAX_LINE:
-            begun = stripped[:-1] + " "
-            continue
-        begun = ""
-        found.setdefault(stripped[:MAX_LINE], first)
-    found.setdefault(begun.strip(), first)
-    found.pop("", None)
-    return [(first, line) for line, first in found.items()]
-
-
-def _telling(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+def _telling(lines: list[OwnLine]) -> list[OwnLine]:
     """Of many lines those that say what a script runs: it loads modules at its beginning, launches
     something at its end; between them those that do either."""
     if len(lines) <= HEAD + TAIL:
         return lines
-    between = [(n, line) for n, line in lines[HEAD:-TAIL] if _TELLS.match(line)]
+    between = [line for line in lines[HEAD:-TAIL] if _TELLS.match(line.text)]
     return lines[:HEAD] + between[:BETWEEN] + lines[-TAIL:]
 
 
-def _commands(number: int, line: str, depth: int = 0) -> list[Command]:
+def _commands(number: int, line: str, *, tried: bool = False, depth: int = 0) -> list[Command]:
     found: list[Command] = []
     words: list[str] = []
-    for written in _TOKEN.findall(line):
+    under = False  # a condition, which the command before is
+    tokens = _TOKEN.findall(line)
+    for written, after in zip_longest([*tokens, ";"], tokens[1:], fillvalue=""):
         comment = written.startswith("#")
         if not comment and written not in _BETWEEN:
             words.append(written)
             continue
+        fails = written == "||" and after not in _GIVES_UP
         if words:
-            found += _command(number, words, depth)
-            words = []
+            found += _command(number, words, depth, tried=tried or under or fails)
+        if words or written not in "()`":
+            under = written == "||" or (written == "&&" and (under or _asks(words)))
+        words = []
         if comment or len(found) >= MAX_COMMANDS:
             break
-    return found + (_command(number, words, depth) if words else [])
+    return found
 
 
-def _command(number: int, tokens: list[str], depth: int) -> list[Command]:
+def _asks(words: list[str]) -> bool:
+    """Whether a command only looks if something is there."""
+    if words[:1] == ["module"]:
+        return any(word.startswith(("is-", "avail", "spider", "list")) for word in words[1:3])
+    return bool(words) and (words[0] in _ASKS or words[0].endswith("-smi"))
+
+
+def _command(number: int, tokens: list[str], depth: int, *, tried: bool) -> list[Command]:
     variables: list[tuple[str, str]] = []
     words: list[str] = []
     setting = True
@@ -185,10 +183,10 @@ def _command(number: int, tokens: list[str], depth: int) -> list[Command]:
             setting = False
             words.append(word)
     if words and words[0] in {"setenv", "set-env"} and len(words) > 1:
-        return [Command(number, ((words[1], " ".join(words[2:])),), ())]
-    command = Command(number, tuple(variables), tuple(words))
+        return [Command(number, ((words[1], " ".join(words[2:])),), (), tried)]
+    command = Command(number, tuple(variables), tuple(words), tried)
     inner = _inner(words, tokens) if depth < 2 else ""
-    return [command, *(_commands(number, inner, depth + 1) if inner else ())]
+    return [command, *(_commands(number, inner, tried=tried, depth=depth + 1) if inner else ())]
 
 
 def _inner(words: list[str], tokens: list[str]) -> str:

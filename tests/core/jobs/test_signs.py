@@ -172,6 +172,8 @@ def test_no_text_fails(text: str) -> None:
      "python train.py " * 4_000, "'a" * 30_000, "|".join(["x"] * 32_000), "$(" * 30_000,
      "bash -c '" * 7_000, "\n".join(f"#HET{' ' * 4_000}x{n}" for n in range(15)), "sh " * 20_000,
      "\n".join(f"{'sh ' * 1_360}{n}" for n in range(15)), "#" + " " * 60_000 + "HET a=1",
+     "cat > a <<EOF\n" * 4_000 + "EOF", "\n".join(f"cat > {n} <<E\nE" for n in range(5_000)),
+     "\n".join(f"if [ {n} ]; then try:{' ' * n}" for n in range(350)), "<<a;" * 16_000 + "\na",
      "/" * MAX_SCRIPT, "module load " + "cuda-" * 12_000],
 )  # fmt: skip
 def test_hostile_texts_take_bounded_time(text: str) -> None:

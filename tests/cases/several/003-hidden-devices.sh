@@ -1,0 +1,5 @@
+#!/bin/bash
+#SBATCH --gres=gpu:1
+#SBATCH -t 1:00:00
+export CUDA_VISIBLE_DEVICES=-1
+python train.py

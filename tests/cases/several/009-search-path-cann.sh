@@ -1,0 +1,5 @@
+#!/bin/bash
+#SBATCH --gres=gpu:1
+#SBATCH -t 1:00:00
+export LD_LIBRARY_PATH=/usr/local/cuda/lib64:/usr/local/Ascend/lib64:$LD_LIBRARY_PATH
+python main.py
