@@ -7,7 +7,7 @@ nothing. What is echoed, installed, unset or only looked at is not shown at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from slurm_het.core.sign import Place
@@ -66,7 +66,13 @@ _SUFFIX = re.compile(r"\.(?:sif|simg|img|sqsh|sqfs|squashfs|toml)\Z")
 _SETS = frozenset({"-e", "--env", "-x", "--export"})
 """Options of containers and launchers that set a variable."""
 _WRAPS = re.compile(r"wrap|bind|affinity|select_gpu|launcher")
-_INSTALLS = frozenset({"pip", "pip3", "conda", "mamba", "uv"})
+_INSTALLS = frozenset({"pip", "pip3", "conda", "mamba", "micromamba", "uv", "pixi"})
+_INSTALLING = frozenset({"install", "sync", "add"})
+_ACTIVATES = re.compile(r"(?:env )?activate\b")
+_EXTRA = re.compile(r"\w[\w.-]{0,64}\[|\.\[")
+_KEEPS_ENVIRONMENTS = frozenset({"conda", "mamba", "micromamba", "pixi", "hatch"})
+_ENVIRONMENT = frozenset({"-n", "--name", "-p", "--prefix", "-e", "--environment"})
+"""Their options that name an environment to run in."""
 _SAYS_NOTHING = _names("""
     echo printf unset cat which type ls rm mkdir git wget curl make cd pushd cp mv ln tar rsync scp
     chmod touch find grep sed awk head tail tee test [ [[ for case set read return exit sleep wait
@@ -112,12 +118,12 @@ def _of_command(command: Command, variables: dict[str, str]) -> Iterator[Shown]:
         yield from _imports(words, line)
         return
     first = _base(words[0])
-    if first in {"source", "."} or words[1:2] == ("activate",):
+    if first in {"source", "."} or _ACTIVATES.match(" ".join(words[1:3])):
         yield from _environment(words[1:], line)
         return
-    if first in _INSTALLS and "install" in words[1:3]:
+    if first in _INSTALLS and not _INSTALLING.isdisjoint(words[1:3]):
         for word in words:
-            if "://" in word:
+            if "://" in word or _EXTRA.match(word):
                 yield Shown("urls", word.lower(), line)
         return
     yield from _launch(_expanded(words, variables), line)
@@ -132,12 +138,12 @@ def _expanded(words: tuple[str, ...], variables: dict[str, str]) -> tuple[str, .
 
 def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
     """The programs of one command: those passed on the way, and the one that is launched."""
-    container = before = interpreter = ""
+    container = before = interpreter = keeper = ""
     for at, word in enumerate(words):
         base = _base(word)
         if word.startswith("-"):
             yield from _option(words, at, container, line)
-            yield from _image_option(words, at, line)
+            yield from _image_option(words, at, line, _ENVIRONMENT if keeper else frozenset())
             if interpreter and word in _INLINE:
                 yield from _inline(" ".join(words[at + 1 : at + 2]), line)
         elif _is_image(word, container) or _is_bare_image(words, at, container):
@@ -146,6 +152,7 @@ def _launch(words: tuple[str, ...], line: int) -> Iterator[Shown]:
             yield from _paths(word, line)
             yield from _program(word, line)
             container = base if base in _CONTAINERS else container
+            keeper = base if base in _KEEPS_ENVIRONMENTS else keeper
             interpreter = base if _INTERPRETER.fullmatch(base) else interpreter
             named = before in _NAMES_MODULE or base.lower().endswith(_SCRIPTS)
             if not passes_on(word) and (named or not before.startswith("-") or "=" in before):
@@ -177,6 +184,8 @@ def _option(words: tuple[str, ...], at: int, container: str, line: int) -> Itera
         yield Shown("options", f"{container} {name.lower()}", line)
         given = f"{name.lstrip('-')} {value[:MAX_VALUE]}".lower()
         yield Shown("arguments", given.replace("-", "_"), line)
+    if "index" in name and "://" in value:
+        yield Shown("urls", value.lower(), line)
     if name in _SETS:
         for item in value.split(",")[:16]:
             if assigned := _ASSIGNED.match(item):
@@ -188,6 +197,8 @@ def _variable(name: str, value: str, line: int) -> Iterator[Shown]:
         return
     yield Shown("variables", name.lower(), line)
     yield Shown("variables", f"{name} {value[:MAX_VALUE]}".lower(), line)
+    if "://" in value and "index" in name.lower():
+        yield Shown("urls", value.lower(), line)
     searched = f"{name} on line {line}" if ":" in value else ""
     yield from (path._replace(beside=searched) for path in _paths(value, line))
     yield from _image(value, line)
@@ -251,9 +262,11 @@ def _environment(words: tuple[str, ...], line: int) -> Iterator[Shown]:
             yield from _parts("images", parts[-1], line)
 
 
-def _image_option(words: tuple[str, ...], at: int, line: int) -> Iterator[Shown]:
+def _image_option(
+    words: tuple[str, ...], at: int, line: int, others: Collection[str]
+) -> Iterator[Shown]:
     name, equals, value = words[at].partition("=")
-    if name in _IMAGE_OPTIONS:
+    if name in _IMAGE_OPTIONS or name in others:
         yield from _parts("images", value if equals else "".join(words[at + 1 : at + 2]), line)
 
 

@@ -184,6 +184,7 @@ def _command(number: int, tokens: list[str], depth: int, *, tried: bool) -> list
             words.append(word)
     if words and words[0] in {"setenv", "set-env"} and len(words) > 1:
         return [Command(number, ((words[1], " ".join(words[2:])),), (), tried)]
+    tried = tried or (words[:1] in (["module"], ["ml"]) and not _TRIES.isdisjoint(words[1:4]))
     command = Command(number, tuple(variables), tuple(words), tried)
     inner = _inner(words, tokens) if depth < 2 else ""
     return [command, *(_commands(number, inner, tried=tried, depth=depth + 1) if inner else ())]
@@ -206,18 +207,21 @@ def loaded_modules(command: Command) -> tuple[str, ...]:
     """The modules that a command loads, as written; those that it unloads are left out."""
     words = command.words
     for at in [at for at, word in enumerate(words) if word in _LOADS]:
-        word, rest = words[at], words[at + 1 :]
-        if word == "module" and rest[:1] and rest[0] in {"load", "add", "swap", "switch"}:
-            loaded = rest[1:]
-            return loaded[-1:] if rest[0] in {"swap", "switch"} else _plain(loaded)
-        if word == "ml" and not (rest[:1] and rest[0] in _ML_COMMANDS):
-            return _plain(rest[1:] if rest[:1] == ("load",) else rest)
-        if word == "spack" and rest[:1] == ("load",):
-            return _plain(rest[1:])
+        program, rest = words[at], _plain(words[at + 1 :])
+        told = rest[0] if rest else ""
+        if told == "load" or (told in _LOADING and program != "spack"):
+            return rest[1:]
+        if told in _SWAPS and program != "spack":
+            return rest[1:][-1:]
+        if program == "ml" and told not in _ML_COMMANDS:
+            return rest
     return ()
 
 
 _LOADS = frozenset({"module", "ml", "spack"})
+_SWAPS = frozenset({"swap", "sw", "switch"})
+_TRIES = frozenset({"try-load", "try-add"})
+_LOADING = _TRIES | {"add", "load-any"}
 _ML_COMMANDS = frozenset(
     {"purge", "unload", "rm", "del", "list", "avail", "av", "spider", "use", "show", "keyword"}
 )

@@ -1,0 +1,5 @@
+#!/bin/bash
+#SBATCH --gres=gpu:1
+#SBATCH -t 1:00:00
+export APPTAINER_NV=0
+apptainer exec torch.sif python train.py
