@@ -13,7 +13,7 @@ MAX_LINES = 2000
 """The lines that are looked at."""
 MAX_LINE = 4096
 MAX_WRITTEN = 16
-"""The files that a script writes of which it is looked for who runs them."""
+"""Of so many files that a script writes it is looked for who runs them; more are taken as run."""
 _HEREDOC = re.compile(r"""(?<!<)<<-?\s{0,8}["'\\]?(\w{1,64})""")
 _SHOWS = re.compile(r"\s*(?:sudo\s+)?(?:cat|tee)\b")
 _SUBMITS = re.compile(r"\s*(?:\w+=\S*\s+)?(?:\w+=\$\()?sbatch\b")
@@ -22,7 +22,7 @@ _PIPED = re.compile(r"\|\s*(?!tee\b|sbatch\b)\w")
 _PIECES = re.compile(r"[;&|]+")
 _DECORATION = re.compile(r"""[${}"'\\]""")
 _HANDLES = frozenset({
-    "chmod", "chown", "rm", "cp", "mv", "scp", "rsync", "sbatch", "echo", "printf", "cat", "tee",
+    "chmod", "chown", "rm", "cp", "scp", "rsync", "sbatch", "echo", "printf", "cat", "tee",
     "ls", "git", "tar", "sed", "awk", "head", "tail", "grep", "dos2unix", "mkdir", "touch", "ln",
 })  # fmt: skip
 """What does something with a file, but does not run it."""
@@ -107,8 +107,11 @@ def _not_run(lines: list[tuple[int, str]]) -> set[int]:
         if _SUBMITS.match(line):
             skipped.update(body)
         elif _SHOWS.match(line) and not _PIPED.search(line):
+            file = _WRITTEN.search(line)
+            if file and len(written) == MAX_WRITTEN:
+                continue
             skipped.update(body)
-            if (file := _WRITTEN.search(line)) and len(written) < MAX_WRITTEN:
+            if file:
                 written.append((file[1], body))
     own = [line for n, (_, line) in enumerate(lines) if n not in skipped] if written else []
     plain = _DECORATION.sub("", "\n".join(own)).split("\n")

@@ -98,6 +98,17 @@ def scenario(text: str) -> str | None:
         ("unset ASCEND_RT_VISIBLE_DEVICES", ""),
         ("pip install vllm cupy", ""),
         ("# module load rocm", ""),
+        # Of a heredoc what is run; what only looks like one.
+        ("cat <<'EOF' > a.sh\nmodule load rocm\nEOF\nsbatch a.sh\nmodule load cuda", "nvidia"),
+        ("J=$(sbatch <<EOF\nmodule load rocm\nEOF\n)\nmodule load cuda", "nvidia"),
+        ("cat <<EOF | tee a.sh\nmodule load rocm\nEOF\nbash a.sh", "amd"),
+        ("cat > a <<EOF\nmodule load rocm\nEOF\nmv a b.sh\nbash b.sh", "amd"),
+        ("x=$((1 <<N))\nmodule load rocm\nN", "amd"),
+        # What may fail, is asked for, or comes after a condition has ended.
+        ("nvidia-smi\nmodule load rocm || (echo no; exit 1)", "amd"),
+        ("nvidia-smi\nmodule load rocm >/dev/null 2>&1 || true", "amd|nvidia"),
+        ("which nvidia-smi &>/dev/null && module load cuda || module load rocm", "amd|nvidia"),
+        ("nvidia-smi\nfor f in a; do if [ $f ]; then echo; fi; done\nmodule load rocm", "amd"),
         # Two branches mean both; a port keeps the words of what it was ported from.
         ("if [ $1 = a ]; then\nmodule load rocm\nelse\nmodule load cuda\nfi", "amd|nvidia"),
         ("module load cuda\nsource /usr/local/Ascend/set_env.sh", "ascend"),
