@@ -6,6 +6,7 @@ of users, jobs, accounts and reservations, reasons of nodes. Ids of jobs are in 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -236,7 +237,7 @@ def _reasons(rows: Sequence[JobRow]) -> Iterator[PageReason]:
         PageReason(
             code=code,
             text=PLAIN[code],
-            action=_brief(those[0].action),
+            action=_brief(Counter(row.action for row in those).most_common(1)[0][0]),
             tasks=sum(tasks_of(row.job) for row in those),
             devices=sum(map(_devices_asked, those)),
             longest_seconds=max(row.waited for row in those),

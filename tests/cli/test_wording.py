@@ -34,7 +34,8 @@ def test_each_reason_has_a_code() -> None:
 @pytest.mark.parametrize(
     ("word", "code"),
     [
-        ("JobHeldUser", "held"), ("Dependency", "dependency"), ("BeginTime", "begin"),
+        ("JobHeldUser", "held"), ("JobHoldMaxRequeue", "held"), ("Dependency", "dependency"),
+        ("DependencyNeverSatisfied", "dependency"), ("BeginTime", "begin"),
         ("QOSMaxGRESPerUser", "limit"), ("AssocGrpGRES", "limit"), ("Licenses", "limit"),
         ("ReqNodeNotAvail,_UnavailableNodes:nv1", "reserved"), ("Priority", "slurm"),
     ],

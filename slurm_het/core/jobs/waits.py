@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slurm_het.core.model import Job
 from slurm_het.core.reasons import Held, Reason, SlurmWaits
+from slurm_het.core.reasons.codes import HOLDS, NEVER_SATISFIED
 
 ELIGIBLE = frozenset({
     "None", "PartitionDown", "PartitionInactive", "Priority", "Resources", "JobArrayTaskLimit",
@@ -24,10 +25,14 @@ def slurm_waits(job: Job, now: float) -> Reason | None:
     """Why Slurm itself lets the job wait; None if it does not. `now` are epoch seconds.
 
     A DOWN partition's jobs have the reason PartitionDown even while a dependency is open (seen on
-    22.05), so the dependency and the begin time are read themselves.
+    22.05), so the dependency and the begin time are read themselves. A hold comes before both, as
+    in Slurm: it lasts when they are over.
     """
+    if job.reason in HOLDS:
+        return SlurmWaits(job.reason)
     if job.dependency:
-        return SlurmWaits(f"Dependency {job.dependency}")
+        word = job.reason if job.reason == NEVER_SATISFIED else "Dependency"
+        return SlurmWaits(f"{word} {job.dependency}")
     if is_yet_to_begin(job, now):
         return SlurmWaits("BeginTime", job.eligible_time)
     if job.reason not in ELIGIBLE:

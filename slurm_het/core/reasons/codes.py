@@ -36,6 +36,15 @@ ACTIONS: Mapping[str, str] = {
 }
 """By code, what its user or an operator can do."""
 
+HOLDS = frozenset({"JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue"})
+"""Slurm's words for a job that waits until somebody releases it."""
+NEVER_SATISFIED = "DependencyNeverSatisfied"
+_ACTIONS_OF_WORDS: Mapping[tuple[str, str], str] = {
+    ("dependency", NEVER_SATISFIED): "it will not start so: scancel it, or scontrol update"
+    " JobId=ID Dependency= (what it depended on ended otherwise)",
+}
+"""By code and Slurm's word for why the job waits: what to do, where it is not as above."""
+
 _OF_REASONS: Mapping[str, str] = {
     "too-few-free": "busy", "too-few-nodes": "busy", "not-together": "busy",
     "waits-for-speed": "busy",
@@ -55,7 +64,7 @@ _OF_REASONS: Mapping[str, str] = {
     "returned-before": "returned", "refuses-nodes": "returned",
 }  # fmt: skip
 _OF_SLURM: tuple[tuple[str, str], ...] = (
-    (r"JobHeld|Held", "held"), (r"Dependency|DependencyNeverSatisfied", "dependency"),
+    ("|".join((*sorted(HOLDS), "Held")), "held"), (r"Dependency", "dependency"),
     (r"BeginTime", "begin"), (r"JobArrayTaskLimit", "array"), (r"Reservation|ReqNodeNotAvail",
      "reserved"), (r"QOS|Assoc|Licenses|Max\w+Per|Partition\w*Limit", "limit"),
 )  # fmt: skip
@@ -75,6 +84,12 @@ def code_of(reason: Reason) -> str:
     if getattr(reason, "for_ever", False):
         return "never"
     return code_of_word(word) if word else _OF_REASONS.get(reason.code, "slurm")
+
+
+def action_for(code: str, word: str) -> str:
+    """What can be done about a job that waits for the reason of that code, of which Slurm says
+    `word`; '' for a code that there is not."""
+    return _ACTIONS_OF_WORDS.get((code, word)) or ACTIONS.get(code, "")
 
 
 def code_of_word(word: str) -> str:

@@ -9,7 +9,8 @@ from slurm_het.core.reasons.base import MAX_SENTENCE, Reason, TellTime
 # --- Slurm's own word --------------------------------------------------------------------------
 
 
-_WHO_HOLDS = {"JobHeldUser": "its user holds it", "JobHeldAdmin": "an admin holds it"}
+_WHO_HOLDS = {"JobHeldUser": "its user holds it", "JobHeldAdmin": "an admin holds it",
+              "JobHoldMaxRequeue": "Slurm holds it, for it was requeued too often"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from slurm_het.core.planner.pins import Pins
 from slurm_het.core.planner.proposal import Memory, Observed, Prepared, observe, prepare
 from slurm_het.core.policy import Limits, Policy
 from slurm_het.core.reasons import Reason, TellTime
-from slurm_het.core.reasons.codes import ACTIONS, Waits
+from slurm_het.core.reasons.codes import Waits, action_for
 from slurm_het.core.views.slurms_whys import SlurmsWhys
 from slurm_het.core.views.waiting import Remembered, Whys
 from slurm_het.errors import HetError
@@ -246,7 +246,7 @@ class _Maker:
             waited=queued_seconds(job, self.now),
             reason=why.text,
             code=why.code if job.state == "PENDING" else "",
-            action=ACTIONS.get(why.code, "") if job.state == "PENDING" else "",
+            action=action_for(why.code, job.reason) if job.state == "PENDING" else "",
             evidence=what.evidence if what else (),
             unreadable=not readable,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,36 @@ def test_what_slurm_blocks_has_slurms_reason(reason: str) -> None:
     shown = row(waiting(1, "gpu:1", reason=reason, eligible_time=begin)).reason
     assert shown == said.get(reason, reason)
     assert row(waiting(1, "gpu:1", reason=reason, partition="train-nv")).reason == reason
+
+
+FOR_LATER = {"submit_time": NOW - 60, "eligible_time": NOW + 600}
+BROKEN = {"dependency": "afterok:9(failed)", "reason": "DependencyNeverSatisfied"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "reason", "action"),
+    [
+        ({"reason": "JobHeldAdmin", **FOR_LATER}, "held", "an admin holds it", "scontrol release"),
+        (
+            {"reason": "JobHeldUser", "dependency": "afterany:9(unfulfilled)"},
+            "held", "its user holds it", "scontrol release",
+        ),
+        ({"reason": "JobHoldMaxRequeue"}, "held", "requeued too often", "scontrol release"),
+        (
+            {"dependency": "afterany:9(unfulfilled)"},
+            "dependency", "Dependency afterany:9(unfulfilled)", "nothing until the jobs",
+        ),
+        (BROKEN, "dependency", "DependencyNeverSatisfied afterok:9(failed)", "scancel it"),
+        ({**BROKEN, "partition": "debug"}, "dependency", "NeverSatisfied", "scancel it"),
+        ({**BROKEN, "reason": "JobHeldUser"}, "held", "its user holds it", "scontrol release"),
+    ],
+)  # fmt: skip
+def test_of_what_keeps_a_job_that_which_lasts_longest_is_told(
+    fields: dict[str, Any], code: str, reason: str, action: str
+) -> None:
+    """A hold outlasts a begin time and a dependency; one of these that cannot end is said so."""
+    found = row(waiting(3, "gpu:1", **fields))
+    assert (found.code, reason in found.reason, action in found.action) == (code, True, True)
 
 
 def test_the_daemon_adds_its_words_and_its_memory() -> None:
