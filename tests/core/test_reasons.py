@@ -15,6 +15,7 @@ from slurm_het.core.reasons import (
     NoSuchPartition,
     NoUsablePool,
     PartitionRefuses,
+    PartitionShut,
     PlacedByNobody,
     PlacedBySlurm,
     Reason,
@@ -23,6 +24,7 @@ from slurm_het.core.reasons import (
     TooManyNodes,
     Unreadable,
 )
+from slurm_het.core.reasons.codes import code_of
 
 REFUSES = (PartitionRefuses("train-nv", "MaxTime=60 min"), NoSuchPartition("infer-nv"))
 
@@ -42,6 +44,12 @@ def test_each_reason_has_a_code_of_its_own() -> None:
         (NoFittingDevice(("t4",)), "no pool has a device for it (t4)"),
         (NoUsablePool(REFUSES), "it may use no fitting pool (train-nv: MaxTime=60 min;"
                                 " infer-nv: Slurm has no such partition)"),
+        (NoUsablePool((*REFUSES, PartitionShut("infer-mlu", "State=DOWN"))),
+         "it may use no fitting pool (train-nv: MaxTime=60 min; infer-nv: Slurm has no such"
+         " partition; infer-mlu: State=DOWN); it waits until infer-mlu is UP"),
+        (PlacedByNobody(NoAccelerator(), (PartitionShut("a", "State=DRAIN"),)),
+         "it asks for no accelerator; plain Slurm may place it in no pool (a: State=DRAIN); it"
+         " waits until a is UP"),
         (Unreadable("constraint 'a*2' has counts"), "constraint 'a*2' has counts"),
         (AsksForSeveral("GRES names"), "it asks for several GRES names at once"),
         (TooManyDevices(65, 64), "it asks for 65 devices on one node, and at most 64 can be"
@@ -56,6 +64,13 @@ def test_each_reason_has_a_code_of_its_own() -> None:
 )  # fmt: skip
 def test_the_sentence_is_made_of_the_facts(reason: Reason, sentence: str) -> None:
     assert str(reason) == sentence
+
+
+@pytest.mark.parametrize("state", [(), (PartitionShut("infer-mlu", "State=DOWN"),)])
+def test_who_is_refused_by_states_alone_does_not_wait_for_ever(state: tuple[Reason, ...]) -> None:
+    code = "no-node" if state else "never"
+    assert code_of(NoUsablePool((*REFUSES, *state))) == code
+    assert code_of(PlacedByNobody(NoAccelerator(), (*REFUSES, *state))) == code
 
 
 def test_a_sentence_of_many_facts_is_bounded() -> None:

@@ -160,7 +160,8 @@ CAUSES = (
         first=("--gres=gpu:l40s:4", "-N2"), remove=("scancel", "{first}"), other=SHORTER,
     ),
     Cause(
-        "its pool is closed", "never", "shut: State=DOWN", ("--gres=gpu:h200:1",),
+        "its pool is closed", "no-node", "(shut: State=DOWN); it waits until shut is UP",
+        ("--gres=gpu:h200:1",),
         does=(update("PartitionName=shut", "State=DOWN"),),
         remove=update("PartitionName=shut", "State=UP"), other=SHORTER,
     ),

@@ -9,7 +9,7 @@ from slurm_het.core.cluster.inventory import TypeThere
 from slurm_het.core.jobs.demand import Demand
 from slurm_het.core.model import Classification, Job, Partition
 from slurm_het.core.policy import Policy, Pool
-from slurm_het.core.reasons import NoSuchPartition, PartitionRefuses, Reason
+from slurm_het.core.reasons import NoSuchPartition, PartitionRefuses, PartitionShut, Reason
 from slurm_het.core.site_limits import NONE_ABOVE, Parents, line_of
 from slurm_het.core.syntax import hostlist
 
@@ -104,14 +104,15 @@ def refusal_of(
     job: Job, demand: Demand | None, partition: Partition, parents: Parents = NONE_ABOVE
 ) -> PartitionRefuses | None:
     """Why Slurm would not run the job in a partition; None if it would."""
-    state = "" if partition.state == "UP" else f"State={partition.state}"
     setting = (
         _account_limit(job, partition, parents)
         or _access_limit(job, partition)
         or _size_limit(job, demand, partition)
-        or state
     )
-    return PartitionRefuses(partition.name, setting) if setting else None
+    if setting:
+        return PartitionRefuses(partition.name, setting)
+    is_up = partition.state == "UP"
+    return None if is_up else PartitionShut(partition.name, f"State={partition.state}")
 
 
 def _account_limit(job: Job, partition: Partition, parents: Parents) -> str:

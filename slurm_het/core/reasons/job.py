@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slurm_het.core.reasons.base import MAX_SENTENCE, Reason, TellTime
+from slurm_het.core.reasons.base import FEW, MAX_SENTENCE, Reason, TellTime
 
 # --- Slurm's own word --------------------------------------------------------------------------
 
@@ -83,6 +83,13 @@ class PartitionRefuses(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionShut(PartitionRefuses):
+    """The same for its State alone: once that is UP, Slurm would run it there."""
+
+    code = "partition-shut"
+
+
+@dataclass(frozen=True, slots=True)
 class NoSuchPartition(Reason):
     """A pool of the configuration is no partition of Slurm's."""
 
@@ -101,7 +108,12 @@ class NoUsablePool(Reason):
     refuses: tuple[Reason, ...]
 
     def __str__(self) -> str:
-        return f"it may use no fitting pool ({_list(self.refuses)})"
+        return f"it may use no fitting pool ({_list(self.refuses)}){_until_up(self.refuses)}"
+
+    @property
+    def for_ever(self) -> bool:
+        """Whether none of them would run it if it were UP."""
+        return not _shut(self.refuses)
 
 
 # --- none of ours to plan ----------------------------------------------------------------------
@@ -264,7 +276,13 @@ class PlacedByNobody(Reason):
     refuses: tuple[Reason, ...]
 
     def __str__(self) -> str:
-        return f"{self.why}; plain Slurm may place it in no pool ({_list(self.refuses)})"
+        where = f"plain Slurm may place it in no pool ({_list(self.refuses)})"
+        return f"{self.why}; {where}{_until_up(self.refuses)}"
+
+    @property
+    def for_ever(self) -> bool:
+        """Whether none of them would run it if it were UP."""
+        return not _shut(self.refuses)
 
 
 def waits_in_the_gate(intake: str) -> str:
@@ -273,6 +291,16 @@ def waits_in_the_gate(intake: str) -> str:
         f"partition {intake} is DOWN on purpose: jobs wait there until they are given devices, "
         "mostly at once (het-squeue says why)"
     )
+
+
+def _shut(refuses: tuple[Reason, ...]) -> list[str]:
+    """The partitions that only have to be UP."""
+    return [reason.partition for reason in refuses if isinstance(reason, PartitionShut)]
+
+
+def _until_up(refuses: tuple[Reason, ...]) -> str:
+    shut = _shut(refuses)
+    return f"; it waits until {' or '.join(shut[:FEW])} is UP" if shut else ""
 
 
 def _list(reasons: tuple[Reason, ...]) -> str:

@@ -14,7 +14,7 @@ PLAIN: Mapping[str, str] = {
     "next": "the next plan releases it",
     "starting": "Slurm starts it on its nodes",
     "no-plan": "it could start, and no hetd plans",
-    "no-node": "the nodes that fit are down, drained or excluded",
+    "no-node": "the nodes that fit are down, drained, excluded, or in no pool that is UP",
     "ailing": "devices that would do are not well",
     "never": "no pool could hold it, or none lets it in",
     "limit": "a limit of the site's holds it back",

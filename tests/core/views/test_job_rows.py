@@ -13,8 +13,9 @@ from slurm_het.core.cluster.holdings import HeldDevices, count_text, fold_held
 from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.model import Classification, Job, NodeRecord, Partition
+from slurm_het.core.policy import Limits
 from slurm_het.core.views.free import free_by_node, free_by_pool, shut_pools
-from slurm_het.core.views.job_rows import used_seconds
+from slurm_het.core.views.job_rows import JobRow, make_view, used_seconds
 from slurm_het.core.views.waiting import Remembered
 from slurm_het.errors import HetError
 from tests.support.squeue_cluster import (
@@ -176,6 +177,24 @@ def test_of_what_keeps_a_job_that_which_lasts_longest_is_told(
     """A hold outlasts a begin time and a dependency; one of these that cannot end is said so."""
     found = row(waiting(3, "gpu:1", **fields))
     assert (found.code, reason in found.reason, action in found.action) == (code, True, True)
+
+
+@pytest.mark.parametrize("state", ["DOWN", "DRAIN", "INACTIVE"])
+def test_a_pool_that_is_not_up_is_waited_for(state: str) -> None:
+    """Its state passes; a setting beside it that refuses the job does not."""
+
+    def told(*jobs: Job, **sets: Any) -> JobRow:
+        taken = snapshot(*jobs)
+        pools = (replace(p, state=state, **sets) if p.name == "train-nv" else p
+                 for p in taken.partitions)  # fmt: skip
+        return make_view(replace(taken, partitions=tuple(pools)), POLICY, Limits()).rows[0]
+
+    found = told(waiting(3, "gpu:a100:1"))
+    says = f"(train-nv: State={state}); it waits until train-nv is UP"
+    assert (found.code, found.reason) == ("no-node", f"it may use no fitting pool {says}")
+    assert "no pool that is UP" in found.action
+    refused = told(waiting(3, "gpu:a100:1", time_limit_minutes=90), max_minutes=60)
+    assert (refused.code, "UP" in refused.reason) == ("never", False)
 
 
 def test_the_daemon_adds_its_words_and_its_memory() -> None:
