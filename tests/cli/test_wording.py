@@ -37,6 +37,10 @@ def test_each_reason_has_a_code() -> None:
         ("JobHeldUser", "held"), ("JobHoldMaxRequeue", "held"), ("Dependency", "dependency"),
         ("DependencyNeverSatisfied", "dependency"), ("BeginTime", "begin"),
         ("QOSMaxGRESPerUser", "limit"), ("AssocGrpGRES", "limit"), ("Licenses", "limit"),
+        ("AssocMaxWallDurationPerJobLimit", "never"), ("QOSMaxWallDurationPerJobLimit", "never"),
+        ("QOSMaxGRESPerJob", "never"), ("AssocMaxCpuPerNode", "never"), ("QOSMinGRES", "never"),
+        ("PartitionTimeLimit", "never"), ("QOSNotAllowed", "never"), ("InvalidAccount", "never"),
+        ("MaxMemPerLimit", "never"), ("MaxGRESPerAccount", "limit"), ("QOSGrpJobsLimit", "limit"),
         ("ReqNodeNotAvail,_UnavailableNodes:nv1", "reserved"), ("Priority", "slurm"),
     ],
 )  # fmt: skip

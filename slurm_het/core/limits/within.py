@@ -161,6 +161,13 @@ def at_limit(claim: Claim, task: Task, taken: int = 0) -> AtLimit | None:
     return AtLimit(budget.reason, budget.of, budget.what, budget.most, used, asks)
 
 
+def _lasting(limits: Iterable[AtLimit | None]) -> AtLimit | None:
+    """Of what holds a task back in one place: the first that no wait helps against, else the first
+    in Slurm's order."""
+    found = [limit for limit in limits if limit]
+    return next((limit for limit in found if limit.for_ever), found[0] if found else None)
+
+
 def _behind(claims: Iterable[Claim], task: Task, spoken: Counter[Budget]) -> AtLimit | None:
     """Why a task waits if those before it that could start ask for all that a limit leaves, and as
     much again: some of them may find no place."""
@@ -290,8 +297,9 @@ class _Ledger:
             there = _in_pool(task, pool)
             account = accounts.get(pool, first)
             claims = self._claims(there, account, Destination(device_type, shapes))
-            blocked = next((at for claim in claims if (at := at_limit(claim, there))), None)
-            why = why or blocked
+            blocked = _lasting(at_limit(claim, there) for claim in claims)
+            if why is None or (blocked and why.for_ever and not blocked.for_ever):
+                why = blocked or why  # the first of these where waiting helps
             if not blocked:
                 found[pool, device_type] = claims
         return found, why

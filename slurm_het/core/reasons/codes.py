@@ -22,9 +22,9 @@ ACTIONS: Mapping[str, str] = {
     "next": "nothing: it is released by the next plan",
     "starting": "nothing: Slurm starts it on its nodes",
     "no-plan": "start hetd, or let plain Slurm place it: slurm-het bypass on",
-    "no-node": "the nodes that fit are down, drained, excluded, or in no pool that is UP: see het-sinfo",
+    "no-node": "the nodes that fit are down, drained, excluded or in no pool that is UP: het-sinfo",
     "ailing": "look at the devices that the sentence names; drain the node or end the process",
-    "never": "ask for what there is: no wait helps; see het-sinfo for types and sizes",
+    "never": "ask for less or for what there is (het-sinfo), or have limits raised: no wait helps",
     "limit": "wait until jobs that count against it end, or have the limit raised",
     "held": "scontrol release it, or ask who holds it",
     "dependency": "nothing until the jobs that it depends on end",
@@ -65,6 +65,8 @@ _OF_REASONS: Mapping[str, str] = {
     "returned-before": "returned", "refuses-nodes": "returned",
 }  # fmt: skip
 _OF_SLURM: tuple[tuple[str, str], ...] = (
+    (r"(QOS|Assoc)\w*(PerJob|PerNode|MaxWall)|QOSMin|MaxMemPerLimit", "never"),  # of one job alone
+    (r"(QOS|Account)NotAllowed|Invalid(QOS|Account)|PartitionTimeLimit", "never"),
     ("|".join((*sorted(HOLDS), "Held")), "held"), (r"Dependency", "dependency"),
     (r"BeginTime", "begin"), (r"JobArrayTaskLimit", "array"), (r"Reservation|ReqNodeNotAvail",
      "reserved"), (r"QOS|Assoc|Licenses|Max\w+Per|Partition\w*Limit", "limit"),

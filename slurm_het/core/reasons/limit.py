@@ -28,3 +28,8 @@ class AtLimit(Reason):
         taken = f", of which {self.used} {are} taken" if self.used else ""
         has = f"{self.of} may have {self.most} {self.what}{taken}"
         return f"{self.word}: {has}; it asks for {self.asks}"
+
+    @property
+    def for_ever(self) -> bool:
+        """Whether it asks for more than that, whoever else ends."""
+        return self.asks > self.most

@@ -16,7 +16,7 @@ PLAIN: Mapping[str, str] = {
     "no-plan": "it could start, and no hetd plans",
     "no-node": "the nodes that fit are down, drained, excluded, or in no pool that is UP",
     "ailing": "devices that would do are not well",
-    "never": "no pool could hold it, or none lets it in",
+    "never": "no pool could hold it, none lets it in, or it asks for more than a limit ever allows",
     "limit": "a limit of the site's holds it back",
     "held": "its user or an admin holds it",
     "dependency": "jobs that it depends on have not ended",

@@ -15,6 +15,7 @@ from slurm_het.core.limits.within import within_limits
 from slurm_het.core.model import Job, Placement, Slot, Snapshot, Task
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.reasons import AtLimit, Reason
+from slurm_het.core.reasons.codes import code_of
 from slurm_het.core.site_limits import Association, Limit, Qos, SiteLimits
 from slurm_het.core.slurm_reservation import ReservationRecord
 from tests.support import world
@@ -93,6 +94,33 @@ def test_who_is_spread_over_more_nodes_takes_more_of_a_limit(
     (allowed,) = within.claiming(within.tasks)
     assert len(spread(allowed, room).slots) == nodes
     assert [claim.amount for claim in allowed.claims] == [claimed]
+
+
+MY_JOBS = Limit("MaxJobsPU", "", 1, 1)
+MY_WALL = Limit("MaxWallPJ", "", 59)
+SMALL_NV, SMALL_ALL = Limit("MaxTRESPU", "gres/gpu:a100", 1), Limit("MaxTRESPU", "gres/gpu", 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("limits", "word", "code"),
+    [
+        ((MY_JOBS,), "QOSMaxJobsPerUserLimit", "limit"),
+        ((MY_WALL,), "QOSMaxWallDurationPerJobLimit", "never"),
+        ((MY_JOBS, MY_WALL), "QOSMaxWallDurationPerJobLimit", "never"),
+        ((Limit("MaxTRESPU", "gres/gpu", 1, 1),), "QOSMaxGRESPerUser", "never"),
+        ((Limit("MaxTRESPU", "gres/gpu", 2, 2),), "QOSMaxGRESPerUser", "limit"),
+        ((SMALL_NV, SMALL_ALL), "QOSMaxGRESPerUser", "limit"),
+    ],
+)
+def test_of_several_limits_that_which_never_passes_is_told(
+    limits: tuple[Limit, ...], word: str, code: str
+) -> None:
+    """Where it may go to several types, that of one where waiting helps."""
+    _, held = see(site(qos(*limits)), task(1, 2, types=frozenset({"a100", "mi300x"}),
+                                           pools=(NV, AMD)))  # fmt: skip
+    (reason,) = held.values()
+    assert isinstance(reason, AtLimit)
+    assert (reason.word, code_of(reason)) == (word, code)
 
 
 def qos(*limits: Limit, name: str = "normal", over: bool = False) -> Qos:

@@ -25,6 +25,7 @@ class Derived:
 
     def __init__(self, scene: Scene, row: JobRow) -> None:
         self.scene, self.ask, self.said = scene, scene.asks[row.id], row.reason
+        self.code = row.code
 
     def held(self) -> None:
         assert self.ask.job.reason == "JobHeldUser"
@@ -33,6 +34,10 @@ class Derived:
         assert self.ask.job.dependency
 
     def never(self) -> None:
+        if "; it asks for" in self.said:
+            self.limit()
+            assert self.ask.gpus > self.scene.limit.most
+            return
         assert not self.scene.starts(self.ask, empty=True, all_up=True, unreserved=True)
 
     def reserved(self) -> None:
@@ -130,6 +135,7 @@ class Derived:
         most, taken, asks = (int(number or 0) for number in found.groups())
         assert (most, asks) == (scene.limit.most, ask.gpus)
         assert taken + asks > most
+        assert (asks > most) == (self.code == "never")
         before = [other for other in scene.asks.values() if other.turn < ask.turn]
         assert 0 <= taken - scene.limit.used <= sum(other.gpus for other in before)
 
