@@ -41,7 +41,7 @@ def test_each_reason_has_a_code() -> None:
         ("QOSMaxGRESPerJob", "never"), ("AssocMaxCpuPerNode", "never"), ("QOSMinGRES", "never"),
         ("PartitionTimeLimit", "never"), ("QOSNotAllowed", "never"), ("InvalidAccount", "never"),
         ("MaxMemPerLimit", "never"), ("MaxGRESPerAccount", "limit"), ("QOSGrpJobsLimit", "limit"),
-        ("ReqNodeNotAvail,_UnavailableNodes:nv1", "reserved"), ("Priority", "slurm"),
+        ("Reservation", "reserved"), ("Priority", "slurm"),
     ],
 )  # fmt: skip
 def test_slurms_words(word: str, code: str) -> None:

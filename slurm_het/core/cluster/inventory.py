@@ -243,7 +243,7 @@ def _made(told: _MadeFrom, policy: Policy, warnings: list[str]) -> Node | None:
         _node(record, bare, told.use or NodeUse(), policy),
         cpus=told.cpus.most,
         cpus_free=told.cpus.free,
-        usable=_usable(record.state, reservation_known=told.reservation_known),
+        usable=is_usable(record.state, reservation_known=told.reservation_known),
         reserved=told.reserved,
         cpu_caps=told.cpus.caps,
         exclusive_in=told.exclusive_in,
@@ -345,7 +345,7 @@ def _may_be(item: Gres, device: Device) -> bool:
     return not item.type or device.gres.endswith(f":{item.type}")
 
 
-def _usable(state: str, *, reservation_known: bool) -> bool:
+def is_usable(state: str, *, reservation_known: bool) -> bool:
     """Whether Slurm may start jobs on a node in this state (`IDLE+DRAIN`, `DOWN*`, `MIXED-`).
 
     It does while a node is to be rebooted or powered down once it is idle (REBOOT_REQUESTED,

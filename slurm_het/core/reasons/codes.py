@@ -66,10 +66,10 @@ _OF_REASONS: Mapping[str, str] = {
 }  # fmt: skip
 _OF_SLURM: tuple[tuple[str, str], ...] = (
     (r"(QOS|Assoc)\w*(PerJob|PerNode|MaxWall)|QOSMin|MaxMemPerLimit", "never"),  # of one job alone
-    (r"(QOS|Account)NotAllowed|Invalid(QOS|Account)|PartitionTimeLimit", "never"),
+    (r"(QOS|Account)NotAllowed|Invalid(QOS|Account)|Partition(Time|Node)Limit", "never"),
     ("|".join((*sorted(HOLDS), "Held")), "held"), (r"Dependency", "dependency"),
-    (r"BeginTime", "begin"), (r"JobArrayTaskLimit", "array"), (r"Reservation|ReqNodeNotAvail",
-     "reserved"), (r"QOS|Assoc|Licenses|Max\w+Per|Partition\w*Limit", "limit"),
+    (r"BeginTime", "begin"), (r"JobArrayTaskLimit", "array"), (r"Reservation", "reserved"),
+    (r"QOS|Assoc|Licenses|Max\w+Per", "limit"),
 )  # fmt: skip
 
 

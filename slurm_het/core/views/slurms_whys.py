@@ -16,7 +16,7 @@ from slurm_het.core.reasons import InSlurmsLine, TellTime, There
 from slurm_het.core.reasons.codes import Waits, code_of, code_of_word
 from slurm_het.core.reservations.make_way import why_pinned
 from slurm_het.core.syntax import hostlist
-from slurm_het.core.views.waiting import Remembered
+from slurm_het.core.views.waiting import Remembered, SlurmsWords
 
 
 def is_pinned(job: Job) -> bool:
@@ -36,6 +36,7 @@ class SlurmsWhys:
         self.now, self.jobs = prepared.snapshot.time, prepared.snapshot.jobs
         self.inventory, self.policy = prepared.inventory, prepared.policy
         self.memory, self.at = memory, at
+        self._words = SlurmsWords(prepared.snapshot, prepared.policy)
         self.tasks = {pin.task.job_id: pin.task for pin in prepared.pins}
         self.preempts = why_pinned(
             prepared.snapshot, prepared.inventory, prepared.pins, prepared.policy
@@ -46,13 +47,20 @@ class SlurmsWhys:
         name = pin_name(job)
         if is_pinned(job) and name in self.memory.waiting:
             return Waits(self.memory.codes.get(name, "slurm"), self.memory.waiting[name])
-        return Waits(self._code(job), self._text(job))
+        if job.state != "PENDING":
+            return Waits("", job.reason if job.finished and job.reason != "None" else "")
+        if is_pinned(job):
+            return Waits(self._code(job), self._text(job))
+        if stands_in_line(job, self.policy):
+            code = code_of_word(job.reason)
+            code = "behind" if code == "slurm" else code
+            return Waits(code, f"{job.reason}; {InSlurmsLine()}")
+        return self._words.waits(job)
 
     def _code(self, job: Job) -> str:
-        code = code_of_word(job.reason)
-        if code == "slurm" and stands_in_line(job, self.policy):
-            return "behind"
-        if code != "slurm" or not is_pinned(job):
+        """That of a job that is pinned."""
+        code = self._words.waits(job).code
+        if code != "slurm":
             return code
         if job.key in self.preempts:
             return "behind"
@@ -77,13 +85,7 @@ class SlurmsWhys:
         return code if code in {"host", "whole-node", "no-node"} else "busy"
 
     def _text(self, job: Job) -> str:
-        """Slurm's reason; for a job that we pinned also where to, and Slurm's expected start."""
-        if job.state != "PENDING":
-            return job.reason if job.finished and job.reason != "None" else ""
-        if stands_in_line(job, self.policy):
-            return f"{job.reason}; {InSlurmsLine()}"
-        if not is_pinned(job):
-            return job.reason
+        """Slurm's reason, where to it is pinned, and Slurm's expected start."""
         nodes = map(self.inventory.nodes.get, hostlist.expand_readable(job.req_nodes))
         lost = [f"{node.name} is {node.state}" for node in nodes if node and not node.usable]
         by = f", expected by {self.at(job.start_time)}" if job.start_time > self.now else ""

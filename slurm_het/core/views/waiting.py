@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from slurm_het.core.assignment.first_fit import greedy
 from slurm_het.core.cluster.fit import could_start
-from slurm_het.core.model import Job, Task
+from slurm_het.core.cluster.inventory import is_usable
+from slurm_het.core.jobs.task_pools import is_gated
+from slurm_het.core.model import Job, NodeRecord, Snapshot, Task
 from slurm_het.core.planner.explain import explain
 from slurm_het.core.planner.plan import plan
 from slurm_het.core.planner.proposal import Prepared
-from slurm_het.core.reasons import CanStart, NotKnown, Reason, ReturnedBefore, TellTime
+from slurm_het.core.policy import Policy
+from slurm_het.core.reasons import CanStart, NotKnown, Reason, ReturnedBefore, TellTime, few
 from slurm_het.core.reasons.codes import Waits, code_of, code_of_word
+from slurm_het.core.syntax import hostlist
+
+NOT_AVAILABLE = "ReqNodeNotAvail"
+_OF_NODES = frozenset({NOT_AVAILABLE, "Resources", "PartitionNodeLimit"})
+_PARTITION_SHUT = frozenset({"PartitionDown", "PartitionInactive"})
 
 SEEN_SECONDS = 2.0
 """A job that was eligible so long before a plan was in it."""
@@ -38,6 +47,89 @@ class Remembered:
     sees_more: bool = False
 
 
+class SlurmsWords:
+    """What Slurm's own words come to where they may mean one thing or another: nodes that are away,
+    or that a reservation has."""
+
+    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
+        self._snapshot, self._policy = snapshot, policy
+        self._known: dict[tuple[object, ...], Waits] = {}
+
+    def waits(self, job: Job) -> Waits:
+        """Code and sentence of a job that plain Slurm schedules."""
+        word = job.reason
+        if word in _PARTITION_SHUT and self._is_shut(job):
+            return Waits("no-node", f"{word}; it waits until {job.partition} is UP")
+        if word not in _OF_NODES:
+            return Waits(code_of_word(word), word)
+        same = word, job.partition, job.req_nodes, job.nodes_min, job.reservation
+        if same not in self._known:  # before a maintenance thousands say the same
+            self._known[same] = self._of_nodes(job, word)
+        return self._known[same]
+
+    def _of_nodes(self, job: Job, word: str) -> Waits:
+        if away := self._away(job):
+            told = [f"{record.name} is {record.state}" for record in away]
+            return Waits("no-node", f"{word}; {few(told)}")
+        if word == NOT_AVAILABLE and (name := self._reservation(job)):
+            return Waits("reserved", f"{word}; {name}")
+        return Waits(code_of_word(word), word)
+
+    def _is_shut(self, job: Job) -> bool:
+        """Not of the gate: there a DOWN partition is on purpose."""
+        named = job.partition.split(",")
+        return not is_gated(job, self._policy) and any(name in self._shut for name in named)
+
+    def _away(self, job: Job) -> list[NodeRecord]:
+        """The nodes that it names and that nothing starts on; without such those of its partitions,
+        if there too few are left for it."""
+        nodes = self._nodes(job)
+        away = [record for record in nodes if record.name in self._unusable]
+        needed = len(nodes) if job.req_nodes else max(1, job.nodes_min)
+        return away if len(nodes) - len(away) < needed else []
+
+    def _nodes(self, job: Job) -> Sequence[NodeRecord]:
+        if job.req_nodes:
+            named = map(self._records.get, hostlist.expand_readable(job.req_nodes))
+            return [record for record in named if record]
+        if "," in job.partition:
+            names = job.partition.split(",")
+            return [r for r in self._snapshot.nodes if not set(names).isdisjoint(r.partitions)]
+        return self._inside.get(job.partition, ())
+
+    def _reservation(self, job: Job) -> str:
+        """A reservation of another one's that has nodes of these, or comes to have them."""
+        names = {record.name for record in self._nodes(job)}
+        for other in self._snapshot.reservations:
+            if other.name != job.reservation and not names.isdisjoint(other.nodes):
+                return f"the reservation {other.name}"
+        there = (record for record in self._nodes(job) if record.name not in self._unusable)
+        seen = (r for r in there if not is_usable(r.state, reservation_known=False))
+        return next((f"{record.name} is {record.state}" for record in seen), "")
+
+    @cached_property
+    def _shut(self) -> frozenset[str]:
+        return frozenset(p.name for p in self._snapshot.partitions if p.state != "UP")
+
+    @cached_property
+    def _records(self) -> Mapping[str, NodeRecord]:
+        return {record.name: record for record in self._snapshot.nodes}
+
+    @cached_property
+    def _unusable(self) -> frozenset[str]:
+        records = self._snapshot.nodes
+        return frozenset(r.name for r in records if not is_usable(r.state, reservation_known=True))
+
+    @cached_property
+    def _inside(self) -> Mapping[str, Sequence[NodeRecord]]:
+        """By partition."""
+        inside: dict[str, list[NodeRecord]] = {}
+        for record in self._snapshot.nodes:
+            for name in record.partitions:
+                inside.setdefault(name, []).append(record)
+        return inside
+
+
 class Whys:
     """The reasons of one snapshot's gated jobs.
 
@@ -52,6 +144,7 @@ class Whys:
         self.memory = memory
         self.at = at
         self.intake = intake
+        self._slurms = SlurmsWords(prepared.snapshot, prepared.policy)
         self.tasks: dict[int, Task] = {}
         for task in prepared.queue.tasks:
             self.tasks.setdefault(task.job_id, task)  # one task of an array speaks for the rest
@@ -65,7 +158,7 @@ class Whys:
     def waits(self, job: Job) -> Waits:
         """The same, with its code."""
         task = self.tasks.get(job.id)
-        slurms = Waits(code_of_word(job.reason), job.reason)
+        slurms = self._slurms.waits(job)
         if self.intake == "UP" and not (task and job.reason == "Resources"):
             return slurms
         if task is None:

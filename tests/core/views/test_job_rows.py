@@ -14,6 +14,7 @@ from slurm_het.core.cluster.inventory import take_inventory
 from slurm_het.core.jobs.mark import encode_comment
 from slurm_het.core.model import Classification, Job, NodeRecord, Partition
 from slurm_het.core.policy import Limits
+from slurm_het.core.slurm_reservation import ReservationRecord
 from slurm_het.core.views.free import free_by_node, free_by_pool, shut_pools
 from slurm_het.core.views.job_rows import JobRow, make_view, used_seconds
 from slurm_het.core.views.waiting import Remembered
@@ -195,6 +196,48 @@ def test_a_pool_that_is_not_up_is_waited_for(state: str) -> None:
     assert "no pool that is UP" in found.action
     refused = told(waiting(3, "gpu:a100:1", time_limit_minutes=90), max_minutes=60)
     assert (refused.code, "UP" in refused.reason) == ("never", False)
+
+
+AWAY = (
+    replace(NODES[0], state="IDLE+DRAIN"), *NODES[1:],
+    NodeRecord("cpu1", "IDLE+DRAIN", partitions=("cpu",)),
+)  # fmt: skip
+MAINT = ReservationRecord("maint", NOW + 60, NOW + 3600, nodes=("nv1", "nv2"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "reason"),
+    [
+        ({"partition": "cpu", "req_nodes": "cpu1"}, "no-node", "; cpu1 is IDLE+DRAIN"),
+        ({"partition": "cpu"}, "no-node", "; cpu1 is IDLE+DRAIN"),
+        ({"partition": "cpu", "reason": "Resources"}, "no-node", "Resources; cpu1 is IDLE+DRAIN"),
+        ({"partition": "train-nv", "req_nodes": "nv[1-2]"}, "no-node", "; nv1 is IDLE+DRAIN"),
+        ({"partition": "train-nv", "nodes_min": 2}, "no-node", "; nv1 is IDLE+DRAIN"),
+        ({"partition": "train-nv,cpu", "nodes_min": 2}, "no-node", "nv1 is IDLE+DRAIN, cpu1 is"),
+        ({"partition": "train-nv"}, "reserved", "; the reservation maint"),
+        ({"partition": "train-nv", "req_nodes": "nv2"}, "reserved", "; the reservation maint"),
+        ({"partition": "train-nv", "reservation": "maint"}, "slurm", "ReqNodeNotAvail"),
+        ({"partition": "train-nv", "reason": "Resources"}, "slurm", "Resources"),
+        ({"partition": "train-amd"}, "slurm", "ReqNodeNotAvail"),
+        ({"partition": "cpu", "reason": "PartitionNodeLimit"}, "no-node", "; cpu1 is IDLE+DRAIN"),
+        ({"partition": "train-amd", "reason": "PartitionNodeLimit"}, "never", "PartitionNodeLimit"),
+        ({"partition": "infer-nv", "reason": "PartitionDown"}, "no-node", "until infer-nv is UP"),
+        (
+            {"partition": "infer-nv", "reason": "PartitionInactive"},
+            "no-node", "until infer-nv is UP",
+        ),
+    ],
+)  # fmt: skip
+def test_what_slurm_says_of_nodes_is_told_by_what_they_are(
+    fields: dict[str, Any], code: str, reason: str
+) -> None:
+    """ReqNodeNotAvail is of drained nodes as of reserved ones; so are its words for Resources."""
+    job = waiting(3, "", **({"reason": "ReqNodeNotAvail"} | fields))
+    taken = replace(snapshot(job, nodes=AWAY), reservations=(MAINT,))
+    shut = (replace(p, state="DOWN") if p.name == "infer-nv" else p for p in taken.partitions)
+    taken = replace(taken, partitions=tuple(shut))
+    (found,) = make_view(taken, POLICY, Limits()).rows
+    assert (found.code, reason in found.reason) == (code, True)
 
 
 def test_the_daemon_adds_its_words_and_its_memory() -> None:
