@@ -140,19 +140,23 @@ class Probes:
         return keep_whole(self.prepared.queue.tasks, self.room, coming)[1]
 
     def keeper(self, name: str) -> Idle:
-        """For whom a node is kept that a probe was kept off."""
+        """For whom a node is kept that a probe was kept off; of several, who has it first: what
+        ends before that may start."""
         now = self.prepared.snapshot.time
         if owner := self.owners.get(name):
             until = owner.until if owner.until < inf else 0.0
             return Idle(Cause.HELD, f"{owner.user} has the node alone", time=until)
+        found = [
+            (record.start, Idle(Cause.RESERVED, record.name, time=max(0.0, record.start)))
+            for record in self.prepared.snapshot.reservations
+            if name in record.nodes and record.end > now
+        ]
         made = [r for r in self.prepared.ahead.reservations if name in r.placement.nodes]
         made += [first] if (first := self.prepared.shield.first_on(name)) else []
-        if made and not self.options.gate_open:
-            first = min(made, key=lambda one: one.start)
-            return Idle(Cause.HELD, job=first.task.key, time=first.start)
-        for record in sorted(self.prepared.snapshot.reservations, key=lambda r: r.start):
-            if name in record.nodes and record.end > now:
-                return Idle(Cause.RESERVED, record.name, time=max(0.0, record.start))
+        for one in () if self.options.gate_open else made:
+            found.append((one.start, Idle(Cause.HELD, job=one.task.key, time=one.start)))
+        if found:
+            return min(found, key=lambda one: one[0])[1]
         return Idle(Cause.HELD, job=self._kept_whole.get(name, ""), what="keeps it free of shares")
 
     def startable(self, asked: Asked) -> Task | None:

@@ -126,6 +126,19 @@ def test_reservations_of_slurms() -> None:
     assert causes(made(taken), "nv2")[0] == Idle(Cause.RESERVED, "later", time=NOW + 600)
 
 
+@pytest.mark.parametrize(("begins", "first"), [(1800, Cause.RESERVED), (9000, Cause.HELD)])
+def test_of_a_reservation_and_a_job_who_has_the_node_first_is_told(
+    begins: int, first: Cause
+) -> None:
+    large = waiting(9, "gpu:a100:8", nodes_min=2, tasks=2, cpus=2, time_limit_minutes=60)
+    taken = snapshot(running(1, "nv1", "gpu:a100:8(IDX:0-7)"), large)
+    closes = ReservationRecord("maint", NOW + begins, NOW + begins + 600, ("nv1", "nv2"))
+    shown = causes(made(replace(taken, reservations=(closes,))), "nv2")[0]
+    assert shown
+    until = NOW + min(begins, 3600)
+    assert (shown.cause, shown.time) == (first, until), "who ends before that may start"
+
+
 def test_a_closed_pool_and_what_telemetry_knows() -> None:
     taken = snapshot()
     closed = tuple(
