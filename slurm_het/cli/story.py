@@ -245,7 +245,7 @@ def _numbers(key: str) -> tuple[int, ...]:
     return array_indexes(key.partition("_")[2].strip("[]"), MAX_INDEXES)
 
 
-def count_of(jobs: Iterable[Job], history: History) -> int:
-    """How many tasks of an array are known."""
+def known_tasks(jobs: Iterable[Job], history: History) -> set[int]:
+    """The numbers of the tasks of an array that are known."""
     keys = {job.label for job in jobs} | {task.key for task in history.tasks}
-    return len({number for key in keys for number in _numbers(key)})
+    return {number for key in keys for number in _numbers(key)}

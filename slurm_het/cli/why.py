@@ -25,6 +25,7 @@ from slurm_het.core.jobs.asked import classification_of
 from slurm_het.core.model import Classification, Job, Snapshot
 from slurm_het.core.policy import Policy
 from slurm_het.core.syntax.arrays import array_ranges, has_task
+from slurm_het.core.syntax.gres import format_indexes
 from slurm_het.core.syntax.printable import clean
 from slurm_het.core.views.job_rows import View, make_view
 from slurm_het.errors import HetError
@@ -32,6 +33,9 @@ from slurm_het.journal import History, Journal
 from slurm_het.settings import Config
 from slurm_het.slurm.cli import CliSlurm
 from slurm_het.times import local_time
+
+MAX_TOLD = 200
+"""So many characters of a list of tasks are told."""
 
 
 @click.command()
@@ -61,7 +65,8 @@ def why(job_id: str, as_json: bool, config: Path | None) -> None:
 
 def _look(job_id: str, settings: Config) -> JobStory:
     """All that Slurm, the journal and the planner know of a job or an array."""
-    snapshot, jobs = result_of(asyncio.run, _records(slurm_of(settings), job_id))
+    snapshot, listed = result_of(asyncio.run, _records(slurm_of(settings), job_id))
+    jobs = _named(listed, job_id)
     array = "_" not in job_id and any(str(job.array_job_id) == job_id for job in jobs)
     history, silence = History(), ""
     # The id of one task alone, as squeue -o %A prints it, is not what the journal knows it by.
@@ -72,6 +77,9 @@ def _look(job_id: str, settings: Config) -> JobStory:
         if not jobs:
             raise HetError(f"Slurm knows no job {job_id}; {error.message}", error.hint) from error
         silence = error.message
+    shadow = _recall_shadow(single, settings)
+    if not (jobs or history.tells or shadow.tells):
+        _refuse_no_task(job_id, listed, settings)
     if not jobs and history.empty:
         raise HetError(f"Slurm knows no job {job_id}, and the journal neither", "see sacct")
     known = JobStory(
@@ -79,7 +87,7 @@ def _look(job_id: str, settings: Config) -> JobStory:
         array=array or bool(history.tasks),
         jobs=jobs,
         history=history,
-        shadow=_recall_shadow(single, settings),
+        shadow=shadow,
         made=_by_record(jobs[0], settings.policy) if jobs else None,
         silence=silence,
     )
@@ -98,18 +106,32 @@ def _with_reasons(known: JobStory, one: Job, snapshot: Snapshot, settings: Confi
 
 
 async def _records(slurm: CliSlurm, job_id: str) -> tuple[Snapshot, list[Job]]:
-    """All that Slurm lists, and its records of that job, or of the tasks of that array.
-
-    Those that ended too, until Slurm forgets them.
-    """
+    """All that Slurm lists, and those of its records among which that job is, or the tasks of that
+    array: those that ended too, until Slurm forgets them."""
     snapshot = await slurm.snapshot()
     jobs = _named(snapshot.jobs, job_id)
     number = int(job_id.partition("_")[0])
-    if not jobs or any(job.array_job_id == number for job in jobs):
-        ended = await slurm.ended_jobs((number,))
-        known = {job.id: job for job in (*ended, *snapshot.jobs)}
-        jobs = _named(known.values(), job_id)
-    return snapshot, jobs
+    if jobs and all(job.array_job_id != number for job in jobs):
+        return snapshot, list(snapshot.jobs)
+    ended = await slurm.ended_jobs((number,))
+    known = {job.id: job for job in (*ended, *snapshot.jobs)}
+    return snapshot, list(known.values())
+
+
+def _refuse_no_task(job_id: str, listed: list[Job], settings: Config) -> None:
+    """Raises HetError for the id of a task that there is not: of a job that is no array, or none of
+    the tasks of the array that Slurm and the journal know."""
+    array, _, task = job_id.partition("_")
+    if not task:
+        return
+    family, past = _named(listed, array), _recall(array, settings)
+    if any(job.array_job_id for job in family) or past.tasks:
+        known = story.known_tasks(family, past)
+        if known and not any("..." in job.array_tasks for job in family):  # Slurm tells not all
+            them = format_indexes(known)[:MAX_TOLD]
+            raise HetError(f"array {array} has no task {task} that is known", f"known are {them}")
+    elif family or past.placement or past.end:
+        raise HetError(f"job {array} is no array", f"slurm-het why {array}")
 
 
 def _named(jobs: Iterable[Job], job_id: str) -> list[Job]:
@@ -148,7 +170,7 @@ def _array_lines(known: JobStory) -> list[str]:
     """The story of an array: what it is, and how its tasks fare."""
     job, history = known.job, known.history
     owner = job.user if job else history.user
-    count = story.count_of(known.jobs, history)
+    count = len(story.known_tasks(known.jobs, history))
     return [
         f"job {known.id} of {owner} is an array; {count} of its tasks are known",
         *story.what_lines(job, history, known.made),

@@ -54,6 +54,11 @@ class History(msgspec.Struct):
         """Whether the journal has nothing of such a job."""
         return self == History()
 
+    @property
+    def tells(self) -> bool:
+        """Whether it has anything of that job or task itself, not of its array alone."""
+        return bool(self.placement or self.outcomes or self.end or self.told or self.tasks)
+
 
 class _Entry(msgspec.Struct):
     """Of a job's entry the key beside those of a classification, which older entries have not, and

@@ -290,6 +290,29 @@ def test_an_arrays_task_is_not_taken_for_another_one(why: Why, journal: Journal)
     assert told(why("6", job(6, 3)))[0].startswith("job 6 of ann is an array")
 
 
+OF_JOB_7 = "job 7 is no array", "slurm-het why 7"
+
+
+def test_a_task_that_there_is_not_is_no_task_of_the_past(why: Why, journal: Journal) -> None:
+    """Neither of a job that is no array, nor beyond an array's tasks; whoever still knows of it."""
+    record(journal, *ARRAY, job(7))
+    waits = replace(REST, submit_time=NOW - 3700)
+    of_6 = "array 6 has no task 99 that is known", "known are 0-3"
+    for result, told_of in (
+        (why("7_0", job(7)), OF_JOB_7),
+        (why("7_0", ended=(over(job(7)),)), OF_JOB_7),
+        (why("7_0"), OF_JOB_7),
+        (why("6_99", *ARRAY), of_6),
+        (why("6_99"), of_6),
+        (why("6_99", ARRAY[3], waits), (of_6[0], "known are 0-5")),
+    ):
+        assert isinstance(result.exception, HetError), result.stdout
+        assert (result.exception.message, result.exception.hint) == told_of
+    journal.record_jobs([(waits, WHAT)])
+    short = replace(waits, array_tasks="4,6,...")
+    assert told(why("6_99", short))[0] == "job 6_99 of ann is not in Slurm's queue any more"
+
+
 def test_what_plain_slurm_places_keeps_what_it_was(why: Why, journal: Journal) -> None:
     """hetd's mark is taken off then: the journal has what stood there."""
     record(journal, job(7))
