@@ -214,7 +214,31 @@ def _unable(
     policy: Policy,
     types: frozenset[str] | None = None,
 ) -> Never | None:
-    """Why no nodes of a partition (with devices of these types) can hold the job, whatever runs."""
+    """Why no nodes of a partition (with devices of these types) can hold the job, whatever runs.
+
+    Where it is only that it does not want the nodes that could, that is said.
+    """
+    why = _lacks(size, partition, capacity, policy, types)
+    if not (why and size.excluded):
+        return why
+    with_all = replace(size, excluded=frozenset())
+    if _lacks(with_all, partition, capacity, policy, types):
+        return why
+    if isinstance(why, NoNodeHas):
+        return NoNodeHas(f"{why.asked} and is not in --exclude", why.within)
+    if isinstance(why, NotSoMany):
+        return replace(why, most=f"{why.most} outside of --exclude")
+    return why
+
+
+def _lacks(
+    size: JobSize,
+    partition: str,
+    capacity: Capacity,
+    policy: Policy,
+    types: frozenset[str] | None,
+) -> Never | None:
+    """The same, whosever wish it is."""
     within = "" if partition == policy.intake_partition else partition
     kinds = [k for k in capacity.kinds if partition in k.partitions]
     if types is not None:
@@ -225,7 +249,7 @@ def _unable(
         )
         kinds = [k for k in kept if k.names]
     if not kinds:
-        return NoNodeHas("a device and is not in --exclude", within)
+        return NoNodeHas("a device", within)
     allowed = _with_features(size.features, kinds)
     if not allowed:
         return NoNodeHas(f"the features {size.features!r}", within)

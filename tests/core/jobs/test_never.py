@@ -84,6 +84,14 @@ REFUSED = {
         {"tres_per_node": "gpu:1", "features": "l40s", "partition": "train-nv"},
     "no node of train-nv has a device and is not in --exclude":
         {"tres_per_node": "gpu:1", "exc_nodes": "a[1-2]", "partition": "train-nv"},
+    "no node has 8 mi300x and is not in --exclude":
+        {"tres_per_node": "gpu:mi300x:8", "exc_nodes": "m1"},
+    "no node has 8 GPUs and is not in --exclude":
+        {"tres_per_node": "gpu:8", "exc_nodes": "a[1-2],m1"},
+    "it asks for 2 such nodes, and the nodes have 1 of them outside of --exclude":
+        {"tres_per_node": "gpu:a100:8", "min_nodes": "2", "exc_nodes": "a1"},
+    "no node has 9 l40s; the largest (infer-nv: l2) has 4":
+        {"tres_per_node": "gpu:l40s:9", "exc_nodes": "l1"},
 }  # fmt: skip
 """Whatever EnforcePartLimits says."""
 
