@@ -16,6 +16,7 @@ from slurm_het.core.syntax.durations import parse_minutes
 from slurm_het.slurm.preemption import modes_of
 
 _KEY = re.compile(r"(?:^|\s)([A-Z][A-Za-z:/]*)=")
+_SIGNED = re.compile(r"\s*\[[^\[\]]*@[^\[\]]*\]\Z")  # who gave a reason, and when
 _USED = re.compile(r"\(IDX:\d")  # in GresUsed: `gpu:a100:4(IDX:0-3)`; IDX:N/A of none
 _NONE = {"", "(null)", "N/A", "ALL", "NONE"}
 
@@ -60,7 +61,7 @@ def _node(f: dict[str, str], forgets_devices: bool) -> NodeRecord:
         features=features,
         could_have=available - features,
         partitions=tuple(p for p in f.get("Partitions", "").split(",") if p),
-        reason=f.get("Reason", ""),
+        reason=_SIGNED.sub("", f.get("Reason", "")),
         weight=_int(f.get("Weight")) or 1,
         configured=(_int(f.get("CPUTot")), _int(f.get("RealMemory"))),
         gres_stale=_int(f.get("CPUAlloc")) == 0 and bool(_USED.search(f.get("GresUsed", ""))),

@@ -371,3 +371,17 @@ def test_a_record_that_cannot_be_read_costs_that_job(
     jobs = parse_jobs(text.encode(), memory_tracked=True)
     assert [job.id for job in jobs] == [8]
     assert "is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("bad fan [root@2026-11-30T23:12:34]", "bad fan"),
+        ("fan [left] [slurm@1796079354]", "fan [left]"),
+        ("fan [left]", "fan [left]"),
+        ("", ""),
+    ],
+)
+def test_the_reason_of_a_node_is_without_who_gave_it(said: str, reason: str) -> None:
+    (node,) = parse_nodes(f"NodeName=n1 CPUTot=1 State=IDLE+DRAIN Partitions=p Reason={said}")
+    assert node.reason == reason

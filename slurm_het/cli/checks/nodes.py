@@ -49,7 +49,7 @@ def reported(site: Installation) -> Iterator[Finding]:
     found: dict[str, list[str]] = {}
     for node in site.snapshot.nodes:
         if node.reason.startswith("gres/"):
-            found.setdefault(node.reason.partition(" [")[0], []).append(node.name)
+            found.setdefault(node.reason, []).append(node.name)
     for reason, names in found.items():
         yield Finding(
             f"node {hostlist.fold(names)}", f"starts nothing: {reason}",

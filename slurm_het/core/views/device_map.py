@@ -3,7 +3,6 @@ job that would start now."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -250,8 +249,7 @@ def _out_of_use(node: Node) -> str:
     words = "drained" if "DRAIN" in state else "down" if "DOWN" in state else node.state.lower()
     if "*" in state or "NOT_RESPONDING" in state:
         words += ", does not answer"
-    reason = re.sub(r"\s*\[[^\[\]]*@[^\[\]]*\]\Z", "", node.reason)  # who gave it, when
-    return f"{words}: {reason}" if reason else words
+    return f"{words}: {node.reason}" if node.reason else words
 
 
 def _alone(prepared: Prepared) -> dict[str, Idle]:
