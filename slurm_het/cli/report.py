@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -104,6 +105,10 @@ def _of_shadow(
 
 
 def _decided(path: Path, since: float) -> ShadowPast:
+    how = "a pool is in shadow by `mode: shadow` in het.yaml, while hetd runs"
+    with suppress(PermissionError):  # that the journal says
+        if not path.exists():
+            raise HetError(f"shadow has seen no job yet: there is no {path}", how)
     journal = Journal(path, read_only=True)
     try:
         found = read_shadow(journal.db, since)
@@ -112,8 +117,5 @@ def _decided(path: Path, since: float) -> ShadowPast:
     finally:
         journal.close()
     if found is None:
-        raise HetError(
-            f"shadow has seen no job yet: {path} is empty",
-            "a pool is in shadow by `mode: shadow` in het.yaml, while hetd runs",
-        )
+        raise HetError(f"shadow has seen no job yet: {path} is empty", how)
     return found
