@@ -116,6 +116,47 @@ def test_what_is_wrong_changes_nothing_of_an_array(tmp_path: Path) -> None:
     assert desk.ask("100", who=ADMIN)["left"] == []
 
 
+@pytest.mark.parametrize(
+    ("request_", "words", "told"),
+    [
+        (
+            "gpu:a100:1",
+            "vendors=amd",
+            "vendors=amd would come to nothing: the request names gpu:a100",
+        ),
+        (
+            "gpu:a100:1",
+            "vendor=amd",
+            "vendor=amd would come to nothing: the request names gpu:a100",
+        ),
+        ("gpu:a100:1", "types=mi300x", "the request names gpu:a100:1"),
+        ("gpu:a100:1", "types=mi300x memory=40G", "types=mi300x would come to nothing"),
+        ("gpu:1 nvlink", "vendors=amd", "no other node meets --constraint=nvlink"),
+        ("shard:20", "scenario=training", "a share of a device is asked for"),
+        ("shard:20", "memory=40G", "memory=40g would come to nothing: the request is shard:20"),
+        ("gpu:1", "memory=900G", r"\(mi300x\) has 192 GiB\n"),
+        ("gpu:a100:1", "vendors=amd,nvidia", ""),
+        ("gpu:a100:1", "types=a100 memory=40G", ""),
+        ("gpu:a100:1", "scenario=inference", ""),
+        ("gpu:a100:1", "vendors=any", ""),
+        ("gpu:1", "types=a100,mi300x", ""),
+    ],
+)
+def test_a_word_that_the_request_overrules_is_refused(
+    tmp_path: Path, request_: str, words: str, told: str
+) -> None:
+    gres, _, features = request_.partition(" ")
+    desk = Desk(tmp_path, marked(77, tres_per_node=gres, features=features))
+    if not told:
+        assert desk.ask("77", words)["left"] == []
+        assert desk.updated == ["77"]
+        return
+    with pytest.raises(HetError, match=told) as refused:
+        desk.ask("77", words)
+    assert "is read as" not in str(refused.value)
+    assert (refused.value.hint, desk.updated) == ("nothing is changed", [])
+
+
 def test_of_those_that_start_meanwhile_it_is_told(tmp_path: Path) -> None:
     desk = Desk(tmp_path, task(2), rest("4-9"))
     desk.slurm.refuse = {"100_2"}
@@ -187,7 +228,7 @@ def test_the_constraint_that_its_user_wrote_last_stays(
     assert mark.wrote
     now = mark.wrote["features"] if now.startswith("as the") else now
     desk = Desk(tmp_path, replace(job, features=now))
-    desk.ask("5", "vendors=amd")
+    desk.ask("5", "vendors=nvidia")
     features = desk.slurm.updates[0][1]["Features"]
     assert features.replace(",", "&").startswith(begins)
     assert [word in features for word in ("ib", "nvlink")] == [

@@ -263,6 +263,10 @@ def _where(
     return _Suited(what, types, able, too_much, less)
 
 
+READ_AS = ": it "
+"""Behind it, what becomes of memory that is too much."""
+
+
 def _with_less_memory(
     request: JobRequest, what: Classification, policy: Policy, inventory: Inventory, holds: Holds
 ) -> _Suited:
@@ -282,7 +286,7 @@ def _with_less_memory(
         if gib < what.memory_gib and any(holds(p.partition, types) for p in pools):
             read_as = gib
             break
-    remark = f"{told}: it " + (f"is read as {read_as}G" if read_as else "counts as not said")
+    remark = f"{told}{READ_AS}{f'is read as {read_as}G' if read_as else 'counts as not said'}"
     what = replace(
         what, memory_gib=read_as, problems=(*what.problems, remark),
         evidence=(*what.evidence, remark),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from slurm_het.core.cluster.inventory import Inventory
 from slurm_het.core.jobs.admission import (
+    READ_AS,
     Admission,
     Admitted,
     Passed,
@@ -15,7 +16,7 @@ from slurm_het.core.jobs.admission import (
     admit_record,
     remembering,
 )
-from slurm_het.core.jobs.classify import classify
+from slurm_het.core.jobs.classify import ASK, canonical, classify, listed
 from slurm_het.core.jobs.mark import Mark, decode_comment, encode_comment, having_written, in_place
 from slurm_het.core.jobs.request import (
     TRES_FIELDS,
@@ -29,6 +30,7 @@ from slurm_het.core.jobs.request import (
 from slurm_het.core.jobs.trials import NO_TRIALS, Trials
 from slurm_het.core.model import Classification, Job
 from slurm_het.core.policy import Policy
+from slurm_het.core.syntax.script import parse_gib, parse_hints
 from slurm_het.errors import HetError
 
 
@@ -74,11 +76,40 @@ def asked_anew(
     made = admit(request, policy, inventory)
     if isinstance(made, Passed):
         raise HetError(f"job {key} is left as it is: {made.why}")
-    if wrong := [p for p in made.classification.problems if "slurm-het ask" in p]:
-        raise HetError(wrong[0].removeprefix("slurm-het ask: "), "nothing is changed")
+    if wrong := [p for p in made.classification.problems if ASK in p]:
+        told = wrong[0].removeprefix(f"{ASK}: ").partition(READ_AS)[0]  # for it is not read so
+        raise HetError(told, "nothing is changed")
+    if overruled := _overruled(anew.asked, made.classification, policy):
+        raise HetError(overruled, "nothing is changed")
     if not made.fields["admin_comment"]:
         raise HetError("what it would be does not fit into its record", "nothing is changed")
     return replace(made, fields={"features": request.features, **made.fields})
+
+
+def _overruled(words: str, what: Classification, policy: Policy) -> str:
+    """Which of the words of a user comes to nothing, for his request itself says something else;
+    '' if each counts."""
+    for key, value in parse_hints(words)[0].items():
+        stands = _other(canonical(key), value, what, policy)
+        if stands:
+            whys = (e.removeprefix(f"{stands}: ") for e in what.evidence if e.startswith(stands))
+            return f"{key[:40]}={value[:40]} would come to nothing: {next(whys, stands)}"
+    return ""
+
+
+def _other(key: str, value: str, what: Classification, policy: Policy) -> str:
+    """What stands there instead, as evidence begins; '' where the word counts."""
+    names, gib = listed(value), parse_gib(value)
+    match key:
+        case "vendors" if value != "any" and set(names).isdisjoint(what.vendors):
+            return f"vendors {'|'.join(what.vendors)}"
+        case "types" if not any(policy.types.means(a, t) for a in names for t in what.types):
+            return f"types {'|'.join(what.types)}"
+        case "scenario" if value != what.scenario:
+            return what.scenario
+        case "memory" if gib and gib != what.memory_gib:
+            return f"{what.memory_gib} GiB per device"
+    return ""
 
 
 def adoption(

@@ -177,10 +177,14 @@ def _memory_hints(draft: _Draft, request: JobRequest, meant: Meant, policy: Poli
     draft.set_memory(meant.memory_gib, f"--constraint={request.features[:40]}")
 
 
+ASK = "slurm-het ask"
+"""Where it stands what a user asks for since, in evidence."""
+
+
 def _from_directives(draft: _Draft, request: JobRequest, policy: Policy) -> None:
     sources = directives_of(request.script, request.comment)
     if request.asked:
-        sources.insert(0, ("slurm-het ask", request.asked))
+        sources.insert(0, (ASK, request.asked))
     for where, text in sources:
         hints, odd = parse_hints(text)
         problems = [_apply_hint(draft, key, value, where, policy) for key, value in hints.items()]
@@ -190,9 +194,14 @@ def _from_directives(draft: _Draft, request: JobRequest, policy: Policy) -> None
             draft.evidence.append(f"ignored {where}: {problem}")
 
 
+def canonical(key: str) -> str:
+    """The key of a directive, whichever of its words a user writes."""
+    return _ALSO.get(key, key)
+
+
 def _apply_hint(draft: _Draft, key: str, value: str, where: str, policy: Policy) -> str:
     """Apply one directive; returns what is wrong with it, or ''."""
-    key = _ALSO.get(key, key)
+    key = canonical(key)
     if key not in _HINTS:
         return f"{key[:40]}= is no directive{_nearest(key, _HINTS)}; valid: {', '.join(_HINTS)}"
     return _HINTS[key](draft, value, where, policy)
@@ -214,7 +223,7 @@ def _hint_scenario(draft: _Draft, value: str, where: str, _policy: Policy) -> st
 
 
 def _hint_vendors(draft: _Draft, value: str, where: str, policy: Policy) -> str:
-    vendors = _listed(value)
+    vendors = listed(value)
     if not vendors:
         return f"vendors={value} names none"
     if value == "any":
@@ -231,7 +240,7 @@ def _hint_vendors(draft: _Draft, value: str, where: str, policy: Policy) -> str:
 
 
 def _hint_types(draft: _Draft, value: str, where: str, policy: Policy) -> str:
-    types = _listed(value)
+    types = listed(value)
     if not types:
         return f"types={value} names none"
     if unknown := {name for name in types if name not in policy.types}:
@@ -289,7 +298,8 @@ _HINTS: dict[str, Callable[[_Draft, str, str, Policy], str]] = {
 """The keys of a directive. Each takes the draft, the value, where it stands, and the policy."""
 
 
-def _listed(value: str) -> tuple[str, ...]:
+def listed(value: str) -> tuple[str, ...]:
+    """The names of a directive's value."""
     return tuple(name for name in re.split(r"[,|]", value) if name)
 
 
