@@ -78,6 +78,7 @@ class Job(WorkedOut):
     admin_comment: str = ""
     comment: str = ""
     alloc_node: str = ""  # where it was submitted; '' if that is not told
+    deadline: int = 0  # Slurm ends it, or lets it not start, to keep to that; 0: it has none
 
     @property
     def key(self) -> str:
@@ -130,6 +131,10 @@ class Job(WorkedOut):
         if self.memory_per_gpu_mib is not None:
             return self.memory_per_gpu_mib * devices
         return (self.memory_per_cpu_mib or 0) * cpus
+
+    def meets_deadline(self, start: float) -> bool:
+        """Whether it would end before its deadline, if it started then (epoch seconds)."""
+        return not self.deadline or start + 60 * (self.time_limit_minutes or 0) <= self.deadline
 
     @property
     def finished(self) -> bool:

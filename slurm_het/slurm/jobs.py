@@ -89,6 +89,7 @@ class _RawJob(msgspec.Struct):
     admin_comment: str = ""
     comment: str = ""
     allocating_node: str = ""
+    deadline: Any = None
 
 
 class _Answer(msgspec.Struct):
@@ -175,6 +176,7 @@ def _job(raw: _RawJob, memory_tracked: bool) -> Job:
         admin_comment=raw.admin_comment,
         comment=raw.comment,
         alloc_node=raw.allocating_node,
+        deadline=number(raw.deadline) or 0,
         **_array(raw),
         **_request(raw),
         **_memory(raw, memory_tracked),

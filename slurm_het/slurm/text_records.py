@@ -164,6 +164,7 @@ _COUNTS = {
     "het_job_id": "HetJobID", "node_count": "NumNodes", "cpus": "NumCPUs", "tasks": "NumTasks",
     "tasks_per_node": "NTPerNode", "sockets_per_node": "Sockets", "threads_per_core": "Threads",
     "minimum_cpus_per_node": "MinCpus", "restart_cnt": "RestartCnt",
+    "deadline": "Deadline",
 }  # fmt: skip
 
 

@@ -486,6 +486,26 @@ def test_what_waits_has_a_time_or_the_cause_why_none_is_known(run: Callable[...,
     assert shown.endswith(cause["110"])
 
 
+@pytest.mark.parametrize(("minutes", "kept"), [(60, False), (119, False), (120, True), (0, True)])
+def test_no_start_is_told_at_which_a_job_misses_its_deadline(
+    run: Callable[..., Result], minutes: int, kept: bool
+) -> None:
+    """Slurm does not start it then; of a job that plain Slurm places it tells that time itself."""
+    due = NOW + 60 * minutes if minutes else 0
+    gated, placed = (
+        replace(job, deadline=due, time_limit_minutes=60)
+        for job in (
+            waiting(120, "gpu:a100:8", nodes_min=2, tasks=2, cpus=2),
+            replace(waiting(121, "", partition="cpu", reason="Resources"), start_time=NOW + 3600),
+        )
+    )
+    FakeSlurm.jobs = (running(101, "nv1", "gpu:a100:8(IDX:0-7)"), gated, placed)
+    jobs = {job["id"]: job for job in json.loads(run("--start", "--json").stdout)["jobs"]}
+    for key in ("120", "121"):
+        told, cause = jobs[key]["expected_start"], jobs[key]["expected_cause"]
+        assert (told == NOW + 3600, "deadline" in (cause or "")) == (kept, not kept)
+
+
 def test_it_says_how_good_the_told_times_were(run: Callable[..., Result], serve: Serve) -> None:
     told = {"told": 200, "kept": 194, "half_seconds": 240.0, "most_seconds": 900.0}
     says = "start times: of the last 200 told times 97 % were kept; half within 4 min"

@@ -23,6 +23,7 @@ LAST: Turn = math.inf, math.inf
 NOTHING: Mapping[str, float] = {}
 NOT_AMONG = f"no time is worked out but for the first {MOST}"
 NEVER_FREE = "no time is known: jobs without a time limit hold what it needs"
+TOO_LATE = "no time is known at which it could start and keep to its deadline"
 GATE_OPEN = "while the gate is open Slurm alone knows"
 
 
@@ -69,6 +70,8 @@ class _Teller:
             return Expected(made.start, where.partition, where.nodes, likely)
         if self._gated(job) or job.start_time <= self.prepared.snapshot.time:
             return None
+        if not job.meets_deadline(job.start_time):
+            return None
         return Expected(job.start_time, job.partition)
 
     def _gated(self, job: Job) -> bool:
@@ -80,7 +83,9 @@ class _Teller:
             return GATE_OPEN
         if row.code in {"never", "no-node"}:
             return row.reason
-        return self.why_not.get(key, row.reason)
+        why, job = self.why_not.get(key, row.reason), row.job
+        told = job.start_time > self.prepared.snapshot.time and not self._gated(job)  # by Slurm
+        return TOO_LATE if job.deadline and (told or why == NEVER_FREE) else why
 
 
 def starts_of(
@@ -90,14 +95,21 @@ def starts_of(
     kept for, and the first of the others in Slurm's order, until `hurry` says so.
 
     Those that `plan` starts take their places first; without one, those that first-fit would start.
-    Nothing is known of those at a limit.
+    Nothing is known of those at a limit, nor of those that would not end before their deadline:
+    Slurm does not start them then, though it tells that time itself.
     """
     in_time = takewhile(lambda _: not hurry(), prepared.queue.tasks)
     found = given_places(prepared, in_time, prepared.ahead.axis.copy(), plan)
     now = prepared.snapshot.time
     released = (pin for pin in prepared.pins if not (pin.start or pin.in_line))
     at_once = {pin.task.key: Reservation(pin.task, pin.placement, now) for pin in released}
-    return {key: made for key, made in (at_once | found).items() if made.start < math.inf}
+    due = {job.id: job for job in prepared.snapshot.jobs if job.deadline}
+    return {
+        key: made
+        for key, made in (at_once | found).items()
+        if made.start < math.inf
+        and not ((job := due.get(made.task.job_id)) and not job.meets_deadline(made.start))
+    }
 
 
 def given_places(
