@@ -48,6 +48,7 @@ SUBMISSIONS: tuple[tuple[str, ...], ...] = (
     ("-p", "infer-nv", "--gres=shard:3", "-C", "l40s"),
     ("-p", "train-nv", "--gres=gpu:1", "--prefer=a100"),
     ("-p", "cpu", "--nice=5"),
+    ("-p", "cpu", "-t", "10", "--deadline=now+3hours"),
     ("-p", "cpu", "-t", "UNLIMITED"),
     ("-p", "accel", "-H", "--gres=gpu:1", ":", "-p", "accel", "--gres=gpu:2"),
 )
@@ -55,7 +56,7 @@ UPDATES = (
     "Comment=x=1 JobId=3", "AdminComment=by hand", "Priority=17", "TimeLimit=77", "Nice=9",
     "ExcNodeList=nv2", "ReqNodeList=nv1", "Features=a100", "Prefer=a100", "MinMemoryNode=123",
     "JobName=new name", "Partition=train-nv", "Dependency=singleton", "NumNodes=1", "Requeue=0",
-    "StartTime=now+2hour",
+    "StartTime=now+2hour", "Deadline=now+5hour",
 )  # fmt: skip
 
 

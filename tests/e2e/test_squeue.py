@@ -279,3 +279,44 @@ def test_wait_is_squeues_pending_time(cluster: tuple[Sandbox, dict[str, str]]) -
     text = het(sandbox, "-h", "-j", ids["tooBig"], "-o", "wait").strip()
     minutes, seconds = text.split(":")
     assert 0 <= int(minutes) * 60 + int(seconds) - theirs <= 10
+
+
+def test_what_keeps_a_job_is_told_as_it_is(cluster: tuple[Sandbox, dict[str, str]]) -> None:
+    """A hold before a begin time, a dependency that was missed, drained nodes where there is no
+    reservation, a pool that is DOWN."""
+    sandbox, _ = cluster
+    failed = submit(sandbox, "failed", "-p", "cpu", "-H")
+    sandbox.run(["scancel", failed])
+    sandbox.run(["scontrol", "update", "NodeName=cpu1", "State=DRAIN", "Reason=disk"])
+    gated = ("-p", "accel", "--gres=gpu:a100:1")
+    keys = {
+        "held": submit(sandbox, "both", *gated, "--begin=now+1hour"),
+        "dependency": submit(sandbox, "missed", *gated, f"--dependency=afterok:{failed}"),
+        "no-node": submit(sandbox, "drained", "-p", "cpu", "-w", "cpu1"),
+        "pool": submit(sandbox, "pool", "-p", "accel", "--gres=gpu:mlu370:1"),
+    }
+    for command in (
+        ["hold", keys["held"]],
+        ["update", "PartitionName=infer-mlu", "State=DOWN"],
+    ):
+        assert sandbox.run(["scontrol", *command]).returncode == 0
+    try:
+        expected = {
+            "held": ("held", "JobHeld"),
+            "dependency": ("dependency", f"DependencyNeverSatisfied afterok:{failed}"),
+            "no-node": ("no-node", "cpu1 is "),
+            "pool": ("no-node", "it waits until infer-mlu is UP"),
+        }
+        until = time.monotonic() + 60
+        while off := {
+            name: (job["reason_code"], job["reason"])
+            for name, key in keys.items()
+            for job in [jobs(sandbox)[key]]
+            if job["reason_code"] != expected[name][0] or expected[name][1] not in job["reason"]
+        }:
+            assert time.monotonic() < until, off
+            time.sleep(1)
+    finally:
+        sandbox.run(["scontrol", "update", "NodeName=cpu1", "State=RESUME"])
+        sandbox.run(["scontrol", "update", "PartitionName=infer-mlu", "State=UP"])
+        sandbox.run(["scancel", *keys.values()])
